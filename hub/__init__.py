@@ -1,0 +1,35 @@
+"""hubwire: an asyncio-native, actor-style hub for multi-agent systems."""
+
+from __future__ import annotations
+
+from ._attachment import Attachment, AttachmentState, AttachmentStatistics, Duty, Overflow
+from ._commands import Agent, Channel, Delivery, Inbox
+from ._hub import Hub, HubHealth, HubStatistics
+from ._stream import EventStream
+from ._version import VERSION
+from .context import scope
+from .events import Event, GenericEvent, UnknownEvent, event
+from .listener import BaseHubListener
+
+__all__ = (
+    "VERSION",
+    "Agent",
+    "Attachment",
+    "AttachmentState",
+    "AttachmentStatistics",
+    "BaseHubListener",
+    "Channel",
+    "Delivery",
+    "Duty",
+    "Event",
+    "EventStream",
+    "GenericEvent",
+    "Hub",
+    "HubHealth",
+    "HubStatistics",
+    "Inbox",
+    "Overflow",
+    "UnknownEvent",
+    "event",
+    "scope",
+)

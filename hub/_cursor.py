@@ -1,0 +1,88 @@
+"""A cursor: one place in the stream of events, over the journal where they are old and over the ring where they are new."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from ._ring import Ring, Watermark
+from .errors import HistoryGone
+from .events import Event
+from .ports import Journal
+
+__all__ = ("BATCH_MAX", "Cursor")
+
+BATCH_MAX = 256
+"""How many events a listener gets at a time, at the most."""
+
+
+class Cursor:
+    """Reads from ``seq`` on, up to a watermark."""
+
+    def __init__(self, ring: Ring, journal: Journal | None, limit: Watermark, seq: int) -> None:
+        self.seq = seq
+        self._ring = ring
+        self._journal = journal
+        self._limit = limit
+        self._replay: AsyncIterator[Event] | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        self._woken = False
+
+    @property
+    def behind(self) -> int:
+        """How many events are there to read."""
+        return self._limit.value - self.seq
+
+    async def wait(self) -> None:
+        """Return when there is something to read, when there never will be, or after :meth:`wake`."""
+        while self.behind <= 0 and not self._limit.ended:
+            self._waiting = self._limit.next_move()
+            await self._waiting
+            if self._woken:
+                break
+        self._woken = False
+
+    def wake(self) -> None:
+        """End a :meth:`wait`, the present one or else the next."""
+        self._woken = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def jump(self, seq: int) -> None:
+        """Go somewhere else than to the end of what was read last."""
+        self.seq = seq
+        self._replay = None
+
+    async def take(self) -> list[Event]:
+        """Return the next events there are, at most a batch, and move past them.
+
+        Raises :class:`~hubwire.errors.HistoryGone` if they are neither on the ring nor in the journal.
+        """
+        end = min(self._limit.value, self.seq + BATCH_MAX)
+        if self.seq >= self._ring.first:
+            self._replay = None
+            events = self._ring.slice(self.seq, end)
+        else:
+            events = await self._read_journal(end)
+        self.seq += len(events)
+        return events
+
+    async def _read_journal(self, end: int) -> list[Event]:
+        if self._journal is None or self.seq < self._journal.first_seq:
+            first = self._ring.first if self._journal is None else self._journal.first_seq
+            raise HistoryGone(
+                f"events from {self.seq} on were asked for, but the oldest one held is {first}; go on from there",
+                first_seq=first,
+            )
+        if self._replay is None:
+            self._replay = self._journal.replay(self.seq - 1)
+        events: list[Event] = []
+        end = min(end, self._ring.first)
+        while self.seq + len(events) < end:
+            event = await anext(self._replay, None)
+            if event is None:
+                # The replay was of the journal as it was when it began; what came since needs another one.
+                self._replay = None
+                break
+            events.append(event)
+        return events

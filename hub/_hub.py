@@ -1,0 +1,447 @@
+"""Hub: life cycle, listeners, and the way in. What it does lives in the parts it puts together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, TypeVar
+
+import anyio
+import attrs
+from anyio.abc import TaskGroup
+
+from ._adapt import as_listener
+from ._attachment import Attachment, AttachmentState, AttachmentStatistics, Duty, Overflow, Since
+from ._commands import AgentCommands, ChannelCommands, Core, new_id
+from ._fanout import Fanout
+from ._journal import StoreJournal
+from ._pipeline import Limits, Pipeline
+from ._ring import Ring
+from ._state import State
+from ._stream import EventStream
+from ._version import VERSION
+from .clock import SystemClock
+from .context import EMPTY
+from .errors import CallerError, CommandRejected, ConfigurationError, HubClosed, HubFailed, Overloaded, repeat
+from .events import Event, GenericEvent, HubStarted, HubStopped, UnknownEvent, kind_class
+from .events._event import check_kind
+from .ports import Clock, Journal, KnowledgeStore
+
+__all__ = ("Hub", "HubHealth", "HubStatistics")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LISTENER_TIMEOUT_SECONDS = 30.0
+CLOSE_SECONDS_MAX = 10.0
+MAILBOX = 1000
+_JOURNAL_CLOSE_SECONDS_MAX = 5.0
+_OWN_DOMAINS = frozenset({"hub", "listener", "mailbox", "log"})
+
+
+@attrs.frozen(kw_only=True)
+class HubStatistics:
+    """Every depth, lag, drop and failure of a hub, at one moment."""
+
+    applied: int
+    """How many events were ever applied: the ``seq`` of the next one."""
+    journaled: int
+    committed: int
+    ring_events: int
+    emitters_waiting: int
+    """How many emitters wait to be admitted."""
+    offers_dropped: int
+    agents: int
+    channels: int
+    envelopes_pending: int
+    attachments: tuple[AttachmentStatistics, ...]
+
+    @property
+    def in_flight(self) -> int:
+        """How many events are applied and not yet committed."""
+        return self.applied - self.committed
+
+
+@attrs.frozen(kw_only=True)
+class HubHealth:
+    """Whether the hub keeps everything it owes; if not, ``problems`` tells what it does not keep."""
+
+    healthy: bool
+    problems: tuple[str, ...]
+
+
+class Hub:
+    """Holds agents and channels as state machines, and fans every state transition out to listeners.
+
+    ``Hub(store)`` journals every event to the store before it is acknowledged, and recovers from there;
+    ``Hub()`` lives in memory. Use it as ``async with Hub(...) as hub:``, in one event loop.
+
+    ``listeners`` are attached with what they say of themselves; :meth:`attach` says more. ``journal`` replaces the
+    journal that ``store`` would hold. Bounds, in events: ``in_flight_max`` uncommitted ones, beyond which emitters wait;
+    ``ring`` recent ones kept in memory; ``listener_reserve`` that listeners may emit beyond ``in_flight_max``.
+    ``event_bytes_max`` is the size of an event's JSON; ``close_seconds_max`` how long closing waits for listeners.
+
+    Raises :class:`~hubwire.errors.ConfigurationError` for a setting that cannot work.
+    """
+
+    def __init__(
+        self,
+        store: KnowledgeStore | None = None,
+        *,
+        listeners: Iterable[Any] = (),
+        journal: Journal | None = None,
+        clock: Clock | None = None,
+        ring: int = 4096,
+        in_flight_max: int = 1024,
+        listener_reserve: int = 256,
+        event_bytes_max: int = 8 * 1024 * 1024,
+        close_seconds_max: float = CLOSE_SECONDS_MAX,
+    ) -> None:
+        if store is not None and journal is not None:
+            raise ConfigurationError("give a store or a journal, not both: a store is where the hub makes a journal of its own")
+        if min(ring, in_flight_max, event_bytes_max) < 1:
+            raise ConfigurationError("ring, in_flight_max and event_bytes_max must be at least 1")
+        self._clock = clock or SystemClock()
+        self._journal = StoreJournal(store, self._clock) if store is not None else journal
+        self._state = State()
+        limits = Limits(
+            in_flight_max=in_flight_max, listener_reserve=listener_reserve, event_bytes_max=event_bytes_max
+        )
+        self._pipeline = Pipeline(Ring(ring), self._state, self._journal, self._clock, limits)
+        self._fanout = Fanout(self._pipeline, self._journal, self._clock)
+        self._core = Core(self._pipeline, self._state)
+        self._close_seconds_max = close_seconds_max
+        self._emittable: set[type[Event]] = set()
+        self._main: asyncio.Task[None] | None = None
+        self._stop_requested: asyncio.Event | None = None
+        self.agents = AgentCommands(self._core)
+        self.channels = ChannelCommands(self._core)
+        for listener in listeners:
+            self.attach(listener)
+
+    @property
+    def id(self) -> str:
+        """The hub's id, made with its journal; empty before it is started for the first time."""
+        return self._pipeline.hub_id
+
+    # -- listeners --
+
+    def attach(
+        self,
+        listener: Any,
+        *,
+        pattern: str | Iterable[str] = "*",
+        duty: Duty | None = None,
+        overflow: Overflow = Overflow.DROP_OLDEST,
+        since: Since | None = None,
+        timeout: float = LISTENER_TIMEOUT_SECONDS,
+        mailbox: int = MAILBOX,
+        name: str | None = None,
+    ) -> Attachment:
+        """Attach a listener, before or after start: an object with ``on_events``, one with some hooks, or a function.
+
+        ``pattern``: the kinds it sees, ``*`` standing for any part of one; several may be given. ``duty``: by default
+        what the listener's ``duty`` says, else BEST_EFFORT. ``since``: where it begins if it has no ``last_seq()``:
+        ``"now"``, ``"start"`` of the journal, or a ``seq``; by default what its ``since`` says, else ``"now"``.
+        ``timeout``: seconds it may take per event. ``mailbox``: how many events a BEST_EFFORT listener may be behind
+        before ``overflow`` happens. ``name``: unique on this hub; made from its class by default.
+
+        Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken.
+        """
+        adapted = as_listener(listener)
+        if timeout <= 0 or mailbox < 1:
+            raise ConfigurationError(f"timeout={timeout} and mailbox={mailbox} must be positive")
+        attachment = Attachment(
+            self._fanout,
+            adapted,
+            name=name or self._free_name(listener),
+            pattern=pattern,
+            duty=duty or getattr(adapted, "duty", Duty.BEST_EFFORT),
+            overflow=overflow,
+            since=since if since is not None else getattr(adapted, "since", "now"),
+            timeout=timeout,
+            mailbox=mailbox,
+        )
+        self._fanout.add(attachment)
+        if hasattr(adapted, "bind"):
+            adapted.bind(self)
+        return attachment
+
+    def on(self, pattern: str | Iterable[str] = "*", **settings: Any) -> Callable[[F], F]:
+        """Attach the decorated function, sync or async; ``settings`` are those of :meth:`attach`."""
+
+        def decorate(function: F) -> F:
+            self.attach(function, pattern=pattern, **settings)
+            return function
+
+        return decorate
+
+    def _free_name(self, listener: Any) -> str:
+        stem = getattr(listener, "__name__", None) or type(listener).__name__
+        taken = {attachment.name for attachment in self._fanout.attachments}
+        return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}" if number > 1 else stem) not in taken)
+
+    # -- the way in --
+
+    async def emit(self, event: Event) -> Event:
+        """Commit an event; return it stamped. It is in the journal, and every required listener has it.
+
+        Cancelled while it waits to be admitted, nothing has happened; cancelled later, the event is committed all the
+        same. Raises :class:`~hubwire.errors.CommandRejected` for a kind that a command owns,
+        :class:`~hubwire.errors.EventTooLarge`, :class:`~hubwire.errors.HubClosed`, or what the hub failed with.
+        """
+        self._check_emittable(event)
+        return (await self._pipeline.execute(lambda: (event,)))[0]
+
+    def emit_nowait(self, event: Event) -> Event:
+        """Take an event without waiting; return it stamped, not yet committed.
+
+        Raises like :meth:`emit`, and :class:`~hubwire.errors.Overloaded` if too many events wait to be committed.
+        """
+        self._check_emittable(event)
+        return self._pipeline.execute_nowait(lambda: (event,))[0]
+
+    def offer(self, event: Event) -> bool:
+        """Take an event if the hub can take one now; otherwise drop it, count it, and return False.
+
+        Raises only for an event that no hub would take.
+        """
+        self._check_emittable(event)
+        try:
+            self._pipeline.execute_nowait(lambda: (event,))
+        except (Overloaded, HubClosed, HubFailed):
+            self._pipeline.dropped_offers += 1
+            return False
+        return True
+
+    def _check_emittable(self, event: Event) -> None:
+        cls = type(event)
+        if cls in self._emittable:
+            return
+        if not isinstance(event, Event):
+            raise ConfigurationError(f"{event!r} is no event; emit GenericEvent(kind=..., data=...), or a kind declared with @event")
+        if cls.command is not None:
+            raise CommandRejected(f"{event.kind!r} is not emitted: {cls.command} makes it")
+        if cls is UnknownEvent:
+            raise CommandRejected("an UnknownEvent is what reading gives; emit GenericEvent(kind=..., data=...)")
+        if cls is GenericEvent:
+            check_kind(event.kind)
+            if kind_class(event.kind) is not None or event.kind.partition(".")[0] in _OWN_DOMAINS:
+                raise CommandRejected(f"{event.kind!r} is a declared kind, or the hub's own; use its class, or another kind")
+            return
+        self._emittable.add(cls)
+
+    # -- the way out --
+
+    def events(self, *, after: int | None = None, pattern: str | Iterable[str] = "*") -> EventStream:
+        """Iterate over committed events with ``seq`` > ``after``: history, then live, without a gap or a duplicate.
+
+        By default from now on. It ends when the hub is closed, and raises what it failed with, or
+        :class:`~hubwire.errors.HistoryGone` when it asks for, or falls behind, what is held.
+        """
+        return EventStream(self._pipeline, self._journal, after, pattern)
+
+    async def flush(self, *, timeout: float | None = None) -> None:
+        """Return when every event taken until now is committed, and every listener has handled it.
+
+        Raises ``TimeoutError``, naming who is behind, after ``timeout`` seconds; or what the hub failed with.
+        """
+        self._check_running()
+        target = self._pipeline.ring.applied.value
+        with anyio.move_on_after(timeout):
+            await self._flush(target)
+            return
+        behind = [each.name for each in self._fanout.attachments if each.done < target]
+        raise TimeoutError(f"after {timeout} s these have not handled event {target - 1}: {', '.join(behind) or 'the journal'}")
+
+    async def _flush(self, target: int) -> None:
+        await self._pipeline.ring.committed.wait_beyond(target - 1)
+        for attachment in tuple(self._fanout.attachments):
+            await attachment.drain(target)
+        if self._pipeline.failure is not None:
+            raise repeat(self._pipeline.failure)
+
+    def statistics(self) -> HubStatistics:
+        """Return every number there is, at once."""
+        ring, state = self._pipeline.ring, self._state
+        return HubStatistics(
+            applied=ring.applied.value,
+            journaled=ring.journaled.value,
+            committed=ring.committed.value,
+            ring_events=ring.applied.value - ring.first,
+            emitters_waiting=self._pipeline.waiting,
+            offers_dropped=self._pipeline.dropped_offers,
+            agents=len(state.agents),
+            channels=len(state.channels),
+            envelopes_pending=state.inboxes.pending_total(),
+            attachments=tuple(attachment.statistics() for attachment in self._fanout.attachments),
+        )
+
+    def health(self) -> HubHealth:
+        """Return whether the hub keeps everything it owes now."""
+        problems = []
+        if self._pipeline.failure is not None:
+            problems.append(f"the hub has failed: {self._pipeline.failure}")
+        elif self._main is None or self._pipeline.closed:
+            problems.append("the hub is not running")
+        if self._pipeline.paused is not None:
+            problems.append(f"nothing can be written: {self._pipeline.paused}")
+        problems += [
+            f"listener {each.name!r} is detached: {each.statistics().last_error}"
+            for each in self._fanout.lost
+        ]
+        problems += [
+            f"listener {each.name!r} has not caught up yet"
+            for each in self._fanout.attachments
+            if each.state is AttachmentState.CATCHING_UP
+        ]
+        return HubHealth(healthy=not problems, problems=tuple(problems))
+
+    # -- life cycle --
+
+    async def start(self) -> None:
+        """Take possession of the journal, recover, enter the listeners, and begin to take commands.
+
+        Raises :class:`~hubwire.errors.AlreadyRunning` if another hub has the journal, and whatever a required listener
+        raised on entering. A hub is started once.
+        """
+        if self._main is not None:
+            raise ConfigurationError("this hub was started already; make a new one: Hub(store) goes on where this one stopped")
+        self._stop_requested = asyncio.Event()
+        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._main = asyncio.create_task(self._run(started), name="hubwire hub")
+        try:
+            await started
+        except asyncio.CancelledError:
+            self._main.cancel()
+            await asyncio.wait([self._main])
+            raise
+
+    async def aclose(self) -> None:
+        """Take no more commands, let the listeners finish, commit ``hub.stopped``, and give everything up.
+
+        It goes on to its end when it is cancelled, at most ``close_seconds_max`` and the time a listener needs to be
+        left. Raises what the hub failed with. May be called again. From a listener it returns at once.
+        """
+        if self._main is None or self._stop_requested is None:
+            return
+        self._stop_requested.set()
+        if self._fanout.is_own_task(asyncio.current_task()):
+            return
+        cancelled: asyncio.CancelledError | None = None
+        while not self._main.done():
+            try:
+                await asyncio.wait([self._main])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        if not self._main.cancelled() and (error := self._main.exception()) is not None:
+            raise error
+        if self._pipeline.failure is not None:
+            raise repeat(self._pipeline.failure)
+
+    async def __aenter__(self) -> Hub:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self.aclose()
+        except (HubFailed, CallerError) as failure:
+            if exc is None:
+                raise
+            _append_context(exc, failure)
+
+    def _check_running(self) -> None:
+        if self._pipeline.failure is not None:
+            raise repeat(self._pipeline.failure)
+        if self._main is None or self._pipeline.closed:
+            raise HubClosed("the hub is not running: use it inside 'async with hub:'")
+
+    async def _run(self, started: asyncio.Future[None]) -> None:
+        """Hold everything the hub does in one task group, from start to end."""
+        assert self._stop_requested is not None
+        refusal: BaseException | None = None
+        try:
+            async with anyio.create_task_group() as tasks:
+                try:
+                    await self._start(tasks)
+                except Exception as error:  # noqa: BLE001 - it is raised again, to who called start()
+                    refusal = error
+                    tasks.cancel_scope.cancel()
+                if refusal is None:
+                    if not started.done():
+                        started.set_result(None)
+                    await self._stop_requested.wait()
+                    await self._stop()
+                    tasks.cancel_scope.cancel()
+        finally:
+            self._pipeline.end()
+            self._core.end()
+            if self._journal is not None:
+                with anyio.move_on_after(_JOURNAL_CLOSE_SECONDS_MAX, shield=True):
+                    await self._journal.aclose()
+            if not started.done():
+                started.set_exception(refusal or self._pipeline.failure or HubClosed("the hub was cancelled while it started"))
+
+    async def _start(self, tasks: TaskGroup) -> None:
+        journal, pipeline, fanout = self._journal, self._pipeline, self._fanout
+        if journal is not None:
+            await journal.open()
+        await fanout.start(tasks)
+        pipeline.hub_id = fanout.known_hub_id((journal and journal.hub_id) or None) or new_id()
+        if journal is not None:
+            async for event in journal.replay():
+                self._state.apply(event)
+            next_seq = journal.next_seq
+        else:
+            next_seq = fanout.highest_position() + 1
+        pipeline.ring.start_at(next_seq)
+        if journal is not None:
+            tasks.start_soon(pipeline.run_journal)
+        fanout.go()
+        for attachment in fanout.attachments:
+            if attachment.duty is Duty.REQUIRED:
+                await attachment.ready()
+        pipeline.put([HubStarted(version=VERSION, pid=os.getpid(), host=socket.gethostname())], EMPTY)
+        fanout.announce_attached()
+        await pipeline.wait_committed(pipeline.ring.applied.value - 1)
+        pipeline.open()
+
+    async def _stop(self) -> None:
+        pipeline, fanout = self._pipeline, self._fanout
+        pipeline.close()
+        with anyio.move_on_after(self._close_seconds_max) as deadline:
+            await fanout.drain()
+        fanout.settle_all()
+        pipeline.put([HubStopped()], EMPTY)
+        pipeline.stopped = True
+        last = pipeline.ring.applied.value - 1
+        with anyio.move_on_after(self._close_seconds_max) as last_deadline:
+            await pipeline.wait_committed(last)
+        if last_deadline.cancelled_caught:
+            pipeline.fail(
+                HubFailed(
+                    f"the last {pipeline.in_flight} events were not committed within {self._close_seconds_max:g} s of"
+                    " closing; those in the journal will be, at the next start"
+                )
+            )
+            return
+        with anyio.move_on_after(self._close_seconds_max if not deadline.cancelled_caught else 0):
+            await fanout.drain()
+        await fanout.stop(Duty.BEST_EFFORT, self._close_seconds_max)
+        await fanout.stop(Duty.REQUIRED, self._close_seconds_max)
+
+
+def _append_context(error: BaseException, failure: BaseException) -> None:
+    """Show a later failure of the hub behind the exception that left the body, which stays as it is."""
+    last = error
+    while last.__context__ is not None and last.__context__ is not failure:
+        last = last.__context__
+    if last is not failure and type(last) is not type(failure):
+        last.__context__ = failure

@@ -1,0 +1,332 @@
+"""The way of an event from a command to its commit: admission, stamping, applying, the ring, the journal.
+
+Between deciding and applying nothing is awaited: no lock is needed, no check goes stale, and ``seq`` order is ring order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, Protocol
+
+import attrs
+from uuid_utils import uuid7
+
+from . import codec, context
+from ._ring import Ring
+from ._state import State
+from .clock import timestamp
+from .errors import CommandRejected, EventTooLarge, HubClosed, HubFailed, JournalFailed, Overloaded, StoreFull, repeat
+from .events import Event
+from .events._event import stamp
+from .ports import Clock, Journal
+
+__all__ = ("Handling", "Limits", "Pipeline", "handling")
+
+DEPTH_MAX = 32
+"""How long a chain of listeners may get in which each emits because of the one before."""
+
+_WAKE_SLICE = 500
+_UNWEIGHED = 64 * 1024
+"""An upper bound for the JSON of what stamping does not weigh: keys, and short texts."""
+
+_FULL_RETRY_SECONDS = 1.0
+_FULL_DEADLINE_SECONDS = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """The bounds of a hub, in events unless the name says otherwise."""
+
+    ring: int = 4096
+    in_flight_max: int = 1024
+    listener_reserve: int = 256
+    event_bytes_max: int = 8 * 1024 * 1024
+
+
+@attrs.define
+class Handling:
+    """One call of a listener that the commit waits for: what it emits must not wait for the commit."""
+
+    active: bool = True
+
+
+class Downstream(Protocol):
+    """What comes after the journal: the fan-out."""
+
+    def blocks(self) -> bool:
+        """Tell whether a BLOCK listener is so far behind that emitters have to wait."""
+
+    def after_put(self) -> None:
+        """Events are on the ring."""
+
+    def after_journaled(self) -> None:
+        """The journal has more events."""
+
+    def after_failure(self) -> None:
+        """The hub has failed."""
+
+
+handling: ContextVar[Handling | None] = ContextVar("hubwire.handling", default=None)
+
+
+class Pipeline:
+    """Takes events in, in order, until they are journaled; the fan-out says when they are committed."""
+
+    def __init__(self, ring: Ring, state: State, journal: Journal | None, clock: Clock, limits: Limits) -> None:
+        self.ring = ring
+        self.state = state
+        self.hub_id = ""
+        self.failure: HubFailed | None = None
+        self.paused: StoreFull | None = None
+        """Why nothing is being written at present; None while all is well."""
+        self.dropped_offers = 0
+        self.downstream: Downstream
+        self.watchers: dict[type[Event], Callable[[Any], None]] = {}
+        """Who in this process is to be told at once that an event of some kind was applied."""
+        self._journal = journal
+        self._clock = clock
+        self._limits = limits
+        self._last_ns = 0
+        self.closed = True
+        """No command is taken: not yet, or no more."""
+        self.stopped = False
+        """The last event is on the ring: nothing may be put any more."""
+        self._granted = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._uncommitted: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def in_flight(self) -> int:
+        """How many events are applied and not yet committed."""
+        return self.ring.applied.value - self.ring.committed.value
+
+    @property
+    def waiting(self) -> int:
+        """How many emitters wait to be admitted."""
+        return len(self._queue)
+
+    # -- commands --
+
+    async def execute(self, decide: Callable[[], Sequence[Event]]) -> list[Event]:
+        """Admit, decide, put, and wait for the commit; return the stamped events.
+
+        In a listener that the commit waits for, return as soon as the events are applied.
+        """
+        inside = handling.get()
+        if inside is not None and inside.active:
+            self._check_reserve()
+            return self.put(decide())
+        if self._queue or not self._has_room():
+            await self._wait_for_room()
+        else:
+            self._check_open()
+        events = self.put(decide())
+        await self.wait_committed(events[-1].seq)
+        return events
+
+    def execute_nowait(self, decide: Callable[[], Sequence[Event]]) -> list[Event]:
+        """Like :meth:`execute`, but raise :class:`Overloaded` instead of waiting, and do not wait for the commit."""
+        inside = handling.get()
+        if inside is not None and inside.active:
+            self._check_reserve()
+        else:
+            self._check_open()
+            if self._queue or not self._has_room():
+                raise Overloaded(
+                    f"{self.in_flight} events wait to be committed, and {self.waiting} emitters to be admitted;"
+                    " use await hub.emit(...) to wait for room, or hub.offer(...) to drop"
+                )
+        return self.put(decide())
+
+    def put(self, events: Sequence[Event], around: context.Context | None = None) -> list[Event]:
+        """Stamp, apply and put events on the ring, without admission. All of them or, if one is refused, none.
+
+        ``around`` is what they inherit: by default, what the code that runs is in.
+        """
+        stamped = self._stamp(events, context.current() if around is None else around)
+        for event in stamped:
+            self.state.apply(event)
+            if (watch := self.watchers.get(type(event))) is not None:
+                watch(event)
+        self.ring.put(stamped)
+        if self._journal is None:
+            self.ring.journaled.advance(self.ring.applied.value)
+        self.downstream.after_put()
+        return stamped
+
+    def _stamp(self, events: Sequence[Event], around: context.Context) -> list[Event]:
+        if around.depth > DEPTH_MAX:
+            raise CommandRejected(
+                f"event {events[0].kind!r} is the {around.depth}th in a row that a listener emitted because of the one"
+                " before; let a listener not answer its own events"
+            )
+        self._last_ns = max(self._last_ns, self._clock.now_ns())
+        at = timestamp(self._last_ns)
+        seq, bytes_max = self.ring.applied.value, self._limits.event_bytes_max
+        stamped = []
+        for event in events:
+            copy = stamp(event, seq=seq, id=str(uuid7()), at=at, hub=self.hub_id, context=around, bytes_max=bytes_max)
+            # Stamping has counted a lower bound. Only where the true size may be too large is it worth encoding now.
+            if copy._weight * 6 + _UNWEIGHED > bytes_max and (size := len(codec.encode(copy))) > bytes_max:
+                raise EventTooLarge(
+                    f"event {event.kind!r} has {size} bytes, more than the {bytes_max} of event_bytes_max;"
+                    " store the payload elsewhere and emit a reference",
+                    kind=event.kind,
+                    size_bytes=size,
+                    limit_bytes=bytes_max,
+                )
+            stamped.append(copy)
+            seq += 1
+        return stamped
+
+    # -- admission --
+
+    def _has_room(self) -> bool:
+        return self.in_flight + self._granted < self._limits.in_flight_max and not self.downstream.blocks()
+
+    def _check_open(self) -> None:
+        if self.failure is not None:
+            raise repeat(self.failure)
+        if self.closed:
+            raise HubClosed("the hub is not running, or closing, and takes no commands; use it inside 'async with hub:'")
+
+    def _check_reserve(self) -> None:
+        self._check_open()
+        if self.in_flight >= self._limits.in_flight_max + self._limits.listener_reserve:
+            raise Overloaded(
+                f"{self.in_flight} events wait to be committed, and a listener that the commit waits for emits more;"
+                " emit less from it, or attach it as BEST_EFFORT"
+            )
+
+    async def _wait_for_room(self) -> None:
+        self._check_open()
+        future = asyncio.get_running_loop().create_future()
+        self._queue.append(future)
+        self.admit()
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._granted -= 1
+                self.admit()
+            raise
+        self._granted -= 1
+        self._check_open()
+
+    def admit(self) -> None:
+        """Let in those who wait at the door, as far as there is room."""
+        while self._queue and self._has_room():
+            future = self._queue.popleft()
+            if not future.done():
+                self._granted += 1
+                future.set_result(None)
+
+    # -- commit --
+
+    async def wait_committed(self, seq: int) -> None:
+        """Return when the event is committed. Only for the newest event: those who wait stand in order of ``seq``."""
+        if self.ring.committed.value > seq:
+            return
+        if self.failure is not None:
+            raise repeat(self.failure)
+        future = asyncio.get_running_loop().create_future()
+        self._uncommitted.append((seq, future))
+        await future
+
+    def commit(self, value: int) -> None:
+        """Events below ``value`` are committed: wake who waits for them."""
+        if value <= self.ring.committed.value:
+            return
+        self.ring.committed.advance(value)
+        if self._uncommitted:
+            self._wake_committed()
+        if self._queue:
+            self.admit()
+
+    def _wake_committed(self) -> None:
+        waiting, committed = self._uncommitted, self.ring.committed.value
+        for _ in range(_WAKE_SLICE):
+            if not waiting or waiting[0][0] >= committed:
+                return
+            future = waiting.popleft()[1]
+            if not future.done():
+                future.set_result(None)
+        asyncio.get_running_loop().call_soon(self._wake_committed)
+
+    # -- the journal --
+
+    async def run_journal(self) -> None:
+        """Append what is applied to the journal, a batch at a time, for as long as the hub runs."""
+        assert self._journal is not None
+        ring = self.ring
+        while await ring.applied.wait_beyond(ring.journaled.value):
+            end = ring.applied.value
+            events = ring.slice(ring.journaled.value, end)
+            try:
+                await self.retry_while_full(partial(self._journal.append, events))
+            except Exception as error:  # noqa: BLE001 - whatever the journal raised, the hub cannot go on
+                failure = JournalFailed(
+                    f"the journal could not be written ({error}), so the hub stops: mend its store, then start it again;"
+                    " it will recover every event that was journaled"
+                )
+                failure.__cause__ = error
+                self.fail(failure)
+                return
+            ring.journaled.advance(end)
+            self.downstream.after_journaled()
+
+    async def retry_while_full(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Call ``write`` again, every second for a minute, while it raises :class:`StoreFull`; the hub is paused then."""
+        deadline = None
+        while True:
+            try:
+                await write()
+            except StoreFull as error:
+                now = self._clock.monotonic()
+                deadline = deadline or now + _FULL_DEADLINE_SECONDS
+                if now >= deadline:
+                    raise
+                self.paused = error
+                await self._clock.sleep(_FULL_RETRY_SECONDS)
+            else:
+                self.paused = None
+                return
+
+    # -- the end --
+
+    def open(self) -> None:
+        """Take commands from now on."""
+        self.closed = False
+
+    def close(self) -> None:
+        """Take no more commands; those that wait at the door are turned away."""
+        self.closed = True
+        self._turn_away(HubClosed("the hub was closed before this command was admitted; nothing has happened"))
+
+    def fail(self, failure: HubFailed) -> None:
+        """Stop for good: everybody who waits gets the failure."""
+        if self.failure is not None:
+            return
+        self.failure = failure
+        self._turn_away(failure)
+        waiting, self._uncommitted = self._uncommitted, deque()
+        for _, future in waiting:
+            if not future.done():
+                future.set_exception(repeat(failure))
+        self.end()
+        self.downstream.after_failure()
+
+    def end(self) -> None:
+        """Nothing moves any more: let nobody wait for it."""
+        for watermark in (self.ring.applied, self.ring.journaled, self.ring.committed):
+            watermark.end()
+
+    def _turn_away(self, error: Exception) -> None:
+        queue, self._queue = self._queue, deque()
+        for future in queue:
+            if not future.done():
+                future.set_exception(repeat(error))

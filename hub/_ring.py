@@ -1,0 +1,112 @@
+"""The ring: one buffer of recent events that everybody in the hub reads, each at a place of his own.
+
+A watermark is a ``seq`` that only grows: events below it have got that far. **applied** counts what the state machines
+know, **journaled** what the journal has, **committed** what the journal and every required listener have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import islice
+
+from .events import Event
+
+__all__ = ("Ring", "Watermark")
+
+_SLICE = 500
+"""How many waiters are woken before the loop gets to run something else: 10,000 at a time would block it for 50 ms."""
+
+_TRIM = 1024
+"""The ring forgets in steps: cutting a list costs its length."""
+
+
+class Watermark:
+    """A number that only grows, and that one can wait for."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self._waiters: list[asyncio.Future[None]] = []
+        self.ended = False
+
+    def advance(self, value: int) -> None:
+        self.value = value
+        if self._waiters:
+            self._wake()
+
+    def end(self) -> None:
+        """Nothing will move any more: wake everybody, and let nobody wait again."""
+        self.ended = True
+        self._wake()
+
+    def next_move(self) -> asyncio.Future[None]:
+        """Return a future that is done when the watermark moves or ends."""
+        future = asyncio.get_running_loop().create_future()
+        if self.ended:
+            future.set_result(None)
+        else:
+            self._waiters.append(future)
+        return future
+
+    async def wait_beyond(self, value: int) -> bool:
+        """Return True as soon as the watermark is more than ``value``; False if it never will be."""
+        while self.value <= value:
+            if self.ended:
+                return False
+            await self.next_move()
+        return True
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        _wake_slice(waiters, 0)
+
+
+def _wake_slice(waiters: list[asyncio.Future[None]], start: int) -> None:
+    for future in islice(waiters, start, start + _SLICE):
+        if not future.done():
+            future.set_result(None)
+    if start + _SLICE < len(waiters):
+        asyncio.get_running_loop().call_soon(_wake_slice, waiters, start + _SLICE)
+
+
+class Ring:
+    """The events ``[first, applied)``, at most ``capacity`` and a little more of them, unless somebody needs more."""
+
+    def __init__(self, capacity: int) -> None:
+        self.first = 0
+        self.applied = Watermark()
+        self.journaled = Watermark()
+        self.committed = Watermark()
+        self._capacity = capacity
+        self._events: list[Event] = []
+
+    def start_at(self, next_seq: int) -> None:
+        """Go on numbering from ``next_seq``: everything before it is committed, and not here."""
+        assert not self._events
+        self.first = next_seq
+        for watermark in (self.applied, self.journaled, self.committed):
+            watermark.advance(next_seq)
+
+    def put(self, events: Sequence[Event]) -> None:
+        """Add stamped events whose ``seq`` goes on from ``applied``."""
+        assert events[0].seq == self.applied.value
+        self._events.extend(events)
+        self.applied.advance(self.applied.value + len(events))
+
+    def slice(self, start: int, end: int) -> list[Event]:
+        """Return the events ``[start, end)``, all of which must be here."""
+        assert self.first <= start
+        return self._events[start - self.first : end - self.first]
+
+    @property
+    def excess_end(self) -> int | None:
+        """The ``seq`` below which events are more than the capacity; None while it is not worth cutting."""
+        if len(self._events) < self._capacity + _TRIM:
+            return None
+        return self.applied.value - self._capacity
+
+    def forget_before(self, seq: int) -> None:
+        """Drop the events below ``seq``."""
+        if seq > self.first:
+            del self._events[: seq - self.first]
+            self.first = seq

@@ -1,0 +1,91 @@
+"""What surrounds an emit without being passed to it: correlation id, trace context, tenant, and the event that caused it.
+
+They live in context variables, so they follow the code: into child tasks, ``asyncio.to_thread`` and
+``anyio.to_thread``. An event takes them over when it is emitted, unless it has its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+import attrs
+
+from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from .events import Event
+
+__all__ = ("EMPTY", "Context", "cause", "current", "scope")
+
+
+@attrs.frozen(kw_only=True)
+class Context:
+    """The values an event inherits at emit. The last two are set while a listener handles an event."""
+
+    tenant: str | None = None
+    correlation_id: str | None = None
+    traceparent: str | None = None
+    causation_id: str | None = None
+    depth: int = 0
+
+
+EMPTY = Context()
+
+_scope: ContextVar[Context] = ContextVar("hubwire.scope", default=EMPTY)
+_cause: ContextVar[Event | None] = ContextVar("hubwire.cause", default=None)
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def current() -> Context:
+    """Return what an event emitted here would inherit."""
+    scope, event = _scope.get(), _cause.get()
+    if event is None:
+        return scope
+    return Context(
+        tenant=scope.tenant or event.tenant,
+        correlation_id=scope.correlation_id or event.correlation_id,
+        traceparent=scope.traceparent or event.traceparent,
+        causation_id=event.id,
+        depth=event.depth + 1,
+    )
+
+
+def cause(event: Event) -> None:
+    """Say, in a listener that takes batches, which event is being handled: what is emitted next names it as its cause.
+
+    Without it, the last event of the batch is named.
+    """
+    _cause.set(event)
+
+
+@contextmanager
+def scope(
+    *, correlation_id: str | None = None, tenant: str | None = None, traceparent: str | None = None
+) -> Iterator[Context]:
+    """Set what events emitted inside inherit; what is not given stays as it is outside. Scopes nest.
+
+    ``traceparent`` is a W3C Trace Context header value; anything else raises
+    :class:`~hubwire.errors.ConfigurationError`.
+    """
+    if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
+        raise ConfigurationError(
+            f"traceparent {traceparent!r} is not a W3C Trace Context value (00-<32 hex>-<16 hex>-<2 hex>)"
+        )
+    given = {"correlation_id": correlation_id, "tenant": tenant, "traceparent": traceparent}
+    inner = attrs.evolve(_scope.get(), **{name: value for name, value in given.items() if value is not None})
+    token = _scope.set(inner)
+    try:
+        yield inner
+    finally:
+        _scope.reset(token)
+
+
+def leave_all() -> None:
+    """Forget, in this task, the scope it was started in."""
+    _scope.set(EMPTY)
+    _cause.set(None)

@@ -1,0 +1,209 @@
+"""Every error hubwire raises, in one tree, sorted by who must act.
+
+* :class:`CallerError`: the code that made the call. Nothing has changed; mend the call and make it again.
+* :class:`OperatorError`: whoever runs the program. A disk is full, a log is damaged, a listener failed.
+
+Broken invariants of hubwire itself are assertions: they are for the programmer.
+
+A message says what happened, to what, and what to do. What a handler would want to look at is an attribute, and the
+foreign exception behind an error is its ``__cause__``.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+__all__ = (
+    "AlreadyExists",
+    "AlreadyRunning",
+    "AppendConflict",
+    "CallerError",
+    "CommandRejected",
+    "ConfigurationError",
+    "EventTooLarge",
+    "Fenced",
+    "HistoryGone",
+    "HubClosed",
+    "HubError",
+    "HubFailed",
+    "InvalidPath",
+    "InvalidRecord",
+    "JournalBehind",
+    "JournalFailed",
+    "ListenerFailed",
+    "LogDamaged",
+    "NotFound",
+    "OperatorError",
+    "Overloaded",
+    "PartialBatch",
+    "PathPoisoned",
+    "StoreError",
+    "StoreFull",
+    "StoreUnavailable",
+)
+
+
+_E = TypeVar("_E", bound=BaseException)
+
+
+def repeat(error: _E) -> _E:
+    """Return an equal error, for another task to raise: an error raised twice would mix up their tracebacks."""
+    copy = type(error).__new__(type(error), *error.args)
+    copy.__dict__.update(error.__dict__)
+    copy.__cause__ = error.__cause__
+    return copy
+
+
+class HubError(Exception):
+    """The root of every error that hubwire raises on purpose."""
+
+
+# --- the caller must act --------------------------------------------------------------------------------------------
+
+
+class CallerError(HubError):
+    """The call was wrong or came at the wrong time. Nothing has changed."""
+
+
+class CommandRejected(CallerError):
+    """A command is not allowed in the present state: the state is unchanged."""
+
+
+class NotFound(CommandRejected):
+    """The command names an agent, a channel or an envelope that does not exist (any more)."""
+
+
+class Overloaded(CallerError):
+    """More events wait to be committed than the hub admits. Wait (``await hub.emit``) or drop (``hub.offer``)."""
+
+
+class EventTooLarge(CallerError):
+    """An event is larger than ``event_bytes_max``. Store the payload elsewhere and emit a reference to it."""
+
+    def __init__(self, message: str, *, kind: str, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class ConfigurationError(CallerError):
+    """The hub, a listener or a kind is set up in a way that cannot work. The message says which setting to change."""
+
+
+class InvalidPath(CallerError, ValueError):
+    """A store path breaks the path rules of :func:`hubwire.ports.normalize_path`."""
+
+
+class InvalidRecord(CallerError, ValueError):
+    """A record cannot be stored as it is, for example because it uses a reserved key."""
+
+
+class HubClosed(CallerError):
+    """The hub is not running: it was not started, is closing, or is closed."""
+
+
+class HistoryGone(CallerError):
+    """The events asked for are older than what the hub still holds. Go on from ``first_seq``, knowing of the gap."""
+
+    def __init__(self, message: str, *, first_seq: int) -> None:
+        super().__init__(message)
+        self.first_seq = first_seq
+
+
+class PartialBatch(HubError):
+    """A listener may raise this from ``on_events``: the first ``handled`` events are done, the next one failed.
+
+    The failure itself is its ``__cause__``. :class:`hubwire.BaseHubListener` raises it for its subclasses; a listener
+    that raises anything else has handled nothing of the batch.
+    """
+
+    def __init__(self, handled: int) -> None:
+        super().__init__(f"the first {handled} events of the batch are handled, the next one failed")
+        self.handled = handled
+
+
+# --- the operator must act ------------------------------------------------------------------------------------------
+
+
+class OperatorError(HubError):
+    """The surroundings failed: a disk, a network, a file, a listener."""
+
+
+class StoreError(OperatorError):
+    """A store could not do what it was asked to do.
+
+    ``path`` is the store path concerned, ``byte_offset`` the place in it; each is None where it has no meaning.
+    """
+
+    def __init__(self, message: str, *, path: str | None = None, byte_offset: int | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.byte_offset = byte_offset
+
+
+class StoreFull(StoreError):
+    """No space left. Nothing of the content was kept, and the store is usable as soon as there is space again."""
+
+
+class StoreUnavailable(StoreError):
+    """The store could not be reached, in spite of retries up to its deadline."""
+
+
+class AlreadyExists(StoreError):
+    """``write(if_absent=True)`` found the path taken. Nothing was written."""
+
+
+class AppendConflict(StoreError):
+    """The path does not have the size that ``expect`` named: somebody else wrote. Nothing was written."""
+
+    def __init__(self, message: str, *, path: str, expected: int, actual: int | None) -> None:
+        super().__init__(message, path=path, byte_offset=expected)
+        self.expected = expected
+        self.actual = actual
+
+
+class PathPoisoned(StoreError):
+    """An earlier write to this path failed in a way that leaves unknown what the disk holds.
+
+    The path stays closed for this store object: a second fsync would report success for data that is lost. Mend the
+    disk, then start again: recovery reads what is really there.
+    """
+
+
+class Fenced(StoreError):
+    """Another writer took over this log. This one writes no more, so that the log has one history."""
+
+
+class AlreadyRunning(StoreError):
+    """Another process (or hub) holds this log for writing."""
+
+    def __init__(self, message: str, *, path: str, pid: int, host: str, since: str) -> None:
+        super().__init__(message, path=path)
+        self.pid = pid
+        self.host = host
+        self.since = since
+
+
+class LogDamaged(StoreError):
+    """Records that were durable are damaged or missing. Nothing is repaired: restore the log from a copy."""
+
+
+class JournalBehind(StoreError):
+    """A listener has seen more than the journal holds: the journal was restored from an older copy, or is another's."""
+
+
+class HubFailed(OperatorError):
+    """The hub stopped because it could not keep its promises. The reason is its ``__cause__``."""
+
+
+class JournalFailed(HubFailed):
+    """The journal could not be written: memory is ahead of the disk. A restart recovers what was journaled."""
+
+
+class ListenerFailed(HubFailed):
+    """A REQUIRED listener failed. Mend its cause and restart: it goes on after the last event it has."""
+
+    def __init__(self, message: str, *, listener: str) -> None:
+        super().__init__(message)
+        self.listener = listener

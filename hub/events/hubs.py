@@ -1,0 +1,79 @@
+"""The hub's own life: start and stop, its listeners, their mailboxes. Only the hub emits these."""
+
+from __future__ import annotations
+
+from ._event import Event, event
+
+__all__ = (
+    "HubStarted",
+    "HubStopped",
+    "ListenerAttached",
+    "ListenerDetached",
+    "ListenerFailed",
+    "ListenerRestarted",
+    "MailboxOverflowed",
+)
+
+_COMMAND = "the hub itself"
+
+
+@event("hub.started", command=_COMMAND)
+class HubStarted(Event):
+    """A hub began to accept commands. ``version`` is hubwire's."""
+
+    version: str
+    pid: int
+    host: str
+
+
+@event("hub.stopped", command=_COMMAND)
+class HubStopped(Event):
+    """A hub was closed in good order: everything before this event was committed."""
+
+
+@event("listener.attached", command=_COMMAND)
+class ListenerAttached(Event):
+    """A listener receives events from here on; ``since_seq`` is the first it may see."""
+
+    listener: str
+    duty: str
+    pattern: tuple[str, ...]
+    since_seq: int
+
+
+@event("listener.detached", command=_COMMAND)
+class ListenerDetached(Event):
+    """A listener receives no more events: it was detached, or failed too often."""
+
+    listener: str
+    reason: str
+
+
+@event("listener.failed", command=_COMMAND)
+class ListenerFailed(Event):
+    """A listener failed to handle events; ``count`` of them since the last such announcement, ``event_seq`` the last."""
+
+    listener: str
+    reason: str
+    error_type: str
+    error_message: str
+    event_seq: int
+    count: int
+
+
+@event("listener.restarted", command=_COMMAND)
+class ListenerRestarted(Event):
+    """A listener that failed goes on after a pause, with the event after the one that failed."""
+
+    listener: str
+    restarts: int
+
+
+@event("mailbox.overflowed", command=_COMMAND)
+class MailboxOverflowed(Event):
+    """A listener was too slow: it missed ``count`` events between ``first_seq`` and ``last_seq``, both included."""
+
+    listener: str
+    count: int
+    first_seq: int
+    last_seq: int

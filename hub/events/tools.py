@@ -1,0 +1,39 @@
+"""Tool calls: a pair of facts, tied together by ``call_id``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._event import Event, event
+
+__all__ = ("ToolCalled", "ToolCompleted", "ToolFailed")
+
+
+@event("tool.called")
+class ToolCalled(Event):
+    """An agent called a tool. ``arguments`` are as the model gave them: a mapping, or text that may be no JSON."""
+
+    tool: str
+    call_id: str
+    arguments: Any = None
+
+
+@event("tool.completed")
+class ToolCompleted(Event):
+    """The tool returned ``result``. ``duration_ms`` is how long it took, None if nobody measured it."""
+
+    tool: str
+    call_id: str
+    result: Any = None
+    duration_ms: float | None = None
+
+
+@event("tool.failed")
+class ToolFailed(Event):
+    """The tool raised, or returned what its caller takes for an error."""
+
+    tool: str
+    call_id: str
+    error_type: str = ""
+    error_message: str = ""
+    duration_ms: float | None = None

@@ -1,0 +1,208 @@
+"""BaseHubListener: the listener port for people who care about a few kinds of events.
+
+Hook names, arguments and ``kind`` words are those of AG2's hub listeners, so that one object can listen to either hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from .context import cause
+from .errors import PartialBatch
+from .events import Event, FrozenDict, GenericEvent, UnknownEvent
+from .events._event import own_fields
+
+__all__ = ("HOOKS", "BaseHubListener", "ChannelView", "EnvelopeView", "RemoteError")
+
+
+@attrs.frozen(kw_only=True)
+class EnvelopeView:
+    """An envelope, as its event tells of it."""
+
+    envelope_id: str | None
+    channel_id: str | None
+    sender_id: str | None
+    audience: tuple[str, ...] | None
+    event_type: str
+    event_data: Any
+    causation_id: str | None
+    created_at: str
+
+
+@attrs.frozen(kw_only=True)
+class ChannelView:
+    """What an envelope's event tells of its channel."""
+
+    channel_id: str | None
+
+
+@attrs.frozen
+class RemoteError:
+    """An exception that happened elsewhere: its class's name and its message."""
+
+    type: str
+    message: str
+
+
+_KIND_WORDS = {"observed": "observation_recorded", "progressed": "progress"}
+"""The words of kinds for which AG2 has another one; all others are the same."""
+
+
+class BaseHubListener:
+    """A listener that does nothing; override what you care about.
+
+    ``on_events`` calls ``on_event`` for each event, and that calls the hook of the event's domain. Everything a hook
+    gets is frozen and made from the event alone, so keep it as long as you like. An exception ends the event that
+    raised it, not the batch: the events before it are handled.
+    """
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        """Handle a batch, one event after the other."""
+        handled = 0
+        try:
+            for event in events:
+                cause(event)
+                await self.on_event(event)
+                handled += 1
+        except Exception as error:
+            raise PartialBatch(handled) from error
+
+    async def on_event(self, event: Event) -> None:
+        """Handle one event: by default, call the hook of its domain, if it has one."""
+        call = _CALLS.get(event.kind) or _CALLS.get(event.kind.partition(".")[0])
+        if call is not None:
+            await call(self, event)
+
+    async def on_agent_event(self, agent_id: str, kind: str, payload: Mapping[str, Any]) -> None:
+        """An agent was registered, unregistered, … (``kind`` is the last word of the event's kind)."""
+
+    async def on_channel_event(self, channel_id: str, kind: str, payload: Mapping[str, Any]) -> None:
+        """A channel was created, opened, closed, …"""
+
+    async def on_task_event(self, task_id: str, kind: str, payload: Mapping[str, Any]) -> None:
+        """A task was started, completed, …"""
+
+    async def on_envelope_posted(self, envelope: EnvelopeView, metadata: ChannelView) -> None:
+        """An envelope was accepted."""
+
+    async def on_envelope_rejected(self, envelope: EnvelopeView, reason: RemoteError) -> None:
+        """An envelope was refused."""
+
+    async def on_dispatch_failed(self, envelope: EnvelopeView, recipient_id: str, reason: RemoteError) -> None:
+        """An envelope did not reach one of its recipients."""
+
+    async def on_expectation_fired(self, channel_id: str, expectation: str, violation: Mapping[str, Any]) -> None:
+        """A channel did not behave in time as its contract says."""
+
+    async def on_turn_failed(self, channel_id: str, agent_id: str, envelope_id: str, exc: RemoteError) -> None:
+        """An agent crashed while it handled an envelope."""
+
+    async def on_inbox_pressure(self, agent_id: str, pending: int, cap: int) -> None:
+        """An inbox passed its high-water mark."""
+
+
+HOOKS = tuple(name for name in vars(BaseHubListener) if name.startswith("on_") and name not in ("on_events", "on_event"))
+"""The nine hooks. An object that has some of them and no ``on_events`` is a listener too."""
+
+
+def from_hooks(listener: object) -> BaseHubListener:
+    """Make a listener of an object that has some of the hooks."""
+    wrapped = BaseHubListener()
+    for name in HOOKS:
+        if hook := getattr(listener, name, None):
+            setattr(wrapped, name, hook)
+    return wrapped
+
+
+# --- from event to hook ---------------------------------------------------------------------------------------------
+
+
+def _fields(event: Event) -> Mapping[str, Any]:
+    if isinstance(event, GenericEvent):
+        return event.data
+    if isinstance(event, UnknownEvent):
+        return event.fields
+    return {name: getattr(event, name) for name in own_fields(type(event))}
+
+
+def _payload(event: Event) -> FrozenDict:
+    return FrozenDict({**_fields(event), "at": event.at})
+
+
+def _word(event: Event) -> str:
+    word = event.kind.rpartition(".")[2]
+    return _KIND_WORDS.get(word, word)
+
+
+def _envelope(event: Event, fields: Mapping[str, Any]) -> EnvelopeView:
+    return EnvelopeView(
+        envelope_id=fields.get("envelope_id"),
+        channel_id=event.channel_id,
+        sender_id=event.agent_id,
+        audience=fields.get("audience"),
+        event_type=event.kind,
+        event_data=fields.get("content"),
+        causation_id=event.causation_id,
+        created_at=event.at,
+    )
+
+
+async def _agent(listener: BaseHubListener, event: Event) -> None:
+    await listener.on_agent_event(event.agent_id or "", _word(event), _payload(event))
+
+
+async def _channel(listener: BaseHubListener, event: Event) -> None:
+    await listener.on_channel_event(event.channel_id or "", _word(event), _payload(event))
+
+
+async def _task(listener: BaseHubListener, event: Event) -> None:
+    await listener.on_task_event(event.task_id or "", _word(event), _payload(event))
+
+
+async def _posted(listener: BaseHubListener, event: Event) -> None:
+    await listener.on_envelope_posted(_envelope(event, _fields(event)), ChannelView(channel_id=event.channel_id))
+
+
+async def _rejected(listener: BaseHubListener, event: Event) -> None:
+    fields = _fields(event)
+    error = RemoteError(fields.get("error", ""), fields.get("reason", ""))
+    await listener.on_envelope_rejected(_envelope(event, fields), error)
+
+
+async def _dispatch_failed(listener: BaseHubListener, event: Event) -> None:
+    fields = _fields(event)
+    error = RemoteError(fields.get("error", ""), fields.get("reason", ""))
+    await listener.on_dispatch_failed(_envelope(event, fields), fields.get("recipient_id", ""), error)
+
+
+async def _expectation(listener: BaseHubListener, event: Event) -> None:
+    await listener.on_expectation_fired(
+        event.channel_id or "", _fields(event).get("expectation", ""), _payload(event)
+    )
+
+
+async def _turn_failed(listener: BaseHubListener, event: Event) -> None:
+    fields = _fields(event)
+    error = RemoteError(fields.get("error_type", ""), fields.get("error_message", ""))
+    await listener.on_turn_failed(event.channel_id or "", event.agent_id or "", fields.get("envelope_id", ""), error)
+
+
+async def _pressure(listener: BaseHubListener, event: Event) -> None:
+    fields = _fields(event)
+    await listener.on_inbox_pressure(event.agent_id or "", fields.get("pending", 0), fields.get("cap", 0))
+
+
+_CALLS: dict[str, Callable[[BaseHubListener, Event], Awaitable[None]]] = {
+    "agent": _agent,
+    "channel": _channel,
+    "task": _task,
+    "envelope.posted": _posted,
+    "envelope.rejected": _rejected,
+    "envelope.dispatch_failed": _dispatch_failed,
+    "expectation.violated": _expectation,
+    "turn.failed": _turn_failed,
+    "inbox.pressured": _pressure,
+}

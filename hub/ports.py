@@ -1,0 +1,277 @@
+"""What can be plugged into a hub: listeners, stores, journals, clocks, and the rules for store paths.
+
+These protocols carry the promises; implementations document only what they do differently. Inherit from nothing: an
+object that has the methods is an implementation. :mod:`hubwire.testing` proves that it keeps the promises.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from .errors import InvalidPath
+
+if TYPE_CHECKING:
+    from .events import Event
+
+__all__ = (
+    "ChangeCallback",
+    "ChangeSubscription",
+    "Clock",
+    "Hold",
+    "HoldableStore",
+    "HubListener",
+    "Journal",
+    "KnowledgeStore",
+    "normalize_path",
+)
+
+
+# --- listeners ------------------------------------------------------------------------------------------------------
+
+
+class HubListener(Protocol):
+    """Receives the events of a hub, in batches.
+
+    **Order.** Events arrive in ascending ``seq``, each at most once in the life of an attachment (a REQUIRED listener
+    that failed sees the unfinished batch again after a restart). Events that the attachment's pattern does not match
+    are left out.
+
+    **Durability.** Whoever is not REQUIRED sees only committed events: a crash cannot undo what it has seen. A REQUIRED
+    listener sees journaled events; when its ``on_events`` returns, the hub takes its own effects for durable.
+
+    **Concurrency.** ``on_events`` is never called while an earlier call of the same attachment is running. Other
+    listeners and the agents run meanwhile; a slow listener delays them only where its duty says so.
+
+    **Cancellation.** The call is cancelled when it exceeds the attachment's timeout, and at the hub's close deadline.
+
+    **Errors.** Any exception, also ``CancelledError`` and ``SystemExit`` raised by the listener itself, is a failure of
+    this listener and never reaches an emitter. The whole batch then counts as not handled, unless the exception is
+    :class:`~hubwire.errors.PartialBatch`. What a failure leads to is told by the attachment's duty.
+
+    The hub also uses, where present:
+
+    * ``async __aenter__`` / ``__aexit__``: entered before the first event, left after the last;
+    * ``bind(hub)``: called once, before ``__aenter__``, with the hub it is attached to;
+    * ``last_seq() -> int | None``: the last event whose effects the listener holds itself, asked after ``__aenter__``;
+    * ``since``, ``duty``: what :meth:`Hub.attach` uses when its own arguments do not say.
+    """
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        """Handle a batch of 1 to 256 events. They are frozen: keep them as long as you like."""
+
+
+# --- stores ---------------------------------------------------------------------------------------------------------
+
+ChangeCallback = Callable[[str], Awaitable[None]]
+"""Called with the normalised path that changed."""
+
+
+class ChangeSubscription(Protocol):
+    """A running :meth:`KnowledgeStore.on_change`."""
+
+    async def close(self) -> None:
+        """Stop calling the callback. When this returns, no call is running or will start. May be called again."""
+
+
+class KnowledgeStore(Protocol):
+    """A path-addressed store of files that can be appended to.
+
+    **Paths** are literal, case-sensitive, and normalised by :func:`normalize_path`; a path that breaks its rules raises
+    :class:`~hubwire.errors.InvalidPath` from every method. Directories exist only by implication: they appear with
+    their first file and vanish with their last. A file below a file is undefined.
+
+    **Text** is UTF-8, and kept to the byte: no newline translation. ``str`` content that UTF-8 cannot hold (lone
+    surrogates) raises ``UnicodeEncodeError`` and writes nothing.
+
+    **Durability.** When ``write``, ``append`` or ``delete`` returns, its effect survives whatever the store's own level
+    promises to survive; the store's docstring tells the level. On every reported error nothing of the content is kept.
+    After a crash a path may end in a prefix of the last append that was not acknowledged, and other processes may see
+    bytes that are not durable yet: who reads records stops at the last line feed.
+
+    **Concurrency.** All methods may be called concurrently, also from several processes where the medium is shared.
+    Appends to one path are atomic: they never interleave. Within one process, appends to one path that are started in
+    some order land in that order.
+
+    **Cancellation** of a call ends the wait; an effect under way may still happen, whole.
+
+    **Life cycle.** A constructor does no I/O and needs no running loop. A store may be used in one loop after another.
+
+    **Errors.** Besides those named at a method: :class:`~hubwire.errors.StoreUnavailable` when the medium stayed out of
+    reach for the store's deadline, and :class:`~hubwire.errors.StoreError` for anything else the medium reports.
+    """
+
+    async def read(self, path: str) -> str | None:
+        """Return the whole file as text; None if there is no such file (a directory is not a file).
+
+        Raises ``UnicodeDecodeError`` if it is not UTF-8.
+        """
+
+    async def read_bytes(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
+        """Return the bytes ``[start, end)`` of the file, ``end`` None meaning its end; None if there is no such file.
+
+        ``end`` beyond the end of the file is clamped; an empty range is ``b""``. Raises ``ValueError`` if ``start`` or
+        ``end`` is negative.
+        """
+
+    async def read_range(self, path: str, start: int, end: int | None = None) -> str:
+        """Like :meth:`read_bytes`, decoded; ``""`` if there is no such file.
+
+        Raises ``UnicodeDecodeError`` if the range cuts a character in two.
+        """
+
+    async def size(self, path: str) -> int | None:
+        """Return the size of the file in bytes; None if there is no such file."""
+
+    async def write(
+        self, path: str, content: str | bytes, *, if_absent: bool = False, expect: int | None = None
+    ) -> None:
+        """Create the file or replace it atomically: a reader sees the old content or the new, never a mixture.
+
+        ``if_absent`` raises :class:`~hubwire.errors.AlreadyExists` if there is such a file. ``expect`` is the size in
+        bytes that the caller believes in, 0 standing for an absent file too: if it is not,
+        :class:`~hubwire.errors.AppendConflict`. Either way nothing is written.
+        """
+
+    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
+        """Append to the file, creating it if need be; return the byte offset at which the content starts.
+
+        ``expect`` is as for :meth:`write`. Empty content creates the file and returns its size.
+        Raises :class:`~hubwire.errors.StoreFull` if there is no space, and the store stays usable;
+        :class:`~hubwire.errors.PathPoisoned` if an earlier failure left unknown what the medium holds.
+        """
+
+    async def list(self, path: str = "/") -> builtins.list[str]:
+        """Return the names of the immediate children, sorted by code point, directories with a trailing ``/``.
+
+        Empty for a missing path and for a file.
+        """
+
+    async def exists(self, path: str) -> bool:
+        """Tell whether the path is a file or a directory. ``/`` exists once the store holds a file."""
+
+    async def delete(self, path: str) -> None:
+        """Delete the file, or everything below the directory; ``/`` empties the store. Missing is not an error."""
+
+    async def on_change(self, path: str, callback: ChangeCallback) -> ChangeSubscription:
+        """Call ``callback`` with the path of every file at or below ``path`` that changes from now on.
+
+        Calls come from a task of the store's own, never inside the writer, one at a time, in order of the changes as
+        far as the medium tells it. Several changes of one file may be told as one. An exception of the callback ends
+        this subscription only, and is logged.
+        """
+
+    async def aclose(self) -> None:
+        """Release what the store holds open. May be called again; a later call of another method opens it anew."""
+
+
+class Hold(Protocol):
+    """Exclusive possession of a path, until released or until the process ends, however it ends."""
+
+    async def release(self) -> None:
+        """Give the path up. May be called again."""
+
+
+@runtime_checkable
+class HoldableStore(Protocol):
+    """A store that can keep other processes away from a path (a local disk can, an object store cannot)."""
+
+    async def hold(self, path: str) -> Hold:
+        """Take possession of ``path``, a name that need not exist as a file.
+
+        It binds only those who ask: reads and writes below it are not prevented. Raises
+        :class:`~hubwire.errors.AlreadyRunning`, with who holds it since when, at once if somebody does, also if that
+        somebody is in this process.
+        """
+
+
+# --- the journal ----------------------------------------------------------------------------------------------------
+
+
+class Journal(Protocol):
+    """A hub's write-ahead log: the events it recovers from. One writer, one history."""
+
+    async def open(self) -> None:
+        """Take possession and recover; the properties below are known from here on.
+
+        Raises :class:`~hubwire.errors.AlreadyRunning` before anything is read or repaired if another hub is using it,
+        and :class:`~hubwire.errors.LogDamaged` if events that were durable are damaged.
+        """
+
+    @property
+    def next_seq(self) -> int:
+        """The ``seq`` of the next event to append: events ``[first_seq, next_seq)`` are held."""
+
+    @property
+    def first_seq(self) -> int:
+        """The ``seq`` of the oldest event held; equal to ``next_seq`` if none is."""
+
+    @property
+    def hub_id(self) -> str | None:
+        """The id of the hub that wrote the events held; None if there are none."""
+
+    async def append(self, events: Sequence[Event]) -> None:
+        """Append events whose ``seq`` goes on from ``next_seq``. Durable when it returns; all of them or none.
+
+        Raises :class:`~hubwire.errors.StoreFull`: nothing was written, the same call may be made again;
+        :class:`~hubwire.errors.Fenced`: another hub took over. After any other error the journal is unusable.
+        """
+
+    def replay(self, after: int = -1) -> AsyncIterator[Event]:
+        """Iterate over the events with ``seq`` > ``after`` that are durable when the iteration begins, in order."""
+
+    async def aclose(self) -> None:
+        """Write a clean marker, so that the next :meth:`open` need not read the events again, and give it up."""
+
+
+# --- time -----------------------------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """Where a hub takes its time from. :class:`hubwire.testing.ManualClock` is one that a test moves by hand."""
+
+    def now_ns(self) -> int:
+        """The time of day in nanoseconds since 1970-01-01T00:00:00Z. It may step, also backwards."""
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment; never goes back."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return ``seconds`` later by this clock. Cancellable."""
+
+
+# --- paths ----------------------------------------------------------------------------------------------------------
+
+PATH_BYTES_MAX = 900
+"""S3 keys hold 1,024 bytes; the rest is for a bucket prefix and a part suffix."""
+
+ELEMENT_BYTES_MAX = 255
+"""NAME_MAX of the usual file systems."""
+
+
+def normalize_path(path: str) -> str:
+    """Return ``path`` in its one spelling: a leading ``/``, no ``//``, no trailing ``/``; the root is ``/``.
+
+    Raises :class:`~hubwire.errors.InvalidPath` for what some medium could not hold or would take for something else:
+    an element that is ``.`` or ``..``, ends in ``@`` (object stores keep the parts of a file there), or is longer than
+    255 bytes in UTF-8; a control character or NUL; a lone surrogate; more than 900 bytes in all.
+    """
+    elements = [element for element in path.split("/") if element]
+    for element in elements:
+        if element in (".", ".."):
+            raise InvalidPath(f"store path {path!r} has the element {element!r}; write the path out in full")
+        if element.endswith("@"):
+            raise InvalidPath(f"store path {path!r}: element {element!r} ends in '@', which is reserved; rename it")
+        if not element.isprintable() and any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in element):
+            raise InvalidPath(f"store path {path!r} has a control character; leave it out")
+        try:
+            encoded = element.encode()
+        except UnicodeEncodeError:
+            raise InvalidPath(f"store path {path!r} has a lone surrogate, which UTF-8 cannot hold; leave it out") from None
+        if len(encoded) > ELEMENT_BYTES_MAX:
+            raise InvalidPath(f"store path element {element[:40]!r}… has {len(encoded)} bytes; 255 is the most")
+    normalized = "/" + "/".join(elements)
+    if len(normalized.encode()) > PATH_BYTES_MAX:
+        raise InvalidPath(f"store path {normalized[:40]!r}… has {len(normalized.encode())} bytes; 900 is the most")
+    return normalized

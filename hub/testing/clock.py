@@ -1,0 +1,51 @@
+"""ManualClock: time that a test moves by hand."""
+
+from __future__ import annotations
+
+import heapq
+from itertools import count
+
+import anyio
+import anyio.lowlevel
+
+__all__ = ("ManualClock",)
+
+
+class ManualClock:
+    """A :class:`~hubwire.ports.Clock` that stands still until :meth:`advance`."""
+
+    def __init__(self, *, start_ns: int = 1_767_225_600_000_000_000) -> None:
+        self._now_ns = start_ns
+        self._elapsed = 0.0
+        self._order = count()
+        self._sleepers: list[tuple[float, int, anyio.Event]] = []
+
+    def now_ns(self) -> int:
+        return self._now_ns
+
+    def monotonic(self) -> float:
+        return self._elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await anyio.lowlevel.checkpoint()
+            return
+        awake = anyio.Event()
+        heapq.heappush(self._sleepers, (self._elapsed + seconds, next(self._order), awake))
+        await awake.wait()
+
+    @property
+    def sleepers(self) -> int:
+        """How many sleeps have not come to their end."""
+        return len(self._sleepers)
+
+    def advance(self, seconds: float) -> None:
+        """Let ``seconds`` go by, and wake whoever slept until then."""
+        self._elapsed += seconds
+        self._now_ns += round(seconds * 1e9)
+        while self._sleepers and self._sleepers[0][0] <= self._elapsed:
+            heapq.heappop(self._sleepers)[2].set()
+
+    def step(self, seconds: float) -> None:
+        """Set the time of day, as an administrator would: nobody's sleep gets shorter."""
+        self._now_ns += round(seconds * 1e9)

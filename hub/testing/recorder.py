@@ -1,0 +1,40 @@
+"""Recorder: a listener that keeps what it hears."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+
+from ..events import Event
+
+__all__ = ("Recorder",)
+
+
+class Recorder:
+    """Attach it, act, ``await recorder.wait_for(kind)``, and look at :attr:`events`."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        """Everything heard, in order."""
+        self.batches: list[int] = []
+        """How many events each call brought."""
+        self._heard = anyio.Condition()
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of the events heard, in order."""
+        return [event.kind for event in self.events]
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        async with self._heard:
+            self.events.extend(events)
+            self.batches.append(len(events))
+            self._heard.notify_all()
+
+    async def wait_for(self, kind: str, *, count: int = 1) -> Event:
+        """Return the ``count``-th event of this kind, as soon as it is heard."""
+        async with self._heard:
+            while len(found := [event for event in self.events if event.kind == kind]) < count:
+                await self._heard.wait()
+        return found[count - 1]
