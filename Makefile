@@ -1,0 +1,57 @@
+# Every command works on a fresh checkout: it makes .venv, installs what it needs, and skips what is up to date.
+
+PYTHON ?= python3
+# Passed on to the program that a target runs: `make test ARGS="-k journal"`.
+ARGS ?=
+
+# -P keeps the checkout off sys.path: `hub`, `listeners` and `stores` must not be importable beside `hubwire`.
+RUN := .venv/bin/python -P
+INSTALL = $(PYTHON) .ci/install_wheel.py
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check lint types architecture sizes tools bench clean python
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: python ## Run a live multi-agent scenario, tail it and verify its log
+	@$(INSTALL)
+	@.venv/bin/hubwire demo $(ARGS)
+
+test: python ## Run the tests against the wheel
+	@$(INSTALL) test
+	$(RUN) -m pytest $(ARGS)
+
+check: lint types architecture sizes ## Lint, format, types, architecture; shows sizes (`make -k check`: all of it)
+
+lint: tools
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+
+types: tools
+	$(RUN) -m mypy --package hubwire
+	$(RUN) -m mypy tests $(wildcard examples/*.py) .ci/*.py
+	@# With --verifytypes, pyright asks the first python on the PATH and pays no heed to --pythonpath (1.1.414).
+	PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) -m pyright --verifytypes hubwire --ignoreexternal
+
+architecture: tools
+	$(RUN) -m pytest tests/test_architecture.py
+
+sizes: tools
+	@$(RUN) .ci/sizes.py
+
+tools: python
+	@$(INSTALL) test lint
+
+bench: python ## Measure against the physical limit and against peers
+	@$(INSTALL) test
+	$(RUN) benchmarks/run.py $(ARGS)
+
+clean: ## Remove whatever the other commands have made
+	rm -rf .venv .build build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "hubwire needs Python 3.11 or newer, and '$(PYTHON)' is not. Name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import hypothesis
+import pytest
+from blockbuster import BlockBuster, BlockBusterFunction, blockbuster_ctx
+
+# A machine that is busy is not a failure; the timeout per test stays.
+hypothesis.settings.register_profile("hubwire", deadline=None)
+hypothesis.settings.load_profile("hubwire")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> Iterator[BlockBuster]:
+    """Fail a test in which the package or the test itself blocks the event loop.
+
+    Code of others is judged by who called it. A test that has to block takes this fixture and allows one function:
+    ``blockbuster.functions["os.stat"].can_block_in("test_store_file.py", "look")``.
+    """
+    tests = ModuleType("tests")
+    tests.__path__ = [str(Path(__file__).parent)]
+    ours: list[str | ModuleType] = ["hubwire", "hubwire.listeners", "hubwire.stores", tests]
+    with blockbuster_ctx(ours) as blockbuster:
+        # What a store is most likely to do in the loop by mistake, and BlockBuster does not watch by itself.
+        for name in ("os.fsync", "os.fdatasync", "fcntl.flock"):
+            blockbuster.functions[name] = BlockBusterFunction(None, name, scanned_modules=ours).activate()
+        # structlog's console shows the source beside a traceback. A program that logs to a machine does not read it.
+        blockbuster.functions["os.stat"].can_block_in("rich/traceback.py", "_render_stack")
+        yield blockbuster
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of recorded conversations beside the checkout."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs the recorded conversations of {folder}, which is not there")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _only_the_installed_package_was_imported() -> Iterator[None]:
+    """A module of the checkout beside its double of the package would be a second class of everything."""
+    yield
+    found = sorted({name.partition(".")[0] for name in sys.modules} & {"hub", "listeners", "stores"})
+    assert not found, f"imported from the checkout, not as hubwire: {', '.join(found)}; is the checkout on sys.path?"

@@ -1,0 +1,609 @@
+"""The house rules that a machine can check. A rule never seen to fail proves nothing: each has its bad houses."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import attrs
+import pytest
+
+import hubwire
+
+ROOT = Path(__file__).resolve().parent.parent
+IMPORT_NAMES = {"hub": "hubwire", "listeners": "hubwire.listeners", "stores": "hubwire.stores"}
+
+
+# --- the house ------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Import:
+    line: int
+    relative: bool
+    target: str
+    """The module of the house that is imported, or the dotted name of what is not ours."""
+    name: str | None = None
+    """What is taken out of that module."""
+
+
+@attrs.frozen
+class Module:
+    file: str
+    name: str
+    tree: ast.Module
+
+    @property
+    def folder(self) -> str:
+        return self.file.partition("/")[0]
+
+    @property
+    def package(self) -> str:
+        """What a relative import of one dot refers to."""
+        return self.name if self.file.endswith("__init__.py") else self.name.rpartition(".")[0]
+
+    def within(self, package: str) -> bool:
+        return self.name == package or self.name.startswith(f"{package}.")
+
+
+House = Mapping[str, Module]
+Rule = Callable[[House], list[str]]
+
+
+def read_house(root: Path) -> House:
+    """Return the modules of the three folders by import name."""
+    house = {}
+    for folder, import_name in IMPORT_NAMES.items():
+        for path in sorted((root / folder).rglob("*.py")):
+            inner = path.relative_to(root / folder).with_suffix("").parts
+            name = ".".join((import_name, *inner)).removesuffix(".__init__")
+            file = path.relative_to(root).as_posix()
+            house[name] = Module(file=file, name=name, tree=ast.parse(path.read_text(encoding="utf-8"), file))
+    return house
+
+
+def imports(module: Module, house: House) -> Iterator[Import]:
+    """Every import, wherever it stands: in a function and for the type checker, too.
+
+    ``from .events import Event`` imports ``hubwire.events``, ``from . import events`` the same. That Python also runs
+    the ``__init__`` of every package on the way is not counted: it is no knowledge of what stands in there.
+    """
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(node.lineno, relative=False, target=alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:
+                package = module.package.split(".")
+                origin = ".".join([*package[: len(package) + 1 - node.level], *filter(None, [node.module])])
+            for alias in node.names:
+                if (submodule := f"{origin}.{alias.name}") in house:
+                    yield Import(node.lineno, relative=node.level > 0, target=submodule)
+                else:
+                    yield Import(node.lineno, relative=node.level > 0, target=origin, name=alias.name)
+
+
+def inner_imports(house: House) -> Iterator[tuple[Module, Import, Module]]:
+    for module in house.values():
+        for imported in imports(module, house):
+            if target := house.get(imported.target):
+                yield module, imported, target
+
+
+# --- arrows ---------------------------------------------------------------------------------------------------------
+
+
+def wrong_arrows(house: House) -> list[str]:
+    found = []
+    for module, imported, target in inner_imports(house):
+        if module.folder == "hub":
+            right = target.folder == "hub" or module.within("hubwire.cli")
+        else:
+            right = target.folder in ("hub", module.folder)
+        if not right or (target.within("hubwire.cli") and not module.within("hubwire.cli")):
+            found.append(f"{module.file}:{imported.line} may not import {target.name}")
+    return found
+
+
+def foreign_privates(house: House) -> list[str]:
+    found = []
+    for module, imported, target in inner_imports(house):
+        path = [*target.name.split("."), imported.name or ""]
+        if module.folder != target.folder and any(map(private, path)):
+            found.append(f"{module.file}:{imported.line} imports {'.'.join(path).rstrip('.')}, which is private")
+    return found
+
+
+def private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__")
+
+
+def wrong_spellings(house: House) -> list[str]:
+    return [
+        f"{module.file}:{imported.line} imports {target.name}: inside a package relative, across packages absolute"
+        for module, imported, target in inner_imports(house)
+        if imported.relative != (module.folder == target.folder)
+    ]
+
+
+def cycles(house: House) -> list[str]:
+    """Return one cycle, if there is any: mending it may mend the others."""
+    sorter: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter()
+    for module, _, target in inner_imports(house):
+        sorter.add(module.name, target.name)
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        return [" is imported by ".join(error.args[1])]
+    return []
+
+
+# What has a clock, a die, a thread or a descriptor in it: `_state` gets ids and the time as arguments.
+IMPURE = frozenset(
+    {"asyncio", "concurrent", "os", "random", "secrets", "select", "socket", "subprocess", "threading", "time", "uuid"}
+)
+ASYNC = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
+
+
+def impurities_of_state(house: House) -> list[str]:
+    found = []
+    for module in house.values():
+        if not module.within("hubwire._state"):
+            continue
+        for imported in imports(module, house):
+            if target := house.get(imported.target):
+                pure = any(map(target.within, ("hubwire._state", "hubwire.events", "hubwire.errors")))
+            else:
+                top = imported.target.partition(".")[0]
+                pure = top in {"attr", "attrs"} or (top in sys.stdlib_module_names and top not in IMPURE)
+            if not pure:
+                found.append(f"{module.file}:{imported.line} imports {imported.target}: not events, errors or attrs")
+        for node in ast.walk(module.tree):
+            if isinstance(node, ASYNC):
+                found.append(f"{module.file}:{node.lineno} is async: a decision never suspends")
+            elif isinstance(node, ast.comprehension) and node.is_async:
+                found.append(f"{module.file}:{node.target.lineno} is async: a decision never suspends")
+    return found
+
+
+# --- banned ---------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Ban:
+    what: frozenset[str]
+    """Dotted names as their module calls them; with a dot in front, an attribute of anything."""
+    instead: str
+    allowed: Mapping[str, str]
+    """The files and folders that may, and why."""
+
+
+BANS = (
+    Ban(
+        what=frozenset(
+            {
+                "datetime.date.today",
+                "datetime.datetime.now",
+                "datetime.datetime.today",
+                "datetime.datetime.utcnow",
+                "time.time",
+                "time.time_ns",
+            }
+        ),
+        instead="ask the Clock, so that a test can move the time",
+        allowed={"hub/clock.py": "is the Clock"},
+    ),
+    Ban(
+        what=frozenset({"asyncio.create_task", "asyncio.ensure_future", ".create_task", ".ensure_future"}),
+        instead="start it in a task group, so that its exception has an owner",
+        allowed={
+            "hub/_hub.py": "a hub outlives the call that starts it; whoever closes it waits for its one task",
+            "hub/_fanout.py": "supervises: it owns the tasks of attachments, whose failures stay apart",
+            "hub/log.py": "a write under way outlives its cancelled caller, and all who wait for it get its failure",
+            "hub/testing": "a contract suite starts calls side by side, and cancels them",
+            "listeners/audit": "an audit log works without a hub, and calls its subscribers from a task of its own",
+            "stores": "a store calls those who watch it from a task of its own, and has no task group to live in",
+        },
+    ),
+    Ban(
+        what=frozenset({".splitlines"}),
+        instead='split bytes on b"\\n": splitlines() cuts at U+2028 too',
+        allowed={},
+    ),
+    Ban(
+        what=frozenset({"print", "builtins.print"}),
+        instead="return it, or log it by structlog: a library does not write to the user's terminal",
+        allowed={"hub/cli": "writes to the user's terminal"},
+    ),
+)
+
+
+def banned(house: House) -> list[str]:
+    found = []
+    for module in house.values():
+        origins = origins_of_names(module)
+        bans = [
+            ban
+            for ban in BANS
+            if not any(module.file == place or module.file.startswith(f"{place}/") for place in ban.allowed)
+        ]
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+                name = dotted(node, origins)
+                spellings = {name, f".{name.rpartition('.')[2]}"} if isinstance(node, ast.Attribute) else {name}
+                found += [
+                    f"{module.file}:{node.lineno} uses {name}: {ban.instead}" for ban in bans if ban.what & spellings
+                ]
+    return found
+
+
+def origins_of_names(module: Module) -> dict[str, str]:
+    """What the imported names of a module are called at home: ``{"dt": "datetime", "now": "time.time"}``."""
+    origins: dict[str, str] = {}
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            origins |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            origins |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return origins
+
+
+def dotted(node: ast.expr, origins: Mapping[str, str]) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value, origins)}.{node.attr}"
+    if isinstance(node, ast.Name):
+        return origins.get(node.id, node.id)
+    return "…"
+
+
+def swallowed_exceptions(house: House) -> list[str]:
+    found = []
+    for module in house.values():
+        origins = origins_of_names(module)
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ExceptHandler):
+                silent = all(
+                    isinstance(statement, ast.Pass | ast.Continue) or is_text(statement) for statement in node.body
+                )
+                swallows = silent and (node.type is None or is_broad(node.type))
+            elif isinstance(node, ast.Call):
+                suppresses = dotted(node.func, origins) == "contextlib.suppress"
+                swallows = suppresses and any(map(is_broad, node.args))
+            else:
+                continue
+            if swallows:
+                found.append(f"{module.file}:{node.lineno} swallows every exception: name those that may be, or tell")
+    return found
+
+
+def is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def is_broad(exception: ast.expr) -> bool:
+    if isinstance(exception, ast.Tuple):
+        return any(map(is_broad, exception.elts))
+    return isinstance(exception, ast.Name) and exception.id in ("Exception", "BaseException")
+
+
+# --- public names ---------------------------------------------------------------------------------------------------
+
+
+def wrong_exports(house: House) -> list[str]:
+    found = []
+    for module in house.values():
+        bound = set(bound_names(module.tree.body))
+        if not bound or any(part.startswith("_") for part in module.name.split(".")):
+            continue
+        exported = exports(module.tree)
+        if exported is None:
+            found.append(f"{module.file} is public and has no __all__ that is a tuple of strings")
+        else:
+            found += [f"{module.file} exports {name}, which it does not have" for name in exported if name not in bound]
+    return found
+
+
+def exports(tree: ast.Module) -> list[str] | None:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(dotted(target, {}) == "__all__" for target in node.targets):
+            elements = node.value.elts if isinstance(node.value, ast.Tuple) else [ast.Constant(None)]
+            constants = (element.value for element in elements if isinstance(element, ast.Constant))
+            names = [constant for constant in constants if isinstance(constant, str)]
+            return names if len(names) == len(elements) else None
+    return None
+
+
+def bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
+    """The names that a module's statements bind, also below ``if``, ``try`` and ``with``."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            if getattr(node, "module", None) != "__future__":
+                yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.If | ast.Try | ast.With):
+            for block in ("body", "orelse", "finalbody", "handlers"):
+                for inner in getattr(node, block, []):
+                    yield from bound_names(inner.body if isinstance(inner, ast.ExceptHandler) else [inner])
+        else:
+            yield from (
+                child.id for child in ast.walk(node) if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)
+            )
+
+
+# --- the wheel ------------------------------------------------------------------------------------------------------
+
+
+def wrong_shipment(root: Path, installed: Path) -> list[str]:
+    folders = {"hub": installed, "listeners": installed / "listeners", "stores": installed / "stores"}
+    expected = {place / file for folder, place in folders.items() for file in files_below(root / folder)}
+    shipped = {installed / file for file in files_below(installed)}
+    return [f"not in the wheel: {file.relative_to(installed)}" for file in sorted(expected - shipped)] + [
+        f"in the wheel alone: {file.relative_to(installed)}" for file in sorted(shipped - expected)
+    ]
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        inner = path.relative_to(folder)
+        if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in inner.parts):
+            yield inner
+
+
+# --- the rules hold -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def our_house() -> House:
+    return read_house(ROOT)
+
+
+def assert_holds(rule: Rule, house: House) -> None:
+    found = rule(house)
+    assert not found, "\n".join(dict.fromkeys(found))
+
+
+def test_listeners_and_stores_import_the_hub_alone_and_the_hub_imports_neither(our_house: House) -> None:
+    assert_holds(wrong_arrows, our_house)
+
+
+def test_nobody_imports_what_is_private_to_another_package(our_house: House) -> None:
+    assert_holds(foreign_privates, our_house)
+
+
+def test_imports_are_relative_inside_a_package_and_absolute_across_packages(our_house: House) -> None:
+    assert_holds(wrong_spellings, our_house)
+
+
+def test_no_module_imports_itself_by_way_of_others_type_checking_imports_included(our_house: House) -> None:
+    assert_holds(cycles, our_house)
+
+
+def test_the_state_machines_know_events_and_errors_only_and_never_suspend(our_house: House) -> None:
+    assert_holds(impurities_of_state, our_house)
+
+
+def test_what_is_banned_is_used_only_where_it_is_allowed(our_house: House) -> None:
+    assert_holds(banned, our_house)
+
+
+def test_no_handler_swallows_every_exception(our_house: House) -> None:
+    assert_holds(swallowed_exceptions, our_house)
+
+
+def test_every_public_module_exports_a_tuple_of_names_that_it_has(our_house: House) -> None:
+    assert_holds(wrong_exports, our_house)
+
+
+def test_the_wheel_holds_the_files_of_the_three_folders_and_no_others() -> None:
+    installed = Path(hubwire.__file__).resolve().parent
+    if installed == ROOT / "hub":
+        pytest.skip("hubwire is installed editable: there is no wheel to compare; `make test` installs one")
+    assert wrong_shipment(ROOT, installed) == []
+
+
+# --- and are seen to fail -------------------------------------------------------------------------------------------
+
+Files = Mapping[str, str]
+
+BAD_HOUSES: Mapping[str, tuple[Rule, Files, str]] = {
+    "a listener imports a store": (
+        wrong_arrows,
+        {"listeners/live.py": "from hubwire.stores.file import FileStore", "stores/file.py": ""},
+        "listeners/live.py:1 may not import hubwire.stores.file",
+    ),
+    "a store imports a listener": (
+        wrong_arrows,
+        {"stores/file.py": "import hubwire.listeners.live", "listeners/live.py": ""},
+        "stores/file.py:1 may not import hubwire.listeners.live",
+    ),
+    "the hub imports a store, in a function": (
+        wrong_arrows,
+        {"hub/_hub.py": "def f():\n    from hubwire import stores", "stores/__init__.py": ""},
+        "hub/_hub.py:2 may not import hubwire.stores",
+    ),
+    "a listener imports the command line": (
+        wrong_arrows,
+        {"listeners/live.py": "from hubwire.cli.tail import follow", "hub/cli/tail.py": ""},
+        "listeners/live.py:1 may not import hubwire.cli.tail",
+    ),
+    "a listener imports a private module of the hub": (
+        foreign_privates,
+        {"listeners/live.py": "from hubwire import _ring", "hub/_ring.py": ""},
+        "listeners/live.py:1 imports hubwire._ring, which is private",
+    ),
+    "a store imports a module below a private package of the hub": (
+        foreign_privates,
+        {"stores/file.py": "from hubwire._state.tasks import Task", "hub/_state/tasks.py": ""},
+        "stores/file.py:1 imports hubwire._state.tasks.Task, which is private",
+    ),
+    "a store imports a private name of a public module": (
+        foreign_privates,
+        {"stores/file.py": "from hubwire.ports import _check", "hub/ports.py": ""},
+        "stores/file.py:1 imports hubwire.ports._check, which is private",
+    ),
+    "an absolute import inside a package": (
+        wrong_spellings,
+        {"hub/log.py": "from hubwire.ports import Clock", "hub/ports.py": ""},
+        "hub/log.py:1 imports hubwire.ports: inside a package relative, across packages absolute",
+    ),
+    "a relative import across packages": (
+        wrong_spellings,
+        {"listeners/audit/__init__.py": "from ...ports import Clock", "hub/ports.py": ""},
+        "listeners/audit/__init__.py:1 imports hubwire.ports: inside a package relative, across packages absolute",
+    ),
+    "a cycle, one half of which is for the type checker": (
+        cycles,
+        {
+            "hub/events/__init__.py": "if TYPE_CHECKING:\n    from ..ports import Clock",
+            "hub/ports.py": "from .events import Event",
+        },
+        "hubwire.events is imported by hubwire.ports is imported by hubwire.events",
+    ),
+    "a module imports from the package that imports it": (
+        cycles,
+        {"hub/__init__.py": "from ._hub import Hub", "hub/_hub.py": "from . import VERSION"},
+        "hubwire is imported by hubwire._hub is imported by hubwire",
+    ),
+    "a state machine imports a port": (
+        impurities_of_state,
+        {"hub/_state/tasks.py": "from ..ports import Clock", "hub/ports.py": ""},
+        "hub/_state/tasks.py:1 imports hubwire.ports: not events, errors or attrs",
+    ),
+    "a state machine imports anyio": (
+        impurities_of_state,
+        {"hub/_state/tasks.py": "import anyio"},
+        "hub/_state/tasks.py:1 imports anyio: not events, errors or attrs",
+    ),
+    "a state machine looks at the time": (
+        impurities_of_state,
+        {"hub/_state/tasks.py": "import time"},
+        "hub/_state/tasks.py:1 imports time: not events, errors or attrs",
+    ),
+    "a state machine can suspend": (
+        impurities_of_state,
+        {"hub/_state/tasks.py": "async def decide(): ..."},
+        "hub/_state/tasks.py:1 is async: a decision never suspends",
+    ),
+    "a listener looks at the time, under another name": (
+        banned,
+        {"listeners/live.py": "import datetime as dt\nat = dt.datetime.now(dt.UTC)"},
+        "listeners/live.py:2 uses datetime.datetime.now: ask the Clock, so that a test can move the time",
+    ),
+    "a listener passes the time on": (
+        banned,
+        {"listeners/live.py": "from time import time as now\nfield(factory=now)"},
+        "listeners/live.py:2 uses time.time: ask the Clock, so that a test can move the time",
+    ),
+    "a task without an owner": (
+        banned,
+        {"hub/_ring.py": "import asyncio\nasyncio.create_task(main())"},
+        "hub/_ring.py:2 uses asyncio.create_task: start it in a task group, so that its exception has an owner",
+    ),
+    "a task of the loop": (
+        banned,
+        {"hub/_ring.py": "import asyncio\nasyncio.get_running_loop().create_task(main())"},
+        "hub/_ring.py:2 uses ….create_task: start it in a task group, so that its exception has an owner",
+    ),
+    "records split at every kind of line end": (
+        banned,
+        {"hub/log.py": "content.splitlines()"},
+        'hub/log.py:1 uses content.splitlines: split bytes on b"\\n": splitlines() cuts at U+2028 too',
+    ),
+    "a library that prints": (
+        banned,
+        {"hub/_hub.py": "print(1)", "hub/cli/tail.py": "print(1)"},
+        "hub/_hub.py:1 uses print: return it, or log it by structlog: a library does not write to the user's terminal",
+    ),
+    "except Exception: pass": (
+        swallowed_exceptions,
+        {"hub/_hub.py": "try:\n    f()\nexcept (OSError, Exception):\n    pass\nexcept ValueError:\n    pass"},
+        "hub/_hub.py:3 swallows every exception: name those that may be, or tell",
+    ),
+    "suppress(Exception)": (
+        swallowed_exceptions,
+        {"hub/_hub.py": "from contextlib import suppress\nwith suppress(Exception):\n    f()"},
+        "hub/_hub.py:2 swallows every exception: name those that may be, or tell",
+    ),
+    "a public module without __all__": (
+        wrong_exports,
+        {"hub/log.py": "class Log: ...", "hub/_ring.py": "class Ring: ..."},
+        "hub/log.py is public and has no __all__ that is a tuple of strings",
+    ),
+    "an __all__ that is a list": (
+        wrong_exports,
+        {"hub/log.py": "__all__ = ['Log']\nclass Log: ..."},
+        "hub/log.py is public and has no __all__ that is a tuple of strings",
+    ),
+    "an __all__ with a name too many": (
+        wrong_exports,
+        {"hub/log.py": "__all__ = ('Log', 'Segment')\nif True:\n    class Log: ..."},
+        "hub/log.py exports Segment, which it does not have",
+    ),
+}
+
+
+def build(root: Path, files: Files) -> Path:
+    for name, source in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(source, encoding="utf-8")
+    return root
+
+
+@pytest.mark.parametrize(("rule", "files", "complaint"), BAD_HOUSES.values(), ids=BAD_HOUSES)
+def test_a_house_that_breaks_a_rule_is_reported(rule: Rule, files: Files, complaint: str, tmp_path: Path) -> None:
+    assert rule(read_house(build(tmp_path, files))) == [complaint]
+
+
+def test_every_rule_has_a_bad_house() -> None:
+    rules = {wrong_arrows, foreign_privates, wrong_spellings, cycles, impurities_of_state}
+    rules |= {banned, swallowed_exceptions, wrong_exports}
+    assert {rule for rule, _, _ in BAD_HOUSES.values()} == rules
+
+
+def test_a_package_that_is_imported_by_way_of_its_own_module_is_no_cycle(tmp_path: Path) -> None:
+    house = build(
+        tmp_path,
+        {
+            "hub/__init__.py": "from ._hub import Hub",
+            "hub/_hub.py": "from . import events\nfrom .events import tasks\nfrom .events.tasks import Task",
+            "hub/events/__init__.py": "from .tasks import Task",
+            "hub/events/tasks.py": "from .. import errors",
+            "hub/errors.py": "",
+        },
+    )
+    assert cycles(read_house(house)) == []
+
+
+def test_a_wheel_that_lacks_a_file_or_keeps_a_deleted_one_is_reported(tmp_path: Path) -> None:
+    checkout = build(tmp_path / "checkout", {"hub/log.py": "", "hub/py.typed": "", "stores/file.py": ""})
+    installed = build(tmp_path / "hubwire", {"log.py": "", "stores/file.py": "", "stores/old.py": ""})
+    assert wrong_shipment(checkout, installed) == ["not in the wheel: py.typed", "in the wheel alone: stores/old.py"]
+
+
+BAD_TESTS = """
+import os, sys, time, types
+
+async def test_that_sleeps(): time.sleep(0)
+
+async def test_that_syncs(): os.fsync(1)
+
+def test_that_imports_a_folder(): sys.modules["stores.file"] = types.ModuleType("stores.file")
+"""
+
+
+def test_a_run_fails_that_blocks_the_loop_or_imports_a_folder_by_its_bare_name(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
+    tests = build(tmp_path, {"test_bad.py": BAD_TESTS})
+    pytest_here = [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", "-c", f"{ROOT}/pyproject.toml"]
+    run = subprocess.run([*pytest_here, "--rootdir", tests, tests], capture_output=True, text=True, check=False)
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "Blocking call to time.sleep" in run.stdout
+    assert "Blocking call to os.fsync" in run.stdout
+    assert "imported from the checkout, not as hubwire: stores" in run.stdout
