@@ -25,7 +25,7 @@ import base64
 import hashlib
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import attrs
@@ -36,7 +36,7 @@ from .clock import timestamp
 from .errors import AlreadyExists, AppendConflict, Fenced, InvalidRecord, LogDamaged, StoreError, StoreFull, repeat
 from .ports import Clock, Hold, HoldableStore, KnowledgeStore
 
-__all__ = ("Log", "LogReader", "Record", "Recovery", "chain_value", "log_exists")
+__all__ = ("Log", "LogReader", "Record", "Recovery", "chain_value", "follow", "log_exists")
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 """A segment is closed when it has reached this size; opening after a crash reads one segment."""
@@ -124,6 +124,13 @@ class LogReader:
         while self.index < index and (records := await self.read()):
             if records[-1].index >= index:
                 self._put_back(records, index)
+
+    async def seek_end(self) -> None:
+        """Go to the present end: to the first record that is not there yet."""
+        segments = await _segments(self._store, self._path)
+        self._start_at(segments[-1] if segments else 0)
+        while await self.read():
+            pass
 
     async def seek_after_seq(self, seq: int) -> None:
         """Go to the segment that holds the first event after ``seq``; records before it may still come."""
@@ -251,7 +258,11 @@ class Log:
         chained: bool = False,
         announce_opening: bool = False,
         segment_bytes: int = SEGMENT_BYTES,
+        on_appended: Callable[[int, Sequence[bytes]], None] | None = None,
     ) -> None:
+        """``on_appended`` is called with the index of the first and the bodies of every batch that was appended, in
+        order, before the appenders are woken.
+        """
         self.path = path
         self.recovery: Recovery | None = None
         """What opening set aside; None if the log ended well."""
@@ -260,6 +271,8 @@ class Log:
         self._chained = chained
         self._announce_opening = announce_opening
         self._segment_bytes = segment_bytes
+        self._on_appended = on_appended
+        self._sealed_bytes = 0
         self._tail: _Tail | None = None
         self._hold: Hold | None = None
         self._opening: asyncio.Lock | None = None
@@ -276,6 +289,11 @@ class Log:
     def records(self) -> int:
         """How many records the log has ever had: the index of the next one."""
         return self._opened.records
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all segments; 0 until the log is open."""
+        return 0 if self._tail is None else self._sealed_bytes + self._tail.size
 
     @property
     def last_seq(self) -> int | None:
@@ -386,6 +404,8 @@ class Log:
             _fail_all(batch, failure)
             self._fail(failure)
             return
+        if self._on_appended is not None:
+            self._on_appended(self._opened.records - len(bodies), bodies)
         self._preamble = []
         for waiting in batch:
             if waiting.seq is not None:
@@ -418,6 +438,7 @@ class Log:
             await self._append_sealed([self._own_record("log.rotated", next_segment=_segment_path(self.path, next_first))])
             tail.rotated = True
         await self._store.write(_segment_path(self.path, tail.records), b"", if_absent=True)
+        self._sealed_bytes += tail.size
         tail.first, tail.size, tail.rotated = tail.records, 0, False
 
     def _own_record(self, kind: str, **fields: Any) -> bytes:
@@ -446,6 +467,8 @@ class Log:
         segments = await _segments(self._store, self.path)
         if not segments:
             return _Tail(first=0, size=0, records=0)
+        for first in segments[:-1]:
+            self._sealed_bytes += await self._store.size(_segment_path(self.path, first)) or 0
         size = await self._store.size(_segment_path(self.path, segments[-1])) or 0
         tail = await self._read_clean_marker(segments[-1], size)
         return tail or await self._recover_segment(segments, size)
@@ -551,9 +574,31 @@ def _fail_all(batch: Sequence[_Waiting] | deque[_Waiting], error: Exception) -> 
             waiting.future.set_exception(repeat(error))
 
 
-async def read_all(store: KnowledgeStore, path: str) -> AsyncIterator[Record]:
-    """Iterate over the records of a log, from the oldest kept to the present end."""
-    reader = LogReader(store, path)
-    while records := await reader.read():
-        for record in records:
-            yield record
+# --- following ------------------------------------------------------------------------------------------------------
+
+
+async def follow(store: KnowledgeStore, path: str, *, start: int | None = None) -> AsyncIterator[Record]:
+    """Iterate over the records of a log from index ``start``, by default from its present end, as it grows.
+
+    It never ends. A log that does not exist yet is waited for.
+    """
+    changed = asyncio.Event()
+
+    async def wake(_: str) -> None:
+        changed.set()
+
+    subscription = await store.on_change(f"{path}/log", wake)
+    try:
+        reader = LogReader(store, path)
+        if start is None:
+            await reader.seek_end()
+        else:
+            await reader.seek_index(start)
+        while True:
+            changed.clear()
+            while records := await reader.read():
+                for record in records:
+                    yield record
+            await changed.wait()
+    finally:
+        await subscription.close()

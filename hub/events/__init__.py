@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._canonical import FrozenDict
+from ._canonical import FrozenDict, canonical
 from ._event import Event, GenericEvent, UnknownEvent, event, kind_class
 from .agents import AgentRegistered, AgentUnregistered
 from .channels import ChannelClosed, ChannelCreated, ChannelOpened
@@ -41,6 +41,7 @@ __all__ = (
     "ToolCompleted",
     "ToolFailed",
     "UnknownEvent",
+    "canonical",
     "event",
     "kind_class",
 )

@@ -32,13 +32,14 @@ import enum
 import json
 import math
 import os
+import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any, NoReturn
 
 import attrs
 
-__all__ = ("DEPTH_MAX", "INT_MAX", "Freezer", "FrozenDict", "PayloadTooLarge", "freeze_json")
+__all__ = ("DEPTH_MAX", "INT_MAX", "Freezer", "FrozenDict", "PayloadTooLarge", "canonical", "freeze_json")
 
 DEPTH_MAX = 64
 INT_MAX = 2**53 - 1
@@ -162,6 +163,11 @@ class Freezer:
                 self._weigh(len(key) + 3)
             return FrozenDict({key: self.freeze(value) for key, value in sorted(pairs, key=_first)})
         return _mark("$map", tuple((self.freeze(key), self.freeze(value)) for key, value in pairs))
+
+
+def canonical(value: Any) -> Any:
+    """Return the value as an event would hold it: frozen, and with marked substitutes for what JSON cannot hold."""
+    return Freezer(bytes_max=sys.maxsize).freeze(value)
 
 
 def freeze_json(value: Any) -> Any:
