@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._attachment import Attachment, AttachmentState, AttachmentStatistics, Duty, Overflow
 from ._commands import Agent, Channel, Delivery, Inbox
 from ._hub import Hub, HubHealth, HubStatistics
+from ._journal import StoreJournal
 from ._stream import EventStream
 from ._version import VERSION
 from .context import scope
@@ -29,6 +30,7 @@ __all__ = (
     "HubStatistics",
     "Inbox",
     "Overflow",
+    "StoreJournal",
     "UnknownEvent",
     "event",
     "scope",

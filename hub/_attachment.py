@@ -120,7 +120,9 @@ class Attachment:
         """Why it could not be entered or placed."""
         self._fanout = fanout
         self._listener = listener
-        self._matcher = Matcher(pattern, about=name)
+        # Nobody gets events about himself, because handling them could make more. A required listener does: its failure
+        # stops the hub, so nothing can go round, and an audit log that proves that nothing is missing needs every seq.
+        self._matcher = Matcher(pattern, about=None if duty is Duty.REQUIRED else name)
         self.pattern = self._matcher.patterns
         self._since = since
         self._timeout = timeout

@@ -104,7 +104,7 @@ class Hub:
         if min(ring, in_flight_max, event_bytes_max) < 1:
             raise ConfigurationError("ring, in_flight_max and event_bytes_max must be at least 1")
         self._clock = clock or SystemClock()
-        self._journal = StoreJournal(store, self._clock) if store is not None else journal
+        self._journal = StoreJournal(store, clock=self._clock) if store is not None else journal
         self._state = State()
         limits = Limits(
             in_flight_max=in_flight_max, listener_reserve=listener_reserve, event_bytes_max=event_bytes_max

@@ -8,21 +8,32 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from . import codec
+from .clock import SystemClock
 from .errors import InvalidRecord, LogDamaged
 from .events import Event, UnknownEvent, kind_class
-from .log import Log, LogReader, Record
-from .ports import Clock, KnowledgeStore
+from .log import SEGMENT_BYTES, Log, LogReader, Record
+from .ports import Clock, KnowledgeStore, normalize_path
 
 __all__ = ("StoreJournal",)
 
 
 class StoreJournal:
-    """A :class:`~hubwire.ports.Journal` over a :class:`~hubwire.ports.KnowledgeStore`."""
+    """A :class:`~hubwire.ports.Journal` over a :class:`~hubwire.ports.KnowledgeStore`.
 
-    def __init__(self, store: KnowledgeStore, clock: Clock, *, path: str = "/journal") -> None:
+    ``Hub(store)`` makes one; give the hub one of your own for another ``path``, or for segments of another size.
+    """
+
+    def __init__(
+        self,
+        store: KnowledgeStore,
+        *,
+        path: str = "/journal",
+        segment_bytes: int = SEGMENT_BYTES,
+        clock: Clock | None = None,
+    ) -> None:
         self._store = store
-        self._path = path
-        self._log = Log(store, path, clock=clock)
+        self._path = normalize_path(path)
+        self._log = Log(store, self._path, clock=clock or SystemClock(), segment_bytes=segment_bytes)
         self.first_seq = 0
         self.next_seq = 0
         self.hub_id: str | None = None

@@ -272,7 +272,7 @@ class Log:
         self._announce_opening = announce_opening
         self._segment_bytes = segment_bytes
         self._on_appended = on_appended
-        self._sealed_bytes = 0
+        self._sealed_bytes = self._tail_bytes = 0
         self._tail: _Tail | None = None
         self._hold: Hold | None = None
         self._opening: asyncio.Lock | None = None
@@ -292,8 +292,8 @@ class Log:
 
     @property
     def size_bytes(self) -> int:
-        """The size of all segments; 0 until the log is open."""
-        return 0 if self._tail is None else self._sealed_bytes + self._tail.size
+        """The size of all segments, as of the last opening or append; 0 before the first."""
+        return self._sealed_bytes + self._tail_bytes
 
     @property
     def last_seq(self) -> int | None:
@@ -329,6 +329,7 @@ class Log:
                 self._hold = await self._store.hold(f"{self.path}/.lock")
             try:
                 self._tail = await self._recover()
+                self._tail_bytes = self._tail.size
             except BaseException:
                 await self._release()
                 raise
@@ -428,6 +429,7 @@ class Log:
             content = b"".join([body[:-1] + suffix for body in bodies])
         await self._store.append(_segment_path(self.path, tail.first), content, expect=tail.size)
         tail.size += len(content)
+        self._tail_bytes = tail.size
         tail.records += len(bodies)
         tail.chain = chain
 
@@ -440,6 +442,7 @@ class Log:
         await self._store.write(_segment_path(self.path, tail.records), b"", if_absent=True)
         self._sealed_bytes += tail.size
         tail.first, tail.size, tail.rotated = tail.records, 0, False
+        self._tail_bytes = 0
 
     def _own_record(self, kind: str, **fields: Any) -> bytes:
         return codec.encode_fields({"at": timestamp(self._clock.now_ns()), "kind": kind, "path": self.path, **fields})
@@ -467,6 +470,7 @@ class Log:
         segments = await _segments(self._store, self.path)
         if not segments:
             return _Tail(first=0, size=0, records=0)
+        self._sealed_bytes = 0
         for first in segments[:-1]:
             self._sealed_bytes += await self._store.size(_segment_path(self.path, first)) or 0
         size = await self._store.size(_segment_path(self.path, segments[-1])) or 0
