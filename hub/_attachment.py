@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import anyio
 import attrs
@@ -18,13 +18,10 @@ from anyio.abc import TaskStatus
 from . import context
 from ._cursor import Cursor
 from ._matcher import Matcher
-from ._pipeline import Handling, handling
+from ._pipeline import Handling, Pipeline, handling
 from .errors import ConfigurationError, HistoryGone, HubError, JournalBehind, ListenerFailed, PartialBatch, StoreFull
 from .events import Event
-from .ports import HubListener
-
-if TYPE_CHECKING:
-    from ._fanout import Fanout
+from .ports import Clock, HubListener, Journal
 
 __all__ = ("Attachment", "AttachmentState", "AttachmentStatistics", "Duty", "ListenerTimeout", "Overflow", "Since")
 
@@ -87,12 +84,38 @@ class AttachmentStatistics:
     last_error: str | None
 
 
+class Host(Protocol):
+    """What an attachment is attached to: the fan-out."""
+
+    pipeline: Pipeline
+    journal: Journal | None
+    clock: Clock
+
+    def caught_up(self, attachment: Attachment) -> None:
+        """It has reached the present."""
+
+    def moved(self, attachment: Attachment) -> None:
+        """It has handled something."""
+
+    def remove(self, attachment: Attachment, reason: str) -> None:
+        """It is at its end."""
+
+    def announce_failure(self, attachment: Attachment, error: BaseException, event: Event) -> None:
+        """Its listener failed to handle an event."""
+
+    def announce_overflow(self, attachment: Attachment, count: int, first_seq: int, last_seq: int) -> None:
+        """Its listener missed events."""
+
+    def announce_restart(self, attachment: Attachment) -> None:
+        """Its listener goes on after a failure."""
+
+
 class Attachment:
     """One listener on one hub. :meth:`hubwire.Hub.attach` makes it."""
 
     def __init__(
         self,
-        fanout: Fanout,
+        host: Host,
         listener: HubListener,
         *,
         name: str,
@@ -109,16 +132,18 @@ class Attachment:
         self.mailbox = mailbox
         self.state = AttachmentState.STARTING
         self.restarts = 0
-        ring = fanout.pipeline.ring
+        ring = host.pipeline.ring
         limit = ring.journaled if duty is Duty.REQUIRED else ring.committed
-        self.cursor = Cursor(ring, fanout.journal, limit, 0)
+        self.cursor = Cursor(ring, host.journal, limit, 0)
         self.done = 0
         """Events below this ``seq`` are handled, or were dropped, or are not for this listener."""
         self.entered_at: int | None = None
         """What the listener's ``last_seq()`` said when it was entered."""
+        self.attached_at: int | None = None
+        """What "now" means for it; None: whenever the hub starts."""
         self.failure: Exception | None = None
         """Why it could not be entered or placed."""
-        self._fanout = fanout
+        self._host = host
         self._listener = listener
         # Nobody gets events about himself, because handling them could make more. A required listener does: its failure
         # stops the hub, so nothing can go round, and an audit log that proves that nothing is missing needs every seq.
@@ -190,7 +215,7 @@ class Attachment:
             self.stop()
             return
         if self.duty is Duty.REQUIRED:
-            await self.drain(self._fanout.pipeline.ring.journaled.value)
+            await self.drain(self._host.pipeline.ring.journaled.value)
         self.stop()
         await self._finished.wait()
 
@@ -239,7 +264,7 @@ class Attachment:
             self._finished.set()
             self._ready.set()
             self._tell_progress()
-        self._fanout.remove(self, reason)
+        self._host.remove(self, reason)
 
     @asynccontextmanager
     async def _entered(self) -> AsyncIterator[None]:
@@ -265,12 +290,12 @@ class Attachment:
 
     def go(self) -> None:
         """Take the place that ``last_seq()`` or ``since`` names. The ring is numbered now."""
-        ring, journal = self._fanout.pipeline.ring, self._fanout.journal
+        ring, journal = self._host.pipeline.ring, self._host.journal
         newest = ring.applied.value
         if self.entered_at is not None:
             start = self.entered_at + 1
         elif self._since == "now":
-            start = newest
+            start = newest if self.attached_at is None else self.attached_at
         elif self._since == "start":
             start = ring.first if journal is None else journal.first_seq
         else:
@@ -291,14 +316,14 @@ class Attachment:
 
     async def _work(self) -> str | None:
         """Read and handle until told to stop; return why, if it is for another reason."""
-        cursor, fanout = self.cursor, self._fanout
+        cursor, host = self.cursor, self._host
         while True:
             if self._stopping:
                 return None if self.failure is None else str(self.failure)
             if not self.is_caught_up and cursor.behind <= 0:
                 self.state = AttachmentState.RUNNING
                 self._ready.set()
-                fanout.caught_up(self)
+                host.caught_up(self)
             if cursor.behind <= 0:
                 await cursor.wait()
                 continue
@@ -314,7 +339,7 @@ class Attachment:
             events = self._matcher.select(taken)
             reason = await self._handle(events) if events else None
             self.done = cursor.seq
-            fanout.moved(self)
+            host.moved(self)
             self._tell_progress()
             if reason is not None:
                 return reason
@@ -330,11 +355,11 @@ class Attachment:
         start = self.cursor.seq
         if seq <= start:
             return
-        missed = self._matcher.select(self._fanout.pipeline.ring.slice(start, seq))
+        missed = self._matcher.select(self._host.pipeline.ring.slice(start, seq))
         self.cursor.jump(seq)
         if missed:
             self._dropped += len(missed)
-            self._fanout.announce_overflow(self, len(missed), missed[0].seq, missed[-1].seq)
+            self._host.announce_overflow(self, len(missed), missed[0].seq, missed[-1].seq)
 
     # -- handling --
 
@@ -363,7 +388,7 @@ class Attachment:
 
     async def _handle_required(self, events: Sequence[Event]) -> None:
         try:
-            await self._fanout.pipeline.retry_while_full(partial(self._call_translating_full, events))
+            await self._host.pipeline.retry_while_full(partial(self._call_translating_full, events))
         except (StoreFull, _Failed) as failure:
             error = failure.error if isinstance(failure, _Failed) else failure
             await self._stop_hub(error, events[0].seq, events[-1].seq)
@@ -378,7 +403,7 @@ class Attachment:
             listener=self.name,
         )
         failure.__cause__ = error
-        self._fanout.pipeline.fail(failure)
+        self._host.pipeline.fail(failure)
         await anyio.sleep_forever()  # until the hub, which has failed now, cancels its tasks
 
     async def _call_translating_full(self, events: Sequence[Event]) -> None:
@@ -421,8 +446,8 @@ class Attachment:
         self._failed += 1
         self._last_error = repr(error)
         if event.kind.partition(".")[0] not in _OWN_DOMAINS:
-            self._fanout.announce_failure(self, error, event)
-        clock, times = self._fanout.clock, self._failure_times
+            self._host.announce_failure(self, error, event)
+        clock, times = self._host.clock, self._failure_times
         now = clock.monotonic()
         times.append(now)
         while times[0] < now - RESTART_WINDOW_SECONDS:
@@ -435,7 +460,7 @@ class Attachment:
                 await clock.sleep(random.uniform(0, backoff))  # noqa: S311 - jitter, not a secret
             self._pausing = None
         self.restarts += 1
-        self._fanout.announce_restart(self)
+        self._host.announce_restart(self)
         return None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import anyio.lowlevel
+
 from ._ring import Ring, Watermark
 from .errors import HistoryGone
 from .events import Event
@@ -33,13 +35,21 @@ class Cursor:
         """How many events are there to read."""
         return self._limit.value - self.seq
 
+    @property
+    def is_on_ring(self) -> bool:
+        """Whether the next event is on the ring; otherwise it is in the journal, or gone."""
+        return self.seq >= self._ring.first
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything is read that there will ever be."""
+        return self._limit.ended and self.behind <= 0
+
     async def wait(self) -> None:
         """Return when there is something to read, when there never will be, or after :meth:`wake`."""
-        while self.behind <= 0 and not self._limit.ended:
+        while self.behind <= 0 and not self._woken and not self._limit.ended:
             self._waiting = self._limit.next_move()
             await self._waiting
-            if self._woken:
-                break
         self._woken = False
 
     def wake(self) -> None:
@@ -59,11 +69,15 @@ class Cursor:
         Raises :class:`~hubwire.errors.HistoryGone` if they are neither on the ring nor in the journal.
         """
         end = min(self._limit.value, self.seq + BATCH_MAX)
-        if self.seq >= self._ring.first:
+        if self.is_on_ring:
             self._replay = None
             events = self._ring.slice(self.seq, end)
         else:
-            events = await self._read_journal(end)
+            try:
+                events = await self._read_journal(end)
+            except BaseException:
+                self._replay = None  # it may have moved past events that nobody got
+                raise
         self.seq += len(events)
         return events
 
@@ -74,6 +88,8 @@ class Cursor:
                 f"events from {self.seq} on were asked for, but the oldest one held is {first}; go on from there",
                 first_seq=first,
             )
+        # A journal in memory never suspends, and a long history must not block the loop.
+        await anyio.lowlevel.checkpoint()
         if self._replay is None:
             self._replay = self._journal.replay(self.seq - 1)
         events: list[Event] = []

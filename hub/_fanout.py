@@ -47,6 +47,7 @@ class Fanout:
             )
         self.attachments.append(attachment)
         if self._tasks is not None:
+            attachment.attached_at = self.pipeline.ring.applied.value
             self._tasks.start_soon(self._run_late, attachment)
 
     async def start(self, tasks: TaskGroup) -> None:
@@ -156,7 +157,7 @@ class Fanout:
 
     def blocks(self) -> bool:
         applied = self.pipeline.ring.applied.value
-        return any(applied - attachment.done >= attachment.mailbox for attachment in self._blocking)
+        return bool(self._blocking) and any(applied - attachment.done >= attachment.mailbox for attachment in self._blocking)
 
     def after_put(self) -> None:
         if self.journal is None:
@@ -285,4 +286,3 @@ def _text(error: BaseException) -> str:
         return str(error)
     except Exception as again:  # noqa: BLE001 - a listener's own exception class may do anything
         return f"<str() of it raised {type(again).__name__}>"
-

@@ -100,15 +100,15 @@ class Hub:
         close_seconds_max: float = CLOSE_SECONDS_MAX,
     ) -> None:
         if store is not None and journal is not None:
-            raise ConfigurationError("give a store or a journal, not both: a store is where the hub makes a journal of its own")
+            raise ConfigurationError(
+                "give a store or a journal, not both: a store is where the hub makes a journal of its own"
+            )
         if min(ring, in_flight_max, event_bytes_max) < 1:
             raise ConfigurationError("ring, in_flight_max and event_bytes_max must be at least 1")
         self._clock = clock or SystemClock()
         self._journal = StoreJournal(store, clock=self._clock) if store is not None else journal
         self._state = State()
-        limits = Limits(
-            in_flight_max=in_flight_max, listener_reserve=listener_reserve, event_bytes_max=event_bytes_max
-        )
+        limits = Limits(in_flight_max=in_flight_max, listener_reserve=listener_reserve, event_bytes_max=event_bytes_max)
         self._pipeline = Pipeline(Ring(ring), self._state, self._journal, self._clock, limits)
         self._fanout = Fanout(self._pipeline, self._journal, self._clock)
         self._core = Core(self._pipeline, self._state)
@@ -181,7 +181,11 @@ class Hub:
     def _free_name(self, listener: Any) -> str:
         stem = getattr(listener, "__name__", None) or type(listener).__name__
         taken = {attachment.name for attachment in self._fanout.attachments}
-        return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}" if number > 1 else stem) not in taken)
+        return next(
+            name
+            for number in range(1, len(taken) + 2)
+            if (name := f"{stem}-{number}" if number > 1 else stem) not in taken
+        )
 
     # -- the way in --
 
@@ -221,7 +225,9 @@ class Hub:
         if cls in self._emittable:
             return
         if not isinstance(event, Event):
-            raise ConfigurationError(f"{event!r} is no event; emit GenericEvent(kind=..., data=...), or a kind declared with @event")
+            raise ConfigurationError(
+                f"{event!r} is no event; emit GenericEvent(kind=..., data=...), or a kind declared with @event"
+            )
         if cls.command is not None:
             raise CommandRejected(f"{event.kind!r} is not emitted: {cls.command} makes it")
         if cls is UnknownEvent:
@@ -229,7 +235,9 @@ class Hub:
         if cls is GenericEvent:
             check_kind(event.kind)
             if kind_class(event.kind) is not None or event.kind.partition(".")[0] in _OWN_DOMAINS:
-                raise CommandRejected(f"{event.kind!r} is a declared kind, or the hub's own; use its class, or another kind")
+                raise CommandRejected(
+                    f"{event.kind!r} is a declared kind, or the hub's own; use its class, or another kind"
+                )
             return
         self._emittable.add(cls)
 
@@ -254,7 +262,9 @@ class Hub:
             await self._flush(target)
             return
         behind = [each.name for each in self._fanout.attachments if each.done < target]
-        raise TimeoutError(f"after {timeout} s these have not handled event {target - 1}: {', '.join(behind) or 'the journal'}")
+        raise TimeoutError(
+            f"after {timeout} s these have not handled event {target - 1}: {', '.join(behind) or 'the journal'}"
+        )
 
     async def _flush(self, target: int) -> None:
         await self._pipeline.ring.committed.wait_beyond(target - 1)
@@ -289,8 +299,7 @@ class Hub:
         if self._pipeline.paused is not None:
             problems.append(f"nothing can be written: {self._pipeline.paused}")
         problems += [
-            f"listener {each.name!r} is detached: {each.statistics().last_error}"
-            for each in self._fanout.lost
+            f"listener {each.name!r} is detached: {each.statistics().last_error}" for each in self._fanout.lost
         ]
         problems += [
             f"listener {each.name!r} has not caught up yet"
@@ -308,7 +317,9 @@ class Hub:
         raised on entering. A hub is started once.
         """
         if self._main is not None:
-            raise ConfigurationError("this hub was started already; make a new one: Hub(store) goes on where this one stopped")
+            raise ConfigurationError(
+                "this hub was started already; make a new one: Hub(store) goes on where this one stopped"
+            )
         self._stop_requested = asyncio.Event()
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._main = asyncio.create_task(self._run(started), name="hubwire hub")
@@ -387,7 +398,9 @@ class Hub:
                 with anyio.move_on_after(_JOURNAL_CLOSE_SECONDS_MAX, shield=True):
                     await self._journal.aclose()
             if not started.done():
-                started.set_exception(refusal or self._pipeline.failure or HubClosed("the hub was cancelled while it started"))
+                started.set_exception(
+                    refusal or self._pipeline.failure or HubClosed("the hub was cancelled while it started")
+                )
 
     async def _start(self, tasks: TaskGroup) -> None:
         journal, pipeline, fanout = self._journal, self._pipeline, self._fanout

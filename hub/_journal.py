@@ -80,7 +80,8 @@ class StoreJournal:
             raise self._damaged(record, str(error)) from error
         if type(event) is UnknownEvent and (declared := kind_class(event.kind)) is not None and declared.command:
             raise self._damaged(
-                record, f"holds an event {event.kind!r} in another shape than this version of hubwire knows; use a newer one"
+                record,
+                f"holds an event {event.kind!r} in another shape than this version of hubwire knows; use a newer one",
             )
         return event
 

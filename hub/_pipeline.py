@@ -6,7 +6,7 @@ Between deciding and applying nothing is awaited: no lock is needed, no check go
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from functools import partial
@@ -30,6 +30,7 @@ DEPTH_MAX = 32
 """How long a chain of listeners may get in which each emits because of the one before."""
 
 _WAKE_SLICE = 500
+_YIELD_EVERY = 128
 _UNWEIGHED = 64 * 1024
 """An upper bound for the JSON of what stamping does not weigh: keys, and short texts."""
 
@@ -41,7 +42,6 @@ _FULL_DEADLINE_SECONDS = 60.0
 class Limits:
     """The bounds of a hub, in events unless the name says otherwise."""
 
-    ring: int = 4096
     in_flight_max: int = 1024
     listener_reserve: int = 256
     event_bytes_max: int = 8 * 1024 * 1024
@@ -81,8 +81,8 @@ class Pipeline:
         self.state = state
         self.hub_id = ""
         self.failure: HubFailed | None = None
-        self.paused: StoreFull | None = None
-        """Why nothing is being written at present; None while all is well."""
+        self.pauses: list[StoreFull] = []
+        """Why the journal or a required listener writes nothing at present; empty while all is well."""
         self.dropped_offers = 0
         self.downstream: Downstream
         self.watchers: dict[type[Event], Callable[[Any], None]] = {}
@@ -90,13 +90,14 @@ class Pipeline:
         self._journal = journal
         self._clock = clock
         self._limits = limits
-        self._last_ns = 0
+        self.last_at = ""
+        """When the newest event happened: no later one gets an earlier time."""
         self.closed = True
         """No command is taken: not yet, or no more."""
         self.stopped = False
         """The last event is on the ring: nothing may be put any more."""
         self._granted = 0
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._queue: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self._uncommitted: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @property
@@ -124,7 +125,11 @@ class Pipeline:
             await self._wait_for_room()
         else:
             self._check_open()
-        events = self.put(decide())
+        try:
+            events = self.put(decide())
+        finally:
+            # A command that was refused leaves its room to the next.
+            self.admit()
         await self.wait_committed(events[-1].seq)
         return events
 
@@ -164,8 +169,7 @@ class Pipeline:
                 f"event {events[0].kind!r} is the {around.depth}th in a row that a listener emitted because of the one"
                 " before; let a listener not answer its own events"
             )
-        self._last_ns = max(self._last_ns, self._clock.now_ns())
-        at = timestamp(self._last_ns)
+        self.last_at = at = max(self.last_at, timestamp(self._clock.now_ns()))
         seq, bytes_max = self.ring.applied.value, self._limits.event_bytes_max
         stamped = []
         for event in events:
@@ -192,10 +196,14 @@ class Pipeline:
         if self.failure is not None:
             raise repeat(self.failure)
         if self.closed:
-            raise HubClosed("the hub is not running, or closing, and takes no commands; use it inside 'async with hub:'")
+            raise HubClosed(
+                "the hub is not running, or closing, and takes no commands; use it inside 'async with hub:'"
+            )
 
     def _check_reserve(self) -> None:
-        self._check_open()
+        # Not whether the hub is open: what a listener emits while the hub starts or closes belongs to what it handles.
+        if self.failure is not None or self.stopped:
+            self._check_open()
         if self.in_flight >= self._limits.in_flight_max + self._limits.listener_reserve:
             raise Overloaded(
                 f"{self.in_flight} events wait to be committed, and a listener that the commit waits for emits more;"
@@ -205,11 +213,12 @@ class Pipeline:
     async def _wait_for_room(self) -> None:
         self._check_open()
         future = asyncio.get_running_loop().create_future()
-        self._queue.append(future)
+        self._queue[future] = None
         self.admit()
         try:
             await future
         except asyncio.CancelledError:
+            self._queue.pop(future, None)
             if future.done() and not future.cancelled() and future.exception() is None:
                 self._granted -= 1
                 self.admit()
@@ -220,7 +229,7 @@ class Pipeline:
     def admit(self) -> None:
         """Let in those who wait at the door, as far as there is room."""
         while self._queue and self._has_room():
-            future = self._queue.popleft()
+            future, _ = self._queue.popitem(last=False)
             if not future.done():
                 self._granted += 1
                 future.set_result(None)
@@ -230,6 +239,9 @@ class Pipeline:
     async def wait_committed(self, seq: int) -> None:
         """Return when the event is committed. Only for the newest event: those who wait stand in order of ``seq``."""
         if self.ring.committed.value > seq:
+            if seq % _YIELD_EVERY == 0:
+                # Nothing to wait for, in memory: let the listeners run all the same, before their mailboxes overflow.
+                await asyncio.sleep(0)
             return
         if self.failure is not None:
             raise repeat(self.failure)
@@ -239,7 +251,7 @@ class Pipeline:
 
     def commit(self, value: int) -> None:
         """Events below ``value`` are committed: wake who waits for them."""
-        if value <= self.ring.committed.value:
+        if value <= self.ring.committed.value or self.failure is not None:
             return
         self.ring.committed.advance(value)
         if self._uncommitted:
@@ -267,7 +279,7 @@ class Pipeline:
             end = ring.applied.value
             events = ring.slice(ring.journaled.value, end)
             try:
-                await self.retry_while_full(partial(self._journal.append, events))
+                await self.retry_while_full(lambda: guarded(self._journal.append(events)))
             except Exception as error:  # noqa: BLE001 - whatever the journal raised, the hub cannot go on
                 failure = JournalFailed(
                     f"the journal could not be written ({error}), so the hub stops: mend its store, then start it again;"
@@ -284,17 +296,18 @@ class Pipeline:
         deadline = None
         while True:
             try:
-                await write()
+                return await write()
             except StoreFull as error:
                 now = self._clock.monotonic()
                 deadline = deadline or now + _FULL_DEADLINE_SECONDS
                 if now >= deadline:
                     raise
-                self.paused = error
+                pause = error
+            self.pauses.append(pause)
+            try:
                 await self._clock.sleep(_FULL_RETRY_SECONDS)
-            else:
-                self.paused = None
-                return
+            finally:
+                self.pauses.remove(pause)
 
     # -- the end --
 
@@ -322,11 +335,12 @@ class Pipeline:
 
     def end(self) -> None:
         """Nothing moves any more: let nobody wait for it."""
+        self.closed = self.stopped = True
         for watermark in (self.ring.applied, self.ring.journaled, self.ring.committed):
             watermark.end()
 
     def _turn_away(self, error: Exception) -> None:
-        queue, self._queue = self._queue, deque()
+        queue, self._queue = self._queue, OrderedDict()
         for future in queue:
             if not future.done():
                 future.set_exception(repeat(error))

@@ -26,8 +26,9 @@ class Watermark:
 
     def __init__(self) -> None:
         self.value = 0
-        self._waiters: list[asyncio.Future[None]] = []
         self.ended = False
+        self._waiters: list[asyncio.Future[None]] = []
+        self._sift_at = _SLICE
 
     def advance(self, value: int) -> None:
         self.value = value
@@ -44,8 +45,12 @@ class Watermark:
         future = asyncio.get_running_loop().create_future()
         if self.ended:
             future.set_result(None)
-        else:
-            self._waiters.append(future)
+            return future
+        if len(self._waiters) >= self._sift_at:
+            # Who waits with a timeout comes again and again, and a hub may be idle for days.
+            self._waiters = [waiter for waiter in self._waiters if not waiter.done()]
+            self._sift_at = max(_SLICE, 2 * len(self._waiters))
+        self._waiters.append(future)
         return future
 
     async def wait_beyond(self, value: int) -> bool:

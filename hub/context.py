@@ -10,30 +10,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
 
 import attrs
 
 from .errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from .events import Event
+from .events import Event
+from .events._event import EMPTY, Context
 
 __all__ = ("EMPTY", "Context", "cause", "current", "scope")
 
-
-@attrs.frozen(kw_only=True)
-class Context:
-    """The values an event inherits at emit. The last two are set while a listener handles an event."""
-
-    tenant: str | None = None
-    correlation_id: str | None = None
-    traceparent: str | None = None
-    causation_id: str | None = None
-    depth: int = 0
-
-
-EMPTY = Context()
 
 _scope: ContextVar[Context] = ContextVar("hubwire.scope", default=EMPTY)
 _cause: ContextVar[Event | None] = ContextVar("hubwire.cause", default=None)

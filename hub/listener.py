@@ -104,7 +104,9 @@ class BaseHubListener:
         """An inbox passed its high-water mark."""
 
 
-HOOKS = tuple(name for name in vars(BaseHubListener) if name.startswith("on_") and name not in ("on_events", "on_event"))
+HOOKS = tuple(
+    name for name in vars(BaseHubListener) if name.startswith("on_") and name not in ("on_events", "on_event")
+)
 """The nine hooks. An object that has some of them and no ``on_events`` is a listener too."""
 
 
@@ -179,9 +181,7 @@ async def _dispatch_failed(listener: BaseHubListener, event: Event) -> None:
 
 
 async def _expectation(listener: BaseHubListener, event: Event) -> None:
-    await listener.on_expectation_fired(
-        event.channel_id or "", _fields(event).get("expectation", ""), _payload(event)
-    )
+    await listener.on_expectation_fired(event.channel_id or "", _fields(event).get("expectation", ""), _payload(event))
 
 
 async def _turn_failed(listener: BaseHubListener, event: Event) -> None:

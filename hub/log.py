@@ -164,7 +164,9 @@ class LogReader:
     async def _read_here(self) -> list[Record]:
         path = _segment_path(self._path, self._first or 0)
         rest = b""
-        while chunk := await self._store.read_bytes(path, self._offset + len(rest), self._offset + len(rest) + _CHUNK_BYTES):
+        while chunk := await self._store.read_bytes(
+            path, self._offset + len(rest), self._offset + len(rest) + _CHUNK_BYTES
+        ):
             lines = (rest + chunk).split(b"\n")
             rest = lines.pop()
             if lines:
@@ -377,7 +379,9 @@ class Log:
                 await self._write_batch(self._take_batch())
         except asyncio.CancelledError:
             # The loop is being torn down; the append may or may not have happened, and nobody will know before recovery.
-            self._fail(StoreError(f"the loop ended while {self.path} was being written; open the log again", path=self.path))
+            self._fail(
+                StoreError(f"the loop ended while {self.path} was being written; open the log again", path=self.path)
+            )
             raise
         finally:
             self._drain = None
@@ -437,7 +441,9 @@ class Log:
         tail = self._opened
         if not tail.rotated:
             next_first = tail.records + 1
-            await self._append_sealed([self._own_record("log.rotated", next_segment=_segment_path(self.path, next_first))])
+            await self._append_sealed(
+                [self._own_record("log.rotated", next_segment=_segment_path(self.path, next_first))]
+            )
             tail.rotated = True
         await self._store.write(_segment_path(self.path, tail.records), b"", if_absent=True)
         self._sealed_bytes += tail.size

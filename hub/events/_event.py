@@ -17,10 +17,18 @@ import attrs
 from ..errors import ConfigurationError, EventTooLarge
 from ._canonical import INT_MAX, Freezer, PayloadTooLarge
 
-if TYPE_CHECKING:
-    from ..context import Context
-
-__all__ = ("Event", "GenericEvent", "UnknownEvent", "check_kind", "event", "kind_class", "own_fields", "stamp")
+__all__ = (
+    "EMPTY",
+    "Context",
+    "Event",
+    "GenericEvent",
+    "UnknownEvent",
+    "check_kind",
+    "event",
+    "kind_class",
+    "own_fields",
+    "stamp",
+)
 
 E = TypeVar("E")
 
@@ -28,6 +36,20 @@ _KIND = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _RESERVED = frozenset({"d", "h", "kind"})
 _SHORT = 256
 """Text up to this length is not weighed: a kind would need thousands of such fields to become too large."""
+
+
+@attrs.frozen(kw_only=True)
+class Context:
+    """What an event inherits at emit from where it is emitted: see :mod:`hubwire.context`."""
+
+    tenant: str | None = None
+    correlation_id: str | None = None
+    traceparent: str | None = None
+    causation_id: str | None = None
+    depth: int = 0
+
+
+EMPTY = Context()
 
 
 def _refuse(self: object, *_: object) -> NoReturn:
@@ -165,9 +187,15 @@ def own_fields(cls: type[Event]) -> tuple[str, ...]:
 def _freeze_class(cls: type[Any]) -> type[Event]:
     """Make the pair of classes that the module's docstring describes; return the frozen one."""
     if Event not in cls.__bases__:
-        raise ConfigurationError(f"{cls.__qualname__} must inherit from Event itself: kinds do not inherit from each other")
-    if clash := sorted(name for name in cls.__dict__.get("__annotations__", ()) if name in _HEADER or name in _RESERVED):
-        raise ConfigurationError(f"{cls.__qualname__} declares {', '.join(clash)}, which every event or record has already")
+        raise ConfigurationError(
+            f"{cls.__qualname__} must inherit from Event itself: kinds do not inherit from each other"
+        )
+    if clash := sorted(
+        name for name in cls.__dict__.get("__annotations__", ()) if name in _HEADER or name in _RESERVED
+    ):
+        raise ConfigurationError(
+            f"{cls.__qualname__} declares {', '.join(clash)}, which every event or record has already"
+        )
     return _pair(_define(cls))
 
 
@@ -210,7 +238,14 @@ def _unpickle(cls: type[Event], values: dict[str, Any]) -> Event:
 
 
 def stamp(
-    event: Event, *, seq: int, id: str, at: str, hub: str, context: Context, bytes_max: int  # noqa: A002 - the field's name
+    event: Event,
+    *,
+    seq: int,
+    id: str,
+    at: str,
+    hub: str,
+    context: Context,
+    bytes_max: int,  # noqa: A002 - the field's name
 ) -> Event:
     """Return a stamped copy: numbered, dated, in its context, its payload canonical and frozen.
 

@@ -1,0 +1,49 @@
+"""What the README and the examples say is true: they are run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+HUBWIRE_COMMANDS = re.findall(r"^\$ (hubwire [^#\n]*)", (ROOT / "README.md").read_text(), re.MULTILINE)
+EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
+OUTPUTS = {
+    0: ["planner registered", "coder registered", "please fix the build", "planner unregistered", "coder unregistered"],
+    1: ["42 EUR", "True"],
+}
+
+
+def run(*command: str, directory: Path) -> str:
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("number", range(len(PYTHON_BLOCKS)))
+def test_a_python_block_of_the_readme_prints_what_it_seems_to(number: int, tmp_path: Path) -> None:
+    for _ in range(2):  # a second run finds the data of the first one
+        lines = run(sys.executable, "-P", "-W", "error", "-c", PYTHON_BLOCKS[number], directory=tmp_path).splitlines()
+        assert sorted(lines) == sorted(OUTPUTS[number])
+
+
+def test_the_commands_of_the_readme_work_on_what_its_first_block_leaves(tmp_path: Path) -> None:
+    run(sys.executable, "-P", "-c", PYTHON_BLOCKS[0], directory=tmp_path)
+    hubwire = shutil.which("hubwire", path=str(Path(sys.executable).parent))
+    assert hubwire is not None
+    assert len(HUBWIRE_COMMANDS) == 3
+    for command in HUBWIRE_COMMANDS:
+        assert run(hubwire, *command.split()[1:], directory=tmp_path)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_runs_twice_in_one_place(example: Path, tmp_path: Path) -> None:
+    assert run(sys.executable, "-P", "-W", "error", str(example), directory=tmp_path)
+    assert run(sys.executable, "-P", "-W", "error", str(example), directory=tmp_path)
