@@ -7,13 +7,12 @@ from ._commands import Agent, Channel, Delivery, Inbox
 from ._hub import Hub, HubHealth, HubStatistics
 from ._journal import StoreJournal
 from ._stream import EventStream
-from ._version import VERSION
+from ._version import installed_version
 from .context import scope
 from .events import Event, GenericEvent, UnknownEvent, event
 from .listener import BaseHubListener
 
 __all__ = (
-    "VERSION",
     "Agent",
     "Attachment",
     "AttachmentState",
@@ -33,5 +32,6 @@ __all__ = (
     "StoreJournal",
     "UnknownEvent",
     "event",
+    "installed_version",
     "scope",
 )

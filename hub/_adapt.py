@@ -1,21 +1,87 @@
-"""What may be attached: a listener, an object with some of the hooks, a function."""
+"""What is foreign: the objects that are attached as listeners, and whatever their code may raise."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar
+
+import anyio
 
 from .context import cause
-from .errors import ConfigurationError, PartialBatch
+from .errors import ConfigurationError, HubError, PartialBatch
 from .events import Event
 from .listener import HOOKS, from_hooks
-from .ports import HubListener
 
-__all__ = ("FunctionListener", "as_listener")
+__all__ = ("Adapted", "ListenerTimeout", "guarded", "is_cancelled", "message_of", "text_of")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_TEXT_MAX = 1000
+
+OnEvents = Callable[[Sequence[Event]], Awaitable[None]]
 
 
-class FunctionListener:
+class Adapted:
+    """A listener, whatever it is: all that the port leaves open is asked here.
+
+    Raises :class:`~hubwire.errors.ConfigurationError` if ``candidate`` cannot listen.
+    """
+
+    def __init__(self, candidate: Any) -> None:
+        self.on_events = _on_events_of(candidate)
+        self._candidate = candidate
+
+    def declared(self, name: str, default: T) -> T:
+        """Return what the listener says of itself: its ``duty``, ``since`` or ``hub_id``."""
+        value: T | None = getattr(self._candidate, name, None)
+        return default if value is None else value
+
+    def bind(self, hub: object) -> None:
+        if hasattr(self._candidate, "bind"):
+            self._candidate.bind(hub)
+
+    async def enter(self) -> None:
+        if self._is_context:
+            await self._candidate.__aenter__()
+
+    async def leave(self) -> None:
+        if self._is_context:
+            await self._candidate.__aexit__(None, None, None)
+
+    @property
+    def _is_context(self) -> bool:
+        return hasattr(type(self._candidate), "__aenter__")
+
+    async def last_seq(self) -> int | None:
+        """Return the position that the listener keeps itself; None if it keeps none. Async only to be guarded."""
+        if not hasattr(self._candidate, "last_seq"):
+            return None
+        position: int | None = self._candidate.last_seq()
+        return position
+
+
+def _on_events_of(candidate: Any) -> OnEvents:
+    if isinstance(candidate, type):
+        raise ConfigurationError(f"{candidate.__qualname__} is a class; attach an instance of it")
+    on_events: OnEvents | None = getattr(candidate, "on_events", None)
+    if on_events is not None:
+        if not inspect.iscoroutinefunction(on_events):
+            raise ConfigurationError(f"{candidate!r}.on_events must be a coroutine function: async def on_events(...)")
+        return on_events
+    if any(hasattr(candidate, name) for name in HOOKS):
+        return from_hooks(candidate).on_events
+    if callable(candidate):
+        return _FunctionListener(candidate).on_events
+    raise ConfigurationError(
+        f"{candidate!r} cannot listen: it has neither on_events nor one of the hooks of BaseHubListener, and is no function"
+    )
+
+
+class _FunctionListener:
     """Calls a function for each event. A sync one runs on the loop: it must not block."""
 
     def __init__(self, function: Callable[[Event], Awaitable[None] | None]) -> None:
@@ -34,18 +100,44 @@ class FunctionListener:
             raise PartialBatch(handled) from error
 
 
-def as_listener(candidate: Any) -> HubListener:
-    """Return ``candidate`` as a listener. Raises :class:`~hubwire.errors.ConfigurationError` if it cannot be one."""
-    if isinstance(candidate, type):
-        raise ConfigurationError(f"{candidate.__qualname__} is a class; attach an instance of it")
-    if (on_events := getattr(candidate, "on_events", None)) is not None:
-        if not inspect.iscoroutinefunction(on_events):
-            raise ConfigurationError(f"{candidate!r}.on_events must be a coroutine function: async def on_events(...)")
-        return cast(HubListener, candidate)
-    if any(hasattr(candidate, name) for name in HOOKS):
-        return from_hooks(candidate)
-    if callable(candidate):
-        return FunctionListener(candidate)
-    raise ConfigurationError(
-        f"{candidate!r} cannot listen: it has neither on_events nor one of the hooks of BaseHubListener, and is no function"
-    )
+# --- what foreign code raises ---------------------------------------------------------------------------------------
+
+
+class ListenerTimeout(HubError):
+    """A listener took longer than its attachment's timeout, and was cancelled."""
+
+
+async def guarded(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Await a call of foreign code, of which nothing but an ``Exception`` comes out, unless it is cancelled from here."""
+    try:
+        return await function(*args, **kwargs)
+    except asyncio.CancelledError as error:
+        if is_cancelled():
+            raise
+        raise RuntimeError("it raised CancelledError, though nobody had cancelled it") from error
+    except (SystemExit, GeneratorExit) as error:
+        raise RuntimeError(f"it raised {text_of(error)}") from error
+
+
+def is_cancelled() -> bool:
+    """Tell whether the running task is being cancelled by one of the scopes it is in; forget if it cancelled itself."""
+    if anyio.current_effective_deadline() == -math.inf:
+        return True
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
+    return False
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an exception is and what it says."""
+    message = message_of(error)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an exception says, if not too long; its class may be a stranger's, and do anything."""
+    try:
+        return str(error)[:_TEXT_MAX]
+    except Exception as again:  # noqa: BLE001 - it must not become an error of ours
+        return f"(its text raised {type(again).__name__})"

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
-from functools import partial
 from typing import Any, Literal, Protocol
 
 import anyio
 import attrs
-from anyio.abc import TaskStatus
 
 from . import context
+from ._adapt import Adapted, ListenerTimeout, guarded, is_cancelled, text_of
+from ._announcements import Announcements
 from ._cursor import Cursor
 from ._matcher import Matcher
 from ._pipeline import Handling, Pipeline, handling
-from .errors import ConfigurationError, HistoryGone, HubError, JournalBehind, ListenerFailed, PartialBatch, StoreFull
+from .errors import ConfigurationError, HubError, JournalBehind, ListenerFailed, PartialBatch
 from .events import Event
-from .ports import Clock, HubListener, Journal
+from .ports import Clock, Journal
 
-__all__ = ("Attachment", "AttachmentState", "AttachmentStatistics", "Duty", "ListenerTimeout", "Overflow", "Since")
+__all__ = ("OWN_DOMAINS", "Attachment", "AttachmentState", "AttachmentStatistics", "Duty", "Overflow", "Since")
 
 Since = Literal["now", "start"] | int
 
@@ -33,7 +34,8 @@ BACKOFF_SECONDS = 0.1
 BACKOFF_SECONDS_MAX = 30.0
 LEAVE_SECONDS_MAX = 5.0
 
-_OWN_DOMAINS = frozenset({"listener", "mailbox", "hub", "log"})
+OWN_DOMAINS = frozenset({"listener", "mailbox", "hub", "log"})
+"""The first words of the kinds of the hub's own events."""
 
 
 class Duty(Enum):
@@ -90,6 +92,14 @@ class Host(Protocol):
     pipeline: Pipeline
     journal: Journal | None
     clock: Clock
+    announcements: Announcements
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it enters attachments."""
+
+    def place_if_numbered(self, attachment: Attachment) -> None:
+        """It was entered, and waits for its place."""
 
     def caught_up(self, attachment: Attachment) -> None:
         """It has reached the present."""
@@ -100,14 +110,8 @@ class Host(Protocol):
     def remove(self, attachment: Attachment, reason: str) -> None:
         """It is at its end."""
 
-    def announce_failure(self, attachment: Attachment, error: BaseException, event: Event) -> None:
-        """Its listener failed to handle an event."""
-
-    def announce_overflow(self, attachment: Attachment, count: int, first_seq: int, last_seq: int) -> None:
-        """Its listener missed events."""
-
-    def announce_restart(self, attachment: Attachment) -> None:
-        """Its listener goes on after a failure."""
+    def forget(self, attachment: Attachment) -> None:
+        """It is not wanted any more, and was never entered."""
 
 
 class Attachment:
@@ -116,7 +120,7 @@ class Attachment:
     def __init__(
         self,
         host: Host,
-        listener: HubListener,
+        listener: Adapted,
         *,
         name: str,
         pattern: str | Iterable[str],
@@ -131,18 +135,18 @@ class Attachment:
         self.overflow = overflow
         self.mailbox = mailbox
         self.state = AttachmentState.STARTING
-        self.restarts = 0
         ring = host.pipeline.ring
         limit = ring.journaled if duty is Duty.REQUIRED else ring.committed
         self.cursor = Cursor(ring, host.journal, limit, 0)
         self.done = 0
         """Events below this ``seq`` are handled, or were dropped, or are not for this listener."""
+        self.is_entered = False
         self.entered_at: int | None = None
         """What the listener's ``last_seq()`` said when it was entered."""
         self.attached_at: int | None = None
         """What "now" means for it; None: whenever the hub starts."""
         self.failure: Exception | None = None
-        """Why it could not be entered or placed."""
+        """Why it could not be entered, placed, or given its events."""
         self._host = host
         self._listener = listener
         # Nobody gets events about himself, because handling them could make more. A required listener does: its failure
@@ -151,17 +155,13 @@ class Attachment:
         self.pattern = self._matcher.patterns
         self._since = since
         self._timeout = timeout
-        self._stopping = False
-        self._placed = asyncio.Event()
-        self._ready = asyncio.Event()
-        self._finished = asyncio.Event()
+        self._stop_at: float = math.inf
         self._task: asyncio.Task[Any] | None = None
-        self._pausing: anyio.CancelScope | None = None
         self._scope: anyio.CancelScope | None = None
-        self._progress: list[asyncio.Future[None]] = []
-        self._failure_times: deque[float] = deque()
-        self._handled = self._batches = self._dropped = self._failed = 0
-        self._last_error: str | None = None
+        self._pause: anyio.CancelScope | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        self._patience = _Patience()
+        self._count = _Count()
 
     # -- what the hub and its user see --
 
@@ -170,13 +170,20 @@ class Attachment:
         return self.duty is Duty.BEST_EFFORT and self.overflow is Overflow.DROP_OLDEST
 
     @property
-    def is_caught_up(self) -> bool:
-        return self._ready.is_set()
+    def keeps_ring(self) -> bool:
+        """Whether the ring must keep what this attachment has not read."""
+        return self.state is AttachmentState.RUNNING and not self.is_lossy
+
+    @property
+    def may_drop(self) -> bool:
+        """Whether it misses what the ring does not keep, rather than reading it from the journal."""
+        catching_up = self.state is AttachmentState.CATCHING_UP and self._host.journal is None
+        return self.is_lossy and (self.state is AttachmentState.RUNNING or catching_up)
 
     @property
     def hub_id(self) -> str | None:
         """The id of the hub whose events the listener holds, if it holds any and says so."""
-        return getattr(self._listener, "hub_id", None)
+        return self._listener.declared("hub_id", None)
 
     def is_task(self, task: object) -> bool:
         return task is not None and task is self._task
@@ -188,13 +195,8 @@ class Attachment:
             duty=self.duty,
             state=self.state,
             position=self.done,
-            lag=max(0, self.cursor.behind + self.cursor.seq - self.done),
-            handled=self._handled,
-            batches=self._batches,
-            dropped=self._dropped,
-            failed=self._failed,
-            restarts=self.restarts,
-            last_error=self._last_error,
+            lag=max(0, self.cursor.limit - self.done),
+            **attrs.asdict(self._count),
         )
 
     async def ready(self) -> None:
@@ -202,153 +204,198 @@ class Attachment:
 
         Raises what kept it from getting there.
         """
-        await self._ready.wait()
+        await self._until(lambda: self.state in (AttachmentState.RUNNING, AttachmentState.DETACHED))
+        await self.drain(self.cursor.limit)
         if self.failure is not None:
             raise self.failure
 
     async def detach(self) -> None:
         """Let the listener go, after the batch it is at; a REQUIRED one after everything journaled until now.
 
-        Called from the listener itself, it returns at once, and the batch is the last.
+        Called from the listener itself, it returns at once.
         """
-        if asyncio.current_task() is self._task:
-            self.stop()
+        if not self._host.is_running and self._task is None:
+            self._host.forget(self)
             return
-        if self.duty is Duty.REQUIRED:
-            await self.drain(self._host.pipeline.ring.journaled.value)
-        self.stop()
-        await self._finished.wait()
+        self.stop(self._host.pipeline.ring.journaled.value if self.duty is Duty.REQUIRED else 0)
+        if asyncio.current_task() is not self._task:
+            await self.finished()
 
-    def stop(self) -> None:
-        """Work no more after the present batch."""
-        self._stopping = True
+    # -- what the fan-out tells and asks --
+
+    def stop(self, end: int) -> None:
+        """Work no more once the events below ``end`` are handled, or else after the present batch."""
+        self._stop_at = min(self._stop_at, end)
         self.cursor.wake()
-        if self._pausing is not None:
-            self._pausing.cancel()
+        if self._pause is not None:
+            self._pause.cancel()
+        self._tell_waiters()
 
-    async def drain(self, target: int) -> None:
-        """Return when events below ``target`` are handled, or never will be."""
-        while self.done < target and not self._finished.is_set():
-            progress = asyncio.get_running_loop().create_future()
-            self._progress.append(progress)
-            await progress
-
-    async def wait_finished(self) -> None:
-        """Return when the listener was left, for whatever reason."""
-        await self._finished.wait()
+    def refuse(self, failure: Exception) -> None:
+        """Let the listener go without an event."""
+        self.failure = failure
+        self.stop(0)
 
     def cancel(self) -> None:
         """Stop in the middle of whatever the listener is doing."""
         if self._scope is not None:
             self._scope.cancel()
 
-    # -- its task --
+    def end(self) -> None:
+        """The listener is left, or never was entered; nobody need wait for it."""
+        self.state = AttachmentState.DETACHED
+        self._tell_waiters()
 
-    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Enter the listener, say so, and work from when it has its place."""
+    async def drain(self, end: int) -> None:
+        """Return when events below ``end`` are handled, or never will be."""
+        await self._until(lambda: self.done >= end or self.state is AttachmentState.DETACHED)
+
+    async def entered(self) -> None:
+        """Return when the listener was entered, or could not be."""
+        await self._until(lambda: self.is_entered or self.state is AttachmentState.DETACHED)
+
+    async def finished(self) -> None:
+        """Return when the listener was left, for whatever reason."""
+        await self._until(lambda: self.state is AttachmentState.DETACHED)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def _tell_waiters(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # -- its life --
+
+    async def run(self) -> None:
+        """Enter the listener, work from when it has its place until it is told to stop, and leave it."""
         self._task = asyncio.current_task()
         context.leave_all()
-        reason = "detached"
+        reason = "it was cancelled, not being done when the hub closed"
         try:
             with anyio.CancelScope() as self._scope:
                 async with self._entered():
-                    task_status.started()
-                    await self._placed.wait()
-                    reason = await self._work() or reason
-        except _CannotEnter as refusal:
+                    self.is_entered = True
+                    self._host.place_if_numbered(self)
+                    self._tell_waiters()
+                    await self._until(lambda: self.state is not AttachmentState.STARTING or self._stop_at == 0)
+                    reason = await self._work()
+        except _Failed as refusal:
             self.failure = refusal.error
-            reason = f"could not be entered: {refusal.error!r}"
-            task_status.started()
+            reason = f"it could not be entered: {text_of(refusal.error)}"
+        except BaseException as error:
+            if self.duty is Duty.REQUIRED and not (isinstance(error, asyncio.CancelledError) and is_cancelled()):
+                self._fail_hub(RuntimeError(f"its task ended: {text_of(error)}"), self.done)
+            raise
         finally:
-            self.state = AttachmentState.DETACHED
-            self._finished.set()
-            self._ready.set()
-            self._tell_progress()
-        self._host.remove(self, reason)
+            self._host.remove(self, reason)
+            self.end()
 
     @asynccontextmanager
     async def _entered(self) -> AsyncIterator[None]:
-        listener: Any = self._listener
-        if not hasattr(type(listener), "__aenter__"):
-            yield
-            return
+        listener = self._listener
         try:
-            await listener.__aenter__()
-            if hasattr(listener, "last_seq"):
-                self.entered_at = listener.last_seq()
+            # A required one may have a long log to check, and the hub cannot start without it anyway.
+            with anyio.move_on_after(None if self.duty is Duty.REQUIRED else self._timeout) as scope:
+                await guarded(listener.enter)
         except Exception as error:
-            raise _CannotEnter(error) from error
+            raise _Failed(error) from error
+        if scope.cancelled_caught:
+            raise _Failed(ListenerTimeout(f"not entered after {self._timeout:g} s"))
         try:
+            try:
+                self.entered_at = await guarded(listener.last_seq)
+            except Exception as error:
+                raise _Failed(error) from error
             yield
         finally:
             # A log must be given up even when the hub has failed and everything else is cancelled.
             with anyio.move_on_after(LEAVE_SECONDS_MAX, shield=True):
                 try:
-                    await listener.__aexit__(None, None, None)
+                    await guarded(listener.leave)
                 except Exception as error:  # noqa: BLE001 - the listener is on its way out; the hub's statistics tell
-                    self._last_error = repr(error)
+                    self._count.last_error = text_of(error)
 
     def go(self) -> None:
-        """Take the place that ``last_seq()`` or ``since`` names. The ring is numbered now."""
-        ring, journal = self._host.pipeline.ring, self._host.journal
-        newest = ring.applied.value
+        """Take the place that ``last_seq()`` or ``since`` names. The ring is numbered now.
+
+        Raises :class:`~hubwire.errors.JournalBehind` if that is beyond the end, and
+        :class:`~hubwire.errors.ConfigurationError` if the listener holds another hub's events.
+        """
+        pipeline, journal = self._host.pipeline, self._host.journal
+        if self.hub_id not in (None, pipeline.hub_id):
+            raise ConfigurationError(
+                f"listener {self.name!r} holds events of hub {self.hub_id}, but this is hub {pipeline.hub_id}; give each"
+                " hub logs of its own"
+            )
+        newest = pipeline.ring.applied.value
         if self.entered_at is not None:
             start = self.entered_at + 1
         elif self._since == "now":
             start = newest if self.attached_at is None else self.attached_at
         elif self._since == "start":
-            start = ring.first if journal is None else journal.first_seq
+            start = pipeline.ring.first if journal is None else journal.first_seq
         else:
             start = self._since
         if journal is None:
-            start = max(start, ring.first)
+            start = max(start, pipeline.ring.first)
         if start > newest:
-            self.failure = JournalBehind(
+            raise JournalBehind(
                 f"listener {self.name!r} has event {start - 1}, but the journal ends before {newest}: it was restored"
                 " from an older copy, or belongs to another hub. Give the hub the store that belongs to the listener"
             )
-            self._stopping = True
-            start = newest
-        self.cursor.jump(start)
-        self.done = start
         self.state = AttachmentState.CATCHING_UP
-        self._placed.set()
+        self.cursor.jump(start)
+        self._advance(start)
 
-    async def _work(self) -> str | None:
-        """Read and handle until told to stop; return why, if it is for another reason."""
-        cursor, host = self.cursor, self._host
-        while True:
-            if self._stopping:
-                return None if self.failure is None else str(self.failure)
-            if not self.is_caught_up and cursor.behind <= 0:
-                self.state = AttachmentState.RUNNING
-                self._ready.set()
-                host.caught_up(self)
+    async def _work(self) -> str:
+        """Read and handle until told to stop; return why it ended."""
+        cursor = self.cursor
+        while self.done < self._stop_at and not cursor.ended:
             if cursor.behind <= 0:
                 await cursor.wait()
                 continue
-            if self.is_lossy and self.is_caught_up and cursor.behind > self.mailbox:
-                self.drop_before(cursor.seq + cursor.behind - self.mailbox)
+            if self.is_lossy and self.state is AttachmentState.RUNNING:
+                self.drop_before(cursor.limit - self.mailbox)
             try:
                 taken = await cursor.take()
-            except HistoryGone as error:
+            except Exception as error:  # noqa: BLE001 - HistoryGone, or whatever a journal raises
                 self.failure = error
                 if self.duty is Duty.REQUIRED:
-                    await self._stop_hub(error, cursor.seq, cursor.seq)
-                return str(error)
-            events = self._matcher.select(taken)
+                    await self._stop_hub(error, self.done)
+                return f"its events could not be read: {text_of(error)}"
+            # Most listeners take everything, and most batches tell of no listener: nothing to select.
+            is_plain = self._matcher.takes_all and taken and taken[0].seq > self._host.announcements.newest_seq
+            events = taken if is_plain else self._matcher.select(taken)
             reason = await self._handle(events) if events else None
-            self.done = cursor.seq
-            host.moved(self)
-            self._tell_progress()
+            self._advance(cursor.seq)
             if reason is not None:
                 return reason
+        return "detached" if self.failure is None else text_of(self.failure)
 
-    def _tell_progress(self) -> None:
-        waiting, self._progress = self._progress, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+    def _advance(self, done: int) -> None:
+        self.done = done
+        if self.state is AttachmentState.CATCHING_UP and self._is_level():
+            self.state = AttachmentState.RUNNING
+            self._host.caught_up(self)
+        self._host.moved(self)
+        self._tell_waiters()
+
+    def _is_level(self) -> bool:
+        """Tell whether the listener has caught up, so that from now on its duty counts.
+
+        One that may be slow never reaches the very end; it has caught up when its mailbox holds the rest. Without a
+        journal there is nothing to read behind the ring, so all but the lossy have caught up where they begin.
+        """
+        if self._host.journal is None and not self.is_lossy:
+            return True
+        room = 0 if self.duty is Duty.REQUIRED else self.mailbox
+        return self.cursor.is_on_ring and self.cursor.behind <= room
 
     def drop_before(self, seq: int) -> None:
         """Let the listener miss the events below ``seq``; they are on the ring still."""
@@ -358,8 +405,8 @@ class Attachment:
         missed = self._matcher.select(self._host.pipeline.ring.slice(start, seq))
         self.cursor.jump(seq)
         if missed:
-            self._dropped += len(missed)
-            self._host.announce_overflow(self, len(missed), missed[0].seq, missed[-1].seq)
+            self._count.dropped += len(missed)
+            self._host.announcements.overflow(self.name, len(missed), missed[0].seq, missed[-1].seq)
 
     # -- handling --
 
@@ -373,46 +420,44 @@ class Attachment:
             batch = events[:1] if alone else events
             try:
                 await self._call(batch)
+                events = events[len(batch) :]
             except _Failed as failure:
-                alone = alone or not failure.knows_place
-                self._count(failure.handled)
                 events = events[failure.handled :]
+                alone = alone or not failure.knows_place
                 if failure.knows_place or len(batch) == 1:
                     if reason := await self._give_up_on(events[0], failure.error):
                         return reason
                     events = events[1:]
-            else:
-                self._count(len(batch))
-                events = events[len(batch) :]
         return None
 
     async def _handle_required(self, events: Sequence[Event]) -> None:
-        try:
-            await self._host.pipeline.retry_while_full(partial(self._call_translating_full, events))
-        except (StoreFull, _Failed) as failure:
-            error = failure.error if isinstance(failure, _Failed) else failure
-            await self._stop_hub(error, events[0].seq, events[-1].seq)
-        self._count(len(events))
+        async def handle_rest() -> None:
+            nonlocal events
+            try:
+                await self._call(events)
+            except _Failed as failure:
+                events = events[failure.handled :]
+                raise failure.error from failure.error.__cause__
 
-    async def _stop_hub(self, error: BaseException, first_seq: int, last_seq: int) -> None:
-        self._failed += 1
-        self._last_error = repr(error)
+        try:
+            await self._host.pipeline.retry_while_full(f"listener {self.name!r}", handle_rest)
+        except Exception as error:  # noqa: BLE001 - whatever the listener raised, the hub cannot go on
+            await self._stop_hub(error, events[0].seq)
+
+    async def _stop_hub(self, error: Exception, seq: int) -> None:
+        self._fail_hub(error, seq)
+        await anyio.sleep_forever()  # until the hub, which has failed now, cancels its tasks
+
+    def _fail_hub(self, error: Exception, seq: int) -> None:
+        self._count.failed += 1
+        self._count.last_error = text_of(error)
         failure = ListenerFailed(
-            f"the required listener {self.name!r} failed at events {first_seq} to {last_seq} ({error!r}), so the hub"
-            " stops: mend its cause, then start the hub again; the listener goes on where it was",
+            f"the required listener {self.name!r} failed at event {seq} ({text_of(error)}), so the hub stops: mend its"
+            " cause, then start the hub again; the listener goes on where it was",
             listener=self.name,
         )
         failure.__cause__ = error
         self._host.pipeline.fail(failure)
-        await anyio.sleep_forever()  # until the hub, which has failed now, cancels its tasks
-
-    async def _call_translating_full(self, events: Sequence[Event]) -> None:
-        try:
-            await self._call(events)
-        except _Failed as failure:
-            if isinstance(failure.error, StoreFull):
-                raise failure.error from None
-            raise
 
     async def _call(self, events: Sequence[Event]) -> None:
         """Call the listener once; raise :class:`_Failed`, whatever it does, unless it handles all of them."""
@@ -421,69 +466,80 @@ class Attachment:
         if self.duty is Duty.REQUIRED or self.overflow is Overflow.BLOCK:
             handling.set(mark)
         seconds = self._timeout * len(events)
+        handled = 0
         try:
             with anyio.move_on_after(seconds) as scope:
-                await self._listener.on_events(events)
+                await guarded(self._listener.on_events, events)
+                handled = len(events)
         except PartialBatch as error:
-            raise _Failed(error.__cause__ or error, min(error.handled, len(events) - 1), knows_place=True) from None
-        except asyncio.CancelledError:
-            if _is_cancelled():
-                raise
-            raise _Failed(RuntimeError("the listener raised CancelledError"), 0) from None
-        except (Exception, SystemExit, GeneratorExit) as error:
-            raise _Failed(error, 0) from None
+            handled = min(error.handled, len(events) - 1)
+            cause = error.__cause__
+            raise _Failed(cause if isinstance(cause, Exception) else error, handled, knows_place=True) from None
+        except Exception as error:  # noqa: BLE001 - that is what a failure is
+            raise _Failed(error) from None
         finally:
             mark.active = False
+            self._count.handled += handled
+            self._count.batches += 1
         if scope.cancelled_caught:
-            raise _Failed(ListenerTimeout(f"not done with {len(events)} events after {seconds:g} s"), 0)
+            raise _Failed(ListenerTimeout(f"not done with {len(events)} events after {seconds:g} s"))
 
-    def _count(self, handled: int) -> None:
-        self._handled += handled
-        self._batches += 1
-
-    async def _give_up_on(self, event: Event, error: BaseException) -> str | None:
+    async def _give_up_on(self, event: Event, error: Exception) -> str | None:
         """Go on without this event, after a pause; return why not, if the listener has failed too often."""
-        self._failed += 1
-        self._last_error = repr(error)
-        if event.kind.partition(".")[0] not in _OWN_DOMAINS:
-            self._host.announce_failure(self, error, event)
-        clock, times = self._host.clock, self._failure_times
-        now = clock.monotonic()
+        count, clock, announcements = self._count, self._host.clock, self._host.announcements
+        count.failed += 1
+        count.last_error = text_of(error)
+        # About the hub's own events nothing is told: two listeners that fail at them would go on for ever.
+        tell = event.kind.partition(".")[0] not in OWN_DOMAINS
+        if tell:
+            announcements.failure(self.name, error, event.seq)
+        backoff = self._patience.backoff_seconds(clock.monotonic())
+        if backoff is None:
+            return f"failed more than {RESTARTS_MAX} times in {RESTART_WINDOW_SECONDS:g} seconds, last with {text_of(error)}"
+        if self._stop_at == math.inf:
+            with anyio.CancelScope() as self._pause:
+                await clock.sleep(random.uniform(0, backoff))  # noqa: S311 - jitter, not a secret
+            self._pause = None
+        count.restarts += 1
+        if tell:
+            announcements.restart(self.name, count.restarts)
+        return None
+
+
+@attrs.define
+class _Count:
+    """What :class:`AttachmentStatistics` counts."""
+
+    handled: int = 0
+    batches: int = 0
+    dropped: int = 0
+    failed: int = 0
+    restarts: int = 0
+    last_error: str | None = None
+
+
+class _Patience:
+    """How often a listener may fail, and how long it pauses then."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque()
+
+    def backoff_seconds(self, now: float) -> float | None:
+        """Return the longest pause after a failure; None if it was one too many."""
+        times = self._times
         times.append(now)
         while times[0] < now - RESTART_WINDOW_SECONDS:
             times.popleft()
         if len(times) > RESTARTS_MAX:
-            return f"failed {len(times)} times in {RESTART_WINDOW_SECONDS:g} seconds, the last time with {error!r}"
-        if not self._stopping:
-            backoff = min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2 ** (len(times) - 1))
-            with anyio.CancelScope() as self._pausing:
-                await clock.sleep(random.uniform(0, backoff))  # noqa: S311 - jitter, not a secret
-            self._pausing = None
-        self.restarts += 1
-        self._host.announce_restart(self)
-        return None
-
-
-class ListenerTimeout(HubError):
-    """A listener took longer than its attachment's timeout, and was cancelled."""
-
-
-class _CannotEnter(HubError):
-    def __init__(self, error: Exception) -> None:
-        super().__init__(repr(error))
-        self.error = error
+            return None
+        return min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2 ** (len(times) - 1))
 
 
 class _Failed(HubError):
     """A call of a listener failed after ``handled`` events; the one after them is to blame if it ``knows_place``."""
 
-    def __init__(self, error: BaseException, handled: int, *, knows_place: bool = False) -> None:
-        super().__init__(repr(error))
+    def __init__(self, error: Exception, handled: int = 0, *, knows_place: bool = False) -> None:
+        super().__init__(text_of(error))
         self.error = error
         self.handled = handled
         self.knows_place = knows_place
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

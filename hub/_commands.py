@@ -1,11 +1,15 @@
-"""What a program holds in its hands: agents, channels, inboxes, deliveries. Each is a name and a way to send commands."""
+"""What a program holds in its hands: agents, channels, inboxes, deliveries. Each is a name and a way to send commands.
+
+``register``, ``open``, ``post`` and ``close`` also take ``source``, ``source_id`` and ``occurred_at``, for what comes
+from elsewhere or happened before: they stand on every event of the command.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Unpack
 from weakref import WeakSet
 
 import attrs
@@ -14,6 +18,7 @@ from uuid_utils import uuid7
 from ._pipeline import Pipeline
 from ._state import State
 from ._state.channels import ChannelState
+from ._state.origin import Origin
 from .errors import CommandRejected, repeat
 from .events import AgentUnregistered, EnvelopePosted, EnvelopeRejected, Event
 
@@ -68,14 +73,16 @@ class AgentCommands:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def register(self, name: str, *, capabilities: Iterable[str] = ()) -> Agent:
+    async def register(self, name: str, *, capabilities: Iterable[str] = (), **origin: Unpack[Origin]) -> Agent:
         """Register an agent under a name that nobody has now; return it.
 
         Raises :class:`~hubwire.errors.CommandRejected` if the name is taken or empty.
         """
         agent_id = new_id()
         state = self._core.state
-        await self._core.pipeline.execute(lambda: state.agents.register(name, capabilities, agent_id=agent_id))
+        await self._core.pipeline.execute(
+            lambda: state.agents.register(name, capabilities, agent_id=agent_id, **origin)
+        )
         return Agent(self._core, agent_id, name)
 
     def find(self, name: str) -> Agent | None:
@@ -117,7 +124,7 @@ class ChannelCommands:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def open(self, participants: Sequence[Agent | str], *, topic: str = "") -> Channel:
+    async def open(self, participants: Sequence[Agent | str], *, topic: str = "", **origin: Unpack[Origin]) -> Channel:
         """Open a channel between registered agents, the first of which is its creator; return it.
 
         Raises :class:`~hubwire.errors.CommandRejected` if somebody is named twice, or nobody is, and
@@ -126,7 +133,7 @@ class ChannelCommands:
         channel_id = new_id()
         ids = [_id(agent) for agent in participants]
         state = self._core.state
-        await self._core.pipeline.execute(lambda: state.channels.open(ids, topic, channel_id=channel_id))
+        await self._core.pipeline.execute(lambda: state.channels.open(ids, topic, channel_id=channel_id, **origin))
         return Channel(self._core, channel_id)
 
     def get(self, channel_id: str) -> Channel:
@@ -150,7 +157,14 @@ class Channel:
         except CommandRejected:
             return False
 
-    async def post(self, sender: Agent | str, content: Any, *, to: Iterable[Agent | str] | None = None) -> EnvelopePosted:
+    async def post(
+        self,
+        sender: Agent | str,
+        content: Any,
+        *,
+        to: Iterable[Agent | str] | None = None,
+        **origin: Unpack[Origin],
+    ) -> EnvelopePosted:
         """Post an envelope to the inboxes of ``to``, by default of everybody in the channel but the sender.
 
         Returns the committed event. A refusal is recorded as ``envelope.rejected``, then raised as
@@ -165,7 +179,7 @@ class Channel:
         def decide() -> Sequence[Event]:
             nonlocal refusal
             try:
-                return channels.post(self.id, sender_id, content, audience, envelope_id=envelope_id)
+                return channels.post(self.id, sender_id, content, audience, envelope_id=envelope_id, **origin)
             except CommandRejected as error:
                 refusal = error
                 return [
@@ -176,6 +190,7 @@ class Channel:
                         error=type(error).__name__,
                         content=content,
                         audience=None if audience is None else tuple(audience),
+                        **origin,
                     )
                 ]
 
@@ -185,12 +200,12 @@ class Channel:
         assert isinstance(events[0], EnvelopePosted)
         return events[0]
 
-    async def close(self, reason: str = "") -> None:
+    async def close(self, reason: str = "", **origin: Unpack[Origin]) -> None:
         """Close the channel: nothing can be posted any more. What is in inboxes stays there.
 
         Raises :class:`~hubwire.errors.NotFound` if it is closed already.
         """
-        await self._core.pipeline.execute(lambda: self._core.state.channels.close(self.id, reason))
+        await self._core.pipeline.execute(lambda: self._core.state.channels.close(self.id, reason, **origin))
 
 
 @attrs.frozen(eq=False)
@@ -259,5 +274,3 @@ class Inbox:
         """Look again: something arrived, or nothing will any more."""
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
-
-

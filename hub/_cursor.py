@@ -31,6 +31,11 @@ class Cursor:
         self._woken = False
 
     @property
+    def limit(self) -> int:
+        """Where what is there to read ends."""
+        return self._limit.value
+
+    @property
     def behind(self) -> int:
         """How many events are there to read."""
         return self._limit.value - self.seq

@@ -10,11 +10,13 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import attrs
 from anyio.abc import TaskGroup
 
-from ._adapt import as_listener
-from ._attachment import Attachment, AttachmentState, AttachmentStatistics, Duty, Overflow, Since
+from ._adapt import Adapted
+from ._attachment import OWN_DOMAINS, Attachment, AttachmentState, AttachmentStatistics, Duty, Overflow, Since
 from ._commands import AgentCommands, ChannelCommands, Core, new_id
 from ._fanout import Fanout
 from ._journal import StoreJournal
@@ -22,10 +24,10 @@ from ._pipeline import Limits, Pipeline
 from ._ring import Ring
 from ._state import State
 from ._stream import EventStream
-from ._version import VERSION
+from ._version import installed_version
 from .clock import SystemClock
 from .context import EMPTY
-from .errors import CallerError, CommandRejected, ConfigurationError, HubClosed, HubFailed, Overloaded, repeat
+from .errors import CommandRejected, ConfigurationError, HubClosed, HubFailed, Overloaded, repeat
 from .events import Event, GenericEvent, HubStarted, HubStopped, UnknownEvent, kind_class
 from .events._event import check_kind
 from .ports import Clock, Journal, KnowledgeStore
@@ -38,7 +40,6 @@ LISTENER_TIMEOUT_SECONDS = 30.0
 CLOSE_SECONDS_MAX = 10.0
 MAILBOX = 1000
 _JOURNAL_CLOSE_SECONDS_MAX = 5.0
-_OWN_DOMAINS = frozenset({"hub", "listener", "mailbox", "log"})
 
 
 @attrs.frozen(kw_only=True)
@@ -148,25 +149,30 @@ class Hub:
         ``timeout``: seconds it may take per event. ``mailbox``: how many events a BEST_EFFORT listener may be behind
         before ``overflow`` happens. ``name``: unique on this hub; made from its class by default.
 
-        Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken.
+        Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken, and
+        :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if nothing will happen any more.
         """
-        adapted = as_listener(listener)
+        adapted = Adapted(listener)
         if timeout <= 0 or mailbox < 1:
             raise ConfigurationError(f"timeout={timeout} and mailbox={mailbox} must be positive")
+        name = name or self._free_name(listener)
+        duty = duty or adapted.declared("duty", Duty.BEST_EFFORT)
+        if not isinstance(duty, Duty):
+            raise ConfigurationError(f"the duty of listener {name!r} is {duty!r}; it must be a Duty, as Duty.REQUIRED")
         attachment = Attachment(
             self._fanout,
             adapted,
-            name=name or self._free_name(listener),
+            name=name,
             pattern=pattern,
-            duty=duty or getattr(adapted, "duty", Duty.BEST_EFFORT),
+            duty=duty,
             overflow=overflow,
-            since=since if since is not None else getattr(adapted, "since", "now"),
+            since=adapted.declared("since", "now") if since is None else since,
             timeout=timeout,
             mailbox=mailbox,
         )
+        self._fanout.check_attachable(name)
+        adapted.bind(self)
         self._fanout.add(attachment)
-        if hasattr(adapted, "bind"):
-            adapted.bind(self)
         return attachment
 
     def on(self, pattern: str | Iterable[str] = "*", **settings: Any) -> Callable[[F], F]:
@@ -234,7 +240,7 @@ class Hub:
             raise CommandRejected("an UnknownEvent is what reading gives; emit GenericEvent(kind=..., data=...)")
         if cls is GenericEvent:
             check_kind(event.kind)
-            if kind_class(event.kind) is not None or event.kind.partition(".")[0] in _OWN_DOMAINS:
+            if kind_class(event.kind) is not None or event.kind.partition(".")[0] in OWN_DOMAINS:
                 raise CommandRejected(
                     f"{event.kind!r} is a declared kind, or the hub's own; use its class, or another kind"
                 )
@@ -247,8 +253,11 @@ class Hub:
         """Iterate over committed events with ``seq`` > ``after``: history, then live, without a gap or a duplicate.
 
         By default from now on. It ends when the hub is closed, and raises what it failed with, or
-        :class:`~hubwire.errors.HistoryGone` when it asks for, or falls behind, what is held.
+        :class:`~hubwire.errors.HistoryGone` when it asks for, or falls behind, what is held. Raises
+        :class:`~hubwire.errors.HubClosed` before the hub is started, when there is no "now".
         """
+        if not self._pipeline.hub_id:
+            raise HubClosed("the hub is not running yet: use it inside 'async with hub:'")
         return EventStream(self._pipeline, self._journal, after, pattern)
 
     async def flush(self, *, timeout: float | None = None) -> None:
@@ -259,19 +268,14 @@ class Hub:
         self._check_running()
         target = self._pipeline.ring.applied.value
         with anyio.move_on_after(timeout):
-            await self._flush(target)
+            await self._fanout.drain(target)
+            if self._pipeline.failure is not None:
+                raise repeat(self._pipeline.failure)
             return
         behind = [each.name for each in self._fanout.attachments if each.done < target]
         raise TimeoutError(
             f"after {timeout} s these have not handled event {target - 1}: {', '.join(behind) or 'the journal'}"
         )
-
-    async def _flush(self, target: int) -> None:
-        await self._pipeline.ring.committed.wait_beyond(target - 1)
-        for attachment in tuple(self._fanout.attachments):
-            await attachment.drain(target)
-        if self._pipeline.failure is not None:
-            raise repeat(self._pipeline.failure)
 
     def statistics(self) -> HubStatistics:
         """Return every number there is, at once."""
@@ -286,7 +290,10 @@ class Hub:
             agents=len(state.agents),
             channels=len(state.channels),
             envelopes_pending=state.inboxes.pending_total(),
-            attachments=tuple(attachment.statistics() for attachment in self._fanout.attachments),
+            attachments=tuple(
+                attachment.statistics()
+                for attachment in (*self._fanout.attachments, *(lost for lost, _ in self._fanout.lost.values()))
+            ),
         )
 
     def health(self) -> HubHealth:
@@ -296,11 +303,8 @@ class Hub:
             problems.append(f"the hub has failed: {self._pipeline.failure}")
         elif self._main is None or self._pipeline.closed:
             problems.append("the hub is not running")
-        if self._pipeline.paused is not None:
-            problems.append(f"nothing can be written: {self._pipeline.paused}")
-        problems += [
-            f"listener {each.name!r} is detached: {each.statistics().last_error}" for each in self._fanout.lost
-        ]
+        problems += [f"{who} can write nothing: {error}" for who, error in self._pipeline.pauses.items()]
+        problems += [f"listener {name!r} is detached: {reason}" for name, (_, reason) in self._fanout.lost.items()]
         problems += [
             f"listener {each.name!r} has not caught up yet"
             for each in self._fanout.attachments
@@ -333,8 +337,8 @@ class Hub:
     async def aclose(self) -> None:
         """Take no more commands, let the listeners finish, commit ``hub.stopped``, and give everything up.
 
-        It goes on to its end when it is cancelled, at most ``close_seconds_max`` and the time a listener needs to be
-        left. Raises what the hub failed with. May be called again. From a listener it returns at once.
+        It goes on to its end when it is cancelled. A listener that is not done after ``close_seconds_max`` is cancelled.
+        Raises what the hub failed with. May be called again. From a listener it returns at once.
         """
         if self._main is None or self._stop_requested is None:
             return
@@ -342,17 +346,19 @@ class Hub:
         if self._fanout.is_own_task(asyncio.current_task()):
             return
         cancelled: asyncio.CancelledError | None = None
-        while not self._main.done():
-            try:
-                await asyncio.wait([self._main])
-            except asyncio.CancelledError as error:
-                cancelled = error
+        with anyio.CancelScope(shield=True):
+            while not self._main.done():
+                try:
+                    await asyncio.wait([self._main])
+                except asyncio.CancelledError as error:
+                    cancelled = error
         if cancelled is not None:
             raise cancelled
-        if not self._main.cancelled() and (error := self._main.exception()) is not None:
-            raise error
+        await anyio.lowlevel.checkpoint_if_cancelled()
         if self._pipeline.failure is not None:
             raise repeat(self._pipeline.failure)
+        if not self._main.cancelled() and (failure := self._main.exception()) is not None:
+            raise failure
 
     async def __aenter__(self) -> Hub:
         await self.start()
@@ -363,7 +369,7 @@ class Hub:
     ) -> None:
         try:
             await self.aclose()
-        except (HubFailed, CallerError) as failure:
+        except Exception as failure:
             if exc is None:
                 raise
             _append_context(exc, failure)
@@ -375,69 +381,82 @@ class Hub:
             raise HubClosed("the hub is not running: use it inside 'async with hub:'")
 
     async def _run(self, started: asyncio.Future[None]) -> None:
-        """Hold everything the hub does in one task group, from start to end."""
-        assert self._stop_requested is not None
+        """Do everything the hub does, from start to end."""
         refusal: BaseException | None = None
         try:
-            async with anyio.create_task_group() as tasks:
-                try:
-                    await self._start(tasks)
-                except Exception as error:  # noqa: BLE001 - it is raised again, to who called start()
-                    refusal = error
-                    tasks.cancel_scope.cancel()
-                if refusal is None:
-                    if not started.done():
-                        started.set_result(None)
-                    await self._stop_requested.wait()
-                    await self._stop()
-                    tasks.cancel_scope.cancel()
+            refusal = await self._live(started)
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw must not leave emitters waiting
+            failure = HubFailed(f"the hub stops because of an error of its own ({error!r}); please report it")
+            failure.__cause__ = error
+            self._pipeline.fail(failure)
         finally:
             self._pipeline.end()
             self._core.end()
-            if self._journal is not None:
-                with anyio.move_on_after(_JOURNAL_CLOSE_SECONDS_MAX, shield=True):
-                    await self._journal.aclose()
-            if not started.done():
-                started.set_exception(
-                    refusal or self._pipeline.failure or HubClosed("the hub was cancelled while it started")
-                )
+            self._fanout.end()
+            refusal = refusal or self._pipeline.failure
+            try:
+                if self._journal is not None:
+                    with anyio.move_on_after(_JOURNAL_CLOSE_SECONDS_MAX, shield=True):
+                        await self._journal.aclose()
+            except Exception as error:
+                if refusal is None:
+                    raise
+                _append_context(refusal, error)
+            finally:
+                if not started.done():
+                    started.set_exception(refusal or HubClosed("the hub was cancelled while it started"))
+
+    async def _live(self, started: asyncio.Future[None]) -> BaseException | None:
+        """Hold all tasks in one group until the hub is asked to stop, or fails; return why it could not start."""
+        assert self._stop_requested is not None
+        refusal: BaseException | None = None
+        async with anyio.create_task_group() as tasks:
+            try:
+                await self._start(tasks)
+            except Exception as error:  # noqa: BLE001 - it is raised again, to who called start()
+                refusal = error
+            else:
+                if not started.done():
+                    started.set_result(None)
+                await self._stop_requested.wait()
+                await self._stop()
+            tasks.cancel_scope.cancel()
+        return refusal
 
     async def _start(self, tasks: TaskGroup) -> None:
         journal, pipeline, fanout = self._journal, self._pipeline, self._fanout
         if journal is not None:
             await journal.open()
         await fanout.start(tasks)
-        pipeline.hub_id = fanout.known_hub_id((journal and journal.hub_id) or None) or new_id()
+        pipeline.hub_id = (journal and journal.hub_id) or fanout.known_hub_id() or new_id()
+        next_seq = fanout.highest_position() + 1
         if journal is not None:
             async for event in journal.replay():
                 self._state.apply(event)
+                pipeline.last_at = event.at
             next_seq = journal.next_seq
-        else:
-            next_seq = fanout.highest_position() + 1
         pipeline.ring.start_at(next_seq)
         if journal is not None:
             tasks.start_soon(pipeline.run_journal)
         fanout.go()
-        for attachment in fanout.attachments:
+        for attachment in tuple(fanout.attachments):
             if attachment.duty is Duty.REQUIRED:
                 await attachment.ready()
-        pipeline.put([HubStarted(version=VERSION, pid=os.getpid(), host=socket.gethostname())], EMPTY)
-        fanout.announce_attached()
-        await pipeline.wait_committed(pipeline.ring.applied.value - 1)
+        version = await anyio.to_thread.run_sync(installed_version)  # it reads files, once
+        started = HubStarted(version=version, pid=os.getpid(), host=socket.gethostname())
+        await pipeline.wait_committed(pipeline.put([started], EMPTY)[0].seq)
+        fanout.announcements.begin(tasks)
         pipeline.open()
 
     async def _stop(self) -> None:
         pipeline, fanout = self._pipeline, self._fanout
         pipeline.close()
-        with anyio.move_on_after(self._close_seconds_max) as deadline:
-            await fanout.drain()
-        fanout.settle_all()
-        pipeline.put([HubStopped()], EMPTY)
+        await fanout.close(self._close_seconds_max)
+        last = pipeline.put([HubStopped()], EMPTY)[0].seq
         pipeline.stopped = True
-        last = pipeline.ring.applied.value - 1
-        with anyio.move_on_after(self._close_seconds_max) as last_deadline:
+        with anyio.move_on_after(self._close_seconds_max) as deadline:
             await pipeline.wait_committed(last)
-        if last_deadline.cancelled_caught:
+        if deadline.cancelled_caught:
             pipeline.fail(
                 HubFailed(
                     f"the last {pipeline.in_flight} events were not committed within {self._close_seconds_max:g} s of"
@@ -445,10 +464,8 @@ class Hub:
                 )
             )
             return
-        with anyio.move_on_after(self._close_seconds_max if not deadline.cancelled_caught else 0):
-            await fanout.drain()
-        await fanout.stop(Duty.BEST_EFFORT, self._close_seconds_max)
-        await fanout.stop(Duty.REQUIRED, self._close_seconds_max)
+        await fanout.leave(Duty.BEST_EFFORT, self._close_seconds_max)
+        await fanout.leave(Duty.REQUIRED, self._close_seconds_max)
 
 
 def _append_context(error: BaseException, failure: BaseException) -> None:
@@ -456,5 +473,7 @@ def _append_context(error: BaseException, failure: BaseException) -> None:
     last = error
     while last.__context__ is not None and last.__context__ is not failure:
         last = last.__context__
+    # Raised while the other was on its way, it has that as its own context: a circle.
+    failure.__context__ = None
     if last is not failure and type(last) is not type(failure):
         last.__context__ = failure

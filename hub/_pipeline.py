@@ -16,6 +16,7 @@ import attrs
 from uuid_utils import uuid7
 
 from . import codec, context
+from ._adapt import guarded
 from ._ring import Ring
 from ._state import State
 from .clock import timestamp
@@ -81,8 +82,8 @@ class Pipeline:
         self.state = state
         self.hub_id = ""
         self.failure: HubFailed | None = None
-        self.pauses: list[StoreFull] = []
-        """Why the journal or a required listener writes nothing at present; empty while all is well."""
+        self.pauses: dict[str, StoreFull] = {}
+        """Who can write nothing at present, and why; empty while all is well."""
         self.dropped_offers = 0
         self.downstream: Downstream
         self.watchers: dict[type[Event], Callable[[Any], None]] = {}
@@ -274,12 +275,12 @@ class Pipeline:
     async def run_journal(self) -> None:
         """Append what is applied to the journal, a batch at a time, for as long as the hub runs."""
         assert self._journal is not None
-        ring = self.ring
+        ring, append = self.ring, self._journal.append
         while await ring.applied.wait_beyond(ring.journaled.value):
             end = ring.applied.value
             events = ring.slice(ring.journaled.value, end)
             try:
-                await self.retry_while_full(lambda: guarded(self._journal.append(events)))
+                await self.retry_while_full("the journal", partial(guarded, append, events))
             except Exception as error:  # noqa: BLE001 - whatever the journal raised, the hub cannot go on
                 failure = JournalFailed(
                     f"the journal could not be written ({error}), so the hub stops: mend its store, then start it again;"
@@ -291,23 +292,22 @@ class Pipeline:
             ring.journaled.advance(end)
             self.downstream.after_journaled()
 
-    async def retry_while_full(self, write: Callable[[], Awaitable[None]]) -> None:
+    async def retry_while_full(self, who: str, write: Callable[[], Awaitable[None]]) -> None:
         """Call ``write`` again, every second for a minute, while it raises :class:`StoreFull`; the hub is paused then."""
         deadline = None
-        while True:
-            try:
-                return await write()
-            except StoreFull as error:
-                now = self._clock.monotonic()
-                deadline = deadline or now + _FULL_DEADLINE_SECONDS
-                if now >= deadline:
-                    raise
-                pause = error
-            self.pauses.append(pause)
-            try:
+        try:
+            while True:
+                try:
+                    return await write()
+                except StoreFull as error:
+                    now = self._clock.monotonic()
+                    deadline = deadline or now + _FULL_DEADLINE_SECONDS
+                    if now >= deadline:
+                        raise
+                    self.pauses[who] = error
                 await self._clock.sleep(_FULL_RETRY_SECONDS)
-            finally:
-                self.pauses.remove(pause)
+        finally:
+            self.pauses.pop(who, None)
 
     # -- the end --
 

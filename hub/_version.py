@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 
-__all__ = ("VERSION",)
+__all__ = ("installed_version",)
 
-try:
-    VERSION = version("hubwire")
-except PackageNotFoundError:  # run from a source tree that was never installed
-    VERSION = "0+unknown"
+
+@cache
+def installed_version() -> str:
+    """Return the version; the metadata is read when it is asked for, not at import."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - 15 ms that an import need not cost
+
+    try:
+        return version("hubwire")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "0+unknown"

@@ -9,7 +9,7 @@ function compiled once per class; reading is cattrs.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Union, cast, get_args, get_origin
 
@@ -19,7 +19,7 @@ import msgspec
 
 from .errors import InvalidRecord
 from .events import Event, GenericEvent, UnknownEvent, kind_class
-from .events._canonical import FrozenDict, freeze_json
+from .events._canonical import FrozenDict, freeze_json, is_mark
 from .events._event import own_fields
 
 __all__ = ("decode", "decode_fields", "encode", "encode_fields", "seal", "unseal")
@@ -128,7 +128,10 @@ def decode(body: bytes) -> Event:
     :class:`~hubwire.events.UnknownEvent`; fields that the class does not have are left out. Raises
     :class:`~hubwire.errors.InvalidRecord` if the line is no event: not JSON, or without ``seq`` or ``kind``.
     """
-    fields = cast(FrozenDict, freeze_json(decode_fields(body)))
+    try:
+        fields = cast(FrozenDict, freeze_json(decode_fields(body)))
+    except RecursionError as error:
+        raise InvalidRecord(f"the line is nested deeper than can be read: {body[:60]!r}…") from error
     kind, seq = fields.get("kind"), fields.get("seq")
     if type(kind) is not str or type(seq) is not int:
         raise InvalidRecord(f'the record has no "kind" or no "seq", so it is not an event: {body[:60]!r}…')
@@ -150,10 +153,10 @@ _GENERIC_KEYS = _HEADER_KEYS | {"kind", *own_fields(GenericEvent)}
 
 
 def _keep_if(*types: type) -> Callable[[Any, Any], Any]:
-    """Accept values of these types as they are, and marked substitutes, which stand where JSON could not hold a value."""
+    """Accept values of these types as they are, and marked substitutes, which stand for what JSON could not hold."""
 
     def keep(value: Any, _: Any) -> Any:
-        if type(value) in types or type(value) is FrozenDict:
+        if type(value) in types or is_mark(value):
             return value
         raise TypeError(f"{type(value).__name__} instead of {types[0].__name__}")
 
@@ -162,12 +165,22 @@ def _keep_if(*types: type) -> Callable[[Any, Any], Any]:
 
 def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=False)
+    # A field of any other class (a date, a decimal, an enumeration) holds what stamping made of it.
+    converter.register_structure_hook_func(_is_foreign, lambda value, _: value)
     for accepted in ((str,), (bool,), (int,), (float, int), (NoneType,)):
         converter.register_structure_hook(accepted[0], _keep_if(*accepted))
-    converter.register_structure_hook_func(lambda hint: get_origin(hint) in (Mapping, dict), _keep_if(FrozenDict))
-    converter.register_structure_hook_func(lambda hint: get_origin(hint) is tuple, _keep_if(tuple))
+    converter.register_structure_hook_func(lambda hint: _plain(hint) in (Mapping, dict), _keep_if(FrozenDict))
+    converter.register_structure_hook_func(lambda hint: _plain(hint) in (tuple, list, Sequence), _keep_if(tuple))
     converter.register_structure_hook_func(lambda hint: get_origin(hint) in (Union, UnionType), _keep_member)
     return converter
+
+
+def _plain(hint: Any) -> Any:
+    return get_origin(hint) or hint
+
+
+def _is_foreign(hint: Any) -> bool:
+    return isinstance(_plain(hint), type) and not issubclass(_plain(hint), Event)
 
 
 def _keep_member(value: Any, union: Any) -> Any:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import NoneType
 
 import attrs
 
@@ -23,7 +24,7 @@ __all__ = ("EMPTY", "Context", "cause", "current", "scope")
 _scope: ContextVar[Context] = ContextVar("hubwire.scope", default=EMPTY)
 _cause: ContextVar[Event | None] = ContextVar("hubwire.cause", default=None)
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def current() -> Context:
@@ -54,14 +55,16 @@ def scope(
 ) -> Iterator[Context]:
     """Set what events emitted inside inherit; what is not given stays as it is outside. Scopes nest.
 
-    ``traceparent`` is a W3C Trace Context header value; anything else raises
+    All are text, and ``traceparent`` is a W3C Trace Context header value; anything else raises
     :class:`~hubwire.errors.ConfigurationError`.
     """
+    given = {"correlation_id": correlation_id, "tenant": tenant, "traceparent": traceparent}
+    if wrong := [name for name, value in given.items() if not isinstance(value, (str, NoneType))]:
+        raise ConfigurationError(f"{', '.join(wrong)} must be text; write it out with str(...)")
     if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
         raise ConfigurationError(
             f"traceparent {traceparent!r} is not a W3C Trace Context value (00-<32 hex>-<16 hex>-<2 hex>)"
         )
-    given = {"correlation_id": correlation_id, "tenant": tenant, "traceparent": traceparent}
     inner = attrs.evolve(_scope.get(), **{name: value for name, value in given.items() if value is not None})
     token = _scope.set(inner)
     try:

@@ -1,4 +1,6 @@
-"""A log: an append-only sequence of records over a :class:`~hubwire.ports.KnowledgeStore`. Journal and AuditLog are both it.
+"""A log: an append-only sequence of records over a :class:`~hubwire.ports.KnowledgeStore`.
+
+Journal and AuditLog are both it.
 
 Layout, below the log's path::
 
@@ -14,8 +16,9 @@ the previous one of the first record being empty, and the chain goes on across s
 
 Life of an append: the appender leaves its bodies and waits; a task that lives as long as anybody waits takes all of
 them, seals them, and appends them to the store in one call (group commit: while one is on its way the next batch
-grows). Two writers are kept apart by holding where the store can, and by ``expect`` everywhere: a writer that finds
-the segment longer than it left it is :class:`~hubwire.errors.Fenced`.
+grows). Opening and closing are waited for in the same queue, so that the order of the calls holds for them too. Two
+writers are kept apart by holding where the store can, and by ``expect`` everywhere: a writer that finds the segment
+longer than it left it is :class:`~hubwire.errors.Fenced`.
 """
 
 from __future__ import annotations
@@ -161,34 +164,46 @@ class LogReader:
             self._start_at(later[0])
         return records
 
+    async def read_sealed(self, first: int, next_first: int) -> AsyncIterator[Record]:
+        """Iterate over one segment, which the one that begins at ``next_first`` follows.
+
+        Raises :class:`~hubwire.errors.LogDamaged` at its end if a record is missing or is one too many.
+        """
+        self._start_at(first)
+        while records := await self._read_here():
+            for record in records:
+                yield record
+        await self._check_complete(next_first)
+
     async def _read_here(self) -> list[Record]:
         path = _segment_path(self._path, self._first or 0)
-        rest = b""
-        while chunk := await self._store.read_bytes(
-            path, self._offset + len(rest), self._offset + len(rest) + _CHUNK_BYTES
-        ):
-            lines = (rest + chunk).split(b"\n")
-            rest = lines.pop()
-            if lines:
+        pieces: list[bytes] = []
+        end = self._offset
+        while chunk := await self._store.read_bytes(path, end, end + _CHUNK_BYTES):
+            end += len(chunk)
+            whole, feed, _ = chunk.rpartition(b"\n")
+            if feed:
+                lines = b"".join([*pieces, whole]).split(b"\n")
                 first = self.index
                 self.index += len(lines)
                 self._offset += sum(map(len, lines)) + len(lines)
                 return [Record(first + number, line) for number, line in enumerate(lines)]
-            if len(rest) > _LINE_BYTES_MAX:
-                break
-        if len(rest) > _LINE_BYTES_MAX:
-            raise LogDamaged(
-                f"{path} has no line feed in {len(rest)} bytes; it is no log, or damaged: restore it from a copy",
-                path=path,
-                byte_offset=self._offset,
-            )
+            pieces.append(chunk)
+            if end - self._offset > _LINE_BYTES_MAX:
+                raise LogDamaged(
+                    f"{path} has no line feed in {end - self._offset} bytes; it is no log, or damaged: restore it from"
+                    " a copy",
+                    path=path,
+                    byte_offset=self._offset,
+                )
         return []
 
     async def _check_complete(self, next_first: int) -> None:
         path = _segment_path(self._path, self._first or 0)
         if next_first != self.index or self._offset != await self._store.size(path):
             raise LogDamaged(
-                f"{path} ends at record {self.index}, but the next segment begins at {next_first}; restore it from a copy",
+                f"{path} ends at record {self.index}, but the next segment begins at {next_first}; restore it from a"
+                " copy",
                 path=path,
                 byte_offset=self._offset,
             )
@@ -204,21 +219,14 @@ class LogReader:
         reader = LogReader(self._store, self._path)
         reader._start_at(first)
         for record in await reader._read_here():
-            seq = _peek(record.line).seq
-            if seq is not None:
+            try:
+                seq = codec.decode_fields(record.line).get("seq")
+            except InvalidRecord:
+                # Whoever reads this record will be told; for finding a segment the next one does as well.
+                continue
+            if type(seq) is int:
                 return seq
         return None
-
-
-class _Peek(msgspec.Struct):
-    """The few keys of a record that the log itself looks at."""
-
-    seq: int | None = None
-    hub: str | None = None
-    kind: str | None = None
-
-
-_peek = msgspec.json.Decoder(_Peek).decode
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
@@ -231,18 +239,33 @@ class _Tail:
     first: int
     size: int
     records: int
-    chain: bytes = b""
+    chain: bytes | None = b""
+    """``h`` of the last record; None where it is not known, because the segment that holds it is not there any more."""
     seq: int | None = None
     hub: str | None = None
     rotated: bool = False
 
 
-@attrs.frozen
-class _Waiting:
-    bodies: Sequence[bytes]
+class _CleanMarker(msgspec.Struct):
+    """A tail, as ``clean`` keeps it."""
+
+    first: int
+    size: int
+    records: int
+    chain: str
     seq: int | None
     hub: str | None
+    rotated: bool
+
+
+@attrs.frozen(eq=False)
+class _Waiting:
+    """A call that waits for its turn: an append, an opening (without bodies), or a closing (whose bodies are None)."""
+
     future: asyncio.Future[int]
+    bodies: Sequence[bytes] | None
+    seq: int | None = None
+    hub: str | None = None
 
 
 class Log:
@@ -277,10 +300,9 @@ class Log:
         self._sealed_bytes = self._tail_bytes = 0
         self._tail: _Tail | None = None
         self._hold: Hold | None = None
-        self._opening: asyncio.Lock | None = None
         self._preamble: list[bytes] = []
         self._waiting: deque[_Waiting] = deque()
-        self._drain: asyncio.Task[None] | None = None
+        self._worker: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
 
     @property
@@ -320,25 +342,15 @@ class Log:
         """
         if self._failure is not None:
             raise repeat(self._failure)
-        if self._tail is not None:
+        if self._tail is not None and all(waiting.bodies is not None for waiting in self._waiting):
             return
-        if self._opening is None:
-            self._opening = asyncio.Lock()
-        async with self._opening:
-            if self._tail is not None:
-                return
-            if isinstance(self._store, HoldableStore):
-                self._hold = await self._store.hold(f"{self.path}/.lock")
-            try:
-                self._tail = await self._recover()
-                self._tail_bytes = self._tail.size
-            except BaseException:
-                await self._release()
-                raise
-            if self._announce_opening:
-                self._preamble.append(self._own_record("log.opened"))
-            if self.recovery is not None:
-                self._preamble.append(self._own_record("log.recovered", **attrs.asdict(self.recovery)))
+        waiting = self._enqueue(())
+        try:
+            await waiting.future
+        except asyncio.CancelledError:
+            # Nobody knows of it, so nobody would close it. Whoever else is using it opens it again.
+            self._enqueue(None).future.cancel()
+            raise
 
     async def append(self, bodies: Sequence[bytes], *, seq: int | None = None, hub: str | None = None) -> int:
         """Append records, JSON objects without a line feed; return the index of the first. All of them or none.
@@ -347,24 +359,72 @@ class Log:
         that has them. Cancelling ends the wait, not the write. Raises :class:`~hubwire.errors.StoreFull`: nothing was
         written, the same call may be made again; :class:`~hubwire.errors.Fenced`: another writer took over.
         """
-        if self._tail is None or self._failure is not None:
-            await self.open()
-        waiting = _Waiting(bodies, seq, hub, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        if self._drain is None:
-            self._drain = asyncio.create_task(self._write_waiting(), name=f"hubwire log {self.path}")
-        return await waiting.future
+        if self._failure is not None:
+            raise repeat(self._failure)
+        return await self._enqueue(bodies, seq, hub).future
 
     async def aclose(self) -> None:
-        """Wait for appends under way, leave a clean marker, and give the log up."""
-        if self._drain is not None:
-            await asyncio.wait([self._drain])
+        """Let the appends before it come to their end, leave a clean marker, and give the log up.
+
+        Cancelling ends the wait, not the closing. The next call of another method opens the log again.
+        """
+        if self._tail is not None or self._worker is not None:
+            await self._enqueue(None).future
+
+    def _enqueue(self, bodies: Sequence[bytes] | None, seq: int | None = None, hub: str | None = None) -> _Waiting:
+        waiting = _Waiting(asyncio.get_running_loop().create_future(), bodies, seq, hub)
+        self._waiting.append(waiting)
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work(), name=f"hubwire log {self.path}")
+        return waiting
+
+    async def _work(self) -> None:
+        """Do what is waited for, in the order of the calls, for as long as anybody waits."""
         try:
-            if self._tail is not None and self._failure is None:
-                await self._store.write(f"{self.path}/clean", msgspec.json.encode(_clean_marker(self._tail)))
+            while self._waiting:
+                if self._waiting[0].bodies is None:
+                    await self._close(self._waiting.popleft())
+                elif self._tail is not None or await self._open():
+                    await self._write_batch(self._take_batch())
+        except asyncio.CancelledError:
+            # The loop is being torn down; an append may or may not have happened: nobody will know before recovery.
+            self._fail(self._lost())
+            raise
         finally:
-            self._tail = None
-            await self._release()
+            self._worker = None
+
+    async def _open(self) -> bool:
+        """Open the log; if that fails, tell everybody who waits for it."""
+        try:
+            if isinstance(self._store, HoldableStore):
+                self._hold = await self._store.hold(f"{self.path}/.lock")
+            try:
+                self._tail = await self._recover()
+            except BaseException:
+                await self._release()
+                raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, the waiting must learn of it
+            self._turn_away(self._translate(error))
+            return False
+        self._tail_bytes = self._tail.size
+        self._preamble = [self._own_record("log.opened")] if self._announce_opening else []
+        if self.recovery is not None:
+            self._preamble.append(self._own_record("log.recovered", **attrs.asdict(self.recovery)))
+        return True
+
+    async def _close(self, closing: _Waiting) -> None:
+        tail, self._tail = self._tail, None
+        try:
+            try:
+                if tail is not None and self._failure is None:
+                    await self._store.write(f"{self.path}/clean", msgspec.json.encode(_marker(tail)))
+            finally:
+                await self._release()
+        except Exception as error:  # noqa: BLE001 - it is raised by who called aclose
+            _fail_all([closing], error)
+        else:
+            if not closing.future.done():
+                closing.future.set_result(0)
 
     async def _release(self) -> None:
         if self._hold is not None:
@@ -373,55 +433,47 @@ class Log:
 
     # -- group commit --
 
-    async def _write_waiting(self) -> None:
-        try:
-            while self._waiting:
-                await self._write_batch(self._take_batch())
-        except asyncio.CancelledError:
-            # The loop is being torn down; the append may or may not have happened, and nobody will know before recovery.
-            self._fail(
-                StoreError(f"the loop ended while {self.path} was being written; open the log again", path=self.path)
-            )
-            raise
-        finally:
-            self._drain = None
-
     def _take_batch(self) -> list[_Waiting]:
         batch, size = [], 0
-        while self._waiting and size < _BATCH_BYTES:
-            waiting = self._waiting.popleft()
-            size += sum(map(len, waiting.bodies))
-            batch.append(waiting)
+        while self._waiting and size < _BATCH_BYTES and (bodies := self._waiting[0].bodies) is not None:
+            size += sum(map(len, bodies))
+            batch.append(self._waiting.popleft())
         return batch
 
     async def _write_batch(self, batch: list[_Waiting]) -> None:
-        bodies = [*self._preamble, *(body for waiting in batch for body in waiting.bodies)]
-        index = self._opened.records + len(self._preamble)
+        tail = self._opened
+        bodies = [body for waiting in batch for body in waiting.bodies or ()]
         try:
-            if self._opened.rotated or self._opened.size >= self._segment_bytes:
-                await self._rotate()
-            await self._append_sealed(bodies)
+            if bodies:
+                if tail.rotated or tail.size >= self._segment_bytes:
+                    await self._rotate()
+                await self._append_sealed([*self._preamble, *bodies])
+                if self._on_appended is not None:
+                    written = [*self._preamble, *bodies]
+                    self._on_appended(tail.records - len(written), written)
+                self._preamble = []
         except StoreFull as error:
             _fail_all(batch, error)
             return
+        except asyncio.CancelledError:
+            _fail_all(batch, self._lost())
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it was, the waiting must learn of it
             failure = self._translate(error)
             _fail_all(batch, failure)
             self._fail(failure)
             return
-        if self._on_appended is not None:
-            self._on_appended(self._opened.records - len(bodies), bodies)
-        self._preamble = []
+        index = tail.records - len(bodies)
         for waiting in batch:
             if waiting.seq is not None:
-                self._opened.seq, self._opened.hub = waiting.seq, waiting.hub
+                tail.seq, tail.hub = waiting.seq, waiting.hub
             if not waiting.future.done():
                 waiting.future.set_result(index)
-            index += len(waiting.bodies)
+            index += len(waiting.bodies or ())
 
     async def _append_sealed(self, bodies: Sequence[bytes]) -> None:
         tail = self._opened
-        durable, chain = tail.records, tail.chain
+        durable, chain = tail.records, tail.chain or b""
         if self._chained:
             lines = []
             for body in bodies:
@@ -440,9 +492,10 @@ class Log:
     async def _rotate(self) -> None:
         tail = self._opened
         if not tail.rotated:
-            next_first = tail.records + 1
+            # It tells the last position too, so that opening need not look for one further back than in this segment.
+            following = _segment_path(self.path, tail.records + 1)
             await self._append_sealed(
-                [self._own_record("log.rotated", next_segment=_segment_path(self.path, next_first))]
+                [self._own_record("log.rotated", next_segment=following, last_seq=tail.seq, last_hub=tail.hub)]
             )
             tail.rotated = True
         await self._store.write(_segment_path(self.path, tail.records), b"", if_absent=True)
@@ -467,46 +520,60 @@ class Log:
 
     def _fail(self, failure: Exception) -> None:
         self._failure = failure
-        _fail_all(self._waiting, failure)
-        self._waiting.clear()
+        self._turn_away(failure)
+
+    def _turn_away(self, error: Exception) -> None:
+        """Tell everybody who waits, except those who wait for the log to be closed: that goes on."""
+        closing = [waiting for waiting in self._waiting if waiting.bodies is None]
+        _fail_all([waiting for waiting in self._waiting if waiting.bodies is not None], error)
+        self._waiting = deque(closing)
+
+    def _lost(self) -> StoreError:
+        return StoreError(f"the loop ended while {self.path} was being written; open the log again", path=self.path)
 
     # -- recovery --
 
     async def _recover(self) -> _Tail:
+        self.recovery = None
         segments = await _segments(self._store, self.path)
-        if not segments:
-            return _Tail(first=0, size=0, records=0)
         self._sealed_bytes = 0
         for first in segments[:-1]:
             self._sealed_bytes += await self._store.size(_segment_path(self.path, first)) or 0
-        size = await self._store.size(_segment_path(self.path, segments[-1])) or 0
-        tail = await self._read_clean_marker(segments[-1], size)
+        first = segments[-1] if segments else 0
+        size = await self._store.size(_segment_path(self.path, first)) or 0
+        tail = await self._read_clean_marker(first, size)
         return tail or await self._recover_segment(segments, size)
 
     async def _read_clean_marker(self, first: int, size: int) -> _Tail | None:
-        marker = await self._store.read(f"{self.path}/clean")
-        if marker is None:
+        content = await self._store.read_bytes(f"{self.path}/clean")
+        if content is None:
             return None
-        fields = codec.decode_fields(marker.encode())
-        if (first, size) < (fields["first"], fields["size"]):
-            path = _segment_path(self.path, fields["first"])
+        try:
+            marker = msgspec.json.decode(content, type=_CleanMarker)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None  # it is there to save time, and what it would say is found by reading
+        if (first, size) < (marker.first, marker.size):
+            path = _segment_path(self.path, marker.first)
             raise LogDamaged(
-                f"{path} had {fields['size']} bytes when the log was closed, and has lost some since; restore it from a copy",
+                f"{path} had {marker.size} bytes when the log was closed, and has lost some since; restore it from a"
+                " copy",
                 path=path,
-                byte_offset=size,
+                byte_offset=size if first == marker.first else 0,
             )
-        if (first, size) != (fields["first"], fields["size"]):
+        if (first, size) != (marker.first, marker.size):
             return None
-        return _Tail(**{**fields, "chain": fields["chain"].encode()})
+        return _Tail(**{**msgspec.structs.asdict(marker), "chain": marker.chain.encode()})
 
     async def _recover_segment(self, segments: list[int], size: int) -> _Tail:
         """Check the last segment line by line, and cut what was torn off when the last writer died."""
+        if not segments:
+            return _Tail(first=0, size=0, records=0)
         first = segments[-1]
         path = _segment_path(self.path, first)
-        content = await self._store.read_bytes(path) or b""
-        tail = _Tail(first=first, size=0, records=first)
+        tail = _Tail(first=first, size=0, records=first, chain=None if first else b"")
         if len(segments) > 1:
-            await self._take_over(tail, segments[:-1])
+            await self._take_over(tail, segments[-2])
+        content = await self._store.read_bytes(path) or b""
         for line in content.split(b"\n")[:-1]:
             if not self._check_line(tail, line):
                 break
@@ -518,40 +585,39 @@ class Log:
             await self._store.write(path, content, expect=size)
         return tail
 
-    async def _take_over(self, tail: _Tail, sealed: list[int]) -> None:
-        """Find in the sealed segments what the last one goes on from: its chain value and its position."""
-        for first in reversed(sealed):
-            reader = LogReader(self._store, self.path)
-            await reader.seek_index(first)
-            while reader.index < tail.first and (records := await reader.read()):
-                records = [record for record in records if record.index < tail.first]
-                for record in records:
-                    peeked = _peek(record.line)
-                    if peeked.seq is not None:
-                        tail.seq, tail.hub = peeked.seq, peeked.hub
-                if records and records[-1].index == tail.first - 1:
-                    tail.chain = records[-1].chain or b""
-            if tail.seq is not None:
-                return
+    async def _take_over(self, tail: _Tail, sealed_first: int) -> None:
+        """Check the segment before the last one; take over its chain value and its position."""
+        sealed = _Tail(first=sealed_first, size=0, records=sealed_first, chain=None if sealed_first else b"")
+        async for record in LogReader(self._store, self.path).read_sealed(sealed_first, tail.first):
+            if not self._check_line(sealed, record.line):
+                path = _segment_path(self.path, sealed_first)
+                raise LogDamaged(
+                    f"{path} is damaged at byte {sealed.size}, record {record.index}; restore it from a copy",
+                    path=path,
+                    byte_offset=sealed.size,
+                )
+        tail.chain, tail.seq, tail.hub = sealed.chain, sealed.seq, sealed.hub
 
     def _check_line(self, tail: _Tail, line: bytes) -> bool:
         """Move ``tail`` past a good line; tell whether it was one."""
         try:
             body, durable, chain = codec.unseal(line)
-            peeked = _peek(body)
-        except (InvalidRecord, msgspec.DecodeError):
+            fields = codec.decode_fields(line)
+        except InvalidRecord:
             return False
         if durable > tail.records or (chain is None) == self._chained:
             return False
         if chain is not None:
-            if chain != chain_value(tail.chain, codec.seal(body, durable)):
+            if tail.chain is not None and chain != chain_value(tail.chain, codec.seal(body, durable)):
                 return False
             tail.chain = chain
         tail.size += len(line) + 1
         tail.records += 1
-        tail.rotated = peeked.kind == "log.rotated"
-        if peeked.seq is not None:
-            tail.seq, tail.hub = peeked.seq, peeked.hub
+        tail.rotated = fields.get("kind") == "log.rotated"
+        if type(fields.get("seq")) is int:
+            tail.seq, tail.hub = fields["seq"], fields.get("hub")
+        elif tail.rotated and tail.seq is None:
+            tail.seq, tail.hub = fields.get("last_seq"), fields.get("last_hub")
         return True
 
     async def _set_aside(self, path: str, content: bytes, tail: _Tail) -> None:
@@ -559,6 +625,7 @@ class Log:
         for line in torn.split(b"\n"):
             try:
                 durable = codec.unseal(line)[1]
+                codec.decode_fields(line)
             except InvalidRecord:
                 continue
             if durable > tail.records:
@@ -574,11 +641,11 @@ class Log:
         self.recovery = Recovery(segment=path, byte_offset=tail.size, torn_bytes=len(torn), torn_path=torn_path)
 
 
-def _clean_marker(tail: _Tail) -> dict[str, Any]:
-    return {**attrs.asdict(tail), "chain": tail.chain.decode()}
+def _marker(tail: _Tail) -> dict[str, Any]:
+    return {**attrs.asdict(tail), "chain": (tail.chain or b"").decode()}
 
 
-def _fail_all(batch: Sequence[_Waiting] | deque[_Waiting], error: Exception) -> None:
+def _fail_all(batch: Sequence[_Waiting], error: Exception) -> None:
     for waiting in batch:
         if not waiting.future.done():
             waiting.future.set_exception(repeat(error))

@@ -268,7 +268,9 @@ def normalize_path(path: str) -> str:
         try:
             encoded = element.encode()
         except UnicodeEncodeError:
-            raise InvalidPath(f"store path {path!r} has a lone surrogate, which UTF-8 cannot hold; leave it out") from None
+            raise InvalidPath(
+                f"store path {path!r} has a lone surrogate, which UTF-8 cannot hold; leave it out"
+            ) from None
         if len(encoded) > ELEMENT_BYTES_MAX:
             raise InvalidPath(f"store path element {element[:40]!r}… has {len(encoded)} bytes; 255 is the most")
     normalized = "/" + "/".join(elements)

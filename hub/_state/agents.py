@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Unpack
 
 import attrs
 
 from ..errors import CommandRejected, NotFound
-from ..events import AgentRegistered, AgentUnregistered, Event
+from ..events import AgentRegistered, AgentUnregistered, Event, canonical
+from .origin import Origin
 
 __all__ = ("AgentEntry", "Agents")
 
@@ -48,14 +49,20 @@ class Agents:
     def __contains__(self, agent_id: str) -> bool:
         return agent_id in self._by_id
 
-    def register(self, name: str, capabilities: Iterable[str], *, agent_id: str) -> list[Event]:
-        if not isinstance(name, str) or not name.strip():
+    def register(
+        self, name: str, capabilities: Iterable[str], *, agent_id: str, **origin: Unpack[Origin]
+    ) -> list[Event]:
+        # What stamping would replace, because UTF-8 cannot hold it, would not be found by its name.
+        if not isinstance(name, str) or not name.strip() or canonical(name) != name:
             raise CommandRejected(f"an agent's name must be text that shows, not {name!r}")
         if isinstance(capabilities, str):
             raise CommandRejected(f"capabilities are a list of names, not one text: write [{capabilities!r}]")
+        capabilities = tuple(capabilities)
+        if wrong := [each for each in capabilities if not isinstance(each, str)]:
+            raise CommandRejected(f"capabilities are names, which {wrong[0]!r} is not")
         if name in self._id_by_name:
             raise CommandRejected(f"an agent named {name!r} is registered already, as {self._id_by_name[name]}")
-        return [AgentRegistered(agent_id=agent_id, name=name, capabilities=tuple(capabilities))]
+        return [AgentRegistered(agent_id=agent_id, name=name, capabilities=capabilities, **origin)]
 
     def unregister(self, agent_id: str) -> list[Event]:
         return [AgentUnregistered(agent_id=agent_id, name=self.get(agent_id).name)]

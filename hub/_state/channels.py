@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any
+from typing import Any, Unpack
 
 import attrs
 
 from ..errors import CommandRejected, NotFound
 from ..events import ChannelClosed, ChannelCreated, ChannelOpened, EnvelopePosted, Event
 from .agents import Agents
+from .origin import Origin
 
 __all__ = ("ChannelEntry", "ChannelState", "Channels")
 
@@ -51,8 +52,12 @@ class Channels:
         except KeyError:
             raise NotFound(f"no channel {channel_id!r} is open: it was closed, or never was") from None
 
-    def open(self, participants: Iterable[str], topic: str, *, channel_id: str) -> list[Event]:
+    def open(
+        self, participants: Iterable[str], topic: str, *, channel_id: str, **origin: Unpack[Origin]
+    ) -> list[Event]:
         ids = tuple(participants)
+        if not isinstance(topic, str):
+            raise CommandRejected(f"a channel's topic must be text, not {topic!r}")
         if not ids:
             raise CommandRejected("a channel needs at least one participant")
         if len(set(ids)) < len(ids):
@@ -60,16 +65,25 @@ class Channels:
         for agent_id in ids:
             self._agents.get(agent_id)
         return [
-            ChannelCreated(channel_id=channel_id, agent_id=ids[0], participants=ids, topic=topic),
-            ChannelOpened(channel_id=channel_id),
+            ChannelCreated(channel_id=channel_id, agent_id=ids[0], participants=ids, topic=topic, **origin),
+            ChannelOpened(channel_id=channel_id, **origin),
         ]
 
-    def close(self, channel_id: str, reason: str) -> list[Event]:
+    def close(self, channel_id: str, reason: str, **origin: Unpack[Origin]) -> list[Event]:
         self.get(channel_id)
-        return [ChannelClosed(channel_id=channel_id, reason=reason)]
+        if not isinstance(reason, str):
+            raise CommandRejected(f"the reason for closing a channel must be text, not {reason!r}")
+        return [ChannelClosed(channel_id=channel_id, reason=reason, **origin)]
 
     def post(
-        self, channel_id: str, sender_id: str, content: Any, audience: Iterable[str] | None, *, envelope_id: str
+        self,
+        channel_id: str,
+        sender_id: str,
+        content: Any,
+        audience: Iterable[str] | None,
+        *,
+        envelope_id: str,
+        **origin: Unpack[Origin],
     ) -> list[Event]:
         channel = self.get(channel_id)
         if channel.state is not ChannelState.ACTIVE:
@@ -89,6 +103,7 @@ class Channels:
                 content=content,
                 recipients=tuple(agent_id for agent_id in reached if agent_id in self._agents),
                 audience=named,
+                **origin,
             )
         ]
 

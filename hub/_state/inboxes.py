@@ -38,7 +38,9 @@ class Inboxes:
     def ack(self, agent_id: str, envelope_id: str) -> list[Event]:
         envelope = self._pending.get(agent_id, {}).get(envelope_id)
         if envelope is None:
-            raise NotFound(f"envelope {envelope_id} is not in the inbox of agent {agent_id}: it was acked, or never there")
+            raise NotFound(
+                f"envelope {envelope_id} is not in the inbox of agent {agent_id}: it was acked, or never there"
+            )
         return [EnvelopeAcked(agent_id=agent_id, channel_id=envelope.channel_id, envelope_id=envelope_id)]
 
     def _registered(self, event: AgentRegistered) -> None:

@@ -1,4 +1,4 @@
-"""Payloads, made canonical: frozen, and holding only what JSON holds. An event is never lost because of its payload.
+r"""Payloads, made canonical: frozen, and holding only what JSON holds. An event is never lost because of its payload.
 
 What JSON cannot hold becomes a marked substitute, an object with one key that begins with ``$``:
 
@@ -6,8 +6,8 @@ What JSON cannot hold becomes a marked substitute, an object with one key that b
 value                                             substitute
 ================================================  ==================================================================
 NaN, infinities                                   ``{"$float": "nan"}``, ``"inf"``, ``"-inf"``
-integers beyond 2^53 - 1 (RFC 7493)               ``{"$int": "9007199254740993"}``, in hex above 4,000 digits
-text with lone surrogates                         ``{"$text": "a\\\\ud800b"}``, the surrogates backslash-escaped
+integers beyond 2^53 - 1 (RFC 7493)               ``{"$int": "9007199254740993"}``, in hex above 600 digits
+text with lone surrogates                         ``{"$text": "a\\ud800b"}``, the surrogates backslash-escaped
 bytes, bytearray, memoryview                      ``{"$bytes": "<base64>"}``
 sets                                              ``{"$set": [...]}``, sorted
 mappings with a key that is not clean text        ``{"$map": [[key, value], ...]}``
@@ -32,21 +32,26 @@ import enum
 import json
 import math
 import os
-import sys
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn
 
 import attrs
 
-__all__ = ("DEPTH_MAX", "INT_MAX", "Freezer", "FrozenDict", "PayloadTooLarge", "canonical", "freeze_json")
+from ..errors import EventTooLarge
+
+__all__ = ("DEPTH_MAX", "INT_MAX", "Freezer", "FrozenDict", "PayloadTooLarge", "canonical", "freeze_json", "is_mark")
 
 DEPTH_MAX = 64
 INT_MAX = 2**53 - 1
 
 
-class PayloadTooLarge(Exception):  # noqa: N818 - internal signal, translated to EventTooLarge where the kind is known
-    """The payload's JSON would be longer than the limit; ``size_bytes`` of it were counted before giving up."""
+class PayloadTooLarge(Exception):
+    """The payload's JSON would be longer than the limit; ``size_bytes`` of it were counted before giving up.
+
+    A signal inside the package: where the kind is known it becomes :class:`~hubwire.errors.EventTooLarge`.
+    """
 
     def __init__(self, size_bytes: int) -> None:
         super().__init__(size_bytes)
@@ -64,7 +69,7 @@ class FrozenDict(dict[str, Any]):
     __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse  # type: ignore[assignment]
 
     def __hash__(self) -> int:  # type: ignore[override]
-        return hash(tuple(self.items()))
+        return hash(frozenset(self.items()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FrozenDict, (dict(self),)
@@ -76,11 +81,15 @@ class FrozenDict(dict[str, Any]):
         return self
 
 
+_PLAIN_CONTAINERS = frozenset({dict, list, tuple, FrozenDict})
+
+
 class Freezer:
     """Makes the payload of one event canonical, and counts what it will weigh.
 
     ``weight`` is a lower bound of the bytes of JSON, six times it an upper bound (a control character is six bytes).
-    Counting while walking is what stops a small structure that refers to itself a billion times over.
+    Counting while walking, and before anything is made, is what stops a small structure that refers to itself a billion
+    times over.
     """
 
     def __init__(self, bytes_max: int) -> None:
@@ -92,20 +101,30 @@ class Freezer:
         kind = type(value)
         if kind is str:
             self._weigh(len(value) + 2)
-            return value if value.isascii() else _clean_text(value)
-        self._weigh(1)
+            return value if value.isascii() else self._clean_text(value)
         if value is None or kind is bool:
+            self._weigh(1)
             return value
         if kind is int:
-            return value if -INT_MAX <= value <= INT_MAX else _mark("$int", _digits(value))
+            self._weigh(1 + (value.bit_length() >> 2))
+            return value if -INT_MAX <= value <= INT_MAX else self._mark("$int", _digits(value))
         if kind is float:
-            return value if math.isfinite(value) else _mark("$float", repr(value))
+            # The shortest and the longest spelling of a number without an exponent, and of one that may have one.
+            self._weigh(4 if 1e-4 <= abs(value) < 1e16 or value == 0 else 5)
+            return value if math.isfinite(value) else self._mark("$float", repr(value))
         try:
+            if kind in _PLAIN_CONTAINERS:
+                return self._freeze_container(value)
             return self._freeze_object(value)
         except PayloadTooLarge:
             raise
-        except Exception as error:  # whatever an object does when looked at, the event goes on without it
-            return FrozenDict({"$object": _class_name(value), "error": type(error).__name__})
+        except Exception as error:  # noqa: BLE001 - whatever an object does when looked at, the event goes on without it
+            return self._object(value, "error", _class_name(error).rpartition(".")[2])
+
+    def freeze_text(self, value: Any) -> Any:
+        """Freeze what should be text: anything else becomes text, as JSON."""
+        frozen = self.freeze(value)
+        return frozen if type(frozen) is str or is_mark(frozen) else self.freeze(_json_text(frozen))
 
     def _weigh(self, size: int) -> None:
         self.weight += size
@@ -115,7 +134,7 @@ class Freezer:
     def _freeze_object(self, value: Any) -> Any:
         if isinstance(value, enum.Enum):
             return self.freeze(value.value)
-        if isinstance(value, (Mapping, list, tuple, Set)) or _fields(value) is not None:
+        if isinstance(value, (Mapping, list, tuple, AbstractSet)) or _fields(value) is not None:
             return self._freeze_container(value)
         if isinstance(value, (str, int, float)):
             # A subclass: what it adds is not JSON's. The base class's own method is what it cannot override.
@@ -124,34 +143,50 @@ class Freezer:
         if isinstance(value, (bytes, bytearray, memoryview)):
             return self._freeze_bytes(bytes(value))
         if isinstance(value, dt.datetime) and value.tzinfo is not None:
-            return value.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+            return self.freeze(value.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"))
         if isinstance(value, (dt.date, dt.time)):
-            return value.isoformat()
+            return self.freeze(value.isoformat())
         if isinstance(value, uuid.UUID):
-            return str(value)
+            return self.freeze(str(value))
         if isinstance(value, os.PathLike):
             return self.freeze(os.fspath(value))
         if isinstance(value, decimal.Decimal):
-            return _mark("$decimal", str(value))
-        return FrozenDict({"$object": _class_name(value), "text": self.freeze(str(value))})
+            return self._mark("$decimal", self.freeze(str(value)))
+        return self._object(value, "text", str(value))
+
+    def _object(self, value: object, key: str, text: str) -> FrozenDict:
+        self._weigh(20)
+        return FrozenDict({"$object": self.freeze(_class_name(value)), key: self.freeze(text)})
 
     def _freeze_bytes(self, value: bytes) -> FrozenDict:
         self._weigh(len(value) * 4 // 3)
-        return _mark("$bytes", base64.b64encode(value).decode())
+        return self._mark("$bytes", base64.b64encode(value).decode())
+
+    def _clean_text(self, text: str) -> Any:
+        if _is_clean(text):
+            return text
+        escaped = text.encode(errors="backslashreplace").decode()
+        self._weigh(len(escaped) - len(text))
+        return self._mark("$text", escaped)
+
+    def _mark(self, name: str, value: Any) -> FrozenDict:
+        self._weigh(len(name) + 5)
+        return FrozenDict({name: value})
 
     def _freeze_container(self, value: Any) -> Any:
         if id(value) in self._path:
-            return _mark("$cycle", len(self._path) - self._path.index(id(value)))
+            return self._mark("$cycle", len(self._path) - self._path.index(id(value)))
         if len(self._path) >= DEPTH_MAX:
-            return _mark("$depth", DEPTH_MAX)
+            return self._mark("$depth", DEPTH_MAX)
+        self._weigh(2)
         self._path.append(id(value))
         try:
             if isinstance(value, Mapping):
                 return self._freeze_mapping(value.items())
             if isinstance(value, (list, tuple)):
                 return tuple(map(self.freeze, value))
-            if isinstance(value, Set):
-                return _mark("$set", tuple(sorted(map(self.freeze, value), key=_sort_key)))
+            if isinstance(value, AbstractSet):
+                return self._mark("$set", tuple(sorted(map(self.freeze, value), key=_json_text)))
             return self._freeze_mapping(_fields(value) or ())
         finally:
             self._path.pop()
@@ -162,12 +197,24 @@ class Freezer:
             for key, _ in pairs:
                 self._weigh(len(key) + 3)
             return FrozenDict({key: self.freeze(value) for key, value in sorted(pairs, key=_first)})
-        return _mark("$map", tuple((self.freeze(key), self.freeze(value)) for key, value in pairs))
+        self._weigh(3 * len(pairs))
+        return self._mark("$map", tuple((self.freeze(key), self.freeze(value)) for key, value in pairs))
 
 
-def canonical(value: Any) -> Any:
-    """Return the value as an event would hold it: frozen, and with marked substitutes for what JSON cannot hold."""
-    return Freezer(bytes_max=sys.maxsize).freeze(value)
+def canonical(value: Any, *, bytes_max: int = 8 * 1024 * 1024) -> Any:
+    """Return the value as an event would hold it: frozen, and with marked substitutes for what JSON cannot hold.
+
+    Raises :class:`~hubwire.errors.EventTooLarge` if its JSON would certainly be longer than ``bytes_max``.
+    """
+    try:
+        return Freezer(bytes_max).freeze(value)
+    except PayloadTooLarge as error:
+        raise EventTooLarge(
+            f"a payload has more than {bytes_max} bytes of JSON; store it elsewhere and refer to it",
+            kind="",
+            size_bytes=error.size_bytes,
+            limit_bytes=bytes_max,
+        ) from None
 
 
 def freeze_json(value: Any) -> Any:
@@ -179,12 +226,13 @@ def freeze_json(value: Any) -> Any:
     return value
 
 
+def is_mark(frozen: Any) -> bool:
+    """Tell whether a frozen value is a marked substitute."""
+    return type(frozen) is FrozenDict and next(iter(frozen), "").startswith("$")
+
+
 def _first(pair: tuple[Any, Any]) -> Any:
     return pair[0]
-
-
-def _mark(name: str, value: Any) -> FrozenDict:
-    return FrozenDict({name: value})
 
 
 def _is_clean(text: str) -> bool:
@@ -195,21 +243,21 @@ def _is_clean(text: str) -> bool:
     return True
 
 
-def _clean_text(text: str) -> Any:
-    return text if _is_clean(text) else _mark("$text", text.encode(errors="backslashreplace").decode())
-
-
 def _digits(value: int) -> str:
-    # CPython refuses to write more than 4,300 decimal digits, because that takes quadratic time.
-    return str(value) if value.bit_length() < 4000 * 3 else hex(value)
+    # CPython refuses to write many decimal digits, because that takes quadratic time; its lowest limit is 640.
+    return str(value) if value.bit_length() < 2000 else hex(value)
 
 
 def _class_name(value: object) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}"
+    cls = type(value)
+    try:
+        return f"{cls.__module__}.{cls.__qualname__}"
+    except Exception as error:  # noqa: BLE001 - a metaclass may do anything, too
+        return f"?.{type(error).__name__}"
 
 
-def _sort_key(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+def _json_text(frozen: Any) -> str:
+    return json.dumps(frozen, sort_keys=True)
 
 
 def _fields(value: Any) -> Iterator[tuple[str, Any]] | None:

@@ -33,7 +33,7 @@ __all__ = (
 E = TypeVar("E")
 
 _KIND = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
-_RESERVED = frozenset({"d", "h", "kind"})
+_RESERVED = frozenset({"d", "h", "kind", "command"})
 _SHORT = 256
 """Text up to this length is not weighed: a kind would need thousands of such fields to become too large."""
 
@@ -58,7 +58,7 @@ def _refuse(self: object, *_: object) -> NoReturn:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(attrs.field,))
 def _define(cls: type[E]) -> type[E]:
-    return attrs.define(slots=True, kw_only=True, repr=False, eq=True)(cls)
+    return attrs.define(slots=True, kw_only=True, repr=False, eq=False)(cls)
 
 
 @_define
@@ -84,7 +84,7 @@ class Event:
       hub and now;
     * ``actor``: on whose behalf; ``agent_id``, ``session_id``, ``turn_id``, ``channel_id``, ``task_id``: what it is about;
     * ``causation_id``: the ``id`` of the event whose handling emitted this one, and ``depth``, how many such steps lie
-      before it;
+      before it, which the hub alone counts;
     * ``severity``: ``info``, ``warning`` or ``error``; ``outcome``: ``success``, ``failure`` or ``denied``;
     * ``metadata``: whatever else.
     """
@@ -121,13 +121,28 @@ class Event:
         @property
         def kind(self) -> str: ...
 
+    # Written once for all kinds: attrs would compile one for each, and that is half the time of declaring a kind.
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        names = (field.name for field in attrs.fields(type(self)) if field.init)
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.seq, self.id))
+
     def __repr__(self) -> str:
         shown = [
             f"{field.name}={value!r}"
             for field in attrs.fields(type(self))
-            if field.init and (value := getattr(self, field.name)) != field.default
+            if field.init and not _is_same(value := getattr(self, field.name), field.default)
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _is_same(value: Any, default: Any) -> bool:
+    """Compare with a default, whatever the value's own class makes of comparing."""
+    return value is default or (type(value) is type(default) and type(value) in (str, int, tuple) and value == default)
 
 
 def _refuse_init(self: Event, *_: object, **__: object) -> NoReturn:
@@ -139,7 +154,7 @@ Event.__init__ = _refuse_init  # type: ignore[method-assign]
 
 _HEADER = tuple(field.name for field in attrs.fields(Event))
 _STAMPED = ("seq", "id", "at", "hub")
-_INHERITED = ("tenant", "correlation_id", "traceparent", "causation_id", "depth")
+_INHERITED = ("tenant", "correlation_id", "traceparent", "causation_id")
 
 _kinds: dict[str, type[Event]] = {}
 _stampers: dict[type[Event], Callable[..., Event]] = {}
@@ -190,13 +205,24 @@ def _freeze_class(cls: type[Any]) -> type[Event]:
         raise ConfigurationError(
             f"{cls.__qualname__} must inherit from Event itself: kinds do not inherit from each other"
         )
-    if clash := sorted(
-        name for name in cls.__dict__.get("__annotations__", ()) if name in _HEADER or name in _RESERVED
-    ):
+    open_class = _define(cls)
+    own = [field for field in attrs.fields(open_class) if not field.inherited]
+    if clash := sorted(field.name for field in own if field.name in _HEADER or field.name in _RESERVED):
         raise ConfigurationError(
-            f"{cls.__qualname__} declares {', '.join(clash)}, which every event or record has already"
+            f"{cls.__qualname__} declares {', '.join(clash)}, which every event or record has already; rename it"
         )
-    return _pair(_define(cls))
+    if hidden := sorted(field.name for field in own if field.name.startswith("_") or not field.init):
+        raise ConfigurationError(
+            f"{cls.__qualname__} declares {', '.join(hidden)}, but every field of an event is public, and an argument"
+            " when it is made; rename it, or make it a property"
+        )
+    return _pair(open_class)
+
+
+def _refuse_subclass(cls: type[Event], /, **_: object) -> NoReturn:
+    raise ConfigurationError(
+        f"{cls.__qualname__} inherits from a kind of event: kinds do not inherit from each other, but all from Event"
+    )
 
 
 _set_class = object.__dict__["__class__"].__set__
@@ -221,9 +247,9 @@ def _pair(open_class: type[Any]) -> type[Event]:
             "__qualname__": open_class.__qualname__,
             "__doc__": open_class.__doc__,
             "__init__": init,
+            "__init_subclass__": classmethod(_refuse_subclass),
             "__setattr__": _refuse,
             "__delattr__": _refuse,
-            "__hash__": lambda self: hash((self.kind, self.seq, self.id)),
             "__reduce__": reduce,
             "__copy__": lambda self: self,
             "__deepcopy__": lambda self, memo: self,
@@ -280,19 +306,25 @@ def _compile_stamper(cls: type[Event]) -> Callable[..., Event]:
         name = field.name
         if name in _STAMPED or not field.init:
             continue
+        if name == "depth":
+            lines.append("    copy.depth = context.depth")
+            continue
         lines.append(f"    value = event.{name}")
         if name in _INHERITED:
-            lines.append(f"    if not value: value = context.{name}")
+            lines.append(f"    if value is None: value = context.{name}")
+        # A header that is no text would be read back as an unknown event, so it becomes text.
+        is_text = name in _HEADER and name != "metadata"
+        scalar = "kind is bool or kind is int and -INT_MAX <= value <= INT_MAX or kind is tuple and not value"
         lines += [
             "    if value is not None:",
             "        kind = type(value)",
             "        if kind is str:",
             "            known = len(value) <= SHORT and value.isascii()",
             "        else:",
-            "            known = kind is bool or kind is int and -INT_MAX <= value <= INT_MAX or value == ()",
+            f"            known = {False if is_text else scalar}",
             "        if not known:",
             "            freezer = freezer or Freezer(bytes_max)",
-            "            value = freezer.freeze(value)",
+            f"            value = freezer.{'freeze_text' if is_text else 'freeze'}(value)",
             f"    copy.{name} = value",
         ]
     lines += [

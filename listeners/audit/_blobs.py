@@ -44,7 +44,9 @@ async def restore(store: KnowledgeStore, body: bytes) -> bytes:
     whole = await store.read_bytes(what["blob"])
     if whole is None or hashlib.sha256(whole).hexdigest() != what["sha256"]:
         state = "is missing" if whole is None else "was altered"
-        raise LogDamaged(f"{what['blob']}, the rest of a long record, {state}; restore it from a copy", path=what["blob"])
+        raise LogDamaged(
+            f"{what['blob']}, the rest of a long record, {state}; restore it from a copy", path=what["blob"]
+        )
     return whole
 
 

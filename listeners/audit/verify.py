@@ -90,4 +90,6 @@ class _Check:
         )
 
     def _damaged(self, record: Record, what: str) -> LogDamaged:
-        return LogDamaged(f"record {record.index} of the log {self._path} {what}; restore it from a copy", path=self._path)
+        return LogDamaged(
+            f"record {record.index} of the log {self._path} {what}; restore it from a copy", path=self._path
+        )

@@ -1,0 +1,137 @@
+"""Announcements: what the hub itself tells about its listeners, without flooding those who hear it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+
+from anyio.abc import TaskGroup
+
+from ._adapt import ListenerTimeout, message_of
+from ._pipeline import Pipeline
+from .context import EMPTY
+from .events import Event, ListenerFailed, ListenerRestarted, MailboxOverflowed
+from .ports import Clock
+
+__all__ = ("Announcements",)
+
+_SECONDS = 1.0
+"""At most one announcement per attachment and reason in this time; the rest are counted into the next one."""
+
+
+class Announcements:
+    """The hub's own events about its listeners: they need no admission, and have nobody's context.
+
+    None goes on the ring before the hub has announced itself.
+    """
+
+    def __init__(self, pipeline: Pipeline, clock: Clock) -> None:
+        self._pipeline = pipeline
+        self._clock = clock
+        self._tasks: TaskGroup | None = None
+        self.newest_seq: float = math.inf
+        """The ``seq`` above which no event tells of a listener; in the journal any may."""
+        self._made: list[Event] = []
+        self._tallies: dict[tuple[str, str], _Tally] = {}
+
+    def begin(self, tasks: TaskGroup) -> None:
+        """Put what was made until now, and from now on whatever is made."""
+        self._tasks = tasks
+        self.newest_seq = self._pipeline.ring.applied.value - 1
+        for tally in self._tallies.values():
+            tasks.start_soon(self._watch, tally)
+        self._flush()
+
+    def put(self, event: Event) -> None:
+        """Put an event at once, and what was made before it."""
+        self._made.append(event)
+        if self._tasks is not None:
+            self._flush()
+
+    def settle(self) -> None:
+        """Put at once everything made, and whatever was counted since."""
+        for tally in tuple(self._tallies.values()):
+            self._tell(tally)
+        self._flush()
+
+    def _flush(self) -> None:
+        made, self._made = self._made, []
+        if made and self._pipeline.failure is None and not self._pipeline.stopped:
+            self.newest_seq = self._pipeline.put(made, EMPTY)[-1].seq
+
+    def failure(self, name: str, error: Exception, seq: int) -> None:
+        def make(tally: _Tally) -> Event:
+            return ListenerFailed(
+                listener=name,
+                reason="timeout" if isinstance(error, ListenerTimeout) else "error",
+                error_type=type(error).__name__,
+                error_message=message_of(error),
+                event_seq=tally.last_seq,
+                count=tally.count,
+            )
+
+        self._tally((name, type(error).__name__), make, 1, seq, seq)
+
+    def overflow(self, name: str, count: int, first_seq: int, last_seq: int) -> None:
+        def make(tally: _Tally) -> Event:
+            return MailboxOverflowed(
+                listener=name, count=tally.count, first_seq=tally.first_seq, last_seq=tally.last_seq
+            )
+
+        self._tally((name, "overflow"), make, count, first_seq, last_seq)
+
+    def restart(self, name: str, restarts: int) -> None:
+        def make(_: _Tally) -> Event:
+            return ListenerRestarted(listener=name, restarts=restarts)
+
+        self._tally((name, "restart"), make, 1, 0, 0)
+
+    def _tally(
+        self, key: tuple[str, str], make: Callable[[_Tally], Event], count: int, first_seq: int, last_seq: int
+    ) -> None:
+        tally = self._tallies.get(key)
+        is_first = tally is None
+        if tally is None:
+            tally = self._tallies[key] = _Tally(key)
+            if self._tasks is not None:
+                self._tasks.start_soon(self._watch, tally)
+        tally.add(make, count, first_seq, last_seq)
+        if is_first:
+            self._tell(tally)
+
+    async def _watch(self, tally: _Tally) -> None:
+        """Tell every second what came together in it, for as long as something does."""
+        await self._clock.sleep(_SECONDS)
+        while tally.count:
+            self._tell(tally)
+            await self._clock.sleep(_SECONDS)
+        del self._tallies[tally.key]
+
+    def _tell(self, tally: _Tally) -> None:
+        if not tally.count:
+            return
+        # Not at once: the ring must not move while it is being trimmed, which is what leads here.
+        if not self._made and self._tasks is not None:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._made.append(tally.make(tally))
+        tally.count = 0
+
+
+class _Tally:
+    """What has come together of one kind of announcement about one attachment."""
+
+    make: Callable[[_Tally], Event]
+    first_seq: int
+    last_seq: int
+
+    def __init__(self, key: tuple[str, str]) -> None:
+        self.key = key
+        self.count = 0
+
+    def add(self, make: Callable[[_Tally], Event], count: int, first_seq: int, last_seq: int) -> None:
+        if not self.count:
+            self.first_seq = first_seq
+        self.make = make
+        self.count += count
+        self.last_seq = last_seq

@@ -1,0 +1,208 @@
+"""The verbs of the ``hubwire`` command, their arguments, and what becomes of errors."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Annotated, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
+
+from .._version import installed_version
+from ..errors import ConfigurationError, HubError
+from .output import complain
+
+__all__ = ("run",)
+
+FAILED = 1
+MISUSED = 2
+
+Target = Annotated[str, Parameter(help="A directory, or the URL of a store: file:///data.")]
+LogPath = Annotated[
+    str | None, Parameter(name="--log", help="The log within the store; by default /audit, else /journal.")
+]
+
+app = App(
+    name="hubwire",
+    help="Watch what agents do: import, follow, count and check the events of a hub.",
+    help_format="plaintext",
+    version=installed_version,
+    version_flags=["--version"],
+)
+app.meta.group_parameters = app.group_parameters
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[str, Parameter(help="JSON lines or JSON, gzipped or not; - is the standard input.")],
+    *,
+    store: Annotated[str, Parameter(help="The store of the hub: file:///data, or a directory.")],
+    format_: Annotated[  # noqa: ARG001 - one is known so far, and saying it keeps scripts right when there are more
+        Literal["openai-chat"], Parameter(name="--format", help="How the input is written.")
+    ],
+    skip_bad: Annotated[bool, Parameter(negative=(), help="Leave out what is no conversation, and say so.")] = False,
+    messages_key: Annotated[
+        str | None, Parameter(help="The key under which an item has its messages; by default messages, else traj.")
+    ] = None,
+) -> None:
+    """Import recorded conversations, each as a channel. Run it again after a failure: nothing comes twice."""
+    from .import_ import import_file
+
+    import_file(file, store, skip_bad=skip_bad, messages_key=messages_key)
+
+
+@app.command
+def tail(
+    target: Target,
+    *,
+    follow: Annotated[
+        bool, Parameter(name=["-f", "--follow"], negative=(), help="Go on as the log grows; wait for it if need be.")
+    ] = False,
+    lines: Annotated[
+        Annotated[int, Parameter(validator=Number(gte=0))] | Literal["all"],
+        Parameter(name=["-n", "--lines"], help="How many of the last records, or all."),
+    ] = 10,
+    kind: Annotated[
+        tuple[str, ...], Parameter(help="Only these kinds; * stands for any part: 'tool.*'. May be given again.")
+    ] = (),
+    agent: Annotated[
+        str | None, Parameter(help="Only what is about this agent: its name, its id, or the id's end.")
+    ] = None,
+    channel: Annotated[str | None, Parameter(help="Only this channel: its topic, its id, or the id's end.")] = None,
+    output: Annotated[
+        Literal["pretty", "json"], Parameter(name=["-o", "--output"], help="For people, or the records as they are.")
+    ] = "pretty",
+    log: LogPath = None,
+) -> None:
+    """Print the last events of a log, and with -f those that come. Stop it with Ctrl-C."""
+    import anyio
+
+    from .tail import Selection, tail
+
+    anyio.run(
+        partial(
+            tail,
+            target,
+            lines=None if lines == "all" else lines,
+            keep_following=follow,
+            selection=Selection(kinds=kind, agent=agent, channel=channel),
+            as_json=output == "json",
+            log=log,
+        )
+    )
+
+
+@app.command
+def show(
+    event: Annotated[str, Parameter(help="The event's seq or its id.")], target: Target, *, log: LogPath = None
+) -> None:
+    """Print one event in full."""
+    import anyio
+
+    from .show import show
+
+    anyio.run(partial(show, event, target, log=log))
+
+
+@app.command
+def stats(
+    target: Target,
+    *,
+    json: Annotated[bool, Parameter(negative=(), help="Print one JSON object.")] = False,
+    log: LogPath = None,
+) -> None:
+    """Count what a log holds: records, events, kinds, channels, agents, bytes."""
+    import anyio
+
+    from .stats import stats
+
+    anyio.run(partial(stats, target, as_json=json, log=log))
+
+
+@app.command
+def verify(
+    target: Target,
+    *,
+    log: Annotated[str | None, Parameter(help="The log within the store; by default /audit.")] = None,
+) -> None:
+    """Check every record of an audit log: nothing was changed, nothing is missing. Exits with 1 if something is."""
+    import anyio
+
+    from .verify import verify
+
+    anyio.run(partial(verify, target, log=log))
+
+
+@app.command
+def demo(
+    *,
+    store: Annotated[
+        str | None, Parameter(help="Where the hub keeps its logs: an empty directory. By default a temporary one.")
+    ] = None,
+    tickets: Annotated[int, Parameter(validator=Number(gte=2), help="How many tickets the agents work on.")] = 6,
+    pace: Annotated[float, Parameter(validator=Number(gte=0), help="Seconds that each step of an agent takes.")] = 0.04,
+) -> None:
+    """Watch agents at work, see them killed in the middle, start again, recover and finish; then verify the log."""
+    import anyio
+
+    from .demo import demo
+
+    anyio.run(partial(demo, store, tickets=tickets, pace=pace))
+
+
+@app.meta.default
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    debug: Annotated[bool, Parameter(negative=(), help="Show where in the code an error happened.")] = False,
+) -> int:
+    command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    try:
+        command(*bound.args, **bound.kwargs)
+    except Exception as error:  # noqa: BLE001 - the last place where one can be told in a line
+        if debug:
+            traceback.print_exc()
+        return _failed(error)
+    return 0
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a verb; return the exit code. Raises ``BrokenPipeError`` and ``KeyboardInterrupt``."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        launch, bound, _ = app.meta.parse_args(arguments, exit_on_error=False, print_error=False)
+        return launch(*bound.args, **bound.kwargs) or 0
+    except CycloptsError as error:
+        complain(f"{error} (see hubwire --help)")
+        return MISUSED
+
+
+def _failed(error: Exception) -> int:
+    """Tell an error in one line, if it is one that a user can do something about; return the exit code."""
+    leaves = list(_leaves(error))
+    if any(isinstance(leaf, BrokenPipeError) for leaf in leaves):
+        raise BrokenPipeError
+    for leaf in leaves:
+        if isinstance(leaf, HubError):
+            complain(_told(leaf))
+            return MISUSED if isinstance(leaf, ConfigurationError) else FAILED
+    if isinstance(leaves[0], OSError):
+        complain(leaves[0])
+        return FAILED
+    raise error
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _told(error: HubError) -> str:
+    cause = error.__cause__
+    return f"{error}" if cause is None or str(cause) in str(error) else f"{error} ({cause})"

@@ -1,0 +1,229 @@
+"""``hubwire import``: recorded conversations become channels, envelopes and tool calls of a hub.
+
+Every event carries where it comes from: ``source`` is the file's name and the digest of its content, ``source_id`` is
+``<conversation>/<message>/<part>``. The parts of a conversation are committed one after the other, so what the journal
+has of it is always a beginning: a rerun finds the last part there, and goes on with the next.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+
+import anyio
+import attrs
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from hubwire.listeners.audit import AuditLog
+from hubwire.stores import open_store
+
+from .. import Agent, Channel, Hub
+from ..errors import HubError
+from ..events import ToolCalled, ToolCompleted, ToolFailed
+from .importer import EVENT_BYTES_MAX, BadItem, Call, Conversation, Envelope, Part, Result, parse
+from .output import complain, is_terminal, say
+from .resume import Resume, find_resume
+from .source import InputUnreadable, Source, open_source
+
+__all__ = ("Counts", "ImportRefused", "import_file")
+
+_AT_A_TIME = 256
+"""How many conversations are on their way at once: they share the syncs of one batch."""
+
+_COMPLAINTS_MAX = 10
+_PROGRESS_SECONDS = 0.1
+
+
+class ImportRefused(HubError):
+    """The input has bad items, so nothing was imported."""
+
+
+@attrs.define
+class Counts:
+    """How many there are in the input, and how many of their events were in the journal before."""
+
+    channels: int = 0
+    envelopes: int = 0
+    calls: int = 0
+    completed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    @property
+    def parts(self) -> int:
+        return self.channels + self.envelopes + self.calls + self.completed + self.failed
+
+    def add(self, conversation: Conversation) -> None:
+        self.channels += 1
+        for part in conversation.parts:
+            match part:
+                case Envelope():
+                    self.envelopes += 1
+                case Call():
+                    self.calls += 1
+                case Result(failed=True):
+                    self.failed += 1
+                case Result():
+                    self.completed += 1
+
+    def summary(self) -> str:
+        return (
+            f"{self.channels:,} channels, {self.envelopes:,} envelopes, {self.calls:,} tool calls,"
+            f" {self.completed:,} completed, {self.failed:,} failed"
+        )
+
+
+def import_file(path: str, store_url: str, *, skip_bad: bool, messages_key: str | None) -> None:
+    """Check the whole input, import it, and print what it held.
+
+    Raises :class:`ImportRefused` before anything is imported, if items are bad and not to be skipped.
+    """
+    began = time.monotonic()
+    with open_source(path) as source:
+        counts = _check(source, skip_bad=skip_bad, messages_key=messages_key)
+        there = anyio.run(_import, source, counts, store_url, messages_key)
+    skipped = f"; {counts.skipped:,} bad items skipped" if counts.skipped else ""
+    seconds = time.monotonic() - began
+    say(f"{counts.summary()}; {there:,} of these {counts.parts:,} were already there{skipped} ({seconds:.1f} s)")
+
+
+def _check(source: Source, *, skip_bad: bool, messages_key: str | None) -> Counts:
+    """Count what there is, and complain about every bad item."""
+    counts = Counts()
+    for item in source.items():
+        try:
+            counts.add(parse(item, messages_key=messages_key))
+        except BadItem as error:
+            counts.skipped += 1
+            if skip_bad or counts.skipped <= _COMPLAINTS_MAX:
+                complain(f"{source.name}, {error}")
+    if counts.skipped and not skip_bad:
+        items = "1 bad item" if counts.skipped == 1 else f"{counts.skipped:,} bad items"
+        raise ImportRefused(f"{source.name} has {items}: nothing was imported; mend it, or use --skip-bad")
+    return counts
+
+
+def _conversations(source: Source, messages_key: str | None) -> Iterator[Conversation]:
+    """Give the good conversations; they were checked before, and the bad ones complained about."""
+    digest = source.digest
+    for item in source.items():
+        try:
+            conversation = parse(item, messages_key=messages_key)
+        except BadItem:
+            continue
+        yield conversation
+    if source.digest != digest:
+        raise InputUnreadable(f"{source.name} was changed while it was imported; import it again")
+
+
+async def _import(source: Source, counts: Counts, store_url: str, messages_key: str | None) -> int:
+    """Import what is not in the journal yet; return how much was."""
+    store = open_store(store_url)
+    try:
+        async with Hub(store, listeners=[AuditLog(store)], event_bytes_max=EVENT_BYTES_MAX) as hub:
+            importing = _Import(hub, source.name, f"{source.name} sha256:{source.digest}")
+            importing.resume = await find_resume(hub, importing.source)
+            there = importing.done = importing.resume.parts
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_show_progress, importing, counts.parts)
+                await importing.run(_conversations(source, messages_key))
+                tasks.cancel_scope.cancel()
+    finally:
+        await store.aclose()
+    return there
+
+
+class _Import:
+    """One run of an import."""
+
+    def __init__(self, hub: Hub, name: str, source: str) -> None:
+        self.source = source
+        self.resume = Resume()
+        self.done = 0
+        """How many channels, envelopes, calls and results are committed."""
+        self._hub = hub
+        self._name = name
+        self._agents: dict[str, Agent] = {}
+        self._slots = anyio.Semaphore(_AT_A_TIME)
+
+    async def run(self, conversations: Iterator[Conversation]) -> None:
+        async with anyio.create_task_group() as tasks:
+            for conversation in conversations:
+                if self.resume.is_complete(conversation.number):
+                    continue
+                for role in conversation.roles:
+                    await self._register(role)
+                await self._slots.acquire()
+                tasks.start_soon(self._import, conversation)
+
+    async def _register(self, role: str) -> None:
+        """Know the agent that speaks for a role of this input: one for all its conversations, and for a rerun."""
+        if role not in self._agents:
+            name = f"{role}@{self._name}"
+            agent = self._hub.agents.find(name)
+            self._agents[role] = agent or await self._hub.agents.register(
+                name, source=self.source, source_id=f"-/-/{role}"
+            )
+
+    async def _import(self, conversation: Conversation) -> None:
+        try:
+            number = conversation.number
+            channel = await self._open(conversation)
+            for part in self.resume.rest(conversation):
+                await self._put(channel, part, f"{number}/{part.id}")
+                self.done += 1
+            await channel.close(source=self.source, source_id=f"{number}/-/closed")
+        finally:
+            self._slots.release()
+
+    async def _open(self, conversation: Conversation) -> Channel:
+        place = self.resume.place(conversation.number)
+        if place is not None:
+            channel = self._hub.channels.get(place.channel_id)
+            if channel.is_open:
+                return channel
+            # The last run was killed between the two events that open a channel, and nothing can open it now.
+            await channel.close("was never opened")
+        channel = await self._hub.channels.open(
+            [self._agents[role] for role in conversation.roles],
+            topic=f"{self._name} #{conversation.number}",
+            source=self.source,
+            source_id=f"{conversation.number}/-/opened",
+        )
+        self.done += 1
+        return channel
+
+    async def _put(self, channel: Channel, part: Part, source_id: str) -> None:
+        # Nobody is to read these again, so nobody is addressed: the inboxes stay empty.
+        if isinstance(part, Envelope):
+            agent = self._agents[part.role]
+            await channel.post(agent, part.content, to=(), source=self.source, source_id=source_id)
+            return
+        about = {
+            "source": self.source,
+            "source_id": source_id,
+            "agent_id": self._agents["assistant"].id,
+            "channel_id": channel.id,
+            "tool": part.tool,
+            "call_id": part.call_id,
+        }
+        if isinstance(part, Call):
+            await self._hub.emit(ToolCalled(**about, arguments=part.arguments))
+        elif part.failed:
+            await self._hub.emit(ToolFailed(**about, error_type="Error", error_message=str(part.content)))
+        else:
+            await self._hub.emit(ToolCompleted(**about, result=part.content))
+
+
+async def _show_progress(importing: _Import, total: int) -> None:
+    """Show how far it is, until cancelled, if anybody is looking."""
+    if not is_terminal(sys.stderr):
+        return
+    columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        while True:
+            bar.update(task, completed=importing.done)
+            await anyio.sleep(_PROGRESS_SECONDS)

@@ -1,0 +1,197 @@
+"""Recorded conversations in OpenAI's chat format, parsed and checked. No hub and no store is needed here.
+
+An item is a list of messages, or an object that has such a list under some key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import msgspec
+
+from .. import codec
+from ..errors import HubError
+from ..events import canonical
+from .source import Item
+
+__all__ = ("EVENT_BYTES_MAX", "BadItem", "Call", "Conversation", "Envelope", "Part", "Result", "parse")
+
+EVENT_BYTES_MAX = 8 * 1024 * 1024
+_ROOM_FOR_HEADER = 64 * 1024
+_ESCAPED_BYTES_MAX = 6
+"""How many bytes one byte of the input may become in a record."""
+
+_SPEAKERS = ("system", "developer", "user", "assistant")
+_MESSAGE_KEYS = ("messages", "traj")
+
+
+class BadItem(HubError):
+    """One item is no conversation; ``place`` says which one, for example ``line 7``."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.place = place
+
+
+@attrs.frozen
+class Envelope:
+    """What one role said in one message, maybe nothing."""
+
+    id: str
+    role: str
+    content: dict[str, Any]
+
+
+@attrs.frozen
+class Call:
+    """A tool that the assistant called."""
+
+    id: str
+    tool: str
+    call_id: str
+    arguments: Any
+
+
+@attrs.frozen
+class Result:
+    """What a tool gave back."""
+
+    id: str
+    tool: str
+    call_id: str
+    content: Any
+
+    @property
+    def failed(self) -> bool:
+        return isinstance(self.content, str) and self.content.startswith("Error")
+
+
+Part = Envelope | Call | Result
+
+
+@attrs.frozen
+class Conversation:
+    """A conversation: who takes part, and its parts in order. A part's ``id`` is ``<message>/<part>``."""
+
+    number: int
+    roles: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+
+def parse(item: Item, *, messages_key: str | None = None) -> Conversation:
+    """Return the conversation that an item holds. Raises :class:`BadItem`, saying what is wrong with it."""
+    try:
+        messages = _messages(_decode(item.raw), messages_key)
+        tools: dict[str, str] = {}
+        parts: list[Part] = []
+        for number, message in enumerate(messages):
+            try:
+                parts += _parts(number, message, tools)
+            except _WrongError as error:
+                raise _WrongError(f"message {number} {error}") from None
+        if len(item.raw) * _ESCAPED_BYTES_MAX > EVENT_BYTES_MAX - _ROOM_FOR_HEADER:
+            _check_sizes(parts)
+    except _WrongError as error:
+        raise BadItem(item.place, str(error)) from None
+    present = {part.role if isinstance(part, Envelope) else "assistant" for part in parts}
+    return Conversation(item.number, tuple(role for role in _SPEAKERS if role in present), tuple(parts))
+
+
+class _WrongError(Exception):
+    """What is wrong, without the place."""
+
+
+def _decode(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError) as strict:
+        # The standard library also takes what models and json.dumps() leave behind: lone surrogates, NaN.
+        try:
+            return json.loads(raw)
+        except (ValueError, RecursionError):
+            raise _WrongError(f"is no JSON: {strict}") from None
+
+
+def _messages(item: Any, messages_key: str | None) -> list[Any]:
+    if isinstance(item, dict):
+        keys = _MESSAGE_KEYS if messages_key is None else (messages_key,)
+        key = next((key for key in keys if key in item), None)
+        if key is None:
+            raise _WrongError(
+                f"has no {' or '.join(map(repr, keys))}; name the key of its messages with --messages-key"
+            )
+        item = item[key]
+    if not isinstance(item, list):
+        raise _WrongError(f"has {_named(item)} where a list of messages should be")
+    if not item:
+        raise _WrongError("has no messages")
+    return item
+
+
+def _parts(number: int, message: Any, tools: dict[str, str]) -> Iterator[Part]:
+    """Give the parts of one message; ``tools`` are the names of the tools called so far, by the ids of the calls."""
+    if not isinstance(message, dict):
+        raise _WrongError(f"is {_named(message)}, not an object")
+    role, content = message.get("role"), message.get("content")
+    if not (content is None or isinstance(content, str | list)):
+        raise _WrongError(f"has {_named(content)} as its content, which is text, null or a list")
+    if role == "tool":
+        call_id = _text(message, "tool_call_id")
+        tool = _text(message, "name") if message.get("name") is not None else tools.get(call_id)
+        if tool is None:
+            raise _WrongError(f"has the result of call {call_id!r}, which nobody made, and no 'name' of the tool")
+        yield Result(f"{number}/result", tool, call_id, content)
+        return
+    if role not in _SPEAKERS:
+        raise _WrongError(f"has the role {role!r}; roles are {', '.join(_SPEAKERS)} and tool")
+    rest = {key: value for key, value in message.items() if key not in ("role", "content", "tool_calls")}
+    said: dict[str, Any] = {"parts": content} if isinstance(content, list) else {"text": content}
+    yield Envelope(f"{number}/envelope", role, {**said, "more": rest} if rest else said)
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list | None):
+        raise _WrongError(f"has {_named(calls)} as its tool_calls, which are a list")
+    for index, call in enumerate(calls or ()):
+        function = call.get("function") if isinstance(call, dict) else None
+        if role != "assistant" or not isinstance(function, dict):
+            raise _WrongError(f"has a tool call {index} that is no function call of the assistant")
+        tool, call_id = _text(function, "name"), _text(call, "id")
+        tools[call_id] = tool
+        yield Call(f"{number}/call-{index}", tool, call_id, _arguments(function.get("arguments")))
+
+
+def _text(fields: dict[str, Any], key: str) -> str:
+    value = fields.get(key)
+    if not isinstance(value, str) or not value:
+        raise _WrongError(f"has {_named(value)} as its {key!r}, which is text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _WrongError(f"has half a character in its {key!r}") from None
+    return value
+
+
+def _arguments(arguments: Any) -> Any:
+    """Models write arguments as JSON within text, and sometimes it is none."""
+    if isinstance(arguments, str):
+        try:
+            decoded = msgspec.json.decode(arguments.encode())
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            return arguments
+        return decoded if isinstance(decoded, dict) else arguments
+    return arguments
+
+
+def _check_sizes(parts: list[Part]) -> None:
+    for part in parts:
+        payload = part.arguments if isinstance(part, Call) else part.content
+        size = len(codec.encode_fields({"payload": canonical(payload)}))
+        if size > EVENT_BYTES_MAX - _ROOM_FOR_HEADER:
+            raise _WrongError(f"message {part.id.partition('/')[0]} has {size:,} bytes, more than an event may have")
+
+
+def _named(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
+    return names.get(type(value), "a number")

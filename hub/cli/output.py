@@ -1,0 +1,114 @@
+"""What the command prints: text with which agents cannot play tricks on a terminal, and colour where it helps."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import unicodedata
+import zlib
+from typing import TextIO
+
+__all__ = ("Paint", "complain", "crop", "escape", "escape_json", "is_terminal", "say")
+
+_COLOURS = (39, 208, 77, 170, 220, 45, 203, 141, 114, 215, 80, 183)
+"""Of the 256-colour palette, far from each other, and readable on black and on white."""
+
+_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_NOT_ASCII = re.compile(r"[^\x20-\x7e]")
+
+
+def say(line: str, file: TextIO | None = None) -> None:
+    """Print a line at once, so that whoever reads it through a pipe sees it now."""
+    print(line, file=file or sys.stdout, flush=True)
+
+
+def complain(message: object) -> None:
+    """Print one line about what went wrong to the standard error."""
+    print(f"hubwire: {escape(str(message))}", file=sys.stderr, flush=True)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Tell whether somebody is looking at it."""
+    try:
+        return stream.isatty()
+    except ValueError:  # it is closed
+        return False
+
+
+# --- safety ---------------------------------------------------------------------------------------------------------
+
+
+def escape(text: str) -> str:
+    r"""Return the text on one line, with everything that does not show written as ``\x1b``, ``\u202e``, ``\n``.
+
+    That is what moves the cursor, changes colours, rings, or turns the direction of writing, and what could pass for
+    another character: the Unicode categories of control, format, surrogate, private and unassigned, and all spaces but
+    the usual one.
+    """
+    return text if text.isprintable() else _NOT_ASCII.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    char = match[0]
+    if char.isprintable():
+        return char
+    code = ord(char)
+    return _ESCAPES.get(char) or (
+        f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    )
+
+
+def escape_json(line: str) -> str:
+    """Return JSON of the same value, in which everything that does not show is escaped as JSON escapes it."""
+    return line if line.isprintable() else _NOT_ASCII.sub(_json_escaped, line)
+
+
+def _json_escaped(match: re.Match[str]) -> str:
+    char = match[0]
+    # A line feed in JSON stands between tokens only, never in a text.
+    if char.isprintable() or char == "\n":
+        return char
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+# --- looks ----------------------------------------------------------------------------------------------------------
+
+
+class Paint:
+    """Colours text, if the stream is a terminal that knows colours and nobody has said NO_COLOR."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.on = is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    def __call__(self, text: str, style: str) -> str:
+        return f"\x1b[{style}m{text}\x1b[0m" if self.on and text else text
+
+    def dim(self, text: str) -> str:
+        return self(text, "2")
+
+    def bold(self, text: str) -> str:
+        return self(text, "1")
+
+    def red(self, text: str) -> str:
+        return self(text, "31")
+
+    def green(self, text: str) -> str:
+        return self(text, "32")
+
+    def by(self, text: str, who: str) -> str:
+        """Colour a text as that of ``who``: the same one always has the same colour."""
+        return self(text, f"38;5;{_COLOURS[zlib.crc32(who.encode(errors='replace')) % len(_COLOURS)]}")
+
+
+def crop(text: str, cells: int) -> str:
+    """Cut the text to so many cells of a terminal, in which a wide character takes two."""
+    if len(text) * 2 <= cells:
+        return text
+    used = 0
+    for index, char in enumerate(text):
+        used += 2 if unicodedata.east_asian_width(char) in "WF" else not unicodedata.combining(char)
+        if used > cells:
+            return f"{text[: index - 1]}…"
+    return text

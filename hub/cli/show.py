@@ -1,0 +1,65 @@
+"""``hubwire show``: one record, in full."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..codec import decode_fields
+from ..errors import HubError
+from ..log import LogReader, Record
+from ..ports import KnowledgeStore
+from .output import escape_json, say
+from .target import fields_of, find_log, open_target
+
+__all__ = ("RecordMissing", "show")
+
+
+class RecordMissing(HubError):
+    """The log has no such record."""
+
+
+async def show(wanted: str, target: str, *, log: str | None) -> None:
+    """Print the record whose ``seq`` or ``id`` is ``wanted``, as JSON that a person can read."""
+    store = open_target(target)
+    try:
+        path = await find_log(store, log, target)
+        found = await (_by_seq(store, path, int(wanted)) if wanted.isdecimal() else _by_id(store, path, wanted))
+        if found is None:
+            what = f"seq {wanted}" if wanted.isdecimal() else f"id {wanted!r}"
+            raise RecordMissing(f"the log {path} of {target} has no event with {what}")
+        fields = await _whole(store, found)
+        say(escape_json(json.dumps(fields, indent=2, ensure_ascii=False)))
+    finally:
+        await store.aclose()
+
+
+async def _by_seq(store: KnowledgeStore, path: str, seq: int) -> Record | None:
+    reader = LogReader(store, path)
+    await reader.seek_after_seq(seq - 1)
+    while records := await reader.read():
+        for record in records:
+            found = (fields_of(record) or {}).get("seq")
+            if isinstance(found, int) and found >= seq:
+                return record if found == seq else None
+    return None
+
+
+async def _by_id(store: KnowledgeStore, path: str, identifier: str) -> Record | None:
+    needle = json.dumps(identifier).encode()
+    reader = LogReader(store, path)
+    while records := await reader.read():
+        for record in records:
+            if needle in record.line and (fields_of(record) or {}).get("id") == identifier:
+                return record
+    return None
+
+
+async def _whole(store: KnowledgeStore, record: Record) -> dict[str, Any]:
+    """Return the record's keys; of one that was too long for a line, those of the file that holds it as well."""
+    fields = decode_fields(record.line)
+    match fields:
+        case {"cut": {"blob": str(blob)}}:
+            body = await store.read_bytes(blob)
+            return {**fields, **decode_fields(body)} if body is not None else fields
+    return fields

@@ -1,0 +1,151 @@
+"""``hubwire tail``: the last records of a log, and those that come."""
+
+from __future__ import annotations
+
+import select
+import sys
+from collections import deque
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any
+
+import anyio
+import attrs
+
+from ..log import LogReader, Record, follow
+from ..ports import KnowledgeStore
+from .output import escape_json, is_terminal, say
+from .pretty import Pretty
+from .target import Names, fields_of, find_log, open_target, wait_for_log
+
+__all__ = ("Selection", "tail")
+
+_READER_GONE_SECONDS = 0.5
+_LEARN_RECORDS_MAX = 100_000
+_ID_END_MIN = 6
+
+
+@attrs.frozen
+class Selection:
+    """Which records are wanted; empty takes all."""
+
+    kinds: tuple[str, ...] = ()
+    agent: str | None = None
+    channel: str | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        return self == Selection()
+
+    def takes(self, fields: dict[str, Any], names: Names) -> bool:
+        """Tell whether a record is wanted; ``names`` must have learnt it."""
+        return (
+            (not self.kinds or any(fnmatchcase(str(fields.get("kind", "")), kind) for kind in self.kinds))
+            and (self.agent is None or _is(self.agent, fields.get("agent_id"), names.agent))
+            and (self.channel is None or _is(self.channel, fields.get("channel_id"), names.channel))
+        )
+
+
+def _is(wanted: str, identifier: Any, name: Callable[[str], str]) -> bool:
+    if not isinstance(identifier, str):
+        return False
+    end = wanted.removeprefix("…")
+    return wanted in (identifier, name(identifier)) or (len(end) >= _ID_END_MIN and identifier.endswith(end))
+
+
+async def tail(
+    target: str,
+    *,
+    lines: int | None,
+    keep_following: bool,
+    selection: Selection,
+    as_json: bool,
+    log: str | None,
+) -> None:
+    """Print the last ``lines`` records (None: all) that are selected, then, if asked to, those that come."""
+    store = open_target(target)
+    printer = _Printer(selection, as_json=as_json)
+    try:
+        path = await (wait_for_log(store, log) if keep_following else find_log(store, log, target))
+        next_index = await _print_last(store, path, lines, printer)
+        if keep_following:
+            await _print_coming(store, path, next_index, printer)
+    finally:
+        await store.aclose()
+
+
+class _Printer:
+    """Prints the selected records, one line each."""
+
+    def __init__(self, selection: Selection, *, as_json: bool) -> None:
+        self.selection = selection
+        self.names = Names()
+        self._as_json = as_json
+        self._pretty = Pretty(self.names)
+        self._is_watched = is_terminal(sys.stdout)
+
+    def takes(self, record: Record) -> bool:
+        if self.selection.is_everything:
+            self.names.learn_line(record.line)
+            return True
+        fields = fields_of(record)
+        if fields is None:
+            return False
+        self.names.learn(fields)
+        return self.selection.takes(fields, self.names)
+
+    def show(self, record: Record) -> None:
+        if self._as_json:
+            line = record.line.decode(errors="backslashreplace")
+            say(escape_json(line) if self._is_watched else line)
+            return
+        fields = fields_of(record)
+        say(self._pretty.damaged(record.index, record.line) if fields is None else self._pretty.line(fields))
+
+
+async def _print_last(store: KnowledgeStore, path: str, lines: int | None, printer: _Printer) -> int:
+    """Print the last records there are; return the index of the one that comes next."""
+    reader = LogReader(store, path)
+    if printer.selection.is_everything and lines is not None:
+        await _go_near_end(store, path, reader, lines, printer)
+    last: deque[Record] = deque(maxlen=lines)
+    while records := await reader.read():
+        for record in records:
+            if not printer.takes(record):
+                continue
+            if lines is None:
+                printer.show(record)
+            else:
+                last.append(record)
+    for record in last:
+        printer.show(record)
+    return reader.index
+
+
+async def _go_near_end(store: KnowledgeStore, path: str, reader: LogReader, lines: int, printer: _Printer) -> None:
+    """Go to the last ``lines`` records without reading what lies before, but for the beginning, which tells names."""
+    end = LogReader(store, path)
+    await end.seek_end()
+    start = end.index - lines
+    while reader.index < min(start, _LEARN_RECORDS_MAX) and (records := await reader.read()):
+        for record in records:
+            printer.names.learn_line(record.line)
+    await reader.seek_index(max(start, 0))
+
+
+async def _print_coming(store: KnowledgeStore, path: str, next_index: int, printer: _Printer) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_watch_reader)
+        async for record in follow(store, path, start=next_index):
+            if printer.takes(record):
+                printer.show(record)
+
+
+async def _watch_reader() -> None:
+    """Notice that nobody reads the output any more, also while there is nothing to print."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    while True:
+        if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+            raise BrokenPipeError
+        await anyio.sleep(_READER_GONE_SECONDS)

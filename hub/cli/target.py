@@ -1,0 +1,109 @@
+"""What the reading verbs read: the log in a directory or at a store URL. They open no hub and hold nothing."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import anyio
+
+from hubwire.stores import open_store
+
+from .. import codec
+from ..errors import HubError, InvalidRecord
+from ..log import Record, log_exists
+from ..ports import KnowledgeStore, normalize_path
+
+__all__ = ("AUDIT", "JOURNAL", "LogMissing", "Names", "fields_of", "find_log", "open_target", "wait_for_log")
+
+AUDIT = "/audit"
+JOURNAL = "/journal"
+
+_POLL_SECONDS = 0.2
+_GRACE_SECONDS = 1.0
+"""A hub writes its journal a moment before its audit log."""
+_NAMES_MAX = 10_000
+
+
+class LogMissing(HubError):
+    """There is no log where one was looked for."""
+
+
+def open_target(target: str) -> KnowledgeStore:
+    """Return the store that a directory or a URL stands for."""
+    return open_store(target)
+
+
+async def find_log(store: KnowledgeStore, path: str | None, target: str) -> str:
+    """Return ``path``, by default the audit log or else the journal. Raises :class:`LogMissing` if it is not there."""
+    for candidate in (AUDIT, JOURNAL) if path is None else (normalize_path(path),):
+        if await log_exists(store, candidate):
+            return candidate
+    where = f"{AUDIT} or {JOURNAL}" if path is None else path
+    raise LogMissing(f"there is no log in {target} at {where}; is it the directory or URL that the hub's store has?")
+
+
+async def wait_for_log(store: KnowledgeStore, path: str | None) -> str:
+    """Return like :func:`find_log`, but wait for a log to appear."""
+    if path is not None:
+        return normalize_path(path)
+    seconds_with_journal = 0.0
+    while True:
+        if await log_exists(store, AUDIT):
+            return AUDIT
+        if await log_exists(store, JOURNAL):
+            if seconds_with_journal >= _GRACE_SECONDS:
+                return JOURNAL
+            seconds_with_journal += _POLL_SECONDS
+        await anyio.sleep(_POLL_SECONDS)
+
+
+def fields_of(record: Record) -> dict[str, Any] | None:
+    """Return the keys of a record, without ``d`` and ``h``; None if the line is damaged."""
+    try:
+        return codec.decode_fields(record.body)
+    except InvalidRecord:
+        return None
+
+
+class Names:
+    """The names of agents and the topics of channels, as far as the records read so far tell them.
+
+    Only the last 10,000 of each, so that memory does not grow with the log.
+    """
+
+    def __init__(self) -> None:
+        self._agents: OrderedDict[str, str] = OrderedDict()
+        self._channels: OrderedDict[str, str] = OrderedDict()
+
+    def learn_line(self, line: bytes) -> None:
+        """Learn from a line that is looked at for nothing else."""
+        if b'"kind":"agent.registered"' in line or b'"kind":"channel.created"' in line:
+            try:
+                self.learn(codec.decode_fields(line))
+            except InvalidRecord:
+                return
+
+    def learn(self, fields: dict[str, Any]) -> None:
+        match fields:
+            case {"kind": "agent.registered", "agent_id": str(agent_id), "name": str(name)}:
+                _remember(self._agents, agent_id, name)
+            case {"kind": "channel.created", "channel_id": str(channel_id), "topic": str(topic)} if topic:
+                _remember(self._channels, channel_id, topic)
+
+    def agent(self, agent_id: str) -> str:
+        return self._agents.get(agent_id) or _short(agent_id)
+
+    def channel(self, channel_id: str) -> str:
+        return self._channels.get(channel_id) or _short(channel_id)
+
+
+def _remember(names: OrderedDict[str, str], key: str, name: str) -> None:
+    names[key] = name
+    if len(names) > _NAMES_MAX:
+        names.popitem(last=False)
+
+
+def _short(identifier: str) -> str:
+    """The end of an id: ids sort by time, so those of one moment begin alike."""
+    return f"…{identifier[-8:]}" if len(identifier) == 32 else identifier
