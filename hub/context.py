@@ -65,7 +65,13 @@ def scope(
         raise ConfigurationError(
             f"traceparent {traceparent!r} is not a W3C Trace Context value (00-<32 hex>-<16 hex>-<2 hex>)"
         )
-    inner = attrs.evolve(_scope.get(), **{name: value for name, value in given.items() if value is not None})
+    outer = _scope.get()
+    inner = attrs.evolve(
+        outer,
+        correlation_id=outer.correlation_id if correlation_id is None else correlation_id,
+        tenant=outer.tenant if tenant is None else tenant,
+        traceparent=outer.traceparent if traceparent is None else traceparent,
+    )
     token = _scope.set(inner)
     try:
         yield inner

@@ -72,7 +72,10 @@ class ChangeSubscription(Protocol):
     """A running :meth:`KnowledgeStore.on_change`."""
 
     async def close(self) -> None:
-        """Stop calling the callback. When this returns, no call is running or will start. May be called again."""
+        """Stop calling the callback. When this returns, no call is running or will start. May be called again.
+
+        A call that is running is cancelled, unless it is the one that closes.
+        """
 
 
 class KnowledgeStore(Protocol):
@@ -131,7 +134,8 @@ class KnowledgeStore(Protocol):
 
         ``if_absent`` raises :class:`~hubwire.errors.AlreadyExists` if there is such a file. ``expect`` is the size in
         bytes that the caller believes in, 0 standing for an absent file too: if it is not,
-        :class:`~hubwire.errors.AppendConflict`. Either way nothing is written.
+        :class:`~hubwire.errors.AppendConflict`, whose ``actual`` is None for an absent file. Either way nothing is
+        written. The root is a directory: here and in :meth:`append` it is an invalid path.
         """
 
     async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
@@ -143,9 +147,9 @@ class KnowledgeStore(Protocol):
         """
 
     async def list(self, path: str = "/") -> builtins.list[str]:
-        """Return the names of the immediate children, sorted by code point, directories with a trailing ``/``.
+        """Return the names of the immediate children, directories with a trailing ``/``, sorted by code point.
 
-        Empty for a missing path and for a file.
+        The slash counts: ``a-b`` and ``a.x`` come before ``a/``. Empty for a missing path and for a file.
         """
 
     async def exists(self, path: str) -> bool:
@@ -180,7 +184,8 @@ class HoldableStore(Protocol):
     async def hold(self, path: str) -> Hold:
         """Take possession of ``path``, a name that need not exist as a file.
 
-        It binds only those who ask: reads and writes below it are not prevented. Raises
+        It binds only those who ask: reads and writes below it are not prevented. It is not to be seen in the store,
+        and lasts when the path is deleted and when the store is closed. Raises
         :class:`~hubwire.errors.AlreadyRunning`, with who holds it since when, at once if somebody does, also if that
         somebody is in this process.
         """

@@ -35,6 +35,7 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from operator import itemgetter
 from typing import Any, NoReturn
 
 import attrs
@@ -66,7 +67,7 @@ class FrozenDict(dict[str, Any]):
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError("an event's payload is frozen; copy it with dict(...) to change it")
 
-    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
@@ -138,8 +139,9 @@ class Freezer:
             return self._freeze_container(value)
         if isinstance(value, (str, int, float)):
             # A subclass: what it adds is not JSON's. The base class's own method is what it cannot override.
-            base = next(b for b in (str, int, float) if isinstance(value, b))
-            return self.freeze(str.__str__(value) if base is str else base.__pos__(value))
+            if isinstance(value, str):
+                return self.freeze(str.__str__(value))
+            return self.freeze(int.__pos__(value) if isinstance(value, int) else float.__pos__(value))
         if isinstance(value, (bytes, bytearray, memoryview)):
             return self._freeze_bytes(bytes(value))
         if isinstance(value, dt.datetime) and value.tzinfo is not None:
@@ -193,12 +195,22 @@ class Freezer:
 
     def _freeze_mapping(self, items: Iterable[tuple[Any, Any]]) -> FrozenDict:
         pairs = list(items)
-        if all(type(key) is str and (key.isascii() or _is_clean(key)) for key, _ in pairs):
-            for key, _ in pairs:
-                self._weigh(len(key) + 3)
-            return FrozenDict({key: self.freeze(value) for key, value in sorted(pairs, key=_first)})
-        self._weigh(3 * len(pairs))
-        return self._mark("$map", tuple((self.freeze(key), self.freeze(value)) for key, value in pairs))
+        for key, _ in pairs:
+            if type(key) is not str or not (key.isascii() or _is_clean(key)):
+                self._weigh(3 * len(pairs))
+                return self._mark("$map", tuple((self.freeze(name), self.freeze(value)) for name, value in pairs))
+        pairs.sort(key=_first)
+        fields = {}
+        for key, value in pairs:
+            # Most values are plain text, and most payloads are made of these two lines.
+            self.weight += len(key) + 3
+            if type(value) is str and value.isascii():
+                self.weight += len(value) + 2
+                fields[key] = value
+            else:
+                fields[key] = self.freeze(value)
+        self._weigh(0)
+        return FrozenDict(fields)
 
 
 def canonical(value: Any, *, bytes_max: int = 8 * 1024 * 1024) -> Any:
@@ -231,8 +243,7 @@ def is_mark(frozen: Any) -> bool:
     return type(frozen) is FrozenDict and next(iter(frozen), "").startswith("$")
 
 
-def _first(pair: tuple[Any, Any]) -> Any:
-    return pair[0]
+_first = itemgetter(0)
 
 
 def _is_clean(text: str) -> bool:

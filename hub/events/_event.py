@@ -52,6 +52,11 @@ class Context:
 EMPTY = Context()
 
 
+def _fields(cls: type[Any]) -> tuple[attrs.Attribute[Any], ...]:
+    fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(cls)
+    return fields
+
+
 def _refuse(self: object, *_: object) -> NoReturn:
     raise attrs.exceptions.FrozenInstanceError
 
@@ -125,7 +130,7 @@ class Event:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        names = (field.name for field in attrs.fields(type(self)) if field.init)
+        names = (field.name for field in _fields(type(self)) if field.init)
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
     def __hash__(self) -> int:
@@ -134,7 +139,7 @@ class Event:
     def __repr__(self) -> str:
         shown = [
             f"{field.name}={value!r}"
-            for field in attrs.fields(type(self))
+            for field in _fields(type(self))
             if field.init and not _is_same(value := getattr(self, field.name), field.default)
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -152,7 +157,7 @@ def _refuse_init(self: Event, *_: object, **__: object) -> NoReturn:
 
 Event.__init__ = _refuse_init  # type: ignore[method-assign]
 
-_HEADER = tuple(field.name for field in attrs.fields(Event))
+_HEADER = tuple(field.name for field in _fields(Event))
 _STAMPED = ("seq", "id", "at", "hub")
 _INHERITED = ("tenant", "correlation_id", "traceparent", "causation_id")
 
@@ -172,7 +177,7 @@ def event(kind: str, *, command: str | None = None) -> Callable[[type[E]], type[
 
     def declare(cls: type[E]) -> type[E]:
         frozen = _freeze_class(cls)
-        frozen.kind = kind  # type: ignore[misc, assignment]
+        setattr(frozen, "kind", kind)  # noqa: B010 - the type checker knows it as a property of instances
         frozen.command = command
         taken = _kinds.get(kind)
         if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
@@ -194,9 +199,14 @@ def kind_class(kind: str) -> type[Event] | None:
     return _kinds.get(kind)
 
 
+def field_names(cls: type[Event]) -> tuple[str, ...]:
+    """Return the names of all fields that can be given: header, context, and the kind's own."""
+    return tuple(field.name for field in _fields(cls) if field.init)
+
+
 def own_fields(cls: type[Event]) -> tuple[str, ...]:
     """Return the names of the fields that are the kind's own: neither header nor context."""
-    return tuple(field.name for field in attrs.fields(cls) if field.name not in _HEADER)
+    return tuple(field.name for field in _fields(cls) if field.name not in _HEADER)
 
 
 def _freeze_class(cls: type[Any]) -> type[Event]:
@@ -206,7 +216,7 @@ def _freeze_class(cls: type[Any]) -> type[Event]:
             f"{cls.__qualname__} must inherit from Event itself: kinds do not inherit from each other"
         )
     open_class = _define(cls)
-    own = [field for field in attrs.fields(open_class) if not field.inherited]
+    own = [field for field in _fields(open_class) if not getattr(field, "inherited", False)]
     if clash := sorted(field.name for field in own if field.name in _HEADER or field.name in _RESERVED):
         raise ConfigurationError(
             f"{cls.__qualname__} declares {', '.join(clash)}, which every event or record has already; rename it"
@@ -237,7 +247,7 @@ def _pair(open_class: type[Any]) -> type[Event]:
     def reduce(self: Event) -> tuple[Any, ...]:
         return _unpickle, (type(self), {name: getattr(self, name) for name in names})
 
-    names = [field.name for field in attrs.fields(open_class)]
+    names = [field.name for field in _fields(open_class)]
     frozen: type[Event] = type(
         open_class.__name__,
         (open_class,),
@@ -302,7 +312,7 @@ def _compile_stamper(cls: type[Event]) -> Callable[..., Event]:
         "    copy.seq = seq; copy.id = id; copy.at = at; copy.hub = hub; copy._body = None",
         "    freezer = None",
     ]
-    for field in attrs.fields(cls):
+    for field in _fields(cls):
         name = field.name
         if name in _STAMPED or not field.init:
             continue
@@ -360,7 +370,7 @@ else:
 class GenericEvent(Event):
     """An event of a kind that nobody declared: ``GenericEvent(kind="user.login", data={"ip": "10.0.0.1"})``."""
 
-    kind: str  # type: ignore[misc]
+    kind: str
     data: Mapping[str, Any] = attrs.field(factory=dict)
 
 
@@ -371,6 +381,6 @@ class UnknownEvent(Event):
     ``fields`` holds what is neither header nor context. Encoding it gives back the bytes it was read from.
     """
 
-    kind: str  # type: ignore[misc]
+    kind: str
     fields: Mapping[str, Any] = attrs.field(factory=dict)
     body: bytes = b""

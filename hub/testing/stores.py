@@ -660,6 +660,15 @@ class HoldableStoreContract:
         for hold in holds:
             await hold.release()
 
+    async def test_closing_the_store_releases_nothing(self, store: KnowledgeStore) -> None:
+        assert isinstance(store, HoldableStore)
+        hold = await store.hold("/journal")
+        await store.aclose()
+        with raises(AlreadyRunning):
+            await store.hold("/journal")
+        await hold.release()
+        await (await store.hold("/journal")).release()
+
     async def test_of_many_who_want_to_hold_a_path_one_does(self, store: HoldableStore) -> None:
         results = await asyncio.gather(*(store.hold("/journal") for _ in range(20)), return_exceptions=True)
         holds = [result for result in results if not isinstance(result, BaseException)]

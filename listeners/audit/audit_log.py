@@ -79,13 +79,13 @@ class AuditLog(BaseHubListener):
         await self.aclose()
 
     def last_seq(self) -> int | None:
-        """Return the ``seq`` of the last event in the log; None if it holds none. The log must be open."""
-        return self._log.last_seq
+        """Return the ``seq`` of the last event in the log; None if it holds none, or is not open."""
+        return self._log.last_seq if self._log.is_open else None
 
     @property
     def hub_id(self) -> str | None:
-        """The id of the hub whose events are in the log; None if it holds none. The log must be open."""
-        return self._log.hub_id
+        """The id of the hub whose events are in the log; None if it holds none, or is not open."""
+        return self._log.hub_id if self._log.is_open else None
 
     async def on_events(self, events: Sequence[Event]) -> None:
         """Append events. They are on disk when it returns, all of them or none."""

@@ -1,0 +1,10 @@
+"""Stores: where the journal, the audit log and everything else of a hub is kept."""
+
+from __future__ import annotations
+
+from .durability import Durability
+from .file import FileStore
+from .memory import MemoryStore
+from .url import open_store
+
+__all__ = ("Durability", "FileStore", "MemoryStore", "open_store")

@@ -1,0 +1,317 @@
+"""The synchronous half of FileStore: what happens in its threads.
+
+Life of an append: take the open file from the cache, or open it (and sync the directory its name stands in); lock it;
+see that the path still names it, and how long it is; compare with ``expect``; write; sync the data; unlock; put the
+file back into the cache.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import threading
+import weakref
+from typing import NamedTuple
+
+from hubwire.errors import AlreadyExists, StoreError
+
+from . import _posix
+from ._fork import left_to_parent
+from ._hold import take_lock_file
+from ._tree import Tree, parent_of
+from ._trouble import Trouble, conflict
+from ._watch import is_at_or_below
+from .durability import Durability
+
+__all__ = ("Files", "LongRead")
+
+_LONG_READ_BYTES = 1 << 20
+_OPEN_FILES_MAX = 64
+
+_ATTEMPTS = 1000
+"""How often to begin again because others replaced or deleted what we opened. Each time one of them got on."""
+
+
+class LongRead(NamedTuple):
+    """The answer to a read that is better done piece by piece."""
+
+    length: int
+
+
+class _Open(NamedTuple):
+    """A file that is open for appending; its identity is kept, so that one stat a call tells whether it is current."""
+
+    fd: int
+    device: int
+    inode: int
+
+
+class Files:
+    """Files below ``root``. Paths come normalised, and calls that change one path do not overlap."""
+
+    def __init__(self, root: str, durability: Durability) -> None:
+        self._root = root
+        self._sync = durability is Durability.FSYNC
+        self._sync_replacement = durability is not Durability.NONE
+        self.trouble = Trouble(root)
+        self._tree = Tree(root, self.trouble, sync=self._sync)
+        self._cache: dict[str, _Open] = {}
+        self._lock = threading.Lock()  # guards the cache
+        left_to_parent(self)
+        weakref.finalize(self, _close_all, self._cache)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def read(self, path: str, start: int, end: int | None) -> bytes | LongRead | None:
+        with self.trouble.translated("read", path):
+            fd = self.open_for_reading(path)
+            if fd is None:
+                return None
+            try:
+                size = os.fstat(fd).st_size
+                length = (size if end is None else min(end, size)) - start
+                if length > _LONG_READ_BYTES:
+                    return LongRead(length)
+                return os.pread(fd, length, start) if length > 0 else b""
+            finally:
+                os.close(fd)
+
+    def open_for_reading(self, path: str) -> int | None:
+        with self.trouble.translated("read", path):
+            try:
+                with self._tree.parent(path) as (directory, name):
+                    return _posix.open_regular(name, os.O_RDONLY, directory)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
+
+    def open_for_streaming(self, path: str, _flags: int) -> int:
+        """Serve as the ``opener`` of a file object."""
+        fd = self.open_for_reading(path)
+        if fd is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return fd
+
+    def status(self, path: str) -> os.stat_result | None:
+        fd = self.open_for_reading(path)
+        if fd is None:
+            return None
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
+
+    def list(self, path: str) -> list[str]:
+        with self.trouble.translated("list", path), self._tree.directory(path) as directory:
+            return [] if directory is None else sorted(_posix.children(directory))
+
+    def exists(self, path: str) -> bool:
+        if path != "/" and self.status(path) is not None:
+            return True
+        with self.trouble.translated("look for", path), self._tree.directory(path) as directory:
+            return directory is not None and _posix.holds_a_file(directory)
+
+    def snapshot(self, path: str) -> dict[str, tuple[int, int, int]]:
+        """Return every file at or below the path, with a value that differs when the file has changed."""
+        if path != "/" and (status := self.status(path)) is not None:
+            return {path: _posix.state(status)}
+        with self.trouble.translated("watch", path), self._tree.directory(path) as directory:
+            return {} if directory is None else dict(_posix.states_below(directory, path.rstrip("/")))
+
+    # --- appending --------------------------------------------------------------------------------------------------
+
+    def append(self, path: str, data: bytes, expect: int | None) -> int:
+        self.trouble.refuse_poisoned(path)
+        with self.trouble.translated("append to", path, changes=True):
+            file, size = self._lock_for_append(path, expect)
+        try:
+            if expect is not None and size != expect:
+                raise conflict(path, expect, size)
+            if data:
+                _posix.write_all(file.fd, data)
+                if self._sync:
+                    _posix.sync_data(file.fd)
+        except OSError as error:
+            raise self._undo_append(path, file.fd, size, error) from error
+        finally:
+            self._give_back(path, file)
+        return size
+
+    def _lock_for_append(self, path: str, expect: int | None) -> tuple[_Open, int]:
+        """Return the file that the path names now, locked, and its size."""
+        with self._lock:
+            file = self._cache.pop(path, None)
+        for _ in range(_ATTEMPTS):
+            try:
+                if file is None:
+                    file = self._open_for_append(path, create=not expect)
+                fcntl.flock(file.fd, fcntl.LOCK_EX)
+                status = os.stat(self._tree.root + path, follow_symlinks=False)  # noqa: PTH116 - a Path costs more than it
+                if status.st_ino == file.inode and status.st_dev == file.device:
+                    return file, status.st_size
+            except FileNotFoundError:
+                if file is None and expect:
+                    raise conflict(path, expect, None) from None
+            except OSError:
+                if file is not None:
+                    os.close(file.fd)
+                raise
+            if file is not None:
+                os.close(file.fd)
+                file = None
+        raise self._restless(path)
+
+    def _open_for_append(self, path: str, *, create: bool) -> _Open:
+        with self._tree.parent(path, create=create) as (directory, name):
+            fd = _posix.open_regular(name, os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0), directory)
+            try:
+                # Also if the file was there: whoever made it may have died before it came to this.
+                self._tree.sync_entries(parent_of(path), directory)
+                status = os.fstat(fd)
+            except BaseException:
+                os.close(fd)
+                raise
+        return _Open(fd, status.st_dev, status.st_ino)
+
+    def _undo_append(self, path: str, fd: int, size: int, error: OSError) -> StoreError:
+        if error.errno in _posix.FULL:
+            try:
+                os.ftruncate(fd, size)
+                if self._sync:
+                    _posix.sync_data(fd)
+            except OSError as worse:
+                return self.trouble.poison("take back what was appended to", path, worse, size)
+        return self.trouble.failed_write("append to", path, error, size)
+
+    def _give_back(self, path: str, file: _Open) -> None:
+        if self.trouble.is_poisoned(path):
+            self._close(path, file)
+            return
+        fcntl.flock(file.fd, fcntl.LOCK_UN)
+        with self._lock:
+            self._cache[path] = file
+            if len(self._cache) <= _OPEN_FILES_MAX:
+                return
+            oldest = next(iter(self._cache))
+            file = self._cache.pop(oldest)
+        self._close(oldest, file)
+
+    def _close(self, path: str, file: _Open) -> None:
+        try:
+            os.close(file.fd)
+        except OSError as error:
+            self.trouble.poison("close", path, error)
+
+    # --- replacing --------------------------------------------------------------------------------------------------
+
+    def write(self, path: str, data: bytes, *, if_absent: bool, expect: int | None) -> None:
+        self.trouble.refuse_poisoned(path)
+        with self.trouble.translated("write", path, changes=True):
+            for _ in range(_ATTEMPTS):
+                try:
+                    if self._replace(path, data, if_absent=if_absent, expect=expect):
+                        self._forget(path)
+                        return
+                except FileNotFoundError:
+                    if expect:
+                        raise conflict(path, expect, None) from None
+        raise self._restless(path)
+
+    def _replace(self, path: str, data: bytes, *, if_absent: bool, expect: int | None) -> bool:
+        """Write the file; False if somebody created it where there must be none."""
+        with self._tree.parent(path, create=not expect) as (directory, name):
+            current = _posix.lock_current(name, directory)
+            try:
+                size = None if current is None else os.fstat(current).st_size
+                if if_absent and size is not None:
+                    raise AlreadyExists(f"{path!r} exists already; nothing was written", path=path)
+                if expect is not None and expect != (size or 0):
+                    raise conflict(path, expect, size)
+                must_be_new = if_absent or (expect is not None and size is None)
+                if not self._put_in_place(path, data, name, directory, must_be_new=must_be_new):
+                    return False
+            finally:
+                if current is not None:
+                    os.close(current)
+            self._tree.sync_entries(parent_of(path), directory)
+            return True
+
+    def _put_in_place(self, path: str, data: bytes, name: str, directory: int, *, must_be_new: bool) -> bool:
+        fd, replacement = _posix.create_replacement(directory)
+        try:
+            try:
+                _posix.fill_replacement(fd, data, sync=self._sync_replacement)
+            except OSError as error:
+                raise self.trouble.failed_write("write", path, error) from error
+            _posix.place(replacement, name, directory, must_be_new=must_be_new)
+        except BaseException as error:
+            _posix.unlink_if_there(replacement, directory)
+            if isinstance(error, FileExistsError):
+                return False
+            raise
+        return True
+
+    # --- deleting ---------------------------------------------------------------------------------------------------
+
+    def delete(self, path: str) -> None:
+        with self.trouble.translated("delete", path, changes=True):
+            if path == "/":
+                with self._tree.directory(path) as directory:
+                    if directory is not None:
+                        _posix.empty_directory(directory, sync=self._sync)
+            else:
+                try:
+                    with self._tree.parent(path) as (directory, name):
+                        _posix.remove(name, directory, sync=self._sync)
+                        self._tree.sync_entries(parent_of(path), directory)
+                    self._tree.remove_empty(parent_of(path))
+                except (FileNotFoundError, NotADirectoryError):
+                    pass
+        self._forget(path)
+
+    # --- holding ----------------------------------------------------------------------------------------------------
+
+    def hold(self, path: str, since: str) -> int:
+        """Return the descriptor that holds the path for as long as it is open."""
+        with self.trouble.translated("hold", path), self._tree.parent(path, create=True) as (directory, name):
+            return take_lock_file(directory, name + _posix.LOCK_SUFFIX, path, since)
+
+    def release(self, path: str, fd: int) -> None:
+        with self.trouble.translated("release", path):
+            try:
+                # Removed before it is unlocked: who has opened it meanwhile sees that it is not current any more.
+                with self._tree.parent(path) as (directory, name):
+                    _posix.unlink_if_there(name + _posix.LOCK_SUFFIX, directory)
+            except FileNotFoundError:
+                pass
+            finally:
+                os.close(fd)
+
+    # --- closing ----------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the files that are open for appending; what comes later opens them again."""
+        self._forget("/")
+
+    def leave_to_parent(self) -> None:
+        """Close the copies of the parent's files; a lock that one of its threads held would never open."""
+        self._lock = threading.Lock()
+        self._forget("/")
+
+    def _forget(self, path: str) -> None:
+        with self._lock:
+            files = [(each, self._cache.pop(each)) for each in list(self._cache) if is_at_or_below(each, path)]
+        for each, file in files:
+            self._close(each, file)
+
+    def _restless(self, path: str) -> StoreError:
+        return StoreError(
+            f"cannot open {path!r} in {self._root}: it was replaced or deleted by others {_ATTEMPTS} times in a row; "
+            "find out who does that",
+            path=path,
+        )
+
+
+def _close_all(cache: dict[str, _Open]) -> None:
+    for file in cache.values():
+        os.close(file.fd)

@@ -1,0 +1,116 @@
+"""Threads for blocking calls: calls with the same key run one after another, in the order they were submitted.
+
+A thread pool's futures cost as much again as the hop itself, and an order per key would have to be built on top.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, TypeVar, TypeVarTuple, Unpack
+
+from ._fork import left_to_parent
+
+__all__ = ("Lanes",)
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_Job = tuple["asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...]]
+
+_NO_LANE: deque[_Job] = deque()
+
+
+class Lanes:
+    """A lane is the queue of calls with one key; up to ``threads_max`` lanes move at the same time."""
+
+    def __init__(self, threads_max: int = 8) -> None:
+        self._threads_max = threads_max
+        self._begin()
+        left_to_parent(self)
+        _alive.add(self)
+
+    def _begin(self) -> None:
+        self._threads: list[threading.Thread] = []
+        self._lanes: dict[str, deque[_Job]] = {}
+        self._lock = threading.Lock()
+        self._ready: SimpleQueue[str | None] = SimpleQueue()
+        self._stop = weakref.finalize(self, _stop, self._ready, self._threads)
+
+    def submit(self, key: str, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> asyncio.Future[T]:
+        """Start ``call``; the future that is returned may be cancelled, which ends the wait and not the call."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        with self._lock:
+            lane = self._lanes.get(key)
+            if lane is not None:
+                lane.append((future, call, args))
+                return future
+            self._lanes[key] = deque(((future, call, args),))
+            if len(self._lanes) > len(self._threads) < self._threads_max:
+                arguments = (self._ready, self._lanes, self._lock)
+                thread = threading.Thread(target=_run, args=arguments, name="hubwire-store", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+        self._ready.put(key)
+        return future
+
+    def close(self) -> None:
+        """Wait for all that was submitted, then end the threads. Blocks."""
+        self._stop()
+        for thread in self._threads:
+            thread.join()
+
+    def leave_to_parent(self) -> None:
+        """Begin anew in a forked process: the threads are its parent's."""
+        self._stop.detach()
+        self._begin()
+
+
+def _run(ready: SimpleQueue[str | None], lanes: dict[str, deque[_Job]], lock: threading.Lock) -> None:
+    while (key := ready.get()) is not None:
+        lane = lanes[key]
+        while lane:
+            future, call, args = lane.popleft()
+            result, error = None, None
+            try:
+                result = call(*args)
+            except BaseException as caught:  # noqa: BLE001 - it belongs to whoever waits for the result
+                error = caught
+            # Before the result is told: who then makes one call after another needs one thread only.
+            with lock:
+                if not lane:
+                    del lanes[key]
+                    lane = _NO_LANE
+            try:
+                future.get_loop().call_soon_threadsafe(_settle, future, result, error)
+            except RuntimeError:
+                pass  # The loop was closed before the call ended, so nobody waits for the result.
+            del future, call, args, result, error  # An idle thread must not keep a caller's objects alive.
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.cancelled():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+def _stop(ready: SimpleQueue[str | None], threads: list[threading.Thread]) -> None:
+    for _ in threads:
+        ready.put(None)
+
+
+_alive: weakref.WeakSet[Lanes] = weakref.WeakSet()
+
+
+@atexit.register
+def _complete_what_is_under_way() -> None:
+    for lanes in list(_alive):
+        lanes.close()

@@ -1,0 +1,314 @@
+"""The file operations that FileStore is made of, and the only place that syncs.
+
+Everything is relative to an open directory and follows no link. Errors leave as ``OSError``.
+
+Names that end in ``@`` cannot be store paths, so the files a store makes for itself bear them: ``*.new@`` is a
+replacement on its way, ``*.lock@`` says who holds a path.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hubwire.errors import InvalidPath
+from hubwire.ports import normalize_path
+
+__all__ = (
+    "FULL",
+    "LOCK_SUFFIX",
+    "children",
+    "create_replacement",
+    "empty_directory",
+    "fill_replacement",
+    "holds_a_file",
+    "is_current",
+    "lock_current",
+    "make_root",
+    "open_directory",
+    "open_regular",
+    "place",
+    "remove",
+    "remove_if_empty",
+    "state",
+    "states_below",
+    "sweep",
+    "sync_all",
+    "sync_data",
+    "unlink_if_there",
+    "write_all",
+)
+
+FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+"""What a full disk, a full quota and a file at its limit are told by: space may come back, so these can be undone."""
+
+LOCK_SUFFIX = ".lock@"
+REPLACEMENT_SUFFIX = ".new@"
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A FIFO in the place of a file must not make us wait for its other end.
+_REGULAR = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+
+# --- syncing --------------------------------------------------------------------------------------------------------
+
+
+def sync_data(fd: int) -> None:
+    """Put the content of a file on the medium, with the size but without the times: what an append needs."""
+    if sys.platform == "darwin":
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync leaves it in the cache of the drive there
+    else:
+        os.fdatasync(fd)
+
+
+def sync_all(fd: int) -> None:
+    """Put a file or the entries of a directory on the medium: without it a new or renamed file may have no name."""
+    if sys.platform == "darwin":
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(fd)
+
+
+# --- opening --------------------------------------------------------------------------------------------------------
+
+
+def make_root(root: str, *, sync: bool) -> None:
+    """Make the root directory and what is missing above it; each new entry is synced in the directory it stands in."""
+    directory = Path(root)
+    missing = [each for each in (directory, *directory.parents) if not each.is_dir()]
+    for each in reversed(missing):
+        try:
+            each.mkdir(0o700)
+        except FileExistsError:
+            if not each.is_dir():
+                raise
+        if sync:
+            parent = os.open(each.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                sync_all(parent)
+            finally:
+                os.close(parent)
+
+
+def open_directory(name: str, parent: int) -> int:
+    try:
+        return os.open(name, _DIRECTORY, dir_fd=parent)
+    except NotADirectoryError as error:
+        # Linux says the same of a link and of a file, but only one of them is worth an error to who reads.
+        if stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
+        raise
+
+
+def open_regular(name: str, flags: int, directory: int) -> int:
+    """Open a regular file, or raise ``IsADirectoryError`` or, for what is neither, ``ENXIO``."""
+    fd = os.open(name, flags | _REGULAR, 0o600, dir_fd=directory)
+    try:
+        mode = os.fstat(fd).st_mode
+    except OSError:
+        os.close(fd)
+        raise
+    if stat.S_ISREG(mode):
+        return fd
+    os.close(fd)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    raise OSError(errno.ENXIO, "It is not a regular file")
+
+
+def is_current(fd: int, name: str, directory: int) -> bool:
+    """Tell whether the name still stands for the file that was opened: somebody may have replaced or deleted it."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=directory, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def lock_current(name: str, directory: int) -> int | None:
+    """Open and lock the file that has the name now; None if there is none."""
+    while True:
+        try:
+            fd = open_regular(name, os.O_RDONLY, directory)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if is_current(fd, name, directory):
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write to the end. After a short write the next one tells by its error why it was short."""
+    written = os.write(fd, data)
+    if written < len(data):
+        with memoryview(data) as view:
+            while written < len(data):
+                written += os.write(fd, view[written:])
+
+
+def create_replacement(directory: int) -> tuple[int, str]:
+    """Open a new file that is going to take the place of another."""
+    fcntl.flock(directory, fcntl.LOCK_SH)  # until the directory is closed: keeps sweep() away
+    name = secrets.token_hex(8) + REPLACEMENT_SUFFIX
+    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _REGULAR, 0o600, dir_fd=directory), name
+
+
+def fill_replacement(fd: int, data: bytes, *, sync: bool) -> None:
+    """Write and close it. It is on the medium before it gets its final name.
+
+    Renamed first, it could be found empty after the loss of power, and the old content gone.
+    """
+    try:
+        write_all(fd, data)
+        if sync:
+            sync_all(fd)
+    finally:
+        os.close(fd)
+
+
+def place(replacement: str, name: str, directory: int, *, must_be_new: bool) -> None:
+    """Give the replacement its name, in one step also for other processes; the directory is still to be synced.
+
+    Raises ``FileExistsError`` if it must be new and is not.
+    """
+    if must_be_new:
+        os.link(replacement, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+        unlink_if_there(replacement, directory)
+    else:
+        os.rename(replacement, name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def sweep(directory: int) -> None:
+    """Delete the replacements that a crash left behind, unless somebody is writing one here."""
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    try:
+        with os.scandir(directory) as found:
+            leftovers = [entry.name for entry in found if entry.name.endswith(REPLACEMENT_SUFFIX)]
+        for name in leftovers:
+            unlink_if_there(name, directory)
+    finally:
+        fcntl.flock(directory, fcntl.LOCK_UN)
+
+
+def unlink_if_there(name: str, directory: int) -> None:
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        pass
+
+
+# --- directories ----------------------------------------------------------------------------------------------------
+
+
+def children(directory: int) -> Iterator[str]:
+    """Iterate over the names of the files and, with a slash, of the directories that hold one."""
+    for entry in _entries(directory):
+        if entry.is_file(follow_symlinks=False):
+            yield entry.name
+        else:
+            with _child(entry.name, directory) as child:
+                if child is not None and holds_a_file(child):
+                    yield entry.name + "/"
+
+
+def holds_a_file(directory: int) -> bool:
+    """Tell whether there is a file at any depth: a crash or a lock file may leave directories without one."""
+    return next(children(directory), None) is not None
+
+
+def state(status: os.stat_result) -> tuple[int, int, int]:
+    """Return what differs when a file has changed: ``write`` makes a new inode, ``append`` another size."""
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def states_below(directory: int, path: str) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    for entry in _entries(directory):
+        if entry.is_dir(follow_symlinks=False):
+            with _child(entry.name, directory) as child:
+                if child is not None:
+                    yield from states_below(child, f"{path}/{entry.name}")
+        else:
+            try:
+                status = os.stat(entry.name, dir_fd=directory, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            yield f"{path}/{entry.name}", state(status)
+
+
+def remove(name: str, directory: int, *, sync: bool) -> None:
+    """Delete a file, a link, or a directory with everything below it; the directory is still to be synced."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except (IsADirectoryError, PermissionError):  # Linux says the one, other systems say the other
+        with _child(name, directory) as child:
+            if child is None:
+                raise
+            empty_directory(child, sync=sync)
+        remove_if_empty(name, directory)
+
+
+def empty_directory(directory: int, *, sync: bool) -> None:
+    """Delete everything below, except lock files: without its lock file a path could be held twice."""
+    for name in os.listdir(directory):
+        if not name.endswith(LOCK_SUFFIX):
+            try:
+                remove(name, directory, sync=sync)
+            except FileNotFoundError:
+                pass  # Somebody else deletes here as well.
+    if sync:
+        sync_all(directory)
+
+
+def remove_if_empty(name: str, parent: int) -> bool:
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
+
+
+def _entries(directory: int) -> Iterator[os.DirEntry[str]]:
+    """Iterate over what a store path can name: regular files and directories whose names keep the path rules."""
+    with os.scandir(directory) as found:
+        for entry in found:
+            if entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False):
+                try:
+                    normalize_path(entry.name)
+                except InvalidPath:
+                    continue
+                yield entry
+
+
+@contextmanager
+def _child(name: str, parent: int) -> Iterator[int | None]:
+    """Open a directory; None if it has just gone."""
+    try:
+        child = open_directory(name, parent)
+    except (FileNotFoundError, NotADirectoryError):
+        yield None
+        return
+    try:
+        yield child
+    finally:
+        os.close(child)

@@ -1,0 +1,77 @@
+"""Subscriptions to changes: a task of the store's own that calls back, and polling for media that do not tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+import anyio
+import structlog
+
+from hubwire.ports import ChangeCallback
+
+__all__ = ("Polling", "Subscription", "is_at_or_below")
+
+log = structlog.get_logger("hubwire.stores")
+
+
+def is_at_or_below(path: str, top: str) -> bool:
+    """Tell whether a normalised path is ``top`` or something below it."""
+    return top in (path, "/") or path.startswith(top + "/")
+
+
+class Subscription:
+    """Calls ``callback`` with each path that ``next_changes`` returns, until closed."""
+
+    def __init__(
+        self,
+        path: str,
+        callback: ChangeCallback,
+        next_changes: Callable[[], Awaitable[Iterable[str]]],
+        ended: Callable[[Subscription], None],
+    ) -> None:
+        self._path = path
+        self._callback = callback
+        self._next_changes = next_changes
+        self._ended = ended
+        self._closing = False
+        self._task = asyncio.create_task(self._deliver(), name=f"hubwire store changes below {path}")
+
+    async def close(self) -> None:
+        self._closing = True
+        # A callback may close its own subscription; waiting for itself it would never return.
+        if not self._task.done() and self._task is not asyncio.current_task():
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    async def _deliver(self) -> None:
+        try:
+            while not self._closing:
+                for path in await self._next_changes():
+                    await self._callback(path)
+                    if self._closing:
+                        break
+        except Exception:
+            log.exception("store.subscription_failed", path=self._path)
+        finally:
+            self._ended(self)
+
+
+class Polling:
+    """Finds changes by comparing a snapshot (path to whatever differs after a change) with the one before."""
+
+    def __init__(
+        self,
+        take_snapshot: Callable[[], Awaitable[Mapping[str, object]]],
+        first: Mapping[str, object],
+        seconds: float,
+    ) -> None:
+        self._take_snapshot = take_snapshot
+        self._last = first
+        self._seconds = seconds
+
+    async def next_changes(self) -> list[str]:
+        await anyio.sleep(self._seconds)
+        before, now = self._last, await self._take_snapshot()
+        self._last = now
+        return sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))

@@ -1,0 +1,185 @@
+"""FileStore: a directory of the local file system."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar, TypeVarTuple, Unpack
+
+import aiofiles
+import anyio.to_thread
+
+from hubwire.ports import ChangeCallback, ChangeSubscription, Hold, normalize_path
+
+from ._arguments import checked_range, encoded, file_path
+from ._files import Files, LongRead
+from ._fork import left_to_parent
+from ._hold import utc_now
+from ._lanes import Lanes
+from ._watch import Polling, Subscription
+from .durability import Durability
+
+__all__ = ("FileStore",)
+
+_PIECE_BYTES = 1 << 20
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class FileStore:
+    """A store in a directory: ``/audit/a.jsonl`` is that file below ``root``, and other programs may read it.
+
+    **Durability** is FSYNC unless said otherwise: an acknowledged effect survives the loss of power, as far as the
+    drive keeps its word. :class:`Durability` tells what the lower levels lose. After an error that leaves open what the
+    disk holds, such as EIO, nothing is tried again: the path is closed (:class:`~hubwire.errors.PathPoisoned`) for the
+    life of this object.
+
+    **Safety.** Files have the mode 0600 and directories 0700. The root may be a symbolic link; links below it are not
+    followed: reading or writing through one is a :class:`~hubwire.errors.StoreError`. Names that end in ``@`` are the
+    store's own and cannot be named by a path.
+
+    **Concurrency.** Processes exclude each other with ``flock``, so the file system must have it: local ones do, and
+    NFS since version 4. A subscription looks for changes every ``poll_seconds``, those of other processes too.
+
+    A relative root is meant from the working directory at the first use, and keeps that meaning.
+
+    A path held stays held when the store is closed. A forked child holds nothing.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        durability: Durability = Durability.FSYNC,
+        *,
+        poll_seconds: float = 0.5,
+    ) -> None:
+        self.root = os.fspath(root)
+        self.durability = Durability(durability)
+        self._poll_seconds = poll_seconds
+        self._files = Files(self.root, self.durability)
+        self._lanes: Lanes | None = None
+        self._subscriptions: set[Subscription] = set()
+
+    def __repr__(self) -> str:
+        return f"FileStore({self.root!r}, Durability.{self.durability.name})"
+
+    async def read(self, path: str) -> str | None:
+        content = await self.read_bytes(path)
+        return None if content is None else content.decode()
+
+    async def read_bytes(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
+        path = normalize_path(path)
+        checked_range(start, end)
+        found = await _in_thread(self._files.read, path, start, end)
+        return await self._read_long(path, start, found.length) if isinstance(found, LongRead) else found
+
+    async def _read_long(self, path: str, start: int, length: int) -> bytes | None:
+        """Read piece by piece, so that no thread is taken for long and a cancellation is heard in between."""
+        pieces = []
+        with self._files.trouble.translated("read", path):
+            try:
+                opened = aiofiles.open(path, "rb", buffering=0, opener=self._files.open_for_streaming)
+                async with opened as file:
+                    await file.seek(start)
+                    while length > 0 and (piece := await file.read(min(length, _PIECE_BYTES))):
+                        pieces.append(piece)
+                        length -= len(piece)
+            except FileNotFoundError:
+                return None
+        return b"".join(pieces)
+
+    async def read_range(self, path: str, start: int, end: int | None = None) -> str:
+        return (await self.read_bytes(path, start, end) or b"").decode()
+
+    async def size(self, path: str) -> int | None:
+        status = await _in_thread(self._files.status, normalize_path(path))
+        return None if status is None else status.st_size
+
+    async def write(
+        self, path: str, content: str | bytes, *, if_absent: bool = False, expect: int | None = None
+    ) -> None:
+        path = file_path(path)
+        await self._in_lane(
+            path, partial(self._files.write, path, encoded(content), if_absent=if_absent, expect=expect)
+        )
+
+    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
+        path = file_path(path)
+        return await self._in_lane(path, self._files.append, path, encoded(content), expect)
+
+    async def list(self, path: str = "/") -> builtins.list[str]:
+        return await _in_thread(self._files.list, normalize_path(path))
+
+    async def exists(self, path: str) -> bool:
+        return await _in_thread(self._files.exists, normalize_path(path))
+
+    async def delete(self, path: str) -> None:
+        """Not atomic for a directory: a crash may leave some of its files."""
+        path = normalize_path(path)
+        await self._in_lane(path, self._files.delete, path)
+
+    async def on_change(self, path: str, callback: ChangeCallback) -> ChangeSubscription:
+        path = normalize_path(path)
+
+        async def take_snapshot() -> dict[str, tuple[int, int, int]]:
+            return await _in_thread(self._files.snapshot, path)
+
+        polling = Polling(take_snapshot, await take_snapshot(), self._poll_seconds)
+        subscription = Subscription(path, callback, polling.next_changes, self._subscriptions.discard)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    async def hold(self, path: str) -> Hold:
+        """Lock the file ``<path>.lock@``, in which ``pid``, ``host`` and ``since`` stand; the kernel unlocks it."""
+        path = normalize_path(path)
+        taking = self._in_lane(path, self._files.hold, path, utc_now())
+        try:
+            fd = await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            # Nobody is left to release it, so what the thread still gets is given back.
+            taking.add_done_callback(lambda taken: taken.exception() or self._release(path, taken.result()))
+            raise
+        return _FileHold(fd, partial(self._release, path))
+
+    def _release(self, path: str, fd: int) -> asyncio.Future[None]:
+        return self._in_lane(path, self._files.release, path, fd)
+
+    async def aclose(self) -> None:
+        """Wait for the effects under way, and close. What is held stays held."""
+        for subscription in builtins.list(self._subscriptions):
+            await subscription.close()
+        lanes, self._lanes = self._lanes, None
+        if lanes is not None:
+            await _in_thread(lanes.close)
+        await _in_thread(self._files.close)
+
+    def _in_lane(self, path: str, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> asyncio.Future[T]:
+        """Run what changes a path after all that was started before for the same path."""
+        if self._lanes is None:
+            self._lanes = Lanes()
+        return self._lanes.submit(path, call, *args)
+
+
+class _FileHold:
+    def __init__(self, fd: int, release: Callable[[int], asyncio.Future[None]]) -> None:
+        self._fd: int | None = fd
+        self._release = release
+        left_to_parent(self)
+
+    async def release(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            await self._release(fd)
+
+    def leave_to_parent(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+
+async def _in_thread(call: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
+    return await anyio.to_thread.run_sync(call, *args, abandon_on_cancel=True)
