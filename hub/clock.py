@@ -23,17 +23,17 @@ class SystemClock:
         await anyio.sleep(seconds)
 
 
-_second = -1
-_prefix = ""
+_newest: tuple[int, str] = (-1, "")
+"""The second that was formatted last, and its text: one tuple, so that another thread sees both or neither."""
 
 
 def timestamp(ns: int) -> str:
     """Return nanoseconds since the epoch as ISO 8601 in UTC with microseconds: ``2026-11-21T09:30:00.000001Z``."""
     # Almost every call falls into the second of the call before it; formatting that second is the dear part.
-    global _second, _prefix  # noqa: PLW0603 - a cache of one entry, read and written by one thread's run to completion
+    global _newest  # noqa: PLW0603 - a cache of one entry
     second, rest = divmod(ns, 1_000_000_000)
-    if second != _second:
+    known, prefix = _newest
+    if second != known:
         prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        _second, _prefix = second, prefix
-        return f"{prefix}.{rest // 1000:06d}Z"
-    return f"{_prefix}.{rest // 1000:06d}Z"
+        _newest = (second, prefix)
+    return f"{prefix}.{rest // 1000:06d}Z"

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Union, cast, get_args, get_origin
 
-import attrs
 import cattrs
 import msgspec
 
@@ -35,7 +34,7 @@ _ESCAPES = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc
 
 def encode(event: Event) -> bytes:
     """Return the event as one JSON object, without a line feed. The work is done once per stamped event."""
-    body = event._body
+    body = event._body  # noqa: SLF001 - the codec fills it
     if body is None:
         cls = type(event)
         if cls is UnknownEvent:

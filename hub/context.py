@@ -1,4 +1,4 @@
-"""What surrounds an emit without being passed to it: correlation id, trace context, tenant, and the event that caused it.
+"""What surrounds an emit without being passed to it: correlation id, trace context, tenant, and the causing event.
 
 They live in context variables, so they follow the code: into child tasks, ``asyncio.to_thread`` and
 ``anyio.to_thread``. An event takes them over when it is emitted, unless it has its own.

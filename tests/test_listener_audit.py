@@ -356,7 +356,7 @@ async def test_a_long_record_is_cut_in_the_log_and_whole_when_read_back() -> Non
     assert all(len(line) <= 65_535 for line in (await store.read_bytes(FIRST_SEGMENT) or b"").split(b"\n"))
     whole = next(record for record in await AuditLog(store).read_all() if record.get("seq") == event.seq)
     assert whole["data"] == {"text": "x" * 1_000_000}
-    cut = [record.fields async for record in AuditLog(store).read() if record.fields.get("seq") == event.seq][0]
+    (cut,) = [record.fields async for record in AuditLog(store).read() if record.fields.get("seq") == event.seq]
     assert (cut["kind"], cut["agent_id"], cut["cut"]["bytes"] > 1_000_000) == ("user.wrote", "a", True)
 
 
@@ -365,7 +365,7 @@ async def test_a_long_record_whose_rest_is_gone_or_altered_is_damage(spoil: str)
     store = MemoryStore()
     audit = AuditLog(store)
     await audit.append({"kind": "x", "text": "y" * 100_000})
-    blob = [record.fields["cut"]["blob"] async for record in audit.read() if "cut" in record.fields][0]
+    (blob,) = [record.fields["cut"]["blob"] async for record in audit.read() if "cut" in record.fields]
     await (store.delete(blob) if spoil == "remove" else store.write(blob, "{}"))
     with pytest.raises(LogDamaged, match=blob):
         await audit.read_all()

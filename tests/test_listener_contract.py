@@ -51,7 +51,7 @@ class Deaf:
             self.tries += 1
             try:
                 await anyio.sleep_forever()
-            except BaseException:
+            except BaseException:  # noqa: BLE001 - that is what is wrong with it
                 if self.tries == 3:
                     raise RuntimeError("will not be cancelled") from None
 

@@ -57,7 +57,7 @@ def _fields(cls: type[Any]) -> tuple[attrs.Attribute[Any], ...]:
     return fields
 
 
-def _refuse(self: object, *_: object) -> NoReturn:
+def _refuse(*_: object) -> NoReturn:
     raise attrs.exceptions.FrozenInstanceError
 
 
@@ -87,7 +87,8 @@ class Event:
     * ``tenant``, ``correlation_id``, ``traceparent`` (W3C Trace Context): taken from :mod:`hubwire.context` if None;
     * ``source``, ``source_id``, ``occurred_at``: where it comes from, its id and its time there, when that is not this
       hub and now;
-    * ``actor``: on whose behalf; ``agent_id``, ``session_id``, ``turn_id``, ``channel_id``, ``task_id``: what it is about;
+    * ``actor``: on whose behalf;
+    * ``agent_id``, ``session_id``, ``turn_id``, ``channel_id``, ``task_id``: what it is about;
     * ``causation_id``: the ``id`` of the event whose handling emitted this one, and ``depth``, how many such steps lie
       before it, which the hub alone counts;
     * ``severity``: ``info``, ``warning`` or ``error``; ``outcome``: ``success``, ``failure`` or ``denied``;
@@ -262,26 +263,25 @@ def _pair(open_class: type[Any]) -> type[Event]:
             "__delattr__": _refuse,
             "__reduce__": reduce,
             "__copy__": lambda self: self,
-            "__deepcopy__": lambda self, memo: self,
+            "__deepcopy__": lambda self, _: self,
         },
     )
     return frozen
 
 
 def _unpickle(cls: type[Event], values: dict[str, Any]) -> Event:
-    instance = cls(**{name: value for name, value in values.items() if not name.startswith("_")})
-    return instance
+    return cls(**{name: value for name, value in values.items() if not name.startswith("_")})
 
 
 def stamp(
     event: Event,
     *,
     seq: int,
-    id: str,
+    id: str,  # noqa: A002 - the field's name
     at: str,
     hub: str,
     context: Context,
-    bytes_max: int,  # noqa: A002 - the field's name
+    bytes_max: int,
 ) -> Event:
     """Return a stamped copy: numbered, dated, in its context, its payload canonical and frozen.
 
@@ -362,7 +362,7 @@ if TYPE_CHECKING:
 
 else:
 
-    def _frozen_kind(cls):
+    def _frozen_kind(cls: type[Any]) -> type[Event]:
         return _pair(_define(cls))
 
 

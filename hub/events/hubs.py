@@ -51,7 +51,7 @@ class ListenerDetached(Event):
 
 @event("listener.failed", command=_COMMAND)
 class ListenerFailed(Event):
-    """A listener failed to handle events; ``count`` of them since the last such announcement, ``event_seq`` the last."""
+    """A listener failed to handle events: ``count`` since the last announcement, the newest of them ``event_seq``."""
 
     listener: str
     reason: str

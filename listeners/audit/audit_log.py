@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import attrs
 
@@ -69,7 +69,7 @@ class AuditLog(BaseHubListener):
 
     # -- on a hub --
 
-    async def __aenter__(self) -> AuditLog:
+    async def __aenter__(self) -> Self:
         await self._log.open()
         return self
 
@@ -173,7 +173,7 @@ class AuditLog(BaseHubListener):
     async def on_task_event(self, task_id: str, kind: str, payload: Mapping[str, Any]) -> None:
         await self._append_from_hook(_ag2.task_record(task_id, kind, payload), payload)
 
-    async def on_expectation_fired(self, channel_id: str, expectation: Any, violation: Any) -> None:
+    async def on_expectation_fired(self, channel_id: str, expectation: Any, violation: Any) -> None:  # noqa: ARG002
         await self._append_from_hook(_ag2.expectation_record(channel_id, violation), {})
 
     async def on_turn_failed(self, channel_id: str, agent_id: str, envelope_id: str, exc: Any) -> None:
