@@ -87,9 +87,8 @@ async def test_a_record_with_a_key_of_the_log_itself_is_refused_and_changes_noth
 
 async def test_what_json_cannot_hold_is_kept_as_a_marked_substitute() -> None:
     audit = AuditLog(MemoryStore())
-    await audit.append(
-        {"kind": "x", "nan": math.nan, "raw": b"\x00\xff", "set": {1}, 5: "five"} | {"text": "a\u2028b\x85"}
-    )
+    odd: dict[Any, Any] = {"kind": "x", "nan": math.nan, "raw": b"\x00\xff", "set": {1}, 5: "five"}
+    await audit.append(odd)
     record = (await audit.read_all())[0]
     assert record["$map"][1] == ["nan", {"$float": "nan"}]
     assert [5, "five"] in record["$map"]
@@ -268,21 +267,17 @@ async def test_a_log_that_stays_full_for_a_minute_stops_the_hub() -> None:
     with pytest.raises(ListenerFailed) as failed:
         async with Hub(listeners=[AuditLog(store)], clock=clock) as hub:
             store.full = True
-            with pytest.raises(ListenerFailed):
-                async with anyio.create_task_group() as tasks:
+            async with anyio.create_task_group() as tasks:
 
-                    async def tick() -> None:
-                        for _ in range(62):
-                            await anyio.wait_all_tasks_blocked()
-                            clock.advance(1)
+                async def tick() -> None:
+                    for _ in range(62):
+                        await anyio.wait_all_tasks_blocked()
+                        clock.advance(1)
 
-                    tasks.start_soon(tick)
-                    try:
-                        await hub.emit(GenericEvent(kind="user.login"))
-                    except ListenerFailed as error:
-                        tasks.cancel_scope.cancel()
-                        stopped = error
-                raise stopped
+                tasks.start_soon(tick)
+                with pytest.raises(ListenerFailed):
+                    await hub.emit(GenericEvent(kind="user.login"))
+                tasks.cancel_scope.cancel()
     assert isinstance(failed.value.__cause__, StoreFull)
 
 

@@ -82,21 +82,29 @@ class FrozenDict(dict[str, Any]):
         return self
 
 
+_SHARED_WEIGHT = 64 * 1024
+"""A payload is large from this weight on."""
+
 _PLAIN_CONTAINERS = frozenset({dict, list, tuple, FrozenDict})
 
 
 class Freezer:
     """Makes the payload of one event canonical, and counts what it will weigh.
 
-    ``weight`` is a lower bound of the bytes of JSON, six times it an upper bound (a control character is six bytes).
-    Counting while walking, and before anything is made, is what stops a small structure that refers to itself a billion
-    times over.
+    ``weight`` is a lower bound of the bytes of JSON, but for one byte a level (the comma that the last of a list does
+    not have); six times it is an upper bound (a control character is six bytes). Counting while walking, and before
+    anything is made, is what stops a small structure that refers to its parts a billion times over; so that this does
+    not take its time, a large payload's containers are walked once, however often they are referred to.
     """
 
     def __init__(self, bytes_max: int) -> None:
         self.weight = 0
         self._bytes_max = bytes_max
         self._path: list[int] = []
+        self._seen: dict[int, tuple[Any, Any, int, int]] = {}
+        """A container by its id; what was made of it, its weight, and the greatest depth at which this is right."""
+        self._placed = 0
+        """How many substitutes were made that depend on where they stand: cycles, and what is too deep."""
 
     def freeze(self, value: Any) -> Any:
         kind = type(value)
@@ -176,10 +184,25 @@ class Freezer:
         return FrozenDict({name: value})
 
     def _freeze_container(self, value: Any) -> Any:
+        depth = len(self._path)
         if id(value) in self._path:
-            return self._mark("$cycle", len(self._path) - self._path.index(id(value)))
-        if len(self._path) >= DEPTH_MAX:
+            self._placed += 1
+            return self._mark("$cycle", depth - self._path.index(id(value)))
+        if depth >= DEPTH_MAX:
+            self._placed += 1
             return self._mark("$depth", DEPTH_MAX)
+        if self.weight < _SHARED_WEIGHT:
+            return self._walk(value)
+        if (seen := self._seen.get(id(value))) is not None and depth <= seen[3]:
+            self._weigh(seen[2])
+            return seen[1]
+        weight, placed = self.weight, self._placed
+        frozen = self._walk(value)
+        if placed == self._placed:
+            self._seen[id(value)] = (value, frozen, self.weight - weight, depth)
+        return frozen
+
+    def _walk(self, value: Any) -> Any:
         self._weigh(2)
         self._path.append(id(value))
         try:
@@ -197,7 +220,7 @@ class Freezer:
         pairs = list(items)
         for key, _ in pairs:
             if type(key) is not str or not (key.isascii() or _is_clean(key)):
-                self._weigh(3 * len(pairs))
+                self._weigh(2 * len(pairs))
                 return self._mark("$map", tuple((self.freeze(name), self.freeze(value)) for name, value in pairs))
         pairs.sort(key=_first)
         fields = {}

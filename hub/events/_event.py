@@ -124,8 +124,7 @@ class Event:
 
     if TYPE_CHECKING:
 
-        @property
-        def kind(self) -> str: ...
+        kind: ClassVar[str]  # of an instance, in GenericEvent and UnknownEvent
 
     # Written once for all kinds: attrs would compile one for each, and that is half the time of declaring a kind.
     def __eq__(self, other: object) -> bool:
@@ -178,7 +177,7 @@ def event(kind: str, *, command: str | None = None) -> Callable[[type[E]], type[
 
     def declare(cls: type[E]) -> type[E]:
         frozen = _freeze_class(cls)
-        setattr(frozen, "kind", kind)  # noqa: B010 - the type checker knows it as a property of instances
+        frozen.kind = kind
         frozen.command = command
         taken = _kinds.get(kind)
         if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
@@ -370,7 +369,7 @@ else:
 class GenericEvent(Event):
     """An event of a kind that nobody declared: ``GenericEvent(kind="user.login", data={"ip": "10.0.0.1"})``."""
 
-    kind: str
+    kind: str  # type: ignore[misc]
     data: Mapping[str, Any] = attrs.field(factory=dict)
 
 
@@ -381,6 +380,6 @@ class UnknownEvent(Event):
     ``fields`` holds what is neither header nor context. Encoding it gives back the bytes it was read from.
     """
 
-    kind: str
+    kind: str  # type: ignore[misc]
     fields: Mapping[str, Any] = attrs.field(factory=dict)
     body: bytes = b""
