@@ -25,10 +25,17 @@ LogPath = Annotated[
     str | None, Parameter(name="--log", help="The log within the store; by default /audit, else /journal.")
 ]
 
+
+def _check_lines(_: object, lines: int | str) -> None:
+    if isinstance(lines, int) and lines < 0:
+        raise ValueError("Must be 0 or more, or all.")
+
+
 app = App(
     name="hubwire",
     help="Watch what agents do: import, follow, count and check the events of a hub.",
     help_format="plaintext",
+    default_parameter=Parameter(negative=(), show_default=False),
     version=installed_version,
     version_flags=["--version"],
 )
@@ -37,13 +44,16 @@ app.meta.group_parameters = app.group_parameters
 
 @app.command(name="import")
 def import_(
-    file: Annotated[str, Parameter(help="JSON lines or JSON, gzipped or not; - is the standard input.")],
+    file: Annotated[
+        str, Parameter(allow_leading_hyphen=True, help="JSON lines or JSON, gzipped or not; - is the standard input.")
+    ],
+    /,
     *,
     store: Annotated[str, Parameter(help="The store of the hub: file:///data, or a directory.")],
     format_: Annotated[  # noqa: ARG001 - one is known so far, and saying it keeps scripts right when there are more
         Literal["openai-chat"], Parameter(name="--format", help="How the input is written.")
     ],
-    skip_bad: Annotated[bool, Parameter(negative=(), help="Leave out what is no conversation, and say so.")] = False,
+    skip_bad: Annotated[bool, Parameter(help="Leave out what is no conversation, and say so.")] = False,
     messages_key: Annotated[
         str | None, Parameter(help="The key under which an item has its messages; by default messages, else traj.")
     ] = None,
@@ -57,13 +67,16 @@ def import_(
 @app.command
 def tail(
     target: Target,
+    /,
     *,
     follow: Annotated[
-        bool, Parameter(name=["-f", "--follow"], negative=(), help="Go on as the log grows; wait for it if need be.")
+        bool, Parameter(name=["-f", "--follow"], help="Go on as the log grows; wait for it if need be.")
     ] = False,
     lines: Annotated[
-        Annotated[int, Parameter(validator=Number(gte=0))] | Literal["all"],
-        Parameter(name=["-n", "--lines"], help="How many of the last records, or all."),
+        int | Literal["all"],
+        Parameter(
+            name=["-n", "--lines"], validator=_check_lines, help="How many of the last records, or all; by default 10."
+        ),
     ] = 10,
     kind: Annotated[
         tuple[str, ...], Parameter(help="Only these kinds; * stands for any part: 'tool.*'. May be given again.")
@@ -97,7 +110,7 @@ def tail(
 
 @app.command
 def show(
-    event: Annotated[str, Parameter(help="The event's seq or its id.")], target: Target, *, log: LogPath = None
+    event: Annotated[str, Parameter(help="The event's seq or its id.")], target: Target, /, *, log: LogPath = None
 ) -> None:
     """Print one event in full."""
     import anyio
@@ -110,8 +123,9 @@ def show(
 @app.command
 def stats(
     target: Target,
+    /,
     *,
-    json: Annotated[bool, Parameter(negative=(), help="Print one JSON object.")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
     log: LogPath = None,
 ) -> None:
     """Count what a log holds: records, events, kinds, channels, agents, bytes."""
@@ -125,6 +139,7 @@ def stats(
 @app.command
 def verify(
     target: Target,
+    /,
     *,
     log: Annotated[str | None, Parameter(help="The log within the store; by default /audit.")] = None,
 ) -> None:
@@ -142,8 +157,12 @@ def demo(
     store: Annotated[
         str | None, Parameter(help="Where the hub keeps its logs: an empty directory. By default a temporary one.")
     ] = None,
-    tickets: Annotated[int, Parameter(validator=Number(gte=2), help="How many tickets the agents work on.")] = 6,
-    pace: Annotated[float, Parameter(validator=Number(gte=0), help="Seconds that each step of an agent takes.")] = 0.04,
+    tickets: Annotated[
+        int, Parameter(validator=Number(gte=2), help="How many tickets the agents work on; by default 6.")
+    ] = 6,
+    pace: Annotated[
+        float, Parameter(validator=Number(gte=0), help="Seconds that each step of an agent takes; by default 0.04.")
+    ] = 0.04,
 ) -> None:
     """Watch agents at work, see them killed in the middle, start again, recover and finish; then verify the log."""
     import anyio
@@ -156,7 +175,7 @@ def demo(
 @app.meta.default
 def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    debug: Annotated[bool, Parameter(negative=(), help="Show where in the code an error happened.")] = False,
+    debug: Annotated[bool, Parameter(help="Show where in the code an error happened.")] = False,
 ) -> int:
     command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     try:
@@ -187,7 +206,7 @@ def _failed(error: Exception) -> int:
         raise BrokenPipeError
     for leaf in leaves:
         if isinstance(leaf, HubError):
-            complain(_told(leaf))
+            complain(leaf)
             return MISUSED if isinstance(leaf, ConfigurationError) else FAILED
     if isinstance(leaves[0], OSError):
         complain(leaves[0])
@@ -201,8 +220,3 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
             yield from _leaves(inner)
     else:
         yield error
-
-
-def _told(error: HubError) -> str:
-    cause = error.__cause__
-    return f"{error}" if cause is None or str(cause) in str(error) else f"{error} ({cause})"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import anyio
 import attrs
@@ -23,7 +24,7 @@ from .. import Agent, Channel, Hub
 from ..errors import HubError
 from ..events import ToolCalled, ToolCompleted, ToolFailed
 from .importer import EVENT_BYTES_MAX, BadItem, Call, Conversation, Envelope, Part, Result, parse
-from .output import complain, is_terminal, say
+from .output import complain, is_terminal, plural, say
 from .resume import Resume, find_resume
 from .source import InputUnreadable, Source, open_source
 
@@ -70,8 +71,8 @@ class Counts:
 
     def summary(self) -> str:
         return (
-            f"{self.channels:,} channels, {self.envelopes:,} envelopes, {self.calls:,} tool calls,"
-            f" {self.completed:,} completed, {self.failed:,} failed"
+            f"{plural(self.channels, 'channel')}, {plural(self.envelopes, 'envelope')},"
+            f" {plural(self.calls, 'tool call')}, {self.completed:,} completed, {self.failed:,} failed"
         )
 
 
@@ -84,7 +85,7 @@ def import_file(path: str, store_url: str, *, skip_bad: bool, messages_key: str 
     with open_source(path) as source:
         counts = _check(source, skip_bad=skip_bad, messages_key=messages_key)
         there = anyio.run(_import, source, counts, store_url, messages_key)
-    skipped = f"; {counts.skipped:,} bad items skipped" if counts.skipped else ""
+    skipped = f"; {plural(counts.skipped, 'bad item')} skipped" if counts.skipped else ""
     seconds = time.monotonic() - began
     say(f"{counts.summary()}; {there:,} of these {counts.parts:,} were already there{skipped} ({seconds:.1f} s)")
 
@@ -100,7 +101,7 @@ def _check(source: Source, *, skip_bad: bool, messages_key: str | None) -> Count
             if skip_bad or counts.skipped <= _COMPLAINTS_MAX:
                 complain(f"{source.name}, {error}")
     if counts.skipped and not skip_bad:
-        items = "1 bad item" if counts.skipped == 1 else f"{counts.skipped:,} bad items"
+        items = plural(counts.skipped, "bad item")
         raise ImportRefused(f"{source.name} has {items}: nothing was imported; mend it, or use --skip-bad")
     return counts
 
@@ -185,10 +186,10 @@ class _Import:
             if channel.is_open:
                 return channel
             # The last run was killed between the two events that open a channel, and nothing can open it now.
-            await channel.close("was never opened")
+            await channel.close("was never opened", source=self.source, source_id=f"{conversation.number}/-/abandoned")
         channel = await self._hub.channels.open(
             [self._agents[role] for role in conversation.roles],
-            topic=f"{self._name} #{conversation.number}",
+            topic=f"#{conversation.number} {self._name}",
             source=self.source,
             source_id=f"{conversation.number}/-/opened",
         )
@@ -201,7 +202,7 @@ class _Import:
             agent = self._agents[part.role]
             await channel.post(agent, part.content, to=(), source=self.source, source_id=source_id)
             return
-        about = {
+        about: dict[str, Any] = {
             "source": self.source,
             "source_id": source_id,
             "agent_id": self._agents["assistant"].id,

@@ -13,9 +13,9 @@ import attrs
 import msgspec
 
 from .. import codec
-from ..errors import HubError
+from ..errors import EventTooLarge, HubError
 from ..events import canonical
-from .source import Item
+from .source import NOT_JSON, Item
 
 __all__ = ("EVENT_BYTES_MAX", "BadItem", "Call", "Conversation", "Envelope", "Part", "Result", "parse")
 
@@ -107,7 +107,7 @@ class _WrongError(Exception):
 def _decode(raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as strict:
+    except NOT_JSON as strict:
         # The standard library also takes what models and json.dumps() leave behind: lone surrogates, NaN.
         try:
             return json.loads(raw)
@@ -178,7 +178,7 @@ def _arguments(arguments: Any) -> Any:
     if isinstance(arguments, str):
         try:
             decoded = msgspec.json.decode(arguments.encode())
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        except (*NOT_JSON, UnicodeEncodeError):
             return arguments
         return decoded if isinstance(decoded, dict) else arguments
     return arguments
@@ -187,9 +187,13 @@ def _arguments(arguments: Any) -> Any:
 def _check_sizes(parts: list[Part]) -> None:
     for part in parts:
         payload = part.arguments if isinstance(part, Call) else part.content
-        size = len(codec.encode_fields({"payload": canonical(payload)}))
+        try:
+            size = len(codec.encode_fields({"payload": canonical(payload)}))
+        except EventTooLarge as error:
+            size = error.size_bytes
         if size > EVENT_BYTES_MAX - _ROOM_FOR_HEADER:
-            raise _WrongError(f"message {part.id.partition('/')[0]} has {size:,} bytes, more than an event may have")
+            number = part.id.partition("/")[0]
+            raise _WrongError(f"message {number} is longer than an event may be, which is {EVENT_BYTES_MAX:,} bytes")
 
 
 def _named(value: Any) -> str:

@@ -9,7 +9,7 @@ import unicodedata
 import zlib
 from typing import TextIO
 
-__all__ = ("Paint", "complain", "crop", "escape", "escape_json", "is_terminal", "say")
+__all__ = ("Paint", "complain", "crop", "escape", "escape_json", "is_terminal", "plural", "say")
 
 _COLOURS = (39, 208, 77, 170, 220, 45, 203, 141, 114, 215, 80, 183)
 """Of the 256-colour palette, far from each other, and readable on black and on white."""
@@ -34,6 +34,11 @@ def is_terminal(stream: TextIO) -> bool:
         return stream.isatty()
     except ValueError:  # it is closed
         return False
+
+
+def plural(number: int, noun: str) -> str:
+    """Return ``1 channel``, ``2,000 channels``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 # --- safety ---------------------------------------------------------------------------------------------------------

@@ -14,10 +14,11 @@ from .target import Names
 
 __all__ = ("Pretty",)
 
-_WHO_CELLS = 16
+_WIDE = 120
+"""Columns from which on a line has room for everything."""
+
 _KIND_CELLS = 18
-_TEXT_MAX = 4000
-"""More of a text is not looked at where it cannot be shown anyway."""
+_AUDIENCE_MAX = 4
 
 # What stands elsewhere in the line, or is for machines.
 _LEFT_OUT = frozenset(
@@ -34,6 +35,7 @@ _LEFT_OUT = frozenset(
         "hub",
         "id",
         "kind",
+        "listener",
         "occurred_at",
         "participants",
         "recipients",
@@ -48,40 +50,43 @@ _LEFT_OUT = frozenset(
 class Pretty:
     """Makes lines for a terminal or a file, learning the names of agents and channels on the way.
 
-    ``short_time`` leaves out the date, for what happens now.
+    ``short_time`` leaves out the date, for what happens now. On a terminal a line is cut to its width.
     """
 
     def __init__(self, names: Names | None = None, *, short_time: bool = False) -> None:
         self.names = names or Names()
         self._paint = Paint(sys.stdout)
-        self._is_cropped = is_terminal(sys.stdout)
-        self._time = slice(11, 23) if short_time else slice(0, 23)
+        self._columns = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
+        is_narrow = self._columns is not None and self._columns < _WIDE
+        self._time = slice(11, 23) if short_time or is_narrow else slice(0, 23)
+        self._who_cells_max, self._where_cells_max = (16, 16) if is_narrow else (28, 32)
+        self._who_cells = 8
 
     def line(self, fields: dict[str, Any]) -> str:
         """Return the line for a record."""
         self.names.learn(fields)
         paint = self._paint
         kind, seq = str(fields.get("kind", "")), fields.get("seq")
-        who, where = self._who(fields), self._where(fields)
-        time = escape(str(fields.get("at", "")))[self._time].replace("T", " ").ljust(self._time.stop - self._time.start)
-        number = f"#{seq}" if isinstance(seq, int) else ""
-        gist = escape(_gist(kind, fields)[:_TEXT_MAX] if self._is_cropped else _gist(kind, fields))
-        used = (
-            len(time) + max(len(number), 6) + max(len(who), _WHO_CELLS) + max(len(kind), _KIND_CELLS) + len(where) + 7
+        who, where, gist = self._who(fields), self._where(fields), _gist(kind, fields, self.names)
+        self._who_cells = max(self._who_cells, len(who))
+        head = (
+            escape(str(fields.get("at", "")))[self._time].replace("T", " ").ljust(self._time.stop - self._time.start),
+            (f"#{seq}" if isinstance(seq, int) else "").rjust(6),
+            who.ljust(self._who_cells),
+            escape(kind).ljust(_KIND_CELLS),
+            where,
         )
-        if self._is_cropped:
-            gist = crop(gist, max(shutil.get_terminal_size().columns - used - 1, 20))
-        what = escape(kind).ljust(_KIND_CELLS)
+        if self._columns is None:
+            gist = escape(gist)
+        else:
+            room = self._columns - len(" ".join(filter(None, head))) - 2
+            gist = crop(escape(gist[: self._columns]), max(room, 10))
+        time, number, who, what, where = head
         if kind.endswith((".failed", ".rejected", ".violated", ".damaged")) or fields.get("severity") == "error":
             what, gist = paint.red(what), paint.red(gist)
-        parts = (
-            paint.dim(time),
-            paint.dim(number.rjust(6)),
-            paint.by(who.ljust(_WHO_CELLS), who),
-            what,
-            f"{paint.dim(where)} {gist}" if where else gist,
-        )
-        return " ".join(parts).rstrip()
+        who = paint.by(who, who.rstrip()) if who.strip() else who
+        parts = (paint.dim(time), paint.dim(number), who, what, paint.dim(where), gist)
+        return " ".join(filter(None, parts)).rstrip()
 
     def damaged(self, index: int, line: bytes) -> str:
         """Return the line for a record that cannot be read."""
@@ -91,56 +96,74 @@ class Pretty:
     def _who(self, fields: Mapping[str, Any]) -> str:
         agent_id = fields.get("agent_id")
         who = self.names.agent(agent_id) if isinstance(agent_id, str) else str(fields.get("listener") or "")
-        return crop(escape(who), 28)
+        return crop(escape(who), self._who_cells_max)
 
     def _where(self, fields: Mapping[str, Any]) -> str:
         channel_id = fields.get("channel_id")
-        return f"[{crop(escape(self.names.channel(channel_id)), 32)}]" if isinstance(channel_id, str) else ""
+        return (
+            f"[{crop(escape(self.names.channel(channel_id)), self._where_cells_max)}]"
+            if isinstance(channel_id, str)
+            else ""
+        )
 
 
-def _gist(kind: str, fields: Mapping[str, Any]) -> str:
+def _gist(kind: str, fields: Mapping[str, Any], names: Names) -> str:
     gist = _GISTS.get(kind)
-    return _rest(fields) if gist is None or "cut" in fields else gist(fields)
+    return _rest(fields, names) if gist is None or "cut" in fields else gist(fields, names)
 
 
-def _said(fields: Mapping[str, Any]) -> str:
-    content = fields.get("content")
-    if isinstance(content, dict) and content.keys() == {"text"}:
-        content = content["text"]
-    return _text(content)
+def _posted(fields: Mapping[str, Any], names: Names) -> str:
+    content, audience = fields.get("content"), fields.get("audience")
+    to = ""
+    if isinstance(audience, list) and audience:
+        more = f" and {len(audience) - _AUDIENCE_MAX} more" if len(audience) > _AUDIENCE_MAX else ""
+        to = f"→ {', '.join(names.agent(str(agent_id)) for agent_id in audience[:_AUDIENCE_MAX])}{more}: "
+    if not isinstance(content, dict) or "text" not in content:
+        return to + _text(content)
+    rest = {key: value for key, value in content.items() if key != "text"}
+    return f"{to}{_text(content['text'] or '(no text)')}{f' ({_pairs(rest)})' if rest else ''}"
 
 
-def _called(fields: Mapping[str, Any]) -> str:
+def _called(fields: Mapping[str, Any], _: Names) -> str:
     arguments = fields.get("arguments")
-    shown = _pairs(arguments) if isinstance(arguments, dict) else "" if arguments is None else _text(arguments)
-    return f"{fields.get('tool')}({shown})"
+    return f"{fields.get('tool')}({'' if arguments is None else _pairs(arguments)})"
 
 
-def _completed(fields: Mapping[str, Any]) -> str:
+def _completed(fields: Mapping[str, Any], _: Names) -> str:
     return f"{fields.get('tool')} → {_text(fields.get('result'))}"
 
 
-def _failed(fields: Mapping[str, Any]) -> str:
+def _failed(fields: Mapping[str, Any], _: Names) -> str:
     return f"{fields.get('tool')} ✗ {fields.get('error_message') or fields.get('error_type')}"
 
 
-def _registered(fields: Mapping[str, Any]) -> str:
+def _registered(fields: Mapping[str, Any], _: Names) -> str:
     capabilities = fields.get("capabilities")
     return f"can {', '.join(map(str, capabilities))}" if isinstance(capabilities, list) and capabilities else ""
 
 
-def _rejected(fields: Mapping[str, Any]) -> str:
+def _created(fields: Mapping[str, Any], names: Names) -> str:
+    participants = fields.get("participants")
+    if not isinstance(participants, list):
+        return ""
+    if len(participants) > _AUDIENCE_MAX:
+        return f"{len(participants)} participants"
+    return f"with {', '.join(names.agent(str(agent_id)) for agent_id in participants)}"
+
+
+def _rejected(fields: Mapping[str, Any], _: Names) -> str:
     return str(fields.get("reason"))
 
 
-def _rest(fields: Mapping[str, Any]) -> str:
+def _rest(fields: Mapping[str, Any], _: Names) -> str:
     rest = {key: value for key, value in fields.items() if key not in _LEFT_OUT and value not in (None, "", [], {})}
-    return _pairs(rest.get("data", rest) if rest.keys() == {"data"} else rest)
+    return _pairs(rest["data"] if rest.keys() == {"data"} else rest)
 
 
-_GISTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+_GISTS: dict[str, Callable[[Mapping[str, Any], Names], str]] = {
     "agent.registered": _registered,
-    "envelope.posted": _said,
+    "channel.created": _created,
+    "envelope.posted": _posted,
     "envelope.rejected": _rejected,
     "tool.called": _called,
     "tool.completed": _completed,

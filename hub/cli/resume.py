@@ -48,7 +48,8 @@ class Resume:
             self.parts += 1
         elif isinstance(event, ChannelClosed):
             self._places.pop(number, None)
-            self._complete.add(number)
+            if part != "-/abandoned":
+                self._complete.add(number)
         elif (place := self._places.get(number)) is not None:
             place.last_part = part
             self.parts += 1

@@ -21,7 +21,10 @@ import msgspec
 
 from ..errors import HubError
 
-__all__ = ("InputUnreadable", "Item", "Source", "open_source")
+__all__ = ("NOT_JSON", "InputUnreadable", "Item", "Source", "open_source")
+
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no JSON."""
 
 
 class InputUnreadable(HubError):
@@ -86,7 +89,7 @@ def _opened(path: str) -> AbstractContextManager[IO[bytes]]:
 class Source:
     """An input, open. :meth:`items` may be called again, and gives the same again."""
 
-    def __init__(self, name: str, file: IO[bytes]) -> None:
+    def __init__(self, name: str, file: IO[bytes] | gzip.GzipFile) -> None:
         self.name = name
         self.digest = ""
         """SHA-256 of all bytes, unzipped, as hex; known when :meth:`items` came to its end."""
@@ -127,7 +130,7 @@ class Source:
             return
         try:
             elements = msgspec.json.decode(content, type=list[msgspec.Raw])
-        except (msgspec.DecodeError, RecursionError) as error:
+        except NOT_JSON as error:
             raise InputUnreadable(f"{self.name} is no JSON document: {error}") from error
         if elements and _is_message(bytes(elements[0])):
             yield Item(0, "item 1", content)
@@ -139,7 +142,7 @@ class Source:
 def _is_json(line: bytes) -> bool:
     try:
         msgspec.json.decode(line, type=msgspec.Raw)
-    except (msgspec.DecodeError, RecursionError):
+    except NOT_JSON:
         return False
     return True
 
@@ -147,6 +150,6 @@ def _is_json(line: bytes) -> bool:
 def _is_message(element: bytes) -> bool:
     try:
         decoded = msgspec.json.decode(element)
-    except (msgspec.DecodeError, RecursionError):
+    except NOT_JSON:
         return False
     return isinstance(decoded, dict) and "role" in decoded

@@ -1,0 +1,219 @@
+"""``hubwire demo``: agents at work, killed in the middle, started again, and a log that has everything.
+
+The agents run in a process of their own (:mod:`hubwire.cli.scenario`). This one only reads: it follows the audit log,
+as anybody could, from the first event to the last, across the kill.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+from anyio.abc import Process
+
+from hubwire.listeners.audit import verify
+from hubwire.stores import FileStore, MemoryStore, open_store
+
+from ..errors import ConfigurationError, HubError
+from ..log import LogReader, Record, follow, log_exists
+from ..ports import KnowledgeStore
+from .output import Paint, say
+from .pretty import Pretty
+from .target import AUDIT, JOURNAL, fields_of
+
+__all__ = ("DemoFailed", "demo")
+
+_POLL_SECONDS = 0.02
+
+
+class DemoFailed(HubError):
+    """The demo has shown something else than it should."""
+
+
+async def demo(store_url: str | None, *, tickets: int, pace: float) -> None:
+    """Run the demo on a store, by default in a temporary directory. Raises :class:`DemoFailed` if a check fails."""
+    with _place(store_url) as url:
+        store = _readable(url)
+        try:
+            if await log_exists(store, AUDIT) or await log_exists(store, JOURNAL):
+                raise ConfigurationError(f"{url} holds logs already; give the demo an empty place")
+            show = _Show(store, url, tickets, pace)
+            await show.run()
+            await show.check()
+        finally:
+            await store.aclose()
+
+
+@contextmanager
+def _place(store_url: str | None) -> Iterator[str]:
+    if store_url is not None:
+        yield store_url
+        return
+    with tempfile.TemporaryDirectory(prefix="hubwire-demo-") as directory:
+        yield Path(directory).as_uri()
+
+
+def _readable(url: str) -> KnowledgeStore:
+    store = open_store(url)
+    if isinstance(store, MemoryStore):
+        raise ConfigurationError("the demo runs in two processes, which cannot share a memory store; use a directory")
+    # What is shown should be seen when it happens: look for it more often than usual.
+    return FileStore(store.root, poll_seconds=_POLL_SECONDS) if isinstance(store, FileStore) else store
+
+
+class _Show:
+    """One run of the demo."""
+
+    def __init__(self, store: KnowledgeStore, url: str, tickets: int, pace: float) -> None:
+        self._store = store
+        self._url = url
+        self._tickets = tickets
+        self._pace = pace
+        self._kill_after = max(tickets // 2, 1)
+        self._paint = Paint(sys.stdout)
+        self._pretty = Pretty(short_time=True)
+        self._seen: list[Record] = []
+        """What was on the screen before the kill."""
+        self._killed_pid: int | None = None
+        self._solved: Counter[int] = Counter()
+
+    async def run(self) -> None:
+        """Start the agents, show what they do, kill them, start them again, and show the rest."""
+        self._tell(f"Four agents work on {self._tickets} tickets, in a hub on {self._url}.")
+        process = await self._start(hang_after=self._kill_after)
+        # Its type says iterator, but it is a generator, and has a subscription to close.
+        records = cast(AsyncGenerator[Record, None], follow(self._store, AUDIT, start=0))
+        try:
+            async with anyio.create_task_group() as tasks, aclosing(records):
+                tasks.start_soon(self._expect_life, process)
+                async for record in records:
+                    fields = fields_of(record) or {}
+                    say(self._pretty.line(fields))
+                    if self._killed_pid is None:
+                        self._seen.append(record)
+                        if self._is_moment_to_kill(fields):
+                            await self._kill(process)
+                            process = await self._start()
+                            tasks.start_soon(self._expect_life, process)
+                    elif fields.get("kind") == "hub.started":
+                        self._tell_recovery(fields)
+                    elif fields.get("kind") == "hub.stopped":
+                        break
+                await process.wait()
+                tasks.cancel_scope.cancel()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                with anyio.CancelScope(shield=True):
+                    await process.wait()
+
+    async def _start(self, *, hang_after: int = 0) -> Process:
+        arguments = [self._url, str(self._tickets), str(self._pace), str(hang_after)]
+        return await anyio.open_process(
+            [sys.executable, "-P", "-m", "hubwire.cli.scenario", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=None,
+        )
+
+    async def _expect_life(self, process: Process) -> None:
+        """Do not wait for the events of a process that has died of something else than this demo."""
+        code = await process.wait()
+        if code != 0 and process.pid != self._killed_pid:
+            raise DemoFailed(f"the agents' process ended with {code}, see above")
+
+    def _is_moment_to_kill(self, fields: dict[str, Any]) -> bool:
+        match fields:
+            case {"kind": "ticket.solved", "ticket": int(ticket)}:
+                self._solved[ticket] += 1
+            case {"kind": "tool.called"}:
+                return len(self._solved) >= self._kill_after
+        return False
+
+    async def _kill(self, process: Process) -> None:
+        self._killed_pid = process.pid
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+        self._tell(
+            f"Killed process {process.pid} with SIGKILL, in the middle of a tool call; {len(self._seen)} records were"
+            " on the screen. Starting it again …",
+            self._paint.red,
+        )
+
+    def _tell_recovery(self, fields: dict[str, Any]) -> None:
+        shown = sum("seq" in (fields_of(record) or {}) for record in self._seen)
+        self._tell(
+            f"Process {fields.get('pid')} has recovered {fields['seq']} events from the journal: the {shown} that were"
+            f" on the screen and {fields['seq'] - shown} more. It goes on with #{fields['seq']}.",
+            self._paint.green,
+        )
+
+    # -- the checks --
+
+    async def check(self) -> None:
+        """Read back what was written, and compare."""
+        verification = await verify(self._store, AUDIT)
+        self._tell(f"Every h, d and seq of the audit log is right: events 0 to {verification.last_seq}.")
+        events = await self._compare_with_journal()
+        if events != verification.events:
+            raise DemoFailed(f"the journal has {events} events, the audit log {verification.events}")
+        say(f"Journal and audit log hold the same {events} events, byte for byte.")
+        await self._find_what_was_seen()
+        say(f"All {len(self._seen)} records that were on the screen before the kill are in the log.")
+        await self._count_solved()
+        say(f"All {self._tickets} tickets were solved, each once.")
+        say(self._paint.bold(f"verified {verification.records} records"))
+
+    async def _compare_with_journal(self) -> int:
+        journal, audit = _bodies(self._store, JOURNAL), _bodies(self._store, AUDIT)
+        events = 0
+        async with aclosing(journal), aclosing(audit):
+            async for body in journal:
+                if body != await anext(audit, None):
+                    raise DemoFailed(f"event {events} is not the same in journal and audit log")
+                events += 1
+            if await anext(audit, None) is not None:
+                raise DemoFailed(f"the audit log has more events than the {events} of the journal")
+        return events
+
+    async def _find_what_was_seen(self) -> None:
+        seen = iter(self._seen)
+        wanted = next(seen, None)
+        reader = LogReader(self._store, AUDIT)
+        while wanted is not None and (records := await reader.read()):
+            for record in records:
+                if record == wanted:
+                    wanted = next(seen, None)
+        if wanted is not None:
+            raise DemoFailed(f"record {wanted.index} was on the screen, and is not in the log")
+
+    async def _count_solved(self) -> None:
+        self._solved.clear()
+        reader = LogReader(self._store, AUDIT)
+        while records := await reader.read():
+            for record in records:
+                self._is_moment_to_kill(fields_of(record) or {})
+        if self._solved != Counter(range(1, self._tickets + 1)):
+            raise DemoFailed(f"tickets were solved this often: {dict(self._solved)}")
+
+    def _tell(self, text: str, style: Any = None) -> None:
+        say("")
+        say((style or self._paint.bold)(text))
+        say("")
+
+
+async def _bodies(store: KnowledgeStore, path: str) -> AsyncGenerator[bytes, None]:
+    """Iterate over the events of a log as they were appended."""
+    reader = LogReader(store, path)
+    while records := await reader.read():
+        for record in records:
+            if "seq" in (fields_of(record) or {}):
+                yield record.body

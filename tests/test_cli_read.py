@@ -1,0 +1,537 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import resource
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from hubwire import GenericEvent, Hub
+from hubwire.cli import main
+from hubwire.cli.output import crop, escape, escape_json
+from hubwire.clock import SystemClock
+from hubwire.events import ToolCalled, ToolCompleted, ToolFailed
+from hubwire.listeners.audit import AuditLog
+from hubwire.log import Log
+from hubwire.stores import FileStore
+from hubwire.stores.durability import Durability
+
+COMMAND = [sys.executable, "-P", "-m", "hubwire.cli"]
+HOSTILE = "\x1b[2J\x1b]0;owned\x07 a\u202eb\u2066c\x9b31m\r\n\t\u2028\u200b\x7f\ue000 ü 漢"
+
+
+def hubwire(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command within this process, which is quicker."""
+    printed = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2)]
+    words = list(map(str, arguments))
+    with redirect_stdout(printed[0]), redirect_stderr(printed[1]), pytest.raises(SystemExit) as end:
+        main(words)
+    for stream in printed:
+        stream.seek(0)
+    assert isinstance(end.value.code, int)
+    return subprocess.CompletedProcess(words, end.value.code, printed[0].read(), printed[1].read())
+
+
+def hubwire_process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command as a process of its own."""
+    words = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, check=False, encoding="utf-8")
+
+
+def shown(run: subprocess.CompletedProcess[str]) -> list[str]:
+    assert (run.returncode, run.stderr) == (0, "")
+    return run.stdout.split("\n")[:-1]
+
+
+def as_json(run: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in shown(run)]
+
+
+async def work(hub: Hub) -> None:
+    planner = await hub.agents.register("planner")
+    coder = await hub.agents.register("coder", capabilities=["python"])
+    channel = await hub.channels.open([planner, coder], topic="fix the build")
+    await channel.post(planner, {"text": "please fix the build", "urgent": True}, to=[coder])
+    about: dict[str, Any] = {"tool": "pytest", "agent_id": coder.id, "channel_id": channel.id}
+    for number in (1, 2):
+        await hub.emit(ToolCalled(**about, call_id=f"c{number}", arguments={"path": "tests", "n": number}))
+    await hub.emit(ToolCompleted(**about, call_id="c1", result="42 passed"))
+    await hub.emit(ToolFailed(**about, call_id="c2", error_message="1 failed"))
+    await channel.close("done")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A store with journal and audit log of two agents at work."""
+
+    async def write() -> None:
+        store = FileStore(tmp_path)
+        async with Hub(store, listeners=[AuditLog(store)]) as hub:
+            await work(hub)
+
+    anyio.run(write)
+    return tmp_path
+
+
+def write_journal(root: Path, events: int, bytes_each: int = 200) -> Path:
+    """Write a large log quickly, without a hub."""
+
+    async def write() -> None:
+        written = Log(FileStore(root, Durability.NONE), "/journal", clock=SystemClock(), segment_bytes=4 << 20)
+        for first in range(0, events, 5000):
+            bodies = [
+                b'{"at":"2026-01-01T00:00:00.000000Z","kind":"%b","seq":%d,"x":"%b"}'
+                % (b"needle.found" if seq == 7 else b"hay.grown", seq, b"x" * bytes_each)
+                for seq in range(first, min(first + 5000, events))
+            ]
+            await written.append(bodies)
+        await written.aclose()
+
+    anyio.run(write)
+    return root
+
+
+# --- tail -----------------------------------------------------------------------------------------------------------
+
+
+def test_tail_prints_the_last_ten_records(log: Path) -> None:
+    everything = as_json(hubwire("tail", "-n", "all", "-o", "json", log))
+    assert len(everything) == 14
+    assert as_json(hubwire("tail", "-o", "json", log)) == everything[-10:]
+    assert as_json(hubwire("tail", "-n", "3", "-o", "json", log)) == everything[-3:]
+    assert shown(hubwire("tail", "-n", "0", log)) == []
+    assert len(shown(hubwire("tail", "-n", "1000", log))) == 14
+
+
+def test_tail_prints_records_as_they_are(log: Path) -> None:
+    (segment,) = (log / "audit" / "log").glob("*.jsonl")
+    assert hubwire("tail", "-n", "all", "-o", "json", log).stdout == segment.read_text()
+
+
+def test_tail_tells_who_did_what_and_where(log: Path) -> None:
+    lines = [line[24:].strip() for line in shown(hubwire("tail", "-n", "all", log))]
+    assert [line for line in lines if "log." not in line and "hub." not in line and "listener." not in line] == [
+        "#2 planner  agent.registered",
+        "#3 coder    agent.registered   can python",
+        "#4 planner  channel.created    [fix the build] with planner, coder",
+        "#5          channel.opened     [fix the build]",
+        "#6 planner  envelope.posted    [fix the build] → coder: please fix the build (urgent=true)",
+        "#7 coder    tool.called        [fix the build] pytest(n=1, path=tests)",
+        "#8 coder    tool.called        [fix the build] pytest(n=2, path=tests)",
+        "#9 coder    tool.completed     [fix the build] pytest → 42 passed",
+        "#10 coder    tool.failed        [fix the build] pytest ✗ 1 failed",
+        "#11          channel.closed     [fix the build] reason=done",
+    ]
+
+
+SELECTIONS = {
+    "a kind": (["--kind", "tool.called"], [7, 8]),
+    "a pattern": (["--kind", "tool.*"], [7, 8, 9, 10]),
+    "two kinds": (["--kind", "*.failed", "--kind", "agent.*"], [2, 3, 10]),
+    "an agent's name": (["--agent", "planner"], [2, 4, 6]),
+    "a channel's topic": (["--channel", "fix the build"], [4, 5, 6, 7, 8, 9, 10, 11]),
+    "all three": (["--agent", "coder", "--kind", "tool.*", "--channel", "fix the build"], [7, 8, 9, 10]),
+    "the last of them": (["--kind", "tool.*", "-n", "1"], [10]),
+    "nobody": (["--agent", "nobody"], []),
+}
+
+
+@pytest.mark.parametrize(("options", "wanted"), SELECTIONS.values(), ids=SELECTIONS)
+def test_tail_selects(options: list[str], wanted: list[int], log: Path) -> None:
+    assert [record["seq"] for record in as_json(hubwire("tail", *options, "-o", "json", log))] == wanted
+
+
+def test_tail_knows_agents_and_channels_by_their_ids_and_the_ends_of_them(log: Path) -> None:
+    created = as_json(hubwire("tail", "--kind", "channel.created", "-o", "json", log))[0]
+    for agent in (created["agent_id"], created["agent_id"][-8:], "…" + created["agent_id"][-8:]):
+        assert len(shown(hubwire("tail", "--agent", agent, log))) == 3
+    assert len(shown(hubwire("tail", "--channel", created["channel_id"][-8:], log))) == 8
+
+
+def test_tail_reads_the_journal_where_there_is_no_audit_log_or_it_is_asked_for(tmp_path: Path, log: Path) -> None:
+    journal = as_json(hubwire("tail", "-n", "all", "-o", "json", "--log", "/journal", log))
+    assert [record["seq"] for record in journal] == list(range(13))
+    assert "h" not in journal[0]
+    (log / "audit").rename(log / "elsewhere")
+    assert as_json(hubwire("tail", "-n", "all", "-o", "json", log.as_uri())) == journal
+
+
+def test_a_record_that_is_damaged_is_shown_as_such_and_the_others_too(log: Path) -> None:
+    (segment,) = (log / "audit" / "log").glob("*.jsonl")
+    lines = segment.read_bytes().split(b"\n")
+    lines[3] = b"\x1b[31m" + lines[3][5:]
+    segment.write_bytes(b"\n".join(lines))
+    assert "record 3 is damaged: \\x1b[31m" in shown(hubwire("tail", "-n", "all", log))[3]
+    assert len(shown(hubwire("tail", "-n", "all", log))) == 14
+    assert json.loads(hubwire("stats", "--json", log).stdout)["damaged"] == 1
+
+
+# --- tail -f --------------------------------------------------------------------------------------------------------
+
+
+class Following:
+    """A ``tail -f`` that is running."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stdout is not None
+        self.process = process
+        self._lines = BufferedByteReceiveStream(process.stdout)
+
+    async def line(self) -> str:
+        return (await self._lines.receive_until(b"\n", 1 << 20)).decode()
+
+    async def record(self) -> dict[str, Any]:
+        record = json.loads(await self.line())
+        assert isinstance(record, dict)
+        return record
+
+
+@asynccontextmanager
+async def following(*arguments: str | Path) -> AsyncIterator[Following]:
+    command = [*COMMAND, "tail", "-f", *map(str, arguments)]
+    process = await anyio.open_process(command, stderr=subprocess.PIPE)
+    try:
+        yield Following(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.aclose()
+
+
+async def test_tail_f_waits_for_a_log_goes_on_as_it_grows_and_survives_rotation(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "later")
+    async with following("-n", "all", "-o", "json", store.root) as tail:
+        async with Hub(store, listeners=[AuditLog(store, rotation=2000)]) as hub:
+            assert (await tail.record())["kind"] == "log.opened"
+            await work(hub)
+            for number in range(50):
+                await hub.emit(GenericEvent(kind="number.counted", data={"number": number}))
+        seqs, rotations = [], 0
+        while True:
+            record = await tail.record()
+            seqs += [record["seq"]] if "seq" in record else []
+            rotations += record["kind"] == "log.rotated"
+            if record["kind"] == "hub.stopped":
+                break
+        assert seqs == list(range(63))
+        assert rotations > 3
+
+        async with Hub(store, listeners=[AuditLog(store, rotation=2000)]):
+            assert (await tail.record())["kind"] == "log.opened"
+            assert (await tail.record())["seq"] == 63
+
+
+async def test_tail_f_selects_from_what_comes(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    selected = following("-n", "all", "--agent", "coder", "--kind", "tool.*", tmp_path)
+    async with Hub(store, listeners=[AuditLog(store)]) as hub, selected as tail:
+        await work(hub)
+        lines = [await tail.line() for _ in range(4)]
+    assert [line.split()[4] for line in lines] == ["tool.called", "tool.called", "tool.completed", "tool.failed"]
+    assert all(" coder " in line for line in lines)
+
+
+async def test_tail_f_follows_the_journal_of_a_hub_without_an_audit_log(tmp_path: Path) -> None:
+    async with following("-n", "all", "-o", "json", tmp_path) as tail, Hub(FileStore(tmp_path)):
+        assert (await tail.record())["kind"] == "hub.started"
+
+
+async def test_ctrl_c_ends_tail_f_without_a_word(log: Path) -> None:
+    async with following("-n", "1", log) as tail:
+        await tail.line()
+        tail.process.send_signal(signal.SIGINT)
+        assert await tail.process.wait() == 130
+        assert tail.process.stderr is not None
+        with pytest.raises(anyio.EndOfStream):
+            await tail.process.stderr.receive()
+
+
+def test_tail_f_ends_when_nobody_reads_any_more_though_nothing_comes(log: Path) -> None:
+    command = [*COMMAND, "tail", "-f", "-n", "1", str(log)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        try:
+            assert process.wait(timeout=30) == 141
+            assert process.stderr.read() == b""
+        finally:
+            process.kill()
+
+
+# --- show, stats, verify --------------------------------------------------------------------------------------------
+
+
+def test_show_finds_an_event_by_its_seq_and_by_its_id(log: Path) -> None:
+    by_seq = json.loads("".join(shown(hubwire("show", "9", log))))
+    assert (by_seq["seq"], by_seq["result"]) == (9, "42 passed")
+    assert json.loads("".join(shown(hubwire("show", by_seq["id"], log)))) == by_seq
+
+
+@pytest.mark.parametrize("event", ["99", "no-such-id"])
+def test_show_tells_that_there_is_no_such_event(event: str, log: Path) -> None:
+    run = hubwire("show", event, log)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "has no event with" in run.stderr
+
+
+def test_show_prints_a_long_event_whole(tmp_path: Path) -> None:
+    async def write() -> None:
+        store = FileStore(tmp_path)
+        async with Hub(store, listeners=[AuditLog(store)]) as hub:
+            await hub.emit(GenericEvent(kind="book.written", data={"text": "x" * 100_000}))
+
+    anyio.run(write)
+    event = json.loads("".join(shown(hubwire("show", "2", tmp_path))))
+    assert event["data"]["text"] == "x" * 100_000
+
+
+def test_show_finds_the_segment_of_an_old_event(tmp_path: Path) -> None:
+    write_journal(tmp_path, 60_000)
+    assert json.loads("".join(shown(hubwire("show", "59998", tmp_path))))["seq"] == 59_998
+    assert json.loads("".join(shown(hubwire("show", "7", tmp_path))))["kind"] == "needle.found"
+
+
+def test_stats_counts_a_log(log: Path) -> None:
+    (segment,) = (log / "audit" / "log").glob("*.jsonl")
+    records = [json.loads(line) for line in segment.read_bytes().split(b"\n")[:-1]]
+    numbers = json.loads("".join(shown(hubwire("stats", "--json", log))))
+    kinds = numbers.pop("kinds")
+    assert numbers == {
+        "log": "/audit",
+        "records": 14,
+        "events": 13,
+        "first_at": records[0]["at"],
+        "last_at": records[-1]["at"],
+        "channels": 1,
+        "agents": 2,
+        "bytes": segment.stat().st_size,
+        "segments": 1,
+        "damaged": 0,
+    }
+    assert kinds == {kind: sum(each["kind"] == kind for each in records) for kind in {each["kind"] for each in records}}
+    lines = shown(hubwire("stats", log))
+    assert "events    13" in lines
+    assert "tool.called               2" in lines
+
+
+def test_stats_counts_every_segment(tmp_path: Path) -> None:
+    write_journal(tmp_path, 60_000)
+    numbers = json.loads(hubwire("stats", "--json", tmp_path).stdout)
+    files = list((tmp_path / "journal" / "log").iterdir())
+    assert numbers["events"] == 60_000
+    assert numbers["segments"] == len(files) > 3
+    assert numbers["bytes"] == sum(file.stat().st_size for file in files)
+
+
+def test_verify_says_how_many_records_are_right(log: Path) -> None:
+    assert shown(hubwire("verify", log))[-1] == "verified 14 records"
+
+
+def test_verify_tells_where_a_log_is_damaged(log: Path) -> None:
+    (segment,) = (log / "audit" / "log").glob("*.jsonl")
+    segment.write_bytes(segment.read_bytes().replace(b"42 passed", b"43 passed"))
+    run = hubwire("verify", log)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith("hubwire: record 10 of the log /audit ")
+    assert run.stderr.count("\n") == 1
+
+
+async def test_the_reading_verbs_change_nothing_and_need_no_permission(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    async with Hub(store, listeners=[AuditLog(store)]) as hub:
+        await work(hub)
+        before = await anyio.to_thread.run_sync(look_at, tmp_path)
+        for verb in (("tail",), ("show", "1"), ("stats",), ("verify",)):
+            run = await anyio.to_thread.run_sync(partial(hubwire_process, *verb, tmp_path))
+            assert (run.returncode, run.stderr) == (0, "")
+        assert await anyio.to_thread.run_sync(look_at, tmp_path) == before
+    assert hub.statistics().applied == 13
+
+
+def look_at(root: Path) -> dict[Path, tuple[int, int]]:
+    return {path: ((status := path.stat()).st_mtime_ns, status.st_size) for path in root.rglob("*")}
+
+
+def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
+    small = write_journal(tmp_path / "small", 2000, 1000)
+    large = write_journal(tmp_path / "large", 64_000, 1000)
+    for verb in (["stats"], ["tail", "--kind", "needle.*"], ["tail", "-n", "5"]):
+        assert memory_of([*verb, str(large)]) < memory_of([*verb, str(small)]) + 8 * 1024
+
+
+def memory_of(arguments: list[str]) -> int:
+    """Return how many KiB the command took at the most."""
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = status
+    assert status == 0
+    assert isinstance(usage, resource.struct_rusage)
+    return usage.ru_maxrss
+
+
+# --- a terminal -----------------------------------------------------------------------------------------------------
+
+
+def on_terminal(*arguments: str | Path, **environment: str) -> str:
+    """Run the command on a terminal, and return what it prints there."""
+    master, slave = pty.openpty()
+    environment = {**{name: value for name, value in os.environ.items() if name != "NO_COLOR"}, **environment}
+    with subprocess.Popen([*COMMAND, *map(str, arguments)], stdout=slave, stderr=slave, env=environment) as process:
+        os.close(slave)
+        printed = b""
+        while select.select([master], [], []):
+            try:
+                printed += os.read(master, 4096)
+            except OSError:  # EIO: nobody has the other end any more
+                break
+    os.close(master)
+    assert process.returncode == 0, printed
+    return printed.decode().replace("\r\n", "\n")
+
+
+@pytest.fixture
+def hostile_log(tmp_path: Path) -> Path:
+    """A store in which agents say what they can to harm a terminal."""
+
+    async def write() -> None:
+        store = FileStore(tmp_path)
+        async with Hub(store, listeners=[AuditLog(store)]) as hub:
+            agent = await hub.agents.register(f"evil{HOSTILE}")
+            channel = await hub.channels.open([agent], topic=HOSTILE)
+            await channel.post(agent, HOSTILE)
+            await channel.post(agent, {HOSTILE: [HOSTILE]})
+            await hub.emit(ToolCalled(tool=HOSTILE, call_id=HOSTILE, arguments={HOSTILE: HOSTILE}, agent_id=HOSTILE))
+            await hub.emit(ToolFailed(tool=HOSTILE, call_id="1", error_message=HOSTILE, channel_id=HOSTILE))
+            await hub.emit(GenericEvent(kind="evil.done", data={HOSTILE: {HOSTILE: HOSTILE}}))
+        await AuditLog(store).append({"kind": HOSTILE, "at": HOSTILE, "x": HOSTILE})
+
+    anyio.run(write)
+    return tmp_path
+
+
+PRINTERS: dict[str, Callable[..., str]] = {
+    "a pipe": lambda *arguments: hubwire(*arguments).stdout,
+    "a terminal": lambda *arguments: on_terminal(*arguments, NO_COLOR="1", COLUMNS="1000"),
+    "a narrow terminal": lambda *arguments: on_terminal(*arguments, NO_COLOR="1", COLUMNS="80"),
+}
+
+
+@pytest.mark.parametrize("printer", PRINTERS.values(), ids=PRINTERS)
+def test_what_agents_say_cannot_harm_a_terminal(printer: Callable[..., str], hostile_log: Path) -> None:
+    printed = (
+        printer("tail", "-n", "all", hostile_log) + printer("stats", hostile_log) + printer("show", "4", hostile_log)
+    )
+    assert [char for char in printed if not char.isprintable() and char != "\n"] == []
+    assert len(printed.split("\n")) > 20
+
+
+def test_on_a_terminal_json_is_escaped_as_well_and_means_the_same(hostile_log: Path) -> None:
+    command = ("tail", "-n", "all", "-o", "json", hostile_log)
+    printed = on_terminal(*command, COLUMNS="80")
+    assert [char for char in printed if not char.isprintable() and char != "\n"] == []
+    assert [json.loads(line) for line in printed.split("\n")[:-1]] == as_json(hubwire(*command))
+
+
+def test_text_is_escaped_so_that_it_can_be_told_what_it_was() -> None:
+    assert escape("a\x1b[31mb\u202ec\n\U000e0041 ü 漢") == "a\\x1b[31mb\\u202ec\\n\\U000e0041 ü 漢"
+    assert escape_json('"\x7f\u202e\U000e0041"') == '"\\u007f\\u202e\\udb40\\udc41"'
+    assert json.loads(escape_json('"\x7f\u202e\U000e0041"')) == "\x7f\u202e\U000e0041"
+
+
+def test_text_is_cut_to_the_cells_of_a_terminal() -> None:
+    assert crop("short", 10) == "short"
+    assert crop("0123456789", 10) == "0123456789"
+    assert crop("0123456789a", 10) == "012345678…"
+    assert crop("漢字漢字漢字", 6) == "漢字…"
+
+
+def test_a_line_fits_the_terminal(log: Path) -> None:
+    for columns in (80, 100, 200):
+        lines = on_terminal("tail", "-n", "all", log, NO_COLOR="1", COLUMNS=str(columns)).split("\n")
+        assert max(map(len, lines)) <= columns
+
+
+def test_an_agent_has_a_colour_on_a_terminal_and_nowhere_else(log: Path) -> None:
+    lines = on_terminal("tail", "--agent", "coder", log, COLUMNS="150").split("\n")[:-1]
+    colours = {line.partition("coder")[0].rpartition("\x1b[")[2] for line in lines}
+    assert len(colours) == 1
+    assert colours.pop().startswith("38;5;")
+    assert "\x1b" not in on_terminal("tail", log, NO_COLOR="1")
+    assert "\x1b" not in on_terminal("tail", log, TERM="dumb")
+    assert "\x1b" not in hubwire("tail", log).stdout
+
+
+# --- manners --------------------------------------------------------------------------------------------------------
+
+
+def test_a_broken_pipe_is_no_failure_to_speak_of(tmp_path: Path) -> None:
+    write_journal(tmp_path, 20_000)
+    pipe = f'"$0" -P -m hubwire.cli tail -n all {tmp_path} | head -1; exit ${{PIPESTATUS[0]}}'
+    run = subprocess.run(["bash", "-c", pipe, sys.executable], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr, run.stdout.count("\n")) == (141, "", 1)
+
+
+FAILURES = {
+    "no log": (["tail", "{}"], 1, "there is no log in {} at /audit or /journal"),
+    "no such directory": (["stats", "{}/gone"], 1, "there is no log in {}/gone"),
+    "no log at a path": (["show", "1", "{}", "--log", "/other"], 1, "there is no log in {} at /other"),
+    "no audit log": (["verify", "{}"], 1, "there is no log in {} at /audit"),
+    "a bad path": (["tail", "{}", "--log", "/../etc"], 1, "has the element '..'"),
+    "a bad URL": (["tail", "ftp://x"], 2, "unknown scheme 'ftp'"),
+    "no target": (["tail"], 2, "TARGET"),
+    "an unknown verb": (["frobnicate"], 2, "frobnicate"),
+    "an unknown option": (["tail", "{}", "--frobnicate"], 2, "--frobnicate"),
+    "a negative number": (["tail", "-n", "-1", "{}"], 2, "-1"),
+    "no number": (["tail", "-n", "few", "{}"], 2, "few"),
+}
+
+
+@pytest.mark.parametrize(("command", "code", "complaint"), FAILURES.values(), ids=FAILURES)
+def test_what_is_wrong_is_told_in_one_line(command: list[str], code: int, complaint: str, tmp_path: Path) -> None:
+    run = hubwire(*(word.format(tmp_path) for word in command))
+    assert (run.returncode, run.stdout) == (code, "")
+    assert complaint.format(tmp_path) in run.stderr
+    assert run.stderr.startswith("hubwire: ")
+    assert run.stderr.count("\n") == 1
+
+
+def test_debug_shows_where_an_error_happened(tmp_path: Path) -> None:
+    run = hubwire("--debug", "tail", tmp_path)
+    assert run.returncode == 1
+    assert "Traceback" in run.stderr
+    assert "find_log" in run.stderr
+
+
+def test_the_command_tells_its_version_and_how_to_use_it() -> None:
+    assert shown(hubwire_process("--version"))[0][0].isdigit()
+    overview = hubwire_process("--help").stdout
+    for verb in ("import", "tail", "show", "stats", "verify", "demo"):
+        assert verb in overview
+        assert hubwire(verb, "--help").stdout.startswith(f"Usage: hubwire {verb}")
+
+
+def test_the_library_does_not_import_what_only_the_command_needs() -> None:
+    code = "import sys, hubwire; print({'cyclopts', 'rich'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"
+
+
+def test_a_memory_store_has_no_log_to_read() -> None:
+    assert hubwire("tail", "memory://").returncode == 1
