@@ -77,7 +77,8 @@ def _on_events_of(candidate: Any) -> OnEvents:
     if callable(candidate):
         return _FunctionListener(candidate).on_events
     raise ConfigurationError(
-        f"{candidate!r} cannot listen: it has neither on_events nor one of the hooks of BaseHubListener, and is no function"
+        f"{candidate!r} cannot listen: it has neither on_events nor one of the hooks of BaseHubListener,"
+        " and is no function"
     )
 
 
@@ -108,7 +109,7 @@ class ListenerTimeout(HubError):
 
 
 async def guarded(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Await a call of foreign code, of which nothing but an ``Exception`` comes out, unless it is cancelled from here."""
+    """Await a call of foreign code. Nothing but an ``Exception`` comes out of it, unless it is cancelled from here."""
     try:
         return await function(*args, **kwargs)
     except asyncio.CancelledError as error:

@@ -94,10 +94,6 @@ class Host(Protocol):
     clock: Clock
     announcements: Announcements
 
-    @property
-    def is_running(self) -> bool:
-        """Whether it enters attachments."""
-
     def place_if_numbered(self, attachment: Attachment) -> None:
         """It was entered, and waits for its place."""
 
@@ -111,7 +107,7 @@ class Host(Protocol):
         """It is at its end."""
 
     def forget(self, attachment: Attachment) -> None:
-        """It is not wanted any more, and was never entered."""
+        """It is not wanted any more, before it was entered."""
 
 
 class Attachment:
@@ -214,7 +210,7 @@ class Attachment:
 
         Called from the listener itself, it returns at once.
         """
-        if not self._host.is_running and self._task is None:
+        if self._task is None:
             self._host.forget(self)
             return
         self.stop(self._host.pipeline.ring.journaled.value if self.duty is Duty.REQUIRED else 0)
@@ -274,6 +270,8 @@ class Attachment:
 
     async def run(self) -> None:
         """Enter the listener, work from when it has its place until it is told to stop, and leave it."""
+        if self.state is AttachmentState.DETACHED:
+            return
         self._task = asyncio.current_task()
         context.leave_all()
         reason = "it was cancelled, not being done when the hub closed"
@@ -289,9 +287,13 @@ class Attachment:
             self.failure = refusal.error
             reason = f"it could not be entered: {text_of(refusal.error)}"
         except BaseException as error:
-            if self.duty is Duty.REQUIRED and not (isinstance(error, asyncio.CancelledError) and is_cancelled()):
-                self._fail_hub(RuntimeError(f"its task ended: {text_of(error)}"), self.done)
-            raise
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                raise
+            reason = f"its task ended: {text_of(error)}"
+            if self.duty is Duty.REQUIRED:
+                self._fail_hub(RuntimeError(reason), self.done)
+            if not isinstance(error, asyncio.CancelledError):
+                raise
         finally:
             self._host.remove(self, reason)
             self.end()
@@ -330,8 +332,8 @@ class Attachment:
         pipeline, journal = self._host.pipeline, self._host.journal
         if self.hub_id not in (None, pipeline.hub_id):
             raise ConfigurationError(
-                f"listener {self.name!r} holds events of hub {self.hub_id}, but this is hub {pipeline.hub_id}; give each"
-                " hub logs of its own"
+                f"listener {self.name!r} holds events of hub {self.hub_id}, but this is hub {pipeline.hub_id}; give"
+                " each hub logs of its own"
             )
         newest = pipeline.ring.applied.value
         if self.entered_at is not None:
@@ -495,7 +497,8 @@ class Attachment:
             announcements.failure(self.name, error, event.seq)
         backoff = self._patience.backoff_seconds(clock.monotonic())
         if backoff is None:
-            return f"failed more than {RESTARTS_MAX} times in {RESTART_WINDOW_SECONDS:g} seconds, last with {text_of(error)}"
+            often = f"more than {RESTARTS_MAX} times in {RESTART_WINDOW_SECONDS:g} seconds"
+            return f"failed {often}, last with {text_of(error)}"
         if self._stop_at == math.inf:
             with anyio.CancelScope() as self._pause:
                 await clock.sleep(random.uniform(0, backoff))  # noqa: S311 - jitter, not a secret
@@ -532,7 +535,7 @@ class _Patience:
             times.popleft()
         if len(times) > RESTARTS_MAX:
             return None
-        return min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2 ** (len(times) - 1))
+        return min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2.0 ** (len(times) - 1))
 
 
 class _Failed(HubError):

@@ -1,4 +1,4 @@
-"""A cursor: one place in the stream of events, over the journal where they are old and over the ring where they are new."""
+"""A cursor: one place in the stream of events, over the journal where they are old and the ring where they are new."""
 
 from __future__ import annotations
 

@@ -37,10 +37,6 @@ class Fanout:
 
     # -- attaching --
 
-    @property
-    def is_running(self) -> bool:
-        return self._tasks is not None and not self._closed
-
     def check_attachable(self, name: str) -> None:
         """Raise what is against attaching a listener of this name."""
         if self.pipeline.failure is not None:

@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -80,7 +80,7 @@ class Hub:
     ``Hub()`` lives in memory. Use it as ``async with Hub(...) as hub:``, in one event loop.
 
     ``listeners`` are attached with what they say of themselves; :meth:`attach` says more. ``journal`` replaces the
-    journal that ``store`` would hold. Bounds, in events: ``in_flight_max`` uncommitted ones, beyond which emitters wait;
+    journal that ``store`` would hold. Bounds, in events: ``in_flight_max`` uncommitted, beyond which emitters wait;
     ``ring`` recent ones kept in memory; ``listener_reserve`` that listeners may emit beyond ``in_flight_max``.
     ``event_bytes_max`` is the size of an event's JSON; ``close_seconds_max`` how long closing waits for listeners.
 
@@ -337,7 +337,7 @@ class Hub:
     async def aclose(self) -> None:
         """Take no more commands, let the listeners finish, commit ``hub.stopped``, and give everything up.
 
-        It goes on to its end when it is cancelled. A listener that is not done after ``close_seconds_max`` is cancelled.
+        It goes on to its end when it is cancelled. A listener not done after ``close_seconds_max`` is cancelled.
         Raises what the hub failed with. May be called again. From a listener it returns at once.
         """
         if self._main is None or self._stop_requested is None:
@@ -360,7 +360,7 @@ class Hub:
         if not self._main.cancelled() and (failure := self._main.exception()) is not None:
             raise failure
 
-    async def __aenter__(self) -> Hub:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -390,6 +390,8 @@ class Hub:
             failure.__cause__ = error
             self._pipeline.fail(failure)
         finally:
+            if refusal is None and not self._pipeline.stopped:
+                self._pipeline.fail(HubFailed("the hub stops, because its tasks were cancelled by somebody else"))
             self._pipeline.end()
             self._core.end()
             self._fanout.end()
@@ -444,7 +446,7 @@ class Hub:
                 await attachment.ready()
         version = await anyio.to_thread.run_sync(installed_version)  # it reads files, once
         started = HubStarted(version=version, pid=os.getpid(), host=socket.gethostname())
-        await pipeline.wait_committed(pipeline.put([started], EMPTY)[0].seq)
+        await pipeline.wait_committed(pipeline.put([started, *self._state.settle()], EMPTY)[-1].seq)
         fanout.announcements.begin(tasks)
         pipeline.open()
 

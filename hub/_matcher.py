@@ -10,6 +10,9 @@ from .events import Event
 
 __all__ = ("Matcher",)
 
+_KINDS_MAX = 10_000
+"""How many kinds are remembered. Programs have hundreds, but what they import may make kinds up."""
+
 
 class Matcher:
     """Selects the events whose kind one of the patterns matches, but none about the attachment named ``about``."""
@@ -29,18 +32,20 @@ class Matcher:
         try:
             answers = [known[event.kind] for event in events]
         except KeyError:
-            for event in events:
-                if event.kind not in known:
-                    known[event.kind] = self._ask(event.kind)
+            if len(known) > _KINDS_MAX:
+                known.clear()
+            known.update({kind: self._ask(kind) for kind in {event.kind for event in events} if kind not in known})
             answers = [known[event.kind] for event in events]
         if all(answers):
             return events
-        return [event for event, answer in zip(events, answers, strict=True) if answer or self._is_other(event, answer)]
+        return [
+            event
+            for event, answer in zip(events, answers, strict=True)
+            if answer or (answer is None and getattr(event, "listener", None) != self._about)
+        ]
 
     def _ask(self, kind: str) -> bool | None:
+        """Return whether a pattern matches this kind; None if so, but it tells of listeners, perhaps of this one."""
         if not self._expression.fullmatch(kind):
             return False
-        return None if kind.startswith(("listener.", "mailbox.")) else True
-
-    def _is_other(self, event: Event, answer: bool | None) -> bool:
-        return answer is None and getattr(event, "listener", None) != self._about
+        return None if self._about is not None and kind.startswith(("listener.", "mailbox.")) else True

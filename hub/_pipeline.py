@@ -1,6 +1,6 @@
 """The way of an event from a command to its commit: admission, stamping, applying, the ring, the journal.
 
-Between deciding and applying nothing is awaited: no lock is needed, no check goes stale, and ``seq`` order is ring order.
+Between deciding and applying nothing is awaited: no lock is needed, no check goes stale, ``seq`` order is ring order.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import attrs
 from uuid_utils import uuid7
 
 from . import codec, context
-from ._adapt import guarded
+from ._adapt import guarded, text_of
 from ._ring import Ring
 from ._state import State
 from .clock import timestamp
@@ -176,7 +176,8 @@ class Pipeline:
         for event in events:
             copy = stamp(event, seq=seq, id=str(uuid7()), at=at, hub=self.hub_id, context=around, bytes_max=bytes_max)
             # Stamping has counted a lower bound. Only where the true size may be too large is it worth encoding now.
-            if copy._weight * 6 + _UNWEIGHED > bytes_max and (size := len(codec.encode(copy))) > bytes_max:
+            may_be_too_large = copy._weight * 6 + _UNWEIGHED > bytes_max  # noqa: SLF001 - stamping left it for us
+            if may_be_too_large and (size := len(codec.encode(copy))) > bytes_max:
                 raise EventTooLarge(
                     f"event {event.kind!r} has {size} bytes, more than the {bytes_max} of event_bytes_max;"
                     " store the payload elsewhere and emit a reference",
@@ -283,8 +284,8 @@ class Pipeline:
                 await self.retry_while_full("the journal", partial(guarded, append, events))
             except Exception as error:  # noqa: BLE001 - whatever the journal raised, the hub cannot go on
                 failure = JournalFailed(
-                    f"the journal could not be written ({error}), so the hub stops: mend its store, then start it again;"
-                    " it will recover every event that was journaled"
+                    f"the journal could not be written ({text_of(error)}), so the hub stops: mend its store, then start"
+                    " it again; it will recover every event that was journaled"
                 )
                 failure.__cause__ = error
                 self.fail(failure)
@@ -293,7 +294,7 @@ class Pipeline:
             self.downstream.after_journaled()
 
     async def retry_while_full(self, who: str, write: Callable[[], Awaitable[None]]) -> None:
-        """Call ``write`` again, every second for a minute, while it raises :class:`StoreFull`; the hub is paused then."""
+        """Call ``write`` again, each second for a minute, while it raises :class:`StoreFull`: the hub pauses."""
         deadline = None
         try:
             while True:

@@ -134,12 +134,16 @@ def decode(body: bytes) -> Event:
     kind, seq = fields.get("kind"), fields.get("seq")
     if type(kind) is not str or type(seq) is not int:
         raise InvalidRecord(f'the record has no "kind" or no "seq", so it is not an event: {body[:60]!r}…')
-    cls = kind_class(kind)
+    declared = cls = kind_class(kind)
     if cls is None and type(fields.get("data")) is FrozenDict and not (fields.keys() - _GENERIC_KEYS):
         cls = GenericEvent
     if cls is not None:
         try:
-            return _converter.structure(fields, cls)
+            event = _converter.structure(fields, cls)
+            if declared is None:
+                # Who wrote it may have spelt it in another way, and we know nothing of its kind.
+                _set_body(event, body)
+            return event
         except Exception:  # noqa: BLE001 - cattrs raises groups of whatever the hooks raise; all mean "another shape"
             cls = None
     header = {name: fields[name] for name in _HEADER_KEYS if name in fields}

@@ -80,10 +80,10 @@ class BaseHubListener:
         """An agent was registered, unregistered, … (``kind`` is the last word of the event's kind)."""
 
     async def on_channel_event(self, channel_id: str, kind: str, payload: Mapping[str, Any]) -> None:
-        """A channel was created, opened, closed, …"""
+        """A channel was created, opened, closed, and so on."""
 
     async def on_task_event(self, task_id: str, kind: str, payload: Mapping[str, Any]) -> None:
-        """A task was started, completed, …"""
+        """A task was started, completed, and so on."""
 
     async def on_envelope_posted(self, envelope: EnvelopeView, metadata: ChannelView) -> None:
         """An envelope was accepted."""

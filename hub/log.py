@@ -31,6 +31,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+import anyio
 import attrs
 import msgspec
 
@@ -43,6 +44,9 @@ __all__ = ("Log", "LogReader", "Record", "Recovery", "chain_value", "follow", "l
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 """A segment is closed when it has reached this size; opening after a crash reads one segment."""
+
+FOLLOW_SECONDS = 5.0
+"""A follower that hears of no change looks for one after this time."""
 
 _BATCH_BYTES = 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
@@ -586,7 +590,10 @@ class Log:
         return tail
 
     async def _take_over(self, tail: _Tail, sealed_first: int) -> None:
-        """Check the segment before the last one; take over its chain value and its position."""
+        """Check the segment before the last one; take over its chain value and its position.
+
+        Its own first record is taken on trust, unless it is the first of all: what it follows is not read.
+        """
         sealed = _Tail(first=sealed_first, size=0, records=sealed_first, chain=None if sealed_first else b"")
         async for record in LogReader(self._store, self.path).read_sealed(sealed_first, tail.first):
             if not self._check_line(sealed, record.line):
@@ -622,10 +629,14 @@ class Log:
 
     async def _set_aside(self, path: str, content: bytes, tail: _Tail) -> None:
         torn = content[tail.size :]
-        for line in torn.split(b"\n"):
+        *lines, rest = torn.split(b"\n")
+        for line in (*lines, rest):
             try:
                 durable = codec.unseal(line)[1]
-                codec.decode_fields(line)
+                if line is rest:
+                    # Without its end, a line may stop at any "d" that is in it. With its end it tells the truth there,
+                    # whatever is before: the line feed between two records may be what is damaged.
+                    codec.decode_fields(line)
             except InvalidRecord:
                 continue
             if durable > tail.records:
@@ -676,6 +687,8 @@ async def follow(store: KnowledgeStore, path: str, *, start: int | None = None) 
             while records := await reader.read():
                 for record in records:
                     yield record
-            await changed.wait()
+            # A subscription may come to its end, or miss something: look now and then all the same.
+            with anyio.move_on_after(FOLLOW_SECONDS):
+                await changed.wait()
     finally:
         await subscription.close()

@@ -6,13 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import anyio
-import structlog
 
 from hubwire.ports import ChangeCallback
 
 __all__ = ("Polling", "Subscription", "is_at_or_below")
-
-log = structlog.get_logger("hubwire.stores")
 
 
 def is_at_or_below(path: str, top: str) -> bool:
@@ -51,8 +48,10 @@ class Subscription:
                     await self._callback(path)
                     if self._closing:
                         break
-        except Exception:
-            log.exception("store.subscription_failed", path=self._path)
+        except Exception:  # noqa: BLE001 - it is logged with its traceback, and ends this subscription
+            import structlog  # noqa: PLC0415 - it imports rich: 0.1 s that most programs need not spend
+
+            structlog.get_logger("hubwire.stores").exception("store.subscription_failed", path=self._path)
         finally:
             self._ended(self)
 

@@ -30,6 +30,10 @@ class State:
             for kind, apply in machine.appliers().items():
                 self._appliers[kind] = (*self._appliers.get(kind, ()), apply)
 
+    def settle(self) -> list[Event]:
+        """Decide, after a replay, what becomes of commands of which a crash has kept only the first events."""
+        return self.channels.settle()
+
     def apply(self, event: Event) -> None:
         """Make the changes that the event tells of."""
         for apply in self._appliers.get(type(event), ()):

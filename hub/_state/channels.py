@@ -75,6 +75,13 @@ class Channels:
             raise CommandRejected(f"the reason for closing a channel must be text, not {reason!r}")
         return [ChannelClosed(channel_id=channel_id, reason=reason, **origin)]
 
+    def settle(self) -> list[Event]:
+        """Close what a crash left half open: nobody was told of these channels, and nothing can open them any more."""
+        pending = [entry.channel_id for entry in self._by_id.values() if entry.state is ChannelState.PENDING]
+        return [
+            ChannelClosed(channel_id=channel_id, reason="the hub died while it was opened") for channel_id in pending
+        ]
+
     def post(
         self,
         channel_id: str,

@@ -1,4 +1,4 @@
-"""What agents have still to read: an envelope is pending from ``posted`` until ``acked``, for each recipient by itself."""
+"""What agents have still to read: an envelope is pending from ``posted`` to ``acked``, for each recipient by itself."""
 
 from __future__ import annotations
 

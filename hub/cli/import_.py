@@ -182,11 +182,7 @@ class _Import:
     async def _open(self, conversation: Conversation) -> Channel:
         place = self.resume.place(conversation.number)
         if place is not None:
-            channel = self._hub.channels.get(place.channel_id)
-            if channel.is_open:
-                return channel
-            # The last run was killed between the two events that open a channel, and nothing can open it now.
-            await channel.close("was never opened", source=self.source, source_id=f"{conversation.number}/-/abandoned")
+            return self._hub.channels.get(place.channel_id)
         channel = await self._hub.channels.open(
             [self._agents[role] for role in conversation.roles],
             topic=f"#{conversation.number} {self._name}",

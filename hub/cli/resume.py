@@ -8,7 +8,7 @@ import attrs
 
 from .. import Hub
 from ..errors import HubError
-from ..events import ChannelClosed, ChannelCreated, ChannelOpened, Event
+from ..events import ChannelClosed, ChannelOpened, Event
 from .importer import Conversation, Part
 
 __all__ = ("Place", "Resume", "SourceDiffers", "find_resume")
@@ -42,14 +42,13 @@ class Resume:
         if not conversation.isdecimal():
             return
         number = int(conversation)
-        if isinstance(event, ChannelCreated):
+        if isinstance(event, ChannelOpened):
+            # One that was created only was cut short by a crash, and the hub has closed it since.
             self._places[number] = Place(event.channel_id or "")
-        elif isinstance(event, ChannelOpened):
             self.parts += 1
         elif isinstance(event, ChannelClosed):
             self._places.pop(number, None)
-            if part != "-/abandoned":
-                self._complete.add(number)
+            self._complete.add(number)
         elif (place := self._places.get(number)) is not None:
             place.last_part = part
             self.parts += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._canonical import FrozenDict, canonical
-from ._event import Event, GenericEvent, UnknownEvent, event, kind_class
+from ._event import Event, GenericEvent, UnknownEvent, event, evolve, kind_class
 from .agents import AgentRegistered, AgentUnregistered
 from .channels import ChannelClosed, ChannelCreated, ChannelOpened
 from .envelopes import EnvelopeAcked, EnvelopePosted, EnvelopeRejected
@@ -43,5 +43,6 @@ __all__ = (
     "UnknownEvent",
     "canonical",
     "event",
+    "evolve",
     "kind_class",
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, cast, dataclass_transform
 
 import attrs
 
@@ -25,6 +25,7 @@ __all__ = (
     "UnknownEvent",
     "check_kind",
     "event",
+    "evolve",
     "kind_class",
     "own_fields",
     "stamp",
@@ -123,7 +124,7 @@ class Event:
     _weight: int = attrs.field(default=0, init=False, eq=False)
 
     if TYPE_CHECKING:
-
+        __attrs_attrs__: ClassVar[tuple[attrs.Attribute[Any], ...]]
         kind: ClassVar[str]  # of an instance, in GenericEvent and UnknownEvent
 
     # Written once for all kinds: attrs would compile one for each, and that is half the time of declaring a kind.
@@ -197,6 +198,11 @@ def check_kind(kind: str) -> None:
 def kind_class(kind: str) -> type[Event] | None:
     """Return the class that declares ``kind``, or None if it is not declared in this process."""
     return _kinds.get(kind)
+
+
+def evolve(event: E, **changes: Any) -> E:
+    """Return a copy of an event with some fields changed: ``attrs.evolve`` under a name that type checkers accept."""
+    return cast(E, attrs.evolve(cast(Any, event), **changes))
 
 
 def field_names(cls: type[Event]) -> tuple[str, ...]:

@@ -1,0 +1,525 @@
+"""Section 5 of the design, "Life of an event", as a test: one step after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Sequence
+
+import anyio
+import pytest
+
+from hubwire import Duty, Event, GenericEvent, Hub, event, scope
+from hubwire.errors import CommandRejected, EventTooLarge, NotFound
+from hubwire.stores import MemoryStore
+from hubwire.testing import ManualClock, Recorder
+
+
+@event("flow.charged")
+class Charged(Event):
+    amount: object = 0
+
+
+class Gate:
+    """Lets through whoever comes while it is open."""
+
+    def __init__(self) -> None:
+        self._open = anyio.Event()
+        self._open.set()
+
+    def close(self) -> None:
+        if self._open.is_set():
+            self._open = anyio.Event()
+
+    def open(self) -> None:
+        self._open.set()
+
+    async def pass_through(self) -> None:
+        await self._open.wait()
+
+
+class GatedStore(MemoryStore):
+    """A store whose journal is written only while its gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = Gate()
+        self.appends: list[int] = []
+        """How many records each append to the journal that was begun had."""
+
+    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
+        if path.startswith("/journal/"):
+            assert isinstance(content, bytes)
+            self.appends.append(content.count(b"\n"))
+            await self.gate.pass_through()
+        return await super().append(path, content, expect=expect)
+
+    def crashed(self) -> MemoryStore:
+        """Return what another process would find if this one died now."""
+        other = MemoryStore()
+        other._root = copy.deepcopy(self._root)
+        return other
+
+
+class GatedListener(Recorder):
+    """A recorder that handles events only while its gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = Gate()
+        self.given: list[int] = []
+        """The ``seq`` of every event it was given, handled or not."""
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        self.given += [each.seq for each in events]
+        await self.gate.pass_through()
+        await super().on_events(events)
+
+
+async def settle() -> None:
+    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+def said(n: int = 0) -> GenericEvent:
+    return GenericEvent(kind="number.said", data={"n": n})
+
+
+def numbers(events: Sequence[Event]) -> list[int]:
+    return [each.data["n"] for each in events if isinstance(each, GenericEvent)]
+
+
+# --- 1: admission ---------------------------------------------------------------------------------------------------
+
+
+async def test_1_a_command_waits_at_the_door_while_in_flight_max_events_are_uncommitted() -> None:
+    store = GatedStore()
+    async with Hub(store, in_flight_max=2) as hub, anyio.create_task_group() as tasks:
+        store.gate.close()
+        for n in range(3):
+            tasks.start_soon(hub.emit, said(n))
+        await settle()
+        assert (hub.statistics().in_flight, hub.statistics().emitters_waiting) == (2, 1)
+        store.gate.open()
+        await hub.flush()
+        await settle()
+        assert (hub.statistics().in_flight, hub.statistics().emitters_waiting) == (0, 0)
+
+
+async def test_1_those_who_wait_at_the_door_are_admitted_in_the_order_they_came() -> None:
+    store, recorder = GatedStore(), Recorder()
+    async with Hub(store, listeners=[recorder], in_flight_max=1) as hub:
+        await hub.flush()
+        store.gate.close()
+        async with anyio.create_task_group() as tasks:
+            for n in range(20):
+                tasks.start_soon(hub.emit, said(n))
+                await settle()
+            store.gate.open()
+    assert numbers(recorder.events) == list(range(20))
+
+
+async def test_1_a_command_that_is_cancelled_at_the_door_never_happened() -> None:
+    store, recorder = GatedStore(), Recorder()
+    async with Hub(store, listeners=[recorder], in_flight_max=1) as hub, anyio.create_task_group() as tasks:
+        await hub.flush()
+        store.gate.close()
+        tasks.start_soon(hub.emit, said(0))
+        await settle()
+        waiting = asyncio.create_task(hub.emit(said(1)))
+        tasks.start_soon(hub.emit, said(2))
+        await settle()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        assert (hub.statistics().in_flight, hub.statistics().emitters_waiting) == (1, 1)
+        store.gate.open()
+    assert numbers(recorder.events) == [0, 2]
+
+
+async def test_1_the_place_of_a_command_that_is_cancelled_when_it_was_just_admitted_goes_to_the_next() -> None:
+    store, recorder = GatedStore(), Recorder()
+    async with Hub(store, listeners=[recorder], in_flight_max=1) as hub:
+        await hub.flush()
+        store.gate.close()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hub.emit, said(0))
+            await settle()
+            waiting = asyncio.create_task(hub.emit(said(1)))
+            await settle()
+            tasks.start_soon(hub.emit, said(2))
+            await settle()
+            # The commit of the first admits the second, which has not run yet when it is cancelled.
+            hub._pipeline.ring.committed.advance(hub._pipeline.ring.applied.value)
+            hub._pipeline.admit()
+            waiting.cancel()
+            await settle()
+            assert hub.statistics().applied == hub.statistics().committed + 1
+            store.gate.open()
+        assert waiting.cancelled()
+    assert numbers(recorder.events) == [0, 2]
+
+
+async def test_1_the_place_of_a_command_that_is_refused_goes_to_the_next() -> None:
+    store = GatedStore()
+    async with Hub(store, in_flight_max=1) as hub:
+        await hub.agents.register("taken")
+        store.gate.close()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hub.emit, said())
+            await settle()
+            refused = [asyncio.create_task(hub.agents.register("taken")) for _ in range(3)]
+            await settle()
+            last = asyncio.create_task(hub.agents.register("free"))
+            await settle()
+            store.gate.open()
+            await asyncio.wait([*refused, last])
+        assert all(isinstance(task.exception(), CommandRejected) for task in refused)
+        assert (await last).name == "free"
+
+
+async def test_1_one_command_may_pass_the_bound() -> None:
+    store = GatedStore()
+    async with Hub(store, in_flight_max=1) as hub, anyio.create_task_group() as tasks:
+        agent = await hub.agents.register("agent")
+        store.gate.close()
+        tasks.start_soon(hub.channels.open, [agent])  # channel.created and channel.opened, or neither
+        await settle()
+        assert hub.statistics().in_flight == 2
+        store.gate.open()
+
+
+# --- 2: deciding ----------------------------------------------------------------------------------------------------
+
+
+async def test_2_a_refused_command_changes_nothing() -> None:
+    recorder = Recorder()
+    async with Hub(MemoryStore(), listeners=[recorder]) as hub:
+        agent = await hub.agents.register("agent")
+        channel = await hub.channels.open([agent])
+        await channel.close()
+        before = hub.statistics()
+        with pytest.raises(CommandRejected):
+            await hub.agents.register("agent")
+        with pytest.raises(NotFound):
+            await hub.channels.open([agent, "nobody"])
+        with pytest.raises(NotFound):
+            await channel.close()
+        after = hub.statistics()
+        assert (after.applied, after.agents, after.channels) == (before.applied, before.agents, before.channels)
+    assert recorder.kinds[-1] == "hub.stopped"
+    assert recorder.kinds.count("agent.registered") == 1
+
+
+async def test_2_a_refused_post_is_a_fact_and_changes_nothing_else() -> None:
+    recorder = Recorder()
+    async with Hub(MemoryStore(), listeners=[recorder]) as hub:
+        inside, outside = await hub.agents.register("inside"), await hub.agents.register("outside")
+        channel = await hub.channels.open([inside])
+        with pytest.raises(CommandRejected, match="no participant") as raised:
+            await channel.post(outside, {"text": "let me in"}, to=[inside])
+        rejected = await recorder.wait_for("envelope.rejected")
+        assert (rejected.channel_id, rejected.agent_id) == (channel.id, outside.id)
+        assert (rejected.reason, rejected.error) == (str(raised.value), "CommandRejected")  # type: ignore[attr-defined]
+        assert rejected.content == {"text": "let me in"}  # type: ignore[attr-defined]
+        assert hub.statistics().envelopes_pending == 0
+
+
+async def test_2_a_command_decides_when_it_is_admitted_and_not_when_it_was_called() -> None:
+    store = GatedStore()
+    async with Hub(store, in_flight_max=1) as hub:
+        agent = await hub.agents.register("agent")
+        store.gate.close()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(agent.unregister)
+            await settle()
+            opening = asyncio.create_task(hub.channels.open([agent]))
+            await settle()
+            assert not opening.done()
+            store.gate.open()
+            await asyncio.wait([opening])
+        assert isinstance(opening.exception(), NotFound)
+
+
+async def test_2_a_command_decides_on_what_is_applied_and_not_only_on_what_is_committed() -> None:
+    store = GatedStore()
+    async with Hub(store) as hub, anyio.create_task_group() as tasks:
+        store.gate.close()
+        tasks.start_soon(hub.agents.register, "agent")
+        await settle()
+        assert hub.statistics().in_flight == 1
+        with pytest.raises(CommandRejected, match="registered already"):
+            await hub.agents.register("agent")
+        assert hub.agents.find("agent") is not None
+        store.gate.open()
+
+
+# --- 3: stamping ----------------------------------------------------------------------------------------------------
+
+
+async def test_3_the_hub_stamps_a_copy_and_leaves_the_callers_object_alone() -> None:
+    items = ["apple"]
+    mine = Charged(amount={"items": items})
+    clock = ManualClock()
+    async with Hub(clock=clock) as hub:
+        with scope(correlation_id="order 7", tenant="acme"):
+            first = await hub.emit(mine)
+        clock.advance(1.5)
+        items.append("pear")
+        second = await hub.emit(mine)
+        assert (mine.seq, mine.id, mine.at, mine.hub, mine.correlation_id) == (-1, "", "", "", None)
+        assert mine.amount == {"items": ["apple", "pear"]}
+        assert isinstance(first, Charged)
+        assert isinstance(second, Charged)
+        assert (first.amount, second.amount) == ({"items": ("apple",)}, {"items": ("apple", "pear")})
+        assert (second.seq, first.hub, second.hub) == (first.seq + 1, hub.id, hub.id)
+        assert first.id < second.id
+        assert (first.at, second.at) == ("2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:01.500000Z")
+        assert (first.correlation_id, first.tenant, second.correlation_id) == ("order 7", "acme", None)
+
+
+async def test_3_an_event_is_never_dated_before_the_one_that_came_before_it_also_after_a_restart() -> None:
+    clock, store = ManualClock(), MemoryStore()
+    async with Hub(store, clock=clock) as hub:
+        before = await hub.emit(said())
+        clock.step(-3600)
+        after = await hub.emit(said())
+        assert after.at == before.at
+    async with Hub(store, clock=clock) as hub:
+        assert (await hub.emit(said())).at == before.at
+        clock.step(7200)
+        assert (await hub.emit(said())).at > before.at
+
+
+async def test_3_of_a_command_whose_events_cannot_all_be_stamped_none_happens() -> None:
+    async with Hub(MemoryStore(), event_bytes_max=100_000) as hub:
+        agent = await hub.agents.register("agent")
+        before = hub.statistics()
+        with pytest.raises(EventTooLarge):
+            await hub.channels.open([agent], topic="x" * 100_000)
+        assert (hub.statistics().applied, hub.statistics().channels) == (before.applied, 0)
+
+
+# --- 4: applying ----------------------------------------------------------------------------------------------------
+
+
+async def test_4_seq_is_dense_and_is_the_order_of_the_ring_the_journal_and_every_listener() -> None:
+    store, required, other = MemoryStore(), Recorder(), Recorder()
+    async with Hub(store, in_flight_max=7) as hub:
+        hub.attach(required, duty=Duty.REQUIRED, name="required")
+        hub.attach(other, name="other")
+        agents = [await hub.agents.register(f"agent {n}") for n in range(3)]
+        channel = await hub.channels.open(agents)
+        acknowledged: list[int] = []
+
+        async def work(number: int) -> None:
+            for turn in range(10):
+                for _ in range(number * turn % 5):
+                    await asyncio.sleep(0)
+                if turn % 3:
+                    acknowledged.append((await hub.emit(said(number))).seq)
+                else:
+                    acknowledged.append((await channel.post(agents[number % 3], turn)).seq)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(20):
+                tasks.start_soon(work, number)
+        history = await history_until(hub, max(acknowledged))
+    assert len(set(acknowledged)) == 200
+    assert [each.seq for each in history] == list(range(max(acknowledged) + 1))
+    expected = [each for each in history if each.kind.startswith(("number.", "envelope."))]
+    for recorder in (required, other):
+        assert [each for each in recorder.events if each in expected] == expected
+    async with Hub(store) as hub:  # the journal replays into the very same state
+        assert hub.statistics().envelopes_pending == 20 * 4 * 2
+
+
+async def history_until(hub: Hub, last_seq: int) -> list[Event]:
+    found: list[Event] = []
+    async for each in hub.events(after=-1):
+        found.append(each)
+        if each.seq == last_seq:
+            break
+    return found
+
+
+async def test_4_a_command_is_applied_before_anything_else_gets_to_run() -> None:
+    async with Hub(MemoryStore()) as hub:
+        turned: list[str] = []
+        asyncio.get_running_loop().call_soon(turned.append, "the loop")
+        stamped = hub.emit_nowait(said())
+        assert hub.statistics().applied == stamped.seq + 1
+        assert turned == []
+
+
+# --- 5: the journal -------------------------------------------------------------------------------------------------
+
+
+async def test_5_while_one_append_is_in_flight_the_next_batch_grows_and_is_appended_once() -> None:
+    store = GatedStore()
+    async with Hub(store) as hub:
+        store.gate.close()
+        store.appends.clear()
+        async with anyio.create_task_group() as tasks:
+            for n in range(11):
+                tasks.start_soon(hub.emit, said(n))
+                if n == 0:
+                    await settle()
+            await settle()
+            assert store.appends == [1]
+            store.gate.open()
+        assert store.appends == [1, 10]
+
+
+async def test_5_a_batch_is_a_line_an_event() -> None:
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        for n in range(5):
+            hub.emit_nowait(said(n))
+        await hub.flush()
+        lines = (await store.read("/journal/log/00000000000000000000.jsonl") or "").split("\n")
+        assert len(lines) == hub.statistics().journaled + 1
+        assert all(f'"seq":{seq},' in line for seq, line in enumerate(lines[:-1]))
+
+
+async def test_5_nothing_is_acknowledged_before_the_journal_has_it() -> None:
+    store = GatedStore()
+    async with Hub(store) as hub:
+        store.gate.close()
+        emitting = asyncio.create_task(hub.emit(said(7)))
+        await settle()
+        assert not emitting.done()
+        assert b'"n":7' not in (await store.read_bytes("/journal/log/00000000000000000000.jsonl") or b"")
+        store.gate.open()
+        await emitting
+        assert b'"n":7' in (await store.read_bytes("/journal/log/00000000000000000000.jsonl") or b"")
+
+
+async def test_5_without_a_journal_an_event_is_journaled_when_it_is_applied() -> None:
+    async with Hub() as hub:
+        hub.emit_nowait(said())
+        assert hub.statistics().journaled == hub.statistics().applied
+
+
+# --- 6: required listeners ------------------------------------------------------------------------------------------
+
+
+async def test_6_a_required_listener_sees_an_event_only_when_the_journal_has_it() -> None:
+    store = GatedStore()
+    required = GatedListener()
+    async with Hub(store) as hub:
+        await hub.attach(required, duty=Duty.REQUIRED, since="start").ready()
+        store.gate.close()
+        emitting = asyncio.create_task(hub.emit(said()))
+        await settle()
+        assert max(required.given) == hub.statistics().journaled - 1 == hub.statistics().applied - 2
+        store.gate.open()
+        assert (await emitting).seq in required.given
+
+
+async def test_6_required_listeners_overlap_with_the_journal() -> None:
+    store, required = GatedStore(), GatedListener()
+    async with Hub(store) as hub, anyio.create_task_group() as tasks:
+        await hub.attach(required, duty=Duty.REQUIRED).ready()
+        await hub.flush()
+        required.gate.close()
+        first = hub.emit_nowait(said(1))
+        await settle()
+        assert required.given[-1] == first.seq
+        tasks.start_soon(hub.emit, said(2))
+        await settle()  # the journal goes on while the listener is at work
+        statistics = hub.statistics()
+        assert (statistics.journaled, statistics.committed) == (first.seq + 2, first.seq)
+        assert required.given[-1] == first.seq
+        required.gate.open()
+
+
+async def test_6_required_listeners_work_side_by_side_and_the_commit_waits_for_the_last() -> None:
+    quick, slow = GatedListener(), GatedListener()
+    async with Hub(MemoryStore()) as hub:
+        for name, listener in (("slow", slow), ("quick", quick)):
+            await hub.attach(listener, duty=Duty.REQUIRED, name=name).ready()
+        await hub.flush()
+        slow.gate.close()
+        emitting = asyncio.create_task(hub.emit(said()))
+        await settle()
+        assert quick.kinds[-1] == "number.said"
+        assert slow.given[-1] == quick.events[-1].seq
+        assert not emitting.done()
+        assert hub.statistics().committed == quick.events[-1].seq
+        slow.gate.open()
+        await emitting
+
+
+# --- 7: everybody else ----------------------------------------------------------------------------------------------
+
+
+async def test_7_nobody_else_sees_an_event_before_it_is_committed() -> None:
+    required, other = GatedListener(), Recorder()
+    async with Hub(MemoryStore(), listeners=[other]) as hub:
+        await hub.attach(required, duty=Duty.REQUIRED).ready()
+        sender, reader = await hub.agents.register("sender"), await hub.agents.register("reader")
+        channel = await hub.channels.open([sender, reader])
+        await hub.flush()
+        inbox, stream = reader.inbox(), hub.events()
+        required.gate.close()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(channel.post, sender, "hello")
+            delivery = asyncio.create_task(inbox.__anext__())
+            live = asyncio.create_task(stream.__anext__())
+            await settle()
+            assert hub.statistics().envelopes_pending == 1, "commands decide on what is applied"
+            assert not delivery.done()
+            assert not live.done()
+            assert "envelope.posted" not in other.kinds
+            required.gate.open()
+            assert (await delivery).content == "hello"
+            assert (await live).kind == "envelope.posted"
+            await other.wait_for("envelope.posted")
+
+
+# --- 8: acknowledgement ---------------------------------------------------------------------------------------------
+
+
+async def test_8_the_await_returns_the_stamped_event_when_it_is_committed() -> None:
+    async with Hub(MemoryStore()) as hub:
+        mine = Charged(amount=3)
+        stamped = await hub.emit(mine)
+        assert isinstance(stamped, Charged)
+        assert stamped is not mine
+        assert (stamped.amount, stamped.hub) == (3, hub.id)
+        assert hub.statistics().committed == stamped.seq + 1
+
+
+async def test_8_an_event_whose_emitter_is_cancelled_meanwhile_commits_all_the_same() -> None:
+    store, recorder = GatedStore(), Recorder()
+    async with Hub(store, listeners=[recorder]) as hub:
+        await hub.flush()
+        store.gate.close()
+        emitting = asyncio.create_task(hub.emit(said(1)))
+        await settle()
+        emitting.cancel()
+        await asyncio.wait([emitting])
+        assert emitting.cancelled()
+        store.gate.open()
+        assert (await hub.emit(said(2))).seq
+    assert numbers(recorder.events) == [1, 2]
+
+
+async def test_8_after_a_crash_what_was_journaled_is_committed_acknowledged_or_not() -> None:
+    store, required = GatedStore(), GatedListener()
+    async with Hub(store) as hub:
+        await hub.attach(required, duty=Duty.REQUIRED).ready()
+        required.gate.close()
+        emitting = asyncio.create_task(hub.emit(said(1)))
+        await settle()
+        assert not emitting.done()
+        left_behind = store.crashed()
+        required.gate.open()
+        await emitting
+    recorder = Recorder()
+    async with Hub(left_behind) as hub:
+        hub.attach(recorder, since="start")
+        await hub.emit(said(2))
+    assert numbers(recorder.events) == [1, 2]

@@ -1,0 +1,440 @@
+"""Section 8 of the design: what an event is, how kinds are declared, and what stamping makes of one."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import attrs
+import pytest
+
+import hubwire.events
+from hubwire import Event, GenericEvent, UnknownEvent, event
+from hubwire.context import EMPTY, Context
+from hubwire.errors import ConfigurationError, HubError
+from hubwire.events import AgentRegistered, FrozenDict, ToolCompleted, evolve, kind_class
+from hubwire.events._event import own_fields, stamp
+
+
+@event("event_tests.charged")
+class Charged(Event):
+    """A kind as users declare it."""
+
+    amount: int
+    currency: str = "EUR"
+    lines: tuple[str, ...] = ()
+    details: Mapping[str, Any] | None = None
+
+    rounding: ClassVar[int] = 2
+
+    @property
+    def cents(self) -> int:
+        return self.amount * 100
+
+
+AT = "2026-11-21T09:30:00.000001Z"
+
+
+def stamped(event: Event, *, context: Context = EMPTY) -> Any:
+    return stamp(event, seq=7, id="an id", at=AT, hub="a hub", context=context, bytes_max=1 << 20)
+
+
+# --- frozen ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "each",
+    [
+        Charged(amount=1),
+        stamped(Charged(amount=1)),
+        GenericEvent(kind="user.came"),
+        UnknownEvent(kind="user.came"),
+        AgentRegistered(name="planner"),
+    ],
+)
+def test_no_field_of_an_event_can_be_set_added_or_deleted(each: Event) -> None:
+    before = pickle.dumps(each)
+    for name in ("seq", "kind", "amount", "new", "_body", "__class__"):
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(each, name, 1)
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            delattr(each, name)
+    with pytest.raises((AttributeError, TypeError)):
+        vars(each)
+    assert pickle.dumps(each) == before
+
+
+def test_the_payload_of_a_stamped_event_is_frozen_to_the_bottom() -> None:
+    made = stamped(GenericEvent(kind="user.came", data={"a": [{"b": {"c": [1]}}]}, metadata={"m": {"n": 1}}))
+    inner = made.data["a"][0]["b"]
+    assert type(made.data["a"]) is tuple
+    assert type(inner["c"]) is tuple
+    changes: tuple[Callable[[Any], object], ...] = (
+        lambda found: found.update(x=1),
+        lambda found: found.setdefault("x", 1),
+        lambda found: found.pop("c", None),
+        lambda found: found.popitem(),
+        lambda found: found.clear(),
+        lambda found: found.__setitem__("x", 1),
+        lambda found: found.__delitem__("c"),
+        lambda found: found.__ior__({"x": 1}),
+    )
+    for found in (made.data, made.metadata, made.metadata["m"], inner):
+        for change in changes:
+            with pytest.raises(TypeError, match=r"copy it with dict\(\.\.\.\)"):
+                change(found)
+    assert made.data == {"a": ({"b": {"c": (1,)}},)}
+    assert made.metadata == {"m": {"n": 1}}
+
+
+def test_a_payload_can_be_copied_to_be_changed() -> None:
+    data = stamped(GenericEvent(kind="user.came", data={"a": 1})).data
+    for changeable in (dict(data), data.copy(), data | {}):
+        changeable["b"] = 2
+    assert data == {"a": 1}
+
+
+def test_the_callers_payload_is_neither_changed_nor_shared() -> None:
+    given: dict[str, Any] = {"b": [1, {"z": 1, "a": {2, 3}}], "a": float("nan")}
+    picture = repr(given)
+    unstamped = GenericEvent(kind="user.came", data=given)
+    made = stamped(unstamped)
+    assert unstamped.data is given
+    assert repr(given) == picture
+    assert (unstamped.seq, unstamped.id, unstamped.at, unstamped.hub) == (-1, "", "", "")
+    given["b"][1]["z"] = "changed later"
+    assert made.data["b"][1]["z"] == 1
+
+
+# --- stamping -------------------------------------------------------------------------------------------------------
+
+
+def test_stamping_numbers_a_copy_and_leaves_every_other_field_alone() -> None:
+    unstamped = Charged(amount=3, currency="CHF", lines=("a",), agent_id="planner", severity="warning")
+    made = stamped(unstamped)
+    assert made is not unstamped
+    assert type(made) is Charged
+    assert (made.seq, made.id, made.at, made.hub) == (7, "an id", AT, "a hub")
+    assert evolve(made, seq=-1, id="", at="", hub="") == unstamped
+
+
+def test_an_event_that_is_emitted_again_gets_a_new_number_and_no_old_bytes() -> None:
+    once = stamped(Charged(amount=3))
+    hubwire.codec.encode(once)
+    again = stamp(once, seq=8, id="another", at=AT, hub="a hub", context=EMPTY, bytes_max=1 << 20)
+    assert (again.seq, again.id) == (8, "another")
+    assert b'"seq":8' in hubwire.codec.encode(again)
+    assert again == evolve(once, seq=8, id="another")
+
+
+def test_the_depth_of_an_event_is_the_hubs_to_count_and_its_cause_the_callers_to_name() -> None:
+    around = Context(depth=3, causation_id="the cause", tenant="around", correlation_id="c", traceparent="t")
+    made = stamped(Charged(amount=1, depth=1, causation_id="mine", tenant="mine"), context=around)
+    assert (made.depth, made.causation_id, made.tenant) == (3, "mine", "mine")
+    assert (made.correlation_id, made.traceparent) == ("c", "t")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [(5, "5"), (True, "true"), ([1], "[1]"), ({"a": 1}, '{"a": 1}'), (1.5, "1.5"), ("x" * 1000, "x" * 1000)],
+)
+def test_a_header_that_is_no_text_becomes_text_because_it_would_be_read_back_as_another_shape(
+    given: Any, text: str
+) -> None:
+    assert stamped(Charged(amount=1, session_id=given)).session_id == text
+
+
+def test_a_value_whose_comparison_or_truth_raises_is_stamped_shown_and_taken_for_what_it_is() -> None:
+    class Array:
+        """As numpy's arrays: comparing gives no answer that has a truth."""
+
+        def __eq__(self, other: object) -> bool:
+            raise ValueError("ambiguous")
+
+        def __bool__(self) -> bool:
+            raise ValueError("ambiguous")
+
+        __hash__ = None  # type: ignore[assignment]
+
+        def __str__(self) -> str:
+            return "[1 2]"
+
+    result = ToolCompleted(tool="t", call_id="c", result=Array(), tenant=Array())  # type: ignore[arg-type]
+    assert "result=" in repr(result)
+    made = stamped(result)
+    assert made.result["text"] == "[1 2]"
+    assert made.tenant["text"] == "[1 2]"
+
+
+# --- equality, copies, repr -----------------------------------------------------------------------------------------
+
+
+def test_equal_events_are_those_of_one_kind_with_equal_fields() -> None:
+    assert Charged(amount=1) == Charged(amount=1)
+    assert Charged(amount=1) != Charged(amount=2)
+    assert stamped(Charged(amount=1)) != Charged(amount=1)
+    one, other = GenericEvent(kind="user.came"), GenericEvent(kind="user.went")
+    assert one != other
+    assert GenericEvent(kind="user.came") != UnknownEvent(kind="user.came")
+    assert Charged(amount=1) != "Charged(amount=1)"
+
+
+def test_equal_events_have_equal_hashes_whatever_they_hold() -> None:
+    unhashable = {"a": [1]}
+    assert hash(Charged(amount=1, details=unhashable)) == hash(Charged(amount=1, details={"a": [1]}))
+    assert len({Charged(amount=1), Charged(amount=1), stamped(Charged(amount=1))}) == 2
+    one, other = FrozenDict({"a": 1, "b": 2}), FrozenDict({"b": 2, "a": 1})
+    assert one == other
+    assert hash(one) == hash(other)
+
+
+def test_encoding_an_event_changes_neither_equality_nor_hash() -> None:
+    one, other = stamped(Charged(amount=1)), stamped(Charged(amount=1))
+    hubwire.codec.encode(one)
+    assert one == other
+    assert hash(one) == hash(other)
+
+
+@pytest.mark.parametrize(
+    "each",
+    [
+        Charged(amount=1, details={"a": 1}),
+        stamped(Charged(amount=1, details={"a": [{"b": 1}]})),
+        stamped(GenericEvent(kind="user.came", data={"a": {"b": 1}})),
+        UnknownEvent(kind="user.came", fields={"a": 1}, body=b"{}"),
+        stamped(AgentRegistered(name="planner")),
+    ],
+)
+def test_an_event_survives_pickling_and_is_its_own_copy(each: Event) -> None:
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        loaded = pickle.loads(pickle.dumps(each, protocol))  # noqa: S301 - our own bytes
+        assert loaded == each
+        assert type(loaded) is type(each)
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            loaded.seq = 9  # type: ignore[misc]
+    assert copy.copy(each) is each
+    assert copy.deepcopy(each) is each
+
+
+def test_a_pickled_payload_is_still_frozen() -> None:
+    data = pickle.loads(pickle.dumps(stamped(GenericEvent(kind="a.b", data={"a": {"b": 1}})))).data  # noqa: S301
+    assert type(data["a"]) is FrozenDict
+    assert copy.deepcopy(data) is data
+
+
+def test_evolve_makes_a_changed_copy_that_is_frozen_too() -> None:
+    before = stamped(Charged(amount=1, lines=("a",)))
+    after = evolve(before, amount=2)
+    assert (before.amount, after.amount, after.lines, after.seq) == (1, 2, ("a",), 7)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        after.amount = 3
+    with pytest.raises(TypeError):
+        evolve(before, unknown=1)
+
+
+def test_repr_shows_what_is_set_and_nothing_else() -> None:
+    assert repr(Charged(amount=1)) == "Charged(amount=1)"
+    assert repr(Charged(amount=1, currency="EUR", agent_id=None)) == "Charged(amount=1)"
+    assert repr(Charged(amount=0, lines=("a",))) == "Charged(amount=0, lines=('a',))"
+    assert repr(GenericEvent(kind="user.came", data={"a": 1})) == "GenericEvent(kind='user.came', data={'a': 1})"
+    assert repr(stamped(Charged(amount=1))) == f"Charged(seq=7, id='an id', at='{AT}', hub='a hub', amount=1)"
+    hubwire.codec.encode(made := stamped(Charged(amount=1)))
+    assert "body" not in repr(made)
+    assert "weight" not in repr(made)
+
+
+def test_a_kind_may_have_constants_properties_and_methods_of_its_own() -> None:
+    assert Charged.rounding == 2
+    assert stamped(Charged(amount=3)).cents == 300
+    assert own_fields(Charged) == ("amount", "currency", "lines", "details")
+
+
+# --- declaring ------------------------------------------------------------------------------------------------------
+
+
+def test_a_declared_kind_is_found_by_its_name() -> None:
+    assert kind_class("event_tests.charged") is Charged
+    assert Charged.kind == Charged(amount=1).kind == "event_tests.charged"
+    assert Charged.command is None
+    assert AgentRegistered.command == "hub.agents.register()"
+    assert kind_class("never.declared") is None
+    assert Charged.__doc__ == "A kind as users declare it."
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "",
+        "login",
+        ".login",
+        "user.",
+        "user..login",
+        "User.login",
+        "user.Login",
+        "user login",
+        "user.login ",
+        "user.login\n",
+        "\nuser.login",
+        "user.log\u0131n",
+        "1user.login",
+        "user.1login",
+        "_user.login",
+        "user-agent.came",
+        "user.login*",
+        "user\0.login",
+        None,
+        5,
+        b"user.login",
+        ["user.login"],
+    ],
+)
+def test_a_kind_that_is_not_spelt_as_kinds_are_is_refused(kind: Any) -> None:
+    with pytest.raises(ConfigurationError, match="no kind of event"):
+        event(kind)
+
+
+@pytest.mark.parametrize("kind", ["user.login", "a.b", "a.b.c.d", "api_key.rehashed", "x2.done"])
+def test_two_or_more_lower_case_words_joined_by_dots_are_a_kind(kind: str) -> None:
+    class Anything(Event):
+        pass
+
+    try:
+        assert event(kind)(Anything).kind == kind
+    finally:
+        hubwire.events._event._kinds.pop(kind, None)
+
+
+def test_a_kind_is_declared_once_and_the_second_declaration_changes_nothing() -> None:
+    with pytest.raises(ConfigurationError, match=r"declared by .*test_hub_events\.Charged already"):
+
+        @event("event_tests.charged")
+        class Other(Event):
+            pass
+
+    assert kind_class("event_tests.charged") is Charged
+    with pytest.raises(ConfigurationError, match="AgentRegistered already"):
+        event("agent.registered")(type("Mine", (Event,), {}))
+    assert kind_class("agent.registered") is AgentRegistered
+
+
+def test_a_module_that_is_loaded_again_declares_its_kinds_again() -> None:
+    def load() -> type[Event]:
+        @event("event_tests.reloaded")
+        class Reloaded(Event):
+            pass
+
+        return Reloaded
+
+    first, second = load(), load()
+    assert first is not second
+    assert kind_class("event_tests.reloaded") is second
+
+
+@pytest.mark.parametrize(
+    "name", ["d", "h", "kind", "command", "seq", "id", "at", "hub", "agent_id", "metadata", "depth", "_body"]
+)
+def test_a_field_that_every_event_or_record_has_already_cannot_be_declared(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"declares {name}\b"):
+        event("event_tests.clashed")(type("Clashed", (Event,), {"__annotations__": {name: "str"}}))
+    assert kind_class("event_tests.clashed") is None
+
+
+def test_a_field_that_would_not_be_in_the_record_cannot_be_declared() -> None:
+    with pytest.raises(ConfigurationError, match="_secret"):
+
+        @event("event_tests.hidden")
+        class Hidden(Event):
+            _secret: int = 0
+
+    with pytest.raises(ConfigurationError, match="later"):
+
+        @event("event_tests.hidden")
+        class Later(Event):
+            later: int = attrs.field(init=False, default=0)
+
+    assert kind_class("event_tests.hidden") is None
+
+
+def test_a_class_without_the_decorator_cannot_be_made_and_says_what_is_missing() -> None:
+    class Forgotten(Event):
+        amount: int = 0
+
+    with pytest.raises(ConfigurationError, match=r"Forgotten is not a kind of event; declare it with @event"):
+        Forgotten()
+    with pytest.raises(ConfigurationError, match="Event is not a kind of event"):
+        Event()
+
+
+def test_kinds_do_not_inherit_from_each_other() -> None:
+    with pytest.raises(ConfigurationError, match="kinds do not inherit from each other"):
+
+        class Undecorated(Charged):
+            pass
+
+    with pytest.raises(ConfigurationError, match="kinds do not inherit from each other"):
+
+        @event("event_tests.charged_twice")
+        class ChargedTwice(Charged):
+            pass
+
+    with pytest.raises(ConfigurationError, match="kinds do not inherit from each other"):
+
+        class MyGeneric(GenericEvent):
+            pass
+
+    class Between(Event):
+        pass
+
+    with pytest.raises(ConfigurationError, match="must inherit from Event itself"):
+
+        @event("event_tests.charged_twice")
+        class Indirect(Between):
+            pass
+
+    with pytest.raises(ConfigurationError, match="must inherit from Event itself"):
+        event("event_tests.charged_twice")(type("NoEvent", (), {}))
+    assert kind_class("event_tests.charged_twice") is None
+
+
+def test_fields_are_given_by_name_and_none_can_be_missing_or_too_many() -> None:
+    wrong: tuple[Callable[[], object], ...] = (
+        lambda: Charged(currency="CHF"),  # type: ignore[call-arg]
+        lambda: Charged(1),  # type: ignore[call-arg]
+        lambda: Charged(amount=1, colour="red"),  # type: ignore[call-arg]
+        lambda: GenericEvent(data={}),  # type: ignore[call-arg]
+        lambda: Charged(amount=1, _body=b""),  # type: ignore[call-arg]
+    )
+    for make in wrong:
+        with pytest.raises(TypeError):
+            make()
+
+
+def test_what_is_refused_here_is_an_error_of_the_library() -> None:
+    with pytest.raises(HubError):
+        event("Nonsense")
+
+
+# --- the two that are not declared ------------------------------------------------------------------------------------
+
+
+def test_a_generic_event_carries_its_kind_and_any_data() -> None:
+    made = stamped(GenericEvent(kind="user.came", data={"ip": "10.0.0.1"}))
+    assert (made.kind, made.data) == ("user.came", {"ip": "10.0.0.1"})
+    assert GenericEvent(kind="user.came").data == {}
+
+
+def test_generic_events_do_not_share_their_default_data() -> None:
+    one, other = GenericEvent(kind="user.came"), GenericEvent(kind="user.came")
+    assert one.data is not other.data
+
+
+def test_every_shipped_kind_is_exported_and_declared_under_its_own_name() -> None:
+    exported = [each for name in hubwire.events.__all__ if isinstance(each := getattr(hubwire.events, name), type)]
+    kinds = {each for each in exported if issubclass(each, Event)} - {Event, GenericEvent, UnknownEvent}
+    assert kinds >= {AgentRegistered, ToolCompleted}
+    for each in kinds:
+        assert kind_class(each.kind) is each
+    ours = {name for name, each in hubwire.events._event._kinds.items() if each.__module__.startswith("hubwire.")}
+    assert ours == {each.kind for each in kinds}

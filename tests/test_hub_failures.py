@@ -1,0 +1,1132 @@
+"""What fails, and who learns of it: listeners of every duty, listeners that emit, the journal, a full disk."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+import pytest
+
+from hubwire import AttachmentState, BaseHubListener, Duty, Event, GenericEvent, Hub, Overflow
+from hubwire.errors import (
+    CommandRejected,
+    HubFailed,
+    JournalFailed,
+    ListenerFailed,
+    Overloaded,
+    PartialBatch,
+    StoreError,
+    StoreFull,
+)
+from hubwire.events import ListenerFailed as FailureTold
+from hubwire.events import ListenerRestarted, MailboxOverflowed
+from hubwire.stores import MemoryStore
+from hubwire.testing import ManualClock, Recorder
+
+
+def said(n: int = 0) -> GenericEvent:
+    return GenericEvent(kind="number.said", data={"n": n})
+
+
+def answered(n: int = 0) -> GenericEvent:
+    return GenericEvent(kind="number.answered", data={"n": n})
+
+
+def numbers(events: Sequence[Event], kind: str = "number.said") -> list[int]:
+    return [each.data["n"] for each in events if isinstance(each, GenericEvent) and each.kind == kind]
+
+
+async def settle() -> None:
+    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+async def pass_time(clock: ManualClock, seconds: float) -> None:
+    """Let time go by in small steps, and let everything happen that comes due."""
+    for _ in range(round(seconds * 4)):
+        clock.advance(0.25)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+class Failing(Recorder):
+    """Fails at the numbers it was told; a plain listener, which has handled nothing of a batch that fails."""
+
+    def __init__(self, *bad: int, error: Callable[[], BaseException] = lambda: ValueError("bad number")) -> None:
+        super().__init__()
+        self.bad = set(bad)
+        self.error = error
+        self.given: list[list[int]] = []
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        self.given.append(numbers(events))
+        if self.bad.intersection(numbers(events)):
+            raise self.error()
+        await super().on_events(events)
+
+
+class FailingByHook(BaseHubListener):
+    """Fails at the numbers it was told, and knows its place."""
+
+    def __init__(self, *bad: int) -> None:
+        self.bad = set(bad)
+        self.heard: list[int] = []
+
+    async def on_event(self, event: Event) -> None:
+        if self.bad.intersection(numbers([event])):
+            raise ValueError("bad number")
+        self.heard += numbers([event])
+
+
+class GatedStore(MemoryStore):
+    """A store whose journal is written only while its gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = anyio.Event()
+        self.gate.set()
+        self.error: BaseException | None = None
+        self.appends = 0
+
+    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
+        if path.startswith("/journal/"):
+            self.appends += 1
+            await self.gate.wait()
+            if self.error is not None:
+                raise self.error
+        return await super().append(path, content, expect=expect)
+
+
+# --- BEST_EFFORT: what is not handled -------------------------------------------------------------------------------
+
+
+async def test_a_batch_that_a_plain_listener_fails_at_is_delivered_again_one_by_one_to_its_end() -> None:
+    clock, failing = ManualClock(), Failing(3, 6)
+    async with Hub(clock=clock) as hub:
+        attachment = hub.attach(failing, pattern="number.*")
+        await attachment.ready()
+        for n in range(8):
+            hub.emit_nowait(said(n))
+        await pass_time(clock, 1)
+        await hub.flush()
+        assert failing.given == [list(range(8)), *([n] for n in range(8))]
+        assert numbers(failing.events) == [0, 1, 2, 4, 5, 7]
+        hub.emit_nowait(said(8))
+        hub.emit_nowait(said(9))
+        await hub.flush()
+        assert failing.given[-1] == [8, 9], "the next batch is whole again"
+        statistics = attachment.statistics()
+        assert (statistics.handled, statistics.failed, statistics.restarts) == (8, 2, 2)
+        assert statistics.last_error == "ValueError: bad number"
+
+
+async def test_a_listener_that_fails_at_a_batch_and_at_none_of_its_events_alone_has_not_failed() -> None:
+    class FailsOnce(Recorder):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            if len(events) > 1:
+                raise ValueError("too many")
+            await super().on_events(events)
+
+    recorder, witness = FailsOnce(), Recorder()
+    async with Hub(listeners=[witness]) as hub:
+        attachment = hub.attach(recorder, pattern="number.*")
+        await attachment.ready()
+        for n in range(5):
+            hub.emit_nowait(said(n))
+        await hub.flush()
+        assert numbers(recorder.events) == list(range(5))
+        assert (attachment.statistics().failed, attachment.statistics().restarts) == (0, 0)
+    assert "listener.failed" not in witness.kinds
+
+
+async def test_a_base_hub_listener_that_fails_gets_nothing_again_and_goes_on_after_the_bad_event() -> None:
+    clock, failing = ManualClock(), FailingByHook(3, 6)
+    async with Hub(clock=clock) as hub:
+        attachment = hub.attach(failing, pattern="number.*")
+        await attachment.ready()
+        for n in range(8):
+            hub.emit_nowait(said(n))
+        await pass_time(clock, 1)
+        await hub.flush()
+        assert failing.heard == [0, 1, 2, 4, 5, 7]
+        statistics = attachment.statistics()
+        assert (statistics.handled, statistics.failed, statistics.restarts, statistics.batches) == (6, 2, 2, 3)
+        assert statistics.last_error == "ValueError: bad number"
+
+
+async def test_a_function_that_fails_gets_nothing_again_either() -> None:
+    clock = ManualClock()
+    heard: list[int] = []
+    async with Hub(clock=clock) as hub:
+
+        @hub.on("number.*")
+        def listen(event: Event) -> None:
+            heard.extend(numbers([event]))
+            if heard[-1] == 3:
+                raise ValueError("bad number")
+
+        await settle()
+        for n in range(8):
+            hub.emit_nowait(said(n))
+        await pass_time(clock, 1)
+        await hub.flush()
+        assert heard == list(range(8))
+
+
+async def test_a_partial_batch_that_claims_to_be_whole_has_failed_at_its_last_event() -> None:
+    class Liar(Recorder):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            raise PartialBatch(1000)
+
+    clock = ManualClock()
+    async with Hub(clock=clock) as hub:
+        attachment = hub.attach(Liar(), pattern="number.*")
+        await attachment.ready()
+        for n in range(4):
+            hub.emit_nowait(said(n))
+        await pass_time(clock, 1)
+        await hub.flush()
+        assert (attachment.statistics().handled, attachment.statistics().failed) == (3, 1)
+
+
+# --- BEST_EFFORT: time ----------------------------------------------------------------------------------------------
+
+
+async def test_a_listener_that_hangs_past_its_time_is_cancelled_and_has_failed() -> None:
+    cancelled: list[list[int]] = []
+    witness = Recorder()
+
+    class Hangs(Recorder):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            if 1 in numbers(events):
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    cancelled.append(numbers(events))
+            await super().on_events(events)
+
+    hangs = Hangs()
+    async with Hub(listeners=[witness]) as hub:
+        attachment = hub.attach(hangs, pattern="number.*", name="hangs", timeout=0.01)
+        await attachment.ready()
+        for n in range(3):
+            hub.emit_nowait(said(n))
+        told = await witness.wait_for("listener.failed")
+        await hub.flush()
+        assert cancelled == [[0, 1, 2], [1]]
+        assert numbers(hangs.events) == [0, 2]
+        assert isinstance(told, FailureTold)
+        assert (told.listener, told.reason, told.error_type) == ("hangs", "timeout", "ListenerTimeout")
+        assert attachment.statistics().last_error == "ListenerTimeout: not done with 1 events after 0.01 s"
+
+
+async def test_a_batch_has_the_time_of_all_its_events_together() -> None:
+    given: list[tuple[int, float]] = []
+
+    class Asks(Recorder):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            given.append((len(events), anyio.current_effective_deadline() - anyio.current_time()))
+
+    async with Hub() as hub:
+        await hub.attach(Asks(), pattern="number.*", timeout=100).ready()
+        for n in range(7):
+            hub.emit_nowait(said(n))
+        await hub.flush()
+        ((size, seconds),) = given
+        assert size == 7
+        assert 600 < seconds <= 700
+
+
+async def test_a_listener_that_will_not_be_cancelled_harms_nobody() -> None:
+    class Deaf(Recorder):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            for _ in range(3):
+                try:
+                    await anyio.sleep_forever()
+                except asyncio.CancelledError:
+                    continue
+            raise RuntimeError("I do as I like")
+
+    async with Hub(clock=ManualClock()) as hub:
+        attachment = hub.attach(Deaf(), pattern="number.*", timeout=0.01)
+        await attachment.ready()
+        await hub.emit(said())
+        await settle()
+        await attachment.detach()
+        assert attachment.statistics().last_error == "RuntimeError: I do as I like"
+
+
+# --- BEST_EFFORT: whatever is raised --------------------------------------------------------------------------------
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even this")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (asyncio.CancelledError, "RuntimeError: it raised CancelledError, though nobody had cancelled it"),
+        (lambda: SystemExit(3), "RuntimeError: it raised SystemExit: 3"),
+        (GeneratorExit, "RuntimeError: it raised GeneratorExit"),
+        (StopAsyncIteration, "StopAsyncIteration"),
+        (lambda: ExceptionGroup("two", [ValueError("one")]), "ExceptionGroup: two (1 sub-exception)"),
+        (lambda: StoreFull("disk full"), "StoreFull: disk full"),
+        (lambda: HubFailed("not the hub, really"), "HubFailed: not the hub, really"),
+        (Unspeakable, "Unspeakable: (its text raised RuntimeError)"),
+        (lambda: ValueError("x" * 1_000_000), "ValueError: " + "x" * 1000),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+async def test_whatever_a_listener_raises_is_its_own_failure_and_reaches_no_emitter(
+    error: Callable[[], BaseException], message: str
+) -> None:
+    failing, witness = Failing(1, error=error), Recorder()
+    clock = ManualClock()
+    async with Hub(listeners=[witness], clock=clock) as hub:
+        attachment = hub.attach(failing, pattern="number.*")
+        await attachment.ready()
+        assert (await hub.emit(said(1))).kind == "number.said"
+        await pass_time(clock, 1)
+        await hub.emit(said(2))
+        await hub.flush()
+        assert numbers(failing.events) == [2]
+        assert attachment.statistics().last_error == message
+        assert attachment.state is AttachmentState.RUNNING
+    told = [each for each in witness.events if isinstance(each, FailureTold)]
+    assert len(told) == 1
+    assert f"{told[0].error_type}: {told[0].error_message}".removesuffix(": ") == message
+
+
+@pytest.mark.parametrize("duty", [Duty.REQUIRED, Duty.BEST_EFFORT])
+async def test_a_listener_that_cancels_its_own_task_has_failed(duty: Duty) -> None:
+    class Selfdestructs(Recorder):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            if 1 in numbers(events):
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+                await asyncio.sleep(0)
+
+    clock = ManualClock()
+    hub = Hub(clock=clock)
+    await hub.start()
+    attachment = hub.attach(Selfdestructs(), pattern="number.*", duty=duty)
+    await attachment.ready()
+    if duty is Duty.REQUIRED:
+        with pytest.raises(ListenerFailed, match="it raised CancelledError"):
+            await hub.emit(said(1))
+        with pytest.raises(ListenerFailed):
+            await hub.aclose()
+    else:
+        await hub.emit(said(1))
+        await pass_time(clock, 1)
+        await hub.emit(said(2))
+        await hub.flush()
+        assert (attachment.statistics().failed, attachment.statistics().handled) == (1, 1)
+        await hub.aclose()
+
+
+@pytest.mark.parametrize("duty", [Duty.REQUIRED, Duty.BEST_EFFORT])
+async def test_a_listener_whose_task_a_stranger_cancels_is_lost_and_nobody_waits_for_it(duty: Duty) -> None:
+    hub = Hub()
+    await hub.start()
+    attachment = hub.attach(Recorder(), duty=duty, name="victim")
+    await attachment.ready()
+    assert attachment._task is not None
+    attachment._task.cancel()
+    await settle()
+    assert attachment.state is AttachmentState.DETACHED
+    assert not hub.health().healthy
+    if duty is Duty.REQUIRED:
+        with pytest.raises(ListenerFailed, match="'victim'"):
+            await hub.emit(said())
+        with pytest.raises(ListenerFailed):
+            await hub.aclose()
+    else:
+        await hub.emit(said())
+        await hub.aclose()
+
+
+# --- BEST_EFFORT: restarts ------------------------------------------------------------------------------------------
+
+
+async def test_a_listener_that_failed_is_restarted_after_a_pause_with_the_next_event() -> None:
+    clock, failing = ManualClock(), Failing(0, 1)
+    async with Hub(clock=clock) as hub:
+        attachment = hub.attach(failing, pattern="number.*")
+        await attachment.ready()
+        await hub.emit(said(0))
+        await settle()
+        await hub.emit(said(7))
+        await settle()
+        assert failing.given == [[0]], "the clock stands still"
+        assert attachment.statistics().restarts == 0
+        await pass_time(clock, 0.25)
+        assert failing.given == [[0], [7]]
+        assert attachment.statistics().restarts == 1
+
+
+async def test_the_pauses_double_and_their_length_is_left_to_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds: list[float] = []
+
+    def longest(start: float, end: float) -> float:
+        assert start == 0
+        bounds.append(end)
+        return end
+
+    monkeypatch.setattr("random.uniform", longest)
+    clock = ManualClock()
+    async with Hub(clock=clock) as hub:
+        attachment = hub.attach(Failing(0, 1, 2), pattern="number.*")
+        await attachment.ready()
+        for n in range(3):
+            await hub.emit(said(n))
+        await pass_time(clock, 2)
+        assert bounds == [0.1, 0.2, 0.4]
+        await pass_time(clock, 5)
+        await hub.emit(said(0))
+        await pass_time(clock, 1)
+        assert bounds[3:] == [0.1], "a failure long after the others is a first one"
+
+
+async def test_a_listener_that_fails_more_than_three_times_in_five_seconds_is_detached_and_the_hub_goes_on() -> None:
+    clock, witness = ManualClock(), Recorder()
+    failing = Failing(*range(100))
+    async with Hub(listeners=[witness], clock=clock) as hub:
+        attachment = hub.attach(failing, pattern="number.*", name="failing")
+        await attachment.ready()
+        for n in range(6):
+            await hub.emit(said(n))
+        await pass_time(clock, 3)
+        assert attachment.state is AttachmentState.DETACHED
+        statistics = attachment.statistics()
+        assert (statistics.failed, statistics.restarts) == (4, 3)
+        detached = await witness.wait_for("listener.detached")
+        reason = "failed more than 3 times in 5 seconds, last with ValueError: bad number"
+        assert (detached.listener, detached.reason) == ("failing", reason)  # type: ignore[attr-defined]
+        assert hub.health().problems == (f"listener 'failing' is detached: {reason}",)
+        assert statistics in hub.statistics().attachments, "what was lost stays to be seen"
+        await hub.emit(said(7))
+        await attachment.ready()
+        hub.attach(Recorder(), name="failing")
+        await settle()
+        assert hub.health().healthy, "somebody else does its work now"
+
+
+async def test_a_listener_that_fails_three_times_in_five_seconds_and_later_again_stays() -> None:
+    clock = ManualClock()
+    async with Hub(clock=clock) as hub:
+        attachment = hub.attach(Failing(0), pattern="number.*")
+        await attachment.ready()
+        for _ in range(4):
+            for _ in range(3):
+                await hub.emit(said(0))
+            await pass_time(clock, 6)
+        assert attachment.statistics().failed == 12
+        assert attachment.state is AttachmentState.RUNNING
+
+
+async def test_failures_are_announced_once_per_attachment_reason_and_second_with_a_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda start, end: start)
+    clock, witness = ManualClock(), Recorder()
+    kinds: list[type[Exception]] = [ValueError, ValueError, KeyError]
+
+    def error() -> Exception:
+        return kinds.pop(0)("no")
+
+    async with Hub(listeners=[witness], clock=clock) as hub:
+        attachment = hub.attach(Failing(0, 1, 2, error=error), pattern="number.*", name="failing")
+        await attachment.ready()
+        stamped = []
+        for n in range(3):
+            stamped.append(await hub.emit(said(n)))
+            await settle()
+            await pass_time(clock, 0.25)
+        await hub.flush()
+        told = [each for each in witness.events if isinstance(each, FailureTold)]
+        assert [(each.listener, each.error_type, each.count, each.event_seq) for each in told] == [
+            ("failing", "ValueError", 1, stamped[0].seq),
+            ("failing", "KeyError", 1, stamped[2].seq),
+        ]
+        assert told[0].error_message == "no"
+        await pass_time(clock, 0.5)
+        await hub.flush()
+        told = [each for each in witness.events if isinstance(each, FailureTold)]
+        assert [(each.error_type, each.count, each.event_seq) for each in told[2:]] == [
+            ("ValueError", 1, stamped[1].seq)
+        ]
+        restarts = [each.restarts for each in witness.events if isinstance(each, ListenerRestarted)]
+        assert restarts == [1, 3]
+
+
+async def test_a_failure_while_handling_the_hubs_own_events_is_counted_and_not_announced() -> None:
+    class Moody(Recorder):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            if any(each.kind.startswith(("listener.", "mailbox.")) for each in events):
+                raise ValueError("not about them")
+
+    clock, witness = ManualClock(), Recorder()
+    async with Hub(listeners=[witness], clock=clock) as hub:
+        pair = [hub.attach(Moody(), name=name) for name in ("one", "two")]
+        await hub.flush()
+        await pass_time(clock, 20)
+        failed = [attachment.statistics().failed for attachment in pair]
+        assert sum(failed) >= 1
+        assert all(attachment.state is AttachmentState.RUNNING for attachment in pair)
+        await hub.flush()
+        assert not {"listener.failed", "listener.restarted", "listener.detached"}.intersection(witness.kinds)
+
+
+async def test_overflows_of_one_listener_do_not_overflow_it_further() -> None:
+    gate = anyio.Event()
+    witness = Recorder()
+
+    class Slow(Recorder):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            await gate.wait()
+            await super().on_events(events)
+
+    slow = Slow()
+    async with Hub(listeners=[witness], clock=ManualClock()) as hub:
+        await hub.attach(slow, name="slow", mailbox=1).ready()
+        for n in range(10):
+            await hub.emit(said(n))
+            await settle()
+        gate.set()
+        await hub.flush()
+    told = [each for each in witness.events if isinstance(each, MailboxOverflowed)]
+    assert {each.listener for each in told} == {"slow"}
+    assert "mailbox.overflowed" not in slow.kinds
+
+
+# --- REQUIRED -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_required_listener_that_fails_stops_the_hub_and_everybody_learns_why() -> None:
+    store, failing, idle = MemoryStore(), Failing(1), Recorder()
+    with pytest.raises(ListenerFailed) as raised:
+        async with Hub(store, listeners=[idle]) as hub:
+            await hub.attach(failing, duty=Duty.REQUIRED, name="log").ready()
+            agent = await hub.agents.register("agent")
+            waiting = [asyncio.create_task(hub.emit(said(n))) for n in (1, 2, 3)]
+            reading = asyncio.create_task(anext(hub.events(pattern="never.*")))
+            receiving = asyncio.create_task(anext(agent.inbox()))
+            await asyncio.wait([*waiting, reading, receiving])
+            for task in (*waiting, reading, receiving):
+                assert isinstance(task.exception(), ListenerFailed)
+            later: list[Callable[[], Awaitable[Any]]] = [
+                lambda: hub.emit(said()),
+                lambda: hub.agents.register("later"),
+                lambda: hub.channels.open([agent]),
+                hub.flush,
+                lambda: anext(hub.events()),
+            ]
+            for command in later:
+                with pytest.raises(ListenerFailed) as refused:
+                    await command()
+                assert refused.value.listener == "log"
+            with pytest.raises(ListenerFailed):
+                hub.emit_nowait(said())
+            assert not hub.offer(said())
+            problems = hub.health().problems
+            assert len(problems) == 1
+            assert problems[0].startswith("the hub has failed: the required listener 'log' failed at event")
+    assert type(raised.value) is ListenerFailed
+    assert isinstance(raised.value.__cause__, ValueError)
+    assert "bad number" in str(raised.value)
+    assert "hub.stopped" not in idle.kinds, "nothing is flushed after a failure"
+
+
+async def test_those_who_wait_at_the_door_learn_of_a_failure_too() -> None:
+    gate = anyio.Event()
+
+    class FailsLate(Recorder):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            if numbers(events):
+                await gate.wait()
+                raise ValueError("too late")
+
+    with pytest.raises(ListenerFailed):
+        async with Hub(in_flight_max=1) as hub:
+            await hub.attach(FailsLate(), duty=Duty.REQUIRED).ready()
+            await hub.flush()
+            waiting = [asyncio.create_task(hub.emit(said(n))) for n in range(5)]
+            await settle()
+            assert hub.statistics().emitters_waiting == 4
+            gate.set()
+            await asyncio.wait(waiting)
+            assert all(isinstance(task.exception(), ListenerFailed) for task in waiting)
+            assert len({id(task.exception()) for task in waiting}) == 5, "each has a traceback of its own"
+
+
+async def test_the_bodys_own_exception_leaves_unchanged_with_the_failure_behind_it() -> None:
+    mine = KeyError("mine")
+    with pytest.raises(KeyError) as raised:
+        async with Hub() as hub:
+            await hub.attach(Failing(1), duty=Duty.REQUIRED).ready()
+            hub.emit_nowait(said(1))
+            await settle()
+            raise mine
+    assert raised.value is mine
+    assert raised.value.__cause__ is None
+    chain = []
+    error: BaseException | None = mine
+    while error is not None:
+        chain.append(error)
+        assert len(chain) < 10, "a circle"
+        error = error.__context__
+    assert isinstance(chain[-1], ListenerFailed)
+
+
+async def test_an_exception_that_the_body_was_handling_stays_in_the_chain() -> None:
+    with pytest.raises(KeyError) as raised:
+        async with Hub() as hub:
+            await hub.attach(Failing(1), duty=Duty.REQUIRED).ready()
+            hub.emit_nowait(said(1))
+            await settle()
+            try:
+                await MemoryStore().read_bytes("/x", -1)
+            except ValueError:
+                raise KeyError("second")  # noqa: B904 - the context is what is tested
+    assert isinstance(raised.value.__context__, ValueError)
+    assert isinstance(raised.value.__context__.__context__, ListenerFailed)
+
+
+async def test_a_body_that_leaves_with_the_failure_itself_leaves_with_it_once() -> None:
+    with pytest.raises(ListenerFailed) as raised:
+        async with Hub() as hub:
+            await hub.attach(Failing(1), duty=Duty.REQUIRED).ready()
+            await hub.emit(said(1))
+    assert raised.value.__context__ is None
+
+
+async def test_a_body_that_was_cancelled_is_cancelled_whatever_the_hub_has() -> None:
+    async def body() -> None:
+        async with Hub() as hub:
+            await hub.attach(Failing(1), duty=Duty.REQUIRED).ready()
+            hub.emit_nowait(said(1))
+            await anyio.sleep_forever()
+
+    task = asyncio.create_task(body())
+    await settle()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, lambda: SystemExit(3), Unspeakable])
+async def test_whatever_a_required_listener_raises_emitters_get_listener_failed(
+    error: Callable[[], BaseException],
+) -> None:
+    with pytest.raises(ListenerFailed):
+        async with Hub() as hub:
+            await hub.attach(Failing(1, error=error), duty=Duty.REQUIRED).ready()
+            await hub.emit(said(1))
+
+
+async def test_a_required_listener_that_hangs_stops_the_hub() -> None:
+    class Hangs(Recorder):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            if numbers(events):
+                await anyio.sleep_forever()
+
+    with pytest.raises(ListenerFailed, match=r"ListenerTimeout: not done with 1 events after 0\.01 s"):
+        async with Hub() as hub:
+            await hub.attach(Hangs(), duty=Duty.REQUIRED, timeout=0.01).ready()
+            await hub.emit(said())
+
+
+async def test_after_a_restart_a_required_listener_goes_on_where_it_was() -> None:
+    class Keeps(Failing):
+        duty = Duty.REQUIRED
+        since = "start"
+
+        def last_seq(self) -> int | None:
+            return self.events[-1].seq if self.events else None
+
+    store, keeps = MemoryStore(), Keeps(3)
+    with pytest.raises(ListenerFailed):
+        async with Hub(store, listeners=[keeps]) as hub:
+            for n in range(6):
+                await hub.emit(said(n))
+    keeps.bad.clear()
+    async with Hub(store, listeners=[keeps]) as hub:
+        await hub.emit(said(10))
+    assert [each.seq for each in keeps.events] == list(range(len(keeps.events)))
+    assert numbers(keeps.events) == [0, 1, 2, 3, 10], "what was journaled is committed by recovery"
+    assert keeps.kinds[-1] == "hub.stopped"
+
+
+async def test_a_required_listener_that_fails_while_it_catches_up_keeps_the_hub_from_starting() -> None:
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        await hub.emit(said(1))
+    hub = Hub(store)
+    hub.attach(Failing(1), since="start", duty=Duty.REQUIRED)
+    with pytest.raises(ListenerFailed):
+        await hub.start()
+    async with Hub(store) as hub:
+        await hub.emit(said(2))
+
+
+@pytest.mark.parametrize("duty", [Duty.REQUIRED, Duty.BEST_EFFORT])
+async def test_a_history_that_cannot_be_read_is_a_failure_of_who_reads_it(duty: Duty) -> None:
+    class Unreadable(MemoryStore):
+        broken = False
+
+        async def read_bytes(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
+            if self.broken:
+                raise StoreError("cannot read")
+            return await super().read_bytes(path, start, end)
+
+    store = Unreadable()
+    hub = Hub(store, ring=1)
+    await hub.start()
+    for n in range(2000):
+        hub.emit_nowait(said(n))
+        if n % 500 == 0:
+            await hub.flush()
+    store.broken = True
+    attachment = hub.attach(Recorder(), since="start", duty=duty)
+    with pytest.raises(StoreError, match="cannot read"):
+        await attachment.ready()
+    assert not hub.health().healthy
+    if duty is Duty.REQUIRED:
+        with pytest.raises(ListenerFailed, match="cannot read"):
+            await hub.emit(said())
+        with pytest.raises(ListenerFailed):
+            await hub.aclose()
+    else:
+        await hub.emit(said())
+        await hub.aclose()
+
+
+# --- emitting from a listener ---------------------------------------------------------------------------------------
+
+
+class Answering(BaseHubListener):
+    """Emits an answer to every number, by a way that the test names."""
+
+    def __init__(self, answer: Callable[[Hub, int], Awaitable[Any]]) -> None:
+        self.answer = answer
+        self.returned: list[Any] = []
+
+    def bind(self, hub: Hub) -> None:
+        self.hub = hub
+
+    async def on_event(self, event: Event) -> None:
+        for n in numbers([event]):
+            self.returned.append(await self.answer(self.hub, n))
+
+
+async def emit_answer(hub: Hub, n: int) -> Event:
+    return await hub.emit(answered(n))
+
+
+async def emit_from_child_task(hub: Hub, n: int) -> Event:
+    return await asyncio.create_task(emit_answer(hub, n))
+
+
+async def emit_from_worker_thread(hub: Hub, n: int) -> Event:
+    def work() -> Event:
+        return anyio.from_thread.run(emit_answer, hub, n)
+
+    return await anyio.to_thread.run_sync(work)
+
+
+@pytest.mark.parametrize("emit", [emit_answer, emit_from_child_task, emit_from_worker_thread])
+@pytest.mark.parametrize(
+    "settings",
+    [{"duty": Duty.REQUIRED}, {"overflow": Overflow.BLOCK, "mailbox": 1}, {"duty": Duty.BEST_EFFORT}],
+    ids=["required", "block", "best effort"],
+)
+async def test_a_listener_may_emit_and_is_not_held_up_by_its_own_promise(
+    emit: Callable[[Hub, int], Awaitable[Event]], settings: dict[str, Any]
+) -> None:
+    answering, witness = Answering(emit), Recorder()
+    async with Hub(MemoryStore(), listeners=[witness], in_flight_max=1) as hub:
+        await hub.attach(answering, **settings).ready()
+        await hub.flush()
+        with anyio.fail_after(30):
+            stamped = [await hub.emit(said(n)) for n in range(5)]
+            await hub.flush()
+            await hub.flush()  # the answers, too
+        assert numbers(witness.events, "number.answered") == list(range(5))
+        for cause, answer in zip(stamped, answering.returned, strict=True):
+            assert (answer.causation_id, answer.depth) == (cause.id, 1)
+
+
+async def test_what_a_required_listener_emits_is_applied_when_it_returns_and_not_yet_committed() -> None:
+    committed: list[bool] = []
+
+    async def answer(hub: Hub, n: int) -> Event:
+        stamped = await hub.emit(answered(n))
+        committed.append(hub.statistics().committed > stamped.seq)
+        assert hub.statistics().applied == stamped.seq + 1
+        await hub.agents.register(f"agent {n}")
+        assert hub.agents.find(f"agent {n}") is not None
+        return stamped
+
+    async with Hub() as hub:
+        await hub.attach(Answering(answer), duty=Duty.REQUIRED).ready()
+        await hub.emit(said())
+        await hub.flush()
+        assert committed == [False]
+
+
+async def test_what_a_best_effort_listener_emits_is_committed_when_it_returns() -> None:
+    committed: list[bool] = []
+
+    async def answer(hub: Hub, n: int) -> Event:
+        stamped = await hub.emit(answered(n))
+        committed.append(hub.statistics().committed > stamped.seq)
+        return stamped
+
+    async with Hub() as hub:
+        await hub.attach(Answering(answer)).ready()
+        await hub.emit(said())
+        await hub.flush()
+        assert committed == [True]
+
+
+async def test_a_required_listener_emits_from_the_reserve_and_gets_overloaded_beyond_it() -> None:
+    outcome: list[Any] = []
+
+    async def answer(hub: Hub, n: int) -> None:
+        try:
+            for number in range(100):
+                outcome.append(hub.statistics().in_flight)
+                await hub.emit(answered(number))
+        except Overloaded as error:
+            outcome.append(error)
+        assert not hub.offer(answered())
+        with pytest.raises(Overloaded):
+            hub.emit_nowait(answered())
+
+    async with Hub(in_flight_max=4, listener_reserve=3) as hub:
+        await hub.attach(Answering(answer), duty=Duty.REQUIRED).ready()
+        await hub.flush()
+        await hub.emit(said())
+        *in_flight, error = outcome
+        assert isinstance(error, Overloaded)
+        assert "a listener that the commit waits for" in str(error)
+        assert in_flight == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_the_reserve_is_not_for_a_task_that_outlives_the_call_that_started_it() -> None:
+    go = asyncio.Event()
+    tasks: list[asyncio.Task[Event]] = []
+
+    async def later(hub: Hub, n: int) -> Event:
+        await go.wait()
+        return await hub.emit(answered(n))
+
+    async def answer(hub: Hub, n: int) -> None:
+        tasks.append(asyncio.create_task(later(hub, n)))
+
+    gate = anyio.Event()
+
+    class Gated(Recorder):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            if numbers(events, "number.blocked"):
+                await gate.wait()
+
+    async with Hub(in_flight_max=1) as hub:
+        await hub.attach(Answering(answer), duty=Duty.REQUIRED).ready()
+        await hub.attach(Gated(), duty=Duty.REQUIRED).ready()
+        await hub.emit(said())
+        blocked = asyncio.create_task(hub.emit(GenericEvent(kind="number.blocked", data={"n": 0})))
+        await settle()
+        go.set()
+        await settle()
+        assert hub.statistics().emitters_waiting == 1, "it waits like anybody"
+        gate.set()
+        await blocked
+        assert (await tasks[0]).causation_id is not None
+
+
+async def test_a_thread_that_outlives_the_call_that_started_it_waits_like_anybody() -> None:
+    go = threading.Event()
+    done: list[asyncio.Future[Any]] = []
+
+    def work(hub: Hub, n: int) -> Event:
+        go.wait(30)
+        return anyio.from_thread.run(emit_answer, hub, n)
+
+    async def answer(hub: Hub, n: int) -> None:
+        done.append(asyncio.ensure_future(anyio.to_thread.run_sync(work, hub, n)))
+        await settle()
+
+    async with Hub() as hub:
+        await hub.attach(Answering(answer), duty=Duty.REQUIRED).ready()
+        await hub.emit(said())
+        go.set()
+        stamped = await done[0]
+        assert hub.statistics().committed > stamped.seq
+
+
+async def test_a_listener_that_answers_itself_stops_at_a_depth_of_32() -> None:
+    errors: list[BaseException] = []
+    depths: list[int] = []
+    async with Hub() as hub:
+
+        @hub.on("number.*")
+        async def answer(event: Event) -> None:
+            depths.append(event.depth)
+            try:
+                await hub.emit(answered())
+            except CommandRejected as error:
+                errors.append(error)
+
+        await settle()
+        await hub.emit(said())
+        await settle()
+        await hub.flush()
+        assert depths == list(range(33))
+        assert len(errors) == 1
+        assert "answer its own events" in str(errors[0])
+
+
+async def test_a_required_listener_may_emit_while_the_hub_closes() -> None:
+    answering, witness = Answering(emit_answer), Recorder()
+    async with Hub(MemoryStore(), listeners=[witness]) as hub:
+        await hub.attach(answering, duty=Duty.REQUIRED).ready()
+        for n in range(5):
+            hub.emit_nowait(said(n))
+    assert numbers(witness.events, "number.answered") == list(range(5))
+    assert witness.kinds[-1] == "hub.stopped"
+
+
+async def test_a_required_listener_may_emit_while_it_catches_up_at_the_start() -> None:
+    store, answering, witness = MemoryStore(), Answering(emit_answer), Recorder()
+    async with Hub(store) as hub:
+        await hub.emit(said(1))
+    hub = Hub(store, listeners=[witness])
+    hub.attach(answering, duty=Duty.REQUIRED, since="start")
+    async with hub:
+        pass
+    assert numbers(witness.events, "number.answered") == [1]
+
+
+# --- the journal ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [StoreError("gone"), OSError("gone"), asyncio.CancelledError("gone")])
+async def test_a_journal_that_cannot_be_written_stops_the_hub_and_everybody_learns_why(error: BaseException) -> None:
+    class Broken:
+        first_seq = next_seq = 0
+        hub_id = None
+        broken = False
+
+        async def open(self) -> None: ...
+
+        async def aclose(self) -> None: ...
+
+        async def append(self, events: Sequence[Event]) -> None:
+            if self.broken:
+                raise error
+            self.next_seq += len(events)
+
+        async def replay(self, after: int = -1) -> Any:
+            for event in list[Event]():
+                yield event
+
+    journal = Broken()
+    with pytest.raises(JournalFailed, match="the journal could not be written") as raised:
+        async with Hub(journal=journal) as hub:
+            await hub.emit(said())
+            journal.broken = True
+            waiting = [asyncio.create_task(hub.emit(said(n))) for n in range(3)]
+            await asyncio.wait(waiting)
+            assert all(isinstance(task.exception(), JournalFailed) for task in waiting)
+            with pytest.raises(JournalFailed):
+                await hub.emit(said())
+            assert not hub.health().healthy
+    assert "gone" in str(raised.value) or isinstance(error, asyncio.CancelledError)
+    assert raised.value.__cause__ is not None
+
+
+async def test_nothing_is_seen_of_what_the_journal_does_not_have() -> None:
+    store, required, other = GatedStore(), Recorder(), Recorder()
+    with pytest.raises(JournalFailed):
+        async with Hub(store, listeners=[other]) as hub:
+            await hub.attach(required, duty=Duty.REQUIRED).ready()
+            store.error = StoreError("gone")
+            await hub.emit(said())
+    assert numbers(required.events) == numbers(other.events) == []
+    store.error = None
+    async with Hub(store) as hub:
+        assert numbers([each async for each in _all(hub)]) == []
+
+
+async def _all(hub: Hub) -> Any:
+    newest = hub.statistics().committed - 1
+    async for each in hub.events(after=-1):
+        yield each
+        if each.seq == newest:
+            return
+
+
+# --- a full disk ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_full_disk_pauses_the_hub_until_there_is_space() -> None:
+    clock, store, recorder = ManualClock(), GatedStore(), Recorder()
+    async with Hub(store, listeners=[recorder], clock=clock, in_flight_max=2) as hub:
+        await hub.flush()
+        store.error = StoreFull("no space left", path="/journal")
+        store.appends = 0
+        waiting = [asyncio.create_task(hub.emit(said(n))) for n in range(4)]
+        await settle()
+        assert (hub.statistics().in_flight, hub.statistics().emitters_waiting) == (2, 2)
+        assert hub.health().problems == ("the journal can write nothing: no space left",)
+        for second in range(1, 11):
+            assert store.appends == second
+            await pass_time(clock, 1)
+            assert not hub.health().healthy
+        assert not any(task.done() for task in waiting)
+        store.error = None
+        await pass_time(clock, 1)
+        for task in waiting:
+            await task
+        assert hub.health().healthy
+        await hub.flush()
+    assert numbers(recorder.events) == list(range(4))
+
+
+async def test_a_disk_that_is_full_for_a_minute_stops_the_hub() -> None:
+    clock, store = ManualClock(), GatedStore()
+    with pytest.raises(JournalFailed, match="no space left") as raised:
+        async with Hub(store, clock=clock) as hub:
+            store.error = StoreFull("no space left")
+            emitting = asyncio.create_task(hub.emit(said()))
+            await pass_time(clock, 59.5)
+            assert not emitting.done()
+            await pass_time(clock, 1)
+            await asyncio.wait([emitting])
+            assert isinstance(emitting.exception(), JournalFailed)
+    assert isinstance(raised.value.__cause__, StoreFull)
+    store.error = None
+    async with Hub(store) as hub:
+        await hub.emit(said())
+
+
+async def test_a_disk_that_has_space_now_and_then_does_not_stop_the_hub() -> None:
+    clock, store = ManualClock(), GatedStore()
+    async with Hub(store, clock=clock) as hub:
+        for _ in range(3):
+            store.error = StoreFull("no space left")
+            emitting = asyncio.create_task(hub.emit(said()))
+            await pass_time(clock, 40)
+            assert not emitting.done()
+            store.error = None
+            await pass_time(clock, 1)
+            await emitting
+
+
+async def test_a_required_listener_whose_disk_is_full_pauses_the_hub_too() -> None:
+    class Full(Failing):
+        duty = Duty.REQUIRED
+
+    clock, full = ManualClock(), Full(1, error=lambda: StoreFull("no space left"))
+    async with Hub(listeners=[full], clock=clock) as hub:
+        emitting = asyncio.create_task(hub.emit(said(1)))
+        await pass_time(clock, 30)
+        assert not emitting.done()
+        assert hub.health().problems == ("listener 'Full' can write nothing: no space left",)
+        full.bad.clear()
+        await pass_time(clock, 1)
+        await emitting
+        assert numbers(full.events) == [1]
+        assert hub.health().healthy
+    full.bad.add(2)
+    with pytest.raises(ListenerFailed, match="no space left"):
+        async with Hub(listeners=[full], clock=clock) as hub:
+            emitting = asyncio.create_task(hub.emit(said(2)))
+            await pass_time(clock, 61)
+            await emitting
+
+
+async def test_a_required_listener_that_knows_its_place_gets_nothing_twice_when_the_disk_was_full() -> None:
+    class Full(FailingByHook):
+        duty = Duty.REQUIRED
+
+        async def on_event(self, event: Event) -> None:
+            if self.bad.intersection(numbers([event])):
+                raise StoreFull("no space left")
+            await super().on_event(event)
+
+    clock, full = ManualClock(), Full(3)
+    async with Hub(listeners=[full], clock=clock) as hub:
+        for n in range(6):
+            hub.emit_nowait(said(n))
+        await pass_time(clock, 5)
+        assert full.heard == [0, 1, 2]
+        full.bad.clear()
+        await pass_time(clock, 1)
+        await hub.flush()
+        assert full.heard == list(range(6))
+
+
+async def test_the_hub_is_unwell_until_the_last_of_those_who_cannot_write_can() -> None:
+    class Full(Failing):
+        duty = Duty.REQUIRED
+
+    clock = ManualClock()
+    pair = [Full(1, error=lambda: StoreFull("no space left")) for _ in range(2)]
+    async with Hub(listeners=pair, clock=clock) as hub:
+        emitting = asyncio.create_task(hub.emit(said(1)))
+        await settle()
+        assert len(hub.health().problems) == 2
+        pair[0].bad.clear()
+        await pass_time(clock, 1)
+        assert hub.health().problems == ("listener 'Full-2' can write nothing: no space left",)
+        pair[1].bad.clear()
+        await pass_time(clock, 1)
+        await emitting
+        assert hub.health().healthy
+
+
+# --- what nobody foresaw --------------------------------------------------------------------------------------------
+
+
+async def test_an_error_of_the_hubs_own_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(HubFailed, match="an error of its own") as raised:
+        async with Hub(MemoryStore(), listeners=[Recorder()]) as hub:
+            await hub.flush()
+            monkeypatch.setattr(hub._fanout, "after_journaled", lambda: 1 / 0)
+            await hub.emit(said())
+    assert isinstance(raised.value.__cause__, ExceptionGroup)
+
+
+@pytest.mark.parametrize("which", ["the main one", "the others", "all"])
+async def test_a_hub_whose_tasks_somebody_cancels_leaves_nobody_waiting(which: str) -> None:
+    store, mine = GatedStore(), asyncio.all_tasks()
+    with pytest.raises(HubFailed, match=r"cancelled by somebody else|could not be written"):
+        async with Hub(store, listeners=[Recorder()]) as hub:
+            await hub.flush()
+            store.gate = anyio.Event()
+            tasks = asyncio.all_tasks() - mine
+            emitting = asyncio.create_task(hub.emit(said()))
+            await settle()
+            for task in tasks:
+                if which == "all" or (task is hub._main) == (which == "the main one"):
+                    task.cancel()
+            await settle()
+            store.gate.set()
+            await asyncio.wait([emitting])
+            assert isinstance(emitting.exception(), HubFailed)
+    async with Hub(store) as hub:
+        await hub.emit(said())

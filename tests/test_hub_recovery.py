@@ -1,0 +1,54 @@
+"""What a start makes of a journal that ends in the middle of something."""
+
+from __future__ import annotations
+
+from hubwire import Hub, codec
+from hubwire.log import LogReader
+from hubwire.stores import MemoryStore
+from hubwire.testing import Recorder
+
+SEGMENT = "/journal/log/00000000000000000000.jsonl"
+
+
+async def test_a_channel_that_was_half_open_when_the_hub_died_is_closed_by_the_next_start() -> None:
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        planner = await hub.agents.register("planner")
+        await hub.channels.open([planner], topic="never to be")
+    content = await store.read_bytes(SEGMENT) or b""
+    opened = content.index(b'"kind":"channel.opened"')
+    died = MemoryStore()
+    await died.write(SEGMENT, content[: content.rindex(b"\n", 0, opened) + 1])
+
+    recorder = Recorder()
+    async with Hub(died, listeners=[recorder]) as hub:
+        assert hub.statistics().channels == 0
+        await hub.flush()
+    assert recorder.kinds.count("channel.closed") == 1
+    async with Hub(died) as hub:
+        assert hub.statistics().channels == 0
+
+
+async def test_every_prefix_of_a_journal_is_a_history_that_a_hub_goes_on_from() -> None:
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        planner = await hub.agents.register("planner")
+        coder = await hub.agents.register("coder")
+        channel = await hub.channels.open([planner, coder])
+        await channel.post(planner, {"text": "do it"})
+        async for delivery in coder.inbox():
+            await delivery.ack()
+            break
+        await channel.close()
+        await coder.unregister()
+    lines = (await store.read_bytes(SEGMENT) or b"").split(b"\n")[:-1]
+    for kept in range(len(lines) + 1):
+        died = MemoryStore()
+        if kept:
+            await died.write(SEGMENT, b"".join(line + b"\n" for line in lines[:kept]))
+        async with Hub(died) as hub:
+            assert hub.health().healthy
+            await hub.agents.register("another")
+        seqs = [codec.decode(record.body).seq for record in await LogReader(died, "/journal").read()]
+        assert seqs == list(range(len(seqs)))
+        assert len(seqs) >= kept + 3

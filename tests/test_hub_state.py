@@ -1,0 +1,449 @@
+"""The state machines: what each command decides and refuses, and that replaying the events gives the same state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+
+from hubwire import codec
+from hubwire._state import State
+from hubwire._state.channels import ChannelState
+from hubwire.context import EMPTY
+from hubwire.errors import CommandRejected, HubError, NotFound
+from hubwire.events import (
+    AgentRegistered,
+    AgentUnregistered,
+    ChannelClosed,
+    ChannelCreated,
+    ChannelOpened,
+    EnvelopeAcked,
+    EnvelopePosted,
+    EnvelopeRejected,
+    Event,
+    GenericEvent,
+)
+from hubwire.events._event import stamp
+
+AT = "2026-11-21T09:30:00.000001Z"
+
+
+def snapshot(state: State) -> Any:
+    """Return everything the machines know, in an order where order matters."""
+    return (
+        dict(state.agents._by_id),
+        dict(state.agents._id_by_name),
+        dict(state.channels._by_id),
+        {agent_id: list(pending.items()) for agent_id, pending in state.inboxes._pending.items()},
+    )
+
+
+class Machine:
+    """A state, and the history that led to it."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.history: list[bytes] = []
+
+    def do(self, events: list[Event]) -> list[Event]:
+        """Stamp and apply what a command decided, as the hub does."""
+        done = []
+        for each in events:
+            made = stamp(each, seq=len(self.history), id="an id", at=AT, hub="a hub", context=EMPTY, bytes_max=1 << 20)
+            self.history.append(codec.encode(made))
+            self.state.apply(made)
+            done.append(made)
+        return done
+
+    def replayed(self) -> State:
+        state = State()
+        for body in self.history:
+            state.apply(codec.decode(body))
+        return state
+
+    # short forms of commands that succeed
+
+    def register(self, agent_id: str, name: str | None = None) -> None:
+        self.do(self.state.agents.register(name or f"name of {agent_id}", (), agent_id=agent_id))
+
+    def open(self, channel_id: str, *participants: str) -> None:
+        self.do(self.state.channels.open(participants, "", channel_id=channel_id))
+
+    def post(self, channel_id: str, sender_id: str, envelope_id: str, audience: list[str] | None = None) -> None:
+        self.do(self.state.channels.post(channel_id, sender_id, "hello", audience, envelope_id=envelope_id))
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    """A hub with agents a, b and c, and the channel ab."""
+    machine = Machine()
+    for agent_id in "abc":
+        machine.register(agent_id)
+    machine.open("ab", "a", "b")
+    yield machine
+    assert snapshot(machine.replayed()) == snapshot(machine.state)
+
+
+def refused(machine: Machine, command: Callable[[], object], *, error: type[HubError] = CommandRejected) -> str:
+    """See that the command is refused with exactly this error, and that nothing has changed; return the message."""
+    before, history = snapshot(machine.state), list(machine.history)
+    with pytest.raises(error) as caught:
+        command()
+    assert type(caught.value) is error
+    assert snapshot(machine.state) == before
+    assert machine.history == history
+    return str(caught.value)
+
+
+def test_deciding_changes_nothing() -> None:
+    machine = Machine()
+    machine.register("a")
+    machine.register("b")
+    machine.open("ab", "a", "b")
+    machine.post("ab", "a", "e")
+    before = snapshot(machine.state)
+    state = machine.state
+    assert state.agents.register("c", (), agent_id="c")
+    assert state.agents.unregister("a")
+    assert state.channels.open(["a"], "", channel_id="x")
+    assert state.channels.post("ab", "a", "hello", None, envelope_id="f")
+    assert state.channels.close("ab", "done")
+    assert state.inboxes.ack("b", "e")
+    assert snapshot(state) == before
+
+
+# --- agents -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_agent_is_registered_under_its_name(machine: Machine) -> None:
+    decided = machine.state.agents.register("planner", iter(["python"]), agent_id="p", source="elsewhere")
+    assert decided == [AgentRegistered(agent_id="p", name="planner", capabilities=("python",), source="elsewhere")]
+    assert machine.state.agents.find("planner") is None
+    machine.do(decided)
+    found = machine.state.agents.find("planner")
+    assert found is not None
+    assert (found.agent_id, found.name, found.capabilities) == ("p", "planner", ("python",))
+    assert machine.state.agents.get("p") is found
+    assert "p" in machine.state.agents
+    assert len(machine.state.agents) == 4
+    assert list(machine.state.inboxes.pending("p")) == []
+
+
+@pytest.mark.parametrize("name", ["", " ", "\t\n", "\u2003", None, 5, b"planner", ["planner"], "\ud800", "a\udfffb"])
+def test_a_name_that_does_not_show_or_cannot_be_written_is_refused(machine: Machine, name: Any) -> None:
+    assert "must be text that shows" in refused(machine, lambda: machine.state.agents.register(name, (), agent_id="x"))
+
+
+def test_a_name_that_is_taken_is_refused_until_it_is_free(machine: Machine) -> None:
+    message = refused(machine, lambda: machine.state.agents.register("name of a", (), agent_id="x"))
+    assert "registered already, as a" in message
+    machine.do(machine.state.agents.unregister("a"))
+    machine.register("x", "name of a")
+    found = machine.state.agents.find("name of a")
+    assert found is not None
+    assert found.agent_id == "x"
+
+
+@pytest.mark.parametrize("capabilities", ["python", ["python", 5], [None], [b"x"]])
+def test_capabilities_that_are_no_list_of_names_are_refused(machine: Machine, capabilities: Any) -> None:
+    refused(machine, lambda: machine.state.agents.register("planner", capabilities, agent_id="x"))
+
+
+def test_an_agent_that_is_unregistered_leaves_its_name_and_its_inbox(machine: Machine) -> None:
+    machine.post("ab", "a", "e")
+    decided = machine.state.agents.unregister("b")
+    assert decided == [AgentUnregistered(agent_id="b", name="name of b")]
+    machine.do(decided)
+    assert "b" not in machine.state.agents
+    assert machine.state.agents.find("name of b") is None
+    assert list(machine.state.inboxes.pending("b")) == []
+    assert machine.state.inboxes.pending_total() == 0
+
+
+def test_an_agent_that_is_not_there_cannot_be_unregistered_or_looked_up(machine: Machine) -> None:
+    agents = machine.state.agents
+    assert "no agent 'x' is registered" in refused(machine, lambda: agents.unregister("x"), error=NotFound)
+    refused(machine, lambda: agents.get("x"), error=NotFound)
+    machine.do(agents.unregister("a"))
+    refused(machine, lambda: agents.unregister("a"), error=NotFound)
+
+
+# --- channels ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_channel_is_created_and_opened_by_its_first_participant(machine: Machine) -> None:
+    decided = machine.state.channels.open(iter(["c", "a"]), "topic", channel_id="ca", source_id="1")
+    assert decided == [
+        ChannelCreated(channel_id="ca", agent_id="c", participants=("c", "a"), topic="topic", source_id="1"),
+        ChannelOpened(channel_id="ca", source_id="1"),
+    ]
+    machine.do(decided[:1])
+    assert machine.state.channels.get("ca").state is ChannelState.PENDING
+    machine.do(decided[1:])
+    entry = machine.state.channels.get("ca")
+    assert (entry.channel_id, entry.participants, entry.topic) == ("ca", ("c", "a"), "topic")
+    assert entry.state is ChannelState.ACTIVE
+    assert len(machine.state.channels) == 2
+
+
+def test_a_channel_of_nobody_of_strangers_or_with_somebody_twice_is_refused(machine: Machine) -> None:
+    channels = machine.state.channels
+    assert "at least one" in refused(machine, lambda: channels.open([], "", channel_id="x"))
+    assert "named twice" in refused(machine, lambda: channels.open(["a", "b", "a"], "", channel_id="x"))
+    refused(machine, lambda: channels.open(["a", "stranger"], "", channel_id="x"), error=NotFound)
+    machine.do(machine.state.agents.unregister("c"))
+    refused(machine, lambda: channels.open(["a", "c"], "", channel_id="x"), error=NotFound)
+    refused(machine, lambda: channels.get("x"), error=NotFound)
+
+
+@pytest.mark.parametrize("topic", [None, 5, b"topic", ["topic"]])
+def test_a_topic_that_is_no_text_is_refused_because_no_restart_could_read_it(machine: Machine, topic: Any) -> None:
+    refused(machine, lambda: machine.state.channels.open(["a"], topic, channel_id="x"))
+
+
+def test_a_channel_is_closed_once_and_forgotten(machine: Machine) -> None:
+    machine.post("ab", "a", "e")
+    decided = machine.state.channels.close("ab", "done")
+    assert decided == [ChannelClosed(channel_id="ab", reason="done")]
+    machine.do(decided)
+    assert len(machine.state.channels) == 0
+    refused(machine, lambda: machine.state.channels.close("ab", ""), error=NotFound)
+    refused(machine, lambda: machine.state.channels.get("ab"), error=NotFound)
+    refused(machine, lambda: machine.state.channels.post("ab", "a", 1, None, envelope_id="f"), error=NotFound)
+    assert [each.envelope_id for each in machine.state.inboxes.pending("b")] == ["e"]
+
+
+@pytest.mark.parametrize("reason", [None, 5, b"x"])
+def test_a_reason_for_closing_that_is_no_text_is_refused(machine: Machine, reason: Any) -> None:
+    refused(machine, lambda: machine.state.channels.close("ab", reason))
+
+
+# --- envelopes --------------------------------------------------------------------------------------------------------
+
+
+def test_an_envelope_reaches_everybody_in_the_channel_but_its_sender(machine: Machine) -> None:
+    machine.open("abc", "a", "b", "c")
+    decided = machine.state.channels.post("abc", "b", {"text": "hello"}, None, envelope_id="e")
+    assert decided == [
+        EnvelopePosted(
+            channel_id="abc", agent_id="b", envelope_id="e", content={"text": "hello"}, recipients=("a", "c")
+        )
+    ]
+    machine.do(decided)
+    assert [len(list(machine.state.inboxes.pending(agent_id))) for agent_id in "abc"] == [1, 0, 1]
+    assert machine.state.inboxes.pending_total() == 2
+
+
+def test_an_envelope_reaches_whom_it_names_once_and_nobody_else(machine: Machine) -> None:
+    machine.open("abc", "a", "b", "c")
+    (decided,) = machine.state.channels.post("abc", "a", "x", iter(["c", "a", "c"]), envelope_id="e")
+    assert isinstance(decided, EnvelopePosted)
+    assert (decided.audience, decided.recipients) == (("c", "a"), ("c", "a"))
+
+
+def test_who_has_left_the_hub_gets_nothing_and_can_still_be_named(machine: Machine) -> None:
+    machine.do(machine.state.agents.unregister("b"))
+    for audience, named in ((None, None), (["b"], ("b",))):
+        (decided,) = machine.state.channels.post("ab", "a", "x", audience, envelope_id="e")
+        assert isinstance(decided, EnvelopePosted)
+        assert (decided.audience, decided.recipients) == (named, ())
+        machine.do([decided])
+
+
+def test_a_post_that_is_not_allowed_is_refused(machine: Machine) -> None:
+    channels = machine.state.channels
+
+    def post(channel_id: str, sender_id: str, audience: list[str] | None = None) -> Callable[[], object]:
+        return lambda: channels.post(channel_id, sender_id, "x", audience, envelope_id="e")
+
+    refused(machine, post("nowhere", "a"), error=NotFound)
+    refused(machine, post("ab", "stranger"), error=NotFound)
+    assert "is no participant" in refused(machine, post("ab", "c"))
+    assert "c, d cannot be addressed" in refused(machine, post("ab", "a", ["b", "c", "d"]))
+    machine.do([ChannelCreated(channel_id="new", agent_id="a", participants=("a", "b"))])
+    assert "is pending; post when it is open" in refused(machine, post("new", "a"))
+    machine.do(machine.state.agents.unregister("a"))
+    refused(machine, post("ab", "a"), error=NotFound)
+
+
+def test_envelopes_are_pending_in_order_until_each_is_acked(machine: Machine) -> None:
+    for number in range(3):
+        machine.post("ab", "a", f"e{number}")
+    inboxes = machine.state.inboxes
+    decided = inboxes.ack("b", "e1")
+    assert decided == [EnvelopeAcked(agent_id="b", channel_id="ab", envelope_id="e1")]
+    assert inboxes.is_pending("b", "e1")
+    machine.do(decided)
+    assert not inboxes.is_pending("b", "e1")
+    assert [each.envelope_id for each in inboxes.pending("b")] == ["e0", "e2"]
+    machine.post("ab", "a", "e3")
+    assert [each.envelope_id for each in inboxes.pending("b")] == ["e0", "e2", "e3"]
+
+
+def test_what_one_recipient_acks_is_pending_for_the_others(machine: Machine) -> None:
+    machine.open("abc", "a", "b", "c")
+    machine.post("abc", "a", "e")
+    machine.do(machine.state.inboxes.ack("b", "e"))
+    assert machine.state.inboxes.is_pending("c", "e")
+
+
+def test_an_ack_of_what_is_not_in_the_inbox_is_refused(machine: Machine) -> None:
+    machine.post("ab", "a", "e")
+    inboxes = machine.state.inboxes
+    assert "it was acked, or never there" in refused(machine, lambda: inboxes.ack("b", "x"), error=NotFound)
+    refused(machine, lambda: inboxes.ack("a", "e"), error=NotFound)
+    refused(machine, lambda: inboxes.ack("stranger", "e"), error=NotFound)
+    machine.do(inboxes.ack("b", "e"))
+    refused(machine, lambda: inboxes.ack("b", "e"), error=NotFound)
+    machine.post("ab", "a", "f")
+    machine.do(machine.state.agents.unregister("b"))
+    refused(machine, lambda: inboxes.ack("b", "f"), error=NotFound)
+    assert list(inboxes.pending("stranger")) == []
+    assert not inboxes.is_pending("stranger", "e")
+
+
+def test_what_an_inbox_gives_out_does_not_change_with_it(machine: Machine) -> None:
+    machine.post("ab", "a", "e")
+    given = machine.state.inboxes.pending("b")
+    machine.do(machine.state.inboxes.ack("b", "e"))
+    assert [each.envelope_id for each in given] == ["e"]
+
+
+def test_events_that_no_machine_owns_change_nothing(machine: Machine) -> None:
+    before = snapshot(machine.state)
+    machine.do([GenericEvent(kind="user.came"), EnvelopeRejected(reason="no", error="CommandRejected")])
+    assert snapshot(machine.state) == before
+
+
+def test_text_that_utf_8_cannot_hold_is_replayed_as_it_was_applied(machine: Machine) -> None:
+    machine.do(machine.state.channels.open(["a"], "\ud800", channel_id="odd"))
+    machine.do(machine.state.channels.post("ab", "a", "\ud800", None, envelope_id="e"))
+    machine.do(machine.state.channels.close("ab", "\ud800"))
+    topic: object = machine.state.channels.get("odd").topic
+    assert topic == {"$text": "\\ud800"}
+
+
+# --- any sequence of commands, against a model of plain dictionaries --------------------------------------------------
+
+names = st.sampled_from(["planner", "coder", "critic", "", " ", "\ud800"])
+
+
+class Commands(RuleBasedStateMachine):
+    """Commands in any order, right and wrong ones; the model is what the documentation says, in dictionaries."""
+
+    agents = Bundle("agents")
+    channels = Bundle("channels")
+    envelopes = Bundle("envelopes")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.machine = Machine()
+        self.ids = (f"id{number}" for number in count())
+        self.names: dict[str, str] = {}
+        self.members: dict[str, list[str]] = {}
+        self.inbox: dict[str, list[str]] = {}
+
+    def command(self, decide: Callable[[], list[Event]], *, allowed: bool) -> bool:
+        """Carry the command out if the model allows it; else see that it is refused."""
+        if allowed:
+            assert self.machine.do(decide())
+        else:
+            with pytest.raises(CommandRejected):
+                decide()
+        return allowed
+
+    @rule(target=agents, name=names)
+    def register(self, name: str) -> Any:
+        agent_id = next(self.ids)
+        agents = self.machine.state.agents
+        allowed = bool(name.strip()) and name != "\ud800" and name not in self.names.values()
+        if not self.command(lambda: agents.register(name, ["python"], agent_id=agent_id), allowed=allowed):
+            return multiple()
+        self.names[agent_id] = name
+        self.inbox[agent_id] = []
+        return agent_id
+
+    @rule(agent_id=agents)
+    def unregister(self, agent_id: str) -> None:
+        agents = self.machine.state.agents
+        if self.command(lambda: agents.unregister(agent_id), allowed=agent_id in self.names):
+            del self.names[agent_id], self.inbox[agent_id]
+
+    @rule(target=channels, participants=st.lists(agents, max_size=3))
+    def open(self, participants: list[str]) -> Any:
+        channel_id = next(self.ids)
+        channels = self.machine.state.channels
+        allowed = (
+            bool(participants)
+            and len(set(participants)) == len(participants)
+            and all(agent_id in self.names for agent_id in participants)
+        )
+        if not self.command(lambda: channels.open(participants, "topic", channel_id=channel_id), allowed=allowed):
+            return multiple()
+        self.members[channel_id] = participants
+        return channel_id
+
+    @rule(channel_id=channels)
+    def close(self, channel_id: str) -> None:
+        channels = self.machine.state.channels
+        if self.command(lambda: channels.close(channel_id, "done"), allowed=channel_id in self.members):
+            del self.members[channel_id]
+
+    @rule(target=envelopes, channel_id=channels, sender=agents, audience=st.none() | st.lists(agents, max_size=3))
+    def post(self, channel_id: str, sender: str, audience: list[str] | None) -> Any:
+        envelope_id = next(self.ids)
+        channels = self.machine.state.channels
+        members = self.members.get(channel_id, [])
+        allowed = sender in members and sender in self.names and all(each in members for each in audience or ())
+        if not self.command(
+            lambda: channels.post(channel_id, sender, "hello", audience, envelope_id=envelope_id), allowed=allowed
+        ):
+            return multiple()
+        reached = [each for each in members if each != sender] if audience is None else audience
+        for agent_id in dict.fromkeys(reached):
+            if agent_id in self.inbox:
+                self.inbox[agent_id].append(envelope_id)
+        return envelope_id
+
+    def _ack(self, agent_id: str, envelope_id: str) -> None:
+        inboxes = self.machine.state.inboxes
+        allowed = envelope_id in self.inbox.get(agent_id, ())
+        if self.command(lambda: inboxes.ack(agent_id, envelope_id), allowed=allowed):
+            self.inbox[agent_id].remove(envelope_id)
+
+    @rule(agent_id=agents, envelope_id=envelopes)
+    def ack(self, agent_id: str, envelope_id: str) -> None:
+        self._ack(agent_id, envelope_id)
+
+    @rule(agent_id=agents)
+    def ack_the_oldest(self, agent_id: str) -> None:
+        for envelope_id in self.inbox.get(agent_id, [])[:1]:
+            self._ack(agent_id, envelope_id)
+
+    @rule(agent_id=consumes(agents))
+    def unregister_for_good(self, agent_id: str) -> None:
+        self.unregister(agent_id)
+
+    @invariant()
+    def state_is_what_the_model_says(self) -> None:
+        state = self.machine.state
+        by_name = {name: agent_id for agent_id, name in self.names.items()}
+        assert {agent_id: entry.name for agent_id, entry in state.agents._by_id.items()} == self.names
+        assert state.agents._id_by_name == by_name
+        assert {each: list(entry.participants) for each, entry in state.channels._by_id.items()} == self.members
+        assert {entry.state for entry in state.channels._by_id.values()} <= {ChannelState.ACTIVE}
+        pending = {agent_id: [each.envelope_id for each in state.inboxes.pending(agent_id)] for agent_id in self.names}
+        assert pending == self.inbox
+        assert state.inboxes.pending_total() == sum(map(len, self.inbox.values()))
+
+    def teardown(self) -> None:
+        assert snapshot(self.machine.replayed()) == snapshot(self.machine.state)
+
+
+TestCommands = Commands.TestCase
+TestCommands.settings = settings(max_examples=150, stateful_step_count=40)

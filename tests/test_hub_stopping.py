@@ -1,0 +1,754 @@
+"""A hub's start and its end: in good order, late, twice, cancelled, refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import anyio
+import pytest
+
+from hubwire import AttachmentState, Duty, Event, GenericEvent, Hub, Overflow
+from hubwire.errors import (
+    AlreadyRunning,
+    ConfigurationError,
+    HubClosed,
+    HubFailed,
+    JournalBehind,
+    JournalFailed,
+    ListenerFailed,
+    StoreError,
+    StoreFull,
+)
+from hubwire.events import ListenerDetached
+from hubwire.listeners import AuditLog
+from hubwire.stores import MemoryStore
+from hubwire.testing import Recorder
+
+SOON = 0.05
+"""A deadline that a test waits for: only what hangs for ever comes to it."""
+
+
+def said(n: int = 0) -> GenericEvent:
+    return GenericEvent(kind="number.said", data={"n": n})
+
+
+def numbers(events: Sequence[Event]) -> list[int]:
+    return [each.data["n"] for each in events if isinstance(each, GenericEvent) and each.kind == "number.said"]
+
+
+async def settle() -> None:
+    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+class Gated(Recorder):
+    """A recorder that handles events only while its gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[Event] = []
+        self._open = anyio.Event()
+        self._open.set()
+
+    def close(self) -> None:
+        if self._open.is_set():
+            self._open = anyio.Event()
+
+    def open(self) -> None:
+        self._open.set()
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        self.given += events
+        await self._open.wait()
+        await super().on_events(events)
+
+
+class Enterable(Recorder):
+    """A recorder that tells when it is entered and left, and fails to be if it is told to."""
+
+    def __init__(self, name: str = "it", calls: list[str] | None = None, error: BaseException | None = None) -> None:
+        super().__init__()
+        self.name = name
+        self.calls = [] if calls is None else calls
+        self.error = error
+
+    async def __aenter__(self) -> None:
+        if self.error is not None:
+            raise self.error
+        self.calls.append(f"{self.name} entered")
+
+    async def __aexit__(self, *_: object) -> None:
+        self.calls.append(f"{self.name} left")
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        await super().on_events(events)
+        if "hub.stopped" in [each.kind for each in events]:
+            self.calls.append(f"{self.name} heard the end")
+
+
+class Watched(MemoryStore):
+    """A store that tells what becomes of the journal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+        self.gate = anyio.Event()
+        self.gate.set()
+        self.error: BaseException | None = None
+
+    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return await super().append(path, content, expect=expect)
+
+    async def write(
+        self, path: str, content: str | bytes, *, if_absent: bool = False, expect: int | None = None
+    ) -> None:
+        if path.endswith("/clean"):
+            self.calls.append(f"clean marker of {path.split('/')[1]}")
+            if self.error is not None:
+                raise self.error
+        await super().write(path, content, if_absent=if_absent, expect=expect)
+
+
+# --- in good order --------------------------------------------------------------------------------------------------
+
+
+async def test_everything_emitted_is_handled_by_everybody_and_hub_stopped_is_the_last_event() -> None:
+    recorders = [Recorder() for _ in range(3)]
+    async with Hub(MemoryStore(), listeners=recorders[:2]) as hub:
+        hub.attach(recorders[2], duty=Duty.REQUIRED, name="required")
+        for n in range(1000):
+            hub.emit_nowait(said(n))
+    for recorder in recorders:
+        assert numbers(recorder.events) == list(range(1000))
+        assert recorder.kinds[-1] == "hub.stopped"
+    assert hub.statistics().applied == hub.statistics().committed == recorders[0].events[-1].seq + 1
+
+
+async def test_required_listeners_are_left_after_the_others_and_the_journal_last_with_its_clean_marker() -> None:
+    store = Watched()
+    listeners = [Enterable("required", store.calls), Enterable("one", store.calls), Enterable("two", store.calls)]
+    hub = Hub(store)
+    hub.attach(listeners[0], duty=Duty.REQUIRED)
+    hub.attach(listeners[1])
+    hub.attach(AuditLog(store))
+    hub.attach(listeners[2])
+    async with hub:
+        await hub.emit(said())
+    assert store.calls[:3] == ["required entered", "one entered", "two entered"]
+    assert sum(call.endswith("heard the end") for call in store.calls) == 3
+    ends = [call for call in store.calls if call.endswith("left") or call.startswith("clean")]
+    assert sorted(ends[:2]) == ["one left", "two left"]
+    assert sorted(ends[2:4]) == ["clean marker of audit", "required left"]
+    assert ends[4:] == ["clean marker of journal"]
+
+
+async def test_while_a_hub_closes_it_takes_no_commands_and_turns_away_who_waits_at_the_door() -> None:
+    slow = Gated()
+    hub = Hub(in_flight_max=1)
+    await hub.start()
+    await hub.attach(slow, duty=Duty.REQUIRED).ready()
+    await hub.flush()
+    slow.close()
+    admitted = asyncio.create_task(hub.emit(said(1)))
+    await settle()
+    at_the_door = asyncio.create_task(hub.emit(said(2)))
+    await settle()
+    closing = asyncio.create_task(hub.aclose())
+    await asyncio.wait([at_the_door])
+    assert isinstance(at_the_door.exception(), HubClosed)
+    with pytest.raises(HubClosed):
+        await hub.emit(said(3))
+    with pytest.raises(HubClosed):
+        hub.emit_nowait(said(3))
+    assert not hub.offer(said(3))
+    with pytest.raises(HubClosed):
+        hub.attach(Recorder())
+    assert not hub.health().healthy
+    assert not closing.done()
+    slow.open()
+    await closing
+    assert (await admitted).kind == "number.said"
+    assert numbers(slow.events) == [1]
+    assert slow.kinds[-1] == "hub.stopped"
+
+
+async def test_what_is_announced_while_the_hub_closes_still_commits() -> None:
+    witness = Recorder()
+
+    class FailsLate(Gated):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            await super().on_events(events)
+            if numbers(events):
+                raise ValueError("late")
+
+    late = FailsLate()
+    hub = Hub(MemoryStore(), listeners=[witness])
+    await hub.start()
+    await hub.attach(late, name="late").ready()
+    late.close()
+    await hub.emit(said())
+    await settle()
+    closing = asyncio.create_task(hub.aclose())
+    await settle()
+    late.open()
+    await closing
+    kinds = [each.kind for each in witness.events if each.kind.startswith(("listener.f", "listener.r", "hub.st"))]
+    assert kinds == ["hub.started", "listener.failed", "listener.restarted", "hub.stopped"]
+
+
+async def test_what_a_listener_emits_while_the_hub_closes_reaches_everybody_before_hub_stopped() -> None:
+    witness, hub = Recorder(), Hub()
+
+    @hub.on("number.said", duty=Duty.REQUIRED)
+    async def answer(event: Event) -> None:
+        await hub.emit(GenericEvent(kind="number.answered"))
+
+    @hub.on("number.answered", overflow=Overflow.BLOCK)
+    async def thank(event: Event) -> None:
+        await hub.emit(GenericEvent(kind="number.thanked"))
+
+    async with hub:
+        hub.attach(witness)
+        hub.emit_nowait(said())
+    assert witness.kinds[-4:] == ["number.said", "number.answered", "number.thanked", "hub.stopped"]
+
+
+# --- what hangs -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_listener_that_hangs_at_close_is_cancelled_at_the_deadline_and_the_others_hear_the_end() -> None:
+    cancelled: list[str] = []
+
+    class Hangs(Recorder):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            if numbers(events):
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    cancelled.append("cancelled")
+
+    witness, required = Recorder(), Recorder()
+    async with Hub(close_seconds_max=SOON) as hub:
+        attachment = hub.attach(Hangs(), name="hangs")
+        hub.attach(witness)
+        hub.attach(required, duty=Duty.REQUIRED, name="required")
+        await hub.emit(said())
+    assert cancelled == ["cancelled"]
+    assert attachment.state is AttachmentState.DETACHED
+    assert required.kinds[-1] == witness.kinds[-1] == "hub.stopped"
+    (detached,) = [each for each in witness.events if isinstance(each, ListenerDetached)]
+    assert (detached.listener, detached.reason) == ("hangs", "it was cancelled, not being done when the hub closed")
+
+
+@pytest.mark.parametrize("duty", [Duty.BEST_EFFORT, Duty.REQUIRED])
+async def test_a_listener_that_hangs_at_the_very_last_event_is_cancelled_too(duty: Duty) -> None:
+    class Hangs(Recorder):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            if "hub.stopped" in [each.kind for each in events]:
+                await anyio.sleep_forever()
+
+    hub = Hub(MemoryStore(), close_seconds_max=SOON)
+    hub.attach(Hangs(), duty=duty)
+    await hub.start()
+    await hub.emit(said())
+    if duty is Duty.REQUIRED:
+        with pytest.raises(HubFailed, match="the last 1 events were not committed"):
+            await hub.aclose()
+    else:
+        await hub.aclose()
+
+
+async def test_a_listener_that_hangs_while_it_is_entered_is_cancelled_at_the_deadline() -> None:
+    class Hangs(Recorder):
+        async def __aenter__(self) -> None:
+            await anyio.sleep_forever()
+
+    async with Hub(close_seconds_max=SOON) as hub:
+        attachment = hub.attach(Hangs())
+        await hub.emit(said())
+    assert attachment.state is AttachmentState.DETACHED
+
+
+async def test_a_listener_that_hangs_while_it_is_left_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hangs(Recorder):
+        async def __aenter__(self) -> None: ...
+
+        async def __aexit__(self, *_: object) -> None:
+            await anyio.sleep_forever()
+
+    monkeypatch.setattr("hubwire._attachment.LEAVE_SECONDS_MAX", SOON)
+    async with Hub() as hub:
+        await hub.attach(Hangs()).ready()
+
+
+async def test_a_listener_that_fails_while_it_is_left_is_left_and_its_statistics_tell() -> None:
+    class Fails(Recorder):
+        async def __aenter__(self) -> None: ...
+
+        async def __aexit__(self, *_: object) -> None:
+            raise OSError("stuck")
+
+    async with Hub() as hub:
+        attachment = hub.attach(Fails())
+        await attachment.ready()
+    assert attachment.statistics().last_error == "OSError: stuck"
+
+
+async def test_a_listener_that_hangs_while_it_is_entered_does_not_keep_the_hub_from_starting() -> None:
+    class Hangs(Recorder):
+        async def __aenter__(self) -> None:
+            await anyio.sleep_forever()
+
+    recorder, hub = Recorder(), Hub()
+    attachment = hub.attach(Hangs(), name="hangs", timeout=SOON)
+    hub.attach(recorder)
+    async with hub:
+        await hub.emit(said())
+        assert hub.health().problems == (
+            "listener 'hangs' is detached: it could not be entered: ListenerTimeout: not entered after 0.05 s",
+        )
+        assert attachment.state is AttachmentState.DETACHED
+    assert numbers(recorder.events) == [0]
+
+
+async def test_a_journal_that_hangs_at_close_is_given_up_at_the_deadline() -> None:
+    store = Watched()
+    with pytest.raises(HubFailed, match="were not committed within"):
+        async with Hub(store, close_seconds_max=SOON) as hub:
+            await hub.flush()
+            store.gate = anyio.Event()
+            hub.emit_nowait(said())
+            asyncio.get_running_loop().call_later(10 * SOON, store.gate.set)
+
+
+# --- closing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["task.cancel()", "a cancel scope"])
+async def test_closing_goes_on_to_its_end_when_it_is_cancelled_and_then_says_so(by: str) -> None:
+    slow, store = Gated(), Watched()
+    hub = Hub(store)
+    await hub.start()
+    await hub.attach(slow).ready()
+    slow.close()
+    await hub.emit(said())
+    await settle()
+    scope = anyio.CancelScope()
+    went_on: list[str] = []
+
+    async def close() -> None:
+        with scope:
+            await hub.aclose()
+            went_on.append("after aclose()")
+
+    closing = asyncio.create_task(close())
+    for _ in range(3):
+        await settle()
+        if by == "task.cancel()":
+            closing.cancel()
+        else:
+            scope.cancel()
+        assert not closing.done()
+    slow.open()
+    await asyncio.wait([closing])
+    assert closing.cancelled() == (by == "task.cancel()")
+    assert went_on == []
+    assert slow.kinds[-1] == "hub.stopped"
+    assert store.calls == ["clean marker of journal"]
+
+
+async def test_waiting_for_a_close_that_was_cancelled_does_not_keep_the_loop_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits = 0
+    wait = asyncio.wait
+
+    async def counting_wait(*args: Any, **kwargs: Any) -> Any:
+        nonlocal waits
+        waits += 1
+        return await wait(*args, **kwargs)
+
+    slow = Gated()
+    hub = Hub()
+    await hub.start()
+    await hub.attach(slow).ready()
+    slow.close()
+    await hub.emit(said())
+    await settle()
+    monkeypatch.setattr("asyncio.wait", counting_wait)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hub.aclose)
+        await settle()
+        tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await settle()
+            slow.open()
+    assert waits == 1
+    assert slow.kinds[-1] == "hub.stopped"
+
+
+async def test_closing_twice_and_at_once_is_closing() -> None:
+    recorder = Recorder()
+    hub = Hub(listeners=[recorder])
+    await hub.start()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(hub.aclose)
+    await hub.aclose()
+    assert recorder.kinds.count("hub.stopped") == 1
+
+
+async def test_closing_a_hub_that_failed_raises_the_failure_every_time() -> None:
+    hub = Hub()
+
+    @hub.on("number.*", duty=Duty.REQUIRED)
+    def fail(event: Event) -> None:
+        raise ValueError("no")
+
+    await hub.start()
+    with pytest.raises(ListenerFailed):
+        await hub.emit(said())
+    for _ in range(2):
+        with pytest.raises(ListenerFailed, match="'fail'"):
+            await hub.aclose()
+
+
+async def test_a_listener_may_close_the_hub() -> None:
+    recorder = Recorder()
+    hub = Hub(listeners=[recorder])
+
+    @hub.on("number.*")
+    async def close(event: Event) -> None:
+        await hub.aclose()
+
+    await hub.start()
+    await hub.emit(said())
+    await recorder.wait_for("hub.stopped")
+    await hub.aclose()
+
+
+async def test_a_clean_marker_that_cannot_be_written_is_told_and_nothing_is_lost() -> None:
+    store = Watched()
+    hub = Hub(store)
+    await hub.start()
+    stamped = await hub.emit(said())
+    await hub.flush()
+
+    class Ends(Recorder):
+        async def __aenter__(self) -> None: ...
+
+        async def __aexit__(self, *_: object) -> None:
+            store.error = StoreError("gone")
+
+    await hub.attach(Ends(), duty=Duty.REQUIRED).ready()
+    with pytest.raises(StoreError, match="gone"):
+        await hub.aclose()
+    store.error = None
+    async with Hub(store) as again:
+        assert (await anext(again.events(after=stamped.seq - 1))).id == stamped.id
+
+
+async def test_a_journal_that_failed_is_what_closing_raises_also_if_its_marker_cannot_be_written_either() -> None:
+    store = Watched()
+    hub = Hub(store, close_seconds_max=SOON)
+    await hub.start()
+    await hub.flush()
+    store.error = StoreFull("no space left")
+    hub.emit_nowait(said())
+    with pytest.raises(HubFailed, match="were not committed") as raised:
+        await hub.aclose()
+    assert not isinstance(raised.value, JournalFailed)
+    store.error = None
+    async with Hub(store):
+        pass
+
+
+async def test_whatever_closing_raises_the_bodys_own_exception_leaves() -> None:
+    store = Watched()
+
+    class Ends(Recorder):
+        async def __aenter__(self) -> None: ...
+
+        async def __aexit__(self, *_: object) -> None:
+            store.error = StoreError("gone")
+
+    with pytest.raises(KeyError) as raised:
+        async with Hub(store) as hub:
+            await hub.attach(Ends(), duty=Duty.REQUIRED).ready()
+            raise KeyError("mine")
+    assert isinstance(raised.value.__context__, StoreError)
+
+
+async def test_readers_end_when_the_hub_is_closed() -> None:
+    heard: list[str] = []
+    received: list[Any] = []
+    async with anyio.create_task_group() as tasks, Hub(MemoryStore()) as hub:
+        agent = await hub.agents.register("agent")
+        channel = await hub.channels.open([agent])
+        inbox, stream = agent.inbox(), hub.events()
+
+        async def receive() -> None:
+            received.extend([delivery.content async for delivery in inbox])
+
+        async def listen() -> None:
+            heard.extend([each.kind async for each in stream])
+
+        tasks.start_soon(receive)
+        tasks.start_soon(listen)
+        await channel.post(agent, "hello", to=[agent])
+        await settle()
+    assert received == ["hello"]
+    assert heard == ["envelope.posted", "hub.stopped"]
+    assert [each.kind async for each in stream] == []
+    assert [each async for each in hub.events()] == []
+    assert [each.kind async for each in hub.events(after=-1)][-1] == "hub.stopped"
+    assert [each async for each in inbox] == []
+
+
+async def test_readers_raise_what_the_hub_failed_with_after_what_is_committed() -> None:
+    hub = Hub()
+
+    @hub.on("number.*", duty=Duty.REQUIRED)
+    def fail(event: Event) -> None:
+        raise ValueError("no")
+
+    await hub.start()
+    agent = await hub.agents.register("agent")
+    stream, inbox = hub.events(), agent.inbox()
+    last = await hub.emit(GenericEvent(kind="last.committed"))
+    hub.emit_nowait(said())
+    assert (await anext(stream)).seq == last.seq
+    with pytest.raises(ListenerFailed):
+        await anext(stream)
+    with pytest.raises(ListenerFailed):
+        await anext(inbox)
+    with pytest.raises(ListenerFailed):
+        await anext(inbox)
+    with pytest.raises(ListenerFailed):
+        await hub.aclose()
+
+
+# --- used at the wrong time -----------------------------------------------------------------------------------------
+
+
+COMMANDS: list[Callable[[Hub], Awaitable[Any]]] = [
+    lambda hub: hub.emit(said()),
+    lambda hub: hub.agents.register("agent"),
+    lambda hub: hub.channels.open(["agent"]),
+    lambda hub: hub.flush(),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=["emit", "register", "open", "flush"])
+async def test_a_hub_that_is_not_started_takes_no_commands(command: Callable[[Hub], Awaitable[Any]]) -> None:
+    hub = Hub()
+    with pytest.raises(HubClosed, match="not running"):
+        await command(hub)
+    with pytest.raises(HubClosed, match="not running"):
+        hub.emit_nowait(said())
+    with pytest.raises(HubClosed, match="not running"):
+        hub.events()
+    assert not hub.offer(said())
+    assert hub.id == ""
+    assert hub.health().problems == ("the hub is not running",)
+    assert hub.statistics().applied == 0
+    await hub.aclose()
+    async with hub:
+        await hub.emit(said())
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=["emit", "register", "open", "flush"])
+async def test_a_hub_that_is_closed_takes_no_commands(command: Callable[[Hub], Awaitable[Any]]) -> None:
+    async with Hub() as hub:
+        pass
+    before = hub.statistics().applied
+    with pytest.raises(HubClosed, match="not running"):
+        await command(hub)
+    with pytest.raises(HubClosed, match="not running"):
+        hub.emit_nowait(said())
+    assert not hub.offer(said())
+    assert hub.health().problems == ("the hub is not running",)
+    assert hub.statistics().applied == before
+
+
+async def test_a_hub_is_started_once() -> None:
+    async with Hub() as hub:
+        with pytest.raises(ConfigurationError, match="started already"):
+            await hub.start()
+        await hub.emit(said())
+    with pytest.raises(ConfigurationError, match="started already"):
+        await hub.start()
+
+
+async def test_a_start_that_is_cancelled_gives_everything_up() -> None:
+    store, calls = MemoryStore(), list[str]()
+
+    class Hangs(Enterable):
+        async def __aenter__(self) -> None:
+            await super().__aenter__()
+            await anyio.sleep_forever()
+
+    hub = Hub(store, listeners=[Enterable("first", calls)])
+    hub.attach(Hangs("second", calls), duty=Duty.REQUIRED)
+    starting = asyncio.create_task(hub.start())
+    await settle()
+    starting.cancel()
+    await asyncio.wait([starting])
+    assert starting.cancelled()
+    assert calls == ["first entered", "second entered", "first left"]
+    async with Hub(store) as again:
+        await again.emit(said())
+
+
+# --- a start that is refused ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [OSError("no way in"), asyncio.CancelledError(), SystemExit(1)])
+async def test_a_required_listener_that_cannot_be_entered_stops_the_start_and_everything_is_given_up(
+    error: BaseException,
+) -> None:
+    store, calls = MemoryStore(), list[str]()
+    hub = Hub(store, listeners=[Enterable("first", calls)])
+    hub.attach(Enterable("second", calls, error), duty=Duty.REQUIRED)
+    third = hub.attach(Enterable("third", calls))
+    with pytest.raises(OSError if isinstance(error, OSError) else RuntimeError):
+        await hub.start()
+    assert calls == ["first entered", "first left"]
+    assert not hub.health().healthy
+    await third.detach()
+    await hub.aclose()
+    with pytest.raises(ConfigurationError, match="started already"):
+        await hub.start()
+    assert await store.list("/journal/log") == [], "nothing was written"
+    async with Hub(store) as again:
+        await again.emit(said())
+
+
+async def test_a_best_effort_listener_that_cannot_be_entered_does_not_stop_the_start_and_is_told_of() -> None:
+    store, calls = MemoryStore(), list[str]()
+    hub = Hub(store, listeners=[Enterable("first", calls)])
+    hub.attach(Enterable("second", calls, OSError("no way in")), name="second")
+    third = Enterable("third", calls)
+    hub.attach(third, duty=Duty.REQUIRED, name="third")
+    async with hub:
+        assert hub.health().problems == (
+            "listener 'second' is detached: it could not be entered: OSError: no way in",
+        )
+        assert [each.name for each in hub.statistics().attachments] == ["Enterable", "third", "second"]
+        await hub.emit(said())
+    assert numbers(third.events) == [0]
+    about = [(each.kind, getattr(each, "listener", "")) for each in third.events if each.kind.startswith("listener.")]
+    assert about == [
+        ("listener.detached", "second"),
+        ("listener.attached", "Enterable"),
+        ("listener.attached", "third"),
+    ]
+    assert third.kinds[0] == "hub.started"
+
+
+async def test_a_second_hub_on_a_store_is_refused_before_anything_is_read_or_repaired() -> None:
+    class Counting(MemoryStore):
+        touched = 0
+
+        async def read_bytes(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
+            self.touched += 1
+            return await super().read_bytes(path, start, end)
+
+        async def write(self, path: str, content: str | bytes, **settings: Any) -> None:
+            self.touched += 1
+            await super().write(path, content, **settings)
+
+    store, calls = Counting(), list[str]()
+    async with Hub(store) as hub:
+        await hub.emit(said(1))
+        store.touched = 0
+        second = Hub(store, listeners=[Enterable("its listener", calls)])
+        with pytest.raises(AlreadyRunning) as raised:
+            await second.start()
+        assert (raised.value.path, raised.value.pid > 0) == ("/journal/.lock", True)
+        assert (store.touched, calls) == (0, [])
+        with pytest.raises(HubClosed):
+            await second.emit(said(2))
+        await second.aclose()
+        await hub.emit(said(3))
+    async with Hub(store) as hub:
+        await hub.emit(said(4))
+
+
+async def test_a_listener_that_is_ahead_of_the_journal_is_refused() -> None:
+    """The journal was restored from an older copy, or belongs to another hub: its seqs will name other events."""
+
+    class Ahead(Enterable):
+        def last_seq(self) -> int:
+            return 100
+
+    for duty in Duty:
+        store, calls = MemoryStore(), list[str]()
+        hub = Hub(store)
+        hub.attach(Ahead("ahead", calls), duty=duty, name="ahead")
+        with pytest.raises(JournalBehind, match="'ahead' has event 100"):
+            await hub.start()
+        assert calls == ["ahead entered", "ahead left"]
+        async with Hub(store) as again:
+            attachment = again.attach(Ahead(), duty=duty, name="late")
+            with pytest.raises(JournalBehind, match="'late' has event 100"):
+                await attachment.ready()
+            await again.emit(said())
+
+
+async def test_a_hub_without_a_journal_numbers_on_where_its_listeners_end() -> None:
+    class Keeps(Recorder):
+        def __init__(self, last_seq: int | None) -> None:
+            super().__init__()
+            self.last = last_seq
+
+        def last_seq(self) -> int | None:
+            return self.last
+
+    keeps = [Keeps(7), Keeps(None), Keeps(41)]
+    async with Hub(listeners=keeps) as hub:
+        assert (await hub.emit(said())).seq > 42
+    assert [each.events[0].seq for each in keeps] == [42, 42, 42]
+
+
+async def test_a_listener_that_holds_another_hubs_events_is_refused() -> None:
+    class Holds(Enterable):
+        def __init__(self, hub_id: str | None) -> None:
+            super().__init__()
+            self.hub_id = hub_id
+
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        ours = hub.id
+    for duty in Duty:
+        hub = Hub(store)
+        hub.attach(Holds("another"), duty=duty, name="foreign")
+        with pytest.raises(ConfigurationError, match=f"'foreign' holds events of hub another, but this is hub {ours}"):
+            await hub.start()
+    with pytest.raises(ConfigurationError, match="holds events of hub two"):
+        await Hub(listeners=[Holds("one"), Holds("two")]).start()
+    async with Hub(store, listeners=[Holds(ours), Holds(None)]) as hub:
+        attachment = hub.attach(Holds("another"), name="late")
+        with pytest.raises(ConfigurationError, match="'late' holds events of hub another"):
+            await attachment.ready()
+        await hub.emit(said())
+        assert hub.id == ours
+    async with Hub(listeners=[Holds("adopted")]) as hub:
+        assert hub.id == "adopted"
+
+
+async def test_the_id_of_a_hub_is_made_with_its_journal_and_stays() -> None:
+    store = MemoryStore()
+    ids = set()
+    for _ in range(3):
+        async with Hub(store) as hub:
+            ids.add(hub.id)
+    async with Hub() as other:
+        assert other.id not in ids
+    assert len(ids) == 1
