@@ -326,8 +326,8 @@ class EvilMapping(Mapping[str, Any]):
 
 
 class EvilClass:
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         raise RuntimeError("no class")
 
 
@@ -385,7 +385,7 @@ def test_a_class_whose_name_is_no_text_or_raises_loses_no_event() -> None:
     assert keep(named())["$object"] == {"$text": "\\ud800.Named"}
 
     class Meta(type):
-        @property
+        @property  # type: ignore[override]
         def __module__(cls) -> NoReturn:
             raise RuntimeError
 
