@@ -385,8 +385,8 @@ def test_a_class_whose_name_is_no_text_or_raises_loses_no_event() -> None:
     assert keep(named())["$object"] == {"$text": "\\ud800.Named"}
 
     class Meta(type):
-        @property  # type: ignore[override]
-        def __module__(cls) -> NoReturn:
+        @property
+        def __module__(cls) -> NoReturn:  # type: ignore[override]
             raise RuntimeError
 
     class Nameless(metaclass=Meta):

@@ -637,9 +637,7 @@ async def test_a_best_effort_listener_that_cannot_be_entered_does_not_stop_the_s
     third = Enterable("third", calls)
     hub.attach(third, duty=Duty.REQUIRED, name="third")
     async with hub:
-        assert hub.health().problems == (
-            "listener 'second' is detached: it could not be entered: OSError: no way in",
-        )
+        assert hub.health().problems == ("listener 'second' is detached: it could not be entered: OSError: no way in",)
         assert [each.name for each in hub.statistics().attachments] == ["Enterable", "third", "second"]
         await hub.emit(said())
     assert numbers(third.events) == [0]
