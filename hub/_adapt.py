@@ -32,7 +32,7 @@ class Adapted:
     """
 
     def __init__(self, candidate: Any) -> None:
-        self.on_events = _on_events_of(candidate)
+        self.on_events: OnEvents = _on_events_of(candidate)
         self._candidate = candidate
 
     def declared(self, name: str, default: T) -> T:

@@ -130,13 +130,13 @@ class Attachment:
         self.duty = duty
         self.overflow = overflow
         self.mailbox = mailbox
-        self.state = AttachmentState.STARTING
+        self.state: AttachmentState = AttachmentState.STARTING
         ring = host.pipeline.ring
         limit = ring.journaled if duty is Duty.REQUIRED else ring.committed
-        self.cursor = Cursor(ring, host.journal, limit, 0)
-        self.done = 0
+        self.cursor: Cursor = Cursor(ring, host.journal, limit, 0)
+        self.done: int = 0
         """Events below this ``seq`` are handled, or were dropped, or are not for this listener."""
-        self.is_entered = False
+        self.is_entered: bool = False
         self.entered_at: int | None = None
         """What the listener's ``last_seq()`` said when it was entered."""
         self.attached_at: int | None = None
@@ -148,7 +148,7 @@ class Attachment:
         # Nobody gets events about himself, because handling them could make more. A required listener does: its failure
         # stops the hub, so nothing can go round, and an audit log that proves that nothing is missing needs every seq.
         self._matcher = Matcher(pattern, about=None if duty is Duty.REQUIRED else name)
-        self.pattern = self._matcher.patterns
+        self.pattern: tuple[str, ...] = self._matcher.patterns
         self._since = since
         self._timeout = timeout
         self._stop_at: float = math.inf

@@ -22,7 +22,7 @@ class Cursor:
     """Reads from ``seq`` on, up to a watermark."""
 
     def __init__(self, ring: Ring, journal: Journal | None, limit: Watermark, seq: int) -> None:
-        self.seq = seq
+        self.seq: int = seq
         self._ring = ring
         self._journal = journal
         self._limit = limit

@@ -117,8 +117,8 @@ class Hub:
         self._emittable: set[type[Event]] = set()
         self._main: asyncio.Task[None] | None = None
         self._stop_requested: asyncio.Event | None = None
-        self.agents = AgentCommands(self._core)
-        self.channels = ChannelCommands(self._core)
+        self.agents: AgentCommands = AgentCommands(self._core)
+        self.channels: ChannelCommands = ChannelCommands(self._core)
         for listener in listeners:
             self.attach(listener)
 

@@ -35,7 +35,7 @@ class StoreJournal:
         self._path = normalize_path(path)
         self._log = Log(store, self._path, clock=clock or SystemClock(), segment_bytes=segment_bytes)
         self.first_seq = 0
-        self.next_seq = 0
+        self.next_seq: int = 0
         self.hub_id: str | None = None
 
     async def open(self) -> None:

@@ -91,11 +91,11 @@ class Pipeline:
         self._journal = journal
         self._clock = clock
         self._limits = limits
-        self.last_at = ""
+        self.last_at: str = ""
         """When the newest event happened: no later one gets an earlier time."""
-        self.closed = True
+        self.closed: bool = True
         """No command is taken: not yet, or no more."""
-        self.stopped = False
+        self.stopped: bool = False
         """The last event is on the ring: nothing may be put any more."""
         self._granted = 0
         self._queue: OrderedDict[asyncio.Future[None], None] = OrderedDict()

@@ -25,8 +25,8 @@ class Watermark:
     """A number that only grows, and that one can wait for."""
 
     def __init__(self) -> None:
-        self.value = 0
-        self.ended = False
+        self.value: int = 0
+        self.ended: bool = False
         self._waiters: list[asyncio.Future[None]] = []
         self._sift_at = _SLICE
 
@@ -78,10 +78,10 @@ class Ring:
     """The events ``[first, applied)``, at most ``capacity`` and a little more of them, unless somebody needs more."""
 
     def __init__(self, capacity: int) -> None:
-        self.first = 0
-        self.applied = Watermark()
-        self.journaled = Watermark()
-        self.committed = Watermark()
+        self.first: int = 0
+        self.applied: Watermark = Watermark()
+        self.journaled: Watermark = Watermark()
+        self.committed: Watermark = Watermark()
         self._capacity = capacity
         self._events: list[Event] = []
 

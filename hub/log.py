@@ -121,7 +121,7 @@ class LogReader:
         self._path = path
         self._first: int | None = None
         self._offset = 0
-        self.index = 0
+        self.index: int = 0
         """The index of the next record to read."""
 
     async def seek_index(self, index: int) -> None:

@@ -57,8 +57,8 @@ class FileStore:
         *,
         poll_seconds: float = 0.5,
     ) -> None:
-        self.root = os.fspath(root)
-        self.durability = Durability(durability)
+        self.root: str = os.fspath(root)
+        self.durability: Durability = Durability(durability)
         self._poll_seconds = poll_seconds
         self._files = Files(self.root, self.durability)
         self._lanes: Lanes | None = None

@@ -361,6 +361,23 @@ def test_an_append_that_is_under_way_when_its_loop_ends_leaves_the_log_unusable_
     asyncio.run(go_on())
 
 
+async def test_nobody_waits_for_ever_when_the_task_that_writes_is_cancelled() -> None:
+    store = Spy()
+    log = log_on(store)
+    await log.open()
+    store.close_gate()
+    tasks = [asyncio.create_task(log.append([body(0)]))]
+    await wait_all_tasks_blocked()
+    tasks += [asyncio.create_task(log.append([body(1)])), asyncio.create_task(log.open())]
+    await wait_all_tasks_blocked()
+    (writing,) = [each for each in asyncio.all_tasks() if each.get_name() == "hubwire log /log"]
+    writing.cancel()
+    assert await settled(tasks) == [StoreError, StoreError, None]
+    with pytest.raises(StoreError, match="open the log again"):
+        await log.append([body(2)])
+    await log.aclose()
+
+
 # --- failures ---------------------------------------------------------------------------------------------------------
 
 
@@ -464,6 +481,27 @@ async def test_the_older_writer_is_fenced_also_when_it_goes_on_to_the_next_segme
     with pytest.raises(Fenced):
         await older.append([body(2)])
     assert await numbers(store) == [0, "log.rotated", 1]
+
+
+async def test_the_older_writer_does_not_wipe_out_the_segment_that_the_newer_one_has_begun() -> None:
+    store = Spy()
+    older, newer = log_on(store, segment_bytes=100), log_on(store.inner, segment_bytes=100)
+    await older.append([body(0, 200)])
+    makes_segment = store.write
+    made = anyio.Event()
+
+    async def hesitate(path: str, *arguments: Any, **settings: Any) -> None:
+        await made.wait()
+        await makes_segment(path, *arguments, **settings)
+
+    store.write = hesitate  # type: ignore[method-assign]
+    appending = asyncio.create_task(older.append([body(1)]))
+    await wait_all_tasks_blocked()
+    assert await numbers(store) == [0, "log.rotated"]
+    await newer.append([body(2)])
+    made.set()
+    assert await settled([appending]) == [Fenced]
+    assert await numbers(store) == [0, "log.rotated", 2]
 
 
 async def test_a_writer_that_recovers_while_another_one_writes_is_fenced_too() -> None:

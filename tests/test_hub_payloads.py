@@ -581,6 +581,8 @@ async def test_an_event_is_as_large_as_its_json_to_the_byte() -> None:
         [-2.2250738585072014e-308] * 1000,
         [None, True, False] * 1000,
         ["", "x", "\0", "\ud800", "\u2028", "\U0001f600"] * 1000,
+        "\ud800" * 1000,
+        "\0" * 1000,
         [[], {}, set(), b"", b"xyz"] * 1000,
         [math.nan, 2**53, 10**599, 10**5000] * 100,
         {number: number for number in range(1000)},

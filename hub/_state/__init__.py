@@ -22,9 +22,9 @@ class State:
     """All state machines of a hub."""
 
     def __init__(self) -> None:
-        self.agents = Agents()
-        self.channels = Channels(self.agents)
-        self.inboxes = Inboxes()
+        self.agents: Agents = Agents()
+        self.channels: Channels = Channels(self.agents)
+        self.inboxes: Inboxes = Inboxes()
         self._appliers: dict[type[Event], tuple[Callable[[Any], None], ...]] = {}
         for machine in (self.agents, self.channels, self.inboxes):
             for kind, apply in machine.appliers().items():

@@ -31,7 +31,7 @@ def _check_lines(_: object, lines: int | str) -> None:
         raise ValueError("Must be 0 or more, or all.")
 
 
-app = App(
+app: App = App(
     name="hubwire",
     help="Watch what agents do: import, follow, count and check the events of a hub.",
     help_format="plaintext",

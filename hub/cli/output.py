@@ -85,7 +85,7 @@ class Paint:
     """Colours text, if the stream is a terminal that knows colours and nobody has said NO_COLOR."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.on = is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self.on: bool = is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def __call__(self, text: str, style: str) -> str:
         return f"\x1b[{style}m{text}\x1b[0m" if self.on and text else text

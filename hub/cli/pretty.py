@@ -54,7 +54,7 @@ class Pretty:
     """
 
     def __init__(self, names: Names | None = None, *, short_time: bool = False) -> None:
-        self.names = names or Names()
+        self.names: Names = names or Names()
         self._paint = Paint(sys.stdout)
         self._columns = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
         is_narrow = self._columns is not None and self._columns < _WIDE

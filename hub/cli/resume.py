@@ -31,7 +31,7 @@ class Resume:
     """How far every conversation got. Of complete ones it keeps the number alone."""
 
     def __init__(self) -> None:
-        self.parts = 0
+        self.parts: int = 0
         """How many channels, envelopes, calls and results are there."""
         self._places: dict[int, Place] = {}
         self._complete: set[int] = set()

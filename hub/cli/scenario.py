@@ -229,11 +229,16 @@ async def _main(arguments: Sequence[str]) -> None:
     await run(open_store(url), tickets=int(tickets), pace=float(pace), hang_after=int(hang_after))
 
 
-if __name__ == "__main__":
+def _launch() -> int:
     try:
         anyio.run(_main, sys.argv[1:])
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
     except HubError as error:
         complain(error)
-        sys.exit(1)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_launch())

@@ -91,7 +91,7 @@ class Source:
 
     def __init__(self, name: str, file: IO[bytes] | gzip.GzipFile) -> None:
         self.name = name
-        self.digest = ""
+        self.digest: str = ""
         """SHA-256 of all bytes, unzipped, as hex; known when :meth:`items` came to its end."""
         self._file = file
         self._is_lines = self._look()

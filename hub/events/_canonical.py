@@ -59,15 +59,37 @@ class PayloadTooLarge(Exception):
         self.size_bytes = size_bytes
 
 
+_FROZEN = "an event's payload is frozen; copy it with dict(...) to change it"
+
+
 class FrozenDict(dict[str, Any]):
     """A dictionary that refuses to change. ``dict(frozen)`` makes one that may be changed."""
 
     __slots__ = ()
 
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("an event's payload is frozen; copy it with dict(...) to change it")
+    def __setitem__(self, key: str, value: Any, /) -> NoReturn:
+        raise TypeError(_FROZEN)
 
-    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
+    def __delitem__(self, key: str, /) -> NoReturn:
+        raise TypeError(_FROZEN)
+
+    def __ior__(self, other: Any, /) -> NoReturn:  # type: ignore[misc]
+        raise TypeError(_FROZEN)
+
+    def clear(self) -> NoReturn:
+        raise TypeError(_FROZEN)
+
+    def pop(self, *_: Any) -> NoReturn:
+        raise TypeError(_FROZEN)
+
+    def popitem(self) -> NoReturn:
+        raise TypeError(_FROZEN)
+
+    def setdefault(self, *_: Any) -> NoReturn:
+        raise TypeError(_FROZEN)
+
+    def update(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError(_FROZEN)
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))

@@ -53,7 +53,7 @@ class AuditLog(BaseHubListener):
     def __init__(
         self, store: KnowledgeStore, *, path: str = "/audit", rotation: int = SEGMENT_BYTES, clock: Clock | None = None
     ) -> None:
-        self.path = normalize_path(path)
+        self.path: str = normalize_path(path)
         self._store = store
         self._clock = clock or SystemClock()
         self._subscribers = Subscribers(store, self.path)
