@@ -366,7 +366,7 @@ async def test_nobody_waits_for_ever_when_the_task_that_writes_is_cancelled() ->
     log = log_on(store)
     await log.open()
     store.close_gate()
-    tasks = [asyncio.create_task(log.append([body(0)]))]
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(log.append([body(0)]))]
     await wait_all_tasks_blocked()
     tasks += [asyncio.create_task(log.append([body(1)])), asyncio.create_task(log.open())]
     await wait_all_tasks_blocked()
