@@ -513,6 +513,25 @@ async def test_a_lossy_listener_that_never_reaches_the_end_drops_what_the_ring_d
         assert statistics.handled + statistics.dropped == 20_000
 
 
+async def test_a_lossy_listener_has_caught_up_when_its_mailbox_holds_the_rest_and_from_then_on_it_drops() -> None:
+    """One that is slow never reaches the very end: the others are always ahead of it."""
+    slow = Gated()
+    async with Hub(MemoryStore()) as hub:
+        for n in range(5):
+            await hub.emit(said(n))
+        slow.close()
+        attachment = hub.attach(slow, since="start", mailbox=10, pattern="number.*")
+        await settle()
+        assert attachment.state is AttachmentState.RUNNING
+        assert numbers(slow.given) == list(range(5))
+        for n in range(5, 50):
+            await hub.emit(said(n))
+        slow.open()
+        await hub.flush()
+        assert numbers(slow.events)[:6] == [0, 1, 2, 3, 4, 40]
+        assert attachment.statistics().dropped == 35
+
+
 async def test_catching_up_with_a_long_history_lets_the_loop_turn() -> None:
     async with Hub(MemoryStore(), ring=1) as hub:
         for n in range(3000):
