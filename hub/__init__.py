@@ -6,6 +6,7 @@ from ._attachment import Attachment, AttachmentState, AttachmentStatistics, Duty
 from ._commands import Agent, Channel, Delivery, Inbox
 from ._hub import Hub, HubHealth, HubStatistics
 from ._journal import StoreJournal
+from ._matcher import Matcher
 from ._stream import EventStream
 from ._version import installed_version
 from .context import scope
@@ -28,6 +29,7 @@ __all__ = (
     "HubHealth",
     "HubStatistics",
     "Inbox",
+    "Matcher",
     "Overflow",
     "StoreJournal",
     "UnknownEvent",

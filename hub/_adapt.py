@@ -13,7 +13,7 @@ import anyio
 from .context import cause
 from .errors import ConfigurationError, HubError, PartialBatch
 from .events import Event
-from .listener import HOOKS, from_hooks
+from .listener import HOOKS, BaseHubListener, from_hooks
 
 __all__ = ("Adapted", "ListenerTimeout", "guarded", "is_cancelled", "message_of", "text_of")
 
@@ -67,12 +67,15 @@ class Adapted:
 def _on_events_of(candidate: Any) -> OnEvents:
     if isinstance(candidate, type):
         raise ConfigurationError(f"{candidate.__qualname__} is a class; attach an instance of it")
-    on_events: OnEvents | None = getattr(candidate, "on_events", None)
-    if on_events is not None:
-        if not inspect.iscoroutinefunction(on_events):
-            raise ConfigurationError(f"{candidate!r}.on_events must be a coroutine function: async def on_events(...)")
+    if isinstance(candidate, BaseHubListener):
+        _check_async(candidate, "on_events", "on_event", *HOOKS)
+        return candidate.on_events
+    if hasattr(candidate, "on_events"):
+        _check_async(candidate, "on_events")
+        on_events: OnEvents = candidate.on_events
         return on_events
-    if any(hasattr(candidate, name) for name in HOOKS):
+    if hooks := [name for name in HOOKS if hasattr(candidate, name)]:
+        _check_async(candidate, *hooks)
         return from_hooks(candidate).on_events
     if callable(candidate):
         return _FunctionListener(candidate).on_events
@@ -80,6 +83,12 @@ def _on_events_of(candidate: Any) -> OnEvents:
         f"{candidate!r} cannot listen: it has neither on_events nor one of the hooks of BaseHubListener,"
         " and is no function"
     )
+
+
+def _check_async(candidate: Any, *names: str) -> None:
+    for name in names:
+        if not inspect.iscoroutinefunction(getattr(candidate, name)):
+            raise ConfigurationError(f"{candidate!r}.{name} must be a coroutine function: async def {name}(...)")
 
 
 class _FunctionListener:

@@ -133,7 +133,7 @@ class Hub:
         self,
         listener: Any,
         *,
-        pattern: str | Iterable[str] = "*",
+        pattern: str | Iterable[str] | None = None,
         duty: Duty | None = None,
         overflow: Overflow = Overflow.DROP_OLDEST,
         since: Since | None = None,
@@ -143,9 +143,10 @@ class Hub:
     ) -> Attachment:
         """Attach a listener, before or after start: an object with ``on_events``, one with some hooks, or a function.
 
-        ``pattern``: the kinds it sees, ``*`` standing for any part of one; several may be given. ``duty``: by default
-        what the listener's ``duty`` says, else BEST_EFFORT. ``since``: where it begins if it has no ``last_seq()``:
-        ``"now"``, ``"start"`` of the journal, or a ``seq``; by default what its ``since`` says, else ``"now"``.
+        ``pattern``: the kinds it sees, ``*`` standing for any part of one; several may be given. ``duty``: see
+        :class:`Duty`. ``since``: where it begins if it has no ``last_seq()``: ``"now"``, ``"start"`` of the journal, or
+        a ``seq``. By default these three are what the listener's attributes of the same names say, else ``"*"``,
+        BEST_EFFORT and ``"now"``.
         ``timeout``: seconds it may take per event. ``mailbox``: how many events a BEST_EFFORT listener may be behind
         before ``overflow`` happens. ``name``: unique on this hub; made from its class by default.
 
@@ -163,7 +164,7 @@ class Hub:
             self._fanout,
             adapted,
             name=name,
-            pattern=pattern,
+            pattern=adapted.declared("pattern", "*") if pattern is None else pattern,
             duty=duty,
             overflow=overflow,
             since=adapted.declared("since", "now") if since is None else since,
@@ -249,16 +250,19 @@ class Hub:
 
     # -- the way out --
 
-    def events(self, *, after: int | None = None, pattern: str | Iterable[str] = "*") -> EventStream:
+    def events(
+        self, *, after: int | None = None, pattern: str | Iterable[str] = "*", history: bool = True
+    ) -> EventStream:
         """Iterate over committed events with ``seq`` > ``after``: history, then live, without a gap or a duplicate.
 
-        By default from now on. It ends when the hub is closed, and raises what it failed with, or
+        By default from now on. Without ``history`` the journal is not read: what is no longer in memory counts as gone.
+        It ends when the hub is closed, and raises what it failed with, or
         :class:`~hubwire.errors.HistoryGone` when it asks for, or falls behind, what is held. Raises
         :class:`~hubwire.errors.HubClosed` before the hub is started, when there is no "now".
         """
         if not self._pipeline.hub_id:
             raise HubClosed("the hub is not running yet: use it inside 'async with hub:'")
-        return EventStream(self._pipeline, self._journal, after, pattern)
+        return EventStream(self._pipeline, self._journal if history else None, after, pattern)
 
     async def flush(self, *, timeout: float | None = None) -> None:
         """Return when every event taken until now is committed, and every listener has handled it.
@@ -266,6 +270,8 @@ class Hub:
         Raises ``TimeoutError``, naming who is behind, after ``timeout`` seconds; or what the hub failed with.
         """
         self._check_running()
+        if self._fanout.is_own_task(asyncio.current_task()):
+            raise ConfigurationError("a listener cannot flush the hub: it would wait for itself; flush from another task")
         target = self._pipeline.ring.applied.value
         with anyio.move_on_after(timeout):
             await self._fanout.drain(target)

@@ -20,7 +20,7 @@ from ._adapt import guarded, text_of
 from ._ring import Ring
 from ._state import State
 from .clock import timestamp
-from .errors import CommandRejected, EventTooLarge, HubClosed, HubFailed, JournalFailed, Overloaded, StoreFull, repeat
+from .errors import CommandRejected, ConfigurationError, EventTooLarge, HubClosed, HubFailed, JournalFailed, Overloaded, StoreFull, repeat
 from .events import Event
 from .events._event import stamp
 from .ports import Clock, Journal
@@ -97,6 +97,7 @@ class Pipeline:
         """No command is taken: not yet, or no more."""
         self.stopped: bool = False
         """The last event is on the ring: nothing may be put any more."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._granted = 0
         self._queue: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self._uncommitted: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -195,6 +196,10 @@ class Pipeline:
         return self.in_flight + self._granted < self._limits.in_flight_max and not self.downstream.blocks()
 
     def _check_open(self) -> None:
+        if self._loop is not None and self._loop is not asyncio._get_running_loop():
+            raise ConfigurationError(
+                "this hub runs in another event loop (or before a fork), and is used from here; use it where it was started"
+            )
         if self.failure is not None:
             raise repeat(self.failure)
         if self.closed:
@@ -313,7 +318,8 @@ class Pipeline:
     # -- the end --
 
     def open(self) -> None:
-        """Take commands from now on."""
+        """Take commands from now on, in this event loop."""
+        self._loop = asyncio.get_running_loop()
         self.closed = False
 
     def close(self) -> None:

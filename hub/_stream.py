@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ._cursor import Cursor
 from ._matcher import Matcher
@@ -16,7 +16,7 @@ __all__ = ("EventStream",)
 
 
 class EventStream:
-    """``async for event in hub.events()``. There is nothing to close."""
+    """``async for event in hub.events()``, or :meth:`take` for batches. There is nothing to close."""
 
     def __init__(
         self, pipeline: Pipeline, journal: Journal | None, after: int | None, pattern: str | Iterable[str]
@@ -27,17 +27,43 @@ class EventStream:
         self._cursor = Cursor(ring, journal, ring.committed, ring.applied.value if after is None else after + 1)
         self._batch: deque[Event] = deque()
 
+    @property
+    def position(self) -> int:
+        """The ``seq`` of the next event it looks at: those before it were returned, or do not match."""
+        return self._batch[0].seq if self._batch else self._cursor.seq
+
+    @property
+    def behind(self) -> int:
+        """How many committed events it has not looked at."""
+        return max(0, self._cursor.limit - self.position)
+
+    async def take(self) -> Sequence[Event]:
+        """Return the next events as soon as there are any, at most 256; none when the hub is closed.
+
+        Raises what iterating raises. Cancelled, it has taken nothing.
+        """
+        if self._batch:
+            events = tuple(self._batch)
+            self._batch.clear()
+            return events
+        while True:
+            if self._cursor.behind > 0:
+                taken = await self._cursor.take()
+                if selected := taken if self._matcher.takes_all else self._matcher.select(taken):
+                    return selected
+            elif self._pipeline.failure is not None:
+                raise repeat(self._pipeline.failure)
+            elif self._pipeline.ring.committed.ended:
+                return ()
+            else:
+                await self._cursor.wait()
+
     def __aiter__(self) -> EventStream:
         return self
 
     async def __anext__(self) -> Event:
-        while not self._batch:
-            if self._cursor.behind > 0:
-                self._batch.extend(self._matcher.select(await self._cursor.take()))
-            elif self._pipeline.failure is not None:
-                raise repeat(self._pipeline.failure)
-            elif self._pipeline.ring.committed.ended:
+        if not self._batch:
+            self._batch.extend(await self.take())
+            if not self._batch:
                 raise StopAsyncIteration
-            else:
-                await self._cursor.wait()
         return self._batch.popleft()

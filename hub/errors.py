@@ -26,6 +26,7 @@ __all__ = (
     "HubClosed",
     "HubError",
     "HubFailed",
+    "InvalidCursor",
     "InvalidPath",
     "InvalidRecord",
     "JournalBehind",
@@ -89,6 +90,10 @@ class EventTooLarge(CallerError):
 
 class ConfigurationError(CallerError):
     """The hub, a listener or a kind is set up in a way that cannot work. The message says which setting to change."""
+
+
+class InvalidCursor(CallerError, ValueError):
+    """A cursor is none of this hub's: mutilated, another hub's, or ahead of it. Subscribe without one, from now on."""
 
 
 class InvalidPath(CallerError, ValueError):

@@ -55,7 +55,7 @@ class HubListener(Protocol):
     * ``async __aenter__`` / ``__aexit__``: entered before the first event, left after the last;
     * ``bind(hub)``: called once, before ``__aenter__``, with the hub it is attached to;
     * ``last_seq() -> int | None``: the last event whose effects the listener holds itself, asked after ``__aenter__``;
-    * ``since``, ``duty``: what :meth:`Hub.attach` uses when its own arguments do not say.
+    * ``pattern``, ``duty``, ``since``: what :meth:`Hub.attach` uses when its own arguments do not say.
     """
 
     async def on_events(self, events: Sequence[Event]) -> None:

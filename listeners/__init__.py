@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from .audit import AuditLog
+from .live import LiveTail, Missed
+from .log import StructLog
+from .metrics import Metrics
 
-__all__ = ("AuditLog",)
+__all__ = ("AuditLog", "LiveTail", "Metrics", "Missed", "StructLog")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from hubwire.errors import ConfigurationError
 from hubwire.ports import KnowledgeStore
@@ -12,15 +12,26 @@ from .memory import MemoryStore
 
 __all__ = ("open_store",)
 
-_SUPPORTED = "memory://, file:///absolute/path, or a directory such as ./data"
+_SUPPORTED = (
+    "memory://, file:///absolute/path, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, or a directory"
+    " such as ./data"
+)
+_OBJECT_OPTIONS = {
+    "s3": {"endpoint", "region", "single_writer"},
+    "gs": {"single_writer"},
+    "az": {"account", "endpoint", "single_writer"},
+}
 
 
 def open_store(url: str) -> KnowledgeStore:
     """Make the store that a URL, or the plain path of a directory, stands for.
 
-    ``memory://`` is a new :class:`MemoryStore`, ``file:///data`` and ``./data`` a :class:`FileStore`. In a URL ``%20``
-    stands for a space and so on; in a plain path nothing stands for anything else. Like the constructors this does no
-    I/O. Raises :class:`~hubwire.errors.ConfigurationError` for anything else.
+    ``memory://`` is a new :class:`MemoryStore`, ``file:///data`` and ``./data`` a :class:`FileStore`.
+    ``s3://bucket/prefix?endpoint=…&region=…``, ``gs://bucket/prefix`` and ``az://container/prefix?account=…`` are an
+    :class:`~hubwire.stores.object.ObjectStore`, which needs the extra ``s3``; credentials come from the environment,
+    and ``single_writer=true`` is for services that know no conditions. In a URL ``%20`` stands for a space and so on;
+    in a plain path nothing stands for anything else. Like the constructors this does no I/O. Raises
+    :class:`~hubwire.errors.ConfigurationError` for anything else.
     """
     if not url:
         raise ConfigurationError(f"the store URL is empty; use {_SUPPORTED}")
@@ -34,6 +45,8 @@ def open_store(url: str) -> KnowledgeStore:
             return _open_memory(url)
         case "file":
             return _open_file(url)
+        case "s3" | "gs" | "az":
+            return _open_object(url)
     raise ConfigurationError(f"the store URL {url!r} has the unknown scheme {scheme!r}; use {_SUPPORTED}")
 
 
@@ -61,3 +74,33 @@ def _open_file(url: str) -> FileStore:
     if "\0" in root:
         raise ConfigurationError(f"the store URL {url!r} has a NUL character; leave it out")
     return FileStore(root)
+
+
+def _open_object(url: str) -> KnowledgeStore:
+    parts = urlsplit(url)
+    scheme, bucket = parts.scheme, parts.netloc
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    options = dict(pairs)
+    unknown = sorted(options.keys() - _OBJECT_OPTIONS[scheme])
+    if not bucket or "@" in bucket or parts.fragment:
+        raise ConfigurationError(f"the store URL {url!r} is not {scheme}://bucket/prefix; secrets are not part of it")
+    if unknown or len(pairs) > len(options):
+        known = ", ".join(sorted(_OBJECT_OPTIONS[scheme]))
+        raise ConfigurationError(f"the store URL {url!r} has options unknown or twice: {unknown}; there are {known}")
+    if (single := options.get("single_writer", "false")) not in ("true", "false"):
+        raise ConfigurationError(f"the store URL {url!r} has single_writer={single}; it is true or false")
+    try:
+        from . import _cloud  # noqa: PLC0415 - it needs obstore, which comes with an extra
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "obstore":
+            raise
+        raise ConfigurationError(
+            f"the store URL {url!r} needs the package obstore, which is not there; pip install 'hubwire[s3]'"
+        ) from error
+    prefix = unquote(parts.path)
+    place, single_writer = options.get("endpoint"), single == "true"
+    if scheme == "s3":
+        return _cloud.s3(bucket, prefix, endpoint=place, region=options.get("region"), single_writer=single_writer)
+    if scheme == "gs":
+        return _cloud.gcs(bucket, prefix, single_writer=single_writer)
+    return _cloud.azure(bucket, prefix, account=options.get("account"), endpoint=place, single_writer=single_writer)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from urllib.request import Request, urlopen
 
 import hypothesis
 import pytest
@@ -45,6 +48,43 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the recorded conversations of {folder}, which is not there")
     return folder
+
+
+MOTO = """
+import logging, sys
+from moto.server import ThreadedMotoServer
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="session")
+def _s3_url() -> Iterator[str]:
+    if url := os.environ.get("HUBWIRE_TEST_S3"):
+        yield url
+        return
+    command = (sys.executable, "-P", "-c", MOTO)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        endpoint = f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        with urlopen(Request(f"{endpoint}/bucket", method="PUT")):  # noqa: S310 - it is ours
+            yield f"s3://bucket?endpoint={endpoint}&region=us-east-1"
+        process.communicate("")
+
+
+@pytest.fixture
+def s3_url(_s3_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket of an S3 server on loopback, as a store URL without a prefix.
+
+    The server is moto's, unless the environment names another in ``HUBWIRE_TEST_S3``, and its credentials.
+    """
+    if "HUBWIRE_TEST_S3" not in os.environ:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    return _s3_url
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -878,7 +878,9 @@ async def test_an_object_with_some_hooks_is_wrapped_and_all_the_rest_of_the_port
         (object(), "neither on_events nor one of the hooks"),
         (None, "neither on_events nor one of the hooks"),
         ("print", "neither on_events nor one of the hooks"),
-        (type("Sync", (), {"on_events": lambda self, events: None})(), "must be a coroutine function"),
+        (type("Sync", (), {"on_events": lambda self, events: None})(), "on_events must be a coroutine function"),
+        (type("Sync", (), {"on_task_event": lambda *_: None})(), "on_task_event must be a coroutine function"),
+        (type("Sync", (BaseHubListener,), {"on_event": lambda *_: None})(), "on_event must be a coroutine function"),
     ],
 )
 async def test_what_cannot_listen_is_refused(candidate: Any, message: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from hubwire import AttachmentState, Duty, Event, GenericEvent, Hub, Overflow
@@ -604,6 +605,40 @@ async def test_a_start_that_is_cancelled_gives_everything_up() -> None:
     assert calls == ["first entered", "second entered", "first left"]
     async with Hub(store) as again:
         await again.emit(said())
+
+
+async def test_a_hub_is_used_in_the_event_loop_it_was_started_in() -> None:
+    async with Hub() as hub:
+        before = hub.statistics().applied
+
+        def use() -> list[str]:
+            told = []
+            for call in (lambda: asyncio.run(hub.emit(said())), lambda: hub.emit_nowait(said())):
+                with pytest.raises(ConfigurationError) as raised:
+                    call()
+                told.append(str(raised.value))
+            return told
+
+        told = await anyio.to_thread.run_sync(use)
+        assert all("another event loop" in message for message in told)
+        assert hub.statistics().applied == before
+
+
+async def test_a_listener_cannot_wait_for_itself() -> None:
+    hub = Hub()
+    raised: list[Exception] = []
+
+    @hub.on("number.*")
+    async def wait(event: Event) -> None:
+        try:
+            await hub.flush()
+        except ConfigurationError as error:
+            raised.append(error)
+
+    async with hub:
+        await hub.emit(said())
+        await hub.flush()
+    assert len(raised) == 1
 
 
 # --- a start that is refused ----------------------------------------------------------------------------------------

@@ -44,6 +44,9 @@ def test_the_commands_of_the_readme_work_on_what_its_first_block_leaves(tmp_path
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_runs_twice_in_one_place(example: Path, tmp_path: Path) -> None:
+def test_an_example_runs_twice_in_one_place(
+    example: Path, tmp_path: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUBWIRE_STORE", s3_url.replace("?", f"/{example.stem}?"))
     assert run(sys.executable, "-P", "-W", "error", str(example), directory=tmp_path)
     assert run(sys.executable, "-P", "-W", "error", str(example), directory=tmp_path)

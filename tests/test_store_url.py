@@ -7,6 +7,7 @@ import pytest
 
 from hubwire.errors import ConfigurationError
 from hubwire.stores import FileStore, MemoryStore, open_store
+from hubwire.stores.object import ObjectStore
 
 
 def root_of(url: str) -> str:
@@ -45,6 +46,24 @@ def test_file_urls_and_plain_paths_open_a_file_store_there(url: str, root: str) 
     assert root_of(url) == root
 
 
+@pytest.mark.parametrize(
+    ("url", "prefix"),
+    [
+        ("s3://bucket", ""),
+        ("S3://bucket/", ""),
+        ("s3://bucket/a%20b/c/?endpoint=http://127.0.0.1:9000&region=eu-central-1", "/a b/c"),
+        ("s3://bucket/a?single_writer=true", "/a"),
+        ("gs://bucket/a/b", "/a/b"),
+        ("az://container/a?account=somebody", "/a"),
+        ("az://container/a?account=somebody&endpoint=http://127.0.0.1:10000/somebody", "/a"),
+    ],
+)
+def test_object_urls_open_an_object_store_there(url: str, prefix: str) -> None:
+    store = open_store(url)
+    assert isinstance(store, ObjectStore)
+    assert store.prefix == prefix
+
+
 def test_an_opened_store_writes_where_its_url_says(tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}/a%20b")
     asyncio.run(store.append("/c", "x"))
@@ -55,10 +74,16 @@ def test_an_opened_store_writes_where_its_url_says(tmp_path: Path) -> None:
     ("url", "message"),
     [
         ("", "empty"),
-        ("s3://bucket/prefix", r"unknown scheme 's3'; use memory://, file:///absolute/path"),
-        ("gs://bucket", "unknown scheme 'gs'"),
-        ("az://container", "unknown scheme 'az'"),
-        ("https://example.org/", "unknown scheme 'https'"),
+        ("https://example.org/", r"unknown scheme 'https'; use memory://, file:///absolute/path, s3://bucket/prefix"),
+        ("s3:bucket", "is not s3://bucket/prefix"),
+        ("s3:///prefix", "is not s3://bucket/prefix"),
+        ("s3://key:secret@bucket", "secrets are not part of it"),
+        ("s3://bucket#there", "is not s3://bucket/prefix"),
+        ("s3://bucket?size=1", r"unknown or twice: \['size'\]; there are endpoint, region, single_writer"),
+        ("s3://bucket?region=a&region=b", "unknown or twice"),
+        ("s3://bucket?single_writer=1", "it is true or false"),
+        ("gs://bucket?region=a", "unknown or twice"),
+        ("az://container", "cannot set up the store az://container: .*Account must be specified"),
         ("c:\\data", "unknown scheme 'c'"),
         ("file://data", r"not absolute; use file:/// and the whole path, or \./data alone"),
         ("file://data/more", r"or \./data/more alone"),

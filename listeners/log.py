@@ -1,0 +1,157 @@
+"""StructLog: one structlog line an event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import structlog
+
+from hubwire import Event, GenericEvent, UnknownEvent
+from hubwire.errors import ConfigurationError, PartialBatch
+
+__all__ = ("StructLog",)
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+VALUE_CHARS_MAX = 1000
+"""How much of one text is logged."""
+
+CONTAINER_VALUES_MAX = 50
+"""How many values of one list or object are logged."""
+
+LINE_VALUES_MAX = 400
+"""How many values of one event are logged, however deep they lie."""
+
+
+def _names(cls: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(cls) if field.init and field.name != "depth")
+
+
+_HEADER = _names(Event)
+
+_RESERVED = frozenset(
+    {"data", "event", "exc_info", "exception", "level", "log_level", "logger", "logger_name", "method_name"}
+    | {"positional_args", "pathname", "stack", "stack_info", "timestamp", "_record", "_from_structlog", "extra"}
+)
+"""Keys that structlog's processors read or write: a payload must not be able to speak in their place."""
+
+_BAD_ENDS = frozenset(
+    {"abandoned", "blocked", "breached", "dead_lettered", "denied", "detached", "dispatch_failed", "dropped", "failed"}
+    | {"mirror_failed", "nacked", "overflowed", "quarantined", "rejected", "suspended", "violated", "warned"}
+)
+"""Last words of kinds that tell of trouble, where an event does not say so itself."""
+
+
+class StructLog:
+    """Logs each event as one line: its kind as the event's name, its header as keys, its own fields beside them.
+
+    ``logger`` is a structlog logger, by default ``structlog.get_logger("hubwire.events")``. Events below ``level`` are
+    not logged. An event's level is its ``severity``, if that is one; else ``warning`` if its outcome is no success or
+    its kind ends in a word like ``failed``; else ``info``. Fields of generic and unknown events are under ``data``, and
+    so are fields whose names mean something to structlog.
+
+    Text is escaped as ``repr`` would: control characters, bidirectional marks and line breaks reach neither a terminal
+    nor a log file. Long texts and large payloads are cut, marked by ``…``: the journal has them whole.
+
+    The logger is called on the loop, so one that may wait belongs behind a queue. What it raises is this listener's
+    failure. Raises :class:`~hubwire.errors.ConfigurationError` for a level that there is not.
+    """
+
+    def __init__(self, logger: Any = None, *, level: str = "info") -> None:
+        if level not in LEVELS:
+            raise ConfigurationError(f"level {level!r} is none of {', '.join(LEVELS)}")
+        self._logger = structlog.get_logger("hubwire.events") if logger is None else logger
+        self._wanted = frozenset(LEVELS[LEVELS.index(level) :])
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        """Log a batch, one event after the other."""
+        handled = 0
+        try:
+            for event in events:
+                if (level := level_of(event)) in self._wanted:
+                    getattr(self._logger, level)(_clean_text(event.kind), **_keys(event))
+                handled += 1
+        except Exception as error:
+            raise PartialBatch(handled) from error
+
+
+def level_of(event: Event) -> str:
+    """Return the level an event is logged at."""
+    severity = event.severity
+    if severity is not None and severity in LEVELS:
+        return severity
+    if event.kind == "error.raised":
+        return "error"
+    if event.outcome in ("failure", "denied") or event.kind.rpartition(".")[2] in _BAD_ENDS:
+        return "warning"
+    return "info"
+
+
+def _keys(event: Event) -> dict[str, Any]:
+    cut = _Cut()
+    keys = {name: cut(value) for name in _HEADER if (value := getattr(event, name)) is not None}
+    if isinstance(event, GenericEvent):
+        keys["data"] = cut(event.data)
+    elif isinstance(event, UnknownEvent):
+        keys["data"] = cut(event.fields)
+    else:
+        data: dict[str, Any] = {}
+        for name in _own_fields(type(event)):
+            (data if name in _RESERVED else keys)[name] = cut(getattr(event, name))
+        if data:
+            keys["data"] = data
+    return keys
+
+
+_own: dict[type[Event], tuple[str, ...]] = {}
+
+
+def _own_fields(cls: type[Event]) -> tuple[str, ...]:
+    """Return the names of the fields that are neither header nor context."""
+    if (names := _own.get(cls)) is None:
+        names = _own[cls] = tuple(name for name in _names(cls) if name not in _HEADER)
+    return names
+
+
+class _Cut:
+    """Makes values of one event fit for a line: plain containers, clean text, and not too much of either."""
+
+    def __init__(self) -> None:
+        self._room = LINE_VALUES_MAX
+
+    def __call__(self, value: Any) -> Any:
+        if type(value) is str:
+            return _clean_text(value)
+        if value is None or type(value) in (int, float, bool):
+            return value
+        if isinstance(value, Mapping):
+            fields: dict[str, Any] = {}
+            for key, item in value.items():
+                if len(fields) == CONTAINER_VALUES_MAX or not self._has_room():
+                    fields["…"] = f"{len(value) - len(fields)} more"
+                    break
+                fields[_clean_text(str(key))] = self(item)
+            return fields
+        if isinstance(value, (list, tuple)):
+            items: list[Any] = []
+            for item in value:
+                if len(items) == CONTAINER_VALUES_MAX or not self._has_room():
+                    items.append(f"… {len(value) - len(items)} more")
+                    break
+                items.append(self(item))
+            return items
+        return _clean_text(str(value))
+
+    def _has_room(self) -> bool:
+        self._room -= 1
+        return self._room >= 0
+
+
+def _clean_text(text: str) -> str:
+    if len(text) > VALUE_CHARS_MAX:
+        text = f"{text[:VALUE_CHARS_MAX]}… {len(text) - VALUE_CHARS_MAX} more"
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -1,0 +1,329 @@
+"""Metrics: counters, gauges and latencies of a hub's events, in memory.
+
+Handling an event is one addition under its kind, severity and outcome; what else is to be known of that is worked out
+when somebody asks. Every table is bounded, whatever kinds, severities or call ids a program makes up.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from hubwire import Event, GenericEvent, Hub, HubStatistics, UnknownEvent
+from hubwire.clock import SystemClock
+from hubwire.errors import ConfigurationError
+from hubwire.ports import Clock
+
+__all__ = ("BOUNDS_SECONDS", "Latency", "Metrics", "MetricsSnapshot")
+
+BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""The upper bounds of the buckets of a :class:`Latency`."""
+
+OTHER = "other"
+"""What is counted under no name of its own, because there are too many names."""
+
+_PAIRS = {"tool": "call_id", "model": "call_id", "turn": "turn_id", "task": "task_id"}
+"""What has a beginning and an end, and the field that ties the two together."""
+_STARTS = ("called", "started")
+_ENDS = ("abandoned", "cancelled", "completed", "ended", "expired", "failed")
+_PAIRED = {
+    f"{what}.{word}": (what, tie, word in _STARTS) for what, tie in _PAIRS.items() for word in (*_STARTS, *_ENDS)
+}
+
+
+# --- what comes out -------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Latency:
+    """How long something took, over and over: a histogram, as Prometheus has it."""
+
+    count: int
+    sum_seconds: float
+    max_seconds: float
+    bounds_seconds: tuple[float, ...]
+    buckets: tuple[int, ...]
+    """How many fell into each bucket; one more than there are bounds, the last without one."""
+
+    @property
+    def mean_seconds(self) -> float:
+        return self.sum_seconds / self.count if self.count else 0.0
+
+    def quantile_seconds(self, quantile: float) -> float:
+        """Return the upper bound of the bucket that holds the quantile: nothing above it but ``1 - quantile`` of all.
+
+        0 if nothing was measured. Raises ``ValueError`` unless it is between 0 and 1.
+        """
+        if not 0 <= quantile <= 1:
+            raise ValueError(f"quantile {quantile} is not between 0 and 1")
+        rest = quantile * self.count
+        for bound, number in zip(self.bounds_seconds, self.buckets, strict=False):
+            rest -= number
+            if rest <= 0:
+                return min(bound, self.max_seconds)
+        return self.max_seconds
+
+
+@attrs.frozen(kw_only=True)
+class MetricsSnapshot:
+    """Every number of a :class:`Metrics`, at one moment. Counters count since the start, or since ``reset()``."""
+
+    events: int
+    by_kind: Mapping[str, int]
+    by_severity: Mapping[str, int]
+    """Events that name a severity, by it."""
+    by_outcome: Mapping[str, int]
+    """Events that name an outcome, by it."""
+    events_per_second: float
+    """Over the window, or since the start if that was later."""
+    window_seconds: int
+    newest_seq: int | None
+    age: Latency
+    """How old events were when they came here: how far the hub's listeners, this one at least, are behind."""
+    durations: Mapping[str, Latency]
+    """From beginning to end, by what it was: ``"tool"``, ``"model"``, ``"turn"``, ``"task"``."""
+    open: Mapping[str, int]
+    """How many of them have begun and not ended: a gauge."""
+    forgotten: int
+    """How many beginnings were forgotten without an end, because too many were open."""
+    hub: HubStatistics | None
+    """The lag, drops and failures of every listener, and the rest; None if it is attached to no hub."""
+
+
+# --- the listener ---------------------------------------------------------------------------------------------------
+
+
+class Metrics:
+    """Counts the events of a hub, and measures how long things take; :meth:`snapshot` tells.
+
+    ``window_seconds``: what the rate is taken over. ``open_max``: how many beginnings are remembered while their end is
+    awaited, the oldest being forgotten first. ``names_max``: how many combinations of kind, severity and outcome are
+    told apart; what comes later is counted as ``other``. ``clock`` is that of the hub, if it has another than the
+    system's. Use it from the hub's own thread.
+
+    A call is measured by what its end says it took, or else by the hub's times of the two events. Raises
+    :class:`~hubwire.errors.ConfigurationError` if a bound is less than 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        window_seconds: int = 60,
+        open_max: int = 10_000,
+        names_max: int = 1000,
+        clock: Clock | None = None,
+    ) -> None:
+        if min(window_seconds, open_max, names_max) < 1:
+            raise ConfigurationError("window_seconds, open_max and names_max must be at least 1")
+        self._clock = clock or SystemClock()
+        self._window_seconds = window_seconds
+        self._open_max = open_max
+        self._names_max = names_max
+        self._hub: Hub | None = None
+        self._open: dict[tuple[str, str | int], int] = {}
+        self._moments = _Moments()
+        self.reset()
+
+    def bind(self, hub: Hub) -> None:
+        """Tell this hub's statistics in every snapshot from now on."""
+        self._hub = hub
+
+    def reset(self) -> None:
+        """Count anew from zero. What has begun and not ended is no count, and stays."""
+        self._names: dict[tuple[str, str | None, str | None], int] = {}
+        self._ages = _Histogram()
+        self._durations: dict[str, _Histogram] = {}
+        self._forgotten = 0
+        self._newest_seq: int | None = None
+        self._since = self._clock.monotonic()
+        self._seconds: deque[tuple[int, int]] = deque()
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        """Count a batch."""
+        names = self._names
+        paired = []
+        for event in events:
+            name = (event.kind, event.severity, event.outcome)
+            if name in names:
+                names[name] += 1
+            else:
+                self._count_new(name)
+            if event.kind in _PAIRED:
+                paired.append(event)
+        self._newest_seq = events[-1].seq
+        self._count_second(len(events))
+        now = self._clock.now_ns() // 1000
+        self._ages.add([now - moment for moment in self._moments(events) if moment is not None])
+        if paired:
+            self._pair(paired)
+
+    def snapshot(self) -> MetricsSnapshot:
+        """Return every number there is, now."""
+        kinds: Counter[str] = Counter()
+        severities: Counter[str] = Counter()
+        outcomes: Counter[str] = Counter()
+        for (kind, severity, outcome), number in self._names.items():
+            kinds[kind] += number
+            if severity is not None:
+                severities[severity] += number
+            if outcome is not None:
+                outcomes[outcome] += number
+        return MetricsSnapshot(
+            events=kinds.total(),
+            by_kind=_frozen(kinds),
+            by_severity=_frozen(severities),
+            by_outcome=_frozen(outcomes),
+            events_per_second=self._rate(),
+            window_seconds=self._window_seconds,
+            newest_seq=self._newest_seq,
+            age=self._ages.latency(),
+            durations=_frozen({what: histogram.latency() for what, histogram in self._durations.items()}),
+            open=_frozen(Counter(what for what, _ in self._open)),
+            forgotten=self._forgotten,
+            hub=None if self._hub is None else self._hub.statistics(),
+        )
+
+    # -- names --
+
+    def _count_new(self, name: tuple[str, str | None, str | None]) -> None:
+        if len(self._names) >= self._names_max:
+            name = (OTHER, None, None)
+        self._names[name] = self._names.get(name, 0) + 1
+
+    # -- rate --
+
+    def _count_second(self, number: int) -> None:
+        second, seconds = int(self._clock.monotonic()), self._seconds
+        if seconds and seconds[-1][0] == second:
+            seconds[-1] = (second, seconds[-1][1] + number)
+        else:
+            seconds.append((second, number))
+            self._forget_seconds(second)
+
+    def _forget_seconds(self, now: int) -> None:
+        while self._seconds and self._seconds[0][0] <= now - self._window_seconds:
+            self._seconds.popleft()
+
+    def _rate(self) -> float:
+        now = self._clock.monotonic()
+        self._forget_seconds(int(now))
+        # The present second is not over, and neither may be the first one.
+        covered = min(max(now - self._since, 1.0), self._window_seconds - 1 + now % 1)
+        return sum(number for _, number in self._seconds) / max(covered, 1.0)
+
+    # -- pairs --
+
+    def _pair(self, events: Sequence[Event]) -> None:
+        took: dict[str, list[int]] = {}
+        for event, moment in zip(events, self._moments(events), strict=True):
+            what, name, is_start = _PAIRED[event.kind]
+            tie = _field(event, name)
+            if not isinstance(tie, (str, int)):
+                continue
+            if is_start:
+                if moment is not None:
+                    self._begin((what, tie), moment)
+                continue
+            began = self._open.pop((what, tie), None)
+            told = _field(event, "duration_ms")
+            if type(told) in (int, float) and 0 <= told < math.inf:
+                took.setdefault(what, []).append(round(told * 1000))
+            elif began is not None and moment is not None:
+                took.setdefault(what, []).append(moment - began)
+        for what, durations in took.items():
+            self._durations.setdefault(what, _Histogram()).add(durations)
+
+    def _begin(self, key: tuple[str, str | int], moment: int) -> None:
+        if key not in self._open and len(self._open) >= self._open_max:
+            del self._open[next(iter(self._open))]
+            self._forgotten += 1
+        self._open[key] = moment
+
+
+def _field(event: Event, name: str) -> Any:
+    """Return a field of an event, whoever declared its kind; None if it has none of that name."""
+    if isinstance(event, GenericEvent):
+        return event.data.get(name, getattr(event, name, None))
+    if isinstance(event, UnknownEvent):
+        return event.fields.get(name, getattr(event, name, None))
+    return getattr(event, name, None)
+
+
+def _frozen(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType(dict(mapping))
+
+
+# --- how it measures ------------------------------------------------------------------------------------------------
+
+
+class _Histogram:
+    """Collects microseconds."""
+
+    _BOUNDS = tuple(round(bound * 1_000_000) for bound in BOUNDS_SECONDS)
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum = 0
+        self._max = 0
+        self._buckets = [0] * (len(self._BOUNDS) + 1)
+
+    def add(self, values: list[int]) -> None:
+        """Take values in; a clock that was set back makes none negative."""
+        if not values:
+            return
+        smallest, largest = min(values), max(values)
+        if smallest < 0:
+            values = [max(value, 0) for value in values]
+        self._count += len(values)
+        self._sum += sum(values)
+        self._max = max(self._max, largest)
+        # What happened together is as old, and mostly falls into one bucket.
+        bucket = bisect_left(self._BOUNDS, smallest)
+        if bucket == bisect_left(self._BOUNDS, largest):
+            self._buckets[bucket] += len(values)
+            return
+        for value in values:
+            self._buckets[bisect_left(self._BOUNDS, value)] += 1
+
+    def latency(self) -> Latency:
+        return Latency(
+            count=self._count,
+            sum_seconds=self._sum / 1e6,
+            max_seconds=self._max / 1e6,
+            bounds_seconds=BOUNDS_SECONDS,
+            buckets=tuple(self._buckets),
+        )
+
+
+class _Moments:
+    """Reads the ``at`` of events: microseconds since the epoch, None for what is no time."""
+
+    def __init__(self) -> None:
+        self._prefix = ""
+        self._second = 0
+
+    def __call__(self, events: Sequence[Event]) -> list[int | None]:
+        # Almost every event falls into the second of the one before; reading a date is the dear part.
+        return [
+            self._second + int(at[20:26]) if (at := event.at)[:20] == self._prefix and len(at) == 27 else self._read(at)
+            for event in events
+        ]
+
+    def _read(self, at: str) -> int | None:
+        try:
+            moment = datetime.fromisoformat(at)
+        except ValueError:
+            return None
+        if moment.tzinfo is None:
+            return None
+        second = int(moment.replace(microsecond=0).timestamp()) * 1_000_000
+        if len(at) == 27 and at[26] == "Z":
+            self._prefix, self._second = at[:20], second
+        return second + moment.microsecond

@@ -1,0 +1,235 @@
+"""Objects: the requests to an object service, each repeated until its answer is certain."""
+
+from __future__ import annotations
+
+import builtins
+import random
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
+from functools import partial
+from operator import itemgetter
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import attrs
+import structlog
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, JoinError
+from obstore.store import ObjectStoreMethods
+
+from hubwire.errors import StoreError, StoreFull, StoreUnavailable
+from hubwire.ports import Clock
+
+if TYPE_CHECKING:
+    from obstore import GetResult  # exists for type checkers only
+
+__all__ = ("PAGE", "Found", "Objects", "Service")
+
+Service = ObjectStoreMethods
+"""Any store of obstore."""
+
+log = structlog.get_logger("hubwire.stores")
+
+T = TypeVar("T")
+
+_BATCH = "hubwirebatch"
+"""The name of the metadata; Azure allows letters, digits and underscores only."""
+
+PAGE = 1000
+_PAUSE_SECONDS = 0.05
+_PAUSE_SECONDS_MAX = 5.0
+_STATUS = re.compile(r"status code: (\d{3})")
+_TRANSIENT_STATUS = {408, 409, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524}
+_TRANSIENT_WORDS = re.compile(
+    r"error sending request|HTTP error|timed? ?out|RequestTimeout|connection|reset|broken pipe|error decoding response",
+    re.IGNORECASE,
+)
+_FULL = re.compile(r"status code: 507|StorageFull|QuotaExceeded|InsufficientStorage|EntityTooLarge.*quota")
+
+
+@attrs.frozen
+class Found:
+    """An object, as HEAD tells of it; a listing has all but the batch."""
+
+    size: int
+    e_tag: str | None
+    last_modified: datetime
+    batch: str | None = None
+
+
+class _NotYetCertainError(Exception):
+    """The service refused a create, and holds nothing there: another request is under way, or was deleted."""
+
+
+class Objects:
+    """Keys, bytes and conditions; knows nothing of files and parts."""
+
+    def __init__(
+        self, service: Service, place: str, *, clock: Clock, deadline_seconds: float, conditional: bool
+    ) -> None:
+        self._service = service
+        self._place = place
+        self._clock = clock
+        self._deadline_seconds = deadline_seconds
+        self._conditional = conditional
+
+    async def head(self, key: str, path: str) -> Found | None:
+        async def ask() -> Found | None:
+            try:
+                return _found(await self._service.get_async(key, options={"head": True}))
+            except FileNotFoundError as error:
+                _check_bucket(error)
+                return None
+
+        return await self._until_certain("read", path, ask)
+
+    async def get(self, key: str, path: str, start: int = 0, end: int | None = None) -> tuple[int, bytes] | None:
+        """Return the size of the object and its bytes ``[start, end)``, which must not be beyond its end."""
+
+        async def ask() -> tuple[int, bytes] | None:
+            try:
+                if end is None:
+                    result = await self._service.get_async(key, options={"range": {"offset": start}} if start else None)
+                else:
+                    result = await self._service.get_async(key, options={"range": (start, end)})
+                return result.meta["size"], bytes(await result.bytes_async())
+            except FileNotFoundError as error:
+                _check_bucket(error)
+                return None
+
+        return await self._until_certain("read", path, ask)
+
+    async def put(self, key: str, path: str, content: bytes | Callable[[], AsyncIterable[bytes]]) -> None:
+        async def ask() -> None:
+            if isinstance(content, bytes):
+                await self._service.put_async(key, content, use_multipart=False)
+            else:
+                await self._service.put_async(key, content())
+
+        await self._until_certain("write", path, ask)
+
+    async def create(self, key: str, path: str, content: bytes, batch: str) -> Found | None:
+        """Create the object with ``batch`` in its metadata; return the one that is there, if it is of another batch.
+
+        An answer that was lost is settled by asking again with the same key and the same bytes: either they are stored
+        now, or what is there tells by its batch whose it is.
+        """
+        mode: Literal["create", "overwrite"] = "create" if self._conditional else "overwrite"
+
+        async def ask() -> Found | None:
+            try:
+                await self._service.put_async(key, content, attributes={_BATCH: batch}, mode=mode, use_multipart=False)
+            except AlreadyExistsError as error:
+                if not self._conditional:
+                    raise _NotYetCertainError from error
+                # 412, but also 409 ConditionalRequestConflict: look inside.
+                try:
+                    found = _found(await self._service.get_async(key, options={"head": True}))
+                except FileNotFoundError:
+                    raise _NotYetCertainError from error
+                return None if found.batch == batch else found
+            return None
+
+        return await self._until_certain("write", path, ask)
+
+    async def page(self, prefix: str, path: str, after: str | None = None) -> list[tuple[str, Found]]:
+        """Return the objects below ``prefix`` that sort after ``after``: 1,000, or all that are left."""
+
+        async def ask() -> list[tuple[str, Found]]:
+            async for chunk in self._service.list(prefix or None, offset=after, chunk_size=PAGE):
+                return [(meta["path"], Found(meta["size"], meta["e_tag"], meta["last_modified"])) for meta in chunk]
+            return []
+
+        return sorted(await self._until_certain("list", path, ask), key=itemgetter(0))
+
+    async def walk(self, prefix: str, path: str, after: str | None = None) -> AsyncIterator[tuple[str, Found]]:
+        """Iterate over the objects below ``prefix``, sorted, page by page."""
+        while page := await self.page(prefix, path, after):
+            for each in page:
+                yield each
+            if len(page) < PAGE:
+                break
+            after = page[-1][0]
+
+    async def children(self, prefix: str, path: str) -> tuple[builtins.list[str], builtins.list[str]]:
+        """Return the keys and the common prefixes right below ``prefix``."""
+
+        async def ask() -> tuple[builtins.list[str], builtins.list[str]]:
+            found = await self._service.list_with_delimiter_async(prefix or None)
+            return [meta["path"] for meta in found["objects"]], [*found["common_prefixes"]]
+
+        return await self._until_certain("list", path, ask)
+
+    async def delete(self, keys: Sequence[str], path: str) -> None:
+        """Delete in the order of ``keys``, as far as the service keeps it within a request."""
+
+        async def ask(some: Sequence[str]) -> None:
+            try:
+                await self._service.delete_async(some)
+            except FileNotFoundError as error:
+                # S3 takes no notice of what is missing; others stop there.
+                _check_bucket(error)
+                if some[1:]:
+                    for key in some:
+                        await ask([key])
+
+        for start in range(0, len(keys), PAGE):
+            await self._until_certain("delete", path, partial(ask, keys[start : start + PAGE]))
+
+    async def _until_certain(self, doing: str, path: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask again, after growing pauses, for as long as the trouble is transient and there is time."""
+        deadline = self._clock.monotonic() + self._deadline_seconds
+        pause = _PAUSE_SECONDS
+        while True:
+            try:
+                return await ask()
+            except (BaseError, OSError, NotImplementedError, ValueError, _NotYetCertainError) as error:
+                if not _is_transient(error):
+                    raise self._translated(doing, path, error) from error
+                if self._clock.monotonic() + pause > deadline:
+                    raise StoreUnavailable(
+                        f"cannot {doing} {path!r} in {self._place}: tried for {self._deadline_seconds:g} s, at last:"
+                        f" {_reason(error)}. Whether it happened is unknown; see that the service is up, then look",
+                        path=path,
+                    ) from error
+                log.debug("store.retry", doing=doing, path=path, reason=_reason(error), pause_seconds=pause)
+            await self._clock.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - it spreads retries, it hides nothing
+            pause = min(pause * 2, _PAUSE_SECONDS_MAX)
+
+    def _translated(self, doing: str, path: str, error: Exception) -> StoreError:
+        reason = _reason(error)
+        if _FULL.search(str(error)):
+            return StoreFull(
+                f"cannot {doing} {path!r} in {self._place}: {reason}; nothing was kept, make room and call again",
+                path=path,
+            )
+        return StoreError(f"cannot {doing} {path!r} in {self._place}: {reason}; mend that and call again", path=path)
+
+
+def _found(result: GetResult) -> Found:
+    meta = result.meta
+    return Found(meta["size"], meta["e_tag"], meta["last_modified"], result.attributes.get(_BATCH))
+
+
+def _is_transient(error: Exception) -> bool:
+    if isinstance(error, _NotYetCertainError):
+        return True
+    # AlreadyExistsError is 409 here: a service may be busy with another request for the same object.
+    if not isinstance(error, (GenericError, JoinError, AlreadyExistsError)):
+        return isinstance(error, (TimeoutError, ConnectionError))
+    text = str(error)
+    if status := _STATUS.search(text):
+        return int(status[1]) in _TRANSIENT_STATUS or "RequestTimeout<" in text
+    return _TRANSIENT_WORDS.search(text) is not None
+
+
+def _check_bucket(error: FileNotFoundError) -> None:
+    """Tell a missing object, which is an answer, from a missing bucket, which is none."""
+    if re.search(r"NoSuchBucket|ContainerNotFound", str(error)):
+        raise error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, _NotYetCertainError):
+        return "another request for the same object is under way"
+    # The rest of what obstore says are Rust structures.
+    return " ".join(str(error).partition("\n\nDebug source")[0].split())[:300]
