@@ -271,7 +271,7 @@ class Hub:
         """
         self._check_running()
         if self._fanout.is_own_task(asyncio.current_task()):
-            raise ConfigurationError("a listener cannot flush the hub: it would wait for itself; flush from another task")
+            raise ConfigurationError("a listener cannot flush the hub: it would wait for itself; use another task")
         target = self._pipeline.ring.applied.value
         with anyio.move_on_after(timeout):
             await self._fanout.drain(target)

@@ -20,7 +20,17 @@ from ._adapt import guarded, text_of
 from ._ring import Ring
 from ._state import State
 from .clock import timestamp
-from .errors import CommandRejected, ConfigurationError, EventTooLarge, HubClosed, HubFailed, JournalFailed, Overloaded, StoreFull, repeat
+from .errors import (
+    CommandRejected,
+    ConfigurationError,
+    EventTooLarge,
+    HubClosed,
+    HubFailed,
+    JournalFailed,
+    Overloaded,
+    StoreFull,
+    repeat,
+)
 from .events import Event
 from .events._event import stamp
 from .ports import Clock, Journal
@@ -196,15 +206,15 @@ class Pipeline:
         return self.in_flight + self._granted < self._limits.in_flight_max and not self.downstream.blocks()
 
     def _check_open(self) -> None:
-        if self._loop is not None and self._loop is not asyncio._get_running_loop():
-            raise ConfigurationError(
-                "this hub runs in another event loop (or before a fork), and is used from here; use it where it was started"
-            )
         if self.failure is not None:
             raise repeat(self.failure)
         if self.closed:
             raise HubClosed(
                 "the hub is not running, or closing, and takes no commands; use it inside 'async with hub:'"
+            )
+        if self._loop is not _running_loop():
+            raise ConfigurationError(
+                "the hub runs in another event loop, or another process; use it in the loop it was started in"
             )
 
     def _check_reserve(self) -> None:
@@ -351,3 +361,10 @@ class Pipeline:
         for future in queue:
             if not future.done():
                 future.set_exception(repeat(error))
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -133,8 +133,8 @@ class LiveTail:
     raises, the event goes out without its payload. It must not wait: it runs on the loop.
 
     The attachment's own ``pattern`` and duty limit nothing here, because subscribers read the hub's events themselves
-    (so its pattern is one that hardly ever matches); what outsiders may see is the redactor's to say. Attached to another hub, it goes on with that one; subscribers of
-    the first are at their end when that is closed.
+    (so its pattern is one that hardly ever matches); what outsiders may see is the redactor's to say. Attached to
+    another hub, it goes on with that one; subscribers of the first are at their end when that is closed.
 
     Raises :class:`~hubwire.errors.ConfigurationError` if ``subscribers_max`` is less than 1.
     """

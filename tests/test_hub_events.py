@@ -436,5 +436,6 @@ def test_every_shipped_kind_is_exported_and_declared_under_its_own_name() -> Non
     assert kinds >= {AgentRegistered, ToolCompleted}
     for each in kinds:
         assert kind_class(each.kind) is each
-    ours = {name for name, each in hubwire.events._event._kinds.items() if each.__module__.startswith("hubwire.events.")}
+    declared = hubwire.events._event._kinds.items()
+    ours = {name for name, each in declared if each.__module__.startswith("hubwire.events.")}
     assert ours == {each.kind for each in kinds}

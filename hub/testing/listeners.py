@@ -52,7 +52,7 @@ class HubListenerContract:
 
     async def test_it_handles_every_event_of_a_hub(self, listener: HubListener) -> None:
         async with Hub() as hub:
-            attachment = hub.attach(listener, name="under test")
+            attachment = hub.attach(listener, name="under test", pattern="*")
             await attachment.ready()
             await every_sort_of_event(hub)
             await hub.flush(timeout=SECONDS_MAX)
@@ -62,7 +62,7 @@ class HubListenerContract:
 
     async def test_it_handles_batches_of_any_size_up_to_256(self, listener: HubListener) -> None:
         async with Hub() as hub:
-            attachment = hub.attach(listener, name="under test")
+            attachment = hub.attach(listener, name="under test", pattern="*")
             await attachment.ready()
             for size in (1, 2, 255, 256, 300):
                 for number in range(size):
@@ -103,7 +103,7 @@ class HubListenerContract:
     async def test_it_can_be_attached_to_one_hub_after_another(self, listener: HubListener) -> None:
         for _ in range(2):
             async with Hub() as hub:
-                attachment = hub.attach(listener, name="under test")
+                attachment = hub.attach(listener, name="under test", pattern="*")
                 await attachment.ready()
                 await hub.emit(GenericEvent(kind="number.said"))
                 await hub.flush(timeout=SECONDS_MAX)
@@ -116,7 +116,7 @@ class HubListenerContract:
         if last_seq is None:
             return
         async with Hub() as hub:
-            attachment = hub.attach(listener, name="under test", duty=Duty.REQUIRED)
+            attachment = hub.attach(listener, name="under test", pattern="*", duty=Duty.REQUIRED)
             await attachment.ready()
             for _ in range(3):
                 event = await hub.emit(GenericEvent(kind="number.said"))
