@@ -24,7 +24,7 @@ class Matcher:
         self._expression = re.compile("|".join(re.escape(pattern).replace(r"\*", ".*") for pattern in patterns))
         self._about = about
         self.patterns = patterns
-        self.takes_all = "*" in patterns
+        self.takes_all: bool = "*" in patterns
         self._known: dict[str, bool | None] = {}
 
     def select(self, events: Sequence[Event]) -> Sequence[Event]:

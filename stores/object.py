@@ -26,7 +26,7 @@ from .durability import Durability
 
 __all__ = ("ObjectStore",)
 
-log = structlog.get_logger("hubwire.stores")
+_log = structlog.get_logger("hubwire.stores")
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ class ObjectStore:
         poll_seconds: float = 2.0,
         clock: Clock | None = None,
     ) -> None:
-        self.prefix = normalize_path(prefix).rstrip("/")
+        self.prefix: str = normalize_path(prefix).rstrip("/")
         if len(self.prefix.encode()) > _PREFIX_BYTES_MAX:
             raise ConfigurationError(
                 f"the prefix {prefix!r} has more than {_PREFIX_BYTES_MAX} bytes, and keys only 1,024; shorten it"
@@ -368,7 +368,7 @@ class ObjectStore:
             try:
                 last = await self._layout.survey(path, last)
             except StoreUnavailable:
-                log.warning("store.poll_failed", path=path, exc_info=True)
+                _log.warning("store.poll_failed", path=path, exc_info=True)
             return last
 
         polling = Polling(take_snapshot, last, self._poll_seconds)
