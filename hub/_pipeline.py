@@ -178,7 +178,7 @@ class Pipeline:
     def _stamp(self, events: Sequence[Event], around: context.Context) -> list[Event]:
         if around.depth > DEPTH_MAX:
             raise CommandRejected(
-                f"event {events[0].kind!r} is the {around.depth}th in a row that a listener emitted because of the one"
+                f"event {events[0].kind!r} is number {around.depth} in a row that a listener emitted because of the one"
                 " before; let a listener not answer its own events"
             )
         self.last_at = at = max(self.last_at, timestamp(self._clock.now_ns()))

@@ -139,7 +139,7 @@ def decode(body: bytes) -> Event:
         cls = GenericEvent
     if cls is not None:
         try:
-            event = _converter.structure(fields, cls)
+            event = _structure(fields, cls)
             if declared is None:
                 # Who wrote it may have spelt it in another way, and we know nothing of its kind.
                 _set_body(event, body)
@@ -153,6 +153,19 @@ def decode(body: bytes) -> Event:
 
 _HEADER_KEYS = frozenset(field_names(Event))
 _GENERIC_KEYS = _HEADER_KEYS | {"kind", *own_fields(GenericEvent)}
+
+
+def _structure(fields: FrozenDict, cls: type[Event]) -> Event:
+    try:
+        return _converter.structure(fields, cls)
+    except NameError:
+        # An annotation was imported for type checkers alone, or is local to a function: then this kind's types cannot
+        # be checked, now or later.
+        names = field_names(cls)
+        _converter.register_structure_hook_func(
+            lambda hint: hint is cls, lambda fields, _: cls(**{name: fields[name] for name in names if name in fields})
+        )
+        return _converter.structure(fields, cls)
 
 
 def _keep_if(*types: type) -> Callable[[Any, Any], Any]:

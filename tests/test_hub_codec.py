@@ -292,6 +292,26 @@ def test_types_are_taken_seriously_on_reading(cls: type[Event], wrong: dict[str,
     assert type(codec.decode(line_of(kind=cls.kind, **wrong))) is UnknownEvent
 
 
+def test_a_kind_whose_annotations_only_a_type_checker_can_resolve_is_read_back_all_the_same() -> None:
+    """``if TYPE_CHECKING: from collections.abc import Mapping`` is what linters make people write."""
+    source = """
+from __future__ import annotations
+
+@hubwire.event("codec_tests.typed_elsewhere")
+class TypedElsewhere(hubwire.Event):
+    amount: int
+    details: NotImportedAtRunTime[str] | None = None
+"""
+    namespace: dict[str, Any] = {"hubwire": hubwire, "__name__": __name__}
+    exec(compile(source, "typed_elsewhere", "exec", dont_inherit=True), namespace)  # noqa: S102 - its text is above
+    cls = namespace["TypedElsewhere"]
+    for made in (stamped(cls(amount=1, details={"a": [1]})), stamped(cls(amount=2))):
+        read = codec.decode(codec.encode(made))
+        assert type(read) is cls
+        assert read == made
+    assert type(codec.decode(line_of(kind=cls.kind, details=1))) is UnknownEvent
+
+
 def test_a_whole_number_may_stand_for_a_real_one() -> None:
     read = codec.decode(line_of(kind="tool.completed", tool="t", call_id="c", duration_ms=3))
     assert isinstance(read, ToolCompleted)

@@ -101,7 +101,8 @@ class AuditLog(BaseHubListener):
         """Append a record, with the time as ``at`` if it has none; return its index. It is stored when it returns.
 
         Values that JSON cannot hold are kept as marked substitutes. Raises :class:`~hubwire.errors.InvalidRecord` if
-        it uses a key that the log keeps for itself: ``seq``, ``d`` and ``h``.
+        it uses a key that the log keeps for itself: ``seq``, ``d`` and ``h``; and
+        :class:`~hubwire.errors.EventTooLarge` for more than 8 MiB.
         """
         if taken := sorted(_RESERVED.intersection(record)):
             raise InvalidRecord(f"a record cannot have the keys {', '.join(taken)}: the log writes them; rename them")
