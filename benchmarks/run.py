@@ -17,7 +17,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import anyio
-import uvloop  # type: ignore[import-not-found, unused-ignore]
 from rich.console import Console
 from rich.table import Table
 
@@ -242,6 +241,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if "--uvloop" in sys.argv:
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     main()

@@ -129,7 +129,7 @@ class LiveTail:
     """Lets up to ``subscribers_max`` outsiders follow the committed events of the hub it is attached to.
 
     ``redactor`` is called with each event before anybody outside sees it, once for all subscribers while the event is
-    recent. It returns the event (``attrs.evolve(event, ...)`` makes an altered copy) or None to withhold it. If it
+    recent. It returns the event (:func:`hubwire.events.evolve` makes an altered copy) or None to withhold it. If it
     raises, the event goes out without its payload. It must not wait: it runs on the loop.
 
     The attachment's own ``pattern`` and duty limit nothing here, because subscribers read the hub's events themselves
