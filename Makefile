@@ -44,7 +44,7 @@ sizes: tools
 tools: python
 	@$(INSTALL) test lint
 
-bench: python ## Measure against the physical limit and against peers
+bench: python ## Measure against the physical limit
 	@$(INSTALL) test
 	$(RUN) benchmarks/run.py $(ARGS)
 
