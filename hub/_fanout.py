@@ -180,8 +180,9 @@ class Fanout:
     def after_put(self) -> None:
         if self.journal is None:
             self.after_journaled()
-        if (excess_end := self.pipeline.ring.excess_end) is not None:
-            self._trim(excess_end)
+        ring = self.pipeline.ring
+        if ring.applied.value >= ring.trim_at:
+            self._trim(ring.excess_end)
 
     def after_journaled(self) -> None:
         committed = self.pipeline.ring.journaled.value

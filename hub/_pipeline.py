@@ -48,6 +48,8 @@ _UNWEIGHED = 64 * 1024
 _FULL_RETRY_SECONDS = 1.0
 _FULL_DEADLINE_SECONDS = 60.0
 
+_running_loop = asyncio._get_running_loop  # noqa: SLF001 - exported by asyncio; None where no loop runs, instead of an error
+
 
 @attrs.frozen(kw_only=True)
 class Limits:
@@ -145,19 +147,19 @@ class Pipeline:
         await self.wait_committed(events[-1].seq)
         return events
 
-    def execute_nowait(self, decide: Callable[[], Sequence[Event]]) -> list[Event]:
-        """Like :meth:`execute`, but raise :class:`Overloaded` instead of waiting, and do not wait for the commit."""
+    def put_nowait(self, events: Sequence[Event]) -> list[Event]:
+        """Admit and put events; raise :class:`Overloaded` instead of waiting. They are not committed yet."""
         inside = handling.get()
         if inside is not None and inside.active:
             self._check_reserve()
-        else:
+        elif self.closed or self._loop is not _running_loop():
             self._check_open()
-            if self._queue or not self._has_room():
-                raise Overloaded(
-                    f"{self.in_flight} events wait to be committed, and {self.waiting} emitters to be admitted;"
-                    " use await hub.emit(...) to wait for room, or hub.offer(...) to drop"
-                )
-        return self.put(decide())
+        elif self._queue or not self._has_room():
+            raise Overloaded(
+                f"{self.in_flight} events wait to be committed, and {self.waiting} emitters to be admitted;"
+                " use await hub.emit(...) to wait for room, or hub.offer(...) to drop"
+            )
+        return self.put(events)
 
     def put(self, events: Sequence[Event], around: context.Context | None = None) -> list[Event]:
         """Stamp, apply and put events on the ring, without admission. All of them or, if one is refused, none.
@@ -165,13 +167,15 @@ class Pipeline:
         ``around`` is what they inherit: by default, what the code that runs is in.
         """
         stamped = self._stamp(events, context.current() if around is None else around)
+        apply, watchers = self.state.apply, self.watchers
         for event in stamped:
-            self.state.apply(event)
-            if (watch := self.watchers.get(type(event))) is not None:
+            apply(event)
+            if (watch := watchers.get(type(event))) is not None:
                 watch(event)
-        self.ring.put(stamped)
+        ring = self.ring
+        ring.put(stamped)
         if self._journal is None:
-            self.ring.journaled.advance(self.ring.applied.value)
+            ring.journaled.advance(ring.applied.value)
         self.downstream.after_put()
         return stamped
 
@@ -181,29 +185,39 @@ class Pipeline:
                 f"event {events[0].kind!r} is number {around.depth} in a row that a listener emitted because of the one"
                 " before; let a listener not answer its own events"
             )
-        self.last_at = at = max(self.last_at, timestamp(self._clock.now_ns()))
-        seq, bytes_max = self.ring.applied.value, self._limits.event_bytes_max
+        at = timestamp(self._clock.now_ns())
+        if at > self.last_at:
+            self.last_at = at
+        else:
+            at = self.last_at
+        seq, hub_id, bytes_max = self.ring.applied.value, self.hub_id, self._limits.event_bytes_max
         stamped = []
         for event in events:
-            copy = stamp(event, seq=seq, id=str(uuid7()), at=at, hub=self.hub_id, context=around, bytes_max=bytes_max)
+            copy = stamp(event, seq, str(uuid7()), at, hub_id, around, bytes_max)
             # Stamping has counted a lower bound. Only where the true size may be too large is it worth encoding now.
-            may_be_too_large = copy._weight * 6 + _UNWEIGHED > bytes_max  # noqa: SLF001 - stamping left it for us
-            if may_be_too_large and (size := len(codec.encode(copy))) > bytes_max:
-                raise EventTooLarge(
-                    f"event {event.kind!r} has {size} bytes, more than the {bytes_max} of event_bytes_max;"
-                    " store the payload elsewhere and emit a reference",
-                    kind=event.kind,
-                    size_bytes=size,
-                    limit_bytes=bytes_max,
-                )
+            if copy._weight * 6 + _UNWEIGHED > bytes_max:  # noqa: SLF001 - stamping left it for us
+                self._check_size(copy)
             stamped.append(copy)
             seq += 1
         return stamped
 
+    def _check_size(self, event: Event) -> None:
+        size, limit = len(codec.encode(event)), self._limits.event_bytes_max
+        if size > limit:
+            raise EventTooLarge(
+                f"event {event.kind!r} has {size} bytes, more than the {limit} of event_bytes_max;"
+                " store the payload elsewhere and emit a reference",
+                kind=event.kind,
+                size_bytes=size,
+                limit_bytes=limit,
+            )
+
     # -- admission --
 
     def _has_room(self) -> bool:
-        return self.in_flight + self._granted < self._limits.in_flight_max and not self.downstream.blocks()
+        ring = self.ring
+        in_flight = ring.applied.value - ring.committed.value + self._granted
+        return in_flight < self._limits.in_flight_max and not self.downstream.blocks()
 
     def _check_open(self) -> None:
         if self.failure is not None:
@@ -361,10 +375,3 @@ class Pipeline:
         for future in queue:
             if not future.done():
                 future.set_exception(repeat(error))
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -82,6 +82,8 @@ class Ring:
         self.applied: Watermark = Watermark()
         self.journaled: Watermark = Watermark()
         self.committed: Watermark = Watermark()
+        self.trim_at: int = capacity + _TRIM
+        """The ``seq`` that ``applied`` has to reach before cutting is worth it."""
         self._capacity = capacity
         self._events: list[Event] = []
 
@@ -89,6 +91,7 @@ class Ring:
         """Go on numbering from ``next_seq``: everything before it is committed, and not here."""
         assert not self._events
         self.first = next_seq
+        self.trim_at = next_seq + self._capacity + _TRIM
         for watermark in (self.applied, self.journaled, self.committed):
             watermark.advance(next_seq)
 
@@ -104,10 +107,8 @@ class Ring:
         return self._events[start - self.first : end - self.first]
 
     @property
-    def excess_end(self) -> int | None:
-        """The ``seq`` below which events are more than the capacity; None while it is not worth cutting."""
-        if len(self._events) < self._capacity + _TRIM:
-            return None
+    def excess_end(self) -> int:
+        """The ``seq`` below which events are more than the capacity."""
         return self.applied.value - self._capacity
 
     def forget_before(self, seq: int) -> None:
@@ -115,3 +116,4 @@ class Ring:
         if seq > self.first:
             del self._events[: seq - self.first]
             self.first = seq
+            self.trim_at = seq + self._capacity + _TRIM

@@ -278,16 +278,7 @@ def _unpickle(cls: type[Event], values: dict[str, Any]) -> Event:
     return cls(**{name: value for name, value in values.items() if not name.startswith("_")})
 
 
-def stamp(
-    event: Event,
-    *,
-    seq: int,
-    id: str,  # noqa: A002 - the field's name
-    at: str,
-    hub: str,
-    context: Context,
-    bytes_max: int,
-) -> Event:
+def stamp(event: Event, seq: int, id: str, at: str, hub: str, context: Context, bytes_max: int) -> Event:  # noqa: A002
     """Return a stamped copy: numbered, dated, in its context, its payload canonical and frozen.
 
     Raises :class:`~hubwire.errors.EventTooLarge` if its JSON would certainly be longer than ``bytes_max``; otherwise
