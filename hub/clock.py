@@ -38,6 +38,6 @@ def timestamp(ns: int) -> str:
     if not 0 <= rest < _MILLISECOND_NS:
         millisecond, rest = divmod(ns, _MILLISECOND_NS)
         second, millisecond = divmod(millisecond, 1000)
-        prefix = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.{millisecond:03d}"
+        prefix = f"{datetime.fromtimestamp(second, UTC).isoformat()[:19]}.{millisecond:03d}"
         _newest = (ns - rest, prefix)
     return prefix + _THREE_DIGITS[rest // 1000]
