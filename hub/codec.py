@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
-import cattrs
 import msgspec
 
 from .errors import InvalidRecord
 from .events import Event, GenericEvent, UnknownEvent, kind_class
 from .events._canonical import FrozenDict, freeze_json, is_mark
 from .events._event import field_names, own_fields
+
+if TYPE_CHECKING:
+    import cattrs
 
 __all__ = ("decode", "decode_fields", "encode", "encode_fields", "seal", "unseal")
 
@@ -156,16 +159,17 @@ _GENERIC_KEYS = _HEADER_KEYS | {"kind", *own_fields(GenericEvent)}
 
 
 def _structure(fields: FrozenDict, cls: type[Event]) -> Event:
+    converter = _converter()
     try:
-        return _converter.structure(fields, cls)
+        return converter.structure(fields, cls)
     except NameError:
         # An annotation was imported for type checkers alone, or is local to a function: then this kind's types cannot
         # be checked, now or later.
         names = field_names(cls)
-        _converter.register_structure_hook_func(
+        converter.register_structure_hook_func(
             lambda hint: hint is cls, lambda fields, _: cls(**{name: fields[name] for name in names if name in fields})
         )
-        return _converter.structure(fields, cls)
+        return converter.structure(fields, cls)
 
 
 def _keep_if(*types: type) -> Callable[[Any, Any], Any]:
@@ -179,7 +183,10 @@ def _keep_if(*types: type) -> Callable[[Any, Any], Any]:
     return keep
 
 
-def _make_converter() -> cattrs.Converter:
+@cache
+def _converter() -> cattrs.Converter:
+    import cattrs  # noqa: PLC0415 - a program that only writes need not wait for it
+
     converter = cattrs.Converter(detailed_validation=False)
     # A field of any other class (a date, a decimal, an enumeration) holds what stamping made of it.
     converter.register_structure_hook_func(_is_foreign, lambda value, _: value)
@@ -205,12 +212,12 @@ def _is_foreign(hint: Any) -> bool:
 
 
 def _keep_member(value: Any, union: Any) -> Any:
+    from cattrs import StructureHandlerNotFoundError  # noqa: PLC0415 - see _converter
+
+    converter = _converter()
     for member in get_args(union):
         try:
-            return _converter.structure(value, member)
-        except (TypeError, cattrs.StructureHandlerNotFoundError):
+            return converter.structure(value, member)
+        except (TypeError, StructureHandlerNotFoundError):
             continue
     raise TypeError(f"{type(value).__name__} instead of {union}")
-
-
-_converter = _make_converter()

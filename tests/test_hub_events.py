@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, ClassVar
 
 import attrs
@@ -252,6 +256,64 @@ def test_a_kind_may_have_constants_properties_and_methods_of_its_own() -> None:
 
 
 # --- declaring ------------------------------------------------------------------------------------------------------
+
+
+def test_methods_of_a_kind_may_call_those_of_event() -> None:
+    @event("event_tests.shown")
+    class Shown(Event):
+        text: str = attrs.field(default="hello", converter=str)
+
+        def __repr__(self) -> str:
+            return f"<{super().__repr__()}>"
+
+    assert repr(Shown(text=12)) == "<Shown(text='12')>"  # type: ignore[arg-type]
+
+
+def test_a_field_needs_a_type() -> None:
+    with pytest.raises(ConfigurationError, match="declares amount without a type"):
+        event("event_tests.untyped")(type("Untyped", (Event,), {"amount": attrs.field(default=1)}))
+
+
+@pytest.mark.parametrize("look", [attrs.fields, attrs.fields_dict, lambda cls: cls(amount=1), own_fields])
+def test_the_fields_of_a_kind_are_there_whoever_asks_first(look: Callable[[Any], Any]) -> None:
+    @event("event_tests.lazy")
+    class Lazy(Event):
+        amount: int
+        unit: str = "EUR"
+
+    look(Lazy)
+    assert own_fields(Lazy) == ("amount", "unit")
+    assert [field.name for field in attrs.fields(Lazy)][-2:] == ["amount", "unit"]  # type: ignore[arg-type]
+    assert (Lazy(amount=2).amount, Lazy(amount=2).unit) == (2, "EUR")
+
+
+def test_many_threads_may_make_the_first_event_of_a_kind_at_once() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        _make_the_first_event_in_many_threads()
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def _make_the_first_event_in_many_threads() -> None:
+    for _ in range(20):
+
+        @event("event_tests.contended")
+        class Contended(Event):
+            amount: int
+            unit: str = "EUR"
+
+        make = partial(Contended, amount=1)
+        together = threading.Barrier(4)
+
+        def first(make: Callable[[], Event] = make, together: threading.Barrier = together) -> Event:
+            together.wait()
+            return make()
+
+        with ThreadPoolExecutor(4) as threads:
+            events = [each.result() for each in [threads.submit(first) for _ in range(4)]]
+        assert events == [Contended(amount=1, unit="EUR")] * 4
 
 
 def test_a_declared_kind_is_found_by_its_name() -> None:
