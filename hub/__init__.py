@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ._attachment import Attachment, AttachmentState, AttachmentStatistics, Duty, Overflow
+from ._attachment import Attachment, AttachmentState, AttachmentStatistics
 from ._commands import Agent, Channel, Delivery, Inbox
+from ._duty import Duty, Overflow
 from ._hub import Hub, HubHealth, HubStatistics
 from ._journal import StoreJournal
 from ._matcher import Matcher

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Any, Literal, Protocol
@@ -18,44 +16,18 @@ from . import context
 from ._adapt import Adapted, ListenerTimeout, guarded, is_cancelled, text_of
 from ._announcements import Announcements
 from ._cursor import Cursor
+from ._duty import Duty, Overflow
+from ._handling import Failed, Handler
 from ._matcher import Matcher
-from ._pipeline import Handling, Pipeline, handling
-from .errors import ConfigurationError, HubError, JournalBehind, ListenerFailed, PartialBatch
-from .events import Event
+from ._pipeline import Pipeline
+from .errors import ConfigurationError, JournalBehind
 from .ports import Clock, Journal
 
-__all__ = ("OWN_DOMAINS", "Attachment", "AttachmentState", "AttachmentStatistics", "Duty", "Overflow", "Since")
+__all__ = ("Attachment", "AttachmentState", "AttachmentStatistics", "Since")
 
 Since = Literal["now", "start"] | int
 
-RESTARTS_MAX = 3
-RESTART_WINDOW_SECONDS = 5.0
-BACKOFF_SECONDS = 0.1
-BACKOFF_SECONDS_MAX = 30.0
 LEAVE_SECONDS_MAX = 5.0
-
-OWN_DOMAINS = frozenset({"listener", "mailbox", "hub", "log"})
-"""The first words of the kinds of the hub's own events."""
-
-
-class Duty(Enum):
-    """An attachment's delivery guarantee."""
-
-    REQUIRED = "required"
-    """The commit waits for it. If it fails, the hub stops."""
-
-    BEST_EFFORT = "best_effort"
-    """It sees what its mailbox holds. If it fails, it is restarted a few times, then detached; the hub goes on."""
-
-
-class Overflow(Enum):
-    """What happens when a BEST_EFFORT listener has more to read than its mailbox holds."""
-
-    DROP_OLDEST = "drop_oldest"
-    """The oldest events are dropped for it, counted, and announced as ``mailbox.overflowed``."""
-
-    BLOCK = "block"
-    """Emitters wait until it has caught up."""
 
 
 class AttachmentState(Enum):
@@ -154,10 +126,17 @@ class Attachment:
         self._stop_at: float = math.inf
         self._task: asyncio.Task[Any] | None = None
         self._scope: anyio.CancelScope | None = None
-        self._pause: anyio.CancelScope | None = None
         self._waiters: list[asyncio.Future[None]] = []
-        self._patience = _Patience()
-        self._count = _Count()
+        self._handler = Handler(
+            listener,
+            name=name,
+            duty=duty,
+            overflow=overflow,
+            timeout=timeout,
+            pipeline=host.pipeline,
+            clock=host.clock,
+            announcements=host.announcements,
+        )
 
     # -- what the hub and its user see --
 
@@ -192,7 +171,7 @@ class Attachment:
             state=self.state,
             position=self.done,
             lag=max(0, self.cursor.limit - self.done),
-            **attrs.asdict(self._count),
+            **attrs.asdict(self._handler.count),
         )
 
     async def ready(self) -> None:
@@ -223,8 +202,7 @@ class Attachment:
         """Work no more once the events below ``end`` are handled, or else after the present batch."""
         self._stop_at = min(self._stop_at, end)
         self.cursor.wake()
-        if self._pause is not None:
-            self._pause.cancel()
+        self._handler.hurry()
         self._tell_waiters()
 
     def refuse(self, failure: Exception) -> None:
@@ -283,7 +261,7 @@ class Attachment:
                     self._tell_waiters()
                     await self._until(lambda: self.state is not AttachmentState.STARTING or self._stop_at == 0)
                     reason = await self._work()
-        except _Failed as refusal:
+        except Failed as refusal:
             self.failure = refusal.error
             reason = f"it could not be entered: {text_of(refusal.error)}"
         except BaseException as error:
@@ -291,7 +269,7 @@ class Attachment:
                 raise
             reason = f"its task ended: {text_of(error)}"
             if self.duty is Duty.REQUIRED:
-                self._fail_hub(RuntimeError(reason), self.done)
+                self._handler.fail_hub(RuntimeError(reason), self.done)
             if not isinstance(error, asyncio.CancelledError):
                 raise
         finally:
@@ -306,14 +284,14 @@ class Attachment:
             with anyio.move_on_after(None if self.duty is Duty.REQUIRED else self._timeout) as scope:
                 await guarded(listener.enter)
         except Exception as error:
-            raise _Failed(error) from error
+            raise Failed(error) from error
         if scope.cancelled_caught:
-            raise _Failed(ListenerTimeout(f"not entered after {self._timeout:g} s"))
+            raise Failed(ListenerTimeout(f"not entered after {self._timeout:g} s"))
         try:
             try:
                 self.entered_at = await guarded(listener.last_seq)
             except Exception as error:
-                raise _Failed(error) from error
+                raise Failed(error) from error
             yield
         finally:
             # A log must be given up even when the hub has failed and everything else is cancelled.
@@ -321,7 +299,7 @@ class Attachment:
                 try:
                     await guarded(listener.leave)
                 except Exception as error:  # noqa: BLE001 - the listener is on its way out; the hub's statistics tell
-                    self._count.last_error = text_of(error)
+                    self._handler.count.last_error = text_of(error)
 
     def go(self) -> None:
         """Take the place that ``last_seq()`` or ``since`` names. The ring is numbered now.
@@ -369,12 +347,12 @@ class Attachment:
             except Exception as error:  # noqa: BLE001 - HistoryGone, or whatever a journal raises
                 self.failure = error
                 if self.duty is Duty.REQUIRED:
-                    await self._stop_hub(error, self.done)
+                    await self._handler.stop_hub(error, self.done)
                 return f"its events could not be read: {text_of(error)}"
             # Most listeners take everything, and most batches tell of no listener: nothing to select.
             is_plain = self._matcher.takes_all and taken and taken[0].seq > self._host.announcements.newest_seq
             events = taken if is_plain else self._matcher.select(taken)
-            reason = await self._handle(events) if events else None
+            reason = await self._handler.handle(events) if events else None
             self._advance(cursor.seq)
             if reason is not None:
                 return reason
@@ -407,142 +385,5 @@ class Attachment:
         missed = self._matcher.select(self._host.pipeline.ring.slice(start, seq))
         self.cursor.jump(seq)
         if missed:
-            self._count.dropped += len(missed)
+            self._handler.count.dropped += len(missed)
             self._host.announcements.overflow(self.name, len(missed), missed[0].seq, missed[-1].seq)
-
-    # -- handling --
-
-    async def _handle(self, events: Sequence[Event]) -> str | None:
-        """Have the listener handle a batch; return why it must go, if it must."""
-        if self.duty is Duty.REQUIRED:
-            await self._handle_required(events)
-            return None
-        alone = False
-        while events:
-            batch = events[:1] if alone else events
-            try:
-                await self._call(batch)
-                events = events[len(batch) :]
-            except _Failed as failure:
-                events = events[failure.handled :]
-                alone = alone or not failure.knows_place
-                if failure.knows_place or len(batch) == 1:
-                    if reason := await self._give_up_on(events[0], failure.error):
-                        return reason
-                    events = events[1:]
-        return None
-
-    async def _handle_required(self, events: Sequence[Event]) -> None:
-        async def handle_rest() -> None:
-            nonlocal events
-            try:
-                await self._call(events)
-            except _Failed as failure:
-                events = events[failure.handled :]
-                raise failure.error from failure.error.__cause__
-
-        try:
-            await self._host.pipeline.retry_while_full(f"listener {self.name!r}", handle_rest)
-        except Exception as error:  # noqa: BLE001 - whatever the listener raised, the hub cannot go on
-            await self._stop_hub(error, events[0].seq)
-
-    async def _stop_hub(self, error: Exception, seq: int) -> None:
-        self._fail_hub(error, seq)
-        await anyio.sleep_forever()  # until the hub, which has failed now, cancels its tasks
-
-    def _fail_hub(self, error: Exception, seq: int) -> None:
-        self._count.failed += 1
-        self._count.last_error = text_of(error)
-        failure = ListenerFailed(
-            f"the required listener {self.name!r} failed at event {seq} ({text_of(error)}), so the hub stops: mend its"
-            " cause, then start the hub again; the listener goes on where it was",
-            listener=self.name,
-        )
-        failure.__cause__ = error
-        self._host.pipeline.fail(failure)
-
-    async def _call(self, events: Sequence[Event]) -> None:
-        """Call the listener once; raise :class:`_Failed`, whatever it does, unless it handles all of them."""
-        context.cause(events[-1])
-        mark = Handling()
-        if self.duty is Duty.REQUIRED or self.overflow is Overflow.BLOCK:
-            handling.set(mark)
-        seconds = self._timeout * len(events)
-        handled = 0
-        try:
-            with anyio.move_on_after(seconds) as scope:
-                await guarded(self._listener.on_events, events)
-                handled = len(events)
-        except PartialBatch as error:
-            handled = min(error.handled, len(events) - 1)
-            cause = error.__cause__
-            raise _Failed(cause if isinstance(cause, Exception) else error, handled, knows_place=True) from None
-        except Exception as error:  # noqa: BLE001 - that is what a failure is
-            raise _Failed(error) from None
-        finally:
-            mark.active = False
-            self._count.handled += handled
-            self._count.batches += 1
-        if scope.cancelled_caught:
-            raise _Failed(ListenerTimeout(f"not done with {len(events)} events after {seconds:g} s"))
-
-    async def _give_up_on(self, event: Event, error: Exception) -> str | None:
-        """Go on without this event, after a pause; return why not, if the listener has failed too often."""
-        count, clock, announcements = self._count, self._host.clock, self._host.announcements
-        count.failed += 1
-        count.last_error = text_of(error)
-        # About the hub's own events nothing is told: two listeners that fail at them would go on for ever.
-        tell = event.kind.partition(".")[0] not in OWN_DOMAINS
-        if tell:
-            announcements.failure(self.name, error, event.seq)
-        backoff = self._patience.backoff_seconds(clock.monotonic())
-        if backoff is None:
-            often = f"more than {RESTARTS_MAX} times in {RESTART_WINDOW_SECONDS:g} seconds"
-            return f"failed {often}, last with {text_of(error)}"
-        if self._stop_at == math.inf:
-            with anyio.CancelScope() as self._pause:
-                await clock.sleep(random.uniform(0, backoff))  # noqa: S311 - jitter, not a secret
-            self._pause = None
-        count.restarts += 1
-        if tell:
-            announcements.restart(self.name, count.restarts)
-        return None
-
-
-@attrs.define
-class _Count:
-    """What :class:`AttachmentStatistics` counts."""
-
-    handled: int = 0
-    batches: int = 0
-    dropped: int = 0
-    failed: int = 0
-    restarts: int = 0
-    last_error: str | None = None
-
-
-class _Patience:
-    """How often a listener may fail, and how long it pauses then."""
-
-    def __init__(self) -> None:
-        self._times: deque[float] = deque()
-
-    def backoff_seconds(self, now: float) -> float | None:
-        """Return the longest pause after a failure; None if it was one too many."""
-        times = self._times
-        times.append(now)
-        while times[0] < now - RESTART_WINDOW_SECONDS:
-            times.popleft()
-        if len(times) > RESTARTS_MAX:
-            return None
-        return min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2.0 ** (len(times) - 1))
-
-
-class _Failed(HubError):
-    """A call of a listener failed after ``handled`` events; the one after them is to blame if it ``knows_place``."""
-
-    def __init__(self, error: Exception, handled: int = 0, *, knows_place: bool = False) -> None:
-        super().__init__(text_of(error))
-        self.error = error
-        self.handled = handled
-        self.knows_place = knows_place

@@ -8,7 +8,8 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ._announcements import Announcements
-from ._attachment import Attachment, Duty, Overflow
+from ._attachment import Attachment
+from ._duty import Duty, Overflow
 from ._pipeline import Pipeline
 from .errors import ConfigurationError, HubClosed, JournalBehind, repeat
 from .events import ListenerAttached, ListenerDetached

@@ -16,9 +16,11 @@ import attrs
 from anyio.abc import TaskGroup
 
 from ._adapt import Adapted
-from ._attachment import OWN_DOMAINS, Attachment, AttachmentState, AttachmentStatistics, Duty, Overflow, Since
+from ._attachment import Attachment, AttachmentState, AttachmentStatistics, Since
 from ._commands import AgentCommands, ChannelCommands, Core, new_id
+from ._duty import Duty, Overflow
 from ._fanout import Fanout
+from ._handling import OWN_DOMAINS
 from ._journal import StoreJournal
 from ._pipeline import Limits, Pipeline
 from ._ring import Ring

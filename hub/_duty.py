@@ -1,0 +1,27 @@
+"""What an attachment promises: its duty, and what happens when it is slow."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ("Duty", "Overflow")
+
+
+class Duty(Enum):
+    """An attachment's delivery guarantee."""
+
+    REQUIRED = "required"
+    """The commit waits for it. If it fails, the hub stops."""
+
+    BEST_EFFORT = "best_effort"
+    """It sees what its mailbox holds. If it fails, it is restarted a few times, then detached; the hub goes on."""
+
+
+class Overflow(Enum):
+    """What happens when a BEST_EFFORT listener has more to read than its mailbox holds."""
+
+    DROP_OLDEST = "drop_oldest"
+    """The oldest events are dropped for it, counted, and announced as ``mailbox.overflowed``."""
+
+    BLOCK = "block"
+    """Emitters wait until it has caught up."""

@@ -1,0 +1,220 @@
+"""Reading a log: its records, one after the other, while it is written or long after."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import re
+from collections.abc import AsyncIterator
+
+import anyio
+import attrs
+
+from .. import codec
+from ..errors import InvalidRecord, LogDamaged
+from ..ports import KnowledgeStore
+
+__all__ = ("LogReader", "Record", "chain_value", "follow", "list_segments", "log_exists", "segment_path")
+
+FOLLOW_SECONDS = 5.0
+"""A follower that hears of no change looks for one after this time."""
+
+_CHUNK_BYTES = 1024 * 1024
+_LINE_BYTES_MAX = 64 * 1024 * 1024
+_SEGMENT_NAME = re.compile(r"(\d{20})\.jsonl")
+
+
+@attrs.frozen
+class Record:
+    """A record of a log: its number there, and its line without the line feed."""
+
+    index: int
+    line: bytes
+
+    @property
+    def body(self) -> bytes:
+        """The record as it was appended, a JSON object."""
+        return codec.unseal(self.line)[0]
+
+    @property
+    def durable(self) -> int:
+        """``d``: how many records were known durable when this one was written."""
+        return codec.unseal(self.line)[1]
+
+    @property
+    def chain(self) -> bytes | None:
+        """``h``: the chain value; None in a log without a chain."""
+        return codec.unseal(self.line)[2]
+
+
+def chain_value(previous: bytes, line: bytes) -> bytes:
+    """Return the ``h`` that follows ``previous`` for a line that is sealed without it."""
+    return base64.urlsafe_b64encode(hashlib.sha256(previous + line).digest()[:16])[:22]
+
+
+async def log_exists(store: KnowledgeStore, path: str) -> bool:
+    """Tell whether there is a log at ``path``."""
+    return bool(await list_segments(store, path))
+
+
+async def list_segments(store: KnowledgeStore, path: str) -> list[int]:
+    """Return the first indexes of the log's segments, ascending."""
+    names = await store.list(f"{path}/log")
+    return sorted(int(match[1]) for name in names if (match := _SEGMENT_NAME.fullmatch(name)))
+
+
+def segment_path(path: str, first_index: int) -> str:
+    return f"{path}/log/{first_index:020d}.jsonl"
+
+
+class LogReader:
+    """A place in a log, moved forward by reading. It needs no hold and disturbs no writer; memory is constant.
+
+    A reader sees whole lines only: what a writer has not finished is not there yet.
+    """
+
+    def __init__(self, store: KnowledgeStore, path: str) -> None:
+        self._store = store
+        self._path = path
+        self._first: int | None = None
+        self._offset = 0
+        self.index: int = 0
+        """The index of the next record to read."""
+
+    async def seek_index(self, index: int) -> None:
+        """Go to the record numbered ``index``, or to the oldest one kept if that is newer."""
+        segments = await list_segments(self._store, self._path)
+        self._start_at(max((first for first in segments if first <= index), default=segments[0] if segments else 0))
+        while self.index < index and (records := await self.read()):
+            if records[-1].index >= index:
+                self._put_back(records, index)
+
+    async def seek_end(self) -> None:
+        """Go to the present end: to the first record that is not there yet."""
+        segments = await list_segments(self._store, self._path)
+        self._start_at(segments[-1] if segments else 0)
+        while await self.read():
+            pass
+
+    async def seek_after_seq(self, seq: int) -> None:
+        """Go to the segment that holds the first event after ``seq``; records before it may still come."""
+        segments = await list_segments(self._store, self._path)
+        low, high = 0, max(len(segments) - 1, 0)
+        while low < high:
+            middle = (low + high + 1) // 2
+            first_seq = await self._first_seq(segments[middle])
+            if first_seq is not None and first_seq <= seq + 1:
+                low = middle
+            else:
+                high = middle - 1
+        self._start_at(segments[low] if segments else 0)
+
+    async def read(self) -> list[Record]:
+        """Return the next records, at least one and about a megabyte; an empty list at the present end."""
+        if self._first is None:
+            segments = await list_segments(self._store, self._path)
+            if not segments:
+                return []
+            self._start_at(segments[0])
+        while not (records := await self._read_here()):
+            later = [first for first in await list_segments(self._store, self._path) if first > (self._first or 0)]
+            # The segment may have got its last records between the read that found its end and the listing.
+            if not later or (records := await self._read_here()):
+                break
+            await self._check_complete(later[0])
+            self._start_at(later[0])
+        return records
+
+    async def read_sealed(self, first: int, next_first: int) -> AsyncIterator[Record]:
+        """Iterate over one segment, which the one that begins at ``next_first`` follows.
+
+        Raises :class:`~hubwire.errors.LogDamaged` at its end if a record is missing or is one too many.
+        """
+        self._start_at(first)
+        while records := await self._read_here():
+            for record in records:
+                yield record
+        await self._check_complete(next_first)
+
+    async def _read_here(self) -> list[Record]:
+        path = segment_path(self._path, self._first or 0)
+        pieces: list[bytes] = []
+        end = self._offset
+        while chunk := await self._store.read_bytes(path, end, end + _CHUNK_BYTES):
+            end += len(chunk)
+            whole, feed, _ = chunk.rpartition(b"\n")
+            if feed:
+                lines = b"".join([*pieces, whole]).split(b"\n")
+                first = self.index
+                self.index += len(lines)
+                self._offset += sum(map(len, lines)) + len(lines)
+                return [Record(first + number, line) for number, line in enumerate(lines)]
+            pieces.append(chunk)
+            if end - self._offset > _LINE_BYTES_MAX:
+                raise LogDamaged(
+                    f"{path} has no line feed in {end - self._offset} bytes; it is no log, or damaged: restore it from"
+                    " a copy",
+                    path=path,
+                    byte_offset=self._offset,
+                )
+        return []
+
+    async def _check_complete(self, next_first: int) -> None:
+        path = segment_path(self._path, self._first or 0)
+        if next_first != self.index or self._offset != await self._store.size(path):
+            raise LogDamaged(
+                f"{path} ends at record {self.index}, but the next segment begins at {next_first}; restore it from a"
+                " copy",
+                path=path,
+                byte_offset=self._offset,
+            )
+
+    def _start_at(self, first: int) -> None:
+        self._first, self.index, self._offset = first, first, 0
+
+    def _put_back(self, records: list[Record], index: int) -> None:
+        self._offset -= sum(len(record.line) + 1 for record in records if record.index >= index)
+        self.index = index
+
+    async def _first_seq(self, first: int) -> int | None:
+        reader = LogReader(self._store, self._path)
+        reader._start_at(first)
+        for record in await reader._read_here():
+            try:
+                seq = codec.decode_fields(record.line).get("seq")
+            except InvalidRecord:
+                # Whoever reads this record will be told; for finding a segment the next one does as well.
+                continue
+            if type(seq) is int:
+                return seq
+        return None
+
+
+async def follow(store: KnowledgeStore, path: str, *, start: int | None = None) -> AsyncIterator[Record]:
+    """Iterate over the records of a log from index ``start``, by default from its present end, as it grows.
+
+    It never ends. A log that does not exist yet is waited for.
+    """
+    changed = asyncio.Event()
+
+    async def wake(_: str) -> None:
+        changed.set()
+
+    subscription = await store.on_change(f"{path}/log", wake)
+    try:
+        reader = LogReader(store, path)
+        if start is None:
+            await reader.seek_end()
+        else:
+            await reader.seek_index(start)
+        while True:
+            changed.clear()
+            while records := await reader.read():
+                for record in records:
+                    yield record
+            # A subscription may come to its end, or miss something: look now and then all the same.
+            with anyio.move_on_after(FOLLOW_SECONDS):
+                await changed.wait()
+    finally:
+        await subscription.close()

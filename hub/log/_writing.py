@@ -1,0 +1,311 @@
+"""Writing a log: one writer, group commit, and the rotation of segments."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from .. import codec
+from ..clock import timestamp
+from ..errors import AlreadyExists, AppendConflict, Fenced, StoreError, StoreFull, repeat
+from ..ports import Clock, Hold, HoldableStore, KnowledgeStore
+from ._reading import chain_value, segment_path
+from ._recovery import Recoverer, Recovery, Tail, clean_marker
+
+__all__ = ("SEGMENT_BYTES", "Log")
+
+SEGMENT_BYTES = 16 * 1024 * 1024
+"""A segment is closed when it has reached this size; opening after a crash reads one segment."""
+
+_BATCH_BYTES = 1024 * 1024
+
+
+@attrs.frozen(eq=False)
+class _Waiting:
+    """A call that waits for its turn: an append, an opening (without bodies), or a closing (whose bodies are None)."""
+
+    future: asyncio.Future[int]
+    bodies: Sequence[bytes] | None
+    seq: int | None = None
+    hub: str | None = None
+
+
+class Log:
+    """A log open for writing. Opening happens at first use; :meth:`aclose` is optional, it makes the next opening fast.
+
+    Use it in one event loop. After an error that leaves unknown what is on disk, every call raises that error.
+    """
+
+    def __init__(
+        self,
+        store: KnowledgeStore,
+        path: str,
+        *,
+        clock: Clock,
+        chained: bool = False,
+        announce_opening: bool = False,
+        segment_bytes: int = SEGMENT_BYTES,
+        on_appended: Callable[[int, Sequence[bytes]], None] | None = None,
+    ) -> None:
+        """``on_appended`` is called with the index of the first and the bodies of every batch that was appended, in
+        order, before the appenders are woken.
+        """
+        self.path = path
+        self.recovery: Recovery | None = None
+        """What opening set aside; None if the log ended well."""
+        self._store = store
+        self._clock = clock
+        self._chained = chained
+        self._announce_opening = announce_opening
+        self._segment_bytes = segment_bytes
+        self._on_appended = on_appended
+        self._sealed_bytes = self._tail_bytes = 0
+        self._tail: Tail | None = None
+        self._hold: Hold | None = None
+        self._preamble: list[bytes] = []
+        self._waiting: deque[_Waiting] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._tail is not None
+
+    @property
+    def records(self) -> int:
+        """How many records the log has ever had: the index of the next one."""
+        return self._opened.records
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all segments, as of the last opening or append; 0 before the first."""
+        return self._sealed_bytes + self._tail_bytes
+
+    @property
+    def last_seq(self) -> int | None:
+        """The ``seq`` of the last record that has one; None if none has."""
+        return self._opened.seq
+
+    @property
+    def hub_id(self) -> str | None:
+        """The ``hub`` of the last record that has one."""
+        return self._opened.hub
+
+    @property
+    def _opened(self) -> Tail:
+        assert self._tail is not None, "the log is not open"
+        return self._tail
+
+    async def open(self) -> None:
+        """Take possession and recover. Does nothing if it is open.
+
+        Raises :class:`~hubwire.errors.AlreadyRunning` before anything is read or repaired, or
+        :class:`~hubwire.errors.LogDamaged`.
+        """
+        if self._failure is not None:
+            raise repeat(self._failure)
+        if self._tail is not None and all(waiting.bodies is not None for waiting in self._waiting):
+            return
+        waiting = self._enqueue(())
+        try:
+            await waiting.future
+        except asyncio.CancelledError:
+            # Nobody knows of it, so nobody would close it. Whoever else is using it opens it again.
+            self._enqueue(None).future.cancel()
+            raise
+
+    async def append(self, bodies: Sequence[bytes], *, seq: int | None = None, hub: str | None = None) -> int:
+        """Append records, JSON objects without a line feed; return the index of the first. All of them or none.
+
+        They are durable when it returns. Order is that of the calls. ``seq`` and ``hub`` are those of the last body
+        that has them. Cancelling ends the wait, not the write. Raises :class:`~hubwire.errors.StoreFull`: nothing was
+        written, the same call may be made again; :class:`~hubwire.errors.Fenced`: another writer took over.
+        """
+        if self._failure is not None:
+            raise repeat(self._failure)
+        return await self._enqueue(bodies, seq, hub).future
+
+    async def aclose(self) -> None:
+        """Let the appends before it come to their end, leave a clean marker, and give the log up.
+
+        Cancelling ends the wait, not the closing. The next call of another method opens the log again.
+        """
+        if self._tail is not None or self._worker is not None:
+            await self._enqueue(None).future
+
+    def _enqueue(self, bodies: Sequence[bytes] | None, seq: int | None = None, hub: str | None = None) -> _Waiting:
+        waiting = _Waiting(asyncio.get_running_loop().create_future(), bodies, seq, hub)
+        self._waiting.append(waiting)
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work(), name=f"hubwire log {self.path}")
+        return waiting
+
+    async def _work(self) -> None:
+        """Do what is waited for, in the order of the calls, for as long as anybody waits."""
+        try:
+            while self._waiting:
+                if self._waiting[0].bodies is None:
+                    await self._close(self._waiting.popleft())
+                elif self._tail is not None or await self._open():
+                    await self._write_batch(self._take_batch())
+        except asyncio.CancelledError:
+            # The loop is being torn down; an append may or may not have happened: nobody will know before recovery.
+            self._fail(self._lost())
+            raise
+        finally:
+            self._worker = None
+
+    async def _open(self) -> bool:
+        """Open the log; if that fails, tell everybody who waits for it."""
+        try:
+            if isinstance(self._store, HoldableStore):
+                self._hold = await self._store.hold(f"{self.path}/.lock")
+            try:
+                self._tail = await self._recover()
+            except BaseException:
+                await self._release()
+                raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, the waiting must learn of it
+            self._turn_away(self._translate(error))
+            return False
+        self._tail_bytes = self._tail.size
+        self._preamble = [self._own_record("log.opened")] if self._announce_opening else []
+        if self.recovery is not None:
+            self._preamble.append(self._own_record("log.recovered", **attrs.asdict(self.recovery)))
+        return True
+
+    async def _recover(self) -> Tail:
+        recoverer = Recoverer(self._store, self.path, chained=self._chained, held=self._hold is not None)
+        try:
+            return await recoverer.recover()
+        finally:
+            self.recovery, self._sealed_bytes = recoverer.recovery, recoverer.sealed_bytes
+
+    async def _close(self, closing: _Waiting) -> None:
+        tail, self._tail = self._tail, None
+        try:
+            try:
+                if tail is not None and self._failure is None:
+                    await self._store.write(f"{self.path}/clean", clean_marker(tail))
+            finally:
+                await self._release()
+        except Exception as error:  # noqa: BLE001 - it is raised by who called aclose
+            _fail_all([closing], error)
+        else:
+            if not closing.future.done():
+                closing.future.set_result(0)
+
+    async def _release(self) -> None:
+        if self._hold is not None:
+            await self._hold.release()
+            self._hold = None
+
+    # -- group commit --
+
+    def _take_batch(self) -> list[_Waiting]:
+        batch, size = [], 0
+        while self._waiting and size < _BATCH_BYTES and (bodies := self._waiting[0].bodies) is not None:
+            size += sum(map(len, bodies))
+            batch.append(self._waiting.popleft())
+        return batch
+
+    async def _write_batch(self, batch: list[_Waiting]) -> None:
+        tail = self._opened
+        bodies = [body for waiting in batch for body in waiting.bodies or ()]
+        try:
+            if bodies:
+                if tail.rotated or tail.size >= self._segment_bytes:
+                    await self._rotate()
+                await self._append_sealed([*self._preamble, *bodies])
+                if self._on_appended is not None:
+                    written = [*self._preamble, *bodies]
+                    self._on_appended(tail.records - len(written), written)
+                self._preamble = []
+        except StoreFull as error:
+            _fail_all(batch, error)
+            return
+        except asyncio.CancelledError:
+            _fail_all(batch, self._lost())
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, the waiting must learn of it
+            failure = self._translate(error)
+            _fail_all(batch, failure)
+            self._fail(failure)
+            return
+        index = tail.records - len(bodies)
+        for waiting in batch:
+            if waiting.seq is not None:
+                tail.seq, tail.hub = waiting.seq, waiting.hub
+            if not waiting.future.done():
+                waiting.future.set_result(index)
+            index += len(waiting.bodies or ())
+
+    async def _append_sealed(self, bodies: Sequence[bytes]) -> None:
+        tail = self._opened
+        durable, chain = tail.records, tail.chain or b""
+        if self._chained:
+            lines = []
+            for body in bodies:
+                chain = chain_value(chain, codec.seal(body, durable))
+                lines.append(codec.seal(body, durable, chain))
+            content = b"\n".join(lines) + b"\n"
+        else:
+            suffix = b',"d":%d}\n' % durable
+            content = b"".join([body[:-1] + suffix for body in bodies])
+        await self._store.append(segment_path(self.path, tail.first), content, expect=tail.size)
+        tail.size += len(content)
+        self._tail_bytes = tail.size
+        tail.records += len(bodies)
+        tail.chain = chain
+
+    async def _rotate(self) -> None:
+        tail = self._opened
+        if not tail.rotated:
+            # It tells the last position too, so that opening need not look for one further back than in this segment.
+            following = segment_path(self.path, tail.records + 1)
+            await self._append_sealed(
+                [self._own_record("log.rotated", next_segment=following, last_seq=tail.seq, last_hub=tail.hub)]
+            )
+            tail.rotated = True
+        await self._store.write(segment_path(self.path, tail.records), b"", if_absent=True)
+        self._sealed_bytes += tail.size
+        tail.first, tail.size, tail.rotated = tail.records, 0, False
+        self._tail_bytes = 0
+
+    def _own_record(self, kind: str, **fields: Any) -> bytes:
+        return codec.encode_fields({"at": timestamp(self._clock.now_ns()), "kind": kind, "path": self.path, **fields})
+
+    def _translate(self, error: Exception) -> Exception:
+        if isinstance(error, (AppendConflict, AlreadyExists)):
+            fenced = Fenced(
+                f"another writer has written to the log {self.path}; this one stops, so that the log has one history."
+                " See that only one program writes it, then start again",
+                path=self.path,
+                byte_offset=error.byte_offset,
+            )
+            fenced.__cause__ = error
+            return fenced
+        return error
+
+    def _fail(self, failure: Exception) -> None:
+        self._failure = failure
+        self._turn_away(failure)
+
+    def _turn_away(self, error: Exception) -> None:
+        """Tell everybody who waits, except those who wait for the log to be closed: that goes on."""
+        closing = [waiting for waiting in self._waiting if waiting.bodies is None]
+        _fail_all([waiting for waiting in self._waiting if waiting.bodies is not None], error)
+        self._waiting = deque(closing)
+
+    def _lost(self) -> StoreError:
+        return StoreError(f"the loop ended while {self.path} was being written; open the log again", path=self.path)
+
+
+def _fail_all(batch: Sequence[_Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.future.done():
+            waiting.future.set_exception(repeat(error))
