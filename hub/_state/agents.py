@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Unpack
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, Unpack
 
 import attrs
 
@@ -26,12 +26,21 @@ class AgentEntry:
 class Agents:
     """The registry of agents."""
 
+    entry_types: ClassVar[tuple[type, ...]] = (AgentEntry,)
+
     def __init__(self) -> None:
         self._by_id: dict[str, AgentEntry] = {}
         self._id_by_name: dict[str, str] = {}
 
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
         return {AgentRegistered: self._registered, AgentUnregistered: self._unregistered}
+
+    def snapshot(self) -> list[AgentEntry]:
+        return list(self._by_id.values())
+
+    def restore(self, entries: Sequence[AgentEntry]) -> None:
+        self._by_id = {entry.agent_id: entry for entry in entries}
+        self._id_by_name = {entry.name: entry.agent_id for entry in entries}
 
     def __len__(self) -> int:
         return len(self._by_id)

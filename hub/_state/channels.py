@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 import attrs
 
@@ -36,12 +36,20 @@ class ChannelEntry:
 class Channels:
     """The channels that are not closed."""
 
+    entry_types: ClassVar[tuple[type, ...]] = (ChannelEntry,)
+
     def __init__(self, agents: Agents) -> None:
         self._agents = agents
         self._by_id: dict[str, ChannelEntry] = {}
 
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
         return {ChannelCreated: self._created, ChannelOpened: self._opened, ChannelClosed: self._closed}
+
+    def snapshot(self) -> list[ChannelEntry]:
+        return list(self._by_id.values())
+
+    def restore(self, entries: Sequence[ChannelEntry]) -> None:
+        self._by_id = {entry.channel_id: entry for entry in entries}
 
     def __len__(self) -> int:
         return len(self._by_id)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
+
+import attrs
 
 from ..errors import NotFound
 from ..events import AgentRegistered, AgentUnregistered, EnvelopeAcked, EnvelopePosted, Event
 
-__all__ = ("Inboxes",)
+__all__ = ("InboxEntry", "Inboxes")
+
+
+@attrs.frozen
+class InboxEntry:
+    """What an agent has still to read."""
+
+    agent_id: str
+    pending: tuple[EnvelopePosted, ...]
 
 
 class Inboxes:
     """An inbox per registered agent, in the order of posting."""
+
+    entry_types: ClassVar[tuple[type, ...]] = (InboxEntry,)
 
     def __init__(self) -> None:
         self._pending: dict[str, dict[str, EnvelopePosted]] = {}
@@ -23,6 +35,14 @@ class Inboxes:
             AgentUnregistered: self._unregistered,
             EnvelopePosted: self._posted,
             EnvelopeAcked: self._acked,
+        }
+
+    def snapshot(self) -> list[InboxEntry]:
+        return [InboxEntry(agent_id, tuple(pending.values())) for agent_id, pending in self._pending.items()]
+
+    def restore(self, entries: Sequence[InboxEntry]) -> None:
+        self._pending = {
+            entry.agent_id: {envelope.envelope_id: envelope for envelope in entry.pending} for entry in entries
         }
 
     def pending(self, agent_id: str) -> Iterable[EnvelopePosted]:
