@@ -18,13 +18,13 @@ import msgspec
 
 from .errors import InvalidRecord
 from .events import Event, GenericEvent, UnknownEvent, kind_class
-from .events._canonical import FrozenDict, freeze_json, is_mark
+from .events._canonical import FrozenDict, canonical, freeze_json, is_mark, is_plain
 from .events._event import field_names, own_fields
 
 if TYPE_CHECKING:
     import cattrs
 
-__all__ = ("decode", "decode_fields", "encode", "encode_fields", "seal", "unseal")
+__all__ = ("decode", "decode_fields", "encode", "encode_fields", "encode_record", "seal", "unseal")
 
 _json = msgspec.json.Encoder()
 _sorted_json = msgspec.json.Encoder(order="sorted")
@@ -58,6 +58,15 @@ _set_body = Event.__dict__["_body"].__set__
 def encode_fields(fields: Mapping[str, Any]) -> bytes:
     """Return a hand-made record as one JSON object. Its values must be canonical."""
     return _escape(_sorted_json.encode(fields))
+
+
+def encode_record(fields: dict[str, Any], *, bytes_max: int = 8 * 1024 * 1024) -> bytes:
+    """Return a hand-made record as one JSON object; values that JSON cannot hold become marked substitutes.
+
+    Raises :class:`~hubwire.errors.EventTooLarge` for more than ``bytes_max``.
+    """
+    # Making a record canonical costs several times what encoding it does, and most records are canonical as they are.
+    return encode_fields(fields if is_plain(fields) else canonical(fields, bytes_max=bytes_max))
 
 
 def _escape(line: bytes) -> bytes:

@@ -6,8 +6,10 @@ object that has the methods is an implementation. :mod:`hubwire.testing` proves 
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from .errors import InvalidPath
@@ -19,6 +21,7 @@ __all__ = (
     "ChangeCallback",
     "ChangeSubscription",
     "Clock",
+    "EagerStore",
     "Hold",
     "HoldableStore",
     "HubListener",
@@ -191,6 +194,14 @@ class HoldableStore(Protocol):
         """
 
 
+@runtime_checkable
+class EagerStore(Protocol):
+    """A store that can begin an append at the call, where others begin when the loop next runs their coroutine."""
+
+    def begin_append(self, path: str, content: bytes, *, expect: int | None = None) -> asyncio.Future[int]:
+        """Like :meth:`KnowledgeStore.append`, with its result in a future. Cancelling that ends the wait only."""
+
+
 # --- the journal ----------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +266,7 @@ ELEMENT_BYTES_MAX = 255
 """NAME_MAX of the usual file systems."""
 
 
+@lru_cache(maxsize=1024)
 def normalize_path(path: str) -> str:
     """Return ``path`` in its one spelling: a leading ``/``, no ``//``, no trailing ``/``; the root is ``/``.
 

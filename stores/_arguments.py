@@ -18,6 +18,8 @@ def file_path(path: str) -> str:
 
 def encoded(content: str | bytes) -> bytes:
     """Return the bytes to store, detached from any buffer of the caller."""
+    if type(content) is bytes:
+        return content
     return content.encode() if isinstance(content, str) else bytes(memoryview(content))
 
 

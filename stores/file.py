@@ -108,8 +108,11 @@ class FileStore:
         )
 
     async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
+        return await self.begin_append(path, encoded(content), expect=expect)
+
+    def begin_append(self, path: str, content: bytes, *, expect: int | None = None) -> asyncio.Future[int]:
         path = file_path(path)
-        return await self._in_lane(path, self._files.append, path, encoded(content), expect)
+        return self._in_lane(path, self._files.append, path, content, expect)
 
     async def list(self, path: str = "/") -> builtins.list[str]:
         return await _in_thread(self._files.list, normalize_path(path))

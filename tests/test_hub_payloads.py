@@ -26,7 +26,7 @@ from hubwire import GenericEvent, Hub, codec
 from hubwire.context import EMPTY
 from hubwire.errors import EventTooLarge
 from hubwire.events import EnvelopePosted, Event, FrozenDict, ToolCompleted, canonical, evolve
-from hubwire.events._canonical import DEPTH_MAX, INT_MAX, Freezer
+from hubwire.events._canonical import DEPTH_MAX, INT_MAX, Freezer, is_plain
 from hubwire.events._event import stamp
 
 AT = "2026-11-21T09:30:00.000001Z"
@@ -654,3 +654,38 @@ def test_any_header_and_any_data_are_kept(data: dict[str, Any], tenant: str | No
     assert ("tenant" in fields) == (tenant is not None)
     if type(made.data) is FrozenDict and type(made.actor) in (str, type(None), FrozenDict):
         assert codec.decode(codec.encode(made)) == made
+
+
+# --- records made by hand -------------------------------------------------------------------------------------------
+
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=3)
+nested = st.recursive(
+    plain,
+    lambda inner: (
+        st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner) | st.sets(st.integers())
+    ),
+)
+
+
+@given(st.dictionaries(st.text(), nested))
+def test_a_record_is_the_same_whether_it_had_to_be_made_canonical_or_not(record: dict[str, Any]) -> None:
+    body = codec.encode_record(record)
+    assert body == codec.encode_fields(canonical(record))
+    check_line(body)
+
+
+def test_what_is_plain_is_taken_as_it_is_and_all_else_is_looked_at_closely() -> None:
+    assert is_plain({"a": 1, "b": ["x", 2.5, None], "c": {"d": True}, "e": ()})
+    hostile: list[Any] = [math.nan, 2**53, "\ud800", b"x", {1: 2}, {"a": math.inf}, [{1}], {"\ud800": 1}, OrderedDict()]
+    for value in [*hostile, "x" * 2000, list(range(100)), [[[1]]]]:
+        assert not is_plain({"key": value}), value
+    assert not is_plain({str(number): number for number in range(100)})
+    shared: Any = ["x"]
+    for _ in range(100):
+        shared = [shared] * 60
+    assert not is_plain({"bomb": shared})
+
+
+def test_a_record_that_is_too_large_is_refused() -> None:
+    with pytest.raises(EventTooLarge):
+        codec.encode_record({"text": "x" * 2000}, bytes_max=1000)

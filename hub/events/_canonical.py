@@ -42,7 +42,17 @@ import attrs
 
 from ..errors import EventTooLarge
 
-__all__ = ("DEPTH_MAX", "INT_MAX", "Freezer", "FrozenDict", "PayloadTooLarge", "canonical", "freeze_json", "is_mark")
+__all__ = (
+    "DEPTH_MAX",
+    "INT_MAX",
+    "Freezer",
+    "FrozenDict",
+    "PayloadTooLarge",
+    "canonical",
+    "freeze_json",
+    "is_mark",
+    "is_plain",
+)
 
 DEPTH_MAX = 64
 INT_MAX = 2**53 - 1
@@ -272,6 +282,38 @@ def canonical(value: Any, *, bytes_max: int = 8 * 1024 * 1024) -> Any:
             size_bytes=error.size_bytes,
             limit_bytes=bytes_max,
         ) from None
+
+
+_JSON_CONTAINERS = frozenset({dict, list, tuple})
+_PLAIN_ITEMS_MAX = 64
+_PLAIN_TEXT_MAX = 1000
+"""With two levels this keeps what is plain below 8 MiB."""
+
+
+def is_plain(value: Any, *, levels: int = 2) -> bool:
+    """Tell, quickly, that JSON holds a value as it is. False also where finding out would take longer."""
+    kind = type(value)
+    if kind is str:
+        return len(value) <= _PLAIN_TEXT_MAX and value.isascii()
+    if value is None or kind is bool:
+        return True
+    if kind is int:
+        return bool(-INT_MAX <= value <= INT_MAX)
+    if kind is float:
+        return math.isfinite(value)
+    if kind not in _JSON_CONTAINERS or not levels or len(value) > _PLAIN_ITEMS_MAX:
+        return False
+    if kind is not dict:
+        return all(is_plain(item, levels=levels - 1) for item in value)
+    for key, item in value.items():
+        if type(key) is not str or not key.isascii() or len(key) > _PLAIN_TEXT_MAX:
+            return False
+        # Most items are short text.
+        if not (type(item) is str and item.isascii() and len(item) <= _PLAIN_TEXT_MAX) and not is_plain(
+            item, levels=levels - 1
+        ):
+            return False
+    return True
 
 
 def freeze_json(value: Any) -> Any:

@@ -279,13 +279,13 @@ class _LazyFields:
         self._declaration = declaration
 
     def __get__(self, _: object, cls: type[Event]) -> tuple[attrs.Attribute[Any], ...]:
-        open_class = next(each for each in cls.__mro__ if "__attrs_attrs__" in vars(each))
+        open_class: Any = next(each for each in cls.__mro__ if "__attrs_attrs__" in vars(each))
         with _making:
             if vars(open_class)["__attrs_attrs__"] is self:
-                made = _define(self._declaration, slots=False)
-                open_class.__init__ = made.__init__  # type: ignore[method-assign]
+                made: Any = _define(self._declaration, slots=False)
+                open_class.__init__ = made.__init__
                 open_class.__attrs_attrs__ = made.__attrs_attrs__
-        return open_class.__attrs_attrs__
+        return _fields(open_class)
 
 
 _making = threading.Lock()
@@ -294,7 +294,7 @@ _making = threading.Lock()
 
 def _init_when_made(self: Event, *args: Any, **kwargs: Any) -> None:
     _fields(type(self))
-    type(self).__init__(self, *args, **kwargs)
+    self.__init__(*args, **kwargs)  # type: ignore[misc]
 
 
 def _open_class(declaration: type[Any], own: Iterable[str]) -> type[Any]:
@@ -307,7 +307,8 @@ def _open_class(declaration: type[Any], own: Iterable[str]) -> type[Any]:
         "__init__": _init_when_made,
         "__attrs_attrs__": _LazyFields(declaration),
     }
-    made: type[Any] = type(declaration)(declaration.__name__, declaration.__bases__, body)
+    metaclass: Any = type(declaration)
+    made: type[Any] = metaclass(declaration.__name__, declaration.__bases__, body)
     # super() without arguments finds its class in a cell of the method.
     for value in body.values():
         function = getattr(value, "__func__", getattr(value, "fget", value))

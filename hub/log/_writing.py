@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -12,7 +13,7 @@ import attrs
 from .. import codec
 from ..clock import timestamp
 from ..errors import AlreadyExists, AppendConflict, Fenced, StoreError, StoreFull, repeat
-from ..ports import Clock, Hold, HoldableStore, KnowledgeStore
+from ..ports import Clock, EagerStore, Hold, HoldableStore, KnowledgeStore
 from ._reading import chain_value, segment_path
 from ._recovery import Recoverer, Recovery, Tail, clean_marker
 
@@ -24,7 +25,7 @@ SEGMENT_BYTES = 16 * 1024 * 1024
 _BATCH_BYTES = 1024 * 1024
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Waiting:
     """A call that waits for its turn: an append, an opening (without bodies), or a closing (whose bodies are None)."""
 
@@ -58,6 +59,7 @@ class Log:
         self.recovery: Recovery | None = None
         """What opening set aside; None if the log ended well."""
         self._store = store
+        self._eager_store = store if isinstance(store, EagerStore) else None
         self._clock = clock
         self._chained = chained
         self._announce_opening = announce_opening
@@ -69,6 +71,11 @@ class Log:
         self._preamble: list[bytes] = []
         self._waiting: deque[_Waiting] = deque()
         self._worker: asyncio.Task[None] | None = None
+        """What is under way: the loop itself keeps no task alive."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_busy = False
+        self._is_shared = False
+        """Whether several appenders shared the last batch."""
         self._failure: Exception | None = None
 
     @property
@@ -99,6 +106,10 @@ class Log:
     def _opened(self) -> Tail:
         assert self._tail is not None, "the log is not open"
         return self._tail
+
+    @property
+    def _segment(self) -> str:
+        return segment_path(self.path, self._opened.first)
 
     async def open(self) -> None:
         """Take possession and recover. Does nothing if it is open.
@@ -134,32 +145,64 @@ class Log:
 
         Cancelling ends the wait, not the closing. The next call of another method opens the log again.
         """
-        if self._tail is not None or self._worker is not None:
+        if self._tail is not None or self._is_busy:
             await self._enqueue(None).future
 
     def _enqueue(self, bodies: Sequence[bytes] | None, seq: int | None = None, hub: str | None = None) -> _Waiting:
-        waiting = _Waiting(asyncio.get_running_loop().create_future(), bodies, seq, hub)
+        loop = asyncio.get_running_loop()
+        if self._is_busy and loop is not self._loop:
+            # Whoever waited in it is gone, and what it had begun to write may or may not be there.
+            self._is_busy = False
+            self._fail(self._lost())
+            if bodies is not None:
+                raise self._lost()
+        waiting = _Waiting(loop.create_future(), bodies, seq, hub)
         self._waiting.append(waiting)
-        if self._worker is None:
-            self._worker = asyncio.create_task(self._work(), name=f"hubwire log {self.path}")
+        if not self._is_busy:
+            self._is_busy = True
+            self._loop = loop
+            if self._is_shared:
+                # Who appended together before will do so again: let the others come, too.
+                self._worker = asyncio.create_task(self._go_on_soon())
+            else:
+                self._go_on()
         return waiting
 
-    async def _work(self) -> None:
-        """Do what is waited for, in the order of the calls, for as long as anybody waits."""
+    async def _go_on_soon(self) -> None:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Do what is waited for next, in the order of the calls."""
+        while self._waiting:
+            tail, bodies = self._tail, self._waiting[0].bodies
+            if tail is None or bodies is None or (bodies and (tail.rotated or tail.size >= self._segment_bytes)):
+                self._worker = asyncio.create_task(self._prepare(), name=f"hubwire log {self.path}")
+                return
+            if not bodies:
+                self._tell([self._waiting.popleft()], tail.records)
+            elif self._write(self._take_batch()):
+                return
+        self._is_busy = False
+
+    async def _prepare(self) -> None:
+        """Do what is waited for and is no append: open, close, or go on to the next segment."""
         try:
-            while self._waiting:
-                if self._waiting[0].bodies is None:
-                    await self._close(self._waiting.popleft())
-                elif self._tail is not None or await self._open():
-                    await self._write_batch(self._take_batch())
+            if self._waiting[0].bodies is None:
+                await self._close(self._waiting.popleft())
+            elif self._tail is None:
+                await self._open()
+            else:
+                await self._rotate()
         except asyncio.CancelledError:
             # The loop is being torn down; an append may or may not have happened: nobody will know before recovery.
             self._fail(self._lost())
             raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, the waiting must learn of it
+            self._refuse(self._take_batch(), error)
         finally:
-            self._worker = None
+            self._go_on()
 
-    async def _open(self) -> bool:
+    async def _open(self) -> None:
         """Open the log; if that fails, tell everybody who waits for it."""
         try:
             if isinstance(self._store, HoldableStore):
@@ -171,12 +214,11 @@ class Log:
                 raise
         except Exception as error:  # noqa: BLE001 - whatever it was, the waiting must learn of it
             self._turn_away(self._translate(error))
-            return False
+            return
         self._tail_bytes = self._tail.size
         self._preamble = [self._own_record("log.opened")] if self._announce_opening else []
         if self.recovery is not None:
             self._preamble.append(self._own_record("log.recovered", **attrs.asdict(self.recovery)))
-        return True
 
     async def _recover(self) -> Tail:
         recoverer = Recoverer(self._store, self.path, chained=self._chained, held=self._hold is not None)
@@ -213,53 +255,87 @@ class Log:
             batch.append(self._waiting.popleft())
         return batch
 
-    async def _write_batch(self, batch: list[_Waiting]) -> None:
-        tail = self._opened
-        bodies = [body for waiting in batch for body in waiting.bodies or ()]
+    def _write(self, batch: list[_Waiting]) -> bool:
+        """Begin to write what a batch waits for; False if that was refused."""
+        self._is_shared = len(batch) > 1
+        bodies = [*self._preamble, *[body for waiting in batch for body in waiting.bodies or ()]]
         try:
-            if bodies:
-                if tail.rotated or tail.size >= self._segment_bytes:
-                    await self._rotate()
-                await self._append_sealed([*self._preamble, *bodies])
-                if self._on_appended is not None:
-                    written = [*self._preamble, *bodies]
-                    self._on_appended(tail.records - len(written), written)
-                self._preamble = []
-        except StoreFull as error:
-            _fail_all(batch, error)
-            return
-        except asyncio.CancelledError:
-            _fail_all(batch, self._lost())
-            raise
+            content, chain = self._seal(bodies)
+            done = partial(self._written, batch, bodies, len(content), chain)
+            if self._eager_store is not None:
+                appending = self._eager_store.begin_append(self._segment, content, expect=self._opened.size)
+                appending.add_done_callback(lambda future: done(_error_of(future)))
+            else:
+                self._worker = asyncio.create_task(self._append(content, done), name=f"hubwire log {self.path}")
         except Exception as error:  # noqa: BLE001 - whatever it was, the waiting must learn of it
-            failure = self._translate(error)
-            _fail_all(batch, failure)
-            self._fail(failure)
-            return
-        index = tail.records - len(bodies)
+            self._refuse(batch, error)
+            return False
+        return True
+
+    async def _append(self, content: bytes, done: Callable[[BaseException | None], None]) -> None:
+        try:
+            await self._store.append(self._segment, content, expect=self._opened.size)
+        except BaseException as error:
+            done(error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            done(None)
+
+    def _written(
+        self, batch: list[_Waiting], bodies: list[bytes], size: int, chain: bytes, error: BaseException | None
+    ) -> None:
+        """The batch is durable, or it failed: tell who waits for it, and go on."""
+        first = self._opened.records
+        if error is None:
+            self._move_on(len(bodies), size, chain)
+            try:
+                if self._on_appended is not None:
+                    self._on_appended(first, bodies)
+            except Exception as raised:  # noqa: BLE001 - whatever it was, the waiting must learn of it
+                error = raised
+        if error is None:
+            self._tell(batch, first + len(self._preamble))
+            self._preamble = []
+        else:
+            # Cancelled, the loop is being torn down: nobody will know before recovery what was written.
+            self._refuse(batch, error if isinstance(error, Exception) else self._lost())
+        self._go_on()
+
+    def _tell(self, batch: list[_Waiting], index: int) -> None:
         for waiting in batch:
             if waiting.seq is not None:
-                tail.seq, tail.hub = waiting.seq, waiting.hub
+                self._opened.seq, self._opened.hub = waiting.seq, waiting.hub
             if not waiting.future.done():
                 waiting.future.set_result(index)
             index += len(waiting.bodies or ())
 
-    async def _append_sealed(self, bodies: Sequence[bytes]) -> None:
+    def _refuse(self, batch: list[_Waiting], error: Exception) -> None:
+        """Tell a batch that it was not written; after anything but a full store, nothing will be."""
+        failure = self._translate(error)
+        _fail_all(batch, failure)
+        if not isinstance(error, StoreFull):
+            self._fail(failure)
+
+    def _seal(self, bodies: Sequence[bytes]) -> tuple[bytes, bytes]:
+        """Return the lines of a batch, and the chain value of the last one."""
         tail = self._opened
-        durable, chain = tail.records, tail.chain or b""
-        if self._chained:
-            lines = []
-            for body in bodies:
-                chain = chain_value(chain, codec.seal(body, durable))
-                lines.append(codec.seal(body, durable, chain))
-            content = b"\n".join(lines) + b"\n"
-        else:
-            suffix = b',"d":%d}\n' % durable
-            content = b"".join([body[:-1] + suffix for body in bodies])
-        await self._store.append(segment_path(self.path, tail.first), content, expect=tail.size)
-        tail.size += len(content)
+        chain = tail.chain or b""
+        if not self._chained:
+            suffix = b',"d":%d}\n' % tail.records
+            return b"".join([body[:-1] + suffix for body in bodies]), chain
+        lines = []
+        for body in bodies:
+            line = codec.seal(body, tail.records)
+            chain = chain_value(chain, line)
+            lines.append(b'%b,"h":"%b"}\n' % (line[:-1], chain))
+        return b"".join(lines), chain
+
+    def _move_on(self, records: int, size: int, chain: bytes) -> None:
+        tail = self._opened
+        tail.size += size
         self._tail_bytes = tail.size
-        tail.records += len(bodies)
+        tail.records += records
         tail.chain = chain
 
     async def _rotate(self) -> None:
@@ -267,9 +343,10 @@ class Log:
         if not tail.rotated:
             # It tells the last position too, so that opening need not look for one further back than in this segment.
             following = segment_path(self.path, tail.records + 1)
-            await self._append_sealed(
-                [self._own_record("log.rotated", next_segment=following, last_seq=tail.seq, last_hub=tail.hub)]
-            )
+            rotated = self._own_record("log.rotated", next_segment=following, last_seq=tail.seq, last_hub=tail.hub)
+            content, chain = self._seal([rotated])
+            await self._store.append(self._segment, content, expect=tail.size)
+            self._move_on(1, len(content), chain)
             tail.rotated = True
         await self._store.write(segment_path(self.path, tail.records), b"", if_absent=True)
         self._sealed_bytes += tail.size
@@ -303,6 +380,10 @@ class Log:
 
     def _lost(self) -> StoreError:
         return StoreError(f"the loop ended while {self.path} was being written; open the log again", path=self.path)
+
+
+def _error_of(future: asyncio.Future[int]) -> BaseException | None:
+    return asyncio.CancelledError() if future.cancelled() else future.exception()
 
 
 def _fail_all(batch: Sequence[_Waiting], error: Exception) -> None:

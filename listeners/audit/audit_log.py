@@ -11,7 +11,6 @@ import attrs
 from hubwire import BaseHubListener, Duty, Event, codec
 from hubwire.clock import SystemClock, timestamp
 from hubwire.errors import InvalidRecord
-from hubwire.events import canonical
 from hubwire.log import SEGMENT_BYTES, Log, LogReader, Record, follow
 from hubwire.ports import Clock, KnowledgeStore, normalize_path
 
@@ -89,11 +88,11 @@ class AuditLog(BaseHubListener):
 
     async def on_events(self, events: Sequence[Event]) -> None:
         """Append events. They are on disk when it returns, all of them or none."""
-        bodies = [await self._fit(codec.encode(event)) for event in events]
+        bodies = [codec.encode(event) for event in events]
+        for number, body in enumerate(bodies):
+            if len(body) > BODY_BYTES_MAX:
+                bodies[number] = await cut(self._store, self.path, body)
         await self._log.append(bodies, seq=events[-1].seq, hub=events[-1].hub)
-
-    async def _fit(self, body: bytes) -> bytes:
-        return body if len(body) <= BODY_BYTES_MAX else await cut(self._store, self.path, body)
 
     # -- records of one's own --
 
@@ -104,11 +103,16 @@ class AuditLog(BaseHubListener):
         it uses a key that the log keeps for itself: ``seq``, ``d`` and ``h``; and
         :class:`~hubwire.errors.EventTooLarge` for more than 8 MiB.
         """
-        if taken := sorted(_RESERVED.intersection(record)):
+        if not _RESERVED.isdisjoint(record):
+            taken = sorted(_RESERVED.intersection(record))
             raise InvalidRecord(f"a record cannot have the keys {', '.join(taken)}: the log writes them; rename them")
-        at = {} if "at" in record else {"at": timestamp(self._clock.now_ns())}
-        body = codec.encode_fields(canonical({**record, **at}))
-        return await self._log.append([await self._fit(body)])
+        fields = dict(record)
+        if "at" not in fields:
+            fields["at"] = timestamp(self._clock.now_ns())
+        body = codec.encode_record(fields)
+        if len(body) > BODY_BYTES_MAX:
+            body = await cut(self._store, self.path, body)
+        return await self._log.append((body,))
 
     @property
     def bytes_written(self) -> int:
