@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from . import codec
 from .clock import SystemClock
-from .errors import InvalidRecord, LogDamaged
+from .errors import ConfigurationError, InvalidRecord, LogDamaged
 from .events import Event, UnknownEvent, kind_class
 from .log import SEGMENT_BYTES, Log, LogReader, Record
 from .ports import Clock, KnowledgeStore, normalize_path
@@ -31,6 +31,11 @@ class StoreJournal:
         segment_bytes: int = SEGMENT_BYTES,
         clock: Clock | None = None,
     ) -> None:
+        if not hasattr(store, "read_bytes"):
+            raise ConfigurationError(
+                f"{type(store).__name__} cannot hold a journal: it has no appends that expect a place and are durable."
+                " Give the hub a store of hubwire.stores; an AuditLog may be on this one"
+            )
         self._store = store
         self._path = normalize_path(path)
         self._log = Log(store, self._path, clock=clock or SystemClock(), segment_bytes=segment_bytes)

@@ -1,6 +1,7 @@
 """BaseHubListener: the listener port for people who care about a few kinds of events.
 
-Hook names, arguments and ``kind`` words are those of AG2's hub listeners, so that one object can listen to either hub.
+Hook names, arguments and ``kind`` words are those of AG2's hub listeners, so that one object can listen to either hub:
+the views have the attributes of AG2's objects by the same names, as far as an event tells of them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from .errors import PartialBatch
 from .events import Event, FrozenDict, GenericEvent, UnknownEvent
 from .events._event import own_fields
 
-__all__ = ("HOOKS", "BaseHubListener", "ChannelView", "EnvelopeView", "RemoteError")
+__all__ = ("HOOKS", "BaseHubListener", "ChannelView", "EnvelopeView", "ExpectationView", "RemoteError", "ViolationView")
 
 
 @attrs.frozen(kw_only=True)
@@ -39,12 +40,33 @@ class ChannelView:
     channel_id: str | None
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
+class ExpectationView:
+    """A contract over a channel's behaviour in time."""
+
+    name: str
+    on_violation: str
+    params: Mapping[str, Any]
+
+
+@attrs.frozen(kw_only=True)
+class ViolationView:
+    """How an expectation was violated, and by whom; nobody named means the channel as a whole."""
+
+    expectation: ExpectationView
+    violator_ids: tuple[str, ...]
+    detail: Mapping[str, Any]
+
+
+@attrs.frozen(str=False)
 class RemoteError:
-    """An exception that happened elsewhere: its class's name and its message."""
+    """An exception that happened elsewhere: its class's name and its message, which is what ``str()`` gives."""
 
     type: str
     message: str
+
+    def __str__(self) -> str:
+        return self.message
 
 
 _KIND_WORDS = {"observed": "observation_recorded", "progressed": "progress"}
@@ -94,7 +116,9 @@ class BaseHubListener:
     async def on_dispatch_failed(self, envelope: EnvelopeView, recipient_id: str, reason: RemoteError) -> None:
         """An envelope did not reach one of its recipients."""
 
-    async def on_expectation_fired(self, channel_id: str, expectation: str, violation: Mapping[str, Any]) -> None:
+    async def on_expectation_fired(
+        self, channel_id: str, expectation: ExpectationView, violation: ViolationView
+    ) -> None:
         """A channel did not behave in time as its contract says."""
 
     async def on_turn_failed(self, channel_id: str, agent_id: str, envelope_id: str, exc: RemoteError) -> None:
@@ -181,7 +205,18 @@ async def _dispatch_failed(listener: BaseHubListener, event: Event) -> None:
 
 
 async def _expectation(listener: BaseHubListener, event: Event) -> None:
-    await listener.on_expectation_fired(event.channel_id or "", _fields(event).get("expectation", ""), _payload(event))
+    fields = _fields(event)
+    expectation = ExpectationView(
+        name=fields.get("expectation", ""),
+        on_violation=fields.get("on_violation", ""),
+        params=fields.get("params", FrozenDict()),
+    )
+    violation = ViolationView(
+        expectation=expectation,
+        violator_ids=tuple(fields.get("violators", ())),
+        detail=fields.get("detail", FrozenDict()),
+    )
+    await listener.on_expectation_fired(event.channel_id or "", expectation, violation)
 
 
 async def _turn_failed(listener: BaseHubListener, event: Event) -> None:

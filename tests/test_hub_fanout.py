@@ -19,7 +19,7 @@ from hubwire.errors import (
     Overloaded,
 )
 from hubwire.events import MailboxOverflowed
-from hubwire.listener import ChannelView, EnvelopeView, RemoteError
+from hubwire.listener import ChannelView, EnvelopeView, ExpectationView, RemoteError, ViolationView
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
 
@@ -1076,7 +1076,9 @@ class Hooked(BaseHubListener):
     async def on_dispatch_failed(self, envelope: EnvelopeView, recipient_id: str, reason: RemoteError) -> None:
         self.calls.append(("dispatch_failed", envelope, recipient_id, reason))
 
-    async def on_expectation_fired(self, channel_id: str, expectation: str, violation: Mapping[str, Any]) -> None:
+    async def on_expectation_fired(
+        self, channel_id: str, expectation: ExpectationView, violation: ViolationView
+    ) -> None:
         self.calls.append(("expectation", channel_id, expectation, violation))
 
     async def on_turn_failed(self, channel_id: str, agent_id: str, envelope_id: str, exc: RemoteError) -> None:
@@ -1084,6 +1086,9 @@ class Hooked(BaseHubListener):
 
     async def on_inbox_pressure(self, agent_id: str, pending: int, cap: int) -> None:
         self.calls.append(("pressure", agent_id, pending, cap))
+
+
+REPLY = ExpectationView(name="reply_within", on_violation="audit", params={"seconds": 9})
 
 
 async def test_hooks_get_the_arguments_of_their_event() -> None:
@@ -1174,8 +1179,18 @@ async def test_hooks_get_the_arguments_of_their_event() -> None:
             ),
         ),
         (
-            GenericEvent(kind="expectation.violated", channel_id="c", at="t", data={"expectation": "reply", "n": 1}),
-            ("expectation", "c", "reply", {"expectation": "reply", "n": 1, "at": "t"}),
+            GenericEvent(
+                kind="expectation.violated",
+                channel_id="c",
+                data={
+                    "expectation": "reply_within",
+                    "on_violation": "audit",
+                    "params": {"seconds": 9},
+                    "violators": ["a"],
+                    "detail": {"elapsed": 10},
+                },
+            ),
+            ("expectation", "c", REPLY, ViolationView(expectation=REPLY, violator_ids=("a",), detail={"elapsed": 10})),
         ),
         (
             GenericEvent(

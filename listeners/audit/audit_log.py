@@ -13,6 +13,7 @@ from hubwire.clock import SystemClock, timestamp
 from hubwire.errors import InvalidRecord
 from hubwire.log import SEGMENT_BYTES, Log, LogReader, Record, follow
 from hubwire.ports import Clock, KnowledgeStore, normalize_path
+from hubwire.text_store import TextStore, as_knowledge_store
 
 from . import _ag2
 from ._blobs import BODY_BYTES_MAX, cut, restore
@@ -41,6 +42,9 @@ class AuditLog(BaseHubListener):
     would rather work unaudited than stop.) It works without a hub, too, and its nine hooks, called by an AG2 hub, write
     the records of AG2's own audit log. A log belongs to one hub and has one writer; readers need no permission.
 
+    On a store of AG2's, or any other :class:`~hubwire.text_store.TextStore`, the log works with what there is:
+    :attr:`durability` is ``"unknown"``, and :func:`~hubwire.text_store.as_knowledge_store` tells what else is weaker.
+
     ``rotation`` is the size in bytes at which a segment is closed and the next one begun. Nothing is read or written
     before the first use. Errors are those of :class:`hubwire.log.Log`: :class:`~hubwire.errors.AlreadyRunning`,
     :class:`~hubwire.errors.LogDamaged`, :class:`~hubwire.errors.StoreFull`, :class:`~hubwire.errors.Fenced`.
@@ -50,14 +54,21 @@ class AuditLog(BaseHubListener):
     since = "start"
 
     def __init__(
-        self, store: KnowledgeStore, *, path: str = "/audit", rotation: int = SEGMENT_BYTES, clock: Clock | None = None
+        self,
+        store: KnowledgeStore | TextStore,
+        *,
+        path: str = "/audit",
+        rotation: int = SEGMENT_BYTES,
+        clock: Clock | None = None,
     ) -> None:
         self.path: str = normalize_path(path)
-        self._store = store
+        self.hook_failures: int = 0
+        """How many records of an AG2 hub were not stored. That hub swallows what a listener raises: look here."""
+        self._store = as_knowledge_store(store)
         self._clock = clock or SystemClock()
-        self._subscribers = Subscribers(store, self.path)
+        self._subscribers = Subscribers(self._store, self.path)
         self._log = Log(
-            store,
+            self._store,
             self.path,
             clock=self._clock,
             chained=True,
@@ -113,6 +124,11 @@ class AuditLog(BaseHubListener):
         if len(body) > BODY_BYTES_MAX:
             body = await cut(self._store, self.path, body)
         return await self._log.append((body,))
+
+    @property
+    def durability(self) -> str:
+        """What a stored record survives, as the store tells it: ``"fsync"``, ``"flush"``, ``"none"``, or ``"unknown"``."""
+        return str(getattr(self._store, "durability", "unknown"))
 
     @property
     def bytes_written(self) -> int:
@@ -185,6 +201,11 @@ class AuditLog(BaseHubListener):
         await self._append_from_hook(_ag2.turn_failed_record(channel_id, agent_id, envelope_id, exc), {})
 
     async def _append_from_hook(self, record: dict[str, Any] | None, payload: Mapping[str, Any]) -> None:
-        if record is not None:
-            at = payload.get("at")
+        if record is None:
+            return
+        at = payload.get("at")
+        try:
             await self.append({**record, "at": at} if at else record)
+        except Exception:
+            self.hook_failures += 1
+            raise

@@ -8,6 +8,7 @@ from hubwire import codec
 from hubwire.errors import InvalidRecord, LogDamaged
 from hubwire.log import LogReader, Record, chain_value
 from hubwire.ports import KnowledgeStore
+from hubwire.text_store import TextStore, as_knowledge_store
 
 from ._blobs import restore
 
@@ -29,18 +30,19 @@ class Verification:
     """``h`` of the last record: kept elsewhere, it shows later that nothing before it has changed."""
 
 
-async def verify(store: KnowledgeStore, path: str = "/audit") -> Verification:
+async def verify(store: KnowledgeStore | TextStore, path: str = "/audit") -> Verification:
     """Read a log from its beginning, with constant memory, and check that it is whole; return what it holds.
 
     Raises :class:`~hubwire.errors.LogDamaged`, with what is wrong and where, at the first record that is not what was
     written. A chain without a key shows damage and clumsy changes; who can rewrite the whole log can rewrite its chain.
     """
+    complete = as_knowledge_store(store)
     check = _Check(path)
-    reader = LogReader(store, path)
+    reader = LogReader(complete, path)
     while records := await reader.read():
         for record in records:
             body = check.add(record)
-            await restore(store, body)
+            await restore(complete, body)
     return check.result()
 
 
