@@ -50,17 +50,17 @@ class TextStore(Protocol):
 
 
 def as_knowledge_store(store: KnowledgeStore | TextStore) -> KnowledgeStore:
-    """Return the store itself if it is a :class:`~hubwire.ports.KnowledgeStore`, or what makes one of it for a log.
+    r"""Return the store itself if it is a :class:`~hubwire.ports.KnowledgeStore`, or what makes one of it for a log.
 
     On a text store these promises are weaker:
 
-    * Durability is the store's own, and ``"unknown"``. Where its ``write`` is not atomic, a process that dies while
-      opening a log cuts a torn record may lose the segment.
+    * Durability is the store's own, and ``"unknown"``. Where its ``write`` is not atomic (AG2's disk store), a process
+      that dies in the moment in which opening cuts a torn record off may lose the segment.
     * A second writer is noticed when ``append`` tells a place other than the one expected: by then both have written.
       Each stops at its first such append, and the next opening sets aside what never belonged to the log's history.
     * ``if_absent`` and ``expect`` of ``write`` look first and write then.
     * :meth:`~hubwire.ports.KnowledgeStore.size` reads the file, so opening reads the log once.
-    * Bytes that are not UTF-8 (the torn end of a record may be such) are written as ``\\xNN``.
+    * Bytes that are not UTF-8 (the torn end of a record may be such) are written as ``\xNN``.
 
     What the store raises comes as :class:`~hubwire.errors.StoreError`, its own exception being the ``__cause__``.
     """

@@ -127,7 +127,7 @@ class AuditLog(BaseHubListener):
 
     @property
     def durability(self) -> str:
-        """What a stored record survives, as the store tells it: ``"fsync"``, ``"flush"``, ``"none"``, or ``"unknown"``."""
+        """What a stored record survives, in the word of its store: one of ``Durability``, or ``"unknown"``."""
         return str(getattr(self._store, "durability", "unknown"))
 
     @property
