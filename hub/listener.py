@@ -79,6 +79,8 @@ class BaseHubListener:
     ``on_events`` calls ``on_event`` for each event, and that calls the hook of the event's domain. Everything a hook
     gets is frozen and made from the event alone, so keep it as long as you like. An exception ends the event that
     raised it, not the batch: the events before it are handled.
+
+    A hub of AG2's calls the hooks itself, with live objects of its own where a view is named here.
     """
 
     async def on_events(self, events: Sequence[Event]) -> None:
@@ -107,21 +109,23 @@ class BaseHubListener:
     async def on_task_event(self, task_id: str, kind: str, payload: Mapping[str, Any]) -> None:
         """A task was started, completed, and so on."""
 
-    async def on_envelope_posted(self, envelope: EnvelopeView, metadata: ChannelView) -> None:
+    async def on_envelope_posted(self, envelope: EnvelopeView | Any, metadata: ChannelView | Any) -> None:
         """An envelope was accepted."""
 
-    async def on_envelope_rejected(self, envelope: EnvelopeView, reason: RemoteError) -> None:
+    async def on_envelope_rejected(self, envelope: EnvelopeView | Any, reason: RemoteError | Any) -> None:
         """An envelope was refused."""
 
-    async def on_dispatch_failed(self, envelope: EnvelopeView, recipient_id: str, reason: RemoteError) -> None:
+    async def on_dispatch_failed(
+        self, envelope: EnvelopeView | Any, recipient_id: str, reason: RemoteError | Any
+    ) -> None:
         """An envelope did not reach one of its recipients."""
 
     async def on_expectation_fired(
-        self, channel_id: str, expectation: ExpectationView, violation: ViolationView
+        self, channel_id: str, expectation: ExpectationView | Any, violation: ViolationView | Any
     ) -> None:
         """A channel did not behave in time as its contract says."""
 
-    async def on_turn_failed(self, channel_id: str, agent_id: str, envelope_id: str, exc: RemoteError) -> None:
+    async def on_turn_failed(self, channel_id: str, agent_id: str, envelope_id: str, exc: RemoteError | Any) -> None:
         """An agent crashed while it handled an envelope."""
 
     async def on_inbox_pressure(self, agent_id: str, pending: int, cap: int) -> None:

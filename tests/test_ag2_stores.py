@@ -58,7 +58,7 @@ async def opened(store: Any) -> ag2.network.Hub:
     hub = await ag2.network.Hub.open(
         store, clock=lambda: "2026-11-21T00:00:00+00:00", ttl_sweep_interval=0, expectation_sweep_interval=0
     )
-    hub.register_listener(cast("Any", Accepts(hub)))
+    hub.register_listener(Accepts(hub))
     return hub
 
 
