@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -94,6 +96,27 @@ def inner_imports(house: House) -> Iterator[tuple[Module, Import, Module]]:
         for imported in imports(module, house):
             if target := house.get(imported.target):
                 yield module, imported, target
+
+
+# --- what others have written ----------------------------------------------------------------------------------------
+
+
+def declared() -> set[str]:
+    """The import names of what a user installs: the dependencies, and the extras that are not for developing."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for_users = [extra for name, extra in project["optional-dependencies"].items() if name not in {"lint", "test"}]
+    requirements = [requirement for some in (project["dependencies"], *for_users) for requirement in some]
+    return {re.split(r"[^A-Za-z0-9_-]", requirement)[0].replace("-", "_") for requirement in requirements}
+
+
+def undeclared_imports(house: House) -> list[str]:
+    known = declared() | sys.stdlib_module_names | {"annotationlib", "hubwire"}  # the former is there from 3.14 on
+    return [
+        f"{module.file}:{imported.line} imports {top}, which no user is told to install"
+        for module in house.values()
+        for imported in imports(module, house)
+        if (top := imported.target.partition(".")[0]) not in known
+    ]
 
 
 # --- arrows ---------------------------------------------------------------------------------------------------------
@@ -389,6 +412,10 @@ def test_the_state_machines_know_events_and_errors_only_and_never_suspend(our_ho
     assert_holds(impurities_of_state, our_house)
 
 
+def test_the_package_imports_only_what_its_users_install(our_house: House) -> None:
+    assert_holds(undeclared_imports, our_house)
+
+
 def test_what_is_banned_is_used_only_where_it_is_allowed(our_house: House) -> None:
     assert_holds(banned, our_house)
 
@@ -457,6 +484,11 @@ BAD_HOUSES: Mapping[str, tuple[Rule, Files, str]] = {
         wrong_spellings,
         {"listeners/audit/__init__.py": "from ...ports import Clock", "hub/ports.py": ""},
         "listeners/audit/__init__.py:1 imports hubwire.ports: inside a package relative, across packages absolute",
+    ),
+    "a listener imports what only the tests install": (
+        undeclared_imports,
+        {"listeners/audit/_ag2.py": "def f():\n    from ag2.network import Hub"},
+        "listeners/audit/_ag2.py:2 imports ag2, which no user is told to install",
     ),
     "a cycle, one half of which is for the type checker": (
         cycles,
@@ -563,7 +595,7 @@ def test_a_house_that_breaks_a_rule_is_reported(rule: Rule, files: Files, compla
 
 def test_every_rule_has_a_bad_house() -> None:
     rules = {wrong_arrows, foreign_privates, wrong_spellings, cycles, impurities_of_state}
-    rules |= {banned, swallowed_exceptions, wrong_exports}
+    rules |= {undeclared_imports, banned, swallowed_exceptions, wrong_exports}
     assert {rule for rule, _, _ in BAD_HOUSES.values()} == rules
 
 
