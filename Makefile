@@ -44,9 +44,9 @@ sizes: tools
 tools: python
 	@$(INSTALL) test lint
 
-bench: python ## Measure against the physical limit
+bench: python ## Measure against the physical limit and AG2
 	@$(INSTALL) test
-	$(RUN) benchmarks/run.py $(ARGS)
+	.venv/bin/python benchmarks/run.py $(ARGS)
 
 clean: ## Remove whatever the other commands have made
 	rm -rf .venv .build build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,174 +1,34 @@
-"""Measures hubwire against the physical limit, side by side in one run: ``make bench``.
+"""Measures hubwire against the physical limit and against AG2, side by side in one run: ``make bench``.
 
-Machines are noisy, so each figure is the median of interleaved rounds, and what is to be read is the ratio.
+Machines are noisy, so each figure is the median of interleaved rounds, and what is to be read is the ratio. For a part
+of it: ``make bench ARGS="--quick --only tail --only verify"``.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import shutil
-import statistics
+import argparse
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 
-import anyio
+from hubs import emit_wait, fan_out, live_tail, queues, whole_way
+from logs import (
+    appends_in_memory,
+    appends_on_disk,
+    audit_appends,
+    filled,
+    hashing,
+    opening,
+    raw_appends,
+    verifying,
+)
+from measure import Row, measure
+from peers import ag2_appends_in_memory, ag2_fan_out, ag2_post_wait, ag2_whole_way
 from rich.console import Console
 from rich.table import Table
 
-from hubwire import Event, Hub, codec, event
-from hubwire.events import canonical
-from hubwire.listeners import AuditLog
-from hubwire.stores import FileStore, MemoryStore
-
-ROUNDS = 5
-RECORD = {"kind": "tool.called", "agent_id": "a" * 32, "channel_id": "c" * 32, "tool": "search", "text": "x" * 130}
-
-
-@event("bench.ticked")
-class Ticked(Event):
-    number: int
-    text: str = "x" * 40
-
-
-class Count:
-    """A listener that takes batches."""
-
-    def __init__(self) -> None:
-        self.events = 0
-
-    async def on_events(self, events: Sequence[Event]) -> None:
-        self.events += len(events)
-
-
-def elapsed(work: Callable[[], Awaitable[object]]) -> float:
-    async def timed() -> float:
-        start = time.perf_counter()
-        await work()
-        return time.perf_counter() - start
-
-    return asyncio.run(timed())
-
-
-# --- appending ------------------------------------------------------------------------------------------------------
-
-
-def raw_appends(root: Path, count: int, batch: int) -> float:
-    """Write and fdatasync ready lines, ``batch`` at a time: the physical limit of a group commit."""
-    line = codec.seal(codec.encode_fields(RECORD), 1_000_000, b"h" * 22) + b"\n"
-    descriptor = os.open(root / "raw", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    start = time.perf_counter()
-    for _ in range(count // batch):
-        os.write(descriptor, line * batch)
-        os.fdatasync(descriptor)
-    seconds = time.perf_counter() - start
-    os.close(descriptor)
-    return seconds / count
-
-
-def audit_appends(root: Path, count: int, producers: int) -> float:
-    async def work() -> None:
-        async with AuditLog(FileStore(root)) as audit:
-
-            async def produce() -> None:
-                for _ in range(count // producers):
-                    await audit.append(RECORD)
-
-            async with anyio.create_task_group() as tasks:
-                for _ in range(producers):
-                    tasks.start_soon(produce)
-
-    return elapsed(work) / count
-
-
-def whole_way(root: Path, count: int, producers: int) -> float:
-    """Emit to a journal and an audit log, both synced."""
-
-    async def work() -> None:
-        store = FileStore(root)
-        async with Hub(store, listeners=[AuditLog(store), Count()]) as hub:
-
-            async def produce() -> None:
-                for number in range(count // producers):
-                    await hub.emit(Ticked(number=number, channel_id="c" * 32))
-
-            async with anyio.create_task_group() as tasks:
-                for _ in range(producers):
-                    tasks.start_soon(produce)
-
-    return elapsed(work) / count
-
-
-# --- fanning out ----------------------------------------------------------------------------------------------------
-
-
-def fan_out(listeners: int, count: int) -> float:
-    """emit_nowait in bursts, until every listener has everything; no store."""
-    seconds = 0.0
-
-    async def work() -> None:
-        nonlocal seconds
-        counters = [Count() for _ in range(listeners)]
-        async with Hub(listeners=counters) as hub:
-            await hub.flush()
-            ticked = Ticked(number=1)
-            start = time.perf_counter()
-            for _ in range(count // 500):
-                for _ in range(500):
-                    hub.emit_nowait(ticked)
-                await hub.flush()
-            seconds = time.perf_counter() - start
-        assert all(counter.events >= count for counter in counters)
-
-    asyncio.run(work())
-    return seconds / count
-
-
-def queues(listeners: int, count: int) -> float:
-    """The same through an asyncio.Queue for each listener, without stamping or ordering anything."""
-
-    async def work() -> None:
-        channels: list[asyncio.Queue[object]] = [asyncio.Queue() for _ in range(listeners)]
-
-        async def listen(channel: asyncio.Queue[object]) -> None:
-            for _ in range(count):
-                await channel.get()
-
-        async with asyncio.TaskGroup() as tasks:
-            for channel in channels:
-                tasks.create_task(listen(channel))
-            ticked = Ticked(number=1)
-            for number in range(count):
-                for channel in channels:
-                    channel.put_nowait(ticked)
-                if number % 500 == 0:
-                    await asyncio.sleep(0)
-
-    return elapsed(work) / count
-
-
-def append_at(root: Path, records: int) -> float:
-    """One append to a log that holds this many records already."""
-    seconds = 0.0
-
-    async def work() -> None:
-        nonlocal seconds
-        async with AuditLog(FileStore(root) if root.name != "memory" else MemoryStore()) as audit:
-            for start in range(0, records, 1000):
-                async with anyio.create_task_group() as tasks:
-                    for _ in range(min(1000, records - start)):
-                        tasks.start_soon(audit.append, RECORD)
-            started = time.perf_counter()
-            for _ in range(300):
-                await audit.append(RECORD)
-            seconds = time.perf_counter() - started
-
-    asyncio.run(work())
-    return seconds / 300
+SEGMENT_RECORDS = 40_000
+"""A log of so many is one segment, nearly full."""
 
 
 def import_time(module: str) -> float:
@@ -177,67 +37,170 @@ def import_time(module: str) -> float:
     return time.perf_counter() - start
 
 
-# --- the table ------------------------------------------------------------------------------------------------------
+def appending() -> list[Row]:
+    return [
+        Row(
+            "AuditLog.append, 1 producer, fsync",
+            lambda root: audit_appends(root, 1000, 1),
+            "raw write+fdatasync",
+            lambda root: raw_appends(root, 1000, 1),
+        ),
+        Row(
+            "AuditLog.append, 256 producers, fsync, chain",
+            lambda root: audit_appends(root, 51_200, 256),
+            "raw group commit of ready lines",
+            lambda root: raw_appends(root, 51_200, 256),
+        ),
+    ]
 
 
-def median_pair(ours: Callable[[Path], float], other: Callable[[Path], float]) -> tuple[float, float, float]:
-    """Return the medians of both, and of the ratio other / ours, round by round."""
-    pairs = []
-    for _ in range(ROUNDS):
-        roots = [Path(tempfile.mkdtemp(prefix="hubwire-bench-", dir=".")) for _ in range(2)]
-        try:
-            pairs.append((other(roots[0]), ours(roots[1])))
-        finally:
-            for root in roots:
-                shutil.rmtree(root)
-    return (
-        statistics.median(mine for _, mine in pairs),
-        statistics.median(theirs for theirs, _ in pairs),
-        statistics.median(theirs / mine for theirs, mine in pairs),
-    )
+def committing() -> list[Row]:
+    whole = "whole way: emit -> journal and AuditLog both synced, Metrics, LiveTail, 256 producers"
+    return [
+        Row(
+            whole,
+            lambda root: whole_way(root, 25_600, 256),
+            "raw group commit of ready lines",
+            lambda root: raw_appends(root, 25_600, 256),
+        ),
+        Row(
+            whole,
+            lambda root: whole_way(root, 25_600, 256),
+            "AG2: post_envelope, audited, disk store, 256 producers",
+            lambda root: ag2_whole_way(root, 5120, 256),
+            "a journal line, an audit record, a count and a live subscriber on either side; AG2 never syncs",
+        ),
+        *waiting(50),
+        *waiting(99),
+    ]
+
+
+def waiting(percent: int) -> list[Row]:
+    what = f"emit beside a listener that takes 1 ms, p{percent}, no store"
+    return [
+        Row(
+            what,
+            lambda _: emit_wait(percent, beside_slow=True),
+            "without that listener",
+            lambda _: emit_wait(percent, beside_slow=False),
+        ),
+        Row(
+            what,
+            lambda _: emit_wait(percent, beside_slow=True),
+            "AG2: post_envelope beside one, memory store",
+            lambda _: ag2_post_wait(percent),
+        ),
+    ]
+
+
+def fanning_out() -> list[Row]:
+    return [
+        *fanning_out_to(1),
+        *fanning_out_to(10),
+        Row(
+            "a delivery by LiveTail to 1,000 subscribers, no store",
+            lambda _: live_tail(1000, 2000),
+            "asyncio.Queue each",
+            lambda _: queues(1000, 500) / 1000,
+            "subscribers at the same place get the very same batch of at most 256",
+        ),
+    ]
+
+
+def fanning_out_to(listeners: int) -> list[Row]:
+    what = f"emit_nowait to {listeners} that take{'s' * (listeners == 1)} batches, no store"
+    return [
+        Row(
+            what,
+            lambda _: fan_out(listeners, 50_000),
+            "asyncio.Queue each",
+            lambda _: queues(listeners, 50_000),
+            "the queues stamp and order nothing",
+        ),
+        Row(
+            what,
+            lambda _: fan_out(listeners, 50_000),
+            "AG2: fire_task_event",
+            lambda _: ag2_fan_out(listeners, 50_000),
+            "AG2 calls each hook in turn, in the emitter, and stamps and orders nothing",
+        ),
+    ]
+
+
+def long_logs(records: int) -> list[Row]:
+    many, few = f"{records:,}", f"{SEGMENT_RECORDS:,}"
+    return [
+        Row(
+            f"opening a log of {many} records after a clean close",
+            lambda _: opening(records, after_crash=False),
+            f"one of {few}, one segment",
+            lambda _: opening(SEGMENT_RECORDS, after_crash=False),
+        ),
+        Row(
+            f"opening a log of {many} records after a crash",
+            lambda _: opening(records, after_crash=True),
+            f"one of {few}, one segment",
+            lambda _: opening(SEGMENT_RECORDS, after_crash=True),
+            "bounded by the last segments, which are read, checked and written anew",
+        ),
+        Row(
+            f"append at {many} records, fsync",
+            lambda _: appends_on_disk(filled(records)),
+            "append at 0",
+            appends_on_disk,
+        ),
+        Row(
+            "append at 100,000 records, memory store",
+            lambda _: appends_in_memory(100_000),
+            "AG2: audit log, memory store",
+            lambda _: ag2_appends_in_memory(100_000),
+        ),
+        Row(
+            f"verify a record, of {many}",
+            lambda _: verifying(records),
+            "SHA-256 of the bytes",
+            lambda _: hashing(records),
+            rounds_max=3,
+        ),
+    ]
+
+
+def importing() -> list[Row]:
+    return [
+        Row("import hubwire", lambda _: import_time("hubwire"), "import asyncio", lambda _: import_time("asyncio")),
+        Row("import hubwire", lambda _: import_time("hubwire"), "AG2", lambda _: import_time("ag2.network")),
+    ]
 
 
 def main() -> None:
-    assert canonical(RECORD) == RECORD
-    rows: list[tuple[str, str, Callable[[Path], float], Callable[[Path], float]]] = [
-        (
-            "AuditLog.append, 1 producer, fsync",
-            "raw write+fdatasync",
-            lambda r: audit_appends(r, 1000, 1),
-            lambda r: raw_appends(r, 1000, 1),
-        ),
-        (
-            "AuditLog.append, 256 producers, fsync, chain",
-            "raw group commit of ready lines",
-            lambda r: audit_appends(r, 51200, 256),
-            lambda r: raw_appends(r, 51200, 256),
-        ),
-        (
-            "emit -> journal and AuditLog synced, 256 producers",
-            "raw group commit of ready lines",
-            lambda r: whole_way(r, 25600, 256),
-            lambda r: raw_appends(r, 25600, 256),
-        ),
-        (
-            "emit_nowait to 1 listener, no store",
-            "asyncio.Queue",
-            lambda _: fan_out(1, 50_000),
-            lambda _: queues(1, 50_000),
-        ),
-        (
-            "emit_nowait to 10 listeners, no store",
-            "asyncio.Queue each",
-            lambda _: fan_out(10, 50_000),
-            lambda _: queues(10, 50_000),
-        ),
-        ("append at 100,000 records, file", "append at 0", lambda r: append_at(r, 100_000), lambda r: append_at(r, 0)),
-        ("import hubwire", "import asyncio", lambda _: import_time("hubwire"), lambda _: import_time("asyncio")),
-    ]
-    table = Table("what", "µs", "against", "µs", "ratio (theirs / ours)")
-    for what, against, ours, theirs in rows:
-        mine, other, ratio = median_pair(ours, theirs)
-        table.add_row(what, f"{mine * 1e6:,.2f}", against, f"{other * 1e6:,.2f}", f"{ratio:.2f}")
-    Console().print(table)
+    parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
+    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="rows with this text (again: or)")
+    parser.add_argument("--quick", action="store_true", help="two rounds, and long logs of 100,000 records")
+    parser.add_argument("--records", type=int, metavar="N", help="how many records long logs have (1,000,000)")
+    arguments = parser.parse_args()
+    records = arguments.records or (100_000 if arguments.quick else 1_000_000)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
+    table = Table("what", "ours", "a second", "against", "theirs", "theirs / ours")
+    for row in [*appending(), *committing(), *fanning_out(), *long_logs(records), *importing()]:
+        if arguments.only and not any(text in f"{row.what} {row.against}" for text in arguments.only):
+            continue
+        with console.status(row.what):
+            figures = measure(row, 2 if arguments.quick else 5)
+        table.add_row(
+            f"{row.what}\n  ({row.note})" if row.note else row.what,
+            duration(figures.ours),
+            f"{1 / figures.ours:,.0f}",
+            row.against,
+            duration(figures.theirs),
+            f"{figures.ratio:.2f}",
+        )
+    console.print(table)
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds * 1e3:,.1f} ms" if seconds > 0.01 else f"{seconds * 1e6:,.2f} µs"
 
 
 if __name__ == "__main__":
