@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("ag2", reason="needs ag2, which the test extra installs")
 
 import ag2.network.hub.audit
+from ag2 import Agent
 from ag2.knowledge import MemoryKnowledgeStore
 from ag2.network import (
     ApiKeyAuth,
@@ -36,6 +37,7 @@ from ag2.network.errors import NetworkError
 from ag2.network.hub.listener import HubListener as TheirHubListener
 from ag2.network.transport.frames import Frame, NotifyFrame
 from ag2.task import TaskMetadata, TaskSpec, TaskState
+from ag2.testing import TestConfig
 
 import hubwire
 from hubwire import BaseHubListener, GenericEvent
@@ -285,7 +287,37 @@ async def _turns(world: World) -> None:
         await world.hub.report_turn_failure(channel_id=channel, agent_id=listener, envelope_id=envelope_id, exc=error)
 
 
-SCENARIOS = [_agents, _consulting, _conversation, _discussion, _workflow, _refusals, _tasks, _turns]
+class Told(BaseHubListener):
+    """Waits for a call: listeners are called in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.turn_failed = asyncio.Event()
+        self.closed = asyncio.Event()
+
+    async def on_turn_failed(self, channel_id: str, agent_id: str, envelope_id: str, exc: Any) -> None:
+        self.turn_failed.set()
+
+    async def on_channel_event(self, channel_id: str, kind: str, payload: Any) -> None:
+        if kind == "closed":
+            self.closed.set()
+
+
+async def _clients(world: World) -> None:
+    told = Told()
+    world.hub.register_listener(told)
+    world.hub._invite_ack_timeout = 30  # agents answer in tasks of their own
+    async with (
+        await world.hub.register(Agent("asker", config=TestConfig())) as asker,
+        await world.hub.register(Agent("expert", config=TestConfig("an answer"))) as expert,
+        await world.hub.register(Agent("broken", config=TestConfig(OSError("no model")))) as broken,
+    ):
+        for agent, happened in ((expert, told.closed), (broken, told.turn_failed)):
+            channel = await asker.open(type="consulting", target=agent.agent_id)
+            await channel.send("a question")
+            await happened.wait()
+
+
+SCENARIOS = [_agents, _consulting, _conversation, _discussion, _workflow, _refusals, _tasks, _turns, _clients]
 Scenario = Callable[[World], Awaitable[None]]
 all_scenarios = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__.strip("_"))
 
@@ -583,3 +615,39 @@ async def test_one_listener_reads_either_hub() -> None:
         await channel.close("done")
     assert here.read == there.read
     assert len(here.read) == 5
+
+
+async def test_their_own_audit_log_listens_to_a_hub_of_ours() -> None:
+    theirs = ag2.network.hub.audit.AuditLog(MemoryKnowledgeStore())
+    violated = {
+        "expectation": "reply_within",
+        "on_violation": "audit",
+        "params": {"seconds": 60},
+        "violators": ("a",),
+        "detail": {"threshold_seconds": 60},
+    }
+    failed = {"envelope_id": "e", "error_type": "ValueError", "error_message": "bad"}
+    async with hubwire.Hub(listeners=[theirs]) as hub:
+        one, other = [await hub.agents.register(name) for name in ("one", "other")]
+        channel = await hub.channels.open([one, other])
+        await hub.emit(GenericEvent(kind="expectation.violated", channel_id=channel.id, data=violated))
+        await hub.emit(GenericEvent(kind="turn.failed", channel_id=channel.id, agent_id=one.id, data=failed))
+        await channel.close("done")
+        await other.unregister()
+        await hub.flush()
+    records = [{key: value for key, value in record.items() if key != "at"} for record in await theirs.read_all()]
+    about = {"channel_id": channel.id}
+    assert records[2:] == [
+        {"kind": "channel_created", **about, "participants": [one.id, other.id]},
+        {"kind": "expectation_violated", **about, **violated, "violators": ["a"]},
+        {
+            "kind": "turn_failed",
+            **about,
+            "agent_id": one.id,
+            "envelope_id": "e",
+            "exc_type": "RemoteError",
+            "exc_message": "bad",
+        },
+        {"kind": "channel_closed", **about, "reason": "done"},
+        {"kind": "agent_unregistered", "agent_id": other.id, "name": "other"},
+    ]

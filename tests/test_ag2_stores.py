@@ -500,3 +500,14 @@ async def test_an_expected_size_and_an_absent_file_are_looked_for(text_store: Ne
         await store.read_bytes("/a", -1)
     await store.delete("/a")
     assert not await store.exists("/a")
+
+
+async def test_bytes_of_another_range_than_the_one_asked_for_are_not_taken() -> None:
+    class Whole(MemoryKnowledgeStore):
+        """Decodes everything before it cuts."""
+
+        async def read_range(self, path: str, start: int, end: int | None = None) -> str:
+            return b"abc\xff".decode()[start:end]
+
+    with pytest.raises(StoreError, match="could not read '/a'"):
+        await as_knowledge_store(Whole()).read_bytes("/a", 0, 2)
