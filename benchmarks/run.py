@@ -83,6 +83,7 @@ def waiting(percent: int) -> list[Row]:
             lambda _: emit_wait(percent, beside_slow=True),
             "without that listener",
             lambda _: emit_wait(percent, beside_slow=False),
+            "the slow one is BEST_EFFORT: it falls behind, and what it misses is counted",
         ),
         Row(
             what,
