@@ -13,7 +13,7 @@ __all__ = ("SystemClock", "timestamp")
 class SystemClock:
     """The clock of the machine."""
 
-    now_ns = staticmethod(time.time_ns)
+    now_ns: staticmethod[[], int] = staticmethod(time.time_ns)
 
     def monotonic(self) -> float:
         return time.monotonic()
