@@ -6,7 +6,6 @@ object that has the methods is an implementation. :mod:`hubwire.testing` proves 
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import lru_cache
@@ -198,8 +197,18 @@ class HoldableStore(Protocol):
 class EagerStore(Protocol):
     """A store that can begin an append at the call, where others begin when the loop next runs their coroutine."""
 
-    def begin_append(self, path: str, content: bytes, *, expect: int | None = None) -> asyncio.Future[int]:
-        """Like :meth:`KnowledgeStore.append`, with its result in a future. Cancelling that ends the wait only."""
+    def begin_append(
+        self,
+        path: str,
+        content: bytes,
+        *,
+        expect: int | None = None,
+        done: Callable[[int | None, BaseException | None], None],
+    ) -> None:
+        """Like :meth:`KnowledgeStore.append`, but call ``done`` with its result, or its error, in the running loop.
+
+        It raises nothing but what is wrong with ``path``. ``done`` must not raise.
+        """
 
 
 # --- the journal ----------------------------------------------------------------------------------------------------

@@ -122,8 +122,10 @@ class Files:
 
     def append(self, path: str, data: bytes, expect: int | None) -> int:
         self.trouble.refuse_poisoned(path)
-        with self.trouble.translated("append to", path, changes=True):
+        try:
             file, size = self._lock_for_append(path, expect)
+        except OSError as error:
+            raise self.trouble.translate(error, "append to", path, changes=True) from error
         try:
             if expect is not None and size != expect:
                 raise conflict(path, expect, size)

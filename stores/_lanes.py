@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
@@ -21,7 +22,8 @@ __all__ = ("Lanes",)
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_Job = tuple["asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...]]
+_Done = Callable[[Any, "BaseException | None"], None]
+_Job = tuple[asyncio.AbstractEventLoop, _Done, Callable[..., Any], tuple[Any, ...]]
 
 _NO_LANE: deque[_Job] = deque()
 
@@ -45,19 +47,26 @@ class Lanes:
     def submit(self, key: str, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> asyncio.Future[T]:
         """Start ``call``; the future that is returned may be cancelled, which ends the wait and not the call."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.begin(key, partial(_settle, future), call, *args)
+        return future
+
+    def begin(
+        self, key: str, done: Callable[[Any, BaseException | None], None], call: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> None:
+        """Start ``call``; ``done`` is called in the running loop with its result, or its error, as soon as it ends."""
+        job: _Job = (asyncio.get_running_loop(), done, call, args)
         with self._lock:
             lane = self._lanes.get(key)
             if lane is not None:
-                lane.append((future, call, args))
-                return future
-            self._lanes[key] = deque(((future, call, args),))
+                lane.append(job)
+                return
+            self._lanes[key] = deque((job,))
             if len(self._lanes) > len(self._threads) < self._threads_max:
                 arguments = (self._ready, self._lanes, self._lock)
                 thread = threading.Thread(target=_run, args=arguments, name="hubwire-store", daemon=True)
                 thread.start()
                 self._threads.append(thread)
         self._ready.put(key)
-        return future
 
     def close(self) -> None:
         """Wait for all that was submitted, then end the threads. Blocks."""
@@ -75,7 +84,7 @@ def _run(ready: SimpleQueue[str | None], lanes: dict[str, deque[_Job]], lock: th
     while (key := ready.get()) is not None:
         lane = lanes[key]
         while lane:
-            future, call, args = lane.popleft()
+            loop, done, call, args = lane.popleft()
             result, error = None, None
             try:
                 result = call(*args)
@@ -87,10 +96,10 @@ def _run(ready: SimpleQueue[str | None], lanes: dict[str, deque[_Job]], lock: th
                     del lanes[key]
                     lane = _NO_LANE
             try:
-                future.get_loop().call_soon_threadsafe(_settle, future, result, error)
+                loop.call_soon_threadsafe(done, result, error)
             except RuntimeError:
                 pass  # The loop was closed before the call ended, so nobody waits for the result.
-            del future, call, args, result, error  # An idle thread must not keep a caller's objects alive.
+            del loop, done, call, args, result, error  # An idle thread must not keep a caller's objects alive.
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

@@ -44,15 +44,19 @@ class Trouble:
         try:
             yield
         except OSError as error:
-            if changes and error.errno == errno.EIO:
-                raise self.poison(doing, path, error) from error
-            if changes and error.errno in FULL:
-                raise self.full(doing, path, error) from error
-            if error.errno == errno.ELOOP:
-                message = "it leads through a symbolic link, which is not followed; mount the place instead"
-            else:
-                message = f"{error.strerror}; mend that and call again"
-            raise StoreError(f"cannot {doing} {path!r} in {self._root}: {message}", path=path) from error
+            raise self.translate(error, doing, path, changes=changes) from error
+
+    def translate(self, error: OSError, doing: str, path: str, *, changes: bool = False) -> StoreError:
+        """Return the store error for an ``OSError``: as :meth:`translated`, where a generator would cost too much."""
+        if changes and error.errno == errno.EIO:
+            return self.poison(doing, path, error)
+        if changes and error.errno in FULL:
+            return self.full(doing, path, error)
+        if error.errno == errno.ELOOP:
+            message = "it leads through a symbolic link, which is not followed; mount the place instead"
+        else:
+            message = f"{error.strerror}; mend that and call again"
+        return StoreError(f"cannot {doing} {path!r} in {self._root}: {message}", path=path)
 
     def failed_write(self, doing: str, path: str, error: OSError, offset: int | None = None) -> StoreError:
         """Say what a failure to write, sync or close means, when what was written so far can be taken back."""

@@ -108,11 +108,19 @@ class FileStore:
         )
 
     async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
-        return await self.begin_append(path, encoded(content), expect=expect)
-
-    def begin_append(self, path: str, content: bytes, *, expect: int | None = None) -> asyncio.Future[int]:
         path = file_path(path)
-        return self._in_lane(path, self._files.append, path, content, expect)
+        return await self._in_lane(path, self._files.append, path, encoded(content), expect)
+
+    def begin_append(
+        self,
+        path: str,
+        content: bytes,
+        *,
+        expect: int | None = None,
+        done: Callable[[int | None, BaseException | None], None],
+    ) -> None:
+        path = file_path(path)
+        self._open_lanes.begin(path, done, self._files.append, path, content, expect)
 
     async def list(self, path: str = "/") -> builtins.list[str]:
         return await _in_thread(self._files.list, normalize_path(path))
@@ -162,9 +170,13 @@ class FileStore:
 
     def _in_lane(self, path: str, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> asyncio.Future[T]:
         """Run what changes a path after all that was started before for the same path."""
+        return self._open_lanes.submit(path, call, *args)
+
+    @property
+    def _open_lanes(self) -> Lanes:
         if self._lanes is None:
             self._lanes = Lanes()
-        return self._lanes.submit(path, call, *args)
+        return self._lanes
 
 
 class _FileHold:

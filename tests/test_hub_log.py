@@ -339,11 +339,20 @@ async def test_an_append_that_nobody_waits_for_any_more_still_counts_for_the_pos
 class EagerSpy(Spy):
     """A store whose append begins at the call, and that nobody tells of the end of the loop."""
 
-    def begin_append(self, path: str, content: bytes, *, expect: int | None = None) -> asyncio.Future[int]:
+    def begin_append(
+        self,
+        path: str,
+        content: bytes,
+        *,
+        expect: int | None = None,
+        done: Callable[[int | None, BaseException | None], None],
+    ) -> None:
         if self.gate.is_set():
-            return asyncio.ensure_future(self.append(path, content, expect=expect))
-        self._note("append", path)
-        return asyncio.get_running_loop().create_future()
+            asyncio.ensure_future(self.append(path, content, expect=expect)).add_done_callback(
+                lambda future: done(future.result(), None)
+            )
+        else:
+            self._note("append", path)
 
 
 @pytest.mark.parametrize("kind", [Spy, EagerSpy])

@@ -263,8 +263,7 @@ class Log:
             content, chain = self._seal(bodies)
             done = partial(self._written, batch, bodies, len(content), chain)
             if self._eager_store is not None:
-                appending = self._eager_store.begin_append(self._segment, content, expect=self._opened.size)
-                appending.add_done_callback(lambda future: done(_error_of(future)))
+                self._eager_store.begin_append(self._segment, content, expect=self._opened.size, done=done)
             else:
                 self._worker = asyncio.create_task(self._append(content, done), name=f"hubwire log {self.path}")
         except Exception as error:  # noqa: BLE001 - whatever it was, the waiting must learn of it
@@ -272,18 +271,22 @@ class Log:
             return False
         return True
 
-    async def _append(self, content: bytes, done: Callable[[BaseException | None], None]) -> None:
+    async def _append(self, content: bytes, done: Callable[[int | None, BaseException | None], None]) -> None:
         try:
-            await self._store.append(self._segment, content, expect=self._opened.size)
+            done(await self._store.append(self._segment, content, expect=self._opened.size), None)
         except BaseException as error:
-            done(error)
+            done(None, error)
             if not isinstance(error, Exception):
                 raise
-        else:
-            done(None)
 
     def _written(
-        self, batch: list[_Waiting], bodies: list[bytes], size: int, chain: bytes, error: BaseException | None
+        self,
+        batch: list[_Waiting],
+        bodies: list[bytes],
+        size: int,
+        chain: bytes,
+        _: int | None,
+        error: BaseException | None,
     ) -> None:
         """The batch is durable, or it failed: tell who waits for it, and go on."""
         first = self._opened.records
@@ -380,10 +383,6 @@ class Log:
 
     def _lost(self) -> StoreError:
         return StoreError(f"the loop ended while {self.path} was being written; open the log again", path=self.path)
-
-
-def _error_of(future: asyncio.Future[int]) -> BaseException | None:
-    return asyncio.CancelledError() if future.cancelled() else future.exception()
 
 
 def _fail_all(batch: Sequence[_Waiting], error: Exception) -> None:
