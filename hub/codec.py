@@ -66,7 +66,17 @@ def encode_record(fields: dict[str, Any], *, bytes_max: int = 8 * 1024 * 1024) -
     Raises :class:`~hubwire.errors.EventTooLarge` for more than ``bytes_max``.
     """
     # Making a record canonical costs several times what encoding it does, and most records are canonical as they are.
-    return encode_fields(fields if is_plain(fields) else canonical(fields, bytes_max=bytes_max))
+    if not _TEXTS.issuperset(map(type, fields.values())) or not _KEYS.issuperset(map(type, fields)):
+        return encode_fields(fields if is_plain(fields) else canonical(fields, bytes_max=bytes_max))
+    try:
+        body = encode_fields(fields)
+    except UnicodeEncodeError:  # lone surrogates
+        return encode_fields(canonical(fields, bytes_max=bytes_max))
+    return body if len(body) <= bytes_max else encode_fields(canonical(fields, bytes_max=bytes_max))
+
+
+_KEYS = frozenset({str})
+_TEXTS = frozenset({str, bool, NoneType})
 
 
 def _escape(line: bytes) -> bytes:

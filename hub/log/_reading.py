@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import re
+from binascii import b2a_base64
 from collections.abc import AsyncIterator
 
 import anyio
@@ -48,9 +48,13 @@ class Record:
         return codec.unseal(self.line)[2]
 
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
+
 def chain_value(previous: bytes, line: bytes) -> bytes:
     """Return the ``h`` that follows ``previous`` for a line that is sealed without it."""
-    return base64.urlsafe_b64encode(hashlib.sha256(previous + line).digest()[:16])[:22]
+    digest = hashlib.sha256(previous + line).digest()
+    return b2a_base64(digest[:16], newline=False)[:22].translate(_URL_SAFE)
 
 
 async def log_exists(store: KnowledgeStore, path: str) -> bool:

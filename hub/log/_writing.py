@@ -327,12 +327,13 @@ class Log:
         if not self._chained:
             suffix = b',"d":%d}\n' % tail.records
             return b"".join([body[:-1] + suffix for body in bodies]), chain
-        lines = []
+        pieces = []
+        suffix = b',"d":%d' % tail.records
         for body in bodies:
-            line = codec.seal(body, tail.records)
-            chain = chain_value(chain, line)
-            lines.append(b'%b,"h":"%b"}\n' % (line[:-1], chain))
-        return b"".join(lines), chain
+            unchained = body[:-1] + suffix
+            chain = chain_value(chain, unchained + b"}")
+            pieces += (unchained, b',"h":"', chain, b'"}\n')
+        return b"".join(pieces), chain
 
     def _move_on(self, records: int, size: int, chain: bytes) -> None:
         tail = self._opened
