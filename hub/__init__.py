@@ -13,6 +13,7 @@ from ._version import installed_version
 from .context import scope
 from .events import Event, GenericEvent, UnknownEvent, event
 from .listener import BaseHubListener
+from .thread import HubThread
 
 __all__ = (
     "Agent",
@@ -29,6 +30,7 @@ __all__ = (
     "Hub",
     "HubHealth",
     "HubStatistics",
+    "HubThread",
     "Inbox",
     "Matcher",
     "Overflow",

@@ -6,6 +6,8 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -26,10 +28,11 @@ from ._pipeline import Limits, Pipeline
 from ._ring import Ring
 from ._state import State
 from ._stream import EventStream
+from ._threads import FromThreads
 from ._version import installed_version
 from .clock import SystemClock
 from .context import EMPTY
-from .errors import CommandRejected, ConfigurationError, HubClosed, HubFailed, Overloaded, repeat
+from .errors import CommandRejected, ConfigurationError, HubClosed, HubFailed, Overloaded, append_context, repeat
 from .events import Event, GenericEvent, HubStarted, HubStopped, UnknownEvent, kind_class
 from .events._event import check_kind
 from .ports import Clock, Journal, KnowledgeStore
@@ -115,6 +118,7 @@ class Hub:
         self._pipeline = Pipeline(Ring(ring), self._state, self._journal, self._clock, limits)
         self._fanout = Fanout(self._pipeline, self._journal, self._clock)
         self._core = Core(self._pipeline, self._state)
+        self._from_threads = FromThreads()
         self._close_seconds_max = close_seconds_max
         self._emittable: set[type[Event]] = set()
         self._main: asyncio.Task[None] | None = None
@@ -174,6 +178,7 @@ class Hub:
             mailbox=mailbox,
         )
         self._fanout.check_attachable(name)
+        self._from_threads.check_here()
         adapted.bind(self)
         self._fanout.add(attachment)
         return attachment
@@ -232,6 +237,25 @@ class Hub:
             return False
         return True
 
+    def emit_threadsafe(self, event: Event) -> Future[Event]:
+        """Emit from any thread, or any other event loop; the future is done when the event is committed.
+
+        The event inherits the context of the calling code. Emits of one thread keep their order. The future has what
+        :meth:`emit` would raise. Cancelling it before the event is admitted succeeds, and nothing has happened; later,
+        ``cancel()`` returns False, and the event is committed all the same. In a thread that works for a listener the
+        commit waits for, the future is done when the event is applied. In the hub's own loop, do not block on it.
+        """
+        return self._from_threads.submit(partial(self._emit_for_thread, event))
+
+    async def _emit_for_thread(self, event: Event, future: Future[Event]) -> None:
+        def admitted() -> tuple[Event]:
+            if not future.set_running_or_notify_cancel():
+                raise asyncio.CancelledError
+            return (event,)
+
+        self._check_emittable(event)
+        future.set_result((await self._pipeline.execute(admitted))[0])
+
     def _check_emittable(self, event: Event) -> None:
         cls = type(event)
         if not isinstance(event, Event):
@@ -265,6 +289,8 @@ class Hub:
         """
         if not self._pipeline.hub_id:
             raise HubClosed("the hub is not running yet: use it inside 'async with hub:'")
+        if not self._pipeline.stopped:
+            self._from_threads.check_here()
         return EventStream(self._pipeline, self._journal if history else None, after, pattern)
 
     async def flush(self, *, timeout: float | None = None) -> None:
@@ -273,6 +299,7 @@ class Hub:
         Raises ``TimeoutError``, naming who is behind, after ``timeout`` seconds; or what the hub failed with.
         """
         self._check_running()
+        self._from_threads.check_here()
         if self._fanout.is_own_task(asyncio.current_task()):
             raise ConfigurationError("a listener cannot flush the hub: it would wait for itself; use another task")
         target = self._pipeline.ring.applied.value
@@ -334,6 +361,7 @@ class Hub:
                 "this hub was started already; make a new one: Hub(store) goes on where this one stopped"
             )
         self._stop_requested = asyncio.Event()
+        self._from_threads.begin()
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._main = asyncio.create_task(self._run(started), name="hubwire hub")
         try:
@@ -351,6 +379,8 @@ class Hub:
         """
         if self._main is None or self._stop_requested is None:
             return
+        if not self._main.done():
+            self._from_threads.check_here()
         self._stop_requested.set()
         if self._fanout.is_own_task(asyncio.current_task()):
             return
@@ -381,7 +411,7 @@ class Hub:
         except Exception as failure:
             if exc is None:
                 raise
-            _append_context(exc, failure)
+            append_context(exc, failure)
 
     def _check_running(self) -> None:
         if self._pipeline.failure is not None:
@@ -404,6 +434,7 @@ class Hub:
             self._pipeline.end()
             self._core.end()
             self._fanout.end()
+            self._from_threads.end(self._pipeline.failure)
             refusal = refusal or self._pipeline.failure
             try:
                 if self._journal is not None:
@@ -412,7 +443,7 @@ class Hub:
             except Exception as error:
                 if refusal is None:
                     raise
-                _append_context(refusal, error)
+                append_context(refusal, error)
             finally:
                 if not started.done():
                     started.set_exception(refusal or HubClosed("the hub was cancelled while it started"))
@@ -477,14 +508,3 @@ class Hub:
             return
         await fanout.leave(Duty.BEST_EFFORT, self._close_seconds_max)
         await fanout.leave(Duty.REQUIRED, self._close_seconds_max)
-
-
-def _append_context(error: BaseException, failure: BaseException) -> None:
-    """Show a later failure of the hub behind the exception that left the body, which stays as it is."""
-    last = error
-    while last.__context__ is not None and last.__context__ is not failure:
-        last = last.__context__
-    # Raised while the other was on its way, it has that as its own context: a circle.
-    failure.__context__ = None
-    if last is not failure and type(last) is not type(failure):
-        last.__context__ = failure

@@ -55,6 +55,17 @@ def repeat(error: _E) -> _E:
     return copy
 
 
+def append_context(error: BaseException, failure: BaseException) -> None:
+    """Show a later failure of the hub behind the exception that left the body, which stays as it is."""
+    last = error
+    while last.__context__ is not None and last.__context__ is not failure:
+        last = last.__context__
+    # Raised while the other was on its way, it has that as its own context: a circle.
+    failure.__context__ = None
+    if last is not failure and type(last) is not type(failure):
+        last.__context__ = failure
+
+
 class HubError(Exception):
     """The root of every error that hubwire raises on purpose."""
 

@@ -228,6 +228,7 @@ BANS = (
         allowed={
             "hub/_hub.py": "a hub outlives the call that starts it; whoever closes it waits for its one task",
             "hub/_fanout.py": "supervises: it owns the tasks of attachments, whose failures stay apart",
+            "hub/_threads.py": "what a call from another thread raises belongs to the future that its caller has",
             "hub/log": "a write under way outlives its cancelled caller, and all who wait for it get its failure",
             "hub/testing": "a contract suite starts calls side by side, and cancels them",
             "listeners/audit": "an audit log works without a hub, and calls its subscribers from a task of its own",

@@ -18,6 +18,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 OUTPUTS = {
     0: ["planner registered", "coder registered", "please fix the build", "planner unregistered", "coder unregistered"],
     1: ["42 EUR", "True"],
+    2: ["worker True"],
 }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,7 +14,7 @@ import attrs
 
 from .. import codec
 from ..clock import timestamp
-from ..errors import AlreadyExists, AppendConflict, Fenced, StoreError, StoreFull, repeat
+from ..errors import AlreadyExists, AppendConflict, ConfigurationError, Fenced, StoreError, StoreFull, repeat
 from ..ports import Clock, EagerStore, Hold, HoldableStore, KnowledgeStore
 from ._reading import chain_value, segment_path
 from ._recovery import Recoverer, Recovery, Tail, clean_marker
@@ -77,6 +79,7 @@ class Log:
         self._is_shared = False
         """Whether several appenders shared the last batch."""
         self._failure: Exception | None = None
+        _logs.add(self)
 
     @property
     def is_open(self) -> bool:
@@ -143,10 +146,21 @@ class Log:
     async def aclose(self) -> None:
         """Let the appends before it come to their end, leave a clean marker, and give the log up.
 
-        Cancelling ends the wait, not the closing. The next call of another method opens the log again.
+        Cancelling ends the wait, not the closing. The next call of another method opens the log again. In a forked
+        child it does nothing: the log is its parent's.
         """
         if self._tail is not None or self._is_busy:
             await self._enqueue(None).future
+
+    def leave_to_parent(self) -> None:
+        """Give the log up in a forked process, if it is open: two would append behind the same end."""
+        if self._tail is not None or self._is_busy:
+            self._failure = ConfigurationError(
+                f"the log {self.path} is open in the process that this one was forked from; let the child use a log of"
+                " its own"
+            )
+            self._tail, self._is_busy = None, False
+            self._waiting.clear()
 
     def _enqueue(self, bodies: Sequence[bytes] | None, seq: int | None = None, hub: str | None = None) -> _Waiting:
         loop = asyncio.get_running_loop()
@@ -390,3 +404,14 @@ def _fail_all(batch: Sequence[_Waiting], error: Exception) -> None:
     for waiting in batch:
         if not waiting.future.done():
             waiting.future.set_exception(repeat(error))
+
+
+_logs: weakref.WeakSet[Log] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for log in list(_logs):
+        log.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,195 @@
+"""HubThread: a hub for programs that have no event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
+
+from ._hub import Hub
+from ._threads import FromThreads
+from .errors import ConfigurationError, append_context, repeat
+from .events import Event
+
+__all__ = ("HubThread",)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+EXIT_SECONDS_MAX = 30.0
+"""How long a program that forgot to close its hub waits for it at its end."""
+
+
+class HubThread:
+    """Runs a hub in a thread of its own: ``with HubThread(Hub(store)) as thread: thread.emit(event)``.
+
+    Its methods may be called from any thread but its own: there, in listeners and in what :meth:`call` runs, use the
+    hub itself. Context variables (correlation id, trace, tenant) are those of the calling code.
+
+    A program that ends without closing it closes it then, as well as it can within half a minute. A forked child has no
+    part in it: :meth:`emit` and :meth:`call` raise :class:`~hubwire.errors.ConfigurationError` there, and closing does
+    nothing.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub: Hub = hub
+        """The hub, for use in :meth:`call`. From outside only ``emit_threadsafe``, ``id``,
+        ``statistics()`` and ``health()``."""
+        self._calls = FromThreads()
+        self._thread: threading.Thread | None = None
+        self._started: Future[None] = Future()
+        self._ended: Future[None] = Future()
+        self._stop: Callable[[], object] | None = None
+        self._stop_requested = False
+
+    # -- life cycle --
+
+    def start(self) -> None:
+        """Start the hub; return when it takes commands.
+
+        Raises what :meth:`Hub.start` raises, and :class:`~hubwire.errors.ConfigurationError` if it was started before.
+        """
+        if self._thread is not None:
+            raise ConfigurationError("this HubThread was started already; make a new one, with a new hub")
+        # A daemon, or the interpreter would wait for it before it comes to `atexit`.
+        self._thread = threading.Thread(target=self._run, name="hubwire hub", daemon=True)
+        atexit.register(self._close_at_exit)
+        self._thread.start()
+        try:
+            self._started.result()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the hub as :meth:`Hub.aclose` does, and end the thread. What :meth:`call` still runs then is cancelled.
+
+        Raises what the hub failed with. May be called again: after an interruption it goes on waiting. From the
+        thread itself it returns at once.
+        """
+        self._close(None)
+
+    def _close(self, seconds_max: float | None) -> None:
+        thread = self._thread
+        if thread is None or self._calls.is_forked:
+            return
+        self._stop_requested = True
+        if self._stop is not None:
+            self._stop()
+        if threading.current_thread() is thread:
+            return
+        failure = self._ended.exception(seconds_max)
+        thread.join()
+        atexit.unregister(self._close_at_exit)
+        if failure is not None:
+            raise repeat(failure).with_traceback(failure.__traceback__)
+
+    def _close_at_exit(self) -> None:
+        try:
+            self._close(EXIT_SECONDS_MAX)
+        except TimeoutError:
+            raise TimeoutError(
+                f"a HubThread was not closed by the program, nor could it be within {EXIT_SECONDS_MAX:g} s of its end;"
+                " what was acknowledged is safe. Use it in a with statement, and let nothing block its event loop"
+            ) from None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except Exception as failure:
+            if exc is None:
+                raise
+            append_context(exc, failure)
+
+    # -- the way in --
+
+    def emit(self, event: Event) -> Event:
+        """Commit an event; return it stamped. Blocks until it is in the journal, and every required listener has it.
+
+        Interrupted (``KeyboardInterrupt``) while it waits to be admitted, nothing has happened; later, the event is
+        committed all the same. In either case the hub goes on. Raises like :meth:`Hub.emit`.
+        """
+        self._check_elsewhere()
+        return _result(self.hub.emit_threadsafe(event))
+
+    def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a coroutine function on the hub's event loop; return what it returns, and raise what it raises.
+
+        So a program can do whatever a hub can: ``planner = thread.call(thread.hub.agents.register, "planner")``.
+        Interrupted (``KeyboardInterrupt``), it cancels the call, and does not wait for its end.
+        """
+        self._check_elsewhere()
+
+        async def run(future: Future[T]) -> None:
+            result = await function(*args, **kwargs)
+            if future.set_running_or_notify_cancel():
+                future.set_result(result)
+
+        return _result(self._calls.submit(run))
+
+    def _check_elsewhere(self) -> None:
+        if threading.current_thread() is self._thread and not self._calls.is_forked:
+            raise ConfigurationError(
+                "this is the hub's own thread, which would wait for itself; await the hub's own methods here"
+            )
+
+    # -- in the thread --
+
+    def _run(self) -> None:
+        failure: BaseException | None = None
+        try:
+            asyncio.run(self._live())
+        except BaseException as error:  # noqa: BLE001 - start() or close() raises it
+            failure = error
+        if not self._started.done():
+            assert failure is not None
+            self._started.set_exception(failure)
+            failure = None
+        if failure is None:
+            self._ended.set_result(None)
+        else:
+            self._ended.set_exception(failure)
+
+    async def _live(self) -> None:
+        loop, task, stop = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
+        assert task is not None
+
+        def stop_or_not_even_start() -> None:
+            stop.set()
+            if not self._started.done():
+                task.cancel()
+
+        def stop_threadsafe() -> None:
+            try:
+                loop.call_soon_threadsafe(stop_or_not_even_start)
+            except RuntimeError:
+                pass  # The loop is closed, so all this is over.
+
+        self._stop = stop_threadsafe
+        if self._stop_requested:
+            stop_threadsafe()
+        self._calls.begin()
+        try:
+            async with self.hub:
+                self._started.set_result(None)
+                await stop.wait()
+        finally:
+            self._calls.end(None)
+
+
+def _result(future: Future[T]) -> T:
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()  # It does nothing unless the wait was interrupted.
+        raise

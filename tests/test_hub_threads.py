@@ -1,0 +1,715 @@
+"""A hub and other threads: emit_threadsafe, HubThread, and what is refused in a wrong loop or process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from anyio import wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
+
+from hubwire import Duty, Event, GenericEvent, Hub, HubThread, Overflow, context, scope
+from hubwire._threads import FromThreads
+from hubwire.context import current
+from hubwire.errors import (
+    AlreadyRunning,
+    CommandRejected,
+    ConfigurationError,
+    HubClosed,
+    HubError,
+    ListenerFailed,
+    NotFound,
+)
+from hubwire.listeners import AuditLog
+from hubwire.stores import FileStore, MemoryStore
+from hubwire.testing import Recorder
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+PATIENCE_SECONDS = 30.0
+"""After this time without an answer, there will be none."""
+
+
+def said(number: int = 0) -> GenericEvent:
+    return GenericEvent(kind="thread.said", data={"number": number})
+
+
+def number_of(event: Event) -> Any:
+    assert isinstance(event, GenericEvent)
+    return event.data["number"]
+
+
+class Stuck:
+    """A required listener that handles nothing until it is let go: nothing commits meanwhile."""
+
+    def __init__(self) -> None:
+        self.reached = anyio.Event()
+        self.let_go = anyio.Event()
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        if any(event.kind == "thread.said" for event in events):
+            self.reached.set()
+            await self.let_go.wait()
+
+
+# --- emit_threadsafe ------------------------------------------------------------------------------------------------
+
+
+async def test_any_thread_emits_and_its_future_is_done_when_the_event_is_committed() -> None:
+    stuck = Stuck()
+    async with Hub() as hub:
+        hub.attach(stuck, duty=Duty.REQUIRED)
+        future = await anyio.to_thread.run_sync(hub.emit_threadsafe, said(7))
+        await stuck.reached.wait()
+        assert not future.done()
+        assert future.running()
+        stuck.let_go.set()
+        stamped = await asyncio.wrap_future(future)
+        assert number_of(stamped) == 7
+        assert hub.statistics().committed > stamped.seq
+
+
+async def test_every_event_of_many_threads_commits_once_and_those_of_one_in_order() -> None:
+    recorder = Recorder()
+    async with Hub(in_flight_max=10) as hub:
+        hub.attach(recorder, pattern="thread.*", duty=Duty.REQUIRED)
+
+        def produce(thread: int) -> list[Future[Event]]:
+            return [hub.emit_threadsafe(said(thread * 1000 + n)) for n in range(200)]
+
+        produced = await asyncio.gather(*(asyncio.to_thread(produce, n) for n in range(5)))
+        for futures in produced:
+            seqs = [(await asyncio.wrap_future(future)).seq for future in futures]
+            assert seqs == sorted(set(seqs))
+    assert sorted(map(number_of, recorder.events)) == [thread * 1000 + n for thread in range(5) for n in range(200)]
+
+
+async def test_another_event_loop_emits_without_a_wait_of_its_own() -> None:
+    async with Hub() as hub:
+
+        async def elsewhere() -> Event:
+            assert asyncio.get_running_loop() is not here
+            return await asyncio.wrap_future(hub.emit_threadsafe(said(3)))
+
+        here = asyncio.get_running_loop()
+        stamped = await anyio.to_thread.run_sync(lambda: asyncio.run(elsewhere()))
+        assert hub.statistics().committed > stamped.seq
+
+
+async def test_the_hubs_own_loop_may_use_it_too() -> None:
+    async with Hub() as hub:
+        assert (await asyncio.wrap_future(hub.emit_threadsafe(said()))).id
+
+
+async def test_an_event_inherits_what_surrounds_the_code_of_the_other_thread() -> None:
+    async with Hub() as hub:
+        cause = await hub.emit(said())
+
+        def emit() -> Future[Event]:
+            context.cause(cause)
+            with scope(tenant="acme", correlation_id="one", traceparent=TRACE):
+                return hub.emit_threadsafe(said())
+
+        # Its thread, unlike one of `to_thread`, begins without a context.
+        executor = ThreadPoolExecutor(1)
+        with scope(tenant="of the loop"):
+            stamped = await asyncio.wrap_future(await asyncio.wrap_future(executor.submit(emit)))
+            assert current().tenant == "of the loop"
+        executor.shutdown(wait=False)
+        assert (stamped.tenant, stamped.correlation_id, stamped.traceparent) == ("acme", "one", TRACE)
+        assert (stamped.causation_id, stamped.depth) == (cause.id, 1)
+
+
+async def test_cancelled_before_it_is_admitted_nothing_has_happened_and_its_room_goes_to_the_next() -> None:
+    stuck, recorder = Stuck(), Recorder()
+    async with Hub(in_flight_max=1) as hub:
+        hub.attach(recorder, pattern="thread.*")
+        hub.attach(stuck, duty=Duty.REQUIRED)
+        first = hub.emit_threadsafe(said(1))
+        await stuck.reached.wait()
+        waiting, last = hub.emit_threadsafe(said(2)), hub.emit_threadsafe(said(3))
+        await wait_all_tasks_blocked()
+        assert hub.statistics().emitters_waiting == 2
+        assert await anyio.to_thread.run_sync(waiting.cancel)
+        await wait_all_tasks_blocked()
+        assert hub.statistics().emitters_waiting == 1
+        stuck.let_go.set()
+        for future in (first, last):
+            await asyncio.wrap_future(future)
+    assert [number_of(event) for event in recorder.events] == [1, 3]
+
+
+async def test_cancelled_before_it_has_arrived_on_the_loop_nothing_has_happened() -> None:
+    async with Hub() as hub:
+        before = hub.statistics().applied
+        future = hub.emit_threadsafe(said())
+        assert future.cancel()
+        await wait_all_tasks_blocked()
+        await hub.emit(said())
+        assert hub.statistics().applied == before + 1
+
+
+async def test_cancelled_in_the_moment_it_gets_room_it_leaves_the_room_to_the_next() -> None:
+    stuck, recorder = Stuck(), Recorder()
+    async with Hub(in_flight_max=1) as hub:
+        hub.attach(recorder, pattern="thread.*")
+        hub.attach(stuck, duty=Duty.REQUIRED)
+        hub.emit_threadsafe(said(1))
+        await stuck.reached.wait()
+        future = hub.emit_threadsafe(said(2))
+        await wait_all_tasks_blocked()
+        stuck.let_go.set()
+        while hub.statistics().emitters_waiting:
+            await checkpoint()
+        assert future.cancel()
+        await hub.emit(said(3))
+    assert [number_of(event) for event in recorder.events] == [1, 3]
+
+
+async def test_once_it_is_admitted_it_cannot_be_cancelled_and_commits() -> None:
+    stuck = Stuck()
+    async with Hub() as hub:
+        hub.attach(stuck, duty=Duty.REQUIRED)
+        future = hub.emit_threadsafe(said())
+        await stuck.reached.wait()
+        assert not future.cancel()
+        wrapped = asyncio.wrap_future(future)
+        wrapped.cancel()
+        stuck.let_go.set()
+        await hub.flush()
+        assert hub.statistics().committed > (await asyncio.wrap_future(future)).seq
+
+
+async def test_what_emit_would_raise_is_in_the_future() -> None:
+    async with Hub() as hub:
+        before = hub.statistics().applied
+        refused = [
+            (GenericEvent(kind="agent.registered"), CommandRejected),
+            (GenericEvent(kind="Not A Kind"), HubError),
+            ("no event", ConfigurationError),
+        ]
+        for event, error in refused:
+            future = hub.emit_threadsafe(event)  # type: ignore[arg-type]
+            with pytest.raises(error):
+                await asyncio.wrap_future(future)
+        assert hub.statistics().applied == before
+
+
+async def test_a_hub_that_does_not_run_refuses_in_the_future() -> None:
+    hub = Hub()
+    assert isinstance(hub.emit_threadsafe(said()).exception(0), HubClosed)
+    async with hub:
+        pass
+    with pytest.raises(HubClosed, match="nothing has happened"):
+        hub.emit_threadsafe(said()).result(0)
+
+
+async def test_closing_answers_everybody_those_at_the_door_and_those_on_their_way() -> None:
+    stuck = Stuck()
+    hub = Hub(in_flight_max=1)
+    hub.attach(stuck, duty=Duty.REQUIRED)
+    await hub.start()
+    admitted = hub.emit_threadsafe(said())
+    await stuck.reached.wait()
+    at_the_door = hub.emit_threadsafe(said())
+    await wait_all_tasks_blocked()
+    closing = asyncio.create_task(hub.aclose())
+    await wait_all_tasks_blocked()
+    on_its_way = hub.emit_threadsafe(said())
+    stuck.let_go.set()
+    await closing
+    assert (await asyncio.wrap_future(admitted)).seq > 0
+    for future in (at_the_door, on_its_way):
+        with pytest.raises(HubClosed):
+            await asyncio.wrap_future(future)
+
+
+async def test_a_failure_of_the_hub_is_in_the_future() -> None:
+    async def fail(event: Event) -> None:
+        raise OSError("the disk of this test")
+
+    hub = Hub()
+    await hub.start()
+    hub.attach(fail, pattern="thread.*", duty=Duty.REQUIRED)
+    future = await anyio.to_thread.run_sync(hub.emit_threadsafe, said())
+    with pytest.raises(ListenerFailed, match="the disk of this test"):
+        await asyncio.wrap_future(future)
+    for _ in range(2):
+        with pytest.raises(ListenerFailed):
+            await asyncio.wrap_future(hub.emit_threadsafe(said()))
+        with pytest.raises(ListenerFailed):
+            await hub.aclose()
+
+
+def test_a_loop_that_is_torn_down_around_the_hub_leaves_nobody_without_an_answer() -> None:
+    futures: list[Future[Event]] = []
+
+    async def run_away() -> None:
+        stuck = Stuck()
+        hub = Hub(in_flight_max=1)
+        hub.attach(stuck, duty=Duty.REQUIRED)
+        await hub.start()
+        futures.append(hub.emit_threadsafe(said()))
+        await stuck.reached.wait()
+        futures.append(hub.emit_threadsafe(said()))
+        await wait_all_tasks_blocked()
+        futures.append(hub.emit_threadsafe(said()))
+
+    asyncio.run(run_away())
+    for future in futures:
+        assert isinstance(future.exception(0), HubError)
+
+
+async def test_what_has_not_arrived_when_the_hub_ends_is_answered_and_never_run() -> None:
+    ran = False
+
+    async def call(_future: Future[Any]) -> None:
+        nonlocal ran
+        ran = True
+
+    crossing = FromThreads()
+    crossing.begin()
+    future = crossing.submit(call)
+    crossing.end(None)
+    assert isinstance(future.exception(0), HubClosed)
+    await wait_all_tasks_blocked()
+    assert not ran
+
+
+@pytest.mark.parametrize("settings", [{"duty": Duty.REQUIRED}, {"overflow": Overflow.BLOCK, "mailbox": 1}], ids=str)
+async def test_a_worker_thread_of_a_listener_that_the_commit_waits_for_does_not_wait_for_it(
+    settings: dict[str, Any],
+) -> None:
+    hub, answers = Hub(in_flight_max=1), Recorder()
+    hub.attach(answers, pattern="thread.answered")
+
+    @hub.on("thread.said", **settings)
+    async def answer(event: Event) -> None:
+        def in_thread() -> Event:
+            return hub.emit_threadsafe(GenericEvent(kind="thread.answered")).result(PATIENCE_SECONDS)
+
+        await anyio.to_thread.run_sync(in_thread)
+
+    async with hub:
+        question = await hub.emit(said())
+        answered = await answers.wait_for("thread.answered")
+        assert answered.causation_id == question.id
+
+
+# --- HubThread ------------------------------------------------------------------------------------------------------
+
+
+def hub_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "hubwire hub"]
+
+
+def test_a_program_without_a_loop_emits_and_calls(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    with HubThread(Hub(store, listeners=[AuditLog(store)])) as thread:
+        stamped = thread.emit(said(1))
+        assert stamped.seq == thread.emit(said(2)).seq - 1
+        planner = thread.call(thread.hub.agents.register, "planner", capabilities=["python"])
+        assert thread.hub.statistics().agents == 1
+        with pytest.raises(NotFound):
+            thread.call(thread.hub.channels.open, [planner, "nobody"])
+    assert hub_threads() == []
+    with HubThread(Hub(FileStore(tmp_path))) as thread:
+        assert thread.hub.agents.find("planner") is not None
+
+
+def test_many_threads_share_a_hub_thread() -> None:
+    recorder = Recorder()
+    with HubThread(Hub(listeners=[recorder], in_flight_max=8)) as thread, ThreadPoolExecutor(8) as threads:
+        stamped = list(threads.map(lambda n: thread.emit(said(n)), range(400)))
+        thread.call(thread.hub.flush)
+    assert sorted(event.seq for event in stamped) == [e.seq for e in recorder.events if e.kind == "thread.said"]
+
+
+def test_what_surrounds_the_caller_surrounds_the_call() -> None:
+    async def tenant() -> str | None:
+        return current().tenant
+
+    with HubThread(Hub()) as thread, scope(tenant="acme"):
+        assert thread.call(tenant) == "acme"
+        assert thread.emit(said()).tenant == "acme"
+
+
+def test_what_keeps_a_hub_from_starting_is_raised_by_the_caller(tmp_path: Path) -> None:
+    with HubThread(Hub(FileStore(tmp_path))):
+        with pytest.raises(AlreadyRunning) as raised, HubThread(Hub(FileStore(tmp_path))):
+            pytest.fail("a second hub has the journal")
+        assert hub_threads() == ["hubwire hub"]
+    assert raised.value.pid == os.getpid()
+    assert hub_threads() == []
+
+
+def test_a_hub_thread_is_started_once() -> None:
+    thread = HubThread(Hub())
+    thread.close()
+    with pytest.raises(HubClosed):
+        thread.emit(said())
+    with thread, pytest.raises(ConfigurationError, match="started already"):
+        thread.start()
+    with pytest.raises(ConfigurationError, match="started already"), thread:
+        pytest.fail("started twice")
+
+
+def test_a_closed_hub_thread_refuses_and_may_be_closed_again() -> None:
+    with HubThread(Hub()) as thread:
+        thread.close()
+        thread.close()
+        with pytest.raises(HubClosed):
+            thread.emit(said())
+        with pytest.raises(HubClosed):
+            thread.call(checkpoint)
+    thread.close()
+
+
+class FailingError(Exception):
+    pass
+
+
+def failing_hub() -> Hub:
+    async def fail(event: Event) -> None:
+        raise FailingError("the disk of this test")
+
+    hub = Hub()
+    hub.attach(fail, pattern="thread.*", duty=Duty.REQUIRED)
+    return hub
+
+
+def test_a_failure_of_the_hub_is_raised_from_emit_and_from_the_end() -> None:
+    thread = HubThread(failing_hub())
+    with pytest.raises(ListenerFailed, match="the disk of this test"), thread:
+        for _ in range(2):
+            with pytest.raises(ListenerFailed, match="the disk of this test") as raised:
+                thread.emit(said())
+            assert isinstance(raised.value.__cause__, FailingError)
+    with pytest.raises(ListenerFailed):
+        thread.close()
+    assert hub_threads() == []
+
+
+def test_an_exception_of_the_body_stays_and_shows_the_failure_behind_it() -> None:
+    def fail_twice() -> None:
+        with HubThread(failing_hub()) as thread:
+            thread.hub.emit_threadsafe(said()).exception(PATIENCE_SECONDS)
+            raise KeyError("body")
+
+    with pytest.raises(KeyError) as raised:
+        fail_twice()
+    assert isinstance(raised.value.__context__, ListenerFailed)
+
+
+def test_the_hubs_own_thread_cannot_wait_for_itself() -> None:
+    told: list[str] = []
+    hub = Hub()
+    thread = HubThread(hub)
+
+    @hub.on("thread.*", duty=Duty.REQUIRED)
+    def in_the_loop(event: Event) -> None:
+        calls: tuple[Callable[[], object], ...] = (lambda: thread.emit(said()), lambda: thread.call(checkpoint))
+        for call in calls:
+            with pytest.raises(ConfigurationError, match="would wait for itself") as raised:
+                call()
+            told.append(str(raised.value))
+
+    with thread:
+        thread.emit(said())
+    assert len(told) == 2
+
+
+def test_closing_from_the_hubs_own_thread_returns_at_once_and_the_thread_ends() -> None:
+    async def close() -> str:
+        thread.close()
+        return "returned"
+
+    with HubThread(Hub()) as thread:
+        assert thread.call(close) == "returned"
+    assert hub_threads() == []
+
+
+def test_a_call_that_does_not_end_is_cancelled_when_the_hub_is_closed() -> None:
+    running = threading.Event()
+    ends: list[str] = []
+
+    async def for_ever() -> None:
+        running.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ends.append("cancelled")
+
+    with ThreadPoolExecutor(1) as threads, HubThread(Hub()) as thread:
+        call = threads.submit(thread.call, for_ever)
+        assert running.wait(PATIENCE_SECONDS)
+        thread.close()
+        with pytest.raises(HubClosed, match="under way"):
+            call.result(PATIENCE_SECONDS)
+    assert ends == ["cancelled"]
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, FailingError])
+def test_whatever_a_call_raises_the_caller_gets_and_the_hub_goes_on(error: type[BaseException]) -> None:
+    async def leave() -> None:
+        raise error
+
+    with HubThread(Hub()) as thread:
+        with pytest.raises(error):
+            thread.call(leave)
+        thread.emit(said())
+
+
+# --- interrupted, forgotten, forked: programs of their own ----------------------------------------------------------
+
+
+# Python 3.12 warns of forking where there are threads, which is what some of these programs are about.
+PYTHON = (sys.executable, "-P", "-W", "error", "-W", "ignore:This process:DeprecationWarning", "-c")
+
+
+def run(program: str, *arguments: object) -> str:
+    command = [*PYTHON, PRELUDE + program, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+PRELUDE = """
+import asyncio, os, pathlib, signal, sys, threading
+import anyio
+from hubwire import *
+from hubwire.errors import *
+from hubwire.listeners import AuditLog
+from hubwire.stores import FileStore
+
+def said(): return GenericEvent(kind="thread.said")
+def say(text): os.write(1, f"{text}\\n".encode())  # whole lines, from whatever thread
+
+class Stuck:
+    def __init__(self):
+        self.reached, self.let_go = threading.Event(), anyio.Event()
+    async def on_events(self, events):
+        if any(event.kind == "thread.said" for event in events):
+            self.reached.set()
+            await self.let_go.wait()
+"""
+
+
+def test_ctrl_c_while_an_emit_waits_loses_neither_the_hub_nor_the_event() -> None:
+    program = """
+hub, stuck = Hub(), Stuck()
+hub.attach(stuck, duty=Duty.REQUIRED)
+
+def interrupt():
+    stuck.reached.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+
+with HubThread(hub) as thread:
+    threading.Thread(target=interrupt).start()
+    try:
+        thread.emit(said())
+    except KeyboardInterrupt:
+        print("interrupted")
+    async def let_go():
+        stuck.let_go.set()
+    thread.call(let_go)
+    event = thread.emit(said())
+    print(event.seq, hub.statistics().committed > event.seq)
+"""
+    first_of_ours = 2  # after hub.started and listener.attached
+    assert run(program).splitlines() == ["interrupted", f"{first_of_ours + 1} True"]
+
+
+def test_ctrl_c_in_a_call_cancels_it_and_in_a_start_gives_it_up() -> None:
+    program = """
+entered = threading.Event()
+class Hangs:
+    async def __aenter__(self):
+        entered.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            say("given up")
+    async def __aexit__(self, *_): ...
+    async def on_events(self, events): ...
+
+hub = Hub()
+hub.attach(Hangs(), duty=Duty.REQUIRED)
+def interrupt():
+    entered.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt).start()
+try:
+    HubThread(hub).start()
+except KeyboardInterrupt:
+    say("start interrupted")
+entered.clear()
+threading.Thread(target=interrupt).start()
+with HubThread(Hub()) as thread:
+    try:
+        thread.call(Hangs().__aenter__)
+    except KeyboardInterrupt:
+        say("call interrupted")
+"""
+    printed = run(program).splitlines()
+    assert printed[:2] == ["given up", "start interrupted"]
+    assert sorted(printed[2:]) == ["call interrupted", "given up"]
+
+
+def test_a_program_that_forgets_its_hub_ends_and_closes_it(tmp_path: Path) -> None:
+    program = """
+store = FileStore(sys.argv[1])
+thread = HubThread(Hub(store, listeners=[AuditLog(store)]))
+thread.start()
+thread.emit(said())
+"""
+    run(program, tmp_path)
+    assert (tmp_path / "journal" / "clean").exists()
+    assert (tmp_path / "audit" / "clean").exists()
+
+
+def test_a_program_whose_hub_is_blocked_ends_with_an_error_and_not_never() -> None:
+    program = """
+import hubwire.thread
+hubwire.thread.EXIT_SECONDS_MAX = 0.1
+thread = HubThread(Hub())
+thread.start()
+blocked = threading.Event()
+async def block():
+    blocked.set()
+    threading.Event().wait()
+threading.Thread(target=lambda: thread.call(block), daemon=True).start()
+blocked.wait()
+"""
+    done = subprocess.run(
+        [*PYTHON, PRELUDE + program], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
+    assert "a HubThread was not closed by the program" in done.stderr
+
+
+def test_a_forked_child_is_refused_everywhere_and_leaves_its_parents_log_alone(tmp_path: Path) -> None:
+    program = """
+store = FileStore(sys.argv[1])
+audit = AuditLog(store)
+thread = HubThread(Hub(store, listeners=[audit]))
+
+def refusals():
+    for call in (
+        lambda: thread.emit(said()),
+        lambda: thread.call(anyio.lowlevel.checkpoint),
+        lambda: thread.hub.emit_threadsafe(said()).result(0),
+        lambda: thread.hub.emit_nowait(said()),
+        lambda: asyncio.run(thread.hub.emit(said())),
+        lambda: asyncio.run(thread.hub.flush()),
+        lambda: asyncio.run(thread.hub.aclose()),
+        lambda: asyncio.run(audit.append({"kind": "child.wrote"})),
+        lambda: thread.hub.attach(print),
+        lambda: thread.hub.events(),
+    ):
+        try:
+            print("went through:", call())
+        except ConfigurationError as error:
+            print(sum(word in str(error) for word in ("fork", "another process")), "fork")
+    thread.close()
+
+with thread:
+    thread.emit(said())
+    child = os.fork()
+    if child == 0:
+        refusals()
+        sys.exit(3)  # through the end of the block, and atexit
+    print("child", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    assert not os.path.exists(sys.argv[1] + "/journal/clean")
+    print("parent", thread.emit(said()).kind)
+"""
+    printed = run(program, tmp_path).splitlines()
+    assert printed == ["1 fork"] * 10 + ["child 3", "parent thread.said"]
+
+
+def test_a_child_forked_within_the_loop_that_unwinds_everything_writes_nothing(tmp_path: Path) -> None:
+    program = """
+async def main():
+    store = FileStore(sys.argv[1])
+    async with Hub(store, listeners=[AuditLog(store)]) as hub:
+        await hub.emit(said())
+        before = files()
+        if (child := os.fork()) == 0:
+            try:
+                await hub.emit(said())
+            except ConfigurationError as error:
+                print("refused", "another process" in str(error), flush=True)
+            sys.exit(3)
+        print("child", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), files() == before, flush=True)
+        os._exit(0)  # what the child has done to the loop that it shares with us is asyncio's affair
+
+def files():
+    return {path: path.read_bytes() for path in pathlib.Path(sys.argv[1]).rglob("*") if path.is_file()}
+
+asyncio.run(main())
+"""
+    assert run(program, tmp_path).splitlines() == ["refused True", "child 3 True"]
+
+
+def test_a_second_process_is_refused_the_journal_and_told_who_has_it(tmp_path: Path) -> None:
+    program = """
+try:
+    HubThread(Hub(FileStore(sys.argv[1]))).start()
+except AlreadyRunning as error:
+    print(error.pid, error.host != "", error.since.endswith("Z"))
+"""
+    with HubThread(Hub(FileStore(tmp_path))) as thread:
+        assert run(program, tmp_path).split() == [str(os.getpid()), "True", "True"]
+        thread.emit(said())
+
+
+# --- the wrong loop -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def hub() -> AsyncIterator[Hub]:
+    async with Hub(MemoryStore()) as hub:
+        yield hub
+
+
+async def test_everything_but_the_threadsafe_is_refused_in_another_loop(hub: Hub) -> None:
+    agent = await hub.agents.register("planner")
+
+    def wrong(call: Callable[[], Awaitable[object]]) -> str:
+        async def elsewhere() -> None:
+            await call()
+
+        with pytest.raises(ConfigurationError) as raised:
+            asyncio.run(elsewhere())
+        return str(raised.value)
+
+    async def sync(call: Callable[[], object]) -> None:
+        call()
+
+    calls: tuple[Callable[[], Awaitable[object]], ...] = (
+        lambda: hub.emit(said()),
+        lambda: hub.agents.register("coder"),
+        agent.unregister,
+        hub.flush,
+        hub.aclose,
+        hub.start,
+        lambda: sync(lambda: hub.emit_nowait(said())),
+        lambda: sync(lambda: hub.offer(said())),
+        lambda: sync(lambda: hub.attach(Recorder())),
+        lambda: sync(hub.events),
+    )
+    before = hub.statistics()
+    for call in calls:
+        told = await anyio.to_thread.run_sync(wrong, call)
+        assert "event loop" in told or "started already" in told
+    assert hub.statistics() == before
+    await hub.emit(said())
