@@ -12,6 +12,7 @@ import fcntl
 import os
 import threading
 import weakref
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from hubwire.errors import AlreadyExists, StoreError
@@ -111,8 +112,14 @@ class Files:
         with self.trouble.translated("look for", path), self._tree.directory(path) as directory:
             return directory is not None and _posix.holds_a_file(directory)
 
-    def snapshot(self, path: str) -> dict[str, tuple[int, int, int]]:
-        """Return every file at or below the path, with a value that differs when the file has changed."""
+    def absolute_root(self) -> str:
+        return self._tree.root
+
+    def snapshot(self, paths: Iterable[str]) -> dict[str, tuple[int, int, int]]:
+        """Return every file at or below the paths, with a value that differs when the file has changed."""
+        return {each: state for path in paths for each, state in self._states(path).items()}
+
+    def _states(self, path: str) -> dict[str, tuple[int, int, int]]:
         if path != "/" and (status := self.status(path)) is not None:
             return {path: _posix.state(status)}
         with self.trouble.translated("watch", path), self._tree.directory(path) as directory:

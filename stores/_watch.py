@@ -18,7 +18,10 @@ def is_at_or_below(path: str, top: str) -> bool:
 
 
 class Subscription:
-    """Calls ``callback`` with each path that ``next_changes`` returns, until closed."""
+    """Calls ``callback`` with each path that ``next_changes`` returns, until closed.
+
+    ``ended`` is called when that is over for whatever reason, and ``release`` by who closes it, to wait for the rest.
+    """
 
     def __init__(
         self,
@@ -26,11 +29,13 @@ class Subscription:
         callback: ChangeCallback,
         next_changes: Callable[[], Awaitable[Iterable[str]]],
         ended: Callable[[Subscription], None],
+        release: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._path = path
         self._callback = callback
         self._next_changes = next_changes
         self._ended = ended
+        self._release = release
         self._closing = False
         self._task = asyncio.create_task(self._deliver(), name=f"hubwire store changes below {path}")
 
@@ -40,6 +45,8 @@ class Subscription:
         if not self._task.done() and self._task is not asyncio.current_task():
             self._task.cancel()
             await asyncio.wait((self._task,))
+            if self._release is not None:
+                await self._release()
 
     async def _deliver(self) -> None:
         try:

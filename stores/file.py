@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeVar, TypeVarTuple, Unpack
 
@@ -15,11 +15,12 @@ import anyio.to_thread
 from hubwire.ports import ChangeCallback, ChangeSubscription, Hold, normalize_path
 
 from ._arguments import checked_range, encoded, file_path
+from ._file_changes import FileChanges, State, Watcher
 from ._files import Files, LongRead
 from ._fork import left_to_parent
 from ._hold import utc_now
 from ._lanes import Lanes
-from ._watch import Polling, Subscription
+from ._watch import Subscription
 from .durability import Durability
 
 __all__ = ("FileStore",)
@@ -43,7 +44,9 @@ class FileStore:
     store's own and cannot be named by a path.
 
     **Concurrency.** Processes exclude each other with ``flock``, so the file system must have it: local ones do, and
-    NFS since version 4. A subscription looks for changes every ``poll_seconds``, those of other processes too.
+    NFS since version 4. A subscription is told of the changes of other processes too, after some 20 ms; on a network
+    file system, of those of other machines within 5 s. Where the system cannot watch the root, or the environment has
+    ``WATCHFILES_FORCE_POLLING``, the store looks for changes every ``poll_seconds``.
 
     A relative root is meant from the working directory at the first use, and keeps that meaning.
 
@@ -59,8 +62,8 @@ class FileStore:
     ) -> None:
         self.root: str = os.fspath(root)
         self.durability: Durability = Durability(durability)
-        self._poll_seconds = poll_seconds
         self._files = Files(self.root, self.durability)
+        self._watcher = Watcher(self._files.absolute_root, poll_seconds)
         self._lanes: Lanes | None = None
         self._subscriptions: set[Subscription] = set()
 
@@ -136,11 +139,23 @@ class FileStore:
     async def on_change(self, path: str, callback: ChangeCallback) -> ChangeSubscription:
         path = normalize_path(path)
 
-        async def take_snapshot() -> dict[str, tuple[int, int, int]]:
-            return await _in_thread(self._files.snapshot, path)
+        async def look(paths: Iterable[str]) -> dict[str, State]:
+            return await _in_thread(self._files.snapshot, paths)
 
-        polling = Polling(take_snapshot, await take_snapshot(), self._poll_seconds)
-        subscription = Subscription(path, callback, polling.next_changes, self._subscriptions.discard)
+        changes = FileChanges(path, look)
+        self._watcher.add(changes)
+        try:
+            await changes.begin()
+        except BaseException:
+            self._watcher.remove(changes)
+            raise
+
+        def ended(subscription: Subscription) -> None:
+            self._subscriptions.discard(subscription)
+            self._watcher.remove(changes)
+
+        release = partial(_in_thread, self._watcher.wait_ended)
+        subscription = Subscription(path, callback, changes.next_changes, ended, release)
         self._subscriptions.add(subscription)
         return subscription
 

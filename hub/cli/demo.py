@@ -20,7 +20,7 @@ import anyio
 from anyio.abc import Process
 
 from hubwire.listeners.audit import verify
-from hubwire.stores import FileStore, MemoryStore, open_store
+from hubwire.stores import MemoryStore, open_store
 
 from ..errors import ConfigurationError, HubError
 from ..log import LogReader, Record, follow, log_exists
@@ -30,8 +30,6 @@ from .pretty import Pretty
 from .target import AUDIT, JOURNAL, fields_of
 
 __all__ = ("DemoFailed", "demo")
-
-_POLL_SECONDS = 0.02
 
 
 class DemoFailed(HubError):
@@ -65,8 +63,7 @@ def _readable(url: str) -> KnowledgeStore:
     store = open_store(url)
     if isinstance(store, MemoryStore):
         raise ConfigurationError("the demo runs in two processes, which cannot share a memory store; use a directory")
-    # What is shown should be seen when it happens: look for it more often than usual.
-    return FileStore(store.root, poll_seconds=_POLL_SECONDS) if isinstance(store, FileStore) else store
+    return store
 
 
 class _Show:

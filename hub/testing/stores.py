@@ -453,6 +453,63 @@ class KnowledgeStoreContract:
         await subscription.close()
         assert set(seen.paths) == {"/after"}
 
+    async def test_a_subscription_may_begin_before_its_directory_and_outlast_it(self, store: KnowledgeStore) -> None:
+        directory, exact = Seen(), Seen()
+        subscriptions = [await store.on_change("/a/b", directory), await store.on_change("/a/b/c", exact)]
+        for _ in range(3):
+            for change in (store.append("/a/b/c", "x"), store.delete("/a")):
+                directory.paths.clear()
+                exact.paths.clear()
+                await change
+                await directory.wait_for("/a/b/c")
+                await exact.wait_for("/a/b/c")
+        for subscription in subscriptions:
+            await subscription.close()
+
+    async def test_no_file_is_missed_of_many_that_come_to_be_at_once(self, store: KnowledgeStore) -> None:
+        seen = Seen()
+        subscription = await store.on_change("/", seen)
+        paths = [f"/{n % 3}/{n % 7}/{n}" for n in range(40)]
+        await asyncio.gather(*(store.append(path, "x") for path in paths))
+        for path in paths:
+            await seen.wait_for(path)
+        await subscription.close()
+
+    async def test_what_changes_while_a_callback_runs_is_told_after_it(self, store: KnowledgeStore) -> None:
+        called, release, again = anyio.Event(), anyio.Event(), anyio.Event()
+
+        async def callback(_path: str) -> None:
+            if called.is_set():
+                again.set()
+            called.set()
+            await release.wait()
+
+        subscription = await store.on_change("/a", callback)
+        await store.append("/a", "x")
+        with anyio.fail_after(NEWS_SECONDS_MAX):
+            await called.wait()
+            await store.append("/a", "x")
+            release.set()
+            await again.wait()
+        await subscription.close()
+
+    async def test_closing_the_store_ends_its_subscriptions_and_leaves_no_task(self, store: KnowledgeStore) -> None:
+        before = asyncio.all_tasks()
+        seen = Seen()
+        for path in ("/", "/a", "/missing/too"):
+            await store.on_change(path, seen)
+        await store.append("/a", "x")
+        await seen.wait_for("/a")
+        await store.aclose()
+        assert asyncio.all_tasks() <= before
+        seen.paths.clear()
+        other = Seen()
+        subscription = await store.on_change("/", other)
+        await store.append("/b", "x")
+        await other.wait_for("/b")
+        await subscription.close()
+        assert seen.paths == []
+
     async def test_a_callback_that_hangs_delays_no_writer(self, store: KnowledgeStore) -> None:
         called, release = anyio.Event(), anyio.Event()
 

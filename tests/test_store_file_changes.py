@@ -1,0 +1,207 @@
+"""FileStore's subscriptions: what the system tells of, what it does not, and what they leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+import watchfiles._rust_notify
+
+from hubwire.ports import KnowledgeStore
+from hubwire.stores import FileStore
+from hubwire.testing.stores import KnowledgeStoreContract, Seen
+
+NEVER_SECONDS = 1e6
+"""So far apart, looking without a hint finds nothing before the test has failed."""
+
+
+class TestFileStoreThatPolls(KnowledgeStoreContract):
+    """The subscriptions are what is tested here; the rest comes along."""
+
+    @pytest.fixture
+    async def store(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KnowledgeStore]:
+        monkeypatch.setenv("WATCHFILES_FORCE_POLLING", "1")
+        store = FileStore(tmp_path / "root", poll_seconds=0.01)
+        yield store
+        await store.aclose()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FileStore]:
+    """A store that hears of changes only what the system tells it."""
+    monkeypatch.setattr("hubwire.stores._file_changes._SWEEP_SECONDS", NEVER_SECONDS)
+    store = FileStore(tmp_path / "root", poll_seconds=NEVER_SECONDS)
+    await store.append("/there", "x")
+    yield store
+    await store.aclose()
+
+
+def watchers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "hubwire-watch"]
+
+
+async def in_thread(call: object, *arguments: object) -> None:
+    assert callable(call)
+    await anyio.to_thread.run_sync(lambda: call(*arguments))
+
+
+async def test_a_change_is_told_without_looking_for_it(store: FileStore) -> None:
+    seen = Seen()
+    subscription = await store.on_change("/", seen)
+    for n in range(5):
+        await store.append(f"/new/{n}/below", "x")
+        await seen.wait_for(f"/new/{n}/below")
+    await store.delete("/new")
+    await subscription.close()
+
+
+async def test_changes_of_another_process_are_told(store: FileStore) -> None:
+    seen = Seen()
+    subscription = await store.on_change("/log", seen)
+    root = Path(store.root)
+    await in_thread(os.makedirs, root / "log" / "a" / "b")
+    await in_thread((root / "log" / "a" / "b" / "c").write_bytes, b"x")
+    await seen.wait_for("/log/a/b/c")
+    await in_thread(os.rename, root / "log" / "a", root / "log" / "moved")
+    await seen.wait_for("/log/moved/b/c")
+    assert seen.paths.count("/log/a/b/c") == 2
+    await subscription.close()
+
+
+async def test_what_moves_in_above_the_subscribed_path_is_told(store: FileStore) -> None:
+    seen = Seen()
+    subscription = await store.on_change("/a/b", seen)
+    root = Path(store.root)
+    await store.append("/elsewhere/b/c", "x")
+    await in_thread(os.rename, root / "elsewhere", root / "a")
+    await seen.wait_for("/a/b/c")
+    assert seen.paths == ["/a/b/c"]
+    await subscription.close()
+
+
+async def test_the_stores_own_files_are_told_to_nobody(store: FileStore) -> None:
+    seen = Seen()
+    subscription = await store.on_change("/", seen)
+    hold = await store.hold("/held")
+    await store.write("/replaced", "x")
+    await seen.wait_for("/replaced")
+    await hold.release()
+    await store.append("/last", "x")
+    await seen.wait_for("/last")
+    assert set(seen.paths) == {"/replaced", "/last"}
+    await subscription.close()
+
+
+async def test_a_root_that_comes_later_is_watched_from_then_on(tmp_path: Path) -> None:
+    store, seen = FileStore(tmp_path / "not" / "yet", poll_seconds=0.01), Seen()
+    await store.on_change("/", seen)
+    await FileStore(store.root).append("/a", "x")
+    await seen.wait_for("/a")
+    await store.aclose()
+
+
+async def test_a_root_that_is_deleted_and_made_again_is_told_of_and_watched_again(tmp_path: Path) -> None:
+    store, seen = FileStore(tmp_path / "root", poll_seconds=0.01), Seen()
+    await store.append("/a", "x")
+    await store.on_change("/", seen)
+    for n in range(3):
+        await in_thread(shutil.rmtree, store.root)
+        await seen.wait_for("/a")
+        seen.paths.clear()
+        await FileStore(store.root).append("/a", "y" * n)
+        await seen.wait_for("/a")
+        seen.paths.clear()
+    await store.aclose()
+
+
+async def test_where_nothing_can_be_watched_the_store_looks_itself_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried = threading.Semaphore(0)
+
+    def refuse(*_arguments: object) -> None:
+        tried.release()
+        raise OSError("OS file watch limit reached, in this test")
+
+    monkeypatch.setattr(watchfiles._rust_notify, "RustNotify", refuse)
+    store, seen = FileStore(tmp_path, poll_seconds=0.01), Seen()
+    await store.on_change("/", seen)
+    await store.append("/a", "x")
+    await seen.wait_for("/a")
+    for _ in range(3):
+        await in_thread(tried.acquire)
+    await store.aclose()
+    assert capsys.readouterr().out.count("store.watch_failed") == 1
+
+
+async def test_all_subscriptions_of_a_store_share_a_watcher_that_ends_with_the_last(store: FileStore) -> None:
+    assert watchers() == []
+    subscriptions = [await store.on_change(f"/{n}", Seen()) for n in range(20)]
+    (watcher,) = watchers()
+    for subscription in subscriptions:
+        assert watchers() == [watcher]
+        await subscription.close()
+    assert watchers() == []
+    seen = Seen()
+    await store.on_change("/", seen)
+    await store.append("/a", "x")
+    await seen.wait_for("/a")
+    await store.aclose()
+    assert watchers() == []
+
+
+async def test_a_subscription_that_is_cancelled_while_it_begins_leaves_no_watcher(store: FileStore) -> None:
+    for steps in range(6):
+        beginning = asyncio.ensure_future(store.on_change("/", Seen()))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        beginning.cancel()
+        await asyncio.wait((beginning,))
+    await in_thread(join_all, watchers())
+    assert watchers() == []
+
+
+def join_all(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join()
+
+
+def test_a_loop_that_ends_with_a_subscription_takes_its_watcher_along(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+
+    async def forget() -> None:
+        await store.on_change("/", Seen())
+
+    asyncio.run(forget())
+    join_all(watchers())
+    asyncio.run(forget())
+    join_all(watchers())
+
+
+def test_a_program_that_forgets_a_subscription_ends_well_and_importing_imports_no_watcher(tmp_path: Path) -> None:
+    program = """
+import asyncio, sys
+from hubwire.stores import FileStore
+async def main():
+    assert "watchfiles" not in sys.modules
+    async def callback(path): ...
+    await FileStore(sys.argv[1]).on_change("/", callback)
+    await FileStore(sys.argv[1]).append("/a", "x")
+    assert "watchfiles" in sys.modules
+loop = asyncio.new_event_loop()
+main = loop.run_until_complete(main())
+import os
+os.write(1, b"end")
+"""
+    command = [sys.executable, "-P", "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout) == (0, b"end")
