@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import random
 import re
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -35,6 +37,7 @@ _BATCH = "hubwirebatch"
 """The name of the metadata; Azure allows letters, digits and underscores only."""
 
 PAGE = 1000
+_LAST_ANSWER_SECONDS = 0.05
 _PAUSE_SECONDS = 0.05
 _PAUSE_SECONDS_MAX = 5.0
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -233,3 +236,10 @@ def _reason(error: Exception) -> str:
         return "another request for the same object is under way"
     # The rest of what obstore says are Rust structures.
     return " ".join(str(error).partition("\n\nDebug source")[0].split())[:300]
+
+
+@atexit.register
+def _let_obstore_finish() -> None:
+    # A thread of obstore's that hands over an answer cleans up after it, for which it needs the interpreter; one that
+    # comes too late aborts the process, after everything was done. There is nothing to wait for it by.
+    time.sleep(_LAST_ANSWER_SECONDS)

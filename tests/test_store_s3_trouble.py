@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import re
+import sys
 import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -295,6 +298,32 @@ async def test_a_hub_and_its_audit_log_work_through_trouble_and_go_on_after_a_re
     assert [record["data"]["n"] for record in records if record["kind"] == "test.done"] == list(range(40))
     seqs = [record["seq"] for record in records if "seq" in record]
     assert seqs == list(range(len(seqs)))
+
+
+async def test_an_import_through_trouble_ends_at_its_numbers_and_prints_nothing_of_it(
+    s3_url: str, prefix: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "chats.jsonl"
+    messages = [{"role": ("user", "assistant")[n % 2], "content": f"text {n}"} for n in range(20)]
+    await anyio.Path(file).write_text(f"{json.dumps({'messages': messages})}\n" * 30)
+
+    async def hubwire(*arguments: str) -> str:
+        command = [sys.executable, "-P", "-m", "hubwire.cli", *arguments]
+        done = await anyio.run_process(command, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout.decode()
+
+    async with troubled(s3_url.replace("?", f"{prefix}?"), seed=1, rate=0.1) as (proxy, url):
+        command = ("import", str(file), "--format", "openai-chat", "--store", url)
+        numbers = "30 channels, 600 envelopes, 0 tool calls, 0 completed, 0 failed"
+        assert (await hubwire(*command)).startswith(f"{numbers}; 0 of these 630 were already there")
+        await anyio.to_thread.run_sync(proxy.land_what_is_late)
+        assert (await hubwire(*command)).startswith(f"{numbers}; 630 of these 630 were already there")
+        tailed = await hubwire("tail", "-n", "all", "-o", "json", url)
+        assert sum(proxy.faults.values()) > 10
+    kinds = [json.loads(line)["kind"] for line in tailed.split("\n")[:-1]]
+    assert (kinds.count("envelope.posted"), kinds.count("channel.closed")) == (600, 30)
+    await verify(store_at(s3_url, prefix))
 
 
 async def test_an_answer_that_does_not_come_is_asked_for_again(s3_url: str, prefix: str) -> None:

@@ -13,7 +13,7 @@ from cyclopts.validators import Number
 
 from .._version import installed_version
 from ..errors import ConfigurationError, HubError
-from .output import complain
+from .output import complain, log_to_stderr
 
 __all__ = ("run",)
 
@@ -175,9 +175,10 @@ def demo(
 @app.meta.default
 def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    debug: Annotated[bool, Parameter(help="Show where in the code an error happened.")] = False,
+    debug: Annotated[bool, Parameter(help="Show where in the code an error happened, and what is retried.")] = False,
 ) -> int:
     command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    log_to_stderr(debug=debug)
     try:
         command(*bound.args, **bound.kwargs)
     except Exception as error:  # noqa: BLE001 - the last place where one can be told in a line

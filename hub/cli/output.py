@@ -9,7 +9,7 @@ import unicodedata
 import zlib
 from typing import TextIO
 
-__all__ = ("Paint", "complain", "crop", "escape", "escape_json", "is_terminal", "plural", "say")
+__all__ = ("Paint", "complain", "crop", "escape", "escape_json", "is_terminal", "log_to_stderr", "plural", "say")
 
 _COLOURS = (39, 208, 77, 170, 220, 45, 203, 141, 114, 215, 80, 183)
 """Of the 256-colour palette, far from each other, and readable on black and on white."""
@@ -26,6 +26,19 @@ def say(line: str, file: TextIO | None = None) -> None:
 def complain(message: object) -> None:
     """Print one line about what went wrong to the standard error."""
     print(f"hubwire: {escape(str(message))}", file=sys.stderr, flush=True)
+
+
+def log_to_stderr(*, debug: bool) -> None:
+    """Keep what the library logs away from the output, and to what matters; with ``debug`` also what it tries again."""
+    import logging
+
+    import structlog
+
+    level = logging.DEBUG if debug else logging.WARNING
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -1,0 +1,140 @@
+"""The `hubwire` command on an object store: what it does in a directory it does in a bucket."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from hubwire.log import log_exists
+from hubwire.stores import open_store
+
+AIRLINE_SUMMARY = "200 channels, 4,144 envelopes, 1,164 tool calls, 1,091 completed, 73 failed"
+CONVERSATIONS = 40
+"""So many are enough to be killed in their midst."""
+
+
+@pytest.fixture
+def url(s3_url: str) -> str:
+    """A store of its own for each test."""
+    return s3_url.replace("?", f"/{uuid.uuid4().hex}?")
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-P", "-m", "hubwire.cli", *map(str, arguments)]
+
+
+def hubwire(*arguments: str | Path) -> str:
+    run = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    return run.stdout
+
+
+def import_into(url: str, file: Path) -> str:
+    return hubwire("import", file, "--format", "openai-chat", "--store", url)
+
+
+def counted(url: str) -> dict[str, int]:
+    """What an import leaves in the log, without what hubs say of themselves, which depends on how often they ran."""
+    numbers: dict[str, Any] = json.loads(hubwire("stats", "--json", url))
+    assert numbers["damaged"] == 0
+    ours = ("envelope.", "tool.", "channel.", "agent.")
+    return {kind: count for kind, count in numbers["kinds"].items() if kind.startswith(ours)}
+
+
+def independent_count(lines: list[bytes]) -> dict[str, int]:
+    kinds: Counter[str] = Counter()
+    for line in lines:
+        kinds.update(("channel.created", "channel.opened", "channel.closed"))
+        for message in json.loads(line)["traj"]:
+            kinds["envelope.posted"] += message["role"] != "tool"
+            kinds["tool.called"] += len(message.get("tool_calls") or ())
+            if message["role"] == "tool":
+                kinds["tool.failed" if message["content"].startswith("Error") else "tool.completed"] += 1
+    return {**kinds, "agent.registered": 3}
+
+
+@pytest.fixture
+def part(shared_data: Path, tmp_path: Path) -> tuple[Path, dict[str, int]]:
+    """A file of the first conversations, and how often each kind comes of them."""
+    lines = gzip.decompress((shared_data / "airline.jsonl.gz").read_bytes()).split(b"\n")[:CONVERSATIONS]
+    file = tmp_path / "part.jsonl"
+    file.write_bytes(b"\n".join(lines) + b"\n")
+    return file, independent_count(lines)
+
+
+def test_the_airline_file_comes_into_a_bucket_whole_and_once(shared_data: Path, url: str) -> None:
+    file = shared_data / "airline.jsonl.gz"
+    expected = independent_count(gzip.decompress(file.read_bytes()).split(b"\n")[:-1])
+    assert import_into(url, file).startswith(f"{AIRLINE_SUMMARY}; 0 of these 6,672 were already there")
+    assert counted(url) == expected
+    assert import_into(url, file).startswith(f"{AIRLINE_SUMMARY}; 6,672 of these 6,672 were already there")
+    assert counted(url) == expected
+
+
+def test_what_was_imported_can_be_tailed_shown_counted_and_verified(
+    part: tuple[Path, dict[str, int]], url: str
+) -> None:
+    file, expected = part
+    import_into(url, file)
+    records = [json.loads(line) for line in hubwire("tail", url, "-n", "all", "-o", "json").split("\n")[:-1]]
+    assert Counter(record["kind"] for record in records if record["kind"] in expected) == expected
+    last = next(record for record in reversed(records) if record["kind"] == "tool.called")
+    assert last["id"] in hubwire("tail", url, "-n", "1", "--kind", "tool.called", "-o", "json")
+    for event in (last["id"], str(last["seq"])):
+        assert last["call_id"] in hubwire("show", event, url)
+    assert re.search(rf"^records +{len(records):,}$", hubwire("stats", url), re.MULTILINE)
+    assert f"verified {len(records)} records" in hubwire("verify", url)
+
+
+@pytest.mark.parametrize("records", [200, 700])
+def test_an_import_into_a_bucket_that_is_killed_and_run_again_ends_at_the_same_numbers(
+    records: int, part: tuple[Path, dict[str, int]], url: str
+) -> None:
+    file, expected = part
+    anyio.run(kill_import_after, records, file, url)
+    again = import_into(url, file)
+    total = int(re.findall(r"of these ([\d,]+) ", again)[0].replace(",", ""))
+    assert f"{total:,} of these {total:,} were already there" in import_into(url, file)
+    assert counted(url) == expected
+    hubwire("verify", url)
+
+
+async def kill_import_after(records: int, file: Path, url: str) -> None:
+    """Kill an import when so many records are in its journal."""
+    process = await anyio.open_process(command("import", file, "--format", "openai-chat", "--store", url))
+    store = open_store(url)
+    segment = "/journal/log/00000000000000000000.jsonl"
+    while (await store.read_bytes(segment) or b"").count(b"\n") < records:
+        assert process.returncode is None
+    process.kill()
+    await process.wait()
+    assert await log_exists(store, "/journal")
+    assert not await store.exists("/journal/clean")
+
+
+async def test_a_tail_follows_a_log_in_a_bucket(url: str, tmp_path: Path) -> None:
+    async with await anyio.open_process(command("tail", "-f", "-o", "json", url)) as tail:
+        file = tmp_path / "one.jsonl"
+        await anyio.Path(file).write_text('{"messages": [{"role": "user", "content": "followed"}]}\n')
+        await anyio.to_thread.run_sync(import_into, url, file)
+        assert tail.stdout is not None
+        told = b""
+        async for piece in tail.stdout:
+            told += piece
+            if b'"hub.stopped"' in told:
+                break
+        tail.terminate()
+    kinds = [json.loads(line)["kind"] for line in told.split(b"\n") if line.endswith(b"}")]
+    assert kinds.count("envelope.posted") == 1
+    assert kinds[-1] == "hub.stopped"
