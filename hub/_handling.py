@@ -127,7 +127,7 @@ class Handler:
     async def _call(self, events: Sequence[Event]) -> None:
         """Call the listener once; raise :class:`Failed`, whatever it does, unless it handles all of them."""
         context.cause(events[-1])
-        mark = Handling()
+        mark = Handling(self._pipeline)
         if self._duty is Duty.REQUIRED or self._overflow is Overflow.BLOCK:
             handling.set(mark)
         seconds = self._timeout * len(events)

@@ -467,6 +467,7 @@ class Hub:
 
     async def _start(self, tasks: TaskGroup) -> None:
         journal, pipeline, fanout = self._journal, self._pipeline, self._fanout
+        pipeline.begin()
         if journal is not None:
             await journal.open()
         await fanout.start(tasks)

@@ -62,8 +62,9 @@ class Limits:
 
 @attrs.define
 class Handling:
-    """One call of a listener that the commit waits for: what it emits must not wait for the commit."""
+    """One call of a listener that the commit waits for: what it emits on this hub must not wait for the commit."""
 
+    pipeline: Pipeline
     active: bool = True
 
 
@@ -132,7 +133,7 @@ class Pipeline:
         In a listener that the commit waits for, return as soon as the events are applied.
         """
         inside = handling.get()
-        if inside is not None and inside.active:
+        if inside is not None and inside.active and inside.pipeline is self:
             self._check_reserve()
             return self.put(decide())
         if self._queue or not self._has_room():
@@ -150,7 +151,7 @@ class Pipeline:
     def put_nowait(self, events: Sequence[Event]) -> list[Event]:
         """Admit and put events; raise :class:`Overloaded` instead of waiting. They are not committed yet."""
         inside = handling.get()
-        if inside is not None and inside.active:
+        if inside is not None and inside.active and inside.pipeline is self:
             self._check_reserve()
         elif self.closed or self._loop is not _running_loop():
             self._check_open()
@@ -226,15 +227,20 @@ class Pipeline:
             raise HubClosed(
                 "the hub is not running, or closing, and takes no commands; use it inside 'async with hub:'"
             )
+        self._check_loop()
+
+    def _check_loop(self) -> None:
         if self._loop is not _running_loop():
             raise ConfigurationError(
-                "the hub runs in another event loop, or another process; use it in the loop it was started in"
+                "the hub runs in another event loop, or another process; use it in the loop it was started in, or"
+                " emit_threadsafe"
             )
 
     def _check_reserve(self) -> None:
         # Not whether the hub is open: what a listener emits while the hub starts or closes belongs to what it handles.
         if self.failure is not None or self.stopped:
             self._check_open()
+        self._check_loop()
         if self.in_flight >= self._limits.in_flight_max + self._limits.listener_reserve:
             raise Overloaded(
                 f"{self.in_flight} events wait to be committed, and a listener that the commit waits for emits more;"
@@ -341,9 +347,12 @@ class Pipeline:
 
     # -- the end --
 
-    def open(self) -> None:
-        """Take commands from now on, in this event loop."""
+    def begin(self) -> None:
+        """Run in this event loop. No command is taken yet, but listeners may emit."""
         self._loop = asyncio.get_running_loop()
+
+    def open(self) -> None:
+        """Take commands from now on."""
         self.closed = False
 
     def close(self) -> None:

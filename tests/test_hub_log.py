@@ -204,6 +204,19 @@ async def test_while_one_batch_is_on_its_way_the_next_one_grows() -> None:
     assert all(content.endswith(b"\n") for content in store.appended)
 
 
+async def test_who_appends_together_again_and_again_shares_every_batch() -> None:
+    store = Spy()
+    log = log_on(store)
+    await log.open()
+
+    async def append_again_and_again() -> None:
+        for number in range(20):
+            await log.append([body(number)])
+
+    await asyncio.gather(*(append_again_and_again() for _ in range(10)))
+    assert [content.count(b"\n") for content in store.appended] == [1, 9, *[10] * 19]
+
+
 async def test_a_batch_is_about_a_mebibyte_at_the_most() -> None:
     store = Spy()
     log = log_on(store)

@@ -312,6 +312,44 @@ def hub_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "hubwire hub"]
 
 
+async def test_a_worker_thread_of_a_listener_cannot_reach_into_the_loop() -> None:
+    refused: list[Exception] = []
+
+    class Threaded:
+        duty = Duty.REQUIRED
+
+        async def on_events(self, events: Sequence[Event]) -> None:
+            if any(each.kind == "user.asked" for each in events):
+                await anyio.to_thread.run_sync(self.reach_in)
+
+        def reach_in(self) -> None:
+            try:
+                hub.emit_nowait(GenericEvent(kind="user.answered"))
+            except ConfigurationError as error:
+                refused.append(error)
+
+    async with Hub(listeners=[Threaded()]) as hub:
+        await hub.emit(GenericEvent(kind="user.asked"))
+        assert hub.statistics().applied == hub.statistics().committed
+    assert "emit_threadsafe" in str(refused[0])
+
+
+async def test_a_listener_of_one_hub_waits_for_the_commit_of_another() -> None:
+    committed: list[bool] = []
+
+    class Forward:
+        duty = Duty.REQUIRED
+
+        async def on_events(self, events: Sequence[Event]) -> None:
+            for _ in (each for each in events if each.kind == "user.asked"):
+                forwarded = await other.emit(GenericEvent(kind="user.forwarded"))
+                committed.append(other.statistics().committed > forwarded.seq)
+
+    async with Hub(MemoryStore()) as other, Hub(listeners=[Forward()]) as hub:
+        await hub.emit(GenericEvent(kind="user.asked"))
+    assert committed == [True]
+
+
 def test_a_program_without_a_loop_emits_and_calls(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     with HubThread(Hub(store, listeners=[AuditLog(store)])) as thread:

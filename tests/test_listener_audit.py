@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+import structlog.testing
 
 from hubwire import BaseHubListener, Duty, GenericEvent, Hub, codec
 from hubwire.errors import (
@@ -483,3 +484,39 @@ async def test_a_subclass_may_record_something_else_of_each_event() -> None:
         agent = await hub.agents.register("planner")
         await agent.unregister()
     assert names.names == ["planner registered", "planner unregistered"]
+
+
+async def test_the_position_of_the_log_is_the_last_event_of_the_last_batch() -> None:
+    store = MemoryStore()
+    audit = AuditLog(store)
+    async with Hub(store, listeners=[audit]) as hub:
+        for _ in range(10):
+            hub.emit_nowait(GenericEvent(kind="user.login"))
+        await hub.flush()
+        assert audit.last_seq() == hub.statistics().committed - 1
+
+
+async def test_a_record_of_ones_own_that_looks_as_if_it_were_cut_is_given_back_as_it_is() -> None:
+    audit = AuditLog(MemoryStore())
+    for record in ({"cut": {"blob": "/etc/passwd"}}, {"cut": {"blob": "x", "why": "y"}}, {"cut": "short"}):
+        await audit.append({**record, "at": "now"})
+    assert [record["cut"] for record in await audit.read_all()] == [
+        {"blob": "/etc/passwd"},
+        {"blob": "x", "why": "y"},
+        "short",
+    ]
+
+
+async def test_what_subscribers_raise_is_counted() -> None:
+    audit = AuditLog(MemoryStore())
+
+    async def broken(_: dict[str, Any]) -> None:
+        raise RuntimeError("broken")
+
+    await audit.append({"kind": "noted"})
+    audit.subscribe(broken)
+    with structlog.testing.capture_logs():
+        for _ in range(3):
+            await audit.append({"kind": "noted"})
+        await audit.aclose()
+    assert audit.subscriber_errors == 3

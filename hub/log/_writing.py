@@ -175,12 +175,15 @@ class Log:
         if not self._is_busy:
             self._is_busy = True
             self._loop = loop
-            if self._is_shared:
-                # Who appended together before will do so again: let the others come, too.
-                self._worker = asyncio.create_task(self._go_on_soon())
-            else:
-                self._go_on()
+            self._go_on_together()
         return waiting
+
+    def _go_on_together(self) -> None:
+        """Go on, but if appenders shared the last batch let them come again first: they would share the next one."""
+        if self._is_shared:
+            self._worker = asyncio.create_task(self._go_on_soon())
+        else:
+            self._go_on()
 
     async def _go_on_soon(self) -> None:
         self._go_on()
@@ -317,7 +320,7 @@ class Log:
         else:
             # Cancelled, the loop is being torn down: nobody will know before recovery what was written.
             self._refuse(batch, error if isinstance(error, Exception) else self._lost())
-        self._go_on()
+        self._go_on_together()
 
     def _tell(self, batch: list[_Waiting], index: int) -> None:
         for waiting in batch:

@@ -126,6 +126,11 @@ class AuditLog(BaseHubListener):
         return await self._log.append((body,))
 
     @property
+    def subscriber_errors(self) -> int:
+        """How many calls of subscribers have raised."""
+        return self._subscribers.errors
+
+    @property
     def durability(self) -> str:
         """What a stored record survives, in the word of its store: one of ``Durability``, or ``"unknown"``."""
         return str(getattr(self._store, "durability", "unknown"))
