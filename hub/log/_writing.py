@@ -344,7 +344,7 @@ class Log:
         if not self._chained:
             suffix = b',"d":%d}\n' % tail.records
             return b"".join([body[:-1] + suffix for body in bodies]), chain
-        pieces = []
+        pieces: list[bytes] = []
         suffix = b',"d":%d' % tail.records
         for body in bodies:
             unchained = body[:-1] + suffix
