@@ -141,9 +141,10 @@ class Attachment:
         self._resumed: _Resumed | None = None
         self._host = host
         self._listener = listener
-        # Nobody gets events about himself, because handling them could make more. A required listener does: its failure
-        # stops the hub, so nothing can go round, and an audit log that proves that nothing is missing needs every seq.
-        self._matcher = Matcher(pattern, about=None if duty is Duty.REQUIRED else name)
+        # Nobody gets events about himself, because handling them could make more. Who is promised every event does: one
+        # failure stops the hub or, repeated, suspends the listener, so nothing can go round, and an audit log that
+        # proves that nothing is missing needs every seq.
+        self._matcher = Matcher(pattern, about=name if duty is Duty.BEST_EFFORT else None)
         self.pattern: tuple[str, ...] = self._matcher.patterns
         self._since = since
         self._timeout = timeout

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import attrs
 
+from ._adapt import text_of
 from ._attachment import Attachment
 from ._duty import Duty
 from ._pipeline import Pipeline
@@ -63,7 +64,8 @@ class Upkeep:
     ) -> None:
         self.positions: Positions = Positions(journal.store, f"{journal.path}/positions")
         self.attached: Attached
-        self.error: Exception | None = None
+        self._errors: dict[str, Exception] = {}
+        """What could not be written, and why; empty while all is well."""
         self._snapshots = Snapshots(journal.store, f"{journal.path}/snapshots", state.machines)
         self._journal = journal
         self._state = state
@@ -122,9 +124,9 @@ class Upkeep:
         """Keep positions that have moved, now. If that fails, statistics tell, and it is tried again in a second."""
         try:
             await self.positions.save(self._pipeline.hub_id)
-            self.error = None
+            self._errors.pop("positions", None)
         except Exception as error:  # noqa: BLE001 - whatever the store raised, the hub goes on: it is kept again later
-            self.error = error
+            self._errors["positions"] = error
             self._moved.set()
 
     async def forget(self, name: str) -> None:
@@ -139,9 +141,9 @@ class Upkeep:
             self._due.clear()
             try:
                 await self._tidy()
-                self.error = None
+                self._errors.pop("journal", None)
             except Exception as error:  # noqa: BLE001 - whatever the store raised, the hub goes on: nothing is lost
-                self.error = error
+                self._errors["journal"] = error
                 await self._clock.sleep(_SECONDS)
                 self._due.set()
 
@@ -216,12 +218,12 @@ class Upkeep:
             snapshot_seq=snapshots.newest_seq,
             snapshot_bytes=snapshots.newest_bytes,
             positions=tuple(sorted(self.positions.kept.items())),
-            last_error=snapshots.damaged if self.error is None else f"{type(self.error).__name__}: {self.error}",
+            last_error="; ".join(map(text_of, self._errors.values())) or snapshots.damaged,
         )
 
     def problems(self) -> list[str]:
         """Return what is owed and not kept."""
-        found = [] if self.error is None else [f"the journal is not kept in order: {self.error}"]
+        found = [f"the {what} cannot be kept in order: {text_of(error)}" for what, error in self._errors.items()]
         attached = {attachment.name for attachment in self.attached.attachments}
         first_seq = self._journal.first_seq
         found += [
