@@ -38,8 +38,9 @@ class HubListener(Protocol):
     """Receives the events of a hub, in batches.
 
     **Order.** Events arrive in ascending ``seq``, each once, except that the unfinished part of a batch comes again:
-    one by one after the listener raised or took too long, and to a REQUIRED listener after a restart of the hub. Events
-    that the attachment's pattern does not match are left out.
+    one by one after the listener raised or took too long, and to a REQUIRED or DURABLE listener after a restart of the
+    hub; a DURABLE one may then get events again that it has handled in the last second. Events that the attachment's
+    pattern does not match are left out.
 
     **Durability.** Whoever is not REQUIRED sees only committed events: a crash cannot undo what it has seen. A REQUIRED
     listener sees journaled events; when its ``on_events`` returns, the hub takes its own effects for durable.

@@ -174,13 +174,13 @@ async def test_a_start_replays_nothing_that_the_newest_snapshot_has() -> None:
 async def test_a_snapshot_holds_the_moment_at_which_it_was_begun_whatever_happens_meanwhile() -> None:
     store, history = History(), Recorder()
     async with small_hub(store) as hub:
-        hub.attach(history, duty=Duty.REQUIRED, name="history")
+        hub.attach(history, duty=Duty.REQUIRED, since="start", name="history")
         async with anyio.create_task_group() as tasks:
             for seed in (2, 3):
                 tasks.start_soon(partial(act, hub, random.Random(seed), 150, among_themselves=True))
     events = history.events
     taken = [(int(path[-20:]), content) for what, path, content in store.changes if SNAPSHOTS in path and content]
-    assert len(taken) > 3
+    assert taken, "nothing was proved"
     for seq, content in taken:
         machines = State()
         for event in events[:seq]:
@@ -236,7 +236,7 @@ async def test_a_large_state_is_not_written_again_before_as_much_was_journaled()
     async with small_hub(store, snapshot_bytes=1) as hub:
         for n in range(150):
             await hub.agents.register(f"agent-{n}")
-            await turn()
+            await settle(hub)
     sizes = [len(content) for what, path, content in store.changes if SNAPSHOTS in path and what == "write"]
     journaled = sum(len(content) for what, path, content in store.changes if SEGMENTS in path and what == "append")
     assert len(sizes) > 3

@@ -29,11 +29,12 @@ class Compactor:
         """A segment was sealed: compact it soon."""
         if not isinstance(self._store, CompactableStore):
             return
-        if path not in self._paths:
-            self._paths.append(path)
-        self._due = deque(self._paths)
+        self._paths.append(path)
         if self._task is None or self._task.done():
+            self._due = deque(self._paths)
             self._task = asyncio.create_task(self._compact(self._store), name=f"hubwire compaction of {path}")
+        else:
+            self._due.append(path)
 
     async def aclose(self) -> None:
         """Stop; a compaction under way is cancelled, which leaves the segment as readable as it was."""
