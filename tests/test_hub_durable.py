@@ -337,18 +337,26 @@ async def test_memory_stays_flat_while_one_is_far_behind(tmp_path: Path) -> None
         tracemalloc.stop()
         return peak
 
-    gated = Gated()
+    class Counting:
+        gate = anyio.Event()
+        heard = 0
+
+        async def on_events(self, events: Sequence[Event]) -> None:
+            await self.gate.wait()
+            self.heard += len(events)
+
+    counting = Counting()
     async with Hub(FileStore(tmp_path), ring=64) as hub:
-        await attach(hub, gated).ready()
+        await attach(hub, counting).ready()
         first = await peak_after(hub, 3000)
         assert await peak_after(hub, 12_000) < 1.5 * first + 100_000
         tracemalloc.start()
-        gated.gate.set()
+        counting.gate.set()
         await hub.flush()
         reading = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert len(numbers(gated.events)) > 15_000
-    assert reading < 60_000_000
+    assert counting.heard > 15_000
+    assert reading < 8_000_000, "the journal is read in pieces of a megabyte"
 
 
 async def test_it_never_makes_an_emitter_wait_even_if_it_is_attached_with_block() -> None:
