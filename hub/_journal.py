@@ -116,9 +116,9 @@ class StoreJournal:
             return  # known without asking the store: this is called again and again
         reader = LogReader(self.store, self.path)
         await reader.seek_after_seq(seq - 1)
-        # Only a segment that holds a committed event may become the oldest: recovery finds the numbers there.
-        first_seq = await reader.first_seq_of(reader.index)
-        if first_seq is not None and reader.index > self._oldest:
+        if reader.index > self._oldest:
+            first_seq = await reader.first_seq_of(reader.index)
+            assert first_seq is not None, "only a segment that holds an event may become the oldest: it has the numbers"
             self.first_seq = first_seq
             await self._log.truncate_before(reader.index)
             self._oldest = reader.index

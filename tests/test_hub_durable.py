@@ -205,6 +205,29 @@ async def test_a_listener_attached_before_the_start_has_its_place_kept_when_the_
     assert numbers(recorder.events) == [1]
 
 
+async def test_a_start_does_not_return_before_the_place_of_a_new_name_is_on_disk() -> None:
+    class Slow(MemoryStore):
+        gate = anyio.Event()
+
+        async def write(
+            self, path: str, content: str | bytes, *, if_absent: bool = False, expect: int | None = None
+        ) -> None:
+            if path == POSITION:
+                await self.gate.wait()
+            await super().write(path, content, if_absent=if_absent, expect=expect)
+
+    store = Slow()
+    hub = Hub(store)
+    attach(hub, Recorder())
+    starting = asyncio.create_task(hub.start())
+    await anyio.wait_all_tasks_blocked()
+    assert not starting.done()
+    store.gate.set()
+    await starting
+    assert await kept_position(store) is not None
+    await hub.aclose()
+
+
 async def test_an_event_counts_as_seen_only_when_its_handling_has_ended() -> None:
     store, gated = MemoryStore(), Gated()
     async with Hub(store) as hub:
@@ -849,6 +872,21 @@ async def test_a_listener_on_its_way_through_the_journal_is_not_overtaken_by_tru
         assert journal.first_seq > 100
         assert attachment.state is AttachmentState.RUNNING
     assert numbers(recorder.events) == list(range(400))
+
+
+async def test_the_journal_is_kept_from_the_position_on_disk_and_not_from_the_one_in_memory() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    async with small_hub(store, clock) as hub:
+        attachment = attach(hub, Recorder())
+        await attachment.ready()
+        for n in range(40):
+            await hub.emit(said(n))
+            await hub.flush()
+            await settle()
+            journal = hub.statistics().journal
+            assert journal is not None
+            assert journal.first_seq <= (await kept_position(store) or 0)
+        assert attachment.statistics().position > (await kept_position(store) or 0)
 
 
 # --- calls from inside ----------------------------------------------------------------------------------------------
