@@ -879,14 +879,19 @@ async def test_the_journal_is_kept_from_the_position_on_disk_and_not_from_the_on
     async with small_hub(store, clock) as hub:
         attachment = attach(hub, Recorder())
         await attachment.ready()
-        for n in range(40):
+        assert hub._upkeep is not None
+        for n in range(60):
             await hub.emit(said(n))
             await hub.flush()
             await settle()
+            while hub._upkeep._is_snapshot_due():  # noqa: ASYNC110 - nobody is told when it is written
+                await asyncio.sleep(0)
             journal = hub.statistics().journal
             assert journal is not None
             assert journal.first_seq <= (await kept_position(store) or 0)
         assert attachment.statistics().position > (await kept_position(store) or 0)
+        assert journal.snapshot_seq is not None
+        assert journal.snapshot_seq > (await kept_position(store) or 0), "nothing was held back"
 
 
 # --- calls from inside ----------------------------------------------------------------------------------------------
