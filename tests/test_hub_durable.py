@@ -12,7 +12,18 @@ import anyio
 import msgspec
 import pytest
 
-from hubwire import Attachment, AttachmentState, BaseHubListener, Duty, Event, GenericEvent, Hub, Overflow, StoreJournal
+from hubwire import (
+    Attachment,
+    AttachmentState,
+    BaseHubListener,
+    Duty,
+    Event,
+    GenericEvent,
+    Hub,
+    JournalStatistics,
+    Overflow,
+    StoreJournal,
+)
 from hubwire.errors import (
     ConfigurationError,
     HistoryGone,
@@ -42,6 +53,16 @@ def numbers(events: Sequence[Event]) -> list[int]:
 async def settle() -> None:
     for _ in range(200):
         await asyncio.sleep(0)
+
+
+async def tidied(hub: Hub) -> JournalStatistics:
+    """Let the hub write its snapshot, if it has to, and truncate; return how its journal stands then."""
+    await settle()
+    assert hub._upkeep is not None
+    while hub._upkeep._is_snapshot_due():  # noqa: ASYNC110 - nobody is told when it is written
+        await asyncio.sleep(0)
+    await settle()
+    return hub._upkeep.statistics()
 
 
 async def pass_time(clock: ManualClock, seconds: float) -> None:
@@ -732,9 +753,7 @@ async def outgrow(hub: Hub, store: MemoryStore, clock: ManualClock) -> int:
         await hub.emit(said(n))
         if n % 10 == 0:
             await pass_time(clock, 0.5)
-            assert hub._upkeep is not None
-            while hub._upkeep._is_snapshot_due():  # noqa: ASYNC110 - nobody is told when it is written
-                await asyncio.sleep(0)
+            await tidied(hub)
             largest = max(largest, await journal_bytes(store))
     await pass_time(clock, 2)
     return max(largest, await journal_bytes(store))
@@ -832,6 +851,7 @@ async def test_the_one_that_is_farthest_behind_goes_first_and_the_others_are_spa
         while far.state is not AttachmentState.SUSPENDED or far.missed is None:
             await hub.emit(said(60))
             await pass_time(clock, 1)
+            await tidied(hub)
         assert other.state is AttachmentState.RUNNING
         near.gate.set()
         await hub.flush()
@@ -844,18 +864,13 @@ async def test_a_name_that_is_not_attached_holds_the_journal_back_until_it_is_fo
         await attach(hub, Recorder()).ready()
         await hub.emit(said(0))
     async with small_hub(store, clock) as hub:
-        for n in range(40):
+        for n in range(60):
             await hub.emit(said(n))
-            await pass_time(clock, 0.25)
-        journal = hub.statistics().journal
-        assert journal is not None
-        assert dict(journal.positions).keys() == {"slow"}
-        assert journal.first_seq == 0
+            journal = await tidied(hub)
+            assert journal.first_seq == 0
+            assert dict(journal.positions).keys() == {"slow"}
         await hub.forget("slow")
-        await settle()
-        journal = hub.statistics().journal
-        assert journal is not None
-        assert journal.first_seq > 0
+        assert (await tidied(hub)).first_seq > 0
 
 
 async def test_a_listener_on_its_way_through_the_journal_is_not_overtaken_by_truncation() -> None:
@@ -867,6 +882,7 @@ async def test_a_listener_on_its_way_through_the_journal_is_not_overtaken_by_tru
             await hub.flush()
             if n % 10 == 0:
                 await pass_time(clock, 1)
+                await tidied(hub)
         journal = hub.statistics().journal
         assert journal is not None
         assert journal.first_seq > 100
@@ -879,19 +895,13 @@ async def test_the_journal_is_kept_from_the_position_on_disk_and_not_from_the_on
     async with small_hub(store, clock) as hub:
         attachment = attach(hub, Recorder())
         await attachment.ready()
-        assert hub._upkeep is not None
         for n in range(60):
             await hub.emit(said(n))
             await hub.flush()
-            await settle()
-            while hub._upkeep._is_snapshot_due():  # noqa: ASYNC110 - nobody is told when it is written
-                await asyncio.sleep(0)
-            journal = hub.statistics().journal
-            assert journal is not None
-            assert journal.first_seq <= (await kept_position(store) or 0)
-        assert attachment.statistics().position > (await kept_position(store) or 0)
-        assert journal.snapshot_seq is not None
-        assert journal.snapshot_seq > (await kept_position(store) or 0), "nothing was held back"
+            assert (await tidied(hub)).first_seq <= (await kept_position(store) or 0)
+        kept = await kept_position(store) or 0
+        assert attachment.statistics().position > kept
+        assert ((await tidied(hub)).snapshot_seq or 0) > kept, "nothing was held back"
 
 
 # --- calls from inside ----------------------------------------------------------------------------------------------
