@@ -258,6 +258,7 @@ class Hub:
         position of that name is kept, and :class:`~hubwire.errors.HubClosed` if the hub is not running.
         """
         self._check_running()
+        self._from_threads.check_here()
         if any(attachment.name == name for attachment in self._fanout.attachments):
             raise ConfigurationError(f"listener {name!r} is attached; detach it before the hub forgets it")
         if self._upkeep is None or self._upkeep.positions.get(name) is None:
