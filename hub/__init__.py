@@ -9,6 +9,7 @@ from ._hub import Hub, HubHealth, HubStatistics
 from ._journal import StoreJournal
 from ._matcher import Matcher
 from ._stream import EventStream
+from ._upkeep import JournalStatistics
 from ._version import installed_version
 from .context import scope
 from .events import Event, GenericEvent, UnknownEvent, event
@@ -32,6 +33,7 @@ __all__ = (
     "HubStatistics",
     "HubThread",
     "Inbox",
+    "JournalStatistics",
     "Matcher",
     "Overflow",
     "StoreJournal",

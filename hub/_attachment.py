@@ -13,14 +13,15 @@ import anyio
 import attrs
 
 from . import context
-from ._adapt import Adapted, ListenerTimeout, guarded, is_cancelled, text_of
+from ._adapt import Adapted, ListenerTimeout, guarded, is_cancelled, message_of, text_of
 from ._announcements import Announcements
 from ._cursor import Cursor
 from ._duty import Duty, Overflow
 from ._handling import Failed, Handler
 from ._matcher import Matcher
 from ._pipeline import Pipeline
-from .errors import ConfigurationError, JournalBehind
+from .errors import ConfigurationError, HistoryGone, HubClosed, JournalBehind
+from .events import ListenerSuspended
 from .ports import Clock, Journal
 
 __all__ = ("Attachment", "AttachmentState", "AttachmentStatistics", "Since")
@@ -36,6 +37,8 @@ class AttachmentState(Enum):
     STARTING = "starting"
     CATCHING_UP = "catching_up"
     RUNNING = "running"
+    SUSPENDED = "suspended"
+    """A DURABLE listener that gets no more events until it is resumed, or the hub is started again."""
     DETACHED = "detached"
 
 
@@ -55,6 +58,8 @@ class AttachmentStatistics:
     dropped: int
     failed: int
     restarts: int
+    retries: int
+    """How often a DURABLE listener got an event again after it had failed."""
     last_error: str | None
 
 
@@ -69,6 +74,12 @@ class Host(Protocol):
     def place_if_numbered(self, attachment: Attachment) -> None:
         """It was entered, and waits for its place."""
 
+    def position_of(self, name: str) -> int | None:
+        """Return the position that is kept of a DURABLE name."""
+
+    async def save_position(self, attachment: Attachment) -> None:
+        """Keep the position of a DURABLE name that is new."""
+
     def caught_up(self, attachment: Attachment) -> None:
         """It has reached the present."""
 
@@ -80,6 +91,13 @@ class Host(Protocol):
 
     def forget(self, attachment: Attachment) -> None:
         """It is not wanted any more, before it was entered."""
+
+
+@attrs.frozen
+class _Resumed:
+    """What :meth:`Attachment.resume` was told."""
+
+    skip_missed: bool
 
 
 class Attachment:
@@ -97,6 +115,7 @@ class Attachment:
         since: Since,
         timeout: float,
         mailbox: int,
+        attempts_max: int,
     ) -> None:
         self.name = name
         self.duty = duty
@@ -109,17 +128,23 @@ class Attachment:
         self.done: int = 0
         """Events below this ``seq`` are handled, or were dropped, or are not for this listener."""
         self.is_entered: bool = False
+        self.is_placed: bool = False
+        """Whether it has its place: ``done`` means nothing before."""
         self.entered_at: int | None = None
         """What the listener's ``last_seq()`` said when it was entered."""
         self.attached_at: int | None = None
         """What "now" means for it; None: whenever the hub starts."""
         self.failure: Exception | None = None
         """Why it could not be entered, placed, or given its events."""
+        self.suspension: Exception | None = None
+        """Why a DURABLE listener gets no more events."""
+        self._resumed: _Resumed | None = None
         self._host = host
         self._listener = listener
-        # Nobody gets events about himself, because handling them could make more. A required listener does: its failure
-        # stops the hub, so nothing can go round, and an audit log that proves that nothing is missing needs every seq.
-        self._matcher = Matcher(pattern, about=None if duty is Duty.REQUIRED else name)
+        # Nobody gets events about himself, because handling them could make more. Who is promised every event does: one
+        # failure stops the hub or, repeated, suspends the listener, so nothing can go round, and an audit log that
+        # proves that nothing is missing needs every seq.
+        self._matcher = Matcher(pattern, about=name if duty is Duty.BEST_EFFORT else None)
         self.pattern: tuple[str, ...] = self._matcher.patterns
         self._since = since
         self._timeout = timeout
@@ -133,6 +158,8 @@ class Attachment:
             duty=duty,
             overflow=overflow,
             timeout=timeout,
+            attempts_max=attempts_max,
+            progress=self._progress,
             pipeline=host.pipeline,
             clock=host.clock,
             announcements=host.announcements,
@@ -147,7 +174,7 @@ class Attachment:
     @property
     def keeps_ring(self) -> bool:
         """Whether the ring must keep what this attachment has not read."""
-        return self.state is AttachmentState.RUNNING and not self.is_lossy
+        return self.state is AttachmentState.RUNNING and self.duty is not Duty.DURABLE and not self.is_lossy
 
     @property
     def may_drop(self) -> bool:
@@ -156,12 +183,30 @@ class Attachment:
         return self.is_lossy and (self.state is AttachmentState.RUNNING or catching_up)
 
     @property
+    def blocks(self) -> bool:
+        """Whether emitters wait for it."""
+        return self.duty is Duty.BEST_EFFORT and self.overflow is Overflow.BLOCK
+
+    @property
+    def missed(self) -> tuple[int, int] | None:
+        """The ``seq`` of the first and the last event that it has not seen, and never will; None if there are none.
+
+        They are in the journal no more: it has been away, suspended or too slow while the journal outgrew its bound.
+        """
+        journal = self._host.journal
+        if self.duty is not Duty.DURABLE or journal is None or not self.is_placed or self.done >= journal.first_seq:
+            return None
+        return self.done, journal.first_seq - 1
+
+    @property
     def hub_id(self) -> str | None:
         """The id of the hub whose events the listener holds, if it holds any and says so."""
         return self._listener.declared("hub_id", None)
 
-    def is_task(self, task: object) -> bool:
-        return task is not None and task is self._task
+    def is_calling(self) -> bool:
+        """Tell whether the code that runs is called by the listener: in its task, or in one that it started."""
+        task = asyncio.current_task()
+        return (task is not None and task is self._task) or self._handler.is_calling()
 
     def statistics(self) -> AttachmentStatistics:
         """Return how the attachment does, now."""
@@ -177,24 +222,51 @@ class Attachment:
     async def ready(self) -> None:
         """Return when the listener has caught up with the present: from then on the commit waits for a REQUIRED one.
 
-        Raises what kept it from getting there.
+        From then on, too, a DURABLE listener goes on from its place after a crash. Raises what kept it from getting
+        there, or what it was suspended for.
         """
-        await self._until(lambda: self.state in (AttachmentState.RUNNING, AttachmentState.DETACHED))
+        at_rest = (AttachmentState.RUNNING, AttachmentState.SUSPENDED, AttachmentState.DETACHED)
+        await self._until(lambda: self.state in at_rest)
         await self.drain(self.cursor.limit)
-        if self.failure is not None:
-            raise self.failure
+        if self.duty is Duty.DURABLE:
+            await self._host.save_position(self)
+        if (error := self.failure or self.suspension) is not None:
+            raise error
 
     async def detach(self) -> None:
         """Let the listener go, after the batch it is at; a REQUIRED one after everything journaled until now.
 
-        Called from the listener itself, it returns at once.
+        Called from the listener itself, it returns at once. The position of a DURABLE one is kept, and the journal for
+        it: attached again under its name, it goes on from there. :meth:`hubwire.Hub.forget` ends that.
         """
         if self._task is None:
             self._host.forget(self)
             return
         self.stop(self._host.pipeline.ring.journaled.value if self.duty is Duty.REQUIRED else 0)
-        if asyncio.current_task() is not self._task:
+        if not self.is_calling():
             await self.finished()
+
+    def resume(self, *, skip_missed: bool = False) -> None:
+        """Let a suspended listener go on where it stopped: with the event that it failed at, or did not get to.
+
+        Does nothing if it is not suspended. If the journal no longer holds what comes next, this raises
+        :class:`~hubwire.errors.HistoryGone`, and :attr:`missed` tells what it is. With ``skip_missed``, the listener
+        goes on with the oldest event held; what it missed is counted as dropped, and told as ``mailbox.overflowed``.
+        Raises :class:`~hubwire.errors.HubClosed` if it is detached.
+        """
+        if self.state is AttachmentState.DETACHED:
+            raise HubClosed(f"listener {self.name!r} is detached, or its hub closed; attach it again")
+        if self.state is not AttachmentState.SUSPENDED:
+            return
+        if self.missed is not None and not skip_missed:
+            raise self._gone()
+        self.suspension = None
+        self.state = AttachmentState.CATCHING_UP
+        self._resumed = _Resumed(skip_missed=skip_missed)
+        self._handler.begin_again()
+        self._handler.count.restarts += 1
+        self._host.announcements.restart(self.name, self._handler.count.restarts)
+        self._tell_waiters()
 
     # -- what the fan-out tells and asks --
 
@@ -221,8 +293,9 @@ class Attachment:
         self._tell_waiters()
 
     async def drain(self, end: int) -> None:
-        """Return when events below ``end`` are handled, or never will be."""
-        await self._until(lambda: self.done >= end or self.state is AttachmentState.DETACHED)
+        """Return when events below ``end`` are handled, or never will be, or not unless it is resumed."""
+        at_rest = (AttachmentState.SUSPENDED, AttachmentState.DETACHED)
+        await self._until(lambda: self.done >= end or self.state in at_rest)
 
     async def entered(self) -> None:
         """Return when the listener was entered, or could not be."""
@@ -302,9 +375,10 @@ class Attachment:
                     self._handler.count.last_error = text_of(error)
 
     def go(self) -> None:
-        """Take the place that ``last_seq()`` or ``since`` names. The ring is numbered now.
+        """Take the place that ``last_seq()``, the position kept, or ``since`` names. The ring is numbered now.
 
-        Raises :class:`~hubwire.errors.JournalBehind` if that is beyond the end, and
+        Raises :class:`~hubwire.errors.JournalBehind` if that is beyond the end,
+        :class:`~hubwire.errors.HistoryGone` if a REQUIRED listener has not seen what the journal no longer holds, and
         :class:`~hubwire.errors.ConfigurationError` if the listener holds another hub's events.
         """
         pipeline, journal = self._host.pipeline, self._host.journal
@@ -314,8 +388,11 @@ class Attachment:
                 " each hub logs of its own"
             )
         newest = pipeline.ring.applied.value
+        kept = self._host.position_of(self.name) if self.duty is Duty.DURABLE else None
         if self.entered_at is not None:
             start = self.entered_at + 1
+        elif kept is not None:
+            start = kept
         elif self._since == "now":
             start = newest if self.attached_at is None else self.attached_at
         elif self._since == "start":
@@ -329,14 +406,31 @@ class Attachment:
                 f"listener {self.name!r} has event {start - 1}, but the journal ends before {newest}: it was restored"
                 " from an older copy, or belongs to another hub. Give the hub the store that belongs to the listener"
             )
+        if self.duty is Duty.REQUIRED and journal is not None and start < journal.first_seq:
+            raise HistoryGone(
+                f"the required listener {self.name!r} goes on from event {start}, but the journal is truncated before"
+                f" {journal.first_seq}: it was not attached meanwhile. Restore an older copy of the journal, or give"
+                " the listener a new beginning",
+                first_seq=journal.first_seq,
+            )
         self.state = AttachmentState.CATCHING_UP
+        self.is_placed = True
         self.cursor.jump(start)
+        self.done = start
+        self.suspend_if_missing()
         self._advance(start)
 
     async def _work(self) -> str:
         """Read and handle until told to stop; return why it ended."""
         cursor = self.cursor
         while self.done < self._stop_at and not cursor.ended:
+            if self.state is AttachmentState.SUSPENDED:
+                await self._until(lambda: self.state is not AttachmentState.SUSPENDED or self._stop_at < math.inf)
+                if self.state is AttachmentState.SUSPENDED:
+                    break
+            if self._resumed is not None:
+                self._take_up()
+                continue
             if cursor.behind <= 0:
                 await cursor.wait()
                 continue
@@ -345,18 +439,100 @@ class Attachment:
             try:
                 taken = await cursor.take()
             except Exception as error:  # noqa: BLE001 - HistoryGone, or whatever a journal raises
-                self.failure = error
-                if self.duty is Duty.REQUIRED:
-                    await self._handler.stop_hub(error, self.done)
+                if await self._bear_unreadable(error):
+                    continue
                 return f"its events could not be read: {text_of(error)}"
             # Most listeners take everything, and most batches tell of no listener: nothing to select.
             is_plain = self._matcher.takes_all and taken and taken[0].seq > self._host.announcements.newest_seq
             events = taken if is_plain else self._matcher.select(taken)
             reason = await self._handler.handle(events) if events else None
+            if reason is not None and self.duty is Duty.DURABLE:
+                self._suspend("failed", self._handler.error, self._handler.attempts)
+                if self._stop_at < math.inf:
+                    break
+                continue
             self._advance(cursor.seq)
             if reason is not None:
                 return reason
         return "detached" if self.failure is None else text_of(self.failure)
+
+    async def _bear_unreadable(self, error: Exception) -> bool:
+        """Do what the duty says when the next events cannot be read; tell whether to go on."""
+        if isinstance(error, HistoryGone) and self._host.journal is not None and self.duty is not Duty.REQUIRED:
+            if self.duty is Duty.BEST_EFFORT:
+                self._skip_gone(error.first_seq)
+            else:
+                self.suspend_if_missing()
+            return True
+        if self.duty is Duty.DURABLE:
+            if not await self._handler.retry(error, self.done):
+                self._suspend("failed", error, self._handler.attempts)
+            return self._stop_at == math.inf
+        self.failure = error
+        if self.duty is Duty.REQUIRED:
+            await self._handler.stop_hub(error, self.done)
+        return False
+
+    # -- what it misses --
+
+    def suspend_if_missing(self) -> None:
+        """Give a DURABLE listener no more events if the next one is not held any more."""
+        if (missed := self.missed) is not None and self.state is not AttachmentState.SUSPENDED:
+            self._suspend("missed", self._gone(), 0, first_seq_held=missed[1] + 1)
+
+    def _gone(self) -> HistoryGone:
+        assert self.missed is not None
+        first, last = self.missed
+        return HistoryGone(
+            f"listener {self.name!r} has missed events {first} to {last}, which the journal no longer holds;"
+            " resume(skip_missed=True) lets it go on without them",
+            first_seq=last + 1,
+        )
+
+    def _suspend(self, reason: str, error: Exception, attempts: int, first_seq_held: int | None = None) -> None:
+        if self._stop_at < math.inf or self.state is AttachmentState.SUSPENDED:
+            return  # it goes, and may try again when it is attached again; or it has been told already
+        self.suspension = error
+        self._handler.count.last_error = text_of(error)
+        self.state = AttachmentState.SUSPENDED
+        self._host.announcements.put(
+            ListenerSuspended(
+                listener=self.name,
+                reason=reason,
+                event_seq=self.done,
+                attempts=attempts,
+                error_type=type(error).__name__,
+                error_message=message_of(error),
+                first_seq_held=first_seq_held,
+            )
+        )
+        self.cursor.wake()
+        self._tell_waiters()
+
+    def _take_up(self) -> None:
+        """Go on after :meth:`resume`: not before the batch that the listener was at when it was suspended has ended."""
+        resumed, self._resumed = self._resumed, None
+        assert resumed is not None
+        if (missed := self.missed) is not None and resumed.skip_missed:
+            self._skip_gone(missed[1] + 1)
+            return
+        self.suspend_if_missing()
+        self.cursor.jump(self.done)
+        self._advance(self.done)
+
+    def _skip_gone(self, first_seq: int) -> None:
+        """Go on at ``first_seq``; what is before it is not held any more."""
+        count = first_seq - self.done
+        self._handler.count.dropped += count
+        self._host.announcements.overflow(self.name, count, self.done, first_seq - 1)
+        self.cursor.jump(first_seq)
+        self._advance(first_seq)
+
+    def _progress(self, done: int) -> None:
+        """A batch has failed after the events below ``done``: a DURABLE listener goes on from there."""
+        if self.duty is Duty.DURABLE:
+            self.done = done
+            self._host.moved(self)
 
     def _advance(self, done: int) -> None:
         self.done = done

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
 
 from ._announcements import Announcements
-from ._attachment import Attachment
-from ._duty import Duty, Overflow
+from ._attachment import Attachment, AttachmentState
+from ._duty import Duty
 from ._pipeline import Pipeline
-from .errors import ConfigurationError, HubClosed, JournalBehind, repeat
+from ._upkeep import Upkeep
+from .errors import ConfigurationError, HistoryGone, HubClosed, JournalBehind, repeat
 from .events import ListenerAttached, ListenerDetached
 from .ports import Clock, Journal
 
@@ -21,7 +22,7 @@ __all__ = ("Fanout",)
 class Fanout:
     """All attachments of a hub."""
 
-    def __init__(self, pipeline: Pipeline, journal: Journal | None, clock: Clock) -> None:
+    def __init__(self, pipeline: Pipeline, journal: Journal | None, clock: Clock, upkeep: Upkeep | None) -> None:
         self.pipeline = pipeline
         self.journal = journal
         self.clock = clock
@@ -34,7 +35,10 @@ class Fanout:
         self._tasks: TaskGroup | None = None
         self._numbered = False
         self._closed = False
+        self._upkeep = upkeep
         pipeline.downstream = self
+        if upkeep is not None:
+            upkeep.attached = self
 
     # -- attaching --
 
@@ -86,7 +90,7 @@ class Fanout:
         if self._numbered:
             try:
                 self._place(attachment)
-            except (ConfigurationError, JournalBehind) as error:
+            except (ConfigurationError, HistoryGone, JournalBehind) as error:
                 attachment.refuse(error)
 
     def _place(self, attachment: Attachment) -> None:
@@ -101,11 +105,18 @@ class Fanout:
             )
         )
 
+    def position_of(self, name: str) -> int | None:
+        return None if self._upkeep is None else self._upkeep.positions.get(name)
+
+    async def save_position(self, attachment: Attachment) -> None:
+        if self._upkeep is not None and not self._upkeep.positions.is_kept(attachment.name):
+            await self._upkeep.save_positions()
+
     def caught_up(self, attachment: Attachment) -> None:
         """From here on the commit, or emitters, wait for this attachment, if its duty says so."""
         if attachment.duty is Duty.REQUIRED:
             self._required.append(attachment)
-        elif attachment.overflow is Overflow.BLOCK:
+        elif attachment.blocks:
             self._blocking.append(attachment)
 
     def remove(self, attachment: Attachment, reason: str) -> None:
@@ -129,9 +140,9 @@ class Fanout:
         """Return the highest ``last_seq()`` of all listeners; -1 if none has one."""
         return max((each.entered_at for each in self.attachments if each.entered_at is not None), default=-1)
 
-    def is_own_task(self, task: object) -> bool:
-        """Tell whether this is the task of a listener."""
-        return any(attachment.is_task(task) for attachment in self.attachments)
+    def is_calling(self) -> bool:
+        """Tell whether the code that runs is called by a listener: in its task, or in one that it started."""
+        return any(attachment.is_calling() for attachment in self.attachments)
 
     async def drain(self, end: int) -> None:
         """Return when events below ``end`` are committed, and every listener has handled them."""
@@ -151,12 +162,13 @@ class Fanout:
                 end = self.pipeline.ring.applied.value
                 await self.drain(end)
         owed = min(end, self.pipeline.ring.committed.value)
-        await _cancel([each for each in self.attachments if each.done < owed and each.duty is not Duty.REQUIRED])
+        at_work = [each for each in self.attachments if each.state is not AttachmentState.SUSPENDED]
+        await _cancel([each for each in at_work if each.done < owed and each.duty is not Duty.REQUIRED])
         self.announcements.settle()
 
-    async def leave(self, duty: Duty, seconds_max: float) -> None:
-        """Leave the listeners of this duty when they have handled everything; cancel those that take too long."""
-        leaving = [attachment for attachment in self.attachments if attachment.duty is duty]
+    async def leave(self, duties: Container[Duty], seconds_max: float) -> None:
+        """Leave the listeners of these duties when they have handled everything; cancel those that take too long."""
+        leaving = [attachment for attachment in self.attachments if attachment.duty in duties]
         for attachment in leaving:
             attachment.stop(self.pipeline.ring.applied.value)
         with anyio.move_on_after(seconds_max):
@@ -186,6 +198,8 @@ class Fanout:
             self._trim(ring.excess_end)
 
     def after_journaled(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.journaled()
         committed = self.pipeline.ring.journaled.value
         for attachment in self._required:
             committed = min(committed, attachment.done)
@@ -199,7 +213,10 @@ class Fanout:
         """An attachment has handled something, or is gone: what waits for it may go on."""
         if attachment.duty is Duty.REQUIRED:
             self.after_journaled()
-        elif attachment.overflow is Overflow.BLOCK:
+        elif attachment.duty is Duty.DURABLE:
+            assert self._upkeep is not None
+            self._upkeep.moved(attachment)
+        elif attachment.blocks:
             self.pipeline.admit()
 
     def _trim(self, excess_end: int) -> None:

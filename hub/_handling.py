@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 
 import anyio
 import attrs
@@ -29,6 +30,14 @@ OWN_DOMAINS = frozenset({"listener", "mailbox", "hub", "log"})
 """The first words of the kinds of the hub's own events."""
 
 
+def _is_told(event: Event) -> bool:
+    """Tell whether a failure at this event is announced.
+
+    Not about the hub's own events: two listeners that fail at them would go on for ever.
+    """
+    return event.kind.partition(".")[0] not in OWN_DOMAINS
+
+
 @attrs.define
 class Count:
     """What :class:`AttachmentStatistics` counts."""
@@ -38,6 +47,7 @@ class Count:
     dropped: int = 0
     failed: int = 0
     restarts: int = 0
+    retries: int = 0
     last_error: str | None = None
 
 
@@ -52,16 +62,25 @@ class Handler:
         duty: Duty,
         overflow: Overflow,
         timeout: float,
+        attempts_max: int,
+        progress: Callable[[int], None],
         pipeline: Pipeline,
         clock: Clock,
         announcements: Announcements,
     ) -> None:
+        """``progress`` is told, when a batch fails, the ``seq`` of the first event that is not handled."""
         self.count: Count = Count()
+        self.attempts: int = 0
+        """How often a DURABLE listener has failed at the event it is at."""
+        self.error: Exception = RuntimeError()
+        """What it failed with the last time."""
         self._listener = listener
         self._name = name
         self._duty = duty
         self._overflow = overflow
         self._timeout = timeout
+        self._attempts_max = attempts_max
+        self._progress = progress
         self._pipeline = pipeline
         self._clock = clock
         self._announcements = announcements
@@ -75,6 +94,15 @@ class Handler:
         if self._pause is not None:
             self._pause.cancel()
 
+    def begin_again(self) -> None:
+        """Let a listener that was given up on try as often as at first."""
+        self.attempts = 0
+
+    def is_calling(self) -> bool:
+        """Tell whether the code that runs is called by the listener: in its task, or in one that it started."""
+        call = _call.get()
+        return call is not None and call.active and call.handler is self
+
     async def handle(self, events: Sequence[Event]) -> str | None:
         """Have the listener handle a batch; return why it must go, if it must."""
         if self._duty is Duty.REQUIRED:
@@ -86,14 +114,43 @@ class Handler:
             try:
                 await self._call(batch)
                 events = events[len(batch) :]
+                self.attempts = 0
             except Failed as failure:
                 events = events[failure.handled :]
+                if failure.handled:
+                    self.attempts = 0
+                self._progress(events[0].seq)
                 alone = alone or not failure.knows_place
-                if failure.knows_place or len(batch) == 1:
-                    if reason := await self._give_up_on(events[0], failure.error):
-                        return reason
+                if not failure.knows_place and len(batch) > 1:
+                    continue
+                if self._duty is Duty.DURABLE:
+                    if not await self.retry(failure.error, events[0].seq, tell=_is_told(events[0])):
+                        return text_of(failure.error)
+                elif reason := await self._give_up_on(events[0], failure.error):
+                    return reason
+                else:
                     events = events[1:]
         return None
+
+    async def retry(self, error: Exception, seq: int, *, tell: bool = True) -> bool:
+        """Pause before a DURABLE listener gets the event again; tell whether it shall."""
+        self.attempts += 1
+        self.error = error
+        self.count.failed += 1
+        self.count.last_error = text_of(error)
+        if tell and self.attempts == 1:
+            self._announcements.failure(self._name, error, seq)
+        if self.attempts >= self._attempts_max or self._is_hurried:
+            return False
+        await self._sleep(min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2.0 ** (self.attempts - 1)))
+        self.count.retries += 1
+        return not self._is_hurried
+
+    async def _sleep(self, backoff_seconds: float) -> None:
+        if not self._is_hurried:
+            with anyio.CancelScope() as self._pause:
+                await self._clock.sleep(random.uniform(0, backoff_seconds))  # noqa: S311 - jitter, not a secret
+            self._pause = None
 
     async def _handle_required(self, events: Sequence[Event]) -> None:
         async def handle_rest() -> None:
@@ -127,7 +184,8 @@ class Handler:
     async def _call(self, events: Sequence[Event]) -> None:
         """Call the listener once; raise :class:`Failed`, whatever it does, unless it handles all of them."""
         context.cause(events[-1])
-        mark = Handling(self._pipeline)
+        mark, call = Handling(self._pipeline), _Call(self)
+        _call.set(call)
         if self._duty is Duty.REQUIRED or self._overflow is Overflow.BLOCK:
             handling.set(mark)
         seconds = self._timeout * len(events)
@@ -143,7 +201,7 @@ class Handler:
         except Exception as error:  # noqa: BLE001 - that is what a failure is
             raise Failed(error) from None
         finally:
-            mark.active = False
+            mark.active = call.active = False
             self.count.handled += handled
             self.count.batches += 1
         if scope.cancelled_caught:
@@ -154,22 +212,29 @@ class Handler:
         count, clock, announcements = self.count, self._clock, self._announcements
         count.failed += 1
         count.last_error = text_of(error)
-        # About the hub's own events nothing is told: two listeners that fail at them would go on for ever.
-        tell = event.kind.partition(".")[0] not in OWN_DOMAINS
+        tell = _is_told(event)
         if tell:
             announcements.failure(self._name, error, event.seq)
         backoff = self._patience.backoff_seconds(clock.monotonic())
         if backoff is None:
             often = f"more than {RESTARTS_MAX} times in {RESTART_WINDOW_SECONDS:g} seconds"
             return f"failed {often}, last with {text_of(error)}"
-        if not self._is_hurried:
-            with anyio.CancelScope() as self._pause:
-                await clock.sleep(random.uniform(0, backoff))  # noqa: S311 - jitter, not a secret
-            self._pause = None
+        await self._sleep(backoff)
         count.restarts += 1
         if tell:
             announcements.restart(self._name, count.restarts)
         return None
+
+
+@attrs.define(eq=False)
+class _Call:
+    """One call of a listener; tasks that it starts inherit it."""
+
+    handler: Handler
+    active: bool = True
+
+
+_call: ContextVar[_Call | None] = ContextVar("hubwire.call", default=None)
 
 
 class _Patience:

@@ -17,7 +17,7 @@ import anyio.to_thread
 import attrs
 from anyio.abc import TaskGroup
 
-from ._adapt import Adapted
+from ._adapt import Adapted, text_of
 from ._attachment import Attachment, AttachmentState, AttachmentStatistics, Since
 from ._commands import AgentCommands, ChannelCommands, Core, new_id
 from ._duty import Duty, Overflow
@@ -25,16 +25,28 @@ from ._fanout import Fanout
 from ._handling import OWN_DOMAINS
 from ._journal import StoreJournal
 from ._pipeline import Limits, Pipeline
+from ._positions import check_name
 from ._ring import Ring
 from ._state import State
 from ._stream import EventStream
 from ._threads import FromThreads
+from ._upkeep import JournalStatistics, Upkeep
 from ._version import installed_version
 from .clock import SystemClock
 from .context import EMPTY
-from .errors import CommandRejected, ConfigurationError, HubClosed, HubFailed, Overloaded, append_context, repeat
+from .errors import (
+    CommandRejected,
+    ConfigurationError,
+    HubClosed,
+    HubFailed,
+    NotFound,
+    Overloaded,
+    append_context,
+    repeat,
+)
 from .events import Event, GenericEvent, HubStarted, HubStopped, UnknownEvent, kind_class
 from .events._event import check_kind
+from .log import SEGMENT_BYTES
 from .ports import Clock, Journal, KnowledgeStore
 
 __all__ = ("Hub", "HubHealth", "HubStatistics")
@@ -44,7 +56,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 LISTENER_TIMEOUT_SECONDS = 30.0
 CLOSE_SECONDS_MAX = 10.0
 MAILBOX = 1000
+ATTEMPTS_MAX = 16
+"""With the pauses between them, two minutes on average."""
+SNAPSHOT_BYTES = 16 * 1024 * 1024
+JOURNAL_BYTES_MAX = 1024 * 1024 * 1024
 _JOURNAL_CLOSE_SECONDS_MAX = 5.0
+_YIELD_EVERY = 256
+_JOURNAL_BYTES_MAX_MIN = 4096
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +81,8 @@ class HubStatistics:
     channels: int
     envelopes_pending: int
     attachments: tuple[AttachmentStatistics, ...]
+    journal: JournalStatistics | None
+    """None without a journal."""
 
     @property
     def in_flight(self) -> int:
@@ -89,6 +109,11 @@ class Hub:
     ``ring`` recent ones kept in memory; ``listener_reserve`` that listeners may emit beyond ``in_flight_max``.
     ``event_bytes_max`` is the size of an event's JSON; ``close_seconds_max`` how long closing waits for listeners.
 
+    With a journal, the hub writes a snapshot of its state whenever ``snapshot_bytes`` have been journaled, and as much
+    as the snapshot before took up. The journal keeps what is newer than the snapshots kept and the position of every
+    REQUIRED and DURABLE listener, by whole segments; never more than ``journal_bytes_max``, but for what is journaled
+    while room is made. Then the DURABLE listener that is farthest behind is suspended, and misses what has to go.
+
     Raises :class:`~hubwire.errors.ConfigurationError` for a setting that cannot work.
     """
 
@@ -104,19 +129,37 @@ class Hub:
         listener_reserve: int = 256,
         event_bytes_max: int = 8 * 1024 * 1024,
         close_seconds_max: float = CLOSE_SECONDS_MAX,
+        snapshot_bytes: int = SNAPSHOT_BYTES,
+        journal_bytes_max: int = JOURNAL_BYTES_MAX,
     ) -> None:
         if store is not None and journal is not None:
             raise ConfigurationError(
                 "give a store or a journal, not both: a store is where the hub makes a journal of its own"
             )
-        if min(ring, in_flight_max, event_bytes_max) < 1:
-            raise ConfigurationError("ring, in_flight_max and event_bytes_max must be at least 1")
+        if min(ring, in_flight_max, event_bytes_max, snapshot_bytes) < 1 or journal_bytes_max < _JOURNAL_BYTES_MAX_MIN:
+            raise ConfigurationError(
+                "ring, in_flight_max, event_bytes_max and snapshot_bytes must be at least 1, and journal_bytes_max at"
+                f" least {_JOURNAL_BYTES_MAX_MIN}"
+            )
         self._clock = clock or SystemClock()
-        self._journal = StoreJournal(store, clock=self._clock) if store is not None else journal
+        if store is not None:
+            # Truncated by whole segments, it cannot be kept smaller than a few of them.
+            journal = StoreJournal(store, clock=self._clock, segment_bytes=min(SEGMENT_BYTES, journal_bytes_max // 8))
+        self._journal = journal
         self._state = State()
         limits = Limits(in_flight_max=in_flight_max, listener_reserve=listener_reserve, event_bytes_max=event_bytes_max)
         self._pipeline = Pipeline(Ring(ring), self._state, self._journal, self._clock, limits)
-        self._fanout = Fanout(self._pipeline, self._journal, self._clock)
+        self._upkeep: Upkeep | None = None
+        if journal is not None:
+            self._upkeep = Upkeep(
+                journal,
+                self._state,
+                self._pipeline,
+                self._clock,
+                snapshot_bytes=snapshot_bytes,
+                journal_bytes_max=journal_bytes_max,
+            )
+        self._fanout = Fanout(self._pipeline, self._journal, self._clock, self._upkeep)
         self._core = Core(self._pipeline, self._state)
         self._from_threads = FromThreads()
         self._close_seconds_max = close_seconds_max
@@ -145,6 +188,7 @@ class Hub:
         since: Since | None = None,
         timeout: float = LISTENER_TIMEOUT_SECONDS,
         mailbox: int = MAILBOX,
+        attempts_max: int = ATTEMPTS_MAX,
         name: str | None = None,
     ) -> Attachment:
         """Attach a listener, before or after start: an object with ``on_events``, one with some hooks, or a function.
@@ -154,18 +198,23 @@ class Hub:
         a ``seq``. By default these three are what the listener's attributes of the same names say, else ``"*"``,
         BEST_EFFORT and ``"now"``.
         ``timeout``: seconds it may take per event. ``mailbox``: how many events a BEST_EFFORT listener may be behind
-        before ``overflow`` happens. ``name``: unique on this hub; made from its class by default.
+        before ``overflow`` happens. ``attempts_max``: how often a DURABLE listener may fail at one event before it is
+        suspended. ``name``: unique on this hub; made from its class by default. A DURABLE listener is found again by
+        it after a restart.
 
         Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken, and
         :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if nothing will happen any more.
         """
         adapted = Adapted(listener)
-        if timeout <= 0 or mailbox < 1:
-            raise ConfigurationError(f"timeout={timeout} and mailbox={mailbox} must be positive")
-        name = name or self._free_name(listener)
+        if timeout <= 0 or mailbox < 1 or attempts_max < 1:
+            raise ConfigurationError(f"{timeout=}, {mailbox=} and {attempts_max=} must be positive")
         duty = duty or adapted.declared("duty", Duty.BEST_EFFORT)
         if not isinstance(duty, Duty):
-            raise ConfigurationError(f"the duty of listener {name!r} is {duty!r}; it must be a Duty, as Duty.REQUIRED")
+            raise ConfigurationError(f"the duty of {listener!r} is {duty!r}; it must be a Duty, as Duty.REQUIRED")
+        if duty is Duty.DURABLE:
+            name = name or _name_of(listener)
+            self._check_durable(name)
+        name = name or self._free_name(listener)
         attachment = Attachment(
             self._fanout,
             adapted,
@@ -176,6 +225,7 @@ class Hub:
             since=adapted.declared("since", "now") if since is None else since,
             timeout=timeout,
             mailbox=mailbox,
+            attempts_max=attempts_max,
         )
         self._fanout.check_attachable(name)
         self._from_threads.check_here()
@@ -192,8 +242,32 @@ class Hub:
 
         return decorate
 
+    def _check_durable(self, name: str) -> None:
+        if self._journal is None:
+            raise ConfigurationError(
+                f"listener {name!r} is DURABLE, and this hub has no journal from which it could go on after a restart;"
+                " make the hub with a store: Hub(store), or attach the listener as BEST_EFFORT"
+            )
+        check_name(name)
+
+    async def forget(self, name: str) -> None:
+        """Keep the position of a DURABLE listener no longer, nor the journal for it: it is not coming back.
+
+        Attached again, it is new, and begins where ``since`` says. Raises
+        :class:`~hubwire.errors.ConfigurationError` while it is attached, :class:`~hubwire.errors.NotFound` if no
+        position of that name is kept, and :class:`~hubwire.errors.HubClosed` if the hub is not running.
+        """
+        self._check_running()
+        self._from_threads.check_here()
+        if any(attachment.name == name for attachment in self._fanout.attachments):
+            raise ConfigurationError(f"listener {name!r} is attached; detach it before the hub forgets it")
+        if self._upkeep is None or self._upkeep.positions.get(name) is None:
+            raise NotFound(f"no position of a DURABLE listener named {name!r} is kept")
+        await self._upkeep.forget(name)
+        self._fanout.lost.pop(name, None)
+
     def _free_name(self, listener: Any) -> str:
-        stem = getattr(listener, "__name__", None) or type(listener).__name__
+        stem = _name_of(listener)
         taken = {attachment.name for attachment in self._fanout.attachments}
         return next(
             name
@@ -294,13 +368,13 @@ class Hub:
         return EventStream(self._pipeline, self._journal if history else None, after, pattern)
 
     async def flush(self, *, timeout: float | None = None) -> None:
-        """Return when every event taken until now is committed, and every listener has handled it.
+        """Return when every event taken until now is committed, and every listener has handled it, or is suspended.
 
         Raises ``TimeoutError``, naming who is behind, after ``timeout`` seconds; or what the hub failed with.
         """
         self._check_running()
         self._from_threads.check_here()
-        if self._fanout.is_own_task(asyncio.current_task()):
+        if self._fanout.is_calling():
             raise ConfigurationError("a listener cannot flush the hub: it would wait for itself; use another task")
         target = self._pipeline.ring.applied.value
         with anyio.move_on_after(timeout):
@@ -330,6 +404,7 @@ class Hub:
                 attachment.statistics()
                 for attachment in (*self._fanout.attachments, *(lost for lost, _ in self._fanout.lost.values()))
             ),
+            journal=None if self._upkeep is None else self._upkeep.statistics(),
         )
 
     def health(self) -> HubHealth:
@@ -346,6 +421,14 @@ class Hub:
             for each in self._fanout.attachments
             if each.state is AttachmentState.CATCHING_UP
         ]
+        problems += [
+            f"listener {each.name!r} is suspended at event {each.done}: {text_of(each.suspension)};"
+            " attachment.resume() lets it go on"
+            for each in self._fanout.attachments
+            if each.suspension is not None
+        ]
+        if self._upkeep is not None:
+            problems += self._upkeep.problems()
         return HubHealth(healthy=not problems, problems=tuple(problems))
 
     # -- life cycle --
@@ -382,7 +465,7 @@ class Hub:
         if not self._main.done():
             self._from_threads.check_here()
         self._stop_requested.set()
-        if self._fanout.is_own_task(asyncio.current_task()):
+        if self._fanout.is_calling():
             return
         cancelled: asyncio.CancelledError | None = None
         with anyio.CancelScope(shield=True):
@@ -437,9 +520,7 @@ class Hub:
             self._from_threads.end(self._pipeline.failure)
             refusal = refusal or self._pipeline.failure
             try:
-                if self._journal is not None:
-                    with anyio.move_on_after(_JOURNAL_CLOSE_SECONDS_MAX, shield=True):
-                        await self._journal.aclose()
+                await self._close_journal(is_well=refusal is None)
             except Exception as error:
                 if refusal is None:
                     raise
@@ -447,6 +528,18 @@ class Hub:
             finally:
                 if not started.done():
                     started.set_exception(refusal or HubClosed("the hub was cancelled while it started"))
+
+    async def _close_journal(self, *, is_well: bool) -> None:
+        if self._journal is None or self._upkeep is None:
+            return
+        with anyio.CancelScope(shield=True):
+            try:
+                if is_well:
+                    with anyio.move_on_after(self._close_seconds_max):
+                        await self._upkeep.close()
+            finally:
+                with anyio.move_on_after(_JOURNAL_CLOSE_SECONDS_MAX):
+                    await self._journal.aclose()
 
     async def _live(self, started: asyncio.Future[None]) -> BaseException | None:
         """Hold all tasks in one group until the hub is asked to stop, or fails; return why it could not start."""
@@ -466,22 +559,24 @@ class Hub:
         return refusal
 
     async def _start(self, tasks: TaskGroup) -> None:
-        journal, pipeline, fanout = self._journal, self._pipeline, self._fanout
+        journal, upkeep, pipeline, fanout = self._journal, self._upkeep, self._pipeline, self._fanout
         pipeline.begin()
         if journal is not None:
             await journal.open()
         await fanout.start(tasks)
         pipeline.hub_id = (journal and journal.hub_id) or fanout.known_hub_id() or new_id()
         next_seq = fanout.highest_position() + 1
-        if journal is not None:
-            async for event in journal.replay():
-                self._state.apply(event)
-                pipeline.last_at = event.at
+        if journal is not None and upkeep is not None:
+            await self._recover(journal, await upkeep.restore())
             next_seq = journal.next_seq
         pipeline.ring.start_at(next_seq)
-        if journal is not None:
+        if upkeep is not None:
             tasks.start_soon(pipeline.run_journal)
         fanout.go()
+        if upkeep is not None:
+            await upkeep.save_positions()
+            tasks.start_soon(upkeep.keep_positions)
+            tasks.start_soon(upkeep.keep_journal)
         for attachment in tuple(fanout.attachments):
             if attachment.duty is Duty.REQUIRED:
                 await attachment.ready()
@@ -490,6 +585,14 @@ class Hub:
         await pipeline.wait_committed(pipeline.put([started, *self._state.settle()], EMPTY)[-1].seq)
         fanout.announcements.begin(tasks)
         pipeline.open()
+
+    async def _recover(self, journal: Journal, start: int) -> None:
+        """Replay what is newer than the snapshot."""
+        async for event in journal.replay(start - 1):
+            self._state.apply(event)
+            self._pipeline.last_at = event.at
+            if event.seq % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
 
     async def _stop(self) -> None:
         pipeline, fanout = self._pipeline, self._fanout
@@ -507,5 +610,10 @@ class Hub:
                 )
             )
             return
-        await fanout.leave(Duty.BEST_EFFORT, self._close_seconds_max)
-        await fanout.leave(Duty.REQUIRED, self._close_seconds_max)
+        await fanout.leave((Duty.BEST_EFFORT, Duty.DURABLE), self._close_seconds_max)
+        await fanout.leave((Duty.REQUIRED,), self._close_seconds_max)
+
+
+def _name_of(listener: Any) -> str:
+    name: str = getattr(listener, "__name__", None) or type(listener).__name__
+    return name

@@ -20,6 +20,7 @@ __all__ = (
     "ChangeCallback",
     "ChangeSubscription",
     "Clock",
+    "CompactableStore",
     "EagerStore",
     "Hold",
     "HoldableStore",
@@ -37,8 +38,9 @@ class HubListener(Protocol):
     """Receives the events of a hub, in batches.
 
     **Order.** Events arrive in ascending ``seq``, each once, except that the unfinished part of a batch comes again:
-    one by one after the listener raised or took too long, and to a REQUIRED listener after a restart of the hub. Events
-    that the attachment's pattern does not match are left out.
+    one by one after the listener raised or took too long, and to a REQUIRED or DURABLE listener after a restart of the
+    hub; a DURABLE one may then get events again that it has handled in the last second. Events that the attachment's
+    pattern does not match are left out.
 
     **Durability.** Whoever is not REQUIRED sees only committed events: a crash cannot undo what it has seen. A REQUIRED
     listener sees journaled events; when its ``on_events`` returns, the hub takes its own effects for durable.
@@ -211,11 +213,35 @@ class EagerStore(Protocol):
         """
 
 
+@runtime_checkable
+class CompactableStore(Protocol):
+    """A store that keeps what was appended to a file in pieces, and can merge them."""
+
+    async def compact(self, path: str) -> bool:
+        """Merge the pieces of a file that nobody appends to any more; return whether nothing is left to do for it.
+
+        The content stays the same, for readers meanwhile too. Cancelled or failed, the file is as readable as before,
+        and the call may be made again. Does nothing for a missing file.
+        """
+
+
 # --- the journal ----------------------------------------------------------------------------------------------------
 
 
 class Journal(Protocol):
-    """A hub's write-ahead log: the events it recovers from. One writer, one history."""
+    """A hub's write-ahead log: the events it recovers from. One writer, one history.
+
+    Beside the events, the hub keeps the positions of its DURABLE listeners and snapshots of its state, in files of its
+    own below ``path`` of ``store``. They say nothing without the events, so keep and copy all of them together.
+    """
+
+    @property
+    def store(self) -> KnowledgeStore:
+        """Where the hub keeps positions and snapshots."""
+
+    @property
+    def path(self) -> str:
+        """Below which path of ``store``."""
 
     async def open(self) -> None:
         """Take possession and recover; the properties below are known from here on.
@@ -244,7 +270,22 @@ class Journal(Protocol):
         """
 
     def replay(self, after: int = -1) -> AsyncIterator[Event]:
-        """Iterate over the events with ``seq`` > ``after`` that are durable when the iteration begins, in order."""
+        """Iterate over the events with ``seq`` > ``after`` that are durable when the iteration begins, in order.
+
+        Raises :class:`~hubwire.errors.HistoryGone` if some of them are not held any more, also later, when they are
+        truncated while the iteration stands before them.
+        """
+
+    @property
+    def size_bytes(self) -> int:
+        """How much room the events held take up."""
+
+    async def truncate_before(self, seq: int) -> None:
+        """Give up events below ``seq``, as many of them as is convenient; at least one event stays.
+
+        ``first_seq`` tells how far it went. A crash or a cancellation in the middle leaves the journal whole from some
+        event on. Called by the hub alone, one call at a time, while it appends.
+        """
 
     async def aclose(self) -> None:
         """Write a clean marker, so that the next :meth:`open` need not read the events again, and give it up."""

@@ -248,11 +248,11 @@ class ObjectStore:
             # Sorted, an object comes before its parts, and a part before the next.
             await self._objects.delete(sorted(keys, reverse=True), path)
 
-    async def compact(self, path: str) -> None:
+    async def compact(self, path: str) -> bool:
         """Merge the parts of a file into its object, so that reading it needs one request.
 
-        Parts that an earlier call merged more than ``grace_seconds`` ago are deleted. Others may go on appending and
-        reading meanwhile; the appends of this process wait. Does nothing for a missing file.
+        Parts that an earlier call merged more than ``grace_seconds`` ago are deleted: until then there is something
+        left to do. Others may go on appending and reading meanwhile; the appends of this process wait.
         """
         path = file_path(path)
         async with self._turns.turn(path):
@@ -261,12 +261,14 @@ class ObjectStore:
             parts = [part async for part in self._layout.parts(path)]
             merged = [part for part in parts if part.offset < base]
             _, now = self._now()
-            if found is not None and now - found.last_modified.timestamp() >= self._grace_seconds:
+            is_old = found is not None and now - found.last_modified.timestamp() >= self._grace_seconds
+            if is_old:
                 keys = [self._layout.part_key(path, part.offset) for part in reversed(merged)]
                 await self._objects.delete(keys, path)
             end = max([base, *(part.end for part in parts)])
             if end > base:
                 await self._merge(path, end)
+            return end == base and (is_old or not merged)
 
     async def _merge(self, path: str, end: int) -> None:
         async def pieces() -> AsyncIterator[bytes]:

@@ -12,10 +12,12 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import anyio
 
-from hubwire import GenericEvent, Hub, StoreJournal
+from hubwire import Duty, Event, GenericEvent, Hub, StoreJournal
 from hubwire.listeners import AuditLog
 from hubwire.stores import FileStore
 
@@ -23,14 +25,33 @@ PRODUCERS = 8
 SMALL_SEGMENTS = 20_000
 
 
-def open_hub(root: str) -> Hub:
+class Effects:
+    """A durable listener: its effects are lines in a file of its own, one for each event."""
+
+    duty = Duty.DURABLE
+    pattern = "work.done"
+    since = "start"
+
+    def __init__(self, root: str, life: int) -> None:
+        self._life = life
+        self._file = os.open(f"{root}/effects", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        for event in events:
+            os.write(self._file, f"{self._life} {event.seq}\n".encode())
+            await asyncio.sleep(0)
+
+
+def open_hub(root: str, *listeners: Any) -> Hub:
     store = FileStore(root)
     journal = StoreJournal(store, segment_bytes=SMALL_SEGMENTS)
-    return Hub(journal=journal, listeners=[AuditLog(store, rotation=SMALL_SEGMENTS)])
+    # Small enough that most lives meet a snapshot and a truncation.
+    audit = AuditLog(store, rotation=SMALL_SEGMENTS)
+    return Hub(journal=journal, snapshot_bytes=30_000, listeners=[audit, *listeners], ring=64)
 
 
 async def work(root: str, life: int, acknowledged: int, events_max: int) -> None:
-    async with open_hub(root) as hub:
+    async with open_hub(root, Effects(root, life)) as hub:
         os.write(acknowledged, b"started\n")
 
         async def produce(producer: int) -> None:

@@ -926,11 +926,15 @@ async def test_a_required_listener_may_emit_while_it_catches_up_at_the_start() -
 @pytest.mark.parametrize("error", [StoreError("gone"), OSError("gone"), asyncio.CancelledError("gone")])
 async def test_a_journal_that_cannot_be_written_stops_the_hub_and_everybody_learns_why(error: BaseException) -> None:
     class Broken:
-        first_seq = next_seq = 0
+        first_seq = next_seq = size_bytes = 0
         hub_id = None
         broken = False
+        store = MemoryStore()
+        path = "/journal"
 
         async def open(self) -> None: ...
+
+        async def truncate_before(self, seq: int) -> None: ...
 
         async def aclose(self) -> None: ...
 

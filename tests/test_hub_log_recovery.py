@@ -580,7 +580,7 @@ async def test_opening_after_a_crash_reads_the_last_two_segments_and_no_more(cha
     for path, content in files.items():
         await store.write(path, content)
     await log_on(store, chained=chained, segment_bytes=200).open()
-    assert store.read_paths == {"/log/clean", *paths[-2:]}
+    assert store.read_paths == {"/log/clean", "/log/kept", *paths[-2:]}
 
 
 @both

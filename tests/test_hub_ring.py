@@ -453,8 +453,11 @@ async def test_a_journal_whose_replay_survives_being_cancelled_makes_no_gap() ->
     class Journal:
         first_seq = 0
         hub_id = None
+        path = "/journal"
+        size_bytes = 0
 
         def __init__(self) -> None:
+            self.store = MemoryStore()
             self.events: list[Event] = []
             self.gate = anyio.Event()
 
@@ -465,6 +468,8 @@ async def test_a_journal_whose_replay_survives_being_cancelled_makes_no_gap() ->
         async def open(self) -> None: ...
 
         async def aclose(self) -> None: ...
+
+        async def truncate_before(self, seq: int) -> None: ...
 
         async def append(self, events: Sequence[Event]) -> None:
             self.events += events

@@ -14,6 +14,7 @@ from .hubs import (
     ListenerDetached,
     ListenerFailed,
     ListenerRestarted,
+    ListenerSuspended,
     MailboxOverflowed,
 )
 from .tools import ToolCalled, ToolCompleted, ToolFailed
@@ -36,6 +37,7 @@ __all__ = (
     "ListenerDetached",
     "ListenerFailed",
     "ListenerRestarted",
+    "ListenerSuspended",
     "MailboxOverflowed",
     "ToolCalled",
     "ToolCompleted",

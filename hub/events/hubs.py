@@ -11,6 +11,7 @@ __all__ = (
     "ListenerDetached",
     "ListenerFailed",
     "ListenerRestarted",
+    "ListenerSuspended",
     "MailboxOverflowed",
 )
 
@@ -63,10 +64,31 @@ class ListenerFailed(Event):
 
 @event("listener.restarted", command=_COMMAND)
 class ListenerRestarted(Event):
-    """A listener that failed goes on after a pause, with the event after the one that failed."""
+    """A listener that failed goes on after a pause, with the event after the one that failed.
+
+    A DURABLE one that was suspended goes on with the event that failed.
+    """
 
     listener: str
     restarts: int
+
+
+@event("listener.suspended", command=_COMMAND)
+class ListenerSuspended(Event):
+    """A DURABLE listener gets no more events until it is resumed, or the hub is started again.
+
+    ``reason`` is ``failed`` when it failed ``attempts`` times at event ``event_seq``, the last time with that error;
+    or ``missed`` when the journal no longer holds the events from ``event_seq`` up to, not including,
+    ``first_seq_held``, which it has not seen.
+    """
+
+    listener: str
+    reason: str
+    event_seq: int
+    attempts: int
+    error_type: str
+    error_message: str
+    first_seq_held: int | None = None
 
 
 @event("mailbox.overflowed", command=_COMMAND)

@@ -12,10 +12,10 @@ import anyio
 import attrs
 
 from .. import codec
-from ..errors import InvalidRecord, LogDamaged
+from ..errors import HistoryGone, InvalidRecord, LogDamaged
 from ..ports import KnowledgeStore
 
-__all__ = ("LogReader", "Record", "chain_value", "follow", "list_segments", "log_exists", "segment_path")
+__all__ = ("LogReader", "Record", "chain_value", "first_kept", "follow", "list_segments", "log_exists", "segment_path")
 
 FOLLOW_SECONDS = 5.0
 """A follower that hears of no change looks for one after this time."""
@@ -72,10 +72,25 @@ def segment_path(path: str, first_index: int) -> str:
     return f"{path}/log/{first_index:020d}.jsonl"
 
 
+async def first_kept(store: KnowledgeStore, path: str) -> int:
+    """Return the index below which the log is truncated; segments below may be there still, or half there."""
+    content = await store.read_bytes(f"{path}/kept")
+    if content is None:
+        return 0
+    if not content.strip().isdigit():
+        raise LogDamaged(
+            f"{path}/kept should hold the number of the first segment kept, and holds {content[:40]!r}; write it there,"
+            " or delete the file",
+            path=f"{path}/kept",
+        )
+    return int(content)
+
+
 class LogReader:
     """A place in a log, moved forward by reading. It needs no hold and disturbs no writer; memory is constant.
 
-    A reader sees whole lines only: what a writer has not finished is not there yet.
+    A reader sees whole lines only: what a writer has not finished is not there yet. One whose place was truncated gets
+    :class:`~hubwire.errors.HistoryGone`.
     """
 
     def __init__(self, store: KnowledgeStore, path: str) -> None:
@@ -107,7 +122,7 @@ class LogReader:
         low, high = 0, max(len(segments) - 1, 0)
         while low < high:
             middle = (low + high + 1) // 2
-            first_seq = await self._first_seq(segments[middle])
+            first_seq = await self.first_seq_of(segments[middle])
             if first_seq is not None and first_seq <= seq + 1:
                 low = middle
             else:
@@ -167,12 +182,23 @@ class LogReader:
     async def _check_complete(self, next_first: int) -> None:
         path = segment_path(self._path, self._first or 0)
         if next_first != self.index or self._offset != await self._store.size(path):
+            if (self._first or 0) < await first_kept(self._store, self._path):
+                raise await self._gone()
             raise LogDamaged(
                 f"{path} ends at record {self.index}, but the next segment begins at {next_first}; restore it from a"
                 " copy",
                 path=path,
                 byte_offset=self._offset,
             )
+
+    async def _gone(self) -> HistoryGone:
+        kept = await first_kept(self._store, self._path)
+        first_seq = await self.first_seq_of(kept)
+        return HistoryGone(
+            f"record {self.index} of the log {self._path} was truncated; the oldest kept is record {kept}, with event"
+            f" {first_seq}",
+            first_seq=first_seq or 0,
+        )
 
     def _start_at(self, first: int) -> None:
         self._first, self.index, self._offset = first, first, 0
@@ -181,7 +207,12 @@ class LogReader:
         self._offset -= sum(len(record.line) + 1 for record in records if record.index >= index)
         self.index = index
 
-    async def _first_seq(self, first: int) -> int | None:
+    async def next_segment(self, first: int) -> int | None:
+        """Return the segment after the one that begins at record ``first``; None if that is the last one."""
+        return min((later for later in await list_segments(self._store, self._path) if later > first), default=None)
+
+    async def first_seq_of(self, first: int) -> int | None:
+        """Return the ``seq`` of the first event in the segment that begins at record ``first``; None if it has none."""
         reader = LogReader(self._store, self._path)
         reader._start_at(first)
         for record in await reader._read_here():

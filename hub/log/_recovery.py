@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import attrs
 import msgspec
 
@@ -9,8 +11,12 @@ from .. import codec
 from ..errors import InvalidRecord, LogDamaged
 from ..ports import KnowledgeStore
 from ._reading import LogReader, chain_value, list_segments, segment_path
+from ._truncation import finish_truncation
 
 __all__ = ("Recoverer", "Recovery", "Tail", "clean_marker")
+
+_YIELD_EVERY = 256
+"""Lines checked before the loop gets to run something else: a segment in one go would block it for half a second."""
 
 
 @attrs.frozen
@@ -62,6 +68,8 @@ class Recoverer:
         """What was set aside; None if the log ended well."""
         self.sealed_bytes: int = 0
         """The size of the segments before the last one."""
+        self.newest_sealed: int | None = None
+        """The last segment but one."""
         self._store = store
         self._path = path
         self._chained = chained
@@ -69,9 +77,11 @@ class Recoverer:
 
     async def recover(self) -> Tail:
         """Return where the log ends, when everything behind that end is set aside."""
+        await finish_truncation(self._store, self._path)
         segments = await list_segments(self._store, self._path)
         for first in segments[:-1]:
             self.sealed_bytes += await self._store.size(segment_path(self._path, first)) or 0
+        self.newest_sealed = segments[-2] if len(segments) > 1 else None
         first = segments[-1] if segments else 0
         size = await self._store.size(segment_path(self._path, first)) or 0
         tail = await self._read_clean_marker(first, size)
@@ -107,9 +117,11 @@ class Recoverer:
         if len(segments) > 1:
             await self._take_over(tail, segments[-2])
         content = await self._store.read_bytes(path) or b""
-        for line in content.split(b"\n")[:-1]:
+        for number, line in enumerate(content.split(b"\n")[:-1]):
             if not self._check_line(tail, line):
                 break
+            if number % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
         if tail.size < len(content):
             await self._set_aside(path, content, tail)
         elif self._held and content:
@@ -125,6 +137,8 @@ class Recoverer:
         """
         sealed = Tail(first=sealed_first, size=0, records=sealed_first, chain=None if sealed_first else b"")
         async for record in LogReader(self._store, self._path).read_sealed(sealed_first, tail.first):
+            if record.index % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
             if not self._check_line(sealed, record.line):
                 path = segment_path(self._path, sealed_first)
                 raise LogDamaged(

@@ -16,8 +16,10 @@ from .. import codec
 from ..clock import timestamp
 from ..errors import AlreadyExists, AppendConflict, ConfigurationError, Fenced, StoreError, StoreFull, repeat
 from ..ports import Clock, EagerStore, Hold, HoldableStore, KnowledgeStore
+from ._compaction import Compactor
 from ._reading import chain_value, segment_path
 from ._recovery import Recoverer, Recovery, Tail, clean_marker
+from ._truncation import truncate
 
 __all__ = ("SEGMENT_BYTES", "Log")
 
@@ -68,6 +70,7 @@ class Log:
         self._segment_bytes = segment_bytes
         self._on_appended = on_appended
         self._sealed_bytes = self._tail_bytes = 0
+        self._compactor = Compactor(store)
         self._tail: Tail | None = None
         self._hold: Hold | None = None
         self._preamble: list[bytes] = []
@@ -106,6 +109,16 @@ class Log:
         return self._opened.hub
 
     @property
+    def segment(self) -> int:
+        """The index of the first record of the segment that is being written."""
+        return self._opened.first
+
+    @property
+    def compaction_failure(self) -> Exception | None:
+        """Why sealed segments could not be compacted; None if they could. It harms nothing, but reads slower."""
+        return self._compactor.failure
+
+    @property
     def _opened(self) -> Tail:
         assert self._tail is not None, "the log is not open"
         return self._tail
@@ -142,6 +155,16 @@ class Log:
         if self._failure is not None:
             raise repeat(self._failure)
         return await self._enqueue(bodies, seq, hub).future
+
+    async def truncate_before(self, index: int) -> None:
+        """Delete the segments before the one that holds record ``index``; the last segment stays in any case.
+
+        Appends go on meanwhile. A crash or a cancellation in the middle leaves the log whole from some segment on, and
+        the next opening finishes it. Readers that stand there get :class:`~hubwire.errors.HistoryGone`.
+        """
+        assert index <= self._opened.first
+        async for size in truncate(self._store, self.path, index):
+            self._sealed_bytes -= size
 
     async def aclose(self) -> None:
         """Let the appends before it come to their end, leave a clean marker, and give the log up.
@@ -239,10 +262,12 @@ class Log:
 
     async def _recover(self) -> Tail:
         recoverer = Recoverer(self._store, self.path, chained=self._chained, held=self._hold is not None)
-        try:
-            return await recoverer.recover()
-        finally:
-            self.recovery, self._sealed_bytes = recoverer.recovery, recoverer.sealed_bytes
+        tail = await recoverer.recover()
+        self.recovery, self._sealed_bytes = recoverer.recovery, recoverer.sealed_bytes
+        if recoverer.newest_sealed is not None:
+            # Who sealed it may have died before it was compacted.
+            self._compactor.add(segment_path(self.path, recoverer.newest_sealed))
+        return tail
 
     async def _close(self, closing: _Waiting) -> None:
         tail, self._tail = self._tail, None
@@ -252,6 +277,9 @@ class Log:
                     await self._store.write(f"{self.path}/clean", clean_marker(tail))
             finally:
                 await self._release()
+        except asyncio.CancelledError:
+            _fail_all([closing], self._lost())
+            raise
         except Exception as error:  # noqa: BLE001 - it is raised by who called aclose
             _fail_all([closing], error)
         else:
@@ -259,6 +287,7 @@ class Log:
                 closing.future.set_result(0)
 
     async def _release(self) -> None:
+        await self._compactor.aclose()
         if self._hold is not None:
             await self._hold.release()
             self._hold = None
@@ -371,6 +400,7 @@ class Log:
             tail.rotated = True
         await self._store.write(segment_path(self.path, tail.records), b"", if_absent=True)
         self._sealed_bytes += tail.size
+        self._compactor.add(segment_path(self.path, tail.first))
         tail.first, tail.size, tail.rotated = tail.records, 0, False
         self._tail_bytes = 0
 

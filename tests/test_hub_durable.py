@@ -1,0 +1,934 @@
+"""DURABLE attachments: they see everything that matches, in order, at least once, across restarts and failures."""
+
+from __future__ import annotations
+
+import asyncio
+import tracemalloc
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from hubwire import (
+    Attachment,
+    AttachmentState,
+    BaseHubListener,
+    Duty,
+    Event,
+    GenericEvent,
+    Hub,
+    JournalStatistics,
+    Overflow,
+    StoreJournal,
+)
+from hubwire.errors import (
+    ConfigurationError,
+    HistoryGone,
+    HubClosed,
+    JournalBehind,
+    LogDamaged,
+    NotFound,
+    StoreFull,
+)
+from hubwire.events import ListenerFailed, ListenerRestarted, ListenerSuspended, MailboxOverflowed
+from hubwire.listeners import AuditLog
+from hubwire.listeners.audit import verify
+from hubwire.stores import FileStore, MemoryStore
+from hubwire.testing import ManualClock, Recorder
+
+POSITION = "/journal/positions/slow"
+
+
+def said(n: int = 0) -> GenericEvent:
+    return GenericEvent(kind="number.said", data={"n": n})
+
+
+def numbers(events: Sequence[Event]) -> list[int]:
+    return [each.data["n"] for each in events if isinstance(each, GenericEvent) and each.kind == "number.said"]
+
+
+async def settle() -> None:
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
+async def tidied(hub: Hub) -> JournalStatistics:
+    """Let the hub write its snapshot, if it has to, and truncate; return how its journal stands then."""
+    await settle()
+    assert hub._upkeep is not None
+    while hub._upkeep._is_snapshot_due():  # noqa: ASYNC110 - nobody is told when it is written
+        await asyncio.sleep(0)
+    await settle()
+    return hub._upkeep.statistics()
+
+
+async def pass_time(clock: ManualClock, seconds: float) -> None:
+    for _ in range(round(seconds * 4)):
+        clock.advance(0.25)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+def attach(hub: Hub, listener: Any, **settings: Any) -> Attachment:
+    return hub.attach(listener, **{"duty": Duty.DURABLE, "name": "slow", "pattern": "number.said", **settings})
+
+
+async def kept_position(store: MemoryStore, path: str = POSITION) -> int | None:
+    content = await store.read_bytes(path)
+    return None if content is None else msgspec.json.decode(content)["seq"]
+
+
+async def copy_of(store: MemoryStore, below: str = "/") -> MemoryStore:
+    """What a machine would find that takes over after a crash at this moment."""
+    copy = MemoryStore()
+    for name in await store.list(below):
+        path = f"{below.rstrip('/')}/{name}"
+        if name.endswith("/"):
+            for inner, content in (await files(store, path.rstrip("/"))).items():
+                await copy.write(inner, content)
+        else:
+            await copy.write(path, await store.read_bytes(path) or b"")
+    return copy
+
+
+async def files(store: MemoryStore, below: str) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for name in await store.list(below):
+        path = f"{below}/{name}"
+        if name.endswith("/"):
+            found |= await files(store, path.rstrip("/"))
+        else:
+            found[path] = await store.read_bytes(path) or b""
+    return found
+
+
+class Failing(Recorder):
+    """Fails at the numbers it was told, for as long as it is told."""
+
+    def __init__(self, *bad: int) -> None:
+        super().__init__()
+        self.bad = set(bad)
+        self.calls = 0
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        self.calls += 1
+        if self.bad.intersection(numbers(events)):
+            raise ValueError("bad number")
+        await super().on_events(events)
+
+
+class Gated(Recorder):
+    """Handles nothing before its gate is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = anyio.Event()
+        self.entered = anyio.Event()
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        self.entered.set()
+        await self.gate.wait()
+        await super().on_events(events)
+
+
+# --- what it needs --------------------------------------------------------------------------------------------------
+
+
+async def test_a_durable_listener_without_a_journal_is_refused_and_nothing_is_attached() -> None:
+    hub = Hub()
+    with pytest.raises(ConfigurationError, match="has no journal"):
+        attach(hub, Recorder())
+    assert hub.statistics().attachments == ()
+
+
+async def test_two_durable_listeners_of_one_class_need_names_because_positions_are_kept_by_name() -> None:
+    hub = Hub(MemoryStore())
+    hub.attach(Recorder(), duty=Duty.DURABLE)
+    with pytest.raises(ConfigurationError, match="attached already"):
+        hub.attach(Recorder(), duty=Duty.DURABLE)
+    assert [each.name for each in hub.statistics().attachments] == ["Recorder"]
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "é" * 90, "a\ud800"])
+async def test_a_name_that_cannot_be_a_file_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be the name of a file"):
+        attach(Hub(MemoryStore()), Recorder(), name=name)
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/b", "a@", "é", "my function", "<lambda>", "%2E", "\0"])
+async def test_a_name_may_be_any_text_and_keeps_its_position(name: str, tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    heard = []
+    for start in range(2):
+        recorder = Recorder()
+        async with Hub(store) as hub:
+            attachment = attach(hub, recorder, name=name)
+            await attachment.ready()
+            await hub.emit(said(start))
+            await hub.flush()
+        heard += numbers(recorder.events)
+    assert heard == [0, 1]
+    assert len(await store.list("/journal/positions")) == 1
+
+
+# --- restarts -------------------------------------------------------------------------------------------------------
+
+
+async def test_it_sees_after_a_restart_what_happened_while_it_was_away_once_and_in_order() -> None:
+    store, before, after = MemoryStore(), Recorder(), Recorder()
+    async with Hub(store) as hub:
+        attach(hub, before)
+        await hub.emit(said(1))
+    async with Hub(store) as hub:
+        await hub.emit(said(2))
+        await hub.emit(said(3))
+    async with Hub(store) as hub:
+        attachment = attach(hub, after)
+        await attachment.ready()
+        await hub.emit(said(4))
+        await hub.flush()
+    assert numbers(before.events) == [1]
+    assert numbers(after.events) == [2, 3, 4]
+
+
+async def test_a_crash_right_after_ready_does_not_lose_the_place_of_a_name_that_is_new() -> None:
+    store = MemoryStore()
+    async with Hub(store, clock=ManualClock()) as hub:
+        gated = Gated()
+        await attach(hub, gated).ready()
+        await hub.emit(said(1))
+        crashed = await copy_of(store)
+        gated.gate.set()
+    recorder = Recorder()
+    async with Hub(crashed) as hub:
+        attach(hub, recorder)
+        await hub.flush()
+    assert numbers(recorder.events) == [1]
+
+
+async def test_a_listener_attached_before_the_start_has_its_place_kept_when_the_start_returns() -> None:
+    store, gated = MemoryStore(), Gated()
+    hub = Hub(store, clock=ManualClock())
+    attach(hub, gated)
+    async with hub:
+        assert await kept_position(store) == 0
+        await hub.emit(said(1))
+        crashed = await copy_of(store)
+        gated.gate.set()
+    recorder = Recorder()
+    hub = Hub(crashed)
+    attach(hub, recorder)
+    async with hub:
+        await hub.flush()
+    assert numbers(recorder.events) == [1]
+
+
+async def test_a_start_does_not_return_before_the_place_of_a_new_name_is_on_disk() -> None:
+    class Slow(MemoryStore):
+        gate = anyio.Event()
+
+        async def write(
+            self, path: str, content: str | bytes, *, if_absent: bool = False, expect: int | None = None
+        ) -> None:
+            if path == POSITION:
+                await self.gate.wait()
+            await super().write(path, content, if_absent=if_absent, expect=expect)
+
+    store = Slow()
+    hub = Hub(store)
+    attach(hub, Recorder())
+    starting = asyncio.create_task(hub.start())
+    await anyio.wait_all_tasks_blocked()
+    assert not starting.done()
+    store.gate.set()
+    await starting
+    assert await kept_position(store) is not None
+    await hub.aclose()
+
+
+async def test_an_event_counts_as_seen_only_when_its_handling_has_ended() -> None:
+    store, gated = MemoryStore(), Gated()
+    async with Hub(store) as hub:
+        await attach(hub, gated).ready()
+        await hub.emit(said(1))
+        await gated.entered.wait()
+        await settle()
+        crashed = await copy_of(store)
+        gated.gate.set()
+    recorder = Recorder()
+    async with Hub(crashed) as hub:
+        attach(hub, recorder)
+        await hub.flush()
+    assert numbers(recorder.events) == [1]
+
+
+async def test_positions_are_kept_at_most_once_a_second_and_at_close() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    async with Hub(store, clock=clock) as hub:
+        await attach(hub, Recorder()).ready()
+        await hub.emit(said(0))
+        await hub.flush()
+        await settle()
+        kept = await kept_position(store)
+        for n in range(1, 50):
+            await hub.emit(said(n))
+        await hub.flush()
+        await settle()
+        assert await kept_position(store) == kept
+        await pass_time(clock, 1.25)
+        assert (await kept_position(store) or 0) >= (kept or 0) + 49
+        await hub.emit(said(50))
+    assert await kept_position(store) == hub.statistics().applied
+
+
+async def test_what_its_pattern_does_not_match_counts_as_seen() -> None:
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        attachment = attach(hub, Recorder(), pattern="never.happens")
+        await attachment.ready()
+        for n in range(10):
+            await hub.emit(said(n))
+        await hub.flush()
+        assert attachment.statistics().position == hub.statistics().applied
+        assert attachment.statistics().handled == 0
+    assert await kept_position(store) == hub.statistics().applied
+
+
+async def test_the_position_that_a_listener_keeps_itself_overrides_the_one_kept_for_it() -> None:
+    class Own(Recorder):
+        def last_seq(self) -> int | None:
+            return 2
+
+    store, own = MemoryStore(), Own()
+    async with Hub(store) as hub:
+        attach(hub, Recorder(), pattern="*")
+        for n in range(4):
+            await hub.emit(said(n))
+    async with Hub(store) as hub:
+        attach(hub, own, pattern="*")
+        await hub.flush()
+    seqs = [event.seq for event in own.events]
+    assert seqs[0] == 3, "not where the other had come to"
+    assert seqs == sorted(set(seqs))
+
+
+@pytest.mark.parametrize(("since", "expected"), [("start", [0, 1, 2]), ("now", []), (3, [2])])
+async def test_since_says_where_a_new_name_begins_and_nothing_for_a_known_one(since: Any, expected: list[int]) -> None:
+    store, new, known = MemoryStore(), Recorder(), Recorder()
+    async with Hub(store) as hub:
+        for n in range(3):
+            await hub.emit(said(n))
+        attachment = attach(hub, new, since=since)
+        await attachment.ready()
+        assert numbers(new.events) == expected
+    async with Hub(store) as hub:
+        attach(hub, known, since="start")
+        await hub.emit(said(3))
+        await hub.flush()
+    assert numbers(known.events) == [3]
+
+
+async def test_a_detached_listener_goes_on_when_it_is_attached_again() -> None:
+    first, second = Recorder(), Recorder()
+    async with Hub(MemoryStore()) as hub:
+        attachment = attach(hub, first)
+        await hub.emit(said(1))
+        await hub.flush()
+        await attachment.detach()
+        await hub.emit(said(2))
+        attach(hub, second)
+        await hub.flush()
+        assert hub.health().healthy
+    assert (numbers(first.events), numbers(second.events)) == ([1], [2])
+
+
+async def test_an_audit_log_may_be_durable_and_holds_each_event_once_in_order() -> None:
+    store, journaled = MemoryStore(), MemoryStore()
+    for start in range(3):
+        async with Hub(journaled) as hub:
+            hub.attach(AuditLog(store), duty=Duty.DURABLE, since="start")
+            await hub.emit(said(start))
+    assert (await verify(store)).events > 3
+
+
+# --- falling behind -------------------------------------------------------------------------------------------------
+
+
+async def test_one_that_is_slow_falls_behind_keeps_no_ring_and_reads_on_from_the_journal() -> None:
+    gated = Gated()
+    async with Hub(MemoryStore(), ring=16) as hub:
+        attach(hub, gated, mailbox=10)
+        for n in range(5000):
+            await hub.emit(said(n))
+        assert hub.statistics().ring_events < 16 + 1024 + 1024
+        assert hub.health().healthy, "to be slow is its right"
+        gated.gate.set()
+        await hub.flush()
+    assert numbers(gated.events) == list(range(5000))
+
+
+async def test_memory_stays_flat_while_one_is_far_behind(tmp_path: Path) -> None:
+    async def peak_after(hub: Hub, events: int) -> int:
+        tracemalloc.start()
+        for n in range(events):
+            hub.emit_nowait(said(n))
+            if n % 500 == 0:
+                await hub.emit(said(n))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    class Counting:
+        gate = anyio.Event()
+        heard = 0
+
+        async def on_events(self, events: Sequence[Event]) -> None:
+            await self.gate.wait()
+            self.heard += len(events)
+
+    counting = Counting()
+    async with Hub(FileStore(tmp_path), ring=64) as hub:
+        await attach(hub, counting).ready()
+        first = await peak_after(hub, 3000)
+        assert await peak_after(hub, 12_000) < 1.5 * first + 100_000
+        tracemalloc.start()
+        counting.gate.set()
+        await hub.flush()
+        reading = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert counting.heard > 15_000
+    assert reading < 8_000_000, "the journal is read in pieces of a megabyte"
+
+
+async def test_it_never_makes_an_emitter_wait_even_if_it_is_attached_with_block() -> None:
+    gated = Gated()
+    async with Hub(MemoryStore()) as hub:
+        attach(hub, gated, overflow=Overflow.BLOCK, mailbox=1)
+        for n in range(100):
+            await hub.emit(said(n))
+        gated.gate.set()
+        await hub.flush()
+    assert numbers(gated.events) == list(range(100))
+
+
+# --- failing --------------------------------------------------------------------------------------------------------
+
+
+async def test_an_event_that_fails_is_tried_again_with_growing_pauses_and_nothing_overtakes_it() -> None:
+    clock, failing = ManualClock(), Failing(1)
+    async with Hub(MemoryStore(), clock=clock) as hub:
+        attachment = attach(hub, failing)
+        for n in range(3):
+            await hub.emit(said(n))
+        await settle()
+        assert numbers(failing.events) == [0]
+        await pass_time(clock, 5)
+        assert attachment.statistics().retries >= 3
+        assert numbers(failing.events) == [0]
+        failing.bad.clear()
+        await pass_time(clock, 60)
+        assert numbers(failing.events) == [0, 1, 2]
+        assert attachment.state is AttachmentState.RUNNING
+        assert hub.health().healthy
+
+
+async def test_a_listener_that_knows_its_place_gets_nothing_twice_but_the_event_that_failed() -> None:
+    class ByHook(BaseHubListener):
+        heard: list[int]
+        bad = 2
+
+        def __init__(self) -> None:
+            self.heard = []
+
+        async def on_event(self, event: Event) -> None:
+            self.heard += numbers([event])
+            if numbers([event]) == [2] and self.heard.count(2) < 3:
+                raise ValueError("bad number")
+
+    clock, listener = ManualClock(), ByHook()
+    async with Hub(MemoryStore(), clock=clock) as hub:
+        attach(hub, listener)
+        for n in range(5):
+            hub.emit_nowait(said(n))
+        await settle()
+        await pass_time(clock, 60)
+        await hub.flush()
+    assert listener.heard == [0, 1, 2, 2, 2, 3, 4]
+
+
+async def test_pauses_double_from_a_tenth_of_a_second_to_thirty(monkeypatch: pytest.MonkeyPatch) -> None:
+    caps: list[float] = []
+
+    def uniform(low: float, high: float) -> float:
+        assert low == 0
+        caps.append(high)
+        return high
+
+    monkeypatch.setattr("random.uniform", uniform)
+    clock, failing = ManualClock(), Failing(0)
+    async with Hub(MemoryStore(), clock=clock) as hub:
+        attachment = attach(hub, failing, attempts_max=12)
+        await hub.emit(said(0))
+        await settle()
+        await pass_time(clock, 200)
+        assert attachment.state is AttachmentState.SUSPENDED
+    assert caps == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30])
+    assert failing.calls == 12
+
+
+async def test_after_its_last_attempt_it_is_suspended_and_visible_and_the_hub_goes_on() -> None:
+    clock, failing, witness = ManualClock(), Failing(1), Recorder()
+    async with Hub(MemoryStore(), clock=clock, listeners=[witness]) as hub:
+        attachment = attach(hub, failing, attempts_max=3)
+        for n in range(3):
+            await hub.emit(said(n))
+        await pass_time(clock, 10)
+
+        (statistics,) = [each for each in hub.statistics().attachments if each.name == "slow"]
+        assert statistics.state is AttachmentState.SUSPENDED
+        assert (statistics.failed, statistics.retries) == (3, 2)
+        assert statistics.last_error == "ValueError: bad number"
+        problems = " ".join(hub.health().problems)
+        assert "'slow' is suspended at event" in problems
+        assert "ValueError: bad number" in problems
+        with pytest.raises(ValueError, match="bad number"):
+            await attachment.ready()
+        await hub.emit(said(3))
+        await hub.flush()
+        assert numbers(failing.events) == [0]
+
+        told = [each for each in witness.events if isinstance(each, ListenerFailed | ListenerSuspended)]
+        assert [type(each) for each in told] == [ListenerFailed, ListenerSuspended], "the first failure and the last"
+        suspended = told[1]
+        assert isinstance(suspended, ListenerSuspended)
+        assert (suspended.reason, suspended.attempts, suspended.error_type) == ("failed", 3, "ValueError")
+        assert suspended.event_seq == statistics.position
+        assert suspended.first_seq_held is None
+
+
+async def test_a_suspended_one_that_is_resumed_goes_on_with_the_event_that_failed() -> None:
+    clock, failing, witness = ManualClock(), Failing(1), Recorder()
+    async with Hub(MemoryStore(), clock=clock, listeners=[witness]) as hub:
+        attachment = attach(hub, failing, attempts_max=2)
+        for n in range(3):
+            await hub.emit(said(n))
+        await pass_time(clock, 5)
+        assert attachment.state is AttachmentState.SUSPENDED
+        attachment.resume()
+        await pass_time(clock, 5)
+        assert attachment.state is AttachmentState.SUSPENDED, "its cause was not mended"
+        failing.bad.clear()
+        attachment.resume()
+        await attachment.ready()
+        await hub.flush()
+        assert hub.health().healthy
+        assert attachment.statistics().restarts == 2
+        attachment.resume()
+        assert attachment.statistics().restarts == 2, "there was nothing to resume"
+    assert numbers(failing.events) == [0, 1, 2]
+    assert any(isinstance(each, ListenerRestarted) for each in witness.events)
+    with pytest.raises(HubClosed, match="detached"):
+        attachment.resume()
+
+
+async def test_a_restart_of_the_hub_tries_a_suspended_one_again() -> None:
+    store, clock, failing, mended = MemoryStore(), ManualClock(), Failing(1), Recorder()
+    async with Hub(store, clock=clock) as hub:
+        attachment = attach(hub, failing, attempts_max=1)
+        for n in range(3):
+            await hub.emit(said(n))
+        await settle()
+        assert attachment.state is AttachmentState.SUSPENDED
+    async with Hub(store) as hub:
+        attach(hub, mended)
+        await hub.flush()
+    assert numbers(failing.events) == [0]
+    assert numbers(mended.events) == [1, 2]
+
+
+async def test_closing_does_not_wait_for_the_next_try_and_does_not_count_as_giving_up() -> None:
+    store, clock, failing, witness = MemoryStore(), ManualClock(), Failing(1), Recorder()
+    hub = Hub(store, clock=clock, listeners=[witness])
+    attachment = attach(hub, failing)
+    async with hub:
+        await hub.emit(said(1))
+        await settle()
+        await attachment.detach()
+        assert attachment.state is AttachmentState.DETACHED
+        assert hub.health().healthy
+        await hub.flush()
+    assert not [each for each in witness.events if isinstance(each, ListenerSuspended)]
+    assert (await kept_position(store) or 0) < hub.statistics().applied - 1
+
+
+async def test_a_failure_at_one_of_the_hubs_own_events_is_counted_and_not_announced() -> None:
+    class FailsAtAll(Recorder):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            raise ValueError("no")
+
+    clock, witness = ManualClock(), Recorder()
+    async with Hub(MemoryStore(), clock=clock, listeners=[witness]) as hub:
+        attachment = attach(hub, FailsAtAll(), pattern="listener.*", attempts_max=3)
+        other = attach(hub, FailsAtAll(), pattern="listener.*", attempts_max=3, name="other")
+        await pass_time(clock, 30)
+        assert attachment.state is AttachmentState.SUSPENDED
+        assert other.state is AttachmentState.SUSPENDED
+        await hub.flush()
+        assert attachment.statistics().failed == 3
+    assert not [each for each in witness.events if isinstance(each, ListenerFailed)]
+
+
+async def test_one_that_hangs_is_cancelled_has_failed_and_is_tried_again() -> None:
+    class Hangs(Recorder):
+        hung = False
+
+        async def on_events(self, events: Sequence[Event]) -> None:
+            if not self.hung:
+                self.hung = True
+                await anyio.sleep_forever()
+            await super().on_events(events)
+
+    clock, hangs = ManualClock(), Hangs()
+    async with Hub(MemoryStore(), clock=clock) as hub:
+        attachment = attach(hub, hangs, timeout=0.01)
+        await hub.emit(said(1))
+        with anyio.fail_after(10):
+            while not attachment.statistics().failed:  # noqa: ASYNC110 - nobody is told when time is up
+                await asyncio.sleep(0.001)
+        await pass_time(clock, 1)
+        await hangs.wait_for("number.said")
+    assert numbers(hangs.events) == [1]
+
+
+async def test_it_may_emit_and_wait_for_the_commit_while_it_handles_an_event() -> None:
+    class Answering(Recorder):
+        hub: Hub
+
+        def bind(self, hub: Hub) -> None:
+            self.hub = hub
+
+        async def on_events(self, events: Sequence[Event]) -> None:
+            await super().on_events(events)
+            for n in numbers(events):
+                await self.hub.emit(GenericEvent(kind="number.answered", data={"n": n}))
+
+    witness = Recorder()
+    async with Hub(MemoryStore(), listeners=[witness], in_flight_max=1) as hub:
+        attach(hub, Answering())
+        for n in range(20):
+            await hub.emit(said(n))
+        await witness.wait_for("number.answered", count=20)
+        await hub.flush()
+
+
+# --- forgetting -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_forgotten_name_begins_anew() -> None:
+    store, recorder = MemoryStore(), Recorder()
+    async with Hub(store) as hub:
+        attachment = attach(hub, Recorder())
+        await hub.emit(said(1))
+        await hub.flush()
+        with pytest.raises(ConfigurationError, match="is attached"):
+            await hub.forget("slow")
+        assert await store.exists(POSITION)
+        await attachment.detach()
+        await hub.forget("slow")
+        assert not await store.exists(POSITION)
+        with pytest.raises(NotFound, match="no position"):
+            await hub.forget("slow")
+        await hub.emit(said(2))
+        attach(hub, recorder, since="now")
+        await hub.emit(said(3))
+        await hub.flush()
+    assert numbers(recorder.events) == [3]
+    with pytest.raises(HubClosed):
+        await hub.forget("slow")
+
+
+async def test_a_name_is_forgotten_for_good_also_when_the_hub_was_closed_in_between() -> None:
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        await attach(hub, Recorder()).ready()
+    async with Hub(store) as hub:
+        await hub.forget("slow")
+    async with Hub(store) as hub:
+        with pytest.raises(NotFound):
+            await hub.forget("slow")
+
+
+# --- what does not fit ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("attached", [True, False])
+async def test_a_position_beyond_the_end_of_the_journal_is_refused_and_nothing_is_changed(attached: bool) -> None:
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        await attach(hub, Recorder()).ready()
+        older = await copy_of(store)
+        for n in range(5):
+            await hub.emit(said(n))
+    await older.write(POSITION, await store.read_bytes(POSITION) or b"")
+    before = await files(older, "/journal/log")
+    hub = Hub(older)
+    if attached:
+        attach(hub, Recorder())
+    with pytest.raises(JournalBehind, match="restored from an older copy"):
+        await hub.start()
+    assert await files(older, "/journal/log") == before
+
+
+async def test_a_position_of_another_hub_is_refused() -> None:
+    store, other = MemoryStore(), MemoryStore()
+    for each in (store, other):
+        async with Hub(each) as hub:
+            await attach(hub, Recorder()).ready()
+            await hub.emit(said())
+    await other.write(POSITION, await store.read_bytes(POSITION) or b"")
+    with pytest.raises(JournalBehind, match="belongs to another hub"):
+        await Hub(other).start()
+
+
+async def test_a_damaged_position_is_refused_with_its_path() -> None:
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        await attach(hub, Recorder()).ready()
+    await store.write(POSITION, b'{"name":"slow"')
+    with pytest.raises(LogDamaged, match="should hold the position") as raised:
+        await Hub(store).start()
+    assert raised.value.path == POSITION
+
+
+async def test_a_position_that_cannot_be_kept_is_told_tried_again_and_stops_nothing() -> None:
+    class Full(MemoryStore):
+        full = False
+
+        async def write(
+            self, path: str, content: str | bytes, *, if_absent: bool = False, expect: int | None = None
+        ) -> None:
+            if self.full and path.startswith("/journal/positions"):
+                raise StoreFull("no space", path=path)
+            await super().write(path, content, if_absent=if_absent, expect=expect)
+
+    store, clock = Full(), ManualClock()
+    async with Hub(store, clock=clock) as hub:
+        await attach(hub, Recorder()).ready()
+        await pass_time(clock, 2)
+        store.full = True
+        await hub.emit(said(1))
+        await hub.flush()
+        await pass_time(clock, 2)
+        assert "no space" in " ".join(hub.health().problems)
+        journal = hub.statistics().journal
+        assert journal is not None
+        assert "no space" in (journal.last_error or "")
+        store.full = False
+        await pass_time(clock, 2)
+        assert hub.health().healthy
+        assert await kept_position(store) == hub.statistics().applied
+
+
+# --- outgrowing the journal -----------------------------------------------------------------------------------------
+
+
+def small_hub(store: MemoryStore, clock: ManualClock, *listeners: Any) -> Hub:
+    journal = StoreJournal(store, clock=clock, segment_bytes=2000)
+    return Hub(
+        journal=journal, clock=clock, listeners=listeners, ring=16, snapshot_bytes=4000, journal_bytes_max=20_000
+    )
+
+
+async def journal_bytes(store: MemoryStore) -> int:
+    return sum(map(len, (await files(store, "/journal/log")).values()))
+
+
+async def outgrow(hub: Hub, store: MemoryStore, clock: ManualClock) -> int:
+    """Emit ten times what the journal may hold; return its largest size."""
+    largest = 0
+    for n in range(1000):
+        await hub.emit(said(n))
+        if n % 10 == 0:
+            await pass_time(clock, 0.5)
+            await tidied(hub)
+            largest = max(largest, await journal_bytes(store))
+    await pass_time(clock, 2)
+    return max(largest, await journal_bytes(store))
+
+
+async def test_a_suspended_one_never_fills_the_disk_and_learns_what_it_missed() -> None:
+    store, clock, witness, failing = MemoryStore(), ManualClock(), Recorder(), Failing(0)
+    async with small_hub(store, clock, witness) as hub:
+        attachment = attach(hub, failing, attempts_max=1)
+        await attachment.ready()
+        largest = await outgrow(hub, store, clock)
+        assert largest < 20_000 + 5000
+        assert attachment.missed is not None
+        first, last = attachment.missed
+        journal = hub.statistics().journal
+        assert journal is not None
+        assert (first, last + 1) == (attachment.statistics().position, journal.first_seq)
+
+        failing.bad.clear()
+        with pytest.raises(HistoryGone, match=f"missed events {first} to {last}") as raised:
+            attachment.resume()
+        assert raised.value.first_seq == last + 1
+        assert attachment.state is AttachmentState.SUSPENDED, "nothing has changed"
+
+        attachment.resume(skip_missed=True)
+        await attachment.ready()
+        await hub.flush()
+        assert attachment.missed is None
+        assert attachment.statistics().dropped == last + 1 - first
+        told = [each for each in witness.events if isinstance(each, MailboxOverflowed)]
+        assert [(each.listener, each.count, each.first_seq, each.last_seq) for each in told] == [
+            ("slow", last + 1 - first, first, last)
+        ]
+        heard = numbers(failing.events)
+        assert heard == list(range(heard[0], 1000))
+        assert hub.health().healthy
+
+
+async def test_one_that_is_merely_too_slow_is_suspended_and_told_too() -> None:
+    store, clock, witness, gated = MemoryStore(), ManualClock(), Recorder(), Gated()
+    async with small_hub(store, clock, witness) as hub:
+        attachment = attach(hub, gated)
+        await attachment.ready()
+        await outgrow(hub, store, clock)
+        assert attachment.state is AttachmentState.SUSPENDED
+        told = [each for each in witness.events if isinstance(each, ListenerSuspended)]
+        assert [(each.reason, each.attempts, each.error_type) for each in told] == [("missed", 0, "HistoryGone")]
+        assert told[0].first_seq_held is not None
+        assert told[0].first_seq_held > told[0].event_seq
+        attachment.resume(skip_missed=True)
+        gated.gate.set()
+        await attachment.ready()
+        await hub.flush()
+        heard = numbers(gated.events)
+        assert heard[-1] == 999
+        tail = heard[1:]
+        assert tail == list(range(tail[0], 1000)), "after the batch it was at and the gap, everything in order"
+
+
+async def test_one_that_was_away_too_long_is_suspended_by_the_start_and_by_the_next_until_it_skips() -> None:
+    store, clock, recorder = MemoryStore(), ManualClock(), Recorder()
+    async with small_hub(store, clock) as hub:
+        await attach(hub, Recorder()).ready()
+        await hub.emit(said(0))
+        await hub.flush()
+    async with small_hub(store, clock) as hub:
+        assert await outgrow(hub, store, clock) < 20_000 + 5000
+        assert "'slow' is not attached, and has missed events" in " ".join(hub.health().problems)
+    for _ in range(2):
+        async with small_hub(store, clock) as hub:
+            attachment = attach(hub, Recorder())
+            await settle()
+            assert attachment.state is AttachmentState.SUSPENDED
+            assert attachment.missed is not None
+            with pytest.raises(HistoryGone):
+                await attachment.ready()
+    async with small_hub(store, clock) as hub:
+        attachment = attach(hub, recorder)
+        await settle()
+        attachment.resume(skip_missed=True)
+        await attachment.ready()
+        await hub.flush()
+    heard = numbers(recorder.events)
+    assert heard == list(range(heard[0], 1000))
+
+
+async def test_the_one_that_is_farthest_behind_goes_first_and_the_others_are_spared() -> None:
+    store, clock, near = MemoryStore(), ManualClock(), Gated()
+    async with small_hub(store, clock) as hub:
+        far = attach(hub, Failing(0), attempts_max=1, name="far")
+        for n in range(60):
+            await hub.emit(said(n))
+        other = attach(hub, near, name="near")
+        await other.ready()
+        while far.state is not AttachmentState.SUSPENDED or far.missed is None:
+            await hub.emit(said(60))
+            await pass_time(clock, 1)
+            await tidied(hub)
+        assert other.state is AttachmentState.RUNNING
+        near.gate.set()
+        await hub.flush()
+        assert other.state is AttachmentState.RUNNING
+
+
+async def test_a_name_that_is_not_attached_holds_the_journal_back_until_it_is_forgotten() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    async with small_hub(store, clock) as hub:
+        await attach(hub, Recorder()).ready()
+        await hub.emit(said(0))
+    async with small_hub(store, clock) as hub:
+        for n in range(60):
+            await hub.emit(said(n))
+            journal = await tidied(hub)
+            assert journal.first_seq == 0
+            assert dict(journal.positions).keys() == {"slow"}
+        await hub.forget("slow")
+        assert (await tidied(hub)).first_seq > 0
+
+
+async def test_a_listener_on_its_way_through_the_journal_is_not_overtaken_by_truncation() -> None:
+    store, clock, recorder = MemoryStore(), ManualClock(), Recorder()
+    async with small_hub(store, clock) as hub:
+        attachment = attach(hub, recorder, since="start")
+        for n in range(400):
+            await hub.emit(said(n))
+            await hub.flush()
+            if n % 10 == 0:
+                await pass_time(clock, 1)
+                await tidied(hub)
+        journal = hub.statistics().journal
+        assert journal is not None
+        assert journal.first_seq > 100
+        assert attachment.state is AttachmentState.RUNNING
+    assert numbers(recorder.events) == list(range(400))
+
+
+async def test_the_journal_is_kept_from_the_position_on_disk_and_not_from_the_one_in_memory() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    async with small_hub(store, clock) as hub:
+        attachment = attach(hub, Recorder())
+        await attachment.ready()
+        for n in range(60):
+            await hub.emit(said(n))
+            await hub.flush()
+            assert (await tidied(hub)).first_seq <= (await kept_position(store) or 0)
+        kept = await kept_position(store) or 0
+        assert attachment.statistics().position > kept
+        assert ((await tidied(hub)).snapshot_seq or 0) > kept, "nothing was held back"
+
+
+# --- calls from inside ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["detach", "aclose"])
+@pytest.mark.parametrize("duty", list(Duty))
+async def test_a_task_that_a_listener_starts_may_let_it_go_without_waiting_for_itself(call: str, duty: Duty) -> None:
+    class Leaving(Recorder):
+        attachment: Attachment
+        hub: Hub
+        left = False
+
+        async def on_events(self, events: Sequence[Event]) -> None:
+            await super().on_events(events)
+            if "number.said" in {event.kind for event in events}:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self.attachment.detach if call == "detach" else self.hub.aclose)
+                self.left = True
+
+    leaving = Leaving()
+    hub = Hub(MemoryStore())
+    with anyio.fail_after(20):
+        async with hub:
+            leaving.hub = hub
+            leaving.attachment = hub.attach(leaving, duty=duty, name="leaving")
+            await leaving.attachment.ready()
+            await hub.emit(said(1))
+            await leaving.attachment.finished()
+    assert leaving.left

@@ -1,0 +1,518 @@
+"""Snapshots and truncation: a start is short, the journal bounded, and the state what a replay of all history gives."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import anyio
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hubwire import Duty, Event, GenericEvent, Hub, StoreJournal
+from hubwire._snapshots import Snapshot, Snapshots, _encode
+from hubwire._state import State
+from hubwire.errors import ConfigurationError, HistoryGone, LogDamaged, StoreFull
+from hubwire.log import LogReader
+from hubwire.stores import MemoryStore
+from hubwire.testing import ManualClock, Recorder
+
+SNAPSHOTS = "/journal/snapshots"
+SEGMENTS = "/journal/log"
+
+
+class History(MemoryStore):
+    """Remembers every change in its order, so that a crash can be tried after each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes: list[tuple[str, str, bytes]] = []
+
+    async def write(
+        self, path: str, content: str | bytes, *, if_absent: bool = False, expect: int | None = None
+    ) -> None:
+        await super().write(path, content, if_absent=if_absent, expect=expect)
+        self.changes.append(("write", path, content.encode() if isinstance(content, str) else content))
+
+    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
+        offset = await super().append(path, content, expect=expect)
+        self.changes.append(("append", path, content.encode() if isinstance(content, str) else content))
+        return offset
+
+    async def delete(self, path: str) -> None:
+        await super().delete(path)
+        self.changes.append(("delete", path, b""))
+
+
+async def make(store: MemoryStore, change: tuple[str, str, bytes]) -> None:
+    what, path, content = change
+    if what == "write":
+        await store.write(path, content)
+    elif what == "append":
+        await store.append(path, content)
+    else:
+        await store.delete(path)
+
+
+async def copy_of(store: History) -> MemoryStore:
+    copy = MemoryStore()
+    for change in store.changes:
+        await make(copy, change)
+    return copy
+
+
+async def turn() -> None:
+    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def settle(hub: Hub) -> None:
+    """Let the hub write its snapshot, if it has to, and truncate."""
+    await hub.flush()
+    await turn()
+    assert hub._upkeep is not None
+    while hub._upkeep._is_snapshot_due():  # noqa: ASYNC110 - nobody is told when it is written
+        await asyncio.sleep(0)
+    await turn()
+
+
+def small_hub(store: MemoryStore, *listeners: Any, **settings: Any) -> Hub:
+    clock = ManualClock()
+    journal = StoreJournal(store, clock=clock, segment_bytes=1500)
+    return Hub(journal=journal, clock=clock, listeners=listeners, **{"snapshot_bytes": 2500, **settings})
+
+
+def remembered(state: State) -> dict[str, Sequence[Any]]:
+    return dict(state.snapshot())
+
+
+def replayed(events: Sequence[Event]) -> dict[str, Sequence[Any]]:
+    state = State()
+    for event in events:
+        state.apply(event)
+    return remembered(state)
+
+
+async def act(hub: Hub, chance: random.Random, steps: int, *, among_themselves: bool = False) -> None:
+    """Do this and that with agents, channels and inboxes."""
+    there = () if among_themselves else hub._state.agents.snapshot()
+    agents = [agent for entry in there if (agent := hub.agents.find(entry.name)) is not None]
+    channels = []
+    for _ in range(steps):
+        what = chance.random()
+        if what < 0.2 or len(agents) < 2:
+            agents.append(await hub.agents.register(f"agent-{chance.random()}", capabilities=["x"]))
+        elif what < 0.35:
+            channels.append(await hub.channels.open(chance.sample(agents, 2), topic="t"))
+        elif what < 0.75 and channels:
+            channel = chance.choice(channels)
+            members = hub._state.channels.get(channel.id).participants
+            if participants := [agent for agent in agents if agent.id in members]:
+                await channel.post(chance.choice(participants), {"text": "x" * chance.randrange(50)})
+        elif what < 0.85 and channels:
+            await channels.pop(chance.randrange(len(channels))).close()
+        elif what < 0.9 and len(agents) > 3:
+            await agents.pop(chance.randrange(len(agents))).unregister()
+        else:
+            await hub.emit(GenericEvent(kind="number.said", data={"n": chance.randrange(100)}))
+
+
+# --- the state ------------------------------------------------------------------------------------------------------
+
+
+@given(seed=st.integers(0, 2**32), lives=st.integers(1, 4))
+@settings(max_examples=15)
+async def test_a_restart_after_truncation_gives_the_state_that_a_replay_of_all_history_gives(
+    seed: int, lives: int
+) -> None:
+    chance, store, history = random.Random(seed), History(), Recorder()
+    for life in range(lives):
+        async with small_hub(store) as hub:
+            hub.attach(history, duty=Duty.REQUIRED, since=len(history.events), name="history")
+            for _ in range(3):
+                await act(hub, chance, 30)
+                await settle(hub)
+        assert remembered(hub._state) == replayed(history.events), f"life {life}"
+        journal = hub.statistics().journal
+        assert journal is not None
+        if life:
+            assert journal.first_seq > 0, "nothing was truncated, so nothing was proved"
+    assert [event.seq for event in history.events] == list(range(len(history.events)))
+
+
+async def test_a_start_replays_nothing_that_the_newest_snapshot_has() -> None:
+    store = History()
+    async with small_hub(store) as hub:
+        await act(hub, random.Random(1), 150)
+        await settle(hub)
+        expected = remembered(hub._state)
+    journal = hub.statistics().journal
+    assert journal is not None
+    assert journal.snapshot_seq is not None
+
+    read: list[int] = []
+
+    class Reading(StoreJournal):
+        def replay(self, after: int = -1) -> Any:
+            read.append(after + 1)
+            return super().replay(after)
+
+    again = Hub(journal=Reading(await copy_of(store)))
+    async with again:
+        assert remembered(again._state) == expected
+        assert again._state.agents.snapshot() == expected["agents"]
+    assert read == [journal.snapshot_seq]
+
+
+async def test_a_snapshot_holds_the_moment_at_which_it_was_begun_whatever_happens_meanwhile() -> None:
+    store, history = History(), Recorder()
+    async with small_hub(store) as hub:
+        hub.attach(history, duty=Duty.REQUIRED, since="start", name="history")
+        async with anyio.create_task_group() as tasks:
+            for seed in (2, 3):
+                tasks.start_soon(partial(act, hub, random.Random(seed), 150, among_themselves=True))
+    events = history.events
+    taken = [(int(path[-20:]), content) for what, path, content in store.changes if SNAPSHOTS in path and content]
+    assert taken, "nothing was proved"
+    for seq, content in taken:
+        machines = State()
+        for event in events[:seq]:
+            machines.apply(event)
+        at = events[seq - 1].at
+        assert _encode(Snapshot(seq=seq, hub=hub.id, at=at, entries=machines.snapshot())) == content
+
+
+async def test_a_snapshot_is_not_written_before_everything_in_it_is_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gate(Recorder):
+        open = anyio.Event()
+
+        async def on_events(self, events: Sequence[Event]) -> None:
+            if any(event.kind == "number.said" for event in events):
+                await self.open.wait()
+            await super().on_events(events)
+
+    saved: list[int] = []
+
+    async def save(self: Snapshots, snapshot: Snapshot) -> None:
+        saved.append(snapshot.seq)
+        assert hub.statistics().committed >= snapshot.seq
+        self._seqs.append(snapshot.seq)
+
+    monkeypatch.setattr(Snapshots, "save", save)
+    gate = Gate()
+    async with small_hub(MemoryStore()) as hub:
+        await hub.attach(gate, duty=Duty.REQUIRED, name="gate").ready()
+        for n in range(60):
+            hub.emit_nowait(GenericEvent(kind="number.said", data={"n": n}))
+        await turn()
+        assert hub.statistics().journaled - hub.statistics().committed >= 60
+        assert saved == []
+        gate.open.set()
+        await hub.flush()
+        await turn()
+        assert saved != []
+        assert hub.health().healthy
+
+
+async def test_encoding_and_decoding_a_snapshot_leave_the_loop_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    for name in ("_encode", "_decode"):
+        original = getattr(__import__("hubwire._snapshots")._snapshots, name)
+
+        def noted(*args: Any, original: Any = original) -> Any:
+            threads.append(threading.current_thread())
+            return original(*args)
+
+        monkeypatch.setattr(f"hubwire._snapshots.{name}", noted)
+    store = MemoryStore()
+    for _ in range(2):
+        async with small_hub(store) as hub:
+            await act(hub, random.Random(1), 60)
+            await settle(hub)
+    assert len(threads) >= 2
+    assert threading.main_thread() not in threads
+
+
+async def test_a_large_state_is_not_written_again_before_as_much_was_journaled() -> None:
+    store = History()
+    async with small_hub(store, snapshot_bytes=1) as hub:
+        for n in range(150):
+            await hub.agents.register(f"agent-{n}")
+            await settle(hub)
+    sizes = [len(content) for what, path, content in store.changes if SNAPSHOTS in path and what == "write"]
+    journaled = sum(len(content) for what, path, content in store.changes if SEGMENTS in path and what == "append")
+    assert len(sizes) > 3
+    assert sum(sizes) < 3 * journaled
+
+
+async def test_a_clean_close_leaves_a_snapshot_if_it_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        await act(hub, random.Random(1), 100)
+    assert await store.list(SNAPSHOTS) == [], "a few events are replayed faster"
+    monkeypatch.setattr("hubwire._upkeep._CLOSING_SNAPSHOT_BYTES", 1000)
+    async with Hub(store) as hub:
+        await act(hub, random.Random(2), 100)
+    assert await store.list(SNAPSHOTS) == [f"{hub.statistics().applied:020d}"]
+    async with Hub(store) as hub:
+        pass
+    assert len(await store.list(SNAPSHOTS)) == 1
+
+
+async def test_times_never_go_back_behind_a_snapshot() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    async with Hub(store, clock=clock, snapshot_bytes=1000) as hub:
+        for n in range(20):
+            await hub.emit(GenericEvent(kind="number.said", data={"n": n}))
+            await settle(hub)
+        last_at = (await hub.emit(GenericEvent(kind="number.said"))).at
+    async with Hub(store, clock=ManualClock(start_ns=0)) as hub:
+        assert (await hub.emit(GenericEvent(kind="number.said"))).at >= last_at
+
+
+# --- damage ---------------------------------------------------------------------------------------------------------
+
+
+async def truncated() -> tuple[MemoryStore, dict[str, Sequence[Any]], list[str]]:
+    """A store whose journal does not go back to the beginning, the state it stands for, and its snapshots."""
+    store = History()
+    async with small_hub(store) as hub:
+        for seed in range(5):
+            await act(hub, random.Random(seed), 40)
+            await settle(hub)
+        expected = remembered(hub._state)
+    journal = hub.statistics().journal
+    assert journal is not None
+    assert journal.first_seq > 0
+    copy = await copy_of(store)
+    names = await copy.list(SNAPSHOTS)
+    assert len(names) == 2
+    return copy, expected, [f"{SNAPSHOTS}/{name}" for name in names]
+
+
+@pytest.mark.parametrize("how", ["cut", "flip", "empty", "other"])
+async def test_a_damaged_newest_snapshot_is_set_aside_and_the_one_before_it_serves(how: str) -> None:
+    store, expected, (older, newest) = await truncated()
+    content = await store.read_bytes(newest) or b""
+    middle = len(content) // 2
+    damaged = {
+        "cut": content[:middle],
+        "flip": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+        "empty": b"",
+        "other": await store.read_bytes(older) or b"",
+    }[how]
+    await store.write(newest, damaged)
+    async with small_hub(store) as hub:
+        assert remembered(hub._state) == expected
+        journal = hub.statistics().journal
+        assert journal is not None
+        assert newest in (journal.last_error or "")
+        first_seq = journal.first_seq
+        await act(hub, random.Random(9), 3)
+        await settle(hub)
+    assert await store.read_bytes(f"{newest}.damaged") == damaged
+    assert await store.exists(older)
+    assert (await LogReader(store, "/journal").read())[0].index > 0
+    assert first_seq <= int(older[-20:])
+
+
+async def test_without_any_snapshot_that_can_be_used_a_truncated_journal_is_refused() -> None:
+    store, _, names = await truncated()
+    for name in names:
+        await store.write(name, b"damaged")
+    with pytest.raises(LogDamaged, match=r"there is no snapshot .* to go on from"):
+        await small_hub(store).start()
+    store, _, _ = await truncated()
+    await store.delete(SNAPSHOTS)
+    with pytest.raises(LogDamaged, match="none is new enough"):
+        await small_hub(store).start()
+
+
+async def test_without_any_snapshot_that_can_be_used_a_whole_journal_is_replayed() -> None:
+    store = MemoryStore()
+    async with small_hub(store) as hub:
+        keeper = hub.attach(Recorder(), duty=Duty.DURABLE, name="holds the journal back")
+        await keeper.ready()
+        await keeper.detach()
+        await act(hub, random.Random(1), 100)
+        await settle(hub)
+        expected = remembered(hub._state)
+    for name in await store.list(SNAPSHOTS):
+        await store.write(f"{SNAPSHOTS}/{name}", b"damaged")
+    async with small_hub(store) as hub:
+        assert remembered(hub._state) == expected
+
+
+async def test_a_snapshot_beyond_the_end_of_the_journal_is_of_another_history_and_deleted() -> None:
+    store = History()
+    async with small_hub(store) as hub:
+        await act(hub, random.Random(1), 20)
+        older = await copy_of(store)
+        await act(hub, random.Random(2), 100)
+        await settle(hub)
+    newest = f"{SNAPSHOTS}/{(await store.list(SNAPSHOTS))[-1]}"
+    await older.write(newest, await store.read_bytes(newest) or b"")
+    async with small_hub(older) as hub:
+        assert hub.health().healthy
+        assert not await older.exists(newest)
+        journal = hub.statistics().journal
+        assert journal is not None
+        assert journal.last_error is None, "it was not damaged"
+
+
+# --- truncation -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_crash_after_any_change_leaves_a_store_that_goes_on_with_the_same_state() -> None:
+    store, history = History(), Recorder()
+    async with small_hub(store) as hub:
+        hub.attach(history, duty=Duty.REQUIRED, name="history")
+        for seed in range(4):
+            await act(hub, random.Random(seed), 30)
+            await settle(hub)
+    crashed = MemoryStore()
+    deleted = 0
+    for change in store.changes:
+        what, path, _ = change
+        if what == "delete" and SEGMENTS in path:
+            deleted += 1
+            half = await clone(crashed)
+            content = await half.read_bytes(path) or b""
+            await half.write(path, content[: len(content) // 2])  # as an object store that deletes part after part
+            await check(half, history.events)
+            if len(content) % 2:
+                await half.write(path, b"")
+                await check(half, history.events)
+        await make(crashed, change)
+        if SEGMENTS not in path or what != "append":
+            await check(crashed, history.events)
+    assert deleted > 3
+
+
+async def clone(store: MemoryStore) -> MemoryStore:
+    copy = MemoryStore()
+
+    async def walk(folder: str) -> None:
+        for name in await store.list(folder or "/"):
+            path = f"{folder}/{name}"
+            if name.endswith("/"):
+                await walk(path.rstrip("/"))
+            else:
+                await copy.write(path, await store.read_bytes(path) or b"")
+
+    await walk("")
+    return copy
+
+
+async def check(store: MemoryStore, events: Sequence[Event]) -> None:
+    """A hub starts from a copy of this store, and knows what its events tell."""
+    store = await clone(store)
+    async with small_hub(store) as hub:
+        started = hub.statistics().applied
+        state = remembered(hub._state)
+    ahead = [event for event in events if event.seq < started - 1]
+    assert state == replayed(ahead)
+
+
+async def test_an_empty_last_segment_keeps_the_one_before_it_because_the_numbers_are_there() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    journal = StoreJournal(store, clock=clock, segment_bytes=600)
+    async with Hub(journal=journal, clock=clock) as hub:
+        for n in range(40):
+            await hub.emit(GenericEvent(kind="number.said", data={"n": n}))
+        segments = await store.list(SEGMENTS)
+        end = hub.statistics().applied
+        await journal.truncate_before(end)
+        kept = await store.list(SEGMENTS)
+        assert kept == segments[-len(kept) :]
+        assert len(kept) <= 2
+        assert 0 < journal.first_seq < end
+        first_seq = journal.first_seq
+        crashed = await clone(store)
+    again = StoreJournal(crashed, clock=clock)
+    await again.open()
+    assert (again.first_seq, again.next_seq) == (first_seq, end)
+    assert [event.seq async for event in again.replay(first_seq - 1)] == list(range(first_seq, end))
+    await again.aclose()
+
+
+async def test_what_could_not_be_written_is_told_and_tried_again_and_stops_nothing() -> None:
+    class Full(MemoryStore):
+        full = True
+
+        async def write(
+            self, path: str, content: str | bytes, *, if_absent: bool = False, expect: int | None = None
+        ) -> None:
+            if self.full and path.startswith(SNAPSHOTS):
+                raise StoreFull("no space for that", path=path)
+            await super().write(path, content, if_absent=if_absent, expect=expect)
+
+    store, clock = Full(), ManualClock()
+    hub = Hub(journal=StoreJournal(store, clock=clock, segment_bytes=1000), clock=clock, snapshot_bytes=2000)
+    async with hub:
+        await act(hub, random.Random(1), 60)
+        await turn()
+        while hub.health().healthy:  # noqa: ASYNC110 - nobody is told when health changes
+            await asyncio.sleep(0)
+        assert "no space for that" in " ".join(hub.health().problems)
+        store.full = False
+        clock.advance(1)
+        await settle(hub)
+        assert hub.health().healthy
+        assert await store.list(SNAPSHOTS) != []
+
+
+@pytest.mark.parametrize("bounds", [{"journal_bytes_max": 4095}, {"snapshot_bytes": 0}])
+async def test_bounds_that_cannot_work_are_refused(bounds: dict[str, int]) -> None:
+    with pytest.raises(ConfigurationError, match="must be at least"):
+        Hub(MemoryStore(), **bounds)  # type: ignore[arg-type]
+
+
+async def test_a_hub_of_its_own_journal_holds_it_within_its_bound_by_smaller_segments() -> None:
+    store = MemoryStore()
+    async with Hub(store, journal_bytes_max=16_000) as hub:
+        for n in range(300):
+            await hub.emit(GenericEvent(kind="number.said", data={"n": n}))
+            if n % 10 == 0:
+                await settle(hub)
+        journal = hub.statistics().journal
+        assert journal is not None
+        assert journal.size_bytes < 16_000
+        assert journal.first_seq > 0
+    assert attrs.asdict(journal)["positions"] == ()
+
+
+async def test_a_required_listener_that_missed_what_was_truncated_is_refused_at_start_and_when_attached_late() -> None:
+    store, _, _ = await truncated()
+    hub = small_hub(store)
+    hub.attach(Recorder(), duty=Duty.REQUIRED, since=0, name="late")
+    with pytest.raises(HistoryGone, match="goes on from event 0, but the journal is truncated"):
+        await hub.start()
+    async with small_hub(store) as hub:
+        late = hub.attach(Recorder(), duty=Duty.REQUIRED, since=0, name="late")
+        with pytest.raises(HistoryGone):
+            await late.ready()
+        await hub.emit(GenericEvent(kind="number.said"))
+        await hub.flush()
+
+
+async def test_a_best_effort_listener_that_asks_for_what_was_truncated_gets_the_rest_and_the_gap_is_told() -> None:
+    store, _, _ = await truncated()
+    recorder, witness = Recorder(), Recorder()
+    async with small_hub(store, witness) as hub:
+        journal = hub.statistics().journal
+        assert journal is not None
+        late = hub.attach(recorder, since=0, name="late")
+        await late.ready()
+        await hub.flush()
+        assert recorder.events[0].seq == journal.first_seq
+        overflowed = await witness.wait_for("mailbox.overflowed")
+        assert (overflowed.first_seq, overflowed.last_seq) == (0, journal.first_seq - 1)  # type: ignore[attr-defined]
+        assert late.statistics().dropped == journal.first_seq
