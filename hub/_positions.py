@@ -50,6 +50,11 @@ class Positions:
         """Every name that has a position: the one on disk or, for a name that is new, the one that will be."""
         return {**self._moved, **self._kept}
 
+    @property
+    def have_moved(self) -> bool:
+        """Whether :meth:`save` has something to do."""
+        return bool(self._moved)
+
     def get(self, name: str) -> int | None:
         return self._moved.get(name, self._kept.get(name))
 

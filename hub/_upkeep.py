@@ -116,9 +116,10 @@ class Upkeep:
         while True:
             await self._moved.wait()
             self._moved.clear()
-            await self.save_positions()
-            self._due.set()
-            await self._clock.sleep(_SECONDS)
+            if self.positions.have_moved:  # a start has kept them already, and the first step of a short life counts
+                await self.save_positions()
+                self._due.set()
+                await self._clock.sleep(_SECONDS)
 
     async def save_positions(self) -> None:
         """Keep positions that have moved, now. If that fails, statistics tell, and it is tried again in a second."""
