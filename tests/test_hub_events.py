@@ -283,7 +283,7 @@ def test_the_fields_of_a_kind_are_there_whoever_asks_first(look: Callable[[Any],
 
     look(Lazy)
     assert own_fields(Lazy) == ("amount", "unit")
-    assert [field.name for field in attrs.fields(Lazy)][-2:] == ["amount", "unit"]  # type: ignore[arg-type]
+    assert [field.name for field in attrs.fields(Lazy)][-2:] == ["amount", "unit"]
     assert (Lazy(amount=2).amount, Lazy(amount=2).unit) == (2, "EUR")
 
 

@@ -324,13 +324,13 @@ async def test_a_worker_thread_of_a_listener_cannot_reach_into_the_loop() -> Non
 
         def reach_in(self) -> None:
             try:
-                hub.emit_nowait(GenericEvent(kind="user.answered"))
+                asked.emit_nowait(GenericEvent(kind="user.answered"))
             except ConfigurationError as error:
                 refused.append(error)
 
-    async with Hub(listeners=[Threaded()]) as hub:
-        await hub.emit(GenericEvent(kind="user.asked"))
-        assert hub.statistics().applied == hub.statistics().committed
+    async with Hub(listeners=[Threaded()]) as asked:
+        await asked.emit(GenericEvent(kind="user.asked"))
+        assert asked.statistics().applied == asked.statistics().committed
     assert "emit_threadsafe" in str(refused[0])
 
 
