@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
-import cattrs
 import msgspec
 
 from . import codec
@@ -14,12 +14,15 @@ from .errors import InvalidRecord
 from .events import Event, FrozenDict
 from .events._canonical import freeze_json, is_mark
 
+if TYPE_CHECKING:
+    import cattrs
+
 __all__ = ("decode_entry", "encode_entry")
 
 
 def encode_entry(entry: Any) -> Any:
     """Return what stands for an entry in JSON: something that msgspec can encode."""
-    return _converter.unstructure(entry)
+    return _converter().unstructure(entry)
 
 
 def decode_entry(entry_type: type, value: Any) -> Any:
@@ -28,7 +31,7 @@ def decode_entry(entry_type: type, value: Any) -> Any:
     Raises :class:`~hubwire.errors.InvalidRecord` if it has another shape than its class.
     """
     try:
-        return _converter.structure(value, entry_type)
+        return _converter().structure(value, entry_type)
     except Exception as error:
         raise InvalidRecord(
             f"it is no {entry_type.__name__} as this version of hubwire knows it ({error}): {str(value)[:60]}…"
@@ -57,10 +60,12 @@ def _decode_event(value: Any, event_type: type) -> Event:
 
 
 def _keep_member(value: Any, union: Any) -> Any:
+    from cattrs import StructureHandlerNotFoundError  # noqa: PLC0415 - see _converter
+
     for member in get_args(union):
         try:
-            return _converter.structure(value, member)
-        except (TypeError, ValueError, cattrs.StructureHandlerNotFoundError):
+            return _converter().structure(value, member)
+        except (TypeError, ValueError, StructureHandlerNotFoundError):
             continue
     raise TypeError(f"{type(value).__name__} instead of {union}")
 
@@ -81,7 +86,10 @@ def _is_set(hint: Any) -> bool:
     return (get_origin(hint) or hint) is frozenset
 
 
-def _make_converter() -> cattrs.Converter:
+@cache
+def _converter() -> cattrs.Converter:
+    import cattrs  # noqa: PLC0415 - most programs start without a snapshot, and end without one
+
     converter = cattrs.Converter(detailed_validation=False)
     converter.register_unstructure_hook_func(_is_event, lambda event: msgspec.Raw(codec.encode(event)))
     converter.register_unstructure_hook_func(_is_mapping, lambda mapping: mapping)
@@ -93,6 +101,3 @@ def _make_converter() -> cattrs.Converter:
     for accepted in ((str,), (bool,), (int,), (float, int), (NoneType,)):
         converter.register_structure_hook(accepted[0], _keep_if(*accepted))
     return converter
-
-
-_converter = _make_converter()
