@@ -31,6 +31,7 @@ from ._state import State
 from ._stream import EventStream
 from ._threads import FromThreads
 from ._upkeep import JournalStatistics, Upkeep
+from ._timers import Timers
 from ._version import installed_version
 from .clock import SystemClock
 from .context import EMPTY
@@ -162,6 +163,7 @@ class Hub:
         self._fanout = Fanout(self._pipeline, self._journal, self._clock, self._upkeep)
         self._core = Core(self._pipeline, self._state)
         self._from_threads = FromThreads()
+        self._timers = Timers(self._pipeline, self._state, self._clock)
         self._close_seconds_max = close_seconds_max
         self._emittable: set[type[Event]] = set()
         self._main: asyncio.Task[None] | None = None
@@ -585,6 +587,7 @@ class Hub:
         await pipeline.wait_committed(pipeline.put([started, *self._state.settle()], EMPTY)[-1].seq)
         fanout.announcements.begin(tasks)
         pipeline.open()
+        tasks.start_soon(self._timers.run)
 
     async def _recover(self, journal: Journal, start: int) -> None:
         """Replay what is newer than the snapshot."""
