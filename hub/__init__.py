@@ -8,6 +8,7 @@ from ._duty import Duty, Overflow
 from ._hub import Hub, HubHealth, HubStatistics
 from ._journal import StoreJournal
 from ._matcher import Matcher
+from ._state.profiles import InboxOverflow, InboxRule, Observation, Passport, Resume
 from ._stream import EventStream
 from ._upkeep import JournalStatistics
 from ._version import installed_version
@@ -34,8 +35,13 @@ __all__ = (
     "HubThread",
     "Inbox",
     "JournalStatistics",
+    "InboxOverflow",
+    "InboxRule",
     "Matcher",
+    "Observation",
     "Overflow",
+    "Passport",
+    "Resume",
     "StoreJournal",
     "UnknownEvent",
     "event",

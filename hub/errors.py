@@ -26,6 +26,7 @@ __all__ = (
     "HubClosed",
     "HubError",
     "HubFailed",
+    "InboxFull",
     "InvalidCursor",
     "InvalidPath",
     "InvalidRecord",
@@ -38,6 +39,7 @@ __all__ = (
     "Overloaded",
     "PartialBatch",
     "PathPoisoned",
+    "PostRejected",
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
@@ -83,6 +85,25 @@ class CommandRejected(CallerError):
 
 class NotFound(CommandRejected):
     """The command names an agent, a channel or an envelope that does not exist (any more)."""
+
+
+class PostRejected(CommandRejected):
+    """An envelope is not allowed in the channel now. ``code`` says to programs what the message says to people.
+
+    ``not_active``, ``not_participant``, ``unknown_audience``, ``too_deep``, ``key_reused``, ``malformed``, ``inbox_full``,
+    or ``not_allowed`` where the channel's type refuses it.
+    """
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class InboxFull(PostRejected):
+    """The envelope would reach nobody, because every inbox it is for is full. Post it again later, or elsewhere."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="inbox_full")
 
 
 class Overloaded(CallerError):

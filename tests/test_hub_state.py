@@ -72,10 +72,10 @@ class Machine:
         self.do(self.state.agents.register(name or f"name of {agent_id}", (), agent_id=agent_id))
 
     def open(self, channel_id: str, *participants: str) -> None:
-        self.do(self.state.channels.open(participants, "", channel_id=channel_id))
+        self.do(self.state.membership.open(participants, "", channel_id=channel_id))
 
     def post(self, channel_id: str, sender_id: str, envelope_id: str, audience: list[str] | None = None) -> None:
-        self.do(self.state.channels.post(channel_id, sender_id, "hello", audience, envelope_id=envelope_id))
+        self.do(self.state.envelopes.post(channel_id, sender_id, "hello", audience, envelope_id=envelope_id))
 
 
 @pytest.fixture
@@ -109,10 +109,10 @@ def test_deciding_changes_nothing() -> None:
     before = snapshot(machine.state)
     state = machine.state
     assert state.agents.register("c", (), agent_id="c")
-    assert state.agents.unregister("a")
-    assert state.channels.open(["a"], "", channel_id="x")
-    assert state.channels.post("ab", "a", "hello", None, envelope_id="f")
-    assert state.channels.close("ab", "done")
+    assert state.endings.unregister("a")
+    assert state.membership.open(["a"], "", channel_id="x")
+    assert state.envelopes.post("ab", "a", "hello", None, envelope_id="f")
+    assert state.endings.close("ab", "done")
     assert state.inboxes.ack("b", "e")
     assert snapshot(state) == before
 
@@ -142,7 +142,7 @@ def test_a_name_that_does_not_show_or_cannot_be_written_is_refused(machine: Mach
 def test_a_name_that_is_taken_is_refused_until_it_is_free(machine: Machine) -> None:
     message = refused(machine, lambda: machine.state.agents.register("name of a", (), agent_id="x"))
     assert "registered already, as a" in message
-    machine.do(machine.state.agents.unregister("a"))
+    machine.do(machine.state.endings.unregister("a"))
     machine.register("x", "name of a")
     found = machine.state.agents.find("name of a")
     assert found is not None
@@ -156,7 +156,7 @@ def test_capabilities_that_are_no_list_of_names_are_refused(machine: Machine, ca
 
 def test_an_agent_that_is_unregistered_leaves_its_name_and_its_inbox(machine: Machine) -> None:
     machine.post("ab", "a", "e")
-    decided = machine.state.agents.unregister("b")
+    decided = machine.state.endings.unregister("b")
     assert decided == [AgentUnregistered(agent_id="b", name="name of b")]
     machine.do(decided)
     assert "b" not in machine.state.agents
@@ -177,7 +177,7 @@ def test_an_agent_that_is_not_there_cannot_be_unregistered_or_looked_up(machine:
 
 
 def test_a_channel_is_created_and_opened_by_its_first_participant(machine: Machine) -> None:
-    decided = machine.state.channels.open(iter(["c", "a"]), "topic", channel_id="ca", source_id="1")
+    decided = machine.state.membership.open(iter(["c", "a"]), "topic", channel_id="ca", source_id="1")
     assert decided == [
         ChannelCreated(channel_id="ca", agent_id="c", participants=("c", "a"), topic="topic", source_id="1"),
         ChannelOpened(channel_id="ca", source_id="1"),
@@ -196,31 +196,31 @@ def test_a_channel_of_nobody_of_strangers_or_with_somebody_twice_is_refused(mach
     assert "at least one" in refused(machine, lambda: channels.open([], "", channel_id="x"))
     assert "named twice" in refused(machine, lambda: channels.open(["a", "b", "a"], "", channel_id="x"))
     refused(machine, lambda: channels.open(["a", "stranger"], "", channel_id="x"), error=NotFound)
-    machine.do(machine.state.agents.unregister("c"))
+    machine.do(machine.state.endings.unregister("c"))
     refused(machine, lambda: channels.open(["a", "c"], "", channel_id="x"), error=NotFound)
     refused(machine, lambda: channels.get("x"), error=NotFound)
 
 
 @pytest.mark.parametrize("topic", [None, 5, b"topic", ["topic"]])
 def test_a_topic_that_is_no_text_is_refused_because_no_restart_could_read_it(machine: Machine, topic: Any) -> None:
-    refused(machine, lambda: machine.state.channels.open(["a"], topic, channel_id="x"))
+    refused(machine, lambda: machine.state.membership.open(["a"], topic, channel_id="x"))
 
 
 def test_a_channel_is_closed_once_and_forgotten(machine: Machine) -> None:
     machine.post("ab", "a", "e")
-    decided = machine.state.channels.close("ab", "done")
+    decided = machine.state.endings.close("ab", "done")
     assert decided == [ChannelClosed(channel_id="ab", reason="done")]
     machine.do(decided)
     assert len(machine.state.channels) == 0
-    refused(machine, lambda: machine.state.channels.close("ab", ""), error=NotFound)
+    refused(machine, lambda: machine.state.endings.close("ab", ""), error=NotFound)
     refused(machine, lambda: machine.state.channels.get("ab"), error=NotFound)
-    refused(machine, lambda: machine.state.channels.post("ab", "a", 1, None, envelope_id="f"), error=NotFound)
+    refused(machine, lambda: machine.state.envelopes.post("ab", "a", 1, None, envelope_id="f"), error=NotFound)
     assert [each.envelope_id for each in machine.state.inboxes.pending("b")] == ["e"]
 
 
 @pytest.mark.parametrize("reason", [None, 5, b"x"])
 def test_a_reason_for_closing_that_is_no_text_is_refused(machine: Machine, reason: Any) -> None:
-    refused(machine, lambda: machine.state.channels.close("ab", reason))
+    refused(machine, lambda: machine.state.endings.close("ab", reason))
 
 
 # --- envelopes --------------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_a_reason_for_closing_that_is_no_text_is_refused(machine: Machine, reaso
 
 def test_an_envelope_reaches_everybody_in_the_channel_but_its_sender(machine: Machine) -> None:
     machine.open("abc", "a", "b", "c")
-    decided = machine.state.channels.post("abc", "b", {"text": "hello"}, None, envelope_id="e")
+    decided = machine.state.envelopes.post("abc", "b", {"text": "hello"}, None, envelope_id="e")
     assert decided == [
         EnvelopePosted(
             channel_id="abc", agent_id="b", envelope_id="e", content={"text": "hello"}, recipients=("a", "c")
@@ -241,15 +241,15 @@ def test_an_envelope_reaches_everybody_in_the_channel_but_its_sender(machine: Ma
 
 def test_an_envelope_reaches_whom_it_names_once_and_nobody_else(machine: Machine) -> None:
     machine.open("abc", "a", "b", "c")
-    (decided,) = machine.state.channels.post("abc", "a", "x", iter(["c", "a", "c"]), envelope_id="e")
+    (decided,) = machine.state.envelopes.post("abc", "a", "x", iter(["c", "a", "c"]), envelope_id="e")
     assert isinstance(decided, EnvelopePosted)
     assert (decided.audience, decided.recipients) == (("c", "a"), ("c", "a"))
 
 
 def test_who_has_left_the_hub_gets_nothing_and_can_still_be_named(machine: Machine) -> None:
-    machine.do(machine.state.agents.unregister("b"))
+    machine.do(machine.state.endings.unregister("b"))
     for audience, named in ((None, None), (["b"], ("b",))):
-        (decided,) = machine.state.channels.post("ab", "a", "x", audience, envelope_id="e")
+        (decided,) = machine.state.envelopes.post("ab", "a", "x", audience, envelope_id="e")
         assert isinstance(decided, EnvelopePosted)
         assert (decided.audience, decided.recipients) == (named, ())
         machine.do([decided])
@@ -267,7 +267,7 @@ def test_a_post_that_is_not_allowed_is_refused(machine: Machine) -> None:
     assert "c, d cannot be addressed" in refused(machine, post("ab", "a", ["b", "c", "d"]))
     machine.do([ChannelCreated(channel_id="new", agent_id="a", participants=("a", "b"))])
     assert "is pending; post when it is open" in refused(machine, post("new", "a"))
-    machine.do(machine.state.agents.unregister("a"))
+    machine.do(machine.state.endings.unregister("a"))
     refused(machine, post("ab", "a"), error=NotFound)
 
 
@@ -301,7 +301,7 @@ def test_an_ack_of_what_is_not_in_the_inbox_is_refused(machine: Machine) -> None
     machine.do(inboxes.ack("b", "e"))
     refused(machine, lambda: inboxes.ack("b", "e"), error=NotFound)
     machine.post("ab", "a", "f")
-    machine.do(machine.state.agents.unregister("b"))
+    machine.do(machine.state.endings.unregister("b"))
     refused(machine, lambda: inboxes.ack("b", "f"), error=NotFound)
     assert list(inboxes.pending("stranger")) == []
     assert not inboxes.is_pending("stranger", "e")
@@ -321,9 +321,9 @@ def test_events_that_no_machine_owns_change_nothing(machine: Machine) -> None:
 
 
 def test_text_that_utf_8_cannot_hold_is_replayed_as_it_was_applied(machine: Machine) -> None:
-    machine.do(machine.state.channels.open(["a"], "\ud800", channel_id="odd"))
-    machine.do(machine.state.channels.post("ab", "a", "\ud800", None, envelope_id="e"))
-    machine.do(machine.state.channels.close("ab", "\ud800"))
+    machine.do(machine.state.membership.open(["a"], "\ud800", channel_id="odd"))
+    machine.do(machine.state.envelopes.post("ab", "a", "\ud800", None, envelope_id="e"))
+    machine.do(machine.state.endings.close("ab", "\ud800"))
     topic: object = machine.state.channels.get("odd").topic
     assert topic == {"$text": "\\ud800"}
 

@@ -15,8 +15,21 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from ..events import Event
 from .agents import Agents
+from .channel_types import (
+    Auction,
+    Broadcast,
+    ChannelTypes,
+    Consulting,
+    Conversation,
+    Discussion,
+    Notification,
+)
 from .channels import Channels
+from .endings import Endings
+from .envelopes import Envelopes
 from .inboxes import Inboxes
+from .membership import Membership
+from .workflow import Workflow
 
 __all__ = ("Machine", "State", "Timed")
 
@@ -68,18 +81,30 @@ class State:
     """All state machines of a hub."""
 
     def __init__(self) -> None:
+        self.channel_types: ChannelTypes = ChannelTypes(
+            (Conversation(), Discussion(), Consulting(), Broadcast(), Notification(), Auction(), Workflow())
+        )
         self.agents: Agents = Agents()
         self.channels: Channels = Channels(self.agents)
-        self.inboxes: Inboxes = Inboxes()
+        self.endings: Endings = Endings(self.agents, self.channels, self.channel_types)
+        self.membership: Membership = Membership(self.agents, self.channels, self.channel_types, self.endings)
+        self.inboxes: Inboxes = Inboxes(self.agents)
+        self.envelopes: Envelopes = Envelopes(
+            self.agents, self.channels, self.channel_types, self.endings, self.inboxes
+        )
         self.machines: Mapping[str, Machine] = {
             "agents": self.agents,
             "channels": self.channels,
+            "envelopes": self.envelopes,
             "inboxes": self.inboxes,
         }
         """By the names that they have in snapshots, in the order in which they apply an event."""
         self.on_change: Callable[[], None] | None = None
         """Called after an event has changed something, live and on replay alike; deadlines may have changed, too."""
-        self._timed: tuple[Timed, ...] = tuple(each for each in self.machines.values() if isinstance(each, Timed))
+        self._timed: tuple[Timed, ...] = (
+            self.endings,
+            *(each for each in self.machines.values() if isinstance(each, Timed)),
+        )
         self._appliers: dict[type[Event], tuple[Callable[[Any], None], ...]] = {}
         for machine in self.machines.values():
             for kind, apply in machine.appliers().items():
@@ -87,7 +112,7 @@ class State:
 
     def settle(self) -> list[Event]:
         """Decide, after a replay, what becomes of commands of which a crash has kept only the first events."""
-        return self.channels.settle()
+        return self.endings.settle()
 
     def apply(self, event: Event) -> None:
         """Make the changes that the event tells of."""

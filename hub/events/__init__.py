@@ -4,9 +4,39 @@ from __future__ import annotations
 
 from ._canonical import FrozenDict, canonical
 from ._event import Event, GenericEvent, UnknownEvent, event, evolve, kind_class
-from .agents import AgentRegistered, AgentUnregistered
-from .channels import ChannelClosed, ChannelCreated, ChannelOpened
-from .envelopes import EnvelopeAcked, EnvelopePosted, EnvelopeRejected
+from .agents import (
+    AgentObserved,
+    AgentRegistered,
+    AgentResumeSet,
+    AgentRuleSet,
+    AgentSkillSet,
+    AgentSwitched,
+    AgentUnregistered,
+)
+from .channels import (
+    ChannelAccepted,
+    ChannelClosed,
+    ChannelClosing,
+    ChannelCreated,
+    ChannelDeclined,
+    ChannelExpired,
+    ChannelInvited,
+    ChannelOpened,
+    ChannelParticipantJoined,
+    ChannelParticipantRemoved,
+)
+from .envelopes import (
+    EnvelopeAcked,
+    EnvelopeDeadLettered,
+    EnvelopeDispatchFailed,
+    EnvelopeDropped,
+    EnvelopeExpired,
+    EnvelopeNacked,
+    EnvelopePosted,
+    EnvelopeRejected,
+    EnvelopeReturned,
+    InboxPressured,
+)
 from .hubs import (
     HubStarted,
     HubStopped,
@@ -20,19 +50,38 @@ from .hubs import (
 from .tools import ToolCalled, ToolCompleted, ToolFailed
 
 __all__ = (
+    "AgentObserved",
     "AgentRegistered",
+    "AgentResumeSet",
+    "AgentRuleSet",
+    "AgentSkillSet",
+    "AgentSwitched",
     "AgentUnregistered",
+    "ChannelAccepted",
     "ChannelClosed",
+    "ChannelClosing",
     "ChannelCreated",
+    "ChannelDeclined",
+    "ChannelExpired",
+    "ChannelInvited",
     "ChannelOpened",
+    "ChannelParticipantJoined",
+    "ChannelParticipantRemoved",
     "EnvelopeAcked",
+    "EnvelopeDeadLettered",
+    "EnvelopeDispatchFailed",
+    "EnvelopeDropped",
+    "EnvelopeExpired",
+    "EnvelopeNacked",
     "EnvelopePosted",
     "EnvelopeRejected",
+    "EnvelopeReturned",
     "Event",
     "FrozenDict",
     "GenericEvent",
     "HubStarted",
     "HubStopped",
+    "InboxPressured",
     "ListenerAttached",
     "ListenerDetached",
     "ListenerFailed",
