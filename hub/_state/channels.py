@@ -252,6 +252,7 @@ class Channels:
 
     def _answered(self, entry: ChannelEntry) -> None:
         if not entry.invited and not entry.to_invite:
+            self._by_id[entry.channel_id] = attrs.evolve(entry, invite_deadline_ns=None)
             self._untime(entry.channel_id, "invite")
 
     def _opened(self, event: ChannelOpened) -> None:
