@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import anyio
+import anyio.lowlevel
 
 from ._pipeline import Pipeline
 from ._state import State
@@ -79,6 +80,8 @@ class Timers:
     async def _put_what_is_due(self) -> None:
         try:
             await self._pipeline.execute(self._decide)
+            # In memory nothing is waited for; others want to run between two batches all the same.
+            await anyio.lowlevel.checkpoint()
         except _NothingDue:
             assert not self._is_due(), "a state machine says that something is due, and decides nothing"
 
