@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from hubwire import Hub
+from hubwire import Duty, Hub
 from hubwire._timers import BATCH
 from hubwire._state.moments import Deadlines, deadline_ns, is_duration
 from hubwire.stores import MemoryStore
@@ -95,7 +95,8 @@ async def test_a_clock_that_is_set_forward_is_noticed_within_a_minute() -> None:
 
 async def test_ten_thousand_channels_expire_together_and_in_batches() -> None:
     clock, recorder = ManualClock(), Recorder()
-    async with Hub(listeners=[recorder], clock=clock) as hub:
+    async with Hub(clock=clock) as hub:
+        hub.attach(recorder, duty=Duty.REQUIRED)
         planner = await hub.agents.register("planner")
         for _ in range(10_000):
             await hub.channels.open([planner], ttl_seconds=10)
