@@ -102,7 +102,7 @@ class Timers:
         if self._until_ns is None:
             await self._wake.wait()
             return
-        seconds = (self._until_ns - self.now_ns()) / 1e9
+        seconds = max(0.0, (self._until_ns - self.now_ns()) / 1e9)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._sleep_until_woken, tasks.cancel_scope)
             await self._clock.sleep(min(seconds, _LOOK_AGAIN_SECONDS))
