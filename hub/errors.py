@@ -90,8 +90,8 @@ class NotFound(CommandRejected):
 class PostRejected(CommandRejected):
     """An envelope is not allowed in the channel now. ``code`` says to programs what the message says to people.
 
-    ``not_active``, ``not_participant``, ``unknown_audience``, ``too_deep``, ``key_reused``, ``malformed``, ``inbox_full``,
-    or ``not_allowed`` where the channel's type refuses it.
+    ``not_active``, ``not_participant``, ``unknown_audience``, ``too_deep``, ``key_reused``, ``malformed``,
+    ``inbox_full``, or ``not_allowed`` where the channel's type refuses it.
     """
 
     def __init__(self, message: str, *, code: str) -> None:

@@ -283,7 +283,10 @@ def test_registering_and_finding_cost_the_same_with_many_agents(size: int) -> No
 
         keys = values = items = __iter__
 
-    for machine, names in ((state.agents, ("_by_id", "_id_by_name", "_by_capability")), (state.inboxes, ("_by_agent",))):
+    for machine, names in (
+        (state.agents, ("_by_id", "_id_by_name", "_by_capability")),
+        (state.inboxes, ("_by_agent",)),
+    ):
         for name in names:
             setattr(machine, name, Unscanned(getattr(machine, name)))
     for event in state.agents.register("one more", ["c7"], agent_id="more"):

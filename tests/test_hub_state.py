@@ -448,7 +448,9 @@ class Commands(RuleBasedStateMachine):
         assert state.agents._id_by_name == by_name
         assert {each: list(entry.participants) for each, entry in state.channels._by_id.items()} == self.members
         assert {entry.state for entry in state.channels._by_id.values()} <= {ChannelState.ACTIVE}
-        pending = {agent_id: [each.envelope.envelope_id for each in state.inboxes.pending(agent_id)] for agent_id in self.names}
+        pending = {
+            agent_id: [each.envelope.envelope_id for each in state.inboxes.pending(agent_id)] for agent_id in self.names
+        }
         assert pending == self.inbox
         assert state.inboxes.pending_total() == sum(map(len, self.inbox.values()))
 

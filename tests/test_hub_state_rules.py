@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -162,7 +163,7 @@ class Rules(RuleBasedStateMachine):
             if entry.invited:
                 agent_id = entry.invited[who % len(entry.invited)]
                 more = () if word == "accept" else ("",)
-                assert self.command(lambda: getattr(self.state.membership, word)(entry.channel_id, agent_id, *more))  # noqa: B023
+                assert self.command(partial(getattr(self.state.membership, word), entry.channel_id, agent_id, *more))
                 return
 
     @rule(where=places)
@@ -230,8 +231,7 @@ class Rules(RuleBasedStateMachine):
     def nack(self, who: int, delay: float, place: int) -> None:
         agent_id = self.agent(who)
         for waiting in self.state.inboxes.pending(agent_id)[place : place + 1]:
-            envelope_id = waiting.envelope.envelope_id
-            self.command(lambda: self.state.inboxes.nack(agent_id, envelope_id, delay, "busy"))
+            self.command(partial(self.state.inboxes.nack, agent_id, waiting.envelope.envelope_id, delay, "busy"))
 
     @rule(seconds=st.sampled_from([1.0, 6.0, 30.0]))
     def time_goes_by(self, seconds: float) -> None:
@@ -277,16 +277,12 @@ class Rules(RuleBasedStateMachine):
     @invariant()
     def an_index_knows_exactly_what_there_is(self) -> None:
         for capability in "xyz":
-            having = {
-                each.agent_id for each in self.state.agents.all() if capability in set(each.all_capabilities())
-            }
+            having = {each.agent_id for each in self.state.agents.all() if capability in set(each.all_capabilities())}
             assert {each.agent_id for each in self.state.agents.all(capability)} == having
         for agent in self.state.agents.all():
             of_agent = {each.channel_id for each in self.state.channels.of(agent.agent_id)}
             everywhere = {
-                each.channel_id
-                for each in self.state.channels
-                if agent.agent_id in (*each.participants, *each.invited)
+                each.channel_id for each in self.state.channels if agent.agent_id in (*each.participants, *each.invited)
             }
             assert of_agent == everywhere
 
@@ -311,9 +307,9 @@ class Rules(RuleBasedStateMachine):
         # Nothing is kept of what has ended: when all is closed and everybody gone, nothing is left.
         for entry in tuple(self.state.channels):
             if entry.channel_id in self.state.channels:
-                self.command(lambda channel_id=entry.channel_id: self.state.endings.close(channel_id, ""))  # type: ignore[misc]
+                self.command(partial(self.state.endings.close, entry.channel_id, ""))
         for agent in self.state.agents.all():
-            self.command(lambda agent_id=agent.agent_id: self.state.endings.unregister(agent_id))  # type: ignore[misc]
+            self.command(partial(self.state.endings.unregister, agent.agent_id))
         for name, machine in self.state.machines.items():
             if name in ("agents", "channels", "envelopes", "inboxes"):
                 left = {key: value for key, value in vars(machine).items() if isinstance(value, dict) and value}

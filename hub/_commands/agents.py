@@ -139,9 +139,7 @@ class Agent:
         agents = self._core.state.agents
         await self._core.pipeline.execute(lambda: agents.set_rule(self.id, rule))
 
-    async def observe(
-        self, task_id: str, *, capability: str, ended: str, latency_ms: float | None = None
-    ) -> bool:
+    async def observe(self, task_id: str, *, capability: str, ended: str, latency_ms: float | None = None) -> bool:
         """Count a task of the agent that needed a capability: it ended as completed, failed, expired or cancelled.
 
         Each task counts once, also across restarts; returns whether it counted now. The newest 10,000 tasks of an agent
@@ -150,9 +148,7 @@ class Agent:
         agents = self._core.state.agents
 
         def decide() -> Sequence[Event]:
-            events = agents.observe(
-                self.id, task_id=task_id, capability=capability, ended=ended, latency_ms=latency_ms
-            )
+            events = agents.observe(self.id, task_id=task_id, capability=capability, ended=ended, latency_ms=latency_ms)
             if not events:
                 raise _CountedAlready
             return events

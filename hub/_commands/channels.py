@@ -36,7 +36,9 @@ class ChannelCommands:
         :class:`~hubwire.errors.ConfigurationError` if the hub was started, or the type lacks something.
         """
         if self._core.pipeline.hub_id:
-            raise ConfigurationError("the hub was started already: register channel types before, so that it settles by them")
+            raise ConfigurationError(
+                "the hub was started already: register channel types before, so that it settles by them"
+            )
         self._core.state.channel_types.add(channel_type)
 
     async def open(

@@ -59,7 +59,7 @@ class Core:
             self.watch(kind, self._settled)
 
     def watch(self, kind: type[Event], callback: Callable[[Any], None]) -> None:
-        """From now on call this, at once, with each event of this kind that is applied, after those who asked before."""
+        """From now on call this at once with each event of this kind that is applied, after those who asked before."""
         earlier = self.pipeline.watchers.get(kind)
 
         def both(event: Event) -> None:
@@ -77,7 +77,9 @@ class Core:
         if not await self.pipeline.ring.committed.wait_beyond(seq):
             if self.pipeline.failure is not None:
                 raise repeat(self.pipeline.failure)
-            raise HubClosed(f"the hub was closed before event {seq} was committed; the journal decides at the next start")
+            raise HubClosed(
+                f"the hub was closed before event {seq} was committed; the journal decides at the next start"
+            )
 
     def read(self, inbox: InboxReader) -> None:
         """From now on tell this inbox what is posted to its agent."""

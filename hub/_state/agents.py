@@ -37,13 +37,13 @@ class AgentEntry:
 
     agent_id: str
     name: str
-    passport: Passport = Passport()
-    resume: Resume = Resume()
+    passport: Passport = attrs.field(factory=Passport)
+    resume: Resume = attrs.field(factory=Resume)
     resume_version: int = 1
     skill: str = ""
     rule: Mapping[str, Any] | None = None
     rule_version: int = 1
-    inbox_rule: InboxRule = InboxRule()
+    inbox_rule: InboxRule = attrs.field(factory=InboxRule)
     """What its rule says of its inbox."""
     observations: tuple[Observation, ...] = ()
 
@@ -81,7 +81,7 @@ class Agents:
             AgentRegistered: self._registered,
             AgentUnregistered: self._unregistered,
             AgentResumeSet: self._resume_set,
-            AgentSkillSet: lambda event: self._change(event, skill=event.skill),
+            AgentSkillSet: self._skill_set,
             AgentRuleSet: self._rule_set,
             AgentObserved: self._observed,
         }
@@ -243,6 +243,9 @@ class Agents:
         assert event.agent_id is not None
         self._unindex(self._by_id[event.agent_id])
         self._index(self._change(event, resume=read(Resume, event.resume), resume_version=event.version))
+
+    def _skill_set(self, event: AgentSkillSet) -> None:
+        self._change(event, skill=event.skill)
 
     def _rule_set(self, event: AgentRuleSet) -> None:
         self._change(event, rule=event.rule, rule_version=event.version, inbox_rule=_inbox_rule(event.rule))

@@ -300,11 +300,15 @@ class ChannelTypes:
             )
         version = max(versions) if version is None else version
         if version not in versions:
-            raise CommandRejected(f"channel type {name!r} has no version {version!r}; register it before the hub starts")
+            raise CommandRejected(
+                f"channel type {name!r} has no version {version!r}; register it before the hub starts"
+            )
         return versions[version]
 
 
-_METHODS = tuple(name for name in vars(Conversation) if not name.startswith("_") and callable(getattr(Conversation, name)))
+_METHODS = tuple(
+    name for name in vars(Conversation) if not name.startswith("_") and callable(getattr(Conversation, name))
+)
 
 
 def _is_number(value: object) -> bool:

@@ -168,7 +168,10 @@ class Channels:
 
     def takes_part(self, entry: ChannelEntry, agent_id: str) -> bool:
         """Tell whether the agent is a participant, without looking at the others."""
-        return entry.channel_id in self._by_agent.get(agent_id, ()) and agent_id not in (*entry.invited, *entry.to_invite)
+        return entry.channel_id in self._by_agent.get(agent_id, ()) and agent_id not in (
+            *entry.invited,
+            *entry.to_invite,
+        )
 
     def children(self, channel_id: str) -> Iterable[str]:
         return self._children.get(channel_id, ())

@@ -91,7 +91,7 @@ class Endings:
         gone: set[str] | None = None,
         origin: Origin | None = None,
     ) -> list[Event]:
-        """End a channel, and first all below it. ``gone`` are those that have ended by the same command: it is added to.
+        """End a channel, and first all below it. ``gone``, which is added to, have ended by the same command.
 
         If that is more than ``limit`` events, only say that the channel is closing.
         """

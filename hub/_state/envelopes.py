@@ -73,7 +73,7 @@ class Envelopes:
     def find(
         self, channel_id: str, sender_id: str, content: Any, audience: Iterable[str] | None, key: str | None
     ) -> EnvelopePosted | None:
-        """Return what was posted with this key before; None if nothing was. Refuse it for anything but the same post."""
+        """Return what was posted with this key, None if nothing was; refuse it for anything but the same post."""
         envelope = None if key is None else self._by_key.get(channel_id, {}).get(key)
         if envelope is None:
             return None
@@ -257,5 +257,3 @@ def _check_form(priority: object, ttl_seconds: object, idempotency_key: object) 
             f"an idempotency_key is text of 1 to {_KEY_LENGTH_MAX} characters, not {idempotency_key!r}",
             code="malformed",
         )
-
-

@@ -148,7 +148,7 @@ class Inboxes:
         return self._pending_total
 
     def oldest(self, agent_id: str, priority: str, count: int) -> list[EnvelopePosted]:
-        """Return which envelopes make room for one of this priority: the oldest of the least urgent, none more urgent."""
+        """Return what makes room for one of this priority: the oldest of the least urgent, none more urgent."""
         found: list[EnvelopePosted] = []
         for each in reversed(PRIORITIES[PRIORITIES.index(priority) :]):
             for waiting in self._by_agent[agent_id].by_priority.get(each, {}).values():
@@ -206,7 +206,11 @@ class Inboxes:
             if len(kinds) >= limit:
                 break
         return [
-            kind(agent_id=agent_id, channel_id=self._get(agent_id, envelope_id).envelope.channel_id, envelope_id=envelope_id)
+            kind(
+                agent_id=agent_id,
+                channel_id=self._get(agent_id, envelope_id).envelope.channel_id,
+                envelope_id=envelope_id,
+            )
             for (agent_id, envelope_id), kind in kinds.items()
         ]
 

@@ -199,7 +199,9 @@ def _manifest_of(created: ChannelCreated) -> Manifest:
 def _checked_acks(required_acks: int | None, invited: tuple[str, ...], timeout_seconds: float) -> int:
     if not invited:
         if required_acks is not None:
-            raise CommandRejected("required_acks counts acceptances: open the channel with invite=True, and others in it")
+            raise CommandRejected(
+                "required_acks counts acceptances: open the channel with invite=True, and others in it"
+            )
         return 0
     if not is_duration(timeout_seconds):
         raise CommandRejected(f"invite_timeout_seconds is a positive number, not {timeout_seconds!r}")

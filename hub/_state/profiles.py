@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import attrs
 
@@ -42,12 +42,12 @@ def _name(instance: Any, attribute: Any) -> str:
     return f"{type(instance).__name__}.{attribute.name}"
 
 
-def _tuple(value: Any) -> Any:
-    return value if isinstance(value, str) else tuple(value)
+def _tuple(value: Iterable[Any]) -> tuple[Any, ...]:
+    # A text is no list of its letters: what it was meant to be is asked for by the validator.
+    return cast(Any, value) if isinstance(value, str) else tuple(value)
 
 
 _text = attrs.field(default="", validator=check_text)
-_texts = attrs.field(default=(), converter=_tuple, validator=check_texts)
 
 
 @attrs.frozen(kw_only=True)
@@ -74,8 +74,8 @@ class Passport:
 class Resume:
     """What an agent claims it can do."""
 
-    capabilities: tuple[str, ...] = _texts
-    domains: tuple[str, ...] = _texts
+    capabilities: tuple[str, ...] = attrs.field(default=(), converter=_tuple, validator=check_texts)
+    domains: tuple[str, ...] = attrs.field(default=(), converter=_tuple, validator=check_texts)
     summary: str = _text
     examples: tuple[Any, ...] = attrs.field(default=(), converter=_tuple)
     """Whatever shows it, as JSON values."""

@@ -26,8 +26,8 @@ class EnvelopePosted(Event):
 
     ``agent_id`` is the sender. ``audience`` is whom it names (None: everybody in the channel but the sender).
     ``priority`` is ``urgent``, ``normal`` or ``background``. ``causation_id`` is the event that it answers, if any, and
-    ``hops`` how many envelopes led to it, each by answering the one before. It leaves the inboxes ``ttl_seconds`` later.
-    ``channel_state`` is what the channel's type remembers after it.
+    ``hops`` how many envelopes led to it, each by answering the one before. It leaves the inboxes after
+    ``ttl_seconds``. ``channel_state`` is what the channel's type remembers after it.
     """
 
     envelope_id: str
@@ -77,7 +77,7 @@ class EnvelopeAcked(Event):
 
 @event("envelope.nacked", command="delivery.nack()")
 class EnvelopeNacked(Event):
-    """``agent_id`` could not handle an envelope, for the ``attempt``-th time: it comes again ``delay_seconds`` later."""
+    """``agent_id`` could not handle an envelope: it comes again ``delay_seconds`` later. ``attempt`` counts from 1."""
 
     envelope_id: str
     attempt: int
