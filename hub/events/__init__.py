@@ -13,6 +13,18 @@ from .agents import (
     AgentSwitched,
     AgentUnregistered,
 )
+from .approvals import (
+    ApprovalApproved,
+    ApprovalChallengeCompleted,
+    ApprovalChallengeIssued,
+    ApprovalDenied,
+    ApprovalEscalated,
+    ApprovalExpired,
+    ApprovalRequested,
+    ApprovalRiskScored,
+    ApprovalTrustComputed,
+    AuditLogged,
+)
 from .channels import (
     ChannelAccepted,
     ChannelClosed,
@@ -47,7 +59,21 @@ from .hubs import (
     ListenerSuspended,
     MailboxOverflowed,
 )
-from .tools import ToolCalled, ToolCompleted, ToolFailed
+from .models import ModelAbandoned, ModelCalled, ModelCompleted, ModelFailed
+from .policies import PolicyDecided, SandboxDecided
+from .tasks import (
+    TaskCancelled,
+    TaskCancelRequested,
+    TaskCheckpointed,
+    TaskCompleted,
+    TaskExpired,
+    TaskFailed,
+    TaskMirrorFailed,
+    TaskProgressed,
+    TaskStarted,
+)
+from .tools import ToolAbandoned, ToolCalled, ToolCompleted, ToolFailed
+from .turns import TurnAbandoned, TurnEnded, TurnFailed, TurnStarted
 
 __all__ = (
     "AgentObserved",
@@ -57,6 +83,16 @@ __all__ = (
     "AgentSkillSet",
     "AgentSwitched",
     "AgentUnregistered",
+    "ApprovalApproved",
+    "ApprovalChallengeCompleted",
+    "ApprovalChallengeIssued",
+    "ApprovalDenied",
+    "ApprovalEscalated",
+    "ApprovalExpired",
+    "ApprovalRequested",
+    "ApprovalRiskScored",
+    "ApprovalTrustComputed",
+    "AuditLogged",
     "ChannelAccepted",
     "ChannelClosed",
     "ChannelClosing",
@@ -88,9 +124,29 @@ __all__ = (
     "ListenerRestarted",
     "ListenerSuspended",
     "MailboxOverflowed",
+    "ModelAbandoned",
+    "ModelCalled",
+    "ModelCompleted",
+    "ModelFailed",
+    "PolicyDecided",
+    "SandboxDecided",
+    "TaskCancelRequested",
+    "TaskCancelled",
+    "TaskCheckpointed",
+    "TaskCompleted",
+    "TaskExpired",
+    "TaskFailed",
+    "TaskMirrorFailed",
+    "TaskProgressed",
+    "TaskStarted",
+    "ToolAbandoned",
     "ToolCalled",
     "ToolCompleted",
     "ToolFailed",
+    "TurnAbandoned",
+    "TurnEnded",
+    "TurnFailed",
+    "TurnStarted",
     "UnknownEvent",
     "canonical",
     "event",
