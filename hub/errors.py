@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 __all__ = (
+    "AccessDenied",
     "AlreadyExists",
     "AlreadyRunning",
     "AppendConflict",
@@ -34,6 +35,7 @@ __all__ = (
     "JournalFailed",
     "ListenerFailed",
     "LogDamaged",
+    "NotApproved",
     "NotFound",
     "OperatorError",
     "Overloaded",
@@ -104,6 +106,27 @@ class InboxFull(PostRejected):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="inbox_full")
+
+
+class AccessDenied(CommandRejected):
+    """The arbiter does not allow the command, or has failed to decide. ``command`` is what was asked for."""
+
+    def __init__(self, message: str, *, command: str = "") -> None:
+        super().__init__(message)
+        self.command = command
+
+
+class NotApproved(CommandRejected):
+    """An approval came to another verdict than approved: do not act.
+
+    ``verdict`` is ``denied``, ``escalated`` or ``expired``.
+    """
+
+    def __init__(self, message: str, *, approval_id: str, verdict: str, reason: str) -> None:
+        super().__init__(message)
+        self.approval_id = approval_id
+        self.verdict = verdict
+        self.reason = reason
 
 
 class Overloaded(CallerError):

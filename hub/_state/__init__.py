@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from ..events import Event
 from .agents import Agents
+from .approvals import Approvals
 from .channel_types import (
     Auction,
     Broadcast,
@@ -29,6 +30,9 @@ from .endings import Endings
 from .envelopes import Envelopes
 from .inboxes import Inboxes
 from .membership import Membership
+from .quotas import Quotas
+from .tasks import Tasks
+from .turns import Turns, WatchLimits
 from .workflow import Workflow
 
 __all__ = ("Machine", "State", "Timed")
@@ -80,7 +84,7 @@ class Timed(Protocol):
 class State:
     """All state machines of a hub."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: WatchLimits | None = None) -> None:
         self.channel_types: ChannelTypes = ChannelTypes(
             (Conversation(), Discussion(), Consulting(), Broadcast(), Notification(), Auction(), Workflow())
         )
@@ -92,11 +96,19 @@ class State:
         self.envelopes: Envelopes = Envelopes(
             self.agents, self.channels, self.channel_types, self.endings, self.inboxes
         )
+        self.quotas: Quotas = Quotas()
+        self.turns: Turns = Turns(watch)
+        self.tasks: Tasks = Tasks(self.agents, self.channels)
+        self.approvals: Approvals = Approvals(self.agents)
         self.machines: Mapping[str, Machine] = {
             "agents": self.agents,
             "channels": self.channels,
             "envelopes": self.envelopes,
             "inboxes": self.inboxes,
+            "quotas": self.quotas,
+            "turns": self.turns,
+            "tasks": self.tasks,
+            "approvals": self.approvals,
         }
         """By the names that they have in snapshots, in the order in which they apply an event."""
         self.on_change: Callable[[], None] | None = None
@@ -112,7 +124,7 @@ class State:
 
     def settle(self) -> list[Event]:
         """Decide, after a replay, what becomes of commands of which a crash has kept only the first events."""
-        return self.endings.settle()
+        return [*self.endings.settle(), *self.turns.settle(), *self.approvals.settle()]
 
     def apply(self, event: Event) -> None:
         """Make the changes that the event tells of."""
