@@ -39,10 +39,11 @@ class AgentCommands:
         ``rule`` is an object with fields, or a mapping: the hub goes by its ``inbox``, an :class:`hubwire.InboxRule`.
 
         Raises :class:`~hubwire.errors.CommandRejected` if the name is taken, empty, or looks like an id, or something
-        else cannot be what it should be.
+        else cannot be what it should be, and :class:`~hubwire.errors.AccessDenied` if the arbiter is against it.
         """
         agent_id = new_id()
         state = self._core.state
+        await self._core.authorizer.authorize("register", agent_name=name)
         await self._core.pipeline.execute(
             lambda: state.agents.register(
                 name,

@@ -71,29 +71,34 @@ class ChannelCommands:
         have accepted: ``await channel.ready()``. It is closed when so many cannot accept any more, or
         have not within ``invite_timeout_seconds``.
 
-        Raises :class:`~hubwire.errors.CommandRejected` if somebody is named twice, nobody is, or the type refuses, and
-        :class:`~hubwire.errors.NotFound` if somebody is not registered.
+        Raises :class:`~hubwire.errors.CommandRejected` if somebody is named twice, nobody is, or the type refuses,
+        :class:`~hubwire.errors.NotFound` if somebody is not registered, and :class:`~hubwire.errors.AccessDenied` if
+        the arbiter is against it.
         """
         channel_id = new_id()
         ids = [id_of(agent) for agent in participants]
-        membership = self._core.state.membership
+        membership, quotas = self._core.state.membership, self._core.state.quotas
+        allow = await self._core.authorizer.authorize("open", ids[0] if ids else None, ids[1:], channel_type=type)
         await self._core.pipeline.execute(
-            lambda: membership.open(
-                ids,
-                topic,
-                channel_id=channel_id,
-                type=type,
-                version=version,
-                roles=roles,
-                knobs=knobs,
-                expectations=expectations,
-                labels=labels,
-                parent_id=parent.id if isinstance(parent, Channel) else parent,
-                ttl_seconds=ttl_seconds,
-                invite=invite,
-                required_acks=required_acks,
-                invite_timeout_seconds=invite_timeout_seconds,
-                **origin,
+            lambda: quotas.checked(
+                membership.open(
+                    ids,
+                    topic,
+                    channel_id=channel_id,
+                    type=type,
+                    version=version,
+                    roles=roles,
+                    knobs=knobs,
+                    expectations=expectations,
+                    labels=labels,
+                    parent_id=parent.id if isinstance(parent, Channel) else parent,
+                    ttl_seconds=ttl_seconds,
+                    invite=invite,
+                    required_acks=required_acks,
+                    invite_timeout_seconds=invite_timeout_seconds,
+                    **origin,
+                ),
+                allow.channels_max,
             )
         )
         return Channel(self._core, channel_id)
@@ -225,20 +230,25 @@ class Channel:
         Where an inbox is full, its agent's rule says what happens; an envelope that would reach nobody for that reason
         is refused with :class:`~hubwire.errors.InboxFull`.
 
+        Whom the arbiter keeps from it is left out, and told of by ``envelope.dispatch_failed``.
+
         Returns the committed event. A refusal is recorded as ``envelope.rejected``, then raised as
         :class:`~hubwire.errors.CommandRejected`, mostly as a :class:`~hubwire.errors.PostRejected` with its ``code``.
         """
         envelope_id, sender_id = new_id(), id_of(sender)
         audience = None if to is None else [id_of(agent) for agent in to]
         cause = caused_by.event if isinstance(caused_by, Delivery) else caused_by
+        hops = 0 if cause is None else cause.hops + 1
         envelopes = self._core.state.envelopes
         refusal: CommandRejected | None = None
+        clearance = await self._core.authorizer.clear(sender_id, self.id, audience, content, hops)
 
         def decide() -> Sequence[Event]:
             nonlocal refusal
             try:
                 if first := envelopes.find(self.id, sender_id, content, audience, idempotency_key):
                     raise _PostedAlready(first)
+                clearance.check()
                 return envelopes.post(
                     self.id,
                     sender_id,
@@ -247,10 +257,11 @@ class Channel:
                     envelope_id=envelope_id,
                     priority=priority,
                     causation_id=None if cause is None else cause.id,
-                    hops=0 if cause is None else cause.hops + 1,
+                    hops=hops,
                     hops_max=hops_max,
                     ttl_seconds=ttl_seconds,
                     idempotency_key=idempotency_key,
+                    unreachable=clearance.unreachable,
                     **origin,
                 )
             except CommandRejected as error:

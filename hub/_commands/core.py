@@ -22,6 +22,7 @@ from ..events import (
     EnvelopeReturned,
     Event,
 )
+from .authorizer import Authorizer
 
 __all__ = ("Core", "InboxReader", "new_id")
 
@@ -46,9 +47,11 @@ class InboxReader(Protocol):
 class Core:
     """What commands work on, and the inboxes that are being read."""
 
-    def __init__(self, pipeline: Pipeline, state: State) -> None:
+    def __init__(self, pipeline: Pipeline, state: State, authorizer: Authorizer) -> None:
         self.pipeline = pipeline
         self.state = state
+        self.authorizer = authorizer
+        self._ends: list[Callable[[], None]] = []
         self._readers: dict[str, WeakSet[InboxReader]] = {}
         self._awaited: dict[str, list[asyncio.Future[Event]]] = {}
         self.watch(EnvelopePosted, self._posted)
@@ -81,6 +84,10 @@ class Core:
                 f"the hub was closed before event {seq} was committed; the journal decides at the next start"
             )
 
+    def at_end(self, callback: Callable[[], None]) -> None:
+        """Call this when the hub is closed or has failed."""
+        self._ends.append(callback)
+
     def read(self, inbox: InboxReader) -> None:
         """From now on tell this inbox what is posted to its agent."""
         self._readers.setdefault(inbox.agent_id, WeakSet()).add(inbox)
@@ -99,6 +106,8 @@ class Core:
 
     def end(self) -> None:
         """The hub is closed or has failed: nothing arrives any more."""
+        for callback in self._ends:
+            callback()
         for inboxes in self._readers.values():
             for inbox in inboxes:
                 inbox.look()

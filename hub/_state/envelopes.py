@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Unpack
 
 import attrs
@@ -100,8 +100,10 @@ class Envelopes:
         hops_max: int | None = None,
         ttl_seconds: float | None = None,
         idempotency_key: str | None = None,
+        unreachable: Mapping[str, str] | None = None,
         **origin: Unpack[Origin],
     ) -> list[Event]:
+        """Post an envelope; ``unreachable`` are those it must not reach, and why."""
         channel = self._channels.get(channel_id)
         if channel.state is not ChannelState.ACTIVE:
             raise PostRejected(
@@ -129,7 +131,9 @@ class Envelopes:
         reached = [each for each in channel.participants if each != sender_id] if named is None else named
         delivery = _Delivery(channel_id, sender_id, envelope_id, priority)
         for agent_id in reached:
-            if agent_id in self._agents:
+            if unreachable and agent_id in unreachable:
+                delivery.refused(agent_id, unreachable[agent_id], "AccessDenied")
+            elif agent_id in self._agents:
                 delivery.to(agent_id, self._agents.get(agent_id).inbox_rule, self._inboxes)
         if delivery.full and not delivery.recipients and not delivery.dropped:
             raise InboxFull(
@@ -206,18 +210,22 @@ class _Delivery:
                 self.after.append(InboxPressured(agent_id=agent_id, pending=pending + 1, cap=rule.capacity))
         elif rule.overflow.value == "reject":
             self.full.append(agent_id)
-            self.after.append(
-                EnvelopeDispatchFailed(
-                    **self._about,
-                    agent_id=self._sender_id,
-                    envelope_id=self._envelope_id,
-                    recipient_id=agent_id,
-                    reason=f"its inbox is full: {pending} of {rule.capacity} envelopes wait in it",
-                    error="InboxFull",
-                )
-            )
+            reason = f"its inbox is full: {pending} of {rule.capacity} envelopes wait in it"
+            self.refused(agent_id, reason, "InboxFull")
         else:
             self._drop(agent_id, rule, inboxes)
+
+    def refused(self, agent_id: str, reason: str, error: str) -> None:
+        self.after.append(
+            EnvelopeDispatchFailed(
+                **self._about,
+                agent_id=self._sender_id,
+                envelope_id=self._envelope_id,
+                recipient_id=agent_id,
+                reason=reason,
+                error=error,
+            )
+        )
 
     def _drop(self, agent_id: str, rule: Any, inboxes: Inboxes) -> None:
         reason = rule.overflow.value

@@ -12,6 +12,7 @@ from ..errors import CommandRejected, NotFound
 from ..events import (
     AgentUnregistered,
     ChannelClosed,
+    ChannelExpired,
     Event,
     TaskCancelled,
     TaskCancelRequested,
@@ -24,7 +25,7 @@ from ..events import (
     canonical,
 )
 from .agents import Agents
-from .channels import Channels
+from .channels import Channels, ChannelState
 from .moments import Deadlines, deadline_ns, is_duration
 from .origin import Origin
 
@@ -90,12 +91,9 @@ class Tasks:
             TaskFailed: self._end,
             TaskCancelled: self._end,
             TaskExpired: self._end,
-            ChannelClosed: lambda event: self._leave_behind(
-                self._by_channel, event.channel_id, "its channel was closed"
-            ),
-            AgentUnregistered: lambda event: self._leave_behind(
-                self._by_owner, event.agent_id, "its owner left the hub"
-            ),
+            ChannelClosed: self._channel_ended,
+            ChannelExpired: self._channel_ended,
+            AgentUnregistered: self._owner_left,
         }
 
     def snapshot(self) -> Sequence[TaskEntry | EndedTask]:
@@ -159,8 +157,8 @@ class Tasks:
             raise CommandRejected(f"a task's ttl_seconds is a positive number, or None for no end, not {ttl_seconds!r}")
         if task_id in self._by_id or task_id in self._ended:
             raise CommandRejected(f"there is or was a task {task_id!r} already; give a new one a new id")
-        if channel_id is not None and owner_id not in self._channels.get(channel_id).participants:
-            raise CommandRejected(f"agent {owner_id} is no participant of channel {channel_id}, and has no task there")
+        if channel_id is not None:
+            self._check_channel(channel_id, owner_id)
         depth = 0 if parent_id is None else self.get(parent_id).delegation_depth + 1
         if delegation_depth_max is not None and depth > delegation_depth_max:
             raise CommandRejected(
@@ -222,8 +220,8 @@ class Tasks:
             raise CommandRejected(f"a reason has at most {_REASON_LENGTH_MAX} characters, and this has {len(reason)}")
         if by == entry.owner_id:
             raise CommandRejected(f"agent {by} owns task {task_id}, and cancels it instead of asking itself")
-        if entry.channel_id is not None and by not in self._channels.get(entry.channel_id).participants:
-            raise CommandRejected(f"agent {by} is no participant of channel {entry.channel_id}, and has no say there")
+        if entry.channel_id is not None:
+            self._check_channel(entry.channel_id, by)
         if by in entry.cancel_requested_by:
             raise CommandRejected(f"agent {by} has asked already that task {task_id} be cancelled")
         about: dict[str, Any] = {**self._about(entry), "agent_id": by}
@@ -258,6 +256,13 @@ class Tasks:
             "owner_id": entry.owner_id,
             "channel_id": entry.channel_id,
         }
+
+    def _check_channel(self, channel_id: str, agent_id: str) -> None:
+        channel = self._channels.get(channel_id)
+        if channel.state is ChannelState.CLOSING:
+            raise CommandRejected(f"channel {channel_id} is closing, and its tasks end with it")
+        if not self._channels.takes_part(channel, agent_id):
+            raise CommandRejected(f"agent {agent_id} is no participant of channel {channel_id}, and has no say there")
 
     def _owned(self, task_id: str, by: str) -> dict[str, Any]:
         entry = self.get(task_id)
@@ -305,7 +310,7 @@ class Tasks:
         earlier = self._by_id[event.task_id].cancel_requested_by
         self._change(event, cancel_requested_by=(*earlier, event.agent_id))
 
-    def _channel_closed(self, event: ChannelClosed) -> None:
+    def _channel_ended(self, event: ChannelClosed | ChannelExpired) -> None:
         self._leave_behind(self._by_channel, event.channel_id, "its channel was closed")
 
     def _owner_left(self, event: AgentUnregistered) -> None:
