@@ -74,7 +74,7 @@ class ApprovalCommands:
             raise ConfigurationError("a listener that the commit waits for cannot wait for a verdict; use another task")
         policy = policy or self._policy
         agent_id = id_of(agent)
-        about = {
+        about: dict[str, Any] = {
             "channel_id": channel.id if isinstance(channel, Channel) else channel,
             "task_id": task.id if isinstance(task, Task) else task,
         }

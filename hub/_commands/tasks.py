@@ -84,7 +84,7 @@ class TaskCommands:
 
     def running(self) -> tuple[TaskEntry, ...]:
         """Return what the hub knows of each running task, oldest first."""
-        return tuple(self._core.state.tasks)
+        return tuple(entry for entry in self._core.state.tasks if not entry.left_behind)
 
     async def _start(
         self,

@@ -48,7 +48,7 @@ class Approvals:
         self._unlogged: dict[str, Verdict] = {}
         self._left_behind: dict[str, None] = {}
         self._by_agent: dict[str, dict[str, None]] = {}
-        self._deadlines: Deadlines = Deadlines(self._by_id)
+        self._deadlines: Deadlines[str] = Deadlines(self._by_id)
 
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
         return {
@@ -103,7 +103,8 @@ class Approvals:
         mode: Mode,
         fail_mode: FailMode,
         timeout_seconds: float,
-        **about: str | None,
+        channel_id: str | None = None,
+        task_id: str | None = None,
     ) -> list[Event]:
         self._agents.get(agent_id)
         if not isinstance(action, str) or not action.strip() or canonical(action) != action:
@@ -121,7 +122,8 @@ class Approvals:
                 mode=mode.value,
                 fail_mode=fail_mode.value,
                 timeout_seconds=float(timeout_seconds),
-                **about,
+                channel_id=channel_id,
+                task_id=task_id,
             )
         ]
 

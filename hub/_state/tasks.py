@@ -79,7 +79,7 @@ class Tasks:
         self._by_owner: dict[str, dict[str, None]] = {}
         self._by_channel: dict[str, dict[str, None]] = {}
         self._left_behind: dict[str, None] = {}
-        self._deadlines: Deadlines = Deadlines(self._by_id)
+        self._deadlines: Deadlines[str] = Deadlines(self._by_id)
 
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
         return {
@@ -116,10 +116,6 @@ class Tasks:
         """Return the task if it is running."""
         entry = self._by_id.get(task_id)
         return None if entry is None or entry.left_behind else entry
-
-    def how_ended(self, task_id: str) -> str | None:
-        """Return the last word of the kind it ended with; None if it runs, or nobody remembers it."""
-        return self._ended.get(task_id)
 
     def get(self, task_id: str) -> TaskEntry:
         """Return a task that is running."""
@@ -204,7 +200,7 @@ class Tasks:
     def fail(self, task_id: str, by: str, error_type: str, error_message: str) -> list[Event]:
         about = self._owned(task_id, by)
         _check_text(error_type=error_type, error_message=error_message)
-        errors = {"error_type": error_type, "error_message": error_message}
+        errors: dict[str, Any] = {"error_type": error_type, "error_message": error_message}
         return [TaskFailed(**about, **self._epilogue(task_id), **errors)]
 
     def cancel(self, task_id: str, by: str, reason: str) -> list[Event]:
@@ -318,7 +314,8 @@ class Tasks:
 
     def _leave_behind(self, index: dict[str, dict[str, None]], key: str | None, reason: str) -> None:
         for task_id in index.get(key or "", ()):
-            self._by_id[task_id] = attrs.evolve(self._by_id[task_id], left_behind=reason)
+            entry = self._by_id[task_id]
+            self._by_id[task_id] = attrs.evolve(entry, left_behind=entry.left_behind or reason)
             self._left_behind[task_id] = None
 
     def _end(self, event: Event) -> None:
