@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+import anyio
 import attrs
 import msgspec
 import pytest
+from anyio import wait_all_tasks_blocked
 
-from hubwire import Hub, InboxOverflow, InboxRule, Passport, Resume
+from hubwire import ApprovalPolicy, Hub, InboxOverflow, InboxRule, Passport, Resume
 from hubwire._entries import decode_entry, encode_entry
 from hubwire._state import State
+from hubwire.approvals import ChallengeKind, FunctionApprover, RiskLevel
 from hubwire.errors import InvalidRecord
-from hubwire.events import EnvelopePosted, Event, FrozenDict, canonical
+from hubwire.events import EnvelopePosted, Event, FrozenDict, ToolCalled, ToolCompleted, canonical
 from hubwire.testing import Recorder
 
 
@@ -150,6 +153,22 @@ async def history() -> list[Event]:
         await channel.post(coder, {"text": "three"})
         await channel.leave(planner)
         assert pending.id in coder.invitations
+        task = await hub.tasks.start(coder, "fix", channel=channel, ttl_seconds=60)
+        await task.checkpoint({"line": 7})
+        await (await hub.tasks.start(coder, "over")).complete()
+        await hub.emit(ToolCalled(tool="ls", call_id="1", agent_id=coder.id))
+        await hub.emit(ToolCalled(tool="ls", call_id="2", agent_id=coder.id))
+        await hub.emit(ToolCompleted(tool="ls", call_id="1", agent_id=coder.id))
+        alone = ApprovalPolicy(
+            approvers=(FunctionApprover("alice", lambda _: True),),
+            challenges=dict.fromkeys(RiskLevel, ChallengeKind.CONFIRM),
+        )
+        await hub.approvals.gate(coder, "deploy", policy=alone)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hub.approvals.gate, coder, "publish")
+            await wait_all_tasks_blocked()
+            (entry,) = hub.approvals.pending()
+            await hub.approvals.answer(entry.approval_id, "bob", is_passed=True)
         await hub.flush()
     return recorder.events
 
