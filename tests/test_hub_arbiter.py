@@ -325,29 +325,54 @@ def test_the_first_rule_that_matches_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "rule",
+    "fields",
     [
-        Rule(outbound_to="team-*"),  # type: ignore[arg-type]
-        Rule(inbound_from=(5,)),  # type: ignore[arg-type]
-        Rule(tasks_max=-1),
-        Rule(channels_max=1.5),  # type: ignore[arg-type]
-        Rule(rate_per_minute=0),
-        Rule(rate_per_minute=float("nan")),
-        Rule(rate_burst=0),
+        {"outbound_to": "team-*"},
+        {"inbound_from": (5,)},
+        {"tasks_max": -1},
+        {"channels_max": 1.5},
+        {"rate_per_minute": 0},
+        {"rate_per_minute": float("nan")},
+        {"rate_burst": 0},
     ],
 )
-def test_a_rule_that_makes_no_sense_is_refused(rule: Rule) -> None:
+def test_a_rule_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
-        RuleArbiter({"*": rule})
-    with pytest.raises(ConfigurationError):
-        RuleArbiter(default=rule)
+        Rule(**fields)
+
+
+async def test_an_agent_may_be_registered_with_its_rule_which_the_arbiters_own_go_before() -> None:
+    strict = Rule(outbound_to=("lead",), inbound_from=("lead",), tasks_max=1)
+    async with Hub(arbiter=RuleArbiter({"trusted": Rule()})) as hub:
+        lead, other = await hub.agents.register("lead"), await hub.agents.register("other")
+        intern = await hub.agents.register("intern", rule=strict)
+        trusted = await hub.agents.register("trusted", rule=strict)
+        channel = await hub.channels.open([lead, other])
+        await channel.join(intern)
+        await channel.join(trusted)
+        with pytest.raises(AccessDenied, match="'intern' may not address 'other'"):
+            await channel.post(intern, "hello", to=[other])
+        assert (await channel.post(other, "hello")).recipients == (lead.id, trusted.id)
+        await channel.post(trusted, "hello", to=[other])
+        await hub.tasks.start(intern, "one")
+        with pytest.raises(CommandRejected, match="1 are allowed"):
+            await hub.tasks.start(intern, "two")
+
+
+async def test_a_registered_rule_that_makes_no_sense_denies() -> None:
+    async with Hub(arbiter=RuleArbiter()) as hub:
+        coder = await hub.agents.register("coder", rule={"tasks_max": "many"})
+        with pytest.raises(AccessDenied, match="arbiter failed .*tasks_max is a number"):
+            await hub.tasks.start(coder, "fix")
 
 
 async def test_rules_hold_on_a_hub() -> None:
     clock = ManualClock()
     rules = RuleArbiter(
         {
-            "intern": Rule(outbound_to=("lead",), tasks_max=1, delegation_depth_max=1),
+            "intern": Rule(
+                outbound_to=("lead",), tasks_max=1, delegation_depth_max=1, channel_types_initiate=("conversation",)
+            ),
             "chatty": Rule(rate_per_minute=60, rate_burst=4),
         }
     )
@@ -369,4 +394,9 @@ async def test_rules_hold_on_a_hub() -> None:
         with pytest.raises(AccessDenied, match="60 times a minute; wait 1 s"):
             await channel.post(chatty, "and another thing")
         clock.advance(1)
-        await channel.post(chatty, "and another thing")
+        posted = await channel.post(chatty, "and another thing")
+        answer = await channel.post(intern, "yes", to=[lead], caused_by=posted)
+        with pytest.raises(AccessDenied, match="2 envelopes led to this one, and 1 are allowed"):
+            await channel.post(intern, "no", to=[lead], caused_by=answer)
+        with pytest.raises(AccessDenied, match="may not open channels of type 'auction'"):
+            await hub.channels.open([intern, lead], type="auction")
