@@ -7,7 +7,7 @@ fail mode decides, and the verdict says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -159,6 +159,10 @@ DEFAULT_CHALLENGES: Mapping[RiskLevel, ChallengeKind] = {
 }
 
 
+def _tuple(approvers: Iterable[Approver]) -> tuple[Approver, ...]:
+    return tuple(approvers)
+
+
 @attrs.frozen(kw_only=True)
 class ApprovalPolicy:
     """How approvals are decided.
@@ -177,7 +181,7 @@ class ApprovalPolicy:
     quorum: int = 1
     scorer: RiskScorer = attrs.field(factory=NameScorer)
     trust: TrustScorer = attrs.field(factory=RecordTrust)
-    approvers: tuple[Approver, ...] = attrs.field(default=(), converter=tuple)
+    approvers: tuple[Approver, ...] = attrs.field(default=(), converter=_tuple)
     challenges: Mapping[RiskLevel, ChallengeKind] = DEFAULT_CHALLENGES
 
     def __attrs_post_init__(self) -> None:

@@ -207,11 +207,9 @@ async def test_the_verdict_is_on_disk_before_the_caller_may_act(clock: ManualClo
 
 
 async def test_approvals_and_denials_change_how_far_an_agent_is_trusted(hub: Hub, coder: Agent) -> None:
-    scores = [
-        (await hub.approvals.gate(coder, "deploy", policy=policy(says("alice", True)))).risk_score for _ in range(3)
-    ]
-    assert scores == sorted(scores, key=lambda score: -(score or 0))
-    assert scores[0] == 0.7
+    friendly = policy(says("alice", True))
+    scores = [(await hub.approvals.gate(coder, "deploy", policy=friendly)).risk_score or 0 for _ in range(3)]
+    assert 0.7 == scores[0] > scores[1] > scores[2]
     with pytest.raises(NotApproved):
         await hub.approvals.gate(coder, "deploy", policy=policy(says("alice", False)))
     again = await hub.approvals.gate(coder, "deploy", policy=policy(says("alice", True)))
@@ -474,7 +472,7 @@ def test_a_name_is_scored_by_its_most_dangerous_word(action: str, score: float) 
 
 def test_trust_grows_slowly_falls_fast_and_stays_below_its_ceiling() -> None:
     def trust(approved: int, denied: int) -> float:
-        about = {"approval_id": "", "agent_id": "", "agent_name": "", "action": "x", "arguments": None}
+        about: dict[str, Any] = {"approval_id": "", "agent_id": "", "agent_name": "", "action": "x", "arguments": None}
         return RecordTrust().trust(Question(**about, times_approved=approved, times_denied=denied))
 
     assert trust(0, 0) == 0.3

@@ -362,7 +362,7 @@ async def test_an_agent_may_be_registered_with_its_rule_which_the_arbiters_own_g
 async def test_a_registered_rule_that_makes_no_sense_denies() -> None:
     async with Hub(arbiter=RuleArbiter()) as hub:
         coder = await hub.agents.register("coder", rule={"tasks_max": "many"})
-        with pytest.raises(AccessDenied, match="arbiter failed .*tasks_max is a number"):
+        with pytest.raises(AccessDenied, match=r"arbiter failed .*tasks_max is a number"):
             await hub.tasks.start(coder, "fix")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -272,16 +273,19 @@ class TaskCommands(RuleBasedStateMachine):
     def start(self, owner: str, channel: str | None, ttl: Any, parent: str | None, tasks_max: int | None) -> Any:
         task_id = f"task {next(self.numbers)}"
         depth = 0 if parent is None else self.jobs[parent].depth + 1
-        decide = lambda: self.bench.state.tasks.start(  # noqa: E731
-            owner,
-            "title",
-            task_id=task_id,
-            channel_id=channel,
-            ttl_seconds=ttl,
-            parent_id=parent,
-            tasks_max=tasks_max,
-            delegation_depth_max=2,
-        )
+
+        def decide() -> list[Event]:
+            return self.bench.state.tasks.start(
+                owner,
+                "title",
+                task_id=task_id,
+                channel_id=channel,
+                ttl_seconds=ttl,
+                parent_id=parent,
+                tasks_max=tasks_max,
+                delegation_depth_max=2,
+            )
+
         allowed = (
             owner in self.present
             and ttl in (None, 5, 50)
@@ -306,7 +310,11 @@ class TaskCommands(RuleBasedStateMachine):
     def end(self, task_id: str, by: str, how: str) -> None:
         tasks, job = self.bench.state.tasks, self.jobs[task_id]
         arguments: dict[str, tuple[str, ...]] = {"complete": ("ok",), "fail": ("E", "broken"), "cancel": ("enough",)}
-        decide = lambda: getattr(tasks, how)(task_id, by, *arguments[how])  # noqa: E731
+
+        def decide() -> list[Event]:
+            decided: list[Event] = getattr(tasks, how)(task_id, by, *arguments[how])
+            return decided
+
         if job.ended or by != job.owner:
             self.bench.refused(decide)
         else:
@@ -328,7 +336,10 @@ class TaskCommands(RuleBasedStateMachine):
     @rule(task_id=tasks, by=owners)
     def ask(self, task_id: str, by: str) -> None:
         job = self.jobs[task_id]
-        decide = lambda: self.bench.state.tasks.request_cancel(task_id, by, "please")  # noqa: E731
+
+        def decide() -> list[Event]:
+            return self.bench.state.tasks.request_cancel(task_id, by, "please")
+
         allowed = (
             not job.ended
             and by in self.present
@@ -365,8 +376,9 @@ class TaskCommands(RuleBasedStateMachine):
         """See that these end, each once, and that nothing can be done to them before the hub has said so."""
         ends = {task_id for task_id, job in self.jobs.items() if not job.ended and meets(job)}
         if reason != "its time was up":
+            tasks = self.bench.state.tasks
             for task_id in ends:
-                self.bench.refused(lambda each=task_id: self.bench.state.tasks.complete(each, self.jobs[each].owner, 1))
+                self.bench.refused(partial(tasks.complete, task_id, self.jobs[task_id].owner, 1))
         told = self.bench.settle_what_is_due()
         assert all(isinstance(each, TaskExpired) for each in told)
         assert sorted(each.task_id or "" for each in told) == sorted(ends)
@@ -389,7 +401,7 @@ TestTaskCommands.settings = settings(max_examples=100, stateful_step_count=30)
 
 # --- approvals --------------------------------------------------------------------------------------------------------
 
-VERDICTS = {
+VERDICTS: dict[type[Event], str] = {
     ApprovalApproved: "approved",
     ApprovalDenied: "denied",
     ApprovalEscalated: "escalated",
@@ -428,7 +440,7 @@ class ApprovalSteps(RuleBasedStateMachine):
         """See that the last event is this verdict, as the mode has it."""
         case, verdict = self.cases[approval_id], events[-1]
         acts = "approved" if case.mode is not Mode.ENFORCE and not final else word
-        assert VERDICTS[type(verdict)] == acts  # type: ignore[index]
+        assert VERDICTS[type(verdict)] == acts
         if isinstance(verdict, ApprovalApproved) and case.mode is Mode.SHADOW:
             assert verdict.enforce_verdict == word
         case.verdict = acts
@@ -446,15 +458,18 @@ class ApprovalSteps(RuleBasedStateMachine):
     )
     def request(self, agent: str, action: str, mode: Mode, fail_mode: FailMode, timeout: float) -> Any:
         approval_id = f"approval {next(self.numbers)}"
-        decide = lambda: self.bench.state.approvals.request(  # noqa: E731
-            agent,
-            action,
-            {"x": 1},
-            approval_id=approval_id,
-            mode=mode,
-            fail_mode=fail_mode,
-            timeout_seconds=timeout,
-        )
+
+        def decide() -> list[Event]:
+            return self.bench.state.approvals.request(
+                agent,
+                action,
+                {"x": 1},
+                approval_id=approval_id,
+                mode=mode,
+                fail_mode=fail_mode,
+                timeout_seconds=timeout,
+            )
+
         if agent not in self.present or action != "deploy" or timeout not in (10, 100):
             self.bench.refused(decide)
             return multiple()
@@ -471,14 +486,17 @@ class ApprovalSteps(RuleBasedStateMachine):
     )
     def assess(self, approval_id: str, score: Any, trust: Any, named: tuple[str, ...], quorum: int) -> None:
         case = self.cases[approval_id]
-        decide = lambda: self.bench.state.approvals.assess(  # noqa: E731
-            approval_id,
-            risk_score=score,
-            trust=trust,
-            challenges=DEFAULT_CHALLENGES,
-            approvers=named,
-            quorum=quorum,
-        )
+
+        def decide() -> list[Event]:
+            return self.bench.state.approvals.assess(
+                approval_id,
+                risk_score=score,
+                trust=trust,
+                challenges=DEFAULT_CHALLENGES,
+                approvers=named,
+                quorum=quorum,
+            )
+
         in_order = score in (0.0, 0.29, 0.5, 0.7, 0.85, 1) and trust in (0.0, 0.3, 0.9)
         if case.verdict or case.stage is not ApprovalStage.REQUESTED or not in_order:
             self.bench.refused(decide)
@@ -498,9 +516,10 @@ class ApprovalSteps(RuleBasedStateMachine):
     )
     def answer(self, approval_id: str, approver: str, passes: bool) -> None:
         case = self.cases[approval_id]
-        decide = lambda: self.bench.state.approvals.answer(  # noqa: E731
-            approval_id, approver, is_passed=passes, reason="because"
-        )
+
+        def decide() -> list[Event]:
+            return self.bench.state.approvals.answer(approval_id, approver, is_passed=passes, reason="because")
+
         allowed = (
             not case.verdict
             and case.stage is ApprovalStage.CHALLENGED
@@ -527,7 +546,10 @@ class ApprovalSteps(RuleBasedStateMachine):
     @rule(approval_id=approvals)
     def fail(self, approval_id: str) -> None:
         case = self.cases[approval_id]
-        decide = lambda: self.bench.state.approvals.fail(approval_id, "a scorer failed")  # noqa: E731
+
+        def decide() -> list[Event]:
+            return self.bench.state.approvals.fail(approval_id, "a scorer failed")
+
         if case.verdict:
             self.bench.refused(decide)
         else:
@@ -535,7 +557,10 @@ class ApprovalSteps(RuleBasedStateMachine):
 
     @rule(approval_id=approvals)
     def withdraw(self, approval_id: str) -> None:
-        decide = lambda: self.bench.state.approvals.withdraw(approval_id)  # noqa: E731
+
+        def decide() -> list[Event]:
+            return self.bench.state.approvals.withdraw(approval_id)
+
         if self.cases[approval_id].verdict:
             self.bench.refused(decide)
         else:
@@ -559,7 +584,7 @@ class ApprovalSteps(RuleBasedStateMachine):
             gone = {each for each, case in self.cases.items() if case.agent == "b" and not case.verdict}
             approvals = self.bench.state.approvals
             for approval_id in gone:
-                self.bench.refused(lambda each=approval_id: approvals.answer(each, "x", is_passed=True, reason=""))
+                self.bench.refused(partial(approvals.answer, approval_id, "x", is_passed=True, reason=""))
             told = self.bench.settle_what_is_due()
             assert {getattr(each, "approval_id", "") for each in told} == gone
             for event in told:
