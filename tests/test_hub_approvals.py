@@ -201,6 +201,9 @@ async def test_the_verdict_is_on_disk_before_the_caller_may_act(clock: ManualClo
         await wait_all_tasks_blocked()
         assert hub.approvals.pending() == ()
         assert not acted
+        verdict = hub._state.approvals.unlogged()
+        assert verdict is not None
+        assert verdict.seq == hub.statistics().applied - 1, "audit.logged came before the verdict had committed"
         store.gate.set()
         await wait_all_tasks_blocked()
         assert len(acted) == 1
