@@ -13,7 +13,16 @@ import attrs
 
 from .context import cause
 from .errors import PartialBatch
-from .events import AgentObserved, AgentRegistered, ChannelCreated, Event, FrozenDict, GenericEvent, UnknownEvent
+from .events import (
+    AgentObserved,
+    AgentRegistered,
+    ChannelCreated,
+    Event,
+    FrozenDict,
+    GenericEvent,
+    TaskFailed,
+    UnknownEvent,
+)
 from .events._event import own_fields
 
 __all__ = (
@@ -281,7 +290,10 @@ async def _channel(listener: BaseHubListener, event: Event) -> None:
 
 
 async def _task(listener: BaseHubListener, event: Event) -> None:
-    await listener.on_task_event(event.task_id or "", _word(event), _payload(event))
+    more: dict[str, Any] = {} if event.channel_id is None else {"channel_id": event.channel_id}
+    if isinstance(event, TaskFailed):
+        more["reason"] = event.error_message or event.error_type
+    await listener.on_task_event(event.task_id or "", _word(event), _payload(event, **more))
 
 
 async def _posted(listener: BaseHubListener, event: Event) -> None:

@@ -633,13 +633,22 @@ async def test_their_own_audit_log_listens_to_a_hub_of_ours() -> None:
         channel = await hub.channels.open([one, other])
         await hub.emit(GenericEvent(kind="expectation.violated", channel_id=channel.id, data=violated))
         await hub.emit(TurnFailed(channel_id=channel.id, agent_id=one.id, **failed))
+        task = await hub.tasks.start(one, "fix", channel=channel, capability="python")
+        await task.fail("no disk")
         await channel.close("done")
         await other.unregister()
         await hub.flush()
     records = [{key: value for key, value in record.items() if key != "at"} for record in await theirs.read_all()]
     about = {"channel_id": channel.id}
     assert records[2:] == [
-        {"kind": "channel_created", **about, "participants": [one.id, other.id]},
+        {
+            "kind": "channel_created",
+            **about,
+            "creator_id": one.id,
+            "manifest_type": "conversation",
+            "manifest_version": 1,
+            "participants": [one.id, other.id],
+        },
         {"kind": "expectation_violated", **about, **violated, "violators": ["a"]},
         {
             "kind": "turn_failed",
@@ -648,6 +657,15 @@ async def test_their_own_audit_log_listens_to_a_hub_of_ours() -> None:
             "envelope_id": "e",
             "exc_type": "RemoteError",
             "exc_message": "bad",
+        },
+        {
+            "kind": "task_terminated",
+            **about,
+            "task_id": task.id,
+            "owner_id": one.id,
+            "outcome": "failed",
+            "capability": "python",
+            "reason": "no disk",
         },
         {"kind": "channel_closed", **about, "reason": "done"},
         {"kind": "agent_unregistered", "agent_id": other.id, "name": "other"},
