@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from ._attachment import Attachment, AttachmentState, AttachmentStatistics
-from ._commands import Agent, Channel, Delivery, Inbox
+from ._commands import Agent, Channel, Delivery, Inbox, Task
 from ._duty import Duty, Overflow
 from ._hub import Hub, HubHealth, HubStatistics
 from ._journal import StoreJournal
 from ._matcher import Matcher
+from ._state.profiles import InboxOverflow, InboxRule, Observation, Passport, Resume
+from ._state.tasks import TaskEntry
+from ._state.turns import OpenTurn, WatchLimits
 from ._stream import EventStream
 from ._upkeep import JournalStatistics
 from ._version import installed_version
+from .approvals import Approval, ApprovalPolicy
+from .arbiter import Rule, RuleArbiter
 from .context import scope
 from .events import Event, GenericEvent, UnknownEvent, event
 from .listener import BaseHubListener
@@ -18,6 +23,8 @@ from .thread import HubThread
 
 __all__ = (
     "Agent",
+    "Approval",
+    "ApprovalPolicy",
     "Attachment",
     "AttachmentState",
     "AttachmentStatistics",
@@ -34,10 +41,21 @@ __all__ = (
     "HubThread",
     "Inbox",
     "JournalStatistics",
+    "InboxOverflow",
+    "InboxRule",
     "Matcher",
+    "Observation",
     "Overflow",
+    "Passport",
+    "Resume",
+    "OpenTurn",
+    "Rule",
+    "RuleArbiter",
     "StoreJournal",
+    "Task",
+    "TaskEntry",
     "UnknownEvent",
+    "WatchLimits",
     "event",
     "installed_version",
     "scope",

@@ -19,7 +19,17 @@ from anyio.abc import TaskGroup
 
 from ._adapt import Adapted, text_of
 from ._attachment import Attachment, AttachmentState, AttachmentStatistics, Since
-from ._commands import AgentCommands, ChannelCommands, Core, new_id
+from ._commands import (
+    AgentCommands,
+    ApprovalCommands,
+    Authorizer,
+    ChannelCommands,
+    Core,
+    TaskCommands,
+    TurnCommands,
+    Verdicts,
+    new_id,
+)
 from ._duty import Duty, Overflow
 from ._fanout import Fanout
 from ._handling import OWN_DOMAINS
@@ -28,10 +38,14 @@ from ._pipeline import Limits, Pipeline
 from ._positions import check_name
 from ._ring import Ring
 from ._state import State
+from ._state.turns import WatchLimits
 from ._stream import EventStream
 from ._threads import FromThreads
+from ._timers import Timers
 from ._upkeep import JournalStatistics, Upkeep
 from ._version import installed_version
+from .approvals import ApprovalPolicy
+from .arbiter import Arbiter
 from .clock import SystemClock
 from .context import EMPTY
 from .errors import (
@@ -55,6 +69,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 LISTENER_TIMEOUT_SECONDS = 30.0
 CLOSE_SECONDS_MAX = 10.0
+ARBITER_SECONDS_MAX = 5.0
 MAILBOX = 1000
 ATTEMPTS_MAX = 16
 """With the pauses between them, two minutes on average."""
@@ -80,6 +95,10 @@ class HubStatistics:
     agents: int
     channels: int
     envelopes_pending: int
+    tasks: int
+    turns_open: int
+    """How many turns, model calls and tool calls have begun and not ended."""
+    approvals_pending: int
     attachments: tuple[AttachmentStatistics, ...]
     journal: JournalStatistics | None
     """None without a journal."""
@@ -114,6 +133,10 @@ class Hub:
     REQUIRED and DURABLE listener, by whole segments; never more than ``journal_bytes_max``, but for what is journaled
     while room is made. Then the DURABLE listener that is farthest behind is suspended, and misses what has to go.
 
+    ``arbiter`` is asked before commands are carried out, and has ``arbiter_seconds_max`` to answer; without one,
+    everything is allowed. ``approvals`` is how they are decided, ``watch`` how long the hub waits for the end of turns,
+    model calls and tool calls.
+
     Raises :class:`~hubwire.errors.ConfigurationError` for a setting that cannot work.
     """
 
@@ -131,6 +154,10 @@ class Hub:
         close_seconds_max: float = CLOSE_SECONDS_MAX,
         snapshot_bytes: int = SNAPSHOT_BYTES,
         journal_bytes_max: int = JOURNAL_BYTES_MAX,
+        arbiter: Arbiter | None = None,
+        arbiter_seconds_max: float = ARBITER_SECONDS_MAX,
+        approvals: ApprovalPolicy | None = None,
+        watch: WatchLimits | None = None,
     ) -> None:
         if store is not None and journal is not None:
             raise ConfigurationError(
@@ -146,7 +173,7 @@ class Hub:
             # Truncated by whole segments, it cannot be kept smaller than a few of them.
             journal = StoreJournal(store, clock=self._clock, segment_bytes=min(SEGMENT_BYTES, journal_bytes_max // 8))
         self._journal = journal
-        self._state = State()
+        self._state = State(watch)
         limits = Limits(in_flight_max=in_flight_max, listener_reserve=listener_reserve, event_bytes_max=event_bytes_max)
         self._pipeline = Pipeline(Ring(ring), self._state, self._journal, self._clock, limits)
         self._upkeep: Upkeep | None = None
@@ -160,14 +187,20 @@ class Hub:
                 journal_bytes_max=journal_bytes_max,
             )
         self._fanout = Fanout(self._pipeline, self._journal, self._clock, self._upkeep)
-        self._core = Core(self._pipeline, self._state)
+        authorizer = Authorizer(arbiter, self._state, self._clock, arbiter_seconds_max)
+        self._core = Core(self._pipeline, self._state, authorizer)
         self._from_threads = FromThreads()
+        self._timers = Timers(self._pipeline, self._state, self._clock)
+        self._verdicts = Verdicts(self._core)
         self._close_seconds_max = close_seconds_max
         self._emittable: set[type[Event]] = set()
         self._main: asyncio.Task[None] | None = None
         self._stop_requested: asyncio.Event | None = None
         self.agents: AgentCommands = AgentCommands(self._core)
         self.channels: ChannelCommands = ChannelCommands(self._core)
+        self.tasks: TaskCommands = TaskCommands(self._core)
+        self.turns: TurnCommands = TurnCommands(self._core)
+        self.approvals: ApprovalCommands = ApprovalCommands(self._core, approvals)
         for listener in listeners:
             self.attach(listener)
 
@@ -400,6 +433,9 @@ class Hub:
             agents=len(state.agents),
             channels=len(state.channels),
             envelopes_pending=state.inboxes.pending_total(),
+            tasks=len(state.tasks),
+            turns_open=len(state.turns),
+            approvals_pending=len(state.approvals),
             attachments=tuple(
                 attachment.statistics()
                 for attachment in (*self._fanout.attachments, *(lost for lost, _ in self._fanout.lost.values()))
@@ -585,6 +621,8 @@ class Hub:
         await pipeline.wait_committed(pipeline.put([started, *self._state.settle()], EMPTY)[-1].seq)
         fanout.announcements.begin(tasks)
         pipeline.open()
+        tasks.start_soon(self._timers.run)
+        tasks.start_soon(self._verdicts.run)
 
     async def _recover(self, journal: Journal, start: int) -> None:
         """Replay what is newer than the snapshot."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 __all__ = (
+    "AccessDenied",
     "AlreadyExists",
     "AlreadyRunning",
     "AppendConflict",
@@ -26,6 +27,7 @@ __all__ = (
     "HubClosed",
     "HubError",
     "HubFailed",
+    "InboxFull",
     "InvalidCursor",
     "InvalidPath",
     "InvalidRecord",
@@ -33,11 +35,13 @@ __all__ = (
     "JournalFailed",
     "ListenerFailed",
     "LogDamaged",
+    "NotApproved",
     "NotFound",
     "OperatorError",
     "Overloaded",
     "PartialBatch",
     "PathPoisoned",
+    "PostRejected",
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
@@ -83,6 +87,46 @@ class CommandRejected(CallerError):
 
 class NotFound(CommandRejected):
     """The command names an agent, a channel or an envelope that does not exist (any more)."""
+
+
+class PostRejected(CommandRejected):
+    """An envelope is not allowed in the channel now. ``code`` says to programs what the message says to people.
+
+    ``not_active``, ``not_participant``, ``unknown_audience``, ``too_deep``, ``key_reused``, ``malformed``,
+    ``inbox_full``, or ``not_allowed`` where the channel's type refuses it.
+    """
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class InboxFull(PostRejected):
+    """The envelope would reach nobody, because every inbox it is for is full. Post it again later, or elsewhere."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="inbox_full")
+
+
+class AccessDenied(CommandRejected):
+    """The arbiter does not allow the command, or has failed to decide. ``command`` is what was asked for."""
+
+    def __init__(self, message: str, *, command: str = "") -> None:
+        super().__init__(message)
+        self.command = command
+
+
+class NotApproved(CommandRejected):
+    """An approval came to another verdict than approved: do not act.
+
+    ``verdict`` is ``denied``, ``escalated`` or ``expired``.
+    """
+
+    def __init__(self, message: str, *, approval_id: str, verdict: str, reason: str) -> None:
+        super().__init__(message)
+        self.approval_id = approval_id
+        self.verdict = verdict
+        self.reason = reason
 
 
 class Overloaded(CallerError):

@@ -13,10 +13,30 @@ import attrs
 
 from .context import cause
 from .errors import PartialBatch
-from .events import Event, FrozenDict, GenericEvent, UnknownEvent
+from .events import (
+    AgentObserved,
+    AgentRegistered,
+    ChannelCreated,
+    Event,
+    FrozenDict,
+    GenericEvent,
+    TaskFailed,
+    UnknownEvent,
+)
 from .events._event import own_fields
 
-__all__ = ("HOOKS", "BaseHubListener", "ChannelView", "EnvelopeView", "ExpectationView", "RemoteError", "ViolationView")
+__all__ = (
+    "HOOKS",
+    "BaseHubListener",
+    "ChannelView",
+    "EnvelopeView",
+    "ExpectationView",
+    "ManifestView",
+    "ParticipantView",
+    "PassportView",
+    "RemoteError",
+    "ViolationView",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -31,13 +51,57 @@ class EnvelopeView:
     event_data: Any
     causation_id: str | None
     created_at: str
+    priority: str = "normal"
+    depth: int = 0
+    idempotency_key: str | None = None
+    ttl_seconds: float | None = None
+    task_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ManifestView:
+    """What an event tells of the type of a channel."""
+
+    type: str
+    version: int
+
+
+@attrs.frozen(kw_only=True)
+class ParticipantView:
+    """One of those who take part in a channel."""
+
+    agent_id: str
+    role: str
 
 
 @attrs.frozen(kw_only=True)
 class ChannelView:
-    """What an envelope's event tells of its channel."""
+    """What an event tells of its channel: all of it when it is created, afterwards only which one it is."""
 
     channel_id: str | None
+    manifest: ManifestView | None = None
+    creator_id: str | None = None
+    participants: tuple[ParticipantView, ...] = ()
+    created_at: str | None = None
+    parent_channel_id: str | None = None
+    knobs: Mapping[str, Any] = FrozenDict()
+    labels: Mapping[str, str] = FrozenDict()
+    required_acks: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PassportView:
+    """Who an agent is, as its registration tells."""
+
+    agent_id: str | None
+    name: str
+    owner: str = ""
+    provider: str = ""
+    model: str = ""
+    region: str = ""
+    kind: str = "agent"
+    cost: Mapping[str, Any] | None = None
+    created_at: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -158,8 +222,33 @@ def _fields(event: Event) -> Mapping[str, Any]:
     return {name: getattr(event, name) for name in own_fields(type(event))}
 
 
-def _payload(event: Event) -> FrozenDict:
-    return FrozenDict({**_fields(event), "at": event.at})
+def _payload(event: Event, **more: Any) -> FrozenDict:
+    return FrozenDict({**_fields(event), **more, "at": event.at})
+
+
+_PASSPORT = frozenset({"owner", "provider", "model", "region", "kind", "cost"})
+
+
+def _passport(event: AgentRegistered) -> PassportView:
+    known = {name: value for name, value in (event.passport or {}).items() if name in _PASSPORT}
+    return PassportView(agent_id=event.agent_id, name=event.name, created_at=event.at, **known)
+
+
+def _metadata(event: Event) -> ChannelView:
+    if not isinstance(event, ChannelCreated):
+        return ChannelView(channel_id=event.channel_id)
+    roles = event.roles or {}
+    return ChannelView(
+        channel_id=event.channel_id,
+        manifest=ManifestView(type=event.manifest_type, version=event.manifest_version),
+        creator_id=event.agent_id,
+        participants=tuple(ParticipantView(agent_id=each, role=roles.get(each, "")) for each in event.participants),
+        created_at=event.at,
+        parent_channel_id=event.parent_id,
+        knobs=event.knobs or FrozenDict(),
+        labels=event.labels or FrozenDict(),
+        required_acks=event.required_acks,
+    )
 
 
 def _word(event: Event) -> str:
@@ -177,23 +266,38 @@ def _envelope(event: Event, fields: Mapping[str, Any]) -> EnvelopeView:
         event_data=fields.get("content"),
         causation_id=event.causation_id,
         created_at=event.at,
+        priority=fields.get("priority", "normal"),
+        depth=fields.get("hops", 0),
+        idempotency_key=fields.get("idempotency_key"),
+        ttl_seconds=fields.get("ttl_seconds"),
+        task_id=event.task_id,
     )
 
 
 async def _agent(listener: BaseHubListener, event: Event) -> None:
-    await listener.on_agent_event(event.agent_id or "", _word(event), _payload(event))
+    more: dict[str, Any] = {}
+    if isinstance(event, AgentRegistered):
+        more["passport"] = _passport(event)
+    elif isinstance(event, AgentObserved):
+        more = {"outcome": event.ended, "resume": FrozenDict({"observed": {event.capability: event.observation}})}
+    await listener.on_agent_event(event.agent_id or "", _word(event), _payload(event, **more))
 
 
 async def _channel(listener: BaseHubListener, event: Event) -> None:
-    await listener.on_channel_event(event.channel_id or "", _word(event), _payload(event))
+    more = {"agent_id": event.agent_id} if event.agent_id is not None else {}
+    payload = _payload(event, **more, metadata=_metadata(event))
+    await listener.on_channel_event(event.channel_id or "", _word(event), payload)
 
 
 async def _task(listener: BaseHubListener, event: Event) -> None:
-    await listener.on_task_event(event.task_id or "", _word(event), _payload(event))
+    more: dict[str, Any] = {} if event.channel_id is None else {"channel_id": event.channel_id}
+    if isinstance(event, TaskFailed):
+        more["reason"] = event.error_message or event.error_type
+    await listener.on_task_event(event.task_id or "", _word(event), _payload(event, **more))
 
 
 async def _posted(listener: BaseHubListener, event: Event) -> None:
-    await listener.on_envelope_posted(_envelope(event, _fields(event)), ChannelView(channel_id=event.channel_id))
+    await listener.on_envelope_posted(_envelope(event, _fields(event)), _metadata(event))
 
 
 async def _rejected(listener: BaseHubListener, event: Event) -> None:

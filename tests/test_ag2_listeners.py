@@ -42,6 +42,7 @@ from ag2.testing import TestConfig
 import hubwire
 from hubwire import BaseHubListener, GenericEvent
 from hubwire.errors import CommandRejected, StoreFull
+from hubwire.events import TurnFailed
 from hubwire.listener import HOOKS
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import verify
@@ -603,7 +604,7 @@ async def test_one_listener_reads_either_hub() -> None:
 
     await _run(scenario, there, clock=ManualClock())
     late = {"expectation": "max_silence", "on_violation": "audit", "params": {"seconds": 3600}, "violators": ()}
-    failed = {"envelope_id": "e", "error_type": "ValueError", "error_message": "bad"}
+    failed: dict[str, Any] = {"envelope_id": "e", "error_type": "ValueError", "error_message": "bad"}
     async with hubwire.Hub(listeners=[here]) as hub:
         agents = [await hub.agents.register(name) for name in ("one", "other")]
         channel = await hub.channels.open(agents)
@@ -611,7 +612,7 @@ async def test_one_listener_reads_either_hub() -> None:
         with pytest.raises(CommandRejected):
             await channel.post(agents[0], {"text": "hello"}, to=["nobody"])
         await hub.emit(GenericEvent(kind="expectation.violated", channel_id=channel.id, data=late))
-        await hub.emit(GenericEvent(kind="turn.failed", channel_id="c", agent_id="a", data=failed))
+        await hub.emit(TurnFailed(channel_id="c", agent_id="a", **failed))
         await channel.close("done")
     assert here.read == there.read
     assert len(here.read) == 5
@@ -626,19 +627,28 @@ async def test_their_own_audit_log_listens_to_a_hub_of_ours() -> None:
         "violators": ("a",),
         "detail": {"threshold_seconds": 60},
     }
-    failed = {"envelope_id": "e", "error_type": "ValueError", "error_message": "bad"}
+    failed: dict[str, Any] = {"envelope_id": "e", "error_type": "ValueError", "error_message": "bad"}
     async with hubwire.Hub(listeners=[theirs]) as hub:
         one, other = [await hub.agents.register(name) for name in ("one", "other")]
         channel = await hub.channels.open([one, other])
         await hub.emit(GenericEvent(kind="expectation.violated", channel_id=channel.id, data=violated))
-        await hub.emit(GenericEvent(kind="turn.failed", channel_id=channel.id, agent_id=one.id, data=failed))
+        await hub.emit(TurnFailed(channel_id=channel.id, agent_id=one.id, **failed))
+        task = await hub.tasks.start(one, "fix", channel=channel, capability="python")
+        await task.fail("no disk")
         await channel.close("done")
         await other.unregister()
         await hub.flush()
     records = [{key: value for key, value in record.items() if key != "at"} for record in await theirs.read_all()]
     about = {"channel_id": channel.id}
     assert records[2:] == [
-        {"kind": "channel_created", **about, "participants": [one.id, other.id]},
+        {
+            "kind": "channel_created",
+            **about,
+            "creator_id": one.id,
+            "manifest_type": "conversation",
+            "manifest_version": 1,
+            "participants": [one.id, other.id],
+        },
         {"kind": "expectation_violated", **about, **violated, "violators": ["a"]},
         {
             "kind": "turn_failed",
@@ -647,6 +657,15 @@ async def test_their_own_audit_log_listens_to_a_hub_of_ours() -> None:
             "envelope_id": "e",
             "exc_type": "RemoteError",
             "exc_message": "bad",
+        },
+        {
+            "kind": "task_terminated",
+            **about,
+            "task_id": task.id,
+            "owner_id": one.id,
+            "outcome": "failed",
+            "capability": "python",
+            "reason": "no disk",
         },
         {"kind": "channel_closed", **about, "reason": "done"},
         {"kind": "agent_unregistered", "agent_id": other.id, "name": "other"},

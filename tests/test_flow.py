@@ -221,7 +221,7 @@ async def test_2_a_refused_post_is_a_fact_and_changes_nothing_else() -> None:
             await channel.post(outside, {"text": "let me in"}, to=[inside])
         rejected = await recorder.wait_for("envelope.rejected")
         assert (rejected.channel_id, rejected.agent_id) == (channel.id, outside.id)
-        assert (rejected.reason, rejected.error) == (str(raised.value), "CommandRejected")  # type: ignore[attr-defined]
+        assert (rejected.reason, rejected.error) == (str(raised.value), "PostRejected")  # type: ignore[attr-defined]
         assert rejected.content == {"text": "let me in"}  # type: ignore[attr-defined]
         assert hub.statistics().envelopes_pending == 0
 

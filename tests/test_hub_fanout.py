@@ -19,7 +19,16 @@ from hubwire.errors import (
     Overloaded,
 )
 from hubwire.events import MailboxOverflowed
-from hubwire.listener import ChannelView, EnvelopeView, ExpectationView, RemoteError, ViolationView
+from hubwire.listener import (
+    ChannelView,
+    EnvelopeView,
+    ExpectationView,
+    ManifestView,
+    ParticipantView,
+    PassportView,
+    RemoteError,
+    ViolationView,
+)
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
 
@@ -1103,12 +1112,23 @@ async def test_hooks_get_the_arguments_of_their_event() -> None:
         await channel.close("done")
         await other.unregister()
     at = "2026-01-01T00:00:00.000000Z"
-    registered = {"name": "planner", "capabilities": ("plan",), "at": at}
-    assert hooked.calls[0] == ("agent", agent.id, "registered", registered)
-    assert hooked.calls[2:4] == [
-        ("channel", channel.id, "created", {"participants": (agent.id, other.id), "topic": "the build", "at": at}),
-        ("channel", channel.id, "opened", {"at": at}),
-    ]
+    kind, agent_id, word, registered = hooked.calls[0]
+    assert (kind, agent_id, word) == ("agent", agent.id, "registered")
+    assert (registered["name"], registered["capabilities"], registered["at"]) == ("planner", ("plan",), at)
+    assert registered["passport"] == PassportView(agent_id=agent.id, name="planner", created_at=at)
+    kind, channel_id, word, created = hooked.calls[2]
+    assert (kind, channel_id, word) == ("channel", channel.id, "created")
+    assert (created["participants"], created["topic"], created["at"]) == ((agent.id, other.id), "the build", at)
+    metadata = created["metadata"]
+    assert metadata.manifest == ManifestView(type="conversation", version=1)
+    assert (metadata.creator_id, metadata.created_at) == (agent.id, at)
+    assert metadata.participants == (
+        ParticipantView(agent_id=agent.id, role="initiator"),
+        ParticipantView(agent_id=other.id, role="respondent"),
+    )
+    only_which = ChannelView(channel_id=channel.id)
+    opened = {"channel_state": None, "metadata": only_which, "at": at}
+    assert hooked.calls[3] == ("channel", channel.id, "opened", opened)
     assert hooked.calls[4] == (
         "posted",
         EnvelopeView(
@@ -1124,10 +1144,10 @@ async def test_hooks_get_the_arguments_of_their_event() -> None:
         ChannelView(channel_id=channel.id),
     )
     kind, envelope, reason = hooked.calls[5]
-    assert (kind, reason) == ("rejected", RemoteError("CommandRejected", str(refused.value)))
+    assert (kind, reason) == ("rejected", RemoteError("PostRejected", str(refused.value)))
     assert (envelope.sender_id, envelope.audience, envelope.event_data) == (agent.id, ("nobody",), "hello")
     assert hooked.calls[6:] == [
-        ("channel", channel.id, "closed", {"reason": "done", "at": at}),
+        ("channel", channel.id, "closed", {"reason": "done", "metadata": only_which, "at": at}),
         ("agent", other.id, "unregistered", {"name": "coder", "at": at}),
     ]
 
@@ -1145,7 +1165,7 @@ async def test_hooks_get_the_arguments_of_their_event() -> None:
         ),
         (
             GenericEvent(kind="channel.participant_removed", channel_id="c", at="t"),
-            ("channel", "c", "participant_removed", {"at": "t"}),
+            ("channel", "c", "participant_removed", {"metadata": ChannelView(channel_id="c"), "at": "t"}),
         ),
         (
             GenericEvent(kind="task.progressed", task_id="t", at="t", data={"done": 3}),

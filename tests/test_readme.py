@@ -19,6 +19,7 @@ OUTPUTS = {
     0: ["planner registered", "coder registered", "please fix the build", "planner unregistered", "coder unregistered"],
     1: ["42 EUR", "True"],
     2: ["worker True"],
+    3: ["deployed to staging", "denied"],
 }
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import attrs
 
+from .._state.inboxes import PRIORITIES
 from ..errors import repeat
-from ..events import EnvelopePosted
+from ..events import EnvelopeDeadLettered, EnvelopePosted
 from .core import Core
 
 __all__ = ("Delivery", "Inbox")
@@ -23,32 +24,54 @@ class Delivery:
     agent_id: str
     event: EnvelopePosted
     """The fact that it was posted; its ``content`` is what was said."""
+    attempt: int = 1
+    """Which attempt this is: one more than it was nacked."""
 
     @property
     def content(self) -> Any:
         return self.event.content
 
     async def ack(self) -> None:
-        """Be done with the envelope: it is not delivered to this agent again.
+        """Be done with the envelope: it is not delivered to this agent again, and makes room in its inbox.
 
-        Raises :class:`~hubwire.errors.NotFound` if it was acked already.
+        Raises :class:`~hubwire.errors.NotFound` if it was acked already, or is gone from the inbox.
         """
         inboxes = self._core.state.inboxes
         await self._core.pipeline.execute(lambda: inboxes.ack(self.agent_id, self.event.envelope_id))
 
+    async def nack(self, reason: str = "", *, delay_seconds: float = 0.0) -> bool:
+        """Give the envelope back, because it could not be handled: it comes again, at the earliest after the delay.
+
+        It comes after what waits with the same priority. When it was nacked as often as ``deliveries_max`` of the
+        inbox's rule says, it is dead-lettered instead: told by ``envelope.dead_lettered``, and gone from the inbox.
+        Returns whether it comes again. The delay follows the hub's clock and survives a restart.
+
+        Raises :class:`~hubwire.errors.NotFound` if it is not in the inbox any more, and
+        :class:`~hubwire.errors.CommandRejected` if it was nacked and did not come again yet.
+        """
+        inboxes, envelope_id = self._core.state.inboxes, self.event.envelope_id
+        events = await self._core.pipeline.execute(
+            lambda: inboxes.nack(self.agent_id, envelope_id, delay_seconds, reason)
+        )
+        return not isinstance(events[0], EnvelopeDeadLettered)
+
 
 class Inbox:
-    """``async for delivery in agent.inbox()``: at least once, in order of posting, only what is committed.
+    """``async for delivery in agent.inbox()``: at least once, only what is committed; urgent envelopes come first.
 
-    It ends when the hub closes, and raises what the hub failed with. There is nothing to close: what was not acked is
-    delivered again by the next one.
+    Those of one priority come in the order of posting. It ends when the hub closes, or the agent leaves, and raises
+    what the hub failed with. There is nothing to close: what was not acked is delivered again by the next one. Several
+    tasks may read one inbox; each delivery goes to one of them.
     """
 
     def __init__(self, core: Core, agent_id: str) -> None:
         self.agent_id = agent_id
         self._core = core
-        self._queue = deque(core.state.inboxes.pending(agent_id))
-        self._arrival: asyncio.Future[None] | None = None
+        self._queues: dict[str, deque[tuple[EnvelopePosted, int]]] = {priority: deque() for priority in PRIORITIES}
+        self._arrivals: set[asyncio.Future[None]] = set()
+        for waiting in core.state.inboxes.pending(agent_id):
+            if waiting.delayed_until_ns is None:
+                self.arrive(waiting.envelope, waiting.ready_seq)
         core.read(self)
 
     def __aiter__(self) -> Inbox:
@@ -57,27 +80,53 @@ class Inbox:
     async def __anext__(self) -> Delivery:
         pipeline = self._core.pipeline
         while True:
-            while self._queue:
-                event = self._queue[0]
-                committed = await pipeline.ring.committed.wait_beyond(event.seq)
-                if not committed:
-                    break
-                self._queue.popleft()
-                if self._core.state.inboxes.is_pending(self.agent_id, event.envelope_id):
-                    return Delivery(self._core, self.agent_id, event)
+            delivery, uncommitted = self._next(pipeline.ring.committed.value)
+            if delivery is not None:
+                return delivery
             if pipeline.failure is not None:
                 raise repeat(pipeline.failure)
-            if pipeline.stopped or self.agent_id not in self._core.state.agents:
+            if pipeline.stopped and (uncommitted is None or pipeline.ring.committed.ended):
                 raise StopAsyncIteration
-            self._arrival = asyncio.get_running_loop().create_future()
-            await self._arrival
+            if uncommitted is not None:
+                await pipeline.ring.committed.wait_beyond(uncommitted)
+            elif self.agent_id in self._core.state.agents:
+                await self._arrival()
+            else:
+                raise StopAsyncIteration
 
-    def arrive(self, event: EnvelopePosted) -> None:
-        """An envelope was posted; it is delivered when it is committed."""
-        self._queue.append(event)
+    def _next(self, committed: int) -> tuple[Delivery | None, int | None]:
+        """Return the most urgent delivery that is committed; else the first ``seq`` to wait for, if there is one."""
+        uncommitted: int | None = None
+        for queue in self._queues.values():
+            while queue:
+                envelope, ready_seq = queue[0]
+                waiting = self._core.state.inboxes.find(self.agent_id, envelope.envelope_id)
+                if waiting is None or waiting.ready_seq != ready_seq or waiting.delayed_until_ns is not None:
+                    queue.popleft()  # it is gone, or comes again later
+                elif ready_seq < committed:
+                    queue.popleft()
+                    return Delivery(self._core, self.agent_id, envelope, waiting.attempts + 1), None
+                else:
+                    uncommitted = ready_seq if uncommitted is None else min(uncommitted, ready_seq)
+                    break
+        return None, uncommitted
+
+    async def _arrival(self) -> None:
+        """Return when something arrives, or nothing will any more. Who waits is told, however many do."""
+        arrival = asyncio.get_running_loop().create_future()
+        self._arrivals.add(arrival)
+        try:
+            await arrival
+        finally:
+            self._arrivals.discard(arrival)
+
+    def arrive(self, event: EnvelopePosted, ready_seq: int) -> None:
+        """An envelope was posted, or comes again; it is delivered when that is committed."""
+        self._queues[event.priority].append((event, ready_seq))
         self.look()
 
     def look(self) -> None:
         """Look again: something arrived, or nothing will any more."""
-        if self._arrival is not None and not self._arrival.done():
-            self._arrival.set_result(None)
+        for arrival in self._arrivals:
+            if not arrival.done():
+                arrival.set_result(None)

@@ -11,14 +11,31 @@ A snapshot of the state saves a start the replay of all history. So each machine
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from ..events import Event
 from .agents import Agents
+from .approvals import Approvals
+from .channel_types import (
+    Auction,
+    Broadcast,
+    ChannelTypes,
+    Consulting,
+    Conversation,
+    Discussion,
+    Notification,
+)
 from .channels import Channels
+from .endings import Endings
+from .envelopes import Envelopes
 from .inboxes import Inboxes
+from .membership import Membership
+from .quotas import Quotas
+from .tasks import Tasks
+from .turns import Turns, WatchLimits
+from .workflow import Workflow
 
-__all__ = ("Machine", "State")
+__all__ = ("Machine", "State", "Timed")
 
 
 class Machine(Protocol):
@@ -45,19 +62,61 @@ class Machine(Protocol):
         """Become the machine of which ``entries`` was the snapshot. It is empty before, and nothing else has run."""
 
 
+@runtime_checkable
+class Timed(Protocol):
+    """What a machine offers besides if something in it becomes due: :class:`~hubwire._timers.Timers` asks for it.
+
+    Deadlines count in nanoseconds since the epoch, from the ``at`` of the event that set them. Each machine keeps a
+    heap of them (:class:`~hubwire._state.moments.Deadlines`), which follows from its entries.
+    """
+
+    def next_due_ns(self) -> int | None:
+        """Return when :meth:`due` will have something: a moment, 0 for now, None for never. At once, in O(1)."""
+
+    def due(self, now_ns: int, limit: int) -> list[Event]:
+        """Decide what has become due: at most about ``limit`` events, and none if nothing is due.
+
+        It decides as commands do, so what it returns is applied before anything else happens. It must move on: asked
+        again after that, it decides something else, or nothing.
+        """
+
+
 class State:
     """All state machines of a hub."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: WatchLimits | None = None) -> None:
+        self.channel_types: ChannelTypes = ChannelTypes(
+            (Conversation(), Discussion(), Consulting(), Broadcast(), Notification(), Auction(), Workflow())
+        )
         self.agents: Agents = Agents()
         self.channels: Channels = Channels(self.agents)
-        self.inboxes: Inboxes = Inboxes()
+        self.endings: Endings = Endings(self.agents, self.channels, self.channel_types)
+        self.membership: Membership = Membership(self.agents, self.channels, self.channel_types, self.endings)
+        self.inboxes: Inboxes = Inboxes(self.agents)
+        self.envelopes: Envelopes = Envelopes(
+            self.agents, self.channels, self.channel_types, self.endings, self.inboxes
+        )
+        self.quotas: Quotas = Quotas()
+        self.turns: Turns = Turns(watch)
+        self.tasks: Tasks = Tasks(self.agents, self.channels)
+        self.approvals: Approvals = Approvals(self.agents)
         self.machines: Mapping[str, Machine] = {
             "agents": self.agents,
             "channels": self.channels,
+            "envelopes": self.envelopes,
             "inboxes": self.inboxes,
+            "quotas": self.quotas,
+            "turns": self.turns,
+            "tasks": self.tasks,
+            "approvals": self.approvals,
         }
         """By the names that they have in snapshots, in the order in which they apply an event."""
+        self.on_change: Callable[[], None] | None = None
+        """Called after an event has changed something, live and on replay alike; deadlines may have changed, too."""
+        self._timed: tuple[Timed, ...] = (
+            self.endings,
+            *(each for each in self.machines.values() if isinstance(each, Timed)),
+        )
         self._appliers: dict[type[Event], tuple[Callable[[Any], None], ...]] = {}
         for machine in self.machines.values():
             for kind, apply in machine.appliers().items():
@@ -65,12 +124,33 @@ class State:
 
     def settle(self) -> list[Event]:
         """Decide, after a replay, what becomes of commands of which a crash has kept only the first events."""
-        return self.channels.settle()
+        return [*self.endings.settle(), *self.turns.settle(), *self.approvals.settle()]
 
     def apply(self, event: Event) -> None:
         """Make the changes that the event tells of."""
-        for apply in self._appliers.get(type(event), ()):
+        appliers = self._appliers.get(type(event))
+        if appliers is None:
+            return
+        for apply in appliers:
             apply(event)
+        if self.on_change is not None:
+            self.on_change()
+
+    def next_due_ns(self) -> int | None:
+        """Return when :meth:`due` will have something; 0 for now, None for never."""
+        moments = [moment for machine in self._timed if (moment := machine.next_due_ns()) is not None]
+        return min(moments, default=None)
+
+    def due(self, now_ns: int, limit: int) -> list[Event]:
+        """Decide what has become due in one machine, the first that has something; ask again for the others.
+
+        Of one machine only, because what it decides may be what others decide about.
+        """
+        for machine in self._timed:
+            moment = machine.next_due_ns()
+            if moment is not None and moment <= now_ns and (events := machine.due(now_ns, limit)):
+                return events
+        return []
 
     def snapshot(self) -> dict[str, Sequence[Any]]:
         """Return the entries of all machines, as of one moment. It copies references: entries never change."""

@@ -1,80 +1,287 @@
-"""What agents have still to read: an envelope is pending from ``posted`` to ``acked``, for each recipient by itself."""
+"""What agents have still to read.
+
+For each recipient by itself an envelope is ``posted --> waiting [-- nacked --> delayed -- returned --> waiting] --
+acked | dropped | expired | dead-lettered --> (gone)``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import attrs
 
-from ..errors import NotFound
-from ..events import AgentRegistered, AgentUnregistered, EnvelopeAcked, EnvelopePosted, Event
+from ..errors import CommandRejected, NotFound
+from ..events import (
+    AgentRegistered,
+    AgentUnregistered,
+    EnvelopeAcked,
+    EnvelopeDeadLettered,
+    EnvelopeDropped,
+    EnvelopeExpired,
+    EnvelopeNacked,
+    EnvelopePosted,
+    EnvelopeReturned,
+    Event,
+)
+from .agents import Agents
+from .moments import Deadlines, deadline_ns, is_duration
 
-__all__ = ("InboxEntry", "Inboxes")
+__all__ = ("PRIORITIES", "InboxEntry", "Inboxes", "Waiting")
+
+PRIORITIES = ("urgent", "normal", "background")
+"""In the order in which inboxes deliver them."""
+
+_TTL = -1
+"""Stands in a deadline where the attempt stands otherwise."""
+
+
+@attrs.frozen
+class Waiting:
+    """An envelope in one inbox."""
+
+    envelope: EnvelopePosted
+    ready_seq: int
+    """The ``seq`` of the event by which it may be delivered: that posted it, or let it come again."""
+    attempts: int = 0
+    """How often it was nacked."""
+    delayed_until_ns: int | None = None
+    """When it comes again; None while it may be delivered."""
 
 
 @attrs.frozen
 class InboxEntry:
-    """What an agent has still to read."""
+    """What an agent has still to read, in order of delivery."""
 
     agent_id: str
-    pending: tuple[EnvelopePosted, ...]
+    pending: tuple[Waiting, ...]
+
+
+class _Inbox:
+    """The envelopes of one agent, by priority."""
+
+    __slots__ = ("by_priority", "count")
+
+    def __init__(self) -> None:
+        self.by_priority: dict[str, dict[str, Waiting]] = {}
+        self.count = 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Inbox) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __iter__(self) -> Iterator[Waiting]:
+        for priority in PRIORITIES:
+            yield from self.by_priority.get(priority, {}).values()
+
+    def find(self, envelope_id: str) -> Waiting | None:
+        for waiting in self.by_priority.values():
+            if (found := waiting.get(envelope_id)) is not None:
+                return found
+        return None
+
+    def put(self, waiting: Waiting) -> None:
+        """Put an envelope after the others of its priority, or replace it where it is."""
+        of_its_priority = self.by_priority.setdefault(waiting.envelope.priority, {})
+        self.count += waiting.envelope.envelope_id not in of_its_priority
+        of_its_priority[waiting.envelope.envelope_id] = waiting
+
+    def take(self, envelope_id: str) -> Waiting:
+        for priority, waiting in self.by_priority.items():
+            if (taken := waiting.pop(envelope_id, None)) is not None:
+                if not waiting:
+                    del self.by_priority[priority]
+                self.count -= 1
+                return taken
+        raise AssertionError(f"envelope {envelope_id} is not in the inbox")
 
 
 class Inboxes:
-    """An inbox per registered agent, in the order of posting."""
+    """An inbox per registered agent: the most urgent first, then in the order of posting."""
 
     entry_types: ClassVar[tuple[type, ...]] = (InboxEntry,)
 
-    def __init__(self) -> None:
-        self._pending: dict[str, dict[str, EnvelopePosted]] = {}
+    def __init__(self, agents: Agents) -> None:
+        self._agents = agents
+        self._by_agent: dict[str, _Inbox] = {}
+        self._pending_total = 0
+        self._timed: dict[tuple[str, str, int], None] = {}
+        self._deadlines: Deadlines[tuple[str, str, int]] = Deadlines(self._timed)
+        """Of an agent, an envelope, and the attempt after which it waits, or that its time is up."""
 
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
         return {
             AgentRegistered: self._registered,
             AgentUnregistered: self._unregistered,
             EnvelopePosted: self._posted,
-            EnvelopeAcked: self._acked,
+            EnvelopeNacked: self._nacked,
+            EnvelopeReturned: self._returned,
+            EnvelopeAcked: self._gone,
+            EnvelopeDropped: self._dropped,
+            EnvelopeExpired: self._gone,
+            EnvelopeDeadLettered: self._gone,
         }
 
     def snapshot(self) -> list[InboxEntry]:
-        return [InboxEntry(agent_id, tuple(pending.values())) for agent_id, pending in self._pending.items()]
+        return [InboxEntry(agent_id, tuple(inbox)) for agent_id, inbox in self._by_agent.items()]
 
     def restore(self, entries: Sequence[InboxEntry]) -> None:
-        self._pending = {
-            entry.agent_id: {envelope.envelope_id: envelope for envelope in entry.pending} for entry in entries
-        }
+        for entry in entries:
+            inbox = self._by_agent[entry.agent_id] = _Inbox()
+            for waiting in entry.pending:
+                self._put(entry.agent_id, inbox, waiting)
 
-    def pending(self, agent_id: str) -> Iterable[EnvelopePosted]:
-        """Return the envelopes that the agent has not acked, oldest first."""
-        return tuple(self._pending.get(agent_id, {}).values())
+    def pending(self, agent_id: str) -> tuple[Waiting, ...]:
+        """Return what the agent has not acked, in order of delivery; what is delayed, too."""
+        return tuple(self._by_agent.get(agent_id, ()))
 
-    def is_pending(self, agent_id: str, envelope_id: str) -> bool:
-        return envelope_id in self._pending.get(agent_id, ())
+    def find(self, agent_id: str, envelope_id: str) -> Waiting | None:
+        inbox = self._by_agent.get(agent_id)
+        return None if inbox is None else inbox.find(envelope_id)
+
+    def count(self, agent_id: str) -> int:
+        """Return how many envelopes wait in an inbox."""
+        return self._by_agent[agent_id].count
 
     def pending_total(self) -> int:
-        return sum(map(len, self._pending.values()))
+        return self._pending_total
+
+    def oldest(self, agent_id: str, priority: str, count: int) -> list[EnvelopePosted]:
+        """Return what makes room for one of this priority: the oldest of the least urgent, none more urgent."""
+        found: list[EnvelopePosted] = []
+        for each in reversed(PRIORITIES[PRIORITIES.index(priority) :]):
+            for waiting in self._by_agent[agent_id].by_priority.get(each, {}).values():
+                if len(found) >= count:
+                    return found
+                found.append(waiting.envelope)
+        return found
+
+    # -- commands --
 
     def ack(self, agent_id: str, envelope_id: str) -> list[Event]:
-        envelope = self._pending.get(agent_id, {}).get(envelope_id)
-        if envelope is None:
-            raise NotFound(
-                f"envelope {envelope_id} is not in the inbox of agent {agent_id}: it was acked, or never there"
-            )
+        envelope = self._get(agent_id, envelope_id).envelope
         return [EnvelopeAcked(agent_id=agent_id, channel_id=envelope.channel_id, envelope_id=envelope_id)]
+
+    def nack(self, agent_id: str, envelope_id: str, delay_seconds: float, reason: str) -> list[Event]:
+        waiting = self._get(agent_id, envelope_id)
+        if delay_seconds != 0 and not is_duration(delay_seconds):
+            raise CommandRejected(f"delay_seconds is a number of seconds, not {delay_seconds!r}")
+        if not isinstance(reason, str):
+            raise CommandRejected(f"a reason is text, not {reason!r}")
+        if waiting.delayed_until_ns is not None:
+            raise CommandRejected(f"envelope {envelope_id} was nacked already, and waits to come again")
+        attempts = waiting.attempts + 1
+        about: dict[str, Any] = {
+            "agent_id": agent_id,
+            "channel_id": waiting.envelope.channel_id,
+            "envelope_id": envelope_id,
+            "reason": reason,
+        }
+        if attempts >= self._agents.get(agent_id).inbox_rule.deliveries_max:
+            return [EnvelopeDeadLettered(**about, attempts=attempts, posted_seq=waiting.envelope.seq)]
+        return [EnvelopeNacked(**about, attempt=attempts, delay_seconds=float(delay_seconds))]
+
+    def _get(self, agent_id: str, envelope_id: str) -> Waiting:
+        waiting = self.find(agent_id, envelope_id)
+        if waiting is None:
+            raise NotFound(
+                f"envelope {envelope_id} is not in the inbox of agent {agent_id}: it was acked, dropped or expired, or"
+                " never there"
+            )
+        return waiting
+
+    # -- what happens by itself --
+
+    def next_due_ns(self) -> int | None:
+        return self._deadlines.next_ns
+
+    def due(self, now_ns: int, limit: int) -> list[Event]:
+        kinds: dict[tuple[str, str], type[EnvelopeExpired | EnvelopeReturned]] = {}
+        for agent_id, envelope_id, attempt in self._deadlines.passed(now_ns):
+            if attempt == _TTL:
+                kinds[agent_id, envelope_id] = EnvelopeExpired
+            elif len(kinds) < limit:
+                kinds.setdefault((agent_id, envelope_id), EnvelopeReturned)
+            if len(kinds) >= limit:
+                break
+        return [
+            kind(
+                agent_id=agent_id,
+                channel_id=self._get(agent_id, envelope_id).envelope.channel_id,
+                envelope_id=envelope_id,
+            )
+            for (agent_id, envelope_id), kind in kinds.items()
+        ]
+
+    # -- applying --
+
+    def _put(self, agent_id: str, inbox: _Inbox, waiting: Waiting) -> None:
+        count = inbox.count
+        inbox.put(waiting)
+        self._pending_total += inbox.count - count
+        envelope = waiting.envelope
+        if envelope.ttl_seconds is not None:
+            self._time(deadline_ns(envelope.at, envelope.ttl_seconds), (agent_id, envelope.envelope_id, _TTL))
+        if waiting.delayed_until_ns is not None:
+            self._time(waiting.delayed_until_ns, (agent_id, envelope.envelope_id, waiting.attempts))
+
+    def _take(self, agent_id: str, envelope_id: str) -> Waiting:
+        waiting = self._by_agent[agent_id].take(envelope_id)
+        self._pending_total -= 1
+        self._untime(agent_id, waiting)
+        return waiting
+
+    def _time(self, moment_ns: int, key: tuple[str, str, int]) -> None:
+        if key not in self._timed:
+            self._timed[key] = None
+            self._deadlines.add(moment_ns, key)
+
+    def _untime(self, agent_id: str, waiting: Waiting) -> None:
+        if waiting.envelope.ttl_seconds is None and waiting.delayed_until_ns is None:
+            return
+        for attempt in (_TTL, waiting.attempts):
+            self._timed.pop((agent_id, waiting.envelope.envelope_id, attempt), None)
+        self._deadlines.tidy()
 
     def _registered(self, event: AgentRegistered) -> None:
         assert event.agent_id is not None
-        self._pending[event.agent_id] = {}
+        self._by_agent[event.agent_id] = _Inbox()
 
     def _unregistered(self, event: AgentUnregistered) -> None:
         assert event.agent_id is not None
-        del self._pending[event.agent_id]
+        inbox = self._by_agent.pop(event.agent_id)
+        self._pending_total -= inbox.count
+        for waiting in inbox:
+            self._untime(event.agent_id, waiting)
 
     def _posted(self, event: EnvelopePosted) -> None:
         for agent_id in event.recipients:
-            self._pending[agent_id][event.envelope_id] = event
+            self._put(agent_id, self._by_agent[agent_id], Waiting(event, event.seq))
 
-    def _acked(self, event: EnvelopeAcked) -> None:
+    def _nacked(self, event: EnvelopeNacked) -> None:
         assert event.agent_id is not None
-        del self._pending[event.agent_id][event.envelope_id]
+        waiting = self._by_agent[event.agent_id].take(event.envelope_id)
+        self._pending_total -= 1
+        until = deadline_ns(event.at, event.delay_seconds) if event.delay_seconds else None
+        waiting = attrs.evolve(waiting, attempts=event.attempt, ready_seq=event.seq, delayed_until_ns=until)
+        self._put(event.agent_id, self._by_agent[event.agent_id], waiting)
+
+    def _returned(self, event: EnvelopeReturned) -> None:
+        assert event.agent_id is not None
+        inbox = self._by_agent[event.agent_id]
+        waiting = inbox.take(event.envelope_id)
+        self._pending_total -= 1
+        self._timed.pop((event.agent_id, event.envelope_id, waiting.attempts), None)
+        self._deadlines.tidy()
+        self._put(event.agent_id, inbox, attrs.evolve(waiting, ready_seq=event.seq, delayed_until_ns=None))
+
+    def _gone(self, event: EnvelopeAcked | EnvelopeExpired | EnvelopeDeadLettered) -> None:
+        assert event.agent_id is not None
+        self._take(event.agent_id, event.envelope_id)
+
+    def _dropped(self, event: EnvelopeDropped) -> None:
+        assert event.agent_id is not None
+        # What was dropped before it got in is not there.
+        if self.find(event.agent_id, event.envelope_id) is not None:
+            self._take(event.agent_id, event.envelope_id)

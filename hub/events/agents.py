@@ -1,22 +1,89 @@
-"""Agents: who takes part."""
+"""Agents: who takes part, what they can do, and by what rule."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ._event import Event, event
 
-__all__ = ("AgentRegistered", "AgentUnregistered")
+__all__ = (
+    "AgentObserved",
+    "AgentRegistered",
+    "AgentResumeSet",
+    "AgentRuleSet",
+    "AgentSkillSet",
+    "AgentSwitched",
+    "AgentUnregistered",
+)
 
 
 @event("agent.registered", command="hub.agents.register()")
 class AgentRegistered(Event):
-    """An agent joined the hub. ``agent_id`` is new; ``name`` is unique while it is registered."""
+    """An agent joined the hub. ``agent_id`` is new; ``name`` is unique while it is registered.
+
+    ``passport``, ``resume`` and ``rule`` hold the fields of :class:`hubwire.Passport`, :class:`hubwire.Resume` and of
+    its rule; None where nothing was given.
+    """
 
     name: str
     capabilities: tuple[str, ...] = ()
+    passport: Mapping[str, Any] | None = None
+    resume: Mapping[str, Any] | None = None
+    skill: str = ""
+    rule: Mapping[str, Any] | None = None
 
 
 @event("agent.unregistered", command="agent.unregister()")
 class AgentUnregistered(Event):
-    """An agent left the hub: its name is free, its inbox is gone."""
+    """An agent left the hub: its name is free, its inbox is gone. It leaves its channels, each by an event."""
 
     name: str
+
+
+@event("agent.resume_set", command="agent.set_resume()")
+class AgentResumeSet(Event):
+    """An agent says anew what it can do. What was observed of it stays. ``version`` counts from 1."""
+
+    resume: Mapping[str, Any]
+    version: int
+
+
+@event("agent.skill_set", command="agent.set_skill()")
+class AgentSkillSet(Event):
+    """An agent has a new description of its skill; ``removed``: it has none any more, and ``skill`` is empty."""
+
+    skill: str
+    removed: bool = False
+
+
+@event("agent.rule_set", command="agent.set_rule()")
+class AgentRuleSet(Event):
+    """An agent is under a new rule. ``version`` counts from 1."""
+
+    rule: Mapping[str, Any]
+    version: int
+
+
+@event("agent.observed", command="agent.observe()")
+class AgentObserved(Event):
+    """A task of the agent that needed ``capability`` ended. Each task counts once.
+
+    ``ended`` is ``completed``, ``failed``, ``expired`` or ``cancelled``. ``observation`` is what is known of the
+    capability with this task: how many ended and how, and the median of the newest latencies in milliseconds.
+    """
+
+    capability: str
+    ended: str
+    latency_ms: float | None = None
+    observation: Mapping[str, Any]
+    version: int
+
+
+@event("agent.switched")
+class AgentSwitched(Event):
+    """One agent handed its work to another. The runtime that switches tells of it; names, not ids."""
+
+    from_agent: str
+    to_agent: str
+    reason: str = ""

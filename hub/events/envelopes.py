@@ -1,4 +1,4 @@
-"""Envelopes: what agents say in channels, and what becomes of it."""
+"""Envelopes: what agents say in channels, and what becomes of it in each inbox."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ from typing import Any
 
 from ._event import Event, event
 
-__all__ = ("EnvelopeAcked", "EnvelopePosted", "EnvelopeRejected")
+__all__ = (
+    "EnvelopeAcked",
+    "EnvelopeDeadLettered",
+    "EnvelopeDispatchFailed",
+    "EnvelopeDropped",
+    "EnvelopeExpired",
+    "EnvelopeNacked",
+    "EnvelopePosted",
+    "EnvelopeRejected",
+    "EnvelopeReturned",
+    "InboxPressured",
+)
 
 
 @event("envelope.posted", command="channel.post()")
@@ -14,22 +25,47 @@ class EnvelopePosted(Event):
     """An envelope was accepted, and is in the inbox of each of its ``recipients``.
 
     ``agent_id`` is the sender. ``audience`` is whom it names (None: everybody in the channel but the sender).
+    ``priority`` is ``urgent``, ``normal`` or ``background``. ``causation_id`` is the event that it answers, if any, and
+    ``hops`` how many envelopes led to it, each by answering the one before. It leaves the inboxes after
+    ``ttl_seconds``. ``channel_state`` is what the channel's type remembers after it.
     """
 
     envelope_id: str
     content: Any
     recipients: tuple[str, ...]
     audience: tuple[str, ...] | None = None
+    priority: str = "normal"
+    hops: int = 0
+    ttl_seconds: float | None = None
+    idempotency_key: str | None = None
+    channel_state: Any = None
 
 
 @event("envelope.rejected", command="channel.post()")
 class EnvelopeRejected(Event):
-    """An envelope was refused. Nothing else changed. ``reason`` says why, ``error`` is the class the sender got."""
+    """An envelope was refused. Nothing else changed.
+
+    ``reason`` says why, ``error`` is the class of what the sender got, and ``code`` its :attr:`code`, for programs.
+    """
 
     reason: str
     error: str
+    code: str = ""
     content: Any = None
     audience: tuple[str, ...] | None = None
+
+
+@event("envelope.dispatch_failed", command="channel.post()")
+class EnvelopeDispatchFailed(Event):
+    """An envelope reached others, but not ``recipient_id``. ``agent_id`` is the sender.
+
+    ``reason`` says why, ``error`` is the class that says so to programs.
+    """
+
+    envelope_id: str
+    recipient_id: str
+    reason: str
+    error: str = ""
 
 
 @event("envelope.acked", command="delivery.ack()")
@@ -37,3 +73,59 @@ class EnvelopeAcked(Event):
     """``agent_id`` is done with an envelope of its inbox: it is not delivered to it again."""
 
     envelope_id: str
+
+
+@event("envelope.nacked", command="delivery.nack()")
+class EnvelopeNacked(Event):
+    """``agent_id`` could not handle an envelope: it comes again ``delay_seconds`` later. ``attempt`` counts from 1."""
+
+    envelope_id: str
+    attempt: int
+    delay_seconds: float = 0.0
+    reason: str = ""
+
+
+@event("envelope.returned", command="the hub itself, when the delay of a nack is over")
+class EnvelopeReturned(Event):
+    """An envelope that ``agent_id`` nacked with a delay is in its inbox again."""
+
+    envelope_id: str
+
+
+@event("envelope.dead_lettered", command="delivery.nack()")
+class EnvelopeDeadLettered(Event):
+    """``agent_id`` nacked an envelope as often as its inbox allows: it is not delivered to it again.
+
+    ``posted_seq`` is the ``seq`` of the event that posted it, where its content is to be found.
+    """
+
+    envelope_id: str
+    attempts: int
+    reason: str = ""
+    posted_seq: int = -1
+
+
+@event("envelope.dropped", command="channel.post()")
+class EnvelopeDropped(Event):
+    """An envelope was dropped from the full inbox of ``agent_id``, or did not get into it: it never reads it.
+
+    ``reason`` is ``drop_oldest`` or ``drop_newest``, after what the inbox does when it is full.
+    """
+
+    envelope_id: str
+    reason: str
+
+
+@event("envelope.expired", command="the hub itself, when an envelope's time is up")
+class EnvelopeExpired(Event):
+    """An envelope's time was up before ``agent_id`` acked it: it is not in its inbox any more."""
+
+    envelope_id: str
+
+
+@event("inbox.pressured", command="channel.post()")
+class InboxPressured(Event):
+    """The inbox of ``agent_id`` has filled up to its high-water mark: ``pending`` of ``cap`` envelopes wait there."""
+
+    pending: int
+    cap: int

@@ -1,4 +1,4 @@
-"""Tool calls: a pair of facts, tied together by ``call_id``."""
+"""Tool calls: a pair of facts, tied together by ``call_id``. The hub watches for the end that never comes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from ._event import Event, event
 
-__all__ = ("ToolCalled", "ToolCompleted", "ToolFailed")
+__all__ = ("ToolAbandoned", "ToolCalled", "ToolCompleted", "ToolFailed")
 
 
 @event("tool.called")
@@ -37,3 +37,13 @@ class ToolFailed(Event):
     error_type: str = ""
     error_message: str = ""
     duration_ms: float | None = None
+
+
+@event("tool.abandoned")
+class ToolAbandoned(Event):
+    """The end of the call has not come, and is no longer expected: ``reason`` says why, ``started_at`` since when."""
+
+    tool: str
+    call_id: str
+    reason: str
+    started_at: str = ""

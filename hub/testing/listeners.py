@@ -18,7 +18,7 @@ from typing import Any
 
 import anyio
 
-from .. import Duty, Event, GenericEvent, Hub, UnknownEvent, codec
+from .. import Duty, Event, GenericEvent, Hub, InboxRule, Resume, UnknownEvent, codec
 from ..events import ToolCalled, ToolCompleted, ToolFailed
 from ..ports import HubListener
 from .recorder import Recorder
@@ -41,6 +41,17 @@ async def every_sort_of_event(hub: Hub) -> None:
     await hub.emit(ToolCalled(tool="search", call_id="1", agent_id=coder.id, arguments={"q": "x"}))
     await hub.emit(ToolCompleted(tool="search", call_id="1", result=[b"bytes", {1, 2}], duration_ms=1.5))
     await hub.emit(ToolFailed(tool="search", call_id="2", error_type="ValueError", error_message="bad \ud800"))
+    await coder.set_skill("to code")
+    await coder.set_resume(Resume(capabilities=("python",)))
+    await coder.observe("a task", capability="python", ended="completed", latency_ms=1.5)
+    await coder.set_rule({"inbox": InboxRule(capacity=1, deliveries_max=2)})
+    asked = await hub.channels.open([planner, coder], type="discussion", invite=True, labels={"a": "b"})
+    await asked.accept(coder)
+    await asked.post(planner, "fills the inbox", ttl_seconds=60, priority="urgent", idempotency_key="k")
+    inbox = coder.inbox()
+    for _ in range(2):
+        await (await anext(inbox)).nack("busy")
+    await asked.leave(coder)
     await channel.close("done")
     await coder.unregister()
     await hub.emit(GenericEvent(kind="somebody.elses", data={"deep": {"er": [{}]}}, metadata={"n": 1}))

@@ -1,0 +1,66 @@
+"""Waiting for the event that ends something."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from ..errors import HubClosed, repeat
+from ..events import Event
+from .core import Core
+
+__all__ = ("Outcomes",)
+
+
+class Outcomes:
+    """Who waits for one of the events that end something, by the id of it."""
+
+    def __init__(self, core: Core, kinds: Iterable[type[Event]], id_field: str) -> None:
+        self._core = core
+        self._id_field = id_field
+        self._futures: dict[str, list[asyncio.Future[Event]]] = {}
+        for kind in kinds:
+            core.watch(kind, self._arrived)
+        core.at_end(self._end)
+
+    @contextmanager
+    def expected(self, id: str) -> Iterator[Callable[[], Awaitable[Event]]]:  # noqa: A002 - that is what it is
+        """Expect the event from here on; what this gives is called to wait for it.
+
+        Waiting returns the event when it has committed, and raises :class:`~hubwire.errors.HubClosed`, or what the hub
+        failed with, if it never comes.
+        """
+        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        self._futures.setdefault(id, []).append(future)
+        try:
+            yield partial(self._committed, future)
+        finally:
+            self._futures[id].remove(future)
+            if not self._futures[id]:
+                del self._futures[id]
+            if future.done() and not future.cancelled():
+                future.exception()  # nobody may have waited for it
+
+    async def _committed(self, future: asyncio.Future[Event]) -> Event:
+        event = await asyncio.shield(future)
+        if not await self._core.pipeline.ring.committed.wait_beyond(event.seq):
+            raise self._reason()
+        return event
+
+    def _arrived(self, event: Any) -> None:
+        for future in self._futures.get(getattr(event, self._id_field), ()):
+            if not future.done():
+                future.set_result(event)
+
+    def _end(self) -> None:
+        for futures in self._futures.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(self._reason())
+
+    def _reason(self) -> Exception:
+        failure = self._core.pipeline.failure
+        return HubClosed("the hub was closed before this came to its end") if failure is None else repeat(failure)

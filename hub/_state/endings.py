@@ -1,0 +1,270 @@
+"""How channels end, and how agents get out of them: by command, by their type, by time, or because others are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, Unpack
+
+from ..errors import CommandRejected
+from ..events import (
+    ChannelClosed,
+    ChannelClosing,
+    ChannelDeclined,
+    ChannelExpired,
+    ChannelOpened,
+    ChannelParticipantRemoved,
+    Event,
+    canonical,
+)
+from .agents import Agents
+from .channel_types import ChannelType, ChannelTypes
+from .channels import ChannelEntry, Channels, ChannelState
+from .origin import Origin
+
+__all__ = ("EVENTS_MAX", "Endings", "TypeFailed", "ask")
+
+T = TypeVar("T")
+
+EVENTS_MAX = 1000
+"""A command that leads to more events than this is split."""
+
+_KINDS: dict[str, type[ChannelClosed | ChannelExpired]] = {"closed": ChannelClosed, "expired": ChannelExpired}
+
+
+class TypeFailed(CommandRejected):
+    """A channel type raised where it should have answered; see its cause."""
+
+
+def ask(channel_type: ChannelType, question: Callable[..., T], *args: Any) -> T:
+    """Call a method of a channel type, which anybody may have written."""
+    try:
+        return question(*args)
+    except CommandRejected:
+        raise
+    except Exception as error:
+        raise TypeFailed(
+            f"channel type {channel_type.name!r} version {channel_type.version} failed in"
+            f" {getattr(question, '__name__', question)} ({type(error).__name__}: {error}); mend it"
+        ) from error
+
+
+class Endings:
+    """Decides what ends, for the channels."""
+
+    def __init__(self, agents: Agents, channels: Channels, types: ChannelTypes) -> None:
+        self._agents = agents
+        self._channels = channels
+        self._types = types
+
+    # -- commands --
+
+    def close(self, channel_id: str, reason: str, **origin: Unpack[Origin]) -> list[Event]:
+        """Close a channel and all below it.
+
+        If they are too many, say only that it is closing; asked again, close what comes next.
+        """
+        entry = self._channels.get(channel_id)
+        if not isinstance(reason, str):
+            raise CommandRejected(f"the reason for closing a channel must be text, not {reason!r}")
+        if entry.state is ChannelState.CLOSING:
+            return self._rest(channel_id, EVENTS_MAX, set())
+        return self.end(channel_id, reason, origin=origin)
+
+    def unregister(self, agent_id: str, **origin: Unpack[Origin]) -> list[Event]:
+        """Take an agent out of the hub and of its channels; of what is too much, the rest is due then."""
+        events = self._agents.unregister(agent_id, **origin)
+        gone: set[str] = set()
+        for entry in self._channels.of(agent_id):
+            if len(events) >= EVENTS_MAX:
+                break
+            if entry.channel_id not in gone:
+                events += self.remove(entry, agent_id, "the agent left the hub", gone, EVENTS_MAX - len(events))
+        return events
+
+    def end(
+        self,
+        channel_id: str,
+        reason: str,
+        *,
+        ends_as: str = "closed",
+        limit: int = EVENTS_MAX,
+        gone: set[str] | None = None,
+        origin: Origin | None = None,
+    ) -> list[Event]:
+        """End a channel, and first all below it. ``gone``, which is added to, have ended by the same command.
+
+        If that is more than ``limit`` events, only say that the channel is closing.
+        """
+        gone = set() if gone is None else gone
+        ending: list[str] = []
+        for each in self._below(channel_id, gone):
+            ending.append(each)
+            if len(ending) > max(limit, 1):
+                gone.add(channel_id)
+                if self._channels.get(channel_id).state is ChannelState.CLOSING:
+                    return []
+                return [ChannelClosing(channel_id=channel_id, reason=reason, ends_as=ends_as, **(origin or {}))]
+        gone.update(ending)
+        events: list[Event] = [
+            ChannelClosed(channel_id=each, reason="the channel above it has ended", **(origin or {}))
+            for each in ending[:-1]
+        ]
+        return [*events, _KINDS[ends_as](channel_id=channel_id, reason=reason, **(origin or {}))]
+
+    def remove(
+        self, entry: ChannelEntry, agent_id: str, reason: str, gone: set[str], limit: int = EVENTS_MAX
+    ) -> list[Event]:
+        """Take an agent out of one channel, whether it takes part or was only invited."""
+        if agent_id not in entry.participants:
+            return self.decline(entry, agent_id, reason, gone, limit)
+        channel_id, rest = entry.channel_id, entry.without(agent_id)
+        state, end_reason = entry.channel_state, None
+        if not rest:
+            end_reason = "everybody has left"
+        elif entry.state is ChannelState.PENDING:
+            if agent_id == entry.creator_id:
+                end_reason = "its creator left before it was opened"
+            elif entry.accepted - 1 + len(entry.invited) < entry.required_acks:
+                end_reason = "too few are left to accept"
+        else:
+            try:
+                channel_type = self._types.get(entry.type, entry.version)
+                manifest = entry.manifest(rest)
+                state = canonical(ask(channel_type, channel_type.participants_changed, manifest, state))
+                end_reason = ask(channel_type, channel_type.ending, manifest, state)
+            except TypeFailed as error:
+                # Nobody can be kept in a channel: one whose type cannot go on without him ends.
+                state, end_reason = entry.channel_state, str(error)
+            except CommandRejected:
+                state = entry.channel_state  # its type is not registered now: nothing can be posted until it is
+        removed = ChannelParticipantRemoved(
+            channel_id=channel_id, agent_id=agent_id, reason=reason, channel_state=state
+        )
+        if end_reason is None:
+            return [removed]
+        return [removed, *self.end(channel_id, end_reason, limit=limit - 1, gone=gone)]
+
+    def decline(
+        self, entry: ChannelEntry, agent_id: str, reason: str, gone: set[str], limit: int = EVENTS_MAX
+    ) -> list[Event]:
+        """Decide that an invitation is not accepted."""
+        events: list[Event] = [ChannelDeclined(channel_id=entry.channel_id, agent_id=agent_id, reason=reason)]
+        possible = entry.accepted + len(entry.invited) + len(entry.to_invite) - 1
+        if entry.state is ChannelState.PENDING and possible < entry.required_acks:
+            events += self.end(entry.channel_id, "too few have accepted", limit=limit - 1, gone=gone)
+        return events
+
+    # -- what happens by itself --
+
+    def next_due_ns(self) -> int | None:
+        if self._channels.closing or self._channels.leaving:
+            return 0
+        return self._channels.deadlines.next_ns
+
+    def due(self, now_ns: int, limit: int) -> list[Event]:
+        events: list[Event] = []
+        gone: set[str] = set()
+        for channel_id in self._channels.closing:
+            if len(events) >= limit:
+                return events
+            if channel_id not in gone:
+                events += self._rest(channel_id, limit - len(events), gone)
+        if events:
+            # The others may be below what has just ended.
+            return events
+        for channel_id, agent_id in self._channels.leaving:
+            if len(events) >= limit:
+                return events
+            if channel_id not in gone:
+                entry = self._channels.get(channel_id)
+                events += self.remove(entry, agent_id, "the agent left the hub", gone, limit - len(events))
+                gone.add(channel_id)
+        for channel_id, what in self._channels.deadlines.passed(now_ns):
+            if len(events) >= limit:
+                return events
+            if channel_id not in gone:
+                events += self._passed(self._channels.get(channel_id), what, gone, limit - len(events))
+                gone.add(channel_id)
+        return events
+
+    def _passed(self, entry: ChannelEntry, what: str, gone: set[str], limit: int) -> list[Event]:
+        if what == "ttl":
+            return self.end(entry.channel_id, "its time was up", ends_as="expired", limit=limit, gone=gone)
+        if entry.state is ChannelState.PENDING:
+            reason = f"{entry.accepted} of {entry.required_acks} acceptances came in time"
+            return self.end(entry.channel_id, reason, limit=limit, gone=gone)
+        return [
+            ChannelDeclined(channel_id=entry.channel_id, agent_id=agent_id, reason="no answer in time")
+            for agent_id in entry.invited[:limit]
+        ]
+
+    def settle(self) -> list[Event]:
+        """Decide what becomes of commands of which a crash has kept only the first events: nobody was told of them."""
+        events: list[Event] = []
+        gone: set[str] = set()
+        for entry in self._channels:
+            if entry.channel_id in gone or entry.state is ChannelState.CLOSING:
+                continue
+            if entry.state is ChannelState.PENDING:
+                events += self._settle_pending(entry, gone)
+            elif reason := self._ending_now(entry):
+                events += self.end(entry.channel_id, reason, gone=gone)
+        return events
+
+    def _settle_pending(self, entry: ChannelEntry, gone: set[str]) -> list[Event]:
+        if entry.to_invite or not entry.required_acks:
+            return self.end(entry.channel_id, "the hub died while it was opened", gone=gone)
+        if not entry.participants or entry.accepted + len(entry.invited) < entry.required_acks:
+            return self.end(entry.channel_id, "too few have accepted", gone=gone)
+        return self.opened(entry, entry.participants, gone) if entry.accepted >= entry.required_acks else []
+
+    def _ending_now(self, entry: ChannelEntry) -> str | None:
+        if not entry.participants:
+            return "everybody has left"
+        if entry.channel_state is None:
+            return None
+        try:
+            channel_type = self._types.get(entry.type, entry.version)
+            return ask(channel_type, channel_type.ending, entry.manifest(), entry.channel_state)
+        except CommandRejected:
+            return None  # a type that is not registered, or fails, closes nothing: posting tells what is wrong
+
+    def opened(self, entry: ChannelEntry, participants: tuple[str, ...], gone: set[str]) -> list[Event]:
+        """Decide that enough have accepted. A type that cannot work with those who have closes the channel."""
+        try:
+            channel_type = self._types.get(entry.type, entry.version)
+            manifest = entry.manifest(participants)
+            reason = ask(channel_type, channel_type.refuse_manifest, manifest)
+            state = None if reason else canonical(ask(channel_type, channel_type.begin, manifest))
+        except CommandRejected as error:
+            reason, state = str(error), None
+        if reason:
+            return self.end(entry.channel_id, f"it cannot work with those who have accepted: {reason}", gone=gone)
+        return [ChannelOpened(channel_id=entry.channel_id, channel_state=state)]
+
+    def _rest(self, channel_id: str, limit: int, gone: set[str]) -> list[Event]:
+        """Return the next events of a channel that is closing: the last of them its own."""
+        entry = self._channels.get(channel_id)
+        events: list[Event] = []
+        for each in self._below(channel_id, gone):
+            if len(events) >= limit:
+                break
+            if each == channel_id:
+                events.append(_KINDS[entry.ends_as](channel_id=channel_id, reason=entry.closing_reason))
+            else:
+                events.append(ChannelClosed(channel_id=each, reason="the channel above it has ended"))
+        gone.update(event.channel_id for event in events if event.channel_id)
+        return events
+
+    def _below(self, channel_id: str, gone: set[str]) -> Iterator[str]:
+        """Iterate over a channel and those below it that are not ``gone``: children first, itself last."""
+        path = [(channel_id, iter(self._channels.children(channel_id)))]
+        while path:
+            current, children = path[-1]
+            for child in children:
+                if child not in gone:
+                    path.append((child, iter(self._channels.children(child))))
+                    break
+            else:
+                path.pop()
+                yield current

@@ -1,0 +1,267 @@
+"""What may be posted: ``submitted -- posted | rejected``, and what posting does to channels and inboxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Unpack
+
+import attrs
+
+from ..errors import InboxFull, PostRejected
+from ..events import (
+    ChannelClosed,
+    ChannelExpired,
+    EnvelopeDispatchFailed,
+    EnvelopeDropped,
+    EnvelopePosted,
+    Event,
+    InboxPressured,
+    canonical,
+)
+from .agents import Agents
+from .channel_types import ChannelTypes, Conversation, Post
+from .channels import ChannelEntry, Channels, ChannelState
+from .endings import Endings, TypeFailed, ask
+from .inboxes import PRIORITIES, Inboxes
+from .moments import is_duration
+from .origin import Origin
+
+__all__ = ("Envelopes", "KeyedEnvelope")
+
+_KEY_LENGTH_MAX = 255
+
+
+@attrs.frozen
+class KeyedEnvelope:
+    """An envelope that was posted with a key, in a channel that has not ended."""
+
+    channel_id: str
+    envelope: EnvelopePosted
+
+
+class Envelopes:
+    """Decides about posts, and remembers the keys with which they were made for as long as their channel lives."""
+
+    entry_types: ClassVar[tuple[type, ...]] = (KeyedEnvelope,)
+
+    def __init__(
+        self, agents: Agents, channels: Channels, types: ChannelTypes, endings: Endings, inboxes: Inboxes
+    ) -> None:
+        self._agents = agents
+        self._channels = channels
+        self._types = types
+        self._endings = endings
+        self._inboxes = inboxes
+        self._by_key: dict[str, dict[str, EnvelopePosted]] = {}
+
+    def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
+        return {EnvelopePosted: self._posted, ChannelClosed: self._ended, ChannelExpired: self._ended}
+
+    def snapshot(self) -> list[KeyedEnvelope]:
+        return [
+            KeyedEnvelope(channel_id, envelope)
+            for channel_id, by_key in self._by_key.items()
+            for envelope in by_key.values()
+        ]
+
+    def restore(self, entries: Sequence[KeyedEnvelope]) -> None:
+        for entry in entries:
+            self._posted(entry.envelope)
+
+    # -- commands --
+
+    def find(
+        self, channel_id: str, sender_id: str, content: Any, audience: Iterable[str] | None, key: str | None
+    ) -> EnvelopePosted | None:
+        """Return what was posted with this key, None if nothing was; refuse it for anything but the same post."""
+        envelope = None if key is None else self._by_key.get(channel_id, {}).get(key)
+        if envelope is None:
+            return None
+        named = None if audience is None else tuple(dict.fromkeys(audience))
+        if (envelope.agent_id, envelope.audience, envelope.content) != (sender_id, named, canonical(content)):
+            raise PostRejected(
+                f"idempotency_key {key!r} was used in channel {channel_id} for another envelope,"
+                f" {envelope.envelope_id}; give each its own",
+                code="key_reused",
+            )
+        return envelope
+
+    def post(
+        self,
+        channel_id: str,
+        sender_id: str,
+        content: Any,
+        audience: Iterable[str] | None,
+        *,
+        envelope_id: str,
+        priority: str = "normal",
+        causation_id: str | None = None,
+        hops: int = 0,
+        hops_max: int | None = None,
+        ttl_seconds: float | None = None,
+        idempotency_key: str | None = None,
+        unreachable: Mapping[str, str] | None = None,
+        **origin: Unpack[Origin],
+    ) -> list[Event]:
+        """Post an envelope; ``unreachable`` are those it must not reach, and why."""
+        channel = self._channels.get(channel_id)
+        if channel.state is not ChannelState.ACTIVE:
+            raise PostRejected(
+                f"channel {channel_id} is {channel.state.value}; post when it is open", code="not_active"
+            )
+        self._agents.get(sender_id)
+        if not self._channels.takes_part(channel, sender_id):
+            raise PostRejected(
+                f"agent {sender_id} is no participant of channel {channel_id}, and cannot post to it",
+                code="not_participant",
+            )
+        named = None if audience is None else tuple(dict.fromkeys(audience))
+        if strangers := [each for each in named or () if not self._channels.takes_part(channel, each)]:
+            raise PostRejected(
+                f"{', '.join(map(str, strangers))} cannot be addressed: no participant of channel {channel_id}",
+                code="unknown_audience",
+            )
+        _check_form(priority, ttl_seconds, idempotency_key)
+        if hops_max is not None and hops > hops_max:
+            raise PostRejected(
+                f"{hops} envelopes led to this one, each by answering the one before, and {hops_max} are allowed",
+                code="too_deep",
+            )
+        state, end_reason = self._ask_type(channel, Post(sender_id, content, named))
+        reached = [each for each in channel.participants if each != sender_id] if named is None else named
+        delivery = _Delivery(channel_id, sender_id, envelope_id, priority)
+        for agent_id in reached:
+            if unreachable and agent_id in unreachable:
+                delivery.refused(agent_id, unreachable[agent_id], "AccessDenied")
+            elif agent_id in self._agents:
+                delivery.to(agent_id, self._agents.get(agent_id).inbox_rule, self._inboxes)
+        if delivery.full and not delivery.recipients and not delivery.dropped:
+            raise InboxFull(
+                f"the inbox of {', '.join(delivery.full)} is full, and the envelope is for nobody else; let it ack what"
+                " it has read, or give it a larger inbox"
+            )
+        posted = EnvelopePosted(
+            channel_id=channel_id,
+            agent_id=sender_id,
+            envelope_id=envelope_id,
+            content=content,
+            recipients=tuple(delivery.recipients),
+            audience=named,
+            priority=priority,
+            causation_id=causation_id,
+            hops=hops,
+            ttl_seconds=None if ttl_seconds is None else float(ttl_seconds),
+            idempotency_key=idempotency_key,
+            channel_state=state,
+            **origin,
+        )
+        events: list[Event] = [*delivery.before, posted, *delivery.after]
+        if end_reason is not None:
+            events += self._endings.end(channel_id, end_reason)
+        return events
+
+    def _ask_type(self, channel: ChannelEntry, post: Post) -> tuple[Any, str | None]:
+        """Return the state of the channel after the post, None if it stays as it is, and why it ends if it does."""
+        channel_type = self._types.get(channel.type, channel.version)
+        if type(channel_type) is Conversation:
+            return None, None  # what most channels are: it allows everything, remembers nothing, and goes on
+        manifest, before = channel.manifest(), channel.channel_state
+        try:
+            if reason := ask(channel_type, channel_type.refuse, manifest, before, post):
+                raise PostRejected(f"channel {channel.channel_id} does not allow it: {reason}", code="not_allowed")
+            state = ask(channel_type, channel_type.fold, manifest, before, post)
+            state = before if state is before else canonical(state)
+            ending = ask(channel_type, channel_type.ending, manifest, state)
+        except TypeFailed as error:
+            raise PostRejected(str(error), code="not_allowed") from error
+        return None if state is before else state, ending
+
+    # -- applying --
+
+    def _posted(self, event: EnvelopePosted) -> None:
+        if event.idempotency_key is not None:
+            assert event.channel_id is not None
+            self._by_key.setdefault(event.channel_id, {})[event.idempotency_key] = event
+
+    def _ended(self, event: ChannelClosed | ChannelExpired) -> None:
+        self._by_key.pop(event.channel_id or "", None)
+
+
+class _Delivery:
+    """What posting one envelope does to inboxes."""
+
+    def __init__(self, channel_id: str, sender_id: str, envelope_id: str, priority: str) -> None:
+        self._about: dict[str, Any] = {"channel_id": channel_id}
+        self._sender_id = sender_id
+        self._envelope_id = envelope_id
+        self._priority = priority
+        self.recipients: list[str] = []
+        self.full: list[str] = []
+        self.dropped: bool = False
+        self.before: list[Event] = []
+        """What makes room, before the envelope is posted."""
+        self.after: list[Event] = []
+
+    def to(self, agent_id: str, rule: Any, inboxes: Inboxes) -> None:
+        pending = inboxes.count(agent_id)
+        if pending < rule.capacity:
+            self.recipients.append(agent_id)
+            if pending < rule.pressure_at <= pending + 1:
+                self.after.append(InboxPressured(agent_id=agent_id, pending=pending + 1, cap=rule.capacity))
+        elif rule.overflow.value == "reject":
+            self.full.append(agent_id)
+            reason = f"its inbox is full: {pending} of {rule.capacity} envelopes wait in it"
+            self.refused(agent_id, reason, "InboxFull")
+        else:
+            self._drop(agent_id, rule, inboxes)
+
+    def refused(self, agent_id: str, reason: str, error: str) -> None:
+        self.after.append(
+            EnvelopeDispatchFailed(
+                **self._about,
+                agent_id=self._sender_id,
+                envelope_id=self._envelope_id,
+                recipient_id=agent_id,
+                reason=reason,
+                error=error,
+            )
+        )
+
+    def _drop(self, agent_id: str, rule: Any, inboxes: Inboxes) -> None:
+        reason = rule.overflow.value
+        # An inbox whose capacity was lowered comes down to it by and by: two go for each that comes.
+        count = min(2, inboxes.count(agent_id) - rule.capacity + 1)
+        oldest = inboxes.oldest(agent_id, self._priority, count) if reason == "drop_oldest" else []
+        for envelope in oldest:
+            self.before.append(
+                EnvelopeDropped(
+                    channel_id=envelope.channel_id, agent_id=agent_id, envelope_id=envelope.envelope_id, reason=reason
+                )
+            )
+        if oldest:
+            self.recipients.append(agent_id)
+        else:
+            self.dropped = True
+            self.after.append(
+                EnvelopeDropped(**self._about, agent_id=agent_id, envelope_id=self._envelope_id, reason=reason)
+            )
+
+
+def _check_form(priority: object, ttl_seconds: object, idempotency_key: object) -> None:
+    if priority not in PRIORITIES:
+        raise PostRejected(f"a priority is one of {', '.join(PRIORITIES)}, not {priority!r}", code="malformed")
+    if ttl_seconds is not None and not is_duration(ttl_seconds):
+        raise PostRejected(
+            f"an envelope's ttl_seconds is a positive number, or None for no end, not {ttl_seconds!r}", code="malformed"
+        )
+    if idempotency_key is None:
+        return
+    if (
+        not isinstance(idempotency_key, str)
+        or not 0 < len(idempotency_key) <= _KEY_LENGTH_MAX
+        or canonical(idempotency_key) != idempotency_key
+    ):
+        raise PostRejected(
+            f"an idempotency_key is text of 1 to {_KEY_LENGTH_MAX} characters, not {idempotency_key!r}",
+            code="malformed",
+        )

@@ -1,0 +1,236 @@
+"""Who takes part in channels: opening them, invitations, joining and leaving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Unpack
+
+from ..errors import CommandRejected
+from ..events import (
+    ChannelAccepted,
+    ChannelCreated,
+    ChannelInvited,
+    ChannelOpened,
+    ChannelParticipantJoined,
+    Event,
+    FrozenDict,
+    canonical,
+)
+from .agents import Agents
+from .channel_types import ChannelTypes, Manifest
+from .channels import ChannelEntry, Channels, ChannelState
+from .endings import Endings, ask
+from .moments import is_duration
+from .origin import Origin
+
+__all__ = ("PARTICIPANTS_MAX", "Membership")
+
+PARTICIPANTS_MAX = 10_000
+"""How many may take part in a channel: a post is an event for each inbox that is full."""
+
+
+class Membership:
+    """Decides who takes part, for the channels."""
+
+    def __init__(self, agents: Agents, channels: Channels, types: ChannelTypes, endings: Endings) -> None:
+        self._agents = agents
+        self._channels = channels
+        self._types = types
+        self._endings = endings
+
+    def open(
+        self,
+        participants: Iterable[str],
+        topic: str,
+        *,
+        channel_id: str,
+        type: str = "conversation",  # noqa: A002 - that is what a channel has
+        version: int | None = None,
+        roles: Mapping[str, str] | None = None,
+        knobs: Mapping[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
+        expectations: Iterable[Any] = (),
+        parent_id: str | None = None,
+        ttl_seconds: float | None = None,
+        invite: bool = False,
+        required_acks: int | None = None,
+        invite_timeout_seconds: float = 30.0,
+        **origin: Unpack[Origin],
+    ) -> list[Event]:
+        ids = self._checked_participants(participants)
+        if not isinstance(topic, str):
+            raise CommandRejected(f"a channel's topic must be text, not {topic!r}")
+        if parent_id is not None and self._channels.get(parent_id).state is not ChannelState.ACTIVE:
+            raise CommandRejected(f"channel {parent_id} is not open, so nothing can be opened below it")
+        if ttl_seconds is not None and not is_duration(ttl_seconds):
+            raise CommandRejected(f"a channel's ttl_seconds is a positive number, or None for no end: {ttl_seconds!r}")
+        invited = ids[1:] if invite else ()
+        acks = _checked_acks(required_acks, invited, invite_timeout_seconds)
+        channel_type = self._types.get(type, version)
+        roles = _checked_texts("roles", roles)
+        if strangers := [agent_id for agent_id in roles if agent_id not in ids]:
+            raise CommandRejected(f"{', '.join(strangers)} cannot have a role, taking no part in the channel")
+        created = ChannelCreated(
+            channel_id=channel_id,
+            agent_id=ids[0],
+            participants=ids,
+            topic=topic,
+            manifest_type=channel_type.name,
+            manifest_version=channel_type.version,
+            roles=FrozenDict({**_usual_roles(ids), **roles}),
+            expectations=_checked_expectations(expectations),
+            knobs=_checked_knobs(knobs),
+            labels=_checked_texts("labels", labels),
+            parent_id=parent_id,
+            invited=invited,
+            required_acks=acks,
+            invite_timeout_seconds=float(invite_timeout_seconds) if invited else None,
+            ttl_seconds=None if ttl_seconds is None else float(ttl_seconds),
+            **origin,
+        )
+        manifest = _manifest_of(created)
+        if reason := ask(channel_type, channel_type.refuse_manifest, manifest):
+            raise CommandRejected(f"no {type} can be opened like this: {reason}")
+        if invited:
+            return [
+                created,
+                *(ChannelInvited(channel_id=channel_id, agent_id=each, by=ids[0], **origin) for each in invited),
+            ]
+        state = ask(channel_type, channel_type.begin, manifest)
+        return [created, ChannelOpened(channel_id=channel_id, channel_state=state, **origin)]
+
+    def _checked_participants(self, participants: Iterable[str]) -> tuple[str, ...]:
+        ids = tuple(participants)
+        if not ids:
+            raise CommandRejected("a channel needs at least one participant")
+        if len(set(ids)) < len(ids):
+            raise CommandRejected("a participant is named twice; name each one once")
+        if len(ids) > PARTICIPANTS_MAX:
+            raise CommandRejected(f"{len(ids)} cannot take part in one channel, {PARTICIPANTS_MAX} can; open several")
+        for agent_id in ids:
+            self._agents.get(agent_id)
+        return ids
+
+    def accept(self, channel_id: str, agent_id: str) -> list[Event]:
+        entry = self._invited(channel_id, agent_id)
+        participants = entry.with_participant(agent_id)
+        if entry.state is ChannelState.PENDING:
+            accepted = ChannelAccepted(channel_id=channel_id, agent_id=agent_id)
+            if entry.accepted + 1 < entry.required_acks:
+                return [accepted]
+            return [accepted, *self._endings.opened(entry, participants, set())]
+        state = self._changed(entry, participants)
+        return [ChannelAccepted(channel_id=channel_id, agent_id=agent_id, channel_state=state)]
+
+    def decline(self, channel_id: str, agent_id: str, reason: str) -> list[Event]:
+        entry = self._invited(channel_id, agent_id)
+        _check_reason(reason)
+        return self._endings.decline(entry, agent_id, reason, set())
+
+    def join(self, channel_id: str, agent_id: str, role: str) -> list[Event]:
+        entry = self._active(channel_id)
+        self._agents.get(agent_id)
+        if not isinstance(role, str):
+            raise CommandRejected(f"a role is text, not {role!r}")
+        if agent_id in entry.participants:
+            raise CommandRejected(f"agent {agent_id} takes part in channel {channel_id} already")
+        if agent_id in entry.invited:
+            raise CommandRejected(f"agent {agent_id} was invited to channel {channel_id}: it accepts, or declines")
+        if len(entry.participants) >= PARTICIPANTS_MAX:
+            raise CommandRejected(f"channel {channel_id} is full: {PARTICIPANTS_MAX} take part")
+        state = self._changed(entry, entry.with_participant(agent_id))
+        return [
+            ChannelParticipantJoined(
+                channel_id=channel_id, agent_id=agent_id, role=role or "participant", channel_state=state
+            )
+        ]
+
+    def leave(self, channel_id: str, agent_id: str, reason: str) -> list[Event]:
+        entry = self._channels.get(channel_id)
+        _check_reason(reason)
+        if agent_id not in entry.participants:
+            raise CommandRejected(f"agent {agent_id} takes no part in channel {channel_id}, and cannot leave it")
+        return self._endings.remove(entry, agent_id, reason, set())
+
+    # -- inside --
+
+    def _active(self, channel_id: str) -> ChannelEntry:
+        entry = self._channels.get(channel_id)
+        if entry.state is not ChannelState.ACTIVE:
+            raise CommandRejected(f"channel {channel_id} is {entry.state.value}; that needs an open one")
+        return entry
+
+    def _invited(self, channel_id: str, agent_id: str) -> ChannelEntry:
+        entry = self._channels.get(channel_id)
+        if agent_id not in entry.invited:
+            raise CommandRejected(f"agent {agent_id} has no invitation to channel {channel_id} to answer")
+        if entry.state is ChannelState.CLOSING:
+            raise CommandRejected(f"channel {channel_id} is closing: it is too late to answer an invitation")
+        self._agents.get(agent_id)
+        return entry
+
+    def _changed(self, entry: ChannelEntry, participants: tuple[str, ...]) -> Any:
+        channel_type = self._types.get(entry.type, entry.version)
+        manifest = entry.manifest(participants)
+        if reason := ask(channel_type, channel_type.refuse_manifest, manifest):
+            raise CommandRejected(f"one more cannot take part in this {entry.type}: {reason}")
+        return ask(channel_type, channel_type.participants_changed, manifest, entry.channel_state)
+
+
+def _usual_roles(ids: tuple[str, ...]) -> dict[str, str]:
+    others = "respondent" if len(ids) == 2 else "participant"
+    return {ids[0]: "initiator", **dict.fromkeys(ids[1:], others)}
+
+
+def _manifest_of(created: ChannelCreated) -> Manifest:
+    assert created.agent_id is not None
+    return Manifest(
+        type=created.manifest_type,
+        version=created.manifest_version,
+        topic=created.topic,
+        creator_id=created.agent_id,
+        participants=created.participants,
+        roles=created.roles or FrozenDict(),
+        knobs=created.knobs or FrozenDict(),
+        expectations=created.expectations,
+    )
+
+
+def _checked_acks(required_acks: int | None, invited: tuple[str, ...], timeout_seconds: float) -> int:
+    if not invited:
+        if required_acks is not None:
+            raise CommandRejected(
+                "required_acks counts acceptances: open the channel with invite=True, and others in it"
+            )
+        return 0
+    if not is_duration(timeout_seconds):
+        raise CommandRejected(f"invite_timeout_seconds is a positive number, not {timeout_seconds!r}")
+    acks = len(invited) if required_acks is None else required_acks
+    if isinstance(acks, bool) or not isinstance(acks, int) or not 1 <= acks <= len(invited):
+        raise CommandRejected(f"required_acks is between 1 and the {len(invited)} who are invited, not {acks!r}")
+    return acks
+
+
+def _checked_texts(what: str, given: Mapping[str, str] | None) -> Mapping[str, str]:
+    texts = canonical(given or {})
+    if not isinstance(texts, FrozenDict) or not all(isinstance(value, str) for value in texts.values()):
+        raise CommandRejected(f"a channel's {what} map text to text, unlike {given!r}")
+    return texts
+
+
+def _checked_knobs(knobs: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    given = canonical(knobs or {})
+    if not isinstance(given, FrozenDict):
+        raise CommandRejected(f"a channel's knobs map names to values, unlike {knobs!r}")
+    return given
+
+
+def _checked_expectations(expectations: Iterable[Any]) -> tuple[Any, ...]:
+    given = canonical(list(expectations))
+    assert isinstance(given, tuple)
+    return given
+
+
+def _check_reason(reason: object) -> None:
+    if not isinstance(reason, str):
+        raise CommandRejected(f"a reason is text, not {reason!r}")

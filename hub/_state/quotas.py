@@ -1,0 +1,69 @@
+"""How many channels an agent has opened that are not closed: what a limit is checked against when the hub decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import attrs
+
+from ..errors import CommandRejected
+from ..events import ChannelClosed, ChannelCreated, ChannelExpired, Event
+
+__all__ = ("ChannelCreator", "Quotas")
+
+
+@attrs.frozen
+class ChannelCreator:
+    """Who created a channel that is not closed."""
+
+    channel_id: str
+    agent_id: str
+
+
+class Quotas:
+    """The open channels, counted by who created them."""
+
+    entry_types: ClassVar[tuple[type, ...]] = (ChannelCreator,)
+
+    def __init__(self) -> None:
+        self._creators: dict[str, str] = {}
+        self._channels: dict[str, int] = {}
+
+    def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
+        return {ChannelCreated: self._created, ChannelClosed: self._ended, ChannelExpired: self._ended}
+
+    def snapshot(self) -> Sequence[ChannelCreator]:
+        return tuple(ChannelCreator(channel_id, agent_id) for channel_id, agent_id in self._creators.items())
+
+    def restore(self, entries: Sequence[ChannelCreator]) -> None:
+        for entry in entries:
+            self._remember(entry.channel_id, entry.agent_id)
+
+    def channels(self, creator_id: str) -> int:
+        return self._channels.get(creator_id, 0)
+
+    def checked(self, events: list[Event], channels_max: int | None) -> list[Event]:
+        """Return what opening a channel leads to; raise if its creator has as many open as it may have."""
+        creator_id = events[0].agent_id or ""
+        if channels_max is not None and self.channels(creator_id) >= channels_max:
+            raise CommandRejected(
+                f"agent {creator_id} has {self.channels(creator_id)} channels open, and {channels_max} are allowed;"
+                " close one first"
+            )
+        return events
+
+    def _created(self, event: ChannelCreated) -> None:
+        assert event.channel_id is not None
+        assert event.agent_id is not None
+        self._remember(event.channel_id, event.agent_id)
+
+    def _remember(self, channel_id: str, creator_id: str) -> None:
+        self._creators[channel_id] = creator_id
+        self._channels[creator_id] = self.channels(creator_id) + 1
+
+    def _ended(self, event: ChannelClosed | ChannelExpired) -> None:
+        creator_id = self._creators.pop(event.channel_id or "")
+        self._channels[creator_id] -= 1
+        if not self._channels[creator_id]:
+            del self._channels[creator_id]

@@ -1,0 +1,29 @@
+"""Types of channels: those that ship, and what one of your own needs. See :class:`ChannelType`."""
+
+from __future__ import annotations
+
+from ._state.channel_types import (
+    Auction,
+    Broadcast,
+    ChannelType,
+    Consulting,
+    Conversation,
+    Discussion,
+    Manifest,
+    Notification,
+    Post,
+)
+from ._state.workflow import Workflow
+
+__all__ = (
+    "Auction",
+    "Broadcast",
+    "ChannelType",
+    "Consulting",
+    "Conversation",
+    "Discussion",
+    "Manifest",
+    "Notification",
+    "Post",
+    "Workflow",
+)

@@ -1,0 +1,402 @@
+"""The arbiter: what it is asked, what its answer leads to, and that whatever is no permission is a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+
+from hubwire import Hub, Rule, RuleArbiter
+from hubwire.arbiter import Allow, Command, Deny
+from hubwire.errors import AccessDenied, CommandRejected, ConfigurationError
+from hubwire.events import EnvelopeDispatchFailed, EnvelopePosted, EnvelopeRejected
+from hubwire.testing import ManualClock, Recorder
+
+
+class Asked:
+    """An arbiter that keeps what it was asked, and answers as it is told."""
+
+    def __init__(self, answer: Callable[[Command], Any] = lambda _: Allow()) -> None:
+        self.answer = answer
+        self.commands: list[Command] = []
+
+    def authorize(self, command: Command) -> Any:
+        self.commands.append(command)
+        return self.answer(command)
+
+
+def denying(*names: str) -> Asked:
+    return Asked(lambda command: Deny("not today") if command.name in names else Allow())
+
+
+async def hangs(_: Command) -> Allow:
+    await anyio.sleep_forever()
+    return Allow()
+
+
+async def cancels_itself(_: Command) -> Allow:
+    raise asyncio.CancelledError
+
+
+def raises(_: Command) -> Allow:
+    raise RuntimeError("broken")
+
+
+def exits(_: Command) -> Allow:
+    raise SystemExit(1)
+
+
+async def kinds(hub: Hub, recorder: Recorder) -> list[str]:
+    await hub.flush()
+    return [event.kind for event in recorder.events if not event.kind.startswith(("hub.", "listener."))]
+
+
+# --- what it is asked -------------------------------------------------------------------------------------------------
+
+
+async def test_every_command_is_told_with_the_names_of_those_concerned() -> None:
+    arbiter = Asked()
+    async with Hub(arbiter=arbiter) as hub:
+        planner, coder = await hub.agents.register("planner"), await hub.agents.register("coder")
+        channel = await hub.channels.open([planner, coder])
+        await channel.post(planner, "hello", to=[coder])
+        await channel.post(coder, "hello, all")
+        await hub.tasks.start(coder, "fix", channel=channel)
+        await hub.approvals.gate(coder, "read_file", arguments={"path": "a"}, channel=channel)
+    told = [(each.name, each.agent_name, each.others, each.content) for each in arbiter.commands]
+    assert told == [
+        ("register", "planner", (), None),
+        ("register", "coder", (), None),
+        ("open", "planner", ("coder",), None),
+        ("send", "planner", ("coder",), "hello"),
+        ("dispatch", "planner", ("coder",), "hello"),
+        ("inbox", "coder", ("planner",), "hello"),
+        ("send", "coder", (), "hello, all"),
+        ("dispatch", "coder", ("planner",), "hello, all"),
+        ("inbox", "planner", ("coder",), "hello, all"),
+        ("start", "coder", (), "fix"),
+        ("request", "coder", (), {"action": "read_file", "arguments": {"path": "a"}}),
+    ]
+    assert {each.channel_id for each in arbiter.commands[3:]} == {channel.id}
+
+
+# --- what its answer leads to -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["register", "open", "start"])
+async def test_what_is_denied_has_never_happened(name: str) -> None:
+    arbiter, recorder = denying(), Recorder()
+    async with Hub(arbiter=arbiter, listeners=[recorder]) as hub:
+        coder = await hub.agents.register("coder")
+        before = await kinds(hub, recorder)
+        arbiter.answer = lambda _: Deny("not today")
+        commands: dict[str, Callable[[], Any]] = {
+            "register": lambda: hub.agents.register("planner"),
+            "open": lambda: hub.channels.open([coder]),
+            "start": lambda: hub.tasks.start(coder, "fix"),
+        }
+        with pytest.raises(AccessDenied, match=f"'{name}' of .* is denied: not today") as caught:
+            await commands[name]()
+        assert caught.value.command == name
+        assert await kinds(hub, recorder) == before
+        assert (hub.agents.find("planner"), hub.statistics().channels, hub.tasks.running()) == (None, 0, ())
+
+
+async def test_an_envelope_that_is_denied_is_rejected_and_recorded() -> None:
+    recorder = Recorder()
+    async with Hub(arbiter=denying("send"), listeners=[recorder]) as hub:
+        planner, coder = await hub.agents.register("planner"), await hub.agents.register("coder")
+        channel = await hub.channels.open([planner, coder])
+        with pytest.raises(AccessDenied, match="not today"):
+            await channel.post(planner, "hello")
+        await hub.flush()
+        (rejected,) = [event for event in recorder.events if isinstance(event, EnvelopeRejected)]
+        assert (rejected.error, rejected.content) == ("AccessDenied", "hello")
+        assert hub.statistics().envelopes_pending == 0
+
+
+@pytest.mark.parametrize("name", ["dispatch", "inbox"])
+async def test_whom_an_envelope_must_not_reach_is_left_out_and_told_of(name: str) -> None:
+    recorder = Recorder()
+    arbiter = Asked(
+        lambda command: (
+            Deny("not to him") if command.name == name and "bob" in (command.agent_name, *command.others) else Allow()
+        )
+    )
+    async with Hub(arbiter=arbiter, listeners=[recorder]) as hub:
+        alice, bob, carol = [await hub.agents.register(each) for each in ("alice", "bob", "carol")]
+        channel = await hub.channels.open([alice, bob, carol])
+        posted = await channel.post(alice, "hello")
+        assert posted.recipients == (carol.id,)
+        await hub.flush()
+        (failed,) = [event for event in recorder.events if isinstance(event, EnvelopeDispatchFailed)]
+        assert (failed.recipient_id, failed.agent_id, failed.envelope_id) == (bob.id, alice.id, posted.envelope_id)
+        assert "not to him" in failed.reason
+        assert hub.statistics().envelopes_pending == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (raises, "the arbiter failed .RuntimeError: broken"),
+        (exits, "the arbiter failed .RuntimeError: it raised SystemExit"),
+        (cancels_itself, "the arbiter failed .RuntimeError: it raised CancelledError"),
+        (lambda _: None, "the arbiter answered NoneType"),
+        (lambda _: True, "the arbiter answered bool"),
+    ],
+    ids=["raises", "exits", "cancels itself", "says nothing", "says true"],
+)
+async def test_an_arbiter_that_fails_denies(answer: Callable[[Command], Any], message: str) -> None:
+    recorder = Recorder()
+    async with Hub(arbiter=Asked(answer), listeners=[recorder]) as hub:
+        with pytest.raises(AccessDenied, match=message):
+            await hub.agents.register("coder")
+        assert await kinds(hub, recorder) == []
+        assert hub.agents.find("coder") is None
+
+
+async def test_an_arbiter_that_hangs_denies_when_its_time_is_up() -> None:
+    clock, recorder, refused = ManualClock(), Recorder(), []
+    async with Hub(arbiter=Asked(hangs), arbiter_seconds_max=2, clock=clock, listeners=[recorder]) as hub:
+
+        async def register() -> None:
+            try:
+                await hub.agents.register("coder")
+            except AccessDenied as error:
+                refused.append(str(error))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(register)
+            await wait_all_tasks_blocked()
+            clock.advance(1.9)
+            await wait_all_tasks_blocked()
+            assert not refused
+            clock.advance(0.2)
+        assert "it took longer than 2 s" in refused[0]
+        assert await kinds(hub, recorder) == []
+
+
+async def test_an_arbiter_may_take_its_time_and_be_cancelled() -> None:
+    gate = anyio.Event()
+
+    async def waits(_: Command) -> Allow:
+        await gate.wait()
+        return Allow()
+
+    async with Hub(arbiter=Asked(waits)) as hub:
+        with anyio.move_on_after(0) as scope:
+            await hub.agents.register("coder")
+        assert scope.cancelled_caught
+        assert hub.agents.find("coder") is None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hub.agents.register, "coder")
+            await wait_all_tasks_blocked()
+            gate.set()
+        assert hub.agents.find("coder") is not None
+
+
+async def test_a_limit_holds_though_the_arbiter_answered_before_others_took_the_place() -> None:
+    async def slowly(_: Command) -> Allow:
+        await anyio.lowlevel.checkpoint()
+        return Allow(tasks_max=2, channels_max=1)
+
+    async with Hub(arbiter=Asked(slowly)) as hub:
+        coder = await hub.agents.register("coder")
+        refused: list[str] = []
+
+        async def attempt(command: Callable[[], Any]) -> None:
+            try:
+                await command()
+            except CommandRejected as error:
+                refused.append(str(error))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(attempt, lambda: hub.tasks.start(coder, "fix"))
+                tasks.start_soon(attempt, lambda: hub.channels.open([coder]))
+        assert len(hub.tasks.running()) == 2
+        assert hub.statistics().channels == 1
+        assert sorted(message.split(" has ")[1] for message in refused) == [
+            *["1 channels open, and 1 are allowed; close one first"] * 4,
+            *["2 tasks running, and 2 are allowed; end one first"] * 3,
+        ]
+
+
+async def test_the_state_machine_refuses_what_the_arbiter_allowed_too_early() -> None:
+    gate = anyio.Event()
+
+    async def waits(command: Command) -> Allow:
+        if command.name == "send":
+            await gate.wait()
+        return Allow()
+
+    recorder = Recorder()
+    async with Hub(arbiter=Asked(waits), listeners=[recorder]) as hub:
+        coder = await hub.agents.register("coder")
+        channel = await hub.channels.open([coder])
+        refused: list[CommandRejected] = []
+
+        async def post() -> None:
+            try:
+                await channel.post(coder, "hello")
+            except CommandRejected as error:
+                refused.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(post)
+            await wait_all_tasks_blocked()
+            await channel.close()
+            gate.set()
+        assert len(refused) == 1
+        await hub.flush()
+        assert not [event for event in recorder.events if isinstance(event, EnvelopePosted)]
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+
+def ask(arbiter: RuleArbiter, name: str, who: str, *others: str, at: float = 0.0, **more: Any) -> str:
+    """Return why the rules deny it; nothing if they do not."""
+    answer = arbiter.authorize(Command(name=name, agent_name=who, others=others, moment_seconds=at, **more))
+    return answer.reason if isinstance(answer, Deny) else ""
+
+
+def test_without_rules_everything_is_allowed() -> None:
+    arbiter = RuleArbiter()
+    assert arbiter.authorize(Command(name="send", agent_name="a", others=("b",))) == Allow(delegation_depth_max=5)
+
+
+def test_whom_an_agent_may_address_and_from_whom_it_takes_are_globs_over_names() -> None:
+    arbiter = RuleArbiter({"intern-*": Rule(outbound_to=("team-*",)), "boss": Rule(inbound_from=("lead", "team-[12]"))})
+    assert ask(arbiter, "send", "intern-1", "team-1") == ""
+    assert ask(arbiter, "send", "intern-1", "team-1", "boss") == "'intern-1' may not address 'boss'"
+    assert ask(arbiter, "send", "Intern-1", "boss") == ""
+    assert ask(arbiter, "send", "team-3", "boss") == ""
+    assert ask(arbiter, "dispatch", "team-3", "boss") == "'boss' takes nothing from 'team-3'"
+    assert ask(arbiter, "dispatch", "team-2", "boss") == ""
+    assert ask(arbiter, "open", "team-3", "lead", "boss") == "'boss' takes nothing from 'team-3'"
+    assert ask(arbiter, "open", "intern-1", "lead") == "'intern-1' may not address 'lead'"
+
+
+def test_types_of_channels_are_initiated_and_accepted_by_rule() -> None:
+    arbiter = RuleArbiter(
+        {"a": Rule(channel_types_initiate=("talk",)), "b": Rule(channel_types_accept=("work", "talk"))}
+    )
+    assert ask(arbiter, "open", "a", "b", channel_type="talk") == ""
+    assert ask(arbiter, "open", "a", "c", channel_type="work") == "'a' may not open channels of type 'work'"
+    assert ask(arbiter, "open", "c", "b", channel_type="party") == "'b' takes no part in channels of type 'party'"
+
+
+def test_a_chain_of_envelopes_has_an_end() -> None:
+    arbiter = RuleArbiter(default=Rule(delegation_depth_max=2))
+    assert ask(arbiter, "send", "a", hops=2) == ""
+    assert "2 are allowed" in ask(arbiter, "send", "a", hops=3)
+    assert ask(RuleArbiter(default=Rule(delegation_depth_max=None)), "send", "a", hops=1000) == ""
+
+
+def test_a_rate_is_a_bucket_of_tokens_for_each_agent() -> None:
+    arbiter = RuleArbiter(default=Rule(rate_per_minute=6, rate_burst=2))
+    assert [ask(arbiter, "send", "a") for _ in range(3)] == ["", "", "'a' may do this 6 times a minute; wait 10 s"]
+    assert ask(arbiter, "send", "b") == ""
+    assert ask(arbiter, "dispatch", "a", "b") == ""
+    assert "wait 1 s" in ask(arbiter, "open", "a", at=9.5)
+    assert ask(arbiter, "open", "a", at=10.1) == ""
+    assert ask(arbiter, "start", "a", at=10.2) != ""
+    assert [ask(arbiter, "send", "a", at=1000) for _ in range(3)][:2] == ["", ""]
+    assert ask(arbiter, "send", "a", at=1000) != ""
+
+
+def test_buckets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubwire.arbiter._BUCKETS_MAX", 100)
+    arbiter = RuleArbiter(default=Rule(rate_per_minute=1))
+    for number in range(500):
+        ask(arbiter, "send", f"agent {number}", at=float(number))
+    assert len(arbiter._buckets) <= 100
+    assert ask(arbiter, "send", "agent 499", at=499.0) != ""
+
+
+def test_the_first_rule_that_matches_counts() -> None:
+    arbiter = RuleArbiter({"a-1": Rule(tasks_max=1), "a-*": Rule(tasks_max=2)}, default=Rule(tasks_max=3))
+    assert [arbiter.rule_of(name).tasks_max for name in ("a-1", "a-2", "b")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"outbound_to": "team-*"},
+        {"inbound_from": (5,)},
+        {"tasks_max": -1},
+        {"channels_max": 1.5},
+        {"rate_per_minute": 0},
+        {"rate_per_minute": float("nan")},
+        {"rate_burst": 0},
+    ],
+)
+def test_a_rule_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        Rule(**fields)
+
+
+async def test_an_agent_may_be_registered_with_its_rule_which_the_arbiters_own_go_before() -> None:
+    strict = Rule(outbound_to=("lead",), inbound_from=("lead",), tasks_max=1)
+    async with Hub(arbiter=RuleArbiter({"trusted": Rule()})) as hub:
+        lead, other = await hub.agents.register("lead"), await hub.agents.register("other")
+        intern = await hub.agents.register("intern", rule=strict)
+        trusted = await hub.agents.register("trusted", rule=strict)
+        channel = await hub.channels.open([lead, other])
+        await channel.join(intern)
+        await channel.join(trusted)
+        with pytest.raises(AccessDenied, match="'intern' may not address 'other'"):
+            await channel.post(intern, "hello", to=[other])
+        assert (await channel.post(other, "hello")).recipients == (lead.id, trusted.id)
+        await channel.post(trusted, "hello", to=[other])
+        await hub.tasks.start(intern, "one")
+        with pytest.raises(CommandRejected, match="1 are allowed"):
+            await hub.tasks.start(intern, "two")
+
+
+async def test_a_registered_rule_that_makes_no_sense_denies() -> None:
+    async with Hub(arbiter=RuleArbiter()) as hub:
+        coder = await hub.agents.register("coder", rule={"tasks_max": "many"})
+        with pytest.raises(AccessDenied, match=r"arbiter failed .*tasks_max is a number"):
+            await hub.tasks.start(coder, "fix")
+
+
+async def test_rules_hold_on_a_hub() -> None:
+    clock = ManualClock()
+    rules = RuleArbiter(
+        {
+            "intern": Rule(
+                outbound_to=("lead",), tasks_max=1, delegation_depth_max=1, channel_types_initiate=("conversation",)
+            ),
+            "chatty": Rule(rate_per_minute=60, rate_burst=4),
+        }
+    )
+    async with Hub(arbiter=rules, clock=clock) as hub:
+        intern, lead, chatty = [await hub.agents.register(name) for name in ("intern", "lead", "chatty")]
+        channel = await hub.channels.open([lead, intern, chatty])
+        await channel.post(intern, "hello", to=[lead])
+        with pytest.raises(AccessDenied, match="may not address 'chatty'"):
+            await channel.post(intern, "hello", to=[chatty])
+        task = await hub.tasks.start(intern, "one")
+        with pytest.raises(CommandRejected, match="1 are allowed"):
+            await hub.tasks.start(intern, "two")
+        below = await hub.tasks.start(lead, "below", parent=task)
+        await task.complete()
+        with pytest.raises(CommandRejected, match="delegated 2 times, and 1 are allowed"):
+            await hub.tasks.start(intern, "too deep", parent=below)
+        for _ in range(3):
+            await channel.post(chatty, "and another thing")
+        with pytest.raises(AccessDenied, match="60 times a minute; wait 1 s"):
+            await channel.post(chatty, "and another thing")
+        clock.advance(1)
+        posted = await channel.post(chatty, "and another thing")
+        answer = await channel.post(intern, "yes", to=[lead], caused_by=posted)
+        with pytest.raises(AccessDenied, match="2 envelopes led to this one, and 1 are allowed"):
+            await channel.post(intern, "no", to=[lead], caused_by=answer)
+        with pytest.raises(AccessDenied, match="may not open channels of type 'auction'"):
+            await hub.channels.open([intern, lead], type="auction")

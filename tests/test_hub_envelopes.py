@@ -1,0 +1,200 @@
+"""Envelopes: what may be posted, what a repetition does, and what a refusal leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+
+from hubwire import Agent, Channel, Hub, InboxRule
+from hubwire.errors import CommandRejected, InboxFull, NotFound, PostRejected
+from hubwire.events import EnvelopePosted
+from hubwire.stores import MemoryStore
+from hubwire.testing import ManualClock, Recorder
+
+
+async def pair(hub: Hub) -> tuple[Channel, Agent, Agent]:
+    a, b = await hub.agents.register("a"), await hub.agents.register("b")
+    return await hub.channels.open([a, b]), a, b
+
+
+async def test_an_envelope_says_what_led_to_it() -> None:
+    async with Hub() as hub:
+        channel, a, b = await pair(hub)
+        first = await channel.post(a, "why?")
+        delivery = await anext(b.inbox())
+        second = await channel.post(b, "because", caused_by=delivery)
+        third = await channel.post(a, "oh", caused_by=second)
+        assert (first.causation_id, first.hops) == (None, 0)
+        assert (second.causation_id, second.hops) == (first.id, 1)
+        assert (third.causation_id, third.hops) == (second.id, 2)
+
+
+async def test_answers_to_answers_end() -> None:
+    async with Hub() as hub:
+        channel, a, b = await pair(hub)
+        last = await channel.post(a, "thanks")
+        for sender in (b, a, b):
+            last = await channel.post(sender, "thank you", caused_by=last, hops_max=3)
+        with pytest.raises(PostRejected, match="4 envelopes led to this one") as caught:
+            await channel.post(a, "thank you", caused_by=last, hops_max=3)
+        assert caught.value.code == "too_deep"
+
+
+Post = Callable[[Channel, Agent, Agent], Awaitable[object]]
+
+REFUSALS: dict[str, Post] = {
+    "not_participant": lambda channel, _, stranger: channel.post(stranger, "x"),
+    "unknown_audience": lambda channel, a, stranger: channel.post(a, "x", to=[stranger]),
+    "malformed": lambda channel, a, _: channel.post(a, "x", priority="soon"),
+    "malformed ": lambda channel, a, _: channel.post(a, "x", ttl_seconds=-1),
+    "malformed  ": lambda channel, a, _: channel.post(a, "x", idempotency_key=""),
+    "malformed   ": lambda channel, a, _: channel.post(a, "x", idempotency_key="x" * 256),
+    "malformed    ": lambda channel, a, _: channel.post(a, "x", idempotency_key=chr(0xD800)),
+    "not_found": lambda channel, _a, _b: channel.post("nobody", "x"),
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+async def test_a_refusal_is_an_event_with_a_code_and_changes_nothing_else(code: str) -> None:
+    recorder = Recorder()
+    async with Hub(listeners=[recorder]) as hub:
+        channel, a, _ = await pair(hub)
+        stranger = await hub.agents.register("stranger")
+        await hub.flush()
+        before, heard = hub._state.snapshot(), len(recorder.events)
+        with pytest.raises(CommandRejected) as caught:
+            await REFUSALS[code](channel, a, stranger)
+        await hub.flush()
+        assert hub._state.snapshot() == before
+        (told,) = cast(list[Any], recorder.events[heard:])
+        assert (told.kind, told.code, told.reason) == ("envelope.rejected", code.strip(), str(caught.value))
+        assert (told.error, told.content) == (type(caught.value).__name__, "x")
+
+
+async def test_a_post_that_races_a_close_is_never_appended_after_it() -> None:
+    recorder = Recorder()
+    async with Hub(listeners=[recorder], in_flight_max=2) as hub:
+        channel, a, _ = await pair(hub)
+        outcomes: list[object] = []
+
+        async def post(number: int) -> None:
+            try:
+                outcomes.append(await channel.post(a, number))
+            except NotFound as error:
+                outcomes.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(20):
+                tasks.start_soon(post, number)
+                if number == 10:
+                    tasks.start_soon(channel.close)
+        await hub.flush()
+        kinds = [event.kind for event in recorder.events if event.channel_id == channel.id]
+        closed = kinds.index("channel.closed")
+        assert "envelope.posted" in kinds[:closed]
+        assert set(kinds[closed + 1 :]) == {"envelope.rejected"}
+        assert sum(isinstance(each, EnvelopePosted) for each in outcomes) == kinds.count("envelope.posted")
+
+
+async def test_a_repetition_posts_nothing_and_returns_the_first_result_also_after_a_restart() -> None:
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        channel, a, b = await pair(hub)
+        first = await channel.post(a, {"n": [1, 2]}, idempotency_key="k")
+        assert await channel.post(a, {"n": (1, 2)}, idempotency_key="k") == first
+        other = await hub.channels.open([a, b])
+        assert (await other.post(a, {"n": [1, 2]}, idempotency_key="k")).envelope_id != first.envelope_id
+    async with Hub(store) as hub:
+        channel = hub.channels.get(channel.id)
+        before = hub.statistics().applied
+        assert await channel.post(a.id, {"n": [1, 2]}, idempotency_key="k") == first
+        assert hub.statistics().applied == before
+        assert hub.statistics().envelopes_pending == 2
+        for changed in ({"content": {"n": [1]}}, {"to": [b.id]}, {"sender": b.id}):
+            with pytest.raises(PostRejected, match="was used") as caught:
+                await channel.post(
+                    **{"sender": a.id, "content": {"n": [1, 2]}, "to": None, "idempotency_key": "k", **changed}  # type: ignore[arg-type]
+                )
+            assert caught.value.code == "key_reused"
+        await channel.close()
+        assert hub._state.envelopes.snapshot()[0].channel_id != channel.id
+
+
+async def test_repetitions_at_the_same_time_are_one_post() -> None:
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        channel, a, _ = await pair(hub)
+        posted: list[EnvelopePosted] = []
+
+        async def post() -> None:
+            posted.append(await channel.post(a, "hello", idempotency_key="k"))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(50):
+                tasks.start_soon(post)
+        assert len({event.envelope_id for event in posted}) == 1
+        assert len(posted) == 50
+        assert hub.statistics().envelopes_pending == 1
+
+
+async def test_envelopes_of_a_channel_are_in_one_order_for_everybody() -> None:
+    async with Hub(MemoryStore()) as hub:
+        agents = [await hub.agents.register(f"agent {number}") for number in range(4)]
+        channel = await hub.channels.open(agents)
+
+        async def talk(agent: Agent) -> None:
+            for number in range(20):
+                await channel.post(agent, number)
+
+        async with anyio.create_task_group() as tasks:
+            for agent in agents:
+                tasks.start_soon(talk, agent)
+        for reader in agents:
+            seqs = [each.envelope.seq for each in hub._state.inboxes.pending(reader.id)]
+            assert len(seqs) == 60
+            assert seqs == sorted(seqs)
+
+
+async def test_an_envelope_leaves_the_inboxes_that_have_not_acked_it_when_its_time_is_up() -> None:
+    clock, recorder = ManualClock(), Recorder()
+    async with Hub(listeners=[recorder], clock=clock) as hub:
+        a, b, c = [await hub.agents.register(name) for name in "abc"]
+        channel = await hub.channels.open([a, b, c])
+        posted = await channel.post(a, "now or never", ttl_seconds=10)
+        await channel.post(a, "whenever")
+        await (await anext(b.inbox())).ack()
+        late = await anext(c.inbox())
+        await wait_all_tasks_blocked()
+        clock.advance(10)
+        expired: Any = await recorder.wait_for("envelope.expired")
+        assert (expired.agent_id, expired.envelope_id) == (c.id, posted.envelope_id)
+        assert recorder.kinds.count("envelope.expired") == 1
+        assert (await anext(c.inbox())).content == "whenever"
+        with pytest.raises(NotFound, match="expired"):
+            await late.ack()
+
+
+async def test_a_broadcast_with_one_full_inbox_is_posted_and_told_for_that_one() -> None:
+    recorder = Recorder()
+    async with Hub(listeners=[recorder]) as hub:
+        a = await hub.agents.register("a")
+        full = await hub.agents.register("full", rule={"inbox": InboxRule(capacity=1)})
+        free = await hub.agents.register("free")
+        channel = await hub.channels.open([a, full, free])
+        await channel.post(a, "one", to=[full])
+        posted = await channel.post(a, "two")
+        assert posted.recipients == (free.id,)
+        await hub.flush()
+        failed: Any = recorder.events[-1]
+        assert failed.kind == "envelope.dispatch_failed"
+        assert (failed.agent_id, failed.recipient_id, failed.error) == (a.id, full.id, "InboxFull")
+        assert failed.envelope_id == posted.envelope_id
+        with pytest.raises(InboxFull, match=full.id) as caught:
+            await channel.post(a, "three", to=[full])
+        assert caught.value.code == "inbox_full"
+        await (await anext(full.inbox())).ack()
+        assert (await channel.post(a, "three")).recipients == (full.id, free.id)

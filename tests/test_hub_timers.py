@@ -1,0 +1,188 @@
+"""What becomes due: deadlines by the hub's clock, across restarts, and at a price that does not grow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from anyio import wait_all_tasks_blocked
+
+from hubwire import Duty, Hub
+from hubwire._state.moments import Deadlines, deadline_ns, is_duration
+from hubwire._timers import BATCH
+from hubwire.stores import MemoryStore
+from hubwire.testing import ManualClock, Recorder
+
+
+async def a_hub_with_a_channel(hub: Hub, **settings: Any) -> Any:
+    planner = await hub.agents.register("planner")
+    coder = await hub.agents.register("coder")
+    return await hub.channels.open([planner, coder], **settings), planner, coder
+
+
+async def test_a_channel_lives_as_long_as_its_ttl_and_not_longer() -> None:
+    clock, recorder = ManualClock(), Recorder()
+    async with Hub(listeners=[recorder], clock=clock) as hub:
+        channel, *_ = await a_hub_with_a_channel(hub, ttl_seconds=10)
+        await wait_all_tasks_blocked()
+        clock.advance(9.999)
+        await wait_all_tasks_blocked()
+        assert channel.is_open
+        clock.advance(0.001)
+        expired: Any = await recorder.wait_for("channel.expired")
+        assert (expired.channel_id, expired.reason) == (channel.id, "its time was up")
+        assert not channel.is_open
+        assert hub.statistics().channels == 0
+
+
+async def test_an_earlier_deadline_is_kept_while_the_hub_sleeps_until_a_later_one() -> None:
+    clock, recorder = ManualClock(), Recorder()
+    async with Hub(listeners=[recorder], clock=clock) as hub:
+        late, planner, coder = await a_hub_with_a_channel(hub, ttl_seconds=50)
+        await wait_all_tasks_blocked()
+        early = await hub.channels.open([planner, coder], ttl_seconds=5)
+        await wait_all_tasks_blocked()
+        clock.advance(5)
+        assert (await recorder.wait_for("channel.expired")).channel_id == early.id
+        assert late.is_open
+
+
+async def test_a_deadline_that_passed_while_no_hub_ran_is_due_at_the_next_start() -> None:
+    clock, store = ManualClock(), MemoryStore()
+    async with Hub(store, clock=clock) as hub:
+        channel, planner, coder = await a_hub_with_a_channel(hub, ttl_seconds=10)
+        await channel.post(planner, "hello", ttl_seconds=20)
+    clock.advance(15)
+    recorder = Recorder()
+    async with Hub(store, listeners=[recorder], clock=clock) as hub:
+        assert (await recorder.wait_for("channel.expired")).channel_id == channel.id
+        assert hub.statistics().envelopes_pending == 1
+        await wait_all_tasks_blocked()
+        clock.advance(5)
+        assert (await recorder.wait_for("envelope.expired")).agent_id == coder.id
+
+
+async def test_what_has_ended_is_not_due() -> None:
+    clock, recorder = ManualClock(), Recorder()
+    async with Hub(listeners=[recorder], clock=clock) as hub:
+        channel, *_ = await a_hub_with_a_channel(hub, ttl_seconds=10)
+        await channel.close()
+        await wait_all_tasks_blocked()
+        clock.advance(100)
+        await wait_all_tasks_blocked()
+        assert "channel.expired" not in recorder.kinds
+
+
+async def test_a_clock_that_is_set_back_makes_nothing_wait_longer() -> None:
+    clock, recorder = ManualClock(), Recorder()
+    async with Hub(listeners=[recorder], clock=clock) as hub:
+        await a_hub_with_a_channel(hub, ttl_seconds=30)
+        await wait_all_tasks_blocked()
+        clock.step(-3600)
+        clock.advance(30)
+        await recorder.wait_for("channel.expired")
+
+
+async def test_a_clock_that_is_set_forward_is_noticed_within_a_minute() -> None:
+    clock, recorder = ManualClock(), Recorder()
+    async with Hub(listeners=[recorder], clock=clock) as hub:
+        await a_hub_with_a_channel(hub, ttl_seconds=3600)
+        await wait_all_tasks_blocked()
+        clock.step(3600)
+        clock.advance(60)
+        await recorder.wait_for("channel.expired")
+
+
+async def test_ten_thousand_channels_expire_together_and_in_batches() -> None:
+    clock, recorder = ManualClock(), Recorder()
+    async with Hub(clock=clock) as hub:
+        hub.attach(recorder, duty=Duty.REQUIRED)
+        planner = await hub.agents.register("planner")
+        for _ in range(10_000):
+            await hub.channels.open([planner], ttl_seconds=10)
+        await wait_all_tasks_blocked()
+        clock.advance(10)
+        await recorder.wait_for("channel.expired", count=10_000)
+        assert hub.statistics().channels == 0
+        assert hub._state.next_due_ns() is None
+        assert recorder.batches[-1] <= BATCH
+
+
+async def test_a_hub_that_stops_leaves_what_is_due_to_the_next_start() -> None:
+    clock, store = ManualClock(), MemoryStore()
+    async with Hub(store, clock=clock) as hub:
+        await a_hub_with_a_channel(hub, ttl_seconds=10)
+        await wait_all_tasks_blocked()
+        clock.advance(10)
+    recorder = Recorder()
+    async with Hub(store, clock=clock, listeners=[recorder]) as hub:
+        await hub.flush()
+        assert hub.statistics().channels == 0
+
+
+# --- the heap ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_deadline_that_does_not_count_any_more_is_cleared_away_and_never_passed() -> None:
+    alive: dict[int, None] = {}
+    deadlines = Deadlines(alive)
+    for number in range(100_000):
+        alive[number] = None
+        deadlines.add(10**9 + number, number)
+        if number >= 10:
+            del alive[number - 10]
+            deadlines.tidy()
+        assert len(deadlines) <= 2 * len(alive) + 64
+    assert sorted(deadlines.passed(2 * 10**9)) == sorted(alive)
+    assert deadlines.next_ns == 10**9 + min(alive)
+
+
+class Counted(int):
+    """A moment that counts how often it is compared."""
+
+    compared = 0
+
+    def __lt__(self, other: int) -> bool:
+        Counted.compared += 1
+        return int(self) < other
+
+
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_a_deadline_costs_as_many_comparisons_as_its_heap_is_deep(size: int) -> None:
+    alive = dict.fromkeys(range(size + 1))
+    deadlines = Deadlines(alive)
+    for number in range(size):
+        deadlines.add(Counted(number), number)
+    Counted.compared = 0
+    deadlines.add(Counted(-1), size)
+    del alive[size]
+    deadlines.tidy()
+    assert Counted.compared <= 3 * size.bit_length()
+
+
+def test_what_has_passed_is_found_without_looking_at_the_rest() -> None:
+    alive = dict.fromkeys(range(100_000))
+    deadlines = Deadlines(alive)
+    for number in alive:
+        deadlines.add(number, number)
+    looked = 0
+
+    class Looked(int):
+        def __ge__(self, other: int) -> bool:
+            nonlocal looked
+            looked += 1
+            return int(self) >= other
+
+    assert sorted(deadlines.passed(Looked(9))) == list(range(10))
+    assert looked <= 2 * 10 + 1
+
+
+def test_a_moment_is_counted_from_the_text_of_an_event() -> None:
+    assert deadline_ns("1970-01-01T00:00:01.000001Z", 0.5) == 1_500_001_000
+    assert deadline_ns("1970-01-01T00:00:00.000000Z", 0) == 0
+
+
+@pytest.mark.parametrize("seconds", [True, "1", None, 0, -1, float("nan"), float("inf"), 1e10])
+def test_what_is_no_duration_is_none(seconds: object) -> None:
+    assert not is_duration(seconds)
+    assert is_duration(0.5)
