@@ -301,6 +301,18 @@ async def test_two_inboxes_of_an_agent_each_deliver_until_one_acks() -> None:
         assert (await anext(b.inbox())).content == 1
 
 
+async def test_what_another_inbox_has_nacked_meanwhile_is_delivered_once_more_and_not_twice() -> None:
+    async with Hub() as hub:
+        channel, a, b = await pair(hub)
+        one, other = b.inbox(), b.inbox()
+        await channel.post(a, 0)
+        await channel.post(a, 1)
+        await (await anext(other)).nack()
+        assert [((await anext(one)).content, (await anext(one)).content)] == [(1, 0)]
+        await channel.post(a, 2)
+        assert (await anext(one)).content == 2
+
+
 async def test_nothing_is_delivered_that_a_crash_could_undo() -> None:
     class Slow(MemoryStore):
         gate: anyio.Event | None = None

@@ -199,12 +199,10 @@ class Inboxes:
     def due(self, now_ns: int, limit: int) -> list[Event]:
         kinds: dict[tuple[str, str], type[EnvelopeExpired | EnvelopeReturned]] = {}
         for agent_id, envelope_id, attempt in self._deadlines.passed(now_ns):
-            if attempt == _TTL:
-                kinds[agent_id, envelope_id] = EnvelopeExpired
-            elif len(kinds) < limit:
-                kinds.setdefault((agent_id, envelope_id), EnvelopeReturned)
             if len(kinds) >= limit:
                 break
+            # Of two that an envelope has, one is enough: the other is due again, if it still counts then.
+            kinds.setdefault((agent_id, envelope_id), EnvelopeExpired if attempt == _TTL else EnvelopeReturned)
         return [
             kind(
                 agent_id=agent_id,
