@@ -10,6 +10,7 @@ from urllib.request import Request, urlopen
 
 import hypothesis
 import pytest
+import structlog
 from blockbuster import BlockBuster, BlockBusterFunction, blockbuster_ctx
 
 # A machine that is busy is not a failure; the timeout per test stays.
@@ -39,6 +40,13 @@ def blockbuster() -> Iterator[BlockBuster]:
         # structlog's console shows the source beside a traceback. A program that logs to a machine does not read it.
         blockbuster.functions["os.stat"].can_block_in("rich/traceback.py", "_render_stack")
         yield blockbuster
+
+
+@pytest.fixture(autouse=True)
+def structlog_defaults() -> Iterator[None]:
+    """Leave no test the configuration of another: the command configures structlog for its whole process."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

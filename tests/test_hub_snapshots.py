@@ -107,6 +107,7 @@ async def act(hub: Hub, chance: random.Random, steps: int, *, among_themselves: 
     channels = []
     for _ in range(steps):
         what = chance.random()
+        channels = [channel for channel in channels if channel.is_open]  # who leaves may leave nobody to talk to
         if what < 0.2 or len(agents) < 2:
             agents.append(await hub.agents.register(f"agent-{chance.random()}", capabilities=["x"]))
         elif what < 0.35:
