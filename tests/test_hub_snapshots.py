@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubwire import Duty, Event, GenericEvent, Hub, StoreJournal
+from hubwire import Channel, Duty, Event, GenericEvent, Hub, StoreJournal
 from hubwire._snapshots import Snapshot, Snapshots, _encode
 from hubwire._state import State
 from hubwire.errors import ConfigurationError, HistoryGone, LogDamaged, StoreFull
@@ -102,9 +102,8 @@ def replayed(events: Sequence[Event]) -> dict[str, Sequence[Any]]:
 
 async def act(hub: Hub, chance: random.Random, steps: int, *, among_themselves: bool = False) -> None:
     """Do this and that with agents, channels and inboxes."""
-    there = () if among_themselves else hub._state.agents.snapshot()
-    agents = [agent for entry in there if (agent := hub.agents.find(entry.name)) is not None]
-    channels = []
+    agents = [] if among_themselves else list(hub.agents.list())
+    channels: list[Channel] = []
     for _ in range(steps):
         what = chance.random()
         channels = [channel for channel in channels if channel.is_open]  # who leaves may leave nobody to talk to
