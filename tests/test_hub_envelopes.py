@@ -54,6 +54,7 @@ REFUSALS: dict[str, Post] = {
     "malformed  ": lambda channel, a, _: channel.post(a, "x", idempotency_key=""),
     "malformed   ": lambda channel, a, _: channel.post(a, "x", idempotency_key="x" * 256),
     "malformed    ": lambda channel, a, _: channel.post(a, "x", idempotency_key=chr(0xD800)),
+    "malformed     ": lambda channel, a, _: channel.post(a, "x", idempotency_key=[1]),  # type: ignore[arg-type]
     "not_found": lambda channel, _a, _b: channel.post("nobody", "x"),
 }
 

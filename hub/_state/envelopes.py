@@ -74,7 +74,8 @@ class Envelopes:
         self, channel_id: str, sender_id: str, content: Any, audience: Iterable[str] | None, key: str | None
     ) -> EnvelopePosted | None:
         """Return what was posted with this key, None if nothing was; refuse it for anything but the same post."""
-        envelope = None if key is None else self._by_key.get(channel_id, {}).get(key)
+        # What is no text cannot have been a key, and is refused where the post is decided.
+        envelope = self._by_key.get(channel_id, {}).get(key) if isinstance(key, str) else None
         if envelope is None:
             return None
         named = None if audience is None else tuple(dict.fromkeys(audience))

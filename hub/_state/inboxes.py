@@ -69,7 +69,7 @@ class _Inbox:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Inbox) and list(self) == list(other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def __iter__(self) -> Iterator[Waiting]:
         for priority in PRIORITIES:

@@ -6,7 +6,7 @@ import heapq
 import math
 from collections.abc import Collection, Hashable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 __all__ = ("Deadlines", "deadline_ns", "is_duration")
 
@@ -47,7 +47,7 @@ class Deadlines(Generic[K]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Deadlines) and self._counting() == other._counting()
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def _counting(self) -> list[tuple[int, Any]]:
         return sorted(each for each in self._heap if each[1] in self._alive)
