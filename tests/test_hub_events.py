@@ -1,4 +1,4 @@
-"""Section 8 of the design: what an event is, how kinds are declared, and what stamping makes of one."""
+"""What an event is, how kinds are declared, and what stamping makes of one."""
 
 from __future__ import annotations
 

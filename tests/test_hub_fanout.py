@@ -1,4 +1,4 @@
-"""Section 6 of the design, "Listeners", but for failures: duties, patterns, places, coming and going."""
+"""Listeners, but for failures: duties, patterns, places, coming and going."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section 10 of the design, "log.py": what opening a log does after a crash, and what damage it refuses."""
+"""What opening a log does after a crash, and what damage it refuses."""
 
 from __future__ import annotations
 
