@@ -47,14 +47,15 @@ class FileChanges:
         """Look at everything for the first time: changes count from here on."""
         self._known = dict(await self._look([self._top]))
 
-    def hint(self, paths: Iterable[str]) -> None:
-        """Have somebody look there. Works in any thread."""
+    def hint(self, paths: Iterable[str]) -> bool:
+        """Have somebody look there; False if nobody can any more, the loop being closed. Works in any thread."""
         hints = {path if is_at_or_below(path, self._top) else self._top for path in paths if self._concerns(path)}
-        if hints:
-            try:
+        try:
+            if hints:
                 self._loop.call_soon_threadsafe(self._take, hints)
-            except RuntimeError:
-                pass  # The loop was closed, so nobody waits for changes.
+        except RuntimeError:
+            return False
+        return True
 
     def _concerns(self, path: str) -> bool:
         return is_at_or_below(path, self._top) or is_at_or_below(self._top, path)
@@ -158,7 +159,8 @@ class Watcher:
         with self._lock:
             subscriptions = list(self._subscriptions)
         for changes in subscriptions:
-            changes.hint(hints)
+            if not changes.hint(hints):
+                self.remove(changes)
 
 
 def _identity(root: str) -> tuple[int, int]:
