@@ -34,10 +34,11 @@ class Subscription:
         self._path = path
         self._callback = callback
         self._next_changes = next_changes
-        self._ended = ended
         self._release = release
         self._closing = False
         self._task = asyncio.create_task(self._deliver(), name=f"hubwire store changes below {path}")
+        # Not at the end of the task's own code: a task that is cancelled before its first step runs none of it.
+        self._task.add_done_callback(lambda _: ended(self))
 
     async def close(self) -> None:
         self._closing = True
@@ -59,8 +60,6 @@ class Subscription:
             import structlog  # noqa: PLC0415 - it imports rich: 0.1 s that most programs need not spend
 
             structlog.get_logger("hubwire.stores").exception("store.subscription_failed", path=self._path)
-        finally:
-            self._ended(self)
 
 
 class Polling:

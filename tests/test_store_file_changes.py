@@ -143,6 +143,12 @@ async def test_where_nothing_can_be_watched_the_store_looks_itself_and_says_so_o
     assert capsys.readouterr().out.count("store.watch_failed") == 1
 
 
+async def test_a_subscription_that_is_closed_before_it_has_begun_leaves_no_watcher(store: FileStore) -> None:
+    await store.on_change("/", Seen())
+    await store.aclose()
+    assert watchers() == []
+
+
 async def test_all_subscriptions_of_a_store_share_a_watcher_that_ends_with_the_last(store: FileStore) -> None:
     assert watchers() == []
     subscriptions = [await store.on_change(f"/{n}", Seen()) for n in range(20)]
