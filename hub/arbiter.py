@@ -21,13 +21,21 @@ class Command:
 
     ``name`` is one of
 
-    * ``register``: an agent wants to join under ``agent_name``; it has no id yet;
+    * ``register``: an agent wants to be known under ``agent_name``, with the rule ``content``; it has no id yet;
+    * ``unregister``, ``set_resume``, ``set_skill``, ``set_rule``: an agent wants to leave, or to be told of otherwise;
     * ``open``: an agent wants to open a channel with ``others``;
+    * ``join``: an agent wants to take part in a channel, with ``others``, who do already;
+    * ``accept``, ``decline``: an agent wants to answer the invitation of the one of ``others``;
+    * ``leave``: an agent wants to take part no more;
+    * ``close``: somebody, who is not named, wants to close the channel in which ``others`` take part;
     * ``send``: an agent wants to post ``content``, expressly to ``others`` (none: to everybody in the channel);
     * ``dispatch``: an envelope of the agent is about to go to the one of ``others``;
     * ``inbox``: an envelope is about to go into the agent's inbox, from the one of ``others``;
     * ``start``: an agent wants to start a task, or to have one observed;
+    * ``request_cancel``: an agent wants the one of ``others`` to give up a task;
     * ``request``: an agent wants to have an action approved.
+
+    What an agent does with its own inbox and the tasks that it has started, nobody is asked about.
     """
 
     name: str
@@ -38,7 +46,8 @@ class Command:
     channel_id: str | None = None
     channel_type: str = ""
     content: Any = None
-    """The envelope's content, the task's title, or the action's name and arguments."""
+    """The envelope's content, the task's title or id, the action's name and arguments, the reason, the rule, resume or
+    skill to be."""
     hops: int = 0
     """How many envelopes led to this one, each by answering the one before."""
     rule: Mapping[str, Any] | None = None
@@ -94,17 +103,19 @@ class Rule:
     """What an agent may do. Globs are those of ``fnmatch``, case-sensitive, over the names of agents."""
 
     outbound_to: tuple[str, ...] = ("*",)
-    """To whom it may post expressly, and with whom it may open channels."""
+    """To whom it may post expressly, and with whom it may open or join channels."""
     inbound_from: tuple[str, ...] = ("*",)
-    """From whom it takes envelopes, and who may open channels with it."""
+    """From whom it takes envelopes, and who may open channels with it, or join those in which it takes part."""
     channel_types_initiate: tuple[str, ...] = ("*",)
     channel_types_accept: tuple[str, ...] = ("*",)
+    """In which types of channels it takes part, opened by others."""
     channels_max: int | None = None
     tasks_max: int | None = None
     delegation_depth_max: int | None = 5
     """How many tasks may lie above one of its own, and how many envelopes may lead to one."""
     rate_per_minute: float | None = None
-    """How many commands (register, open, send, start, request) it may give a minute; None: as many as it likes."""
+    """How many commands (register, open, join, send, start, request_cancel, request) it may give a minute; None: as
+    many as it likes."""
     rate_burst: int = 1
     """How many of them at once, after a pause."""
     inbox: InboxRule = attrs.field(factory=InboxRule)
@@ -114,7 +125,7 @@ class Rule:
         _check(self)
 
 
-_RATED = frozenset({"register", "open", "send", "start", "request"})
+_RATED = frozenset({"register", "open", "join", "send", "start", "request_cancel", "request"})
 _BUCKETS_MAX = 10_000
 
 
@@ -144,7 +155,8 @@ class RuleArbiter:
         registered = command.rules_of_others or (None,) * len(command.others)
         others = [self.rule_of(*each) for each in zip(command.others, registered, strict=True)]
         refusal = (
-            _refused_address(command, rule, others)
+            _refused_rule(command)
+            or _refused_address(command, rule, others)
             or _refused_depth(command, rule)
             or _refused_type(command, rule, others)
             or (self._refused_rate(command, rule) if command.name in _RATED else None)
@@ -179,13 +191,25 @@ class RuleArbiter:
             del self._buckets[name]
 
 
+def _refused_rule(command: Command) -> str | None:
+    """A rule that makes no sense would deny everything later: say so while it can be mended."""
+    if command.name in ("register", "set_rule") and isinstance(command.content, Mapping):
+        try:
+            _read(command.content)
+        except ConfigurationError as error:
+            return str(error)
+    return None
+
+
 def _refused_address(command: Command, rule: Rule, others: list[Rule]) -> str | None:
     me = command.agent_name
     for name, other in zip(command.others, others, strict=True):
-        if command.name in ("send", "open") and not _matches(name, rule.outbound_to):
+        if command.name in ("send", "open", "join") and not _matches(name, rule.outbound_to):
             return f"{me!r} may not address {name!r}"
-        if command.name in ("dispatch", "open") and not _matches(me, other.inbound_from):
+        if command.name in ("dispatch", "open", "join") and not _matches(me, other.inbound_from):
             return f"{name!r} takes nothing from {me!r}"
+        if command.name == "accept" and not _matches(name, rule.inbound_from):
+            return f"{me!r} takes nothing from {name!r}"
     return None
 
 
@@ -201,6 +225,8 @@ def _refused_depth(command: Command, rule: Rule) -> str | None:
 
 
 def _refused_type(command: Command, rule: Rule, others: list[Rule]) -> str | None:
+    if command.name in ("join", "accept") and not _matches(command.channel_type, rule.channel_types_accept):
+        return f"{command.agent_name!r} takes no part in channels of type {command.channel_type!r}"
     if command.name != "open":
         return None
     if not _matches(command.channel_type, rule.channel_types_initiate):
@@ -221,14 +247,18 @@ def _read(registered: Mapping[str, Any]) -> Rule:
 def _check(rule: Rule) -> None:
     for name in ("outbound_to", "inbound_from", "channel_types_initiate", "channel_types_accept"):
         globs = getattr(rule, name)
-        if isinstance(globs, str) or not all(isinstance(glob, str) for glob in globs):
+        if not isinstance(globs, tuple) or not all(isinstance(glob, str) for glob in globs):
             raise ConfigurationError(f"{name} is a tuple of globs, not {globs!r}; write ({globs!r},)")
     for name in ("channels_max", "tasks_max", "delegation_depth_max"):
         limit = getattr(rule, name)
-        if limit is not None and (not isinstance(limit, int) or limit < 0):
+        if limit is not None and (not _is_count(limit) or limit < 0):
             raise ConfigurationError(f"{name} is a number of at least 0, or None for no limit, not {limit!r}")
     rate = rule.rate_per_minute
-    if rate is not None and not (rate > 0 and math.isfinite(rate)):
+    if rate is not None and not (isinstance(rate, int | float) and rate > 0 and math.isfinite(rate)):
         raise ConfigurationError(f"rate_per_minute is a positive number, or None for no limit, not {rate!r}")
-    if rule.rate_burst < 1:
+    if not _is_count(rule.rate_burst) or rule.rate_burst < 1:
         raise ConfigurationError(f"rate_burst is at least 1, not {rule.rate_burst!r}: else nothing is ever allowed")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from hubwire import Hub, Rule, RuleArbiter
+from hubwire import Hub, Resume, Rule, RuleArbiter
 from hubwire.arbiter import Allow, Command, Deny
 from hubwire.errors import AccessDenied, CommandRejected, ConfigurationError
 from hubwire.events import EnvelopeDispatchFailed, EnvelopePosted, EnvelopeRejected
@@ -67,6 +67,22 @@ async def test_every_command_is_told_with_the_names_of_those_concerned() -> None
         await channel.post(coder, "hello, all")
         await hub.tasks.start(coder, "fix", channel=channel)
         await hub.approvals.gate(coder, "read_file", arguments={"path": "a"}, channel=channel)
+        in_channel = len(arbiter.commands)
+        await coder.set_resume(Resume(summary="codes"))
+        await coder.set_skill("coding")
+        await coder.set_rule({"inbox": {"capacity": 5}})
+        of_agents = len(arbiter.commands)
+        tester = await hub.agents.register("tester")
+        guests = await hub.channels.open([planner, coder, tester], invite=True, required_acks=1)
+        in_guests = len(arbiter.commands)
+        await guests.accept(coder)
+        await guests.decline(tester, "no time")
+        await guests.join(tester)
+        task = await hub.tasks.start(coder, "review", channel=guests)
+        await hub.tasks.get(task.id, tester).request_cancel("enough")
+        await guests.leave(tester, "done")
+        await guests.close("all done")
+        await coder.unregister()
     told = [(each.name, each.agent_name, each.others, each.content) for each in arbiter.commands]
     assert told == [
         ("register", "planner", (), None),
@@ -80,30 +96,173 @@ async def test_every_command_is_told_with_the_names_of_those_concerned() -> None
         ("inbox", "planner", ("coder",), "hello, all"),
         ("start", "coder", (), "fix"),
         ("request", "coder", (), {"action": "read_file", "arguments": {"path": "a"}}),
+        ("set_resume", "coder", (), Resume(summary="codes")),
+        ("set_skill", "coder", (), "coding"),
+        ("set_rule", "coder", (), {"inbox": {"capacity": 5}}),
+        ("register", "tester", (), None),
+        ("open", "planner", ("coder", "tester"), None),
+        ("accept", "coder", ("planner",), None),
+        ("decline", "tester", ("planner",), "no time"),
+        ("join", "tester", ("planner", "coder"), None),
+        ("start", "coder", (), "review"),
+        ("request_cancel", "tester", ("coder",), task.id),
+        ("leave", "tester", (), "done"),
+        ("close", "", ("planner", "coder"), "all done"),
+        ("unregister", "coder", (), None),
     ]
-    assert {each.channel_id for each in arbiter.commands[3:]} == {channel.id}
+    assert {each.channel_id for each in arbiter.commands[3:in_channel]} == {channel.id}
+    assert {each.channel_id for each in arbiter.commands[in_channel:of_agents]} == {None}
+    assert {each.channel_id for each in arbiter.commands[in_guests:-1]} == {guests.id}
+    assert {each.channel_type for each in arbiter.commands if each.name in ("open", "join", "accept")} == {
+        "conversation"
+    }
 
 
 # --- what its answer leads to -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["register", "open", "start"])
+DENIABLE = (
+    *("register", "unregister", "set_resume", "set_skill", "set_rule"),
+    *("open", "join", "accept", "decline", "leave", "close", "start", "request_cancel"),
+)
+
+
+@pytest.mark.parametrize("name", DENIABLE)
 async def test_what_is_denied_has_never_happened(name: str) -> None:
     arbiter, recorder = denying(), Recorder()
     async with Hub(arbiter=arbiter, listeners=[recorder]) as hub:
-        coder = await hub.agents.register("coder")
+        coder, other = await hub.agents.register("coder"), await hub.agents.register("other")
+        guests, alone = await hub.channels.open([coder, other], invite=True), await hub.channels.open([coder])
+        task = await hub.tasks.start(coder, "given")
         before = await kinds(hub, recorder)
+        state = hub._core.state.snapshot()
         arbiter.answer = lambda _: Deny("not today")
         commands: dict[str, Callable[[], Any]] = {
             "register": lambda: hub.agents.register("planner"),
             "open": lambda: hub.channels.open([coder]),
             "start": lambda: hub.tasks.start(coder, "fix"),
+            "request_cancel": lambda: hub.tasks.get(task.id, other).request_cancel(),
+            "unregister": coder.unregister,
+            "set_resume": lambda: coder.set_resume(Resume()),
+            "set_skill": lambda: coder.set_skill("coding"),
+            "set_rule": lambda: coder.set_rule({}),
+            "join": lambda: alone.join(other),
+            "accept": lambda: guests.accept(other),
+            "decline": lambda: guests.decline(other),
+            "leave": lambda: alone.leave(coder),
+            "close": alone.close,
         }
         with pytest.raises(AccessDenied, match=f"'{name}' of .* is denied: not today") as caught:
             await commands[name]()
         assert caught.value.command == name
         assert await kinds(hub, recorder) == before
-        assert (hub.agents.find("planner"), hub.statistics().channels, hub.tasks.running()) == (None, 0, ())
+        assert hub._core.state.snapshot() == state
+
+
+async def test_nobody_joins_whom_it_could_not_open_a_channel_with() -> None:
+    rules = RuleArbiter(
+        {
+            "intern": Rule(outbound_to=("lead",)),
+            "boss": Rule(inbound_from=("lead",)),
+            "quiet": Rule(channel_types_accept=("notification",)),
+        }
+    )
+    async with Hub(arbiter=rules) as hub:
+        names = ("lead", "intern", "boss", "quiet", "anybody")
+        lead, intern, boss, quiet, anybody = [await hub.agents.register(name) for name in names]
+        above, below = await hub.channels.open([lead, boss]), await hub.channels.open([lead])
+        await below.join(intern)
+        for agent, reason in (
+            (intern, "'intern' may not address 'boss'"),
+            (anybody, "'boss' takes nothing from 'anybody'"),
+            (quiet, "'boss' takes nothing from 'quiet'"),
+        ):
+            with pytest.raises(AccessDenied, match=reason):
+                await above.join(agent)
+        with pytest.raises(AccessDenied, match="'quiet' takes no part in channels of type 'conversation'"):
+            await below.join(quiet)
+        assert above.participants == (lead.id, boss.id)
+        assert below.participants == (lead.id, intern.id)
+
+
+async def test_an_invitation_is_accepted_by_the_rule_of_that_moment() -> None:
+    async with Hub(arbiter=RuleArbiter()) as hub:
+        lead, coder = await hub.agents.register("lead"), await hub.agents.register("coder")
+        channel = await hub.channels.open([lead, coder], invite=True)
+        await coder.set_rule(Rule(inbound_from=("nobody",)))
+        with pytest.raises(AccessDenied, match="'coder' takes nothing from 'lead'"):
+            await channel.accept(coder)
+        await coder.set_rule(Rule(channel_types_accept=("auction",)))
+        with pytest.raises(AccessDenied, match="takes no part in channels of type 'conversation'"):
+            await channel.accept(coder)
+        await coder.set_rule(Rule())
+        await channel.accept(coder)
+        assert channel.is_open
+
+
+async def test_who_joins_while_the_arbiter_thinks_is_asked_about_too() -> None:
+    thinking, go_on = anyio.Event(), anyio.Event()
+
+    async def answer(command: Command) -> Allow | Deny:
+        if command.name in held:
+            thinking.set()
+            await go_on.wait()
+        return Deny("not to him") if command.name == "dispatch" and command.others == ("late",) else Allow()
+
+    held = {"send"}
+    arbiter = Asked(answer)
+    async with Hub(arbiter=arbiter) as hub, anyio.create_task_group() as tasks:
+        names = ("alice", "bob", "late", "later", "last")
+        alice, bob, late, later, last = [await hub.agents.register(each) for each in names]
+        channel = await hub.channels.open([alice, bob])
+        posted: list[EnvelopePosted] = []
+
+        async def post() -> None:
+            posted.append(await channel.post(alice, "hello"))
+
+        tasks.start_soon(post)
+        await thinking.wait()
+        await channel.join(late)
+        await channel.join(later)
+        go_on.set()
+        await wait_all_tasks_blocked()
+        assert posted[0].recipients == (bob.id, later.id)
+        assert sum(command.name == "send" for command in arbiter.commands) == 1
+
+        held, thinking, go_on = {"join"}, anyio.Event(), anyio.Event()
+        arbiter.commands.clear()
+        tasks.start_soon(channel.join, last)
+        await thinking.wait()
+        held = set()
+        extra = await hub.agents.register("extra")
+        await channel.join(extra)
+        go_on.set()
+        await wait_all_tasks_blocked()
+        asked = [command.others for command in arbiter.commands if command.agent_name == "last"]
+        assert asked == [("alice", "bob", "late", "later"), ("alice", "bob", "late", "later", "extra")]
+        assert last.id in channel.participants
+
+
+async def test_what_the_arbiter_saw_is_what_is_posted() -> None:
+    thinking, go_on = anyio.Event(), anyio.Event()
+
+    async def answer(command: Command) -> Allow | Deny:
+        if command.name == "send":
+            thinking.set()
+            await go_on.wait()
+            return Allow() if command.content["do"] == "read" else Deny("too dangerous")
+        return Allow()
+
+    async with Hub(arbiter=Asked(answer)) as hub, anyio.create_task_group() as tasks:
+        alice, bob = await hub.agents.register("alice"), await hub.agents.register("bob")
+        channel = await hub.channels.open([alice, bob])
+        content = {"do": "read"}
+        tasks.start_soon(channel.post, alice, content)
+        await thinking.wait()
+        content["do"] = "delete"
+        go_on.set()
+        await wait_all_tasks_blocked()
+        assert [each.envelope.content for each in hub._core.state.inboxes.pending(bob.id)] == [{"do": "read"}]
 
 
 async def test_an_envelope_that_is_denied_is_rejected_and_recorded() -> None:
@@ -334,6 +493,10 @@ def test_the_first_rule_that_matches_counts() -> None:
         {"rate_per_minute": 0},
         {"rate_per_minute": float("nan")},
         {"rate_burst": 0},
+        {"rate_burst": "5"},
+        {"rate_per_minute": "5"},
+        {"tasks_max": True},
+        {"inbound_from": 5},
     ],
 )
 def test_a_rule_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
@@ -347,9 +510,7 @@ async def test_an_agent_may_be_registered_with_its_rule_which_the_arbiters_own_g
         lead, other = await hub.agents.register("lead"), await hub.agents.register("other")
         intern = await hub.agents.register("intern", rule=strict)
         trusted = await hub.agents.register("trusted", rule=strict)
-        channel = await hub.channels.open([lead, other])
-        await channel.join(intern)
-        await channel.join(trusted)
+        channel = await hub.channels.open([lead, other, intern, trusted])
         with pytest.raises(AccessDenied, match="'intern' may not address 'other'"):
             await channel.post(intern, "hello", to=[other])
         assert (await channel.post(other, "hello")).recipients == (lead.id, trusted.id)
@@ -359,9 +520,22 @@ async def test_an_agent_may_be_registered_with_its_rule_which_the_arbiters_own_g
             await hub.tasks.start(intern, "two")
 
 
-async def test_a_registered_rule_that_makes_no_sense_denies() -> None:
+async def test_a_rule_that_makes_no_sense_is_denied_before_anybody_is_under_it() -> None:
     async with Hub(arbiter=RuleArbiter()) as hub:
+        with pytest.raises(AccessDenied, match=r"'register' of 'coder' is denied: tasks_max is a number"):
+            await hub.agents.register("coder", rule={"tasks_max": "many"})
+        assert hub.agents.find("coder") is None
+        coder = await hub.agents.register("coder", rule=Rule(tasks_max=1))
+        with pytest.raises(AccessDenied, match=r"'set_rule' of 'coder' is denied: outbound_to is a tuple of globs"):
+            await coder.set_rule({"outbound_to": "lead"})
+        assert (coder.rule or {})["tasks_max"] == 1
+
+
+async def test_a_registered_rule_that_makes_no_sense_denies() -> None:
+    arbiter = Asked()
+    async with Hub(arbiter=arbiter) as hub:
         coder = await hub.agents.register("coder", rule={"tasks_max": "many"})
+        arbiter.answer = RuleArbiter().authorize
         with pytest.raises(AccessDenied, match=r"arbiter failed .*tasks_max is a number"):
             await hub.tasks.start(coder, "fix")
 

@@ -43,7 +43,8 @@ class AgentCommands:
         """
         agent_id = new_id()
         state = self._core.state
-        await self._core.authorizer.authorize("register", agent_name=name)
+        rule = self._core.authorizer.settled(rule)
+        await self._core.authorizer.authorize("register", agent_name=name, content=rule)
         await self._core.pipeline.execute(
             lambda: state.agents.register(
                 name,
@@ -123,13 +124,18 @@ class Agent:
         return Inbox(self._core, self.id)
 
     async def set_resume(self, resume: Resume) -> None:
-        """Replace what it claims it can do; what was observed stays."""
+        """Replace what it claims it can do; what was observed stays.
+
+        Like all that follow, raises :class:`~hubwire.errors.AccessDenied` if the arbiter is against it.
+        """
         agents = self._core.state.agents
+        await self._core.authorizer.authorize("set_resume", self.id, content=resume)
         await self._core.pipeline.execute(lambda: agents.set_resume(self.id, resume))
 
     async def set_skill(self, skill: str | None) -> None:
         """Replace the description of what it does; None removes it."""
         agents = self._core.state.agents
+        await self._core.authorizer.authorize("set_skill", self.id, content=skill)
         await self._core.pipeline.execute(lambda: agents.set_skill(self.id, skill))
 
     async def set_rule(self, rule: Any) -> None:
@@ -138,6 +144,8 @@ class Agent:
         An inbox that holds more than it may from now on keeps what it has.
         """
         agents = self._core.state.agents
+        rule = self._core.authorizer.settled(rule)
+        await self._core.authorizer.authorize("set_rule", self.id, content=rule)
         await self._core.pipeline.execute(lambda: agents.set_rule(self.id, rule))
 
     async def observe(self, task_id: str, *, capability: str, ended: str, latency_ms: float | None = None) -> bool:
@@ -166,6 +174,7 @@ class Agent:
         It leaves each channel by an event of its own; if they are more than a thousand, the last of them after this has
         returned. Raises :class:`~hubwire.errors.NotFound` if it is not registered.
         """
+        await self._core.authorizer.authorize("unregister", self.id)
         await self._core.pipeline.execute(lambda: self._core.state.endings.unregister(self.id))
 
 

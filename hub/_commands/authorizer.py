@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -12,6 +12,7 @@ from .._deadline import asked
 from .._state import State
 from ..arbiter import ALLOW, Allow, Arbiter, Command, Deny
 from ..errors import AccessDenied, NotFound
+from ..events import canonical
 from ..ports import Clock
 
 __all__ = ("Authorizer", "Clearance")
@@ -24,11 +25,17 @@ class Clearance:
     refusal: AccessDenied | None = None
     unreachable: Mapping[str, str] = {}
     """Whom it must not reach, and why."""
+    asked: frozenset[str] | None = None
+    """About whom the arbiter was asked; None if there is none to ask."""
 
     def check(self) -> None:
         """Raise if the envelope must not be posted."""
         if self.refusal is not None:
             raise self.refusal
+
+    def covers(self, agent_ids: Iterable[str]) -> bool:
+        """Tell whether the arbiter was asked about all of these: meanwhile others may have come."""
+        return self.asked is None or self.refusal is not None or self.asked.issuperset(agent_ids)
 
 
 CLEAR = Clearance()
@@ -43,6 +50,15 @@ class Authorizer:
         self._clock = clock
         self._seconds_max = seconds_max
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is an arbiter."""
+        return self._arbiter is not None
+
+    def settled(self, content: Any) -> Any:
+        """Return the content as the arbiter is to see it: nobody can change it between its answer and the event."""
+        return content if self._arbiter is None else canonical(content)
+
     async def authorize(
         self,
         name: str,
@@ -55,7 +71,7 @@ class Authorizer:
         content: Any = None,
         hops: int = 0,
     ) -> Allow:
-        """Return within which limits the command is allowed; ``others`` are agent ids.
+        """Return within which limits the command is allowed; ``others`` are agent ids, ``content`` is settled.
 
         Raises :class:`~hubwire.errors.AccessDenied`.
         """
@@ -94,36 +110,46 @@ class Authorizer:
         raise AccessDenied(f"{name!r} of {command.agent_name!r} is denied: {answer.reason}", command=name)
 
     async def clear(
-        self, sender_id: str, channel_id: str, audience: Iterable[str] | None, content: Any, hops: int = 0
+        self, sender_id: str, channel_id: str, audience: Sequence[str] | None, content: Any, hops: int = 0
     ) -> Clearance:
         """Return whether an envelope may be posted, and whom it must not reach."""
         if self._arbiter is None:
             return CLEAR
-        audience = None if audience is None else tuple(audience)
         try:
             await self.authorize("send", sender_id, audience or (), channel_id=channel_id, content=content, hops=hops)
         except AccessDenied as error:
             return Clearance(refusal=error)
-        unreachable: dict[str, str] = {}
-        for agent_id in self._participants(channel_id) if audience is None else audience:
-            if agent_id != sender_id and agent_id in self._state.agents:
+        return await self.reach(Clearance(asked=frozenset()), sender_id, channel_id, audience, content)
+
+    async def reach(
+        self, clearance: Clearance, sender_id: str, channel_id: str, audience: Sequence[str] | None, content: Any
+    ) -> Clearance:
+        """Return a clearance that covers also those about whom the arbiter was not asked yet."""
+        reached = self.participants(channel_id) if audience is None else audience
+        asked = clearance.asked or frozenset()
+        unreachable = dict(clearance.unreachable)
+        for agent_id in reached:
+            if agent_id not in asked and agent_id != sender_id and agent_id in self._state.agents:
                 try:
                     await self.authorize("dispatch", sender_id, [agent_id], channel_id=channel_id, content=content)
                     await self.authorize("inbox", agent_id, [sender_id], channel_id=channel_id, content=content)
                 except AccessDenied as error:
                     unreachable[agent_id] = str(error)
-        return Clearance(unreachable=unreachable)
+        return Clearance(unreachable=unreachable, asked=asked.union(reached))
 
-    def _participants(self, channel_id: str) -> tuple[str, ...]:
+    def participants(self, channel_id: str) -> tuple[str, ...]:
+        """Return who takes part in a channel; nobody where there is none: the state machine refuses that."""
         try:
             return self._state.channels.get(channel_id).participants
         except NotFound:
-            return ()  # the state machine will refuse the envelope, and say why
+            return ()
 
     def _name_of(self, agent_id: str | None) -> str:
         """Return an agent's name, or the id of what is no agent: the state machine will refuse that."""
         agents = self._state.agents
-        return agents.get(agent_id).name if agent_id is not None and agent_id in agents else str(agent_id)
+        if agent_id is None:
+            return ""
+        return agents.get(agent_id).name if agent_id in agents else str(agent_id)
 
     def _rule_of(self, agent_id: str | None) -> Mapping[str, Any] | None:
         agents = self._state.agents

@@ -180,14 +180,17 @@ class Channel:
     async def accept(self, agent: Agent | str) -> None:
         """Let an agent that was invited take part.
 
-        Raises :class:`~hubwire.errors.CommandRejected` if it was not invited, or has answered already.
+        Raises :class:`~hubwire.errors.CommandRejected` if it was not invited, or has answered already. Like all that
+        follow, raises :class:`~hubwire.errors.AccessDenied` if the arbiter is against it.
         """
         membership, agent_id = self._core.state.membership, id_of(agent)
+        await self._authorize("accept", agent_id, [self._entry.creator_id])
         await self._core.pipeline.execute(lambda: membership.accept(self.id, agent_id))
 
     async def decline(self, agent: Agent | str, reason: str = "") -> None:
         """Let an agent that was invited take no part. Raises like :meth:`accept`."""
         membership, agent_id = self._core.state.membership, id_of(agent)
+        await self._authorize("decline", agent_id, [self._entry.creator_id], reason)
         await self._core.pipeline.execute(lambda: membership.decline(self.id, agent_id, reason))
 
     async def join(self, agent: Agent | str, *, role: str = "participant") -> None:
@@ -196,7 +199,21 @@ class Channel:
         Raises :class:`~hubwire.errors.CommandRejected` if the channel is not open, or its type allows nobody else.
         """
         membership, agent_id = self._core.state.membership, id_of(agent)
-        await self._core.pipeline.execute(lambda: membership.join(self.id, agent_id, role))
+        asked: tuple[str, ...] = ()
+
+        def decide() -> Sequence[Event]:
+            if self._core.authorizer.is_asked and not set(self._entry.participants) <= set(asked):
+                raise _OthersHaveCome
+            return membership.join(self.id, agent_id, role)
+
+        while True:
+            asked = self._entry.participants
+            await self._authorize("join", agent_id, asked)
+            try:
+                await self._core.pipeline.execute(decide)
+            except _OthersHaveCome:
+                continue
+            return
 
     async def leave(self, agent: Agent | str, reason: str = "") -> None:
         """Let a participant take part no more; when the last has left, the channel is closed.
@@ -204,6 +221,7 @@ class Channel:
         Raises :class:`~hubwire.errors.CommandRejected` if it takes no part.
         """
         membership, agent_id = self._core.state.membership, id_of(agent)
+        await self._authorize("leave", agent_id, content=reason)
         await self._core.pipeline.execute(lambda: membership.leave(self.id, agent_id, reason))
 
     async def post(
@@ -235,13 +253,14 @@ class Channel:
         Returns the committed event. A refusal is recorded as ``envelope.rejected``, then raised as
         :class:`~hubwire.errors.CommandRejected`, mostly as a :class:`~hubwire.errors.PostRejected` with its ``code``.
         """
-        envelope_id, sender_id = new_id(), id_of(sender)
+        authorizer, envelope_id, sender_id = self._core.authorizer, new_id(), id_of(sender)
         audience = None if to is None else [id_of(agent) for agent in to]
         cause = caused_by.event if isinstance(caused_by, Delivery) else caused_by
         hops = 0 if cause is None else cause.hops + 1
         envelopes = self._core.state.envelopes
         refusal: CommandRejected | None = None
-        clearance = await self._core.authorizer.clear(sender_id, self.id, audience, content, hops)
+        content = authorizer.settled(content)
+        clearance = await authorizer.clear(sender_id, self.id, audience, content, hops)
 
         def decide() -> Sequence[Event]:
             nonlocal refusal
@@ -249,6 +268,8 @@ class Channel:
                 if first := envelopes.find(self.id, sender_id, content, audience, idempotency_key):
                     raise _PostedAlready(first)
                 clearance.check()
+                if audience is None and not clearance.covers(authorizer.participants(self.id)):
+                    raise _OthersHaveCome
                 return envelopes.post(
                     self.id,
                     sender_id,
@@ -268,11 +289,16 @@ class Channel:
                 refusal = error
                 return [_rejected(self.id, sender_id, content, audience, error, origin)]
 
-        try:
-            events = await self._core.pipeline.execute(decide)
-        except _PostedAlready as repeated:
-            await self._core.until_committed(repeated.first.seq)
-            return repeated.first
+        while True:
+            try:
+                events = await self._core.pipeline.execute(decide)
+            except _OthersHaveCome:
+                clearance = await authorizer.reach(clearance, sender_id, self.id, audience, content)
+            except _PostedAlready as repeated:
+                await self._core.until_committed(repeated.first.seq)
+                return repeated.first
+            else:
+                break
         if refusal is not None:
             raise refusal
         return next(event for event in events if isinstance(event, EnvelopePosted))
@@ -286,12 +312,25 @@ class Channel:
         Raises :class:`~hubwire.errors.NotFound` if it is closed already.
         """
         state = self._core.state
+        await self._authorize("close", None, self._entry.participants, reason)
         await self._core.pipeline.execute(lambda: state.endings.close(self.id, reason, **origin))
         try:
             while self.id in state.channels:
                 await self._core.pipeline.execute(lambda: state.endings.close(self.id, reason))
         except NotFound:
             return  # the hub itself, which closes what is closing, was faster
+
+    async def _authorize(
+        self, name: str, agent_id: str | None, others: Iterable[str] = (), content: Any = None
+    ) -> None:
+        channel_type = self._entry.type
+        await self._core.authorizer.authorize(
+            name, agent_id, others, channel_id=self.id, channel_type=channel_type, content=content
+        )
+
+
+class _OthersHaveCome(Exception):
+    """A signal inside this module: the arbiter was not asked about all who take part by now."""
 
 
 class _PostedAlready(Exception):

@@ -165,7 +165,14 @@ class Task:
         await self._do(lambda: self._core.state.tasks.cancel(self.id, self.agent_id, reason))
 
     async def request_cancel(self, reason: str = "") -> None:
-        """Ask the owner to give the task up. Each agent may ask once; in a channel, only its participants."""
+        """Ask the owner to give the task up. Each agent may ask once; in a channel, only its participants.
+
+        Raises :class:`~hubwire.errors.AccessDenied` if the arbiter is against it.
+        """
+        entry = self._core.state.tasks.get(self.id)
+        await self._core.authorizer.authorize(
+            "request_cancel", self.agent_id, [entry.owner_id], channel_id=entry.channel_id, content=self.id
+        )
         await self._do(lambda: self._core.state.tasks.request_cancel(self.id, self.agent_id, reason))
 
     async def _do(self, decide: Callable[[], Sequence[Event]]) -> None:

@@ -143,8 +143,8 @@ class Agents:
             raise CommandRejected(f"an agent's name must be text that shows, not {name!r}")
         if _ID.fullmatch(name) or name in self._by_id:
             raise CommandRejected(f"{name!r} looks like an agent's id, or is one; give the agent another name")
-        if isinstance(capabilities, str):
-            raise CommandRejected(f"capabilities are a list of names, not one text: write [{capabilities!r}]")
+        if isinstance(capabilities, str) or not isinstance(capabilities, Iterable):
+            raise CommandRejected(f"capabilities are a list of names, not {capabilities!r}; write [{capabilities!r}]")
         capabilities = tuple(capabilities)
         if wrong := [each for each in capabilities if not isinstance(each, str) or canonical(each) != each]:
             raise CommandRejected(f"capabilities are names, which {wrong[0]!r} is not")
@@ -156,8 +156,8 @@ class Agents:
                 agent_id=agent_id,
                 name=name,
                 capabilities=capabilities,
-                passport=None if passport is None else write(passport),
-                resume=None if resume is None else write(resume),
+                passport=None if passport is None else _written(Passport, passport),
+                resume=None if resume is None else _written(Resume, resume),
                 skill=skill,
                 rule=None if rule is None else _checked_rule(rule),
                 **origin,
@@ -170,7 +170,7 @@ class Agents:
 
     def set_resume(self, agent_id: str, resume: Resume) -> list[Event]:
         version = self.get(agent_id).resume_version + 1
-        return [AgentResumeSet(agent_id=agent_id, resume=write(resume), version=version)]
+        return [AgentResumeSet(agent_id=agent_id, resume=_written(Resume, resume), version=version)]
 
     def set_skill(self, agent_id: str, skill: str | None) -> list[Event]:
         self.get(agent_id)
@@ -284,6 +284,14 @@ def _observation(entry: AgentEntry, capability: str) -> Observation:
 def _check_skill(skill: object) -> None:
     if not isinstance(skill, str) or canonical(skill) != skill:
         raise CommandRejected(f"a skill is described by text that can be written, not by {skill!r}")
+
+
+def _written(kind: type[Passport | Resume], value: object) -> Mapping[str, Any]:
+    """Return the fields of a value that is of this kind, which has checked them: applying cannot fail."""
+    if not isinstance(value, kind):
+        name = kind.__name__
+        raise CommandRejected(f"a {name.lower()} is a hubwire.{name}, not {value!r}; write {name}(...)")
+    return write(value)
 
 
 def _checked_rule(rule: Any) -> Mapping[str, Any]:
