@@ -185,14 +185,18 @@ class ApprovalPolicy:
     challenges: Mapping[RiskLevel, ChallengeKind] = DEFAULT_CHALLENGES
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.mode, Mode) or not isinstance(self.fail_mode, FailMode):
+            raise ConfigurationError(f"mode is a Mode and fail_mode a FailMode, not {self.mode!r}, {self.fail_mode!r}")
         if not is_duration(self.timeout_seconds):
             raise ConfigurationError(f"timeout_seconds is a positive number, not {self.timeout_seconds!r}")
-        if not isinstance(self.quorum, int) or self.quorum < 1:
+        if isinstance(self.quorum, bool) or not isinstance(self.quorum, int) or self.quorum < 1:
             raise ConfigurationError(f"quorum is a number of at least 1, not {self.quorum!r}")
         if missing := [level.value for level in RiskLevel if level not in self.challenges]:
             raise ConfigurationError(
                 f"challenges say nothing of risk {', '.join(missing)}; begin with DEFAULT_CHALLENGES"
             )
+        if wrong := [each for each in self.challenges.values() if not isinstance(each, ChallengeKind)]:
+            raise ConfigurationError(f"challenges map a RiskLevel to a ChallengeKind, not to {wrong[0]!r}")
         names = [approver.name for approver in self.approvers]
         if len(set(names)) < len(names):
             raise ConfigurationError(f"approvers need names of their own, and these are {', '.join(names)}")

@@ -106,6 +106,25 @@ async def test_a_rule_that_cannot_work_is_refused_and_changes_nothing(rule: Any)
         assert hub._state.snapshot() == before
 
 
+@pytest.mark.parametrize("wrong", [5, "text", {"capabilities": 5}, {"summary": 7}, {"kind": "robot"}, []], ids=repr)
+async def test_what_is_no_resume_or_passport_is_refused_and_changes_nothing(wrong: Any) -> None:
+    """What was applied as an event could never be replayed."""
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        agent = await hub.agents.register("planner")
+        before, seq = hub._state.snapshot(), hub.statistics().committed
+        for command in (
+            lambda: agent.set_resume(wrong),
+            lambda: hub.agents.register("coder", resume=wrong),
+            lambda: hub.agents.register("coder", passport=wrong),
+        ):
+            with pytest.raises(CommandRejected, match=r"is a hubwire\.(Resume|Passport), not"):
+                await command()
+        assert (hub._state.snapshot(), hub.statistics().committed) == (before, seq)
+    async with Hub(store) as hub:
+        assert hub.agents.find("planner") == agent
+
+
 async def test_no_name_is_another_agents_id_or_looks_like_one() -> None:
     async with Hub() as hub:
         agent = await hub.agents.register("planner")

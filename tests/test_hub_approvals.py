@@ -449,6 +449,10 @@ async def test_who_is_not_there_cannot_ask_and_whom_the_arbiter_denies_neither(r
         ({"approvers": (says("alice", True),)}, "map critical risk to another challenge"),
         ({"approvers": (says("alice", True), says("alice", True))}, "names of their own"),
         ({"challenges": {}}, "DEFAULT_CHALLENGES"),
+        ({"challenges": {**DEFAULT_CHALLENGES, RiskLevel.LOW: "confirm"}}, "to a ChallengeKind, not to 'confirm'"),
+        ({"mode": "enforce"}, "mode is a Mode"),
+        ({"fail_mode": "deny"}, "fail_mode a FailMode"),
+        ({"quorum": True}, "quorum"),
     ],
 )
 def test_a_policy_that_could_never_approve_is_refused(settings: dict[str, Any], message: str) -> None:
@@ -484,6 +488,32 @@ def test_trust_grows_slowly_falls_fast_and_stays_below_its_ceiling() -> None:
 
 
 # --- tools ------------------------------------------------------------------------------------------------------------
+
+
+async def test_what_was_approved_is_what_runs(hub: Hub, coder: Agent, recorder: Recorder) -> None:
+    ran: list[Any] = []
+
+    def change(question: Question) -> bool:
+        files.append("b")
+        return True
+
+    @hub.approvals.gated(coder, policy=policy(FunctionApprover("alice", change)))
+    def deploy(files: list[str], *, region: str = "everywhere") -> None:
+        ran.append((files, region))
+
+    files = ["a"]
+    with pytest.raises(
+        NotApproved, match="the arguments of 'deploy' were changed while it was decided about"
+    ) as caught:
+        await deploy(files)
+    assert (caught.value.verdict, caught.value.reason, ran) == ("approved", "other arguments", [])
+    await deploy(["a", "b"])
+    assert ran == [(["a", "b"], "everywhere")]
+    await hub.flush()
+    assert [each.arguments for each in of(recorder, ApprovalRequested)] == [
+        {"files": ("a",), "region": "everywhere"},
+        {"files": ("a", "b"), "region": "everywhere"},
+    ]
 
 
 async def test_a_gated_tool_runs_only_when_it_is_approved(hub: Hub, coder: Agent, recorder: Recorder) -> None:

@@ -601,6 +601,18 @@ async def history(store: MemoryStore) -> list[Event]:
         return events
 
 
+@pytest.mark.parametrize(
+    "settings", [{"expectations": 5}, {"expectations": "x"}, {"version": []}, {"type": []}], ids=repr
+)
+async def test_settings_of_another_kind_are_refused_and_change_nothing(settings: dict[str, Any]) -> None:
+    async with Hub() as hub:
+        a = await hub.agents.register("a")
+        before = hub._state.snapshot()
+        with pytest.raises(CommandRejected):
+            await hub.channels.open([a], **settings)
+        assert hub._state.snapshot() == before
+
+
 def test_opening_posting_and_closing_look_at_no_other_channel() -> None:
     state = State()
 

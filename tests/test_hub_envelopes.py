@@ -9,9 +9,12 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from hubwire import Agent, Channel, Hub, InboxRule
-from hubwire.errors import CommandRejected, InboxFull, NotFound, PostRejected
-from hubwire.events import EnvelopePosted
+from hubwire import Agent, Channel, Hub, InboxRule, RuleArbiter
+from hubwire._state import State
+from hubwire.context import EMPTY
+from hubwire.errors import CommandRejected, EventTooLarge, InboxFull, NotFound, PostRejected
+from hubwire.events import EnvelopeDispatchFailed, EnvelopePosted, EnvelopeRejected, Event
+from hubwire.events._event import stamp
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
 
@@ -55,6 +58,7 @@ REFUSALS: dict[str, Post] = {
     "malformed   ": lambda channel, a, _: channel.post(a, "x", idempotency_key="x" * 256),
     "malformed    ": lambda channel, a, _: channel.post(a, "x", idempotency_key=chr(0xD800)),
     "malformed     ": lambda channel, a, _: channel.post(a, "x", idempotency_key=[1]),  # type: ignore[arg-type]
+    "malformed      ": lambda channel, a, _: channel.post(a, "x", hops_max=cast(Any, "many")),
     "not_found": lambda channel, _a, _b: channel.post("nobody", "x"),
 }
 
@@ -74,6 +78,40 @@ async def test_a_refusal_is_an_event_with_a_code_and_changes_nothing_else(code: 
         (told,) = cast(list[Any], recorder.events[heard:])
         assert (told.kind, told.code, told.reason) == ("envelope.rejected", code.strip(), str(caught.value))
         assert (told.error, told.content) == (type(caught.value).__name__, "x")
+
+
+async def test_an_envelope_that_is_too_large_is_rejected_by_an_event_without_its_content() -> None:
+    for arbiter in (None, RuleArbiter()):
+        recorder = Recorder()
+        async with Hub(listeners=[recorder], event_bytes_max=4096, arbiter=arbiter) as hub:
+            channel, a, b = await pair(hub)
+            before = hub._state.snapshot()
+            with pytest.raises(EventTooLarge) as caught:
+                await channel.post(a, "x" * 10_000_000, to=[b])
+            assert hub._state.snapshot() == before
+            await hub.flush()
+            (told,) = [each for each in recorder.events if isinstance(each, EnvelopeRejected)]
+            assert (told.code, told.error, told.reason) == ("too_large", "EventTooLarge", str(caught.value))
+            assert (told.content, told.audience, told.channel_id) == (None, (b.id,), channel.id)
+
+
+async def test_who_has_left_the_hub_but_not_the_channel_yet_is_told_of() -> None:
+    state = State()
+    for agent_id in "ab":
+        apply(state, state.agents.register(agent_id, (), agent_id=agent_id))
+    apply(state, state.membership.open(["a", "b"], "", channel_id="ab"))
+    apply(state, state.endings.unregister("b")[:1])
+    posted, failed = state.envelopes.post("ab", "a", "hello", ["b"], envelope_id="e")
+    assert isinstance(posted, EnvelopePosted)
+    assert posted.recipients == ()
+    assert isinstance(failed, EnvelopeDispatchFailed)
+    assert (failed.recipient_id, failed.error) == ("b", "NotFound")
+
+
+def apply(state: State, events: list[Event]) -> None:
+    for event in events:
+        at = "2026-11-21T09:30:00.000001Z"
+        state.apply(stamp(event, seq=0, id="", at=at, hub="", context=EMPTY, bytes_max=1 << 20))
 
 
 async def test_a_post_that_races_a_close_is_never_appended_after_it() -> None:

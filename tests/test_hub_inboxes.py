@@ -344,6 +344,36 @@ async def test_nothing_is_delivered_that_a_crash_could_undo() -> None:
         assert got == ["committed", "urgent"]
 
 
+async def test_what_others_ack_is_not_kept_by_an_inbox_that_nobody_reads() -> None:
+    async with Hub() as hub:
+        channel, a, b = await pair(hub)
+        forgotten, read = b.inbox(), b.inbox()
+        for number in range(500):
+            await channel.post(a, number)
+            await (await anext(read)).ack()
+        assert sum(map(len, forgotten._queues.values())) < 100
+        for number in range(200):
+            await channel.post(a, number)
+        assert [(await anext(forgotten)).content for _ in range(200)] == list(range(200))
+
+
+async def test_an_empty_inbox_takes_no_place_in_a_snapshot() -> None:
+    async with Hub() as hub:
+        channel, a, b = await pair(hub)
+        inbox = b.inbox()
+        assert hub._state.inboxes.snapshot() == []
+        for end in ("ack", "nack", "unregister"):
+            await channel.post(a, end)
+            assert [entry.agent_id for entry in hub._state.inboxes.snapshot()] == [b.id]
+            delivery = await anext(inbox)
+            if end == "nack":
+                assert await delivery.nack()
+                delivery = await anext(inbox)
+            await (b.unregister() if end == "unregister" else delivery.ack())
+            assert hub._state.inboxes.snapshot() == []
+            assert hub._state.inboxes.pending_total() == 0
+
+
 def test_posting_and_acking_look_at_no_other_inbox_and_no_other_envelope() -> None:
     state = State()
 

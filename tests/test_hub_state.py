@@ -145,7 +145,7 @@ def test_a_name_that_is_taken_is_refused_until_it_is_free(machine: Machine) -> N
     assert found.agent_id == "x"
 
 
-@pytest.mark.parametrize("capabilities", ["python", ["python", 5], [None], [b"x"]])
+@pytest.mark.parametrize("capabilities", ["python", 5, None, ["python", 5], [None], [b"x"]])
 def test_capabilities_that_are_no_list_of_names_are_refused(machine: Machine, capabilities: Any) -> None:
     refused(machine, lambda: machine.state.agents.register("planner", capabilities, agent_id="x"))
 

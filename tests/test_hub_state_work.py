@@ -655,6 +655,34 @@ def test_ended_tasks_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatc
     assert tasks.start("a", "t", task_id="0")
 
 
+def test_what_is_left_behind_is_ended_a_batch_at_a_time_and_the_rest_is_not_looked_at() -> None:
+    bench = Bench()
+    state = bench.state
+    for number in range(300):
+        bench.do(state.tasks.start("a", "t", task_id=str(number), ttl_seconds=None))
+        bench.do([ToolCalled(tool="t", call_id=str(number), agent_id="a")])
+    bench.do(state.endings.unregister("a"))
+    for machine in (state.tasks, state.turns):
+        machine._left_behind = looked_at = Counted(machine._left_behind)
+        assert len(machine.due(0, 7)) == 7
+        assert looked_at.count <= 8
+    while due := state.due(0, 100):
+        assert len(due) <= 100
+        bench.do(due)
+    assert (len(state.tasks), len(state.turns)) == (0, 0)
+
+
+class Counted(dict[Any, None]):
+    """Counts how many of its keys are looked at by iterating."""
+
+    count = 0
+
+    def __iter__(self) -> Any:
+        for key in super().__iter__():
+            self.count += 1
+            yield key
+
+
 def test_channels_are_counted_by_who_created_them() -> None:
     bench = Bench()
     quotas = bench.state.quotas

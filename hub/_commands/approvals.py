@@ -98,7 +98,8 @@ class ApprovalCommands:
     def gated(self, agent: Agent | str, *, action: str | None = None, policy: ApprovalPolicy | None = None) -> Gated:
         """Let the decorated tool run only when ``agent`` may do ``action``, by default the tool's name.
 
-        The tool becomes async; a call raises what :meth:`gate` raises, and the tool has not run.
+        The tool becomes async; a call raises what :meth:`gate` raises, and the tool has not run. Approvers see all of
+        its arguments, also those that the call left to their defaults.
         """
 
         def decorate(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
@@ -106,8 +107,18 @@ class ApprovalCommands:
 
             @functools.wraps(function)
             async def gated(*args: Any, **kwargs: Any) -> Any:
-                arguments = signature.bind(*args, **kwargs).arguments
-                await self.gate(agent, action or function.__name__, arguments=arguments, policy=policy)
+                bound = signature.bind(*args, **kwargs)
+                bound.apply_defaults()
+                asked = canonical(bound.arguments)
+                approval = await self.gate(agent, action or function.__name__, arguments=asked, policy=policy)
+                if canonical(bound.arguments) != asked:
+                    raise NotApproved(
+                        f"the arguments of {approval.action!r} were changed while it was decided about, and what they"
+                        " are now was not approved; do not change what a call was given",
+                        approval_id=approval.approval_id,
+                        verdict="approved",
+                        reason="other arguments",
+                    )
                 result = function(*args, **kwargs)
                 return await result if inspect.isawaitable(result) else result
 

@@ -15,7 +15,7 @@ from ..errors import AccessDenied, NotFound
 from ..events import canonical
 from ..ports import Clock
 
-__all__ = ("Authorizer", "Clearance")
+__all__ = ("CLEAR", "Authorizer", "Clearance")
 
 
 @attrs.frozen(kw_only=True)

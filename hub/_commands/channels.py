@@ -11,9 +11,10 @@ from .._state.channel_types import ChannelType
 from .._state.channels import ChannelEntry, ChannelState
 from .._state.endings import ask
 from .._state.origin import Origin
-from ..errors import CommandRejected, ConfigurationError, NotFound
+from ..errors import CommandRejected, ConfigurationError, EventTooLarge, HubError, NotFound
 from ..events import ChannelOpened, EnvelopePosted, EnvelopeRejected, Event
 from .agents import Agent, id_of
+from .authorizer import CLEAR
 from .core import Core, new_id
 from .inboxes import Delivery
 
@@ -251,7 +252,8 @@ class Channel:
         Whom the arbiter keeps from it is left out, and told of by ``envelope.dispatch_failed``.
 
         Returns the committed event. A refusal is recorded as ``envelope.rejected``, then raised as
-        :class:`~hubwire.errors.CommandRejected`, mostly as a :class:`~hubwire.errors.PostRejected` with its ``code``.
+        :class:`~hubwire.errors.CommandRejected`, mostly as a :class:`~hubwire.errors.PostRejected` with its ``code``,
+        or as :class:`~hubwire.errors.EventTooLarge`, then without the content.
         """
         authorizer, envelope_id, sender_id = self._core.authorizer, new_id(), id_of(sender)
         audience = None if to is None else [id_of(agent) for agent in to]
@@ -259,8 +261,7 @@ class Channel:
         hops = 0 if cause is None else cause.hops + 1
         envelopes = self._core.state.envelopes
         refusal: CommandRejected | None = None
-        content = authorizer.settled(content)
-        clearance = await authorizer.clear(sender_id, self.id, audience, content, hops)
+        clearance = CLEAR
 
         def decide() -> Sequence[Event]:
             nonlocal refusal
@@ -289,16 +290,22 @@ class Channel:
                 refusal = error
                 return [_rejected(self.id, sender_id, content, audience, error, origin)]
 
-        while True:
-            try:
-                events = await self._core.pipeline.execute(decide)
-            except _OthersHaveCome:
-                clearance = await authorizer.reach(clearance, sender_id, self.id, audience, content)
-            except _PostedAlready as repeated:
-                await self._core.until_committed(repeated.first.seq)
-                return repeated.first
-            else:
-                break
+        try:
+            content = authorizer.settled(content)
+            clearance = await authorizer.clear(sender_id, self.id, audience, content, hops)
+            while True:
+                try:
+                    events = await self._core.pipeline.execute(decide)
+                    break
+                except _OthersHaveCome:
+                    clearance = await authorizer.reach(clearance, sender_id, self.id, audience, content)
+        except _PostedAlready as repeated:
+            await self._core.until_committed(repeated.first.seq)
+            return repeated.first
+        except EventTooLarge as error:
+            rejected = _rejected(self.id, sender_id, None, audience, error, origin)
+            await self._core.pipeline.execute(lambda: [rejected])
+            raise
         if refusal is not None:
             raise refusal
         return next(event for event in events if isinstance(event, EnvelopePosted))
@@ -341,15 +348,21 @@ class _PostedAlready(Exception):
         self.first = first
 
 
+def _code_of(error: HubError) -> str:
+    if isinstance(error, EventTooLarge):
+        return "too_large"
+    return getattr(error, "code", "not_found" if isinstance(error, NotFound) else "")
+
+
 def _rejected(
-    channel_id: str, sender_id: str, content: Any, audience: list[str] | None, error: CommandRejected, origin: Origin
+    channel_id: str, sender_id: str, content: Any, audience: list[str] | None, error: HubError, origin: Origin
 ) -> EnvelopeRejected:
     return EnvelopeRejected(
         channel_id=channel_id,
         agent_id=sender_id,
         reason=str(error),
         error=type(error).__name__,
-        code=getattr(error, "code", "not_found" if isinstance(error, NotFound) else ""),
+        code=_code_of(error),
         content=content,
         audience=None if audience is None else tuple(audience),
         **origin,

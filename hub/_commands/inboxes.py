@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from .._state.inboxes import PRIORITIES
+from .._state.inboxes import PRIORITIES, Waiting
 from ..errors import repeat
 from ..events import EnvelopeDeadLettered, EnvelopePosted
 from .core import Core
@@ -100,9 +100,9 @@ class Inbox:
         for queue in self._queues.values():
             while queue:
                 envelope, ready_seq = queue[0]
-                waiting = self._core.state.inboxes.find(self.agent_id, envelope.envelope_id)
-                if waiting is None or waiting.ready_seq != ready_seq or waiting.delayed_until_ns is not None:
-                    queue.popleft()  # it is gone, or comes again later
+                waiting = self._current(envelope, ready_seq)
+                if waiting is None:
+                    queue.popleft()
                 elif ready_seq < committed:
                     queue.popleft()
                     return Delivery(self._core, self.agent_id, envelope, waiting.attempts + 1), None
@@ -110,6 +110,13 @@ class Inbox:
                     uncommitted = ready_seq if uncommitted is None else min(uncommitted, ready_seq)
                     break
         return None, uncommitted
+
+    def _current(self, envelope: EnvelopePosted, ready_seq: int) -> Waiting | None:
+        """Return what waits since ``ready_seq``; None if it is gone, or comes again later."""
+        waiting = self._core.state.inboxes.find(self.agent_id, envelope.envelope_id)
+        if waiting is None or waiting.ready_seq != ready_seq or waiting.delayed_until_ns is not None:
+            return None
+        return waiting
 
     async def _arrival(self) -> None:
         """Return when something arrives, or nothing will any more. Who waits is told, however many do."""
@@ -122,7 +129,11 @@ class Inbox:
 
     def arrive(self, event: EnvelopePosted, ready_seq: int) -> None:
         """An envelope was posted, or comes again; it is delivered when that is committed."""
-        self._queues[event.priority].append((event, ready_seq))
+        queue = self._queues[event.priority]
+        queue.append((event, ready_seq))
+        # Others may ack what this one never reads. Clearing that away costs no more than what has arrived since.
+        if len(queue) > 2 * self._core.state.inboxes.count(self.agent_id) + 64:
+            self._queues[event.priority] = deque(each for each in queue if self._current(*each) is not None)
         self.look()
 
     def look(self) -> None:

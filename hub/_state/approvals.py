@@ -7,6 +7,7 @@ carries little risk is approved without a challenge, and where the machinery fai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 import attrs
@@ -224,7 +225,7 @@ class Approvals:
 
     def due(self, now_ns: int, limit: int) -> list[Event]:
         """Decide which approvals get their verdict because it is too late, at most ``limit`` of them."""
-        gone = list(self._left_behind)[:limit]
+        gone = tuple(islice(self._left_behind, limit))
         events = [verdict(self._by_id[each], "expired", "its agent left the hub", is_final=True) for each in gone]
         for approval_id in self._deadlines.passed(now_ns):
             if len(events) >= limit:

@@ -299,7 +299,7 @@ class ChannelTypes:
                 " hub.channels.register_type() adds one before the hub starts"
             )
         version = max(versions) if version is None else version
-        if version not in versions:
+        if not isinstance(version, int) or version not in versions:
             raise CommandRejected(
                 f"channel type {name!r} has no version {version!r}; register it before the hub starts"
             )

@@ -122,7 +122,7 @@ class Envelopes:
                 f"{', '.join(map(str, strangers))} cannot be addressed: no participant of channel {channel_id}",
                 code="unknown_audience",
             )
-        _check_form(priority, ttl_seconds, idempotency_key)
+        _check_form(priority, ttl_seconds, idempotency_key, hops_max)
         if hops_max is not None and hops > hops_max:
             raise PostRejected(
                 f"{hops} envelopes led to this one, each by answering the one before, and {hops_max} are allowed",
@@ -134,7 +134,9 @@ class Envelopes:
         for agent_id in reached:
             if unreachable and agent_id in unreachable:
                 delivery.refused(agent_id, unreachable[agent_id], "AccessDenied")
-            elif agent_id in self._agents:
+            elif agent_id not in self._agents:
+                delivery.refused(agent_id, f"agent {agent_id} has left the hub", "NotFound")
+            else:
                 delivery.to(agent_id, self._agents.get(agent_id).inbox_rule, self._inboxes)
         if delivery.full and not delivery.recipients and not delivery.dropped:
             raise InboxFull(
@@ -248,7 +250,9 @@ class _Delivery:
             )
 
 
-def _check_form(priority: object, ttl_seconds: object, idempotency_key: object) -> None:
+def _check_form(priority: object, ttl_seconds: object, idempotency_key: object, hops_max: object) -> None:
+    if hops_max is not None and (isinstance(hops_max, bool) or not isinstance(hops_max, int)):
+        raise PostRejected(f"hops_max is a whole number, or None for no limit, not {hops_max!r}", code="malformed")
     if priority not in PRIORITIES:
         raise PostRejected(f"a priority is one of {', '.join(PRIORITIES)}, not {priority!r}", code="malformed")
     if ttl_seconds is not None and not is_duration(ttl_seconds):

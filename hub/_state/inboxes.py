@@ -13,7 +13,6 @@ import attrs
 
 from ..errors import CommandRejected, NotFound
 from ..events import (
-    AgentRegistered,
     AgentUnregistered,
     EnvelopeAcked,
     EnvelopeDeadLettered,
@@ -82,10 +81,9 @@ class _Inbox:
         return None
 
     def put(self, waiting: Waiting) -> None:
-        """Put an envelope after the others of its priority, or replace it where it is."""
-        of_its_priority = self.by_priority.setdefault(waiting.envelope.priority, {})
-        self.count += waiting.envelope.envelope_id not in of_its_priority
-        of_its_priority[waiting.envelope.envelope_id] = waiting
+        """Put an envelope after the others of its priority."""
+        self.by_priority.setdefault(waiting.envelope.priority, {})[waiting.envelope.envelope_id] = waiting
+        self.count += 1
 
     def take(self, envelope_id: str) -> Waiting:
         for priority, waiting in self.by_priority.items():
@@ -98,13 +96,14 @@ class _Inbox:
 
 
 class Inboxes:
-    """An inbox per registered agent: the most urgent first, then in the order of posting."""
+    """What waits in the inboxes of agents: the most urgent first, then in the order of posting."""
 
     entry_types: ClassVar[tuple[type, ...]] = (InboxEntry,)
 
     def __init__(self, agents: Agents) -> None:
         self._agents = agents
         self._by_agent: dict[str, _Inbox] = {}
+        """Those in which something waits: of a hundred thousand agents few have anything to read."""
         self._pending_total = 0
         self._timed: dict[tuple[str, str, int], None] = {}
         self._deadlines: Deadlines[tuple[str, str, int]] = Deadlines(self._timed)
@@ -112,7 +111,6 @@ class Inboxes:
 
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
         return {
-            AgentRegistered: self._registered,
             AgentUnregistered: self._unregistered,
             EnvelopePosted: self._posted,
             EnvelopeNacked: self._nacked,
@@ -128,9 +126,8 @@ class Inboxes:
 
     def restore(self, entries: Sequence[InboxEntry]) -> None:
         for entry in entries:
-            inbox = self._by_agent[entry.agent_id] = _Inbox()
             for waiting in entry.pending:
-                self._put(entry.agent_id, inbox, waiting)
+                self._put(entry.agent_id, waiting)
 
     def pending(self, agent_id: str) -> tuple[Waiting, ...]:
         """Return what the agent has not acked, in order of delivery; what is delayed, too."""
@@ -142,7 +139,8 @@ class Inboxes:
 
     def count(self, agent_id: str) -> int:
         """Return how many envelopes wait in an inbox."""
-        return self._by_agent[agent_id].count
+        inbox = self._by_agent.get(agent_id)
+        return 0 if inbox is None else inbox.count
 
     def pending_total(self) -> int:
         return self._pending_total
@@ -150,8 +148,9 @@ class Inboxes:
     def oldest(self, agent_id: str, priority: str, count: int) -> list[EnvelopePosted]:
         """Return what makes room for one of this priority: the oldest of the least urgent, none more urgent."""
         found: list[EnvelopePosted] = []
+        inbox = self._by_agent[agent_id]
         for each in reversed(PRIORITIES[PRIORITIES.index(priority) :]):
-            for waiting in self._by_agent[agent_id].by_priority.get(each, {}).values():
+            for waiting in inbox.by_priority.get(each, {}).values():
                 if len(found) >= count:
                     return found
                 found.append(waiting.envelope)
@@ -214,10 +213,12 @@ class Inboxes:
 
     # -- applying --
 
-    def _put(self, agent_id: str, inbox: _Inbox, waiting: Waiting) -> None:
-        count = inbox.count
+    def _put(self, agent_id: str, waiting: Waiting) -> None:
+        inbox = self._by_agent.get(agent_id)
+        if inbox is None:
+            inbox = self._by_agent[agent_id] = _Inbox()
         inbox.put(waiting)
-        self._pending_total += inbox.count - count
+        self._pending_total += 1
         envelope = waiting.envelope
         if envelope.ttl_seconds is not None:
             self._time(deadline_ns(envelope.at, envelope.ttl_seconds), (agent_id, envelope.envelope_id, _TTL))
@@ -225,9 +226,11 @@ class Inboxes:
             self._time(waiting.delayed_until_ns, (agent_id, envelope.envelope_id, waiting.attempts))
 
     def _take(self, agent_id: str, envelope_id: str) -> Waiting:
-        waiting = self._by_agent[agent_id].take(envelope_id)
+        inbox = self._by_agent[agent_id]
+        waiting = inbox.take(envelope_id)
         self._pending_total -= 1
-        self._untime(agent_id, waiting)
+        if not inbox.count:
+            del self._by_agent[agent_id]
         return waiting
 
     def _time(self, moment_ns: int, key: tuple[str, str, int]) -> None:
@@ -242,44 +245,39 @@ class Inboxes:
             self._timed.pop((agent_id, waiting.envelope.envelope_id, attempt), None)
         self._deadlines.tidy()
 
-    def _registered(self, event: AgentRegistered) -> None:
-        assert event.agent_id is not None
-        self._by_agent[event.agent_id] = _Inbox()
-
     def _unregistered(self, event: AgentUnregistered) -> None:
         assert event.agent_id is not None
-        inbox = self._by_agent.pop(event.agent_id)
+        inbox = self._by_agent.pop(event.agent_id, None)
+        if inbox is None:
+            return
         self._pending_total -= inbox.count
         for waiting in inbox:
             self._untime(event.agent_id, waiting)
 
     def _posted(self, event: EnvelopePosted) -> None:
         for agent_id in event.recipients:
-            self._put(agent_id, self._by_agent[agent_id], Waiting(event, event.seq))
+            self._put(agent_id, Waiting(event, event.seq))
 
     def _nacked(self, event: EnvelopeNacked) -> None:
         assert event.agent_id is not None
-        waiting = self._by_agent[event.agent_id].take(event.envelope_id)
-        self._pending_total -= 1
+        waiting = self._take(event.agent_id, event.envelope_id)
         until = deadline_ns(event.at, event.delay_seconds) if event.delay_seconds else None
         waiting = attrs.evolve(waiting, attempts=event.attempt, ready_seq=event.seq, delayed_until_ns=until)
-        self._put(event.agent_id, self._by_agent[event.agent_id], waiting)
+        self._put(event.agent_id, waiting)
 
     def _returned(self, event: EnvelopeReturned) -> None:
         assert event.agent_id is not None
-        inbox = self._by_agent[event.agent_id]
-        waiting = inbox.take(event.envelope_id)
-        self._pending_total -= 1
+        waiting = self._take(event.agent_id, event.envelope_id)
         self._timed.pop((event.agent_id, event.envelope_id, waiting.attempts), None)
         self._deadlines.tidy()
-        self._put(event.agent_id, inbox, attrs.evolve(waiting, ready_seq=event.seq, delayed_until_ns=None))
+        self._put(event.agent_id, attrs.evolve(waiting, ready_seq=event.seq, delayed_until_ns=None))
 
-    def _gone(self, event: EnvelopeAcked | EnvelopeExpired | EnvelopeDeadLettered) -> None:
+    def _gone(self, event: EnvelopeAcked | EnvelopeDropped | EnvelopeExpired | EnvelopeDeadLettered) -> None:
         assert event.agent_id is not None
-        self._take(event.agent_id, event.envelope_id)
+        self._untime(event.agent_id, self._take(event.agent_id, event.envelope_id))
 
     def _dropped(self, event: EnvelopeDropped) -> None:
         assert event.agent_id is not None
         # What was dropped before it got in is not there.
         if self.find(event.agent_id, event.envelope_id) is not None:
-            self._take(event.agent_id, event.envelope_id)
+            self._gone(event)

@@ -226,6 +226,8 @@ def _checked_knobs(knobs: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 def _checked_expectations(expectations: Iterable[Any]) -> tuple[Any, ...]:
+    if isinstance(expectations, str | Mapping) or not isinstance(expectations, Iterable):
+        raise CommandRejected(f"a channel's expectations are a list, not {expectations!r}")
     given = canonical(list(expectations))
     assert isinstance(given, tuple)
     return given

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, ClassVar, Unpack
 
 import attrs
@@ -233,7 +234,8 @@ class Tasks:
 
     def due(self, now_ns: int, limit: int) -> list[Event]:
         """Decide which tasks have ended by themselves, at most ``limit`` of them."""
-        reasons = {task_id: self._by_id[task_id].left_behind for task_id in self._left_behind}
+        # No more of them than fit: they may be many, and are asked about again and again.
+        reasons = {task_id: self._by_id[task_id].left_behind for task_id in islice(self._left_behind, limit)}
         for task_id in self._deadlines.passed(now_ns):
             if len(reasons) >= limit:
                 break

@@ -8,6 +8,7 @@ its end is in that record or nowhere, and nobody waits for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 import attrs
@@ -132,10 +133,11 @@ class Turns:
 
     def due(self, now_ns: int, limit: int) -> list[Event]:
         """Decide which ends are no longer expected, at most ``limit`` of them."""
-        found = dict.fromkeys(self._left_behind, "its agent left the hub")
-        crowded = len(self._open) - self._limits.open_max - len(found)
+        # No more of them than fit: they may be many, and are asked about again and again.
+        found = dict.fromkeys(islice(self._left_behind, limit), "its agent left the hub")
+        crowded = len(self._open) - self._limits.open_max - len(self._left_behind)
         for seq in self._open if crowded > 0 else ():
-            if crowded <= 0:
+            if crowded <= 0 or len(found) >= limit:
                 break
             if seq not in found:
                 found[seq] = f"more than {self._limits.open_max} have begun and not ended"
