@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -176,6 +177,30 @@ def test_what_has_passed_is_found_without_looking_at_the_rest() -> None:
 
     assert sorted(deadlines.passed(Looked(9))) == list(range(10))
     assert looked <= 2 * 10 + 1
+
+
+def test_what_passed_is_taken_in_batches_the_earliest_first_and_none_looks_at_the_dead_of_the_last() -> None:
+    looked = 0
+
+    class Alive(dict[int, None]):
+        def __contains__(self, each: object) -> bool:
+            nonlocal looked
+            looked += 1
+            return super().__contains__(each)
+
+    size, batch = 20_000, 100
+    alive = Alive(dict.fromkeys(range(size)))
+    deadlines = Deadlines(alive)
+    for number in alive:
+        deadlines.add(number * 7919 % size, number)
+    moments: list[int] = []
+    while found := list(islice(deadlines.passed(size), batch)):
+        moments += [number * 7919 % size for number in found]
+        for number in found:
+            del alive[number]
+            deadlines.tidy()
+    assert moments == list(range(size))
+    assert looked <= 5 * size
 
 
 def test_a_moment_is_counted_from_the_text_of_an_event() -> None:

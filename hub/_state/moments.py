@@ -72,11 +72,15 @@ class Deadlines(Generic[K]):
             heapq.heapify(self._heap)
 
     def passed(self, now_ns: int) -> Iterator[K]:
-        """Iterate over the ids whose deadline has passed, in no order; looks at no others."""
-        places = [0]
-        while places:
-            place = places.pop()
-            if place < len(self._heap) and self._heap[place][0] <= now_ns:
-                if self._heap[place][1] in self._alive:
-                    yield self._heap[place][1]
-                places += (2 * place + 1, 2 * place + 2)
+        """Iterate over the ids whose deadline has passed, the earliest first; looks at no others.
+
+        So who takes only some of them leaves the dead where :meth:`tidy` takes them away, and not in the way of others.
+        """
+        ahead = [(each, 0) for each in self._heap[:1]]
+        while ahead and ahead[0][0][0] <= now_ns:
+            (_, id), place = heapq.heappop(ahead)  # noqa: A001 - that is what it is
+            if id in self._alive:
+                yield id
+            for child in (2 * place + 1, 2 * place + 2):
+                if child < len(self._heap):
+                    heapq.heappush(ahead, (self._heap[child], child))
