@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from hubwire import Agent, Channel, Delivery, Hub, InboxOverflow, InboxRule
+from hubwire import Agent, Channel, Delivery, Hub, InboxOverflow, InboxRule, Rule, RuleArbiter
 from hubwire._state import State
 from hubwire.context import EMPTY
 from hubwire.errors import CommandRejected, InboxFull, NotFound
@@ -403,3 +403,57 @@ def test_posting_and_acking_look_at_no_other_inbox_and_no_other_envelope() -> No
         apply(*state.inboxes.nack("a1", "more", 5, ""))
         apply(*state.inboxes.ack("a1", "more"))
     assert inboxes.pending_total() == 999
+
+
+async def test_a_restart_delivers_what_was_not_acked_and_nothing_else_whatever_became_of_its_channel() -> None:
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        channel, a, b = await pair(hub, capacity=5)
+        for number in range(5):
+            await channel.post(a, number)
+        inbox = b.inbox()
+        deliveries = [await anext(inbox) for _ in range(5)]
+        await deliveries[0].nack()
+        for number in (1, 3):
+            await deliveries[number].ack()
+        await channel.close()
+    async with Hub(store) as hub:
+        inbox = hub.agents.get(b.id).inbox()
+        assert [(each.content, each.attempt) for each in [await anext(inbox) for _ in range(3)]] == [
+            (2, 1),
+            (4, 1),
+            (0, 2),
+        ]
+        channel = await hub.channels.open([a.id, b.id])
+        for number in (5, 6):
+            await channel.post(a.id, number)
+        with pytest.raises(InboxFull):
+            await channel.post(a.id, 7)
+
+
+async def test_whom_an_envelope_did_not_reach_it_does_not_reach_by_a_restart_either() -> None:
+    store, rules = MemoryStore(), RuleArbiter({"shy": Rule(inbound_from=("friend",))})
+    async with Hub(store, arbiter=rules) as hub:
+        friend, stranger, shy = [await hub.agents.register(name) for name in ("friend", "stranger", "shy")]
+        channel = await hub.channels.open([friend, stranger, shy])
+        await channel.post(stranger, "from a stranger")
+        await channel.post(friend, "from a friend")
+    async with Hub(store) as hub:
+        assert contents(hub, hub.agents.get(shy.id)) == ["from a friend"]
+        assert contents(hub, hub.agents.get(friend.id)) == ["from a stranger"]
+
+
+async def test_who_does_not_read_holds_up_neither_the_sender_nor_who_does() -> None:
+    async with Hub() as hub:
+        sender, slow, absent, quick = [
+            await hub.agents.register(name) for name in ("sender", "slow", "absent", "quick")
+        ]
+        channel = await hub.channels.open([sender, slow, absent, quick])
+        held = slow.inbox()
+        reading = quick.inbox()
+        for number in range(3):
+            await channel.post(sender, number)
+            assert (await anext(reading)).content == number
+            if not number:
+                await anext(held)  # and it never acks
+        assert contents(hub, slow) == contents(hub, absent) == [0, 1, 2]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
+import anyio.lowlevel
 import pytest
 from anyio import wait_all_tasks_blocked
 
 from hubwire import Duty, Hub
 from hubwire._state.moments import Deadlines, deadline_ns, is_duration
 from hubwire._timers import BATCH
+from hubwire.errors import HubFailed
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
 
@@ -119,6 +121,24 @@ async def test_a_hub_that_stops_leaves_what_is_due_to_the_next_start() -> None:
     async with Hub(store, clock=clock, listeners=[recorder]) as hub:
         await hub.flush()
         assert hub.statistics().channels == 0
+
+
+async def test_what_fails_while_it_becomes_due_stops_the_hub_and_everybody_learns_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = ManualClock()
+    with pytest.raises(HubFailed, match="an error of its own") as raised:
+        async with Hub(clock=clock) as hub:
+            agent = await hub.agents.register("a")
+            await hub.channels.open([agent], ttl_seconds=5)
+            monkeypatch.setattr(hub._state, "due", lambda *_: 1 / 0)
+            clock.advance(5)
+            while hub.health().healthy:
+                await anyio.lowlevel.checkpoint()
+            await agent.set_skill("too late")
+    causes = raised.value.__cause__
+    assert isinstance(causes, ExceptionGroup)
+    assert isinstance(causes.exceptions[0], ZeroDivisionError)
 
 
 # --- the heap ---------------------------------------------------------------------------------------------------------

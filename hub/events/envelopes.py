@@ -45,7 +45,8 @@ class EnvelopePosted(Event):
 class EnvelopeRejected(Event):
     """An envelope was refused. Nothing else changed.
 
-    ``reason`` says why, ``error`` is the class of what the sender got, and ``code`` its :attr:`code`, for programs.
+    ``reason`` says why, ``error`` is the class of what the sender got, and ``code`` its :attr:`code`, for programs:
+    ``not_found`` and ``too_large``, then without the content, where it has none.
     """
 
     reason: str
