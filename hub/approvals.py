@@ -35,7 +35,7 @@ __all__ = (
 )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Question:
     """What plug-ins are asked: may this agent do this? What is not known yet is None."""
 
@@ -163,7 +163,7 @@ def _tuple(approvers: Iterable[Approver]) -> tuple[Approver, ...]:
     return tuple(approvers)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class ApprovalPolicy:
     """How approvals are decided.
 

@@ -15,7 +15,7 @@ from .errors import ConfigurationError
 __all__ = ("ALLOW", "Allow", "Arbiter", "Command", "Deny", "Rule", "RuleArbiter")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Command:
     """What somebody wants the hub to do.
 

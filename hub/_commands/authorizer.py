@@ -18,7 +18,7 @@ from ..ports import Clock
 __all__ = ("CLEAR", "Authorizer", "Clearance")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Clearance:
     """What the arbiter says to an envelope."""
 

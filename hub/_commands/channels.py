@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Unpack
 
 import attrs
@@ -207,14 +207,13 @@ class Channel:
                 raise _OthersHaveCome
             return membership.join(self.id, agent_id, role)
 
-        while True:
+        async def ask() -> None:
+            nonlocal asked
             asked = self._entry.participants
             await self._authorize("join", agent_id, asked)
-            try:
-                await self._core.pipeline.execute(decide)
-            except _OthersHaveCome:
-                continue
-            return
+
+        await ask()
+        await self._execute(decide, ask)
 
     async def leave(self, agent: Agent | str, reason: str = "") -> None:
         """Let a participant take part no more; when the last has left, the channel is closed.
@@ -290,15 +289,14 @@ class Channel:
                 refusal = error
                 return [_rejected(self.id, sender_id, content, audience, error, origin)]
 
+        async def ask_about_the_others() -> None:
+            nonlocal clearance
+            clearance = await authorizer.reach(clearance, sender_id, self.id, audience, content)
+
         try:
             content = authorizer.settled(content)
             clearance = await authorizer.clear(sender_id, self.id, audience, content, hops)
-            while True:
-                try:
-                    events = await self._core.pipeline.execute(decide)
-                    break
-                except _OthersHaveCome:
-                    clearance = await authorizer.reach(clearance, sender_id, self.id, audience, content)
+            events = await self._execute(decide, ask_about_the_others)
         except _PostedAlready as repeated:
             await self._core.until_committed(repeated.first.seq)
             return repeated.first
@@ -334,6 +332,16 @@ class Channel:
         await self._core.authorizer.authorize(
             name, agent_id, others, channel_id=self.id, channel_type=channel_type, content=content
         )
+
+    async def _execute(
+        self, decide: Callable[[], Sequence[Event]], ask: Callable[[], Awaitable[None]]
+    ) -> Sequence[Event]:
+        """Carry a command out when the arbiter was asked about everybody who takes part at that moment."""
+        while True:
+            try:
+                return await self._core.pipeline.execute(decide)
+            except _OthersHaveCome:
+                await ask()
 
 
 class _OthersHaveCome(Exception):

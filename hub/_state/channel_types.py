@@ -30,7 +30,7 @@ __all__ = (
 )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Manifest:
     """How a channel is set up, with those who take part now."""
 
