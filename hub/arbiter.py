@@ -35,7 +35,8 @@ class Command:
     * ``request_cancel``: an agent wants the one of ``others`` to give up a task;
     * ``request``: an agent wants to have an action approved.
 
-    What an agent does with its own inbox and the tasks that it has started, nobody is asked about.
+    What an agent does with its own inbox and the tasks that it has started, nobody is asked about, nor about answers to
+    approvals: a policy names who gives them.
     """
 
     name: str
@@ -126,6 +127,9 @@ class Rule:
 
 
 _RATED = frozenset({"register", "open", "join", "send", "start", "request_cancel", "request"})
+_ADDRESSED = frozenset({"open", "join", "accept", "send", "dispatch"})
+"""Where rules say something of the others. Elsewhere nobody looks at them: they may be ten thousand."""
+
 _BUCKETS_MAX = 10_000
 
 
@@ -153,7 +157,8 @@ class RuleArbiter:
         """Return whether the rules allow the command."""
         rule = self.rule_of(command.agent_name, command.rule)
         registered = command.rules_of_others or (None,) * len(command.others)
-        others = [self.rule_of(*each) for each in zip(command.others, registered, strict=True)]
+        is_addressed = command.name in _ADDRESSED
+        others = [self.rule_of(*each) for each in zip(command.others, registered, strict=True)] if is_addressed else []
         refusal = (
             _refused_rule(command)
             or _refused_address(command, rule, others)
@@ -202,6 +207,8 @@ def _refused_rule(command: Command) -> str | None:
 
 
 def _refused_address(command: Command, rule: Rule, others: list[Rule]) -> str | None:
+    if command.name not in _ADDRESSED:
+        return None
     me = command.agent_name
     for name, other in zip(command.others, others, strict=True):
         if command.name in ("send", "open", "join") and not _matches(name, rule.outbound_to):

@@ -478,6 +478,23 @@ def test_buckets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(arbiter, "send", "agent 499", at=499.0) != ""
 
 
+def test_the_rules_of_others_are_looked_up_only_where_they_say_something() -> None:
+    looked_up: list[str] = []
+
+    class Counting(RuleArbiter):
+        def rule_of(self, name: str, registered: Any = None) -> Rule:
+            looked_up.append(name)
+            return super().rule_of(name, registered)
+
+    others = tuple(f"agent {number}" for number in range(100))
+    for name, count in {"close": 1, "leave": 1, "open": 101, "join": 101}.items():
+        looked_up.clear()
+        assert Counting().authorize(Command(name=name, agent_name="coder", others=others)) == Allow(
+            delegation_depth_max=5
+        )
+        assert len(looked_up) == count
+
+
 def test_the_first_rule_that_matches_counts() -> None:
     arbiter = RuleArbiter({"a-1": Rule(tasks_max=1), "a-*": Rule(tasks_max=2)}, default=Rule(tasks_max=3))
     assert [arbiter.rule_of(name).tasks_max for name in ("a-1", "a-2", "b")] == [1, 2, 3]
