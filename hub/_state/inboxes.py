@@ -74,6 +74,13 @@ class _Inbox:
         for priority in PRIORITIES:
             yield from self.by_priority.get(priority, {}).values()
 
+    def all(self) -> tuple[Waiting, ...]:
+        """Return what iterating gives, sooner where all of it is equally urgent: snapshots ask every inbox."""
+        if len(self.by_priority) == 1:
+            (equally_urgent,) = self.by_priority.values()
+            return tuple(equally_urgent.values())
+        return tuple(self)
+
     def find(self, envelope_id: str) -> Waiting | None:
         for waiting in self.by_priority.values():
             if (found := waiting.get(envelope_id)) is not None:
@@ -122,7 +129,7 @@ class Inboxes:
         }
 
     def snapshot(self) -> list[InboxEntry]:
-        return [InboxEntry(agent_id, tuple(inbox)) for agent_id, inbox in self._by_agent.items()]
+        return [InboxEntry(agent_id, inbox.all()) for agent_id, inbox in self._by_agent.items()]
 
     def restore(self, entries: Sequence[InboxEntry]) -> None:
         for entry in entries:

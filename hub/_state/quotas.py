@@ -27,18 +27,18 @@ class Quotas:
     entry_types: ClassVar[tuple[type, ...]] = (ChannelCreator,)
 
     def __init__(self) -> None:
-        self._creators: dict[str, str] = {}
+        self._creators: dict[str, ChannelCreator] = {}
         self._channels: dict[str, int] = {}
 
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
         return {ChannelCreated: self._created, ChannelClosed: self._ended, ChannelExpired: self._ended}
 
     def snapshot(self) -> Sequence[ChannelCreator]:
-        return tuple(ChannelCreator(channel_id, agent_id) for channel_id, agent_id in self._creators.items())
+        return tuple(self._creators.values())
 
     def restore(self, entries: Sequence[ChannelCreator]) -> None:
         for entry in entries:
-            self._remember(entry.channel_id, entry.agent_id)
+            self._remember(entry)
 
     def channels(self, creator_id: str) -> int:
         return self._channels.get(creator_id, 0)
@@ -56,14 +56,14 @@ class Quotas:
     def _created(self, event: ChannelCreated) -> None:
         assert event.channel_id is not None
         assert event.agent_id is not None
-        self._remember(event.channel_id, event.agent_id)
+        self._remember(ChannelCreator(event.channel_id, event.agent_id))
 
-    def _remember(self, channel_id: str, creator_id: str) -> None:
-        self._creators[channel_id] = creator_id
-        self._channels[creator_id] = self.channels(creator_id) + 1
+    def _remember(self, entry: ChannelCreator) -> None:
+        self._creators[entry.channel_id] = entry
+        self._channels[entry.agent_id] = self.channels(entry.agent_id) + 1
 
     def _ended(self, event: ChannelClosed | ChannelExpired) -> None:
-        creator_id = self._creators.pop(event.channel_id or "")
+        creator_id = self._creators.pop(event.channel_id or "").agent_id
         self._channels[creator_id] -= 1
         if not self._channels[creator_id]:
             del self._channels[creator_id]

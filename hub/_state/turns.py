@@ -36,7 +36,7 @@ __all__ = ("OpenTurn", "Turns", "WatchLimits")
 _FAMILIES = ("turn", "model", "tool")
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True)
 class WatchLimits:
     """How long the hub waits for the end of what was begun, and how much of it it remembers.
 
