@@ -313,15 +313,47 @@ async def test_what_another_inbox_has_nacked_meanwhile_is_delivered_once_more_an
         assert (await anext(one)).content == 2
 
 
+class Slow(MemoryStore):
+    """A store that waits with what it is given while its gate is shut."""
+
+    gate: anyio.Event | None = None
+
+    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
+        if self.gate is not None:
+            await self.gate.wait()
+        return await super().append(path, content, expect=expect)
+
+
+async def test_nobody_is_told_that_something_is_done_already_before_no_crash_can_undo_it() -> None:
+    store = Slow()
+    async with Hub(store) as hub:
+        a, b = await hub.agents.register("a"), await hub.agents.register("b")
+        channel = await hub.channels.open([a, b], invite=True)
+        store.gate = anyio.Event()
+        told: list[str] = []
+
+        async def wait() -> None:
+            await channel.ready()
+            told.append("ready")
+
+        async def count() -> None:
+            assert not await a.observe("t", capability="rust", ended="completed")
+            told.append("counted")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(channel.accept, b)
+            tasks.start_soon(lambda: a.observe("t", capability="rust", ended="completed"))
+            await wait_all_tasks_blocked()
+            assert channel.is_open
+            tasks.start_soon(wait)
+            tasks.start_soon(count)
+            await wait_all_tasks_blocked()
+            assert told == []
+            store.gate.set()
+        assert sorted(told) == ["counted", "ready"]
+
+
 async def test_nothing_is_delivered_that_a_crash_could_undo() -> None:
-    class Slow(MemoryStore):
-        gate: anyio.Event | None = None
-
-        async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
-            if self.gate is not None:
-                await self.gate.wait()
-            return await super().append(path, content, expect=expect)
-
     store = Slow()
     async with Hub(store) as hub:
         channel, a, b = await pair(hub)

@@ -165,6 +165,7 @@ class Agent:
         try:
             await self._core.pipeline.execute(decide)
         except _CountedAlready:
+            await self._core.until_all_is_committed()
             return False
         return True
 

@@ -172,6 +172,7 @@ class Channel:
         Raises :class:`~hubwire.errors.NotFound` if it ends before, or has ended.
         """
         if self._entry.state is ChannelState.ACTIVE:
+            await self._core.until_all_is_committed()
             return
         event = await self._core.next_turn_of(self.id)
         await self._core.until_committed(event.seq)

@@ -84,6 +84,10 @@ class Core:
                 f"the hub was closed before event {seq} was committed; the journal decides at the next start"
             )
 
+    async def until_all_is_committed(self) -> None:
+        """Return when all that was applied until now is committed: what is known by it no crash can undo then."""
+        await self.until_committed(self.pipeline.ring.applied.value - 1)
+
     def at_end(self, callback: Callable[[], None]) -> None:
         """Call this when the hub is closed or has failed."""
         self._ends.append(callback)
