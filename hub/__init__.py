@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._actor import Actor, BaseActor, Turn
 from ._attachment import Attachment, AttachmentState, AttachmentStatistics
 from ._commands import Agent, Channel, Delivery, Inbox, Task
 from ._duty import Duty, Overflow
@@ -12,6 +13,7 @@ from ._state.profiles import InboxOverflow, InboxRule, Observation, Passport, Re
 from ._state.tasks import TaskEntry
 from ._state.turns import OpenTurn, WatchLimits
 from ._stream import EventStream
+from ._supervision import ActorHandle, ActorStatistics, Group, Restart, Strategy
 from ._upkeep import JournalStatistics
 from ._version import installed_version
 from .approvals import Approval, ApprovalPolicy
@@ -22,12 +24,16 @@ from .listener import BaseHubListener
 from .thread import HubThread
 
 __all__ = (
+    "Actor",
+    "ActorHandle",
+    "ActorStatistics",
     "Agent",
     "Approval",
     "ApprovalPolicy",
     "Attachment",
     "AttachmentState",
     "AttachmentStatistics",
+    "BaseActor",
     "BaseHubListener",
     "Channel",
     "Delivery",
@@ -35,6 +41,7 @@ __all__ = (
     "Event",
     "EventStream",
     "GenericEvent",
+    "Group",
     "Hub",
     "HubHealth",
     "HubStatistics",
@@ -47,13 +54,16 @@ __all__ = (
     "Observation",
     "Overflow",
     "Passport",
+    "Restart",
     "Resume",
     "OpenTurn",
     "Rule",
     "RuleArbiter",
     "StoreJournal",
+    "Strategy",
     "Task",
     "TaskEntry",
+    "Turn",
     "UnknownEvent",
     "WatchLimits",
     "event",

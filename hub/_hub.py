@@ -17,12 +17,17 @@ import anyio.to_thread
 import attrs
 from anyio.abc import TaskGroup
 
+from ._actor import Commands
+from ._actors import Actors
 from ._adapt import Adapted, text_of
+from ._asks import Asks
 from ._attachment import Attachment, AttachmentState, AttachmentStatistics, Since
 from ._commands import (
+    Agent,
     AgentCommands,
     ApprovalCommands,
     Authorizer,
+    Channel,
     ChannelCommands,
     Core,
     TaskCommands,
@@ -40,6 +45,7 @@ from ._ring import Ring
 from ._state import State
 from ._state.turns import WatchLimits
 from ._stream import EventStream
+from ._supervision import RETRY_SECONDS, ActorHandle, ActorStatistics, Group, GroupRules, Restart, Strategy
 from ._threads import FromThreads
 from ._timers import Timers
 from ._upkeep import JournalStatistics, Upkeep
@@ -58,7 +64,7 @@ from .errors import (
     append_context,
     repeat,
 )
-from .events import Event, GenericEvent, HubStarted, HubStopped, UnknownEvent, kind_class
+from .events import EnvelopePosted, Event, GenericEvent, HubStarted, HubStopped, UnknownEvent, kind_class
 from .events._event import check_kind
 from .log import SEGMENT_BYTES
 from .ports import Clock, Journal, KnowledgeStore
@@ -99,6 +105,9 @@ class HubStatistics:
     turns_open: int
     """How many turns, model calls and tool calls have begun and not ended."""
     approvals_pending: int
+    asks_pending: int
+    """How many questions wait for their answers."""
+    actors: tuple[ActorStatistics, ...]
     attachments: tuple[AttachmentStatistics, ...]
     journal: JournalStatistics | None
     """None without a journal."""
@@ -201,6 +210,16 @@ class Hub:
         self.tasks: TaskCommands = TaskCommands(self._core)
         self.turns: TurnCommands = TurnCommands(self._core)
         self.approvals: ApprovalCommands = ApprovalCommands(self._core, approvals)
+        commands = Commands(
+            agents=self.agents,
+            channels=self.channels,
+            tasks=self.tasks,
+            turns=self.turns,
+            approvals=self.approvals,
+            emit=self.emit,
+        )
+        self._asks = Asks(self._core, self.channels, self._clock)
+        self._actors = Actors(self._core, self._asks, commands, self._clock, close_seconds_max)
         for listener in listeners:
             self.attach(listener)
 
@@ -382,6 +401,96 @@ class Hub:
             return
         self._emittable.add(cls)
 
+    # -- actors --
+
+    async def spawn(
+        self,
+        actor: Any,
+        *,
+        name: str | None = None,
+        concurrency: int | None = None,
+        restart: Restart = Restart.PERMANENT,
+        retry_seconds: float = RETRY_SECONDS,
+        **registration: Any,
+    ) -> ActorHandle:
+        """Let an actor handle the envelopes of an agent; return when it has started.
+
+        ``actor`` is an object with ``on_envelope`` (see :class:`hubwire.Actor`), an async function of a turn, or a
+        class or function that makes such an object anew for each start. The agent is the one called ``name``, by
+        default what the actor says or its class is called; if nobody is, it is registered, with ``capabilities``,
+        ``passport``, ``resume``, ``skill`` and ``rule`` as given here or found on the actor. So after a restart of the
+        hub, the actor goes on with the inbox that it had.
+
+        It handles ``concurrency`` envelopes at a time, by default what the actor says, or one. An envelope at which it
+        crashes comes again ``retry_seconds`` later, doubled each time, until its inbox dead-letters it. It is the only
+        one of a group, with the rules of :meth:`supervise`; spawn several into one with :meth:`Group.spawn`.
+
+        Raises what the actor raises when it is started for the first time;
+        :class:`~hubwire.errors.ConfigurationError` if it is no actor, :class:`~hubwire.errors.CommandRejected` if the
+        agent has one, and what ``hub.agents.register`` raises.
+        """
+        self._check_running()
+        self._from_threads.check_here()
+        return await self._actors.spawn(
+            actor,
+            name=name,
+            group=None,
+            concurrency=concurrency,
+            restart=restart,
+            retry_seconds=retry_seconds,
+            registration=registration,
+        )
+
+    def supervise(
+        self,
+        name: str,
+        *,
+        strategy: Strategy = Strategy.ONE_FOR_ONE,
+        restarts_max: int = 3,
+        within_seconds: float = 5.0,
+        backoff_seconds: float = 0.1,
+        backoff_seconds_max: float = 30.0,
+    ) -> Group:
+        """Make a group of actors that are supervised together: ``await group.spawn(...)``.
+
+        ``strategy`` says who is started again with an actor that crashed. Before that is a pause of random length, up
+        to ``backoff_seconds`` doubled with each recent restart. After more than ``restarts_max`` restarts within
+        ``within_seconds``, by the hub's clock, the group is stopped: told by ``group.stopped``, and :meth:`health` is
+        false until a group of this name is made again.
+        """
+        self._check_running()
+        rules = GroupRules(
+            strategy=strategy,
+            restarts_max=restarts_max,
+            within_seconds=within_seconds,
+            backoff_seconds=backoff_seconds,
+            backoff_seconds_max=backoff_seconds_max,
+        )
+        return self._actors.supervise(name, rules)
+
+    async def ask(
+        self,
+        asker: Agent | str,
+        answerer: Agent | str,
+        content: Any,
+        *,
+        timeout: float = 60.0,
+        channel: Channel | None = None,
+        linked: bool = True,
+    ) -> EnvelopePosted:
+        """Post a question in an agent's name, and return the answer: what the other posts because of it.
+
+        It is posted in ``channel``, by default in one of its own that is closed with the answer. ``timeout``: seconds
+        by the hub's clock. ``linked``: when nobody waits any more, because of the timeout, of being cancelled, or of a
+        restart of the hub, an actor that handles the question is cancelled, and one that has not begun does not begin.
+
+        Raises :class:`~hubwire.errors.AskTimeout`; :class:`~hubwire.errors.AskCycle` if the other waits, over others
+        perhaps, for what the asker does now; :class:`~hubwire.errors.AskFailed` if no answer will come; and what
+        opening a channel and posting raise.
+        """
+        self._check_running()
+        return await self._asks.ask(asker, answerer, content, timeout=timeout, channel=channel, is_linked=linked)
+
     # -- the way out --
 
     def events(
@@ -436,6 +545,8 @@ class Hub:
             tasks=len(state.tasks),
             turns_open=len(state.turns),
             approvals_pending=len(state.approvals),
+            asks_pending=len(self._asks),
+            actors=self._actors.statistics(),
             attachments=tuple(
                 attachment.statistics()
                 for attachment in (*self._fanout.attachments, *(lost for lost, _ in self._fanout.lost.values()))
@@ -463,6 +574,7 @@ class Hub:
             for each in self._fanout.attachments
             if each.suspension is not None
         ]
+        problems += self._actors.problems()
         if self._upkeep is not None:
             problems += self._upkeep.problems()
         return HubHealth(healthy=not problems, problems=tuple(problems))
@@ -491,17 +603,17 @@ class Hub:
             raise
 
     async def aclose(self) -> None:
-        """Take no more commands, let the listeners finish, commit ``hub.stopped``, and give everything up.
+        """Stop the actors, take no more commands, let the listeners finish, commit ``hub.stopped``; give all up.
 
         It goes on to its end when it is cancelled. A listener not done after ``close_seconds_max`` is cancelled.
-        Raises what the hub failed with. May be called again. From a listener it returns at once.
+        Raises what the hub failed with. May be called again. From a listener or an actor it returns at once.
         """
         if self._main is None or self._stop_requested is None:
             return
         if not self._main.done():
             self._from_threads.check_here()
         self._stop_requested.set()
-        if self._fanout.is_calling():
+        if self._fanout.is_calling() or self._actors.is_calling():
             return
         cancelled: asyncio.CancelledError | None = None
         with anyio.CancelScope(shield=True):
@@ -623,6 +735,7 @@ class Hub:
         pipeline.open()
         tasks.start_soon(self._timers.run)
         tasks.start_soon(self._verdicts.run)
+        self._actors.begin(tasks)
 
     async def _recover(self, journal: Journal, start: int) -> None:
         """Replay what is newer than the snapshot."""
@@ -634,6 +747,7 @@ class Hub:
 
     async def _stop(self) -> None:
         pipeline, fanout = self._pipeline, self._fanout
+        await self._actors.close(self._close_seconds_max)
         pipeline.close()
         await fanout.close(self._close_seconds_max)
         last = pipeline.put([HubStopped()], EMPTY)[0].seq

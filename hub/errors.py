@@ -18,6 +18,9 @@ __all__ = (
     "AlreadyExists",
     "AlreadyRunning",
     "AppendConflict",
+    "AskCycle",
+    "AskFailed",
+    "AskTimeout",
     "CallerError",
     "CommandRejected",
     "ConfigurationError",
@@ -127,6 +130,18 @@ class NotApproved(CommandRejected):
         self.approval_id = approval_id
         self.verdict = verdict
         self.reason = reason
+
+
+class AskCycle(CommandRejected):
+    """An agent asks another that waits for its answer: neither would get one. Answer first, or ask somebody else."""
+
+
+class AskFailed(CallerError):
+    """No answer to a question will come: it was dead-lettered, its channel has ended, or who was asked has left."""
+
+
+class AskTimeout(AskFailed, TimeoutError):
+    """The answer to a question has not come in time."""
 
 
 class Overloaded(CallerError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._canonical import FrozenDict, canonical
 from ._event import Event, GenericEvent, UnknownEvent, event, evolve, kind_class
+from .actors import ActorCrashed, ActorStarted, ActorStopped, GroupStopped
 from .agents import (
     AgentObserved,
     AgentRegistered,
@@ -76,6 +77,9 @@ from .tools import ToolAbandoned, ToolCalled, ToolCompleted, ToolFailed
 from .turns import TurnAbandoned, TurnEnded, TurnFailed, TurnStarted
 
 __all__ = (
+    "ActorCrashed",
+    "ActorStarted",
+    "ActorStopped",
     "AgentObserved",
     "AgentRegistered",
     "AgentResumeSet",
@@ -115,6 +119,7 @@ __all__ = (
     "Event",
     "FrozenDict",
     "GenericEvent",
+    "GroupStopped",
     "HubStarted",
     "HubStopped",
     "InboxPressured",
