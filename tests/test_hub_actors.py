@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -712,3 +714,66 @@ async def test_a_listener_that_the_commit_waits_for_cannot_ask() -> None:
         await hub.attach(listener, duty=Duty.REQUIRED, pattern="channel.opened").ready()
         await hub.channels.open([boss, worker])
         assert len(errors) == 1
+
+
+# --- killed -----------------------------------------------------------------------------------------------------------
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "10_team_of_actors.py"
+DYING = """
+import os, runpy, signal, sys
+from hubwire.stores import FileStore
+example, directory, moment, left = sys.argv[1:4] + [int(sys.argv[4])]
+begin_append = FileStore.begin_append
+
+def dying_append(self, path, content, *, done, **kwargs):
+    global left
+    left -= 1
+    dies = left == 0
+    if dies and moment == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def die_or(*outcome):
+        if dies:
+            os.kill(os.getpid(), signal.SIGKILL)
+        done(*outcome)
+
+    begin_append(self, path, content, done=die_or, **kwargs)
+
+FileStore.begin_append = dying_append
+sys.argv = [example, directory]
+runpy.run_path(example, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("appends", [10, 13, 17, 22])
+async def test_a_team_that_is_killed_again_and_again_goes_on_and_ends_with_the_same_result(
+    tmp_path: Path, moment: str, appends: int
+) -> None:
+    command = [sys.executable, "-P", "-c", DYING, str(EXAMPLE), str(tmp_path), moment, str(appends)]
+    lives = 0
+    printed = b""
+    while not printed:
+        lives += 1
+        assert lives < 30, "it never comes to its end"
+        done = await anyio.run_process(command, check=False)
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
+        printed = done.stdout
+    assert printed == b"shipped: 17\n"
+    assert lives > 1
+    # Whatever was interrupted, everything was said once, and the work was done in one piece.
+    events = [event async for event in history(tmp_path)]
+    posted = [event.content for event in events if event.kind == "envelope.posted"]
+    assert [set(content) for content in posted] == [{"order"}, {"parts"}, {"size", "handoff"}, {"shipped"}]
+    assert [event.checkpoint for event in events if event.kind == "task.checkpointed"][-1] == (1, 5, 2, 4, 1, 4)
+    assert len({event.agent_id for event in events if event.kind == "agent.registered"}) == 4
+    assert [event for event in events if event.kind in ("turn.failed", "envelope.dead_lettered")] == []
+
+
+async def history(root: Path) -> AsyncIterator[Any]:
+    async with Hub(FileStore(root)) as hub:
+        end = hub.statistics().applied - 1
+        async for event in hub.events(after=-1):
+            yield event
+            if event.seq == end:
+                return

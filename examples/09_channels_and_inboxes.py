@@ -1,4 +1,4 @@
-"""Lesson 8: let a channel know whose turn it is, and an inbox what to do when it is too much."""
+"""Lesson 9: let a channel know whose turn it is, and an inbox what to do when it is too much."""
 
 from __future__ import annotations
 
