@@ -20,6 +20,7 @@ OUTPUTS = {
     1: ["42 EUR", "True"],
     2: ["worker True"],
     3: ["deployed to staging", "denied"],
+    4: ["the build: fixed"],
 }
 
 
