@@ -306,14 +306,18 @@ async def test_what_a_turn_emits_inherits_the_envelopes_correlation_id() -> None
         await turn.reply(turn.content, idempotency_key=turn.id)
 
     async with Hub(listeners=[recorder]) as hub:
-        handle = await hub.spawn(echo)
+        with scope(correlation_id="of the spawner"):
+            handle = await hub.spawn(echo)
         channel, boss = await channel_to(hub, handle.agent)
+        await channel.post(boss, "without")
+        inbox = boss.inbox()
+        assert (await anext(inbox)).event.correlation_id is None
         with scope(correlation_id="c-1", tenant="acme"):
             await channel.post(boss, "job")
-        answer = await anext(boss.inbox())
+        answer = await anext(inbox)
         assert (answer.event.correlation_id, answer.event.tenant, answer.event.hops) == ("c-1", "acme", 1)
         await hub.flush()
-        assert {event.correlation_id for event in recorder.events if event.kind.startswith("turn.")} == {"c-1"}
+        assert {event.correlation_id for event in recorder.events if event.kind.startswith("turn.")} == {None, "c-1"}
 
 
 async def test_an_actor_ends_with_its_agent_and_when_it_says_so() -> None:
@@ -394,6 +398,42 @@ async def test_closing_the_hub_stops_actors_in_order_and_the_next_start_goes_on_
         await until(lambda: not pending(hub, handle.agent))
         assert worker.heard == ["job"]
         assert pending(hub, handles[0].agent) == ["job"]
+
+
+async def test_actors_that_have_nothing_to_do_are_stopped_in_order_too() -> None:
+    stopped: list[str] = []
+
+    class Idle(BaseActor):
+        async def on_stop(self) -> None:
+            stopped.append(self.name)
+
+    async with Hub() as hub:
+        for name in ("first", "second", "third"):
+            actor = Idle()
+            actor.name = name
+            await hub.spawn(actor)
+    assert stopped == ["third", "second", "first"]
+
+
+async def test_a_busy_actor_is_waited_for_and_not_taken_for_a_cycle() -> None:
+    release, answers = asyncio.Event(), list[Any]()
+
+    async def busy(turn: Turn) -> None:
+        await release.wait()
+        await turn.reply("at last")
+
+    async def asker(turn: Turn) -> None:
+        answers.append((await turn.ask(worker.agent, "question")).content)
+
+    async with Hub(clock=ManualClock()) as hub:
+        worker, curious = await hub.spawn(busy), await hub.spawn(asker)
+        channel, boss = await channel_to(hub, worker.agent, curious.agent)
+        await channel.post(boss, "first", to=[worker.agent])
+        await channel.post(boss, "go", to=[curious.agent])
+        await wait_all_tasks_blocked()
+        release.set()
+        await wait_all_tasks_blocked()
+        assert answers == ["at last"]
 
 
 async def test_closing_lets_a_turn_end_that_can(tmp_path: Path) -> None:
@@ -652,7 +692,8 @@ async def test_a_question_of_a_hub_that_was_closed_is_not_handled_by_the_next(tm
 async def test_an_answer_posted_by_hand_in_a_given_channel_counts_and_is_taken_from_the_inbox() -> None:
     async with Hub() as hub:
         worker, asker = await hub.agents.register("worker"), await hub.spawn(Collector(), name="asker")
-        channel = await hub.channels.open([asker.agent, worker])
+        other = await hub.agents.register("other")
+        channel = await hub.channels.open([asker.agent, worker, other])
         answers: list[Any] = []
 
         async def ask() -> None:
@@ -662,12 +703,14 @@ async def test_an_answer_posted_by_hand_in_a_given_channel_counts_and_is_taken_f
             tasks.start_soon(ask)
             question = await anext(worker.inbox())
             await channel.post(worker, "by the way")
-            await channel.post(worker, "answer", caused_by=question)
+            await channel.post(worker, "between us", to=[other], caused_by=question)
+            await channel.post(other, "nobody asked me", to=[asker.agent], caused_by=question)
+            await channel.post(worker, "answer", to=[asker.agent], caused_by=question)
         assert answers[0].content == "answer"
         assert channel.is_open
         await wait_all_tasks_blocked()
         assert pending(hub, asker.agent) == []
-        assert asker.statistics().handled == 1
+        assert asker.statistics().handled == 2
 
 
 async def test_an_ask_fails_when_no_answer_will_come() -> None:

@@ -233,6 +233,16 @@ async def test_a_crash_while_others_wait_to_be_started_again_brings_all_of_them_
         assert team.diary == ["c stops", "a stops", "b stops", "a starts", "b starts", "c starts"]
 
 
+async def test_two_that_crash_at_the_same_time_both_come_back() -> None:
+    clock = ManualClock()
+    async with Hub(clock=clock) as hub:
+        team = Team(hub, clock, hub.supervise("team", strategy=Strategy.REST_FOR_ONE))
+        await team.spawn("a", "b", "c")
+        await team.tell("crash", "a", "b")
+        await team.wait(1)
+        assert team.running() == ["a", "b", "c"]
+
+
 async def test_an_actor_that_cannot_start_at_first_is_the_spawners_trouble() -> None:
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
