@@ -247,6 +247,7 @@ class Life:
     def cancel(self) -> None:
         """End, whatever is under way."""
         self.is_interrupted = True
+        self._finish()
         self._scope.cancel()
 
     async def _start(self, make: Callable[[], Any]) -> None:
@@ -371,6 +372,7 @@ class Life:
         )
         await self._conclude(lambda: [failed, *self._nack(delivery, error)])
         self.error = self.error or error
+        self._finish()  # in memory nothing is waited for, and the next envelope would come before the cancellation
         self._scope.cancel()
 
     async def _conclude(self, decide: Callable[[], Sequence[Event]]) -> None:

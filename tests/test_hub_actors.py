@@ -193,6 +193,19 @@ async def test_a_crash_is_a_failed_turn_and_the_envelope_comes_again_to_the_rest
         assert hub.health().healthy
 
 
+async def test_an_actor_that_has_crashed_handles_nothing_more_in_that_life() -> None:
+    worker = Collector()
+    async with Hub() as hub:
+        handle = await hub.spawn(worker, restart=Restart.TEMPORARY, retry_seconds=0)
+        channel, boss = await channel_to(hub, handle.agent)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(channel.post, boss, {"crash": True})
+            tasks.start_soon(channel.post, boss, "next")
+        await handle.wait()
+        assert worker.heard == [{"crash": True}]
+        assert pending(hub, handle.agent) == ["next", {"crash": True}]
+
+
 async def test_an_envelope_that_always_crashes_its_actor_is_dead_lettered_and_the_next_is_handled() -> None:
     clock, recorder, worker = ManualClock(), Recorder(), Collector()
     async with Hub(clock=clock, listeners=[recorder]) as hub:
@@ -408,10 +421,11 @@ async def test_actors_that_have_nothing_to_do_are_stopped_in_order_too() -> None
             stopped.append(self.name)
 
     async with Hub() as hub:
+        team = hub.supervise("team")
         for name in ("first", "second", "third"):
             actor = Idle()
             actor.name = name
-            await hub.spawn(actor)
+            await team.spawn(actor)
     assert stopped == ["third", "second", "first"]
 
 
@@ -429,6 +443,7 @@ async def test_a_busy_actor_is_waited_for_and_not_taken_for_a_cycle() -> None:
         worker, curious = await hub.spawn(busy), await hub.spawn(asker)
         channel, boss = await channel_to(hub, worker.agent, curious.agent)
         await channel.post(boss, "first", to=[worker.agent])
+        await wait_all_tasks_blocked()
         await channel.post(boss, "go", to=[curious.agent])
         await wait_all_tasks_blocked()
         release.set()
