@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from anyio import wait_all_tasks_blocked
 
 pytest.importorskip("ag2", reason="needs ag2, which the test extra installs")
 
@@ -40,14 +41,14 @@ from ag2.task import TaskMetadata, TaskSpec, TaskState
 from ag2.testing import TestConfig
 
 import hubwire
-from hubwire import BaseHubListener, GenericEvent
+from hubwire import BaseHubListener
 from hubwire.errors import CommandRejected, StoreFull
 from hubwire.events import TurnFailed
 from hubwire.listener import HOOKS
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import verify
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock
+from hubwire.testing import ManualClock, Recorder
 
 TEXT = "ag2.msg.text"
 
@@ -603,15 +604,17 @@ async def test_one_listener_reads_either_hub() -> None:
         await world.hub.close_channel(channel, reason="done")
 
     await _run(scenario, there, clock=ManualClock())
-    late = {"expectation": "max_silence", "on_violation": "audit", "params": {"seconds": 3600}, "violators": ()}
     failed: dict[str, Any] = {"envelope_id": "e", "error_type": "ValueError", "error_message": "bad"}
-    async with hubwire.Hub(listeners=[here]) as hub:
+    clock, recorder = ManualClock(), Recorder()
+    async with hubwire.Hub(listeners=[here, recorder], clock=clock) as hub:
         agents = [await hub.agents.register(name) for name in ("one", "other")]
-        channel = await hub.channels.open(agents)
+        channel = await hub.channels.open(agents, expectations=[{"name": "max_silence"}])
         await channel.post(agents[0], {"text": "hello"})
         with pytest.raises(CommandRejected):
             await channel.post(agents[0], {"text": "hello"}, to=["nobody"])
-        await hub.emit(GenericEvent(kind="expectation.violated", channel_id=channel.id, data=late))
+        await wait_all_tasks_blocked()
+        clock.advance(3600)
+        await recorder.wait_for("expectation.violated")
         await hub.emit(TurnFailed(channel_id="c", agent_id="a", **failed))
         await channel.close("done")
     assert here.read == there.read
@@ -620,18 +623,16 @@ async def test_one_listener_reads_either_hub() -> None:
 
 async def test_their_own_audit_log_listens_to_a_hub_of_ours() -> None:
     theirs = ag2.network.hub.audit.AuditLog(MemoryKnowledgeStore())
-    violated = {
-        "expectation": "reply_within",
-        "on_violation": "audit",
-        "params": {"seconds": 60},
-        "violators": ("a",),
-        "detail": {"threshold_seconds": 60},
-    }
     failed: dict[str, Any] = {"envelope_id": "e", "error_type": "ValueError", "error_message": "bad"}
-    async with hubwire.Hub(listeners=[theirs]) as hub:
+    clock, recorder = ManualClock(), Recorder()
+    async with hubwire.Hub(listeners=[theirs, recorder], clock=clock) as hub:
         one, other = [await hub.agents.register(name) for name in ("one", "other")]
-        channel = await hub.channels.open([one, other])
-        await hub.emit(GenericEvent(kind="expectation.violated", channel_id=channel.id, data=violated))
+        expectations = [{"name": "reply_within", "params": {"seconds": 60}}]
+        channel = await hub.channels.open([one, other], expectations=expectations)
+        await channel.post(one, "hello")
+        await wait_all_tasks_blocked()
+        clock.advance(60)
+        await recorder.wait_for("expectation.violated")
         await hub.emit(TurnFailed(channel_id=channel.id, agent_id=one.id, **failed))
         task = await hub.tasks.start(one, "fix", channel=channel, capability="python")
         await task.fail("no disk")
@@ -649,7 +650,15 @@ async def test_their_own_audit_log_listens_to_a_hub_of_ours() -> None:
             "manifest_version": 1,
             "participants": [one.id, other.id],
         },
-        {"kind": "expectation_violated", **about, **violated, "violators": ["a"]},
+        {
+            "kind": "expectation_violated",
+            **about,
+            "expectation": "reply_within",
+            "on_violation": "audit",
+            "params": {"seconds": 60},
+            "violators": [other.id],
+            "detail": {"elapsed_seconds": 60.0, "threshold_seconds": 60.0},
+        },
         {
             "kind": "turn_failed",
             **about,

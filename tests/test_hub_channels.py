@@ -63,7 +63,8 @@ async def test_a_channel_tells_how_it_was_opened() -> None:
         assert hub.channels.list(agent=b) == [channel]
         await hub.flush()
         created: Any = recorder.events[-2]
-        assert created.expectations == ({"name": "max_silence"},)
+        complete = {"version": 1, "on_violation": "audit", "params": {"seconds": 3600}, "applies_to": None}
+        assert created.expectations == ({"name": "max_silence", **complete},)
         assert (created.parent_id, created.ttl_seconds) == (parent.id, 60.0)
 
 

@@ -10,6 +10,7 @@ import attrs
 from .._state.channel_types import ChannelType
 from .._state.channels import ChannelEntry, ChannelState
 from .._state.endings import ask
+from .._state.evaluators import Evaluator, Expectation
 from .._state.origin import Origin
 from ..errors import CommandRejected, ConfigurationError, EventTooLarge, HubError, NotFound
 from ..events import ChannelOpened, EnvelopePosted, EnvelopeRejected, Event
@@ -42,6 +43,16 @@ class ChannelCommands:
             )
         self._core.state.channel_types.add(channel_type)
 
+    def register_evaluator(self, evaluator: Evaluator) -> None:
+        """Add an evaluator of expectations of your own; see :class:`hubwire.expectations.Evaluator`.
+
+        Channels go on with the version of it that they were opened with: register that one, too. Raises
+        :class:`~hubwire.errors.ConfigurationError` if the hub was started, or the evaluator lacks something.
+        """
+        if self._core.pipeline.hub_id:
+            raise ConfigurationError("the hub was started already: register evaluators before")
+        self._core.state.evaluators.add(evaluator)
+
     async def open(
         self,
         participants: Sequence[Agent | str],
@@ -51,7 +62,7 @@ class ChannelCommands:
         version: int | None = None,
         roles: Mapping[str, str] | None = None,
         knobs: Mapping[str, Any] | None = None,
-        expectations: Iterable[Any] = (),
+        expectations: Iterable[Expectation | Mapping[str, Any]] = (),
         labels: Mapping[str, str] | None = None,
         parent: Channel | str | None = None,
         ttl_seconds: float | None = None,
@@ -66,7 +77,8 @@ class ChannelCommands:
         ``discussion``, ``consulting``, ``broadcast``, ``notification``, ``auction``, ``workflow``, or one of your own,
         in its newest ``version`` by default; ``knobs`` are its settings: see :mod:`hubwire.channel_types`. ``roles``
         map ids to roles. ``parent``: the channel that takes this one with it when it ends. ``ttl_seconds``: how long
-        the channel lives at most. ``expectations`` and ``labels`` are kept with it.
+        the channel lives at most. ``expectations``: what has to happen in time, and what follows if it does not: see
+        :class:`hubwire.expectations.Expectation`, or the same as an object. ``labels`` are kept with it.
 
         With ``invite`` the others are invited, and the channel is open when ``required_acks`` of them, by default all,
         have accepted: ``await channel.ready()``. It is closed when so many cannot accept any more, or
@@ -141,6 +153,11 @@ class Channel:
     def participants(self) -> tuple[str, ...]:
         """The ids of those who take part. Like all that follows, raises ``NotFound`` when the channel has ended."""
         return self._entry.participants
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """The ids of the participants with whom the channel does not go on at the moment."""
+        return self._entry.hidden
 
     @property
     def topic(self) -> str:
@@ -224,6 +241,22 @@ class Channel:
         membership, agent_id = self._core.state.membership, id_of(agent)
         await self._authorize("leave", agent_id, content=reason)
         await self._core.pipeline.execute(lambda: membership.leave(self.id, agent_id, reason))
+
+    async def hide(self, agent: Agent | str, reason: str = "") -> None:
+        """Let the channel go on as if a participant took no part: it has no turn and posts nothing, and reads on.
+
+        Raises :class:`~hubwire.errors.CommandRejected` if it takes no part, or is hidden already.
+        """
+        membership, agent_id = self._core.state.membership, id_of(agent)
+        await self._core.pipeline.execute(lambda: membership.hide(self.id, agent_id, reason))
+
+    async def show(self, agent: Agent | str) -> None:
+        """Let a participant who was hidden have turns and post again.
+
+        Raises :class:`~hubwire.errors.CommandRejected` if it was not hidden, or the type is against it.
+        """
+        membership, agent_id = self._core.state.membership, id_of(agent)
+        await self._core.pipeline.execute(lambda: membership.show(self.id, agent_id))
 
     async def post(
         self,

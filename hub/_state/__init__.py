@@ -28,6 +28,8 @@ from .channel_types import (
 from .channels import Channels
 from .endings import Endings
 from .envelopes import Envelopes
+from .evaluators import AcksWithin, Evaluators, MaxSilence, ReplyWithin, TurnWithin
+from .expectations import Expectations
 from .inboxes import Inboxes
 from .membership import Membership
 from .quotas import Quotas
@@ -88,13 +90,19 @@ class State:
         self.channel_types: ChannelTypes = ChannelTypes(
             (Conversation(), Discussion(), Consulting(), Broadcast(), Notification(), Auction(), Workflow())
         )
+        self.evaluators: Evaluators = Evaluators((AcksWithin(), ReplyWithin(), TurnWithin(), MaxSilence()))
         self.agents: Agents = Agents()
         self.channels: Channels = Channels(self.agents)
         self.endings: Endings = Endings(self.agents, self.channels, self.channel_types)
-        self.membership: Membership = Membership(self.agents, self.channels, self.channel_types, self.endings)
+        self.membership: Membership = Membership(
+            self.agents, self.channels, self.channel_types, self.endings, self.evaluators
+        )
         self.inboxes: Inboxes = Inboxes(self.agents)
         self.envelopes: Envelopes = Envelopes(
             self.agents, self.channels, self.channel_types, self.endings, self.inboxes
+        )
+        self.expectations: Expectations = Expectations(
+            self.channels, self.channel_types, self.endings, self.envelopes, self.evaluators
         )
         self.quotas: Quotas = Quotas()
         self.turns: Turns = Turns(watch)
@@ -102,6 +110,7 @@ class State:
         self.approvals: Approvals = Approvals(self.agents)
         self.machines: Mapping[str, Machine] = {
             "agents": self.agents,
+            "expectations": self.expectations,
             "channels": self.channels,
             "envelopes": self.envelopes,
             "inboxes": self.inboxes,

@@ -23,8 +23,10 @@ from ..events import (
     ChannelExpired,
     ChannelInvited,
     ChannelOpened,
+    ChannelParticipantHidden,
     ChannelParticipantJoined,
     ChannelParticipantRemoved,
+    ChannelParticipantShown,
     EnvelopePosted,
     Event,
     FrozenDict,
@@ -81,15 +83,20 @@ class ChannelEntry:
     ends_as: str = "closed"
     channel_state: Any = None
     """What its type remembers."""
+    hidden: tuple[str, ...] = ()
+    """The participants whom its type does not see."""
 
     def manifest(self, participants: tuple[str, ...] | None = None) -> Manifest:
         """Return what its type decides by, with others than the present participants if they are given."""
+        participants = self.participants if participants is None else participants
+        if self.hidden:
+            participants = tuple(each for each in participants if each not in self.hidden)
         return Manifest(
             type=self.type,
             version=self.version,
             topic=self.topic,
             creator_id=self.creator_id,
-            participants=self.participants if participants is None else participants,
+            participants=participants,
             roles=self.roles,
             knobs=self.knobs,
             expectations=self.expectations,
@@ -132,6 +139,8 @@ class Channels:
             ChannelOpened: self._opened,
             ChannelParticipantJoined: self._joined,
             ChannelParticipantRemoved: self._removed,
+            ChannelParticipantHidden: self._hidden,
+            ChannelParticipantShown: self._shown,
             ChannelClosing: self._closing,
             ChannelClosed: self._ended,
             ChannelExpired: self._ended,
@@ -282,11 +291,21 @@ class Channels:
             event,
             participants=entry.without(event.agent_id),
             listed=_less(entry.listed, event.agent_id),
+            hidden=_less(entry.hidden, event.agent_id),
             accepted=entry.accepted - (is_guest and entry.required_acks > 0),
             roles=roles,
             channel_state=event.channel_state,
         )
         self._leave(entry.channel_id, event.agent_id)
+
+    def _hidden(self, event: ChannelParticipantHidden) -> None:
+        assert event.agent_id is not None
+        hidden = (*self._by_id[event.channel_id or ""].hidden, event.agent_id)
+        self._change(event, hidden=hidden, channel_state=event.channel_state)
+
+    def _shown(self, event: ChannelParticipantShown) -> None:
+        hidden = _less(self._by_id[event.channel_id or ""].hidden, event.agent_id)
+        self._change(event, hidden=hidden, channel_state=event.channel_state)
 
     def _closing(self, event: ChannelClosing) -> None:
         assert event.channel_id is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, Unpack
 
+import attrs
+
 from ..errors import CommandRejected
 from ..events import (
     ChannelClosed,
@@ -12,12 +14,13 @@ from ..events import (
     ChannelDeclined,
     ChannelExpired,
     ChannelOpened,
+    ChannelParticipantHidden,
     ChannelParticipantRemoved,
     Event,
     canonical,
 )
 from .agents import Agents
-from .channel_types import ChannelType, ChannelTypes
+from .channel_types import ChannelType, ChannelTypes, Manifest
 from .channels import ChannelEntry, Channels, ChannelState
 from .origin import Origin
 
@@ -127,22 +130,44 @@ class Endings:
             elif entry.accepted - 1 + len(entry.invited) < entry.required_acks:
                 end_reason = "too few are left to accept"
         else:
-            try:
-                channel_type = self._types.get(entry.type, entry.version)
-                manifest = entry.manifest(rest)
-                state = canonical(ask(channel_type, channel_type.participants_changed, manifest, state))
-                end_reason = ask(channel_type, channel_type.ending, manifest, state)
-            except TypeFailed as error:
-                # Nobody can be kept in a channel: one whose type cannot go on without him ends.
-                state, end_reason = entry.channel_state, str(error)
-            except CommandRejected:
-                state = entry.channel_state  # its type is not registered now: nothing can be posted until it is
+            state, end_reason = self._without(entry, entry.manifest(rest))
         removed = ChannelParticipantRemoved(
             channel_id=channel_id, agent_id=agent_id, reason=reason, channel_state=state
         )
         if end_reason is None:
             return [removed]
         return [removed, *self.end(channel_id, end_reason, limit=limit - 1, gone=gone)]
+
+    def hide(
+        self, entry: ChannelEntry, agent_id: str, reason: str, gone: set[str], limit: int = EVENTS_MAX
+    ) -> list[Event]:
+        """Let the channel go on without a participant, who stays in it; who was only invited is invited no more."""
+        if agent_id not in entry.participants:
+            return self.decline(entry, agent_id, reason, gone, limit)
+        state, end_reason = entry.channel_state, None
+        if entry.state is ChannelState.ACTIVE:
+            hiding = attrs.evolve(entry, hidden=(*entry.hidden, agent_id))
+            state, end_reason = self._without(entry, hiding.manifest())
+        hidden = ChannelParticipantHidden(
+            channel_id=entry.channel_id, agent_id=agent_id, reason=reason, channel_state=state
+        )
+        if end_reason is None:
+            return [hidden]
+        return [hidden, *self.end(entry.channel_id, end_reason, limit=limit - 1, gone=gone)]
+
+    def _without(self, entry: ChannelEntry, manifest: Manifest) -> tuple[Any, str | None]:
+        """Return the state of an open channel when only those of ``manifest`` count, and why it ends if it does."""
+        if not manifest.participants:
+            return entry.channel_state, "everybody is hidden"
+        try:
+            channel_type = self._types.get(entry.type, entry.version)
+            state = canonical(ask(channel_type, channel_type.participants_changed, manifest, entry.channel_state))
+            return state, ask(channel_type, channel_type.ending, manifest, state)
+        except TypeFailed as error:
+            # Nobody can be kept in a channel: one whose type cannot go on without him ends.
+            return entry.channel_state, str(error)
+        except CommandRejected:
+            return entry.channel_state, None  # its type is not registered now: nothing can be posted until it is
 
     def decline(
         self, entry: ChannelEntry, agent_id: str, reason: str, gone: set[str], limit: int = EVENTS_MAX

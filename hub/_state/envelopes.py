@@ -116,6 +116,11 @@ class Envelopes:
                 f"agent {sender_id} is no participant of channel {channel_id}, and cannot post to it",
                 code="not_participant",
             )
+        if sender_id in channel.hidden:
+            raise PostRejected(
+                f"agent {sender_id} is hidden in channel {channel_id}; channel.show() lets it post again",
+                code="hidden",
+            )
         named = None if audience is None else tuple(dict.fromkeys(audience))
         if strangers := [each for each in named or () if not self._channels.takes_part(channel, each)]:
             raise PostRejected(
@@ -163,6 +168,24 @@ class Envelopes:
             events += self._endings.end(channel_id, end_reason)
         return events
 
+    def notice(self, channel_id: str, content: Any, recipients: Iterable[str], *, envelope_id: str) -> list[Event]:
+        """Tell something that nobody posted: no content, for types and expectations. It can be refused by nothing.
+
+        Where it does not get into an inbox, an event says so.
+        """
+        delivery = _Delivery(channel_id, None, envelope_id, "normal")
+        for agent_id in recipients:
+            if agent_id in self._agents:
+                delivery.to(agent_id, self._agents.get(agent_id).inbox_rule, self._inboxes)
+        posted = EnvelopePosted(
+            channel_id=channel_id,
+            envelope_id=envelope_id,
+            content=content,
+            recipients=tuple(delivery.recipients),
+            is_notice=True,
+        )
+        return [*delivery.before, posted, *delivery.after]
+
     def _ask_type(self, channel: ChannelEntry, post: Post) -> tuple[Any, str | None]:
         """Return the state of the channel after the post, None if it stays as it is, and why it ends if it does."""
         channel_type = self._types.get(channel.type, channel.version)
@@ -193,7 +216,7 @@ class Envelopes:
 class _Delivery:
     """What posting one envelope does to inboxes."""
 
-    def __init__(self, channel_id: str, sender_id: str, envelope_id: str, priority: str) -> None:
+    def __init__(self, channel_id: str, sender_id: str | None, envelope_id: str, priority: str) -> None:
         self._about: dict[str, Any] = {"channel_id": channel_id}
         self._sender_id = sender_id
         self._envelope_id = envelope_id

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
+import attrs
+
 from ..errors import CommandRejected
 from ..events import (
     ChannelAccepted,
@@ -12,6 +14,7 @@ from ..events import (
     ChannelInvited,
     ChannelOpened,
     ChannelParticipantJoined,
+    ChannelParticipantShown,
     Event,
     FrozenDict,
     canonical,
@@ -20,6 +23,7 @@ from .agents import Agents
 from .channel_types import ChannelTypes, Manifest
 from .channels import ChannelEntry, Channels, ChannelState
 from .endings import Endings, ask
+from .evaluators import Evaluators, Expectation
 from .moments import is_duration
 from .origin import Origin
 
@@ -32,8 +36,11 @@ PARTICIPANTS_MAX = 10_000
 class Membership:
     """Decides who takes part, for the channels."""
 
-    def __init__(self, agents: Agents, channels: Channels, types: ChannelTypes, endings: Endings) -> None:
+    def __init__(
+        self, agents: Agents, channels: Channels, types: ChannelTypes, endings: Endings, evaluators: Evaluators
+    ) -> None:
         self._agents = agents
+        self._evaluators = evaluators
         self._channels = channels
         self._types = types
         self._endings = endings
@@ -49,7 +56,7 @@ class Membership:
         roles: Mapping[str, str] | None = None,
         knobs: Mapping[str, Any] | None = None,
         labels: Mapping[str, str] | None = None,
-        expectations: Iterable[Any] = (),
+        expectations: Iterable[Expectation | Mapping[str, Any]] = (),
         parent_id: str | None = None,
         ttl_seconds: float | None = None,
         invite: bool = False,
@@ -78,7 +85,7 @@ class Membership:
             manifest_type=channel_type.name,
             manifest_version=channel_type.version,
             roles=FrozenDict({**_usual_roles(ids), **roles}),
-            expectations=_checked_expectations(expectations),
+            expectations=self._evaluators.checked(expectations),
             knobs=_checked_knobs(knobs),
             labels=_checked_texts("labels", labels),
             parent_id=parent_id,
@@ -152,6 +159,21 @@ class Membership:
             raise CommandRejected(f"agent {agent_id} takes no part in channel {channel_id}, and cannot leave it")
         return self._endings.remove(entry, agent_id, reason, set())
 
+    def hide(self, channel_id: str, agent_id: str, reason: str) -> list[Event]:
+        entry = self._active(channel_id)
+        _check_reason(reason)
+        if agent_id not in entry.participants or agent_id in entry.hidden:
+            raise CommandRejected(f"agent {agent_id} takes no part in channel {channel_id}, or is hidden already")
+        return self._endings.hide(entry, agent_id, reason, set())
+
+    def show(self, channel_id: str, agent_id: str) -> list[Event]:
+        entry = self._active(channel_id)
+        if agent_id not in entry.hidden:
+            raise CommandRejected(f"agent {agent_id} is not hidden in channel {channel_id}")
+        shown = attrs.evolve(entry, hidden=tuple(each for each in entry.hidden if each != agent_id))
+        state = self._changed(shown, shown.participants)
+        return [ChannelParticipantShown(channel_id=channel_id, agent_id=agent_id, channel_state=state)]
+
     # -- inside --
 
     def _active(self, channel_id: str) -> ChannelEntry:
@@ -222,14 +244,6 @@ def _checked_knobs(knobs: Mapping[str, Any] | None) -> Mapping[str, Any]:
     given = canonical(knobs or {})
     if not isinstance(given, FrozenDict):
         raise CommandRejected(f"a channel's knobs map names to values, unlike {knobs!r}")
-    return given
-
-
-def _checked_expectations(expectations: Iterable[Any]) -> tuple[Any, ...]:
-    if isinstance(expectations, str | Mapping) or not isinstance(expectations, Iterable):
-        raise CommandRejected(f"a channel's expectations are a list, not {expectations!r}")
-    given = canonical(list(expectations))
-    assert isinstance(given, tuple)
     return given
 
 

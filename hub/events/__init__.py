@@ -35,8 +35,10 @@ from .channels import (
     ChannelExpired,
     ChannelInvited,
     ChannelOpened,
+    ChannelParticipantHidden,
     ChannelParticipantJoined,
     ChannelParticipantRemoved,
+    ChannelParticipantShown,
 )
 from .envelopes import (
     EnvelopeAcked,
@@ -50,6 +52,7 @@ from .envelopes import (
     EnvelopeReturned,
     InboxPressured,
 )
+from .expectations import ExpectationFailed, ExpectationViolated
 from .hubs import (
     HubStarted,
     HubStopped,
@@ -105,8 +108,10 @@ __all__ = (
     "ChannelExpired",
     "ChannelInvited",
     "ChannelOpened",
+    "ChannelParticipantHidden",
     "ChannelParticipantJoined",
     "ChannelParticipantRemoved",
+    "ChannelParticipantShown",
     "EnvelopeAcked",
     "EnvelopeDeadLettered",
     "EnvelopeDispatchFailed",
@@ -117,6 +122,8 @@ __all__ = (
     "EnvelopeRejected",
     "EnvelopeReturned",
     "Event",
+    "ExpectationFailed",
+    "ExpectationViolated",
     "FrozenDict",
     "GenericEvent",
     "GroupStopped",

@@ -16,8 +16,10 @@ __all__ = (
     "ChannelExpired",
     "ChannelInvited",
     "ChannelOpened",
+    "ChannelParticipantHidden",
     "ChannelParticipantJoined",
     "ChannelParticipantRemoved",
+    "ChannelParticipantShown",
 )
 
 
@@ -90,6 +92,21 @@ class ChannelParticipantRemoved(Event):
     """``agent_id`` takes part no more: it left the channel, or the hub. What is in its inbox stays there."""
 
     reason: str = ""
+    channel_state: Any = None
+
+
+@event("channel.participant_hidden", command="channel.hide()")
+class ChannelParticipantHidden(Event):
+    """The channel goes on as if ``agent_id`` took no part: it has no turn and posts nothing, and reads on."""
+
+    reason: str = ""
+    channel_state: Any = None
+
+
+@event("channel.participant_shown", command="channel.show()")
+class ChannelParticipantShown(Event):
+    """``agent_id``, who was hidden, has turns and posts again."""
+
     channel_state: Any = None
 
 

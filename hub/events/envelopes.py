@@ -27,7 +27,8 @@ class EnvelopePosted(Event):
     ``agent_id`` is the sender. ``audience`` is whom it names (None: everybody in the channel but the sender).
     ``priority`` is ``urgent``, ``normal`` or ``background``. ``causation_id`` is the event that it answers, if any, and
     ``hops`` how many envelopes led to it, each by answering the one before. It leaves the inboxes after
-    ``ttl_seconds``. ``channel_state`` is what the channel's type remembers after it.
+    ``ttl_seconds``. ``channel_state`` is what the channel's type remembers after it. With ``is_notice`` nobody posted
+    it: the hub tells of an expectation that was violated, and there is no ``agent_id``.
     """
 
     envelope_id: str
@@ -39,6 +40,7 @@ class EnvelopePosted(Event):
     ttl_seconds: float | None = None
     idempotency_key: str | None = None
     channel_state: Any = None
+    is_notice: bool = False
 
 
 @event("envelope.rejected", command="channel.post()")

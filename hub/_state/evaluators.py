@@ -1,0 +1,309 @@
+"""Evaluators: what is expected of whom, and since when. The hub does the waiting.
+
+An evaluator is a pure function over a channel's situation. The hub asks it when something may have become overdue, and
+what it finds stands on ``expectation.violated``: replaying a history asks no evaluator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import attrs
+
+from ..errors import CommandRejected, ConfigurationError
+from ..events import FrozenDict, canonical
+from .channel_types import Manifest
+from .moments import is_duration
+
+__all__ = (
+    "ON_VIOLATION",
+    "AcksWithin",
+    "Evaluator",
+    "Evaluators",
+    "Expectation",
+    "MaxSilence",
+    "Moment",
+    "Owed",
+    "ReplyWithin",
+    "Situation",
+    "TurnWithin",
+)
+
+ON_VIOLATION = ("audit", "warn", "notify_channel", "hide", "remove", "auto_close")
+"""What may follow a violation: see :class:`Expectation`."""
+
+NEEDS_AGENT = frozenset({"warn", "hide", "remove"})
+"""What of that is done to those who have violated an expectation: somebody has to be named."""
+
+EXPECTATIONS_MAX = 100
+"""How many a channel may have: each is looked at with each of its events."""
+
+
+@attrs.frozen(kw_only=True)
+class Expectation:
+    """A contract over a channel's behaviour in time, for ``hub.channels.open(expectations=[...])``.
+
+    ``name``: its evaluator: ``acks_within`` (who is invited answers, 30 s by default), ``reply_within`` (who got an
+    envelope posts to its sender, 600 s), ``turn_within`` (whose turn it is by the channel's type posts, 120 s),
+    ``max_silence`` (somebody posts, 3,600 s), or one of your own, in its newest ``version`` by default. ``params`` are
+    its settings, above all ``seconds``, how long it may take. ``applies_to``: ids or roles of those who are bound by
+    it; None: all.
+
+    ``on_violation`` is what follows, besides the event: ``audit`` (nothing), ``warn`` (a notice for those who violated
+    it), ``notify_channel`` (a notice for everybody), ``hide`` (the channel goes on without them until
+    ``channel.show()``), ``remove`` (they take part no more), ``auto_close`` (the channel is closed).
+    """
+
+    name: str
+    on_violation: str = "audit"
+    params: Mapping[str, Any] = FrozenDict()
+    applies_to: tuple[str, ...] | None = None
+    version: int | None = None
+
+
+@attrs.frozen
+class Moment:
+    """Something that happened in a channel: the ``seq`` of its event, and when, in nanoseconds since the epoch."""
+
+    seq: int
+    ns: int
+
+
+@attrs.frozen
+class Owed:
+    """Something that is expected, of an agent or, with None, of the channel as a whole, and since when."""
+
+    agent_id: str | None
+    since: Moment
+
+
+class Situation(Protocol):
+    """A channel as its evaluators see it. Notices of the hub are no posts."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """How it is set up, with those who take part now, without those who are hidden."""
+
+    @property
+    def channel_state(self) -> Any:
+        """What its type remembers."""
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The settings of the expectation."""
+
+    @property
+    def created(self) -> Moment:
+        """When it was created."""
+
+    @property
+    def opened(self) -> Moment | None:
+        """When it was opened; None while invitations are waited for."""
+
+    @property
+    def posted(self) -> Moment | None:
+        """The newest post."""
+
+    @property
+    def turn(self) -> Moment:
+        """When what its type remembers last changed: since then it is the turn of whoever is ``expected``."""
+
+    @property
+    def expected(self) -> tuple[str, ...] | None:
+        """Who may post now, by its type; None: anybody who takes part."""
+
+    @property
+    def invited(self) -> tuple[str, ...]:
+        """Who was invited and has not answered."""
+
+    def posted_by(self, agent_id: str) -> Moment | None:
+        """Return an agent's newest post."""
+
+    def unanswered(self) -> Iterable[tuple[str, Moment]]:
+        """Return who has got posts without posting to their sender since, and the oldest such post."""
+
+    def applies_to(self, agent_id: str) -> bool:
+        """Tell whether an agent is bound by the expectation, which an evaluator need not ask of those it names."""
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether everybody is bound by the expectation."""
+
+
+class Evaluator(Protocol):
+    """Says what is expected; register your own with ``hub.channels.register_evaluator()``, before the hub starts.
+
+    An expectation is violated when something has been owed for ``seconds``, a parameter that all have: once for each
+    agent and moment since which it is owed. So ``since`` names the event by which it became owed, and a new one when it
+    becomes owed anew; name an older event, and a violation is found up to ``seconds`` late.
+
+    The methods are pure: no clock, no randomness, nothing remembered. When one would say something else from now on,
+    count ``version`` up and register both: channels go on with the version they were opened with. One that raises is
+    told of by ``expectation.failed``.
+    """
+
+    name: str
+    version: int
+    seconds: float
+    """How long it may take, if an expectation does not say."""
+    names_agents: bool
+    """Whether it says of whom something is expected; if not, nobody can be warned, hidden or removed."""
+
+    def refuse_params(self, params: Mapping[str, Any]) -> str | None:
+        """Return why no channel can have this expectation with such ``params``; None if it can."""
+
+    def owed(self, situation: Situation) -> Iterable[Owed]:
+        """Return everything that is expected now and has not happened."""
+
+
+class AcksWithin:
+    """Who is invited accepts or declines."""
+
+    name: str = "acks_within"
+    version: int = 1
+    seconds: float = 30
+    names_agents: bool = True
+
+    def refuse_params(self, params: Mapping[str, Any]) -> str | None:
+        unknown = sorted(set(params) - {"seconds"})
+        return f"{self.name} has no parameter {', '.join(unknown)}" if unknown else None
+
+    def owed(self, situation: Situation) -> Iterable[Owed]:
+        return [Owed(agent_id, situation.created) for agent_id in situation.invited]
+
+
+class ReplyWithin(AcksWithin):
+    """Who got an envelope posts something that its sender gets. That is the answer, and needs none."""
+
+    name = "reply_within"
+    seconds = 600
+
+    def owed(self, situation: Situation) -> Iterable[Owed]:
+        return [Owed(agent_id, since) for agent_id, since in situation.unanswered()]
+
+
+class TurnWithin(AcksWithin):
+    """Whose turn it is posts. Nobody's turn, as in a conversation, takes as long as it likes."""
+
+    name = "turn_within"
+    seconds = 120
+
+    def owed(self, situation: Situation) -> Iterable[Owed]:
+        if situation.opened is None:
+            return []
+        turn = situation.turn
+        moments = [(agent_id, situation.posted_by(agent_id)) for agent_id in situation.expected or ()]
+        return [Owed(each, turn if last is None or last.seq < turn.seq else last) for each, last in moments]
+
+
+class MaxSilence(AcksWithin):
+    """Somebody posts, of those whom it applies to."""
+
+    name = "max_silence"
+    seconds = 3600
+    names_agents = False
+
+    def owed(self, situation: Situation) -> Iterable[Owed]:
+        if situation.opened is None:
+            return []
+        posts = [situation.posted]
+        if not situation.is_for_all:
+            posts = [
+                situation.posted_by(each) for each in situation.manifest.participants if situation.applies_to(each)
+            ]
+        return [Owed(None, max((post for post in (situation.opened, *posts) if post), key=lambda post: post.seq))]
+
+
+class Evaluators:
+    """The evaluators that are registered, by name and version."""
+
+    def __init__(self, evaluators: Iterable[Evaluator]) -> None:
+        self._evaluators: dict[str, dict[int, Evaluator]] = {}
+        for each in evaluators:
+            self.add(each)
+
+    def add(self, evaluator: Evaluator) -> None:
+        name, version = getattr(evaluator, "name", None), getattr(evaluator, "version", None)
+        if not isinstance(name, str) or not name or not isinstance(version, int) or version < 1:
+            raise ConfigurationError(f"an evaluator has a name, and a version from 1 on; {evaluator!r} has not")
+        missing = [each for each in ("refuse_params", "owed") if not callable(getattr(evaluator, each, None))]
+        if missing or not is_duration(getattr(evaluator, "seconds", None)) or not hasattr(evaluator, "names_agents"):
+            raise ConfigurationError(
+                f"evaluator {name!r} lacks something; it has seconds, names_agents, refuse_params() and owed()"
+            )
+        versions = self._evaluators.setdefault(name, {})
+        if version in versions:
+            raise ConfigurationError(f"evaluator {name!r} version {version} is registered already")
+        versions[version] = evaluator
+
+    def get(self, name: str, version: int | None = None) -> Evaluator:
+        """Return an evaluator, in its newest version by default."""
+        versions = self._evaluators.get(name) if isinstance(name, str) else None
+        if not versions:
+            raise CommandRejected(
+                f"no evaluator {name!r} is registered; there are {', '.join(sorted(self._evaluators))}, and"
+                " hub.channels.register_evaluator() adds one before the hub starts"
+            )
+        version = max(versions) if version is None else version
+        if version not in versions:
+            raise CommandRejected(f"evaluator {name!r} has no version {version!r}; register it before the hub starts")
+        return versions[version]
+
+    def checked(self, expectations: Iterable[Expectation | Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+        """Return expectations as a channel's event holds them: complete, so that no default changes them later."""
+        checked = tuple(self._checked(each) for each in expectations)
+        if len(checked) > EXPECTATIONS_MAX:
+            raise CommandRejected(f"a channel has at most {EXPECTATIONS_MAX} expectations, not {len(checked)}")
+        return checked
+
+    def _checked(self, given: Expectation | Mapping[str, Any]) -> Mapping[str, Any]:
+        expectation = _expectation(given)
+        evaluator = self.get(expectation.name, expectation.version)
+        name, on_violation = evaluator.name, expectation.on_violation
+        if on_violation not in ON_VIOLATION:
+            raise CommandRejected(f"on_violation is one of {', '.join(ON_VIOLATION)}, not {on_violation!r}")
+        if on_violation in NEEDS_AGENT and not evaluator.names_agents:
+            raise CommandRejected(f"{name} names nobody, so on_violation cannot be {on_violation!r}")
+        params = canonical(expectation.params)
+        if not isinstance(params, FrozenDict):
+            raise CommandRejected(f"the params of {name} map names to values, unlike {expectation.params!r}")
+        seconds = params.get("seconds", evaluator.seconds)
+        if not is_duration(seconds):
+            raise CommandRejected(f"the seconds of {name} are a positive number, not {seconds!r}")
+        try:
+            reason = evaluator.refuse_params(params)
+        except Exception as error:
+            raise CommandRejected(
+                f"evaluator {name!r} version {evaluator.version} failed in refuse_params ({error!r}); mend it"
+            ) from error
+        if reason:
+            raise CommandRejected(f"no channel can have this expectation: {reason}")
+        return FrozenDict(
+            name=name,
+            version=evaluator.version,
+            on_violation=on_violation,
+            params=FrozenDict({**params, "seconds": seconds}),
+            applies_to=_checked_applies_to(expectation.applies_to),
+        )
+
+
+def _expectation(given: Expectation | Mapping[str, Any]) -> Expectation:
+    if isinstance(given, Expectation):
+        return given
+    known = {each.name for each in attrs.fields(Expectation)}
+    if not isinstance(given, Mapping) or "name" not in given or set(given) - known:
+        raise CommandRejected(
+            f"an expectation is an Expectation, or an object with name, on_violation, params, applies_to and version,"
+            f" not {given!r}"
+        )
+    return Expectation(**given)
+
+
+def _checked_applies_to(applies_to: Iterable[str] | None) -> tuple[str, ...] | None:
+    if applies_to is None:
+        return None
+    names: tuple[str, ...] = () if isinstance(applies_to, str) else canonical(tuple(applies_to))
+    if not names or not all(isinstance(each, str) for each in names):
+        raise CommandRejected(f"applies_to is a list of ids and roles, or None for everybody, not {applies_to!r}")
+    return names
