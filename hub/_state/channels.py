@@ -74,7 +74,7 @@ class ChannelEntry:
     roles: Mapping[str, str] = EMPTY
     knobs: Mapping[str, Any] = EMPTY
     labels: Mapping[str, str] = EMPTY
-    expectations: tuple[Any, ...] = ()
+    expectations: tuple[Mapping[str, Any], ...] = ()
     parent_id: str | None = None
     created_at: str = ""
     invite_deadline_ns: int | None = None

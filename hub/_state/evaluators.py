@@ -303,7 +303,8 @@ def _expectation(given: Expectation | Mapping[str, Any]) -> Expectation:
 def _checked_applies_to(applies_to: Iterable[str] | None) -> tuple[str, ...] | None:
     if applies_to is None:
         return None
-    names: tuple[str, ...] = () if isinstance(applies_to, str) else canonical(tuple(applies_to))
+    is_listed = isinstance(applies_to, Iterable) and not isinstance(applies_to, str)
+    names: tuple[str, ...] = canonical(tuple(applies_to)) if is_listed else ()
     if not names or not all(isinstance(each, str) for each in names):
         raise CommandRejected(f"applies_to is a list of ids and roles, or None for everybody, not {applies_to!r}")
     return names
