@@ -67,9 +67,7 @@ class History:
                 asked = {pair: seq for pair, seq in asked.items() if event.agent_id not in pair}
         if name == "max_silence":
             return [(None, spoken)]
-        return [
-            (each, min(seq for (who, _), seq in asked.items() if who == each)) for each in {who for who, _ in asked}
-        ]
+        return [(who, seq) for (who, _), seq in asked.items()]
 
 
 def _ns(event: Event) -> int:
@@ -117,6 +115,8 @@ class Rules(RuleBasedStateMachine):
             if not events:
                 due_ns = self.state.next_due_ns()
                 assert due_ns is None or due_ns > self.now_ns, "something is due, and nothing is decided"
+                unhandled = [entry.unhandled for entry in self.state.expectations.snapshot()]
+                assert not any(unhandled), "what follows a violation was forgotten"
                 return
             self.do(events)
         assert steps < 1000, "what is due never comes to an end"
@@ -190,7 +190,8 @@ class Rules(RuleBasedStateMachine):
                 for agent_id, seq in zip(event.violators or (None,), event.since_seqs, strict=True):
                     found = (event.channel_id, event.place, agent_id, seq)
                     assert found not in self.told | told, "told of twice"
-                    told.add(found)
+                    # Whatever of an agent is overdue by then is told of with it.
+                    told |= {each for each in overdue if each[:3] == found[:3] and each[3] < seq} | {found}
         assert told <= overdue, "told of what was kept"
         # What a violation leads to may end a channel, or let somebody leave, before the next one is decided.
         for channel_id, _, agent_id, _ in overdue - self.told - told:

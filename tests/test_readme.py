@@ -19,8 +19,9 @@ OUTPUTS = {
     0: ["planner registered", "coder registered", "please fix the build", "planner unregistered", "coder unregistered"],
     1: ["42 EUR", "True"],
     2: ["worker True"],
-    3: ["deployed to staging", "denied"],
-    4: ["the build: fixed"],
+    3: ["True 0.05", "are you there?", "a notice"],
+    4: ["deployed to staging", "denied"],
+    5: ["the build: fixed"],
 }
 
 

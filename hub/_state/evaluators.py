@@ -121,7 +121,7 @@ class Situation(Protocol):
         """Return an agent's newest post."""
 
     def unanswered(self) -> Iterable[tuple[str, Moment]]:
-        """Return who has got posts without posting to their sender since, and the oldest such post."""
+        """Return who has got a post without posting to its sender since, and the oldest from each such sender."""
 
     def applies_to(self, agent_id: str) -> bool:
         """Tell whether an agent is bound by the expectation, which an evaluator need not ask of those it names."""
@@ -135,8 +135,9 @@ class Evaluator(Protocol):
     """Says what is expected; register your own with ``hub.channels.register_evaluator()``, before the hub starts.
 
     An expectation is violated when something has been owed for ``seconds``, a parameter that all have: once for each
-    agent and moment since which it is owed. So ``since`` names the event by which it became owed, and a new one when it
-    becomes owed anew; name an older event, and a violation is found up to ``seconds`` late.
+    agent and moment since which it is owed, and those overdue together are told of together. So ``since`` names the
+    event by which it became owed, and a new one when it becomes owed anew; with an older one, a violation is found up
+    to ``seconds`` late, or counts as told already.
 
     The methods are pure: no clock, no randomness, nothing remembered. When one would say something else from now on,
     count ``version`` up and register both: channels go on with the version they were opened with. One that raises is

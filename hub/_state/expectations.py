@@ -172,14 +172,17 @@ class Expectations:
             reason = str(error) if isinstance(error, CommandRejected) else f"{type(error).__name__}: {error}"
             return [ExpectationFailed(**about, place=place, reason=reason)]
         patience_ns = round(watch.head.seconds[place] * 1e9)
-        untold = [each for each in owed if watch.told.get((place, each.agent_id)) != each.since.seq]
+        untold = [each for each in owed if each.since.seq > watch.told.get((place, each.agent_id), -1)]
         overdue = [each for each in untold if each.since.ns + patience_ns <= now_ns]
         if not overdue:
             self._looks.plan(channel_id, place, min((each.since.ns + patience_ns for each in untold), default=None))
             return []
         agents = [each for each in overdue if each.agent_id is not None]
         # An evaluator that speaks of agents and of the channel is told of in two: of those who are named first.
-        overdue = agents or overdue[:1]
+        overdue = agents or overdue
+        newest: dict[str | None, int] = {}
+        for each in overdue:
+            newest[each.agent_id] = max(each.since.seq, newest.get(each.agent_id, -1))
         elapsed_ns = now_ns - min(each.since.ns for each in overdue)
         return [
             ExpectationViolated(
@@ -188,24 +191,24 @@ class Expectations:
                 number=watch.head.violations + 1,
                 on_violation=expectation["on_violation"],
                 params=expectation["params"],
-                violators=tuple(each.agent_id for each in overdue if each.agent_id is not None),
-                since_seqs=tuple(each.since.seq for each in overdue),
+                violators=tuple(agent_id for agent_id in newest if agent_id is not None),
+                since_seqs=tuple(newest.values()),
                 detail=FrozenDict(elapsed_seconds=elapsed_ns / 1e9, threshold_seconds=watch.head.seconds[place]),
             )
         ]
 
     def _owed(self, watch: Watch, channel: ChannelEntry, expectation: Mapping[str, Any]) -> list[Owed]:
-        """Ask the evaluator; return what binds those whom the expectation applies to, once for each."""
+        """Ask the evaluator; return what binds those whom the expectation applies to."""
         evaluator = self._evaluators.get(expectation["name"], expectation["version"])
         situation = WatchedSituation(watch, channel, expectation, self._types)
         present = {*channel.participants, *situation.invited, None}
-        owed: dict[str | None, Owed] = {}
+        owed: list[Owed] = []
         for each in evaluator.owed(situation):
             if not isinstance(each, Owed) or each.agent_id not in present:
                 raise CommandRejected(f"evaluator {evaluator.name!r} says that {each!r}, who is not in the channel")
             if each.agent_id is None or situation.applies_to(each.agent_id):
-                owed.setdefault(each.agent_id, each)
-        return list(owed.values())
+                owed.append(each)
+        return owed
 
     def _handle(self, limit: int) -> list[Event]:
         """Decide what follows violations, one step for each channel: what is next depends on it."""

@@ -140,7 +140,7 @@ class WatchedSituation:
         return self._watch.posts.get(agent_id)
 
     def unanswered(self) -> Iterable[tuple[str, Moment]]:
-        return [(agent_id, next(iter(senders.values()))) for agent_id, senders in self._watch.unanswered.items()]
+        return [(each, since) for each, senders in self._watch.unanswered.items() for since in senders.values()]
 
     def applies_to(self, agent_id: str) -> bool:
         if self._applies_to is None:

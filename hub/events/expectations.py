@@ -14,9 +14,9 @@ __all__ = ("ExpectationFailed", "ExpectationViolated")
 class ExpectationViolated(Event):
     """What was expected of a channel did not happen in time: told once, with all ``violators``.
 
-    ``violators`` are agent ids; none means the channel as a whole. ``since_seqs`` are the events since which it was
-    expected: one for each violator, or one for the channel. ``place`` is the place of the expectation among those of
-    the channel, from 0, and ``number`` counts the violations in it. ``on_violation`` is what follows.
+    ``violators`` are agent ids; none means the channel as a whole. ``since_seqs`` are the newest events since which
+    something is overdue: one for each violator, or one for the channel. ``place`` is the place of the expectation among
+    those of the channel, from 0, and ``number`` counts the violations in it. ``on_violation`` is what follows.
     """
 
     expectation: str
