@@ -49,7 +49,7 @@ class World:
         for each in evaluators:
             self.hub.channels.register_evaluator(each)
         await self.hub.start()
-        self.a, self.b, self.c = [self.hub.agents.find(name) for name in "abc"]
+        self.a, self.b, self.c = [self.hub.agents.get(each.id) for each in (self.a, self.b, self.c)]
 
     async def open(self, *expectations: Expectation | Mapping[str, Any], **settings: Any) -> Channel:
         return await self.hub.channels.open([self.a, self.b, self.c], expectations=expectations, **settings)

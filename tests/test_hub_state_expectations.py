@@ -224,9 +224,16 @@ def _state() -> State:
     state = State()
     for name in ("reply_within", "max_silence"):
         evaluator: Any = state.evaluators.get(name)
-        owed = evaluator.owed
-        evaluator.owed = lambda situation, owed=owed: (ASKED.append(1), owed(situation))[1]
+        evaluator.owed = _counted(evaluator.owed)
     return state
+
+
+def _counted(owed: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def ask(situation: Any) -> Any:
+        ASKED.append(1)
+        return owed(situation)
+
+    return ask
 
 
 def _restored(state: State) -> State:

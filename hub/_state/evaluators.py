@@ -177,8 +177,8 @@ class AcksWithin:
 class ReplyWithin(AcksWithin):
     """Who got an envelope posts something that its sender gets. That is the answer, and needs none."""
 
-    name = "reply_within"
-    seconds = 600
+    name: str = "reply_within"
+    seconds: float = 600
 
     def owed(self, situation: Situation) -> Iterable[Owed]:
         return [Owed(agent_id, since) for agent_id, since in situation.unanswered()]
@@ -187,8 +187,8 @@ class ReplyWithin(AcksWithin):
 class TurnWithin(AcksWithin):
     """Whose turn it is posts. Nobody's turn, as in a conversation, takes as long as it likes."""
 
-    name = "turn_within"
-    seconds = 120
+    name: str = "turn_within"
+    seconds: float = 120
 
     def owed(self, situation: Situation) -> Iterable[Owed]:
         if situation.opened is None:
@@ -201,9 +201,9 @@ class TurnWithin(AcksWithin):
 class MaxSilence(AcksWithin):
     """Somebody posts, of those whom it applies to."""
 
-    name = "max_silence"
-    seconds = 3600
-    names_agents = False
+    name: str = "max_silence"
+    seconds: float = 3600
+    names_agents: bool = False
 
     def owed(self, situation: Situation) -> Iterable[Owed]:
         if situation.opened is None:
