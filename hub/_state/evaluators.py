@@ -253,6 +253,8 @@ class Evaluators:
 
     def checked(self, expectations: Iterable[Expectation | Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
         """Return expectations as a channel's event holds them: complete, so that no default changes them later."""
+        if isinstance(expectations, str | Mapping) or not isinstance(expectations, Iterable):
+            raise CommandRejected(f"a channel's expectations are a list, not {expectations!r}")
         checked = tuple(self._checked(each) for each in expectations)
         if len(checked) > EXPECTATIONS_MAX:
             raise CommandRejected(f"a channel has at most {EXPECTATIONS_MAX} expectations, not {len(checked)}")
