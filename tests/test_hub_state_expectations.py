@@ -251,3 +251,20 @@ def _restored(state: State) -> State:
 
 TestExpectations = Rules.TestCase
 TestExpectations.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+
+
+def test_what_follows_a_violation_follows_after_a_crash_between_the_two() -> None:
+    bench = Rules()
+    for agent_id in AGENTS:
+        bench.do(bench.state.agents.register(f"name of {agent_id}", (), agent_id=agent_id))
+    expected = {"name": "reply_within", "params": {"seconds": 1}, "on_violation": "notify_channel"}
+    bench.do(bench.state.membership.open(AGENTS, "", channel_id="many", expectations=[expected]))
+    bench.do(bench.state.envelopes.post("many", "a", "?", None, envelope_id="envelope"))
+    bench.now_ns += SECOND_NS
+    bench.settle(1)
+    assert [each.kind for each in bench.events[-1:]] == ["expectation.violated"]
+    for state in (bench.replayed(), _restored(bench.state)):
+        assert state.next_due_ns() == 0
+        (notice,) = state.due(bench.now_ns, 256)
+        assert isinstance(notice, EnvelopePosted)
+        assert notice.is_notice
