@@ -136,7 +136,10 @@ async def history() -> list[Event]:
         await coder.set_resume(Resume(capabilities=["rust"]))
         await coder.set_rule({"inbox": InboxRule(overflow=InboxOverflow.DROP_OLDEST), "more": [1]})
         channel = await hub.channels.open([planner, coder], topic="a\ud800b", ttl_seconds=100, labels={"a": "b"})
-        hasty = [{"name": "turn_within", "params": {"seconds": 1e-6}, "on_violation": "warn"}, {"name": "reply_within"}]
+        hasty: list[dict[str, Any]] = [
+            {"name": "turn_within", "params": {"seconds": 1e-6}, "on_violation": "warn"},
+            {"name": "reply_within"},
+        ]
         discussed = await hub.channels.open(
             [planner, gone, coder], type="discussion", parent=channel, knobs={"rounds_max": 9}, expectations=hasty
         )
