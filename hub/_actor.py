@@ -197,17 +197,17 @@ class Life:
         retry_seconds: float,
         stop_deadline: Callable[[], float],
     ) -> None:
-        self.begun = anyio.Event()
+        self.begun: anyio.Event = anyio.Event()
         """It has started, or come to its end."""
-        self.drained = anyio.Event()
+        self.drained: anyio.Event = anyio.Event()
         """It handles nothing any more."""
-        self.finished = anyio.Event()
-        self.has_started = False
-        self.is_interrupted = False
+        self.finished: anyio.Event = anyio.Event()
+        self.has_started: bool = False
+        self.is_interrupted: bool = False
         """Whether it ends because it was told to."""
         self.error: Exception | None = None
         """What it has crashed with."""
-        self.handled = 0
+        self.handled: int = 0
         self._core = core
         self._asks = asks
         self._commands = commands

@@ -1,10 +1,8 @@
-"""Hub: life cycle, listeners, and the way in. What it does lives in the parts it puts together."""
+"""Hub: what a program calls. What it does lives in the parts it puts together."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
@@ -14,14 +12,12 @@ from typing import Any, Self, TypeVar
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
-import attrs
-from anyio.abc import TaskGroup
 
 from ._actor import Commands
 from ._actors import Actors
-from ._adapt import Adapted, text_of
+from ._adapt import Adapted
 from ._asks import Asks
-from ._attachment import Attachment, AttachmentState, AttachmentStatistics, Since
+from ._attachment import Attachment, Since
 from ._commands import (
     Agent,
     AgentCommands,
@@ -33,27 +29,26 @@ from ._commands import (
     TaskCommands,
     TurnCommands,
     Verdicts,
-    new_id,
 )
 from ._duty import Duty, Overflow
 from ._fanout import Fanout
 from ._handling import OWN_DOMAINS
+from ._health import Health, HubHealth, HubStatistics
 from ._journal import StoreJournal
+from ._life import HubLife
 from ._pipeline import Limits, Pipeline
 from ._positions import check_name
 from ._ring import Ring
 from ._state import State
 from ._state.turns import WatchLimits
 from ._stream import EventStream
-from ._supervision import RETRY_SECONDS, ActorHandle, ActorStatistics, Group, GroupRules, Restart, Strategy
+from ._supervision import RETRY_SECONDS, ActorHandle, Group, GroupRules, Restart, Strategy
 from ._threads import FromThreads
 from ._timers import Timers
-from ._upkeep import JournalStatistics, Upkeep
-from ._version import installed_version
+from ._upkeep import Upkeep
 from .approvals import ApprovalPolicy
 from .arbiter import Arbiter
 from .clock import SystemClock
-from .context import EMPTY
 from .errors import (
     CommandRejected,
     ConfigurationError,
@@ -64,7 +59,7 @@ from .errors import (
     append_context,
     repeat,
 )
-from .events import EnvelopePosted, Event, GenericEvent, HubStarted, HubStopped, UnknownEvent, kind_class
+from .events import EnvelopePosted, Event, GenericEvent, UnknownEvent, kind_class
 from .events._event import check_kind
 from .log import SEGMENT_BYTES
 from .ports import Clock, Journal, KnowledgeStore
@@ -81,49 +76,7 @@ ATTEMPTS_MAX = 16
 """With the pauses between them, two minutes on average."""
 SNAPSHOT_BYTES = 16 * 1024 * 1024
 JOURNAL_BYTES_MAX = 1024 * 1024 * 1024
-_JOURNAL_CLOSE_SECONDS_MAX = 5.0
-_YIELD_EVERY = 256
 _JOURNAL_BYTES_MAX_MIN = 4096
-
-
-@attrs.frozen(kw_only=True)
-class HubStatistics:
-    """Every depth, lag, drop and failure of a hub, at one moment."""
-
-    applied: int
-    """How many events were ever applied: the ``seq`` of the next one."""
-    journaled: int
-    committed: int
-    ring_events: int
-    emitters_waiting: int
-    """How many emitters wait to be admitted."""
-    offers_dropped: int
-    agents: int
-    channels: int
-    envelopes_pending: int
-    tasks: int
-    turns_open: int
-    """How many turns, model calls and tool calls have begun and not ended."""
-    approvals_pending: int
-    asks_pending: int
-    """How many questions wait for their answers."""
-    actors: tuple[ActorStatistics, ...]
-    attachments: tuple[AttachmentStatistics, ...]
-    journal: JournalStatistics | None
-    """None without a journal."""
-
-    @property
-    def in_flight(self) -> int:
-        """How many events are applied and not yet committed."""
-        return self.applied - self.committed
-
-
-@attrs.frozen(kw_only=True)
-class HubHealth:
-    """Whether the hub keeps everything it owes; if not, ``problems`` tells what it does not keep."""
-
-    healthy: bool
-    problems: tuple[str, ...]
 
 
 class Hub:
@@ -199,12 +152,7 @@ class Hub:
         authorizer = Authorizer(arbiter, self._state, self._clock, arbiter_seconds_max)
         self._core = Core(self._pipeline, self._state, authorizer)
         self._from_threads = FromThreads()
-        self._timers = Timers(self._pipeline, self._state, self._clock)
-        self._verdicts = Verdicts(self._core)
-        self._close_seconds_max = close_seconds_max
         self._emittable: set[type[Event]] = set()
-        self._main: asyncio.Task[None] | None = None
-        self._stop_requested: asyncio.Event | None = None
         self.agents: AgentCommands = AgentCommands(self._core)
         self.channels: ChannelCommands = ChannelCommands(self._core)
         self.tasks: TaskCommands = TaskCommands(self._core)
@@ -220,6 +168,28 @@ class Hub:
         )
         self._asks = Asks(self._core, self.channels, self._clock)
         self._actors = Actors(self._core, self._asks, commands, self._clock, close_seconds_max)
+        self._life = HubLife(
+            journal=self._journal,
+            upkeep=self._upkeep,
+            state=self._state,
+            pipeline=self._pipeline,
+            fanout=self._fanout,
+            core=self._core,
+            timers=Timers(self._pipeline, self._state, self._clock),
+            verdicts=Verdicts(self._core),
+            actors=self._actors,
+            from_threads=self._from_threads,
+            close_seconds_max=close_seconds_max,
+        )
+        self._health = Health(
+            life=self._life,
+            state=self._state,
+            pipeline=self._pipeline,
+            fanout=self._fanout,
+            upkeep=self._upkeep,
+            asks=self._asks,
+            actors=self._actors,
+        )
         for listener in listeners:
             self.attach(listener)
 
@@ -309,7 +279,7 @@ class Hub:
         :class:`~hubwire.errors.ConfigurationError` while it is attached, :class:`~hubwire.errors.NotFound` if no
         position of that name is kept, and :class:`~hubwire.errors.HubClosed` if the hub is not running.
         """
-        self._check_running()
+        self._life.check_open()
         self._from_threads.check_here()
         if any(attachment.name == name for attachment in self._fanout.attachments):
             raise ConfigurationError(f"listener {name!r} is attached; detach it before the hub forgets it")
@@ -429,7 +399,7 @@ class Hub:
         :class:`~hubwire.errors.ConfigurationError` if it is no actor, :class:`~hubwire.errors.CommandRejected` if the
         agent has one, and what ``hub.agents.register`` raises.
         """
-        self._check_running()
+        self._life.check_open()
         self._from_threads.check_here()
         return await self._actors.spawn(
             actor,
@@ -458,7 +428,7 @@ class Hub:
         ``within_seconds``, by the hub's clock, the group is stopped: told by ``group.stopped``, and :meth:`health` is
         false until a group of this name is made again.
         """
-        self._check_running()
+        self._life.check_open()
         rules = GroupRules(
             strategy=strategy,
             restarts_max=restarts_max,
@@ -488,7 +458,7 @@ class Hub:
         perhaps, for what the asker does now; :class:`~hubwire.errors.AskFailed` if no answer will come; and what
         opening a channel and posting raise.
         """
-        self._check_running()
+        self._life.check_open()
         return await self._asks.ask(asker, answerer, content, timeout=timeout, channel=channel, is_linked=linked)
 
     # -- the way out --
@@ -514,7 +484,7 @@ class Hub:
 
         Raises ``TimeoutError``, naming who is behind, after ``timeout`` seconds; or what the hub failed with.
         """
-        self._check_running()
+        self._life.check_open()
         self._from_threads.check_here()
         if self._fanout.is_calling():
             raise ConfigurationError("a listener cannot flush the hub: it would wait for itself; use another task")
@@ -531,53 +501,11 @@ class Hub:
 
     def statistics(self) -> HubStatistics:
         """Return every number there is, at once."""
-        ring, state = self._pipeline.ring, self._state
-        return HubStatistics(
-            applied=ring.applied.value,
-            journaled=ring.journaled.value,
-            committed=ring.committed.value,
-            ring_events=ring.applied.value - ring.first,
-            emitters_waiting=self._pipeline.waiting,
-            offers_dropped=self._pipeline.dropped_offers,
-            agents=len(state.agents),
-            channels=len(state.channels),
-            envelopes_pending=state.inboxes.pending_total(),
-            tasks=len(state.tasks),
-            turns_open=len(state.turns),
-            approvals_pending=len(state.approvals),
-            asks_pending=len(self._asks),
-            actors=self._actors.statistics(),
-            attachments=tuple(
-                attachment.statistics()
-                for attachment in (*self._fanout.attachments, *(lost for lost, _ in self._fanout.lost.values()))
-            ),
-            journal=None if self._upkeep is None else self._upkeep.statistics(),
-        )
+        return self._health.statistics()
 
     def health(self) -> HubHealth:
         """Return whether the hub keeps everything it owes now."""
-        problems = []
-        if self._pipeline.failure is not None:
-            problems.append(f"the hub has failed: {self._pipeline.failure}")
-        elif self._main is None or self._pipeline.closed:
-            problems.append("the hub is not running")
-        problems += [f"{who} can write nothing: {error}" for who, error in self._pipeline.pauses.items()]
-        problems += [f"listener {name!r} is detached: {reason}" for name, (_, reason) in self._fanout.lost.items()]
-        problems += [
-            f"listener {each.name!r} has not caught up yet"
-            for each in self._fanout.attachments
-            if each.state is AttachmentState.CATCHING_UP
-        ]
-        problems += [
-            f"listener {each.name!r} is suspended at event {each.done}: {text_of(each.suspension)};"
-            " attachment.resume() lets it go on"
-            for each in self._fanout.attachments
-            if each.suspension is not None
-        ]
-        problems += self._actors.problems()
-        if self._upkeep is not None:
-            problems += self._upkeep.problems()
-        return HubHealth(healthy=not problems, problems=tuple(problems))
+        return self._health.health()
 
     # -- life cycle --
 
@@ -587,20 +515,7 @@ class Hub:
         Raises :class:`~hubwire.errors.AlreadyRunning` if another hub has the journal, and whatever a required listener
         raised on entering. A hub is started once.
         """
-        if self._main is not None:
-            raise ConfigurationError(
-                "this hub was started already; make a new one: Hub(store) goes on where this one stopped"
-            )
-        self._stop_requested = asyncio.Event()
-        self._from_threads.begin()
-        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._main = asyncio.create_task(self._run(started), name="hubwire hub")
-        try:
-            await started
-        except asyncio.CancelledError:
-            self._main.cancel()
-            await asyncio.wait([self._main])
-            raise
+        await self._life.start()
 
     async def aclose(self) -> None:
         """Stop the actors, take no more commands, let the listeners finish, commit ``hub.stopped``; give all up.
@@ -608,27 +523,7 @@ class Hub:
         It goes on to its end when it is cancelled. A listener not done after ``close_seconds_max`` is cancelled.
         Raises what the hub failed with. May be called again. From a listener or an actor it returns at once.
         """
-        if self._main is None or self._stop_requested is None:
-            return
-        if not self._main.done():
-            self._from_threads.check_here()
-        self._stop_requested.set()
-        if self._fanout.is_calling() or self._actors.is_calling():
-            return
-        cancelled: asyncio.CancelledError | None = None
-        with anyio.CancelScope(shield=True):
-            while not self._main.done():
-                try:
-                    await asyncio.wait([self._main])
-                except asyncio.CancelledError as error:
-                    cancelled = error
-        if cancelled is not None:
-            raise cancelled
-        await anyio.lowlevel.checkpoint_if_cancelled()
-        if self._pipeline.failure is not None:
-            raise repeat(self._pipeline.failure)
-        if not self._main.cancelled() and (failure := self._main.exception()) is not None:
-            raise failure
+        await self._life.aclose()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -643,127 +538,6 @@ class Hub:
             if exc is None:
                 raise
             append_context(exc, failure)
-
-    def _check_running(self) -> None:
-        if self._pipeline.failure is not None:
-            raise repeat(self._pipeline.failure)
-        if self._main is None or self._pipeline.closed:
-            raise HubClosed("the hub is not running: use it inside 'async with hub:'")
-
-    async def _run(self, started: asyncio.Future[None]) -> None:
-        """Do everything the hub does, from start to end."""
-        refusal: BaseException | None = None
-        try:
-            refusal = await self._live(started)
-        except Exception as error:  # noqa: BLE001 - what nobody foresaw must not leave emitters waiting
-            failure = HubFailed(f"the hub stops because of an error of its own ({error!r}); please report it")
-            failure.__cause__ = error
-            self._pipeline.fail(failure)
-        finally:
-            if refusal is None and not self._pipeline.stopped:
-                self._pipeline.fail(HubFailed("the hub stops, because its tasks were cancelled by somebody else"))
-            self._pipeline.end()
-            self._core.end()
-            self._fanout.end()
-            self._from_threads.end(self._pipeline.failure)
-            refusal = refusal or self._pipeline.failure
-            try:
-                await self._close_journal(is_well=refusal is None)
-            except Exception as error:
-                if refusal is None:
-                    raise
-                append_context(refusal, error)
-            finally:
-                if not started.done():
-                    started.set_exception(refusal or HubClosed("the hub was cancelled while it started"))
-
-    async def _close_journal(self, *, is_well: bool) -> None:
-        if self._journal is None or self._upkeep is None:
-            return
-        with anyio.CancelScope(shield=True):
-            try:
-                if is_well:
-                    with anyio.move_on_after(self._close_seconds_max):
-                        await self._upkeep.close()
-            finally:
-                with anyio.move_on_after(_JOURNAL_CLOSE_SECONDS_MAX):
-                    await self._journal.aclose()
-
-    async def _live(self, started: asyncio.Future[None]) -> BaseException | None:
-        """Hold all tasks in one group until the hub is asked to stop, or fails; return why it could not start."""
-        assert self._stop_requested is not None
-        refusal: BaseException | None = None
-        async with anyio.create_task_group() as tasks:
-            try:
-                await self._start(tasks)
-            except Exception as error:  # noqa: BLE001 - it is raised again, to who called start()
-                refusal = error
-            else:
-                if not started.done():
-                    started.set_result(None)
-                await self._stop_requested.wait()
-                await self._stop()
-            tasks.cancel_scope.cancel()
-        return refusal
-
-    async def _start(self, tasks: TaskGroup) -> None:
-        journal, upkeep, pipeline, fanout = self._journal, self._upkeep, self._pipeline, self._fanout
-        pipeline.begin()
-        if journal is not None:
-            await journal.open()
-        await fanout.start(tasks)
-        pipeline.hub_id = (journal and journal.hub_id) or fanout.known_hub_id() or new_id()
-        next_seq = fanout.highest_position() + 1
-        if journal is not None and upkeep is not None:
-            await self._recover(journal, await upkeep.restore())
-            next_seq = journal.next_seq
-        pipeline.ring.start_at(next_seq)
-        if upkeep is not None:
-            tasks.start_soon(pipeline.run_journal)
-        fanout.go()
-        if upkeep is not None:
-            await upkeep.save_positions()
-            tasks.start_soon(upkeep.keep_positions)
-            tasks.start_soon(upkeep.keep_journal)
-        for attachment in tuple(fanout.attachments):
-            if attachment.duty is Duty.REQUIRED:
-                await attachment.ready()
-        version = await anyio.to_thread.run_sync(installed_version)  # it reads files, once
-        started = HubStarted(version=version, pid=os.getpid(), host=socket.gethostname())
-        await pipeline.wait_committed(pipeline.put([started, *self._state.settle()], EMPTY)[-1].seq)
-        fanout.announcements.begin(tasks)
-        pipeline.open()
-        tasks.start_soon(self._timers.run)
-        tasks.start_soon(self._verdicts.run)
-        self._actors.begin(tasks)
-
-    async def _recover(self, journal: Journal, start: int) -> None:
-        """Replay what is newer than the snapshot."""
-        async for event in journal.replay(start - 1):
-            self._state.apply(event)
-            self._pipeline.last_at = event.at
-            if event.seq % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-
-    async def _stop(self) -> None:
-        pipeline, fanout = self._pipeline, self._fanout
-        await self._actors.close(self._close_seconds_max)
-        pipeline.close()
-        await fanout.close(self._close_seconds_max)
-        last = pipeline.put([HubStopped()], EMPTY)[0].seq
-        pipeline.stopped = True
-        with anyio.move_on_after(self._close_seconds_max) as deadline:
-            await pipeline.wait_committed(last)
-        if deadline.cancelled_caught:
-            pipeline.fail(
-                HubFailed(
-                    f"the last {pipeline.in_flight} events were not committed within {self._close_seconds_max:g} s of"
-                    " closing; those in the journal will be, at the next start"
-                )
-            )
-            return
-        await fanout.leave((Duty.BEST_EFFORT, Duty.DURABLE), self._close_seconds_max)
-        await fanout.leave((Duty.REQUIRED,), self._close_seconds_max)
 
 
 def _name_of(listener: Any) -> str:

@@ -226,7 +226,7 @@ BANS = (
         what=frozenset({"asyncio.create_task", "asyncio.ensure_future", ".create_task", ".ensure_future"}),
         instead="start it in a task group, so that its exception has an owner",
         allowed={
-            "hub/_hub.py": "a hub outlives the call that starts it; whoever closes it waits for its one task",
+            "hub/_life.py": "a hub outlives the call that starts it; whoever closes it waits for its one task",
             "hub/_fanout.py": "supervises: it owns the tasks of attachments, whose failures stay apart",
             "hub/_threads.py": "what a call from another thread raises belongs to the future that its caller has",
             "hub/log": "a write under way outlives its cancelled caller, and all who wait for it get its failure",

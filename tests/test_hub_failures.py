@@ -1126,7 +1126,7 @@ async def test_a_hub_whose_tasks_somebody_cancels_leaves_nobody_waiting(which: s
             emitting = asyncio.create_task(hub.emit(said()))
             await settle()
             for task in tasks:
-                if which == "all" or (task is hub._main) == (which == "the main one"):
+                if which == "all" or (task is hub._life._main) == (which == "the main one"):
                     task.cancel()
             await settle()
             store.gate.set()
