@@ -31,9 +31,9 @@ SEGMENT_RECORDS = 40_000
 """A log of so many is one segment, nearly full."""
 
 
-def import_time(module: str) -> float:
+def import_time(statement: str) -> float:
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-P", "-c", f"import {module}"], check=True)
+    subprocess.run([sys.executable, "-P", "-c", statement], check=True)
     return time.perf_counter() - start
 
 
@@ -168,8 +168,24 @@ def long_logs(records: int) -> list[Row]:
 
 def importing() -> list[Row]:
     return [
-        Row("import hubwire", lambda _: import_time("hubwire"), "import asyncio", lambda _: import_time("asyncio")),
-        Row("import hubwire", lambda _: import_time("hubwire"), "AG2", lambda _: import_time("ag2.network")),
+        Row(
+            "from hubwire import Hub",
+            lambda _: import_time("from hubwire import Hub"),
+            "import asyncio",
+            lambda _: import_time("import asyncio"),
+        ),
+        Row(
+            "from hubwire import Hub",
+            lambda _: import_time("from hubwire import Hub"),
+            "AG2: its hub",
+            lambda _: import_time("from ag2.network import Hub"),
+        ),
+        Row(
+            "import hubwire.log, to read a log",
+            lambda _: import_time("import hubwire.log"),
+            "import asyncio",
+            lambda _: import_time("import asyncio"),
+        ),
     ]
 
 

@@ -1,27 +1,34 @@
-"""hubwire: an asyncio-native, actor-style hub for multi-agent systems."""
+"""hubwire: an asyncio-native, actor-style hub for multi-agent systems.
+
+What is named here is imported when it is first asked for: who reads a log or writes a store need not wait for the hub.
+"""
 
 from __future__ import annotations
 
-from ._actor import Actor, BaseActor, Turn
-from ._attachment import Attachment, AttachmentState, AttachmentStatistics
-from ._commands import Agent, Channel, Delivery, Inbox, Task
-from ._duty import Duty, Overflow
-from ._hub import Hub, HubHealth, HubStatistics
-from ._journal import StoreJournal
-from ._matcher import Matcher
-from ._state.profiles import InboxOverflow, InboxRule, Observation, Passport, Resume
-from ._state.tasks import TaskEntry
-from ._state.turns import OpenTurn, WatchLimits
-from ._stream import EventStream
-from ._supervision import ActorHandle, ActorStatistics, Group, Restart, Strategy
-from ._upkeep import JournalStatistics
-from ._version import installed_version
-from .approvals import Approval, ApprovalPolicy
-from .arbiter import Rule, RuleArbiter
-from .context import scope
-from .events import Event, GenericEvent, UnknownEvent, event
-from .listener import BaseHubListener
-from .thread import HubThread
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._actor import Actor, BaseActor, Turn
+    from ._attachment import Attachment, AttachmentState, AttachmentStatistics
+    from ._commands import Agent, Channel, Delivery, Inbox, Task
+    from ._duty import Duty, Overflow
+    from ._hub import Hub, HubHealth, HubStatistics
+    from ._journal import StoreJournal
+    from ._matcher import Matcher
+    from ._state.profiles import InboxOverflow, InboxRule, Observation, Passport, Resume
+    from ._state.tasks import TaskEntry
+    from ._state.turns import OpenTurn, WatchLimits
+    from ._stream import EventStream
+    from ._supervision import ActorHandle, ActorStatistics, Group, Restart, Strategy
+    from ._upkeep import JournalStatistics
+    from ._version import installed_version
+    from .approvals import Approval, ApprovalPolicy
+    from .arbiter import Rule, RuleArbiter
+    from .context import scope
+    from .events import Event, GenericEvent, UnknownEvent, event
+    from .listener import BaseHubListener
+    from .thread import HubThread
 
 __all__ = (
     "Actor",
@@ -70,3 +77,60 @@ __all__ = (
     "installed_version",
     "scope",
 )
+
+_NAMES = {
+    "_actor": ("Actor", "BaseActor", "Turn"),
+    "_attachment": ("Attachment", "AttachmentState", "AttachmentStatistics"),
+    "_commands": ("Agent", "Channel", "Delivery", "Inbox", "Task"),
+    "_duty": ("Duty", "Overflow"),
+    "_hub": ("Hub", "HubHealth", "HubStatistics"),
+    "_journal": ("StoreJournal",),
+    "_matcher": ("Matcher",),
+    "_state.profiles": ("InboxOverflow", "InboxRule", "Observation", "Passport", "Resume"),
+    "_state.tasks": ("TaskEntry",),
+    "_state.turns": ("OpenTurn", "WatchLimits"),
+    "_stream": ("EventStream",),
+    "_supervision": ("ActorHandle", "ActorStatistics", "Group", "Restart", "Strategy"),
+    "_upkeep": ("JournalStatistics",),
+    "_version": ("installed_version",),
+    "approvals": ("Approval", "ApprovalPolicy"),
+    "arbiter": ("Rule", "RuleArbiter"),
+    "context": ("scope",),
+    "events": ("Event", "GenericEvent", "UnknownEvent", "event"),
+    "listener": ("BaseHubListener",),
+    "thread": ("HubThread",),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+_SUBMODULES = (
+    "approvals",
+    "arbiter",
+    "channel_types",
+    "clock",
+    "codec",
+    "context",
+    "errors",
+    "events",
+    "expectations",
+    "listener",
+    "log",
+    "ports",
+    "text_store",
+    "thread",
+)
+
+
+if not TYPE_CHECKING:  # they know the names above, and should complain about any other
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+        elif name in _SUBMODULES:
+            return import_module(f".{name}", __name__)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_SUBMODULES})

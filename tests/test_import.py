@@ -1,0 +1,44 @@
+"""What importing the package gives, and what it costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hubwire
+
+TREE = ast.parse(Path(hubwire.__file__).read_text())
+
+
+def test_every_public_name_is_imported_from_where_type_checkers_look_for_it() -> None:
+    block = next(each for each in TREE.body if isinstance(each, ast.If))
+    told = {alias.name: each.module for each in block.body if isinstance(each, ast.ImportFrom) for alias in each.names}
+    assert told == hubwire._MODULES
+    assert sorted(told) == sorted(hubwire.__all__)
+    for name in hubwire.__all__:
+        assert getattr(hubwire, name) is getattr(sys.modules[f"hubwire.{told[name]}"], name)
+
+
+def test_every_public_module_is_an_attribute_of_the_package() -> None:
+    files = {path.stem for path in Path(hubwire.__file__).parent.iterdir() if not path.stem.startswith("_")}
+    elsewhere = {"cli", "py", "testing", "listeners", "stores"}
+    assert sorted(files - elsewhere) == sorted(hubwire._SUBMODULES)
+    for name in hubwire._SUBMODULES:
+        assert getattr(hubwire, name) is sys.modules[f"hubwire.{name}"]
+
+
+def test_a_name_that_is_not_there_is_an_error_as_in_any_module() -> None:
+    with pytest.raises(AttributeError, match="module 'hubwire' has no attribute 'Hubb'"):
+        hubwire.Hubb  # type: ignore[attr-defined]  # noqa: B018 - looking it up is the point
+    assert {"Hub", "errors", "__all__"} <= set(dir(hubwire))
+
+
+@pytest.mark.parametrize("statement", ["import hubwire", "from hubwire.stores import FileStore", "import hubwire.log"])
+def test_who_needs_no_hub_does_not_wait_for_it(statement: str) -> None:
+    program = f"import sys; {statement}; print([name for name in sys.modules if name.startswith('hubwire._hub')])"
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
