@@ -20,7 +20,7 @@ class Worker(BaseActor):
             await self.work(turn)
 
     async def work(self, turn: Turn) -> None:
-        raise NotImplementedError
+        """Do what this one does when it is its turn."""
 
 
 class Planner(Worker):
