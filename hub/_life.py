@@ -11,6 +11,7 @@ import anyio.lowlevel
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from . import codec
 from ._actors import Actors
 from ._commands import Core, Verdicts, new_id
 from ._duty import Duty
@@ -177,6 +178,7 @@ class HubLife:
         journal, upkeep, pipeline, fanout = self._journal, self._upkeep, self._pipeline, self._fanout
         pipeline.begin()
         if journal is not None:
+            await anyio.to_thread.run_sync(codec.prepare)
             await journal.open()
         await fanout.start(tasks)
         pipeline.hub_id = (journal and journal.hub_id) or fanout.known_hub_id() or new_id()

@@ -24,7 +24,7 @@ from .events._event import field_names, own_fields
 if TYPE_CHECKING:
     import cattrs
 
-__all__ = ("decode", "decode_fields", "encode", "encode_fields", "encode_record", "seal", "unseal")
+__all__ = ("decode", "decode_fields", "encode", "encode_fields", "encode_record", "prepare", "seal", "unseal")
 
 _json = msgspec.json.Encoder()
 _sorted_json = msgspec.json.Encoder(order="sorted")
@@ -171,6 +171,11 @@ def decode(body: bytes) -> Event:
     header = {name: fields[name] for name in _HEADER_KEYS if name in fields}
     rest = FrozenDict({name: value for name, value in fields.items() if name not in _HEADER_KEYS and name != "kind"})
     return UnknownEvent(kind=kind, fields=rest, body=body, **header)
+
+
+def prepare() -> None:
+    """Import what :func:`decode` needs. That takes 20 ms: who decodes in an event loop calls this in a thread before."""
+    _converter()
 
 
 _HEADER_KEYS = frozenset(field_names(Event))
