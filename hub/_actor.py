@@ -10,7 +10,6 @@ import anyio
 import anyio.lowlevel
 import attrs
 
-from ._adapt import guarded, message_of, text_of
 from ._asks import Asks, Working, working
 from ._commands import (
     Agent,
@@ -25,6 +24,7 @@ from ._commands import (
     TurnCommands,
     new_id,
 )
+from ._foreign.guards import guarded, message_of, text_of
 from ._pipeline import handling
 from .context import leave_all, scope
 from .errors import ConfigurationError, HubClosed, HubFailed

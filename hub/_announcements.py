@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from anyio.abc import TaskGroup
 
-from ._adapt import ListenerTimeout, message_of
+from ._foreign.guards import message_of
 from ._pipeline import Pipeline
 from .context import EMPTY
+from .errors import ListenerTimeout
 from .events import Event, ListenerFailed, ListenerRestarted, MailboxOverflowed
 from .ports import Clock
 

@@ -13,14 +13,15 @@ import anyio
 import attrs
 
 from . import context
-from ._adapt import Adapted, ListenerTimeout, guarded, is_cancelled, message_of, text_of
 from ._announcements import Announcements
 from ._cursor import Cursor
+from ._delivery.adapted import Adapted
 from ._duty import Duty, Overflow
+from ._foreign.guards import guarded, is_cancelled, message_of, text_of
 from ._handling import Failed, Handler
 from ._matcher import Matcher
 from ._pipeline import Pipeline
-from .errors import ConfigurationError, HistoryGone, HubClosed, JournalBehind
+from .errors import ConfigurationError, HistoryGone, HubClosed, JournalBehind, ListenerTimeout
 from .events import ListenerSuspended
 from .ports import Clock, Journal
 

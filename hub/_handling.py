@@ -11,11 +11,12 @@ import anyio
 import attrs
 
 from . import context
-from ._adapt import Adapted, ListenerTimeout, guarded, text_of
 from ._announcements import Announcements
+from ._delivery.adapted import Adapted
 from ._duty import Duty, Overflow
+from ._foreign.guards import guarded, text_of
 from ._pipeline import Handling, Pipeline, handling
-from .errors import HubError, ListenerFailed, PartialBatch
+from .errors import HubError, ListenerFailed, ListenerTimeout, PartialBatch
 from .events import Event
 from .ports import Clock
 

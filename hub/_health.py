@@ -5,10 +5,10 @@ from __future__ import annotations
 import attrs
 
 from ._actors import Actors
-from ._adapt import text_of
 from ._asks import Asks
 from ._attachment import AttachmentState, AttachmentStatistics
 from ._fanout import Fanout
+from ._foreign.guards import text_of
 from ._life import HubLife
 from ._pipeline import Pipeline
 from ._state import State

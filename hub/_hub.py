@@ -15,7 +15,6 @@ import anyio.to_thread
 
 from ._actor import Commands
 from ._actors import Actors
-from ._adapt import Adapted
 from ._asks import Asks
 from ._attachment import Attachment, Since
 from ._commands import (
@@ -30,6 +29,7 @@ from ._commands import (
     TurnCommands,
     Verdicts,
 )
+from ._delivery.adapted import Adapted
 from ._duty import Duty, Overflow
 from ._fanout import Fanout
 from ._handling import OWN_DOMAINS

@@ -16,7 +16,7 @@ import attrs
 from uuid_utils import uuid7
 
 from . import codec, context
-from ._adapt import guarded, text_of
+from ._foreign.guards import guarded, text_of
 from ._ring import Ring
 from ._state import State
 from .clock import timestamp

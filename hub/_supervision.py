@@ -17,8 +17,8 @@ import attrs
 from anyio.abc import TaskGroup
 
 from ._actor import Life
-from ._adapt import message_of, text_of
 from ._commands import Agent
+from ._foreign.guards import message_of, text_of
 from .errors import CommandRejected, ConfigurationError
 from .events import ActorCrashed, ActorStarted, ActorStopped, Event, GroupStopped
 from .ports import Clock

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import attrs
 
-from ._adapt import text_of
 from ._attachment import Attachment
 from ._duty import Duty
+from ._foreign.guards import text_of
 from ._pipeline import Pipeline
 from ._positions import Positions
 from ._snapshots import Snapshot, Snapshots

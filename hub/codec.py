@@ -174,7 +174,7 @@ def decode(body: bytes) -> Event:
 
 
 def prepare() -> None:
-    """Import what :func:`decode` needs. That takes 20 ms: who decodes in an event loop calls this in a thread before."""
+    """Import what :func:`decode` needs: 20 ms of work, to be done in a thread before an event loop decodes."""
     _converter()
 
 

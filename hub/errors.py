@@ -37,6 +37,7 @@ __all__ = (
     "JournalBehind",
     "JournalFailed",
     "ListenerFailed",
+    "ListenerTimeout",
     "LogDamaged",
     "NotApproved",
     "NotFound",
@@ -186,18 +187,6 @@ class HistoryGone(CallerError):
         self.first_seq = first_seq
 
 
-class PartialBatch(HubError):
-    """A listener may raise this from ``on_events``: the first ``handled`` events are done, the next one failed.
-
-    The failure itself is its ``__cause__``. :class:`hubwire.BaseHubListener` raises it for its subclasses; a listener
-    that raises anything else has handled nothing of the batch.
-    """
-
-    def __init__(self, handled: int) -> None:
-        super().__init__(f"the first {handled} events of the batch are handled, the next one failed")
-        self.handled = handled
-
-
 # --- the operator must act ------------------------------------------------------------------------------------------
 
 
@@ -282,3 +271,22 @@ class ListenerFailed(HubFailed):
     def __init__(self, message: str, *, listener: str) -> None:
         super().__init__(message)
         self.listener = listener
+
+
+class ListenerTimeout(OperatorError, TimeoutError):
+    """A listener took longer than the ``timeout`` of its attachment, and was cancelled.
+
+    Give it more time (``attach(..., timeout=...)``), or let it do less for each event.
+    """
+
+
+class PartialBatch(OperatorError):
+    """A listener may raise this from ``on_events``: the first ``handled`` events are done, the next one failed.
+
+    The failure itself is its ``__cause__``. :class:`hubwire.BaseHubListener` raises it for its subclasses; a listener
+    that raises anything else has handled nothing of the batch.
+    """
+
+    def __init__(self, handled: int) -> None:
+        super().__init__(f"the first {handled} events of the batch are handled, the next one failed")
+        self.handled = handled

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 import anyio
 import attrs
 
-from .._adapt import guarded, text_of
+from .._foreign.guards import guarded, text_of
 from .._pipeline import handling
 from .._state.verdicts import VERDICTS, ApprovalEntry, word_of
 from ..approvals import Answer, Approval, ApprovalPolicy, Approver, ChallengeKind, Question

@@ -7,8 +7,8 @@ from typing import Any
 
 import attrs
 
-from .._adapt import text_of
-from .._deadline import asked
+from .._foreign.guards import text_of
+from .._foreign.timeouts import asked
 from .._state import State
 from ..arbiter import ALLOW, Allow, Arbiter, Command, Deny
 from ..errors import AccessDenied, NotFound

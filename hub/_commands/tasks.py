@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 import attrs
 
-from .._adapt import message_of
+from .._foreign.guards import message_of
 from .._state.origin import Origin
 from .._state.tasks import TaskEntry
 from ..events import Event

@@ -9,8 +9,8 @@ from typing import Any
 
 import anyio
 
-from ._adapt import guarded, text_of
-from .ports import Clock
+from ..ports import Clock
+from .guards import guarded, text_of
 
 __all__ = ("asked",)
 

@@ -1,26 +1,19 @@
-"""What is foreign: the objects that are attached as listeners, and whatever their code may raise."""
+"""What a listener is, whatever it is: all that the port leaves open is asked here."""
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
-import anyio
+from ..context import cause
+from ..errors import ConfigurationError, PartialBatch
+from ..events import Event
+from ..listener import HOOKS, BaseHubListener, from_hooks
 
-from .context import cause
-from .errors import ConfigurationError, HubError, PartialBatch
-from .events import Event
-from .listener import HOOKS, BaseHubListener, from_hooks
+__all__ = ("Adapted",)
 
-__all__ = ("Adapted", "ListenerTimeout", "guarded", "is_cancelled", "message_of", "text_of")
-
-P = ParamSpec("P")
 T = TypeVar("T")
-
-_TEXT_MAX = 1000
 
 OnEvents = Callable[[Sequence[Event]], Awaitable[None]]
 
@@ -108,46 +101,3 @@ class _FunctionListener:
                 handled += 1
         except Exception as error:
             raise PartialBatch(handled) from error
-
-
-# --- what foreign code raises ---------------------------------------------------------------------------------------
-
-
-class ListenerTimeout(HubError):
-    """A listener took longer than its attachment's timeout, and was cancelled."""
-
-
-async def guarded(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Await a call of foreign code. Nothing but an ``Exception`` comes out of it, unless it is cancelled from here."""
-    try:
-        return await function(*args, **kwargs)
-    except asyncio.CancelledError as error:
-        if is_cancelled():
-            raise
-        raise RuntimeError("it raised CancelledError, though nobody had cancelled it") from error
-    except (SystemExit, GeneratorExit) as error:
-        raise RuntimeError(f"it raised {text_of(error)}") from error
-
-
-def is_cancelled() -> bool:
-    """Tell whether the running task is being cancelled by one of the scopes it is in; forget if it cancelled itself."""
-    if anyio.current_effective_deadline() == -math.inf:
-        return True
-    task = asyncio.current_task()
-    while task is not None and task.cancelling():
-        task.uncancel()
-    return False
-
-
-def text_of(error: BaseException) -> str:
-    """Return what an exception is and what it says."""
-    message = message_of(error)
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
-
-
-def message_of(error: BaseException) -> str:
-    """Return what an exception says, if not too long; its class may be a stranger's, and do anything."""
-    try:
-        return str(error)[:_TEXT_MAX]
-    except Exception as again:  # noqa: BLE001 - it must not become an error of ours
-        return f"(its text raised {type(again).__name__})"
