@@ -24,8 +24,8 @@ from ._commands import (
     TurnCommands,
     new_id,
 )
+from ._commit.pipeline import handling
 from ._foreign.guards import guarded, message_of, text_of
-from ._pipeline import handling
 from .context import leave_all, scope
 from .errors import ConfigurationError, HubClosed, HubFailed
 from .events import EnvelopeExpired, EnvelopePosted, Event, TurnAbandoned, TurnEnded, TurnFailed, TurnStarted

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from anyio.abc import TaskGroup
 
+from ._commit.pipeline import Pipeline
 from ._foreign.guards import message_of
-from ._pipeline import Pipeline
 from .context import EMPTY
 from .errors import ListenerTimeout
 from .events import Event, ListenerFailed, ListenerRestarted, MailboxOverflowed

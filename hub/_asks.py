@@ -17,8 +17,8 @@ import attrs
 
 from ._commands import Agent, Channel, ChannelCommands, Core, new_id
 from ._commands.agents import id_of
+from ._commit.pipeline import handling
 from ._foreign.timeouts import asked
-from ._pipeline import handling
 from .errors import AskCycle, AskFailed, AskTimeout, ConfigurationError, HubClosed, repeat
 from .events import (
     AgentUnregistered,

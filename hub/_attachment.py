@@ -14,13 +14,13 @@ import attrs
 
 from . import context
 from ._announcements import Announcements
+from ._commit.pipeline import Pipeline
 from ._cursor import Cursor
 from ._delivery.adapted import Adapted
 from ._duty import Duty, Overflow
 from ._foreign.guards import guarded, is_cancelled, message_of, text_of
 from ._handling import Failed, Handler
 from ._matcher import Matcher
-from ._pipeline import Pipeline
 from .errors import ConfigurationError, HistoryGone, HubClosed, JournalBehind, ListenerTimeout
 from .events import ListenerSuspended
 from .ports import Clock, Journal

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import anyio.lowlevel
 
-from ._ring import Ring, Watermark
+from ._commit.ring import Ring, Watermark
 from .errors import HistoryGone
 from .events import Event
 from .ports import Journal

@@ -9,8 +9,8 @@ from anyio.abc import TaskGroup
 
 from ._announcements import Announcements
 from ._attachment import Attachment, AttachmentState
+from ._commit.pipeline import Pipeline
 from ._duty import Duty
-from ._pipeline import Pipeline
 from ._upkeep import Upkeep
 from .errors import ConfigurationError, HistoryGone, HubClosed, JournalBehind, repeat
 from .events import ListenerAttached, ListenerDetached

@@ -12,10 +12,10 @@ import attrs
 
 from . import context
 from ._announcements import Announcements
+from ._commit.pipeline import Handling, Pipeline, handling
 from ._delivery.adapted import Adapted
 from ._duty import Duty, Overflow
 from ._foreign.guards import guarded, text_of
-from ._pipeline import Handling, Pipeline, handling
 from .errors import HubError, ListenerFailed, ListenerTimeout, PartialBatch
 from .events import Event
 from .ports import Clock

@@ -7,10 +7,10 @@ import attrs
 from ._actors import Actors
 from ._asks import Asks
 from ._attachment import AttachmentState, AttachmentStatistics
+from ._commit.pipeline import Pipeline
 from ._fanout import Fanout
 from ._foreign.guards import text_of
 from ._life import HubLife
-from ._pipeline import Pipeline
 from ._state import State
 from ._supervision import ActorStatistics
 from ._upkeep import JournalStatistics, Upkeep

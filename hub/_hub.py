@@ -29,6 +29,10 @@ from ._commands import (
     TurnCommands,
     Verdicts,
 )
+from ._commit.pipeline import Limits, Pipeline
+from ._commit.ring import Ring
+from ._commit.threads import FromThreads
+from ._commit.timers import Timers
 from ._delivery.adapted import Adapted
 from ._duty import Duty, Overflow
 from ._fanout import Fanout
@@ -36,15 +40,11 @@ from ._handling import OWN_DOMAINS
 from ._health import Health, HubHealth, HubStatistics
 from ._journal import StoreJournal
 from ._life import HubLife
-from ._pipeline import Limits, Pipeline
 from ._positions import check_name
-from ._ring import Ring
 from ._state import State
 from ._state.turns import WatchLimits
 from ._stream import EventStream
 from ._supervision import RETRY_SECONDS, ActorHandle, Group, GroupRules, Restart, Strategy
-from ._threads import FromThreads
-from ._timers import Timers
 from ._upkeep import Upkeep
 from .approvals import ApprovalPolicy
 from .arbiter import Arbiter

@@ -14,12 +14,12 @@ from anyio.abc import TaskGroup
 from . import codec
 from ._actors import Actors
 from ._commands import Core, Verdicts, new_id
+from ._commit.pipeline import Pipeline
+from ._commit.threads import FromThreads
+from ._commit.timers import Timers
 from ._duty import Duty
 from ._fanout import Fanout
-from ._pipeline import Pipeline
 from ._state import State
-from ._threads import FromThreads
-from ._timers import Timers
 from ._upkeep import Upkeep
 from ._version import installed_version
 from .context import EMPTY

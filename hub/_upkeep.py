@@ -9,9 +9,9 @@ from typing import Protocol
 import attrs
 
 from ._attachment import Attachment
+from ._commit.pipeline import Pipeline
 from ._duty import Duty
 from ._foreign.guards import text_of
-from ._pipeline import Pipeline
 from ._positions import Positions
 from ._snapshots import Snapshot, Snapshots
 from ._state import State

@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
+from ._commit.threads import FromThreads
 from ._hub import Hub
-from ._threads import FromThreads
 from .errors import ConfigurationError, append_context, repeat
 from .events import Event
 

@@ -228,7 +228,7 @@ BANS = (
         allowed={
             "hub/_life.py": "a hub outlives the call that starts it; whoever closes it waits for its one task",
             "hub/_fanout.py": "supervises: it owns the tasks of attachments, whose failures stay apart",
-            "hub/_threads.py": "what a call from another thread raises belongs to the future that its caller has",
+            "hub/_commit/threads.py": "what a call from another thread raises belongs to the future that its caller has",
             "hub/log": "a write under way outlives its cancelled caller, and all who wait for it get its failure",
             "hub/testing": "a contract suite starts calls side by side, and cancels them",
             "listeners/audit": "an audit log works without a hub, and calls its subscribers from a task of its own",
@@ -463,8 +463,8 @@ BAD_HOUSES: Mapping[str, tuple[Rule, Files, str]] = {
     ),
     "a listener imports a private module of the hub": (
         foreign_privates,
-        {"listeners/live.py": "from hubwire import _ring", "hub/_ring.py": ""},
-        "listeners/live.py:1 imports hubwire._ring, which is private",
+        {"listeners/live.py": "from hubwire import _ring", "hub/_commit/ring.py": ""},
+        "listeners/live.py:1 imports hubwire._commit.ring, which is private",
     ),
     "a store imports a module below a private package of the hub": (
         foreign_privates,
@@ -536,13 +536,13 @@ BAD_HOUSES: Mapping[str, tuple[Rule, Files, str]] = {
     ),
     "a task without an owner": (
         banned,
-        {"hub/_ring.py": "import asyncio\nasyncio.create_task(main())"},
-        "hub/_ring.py:2 uses asyncio.create_task: start it in a task group, so that its exception has an owner",
+        {"hub/_commit/ring.py": "import asyncio\nasyncio.create_task(main())"},
+        "hub/_commit/ring.py:2 uses asyncio.create_task: start it in a task group, so that its exception has an owner",
     ),
     "a task of the loop": (
         banned,
-        {"hub/_ring.py": "import asyncio\nasyncio.get_running_loop().create_task(main())"},
-        "hub/_ring.py:2 uses ….create_task: start it in a task group, so that its exception has an owner",
+        {"hub/_commit/ring.py": "import asyncio\nasyncio.get_running_loop().create_task(main())"},
+        "hub/_commit/ring.py:2 uses ….create_task: start it in a task group, so that its exception has an owner",
     ),
     "records split at every kind of line end": (
         banned,
@@ -566,7 +566,7 @@ BAD_HOUSES: Mapping[str, tuple[Rule, Files, str]] = {
     ),
     "a public module without __all__": (
         wrong_exports,
-        {"hub/log.py": "class Log: ...", "hub/_ring.py": "class Ring: ..."},
+        {"hub/log.py": "class Log: ...", "hub/_commit/ring.py": "class Ring: ..."},
         "hub/log.py is public and has no __all__ that is a tuple of strings",
     ),
     "an __all__ that is a list": (

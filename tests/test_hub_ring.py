@@ -12,8 +12,8 @@ import hypothesis.strategies as st
 import pytest
 
 from hubwire import Duty, Event, GenericEvent, Hub, Overflow
+from hubwire._commit.ring import Ring, Watermark
 from hubwire._matcher import Matcher
-from hubwire._ring import Ring, Watermark
 from hubwire.errors import HistoryGone, Overloaded
 from hubwire.events import MailboxOverflowed
 from hubwire.stores import MemoryStore
@@ -518,7 +518,7 @@ ACTIONS = st.one_of(
 @pytest.fixture(scope="module")
 def _quick_to_trim() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hubwire._ring._TRIM", 3)
+        patch.setattr("hubwire._commit.ring._TRIM", 3)
         yield
 
 

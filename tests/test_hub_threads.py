@@ -19,7 +19,7 @@ from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from hubwire import Duty, Event, GenericEvent, Hub, HubThread, Overflow, context, scope
-from hubwire._threads import FromThreads
+from hubwire._commit.threads import FromThreads
 from hubwire.context import current
 from hubwire.errors import (
     AlreadyRunning,

@@ -10,8 +10,8 @@ import pytest
 from anyio import wait_all_tasks_blocked
 
 from hubwire import Duty, Hub
+from hubwire._commit.timers import BATCH
 from hubwire._state.moments import Deadlines, deadline_ns, is_duration
-from hubwire._timers import BATCH
 from hubwire.errors import HubFailed
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder

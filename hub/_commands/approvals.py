@@ -11,8 +11,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 import anyio
 import attrs
 
+from .._commit.pipeline import handling
 from .._foreign.guards import guarded, text_of
-from .._pipeline import handling
 from .._state.verdicts import VERDICTS, ApprovalEntry, word_of
 from ..approvals import Answer, Approval, ApprovalPolicy, Approver, ChallengeKind, Question
 from ..errors import CommandRejected, ConfigurationError, EventTooLarge, HubClosed, HubFailed, NotApproved, NotFound

@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from uuid_utils import uuid7
 
-from .._pipeline import Pipeline, handling
+from .._commit.pipeline import Pipeline, handling
 from .._state import State
 from ..errors import HubClosed, repeat
 from ..events import (

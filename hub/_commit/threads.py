@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
-from .errors import ConfigurationError, HubClosed, HubError, HubFailed, repeat
+from ..errors import ConfigurationError, HubClosed, HubError, HubFailed, repeat
 
 __all__ = ("FromThreads",)
 

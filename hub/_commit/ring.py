@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from itertools import islice
 
-from .events import Event
+from ..events import Event
 
 __all__ = ("Ring", "Watermark")
 

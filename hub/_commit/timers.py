@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import anyio
 import anyio.lowlevel
 
-from ._pipeline import Pipeline
-from ._state import State
-from ._state.moments import deadline_ns
-from .context import leave_all
-from .errors import HubClosed, HubFailed
-from .events import Event
-from .ports import Clock
+from .._state import State
+from .._state.moments import deadline_ns
+from ..context import leave_all
+from ..errors import HubClosed, HubFailed
+from ..events import Event
+from ..ports import Clock
+from .pipeline import Pipeline
 
 __all__ = ("BATCH", "Timers")
 

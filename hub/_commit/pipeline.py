@@ -15,12 +15,11 @@ from typing import Any, Protocol
 import attrs
 from uuid_utils import uuid7
 
-from . import codec, context
-from ._foreign.guards import guarded, text_of
-from ._ring import Ring
-from ._state import State
-from .clock import timestamp
-from .errors import (
+from .. import codec, context
+from .._foreign.guards import guarded, text_of
+from .._state import State
+from ..clock import timestamp
+from ..errors import (
     CommandRejected,
     ConfigurationError,
     EventTooLarge,
@@ -31,9 +30,10 @@ from .errors import (
     StoreFull,
     repeat,
 )
-from .events import Event
-from .events._event import stamp
-from .ports import Clock, Journal
+from ..events import Event
+from ..events._event import stamp
+from ..ports import Clock, Journal
+from .ring import Ring
 
 __all__ = ("Handling", "Limits", "Pipeline", "handling")
 
