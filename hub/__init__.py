@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from ._commands import Agent, Channel, Delivery, Inbox, Task
     from ._duty import Duty, Overflow
     from ._hub import Hub, HubHealth, HubStatistics
-    from ._journal import StoreJournal
+    from ._journal.store_journal import StoreJournal
+    from ._journal.upkeep import JournalStatistics
     from ._matcher import Matcher
     from ._state.profiles import InboxOverflow, InboxRule, Observation, Passport, Resume
     from ._state.tasks import TaskEntry
     from ._state.turns import OpenTurn, WatchLimits
     from ._stream import EventStream
     from ._supervision import ActorHandle, ActorStatistics, Group, Restart, Strategy
-    from ._upkeep import JournalStatistics
     from ._version import installed_version
     from .approvals import Approval, ApprovalPolicy
     from .arbiter import Rule, RuleArbiter
@@ -84,14 +84,14 @@ _NAMES = {
     "_commands": ("Agent", "Channel", "Delivery", "Inbox", "Task"),
     "_duty": ("Duty", "Overflow"),
     "_hub": ("Hub", "HubHealth", "HubStatistics"),
-    "_journal": ("StoreJournal",),
+    "_journal.store_journal": ("StoreJournal",),
     "_matcher": ("Matcher",),
     "_state.profiles": ("InboxOverflow", "InboxRule", "Observation", "Passport", "Resume"),
     "_state.tasks": ("TaskEntry",),
     "_state.turns": ("OpenTurn", "WatchLimits"),
     "_stream": ("EventStream",),
     "_supervision": ("ActorHandle", "ActorStatistics", "Group", "Restart", "Strategy"),
-    "_upkeep": ("JournalStatistics",),
+    "_journal.upkeep": ("JournalStatistics",),
     "_version": ("installed_version",),
     "approvals": ("Approval", "ApprovalPolicy"),
     "arbiter": ("Rule", "RuleArbiter"),

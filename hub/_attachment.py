@@ -169,6 +169,14 @@ class Attachment:
     # -- what the hub and its user see --
 
     @property
+    def is_required(self) -> bool:
+        return self.duty is Duty.REQUIRED
+
+    @property
+    def is_durable(self) -> bool:
+        return self.duty is Duty.DURABLE
+
+    @property
     def is_lossy(self) -> bool:
         return self.duty is Duty.BEST_EFFORT and self.overflow is Overflow.DROP_OLDEST
 

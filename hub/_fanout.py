@@ -11,7 +11,7 @@ from ._announcements import Announcements
 from ._attachment import Attachment, AttachmentState
 from ._commit.pipeline import Pipeline
 from ._duty import Duty
-from ._upkeep import Upkeep
+from ._journal.upkeep import Upkeep
 from .errors import ConfigurationError, HistoryGone, HubClosed, JournalBehind, repeat
 from .events import ListenerAttached, ListenerDetached
 from .ports import Clock, Journal

@@ -10,10 +10,10 @@ from ._attachment import AttachmentState, AttachmentStatistics
 from ._commit.pipeline import Pipeline
 from ._fanout import Fanout
 from ._foreign.guards import text_of
+from ._journal.upkeep import JournalStatistics, Upkeep
 from ._life import HubLife
 from ._state import State
 from ._supervision import ActorStatistics
-from ._upkeep import JournalStatistics, Upkeep
 
 __all__ = ("Health", "HubHealth", "HubStatistics")
 

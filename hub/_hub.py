@@ -38,14 +38,14 @@ from ._duty import Duty, Overflow
 from ._fanout import Fanout
 from ._handling import OWN_DOMAINS
 from ._health import Health, HubHealth, HubStatistics
-from ._journal import StoreJournal
+from ._journal.positions import check_name
+from ._journal.store_journal import StoreJournal
+from ._journal.upkeep import Upkeep
 from ._life import HubLife
-from ._positions import check_name
 from ._state import State
 from ._state.turns import WatchLimits
 from ._stream import EventStream
 from ._supervision import RETRY_SECONDS, ActorHandle, Group, GroupRules, Restart, Strategy
-from ._upkeep import Upkeep
 from .approvals import ApprovalPolicy
 from .arbiter import Arbiter
 from .clock import SystemClock

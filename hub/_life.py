@@ -19,8 +19,8 @@ from ._commit.threads import FromThreads
 from ._commit.timers import Timers
 from ._duty import Duty
 from ._fanout import Fanout
+from ._journal.upkeep import Upkeep
 from ._state import State
-from ._upkeep import Upkeep
 from ._version import installed_version
 from .context import EMPTY
 from .errors import ConfigurationError, HubClosed, HubFailed, append_context, repeat

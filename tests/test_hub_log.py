@@ -18,7 +18,7 @@ from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from hubwire import GenericEvent, codec
-from hubwire._journal import StoreJournal
+from hubwire._journal.store_journal import StoreJournal
 from hubwire.context import EMPTY
 from hubwire.errors import AlreadyRunning, Fenced, LogDamaged, StoreError, StoreFull, StoreUnavailable
 from hubwire.events import Event

@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 
 from hubwire import Hub
-from hubwire._entries import decode_entry, encode_entry
+from hubwire._journal.entries import decode_entry, encode_entry
 from hubwire._state import State
 from hubwire._state.moments import Deadlines, deadline_ns
 from hubwire.context import EMPTY

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubwire import Channel, Duty, Event, GenericEvent, Hub, StoreJournal
-from hubwire._snapshots import Snapshot, Snapshots, _encode
+from hubwire._journal.snapshots import Snapshot, Snapshots, _encode
 from hubwire._state import State
 from hubwire.errors import ConfigurationError, HistoryGone, LogDamaged, StoreFull
 from hubwire.log import LogReader
@@ -224,13 +224,13 @@ async def test_a_snapshot_is_not_written_before_everything_in_it_is_committed(mo
 async def test_encoding_and_decoding_a_snapshot_leave_the_loop_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
     for name in ("_encode", "_decode"):
-        original = getattr(__import__("hubwire._snapshots")._snapshots, name)
+        original = getattr(__import__("hubwire._journal.snapshots")._snapshots, name)
 
         def noted(*args: Any, original: Any = original) -> Any:
             threads.append(threading.current_thread())
             return original(*args)
 
-        monkeypatch.setattr(f"hubwire._snapshots.{name}", noted)
+        monkeypatch.setattr(f"hubwire._journal.snapshots.{name}", noted)
     store = MemoryStore()
     for _ in range(2):
         async with small_hub(store) as hub:
@@ -257,7 +257,7 @@ async def test_a_clean_close_leaves_a_snapshot_if_it_is_worth_it(monkeypatch: py
     async with Hub(store) as hub:
         await act(hub, random.Random(1), 100)
     assert await store.list(SNAPSHOTS) == [], "a few events are replayed faster"
-    monkeypatch.setattr("hubwire._upkeep._CLOSING_SNAPSHOT_BYTES", 1000)
+    monkeypatch.setattr("hubwire._journal.upkeep._CLOSING_SNAPSHOT_BYTES", 1000)
     async with Hub(store) as hub:
         await act(hub, random.Random(2), 100)
     assert await store.list(SNAPSHOTS) == [f"{hub.statistics().applied:020d}"]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hubwire import InboxOverflow, InboxRule, codec
-from hubwire._entries import decode_entry, encode_entry
+from hubwire._journal.entries import decode_entry, encode_entry
 from hubwire._state import State
 from hubwire._state.channels import ChannelState
 from hubwire.context import EMPTY

@@ -13,7 +13,7 @@ import pytest
 from anyio import wait_all_tasks_blocked
 
 from hubwire import ApprovalPolicy, Hub, InboxOverflow, InboxRule, Passport, Resume
-from hubwire._entries import decode_entry, encode_entry
+from hubwire._journal.entries import decode_entry, encode_entry
 from hubwire._state import State
 from hubwire.approvals import ChallengeKind, FunctionApprover, RiskLevel
 from hubwire.errors import InvalidRecord

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from hubwire import codec
-from hubwire._entries import decode_entry, encode_entry
+from hubwire._journal.entries import decode_entry, encode_entry
 from hubwire._state import State
 from hubwire._state.risks import ApprovalStage, ChallengeKind, FailMode, Mode, RiskLevel, adjusted, level_of
 from hubwire._state.turns import WatchLimits

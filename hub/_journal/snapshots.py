@@ -16,11 +16,11 @@ import anyio.to_thread
 import attrs
 import msgspec
 
-from . import codec
-from ._entries import decode_entry, encode_entry
-from ._state import Machine
-from .errors import InvalidRecord, LogDamaged
-from .ports import KnowledgeStore
+from .. import codec
+from .._state import Machine
+from ..errors import InvalidRecord, LogDamaged
+from ..ports import KnowledgeStore
+from .entries import decode_entry, encode_entry
 
 __all__ = ("Snapshot", "Snapshots")
 

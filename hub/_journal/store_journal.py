@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from . import codec
-from .clock import SystemClock
-from .errors import ConfigurationError, HistoryGone, InvalidRecord, LogDamaged
-from .events import Event, UnknownEvent, kind_class
-from .log import SEGMENT_BYTES, Log, LogReader, Record
-from .ports import Clock, KnowledgeStore, normalize_path
+from .. import codec
+from ..clock import SystemClock
+from ..errors import ConfigurationError, HistoryGone, InvalidRecord, LogDamaged
+from ..events import Event, UnknownEvent, kind_class
+from ..log import SEGMENT_BYTES, Log, LogReader, Record
+from ..ports import Clock, KnowledgeStore, normalize_path
 
 __all__ = ("StoreJournal",)
 

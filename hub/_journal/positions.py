@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from .errors import ConfigurationError, JournalBehind, LogDamaged
-from .ports import ELEMENT_BYTES_MAX, KnowledgeStore
+from ..errors import ConfigurationError, JournalBehind, LogDamaged
+from ..ports import ELEMENT_BYTES_MAX, KnowledgeStore
 
 __all__ = ("Positions", "check_name")
 

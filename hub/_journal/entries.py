@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 import msgspec
 
-from . import codec
-from .errors import InvalidRecord
-from .events import Event, FrozenDict
-from .events._canonical import freeze_json, is_mark
+from .. import codec
+from ..errors import InvalidRecord
+from ..events import Event, FrozenDict
+from ..events._canonical import freeze_json, is_mark
 
 if TYPE_CHECKING:
     import cattrs

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import attrs
 
-from ._attachment import Attachment
-from ._commit.pipeline import Pipeline
-from ._duty import Duty
-from ._foreign.guards import text_of
-from ._positions import Positions
-from ._snapshots import Snapshot, Snapshots
-from ._state import State
-from .ports import Clock, Journal
+from .._commit.pipeline import Pipeline
+from .._foreign.guards import text_of
+from .._state import State
+from ..ports import Clock, Journal
+from .positions import Positions
+from .snapshots import Snapshot, Snapshots
 
 __all__ = ("JournalStatistics", "Upkeep")
 
@@ -43,10 +41,35 @@ class JournalStatistics:
     """Why positions, a snapshot or a truncation could not be written; None if all is well."""
 
 
-class Attached(Protocol):
-    """Those who are attached: the fan-out."""
+class Reader(Protocol):
+    """An attachment, as far as the journal is kept for it."""
 
-    attachments: list[Attachment]
+    name: str
+    done: int
+    """Events below this ``seq`` need not be kept for it."""
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether ``done`` means anything yet."""
+
+    @property
+    def is_required(self) -> bool:
+        """Whether it must not miss an event."""
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether its position is kept, and it may miss events when the journal outgrows its bound."""
+
+    def suspend_if_missing(self) -> None:
+        """Give a durable reader no more events if the next one is not held any more."""
+
+
+class Attached(Protocol):
+    """All readers: the fan-out."""
+
+    @property
+    def attachments(self) -> Sequence[Reader]:
+        """All that are attached now."""
 
 
 class Upkeep:
@@ -83,7 +106,7 @@ class Upkeep:
         """Bring the state to the newest snapshot; return the ``seq`` from which the journal is to be replayed.
 
         Raises :class:`~hubwire.errors.JournalBehind` and :class:`~hubwire.errors.LogDamaged`, as
-        :class:`~hubwire._positions.Positions` and :class:`~hubwire._snapshots.Snapshots` tell.
+        :class:`~hubwire._journal.positions.Positions` and :class:`~hubwire._journal.snapshots.Snapshots` tell.
         """
         journal = self._journal
         await self.positions.load(next_seq=journal.next_seq, hub=journal.hub_id)
@@ -98,7 +121,7 @@ class Upkeep:
 
     # -- what the fan-out tells --
 
-    def moved(self, attachment: Attachment) -> None:
+    def moved(self, attachment: Reader) -> None:
         """A DURABLE attachment has come further."""
         if attachment.is_placed:
             self.positions.move(attachment.name, attachment.done)
@@ -189,7 +212,7 @@ class Upkeep:
             await journal.truncate_before(self._floor(owed))
         self._full_bytes = max(self._journal_bytes_max, journal.size_bytes + self._journal_bytes_max // 8)
         for attachment in tuple(self.attached.attachments):
-            if attachment.duty is Duty.DURABLE and attachment.is_placed:
+            if attachment.is_durable and attachment.is_placed:
                 attachment.suspend_if_missing()
 
     def _owed(self) -> list[int]:
@@ -203,7 +226,7 @@ class Upkeep:
         required = [
             attachment.done
             for attachment in self.attached.attachments
-            if attachment.duty is Duty.REQUIRED and attachment.is_placed
+            if attachment.is_required and attachment.is_placed
         ]
         return min([self._snapshots.floor, *required, *owed])
 
