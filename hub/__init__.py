@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._actor import Actor, BaseActor, Turn
-    from ._attachment import Attachment, AttachmentState, AttachmentStatistics
     from ._commands import Agent, Channel, Delivery, Inbox, Task
-    from ._duty import Duty, Overflow
+    from ._delivery.attachment import Attachment, AttachmentState, AttachmentStatistics
+    from ._delivery.duty import Duty, Overflow
+    from ._delivery.matcher import Matcher
+    from ._delivery.stream import EventStream
     from ._hub import Hub, HubHealth, HubStatistics
     from ._journal.store_journal import StoreJournal
     from ._journal.upkeep import JournalStatistics
-    from ._matcher import Matcher
     from ._state.profiles import InboxOverflow, InboxRule, Observation, Passport, Resume
     from ._state.tasks import TaskEntry
     from ._state.turns import OpenTurn, WatchLimits
-    from ._stream import EventStream
     from ._supervision import ActorHandle, ActorStatistics, Group, Restart, Strategy
     from ._version import installed_version
     from .approvals import Approval, ApprovalPolicy
@@ -80,16 +80,16 @@ __all__ = (
 
 _NAMES = {
     "_actor": ("Actor", "BaseActor", "Turn"),
-    "_attachment": ("Attachment", "AttachmentState", "AttachmentStatistics"),
+    "_delivery.attachment": ("Attachment", "AttachmentState", "AttachmentStatistics"),
     "_commands": ("Agent", "Channel", "Delivery", "Inbox", "Task"),
-    "_duty": ("Duty", "Overflow"),
+    "_delivery.duty": ("Duty", "Overflow"),
     "_hub": ("Hub", "HubHealth", "HubStatistics"),
     "_journal.store_journal": ("StoreJournal",),
-    "_matcher": ("Matcher",),
+    "_delivery.matcher": ("Matcher",),
     "_state.profiles": ("InboxOverflow", "InboxRule", "Observation", "Passport", "Resume"),
     "_state.tasks": ("TaskEntry",),
     "_state.turns": ("OpenTurn", "WatchLimits"),
-    "_stream": ("EventStream",),
+    "_delivery.stream": ("EventStream",),
     "_supervision": ("ActorHandle", "ActorStatistics", "Group", "Restart", "Strategy"),
     "_journal.upkeep": ("JournalStatistics",),
     "_version": ("installed_version",),

@@ -6,9 +6,9 @@ import attrs
 
 from ._actors import Actors
 from ._asks import Asks
-from ._attachment import AttachmentState, AttachmentStatistics
 from ._commit.pipeline import Pipeline
-from ._fanout import Fanout
+from ._delivery.attachment import AttachmentState, AttachmentStatistics
+from ._delivery.fanout import Fanout
 from ._foreign.guards import text_of
 from ._journal.upkeep import JournalStatistics, Upkeep
 from ._life import HubLife

@@ -16,7 +16,6 @@ import anyio.to_thread
 from ._actor import Commands
 from ._actors import Actors
 from ._asks import Asks
-from ._attachment import Attachment, Since
 from ._commands import (
     Agent,
     AgentCommands,
@@ -34,9 +33,11 @@ from ._commit.ring import Ring
 from ._commit.threads import FromThreads
 from ._commit.timers import Timers
 from ._delivery.adapted import Adapted
-from ._duty import Duty, Overflow
-from ._fanout import Fanout
-from ._handling import OWN_DOMAINS
+from ._delivery.attachment import Attachment, Since
+from ._delivery.duty import Duty, Overflow
+from ._delivery.fanout import Fanout
+from ._delivery.handling import OWN_DOMAINS
+from ._delivery.stream import EventStream
 from ._health import Health, HubHealth, HubStatistics
 from ._journal.positions import check_name
 from ._journal.store_journal import StoreJournal
@@ -44,7 +45,6 @@ from ._journal.upkeep import Upkeep
 from ._life import HubLife
 from ._state import State
 from ._state.turns import WatchLimits
-from ._stream import EventStream
 from ._supervision import RETRY_SECONDS, ActorHandle, Group, GroupRules, Restart, Strategy
 from .approvals import ApprovalPolicy
 from .arbiter import Arbiter

@@ -17,8 +17,8 @@ from ._commands import Core, Verdicts, new_id
 from ._commit.pipeline import Pipeline
 from ._commit.threads import FromThreads
 from ._commit.timers import Timers
-from ._duty import Duty
-from ._fanout import Fanout
+from ._delivery.duty import Duty
+from ._delivery.fanout import Fanout
 from ._journal.upkeep import Upkeep
 from ._state import State
 from ._version import installed_version

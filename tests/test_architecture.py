@@ -227,7 +227,7 @@ BANS = (
         instead="start it in a task group, so that its exception has an owner",
         allowed={
             "hub/_life.py": "a hub outlives the call that starts it; whoever closes it waits for its one task",
-            "hub/_fanout.py": "supervises: it owns the tasks of attachments, whose failures stay apart",
+            "hub/_delivery/fanout.py": "supervises: it owns the tasks of attachments, whose failures stay apart",
             "hub/_commit/threads.py": "what a call from another thread raises belongs to the future that its caller has",
             "hub/log": "a write under way outlives its cancelled caller, and all who wait for it get its failure",
             "hub/testing": "a contract suite starts calls side by side, and cancels them",

@@ -13,7 +13,7 @@ import pytest
 
 from hubwire import Duty, Event, GenericEvent, Hub, Overflow
 from hubwire._commit.ring import Ring, Watermark
-from hubwire._matcher import Matcher
+from hubwire._delivery.matcher import Matcher
 from hubwire.errors import HistoryGone, Overloaded
 from hubwire.events import MailboxOverflowed
 from hubwire.stores import MemoryStore

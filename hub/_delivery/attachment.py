@@ -12,18 +12,18 @@ from typing import Any, Literal, Protocol
 import anyio
 import attrs
 
-from . import context
-from ._announcements import Announcements
-from ._commit.pipeline import Pipeline
-from ._cursor import Cursor
-from ._delivery.adapted import Adapted
-from ._duty import Duty, Overflow
-from ._foreign.guards import guarded, is_cancelled, message_of, text_of
-from ._handling import Failed, Handler
-from ._matcher import Matcher
-from .errors import ConfigurationError, HistoryGone, HubClosed, JournalBehind, ListenerTimeout
-from .events import ListenerSuspended
-from .ports import Clock, Journal
+from .. import context
+from .._commit.pipeline import Pipeline
+from .._foreign.guards import guarded, is_cancelled, message_of, text_of
+from ..errors import ConfigurationError, HistoryGone, HubClosed, JournalBehind, ListenerTimeout
+from ..events import ListenerSuspended
+from ..ports import Clock, Journal
+from .adapted import Adapted
+from .announcements import Announcements
+from .cursor import Cursor
+from .duty import Duty, Overflow
+from .handling import Failed, Handler
+from .matcher import Matcher
 
 __all__ = ("Attachment", "AttachmentState", "AttachmentStatistics", "Since")
 

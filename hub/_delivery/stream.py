@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from ._commit.pipeline import Pipeline
-from ._cursor import Cursor
-from ._matcher import Matcher
-from .errors import repeat
-from .events import Event
-from .ports import Journal
+from .._commit.pipeline import Pipeline
+from ..errors import repeat
+from ..events import Event
+from ..ports import Journal
+from .cursor import Cursor
+from .matcher import Matcher
 
 __all__ = ("EventStream",)
 

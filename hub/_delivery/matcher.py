@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from .errors import ConfigurationError
-from .events import Event
+from ..errors import ConfigurationError
+from ..events import Event
 
 __all__ = ("Matcher",)
 

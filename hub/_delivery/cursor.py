@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import anyio.lowlevel
 
-from ._commit.ring import Ring, Watermark
-from .errors import HistoryGone
-from .events import Event
-from .ports import Journal
+from .._commit.ring import Ring, Watermark
+from ..errors import HistoryGone
+from ..events import Event
+from ..ports import Journal
 
 __all__ = ("BATCH_MAX", "Cursor")
 

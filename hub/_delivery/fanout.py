@@ -7,14 +7,14 @@ from collections.abc import Container, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
-from ._announcements import Announcements
-from ._attachment import Attachment, AttachmentState
-from ._commit.pipeline import Pipeline
-from ._duty import Duty
-from ._journal.upkeep import Upkeep
-from .errors import ConfigurationError, HistoryGone, HubClosed, JournalBehind, repeat
-from .events import ListenerAttached, ListenerDetached
-from .ports import Clock, Journal
+from .._commit.pipeline import Pipeline
+from .._journal.upkeep import Upkeep
+from ..errors import ConfigurationError, HistoryGone, HubClosed, JournalBehind, repeat
+from ..events import ListenerAttached, ListenerDetached
+from ..ports import Clock, Journal
+from .announcements import Announcements
+from .attachment import Attachment, AttachmentState
+from .duty import Duty
 
 __all__ = ("Fanout",)
 

@@ -10,15 +10,15 @@ from contextvars import ContextVar
 import anyio
 import attrs
 
-from . import context
-from ._announcements import Announcements
-from ._commit.pipeline import Handling, Pipeline, handling
-from ._delivery.adapted import Adapted
-from ._duty import Duty, Overflow
-from ._foreign.guards import guarded, text_of
-from .errors import HubError, ListenerFailed, ListenerTimeout, PartialBatch
-from .events import Event
-from .ports import Clock
+from .. import context
+from .._commit.pipeline import Handling, Pipeline, handling
+from .._foreign.guards import guarded, text_of
+from ..errors import HubError, ListenerFailed, ListenerTimeout, PartialBatch
+from ..events import Event
+from ..ports import Clock
+from .adapted import Adapted
+from .announcements import Announcements
+from .duty import Duty, Overflow
 
 __all__ = ("OWN_DOMAINS", "Count", "Failed", "Handler")
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 from anyio.abc import TaskGroup
 
-from ._commit.pipeline import Pipeline
-from ._foreign.guards import message_of
-from .context import EMPTY
-from .errors import ListenerTimeout
-from .events import Event, ListenerFailed, ListenerRestarted, MailboxOverflowed
-from .ports import Clock
+from .._commit.pipeline import Pipeline
+from .._foreign.guards import message_of
+from ..context import EMPTY
+from ..errors import ListenerTimeout
+from ..events import Event, ListenerFailed, ListenerRestarted, MailboxOverflowed
+from ..ports import Clock
 
 __all__ = ("Announcements",)
 
