@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._actor import Actor, BaseActor, Turn
+    from ._actors.actor import Actor, BaseActor, Turn
+    from ._actors.supervision import ActorHandle, ActorStatistics, Group, Restart, Strategy
     from ._commands import Agent, Channel, Delivery, Inbox, Task
     from ._delivery.attachment import Attachment, AttachmentState, AttachmentStatistics
     from ._delivery.duty import Duty, Overflow
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from ._state.profiles import InboxOverflow, InboxRule, Observation, Passport, Resume
     from ._state.tasks import TaskEntry
     from ._state.turns import OpenTurn, WatchLimits
-    from ._supervision import ActorHandle, ActorStatistics, Group, Restart, Strategy
     from ._version import installed_version
     from .approvals import Approval, ApprovalPolicy
     from .arbiter import Rule, RuleArbiter
@@ -79,7 +79,7 @@ __all__ = (
 )
 
 _NAMES = {
-    "_actor": ("Actor", "BaseActor", "Turn"),
+    "_actors.actor": ("Actor", "BaseActor", "Turn"),
     "_delivery.attachment": ("Attachment", "AttachmentState", "AttachmentStatistics"),
     "_commands": ("Agent", "Channel", "Delivery", "Inbox", "Task"),
     "_delivery.duty": ("Duty", "Overflow"),
@@ -90,7 +90,7 @@ _NAMES = {
     "_state.tasks": ("TaskEntry",),
     "_state.turns": ("OpenTurn", "WatchLimits"),
     "_delivery.stream": ("EventStream",),
-    "_supervision": ("ActorHandle", "ActorStatistics", "Group", "Restart", "Strategy"),
+    "_actors.supervision": ("ActorHandle", "ActorStatistics", "Group", "Restart", "Strategy"),
     "_journal.upkeep": ("JournalStatistics",),
     "_version": ("installed_version",),
     "approvals": ("Approval", "ApprovalPolicy"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-from ._actors import Actors
-from ._asks import Asks
+from ._actors.asks import Asks
+from ._actors.registry import Actors
+from ._actors.supervision import ActorStatistics
 from ._commit.pipeline import Pipeline
 from ._delivery.attachment import AttachmentState, AttachmentStatistics
 from ._delivery.fanout import Fanout
@@ -13,7 +14,6 @@ from ._foreign.guards import text_of
 from ._journal.upkeep import JournalStatistics, Upkeep
 from ._life import HubLife
 from ._state import State
-from ._supervision import ActorStatistics
 
 __all__ = ("Health", "HubHealth", "HubStatistics")
 

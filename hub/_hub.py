@@ -13,9 +13,10 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from ._actor import Commands
-from ._actors import Actors
-from ._asks import Asks
+from ._actors.actor import Commands
+from ._actors.asks import Asks
+from ._actors.registry import Actors
+from ._actors.supervision import RETRY_SECONDS, ActorHandle, Group, GroupRules, Restart, Strategy
 from ._commands import (
     Agent,
     AgentCommands,
@@ -45,7 +46,6 @@ from ._journal.upkeep import Upkeep
 from ._life import HubLife
 from ._state import State
 from ._state.turns import WatchLimits
-from ._supervision import RETRY_SECONDS, ActorHandle, Group, GroupRules, Restart, Strategy
 from .approvals import ApprovalPolicy
 from .arbiter import Arbiter
 from .clock import SystemClock

@@ -12,7 +12,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from . import codec
-from ._actors import Actors
+from ._actors.registry import Actors
 from ._commands import Core, Verdicts, new_id
 from ._commit.pipeline import Pipeline
 from ._commit.threads import FromThreads

@@ -16,12 +16,12 @@ import anyio
 import attrs
 from anyio.abc import TaskGroup
 
-from ._actor import Life
-from ._commands import Agent
-from ._foreign.guards import message_of, text_of
-from .errors import CommandRejected, ConfigurationError
-from .events import ActorCrashed, ActorStarted, ActorStopped, Event, GroupStopped
-from .ports import Clock
+from .._commands import Agent
+from .._foreign.guards import message_of, text_of
+from ..errors import CommandRejected, ConfigurationError
+from ..events import ActorCrashed, ActorStarted, ActorStopped, Event, GroupStopped
+from ..ports import Clock
+from .actor import Life
 
 __all__ = ("ActorHandle", "ActorStatistics", "Group", "GroupRules", "Member", "Restart", "Strategy")
 

@@ -15,12 +15,12 @@ from typing import Any
 import anyio
 import attrs
 
-from ._commands import Agent, Channel, ChannelCommands, Core, new_id
-from ._commands.agents import id_of
-from ._commit.pipeline import handling
-from ._foreign.timeouts import asked
-from .errors import AskCycle, AskFailed, AskTimeout, ConfigurationError, HubClosed, repeat
-from .events import (
+from .._commands import Agent, Channel, ChannelCommands, Core, new_id
+from .._commands.agents import id_of
+from .._commit.pipeline import handling
+from .._foreign.timeouts import asked
+from ..errors import AskCycle, AskFailed, AskTimeout, ConfigurationError, HubClosed, repeat
+from ..events import (
     AgentUnregistered,
     ChannelClosed,
     ChannelExpired,
@@ -30,7 +30,7 @@ from .events import (
     EnvelopePosted,
     Event,
 )
-from .ports import Clock
+from ..ports import Clock
 
 __all__ = ("Asks", "Working", "working")
 

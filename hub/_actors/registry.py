@@ -10,14 +10,14 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from ._actor import Commands, Life, maker_of
-from ._asks import Asks, working
-from ._commands import Agent, Core
-from ._supervision import ActorHandle, ActorStatistics, Group, GroupRules, Member, Restart
-from .context import EMPTY
-from .errors import CommandRejected, ConfigurationError, HubClosed
-from .events import Event
-from .ports import Clock
+from .._commands import Agent, Core
+from ..context import EMPTY
+from ..errors import CommandRejected, ConfigurationError, HubClosed
+from ..events import Event
+from ..ports import Clock
+from .actor import Commands, Life, maker_of
+from .asks import Asks, working
+from .supervision import ActorHandle, ActorStatistics, Group, GroupRules, Member, Restart
 
 __all__ = ("Actors",)
 

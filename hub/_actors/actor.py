@@ -10,8 +10,7 @@ import anyio
 import anyio.lowlevel
 import attrs
 
-from ._asks import Asks, Working, working
-from ._commands import (
+from .._commands import (
     Agent,
     AgentCommands,
     ApprovalCommands,
@@ -24,11 +23,12 @@ from ._commands import (
     TurnCommands,
     new_id,
 )
-from ._commit.pipeline import handling
-from ._foreign.guards import guarded, message_of, text_of
-from .context import leave_all, scope
-from .errors import ConfigurationError, HubClosed, HubFailed
-from .events import EnvelopeExpired, EnvelopePosted, Event, TurnAbandoned, TurnEnded, TurnFailed, TurnStarted
+from .._commit.pipeline import handling
+from .._foreign.guards import guarded, message_of, text_of
+from ..context import leave_all, scope
+from ..errors import ConfigurationError, HubClosed, HubFailed
+from ..events import EnvelopeExpired, EnvelopePosted, Event, TurnAbandoned, TurnEnded, TurnFailed, TurnStarted
+from .asks import Asks, Working, working
 
 __all__ = ("Actor", "BaseActor", "Commands", "Life", "Turn", "maker_of")
 
