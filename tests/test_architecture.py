@@ -167,6 +167,54 @@ def cycles(house: House) -> list[str]:
     return []
 
 
+STOREYS: tuple[tuple[str, ...], ...] = (
+    ("hubwire.cli", "hubwire.testing"),
+    ("hubwire",),
+    ("hubwire.thread",),
+    ("hubwire._hub",),
+    ("hubwire._health",),
+    ("hubwire._life",),
+    ("hubwire._actors",),
+    ("hubwire._commands",),
+    ("hubwire._delivery",),
+    ("hubwire._journal",),
+    ("hubwire._commit",),
+    ("hubwire.approvals", "hubwire.arbiter", "hubwire.channel_types", "hubwire.expectations"),
+    ("hubwire._state", "hubwire._foreign", "hubwire.log"),
+    ("hubwire.text_store", "hubwire.listener"),
+    ("hubwire.codec", "hubwire.context"),
+    ("hubwire.clock",),
+    ("hubwire.ports", "hubwire._version"),
+    ("hubwire.events",),
+    ("hubwire.errors",),
+)
+"""The wings and the public files of the hub, from the roof down. Places side by side do not know each other."""
+
+
+def upward_arrows(house: House) -> list[str]:
+    found = []
+    for module, imported, target in inner_imports(house):
+        if module.folder != "hub" or target.folder != "hub":
+            continue
+        (upper, place), (lower, other) = storey_of(module), storey_of(target)
+        if place == "":
+            found.append(f"{module.file} has no place in STOREYS")
+        elif lower < upper or (lower == upper and other != place):
+            found.append(
+                f"{module.file}:{imported.line} imports {target.name}: {other or target.name} is not below {place}"
+            )
+    return found
+
+
+def storey_of(module: Module) -> tuple[int, str]:
+    """Return the number of the storey in which a module stands, and the place in it; the root of the package is one."""
+    for number, places in enumerate(STOREYS):
+        for place in places:
+            if module.name == place or (place != "hubwire" and module.within(place)):
+                return number, place
+    return len(STOREYS), ""
+
+
 # What has a clock, a die, a thread or a descriptor in it: `_state` gets ids and the time as arguments.
 IMPURE = frozenset(
     {"asyncio", "concurrent", "os", "random", "secrets", "select", "socket", "subprocess", "threading", "time", "uuid"}
@@ -228,7 +276,7 @@ BANS = (
         allowed={
             "hub/_life.py": "a hub outlives the call that starts it; whoever closes it waits for its one task",
             "hub/_delivery/fanout.py": "supervises: it owns the tasks of attachments, whose failures stay apart",
-            "hub/_commit/threads.py": "what a call from another thread raises belongs to the future that its caller has",
+            "hub/_commit/threads.py": "what a call from another thread raises belongs to its caller's future",
             "hub/log": "a write under way outlives its cancelled caller, and all who wait for it get its failure",
             "hub/testing": "a contract suite starts calls side by side, and cancels them",
             "listeners/audit": "an audit log works without a hub, and calls its subscribers from a task of its own",
@@ -401,6 +449,10 @@ def test_nobody_imports_what_is_private_to_another_package(our_house: House) -> 
     assert_holds(foreign_privates, our_house)
 
 
+def test_imports_inside_the_hub_go_downwards(our_house: House) -> None:
+    assert_holds(upward_arrows, our_house)
+
+
 def test_imports_are_relative_inside_a_package_and_absolute_across_packages(our_house: House) -> None:
     assert_holds(wrong_spellings, our_house)
 
@@ -463,7 +515,7 @@ BAD_HOUSES: Mapping[str, tuple[Rule, Files, str]] = {
     ),
     "a listener imports a private module of the hub": (
         foreign_privates,
-        {"listeners/live.py": "from hubwire import _ring", "hub/_commit/ring.py": ""},
+        {"listeners/live.py": "from hubwire._commit import ring", "hub/_commit/ring.py": ""},
         "listeners/live.py:1 imports hubwire._commit.ring, which is private",
     ),
     "a store imports a module below a private package of the hub": (
@@ -475,6 +527,21 @@ BAD_HOUSES: Mapping[str, tuple[Rule, Files, str]] = {
         foreign_privates,
         {"stores/file.py": "from hubwire.ports import _check", "hub/ports.py": ""},
         "stores/file.py:1 imports hubwire.ports._check, which is private",
+    ),
+    "a wing imports one above it": (
+        upward_arrows,
+        {"hub/_commit/pipeline.py": "from .._delivery.duty import Duty", "hub/_delivery/duty.py": ""},
+        "hub/_commit/pipeline.py:1 imports hubwire._delivery.duty: hubwire._delivery is not below hubwire._commit",
+    ),
+    "a wing imports one beside it": (
+        upward_arrows,
+        {"hub/_foreign/guards.py": "from ..log import Log", "hub/log/__init__.py": ""},
+        "hub/_foreign/guards.py:1 imports hubwire.log: hubwire.log is not below hubwire._foreign",
+    ),
+    "a module stands in the corridor": (
+        upward_arrows,
+        {"hub/_helpers.py": "from .errors import HubError", "hub/errors.py": ""},
+        "hub/_helpers.py has no place in STOREYS",
     ),
     "an absolute import inside a package": (
         wrong_spellings,
@@ -595,7 +662,7 @@ def test_a_house_that_breaks_a_rule_is_reported(rule: Rule, files: Files, compla
 
 
 def test_every_rule_has_a_bad_house() -> None:
-    rules = {wrong_arrows, foreign_privates, wrong_spellings, cycles, impurities_of_state}
+    rules = {wrong_arrows, upward_arrows, foreign_privates, wrong_spellings, cycles, impurities_of_state}
     rules |= {undeclared_imports, banned, swallowed_exceptions, wrong_exports}
     assert {rule for rule, _, _ in BAD_HOUSES.values()} == rules
 

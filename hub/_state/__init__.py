@@ -66,7 +66,7 @@ class Machine(Protocol):
 
 @runtime_checkable
 class Timed(Protocol):
-    """What a machine offers besides if something in it becomes due: :class:`~hubwire._commit.timers.Timers` asks for it.
+    """What a machine with deadlines offers besides; :class:`~hubwire._commit.timers.Timers` asks for it.
 
     Deadlines count in nanoseconds since the epoch, from the ``at`` of the event that set them. Each machine keeps a
     heap of them (:class:`~hubwire._state.moments.Deadlines`), which follows from its entries.
