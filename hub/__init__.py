@@ -116,6 +116,7 @@ _SUBMODULES = (
     "ports",
     "text_store",
     "thread",
+    "waking",
 )
 
 

@@ -7,7 +7,6 @@ are at the same place with the same pattern get the very same batch.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 from collections import deque
@@ -21,6 +20,7 @@ import structlog
 
 from hubwire import Event, EventStream, GenericEvent, Hub, Matcher, UnknownEvent, codec
 from hubwire.errors import ConfigurationError, HistoryGone, InvalidCursor, Overloaded
+from hubwire.waking import Waker
 
 __all__ = ("LiveTail", "LiveTailStatistics", "Missed", "Redactor", "Subscriber", "TailBatches", "TailItem")
 
@@ -32,8 +32,6 @@ ITEMS_HELD = 4096
 
 BATCHES_HELD = 64
 CURSOR_CHARS_MAX = 512
-_SLICE = 500
-"""How many subscribers that are behind read on in one turn of the loop: 10,000 at a time would block it."""
 
 _log = structlog.get_logger("hubwire.live")
 
@@ -324,7 +322,7 @@ class _Feed:
         self._items: dict[int, TailItem | None] = {}
         self._batches: dict[tuple[int, int, tuple[str, ...]], tuple[TailItem, ...]] = {}
         self._matchers: WeakValueDictionary[tuple[str, ...], Matcher] = WeakValueDictionary()
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._waker = Waker()
 
     def matcher(self, pattern: str | Iterable[str]) -> Matcher:
         """Return the matcher of a pattern: the same one for all who ask for the same."""
@@ -383,21 +381,8 @@ class _Feed:
         return Missed(first_seq=first_seq, last_seq=last_seq, cursor=_cursor(self.hub.id, last_seq))
 
     async def turn(self) -> None:
-        """Wait for one's turn to read on."""
-        loop = asyncio.get_running_loop()
-        if not self._queue:
-            loop.call_soon(self._next_turn)
-        future: asyncio.Future[None] = loop.create_future()
-        self._queue.append(future)
-        await future
-
-    def _next_turn(self) -> None:
-        for _ in range(min(_SLICE, len(self._queue))):
-            future = self._queue.popleft()
-            if not future.done():
-                future.set_result(None)
-        if self._queue:
-            asyncio.get_running_loop().call_soon(self._next_turn)
+        """Return when the subscribers that asked earlier have had their turn to read on."""
+        await self._waker.next_turn()
 
 
 def _with_own_body(event: UnknownEvent) -> UnknownEvent:

@@ -165,7 +165,7 @@ async def test_the_pause_before_a_restart_grows_and_is_random(monkeypatch: pytes
         limits.append(high)
         return high
 
-    monkeypatch.setattr("hubwire._actors.supervision.random.uniform", uniform)
+    monkeypatch.setattr("random.uniform", uniform)
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         group = hub.supervise("team", restarts_max=10, within_seconds=1000, backoff_seconds=1, backoff_seconds_max=5)

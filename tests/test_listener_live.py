@@ -17,7 +17,8 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubwire import Duty, Event, GenericEvent, Hub, UnknownEvent, _ring, event
+from hubwire import Duty, Event, GenericEvent, Hub, UnknownEvent, event
+from hubwire._commit import ring as ring_module
 from hubwire.errors import (
     CallerError,
     ConfigurationError,
@@ -171,7 +172,7 @@ async def test_whatever_breaks_and_whenever_each_event_is_seen_once_or_told_to_b
                 seen.append(item.seq)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_ring, "_TRIM", 1)  # a ring that forgets at once
+        patch.setattr(ring_module, "_TRIM", 1)  # a ring that forgets at once
         hub = Hub(MemoryStore() if journal else None, ring=8)
         hub.attach(oracle, duty=Duty.REQUIRED, since="start")
         async with quiet(silent(hub, tail)):
@@ -252,7 +253,7 @@ async def test_a_restarted_hub_goes_on_with_the_cursors_it_gave_before() -> None
 @pytest.fixture
 def short_ring(monkeypatch: pytest.MonkeyPatch) -> int:
     """A ring that forgets everything beyond as many events at once."""
-    monkeypatch.setattr(_ring, "_TRIM", 1)
+    monkeypatch.setattr(ring_module, "_TRIM", 1)
     return 10
 
 

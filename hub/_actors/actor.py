@@ -23,7 +23,7 @@ from .._commands import (
     TurnCommands,
     new_id,
 )
-from .._commit.pipeline import handling
+from .._commit.held import forget_calls
 from .._foreign.guards import guarded, message_of, text_of
 from ..context import leave_all, scope
 from ..errors import ConfigurationError, HubClosed, HubFailed
@@ -223,7 +223,7 @@ class Life:
     async def run(self, make: Callable[[], Any], on_started: Callable[[], None]) -> None:
         """Live. What ended it is in ``error`` and ``is_interrupted`` then."""
         leave_all()
-        handling.set(None)
+        forget_calls()
         try:
             with self._scope:
                 await self._start(make)

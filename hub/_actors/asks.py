@@ -17,7 +17,6 @@ import attrs
 
 from .._commands import Agent, Channel, ChannelCommands, Core, new_id
 from .._commands.agents import id_of
-from .._commit.pipeline import handling
 from .._foreign.timeouts import asked
 from ..errors import AskCycle, AskFailed, AskTimeout, ConfigurationError, HubClosed, repeat
 from ..events import (
@@ -141,8 +140,7 @@ class Asks:
         """See :meth:`hubwire.Hub.ask`."""
         if not timeout > 0:
             raise ConfigurationError(f"an ask has a timeout of more than 0 seconds, not {timeout!r}")
-        inside = handling.get()
-        if inside is not None and inside.active:
+        if self._core.pipeline.is_held_by_caller():
             raise ConfigurationError("a listener that the commit waits for cannot wait for an answer; use another task")
         turn = working.get()
         ask = _Ask(

@@ -6,8 +6,6 @@ transient or temporary; and a group that crashes too often is stopped.
 
 from __future__ import annotations
 
-import random
-from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Protocol
@@ -17,6 +15,7 @@ import attrs
 from anyio.abc import TaskGroup
 
 from .._commands import Agent
+from .._commit.backoff import Backoff, FailureWindow
 from .._foreign.guards import message_of, text_of
 from ..errors import CommandRejected, ConfigurationError
 from ..events import ActorCrashed, ActorStarted, ActorStopped, Event, GroupStopped
@@ -233,7 +232,8 @@ class Group:
         self._around = around
         self._members: list[Member] = []
         self._rules = rules
-        self._crashed_at: deque[float] = deque()
+        self._recent_crashes = FailureWindow(rules.restarts_max, rules.within_seconds)
+        self._backoff = Backoff(rules.backoff_seconds, rules.backoff_seconds_max)
         self._restarting: list[_Restarting] = []
 
     async def spawn(
@@ -378,15 +378,8 @@ class Group:
 
     def _pause(self) -> float | None:
         """Return how long to wait before the next restart; None if it would be one too many."""
-        rules, times, now = self._rules, self._crashed_at, self._around.clock.monotonic()
-        times.append(now)
-        while times[0] <= now - rules.within_seconds:
-            times.popleft()
-        if len(times) > rules.restarts_max:
-            return None
-        # Full jitter: who crashed together does not come back together.
-        limit = min(rules.backoff_seconds_max, rules.backoff_seconds * 2.0 ** (len(times) - 1))
-        return random.uniform(0.0, limit)  # noqa: S311 - no secret
+        failures = self._recent_crashes.add(self._around.clock.monotonic())
+        return None if failures is None else self._backoff.pause_seconds(failures)
 
     def _affected_by(self, member: Member) -> set[Member]:
         if self._rules.strategy is Strategy.ONE_FOR_ONE:

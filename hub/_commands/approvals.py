@@ -11,7 +11,6 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 import anyio
 import attrs
 
-from .._commit.pipeline import handling
 from .._foreign.guards import guarded, text_of
 from .._state.verdicts import VERDICTS, ApprovalEntry, word_of
 from ..approvals import Answer, Approval, ApprovalPolicy, Approver, ChallengeKind, Question
@@ -69,8 +68,7 @@ class ApprovalCommands:
         :class:`~hubwire.errors.NotFound` if there is no such agent, and :class:`~hubwire.errors.ConfigurationError` in
         a listener that the commit waits for: the verdict would wait for that listener.
         """
-        inside = handling.get()
-        if inside is not None and inside.active:
+        if self._core.pipeline.is_held_by_caller():
             raise ConfigurationError("a listener that the commit waits for cannot wait for a verdict; use another task")
         policy = policy or self._policy
         agent_id = id_of(agent)

@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from uuid_utils import uuid7
 
-from .._commit.pipeline import Pipeline, handling
+from .._commit.pipeline import Pipeline
 from .._state import State
 from ..errors import HubClosed, repeat
 from ..events import (
@@ -73,16 +73,8 @@ class Core:
         self.pipeline.watchers[kind] = callback if earlier is None else both
 
     async def until_committed(self, seq: int) -> None:
-        """Return when an event of whatever age is committed; at once in a listener that the commit waits for."""
-        inside = handling.get()
-        if inside is not None and inside.active:
-            return
-        if not await self.pipeline.ring.committed.wait_beyond(seq):
-            if self.pipeline.failure is not None:
-                raise repeat(self.pipeline.failure)
-            raise HubClosed(
-                f"the hub was closed before event {seq} was committed; the journal decides at the next start"
-            )
+        """Return when an event is committed; at once inside a listener that the commit waits for."""
+        await self.pipeline.until_committed(seq)
 
     async def until_all_is_committed(self) -> None:
         """Return when all that was applied until now is committed: what is known by it no crash can undo then."""

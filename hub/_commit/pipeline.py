@@ -6,10 +6,11 @@ Between deciding and applying nothing is awaited: no lock is needed, no check go
 from __future__ import annotations
 
 import asyncio
+from bisect import insort
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Sequence
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, Protocol
 
 import attrs
@@ -33,14 +34,15 @@ from ..errors import (
 from ..events import Event
 from ..events._event import stamp
 from ..ports import Clock, Journal
+from ..waking import Waker
+from .held import is_inside, may_be_inside
 from .ring import Ring
 
-__all__ = ("Handling", "Limits", "Pipeline", "handling")
+__all__ = ("Limits", "Pipeline")
 
 DEPTH_MAX = 32
 """How long a chain of listeners may get in which each emits because of the one before."""
 
-_WAKE_SLICE = 500
 _YIELD_EVERY = 128
 _UNWEIGHED = 64 * 1024
 """An upper bound for the JSON of what stamping does not weigh: keys, and short texts."""
@@ -60,14 +62,6 @@ class Limits:
     event_bytes_max: int = 8 * 1024 * 1024
 
 
-@attrs.define
-class Handling:
-    """One call of a listener that the commit waits for: what it emits on this hub must not wait for the commit."""
-
-    pipeline: Pipeline
-    active: bool = True
-
-
 class Downstream(Protocol):
     """What comes after the journal: the fan-out."""
 
@@ -82,9 +76,6 @@ class Downstream(Protocol):
 
     def after_failure(self) -> None:
         """The hub has failed."""
-
-
-handling: ContextVar[Handling | None] = ContextVar("hubwire.handling", default=None)
 
 
 class Pipeline:
@@ -114,6 +105,8 @@ class Pipeline:
         self._granted = 0
         self._queue: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self._uncommitted: deque[tuple[int, asyncio.Future[None]]] = deque()
+        """The tasks that wait for a commit, in the order of ``seq``."""
+        self._waker = Waker()
 
     @property
     def in_flight(self) -> int:
@@ -132,8 +125,7 @@ class Pipeline:
 
         In a listener that the commit waits for, return as soon as the events are applied.
         """
-        inside = handling.get()
-        if inside is not None and inside.active and inside.pipeline is self:
+        if may_be_inside() and is_inside(self):
             self._check_reserve()
             return self.put(decide())
         if self._queue or not self._has_room():
@@ -145,13 +137,12 @@ class Pipeline:
         finally:
             # A command that was refused leaves its room to the next.
             self.admit()
-        await self.wait_committed(events[-1].seq)
+        await self.until_committed(events[-1].seq)
         return events
 
     def put_nowait(self, events: Sequence[Event]) -> list[Event]:
         """Admit and put events; raise :class:`Overloaded` instead of waiting. They are not committed yet."""
-        inside = handling.get()
-        if inside is not None and inside.active and inside.pipeline is self:
+        if may_be_inside() and is_inside(self):
             self._check_reserve()
         elif self.closed or self._loop is not _running_loop():
             self._check_open()
@@ -273,38 +264,49 @@ class Pipeline:
 
     # -- commit --
 
-    async def wait_committed(self, seq: int) -> None:
-        """Return when the event is committed. Only for the newest event: those who wait stand in order of ``seq``."""
+    def is_held_by_caller(self) -> bool:
+        """Tell whether this code runs inside a listener that the commit waits for, and so must not wait for it."""
+        return is_inside(self)
+
+    async def until_committed(self, seq: int) -> None:
+        """Return when the event ``seq`` is committed; at once inside a listener that the commit waits for.
+
+        Raises what the hub failed with, or :class:`~hubwire.errors.HubClosed` if it was closed before.
+        """
         if self.ring.committed.value > seq:
             if seq % _YIELD_EVERY == 0:
                 # Nothing to wait for, in memory: let the listeners run all the same, before their mailboxes overflow.
                 await asyncio.sleep(0)
             return
+        if may_be_inside() and is_inside(self):
+            return
         if self.failure is not None:
             raise repeat(self.failure)
+        if self.stopped and self.ring.committed.ended:
+            raise _never_committed(seq)
         future = asyncio.get_running_loop().create_future()
-        self._uncommitted.append((seq, future))
+        waiting = self._uncommitted
+        if not waiting or waiting[-1][0] <= seq:
+            waiting.append((seq, future))
+        else:
+            insort(waiting, (seq, future), key=itemgetter(0))
         await future
 
     def commit(self, value: int) -> None:
-        """Events below ``value`` are committed: wake who waits for them."""
+        """Events below ``value`` are committed: wake the tasks that wait for them."""
         if value <= self.ring.committed.value or self.failure is not None:
             return
         self.ring.committed.advance(value)
-        if self._uncommitted:
-            self._wake_committed()
+        waiting = self._uncommitted
+        if waiting and waiting[0][0] < value:
+            self._waker.wake(self._take_committed(value))
         if self._queue:
             self.admit()
 
-    def _wake_committed(self) -> None:
-        waiting, committed = self._uncommitted, self.ring.committed.value
-        for _ in range(_WAKE_SLICE):
-            if not waiting or waiting[0][0] >= committed:
-                return
-            future = waiting.popleft()[1]
-            if not future.done():
-                future.set_result(None)
-        asyncio.get_running_loop().call_soon(self._wake_committed)
+    def _take_committed(self, value: int) -> Iterator[asyncio.Future[None]]:
+        waiting = self._uncommitted
+        while waiting and waiting[0][0] < value:
+            yield waiting.popleft()[1]
 
     # -- the journal --
 
@@ -378,9 +380,17 @@ class Pipeline:
         self.closed = self.stopped = True
         for watermark in (self.ring.applied, self.ring.journaled, self.ring.committed):
             watermark.end()
+        waiting, self._uncommitted = self._uncommitted, deque()
+        for seq, future in waiting:
+            if not future.done():
+                future.set_exception(_never_committed(seq))
 
     def _turn_away(self, error: Exception) -> None:
         queue, self._queue = self._queue, OrderedDict()
         for future in queue:
             if not future.done():
                 future.set_exception(repeat(error))
+
+
+def _never_committed(seq: int) -> HubClosed:
+    return HubClosed(f"the hub was closed before event {seq} was committed; the journal decides at the next start")

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from itertools import islice
 
 from ..events import Event
+from ..waking import Waker
 
 __all__ = ("Ring", "Watermark")
 
-_SLICE = 500
-"""How many waiters are woken before the loop gets to run something else: 10,000 at a time would block it for 50 ms."""
+_SIFT_MIN = 500
+"""How many futures are looked through at least before those that are done are thrown away."""
 
 _TRIM = 1024
 """The ring forgets in steps: cutting a list costs its length."""
@@ -28,7 +28,8 @@ class Watermark:
         self.value: int = 0
         self.ended: bool = False
         self._waiters: list[asyncio.Future[None]] = []
-        self._sift_at = _SLICE
+        self._waker = Waker()
+        self._sift_at = _SIFT_MIN
 
     def advance(self, value: int) -> None:
         self.value = value
@@ -49,7 +50,7 @@ class Watermark:
         if len(self._waiters) >= self._sift_at:
             # Who waits with a timeout comes again and again, and a hub may be idle for days.
             self._waiters = [waiter for waiter in self._waiters if not waiter.done()]
-            self._sift_at = max(_SLICE, 2 * len(self._waiters))
+            self._sift_at = max(_SIFT_MIN, 2 * len(self._waiters))
         self._waiters.append(future)
         return future
 
@@ -63,15 +64,7 @@ class Watermark:
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
-        _wake_slice(waiters, 0)
-
-
-def _wake_slice(waiters: list[asyncio.Future[None]], start: int) -> None:
-    for future in islice(waiters, start, start + _SLICE):
-        if not future.done():
-            future.set_result(None)
-    if start + _SLICE < len(waiters):
-        asyncio.get_running_loop().call_soon(_wake_slice, waiters, start + _SLICE)
+        self._waker.wake(waiters)
 
 
 class Ring:

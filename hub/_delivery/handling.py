@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import random
-from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 
 import anyio
 import attrs
 
 from .. import context
-from .._commit.pipeline import Handling, Pipeline, handling
+from .._commit.backoff import Backoff, FailureWindow
+from .._commit.held import HeldCall
+from .._commit.pipeline import Pipeline
 from .._foreign.guards import guarded, text_of
 from ..errors import HubError, ListenerFailed, ListenerTimeout, PartialBatch
 from ..events import Event
@@ -24,8 +25,7 @@ __all__ = ("OWN_DOMAINS", "Count", "Failed", "Handler")
 
 RESTARTS_MAX = 3
 RESTART_WINDOW_SECONDS = 5.0
-BACKOFF_SECONDS = 0.1
-BACKOFF_SECONDS_MAX = 30.0
+_BACKOFF = Backoff(seconds=0.1, seconds_max=30.0)
 
 OWN_DOMAINS = frozenset({"listener", "mailbox", "hub", "log"})
 """The first words of the kinds of the hub's own events."""
@@ -85,7 +85,7 @@ class Handler:
         self._pipeline = pipeline
         self._clock = clock
         self._announcements = announcements
-        self._patience = _Patience()
+        self._recent_failures = FailureWindow(RESTARTS_MAX, RESTART_WINDOW_SECONDS)
         self._pause: anyio.CancelScope | None = None
         self._is_hurried = False
 
@@ -143,14 +143,14 @@ class Handler:
             self._announcements.failure(self._name, error, seq)
         if self.attempts >= self._attempts_max or self._is_hurried:
             return False
-        await self._sleep(min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2.0 ** (self.attempts - 1)))
+        await self._sleep(_BACKOFF.pause_seconds(self.attempts))
         self.count.retries += 1
         return not self._is_hurried
 
-    async def _sleep(self, backoff_seconds: float) -> None:
+    async def _sleep(self, seconds: float) -> None:
         if not self._is_hurried:
             with anyio.CancelScope() as self._pause:
-                await self._clock.sleep(random.uniform(0, backoff_seconds))  # noqa: S311 - jitter, not a secret
+                await self._clock.sleep(seconds)
             self._pause = None
 
     async def _handle_required(self, events: Sequence[Event]) -> None:
@@ -185,14 +185,13 @@ class Handler:
     async def _call(self, events: Sequence[Event]) -> None:
         """Call the listener once; raise :class:`Failed`, whatever it does, unless it handles all of them."""
         context.cause(events[-1])
-        mark, call = Handling(self._pipeline), _Call(self)
+        call = _Call(self)
         _call.set(call)
-        if self._duty is Duty.REQUIRED or self._overflow is Overflow.BLOCK:
-            handling.set(mark)
+        holds_commits = self._duty is Duty.REQUIRED or self._overflow is Overflow.BLOCK
         seconds = self._timeout * len(events)
         handled = 0
         try:
-            with anyio.move_on_after(seconds) as scope:
+            with HeldCall(self._pipeline) if holds_commits else nullcontext(), anyio.move_on_after(seconds) as scope:
                 await guarded(self._listener.on_events, events)
                 handled = len(events)
         except PartialBatch as error:
@@ -202,7 +201,7 @@ class Handler:
         except Exception as error:  # noqa: BLE001 - that is what a failure is
             raise Failed(error) from None
         finally:
-            mark.active = call.active = False
+            call.active = False
             self.count.handled += handled
             self.count.batches += 1
         if scope.cancelled_caught:
@@ -216,11 +215,11 @@ class Handler:
         tell = _is_told(event)
         if tell:
             announcements.failure(self._name, error, event.seq)
-        backoff = self._patience.backoff_seconds(clock.monotonic())
-        if backoff is None:
+        failures = self._recent_failures.add(clock.monotonic())
+        if failures is None:
             often = f"more than {RESTARTS_MAX} times in {RESTART_WINDOW_SECONDS:g} seconds"
             return f"failed {often}, last with {text_of(error)}"
-        await self._sleep(backoff)
+        await self._sleep(_BACKOFF.pause_seconds(failures))
         count.restarts += 1
         if tell:
             announcements.restart(self._name, count.restarts)
@@ -236,23 +235,6 @@ class _Call:
 
 
 _call: ContextVar[_Call | None] = ContextVar("hubwire.call", default=None)
-
-
-class _Patience:
-    """How often a listener may fail, and how long it pauses then."""
-
-    def __init__(self) -> None:
-        self._times: deque[float] = deque()
-
-    def backoff_seconds(self, now: float) -> float | None:
-        """Return the longest pause after a failure; None if it was one too many."""
-        times = self._times
-        times.append(now)
-        while times[0] < now - RESTART_WINDOW_SECONDS:
-            times.popleft()
-        if len(times) > RESTARTS_MAX:
-            return None
-        return min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2.0 ** (len(times) - 1))
 
 
 class Failed(HubError):

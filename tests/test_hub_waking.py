@@ -1,0 +1,163 @@
+"""Waiting and waking: futures resolved in slices, pauses that grow, failures counted in a window, nested hubs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from hubwire import Duty, Event, GenericEvent, Hub
+from hubwire._commit.backoff import Backoff, FailureWindow
+from hubwire.stores import MemoryStore
+from hubwire.waking import Waker
+
+
+async def test_futures_are_resolved_in_slices() -> None:
+    loop = asyncio.get_running_loop()
+    futures = [loop.create_future() for _ in range(1200)]
+    done_after_turn = []
+    waker = Waker()
+    waker.wake(futures)
+    while not futures[-1].done():
+        done_after_turn.append(sum(future.done() for future in futures))
+        await checkpoint()
+    assert done_after_turn == [500, 1000]
+
+
+async def test_later_futures_queue_behind_earlier_ones() -> None:
+    """The bound holds for the turn of the loop, however often wake() is called in it."""
+    loop = asyncio.get_running_loop()
+    first, second = ([loop.create_future() for _ in range(600)] for _ in range(2))
+    waker = Waker()
+    waker.wake(first)
+    waker.wake(second)
+    assert sum(future.done() for future in (*first, *second)) == 500
+    await checkpoint()
+    assert sum(future.done() for future in (*first, *second)) == 1000
+
+
+async def test_next_turn_lets_earlier_callers_go_first() -> None:
+    waker, order = Waker(), []
+
+    async def take_turns(name: str) -> None:
+        for _ in range(3):
+            await waker.next_turn()
+            order.append(name)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(take_turns, "a")
+        tasks.start_soon(take_turns, "b")
+    assert order == ["a", "b"] * 3
+
+
+async def test_cancelled_futures_are_passed_over() -> None:
+    cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+    Waker().wake([cancelled])
+    assert cancelled.cancelled()
+
+
+def test_backoff_doubles_up_to_its_limit() -> None:
+    backoff = Backoff(seconds=0.1, seconds_max=1.0)
+    assert [backoff.limit_seconds(failures) for failures in (1, 2, 3, 4, 5, 10_000)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+
+
+def test_a_failure_at_the_edge_of_the_window_counts() -> None:
+    window = FailureWindow(failures_max=3, within_seconds=5.0)
+    assert [window.add(now) for now in (0.0, 0.0, 0.0, 5.0)] == [1, 2, 3, None]
+    window = FailureWindow(failures_max=3, within_seconds=5.0)
+    assert [window.add(now) for now in (0.0, 0.0, 0.0, 5.001)] == [1, 2, 3, 1]
+
+
+class Bridge:
+    """A REQUIRED listener of one hub that does a job on another."""
+
+    duty = Duty.REQUIRED
+    pattern = "go.*"
+
+    def __init__(self) -> None:
+        self.outcome: object = None
+
+    async def job(self) -> object:
+        raise NotImplementedError
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        self.outcome = await self.job()
+
+
+class GatedStore(MemoryStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = anyio.Event()
+        self.gate.set()
+
+    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
+        await self.gate.wait()
+        return await super().append(path, content, expect=expect)
+
+
+async def test_a_required_listener_may_wait_for_another_hub() -> None:
+    bridge = Bridge()
+    async with Hub(listeners=[bridge]) as hub, Hub() as other:
+        boss, worker = await other.agents.register("boss"), await other.agents.register("worker")
+
+        async def ask() -> object:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(answer)
+                return (await other.ask(boss, worker, "?", timeout=30)).content
+
+        async def answer() -> None:
+            async for delivery in worker.inbox():
+                await other.channels.get(delivery.event.channel_id or "").post(worker, "!", caused_by=delivery)
+                return
+
+        bridge.job = ask  # type: ignore[method-assign]
+        await hub.emit(GenericEvent(kind="go.now"))
+        assert bridge.outcome == "!"
+
+
+async def test_a_repeated_post_on_another_hub_waits_for_its_commit() -> None:
+    bridge, store = Bridge(), GatedStore()
+    async with Hub(listeners=[bridge]) as hub, Hub(store) as other:
+        boss, worker = await other.agents.register("boss"), await other.agents.register("worker")
+        channel = await other.channels.open([boss, worker])
+        store.gate = anyio.Event()
+
+        async def post_again() -> object:
+            event = await channel.post(boss, "hi", idempotency_key="k")
+            return other.statistics().committed > event.seq
+
+        bridge.job = post_again  # type: ignore[method-assign]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: channel.post(boss, "hi", idempotency_key="k"))
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(hub.emit, GenericEvent(kind="go.now"))
+            await anyio.wait_all_tasks_blocked()
+            assert bridge.outcome is None
+            store.gate.set()
+        assert bridge.outcome is True
+
+
+async def test_a_hub_inside_a_required_listener_knows_both_calls() -> None:
+    """What the inner hub's listener emits on the outer one must not wait for the outer commit: that waits for it."""
+    bridge = Bridge()
+
+    class Relay(Bridge):
+        pattern = "inner.*"
+
+    async with Hub(listeners=[bridge]) as hub:
+
+        async def run_a_hub() -> object:
+            relay = Relay()
+            relay.job = lambda: hub.emit(GenericEvent(kind="outer.reply"))  # type: ignore[method-assign]
+            async with Hub(listeners=[relay]) as inner:
+                await inner.emit(GenericEvent(kind="inner.now"))
+            return relay.outcome
+
+        bridge.job = run_a_hub  # type: ignore[method-assign]
+        with anyio.fail_after(10):
+            await hub.emit(GenericEvent(kind="go.now"))
+        assert isinstance(bridge.outcome, GenericEvent)
+        assert bridge.outcome.kind == "outer.reply"
