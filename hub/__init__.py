@@ -111,6 +111,7 @@ _SUBMODULES = (
     "errors",
     "events",
     "expectations",
+    "forks",
     "listener",
     "log",
     "ports",

@@ -16,7 +16,8 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
-from ._fork import left_to_parent
+from hubwire.forks import register_at_fork
+
 from ._watch import is_at_or_below
 
 __all__ = ("FileChanges", "Watcher")
@@ -87,7 +88,7 @@ class Watcher:
         self._root = root
         self._poll_seconds = poll_seconds
         self._begin()
-        left_to_parent(self)
+        register_at_fork(self)
         _alive.add(self)
 
     def _begin(self) -> None:
@@ -122,7 +123,7 @@ class Watcher:
         self._stop.set()
         self.wait_ended()
 
-    def leave_to_parent(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Begin anew in a forked process: the thread, and who is subscribed, are its parent's."""
         self._begin()
 

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from hubwire.errors import AlreadyExists, StoreError
+from hubwire.forks import register_at_fork
 
 from . import _posix
-from ._fork import left_to_parent
 from ._hold import take_lock_file
 from ._tree import Tree, parent_of
 from ._trouble import Trouble, conflict
@@ -59,7 +59,7 @@ class Files:
         self._tree = Tree(root, self.trouble, sync=self._sync)
         self._cache: dict[str, _Open] = {}
         self._lock = threading.Lock()  # guards the cache
-        left_to_parent(self)
+        register_at_fork(self)
         weakref.finalize(self, _close_all, self._cache)
 
     # --- reading ----------------------------------------------------------------------------------------------------
@@ -302,7 +302,7 @@ class Files:
         """Close the files that are open for appending; what comes later opens them again."""
         self._forget("/")
 
-    def leave_to_parent(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Close the copies of the parent's files; a lock that one of its threads held would never open."""
         self._lock = threading.Lock()
         self._forget("/")

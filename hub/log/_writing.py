@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,6 +13,7 @@ import attrs
 from .. import codec
 from ..clock import timestamp
 from ..errors import AlreadyExists, AppendConflict, ConfigurationError, Fenced, StoreError, StoreFull, repeat
+from ..forks import register_at_fork
 from ..ports import Clock, EagerStore, Hold, HoldableStore, KnowledgeStore
 from ._compaction import Compactor
 from ._reading import chain_value, segment_path
@@ -82,7 +81,7 @@ class Log:
         self._is_shared = False
         """Whether several appenders shared the last batch."""
         self._failure: Exception | None = None
-        _logs.add(self)
+        register_at_fork(self)
 
     @property
     def is_open(self) -> bool:
@@ -175,7 +174,7 @@ class Log:
         if self._tail is not None or self._is_busy:
             await self._enqueue(None).future
 
-    def leave_to_parent(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Give the log up in a forked process, if it is open: two would append behind the same end."""
         if self._tail is not None or self._is_busy:
             self._failure = ConfigurationError(
@@ -437,14 +436,3 @@ def _fail_all(batch: Sequence[_Waiting], error: Exception) -> None:
     for waiting in batch:
         if not waiting.future.done():
             waiting.future.set_exception(repeat(error))
-
-
-_logs: weakref.WeakSet[Log] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for log in list(_logs):
-        log.leave_to_parent()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
