@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
+from ._commit.phase import HomeLoop
 from ._commit.threads import FromThreads
 from ._hub import Hub
 from .errors import ConfigurationError, append_context, repeat
@@ -19,6 +20,7 @@ __all__ = ("HubThread",)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+E = TypeVar("E", bound=Event)
 
 EXIT_SECONDS_MAX = 30.0
 """How long a program that forgot to close its hub waits for it at its end."""
@@ -39,7 +41,8 @@ class HubThread:
         self.hub: Hub = hub
         """The hub, for use in :meth:`call`. From outside only ``emit_threadsafe``, ``id``,
         ``statistics()`` and ``health()``."""
-        self._calls = FromThreads()
+        self._home = HomeLoop()
+        self._calls = FromThreads(self._home)
         self._thread: threading.Thread | None = None
         self._started: Future[None] = Future()
         self._ended: Future[None] = Future()
@@ -75,7 +78,7 @@ class HubThread:
 
     def _close(self, seconds_max: float | None) -> None:
         thread = self._thread
-        if thread is None or self._calls.is_forked:
+        if thread is None or self._home.is_forked:
             return
         self._stop_requested = True
         if self._stop is not None:
@@ -113,7 +116,7 @@ class HubThread:
 
     # -- the way in --
 
-    def emit(self, event: Event) -> Event:
+    def emit(self, event: E) -> E:
         """Commit an event; return it stamped. Blocks until it is in the journal, and every required listener has it.
 
         Interrupted (``KeyboardInterrupt``) while it waits to be admitted, nothing has happened; later, the event is
@@ -138,7 +141,7 @@ class HubThread:
         return _result(self._calls.submit(run))
 
     def _check_elsewhere(self) -> None:
-        if threading.current_thread() is self._thread and not self._calls.is_forked:
+        if threading.current_thread() is self._thread and not self._home.is_forked:
             raise ConfigurationError(
                 "this is the hub's own thread, which would wait for itself; await the hub's own methods here"
             )
@@ -178,13 +181,14 @@ class HubThread:
         self._stop = stop_threadsafe
         if self._stop_requested:
             stop_threadsafe()
-        self._calls.begin()
+        self._home.adopt_running_loop()
+        self._calls.open()
         try:
             async with self.hub:
                 self._started.set_result(None)
                 await stop.wait()
         finally:
-            self._calls.end(None)
+            self._calls.close(None)
 
 
 def _result(future: Future[T]) -> T:

@@ -23,8 +23,7 @@ from hubwire.errors import (
     StoreError,
     StoreFull,
 )
-from hubwire.events import ListenerFailed as FailureTold
-from hubwire.events import ListenerRestarted, MailboxOverflowed
+from hubwire.events import ListenerFailed as FailureTold, ListenerRestarted, MailboxOverflowed
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
 

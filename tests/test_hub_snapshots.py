@@ -12,8 +12,7 @@ from typing import Any
 import anyio
 import attrs
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hubwire import Channel, Duty, Event, GenericEvent, Hub, StoreJournal
 from hubwire._journal.snapshots import Snapshot, Snapshots, _encode

@@ -12,8 +12,7 @@ from typing import Any
 import anyio
 import attrs
 import pytest
-from obstore.store import LocalStore
-from obstore.store import MemoryStore as MemoryService
+from obstore.store import LocalStore, MemoryStore as MemoryService
 
 from hubwire.errors import AppendConflict, ConfigurationError, StoreError
 from hubwire.ports import KnowledgeStore

@@ -77,12 +77,20 @@ class Ring:
         self.committed: Watermark = Watermark()
         self.trim_at: int = capacity + _TRIM
         """The ``seq`` that ``applied`` has to reach before cutting is worth it."""
+        self.is_numbered: bool = False
+        """Whether the ``seq`` of the next event is known: not before the journal was read."""
         self._capacity = capacity
         self._events: list[Event] = []
+
+    @property
+    def in_flight(self) -> int:
+        """How many events are applied and not yet committed."""
+        return self.applied.value - self.committed.value
 
     def start_at(self, next_seq: int) -> None:
         """Go on numbering from ``next_seq``: everything before it is committed, and not here."""
         assert not self._events
+        self.is_numbered = True
         self.first = next_seq
         self.trim_at = next_seq + self._capacity + _TRIM
         for watermark in (self.applied, self.journaled, self.committed):

@@ -50,7 +50,7 @@ class Timers:
         leave_all()
         self._state.on_change = self._look
         try:
-            while not self._pipeline.closed:
+            while self._pipeline.lifecycle.is_open:
                 self._wake = anyio.Event()
                 while self._is_due():
                     await self._put_what_is_due()
@@ -68,14 +68,14 @@ class Timers:
         elapsed = self._clock.monotonic()
         newest_ns, then = self._newest
         now_ns = max(self._clock.now_ns(), newest_ns + round((elapsed - then) * 1e9))
-        if self._pipeline.last_at:
-            now_ns = max(now_ns, deadline_ns(self._pipeline.last_at, 0))
+        if last_at := self._pipeline.ingress.last_at:
+            now_ns = max(now_ns, deadline_ns(last_at, 0))
         self._newest = (now_ns, elapsed)
         return now_ns
 
     def _is_due(self) -> bool:
         due_ns = self._state.next_due_ns()
-        return due_ns is not None and due_ns <= self.now_ns() and not self._pipeline.closed
+        return due_ns is not None and due_ns <= self.now_ns() and self._pipeline.lifecycle.is_open
 
     async def _put_what_is_due(self) -> None:
         try:
