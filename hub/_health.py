@@ -47,7 +47,7 @@ class HubStatistics:
 
 @attrs.frozen(kw_only=True)
 class HubHealth:
-    """Whether the hub keeps everything it owes; if not, ``problems`` tells what it does not keep."""
+    """Whether the hub keeps all its promises; if not, ``problems`` says which it does not keep, and why."""
 
     healthy: bool
     problems: tuple[str, ...]
@@ -87,15 +87,16 @@ class Health:
         )
 
     def health(self) -> HubHealth:
-        """Return whether the hub keeps everything it owes now."""
-        parts, lifecycle, fanout = self._parts, self._parts.lifecycle, self._parts.fanout
+        """Return whether the hub keeps all its promises now, and which it does not keep."""
+        parts = self._parts
+        lifecycle, fanout = parts.lifecycle, parts.fanout
         problems = []
         if lifecycle.failure is not None:
             problems.append(f"the hub has failed: {lifecycle.failure}")
         elif not lifecycle.is_open:
             problems.append("the hub is not running")
         full = parts.pipeline.full_stores.waiting
-        problems += [f"{writer} can write nothing: {error}" for writer, error in full.items()]
+        problems += [f"{writer} has no space to write: {error}" for writer, error in full.items()]
         problems += [f"listener {name!r} is detached: {reason}" for name, (_, reason) in fanout.lost.items()]
         problems += [
             f"listener {each.name!r} has not caught up yet"

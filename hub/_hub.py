@@ -69,8 +69,8 @@ class Hub:
     With a journal, the hub writes a snapshot of its state from time to time. The journal keeps what is newer than the
     snapshots kept and the position of every REQUIRED and DURABLE listener, by whole segments.
 
-    ``arbiter`` decides before a command is carried out; without one, everything is allowed. ``approvals`` is how they
-    are decided, ``watch`` how long the hub waits for the end of turns, model calls and tool calls.
+    ``arbiter`` decides before a command is carried out; without one, every command is allowed. ``approvals`` is how
+    approvals are decided, ``watch`` how long the hub waits for the end of turns, model calls and tool calls.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for a setting that cannot work.
     """
@@ -117,8 +117,14 @@ class Hub:
             emit=self.emit,
         )
         self._pipeline = self._parts.pipeline
-        self._state, self._core, self._journal = self._parts.state, self._parts.core, self._parts.journal  # compat
-        self._upkeep, self._fanout = self._parts.upkeep, self._parts.fanout  # compat
+        self._ingress = self._pipeline.ingress
+        self._lifecycle = self._parts.lifecycle
+        self._commands = self._parts.commands
+        self._fanout = self._parts.fanout
+        self._actors = self._parts.actors
+        self._journal = self._parts.journal
+        self._upkeep = self._parts.upkeep
+        self._state, self._core = self._parts.state, self._parts.core  # compat
         self._life = HubLife(self._parts)
         self._health = Health(self._parts)
         for listener in listeners:
@@ -129,27 +135,27 @@ class Hub:
     @property
     def agents(self) -> AgentCommands:
         """Register agents, find them, and set what they are known for."""
-        return self._parts.commands.agents
+        return self._commands.agents
 
     @property
     def channels(self) -> ChannelCommands:
         """Open channels, where agents talk, and find those that are open."""
-        return self._parts.commands.channels
+        return self._commands.channels
 
     @property
     def tasks(self) -> TaskCommands:
         """Start tasks, and find those that are at work."""
-        return self._parts.commands.tasks
+        return self._commands.tasks
 
     @property
     def turns(self) -> TurnCommands:
         """Look at the turns, model calls and tool calls that have begun and not ended."""
-        return self._parts.commands.turns
+        return self._commands.turns
 
     @property
     def approvals(self) -> ApprovalCommands:
         """Ask for approvals before an agent acts, and answer them."""
-        return self._parts.commands.approvals
+        return self._commands.approvals
 
     @property
     def id(self) -> str:
@@ -183,7 +189,7 @@ class Hub:
         it after a restart.
 
         Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken, and
-        :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if nothing will happen any more.
+        :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if it is closing, closed or failed.
         """
         adapted = Adapted(listener)
         if timeout <= 0 or mailbox < 1 or attempts_max < 1:
@@ -196,7 +202,7 @@ class Hub:
             self._check_durable(name)
         name = name or self._free_name(listener)
         attachment = Attachment(
-            self._parts.fanout,
+            self._fanout,
             adapted,
             name=name,
             pattern=adapted.declared("pattern", "*") if pattern is None else pattern,
@@ -207,10 +213,10 @@ class Hub:
             mailbox=mailbox,
             attempts_max=attempts_max,
         )
-        self._parts.fanout.check_attachable(name)
-        self._parts.lifecycle.home.check_here()
+        self._fanout.check_attachable(name)
+        self._lifecycle.check_here()
         adapted.bind(self)
-        self._parts.fanout.add(attachment)
+        self._fanout.add(attachment)
         return attachment
 
     def on(self, pattern: str | Iterable[str] = "*", **settings: Any) -> Callable[[F], F]:
@@ -223,7 +229,7 @@ class Hub:
         return decorate
 
     def _check_durable(self, name: str) -> None:
-        if self._parts.journal is None:
+        if self._journal is None:
             raise ConfigurationError(
                 f"listener {name!r} is DURABLE, and this hub has no journal from which it could go on after a restart;"
                 " make the hub with a store: Hub(store), or attach the listener as BEST_EFFORT"
@@ -237,17 +243,17 @@ class Hub:
         :class:`~hubwire.errors.ConfigurationError` while it is attached, :class:`~hubwire.errors.NotFound` if no
         position of that name is kept, and :class:`~hubwire.errors.HubClosed` if the hub is not running.
         """
-        self._parts.lifecycle.check_open()
-        if any(attachment.name == name for attachment in self._parts.fanout.attachments):
+        self._lifecycle.check_open()
+        if any(attachment.name == name for attachment in self._fanout.attachments):
             raise ConfigurationError(f"listener {name!r} is attached; detach it before the hub forgets it")
-        if self._parts.upkeep is None or self._parts.upkeep.positions.get(name) is None:
+        if self._upkeep is None or self._upkeep.positions.get(name) is None:
             raise NotFound(f"no position of a DURABLE listener named {name!r} is kept")
-        await self._parts.upkeep.forget(name)
-        self._parts.fanout.lost.pop(name, None)
+        await self._upkeep.forget(name)
+        self._fanout.lost.pop(name, None)
 
     def _free_name(self, listener: Any) -> str:
         stem = _name_of(listener)
-        taken = {attachment.name for attachment in self._parts.fanout.attachments}
+        taken = {attachment.name for attachment in self._fanout.attachments}
         return next(
             name
             for number in range(1, len(taken) + 2)
@@ -259,11 +265,12 @@ class Hub:
     async def emit(self, event: E) -> E:
         """Commit an event; return it stamped. It is in the journal, and every required listener has it.
 
-        Cancelled while it waits to be admitted, nothing has happened; cancelled later, the event is committed all the
-        same. Raises :class:`~hubwire.errors.CommandRejected` for a kind that a command owns,
+        Cancelled while it waits to be admitted, the event is not taken; cancelled later, it is committed all the same.
+
+        Raises :class:`~hubwire.errors.CommandRejected` for a kind that a command owns,
         :class:`~hubwire.errors.EventTooLarge`, :class:`~hubwire.errors.HubClosed`, or what the hub failed with.
         """
-        self._pipeline.ingress.check(event)
+        self._ingress.check(event)
         return (await self._pipeline.execute(lambda: (event,)))[0]
 
     def emit_nowait(self, event: E) -> E:
@@ -271,7 +278,7 @@ class Hub:
 
         Raises like :meth:`emit`, and :class:`~hubwire.errors.Overloaded` if too many events wait to be committed.
         """
-        self._pipeline.ingress.check(event)
+        self._ingress.check(event)
         return self._pipeline.put_nowait((event,))[0]
 
     def offer(self, event: Event) -> bool:
@@ -279,16 +286,17 @@ class Hub:
 
         Raises only for an event that no hub would take.
         """
-        self._pipeline.ingress.check(event)
+        self._ingress.check(event)
         return self._pipeline.offer((event,))
 
     def emit_threadsafe(self, event: E) -> Future[E]:
         """Emit from any thread, or any other event loop; the future is done when the event is committed.
 
         The event inherits the context of the calling code. Emits of one thread keep their order. The future has what
-        :meth:`emit` would raise. Cancelling it before the event is admitted succeeds, and nothing has happened; later,
-        ``cancel()`` returns False, and the event is committed all the same. In a thread that works for a listener the
-        commit waits for, the future is done when the event is applied. In the hub's own loop, do not block on it.
+        :meth:`emit` would raise. Cancelling it before the event is admitted succeeds, and the event is not taken;
+        later, ``cancel()`` returns False, and the event is committed all the same. In a thread that works for a
+        listener the commit waits for, the future is done when the event is applied. In the hub's own loop, do not block
+        on it.
         """
         return self._parts.from_threads.submit(partial(self._emit_for_thread, event))
 
@@ -298,7 +306,7 @@ class Hub:
                 raise asyncio.CancelledError
             return (event,)
 
-        self._pipeline.ingress.check(event)
+        self._ingress.check(event)
         future.set_result((await self._pipeline.execute(admitted))[0])
 
     # -- actors --
@@ -317,7 +325,7 @@ class Hub:
 
         ``actor`` is an object with ``on_envelope`` (see :class:`hubwire.Actor`), an async function of a turn, or a
         class or function that makes such an object anew for each start. The agent is the one called ``name``, by
-        default what the actor says or its class is called; if nobody is, it is registered, with ``capabilities``,
+        default what the actor says or its class is called; if there is none, it is registered, with ``capabilities``,
         ``passport``, ``resume``, ``skill`` and ``rule`` as given here or found on the actor. So after a restart of the
         hub, the actor goes on with the inbox that it had.
 
@@ -329,8 +337,8 @@ class Hub:
         :class:`~hubwire.errors.ConfigurationError` if it is no actor, :class:`~hubwire.errors.CommandRejected` if the
         agent has one, and what ``hub.agents.register`` raises.
         """
-        self._parts.lifecycle.check_open()
-        return await self._parts.actors.spawn(
+        self._lifecycle.check_open()
+        return await self._actors.spawn(
             actor,
             name=name,
             group=None,
@@ -357,7 +365,7 @@ class Hub:
         ``within_seconds``, by the hub's clock, the group is stopped: told by ``group.stopped``, and :meth:`health` is
         false until a group of this name is made again.
         """
-        self._parts.lifecycle.check_open()
+        self._lifecycle.check_open()
         rules = GroupRules(
             strategy=strategy,
             restarts_max=restarts_max,
@@ -365,7 +373,7 @@ class Hub:
             backoff_seconds=backoff_seconds,
             backoff_seconds_max=backoff_seconds_max,
         )
-        return self._parts.actors.supervise(name, rules)
+        return self._actors.supervise(name, rules)
 
     async def ask(
         self,
@@ -380,14 +388,14 @@ class Hub:
         """Post a question in an agent's name, and return the answer: what the other posts because of it.
 
         It is posted in ``channel``, by default in one of its own that is closed with the answer. ``timeout``: seconds
-        by the hub's clock. ``linked``: when nobody waits any more, because of the timeout, of being cancelled, or of a
+        by the hub's clock. ``linked``: when the asker waits no longer, because of the timeout, a cancellation, or a
         restart of the hub, an actor that handles the question is cancelled, and one that has not begun does not begin.
 
         Raises :class:`~hubwire.errors.AskTimeout`; :class:`~hubwire.errors.AskCycle` if the other waits, over others
         perhaps, for what the asker does now; :class:`~hubwire.errors.AskFailed` if no answer will come; and what
         opening a channel and posting raise.
         """
-        self._parts.lifecycle.check_open()
+        self._lifecycle.check_open()
         return await self._parts.asks.ask(asker, answerer, content, timeout=timeout, channel=channel, is_linked=linked)
 
     # -- the way out --
@@ -402,27 +410,27 @@ class Hub:
         :class:`~hubwire.errors.HistoryGone` when it asks for, or falls behind, what is held. Raises
         :class:`~hubwire.errors.HubClosed` before the hub is started, when there is no "now".
         """
-        lifecycle = self._parts.lifecycle
-        if not self._pipeline.ring.is_numbered:
+        ring, lifecycle = self._pipeline.ring, self._lifecycle
+        if not ring.is_numbered:
             raise HubClosed("the hub is not running yet: use it inside 'async with hub:'")
         if lifecycle.takes_events:
-            lifecycle.home.check_here()
-        return EventStream(self._pipeline, self._parts.journal if history else None, after, pattern)
+            lifecycle.check_here()
+        return EventStream(self._pipeline, self._journal if history else None, after, pattern)
 
     async def flush(self, *, timeout: float | None = None) -> None:
         """Return when every event taken until now is committed, and every listener has handled it, or is suspended.
 
         Raises ``TimeoutError``, naming who is behind, after ``timeout`` seconds; or what the hub failed with.
         """
-        self._parts.lifecycle.check_open()
-        if self._parts.fanout.is_calling():
+        self._lifecycle.check_open()
+        if self._fanout.is_calling():
             raise ConfigurationError("a listener cannot flush the hub: it would wait for itself; use another task")
         target = self._pipeline.ring.applied.value
         with anyio.move_on_after(timeout):
-            await self._parts.fanout.drain(target)
-            self._parts.lifecycle.check_not_failed()
+            await self._fanout.drain(target)
+            self._lifecycle.check_not_failed()
             return
-        behind = [each.name for each in self._parts.fanout.attachments if each.done < target]
+        behind = [each.name for each in self._fanout.attachments if each.done < target]
         raise TimeoutError(
             f"after {timeout} s these have not handled event {target - 1}: {', '.join(behind) or 'the journal'}"
         )
@@ -432,7 +440,7 @@ class Hub:
         return self._health.statistics()
 
     def health(self) -> HubHealth:
-        """Return whether the hub keeps everything it owes now."""
+        """Return whether the hub keeps all its promises now, and which it does not keep."""
         return self._health.health()
 
     # -- life cycle --
@@ -440,7 +448,7 @@ class Hub:
     async def start(self) -> None:
         """Take possession of the journal, recover, enter the listeners, and begin to take commands.
 
-        Raises :class:`~hubwire.errors.AlreadyRunning` if another hub has the journal, and whatever a required listener
+        Raises :class:`~hubwire.errors.AlreadyRunning` if another hub has the journal, and what a required listener
         raised on entering. A hub is started once.
         """
         await self._life.start()

@@ -33,6 +33,7 @@ class HubLife:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._lifecycle = parts.lifecycle
+        self._pipeline = parts.pipeline
         self._main: asyncio.Task[None] | None = None
         """All that the hub does; None before it is started."""
         self._stop_requested = asyncio.Event()
@@ -43,9 +44,10 @@ class HubLife:
             raise ConfigurationError(
                 "this hub was started already; make a new one: Hub(store) goes on where this one stopped"
             )
-        self._lifecycle.move(Phase.STARTING)
-        self._lifecycle.home.adopt_running_loop()
-        self._parts.from_threads.open()
+        parts, lifecycle = self._parts, self._lifecycle
+        lifecycle.move(Phase.STARTING)
+        lifecycle.home.adopt_running_loop()
+        parts.from_threads.open()
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._main = asyncio.create_task(self._run(started), name="hubwire hub")
         try:
@@ -60,9 +62,10 @@ class HubLife:
         if self._main is None:
             return
         if not self._main.done():
-            self._lifecycle.home.check_here()
+            self._lifecycle.check_here()
         self._stop_requested.set()
-        if self._parts.fanout.is_calling() or self._parts.actors.is_calling():
+        parts = self._parts
+        if parts.fanout.is_calling() or parts.actors.is_calling():
             return
         await self._until_over(self._main)
         await anyio.lowlevel.checkpoint_if_cancelled()
@@ -90,7 +93,7 @@ class HubLife:
         except Exception as error:  # noqa: BLE001 - an error that was not foreseen must not leave emitters waiting
             failure = HubFailed(f"the hub stops because of an error of its own ({error!r}); please report it")
             failure.__cause__ = error
-            self._parts.pipeline.fail(failure)
+            self._pipeline.fail(failure)
         finally:
             self._end(refused=refusal is not None)
             refusal = refusal or self._lifecycle.failure
@@ -149,7 +152,8 @@ class HubLife:
         return refusal
 
     async def _start(self, tasks: TaskGroup) -> None:
-        parts, pipeline, fanout = self._parts, self._parts.pipeline, self._parts.fanout
+        parts, pipeline = self._parts, self._pipeline
+        fanout = parts.fanout
         await self._number(tasks)
         fanout.go()
         if parts.upkeep is not None:
@@ -171,7 +175,8 @@ class HubLife:
 
     async def _number(self, tasks: TaskGroup) -> None:
         """Enter the listeners and recover the state; from then on it is known which ``seq`` comes next."""
-        parts, pipeline, journal = self._parts, self._parts.pipeline, self._parts.journal
+        parts, pipeline = self._parts, self._pipeline
+        journal = parts.journal
         if journal is not None:
             await anyio.to_thread.run_sync(codec.prepare)
             await journal.open()
@@ -190,9 +195,9 @@ class HubLife:
         pipeline.ring.start_at(next_seq)
 
     async def _stop(self) -> None:
-        pipeline, fanout = self._parts.pipeline, self._parts.fanout
-        seconds_max = self._parts.limits.close_seconds_max
-        await self._parts.actors.close(seconds_max)
+        parts, pipeline = self._parts, self._pipeline
+        fanout, seconds_max = parts.fanout, parts.limits.close_seconds_max
+        await parts.actors.close(seconds_max)
         self._lifecycle.check_not_failed()
         self._lifecycle.move(Phase.CLOSING)
         pipeline.admission.refuse_all(

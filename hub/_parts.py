@@ -83,7 +83,7 @@ def assemble(
     watch: WatchLimits | None,
     emit: Callable[[Event], Awaitable[Event]],
 ) -> Parts:
-    """Make the parts of a hub and wire them. Nothing is started, and no I/O is done."""
+    """Make the parts of a hub and wire them, without starting them and without I/O."""
     lifecycle, state = Lifecycle(), State(watch)
     pipeline = Pipeline(Ring(limits.ring), state, journal, clock, lifecycle, limits)
     upkeep = None

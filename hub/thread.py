@@ -33,8 +33,8 @@ class HubThread:
     hub itself. Context variables (correlation id, trace, tenant) are those of the calling code.
 
     A program that ends without closing it closes it then, as well as it can within half a minute. A forked child has no
-    part in it: :meth:`emit` and :meth:`call` raise :class:`~hubwire.errors.ConfigurationError` there, and closing does
-    nothing.
+    part in it: :meth:`emit` and :meth:`call` raise :class:`~hubwire.errors.ConfigurationError` there, and closing has
+    no effect.
     """
 
     def __init__(self, hub: Hub) -> None:
@@ -97,7 +97,7 @@ class HubThread:
         except TimeoutError:
             raise TimeoutError(
                 f"a HubThread was not closed by the program, nor could it be within {EXIT_SECONDS_MAX:g} s of its end;"
-                " what was acknowledged is safe. Use it in a with statement, and let nothing block its event loop"
+                " what was acknowledged is safe. Use it in a with statement, and do not block its event loop"
             ) from None
 
     def __enter__(self) -> Self:
@@ -119,8 +119,8 @@ class HubThread:
     def emit(self, event: E) -> E:
         """Commit an event; return it stamped. Blocks until it is in the journal, and every required listener has it.
 
-        Interrupted (``KeyboardInterrupt``) while it waits to be admitted, nothing has happened; later, the event is
-        committed all the same. In either case the hub goes on. Raises like :meth:`Hub.emit`.
+        Interrupted (``KeyboardInterrupt``) while it waits to be admitted, the event is not taken; later, it is
+        committed all the same. In either case the hub goes on. Raises what :meth:`Hub.emit` raises.
         """
         self._check_elsewhere()
         return _result(self.hub.emit_threadsafe(event))
@@ -128,7 +128,7 @@ class HubThread:
     def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a coroutine function on the hub's event loop; return what it returns, and raise what it raises.
 
-        So a program can do whatever a hub can: ``planner = thread.call(thread.hub.agents.register, "planner")``.
+        So a program can do all that a hub can: ``planner = thread.call(thread.hub.agents.register, "planner")``.
         Interrupted (``KeyboardInterrupt``), it cancels the call, and does not wait for its end.
         """
         self._check_elsewhere()
@@ -195,5 +195,5 @@ def _result(future: Future[T]) -> T:
     try:
         return future.result()
     except BaseException:
-        future.cancel()  # It does nothing unless the wait was interrupted.
+        future.cancel()  # No effect unless the wait was interrupted.
         raise

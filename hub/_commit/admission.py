@@ -67,7 +67,7 @@ class Admission:
                 future.set_result(None)
 
     def refuse_all(self, error: HubError) -> None:
-        """Raise ``error`` to all commands that wait: they have changed nothing."""
+        """Raise ``error`` to all commands that wait: they have not changed the state."""
         refused, self.waiting = self.waiting, OrderedDict()
         for future in refused:
             if not future.done():

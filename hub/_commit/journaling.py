@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Protocol
 
 from .._foreign.guards import guarded, text_of
 from ..errors import HubFailed, JournalFailed, StoreFull
 from ..ports import Clock, Journal
 from .ring import Ring
 
-__all__ = ("FullStores", "run_journal")
+__all__ = ("Downstream", "FullStores", "run_journal")
 
 _RETRY_SECONDS = 1.0
 _DEADLINE_SECONDS = 60.0
+
+
+class Downstream(Protocol):
+    """What comes after the journal: the fan-out."""
+
+    def blocks(self) -> bool:
+        """Tell whether a BLOCK listener is so far behind that emitters have to wait."""
+
+    def after_put(self) -> None:
+        """Events are on the ring."""
+
+    def after_journaled(self) -> None:
+        """The journal has more events."""
+
+    def after_failure(self) -> None:
+        """The hub has failed."""
 
 
 class FullStores:
@@ -46,8 +63,7 @@ async def run_journal(
     journal: Journal,
     ring: Ring,
     full_stores: FullStores,
-    *,
-    after_journaled: Callable[[], None],
+    downstream: Downstream,
     fail: Callable[[HubFailed], None],
 ) -> None:
     """Append what is applied to the journal, a batch at a time, for as long as the hub runs.
@@ -59,7 +75,7 @@ async def run_journal(
         events = ring.slice(ring.journaled.value, end)
         try:
             await full_stores.retry("the journal", partial(guarded, journal.append, events))
-        except Exception as error:  # noqa: BLE001 - whichever error the journal raised, the hub cannot go on
+        except Exception as error:  # noqa: BLE001 - whatever the error, the hub cannot go on
             failure = JournalFailed(
                 f"the journal could not be written ({text_of(error)}), so the hub stops: mend its store, then start it"
                 " again; it will recover every event that was journaled"
@@ -68,4 +84,4 @@ async def run_journal(
             fail(failure)
             return
         ring.journaled.advance(end)
-        after_journaled()
+        downstream.after_journaled()

@@ -28,7 +28,7 @@ class Phase(Enum):
     STOPPED = "stopped"
     """``hub.stopped`` is on the ring, or the start was refused: no event follows."""
     FAILED = "failed"
-    """It could not keep its promises. Everything that waits gets the failure."""
+    """It could not keep its promises. All calls that wait get the failure."""
 
 
 MOVES: Mapping[Phase, frozenset[Phase]] = {
@@ -60,6 +60,11 @@ class HomeLoop:
     def adopt_running_loop(self) -> None:
         """Make the running loop the home."""
         self.loop, self._pid = asyncio.get_running_loop(), os.getpid()
+
+    def running(self) -> asyncio.AbstractEventLoop:
+        """Return the home, which has been adopted."""
+        assert self.loop is not None
+        return self.loop
 
     @property
     def is_forked(self) -> bool:
@@ -131,6 +136,10 @@ class Lifecycle:
         """Raise a copy of what the hub failed with, if it has failed."""
         if self.failure is not None:
             raise repeat(self.failure)
+
+    def check_here(self) -> None:
+        """Raise :class:`~hubwire.errors.ConfigurationError` in another loop than the hub's, or a forked process."""
+        self.home.check_here()
 
     def check_open(self) -> None:
         """Raise what the hub failed with, or :class:`~hubwire.errors.HubClosed`, if it takes no commands.

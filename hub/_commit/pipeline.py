@@ -1,13 +1,14 @@
 """The way of an event from a command to its commit: admission, ingress, applying, the ring, the journal.
 
-Between deciding and applying nothing is awaited: no lock is needed, no check goes stale, ``seq`` order is ring order.
+There is no ``await`` between deciding and applying: no lock is needed, no check goes stale, and the order of ``seq`` is
+the order of the ring.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from .. import context
 from .._state import State
@@ -19,11 +20,11 @@ from .admission import Admission
 from .commits import CommitWaiters, never_committed
 from .held import is_inside, may_be_inside
 from .ingress import Ingress
-from .journaling import FullStores, run_journal
+from .journaling import Downstream, FullStores, run_journal
 from .phase import Lifecycle, Phase
 from .ring import Ring
 
-__all__ = ("Downstream", "Pipeline")
+__all__ = ("Pipeline",)
 
 E = TypeVar("E", bound=Event)
 
@@ -31,22 +32,6 @@ _YIELD_EVERY = 128
 _OPEN = Phase.OPEN  # looking a member up costs as much as a call
 
 _running_loop = asyncio._get_running_loop  # noqa: SLF001 - exported by asyncio; None where no loop runs, instead of an error
-
-
-class Downstream(Protocol):
-    """What comes after the journal: the fan-out."""
-
-    def blocks(self) -> bool:
-        """Tell whether a BLOCK listener is so far behind that emitters have to wait."""
-
-    def after_put(self) -> None:
-        """Events are on the ring."""
-
-    def after_journaled(self) -> None:
-        """The journal has more events."""
-
-    def after_failure(self) -> None:
-        """The hub has failed."""
 
 
 class Pipeline:
@@ -224,13 +209,7 @@ class Pipeline:
     async def run_journal(self) -> None:
         """Append what is applied to the journal for as long as the hub runs."""
         assert self._journal is not None
-        await run_journal(
-            self._journal,
-            self.ring,
-            self.full_stores,
-            after_journaled=self._downstream.after_journaled,
-            fail=self.fail,
-        )
+        await run_journal(self._journal, self.ring, self.full_stores, self._downstream, self.fail)
 
     def fail(self, failure: HubFailed) -> None:
         """Stop for good: every task that waits for admission or a commit gets the failure. The first failure counts."""

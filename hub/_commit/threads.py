@@ -48,15 +48,15 @@ class FromThreads:
         Works in any thread. Cancelling the future while it is pending cancels the call.
         """
         future: Future[T] = Future()
-        if self._home.is_forked:  # first of all: a lock that another thread held when it forked is never released here
-            future.set_exception(self._home.forked())
+        home = self._home
+        if home.is_forked:  # first of all: a lock that another thread held when it forked is never released here
+            future.set_exception(home.forked())
             return future
         with self._lock:
             refusal = self._refusal
             if refusal is None:
-                assert self._home.loop is not None
                 try:
-                    self._home.loop.call_soon_threadsafe(self._arrived, call, future)
+                    home.running().call_soon_threadsafe(self._arrived, call, future)
                     self._under_way.add(future)
                 except RuntimeError:
                     refusal = HubClosed("the event loop of the hub is closed; nothing has happened")
@@ -69,11 +69,11 @@ class FromThreads:
             if future not in self._under_way:
                 return
             self._under_way.remove(future)
-        assert self._home.loop is not None
-        task = self._home.loop.create_task(_run(call, future))  # in the context of who submitted, as this callback is
+        loop = self._home.running()
+        task = loop.create_task(_run(call, future))  # in the context of the submitter, as this callback is
         self._tasks.add(task)
         task.add_done_callback(partial(self._ended, future))
-        future.add_done_callback(partial(_cancel, self._home.loop, task))
+        future.add_done_callback(partial(_cancel, loop, task))
 
     def _ended(self, future: Future[Any], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -94,7 +94,7 @@ async def _run(call: Callable[[Future[T]], Coroutine[Any, Any, None]], future: F
             await call(future)
     except asyncio.CancelledError:
         raise
-    except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the answer, SystemExit too
+    except BaseException as error:  # noqa: BLE001 - it belongs to the caller that waits, SystemExit too
         _settle(future, error)
 
 
