@@ -17,10 +17,10 @@ from hubwire.errors import AlreadyExists, ConfigurationError, StoreError, StoreU
 from hubwire.ports import ChangeCallback, ChangeSubscription, Clock, normalize_path
 
 from ._arguments import checked_range, encoded, file_path
+from ._locks import PathLocks
 from ._objects import Found, Objects, Service
 from ._parts import End, HoleError, Layout, Part, State
 from ._trouble import conflict
-from ._turns import Turns
 from ._watch import Polling, Subscription
 from .durability import Durability
 
@@ -92,7 +92,7 @@ class ObjectStore:
         )
         self._layout = Layout(self._objects, self.prefix)
         self._is_probed = single_writer
-        self._turns = Turns()
+        self._locks = PathLocks()
         self._ends: OrderedDict[str, _KnownEnd] = OrderedDict()
         self._subscriptions: set[Subscription] = set()
 
@@ -167,7 +167,7 @@ class ObjectStore:
     ) -> None:
         """Not atomic over parts, see the class: they are deleted first, newest first."""
         path, data = file_path(path), encoded(content)
-        async with self._turns.turn(path):
+        async with self._locks.locked(path):
             asked = self._now()
             self._ends.pop(path, None)
             end = await self._find_end(path) if if_absent or expect is not None else None
@@ -192,7 +192,7 @@ class ObjectStore:
 
     async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
         path, data = file_path(path), encoded(content)
-        async with self._turns.turn(path):
+        async with self._locks.locked(path):
             known = self._ends.pop(path, None)
             if known is None or self._is_stale(known) or expect not in (None, known.end.size):
                 known = await self._learn_end(path, known)
@@ -239,7 +239,7 @@ class ObjectStore:
     async def delete(self, path: str) -> None:
         """Not atomic: a crash may leave some of the files, and of a file its beginning."""
         path = normalize_path(path)
-        async with self._turns.turn(path, tree=True):
+        async with self._locks.locked(path, tree=True):
             for known in [known for known in self._ends if path == "/" or f"{known}/".startswith(f"{path}/")]:
                 del self._ends[known]
             keys = [key async for key, _ in self._objects.walk(self._layout.key(path), path)]
@@ -255,7 +255,7 @@ class ObjectStore:
         left to do. Others may go on appending and reading meanwhile; the appends of this process wait.
         """
         path = file_path(path)
-        async with self._turns.turn(path):
+        async with self._locks.locked(path):
             found = await self._objects.head(self._layout.key(path), path)
             base = 0 if found is None else found.size
             parts = [part async for part in self._layout.parts(path)]
