@@ -20,7 +20,7 @@ class PathLocks:
 
     @asynccontextmanager
     async def locked(self, path: str, *, tree: bool = False) -> AsyncIterator[None]:
-        """Hold the lock of a path or a tree, after all earlier callers whose path or tree overlaps with it."""
+        """Hold the lock of a path or a tree, after all earlier callers with an overlapping path or tree."""
         earlier = [released for released in self._earlier(path, tree=tree) if not _is_over(released)]
         locks = self._trees if tree else self._paths
         released: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -13,10 +13,10 @@ import attrs
 from hubwire.errors import AlreadyExists, ConfigurationError, StoreUnavailable
 
 from ._ends import Grace, KnownEnd, KnownEnds
+from ._failures import conflict
 from ._object_reader import ObjectReader
 from ._objects import Found, Objects
 from ._parts import End, Layout, Part
-from ._trouble import conflict
 
 __all__ = ("ObjectWriter",)
 
