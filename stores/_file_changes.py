@@ -16,7 +16,8 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
-from ._fork import left_to_parent
+from hubwire.forks import register_at_fork
+
 from ._watch import PendingPaths, is_at_or_below
 
 __all__ = ("FileChanges", "Watcher")
@@ -84,7 +85,7 @@ class Watcher:
         self._root = root
         self._poll_seconds = poll_seconds
         self._reset()
-        left_to_parent(self)
+        register_at_fork(self)
         _alive.add(self)
 
     def _reset(self) -> None:
@@ -119,7 +120,7 @@ class Watcher:
         self._stopping.set()
         self.wait_stopped()
 
-    def leave_to_parent(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Start over in a forked process: the thread and the subscriptions are the parent's."""
         self._reset()
 

@@ -16,10 +16,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from hubwire.errors import AlreadyExists, StoreError
+from hubwire.forks import register_at_fork
 
 from . import _posix
 from ._failures import Failures, conflict
-from ._fork import left_to_parent
 from ._hold import take_lock_file
 from ._tree import Tree, parent_of
 from ._watch import is_at_or_below
@@ -59,7 +59,7 @@ class Files:
         self._tree = Tree(root, self.failures, sync=self._sync)
         self._cache: dict[str, _Open] = {}
         self._lock = threading.Lock()  # guards the cache
-        left_to_parent(self)
+        register_at_fork(self)
         weakref.finalize(self, _close_all, self._cache)
 
     # --- reading ----------------------------------------------------------------------------------------------------
@@ -302,7 +302,7 @@ class Files:
         """Close the files that are open for appending; a later append opens its file again."""
         self._forget("/")
 
-    def leave_to_parent(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Close the copies of the parent's files; the lock is new, because a parent's thread might hold the old one."""
         self._lock = threading.Lock()
         self._forget("/")

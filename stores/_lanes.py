@@ -15,7 +15,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-from ._fork import left_to_parent
+from hubwire.forks import register_at_fork
 
 __all__ = ("Lanes",)
 
@@ -34,7 +34,7 @@ class Lanes:
     def __init__(self, threads_max: int = 8) -> None:
         self._threads_max = threads_max
         self._reset()
-        left_to_parent(self)
+        register_at_fork(self)
         _alive.add(self)
 
     def _reset(self) -> None:
@@ -74,7 +74,7 @@ class Lanes:
         for thread in self._threads:
             thread.join()
 
-    def leave_to_parent(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Start over in a forked process: the threads are the parent's."""
         self._end_threads.detach()
         self._reset()

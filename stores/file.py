@@ -12,12 +12,12 @@ from typing import TypeVar, TypeVarTuple, Unpack
 import aiofiles
 import anyio.to_thread
 
+from hubwire.forks import register_at_fork
 from hubwire.ports import ChangeCallback, ChangeSubscription, Hold, normalize_path
 
 from ._arguments import checked_range, encoded, file_path
 from ._file_changes import FileChanges, State, Watcher
 from ._files import Files, LongRead
-from ._fork import left_to_parent
 from ._hold import utc_now
 from ._lanes import Lanes
 from ._watch import Subscription
@@ -201,14 +201,14 @@ class _FileHold:
     def __init__(self, fd: int, release: Callable[[int], asyncio.Future[None]]) -> None:
         self._fd: int | None = fd
         self._release = release
-        left_to_parent(self)
+        register_at_fork(self)
 
     async def release(self) -> None:
         fd, self._fd = self._fd, None
         if fd is not None:
             await self._release(fd)
 
-    def leave_to_parent(self) -> None:
+    def after_fork_in_child(self) -> None:
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import attrs
-import msgspec
 
 from .. import codec
 from ..errors import InvalidRecord, LogDamaged
 from ..ports import KnowledgeStore
 from ._reading import LogReader, chain_value, list_segments, segment_path
+from ._tail import Tail
 from ._truncation import finish_truncation
 
-__all__ = ("Recoverer", "Recovery", "Tail", "clean_marker")
+__all__ = ("Recoverer", "Recovery")
 
 _YIELD_EVERY = 256
 """Lines checked before the loop gets to run something else: a segment in one go would block it for half a second."""
@@ -27,37 +27,6 @@ class Recovery:
     byte_offset: int
     torn_bytes: int
     torn_path: str
-
-
-@attrs.define
-class Tail:
-    """Where the log ends, as far as it is durable."""
-
-    first: int
-    size: int
-    records: int
-    chain: bytes | None = b""
-    """``h`` of the last record; None where it is not known, because the segment that holds it is not there any more."""
-    seq: int | None = None
-    hub: str | None = None
-    rotated: bool = False
-
-
-class _CleanMarker(msgspec.Struct):
-    """A tail, as ``clean`` keeps it."""
-
-    first: int
-    size: int
-    records: int
-    chain: str
-    seq: int | None
-    hub: str | None
-    rotated: bool
-
-
-def clean_marker(tail: Tail) -> bytes:
-    """Return the content of ``clean`` for a log that ends there."""
-    return msgspec.json.encode({**attrs.asdict(tail), "chain": (tail.chain or b"").decode()})
 
 
 class Recoverer:
@@ -89,12 +58,9 @@ class Recoverer:
 
     async def _read_clean_marker(self, first: int, size: int) -> Tail | None:
         content = await self._store.read_bytes(f"{self._path}/clean")
-        if content is None:
-            return None
-        try:
-            marker = msgspec.json.decode(content, type=_CleanMarker)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return None  # it is there to save time, and what it would say is found by reading
+        marker = None if content is None else Tail.from_marker(content)
+        if marker is None:
+            return None  # the marker only saves time: the end is found by reading as well
         if (first, size) < (marker.first, marker.size):
             path = segment_path(self._path, marker.first)
             raise LogDamaged(
@@ -103,9 +69,7 @@ class Recoverer:
                 path=path,
                 byte_offset=size if first == marker.first else 0,
             )
-        if (first, size) != (marker.first, marker.size):
-            return None
-        return Tail(**{**msgspec.structs.asdict(marker), "chain": marker.chain.encode()})
+        return marker if (first, size) == (marker.first, marker.size) else None
 
     async def _recover_segment(self, segments: list[int], size: int) -> Tail:
         """Check the last segment line by line, and cut what was torn off when the last writer died."""
