@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 __all__ = ("Waker",)
 
@@ -22,11 +22,16 @@ class Waker:
         self._queue: deque[asyncio.Future[None]] = deque()
         self._is_scheduled = False
 
-    def wake(self, futures: Iterable[asyncio.Future[None]]) -> None:
+    def wake(self, futures: Sequence[asyncio.Future[None]]) -> None:
         """Resolve these futures: the first slice now, unless earlier futures are still queued."""
-        self._queue.extend(futures)
-        if not self._is_scheduled:
-            self._resolve_slice()
+        if self._is_scheduled or len(futures) > _SLICE:
+            self._queue.extend(futures)
+            if not self._is_scheduled:
+                self._resolve_slice()
+            return
+        for future in futures:
+            if not future.done():
+                future.set_result(None)
 
     async def next_turn(self) -> None:
         """Return in a later turn of the loop, after the tasks that called this earlier."""

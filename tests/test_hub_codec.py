@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import hubwire.events
 from hubwire import Event, GenericEvent, UnknownEvent, codec, event

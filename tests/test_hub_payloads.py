@@ -19,8 +19,7 @@ from typing import Any, ClassVar, NoReturn
 
 import attrs
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from hubwire import GenericEvent, Hub, codec
 from hubwire.context import EMPTY

@@ -11,8 +11,7 @@ from typing import Any
 import attrs
 import msgspec
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hubwire import InboxOverflow, InboxRule, codec
