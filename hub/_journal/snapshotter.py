@@ -41,13 +41,13 @@ class Snapshotter:
         return snapshot.seq
 
     def is_due(self) -> bool:
-        """Tell whether enough was journaled since the newest snapshot."""
+        """Return whether enough was journaled since the newest snapshot."""
         # A snapshot costs as much as the state is large: by then at least as much was journaled.
         interval = min(max(self._interval_bytes_min, self.kept.newest_bytes), self._interval_bytes_max)
         return self._unsaved_bytes() >= interval
 
     def is_worth_closing_with(self) -> bool:
-        """Tell whether the next start is faster with a snapshot taken now."""
+        """Return whether the next start is faster with a snapshot taken now."""
         return self._unsaved_bytes() >= max(_CLOSING_SNAPSHOT_BYTES, self.kept.newest_bytes)
 
     async def take(self) -> None:
@@ -58,7 +58,7 @@ class Snapshotter:
         """
         pipeline = self._pipeline
         seq = pipeline.ring.applied.value
-        # Nothing is awaited before the snapshot is made: the state is that after the event before ``seq``.
+        # No await comes before the entries are taken: the state is that after the event before ``seq``.
         snapshot = Snapshot(seq=seq, hub=pipeline.hub_id, at=pipeline.last_at, entries=self._state.snapshot())
         await pipeline.until_committed(seq - 1)
         await self.kept.save(snapshot)

@@ -9,7 +9,7 @@ from ..ports import Journal
 from .positions import Positions
 from .snapshots import Snapshots
 
-__all__ = ("Attached", "NoneAttached", "Reader", "Truncation")
+__all__ = ("NONE_ATTACHED", "Attached", "Reader", "Truncation")
 
 
 class Reader(Protocol):
@@ -43,10 +43,12 @@ class Attached(Protocol):
         """All that are attached now."""
 
 
-class NoneAttached:
-    """No readers."""
-
+class _NoneAttached:
     attachments: Sequence[Reader] = ()
+
+
+NONE_ATTACHED: Attached = _NoneAttached()
+"""No readers."""
 
 
 class Truncation:
@@ -63,7 +65,7 @@ class Truncation:
         self._due_bytes = journal_bytes_max
 
     def is_due(self) -> bool:
-        """Tell whether the journal has outgrown its bound, and grown enough since the last attempt."""
+        """Return whether the journal has outgrown its bound, and grown enough since the last attempt."""
         return self._journal.size_bytes > self._due_bytes
 
     async def truncate(self, attached: Attached) -> None:

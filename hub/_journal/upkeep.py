@@ -13,7 +13,7 @@ from ..errors import HubClosed, HubFailed
 from ..ports import Clock, Journal
 from .positions import Positions
 from .snapshotter import Snapshotter
-from .truncation import Attached, NoneAttached, Reader, Truncation
+from .truncation import NONE_ATTACHED, Attached, Reader, Truncation
 
 __all__ = ("JournalStatistics", "Upkeep")
 
@@ -50,7 +50,7 @@ class Upkeep:
         *,
         snapshot_bytes: int,
         journal_bytes_max: int,
-        attached: Attached = NoneAttached(),  # noqa: B008 - it has no state
+        attached: Attached = NONE_ATTACHED,
     ) -> None:
         self.positions: Positions = Positions(journal.store, f"{journal.path}/positions")
         self.snapshotter: Snapshotter = Snapshotter(
@@ -141,7 +141,7 @@ class Upkeep:
                 self._due.set()
 
     async def close(self) -> None:
-        """Keep the positions, and a snapshot if it is worth it: everything is committed, and nothing moves any more."""
+        """Keep the positions, and a snapshot if it is worth it. All events are committed, and no position moves."""
         await self.positions.save(self._pipeline.hub_id)
         if self.snapshotter.is_worth_closing_with():
             await self.snapshotter.take()
@@ -150,14 +150,14 @@ class Upkeep:
 
     def statistics(self) -> JournalStatistics:
         """Return the present numbers."""
-        journal, snapshots = self._journal, self.snapshotter.kept
+        journal, snapshots, positions = self._journal, self.snapshotter.kept, self.positions.kept
         return JournalStatistics(
             first_seq=journal.first_seq,
             next_seq=journal.next_seq,
             size_bytes=journal.size_bytes,
             snapshot_seq=snapshots.newest_seq,
             snapshot_bytes=snapshots.newest_bytes,
-            positions=tuple(sorted(self.positions.kept.items())),
+            positions=tuple(sorted(positions.items())),
             last_error="; ".join(map(text_of, self._errors.values())) or snapshots.damaged,
         )
 

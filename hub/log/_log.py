@@ -13,6 +13,7 @@ from ._queue import Append, Close, Open
 from ._recovery import Recovery
 from ._rotation import SEGMENT_BYTES, Rotation
 from ._segments import Segments
+from ._tail import Tail
 from ._writing import OnAppended, Writer
 
 __all__ = ("Log",)
@@ -60,9 +61,13 @@ class Log:
     # -- as of the last opening or append; before the first, as of an empty log --
 
     @property
+    def _tail(self) -> Tail:
+        return self._segments.tail
+
+    @property
     def records(self) -> int:
         """How many records the log has ever had: the index of the next one."""
-        return self._segments.tail.records
+        return self._tail.records
 
     @property
     def size_bytes(self) -> int:
@@ -72,17 +77,17 @@ class Log:
     @property
     def last_seq(self) -> int | None:
         """The ``seq`` of the last record that has one; None if none has."""
-        return self._segments.tail.seq
+        return self._tail.seq
 
     @property
     def hub_id(self) -> str | None:
         """The ``hub`` of the last record that has one."""
-        return self._segments.tail.hub
+        return self._tail.hub
 
     @property
     def segment(self) -> int:
         """The index of the first record of the segment that is being written."""
-        return self._segments.tail.first
+        return self._tail.first
 
     @property
     def recovery(self) -> Recovery | None:
@@ -91,15 +96,15 @@ class Log:
 
     @property
     def compaction_failure(self) -> Exception | None:
-        """Why sealed segments could not be compacted; None if they could. Reading is slower, nothing else."""
+        """Why sealed segments could not be compacted; None if they could. It only makes reading slower."""
         return self._segments.compactor.failure
 
     # -- calls --
 
     async def open(self) -> None:
-        """Take possession and recover. Does nothing if it is open.
+        """Take possession and recover, unless the log is open.
 
-        Raises :class:`~hubwire.errors.AlreadyRunning` before anything is read or repaired, or
+        Raises :class:`~hubwire.errors.AlreadyRunning`, before it reads or repairs, or
         :class:`~hubwire.errors.LogDamaged`.
         """
         self._life.check()
@@ -121,7 +126,7 @@ class Log:
         """Append records, JSON objects without a line feed; return the index of the first. All of them or none.
 
         They are durable when it returns. Order is that of the calls. ``seq`` and ``hub`` are those of the last body
-        that has them. Cancelling ends the wait, not the write. Raises :class:`~hubwire.errors.StoreFull`: nothing was
+        that has them. Cancelling ends the wait, not the write. Raises :class:`~hubwire.errors.StoreFull`: none was
         written, the same call may be made again; :class:`~hubwire.errors.Fenced`: another writer took over.
         """
         if self._life.failure is not None:
@@ -141,8 +146,8 @@ class Log:
     async def aclose(self) -> None:
         """Let the appends before it come to their end, leave a clean marker, and give the log up.
 
-        Cancelling ends the wait, not the closing. The next call of another method opens the log again. In a forked
-        child it does nothing: the log is its parent's.
+        Cancelling ends the wait, not the closing. The next append opens the log again. Has no effect in a forked
+        child: the log is its parent's.
         """
         if not self._life.holds_nothing:
             closing = Close(asyncio.get_running_loop().create_future())

@@ -14,7 +14,7 @@ class LogPhase(Enum):
     """Where a log is in its life, as its writer sees it."""
 
     CLOSED = "closed"
-    """Nothing is held. The next append opens the log."""
+    """The log is not held. The next append opens it."""
     OPENING = "opening"
     """It takes possession and recovers."""
     OPEN = "open"
@@ -24,7 +24,7 @@ class LogPhase(Enum):
     FAILED = "failed"
     """What is on the store is not known: every call raises the failure. The log is still held."""
     RELEASED = "released"
-    """It has failed, and nothing is held any more."""
+    """It has failed, and is not held any more."""
 
 
 MOVES: Mapping[LogPhase, frozenset[LogPhase]] = {
@@ -48,7 +48,7 @@ class Lifecycle:
 
     @property
     def holds_nothing(self) -> bool:
-        """Whether there is nothing to close."""
+        """Whether closing is done, or not needed."""
         return self.phase is LogPhase.CLOSED or self.phase is LogPhase.RELEASED
 
     def move(self, phase: LogPhase) -> None:
@@ -63,7 +63,7 @@ class Lifecycle:
             self._move(LogPhase.FAILED)
 
     def release(self) -> None:
-        """Nothing is held any more: go to CLOSED or, after a failure, to RELEASED."""
+        """The log is not held any more: go to CLOSED or, after a failure, to RELEASED."""
         if self.phase is not LogPhase.RELEASED:
             self._move(LogPhase.CLOSED if self.failure is None else LogPhase.RELEASED)
 

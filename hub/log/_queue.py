@@ -23,19 +23,19 @@ class Command:
     """Settled with the number of records before the command: for an append, the index of its first record."""
 
     def settle(self, records: int) -> None:
-        """Let the call return. Does nothing if it was cancelled."""
+        """Let the call return, unless it was cancelled."""
         if not self.future.done():
             self.future.set_result(records)
 
     def fail(self, error: Exception) -> None:
-        """Let the call raise a copy of ``error``. Does nothing if it was cancelled."""
+        """Let the call raise a copy of ``error``, unless it was cancelled."""
         if not self.future.done():
             self.future.set_exception(repeat(error))
 
 
 @attrs.define(eq=False, repr=False)
 class Append(Command):
-    """Append records; none is an append too, which only waits for its place."""
+    """Append records. An append of none waits for its place in the order, and is done."""
 
     bodies: Sequence[bytes]
     seq: int | None

@@ -18,7 +18,7 @@ from ..ports import KnowledgeStore
 __all__ = ("LogReader", "Record", "chain_value", "first_kept", "follow", "list_segments", "log_exists", "segment_path")
 
 FOLLOW_SECONDS = 5.0
-"""A follower that hears of no change looks for one after this time."""
+"""A follower that is not notified of a change looks for one after this time."""
 
 _CHUNK_BYTES = 1024 * 1024
 _LINE_BYTES_MAX = 64 * 1024 * 1024
@@ -58,7 +58,7 @@ def chain_value(previous: bytes, line: bytes) -> bytes:
 
 
 async def log_exists(store: KnowledgeStore, path: str) -> bool:
-    """Tell whether there is a log at ``path``."""
+    """Return whether there is a log at ``path``."""
     return bool(await list_segments(store, path))
 
 
@@ -277,7 +277,7 @@ async def follow(store: KnowledgeStore, path: str, *, start: int | None = None) 
             while records := await reader.read():
                 for record in records:
                     yield record
-            # A subscription may come to its end, or miss something: look now and then all the same.
+            # A subscription may end, or miss a change: look now and then all the same.
             with anyio.move_on_after(FOLLOW_SECONDS):
                 await changed.wait()
     finally:

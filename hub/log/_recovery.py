@@ -1,4 +1,4 @@
-"""Recovery: where a log ends, and what is left of the record its last writer died over."""
+"""Recovery: where a log ends, and what is left of the record that its last writer died over."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._truncation import finish_truncation
 __all__ = ("Recoverer", "Recovery")
 
 _YIELD_EVERY = 256
-"""Lines checked before the loop gets to run something else: a segment in one go would block it for half a second."""
+"""Lines checked in one turn of the loop: a whole segment would block it for half a second."""
 
 
 @attrs.frozen
@@ -45,7 +45,7 @@ class Recoverer:
         self._held = held
 
     async def recover(self) -> Tail:
-        """Return where the log ends, when everything behind that end is set aside."""
+        """Set aside what is behind the end of the log, and return the end."""
         await finish_truncation(self._store, self._path)
         segments = await list_segments(self._store, self._path)
         for first in segments[:-1]:
@@ -89,8 +89,8 @@ class Recoverer:
         if tail.size < len(content):
             await self._set_aside(path, content, tail)
         elif self._held and content:
-            # After a failed fsync the page cache may show what the disk does not have, and a second fsync would not
-            # tell. A new file is written through. (A log that cannot be held is on objects, which are there or not.)
+            # After a failed fsync the page cache may show what the disk does not have, and a second fsync would report
+            # success. A new file is written through. (A log that cannot be held is on objects, which are whole.)
             await self._store.write(path, content, expect=size)
         return tail
 
@@ -113,7 +113,7 @@ class Recoverer:
         tail.chain, tail.seq, tail.hub = sealed.chain, sealed.seq, sealed.hub
 
     def _check_line(self, tail: Tail, line: bytes) -> bool:
-        """Move ``tail`` past a good line; tell whether it was one."""
+        """Move ``tail`` past a good line; return whether it was one."""
         try:
             body, durable, chain = codec.unseal(line)
             fields = codec.decode_fields(line)
@@ -141,14 +141,14 @@ class Recoverer:
             try:
                 durable = codec.unseal(line)[1]
                 if line is rest:
-                    # Without its end, a line may stop at any "d" that is in it. With its end it tells the truth there,
-                    # whatever is before: the line feed between two records may be what is damaged.
+                    # Without its end, a line may stop at any "d" that is in it. With its end, its "d" is the true one
+                    # even if the line begins with bytes of a damaged record: the line feed between may be missing.
                     codec.decode_fields(line)
             except InvalidRecord:
                 continue
             if durable > tail.records:
                 raise LogDamaged(
-                    f"{path} is damaged at byte {tail.size}: record {tail.records} was durable, as later records tell."
+                    f"{path} is damaged at byte {tail.size}: record {tail.records} was durable, as later records say."
                     " Nothing was changed; restore the segment from a copy",
                     path=path,
                     byte_offset=tail.size,

@@ -19,5 +19,5 @@ class Rotation:
     segment_bytes: int = SEGMENT_BYTES
 
     def is_due(self, tail: Tail) -> bool:
-        """Tell whether the last segment of a log with this tail is full."""
+        """Return whether the last segment of a log with this tail is full."""
         return tail.size >= self.segment_bytes

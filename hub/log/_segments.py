@@ -63,7 +63,7 @@ class Segments:
     # -- opening and closing --
 
     async def open(self) -> None:
-        """Take possession where the store can hold, and recover. If that fails, nothing is held."""
+        """Take possession where the store can hold, and recover. If that fails, the log is not held."""
         if isinstance(self._store, HoldableStore):
             self._hold = await self._store.hold(f"{self.path}/.lock")
         try:
@@ -76,7 +76,7 @@ class Segments:
             self.preamble.append(self._own_record("log.recovered", **attrs.asdict(self.recovery)))
 
     async def close(self, *, mark_clean: bool) -> None:
-        """Leave a clean marker, if that is asked for, and give the log up in any case."""
+        """Leave a clean marker if ``mark_clean``, and give the log up in any case."""
         try:
             if mark_clean:
                 await self._store.write(f"{self.path}/clean", self.tail.to_marker())
@@ -107,7 +107,7 @@ class Segments:
     def begin_append(self, sealed: Sealed, done: _Done) -> None:
         """Begin to append to the last segment; ``done`` is called with the result, or the error, in the running loop.
 
-        The tail stays where it is: it is for the caller to move it on.
+        The tail stays where it is. The caller moves it on.
         """
         self._appender.begin_append(self._newest, sealed.content, expect=self.tail.size, done=done)
 

@@ -144,7 +144,7 @@ class Writer:
     # -- group commit --
 
     def _begin_append(self, appends: list[Append]) -> bool:
-        """Begin to write a batch; return False if it failed at once."""
+        """Begin to write a batch; return False if that failed."""
         segments = self._segments
         self._is_shared = len(appends) > 1
         bodies = [*segments.preamble, *[body for append in appends for body in append.bodies]]
