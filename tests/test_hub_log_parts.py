@@ -97,7 +97,7 @@ def test_the_first_failure_is_kept_and_each_call_raises_a_copy() -> None:
     raised = []
     for _ in range(2):
         with pytest.raises(StoreError, match="the disk is gone") as caught:
-            life.check()
+            life.check_not_failed()
         raised.append(caught.value)
     assert len({id(error) for error in (first, *raised)}) == 3
     phases = [life.phase]
@@ -171,7 +171,7 @@ def test_sealed_records_move_the_tail(chained: bool) -> None:
     assert (tail.first, tail.size, tail.records) == (3, 100 + len(sealed.content), 9)
     assert tail.chain == expected
     tail.rotated = True
-    tail.begin_segment()
+    tail.rotate()
     assert (tail.first, tail.size, tail.records, tail.rotated) == (9, 0, 9, False)
 
 

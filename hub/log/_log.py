@@ -107,7 +107,7 @@ class Log:
         Raises :class:`~hubwire.errors.AlreadyRunning`, before it reads or repairs, or
         :class:`~hubwire.errors.LogDamaged`.
         """
-        self._life.check()
+        self._life.check_not_failed()
         if self.is_open and not self._writer.has_close:
             return
         loop = asyncio.get_running_loop()

@@ -71,7 +71,7 @@ class Lifecycle:
         assert phase in MOVES[self.phase], f"{self.phase} cannot be followed by {phase}"
         self.phase = phase
 
-    def check(self) -> None:
+    def check_not_failed(self) -> None:
         """Raise a copy of what the log failed with, if it has failed."""
         if self.failure is not None:
             raise repeat(self.failure)

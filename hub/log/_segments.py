@@ -134,7 +134,7 @@ class Segments:
         self._sealed_bytes += tail.size
         self.compactor.add(self._newest)
         self._newest = following
-        tail.begin_segment()
+        tail.rotate()
 
     async def truncate_before(self, index: int) -> None:
         """Delete the segments before the one that holds record ``index``."""

@@ -76,7 +76,7 @@ class Tail:
         self.records += sealed.records
         self.chain = sealed.chain
 
-    def begin_segment(self) -> None:
+    def rotate(self) -> None:
         """Move to the next segment, which is empty."""
         self.first, self.size, self.rotated = self.records, 0, False
 

@@ -57,7 +57,7 @@ class Writer:
             self._loop = None
             self._fail(self._lost())
             if not isinstance(command, Close):
-                self._life.check()
+                self._life.check_not_failed()
             self.put(command)
 
     def abandon(self) -> None:
