@@ -16,7 +16,7 @@ import attrs
 
 from .errors import ConfigurationError
 from .events import Event
-from .events._event import EMPTY, Context
+from .events._stamp import EMPTY, Context
 
 __all__ = ("EMPTY", "Context", "cause", "current", "scope")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ._canonical import FrozenDict, canonical
-from ._event import Event, GenericEvent, UnknownEvent, event, evolve, kind_class
+from ._declare import event, kind_class
+from ._event import Event, GenericEvent, UnknownEvent, evolve
 from .actors import ActorCrashed, ActorStarted, ActorStopped, GroupStopped
 from .agents import (
     AgentObserved,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = (
     "ApprovalApproved",

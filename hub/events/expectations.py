@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = ("ExpectationFailed", "ExpectationViolated")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = (
     "HubStarted",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = ("TurnAbandoned", "TurnEnded", "TurnFailed", "TurnStarted")
 
