@@ -13,6 +13,7 @@ from cyclopts.validators import Number
 
 from .._version import installed_version
 from ..errors import ConfigurationError, HubError
+from .failures import CommandFailed
 from .output import complain, log_to_stderr
 
 __all__ = ("run",)
@@ -206,7 +207,7 @@ def _failed(error: Exception) -> int:
     if any(isinstance(leaf, BrokenPipeError) for leaf in leaves):
         raise BrokenPipeError
     for leaf in leaves:
-        if isinstance(leaf, HubError):
+        if isinstance(leaf, (HubError, CommandFailed)):
             complain(leaf)
             return MISUSED if isinstance(leaf, ConfigurationError) else FAILED
     if isinstance(leaves[0], OSError):

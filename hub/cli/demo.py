@@ -22,9 +22,10 @@ from anyio.abc import Process
 from hubwire.listeners.audit import verify
 from hubwire.stores import MemoryStore, open_store
 
-from ..errors import ConfigurationError, HubError
+from ..errors import ConfigurationError
 from ..log import LogReader, Record, follow, log_exists
 from ..ports import KnowledgeStore
+from .failures import CommandFailed
 from .output import Paint, say
 from .pretty import Pretty
 from .target import AUDIT, JOURNAL, fields_of
@@ -32,7 +33,7 @@ from .target import AUDIT, JOURNAL, fields_of
 __all__ = ("DemoFailed", "demo")
 
 
-class DemoFailed(HubError):
+class DemoFailed(CommandFailed):
     """The demo has shown something else than it should."""
 
 

@@ -21,8 +21,8 @@ from hubwire.listeners.audit import AuditLog
 from hubwire.stores import open_store
 
 from .. import Agent, Channel, Hub
-from ..errors import HubError
 from ..events import ToolCalled, ToolCompleted, ToolFailed
+from .failures import CommandFailed
 from .importer import EVENT_BYTES_MAX, BadItem, Call, Conversation, Envelope, Part, Result, parse
 from .output import complain, is_terminal, plural, say
 from .resume import Resume, find_resume
@@ -37,7 +37,7 @@ _COMPLAINTS_MAX = 10
 _PROGRESS_SECONDS = 0.1
 
 
-class ImportRefused(HubError):
+class ImportRefused(CommandFailed):
     """The input has bad items, so nothing was imported."""
 
 

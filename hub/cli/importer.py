@@ -13,8 +13,9 @@ import attrs
 import msgspec
 
 from .. import codec
-from ..errors import EventTooLarge, HubError
+from ..errors import EventTooLarge
 from ..events import canonical
+from .failures import CommandFailed
 from .source import NOT_JSON, Item
 
 __all__ = ("EVENT_BYTES_MAX", "BadItem", "Call", "Conversation", "Envelope", "Part", "Result", "parse")
@@ -28,7 +29,7 @@ _SPEAKERS = ("system", "developer", "user", "assistant")
 _MESSAGE_KEYS = ("messages", "traj")
 
 
-class BadItem(HubError):
+class BadItem(CommandFailed):
     """One item is no conversation; ``place`` says which one, for example ``line 7``."""
 
     def __init__(self, place: str, reason: str) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import attrs
 
 from .. import Hub
-from ..errors import HubError
 from ..events import ChannelClosed, ChannelOpened, Event
+from .failures import CommandFailed
 from .importer import Conversation, Part
 
 __all__ = ("Place", "Resume", "SourceDiffers", "find_resume")
 
 
-class SourceDiffers(HubError):
+class SourceDiffers(CommandFailed):
     """The journal has parts of this input that the input does not have."""
 
 

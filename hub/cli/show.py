@@ -6,16 +6,16 @@ import json
 from typing import Any
 
 from ..codec import decode_fields
-from ..errors import HubError
 from ..log import LogReader, Record
 from ..ports import KnowledgeStore
+from .failures import CommandFailed
 from .output import escape_json, say
 from .target import fields_of, find_log, open_target
 
 __all__ = ("RecordMissing", "show")
 
 
-class RecordMissing(HubError):
+class RecordMissing(CommandFailed):
     """The log has no such record."""
 
 

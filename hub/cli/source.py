@@ -19,7 +19,7 @@ from typing import IO
 import attrs
 import msgspec
 
-from ..errors import HubError
+from .failures import CommandFailed
 
 __all__ = ("NOT_JSON", "InputUnreadable", "Item", "Source", "open_source")
 
@@ -27,7 +27,7 @@ NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are no JSON."""
 
 
-class InputUnreadable(HubError):
+class InputUnreadable(CommandFailed):
     """The input as a whole cannot be read: it is no JSON, cut off, or not there."""
 
 

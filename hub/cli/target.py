@@ -10,9 +10,10 @@ import anyio
 from hubwire.stores import open_store
 
 from .. import codec
-from ..errors import HubError, InvalidRecord
+from ..errors import InvalidRecord
 from ..log import Record, log_exists
 from ..ports import KnowledgeStore, normalize_path
+from .failures import CommandFailed
 
 __all__ = ("AUDIT", "JOURNAL", "LogMissing", "Names", "fields_of", "find_log", "open_target", "wait_for_log")
 
@@ -25,7 +26,7 @@ _GRACE_SECONDS = 1.0
 _NAMES_MAX = 10_000
 
 
-class LogMissing(HubError):
+class LogMissing(CommandFailed):
     """There is no log where one was looked for."""
 
 
