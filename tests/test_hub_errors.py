@@ -6,11 +6,13 @@ import inspect
 from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import walk_packages
+from typing import Any
 
 import pytest
 
 import hubwire
-from hubwire import errors
+from hubwire import Hub, errors
+from hubwire.channel_types import Conversation, Manifest
 from hubwire.cli.failures import CommandFailed
 
 BRANCHES = (errors.CallerError, errors.OperatorError)
@@ -65,3 +67,20 @@ def test_an_error_says_when_it_is_raised(cls: type[errors.HubError]) -> None:
     assert cls.__doc__ is not None
     assert cls.__doc__.partition("\n")[0].endswith((".", ":"))
     assert "__doc__" in vars(cls)
+
+
+class Broken(Conversation):
+    name = "broken"
+
+    def begin(self, manifest: Manifest) -> Any:
+        raise ZeroDivisionError("oh")
+
+
+async def test_a_channel_type_that_raises_is_named() -> None:
+    hub = Hub()
+    hub.channels.register_type(Broken())
+    async with hub:
+        agent = await hub.agents.register("one")
+        with pytest.raises(errors.ChannelTypeFailed, match="'broken' version 1 failed in begin") as refusal:
+            await hub.channels.open([agent], type="broken")
+    assert isinstance(refusal.value.__cause__, ZeroDivisionError)
