@@ -83,7 +83,7 @@ class HubError(Exception):
 
 
 class CallerError(HubError):
-    """The call was wrong or came at the wrong time. Nothing has changed: correct the call and make it again."""
+    """The call was wrong or came at the wrong time, and changed no state: correct the call and make it again."""
 
 
 class CommandRejected(CallerError):
@@ -248,7 +248,7 @@ class StoreError(OperatorError):
 
 
 class StoreFull(StoreError):
-    """No space is left. Nothing of the content was kept. Make room: the store is usable again without a restart."""
+    """No space is left. None of the content was kept. Make room: the store is usable again without a restart."""
 
 
 class StoreUnavailable(StoreError):
@@ -260,11 +260,11 @@ class StoreUnavailable(StoreError):
 
 
 class AlreadyExists(StoreError):
-    """``write(if_absent=True)`` found a file at the path. Nothing was written: use that file, or another path."""
+    """``write(if_absent=True)`` found a file at the path, and left it as it is. Use that file, or another path."""
 
 
 class AppendConflict(StoreError):
-    """The file does not have the size that ``expect`` named: another writer was there. Nothing was written.
+    """The file does not have the size that ``expect`` named: another writer was there. The file is unchanged.
 
     Read the file again before the next attempt. ``expected`` and ``actual`` are sizes in bytes; ``actual`` is None if
     there is no such file. On a store of text alone an append has its effect all the same, as the message says.
@@ -305,7 +305,7 @@ class AlreadyRunning(StoreError):
 
 
 class LogDamaged(StoreError):
-    """Records that were durable are damaged or missing. Nothing is repaired: restore the log from a copy."""
+    """Records that were durable are damaged or missing. The hub does not repair them: restore the log from a copy."""
 
 
 class JournalBehind(StoreError):

@@ -1,4 +1,4 @@
-"""What can happen: one frozen class per kind of event, one file per domain."""
+"""The kinds of events: one frozen class per kind, one file per domain."""
 
 from __future__ import annotations
 

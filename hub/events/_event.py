@@ -109,7 +109,7 @@ def _refuse_init(self: Event, *_: object, **__: object) -> NoReturn:
 Event.__init__ = _refuse_init  # type: ignore[method-assign]
 
 HEADER = frozenset(field.name for field in fields_of(Event))
-"""The fields of every event: header, context, and what the codec keeps there."""
+"""The fields of every event: header, context, and the two that the codec and the ingress fill."""
 
 
 @frozen_pair

@@ -57,7 +57,7 @@ _NO_DEFAULT = object()
 
 
 def declared_fields(cls: type[Any]) -> dict[str, Any]:
-    """Return the names that a class body annotates as fields, and what it assigns to them."""
+    """Return the names that a class body annotates as fields, and the values that it assigns to them."""
     body = vars(cls)
     if sys.version_info >= (3, 14):
         annotations = annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF)

@@ -44,7 +44,7 @@ def stamp(event: Event, seq: int, id: str, at: str, hub: str, context: Context, 
     """Return a stamped copy: numbered, dated, in its context, its payload canonical and frozen.
 
     Raises :class:`~hubwire.errors.EventTooLarge` if its JSON would certainly be longer than ``bytes_max``; otherwise
-    ``_weight`` tells whether it could be.
+    ``_weight`` says whether it could be.
     """
     cls = type(event)
     try:
