@@ -1,4 +1,4 @@
-"""What a verb of the command raises when it cannot go on."""
+"""The exception of a verb that cannot go on."""
 
 from __future__ import annotations
 
