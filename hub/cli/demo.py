@@ -91,7 +91,7 @@ class _Show:
         records = cast(AsyncGenerator[Record, None], follow(self._store, AUDIT, start=0))
         try:
             async with anyio.create_task_group() as tasks, aclosing(records):
-                tasks.start_soon(self._expect_life, process)
+                tasks.start_soon(self._fail_if_dead, process)
                 async for record in records:
                     fields = fields_of(record) or {}
                     say(self._pretty.line(fields))
@@ -100,7 +100,7 @@ class _Show:
                         if self._is_moment_to_kill(fields):
                             await self._kill(process)
                             process = await self._start()
-                            tasks.start_soon(self._expect_life, process)
+                            tasks.start_soon(self._fail_if_dead, process)
                     elif fields.get("kind") == "hub.started":
                         self._announce_recovery(fields)
                     elif fields.get("kind") == "hub.stopped":
@@ -122,7 +122,7 @@ class _Show:
             stderr=None,
         )
 
-    async def _expect_life(self, process: Process) -> None:
+    async def _fail_if_dead(self, process: Process) -> None:
         """Fail if the process has died of another cause than this demo: its events would never come."""
         code = await process.wait()
         if code != 0 and process.pid != self._killed_pid:

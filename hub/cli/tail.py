@@ -82,7 +82,7 @@ class _Printer:
         self.names = Names()
         self._as_json = as_json
         self._pretty = Pretty(self.names)
-        self._is_watched = is_terminal(sys.stdout)
+        self._is_terminal = is_terminal(sys.stdout)
 
     def takes(self, record: Record) -> bool:
         if self.selection.is_everything:
@@ -97,7 +97,7 @@ class _Printer:
     def show(self, record: Record) -> None:
         if self._as_json:
             line = record.line.decode(errors="backslashreplace")
-            say(escape_json(line) if self._is_watched else line)
+            say(escape_json(line) if self._is_terminal else line)
             return
         fields = fields_of(record)
         say(self._pretty.damaged(record.index, record.line) if fields is None else self._pretty.line(fields))
@@ -135,14 +135,14 @@ async def _go_near_end(store: KnowledgeStore, path: str, reader: LogReader, line
 
 async def _print_coming(store: KnowledgeStore, path: str, next_index: int, printer: _Printer) -> None:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_watch_reader)
+        tasks.start_soon(_fail_without_reader)
         async for record in follow(store, path, start=next_index):
             if printer.takes(record):
                 printer.show(record)
 
 
-async def _watch_reader() -> None:
-    """Notice that the reader of the output is gone, also while there is no record to print."""
+async def _fail_without_reader() -> None:
+    """Raise ``BrokenPipeError`` when the reader of the output is gone, also while there is no record to print."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     while True:
