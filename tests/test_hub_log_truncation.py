@@ -14,7 +14,7 @@ from obstore.store import MemoryStore as MemoryService
 from hubwire import GenericEvent, StoreJournal, codec
 from hubwire.errors import HistoryGone, LogDamaged, StoreError
 from hubwire.events import Event
-from hubwire.events._event import EMPTY, stamp
+from hubwire.events._stamp import EMPTY, stamp
 from hubwire.log import Log, LogReader
 from hubwire.stores import MemoryStore
 from hubwire.stores.object import ObjectStore

@@ -26,7 +26,7 @@ from hubwire.context import EMPTY
 from hubwire.errors import EventTooLarge
 from hubwire.events import EnvelopePosted, Event, FrozenDict, ToolCompleted, canonical, evolve
 from hubwire.events._canonical import DEPTH_MAX, INT_MAX, Freezer, is_plain
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 
 AT = "2026-11-21T09:30:00.000001Z"
 MEBIBYTE = 1024 * 1024

@@ -28,7 +28,7 @@ from hubwire.events import (
     Event,
     GenericEvent,
 )
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 
 AT = "2026-11-21T09:30:00.000001Z"
 

@@ -23,7 +23,7 @@ from hubwire.events import (
     Event,
     ExpectationViolated,
 )
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 
 START_NS = 1_767_225_600_000_000_000
 SECOND_NS = 1_000_000_000

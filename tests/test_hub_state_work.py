@@ -41,7 +41,7 @@ from hubwire.events import (
     TurnFailed,
     TurnStarted,
 )
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 
 MACHINES = ("quotas", "turns", "tasks", "approvals")
 DOMAINS = ("turn", "model", "tool", "task", "approval")
