@@ -178,7 +178,7 @@ def _cell(lines: int, x: int, y: int) -> str:
 def _texts(grid: list[str], mark: str) -> Iterator[str]:
     drawn = re.escape("".join([*LINES, *HEADS]))
     words = [re.escape(word) for word in mark.split(",") if word]
-    marked = re.compile(rf"(?<![\w.])(?:{'|'.join(words)})(?![\w.])") if words else None
+    marked = re.compile(rf"(?<![\w./])(?:{'|'.join(words)})(?![\w.])") if words else None
     for row, line in enumerate(grid):
         for run in re.finditer(rf"[^\s{drawn}]+(?: [^\s{drawn}]+)*", line):
             for text, start, is_marked in _pieces(run[0], marked):
