@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import catalogue
 import messages
 import pictures
+import wings
 
 MADE = re.compile(r"^<!-- made: (\w+) ?(\w*) -->$", re.MULTILINE)
 """What a page says where a part of it is made from the code."""
@@ -46,4 +47,10 @@ def _made(what: str, about: str) -> str:
             return catalogue.catalogue()
         case "messages":
             return messages.section(about)
+        case "rooms":
+            return wings.rooms()
+        case "storeys":
+            return wings.storeys()
+        case "wings":
+            return wings.wings()
     raise SystemExit(f"a page asks for {what!r}, which nothing makes")
