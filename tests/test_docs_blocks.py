@@ -49,7 +49,9 @@ def blocks_of(text: str) -> list[Block]:
     for fence in FENCE.finditer(text):
         line = text.count("\n", 0, fence.start()) + 1
         title = re.search(r'title="([^"]*)"', fence[2])
-        is_output = fence[1] == "text" and found and found[-1].language == "python" and not text[end : fence.start()].strip()
+        is_output = (
+            fence[1] == "text" and found and found[-1].language == "python" and not text[end : fence.start()].strip()
+        )
         if is_output:
             found[-1] = attrs.evolve(found[-1], output=fence[3])
         else:

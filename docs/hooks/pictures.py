@@ -11,9 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from html import escape
+from pathlib import Path
 from typing import Any
 
-__all__ = ("fence", "render", "render_alone", "validate")
+__all__ = ("fence", "overview", "render", "validate")
+
+DOCS = Path(__file__).resolve().parents[1]
 
 WIDTH = 10
 """Of a cell; it is twice as high, as in most fonts."""
@@ -92,9 +95,12 @@ def render(source: str, title: str, mark: str = "", *, stylesheet: str = "") -> 
     )
 
 
-def render_alone(source: str, title: str, mark: str = "") -> str:
-    """Return a picture as a file of its own, which brings its ground and its colours, light and dark."""
-    return render(source, title, mark, stylesheet=STYLESHEET) + "\n"
+def overview() -> str:
+    """Return the picture of the first page as a file for the README, which brings its ground and its colours."""
+    text = (DOCS / "index.md").read_text()
+    found = re.search(r'^```picture title="([^"]*)" mark="([^"]*)"\n(.*?)^```$', text, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return render(found[3], found[1], found[2], stylesheet=STYLESHEET) + "\n"
 
 
 def _style(character: str) -> str:
@@ -122,14 +128,15 @@ def _box(grid: list[str], row: int, column: int) -> tuple[int, int, int, int, st
     bottom = _follow(lambda step: _at(grid, row + step, column), N | S, N | E)
     if right is None or bottom is None:
         return None
-    is_closed = LINES.get(_at(grid, row + bottom, column + right)) == N | W
-    return (bottom, right, row, column, _style(grid[row][column])) if is_closed else None
+    down = _follow(lambda step: _at(grid, row + step, column + right), N | S, N | W)
+    along = _follow(lambda step: _at(grid, row + bottom, column + step), E | W, N | W)
+    return (bottom, right, row, column, _style(grid[row][column])) if (down, along) == (bottom, right) else None
 
 
 def _follow(at: Callable[[int], str], along: int, corner: int) -> int | None:
-    """Return how many steps it is along a side to its corner."""
+    """Return how many steps it is along a side to its corner; None if the side ends before."""
     step = 1
-    while (lines := LINES.get(at(step), 0)) & along == along or at(step) in HEADS:
+    while (lines := LINES.get(at(step), 0)) & along == along:
         step += 1
     return step if lines == corner else None
 
@@ -143,10 +150,38 @@ def _lines(grid: list[str]) -> Iterator[str]:
                 side, path = HEADS[character]
                 paths.setdefault("head", []).append(_moved(path, x, y))
                 paths.setdefault("line light", []).append(_stub(side, x, y))
-            elif lines := LINES.get(character):
-                paths.setdefault(f"line {_style(character)}", []).append(_cell(lines, x, y))
+            elif LINES.get(character) in CORNERS:
+                paths.setdefault(f"line {_style(character)}", []).append(_corner(LINES[character], x, y))
+    for style, path in (*_runs(grid, E, W), *_runs(list(map("".join, zip(*grid, strict=True))), S, N)):
+        paths.setdefault(f"line {style}", []).append(path)
     for style in sorted(paths, reverse=True):  # arrow heads come last, above the lines of boxes
         yield f'<path class="{style}" d="{"".join(paths[style])}"/>'
+
+
+def _runs(grid: list[str], ahead: int, back: int) -> Iterator[tuple[str, str]]:
+    """Return the straight lines along the rows of a grid, each in one piece: seams between cells would show.
+
+    For the columns of a picture the grid is turned, and so are ``ahead`` and ``back``.
+    """
+    length, across, command = (WIDTH, HEIGHT, "H") if ahead == E else (HEIGHT, WIDTH, "V")
+    for number, line in enumerate(grid):
+        place = number * across + across // 2
+        ends: dict[str, int] = {}
+        starts: dict[str, int] = {}
+        for column, character in enumerate(f"{line} "):
+            lines, style = LINES.get(character, 0), _style(character)
+            if lines in CORNERS or not lines & (ahead | back):
+                lines = 0
+            start = column * length + (0 if lines & back else length // 2)
+            end = (column + 1) * length - (0 if lines & ahead else length // 2)
+            for other in tuple(starts):
+                if not lines or other != style or start > ends[other]:
+                    first = f"{starts[other]} {place}" if ahead == E else f"{place} {starts[other]}"
+                    yield other, f"M{first}{command}{ends.pop(other)}"
+                    del starts[other]
+            if lines:
+                starts.setdefault(style, start)
+                ends[style] = end
 
 
 def _moved(path: str, x: int, y: int) -> str:
@@ -160,19 +195,12 @@ def _stub(side: int, x: int, y: int) -> str:
     return f"M{x + x0} {y + y0}L{x + x1} {y + y1}"
 
 
-def _cell(lines: int, x: int, y: int) -> str:
+def _corner(lines: int, x: int, y: int) -> str:
     middle_x, middle_y = x + WIDTH // 2, y + HEIGHT // 2
-    if lines in CORNERS:
-        edge_y = y if lines & N else y + HEIGHT
-        edge_x = x if lines & W else x + WIDTH
-        near_y = middle_y - RADIUS if lines & N else middle_y + RADIUS
-        return f"M{middle_x} {edge_y}V{near_y}Q{middle_x} {middle_y} {edge_x} {middle_y}"
-    path = ""
-    if lines & (N | S):
-        path += f"M{middle_x} {y if lines & N else middle_y}V{y + HEIGHT if lines & S else middle_y}"
-    if lines & (E | W):
-        path += f"M{x if lines & W else middle_x} {middle_y}H{x + WIDTH if lines & E else middle_x}"
-    return path
+    edge_y = y if lines & N else y + HEIGHT
+    edge_x = x if lines & W else x + WIDTH
+    near_y = middle_y - RADIUS if lines & N else middle_y + RADIUS
+    return f"M{middle_x} {edge_y}V{near_y}Q{middle_x} {middle_y} {edge_x} {middle_y}"
 
 
 def _texts(grid: list[str], mark: str) -> Iterator[str]:
@@ -204,3 +232,7 @@ def _text(text: str, column: int, row: int, *, is_marked: bool) -> str:
     place = f'x="{column * WIDTH}" y="{row * HEIGHT + 15}" textLength="{len(text) * WIDTH}"'
     style = ' class="mark"' if is_marked else ""
     return f'<text{style} {place} lengthAdjust="spacingAndGlyphs">{escape(text)}</text>'
+
+
+if __name__ == "__main__":
+    (DOCS / "pictures" / "hubwire.svg").write_text(overview())

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from roles import absolute, to_markdown
+
 __all__ = ("rooms", "storeys", "storeys_of", "wings")
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,4 +69,4 @@ def _purpose(path: Path) -> str:
     """Return the first sentence of a module's docstring."""
     docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
     sentence = " ".join(docstring.partition("\n\n")[0].split())
-    return sentence.partition(". ")[0].rstrip(".") + "."
+    return to_markdown(sentence.partition(". ")[0].rstrip(".") + ".", absolute)
