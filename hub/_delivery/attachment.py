@@ -125,7 +125,6 @@ class Attachment:
         self.state: AttachmentState = AttachmentState.STARTING
         ring = host.pipeline.ring
         limit = ring.journaled if duty is Duty.REQUIRED else ring.committed
-        self.cursor: Cursor = Cursor(ring, host.journal, limit, 0)
         self.done: int = 0
         """Events below this ``seq`` are handled, or were dropped, or are not for this listener."""
         self.is_entered: bool = False
@@ -145,8 +144,13 @@ class Attachment:
         # Nobody gets events about himself, because handling them could make more. Who is promised every event does: one
         # failure stops the hub or, repeated, suspends the listener, so nothing can go round, and an audit log that
         # proves that nothing is missing needs every seq.
-        self._matcher = Matcher(pattern, about=name if duty is Duty.BEST_EFFORT else None)
-        self.pattern: tuple[str, ...] = self._matcher.patterns
+        matcher = Matcher(
+            pattern,
+            about=name if duty is Duty.BEST_EFFORT else None,
+            newest_about=lambda: host.announcements.newest_seq,
+        )
+        self.pattern: tuple[str, ...] = matcher.patterns
+        self.cursor: Cursor = Cursor(ring, host.journal, limit, matcher)
         self._since = since
         self._timeout = timeout
         self._stop_at: float = math.inf
@@ -446,14 +450,11 @@ class Attachment:
             if self.is_lossy and self.state is AttachmentState.RUNNING:
                 self.drop_before(cursor.limit - self.mailbox)
             try:
-                taken = await cursor.take()
+                events = await cursor.take()
             except Exception as error:  # noqa: BLE001 - HistoryGone, or whatever a journal raises
                 if await self._bear_unreadable(error):
                     continue
                 return f"its events could not be read: {text_of(error)}"
-            # Most listeners take everything, and most batches tell of no listener: nothing to select.
-            is_plain = self._matcher.takes_all and taken and taken[0].seq > self._host.announcements.newest_seq
-            events = taken if is_plain else self._matcher.select(taken)
             reason = await self._handler.handle(events) if events else None
             if reason is not None and self.duty is Duty.DURABLE:
                 self._suspend("failed", self._handler.error, self._handler.attempts)
@@ -564,11 +565,8 @@ class Attachment:
 
     def drop_before(self, seq: int) -> None:
         """Let the listener miss the events below ``seq``; they are on the ring still."""
-        start = self.cursor.seq
-        if seq <= start:
+        if seq <= self.cursor.seq:
             return
-        missed = self._matcher.select(self._host.pipeline.ring.slice(start, seq))
-        self.cursor.jump(seq)
-        if missed:
+        if missed := self.cursor.pass_over(seq):
             self._handler.count.dropped += len(missed)
             self._host.announcements.overflow(self.name, len(missed), missed[0].seq, missed[-1].seq)

@@ -1,9 +1,9 @@
-"""A cursor: one place in the stream of events, over the journal where they are old and the ring where they are new."""
+"""A cursor: a pattern and a place in the stream of events. It reads old ones in the journal, new ones on the ring."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import anyio.lowlevel
 
@@ -11,6 +11,7 @@ from .._commit.ring import Ring, Watermark
 from ..errors import HistoryGone
 from ..events import Event
 from ..ports import Journal
+from .matcher import Matcher
 
 __all__ = ("BATCH_MAX", "Cursor")
 
@@ -19,13 +20,14 @@ BATCH_MAX = 256
 
 
 class Cursor:
-    """Reads from ``seq`` on, up to a watermark."""
+    """Reads the events that a pattern matches, from ``seq`` on, up to a watermark."""
 
-    def __init__(self, ring: Ring, journal: Journal | None, limit: Watermark, seq: int) -> None:
+    def __init__(self, ring: Ring, journal: Journal | None, limit: Watermark, matcher: Matcher, seq: int = 0) -> None:
         self.seq: int = seq
         self._ring = ring
         self._journal = journal
         self._limit = limit
+        self._matcher = matcher
         self._replay: AsyncIterator[Event] | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._woken = False
@@ -68,8 +70,14 @@ class Cursor:
         self.seq = seq
         self._replay = None
 
-    async def take(self) -> list[Event]:
-        """Return the next events there are, at most a batch, and move past them.
+    def pass_over(self, seq: int) -> Sequence[Event]:
+        """Move to ``seq`` over events that are on the ring; return those of them that the pattern matches."""
+        events = self._matcher.select(self._ring.slice(self.seq, seq))
+        self.jump(seq)
+        return events
+
+    async def take(self) -> Sequence[Event]:
+        """Move past the next events, at most a batch; return those of them that the pattern matches, perhaps none.
 
         Raises :class:`~hubwire.errors.HistoryGone` if they are neither on the ring nor in the journal.
         """
@@ -84,7 +92,7 @@ class Cursor:
                 self._replay = None  # it may have moved past events that nobody got
                 raise
         self.seq += len(events)
-        return events
+        return self._matcher.select(events)
 
     async def _read_journal(self, end: int) -> list[Event]:
         if self._journal is None or self.seq < self._journal.first_seq:

@@ -23,8 +23,8 @@ class EventStream:
     ) -> None:
         ring = pipeline.ring
         self._pipeline = pipeline
-        self._matcher = Matcher(pattern)
-        self._cursor = Cursor(ring, journal, ring.committed, ring.applied.value if after is None else after + 1)
+        start = ring.applied.value if after is None else after + 1
+        self._cursor = Cursor(ring, journal, ring.committed, Matcher(pattern), start)
         self._batch: deque[Event] = deque()
 
     @property
@@ -48,9 +48,8 @@ class EventStream:
             return events
         while True:
             if self._cursor.behind > 0:
-                taken = await self._cursor.take()
-                if selected := taken if self._matcher.takes_all else self._matcher.select(taken):
-                    return selected
+                if events := await self._cursor.take():
+                    return events
             elif self._pipeline.failure is not None:
                 raise repeat(self._pipeline.failure)
             elif self._pipeline.ring.committed.ended:
