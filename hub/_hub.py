@@ -34,10 +34,10 @@ from ._commit.ring import Ring
 from ._commit.threads import FromThreads
 from ._commit.timers import Timers
 from ._delivery.adapted import Adapted
-from ._delivery.attachment import Attachment, Since
+from ._delivery.attachment import Attachment, Settings, Since
 from ._delivery.duty import Duty, Overflow
 from ._delivery.fanout import Fanout
-from ._delivery.handling import OWN_DOMAINS
+from ._delivery.reports import OWN_DOMAINS
 from ._delivery.stream import EventStream
 from ._health import Health, HubHealth, HubStatistics
 from ._journal.positions import check_name
@@ -149,6 +149,9 @@ class Hub:
                 journal_bytes_max=journal_bytes_max,
             )
         self._fanout = Fanout(self._pipeline, self._journal, self._clock, self._upkeep)
+        self._pipeline.downstream = self._fanout
+        if self._upkeep is not None:
+            self._upkeep.attached = self._fanout
         authorizer = Authorizer(arbiter, self._state, self._clock, arbiter_seconds_max)
         self._core = Core(self._pipeline, self._state, authorizer)
         self._from_threads = FromThreads()
@@ -237,9 +240,7 @@ class Hub:
             name = name or _name_of(listener)
             self._check_durable(name)
         name = name or self._free_name(listener)
-        attachment = Attachment(
-            self._fanout,
-            adapted,
+        settings = Settings(
             name=name,
             pattern=adapted.declared("pattern", "*") if pattern is None else pattern,
             duty=duty,
@@ -249,6 +250,7 @@ class Hub:
             mailbox=mailbox,
             attempts_max=attempts_max,
         )
+        attachment = Attachment(self._fanout, adapted, settings)
         self._fanout.check_attachable(name)
         self._from_threads.check_here()
         adapted.bind(self)

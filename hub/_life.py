@@ -17,7 +17,6 @@ from ._commands import Core, Verdicts, new_id
 from ._commit.pipeline import Pipeline
 from ._commit.threads import FromThreads
 from ._commit.timers import Timers
-from ._delivery.duty import Duty
 from ._delivery.fanout import Fanout
 from ._journal.upkeep import Upkeep
 from ._state import State
@@ -195,7 +194,7 @@ class HubLife:
             tasks.start_soon(upkeep.keep_positions)
             tasks.start_soon(upkeep.keep_journal)
         for attachment in tuple(fanout.attachments):
-            if attachment.duty is Duty.REQUIRED:
+            if attachment.is_required:
                 await attachment.ready()
         version = await anyio.to_thread.run_sync(installed_version)  # it reads files, once
         started = HubStarted(version=version, pid=os.getpid(), host=socket.gethostname())
@@ -231,5 +230,4 @@ class HubLife:
                 )
             )
             return
-        await fanout.leave((Duty.BEST_EFFORT, Duty.DURABLE), self._close_seconds_max)
-        await fanout.leave((Duty.REQUIRED,), self._close_seconds_max)
+        await fanout.leave(self._close_seconds_max)

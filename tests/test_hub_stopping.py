@@ -283,7 +283,7 @@ async def test_a_listener_that_hangs_while_it_is_left_is_cancelled(monkeypatch: 
         async def __aexit__(self, *_: object) -> None:
             await anyio.sleep_forever()
 
-    monkeypatch.setattr("hubwire._delivery.attachment.LEAVE_SECONDS_MAX", SOON)
+    monkeypatch.setattr("hubwire._delivery.handling.LEAVE_SECONDS_MAX", SOON)
     async with Hub() as hub:
         await hub.attach(Hangs()).ready()
 

@@ -33,6 +33,16 @@ class Cursor:
         self._woken = False
 
     @property
+    def reads_journal(self) -> bool:
+        """Whether there is a journal behind the ring."""
+        return self._journal is not None
+
+    @property
+    def first_seq(self) -> int:
+        """The ``seq`` of the oldest event that is held."""
+        return self._ring.first if self._journal is None else self._journal.first_seq
+
+    @property
     def limit(self) -> int:
         """Where what is there to read ends."""
         return self._limit.value
@@ -95,8 +105,8 @@ class Cursor:
         return self._matcher.select(events)
 
     async def _read_journal(self, end: int) -> list[Event]:
-        if self._journal is None or self.seq < self._journal.first_seq:
-            first = self._ring.first if self._journal is None else self._journal.first_seq
+        first = self.first_seq
+        if self._journal is None or self.seq < first:
             raise HistoryGone(
                 f"events from {self.seq} on were asked for, but the oldest one held is {first}; go on from there",
                 first_seq=first,

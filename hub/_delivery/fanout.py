@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 
 import anyio
 from anyio.abc import TaskGroup
 
 from .._commit.pipeline import Pipeline
 from .._journal.upkeep import Upkeep
-from ..errors import ConfigurationError, HistoryGone, HubClosed, JournalBehind, repeat
+from ..errors import ConfigurationError, HistoryGone, HubClosed, HubFailed, JournalBehind, repeat
 from ..events import ListenerAttached, ListenerDetached
 from ..ports import Clock, Journal
 from .announcements import Announcements
 from .attachment import Attachment, AttachmentState
-from .duty import Duty
 
 __all__ = ("Fanout",)
 
@@ -24,6 +24,9 @@ class Fanout:
 
     def __init__(self, pipeline: Pipeline, journal: Journal | None, clock: Clock, upkeep: Upkeep | None) -> None:
         self.pipeline = pipeline
+        self._applied = pipeline.ring.applied
+        self._journaled = pipeline.ring.journaled
+        self._committed = pipeline.ring.committed
         self.journal = journal
         self.clock = clock
         self.announcements = Announcements(pipeline, clock)
@@ -36,9 +39,6 @@ class Fanout:
         self._numbered = False
         self._closed = False
         self._upkeep = upkeep
-        pipeline.downstream = self
-        if upkeep is not None:
-            upkeep.attached = self
 
     # -- attaching --
 
@@ -56,15 +56,14 @@ class Fanout:
         self.check_attachable(attachment.name)
         self.attachments.append(attachment)
         if self._tasks is not None:
-            if self._numbered:
-                attachment.attached_at = self.pipeline.ring.applied.value
-            self._tasks.start_soon(attachment.run)
+            now = self._applied.value if self._numbered else None
+            self._tasks.start_soon(attachment.run, now)
 
     def forget(self, attachment: Attachment) -> None:
         """Let an attachment go that never was entered."""
         if attachment in self.attachments:
             self.attachments.remove(attachment)
-        attachment.end()
+            attachment.forgotten()
 
     async def start(self, tasks: TaskGroup) -> None:
         """Enter the listeners attached so far, one after the other. They read nothing before :meth:`go`.
@@ -75,7 +74,7 @@ class Fanout:
         for attachment in tuple(self.attachments):
             tasks.start_soon(attachment.run)
             await attachment.entered()
-            if attachment.failure is not None and attachment.duty is Duty.REQUIRED:
+            if attachment.failure is not None and attachment.is_required:
                 raise attachment.failure
 
     def go(self) -> None:
@@ -91,17 +90,17 @@ class Fanout:
             try:
                 self._place(attachment)
             except (ConfigurationError, HistoryGone, JournalBehind) as error:
-                attachment.refuse(error)
+                attachment.stop(0, error)
 
     def _place(self, attachment: Attachment) -> None:
-        attachment.go()
+        attachment.place()
         self.lost.pop(attachment.name, None)
         self.announcements.put(
             ListenerAttached(
                 listener=attachment.name,
                 duty=attachment.duty.value,
                 pattern=attachment.pattern,
-                since_seq=attachment.cursor.seq,
+                since_seq=attachment.done,
             )
         )
 
@@ -114,9 +113,9 @@ class Fanout:
 
     def caught_up(self, attachment: Attachment) -> None:
         """From here on the commit, or emitters, wait for this attachment, if its duty says so."""
-        if attachment.duty is Duty.REQUIRED:
+        if attachment.rules.holds_commit:
             self._required.append(attachment)
-        elif attachment.blocks:
+        elif attachment.rules.holds_emitters:
             self._blocking.append(attachment)
 
     def remove(self, attachment: Attachment, reason: str) -> None:
@@ -138,7 +137,7 @@ class Fanout:
 
     def highest_position(self) -> int:
         """Return the highest ``last_seq()`` of all listeners; -1 if none has one."""
-        return max((each.entered_at for each in self.attachments if each.entered_at is not None), default=-1)
+        return max((each.last_seq for each in self.attachments if each.last_seq is not None), default=-1)
 
     def is_calling(self) -> bool:
         """Tell whether the code that runs is called by a listener: in its task, or in one that it started."""
@@ -146,7 +145,8 @@ class Fanout:
 
     async def drain(self, end: int) -> None:
         """Return when events below ``end`` are committed, and every listener has handled them."""
-        await self.pipeline.ring.committed.wait_beyond(end - 1)
+        with suppress(HubClosed, HubFailed):  # the hub has ended, and its attachments with it
+            await self.pipeline.until_committed(end - 1)
         for attachment in tuple(self.attachments):
             await attachment.drain(end)
 
@@ -158,23 +158,27 @@ class Fanout:
         self._closed = True
         end = 0
         with anyio.move_on_after(seconds_max):
-            while end < self.pipeline.ring.applied.value:
-                end = self.pipeline.ring.applied.value
+            while end < self._applied.value:
+                end = self._applied.value
                 await self.drain(end)
-        owed = min(end, self.pipeline.ring.committed.value)
+        owed = min(end, self._committed.value)
         at_work = [each for each in self.attachments if each.state is not AttachmentState.SUSPENDED]
-        await _cancel([each for each in at_work if each.done < owed and each.duty is not Duty.REQUIRED])
+        await _cancel([each for each in at_work if each.done < owed and not each.is_required])
         self.announcements.settle()
 
-    async def leave(self, duties: Container[Duty], seconds_max: float) -> None:
-        """Leave the listeners of these duties when they have handled everything; cancel those that take too long."""
-        leaving = [attachment for attachment in self.attachments if attachment.duty in duties]
-        for attachment in leaving:
-            attachment.stop(self.pipeline.ring.applied.value)
-        with anyio.move_on_after(seconds_max):
+    async def leave(self, seconds_max: float) -> None:
+        """Leave the listeners when they have handled all events, the required ones after the others.
+
+        Those that are not left after ``seconds_max`` are cancelled; the required ones have as long again.
+        """
+        for is_required in (False, True):
+            leaving = [attachment for attachment in self.attachments if attachment.is_required is is_required]
             for attachment in leaving:
-                await attachment.finished()
-        await _cancel(leaving)
+                attachment.stop(self._applied.value)
+            with anyio.move_on_after(seconds_max):
+                for attachment in leaving:
+                    await attachment.finished()
+            await _cancel(leaving)
 
     def end(self) -> None:
         """The hub is over: whoever waits for a listener that never came to be need not."""
@@ -187,7 +191,7 @@ class Fanout:
     def blocks(self) -> bool:
         if not self._blocking:
             return False
-        applied = self.pipeline.ring.applied.value
+        applied = self._applied.value
         return any(applied - attachment.done >= attachment.mailbox for attachment in self._blocking)
 
     def after_put(self) -> None:
@@ -200,7 +204,7 @@ class Fanout:
     def after_journaled(self) -> None:
         if self._upkeep is not None:
             self._upkeep.journaled()
-        committed = self.pipeline.ring.journaled.value
+        committed = self._journaled.value
         for attachment in self._required:
             committed = min(committed, attachment.done)
         self.pipeline.commit(committed)
@@ -211,23 +215,25 @@ class Fanout:
 
     def moved(self, attachment: Attachment) -> None:
         """An attachment has handled something, or is gone: what waits for it may go on."""
-        if attachment.duty is Duty.REQUIRED:
+        rules = attachment.rules
+        if rules.holds_commit:
             self.after_journaled()
-        elif attachment.duty is Duty.DURABLE:
+        elif rules.holds_emitters:
+            self.pipeline.admit()
+        elif rules.keeps_position:
             assert self._upkeep is not None
             self._upkeep.moved(attachment)
-        elif attachment.blocks:
-            self.pipeline.admit()
 
     def _trim(self, excess_end: int) -> None:
         ring = self.pipeline.ring
         end = min(excess_end, ring.committed.value)
-        for attachment in self.attachments:
-            if attachment.keeps_ring:
-                end = min(end, attachment.cursor.seq)
-        for attachment in self.attachments:
-            if attachment.may_drop:
-                attachment.drop_before(end)
+        readings = [attachment.reading for attachment in self.attachments]
+        for reading in readings:
+            if (kept_from := reading.kept_from) is not None:
+                end = min(end, kept_from)
+        for reading in readings:
+            if reading.may_drop:
+                reading.drop_before(end)
         ring.forget_before(end)
 
 

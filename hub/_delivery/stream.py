@@ -43,16 +43,16 @@ class EventStream:
         Raises what iterating raises. Cancelled, it has taken nothing.
         """
         if self._batch:
-            events = tuple(self._batch)
+            rest = tuple(self._batch)
             self._batch.clear()
-            return events
+            return rest
         while True:
             if self._cursor.behind > 0:
                 if events := await self._cursor.take():
                     return events
             elif self._pipeline.failure is not None:
                 raise repeat(self._pipeline.failure)
-            elif self._pipeline.ring.committed.ended:
+            elif self._cursor.ended:
                 return ()
             else:
                 await self._cursor.wait()

@@ -45,8 +45,10 @@ class Reader(Protocol):
     """An attachment, as far as the journal is kept for it."""
 
     name: str
-    done: int
-    """Events below this ``seq`` need not be kept for it."""
+
+    @property
+    def done(self) -> int:
+        """Events below this ``seq`` need not be kept for it."""
 
     @property
     def is_placed(self) -> bool:
