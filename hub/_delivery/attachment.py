@@ -32,15 +32,15 @@ __all__ = ("Attachment", "AttachmentState", "AttachmentStatistics", "Settings", 
 
 @attrs.frozen(kw_only=True)
 class AttachmentStatistics:
-    """How an attachment does. Numbers count events since it was attached, unless they say otherwise."""
+    """The numbers of one attachment. They count events since it was attached, unless they say otherwise."""
 
     name: str
     duty: Duty
     state: AttachmentState
     position: int
-    """The ``seq`` of the next event it will see."""
+    """The ``seq`` of the next event that the listener will see."""
     lag: int
-    """How many events it could see and has not handled."""
+    """How many events the listener could see and has not handled."""
     handled: int
     batches: int
     dropped: int
@@ -52,7 +52,7 @@ class AttachmentStatistics:
 
 
 class Host(Protocol):
-    """What an attachment is attached to: the fan-out."""
+    """The fan-out, as an attachment knows it."""
 
     pipeline: Pipeline
     journal: Journal | None
@@ -60,25 +60,25 @@ class Host(Protocol):
     announcements: Announcements
 
     def place_if_numbered(self, attachment: Attachment) -> None:
-        """Give an attachment its place that was entered, unless the ring is not numbered yet."""
+        """Give an attachment that was entered its place if the ring is numbered."""
 
     def position_of(self, name: str) -> int | None:
-        """Return the position that is kept of a DURABLE name."""
+        """Return the position that is kept for a DURABLE name."""
 
     async def save_position(self, attachment: Attachment) -> None:
-        """Keep the position of a DURABLE name that is new."""
+        """Keep the position of a DURABLE attachment whose name is new."""
 
     def caught_up(self, attachment: Attachment) -> None:
-        """It has reached the present."""
+        """An attachment has reached the present."""
 
     def moved(self, attachment: Attachment) -> None:
-        """It has handled events."""
+        """An attachment has handled events."""
 
     def remove(self, attachment: Attachment, reason: str) -> None:
-        """It is at its end."""
+        """An attachment has come to its end."""
 
     def forget(self, attachment: Attachment) -> None:
-        """It was detached before its task has begun."""
+        """An attachment was detached before its task ran."""
 
 
 class Attachment:
@@ -110,23 +110,24 @@ class Attachment:
         self.reading: Reading = Reading(settings, self.rules, tools, self._life, partial(host.caught_up, self))
         self._scope: anyio.CancelScope | None = None
 
-    # -- what the hub and its user see --
+    # -- for the user --
 
     @property
     def state(self) -> AttachmentState:
-        """Where it is in its life."""
+        """Where the attachment is in its life."""
         return self._life.state
 
     @property
     def done(self) -> int:
-        """Events below this ``seq`` are handled, or were dropped, or are not for this listener."""
+        """Events below this ``seq`` are handled, or were dropped, or do not match."""
         return self._place.done
 
     @property
     def missed(self) -> tuple[int, int] | None:
-        """The ``seq`` of the first and the last event that it has not seen, and never will; None if there are none.
+        """The ``seq`` of the first and the last event that a DURABLE listener will never see; None if there are none.
 
-        They are no longer in the journal: it has been away, suspended or too slow while the journal outgrew its bound.
+        They are no longer in the journal: the listener was away, suspended or too slow while the journal outgrew its
+        bound.
         """
         return self.reading.missed
 
@@ -137,7 +138,7 @@ class Attachment:
 
     @property
     def failure(self) -> Exception | None:
-        """Why it could not be entered, placed, or given its events."""
+        """Why the listener could not be entered, placed, or given its events."""
         return self._life.failure
 
     @property
@@ -146,7 +147,7 @@ class Attachment:
         return self._listener.declared("hub_id", None)
 
     def statistics(self) -> AttachmentStatistics:
-        """Return how the attachment does, now."""
+        """Return the numbers of this attachment, now."""
         return AttachmentStatistics(
             name=self.name,
             duty=self.duty,
@@ -157,10 +158,10 @@ class Attachment:
         )
 
     async def ready(self) -> None:
-        """Return when the listener has caught up with the present: from then on the commit waits for a REQUIRED one.
+        """Return when the listener has caught up with the present.
 
-        From then on, too, a DURABLE listener goes on from its place after a crash. Raises what kept it from getting
-        there, or what it was suspended for.
+        From then on, the commit waits for a REQUIRED listener, and a DURABLE one goes on from its place after a crash.
+        Raises the error for which the listener could not be entered, placed, or given its events, or was suspended.
         """
         at_rest = (AttachmentState.RUNNING, AttachmentState.SUSPENDED, AttachmentState.DETACHED)
         await self._life.until(lambda: self.state in at_rest)
@@ -171,10 +172,10 @@ class Attachment:
             raise error
 
     async def detach(self) -> None:
-        """Let the listener go, after the batch it is at; a REQUIRED one after everything journaled until now.
+        """Detach the listener after the batch it is at; a REQUIRED one after all events journaled until now.
 
-        Called from the listener itself, it returns at once. The position of a DURABLE one is kept, and the journal for
-        it: attached again under its name, it goes on from there. :meth:`hubwire.Hub.forget` ends that.
+        Called by the listener itself, this returns at once. The position of a DURABLE listener is kept, and the
+        journal for it: attached again under its name, it goes on from there. :meth:`hubwire.Hub.forget` ends that.
         """
         if self._scope is None:
             self._host.forget(self)
@@ -184,11 +185,11 @@ class Attachment:
             await self.finished()
 
     def resume(self, *, skip_missed: bool = False) -> None:
-        """Let a suspended listener go on where it stopped: with the event that it failed at, or did not get to.
+        """Let a suspended listener go on with the event at which it failed, or to which it did not get.
 
-        Does nothing if it is not suspended. If the journal no longer holds what comes next, this raises
-        :class:`~hubwire.errors.HistoryGone`, and :attr:`missed` says what it is. With ``skip_missed``, the listener
-        goes on with the oldest event held; what it missed is counted as dropped, and reported as
+        A listener that is not suspended is left alone. If the journal no longer holds the next events, this raises
+        :class:`~hubwire.errors.HistoryGone`, and :attr:`missed` says which they are. With ``skip_missed``, the listener
+        goes on with the oldest event held; those it missed are counted as dropped, and reported by
         ``mailbox.overflowed``. Raises :class:`~hubwire.errors.HubClosed` if it is detached.
         """
         if self.state is AttachmentState.DETACHED:
@@ -197,16 +198,16 @@ class Attachment:
             return
         self.reading.resume(skip_missed=skip_missed)
 
-    # -- what the fan-out and the upkeep ask and say --
+    # -- for the hub --
 
     @property
     def is_required(self) -> bool:
-        """Whether the commit waits for it."""
+        """Whether the commit waits for the listener."""
         return self.rules.holds_commit
 
     @property
     def is_durable(self) -> bool:
-        """Whether its position is kept."""
+        """Whether the hub keeps the listener's position."""
         return self.rules.keeps_position
 
     @property
@@ -216,12 +217,12 @@ class Attachment:
 
     @property
     def is_placed(self) -> bool:
-        """Whether it has its place: ``done`` has no meaning before."""
+        """Whether the listener has its place: ``done`` has no meaning before."""
         return self._place.start is not None
 
     @property
     def last_seq(self) -> int | None:
-        """What the listener's ``last_seq()`` said when it was entered."""
+        """The position that the listener keeps itself, as it was when the listener was entered."""
         return self._place.last_seq
 
     def suspend_if_missing(self) -> None:
@@ -229,43 +230,43 @@ class Attachment:
         self.reading.suspend_if_missing()
 
     def is_calling(self) -> bool:
-        """Return whether this code is called by the listener: in its task, or in one that it started."""
+        """Return whether this code runs inside a call of the listener, or in a task that such a call started."""
         return self._handler.is_calling()
 
     def stop(self, end: int, failure: Exception | None = None) -> None:
-        """Work no more once the events below ``end`` are handled, or else after the present batch."""
+        """Stop once the events below ``end`` are handled, or after the present batch if they are."""
         self._life.stop(end, failure)
         self._handler.hurry()
         self._place.wake()
 
     def cancel(self) -> None:
-        """Stop in the middle of whatever the listener is doing."""
+        """Stop in the middle of what the listener is doing."""
         if self._scope is not None:
             self._scope.cancel()
 
     def forgotten(self) -> None:
-        """It was never entered, and will not be."""
+        """The listener was not entered, and will not be."""
         self._life.detach()
 
     async def drain(self, end: int) -> None:
-        """Return when events below ``end`` are handled, or never will be, or not unless it is resumed."""
+        """Return when the events below ``end`` are handled, or when the listener is suspended or detached."""
         at_rest = (AttachmentState.SUSPENDED, AttachmentState.DETACHED)
         await self._life.until(lambda: self.done >= end or self.state in at_rest)
 
     async def entered(self) -> None:
-        """Return when the listener was entered, or could not be."""
+        """Return when the listener has been entered, or could not be."""
         await self._life.until(lambda: self.is_entered or self.state is AttachmentState.DETACHED)
 
     async def finished(self) -> None:
-        """Return when the listener was left, for whatever reason."""
+        """Return when the listener has been left."""
         await self._life.until(lambda: self.state is AttachmentState.DETACHED)
 
     # -- its life --
 
     async def run(self, now: int | None = None) -> None:
-        """Enter the listener, work from when it has its place until it is to stop, and leave it.
+        """Enter the listener, let it work from its place until it is to stop, and leave it.
 
-        ``now`` is the ``seq`` that "now" means for it; None: the one at which the hub starts.
+        ``now`` is the ``seq`` at which it was attached; None if that was before the hub was started.
         """
         if self.state is AttachmentState.DETACHED:
             return
@@ -286,11 +287,11 @@ class Attachment:
             self._life.detach(departure.failure)
 
     async def _stay(self, now: int | None) -> Departure:
-        """Enter the listener, let it work, and leave it; return why it went."""
+        """Enter the listener, let it work, and leave it; return why it is detached."""
         life, handler = self._life, self._handler
         try:
             last_seq = await handler.enter(self.rules.enter_seconds_max)
-        except Exception as error:  # noqa: BLE001 - whatever the listener raised, it is its own failure
+        except Exception as error:  # noqa: BLE001 - any error of the listener is its own failure
             return Departure(f"it could not be entered: {text_of(error)}", error)
         try:
             self._place.enter(Entry(last_seq, now))
@@ -302,7 +303,7 @@ class Attachment:
             await handler.leave()
 
     def place(self) -> None:
-        """Take the place that ``last_seq()``, the position kept, or ``since`` names. The ring is numbered now.
+        """Take the place that ``last_seq()``, the position kept, or ``since`` names, in a ring that is numbered.
 
         Raises :class:`~hubwire.errors.JournalBehind` if that is beyond the end,
         :class:`~hubwire.errors.HistoryGone` if a REQUIRED listener has not seen what the journal no longer holds, and

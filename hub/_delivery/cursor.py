@@ -16,7 +16,7 @@ from .matcher import Matcher
 __all__ = ("BATCH_MAX", "Cursor")
 
 BATCH_MAX = 256
-"""How many events a listener gets at a time, at the most."""
+"""How many events a listener gets at most in one batch."""
 
 
 class Cursor:
@@ -44,7 +44,7 @@ class Cursor:
 
     @property
     def limit(self) -> int:
-        """Where what is there to read ends."""
+        """The ``seq`` before which there are events to read."""
         return self._limit.value
 
     @property
@@ -59,11 +59,11 @@ class Cursor:
 
     @property
     def ended(self) -> bool:
-        """Whether everything is read that there will ever be."""
+        """Whether all events are read, and no more will come."""
         return self._limit.ended and self.behind <= 0
 
     async def wait(self) -> None:
-        """Return when there is something to read, when there never will be, or after :meth:`wake`."""
+        """Return when there are events to read, when no more will come, or after :meth:`wake`."""
         while self.behind <= 0 and not self._woken and not self._limit.ended:
             self._waiting = self._limit.next_move()
             await self._waiting
@@ -76,7 +76,7 @@ class Cursor:
             self._waiting.set_result(None)
 
     def jump(self, seq: int) -> None:
-        """Go somewhere else than to the end of what was read last."""
+        """Move to another place than the end of the events read last."""
         self.seq = seq
         self._replay = None
 
@@ -99,7 +99,7 @@ class Cursor:
             try:
                 events = await self._read_journal(end)
             except BaseException:
-                self._replay = None  # it may have moved past events that nobody got
+                self._replay = None  # it may have moved past events that were not returned
                 raise
         self.seq += len(events)
         return self._matcher.select(events)
@@ -120,7 +120,7 @@ class Cursor:
         while self.seq + len(events) < end:
             event = await anext(self._replay, None)
             if event is None:
-                # The replay was of the journal as it was when it began; what came since needs another one.
+                # A replay ends where the journal ended when the replay began; newer events need another one.
                 self._replay = None
                 break
             events.append(event)

@@ -1,6 +1,6 @@
-"""Duties: what each one promises, and what follows when its listener is slow or fails.
+"""Duties: what each of them promises, and what follows when its listener is slow or fails.
 
-An attachment asks the rules of its duty, and never which duty it is: :func:`rules_of` alone knows.
+An attachment goes by the rules of its duty, and does not know which duty it has: only :func:`rules_of` does.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Departure:
 
     reason: str
     failure: Exception | None = None
-    """What ``ready()`` raises."""
+    """What :meth:`Attachment.ready` raises."""
 
 
 @attrs.frozen
@@ -73,13 +73,14 @@ class DutyRules(ABC):
     """Whether the listener misses what its mailbox does not hold; the others read it on the ring or in the journal."""
 
     keeps_position: ClassVar[bool] = False
-    """Whether the hub keeps the listener's position, and suspends the listener instead of giving it up."""
+    """Whether the hub keeps the listener's position, and suspends the listener instead of detaching it."""
 
     sees_itself: ClassVar[bool] = True
     """Whether the listener gets the hub's events about itself.
 
-    Handling them could make more. Where every event is promised, one failure stops the hub or, repeated, suspends the
-    listener, so nothing can go round, and an audit log that proves that nothing is missing needs every ``seq``.
+    Handling them can lead to more of them, without an end. Where every event is promised, there is an end, because a
+    failure stops the hub or, repeated, suspends the listener; and an audit log that proves to be complete needs every
+    ``seq``.
     """
 
     def __init__(self, settings: Settings, tools: Tools) -> None:
@@ -114,17 +115,17 @@ class DutyRules(ABC):
         return 0
 
     def check_start(self, start: int, first_seq: int) -> None:
-        """Raise what is against beginning at ``start``, when ``first_seq`` is the oldest event held."""
+        """Raise an error if the listener must not start at ``start`` when ``first_seq`` is the oldest event held."""
 
     def forget_failures(self) -> None:
-        """Let a listener that was suspended fail as often as at first."""
+        """Let a listener that is resumed fail as often as a new one before it is suspended."""
 
     # -- when it fails --
 
     async def handle(self, events: Sequence[Event]) -> Suspension | Departure | None:
         """Have the listener handle a batch; return why it gets no more events, None if it does.
 
-        After a failure that names no event, the events are delivered one by one.
+        After a failure that does not say which event is to blame, the events are delivered one by one.
         """
         is_single = False
         while events:
@@ -140,7 +141,7 @@ class DutyRules(ABC):
                     continue
             if await self._try_again(events[0], failure.error):
                 continue
-            if (end := await self._given_up(events[0], failure.error)) is not None:
+            if (end := await self.given_up(events[0], failure.error)) is not None:
                 return end
             events = events[1:]
         return None
@@ -153,19 +154,25 @@ class DutyRules(ABC):
         return False
 
     @abstractmethod
-    async def _given_up(self, event: Event, error: Exception) -> Suspension | Departure | None:
-        """Do what follows when the listener does not get the event again; return None if it gets the next ones."""
+    async def given_up(self, event: Event, error: Exception) -> Suspension | Departure | None:
+        """Do what follows when the listener has failed at an event for the last time.
+
+        Return why it gets no more events, None if it gets those after this one.
+        """
 
     @abstractmethod
     async def unreadable(self, error: Exception, seq: int) -> Skip | Suspension | Departure | None:
-        """Do what follows when the events from ``seq`` on cannot be read; return None if they are to be read again."""
+        """Do what follows when the events from ``seq`` on cannot be read.
+
+        Return how the listener goes on, or why it does not; None: the events are read again.
+        """
 
     def crashed(self, reason: str, seq: int) -> None:
-        """Do what follows when the listener's task has ended at ``seq`` because it was cancelled or hubwire failed."""
+        """Do what follows when the listener's task has ended at ``seq`` though neither listener nor hub meant it to."""
 
 
 class Required(DutyRules):
-    """The commit waits for the listener. If it fails, the hub stops."""
+    """The commit waits for the listener. If the listener fails, the hub stops."""
 
     holds_commit = True
 
@@ -185,7 +192,7 @@ class Required(DutyRules):
 
     @property
     def enter_seconds_max(self) -> float | None:
-        # It may have a long log to check, and the hub cannot start without it anyway.
+        # The listener may have a long log to check, and the hub cannot start without it anyway.
         return None
 
     @property
@@ -202,11 +209,11 @@ class Required(DutyRules):
             )
 
     async def _call(self, events: Sequence[Event]) -> Failure | None:
-        """Call the listener, and again with the rest while its store is full: the hub pauses."""
+        """Call the listener; while its store is full, the hub pauses, and the listener is called with the rest."""
         self._rest = events
         try:
             await self._pipeline.retry_while_full(f"listener {self._settings.name!r}", self._call_with_rest)
-        except Exception as error:  # noqa: BLE001 - whatever the listener raised, the hub cannot go on
+        except Exception as error:  # noqa: BLE001 - after any error of the listener, the hub cannot go on
             return Failure(error, len(events) - len(self._rest), knows_place=True)
         return None
 
@@ -217,8 +224,7 @@ class Required(DutyRules):
             self._rest = self._rest[failure.handled :]
             raise failure.error from failure.error.__cause__
 
-    async def _given_up(self, event: Event, error: Exception) -> None:
-        """Stop the hub."""
+    async def given_up(self, event: Event, error: Exception) -> None:
         self._fail_hub(error, event.seq)
         await anyio.sleep_forever()  # until the hub, which has failed now, cancels its tasks
 
@@ -242,7 +248,7 @@ class Required(DutyRules):
 
 
 class Durable(DutyRules):
-    """The listener sees every event. If it fails, it is tried again with growing pauses, then suspended."""
+    """The listener sees every event. If it fails, it gets the event again with growing pauses; then it is suspended."""
 
     keeps_position = True
 
@@ -265,7 +271,7 @@ class Durable(DutyRules):
     async def _try_again(self, event: Event, error: Exception) -> bool:
         return await self._pause(error, event.seq, announce=is_announced(event))
 
-    async def _given_up(self, event: Event, error: Exception) -> Suspension:
+    async def given_up(self, event: Event, error: Exception) -> Suspension:
         return self._suspension(error)
 
     async def unreadable(self, error: Exception, seq: int) -> Suspension | None:
@@ -286,7 +292,7 @@ class Durable(DutyRules):
 
 
 class BestEffort(DutyRules):
-    """The listener sees what its mailbox holds. If it fails, it is restarted a few times, then detached."""
+    """The listener sees what its mailbox holds. It goes on after a failure; after too many, it is detached."""
 
     sees_itself = False
 
@@ -295,8 +301,7 @@ class BestEffort(DutyRules):
         self._clock = tools.clock
         self._failures = FailureWindow(RESTARTS_MAX, RESTART_WINDOW_SECONDS)
 
-    async def _given_up(self, event: Event, error: Exception) -> Departure | None:
-        """Go on without the event, after a pause, unless the listener has failed too often."""
+    async def given_up(self, event: Event, error: Exception) -> Departure | None:
         announce = is_announced(event)
         self._reports.failed(error, event.seq, announce=announce)
         failures = self._failures.add(self._clock.monotonic())
@@ -308,7 +313,7 @@ class BestEffort(DutyRules):
         return None
 
     async def unreadable(self, error: Exception, seq: int) -> Skip | Departure:
-        if isinstance(error, HistoryGone):
+        if isinstance(error, HistoryGone) and error.first_seq > seq:
             return Skip(error.first_seq)
         return Departure(unreadable_text(error), error)
 

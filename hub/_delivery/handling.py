@@ -1,4 +1,4 @@
-"""Handling: how a listener is called, and bounded in time."""
+"""Handling: how a listener is called, within its time, and what counts as its failure."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ _BACKOFF = Backoff(seconds=0.1, seconds_max=30.0)
 
 @attrs.frozen
 class Failure:
-    """A call failed after ``handled`` events. The next event is to blame if the call ``knows_place``, else any."""
+    """A call of a listener failed, with the first ``handled`` events done."""
 
     error: Exception
     handled: int = 0
     knows_place: bool = False
+    """Whether the event after those that are done is to blame; otherwise, it may be any of the batch."""
 
 
 class Handler:
-    """Calls one listener, and pauses between calls that fail."""
+    """Calls one listener, and pauses between calls that fail. All calls of the listener go through here."""
 
     def __init__(self, listener: Adapted, timeout: float, clock: Clock, reports: Reports) -> None:
         """``timeout`` is in seconds per event."""
@@ -43,16 +44,16 @@ class Handler:
         self._reports = reports
         self._pause: anyio.CancelScope | None = None
         self.is_hurried: bool = False
-        """Whether the listener is to come to its end, and pauses no more."""
+        """Whether the listener is to come to its end, so that failures are no longer followed by pauses."""
 
     def is_calling(self) -> bool:
-        """Return whether this code is called by the listener: in its task, or in one that it started."""
+        """Return whether this code runs inside a call of the listener, or in a task that such a call started."""
         return is_inside(self)
 
     async def enter(self, seconds_max: float | None) -> int | None:
         """Enter the listener's context; return the position that it keeps itself, None if it keeps none.
 
-        Raises what the listener raises, and :class:`~hubwire.errors.ListenerTimeout`; the listener is left then.
+        Raises what the listener raises, and :class:`~hubwire.errors.ListenerTimeout`. Its context is not open then.
         """
         with HeldCall(self):
             with anyio.move_on_after(seconds_max) as scope:
@@ -68,7 +69,7 @@ class Handler:
 
     async def leave(self) -> None:
         """Leave the listener's context, also when the task is being cancelled."""
-        # A log must be given up even when the hub has failed and all other tasks are cancelled.
+        # A log must be closed even when the hub has failed and all other tasks are cancelled.
         with HeldCall(self), anyio.move_on_after(LEAVE_SECONDS_MAX, shield=True):
             try:
                 await guarded(self._listener.leave)
@@ -104,7 +105,7 @@ class Handler:
             self._pause = None
 
     def hurry(self) -> None:
-        """Pause no more after a failure: the listener is to come to its end."""
+        """End the pause after a failure, and do not pause again: the listener is to come to its end."""
         self.is_hurried = True
         if self._pause is not None:
             self._pause.cancel()

@@ -61,7 +61,7 @@ class Suspension:
 
 @attrs.frozen
 class Resumption:
-    """How a suspended listener was resumed; its task has not gone on yet."""
+    """How a suspended listener was resumed, when its task has not gone on yet."""
 
     skip_missed: bool
 
@@ -72,6 +72,7 @@ class Life:
     def __init__(self) -> None:
         self.state: AttachmentState = AttachmentState.STARTING
         self.halt: Suspension | Resumption | None = None
+        """Why the listener is suspended, or how it was resumed until its task goes on."""
         self.stop_at: float = math.inf
         """The listener is to stop once the events below this ``seq`` are handled; infinite: it is not to stop."""
         self.failure: Exception | None = None
@@ -105,13 +106,13 @@ class Life:
         self.move(AttachmentState.CATCHING_UP)
 
     def take_up(self) -> Resumption:
-        """Return how the listener was resumed; its task goes on now."""
+        """Return how the listener was resumed, once: its task goes on now."""
         resumption, self.halt = self.halt, None
         assert isinstance(resumption, Resumption)
         return resumption
 
     def detach(self, failure: Exception | None = None) -> None:
-        """Come to the end; ``failure`` is the reason if the listener was not meant to end."""
+        """Come to the end, because of a failure or because the listener was to stop."""
         self.failure = failure or self.failure
         self.move(AttachmentState.DETACHED)
 
@@ -122,14 +123,14 @@ class Life:
         self.wake()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Return when the condition holds; it is looked at again after each move and each :meth:`wake`."""
+        """Return when the condition holds. It is checked again after each move and each :meth:`wake`."""
         while not condition():
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
 
     def wake(self) -> None:
-        """Let the waiting tasks look at their conditions again."""
+        """Let the waiting tasks check their conditions again."""
         if self._waiters:
             waiters, self._waiters = self._waiters, []
             for waiter in waiters:

@@ -12,7 +12,7 @@ from ..events import Event
 __all__ = ("Matcher",)
 
 _KINDS_MAX = 10_000
-"""How many kinds are remembered. Programs have hundreds, but what they import may make kinds up."""
+"""How many kinds are remembered. Programs have hundreds, but what they import may invent kinds without end."""
 
 
 class Matcher:
@@ -49,7 +49,7 @@ class Matcher:
         except KeyError:
             if len(known) > _KINDS_MAX:
                 known.clear()
-            known.update({kind: self._ask(kind) for kind in {event.kind for event in events} if kind not in known})
+            known.update({kind: self._matches(kind) for kind in {event.kind for event in events} if kind not in known})
             answers = [known[event.kind] for event in events]
         if all(answers):
             return events
@@ -59,8 +59,8 @@ class Matcher:
             if answer or (answer is None and getattr(event, "listener", None) != self._about)
         ]
 
-    def _ask(self, kind: str) -> bool | None:
-        """Return whether a pattern matches this kind; None if so, but it tells of listeners, perhaps of this one."""
+    def _matches(self, kind: str) -> bool | None:
+        """Return whether a pattern matches this kind; None if it does, and events of it may be about the attachment."""
         if not self._expression.fullmatch(kind):
             return False
         return None if self._about is not None and kind.startswith(("listener.", "mailbox.")) else True

@@ -1,4 +1,4 @@
-"""The place of a listener in the stream of events, and where it begins."""
+"""The place of a listener in the stream of events, and where it starts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ("Entry", "Place", "start_of")
 
 @attrs.frozen
 class Entry:
-    """What a listener said when it was entered, and when it was attached."""
+    """What is known of a listener when it has been entered."""
 
     last_seq: int | None
     """The position that the listener keeps itself."""
     now: int | None
-    """The ``seq`` that "now" means for it; None if that is whenever the hub starts."""
+    """The ``seq`` at which the listener was attached; None if that was before the hub was started."""
 
 
 class Place:
@@ -34,7 +34,7 @@ class Place:
         self.done: int = 0
         """Events below this ``seq`` are handled, or were dropped, or do not match."""
         self.start: int | None = None
-        """Where the listener began; None before it has its place."""
+        """Where the listener started; None before it has its place."""
 
     @property
     def last_seq(self) -> int | None:
@@ -43,20 +43,20 @@ class Place:
 
     @property
     def limit(self) -> int:
-        """The end of what is there to read."""
+        """The ``seq`` before which there are events to read."""
         return self.cursor.limit
 
     @property
     def lag(self) -> int:
-        """How many events there are to read that are not done."""
+        """How many of the events that there are to read are not done."""
         return max(0, self.limit - self.done)
 
     def wake(self) -> None:
-        """End the reader's wait for events, the present one or else the next."""
+        """End the wait for events, the present one or else the next."""
         self.cursor.wake()
 
     def enter(self, entry: Entry) -> None:
-        """Remember what the listener said; it gets its place when the ring is numbered."""
+        """The listener was entered. It gets its place when the ring is numbered."""
         self.entry = entry
 
     def go_from(self, start: int) -> None:

@@ -27,7 +27,7 @@ class Reading:
         life: Life,
         caught_up: Callable[[], None],
     ) -> None:
-        """``caught_up`` is called when the listener has reached the present."""
+        """``caught_up`` is called each time the listener has reached the present."""
         self._settings = settings
         self._rules = rules
         self._place = tools.place
@@ -36,23 +36,23 @@ class Reading:
         self._reports = tools.reports
         self._caught_up = caught_up
 
-    # -- what the fan-out asks --
+    # -- what the ring keeps --
 
     @property
     def kept_from(self) -> int | None:
-        """The ``seq`` from which on the ring must keep events for the listener; None if it need not."""
+        """The ``seq`` from which on the ring must keep events for the listener; None if it need not keep any."""
         is_running = self._life.state is AttachmentState.RUNNING
         return self._cursor.seq if is_running and self._rules.keeps_ring else None
 
     @property
     def may_drop(self) -> bool:
-        """Whether the listener misses what the ring does not keep, rather than reading it from the journal."""
+        """Whether the listener misses events that the ring does not keep, instead of reading them in the journal."""
         state = self._life.state
         catching_up = state is AttachmentState.CATCHING_UP and not self._cursor.reads_journal
         return self._rules.drops_oldest and (state is AttachmentState.RUNNING or catching_up)
 
     def drop_before(self, seq: int) -> None:
-        """Let the listener miss the events below ``seq``; they are on the ring still."""
+        """Let the listener miss the events below ``seq``, which are still on the ring."""
         cursor = self._cursor
         if seq > cursor.seq and (missed := cursor.pass_over(seq)):
             self._reports.dropped(len(missed), missed[0].seq, missed[-1].seq)
@@ -60,7 +60,7 @@ class Reading:
     # -- from the start to the stop --
 
     def go_from(self, start: int) -> None:
-        """Take the place where the listener begins."""
+        """Take the place at which the listener starts."""
         self._life.move(AttachmentState.CATCHING_UP)
         self._place.go_from(start)
         self.suspend_if_missing()
@@ -83,13 +83,13 @@ class Reading:
         return Departure(DETACHED if life.failure is None else text_of(life.failure), life.failure)
 
     async def _read_on(self) -> Departure | None:
-        """Have the listener handle the next events; return why it is to go, if it is."""
+        """Have the listener handle the next events; return a departure if it is to be detached."""
         cursor, rules = self._cursor, self._rules
         if rules.drops_oldest and self._life.state is AttachmentState.RUNNING:
             self.drop_before(cursor.limit - self._settings.mailbox)
         try:
             events = await cursor.take()
-        except Exception as error:  # noqa: BLE001 - HistoryGone, or whatever a journal raises
+        except Exception as error:  # noqa: BLE001 - HistoryGone, or any error of a journal
             return await self._bear_unreadable(error)
         end = await rules.handle(events) if events else None
         if isinstance(end, Suspension):
@@ -98,7 +98,7 @@ class Reading:
         return end
 
     async def _bear_unreadable(self, error: Exception) -> Departure | None:
-        """Do what the duty says when the next events cannot be read; return why the listener is to go, if it is."""
+        """Do what the duty says when the next events cannot be read; return a departure if it ends here."""
         if isinstance(error, HistoryGone) and (missing := self._missing()) is not None:
             return self._suspend(missing, unreadable_text(error))
         end = await self._rules.unreadable(error, self._place.done)
@@ -120,7 +120,7 @@ class Reading:
     def _is_level(self) -> bool:
         """Return whether the listener has caught up, so that from now on its duty counts.
 
-        Without a journal there is nothing to read behind the ring, so only a lossy one can be behind where it starts.
+        Without a journal there are no events behind the ring, so only a lossy listener can start behind the present.
         """
         cursor, rules = self._cursor, self._rules
         if not cursor.reads_journal and not rules.drops_oldest:
@@ -131,7 +131,7 @@ class Reading:
 
     @property
     def missed(self) -> tuple[int, int] | None:
-        """The first and the last event that a DURABLE listener will never see; None if there are none."""
+        """The ``seq`` of the first and the last event that a DURABLE listener will never see; None if it sees all."""
         return self._place.missed if self._rules.keeps_position else None
 
     def suspend_if_missing(self) -> None:
@@ -159,7 +159,7 @@ class Reading:
         return Suspension("missed", error, first_seq_held=last + 1)
 
     def _suspend(self, suspension: Suspension, reason: str = DETACHED) -> Departure | None:
-        """Suspend the listener. One that is stopping is to go instead, for ``reason``: it may come back."""
+        """Suspend the listener. If it is to stop, return a departure instead: it may be attached again later."""
         if self._life.is_stopping:
             return Departure(reason)
         if self._life.state is not AttachmentState.SUSPENDED:

@@ -1,4 +1,4 @@
-"""Reports: what statistics and the hub's own events say about one listener."""
+"""Reports: statistics of one listener, and the hub's own events about it."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class Reports:
         self.count.batches += 1
 
     def failed(self, error: Exception, seq: int, *, announce: bool) -> None:
-        """The listener has failed at the event ``seq``."""
+        """The listener has failed at the event ``seq``. ``announce``: by an event too."""
         self.count.failed += 1
-        self.failed_to_leave(error)
+        self.count.last_error = text_of(error)
         if announce:
             self._announcements.failure(self._name, error, seq)
 
     def failed_to_leave(self, error: Exception) -> None:
-        """Leaving the listener's context has failed: only statistics say so."""
+        """Leaving the listener's context has failed. Only statistics report it."""
         self.count.last_error = text_of(error)
 
     def retried(self) -> None:
@@ -63,7 +63,7 @@ class Reports:
             self._announcements.restart(self._name, self.count.restarts)
 
     def dropped(self, count: int, first_seq: int, last_seq: int) -> None:
-        """The listener misses ``count`` events, of which these are the first and the last."""
+        """The listener misses ``count`` events, the first and the last of which are given."""
         self.count.dropped += count
         self._announcements.overflow(self._name, count, first_seq, last_seq)
 
@@ -87,6 +87,6 @@ class Reports:
 def is_announced(event: Event) -> bool:
     """Return whether a failure at this event is announced.
 
-    Not at the hub's own events: two listeners that fail at them would go on for ever.
+    Failures at the hub's own events are not: two listeners that fail at them would go on for ever.
     """
     return event.kind.partition(".")[0] not in OWN_DOMAINS

@@ -34,7 +34,7 @@ class EventStream:
 
     @property
     def behind(self) -> int:
-        """How many committed events it has not looked at."""
+        """How many committed events it has not looked at yet."""
         return max(0, self._cursor.limit - self.position)
 
     async def take(self) -> Sequence[Event]:
