@@ -23,7 +23,7 @@ from ._commands import (
     TurnCommands,
 )
 from ._delivery.adapted import Adapted
-from ._delivery.attachment import Attachment, Since
+from ._delivery.attachment import Attachment, Settings, Since
 from ._delivery.duty import Duty, Overflow
 from ._delivery.stream import EventStream
 from ._health import Health, HubHealth, HubStatistics
@@ -201,9 +201,7 @@ class Hub:
             name = name or _name_of(listener)
             self._check_durable(name)
         name = name or self._free_name(listener)
-        attachment = Attachment(
-            self._fanout,
-            adapted,
+        settings = Settings(
             name=name,
             pattern=adapted.declared("pattern", "*") if pattern is None else pattern,
             duty=duty,
@@ -213,6 +211,7 @@ class Hub:
             mailbox=mailbox,
             attempts_max=attempts_max,
         )
+        attachment = Attachment(self._fanout, adapted, settings)
         self._fanout.check_attachable(name)
         self._lifecycle.check_here()
         adapted.bind(self)

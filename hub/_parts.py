@@ -98,6 +98,8 @@ def assemble(
         )
     fanout = Fanout(pipeline, journal, clock, upkeep)
     pipeline.connect(fanout)
+    if upkeep is not None:
+        upkeep.connect(fanout)
     core = Core(pipeline, state, Authorizer(arbiter, state, clock, limits.arbiter_seconds_max))
     channels = ChannelCommands(core)
     commands = Commands(

@@ -152,7 +152,7 @@ async def test_1_the_place_of_a_command_that_is_cancelled_when_it_was_just_admit
             await settle()
             # The commit of the first admits the second, which has not run yet when it is cancelled.
             hub._pipeline.ring.committed.advance(hub._pipeline.ring.applied.value)
-            hub._pipeline.admit()
+            hub._pipeline.admission.let_in()
             waiting.cancel()
             await settle()
             assert hub.statistics().applied == hub.statistics().committed + 1

@@ -341,8 +341,8 @@ async def test_a_listener_whose_task_a_stranger_cancels_is_lost_and_nobody_waits
     await hub.start()
     attachment = hub.attach(Recorder(), duty=duty, name="victim")
     await attachment.ready()
-    assert attachment._task is not None
-    attachment._task.cancel()
+    [task] = (task for task in asyncio.all_tasks() if task.get_name().endswith("Attachment.run"))
+    task.cancel()
     await settle()
     assert attachment.state is AttachmentState.DETACHED
     assert not hub.health().healthy

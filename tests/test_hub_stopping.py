@@ -283,7 +283,7 @@ async def test_a_listener_that_hangs_while_it_is_left_is_cancelled(monkeypatch: 
         async def __aexit__(self, *_: object) -> None:
             await anyio.sleep_forever()
 
-    monkeypatch.setattr("hubwire._delivery.attachment.LEAVE_SECONDS_MAX", SOON)
+    monkeypatch.setattr("hubwire._delivery.handling.LEAVE_SECONDS_MAX", SOON)
     async with Hub() as hub:
         await hub.attach(Hangs()).ready()
 
@@ -588,17 +588,18 @@ async def test_a_hub_is_started_once() -> None:
 
 
 async def test_a_start_that_is_cancelled_gives_everything_up() -> None:
-    store, calls = MemoryStore(), list[str]()
+    store, calls, hanging = MemoryStore(), list[str](), anyio.Event()
 
     class Hangs(Enterable):
         async def __aenter__(self) -> None:
             await super().__aenter__()
+            hanging.set()
             await anyio.sleep_forever()
 
     hub = Hub(store, listeners=[Enterable("first", calls)])
     hub.attach(Hangs("second", calls), duty=Duty.REQUIRED)
     starting = asyncio.create_task(hub.start())
-    await settle()
+    await hanging.wait()
     starting.cancel()
     await asyncio.wait([starting])
     assert starting.cancelled()

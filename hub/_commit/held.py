@@ -1,6 +1,6 @@
-"""Calls of listeners that a hub's commit waits for: commands made inside one must not wait for that commit.
+"""Calls of listeners that hold something up: code inside such a call must not wait for what the call holds up.
 
-A context variable tells that code runs inside such a call; child tasks and worker threads inherit it. The calls of
+A context variable says that code runs inside such a call; child tasks and worker threads inherit it. The calls of
 several hubs nest: a listener of hub A may run hub B, whose listener posts to hub A.
 """
 
@@ -12,12 +12,15 @@ __all__ = ("HeldCall", "forget_calls", "is_inside", "may_be_inside")
 
 
 class HeldCall:
-    """A call that the commits of ``hub``, known by its pipeline, wait for: ``with HeldCall(pipeline): ...``."""
+    """A call that holds up ``held``: ``with HeldCall(held): ...``.
 
-    __slots__ = ("_token", "hub", "is_active", "outer")
+    A pipeline stands for the commits of its hub; a listener's handler for the end of what the listener is doing.
+    """
 
-    def __init__(self, hub: object) -> None:
-        self.hub = hub
+    __slots__ = ("_token", "held", "is_active", "outer")
+
+    def __init__(self, held: object) -> None:
+        self.held = held
         self.outer = _innermost.get()
         self.is_active = True
         """False once the call has returned: a task that it left behind may wait like any other."""
@@ -36,11 +39,11 @@ may_be_inside = _innermost.get
 """Return None, and cheaply, where this code is inside no such call of any hub."""
 
 
-def is_inside(hub: object) -> bool:
-    """Tell whether this code runs inside a call that the commits of ``hub`` wait for."""
+def is_inside(held: object) -> bool:
+    """Return whether this code runs inside a call that holds up ``held``."""
     call = _innermost.get()
     while call is not None:
-        if call.hub is hub and call.is_active:
+        if call.held is held and call.is_active:
             return True
         call = call.outer
     return False

@@ -77,24 +77,6 @@ class Pipeline:
     def stopped(self) -> bool:
         return self.lifecycle.phase in (Phase.STOPPED, Phase.FAILED)
 
-    @property
-    def last_at(self) -> str:
-        return self.ingress.last_at
-
-    @last_at.setter
-    def last_at(self, at: str) -> None:
-        self.ingress.last_at = at
-
-    @property
-    def clock(self) -> Clock:
-        raise NotImplementedError
-
-    async def retry_while_full(self, who: str, write: Any) -> None:
-        await self.full_stores.retry(who, write)
-
-    def admit(self) -> None:
-        self.admission.let_in()
-
     # /compat
 
     # -- commands --
@@ -158,6 +140,10 @@ class Pipeline:
             ring.journaled.advance(ring.applied.value)
         self._downstream.after_put()
         return stamped
+
+    def resume_at(self, at: str) -> None:
+        """Stamp no event earlier than this: the newest event of the snapshot that was restored."""
+        self.ingress.last_at = at
 
     def replay(self, event: Event) -> None:
         """Apply an event of the journal, when the hub starts."""
