@@ -1,6 +1,6 @@
 """hubwire: an asyncio-native, actor-style hub for multi-agent systems.
 
-What is named here is imported when it is first asked for: who reads a log or writes a store need not wait for the hub.
+Names are imported when they are first used: a program that reads a log or writes a store does not wait for the hub.
 """
 
 from __future__ import annotations
@@ -8,99 +8,71 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# Type checkers read this block and programs the table below it; tests/test_import.py holds them equal.
 if TYPE_CHECKING:
-    from ._actors.actor import Actor, BaseActor, Turn
-    from ._actors.supervision import ActorHandle, ActorStatistics, Group, Restart, Strategy
-    from ._commands import Agent, Channel, Delivery, Inbox, Task
-    from ._delivery.attachment import Attachment, AttachmentState, AttachmentStatistics
-    from ._delivery.duty import Duty, Overflow
-    from ._delivery.matcher import Matcher
-    from ._delivery.stream import EventStream
-    from ._hub import Hub, HubHealth, HubStatistics
-    from ._journal.store_journal import StoreJournal
-    from ._journal.upkeep import JournalStatistics
-    from ._state.profiles import InboxOverflow, InboxRule, Observation, Passport, Resume
-    from ._state.tasks import TaskEntry
-    from ._state.turns import OpenTurn, WatchLimits
-    from ._version import installed_version
-    from .approvals import Approval, ApprovalPolicy
-    from .arbiter import Rule, RuleArbiter
-    from .context import scope
-    from .events import Event, GenericEvent, UnknownEvent, event
-    from .listener import BaseHubListener
-    from .thread import HubThread
-
-__all__ = (
-    "Actor",
-    "ActorHandle",
-    "ActorStatistics",
-    "Agent",
-    "Approval",
-    "ApprovalPolicy",
-    "Attachment",
-    "AttachmentState",
-    "AttachmentStatistics",
-    "BaseActor",
-    "BaseHubListener",
-    "Channel",
-    "Delivery",
-    "Duty",
-    "Event",
-    "EventStream",
-    "GenericEvent",
-    "Group",
-    "Hub",
-    "HubHealth",
-    "HubStatistics",
-    "HubThread",
-    "Inbox",
-    "JournalStatistics",
-    "InboxOverflow",
-    "InboxRule",
-    "Matcher",
-    "Observation",
-    "Overflow",
-    "Passport",
-    "Restart",
-    "Resume",
-    "OpenTurn",
-    "Rule",
-    "RuleArbiter",
-    "StoreJournal",
-    "Strategy",
-    "Task",
-    "TaskEntry",
-    "Turn",
-    "UnknownEvent",
-    "WatchLimits",
-    "event",
-    "installed_version",
-    "scope",
-)
+    from ._actors.actor import Actor as Actor, BaseActor as BaseActor, Turn as Turn
+    from ._actors.supervision import (
+        ActorHandle as ActorHandle,
+        ActorStatistics as ActorStatistics,
+        Group as Group,
+        Restart as Restart,
+        Strategy as Strategy,
+    )
+    from ._commands import Agent as Agent, Channel as Channel, Delivery as Delivery, Inbox as Inbox, Task as Task
+    from ._delivery.attachment import (
+        Attachment as Attachment,
+        AttachmentState as AttachmentState,
+        AttachmentStatistics as AttachmentStatistics,
+    )
+    from ._delivery.duty import Duty as Duty, Overflow as Overflow
+    from ._delivery.matcher import Matcher as Matcher
+    from ._delivery.stream import EventStream as EventStream
+    from ._hub import Hub as Hub, HubHealth as HubHealth, HubStatistics as HubStatistics
+    from ._journal.store_journal import StoreJournal as StoreJournal
+    from ._journal.upkeep import JournalStatistics as JournalStatistics
+    from ._state.profiles import (
+        InboxOverflow as InboxOverflow,
+        InboxRule as InboxRule,
+        Observation as Observation,
+        Passport as Passport,
+        Resume as Resume,
+    )
+    from ._state.tasks import TaskEntry as TaskEntry
+    from ._state.turns import OpenTurn as OpenTurn, WatchLimits as WatchLimits
+    from ._version import installed_version as installed_version
+    from .approvals import Approval as Approval, ApprovalPolicy as ApprovalPolicy
+    from .arbiter import Rule as Rule, RuleArbiter as RuleArbiter
+    from .context import scope as scope
+    from .events import Event as Event, GenericEvent as GenericEvent, UnknownEvent as UnknownEvent, event as event
+    from .limits import Limits as Limits
+    from .listener import BaseHubListener as BaseHubListener
+    from .thread import HubThread as HubThread
 
 _NAMES = {
     "_actors.actor": ("Actor", "BaseActor", "Turn"),
-    "_delivery.attachment": ("Attachment", "AttachmentState", "AttachmentStatistics"),
+    "_actors.supervision": ("ActorHandle", "ActorStatistics", "Group", "Restart", "Strategy"),
     "_commands": ("Agent", "Channel", "Delivery", "Inbox", "Task"),
+    "_delivery.attachment": ("Attachment", "AttachmentState", "AttachmentStatistics"),
     "_delivery.duty": ("Duty", "Overflow"),
+    "_delivery.matcher": ("Matcher",),
+    "_delivery.stream": ("EventStream",),
     "_hub": ("Hub", "HubHealth", "HubStatistics"),
     "_journal.store_journal": ("StoreJournal",),
-    "_delivery.matcher": ("Matcher",),
+    "_journal.upkeep": ("JournalStatistics",),
     "_state.profiles": ("InboxOverflow", "InboxRule", "Observation", "Passport", "Resume"),
     "_state.tasks": ("TaskEntry",),
     "_state.turns": ("OpenTurn", "WatchLimits"),
-    "_delivery.stream": ("EventStream",),
-    "_actors.supervision": ("ActorHandle", "ActorStatistics", "Group", "Restart", "Strategy"),
-    "_journal.upkeep": ("JournalStatistics",),
     "_version": ("installed_version",),
     "approvals": ("Approval", "ApprovalPolicy"),
     "arbiter": ("Rule", "RuleArbiter"),
     "context": ("scope",),
     "events": ("Event", "GenericEvent", "UnknownEvent", "event"),
+    "limits": ("Limits",),
     "listener": ("BaseHubListener",),
     "thread": ("HubThread",),
 }
-_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+"""The public names, by the module that defines them."""
+
 _SUBMODULES = (
     "approvals",
     "arbiter",
@@ -111,6 +83,8 @@ _SUBMODULES = (
     "errors",
     "events",
     "expectations",
+    "forks",
+    "limits",
     "listener",
     "log",
     "ports",
@@ -118,9 +92,12 @@ _SUBMODULES = (
     "thread",
     "waking",
 )
+"""The public modules, which are attributes of the package too."""
 
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
-if not TYPE_CHECKING:  # they know the names above, and should complain about any other
+if not TYPE_CHECKING:  # checkers know the names above, and should complain about any other
+    __all__ = tuple(sorted(_MODULES))
 
     def __getattr__(name: str) -> Any:
         if name in _MODULES:
@@ -134,4 +111,4 @@ if not TYPE_CHECKING:  # they know the names above, and should complain about an
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_SUBMODULES})
+    return sorted({*globals(), *_MODULES, *_SUBMODULES})

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import attrs
 
-from ._actors.asks import Asks
-from ._actors.registry import Actors
 from ._actors.supervision import ActorStatistics
-from ._commit.pipeline import Pipeline
 from ._delivery.attachment import AttachmentState, AttachmentStatistics
-from ._delivery.fanout import Fanout
 from ._foreign.guards import text_of
-from ._journal.upkeep import JournalStatistics, Upkeep
-from ._life import HubLife
-from ._state import State
+from ._journal.upkeep import JournalStatistics
+from ._parts import Parts
 
 __all__ = ("Health", "HubHealth", "HubStatistics")
 
@@ -52,7 +47,7 @@ class HubStatistics:
 
 @attrs.frozen(kw_only=True)
 class HubHealth:
-    """Whether the hub keeps everything it owes; if not, ``problems`` tells what it does not keep."""
+    """Whether the hub keeps all its promises; if not, ``problems`` says which it does not keep, and why."""
 
     healthy: bool
     problems: tuple[str, ...]
@@ -61,71 +56,60 @@ class HubHealth:
 class Health:
     """Looks at the parts of a hub."""
 
-    def __init__(
-        self,
-        *,
-        life: HubLife,
-        state: State,
-        pipeline: Pipeline,
-        fanout: Fanout,
-        upkeep: Upkeep | None,
-        asks: Asks,
-        actors: Actors,
-    ) -> None:
-        self._life = life
-        self._state = state
-        self._pipeline = pipeline
-        self._fanout = fanout
-        self._upkeep = upkeep
-        self._asks = asks
-        self._actors = actors
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     def statistics(self) -> HubStatistics:
         """Return every number there is, at once."""
-        ring, state = self._pipeline.ring, self._state
+        parts = self._parts
+        pipeline, state, fanout = parts.pipeline, parts.state, parts.fanout
+        ring = pipeline.ring
         return HubStatistics(
             applied=ring.applied.value,
             journaled=ring.journaled.value,
             committed=ring.committed.value,
             ring_events=ring.applied.value - ring.first,
-            emitters_waiting=self._pipeline.waiting,
-            offers_dropped=self._pipeline.dropped_offers,
+            emitters_waiting=len(pipeline.admission.waiting),
+            offers_dropped=pipeline.offers_dropped,
             agents=len(state.agents),
             channels=len(state.channels),
             envelopes_pending=state.inboxes.pending_total(),
             tasks=len(state.tasks),
             turns_open=len(state.turns),
             approvals_pending=len(state.approvals),
-            asks_pending=len(self._asks),
-            actors=self._actors.statistics(),
+            asks_pending=len(parts.asks),
+            actors=parts.actors.statistics(),
             attachments=tuple(
                 attachment.statistics()
-                for attachment in (*self._fanout.attachments, *(lost for lost, _ in self._fanout.lost.values()))
+                for attachment in (*fanout.attachments, *(lost for lost, _ in fanout.lost.values()))
             ),
-            journal=None if self._upkeep is None else self._upkeep.statistics(),
+            journal=None if parts.upkeep is None else parts.upkeep.statistics(),
         )
 
     def health(self) -> HubHealth:
-        """Return whether the hub keeps everything it owes now."""
+        """Return whether the hub keeps all its promises now, and which it does not keep."""
+        parts = self._parts
+        lifecycle, fanout = parts.lifecycle, parts.fanout
         problems = []
-        if self._pipeline.failure is not None:
-            problems.append(f"the hub has failed: {self._pipeline.failure}")
-        elif not self._life.is_open:
+        if lifecycle.failure is not None:
+            problems.append(f"the hub has failed: {lifecycle.failure}")
+        elif not lifecycle.is_open:
             problems.append("the hub is not running")
-        problems += [f"{who} can write nothing: {error}" for who, error in self._pipeline.pauses.items()]
-        problems += [f"listener {name!r} is detached: {reason}" for name, (_, reason) in self._fanout.lost.items()]
+        full = parts.pipeline.full_stores.waiting
+        problems += [f"{writer} has no space to write: {error}" for writer, error in full.items()]
+        problems += [f"listener {name!r} is detached: {reason}" for name, (_, reason) in fanout.lost.items()]
         problems += [
             f"listener {each.name!r} has not caught up yet"
-            for each in self._fanout.attachments
+            for each in fanout.attachments
             if each.state is AttachmentState.CATCHING_UP
         ]
         problems += [
             f"listener {each.name!r} is suspended at event {each.done}: {text_of(each.suspension)};"
             " attachment.resume() lets it go on"
-            for each in self._fanout.attachments
+            for each in fanout.attachments
             if each.suspension is not None
         ]
-        problems += self._actors.problems()
-        if self._upkeep is not None:
-            problems += self._upkeep.problems()
+        problems += parts.actors.problems()
+        if parts.upkeep is not None:
+            problems += parts.upkeep.problems()
         return HubHealth(healthy=not problems, problems=tuple(problems))

@@ -10,94 +10,67 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import anyio
-import anyio.lowlevel
-import anyio.to_thread
+import attrs
 
-from ._actors.actor import Commands
-from ._actors.asks import Asks
-from ._actors.registry import Actors
 from ._actors.supervision import RETRY_SECONDS, ActorHandle, Group, GroupRules, Restart, Strategy
 from ._commands import (
     Agent,
     AgentCommands,
     ApprovalCommands,
-    Authorizer,
     Channel,
     ChannelCommands,
-    Core,
     TaskCommands,
     TurnCommands,
-    Verdicts,
 )
-from ._commit.pipeline import Limits, Pipeline
-from ._commit.ring import Ring
-from ._commit.threads import FromThreads
-from ._commit.timers import Timers
 from ._delivery.adapted import Adapted
 from ._delivery.attachment import Attachment, Since
 from ._delivery.duty import Duty, Overflow
-from ._delivery.fanout import Fanout
-from ._delivery.handling import OWN_DOMAINS
 from ._delivery.stream import EventStream
 from ._health import Health, HubHealth, HubStatistics
 from ._journal.positions import check_name
-from ._journal.store_journal import StoreJournal
-from ._journal.upkeep import Upkeep
 from ._life import HubLife
-from ._state import State
+from ._parts import assemble, journal_on
 from ._state.turns import WatchLimits
 from .approvals import ApprovalPolicy
 from .arbiter import Arbiter
 from .clock import SystemClock
 from .errors import (
-    CommandRejected,
     ConfigurationError,
     HubClosed,
-    HubFailed,
     NotFound,
-    Overloaded,
     append_context,
-    repeat,
 )
-from .events import EnvelopePosted, Event, GenericEvent, UnknownEvent, kind_class
-from .events._event import check_kind
-from .log import SEGMENT_BYTES
+from .events import EnvelopePosted, Event
+from .limits import Limits
 from .ports import Clock, Journal, KnowledgeStore
 
 __all__ = ("Hub", "HubHealth", "HubStatistics")
 
 F = TypeVar("F", bound=Callable[..., Any])
+E = TypeVar("E", bound=Event)
 
 LISTENER_TIMEOUT_SECONDS = 30.0
-CLOSE_SECONDS_MAX = 10.0
-ARBITER_SECONDS_MAX = 5.0
 MAILBOX = 1000
 ATTEMPTS_MAX = 16
 """With the pauses between them, two minutes on average."""
-SNAPSHOT_BYTES = 16 * 1024 * 1024
-JOURNAL_BYTES_MAX = 1024 * 1024 * 1024
-_JOURNAL_BYTES_MAX_MIN = 4096
 
 
 class Hub:
     """Holds agents and channels as state machines, and fans every state transition out to listeners.
 
-    ``Hub(store)`` journals every event to the store before it is acknowledged, and recovers from there;
-    ``Hub()`` lives in memory. Use it as ``async with Hub(...) as hub:``, in one event loop.
+    ``Hub(store)`` journals every event to the store before it is acknowledged, and recovers from there; ``Hub()``
+    lives in memory. Use it as ``async with Hub(...) as hub:``, in one event loop.
 
-    ``listeners`` are attached with what they say of themselves; :meth:`attach` says more. ``journal`` replaces the
-    journal that ``store`` would hold. Bounds, in events: ``in_flight_max`` uncommitted, beyond which emitters wait;
-    ``ring`` recent ones kept in memory; ``listener_reserve`` that listeners may emit beyond ``in_flight_max``.
-    ``event_bytes_max`` is the size of an event's JSON; ``close_seconds_max`` how long closing waits for listeners.
+    ``listeners`` are attached with what they declare themselves; :meth:`attach` has more settings. ``journal``
+    replaces the journal that ``store`` would hold. ``clock`` is asked for every time of day, deadline and pause.
+    ``limits`` are the bounds of the hub (:class:`~hubwire.Limits`); each may be given as a keyword of its own, which
+    counts instead: ``Hub(store, ring=16_384)``.
 
-    With a journal, the hub writes a snapshot of its state whenever ``snapshot_bytes`` have been journaled, and as much
-    as the snapshot before took up. The journal keeps what is newer than the snapshots kept and the position of every
-    REQUIRED and DURABLE listener, by whole segments; never more than ``journal_bytes_max``, but for what is journaled
-    while room is made. Then the DURABLE listener that is farthest behind is suspended, and misses what has to go.
+    With a journal, the hub writes a snapshot of its state from time to time. The journal keeps what is newer than the
+    snapshots kept and the position of every REQUIRED and DURABLE listener, by whole segments.
 
-    ``arbiter`` is asked before commands are carried out, and has ``arbiter_seconds_max`` to answer; without one,
-    everything is allowed. ``approvals`` is how they are decided, ``watch`` how long the hub waits for the end of turns,
-    model calls and tool calls.
+    ``arbiter`` decides before a command is carried out; without one, every command is allowed. ``approvals`` is how
+    approvals are decided, ``watch`` how long the hub waits for the end of turns, model calls and tool calls.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for a setting that cannot work.
     """
@@ -109,89 +82,80 @@ class Hub:
         listeners: Iterable[Any] = (),
         journal: Journal | None = None,
         clock: Clock | None = None,
-        ring: int = 4096,
-        in_flight_max: int = 1024,
-        listener_reserve: int = 256,
-        event_bytes_max: int = 8 * 1024 * 1024,
-        close_seconds_max: float = CLOSE_SECONDS_MAX,
-        snapshot_bytes: int = SNAPSHOT_BYTES,
-        journal_bytes_max: int = JOURNAL_BYTES_MAX,
         arbiter: Arbiter | None = None,
-        arbiter_seconds_max: float = ARBITER_SECONDS_MAX,
         approvals: ApprovalPolicy | None = None,
         watch: WatchLimits | None = None,
+        limits: Limits | None = None,
+        ring: int | None = None,
+        in_flight_max: int | None = None,
+        listener_reserve: int | None = None,
+        event_bytes_max: int | None = None,
+        close_seconds_max: float | None = None,
+        snapshot_bytes: int | None = None,
+        journal_bytes_max: int | None = None,
+        arbiter_seconds_max: float | None = None,
     ) -> None:
-        if store is not None and journal is not None:
-            raise ConfigurationError(
-                "give a store or a journal, not both: a store is where the hub makes a journal of its own"
-            )
-        if min(ring, in_flight_max, event_bytes_max, snapshot_bytes) < 1 or journal_bytes_max < _JOURNAL_BYTES_MAX_MIN:
-            raise ConfigurationError(
-                "ring, in_flight_max, event_bytes_max and snapshot_bytes must be at least 1, and journal_bytes_max at"
-                f" least {_JOURNAL_BYTES_MAX_MIN}"
-            )
-        self._clock = clock or SystemClock()
-        if store is not None:
-            # Truncated by whole segments, it cannot be kept smaller than a few of them.
-            journal = StoreJournal(store, clock=self._clock, segment_bytes=min(SEGMENT_BYTES, journal_bytes_max // 8))
-        self._journal = journal
-        self._state = State(watch)
-        limits = Limits(in_flight_max=in_flight_max, listener_reserve=listener_reserve, event_bytes_max=event_bytes_max)
-        self._pipeline = Pipeline(Ring(ring), self._state, self._journal, self._clock, limits)
-        self._upkeep: Upkeep | None = None
-        if journal is not None:
-            self._upkeep = Upkeep(
-                journal,
-                self._state,
-                self._pipeline,
-                self._clock,
-                snapshot_bytes=snapshot_bytes,
-                journal_bytes_max=journal_bytes_max,
-            )
-        self._fanout = Fanout(self._pipeline, self._journal, self._clock, self._upkeep)
-        authorizer = Authorizer(arbiter, self._state, self._clock, arbiter_seconds_max)
-        self._core = Core(self._pipeline, self._state, authorizer)
-        self._from_threads = FromThreads()
-        self._emittable: set[type[Event]] = set()
-        self.agents: AgentCommands = AgentCommands(self._core)
-        self.channels: ChannelCommands = ChannelCommands(self._core)
-        self.tasks: TaskCommands = TaskCommands(self._core)
-        self.turns: TurnCommands = TurnCommands(self._core)
-        self.approvals: ApprovalCommands = ApprovalCommands(self._core, approvals)
-        commands = Commands(
-            agents=self.agents,
-            channels=self.channels,
-            tasks=self.tasks,
-            turns=self.turns,
-            approvals=self.approvals,
+        limits = _with_keywords(
+            Limits() if limits is None else limits,
+            ring=ring,
+            in_flight_max=in_flight_max,
+            listener_reserve=listener_reserve,
+            event_bytes_max=event_bytes_max,
+            close_seconds_max=close_seconds_max,
+            snapshot_bytes=snapshot_bytes,
+            journal_bytes_max=journal_bytes_max,
+            arbiter_seconds_max=arbiter_seconds_max,
+        )
+        clock = clock or SystemClock()
+        self._parts = assemble(
+            limits=limits,
+            clock=clock,
+            journal=journal_on(store, journal, clock, limits),
+            arbiter=arbiter,
+            approvals=approvals,
+            watch=watch,
             emit=self.emit,
         )
-        self._asks = Asks(self._core, self.channels, self._clock)
-        self._actors = Actors(self._core, self._asks, commands, self._clock, close_seconds_max)
-        self._life = HubLife(
-            journal=self._journal,
-            upkeep=self._upkeep,
-            state=self._state,
-            pipeline=self._pipeline,
-            fanout=self._fanout,
-            core=self._core,
-            timers=Timers(self._pipeline, self._state, self._clock),
-            verdicts=Verdicts(self._core),
-            actors=self._actors,
-            from_threads=self._from_threads,
-            close_seconds_max=close_seconds_max,
-        )
-        self._health = Health(
-            life=self._life,
-            state=self._state,
-            pipeline=self._pipeline,
-            fanout=self._fanout,
-            upkeep=self._upkeep,
-            asks=self._asks,
-            actors=self._actors,
-        )
+        self._pipeline = self._parts.pipeline
+        self._ingress = self._pipeline.ingress
+        self._lifecycle = self._parts.lifecycle
+        self._commands = self._parts.commands
+        self._fanout = self._parts.fanout
+        self._actors = self._parts.actors
+        self._journal = self._parts.journal
+        self._upkeep = self._parts.upkeep
+        self._state, self._core = self._parts.state, self._parts.core  # compat
+        self._life = HubLife(self._parts)
+        self._health = Health(self._parts)
         for listener in listeners:
             self.attach(listener)
+
+    # -- the groups of commands --
+
+    @property
+    def agents(self) -> AgentCommands:
+        """Register agents, find them, and set what they are known for."""
+        return self._commands.agents
+
+    @property
+    def channels(self) -> ChannelCommands:
+        """Open channels, where agents talk, and find those that are open."""
+        return self._commands.channels
+
+    @property
+    def tasks(self) -> TaskCommands:
+        """Start tasks, and find those that are at work."""
+        return self._commands.tasks
+
+    @property
+    def turns(self) -> TurnCommands:
+        """Look at the turns, model calls and tool calls that have begun and not ended."""
+        return self._commands.turns
+
+    @property
+    def approvals(self) -> ApprovalCommands:
+        """Ask for approvals before an agent acts, and answer them."""
+        return self._commands.approvals
 
     @property
     def id(self) -> str:
@@ -225,7 +189,7 @@ class Hub:
         it after a restart.
 
         Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken, and
-        :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if nothing will happen any more.
+        :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if it is closing, closed or failed.
         """
         adapted = Adapted(listener)
         if timeout <= 0 or mailbox < 1 or attempts_max < 1:
@@ -250,7 +214,7 @@ class Hub:
             attempts_max=attempts_max,
         )
         self._fanout.check_attachable(name)
-        self._from_threads.check_here()
+        self._lifecycle.check_here()
         adapted.bind(self)
         self._fanout.add(attachment)
         return attachment
@@ -279,8 +243,7 @@ class Hub:
         :class:`~hubwire.errors.ConfigurationError` while it is attached, :class:`~hubwire.errors.NotFound` if no
         position of that name is kept, and :class:`~hubwire.errors.HubClosed` if the hub is not running.
         """
-        self._life.check_open()
-        self._from_threads.check_here()
+        self._lifecycle.check_open()
         if any(attachment.name == name for attachment in self._fanout.attachments):
             raise ConfigurationError(f"listener {name!r} is attached; detach it before the hub forgets it")
         if self._upkeep is None or self._upkeep.positions.get(name) is None:
@@ -299,24 +262,23 @@ class Hub:
 
     # -- the way in --
 
-    async def emit(self, event: Event) -> Event:
+    async def emit(self, event: E) -> E:
         """Commit an event; return it stamped. It is in the journal, and every required listener has it.
 
-        Cancelled while it waits to be admitted, nothing has happened; cancelled later, the event is committed all the
-        same. Raises :class:`~hubwire.errors.CommandRejected` for a kind that a command owns,
+        Cancelled while it waits to be admitted, the event is not taken; cancelled later, it is committed all the same.
+
+        Raises :class:`~hubwire.errors.CommandRejected` for a kind that a command owns,
         :class:`~hubwire.errors.EventTooLarge`, :class:`~hubwire.errors.HubClosed`, or what the hub failed with.
         """
-        if type(event) not in self._emittable:
-            self._check_emittable(event)
+        self._ingress.check(event)
         return (await self._pipeline.execute(lambda: (event,)))[0]
 
-    def emit_nowait(self, event: Event) -> Event:
+    def emit_nowait(self, event: E) -> E:
         """Take an event without waiting; return it stamped, not yet committed.
 
         Raises like :meth:`emit`, and :class:`~hubwire.errors.Overloaded` if too many events wait to be committed.
         """
-        if type(event) not in self._emittable:
-            self._check_emittable(event)
+        self._ingress.check(event)
         return self._pipeline.put_nowait((event,))[0]
 
     def offer(self, event: Event) -> bool:
@@ -324,52 +286,28 @@ class Hub:
 
         Raises only for an event that no hub would take.
         """
-        if type(event) not in self._emittable:
-            self._check_emittable(event)
-        try:
-            self._pipeline.put_nowait((event,))
-        except (Overloaded, HubClosed, HubFailed):
-            self._pipeline.dropped_offers += 1
-            return False
-        return True
+        self._ingress.check(event)
+        return self._pipeline.offer((event,))
 
-    def emit_threadsafe(self, event: Event) -> Future[Event]:
+    def emit_threadsafe(self, event: E) -> Future[E]:
         """Emit from any thread, or any other event loop; the future is done when the event is committed.
 
         The event inherits the context of the calling code. Emits of one thread keep their order. The future has what
-        :meth:`emit` would raise. Cancelling it before the event is admitted succeeds, and nothing has happened; later,
-        ``cancel()`` returns False, and the event is committed all the same. In a thread that works for a listener the
-        commit waits for, the future is done when the event is applied. In the hub's own loop, do not block on it.
+        :meth:`emit` would raise. Cancelling it before the event is admitted succeeds, and the event is not taken;
+        later, ``cancel()`` returns False, and the event is committed all the same. In a thread that works for a
+        listener the commit waits for, the future is done when the event is applied. In the hub's own loop, do not block
+        on it.
         """
-        return self._from_threads.submit(partial(self._emit_for_thread, event))
+        return self._parts.from_threads.submit(partial(self._emit_for_thread, event))
 
-    async def _emit_for_thread(self, event: Event, future: Future[Event]) -> None:
-        def admitted() -> tuple[Event]:
+    async def _emit_for_thread(self, event: E, future: Future[E]) -> None:
+        def admitted() -> tuple[E]:
             if not future.set_running_or_notify_cancel():
                 raise asyncio.CancelledError
             return (event,)
 
-        self._check_emittable(event)
+        self._ingress.check(event)
         future.set_result((await self._pipeline.execute(admitted))[0])
-
-    def _check_emittable(self, event: Event) -> None:
-        cls = type(event)
-        if not isinstance(event, Event):
-            raise ConfigurationError(
-                f"{event!r} is no event; emit GenericEvent(kind=..., data=...), or a kind declared with @event"
-            )
-        if cls.command is not None:
-            raise CommandRejected(f"{event.kind!r} is not emitted: {cls.command} makes it")
-        if cls is UnknownEvent:
-            raise CommandRejected("an UnknownEvent is what reading gives; emit GenericEvent(kind=..., data=...)")
-        if cls is GenericEvent:
-            check_kind(event.kind)
-            if kind_class(event.kind) is not None or event.kind.partition(".")[0] in OWN_DOMAINS:
-                raise CommandRejected(
-                    f"{event.kind!r} is a declared kind, or the hub's own; use its class, or another kind"
-                )
-            return
-        self._emittable.add(cls)
 
     # -- actors --
 
@@ -387,7 +325,7 @@ class Hub:
 
         ``actor`` is an object with ``on_envelope`` (see :class:`hubwire.Actor`), an async function of a turn, or a
         class or function that makes such an object anew for each start. The agent is the one called ``name``, by
-        default what the actor says or its class is called; if nobody is, it is registered, with ``capabilities``,
+        default what the actor says or its class is called; if there is none, it is registered, with ``capabilities``,
         ``passport``, ``resume``, ``skill`` and ``rule`` as given here or found on the actor. So after a restart of the
         hub, the actor goes on with the inbox that it had.
 
@@ -399,8 +337,7 @@ class Hub:
         :class:`~hubwire.errors.ConfigurationError` if it is no actor, :class:`~hubwire.errors.CommandRejected` if the
         agent has one, and what ``hub.agents.register`` raises.
         """
-        self._life.check_open()
-        self._from_threads.check_here()
+        self._lifecycle.check_open()
         return await self._actors.spawn(
             actor,
             name=name,
@@ -428,7 +365,7 @@ class Hub:
         ``within_seconds``, by the hub's clock, the group is stopped: told by ``group.stopped``, and :meth:`health` is
         false until a group of this name is made again.
         """
-        self._life.check_open()
+        self._lifecycle.check_open()
         rules = GroupRules(
             strategy=strategy,
             restarts_max=restarts_max,
@@ -451,15 +388,15 @@ class Hub:
         """Post a question in an agent's name, and return the answer: what the other posts because of it.
 
         It is posted in ``channel``, by default in one of its own that is closed with the answer. ``timeout``: seconds
-        by the hub's clock. ``linked``: when nobody waits any more, because of the timeout, of being cancelled, or of a
+        by the hub's clock. ``linked``: when the asker waits no longer, because of the timeout, a cancellation, or a
         restart of the hub, an actor that handles the question is cancelled, and one that has not begun does not begin.
 
         Raises :class:`~hubwire.errors.AskTimeout`; :class:`~hubwire.errors.AskCycle` if the other waits, over others
         perhaps, for what the asker does now; :class:`~hubwire.errors.AskFailed` if no answer will come; and what
         opening a channel and posting raise.
         """
-        self._life.check_open()
-        return await self._asks.ask(asker, answerer, content, timeout=timeout, channel=channel, is_linked=linked)
+        self._lifecycle.check_open()
+        return await self._parts.asks.ask(asker, answerer, content, timeout=timeout, channel=channel, is_linked=linked)
 
     # -- the way out --
 
@@ -473,10 +410,11 @@ class Hub:
         :class:`~hubwire.errors.HistoryGone` when it asks for, or falls behind, what is held. Raises
         :class:`~hubwire.errors.HubClosed` before the hub is started, when there is no "now".
         """
-        if not self._pipeline.hub_id:
+        ring, lifecycle = self._pipeline.ring, self._lifecycle
+        if not ring.is_numbered:
             raise HubClosed("the hub is not running yet: use it inside 'async with hub:'")
-        if not self._pipeline.stopped:
-            self._from_threads.check_here()
+        if lifecycle.takes_events:
+            lifecycle.check_here()
         return EventStream(self._pipeline, self._journal if history else None, after, pattern)
 
     async def flush(self, *, timeout: float | None = None) -> None:
@@ -484,15 +422,13 @@ class Hub:
 
         Raises ``TimeoutError``, naming who is behind, after ``timeout`` seconds; or what the hub failed with.
         """
-        self._life.check_open()
-        self._from_threads.check_here()
+        self._lifecycle.check_open()
         if self._fanout.is_calling():
             raise ConfigurationError("a listener cannot flush the hub: it would wait for itself; use another task")
         target = self._pipeline.ring.applied.value
         with anyio.move_on_after(timeout):
             await self._fanout.drain(target)
-            if self._pipeline.failure is not None:
-                raise repeat(self._pipeline.failure)
+            self._lifecycle.check_not_failed()
             return
         behind = [each.name for each in self._fanout.attachments if each.done < target]
         raise TimeoutError(
@@ -504,7 +440,7 @@ class Hub:
         return self._health.statistics()
 
     def health(self) -> HubHealth:
-        """Return whether the hub keeps everything it owes now."""
+        """Return whether the hub keeps all its promises now, and which it does not keep."""
         return self._health.health()
 
     # -- life cycle --
@@ -512,7 +448,7 @@ class Hub:
     async def start(self) -> None:
         """Take possession of the journal, recover, enter the listeners, and begin to take commands.
 
-        Raises :class:`~hubwire.errors.AlreadyRunning` if another hub has the journal, and whatever a required listener
+        Raises :class:`~hubwire.errors.AlreadyRunning` if another hub has the journal, and what a required listener
         raised on entering. A hub is started once.
         """
         await self._life.start()
@@ -543,3 +479,9 @@ class Hub:
 def _name_of(listener: Any) -> str:
     name: str = getattr(listener, "__name__", None) or type(listener).__name__
     return name
+
+
+def _with_keywords(limits: Limits, **keywords: Any) -> Limits:
+    """Return the limits with those of the hub's keywords that were given instead."""
+    given = {name: value for name, value in keywords.items() if value is not None}
+    return attrs.evolve(limits, **given) if given else limits

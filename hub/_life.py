@@ -12,20 +12,14 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from . import codec
-from ._actors.registry import Actors
-from ._commands import Core, Verdicts, new_id
-from ._commit.pipeline import Pipeline
-from ._commit.threads import FromThreads
-from ._commit.timers import Timers
+from ._commands import new_id
+from ._commit.phase import Phase
 from ._delivery.duty import Duty
-from ._delivery.fanout import Fanout
-from ._journal.upkeep import Upkeep
-from ._state import State
+from ._parts import Parts
 from ._version import installed_version
 from .context import EMPTY
-from .errors import ConfigurationError, HubClosed, HubFailed, append_context, repeat
+from .errors import ConfigurationError, HubClosed, HubFailed, append_context
 from .events import HubStarted, HubStopped
-from .ports import Journal
 
 __all__ = ("HubLife",)
 
@@ -36,55 +30,24 @@ _YIELD_EVERY = 256
 class HubLife:
     """Starts the parts of a hub in order, and stops them in order."""
 
-    def __init__(
-        self,
-        *,
-        journal: Journal | None,
-        upkeep: Upkeep | None,
-        state: State,
-        pipeline: Pipeline,
-        fanout: Fanout,
-        core: Core,
-        timers: Timers,
-        verdicts: Verdicts,
-        actors: Actors,
-        from_threads: FromThreads,
-        close_seconds_max: float,
-    ) -> None:
-        self._journal = journal
-        self._upkeep = upkeep
-        self._state = state
-        self._pipeline = pipeline
-        self._fanout = fanout
-        self._core = core
-        self._timers = timers
-        self._verdicts = verdicts
-        self._actors = actors
-        self._from_threads = from_threads
-        self._close_seconds_max = close_seconds_max
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._lifecycle = parts.lifecycle
+        self._pipeline = parts.pipeline
         self._main: asyncio.Task[None] | None = None
-        self._stop_requested: asyncio.Event | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the hub takes commands."""
-        return self._main is not None and not self._pipeline.closed
-
-    def check_open(self) -> None:
-        """Raise what the hub failed with, or :class:`~hubwire.errors.HubClosed` if it takes no commands."""
-        if self._pipeline.failure is not None:
-            raise repeat(self._pipeline.failure)
-        if not self.is_open:
-            raise HubClosed("the hub is not running: use it inside 'async with hub:'")
+        """All that the hub does; None before it is started."""
+        self._stop_requested = asyncio.Event()
 
     async def start(self) -> None:
         """As :meth:`hubwire.Hub.start`."""
-        if self._main is not None:
+        if self._lifecycle.was_started:
             raise ConfigurationError(
                 "this hub was started already; make a new one: Hub(store) goes on where this one stopped"
             )
-        self._stop_requested = asyncio.Event()
-        self._from_threads.begin()
+        parts, lifecycle = self._parts, self._lifecycle
+        lifecycle.move(Phase.STARTING)
+        lifecycle.home.adopt_running_loop()
+        parts.from_threads.open()
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._main = asyncio.create_task(self._run(started), name="hubwire hub")
         try:
@@ -96,45 +59,44 @@ class HubLife:
 
     async def aclose(self) -> None:
         """As :meth:`hubwire.Hub.aclose`."""
-        if self._main is None or self._stop_requested is None:
+        if self._main is None:
             return
         if not self._main.done():
-            self._from_threads.check_here()
+            self._lifecycle.check_here()
         self._stop_requested.set()
-        if self._fanout.is_calling() or self._actors.is_calling():
+        parts = self._parts
+        if parts.fanout.is_calling() or parts.actors.is_calling():
             return
+        await self._until_over(self._main)
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        self._lifecycle.check_not_failed()
+        if not self._main.cancelled() and (failure := self._main.exception()) is not None:
+            raise failure
+
+    async def _until_over(self, main: asyncio.Task[None]) -> None:
+        """Return when the hub has come to its end, also where the caller is cancelled meanwhile: then raise that."""
         cancelled: asyncio.CancelledError | None = None
         with anyio.CancelScope(shield=True):
-            while not self._main.done():
+            while not main.done():
                 try:
-                    await asyncio.wait([self._main])
+                    await asyncio.wait([main])
                 except asyncio.CancelledError as error:
                     cancelled = error
         if cancelled is not None:
             raise cancelled
-        await anyio.lowlevel.checkpoint_if_cancelled()
-        if self._pipeline.failure is not None:
-            raise repeat(self._pipeline.failure)
-        if not self._main.cancelled() and (failure := self._main.exception()) is not None:
-            raise failure
 
     async def _run(self, started: asyncio.Future[None]) -> None:
-        """Do everything the hub does, from start to end."""
+        """Do all that the hub does, from start to end."""
         refusal: BaseException | None = None
         try:
             refusal = await self._live(started)
-        except Exception as error:  # noqa: BLE001 - what nobody foresaw must not leave emitters waiting
+        except Exception as error:  # noqa: BLE001 - an error that was not foreseen must not leave emitters waiting
             failure = HubFailed(f"the hub stops because of an error of its own ({error!r}); please report it")
             failure.__cause__ = error
             self._pipeline.fail(failure)
         finally:
-            if refusal is None and not self._pipeline.stopped:
-                self._pipeline.fail(HubFailed("the hub stops, because its tasks were cancelled by somebody else"))
-            self._pipeline.end()
-            self._core.end()
-            self._fanout.end()
-            self._from_threads.end(self._pipeline.failure)
-            refusal = refusal or self._pipeline.failure
+            self._end(refused=refusal is not None)
+            refusal = refusal or self._lifecycle.failure
             try:
                 await self._close_journal(is_well=refusal is None)
             except Exception as error:
@@ -145,91 +107,115 @@ class HubLife:
                 if not started.done():
                     started.set_exception(refusal or HubClosed("the hub was cancelled while it started"))
 
+    def _end(self, *, refused: bool) -> None:
+        """Let no task wait for this hub any more; ``refused``: it could not start."""
+        parts, lifecycle = self._parts, self._lifecycle
+        if refused and lifecycle.phase is Phase.STARTING:
+            lifecycle.move(Phase.STOPPED)
+        elif lifecycle.takes_events:
+            parts.pipeline.fail(HubFailed("the hub stops, because its tasks were cancelled from outside of it"))
+        parts.pipeline.end()
+        parts.core.end()
+        parts.fanout.end()
+        parts.from_threads.close(lifecycle.failure)
+
     async def _close_journal(self, *, is_well: bool) -> None:
-        if self._journal is None or self._upkeep is None:
+        parts = self._parts
+        if parts.journal is None or parts.upkeep is None:
             return
         with anyio.CancelScope(shield=True):
             try:
                 if is_well:
-                    with anyio.move_on_after(self._close_seconds_max):
-                        await self._upkeep.close()
+                    with anyio.move_on_after(parts.limits.close_seconds_max):
+                        await parts.upkeep.close()
             finally:
                 with anyio.move_on_after(_JOURNAL_CLOSE_SECONDS_MAX):
-                    await self._journal.aclose()
+                    await parts.journal.aclose()
 
     async def _live(self, started: asyncio.Future[None]) -> BaseException | None:
         """Hold all tasks in one group until the hub is asked to stop, or fails; return why it could not start."""
-        assert self._stop_requested is not None
         refusal: BaseException | None = None
         async with anyio.create_task_group() as tasks:
             try:
                 await self._start(tasks)
-            except Exception as error:  # noqa: BLE001 - it is raised again, to who called start()
+            except Exception as error:  # noqa: BLE001 - start() raises it
                 refusal = error
             else:
                 if not started.done():
                     started.set_result(None)
                 await self._stop_requested.wait()
-                await self._stop()
+                try:
+                    await self._stop()
+                except HubFailed:
+                    pass  # the hub failed while it stopped; the lifecycle keeps that failure
             tasks.cancel_scope.cancel()
         return refusal
 
     async def _start(self, tasks: TaskGroup) -> None:
-        journal, upkeep, pipeline, fanout = self._journal, self._upkeep, self._pipeline, self._fanout
-        pipeline.begin()
-        if journal is not None:
-            await anyio.to_thread.run_sync(codec.prepare)
-            await journal.open()
-        await fanout.start(tasks)
-        pipeline.hub_id = (journal and journal.hub_id) or fanout.known_hub_id() or new_id()
-        next_seq = fanout.highest_position() + 1
-        if journal is not None and upkeep is not None:
-            await self._recover(journal, await upkeep.restore())
-            next_seq = journal.next_seq
-        pipeline.ring.start_at(next_seq)
-        if upkeep is not None:
-            tasks.start_soon(pipeline.run_journal)
+        parts, pipeline = self._parts, self._pipeline
+        fanout = parts.fanout
+        await self._number(tasks)
         fanout.go()
-        if upkeep is not None:
-            await upkeep.save_positions()
-            tasks.start_soon(upkeep.keep_positions)
-            tasks.start_soon(upkeep.keep_journal)
+        if parts.upkeep is not None:
+            await parts.upkeep.save_positions()
+            tasks.start_soon(parts.upkeep.keep_positions)
+            tasks.start_soon(parts.upkeep.keep_journal)
         for attachment in tuple(fanout.attachments):
             if attachment.duty is Duty.REQUIRED:
                 await attachment.ready()
         version = await anyio.to_thread.run_sync(installed_version)  # it reads files, once
         started = HubStarted(version=version, pid=os.getpid(), host=socket.gethostname())
-        await pipeline.until_committed(pipeline.put([started, *self._state.settle()], EMPTY)[-1].seq)
+        await pipeline.until_committed(pipeline.put([started, *parts.state.settle()], EMPTY)[-1].seq)
+        self._lifecycle.check_not_failed()
         fanout.announcements.begin(tasks)
-        pipeline.open()
-        tasks.start_soon(self._timers.run)
-        tasks.start_soon(self._verdicts.run)
-        self._actors.begin(tasks)
+        self._lifecycle.move(Phase.OPEN)
+        tasks.start_soon(parts.timers.run)
+        tasks.start_soon(parts.verdicts.run)
+        parts.actors.begin(tasks)
 
-    async def _recover(self, journal: Journal, start: int) -> None:
-        """Replay what is newer than the snapshot."""
-        async for event in journal.replay(start - 1):
-            self._state.apply(event)
-            self._pipeline.last_at = event.at
-            if event.seq % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
+    async def _number(self, tasks: TaskGroup) -> None:
+        """Enter the listeners and recover the state; from then on it is known which ``seq`` comes next."""
+        parts, pipeline = self._parts, self._pipeline
+        journal = parts.journal
+        if journal is not None:
+            await anyio.to_thread.run_sync(codec.prepare)
+            await journal.open()
+        await parts.fanout.start(tasks)
+        hub_id = (journal and journal.hub_id) or parts.fanout.known_hub_id() or new_id()
+        pipeline.ingress.hub_id = hub_id
+        next_seq = parts.fanout.highest_position() + 1
+        if journal is not None and parts.upkeep is not None:
+            start = await parts.upkeep.restore()
+            async for event in journal.replay(start - 1):
+                pipeline.replay(event)
+                if event.seq % _YIELD_EVERY == 0:
+                    await asyncio.sleep(0)
+            next_seq = journal.next_seq
+            tasks.start_soon(pipeline.run_journal)
+        pipeline.ring.start_at(next_seq)
 
     async def _stop(self) -> None:
-        pipeline, fanout = self._pipeline, self._fanout
-        await self._actors.close(self._close_seconds_max)
-        pipeline.close()
-        await fanout.close(self._close_seconds_max)
+        parts, pipeline = self._parts, self._pipeline
+        fanout, seconds_max = parts.fanout, parts.limits.close_seconds_max
+        await parts.actors.close(seconds_max)
+        self._lifecycle.check_not_failed()
+        self._lifecycle.move(Phase.CLOSING)
+        pipeline.admission.refuse_all(
+            HubClosed("the hub was closed before this command was admitted; nothing has happened")
+        )
+        await fanout.close(seconds_max)
+        self._lifecycle.check_not_failed()
         last = pipeline.put([HubStopped()], EMPTY)[0].seq
-        pipeline.stopped = True
-        with anyio.move_on_after(self._close_seconds_max) as deadline:
+        self._lifecycle.move(Phase.STOPPED)
+        with anyio.move_on_after(seconds_max) as deadline:
             await pipeline.until_committed(last)
         if deadline.cancelled_caught:
             pipeline.fail(
                 HubFailed(
-                    f"the last {pipeline.in_flight} events were not committed within {self._close_seconds_max:g} s of"
-                    " closing; those in the journal will be, at the next start"
+                    f"the last {pipeline.ring.in_flight} events were not committed within {seconds_max:g} s of closing;"
+                    " those in the journal will be, at the next start"
                 )
             )
             return
-        await fanout.leave((Duty.BEST_EFFORT, Duty.DURABLE), self._close_seconds_max)
-        await fanout.leave((Duty.REQUIRED,), self._close_seconds_max)
+        await fanout.leave((Duty.BEST_EFFORT, Duty.DURABLE), seconds_max)
+        await fanout.leave((Duty.REQUIRED,), seconds_max)

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
+from ._commit.phase import HomeLoop
 from ._commit.threads import FromThreads
 from ._hub import Hub
 from .errors import ConfigurationError, append_context, repeat
@@ -19,6 +20,7 @@ __all__ = ("HubThread",)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+E = TypeVar("E", bound=Event)
 
 EXIT_SECONDS_MAX = 30.0
 """How long a program that forgot to close its hub waits for it at its end."""
@@ -31,15 +33,16 @@ class HubThread:
     hub itself. Context variables (correlation id, trace, tenant) are those of the calling code.
 
     A program that ends without closing it closes it then, as well as it can within half a minute. A forked child has no
-    part in it: :meth:`emit` and :meth:`call` raise :class:`~hubwire.errors.ConfigurationError` there, and closing does
-    nothing.
+    part in it: :meth:`emit` and :meth:`call` raise :class:`~hubwire.errors.ConfigurationError` there, and closing has
+    no effect.
     """
 
     def __init__(self, hub: Hub) -> None:
         self.hub: Hub = hub
         """The hub, for use in :meth:`call`. From outside only ``emit_threadsafe``, ``id``,
         ``statistics()`` and ``health()``."""
-        self._calls = FromThreads()
+        self._home = HomeLoop()
+        self._calls = FromThreads(self._home)
         self._thread: threading.Thread | None = None
         self._started: Future[None] = Future()
         self._ended: Future[None] = Future()
@@ -75,7 +78,7 @@ class HubThread:
 
     def _close(self, seconds_max: float | None) -> None:
         thread = self._thread
-        if thread is None or self._calls.is_forked:
+        if thread is None or self._home.is_forked:
             return
         self._stop_requested = True
         if self._stop is not None:
@@ -94,7 +97,7 @@ class HubThread:
         except TimeoutError:
             raise TimeoutError(
                 f"a HubThread was not closed by the program, nor could it be within {EXIT_SECONDS_MAX:g} s of its end;"
-                " what was acknowledged is safe. Use it in a with statement, and let nothing block its event loop"
+                " what was acknowledged is safe. Use it in a with statement, and do not block its event loop"
             ) from None
 
     def __enter__(self) -> Self:
@@ -113,11 +116,11 @@ class HubThread:
 
     # -- the way in --
 
-    def emit(self, event: Event) -> Event:
+    def emit(self, event: E) -> E:
         """Commit an event; return it stamped. Blocks until it is in the journal, and every required listener has it.
 
-        Interrupted (``KeyboardInterrupt``) while it waits to be admitted, nothing has happened; later, the event is
-        committed all the same. In either case the hub goes on. Raises like :meth:`Hub.emit`.
+        Interrupted (``KeyboardInterrupt``) while it waits to be admitted, the event is not taken; later, it is
+        committed all the same. In either case the hub goes on. Raises what :meth:`Hub.emit` raises.
         """
         self._check_elsewhere()
         return _result(self.hub.emit_threadsafe(event))
@@ -125,7 +128,7 @@ class HubThread:
     def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a coroutine function on the hub's event loop; return what it returns, and raise what it raises.
 
-        So a program can do whatever a hub can: ``planner = thread.call(thread.hub.agents.register, "planner")``.
+        So a program can do all that a hub can: ``planner = thread.call(thread.hub.agents.register, "planner")``.
         Interrupted (``KeyboardInterrupt``), it cancels the call, and does not wait for its end.
         """
         self._check_elsewhere()
@@ -138,7 +141,7 @@ class HubThread:
         return _result(self._calls.submit(run))
 
     def _check_elsewhere(self) -> None:
-        if threading.current_thread() is self._thread and not self._calls.is_forked:
+        if threading.current_thread() is self._thread and not self._home.is_forked:
             raise ConfigurationError(
                 "this is the hub's own thread, which would wait for itself; await the hub's own methods here"
             )
@@ -178,18 +181,19 @@ class HubThread:
         self._stop = stop_threadsafe
         if self._stop_requested:
             stop_threadsafe()
-        self._calls.begin()
+        self._home.adopt_running_loop()
+        self._calls.open()
         try:
             async with self.hub:
                 self._started.set_result(None)
                 await stop.wait()
         finally:
-            self._calls.end(None)
+            self._calls.close(None)
 
 
 def _result(future: Future[T]) -> T:
     try:
         return future.result()
     except BaseException:
-        future.cancel()  # It does nothing unless the wait was interrupted.
+        future.cancel()  # No effect unless the wait was interrupted.
         raise

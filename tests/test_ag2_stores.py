@@ -19,11 +19,11 @@ from ag2.knowledge import (
     DefaultBootstrap,
     DiskKnowledgeStore,
     EventLogWriter,
+    KnowledgeStore as TheirKnowledgeStore,
     LockedKnowledgeStore,
     MemoryKnowledgeStore,
     SqliteKnowledgeStore,
 )
-from ag2.knowledge import KnowledgeStore as TheirKnowledgeStore
 from ag2.network import Envelope, Passport, Resume, Rule
 from ag2.task import TaskMetadata, TaskSpec, TaskState
 

@@ -316,9 +316,9 @@ def test_arguments_that_are_not_text_stay_as_they_are() -> None:
 # --- bad items ------------------------------------------------------------------------------------------------------
 
 BAD = {
-    "no JSON": (b'{"messages": [', "is no JSON"),
-    "not UTF-8": (b'["\xff"]', "is no JSON"),
-    "too deep": (b"[" * 100_000, "is no JSON"),
+    "no JSON": (b'{"messages": [', "is not JSON"),
+    "not UTF-8": (b'["\xff"]', "is not JSON"),
+    "too deep": (b"[" * 100_000, "is not JSON"),
     "a number": (b"7", "has a number where a list of messages should be"),
     "no messages": (b"[]", "has no messages"),
     "another key": (b'{"chat": []}', "has no 'messages' or 'traj'; name the key of its messages with --messages-key"),
@@ -330,13 +330,16 @@ BAD = {
     "a call without a function": (b'[{"role": "assistant", "tool_calls": [{"id": "1"}]}]', "has a tool call 0 that is"),
     "a call by the user": (
         b'[{"role": "user", "tool_calls": [{"id": "1", "function": {"name": "f"}}]}]',
-        "has a tool call 0 that is no function call of the assistant",
+        "has a tool call 0 that is not a function call of the assistant",
     ),
     "a call without an id": (
         b'[{"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}]',
-        "message 0 has nothing as its 'id', which is text",
+        "message 0 has no value as its 'id', which must be text",
     ),
-    "a result of no call": (b'[{"role": "tool", "tool_call_id": "1"}]', "the result of call '1', which nobody made"),
+    "a result of no call": (
+        b'[{"role": "tool", "tool_call_id": "1"}]',
+        "the result of call '1', which was not made",
+    ),
     "half a character as a name": (
         b'[{"role": "tool", "tool_call_id": "1", "name": "\\ud800"}]',
         "message 0 has half a character in its 'name'",
@@ -364,7 +367,7 @@ def test_a_bad_item_stops_an_import_before_anything_is_posted(tmp_path: Path) ->
     assert run.stderr.decode().split("\n") == [
         "hubwire: stdin, line 2: has a number where a list of messages should be",
         "hubwire: stdin, line 4: has no 'messages' or 'traj'; name the key of its messages with --messages-key",
-        "hubwire: stdin has 2 bad items: nothing was imported; mend it, or use --skip-bad",
+        "hubwire: stdin has 2 bad items: none of it was imported; correct it, or use --skip-bad",
         "",
     ]
     assert not store.exists()
@@ -389,7 +392,7 @@ def test_bad_items_are_left_out_if_asked_to(tmp_path: Path) -> None:
     [
         ("gone.jsonl", None, "gone.jsonl cannot be read: No such file or directory"),
         ("cut.jsonl.gz", gzip.compress(lines(*TWO) * 99)[:60], "cut.jsonl.gz is damaged or cut off"),
-        ("broken.json", b'[{"messages": []},', "broken.json is no JSON document"),
+        ("broken.json", b'[{"messages": []},', "broken.json is not a JSON document"),
     ],
 )
 def test_an_input_that_cannot_be_read_is_told_in_one_line(

@@ -15,7 +15,7 @@ from hubwire._state.endings import EVENTS_MAX
 from hubwire.channel_types import Conversation, Manifest, Post
 from hubwire.context import EMPTY
 from hubwire.errors import CommandRejected, ConfigurationError, HubClosed, NotFound, PostRejected
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
 

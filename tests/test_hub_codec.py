@@ -10,15 +10,15 @@ from typing import Any, Literal
 
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import hubwire.events
 from hubwire import Event, GenericEvent, UnknownEvent, codec, event
 from hubwire.context import EMPTY
 from hubwire.errors import InvalidRecord
 from hubwire.events import AgentRegistered, EnvelopePosted, FrozenDict, ListenerFailed, ToolCompleted, evolve
-from hubwire.events._event import own_fields, stamp
+from hubwire.events._event import own_fields
+from hubwire.events._stamp import stamp
 
 AT = "2026-11-21T09:30:00.000001Z"
 HEADER = {

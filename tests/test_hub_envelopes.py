@@ -14,7 +14,7 @@ from hubwire._state import State
 from hubwire.context import EMPTY
 from hubwire.errors import CommandRejected, EventTooLarge, InboxFull, NotFound, PostRejected
 from hubwire.events import EnvelopeDispatchFailed, EnvelopePosted, EnvelopeRejected, Event
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
 

@@ -19,7 +19,8 @@ from hubwire import Event, GenericEvent, UnknownEvent, event
 from hubwire.context import EMPTY, Context
 from hubwire.errors import ConfigurationError, HubError
 from hubwire.events import AgentRegistered, FrozenDict, ToolCompleted, evolve, kind_class
-from hubwire.events._event import own_fields, stamp
+from hubwire.events._event import own_fields
+from hubwire.events._stamp import stamp
 
 
 @event("event_tests.charged")
@@ -353,7 +354,7 @@ def test_a_declared_kind_is_found_by_its_name() -> None:
     ],
 )
 def test_a_kind_that_is_not_spelt_as_kinds_are_is_refused(kind: Any) -> None:
-    with pytest.raises(ConfigurationError, match="no kind of event"):
+    with pytest.raises(ConfigurationError, match="not a kind of event"):
         event(kind)
 
 
@@ -365,7 +366,7 @@ def test_two_or_more_lower_case_words_joined_by_dots_are_a_kind(kind: str) -> No
     try:
         assert event(kind)(Anything).kind == kind
     finally:
-        hubwire.events._event._kinds.pop(kind, None)
+        hubwire.events._declare._kinds.pop(kind, None)
 
 
 def test_a_kind_is_declared_once_and_the_second_declaration_changes_nothing() -> None:
@@ -498,6 +499,6 @@ def test_every_shipped_kind_is_exported_and_declared_under_its_own_name() -> Non
     assert kinds >= {AgentRegistered, ToolCompleted}
     for each in kinds:
         assert kind_class(each.kind) is each
-    declared = hubwire.events._event._kinds.items()
+    declared = hubwire.events._declare._kinds.items()
     ours = {name for name, each in declared if each.__module__.startswith("hubwire.events.")}
     assert ours == {each.kind for each in kinds}

@@ -22,7 +22,7 @@ from hubwire._journal.store_journal import StoreJournal
 from hubwire.context import EMPTY
 from hubwire.errors import AlreadyRunning, Fenced, LogDamaged, StoreError, StoreFull, StoreUnavailable
 from hubwire.events import Event
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 from hubwire.log import Log, LogReader, Record, chain_value, follow, log_exists
 from hubwire.ports import ChangeCallback, ChangeSubscription, Hold
 from hubwire.stores import MemoryStore

@@ -7,8 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hubwire import codec
 from hubwire.errors import AppendConflict, Fenced, InvalidRecord, LogDamaged, StoreError
@@ -356,7 +355,7 @@ async def test_a_record_that_swears_by_more_than_there_is_is_damage() -> None:
     content = (await written([1, 1], chained=False))[SEGMENT]
     error = await refuses({SEGMENT: content.replace(b',"d":1}', b',"d":7}')}, chained=False)
     assert error is not None
-    assert "was durable, as later records tell" in str(error)
+    assert "was durable, as later records say" in str(error)
 
 
 harm = st.tuples(

@@ -19,15 +19,14 @@ from typing import Any, ClassVar, NoReturn
 
 import attrs
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from hubwire import GenericEvent, Hub, codec
 from hubwire.context import EMPTY
 from hubwire.errors import EventTooLarge
 from hubwire.events import EnvelopePosted, Event, FrozenDict, ToolCompleted, canonical, evolve
 from hubwire.events._canonical import DEPTH_MAX, INT_MAX, Freezer, is_plain
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 
 AT = "2026-11-21T09:30:00.000001Z"
 MEBIBYTE = 1024 * 1024

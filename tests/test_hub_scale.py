@@ -19,7 +19,7 @@ from hubwire._state import State
 from hubwire._state.moments import Deadlines, deadline_ns
 from hubwire.context import EMPTY
 from hubwire.events import Event
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 from hubwire.testing import ManualClock
 
 SCALE = int(os.environ.get("HUBWIRE_SCALE", "10000"))

@@ -7,8 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from hubwire import codec
@@ -29,7 +28,7 @@ from hubwire.events import (
     Event,
     GenericEvent,
 )
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 
 AT = "2026-11-21T09:30:00.000001Z"
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hubwire import codec
@@ -24,7 +23,7 @@ from hubwire.events import (
     Event,
     ExpectationViolated,
 )
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 
 START_NS = 1_767_225_600_000_000_000
 SECOND_NS = 1_000_000_000

@@ -11,8 +11,7 @@ from typing import Any
 import attrs
 import msgspec
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hubwire import InboxOverflow, InboxRule, codec
@@ -22,7 +21,7 @@ from hubwire._state.channels import ChannelState
 from hubwire.context import EMPTY
 from hubwire.errors import CommandRejected
 from hubwire.events import Event
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 
 TYPES = ("conversation", "discussion", "consulting", "broadcast", "notification", "auction", "workflow")
 CONTENTS = (None, "hello", {"bid": 1}, {"bid": 7}, {"award": True}, {"finish": "done"}, {"handoff": "id1"})

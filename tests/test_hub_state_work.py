@@ -10,8 +10,7 @@ from typing import Any
 import attrs
 import msgspec
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from hubwire import codec
@@ -42,7 +41,7 @@ from hubwire.events import (
     TurnFailed,
     TurnStarted,
 )
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 
 MACHINES = ("quotas", "turns", "tasks", "approvals")
 DOMAINS = ("turn", "model", "tool", "task", "approval")

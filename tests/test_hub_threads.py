@@ -19,6 +19,7 @@ from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from hubwire import Duty, Event, GenericEvent, Hub, HubThread, Overflow, context, scope
+from hubwire._commit.phase import HomeLoop
 from hubwire._commit.threads import FromThreads
 from hubwire.context import current
 from hubwire.errors import (
@@ -276,10 +277,12 @@ async def test_what_has_not_arrived_when_the_hub_ends_is_answered_and_never_run(
         nonlocal ran
         ran = True
 
-    crossing = FromThreads()
-    crossing.begin()
+    home = HomeLoop()
+    home.adopt_running_loop()
+    crossing = FromThreads(home)
+    crossing.open()
     future = crossing.submit(call)
-    crossing.end(None)
+    crossing.close(None)
     assert isinstance(future.exception(0), HubClosed)
     await wait_all_tasks_blocked()
     assert not ran
@@ -685,7 +688,7 @@ async def main():
             try:
                 await hub.emit(said())
             except ConfigurationError as error:
-                print("refused", "another process" in str(error), flush=True)
+                print("refused", "forked from the one" in str(error), flush=True)
             sys.exit(3)
         print("child", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), files() == before, flush=True)
         os._exit(0)  # what the child has done to the loop that it shares with us is asyncio's affair

@@ -16,11 +16,12 @@ TREE = ast.parse(Path(hubwire.__file__).read_text())
 
 def test_every_public_name_is_imported_from_where_type_checkers_look_for_it() -> None:
     block = next(each for each in TREE.body if isinstance(each, ast.If))
-    told = {alias.name: each.module for each in block.body if isinstance(each, ast.ImportFrom) for alias in each.names}
-    assert told == hubwire._MODULES
-    assert sorted(told) == sorted(hubwire.__all__)
+    imports = [each for each in block.body if isinstance(each, ast.ImportFrom)]
+    checked = {alias.name: each.module for each in imports for alias in each.names if alias.asname == alias.name}
+    assert checked == hubwire._MODULES
+    assert sorted(checked) == sorted(hubwire.__all__)
     for name in hubwire.__all__:
-        assert getattr(hubwire, name) is getattr(sys.modules[f"hubwire.{told[name]}"], name)
+        assert getattr(hubwire, name) is getattr(sys.modules[f"hubwire.{checked[name]}"], name)
 
 
 def test_every_public_module_is_an_attribute_of_the_package() -> None:

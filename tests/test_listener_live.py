@@ -14,8 +14,7 @@ import anyio
 import attrs
 import pytest
 from anyio.lowlevel import checkpoint
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hubwire import Duty, Event, GenericEvent, Hub, UnknownEvent, event
 from hubwire._commit import ring as ring_module

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from hubwire import Event, GenericEvent, Hub, codec, event
 from hubwire.errors import ConfigurationError, PartialBatch

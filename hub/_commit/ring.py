@@ -1,4 +1,4 @@
-"""The ring: one buffer of recent events that everybody in the hub reads, each at a place of his own.
+"""The ring: one buffer of recent events, which every reader in the hub reads from a place of its own.
 
 A watermark is a ``seq`` that only grows: events below it have got that far. **applied** counts what the state machines
 know, **journaled** what the journal has, **committed** what the journal and every required listener have.
@@ -37,7 +37,7 @@ class Watermark:
             self._wake()
 
     def end(self) -> None:
-        """Nothing will move any more: wake everybody, and let nobody wait again."""
+        """The watermark does not move any more: wake all waiters, and let no later one wait."""
         self.ended = True
         self._wake()
 
@@ -48,7 +48,7 @@ class Watermark:
             future.set_result(None)
             return future
         if len(self._waiters) >= self._sift_at:
-            # Who waits with a timeout comes again and again, and a hub may be idle for days.
+            # A task that waits with a timeout leaves a future each time, and a hub may be idle for days.
             self._waiters = [waiter for waiter in self._waiters if not waiter.done()]
             self._sift_at = max(_SIFT_MIN, 2 * len(self._waiters))
         self._waiters.append(future)
@@ -68,7 +68,7 @@ class Watermark:
 
 
 class Ring:
-    """The events ``[first, applied)``, at most ``capacity`` and a little more of them, unless somebody needs more."""
+    """The events ``[first, applied)``, at most ``capacity`` and a little more of them, unless a reader needs more."""
 
     def __init__(self, capacity: int) -> None:
         self.first: int = 0
@@ -77,12 +77,20 @@ class Ring:
         self.committed: Watermark = Watermark()
         self.trim_at: int = capacity + _TRIM
         """The ``seq`` that ``applied`` has to reach before cutting is worth it."""
+        self.is_numbered: bool = False
+        """Whether the ``seq`` of the next event is known: not before the journal was read."""
         self._capacity = capacity
         self._events: list[Event] = []
 
+    @property
+    def in_flight(self) -> int:
+        """How many events are applied and not yet committed."""
+        return self.applied.value - self.committed.value
+
     def start_at(self, next_seq: int) -> None:
-        """Go on numbering from ``next_seq``: everything before it is committed, and not here."""
+        """Go on numbering from ``next_seq``: events before it are committed, and not here."""
         assert not self._events
+        self.is_numbered = True
         self.first = next_seq
         self.trim_at = next_seq + self._capacity + _TRIM
         for watermark in (self.applied, self.journaled, self.committed):

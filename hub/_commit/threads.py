@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
-from ..errors import ConfigurationError, HubClosed, HubError, HubFailed, repeat
+from ..errors import HubClosed, HubError, HubFailed, repeat
+from .phase import HomeLoop
 
 __all__ = ("FromThreads",)
 
@@ -18,42 +18,23 @@ T = TypeVar("T")
 
 
 class FromThreads:
-    """Carries calls over, in order, between :meth:`begin` and :meth:`end`. No call is left without an answer."""
+    """Carries calls over, in order, between :meth:`open` and :meth:`close`. No call is left without an answer."""
 
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = 0
+    def __init__(self, home: HomeLoop) -> None:
+        """``home`` is the loop that calls are carried over to, from :meth:`open` on."""
+        self._home = home
         self._refusal: HubError | None = HubClosed("the hub is not running yet: use it inside 'async with hub:'")
         self._lock = threading.Lock()
         self._under_way: set[Future[Any]] = set()
         """What was submitted, and has not arrived on the loop."""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @property
-    def is_forked(self) -> bool:
-        """Whether this process was forked from the one that the loop runs in."""
-        return self._loop is not None and self._pid != os.getpid()
-
-    def check_here(self) -> None:
-        """Raise :class:`~hubwire.errors.ConfigurationError` unless this code runs in the loop, or there is none yet."""
-        if self.is_forked:
-            raise _forked()
-        try:
-            here = self._loop is None or self._loop is asyncio.get_running_loop()
-        except RuntimeError:
-            here = False
-        if not here:
-            raise ConfigurationError(
-                "the hub runs in another event loop; use it in the loop it was started in, or emit_threadsafe"
-            )
-
-    def begin(self) -> None:
-        """Carry calls over to the running loop from now on."""
-        self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
+    def open(self) -> None:
+        """Carry calls over from now on."""
         self._refusal = None
 
-    def end(self, failure: HubError | None) -> None:
-        """Refuse what has not arrived, and whatever comes later. Runs on the loop."""
+    def close(self, failure: HubError | None) -> None:
+        """Refuse what has not arrived, and all later calls. Runs on the loop."""
         refusal = failure or HubClosed("the hub is closed; nothing has happened")
         with self._lock:
             self._refusal = refusal
@@ -67,15 +48,15 @@ class FromThreads:
         Works in any thread. Cancelling the future while it is pending cancels the call.
         """
         future: Future[T] = Future()
-        if self.is_forked:  # first of all: a lock that another thread held when it forked is never released here
-            future.set_exception(_forked())
+        home = self._home
+        if home.is_forked:  # first of all: a lock that another thread held when it forked is never released here
+            future.set_exception(home.forked())
             return future
         with self._lock:
             refusal = self._refusal
             if refusal is None:
-                assert self._loop is not None
                 try:
-                    self._loop.call_soon_threadsafe(self._arrived, call, future)
+                    home.running().call_soon_threadsafe(self._arrived, call, future)
                     self._under_way.add(future)
                 except RuntimeError:
                     refusal = HubClosed("the event loop of the hub is closed; nothing has happened")
@@ -88,11 +69,11 @@ class FromThreads:
             if future not in self._under_way:
                 return
             self._under_way.remove(future)
-        assert self._loop is not None
-        task = self._loop.create_task(_run(call, future))  # in the context of who submitted, as this callback is
+        loop = self._home.running()
+        task = loop.create_task(_run(call, future))  # in the context of the submitter, as this callback is
         self._tasks.add(task)
         task.add_done_callback(partial(self._ended, future))
-        future.add_done_callback(partial(_cancel, self._loop, task))
+        future.add_done_callback(partial(_cancel, loop, task))
 
     def _ended(self, future: Future[Any], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -113,7 +94,7 @@ async def _run(call: Callable[[Future[T]], Coroutine[Any, Any, None]], future: F
             await call(future)
     except asyncio.CancelledError:
         raise
-    except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the answer, SystemExit too
+    except BaseException as error:  # noqa: BLE001 - it belongs to the caller that waits, SystemExit too
         _settle(future, error)
 
 
@@ -129,10 +110,3 @@ def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None], future: F
             loop.call_soon_threadsafe(task.cancel)
         except RuntimeError:
             pass  # The loop was closed, and has cancelled its tasks before.
-
-
-def _forked() -> ConfigurationError:
-    return ConfigurationError(
-        f"this is process {os.getpid()}, forked from the one in which the hub runs, and has a dead copy of it; start a"
-        " hub of its own in the child, or use spawn instead of fork"
-    )

@@ -1,7 +1,7 @@
 """Timers: what state machines have let become due, sent as commands.
 
 A machine that knows of deadlines says when its next one is, and decides what has happened when it has passed; see
-:class:`~hubwire._state.Timed`. Nothing is swept: the hub sleeps until the earliest deadline there is. After a restart
+:class:`~hubwire._state.Timed`. There is no sweep: the hub sleeps until the earliest deadline there is. After a restart
 the machines know of their deadlines again, and what passed meanwhile is due at once.
 """
 
@@ -34,10 +34,11 @@ class _NothingDue(Exception):
 
 
 class Timers:
-    """Sends the commands that nobody else sends, while the hub takes commands."""
+    """Sends the commands that follow from deadlines, while the hub takes commands."""
 
     def __init__(self, pipeline: Pipeline, state: State, clock: Clock) -> None:
         self._pipeline = pipeline
+        self._lifecycle = pipeline.lifecycle
         self._state = state
         self._clock = clock
         self._wake = anyio.Event()
@@ -50,7 +51,7 @@ class Timers:
         leave_all()
         self._state.on_change = self._look
         try:
-            while not self._pipeline.closed:
+            while self._lifecycle.is_open:
                 self._wake = anyio.Event()
                 while self._is_due():
                     await self._put_what_is_due()
@@ -68,22 +69,23 @@ class Timers:
         elapsed = self._clock.monotonic()
         newest_ns, then = self._newest
         now_ns = max(self._clock.now_ns(), newest_ns + round((elapsed - then) * 1e9))
-        if self._pipeline.last_at:
-            now_ns = max(now_ns, deadline_ns(self._pipeline.last_at, 0))
+        ingress = self._pipeline.ingress
+        if last_at := ingress.last_at:
+            now_ns = max(now_ns, deadline_ns(last_at, 0))
         self._newest = (now_ns, elapsed)
         return now_ns
 
     def _is_due(self) -> bool:
         due_ns = self._state.next_due_ns()
-        return due_ns is not None and due_ns <= self.now_ns() and not self._pipeline.closed
+        return due_ns is not None and due_ns <= self.now_ns() and self._lifecycle.is_open
 
     async def _put_what_is_due(self) -> None:
         try:
             await self._pipeline.execute(self._decide)
-            # In memory nothing is waited for; others want to run between two batches all the same.
+            # In memory there is no wait; other tasks must run between two batches all the same.
             await anyio.lowlevel.checkpoint()
         except _NothingDue:
-            assert not self._is_due(), "a state machine says that something is due, and decides nothing"
+            assert not self._is_due(), "a state machine reports a deadline, and decides no event for it"
 
     def _decide(self) -> Sequence[Event]:
         if events := self._state.due(self.now_ns(), BATCH):

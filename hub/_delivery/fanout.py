@@ -36,7 +36,6 @@ class Fanout:
         self._numbered = False
         self._closed = False
         self._upkeep = upkeep
-        pipeline.downstream = self
         if upkeep is not None:
             upkeep.attached = self
 

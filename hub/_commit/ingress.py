@@ -1,0 +1,112 @@
+"""Ingress: the steps between a caller's event and the stamped one that is applied, delivered and journaled.
+
+1. **Check**: is it an event that callers may emit? A refusal comes before the caller waits for room.
+2. **Freeze**: the payload is made canonical JSON, once; what JSON cannot hold becomes a marked substitute.
+3. **Stamp**: a copy gets ``seq``, ``id``, ``at``, ``hub`` and its context. The caller's object is untouched.
+4. **Weigh**: an event larger than ``event_bytes_max`` is refused.
+
+Freezing and stamping are one pass over the fields, compiled for each class (:mod:`hubwire.events`). All of a command's
+events pass, or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from uuid_utils import uuid7
+
+from .. import codec
+from ..clock import timestamp
+from ..errors import CommandRejected, ConfigurationError, EventTooLarge
+from ..events import Event, GenericEvent, UnknownEvent, kind_class
+from ..events._declare import check_kind
+from ..events._stamp import Context, stamp
+from ..ports import Clock
+
+__all__ = ("OWN_DOMAINS", "Ingress")
+
+E = TypeVar("E", bound=Event)
+
+DEPTH_MAX = 32
+"""How long a chain of listeners may get in which each emits because of the one before."""
+
+OWN_DOMAINS = frozenset({"listener", "mailbox", "hub", "log"})
+"""The first words of the kinds of the hub's own events."""
+
+_UNWEIGHED = 64 * 1024
+"""An upper bound for the JSON of what stamping does not weigh: keys, and short texts."""
+
+
+class Ingress:
+    """Takes events through the steps, and keeps the hub's time: no event is stamped earlier than the one before."""
+
+    def __init__(self, clock: Clock, event_bytes_max: int) -> None:
+        self.hub_id: str = ""
+        """The ``hub`` of every event; empty before the hub has found or made its id."""
+        self.last_at: str = ""
+        """When the newest event happened."""
+        self._clock = clock
+        self._bytes_max = event_bytes_max
+        self._emittable: set[type[Event]] = set()
+        """The classes whose events passed the check: it depends on the class alone, but for generic events."""
+
+    def check(self, event: Event) -> None:
+        """Raise unless callers may emit this event.
+
+        :class:`~hubwire.errors.ConfigurationError` for what is not an event, :class:`~hubwire.errors.CommandRejected`
+        for a kind that a command makes, or that is the hub's own.
+        """
+        cls = type(event)
+        if cls in self._emittable:
+            return
+        if not isinstance(event, Event):
+            raise ConfigurationError(
+                f"{event!r} is not an event; emit GenericEvent(kind=..., data=...), or a kind declared with @event"
+            )
+        if cls.command is not None:
+            raise CommandRejected(f"{event.kind!r} is not emitted: {cls.command} makes it")
+        if cls is UnknownEvent:
+            raise CommandRejected("an UnknownEvent comes from reading; emit GenericEvent(kind=..., data=...)")
+        if cls is GenericEvent:
+            check_kind(event.kind)
+            if kind_class(event.kind) is not None or event.kind.partition(".")[0] in OWN_DOMAINS:
+                raise CommandRejected(
+                    f"{event.kind!r} is a declared kind, or the hub's own; use its class, or another kind"
+                )
+            return
+        self._emittable.add(cls)
+
+    def stamp(self, events: Sequence[E], seq: int, around: Context) -> list[E]:
+        """Freeze, stamp and weigh the events, numbered from ``seq``; ``around`` is the context that they inherit."""
+        if around.depth > DEPTH_MAX:
+            raise CommandRejected(
+                f"event {events[0].kind!r} is number {around.depth} in a row that a listener emitted because of the one"
+                " before; let a listener not answer its own events"
+            )
+        at = timestamp(self._clock.now_ns())
+        if at > self.last_at:
+            self.last_at = at
+        else:
+            at = self.last_at
+        hub_id, bytes_max = self.hub_id, self._bytes_max
+        stamped: list[E] = []
+        for event in events:
+            copy: Any = stamp(event, seq, str(uuid7()), at, hub_id, around, bytes_max)
+            # Stamping has counted a lower bound. Only where the true size may be too large is it worth encoding now.
+            if copy._weight * 6 + _UNWEIGHED > bytes_max:  # noqa: SLF001 - stamping left it for us
+                self._weigh(copy)
+            stamped.append(copy)
+            seq += 1
+        return stamped
+
+    def _weigh(self, event: Event) -> None:
+        size, limit = len(codec.encode(event)), self._bytes_max
+        if size > limit:
+            raise EventTooLarge(
+                f"event {event.kind!r} has {size} bytes, more than the {limit} of event_bytes_max;"
+                " store the payload elsewhere and emit a reference",
+                kind=event.kind,
+                size_bytes=size,
+                limit_bytes=limit,
+            )

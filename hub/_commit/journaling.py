@@ -1,0 +1,87 @@
+"""Writing the journal, and pausing while a store is full."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol
+
+from .._foreign.guards import guarded, text_of
+from ..errors import HubFailed, JournalFailed, StoreFull
+from ..ports import Clock, Journal
+from .ring import Ring
+
+__all__ = ("Downstream", "FullStores", "run_journal")
+
+_RETRY_SECONDS = 1.0
+_DEADLINE_SECONDS = 60.0
+
+
+class Downstream(Protocol):
+    """What comes after the journal: the fan-out."""
+
+    def blocks(self) -> bool:
+        """Tell whether a BLOCK listener is so far behind that emitters have to wait."""
+
+    def after_put(self) -> None:
+        """Events are on the ring."""
+
+    def after_journaled(self) -> None:
+        """The journal has more events."""
+
+    def after_failure(self) -> None:
+        """The hub has failed."""
+
+
+class FullStores:
+    """The writers that wait for space on their store. The hub pauses meanwhile: emitters wait, health is false."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.waiting: dict[str, StoreFull] = {}
+        """The writers that have no space now, by name; empty while all is well."""
+        self._clock = clock
+
+    async def retry(self, writer: str, write: Callable[[], Awaitable[None]]) -> None:
+        """Call ``write`` again, each second for a minute, while it raises :class:`StoreFull`."""
+        deadline = None
+        try:
+            while True:
+                try:
+                    return await write()
+                except StoreFull as error:
+                    now = self._clock.monotonic()
+                    deadline = deadline or now + _DEADLINE_SECONDS
+                    if now >= deadline:
+                        raise
+                    self.waiting[writer] = error
+                await self._clock.sleep(_RETRY_SECONDS)
+        finally:
+            self.waiting.pop(writer, None)
+
+
+async def run_journal(
+    journal: Journal,
+    ring: Ring,
+    full_stores: FullStores,
+    downstream: Downstream,
+    fail: Callable[[HubFailed], None],
+) -> None:
+    """Append what is applied to the journal, a batch at a time, for as long as the hub runs.
+
+    While one append is in flight the next batch grows: group commit without timers.
+    """
+    while await ring.applied.wait_beyond(ring.journaled.value):
+        end = ring.applied.value
+        events = ring.slice(ring.journaled.value, end)
+        try:
+            await full_stores.retry("the journal", partial(guarded, journal.append, events))
+        except Exception as error:  # noqa: BLE001 - whatever the error, the hub cannot go on
+            failure = JournalFailed(
+                f"the journal could not be written ({text_of(error)}), so the hub stops: mend its store, then start it"
+                " again; it will recover every event that was journaled"
+            )
+            failure.__cause__ = error
+            fail(failure)
+            return
+        ring.journaled.advance(end)
+        downstream.after_journaled()
