@@ -41,6 +41,11 @@ def test_the_commands_of_the_readme_work_on_what_its_first_block_leaves(tmp_path
         assert run(hubwire, *command.split()[1:], directory=tmp_path)
 
 
+def test_every_example_is_listed() -> None:
+    listed = re.findall(r"\[([\w.]+)\]\(\1\)", (ROOT / "examples" / "README.md").read_text())
+    assert listed == [example.name for example in EXAMPLES]
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_runs_twice_in_one_place(
     example: Path, tmp_path: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch
