@@ -153,11 +153,11 @@ class Hub:
         self._core = Core(self._pipeline, self._state, authorizer)
         self._from_threads = FromThreads()
         self._emittable: set[type[Event]] = set()
-        self.agents: AgentCommands = AgentCommands(self._core)
-        self.channels: ChannelCommands = ChannelCommands(self._core)
-        self.tasks: TaskCommands = TaskCommands(self._core)
-        self.turns: TurnCommands = TurnCommands(self._core)
-        self.approvals: ApprovalCommands = ApprovalCommands(self._core, approvals)
+        self.agents: AgentCommands = AgentCommands(self._core, self._state)
+        self.channels: ChannelCommands = ChannelCommands(self._core, self._state)
+        self.tasks: TaskCommands = TaskCommands(self._core, self._state.tasks)
+        self.turns: TurnCommands = TurnCommands(self._state.turns)
+        self.approvals: ApprovalCommands = ApprovalCommands(self._core, self._state, approvals)
         commands = Commands(
             agents=self.agents,
             channels=self.channels,
@@ -166,8 +166,8 @@ class Hub:
             approvals=self.approvals,
             emit=self.emit,
         )
-        self._asks = Asks(self._core, self.channels, self._clock)
-        self._actors = Actors(self._core, self._asks, commands, self._clock, close_seconds_max)
+        self._asks = Asks(self._core, self._state, self.channels, self._clock)
+        self._actors = Actors(self._core, self._state, self._asks, commands, self._clock, close_seconds_max)
         self._life = HubLife(
             journal=self._journal,
             upkeep=self._upkeep,
@@ -176,7 +176,7 @@ class Hub:
             fanout=self._fanout,
             core=self._core,
             timers=Timers(self._pipeline, self._state, self._clock),
-            verdicts=Verdicts(self._core),
+            verdicts=Verdicts(self._core, self._state.approvals),
             actors=self._actors,
             from_threads=self._from_threads,
             close_seconds_max=close_seconds_max,

@@ -25,6 +25,7 @@ from .._commands import (
 )
 from .._commit.held import forget_calls
 from .._foreign.guards import guarded, message_of, text_of
+from .._state import State
 from ..context import leave_all, scope
 from ..errors import ConfigurationError, HubClosed, HubFailed
 from ..events import EnvelopeExpired, EnvelopePosted, Event, TurnAbandoned, TurnEnded, TurnFailed, TurnStarted
@@ -189,6 +190,7 @@ class Life:
     def __init__(
         self,
         core: Core,
+        state: State,
         asks: Asks,
         commands: Commands,
         agent: Agent,
@@ -209,6 +211,7 @@ class Life:
         """What it has crashed with."""
         self.handled: int = 0
         self._core = core
+        self._state = state
         self._asks = asks
         self._commands = commands
         self._agent = agent
@@ -275,7 +278,7 @@ class Life:
     # -- envelopes --
 
     async def _read(self) -> None:
-        if self._agent.id not in self._core.state.agents:
+        if self._agent.id not in self._state.agents:
             return
         self._asks.sit(self._agent.id, self._seats)
         inbox = self._agent.inbox()
@@ -327,7 +330,7 @@ class Life:
             id=about["turn_id"],
             hub=self._commands,
             agent=self._agent,
-            channel=Channel(self._core, envelope.channel_id or ""),
+            channel=Channel(self._core, self._state, envelope.channel_id or ""),
             delivery=delivery,
         )
         surroundings = {"correlation_id": envelope.correlation_id, "tenant": envelope.tenant}
@@ -362,7 +365,7 @@ class Life:
         return mark, None
 
     async def _fail(self, delivery: Delivery, about: dict[str, Any], error: Exception) -> None:
-        if isinstance(error, HubClosed | HubFailed) and self._core.pipeline.closed:
+        if isinstance(error, HubClosed | HubFailed) and not self._core.is_open:
             raise error
         failed = TurnFailed(
             **about,
@@ -378,36 +381,32 @@ class Life:
     async def _conclude(self, decide: Callable[[], Sequence[Event]]) -> None:
         """Say what came of a turn and of its envelope in one command, even while the actor is being stopped."""
         with anyio.CancelScope(shield=True):
-            await self._core.pipeline.execute(decide)
+            await self._core.execute(decide)
 
     def _tell(self, event: Event) -> None:
         """Tell a fact without waiting: at most one for each envelope, which the hub has admitted."""
-        pipeline = self._core.pipeline
-        if pipeline.failure is None and not pipeline.stopped:
-            pipeline.put([event])
+        self._core.announce([event])
 
     def _is_held(self, delivery: Delivery) -> bool:
         """Tell whether this very delivery is still to be acked; the actor may have done so, or nacked it."""
-        waiting = self._core.state.inboxes.find(delivery.agent_id, delivery.event.envelope_id)
+        waiting = self._state.inboxes.find(delivery.agent_id, delivery.event.envelope_id)
         return waiting is not None and waiting.attempts + 1 == delivery.attempt and waiting.delayed_until_ns is None
 
     def _ack(self, delivery: Delivery) -> Sequence[Event]:
         if not self._is_held(delivery):
             return ()
-        return self._core.state.inboxes.ack(delivery.agent_id, delivery.event.envelope_id)
+        return self._state.inboxes.ack(delivery.agent_id, delivery.event.envelope_id)
 
     def _nack(self, delivery: Delivery, error: Exception) -> Sequence[Event]:
         if not self._is_held(delivery):
             return ()
         delay_seconds = self._retry_seconds * 2.0 ** (delivery.attempt - 1)
-        return self._core.state.inboxes.nack(
-            delivery.agent_id, delivery.event.envelope_id, delay_seconds, text_of(error)
-        )
+        return self._state.inboxes.nack(delivery.agent_id, delivery.event.envelope_id, delay_seconds, text_of(error))
 
     async def _expire(self, delivery: Delivery) -> None:
         """Let a question go that nobody waits for."""
-        if events := self._expiry(delivery):
-            await self._core.until_committed(self._core.pipeline.put(events)[-1].seq)
+        if expired := self._core.announce(self._expiry(delivery)):
+            await self._core.until_committed(expired[-1].seq)
 
     def _expiry(self, delivery: Delivery) -> Sequence[Event]:
         if not self._is_held(delivery):

@@ -18,7 +18,8 @@ import attrs
 from .._commands import Agent, Channel, ChannelCommands, Core, new_id
 from .._commands.agents import id_of
 from .._foreign.timeouts import asked
-from ..errors import AskCycle, AskFailed, AskTimeout, ConfigurationError, HubClosed, repeat
+from .._state import State
+from ..errors import AskCycle, AskFailed, AskTimeout, ConfigurationError
 from ..events import (
     AgentUnregistered,
     ChannelClosed,
@@ -74,8 +75,9 @@ working: ContextVar[Working | None] = ContextVar("hubwire.working", default=None
 class Asks:
     """The questions that somebody waits for, and the turns that could answer them."""
 
-    def __init__(self, core: Core, channels: ChannelCommands, clock: Clock) -> None:
+    def __init__(self, core: Core, state: State, channels: ChannelCommands, clock: Clock) -> None:
         self._core = core
+        self._state = state
         self._channels = channels
         self._clock = clock
         self._by_key: dict[str, _Ask] = {}
@@ -83,12 +85,12 @@ class Asks:
         self._seats: dict[str, int] = {}
         self._working: dict[str, set[Working]] = {}
         self._answers: set[str] = set()
-        core.watch(EnvelopePosted, self._posted)
+        core.on_applied(EnvelopePosted, self._posted)
         for kind in (EnvelopeDeadLettered, EnvelopeDropped):
-            core.watch(kind, self._lost)
+            core.on_applied(kind, self._lost)
         for end in (ChannelClosed, ChannelExpired):
-            core.watch(end, self._channel_ended)
-        core.watch(AgentUnregistered, self._left)
+            core.on_applied(end, self._channel_ended)
+        core.on_applied(AgentUnregistered, self._left)
         core.at_end(self._end)
 
     def __len__(self) -> int:
@@ -140,8 +142,7 @@ class Asks:
         """See :meth:`hubwire.Hub.ask`."""
         if not timeout > 0:
             raise ConfigurationError(f"an ask has a timeout of more than 0 seconds, not {timeout!r}")
-        if self._core.pipeline.is_held_by_caller():
-            raise ConfigurationError("a listener that the commit waits for cannot wait for an answer; use another task")
+        self._core.check_may_wait("an answer")
         turn = working.get()
         ask = _Ask(
             asker_id=id_of(asker),
@@ -205,18 +206,16 @@ class Asks:
         answer = None
         if ask.answer.done() and not ask.answer.cancelled() and ask.answer.exception() is None:
             answer = ask.answer.result()
-        pipeline = self._core.pipeline
-        if pipeline.failure is None and not pipeline.stopped:
+        if not self._core.is_stopped:
             events = list(self._withdrawal(ask) if answer is None and is_linked else ())
-            if answer is not None and self._core.state.inboxes.find(ask.asker_id, answer.envelope_id) is not None:
-                events += self._core.state.inboxes.ack(ask.asker_id, answer.envelope_id)
-            if events:
-                pipeline.put(events)
+            if answer is not None and self._state.inboxes.find(ask.asker_id, answer.envelope_id) is not None:
+                events += self._state.inboxes.ack(ask.asker_id, answer.envelope_id)
+            self._core.announce(events)
         if answer is not None:
             self._answers.discard(answer.envelope_id)
 
     def _withdrawal(self, ask: _Ask) -> Iterator[Event]:
-        state, question = self._core.state, ask.question
+        state, question = self._state, ask.question
         turn = self._turn_of(ask)
         if turn is not None:
             turn.is_withdrawn = True
@@ -312,7 +311,6 @@ class Asks:
                 ask.fail(f"agent {event.agent_id} has left the hub")
 
     def _end(self) -> None:
-        failure = self._core.pipeline.failure or HubClosed("the hub was closed before the answer came")
         for ask in self._by_key.values():
             if not ask.answer.done():
-                ask.answer.set_exception(repeat(failure))
+                ask.answer.set_exception(self._core.end_error("the hub was closed before the answer came"))

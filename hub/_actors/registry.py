@@ -11,6 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from .._commands import Agent, Core
+from .._state import State
 from ..context import EMPTY
 from ..errors import CommandRejected, ConfigurationError, HubClosed
 from ..events import Event
@@ -27,10 +28,13 @@ _NEED = ("passport", "resume", "skill", "rule", "capabilities")
 class Actors:
     """Starts actors in groups, and ends them all when the hub is closed."""
 
-    def __init__(self, core: Core, asks: Asks, commands: Commands, clock: Clock, stop_seconds_max: float) -> None:
+    def __init__(
+        self, core: Core, state: State, asks: Asks, commands: Commands, clock: Clock, stop_seconds_max: float
+    ) -> None:
         self.clock = clock
         self.tasks: TaskGroup
         self._core = core
+        self._state = state
         self._asks = asks
         self._commands = commands
         self._stop_seconds_max = stop_seconds_max
@@ -100,6 +104,7 @@ class Actors:
         return partial(
             Life,
             self._core,
+            self._state,
             self._asks,
             self._commands,
             agent,
@@ -118,16 +123,14 @@ class Actors:
     # -- what groups tell --
 
     def put(self, event: Event) -> None:
-        pipeline = self._core.pipeline
-        if pipeline.failure is None and not pipeline.stopped:
-            pipeline.put([event], EMPTY)
+        self._core.announce([event], EMPTY)
 
     def ended(self, member: Member) -> None:
         if self._by_agent.get(member.agent.id) is member:
             del self._by_agent[member.agent.id]
 
     def is_registered(self, agent: Agent) -> bool:
-        return agent.id in self._core.state.agents
+        return agent.id in self._state.agents
 
     def gave_up(self, group: Group, reason: str) -> None:
         self._lost[group.name] = reason

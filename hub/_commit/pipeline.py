@@ -123,7 +123,8 @@ class Pipeline:
     async def execute(self, decide: Callable[[], Sequence[Event]]) -> list[Event]:
         """Admit, decide, put, and wait for the commit; return the stamped events.
 
-        In a listener that the commit waits for, return as soon as the events are applied.
+        In a listener that the commit waits for, return as soon as the events are applied. A command that decides on no
+        events has been admitted, and that is all.
         """
         if may_be_inside() and is_inside(self):
             self._check_reserve()
@@ -137,7 +138,8 @@ class Pipeline:
         finally:
             # A command that was refused leaves its room to the next.
             self.admit()
-        await self.until_committed(events[-1].seq)
+        if events:
+            await self.until_committed(events[-1].seq)
         return events
 
     def put_nowait(self, events: Sequence[Event]) -> list[Event]:
@@ -158,6 +160,8 @@ class Pipeline:
 
         ``around`` is what they inherit: by default, what the code that runs is in.
         """
+        if not events:
+            return []
         stamped = self._stamp(events, context.current() if around is None else around)
         apply, watchers = self.state.apply, self.watchers
         for event in stamped:
