@@ -9,9 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._actors.actor import Actor, BaseActor, Turn
-    from ._actors.supervision import ActorHandle, ActorStatistics, Group, Restart, Strategy
-    from ._commands import Agent, Channel, Delivery, Inbox, Task
+    from ._actors.handles import ActorHandle, Group
+    from ._actors.rules import ActorStatistics, Restart, Strategy
+    from ._commands import (
+        Agent,
+        AgentCommands,
+        ApprovalCommands,
+        Channel,
+        ChannelCommands,
+        Delivery,
+        Gated,
+        Inbox,
+        Task,
+        TaskCommands,
+        TurnCommands,
+    )
     from ._delivery.attachment import Attachment, AttachmentState, AttachmentStatistics
     from ._delivery.duty import Duty, Overflow
     from ._delivery.matcher import Matcher
@@ -22,7 +34,9 @@ if TYPE_CHECKING:
     from ._state.profiles import InboxOverflow, InboxRule, Observation, Passport, Resume
     from ._state.tasks import TaskEntry
     from ._state.turns import OpenTurn, WatchLimits
+    from ._state.verdicts import ApprovalEntry
     from ._version import installed_version
+    from .actors import Actor, BaseActor, Turn
     from .approvals import Approval, ApprovalPolicy
     from .arbiter import Rule, RuleArbiter
     from .context import scope
@@ -35,7 +49,10 @@ __all__ = (
     "ActorHandle",
     "ActorStatistics",
     "Agent",
+    "AgentCommands",
     "Approval",
+    "ApprovalCommands",
+    "ApprovalEntry",
     "ApprovalPolicy",
     "Attachment",
     "AttachmentState",
@@ -43,10 +60,12 @@ __all__ = (
     "BaseActor",
     "BaseHubListener",
     "Channel",
+    "ChannelCommands",
     "Delivery",
     "Duty",
     "Event",
     "EventStream",
+    "Gated",
     "GenericEvent",
     "Group",
     "Hub",
@@ -69,8 +88,10 @@ __all__ = (
     "StoreJournal",
     "Strategy",
     "Task",
+    "TaskCommands",
     "TaskEntry",
     "Turn",
+    "TurnCommands",
     "UnknownEvent",
     "WatchLimits",
     "event",
@@ -79,9 +100,22 @@ __all__ = (
 )
 
 _NAMES = {
-    "_actors.actor": ("Actor", "BaseActor", "Turn"),
+    "_actors.handles": ("ActorHandle", "Group"),
+    "_actors.rules": ("ActorStatistics", "Restart", "Strategy"),
     "_delivery.attachment": ("Attachment", "AttachmentState", "AttachmentStatistics"),
-    "_commands": ("Agent", "Channel", "Delivery", "Inbox", "Task"),
+    "_commands": (
+        "Agent",
+        "AgentCommands",
+        "ApprovalCommands",
+        "Channel",
+        "ChannelCommands",
+        "Delivery",
+        "Gated",
+        "Inbox",
+        "Task",
+        "TaskCommands",
+        "TurnCommands",
+    ),
     "_delivery.duty": ("Duty", "Overflow"),
     "_hub": ("Hub", "HubHealth", "HubStatistics"),
     "_journal.store_journal": ("StoreJournal",),
@@ -89,10 +123,11 @@ _NAMES = {
     "_state.profiles": ("InboxOverflow", "InboxRule", "Observation", "Passport", "Resume"),
     "_state.tasks": ("TaskEntry",),
     "_state.turns": ("OpenTurn", "WatchLimits"),
+    "_state.verdicts": ("ApprovalEntry",),
     "_delivery.stream": ("EventStream",),
-    "_actors.supervision": ("ActorHandle", "ActorStatistics", "Group", "Restart", "Strategy"),
     "_journal.upkeep": ("JournalStatistics",),
     "_version": ("installed_version",),
+    "actors": ("Actor", "BaseActor", "Turn"),
     "approvals": ("Approval", "ApprovalPolicy"),
     "arbiter": ("Rule", "RuleArbiter"),
     "context": ("scope",),
@@ -102,6 +137,7 @@ _NAMES = {
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 _SUBMODULES = (
+    "actors",
     "approvals",
     "arbiter",
     "channel_types",

@@ -6,7 +6,7 @@ import attrs
 
 from ._actors.asks import Asks
 from ._actors.registry import Actors
-from ._actors.supervision import ActorStatistics
+from ._actors.rules import ActorStatistics
 from ._commit.pipeline import Pipeline
 from ._delivery.attachment import AttachmentState, AttachmentStatistics
 from ._delivery.fanout import Fanout

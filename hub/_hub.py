@@ -13,10 +13,10 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from ._actors.actor import Commands
 from ._actors.asks import Asks
+from ._actors.handles import ActorHandle, Group
 from ._actors.registry import Actors
-from ._actors.supervision import RETRY_SECONDS, ActorHandle, Group, GroupRules, Restart, Strategy
+from ._actors.rules import RETRY_SECONDS, GroupRules, Restart, SpawnSettings, Strategy
 from ._commands import (
     Agent,
     AgentCommands,
@@ -158,16 +158,8 @@ class Hub:
         self.tasks: TaskCommands = TaskCommands(self._core, self._state.tasks)
         self.turns: TurnCommands = TurnCommands(self._state.turns)
         self.approvals: ApprovalCommands = ApprovalCommands(self._core, self._state, approvals)
-        commands = Commands(
-            agents=self.agents,
-            channels=self.channels,
-            tasks=self.tasks,
-            turns=self.turns,
-            approvals=self.approvals,
-            emit=self.emit,
-        )
         self._asks = Asks(self._core, self._state, self.channels, self._clock)
-        self._actors = Actors(self._core, self._state, self._asks, commands, self._clock, close_seconds_max)
+        self._actors = Actors(self._core, self._state, self._asks, self, self._clock, close_seconds_max)
         self._life = HubLife(
             journal=self._journal,
             upkeep=self._upkeep,
@@ -401,15 +393,14 @@ class Hub:
         """
         self._life.check_open()
         self._from_threads.check_here()
-        return await self._actors.spawn(
-            actor,
+        settings = SpawnSettings(
             name=name,
-            group=None,
             concurrency=concurrency,
             restart=restart,
             retry_seconds=retry_seconds,
             registration=registration,
         )
+        return await self._actors.spawn(actor, settings)
 
     def supervise(
         self,

@@ -311,15 +311,12 @@ class Channel:
             sender_id=id_of(sender),
             content=content,
             audience=None if to is None else [id_of(agent) for agent in to],
-            key=idempotency_key,
+            causation_id=None if cause is None else cause.id,
             hops=0 if cause is None else cause.hops + 1,
-            settings={
-                "envelope_id": new_id(),
-                "priority": priority,
-                "causation_id": None if cause is None else cause.id,
-                "hops_max": hops_max,
-                "ttl_seconds": ttl_seconds,
-            },
+            priority=priority,
+            ttl_seconds=ttl_seconds,
+            idempotency_key=idempotency_key,
+            hops_max=hops_max,
             origin=origin,
         )
         return await posting.run()

@@ -56,6 +56,7 @@ class Core:
         self.freeze = authorizer.freeze
         self.committed: Watermark = pipeline.ring.committed
         """The ``seq`` below which all events are committed."""
+        self._applied = pipeline.ring.applied
         self._pipeline = pipeline
         self._inboxes = state.inboxes
         self._callbacks: dict[type[Event], list[Callable[[Any], None]]] = {}
@@ -147,7 +148,7 @@ class Core:
 
     def until_all_is_committed(self) -> Awaitable[None]:
         """Return when all that was applied until now is committed, so that a crash cannot undo it."""
-        return self._pipeline.until_committed(self._pipeline.ring.applied.value - 1)
+        return self._pipeline.until_committed(self._applied.value - 1)
 
     def check_may_wait(self, what: str) -> None:
         """Raise :class:`~hubwire.errors.ConfigurationError` inside a listener that the commit waits for.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -12,7 +12,7 @@ from .._state.origin import Origin
 from ..errors import CommandRejected, EventTooLarge, HubError, NotFound
 from ..events import EnvelopePosted, EnvelopeRejected, Event
 from .authorizer import CLEAR, Clearance
-from .core import Core
+from .core import Core, new_id
 
 __all__ = ("Posting",)
 
@@ -28,12 +28,14 @@ class Posting:
     content: Any
     audience: list[str] | None
     """The ids of the agents that it is addressed to; None for all participants."""
-    key: str | None
-    """The idempotency key."""
+    causation_id: str | None
     hops: int
-    settings: Mapping[str, Any]
-    """What else :meth:`Envelopes.post` takes: the id, the priority, the cause and so on."""
+    priority: str
+    ttl_seconds: float | None
+    idempotency_key: str | None
+    hops_max: int | None
     origin: Origin
+    envelope_id: str = attrs.field(factory=new_id, init=False)
     clearance: Clearance = CLEAR
     """What the arbiter has decided so far."""
     earlier: EnvelopePosted | None = None
@@ -42,13 +44,12 @@ class Posting:
 
     async def run(self) -> EnvelopePosted:
         """Post the envelope; return the committed event. A refusal is recorded, then raised."""
-        core, authorizer = self.core, self.core.authorizer
-        about = self.sender_id, self.channel_id, self.audience
+        core = self.core
         try:
-            self.content = authorizer.freeze(self.content)
-            self.clearance = await authorizer.clear(*about, self.content, self.hops)
+            if core.authorizer.has_arbiter:
+                await self._authorize()
             while not (events := await core.execute(self._decide)) and self.earlier is None:
-                self.clearance = await authorizer.reach(self.clearance, *about, self.content)
+                await self._authorize_others()
         except EventTooLarge as error:
             rejected = self._rejected(error, content=None)
             await core.execute(lambda: [rejected])
@@ -60,6 +61,18 @@ class Posting:
             return self.earlier
         return next(event for event in events if isinstance(event, EnvelopePosted))
 
+    async def _authorize(self) -> None:
+        authorizer = self.core.authorizer
+        content = self.content = authorizer.freeze(self.content)
+        self.clearance = await authorizer.clear(self.sender_id, self.channel_id, self.audience, content, self.hops)
+
+    async def _authorize_others(self) -> None:
+        """Have the arbiter decide about the agents that have joined since it decided."""
+        authorizer = self.core.authorizer
+        self.clearance = await authorizer.reach(
+            self.clearance, self.sender_id, self.channel_id, self.audience, self.content
+        )
+
     def _decide(self) -> Sequence[Event]:
         """Return the events of the post, or of its refusal.
 
@@ -67,7 +80,9 @@ class Posting:
         decide first.
         """
         try:
-            self.earlier = self.envelopes.find(self.channel_id, self.sender_id, self.content, self.audience, self.key)
+            self.earlier = self.envelopes.find(
+                self.channel_id, self.sender_id, self.content, self.audience, self.idempotency_key
+            )
             if self.earlier is not None:
                 return ()
             self.clearance.check()
@@ -78,10 +93,14 @@ class Posting:
                 self.sender_id,
                 self.content,
                 self.audience,
+                envelope_id=self.envelope_id,
+                priority=self.priority,
+                causation_id=self.causation_id,
                 hops=self.hops,
-                idempotency_key=self.key,
+                hops_max=self.hops_max,
+                ttl_seconds=self.ttl_seconds,
+                idempotency_key=self.idempotency_key,
                 unreachable=self.clearance.unreachable,
-                **self.settings,
                 **self.origin,
             )
         except CommandRejected as error:
