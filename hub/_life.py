@@ -204,7 +204,7 @@ class HubLife:
         pipeline.open()
         tasks.start_soon(self._timers.run)
         tasks.start_soon(self._verdicts.run)
-        self._actors.begin(tasks)
+        self._actors.start(tasks)
 
     async def _recover(self, journal: Journal, start: int) -> None:
         """Replay what is newer than the snapshot."""
@@ -216,7 +216,7 @@ class HubLife:
 
     async def _stop(self) -> None:
         pipeline, fanout = self._pipeline, self._fanout
-        await self._actors.close(self._close_seconds_max)
+        await self._actors.stop(self._close_seconds_max)
         pipeline.close()
         await fanout.close(self._close_seconds_max)
         last = pipeline.put([HubStopped()], EMPTY)[0].seq

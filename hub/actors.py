@@ -1,8 +1,11 @@
-"""Actors, for those who write them: what an actor is, and the turn that it is given for each envelope."""
+"""What an actor is, and the turn that it is given for each envelope.
+
+These names stand above the hub, because they name it: what an actor gets as its hub is the :class:`hubwire.Hub` itself.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from ._actors import turn as _turn
 from ._commands import Agent
@@ -11,10 +14,12 @@ from ._hub import Hub
 __all__ = ("Actor", "BaseActor", "Turn")
 
 if TYPE_CHECKING:
-    Turn: TypeAlias = _turn.Turn[Hub]
+
+    class Turn(_turn.Turn[Hub]):
+        """An envelope in the hands of an actor, and what it may do about it."""
+
 else:
     Turn = _turn.Turn
-"""An envelope in the hands of an actor, and what it may do about it."""
 
 
 class Actor(Protocol):

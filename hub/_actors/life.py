@@ -103,7 +103,7 @@ class Life:
         self._drain()
 
     def cancel(self) -> None:
-        """End, whatever is under way."""
+        """End now: turns that are under way are cancelled."""
         self.is_interrupted = True
         self._drain()
         self._scope.cancel()

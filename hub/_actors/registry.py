@@ -45,12 +45,12 @@ class Actors:
         self._supervisors: dict[str, Supervisor] = {}
         self._by_agent: dict[str, Member | None] = {}
         self._lost: dict[str, str] = {}
-        self._close_deadline = math.inf
+        self._deadline = math.inf
         self._is_open = False
         self._tasks: TaskGroup | None = None
         core.at_end(self._end)
 
-    def begin(self, tasks: TaskGroup) -> None:
+    def start(self, tasks: TaskGroup) -> None:
         """Take actors from now on, and run them in this group of tasks."""
         self._tasks = tasks
         self._is_open = True
@@ -129,10 +129,10 @@ class Actors:
 
     # -- the end --
 
-    async def close(self, seconds_max: float) -> None:
+    async def stop(self, seconds_max: float) -> None:
         """Stop all actors, those first that were spawned last. What they handle has half of the time to end."""
         self._is_open = False
-        self._close_deadline = anyio.current_time() + seconds_max
+        self._deadline = anyio.current_time() + seconds_max
         supervisors = tuple(reversed(self._supervisors.values()))
         lives = [member.life for supervisor in supervisors for member in supervisor.members if member.life is not None]
         for life in lives:
@@ -151,7 +151,7 @@ class Actors:
             member.supervisor.mark_stopped(member, "the hub has ended")
 
     def _stop_deadline(self) -> float:
-        return min(self._close_deadline, anyio.current_time() + self._stop_seconds_max)
+        return min(self._deadline, anyio.current_time() + self._stop_seconds_max)
 
     def _members(self) -> list[Member]:
         return [member for supervisor in self._supervisors.values() for member in supervisor.members]

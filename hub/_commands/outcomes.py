@@ -1,4 +1,4 @@
-"""Waiting for the event that ends something: the verdict on an approval."""
+"""Waiting for the event that ends a matter, as a verdict ends an approval."""
 
 from __future__ import annotations
 

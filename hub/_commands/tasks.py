@@ -42,8 +42,8 @@ class TaskCommands:
     ) -> Task:
         """Start a task; return it, acting as its owner.
 
-        ``channel`` is where it belongs, ``parent`` the task that it is part of, ``capability`` what of its owner it
-        shows. It expires after ``ttl_seconds`` by the hub's clock, None: never.
+        ``channel`` is where it belongs, ``parent`` the task that it is part of, ``capability`` the one of its owner
+        that it needs. It expires after ``ttl_seconds`` by the hub's clock, None: never.
 
         Raises :class:`~hubwire.errors.NotFound` if the owner, the channel or the parent is not there,
         :class:`~hubwire.errors.AccessDenied` if the arbiter denies it, and :class:`~hubwire.errors.CommandRejected` if
