@@ -170,7 +170,7 @@ class HubLife:
         self._lifecycle.move(Phase.OPEN)
         tasks.start_soon(parts.timers.run)
         tasks.start_soon(parts.verdicts.run)
-        parts.actors.begin(tasks)
+        parts.actors.start(tasks)
 
     async def _number(self, tasks: TaskGroup) -> None:
         """Enter the listeners and recover the state; from then on it is known which ``seq`` comes next."""
@@ -196,7 +196,7 @@ class HubLife:
     async def _stop(self) -> None:
         parts, pipeline = self._parts, self._pipeline
         fanout, seconds_max = parts.fanout, parts.limits.close_seconds_max
-        await parts.actors.close(seconds_max)
+        await parts.actors.stop(seconds_max)
         self._lifecycle.check_not_failed()
         self._lifecycle.move(Phase.CLOSING)
         pipeline.admission.refuse_all(

@@ -172,7 +172,7 @@ def cycles(house: House) -> list[str]:
 STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire.cli", "hubwire.testing"),
     ("hubwire",),
-    ("hubwire.thread",),
+    ("hubwire.thread", "hubwire.actors"),
     ("hubwire._hub",),
     ("hubwire._health",),
     ("hubwire._life",),

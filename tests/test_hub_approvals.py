@@ -503,7 +503,7 @@ async def test_what_was_approved_is_what_runs(hub: Hub, coder: Agent, recorder: 
 
     files = ["a"]
     with pytest.raises(
-        NotApproved, match="the arguments of 'deploy' were changed while it was decided about"
+        NotApproved, match="the arguments of 'deploy' were changed between the request and the verdict"
     ) as caught:
         await deploy(files)
     assert (caught.value.verdict, caught.value.reason, ran) == ("approved", "other arguments", [])

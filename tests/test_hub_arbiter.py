@@ -135,7 +135,7 @@ async def test_what_is_denied_has_never_happened(name: str) -> None:
         guests, alone = await hub.channels.open([coder, other], invite=True), await hub.channels.open([coder])
         task = await hub.tasks.start(coder, "given")
         before = await kinds(hub, recorder)
-        state = hub._core.state.snapshot()
+        state = hub._state.snapshot()
         arbiter.answer = lambda _: Deny("not today")
         commands: dict[str, Callable[[], Any]] = {
             "register": lambda: hub.agents.register("planner"),
@@ -156,7 +156,7 @@ async def test_what_is_denied_has_never_happened(name: str) -> None:
             await commands[name]()
         assert caught.value.command == name
         assert await kinds(hub, recorder) == before
-        assert hub._core.state.snapshot() == state
+        assert hub._state.snapshot() == state
 
 
 async def test_nobody_joins_whom_it_could_not_open_a_channel_with() -> None:
@@ -262,7 +262,7 @@ async def test_what_the_arbiter_saw_is_what_is_posted() -> None:
         content["do"] = "delete"
         go_on.set()
         await wait_all_tasks_blocked()
-        assert [each.envelope.content for each in hub._core.state.inboxes.pending(bob.id)] == [{"do": "read"}]
+        assert [each.envelope.content for each in hub._state.inboxes.pending(bob.id)] == [{"do": "read"}]
 
 
 async def test_an_envelope_that_is_denied_is_rejected_and_recorded() -> None:

@@ -8,8 +8,7 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from hubwire import Agent, BaseActor, Group, Hub, Restart, Strategy, Turn
-from hubwire._actors.supervision import ActorHandle
+from hubwire import ActorHandle, Agent, BaseActor, Group, Hub, Restart, Strategy, Turn
 from hubwire.errors import CommandRejected, ConfigurationError
 from hubwire.testing import ManualClock, Recorder
 
