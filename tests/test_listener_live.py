@@ -26,7 +26,7 @@ from hubwire.errors import (
     ListenerFailed,
     Overloaded,
 )
-from hubwire.events import _event
+from hubwire.events import _declare
 from hubwire.listeners import LiveTail, Missed
 from hubwire.listeners.live import Subscriber, TailItem
 from hubwire.ports import HubListener
@@ -525,7 +525,7 @@ def forgotten_kind() -> Iterator[type[Event]]:
         text: str
 
     yield SecretKept
-    _event._kinds.pop("secret.kept", None)
+    _declare._kinds.pop("secret.kept", None)
 
 
 async def test_the_bytes_of_an_unknown_event_are_redacted_with_it(forgotten_kind: Any) -> None:
@@ -535,7 +535,7 @@ async def test_the_bytes_of_an_unknown_event_are_redacted_with_it(forgotten_kind
     store, tail = MemoryStore(), LiveTail(redactor=redact)
     async with Hub(store) as hub:
         seq = (await hub.emit(forgotten_kind(text="secret", agent_id="a"))).seq
-    _event._kinds.pop("secret.kept")
+    _declare._kinds.pop("secret.kept")
     async with Hub(store, listeners=[tail]):
         item = await anext(tail.subscribe(tail.cursor_after(seq - 1)))
         assert isinstance(item, TailItem)
