@@ -83,6 +83,7 @@ _SUBMODULES = (
     "errors",
     "events",
     "expectations",
+    "forks",
     "limits",
     "listener",
     "log",

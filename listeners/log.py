@@ -35,33 +35,33 @@ _RESERVED = frozenset(
     {"data", "event", "exc_info", "exception", "level", "log_level", "logger", "logger_name", "method_name"}
     | {"positional_args", "pathname", "stack", "stack_info", "timestamp", "_record", "_from_structlog", "extra"}
 )
-"""Keys that structlog's processors read or write: a payload must not be able to speak in their place."""
+"""Keys that structlog's processors read or write: a payload must not be able to set them."""
 
 _BAD_ENDS = frozenset(
     {"abandoned", "blocked", "breached", "dead_lettered", "denied", "detached", "dispatch_failed", "dropped", "failed"}
     | {"mirror_failed", "nacked", "overflowed", "quarantined", "rejected", "suspended", "violated", "warned"}
 )
-"""Last words of kinds that tell of trouble, where an event does not say so itself."""
+"""Last words of the kinds that are warnings even if the event has no severity and no outcome."""
 
 
 class StructLog:
     """Logs each event as one line: its kind as the event's name, its header as keys, its own fields beside them.
 
     ``logger`` is a structlog logger, by default ``structlog.get_logger("hubwire.events")``. Events below ``level`` are
-    not logged. An event's level is its ``severity``, if that is one; else ``warning`` if its outcome is no success or
-    its kind ends in a word like ``failed``; else ``info``. Fields of generic and unknown events are under ``data``, and
-    so are fields whose names mean something to structlog.
+    not logged. An event's level is its ``severity``, if that is a level; else ``error`` for ``error.raised``; else
+    ``warning`` if its outcome is ``failure`` or ``denied``, or its kind ends in a word like ``failed``; else ``info``.
+    Fields of generic and unknown events are under ``data``, and so are fields whose names structlog uses itself.
 
     Text is escaped as ``repr`` would: control characters, bidirectional marks and line breaks reach neither a terminal
     nor a log file. Long texts and large payloads are cut, marked by ``…``: the journal has them whole.
 
-    The logger is called on the loop, so one that may wait belongs behind a queue. What it raises is this listener's
-    failure. Raises :class:`~hubwire.errors.ConfigurationError` for a level that there is not.
+    The logger is called on the loop, so a logger that may wait belongs behind a queue. Its exceptions are failures of
+    this listener. Raises :class:`~hubwire.errors.ConfigurationError` for an unknown level.
     """
 
     def __init__(self, logger: Any = None, *, level: str = "info") -> None:
         if level not in LEVELS:
-            raise ConfigurationError(f"level {level!r} is none of {', '.join(LEVELS)}")
+            raise ConfigurationError(f"level {level!r} is not one of {', '.join(LEVELS)}")
         self._logger = structlog.get_logger("hubwire.events") if logger is None else logger
         self._wanted = frozenset(LEVELS[LEVELS.index(level) :])
 
@@ -71,7 +71,7 @@ class StructLog:
         try:
             for event in events:
                 if (level := level_of(event)) in self._wanted:
-                    getattr(self._logger, level)(_clean_text(event.kind), **_keys(event))
+                    getattr(self._logger, level)(_printable(event.kind), **_keys(event))
                 handled += 1
         except Exception as error:
             raise PartialBatch(handled) from error
@@ -116,14 +116,14 @@ def _own_fields(cls: type[Event]) -> tuple[str, ...]:
 
 
 class _Cut:
-    """Makes values of one event fit for a line: plain containers, clean text, and not too much of either."""
+    """Makes the values of one event fit into a line: plain containers, printable text, and not too much of either."""
 
     def __init__(self) -> None:
         self._room = LINE_VALUES_MAX
 
     def __call__(self, value: Any) -> Any:
         if type(value) is str:
-            return _clean_text(value)
+            return _printable(value)
         if value is None or type(value) in (int, float, bool):
             return value
         if isinstance(value, Mapping):
@@ -132,7 +132,7 @@ class _Cut:
                 if len(fields) == CONTAINER_VALUES_MAX or not self._has_room():
                     fields["…"] = f"{len(value) - len(fields)} more"
                     break
-                fields[_clean_text(str(key))] = self(item)
+                fields[_printable(str(key))] = self(item)
             return fields
         if isinstance(value, (list, tuple)):
             items: list[Any] = []
@@ -142,14 +142,14 @@ class _Cut:
                     break
                 items.append(self(item))
             return items
-        return _clean_text(str(value))
+        return _printable(str(value))
 
     def _has_room(self) -> bool:
         self._room -= 1
         return self._room >= 0
 
 
-def _clean_text(text: str) -> str:
+def _printable(text: str) -> str:
     if len(text) > VALUE_CHARS_MAX:
         text = f"{text[:VALUE_CHARS_MAX]}… {len(text) - VALUE_CHARS_MAX} more"
     if text.isprintable():

@@ -1,7 +1,7 @@
 """Metrics: counters, gauges and latencies of a hub's events, in memory.
 
-Handling an event is one addition under its kind, severity and outcome; what else is to be known of that is worked out
-when somebody asks. Every table is bounded, whatever kinds, severities or call ids a program makes up.
+Handling an event is one addition under its kind, severity and outcome; sums over these are computed when a snapshot is
+taken. Every table is bounded, however many kinds, severities or call ids a program invents.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 """The upper bounds of the buckets of a :class:`Latency`."""
 
 OTHER = "other"
-"""What is counted under no name of its own, because there are too many names."""
+"""The name under which an event is counted that has no count of its own, because there are too many names."""
 
 _PAIRS = {"tool": "call_id", "model": "call_id", "turn": "turn_id", "task": "task_id"}
-"""What has a beginning and an end, and the field that ties the two together."""
+"""Pairs of a beginning and an end, and the field that ties the two together."""
 _STARTS = ("called", "started")
 _ENDS = ("abandoned", "cancelled", "completed", "ended", "expired", "failed")
 _PAIRED = {
@@ -43,23 +43,23 @@ _PAIRED = {
 
 @attrs.frozen(kw_only=True)
 class Latency:
-    """How long something took, over and over: a histogram, as Prometheus has it."""
+    """Durations of one sort: a histogram, as in Prometheus."""
 
     count: int
     sum_seconds: float
     max_seconds: float
     bounds_seconds: tuple[float, ...]
     buckets: tuple[int, ...]
-    """How many fell into each bucket; one more than there are bounds, the last without one."""
+    """How many fell into each bucket; one more than there are bounds, because the last bucket has no bound."""
 
     @property
     def mean_seconds(self) -> float:
         return self.sum_seconds / self.count if self.count else 0.0
 
     def quantile_seconds(self, quantile: float) -> float:
-        """Return the upper bound of the bucket that holds the quantile: nothing above it but ``1 - quantile`` of all.
+        """Return the upper bound of the bucket that holds the quantile: at most ``1 - quantile`` of all are above it.
 
-        0 if nothing was measured. Raises ``ValueError`` unless it is between 0 and 1.
+        0 before the first measurement. Raises ``ValueError`` unless ``quantile`` is between 0 and 1.
         """
         if not 0 <= quantile <= 1:
             raise ValueError(f"quantile {quantile} is not between 0 and 1")
@@ -73,43 +73,43 @@ class Latency:
 
 @attrs.frozen(kw_only=True)
 class MetricsSnapshot:
-    """Every number of a :class:`Metrics`, at one moment. Counters count since the start, or since ``reset()``."""
+    """All numbers of a :class:`Metrics`, at one moment. Counters count since the start, or since ``reset()``."""
 
     events: int
     by_kind: Mapping[str, int]
     by_severity: Mapping[str, int]
-    """Events that name a severity, by it."""
+    """Events that have a severity, by severity."""
     by_outcome: Mapping[str, int]
-    """Events that name an outcome, by it."""
+    """Events that have an outcome, by outcome."""
     events_per_second: float
     """Over the window, or since the start if that was later."""
     window_seconds: int
     newest_seq: int | None
     age: Latency
-    """How old events were when they came here: how far the hub's listeners, this one at least, are behind."""
+    """How old events were when they came here: how far behind the hub this listener, at least, is."""
     durations: Mapping[str, Latency]
-    """From beginning to end, by what it was: ``"tool"``, ``"model"``, ``"turn"``, ``"task"``."""
+    """From beginning to end, by sort of call: ``"tool"``, ``"model"``, ``"turn"``, ``"task"``."""
     open: Mapping[str, int]
     """How many of them have begun and not ended: a gauge."""
     forgotten: int
     """How many beginnings were forgotten without an end, because too many were open."""
     hub: HubStatistics | None
-    """The lag, drops and failures of every listener, and the rest; None if it is attached to no hub."""
+    """The statistics of the hub, with the lag, drops and failures of every listener; None before it is attached."""
 
 
 # --- the listener ---------------------------------------------------------------------------------------------------
 
 
 class Metrics:
-    """Counts the events of a hub, and measures how long things take; :meth:`snapshot` tells.
+    """Counts the events of a hub, and measures how long calls take; :meth:`snapshot` returns the numbers.
 
-    ``window_seconds``: what the rate is taken over. ``open_max``: how many beginnings are remembered while their end is
-    awaited, the oldest being forgotten first. ``names_max``: how many combinations of kind, severity and outcome are
-    told apart; what comes later is counted as ``other``. ``clock`` is that of the hub, if it has another than the
-    system's. Use it from the hub's own thread.
+    ``window_seconds``: the period of the rate. ``open_max``: how many beginnings are remembered until their end comes;
+    the oldest is forgotten first. ``names_max``: how many combinations of kind, severity and outcome have a count of
+    their own; later ones are counted as ``other``. ``clock`` is that of the hub, if it is not the system's. Use it from
+    the hub's own thread.
 
-    A call is measured by what its end says it took, or else by the hub's times of the two events. Raises
-    :class:`~hubwire.errors.ConfigurationError` if a bound is less than 1.
+    The duration of a call is the one that its end states, or else the difference of the hub's times of the two events.
+    Raises :class:`~hubwire.errors.ConfigurationError` if a bound is less than 1.
     """
 
     def __init__(
@@ -132,11 +132,11 @@ class Metrics:
         self.reset()
 
     def bind(self, hub: Hub) -> None:
-        """Tell this hub's statistics in every snapshot from now on."""
+        """Include this hub's statistics in every snapshot from now on."""
         self._hub = hub
 
     def reset(self) -> None:
-        """Count anew from zero. What has begun and not ended is no count, and stays."""
+        """Count from zero again. Beginnings without an end are not a count, and stay."""
         self._names: dict[tuple[str, str | None, str | None], int] = {}
         self._ages = _Histogram()
         self._durations: dict[str, _Histogram] = {}
@@ -165,7 +165,7 @@ class Metrics:
             self._pair(paired)
 
     def snapshot(self) -> MetricsSnapshot:
-        """Return every number there is, now."""
+        """Return all numbers, now."""
         kinds: Counter[str] = Counter()
         severities: Counter[str] = Counter()
         outcomes: Counter[str] = Counter()
@@ -214,7 +214,7 @@ class Metrics:
     def _rate(self) -> float:
         now = self._clock.monotonic()
         self._forget_seconds(int(now))
-        # The present second is not over, and neither may be the first one.
+        # The present second is not over, and counting may have begun in the middle of the first one.
         covered = min(max(now - self._since, 1.0), self._window_seconds - 1 + now % 1)
         return sum(number for _, number in self._seconds) / max(covered, 1.0)
 
@@ -232,9 +232,9 @@ class Metrics:
                     self._begin((what, tie), moment)
                 continue
             began = self._open.pop((what, tie), None)
-            told = _field(event, "duration_ms")
-            if type(told) in (int, float) and 0 <= told < math.inf:
-                took.setdefault(what, []).append(round(told * 1000))
+            stated = _field(event, "duration_ms")
+            if type(stated) in (int, float) and 0 <= stated < math.inf:
+                took.setdefault(what, []).append(round(stated * 1000))
             elif began is not None and moment is not None:
                 took.setdefault(what, []).append(moment - began)
         for what, durations in took.items():
@@ -248,7 +248,7 @@ class Metrics:
 
 
 def _field(event: Event, name: str) -> Any:
-    """Return a field of an event, whoever declared its kind; None if it has none of that name."""
+    """Return a field of an event of any class; None if it has no field of that name."""
     if isinstance(event, GenericEvent):
         return event.data.get(name, getattr(event, name, None))
     if isinstance(event, UnknownEvent):
@@ -275,7 +275,7 @@ class _Histogram:
         self._buckets = [0] * (len(self._BOUNDS) + 1)
 
     def add(self, values: list[int]) -> None:
-        """Take values in; a clock that was set back makes none negative."""
+        """Add values; negative ones, from a clock that was set back, count as 0."""
         if not values:
             return
         smallest, largest = min(values), max(values)
@@ -284,7 +284,7 @@ class _Histogram:
         self._count += len(values)
         self._sum += sum(values)
         self._max = max(self._max, largest)
-        # What happened together is as old, and mostly falls into one bucket.
+        # Events of one batch are of similar age, and usually fall into one bucket.
         bucket = bisect_left(self._BOUNDS, smallest)
         if bucket == bisect_left(self._BOUNDS, largest):
             self._buckets[bucket] += len(values)
@@ -303,14 +303,14 @@ class _Histogram:
 
 
 class _Moments:
-    """Reads the ``at`` of events: microseconds since the epoch, None for what is no time."""
+    """Reads the ``at`` of events: microseconds since the epoch, None for a text that is not a time."""
 
     def __init__(self) -> None:
         self._prefix = ""
         self._second = 0
 
     def __call__(self, events: Sequence[Event]) -> list[int | None]:
-        # Almost every event falls into the second of the one before; reading a date is the dear part.
+        # Almost every event falls into the same second as the previous one; reading a date is the expensive part.
         return [
             self._second + int(at[20:26]) if (at := event.at)[:20] == self._prefix and len(at) == 27 else self._read(at)
             for event in events

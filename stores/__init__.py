@@ -1,4 +1,4 @@
-"""Stores: where the journal, the audit log and everything else of a hub is kept."""
+"""Stores, which keep the journal, the audit log and all other data of a hub."""
 
 from __future__ import annotations
 

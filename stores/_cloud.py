@@ -1,4 +1,4 @@
-"""From the parts of a URL to an ObjectStore: the one module that names the services of obstore."""
+"""From the parts of a URL to an ObjectStore: the only module that names the services of obstore."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The synchronous half of FileStore: what happens in its threads.
 
-Life of an append: take the open file from the cache, or open it (and sync the directory its name stands in); lock it;
-see that the path still names it, and how long it is; compare with ``expect``; write; sync the data; unlock; put the
-file back into the cache.
+Life of an append: take the open file from the cache, or open it (and sync the directory that contains its name); lock
+it; check that the path still names it, and read its size; compare with ``expect``; write; sync the data; unlock; put
+the file back into the cache.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from hubwire.errors import AlreadyExists, StoreError
+from hubwire.forks import register_at_fork
 
 from . import _posix
-from ._fork import left_to_parent
+from ._failures import Failures, conflict
 from ._hold import take_lock_file
 from ._tree import Tree, parent_of
-from ._trouble import Trouble, conflict
 from ._watch import is_at_or_below
 from .durability import Durability
 
@@ -31,17 +31,17 @@ _LONG_READ_BYTES = 1 << 20
 _OPEN_FILES_MAX = 64
 
 _ATTEMPTS = 1000
-"""How often to begin again because others replaced or deleted what we opened. Each time one of them got on."""
+"""How often to try again because the opened file was replaced or deleted. Each time, another process made progress."""
 
 
 class LongRead(NamedTuple):
-    """The answer to a read that is better done piece by piece."""
+    """The result of a read that is better done piece by piece."""
 
     length: int
 
 
 class _Open(NamedTuple):
-    """A file that is open for appending; its identity is kept, so that one stat a call tells whether it is current."""
+    """A file that is open for appending, with its identity: one stat a call shows whether it is current."""
 
     fd: int
     device: int
@@ -55,17 +55,17 @@ class Files:
         self._root = root
         self._sync = durability is Durability.FSYNC
         self._sync_replacement = durability is not Durability.NONE
-        self.trouble = Trouble(root)
-        self._tree = Tree(root, self.trouble, sync=self._sync)
+        self.failures = Failures(root)
+        self._tree = Tree(root, self.failures, sync=self._sync)
         self._cache: dict[str, _Open] = {}
         self._lock = threading.Lock()  # guards the cache
-        left_to_parent(self)
+        register_at_fork(self)
         weakref.finalize(self, _close_all, self._cache)
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def read(self, path: str, start: int, end: int | None) -> bytes | LongRead | None:
-        with self.trouble.translated("read", path):
+        with self.failures.translated("read", path):
             fd = self.open_for_reading(path)
             if fd is None:
                 return None
@@ -79,7 +79,7 @@ class Files:
                 os.close(fd)
 
     def open_for_reading(self, path: str) -> int | None:
-        with self.trouble.translated("read", path):
+        with self.failures.translated("read", path):
             try:
                 with self._tree.parent(path) as (directory, name):
                     return _posix.open_regular(name, os.O_RDONLY, directory)
@@ -103,13 +103,13 @@ class Files:
             os.close(fd)
 
     def list(self, path: str) -> list[str]:
-        with self.trouble.translated("list", path), self._tree.directory(path) as directory:
+        with self.failures.translated("list", path), self._tree.directory(path) as directory:
             return [] if directory is None else sorted(_posix.children(directory))
 
     def exists(self, path: str) -> bool:
         if path != "/" and self.status(path) is not None:
             return True
-        with self.trouble.translated("look for", path), self._tree.directory(path) as directory:
+        with self.failures.translated("look for", path), self._tree.directory(path) as directory:
             return directory is not None and _posix.holds_a_file(directory)
 
     def absolute_root(self) -> str:
@@ -122,17 +122,17 @@ class Files:
     def _states(self, path: str) -> dict[str, tuple[int, int, int]]:
         if path != "/" and (status := self.status(path)) is not None:
             return {path: _posix.state(status)}
-        with self.trouble.translated("watch", path), self._tree.directory(path) as directory:
+        with self.failures.translated("watch", path), self._tree.directory(path) as directory:
             return {} if directory is None else dict(_posix.states_below(directory, path.rstrip("/")))
 
     # --- appending --------------------------------------------------------------------------------------------------
 
     def append(self, path: str, data: bytes, expect: int | None) -> int:
-        self.trouble.refuse_poisoned(path)
+        self.failures.refuse_poisoned(path)
         try:
             file, size = self._lock_for_append(path, expect)
         except OSError as error:
-            raise self.trouble.translate(error, "append to", path, changes=True) from error
+            raise self.failures.translate(error, "append to", path, changes=True) from error
         try:
             if expect is not None and size != expect:
                 raise conflict(path, expect, size)
@@ -168,13 +168,13 @@ class Files:
             if file is not None:
                 os.close(file.fd)
                 file = None
-        raise self._restless(path)
+        raise self._replaced_too_often(path)
 
     def _open_for_append(self, path: str, *, create: bool) -> _Open:
         with self._tree.parent(path, create=create) as (directory, name):
             fd = _posix.open_regular(name, os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0), directory)
             try:
-                # Also if the file was there: whoever made it may have died before it came to this.
+                # Also for an existing file: the process that created it may have died before this step.
                 self._tree.sync_entries(parent_of(path), directory)
                 status = os.fstat(fd)
             except BaseException:
@@ -189,11 +189,11 @@ class Files:
                 if self._sync:
                     _posix.sync_data(fd)
             except OSError as worse:
-                return self.trouble.poison("take back what was appended to", path, worse, size)
-        return self.trouble.failed_write("append to", path, error, size)
+                return self.failures.poison("undo an append to", path, worse, size)
+        return self.failures.failed_write("append to", path, error, size)
 
     def _give_back(self, path: str, file: _Open) -> None:
-        if self.trouble.is_poisoned(path):
+        if self.failures.is_poisoned(path):
             self._close(path, file)
             return
         fcntl.flock(file.fd, fcntl.LOCK_UN)
@@ -209,13 +209,13 @@ class Files:
         try:
             os.close(file.fd)
         except OSError as error:
-            self.trouble.poison("close", path, error)
+            self.failures.poison("close", path, error)
 
     # --- replacing --------------------------------------------------------------------------------------------------
 
     def write(self, path: str, data: bytes, *, if_absent: bool, expect: int | None) -> None:
-        self.trouble.refuse_poisoned(path)
-        with self.trouble.translated("write", path, changes=True):
+        self.failures.refuse_poisoned(path)
+        with self.failures.translated("write", path, changes=True):
             for _ in range(_ATTEMPTS):
                 try:
                     if self._replace(path, data, if_absent=if_absent, expect=expect):
@@ -224,10 +224,10 @@ class Files:
                 except FileNotFoundError:
                     if expect:
                         raise conflict(path, expect, None) from None
-        raise self._restless(path)
+        raise self._replaced_too_often(path)
 
     def _replace(self, path: str, data: bytes, *, if_absent: bool, expect: int | None) -> bool:
-        """Write the file; False if somebody created it where there must be none."""
+        """Write the file; return False if another process has just created it where it must not exist."""
         with self._tree.parent(path, create=not expect) as (directory, name):
             current = _posix.lock_current(name, directory)
             try:
@@ -251,7 +251,7 @@ class Files:
             try:
                 _posix.fill_replacement(fd, data, sync=self._sync_replacement)
             except OSError as error:
-                raise self.trouble.failed_write("write", path, error) from error
+                raise self.failures.failed_write("write", path, error) from error
             _posix.place(replacement, name, directory, must_be_new=must_be_new)
         except BaseException as error:
             _posix.unlink_if_there(replacement, directory)
@@ -263,7 +263,7 @@ class Files:
     # --- deleting ---------------------------------------------------------------------------------------------------
 
     def delete(self, path: str) -> None:
-        with self.trouble.translated("delete", path, changes=True):
+        with self.failures.translated("delete", path, changes=True):
             if path == "/":
                 with self._tree.directory(path) as directory:
                     if directory is not None:
@@ -282,13 +282,13 @@ class Files:
 
     def hold(self, path: str, since: str) -> int:
         """Return the descriptor that holds the path for as long as it is open."""
-        with self.trouble.translated("hold", path), self._tree.parent(path, create=True) as (directory, name):
+        with self.failures.translated("hold", path), self._tree.parent(path, create=True) as (directory, name):
             return take_lock_file(directory, name + _posix.LOCK_SUFFIX, path, since)
 
     def release(self, path: str, fd: int) -> None:
-        with self.trouble.translated("release", path):
+        with self.failures.translated("release", path):
             try:
-                # Removed before it is unlocked: who has opened it meanwhile sees that it is not current any more.
+                # Removed before it is unlocked: a process that has opened it meanwhile sees that it is not current.
                 with self._tree.parent(path) as (directory, name):
                     _posix.unlink_if_there(name + _posix.LOCK_SUFFIX, directory)
             except FileNotFoundError:
@@ -299,11 +299,11 @@ class Files:
     # --- closing ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the files that are open for appending; what comes later opens them again."""
+        """Close the files that are open for appending; a later append opens its file again."""
         self._forget("/")
 
-    def leave_to_parent(self) -> None:
-        """Close the copies of the parent's files; a lock that one of its threads held would never open."""
+    def after_fork_in_child(self) -> None:
+        """Close the copies of the parent's files; the lock is new, because a parent's thread might hold the old one."""
         self._lock = threading.Lock()
         self._forget("/")
 
@@ -313,10 +313,10 @@ class Files:
         for each, file in files:
             self._close(each, file)
 
-    def _restless(self, path: str) -> StoreError:
+    def _replaced_too_often(self, path: str) -> StoreError:
         return StoreError(
-            f"cannot open {path!r} in {self._root}: it was replaced or deleted by others {_ATTEMPTS} times in a row; "
-            "find out who does that",
+            f"cannot open {path!r} in {self._root}: it was replaced or deleted {_ATTEMPTS} times in a row; "
+            "find the process that does that",
             path=path,
         )
 

@@ -1,4 +1,4 @@
-"""Holding a path: one lock file, taken with flock, that tells who has it."""
+"""Holding a path: a lock file, locked with flock, that names the process that holds it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def already_running(path: str, pid: int, host: str, since: str) -> AlreadyRunnin
 def take_lock_file(directory: int, name: str, path: str, since: str) -> int:
     """Return the descriptor of the locked file ``name``; the lock lasts as long as the descriptor is open.
 
-    ``since`` is what others are told. Raises :class:`AlreadyRunning` if somebody has it.
+    ``since`` is written into it, for others to report. Raises :class:`AlreadyRunning` if another process holds it.
     """
     holder: dict[str, object] = {}
     for _ in range(_ATTEMPTS):
@@ -48,7 +48,7 @@ def take_lock_file(directory: int, name: str, path: str, since: str) -> int:
             os.close(fd)
             if holder:
                 break
-            # Somebody has just taken it and not signed yet, or is about to remove it.
+            # Its holder has just locked it and not signed it yet, or is about to remove it.
             time.sleep(_PAUSE_SECONDS)
             continue
         except OSError:
@@ -57,7 +57,7 @@ def take_lock_file(directory: int, name: str, path: str, since: str) -> int:
         if _posix.is_current(fd, name, directory):
             _sign(fd, since)
             return fd
-        os.close(fd)  # Its holder has removed it between our opening and our locking.
+        os.close(fd)  # Its holder removed it after we opened it and before we locked it.
     pid = holder.get("pid")
     raise already_running(
         path,

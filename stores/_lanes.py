@@ -15,7 +15,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-from ._fork import left_to_parent
+from hubwire.forks import register_at_fork
 
 __all__ = ("Lanes",)
 
@@ -33,27 +33,27 @@ class Lanes:
 
     def __init__(self, threads_max: int = 8) -> None:
         self._threads_max = threads_max
-        self._begin()
-        left_to_parent(self)
+        self._reset()
+        register_at_fork(self)
         _alive.add(self)
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._threads: list[threading.Thread] = []
         self._lanes: dict[str, deque[_Job]] = {}
         self._lock = threading.Lock()
         self._ready: SimpleQueue[str | None] = SimpleQueue()
-        self._stop = weakref.finalize(self, _stop, self._ready, self._threads)
+        self._end_threads = weakref.finalize(self, _end_threads, self._ready, self._threads)
 
     def submit(self, key: str, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> asyncio.Future[T]:
-        """Start ``call``; the future that is returned may be cancelled, which ends the wait and not the call."""
+        """Run ``call`` in its lane; cancelling the returned future ends the wait, not the call."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.begin(key, partial(_settle, future), call, *args)
+        self.enqueue(key, partial(_settle, future), call, *args)
         return future
 
-    def begin(
+    def enqueue(
         self, key: str, done: Callable[[Any, BaseException | None], None], call: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> None:
-        """Start ``call``; ``done`` is called in the running loop with its result, or its error, as soon as it ends."""
+        """Run ``call`` in its lane; when it ends, ``done`` is called in the running loop with its result or error."""
         job: _Job = (asyncio.get_running_loop(), done, call, args)
         with self._lock:
             lane = self._lanes.get(key)
@@ -68,16 +68,16 @@ class Lanes:
                 self._threads.append(thread)
         self._ready.put(key)
 
-    def close(self) -> None:
-        """Wait for all that was submitted, then end the threads. Blocks."""
-        self._stop()
+    def stop(self) -> None:
+        """Wait for all submitted calls, then end the threads. Blocks."""
+        self._end_threads()
         for thread in self._threads:
             thread.join()
 
-    def leave_to_parent(self) -> None:
-        """Begin anew in a forked process: the threads are its parent's."""
-        self._stop.detach()
-        self._begin()
+    def after_fork_in_child(self) -> None:
+        """Start over in a forked process: the threads are the parent's."""
+        self._end_threads.detach()
+        self._reset()
 
 
 def _run(ready: SimpleQueue[str | None], lanes: dict[str, deque[_Job]], lock: threading.Lock) -> None:
@@ -88,9 +88,9 @@ def _run(ready: SimpleQueue[str | None], lanes: dict[str, deque[_Job]], lock: th
             result, error = None, None
             try:
                 result = call(*args)
-            except BaseException as caught:  # noqa: BLE001 - it belongs to whoever waits for the result
+            except BaseException as caught:  # noqa: BLE001 - it belongs to the caller, which waits for the result
                 error = caught
-            # Before the result is told: who then makes one call after another needs one thread only.
+            # Before the result is delivered: a caller that makes one call after another then needs one thread only.
             with lock:
                 if not lane:
                     del lanes[key]
@@ -98,7 +98,7 @@ def _run(ready: SimpleQueue[str | None], lanes: dict[str, deque[_Job]], lock: th
             try:
                 loop.call_soon_threadsafe(done, result, error)
             except RuntimeError:
-                pass  # The loop was closed before the call ended, so nobody waits for the result.
+                pass  # The loop was closed before the call ended, so no caller waits for the result.
             del loop, done, call, args, result, error  # An idle thread must not keep a caller's objects alive.
 
 
@@ -111,7 +111,7 @@ def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | Non
         future.set_exception(error)
 
 
-def _stop(ready: SimpleQueue[str | None], threads: list[threading.Thread]) -> None:
+def _end_threads(ready: SimpleQueue[str | None], threads: list[threading.Thread]) -> None:
     for _ in threads:
         ready.put(None)
 
@@ -120,6 +120,6 @@ _alive: weakref.WeakSet[Lanes] = weakref.WeakSet()
 
 
 @atexit.register
-def _complete_what_is_under_way() -> None:
+def _complete_calls_under_way() -> None:
     for lanes in list(_alive):
-        lanes.close()
+        lanes.stop()

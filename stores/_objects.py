@@ -1,4 +1,4 @@
-"""Objects: the requests to an object service, each repeated until its answer is certain."""
+"""Objects: the requests to an object service, each repeated until its result is certain."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ("PAGE", "Found", "Objects", "Service")
 Service = ObjectStoreMethods
 """Any store of obstore."""
 
-log = structlog.get_logger("hubwire.stores")
+_log = structlog.get_logger("hubwire.stores")
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ _FULL = re.compile(r"status code: 507|StorageFull|QuotaExceeded|InsufficientStor
 
 @attrs.frozen
 class Found:
-    """An object, as HEAD tells of it; a listing has all but the batch."""
+    """An object, as HEAD describes it; a listing has every field but the batch."""
 
     size: int
     e_tag: str | None
@@ -60,11 +60,11 @@ class Found:
 
 
 class _NotYetCertainError(Exception):
-    """The service refused a create, and holds nothing there: another request is under way, or was deleted."""
+    """The service refused a create, but has no such object: another request is under way, or the object was deleted."""
 
 
 class Objects:
-    """Keys, bytes and conditions; knows nothing of files and parts."""
+    """Keys, bytes and conditions; it does not know files and parts."""
 
     def __init__(
         self, service: Service, place: str, *, clock: Clock, deadline_seconds: float, conditional: bool
@@ -76,19 +76,19 @@ class Objects:
         self._conditional = conditional
 
     async def head(self, key: str, path: str) -> Found | None:
-        async def ask() -> Found | None:
+        async def attempt() -> Found | None:
             try:
                 return _found(await self._service.get_async(key, options={"head": True}))
             except FileNotFoundError as error:
                 _check_bucket(error)
                 return None
 
-        return await self._until_certain("read", path, ask)
+        return await self._until_certain("read", path, attempt)
 
     async def get(self, key: str, path: str, start: int = 0, end: int | None = None) -> tuple[int, bytes] | None:
         """Return the size of the object and its bytes ``[start, end)``, which must not be beyond its end."""
 
-        async def ask() -> tuple[int, bytes] | None:
+        async def attempt() -> tuple[int, bytes] | None:
             try:
                 if end is None:
                     result = await self._service.get_async(key, options={"range": {"offset": start}} if start else None)
@@ -99,32 +99,32 @@ class Objects:
                 _check_bucket(error)
                 return None
 
-        return await self._until_certain("read", path, ask)
+        return await self._until_certain("read", path, attempt)
 
     async def put(self, key: str, path: str, content: bytes | Callable[[], AsyncIterable[bytes]]) -> None:
-        async def ask() -> None:
+        async def attempt() -> None:
             if isinstance(content, bytes):
                 await self._service.put_async(key, content, use_multipart=False)
             else:
                 await self._service.put_async(key, content())
 
-        await self._until_certain("write", path, ask)
+        await self._until_certain("write", path, attempt)
 
     async def create(self, key: str, path: str, content: bytes, batch: str) -> Found | None:
-        """Create the object with ``batch`` in its metadata; return the one that is there, if it is of another batch.
+        """Create the object with ``batch`` in its metadata; return the existing one, if it has another batch.
 
-        An answer that was lost is settled by asking again with the same key and the same bytes: either they are stored
-        now, or what is there tells by its batch whose it is.
+        A lost answer is followed by another attempt with the same key and the same bytes: either they are stored now,
+        or the batch of the existing object shows which request created it.
         """
         mode: Literal["create", "overwrite"] = "create" if self._conditional else "overwrite"
 
-        async def ask() -> Found | None:
+        async def attempt() -> Found | None:
             try:
                 await self._service.put_async(key, content, attributes={_BATCH: batch}, mode=mode, use_multipart=False)
             except AlreadyExistsError as error:
                 if not self._conditional:
                     raise _NotYetCertainError from error
-                # 412, but also 409 ConditionalRequestConflict: look inside.
+                # 412, but also 409 ConditionalRequestConflict: its batch decides.
                 try:
                     found = _found(await self._service.get_async(key, options={"head": True}))
                 except FileNotFoundError:
@@ -132,17 +132,17 @@ class Objects:
                 return None if found.batch == batch else found
             return None
 
-        return await self._until_certain("write", path, ask)
+        return await self._until_certain("write", path, attempt)
 
     async def page(self, prefix: str, path: str, after: str | None = None) -> list[tuple[str, Found]]:
-        """Return the objects below ``prefix`` that sort after ``after``: 1,000, or all that are left."""
+        """Return the objects below ``prefix`` that sort after ``after``: 1,000, or all if they are fewer."""
 
-        async def ask() -> list[tuple[str, Found]]:
+        async def attempt() -> list[tuple[str, Found]]:
             async for chunk in self._service.list(prefix or None, offset=after, chunk_size=PAGE):
                 return [(meta["path"], Found(meta["size"], meta["e_tag"], meta["last_modified"])) for meta in chunk]
             return []
 
-        return sorted(await self._until_certain("list", path, ask), key=itemgetter(0))
+        return sorted(await self._until_certain("list", path, attempt), key=itemgetter(0))
 
     async def walk(self, prefix: str, path: str, after: str | None = None) -> AsyncIterator[tuple[str, Found]]:
         """Iterate over the objects below ``prefix``, sorted, page by page."""
@@ -156,35 +156,35 @@ class Objects:
     async def children(self, prefix: str, path: str) -> tuple[builtins.list[str], builtins.list[str]]:
         """Return the keys and the common prefixes right below ``prefix``."""
 
-        async def ask() -> tuple[builtins.list[str], builtins.list[str]]:
+        async def attempt() -> tuple[builtins.list[str], builtins.list[str]]:
             found = await self._service.list_with_delimiter_async(prefix or None)
             return [meta["path"] for meta in found["objects"]], [*found["common_prefixes"]]
 
-        return await self._until_certain("list", path, ask)
+        return await self._until_certain("list", path, attempt)
 
     async def delete(self, keys: Sequence[str], path: str) -> None:
         """Delete in the order of ``keys``, as far as the service keeps it within a request."""
 
-        async def ask(some: Sequence[str]) -> None:
+        async def attempt(some: Sequence[str]) -> None:
             try:
                 await self._service.delete_async(some)
             except FileNotFoundError as error:
-                # S3 takes no notice of what is missing; others stop there.
+                # S3 ignores missing objects; other services stop there.
                 _check_bucket(error)
                 if some[1:]:
                     for key in some:
-                        await ask([key])
+                        await attempt([key])
 
         for start in range(0, len(keys), PAGE):
-            await self._until_certain("delete", path, partial(ask, keys[start : start + PAGE]))
+            await self._until_certain("delete", path, partial(attempt, keys[start : start + PAGE]))
 
-    async def _until_certain(self, doing: str, path: str, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask again, after growing pauses, for as long as the trouble is transient and there is time."""
+    async def _until_certain(self, doing: str, path: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Attempt again, after growing pauses, while failures are transient and the deadline has not passed."""
         deadline = self._clock.monotonic() + self._deadline_seconds
         pause = _PAUSE_SECONDS
         while True:
             try:
-                return await ask()
+                return await attempt()
             except (BaseError, OSError, NotImplementedError, ValueError, _NotYetCertainError) as error:
                 if not _is_transient(error):
                     raise self._translated(doing, path, error) from error
@@ -194,8 +194,8 @@ class Objects:
                         f" {_reason(error)}. Whether it happened is unknown; see that the service is up, then look",
                         path=path,
                     ) from error
-                log.debug("store.retry", doing=doing, path=path, reason=_reason(error), pause_seconds=pause)
-            await self._clock.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - it spreads retries, it hides nothing
+                _log.debug("store.retry", doing=doing, path=path, reason=_reason(error), pause_seconds=pause)
+            await self._clock.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - it spreads retries and hides no secret
             pause = min(pause * 2, _PAUSE_SECONDS_MAX)
 
     def _translated(self, doing: str, path: str, error: Exception) -> StoreError:
@@ -226,7 +226,7 @@ def _is_transient(error: Exception) -> bool:
 
 
 def _check_bucket(error: FileNotFoundError) -> None:
-    """Tell a missing object, which is an answer, from a missing bucket, which is none."""
+    """Raise ``error`` again if the bucket is missing: a missing object is a result, a missing bucket is a failure."""
     if re.search(r"NoSuchBucket|ContainerNotFound", str(error)):
         raise error
 
@@ -234,12 +234,12 @@ def _check_bucket(error: FileNotFoundError) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, _NotYetCertainError):
         return "another request for the same object is under way"
-    # The rest of what obstore says are Rust structures.
+    # The rest of an obstore message is Rust structures.
     return " ".join(str(error).partition("\n\nDebug source")[0].split())[:300]
 
 
 @atexit.register
 def _let_obstore_finish() -> None:
-    # A thread of obstore's that hands over an answer cleans up after it, for which it needs the interpreter; one that
-    # comes too late aborts the process, after everything was done. There is nothing to wait for it by.
+    # A thread of obstore that has handed over an answer cleans up afterwards and needs the interpreter for that; one
+    # that is too late aborts the process after all its work was done. There is no way to wait for it but to sleep.
     time.sleep(_LAST_ANSWER_SECONDS)

@@ -20,11 +20,11 @@ _PART_KEY = re.compile(r"(.+)@/(\d{20})")
 _WINDOW_BYTES = 64 * 1024
 
 PROBES = "@/"
-"""Below it are the objects of the probe; no file can have such a name."""
+"""The prefix of the probe's objects; no file can have such a name."""
 
 
 class HoleError(Exception):
-    """The parts do not fit together: somebody is replacing or deleting the file just now, or it is damaged."""
+    """The parts have a hole: a process is replacing or deleting the file just now, or it is damaged."""
 
     def __init__(self, byte_offset: int) -> None:
         super().__init__(byte_offset)
@@ -43,7 +43,7 @@ class Part:
 
 @attrs.frozen
 class End:
-    """Where a file ends: what a store must have read or made itself before it creates a part there."""
+    """Where a file ends. A store must have read or made this end itself before it creates a part there."""
 
     size: int
     exists: bool
@@ -59,7 +59,7 @@ class End:
 
 @attrs.frozen
 class State:
-    """What of a file differs after a change: its object, or its last part, of which the key comes first."""
+    """The objects of a file that differ after a change: its object, or its last part with its key."""
 
     base: Found | None = None
     last: tuple[str, Found] | None = None
@@ -73,7 +73,7 @@ class Layout:
         self._prefix = prefix
 
     def key(self, path: str) -> str:
-        """Return the key of the object of a file, or what the keys below a directory begin with."""
+        """Return the key of the object of a file, or the prefix of the keys below a directory."""
         return f"{self._prefix}{path}".strip("/")
 
     def folder(self, path: str) -> str:
@@ -103,7 +103,7 @@ class Layout:
     # -- the end --
 
     async def end(self, path: str, known: End | None = None) -> End:
-        """Find the end; ``known``, where it was at another time, saves listing what is before."""
+        """Find the end; ``known``, an earlier end of the same file, saves listing the parts before it."""
         found = await self._objects.head(self.key(path), path)
         base = 0 if found is None else found.size
         if known is not None and known.last is not None and known.last.offset >= base:
@@ -121,7 +121,7 @@ class Layout:
         low, high = page[-1], None
         page_bytes = step = low.end - page[0].offset
         while more and (high is None or low.end < high):
-            # The last part ends between the end of `low` and `high`, where nothing begins.
+            # A later part, if there is one, begins between the end of `low` and `high`: from `high` on no part begins.
             if high is None:
                 first = low.end + step
             else:
@@ -138,7 +138,7 @@ class Layout:
     async def parts_of_range(self, path: str, base: int, start: int, end: int | None) -> tuple[list[Part], bool]:
         """Return the parts that hold the bytes ``[start, end)``, and whether any part was seen.
 
-        A part that holds ``start`` began before it, nobody knows where; so it is looked for in a growing window.
+        The part that holds ``start`` begins before it, at an unknown offset; so it is looked for in a growing window.
         """
         window = _WINDOW_BYTES
         while True:
@@ -158,7 +158,7 @@ class Layout:
     # -- changes --
 
     async def survey(self, path: str, known: Mapping[str, State]) -> dict[str, State]:
-        """Find the state of every file at or below ``path``; ``known``, what it was before, saves listing all parts."""
+        """Find the state of every file at or below ``path``; ``known``, the result before, saves listing all parts."""
         found: dict[str, State] = {}
         if path != "/":
             if base := await self._objects.head(self.key(path), path):
@@ -181,12 +181,12 @@ class Layout:
             after = page[-1][0]
             owner, _ = self._owner(after)
             if (last := known.get(owner, State()).last) is not None and last[0] > after:
-                # Parts do not change: what is between was there before. If the last one is gone, that is a change.
+                # Parts do not change: those between were there before. If the last one is gone, that is a change.
                 offset = self._owner(last[0])[1]
                 after = max(after, self.part_key(owner, (offset or 1) - 1))
 
     def _owner(self, key: str) -> tuple[str, int | None]:
-        """Return the path of the file to which an object belongs, ``""`` if it is none of ours, and a part's offset."""
+        """Return the path of the file to which an object belongs, ``""`` if to none of ours, and a part's offset."""
         relative = f"/{key}"[len(self._prefix) :]
         if relative.startswith(f"/{PROBES}"):
             return "", None

@@ -1,9 +1,9 @@
 """The file operations that FileStore is made of, and the only place that syncs.
 
-Everything is relative to an open directory and follows no link. Errors leave as ``OSError``.
+Names are relative to an open directory, and no link is followed. Errors leave as ``OSError``.
 
-Names that end in ``@`` cannot be store paths, so the files a store makes for itself bear them: ``*.new@`` is a
-replacement on its way, ``*.lock@`` says who holds a path.
+Names that end in ``@`` cannot be store paths, so a store gives them to its own files: ``*.new@`` is a replacement that
+is being written, ``*.lock@`` names the holder of a path.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ __all__ = (
 )
 
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-"""What a full disk, a full quota and a file at its limit are told by: space may come back, so these can be undone."""
+"""The errors for a full disk, a full quota and a file at its limit: space may come back, so these can be undone."""
 
 LOCK_SUFFIX = ".lock@"
 REPLACEMENT_SUFFIX = ".new@"
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A FIFO in the place of a file must not make us wait for its other end.
+# Opening a FIFO in the place of a file must not wait for its other end.
 _REGULAR = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
@@ -61,7 +61,7 @@ _REGULAR = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def sync_data(fd: int) -> None:
-    """Put the content of a file on the medium, with the size but without the times: what an append needs."""
+    """Put the content of a file on the medium, with its size but without its times: an append needs no more."""
     if sys.platform == "darwin":
         fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync leaves it in the cache of the drive there
     else:
@@ -80,7 +80,7 @@ def sync_all(fd: int) -> None:
 
 
 def make_root(root: str, *, sync: bool) -> None:
-    """Make the root directory and what is missing above it; each new entry is synced in the directory it stands in."""
+    """Make the root directory and the missing ones above it; each new entry is synced in the directory that has it."""
     directory = Path(root)
     missing = [each for each in (directory, *directory.parents) if not each.is_dir()]
     for each in reversed(missing):
@@ -101,7 +101,7 @@ def open_directory(name: str, parent: int) -> int:
     try:
         return os.open(name, _DIRECTORY, dir_fd=parent)
     except NotADirectoryError as error:
-        # Linux says the same of a link and of a file, but only one of them is worth an error to who reads.
+        # Linux reports a link and a file in the same way, but for a reader only the link is an error.
         if stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
         raise
@@ -124,7 +124,7 @@ def open_regular(name: str, flags: int, directory: int) -> int:
 
 
 def is_current(fd: int, name: str, directory: int) -> bool:
-    """Tell whether the name still stands for the file that was opened: somebody may have replaced or deleted it."""
+    """Return whether the name still refers to the open file: another process may have replaced or deleted it."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=directory, follow_symlinks=False))
     except FileNotFoundError:
@@ -132,7 +132,7 @@ def is_current(fd: int, name: str, directory: int) -> bool:
 
 
 def lock_current(name: str, directory: int) -> int | None:
-    """Open and lock the file that has the name now; None if there is none."""
+    """Open and lock the file that has the name now; return None if there is none."""
     while True:
         try:
             fd = open_regular(name, os.O_RDONLY, directory)
@@ -152,7 +152,7 @@ def lock_current(name: str, directory: int) -> int | None:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write to the end. After a short write the next one tells by its error why it was short."""
+    """Write all of ``data``. After a short write, the error of the next one says why it was short."""
     written = os.write(fd, data)
     if written < len(data):
         with memoryview(data) as view:
@@ -161,16 +161,16 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def create_replacement(directory: int) -> tuple[int, str]:
-    """Open a new file that is going to take the place of another."""
-    fcntl.flock(directory, fcntl.LOCK_SH)  # until the directory is closed: keeps sweep() away
+    """Open a new file that is going to replace another; return its descriptor and its name."""
+    fcntl.flock(directory, fcntl.LOCK_SH)  # until the directory is closed: keeps sweep() out
     name = secrets.token_hex(8) + REPLACEMENT_SUFFIX
     return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _REGULAR, 0o600, dir_fd=directory), name
 
 
 def fill_replacement(fd: int, data: bytes, *, sync: bool) -> None:
-    """Write and close it. It is on the medium before it gets its final name.
+    """Write and close the new file. It is on the medium before it gets its final name.
 
-    Renamed first, it could be found empty after the loss of power, and the old content gone.
+    Renamed first, it could be empty after the loss of power, and the old content lost.
     """
     try:
         write_all(fd, data)
@@ -181,7 +181,7 @@ def fill_replacement(fd: int, data: bytes, *, sync: bool) -> None:
 
 
 def place(replacement: str, name: str, directory: int, *, must_be_new: bool) -> None:
-    """Give the replacement its name, in one step also for other processes; the directory is still to be synced.
+    """Give the replacement its name, atomically also for other processes; the caller syncs the directory.
 
     Raises ``FileExistsError`` if it must be new and is not.
     """
@@ -193,7 +193,7 @@ def place(replacement: str, name: str, directory: int, *, must_be_new: bool) -> 
 
 
 def sweep(directory: int) -> None:
-    """Delete the replacements that a crash left behind, unless somebody is writing one here."""
+    """Delete the replacements that a crash left behind, unless a process is writing one here now."""
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -218,7 +218,7 @@ def unlink_if_there(name: str, directory: int) -> None:
 
 
 def children(directory: int) -> Iterator[str]:
-    """Iterate over the names of the files and, with a slash, of the directories that hold one."""
+    """Iterate over the names of the files and, with a slash, of the directories that contain one."""
     for entry in _entries(directory):
         if entry.is_file(follow_symlinks=False):
             yield entry.name
@@ -229,12 +229,12 @@ def children(directory: int) -> Iterator[str]:
 
 
 def holds_a_file(directory: int) -> bool:
-    """Tell whether there is a file at any depth: a crash or a lock file may leave directories without one."""
+    """Return whether there is a file at any depth: a crash or a lock file may leave directories without one."""
     return next(children(directory), None) is not None
 
 
 def state(status: os.stat_result) -> tuple[int, int, int]:
-    """Return what differs when a file has changed: ``write`` makes a new inode, ``append`` another size."""
+    """Return a value that differs when a file has changed: ``write`` makes a new inode, ``append`` another size."""
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
@@ -253,10 +253,10 @@ def states_below(directory: int, path: str) -> Iterator[tuple[str, tuple[int, in
 
 
 def remove(name: str, directory: int, *, sync: bool) -> None:
-    """Delete a file, a link, or a directory with everything below it; the directory is still to be synced."""
+    """Delete a file, a link, or a directory with all its content; the caller syncs the directory that contained it."""
     try:
         os.unlink(name, dir_fd=directory)
-    except (IsADirectoryError, PermissionError):  # Linux says the one, other systems say the other
+    except (IsADirectoryError, PermissionError):  # Linux raises the first, other systems the second
         with _child(name, directory) as child:
             if child is None:
                 raise
@@ -265,13 +265,13 @@ def remove(name: str, directory: int, *, sync: bool) -> None:
 
 
 def empty_directory(directory: int, *, sync: bool) -> None:
-    """Delete everything below, except lock files: without its lock file a path could be held twice."""
+    """Delete all content except lock files: without its lock file a path could be held twice."""
     for name in os.listdir(directory):
         if not name.endswith(LOCK_SUFFIX):
             try:
                 remove(name, directory, sync=sync)
             except FileNotFoundError:
-                pass  # Somebody else deletes here as well.
+                pass  # Another process deletes here as well.
     if sync:
         sync_all(directory)
 
@@ -289,7 +289,7 @@ def remove_if_empty(name: str, parent: int) -> bool:
 
 
 def _entries(directory: int) -> Iterator[os.DirEntry[str]]:
-    """Iterate over what a store path can name: regular files and directories whose names keep the path rules."""
+    """Iterate over the entries that a store path can name: regular files and directories with permitted names."""
     with os.scandir(directory) as found:
         for entry in found:
             if entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False):
@@ -302,7 +302,7 @@ def _entries(directory: int) -> Iterator[os.DirEntry[str]]:
 
 @contextmanager
 def _child(name: str, parent: int) -> Iterator[int | None]:
-    """Open a directory; None if it has just gone."""
+    """Open a directory; None if it has just been deleted."""
     try:
         child = open_directory(name, parent)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""The directories of a FileStore: opened element by element, made and synced where they are missing."""
+"""The directories of a FileStore: opened element by element, created and synced where they are missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 
 from . import _posix
-from ._trouble import Trouble
+from ._failures import Failures
 
 __all__ = ("Tree", "parent_of")
 
@@ -22,20 +22,20 @@ def parent_of(path: str) -> str:
 class Tree:
     """Opens directories below ``root`` without following links; the root itself may be one."""
 
-    def __init__(self, root: str, trouble: Trouble, *, sync: bool) -> None:
+    def __init__(self, root: str, failures: Failures, *, sync: bool) -> None:
         self._given_root = root
-        self._trouble = trouble
+        self._failures = failures
         self._sync = sync
         self._known: set[str] = set()
 
     @cached_property
     def root(self) -> str:
-        # Asking for the working directory is a system call: not for a constructor, which may run in the loop.
+        # Reading the working directory is a system call: not for a constructor, which may run in the loop.
         return os.path.abspath(self._given_root)  # noqa: PTH100 - it is a prefix for strings
 
     @contextmanager
     def parent(self, path: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
-        """Open the directory in which the path stands, and give the name it has there."""
+        """Open the directory that contains the path; yield it, and the name of the path in it."""
         directory = self._open(parent_of(path), create=create)
         try:
             yield directory, path.rpartition("/")[2]
@@ -44,7 +44,7 @@ class Tree:
 
     @contextmanager
     def directory(self, path: str) -> Iterator[int | None]:
-        """Open the directory; None if there is none, and for a file."""
+        """Open the directory; yield None if it does not exist or is a file."""
         try:
             directory = self._open(path, create=False)
         except (FileNotFoundError, NotADirectoryError):
@@ -56,12 +56,12 @@ class Tree:
             os.close(directory)
 
     def sync_entries(self, path: str, directory: int) -> None:
-        """Put the names in a directory on the medium: without that a synced file may be there and have no name."""
+        """Put the names in a directory on the medium: without that, a synced file may have no name after a crash."""
         if self._sync:
             try:
                 _posix.sync_all(directory)
             except OSError as error:
-                raise self._trouble.poison("sync the directory", path, error) from error
+                raise self._failures.poison("sync the directory", path, error) from error
 
     def remove_empty(self, path: str) -> None:
         """Remove the directory and those above it, as far as they are empty, but never the root."""
@@ -80,9 +80,9 @@ class Tree:
                 child = self._open_child(at, name, directory, create=create)
                 try:
                     if create and at not in self._known:
-                        # Also if it was there: whoever made it may have died before it came to this.
+                        # Also for an existing one: the process that created it may have died before this step.
                         self.sync_entries(above, directory)
-                        self._get_to_know(at, child)
+                        self._prepare(at, child)
                 except BaseException:
                     os.close(child)
                     raise
@@ -103,7 +103,7 @@ class Tree:
             _posix.make_root(self.root, sync=self._sync)
             root = os.open(self.root, flags)
         if create and "/" not in self._known:
-            self._get_to_know("/", root)
+            self._prepare("/", root)
         return root
 
     def _open_child(self, path: str, name: str, parent: int, *, create: bool) -> int:
@@ -116,11 +116,11 @@ class Tree:
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
-            pass  # Another process was quicker.
+            pass  # Another process created it first.
         return _posix.open_directory(name, parent)
 
-    def _get_to_know(self, path: str, directory: int) -> None:
-        """Tidy up in a directory at its first use. From then on its own entry counts as durable."""
+    def _prepare(self, path: str, directory: int) -> None:
+        """Sweep a directory at its first use. From then on its own entry counts as durable."""
         _posix.sweep(directory)
         if len(self._known) >= _KNOWN_MAX:
             self._known.clear()

@@ -1,4 +1,4 @@
-"""Subscriptions to changes: a task of the store's own that calls back, and polling for media that do not tell."""
+"""Subscriptions to changes: a task of the store's own that calls back, and polling for media that report no changes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import anyio
 
 from hubwire.ports import ChangeCallback
 
-__all__ = ("Polling", "Subscription", "is_at_or_below")
+__all__ = ("PendingPaths", "Polling", "Subscription", "is_at_or_below")
 
 
 def is_at_or_below(path: str, top: str) -> bool:
-    """Tell whether a normalised path is ``top`` or something below it."""
+    """Return whether a normalised path is ``top`` or below it."""
     return top in (path, "/") or path.startswith(top + "/")
 
 
 class Subscription:
     """Calls ``callback`` with each path that ``next_changes`` returns, until closed.
 
-    ``ended`` is called when that is over for whatever reason, and ``release`` by who closes it, to wait for the rest.
+    ``ended`` is called when that is over, for any reason; :meth:`close` then awaits ``after_close``.
     """
 
     def __init__(
@@ -29,12 +29,12 @@ class Subscription:
         callback: ChangeCallback,
         next_changes: Callable[[], Awaitable[Iterable[str]]],
         ended: Callable[[Subscription], None],
-        release: Callable[[], Awaitable[object]] | None = None,
+        after_close: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._path = path
         self._callback = callback
         self._next_changes = next_changes
-        self._release = release
+        self._after_close = after_close
         self._closing = False
         self._task = asyncio.create_task(self._deliver(), name=f"hubwire store changes below {path}")
         # Not at the end of the task's own code: a task that is cancelled before its first step runs none of it.
@@ -46,8 +46,8 @@ class Subscription:
         if not self._task.done() and self._task is not asyncio.current_task():
             self._task.cancel()
             await asyncio.wait((self._task,))
-            if self._release is not None:
-                await self._release()
+            if self._after_close is not None:
+                await self._after_close()
 
     async def _deliver(self) -> None:
         try:
@@ -62,8 +62,27 @@ class Subscription:
             structlog.get_logger("hubwire.stores").exception("store.subscription_failed", path=self._path)
 
 
+class PendingPaths:
+    """Paths that wait for their subscription: each once, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._paths: dict[str, None] = {}
+        self._added = asyncio.Event()
+
+    def add(self, path: str) -> None:
+        self._paths[path] = None
+        self._added.set()
+
+    async def take(self) -> list[str]:
+        """Return all pending paths, as soon as there is one."""
+        await self._added.wait()
+        self._added.clear()
+        paths, self._paths = list(self._paths), {}
+        return paths
+
+
 class Polling:
-    """Finds changes by comparing a snapshot (path to whatever differs after a change) with the one before."""
+    """Finds changes by comparing a snapshot (path to a value that differs after a change) with the previous one."""
 
     def __init__(
         self,

@@ -12,12 +12,12 @@ from typing import TypeVar, TypeVarTuple, Unpack
 import aiofiles
 import anyio.to_thread
 
+from hubwire.forks import register_at_fork
 from hubwire.ports import ChangeCallback, ChangeSubscription, Hold, normalize_path
 
 from ._arguments import checked_range, encoded, file_path
 from ._file_changes import FileChanges, State, Watcher
 from ._files import Files, LongRead
-from ._fork import left_to_parent
 from ._hold import utc_now
 from ._lanes import Lanes
 from ._watch import Subscription
@@ -34,23 +34,23 @@ Ts = TypeVarTuple("Ts")
 class FileStore:
     """A store in a directory: ``/audit/a.jsonl`` is that file below ``root``, and other programs may read it.
 
-    **Durability** is FSYNC unless said otherwise: an acknowledged effect survives the loss of power, as far as the
-    drive keeps its word. :class:`Durability` tells what the lower levels lose. After an error that leaves open what the
-    disk holds, such as EIO, nothing is tried again: the path is closed (:class:`~hubwire.errors.PathPoisoned`) for the
-    life of this object.
+    **Durability** is FSYNC by default: an acknowledged effect survives the loss of power, as far as the drive keeps its
+    word. :class:`Durability` says what the lower levels lose. After an error that leaves unknown what the disk holds,
+    such as EIO, the call is not repeated: the path is closed (:class:`~hubwire.errors.PathPoisoned`) for the life of
+    this object.
 
     **Safety.** Files have the mode 0600 and directories 0700. The root may be a symbolic link; links below it are not
-    followed: reading or writing through one is a :class:`~hubwire.errors.StoreError`. Names that end in ``@`` are the
-    store's own and cannot be named by a path.
+    followed: reading or writing through one is a :class:`~hubwire.errors.StoreError`. Names that end in ``@`` are for
+    the store's own files and cannot be in a path.
 
     **Concurrency.** Processes exclude each other with ``flock``, so the file system must have it: local ones do, and
-    NFS since version 4. A subscription is told of the changes of other processes too, after some 20 ms; on a network
-    file system, of those of other machines within 5 s. Where the system cannot watch the root, or the environment has
+    NFS since version 4. A subscription receives the changes of other processes too, after some 20 ms; on a network file
+    system, those of other machines within 5 s. Where the system cannot watch the root, or the environment has
     ``WATCHFILES_FORCE_POLLING``, the store looks for changes every ``poll_seconds``.
 
-    A relative root is meant from the working directory at the first use, and keeps that meaning.
+    A relative root is resolved against the working directory at the first use, and stays there.
 
-    A path held stays held when the store is closed. A forked child holds nothing.
+    A held path stays held when the store is closed. A forked child holds no path.
     """
 
     def __init__(
@@ -81,9 +81,9 @@ class FileStore:
         return await self._read_long(path, start, found.length) if isinstance(found, LongRead) else found
 
     async def _read_long(self, path: str, start: int, length: int) -> bytes | None:
-        """Read piece by piece, so that no thread is taken for long and a cancellation is heard in between."""
+        """Read piece by piece, so that no thread is occupied for long, and a cancellation takes effect in between."""
         pieces = []
-        with self._files.trouble.translated("read", path):
+        with self._files.failures.translated("read", path):
             try:
                 opened = aiofiles.open(path, "rb", buffering=0, opener=self._files.open_for_streaming)
                 async with opened as file:
@@ -123,7 +123,7 @@ class FileStore:
         done: Callable[[int | None, BaseException | None], None],
     ) -> None:
         path = file_path(path)
-        self._open_lanes.begin(path, done, self._files.append, path, content, expect)
+        self._started_lanes.enqueue(path, done, self._files.append, path, content, expect)
 
     async def list(self, path: str = "/") -> builtins.list[str]:
         return await _in_thread(self._files.list, normalize_path(path))
@@ -132,7 +132,7 @@ class FileStore:
         return await _in_thread(self._files.exists, normalize_path(path))
 
     async def delete(self, path: str) -> None:
-        """Not atomic for a directory: a crash may leave some of its files."""
+        """Delete a file or a directory. Not atomic for a directory: a crash may leave some of its files."""
         path = normalize_path(path)
         await self._in_lane(path, self._files.delete, path)
 
@@ -145,7 +145,7 @@ class FileStore:
         changes = FileChanges(path, look)
         self._watcher.add(changes)
         try:
-            await changes.begin()
+            await changes.take_baseline()
         except BaseException:
             self._watcher.remove(changes)
             raise
@@ -154,19 +154,22 @@ class FileStore:
             self._subscriptions.discard(subscription)
             self._watcher.remove(changes)
 
-        release = partial(_in_thread, self._watcher.wait_ended)
-        subscription = Subscription(path, callback, changes.next_changes, ended, release)
+        after_close = partial(_in_thread, self._watcher.wait_stopped)
+        subscription = Subscription(path, callback, changes.next_changes, ended, after_close)
         self._subscriptions.add(subscription)
         return subscription
 
     async def hold(self, path: str) -> Hold:
-        """Lock the file ``<path>.lock@``, in which ``pid``, ``host`` and ``since`` stand; the kernel unlocks it."""
+        """Lock the file ``<path>.lock@``, which contains ``pid``, ``host`` and ``since``.
+
+        When the process ends, the kernel unlocks it. Raises :class:`~hubwire.errors.AlreadyRunning` if it is locked.
+        """
         path = normalize_path(path)
         taking = self._in_lane(path, self._files.hold, path, utc_now())
         try:
             fd = await asyncio.shield(taking)
         except asyncio.CancelledError:
-            # Nobody is left to release it, so what the thread still gets is given back.
+            # No caller is left to release it, so a lock that the thread still gets is released here.
             taking.add_done_callback(lambda taken: taken.exception() or self._release(path, taken.result()))
             raise
         return _FileHold(fd, partial(self._release, path))
@@ -175,20 +178,20 @@ class FileStore:
         return self._in_lane(path, self._files.release, path, fd)
 
     async def aclose(self) -> None:
-        """Wait for the effects under way, and close. What is held stays held."""
+        """Wait for the effects under way, and close. A held path stays held."""
         for subscription in builtins.list(self._subscriptions):
             await subscription.close()
         lanes, self._lanes = self._lanes, None
         if lanes is not None:
-            await _in_thread(lanes.close)
+            await _in_thread(lanes.stop)
         await _in_thread(self._files.close)
 
     def _in_lane(self, path: str, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> asyncio.Future[T]:
-        """Run what changes a path after all that was started before for the same path."""
-        return self._open_lanes.submit(path, call, *args)
+        """Run a change of a path after all earlier changes of the same path."""
+        return self._started_lanes.submit(path, call, *args)
 
     @property
-    def _open_lanes(self) -> Lanes:
+    def _started_lanes(self) -> Lanes:
         if self._lanes is None:
             self._lanes = Lanes()
         return self._lanes
@@ -198,14 +201,14 @@ class _FileHold:
     def __init__(self, fd: int, release: Callable[[int], asyncio.Future[None]]) -> None:
         self._fd: int | None = fd
         self._release = release
-        left_to_parent(self)
+        register_at_fork(self)
 
     async def release(self) -> None:
         fd, self._fd = self._fd, None
         if fd is not None:
             await self._release(fd)
 
-    def leave_to_parent(self) -> None:
+    def after_fork_in_child(self) -> None:
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)

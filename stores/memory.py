@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import os
 import socket
@@ -13,9 +12,9 @@ from hubwire.errors import AlreadyExists, StoreError
 from hubwire.ports import ChangeCallback, ChangeSubscription, Hold, normalize_path
 
 from ._arguments import checked_range, encoded, file_path
+from ._failures import conflict
 from ._hold import already_running, utc_now
-from ._trouble import conflict
-from ._watch import Subscription, is_at_or_below
+from ._watch import PendingPaths, Subscription, is_at_or_below
 from .durability import Durability
 
 __all__ = ("MemoryStore",)
@@ -26,7 +25,7 @@ _Directory = dict[str, Union[bytearray, "_Directory"]]
 class MemoryStore:
     """A store in the memory of this process; its contents live as long as the object.
 
-    Append costs what the content costs, whatever the file holds already. Use it in one thread.
+    The cost of an append depends on the content alone, not on the length of the file. Use it in one thread.
     """
 
     durability = Durability.NONE
@@ -34,7 +33,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._root: _Directory = {}
         self._holds: dict[str, str] = {}
-        self._watchers: dict[Subscription, _Changes] = {}
+        self._subscriptions: dict[Subscription, tuple[str, PendingPaths]] = {}
 
     async def read(self, path: str) -> str | None:
         content = await self.read_bytes(path)
@@ -65,7 +64,7 @@ class MemoryStore:
         _check_expectation(path, file, expect)
         directory, name = self._make_parent(path)
         directory[name] = bytearray(data)
-        self._tell(path)
+        self._notify(path)
 
     async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
         path, data = file_path(path), encoded(content)
@@ -76,7 +75,7 @@ class MemoryStore:
             file = directory[name] = bytearray()
         offset = len(file)
         file += data
-        self._tell(path)
+        self._notify(path)
         return offset
 
     async def list(self, path: str = "/") -> builtins.list[str]:
@@ -96,13 +95,13 @@ class MemoryStore:
         else:
             self._remove(path)
         for each in deleted:
-            self._tell(each)
+            self._notify(each)
 
     async def on_change(self, path: str, callback: ChangeCallback) -> ChangeSubscription:
         path = normalize_path(path)
-        changes = _Changes(path)
-        subscription = Subscription(path, callback, changes.next_changes, self._forget)
-        self._watchers[subscription] = changes
+        pending = PendingPaths()
+        subscription = Subscription(path, callback, pending.take, self._forget)
+        self._subscriptions[subscription] = (path, pending)
         return subscription
 
     async def hold(self, path: str) -> Hold:
@@ -114,11 +113,11 @@ class MemoryStore:
 
     async def aclose(self) -> None:
         """End the subscriptions. The contents stay."""
-        for subscription in builtins.list(self._watchers):
+        for subscription in builtins.list(self._subscriptions):
             await subscription.close()
 
     def _forget(self, subscription: Subscription) -> None:
-        del self._watchers[subscription]
+        del self._subscriptions[subscription]
 
     def _find(self, path: str) -> bytearray | _Directory | None:
         node: bytearray | _Directory | None = self._root
@@ -143,7 +142,7 @@ class MemoryStore:
         return node, name
 
     def _remove(self, path: str) -> None:
-        """Remove the node, and the directories above that become empty with it."""
+        """Remove the node, and the directories above it that become empty."""
         trail: builtins.list[tuple[_Directory, str]] = []
         node: bytearray | _Directory | None = self._root
         for element in _elements(path):
@@ -156,9 +155,10 @@ class MemoryStore:
             if directory:
                 break
 
-    def _tell(self, path: str) -> None:
-        for changes in self._watchers.values():
-            changes.add(path)
+    def _notify(self, path: str) -> None:
+        for top, pending in self._subscriptions.values():
+            if is_at_or_below(path, top):
+                pending.add(path)
 
 
 class _MemoryHold:
@@ -170,26 +170,6 @@ class _MemoryHold:
         if self._holds is not None:
             del self._holds[self._path]
             self._holds = None
-
-
-class _Changes:
-    """What one subscription has still to be told."""
-
-    def __init__(self, top: str) -> None:
-        self._top = top
-        self._pending: dict[str, None] = {}
-        self._wake = asyncio.Event()
-
-    def add(self, path: str) -> None:
-        if is_at_or_below(path, self._top):
-            self._pending[path] = None
-            self._wake.set()
-
-    async def next_changes(self) -> builtins.list[str]:
-        await self._wake.wait()
-        self._wake.clear()
-        pending, self._pending = builtins.list(self._pending), {}
-        return pending
 
 
 def _elements(path: str) -> builtins.list[str]:

@@ -1,4 +1,4 @@
-"""S3Store: a bucket of Amazon S3, or of anything that speaks its language."""
+"""S3Store: a bucket of Amazon S3, or of a service with the same interface."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ __all__ = ("S3Store",)
 class S3Store(ObjectStore):
     """An :class:`ObjectStore` in a bucket of S3.
 
-    ``endpoint`` is for others than Amazon, such as ``http://127.0.0.1:9000``. What is not given, credentials before
-    all, comes from the environment (``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION``, the role of the
-    machine, …). ``request_seconds`` is for how long an answer may not move before it is asked for again.
+    ``endpoint`` is for services other than Amazon's, such as ``http://127.0.0.1:9000``. Arguments that are not given,
+    above all credentials, come from the environment (``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION``,
+    the role of the machine, …). ``request_seconds`` is how long an answer may make no progress before the request is
+    repeated.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class S3Store(ObjectStore):
             client_options={
                 "allow_http": (endpoint or "").startswith("http://"),
                 "read_timeout": timedelta(seconds=request_seconds),
-                # Of the whole request, and a large object takes its time.
+                # For the whole request, and a large object takes long.
                 "timeout": timedelta(hours=1),
             },
             # A retry within a create would turn a lost answer into a conflict with itself.

@@ -29,9 +29,9 @@ def open_store(url: str) -> KnowledgeStore:
     ``memory://`` is a new :class:`MemoryStore`, ``file:///data`` and ``./data`` a :class:`FileStore`.
     ``s3://bucket/prefix?endpoint=…&region=…``, ``gs://bucket/prefix`` and ``az://container/prefix?account=…`` are an
     :class:`~hubwire.stores.object.ObjectStore`, which needs the extra ``s3``; credentials come from the environment,
-    and ``single_writer=true`` is for services that know no conditions. In a URL ``%20`` stands for a space and so on;
-    in a plain path nothing stands for anything else. Like the constructors this does no I/O. Raises
-    :class:`~hubwire.errors.ConfigurationError` for anything else.
+    and ``single_writer=true`` is for services without conditional requests. A URL is percent-decoded (``%20`` is a
+    space); a plain path is taken as it is. Like the constructors this does no I/O. Raises
+    :class:`~hubwire.errors.ConfigurationError` for a URL of another form.
     """
     if not url:
         raise ConfigurationError(f"the store URL is empty; use {_SUPPORTED}")
@@ -52,12 +52,12 @@ def open_store(url: str) -> KnowledgeStore:
 
 def _open_memory(url: str) -> MemoryStore:
     if url.partition(":")[2] not in ("", "//", "///"):
-        raise ConfigurationError(f"the store URL {url!r} names a place, which a memory store has not; use memory://")
+        raise ConfigurationError(f"the store URL {url!r} names a place, but a memory store has none; use memory://")
     return MemoryStore()
 
 
 def _open_file(url: str) -> FileStore:
-    # Not urlsplit: it drops line feeds and tabs without a word.
+    # Not urlsplit: it silently drops line feeds and tabs.
     place = url.partition(":")[2]
     host, slash, rest = place.removeprefix("//").partition("/") if place.startswith("//") else ("", "", place)
     path = slash + rest
@@ -70,7 +70,7 @@ def _open_file(url: str) -> FileStore:
     try:
         root = unquote(path, errors="strict")
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"the store URL {url!r} does not decode to UTF-8; write the path itself") from error
+        raise ConfigurationError(f"the store URL {url!r} does not decode to UTF-8; write the plain path") from error
     if "\0" in root:
         raise ConfigurationError(f"the store URL {url!r} has a NUL character; leave it out")
     return FileStore(root)
@@ -95,7 +95,7 @@ def _open_object(url: str) -> KnowledgeStore:
         if (error.name or "").partition(".")[0] != "obstore":
             raise
         raise ConfigurationError(
-            f"the store URL {url!r} needs the package obstore, which is not there; pip install 'hubwire[s3]'"
+            f"the store URL {url!r} needs the package obstore, which is not installed; pip install 'hubwire[s3]'"
         ) from error
     prefix = unquote(parts.path)
     place, single_writer = options.get("endpoint"), single == "true"

@@ -187,7 +187,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire.clock", "hubwire.limits"),
     ("hubwire.ports", "hubwire._version"),
     ("hubwire.events",),
-    ("hubwire.errors", "hubwire.waking"),
+    ("hubwire.errors", "hubwire.forks", "hubwire.waking"),
 )
 """The wings and the public files of the hub, from the roof down. Places side by side do not know each other."""
 

@@ -59,7 +59,7 @@ async def tidied(hub: Hub) -> JournalStatistics:
     """Let the hub write its snapshot, if it has to, and truncate; return how its journal stands then."""
     await settle()
     assert hub._upkeep is not None
-    while hub._upkeep._is_snapshot_due():  # noqa: ASYNC110 - nobody is told when it is written
+    while hub._upkeep.snapshotter.is_due():  # noqa: ASYNC110 - nobody is told when it is written
         await asyncio.sleep(0)
     await settle()
     return hub._upkeep.statistics()

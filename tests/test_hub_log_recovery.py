@@ -355,7 +355,7 @@ async def test_a_record_that_swears_by_more_than_there_is_is_damage() -> None:
     content = (await written([1, 1], chained=False))[SEGMENT]
     error = await refuses({SEGMENT: content.replace(b',"d":1}', b',"d":7}')}, chained=False)
     assert error is not None
-    assert "was durable, as later records tell" in str(error)
+    assert "was durable, as later records say" in str(error)
 
 
 harm = st.tuples(

@@ -370,7 +370,7 @@ async def test_what_a_crash_left_uncompacted_is_compacted_by_the_next_start() ->
     again = Log(await compactable_copy(store), "/log", clock=ManualClock())
     await again.open()
     await wait_all_tasks_blocked()
-    copy = again._store
+    copy = again._segments._store
     assert isinstance(copy, Compactable)
     assert copy.compacted == [f"/log/log/{(await segments(store))[-2]:020d}.jsonl"]
     await again.aclose()
@@ -390,7 +390,7 @@ async def test_on_objects_a_sealed_segment_becomes_one_object_and_its_parts_go_a
     log = Log(store, "/log", clock=clock, segment_bytes=300)
     for seq in range(12):
         await log.append([body(seq)], seq=seq, hub="a hub")
-        if (compacting := log._compactor._task) is not None:
+        if (compacting := log._segments.compactor._task) is not None:
             await compacting
     sealed = f"log/log/{0:020d}.jsonl"
     names = [meta["path"] for meta in service.list().collect()]
@@ -399,7 +399,7 @@ async def test_on_objects_a_sealed_segment_becomes_one_object_and_its_parts_go_a
     clock.advance(601)
     for seq in range(12, 24):
         await log.append([body(seq)], seq=seq, hub="a hub")
-        if (compacting := log._compactor._task) is not None:
+        if (compacting := log._segments.compactor._task) is not None:
             await compacting
     names = [meta["path"] for meta in service.list().collect()]
     assert not any(name.startswith(f"{sealed}@/") for name in names)

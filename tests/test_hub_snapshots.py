@@ -78,7 +78,7 @@ async def settle(hub: Hub) -> None:
     await hub.flush()
     await turn()
     assert hub._upkeep is not None
-    while hub._upkeep._is_snapshot_due():  # noqa: ASYNC110 - nobody is told when it is written
+    while hub._upkeep.snapshotter.is_due():  # noqa: ASYNC110 - nobody is told when it is written
         await asyncio.sleep(0)
     await turn()
 
@@ -257,7 +257,7 @@ async def test_a_clean_close_leaves_a_snapshot_if_it_is_worth_it(monkeypatch: py
     async with Hub(store) as hub:
         await act(hub, random.Random(1), 100)
     assert await store.list(SNAPSHOTS) == [], "a few events are replayed faster"
-    monkeypatch.setattr("hubwire._journal.upkeep._CLOSING_SNAPSHOT_BYTES", 1000)
+    monkeypatch.setattr("hubwire._journal.snapshotter._CLOSING_SNAPSHOT_BYTES", 1000)
     async with Hub(store) as hub:
         await act(hub, random.Random(2), 100)
     assert await store.list(SNAPSHOTS) == [f"{hub.statistics().applied:020d}"]

@@ -16,7 +16,7 @@ from obstore.store import LocalStore, MemoryStore as MemoryService
 
 from hubwire.errors import AppendConflict, ConfigurationError, StoreError
 from hubwire.ports import KnowledgeStore
-from hubwire.stores._turns import Turns
+from hubwire.stores._locks import PathLocks
 from hubwire.stores.object import ObjectStore
 from hubwire.testing import ManualClock
 from hubwire.testing.stores import KnowledgeStoreContract
@@ -222,12 +222,12 @@ async def test_a_large_file_is_compacted_piece_by_piece() -> None:
 
 
 async def test_who_is_cancelled_while_waiting_lets_nobody_overtake_who_was_before() -> None:
-    turns = Turns()
+    locks = PathLocks()
     order: list[str] = []
     release = asyncio.Event()
 
     async def take(name: str, *, tree: bool = False) -> None:
-        async with turns.turn("/a", tree=tree):
+        async with locks.locked("/a", tree=tree):
             order.append(f"{name} comes")
             if name == "first":
                 await release.wait()

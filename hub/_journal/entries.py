@@ -21,12 +21,12 @@ __all__ = ("decode_entry", "encode_entry")
 
 
 def encode_entry(entry: Any) -> Any:
-    """Return what stands for an entry in JSON: something that msgspec can encode."""
+    """Return the JSON form of an entry: a value that msgspec can encode."""
     return _converter().unstructure(entry)
 
 
 def decode_entry(entry_type: type, value: Any) -> Any:
-    """Return the entry for which ``value``, decoded JSON, stands.
+    """Return the entry of which ``value`` is the JSON form, decoded.
 
     Raises :class:`~hubwire.errors.InvalidRecord` if it has another shape than its class.
     """
@@ -34,12 +34,12 @@ def decode_entry(entry_type: type, value: Any) -> Any:
         return _converter().structure(value, entry_type)
     except Exception as error:
         raise InvalidRecord(
-            f"it is no {entry_type.__name__} as this version of hubwire knows it ({error}): {str(value)[:60]}…"
+            f"it is not a {entry_type.__name__} that this version of hubwire can read ({error}): {str(value)[:60]}…"
         ) from error
 
 
 def _keep_if(*types: type) -> Callable[[Any, Any], Any]:
-    """Accept values of these types as they are, and marked substitutes, which stand for what JSON could not hold."""
+    """Accept values of these types, and marked substitutes, which stand for what JSON could not hold."""
 
     def keep(value: Any, _: Any) -> Any:
         if type(value) in types:
@@ -88,7 +88,7 @@ def _is_set(hint: Any) -> bool:
 
 @cache
 def _converter() -> cattrs.Converter:
-    import cattrs  # noqa: PLC0415 - most programs start without a snapshot, and end without one
+    import cattrs  # noqa: PLC0415 - most programs neither read nor write a snapshot
 
     converter = cattrs.Converter(detailed_validation=False)
     converter.register_unstructure_hook_func(_is_event, lambda event: msgspec.Raw(codec.encode(event)))

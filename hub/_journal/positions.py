@@ -23,7 +23,7 @@ class _Position(msgspec.Struct):
 
 
 def check_name(name: str) -> None:
-    """Raise :class:`~hubwire.errors.ConfigurationError` if no file can be named after the attachment."""
+    """Raise :class:`~hubwire.errors.ConfigurationError` if a file cannot be named after the attachment."""
     try:
         size = len(_file_name(name))
     except UnicodeEncodeError:
@@ -31,7 +31,7 @@ def check_name(name: str) -> None:
     if not 0 < size <= ELEMENT_BYTES_MAX:
         raise ConfigurationError(
             f"the name {name[:40]!r} cannot be the name of a file, in which the position of a DURABLE listener is kept;"
-            " give it a shorter one, of text that shows"
+            " give it a shorter one, of printable text"
         )
 
 
@@ -43,7 +43,7 @@ class Positions:
         self._path = path
         self._kept: dict[str, int] = {}
         self._moved: dict[str, int] = {}
-        self._turn = asyncio.Lock()
+        self._saving = asyncio.Lock()
 
     @property
     def kept(self) -> Mapping[str, int]:
@@ -52,21 +52,21 @@ class Positions:
 
     @property
     def have_moved(self) -> bool:
-        """Whether :meth:`save` has something to do."""
+        """Whether there are positions for :meth:`save` to keep."""
         return bool(self._moved)
 
     def get(self, name: str) -> int | None:
         return self._moved.get(name, self._kept.get(name))
 
     def is_kept(self, name: str) -> bool:
-        """Tell whether a crash would leave a position of this name."""
+        """Return whether a position of this name survives a crash."""
         return name in self._kept
 
     async def load(self, *, next_seq: int, hub: str | None) -> None:
         """Read what an earlier start has kept.
 
-        Raises :class:`~hubwire.errors.JournalBehind` if a position is none in a journal of ``hub`` that ends before
-        ``next_seq``, and :class:`~hubwire.errors.LogDamaged` if a file holds something else.
+        Raises :class:`~hubwire.errors.JournalBehind` if a position is of another hub than ``hub``, or beyond
+        ``next_seq``, and :class:`~hubwire.errors.LogDamaged` if a file does not hold a position.
         """
         for file_name in await self._store.list(self._path):
             path = f"{self._path}/{file_name}"
@@ -98,7 +98,7 @@ class Positions:
 
     async def save(self, hub: str) -> None:
         """Keep what has moved. What could not be kept is tried again by the next call."""
-        async with self._turn:
+        async with self._saving:
             for name, seq in tuple(self._moved.items()):
                 content = msgspec.json.encode(_Position(name=name, hub=hub, seq=seq)) + b"\n"
                 await self._store.write(f"{self._path}/{_file_name(name)}", content)
@@ -108,7 +108,7 @@ class Positions:
 
     async def forget(self, name: str) -> None:
         """Keep the position no longer."""
-        async with self._turn:
+        async with self._saving:
             self._moved.pop(name, None)
             await self._store.delete(f"{self._path}/{_file_name(name)}")
             self._kept.pop(name, None)

@@ -1,6 +1,6 @@
 """Snapshots: the state as of one ``seq``, so that a start need not replay all history.
 
-A snapshot is a file of lines, written as a whole. The first tells what it is, then there is one for each entry of a
+A snapshot is a file of lines, written as a whole. The first says what it is, then there is one for each entry of a
 state machine, and the last holds the SHA-256 of all before it. The newest two are kept: if the newest is damaged, the
 one before it serves as well, because the journal is not truncated beyond that.
 """
@@ -68,8 +68,8 @@ class Snapshots:
     async def load(self, *, first_seq: int, next_seq: int, hub: str | None) -> Snapshot | None:
         """Return the newest one from which the journal ``[first_seq, next_seq)`` goes on; None if all can be replayed.
 
-        One beyond the journal's end tells of a history that was lost, and is deleted. A damaged one is set aside, and
-        the one before it serves. Raises :class:`~hubwire.errors.LogDamaged` if there is none, and the journal does not
+        One beyond the journal's end is of a history that was lost, and is deleted. A damaged one is set aside, and the
+        one before it serves. Raises :class:`~hubwire.errors.LogDamaged` if there is none, and the journal does not
         go back to the beginning.
         """
         names = await self._store.list(self._path)
@@ -132,7 +132,7 @@ def _encode(snapshot: Snapshot) -> bytes:
 
 
 def _decode(content: bytes, machines: Mapping[str, Machine]) -> Snapshot:
-    """Return what :func:`_encode` was given. Raises :class:`~hubwire.errors.InvalidRecord` if anything is wrong."""
+    """Return what :func:`_encode` was given, or raise :class:`~hubwire.errors.InvalidRecord`."""
     end = content.rfind(_SUM_KEY)
     if content[end:] != b'%b%b"}\n' % (_SUM_KEY, hashlib.sha256(content[:end]).hexdigest().encode()):
         raise InvalidRecord("its checksum is not that of its content")

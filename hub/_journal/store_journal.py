@@ -44,18 +44,16 @@ class StoreJournal:
         self._log = Log(store, self.path, clock=clock or SystemClock(), segment_bytes=segment_bytes)
         self.first_seq: int = 0
         self.hub_id: str | None = None
-        self._next_seq = 0
         self._expected_seq = 0
         self._oldest = 0
         """The index of the first record of the oldest segment."""
         self._second_seq: int | None = None
-        """The first event of the segment after the oldest one, as soon as it was looked at."""
+        """The first event of the segment after the oldest one; None if it is not known yet."""
 
     @property
     def next_seq(self) -> int:
-        if self._log.is_open and self._log.last_seq is not None:
-            self._next_seq = self._log.last_seq + 1
-        return self._next_seq
+        last_seq = self._log.last_seq
+        return 0 if last_seq is None else last_seq + 1
 
     @property
     def size_bytes(self) -> int:
@@ -63,7 +61,7 @@ class StoreJournal:
 
     @property
     def compaction_failure(self) -> Exception | None:
-        """Why old segments could not be compacted; None if they could. It makes a start slower, and harms nothing."""
+        """Why old segments could not be compacted; None if they could. It only makes a start slower."""
         return self._log.compaction_failure
 
     async def open(self) -> None:
@@ -73,7 +71,7 @@ class StoreJournal:
         reader = LogReader(self.store, self.path)
         await reader.seek_index(0)
         self._oldest, self._second_seq = reader.index, None
-        # Nothing is before the first record, so there is no need to look for its number.
+        # Without truncation the journal begins with event 0: there is no need to look for its number.
         self.first_seq = await self._find_first_seq(reader) if self._oldest else 0
 
     async def append(self, events: Sequence[Event]) -> None:
@@ -89,7 +87,7 @@ class StoreJournal:
         expected, end = after + 1, self.next_seq
         if expected < self.first_seq:
             raise HistoryGone(
-                f"events from {expected} on were asked for, but the journal {self.path} is truncated before"
+                f"events from {expected} on are wanted, but the journal {self.path} is truncated before"
                 f" {self.first_seq}; go on from there",
                 first_seq=self.first_seq,
             )
@@ -160,7 +158,7 @@ class StoreJournal:
 
 
 class _Numbered(msgspec.Struct):
-    """What is read of a record that is passed by: a twentieth of the work of reading it."""
+    """What is read of a record that is skipped: a twentieth of the work of reading it."""
 
     seq: int | None = None
 
@@ -172,5 +170,5 @@ def _is_before(record: Record, seq: int) -> bool:
     try:
         number = _numbered.decode(record.line).seq
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return False  # decoding it will tell what is wrong
+        return False  # decoding it reports what is wrong
     return number is not None and number < seq

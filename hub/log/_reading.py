@@ -18,7 +18,7 @@ from ..ports import KnowledgeStore
 __all__ = ("LogReader", "Record", "chain_value", "first_kept", "follow", "list_segments", "log_exists", "segment_path")
 
 FOLLOW_SECONDS = 5.0
-"""A follower that hears of no change looks for one after this time."""
+"""A follower that is not notified of a change looks for one after this time."""
 
 _CHUNK_BYTES = 1024 * 1024
 _LINE_BYTES_MAX = 64 * 1024 * 1024
@@ -58,7 +58,7 @@ def chain_value(previous: bytes, line: bytes) -> bytes:
 
 
 async def log_exists(store: KnowledgeStore, path: str) -> bool:
-    """Tell whether there is a log at ``path``."""
+    """Return whether there is a log at ``path``."""
     return bool(await list_segments(store, path))
 
 
@@ -86,33 +86,50 @@ async def first_kept(store: KnowledgeStore, path: str) -> int:
     return int(content)
 
 
+@attrs.frozen
+class _Place:
+    """A place in a log: before a record that is there, or at the end."""
+
+    segment: int
+    """The index of the first record of the segment."""
+    index: int
+    """The index of the next record."""
+    offset: int = 0
+    """Where the line of the next record begins in the segment, in bytes."""
+
+
 class LogReader:
     """A place in a log, moved forward by reading. It needs no hold and disturbs no writer; memory is constant.
 
-    A reader sees whole lines only: what a writer has not finished is not there yet. One whose place was truncated gets
-    :class:`~hubwire.errors.HistoryGone`.
+    A reader sees whole lines only: what a writer has not finished is not there yet. If the records at its place were
+    truncated, reading raises :class:`~hubwire.errors.HistoryGone`.
     """
 
     def __init__(self, store: KnowledgeStore, path: str) -> None:
         self._store = store
         self._path = path
-        self._first: int | None = None
-        self._offset = 0
-        self.index: int = 0
+        self._place: _Place | None = None
+        """None until a segment was found."""
+
+    @property
+    def index(self) -> int:
         """The index of the next record to read."""
+        return 0 if self._place is None else self._place.index
+
+    # -- going to a place --
 
     async def seek_index(self, index: int) -> None:
         """Go to the record numbered ``index``, or to the oldest one kept if that is newer."""
         segments = await list_segments(self._store, self._path)
-        self._start_at(max((first for first in segments if first <= index), default=segments[0] if segments else 0))
+        self._go_to(max((first for first in segments if first <= index), default=segments[0] if segments else 0))
         while self.index < index and (records := await self.read()):
             if records[-1].index >= index:
-                self._put_back(records, index)
+                self._put_back([record for record in records if record.index >= index])
 
     async def seek_end(self) -> None:
         """Go to the present end: to the first record that is not there yet."""
         segments = await list_segments(self._store, self._path)
-        self._start_at(segments[-1] if segments else 0)
+        self._go_to(segments[-1] if segments else 0)
         while await self.read():
             pass
 
@@ -127,22 +144,39 @@ class LogReader:
                 low = middle
             else:
                 high = middle - 1
-        self._start_at(segments[low] if segments else 0)
+        self._go_to(segments[low] if segments else 0)
+
+    def _go_to(self, first: int) -> None:
+        self._place = _Place(first, first)
+
+    def _put_back(self, records: list[Record]) -> None:
+        """Go back to before these records, the last ones read."""
+        assert self._place is not None
+        size = sum(len(record.line) + 1 for record in records)
+        self._place = attrs.evolve(self._place, index=records[0].index, offset=self._place.offset - size)
+
+    # -- reading from there on --
 
     async def read(self) -> list[Record]:
         """Return the next records, at least one and about a megabyte; an empty list at the present end."""
-        if self._first is None:
+        place = self._place
+        if place is None:
             segments = await list_segments(self._store, self._path)
             if not segments:
                 return []
-            self._start_at(segments[0])
-        while not (records := await self._read_here()):
-            later = [first for first in await list_segments(self._store, self._path) if first > (self._first or 0)]
-            # The segment may have got its last records between the read that found its end and the listing.
-            if not later or (records := await self._read_here()):
+            place = _Place(segments[0], segments[0])
+        records, after = await self._read_from(place)
+        while not records:
+            later = [first for first in await list_segments(self._store, self._path) if first > place.segment]
+            if not later:
                 break
-            await self._check_complete(later[0])
-            self._start_at(later[0])
+            # The segment may have got its last records between the read that found its end and the listing.
+            records, after = await self._read_from(place)
+            if not records:
+                await self._check_complete(place, later[0])
+                place = _Place(later[0], later[0])
+                records, after = await self._read_from(place)
+        self._place = after
         return records
 
     async def read_sealed(self, first: int, next_first: int) -> AsyncIterator[Record]:
@@ -150,62 +184,58 @@ class LogReader:
 
         Raises :class:`~hubwire.errors.LogDamaged` at its end if a record is missing or is one too many.
         """
-        self._start_at(first)
-        while records := await self._read_here():
+        records, self._place = await self._read_from(_Place(first, first))
+        while records:
             for record in records:
                 yield record
-        await self._check_complete(next_first)
+            records, self._place = await self._read_from(self._place)
+        await self._check_complete(self._place, next_first)
 
-    async def _read_here(self) -> list[Record]:
-        path = segment_path(self._path, self._first or 0)
+    async def _read_from(self, place: _Place) -> tuple[list[Record], _Place]:
+        """Return the next records of the segment, none at its present end, and the place behind them."""
+        path = segment_path(self._path, place.segment)
         pieces: list[bytes] = []
-        end = self._offset
+        end = place.offset
         while chunk := await self._store.read_bytes(path, end, end + _CHUNK_BYTES):
             end += len(chunk)
             whole, feed, _ = chunk.rpartition(b"\n")
             if feed:
                 lines = b"".join([*pieces, whole]).split(b"\n")
-                first = self.index
-                self.index += len(lines)
-                self._offset += sum(map(len, lines)) + len(lines)
-                return [Record(first + number, line) for number, line in enumerate(lines)]
+                size = sum(map(len, lines)) + len(lines)
+                records = [Record(place.index + number, line) for number, line in enumerate(lines)]
+                return records, _Place(place.segment, place.index + len(lines), place.offset + size)
             pieces.append(chunk)
-            if end - self._offset > _LINE_BYTES_MAX:
+            if end - place.offset > _LINE_BYTES_MAX:
                 raise LogDamaged(
-                    f"{path} has no line feed in {end - self._offset} bytes; it is no log, or damaged: restore it from"
-                    " a copy",
+                    f"{path} has no line feed in {end - place.offset} bytes; it is not a log, or damaged: restore it"
+                    " from a copy",
                     path=path,
-                    byte_offset=self._offset,
+                    byte_offset=place.offset,
                 )
-        return []
+        return [], place
 
-    async def _check_complete(self, next_first: int) -> None:
-        path = segment_path(self._path, self._first or 0)
-        if next_first != self.index or self._offset != await self._store.size(path):
-            if (self._first or 0) < await first_kept(self._store, self._path):
-                raise await self._gone()
+    async def _check_complete(self, end: _Place, next_first: int) -> None:
+        path = segment_path(self._path, end.segment)
+        if next_first != end.index or end.offset != await self._store.size(path):
+            if end.segment < await first_kept(self._store, self._path):
+                raise await self._gone(end.index)
             raise LogDamaged(
-                f"{path} ends at record {self.index}, but the next segment begins at {next_first}; restore it from a"
+                f"{path} ends at record {end.index}, but the next segment begins at {next_first}; restore it from a"
                 " copy",
                 path=path,
-                byte_offset=self._offset,
+                byte_offset=end.offset,
             )
 
-    async def _gone(self) -> HistoryGone:
+    async def _gone(self, index: int) -> HistoryGone:
         kept = await first_kept(self._store, self._path)
         first_seq = await self.first_seq_of(kept)
         return HistoryGone(
-            f"record {self.index} of the log {self._path} was truncated; the oldest kept is record {kept}, with event"
+            f"record {index} of the log {self._path} was truncated; the oldest kept is record {kept}, with event"
             f" {first_seq}",
             first_seq=first_seq or 0,
         )
 
-    def _start_at(self, first: int) -> None:
-        self._first, self.index, self._offset = first, first, 0
-
-    def _put_back(self, records: list[Record], index: int) -> None:
-        self._offset -= sum(len(record.line) + 1 for record in records if record.index >= index)
-        self.index = index
+    # -- segments, wherever the reader is --
 
     async def next_segment(self, first: int) -> int | None:
         """Return the segment after the one that begins at record ``first``; None if that is the last one."""
@@ -213,13 +243,12 @@ class LogReader:
 
     async def first_seq_of(self, first: int) -> int | None:
         """Return the ``seq`` of the first event in the segment that begins at record ``first``; None if it has none."""
-        reader = LogReader(self._store, self._path)
-        reader._start_at(first)
-        for record in await reader._read_here():
+        records, _ = await self._read_from(_Place(first, first))
+        for record in records:
             try:
                 seq = codec.decode_fields(record.line).get("seq")
             except InvalidRecord:
-                # Whoever reads this record will be told; for finding a segment the next one does as well.
+                # Reading this record reports it; to find a segment the next one does as well.
                 continue
             if type(seq) is int:
                 return seq
@@ -248,7 +277,7 @@ async def follow(store: KnowledgeStore, path: str, *, start: int | None = None) 
             while records := await reader.read():
                 for record in records:
                     yield record
-            # A subscription may come to its end, or miss something: look now and then all the same.
+            # A subscription may end, or miss a change: look now and then all the same.
             with anyio.move_on_after(FOLLOW_SECONDS):
                 await changed.wait()
     finally:

@@ -1,22 +1,22 @@
-"""Recovery: where a log ends, and what is left of the record its last writer died over."""
+"""Recovery: where a log ends, and what is left of the record that its last writer died over."""
 
 from __future__ import annotations
 
 import asyncio
 
 import attrs
-import msgspec
 
 from .. import codec
 from ..errors import InvalidRecord, LogDamaged
 from ..ports import KnowledgeStore
 from ._reading import LogReader, chain_value, list_segments, segment_path
+from ._tail import Tail
 from ._truncation import finish_truncation
 
-__all__ = ("Recoverer", "Recovery", "Tail", "clean_marker")
+__all__ = ("Recoverer", "Recovery")
 
 _YIELD_EVERY = 256
-"""Lines checked before the loop gets to run something else: a segment in one go would block it for half a second."""
+"""Lines checked in one turn of the loop: a whole segment would block it for half a second."""
 
 
 @attrs.frozen
@@ -27,37 +27,6 @@ class Recovery:
     byte_offset: int
     torn_bytes: int
     torn_path: str
-
-
-@attrs.define
-class Tail:
-    """Where the log ends, as far as it is durable."""
-
-    first: int
-    size: int
-    records: int
-    chain: bytes | None = b""
-    """``h`` of the last record; None where it is not known, because the segment that holds it is not there any more."""
-    seq: int | None = None
-    hub: str | None = None
-    rotated: bool = False
-
-
-class _CleanMarker(msgspec.Struct):
-    """A tail, as ``clean`` keeps it."""
-
-    first: int
-    size: int
-    records: int
-    chain: str
-    seq: int | None
-    hub: str | None
-    rotated: bool
-
-
-def clean_marker(tail: Tail) -> bytes:
-    """Return the content of ``clean`` for a log that ends there."""
-    return msgspec.json.encode({**attrs.asdict(tail), "chain": (tail.chain or b"").decode()})
 
 
 class Recoverer:
@@ -76,7 +45,7 @@ class Recoverer:
         self._held = held
 
     async def recover(self) -> Tail:
-        """Return where the log ends, when everything behind that end is set aside."""
+        """Set aside what is behind the end of the log, and return the end."""
         await finish_truncation(self._store, self._path)
         segments = await list_segments(self._store, self._path)
         for first in segments[:-1]:
@@ -89,12 +58,9 @@ class Recoverer:
 
     async def _read_clean_marker(self, first: int, size: int) -> Tail | None:
         content = await self._store.read_bytes(f"{self._path}/clean")
-        if content is None:
-            return None
-        try:
-            marker = msgspec.json.decode(content, type=_CleanMarker)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return None  # it is there to save time, and what it would say is found by reading
+        marker = None if content is None else Tail.from_marker(content)
+        if marker is None:
+            return None  # the marker only saves time: the end is found by reading as well
         if (first, size) < (marker.first, marker.size):
             path = segment_path(self._path, marker.first)
             raise LogDamaged(
@@ -103,9 +69,7 @@ class Recoverer:
                 path=path,
                 byte_offset=size if first == marker.first else 0,
             )
-        if (first, size) != (marker.first, marker.size):
-            return None
-        return Tail(**{**msgspec.structs.asdict(marker), "chain": marker.chain.encode()})
+        return marker if (first, size) == (marker.first, marker.size) else None
 
     async def _recover_segment(self, segments: list[int], size: int) -> Tail:
         """Check the last segment line by line, and cut what was torn off when the last writer died."""
@@ -125,8 +89,8 @@ class Recoverer:
         if tail.size < len(content):
             await self._set_aside(path, content, tail)
         elif self._held and content:
-            # After a failed fsync the page cache may show what the disk does not have, and a second fsync would not
-            # tell. A new file is written through. (A log that cannot be held is on objects, which are there or not.)
+            # After a failed fsync the page cache may show what the disk does not have, and a second fsync would report
+            # success. A new file is written through. (A log that cannot be held is on objects, which are whole.)
             await self._store.write(path, content, expect=size)
         return tail
 
@@ -149,7 +113,7 @@ class Recoverer:
         tail.chain, tail.seq, tail.hub = sealed.chain, sealed.seq, sealed.hub
 
     def _check_line(self, tail: Tail, line: bytes) -> bool:
-        """Move ``tail`` past a good line; tell whether it was one."""
+        """Move ``tail`` past a good line; return whether it was one."""
         try:
             body, durable, chain = codec.unseal(line)
             fields = codec.decode_fields(line)
@@ -177,14 +141,14 @@ class Recoverer:
             try:
                 durable = codec.unseal(line)[1]
                 if line is rest:
-                    # Without its end, a line may stop at any "d" that is in it. With its end it tells the truth there,
-                    # whatever is before: the line feed between two records may be what is damaged.
+                    # Without its end, a line may stop at any "d" that is in it. With its end, its "d" is the true one
+                    # even if the line begins with bytes of a damaged record: the line feed between may be missing.
                     codec.decode_fields(line)
             except InvalidRecord:
                 continue
             if durable > tail.records:
                 raise LogDamaged(
-                    f"{path} is damaged at byte {tail.size}: record {tail.records} was durable, as later records tell."
+                    f"{path} is damaged at byte {tail.size}: record {tail.records} was durable, as later records say."
                     " Nothing was changed; restore the segment from a copy",
                     path=path,
                     byte_offset=tail.size,

@@ -13,7 +13,7 @@ __all__ = ("finish_truncation", "truncate")
 async def truncate(store: KnowledgeStore, path: str, index: int) -> AsyncIterator[int]:
     """Delete the segments before the one that holds record ``index``; yield the size of each.
 
-    What is to go is written down first: a store may die in the middle of a delete, and leave half a segment.
+    The new beginning is written first: a store may die in the middle of a delete, and leave half a segment.
     """
     segments = await list_segments(store, path)
     kept = max((first for first in segments if first <= index), default=0)
@@ -28,7 +28,7 @@ async def truncate(store: KnowledgeStore, path: str, index: int) -> AsyncIterato
 
 
 async def finish_truncation(store: KnowledgeStore, path: str) -> None:
-    """Delete what a crash has left of segments that were to go."""
+    """Delete what a crash has left of truncated segments."""
     if kept := await first_kept(store, path):
         async for _ in truncate(store, path, kept):
             pass

@@ -1,6 +1,6 @@
 """The records that AG2's own audit log writes, made from the arguments of its hub's hooks.
 
-Source: ag2 1.2.1, ``ag2.network.hub.audit``; kinds that it does not record give None.
+Source: ag2 1.2.1, ``ag2.network.hub.audit``; for kinds that it does not record, a function returns None.
 """
 
 from __future__ import annotations

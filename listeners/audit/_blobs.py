@@ -1,7 +1,7 @@
-"""Records that are too long for a line of the log: the line keeps what is short, a file beside the log keeps the whole.
+"""Records that are too long for a line of the log: the line has their short fields, a file beside the log the whole.
 
 A line has at most 65,535 bytes, the most that an entry of a C2SP tlog-tiles log may have. The file is named by its
-SHA-256, so writing it again after a failure changes nothing.
+SHA-256, so writing it again after a failure is harmless.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SHORT = 256
 
 
 async def cut(store: KnowledgeStore, path: str, body: bytes) -> bytes:
-    """Write the record to a file of its own, and return what stands for it in the log."""
+    """Write the record to a file of its own, and return the short record that replaces it in the log."""
     digest = hashlib.sha256(body).hexdigest()
     blob = f"{path}/blob/{digest[:3]}/{digest}.json"
     if await store.size(blob) != len(body):

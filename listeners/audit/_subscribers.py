@@ -1,8 +1,8 @@
-"""Live subscribers of an audit log: called in order, one record after the other, delaying nobody.
+"""Live subscribers of an audit log: called in order, one record after the other, without delaying an append.
 
-One task calls them, and lives as long as there is something to call them with. It is scheduled before the appenders are
-woken, so a quick subscriber has run when ``append`` returns. When a slow one falls far behind, the records that memory
-no longer holds are read from the log.
+One task calls them, and lives as long as there are records to call them with. It is scheduled before the appenders are
+woken, so a quick subscriber has run when ``append`` returns. When a slow one falls far behind, the records that are no
+longer in memory are read from the log.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Subscribers:
             self._callbacks.remove(callback)
 
     def appended(self, first: int, bodies: Sequence[bytes]) -> None:
-        """Records were appended: tell of them, soon."""
+        """Have the subscribers called with records that were appended, soon."""
         self._end = first + len(bodies)
         if not self._callbacks:
             return
@@ -67,7 +67,7 @@ class Subscribers:
                 if self._held and self._held[0][0] <= self._next:
                     index, body = self._held.popleft()
                     if index == self._next:
-                        await self._tell(body)
+                        await self._call(body)
                 else:
                     await self._catch_up()
         finally:
@@ -78,18 +78,18 @@ class Subscribers:
         reader = LogReader(self._store, self._path)
         await reader.seek_index(self._next)
         for record in await reader.read():
-            await self._tell(record.body)
+            await self._call(record.body)
 
-    async def _tell(self, body: bytes) -> None:
+    async def _call(self, body: bytes) -> None:
         self._next += 1
         for callback in tuple(self._callbacks):
             try:
                 await callback(codec.decode_fields(body))
-            except Exception:  # noqa: BLE001 - a subscriber's trouble is its own: counted, logged, and the next is called
+            except Exception:  # noqa: BLE001 - a subscriber's failure is counted and logged, and the next one is called
                 self.errors += 1
                 _log.exception("audit subscriber raised", subscriber=repr(callback), log=self._path)
 
     async def aclose(self) -> None:
-        """Let the calls under way come to their end."""
+        """Wait until the calls under way have ended."""
         if self._task is not None and self._task is not asyncio.current_task():
             await asyncio.wait([self._task])

@@ -31,7 +31,7 @@ class AuditRecord:
     index: int
     """Its number in this log, from 0."""
     fields: dict[str, Any]
-    """Everything that is in the line: what was appended, then ``d`` and ``h``."""
+    """All fields of its line: those that were appended, then ``d`` and ``h``."""
 
 
 class AuditLog(BaseHubListener):
@@ -42,11 +42,11 @@ class AuditLog(BaseHubListener):
     would rather work unaudited than stop.) It works without a hub, too, and its nine hooks, called by an AG2 hub, write
     the records of AG2's own audit log. A log belongs to one hub and has one writer; readers need no permission.
 
-    On a store of AG2's, or any other :class:`~hubwire.text_store.TextStore`, the log works with what there is:
-    :attr:`durability` is ``"unknown"``, and :func:`~hubwire.text_store.as_knowledge_store` tells what else is weaker.
+    On a store of AG2's, or any other :class:`~hubwire.text_store.TextStore`, the log's promises are weaker:
+    :attr:`durability` is ``"unknown"``, and :func:`~hubwire.text_store.as_knowledge_store` describes the others.
 
-    ``rotation`` is the size in bytes at which a segment is closed and the next one begun. Nothing is read or written
-    before the first use. Errors are those of :class:`hubwire.log.Log`: :class:`~hubwire.errors.AlreadyRunning`,
+    ``rotation`` is the size in bytes at which a segment is closed and the next one begun. The store is not used before
+    the first call. Errors are those of :class:`hubwire.log.Log`: :class:`~hubwire.errors.AlreadyRunning`,
     :class:`~hubwire.errors.LogDamaged`, :class:`~hubwire.errors.StoreFull`, :class:`~hubwire.errors.Fenced`.
     """
 
@@ -63,7 +63,7 @@ class AuditLog(BaseHubListener):
     ) -> None:
         self.path: str = normalize_path(path)
         self.hook_failures: int = 0
-        """How many records of an AG2 hub were not stored. That hub swallows what a listener raises: look here."""
+        """How many records of an AG2 hub were not stored. That hub drops the exceptions of its listeners: look here."""
         self._store = as_knowledge_store(store)
         self._clock = clock or SystemClock()
         self._subscribers = Subscribers(self._store, self.path)
@@ -111,7 +111,7 @@ class AuditLog(BaseHubListener):
         """Append a record, with the time as ``at`` if it has none; return its index. It is stored when it returns.
 
         Values that JSON cannot hold are kept as marked substitutes. Raises :class:`~hubwire.errors.InvalidRecord` if
-        it uses a key that the log keeps for itself: ``seq``, ``d`` and ``h``; and
+        it uses a key that is reserved for the log: ``seq``, ``d`` or ``h``; and
         :class:`~hubwire.errors.EventTooLarge` for more than 8 MiB.
         """
         if not _RESERVED.isdisjoint(record):
@@ -132,12 +132,12 @@ class AuditLog(BaseHubListener):
 
     @property
     def durability(self) -> str:
-        """What a stored record survives, in the word of its store: one of ``Durability``, or ``"unknown"``."""
+        """What a stored record survives, as its store states it: one of ``Durability``, or ``"unknown"``."""
         return str(getattr(self._store, "durability", "unknown"))
 
     @property
     def bytes_written(self) -> int:
-        """The size of the log in bytes, all segments, also what was written before this start; 0 until it is open."""
+        """The size of all segments of the log in bytes, with those of earlier starts; 0 until it is open."""
         return self._log.size_bytes
 
     def subscribe(self, callback: AuditSubscriber) -> None:
@@ -149,18 +149,18 @@ class AuditLog(BaseHubListener):
         self._subscribers.add(callback)
 
     def unsubscribe(self, callback: AuditSubscriber) -> None:
-        """Call ``callback`` no more; if it was added twice, once less. Unknown is not an error."""
+        """Stop calling ``callback``; if it was added twice, call it once. Unknown is not an error."""
         self._subscribers.remove(callback)
 
     async def aclose(self) -> None:
-        """Wait for what is under way, leave a clean marker, and give the log up. The next append opens it again."""
+        """Wait for calls under way, mark the log as cleanly closed, and close it. The next append opens it again."""
         await self._subscribers.aclose()
         await self._log.aclose()
 
     # -- reading --
 
     async def read_all(self) -> list[dict[str, Any]]:
-        """Return what was appended, oldest first: without ``d`` and ``h``, and without the log's own records.
+        """Return the appended records, oldest first: without ``d`` and ``h``, and without the log's own records.
 
         It holds the whole log in memory; :meth:`read` does not.
         """

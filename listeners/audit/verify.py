@@ -17,7 +17,7 @@ __all__ = ("Verification", "verify")
 
 @attrs.frozen(kw_only=True)
 class Verification:
-    """What a log that is whole holds."""
+    """The content of a log that is whole."""
 
     records: int
     """All records, those of the log itself included."""
@@ -27,14 +27,15 @@ class Verification:
     last_seq: int | None
     hub: str | None
     chain: str
-    """``h`` of the last record: kept elsewhere, it shows later that nothing before it has changed."""
+    """``h`` of the last record: kept elsewhere, it shows later that no record up to it has changed."""
 
 
 async def verify(store: KnowledgeStore | TextStore, path: str = "/audit") -> Verification:
     """Read a log from its beginning, with constant memory, and check that it is whole; return what it holds.
 
-    Raises :class:`~hubwire.errors.LogDamaged`, with what is wrong and where, at the first record that is not what was
-    written. A chain without a key shows damage and clumsy changes; who can rewrite the whole log can rewrite its chain.
+    Raises :class:`~hubwire.errors.LogDamaged`, which names the fault and its place, at the first record that is not as
+    it was written. A chain without a key shows damage and clumsy changes; a program that can rewrite the whole log can
+    rewrite its chain.
     """
     complete = as_knowledge_store(store)
     check = _Check(path)

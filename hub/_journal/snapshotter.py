@@ -1,0 +1,70 @@
+"""The snapshotter: when a snapshot of the state is worth its cost, and how one is taken and restored."""
+
+from __future__ import annotations
+
+from .._commit.pipeline import Pipeline
+from .._state import State
+from ..ports import Journal
+from .snapshots import Snapshot, Snapshots
+
+__all__ = ("Snapshotter",)
+
+_CLOSING_SNAPSHOT_BYTES = 1024 * 1024
+"""A journal that has grown by less since the last snapshot is replayed faster than another one is made."""
+
+
+class Snapshotter:
+    """Takes snapshots of a hub's state while the hub runs, and restores the newest when it starts."""
+
+    def __init__(
+        self, journal: Journal, state: State, pipeline: Pipeline, *, snapshot_bytes: int, journal_bytes_max: int
+    ) -> None:
+        """A snapshot is due after ``snapshot_bytes`` of journal, but before a quarter of ``journal_bytes_max``."""
+        self.kept: Snapshots = Snapshots(journal.store, f"{journal.path}/snapshots", state.machines)
+        self._journal = journal
+        self._state = state
+        self._pipeline = pipeline
+        self._interval_bytes_min = snapshot_bytes
+        self._interval_bytes_max = journal_bytes_max // 4
+
+    async def restore(self) -> int:
+        """Bring the state to the newest snapshot; return the ``seq`` from which the journal has to be replayed.
+
+        Raises :class:`~hubwire.errors.LogDamaged` if neither a snapshot nor the journal goes back far enough.
+        """
+        journal = self._journal
+        snapshot = await self.kept.load(first_seq=journal.first_seq, next_seq=journal.next_seq, hub=journal.hub_id)
+        if snapshot is None:
+            return 0
+        self._state.restore(snapshot.entries)
+        self._pipeline.last_at = snapshot.at
+        return snapshot.seq
+
+    def is_due(self) -> bool:
+        """Return whether enough was journaled since the newest snapshot."""
+        # A snapshot costs as much as the state is large: by then at least as much was journaled.
+        interval = min(max(self._interval_bytes_min, self.kept.newest_bytes), self._interval_bytes_max)
+        return self._unsaved_bytes() >= interval
+
+    def is_worth_closing_with(self) -> bool:
+        """Return whether the next start is faster with a snapshot taken now."""
+        return self._unsaved_bytes() >= max(_CLOSING_SNAPSHOT_BYTES, self.kept.newest_bytes)
+
+    async def take(self) -> None:
+        """Take a snapshot of the present state, and keep it as soon as that is committed.
+
+        Raises what the hub failed with, or :class:`~hubwire.errors.HubClosed`, if the hub ends before: then no snapshot
+        is kept.
+        """
+        pipeline = self._pipeline
+        seq = pipeline.ring.applied.value
+        # No await comes before the entries are taken: the state is that after the event before ``seq``.
+        snapshot = Snapshot(seq=seq, hub=pipeline.hub_id, at=pipeline.last_at, entries=self._state.snapshot())
+        await pipeline.until_committed(seq - 1)
+        await self.kept.save(snapshot)
+
+    def _unsaved_bytes(self) -> int:
+        """How much of the journal came after the newest snapshot, taking all events for equally large."""
+        journal = self._journal
+        held = journal.next_seq - journal.first_seq
+        return journal.size_bytes * (journal.next_seq - (self.kept.newest_seq or 0)) // max(1, held)

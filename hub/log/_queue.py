@@ -1,0 +1,83 @@
+"""The commands of a log, append, open and close, in the order of the calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import attrs
+
+from ..errors import repeat
+
+__all__ = ("Append", "Close", "Command", "Open", "Queue")
+
+_BATCH_BYTES = 1024 * 1024
+
+
+@attrs.define(eq=False, repr=False)
+class Command:
+    """A call that waits until it is carried out."""
+
+    future: asyncio.Future[int]
+    """Settled with the number of records before the command: for an append, the index of its first record."""
+
+    def settle(self, records: int) -> None:
+        """Let the call return, unless it was cancelled."""
+        if not self.future.done():
+            self.future.set_result(records)
+
+    def fail(self, error: Exception) -> None:
+        """Let the call raise a copy of ``error``, unless it was cancelled."""
+        if not self.future.done():
+            self.future.set_exception(repeat(error))
+
+
+@attrs.define(eq=False, repr=False)
+class Append(Command):
+    """Append records. An append of none waits for its place in the order, and is done."""
+
+    bodies: Sequence[bytes]
+    seq: int | None
+    hub: str | None
+
+
+class Open(Command):
+    """Open the log, if it is not open."""
+
+    __slots__ = ()
+
+
+class Close(Command):
+    """Close the log."""
+
+    __slots__ = ()
+
+
+class Queue(deque[Command]):
+    """Commands that wait, in the order of the calls."""
+
+    __slots__ = ()
+
+    @property
+    def has_close(self) -> bool:
+        return any(isinstance(command, Close) for command in self)
+
+    def take_appends(self) -> list[Append]:
+        """Take the appends at the head, about a megabyte of them."""
+        batch, size, popleft = [], 0, self.popleft
+        while self and size < _BATCH_BYTES and type(command := self[0]) is Append:
+            popleft()
+            size += sum(map(len, command.bodies))
+            batch.append(command)
+        return batch
+
+    def fail_all(self, error: Exception) -> None:
+        """Fail all commands but closings, which stay: a log that could not be written is closed all the same."""
+        commands = list(self)
+        self.clear()
+        for command in commands:
+            if isinstance(command, Close):
+                self.append(command)
+            else:
+                command.fail(error)
