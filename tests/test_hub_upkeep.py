@@ -18,7 +18,7 @@ from hubwire._journal.upkeep import Upkeep
 from hubwire._state import State
 from hubwire.context import EMPTY
 from hubwire.errors import ListenerFailed
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock
 
