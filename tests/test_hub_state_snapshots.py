@@ -111,7 +111,7 @@ def test_a_field_may_hold_the_marked_substitute_of_what_json_cannot_hold() -> No
 @pytest.mark.parametrize("change", [{"number": "one"}, {"mood": "wild"}, {"envelope": {"kind": "envelope.posted"}}])
 def test_an_entry_of_another_shape_is_refused(change: dict[str, Any]) -> None:
     fields = msgspec.json.decode(msgspec.json.encode(encode_entry(ENTRY)))
-    with pytest.raises(InvalidRecord, match="no Entry as this version"):
+    with pytest.raises(InvalidRecord, match="not have the shape of Entry in this version"):
         decode_entry(Entry, fields | change)
 
 
