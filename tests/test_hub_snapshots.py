@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubwire import Channel, Duty, Event, GenericEvent, Hub, StoreJournal
+from hubwire._journal import snapshots
 from hubwire._journal.snapshots import Snapshot, Snapshots, _encode
 from hubwire._state import State
 from hubwire.errors import ConfigurationError, HistoryGone, LogDamaged, StoreFull
@@ -129,9 +130,8 @@ async def act(hub: Hub, chance: random.Random, steps: int, *, among_themselves: 
 
 @given(seed=st.integers(0, 2**32), lives=st.integers(1, 4))
 @settings(max_examples=15)
-async def test_a_restart_after_truncation_gives_the_state_that_a_replay_of_all_history_gives(
-    seed: int, lives: int
-) -> None:
+async def test_a_truncated_journal_gives_the_whole_state(seed: int, lives: int) -> None:
+    """A restart after truncation gives the state that a replay of all history gives."""
     chance, store, history = random.Random(seed), History(), Recorder()
     for life in range(lives):
         async with small_hub(store) as hub:
@@ -147,7 +147,8 @@ async def test_a_restart_after_truncation_gives_the_state_that_a_replay_of_all_h
     assert [event.seq for event in history.events] == list(range(len(history.events)))
 
 
-async def test_a_start_replays_nothing_that_the_newest_snapshot_has() -> None:
+async def test_a_start_replays_only_newer_events() -> None:
+    """It replays no event that the newest snapshot has."""
     store = History()
     async with small_hub(store) as hub:
         await act(hub, random.Random(1), 150)
@@ -171,7 +172,8 @@ async def test_a_start_replays_nothing_that_the_newest_snapshot_has() -> None:
     assert read == [journal.snapshot_seq]
 
 
-async def test_a_snapshot_holds_the_moment_at_which_it_was_begun_whatever_happens_meanwhile() -> None:
+async def test_a_snapshot_holds_one_moment() -> None:
+    """It holds the moment at which it was begun, and no event that comes while it is made."""
     store, history = History(), Recorder()
     async with small_hub(store) as hub:
         hub.attach(history, duty=Duty.REQUIRED, since="start", name="history")
@@ -189,7 +191,9 @@ async def test_a_snapshot_holds_the_moment_at_which_it_was_begun_whatever_happen
         assert _encode(Snapshot(seq=seq, hub=hub.id, at=at, entries=machines.snapshot())) == content
 
 
-async def test_a_snapshot_is_not_written_before_everything_in_it_is_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_snapshot_waits_for_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not written before everything in it is committed."""
+
     class Gate(Recorder):
         open = anyio.Event()
 
@@ -221,10 +225,10 @@ async def test_a_snapshot_is_not_written_before_everything_in_it_is_committed(mo
         assert hub.health().healthy
 
 
-async def test_encoding_and_decoding_a_snapshot_leave_the_loop_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_snapshots_are_coded_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
     for name in ("_encode", "_decode"):
-        original = getattr(__import__("hubwire._journal.snapshots")._snapshots, name)
+        original = getattr(snapshots, name)
 
         def noted(*args: Any, original: Any = original) -> Any:
             threads.append(threading.current_thread())
@@ -240,7 +244,8 @@ async def test_encoding_and_decoding_a_snapshot_leave_the_loop_alone(monkeypatch
     assert threading.main_thread() not in threads
 
 
-async def test_a_large_state_is_not_written_again_before_as_much_was_journaled() -> None:
+async def test_a_large_state_is_written_seldom() -> None:
+    """It is not written again before as many bytes were journaled."""
     store = History()
     async with small_hub(store, snapshot_bytes=1) as hub:
         for n in range(150):
@@ -252,7 +257,8 @@ async def test_a_large_state_is_not_written_again_before_as_much_was_journaled()
     assert sum(sizes) < 3 * journaled
 
 
-async def test_a_clean_close_leaves_a_snapshot_if_it_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_clean_close_may_leave_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leaves one if there is enough to replay."""
     store = MemoryStore()
     async with Hub(store) as hub:
         await act(hub, random.Random(1), 100)
@@ -266,7 +272,7 @@ async def test_a_clean_close_leaves_a_snapshot_if_it_is_worth_it(monkeypatch: py
     assert len(await store.list(SNAPSHOTS)) == 1
 
 
-async def test_times_never_go_back_behind_a_snapshot() -> None:
+async def test_time_never_goes_back_behind_a_snapshot() -> None:
     store, clock = MemoryStore(), ManualClock()
     async with Hub(store, clock=clock, snapshot_bytes=1000) as hub:
         for n in range(20):
@@ -298,7 +304,8 @@ async def truncated() -> tuple[MemoryStore, dict[str, Sequence[Any]], list[str]]
 
 
 @pytest.mark.parametrize("how", ["cut", "flip", "empty", "other"])
-async def test_a_damaged_newest_snapshot_is_set_aside_and_the_one_before_it_serves(how: str) -> None:
+async def test_a_damaged_snapshot_is_set_aside(how: str) -> None:
+    """The one before it serves."""
     store, expected, (older, newest) = await truncated()
     content = await store.read_bytes(newest) or b""
     middle = len(content) // 2
@@ -323,7 +330,8 @@ async def test_a_damaged_newest_snapshot_is_set_aside_and_the_one_before_it_serv
     assert first_seq <= int(older[-20:])
 
 
-async def test_without_any_snapshot_that_can_be_used_a_truncated_journal_is_refused() -> None:
+async def test_a_truncated_journal_needs_a_snapshot() -> None:
+    """Without a usable one, the start is refused."""
     store, _, names = await truncated()
     for name in names:
         await store.write(name, b"damaged")
@@ -335,7 +343,8 @@ async def test_without_any_snapshot_that_can_be_used_a_truncated_journal_is_refu
         await small_hub(store).start()
 
 
-async def test_without_any_snapshot_that_can_be_used_a_whole_journal_is_replayed() -> None:
+async def test_a_whole_journal_needs_no_snapshot() -> None:
+    """Without a usable one, all of it is replayed."""
     store = MemoryStore()
     async with small_hub(store) as hub:
         keeper = hub.attach(Recorder(), duty=Duty.DURABLE, name="holds the journal back")
@@ -350,7 +359,8 @@ async def test_without_any_snapshot_that_can_be_used_a_whole_journal_is_replayed
         assert remembered(hub._state) == expected
 
 
-async def test_a_snapshot_beyond_the_end_of_the_journal_is_of_another_history_and_deleted() -> None:
+async def test_a_snapshot_beyond_the_journal_is_deleted() -> None:
+    """It is of another history."""
     store = History()
     async with small_hub(store) as hub:
         await act(hub, random.Random(1), 20)
@@ -370,7 +380,8 @@ async def test_a_snapshot_beyond_the_end_of_the_journal_is_of_another_history_an
 # --- truncation -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_crash_after_any_change_leaves_a_store_that_goes_on_with_the_same_state() -> None:
+async def test_a_crash_after_any_change_is_survived() -> None:
+    """It leaves a store that goes on with the same state."""
     store, history = History(), Recorder()
     async with small_hub(store) as hub:
         hub.attach(history, duty=Duty.REQUIRED, name="history")
@@ -421,7 +432,8 @@ async def check(store: MemoryStore, events: Sequence[Event]) -> None:
     assert state == replayed(ahead)
 
 
-async def test_an_empty_last_segment_keeps_the_one_before_it_because_the_numbers_are_there() -> None:
+async def test_an_empty_segment_keeps_the_one_before() -> None:
+    """The numbers of the journal stand in the segment before."""
     store, clock = MemoryStore(), ManualClock()
     journal = StoreJournal(store, clock=clock, segment_bytes=600)
     async with Hub(journal=journal, clock=clock) as hub:
@@ -443,7 +455,9 @@ async def test_an_empty_last_segment_keeps_the_one_before_it_because_the_numbers
     await again.aclose()
 
 
-async def test_what_could_not_be_written_is_told_and_tried_again_and_stops_nothing() -> None:
+async def test_an_unwritable_snapshot_is_retried() -> None:
+    """The failure is reported, and the hub goes on."""
+
     class Full(MemoryStore):
         full = True
 
@@ -470,12 +484,12 @@ async def test_what_could_not_be_written_is_told_and_tried_again_and_stops_nothi
 
 
 @pytest.mark.parametrize("bounds", [{"journal_bytes_max": 4095}, {"snapshot_bytes": 0}])
-async def test_bounds_that_cannot_work_are_refused(bounds: dict[str, int]) -> None:
+async def test_impossible_bounds_are_refused(bounds: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError, match="must be at least"):
         Hub(MemoryStore(), **bounds)  # type: ignore[arg-type]
 
 
-async def test_a_hub_of_its_own_journal_holds_it_within_its_bound_by_smaller_segments() -> None:
+async def test_smaller_segments_keep_the_journal_in_bounds() -> None:
     store = MemoryStore()
     async with Hub(store, journal_bytes_max=16_000) as hub:
         for n in range(300):
@@ -489,7 +503,8 @@ async def test_a_hub_of_its_own_journal_holds_it_within_its_bound_by_smaller_seg
     assert attrs.asdict(journal)["positions"] == ()
 
 
-async def test_a_required_listener_that_missed_what_was_truncated_is_refused_at_start_and_when_attached_late() -> None:
+async def test_a_required_listener_must_not_miss_events() -> None:
+    """One that missed what was truncated is refused, at start and later."""
     store, _, _ = await truncated()
     hub = small_hub(store)
     hub.attach(Recorder(), duty=Duty.REQUIRED, since=0, name="late")
@@ -503,7 +518,8 @@ async def test_a_required_listener_that_missed_what_was_truncated_is_refused_at_
         await hub.flush()
 
 
-async def test_a_best_effort_listener_that_asks_for_what_was_truncated_gets_the_rest_and_the_gap_is_told() -> None:
+async def test_a_best_effort_listener_may_miss_events() -> None:
+    """One that asks for what was truncated gets the rest, and the gap is reported."""
     store, _, _ = await truncated()
     recorder, witness = Recorder(), Recorder()
     async with small_hub(store, witness) as hub:

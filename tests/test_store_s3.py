@@ -46,7 +46,7 @@ class TestS3Store(KnowledgeStoreContract):
         return store_at(s3_url, prefix, poll_seconds=0.05)
 
 
-async def test_a_store_url_opens_an_s3_store_there(s3_url: str, prefix: str) -> None:
+async def test_a_store_url_opens_an_s3_store(s3_url: str, prefix: str) -> None:
     store = open_store(s3_url.replace("?", f"{prefix}/a%20b?"))
     await store.append("/c", "x")
     assert await store_at(s3_url, prefix).read("/a b/c") == "x"
@@ -56,7 +56,7 @@ async def test_a_store_url_opens_an_s3_store_there(s3_url: str, prefix: str) -> 
     assert not isinstance(store, HoldableStore)
 
 
-async def test_prefixes_share_a_bucket_and_nothing_else(s3_url: str, prefix: str) -> None:
+async def test_prefixes_separate_stores_in_a_bucket(s3_url: str, prefix: str) -> None:
     one, other = store_at(s3_url, f"{prefix}/a"), store_at(s3_url, f"{prefix}/ab")
     await one.append("/f", "x")
     await other.append("/f", "y")
@@ -92,7 +92,8 @@ def rclone_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
         yield url
 
 
-async def test_a_server_that_ignores_the_condition_is_refused_before_anything_is_written(rclone_url: str) -> None:
+async def test_a_server_without_conditions_is_refused(rclone_url: str) -> None:
+    """It is refused before the first write."""
     store = open_store(rclone_url)
     for _ in range(2):
         with pytest.raises(ConfigurationError, match=r"ignores If-None-Match.*single_writer=True"):
@@ -214,7 +215,7 @@ async def everything(store: KnowledgeStore, path: str) -> dict[str, bytes | None
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("grace_seconds", [0.0, 3600.0])
-def test_an_object_store_does_what_a_memory_store_does(grace_seconds: float) -> None:
+def test_an_object_store_matches_a_memory_store(grace_seconds: float) -> None:
     class Machine(ObjectStoreAgainstMemoryStore):
         def open_stores(self) -> list[ObjectStore]:
             service = MemoryService()
@@ -224,7 +225,7 @@ def test_an_object_store_does_what_a_memory_store_does(grace_seconds: float) -> 
 
 
 @pytest.mark.timeout(300)
-def test_an_s3_store_does_what_a_memory_store_does(s3_url: str) -> None:
+def test_an_s3_store_matches_a_memory_store(s3_url: str) -> None:
     class Machine(ObjectStoreAgainstMemoryStore):
         def open_stores(self) -> list[ObjectStore]:
             prefix = f"/{uuid.uuid4().hex}"
