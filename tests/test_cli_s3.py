@@ -73,7 +73,7 @@ def part(shared_data: Path, tmp_path: Path) -> tuple[Path, dict[str, int]]:
     return file, independent_count(lines)
 
 
-def test_the_airline_file_comes_into_a_bucket_whole_and_once(shared_data: Path, url: str) -> None:
+def test_the_airline_file_is_imported_whole_and_once(shared_data: Path, url: str) -> None:
     file = shared_data / "airline.jsonl.gz"
     expected = independent_count(gzip.decompress(file.read_bytes()).split(b"\n")[:-1])
     assert import_into(url, file).startswith(f"{AIRLINE_SUMMARY}; 0 of these 6,672 were already there")
@@ -82,9 +82,8 @@ def test_the_airline_file_comes_into_a_bucket_whole_and_once(shared_data: Path, 
     assert counted(url) == expected
 
 
-def test_what_was_imported_can_be_tailed_shown_counted_and_verified(
-    part: tuple[Path, dict[str, int]], url: str
-) -> None:
+def test_a_log_in_a_bucket_can_be_read(part: tuple[Path, dict[str, int]], url: str) -> None:
+    """What was imported into a bucket can be tailed, shown, counted and verified."""
     file, expected = part
     import_into(url, file)
     records = [json.loads(line) for line in hubwire("tail", url, "-n", "all", "-o", "json").split("\n")[:-1]]
@@ -98,9 +97,8 @@ def test_what_was_imported_can_be_tailed_shown_counted_and_verified(
 
 
 @pytest.mark.parametrize("records", [200, 700])
-def test_an_import_into_a_bucket_that_is_killed_and_run_again_ends_at_the_same_numbers(
-    records: int, part: tuple[Path, dict[str, int]], url: str
-) -> None:
+def test_a_killed_import_can_be_repeated(records: int, part: tuple[Path, dict[str, int]], url: str) -> None:
+    """An import into a bucket that is killed and run again ends at the same numbers."""
     file, expected = part
     anyio.run(kill_import_after, records, file, url)
     again = import_into(url, file)

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 
 
-def test_every_test_that_holds_a_weakness_exists() -> None:
+def test_every_test_it_names_exists() -> None:
     section = TEXT.partition("## What goes wrong elsewhere")[2].partition("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("|")][2:]
     named = [re.findall(r"`(tests/[a-z0-9_]+\.py)::(test_[a-z0-9_]+)`", row) for row in rows]
@@ -20,7 +20,7 @@ def test_every_test_that_holds_a_weakness_exists() -> None:
     assert missing == []
 
 
-def test_every_file_that_is_named_exists() -> None:
+def test_every_file_it_names_exists() -> None:
     paths = re.findall(r"`((?:hub|listeners|stores|tests|examples|benchmarks)/[a-z0-9_/.]*)`", TEXT)
     assert len(paths) > 20
     assert [path for path in paths if not (ROOT / path).exists()] == []
