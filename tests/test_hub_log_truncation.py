@@ -45,7 +45,8 @@ async def segments(store: Any) -> list[int]:
 # --- truncation -----------------------------------------------------------------------------------------------------
 
 
-async def test_whole_segments_go_and_the_size_of_the_log_with_them() -> None:
+async def test_whole_segments_are_truncated() -> None:
+    """The size of the log goes down with them."""
     store = MemoryStore()
     log = await log_of(store, 5)
     firsts = await segments(store)
@@ -62,14 +63,14 @@ async def test_whole_segments_go_and_the_size_of_the_log_with_them() -> None:
     await again.aclose()
 
 
-async def test_the_last_segment_stays_whatever_is_asked() -> None:
+async def test_the_last_segment_always_stays() -> None:
     store = MemoryStore()
     log = await log_of(store, 3)
     await log.truncate_before(log.segment)
     assert await segments(store) == [log.segment]
 
 
-async def test_a_truncated_log_is_recovered_after_a_crash_too() -> None:
+async def test_a_truncated_log_can_be_recovered() -> None:
     store = MemoryStore()
     log = await log_of(store, 5)
     await log.truncate_before(log.segment)
@@ -90,7 +91,8 @@ async def copy_of(store: MemoryStore) -> MemoryStore:
     return copy
 
 
-async def test_a_reader_whose_place_is_truncated_learns_where_to_go_on() -> None:
+async def test_a_reader_learns_where_to_go_on() -> None:
+    """If its place is truncated, it gets the first `seq` that is left."""
     store = MemoryStore()
     log = await log_of(store, 6)
     reader = LogReader(store, "/log")
@@ -112,7 +114,7 @@ async def seqs(reader: LogReader) -> list[int]:
     return found
 
 
-async def test_a_segment_that_is_missing_without_having_been_truncated_is_damage() -> None:
+async def test_an_untruncated_missing_segment_is_damage() -> None:
     store = MemoryStore()
     await log_of(store, 6)
     reader = LogReader(store, "/log")
@@ -123,7 +125,8 @@ async def test_a_segment_that_is_missing_without_having_been_truncated_is_damage
             pass
 
 
-async def test_half_a_segment_left_by_a_crash_is_gone_not_damaged_and_the_next_opening_deletes_it() -> None:
+async def test_half_a_truncated_segment_is_not_damage() -> None:
+    """A crash may leave it; the next opening deletes it."""
     store = MemoryStore()
     log = await log_of(store, 5)
     firsts = await segments(store)
@@ -141,7 +144,7 @@ async def test_half_a_segment_left_by_a_crash_is_gone_not_damaged_and_the_next_o
     assert await segments(store) == firsts[2:]
 
 
-async def test_a_marker_of_truncation_that_says_nothing_is_refused_with_its_path() -> None:
+async def test_a_damaged_truncation_marker_is_refused() -> None:
     store = MemoryStore()
     await (await log_of(store, 3)).aclose()
     await store.write("/log/kept", "everything")
@@ -161,7 +164,8 @@ async def journal_of(store: Any, events: int) -> StoreJournal:
     return journal
 
 
-async def test_a_journal_knows_its_first_event_after_truncation_and_after_the_next_opening() -> None:
+async def test_a_truncated_journal_knows_its_first_event() -> None:
+    """It knows it also after it is opened again."""
     store = MemoryStore()
     journal = await journal_of(store, 10)
     size = journal.size_bytes
@@ -179,7 +183,8 @@ async def test_a_journal_knows_its_first_event_after_truncation_and_after_the_ne
     assert [event.seq async for event in again.replay(8)] == [9, 10]
 
 
-async def test_a_replay_of_what_is_truncated_is_refused_at_its_beginning_and_in_the_middle() -> None:
+async def test_replaying_truncated_events_is_refused() -> None:
+    """It is refused at the beginning of a replay and in the middle of it."""
     journal = await journal_of(MemoryStore(), 10)
     running = journal.replay()
     assert (await anext(running)).seq == 0
@@ -192,7 +197,9 @@ async def test_a_replay_of_what_is_truncated_is_refused_at_its_beginning_and_in_
         await anext(journal.replay(5))
 
 
-async def test_a_journal_with_nothing_to_truncate_does_not_ask_its_store() -> None:
+async def test_nothing_to_truncate_reads_nothing() -> None:
+    """The journal then leaves its store alone."""
+
     class Asked(MemoryStore):
         asked = 0
 
@@ -218,7 +225,9 @@ async def test_a_journal_with_nothing_to_truncate_does_not_ask_its_store() -> No
     assert store.asked == 0
 
 
-async def test_an_append_whose_wait_was_cancelled_is_counted_when_it_is_written() -> None:
+async def test_a_cancelled_append_is_counted() -> None:
+    """It is counted when it is written."""
+
     class Gated(MemoryStore):
         gate: asyncio.Event | None = None
 
@@ -241,7 +250,7 @@ async def test_an_append_whose_wait_was_cancelled_is_counted_when_it_is_written(
     assert [event.seq async for event in journal.replay()] == [0, 1, 2, 3, 4]
 
 
-async def test_a_store_that_raises_cancelled_error_leaves_nobody_waiting() -> None:
+async def test_cancelled_error_from_a_store_releases_all() -> None:
     class Cancelling(MemoryStore):
         cancels = ""
 
@@ -309,7 +318,8 @@ class Compactable(MemoryStore):
         return self.done
 
 
-async def test_a_sealed_segment_is_compacted_and_appends_do_not_wait_for_it() -> None:
+async def test_a_sealed_segment_is_compacted() -> None:
+    """Appends do not wait for it."""
     store = Compactable()
     store.gate.clear()
     log = await log_of(store, 3)
@@ -320,7 +330,7 @@ async def test_a_sealed_segment_is_compacted_and_appends_do_not_wait_for_it() ->
     await log.aclose()
 
 
-async def test_a_segment_with_something_left_to_do_is_asked_for_again_at_the_next_rotation() -> None:
+async def test_compaction_is_continued_at_the_next_rotation() -> None:
     store = Compactable()
     store.done = False
     log = await log_of(store, 2)
@@ -338,7 +348,8 @@ async def test_a_segment_with_something_left_to_do_is_asked_for_again_at_the_nex
     await log.aclose()
 
 
-async def test_a_compaction_that_fails_is_told_harms_nothing_and_is_tried_again() -> None:
+async def test_a_failed_compaction_is_repeated() -> None:
+    """It is reported, and appends go on."""
     store = Compactable()
     store.error = StoreError("the bucket is gone", path="/log")
     log = await log_of(store, 2)
@@ -353,7 +364,7 @@ async def test_a_compaction_that_fails_is_told_harms_nothing_and_is_tried_again(
     await log.aclose()
 
 
-async def test_closing_does_not_wait_for_a_compaction() -> None:
+async def test_closing_does_not_wait_for_compaction() -> None:
     store = Compactable()
     store.gate.clear()
     log = await log_of(store, 2)
@@ -363,7 +374,7 @@ async def test_closing_does_not_wait_for_a_compaction() -> None:
     assert store.compacted == []
 
 
-async def test_what_a_crash_left_uncompacted_is_compacted_by_the_next_start() -> None:
+async def test_the_next_start_compacts_what_is_left() -> None:
     store = Compactable()
     store.gate.clear()
     await log_of(store, 3)
@@ -384,7 +395,8 @@ async def compactable_copy(store: Compactable) -> Compactable:
     return copy
 
 
-async def test_on_objects_a_sealed_segment_becomes_one_object_and_its_parts_go_after_the_grace_period() -> None:
+async def test_compaction_makes_one_object() -> None:
+    """Its parts are deleted after the grace period."""
     clock, service = ManualClock(start_ns=time.time_ns()), MemoryService()
     store = ObjectStore(service, clock=clock, grace_seconds=600)
     log = Log(store, "/log", clock=clock, segment_bytes=300)

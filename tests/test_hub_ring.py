@@ -81,7 +81,7 @@ class Turns:
 # --- watermarks -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_watermark_wakes_those_for_whom_it_has_moved_far_enough() -> None:
+async def test_a_watermark_wakes_those_it_passes() -> None:
     watermark, woken = Watermark(), list[int]()
 
     async def wait(value: int) -> None:
@@ -101,7 +101,7 @@ async def test_a_watermark_wakes_those_for_whom_it_has_moved_far_enough() -> Non
     assert await watermark.wait_beyond(5), "it is there already"
 
 
-async def test_a_watermark_that_ended_lets_nobody_wait() -> None:
+async def test_an_ended_watermark_releases_all() -> None:
     watermark = Watermark()
     waiting = asyncio.create_task(watermark.wait_beyond(0))
     await settle()
@@ -111,7 +111,8 @@ async def test_a_watermark_that_ended_lets_nobody_wait() -> None:
     await watermark.next_move()
 
 
-async def test_ten_thousand_waiters_are_woken_in_slices_between_which_the_loop_turns() -> None:
+async def test_waiters_are_woken_in_slices() -> None:
+    """The loop turns between the slices of ten thousand."""
     watermark = Watermark()
     woken_at: list[int] = []
     futures = [watermark.next_move() for _ in range(10_000)]
@@ -127,7 +128,9 @@ async def test_ten_thousand_waiters_are_woken_in_slices_between_which_the_loop_t
     assert max(woken_at.count(turn) for turn in set(woken_at)) <= 500
 
 
-async def test_ten_thousand_emitters_are_woken_in_slices_between_which_the_loop_turns() -> None:
+async def test_emitters_are_woken_in_slices() -> None:
+    """The loop turns between the slices of ten thousand."""
+
     class Held(MemoryStore):
         gate: anyio.Event | None = None
 
@@ -158,7 +161,7 @@ async def test_ten_thousand_emitters_are_woken_in_slices_between_which_the_loop_
         assert max(woken_at.count(turn) for turn in set(woken_at)) <= 500
 
 
-async def test_who_waits_again_and_again_with_a_timeout_leaves_nothing_behind() -> None:
+async def test_abandoned_waits_leave_nothing_behind() -> None:
     watermark = Watermark()
     staying = [asyncio.create_task(watermark.wait_beyond(0)) for _ in range(10)]
     await settle()
@@ -172,7 +175,7 @@ async def test_who_waits_again_and_again_with_a_timeout_leaves_nothing_behind() 
 # --- the ring itself ------------------------------------------------------------------------------------------------
 
 
-async def test_a_ring_forgets_in_steps_what_is_beyond_its_capacity() -> None:
+async def test_a_ring_forgets_in_steps() -> None:
     ring = Ring(10)
     ring.put(numbered(*range(1000)))
     assert ring.applied.value < ring.trim_at, "not worth it yet"
@@ -186,7 +189,7 @@ async def test_a_ring_forgets_in_steps_what_is_beyond_its_capacity() -> None:
     assert ring.first == 1090
 
 
-async def test_a_ring_that_starts_anywhere_numbers_on_from_there() -> None:
+async def test_a_ring_may_start_anywhere() -> None:
     ring = Ring(10)
     ring.start_at(1000)
     assert [mark.value for mark in (ring.applied, ring.journaled, ring.committed)] == [1000] * 3
@@ -194,7 +197,7 @@ async def test_a_ring_that_starts_anywhere_numbers_on_from_there() -> None:
     assert [each.seq for each in ring.slice(1001, 2000)] == [1001]
 
 
-async def test_the_watermarks_are_in_order_at_every_moment() -> None:
+async def test_the_watermarks_are_always_in_order() -> None:
     store, seen = MemoryStore(), set[bool]()
 
     def look(hub: Hub) -> None:
@@ -217,7 +220,8 @@ async def test_the_watermarks_are_in_order_at_every_moment() -> None:
 # --- memory ---------------------------------------------------------------------------------------------------------
 
 
-async def test_the_ring_grows_for_one_big_command_and_shrinks_after_it() -> None:
+async def test_the_ring_grows_for_one_big_command() -> None:
+    """It shrinks after the command."""
     async with Hub(MemoryStore(), ring=100, in_flight_max=10, listeners=[Recorder()]) as hub:
         await hub.flush()
         before = hub.statistics().applied
@@ -257,7 +261,8 @@ async def test_a_stuck_lossy_listener_costs_no_memory() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"duty": Duty.REQUIRED}, {"overflow": Overflow.BLOCK, "mailbox": 50}])
-async def test_a_stuck_listener_that_is_waited_for_costs_no_memory_either(settings: dict[str, Any]) -> None:
+async def test_stuck_backpressure_costs_no_memory(settings: dict[str, Any]) -> None:
+    """A REQUIRED or blocking listener that is stuck stops the emitters instead."""
     stuck = Gated()
     async with Hub(ring=10, in_flight_max=50) as hub:
         await hub.attach(stuck, **settings).ready()
@@ -271,7 +276,8 @@ async def test_a_stuck_listener_that_is_waited_for_costs_no_memory_either(settin
         stuck.open()
 
 
-async def test_the_ring_keeps_what_a_listener_that_is_waited_for_has_not_read() -> None:
+async def test_the_ring_keeps_what_backpressure_needs() -> None:
+    """What a listener that is waited for has not read stays on the ring."""
     slow = Gated()
     async with Hub(ring=1, in_flight_max=5000) as hub:
         await hub.attach(slow, duty=Duty.REQUIRED).ready()
@@ -286,7 +292,8 @@ async def test_the_ring_keeps_what_a_listener_that_is_waited_for_has_not_read() 
         assert hub.statistics().ring_events < 1100
 
 
-async def test_a_hundred_thousand_events_wake_each_of_ten_listeners_once_a_batch() -> None:
+async def test_listeners_are_woken_once_a_batch() -> None:
+    """Ten listeners get a hundred thousand events."""
     recorders = [Recorder() for _ in range(10)]
     async with Hub(listeners=recorders) as hub:
         await hub.flush()
@@ -330,8 +337,8 @@ async def test_statistics_of_a_hub_are_complete() -> None:
 
 
 @pytest.mark.parametrize("ring", [1, 4096])
-async def test_events_gives_history_then_live_without_a_gap_or_a_duplicate(ring: int) -> None:
-    """The history is longer than the ring, and grows while it is read."""
+async def test_events_join_history_and_live(ring: int) -> None:
+    """There is neither a gap nor a duplicate; the history is longer than the ring, and grows while it is read."""
     store = MemoryStore()
     async with Hub(store, ring=ring) as hub:
         for n in range(2000):
@@ -365,7 +372,8 @@ async def test_events_gives_history_then_live_without_a_gap_or_a_duplicate(ring:
         assert await following == last
 
 
-async def test_events_after_a_seq_begin_with_the_next_one_also_across_restarts() -> None:
+async def test_events_after_a_seq() -> None:
+    """They begin with the next one, also across restarts."""
     store = MemoryStore()
     async with Hub(store) as hub:
         stamped = [await hub.emit(said(n)) for n in range(5)]
@@ -383,7 +391,8 @@ async def test_events_begin_with_now_by_default() -> None:
         assert numbers([await anext(stream)]) == [2]
 
 
-async def test_events_that_are_neither_on_the_ring_nor_in_a_journal_are_history_that_is_gone() -> None:
+async def test_events_that_are_gone_are_reported() -> None:
+    """What is neither on the ring nor in a journal raises HistoryGone."""
     async with Hub(ring=10) as hub:
         await hub.emit(said(0))
         slow = hub.events(after=-1)
@@ -401,7 +410,7 @@ async def test_events_that_are_neither_on_the_ring_nor_in_a_journal_are_history_
             await anext(slow)
 
 
-async def test_a_reader_that_is_cancelled_while_it_reads_the_journal_misses_nothing() -> None:
+async def test_a_cancelled_journal_read_misses_nothing() -> None:
     class Slow(MemoryStore):
         gate: anyio.Event | None = None
 
@@ -432,7 +441,7 @@ async def test_a_reader_that_is_cancelled_while_it_reads_the_journal_misses_noth
         assert numbers(got) == list(range(2000))
 
 
-async def test_a_journal_whose_replay_survives_being_cancelled_makes_no_gap() -> None:
+async def test_a_replay_may_survive_cancellation() -> None:
     """Not every iterator ends when it is cancelled, as a generator does; what it had given is read again."""
 
     class Replay:
@@ -493,7 +502,7 @@ async def test_a_journal_whose_replay_survives_being_cancelled_makes_no_gap() ->
         assert [(await anext(stream)).seq for _ in range(10)] == list(range(10))
 
 
-async def test_kinds_that_somebody_makes_up_cost_no_memory() -> None:
+async def test_invented_kinds_cost_no_memory() -> None:
     matcher = Matcher("made.*")
     for n in range(30_000):
         events = [GenericEvent(kind=f"made.up_{n}"), GenericEvent(kind=f"not.made_{n}")]
@@ -525,9 +534,10 @@ def _quick_to_trim() -> Iterator[None]:
 @pytest.mark.usefixtures("_quick_to_trim")
 @hypothesis.given(st.lists(ACTIONS, max_size=60), st.integers(1, 60), st.booleans())
 @hypothesis.settings(max_examples=150)
-async def test_whatever_happens_seqs_ascend_counts_are_exact_and_nothing_is_lost_in_silence(
+async def test_any_history_is_complete_or_counted(
     actions: list[tuple[str, int]], mailbox: int, has_journal: bool
 ) -> None:
+    """Each listener gets ascending seqs, and the events that it misses are counted exactly."""
     clock, witness = ManualClock(), Recorder()
     listeners = [Gated() for _ in range(4)]
     hub = Hub(MemoryStore() if has_journal else None, ring=30, in_flight_max=200, clock=clock)
