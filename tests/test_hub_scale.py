@@ -119,14 +119,16 @@ def costs(bench: Bench) -> dict[str, int]:
     return found
 
 
-def test_a_command_costs_the_same_with_a_hundred_agents_and_with_all_of_them() -> None:
+def test_a_command_costs_the_same_at_scale() -> None:
     costs(Bench(10))  # what is compiled when an event of its kind is first made is not counted
     few, many = Bench(100), Bench(SCALE)
     assert let_nobody_walk_through_much(many.state, SCALE // 10) >= 10
     assert costs(many) == costs(few)
 
 
-def test_what_expires_costs_by_its_own_number_and_nothing_ended_is_kept() -> None:
+def test_expiry_costs_by_what_expires() -> None:
+    """What has ended is not kept."""
+
     def cost(size: int) -> float:
         bench = Bench(size)
         calls = calls_of(lambda: bench.do_what_is_due(deadline_ns(AT, TTL_SECONDS)))
@@ -151,7 +153,7 @@ def sizes(state: State) -> dict[str, int]:
     return {name: size for name, size in found.items() if size > (64 if "deadlines" in name else 0)}
 
 
-def test_a_start_from_a_snapshot_costs_by_its_size() -> None:
+def test_a_start_costs_by_its_snapshot() -> None:
     def cost(size: int) -> int:
         snapshot = {
             name: [(type(entry), encode_entry(entry)) for entry in entries]
@@ -172,7 +174,8 @@ def test_a_start_from_a_snapshot_costs_by_its_size() -> None:
     assert 1.9 < whole / half < 2.1
 
 
-async def test_a_hub_that_everybody_has_left_holds_nothing() -> None:
+async def test_an_abandoned_hub_holds_nothing() -> None:
+    """All agents have left it."""
     clock, size = ManualClock(), SCALE // 5
     async with Hub(clock=clock) as hub:
 

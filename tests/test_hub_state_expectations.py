@@ -253,7 +253,8 @@ TestExpectations = Rules.TestCase
 TestExpectations.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
 
 
-def test_what_follows_a_violation_follows_after_a_crash_between_the_two() -> None:
+def test_consequences_survive_a_crash() -> None:
+    """The crash comes between a violation and what follows it."""
     bench = Rules()
     for agent_id in AGENTS:
         bench.do(bench.state.agents.register(f"name of {agent_id}", (), agent_id=agent_id))
