@@ -93,7 +93,8 @@ def numbers(events: Sequence[Event]) -> list[int]:
 # --- 1: admission ---------------------------------------------------------------------------------------------------
 
 
-async def test_1_a_command_waits_at_the_door_while_in_flight_max_events_are_uncommitted() -> None:
+async def test_admission_waits_at_the_bound() -> None:
+    """A command waits to be admitted while `in_flight_max` events are uncommitted."""
     store = GatedStore()
     async with Hub(store, in_flight_max=2) as hub, anyio.create_task_group() as tasks:
         store.gate.close()
@@ -107,7 +108,8 @@ async def test_1_a_command_waits_at_the_door_while_in_flight_max_events_are_unco
         assert (hub.statistics().in_flight, hub.statistics().emitters_waiting) == (0, 0)
 
 
-async def test_1_those_who_wait_at_the_door_are_admitted_in_the_order_they_came() -> None:
+async def test_admission_is_in_order() -> None:
+    """Commands that wait are admitted in the order in which they came."""
     store, recorder = GatedStore(), Recorder()
     async with Hub(store, listeners=[recorder], in_flight_max=1) as hub:
         await hub.flush()
@@ -120,7 +122,7 @@ async def test_1_those_who_wait_at_the_door_are_admitted_in_the_order_they_came(
     assert numbers(recorder.events) == list(range(20))
 
 
-async def test_1_a_command_that_is_cancelled_at_the_door_never_happened() -> None:
+async def test_a_command_cancelled_before_admission_never_happens() -> None:
     store, recorder = GatedStore(), Recorder()
     async with Hub(store, listeners=[recorder], in_flight_max=1) as hub, anyio.create_task_group() as tasks:
         await hub.flush()
@@ -138,7 +140,8 @@ async def test_1_a_command_that_is_cancelled_at_the_door_never_happened() -> Non
     assert numbers(recorder.events) == [0, 2]
 
 
-async def test_1_the_place_of_a_command_that_is_cancelled_when_it_was_just_admitted_goes_to_the_next() -> None:
+async def test_a_cancelled_admission_passes_to_the_next() -> None:
+    """The place of a command that is cancelled just after it was admitted goes to the next one."""
     store, recorder = GatedStore(), Recorder()
     async with Hub(store, listeners=[recorder], in_flight_max=1) as hub:
         await hub.flush()
@@ -161,7 +164,8 @@ async def test_1_the_place_of_a_command_that_is_cancelled_when_it_was_just_admit
     assert numbers(recorder.events) == [0, 2]
 
 
-async def test_1_the_place_of_a_command_that_is_refused_goes_to_the_next() -> None:
+async def test_a_refused_command_gives_its_place_away() -> None:
+    """The place of a command that is refused goes to the next one that waits."""
     store = GatedStore()
     async with Hub(store, in_flight_max=1) as hub:
         await hub.agents.register("taken")
@@ -179,7 +183,8 @@ async def test_1_the_place_of_a_command_that_is_refused_goes_to_the_next() -> No
         assert (await last).name == "free"
 
 
-async def test_1_one_command_may_pass_the_bound() -> None:
+async def test_one_command_may_pass_the_bound() -> None:
+    """A command of several events is admitted whole, even if that is more than `in_flight_max`."""
     store = GatedStore()
     async with Hub(store, in_flight_max=1) as hub, anyio.create_task_group() as tasks:
         agent = await hub.agents.register("agent")
@@ -193,7 +198,7 @@ async def test_1_one_command_may_pass_the_bound() -> None:
 # --- 2: deciding ----------------------------------------------------------------------------------------------------
 
 
-async def test_2_a_refused_command_changes_nothing() -> None:
+async def test_a_refused_command_changes_nothing() -> None:
     recorder = Recorder()
     async with Hub(MemoryStore(), listeners=[recorder]) as hub:
         agent = await hub.agents.register("agent")
@@ -212,7 +217,8 @@ async def test_2_a_refused_command_changes_nothing() -> None:
     assert recorder.kinds.count("agent.registered") == 1
 
 
-async def test_2_a_refused_post_is_a_fact_and_changes_nothing_else() -> None:
+async def test_a_refused_post_is_a_fact() -> None:
+    """A refused post is reported by `envelope.rejected`, and changes nothing else."""
     recorder = Recorder()
     async with Hub(MemoryStore(), listeners=[recorder]) as hub:
         inside, outside = await hub.agents.register("inside"), await hub.agents.register("outside")
@@ -226,7 +232,8 @@ async def test_2_a_refused_post_is_a_fact_and_changes_nothing_else() -> None:
         assert hub.statistics().envelopes_pending == 0
 
 
-async def test_2_a_command_decides_when_it_is_admitted_and_not_when_it_was_called() -> None:
+async def test_commands_decide_when_admitted() -> None:
+    """A command decides on the state at its admission, not on the state when it was called."""
     store = GatedStore()
     async with Hub(store, in_flight_max=1) as hub:
         agent = await hub.agents.register("agent")
@@ -242,7 +249,8 @@ async def test_2_a_command_decides_when_it_is_admitted_and_not_when_it_was_calle
         assert isinstance(opening.exception(), NotFound)
 
 
-async def test_2_a_command_decides_on_what_is_applied_and_not_only_on_what_is_committed() -> None:
+async def test_commands_decide_on_applied_state() -> None:
+    """A command sees what is applied, even if it is not committed yet."""
     store = GatedStore()
     async with Hub(store) as hub, anyio.create_task_group() as tasks:
         store.gate.close()
@@ -258,7 +266,8 @@ async def test_2_a_command_decides_on_what_is_applied_and_not_only_on_what_is_co
 # --- 3: stamping ----------------------------------------------------------------------------------------------------
 
 
-async def test_3_the_hub_stamps_a_copy_and_leaves_the_callers_object_alone() -> None:
+async def test_the_hub_stamps_a_copy() -> None:
+    """The caller's object stays as it was; a second emit of it is a second event."""
     items = ["apple"]
     mine = Charged(amount={"items": items})
     clock = ManualClock()
@@ -279,7 +288,8 @@ async def test_3_the_hub_stamps_a_copy_and_leaves_the_callers_object_alone() -> 
         assert (first.correlation_id, first.tenant, second.correlation_id) == ("order 7", "acme", None)
 
 
-async def test_3_an_event_is_never_dated_before_the_one_that_came_before_it_also_after_a_restart() -> None:
+async def test_time_never_goes_backwards() -> None:
+    """No event is dated before its predecessor when the clock is set back, also after a restart."""
     clock, store = ManualClock(), MemoryStore()
     async with Hub(store, clock=clock) as hub:
         before = await hub.emit(said())
@@ -292,7 +302,8 @@ async def test_3_an_event_is_never_dated_before_the_one_that_came_before_it_also
         assert (await hub.emit(said())).at > before.at
 
 
-async def test_3_of_a_command_whose_events_cannot_all_be_stamped_none_happens() -> None:
+async def test_a_command_is_stamped_whole_or_not_at_all() -> None:
+    """If one event of a command is too large, none of its events happens."""
     async with Hub(MemoryStore(), event_bytes_max=100_000) as hub:
         agent = await hub.agents.register("agent")
         before = hub.statistics()
@@ -304,7 +315,8 @@ async def test_3_of_a_command_whose_events_cannot_all_be_stamped_none_happens() 
 # --- 4: applying ----------------------------------------------------------------------------------------------------
 
 
-async def test_4_seq_is_dense_and_is_the_order_of_the_ring_the_journal_and_every_listener() -> None:
+async def test_all_orders_are_the_same() -> None:
+    """`seq` has no gaps, and is the order of the ring, of the journal and of every listener."""
     store, required, other = MemoryStore(), Recorder(), Recorder()
     async with Hub(store, in_flight_max=7) as hub:
         hub.attach(required, duty=Duty.REQUIRED, name="required")
@@ -344,7 +356,8 @@ async def history_until(hub: Hub, last_seq: int) -> list[Event]:
     return found
 
 
-async def test_4_a_command_is_applied_before_anything_else_gets_to_run() -> None:
+async def test_a_command_is_applied_at_once() -> None:
+    """Between the call of a command and its application the loop runs nothing else."""
     async with Hub(MemoryStore()) as hub:
         turned: list[str] = []
         asyncio.get_running_loop().call_soon(turned.append, "the loop")
@@ -356,7 +369,8 @@ async def test_4_a_command_is_applied_before_anything_else_gets_to_run() -> None
 # --- 5: the journal -------------------------------------------------------------------------------------------------
 
 
-async def test_5_while_one_append_is_in_flight_the_next_batch_grows_and_is_appended_once() -> None:
+async def test_the_batch_grows_during_an_append() -> None:
+    """What comes while one append is in flight is appended together by the next."""
     store = GatedStore()
     async with Hub(store) as hub:
         store.gate.close()
@@ -372,7 +386,7 @@ async def test_5_while_one_append_is_in_flight_the_next_batch_grows_and_is_appen
         assert store.appends == [1, 10]
 
 
-async def test_5_a_batch_is_a_line_an_event() -> None:
+async def test_a_batch_has_a_line_per_event() -> None:
     store = MemoryStore()
     async with Hub(store) as hub:
         for n in range(5):
@@ -383,7 +397,8 @@ async def test_5_a_batch_is_a_line_an_event() -> None:
         assert all(f'"seq":{seq},' in line for seq, line in enumerate(lines[:-1]))
 
 
-async def test_5_nothing_is_acknowledged_before_the_journal_has_it() -> None:
+async def test_acknowledgement_follows_the_journal() -> None:
+    """No emit returns before the journal has its event."""
     store = GatedStore()
     async with Hub(store) as hub:
         store.gate.close()
@@ -396,7 +411,7 @@ async def test_5_nothing_is_acknowledged_before_the_journal_has_it() -> None:
         assert b'"n":7' in (await store.read_bytes("/journal/log/00000000000000000000.jsonl") or b"")
 
 
-async def test_5_without_a_journal_an_event_is_journaled_when_it_is_applied() -> None:
+async def test_without_a_journal_applied_is_journaled() -> None:
     async with Hub() as hub:
         hub.emit_nowait(said())
         assert hub.statistics().journaled == hub.statistics().applied
@@ -405,7 +420,7 @@ async def test_5_without_a_journal_an_event_is_journaled_when_it_is_applied() ->
 # --- 6: required listeners ------------------------------------------------------------------------------------------
 
 
-async def test_6_a_required_listener_sees_an_event_only_when_the_journal_has_it() -> None:
+async def test_required_listeners_see_journaled_events_only() -> None:
     store = GatedStore()
     required = GatedListener()
     async with Hub(store) as hub:
@@ -418,7 +433,8 @@ async def test_6_a_required_listener_sees_an_event_only_when_the_journal_has_it(
         assert (await emitting).seq in required.given
 
 
-async def test_6_required_listeners_overlap_with_the_journal() -> None:
+async def test_required_listeners_overlap_with_the_journal() -> None:
+    """The journal goes on while a REQUIRED listener works on what was journaled before."""
     store, required = GatedStore(), GatedListener()
     async with Hub(store) as hub, anyio.create_task_group() as tasks:
         await hub.attach(required, duty=Duty.REQUIRED).ready()
@@ -435,7 +451,8 @@ async def test_6_required_listeners_overlap_with_the_journal() -> None:
         required.gate.open()
 
 
-async def test_6_required_listeners_work_side_by_side_and_the_commit_waits_for_the_last() -> None:
+async def test_the_commit_waits_for_the_slowest_listener() -> None:
+    """REQUIRED listeners work side by side, and the commit waits for the last of them."""
     quick, slow = GatedListener(), GatedListener()
     async with Hub(MemoryStore()) as hub:
         for name, listener in (("slow", slow), ("quick", quick)):
@@ -455,7 +472,8 @@ async def test_6_required_listeners_work_side_by_side_and_the_commit_waits_for_t
 # --- 7: everybody else ----------------------------------------------------------------------------------------------
 
 
-async def test_7_nobody_else_sees_an_event_before_it_is_committed() -> None:
+async def test_the_rest_sees_committed_events_only() -> None:
+    """Best-effort listeners, inboxes and streams see no event before it is committed."""
     required, other = GatedListener(), Recorder()
     async with Hub(MemoryStore(), listeners=[other]) as hub:
         await hub.attach(required, duty=Duty.REQUIRED).ready()
@@ -482,7 +500,7 @@ async def test_7_nobody_else_sees_an_event_before_it_is_committed() -> None:
 # --- 8: acknowledgement ---------------------------------------------------------------------------------------------
 
 
-async def test_8_the_await_returns_the_stamped_event_when_it_is_committed() -> None:
+async def test_emit_returns_the_stamped_event() -> None:
     async with Hub(MemoryStore()) as hub:
         mine = Charged(amount=3)
         stamped = await hub.emit(mine)
@@ -492,7 +510,8 @@ async def test_8_the_await_returns_the_stamped_event_when_it_is_committed() -> N
         assert hub.statistics().committed == stamped.seq + 1
 
 
-async def test_8_an_event_whose_emitter_is_cancelled_meanwhile_commits_all_the_same() -> None:
+async def test_a_cancelled_emit_commits_all_the_same() -> None:
+    """An event that is applied is committed even if its emitter is cancelled meanwhile."""
     store, recorder = GatedStore(), Recorder()
     async with Hub(store, listeners=[recorder]) as hub:
         await hub.flush()
@@ -507,7 +526,8 @@ async def test_8_an_event_whose_emitter_is_cancelled_meanwhile_commits_all_the_s
     assert numbers(recorder.events) == [1, 2]
 
 
-async def test_8_after_a_crash_what_was_journaled_is_committed_acknowledged_or_not() -> None:
+async def test_the_next_start_commits_what_was_journaled() -> None:
+    """After a crash, what is in the journal is committed, whether it was acknowledged or not."""
     store, required = GatedStore(), GatedListener()
     async with Hub(store) as hub:
         await hub.attach(required, duty=Duty.REQUIRED).ready()

@@ -79,7 +79,8 @@ def pending(hub: Hub, agent: Agent) -> list[Any]:
     return [each.envelope.content for each in hub._state.inboxes.pending(agent.id)]
 
 
-async def test_an_actor_handles_the_envelopes_of_its_agent_in_order_and_they_are_acked() -> None:
+async def test_an_actor_handles_its_envelopes_in_order() -> None:
+    """Each is acked when its turn has ended."""
     recorder, worker = Recorder(), Collector()
     async with Hub(listeners=[recorder]) as hub:
         handle = await hub.spawn(worker, capabilities=["python"])
@@ -101,7 +102,7 @@ async def test_an_actor_handles_the_envelopes_of_its_agent_in_order_and_they_are
     assert worker.calls == ["start", "stop"]
 
 
-async def test_an_async_function_and_a_class_are_actors_too() -> None:
+async def test_a_function_or_a_class_may_act() -> None:
     heard = []
 
     async def listener(turn: Turn) -> None:
@@ -124,7 +125,7 @@ async def test_an_async_function_and_a_class_are_actors_too() -> None:
 
 
 @pytest.mark.parametrize("candidate", [object(), 42, Hub, lambda: 42])
-async def test_what_cannot_be_an_actor_is_refused(candidate: Any) -> None:
+async def test_a_wrong_actor_is_refused(candidate: Any) -> None:
     async with Hub() as hub:
         with pytest.raises(ConfigurationError):
             await hub.spawn(candidate, name="x")
@@ -132,7 +133,8 @@ async def test_what_cannot_be_an_actor_is_refused(candidate: Any) -> None:
         assert hub.statistics().actors == ()
 
 
-async def test_a_second_actor_of_one_agent_is_refused_and_the_first_goes_on() -> None:
+async def test_an_agent_has_one_actor() -> None:
+    """A second actor of the same agent is refused, and the first goes on."""
     worker = Collector()
     async with Hub() as hub:
         handle = await hub.spawn(worker)
@@ -150,7 +152,9 @@ async def test_a_second_actor_of_one_agent_is_refused_and_the_first_goes_on() ->
         await hub.spawn(Collector())
 
 
-async def test_a_crash_is_a_failed_turn_and_the_envelope_comes_again_to_the_restarted_actor() -> None:
+async def test_a_crash_redelivers_to_a_restarted_actor() -> None:
+    """A crash is a failed turn; the restarted actor gets the envelope again."""
+
     class Hooked(BaseHubListener):
         def __init__(self) -> None:
             self.failures: list[Any] = []
@@ -193,7 +197,8 @@ async def test_a_crash_is_a_failed_turn_and_the_envelope_comes_again_to_the_rest
         assert hub.health().healthy
 
 
-async def test_an_actor_that_has_crashed_handles_nothing_more_in_that_life() -> None:
+async def test_a_crashed_actor_handles_nothing_more() -> None:
+    """Envelopes that follow the crash stay for the next life."""
     worker = Collector()
     async with Hub() as hub:
         handle = await hub.spawn(worker, restart=Restart.TEMPORARY, retry_seconds=0)
@@ -206,7 +211,8 @@ async def test_an_actor_that_has_crashed_handles_nothing_more_in_that_life() -> 
         assert pending(hub, handle.agent) == ["next", {"crash": True}]
 
 
-async def test_an_envelope_that_always_crashes_its_actor_is_dead_lettered_and_the_next_is_handled() -> None:
+async def test_a_poisonous_envelope_is_dead_lettered() -> None:
+    """An envelope that crashes its actor each time is dead-lettered, and the next one is handled."""
     clock, recorder, worker = ManualClock(), Recorder(), Collector()
     async with Hub(clock=clock, listeners=[recorder]) as hub:
         handle = await hub.spawn(worker, rule={"inbox": InboxRule(deliveries_max=5)})
@@ -225,7 +231,8 @@ async def test_an_envelope_that_always_crashes_its_actor_is_dead_lettered_and_th
     "raised", [asyncio.CancelledError(), SystemExit(3), BaseExceptionGroup("two", [SystemExit(1)]), GeneratorExit()]
 )
 @pytest.mark.parametrize("where", ["on_start", "on_envelope", "on_stop"])
-async def test_nothing_that_an_actor_raises_takes_the_hub_down(raised: BaseException, where: str) -> None:
+async def test_actors_cannot_take_the_hub_down(raised: BaseException, where: str) -> None:
+    """Not even a cancellation, an exit or a group of exits leaves its actor."""
     clock = ManualClock()
     worker: Any = Collector()
 
@@ -249,7 +256,8 @@ async def test_nothing_that_an_actor_raises_takes_the_hub_down(raised: BaseExcep
         assert hub.health().healthy
 
 
-async def test_one_slow_actor_delays_no_other_and_no_emitter() -> None:
+async def test_a_slow_actor_delays_only_itself() -> None:
+    """It delays no other actor and no emitter."""
     release, heard = asyncio.Event(), []
 
     async def slow(turn: Turn) -> None:
@@ -270,7 +278,7 @@ async def test_one_slow_actor_delays_no_other_and_no_emitter() -> None:
         assert heard == list(range(100))
 
 
-async def test_an_actor_handles_as_many_envelopes_at_a_time_as_it_may() -> None:
+async def test_concurrency_bounds_the_turns_of_an_actor() -> None:
     release, at_work, most = asyncio.Event(), 0, 0
 
     async def work(turn: Turn) -> None:
@@ -296,7 +304,8 @@ async def test_an_actor_handles_as_many_envelopes_at_a_time_as_it_may() -> None:
             await hub.spawn(work, name="none", concurrency=0)
 
 
-async def test_an_actor_that_acks_or_nacks_by_itself_has_the_last_word() -> None:
+async def test_an_actor_may_ack_or_nack_itself() -> None:
+    """An actor that acks or nacks a delivery itself has decided: the hub adds nothing to it."""
     attempts = []
 
     async def picky(turn: Turn) -> None:
@@ -312,7 +321,8 @@ async def test_an_actor_that_acks_or_nacks_by_itself_has_the_last_word() -> None
         assert pending(hub, handle.agent) == []
 
 
-async def test_what_a_turn_emits_inherits_the_envelopes_correlation_id() -> None:
+async def test_a_turn_inherits_the_correlation_id() -> None:
+    """What a turn emits has the correlation id of its envelope, not that of the code that spawned the actor."""
     recorder = Recorder()
 
     async def echo(turn: Turn) -> None:
@@ -333,7 +343,9 @@ async def test_what_a_turn_emits_inherits_the_envelopes_correlation_id() -> None
         assert {event.correlation_id for event in recorder.events if event.kind.startswith("turn.")} == {None, "c-1"}
 
 
-async def test_an_actor_ends_with_its_agent_and_when_it_says_so() -> None:
+async def test_an_actor_ends_with_its_agent() -> None:
+    """It also ends when its turn calls `stop`."""
+
     async def once(turn: Turn) -> None:
         turn.stop()
 
@@ -349,7 +361,8 @@ async def test_an_actor_ends_with_its_agent_and_when_it_says_so() -> None:
         assert hub.statistics().actors == ()
 
 
-async def test_stopping_cancels_what_is_handled_after_the_grace_and_leaves_it_in_the_inbox() -> None:
+async def test_stopping_cancels_turns_after_the_grace() -> None:
+    """A turn that is cancelled leaves its envelope in the inbox."""
     clock, recorder, release = ManualClock(), Recorder(), asyncio.Event()
 
     async def slow(turn: Turn) -> None:
@@ -378,9 +391,8 @@ async def test_stopping_cancels_what_is_handled_after_the_grace_and_leaves_it_in
 # --- restarts of the hub ----------------------------------------------------------------------------------------------
 
 
-async def test_closing_the_hub_stops_actors_in_order_and_the_next_start_goes_on_with_their_inboxes(
-    tmp_path: Path,
-) -> None:
+async def test_inboxes_survive_the_close_of_a_hub(tmp_path: Path) -> None:
+    """A close stops the actors in order; the next start goes on with their inboxes."""
     stopped: list[str] = []
 
     class Stuck(BaseActor):
@@ -413,7 +425,7 @@ async def test_closing_the_hub_stops_actors_in_order_and_the_next_start_goes_on_
         assert pending(hub, handles[0].agent) == ["job"]
 
 
-async def test_actors_that_have_nothing_to_do_are_stopped_in_order_too() -> None:
+async def test_idle_actors_are_stopped_in_order() -> None:
     stopped: list[str] = []
 
     class Idle(BaseActor):
@@ -429,7 +441,8 @@ async def test_actors_that_have_nothing_to_do_are_stopped_in_order_too() -> None
     assert stopped == ["third", "second", "first"]
 
 
-async def test_a_busy_actor_is_waited_for_and_not_taken_for_a_cycle() -> None:
+async def test_a_busy_actor_is_not_a_cycle() -> None:
+    """A question to an actor that is busy with other work waits."""
     release, answers = asyncio.Event(), list[Any]()
 
     async def busy(turn: Turn) -> None:
@@ -451,7 +464,7 @@ async def test_a_busy_actor_is_waited_for_and_not_taken_for_a_cycle() -> None:
         assert answers == ["at last"]
 
 
-async def test_closing_lets_a_turn_end_that_can(tmp_path: Path) -> None:
+async def test_closing_lets_a_turn_end(tmp_path: Path) -> None:
     release = asyncio.Event()
 
     async def slow(turn: Turn) -> None:
@@ -469,7 +482,7 @@ async def test_closing_lets_a_turn_end_that_can(tmp_path: Path) -> None:
         assert pending(hub, boss) == ["done"]
 
 
-async def test_an_on_stop_that_hangs_is_cancelled_at_the_deadline() -> None:
+async def test_a_hanging_on_stop_is_cancelled_at_the_deadline() -> None:
     class Hanging(BaseActor):
         async def on_stop(self) -> None:
             await anyio.sleep_forever()
@@ -482,7 +495,9 @@ async def test_an_on_stop_that_hangs_is_cancelled_at_the_deadline() -> None:
     assert recorder.kinds[-1] == "hub.stopped"
 
 
-async def test_an_actor_that_closes_its_hub_does_not_wait_for_itself() -> None:
+async def test_an_actor_may_close_its_own_hub() -> None:
+    """It does not wait for itself."""
+
     async def closer(turn: Turn) -> None:
         await hub.aclose()
 
@@ -493,7 +508,7 @@ async def test_an_actor_that_closes_its_hub_does_not_wait_for_itself() -> None:
         assert await handle.wait() == "stopped"
 
 
-async def test_actors_end_with_a_hub_that_fails() -> None:
+async def test_actors_end_with_a_failing_hub() -> None:
     class Full(MemoryStore):
         async def append(self, *args: Any, **kwargs: Any) -> int:
             if broken:
@@ -538,7 +553,8 @@ def asking(name: str, calls: dict[str, Any]) -> Callable[[Turn], Awaitable[None]
     return actor
 
 
-async def test_an_answer_comes_over_several_actors_and_reaches_no_inbox() -> None:
+async def test_an_answer_may_pass_several_actors() -> None:
+    """Each asks the next; neither questions nor answers stay in an inbox, and the channels are closed."""
     calls: dict[str, Any] = {}
     async with Hub() as hub:
         a = await hub.spawn(asking("a", calls))
@@ -568,7 +584,8 @@ async def test_a_cycle_of_asks_is_refused_at_once(via: list[str], concurrency: i
         assert hub.statistics().envelopes_pending == hub.statistics().channels == 0
 
 
-async def test_two_turns_that_wait_for_each_other_without_one_having_caused_the_other_are_refused() -> None:
+async def test_crossing_asks_are_refused() -> None:
+    """Two turns that wait for each other are a cycle, although neither caused the other."""
     both, outcomes = asyncio.Event(), dict[str, Any]()
 
     def crossing(name: str, other: str) -> Callable[[Turn], Awaitable[None]]:
@@ -599,7 +616,8 @@ async def test_two_turns_that_wait_for_each_other_without_one_having_caused_the_
         assert [outcome for outcome in outcomes.values() if not isinstance(outcome, AskCycle)] == ["answer"]
 
 
-async def test_two_turns_may_wait_for_each_others_actors_while_these_have_time() -> None:
+async def test_crossing_asks_may_wait_for_free_actors() -> None:
+    """While both actors may handle a further turn, crossing questions are answered."""
     both, outcomes = asyncio.Event(), list[Any]()
 
     def crossing(name: str, other: str) -> Callable[[Turn], Awaitable[None]]:
@@ -626,7 +644,8 @@ async def test_two_turns_may_wait_for_each_others_actors_while_these_have_time()
 
 
 @pytest.mark.parametrize("linked", [True, False])
-async def test_an_ask_times_out_by_the_hubs_clock_and_cancels_the_answering_turn_if_linked(linked: bool) -> None:
+async def test_an_ask_times_out_by_the_clock(linked: bool) -> None:
+    """The answering turn is cancelled if it is linked to the question, and goes on if not."""
     clock, recorder, release = ManualClock(), Recorder(), asyncio.Event()
     ended: list[str] = []
 
@@ -666,7 +685,8 @@ async def test_an_ask_times_out_by_the_hubs_clock_and_cancels_the_answering_turn
         assert of(recorder, "turn.failed") == []
 
 
-async def test_a_question_whose_asker_was_cancelled_before_anybody_began_is_not_handled() -> None:
+async def test_an_abandoned_question_is_not_handled() -> None:
+    """A question whose asker is cancelled before its turn begins is dropped."""
     release, heard = asyncio.Event(), []
 
     async def busy(turn: Turn) -> None:
@@ -688,7 +708,8 @@ async def test_a_question_whose_asker_was_cancelled_before_anybody_began_is_not_
         assert hub.statistics().envelopes_pending == 0
 
 
-async def test_a_question_of_a_hub_that_was_closed_is_not_handled_by_the_next(tmp_path: Path) -> None:
+async def test_a_question_ends_with_its_hub(tmp_path: Path) -> None:
+    """The next hub on the same store does not handle a question of a hub that was closed."""
     async with Hub(FileStore(tmp_path)) as hub:
         worker, boss = await hub.agents.register("worker"), await hub.agents.register("boss")
         channel = await hub.channels.open([boss, worker])
@@ -704,7 +725,8 @@ async def test_a_question_of_a_hub_that_was_closed_is_not_handled_by_the_next(tm
     assert actor.heard == ["order"]
 
 
-async def test_an_answer_posted_by_hand_in_a_given_channel_counts_and_is_taken_from_the_inbox() -> None:
+async def test_an_answer_may_be_posted_by_hand() -> None:
+    """In a given channel, an envelope that answers the question is the answer, and leaves the inbox."""
     async with Hub() as hub:
         worker, asker = await hub.agents.register("worker"), await hub.spawn(Collector(), name="asker")
         other = await hub.agents.register("other")
@@ -728,7 +750,7 @@ async def test_an_answer_posted_by_hand_in_a_given_channel_counts_and_is_taken_f
         assert asker.statistics().handled == 2
 
 
-async def test_an_ask_fails_when_no_answer_will_come() -> None:
+async def test_an_ask_fails_when_no_answer_can_come() -> None:
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         worker = await hub.agents.register("worker", rule={"inbox": InboxRule(deliveries_max=1)})
@@ -758,7 +780,8 @@ async def test_an_ask_fails_when_no_answer_will_come() -> None:
             await hub.ask(boss, boss, "?")
 
 
-async def test_a_listener_that_the_commit_waits_for_cannot_ask() -> None:
+async def test_a_required_listener_cannot_ask() -> None:
+    """The commit would wait for the listener, and the listener for the commit."""
     errors: list[Any] = []
     async with Hub() as hub:
         boss, worker = await hub.agents.register("boss"), await hub.agents.register("worker")
@@ -805,9 +828,8 @@ runpy.run_path(example, run_name="__main__")
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("appends", [10, 13, 17, 22])
-async def test_a_team_that_is_killed_again_and_again_goes_on_and_ends_with_the_same_result(
-    tmp_path: Path, moment: str, appends: int
-) -> None:
+async def test_a_killed_team_ends_with_the_same_result(tmp_path: Path, moment: str, appends: int) -> None:
+    """However often it is killed, the team goes on and ends with the same result."""
     command = [sys.executable, "-P", "-c", DYING, str(EXAMPLE), str(tmp_path), moment, str(appends)]
     lives = 0
     printed = b""

@@ -103,7 +103,7 @@ def policy(*approvers: Approver, **settings: Any) -> ApprovalPolicy:
 # --- the way to a verdict ---------------------------------------------------------------------------------------------
 
 
-async def test_little_risk_needs_no_challenge(hub: Hub, coder: Agent, recorder: Recorder) -> None:
+async def test_low_risk_needs_no_challenge(hub: Hub, coder: Agent, recorder: Recorder) -> None:
     approval = await hub.approvals.gate(coder, "read_file", arguments={"path": "a.txt"})
     assert (approval.risk_level, approval.approvers, approval.is_failure) == ("low", (), False)
     assert await words(hub, recorder) == ["requested", "risk_scored", "trust_computed", "approved", "logged"]
@@ -111,7 +111,8 @@ async def test_little_risk_needs_no_challenge(hub: Hub, coder: Agent, recorder: 
     assert requested.arguments == {"path": "a.txt"}
 
 
-async def test_an_approver_decides_and_is_told_what_it_is_about(hub: Hub, coder: Agent, recorder: Recorder) -> None:
+async def test_an_approver_gets_the_question(hub: Hub, coder: Agent, recorder: Recorder) -> None:
+    """The approver sees agent, action and arguments, and its answer decides."""
     asked: list[Question] = []
 
     async def review(question: Question) -> Answer:
@@ -137,7 +138,8 @@ async def test_an_approver_decides_and_is_told_what_it_is_about(hub: Hub, coder:
     assert await words(hub, recorder) == [*steps, "approved", "logged", *steps, "denied", "logged"]
 
 
-async def test_a_quorum_has_to_agree_and_the_rest_is_not_waited_for(hub: Hub, coder: Agent) -> None:
+async def test_a_quorum_decides(hub: Hub, coder: Agent) -> None:
+    """When enough approvers agree, the others are cancelled."""
     cancelled = []
 
     async def late(_: Question) -> bool:
@@ -156,7 +158,8 @@ async def test_a_quorum_has_to_agree_and_the_rest_is_not_waited_for(hub: Hub, co
         await hub.approvals.gate(coder, "drop_table", policy=ApprovalPolicy(approvers=two_against))
 
 
-async def test_without_approvers_anybody_but_the_agent_may_answer(hub: Hub, coder: Agent, recorder: Recorder) -> None:
+async def test_an_answer_comes_from_another_agent(hub: Hub, coder: Agent, recorder: Recorder) -> None:
+    """Without approvers, any name but the agent's own may answer the challenge."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(hub.approvals.gate, coder, "deploy")
         await wait_all_tasks_blocked()
@@ -171,7 +174,7 @@ async def test_without_approvers_anybody_but_the_agent_may_answer(hub: Hub, code
     assert (await words(hub, recorder))[-2:] == ["approved", "logged"]
 
 
-async def test_audit_logged_names_a_verdict_that_has_committed(coder: Agent, hub: Hub, recorder: Recorder) -> None:
+async def test_audit_logged_names_a_committed_verdict(coder: Agent, hub: Hub, recorder: Recorder) -> None:
     await hub.approvals.gate(coder, "read_file")
     await words(hub, recorder)
     (approved,), (logged,) = of(recorder, ApprovalApproved), of(recorder, AuditLogged)
@@ -179,7 +182,7 @@ async def test_audit_logged_names_a_verdict_that_has_committed(coder: Agent, hub
     assert logged.seq > approved.seq
 
 
-async def test_the_verdict_is_on_disk_before_the_caller_may_act(clock: ManualClock) -> None:
+async def test_the_verdict_is_durable_before_the_action(clock: ManualClock) -> None:
     class Stuck(MemoryStore):
         gate: anyio.Event | None = None
 
@@ -209,7 +212,8 @@ async def test_the_verdict_is_on_disk_before_the_caller_may_act(clock: ManualClo
         assert len(acted) == 1
 
 
-async def test_approvals_and_denials_change_how_far_an_agent_is_trusted(hub: Hub, coder: Agent) -> None:
+async def test_trust_follows_the_verdicts(hub: Hub, coder: Agent) -> None:
+    """Approvals raise the trust in an agent, and denials lower it."""
     friendly = policy(says("alice", True))
     scores = [(await hub.approvals.gate(coder, "deploy", policy=friendly)).risk_score or 0 for _ in range(3)]
     assert 0.7 == scores[0] > scores[1] > scores[2]
@@ -222,7 +226,8 @@ async def test_approvals_and_denials_change_how_far_an_agent_is_trusted(hub: Hub
 # --- modes ------------------------------------------------------------------------------------------------------------
 
 
-async def test_shadow_asks_and_approves_and_records_what_it_would_have_been(hub: Hub, coder: Agent) -> None:
+async def test_shadow_mode_asks_and_approves(hub: Hub, coder: Agent) -> None:
+    """It records what the verdict would have been."""
     shadow = policy(says("alice", False), mode=Mode.SHADOW)
     approval = await hub.approvals.gate(coder, "deploy", policy=shadow)
     assert (approval.mode, approval.enforce_verdict, approval.approvers) == ("shadow", "denied", ("alice",))
@@ -230,14 +235,14 @@ async def test_shadow_asks_and_approves_and_records_what_it_would_have_been(hub:
     assert passing.enforce_verdict == "approved"
 
 
-async def test_audit_only_asks_nobody(hub: Hub, coder: Agent, recorder: Recorder) -> None:
+async def test_audit_only_mode_asks_no_approver(hub: Hub, coder: Agent, recorder: Recorder) -> None:
     recording = policy(FunctionApprover("alice", raises), mode=Mode.AUDIT_ONLY)
     approval = await hub.approvals.gate(coder, "deploy", policy=recording)
     assert (approval.mode, approval.enforce_verdict, approval.is_failure) == ("audit_only", "", False)
     assert "challenge_issued" not in await words(hub, recorder)
 
 
-async def test_shadow_approves_also_what_has_failed(hub: Hub, coder: Agent) -> None:
+async def test_shadow_mode_approves_failures(hub: Hub, coder: Agent) -> None:
     broken = policy(FunctionApprover("alice", raises), mode=Mode.SHADOW)
     approval = await hub.approvals.gate(coder, "deploy", policy=broken)
     assert (approval.enforce_verdict, approval.is_failure) == ("denied", True)
@@ -277,9 +282,10 @@ FAILURES: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("settings", "reason"), FAILURES, ids=[reason for _, reason in FAILURES])
-async def test_what_raises_or_answers_nonsense_leaves_it_to_the_fail_mode(
+async def test_failing_plugins_fall_to_the_fail_mode(
     hub: Hub, coder: Agent, recorder: Recorder, settings: dict[str, Any], reason: str
 ) -> None:
+    """A scorer, trust or approver that raises or answers nonsense leaves the verdict to the fail mode."""
     for fail_mode, word in ((FailMode.DENY, "denied"), (FailMode.ESCALATE, "escalated")):
         with pytest.raises(NotApproved) as caught:
             await hub.approvals.gate(coder, "deploy", policy=policy(**settings, fail_mode=fail_mode))
@@ -302,9 +308,10 @@ async def test_what_raises_or_answers_nonsense_leaves_it_to_the_fail_mode(
     ("fail_mode", "word"),
     [(FailMode.DENY, "expired"), (FailMode.ESCALATE, "escalated"), (FailMode.ALLOW, "approved")],
 )
-async def test_what_hangs_leaves_it_to_the_fail_mode_when_the_time_is_up(
+async def test_hanging_plugins_fall_to_the_fail_mode(
     hub: Hub, coder: Agent, clock: ManualClock, settings: dict[str, Any], fail_mode: FailMode, word: str
 ) -> None:
+    """When the time is up, the fail mode decides."""
     verdicts: list[str] = []
     reasons: list[str] = []
     patience = policy(**settings, fail_mode=fail_mode, timeout_seconds=30)
@@ -331,9 +338,7 @@ async def test_what_hangs_leaves_it_to_the_fail_mode_when_the_time_is_up(
         assert reasons == ["its time was up"]
 
 
-async def test_who_is_cancelled_while_it_waits_leaves_no_open_question(
-    hub: Hub, coder: Agent, recorder: Recorder
-) -> None:
+async def test_a_cancelled_gate_leaves_no_open_question(hub: Hub, coder: Agent, recorder: Recorder) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(hub.approvals.gate, coder, "deploy")
         await wait_all_tasks_blocked()
@@ -345,7 +350,8 @@ async def test_who_is_cancelled_while_it_waits_leaves_no_open_question(
     assert expired.reason == "who asked gave up waiting"
 
 
-async def test_who_leaves_the_hub_may_not_act(hub: Hub, coder: Agent) -> None:
+async def test_an_agent_that_has_left_may_not_act(hub: Hub, coder: Agent) -> None:
+    """Shadow mode and a fail mode that allows make no difference."""
     async with anyio.create_task_group() as tasks:
 
         async def ask() -> None:
@@ -357,7 +363,8 @@ async def test_who_leaves_the_hub_may_not_act(hub: Hub, coder: Agent) -> None:
         await coder.unregister()
 
 
-async def test_who_waits_when_the_hub_closes_or_fails_is_told(clock: ManualClock) -> None:
+async def test_a_waiting_gate_learns_of_the_end(clock: ManualClock) -> None:
+    """When the hub closes or fails, the gate raises."""
     hub = Hub(clock=clock)
     await hub.start()
     coder = await hub.agents.register("coder")
@@ -390,7 +397,8 @@ async def test_who_waits_when_the_hub_closes_or_fails_is_told(clock: ManualClock
         await hub.aclose()
 
 
-async def test_a_gate_in_a_listener_that_the_commit_waits_for_is_refused() -> None:
+async def test_a_required_listener_cannot_wait_for_a_gate() -> None:
+    """The commit would wait for the listener, and the gate for the commit."""
     caught: list[Exception] = []
     hub = Hub()
 
@@ -425,7 +433,9 @@ async def test_an_action_without_a_name_is_refused(hub: Hub, coder: Agent, recor
     assert hub.approvals.pending() == ()
 
 
-async def test_who_is_not_there_cannot_ask_and_whom_the_arbiter_denies_neither(recorder: Recorder) -> None:
+async def test_gates_need_a_known_and_allowed_agent(recorder: Recorder) -> None:
+    """An unknown agent, and one that the arbiter denies, cannot ask for approval."""
+
     class NoQuestions(RuleArbiter):
         def authorize(self, command: Command) -> Any:
             return Deny("no questions") if command.name == "request" else super().authorize(command)
@@ -455,7 +465,8 @@ async def test_who_is_not_there_cannot_ask_and_whom_the_arbiter_denies_neither(r
         ({"quorum": True}, "quorum"),
     ],
 )
-def test_a_policy_that_could_never_approve_is_refused(settings: dict[str, Any], message: str) -> None:
+def test_an_impossible_policy_is_refused(settings: dict[str, Any], message: str) -> None:
+    """A policy that could never approve is refused when it is made."""
     with pytest.raises(ConfigurationError, match=message):
         ApprovalPolicy(**settings)
 
@@ -471,13 +482,15 @@ def test_a_policy_that_could_never_approve_is_refused(settings: dict[str, Any], 
         ("ponder", 0.5),
     ],
 )
-def test_a_name_is_scored_by_its_most_dangerous_word(action: str, score: float) -> None:
+def test_a_name_scores_by_its_worst_word(action: str, score: float) -> None:
     question = Question(approval_id="", agent_id="", agent_name="", action=action, arguments=None)
     assert NameScorer().score(question) == score
     assert NameScorer({"ponder": 0.2}).score(question) == (0.2 if action == "ponder" else score)
 
 
-def test_trust_grows_slowly_falls_fast_and_stays_below_its_ceiling() -> None:
+def test_trust_grows_slowly_and_falls_fast() -> None:
+    """It stays below its ceiling."""
+
     def trust(approved: int, denied: int) -> float:
         about: dict[str, Any] = {"approval_id": "", "agent_id": "", "agent_name": "", "action": "x", "arguments": None}
         return RecordTrust().trust(Question(**about, times_approved=approved, times_denied=denied))
@@ -491,6 +504,7 @@ def test_trust_grows_slowly_falls_fast_and_stays_below_its_ceiling() -> None:
 
 
 async def test_what_was_approved_is_what_runs(hub: Hub, coder: Agent, recorder: Recorder) -> None:
+    """A tool whose arguments were changed while they were decided about does not run."""
     ran: list[Any] = []
 
     def change(question: Question) -> bool:
@@ -516,7 +530,7 @@ async def test_what_was_approved_is_what_runs(hub: Hub, coder: Agent, recorder: 
     ]
 
 
-async def test_a_gated_tool_runs_only_when_it_is_approved(hub: Hub, coder: Agent, recorder: Recorder) -> None:
+async def test_a_gated_tool_runs_only_when_approved(hub: Hub, coder: Agent, recorder: Recorder) -> None:
     ran: list[str] = []
 
     @hub.approvals.gated(coder, policy=policy(FunctionApprover("alice", lambda question: question.arguments["n"] < 3)))
@@ -553,7 +567,8 @@ async def test_a_gated_tool_runs_only_when_it_is_approved(hub: Hub, coder: Agent
 # --- restarts ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_challenge_outlives_a_restart_and_its_deadline_holds(tmp_path: Path, clock: ManualClock) -> None:
+async def test_a_challenge_survives_a_restart(tmp_path: Path, clock: ManualClock) -> None:
+    """Its deadline holds after the restart."""
     store = FileStore(tmp_path)
     hub = Hub(store, clock=clock)
     await hub.start()
@@ -605,7 +620,9 @@ async def until_now(hub: Hub) -> AsyncIterator[Event]:
             return
 
 
-async def test_a_verdict_that_a_crash_kept_from_being_told_of_is_told_of_at_the_next_start() -> None:
+async def test_a_verdict_is_logged_after_a_crash() -> None:
+    """If a crash came between a verdict and its `audit.logged`, the next start makes up for it."""
+
     class Crashing(MemoryStore):
         """Dies with the first append after a verdict."""
 

@@ -42,7 +42,7 @@ async def refused(hub: Hub, command: Any, match: str) -> None:
 # --- opening ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_channel_tells_how_it_was_opened() -> None:
+async def test_a_channel_knows_how_it_was_opened() -> None:
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         a, b, c = await agents(hub, "a", "b", "c")
@@ -95,13 +95,14 @@ async def test_a_channel_tells_how_it_was_opened() -> None:
     ],
     ids=repr,
 )
-async def test_a_channel_that_cannot_work_is_refused(settings: dict[str, Any], match: str) -> None:
+async def test_an_impossible_channel_is_refused(settings: dict[str, Any], match: str) -> None:
     async with Hub() as hub:
         a, b = await agents(hub, "a", "b")
         await refused(hub, hub.channels.open([a, b], **settings), match)
 
 
-async def test_consulting_takes_two_and_a_discussion_at_least_two() -> None:
+async def test_types_need_a_number_of_participants() -> None:
+    """Consulting needs exactly two, and a discussion at least two."""
     async with Hub() as hub:
         a, b, c = await agents(hub, "a", "b", "c")
         await refused(hub, hub.channels.open([a, b, c], type="consulting"), "exactly two")
@@ -111,7 +112,7 @@ async def test_consulting_takes_two_and_a_discussion_at_least_two() -> None:
 # --- invitations ------------------------------------------------------------------------------------------------------
 
 
-async def test_a_channel_is_open_when_all_who_were_invited_have_accepted() -> None:
+async def test_a_channel_opens_when_all_have_accepted() -> None:
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         a, b, c = await agents(hub, "a", "b", "c")
@@ -142,7 +143,8 @@ async def test_a_channel_is_open_when_all_who_were_invited_have_accepted() -> No
         ]
 
 
-async def test_a_quorum_opens_and_the_others_may_still_come() -> None:
+async def test_a_quorum_opens_a_channel() -> None:
+    """The others may still accept later."""
     async with Hub() as hub:
         a, b, c, d = await agents(hub, "a", "b", "c", "d")
         channel = await hub.channels.open([a, b, c, d], invite=True, required_acks=2)
@@ -159,7 +161,7 @@ async def test_a_quorum_opens_and_the_others_may_still_come() -> None:
         await late.post(b, "hello")
 
 
-async def test_a_channel_is_closed_when_too_many_decline() -> None:
+async def test_a_channel_closes_if_too_many_decline() -> None:
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         a, b, c = await agents(hub, "a", "b", "c")
@@ -182,7 +184,8 @@ async def test_a_channel_is_closed_when_too_many_decline() -> None:
         assert c.invitations == []
 
 
-async def test_nobody_answers_an_invitation_twice_or_without_one() -> None:
+async def test_an_invitation_is_answered_once() -> None:
+    """An agent without an open invitation cannot answer one."""
     async with Hub() as hub:
         a, b, c, d = await agents(hub, "a", "b", "c", "d")
         channel = await hub.channels.open([a, b, c], invite=True, required_acks=1)
@@ -194,7 +197,8 @@ async def test_nobody_answers_an_invitation_twice_or_without_one() -> None:
         await refused(hub, channel.decline(c, 5), "is text")  # type: ignore[arg-type]
 
 
-async def test_invitations_have_their_time_also_across_a_restart() -> None:
+async def test_invitations_expire() -> None:
+    """Their deadline holds across a restart."""
     clock, store = ManualClock(), MemoryStore()
     async with Hub(store, clock=clock) as hub:
         a, b, c = await agents(hub, "a", "b", "c")
@@ -219,7 +223,8 @@ async def test_invitations_have_their_time_also_across_a_restart() -> None:
         assert hub.agents.get(c.id).invitations == []
 
 
-async def test_what_can_not_be_opened_any_more_because_somebody_left_is_closed() -> None:
+async def test_a_channel_that_cannot_open_is_closed() -> None:
+    """It is closed as soon as too many of those that it needs have left the hub."""
     async with Hub() as hub:
         a, b, c = await agents(hub, "a", "b", "c")
         of_creator = await hub.channels.open([a, b], invite=True)
@@ -233,7 +238,7 @@ async def test_what_can_not_be_opened_any_more_because_somebody_left_is_closed()
         assert of_creator not in hub.channels.list()
 
 
-async def test_who_waits_for_a_channel_learns_that_the_hub_has_closed() -> None:
+async def test_waiting_for_a_channel_ends_with_the_hub() -> None:
     hub = Hub()
     async with hub:
         a, b = await agents(hub, "a", "b")
@@ -256,7 +261,8 @@ async def test_who_waits_for_a_channel_learns_that_the_hub_has_closed() -> None:
 # --- coming and going -------------------------------------------------------------------------------------------------
 
 
-async def test_agents_join_and_leave_and_the_last_one_closes() -> None:
+async def test_agents_join_and_leave_a_channel() -> None:
+    """The last one that leaves closes it."""
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         a, b = await agents(hub, "a", "b")
@@ -287,7 +293,8 @@ async def not_allowed(hub: Hub, channel: Channel, sender: Agent, content: Any, m
     assert hub._state.snapshot() == before
 
 
-async def test_a_discussion_goes_round_and_ends_after_its_rounds() -> None:
+async def test_a_discussion_goes_round() -> None:
+    """It ends after its rounds."""
     async with Hub() as hub:
         a, b, c = await agents(hub, "a", "b", "c")
         channel = await hub.channels.open([a, b, c], type="discussion", knobs={"rounds_max": 2})
@@ -357,7 +364,7 @@ async def test_an_auction_is_called_bid_and_awarded() -> None:
         assert closed.reason == f"awarded to {c.id} for 6.5"
 
 
-async def test_a_workflow_goes_along_its_graph() -> None:
+async def test_a_workflow_follows_its_graph() -> None:
     store, recorder = MemoryStore(), Recorder()
     async with Hub(store) as hub:
         plan, code, test = await agents(hub, "plan", "code", "test")
@@ -389,7 +396,8 @@ async def test_a_workflow_goes_along_its_graph() -> None:
         assert recorder.events[-1].reason == "nobody is next"  # type: ignore[attr-defined]
 
 
-async def test_a_workflow_ends_by_word_by_turns_and_by_who_leaves() -> None:
+async def test_a_workflow_ends_in_three_ways() -> None:
+    """It ends by an envelope that finishes it, by its number of turns, and when the next participant has left."""
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         a, b = await agents(hub, "a", "b")
@@ -432,7 +440,8 @@ class SealedTwo(Sealed):
         return {"left": state["left"] - 2}
 
 
-async def test_types_of_ones_own_are_versioned_and_a_replay_does_not_ask_them() -> None:
+async def test_own_channel_types_are_versioned() -> None:
+    """A replay calls no channel type: its state stands in the events."""
     store = MemoryStore()
     hub = Hub(store)
     hub.channels.register_type(Sealed())
@@ -471,7 +480,8 @@ class Broken(Conversation):
         raise ZeroDivisionError("dear")
 
 
-async def test_a_type_that_raises_refuses_the_post_and_keeps_nobody_in_the_channel() -> None:
+async def test_a_failing_type_refuses_the_post() -> None:
+    """Its participants can leave the channel nevertheless."""
     recorder = Recorder()
     hub = Hub(listeners=[recorder])
     hub.channels.register_type(Broken())
@@ -486,7 +496,7 @@ async def test_a_type_that_raises_refuses_the_post_and_keeps_nobody_in_the_chann
         assert "participants_changed (ZeroDivisionError: dear)" in closed.reason
 
 
-def test_a_type_that_lacks_something_is_refused() -> None:
+def test_an_incomplete_type_is_refused() -> None:
     hub = Hub()
 
     class Half:
@@ -501,7 +511,7 @@ def test_a_type_that_lacks_something_is_refused() -> None:
 # --- ending -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_channel_takes_those_below_it_with_it() -> None:
+async def test_closing_a_channel_closes_its_subchannels() -> None:
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         (a,) = await agents(hub, "a")
@@ -528,7 +538,8 @@ async def wide(hub: Hub, width: int) -> Channel:
 
 
 @pytest.mark.parametrize(("width", "is_split"), [(EVENTS_MAX - 1, False), (EVENTS_MAX, True), (2500, True)])
-async def test_a_close_that_is_wider_than_a_command_may_be_is_split(width: int, is_split: bool) -> None:
+async def test_a_wide_close_is_split(width: int, is_split: bool) -> None:
+    """What is wider than one command may be is closed in batches, after `channel.closing`."""
     recorder = Recorder()
     async with Hub() as hub:
         top = await wide(hub, width)
@@ -544,7 +555,8 @@ async def test_a_close_that_is_wider_than_a_command_may_be_is_split(width: int, 
         assert (last.channel_id, last.reason) == (top.id, "done")
 
 
-async def test_a_wide_channel_that_expires_is_split_and_takes_nothing_meanwhile() -> None:
+async def test_a_wide_expiry_is_split() -> None:
+    """The channel takes no posts while it is ended in batches."""
     state = State()
 
     def apply(*events: Event) -> None:
@@ -575,7 +587,8 @@ async def test_a_wide_channel_that_expires_is_split_and_takes_nothing_meanwhile(
         assert kinds == ["channel.closed"] * 10 + ["channel.expired"]
 
 
-async def test_a_close_that_was_cancelled_or_crashed_in_the_middle_is_finished() -> None:
+async def test_an_interrupted_close_is_finished() -> None:
+    """Whether its caller was cancelled or the hub died in the middle."""
     store = MemoryStore()
     async with Hub(store) as hub:
         top = await wide(hub, 2500)
@@ -605,7 +618,7 @@ async def history(store: MemoryStore) -> list[Event]:
 @pytest.mark.parametrize(
     "settings", [{"expectations": 5}, {"expectations": "x"}, {"version": []}, {"type": []}], ids=repr
 )
-async def test_settings_of_another_kind_are_refused_and_change_nothing(settings: dict[str, Any]) -> None:
+async def test_settings_of_a_wrong_type_are_refused(settings: dict[str, Any]) -> None:
     async with Hub() as hub:
         a = await hub.agents.register("a")
         before = hub._state.snapshot()
@@ -614,7 +627,8 @@ async def test_settings_of_another_kind_are_refused_and_change_nothing(settings:
         assert hub._state.snapshot() == before
 
 
-def test_opening_posting_and_closing_look_at_no_other_channel() -> None:
+def test_commands_look_at_no_other_channel() -> None:
+    """Opening, posting and closing scan no dictionary of channels."""
     state = State()
 
     def apply(*events: Event) -> None:

@@ -24,7 +24,7 @@ async def pair(hub: Hub) -> tuple[Channel, Agent, Agent]:
     return await hub.channels.open([a, b]), a, b
 
 
-async def test_an_envelope_says_what_led_to_it() -> None:
+async def test_an_envelope_names_its_cause() -> None:
     async with Hub() as hub:
         channel, a, b = await pair(hub)
         first = await channel.post(a, "why?")
@@ -64,7 +64,8 @@ REFUSALS: dict[str, Post] = {
 
 
 @pytest.mark.parametrize("code", REFUSALS)
-async def test_a_refusal_is_an_event_with_a_code_and_changes_nothing_else(code: str) -> None:
+async def test_a_refused_post_is_an_event(code: str) -> None:
+    """It has a code, and nothing else changes."""
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         channel, a, _ = await pair(hub)
@@ -80,7 +81,7 @@ async def test_a_refusal_is_an_event_with_a_code_and_changes_nothing_else(code: 
         assert (told.error, told.content) == (type(caught.value).__name__, "x")
 
 
-async def test_an_envelope_that_is_too_large_is_rejected_by_an_event_without_its_content() -> None:
+async def test_a_large_envelope_is_rejected_without_content() -> None:
     for arbiter in (None, RuleArbiter()):
         recorder = Recorder()
         async with Hub(listeners=[recorder], event_bytes_max=4096, arbiter=arbiter) as hub:
@@ -95,7 +96,8 @@ async def test_an_envelope_that_is_too_large_is_rejected_by_an_event_without_its
             assert (told.content, told.audience, told.channel_id) == (None, (b.id,), channel.id)
 
 
-async def test_who_has_left_the_hub_but_not_the_channel_yet_is_told_of() -> None:
+async def test_an_unregistered_participant_is_reported() -> None:
+    """An agent that has left the hub, but not yet the channel, is reported as a failed dispatch."""
     state = State()
     for agent_id in "ab":
         apply(state, state.agents.register(agent_id, (), agent_id=agent_id))
@@ -114,7 +116,8 @@ def apply(state: State, events: list[Event]) -> None:
         state.apply(stamp(event, seq=0, id="", at=at, hub="", context=EMPTY, bytes_max=1 << 20))
 
 
-async def test_a_post_that_races_a_close_is_never_appended_after_it() -> None:
+async def test_a_post_never_follows_a_close() -> None:
+    """A post that races a close is never appended after it."""
     recorder = Recorder()
     async with Hub(listeners=[recorder], in_flight_max=2) as hub:
         channel, a, _ = await pair(hub)
@@ -139,7 +142,8 @@ async def test_a_post_that_races_a_close_is_never_appended_after_it() -> None:
         assert sum(isinstance(each, EnvelopePosted) for each in outcomes) == kinds.count("envelope.posted")
 
 
-async def test_a_repetition_posts_nothing_and_returns_the_first_result_also_after_a_restart() -> None:
+async def test_a_repeated_post_returns_the_first() -> None:
+    """A post with the key of an earlier one posts nothing, also after a restart."""
     store = MemoryStore()
     async with Hub(store) as hub:
         channel, a, b = await pair(hub)
@@ -163,7 +167,7 @@ async def test_a_repetition_posts_nothing_and_returns_the_first_result_also_afte
         assert hub._state.envelopes.snapshot()[0].channel_id != channel.id
 
 
-async def test_repetitions_at_the_same_time_are_one_post() -> None:
+async def test_concurrent_repetitions_are_one_post() -> None:
     store = MemoryStore()
     async with Hub(store) as hub:
         channel, a, _ = await pair(hub)
@@ -180,7 +184,7 @@ async def test_repetitions_at_the_same_time_are_one_post() -> None:
         assert hub.statistics().envelopes_pending == 1
 
 
-async def test_envelopes_of_a_channel_are_in_one_order_for_everybody() -> None:
+async def test_all_readers_see_one_order() -> None:
     async with Hub(MemoryStore()) as hub:
         agents = [await hub.agents.register(f"agent {number}") for number in range(4)]
         channel = await hub.channels.open(agents)
@@ -198,7 +202,8 @@ async def test_envelopes_of_a_channel_are_in_one_order_for_everybody() -> None:
             assert seqs == sorted(seqs)
 
 
-async def test_an_envelope_leaves_the_inboxes_that_have_not_acked_it_when_its_time_is_up() -> None:
+async def test_an_expired_envelope_leaves_the_inboxes() -> None:
+    """It stays only where it was acked before."""
     clock, recorder = ManualClock(), Recorder()
     async with Hub(listeners=[recorder], clock=clock) as hub:
         a, b, c = [await hub.agents.register(name) for name in "abc"]
@@ -217,7 +222,8 @@ async def test_an_envelope_leaves_the_inboxes_that_have_not_acked_it_when_its_ti
             await late.ack()
 
 
-async def test_a_broadcast_with_one_full_inbox_is_posted_and_told_for_that_one() -> None:
+async def test_a_full_inbox_does_not_stop_a_broadcast() -> None:
+    """The others get the envelope, and the full inbox is reported as a failed dispatch."""
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         a = await hub.agents.register("a")

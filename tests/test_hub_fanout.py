@@ -90,7 +90,7 @@ async def attached(hub: Hub, listener: object, **settings: Any) -> Attachment:
 # --- REQUIRED -------------------------------------------------------------------------------------------------------
 
 
-async def test_required_the_commit_waits_for_it() -> None:
+async def test_the_commit_waits_for_a_required_listener() -> None:
     required = Gated()
     async with Hub() as hub:
         await attached(hub, required, duty=Duty.REQUIRED)
@@ -102,7 +102,8 @@ async def test_required_the_commit_waits_for_it() -> None:
         assert (await emitting).seq == required.events[-1].seq
 
 
-async def test_required_when_it_is_slow_emitters_wait_and_nothing_is_dropped() -> None:
+async def test_a_slow_required_listener_holds_emitters() -> None:
+    """Emitters wait, and no event is dropped."""
     required = Gated()
     async with Hub(in_flight_max=3) as hub:
         attachment = await attached(hub, required, duty=Duty.REQUIRED, mailbox=1)
@@ -121,7 +122,8 @@ async def test_required_when_it_is_slow_emitters_wait_and_nothing_is_dropped() -
         assert attachment.statistics().dropped == 0
 
 
-async def test_a_required_listener_hears_also_about_itself_so_that_a_log_has_every_seq() -> None:
+async def test_a_required_listener_hears_of_itself() -> None:
+    """It hears of its own attachment, so that a log has every `seq`."""
     required = Recorder()
     async with Hub() as hub:
         attachment = hub.attach(required, duty=Duty.REQUIRED, name="log")
@@ -135,7 +137,8 @@ async def test_a_required_listener_hears_also_about_itself_so_that_a_log_has_eve
 # --- BEST_EFFORT, DROP_OLDEST ---------------------------------------------------------------------------------------
 
 
-async def test_drop_oldest_loses_the_oldest_and_says_how_many_and_which() -> None:
+async def test_drop_oldest_reports_the_dropped_events() -> None:
+    """It drops the oldest, and says how many and which."""
     slow, witness = Gated(), Recorder()
     async with Hub(listeners=[witness]) as hub:
         attachment = await attached(hub, slow, name="slow", mailbox=10)
@@ -157,7 +160,7 @@ async def test_drop_oldest_loses_the_oldest_and_says_how_many_and_which() -> Non
         assert hub.health().healthy
 
 
-async def test_drop_oldest_with_a_pattern_counts_only_what_it_would_have_seen() -> None:
+async def test_drop_oldest_counts_matching_events_only() -> None:
     slow, witness = Gated(), Recorder()
     async with Hub(listeners=[witness]) as hub:
         attachment = await attached(hub, slow, name="slow", pattern="number.*", mailbox=10)
@@ -175,7 +178,8 @@ async def test_drop_oldest_with_a_pattern_counts_only_what_it_would_have_seen() 
         assert (attachment.statistics().handled, attachment.statistics().dropped) == (5, 6)
 
 
-async def test_drop_oldest_passing_over_what_the_pattern_leaves_out_is_no_drop() -> None:
+async def test_unmatched_events_are_not_dropped() -> None:
+    """Passing over what the pattern leaves out is not a drop."""
     slow, witness = Gated(), Recorder()
     async with Hub(listeners=[witness]) as hub:
         attachment = await attached(hub, slow, name="slow", pattern="number.*", mailbox=10)
@@ -191,7 +195,8 @@ async def test_drop_oldest_passing_over_what_the_pattern_leaves_out_is_no_drop()
     assert "mailbox.overflowed" not in witness.kinds
 
 
-async def test_drops_are_announced_at_once_and_then_once_a_second_with_a_count() -> None:
+async def test_drops_are_announced_once_a_second() -> None:
+    """The first at once, and then with a count."""
     clock, slow, witness = ManualClock(), Gated(), Recorder()
     async with Hub(listeners=[witness], clock=clock) as hub:
         attachment = await attached(hub, slow, name="slow", mailbox=2)
@@ -222,7 +227,7 @@ async def test_drops_are_announced_at_once_and_then_once_a_second_with_a_count()
         assert witness.kinds.count("mailbox.overflowed") == 3, "the next one is told at once again"
 
 
-async def test_drops_that_are_not_announced_yet_are_announced_before_the_hub_stops() -> None:
+async def test_the_last_drops_are_announced_before_stopping() -> None:
     slow, witness = Gated(), Recorder()
     async with Hub(listeners=[witness], clock=ManualClock()) as hub:
         attachment = await attached(hub, slow, name="slow", mailbox=2)
@@ -238,7 +243,8 @@ async def test_drops_that_are_not_announced_yet_are_announced_before_the_hub_sto
     assert witness.kinds[-1] == "hub.stopped"
 
 
-async def test_a_listener_does_not_hear_about_itself_but_about_the_others() -> None:
+async def test_a_listener_hears_of_others_only() -> None:
+    """It does not hear of its own attachment."""
     one, two = Recorder(), Recorder()
     async with Hub() as hub:
         hub.attach(one, name="one")
@@ -248,7 +254,7 @@ async def test_a_listener_does_not_hear_about_itself_but_about_the_others() -> N
         assert [each.listener for each in recorder.events if each.kind == "listener.attached"] == [other]  # type: ignore[attr-defined]
 
 
-async def test_a_listener_does_not_hear_about_itself_from_the_history_either() -> None:
+async def test_the_history_leaves_out_the_listener_itself() -> None:
     store, one = MemoryStore(), Recorder()
     async with Hub(store) as hub:
         hub.attach(Recorder(), name="one")
@@ -262,7 +268,7 @@ async def test_a_listener_does_not_hear_about_itself_from_the_history_either() -
 # --- BEST_EFFORT, BLOCK ---------------------------------------------------------------------------------------------
 
 
-async def test_block_makes_emitters_wait_and_drops_nothing() -> None:
+async def test_block_holds_emitters_and_drops_nothing() -> None:
     slow = Gated()
     async with Hub() as hub:
         attachment = await attached(hub, slow, overflow=Overflow.BLOCK, mailbox=5)
@@ -291,7 +297,7 @@ async def test_block_does_not_hold_up_the_commit() -> None:
         slow.open()
 
 
-async def test_block_that_is_detached_lets_the_emitters_go_on() -> None:
+async def test_detaching_releases_blocked_emitters() -> None:
     slow = Gated()
     async with Hub() as hub:
         attachment = await attached(hub, slow, overflow=Overflow.BLOCK, mailbox=1)
@@ -306,7 +312,8 @@ async def test_block_that_is_detached_lets_the_emitters_go_on() -> None:
         assert hub.statistics().emitters_waiting == 0
 
 
-async def test_block_that_catches_up_with_the_history_blocks_nobody_yet() -> None:
+async def test_block_waits_until_it_has_caught_up() -> None:
+    """While it catches up with the history, it blocks no emitter."""
     slow = Gated()
     async with Hub(MemoryStore(), ring=1) as hub:
         for n in range(2000):
@@ -344,7 +351,7 @@ async def test_block_that_catches_up_with_the_history_blocks_nobody_yet() -> Non
         ("TOOL.*", []),
     ],
 )
-async def test_a_listener_sees_the_kinds_that_its_pattern_matches(pattern: str | list[str], kinds: list[str]) -> None:
+async def test_a_pattern_selects_kinds(pattern: str | list[str], kinds: list[str]) -> None:
     recorder = Recorder()
     async with Hub() as hub:
         await attached(hub, recorder, pattern=pattern)
@@ -355,14 +362,14 @@ async def test_a_listener_sees_the_kinds_that_its_pattern_matches(pattern: str |
 
 
 @pytest.mark.parametrize("pattern", ["", [], [""], ["tool.*", None]])
-async def test_a_pattern_that_matches_nothing_is_refused(pattern: Any) -> None:
+async def test_an_empty_pattern_is_refused(pattern: Any) -> None:
     hub = Hub()
     with pytest.raises(ConfigurationError, match="matches nothing"):
         hub.attach(Recorder(), pattern=pattern)
     assert hub.statistics().attachments == ()
 
 
-async def test_what_the_pattern_leaves_out_counts_as_read() -> None:
+async def test_unmatched_events_count_as_read() -> None:
     recorder = Recorder()
     async with Hub() as hub:
         attachment = await attached(hub, recorder, pattern="number.*", duty=Duty.REQUIRED)
@@ -375,7 +382,7 @@ async def test_what_the_pattern_leaves_out_counts_as_read() -> None:
 # --- places ---------------------------------------------------------------------------------------------------------
 
 
-async def test_since_now_begins_with_what_comes_next() -> None:
+async def test_since_now_begins_with_the_next_event() -> None:
     async with Hub(MemoryStore()) as hub:
         await hub.emit(said(1))
         recorder = Recorder()
@@ -386,7 +393,8 @@ async def test_since_now_begins_with_what_comes_next() -> None:
         assert numbers(recorder.events) == [2, 3]
 
 
-async def test_since_now_before_the_start_begins_with_the_start() -> None:
+async def test_since_now_before_the_start() -> None:
+    """It begins with `hub.started`."""
     recorder, store = Recorder(), MemoryStore()
     for _ in range(2):
         async with Hub(store, listeners=[recorder]):
@@ -394,7 +402,7 @@ async def test_since_now_before_the_start_begins_with_the_start() -> None:
     assert recorder.kinds == ["hub.started", "hub.stopped"] * 2
 
 
-async def test_since_start_begins_with_the_oldest_event_of_the_journal() -> None:
+async def test_since_start_begins_with_the_journal() -> None:
     store = MemoryStore()
     async with Hub(store) as hub:
         await hub.emit(said(1))
@@ -420,7 +428,7 @@ async def test_since_a_seq_begins_there() -> None:
         assert recorder.events[0].seq == stamped[2].seq
 
 
-async def test_since_a_seq_that_does_not_exist_yet_is_refused() -> None:
+async def test_since_a_future_seq_is_refused() -> None:
     async with Hub(MemoryStore()) as hub:
         attachment = hub.attach(Recorder(), since=1000)
         with pytest.raises(JournalBehind):
@@ -428,7 +436,8 @@ async def test_since_a_seq_that_does_not_exist_yet_is_refused() -> None:
         assert attachment.state is AttachmentState.DETACHED
 
 
-async def test_since_start_without_a_journal_begins_with_the_oldest_event_of_the_ring() -> None:
+async def test_since_start_without_a_journal() -> None:
+    """It begins with the oldest event of the ring."""
     async with Hub() as hub:
         await hub.emit(said(1))
         recorder = Recorder()
@@ -437,7 +446,9 @@ async def test_since_start_without_a_journal_begins_with_the_oldest_event_of_the
         assert numbers(recorder.events) == [1]
 
 
-async def test_the_listener_itself_may_say_where_it_begins_and_what_its_duty_is() -> None:
+async def test_a_listener_declares_its_own_settings() -> None:
+    """It may say where it begins and what its duty is; arguments override it."""
+
     class Says(Recorder):
         duty = Duty.REQUIRED
         since = "start"
@@ -454,7 +465,8 @@ async def test_the_listener_itself_may_say_where_it_begins_and_what_its_duty_is(
         assert other.statistics().handled == 0
 
 
-async def test_a_late_required_listener_catches_up_off_the_commit_path_and_then_the_commit_waits_for_it() -> None:
+async def test_a_late_required_listener_catches_up_first() -> None:
+    """It does so off the commit path; then the commit waits for it."""
     store, required = MemoryStore(), Gated()
     async with Hub(store) as hub:
         for n in range(10):
@@ -482,7 +494,8 @@ async def test_a_late_required_listener_catches_up_off_the_commit_path_and_then_
         assert seqs(required.events) == list(range(len(required.events)))
 
 
-async def test_a_required_listener_of_a_hub_without_a_journal_is_required_from_where_it_begins() -> None:
+async def test_required_without_a_journal_is_required_at_once() -> None:
+    """The commit waits for it from the place where it begins."""
     required = Gated()
     async with Hub(ring=1, in_flight_max=10) as hub:
         for n in range(1000):
@@ -502,7 +515,8 @@ async def test_a_required_listener_of_a_hub_without_a_journal_is_required_from_w
         assert numbers(required.events)[-1] == 3999
 
 
-async def test_a_lossy_listener_that_never_reaches_the_end_drops_what_the_ring_does_not_keep() -> None:
+async def test_a_lossy_listener_drops_what_the_ring_forgets() -> None:
+    """One that never reaches the end misses what the ring no longer holds."""
     slow = Gated()
     async with Hub(ring=16) as hub:
         for n in range(5):
@@ -522,8 +536,8 @@ async def test_a_lossy_listener_that_never_reaches_the_end_drops_what_the_ring_d
         assert statistics.handled + statistics.dropped == 20_000
 
 
-async def test_a_lossy_listener_has_caught_up_when_its_mailbox_holds_the_rest_and_from_then_on_it_drops() -> None:
-    """One that is slow never reaches the very end: the others are always ahead of it."""
+async def test_a_lossy_listener_has_caught_up_early() -> None:
+    """It has caught up when its mailbox holds the rest: a slow one never reaches the very end."""
     slow = Gated()
     async with Hub(MemoryStore()) as hub:
         for n in range(5):
@@ -541,7 +555,7 @@ async def test_a_lossy_listener_has_caught_up_when_its_mailbox_holds_the_rest_an
         assert attachment.statistics().dropped == 35
 
 
-async def test_catching_up_with_a_long_history_lets_the_loop_turn() -> None:
+async def test_catching_up_lets_the_loop_turn() -> None:
     async with Hub(MemoryStore(), ring=1) as hub:
         for n in range(3000):
             hub.emit_nowait(said(n))
@@ -562,7 +576,7 @@ async def test_catching_up_with_a_long_history_lets_the_loop_turn() -> None:
         assert turns > 10
 
 
-async def test_ready_raises_what_kept_the_listener_from_getting_ready() -> None:
+async def test_ready_raises_the_reason() -> None:
     class Shut(Recorder):
         async def __aenter__(self) -> None:
             raise OSError("no way in")
@@ -578,7 +592,8 @@ async def test_ready_raises_what_kept_the_listener_from_getting_ready() -> None:
 # --- going ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_detached_listener_sees_nothing_more_and_the_hub_is_well() -> None:
+async def test_a_detached_listener_hears_nothing_more() -> None:
+    """The hub is healthy without it."""
     recorder, witness = Recorder(), Recorder()
     async with Hub(listeners=[witness]) as hub:
         attachment = await attached(hub, recorder, name="gone")
@@ -595,7 +610,7 @@ async def test_a_detached_listener_sees_nothing_more_and_the_hub_is_well() -> No
         await attachment.detach()
 
 
-async def test_detaching_returns_when_the_present_batch_is_handled() -> None:
+async def test_detach_waits_for_the_current_batch() -> None:
     slow = Gated()
     async with Hub() as hub:
         attachment = await attached(hub, slow)
@@ -611,7 +626,8 @@ async def test_detaching_returns_when_the_present_batch_is_handled() -> None:
         assert numbers(slow.events) == [1]
 
 
-async def test_detaching_a_required_listener_waits_until_it_has_everything_journaled() -> None:
+async def test_detaching_a_required_listener_drains_it() -> None:
+    """`detach` returns when the listener has everything journaled."""
     required = Gated()
     async with Hub(MemoryStore()) as hub:
         attachment = await attached(hub, required, duty=Duty.REQUIRED)
@@ -631,7 +647,9 @@ async def test_detaching_a_required_listener_waits_until_it_has_everything_journ
         assert numbers(required.events)[:2] == [1, 2]
 
 
-async def test_a_required_listener_that_detaches_itself_gets_everything_journaled_first() -> None:
+async def test_a_required_listener_may_detach_itself() -> None:
+    """It gets everything journaled first."""
+
     class Leaver(Gated):
         attachment: Attachment
 
@@ -655,7 +673,9 @@ async def test_a_required_listener_that_detaches_itself_gets_everything_journale
         assert leaver.attachment.state is AttachmentState.DETACHED
 
 
-async def test_a_listener_that_detaches_itself_makes_nobody_else_miss_an_event() -> None:
+async def test_a_detaching_listener_disturbs_no_other() -> None:
+    """When a listener detaches itself, no other one misses an event."""
+
     class Leaver(Recorder):
         attachment: Attachment
 
@@ -678,7 +698,9 @@ async def test_a_listener_that_detaches_itself_makes_nobody_else_miss_an_event()
     assert all(numbers(other.events) == list(range(10)) for other in others)
 
 
-async def test_listeners_that_detach_others_while_the_hub_starts_make_nobody_miss_its_start() -> None:
+async def test_detaching_others_during_the_start() -> None:
+    """The remaining listeners all hear `hub.started`."""
+
     class Meddler(Recorder):
         attachment: Attachment
 
@@ -694,7 +716,7 @@ async def test_listeners_that_detach_others_while_the_hub_starts_make_nobody_mis
     assert [recorder.kinds[:1] for recorder in recorders] == [["hub.started"], [], ["hub.started"]]
 
 
-async def test_a_listener_that_was_attached_and_detached_before_the_start_never_hears_anything() -> None:
+async def test_detaching_before_the_start() -> None:
     recorder = Recorder()
     hub = Hub()
     attachment = hub.attach(recorder)
@@ -707,7 +729,7 @@ async def test_a_listener_that_was_attached_and_detached_before_the_start_never_
     assert recorder.events == []
 
 
-async def test_a_listener_may_be_detached_while_it_pauses_after_a_failure() -> None:
+async def test_a_pausing_listener_can_be_detached() -> None:
     class Fails(Recorder):
         async def on_events(self, events: Sequence[Event]) -> None:
             raise ValueError("no")
@@ -722,7 +744,9 @@ async def test_a_listener_may_be_detached_while_it_pauses_after_a_failure() -> N
         assert hub.health().healthy
 
 
-async def test_a_listener_may_be_attached_by_another_one_in_any_state_of_the_hub() -> None:
+async def test_a_listener_may_attach_others() -> None:
+    """It may do so in any state of the hub."""
+
     class Friend(Recorder):
         def __init__(self, when: str) -> None:
             super().__init__()
@@ -757,7 +781,9 @@ async def test_a_listener_may_be_attached_by_another_one_in_any_state_of_the_hub
 # --- names ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_listener_is_named_after_its_class_or_function_and_numbered_if_need_be() -> None:
+async def test_a_listener_is_named_after_its_class() -> None:
+    """A function gives its own name, and a second one of a name is numbered."""
+
     def watch(_: Event) -> None:
         pass
 
@@ -768,7 +794,7 @@ async def test_a_listener_is_named_after_its_class_or_function_and_numbered_if_n
     assert names == ["Recorder", "Recorder-2", "watch", "Recorder-3", "my own"]
 
 
-async def test_a_name_is_unique_and_free_again_when_its_listener_is_gone() -> None:
+async def test_a_name_is_unique_while_attached() -> None:
     async with Hub() as hub:
         attachment = await attached(hub, Recorder(), name="taken")
         with pytest.raises(ConfigurationError, match="'taken' is attached already"):
@@ -778,7 +804,8 @@ async def test_a_name_is_unique_and_free_again_when_its_listener_is_gone() -> No
         assert [each.name for each in hub.statistics().attachments] == ["taken"]
 
 
-async def test_a_listener_that_is_refused_is_not_bound_and_one_that_cannot_be_bound_is_not_attached() -> None:
+async def test_a_refused_listener_is_not_bound() -> None:
+    """A listener that cannot be bound is not attached."""
     bound: list[str] = []
 
     class Bound(Recorder):
@@ -799,7 +826,8 @@ async def test_a_listener_that_is_refused_is_not_bound_and_one_that_cannot_be_bo
 # --- what may listen ------------------------------------------------------------------------------------------------
 
 
-async def test_a_decorated_function_listens_sync_or_async_and_stays_a_function() -> None:
+async def test_a_decorated_function_listens() -> None:
+    """It may be sync or async, and stays a function."""
     heard: list[tuple[str, str]] = []
     async with Hub() as hub:
 
@@ -821,7 +849,7 @@ async def test_a_decorated_function_listens_sync_or_async_and_stays_a_function()
         assert heard[-1] == ("sync", "number.said")
 
 
-async def test_a_decorated_function_without_a_pattern_hears_everything() -> None:
+async def test_on_without_a_pattern_hears_everything() -> None:
     heard: list[str] = []
     hub = Hub()
 
@@ -834,7 +862,7 @@ async def test_a_decorated_function_without_a_pattern_hears_everything() -> None
     assert heard == ["hub.started", "number.said", "hub.stopped"]
 
 
-async def test_any_object_that_can_be_called_listens() -> None:
+async def test_a_callable_object_listens() -> None:
     class Callable_:  # noqa: N801 - the word is taken
         def __init__(self) -> None:
             self.heard: list[str] = []
@@ -849,7 +877,8 @@ async def test_any_object_that_can_be_called_listens() -> None:
     assert listener.heard == ["number.said"]
 
 
-async def test_an_object_with_some_hooks_is_wrapped_and_all_the_rest_of_the_port_works_for_it() -> None:
+async def test_an_object_with_hooks_listens() -> None:
+    """All the rest of the port works for it."""
     calls: list[Any] = []
 
     class Hooks:
@@ -892,7 +921,7 @@ async def test_an_object_with_some_hooks_is_wrapped_and_all_the_rest_of_the_port
         (type("Sync", (BaseHubListener,), {"on_event": lambda *_: None})(), "on_event must be a coroutine function"),
     ],
 )
-async def test_what_cannot_listen_is_refused(candidate: Any, message: str) -> None:
+async def test_an_unfit_listener_is_refused(candidate: Any, message: str) -> None:
     hub = Hub()
     with pytest.raises(ConfigurationError, match=message):
         hub.attach(candidate)
@@ -902,14 +931,15 @@ async def test_what_cannot_listen_is_refused(candidate: Any, message: str) -> No
 
 
 @pytest.mark.parametrize("settings", [{"timeout": 0}, {"timeout": -1}, {"mailbox": 0}, {"duty": "required"}])
-async def test_settings_that_cannot_work_are_refused(settings: dict[str, Any]) -> None:
+async def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
     hub = Hub()
     with pytest.raises(ConfigurationError):
         hub.attach(Recorder(), **settings)
     assert hub.statistics().attachments == ()
 
 
-async def test_nothing_can_be_attached_to_a_hub_that_is_closed_or_has_failed() -> None:
+async def test_attaching_to_an_ended_hub_is_refused() -> None:
+    """A hub that is closed or has failed takes no listeners."""
     async with Hub() as closed:
         pass
     with pytest.raises(HubClosed):
@@ -930,7 +960,8 @@ async def test_nothing_can_be_attached_to_a_hub_that_is_closed_or_has_failed() -
 # --- the rest of the port -------------------------------------------------------------------------------------------
 
 
-async def test_a_listener_is_bound_entered_given_its_events_and_left_in_this_order() -> None:
+async def test_the_calls_of_a_listener_are_in_order() -> None:
+    """It is bound, entered, given its events, and left."""
     calls: list[str] = []
 
     class Lives(Recorder):
@@ -960,7 +991,9 @@ async def test_a_listener_is_bound_entered_given_its_events_and_left_in_this_ord
         assert calls == ["bind", "enter", "last_seq", "exit"]
 
 
-async def test_the_position_that_a_listener_keeps_goes_before_since_even_if_it_cannot_be_entered() -> None:
+async def test_last_seq_overrides_since() -> None:
+    """It does so even if the listener cannot be entered."""
+
     class Keeps(Recorder):
         def last_seq(self) -> int | None:
             return 3
@@ -978,7 +1011,8 @@ async def test_the_position_that_a_listener_keeps_goes_before_since_even_if_it_c
             assert keeps.events[0].seq == 4
 
 
-async def test_a_listener_that_was_entered_is_left_even_if_its_position_cannot_be_told() -> None:
+async def test_an_entered_listener_is_left() -> None:
+    """It is left even if its position cannot be read."""
     calls: list[str] = []
 
     class Forgetful(Recorder):
@@ -1011,7 +1045,7 @@ async def test_a_batch_has_at_most_256_events() -> None:
         assert slow.batches[-4:] == [1, 256, 256, 88]
 
 
-async def test_on_events_is_never_called_while_an_earlier_call_is_running() -> None:
+async def test_on_events_calls_do_not_overlap() -> None:
     running = 0
 
     class Alone(Recorder):
@@ -1031,7 +1065,7 @@ async def test_on_events_is_never_called_while_an_earlier_call_is_running() -> N
     assert len(numbers(alone.events)) == 50
 
 
-async def test_statistics_tell_how_a_listener_does() -> None:
+async def test_statistics_of_an_attachment() -> None:
     slow = Gated()
     async with Hub(clock=ManualClock()) as hub:
         attachment = hub.attach(slow, name="slow", mailbox=5, pattern="number.*")
@@ -1231,13 +1265,15 @@ async def test_hooks_get_the_arguments_of_their_event() -> None:
     ],
     ids=lambda value: value.kind if isinstance(value, Event) else "",
 )
-async def test_each_domain_has_its_hook_and_kind_words_are_ag2s(happened: Event, call: tuple[Any, ...] | None) -> None:
+async def test_each_domain_has_its_hook(happened: Event, call: tuple[Any, ...] | None) -> None:
+    """The words for kinds are those of AG2."""
     hooked = Hooked()
     await hooked.on_events([happened])
     assert hooked.calls == ([call] if call else [])
 
 
-async def test_what_a_hook_gets_is_frozen_and_stays_as_it_is() -> None:
+async def test_hook_arguments_are_frozen() -> None:
+    """They stay as they are when the caller changes its objects."""
     hooked = Hooked()
     content = {"items": ["apple"]}
     async with Hub(listeners=[hooked]) as hub:
@@ -1267,7 +1303,7 @@ async def test_what_a_hook_gets_is_frozen_and_stays_as_it_is() -> None:
     assert created[2] == "created"
 
 
-async def test_a_listener_may_look_at_every_event_instead() -> None:
+async def test_on_event_sees_every_event() -> None:
     class Looks(BaseHubListener):
         def __init__(self) -> None:
             self.kinds: list[str] = []

@@ -84,9 +84,8 @@ def of(recorder: Recorder, kind: str) -> list[Any]:
         (Strategy.REST_FOR_ONE, ["b", "c"]),
     ],
 )
-async def test_a_strategy_says_who_is_stopped_and_started_again_and_order_is_kept(
-    strategy: Strategy, stopped: list[str]
-) -> None:
+async def test_a_strategy_decides_which_actors_restart(strategy: Strategy, stopped: list[str]) -> None:
+    """They are stopped in reverse order, and started in order."""
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         team = Team(hub, clock, hub.supervise("team", strategy=strategy))
@@ -100,7 +99,8 @@ async def test_a_strategy_says_who_is_stopped_and_started_again_and_order_is_kep
         assert hub.health().healthy
 
 
-async def test_what_a_sibling_handled_when_it_was_stopped_comes_again_and_counts_as_no_attempt() -> None:
+async def test_a_stopped_sibling_gets_its_envelope_again() -> None:
+    """It does not count as an attempt."""
     clock, recorder = ManualClock(), Recorder()
     async with Hub(clock=clock, listeners=[recorder], close_seconds_max=0.2) as hub:
         team = Team(hub, clock, hub.supervise("team", strategy=Strategy.ONE_FOR_ALL))
@@ -116,7 +116,8 @@ async def test_what_a_sibling_handled_when_it_was_stopped_comes_again_and_counts
         assert of(recorder, "envelope.nacked")[0].agent_id == team.handles["b"].agent.id
 
 
-async def test_a_group_that_crashes_too_often_is_stopped_and_says_so() -> None:
+async def test_a_group_that_crashes_too_often_stops() -> None:
+    """Health and an event report it."""
     clock, recorder = ManualClock(), Recorder()
     async with Hub(clock=clock, listeners=[recorder]) as hub:
         group = hub.supervise("team", restarts_max=2, within_seconds=10)
@@ -147,7 +148,7 @@ async def test_a_group_that_crashes_too_often_is_stopped_and_says_so() -> None:
         assert hub.health().healthy
 
 
-async def test_restarts_that_are_long_ago_do_not_count() -> None:
+async def test_old_restarts_do_not_count() -> None:
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         team = Team(hub, clock, hub.supervise("team", restarts_max=1, within_seconds=5))
@@ -158,7 +159,8 @@ async def test_restarts_that_are_long_ago_do_not_count() -> None:
             assert team.running() == ["a"]
 
 
-async def test_the_pause_before_a_restart_grows_and_is_random(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_pause_before_a_restart_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its length is random."""
     limits: list[float] = []
 
     def uniform(_: float, high: float) -> float:
@@ -191,7 +193,7 @@ async def test_the_pause_before_a_restart_grows_and_is_random(monkeypatch: pytes
         (Restart.TEMPORARY, "end", False),
     ],
 )
-async def test_an_actor_is_started_again_as_it_says(restart: Restart, content: str, is_restarted: bool) -> None:
+async def test_an_actor_restarts_by_its_own_policy(restart: Restart, content: str, is_restarted: bool) -> None:
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         team = Team(hub, clock, hub.supervise("team", strategy=Strategy.ONE_FOR_ALL))
@@ -203,7 +205,8 @@ async def test_an_actor_is_started_again_as_it_says(restart: Restart, content: s
         assert hub.health().healthy
 
 
-async def test_an_actor_that_cannot_be_started_again_is_tried_until_its_group_gives_up() -> None:
+async def test_a_failing_restart_is_repeated() -> None:
+    """It is repeated until the group gives up."""
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         group = hub.supervise("team", strategy=Strategy.REST_FOR_ONE, restarts_max=2)
@@ -220,7 +223,8 @@ async def test_an_actor_that_cannot_be_started_again_is_tried_until_its_group_gi
         assert team.diary == ["b stops", "c stops", "b fails", "b fails", "a stops"]
 
 
-async def test_a_crash_while_others_wait_to_be_started_again_brings_all_of_them_back_in_order() -> None:
+async def test_a_crash_during_a_restart_restarts_all() -> None:
+    """All actors that wait to be started again come back in order."""
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         team = Team(hub, clock, hub.supervise("team", strategy=Strategy.REST_FOR_ONE))
@@ -233,7 +237,7 @@ async def test_a_crash_while_others_wait_to_be_started_again_brings_all_of_them_
         assert team.diary == ["c stops", "a stops", "b stops", "a starts", "b starts", "c starts"]
 
 
-async def test_two_that_crash_at_the_same_time_both_come_back() -> None:
+async def test_two_crashes_at_once_are_both_restarted() -> None:
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         team = Team(hub, clock, hub.supervise("team", strategy=Strategy.REST_FOR_ONE))
@@ -243,7 +247,8 @@ async def test_two_that_crash_at_the_same_time_both_come_back() -> None:
         assert team.running() == ["a", "b", "c"]
 
 
-async def test_an_actor_that_cannot_start_at_first_is_the_spawners_trouble() -> None:
+async def test_a_failed_first_start_is_raised() -> None:
+    """The caller of `spawn` gets the exception."""
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         part = Part("a", [])
@@ -258,7 +263,8 @@ async def test_an_actor_that_cannot_start_at_first_is_the_spawners_trouble() -> 
         assert "cannot start" in of(recorder, "actor.stopped")[0].reason
 
 
-async def test_linked_actors_end_together_and_a_restart_is_no_end() -> None:
+async def test_linked_actors_end_together() -> None:
+    """A restart is not an end."""
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         team = Team(hub, clock, hub.supervise("team"))
@@ -276,7 +282,7 @@ async def test_linked_actors_end_together_and_a_restart_is_no_end() -> None:
         assert await d.wait() == "stopped"
 
 
-async def test_stopping_a_group_stops_those_that_wait_to_be_started_again_too() -> None:
+async def test_stopping_a_group_cancels_restarts() -> None:
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         team = Team(hub, clock, hub.supervise("team"))
@@ -289,7 +295,7 @@ async def test_stopping_a_group_stops_those_that_wait_to_be_started_again_too() 
         assert hub.health().healthy
 
 
-async def test_a_group_that_could_not_work_is_refused() -> None:
+async def test_an_impossible_group_is_refused() -> None:
     async with Hub() as hub:
         for wrong in (
             {"restarts_max": -1},

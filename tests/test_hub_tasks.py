@@ -65,7 +65,7 @@ async def passed(clock: ManualClock, seconds: float) -> None:
 # --- tasks ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_task_goes_from_start_to_its_result(hub: Hub, recorder: Recorder) -> None:
+async def test_a_task_runs_from_start_to_result(hub: Hub, recorder: Recorder) -> None:
     coder = await hub.agents.register("coder")
     channel = await hub.channels.open([coder])
     task = await hub.tasks.start(coder, "fix the build", channel=channel, capability="python", ttl_seconds=60)
@@ -88,7 +88,7 @@ async def test_a_task_goes_from_start_to_its_result(hub: Hub, recorder: Recorder
     assert completed.started_at == of(recorder.events, TaskStarted)[0].at
 
 
-async def test_what_has_ended_stays_as_it_ended(hub: Hub, recorder: Recorder) -> None:
+async def test_an_end_is_final(hub: Hub, recorder: Recorder) -> None:
     coder = await hub.agents.register("coder")
     task = await hub.tasks.start(coder, "fix")
     await task.fail(ValueError("no such file"))
@@ -103,7 +103,8 @@ async def test_what_has_ended_stays_as_it_ended(hub: Hub, recorder: Recorder) ->
     assert kinds(recorder.events, "task") == ["task.started", "task.failed"]
 
 
-async def test_only_the_owner_changes_a_task_and_reads_its_checkpoint(hub: Hub) -> None:
+async def test_a_task_belongs_to_its_owner(hub: Hub) -> None:
+    """Only the owner changes it and reads its checkpoint."""
     coder, other = await hub.agents.register("coder"), await hub.agents.register("other")
     task = await hub.tasks.start(coder, "fix")
     await task.checkpoint({"line": 7})
@@ -117,7 +118,7 @@ async def test_only_the_owner_changes_a_task_and_reads_its_checkpoint(hub: Hub) 
         foreign.read_checkpoint()
 
 
-async def test_others_may_ask_once_that_a_task_be_cancelled(hub: Hub, recorder: Recorder) -> None:
+async def test_others_may_request_cancellation_once(hub: Hub, recorder: Recorder) -> None:
     coder, planner, stranger = [await hub.agents.register(name) for name in ("coder", "planner", "stranger")]
     channel = await hub.channels.open([planner, coder])
     task = await hub.tasks.start(coder, "fix", channel=channel)
@@ -138,7 +139,7 @@ async def test_others_may_ask_once_that_a_task_be_cancelled(hub: Hub, recorder: 
     assert (asked.agent_id, asked.owner_id, asked.reason) == (planner.id, coder.id, "not needed any more")
 
 
-async def test_a_task_expires_when_its_time_is_up(hub: Hub, clock: ManualClock, recorder: Recorder) -> None:
+async def test_a_task_expires(hub: Hub, clock: ManualClock, recorder: Recorder) -> None:
     coder = await hub.agents.register("coder")
     short = await hub.tasks.start(coder, "short", ttl_seconds=5)
     long = await hub.tasks.start(coder, "long", ttl_seconds=50)
@@ -156,7 +157,8 @@ async def test_a_task_expires_when_its_time_is_up(hub: Hub, clock: ManualClock, 
     ]
 
 
-async def test_closing_a_channel_and_leaving_the_hub_end_tasks(hub: Hub, recorder: Recorder) -> None:
+async def test_closing_and_leaving_end_tasks(hub: Hub, recorder: Recorder) -> None:
+    """A task ends with its channel, and when its owner leaves the hub."""
     coder, planner = await hub.agents.register("coder"), await hub.agents.register("planner")
     channel = await hub.channels.open([planner, coder])
     there = await hub.tasks.start(coder, "there", channel=channel)
@@ -176,7 +178,8 @@ async def test_closing_a_channel_and_leaving_the_hub_end_tasks(hub: Hub, recorde
     ]
 
 
-async def test_a_task_that_runs_elsewhere_is_followed_under_its_own_id(hub: Hub, recorder: Recorder) -> None:
+async def test_a_task_elsewhere_keeps_its_id(hub: Hub, recorder: Recorder) -> None:
+    """A task that runs in another system is followed under the id that it has there."""
     coder = await hub.agents.register("coder")
     task = await hub.tasks.observe(coder, "nightly", task_id="job-42", source="the other system")
     with pytest.raises(CommandRejected, match="is or was a task 'job-42'"):
@@ -201,7 +204,7 @@ async def test_a_task_that_runs_elsewhere_is_followed_under_its_own_id(hub: Hub,
         {"parent": "none"},
     ],
 )
-async def test_a_task_that_makes_no_sense_is_refused(hub: Hub, recorder: Recorder, settings: dict[str, Any]) -> None:
+async def test_an_impossible_task_is_refused(hub: Hub, recorder: Recorder, settings: dict[str, Any]) -> None:
     coder = await hub.agents.register("coder")
     with pytest.raises(CommandRejected):
         await hub.tasks.start(coder, "fix", **settings)
@@ -212,12 +215,13 @@ async def test_a_task_that_makes_no_sense_is_refused(hub: Hub, recorder: Recorde
     assert kinds(recorder.events, "task") == []
 
 
-async def test_owned_kinds_come_from_commands_alone(hub: Hub) -> None:
+async def test_owned_kinds_come_from_commands_only(hub: Hub) -> None:
     with pytest.raises(CommandRejected, match=r"task\.complete\(\) makes it"):
         await hub.emit(TaskCompleted(task_id="x", owner_id="y"))
 
 
-async def test_a_task_and_its_checkpoint_outlive_a_restart(tmp_path: Path, clock: ManualClock) -> None:
+async def test_a_task_survives_a_restart(tmp_path: Path, clock: ManualClock) -> None:
+    """Its checkpoint survives with it."""
     store = FileStore(tmp_path)
     async with Hub(store, clock=clock) as hub:
         coder = await hub.agents.register("coder")
@@ -255,7 +259,8 @@ async def history(hub: Hub) -> AsyncIterator[Event]:
             return
 
 
-async def test_more_tasks_than_fit_into_one_command_expire_all_the_same(hub: Hub, recorder: Recorder) -> None:
+async def test_many_tasks_expire_in_batches(hub: Hub, recorder: Recorder) -> None:
+    """More than fit into one command."""
     coder = await hub.agents.register("coder")
     channel = await hub.channels.open([coder])
     tasks: list[Task] = [await hub.tasks.start(coder, str(number), channel=channel) for number in range(600)]
@@ -268,7 +273,8 @@ async def test_more_tasks_than_fit_into_one_command_expire_all_the_same(hub: Hub
 # --- turns, model calls, tool calls -----------------------------------------------------------------------------------
 
 
-async def test_facts_are_emitted_and_what_has_not_ended_is_known(hub: Hub) -> None:
+async def test_open_facts_are_known(hub: Hub) -> None:
+    """Facts are emitted, and what has begun and not ended is listed."""
     coder = await hub.agents.register("coder")
     await hub.emit(TurnStarted(turn_id="t1", agent_id=coder.id))
     await hub.emit(ModelCalled(model="m", call_id="c1", agent_id=coder.id, turn_id="t1"))
@@ -281,7 +287,7 @@ async def test_facts_are_emitted_and_what_has_not_ended_is_known(hub: Hub) -> No
     assert hub.statistics().turns_open == 2
 
 
-async def test_an_end_that_does_not_come_in_time_is_told_of(hub: Hub, clock: ManualClock, recorder: Recorder) -> None:
+async def test_a_missing_end_is_reported(hub: Hub, clock: ManualClock, recorder: Recorder) -> None:
     await hub.emit(ToolCalled(tool="ls", call_id="slow", turn_id="t", channel_id="c", task_id="k", session_id="s"))
     await hub.emit(ModelCalled(model="m", call_id="quick"))
     await passed(clock, 29.9)
@@ -296,7 +302,7 @@ async def test_an_end_that_does_not_come_in_time_is_told_of(hub: Hub, clock: Man
     assert kinds(recorder.events, "tool") == ["tool.called", "tool.abandoned", "tool.completed"]
 
 
-async def test_what_an_agent_had_begun_is_abandoned_when_it_leaves(hub: Hub, recorder: Recorder) -> None:
+async def test_leaving_abandons_what_was_begun(hub: Hub, recorder: Recorder) -> None:
     coder, other = await hub.agents.register("coder"), await hub.agents.register("other")
     for agent in (coder, other):
         await hub.emit(TurnStarted(turn_id="t", agent_id=agent.id))
@@ -308,7 +314,7 @@ async def test_what_an_agent_had_begun_is_abandoned_when_it_leaves(hub: Hub, rec
     assert [each.agent_id for each in hub.turns.open()] == [other.id]
 
 
-async def test_when_too_much_has_begun_the_oldest_is_abandoned(hub: Hub, recorder: Recorder) -> None:
+async def test_too_many_open_facts_abandon_the_oldest(hub: Hub, recorder: Recorder) -> None:
     for number in range(7):
         await hub.emit(ToolCalled(tool="ls", call_id=str(number)))
         await wait_all_tasks_blocked()
@@ -317,7 +323,8 @@ async def test_when_too_much_has_begun_the_oldest_is_abandoned(hub: Hub, recorde
     assert len(hub.turns.open()) == 5
 
 
-async def test_what_was_recorded_elsewhere_is_not_waited_for(hub: Hub, clock: ManualClock, recorder: Recorder) -> None:
+async def test_facts_from_elsewhere_are_not_awaited(hub: Hub, clock: ManualClock, recorder: Recorder) -> None:
+    """What another system recorded has no deadline here."""
     await hub.emit(ToolCalled(tool="ls", call_id="1", source="a file", source_id="1/2"))
     await hub.emit(ToolCalled(tool="ls", call_id="2", occurred_at="2020-01-01T00:00:00Z"))
     assert hub.turns.open() == ()
@@ -325,7 +332,8 @@ async def test_what_was_recorded_elsewhere_is_not_waited_for(hub: Hub, clock: Ma
     assert kinds(recorder.events, "tool") == ["tool.called", "tool.called"]
 
 
-async def test_after_a_restart_nobody_waits_for_who_died_with_the_hub(clock: ManualClock) -> None:
+async def test_a_restart_abandons_open_facts(clock: ManualClock) -> None:
+    """Their agents died with the hub."""
     store = MemoryStore()
     async with Hub(store, clock=clock) as hub:
         await hub.emit(ToolCalled(tool="ls", call_id="1"))
