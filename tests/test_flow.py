@@ -3,91 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-from collections.abc import Sequence
 
 import anyio
 import pytest
 
-from hubwire import Duty, Event, GenericEvent, Hub, event, scope
+from hubwire import Duty, Event, Hub, event, scope
 from hubwire.errors import CommandRejected, EventTooLarge, NotFound
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import GatedRecorder, ManualClock, Recorder, history
+from support import GatedStore, numbers, said, seqs, until_idle
 
 
 @event("flow.charged")
 class Charged(Event):
     amount: object = 0
-
-
-class Gate:
-    """Lets through whoever comes while it is open."""
-
-    def __init__(self) -> None:
-        self._open = anyio.Event()
-        self._open.set()
-
-    def close(self) -> None:
-        if self._open.is_set():
-            self._open = anyio.Event()
-
-    def open(self) -> None:
-        self._open.set()
-
-    async def pass_through(self) -> None:
-        await self._open.wait()
-
-
-class GatedStore(MemoryStore):
-    """A store whose journal is written only while its gate is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = Gate()
-        self.appends: list[int] = []
-        """How many records each append to the journal that was begun had."""
-
-    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
-        if path.startswith("/journal/"):
-            assert isinstance(content, bytes)
-            self.appends.append(content.count(b"\n"))
-            await self.gate.pass_through()
-        return await super().append(path, content, expect=expect)
-
-    def crashed(self) -> MemoryStore:
-        """Return what another process would find if this one died now."""
-        other = MemoryStore()
-        other._root = copy.deepcopy(self._root)
-        return other
-
-
-class GatedListener(Recorder):
-    """A recorder that handles events only while its gate is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = Gate()
-        self.given: list[int] = []
-        """The ``seq`` of every event it was given, handled or not."""
-
-    async def on_events(self, events: Sequence[Event]) -> None:
-        self.given += [each.seq for each in events]
-        await self.gate.pass_through()
-        await super().on_events(events)
-
-
-async def settle() -> None:
-    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
-    for _ in range(100):
-        await asyncio.sleep(0)
-
-
-def said(n: int = 0) -> GenericEvent:
-    return GenericEvent(kind="number.said", data={"n": n})
-
-
-def numbers(events: Sequence[Event]) -> list[int]:
-    return [each.data["n"] for each in events if isinstance(each, GenericEvent)]
 
 
 # --- 1: admission ---------------------------------------------------------------------------------------------------
@@ -100,11 +29,11 @@ async def test_admission_waits_at_the_bound() -> None:
         store.gate.close()
         for n in range(3):
             tasks.start_soon(hub.emit, said(n))
-        await settle()
+        await until_idle()
         assert (hub.statistics().in_flight, hub.statistics().emitters_waiting) == (2, 1)
         store.gate.open()
         await hub.flush()
-        await settle()
+        await until_idle()
         assert (hub.statistics().in_flight, hub.statistics().emitters_waiting) == (0, 0)
 
 
@@ -117,7 +46,7 @@ async def test_admission_is_in_order() -> None:
         async with anyio.create_task_group() as tasks:
             for n in range(20):
                 tasks.start_soon(hub.emit, said(n))
-                await settle()
+                await until_idle()
             store.gate.open()
     assert numbers(recorder.events) == list(range(20))
 
@@ -128,10 +57,10 @@ async def test_a_command_cancelled_before_admission_never_happens() -> None:
         await hub.flush()
         store.gate.close()
         tasks.start_soon(hub.emit, said(0))
-        await settle()
+        await until_idle()
         waiting = asyncio.create_task(hub.emit(said(1)))
         tasks.start_soon(hub.emit, said(2))
-        await settle()
+        await until_idle()
         waiting.cancel()
         await asyncio.wait([waiting])
         assert waiting.cancelled()
@@ -148,16 +77,16 @@ async def test_a_cancelled_admission_passes_to_the_next() -> None:
         store.gate.close()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(hub.emit, said(0))
-            await settle()
+            await until_idle()
             waiting = asyncio.create_task(hub.emit(said(1)))
-            await settle()
+            await until_idle()
             tasks.start_soon(hub.emit, said(2))
-            await settle()
+            await until_idle()
             # The commit of the first admits the second, which has not run yet when it is cancelled.
             hub._pipeline.ring.committed.advance(hub._pipeline.ring.applied.value)
             hub._pipeline.admit()
             waiting.cancel()
-            await settle()
+            await until_idle()
             assert hub.statistics().applied == hub.statistics().committed + 1
             store.gate.open()
         assert waiting.cancelled()
@@ -172,11 +101,11 @@ async def test_a_refused_command_gives_its_place_away() -> None:
         store.gate.close()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(hub.emit, said())
-            await settle()
+            await until_idle()
             refused = [asyncio.create_task(hub.agents.register("taken")) for _ in range(3)]
-            await settle()
+            await until_idle()
             last = asyncio.create_task(hub.agents.register("free"))
-            await settle()
+            await until_idle()
             store.gate.open()
             await asyncio.wait([*refused, last])
         assert all(isinstance(task.exception(), CommandRejected) for task in refused)
@@ -190,7 +119,7 @@ async def test_one_command_may_pass_the_bound() -> None:
         agent = await hub.agents.register("agent")
         store.gate.close()
         tasks.start_soon(hub.channels.open, [agent])  # channel.created and channel.opened, or neither
-        await settle()
+        await until_idle()
         assert hub.statistics().in_flight == 2
         store.gate.open()
 
@@ -240,9 +169,9 @@ async def test_commands_decide_when_admitted() -> None:
         store.gate.close()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(agent.unregister)
-            await settle()
+            await until_idle()
             opening = asyncio.create_task(hub.channels.open([agent]))
-            await settle()
+            await until_idle()
             assert not opening.done()
             store.gate.open()
             await asyncio.wait([opening])
@@ -255,7 +184,7 @@ async def test_commands_decide_on_applied_state() -> None:
     async with Hub(store) as hub, anyio.create_task_group() as tasks:
         store.gate.close()
         tasks.start_soon(hub.agents.register, "agent")
-        await settle()
+        await until_idle()
         assert hub.statistics().in_flight == 1
         with pytest.raises(CommandRejected, match="registered already"):
             await hub.agents.register("agent")
@@ -337,23 +266,14 @@ async def test_all_orders_are_the_same() -> None:
         async with anyio.create_task_group() as tasks:
             for number in range(20):
                 tasks.start_soon(work, number)
-        history = await history_until(hub, max(acknowledged))
+        events = (await history(hub))[: max(acknowledged) + 1]
     assert len(set(acknowledged)) == 200
-    assert [each.seq for each in history] == list(range(max(acknowledged) + 1))
-    expected = [each for each in history if each.kind.startswith(("number.", "envelope."))]
+    assert [each.seq for each in events] == list(range(max(acknowledged) + 1))
+    expected = [each for each in events if each.kind.startswith(("number.", "envelope."))]
     for recorder in (required, other):
         assert [each for each in recorder.events if each in expected] == expected
     async with Hub(store) as hub:  # the journal replays into the very same state
         assert hub.statistics().envelopes_pending == 20 * 4 * 2
-
-
-async def history_until(hub: Hub, last_seq: int) -> list[Event]:
-    found: list[Event] = []
-    async for each in hub.events(after=-1):
-        found.append(each)
-        if each.seq == last_seq:
-            break
-    return found
 
 
 async def test_a_command_is_applied_at_once() -> None:
@@ -379,8 +299,8 @@ async def test_the_batch_grows_during_an_append() -> None:
             for n in range(11):
                 tasks.start_soon(hub.emit, said(n))
                 if n == 0:
-                    await settle()
-            await settle()
+                    await until_idle()
+            await until_idle()
             assert store.appends == [1]
             store.gate.open()
         assert store.appends == [1, 10]
@@ -403,7 +323,7 @@ async def test_acknowledgement_follows_the_journal() -> None:
     async with Hub(store) as hub:
         store.gate.close()
         emitting = asyncio.create_task(hub.emit(said(7)))
-        await settle()
+        await until_idle()
         assert not emitting.done()
         assert b'"n":7' not in (await store.read_bytes("/journal/log/00000000000000000000.jsonl") or b"")
         store.gate.open()
@@ -422,50 +342,50 @@ async def test_without_a_journal_applied_is_journaled() -> None:
 
 async def test_required_listeners_see_journaled_events_only() -> None:
     store = GatedStore()
-    required = GatedListener()
+    required = GatedRecorder()
     async with Hub(store) as hub:
         await hub.attach(required, duty=Duty.REQUIRED, since="start").ready()
         store.gate.close()
         emitting = asyncio.create_task(hub.emit(said()))
-        await settle()
-        assert max(required.given) == hub.statistics().journaled - 1 == hub.statistics().applied - 2
+        await until_idle()
+        assert max(seqs(required.given)) == hub.statistics().journaled - 1 == hub.statistics().applied - 2
         store.gate.open()
-        assert (await emitting).seq in required.given
+        assert (await emitting) in required.given
 
 
 async def test_required_listeners_overlap_with_the_journal() -> None:
     """The journal goes on while a REQUIRED listener works on what was journaled before."""
-    store, required = GatedStore(), GatedListener()
+    store, required = GatedStore(), GatedRecorder()
     async with Hub(store) as hub, anyio.create_task_group() as tasks:
         await hub.attach(required, duty=Duty.REQUIRED).ready()
         await hub.flush()
-        required.gate.close()
+        required.close()
         first = hub.emit_nowait(said(1))
-        await settle()
-        assert required.given[-1] == first.seq
+        await until_idle()
+        assert required.given[-1] == first
         tasks.start_soon(hub.emit, said(2))
-        await settle()  # the journal goes on while the listener is at work
+        await until_idle()  # the journal goes on while the listener is at work
         statistics = hub.statistics()
         assert (statistics.journaled, statistics.committed) == (first.seq + 2, first.seq)
-        assert required.given[-1] == first.seq
-        required.gate.open()
+        assert required.given[-1] == first
+        required.open()
 
 
 async def test_the_commit_waits_for_the_slowest_listener() -> None:
     """REQUIRED listeners work side by side, and the commit waits for the last of them."""
-    quick, slow = GatedListener(), GatedListener()
+    quick, slow = GatedRecorder(), GatedRecorder()
     async with Hub(MemoryStore()) as hub:
         for name, listener in (("slow", slow), ("quick", quick)):
             await hub.attach(listener, duty=Duty.REQUIRED, name=name).ready()
         await hub.flush()
-        slow.gate.close()
+        slow.close()
         emitting = asyncio.create_task(hub.emit(said()))
-        await settle()
+        await until_idle()
         assert quick.kinds[-1] == "number.said"
-        assert slow.given[-1] == quick.events[-1].seq
+        assert slow.given[-1] == quick.events[-1]
         assert not emitting.done()
         assert hub.statistics().committed == quick.events[-1].seq
-        slow.gate.open()
+        slow.open()
         await emitting
 
 
@@ -474,24 +394,24 @@ async def test_the_commit_waits_for_the_slowest_listener() -> None:
 
 async def test_the_rest_sees_committed_events_only() -> None:
     """Best-effort listeners, inboxes and streams see no event before it is committed."""
-    required, other = GatedListener(), Recorder()
+    required, other = GatedRecorder(), Recorder()
     async with Hub(MemoryStore(), listeners=[other]) as hub:
         await hub.attach(required, duty=Duty.REQUIRED).ready()
         sender, reader = await hub.agents.register("sender"), await hub.agents.register("reader")
         channel = await hub.channels.open([sender, reader])
         await hub.flush()
         inbox, stream = reader.inbox(), hub.events()
-        required.gate.close()
+        required.close()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(channel.post, sender, "hello")
             delivery = asyncio.create_task(inbox.__anext__())
             live = asyncio.create_task(stream.__anext__())
-            await settle()
+            await until_idle()
             assert hub.statistics().envelopes_pending == 1, "commands decide on what is applied"
             assert not delivery.done()
             assert not live.done()
             assert "envelope.posted" not in other.kinds
-            required.gate.open()
+            required.open()
             assert (await delivery).content == "hello"
             assert (await live).kind == "envelope.posted"
             await other.wait_for("envelope.posted")
@@ -517,7 +437,7 @@ async def test_a_cancelled_emit_commits_all_the_same() -> None:
         await hub.flush()
         store.gate.close()
         emitting = asyncio.create_task(hub.emit(said(1)))
-        await settle()
+        await until_idle()
         emitting.cancel()
         await asyncio.wait([emitting])
         assert emitting.cancelled()
@@ -528,15 +448,15 @@ async def test_a_cancelled_emit_commits_all_the_same() -> None:
 
 async def test_the_next_start_commits_what_was_journaled() -> None:
     """After a crash, what is in the journal is committed, whether it was acknowledged or not."""
-    store, required = GatedStore(), GatedListener()
+    store, required = GatedStore(), GatedRecorder()
     async with Hub(store) as hub:
         await hub.attach(required, duty=Duty.REQUIRED).ready()
-        required.gate.close()
+        required.close()
         emitting = asyncio.create_task(hub.emit(said(1)))
-        await settle()
+        await until_idle()
         assert not emitting.done()
         left_behind = store.crashed()
-        required.gate.open()
+        required.open()
         await emitting
     recorder = Recorder()
     async with Hub(left_behind) as hub:

@@ -20,7 +20,6 @@ from hubwire import (
     Event,
     GenericEvent,
     Hub,
-    JournalStatistics,
     Overflow,
     StoreJournal,
 )
@@ -37,39 +36,10 @@ from hubwire.events import ListenerFailed, ListenerRestarted, ListenerSuspended,
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import verify
 from hubwire.stores import FileStore, MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import GatedRecorder, ManualClock, Recorder
+from support import copy_of, files_of, numbers, pass_time, said, until_idle, until_tidy
 
 POSITION = "/journal/positions/slow"
-
-
-def said(n: int = 0) -> GenericEvent:
-    return GenericEvent(kind="number.said", data={"n": n})
-
-
-def numbers(events: Sequence[Event]) -> list[int]:
-    return [each.data["n"] for each in events if isinstance(each, GenericEvent) and each.kind == "number.said"]
-
-
-async def settle() -> None:
-    for _ in range(200):
-        await asyncio.sleep(0)
-
-
-async def tidied(hub: Hub) -> JournalStatistics:
-    """Let the hub write its snapshot, if it has to, and truncate; return how its journal stands then."""
-    await settle()
-    assert hub._upkeep is not None
-    while hub._upkeep._is_snapshot_due():  # noqa: ASYNC110 - nobody is told when it is written
-        await asyncio.sleep(0)
-    await settle()
-    return hub._upkeep.statistics()
-
-
-async def pass_time(clock: ManualClock, seconds: float) -> None:
-    for _ in range(round(seconds * 4)):
-        clock.advance(0.25)
-        for _ in range(20):
-            await asyncio.sleep(0)
 
 
 def attach(hub: Hub, listener: Any, **settings: Any) -> Attachment:
@@ -79,30 +49,6 @@ def attach(hub: Hub, listener: Any, **settings: Any) -> Attachment:
 async def kept_position(store: MemoryStore, path: str = POSITION) -> int | None:
     content = await store.read_bytes(path)
     return None if content is None else msgspec.json.decode(content)["seq"]
-
-
-async def copy_of(store: MemoryStore, below: str = "/") -> MemoryStore:
-    """What a machine would find that takes over after a crash at this moment."""
-    copy = MemoryStore()
-    for name in await store.list(below):
-        path = f"{below.rstrip('/')}/{name}"
-        if name.endswith("/"):
-            for inner, content in (await files(store, path.rstrip("/"))).items():
-                await copy.write(inner, content)
-        else:
-            await copy.write(path, await store.read_bytes(path) or b"")
-    return copy
-
-
-async def files(store: MemoryStore, below: str) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for name in await store.list(below):
-        path = f"{below}/{name}"
-        if name.endswith("/"):
-            found |= await files(store, path.rstrip("/"))
-        else:
-            found[path] = await store.read_bytes(path) or b""
-    return found
 
 
 class Failing(Recorder):
@@ -117,20 +63,6 @@ class Failing(Recorder):
         self.calls += 1
         if self.bad.intersection(numbers(events)):
             raise ValueError("bad number")
-        await super().on_events(events)
-
-
-class Gated(Recorder):
-    """Handles nothing before its gate is opened."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = anyio.Event()
-        self.entered = anyio.Event()
-
-    async def on_events(self, events: Sequence[Event]) -> None:
-        self.entered.set()
-        await self.gate.wait()
         await super().on_events(events)
 
 
@@ -201,11 +133,11 @@ async def test_a_new_name_survives_a_crash() -> None:
     """When `ready()` has returned, a crash does not lose the place of a new name."""
     store = MemoryStore()
     async with Hub(store, clock=ManualClock()) as hub:
-        gated = Gated()
+        gated = GatedRecorder(is_open=False)
         await attach(hub, gated).ready()
         await hub.emit(said(1))
         crashed = await copy_of(store)
-        gated.gate.set()
+        gated.open()
     recorder = Recorder()
     async with Hub(crashed) as hub:
         attach(hub, recorder)
@@ -215,14 +147,14 @@ async def test_a_new_name_survives_a_crash() -> None:
 
 async def test_start_keeps_the_places_of_listeners() -> None:
     """A listener that was attached before the start has its place on disk when the start returns."""
-    store, gated = MemoryStore(), Gated()
+    store, gated = MemoryStore(), GatedRecorder(is_open=False)
     hub = Hub(store, clock=ManualClock())
     attach(hub, gated)
     async with hub:
         assert await kept_position(store) in (0, 1)
         await hub.emit(said(1))
         crashed = await copy_of(store)
-        gated.gate.set()
+        gated.open()
     recorder = Recorder()
     hub = Hub(crashed)
     attach(hub, recorder)
@@ -256,14 +188,14 @@ async def test_start_waits_for_new_places() -> None:
 
 async def test_an_event_is_seen_when_handled() -> None:
     """A crash in the middle of its handling delivers it again."""
-    store, gated = MemoryStore(), Gated()
+    store, gated = MemoryStore(), GatedRecorder(is_open=False)
     async with Hub(store) as hub:
         await attach(hub, gated).ready()
         await hub.emit(said(1))
-        await gated.entered.wait()
-        await settle()
+        await until_idle()
+        assert gated.given
         crashed = await copy_of(store)
-        gated.gate.set()
+        gated.open()
     recorder = Recorder()
     async with Hub(crashed) as hub:
         attach(hub, recorder)
@@ -278,12 +210,12 @@ async def test_positions_are_written_once_a_second() -> None:
         await attach(hub, Recorder()).ready()
         await hub.emit(said(0))
         await hub.flush()
-        await settle()
+        await until_idle()
         kept = await kept_position(store)
         for n in range(1, 50):
             await hub.emit(said(n))
         await hub.flush()
-        await settle()
+        await until_idle()
         assert await kept_position(store) == kept
         await pass_time(clock, 1.25)
         assert (await kept_position(store) or 0) >= (kept or 0) + 49
@@ -301,7 +233,7 @@ async def test_a_short_life_makes_progress() -> None:
             for _ in range(10):
                 await hub.emit(said(life))
             await hub.flush()
-            await settle()
+            await until_idle()
             assert (await kept_position(store) or 0) >= end, "what it found has been handled and kept"
             end = hub.statistics().applied
             store = await copy_of(store)
@@ -383,14 +315,14 @@ async def test_an_audit_log_may_be_durable() -> None:
 
 async def test_a_slow_listener_reads_from_the_journal() -> None:
     """It keeps nothing in the ring, and its lag is not a problem of health."""
-    gated = Gated()
+    gated = GatedRecorder(is_open=False)
     async with Hub(MemoryStore(), ring=16) as hub:
         attach(hub, gated, mailbox=10)
         for n in range(5000):
             await hub.emit(said(n))
         assert hub.statistics().ring_events < 16 + 1024 + 1024
         assert hub.health().healthy, "to be slow is its right"
-        gated.gate.set()
+        gated.open()
         await hub.flush()
     assert numbers(gated.events) == list(range(5000))
 
@@ -430,12 +362,12 @@ async def test_a_slow_listener_costs_no_memory(tmp_path: Path) -> None:
 
 async def test_durable_never_blocks_emitters() -> None:
     """`Overflow.BLOCK` makes no difference."""
-    gated = Gated()
+    gated = GatedRecorder(is_open=False)
     async with Hub(MemoryStore()) as hub:
         attach(hub, gated, overflow=Overflow.BLOCK, mailbox=1)
         for n in range(100):
             await hub.emit(said(n))
-        gated.gate.set()
+        gated.open()
         await hub.flush()
     assert numbers(gated.events) == list(range(100))
 
@@ -450,7 +382,7 @@ async def test_a_failing_event_is_retried_in_order() -> None:
         attachment = attach(hub, failing)
         for n in range(3):
             await hub.emit(said(n))
-        await settle()
+        await until_idle()
         assert numbers(failing.events) == [0]
         await pass_time(clock, 5)
         assert attachment.statistics().retries >= 3
@@ -482,7 +414,7 @@ async def test_a_hook_listener_gets_only_the_failure_again() -> None:
         attach(hub, listener)
         for n in range(5):
             hub.emit_nowait(said(n))
-        await settle()
+        await until_idle()
         await pass_time(clock, 60)
         await hub.flush()
     assert listener.heard == [0, 1, 2, 2, 2, 3, 4]
@@ -501,7 +433,7 @@ async def test_pauses_double_up_to_thirty_seconds(monkeypatch: pytest.MonkeyPatc
     async with Hub(MemoryStore(), clock=clock) as hub:
         attachment = attach(hub, failing, attempts_max=12)
         await hub.emit(said(0))
-        await settle()
+        await until_idle()
         await pass_time(clock, 200)
         assert attachment.state is AttachmentState.SUSPENDED
     assert caps == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30])
@@ -570,7 +502,7 @@ async def test_a_restart_resumes_a_suspended_listener() -> None:
         attachment = attach(hub, failing, attempts_max=1)
         for n in range(3):
             await hub.emit(said(n))
-        await settle()
+        await until_idle()
         assert attachment.state is AttachmentState.SUSPENDED
     async with Hub(store) as hub:
         attach(hub, mended)
@@ -586,7 +518,7 @@ async def test_closing_does_not_wait_for_retries() -> None:
     attachment = attach(hub, failing)
     async with hub:
         await hub.emit(said(1))
-        await settle()
+        await until_idle()
         await attachment.detach()
         assert attachment.state is AttachmentState.DETACHED
         assert hub.health().healthy
@@ -709,13 +641,13 @@ async def test_a_position_beyond_the_journal_is_refused(attached: bool) -> None:
         for n in range(5):
             await hub.emit(said(n))
     await older.write(POSITION, await store.read_bytes(POSITION) or b"")
-    before = await files(older, "/journal/log")
+    before = await files_of(older, "/journal/log")
     hub = Hub(older)
     if attached:
         attach(hub, Recorder())
     with pytest.raises(JournalBehind, match="restored from an older copy"):
         await hub.start()
-    assert await files(older, "/journal/log") == before
+    assert await files_of(older, "/journal/log") == before
 
 
 async def test_a_position_of_another_hub_is_refused() -> None:
@@ -781,7 +713,7 @@ def small_hub(store: MemoryStore, clock: ManualClock, *listeners: Any) -> Hub:
 
 
 async def journal_bytes(store: MemoryStore) -> int:
-    return sum(map(len, (await files(store, "/journal/log")).values()))
+    return sum(map(len, (await files_of(store, "/journal/log")).values()))
 
 
 async def outgrow(hub: Hub, store: MemoryStore, clock: ManualClock) -> int:
@@ -791,7 +723,7 @@ async def outgrow(hub: Hub, store: MemoryStore, clock: ManualClock) -> int:
         await hub.emit(said(n))
         if n % 10 == 0:
             await pass_time(clock, 0.5)
-            await tidied(hub)
+            await until_tidy(hub)
             largest = max(largest, await journal_bytes(store))
     await pass_time(clock, 2)
     return max(largest, await journal_bytes(store))
@@ -832,7 +764,7 @@ async def test_a_suspended_listener_cannot_fill_the_disk() -> None:
 
 
 async def test_a_too_slow_listener_is_suspended() -> None:
-    store, clock, witness, gated = MemoryStore(), ManualClock(), Recorder(), Gated()
+    store, clock, witness, gated = MemoryStore(), ManualClock(), Recorder(), GatedRecorder(is_open=False)
     async with small_hub(store, clock, witness) as hub:
         attachment = attach(hub, gated)
         await attachment.ready()
@@ -843,7 +775,7 @@ async def test_a_too_slow_listener_is_suspended() -> None:
         assert told[0].first_seq_held is not None
         assert told[0].first_seq_held > told[0].event_seq
         attachment.resume(skip_missed=True)
-        gated.gate.set()
+        gated.open()
         await attachment.ready()
         await hub.flush()
         heard = numbers(gated.events)
@@ -865,14 +797,14 @@ async def test_a_long_absent_listener_is_suspended() -> None:
     for _ in range(2):
         async with small_hub(store, clock) as hub:
             attachment = attach(hub, Recorder())
-            await settle()
+            await until_idle()
             assert attachment.state is AttachmentState.SUSPENDED
             assert attachment.missed is not None
             with pytest.raises(HistoryGone):
                 await attachment.ready()
     async with small_hub(store, clock) as hub:
         attachment = attach(hub, recorder)
-        await settle()
+        await until_idle()
         attachment.resume(skip_missed=True)
         await attachment.ready()
         await hub.flush()
@@ -881,7 +813,7 @@ async def test_a_long_absent_listener_is_suspended() -> None:
 
 
 async def test_the_farthest_behind_is_suspended_first() -> None:
-    store, clock, near = MemoryStore(), ManualClock(), Gated()
+    store, clock, near = MemoryStore(), ManualClock(), GatedRecorder(is_open=False)
     async with small_hub(store, clock) as hub:
         far = attach(hub, Failing(0), attempts_max=1, name="far")
         for n in range(60):
@@ -891,9 +823,9 @@ async def test_the_farthest_behind_is_suspended_first() -> None:
         while far.state is not AttachmentState.SUSPENDED or far.missed is None:
             await hub.emit(said(60))
             await pass_time(clock, 1)
-            await tidied(hub)
+            await until_tidy(hub)
         assert other.state is AttachmentState.RUNNING
-        near.gate.set()
+        near.open()
         await hub.flush()
         assert other.state is AttachmentState.RUNNING
 
@@ -907,11 +839,11 @@ async def test_an_absent_name_holds_the_journal() -> None:
     async with small_hub(store, clock) as hub:
         for n in range(60):
             await hub.emit(said(n))
-            journal = await tidied(hub)
+            journal = await until_tidy(hub)
             assert journal.first_seq == 0
             assert dict(journal.positions).keys() == {"slow"}
         await hub.forget("slow")
-        assert (await tidied(hub)).first_seq > 0
+        assert (await until_tidy(hub)).first_seq > 0
 
 
 async def test_truncation_waits_for_a_catching_up_listener() -> None:
@@ -923,7 +855,7 @@ async def test_truncation_waits_for_a_catching_up_listener() -> None:
             await hub.flush()
             if n % 10 == 0:
                 await pass_time(clock, 1)
-                await tidied(hub)
+                await until_tidy(hub)
         journal = hub.statistics().journal
         assert journal is not None
         assert journal.first_seq > 100
@@ -940,10 +872,10 @@ async def test_the_journal_is_kept_from_durable_positions() -> None:
         for n in range(60):
             await hub.emit(said(n))
             await hub.flush()
-            assert (await tidied(hub)).first_seq <= (await kept_position(store) or 0)
+            assert (await until_tidy(hub)).first_seq <= (await kept_position(store) or 0)
         kept = await kept_position(store) or 0
         assert attachment.statistics().position > kept
-        assert ((await tidied(hub)).snapshot_seq or 0) > kept, "nothing was held back"
+        assert ((await until_tidy(hub)).snapshot_seq or 0) > kept, "nothing was held back"
 
 
 # --- calls from inside ----------------------------------------------------------------------------------------------

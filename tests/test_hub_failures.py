@@ -26,33 +26,12 @@ from hubwire.errors import (
 from hubwire.events import ListenerFailed as FailureTold
 from hubwire.events import ListenerRestarted, MailboxOverflowed
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
-
-
-def said(n: int = 0) -> GenericEvent:
-    return GenericEvent(kind="number.said", data={"n": n})
+from hubwire.testing import ManualClock, Recorder, history
+from support import GatedStore, numbers, pass_time, said, until_idle
 
 
 def answered(n: int = 0) -> GenericEvent:
     return GenericEvent(kind="number.answered", data={"n": n})
-
-
-def numbers(events: Sequence[Event], kind: str = "number.said") -> list[int]:
-    return [each.data["n"] for each in events if isinstance(each, GenericEvent) and each.kind == kind]
-
-
-async def settle() -> None:
-    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
-    for _ in range(100):
-        await asyncio.sleep(0)
-
-
-async def pass_time(clock: ManualClock, seconds: float) -> None:
-    """Let time go by in small steps, and let everything happen that comes due."""
-    for _ in range(round(seconds * 4)):
-        clock.advance(0.25)
-        for _ in range(20):
-            await asyncio.sleep(0)
 
 
 class Failing(Recorder):
@@ -82,25 +61,6 @@ class FailingByHook(BaseHubListener):
         if self.bad.intersection(numbers([event])):
             raise ValueError("bad number")
         self.heard += numbers([event])
-
-
-class GatedStore(MemoryStore):
-    """A store whose journal is written only while its gate is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = anyio.Event()
-        self.gate.set()
-        self.error: BaseException | None = None
-        self.appends = 0
-
-    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
-        if path.startswith("/journal/"):
-            self.appends += 1
-            await self.gate.wait()
-            if self.error is not None:
-                raise self.error
-        return await super().append(path, content, expect=expect)
 
 
 # --- BEST_EFFORT: what is not handled -------------------------------------------------------------------------------
@@ -175,7 +135,7 @@ async def test_a_function_goes_on_after_a_failure() -> None:
             if heard[-1] == 3:
                 raise ValueError("bad number")
 
-        await settle()
+        await until_idle()
         for n in range(8):
             hub.emit_nowait(said(n))
         await pass_time(clock, 1)
@@ -266,7 +226,7 @@ async def test_a_listener_may_resist_cancellation() -> None:
         attachment = hub.attach(Deaf(), pattern="number.*", timeout=0.01)
         await attachment.ready()
         await hub.emit(said())
-        await settle()
+        await until_idle()
         await attachment.detach()
         assert attachment.statistics().last_error == "RuntimeError: I do as I like"
 
@@ -353,7 +313,7 @@ async def test_a_listener_cancelled_from_outside_is_lost(duty: Duty) -> None:
     await attachment.ready()
     assert attachment._task is not None
     attachment._task.cancel()
-    await settle()
+    await until_idle()
     assert attachment.state is AttachmentState.DETACHED
     assert not hub.health().healthy
     if duty is Duty.REQUIRED:
@@ -376,9 +336,9 @@ async def test_a_failed_listener_restarts_after_a_pause() -> None:
         attachment = hub.attach(failing, pattern="number.*")
         await attachment.ready()
         await hub.emit(said(0))
-        await settle()
+        await until_idle()
         await hub.emit(said(7))
-        await settle()
+        await until_idle()
         assert failing.given == [[0]], "the clock stands still"
         assert attachment.statistics().restarts == 0
         await pass_time(clock, 0.25)
@@ -430,7 +390,7 @@ async def test_four_failures_in_five_seconds_detach() -> None:
         await hub.emit(said(7))
         await attachment.ready()
         hub.attach(Recorder(), name="failing")
-        await settle()
+        await until_idle()
         assert hub.health().healthy, "somebody else does its work now"
 
 
@@ -462,7 +422,7 @@ async def test_failures_are_announced_once_a_second(monkeypatch: pytest.MonkeyPa
         stamped = []
         for n in range(3):
             stamped.append(await hub.emit(said(n)))
-            await settle()
+            await until_idle()
             await pass_time(clock, 0.25)
         await hub.flush()
         told = [each for each in witness.events if isinstance(each, FailureTold)]
@@ -515,7 +475,7 @@ async def test_overflow_events_cause_no_overflow() -> None:
         await hub.attach(slow, name="slow", mailbox=1).ready()
         for n in range(10):
             await hub.emit(said(n))
-            await settle()
+            await until_idle()
         gate.set()
         await hub.flush()
     told = [each for each in witness.events if isinstance(each, MailboxOverflowed)]
@@ -576,7 +536,7 @@ async def test_waiting_emitters_learn_of_a_failure() -> None:
             await hub.attach(FailsLate(), duty=Duty.REQUIRED).ready()
             await hub.flush()
             waiting = [asyncio.create_task(hub.emit(said(n))) for n in range(5)]
-            await settle()
+            await until_idle()
             assert hub.statistics().emitters_waiting == 4
             gate.set()
             await asyncio.wait(waiting)
@@ -591,7 +551,7 @@ async def test_the_exception_of_the_body_wins() -> None:
         async with Hub() as hub:
             await hub.attach(Failing(1), duty=Duty.REQUIRED).ready()
             hub.emit_nowait(said(1))
-            await settle()
+            await until_idle()
             raise mine
     assert raised.value is mine
     assert raised.value.__cause__ is None
@@ -609,7 +569,7 @@ async def test_a_handled_exception_stays_in_the_chain() -> None:
         async with Hub() as hub:
             await hub.attach(Failing(1), duty=Duty.REQUIRED).ready()
             hub.emit_nowait(said(1))
-            await settle()
+            await until_idle()
             try:
                 await MemoryStore().read_bytes("/x", -1)
             except ValueError:
@@ -635,7 +595,7 @@ async def test_a_cancelled_body_is_cancelled() -> None:
             await anyio.sleep_forever()
 
     task = asyncio.create_task(body())
-    await settle()
+    await until_idle()
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
@@ -866,9 +826,9 @@ async def test_an_outliving_task_has_no_reserve() -> None:
         await hub.attach(Gated(), duty=Duty.REQUIRED).ready()
         await hub.emit(said())
         blocked = asyncio.create_task(hub.emit(GenericEvent(kind="number.blocked", data={"n": 0})))
-        await settle()
+        await until_idle()
         go.set()
-        await settle()
+        await until_idle()
         assert hub.statistics().emitters_waiting == 1, "it waits like anybody"
         gate.set()
         await blocked
@@ -886,7 +846,7 @@ async def test_an_outliving_thread_has_no_reserve() -> None:
 
     async def answer(hub: Hub, n: int) -> None:
         done.append(asyncio.ensure_future(anyio.to_thread.run_sync(work, hub, n)))
-        await settle()
+        await until_idle()
 
     async with Hub() as hub:
         await hub.attach(Answering(answer), duty=Duty.REQUIRED).ready()
@@ -909,9 +869,9 @@ async def test_a_listener_answers_itself_32_times() -> None:
             except CommandRejected as error:
                 errors.append(error)
 
-        await settle()
+        await until_idle()
         await hub.emit(said())
-        await settle()
+        await until_idle()
         await hub.flush()
         assert depths == list(range(33))
         assert len(errors) == 1
@@ -993,15 +953,7 @@ async def test_unjournaled_events_are_never_seen() -> None:
     assert numbers(required.events) == numbers(other.events) == []
     store.error = None
     async with Hub(store) as hub:
-        assert numbers([each async for each in _all(hub)]) == []
-
-
-async def _all(hub: Hub) -> Any:
-    newest = hub.statistics().committed - 1
-    async for each in hub.events(after=-1):
-        yield each
-        if each.seq == newest:
-            return
+        assert numbers(await history(hub)) == []
 
 
 # --- a full disk ----------------------------------------------------------------------------------------------------
@@ -1012,13 +964,13 @@ async def test_a_full_disk_pauses_the_hub() -> None:
     async with Hub(store, listeners=[recorder], clock=clock, in_flight_max=2) as hub:
         await hub.flush()
         store.error = StoreFull("no space left", path="/journal")
-        store.appends = 0
+        store.appends.clear()
         waiting = [asyncio.create_task(hub.emit(said(n))) for n in range(4)]
-        await settle()
+        await until_idle()
         assert (hub.statistics().in_flight, hub.statistics().emitters_waiting) == (2, 2)
         assert hub.health().problems == ("the journal can write nothing: no space left",)
         for second in range(1, 11):
-            assert store.appends == second
+            assert len(store.appends) == second
             await pass_time(clock, 1)
             assert not hub.health().healthy
         assert not any(task.done() for task in waiting)
@@ -1116,7 +1068,7 @@ async def test_health_reports_every_full_listener() -> None:
     pair = [Full(1, error=lambda: StoreFull("no space left")) for _ in range(2)]
     async with Hub(listeners=pair, clock=clock) as hub:
         emitting = asyncio.create_task(hub.emit(said(1)))
-        await settle()
+        await until_idle()
         assert len(hub.health().problems) == 2
         pair[0].bad.clear()
         await pass_time(clock, 1)
@@ -1146,15 +1098,15 @@ async def test_cancelled_hub_tasks_release_all_waiters(which: str) -> None:
     with pytest.raises(HubFailed, match=r"cancelled by somebody else|could not be written"):
         async with Hub(store, listeners=[Recorder()]) as hub:
             await hub.flush()
-            store.gate = anyio.Event()
+            store.gate.close()
             tasks = asyncio.all_tasks() - mine
             emitting = asyncio.create_task(hub.emit(said()))
-            await settle()
+            await until_idle()
             for task in tasks:
                 if which == "all" or (task is hub._life._main) == (which == "the main one"):
                     task.cancel()
-            await settle()
-            store.gate.set()
+            await until_idle()
+            store.gate.open()
             await asyncio.wait([emitting])
             assert isinstance(emitting.exception(), HubFailed)
     async with Hub(store) as hub:

@@ -30,53 +30,13 @@ from hubwire.listener import (
     ViolationView,
 )
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import GatedRecorder, ManualClock, Recorder
+from support import numbers, said, seqs, until_idle
 
 
 @event("fanout.tried")
 class Tried(Event):
     number: int = 0
-
-
-class Gated(Recorder):
-    """A recorder that handles events only while its gate is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.given: list[Event] = []
-        """Every event it was given, handled or not."""
-        self._open = anyio.Event()
-        self._open.set()
-
-    def close(self) -> None:
-        if self._open.is_set():
-            self._open = anyio.Event()
-
-    def open(self) -> None:
-        self._open.set()
-
-    async def on_events(self, events: Sequence[Event]) -> None:
-        self.given += events
-        await self._open.wait()
-        await super().on_events(events)
-
-
-async def settle() -> None:
-    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
-    for _ in range(100):
-        await asyncio.sleep(0)
-
-
-def said(n: int = 0) -> GenericEvent:
-    return GenericEvent(kind="number.said", data={"n": n})
-
-
-def numbers(events: Sequence[Event]) -> list[int]:
-    return [each.data["n"] for each in events if isinstance(each, GenericEvent) and each.kind == "number.said"]
-
-
-def seqs(events: Sequence[Event]) -> list[int]:
-    return [each.seq for each in events]
 
 
 async def attached(hub: Hub, listener: object, **settings: Any) -> Attachment:
@@ -91,12 +51,12 @@ async def attached(hub: Hub, listener: object, **settings: Any) -> Attachment:
 
 
 async def test_the_commit_waits_for_a_required_listener() -> None:
-    required = Gated()
+    required = GatedRecorder()
     async with Hub() as hub:
         await attached(hub, required, duty=Duty.REQUIRED)
         required.close()
         emitting = asyncio.create_task(hub.emit(said()))
-        await settle()
+        await until_idle()
         assert not emitting.done()
         required.open()
         assert (await emitting).seq == required.events[-1].seq
@@ -104,14 +64,14 @@ async def test_the_commit_waits_for_a_required_listener() -> None:
 
 async def test_a_slow_required_listener_holds_emitters() -> None:
     """Emitters wait, and no event is dropped."""
-    required = Gated()
+    required = GatedRecorder()
     async with Hub(in_flight_max=3) as hub:
         attachment = await attached(hub, required, duty=Duty.REQUIRED, mailbox=1)
         required.close()
         async with anyio.create_task_group() as tasks:
             for n in range(10):
                 tasks.start_soon(hub.emit, said(n))
-            await settle()
+            await until_idle()
             assert (hub.statistics().in_flight, hub.statistics().emitters_waiting) == (3, 7)
             with pytest.raises(Overloaded):
                 hub.emit_nowait(said())
@@ -139,12 +99,12 @@ async def test_a_required_listener_hears_of_itself() -> None:
 
 async def test_drop_oldest_reports_the_dropped_events() -> None:
     """It drops the oldest, and says how many and which."""
-    slow, witness = Gated(), Recorder()
+    slow, witness = GatedRecorder(), Recorder()
     async with Hub(listeners=[witness]) as hub:
         attachment = await attached(hub, slow, name="slow", mailbox=10)
         slow.close()
         first = await hub.emit(said(0))
-        await settle()
+        await until_idle()
         assert slow.given[-1].seq == first.seq
         for n in range(1, 31):
             await hub.emit(said(n))
@@ -161,12 +121,12 @@ async def test_drop_oldest_reports_the_dropped_events() -> None:
 
 
 async def test_drop_oldest_counts_matching_events_only() -> None:
-    slow, witness = Gated(), Recorder()
+    slow, witness = GatedRecorder(), Recorder()
     async with Hub(listeners=[witness]) as hub:
         attachment = await attached(hub, slow, name="slow", pattern="number.*", mailbox=10)
         slow.close()
         await hub.emit(said(0))
-        await settle()
+        await until_idle()
         emitted = [await hub.emit(said(n) if n % 3 == 0 else Tried(number=n)) for n in range(1, 31)]
         slow.open()
         overflowed = await witness.wait_for("mailbox.overflowed")
@@ -180,12 +140,12 @@ async def test_drop_oldest_counts_matching_events_only() -> None:
 
 async def test_unmatched_events_are_not_dropped() -> None:
     """Passing over what the pattern leaves out is not a drop."""
-    slow, witness = Gated(), Recorder()
+    slow, witness = GatedRecorder(), Recorder()
     async with Hub(listeners=[witness]) as hub:
         attachment = await attached(hub, slow, name="slow", pattern="number.*", mailbox=10)
         slow.close()
         await hub.emit(said(0))
-        await settle()
+        await until_idle()
         for n in range(100):
             await hub.emit(Tried(number=n))
         slow.open()
@@ -197,7 +157,7 @@ async def test_unmatched_events_are_not_dropped() -> None:
 
 async def test_drops_are_announced_once_a_second() -> None:
     """The first at once, and then with a count."""
-    clock, slow, witness = ManualClock(), Gated(), Recorder()
+    clock, slow, witness = ManualClock(), GatedRecorder(), Recorder()
     async with Hub(listeners=[witness], clock=clock) as hub:
         attachment = await attached(hub, slow, name="slow", mailbox=2)
 
@@ -205,7 +165,7 @@ async def test_drops_are_announced_once_a_second() -> None:
             slow.close()
             for n in range(10):
                 await hub.emit(said(n))
-                await settle()
+                await until_idle()
             slow.open()
             await hub.flush()
 
@@ -214,28 +174,28 @@ async def test_drops_are_announced_once_a_second() -> None:
         announced = [each for each in witness.events if isinstance(each, MailboxOverflowed)]
         assert len(announced) == 1
         clock.advance(1)
-        await settle()
+        await until_idle()
         await hub.flush()
         announced = [each for each in witness.events if isinstance(each, MailboxOverflowed)]
         assert len(announced) == 2
         assert sum(each.count for each in announced) == attachment.statistics().dropped == 3 * 7
         assert announced[0].last_seq < announced[1].first_seq
         clock.advance(1)
-        await settle()
+        await until_idle()
         assert witness.kinds.count("mailbox.overflowed") == 2, "nothing to tell, nothing told"
         await overflow()
         assert witness.kinds.count("mailbox.overflowed") == 3, "the next one is told at once again"
 
 
 async def test_the_last_drops_are_announced_before_stopping() -> None:
-    slow, witness = Gated(), Recorder()
+    slow, witness = GatedRecorder(), Recorder()
     async with Hub(listeners=[witness], clock=ManualClock()) as hub:
         attachment = await attached(hub, slow, name="slow", mailbox=2)
         for _ in range(2):
             slow.close()
             for n in range(10):
                 await hub.emit(said(n))
-                await settle()
+                await until_idle()
             slow.open()
             await hub.flush()
     announced = [each.count for each in witness.events if isinstance(each, MailboxOverflowed)]
@@ -269,14 +229,14 @@ async def test_the_history_leaves_out_the_listener_itself() -> None:
 
 
 async def test_block_holds_emitters_and_drops_nothing() -> None:
-    slow = Gated()
+    slow = GatedRecorder()
     async with Hub() as hub:
         attachment = await attached(hub, slow, overflow=Overflow.BLOCK, mailbox=5)
         slow.close()
         async with anyio.create_task_group() as tasks:
             for n in range(20):
                 tasks.start_soon(hub.emit, said(n))
-            await settle()
+            await until_idle()
             assert hub.statistics().in_flight == 0
             assert hub.statistics().emitters_waiting == 15
             assert attachment.statistics().lag == 5
@@ -288,7 +248,7 @@ async def test_block_holds_emitters_and_drops_nothing() -> None:
 
 
 async def test_block_does_not_hold_up_the_commit() -> None:
-    slow = Gated()
+    slow = GatedRecorder()
     async with Hub() as hub:
         await attached(hub, slow, overflow=Overflow.BLOCK, mailbox=5)
         slow.close()
@@ -298,14 +258,14 @@ async def test_block_does_not_hold_up_the_commit() -> None:
 
 
 async def test_detaching_releases_blocked_emitters() -> None:
-    slow = Gated()
+    slow = GatedRecorder()
     async with Hub() as hub:
         attachment = await attached(hub, slow, overflow=Overflow.BLOCK, mailbox=1)
         slow.close()
         async with anyio.create_task_group() as tasks:
             for n in range(5):
                 tasks.start_soon(hub.emit, said(n))
-            await settle()
+            await until_idle()
             assert hub.statistics().emitters_waiting == 4
             tasks.start_soon(attachment.detach)
             slow.open()
@@ -314,7 +274,7 @@ async def test_detaching_releases_blocked_emitters() -> None:
 
 async def test_block_waits_until_it_has_caught_up() -> None:
     """While it catches up with the history, it blocks no emitter."""
-    slow = Gated()
+    slow = GatedRecorder()
     async with Hub(MemoryStore(), ring=1) as hub:
         for n in range(2000):
             hub.emit_nowait(said(n))
@@ -323,7 +283,7 @@ async def test_block_waits_until_it_has_caught_up() -> None:
         await hub.flush()
         slow.close()
         attachment = hub.attach(slow, overflow=Overflow.BLOCK, mailbox=5, since="start")
-        await settle()
+        await until_idle()
         assert attachment.state is AttachmentState.CATCHING_UP
         for n in range(2000, 2020):
             await hub.emit(said(n))
@@ -467,19 +427,19 @@ async def test_a_listener_declares_its_own_settings() -> None:
 
 async def test_a_late_required_listener_catches_up_first() -> None:
     """It does so off the commit path; then the commit waits for it."""
-    store, required = MemoryStore(), Gated()
+    store, required = MemoryStore(), GatedRecorder()
     async with Hub(store) as hub:
         for n in range(10):
             await hub.emit(said(n))
         required.close()
         attachment = hub.attach(required, duty=Duty.REQUIRED, since="start")
         getting_ready = asyncio.create_task(attachment.ready())
-        await settle()
+        await until_idle()
         assert len(required.given) >= 10
         with anyio.fail_after(30):
             await hub.emit(said(10))  # nobody waits for it yet
         assert attachment.state is AttachmentState.CATCHING_UP
-        assert hub.health().problems == ("listener 'Gated' has not caught up yet",)
+        assert hub.health().problems == ("listener 'GatedRecorder' has not caught up yet",)
         assert not getting_ready.done()
         required.open()
         await getting_ready
@@ -487,7 +447,7 @@ async def test_a_late_required_listener_catches_up_first() -> None:
         assert numbers(required.events) == list(range(11))
         required.close()
         emitting = asyncio.create_task(hub.emit(said(11)))
-        await settle()
+        await until_idle()
         assert not emitting.done()
         required.open()
         await emitting
@@ -496,18 +456,18 @@ async def test_a_late_required_listener_catches_up_first() -> None:
 
 async def test_required_without_a_journal_is_required_at_once() -> None:
     """The commit waits for it from the place where it begins."""
-    required = Gated()
+    required = GatedRecorder()
     async with Hub(ring=1, in_flight_max=10) as hub:
         for n in range(1000):
             await hub.emit(said(n))
         first = hub.statistics().applied - hub.statistics().ring_events
         required.close()
         attachment = hub.attach(required, duty=Duty.REQUIRED, since="start")
-        await settle()
+        await until_idle()
         async with anyio.create_task_group() as tasks:
             for n in range(1000, 4000):
                 tasks.start_soon(hub.emit, said(n))
-            await settle()
+            await until_idle()
             assert hub.statistics().emitters_waiting > 2900
             required.open()
         await attachment.ready()
@@ -517,13 +477,13 @@ async def test_required_without_a_journal_is_required_at_once() -> None:
 
 async def test_a_lossy_listener_drops_what_the_ring_forgets() -> None:
     """One that never reaches the end misses what the ring no longer holds."""
-    slow = Gated()
+    slow = GatedRecorder()
     async with Hub(ring=16) as hub:
         for n in range(5):
             await hub.emit(said(n))
         slow.close()
         attachment = hub.attach(slow, since="start", mailbox=3, pattern="number.*")
-        await settle()
+        await until_idle()
         assert numbers(slow.given) == list(range(5))
         for n in range(5, 20_000):
             hub.emit_nowait(said(n))
@@ -538,13 +498,13 @@ async def test_a_lossy_listener_drops_what_the_ring_forgets() -> None:
 
 async def test_a_lossy_listener_has_caught_up_early() -> None:
     """It has caught up when its mailbox holds the rest: a slow one never reaches the very end."""
-    slow = Gated()
+    slow = GatedRecorder()
     async with Hub(MemoryStore()) as hub:
         for n in range(5):
             await hub.emit(said(n))
         slow.close()
         attachment = hub.attach(slow, since="start", mailbox=10, pattern="number.*")
-        await settle()
+        await until_idle()
         assert attachment.state is AttachmentState.RUNNING
         assert numbers(slow.given) == list(range(5))
         for n in range(5, 50):
@@ -611,15 +571,15 @@ async def test_a_detached_listener_hears_nothing_more() -> None:
 
 
 async def test_detach_waits_for_the_current_batch() -> None:
-    slow = Gated()
+    slow = GatedRecorder()
     async with Hub() as hub:
         attachment = await attached(hub, slow)
         slow.close()
         await hub.emit(said(1))
-        await settle()
+        await until_idle()
         await hub.emit(said(2))
         detaching = asyncio.create_task(attachment.detach())
-        await settle()
+        await until_idle()
         assert not detaching.done()
         slow.open()
         await detaching
@@ -628,18 +588,18 @@ async def test_detach_waits_for_the_current_batch() -> None:
 
 async def test_detaching_a_required_listener_drains_it() -> None:
     """`detach` returns when the listener has everything journaled."""
-    required = Gated()
+    required = GatedRecorder()
     async with Hub(MemoryStore()) as hub:
         attachment = await attached(hub, required, duty=Duty.REQUIRED)
         required.close()
         hub.emit_nowait(said(1))
-        await settle()
+        await until_idle()
         hub.emit_nowait(said(2))
-        await settle()
+        await until_idle()
         assert numbers(required.given) == [1], "the second is journaled, and not in the batch it is at"
         detaching = asyncio.create_task(attachment.detach())
         emitting = asyncio.create_task(hub.emit(said(3)))
-        await settle()
+        await until_idle()
         assert not detaching.done()
         required.open()
         await detaching
@@ -650,7 +610,7 @@ async def test_detaching_a_required_listener_drains_it() -> None:
 async def test_a_required_listener_may_detach_itself() -> None:
     """It gets everything journaled first."""
 
-    class Leaver(Gated):
+    class Leaver(GatedRecorder):
         attachment: Attachment
 
         async def on_events(self, events: Sequence[Event]) -> None:
@@ -663,9 +623,9 @@ async def test_a_required_listener_may_detach_itself() -> None:
         leaver.attachment = await attached(hub, leaver, duty=Duty.REQUIRED)
         leaver.close()
         hub.emit_nowait(said(1))
-        await settle()
+        await until_idle()
         hub.emit_nowait(said(2))
-        await settle()
+        await until_idle()
         leaver.open()
         await hub.emit(said(3))
         await hub.flush()
@@ -693,7 +653,7 @@ async def test_a_detaching_listener_disturbs_no_other() -> None:
                 leaver.attachment = attachment
         for n in range(10):
             await hub.emit(said(n))
-            await settle()
+            await until_idle()
     assert numbers(leaver.events) == [0]
     assert all(numbers(other.events) == list(range(10)) for other in others)
 
@@ -738,7 +698,7 @@ async def test_a_pausing_listener_can_be_detached() -> None:
     async with Hub(clock=clock) as hub:
         attachment = await attached(hub, Fails(), pattern="number.*")
         await hub.emit(said())
-        await settle()
+        await until_idle()
         assert attachment.statistics().restarts == 0, "it pauses, and the clock stands still"
         await attachment.detach()
         assert hub.health().healthy
@@ -771,7 +731,7 @@ async def test_a_listener_may_attach_others() -> None:
 
     friends = {when: Friend(when) for when in ("bind", "enter", "events")}
     async with Hub(listeners=friends.values()) as hub:
-        await settle()
+        await until_idle()
         await hub.emit(said(1))
         await hub.flush()
         assert [numbers(each.friend.events) for each in friends.values()] == [[1], [1], [1]]
@@ -1032,12 +992,12 @@ async def test_an_entered_listener_is_left() -> None:
 
 
 async def test_a_batch_has_at_most_256_events() -> None:
-    slow = Gated()
+    slow = GatedRecorder()
     async with Hub() as hub:
         await attached(hub, slow)
         slow.close()
         hub.emit_nowait(said())
-        await settle()
+        await until_idle()
         for n in range(600):
             hub.emit_nowait(said(n))
         slow.open()
@@ -1066,7 +1026,7 @@ async def test_on_events_calls_do_not_overlap() -> None:
 
 
 async def test_statistics_of_an_attachment() -> None:
-    slow = Gated()
+    slow = GatedRecorder()
     async with Hub(clock=ManualClock()) as hub:
         attachment = hub.attach(slow, name="slow", mailbox=5, pattern="number.*")
         assert attachment.statistics().state is AttachmentState.STARTING
@@ -1074,7 +1034,7 @@ async def test_statistics_of_an_attachment() -> None:
         await hub.flush()
         slow.close()
         await hub.emit(said())
-        await settle()
+        await until_idle()
         for n in range(3):
             await hub.emit(said(n))
         statistics = attachment.statistics()

@@ -17,11 +17,8 @@ from hubwire._delivery.matcher import Matcher
 from hubwire.errors import HistoryGone, Overloaded
 from hubwire.events import MailboxOverflowed
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
-
-
-def said(n: int = 0) -> GenericEvent:
-    return GenericEvent(kind="number.said", data={"n": n})
+from hubwire.testing import GatedRecorder, ManualClock, Recorder
+from support import GatedStore, numbers, said, until, until_idle
 
 
 def heard(n: int = 0) -> GenericEvent:
@@ -30,36 +27,6 @@ def heard(n: int = 0) -> GenericEvent:
 
 def numbered(*seqs: int) -> list[Event]:
     return [GenericEvent(seq=seq, kind="number.said") for seq in seqs]
-
-
-def numbers(events: Sequence[Event]) -> list[int]:
-    return [each.data["n"] for each in events if isinstance(each, GenericEvent) and each.kind == "number.said"]
-
-
-async def settle() -> None:
-    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
-    for _ in range(100):
-        await asyncio.sleep(0)
-
-
-class Gated(Recorder):
-    """A recorder that handles events only while its gate is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._open = anyio.Event()
-        self._open.set()
-
-    def close(self) -> None:
-        if self._open.is_set():
-            self._open = anyio.Event()
-
-    def open(self) -> None:
-        self._open.set()
-
-    async def on_events(self, events: Sequence[Event]) -> None:
-        await self._open.wait()
-        await super().on_events(events)
 
 
 class Turns:
@@ -91,10 +58,10 @@ async def test_a_watermark_wakes_those_it_passes() -> None:
     async with anyio.create_task_group() as tasks:
         for value in (2, 0, 1, 5):
             tasks.start_soon(wait, value)
-        await settle()
+        await until_idle()
         assert woken == []
         watermark.advance(2)
-        await settle()
+        await until_idle()
         assert sorted(woken) == [0, 1]
         watermark.advance(6)
     assert sorted(woken) == [0, 1, 2, 5]
@@ -104,7 +71,7 @@ async def test_a_watermark_wakes_those_it_passes() -> None:
 async def test_an_ended_watermark_releases_all() -> None:
     watermark = Watermark()
     waiting = asyncio.create_task(watermark.wait_beyond(0))
-    await settle()
+    await until_idle()
     watermark.end()
     assert await waiting is False
     assert await watermark.wait_beyond(0) is False
@@ -121,28 +88,18 @@ async def test_waiters_are_woken_in_slices() -> None:
         future.add_done_callback(lambda _: woken_at.append(turns.count))
     watermark.advance(1)
     assert sum(future.done() for future in futures) == 500
-    await settle()
+    await until(lambda: len(woken_at) == 10_000)
     turns.end()
-    assert len(woken_at) == 10_000
     assert max(woken_at) - min(woken_at) >= 19
     assert max(woken_at.count(turn) for turn in set(woken_at)) <= 500
 
 
 async def test_emitters_are_woken_in_slices() -> None:
     """The loop turns between the slices of ten thousand."""
-
-    class Held(MemoryStore):
-        gate: anyio.Event | None = None
-
-        async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
-            if self.gate is not None:
-                await self.gate.wait()
-            return await super().append(path, content, expect=expect)
-
-    store = Held()
+    store = GatedStore()
     async with Hub(store, in_flight_max=20_000) as hub:
         await hub.flush()
-        store.gate = anyio.Event()
+        store.gate.close()
         woken_at: list[int] = []
         async with anyio.create_task_group() as tasks:
 
@@ -152,10 +109,10 @@ async def test_emitters_are_woken_in_slices() -> None:
 
             for n in range(10_000):
                 tasks.start_soon(emit, n)
-            await settle()
+            await until_idle()
             assert hub.statistics().in_flight == 10_000
             turns = Turns()
-            store.gate.set()
+            store.gate.open()
         turns.end()
         assert len(woken_at) == 10_000
         assert max(woken_at.count(turn) for turn in set(woken_at)) <= 500
@@ -164,7 +121,7 @@ async def test_emitters_are_woken_in_slices() -> None:
 async def test_abandoned_waits_leave_nothing_behind() -> None:
     watermark = Watermark()
     staying = [asyncio.create_task(watermark.wait_beyond(0)) for _ in range(10)]
-    await settle()
+    await until_idle()
     for _ in range(10_000):
         watermark.next_move().cancel()
     assert len(watermark._waiters) < 1100
@@ -205,7 +162,7 @@ async def test_the_watermarks_are_always_in_order() -> None:
         seen.add(statistics.applied >= statistics.journaled >= statistics.committed)
 
     async with Hub(store) as hub:
-        await hub.attach(Gated(), duty=Duty.REQUIRED).ready()
+        await hub.attach(GatedRecorder(), duty=Duty.REQUIRED).ready()
         async with anyio.create_task_group() as tasks:
             for n in range(100):
                 tasks.start_soon(hub.emit, said(n))
@@ -233,7 +190,7 @@ async def test_the_ring_grows_for_one_big_command() -> None:
 
 
 async def test_a_stuck_lossy_listener_costs_no_memory() -> None:
-    stuck, recorder = Gated(), Recorder()
+    stuck, recorder = GatedRecorder(), Recorder()
     most = 0
     async with Hub(ring=1000, clock=ManualClock()) as hub:
         hub.attach(recorder, pattern="mailbox.*")
@@ -242,7 +199,7 @@ async def test_a_stuck_lossy_listener_costs_no_memory() -> None:
         await hub.flush()
         stuck.close()
         await hub.emit(said(0))
-        await settle()
+        await until_idle()
         for n in range(1, 100_000):
             hub.emit_nowait(said(n))
             if n % 50 == 0:
@@ -254,7 +211,9 @@ async def test_a_stuck_lossy_listener_costs_no_memory() -> None:
         statistics = attachment.statistics()
         assert statistics.handled + statistics.dropped == 100_000
         assert statistics.handled <= 1 + 1000
-    told = [each for each in recorder.events if isinstance(each, MailboxOverflowed) and each.listener == "Gated"]
+    told = [
+        each for each in recorder.events if isinstance(each, MailboxOverflowed) and each.listener == "GatedRecorder"
+    ]
     assert sum(each.count for each in told) == statistics.dropped
     lost = {n for each in told for n in range(each.first_seq, each.last_seq + 1)}
     assert lost.isdisjoint(each.seq for each in stuck.events)
@@ -263,7 +222,7 @@ async def test_a_stuck_lossy_listener_costs_no_memory() -> None:
 @pytest.mark.parametrize("settings", [{"duty": Duty.REQUIRED}, {"overflow": Overflow.BLOCK, "mailbox": 50}])
 async def test_stuck_backpressure_costs_no_memory(settings: dict[str, Any]) -> None:
     """A REQUIRED or blocking listener that is stuck stops the emitters instead."""
-    stuck = Gated()
+    stuck = GatedRecorder()
     async with Hub(ring=10, in_flight_max=50) as hub:
         await hub.attach(stuck, **settings).ready()
         await hub.flush()
@@ -271,14 +230,14 @@ async def test_stuck_backpressure_costs_no_memory(settings: dict[str, Any]) -> N
         with pytest.raises(Overloaded):
             while True:
                 hub.emit_nowait(said())
-                await settle()
+                await until_idle()
         assert hub.statistics().ring_events <= 10 + 1024 + 50
         stuck.open()
 
 
 async def test_the_ring_keeps_what_backpressure_needs() -> None:
     """What a listener that is waited for has not read stays on the ring."""
-    slow = Gated()
+    slow = GatedRecorder()
     async with Hub(ring=1, in_flight_max=5000) as hub:
         await hub.attach(slow, duty=Duty.REQUIRED).ready()
         await hub.flush()
@@ -314,14 +273,14 @@ async def test_statistics_of_a_hub_are_complete() -> None:
         agents = [await hub.agents.register(name) for name in ("a", "b")]
         channel = await hub.channels.open(agents)
         await channel.post(agents[0], "hello")
-        required = Gated()
+        required = GatedRecorder()
         await hub.attach(required, duty=Duty.REQUIRED, name="required").ready()
         await hub.flush()
         required.close()
         async with anyio.create_task_group() as tasks:
             for n in range(3):
                 tasks.start_soon(hub.emit, said(n))
-            await settle()
+            await until_idle()
             assert not hub.offer(said())
             statistics = hub.statistics()
             assert (statistics.applied, statistics.journaled, statistics.committed) == (9, 9, 7)
@@ -366,7 +325,7 @@ async def test_events_join_history_and_live(ring: int) -> None:
         assert numbers(got) == list(range(6000))
         assert [each.seq for each in got] == sorted({each.seq for each in got})
         following = asyncio.create_task(anext(stream))
-        await settle()
+        await until_idle()
         assert not following.done()
         last = await hub.emit(said(6000))
         assert await following == last
@@ -432,7 +391,7 @@ async def test_a_cancelled_journal_read_misses_nothing() -> None:
             store.gate = anyio.Event()
             stream_of_another = hub.events(after=-1, pattern="number.*")
             reading = asyncio.create_task(anext(stream_of_another))
-            await settle()
+            await until_idle()
             reading.cancel()
             await asyncio.wait([reading])
             store.gate.set()
@@ -495,7 +454,7 @@ async def test_a_replay_may_survive_cancellation() -> None:
         await hub.flush()
         stream = hub.events(after=-1)
         reading = asyncio.create_task(anext(stream))
-        await settle()
+        await until_idle()
         reading.cancel()
         await asyncio.wait([reading])
         journal.gate.set()
@@ -539,7 +498,7 @@ async def test_any_history_is_complete_or_counted(
 ) -> None:
     """Each listener gets ascending seqs, and the events that it misses are counted exactly."""
     clock, witness = ManualClock(), Recorder()
-    listeners = [Gated() for _ in range(4)]
+    listeners = [GatedRecorder() for _ in range(4)]
     hub = Hub(MemoryStore() if has_journal else None, ring=30, in_flight_max=200, clock=clock)
     hub.attach(witness, mailbox=1_000_000, overflow=Overflow.BLOCK)
     settings: list[dict[str, Any]] = [

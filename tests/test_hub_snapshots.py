@@ -23,6 +23,7 @@ from hubwire.errors import ConfigurationError, HistoryGone, LogDamaged, StoreFul
 from hubwire.log import LogReader
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
+from support import copy_of, until_idle, until_tidy
 
 SNAPSHOTS = "/journal/snapshots"
 SEGMENTS = "/journal/log"
@@ -59,29 +60,6 @@ async def make(store: MemoryStore, change: tuple[str, str, bytes]) -> None:
         await store.append(path, content)
     else:
         await store.delete(path)
-
-
-async def copy_of(store: History) -> MemoryStore:
-    copy = MemoryStore()
-    for change in store.changes:
-        await make(copy, change)
-    return copy
-
-
-async def turn() -> None:
-    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
-    for _ in range(50):
-        await asyncio.sleep(0)
-
-
-async def settle(hub: Hub) -> None:
-    """Let the hub write its snapshot, if it has to, and truncate."""
-    await hub.flush()
-    await turn()
-    assert hub._upkeep is not None
-    while hub._upkeep._is_snapshot_due():  # noqa: ASYNC110 - nobody is told when it is written
-        await asyncio.sleep(0)
-    await turn()
 
 
 def small_hub(store: MemoryStore, *listeners: Any, **settings: Any) -> Hub:
@@ -138,7 +116,7 @@ async def test_a_truncated_journal_gives_the_whole_state(seed: int, lives: int) 
             hub.attach(history, duty=Duty.REQUIRED, since=len(history.events), name="history")
             for _ in range(3):
                 await act(hub, chance, 30)
-                await settle(hub)
+                await until_tidy(hub)
         assert remembered(hub._state) == replayed(history.events), f"life {life}"
         journal = hub.statistics().journal
         assert journal is not None
@@ -152,7 +130,7 @@ async def test_a_start_replays_only_newer_events() -> None:
     store = History()
     async with small_hub(store) as hub:
         await act(hub, random.Random(1), 150)
-        await settle(hub)
+        await until_tidy(hub)
         expected = remembered(hub._state)
     journal = hub.statistics().journal
     assert journal is not None
@@ -215,12 +193,12 @@ async def test_a_snapshot_waits_for_its_commit(monkeypatch: pytest.MonkeyPatch) 
         await hub.attach(gate, duty=Duty.REQUIRED, name="gate").ready()
         for n in range(60):
             hub.emit_nowait(GenericEvent(kind="number.said", data={"n": n}))
-        await turn()
+        await until_idle()
         assert hub.statistics().journaled - hub.statistics().committed >= 60
         assert saved == []
         gate.open.set()
         await hub.flush()
-        await turn()
+        await until_idle()
         assert saved != []
         assert hub.health().healthy
 
@@ -239,7 +217,7 @@ async def test_snapshots_are_coded_off_the_loop(monkeypatch: pytest.MonkeyPatch)
     for _ in range(2):
         async with small_hub(store) as hub:
             await act(hub, random.Random(1), 60)
-            await settle(hub)
+            await until_tidy(hub)
     assert len(threads) >= 2
     assert threading.main_thread() not in threads
 
@@ -250,7 +228,7 @@ async def test_a_large_state_is_written_seldom() -> None:
     async with small_hub(store, snapshot_bytes=1) as hub:
         for n in range(150):
             await hub.agents.register(f"agent-{n}")
-            await settle(hub)
+            await until_tidy(hub)
     sizes = [len(content) for what, path, content in store.changes if SNAPSHOTS in path and what == "write"]
     journaled = sum(len(content) for what, path, content in store.changes if SEGMENTS in path and what == "append")
     assert len(sizes) > 3
@@ -277,7 +255,7 @@ async def test_time_never_goes_back_behind_a_snapshot() -> None:
     async with Hub(store, clock=clock, snapshot_bytes=1000) as hub:
         for n in range(20):
             await hub.emit(GenericEvent(kind="number.said", data={"n": n}))
-            await settle(hub)
+            await until_tidy(hub)
         last_at = (await hub.emit(GenericEvent(kind="number.said"))).at
     async with Hub(store, clock=ManualClock(start_ns=0)) as hub:
         assert (await hub.emit(GenericEvent(kind="number.said"))).at >= last_at
@@ -292,7 +270,7 @@ async def truncated() -> tuple[MemoryStore, dict[str, Sequence[Any]], list[str]]
     async with small_hub(store) as hub:
         for seed in range(5):
             await act(hub, random.Random(seed), 40)
-            await settle(hub)
+            await until_tidy(hub)
         expected = remembered(hub._state)
     journal = hub.statistics().journal
     assert journal is not None
@@ -323,7 +301,7 @@ async def test_a_damaged_snapshot_is_set_aside(how: str) -> None:
         assert newest in (journal.last_error or "")
         first_seq = journal.first_seq
         await act(hub, random.Random(9), 3)
-        await settle(hub)
+        await until_tidy(hub)
     assert await store.read_bytes(f"{newest}.damaged") == damaged
     assert await store.exists(older)
     assert (await LogReader(store, "/journal").read())[0].index > 0
@@ -351,7 +329,7 @@ async def test_a_whole_journal_needs_no_snapshot() -> None:
         await keeper.ready()
         await keeper.detach()
         await act(hub, random.Random(1), 100)
-        await settle(hub)
+        await until_tidy(hub)
         expected = remembered(hub._state)
     for name in await store.list(SNAPSHOTS):
         await store.write(f"{SNAPSHOTS}/{name}", b"damaged")
@@ -366,7 +344,7 @@ async def test_a_snapshot_beyond_the_journal_is_deleted() -> None:
         await act(hub, random.Random(1), 20)
         older = await copy_of(store)
         await act(hub, random.Random(2), 100)
-        await settle(hub)
+        await until_tidy(hub)
     newest = f"{SNAPSHOTS}/{(await store.list(SNAPSHOTS))[-1]}"
     await older.write(newest, await store.read_bytes(newest) or b"")
     async with small_hub(older) as hub:
@@ -387,14 +365,14 @@ async def test_a_crash_after_any_change_is_survived() -> None:
         hub.attach(history, duty=Duty.REQUIRED, name="history")
         for seed in range(4):
             await act(hub, random.Random(seed), 30)
-            await settle(hub)
+            await until_tidy(hub)
     crashed = MemoryStore()
     deleted = 0
     for change in store.changes:
         what, path, _ = change
         if what == "delete" and SEGMENTS in path:
             deleted += 1
-            half = await clone(crashed)
+            half = await copy_of(crashed)
             content = await half.read_bytes(path) or b""
             await half.write(path, content[: len(content) // 2])  # as an object store that deletes part after part
             await check(half, history.events)
@@ -407,24 +385,9 @@ async def test_a_crash_after_any_change_is_survived() -> None:
     assert deleted > 3
 
 
-async def clone(store: MemoryStore) -> MemoryStore:
-    copy = MemoryStore()
-
-    async def walk(folder: str) -> None:
-        for name in await store.list(folder or "/"):
-            path = f"{folder}/{name}"
-            if name.endswith("/"):
-                await walk(path.rstrip("/"))
-            else:
-                await copy.write(path, await store.read_bytes(path) or b"")
-
-    await walk("")
-    return copy
-
-
 async def check(store: MemoryStore, events: Sequence[Event]) -> None:
     """A hub starts from a copy of this store, and knows what its events tell."""
-    store = await clone(store)
+    store = await copy_of(store)
     async with small_hub(store) as hub:
         started = hub.statistics().applied
         state = remembered(hub._state)
@@ -447,7 +410,7 @@ async def test_an_empty_segment_keeps_the_one_before() -> None:
         assert len(kept) <= 2
         assert 0 < journal.first_seq < end
         first_seq = journal.first_seq
-        crashed = await clone(store)
+        crashed = await copy_of(store)
     again = StoreJournal(crashed, clock=clock)
     await again.open()
     assert (again.first_seq, again.next_seq) == (first_seq, end)
@@ -472,13 +435,13 @@ async def test_an_unwritable_snapshot_is_retried() -> None:
     hub = Hub(journal=StoreJournal(store, clock=clock, segment_bytes=1000), clock=clock, snapshot_bytes=2000)
     async with hub:
         await act(hub, random.Random(1), 60)
-        await turn()
+        await until_idle()
         while hub.health().healthy:  # noqa: ASYNC110 - nobody is told when health changes
             await asyncio.sleep(0)
         assert "no space for that" in " ".join(hub.health().problems)
         store.full = False
         clock.advance(1)
-        await settle(hub)
+        await until_tidy(hub)
         assert hub.health().healthy
         assert await store.list(SNAPSHOTS) != []
 
@@ -495,7 +458,7 @@ async def test_smaller_segments_keep_the_journal_in_bounds() -> None:
         for n in range(300):
             await hub.emit(GenericEvent(kind="number.said", data={"n": n}))
             if n % 10 == 0:
-                await settle(hub)
+                await until_tidy(hub)
         journal = hub.statistics().journal
         assert journal is not None
         assert journal.size_bytes < 16_000

@@ -25,46 +25,11 @@ from hubwire.errors import (
 from hubwire.events import ListenerDetached
 from hubwire.listeners import AuditLog
 from hubwire.stores import MemoryStore
-from hubwire.testing import Recorder
+from hubwire.testing import GatedRecorder, Recorder
+from support import GatedStore, numbers, said, until, until_idle
 
 SOON = 0.05
 """A deadline that a test waits for: only what hangs for ever comes to it."""
-
-
-def said(n: int = 0) -> GenericEvent:
-    return GenericEvent(kind="number.said", data={"n": n})
-
-
-def numbers(events: Sequence[Event]) -> list[int]:
-    return [each.data["n"] for each in events if isinstance(each, GenericEvent) and each.kind == "number.said"]
-
-
-async def settle() -> None:
-    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
-    for _ in range(100):
-        await asyncio.sleep(0)
-
-
-class Gated(Recorder):
-    """A recorder that handles events only while its gate is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.given: list[Event] = []
-        self._open = anyio.Event()
-        self._open.set()
-
-    def close(self) -> None:
-        if self._open.is_set():
-            self._open = anyio.Event()
-
-    def open(self) -> None:
-        self._open.set()
-
-    async def on_events(self, events: Sequence[Event]) -> None:
-        self.given += events
-        await self._open.wait()
-        await super().on_events(events)
 
 
 class Enterable(Recorder):
@@ -90,21 +55,12 @@ class Enterable(Recorder):
             self.calls.append(f"{self.name} heard the end")
 
 
-class Watched(MemoryStore):
-    """A store that tells what becomes of the journal."""
+class Watched(GatedStore):
+    """A gated store that also notes, and may refuse, the clean markers of logs."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[str] = []
-        self.gate = anyio.Event()
-        self.gate.set()
-        self.error: BaseException | None = None
-
-    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
-        await self.gate.wait()
-        if self.error is not None:
-            raise self.error
-        return await super().append(path, content, expect=expect)
 
     async def write(
         self, path: str, content: str | bytes, *, if_absent: bool = False, expect: int | None = None
@@ -153,16 +109,16 @@ async def test_a_close_leaves_in_order() -> None:
 
 async def test_a_closing_hub_refuses_commands() -> None:
     """Commands that wait to be admitted are refused as well."""
-    slow = Gated()
+    slow = GatedRecorder()
     hub = Hub(in_flight_max=1)
     await hub.start()
     await hub.attach(slow, duty=Duty.REQUIRED).ready()
     await hub.flush()
     slow.close()
     admitted = asyncio.create_task(hub.emit(said(1)))
-    await settle()
+    await until_idle()
     at_the_door = asyncio.create_task(hub.emit(said(2)))
-    await settle()
+    await until_idle()
     closing = asyncio.create_task(hub.aclose())
     await asyncio.wait([at_the_door])
     assert isinstance(at_the_door.exception(), HubClosed)
@@ -185,7 +141,7 @@ async def test_a_closing_hub_refuses_commands() -> None:
 async def test_announcements_during_the_close_commit() -> None:
     witness = Recorder()
 
-    class FailsLate(Gated):
+    class FailsLate(GatedRecorder):
         async def on_events(self, events: Sequence[Event]) -> None:
             await super().on_events(events)
             if numbers(events):
@@ -197,9 +153,9 @@ async def test_announcements_during_the_close_commit() -> None:
     await hub.attach(late, name="late").ready()
     late.close()
     await hub.emit(said())
-    await settle()
+    await until_idle()
     closing = asyncio.create_task(hub.aclose())
-    await settle()
+    await until_idle()
     late.open()
     await closing
     kinds = [each.kind for each in witness.events if each.kind.startswith(("listener.f", "listener.r", "hub.st"))]
@@ -331,9 +287,9 @@ async def test_a_journal_that_hangs_at_close_is_abandoned() -> None:
     with pytest.raises(HubFailed, match="were not committed within"):
         async with Hub(store, close_seconds_max=SOON) as hub:
             await hub.flush()
-            store.gate = anyio.Event()
+            store.gate.close()
             hub.emit_nowait(said())
-            asyncio.get_running_loop().call_later(10 * SOON, store.gate.set)
+            asyncio.get_running_loop().call_later(10 * SOON, store.gate.open)
 
 
 # --- closing --------------------------------------------------------------------------------------------------------
@@ -342,13 +298,13 @@ async def test_a_journal_that_hangs_at_close_is_abandoned() -> None:
 @pytest.mark.parametrize("by", ["task.cancel()", "a cancel scope"])
 async def test_a_cancelled_close_completes(by: str) -> None:
     """It closes the hub, and then raises the cancellation."""
-    slow, store = Gated(), Watched()
+    slow, store = GatedRecorder(), Watched()
     hub = Hub(store)
     await hub.start()
     await hub.attach(slow).ready()
     slow.close()
     await hub.emit(said())
-    await settle()
+    await until_idle()
     scope = anyio.CancelScope()
     went_on: list[str] = []
 
@@ -359,7 +315,7 @@ async def test_a_cancelled_close_completes(by: str) -> None:
 
     closing = asyncio.create_task(close())
     for _ in range(3):
-        await settle()
+        await until_idle()
         if by == "task.cancel()":
             closing.cancel()
         else:
@@ -383,20 +339,20 @@ async def test_a_cancelled_close_waits_idly(monkeypatch: pytest.MonkeyPatch) -> 
         waits += 1
         return await wait(*args, **kwargs)
 
-    slow = Gated()
+    slow = GatedRecorder()
     hub = Hub()
     await hub.start()
     await hub.attach(slow).ready()
     slow.close()
     await hub.emit(said())
-    await settle()
+    await until_idle()
     monkeypatch.setattr("asyncio.wait", counting_wait)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(hub.aclose)
-        await settle()
+        await until_idle()
         tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
-            await settle()
+            await until_idle()
             slow.open()
     assert waits == 1
     assert slow.kinds[-1] == "hub.stopped"
@@ -515,7 +471,7 @@ async def test_readers_end_when_the_hub_is_closed() -> None:
         tasks.start_soon(receive)
         tasks.start_soon(listen)
         await channel.post(agent, "hello", to=[agent])
-        await settle()
+        await until_idle()
     assert received == ["hello"]
     assert heard == ["envelope.posted", "hub.stopped"]
     assert [each.kind async for each in stream] == []
@@ -611,7 +567,7 @@ async def test_a_cancelled_start_releases_everything() -> None:
     hub = Hub(store, listeners=[Enterable("first", calls)])
     hub.attach(Hangs("second", calls), duty=Duty.REQUIRED)
     starting = asyncio.create_task(hub.start())
-    await settle()
+    await until(lambda: "second entered" in calls)
     starting.cancel()
     await asyncio.wait([starting])
     assert starting.cancelled()
