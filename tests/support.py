@@ -14,14 +14,14 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from hubwire import Event, GenericEvent, Hub, JournalStatistics
+from hubwire import Agent, Event, GenericEvent, Hub, JournalStatistics
 from hubwire._state import State
 from hubwire.context import EMPTY
 from hubwire.errors import StoreError
 from hubwire.events._event import stamp
 from hubwire.ports import KnowledgeStore
 from hubwire.stores import MemoryStore
-from hubwire.testing import Gate, ManualClock
+from hubwire.testing import Gate, ManualClock, pending
 
 if TYPE_CHECKING:
     from hubwire.stores.s3 import S3Store
@@ -95,6 +95,11 @@ def numbers(events: Iterable[Event], kind: str = "number.said") -> list[int]:
 
 def seqs(events: Iterable[Event]) -> list[int]:
     return [each.seq for each in events]
+
+
+def contents(hub: Hub, agent: Agent) -> list[Any]:
+    """Return what is in the envelopes that an agent has not acked, in the order of their delivery."""
+    return [envelope.content for envelope in pending(hub, agent)]
 
 
 # --- stores ---------------------------------------------------------------------------------------------------------
@@ -171,7 +176,7 @@ async def outcome(call: Coroutine[Any, Any, object]) -> tuple[str, Any]:
 # --- the state machines ---------------------------------------------------------------------------------------------
 
 
-def apply(state: State, *events: Event) -> None:
+def apply_to(state: State, *events: Event) -> None:
     """Stamp events, and apply them, as a hub does."""
     for event in events:
         state.apply(stamp(event, seq=0, id="", at=AT, hub="", context=EMPTY, bytes_max=1 << 20))

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from hubwire.cli.source import Item, open_source
 from hubwire.listeners.audit import AuditLog, verify
 from hubwire.log import follow
 from hubwire.stores import FileStore
+from support import count_independently
 
 AIRLINE_SUMMARY = "200 channels, 4,144 envelopes, 1,164 tool calls, 1,091 completed, 73 failed"
 
@@ -63,18 +64,6 @@ def read_lines(file: Path) -> list[bytes]:
     return gzip.decompress(file.read_bytes()).split(b"\n")[:-1]
 
 
-def independent_count(file: Path) -> dict[str, int]:
-    kinds: Counter[str] = Counter()
-    for line in read_lines(file):
-        kinds.update(("channel.created", "channel.opened", "channel.closed"))
-        for message in json.loads(line)["traj"]:
-            kinds["envelope.posted"] += message["role"] != "tool"
-            kinds["tool.called"] += len(message.get("tool_calls") or ())
-            if message["role"] == "tool":
-                kinds["tool.failed" if message["content"].startswith("Error") else "tool.completed"] += 1
-    return {**kinds, "agent.registered": 3}
-
-
 def lines(*conversations: Any) -> bytes:
     return b"".join(json.dumps(conversation).encode() + b"\n" for conversation in conversations)
 
@@ -108,12 +97,12 @@ def test_the_airline_file_is_imported_whole_and_once(shared_data: Path, tmp_path
     file = shared_data / "airline.jsonl.gz"
     assert (import_into(tmp_path, file)).startswith(f"{AIRLINE_SUMMARY}; 0 of these 6,672 were already there")
     numbers = stats(tmp_path)
-    assert counted(numbers) == independent_count(file)
+    assert counted(numbers) == count_independently(read_lines(file))
     assert (numbers["channels"], numbers["agents"], numbers["damaged"]) == (200, 3, 0)
 
     again = import_into(tmp_path, file)
     assert again.startswith(f"{AIRLINE_SUMMARY}; 6,672 of these 6,672 were already there")
-    assert counted(stats(tmp_path)) == independent_count(file)
+    assert counted(stats(tmp_path)) == count_independently(read_lines(file))
     assert what_was_said(tmp_path) == what_the_file_says(file)
 
 
@@ -124,7 +113,7 @@ def test_a_killed_import_can_be_repeated(events: int, shared_data: Path, tmp_pat
     for moment in (events, events + 300):
         assert anyio.run(end_import_after, moment, signal.SIGKILL, file, tmp_path) == (-signal.SIGKILL, b"")
     assert AIRLINE_SUMMARY in import_into(tmp_path, file)
-    assert counted(stats(tmp_path)) == independent_count(file)
+    assert counted(stats(tmp_path)) == count_independently(read_lines(file))
     assert what_was_said(tmp_path) == what_the_file_says(file)
     anyio.run(verify, FileStore(tmp_path))
 
@@ -134,7 +123,7 @@ def test_ctrl_c_ends_an_import_in_good_order(shared_data: Path, tmp_path: Path) 
     assert anyio.run(end_import_after, 1000, signal.SIGINT, file, tmp_path) == (130, b"")
     assert (tmp_path / "audit" / "clean").exists()
     assert AIRLINE_SUMMARY in import_into(tmp_path, file)
-    assert counted(stats(tmp_path)) == independent_count(file)
+    assert counted(stats(tmp_path)) == count_independently(read_lines(file))
 
 
 async def end_import_after(events: int, how: signal.Signals, file: Path, store: Path) -> tuple[int, bytes]:

@@ -18,6 +18,7 @@ import pytest
 
 from hubwire.log import log_exists
 from hubwire.stores import open_store
+from support import count_independently
 
 AIRLINE_SUMMARY = "200 channels, 4,144 envelopes, 1,164 tool calls, 1,091 completed, 73 failed"
 CONVERSATIONS = 40
@@ -52,30 +53,18 @@ def counted(url: str) -> dict[str, int]:
     return {kind: count for kind, count in numbers["kinds"].items() if kind.startswith(ours)}
 
 
-def independent_count(lines: list[bytes]) -> dict[str, int]:
-    kinds: Counter[str] = Counter()
-    for line in lines:
-        kinds.update(("channel.created", "channel.opened", "channel.closed"))
-        for message in json.loads(line)["traj"]:
-            kinds["envelope.posted"] += message["role"] != "tool"
-            kinds["tool.called"] += len(message.get("tool_calls") or ())
-            if message["role"] == "tool":
-                kinds["tool.failed" if message["content"].startswith("Error") else "tool.completed"] += 1
-    return {**kinds, "agent.registered": 3}
-
-
 @pytest.fixture
 def part(shared_data: Path, tmp_path: Path) -> tuple[Path, dict[str, int]]:
     """A file of the first conversations, and how often each kind comes of them."""
     lines = gzip.decompress((shared_data / "airline.jsonl.gz").read_bytes()).split(b"\n")[:CONVERSATIONS]
     file = tmp_path / "part.jsonl"
     file.write_bytes(b"\n".join(lines) + b"\n")
-    return file, independent_count(lines)
+    return file, count_independently(lines)
 
 
 def test_the_airline_file_is_imported_whole_and_once(shared_data: Path, url: str) -> None:
     file = shared_data / "airline.jsonl.gz"
-    expected = independent_count(gzip.decompress(file.read_bytes()).split(b"\n")[:-1])
+    expected = count_independently(gzip.decompress(file.read_bytes()).split(b"\n")[:-1])
     assert import_into(url, file).startswith(f"{AIRLINE_SUMMARY}; 0 of these 6,672 were already there")
     assert counted(url) == expected
     assert import_into(url, file).startswith(f"{AIRLINE_SUMMARY}; 6,672 of these 6,672 were already there")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from hubwire import Agent, BaseActor, Channel, Duty, Hub, InboxRule, Restart, Turn, scope
 from hubwire.errors import (
@@ -29,7 +28,8 @@ from hubwire.errors import (
 from hubwire.events import Event
 from hubwire.listener import BaseHubListener
 from hubwire.stores import FileStore, MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, history
+from support import advance, contents, until, until_idle
 
 
 class Collector(BaseActor):
@@ -58,27 +58,6 @@ async def channel_to(hub: Hub, *others: Agent) -> tuple[Channel, Agent]:
     return await hub.channels.open([boss, *others]), boss
 
 
-async def settle(clock: ManualClock, seconds: float = 0.0) -> None:
-    await wait_all_tasks_blocked()
-    if seconds:
-        clock.advance(seconds)
-        await wait_all_tasks_blocked()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let others run until this is true; the test's timeout is for when it never is."""
-    while not condition():
-        await anyio.lowlevel.checkpoint()
-
-
-def of(recorder: Recorder, kind: str) -> list[Any]:
-    return [event for event in recorder.events if event.kind == kind]
-
-
-def pending(hub: Hub, agent: Agent) -> list[Any]:
-    return [each.envelope.content for each in hub._state.inboxes.pending(agent.id)]
-
-
 async def test_an_actor_handles_its_envelopes_in_order() -> None:
     """Each is acked when its turn has ended."""
     recorder, worker = Recorder(), Collector()
@@ -90,13 +69,13 @@ async def test_an_actor_handles_its_envelopes_in_order() -> None:
         channel, boss = await channel_to(hub, handle.agent)
         for number in range(3):
             await channel.post(boss, number)
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert worker.heard == [0, 1, 2]
         assert hub.statistics().envelopes_pending == 0
         assert [each.handled for each in hub.statistics().actors] == [3]
-        assert len(of(recorder, "turn.started")) == len(of(recorder, "turn.ended")) == 3
-        ended = of(recorder, "turn.ended")[0]
-        posted = of(recorder, "envelope.posted")[0]
+        assert len(recorder.of("turn.started")) == len(recorder.of("turn.ended")) == 3
+        ended = recorder.of("turn.ended")[0]
+        posted = recorder.of("envelope.posted")[0]
         assert (ended.agent_id, ended.causation_id) == (handle.agent.id, posted.id)
         assert hub.turns.open() == ()
     assert worker.calls == ["start", "stop"]
@@ -120,7 +99,7 @@ async def test_a_function_or_a_class_may_act() -> None:
         assert (first.name, second.name) == ("listener", "second")
         channel, boss = await channel_to(hub, first.agent, second.agent)
         await channel.post(boss, "hello")
-        await wait_all_tasks_blocked()
+        await until_idle()
     assert heard == made[0].heard == ["hello"]
 
 
@@ -129,7 +108,7 @@ async def test_a_wrong_actor_is_refused(candidate: Any) -> None:
     async with Hub() as hub:
         with pytest.raises(ConfigurationError):
             await hub.spawn(candidate, name="x")
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert hub.statistics().actors == ()
 
 
@@ -142,7 +121,7 @@ async def test_an_agent_has_one_actor() -> None:
             await hub.spawn(Collector())
         channel, boss = await channel_to(hub, handle.agent)
         await channel.post(boss, 1)
-        await wait_all_tasks_blocked()
+        await until_idle()
         await handle.stop()
         assert await handle.wait() == "stopped"
         again = await hub.spawn(Collector())
@@ -178,21 +157,21 @@ async def test_a_crash_redelivers_to_a_restarted_actor() -> None:
         handle = await hub.spawn(Unsteady)
         channel, boss = await channel_to(hub, handle.agent)
         posted = await channel.post(boss, "job")
-        await settle(clock)
+        await until_idle()
         assert not handle.is_running
-        assert pending(hub, handle.agent) == ["job"]
-        await settle(clock, 0.1)
+        assert contents(hub, handle.agent) == ["job"]
+        await advance(clock, 0.1)
         assert handle.is_running
-        await settle(clock, 0.9)
+        await advance(clock, 0.9)
         assert [life.heard for life in lives] == [[("job", 1)], [("job", 2)]]
         assert [life.calls for life in lives] == [["start", "stop"], ["start"]]
-        assert pending(hub, handle.agent) == []
+        assert contents(hub, handle.agent) == []
         await hub.flush()
         assert hooked.failures == [(channel.id, handle.agent.id, posted.envelope_id, "ValueError", "too hard")]
-        crashed = of(recorder, "actor.crashed")[0]
+        crashed = recorder.of("actor.crashed")[0]
         assert (crashed.error_type, crashed.group) == ("ValueError", "worker")
         assert 0 <= crashed.backoff_seconds <= 0.1
-        assert [event.starts for event in of(recorder, "actor.started")] == [1, 2]
+        assert [event.starts for event in recorder.of("actor.started")] == [1, 2]
         assert handle.statistics().crashes == 1
         assert hub.health().healthy
 
@@ -208,7 +187,7 @@ async def test_a_crashed_actor_handles_nothing_more() -> None:
             tasks.start_soon(channel.post, boss, "next")
         await handle.wait()
         assert worker.heard == [{"crash": True}]
-        assert pending(hub, handle.agent) == ["next", {"crash": True}]
+        assert contents(hub, handle.agent) == ["next", {"crash": True}]
 
 
 async def test_a_poisonous_envelope_is_dead_lettered() -> None:
@@ -219,11 +198,11 @@ async def test_a_poisonous_envelope_is_dead_lettered() -> None:
         channel, boss = await channel_to(hub, handle.agent)
         await channel.post(boss, {"crash": True})
         for _ in range(200):
-            await settle(clock, 0.1)
+            await advance(clock, 0.1)
         await channel.post(boss, "next")
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert worker.heard == [{"crash": True}] * 5 + ["next"]
-        assert [event.attempts for event in of(recorder, "envelope.dead_lettered")] == [5]
+        assert [event.attempts for event in recorder.of("envelope.dead_lettered")] == [5]
         assert hub.health().healthy
 
 
@@ -249,7 +228,7 @@ async def test_actors_cannot_take_the_hub_down(raised: BaseException, where: str
             handle = await hub.spawn(worker)
             channel, boss = await channel_to(hub, handle.agent)
             await channel.post(boss, "job")
-            await wait_all_tasks_blocked()
+            await until_idle()
             await handle.stop()
             assert handle.statistics().crashes == 1
         assert other.is_running
@@ -270,11 +249,11 @@ async def test_a_slow_actor_delays_only_itself() -> None:
         channel, boss = await channel_to(hub, a.agent, b.agent)
         for number in range(100):
             await channel.post(boss, number)
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert quick.heard == list(range(100))
         assert heard == []
         release.set()
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert heard == list(range(100))
 
 
@@ -293,13 +272,13 @@ async def test_concurrency_bounds_the_turns_of_an_actor() -> None:
         channel, boss = await channel_to(hub, handle.agent)
         for number in range(7):
             await channel.post(boss, number)
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert at_work == 3
         assert len(hub.turns.open()) == 3
         release.set()
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert (most, at_work) == (3, 0)
-        assert pending(hub, handle.agent) == []
+        assert contents(hub, handle.agent) == []
         with pytest.raises(ConfigurationError):
             await hub.spawn(work, name="none", concurrency=0)
 
@@ -316,9 +295,9 @@ async def test_an_actor_may_ack_or_nack_itself() -> None:
         handle = await hub.spawn(picky)
         channel, boss = await channel_to(hub, handle.agent)
         await channel.post(boss, "job")
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert attempts == [1, 2]
-        assert pending(hub, handle.agent) == []
+        assert contents(hub, handle.agent) == []
 
 
 async def test_a_turn_inherits_the_correlation_id() -> None:
@@ -355,7 +334,7 @@ async def test_an_actor_ends_with_its_agent() -> None:
         await channel.post(boss, 1)
         await channel.post(boss, 2)
         assert await done.wait() == "it came to its end"
-        assert pending(hub, done.agent) == [2]
+        assert contents(hub, done.agent) == [2]
         await gone.agent.unregister()
         assert await gone.wait() == "its agent has left the hub"
         assert hub.statistics().actors == ()
@@ -375,17 +354,17 @@ async def test_stopping_cancels_turns_after_the_grace() -> None:
         await channel.post(boss, 2)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(partial(handle.stop, grace_seconds=10))
-            await settle(clock, 9.9)
+            await advance(clock, 9.9)
             assert handle.is_running
-            await settle(clock, 0.2)
+            await advance(clock, 0.2)
         assert not handle.is_running
-        assert pending(hub, handle.agent) == [1, 2]
+        assert contents(hub, handle.agent) == [1, 2]
         await hub.flush()
-        assert of(recorder, "turn.abandoned")[0].reason == "the actor was stopped"
+        assert recorder.of("turn.abandoned")[0].reason == "the actor was stopped"
         release.set()
         await hub.spawn(slow)
-        await wait_all_tasks_blocked()
-        assert pending(hub, handle.agent) == []
+        await until_idle()
+        assert contents(hub, handle.agent) == []
 
 
 # --- restarts of the hub ----------------------------------------------------------------------------------------------
@@ -420,9 +399,9 @@ async def test_inboxes_survive_the_close_of_a_hub(tmp_path: Path) -> None:
         assert hub.agents.find("late 2") is not None
         handle = await hub.spawn(worker, name="second", capabilities=["ignored"])
         assert handle.agent == handles[1].agent
-        await until(lambda: not pending(hub, handle.agent))
+        await until(lambda: not contents(hub, handle.agent))
         assert worker.heard == ["job"]
-        assert pending(hub, handles[0].agent) == ["job"]
+        assert contents(hub, handles[0].agent) == ["job"]
 
 
 async def test_idle_actors_are_stopped_in_order() -> None:
@@ -456,11 +435,11 @@ async def test_a_busy_actor_is_not_a_cycle() -> None:
         worker, curious = await hub.spawn(busy), await hub.spawn(asker)
         channel, boss = await channel_to(hub, worker.agent, curious.agent)
         await channel.post(boss, "first", to=[worker.agent])
-        await wait_all_tasks_blocked()
+        await until_idle()
         await channel.post(boss, "go", to=[curious.agent])
-        await wait_all_tasks_blocked()
+        await until_idle()
         release.set()
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert answers == ["at last"]
 
 
@@ -478,8 +457,8 @@ async def test_closing_lets_a_turn_end(tmp_path: Path) -> None:
         await until(lambda: len(hub.turns.open()) == 1)
         asyncio.get_running_loop().call_soon(release.set)
     async with Hub(FileStore(tmp_path)) as hub:
-        assert pending(hub, handle.agent) == []
-        assert pending(hub, boss) == ["done"]
+        assert contents(hub, handle.agent) == []
+        assert contents(hub, boss) == ["done"]
 
 
 async def test_a_hanging_on_stop_is_cancelled_at_the_deadline() -> None:
@@ -491,7 +470,7 @@ async def test_a_hanging_on_stop_is_cancelled_at_the_deadline() -> None:
     async with Hub(close_seconds_max=0.1, listeners=[recorder]) as hub:
         await hub.spawn(Hanging())
         await hub.spawn(Hanging, name="another")
-    assert "TimeoutError" in of(recorder, "actor.stopped")[0].reason
+    assert "TimeoutError" in recorder.of("actor.stopped")[0].reason
     assert recorder.kinds[-1] == "hub.stopped"
 
 
@@ -563,7 +542,7 @@ async def test_an_answer_may_pass_several_actors() -> None:
         boss = await hub.agents.register("boss")
         answer = await hub.ask(boss, a.agent, {"via": ["b", "c"]})
         assert answer.content == "a<b<c"
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert hub.statistics().envelopes_pending == 0
         assert hub.statistics().channels == 0
         assert hub.statistics().asks_pending == 0
@@ -580,7 +559,7 @@ async def test_a_cycle_of_asks_is_refused_at_once(via: list[str], concurrency: i
         answer = await hub.ask(boss, a.agent, {"via": via})
         assert answer.content.endswith("<AskCycle")
         assert answer.content.count("<") == len(via)
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert hub.statistics().envelopes_pending == hub.statistics().channels == 0
 
 
@@ -610,7 +589,7 @@ async def test_crossing_asks_are_refused() -> None:
         a, b = await hub.spawn(crossing("a", "b")), await hub.spawn(crossing("b", "a"))
         channel, boss = await channel_to(hub, a.agent, b.agent)
         await channel.post(boss, "go")
-        await wait_all_tasks_blocked()
+        await until_idle()
         refused = [name for name, outcome in outcomes.items() if isinstance(outcome, AskCycle)]
         assert len(refused) == 1
         assert [outcome for outcome in outcomes.values() if not isinstance(outcome, AskCycle)] == ["answer"]
@@ -639,7 +618,7 @@ async def test_crossing_asks_may_wait_for_free_actors() -> None:
         a, b = [await hub.spawn(crossing(*names), concurrency=2) for names in (("a", "b"), ("b", "a"))]
         channel, boss = await channel_to(hub, a.agent, b.agent)
         await channel.post(boss, "go")
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert outcomes == ["answer", "answer"]
 
 
@@ -670,19 +649,19 @@ async def test_an_ask_times_out_by_the_clock(linked: bool) -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask)
-            await settle(clock, 4.9)
+            await advance(clock, 4.9)
             assert not raised
-            await settle(clock, 0.2)
+            await advance(clock, 0.2)
         assert isinstance(raised[0], TimeoutError)
         release.set()
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert ended == (["cancelled"] if linked else ["replied"])
         assert handle.is_running
         assert hub.statistics().envelopes_pending == 0
         assert hub.statistics().channels == 0
         await hub.flush()
-        assert len(of(recorder, "turn.abandoned")) == (1 if linked else 0)
-        assert of(recorder, "turn.failed") == []
+        assert len(recorder.of("turn.abandoned")) == (1 if linked else 0)
+        assert recorder.of("turn.failed") == []
 
 
 async def test_an_abandoned_question_is_not_handled() -> None:
@@ -699,11 +678,11 @@ async def test_an_abandoned_question_is_not_handled() -> None:
         await channel.post(boss, "first")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(hub.ask, boss, handle.agent, "question")
-            await wait_all_tasks_blocked()
-            assert pending(hub, handle.agent) == ["first", "question"]
+            await until_idle()
+            assert contents(hub, handle.agent) == ["first", "question"]
             tasks.cancel_scope.cancel()
         release.set()
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert heard == ["first"]
         assert hub.statistics().envelopes_pending == 0
 
@@ -715,13 +694,13 @@ async def test_a_question_ends_with_its_hub(tmp_path: Path) -> None:
         channel = await hub.channels.open([boss, worker])
         asked = asyncio.create_task(hub.ask(boss, worker, "question", channel=channel))
         await channel.post(boss, "order", to=[worker])
-        await until(lambda: len(pending(hub, worker)) == 2)
+        await until(lambda: len(contents(hub, worker)) == 2)
     with pytest.raises((HubClosed, AskFailed)):
         await asked
     actor = Collector()
     async with Hub(FileStore(tmp_path)) as hub:
         await hub.spawn(actor)
-        await until(lambda: not pending(hub, worker))
+        await until(lambda: not contents(hub, worker))
     assert actor.heard == ["order"]
 
 
@@ -745,8 +724,8 @@ async def test_an_answer_may_be_posted_by_hand() -> None:
             await channel.post(worker, "answer", to=[asker.agent], caused_by=question)
         assert answers[0].content == "answer"
         assert channel.is_open
-        await wait_all_tasks_blocked()
-        assert pending(hub, asker.agent) == []
+        await until_idle()
+        assert contents(hub, asker.agent) == []
         assert asker.statistics().handled == 2
 
 
@@ -768,7 +747,7 @@ async def test_an_ask_fails_when_no_answer_can_come() -> None:
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(ask)
-                await wait_all_tasks_blocked()
+                await until_idle()
                 await how()
 
         await fails(channel.close)
@@ -842,18 +821,10 @@ async def test_a_killed_team_ends_with_the_same_result(tmp_path: Path, moment: s
     assert printed == b"shipped: 17\n"
     assert lives > 1
     # Whatever was interrupted, everything was said once, and the work was done in one piece.
-    events = [event async for event in history(tmp_path)]
+    async with Hub(FileStore(tmp_path)) as hub:
+        events: list[Any] = await history(hub)
     posted = [event.content for event in events if event.kind == "envelope.posted"]
     assert [set(content) for content in posted] == [{"order"}, {"parts"}, {"size", "handoff"}, {"shipped"}]
     assert [event.checkpoint for event in events if event.kind == "task.checkpointed"][-1] == (1, 5, 2, 4, 1, 4)
     assert len({event.agent_id for event in events if event.kind == "agent.registered"}) == 4
     assert [event for event in events if event.kind in ("turn.failed", "envelope.dead_lettered")] == []
-
-
-async def history(root: Path) -> AsyncIterator[Any]:
-    async with Hub(FileStore(root)) as hub:
-        end = hub.statistics().applied - 1
-        async for event in hub.events(after=-1):
-            yield event
-            if event.seq == end:
-                return

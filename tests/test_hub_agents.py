@@ -13,7 +13,8 @@ from hubwire._state.agents import TASKS_MAX
 from hubwire.errors import CommandRejected, ConfigurationError, NotFound
 from hubwire.events import AgentSwitched
 from hubwire.stores import MemoryStore
-from hubwire.testing import Recorder
+from hubwire.testing import Recorder, peek
+from support import Unscanned
 
 PASSPORT = Passport(
     owner="team", provider="a provider", model="a model", region="eu", kind="human", cost={"latency_tier": "slow"}
@@ -99,12 +100,12 @@ def test_impossible_values_are_refused_when_made(kind: type[Any], fields: dict[s
 async def test_an_impossible_rule_is_refused(rule: Any) -> None:
     async with Hub() as hub:
         agent = await hub.agents.register("planner")
-        before = hub._state.snapshot()
+        before = peek(hub)
         with pytest.raises(CommandRejected):
             await agent.set_rule(rule)
         with pytest.raises(CommandRejected):
             await hub.agents.register("coder", rule=rule)
-        assert hub._state.snapshot() == before
+        assert peek(hub) == before
 
 
 @pytest.mark.parametrize("wrong", [5, "text", {"capabilities": 5}, {"summary": 7}, {"kind": "robot"}, []], ids=repr)
@@ -113,7 +114,7 @@ async def test_values_of_a_wrong_type_are_refused(wrong: Any) -> None:
     store = MemoryStore()
     async with Hub(store) as hub:
         agent = await hub.agents.register("planner")
-        before, seq = hub._state.snapshot(), hub.statistics().committed
+        before, seq = peek(hub), hub.statistics().committed
         for command in (
             lambda: agent.set_resume(wrong),
             lambda: hub.agents.register("coder", resume=wrong),
@@ -121,7 +122,7 @@ async def test_values_of_a_wrong_type_are_refused(wrong: Any) -> None:
         ):
             with pytest.raises(CommandRejected, match=r"is a hubwire\.(Resume|Passport), not"):
                 await command()
-        assert (hub._state.snapshot(), hub.statistics().committed) == (before, seq)
+        assert (peek(hub), hub.statistics().committed) == (before, seq)
     async with Hub(store) as hub:
         assert hub.agents.find("planner") == agent
 
@@ -303,12 +304,6 @@ def test_agents_cost_the_same_in_large_numbers(size: int) -> None:
     for number in range(size):
         for event in state.agents.register(f"agent {number}", [f"c{number}"], agent_id=f"id{number}"):
             state.apply(event)
-
-    class Unscanned(dict[Any, Any]):
-        def __iter__(self) -> Any:
-            raise AssertionError("scanned")
-
-        keys = values = items = __iter__
 
     for machine, names in (
         (state.agents, ("_by_id", "_id_by_name", "_by_capability")),

@@ -9,7 +9,6 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from hubwire import Agent, Approval, ApprovalPolicy, Duty, Hub, RuleArbiter
 from hubwire.approvals import (
@@ -45,17 +44,8 @@ from hubwire.events import (
     Event,
 )
 from hubwire.stores import FileStore, MemoryStore
-from hubwire.testing import ManualClock, Recorder
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
+from hubwire.testing import ManualClock, Recorder, history, peek
+from support import until, until_idle
 
 
 @pytest.fixture
@@ -83,15 +73,11 @@ def raises(_: Any) -> Any:
 
 
 async def words(hub: Hub, recorder: Recorder) -> list[str]:
-    await wait_all_tasks_blocked()
+    await until_idle()
     await hub.flush()
     return [
         event.kind.rpartition(".")[2] for event in recorder.events if event.kind.startswith(("approval.", "audit."))
     ]
-
-
-def of(recorder: Recorder, cls: type[Any]) -> list[Any]:
-    return [event for event in recorder.events if type(event) is cls]
 
 
 def policy(*approvers: Approver, **settings: Any) -> ApprovalPolicy:
@@ -107,7 +93,7 @@ async def test_low_risk_needs_no_challenge(hub: Hub, coder: Agent, recorder: Rec
     approval = await hub.approvals.gate(coder, "read_file", arguments={"path": "a.txt"})
     assert (approval.risk_level, approval.approvers, approval.is_failure) == ("low", (), False)
     assert await words(hub, recorder) == ["requested", "risk_scored", "trust_computed", "approved", "logged"]
-    (requested,) = of(recorder, ApprovalRequested)
+    (requested,) = recorder.of(ApprovalRequested)
     assert requested.arguments == {"path": "a.txt"}
 
 
@@ -162,7 +148,7 @@ async def test_an_answer_comes_from_another_agent(hub: Hub, coder: Agent, record
     """Without approvers, any name but the agent's own may answer the challenge."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(hub.approvals.gate, coder, "deploy")
-        await wait_all_tasks_blocked()
+        await until_idle()
         (entry,) = hub.approvals.pending()
         for oneself in (coder.id, "coder"):
             with pytest.raises(CommandRejected, match="cannot approve that itself"):
@@ -177,7 +163,7 @@ async def test_an_answer_comes_from_another_agent(hub: Hub, coder: Agent, record
 async def test_audit_logged_names_a_committed_verdict(coder: Agent, hub: Hub, recorder: Recorder) -> None:
     await hub.approvals.gate(coder, "read_file")
     await words(hub, recorder)
-    (approved,), (logged,) = of(recorder, ApprovalApproved), of(recorder, AuditLogged)
+    (approved,), (logged,) = recorder.of(ApprovalApproved), recorder.of(AuditLogged)
     assert (logged.verdict, logged.verdict_id, logged.verdict_seq) == ("approved", approved.id, approved.seq)
     assert logged.seq > approved.seq
 
@@ -201,14 +187,13 @@ async def test_the_verdict_is_durable_before_the_action(clock: ManualClock) -> N
             acted.append(await hub.approvals.gate(coder, "read_file"))
 
         tasks.start_soon(act)
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert hub.approvals.pending() == ()
         assert not acted
-        verdict = hub._state.approvals.unlogged()
-        assert verdict is not None
+        (verdict,) = [entry for entry in peek(hub)["approvals"] if type(entry).__name__ == "Verdict"]
         assert verdict.seq == hub.statistics().applied - 1, "audit.logged came before the verdict had committed"
         store.gate.set()
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert len(acted) == 1
 
 
@@ -296,7 +281,7 @@ async def test_failing_plugins_fall_to_the_fail_mode(
     assert reason in approval.reason
     verdicts = [each for each in await words(hub, recorder) if each in ("approved", "denied", "escalated", "expired")]
     assert verdicts == ["denied", "escalated", "approved"]
-    assert len(of(recorder, AuditLogged)) == 3
+    assert len(recorder.of(AuditLogged)) == 3
 
 
 @pytest.mark.parametrize(
@@ -328,12 +313,12 @@ async def test_hanging_plugins_fall_to_the_fail_mode(
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask)
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(29.9)
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert not verdicts
         clock.advance(0.2)
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert verdicts == [word]
         assert reasons == ["its time was up"]
 
@@ -341,12 +326,12 @@ async def test_hanging_plugins_fall_to_the_fail_mode(
 async def test_a_cancelled_gate_leaves_no_open_question(hub: Hub, coder: Agent, recorder: Recorder) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(hub.approvals.gate, coder, "deploy")
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert len(hub.approvals.pending()) == 1
         tasks.cancel_scope.cancel()
     assert hub.approvals.pending() == ()
     await words(hub, recorder)
-    (expired,) = of(recorder, ApprovalExpired)
+    (expired,) = recorder.of(ApprovalExpired)
     assert expired.reason == "who asked gave up waiting"
 
 
@@ -359,7 +344,7 @@ async def test_an_agent_that_has_left_may_not_act(hub: Hub, coder: Agent) -> Non
                 await hub.approvals.gate(coder, "deploy", policy=policy(fail_mode=FailMode.ALLOW, mode=Mode.SHADOW))
 
         tasks.start_soon(ask)
-        await wait_all_tasks_blocked()
+        await until_idle()
         await coder.unregister()
 
 
@@ -375,7 +360,7 @@ async def test_a_waiting_gate_learns_of_the_end(clock: ManualClock) -> None:
                 await hub.approvals.gate(coder, "deploy")
 
         tasks.start_soon(ask)
-        await wait_all_tasks_blocked()
+        await until_idle()
         await hub.aclose()
 
     class Failing(MemoryStore):
@@ -524,7 +509,7 @@ async def test_what_was_approved_is_what_runs(hub: Hub, coder: Agent, recorder: 
     await deploy(["a", "b"])
     assert ran == [(["a", "b"], "everywhere")]
     await hub.flush()
-    assert [each.arguments for each in of(recorder, ApprovalRequested)] == [
+    assert [each.arguments for each in recorder.of(ApprovalRequested)] == [
         {"files": ("a",), "region": "everywhere"},
         {"files": ("a", "b"), "region": "everywhere"},
     ]
@@ -552,12 +537,12 @@ async def test_a_gated_tool_runs_only_when_approved(hub: Hub, coder: Agent, reco
         await deploy()  # type: ignore[call-arg]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(find, "a")
-        await wait_all_tasks_blocked()
+        await until_idle()
         (entry,) = hub.approvals.pending()
         assert entry.action == "look up"
         await hub.approvals.answer(entry.approval_id, "alice", is_passed=True)
     await hub.flush()
-    assert [each.arguments for each in of(recorder, ApprovalRequested)] == [
+    assert [each.arguments for each in recorder.of(ApprovalRequested)] == [
         {"n": 2, "what": "site"},
         {"n": 3, "what": "site"},
         {"key": "a"},
@@ -569,8 +554,8 @@ async def test_a_gated_tool_runs_only_when_approved(hub: Hub, coder: Agent, reco
 
 async def test_a_challenge_survives_a_restart(tmp_path: Path, clock: ManualClock) -> None:
     """Its deadline holds after the restart."""
-    store = FileStore(tmp_path)
-    hub = Hub(store, clock=clock)
+    store, asked = FileStore(tmp_path), Recorder()
+    hub = Hub(store, clock=clock, listeners=[asked])
     await hub.start()
     coder = await hub.agents.register("coder")
     async with anyio.create_task_group() as tasks:
@@ -581,10 +566,11 @@ async def test_a_challenge_survives_a_restart(tmp_path: Path, clock: ManualClock
 
         quick = policy(scorer=Broken(hangs), fail_mode=FailMode.ESCALATE, timeout_seconds=100)
         tasks.start_soon(ask, "deploy", ApprovalPolicy(timeout_seconds=100))
-        await wait_all_tasks_blocked()
+        await asked.wait_for("approval.challenge_issued")
         tasks.start_soon(ask, "publish", ApprovalPolicy(timeout_seconds=30))
         tasks.start_soon(ask, "merge", quick)
-        await wait_all_tasks_blocked()
+        await asked.wait_for("approval.challenge_issued", count=2)
+        await until(lambda: len(hub.approvals.pending()) == 3)
         await hub.aclose()
     recorder = Recorder()
     async with Hub(store, clock=clock, listeners=[recorder]) as hub:
@@ -597,27 +583,19 @@ async def test_a_challenge_survives_a_restart(tmp_path: Path, clock: ManualClock
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
-            await wait_all_tasks_blocked()
+            await until_idle()
             clock.advance(40)
-            await wait_all_tasks_blocked()
+            await until_idle()
             await hub.approvals.answer(deploy.approval_id, "alice", is_passed=True)
         assert found[0].approvers == ("alice",)
         with pytest.raises(NotFound):
             await hub.approvals.wait(publish.approval_id)
-        verdicts = [event.kind async for event in until_now(hub) if event.kind in KINDS]
+        await until_idle()
+        verdicts = [event.kind for event in await history(hub) if event.kind in KINDS]
         assert verdicts == ["approval.escalated", "approval.expired", "approval.approved"]
 
 
 KINDS = {"approval.approved", "approval.denied", "approval.escalated", "approval.expired"}
-
-
-async def until_now(hub: Hub) -> AsyncIterator[Event]:
-    await wait_all_tasks_blocked()
-    last = hub.statistics().committed - 1
-    async for event in hub.events(after=-1):
-        yield event
-        if event.seq >= last:
-            return
 
 
 async def test_a_verdict_is_logged_after_a_crash() -> None:
@@ -646,7 +624,8 @@ async def test_a_verdict_is_logged_after_a_crash() -> None:
         await hub.aclose()
     store.judged = False
     async with Hub(store) as hub:
-        events = [event async for event in until_now(hub)]
+        await until_idle()
+        events = await history(hub)
         (denied,) = [event for event in events if isinstance(event, ApprovalDenied)]
         assert [event.verdict_id for event in events if isinstance(event, AuditLogged)] == [denied.id]
         assert not [event for event in events if isinstance(event, ApprovalChallengeIssued) and event.seq > denied.seq]

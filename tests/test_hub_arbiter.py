@@ -8,13 +8,13 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from hubwire import Hub, Resume, Rule, RuleArbiter
 from hubwire.arbiter import Allow, Command, Deny
 from hubwire.errors import AccessDenied, CommandRejected, ConfigurationError
 from hubwire.events import EnvelopeDispatchFailed, EnvelopePosted, EnvelopeRejected
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, peek
+from support import contents, until_idle
 
 
 class Asked:
@@ -136,7 +136,7 @@ async def test_a_denied_command_never_happened(name: str) -> None:
         guests, alone = await hub.channels.open([coder, other], invite=True), await hub.channels.open([coder])
         task = await hub.tasks.start(coder, "given")
         before = await kinds(hub, recorder)
-        state = hub._core.state.snapshot()
+        state = peek(hub)
         arbiter.answer = lambda _: Deny("not today")
         commands: dict[str, Callable[[], Any]] = {
             "register": lambda: hub.agents.register("planner"),
@@ -157,7 +157,7 @@ async def test_a_denied_command_never_happened(name: str) -> None:
             await commands[name]()
         assert caught.value.command == name
         assert await kinds(hub, recorder) == before
-        assert hub._core.state.snapshot() == state
+        assert peek(hub) == state
 
 
 async def test_joining_obeys_the_rules_of_opening() -> None:
@@ -228,7 +228,7 @@ async def test_late_participants_are_authorized_too() -> None:
         await channel.join(late)
         await channel.join(later)
         go_on.set()
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert posted[0].recipients == (bob.id, later.id)
         assert sum(command.name == "send" for command in arbiter.commands) == 1
 
@@ -240,7 +240,7 @@ async def test_late_participants_are_authorized_too() -> None:
         extra = await hub.agents.register("extra")
         await channel.join(extra)
         go_on.set()
-        await wait_all_tasks_blocked()
+        await until_idle()
         asked = [command.others for command in arbiter.commands if command.agent_name == "last"]
         assert asked == [("alice", "bob", "late", "later"), ("alice", "bob", "late", "later", "extra")]
         assert last.id in channel.participants
@@ -265,8 +265,8 @@ async def test_what_was_authorized_is_what_is_posted() -> None:
         await thinking.wait()
         content["do"] = "delete"
         go_on.set()
-        await wait_all_tasks_blocked()
-        assert [each.envelope.content for each in hub._core.state.inboxes.pending(bob.id)] == [{"do": "read"}]
+        await until_idle()
+        assert contents(hub, bob) == [{"do": "read"}]
 
 
 async def test_a_denied_envelope_is_rejected() -> None:
@@ -335,9 +335,9 @@ async def test_a_hanging_arbiter_denies_in_time() -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(register)
-            await wait_all_tasks_blocked()
+            await until_idle()
             clock.advance(1.9)
-            await wait_all_tasks_blocked()
+            await until_idle()
             assert not refused
             clock.advance(0.2)
         assert "it took longer than 2 s" in refused[0]
@@ -358,7 +358,7 @@ async def test_an_arbiter_may_wait_and_be_cancelled() -> None:
         assert hub.agents.find("coder") is None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(hub.agents.register, "coder")
-            await wait_all_tasks_blocked()
+            await until_idle()
             gate.set()
         assert hub.agents.find("coder") is not None
 
@@ -415,7 +415,7 @@ async def test_the_state_machine_decides_after_the_arbiter() -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(post)
-            await wait_all_tasks_blocked()
+            await until_idle()
             await channel.close()
             gate.set()
         assert len(refused) == 1

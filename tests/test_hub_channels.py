@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
-from hubwire import Agent, Channel, Duty, Event, Hub
+from hubwire import Agent, Channel, Duty, Hub
 from hubwire._state import State
 from hubwire._state.endings import EVENTS_MAX
 from hubwire.channel_types import Conversation, Manifest, Post
-from hubwire.context import EMPTY
 from hubwire.errors import CommandRejected, ConfigurationError, HubClosed, NotFound, PostRejected
-from hubwire.events._event import stamp
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, history, peek
+from support import Unscanned, apply_to, until_idle
 
 AT = "2026-11-21T09:30:00.000001Z"
 
@@ -33,10 +32,10 @@ def about(recorder: Recorder, channel: Channel) -> list[str]:
 
 async def refused(hub: Hub, command: Any, match: str) -> None:
     """See that a command is refused, and that nothing has changed."""
-    before = hub._state.snapshot()
+    before = peek(hub)
     with pytest.raises(CommandRejected, match=match):
         await command
-    assert hub._state.snapshot() == before
+    assert peek(hub) == before
 
 
 # --- opening ----------------------------------------------------------------------------------------------------------
@@ -122,7 +121,7 @@ async def test_a_channel_opens_when_all_have_accepted() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(channel.ready)
             await channel.accept(c)
-            await wait_all_tasks_blocked()
+            await until_idle()
             assert not channel.is_open
             assert channel.participants == (a.id, c.id)
             await refused(hub, channel.post(a, "hello"), "pending")
@@ -176,7 +175,7 @@ async def test_a_channel_closes_if_too_many_decline() -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
-            await wait_all_tasks_blocked()
+            await until_idle()
             await channel.decline(b)
         assert [str(error) for error in raised] == [f"channel {channel.id} was never opened: too few have accepted"]
         await hub.flush()
@@ -206,13 +205,13 @@ async def test_invitations_expire() -> None:
         quorum = await hub.channels.open([a, b, c], invite=True, required_acks=1, invite_timeout_seconds=20)
         await pending.accept(b)
         await quorum.accept(b)
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(10)
     recorder = Recorder()
     async with Hub(store, clock=clock, listeners=[recorder]) as hub:
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(9.9)
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert hub.statistics().channels == 2
         clock.advance(0.1)
         closed: Any = await recorder.wait_for("channel.closed")
@@ -253,7 +252,7 @@ async def test_waiting_for_a_channel_ends_with_the_hub() -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
-            await wait_all_tasks_blocked()
+            await until_idle()
             await hub.aclose()
         assert len(raised) == 1
 
@@ -286,11 +285,11 @@ async def test_agents_join_and_leave_a_channel() -> None:
 
 
 async def not_allowed(hub: Hub, channel: Channel, sender: Agent, content: Any, match: str) -> None:
-    before = hub._state.snapshot()
+    before = peek(hub)
     with pytest.raises(PostRejected, match=match) as caught:
         await channel.post(sender, content)
     assert caught.value.code == "not_allowed"
-    assert hub._state.snapshot() == before
+    assert peek(hub) == before
 
 
 async def test_a_discussion_goes_round() -> None:
@@ -452,10 +451,10 @@ async def test_own_channel_types_are_versioned() -> None:
         await channel.post(a, "one")
         with pytest.raises(ConfigurationError, match="register channel types before"):
             hub.channels.register_type(SealedTwo())
-        state = hub._state.channels.get(channel.id)
+        (state,) = peek(hub)["channels"]
         assert state.channel_state == {"left": 3}
     async with Hub(store) as hub:
-        assert hub._state.channels.get(channel.id) == state
+        assert peek(hub)["channels"] == [state]
         with pytest.raises(CommandRejected, match="no channel type 'sealed'"):
             await hub.channels.get(channel.id).post(a, "two")
         await hub.channels.get(channel.id).leave(b.id)
@@ -464,7 +463,8 @@ async def test_own_channel_types_are_versioned() -> None:
     hub.channels.register_type(SealedTwo())
     async with hub:
         await hub.channels.get(channel.id).post(a, "two")
-        assert hub._state.channels.get(channel.id).channel_state == {"left": 2}
+        (state,) = peek(hub)["channels"]
+        assert state.channel_state == {"left": 2}
         newer = await hub.channels.open([a.id], type="sealed", knobs={"seals": 2})
         await newer.post(a, "one")
         assert not newer.is_open
@@ -559,10 +559,7 @@ async def test_a_wide_expiry_is_split() -> None:
     """The channel takes no posts while it is ended in batches."""
     state = State()
 
-    def apply(*events: Event) -> None:
-        for event in events:
-            state.apply(stamp(event, seq=0, id="", at=AT, hub="", context=EMPTY, bytes_max=1 << 20))
-
+    apply = partial(apply_to, state)
     apply(*state.agents.register("a", (), agent_id="a"))
     apply(*state.membership.open(["a"], "", channel_id="top"))
     for number in range(10):
@@ -600,19 +597,10 @@ async def test_an_interrupted_close_is_finished() -> None:
     async with Hub(store) as hub:
         while hub.channels.list():
             await checkpoint()
-    (last,) = [each for each in await history(store) if each.channel_id == top.id and each.kind == "channel.closed"]
+        await hub.flush()
+        events = await history(hub)
+    (last,) = [each for each in events if each.channel_id == top.id and each.kind == "channel.closed"]
     assert getattr(last, "reason", "") == "done"
-
-
-async def history(store: MemoryStore) -> list[Event]:
-    async with Hub(store) as hub:
-        end = hub.statistics().committed
-        events = []
-        async for event in hub.events(after=-1):
-            events.append(event)
-            if event.seq == end - 1:
-                break
-        return events
 
 
 @pytest.mark.parametrize(
@@ -621,29 +609,20 @@ async def history(store: MemoryStore) -> list[Event]:
 async def test_settings_of_a_wrong_type_are_refused(settings: dict[str, Any]) -> None:
     async with Hub() as hub:
         a = await hub.agents.register("a")
-        before = hub._state.snapshot()
+        before = peek(hub)
         with pytest.raises(CommandRejected):
             await hub.channels.open([a], **settings)
-        assert hub._state.snapshot() == before
+        assert peek(hub) == before
 
 
 def test_commands_look_at_no_other_channel() -> None:
     """Opening, posting and closing scan no dictionary of channels."""
     state = State()
 
-    def apply(*events: Event) -> None:
-        for event in events:
-            state.apply(stamp(event, seq=0, id="", at=AT, hub="", context=EMPTY, bytes_max=1 << 20))
-
+    apply = partial(apply_to, state)
     apply(*state.agents.register("a", (), agent_id="a"), *state.agents.register("b", (), agent_id="b"))
     for number in range(10_000):
         apply(*state.membership.open(["a"], "", channel_id=f"c{number}", ttl_seconds=9))
-
-    class Unscanned(dict[Any, Any]):
-        def __iter__(self) -> Any:
-            raise AssertionError("scanned")
-
-        keys = values = items = __iter__
 
     channels = state.channels
     for name in ("_by_id", "_by_agent", "_children", "_timed", "leaving"):

@@ -7,16 +7,14 @@ from typing import Any, cast
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from hubwire import Agent, Channel, Hub, InboxRule, RuleArbiter
 from hubwire._state import State
-from hubwire.context import EMPTY
 from hubwire.errors import CommandRejected, EventTooLarge, InboxFull, NotFound, PostRejected
-from hubwire.events import EnvelopeDispatchFailed, EnvelopePosted, EnvelopeRejected, Event
-from hubwire.events._event import stamp
+from hubwire.events import EnvelopeDispatchFailed, EnvelopePosted, EnvelopeRejected
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, peek, pending
+from support import apply_to, until_idle
 
 
 async def pair(hub: Hub) -> tuple[Channel, Agent, Agent]:
@@ -71,11 +69,11 @@ async def test_a_refused_post_is_an_event(code: str) -> None:
         channel, a, _ = await pair(hub)
         stranger = await hub.agents.register("stranger")
         await hub.flush()
-        before, heard = hub._state.snapshot(), len(recorder.events)
+        before, heard = peek(hub), len(recorder.events)
         with pytest.raises(CommandRejected) as caught:
             await REFUSALS[code](channel, a, stranger)
         await hub.flush()
-        assert hub._state.snapshot() == before
+        assert peek(hub) == before
         (told,) = cast(list[Any], recorder.events[heard:])
         assert (told.kind, told.code, told.reason) == ("envelope.rejected", code.strip(), str(caught.value))
         assert (told.error, told.content) == (type(caught.value).__name__, "x")
@@ -86,10 +84,10 @@ async def test_a_large_envelope_is_rejected_without_content() -> None:
         recorder = Recorder()
         async with Hub(listeners=[recorder], event_bytes_max=4096, arbiter=arbiter) as hub:
             channel, a, b = await pair(hub)
-            before = hub._state.snapshot()
+            before = peek(hub)
             with pytest.raises(EventTooLarge) as caught:
                 await channel.post(a, "x" * 10_000_000, to=[b])
-            assert hub._state.snapshot() == before
+            assert peek(hub) == before
             await hub.flush()
             (told,) = [each for each in recorder.events if isinstance(each, EnvelopeRejected)]
             assert (told.code, told.error, told.reason) == ("too_large", "EventTooLarge", str(caught.value))
@@ -100,20 +98,14 @@ async def test_an_unregistered_participant_is_reported() -> None:
     """An agent that has left the hub, but not yet the channel, is reported as a failed dispatch."""
     state = State()
     for agent_id in "ab":
-        apply(state, state.agents.register(agent_id, (), agent_id=agent_id))
-    apply(state, state.membership.open(["a", "b"], "", channel_id="ab"))
-    apply(state, state.endings.unregister("b")[:1])
+        apply_to(state, *state.agents.register(agent_id, (), agent_id=agent_id))
+    apply_to(state, *state.membership.open(["a", "b"], "", channel_id="ab"))
+    apply_to(state, *state.endings.unregister("b")[:1])
     posted, failed = state.envelopes.post("ab", "a", "hello", ["b"], envelope_id="e")
     assert isinstance(posted, EnvelopePosted)
     assert posted.recipients == ()
     assert isinstance(failed, EnvelopeDispatchFailed)
     assert (failed.recipient_id, failed.error) == ("b", "NotFound")
-
-
-def apply(state: State, events: list[Event]) -> None:
-    for event in events:
-        at = "2026-11-21T09:30:00.000001Z"
-        state.apply(stamp(event, seq=0, id="", at=at, hub="", context=EMPTY, bytes_max=1 << 20))
 
 
 async def test_a_post_never_follows_a_close() -> None:
@@ -164,7 +156,7 @@ async def test_a_repeated_post_returns_the_first() -> None:
                 )
             assert caught.value.code == "key_reused"
         await channel.close()
-        assert hub._state.envelopes.snapshot()[0].channel_id != channel.id
+        assert peek(hub)["envelopes"][0].channel_id != channel.id
 
 
 async def test_concurrent_repetitions_are_one_post() -> None:
@@ -197,7 +189,7 @@ async def test_all_readers_see_one_order() -> None:
             for agent in agents:
                 tasks.start_soon(talk, agent)
         for reader in agents:
-            seqs = [each.envelope.seq for each in hub._state.inboxes.pending(reader.id)]
+            seqs = [each.seq for each in pending(hub, reader)]
             assert len(seqs) == 60
             assert seqs == sorted(seqs)
 
@@ -212,7 +204,7 @@ async def test_an_expired_envelope_leaves_the_inboxes() -> None:
         await channel.post(a, "whenever")
         await (await anext(b.inbox())).ack()
         late = await anext(c.inbox())
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(10)
         expired: Any = await recorder.wait_for("envelope.expired")
         assert (expired.agent_id, expired.envelope_id) == (c.id, posted.envelope_id)

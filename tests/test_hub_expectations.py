@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from hubwire import Agent, BaseHubListener, Channel, Hub
 from hubwire.channel_types import Conversation, Manifest
@@ -16,7 +15,8 @@ from hubwire.events import ExpectationViolated
 from hubwire.expectations import AcksWithin, Expectation, MaxSilence, Owed, Situation
 from hubwire.ports import KnowledgeStore
 from hubwire.stores import FileStore, MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, peek
+from support import until_idle
 
 ANSWER = Expectation(name="reply_within", params={"seconds": 60})
 
@@ -61,9 +61,9 @@ class World:
 
     async def settle(self) -> None:
         """Return when the timers have nothing left to do: whatever is due was put, and committed."""
-        await wait_all_tasks_blocked()
+        await until_idle()
         await self.hub.flush()
-        await wait_all_tasks_blocked()
+        await until_idle()
         await self.hub.flush()
 
     @property
@@ -315,9 +315,9 @@ async def test_expectations_end_with_their_channel() -> None:
         channel = await world.open(ANSWER, {"name": "max_silence", "on_violation": "notify_channel"})
         await channel.post(world.a, "?", to=[world.b])
         await world.after(60)
-        assert len(world.hub._state.expectations) == 1
+        assert len(peek(world.hub)["expectations"]) == 1
         await channel.close()
-        assert len(world.hub._state.expectations) == 0
+        assert len(peek(world.hub)["expectations"]) == 0
         assert world.hub._state.next_due_ns() is None
         await world.after(10_000)
         assert len(world.violated) == 1
@@ -445,11 +445,11 @@ async def test_hiding_and_showing_may_be_refused() -> None:
     async with World() as world:
         channel = await world.hub.channels.open([world.a, world.b])
         await channel.hide(world.b)
-        before = world.hub._state.snapshot()
+        before = peek(world.hub)
         for command in (channel.hide(world.b), channel.hide(world.c), channel.show(world.a)):
             with pytest.raises(CommandRejected):
                 await command
-        assert world.hub._state.snapshot() == before
+        assert peek(world.hub) == before
 
 
 async def test_an_invited_agent_can_be_warned_or_removed() -> None:
@@ -494,7 +494,7 @@ async def test_a_notice_is_not_content() -> None:
             type="discussion",
         )
         await channel.post(world.a, "?", to=[world.b])
-        state = world.hub._state.channels.get(channel.id).channel_state
+        (before,) = peek(world.hub)["channels"]
         await world.after(10)
         assert len(await notices(world.c, 1)) == 1
         await world.after(5)
@@ -505,7 +505,8 @@ async def test_a_notice_is_not_content() -> None:
             ("reply_within", (world.b.id,)),
             ("turn_within", (world.b.id,)),
         ]
-        assert world.hub._state.channels.get(channel.id).channel_state == state
+        (after,) = peek(world.hub)["channels"]
+        assert after.channel_state == before.channel_state
 
 
 @pytest.mark.parametrize("overflow", ["reject", "drop_newest", "drop_oldest"])
@@ -687,10 +688,10 @@ async def test_a_failing_channel_type_is_reported() -> None:
 )
 async def test_an_impossible_expectation_is_refused(expectation: Any, match: str) -> None:
     async with World() as world:
-        before = world.hub._state.snapshot()
+        before = peek(world.hub)
         with pytest.raises(CommandRejected, match=match):
             await world.open(expectation)
-        assert world.hub._state.snapshot() == before
+        assert peek(world.hub) == before
 
 
 async def test_expectations_of_a_channel_are_bounded() -> None:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from hubwire import Agent, Channel, Delivery, Hub, InboxOverflow, InboxRule, Rule, RuleArbiter
 from hubwire._state import State
-from hubwire.context import EMPTY
 from hubwire.errors import CommandRejected, InboxFull, NotFound
-from hubwire.events import Event
-from hubwire.events._event import stamp
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, peek
+from support import Unscanned, apply_to, contents, until_idle
 
 
 async def pair(hub: Hub, **inbox: Any) -> tuple[Channel, Agent, Agent]:
     a = await hub.agents.register("a")
     b = await hub.agents.register("b", rule={"inbox": InboxRule(**inbox)} if inbox else None)
     return await hub.channels.open([a, b]), a, b
-
-
-def contents(hub: Hub, agent: Agent) -> list[Any]:
-    return [each.envelope.content for each in hub._state.inboxes.pending(agent.id)]
 
 
 async def test_urgent_envelopes_come_first() -> None:
@@ -84,7 +78,7 @@ async def test_a_nack_may_have_a_delay() -> None:
         await delivery.nack(delay_seconds=10)
         with pytest.raises(CommandRejected, match="waits to come again"):
             await delivery.nack()
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(5)
     recorder = Recorder()
     async with Hub(store, clock=clock, listeners=[recorder]) as hub:
@@ -97,9 +91,9 @@ async def test_a_nack_may_have_a_delay() -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read)
-            await wait_all_tasks_blocked()
+            await until_idle()
             clock.advance(4.9)
-            await wait_all_tasks_blocked()
+            await until_idle()
             assert not got
             clock.advance(0.1)
         assert (got[0].content, got[0].attempt) == ("hello", 2)
@@ -117,9 +111,9 @@ async def test_a_delayed_envelope_may_be_acked() -> None:
         delivery = await anext(b.inbox())
         await delivery.nack(delay_seconds=10)
         await delivery.ack()
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(20)
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert "envelope.returned" not in recorder.kinds
 
 
@@ -144,10 +138,10 @@ async def test_an_impossible_delay_is_refused(delay: Any) -> None:
         channel, a, b = await pair(hub)
         await channel.post(a, "hello")
         delivery = await anext(b.inbox())
-        before = hub._state.snapshot()
+        before = peek(hub)
         with pytest.raises(CommandRejected):
             await delivery.nack(delay_seconds=delay)
-        assert hub._state.snapshot() == before
+        assert peek(hub) == before
 
 
 # --- capacity ---------------------------------------------------------------------------------------------------------
@@ -269,12 +263,12 @@ async def test_tasks_may_share_an_inbox() -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
                 tasks.start_soon(read)
-            await wait_all_tasks_blocked()
+            await until_idle()
             for number in range(30):
                 await channel.post(a, number)
                 if number % 3 == 0:
-                    await wait_all_tasks_blocked()
-            await wait_all_tasks_blocked()
+                    await until_idle()
+            await until_idle()
             assert sorted(got) == list(range(30))
             await b.unregister()
 
@@ -291,7 +285,7 @@ async def test_a_cancelled_reader_passes_the_wake_up_on() -> None:
         async with anyio.create_task_group() as tasks, anyio.create_task_group() as doomed:
             doomed.start_soon(read)
             tasks.start_soon(read)
-            await wait_all_tasks_blocked()
+            await until_idle()
             doomed.cancel_scope.cancel()
             hub._pipeline.put(hub._state.envelopes.post(channel.id, a.id, "hello", None, envelope_id="e"))
         assert got == ["hello"]
@@ -354,11 +348,11 @@ async def test_done_already_means_committed() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(channel.accept, b)
             tasks.start_soon(lambda: a.observe("t", capability="rust", ended="completed"))
-            await wait_all_tasks_blocked()
+            await until_idle()
             assert channel.is_open
             tasks.start_soon(wait)
             tasks.start_soon(count)
-            await wait_all_tasks_blocked()
+            await until_idle()
             assert told == []
             store.gate.set()
         assert sorted(told) == ["counted", "ready"]
@@ -379,9 +373,9 @@ async def test_deliveries_are_committed() -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: channel.post(a, "urgent", priority="urgent"))
-            await wait_all_tasks_blocked()
+            await until_idle()
             tasks.start_soon(read)
-            await wait_all_tasks_blocked()
+            await until_idle()
             assert got == ["committed"]
             store.gate.set()
         assert got == ["committed", "urgent"]
@@ -405,39 +399,29 @@ async def test_an_empty_inbox_is_not_in_snapshots() -> None:
     async with Hub() as hub:
         channel, a, b = await pair(hub)
         inbox = b.inbox()
-        assert hub._state.inboxes.snapshot() == []
+        assert peek(hub)["inboxes"] == []
         for end in ("ack", "nack", "unregister"):
             await channel.post(a, end)
-            assert [entry.agent_id for entry in hub._state.inboxes.snapshot()] == [b.id]
+            assert [entry.agent_id for entry in peek(hub)["inboxes"]] == [b.id]
             delivery = await anext(inbox)
             if end == "nack":
                 assert await delivery.nack()
                 delivery = await anext(inbox)
             await (b.unregister() if end == "unregister" else delivery.ack())
-            assert hub._state.inboxes.snapshot() == []
-            assert hub._state.inboxes.pending_total() == 0
+            assert peek(hub)["inboxes"] == []
+            assert hub.statistics().envelopes_pending == 0
 
 
 def test_posting_and_acking_scan_nothing() -> None:
     """They look at no other inbox and at no other envelope."""
     state = State()
 
-    def apply(*events: Event) -> None:
-        for event in events:
-            at = "2026-11-21T09:30:00.000001Z"
-            state.apply(stamp(event, seq=0, id="", at=at, hub="", context=EMPTY, bytes_max=1 << 20))
-
+    apply = partial(apply_to, state)
     for number in range(5000):
         apply(*state.agents.register(f"agent {number}", (), agent_id=f"a{number}"))
     apply(*state.membership.open(["a0", "a1"], "", channel_id="c"))
     for number in range(999):
         apply(*state.envelopes.post("c", "a0", "hello", None, envelope_id=f"e{number}", ttl_seconds=9))
-
-    class Unscanned(dict[Any, Any]):
-        def __iter__(self) -> Any:
-            raise AssertionError("scanned")
-
-        keys = values = items = __iter__
 
     inboxes = state.inboxes
     inboxes._by_agent = Unscanned(inboxes._by_agent)

@@ -14,7 +14,6 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from hubwire import GenericEvent, codec
@@ -27,6 +26,7 @@ from hubwire.log import Log, LogReader, Record, chain_value, follow, log_exists
 from hubwire.ports import ChangeCallback, ChangeSubscription, Hold
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock
+from support import until_idle
 
 MEBIBYTE = 1024 * 1024
 FIRST = "/log/log/00000000000000000000.jsonl"
@@ -177,7 +177,7 @@ async def test_appends_before_opening_keep_their_order() -> None:
     store.close_gate()
     log = log_on(store)
     tasks = [asyncio.create_task(log.append([body(number)])) for number in range(5)]
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert store.calls == [("hold", "/log/.lock")]
     store.gate.set()
     # Those that come while it opens must not overtake those that have waited for it.
@@ -194,9 +194,9 @@ async def test_the_batch_grows_during_a_write() -> None:
     await log.open()
     store.close_gate()
     tasks = [asyncio.create_task(log.append([body(number)])) for number in range(3)]
-    await wait_all_tasks_blocked()
+    await until_idle()
     tasks += [asyncio.create_task(log.append([body(number)])) for number in range(3, 500)]
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert store.count("append") == 1
     store.gate.set()
     assert await settled(tasks) == list(range(500))
@@ -310,11 +310,11 @@ async def test_cancelling_an_appender_loses_nothing(victim: int) -> None:
     await log.open()
     store.close_gate()
     tasks = [asyncio.create_task(log.append([body(number)])) for number in range(8)]
-    await wait_all_tasks_blocked()
+    await until_idle()
     tasks += [asyncio.create_task(log.append([body(number)])) for number in range(8, 16)]
-    await wait_all_tasks_blocked()
+    await until_idle()
     tasks[victim].cancel()
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert [task.done() for task in tasks] == [number == victim for number in range(16)]
     store.gate.set()
     expected = [asyncio.CancelledError if number == victim else number for number in range(16)]
@@ -344,10 +344,10 @@ async def test_a_cancelled_append_moves_the_position() -> None:
     await log.open()
     store.close_gate()
     task = asyncio.create_task(log.append([event_body(7)], seq=7, hub="a hub"))
-    await wait_all_tasks_blocked()
+    await until_idle()
     task.cancel()
     closing = asyncio.create_task(log.aclose())
-    await wait_all_tasks_blocked()
+    await until_idle()
     store.gate.set()
     await closing
     again = log_on(store)
@@ -407,9 +407,9 @@ async def test_a_cancelled_writer_releases_all_waiters() -> None:
     await log.open()
     store.close_gate()
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(log.append([body(0)]))]
-    await wait_all_tasks_blocked()
+    await until_idle()
     tasks += [asyncio.create_task(log.append([body(1)])), asyncio.create_task(log.open())]
-    await wait_all_tasks_blocked()
+    await until_idle()
     (writing,) = [each for each in asyncio.all_tasks() if each.get_name() == "hubwire log /log"]
     writing.cancel()
     assert await settled(tasks) == [StoreError, StoreError, None]
@@ -427,10 +427,10 @@ async def test_a_full_store_fails_only_the_batch() -> None:
     await log.append([body(0)])
     store.close_gate()
     in_flight = asyncio.create_task(log.append([body(1)]))
-    await wait_all_tasks_blocked()
+    await until_idle()
     store.failures["append"] = [StoreFull("no space", path="/log")]
     batch = [asyncio.create_task(log.append([event_body(number)], seq=number)) for number in range(3)]
-    await wait_all_tasks_blocked()
+    await until_idle()
     store.gate.set()
     assert await in_flight == 1
     assert await settled(batch) == [StoreFull] * 3
@@ -460,13 +460,13 @@ async def test_any_other_error_fails_the_log(error: Exception) -> None:
     await log.append([body(0)])
     store.close_gate()
     in_flight = asyncio.create_task(log.append([body(1)]))
-    await wait_all_tasks_blocked()
+    await until_idle()
     queued = [asyncio.create_task(log.append([body(number)])) for number in range(2, 5)]
     closing = asyncio.create_task(log.aclose())
     after = asyncio.create_task(log.append([body(5)]))
-    await wait_all_tasks_blocked()
+    await until_idle()
     in_flight.cancel()
-    await wait_all_tasks_blocked()
+    await until_idle()
     store.failures["append"] = [error]
     store.gate.set()
     assert await settled(queued) == [type(error)] * 3
@@ -539,7 +539,7 @@ async def test_the_older_writer_spares_a_new_segment() -> None:
 
     store.write = hesitate  # type: ignore[method-assign]
     appending = asyncio.create_task(older.append([body(1)]))
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert await numbers(store) == [0, "log.rotated"]
     await newer.append([body(2)])
     made.set()
@@ -702,10 +702,10 @@ async def test_closing_completes_earlier_appends() -> None:
     await log.open()
     store.close_gate()
     tasks = [asyncio.create_task(log.append([event_body(0)], seq=0, hub="a hub"))]
-    await wait_all_tasks_blocked()
+    await until_idle()
     tasks += [asyncio.create_task(log.append([event_body(n)], seq=n, hub="a hub")) for n in range(1, 4)]
     closing = asyncio.create_task(log.aclose())
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert not closing.done()
     store.gate.set()
     await closing
@@ -723,10 +723,10 @@ async def test_an_append_during_the_close_reopens() -> None:
     await log.open()
     store.close_gate()
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(log.append([body(0)]))]
-    await wait_all_tasks_blocked()
+    await until_idle()
     tasks += [asyncio.create_task(log.aclose()), asyncio.create_task(log.append([body(1)]))]
     tasks += [asyncio.create_task(log.aclose()), asyncio.create_task(log.append([body(2)]))]
-    await wait_all_tasks_blocked()
+    await until_idle()
     store.gate.set()
     assert await settled(tasks) == [1, None, 3, None, 5]
     assert await numbers(store) == ["log.opened", 0, "log.opened", 1, "log.opened", 2]
@@ -765,7 +765,7 @@ async def test_opening_during_the_close_waits() -> None:
     store.close_gate()
     closing = asyncio.create_task(log.aclose())
     opening = asyncio.create_task(log.open())
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert not opening.done()
     store.gate.set()
     await closing
@@ -780,11 +780,11 @@ async def test_cancelling_aclose_closes_the_log() -> None:
     await log.append([body(0)])
     store.close_gate()
     closing = asyncio.create_task(log.aclose())
-    await wait_all_tasks_blocked()
+    await until_idle()
     closing.cancel()
     assert await settled([closing]) == [asyncio.CancelledError]
     store.gate.set()
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert await store.exists("/log/clean")
     assert await log_on(store).append([body(1)]) == 1
 
@@ -794,11 +794,11 @@ async def test_cancelling_open_leaves_the_log_free() -> None:
     store.close_gate()
     log = log_on(store)
     opening = asyncio.create_task(log.open())
-    await wait_all_tasks_blocked()
+    await until_idle()
     opening.cancel()
     assert await settled([opening]) == [asyncio.CancelledError]
     store.gate.set()
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert not log.is_open
     other = log_on(store)
     assert await other.append([body(0)]) == 0
@@ -1068,7 +1068,7 @@ async def test_following_waits_for_a_log() -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(tail, None)
-        await wait_all_tasks_blocked()
+        await until_idle()
         for number in range(40):
             await log.append([body(number)])
         await enough.wait()
@@ -1134,7 +1134,7 @@ async def test_a_replay_leaves_out_unwritten_events() -> None:
     await journal.append([stamped(0)])
     store.close_gate()
     appending = asyncio.create_task(journal.append([stamped(1)]))
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert [each.seq for each in await replayed(journal)] == [0]
     assert journal.next_seq == 1
     store.gate.set()

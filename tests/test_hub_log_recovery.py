@@ -16,6 +16,7 @@ from hubwire.log import Log, LogReader, Record, Recovery, chain_value
 from hubwire.ports import Hold
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock
+from support import files_of, store_of
 
 SEGMENT = "/log/log/00000000000000000000.jsonl"
 Files = dict[str, bytes]
@@ -33,26 +34,6 @@ class Unholdable:
         if name == "hold":
             raise AttributeError(name)
         return getattr(self._inner, name)
-
-
-async def files_of(store: MemoryStore, path: str = "/") -> Files:
-    """Return the content of every file."""
-    found: Files = {}
-    for name in await store.list(path):
-        below = f"{path.rstrip('/')}/{name}"
-        if name.endswith("/"):
-            found |= await files_of(store, below.rstrip("/"))
-        else:
-            found[below] = await store.read_bytes(below) or b""
-    return found
-
-
-async def store_of(files: Files) -> MemoryStore:
-    """Return a store with these files, as the process after a crash finds it: nobody holds anything."""
-    store = MemoryStore()
-    for path, content in files.items():
-        await store.write(path, content)
-    return store
 
 
 def log_on(store: Any, *, chained: bool, **settings: Any) -> Log:

@@ -8,7 +8,6 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 from obstore.store import MemoryStore as MemoryService
 
 from hubwire import GenericEvent, StoreJournal, codec
@@ -19,6 +18,7 @@ from hubwire.log import Log, LogReader
 from hubwire.stores import MemoryStore
 from hubwire.stores.object import ObjectStore
 from hubwire.testing import ManualClock
+from support import until_idle
 
 
 def body(seq: int) -> bytes:
@@ -240,9 +240,9 @@ async def test_a_cancelled_append_is_counted() -> None:
     journal = await journal_of(store, 3)
     store.gate = asyncio.Event()
     waiting = asyncio.create_task(journal.append([stamped(3)]))
-    await wait_all_tasks_blocked()
+    await until_idle()
     waiting.cancel()
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert waiting.cancelled()
     store.gate.set()
     await journal.append([stamped(4)])
@@ -255,7 +255,7 @@ async def test_cancelled_error_from_a_store_releases_all() -> None:
         cancels = ""
 
         async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
-            await wait_all_tasks_blocked()
+            await until_idle()
             if self.cancels == "append":
                 raise asyncio.CancelledError
             return await super().append(path, content, expect=expect)
@@ -325,7 +325,7 @@ async def test_a_sealed_segment_is_compacted() -> None:
     log = await log_of(store, 3)
     assert store.compacted == []
     store.gate.set()
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert store.compacted == [f"/log/log/{first:020d}.jsonl" for first in (await segments(store))[:-1]]
     await log.aclose()
 
@@ -334,16 +334,16 @@ async def test_compaction_is_continued_at_the_next_rotation() -> None:
     store = Compactable()
     store.done = False
     log = await log_of(store, 2)
-    await wait_all_tasks_blocked()
+    await until_idle()
     (first,) = store.compacted
     store.compacted.clear()
     store.done = True
     await log.append([body(2)])
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert first in store.compacted
     store.compacted.clear()
     await log.append([body(3)])
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert first not in store.compacted
     await log.aclose()
 
@@ -353,12 +353,12 @@ async def test_a_failed_compaction_is_repeated() -> None:
     store = Compactable()
     store.error = StoreError("the bucket is gone", path="/log")
     log = await log_of(store, 2)
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert log.compaction_failure is store.error
     assert await log.append([body(2)]) > 0
     store.error = None
     await log.append([body(3)])
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert log.compaction_failure is None
     assert len(store.compacted) == 3
     await log.aclose()
@@ -368,7 +368,7 @@ async def test_closing_does_not_wait_for_compaction() -> None:
     store = Compactable()
     store.gate.clear()
     log = await log_of(store, 2)
-    await wait_all_tasks_blocked()
+    await until_idle()
     with anyio.fail_after(5):
         await log.aclose()
     assert store.compacted == []
@@ -380,7 +380,7 @@ async def test_the_next_start_compacts_what_is_left() -> None:
     await log_of(store, 3)
     again = Log(await compactable_copy(store), "/log", clock=ManualClock())
     await again.open()
-    await wait_all_tasks_blocked()
+    await until_idle()
     copy = again._store
     assert isinstance(copy, Compactable)
     assert copy.compacted == [f"/log/log/{(await segments(store))[-2]:020d}.jsonl"]

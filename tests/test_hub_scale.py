@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -21,6 +20,7 @@ from hubwire.context import EMPTY
 from hubwire.events import Event
 from hubwire.events._event import stamp
 from hubwire.testing import ManualClock
+from support import Unscanned
 
 SCALE = int(os.environ.get("HUBWIRE_SCALE", "10000"))
 """How many agents; a tenth as many channels."""
@@ -58,15 +58,6 @@ class Bench:
             self.do(events)
             batches += 1
         return batches
-
-
-class Unscanned(dict[Any, Any]):
-    """What nobody may walk through, because of its size."""
-
-    def __iter__(self) -> Any:
-        raise AssertionError("walked through")
-
-    keys = values = items = __iter__
 
 
 def calls_of(work: Callable[[], object]) -> int:

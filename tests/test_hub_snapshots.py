@@ -22,7 +22,7 @@ from hubwire._state import State
 from hubwire.errors import ConfigurationError, HistoryGone, LogDamaged, StoreFull
 from hubwire.log import LogReader
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, peek
 from support import copy_of, until_idle, until_tidy
 
 SNAPSHOTS = "/journal/snapshots"
@@ -68,15 +68,11 @@ def small_hub(store: MemoryStore, *listeners: Any, **settings: Any) -> Hub:
     return Hub(journal=journal, clock=clock, listeners=listeners, **{"snapshot_bytes": 2500, **settings})
 
 
-def remembered(state: State) -> dict[str, Sequence[Any]]:
-    return dict(state.snapshot())
-
-
 def replayed(events: Sequence[Event]) -> dict[str, Sequence[Any]]:
     state = State()
     for event in events:
         state.apply(event)
-    return remembered(state)
+    return state.snapshot()
 
 
 async def act(hub: Hub, chance: random.Random, steps: int, *, among_themselves: bool = False) -> None:
@@ -92,7 +88,7 @@ async def act(hub: Hub, chance: random.Random, steps: int, *, among_themselves: 
             channels.append(await hub.channels.open(chance.sample(agents, 2), topic="t"))
         elif what < 0.75 and channels:
             channel = chance.choice(channels)
-            members = hub._state.channels.get(channel.id).participants
+            members = channel.participants
             if participants := [agent for agent in agents if agent.id in members]:
                 await channel.post(chance.choice(participants), {"text": "x" * chance.randrange(50)})
         elif what < 0.85 and channels:
@@ -117,7 +113,7 @@ async def test_a_truncated_journal_gives_the_whole_state(seed: int, lives: int) 
             for _ in range(3):
                 await act(hub, chance, 30)
                 await until_tidy(hub)
-        assert remembered(hub._state) == replayed(history.events), f"life {life}"
+        assert peek(hub) == replayed(history.events), f"life {life}"
         journal = hub.statistics().journal
         assert journal is not None
         if life:
@@ -131,7 +127,7 @@ async def test_a_start_replays_only_newer_events() -> None:
     async with small_hub(store) as hub:
         await act(hub, random.Random(1), 150)
         await until_tidy(hub)
-        expected = remembered(hub._state)
+        expected = peek(hub)
     journal = hub.statistics().journal
     assert journal is not None
     assert journal.snapshot_seq is not None
@@ -145,8 +141,8 @@ async def test_a_start_replays_only_newer_events() -> None:
 
     again = Hub(journal=Reading(await copy_of(store)))
     async with again:
-        assert remembered(again._state) == expected
-        assert again._state.agents.snapshot() == expected["agents"]
+        assert peek(again) == expected
+        assert peek(again)["agents"] == expected["agents"]
     assert read == [journal.snapshot_seq]
 
 
@@ -271,7 +267,7 @@ async def truncated() -> tuple[MemoryStore, dict[str, Sequence[Any]], list[str]]
         for seed in range(5):
             await act(hub, random.Random(seed), 40)
             await until_tidy(hub)
-        expected = remembered(hub._state)
+        expected = peek(hub)
     journal = hub.statistics().journal
     assert journal is not None
     assert journal.first_seq > 0
@@ -295,7 +291,7 @@ async def test_a_damaged_snapshot_is_set_aside(how: str) -> None:
     }[how]
     await store.write(newest, damaged)
     async with small_hub(store) as hub:
-        assert remembered(hub._state) == expected
+        assert peek(hub) == expected
         journal = hub.statistics().journal
         assert journal is not None
         assert newest in (journal.last_error or "")
@@ -330,11 +326,11 @@ async def test_a_whole_journal_needs_no_snapshot() -> None:
         await keeper.detach()
         await act(hub, random.Random(1), 100)
         await until_tidy(hub)
-        expected = remembered(hub._state)
+        expected = peek(hub)
     for name in await store.list(SNAPSHOTS):
         await store.write(f"{SNAPSHOTS}/{name}", b"damaged")
     async with small_hub(store) as hub:
-        assert remembered(hub._state) == expected
+        assert peek(hub) == expected
 
 
 async def test_a_snapshot_beyond_the_journal_is_deleted() -> None:
@@ -390,7 +386,7 @@ async def check(store: MemoryStore, events: Sequence[Event]) -> None:
     store = await copy_of(store)
     async with small_hub(store) as hub:
         started = hub.statistics().applied
-        state = remembered(hub._state)
+        state = peek(hub)
     ahead = [event for event in events if event.seq < started - 1]
     assert state == replayed(ahead)
 

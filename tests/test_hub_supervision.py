@@ -6,12 +6,12 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from hubwire import Agent, BaseActor, Group, Hub, Restart, Strategy, Turn
 from hubwire._actors.supervision import ActorHandle
 from hubwire.errors import CommandRejected, ConfigurationError
 from hubwire.testing import ManualClock, Recorder
+from support import until_idle
 
 
 class Part(BaseActor):
@@ -62,18 +62,14 @@ class Team:
         agents = [self.handles[name].agent for name in names]
         channel = await self.hub.channels.open([boss, *agents])
         await channel.post(boss, content)
-        await wait_all_tasks_blocked()
+        await until_idle()
 
     async def wait(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        await wait_all_tasks_blocked()
+        await until_idle()
 
     def running(self) -> list[str]:
         return [name for name, handle in self.handles.items() if handle.is_running]
-
-
-def of(recorder: Recorder, kind: str) -> list[Any]:
-    return [event for event in recorder.events if event.kind == kind]
 
 
 @pytest.mark.parametrize(
@@ -110,10 +106,10 @@ async def test_a_stopped_sibling_gets_its_envelope_again() -> None:
         await team.wait(0.1)
         assert team.running() == ["a", "b"]
         await hub.flush()
-        assert [event.agent_id for event in of(recorder, "turn.abandoned")] == [team.handles["a"].agent.id]
-        started = [event for event in of(recorder, "turn.started") if event.agent_id == team.handles["a"].agent.id]
+        assert [event.agent_id for event in recorder.of("turn.abandoned")] == [team.handles["a"].agent.id]
+        started = [event for event in recorder.of("turn.started") if event.agent_id == team.handles["a"].agent.id]
         assert len(started) == 2
-        assert of(recorder, "envelope.nacked")[0].agent_id == team.handles["b"].agent.id
+        assert recorder.of("envelope.nacked")[0].agent_id == team.handles["b"].agent.id
 
 
 async def test_a_group_that_crashes_too_often_stops() -> None:
@@ -132,11 +128,11 @@ async def test_a_group_that_crashes_too_often_stops() -> None:
         assert team.running() == []
         assert team.diary[-1] == "a stops"
         await hub.flush()
-        stopped = of(recorder, "group.stopped")
+        stopped = recorder.of("group.stopped")
         assert [(event.group, event.members) for event in stopped] == [("team", ("a", "b"))]
         assert "more than 2 restarts within 10 s" in stopped[0].reason
-        assert of(recorder, "actor.crashed")[-1].backoff_seconds is None
-        assert [event.name for event in of(recorder, "actor.stopped")] == ["b", "a"]
+        assert recorder.of("actor.crashed")[-1].backoff_seconds is None
+        assert [event.name for event in recorder.of("actor.stopped")] == ["b", "a"]
         assert await team.handles["b"].wait()
         assert "actor group 'team' has stopped" in hub.health().problems[0]
         with pytest.raises(CommandRejected):
@@ -260,7 +256,7 @@ async def test_a_failed_first_start_is_raised() -> None:
         await hub.spawn(part)
         assert [each.name for each in hub.statistics().actors] == ["a"]
         await hub.flush()
-        assert "cannot start" in of(recorder, "actor.stopped")[0].reason
+        assert "cannot start" in recorder.of("actor.stopped")[0].reason
 
 
 async def test_linked_actors_end_together() -> None:

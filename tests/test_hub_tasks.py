@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from hubwire import Hub, Task, WatchLimits
 from hubwire.errors import CommandRejected, NotFound
@@ -27,25 +26,12 @@ from hubwire.events import (
     TurnStarted,
 )
 from hubwire.stores import FileStore, MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, history
+from support import advance, until_idle
 
 
 def kinds(events: Iterable[Event], domain: str) -> list[str]:
     return [event.kind for event in events if event.kind.startswith(f"{domain}.")]
-
-
-def of(events: Iterable[Event], cls: type[Any]) -> list[Any]:
-    return [event for event in events if type(event) is cls]
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
 
 
 @pytest.fixture
@@ -53,13 +39,6 @@ async def hub(clock: ManualClock, recorder: Recorder) -> AsyncIterator[Hub]:
     watch = WatchLimits(turn_seconds_max=60, model_seconds_max=10, tool_seconds_max=30, open_max=5)
     async with Hub(clock=clock, listeners=[recorder], watch=watch) as hub:
         yield hub
-
-
-async def passed(clock: ManualClock, seconds: float) -> None:
-    """Let time go by, and everything happen that comes of it."""
-    await wait_all_tasks_blocked()
-    clock.advance(seconds)
-    await wait_all_tasks_blocked()
 
 
 # --- tasks ------------------------------------------------------------------------------------------------------------
@@ -83,9 +62,9 @@ async def test_a_task_runs_from_start_to_result(hub: Hub, recorder: Recorder) ->
     assert hub.tasks.running() == ()
     await hub.flush()
     assert kinds(recorder.events, "task") == ["task.started", "task.progressed", "task.completed"]
-    (completed,) = of(recorder.events, TaskCompleted)
+    (completed,) = recorder.of(TaskCompleted)
     assert (completed.result, completed.capability, completed.owner_id) == ({"tests": "green"}, "python", coder.id)
-    assert completed.started_at == of(recorder.events, TaskStarted)[0].at
+    assert completed.started_at == recorder.of(TaskStarted)[0].at
 
 
 async def test_an_end_is_final(hub: Hub, recorder: Recorder) -> None:
@@ -135,7 +114,7 @@ async def test_others_may_request_cancellation_once(hub: Hub, recorder: Recorder
         await hub.tasks.get(task.id, planner).request_cancel("x" * 501)
     await task.cancel("asked to")
     await hub.flush()
-    (asked,) = of(recorder.events, TaskCancelRequested)
+    (asked,) = recorder.of(TaskCancelRequested)
     assert (asked.agent_id, asked.owner_id, asked.reason) == (planner.id, coder.id, "not needed any more")
 
 
@@ -144,14 +123,14 @@ async def test_a_task_expires(hub: Hub, clock: ManualClock, recorder: Recorder) 
     short = await hub.tasks.start(coder, "short", ttl_seconds=5)
     long = await hub.tasks.start(coder, "long", ttl_seconds=50)
     endless = await hub.tasks.start(coder, "endless", ttl_seconds=None)
-    await passed(clock, 4.9)
+    await advance(clock, 4.9)
     assert short.is_running
-    await passed(clock, 0.2)
+    await advance(clock, 0.2)
     assert [task.is_running for task in (short, long, endless)] == [False, True, True]
-    await passed(clock, 1e6)
+    await advance(clock, 1e6)
     assert [task.is_running for task in (short, long, endless)] == [False, False, True]
     await hub.flush()
-    assert [(each.task_id, each.reason) for each in of(recorder.events, TaskExpired)] == [
+    assert [(each.task_id, each.reason) for each in recorder.of(TaskExpired)] == [
         (short.id, "its time was up"),
         (long.id, "its time was up"),
     ]
@@ -170,9 +149,9 @@ async def test_closing_and_leaving_end_tasks(hub: Hub, recorder: Recorder) -> No
     assert elsewhere.is_running
     await coder.unregister()
     assert not elsewhere.is_running
-    await wait_all_tasks_blocked()
+    await until_idle()
     await hub.flush()
-    assert [(each.task_id, each.reason) for each in of(recorder.events, TaskExpired)] == [
+    assert [(each.task_id, each.reason) for each in recorder.of(TaskExpired)] == [
         (there.id, "its channel was closed"),
         (elsewhere.id, "its owner left the hub"),
     ]
@@ -190,7 +169,7 @@ async def test_a_task_elsewhere_keeps_its_id(hub: Hub, recorder: Recorder) -> No
     await hub.emit(TaskMirrorFailed(task_id="job-42", operation="complete", error_type="OSError"))
     await hub.flush()
     assert kinds(recorder.events, "task") == ["task.started", "task.completed", "task.mirror_failed"]
-    (started,) = of(recorder.events, TaskStarted)
+    (started,) = recorder.of(TaskStarted)
     assert (started.is_observed, started.source, started.task_id) == (True, "the other system", "job-42")
 
 
@@ -236,27 +215,18 @@ async def test_a_task_survives_a_restart(tmp_path: Path, clock: ManualClock) -> 
     clock.advance(20)
     recorder = Recorder()
     async with Hub(store, clock=clock, listeners=[recorder]) as hub:
-        await wait_all_tasks_blocked()
+        await until_idle()
         await hub.flush()
         assert [entry.task_id for entry in hub.tasks.running()] == [kept.id]
-        reasons = {each.task_id: each.reason for each in of([e async for e in history(hub)], TaskExpired)}
+        reasons = {each.task_id: each.reason for each in await history(hub) if isinstance(each, TaskExpired)}
         assert reasons[lost.id] == "its time was up"
         assert sorted(reasons.values()) == ["its channel was closed", "its time was up"]
         again = hub.tasks.get(kept.id, coder.id)
         assert again.read_checkpoint() == {"line": 7}
         with pytest.raises(CommandRejected, match="completed"):
             hub.tasks.get(ended.id, coder.id)
-        await passed(clock, 81)
+        await advance(clock, 81)
         assert not again.is_running
-
-
-async def history(hub: Hub) -> AsyncIterator[Event]:
-    """Everything that has committed until now."""
-    last = hub.statistics().committed - 1
-    async for event in hub.events(after=-1):
-        yield event
-        if event.seq >= last:
-            return
 
 
 async def test_many_tasks_expire_in_batches(hub: Hub, recorder: Recorder) -> None:
@@ -265,9 +235,9 @@ async def test_many_tasks_expire_in_batches(hub: Hub, recorder: Recorder) -> Non
     channel = await hub.channels.open([coder])
     tasks: list[Task] = [await hub.tasks.start(coder, str(number), channel=channel) for number in range(600)]
     await channel.close()
-    await wait_all_tasks_blocked()
+    await until_idle()
     await hub.flush()
-    assert {each.task_id for each in of(recorder.events, TaskExpired)} == {task.id for task in tasks}
+    assert {each.task_id for each in recorder.of(TaskExpired)} == {task.id for task in tasks}
 
 
 # --- turns, model calls, tool calls -----------------------------------------------------------------------------------
@@ -290,15 +260,15 @@ async def test_open_facts_are_known(hub: Hub) -> None:
 async def test_a_missing_end_is_reported(hub: Hub, clock: ManualClock, recorder: Recorder) -> None:
     await hub.emit(ToolCalled(tool="ls", call_id="slow", turn_id="t", channel_id="c", task_id="k", session_id="s"))
     await hub.emit(ModelCalled(model="m", call_id="quick"))
-    await passed(clock, 29.9)
+    await advance(clock, 29.9)
     assert kinds(recorder.events, "tool") == ["tool.called"]
     assert kinds(recorder.events, "model") == ["model.called", "model.abandoned"]
-    await passed(clock, 0.2)
-    (told,) = of(recorder.events, ToolAbandoned)
+    await advance(clock, 0.2)
+    (told,) = recorder.of(ToolAbandoned)
     assert (told.tool, told.call_id, told.reason) == ("ls", "slow", "its end has not come within 30 s")
     assert (told.turn_id, told.channel_id, told.task_id, told.session_id) == ("t", "c", "k", "s")
     await hub.emit(ToolCompleted(tool="ls", call_id="slow"))
-    await passed(clock, 1000)
+    await advance(clock, 1000)
     assert kinds(recorder.events, "tool") == ["tool.called", "tool.abandoned", "tool.completed"]
 
 
@@ -307,8 +277,8 @@ async def test_leaving_abandons_what_was_begun(hub: Hub, recorder: Recorder) -> 
     for agent in (coder, other):
         await hub.emit(TurnStarted(turn_id="t", agent_id=agent.id))
     await coder.unregister()
-    await wait_all_tasks_blocked()
-    assert [(each.agent_id, each.reason) for each in of(recorder.events, TurnAbandoned)] == [
+    await until_idle()
+    assert [(each.agent_id, each.reason) for each in recorder.of(TurnAbandoned)] == [
         (coder.id, "its agent left the hub")
     ]
     assert [each.agent_id for each in hub.turns.open()] == [other.id]
@@ -317,9 +287,9 @@ async def test_leaving_abandons_what_was_begun(hub: Hub, recorder: Recorder) -> 
 async def test_too_many_open_facts_abandon_the_oldest(hub: Hub, recorder: Recorder) -> None:
     for number in range(7):
         await hub.emit(ToolCalled(tool="ls", call_id=str(number)))
-        await wait_all_tasks_blocked()
-    assert [each.call_id for each in of(recorder.events, ToolAbandoned)] == ["0", "1"]
-    assert {each.reason for each in of(recorder.events, ToolAbandoned)} == {"more than 5 have begun and not ended"}
+        await until_idle()
+    assert [each.call_id for each in recorder.of(ToolAbandoned)] == ["0", "1"]
+    assert {each.reason for each in recorder.of(ToolAbandoned)} == {"more than 5 have begun and not ended"}
     assert len(hub.turns.open()) == 5
 
 
@@ -328,7 +298,7 @@ async def test_facts_from_elsewhere_are_not_awaited(hub: Hub, clock: ManualClock
     await hub.emit(ToolCalled(tool="ls", call_id="1", source="a file", source_id="1/2"))
     await hub.emit(ToolCalled(tool="ls", call_id="2", occurred_at="2020-01-01T00:00:00Z"))
     assert hub.turns.open() == ()
-    await passed(clock, 1000)
+    await advance(clock, 1000)
     assert kinds(recorder.events, "tool") == ["tool.called", "tool.called"]
 
 
@@ -340,6 +310,6 @@ async def test_a_restart_abandons_open_facts(clock: ManualClock) -> None:
         await hub.emit(ToolCalled(tool="ls", call_id="2"))
         await hub.emit(ToolCompleted(tool="ls", call_id="2"))
     async with Hub(store, clock=clock) as hub:
-        told = of([event async for event in history(hub)], ToolAbandoned)
+        told = [each for each in await history(hub) if isinstance(each, ToolAbandoned)]
         assert [(each.call_id, each.reason) for each in told] == [("1", "the hub was restarted")]
         assert hub.turns.open() == ()

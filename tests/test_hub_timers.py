@@ -7,7 +7,6 @@ from typing import Any
 
 import anyio.lowlevel
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from hubwire import Duty, Hub
 from hubwire._commit.timers import BATCH
@@ -15,6 +14,7 @@ from hubwire._state.moments import Deadlines, deadline_ns, is_duration
 from hubwire.errors import HubFailed
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
+from support import until_idle
 
 
 async def a_hub_with_a_channel(hub: Hub, **settings: Any) -> Any:
@@ -27,9 +27,9 @@ async def test_a_channel_lives_as_long_as_its_ttl() -> None:
     clock, recorder = ManualClock(), Recorder()
     async with Hub(listeners=[recorder], clock=clock) as hub:
         channel, *_ = await a_hub_with_a_channel(hub, ttl_seconds=10)
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(9.999)
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert channel.is_open
         clock.advance(0.001)
         expired: Any = await recorder.wait_for("channel.expired")
@@ -43,9 +43,9 @@ async def test_an_earlier_deadline_wakes_the_timer() -> None:
     clock, recorder = ManualClock(), Recorder()
     async with Hub(listeners=[recorder], clock=clock) as hub:
         late, planner, coder = await a_hub_with_a_channel(hub, ttl_seconds=50)
-        await wait_all_tasks_blocked()
+        await until_idle()
         early = await hub.channels.open([planner, coder], ttl_seconds=5)
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(5)
         assert (await recorder.wait_for("channel.expired")).channel_id == early.id
         assert late.is_open
@@ -62,7 +62,7 @@ async def test_a_deadline_may_pass_between_hubs() -> None:
     async with Hub(store, listeners=[recorder], clock=clock) as hub:
         assert (await recorder.wait_for("channel.expired")).channel_id == channel.id
         assert hub.statistics().envelopes_pending == 1
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(5)
         assert (await recorder.wait_for("envelope.expired")).agent_id == coder.id
 
@@ -72,9 +72,9 @@ async def test_an_ended_channel_is_not_due() -> None:
     async with Hub(listeners=[recorder], clock=clock) as hub:
         channel, *_ = await a_hub_with_a_channel(hub, ttl_seconds=10)
         await channel.close()
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(100)
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert "channel.expired" not in recorder.kinds
 
 
@@ -82,7 +82,7 @@ async def test_a_clock_set_back_extends_no_deadline() -> None:
     clock, recorder = ManualClock(), Recorder()
     async with Hub(listeners=[recorder], clock=clock) as hub:
         await a_hub_with_a_channel(hub, ttl_seconds=30)
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.step(-3600)
         clock.advance(30)
         await recorder.wait_for("channel.expired")
@@ -93,7 +93,7 @@ async def test_a_clock_set_forward_is_noticed() -> None:
     clock, recorder = ManualClock(), Recorder()
     async with Hub(listeners=[recorder], clock=clock) as hub:
         await a_hub_with_a_channel(hub, ttl_seconds=3600)
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.step(3600)
         clock.advance(60)
         await recorder.wait_for("channel.expired")
@@ -106,7 +106,7 @@ async def test_ten_thousand_channels_expire_in_batches() -> None:
         planner = await hub.agents.register("planner")
         for _ in range(10_000):
             await hub.channels.open([planner], ttl_seconds=10)
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(10)
         await recorder.wait_for("channel.expired", count=10_000)
         assert hub.statistics().channels == 0
@@ -119,7 +119,7 @@ async def test_a_stopping_hub_leaves_due_work() -> None:
     clock, store = ManualClock(), MemoryStore()
     async with Hub(store, clock=clock) as hub:
         await a_hub_with_a_channel(hub, ttl_seconds=10)
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(10)
     recorder = Recorder()
     async with Hub(store, clock=clock, listeners=[recorder]) as hub:

@@ -26,6 +26,7 @@ from hubwire.listeners.audit import verify
 from hubwire.log import LogReader
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
+from support import until_idle
 
 FIRST_SEGMENT = "/audit/log/00000000000000000000.jsonl"
 
@@ -260,7 +261,7 @@ async def test_emit_waits_for_the_log() -> None:
             acknowledged.set()
 
         tasks.start_soon(emit)
-        await anyio.wait_all_tasks_blocked()
+        await until_idle()
         assert not acknowledged.is_set()
         assert not hub.health().healthy
         store.full = False
@@ -279,7 +280,7 @@ async def test_a_minute_of_full_log_stops_the_hub() -> None:
 
                 async def tick() -> None:
                     for _ in range(62):
-                        await anyio.wait_all_tasks_blocked()
+                        await until_idle()
                         clock.advance(1)
 
                 tasks.start_soon(tick)
@@ -336,7 +337,7 @@ async def test_a_tail_goes_on_across_rotations() -> None:
                     tasks.cancel_scope.cancel()
 
         tasks.start_soon(tail)
-        await anyio.wait_all_tasks_blocked()
+        await until_idle()
         for number in range(31):
             await audit.append({"kind": "x", "n": number})
     assert [number for number in heard if number is not None] == list(range(31))

@@ -11,7 +11,6 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import settings
@@ -19,25 +18,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from obstore.store import MemoryStore as MemoryService
 
-from hubwire.errors import ConfigurationError, StoreError
+from hubwire.errors import ConfigurationError
 from hubwire.ports import HoldableStore, KnowledgeStore
 from hubwire.stores import Durability, MemoryStore, open_store
 from hubwire.stores.object import ObjectStore
 from hubwire.stores.s3 import S3Store
 from hubwire.testing.stores import KnowledgeStoreContract
+from support import files_of, outcome, store_at
 
 T = TypeVar("T")
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"/{uuid.uuid4().hex}"
-
-
-def store_at(url: str, prefix: str, **options: Any) -> S3Store:
-    parts = urlsplit(url)
-    given: dict[str, Any] = {name: values[0] for name, values in parse_qs(parts.query).items()}
-    return S3Store(parts.netloc, prefix, **given, **options)
 
 
 class TestS3Store(KnowledgeStoreContract):
@@ -192,25 +181,7 @@ class ObjectStoreAgainstMemoryStore(RuleBasedStateMachine):
 
     @invariant()
     def both_hold_the_same(self) -> None:
-        assert self.run(everything(self.store, "/")) == self.run(everything(self.oracle, "/"))
-
-
-async def outcome(call: Coroutine[Any, Any, object]) -> tuple[str, Any]:
-    try:
-        return "returned", await call
-    except (StoreError, ValueError) as error:
-        return "raised", type(error)
-
-
-async def everything(store: KnowledgeStore, path: str) -> dict[str, bytes | None]:
-    found = {}
-    for name in await store.list(path):
-        below = path.rstrip("/") + "/" + name
-        if name.endswith("/"):
-            found.update(await everything(store, below.rstrip("/")))
-        else:
-            found[below] = await store.read_bytes(below)
-    return found
+        assert self.run(files_of(self.store, "/")) == self.run(files_of(self.oracle, "/"))
 
 
 @pytest.mark.timeout(300)

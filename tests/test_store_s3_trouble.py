@@ -10,7 +10,6 @@ import re
 import sys
 import threading
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -30,6 +29,7 @@ from hubwire.listeners.audit import verify
 from hubwire.log import LogReader
 from hubwire.stores.s3 import S3Store
 from hubwire.testing import ManualClock
+from support import store_at
 
 SEEDS = int(os.environ.get("HUBWIRE_TEST_S3_SEEDS", "3"))
 """With how many seeds the trouble is tried; twenty take four minutes."""
@@ -224,17 +224,6 @@ async def troubled(url: str, *, seed: int = 0, rate: float = 0.0) -> AsyncIterat
         yield proxy, url.replace(proxy.upstream, endpoint)
     finally:
         await anyio.to_thread.run_sync(proxy.stop)
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"/{uuid.uuid4().hex}"
-
-
-def store_at(url: str, prefix: str, **options: Any) -> S3Store:
-    parts = urlsplit(url)
-    given: dict[str, Any] = {name: values[0] for name, values in parse_qs(parts.query).items()}
-    return S3Store(parts.netloc, prefix, **given, **options)
 
 
 def clock_of_the_server() -> ManualClock:
