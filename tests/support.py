@@ -14,7 +14,10 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
+
 from hubwire import Agent, Event, GenericEvent, Hub, JournalStatistics
+from hubwire._journal.entries import decode_entry, encode_entry
 from hubwire._state import State
 from hubwire.context import EMPTY
 from hubwire.errors import StoreError
@@ -180,6 +183,18 @@ def apply_to(state: State, *events: Event) -> None:
     """Stamp events, and apply them, as a hub does."""
     for event in events:
         state.apply(stamp(event, seq=0, id="", at=AT, hub="", context=EMPTY, bytes_max=1 << 20))
+
+
+def restored(state: State, empty: State) -> State:
+    """Return `empty`, restored from a snapshot of `state` that was kept as text and read back."""
+    for name, machine in state.machines.items():
+        types = {entry_type.__name__: entry_type for entry_type in machine.entry_types}
+        entries = [
+            decode_entry(types[type(entry).__name__], msgspec.json.decode(msgspec.json.encode(encode_entry(entry))))
+            for entry in machine.snapshot()
+        ]
+        empty.machines[name].restore(entries)
+    return empty
 
 
 class Unscanned(dict[Any, Any]):

@@ -8,14 +8,12 @@ from itertools import count
 from typing import Any
 
 import attrs
-import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from hubwire import codec
-from hubwire._journal.entries import decode_entry, encode_entry
 from hubwire._state import State
 from hubwire._state.risks import ApprovalStage, ChallengeKind, FailMode, Mode, RiskLevel, adjusted, level_of
 from hubwire._state.turns import WatchLimits
@@ -43,6 +41,7 @@ from hubwire.events import (
     TurnStarted,
 )
 from hubwire.events._event import stamp
+from support import restored
 
 MACHINES = ("quotas", "turns", "tasks", "approvals")
 DOMAINS = ("turn", "model", "tool", "task", "approval")
@@ -57,19 +56,6 @@ def known(state: State) -> dict[str, Any]:
         name: {key: value for key, value in vars(state.machines[name]).items() if id(value) not in others}
         for name in MACHINES
     }
-
-
-def restored(state: State) -> State:
-    """The state, kept as text and read back."""
-    copy = State(LIMITS)
-    for name, machine in state.machines.items():
-        types = {entry_type.__name__: entry_type for entry_type in machine.entry_types}
-        entries = [
-            decode_entry(types[type(entry).__name__], msgspec.json.decode(msgspec.json.encode(encode_entry(entry))))
-            for entry in machine.snapshot()
-        ]
-        copy.machines[name].restore(entries)
-    return copy
 
 
 class Bench:
@@ -129,7 +115,7 @@ class Bench:
         for body in self.history:
             replayed.apply(codec.decode(body))
         assert known(replayed) == known(self.state)
-        assert known(restored(self.state)) == known(self.state)
+        assert known(restored(self.state, State(LIMITS))) == known(self.state)
 
 
 # --- turns, model calls, tool calls -----------------------------------------------------------------------------------
