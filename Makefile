@@ -10,7 +10,7 @@ INSTALL = $(PYTHON) .ci/install_wheel.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint types architecture sizes tools bench clean python
+.PHONY: help demo test quick check lint types architecture sizes tools bench clean python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,10 @@ demo: python ## Run a live multi-agent scenario, tail it and verify its log
 test: python ## Run the tests against the wheel
 	@$(INSTALL) test
 	$(RUN) -m pytest $(ARGS)
+
+quick: python ## Run the tests but the slow ones, in two minutes or less
+	@$(INSTALL) test
+	$(RUN) -m pytest -m "not slow" $(ARGS)
 
 check: lint types architecture sizes ## Lint, format, types, architecture; shows sizes (`make -k check`: all of it)
 

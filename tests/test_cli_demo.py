@@ -19,6 +19,8 @@ from hubwire.listeners.audit import verify
 from hubwire.log import LogReader, follow
 from hubwire.stores import FileStore, MemoryStore
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-P", "-m", "hubwire.cli"]
 EVENT_LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3} ")
 

@@ -93,6 +93,7 @@ CALLING = {
 # --- the recorded conversations -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_airline_file_is_imported_whole_and_once(shared_data: Path, tmp_path: Path) -> None:
     file = shared_data / "airline.jsonl.gz"
     assert (import_into(tmp_path, file)).startswith(f"{AIRLINE_SUMMARY}; 0 of these 6,672 were already there")
@@ -106,6 +107,7 @@ def test_the_airline_file_is_imported_whole_and_once(shared_data: Path, tmp_path
     assert what_was_said(tmp_path) == what_the_file_says(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("events", [1, 800, 4000])
 def test_a_killed_import_can_be_repeated(events: int, shared_data: Path, tmp_path: Path) -> None:
     """An import that is killed and run again ends at the same numbers."""
@@ -118,6 +120,7 @@ def test_a_killed_import_can_be_repeated(events: int, shared_data: Path, tmp_pat
     anyio.run(verify, FileStore(tmp_path))
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_an_import_in_good_order(shared_data: Path, tmp_path: Path) -> None:
     file = shared_data / "airline.jsonl.gz"
     assert anyio.run(end_import_after, 1000, signal.SIGINT, file, tmp_path) == (130, b"")

@@ -359,6 +359,7 @@ def test_verify_locates_damage(log: Path) -> None:
     assert run.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 async def test_the_reading_verbs_change_nothing(tmp_path: Path) -> None:
     """They work beside a running hub, and leave every file as it was."""
     store = FileStore(tmp_path)
@@ -376,6 +377,7 @@ def look_at(root: Path) -> dict[Path, tuple[int, int]]:
     return {path: ((status := path.stat()).st_mtime_ns, status.st_size) for path in root.rglob("*")}
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
     small = write_journal(tmp_path / "small", 2000, 1000)
     large = write_journal(tmp_path / "large", 64_000, 1000)

@@ -20,6 +20,8 @@ from hubwire.log import log_exists
 from hubwire.stores import open_store
 from support import count_independently
 
+pytestmark = pytest.mark.slow
+
 AIRLINE_SUMMARY = "200 channels, 4,144 envelopes, 1,164 tool calls, 1,091 completed, 73 failed"
 CONVERSATIONS = 40
 """So many are enough to be killed in their midst."""

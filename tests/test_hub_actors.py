@@ -805,6 +805,7 @@ runpy.run_path(example, run_name="__main__")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("appends", [10, 13, 17, 22])
 async def test_a_killed_team_ends_with_the_same_result(tmp_path: Path, moment: str, appends: int) -> None:

@@ -684,6 +684,7 @@ nested = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), nested))
 def test_a_record_is_the_same_canonical_or_plain(record: dict[str, Any]) -> None:
     """A plain record is not made canonical, and gives the same line as if it were."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -235,7 +236,7 @@ def _counted(owed: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return ask
 
 
-TestExpectations = Rules.TestCase
+TestExpectations = pytest.mark.slow(Rules.TestCase)
 TestExpectations.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
 
 

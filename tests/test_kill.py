@@ -17,6 +17,8 @@ from hubwire.log import LogReader
 from hubwire.stores import FileStore
 from hubwire.testing import Recorder
 
+pytestmark = pytest.mark.slow
+
 DRIVER = Path(__file__).with_name("kill_driver.py")
 open_hub = runpy.run_path(str(DRIVER))["open_hub"]
 SMALL_SEGMENTS = 20_000

@@ -158,6 +158,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(steps=STEPS, pattern=st.sampled_from(["*", NUMBERS]), journal=st.booleans(), lossy=st.booleans())
 async def test_each_event_is_seen_or_missed(
@@ -417,6 +418,7 @@ async def test_a_cancelled_reader_leaves_no_subscriber() -> None:
         assert tail.statistics().subscribers == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("events", [1, 3000], ids=["one event", "more than ten batches each"])
 async def test_ten_thousand_subscribers_share_the_loop(events: int) -> None:
     """Counted in turns of the loop: in none of them may more than a slice of the subscribers have been served."""

@@ -161,6 +161,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(data=st.dictionaries(st.text(st.characters()), VALUES), text=st.text(st.characters()))
 async def test_any_payload_can_be_logged(data: dict[str, Any], text: str) -> None:
     lines = Lines()

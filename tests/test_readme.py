@@ -48,6 +48,7 @@ def test_the_commands_of_the_readme_work_on_what_its_first_block_leaves(tmp_path
         assert run(hubwire, *command.split()[1:], directory=tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_runs_twice_in_one_place(
     example: Path, tmp_path: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch

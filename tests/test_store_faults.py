@@ -371,6 +371,7 @@ await attempt(store.delete("/d/new"))
 STEPS = ("mkdirat", "linkat", "renameat", "unlinkat", "fsync", "fdatasync")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)  # it starts some forty processes
 @pytest.mark.parametrize("fault", ["signal=KILL", "error=EIO"])
 def test_any_failing_step_keeps_acknowledged_data(root: Path, tmp_path: Path, strace: list[str], fault: str) -> None:

@@ -26,6 +26,8 @@ from hubwire.stores.s3 import S3Store
 from hubwire.testing.stores import KnowledgeStoreContract
 from support import files_of, outcome, store_at
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 
 

@@ -31,6 +31,8 @@ from hubwire.stores.s3 import S3Store
 from hubwire.testing import ManualClock
 from support import store_at
 
+pytestmark = pytest.mark.slow
+
 SEEDS = int(os.environ.get("HUBWIRE_TEST_S3_SEEDS", "3"))
 """With how many seeds the trouble is tried; twenty take four minutes."""
 

@@ -101,5 +101,5 @@ class FileStoreAgainstMemoryStore(RuleBasedStateMachine):
         assert self.run(files_of(self.store, "/")) == self.run(files_of(self.oracle, "/"))
 
 
-TestFileStoreAgainstMemoryStore = pytest.mark.timeout(300)(FileStoreAgainstMemoryStore.TestCase)
+TestFileStoreAgainstMemoryStore = pytest.mark.slow(pytest.mark.timeout(300)(FileStoreAgainstMemoryStore.TestCase))
 FileStoreAgainstMemoryStore.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
