@@ -42,8 +42,8 @@ types: tools
 architecture: tools
 	$(RUN) -m pytest tests/test_architecture.py
 
-sizes: tools
-	@$(RUN) .ci/sizes.py
+sizes: tools ## Show how far the code is from its targets of size; ARGS=--all for every place
+	@$(RUN) .ci/sizes.py $(ARGS)
 
 tools: python
 	@$(INSTALL) test lint
