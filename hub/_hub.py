@@ -124,7 +124,6 @@ class Hub:
         self._actors = self._parts.actors
         self._journal = self._parts.journal
         self._upkeep = self._parts.upkeep
-        self._state, self._core = self._parts.state, self._parts.core  # compat
         self._life = HubLife(self._parts)
         self._health = Health(self._parts)
         for listener in listeners:

@@ -67,16 +67,16 @@ async def test_a_key_for_another_envelope_is_refused_and_recorded() -> None:
 async def test_a_command_may_decide_on_no_events() -> None:
     async with Hub(MemoryStore()) as hub:
         before = hub.statistics()
-        assert await hub._core.execute(lambda: ()) == []
+        assert await hub._parts.core.execute(lambda: ()) == []
         assert hub.statistics() == before
 
 
 async def test_after_the_end_nothing_is_announced() -> None:
     fact = GenericEvent(kind="some.fact")
     async with Hub() as hub:
-        assert [event.kind for event in hub._core.announce([fact])] == ["some.fact"]
+        assert [event.kind for event in hub._parts.core.announce([fact])] == ["some.fact"]
     applied = hub.statistics().applied
-    assert hub._core.announce([fact]) == []
+    assert hub._parts.core.announce([fact]) == []
     assert hub.statistics().applied == applied
     with pytest.raises(HubClosed):
         await hub.emit(fact)
@@ -90,6 +90,6 @@ async def test_callbacks_on_applied_events_are_called_in_order() -> None:
 
     async with Hub() as hub:
         for number in range(3):
-            hub._core.on_applied(AgentRegistered, partial(remember, number))
+            hub._parts.core.on_applied(AgentRegistered, partial(remember, number))
         await hub.agents.register("alice")
     assert calls == [(number, "agent.registered") for number in range(3)]
