@@ -88,7 +88,7 @@ def assemble(
     ``hub`` is the facade that actors get.
     """
     lifecycle, state = Lifecycle(), State(watch)
-    pipeline = Pipeline(Ring(limits.ring), state, journal, clock, lifecycle, limits)
+    pipeline = Pipeline(Ring(limits.ring), state.apply, journal, clock, lifecycle, limits)
     upkeep = None
     if journal is not None:
         upkeep = Upkeep(
@@ -103,7 +103,8 @@ def assemble(
     pipeline.connect(fanout)
     if upkeep is not None:
         upkeep.connect(fanout)
-    core = Core(pipeline, state, Authorizer(arbiter, state, clock, limits.arbiter_seconds_max))
+    authorizer = Authorizer(arbiter, state.agents, state.channels, clock, limits.arbiter_seconds_max)
+    core = Core(pipeline, state.inboxes, authorizer)
     channels = ChannelCommands(core, state)
     asks = Asks(core, state, channels, clock)
     return Parts(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from ._actors import turn as _turn
-from ._commands import Agent
+from ._commands.agents import Agent
 from ._hub import Hub
 
 __all__ = ("Actor", "BaseActor", "Turn")

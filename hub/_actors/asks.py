@@ -11,8 +11,9 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-from .._commands import Agent, Channel, ChannelCommands, Core, new_id
-from .._commands.agents import id_of
+from .._commands.agents import Agent, id_of
+from .._commands.channels import Channel, ChannelCommands
+from .._commands.core import Core, new_id
 from .._foreign.timeouts import asked
 from .._state import State
 from ..errors import AskCycle, AskFailed, AskTimeout, ConfigurationError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .._commands import Agent
+from .._commands.agents import Agent
 from .rules import RETRY_SECONDS, ActorStatistics, Restart, SpawnSettings
 from .supervision import Member, Supervisor, Surroundings
 

@@ -8,7 +8,10 @@ from typing import Any
 import anyio
 import attrs
 
-from .._commands import Agent, Channel, Core, Delivery, new_id
+from .._commands.agents import Agent
+from .._commands.channels import Channel
+from .._commands.core import Core, new_id
+from .._commands.inboxes import Delivery
 from .._foreign.guards import message_of, text_of
 from .._state import State
 from ..context import scope

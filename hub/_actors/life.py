@@ -8,7 +8,8 @@ from typing import Any
 
 import anyio
 
-from .._commands import Agent, Delivery, Inbox
+from .._commands.agents import Agent
+from .._commands.inboxes import Delivery, Inbox
 from .._commit.held import forget_calls
 from ..context import leave_all
 from ..errors import HubClosed, HubFailed

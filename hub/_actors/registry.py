@@ -10,7 +10,8 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from .._commands import Agent, AgentCommands, Core
+from .._commands.agents import Agent, AgentCommands
+from .._commands.core import Core
 from .._state import State
 from ..context import EMPTY
 from ..errors import CommandRejected, HubClosed

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import anyio
 import attrs
 
-from .._commands import Agent
+from .._commands.agents import Agent
 from .._commit.backoff import Backoff, FailureWindow
 from .._foreign.guards import message_of, text_of
 from ..errors import CommandRejected

@@ -7,7 +7,9 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from .._commands import Agent, Channel, Delivery
+from .._commands.agents import Agent
+from .._commands.channels import Channel
+from .._commands.inboxes import Delivery
 from ..events import EnvelopePosted
 from .asks import Asks
 

@@ -9,7 +9,8 @@ import attrs
 
 from .._foreign.guards import text_of
 from .._foreign.timeouts import asked
-from .._state import State
+from .._state.agents import Agents
+from .._state.channels import Channels
 from ..arbiter import ALLOW, Allow, Arbiter, Command, Deny
 from ..errors import AccessDenied, NotFound
 from ..events import canonical
@@ -44,10 +45,12 @@ CLEAR = Clearance()
 class Authorizer:
     """Calls the hub's arbiter, if it has one; an answer that is not a permission is a refusal."""
 
-    def __init__(self, arbiter: Arbiter | None, state: State, clock: Clock, seconds_max: float) -> None:
+    def __init__(
+        self, arbiter: Arbiter | None, agents: Agents, channels: Channels, clock: Clock, seconds_max: float
+    ) -> None:
         self._arbiter = arbiter
-        self._agents = state.agents
-        self._channels = state.channels
+        self._agents = agents
+        self._channels = channels
         self._clock = clock
         self._seconds_max = seconds_max
 

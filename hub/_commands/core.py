@@ -12,7 +12,7 @@ from uuid_utils import uuid7
 
 from .._commit.pipeline import Pipeline
 from .._commit.ring import Watermark
-from .._state import State
+from .._state.inboxes import Inboxes
 from ..context import Context
 from ..errors import ConfigurationError, HubClosed, HubFailed, repeat
 from ..events import (
@@ -50,7 +50,7 @@ class InboxReader(Protocol):
 class Core:
     """A hub, as its commands and its actors use it."""
 
-    def __init__(self, pipeline: Pipeline, state: State, authorizer: Authorizer) -> None:
+    def __init__(self, pipeline: Pipeline, inboxes: Inboxes, authorizer: Authorizer) -> None:
         self.authorizer = authorizer
         self.authorize = authorizer.authorize
         self.freeze = authorizer.freeze
@@ -59,7 +59,7 @@ class Core:
         self._applied = pipeline.ring.applied
         self._pipeline = pipeline
         self._lifecycle = pipeline.lifecycle
-        self._inboxes = state.inboxes
+        self._inboxes = inboxes
         self._callbacks: dict[type[Event], list[Callable[[Any], None]]] = {}
         self._at_end: list[Callable[[], None]] = []
         self._readers: dict[str, WeakSet[InboxReader]] = {}

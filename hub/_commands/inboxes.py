@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from .._state import State
+from .._state.agents import Agents
 from .._state.inboxes import PRIORITIES, Inboxes, Waiting
 from ..events import EnvelopeDeadLettered, EnvelopePosted
 from .core import Core
@@ -62,12 +62,12 @@ class Inbox:
     tasks may read one inbox; each delivery goes to one of them.
     """
 
-    def __init__(self, core: Core, state: State, agent_id: str) -> None:
+    def __init__(self, core: Core, agents: Agents, inboxes: Inboxes, agent_id: str) -> None:
         self.agent_id = agent_id
         self._core = core
         self._committed = core.committed
-        self._agents = state.agents
-        self._inboxes = state.inboxes
+        self._agents = agents
+        self._inboxes = inboxes
         self._queues: dict[str, deque[tuple[EnvelopePosted, int]]] = {priority: deque() for priority in PRIORITIES}
         self._arrivals: set[asyncio.Future[None]] = set()
         for waiting in self._inboxes.pending(agent_id):

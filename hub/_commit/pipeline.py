@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from .. import context
-from .._state import State
 from ..errors import HubClosed, HubFailed, Overloaded
 from ..events import Event
 from ..limits import Limits
@@ -38,10 +37,16 @@ class Pipeline:
     """Takes events in, in order, until they are journaled; the fan-out says when they are committed."""
 
     def __init__(
-        self, ring: Ring, state: State, journal: Journal | None, clock: Clock, lifecycle: Lifecycle, limits: Limits
+        self,
+        ring: Ring,
+        apply: Callable[[Event], None],
+        journal: Journal | None,
+        clock: Clock,
+        lifecycle: Lifecycle,
+        limits: Limits,
     ) -> None:
+        """``apply`` brings the state machines to a stamped event; it cannot fail."""
         self.ring = ring
-        self.state = state
         self.lifecycle = lifecycle
         self.ingress: Ingress = Ingress(clock, limits.event_bytes_max)
         self.admission: Admission
@@ -49,6 +54,7 @@ class Pipeline:
         self.watchers: dict[type[Event], Callable[[Any], None]] = {}
         """Called at once with each applied event of a kind, in this process only."""
         self.offers_dropped: int = 0
+        self._apply = apply
         self._journal = journal
         self._limits = limits
         self._downstream: Downstream
@@ -119,7 +125,7 @@ class Pipeline:
             return []
         ring = self.ring
         stamped = self.ingress.stamp(events, ring.applied.value, context.current() if around is None else around)
-        apply, watchers = self.state.apply, self.watchers
+        apply, watchers = self._apply, self.watchers
         for event in stamped:
             apply(event)
             if (watch := watchers.get(type(event))) is not None:
@@ -136,7 +142,7 @@ class Pipeline:
 
     def replay(self, event: Event) -> None:
         """Apply an event of the journal, when the hub starts."""
-        self.state.apply(event)
+        self._apply(event)
         self.ingress.last_at = event.at
 
     def _check_open(self) -> None:
@@ -191,7 +197,6 @@ class Pipeline:
         if not self.lifecycle.fail(failure):
             return
         self.admission.refuse_all(failure)
-        self._commits.end(failure)
         self.end()
         self._downstream.after_failure()
 
