@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -13,9 +14,11 @@ from .._journal.upkeep import Upkeep
 from ..errors import ConfigurationError, HistoryGone, HubClosed, HubFailed, JournalBehind
 from ..events import ListenerAttached, ListenerDetached
 from ..ports import Clock, Journal
+from .adapted import Adapted
 from .announcements import Announcements
 from .attachment import Attachment, AttachmentState
 from .reading import DETACHED
+from .settings import Options
 
 __all__ = ("Fanout",)
 
@@ -42,22 +45,30 @@ class Fanout:
 
     # -- attaching --
 
-    def check_attachable(self, name: str) -> None:
+    def _check_attachable(self, name: str) -> None:
         """Raise an error if a listener of this name cannot be attached."""
         lifecycle = self.pipeline.lifecycle
         lifecycle.check_not_failed()
         if not lifecycle.takes_listeners:
             raise HubClosed(f"the hub is closing, or closed; {name!r} cannot be attached any more")
+        lifecycle.check_here()
         if any(other.name == name for other in self.attachments):
             raise ConfigurationError(f"a listener named {name!r} is attached already; give this one another name=...")
 
-    def add(self, attachment: Attachment) -> None:
-        """Add an attachment; it starts at once if the hub runs."""
-        self.check_attachable(attachment.name)
+    def attach(self, listener: Any, options: Options, hub: object) -> Attachment:
+        """Attach a listener and bind it: see :meth:`hubwire.Hub.attach`. It starts at once if the hub runs."""
+        adapted = Adapted(listener)
+        names = {attachment.name for attachment in self.attachments}
+        settings = options.settings_for(listener, adapted, names, has_journal=self.journal is not None)
+        attachment = Attachment(self, adapted, settings)
+        self._check_attachable(settings.name)
+        adapted.bind(hub)
+        self._check_attachable(settings.name)  # binding is the listener's code, and may have attached another one
         self.attachments.append(attachment)
         if self._tasks is not None:
             now = self._applied.value if self._ring.is_numbered else None
             self._tasks.start_soon(attachment.run, now)
+        return attachment
 
     def forget(self, attachment: Attachment) -> None:
         """Remove an attachment that was not entered."""
