@@ -166,7 +166,7 @@ def test_every_public_name_is_in_the_reference() -> None:
     text = "\n".join(PAGES.values())
     shown = set(re.findall(r"^::: (hubwire[\w.]*)$", text, re.MULTILINE))
     names = {module.rpartition(".")[2] for module in shown} | {name for module in shown for name in exports_of(module)}
-    assert [name for name in hubwire.__all__ if name not in names] == []
+    assert [name for name in vars(hubwire)["__all__"] if name not in names] == []
 
 
 def exports_of(module: str) -> tuple[str, ...]:
@@ -201,6 +201,41 @@ def test_wings_and_storeys_are_those_of_the_code(hooks: Callable[[str], ModuleTy
     assert re.search(r"┃ _state ┃", storeys)
     assert re.search(r"│ errors │", storeys)
     assert PICTURE.fullmatch(storeys)
+
+
+def test_lives_are_drawn_from_the_tables_of_moves(hooks: Callable[[str], ModuleType]) -> None:
+    lives = hooks("lives")
+    made = lives.lives()
+    assert "| `open` | It takes commands. | `closing`, `failed` |" in made
+    pictures = {title: source for title, _, source in PICTURE.findall(made)}
+    for module, moves in lives.tables():
+        states = [state.value for state in moves]
+        title = next(title for title in pictures if title.endswith(f": {', '.join(states)}"))
+        assert re.findall(r"[│┤├►] +(\w+) +[│├┤◄]", pictures[title]) == states, module
+
+
+def test_lines_of_a_life_join_where_they_lead_to_one_state(hooks: Callable[[str], ModuleType]) -> None:
+    """A line that passes another one does not join it, and a picture that would mislead is not drawn."""
+    draw = hooks("lives").draw
+    assert draw(["a", "b", "c", "d"], {(0, 1), (1, 2), (2, 3), (0, 3), (1, 3), (0, 2), (3, 0)}) == [
+        "      ╭───╮",
+        "   ╭─►│ a ├──┬──╮",
+        "   │  ╰─┬─╯  │  │",
+        "   │    ▼    │  │",
+        "   │  ╭───╮  │  │",
+        "   │  │ b ├──┤  │",
+        "   │  ╰─┬─╯  │  │",
+        "   │    ▼    │  │",
+        "   │  ╭───╮  │  │",
+        "   │  │ c │◄─│──╯",
+        "   │  ╰─┬─╯  │",
+        "   │    ▼    │",
+        "   │  ╭───╮  │",
+        "   ╰──┤ d │◄─╯",
+        "      ╰───╯",
+    ]
+    assert draw(["a", "b", "c", "d"], {(0, 2), (1, 3), (2, 0)})
+    assert draw(["a", "b", "c", "d", "e"], {(0, 2), (2, 4)}) == []
 
 
 def test_docstrings_become_markdown(hooks: Callable[[str], ModuleType]) -> None:
