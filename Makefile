@@ -10,7 +10,7 @@ INSTALL = $(PYTHON) .ci/install_wheel.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint types architecture docs sizes tools bench clean python
+.PHONY: help demo test quick check lint types architecture docs sizes tools bench clean python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,10 @@ demo: python ## Run a live multi-agent scenario, tail it and verify its log
 test: python ## Run the tests against the wheel
 	@$(INSTALL) test
 	$(RUN) -m pytest $(ARGS)
+
+quick: python ## Run the tests but the slow ones, in two minutes or less
+	@$(INSTALL) test
+	$(RUN) -m pytest -m "not slow" $(ARGS)
 
 check: lint types architecture docs sizes ## Lint, format, types, architecture, docs; shows sizes (`make -k check`: all of it)
 
@@ -43,8 +47,8 @@ docs: python ## Build the documentation into site/
 	@$(INSTALL) docs
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet && echo "the documentation is in site/index.html"
 
-sizes: tools
-	@$(RUN) .ci/sizes.py
+sizes: tools ## Show how far the code is from its targets of size; ARGS=--all for every place
+	@$(RUN) .ci/sizes.py $(ARGS)
 
 tools: python
 	@$(INSTALL) test lint

@@ -12,7 +12,8 @@ from typing import Any, Self, TypeVar
 import anyio
 import attrs
 
-from ._actors.supervision import RETRY_SECONDS, ActorHandle, Group, GroupRules, Restart, Strategy
+from ._actors.handles import ActorHandle, Group
+from ._actors.rules import RETRY_SECONDS, GroupRules, Restart, SpawnSettings, Strategy
 from ._commands import (
     Agent,
     AgentCommands,
@@ -23,7 +24,7 @@ from ._commands import (
     TurnCommands,
 )
 from ._delivery.adapted import Adapted
-from ._delivery.attachment import Attachment, Since
+from ._delivery.attachment import Attachment, Settings, Since
 from ._delivery.duty import Duty, Overflow
 from ._delivery.stream import EventStream
 from ._health import Health, HubHealth, HubStatistics
@@ -114,17 +115,15 @@ class Hub:
             arbiter=arbiter,
             approvals=approvals,
             watch=watch,
-            emit=self.emit,
+            hub=self,
         )
         self._pipeline = self._parts.pipeline
         self._ingress = self._pipeline.ingress
         self._lifecycle = self._parts.lifecycle
-        self._commands = self._parts.commands
         self._fanout = self._parts.fanout
         self._actors = self._parts.actors
         self._journal = self._parts.journal
         self._upkeep = self._parts.upkeep
-        self._state, self._core = self._parts.state, self._parts.core  # compat
         self._life = HubLife(self._parts)
         self._health = Health(self._parts)
         for listener in listeners:
@@ -135,27 +134,27 @@ class Hub:
     @property
     def agents(self) -> AgentCommands:
         """Register agents, find them, and set what they are known for."""
-        return self._commands.agents
+        return self._parts.agents
 
     @property
     def channels(self) -> ChannelCommands:
         """Open channels, where agents talk, and find those that are open."""
-        return self._commands.channels
+        return self._parts.channels
 
     @property
     def tasks(self) -> TaskCommands:
         """Start tasks, and find those that are at work."""
-        return self._commands.tasks
+        return self._parts.tasks
 
     @property
     def turns(self) -> TurnCommands:
         """Look at the turns, model calls and tool calls that have begun and not ended."""
-        return self._commands.turns
+        return self._parts.turns
 
     @property
     def approvals(self) -> ApprovalCommands:
         """Ask for approvals before an agent acts, and answer them."""
-        return self._commands.approvals
+        return self._parts.approvals
 
     @property
     def id(self) -> str:
@@ -201,9 +200,7 @@ class Hub:
             name = name or _name_of(listener)
             self._check_durable(name)
         name = name or self._free_name(listener)
-        attachment = Attachment(
-            self._fanout,
-            adapted,
+        settings = Settings(
             name=name,
             pattern=adapted.declared("pattern", "*") if pattern is None else pattern,
             duty=duty,
@@ -213,6 +210,7 @@ class Hub:
             mailbox=mailbox,
             attempts_max=attempts_max,
         )
+        attachment = Attachment(self._fanout, adapted, settings)
         self._fanout.check_attachable(name)
         self._lifecycle.check_here()
         adapted.bind(self)
@@ -338,15 +336,14 @@ class Hub:
         agent has one, and what ``hub.agents.register`` raises.
         """
         self._lifecycle.check_open()
-        return await self._actors.spawn(
-            actor,
+        settings = SpawnSettings(
             name=name,
-            group=None,
             concurrency=concurrency,
             restart=restart,
             retry_seconds=retry_seconds,
             registration=registration,
         )
+        return await self._actors.spawn(actor, settings)
 
     def supervise(
         self,

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 
 
-def test_every_file_that_is_named_exists() -> None:
+def test_every_file_it_names_exists() -> None:
     paths = re.findall(r"`((?:hub|listeners|stores|tests|examples|benchmarks|docs)/[a-z0-9_/.]*)`", TEXT)
     assert len(paths) > 20
     assert [path for path in paths if not (ROOT / path).exists()] == []

@@ -315,5 +315,5 @@ class Rules(RuleBasedStateMachine):
                 assert not left, name
 
 
-TestRules = Rules.TestCase
+TestRules = pytest.mark.slow(Rules.TestCase)
 TestRules.settings = settings(max_examples=150, stateful_step_count=50)

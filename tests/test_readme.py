@@ -46,6 +46,7 @@ def test_every_example_is_listed() -> None:
     assert listed == [example.name for example in EXAMPLES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_runs_twice_in_one_place(
     example: Path, tmp_path: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch

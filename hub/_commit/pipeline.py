@@ -64,45 +64,13 @@ class Pipeline:
         """The ``hub`` of every event; empty before the hub has found or made its id."""
         return self.ingress.hub_id
 
-    # compat
-    @property
-    def failure(self) -> HubFailed | None:
-        return self.lifecycle.failure
-
-    @property
-    def closed(self) -> bool:
-        return not self.lifecycle.is_open
-
-    @property
-    def stopped(self) -> bool:
-        return self.lifecycle.phase in (Phase.STOPPED, Phase.FAILED)
-
-    @property
-    def last_at(self) -> str:
-        return self.ingress.last_at
-
-    @last_at.setter
-    def last_at(self, at: str) -> None:
-        self.ingress.last_at = at
-
-    @property
-    def clock(self) -> Clock:
-        raise NotImplementedError
-
-    async def retry_while_full(self, who: str, write: Any) -> None:
-        await self.full_stores.retry(who, write)
-
-    def admit(self) -> None:
-        self.admission.let_in()
-
-    # /compat
-
     # -- commands --
 
     async def execute(self, decide: Callable[[], Sequence[E]]) -> list[E]:
         """Admit, decide, put, and wait for the commit; return the stamped events.
 
-        In a listener that the commit waits for, return as soon as the events are applied.
+        In a listener that the commit waits for, return as soon as the events are applied. A command that decides on no
+        events has been admitted, and that is all.
         """
         admission = self.admission
         if may_be_inside() and is_inside(self):
@@ -117,7 +85,8 @@ class Pipeline:
         finally:
             # A command that was refused leaves its room to the next.
             admission.let_in()
-        await self.until_committed(events[-1].seq)
+        if events:
+            await self.until_committed(events[-1].seq)
         return events
 
     def put_nowait(self, events: Sequence[E]) -> list[E]:
@@ -146,6 +115,8 @@ class Pipeline:
 
         ``around`` is the context that they inherit: by default, that of the running code.
         """
+        if not events:
+            return []
         ring = self.ring
         stamped = self.ingress.stamp(events, ring.applied.value, context.current() if around is None else around)
         apply, watchers = self.state.apply, self.watchers
@@ -158,6 +129,10 @@ class Pipeline:
             ring.journaled.advance(ring.applied.value)
         self._downstream.after_put()
         return stamped
+
+    def resume_at(self, at: str) -> None:
+        """Stamp no event earlier than this: the newest event of the snapshot that was restored."""
+        self.ingress.last_at = at
 
     def replay(self, event: Event) -> None:
         """Apply an event of the journal, when the hub starts."""

@@ -149,14 +149,14 @@ class Log:
         Cancelling ends the wait, not the closing. The next append opens the log again. Has no effect in a forked
         child: the log is its parent's.
         """
-        if not self._life.holds_nothing:
+        if self._life.is_held:
             closing = Close(asyncio.get_running_loop().create_future())
             self._writer.put(closing)
             await closing.future
 
     def after_fork_in_child(self) -> None:
         """Give the log up in a forked process, if it is open: two would append behind the same end."""
-        if not self._life.holds_nothing:
+        if self._life.is_held:
             self._life.fail(
                 ConfigurationError(
                     f"the log {self.path} is open in the process that this one was forked from; let the child use a log"

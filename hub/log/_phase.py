@@ -47,9 +47,9 @@ class Lifecycle:
         """What the log failed with: set if and only if the phase is FAILED or RELEASED."""
 
     @property
-    def holds_nothing(self) -> bool:
-        """Whether closing is done, or not needed."""
-        return self.phase is LogPhase.CLOSED or self.phase is LogPhase.RELEASED
+    def is_held(self) -> bool:
+        """Whether the log is held, or about to be: it has to be closed."""
+        return self.phase is not LogPhase.CLOSED and self.phase is not LogPhase.RELEASED
 
     def move(self, phase: LogPhase) -> None:
         """Go on to a phase; a log that has failed stays failed. Any other illegal move is a bug of the log."""

@@ -81,7 +81,7 @@ class Writer:
             command = queue[0]
             if isinstance(command, Close):
                 queue.popleft()
-                if not life.holds_nothing:
+                if life.is_held:
                     life.move(LogPhase.CLOSING)
                     self._start(partial(self._close, command))
                     return
