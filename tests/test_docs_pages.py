@@ -214,7 +214,7 @@ def test_lives_are_drawn_from_the_tables_of_moves(hooks: Callable[[str], ModuleT
         assert re.findall(r"[│┤├►] +(\w+) +[│├┤◄]", pictures[title]) == states, module
 
 
-def test_lines_of_a_life_join_where_they_lead_to_one_state(hooks: Callable[[str], ModuleType]) -> None:
+def test_lines_to_one_state_join(hooks: Callable[[str], ModuleType]) -> None:
     """A line that passes another one does not join it, and a picture that would mislead is not drawn."""
     draw = hooks("lives").draw
     assert draw(["a", "b", "c", "d"], {(0, 1), (1, 2), (2, 3), (0, 3), (1, 3), (0, 2), (3, 0)}) == [
@@ -298,7 +298,7 @@ def test_kinds_in_pictures_exist() -> None:
     assert "channel.opened" in named
 
 
-def test_the_picture_of_the_readme_is_that_of_the_first_page(hooks: Callable[[str], ModuleType]) -> None:
+def test_readme_shows_the_picture_of_the_first_page(hooks: Callable[[str], ModuleType]) -> None:
     """Drawn anew with ``python docs/hooks/pictures.py``."""
     pictures = hooks("pictures")
     assert (DOCS / "pictures" / "hubwire.svg").read_text() == pictures.overview()
