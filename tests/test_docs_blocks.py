@@ -109,6 +109,7 @@ def is_as_shown(printed: str, shown: str) -> bool:
     return re.fullmatch(pattern, printed if printed.endswith("\n") or not printed else printed + "\n") is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT / "docs"))) for page in PAGES])
 def test_blocks_of_page(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Each program and each command of a page does what the page shows."""

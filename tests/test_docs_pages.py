@@ -203,6 +203,41 @@ def test_wings_and_storeys_are_those_of_the_code(hooks: Callable[[str], ModuleTy
     assert PICTURE.fullmatch(storeys)
 
 
+def test_lives_are_drawn_from_the_tables_of_moves(hooks: Callable[[str], ModuleType]) -> None:
+    lives = hooks("lives")
+    made = lives.lives()
+    assert "| `open` | It takes commands. | `closing`, `failed` |" in made
+    pictures = {title: source for title, _, source in PICTURE.findall(made)}
+    for module, moves in lives.tables():
+        states = [state.value for state in moves]
+        title = next(title for title in pictures if title.endswith(f": {', '.join(states)}"))
+        assert re.findall(r"[│┤├►] +(\w+) +[│├┤◄]", pictures[title]) == states, module
+
+
+def test_lines_to_one_state_join(hooks: Callable[[str], ModuleType]) -> None:
+    """A line that passes another one does not join it, and a picture that would mislead is not drawn."""
+    draw = hooks("lives").draw
+    assert draw(["a", "b", "c", "d"], {(0, 1), (1, 2), (2, 3), (0, 3), (1, 3), (0, 2), (3, 0)}) == [
+        "      ╭───╮",
+        "   ╭─►│ a ├──┬──╮",
+        "   │  ╰─┬─╯  │  │",
+        "   │    ▼    │  │",
+        "   │  ╭───╮  │  │",
+        "   │  │ b ├──┤  │",
+        "   │  ╰─┬─╯  │  │",
+        "   │    ▼    │  │",
+        "   │  ╭───╮  │  │",
+        "   │  │ c │◄─│──╯",
+        "   │  ╰─┬─╯  │",
+        "   │    ▼    │",
+        "   │  ╭───╮  │",
+        "   ╰──┤ d │◄─╯",
+        "      ╰───╯",
+    ]
+    assert draw(["a", "b", "c", "d"], {(0, 2), (1, 3), (2, 0)})
+    assert draw(["a", "b", "c", "d", "e"], {(0, 2), (2, 4)}) == []
+
+
 def test_docstrings_become_markdown(hooks: Callable[[str], ModuleType]) -> None:
     to_markdown = hooks("roles").to_markdown
     text = (
@@ -263,7 +298,7 @@ def test_kinds_in_pictures_exist() -> None:
     assert "channel.opened" in named
 
 
-def test_the_picture_of_the_readme_is_that_of_the_first_page(hooks: Callable[[str], ModuleType]) -> None:
+def test_readme_shows_the_picture_of_the_first_page(hooks: Callable[[str], ModuleType]) -> None:
     """Drawn anew with ``python docs/hooks/pictures.py``."""
     pictures = hooks("pictures")
     assert (DOCS / "pictures" / "hubwire.svg").read_text() == pictures.overview()

@@ -10,6 +10,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import catalogue
+import lives
 import messages
 import pictures
 import wings
@@ -45,6 +46,8 @@ def _made(what: str, about: str) -> str:
     match what:
         case "events":
             return catalogue.catalogue()
+        case "lives":
+            return lives.lives()
         case "messages":
             return messages.section(about)
         case "rooms":

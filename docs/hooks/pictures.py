@@ -81,10 +81,11 @@ def render(source: str, title: str, mark: str = "", *, stylesheet: str = "") -> 
     ground = f'<rect class="ground" x="-19" y="-19" width="{width + 38}" height="{height + 38}" rx="10"/>'
     margin = 20 if stylesheet else 0
     view = f"{-margin} {-margin} {width + 2 * margin} {height + 2 * margin}"
+    shown = round((width + 2 * margin) * SHOWN_WIDTH / WIDTH)
     return "".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="{view}"',
-            f' width="{(width + 2 * margin) * SHOWN_WIDTH / WIDTH:.0f}">',
+            f' width="{shown}" style="min-width: min({shown}px, 34rem)">',  # narrower, it could not be read
             f"<title>{escape(title)}</title>",
             f"<style>{stylesheet}</style>{ground}" if stylesheet else "",
             *_boxes(grid),
