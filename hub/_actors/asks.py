@@ -43,7 +43,7 @@ class Asks:
     """The questions whose answers tasks wait for."""
 
     def __init__(self, core: Core, state: State, channels: ChannelCommands, clock: Clock) -> None:
-        self.workload = Workload()
+        self.workload: Workload = Workload()
         self._core = core
         self._state = state
         self._channels = channels

@@ -7,6 +7,7 @@ too; what A's actor does with B in other ways is in no turn of B.
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import ClassVar
 
 import anyio
 
@@ -20,7 +21,7 @@ class ActorCall(NestedCall):
     """A call of an actor's code. The hub, known by its :class:`Core`, waits for it when it is closed."""
 
     __slots__ = ()
-    innermost = ContextVar[NestedCall | None]("hubwire.actor_call", default=None)
+    innermost: ClassVar[ContextVar[NestedCall | None]] = ContextVar("hubwire.actor_call", default=None)
 
 
 class LifeCall(ActorCall):
@@ -46,10 +47,10 @@ class TurnCall(ActorCall):
 
     def __init__(self, hub: object, agent_id: str, envelope: EnvelopePosted, scope: anyio.CancelScope) -> None:
         super().__init__(hub)
-        self.agent_id = agent_id
-        self.envelope = envelope
-        self.scope = scope
-        self.is_withdrawn = False
+        self.agent_id: str = agent_id
+        self.envelope: EnvelopePosted = envelope
+        self.scope: anyio.CancelScope = scope
+        self.is_withdrawn: bool = False
         """Whether no task waits for its answer any more."""
 
 

@@ -25,7 +25,7 @@ from ..events import (
     EnvelopeReturned,
     Event,
 )
-from .authorizer import Authorizer
+from .authorizer import Authorize, Authorizer
 
 __all__ = ("Core", "InboxReader", "new_id")
 
@@ -52,8 +52,8 @@ class Core:
 
     def __init__(self, pipeline: Pipeline, inboxes: Inboxes, authorizer: Authorizer) -> None:
         self.authorizer = authorizer
-        self.authorize = authorizer.authorize
-        self.freeze = authorizer.freeze
+        self.authorize: Authorize = authorizer.authorize
+        self.freeze: Callable[[Any], Any] = authorizer.freeze
         self.committed: Watermark = pipeline.ring.committed
         """The ``seq`` below which all events are committed."""
         self._applied = pipeline.ring.applied

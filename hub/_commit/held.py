@@ -22,9 +22,9 @@ class NestedCall:
     innermost: ClassVar[ContextVar[NestedCall | None]]
 
     def __init__(self, held: object) -> None:
-        self.held = held
-        self.outer = self.innermost.get()
-        self.is_active = True
+        self.held: object = held
+        self.outer: NestedCall | None = self.innermost.get()
+        self.is_active: bool = True
         """False once the call has returned: a task that it left behind may wait like any other."""
 
     def __enter__(self) -> Self:
@@ -50,7 +50,7 @@ class HeldCall(NestedCall):
     """A call of a listener. A pipeline stands for the commits of its hub, a handler for the end of what it is doing."""
 
     __slots__ = ()
-    innermost = ContextVar[NestedCall | None]("hubwire.held_call", default=None)
+    innermost: ClassVar[ContextVar[NestedCall | None]] = ContextVar("hubwire.held_call", default=None)
 
 
 is_inside = HeldCall.is_inside

@@ -85,8 +85,8 @@ class Attachment:
     """One listener on one hub. :meth:`hubwire.Hub.attach` makes it."""
 
     def __init__(self, host: Host, listener: Adapted, settings: Settings) -> None:
-        self.name = settings.name
-        self.duty = settings.duty
+        self.name: str = settings.name
+        self.duty: Duty = settings.duty
         self.overflow: Overflow = settings.overflow
         self.mailbox: int = settings.mailbox
         self._host = host
