@@ -390,6 +390,7 @@ def test_bad_items_can_be_skipped(tmp_path: Path) -> None:
         ("cut.jsonl.gz", gzip.compress(lines(*TWO) * 99)[:60], "cut.jsonl.gz is damaged or cut off"),
         ("broken.json", b'[{"messages": []},', "broken.json is not a JSON document"),
     ],
+    ids=["missing", "cut off", "no document"],
 )
 def test_an_unreadable_input_is_reported_in_one_line(
     name: str, content: bytes | None, complaint: str, tmp_path: Path

@@ -18,7 +18,8 @@ import watchfiles._rust_notify
 
 from hubwire.ports import KnowledgeStore
 from hubwire.stores import FileStore
-from hubwire.testing.stores import KnowledgeStoreContract, Seen
+from hubwire.testing._store_changes import Seen
+from hubwire.testing.stores import KnowledgeStoreContract
 
 NEVER_SECONDS = 1e6
 """So far apart, looking without a hint finds nothing before the test has failed."""

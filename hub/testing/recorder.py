@@ -19,7 +19,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        """Everything heard, in order."""
+        """The events heard, in order."""
         self.batches: list[int] = []
         """How many events each call brought."""
         self._heard = anyio.Condition()
