@@ -28,8 +28,8 @@ def rooms() -> str:
 
 
 def storeys() -> str:
-    """Return a picture of the storeys, from the roof down, as `tests/test_architecture.py` holds the code to them."""
-    rows = [line for places in storeys_of(ROOT / "tests" / "test_architecture.py") for line in _storey(places)]
+    """Return a picture of the storeys, from the roof down, as `tests/support/house.py` holds the code to them."""
+    rows = [line for places in storeys_of(ROOT / "tests" / "support" / "house.py") for line in _storey(places)]
     title = "The storeys of the hub, from the roof down; imports point downwards only"
     return "\n".join([f'```picture title="{title}"', *rows, "```"])
 

@@ -1,0 +1,124 @@
+"""The machine of turns, model calls and tool calls, by random sequences of facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from hubwire.events import (
+    Event,
+    ModelCalled,
+    ModelCompleted,
+    ModelFailed,
+    ToolCalled,
+    ToolCompleted,
+    ToolFailed,
+    TurnEnded,
+    TurnFailed,
+    TurnStarted,
+)
+from support.state_work import Bench
+
+agents = st.sampled_from(["a", "b", None])
+
+
+ids = st.sampled_from(["1", "2"])
+
+
+STARTS: dict[str, Callable[..., Event]] = {
+    "turn": lambda key, **about: TurnStarted(turn_id=key, **about),
+    "model": lambda key, **about: ModelCalled(model="m", call_id=key, **about),
+    "tool": lambda key, **about: ToolCalled(tool="t", call_id=key, **about),
+}
+
+
+ENDS: dict[str, list[Callable[..., Event]]] = {
+    "turn": [
+        lambda key, **about: TurnEnded(turn_id=key, **about),
+        lambda key, **about: TurnFailed(turn_id=key, **about),
+    ],
+    "model": [
+        lambda key, **about: ModelCompleted(model="m", call_id=key, **about),
+        lambda key, **about: ModelFailed(model="m", call_id=key, **about),
+    ],
+    "tool": [
+        lambda key, **about: ToolCompleted(tool="t", call_id=key, **about),
+        lambda key, **about: ToolFailed(tool="t", call_id=key, **about),
+    ],
+}
+
+
+families = st.sampled_from(sorted(STARTS))
+
+
+SECONDS = {"turn": 30, "model": 10, "tool": 20}
+
+
+class TurnFacts(RuleBasedStateMachine):
+    """Beginnings and ends in any order; the model is a list of what is open, oldest first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bench = Bench()
+        self.open: list[tuple[str, str, str | None, int]] = []
+
+    @rule(family=families, key=ids, agent_id=agents)
+    def begin(self, family: str, key: str, agent_id: str | None) -> None:
+        self.bench.do([STARTS[family](key, agent_id=agent_id)])
+        self.open = [each for each in self.open if each[:3] != (family, key, agent_id)]
+        self.open.append((family, key, agent_id, self.bench.now_ns))
+
+    @rule(family=families, which=st.integers(0, 1), key=ids, agent_id=agents)
+    def end(self, family: str, which: int, key: str, agent_id: str | None) -> None:
+        self.bench.do([ENDS[family][which](key, agent_id=agent_id)])
+        mine = [each for each in self.open if each[:2] == (family, key)]
+        same = [each for each in mine if each[2] == agent_id]
+        loose = [each for each in mine if agent_id is None or each[2] is None]
+        for each in (same or loose)[:1]:
+            self.open.remove(each)
+
+    @rule(family=families, key=ids, where=st.sampled_from(["source_id", "occurred_at"]))
+    def record_what_happened_elsewhere(self, family: str, key: str, where: str) -> None:
+        self.bench.do([STARTS[family](key, **{where: "2026-01-01T00:00:00Z"})])
+
+    @rule(call_id=st.sampled_from([None, "", 5, ("x",)]))
+    def begin_what_no_end_could_name(self, call_id: Any) -> None:
+        self.bench.do([ToolCalled(tool="t", call_id=call_id), ToolCompleted(tool="t", call_id=call_id)])
+
+    @rule(seconds=st.sampled_from([1, 9, 10, 11, 25, 40]))
+    def wait(self, seconds: int) -> None:
+        self.bench.now_ns += seconds * 1_000_000_000
+        told = self.bench.settle_what_is_due()
+        late = {each for each in self.open if each[3] + SECONDS[each[0]] * 1_000_000_000 <= self.bench.now_ns}
+        crowded = [each for each in self.open if each not in late][: max(0, len(self.open) - len(late) - 5)]
+        gone = late | set(crowded)
+        assert len(told) >= len(late)
+        # Which are crowded out depends on which of the late ones went first; how many remain does not.
+        self.open = [each for each in self.open if each not in gone]
+        if len(self.open) > len(self.bench.state.turns):
+            left = {(entry.family, entry.id, entry.agent_id) for entry in self.bench.state.turns}
+            self.open = [each for each in self.open if each[:3] in left]
+
+    @rule()
+    def restart(self) -> None:
+        told = self.bench.do(self.bench.state.turns.settle())
+        assert len(told) == len(self.open)
+        assert {getattr(each, "reason", "") for each in told} <= {"the hub was restarted"}
+        self.open = []
+
+    @invariant()
+    def what_is_open_is_what_the_model_says(self) -> None:
+        found = [(entry.family, entry.id, entry.agent_id) for entry in self.bench.state.turns]
+        assert found == [each[:3] for each in self.open]
+
+    def teardown(self) -> None:
+        self.bench.check()
+
+
+TestTurnFacts = TurnFacts.TestCase
+
+
+TestTurnFacts.settings = settings(max_examples=100, stateful_step_count=30)
