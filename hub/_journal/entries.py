@@ -34,7 +34,8 @@ def decode_entry(entry_type: type, value: Any) -> Any:
         return _converter().structure(value, entry_type)
     except Exception as error:
         raise InvalidRecord(
-            f"it does not have the shape of {entry_type.__name__} in this version of hubwire ({error}): {str(value)[:60]}…"
+            f"it does not have the shape of {entry_type.__name__} in this version of hubwire ({error}):"
+            f" {str(value)[:60]}…"
         ) from error
 
 
