@@ -10,7 +10,7 @@ INSTALL = $(PYTHON) .ci/install_wheel.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint types architecture sizes tools bench clean python
+.PHONY: help demo test quick check lint types architecture docs sizes tools bench clean python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -23,7 +23,11 @@ test: python ## Run the tests against the wheel
 	@$(INSTALL) test
 	$(RUN) -m pytest $(ARGS)
 
-check: lint types architecture sizes ## Lint, format, types, architecture; shows sizes (`make -k check`: all of it)
+quick: python ## Run the tests but the slow ones, in two minutes or less
+	@$(INSTALL) test
+	$(RUN) -m pytest -m "not slow" $(ARGS)
+
+check: lint types architecture docs sizes ## Lint, format, types, architecture, docs; shows sizes (`make -k check`: all of it)
 
 lint: tools
 	$(RUN) -m ruff check
@@ -31,15 +35,20 @@ lint: tools
 
 types: tools
 	$(RUN) -m mypy --package hubwire
-	$(RUN) -m mypy tests $(wildcard examples/*.py) .ci/*.py
+	$(RUN) -m mypy tests $(wildcard examples/*.py) .ci/*.py docs/hooks/*.py
 	@# With --verifytypes, pyright asks the first python on the PATH and pays no heed to --pythonpath (1.1.414).
 	PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) -m pyright --verifytypes hubwire --ignoreexternal
 
 architecture: tools
 	$(RUN) -m pytest tests/test_architecture.py
 
-sizes: tools
-	@$(RUN) .ci/sizes.py
+# NO_MKDOCS_2_WARNING: the theme advertises what follows it. The site is read from the disk, or by any web server.
+docs: python ## Build the documentation into site/
+	@$(INSTALL) docs
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet && echo "the documentation is in site/index.html"
+
+sizes: tools ## Show how far the code is from its targets of size; ARGS=--all for every place
+	@$(RUN) .ci/sizes.py $(ARGS)
 
 tools: python
 	@$(INSTALL) test lint
@@ -49,7 +58,7 @@ bench: python ## Measure against the physical limit and AG2
 	.venv/bin/python benchmarks/run.py $(ARGS)
 
 clean: ## Remove whatever the other commands have made
-	rm -rf .venv .build build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .build build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 python:

@@ -70,7 +70,7 @@ def whole_way(root: Path, count: int, producers: int) -> float:
 
 
 def fan_out(listeners: int, count: int) -> float:
-    """emit_nowait in bursts, until every listener has everything; no store."""
+    """emit_nowait in bursts, until every listener has every event; no store."""
     seconds = 0.0
 
     async def work() -> None:
@@ -92,7 +92,7 @@ def fan_out(listeners: int, count: int) -> float:
 
 
 def queues(listeners: int, count: int) -> float:
-    """The same through an asyncio.Queue for each listener, without stamping or ordering anything."""
+    """The same through an asyncio.Queue for each listener, without stamps and without an order."""
 
     async def work() -> None:
         channels: list[asyncio.Queue[object]] = [asyncio.Queue() for _ in range(listeners)]

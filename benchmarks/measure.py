@@ -1,4 +1,4 @@
-"""How a figure is taken: interleaved rounds, each in a folder of its own; medians, and the median of the ratios."""
+"""The measurement of a figure: interleaved rounds, each in its own folder; medians, and the median of the ratios."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 
 Measured = Callable[[Path], float]
-"""Takes an empty folder; returns seconds, for one of what it measures."""
+"""Takes an empty folder; returns seconds for one unit of the work."""
 
 
 @attrs.frozen
@@ -23,7 +23,7 @@ class Row:
     against: str
     theirs: Measured
     note: str = ""
-    """What is compared, and what the other side does not do."""
+    """The two sides of the comparison, and the work that the other side does not do."""
     rounds_max: int = 5
 
 

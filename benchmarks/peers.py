@@ -1,4 +1,4 @@
-"""AG2's hub and audit log, doing what is nearest to what a row measures of ours."""
+"""AG2's hub and audit log, at the work that is nearest to the one that a row measures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from measure import elapsed, percentile
 
 
 class Accepts:
-    """Accepts every invitation to a channel, for whom it is sent to."""
+    """Accepts every invitation to a channel, for the invited agent."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -38,7 +38,7 @@ class Accepts:
 
 
 class AuditPosts:
-    """Records each post: what one writes to have posts audited, for AG2 audits channels only."""
+    """Records each post: AG2 itself audits only channels, so a program that wants posts audited writes this."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -126,7 +126,7 @@ def ag2_whole_way(root: Path, count: int, producers: int) -> float:
 
 
 def ag2_fan_out(listeners: int, count: int) -> float:
-    """Tell listeners of a task, one call each: nothing is stamped, ordered or kept."""
+    """Report a task to listeners, one call each, without stamps, order and storage."""
 
     async def work() -> None:
         hub = Hub(MemoryKnowledgeStore())

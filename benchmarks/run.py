@@ -1,7 +1,7 @@
 """Measures hubwire against the physical limit and against AG2, side by side in one run: ``make bench``.
 
-Machines are noisy, so each figure is the median of interleaved rounds, and what is to be read is the ratio. For a part
-of it: ``make bench ARGS="--quick --only tail --only verify"``.
+Machines are noisy, so each figure is the median of interleaved rounds, and the ratio is the figure to read. For a
+part of it: ``make bench ARGS="--quick --only tail --only verify"``.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def waiting(percent: int) -> list[Row]:
             lambda _: emit_wait(percent, beside_slow=True),
             "without that listener",
             lambda _: emit_wait(percent, beside_slow=False),
-            "the slow one is BEST_EFFORT: it falls behind, and what it misses is counted",
+            "the slow one is BEST_EFFORT: it falls behind, and the events it misses are counted",
         ),
         Row(
             what,
@@ -116,14 +116,14 @@ def fanning_out_to(listeners: int) -> list[Row]:
             lambda _: fan_out(listeners, 50_000),
             "asyncio.Queue each",
             lambda _: queues(listeners, 50_000),
-            "the queues stamp and order nothing",
+            "the queues do not stamp or order",
         ),
         Row(
             what,
             lambda _: fan_out(listeners, 50_000),
             "AG2: fire_task_event",
             lambda _: ag2_fan_out(listeners, 50_000),
-            "AG2 calls each hook in turn, in the emitter, and stamps and orders nothing",
+            "AG2 calls each hook in turn, in the emitter, without stamps and order",
         ),
     ]
 
@@ -142,7 +142,7 @@ def long_logs(records: int) -> list[Row]:
             lambda _: opening(records, after_crash=True),
             f"one of {few}, one segment",
             lambda _: opening(SEGMENT_RECORDS, after_crash=True),
-            "bounded by the last segments, which are read, checked and written anew",
+            "bounded by the last segments, which are read, checked and written again",
         ),
         Row(
             f"append at {many} records, fsync",

@@ -1,4 +1,4 @@
-"""Lesson 1: two agents talk, and everything that happens is on disk.
+"""Lesson 1: two agents talk, and every event is on disk.
 
 Run it twice: the second time the hub goes on where the first one stopped.
 """

@@ -1,4 +1,4 @@
-"""Lesson 2: listen to what you care about, and be slow or wrong without harming anybody."""
+"""Lesson 2: a listener of your own; one that is slow or fails does not harm the others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def main() -> None:
         await hub.flush()
         statistics = {each.name: each for each in hub.statistics().attachments}
         print("counted:", counter.kinds["user.login"], "failed:", statistics["broken"].failed)
-        print("told as events:", counter.kinds["listener.failed"] > 0)
+        print("reported as events:", counter.kinds["listener.failed"] > 0)
 
 
 asyncio.run(main())

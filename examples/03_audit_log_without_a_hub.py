@@ -1,4 +1,4 @@
-"""Lesson 3: an append-only, chained log of your own records, and a subscriber that hears them live."""
+"""Lesson 3: an append-only, chained log of your own records, and a subscriber that gets them live."""
 
 from __future__ import annotations
 

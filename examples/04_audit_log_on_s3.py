@@ -1,4 +1,4 @@
-"""Lesson 4: an audit log on S3, or on anything that speaks its language.
+"""Lesson 4: an audit log on S3, or on another service with the same protocol.
 
 Name a bucket, and keep the credentials in the environment::
 
@@ -25,12 +25,12 @@ async def main() -> None:
     store = open_store(URL)
     async with Hub(store, listeners=[AuditLog(store)]) as hub:
         async with asyncio.TaskGroup() as tasks:
-            for n in range(100):  # what is emitted while a PUT is on its way shares the next one
+            for n in range(100):  # events emitted during a PUT share the next one
                 tasks.create_task(hub.emit(GenericEvent(kind="page.read", data={"page": n})))
         print("committed:", hub.statistics().committed, "events")
     print("verified:", (await verify(store)).records, "records")
 
-    # Nobody can hold an object, so a second hub is not kept out: it takes over, and the first one stops.
+    # Objects cannot be held, so a second hub is not kept out: it takes over, and the first one stops.
     first = Hub(open_store(URL))
     await first.start()
     async with Hub(open_store(URL)) as second:

@@ -1,4 +1,4 @@
-"""Lesson 5: a viewer loses its connection, comes back with its cursor, and has missed nothing; secrets stay inside."""
+"""Lesson 5: a viewer loses its connection, comes back with its cursor, and misses no event; secrets stay inside."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def main() -> None:
         del viewer
         print("connection lost at", cursor[:12], "- viewers left:", tail.statistics().subscribers)
 
-    async with Hub(store, listeners=[tail]) as hub:  # even the program was restarted meanwhile
+    async with Hub(store, listeners=[tail]) as hub:  # even the program was restarted in between
         again = tail.subscribe(cursor, pattern="build.*")
         await hub.emit(GenericEvent(kind="build.finished", data={"number": 4, "key": "s3cr3t"}))
         await watch(again, 3)

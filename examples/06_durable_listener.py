@@ -1,4 +1,4 @@
-"""Lesson 6: a listener that sees every event at least once, in order, even of the time when it was away."""
+"""Lesson 6: a listener that gets every event at least once, in order, also those of the time when it was away."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hubwire.stores import FileStore
 
 
 class Invoices:
-    """Sends an invoice for each order. It may be told of an order again after a crash, never miss one."""
+    """Sends an invoice for each order. After a crash it may get an order again, but it never misses one."""
 
     duty = Duty.DURABLE
     pattern = "order.placed"
@@ -26,14 +26,14 @@ async def main() -> None:
 
     async with Hub(store) as hub:
         invoices = hub.attach(Invoices(), name="invoices")
-        await invoices.ready()  # from here on, a crash loses nothing
+        await invoices.ready()  # from here on, a crash loses no order
         await hub.emit(GenericEvent(kind="order.placed", data={"item": "book"}))
 
     async with Hub(store) as hub:  # the service that sends invoices is down
         await hub.emit(GenericEvent(kind="order.placed", data={"item": "lamp"}))
         await hub.emit(GenericEvent(kind="order.placed", data={"item": "desk"}))
 
-    async with Hub(store) as hub:  # and up again: the hub knows the name, and where it had come to
+    async with Hub(store) as hub:  # and up again: the hub knows the name and its position
         invoices = hub.attach(Invoices(), name="invoices")
         await hub.flush()
         print("handled:", invoices.statistics().handled, "healthy:", hub.health().healthy)

@@ -20,7 +20,7 @@ from hubwire.stores import FileStore
 
 
 class Conversation(BaseHubListener):
-    """Prints what is said. Names and arguments of the hooks are AG2's."""
+    """Prints the text of each envelope. Names and arguments of the hooks are AG2's."""
 
     async def on_envelope_posted(self, envelope: Any, metadata: Any) -> None:
         if text := envelope.event_data.get("text"):

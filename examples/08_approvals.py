@@ -1,6 +1,6 @@
-"""Lesson 8: an agent asks before it acts, somebody answers, and the verdict is on disk before anything happens.
+"""Lesson 8: an agent needs an approval, an approver answers, and the verdict is on disk before the agent acts.
 
-The arbiter is asked about every command; here it lets an intern have one task at a time.
+The arbiter decides about every command; here it lets an intern have one task at a time.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from hubwire.stores import FileStore
 
 
 async def review(question: Question) -> Answer:
-    """Stand in for a person: a chat message with two buttons would do as well."""
-    return Answer(question.arguments.get("to") != "production", "nothing goes to production on a Friday")
+    """Stand in for a person; a chat message with two buttons would serve as well."""
+    return Answer(question.arguments.get("to") != "production", "no deployment to production on a Friday")
 
 
 async def main(directory: str) -> None:
@@ -33,7 +33,7 @@ async def main(directory: str) -> None:
 
         task = await hub.tasks.start(intern, "bring the site up to date")
         try:
-            await hub.tasks.start(intern, "and something else")
+            await hub.tasks.start(intern, "and a second task")
         except CommandRejected as error:
             print("refused:", error)
 

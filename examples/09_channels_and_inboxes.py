@@ -1,4 +1,4 @@
-"""Lesson 9: let a channel know whose turn it is, and an inbox what to do when it is too much."""
+"""Lesson 9: a channel that knows which agent posts next, and an inbox with a rule for too many envelopes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def main() -> None:
             "tester", rule={"inbox": InboxRule(capacity=2, overflow=InboxOverflow.DROP_OLDEST, deliveries_max=2)}
         )
 
-        # A graph of hand-offs: the channel refuses who is not next, and closes when nobody is.
+        # A graph of hand-offs: the channel refuses a post by another agent than the next, and closes at the end.
         graph = {
             "transitions": [
                 {"from": planner.id, "to": coder.id},
@@ -37,13 +37,13 @@ async def main() -> None:
         except PostRejected as refusal:
             print("refused:", refusal.code)
         await channel.post(coder, {"text": "done"}, priority="urgent", idempotency_key="attempt 1")
-        await channel.post(coder, {"text": "done"}, priority="urgent", idempotency_key="attempt 1")  # posts nothing
+        await channel.post(coder, {"text": "done"}, priority="urgent", idempotency_key="attempt 1")  # a repeat
 
         inbox = tester.inbox()
         delivery = await anext(inbox)
         print("tester reads first:", delivery.content["text"])
         print("comes again:", await delivery.nack("no machine is free"))
-        again = await anext(inbox)  # still before what is less urgent
+        again = await anext(inbox)  # still before less urgent envelopes
         print("attempt", again.attempt)
         await again.ack()
 

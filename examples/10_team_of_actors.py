@@ -1,7 +1,8 @@
 """Lesson 10: a team of actors at work together. Kill it at any moment: started again, it goes on where it was.
 
-What an actor has not done is in its inbox, how far it came is in its task, and a workflow channel knows whose turn it
-is. So an envelope that is delivered again, because a crash came before its ack, is done again only if it has to be.
+Envelopes that an actor has not handled are in its inbox, its progress is in its task, and a workflow channel knows
+which agent posts next. So an envelope that is delivered again, because a crash came before its ack, leads to work only
+if that is not done yet.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Worker(BaseActor):
             await self.work(turn)
 
     async def work(self, turn: Turn) -> None:
-        """Do what this one does when it is its turn."""
+        """Do the work of this role; the channel expects a post of this agent."""
 
 
 class Planner(Worker):

@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 # Type checkers read this block and programs the table below it; tests/test_import.py holds them equal.
 if TYPE_CHECKING:
-    from ._actors.actor import Actor as Actor, BaseActor as BaseActor, Turn as Turn
-    from ._actors.supervision import (
-        ActorHandle as ActorHandle,
-        ActorStatistics as ActorStatistics,
-        Group as Group,
-        Restart as Restart,
-        Strategy as Strategy,
+    from ._actors.handles import ActorHandle as ActorHandle, Group as Group
+    from ._actors.rules import ActorStatistics as ActorStatistics, Restart as Restart, Strategy as Strategy
+    from ._commands import (
+        Agent as Agent,
+        AgentCommands as AgentCommands,
+        ApprovalCommands as ApprovalCommands,
+        Channel as Channel,
+        ChannelCommands as ChannelCommands,
+        Delivery as Delivery,
+        Gated as Gated,
+        Inbox as Inbox,
+        Task as Task,
+        TaskCommands as TaskCommands,
+        TurnCommands as TurnCommands,
     )
-    from ._commands import Agent as Agent, Channel as Channel, Delivery as Delivery, Inbox as Inbox, Task as Task
     from ._delivery.attachment import (
         Attachment as Attachment,
         AttachmentState as AttachmentState,
@@ -39,7 +45,9 @@ if TYPE_CHECKING:
     )
     from ._state.tasks import TaskEntry as TaskEntry
     from ._state.turns import OpenTurn as OpenTurn, WatchLimits as WatchLimits
+    from ._state.verdicts import ApprovalEntry as ApprovalEntry
     from ._version import installed_version as installed_version
+    from .actors import Actor as Actor, BaseActor as BaseActor, Turn as Turn
     from .approvals import Approval as Approval, ApprovalPolicy as ApprovalPolicy
     from .arbiter import Rule as Rule, RuleArbiter as RuleArbiter
     from .context import scope as scope
@@ -49,9 +57,21 @@ if TYPE_CHECKING:
     from .thread import HubThread as HubThread
 
 _NAMES = {
-    "_actors.actor": ("Actor", "BaseActor", "Turn"),
-    "_actors.supervision": ("ActorHandle", "ActorStatistics", "Group", "Restart", "Strategy"),
-    "_commands": ("Agent", "Channel", "Delivery", "Inbox", "Task"),
+    "_actors.handles": ("ActorHandle", "Group"),
+    "_actors.rules": ("ActorStatistics", "Restart", "Strategy"),
+    "_commands": (
+        "Agent",
+        "AgentCommands",
+        "ApprovalCommands",
+        "Channel",
+        "ChannelCommands",
+        "Delivery",
+        "Gated",
+        "Inbox",
+        "Task",
+        "TaskCommands",
+        "TurnCommands",
+    ),
     "_delivery.attachment": ("Attachment", "AttachmentState", "AttachmentStatistics"),
     "_delivery.duty": ("Duty", "Overflow"),
     "_delivery.matcher": ("Matcher",),
@@ -62,7 +82,9 @@ _NAMES = {
     "_state.profiles": ("InboxOverflow", "InboxRule", "Observation", "Passport", "Resume"),
     "_state.tasks": ("TaskEntry",),
     "_state.turns": ("OpenTurn", "WatchLimits"),
+    "_state.verdicts": ("ApprovalEntry",),
     "_version": ("installed_version",),
+    "actors": ("Actor", "BaseActor", "Turn"),
     "approvals": ("Approval", "ApprovalPolicy"),
     "arbiter": ("Rule", "RuleArbiter"),
     "context": ("scope",),
@@ -74,6 +96,7 @@ _NAMES = {
 """The public names, by the module that defines them."""
 
 _SUBMODULES = (
+    "actors",
     "approvals",
     "arbiter",
     "channel_types",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from ._actors.supervision import ActorStatistics
+from ._actors.rules import ActorStatistics
 from ._delivery.attachment import AttachmentState, AttachmentStatistics
 from ._foreign.guards import text_of
 from ._journal.upkeep import JournalStatistics

@@ -12,7 +12,8 @@ from typing import Any, Self, TypeVar
 import anyio
 import attrs
 
-from ._actors.supervision import RETRY_SECONDS, ActorHandle, Group, GroupRules, Restart, Strategy
+from ._actors.handles import ActorHandle, Group
+from ._actors.rules import RETRY_SECONDS, GroupRules, Restart, SpawnSettings, Strategy
 from ._commands import (
     Agent,
     AgentCommands,
@@ -22,12 +23,11 @@ from ._commands import (
     TaskCommands,
     TurnCommands,
 )
-from ._delivery.adapted import Adapted
-from ._delivery.attachment import Attachment, Since
+from ._delivery.attachment import Attachment
 from ._delivery.duty import Duty, Overflow
+from ._delivery.settings import Options, Since
 from ._delivery.stream import EventStream
 from ._health import Health, HubHealth, HubStatistics
-from ._journal.positions import check_name
 from ._life import HubLife
 from ._parts import assemble, journal_on
 from ._state.turns import WatchLimits
@@ -114,17 +114,15 @@ class Hub:
             arbiter=arbiter,
             approvals=approvals,
             watch=watch,
-            emit=self.emit,
+            hub=self,
         )
         self._pipeline = self._parts.pipeline
         self._ingress = self._pipeline.ingress
         self._lifecycle = self._parts.lifecycle
-        self._commands = self._parts.commands
         self._fanout = self._parts.fanout
         self._actors = self._parts.actors
         self._journal = self._parts.journal
         self._upkeep = self._parts.upkeep
-        self._state, self._core = self._parts.state, self._parts.core  # compat
         self._life = HubLife(self._parts)
         self._health = Health(self._parts)
         for listener in listeners:
@@ -135,27 +133,27 @@ class Hub:
     @property
     def agents(self) -> AgentCommands:
         """Register agents, find them, and set what they are known for."""
-        return self._commands.agents
+        return self._parts.agents
 
     @property
     def channels(self) -> ChannelCommands:
         """Open channels, where agents talk, and find those that are open."""
-        return self._commands.channels
+        return self._parts.channels
 
     @property
     def tasks(self) -> TaskCommands:
         """Start tasks, and find those that are at work."""
-        return self._commands.tasks
+        return self._parts.tasks
 
     @property
     def turns(self) -> TurnCommands:
         """Look at the turns, model calls and tool calls that have begun and not ended."""
-        return self._commands.turns
+        return self._parts.turns
 
     @property
     def approvals(self) -> ApprovalCommands:
         """Ask for approvals before an agent acts, and answer them."""
-        return self._commands.approvals
+        return self._parts.approvals
 
     @property
     def id(self) -> str:
@@ -191,33 +189,17 @@ class Hub:
         Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken, and
         :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if it is closing, closed or failed.
         """
-        adapted = Adapted(listener)
-        if timeout <= 0 or mailbox < 1 or attempts_max < 1:
-            raise ConfigurationError(f"{timeout=}, {mailbox=} and {attempts_max=} must be positive")
-        duty = duty or adapted.declared("duty", Duty.BEST_EFFORT)
-        if not isinstance(duty, Duty):
-            raise ConfigurationError(f"the duty of {listener!r} is {duty!r}; it must be a Duty, as Duty.REQUIRED")
-        if duty is Duty.DURABLE:
-            name = name or _name_of(listener)
-            self._check_durable(name)
-        name = name or self._free_name(listener)
-        attachment = Attachment(
-            self._fanout,
-            adapted,
-            name=name,
-            pattern=adapted.declared("pattern", "*") if pattern is None else pattern,
+        options = Options(
+            pattern=pattern,
             duty=duty,
             overflow=overflow,
-            since=adapted.declared("since", "now") if since is None else since,
+            since=since,
             timeout=timeout,
             mailbox=mailbox,
             attempts_max=attempts_max,
+            name=name,
         )
-        self._fanout.check_attachable(name)
-        self._lifecycle.check_here()
-        adapted.bind(self)
-        self._fanout.add(attachment)
-        return attachment
+        return self._fanout.attach(listener, options, self)
 
     def on(self, pattern: str | Iterable[str] = "*", **settings: Any) -> Callable[[F], F]:
         """Attach the decorated function, sync or async; ``settings`` are those of :meth:`attach`."""
@@ -227,14 +209,6 @@ class Hub:
             return function
 
         return decorate
-
-    def _check_durable(self, name: str) -> None:
-        if self._journal is None:
-            raise ConfigurationError(
-                f"listener {name!r} is DURABLE, and this hub has no journal from which it could go on after a restart;"
-                " make the hub with a store: Hub(store), or attach the listener as BEST_EFFORT"
-            )
-        check_name(name)
 
     async def forget(self, name: str) -> None:
         """Keep the position of a DURABLE listener no longer, nor the journal for it: it is not coming back.
@@ -250,15 +224,6 @@ class Hub:
             raise NotFound(f"no position of a DURABLE listener named {name!r} is kept")
         await self._upkeep.forget(name)
         self._fanout.lost.pop(name, None)
-
-    def _free_name(self, listener: Any) -> str:
-        stem = _name_of(listener)
-        taken = {attachment.name for attachment in self._fanout.attachments}
-        return next(
-            name
-            for number in range(1, len(taken) + 2)
-            if (name := f"{stem}-{number}" if number > 1 else stem) not in taken
-        )
 
     # -- the way in --
 
@@ -338,15 +303,14 @@ class Hub:
         agent has one, and what ``hub.agents.register`` raises.
         """
         self._lifecycle.check_open()
-        return await self._actors.spawn(
-            actor,
+        settings = SpawnSettings(
             name=name,
-            group=None,
             concurrency=concurrency,
             restart=restart,
             retry_seconds=retry_seconds,
             registration=registration,
         )
+        return await self._actors.spawn(actor, settings)
 
     def supervise(
         self,
@@ -474,11 +438,6 @@ class Hub:
             if exc is None:
                 raise
             append_context(exc, failure)
-
-
-def _name_of(listener: Any) -> str:
-    name: str = getattr(listener, "__name__", None) or type(listener).__name__
-    return name
 
 
 def _with_keywords(limits: Limits, **keywords: Any) -> Limits:

@@ -14,7 +14,6 @@ from anyio.abc import TaskGroup
 from . import codec
 from ._commands import new_id
 from ._commit.phase import Phase
-from ._delivery.duty import Duty
 from ._parts import Parts
 from ._version import installed_version
 from .context import EMPTY
@@ -161,17 +160,17 @@ class HubLife:
             tasks.start_soon(parts.upkeep.keep_positions)
             tasks.start_soon(parts.upkeep.keep_journal)
         for attachment in tuple(fanout.attachments):
-            if attachment.duty is Duty.REQUIRED:
+            if attachment.is_required:
                 await attachment.ready()
         version = await anyio.to_thread.run_sync(installed_version)  # it reads files, once
         started = HubStarted(version=version, pid=os.getpid(), host=socket.gethostname())
         await pipeline.until_committed(pipeline.put([started, *parts.state.settle()], EMPTY)[-1].seq)
         self._lifecycle.check_not_failed()
-        fanout.announcements.begin(tasks)
+        fanout.announcements.start(tasks)
         self._lifecycle.move(Phase.OPEN)
         tasks.start_soon(parts.timers.run)
         tasks.start_soon(parts.verdicts.run)
-        parts.actors.begin(tasks)
+        parts.actors.start(tasks)
 
     async def _number(self, tasks: TaskGroup) -> None:
         """Enter the listeners and recover the state; from then on it is known which ``seq`` comes next."""
@@ -197,7 +196,7 @@ class HubLife:
     async def _stop(self) -> None:
         parts, pipeline = self._parts, self._pipeline
         fanout, seconds_max = parts.fanout, parts.limits.close_seconds_max
-        await parts.actors.close(seconds_max)
+        await parts.actors.stop(seconds_max)
         self._lifecycle.check_not_failed()
         self._lifecycle.move(Phase.CLOSING)
         pipeline.admission.refuse_all(
@@ -217,5 +216,4 @@ class HubLife:
                 )
             )
             return
-        await fanout.leave((Duty.BEST_EFFORT, Duty.DURABLE), seconds_max)
-        await fanout.leave((Duty.REQUIRED,), seconds_max)
+        await fanout.leave(seconds_max)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import attrs
 
-from ._actors.actor import Commands
 from ._actors.asks import Asks
 from ._actors.registry import Actors
 from ._commands import (
@@ -32,7 +29,6 @@ from ._state.turns import WatchLimits
 from .approvals import ApprovalPolicy
 from .arbiter import Arbiter
 from .errors import ConfigurationError
-from .events import Event
 from .limits import Limits
 from .log import SEGMENT_BYTES
 from .ports import Clock, Journal, KnowledgeStore
@@ -53,7 +49,11 @@ class Parts:
     pipeline: Pipeline
     fanout: Fanout
     core: Core
-    commands: Commands
+    agents: AgentCommands
+    channels: ChannelCommands
+    tasks: TaskCommands
+    turns: TurnCommands
+    approvals: ApprovalCommands
     asks: Asks
     actors: Actors
     timers: Timers
@@ -81,11 +81,14 @@ def assemble(
     arbiter: Arbiter | None,
     approvals: ApprovalPolicy | None,
     watch: WatchLimits | None,
-    emit: Callable[[Event], Awaitable[Event]],
+    hub: object,
 ) -> Parts:
-    """Make the parts of a hub and wire them, without starting them and without I/O."""
+    """Make the parts of a hub and wire them, without starting them and without I/O.
+
+    ``hub`` is the facade that actors get.
+    """
     lifecycle, state = Lifecycle(), State(watch)
-    pipeline = Pipeline(Ring(limits.ring), state, journal, clock, lifecycle, limits)
+    pipeline = Pipeline(Ring(limits.ring), state.apply, journal, clock, lifecycle, limits)
     upkeep = None
     if journal is not None:
         upkeep = Upkeep(
@@ -98,17 +101,12 @@ def assemble(
         )
     fanout = Fanout(pipeline, journal, clock, upkeep)
     pipeline.connect(fanout)
-    core = Core(pipeline, state, Authorizer(arbiter, state, clock, limits.arbiter_seconds_max))
-    channels = ChannelCommands(core)
-    commands = Commands(
-        agents=AgentCommands(core),
-        channels=channels,
-        tasks=TaskCommands(core),
-        turns=TurnCommands(core),
-        approvals=ApprovalCommands(core, approvals),
-        emit=emit,
-    )
-    asks = Asks(core, channels, clock)
+    if upkeep is not None:
+        upkeep.connect(fanout)
+    authorizer = Authorizer(arbiter, state.agents, state.channels, clock, limits.arbiter_seconds_max)
+    core = Core(pipeline, state.inboxes, authorizer)
+    channels = ChannelCommands(core, state)
+    asks = Asks(core, state, channels, clock)
     return Parts(
         limits=limits,
         lifecycle=lifecycle,
@@ -118,10 +116,14 @@ def assemble(
         pipeline=pipeline,
         fanout=fanout,
         core=core,
-        commands=commands,
+        agents=AgentCommands(core, state),
+        channels=channels,
+        tasks=TaskCommands(core, state.tasks),
+        turns=TurnCommands(state.turns),
+        approvals=ApprovalCommands(core, state, approvals),
         asks=asks,
-        actors=Actors(core, asks, commands, clock, limits.close_seconds_max),
+        actors=Actors(core, state, asks, hub, clock, limits.close_seconds_max),
         timers=Timers(pipeline, state, clock),
-        verdicts=Verdicts(core),
+        verdicts=Verdicts(core, state.approvals),
         from_threads=FromThreads(lifecycle.home),
     )

@@ -1,4 +1,4 @@
-"""The system's time, as a :class:`~hubwire.ports.Clock`, and the one spelling of a moment."""
+"""The system's time, as a :class:`~hubwire.ports.Clock`, and the one text form of a moment."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _MILLISECOND_NS = 1_000_000
 _THREE_DIGITS = [f"{number:03d}Z" for number in range(1000)]
 
 _newest: tuple[int, str] = (-_MILLISECOND_NS, "")
-"""When the millisecond that was formatted last began, and its text: one tuple, so that another thread sees both."""
+"""The start of the millisecond that was formatted last, and its text: one tuple, so that another thread sees both."""
 
 
 def timestamp(ns: int) -> str:
     """Return nanoseconds since the epoch as ISO 8601 in UTC with microseconds: ``2026-11-21T09:30:00.000001Z``."""
-    # A busy hub asks again in the same millisecond; formatting is the dear part.
+    # A busy hub calls this many times in a millisecond, and formatting is the expensive part.
     global _newest  # noqa: PLW0603 - a cache of one entry
     start, prefix = _newest
     rest = ns - start

@@ -2,8 +2,8 @@
 
 A line is an object with sorted keys, then the two keys that a log adds: ``"d"``, how many records of the log were known
 durable when this one was written, and ``"h"``, the chain value, in logs that have a chain. It is UTF-8, with U+2028,
-U+2029, U+0085 and U+007F escaped, because some readers take them for the end of a line. Writing is msgspec behind a
-function compiled once per class; reading is cattrs.
+U+2029, U+0085 and U+007F escaped, because some readers take them for the end of a line. Msgspec writes, behind a
+function compiled once per class; cattrs reads.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def encode(event: Event) -> bytes:
         except KeyError:
             to_fields = _encoders[cls] = _compile_encoder(cls)
         body = _escape(_json.encode(to_fields(event)))
-        # The one field of a frozen event that changes: what it holds follows from the others.
+        # The one field of a frozen event that changes: its content follows from the other fields.
         _set_body(event, body)
     return body
 
@@ -63,9 +63,9 @@ def encode_fields(fields: Mapping[str, Any]) -> bytes:
 def encode_record(fields: dict[str, Any], *, bytes_max: int = 8 * 1024 * 1024) -> bytes:
     """Return a hand-made record as one JSON object; values that JSON cannot hold become marked substitutes.
 
-    Raises :class:`~hubwire.errors.EventTooLarge` for more than ``bytes_max``.
+    Raises :class:`~hubwire.errors.EventTooLarge` if it has more than ``bytes_max`` bytes.
     """
-    # Making a record canonical costs several times what encoding it does, and most records are canonical as they are.
+    # To make a record canonical takes several times as long as to encode it, and most records are canonical already.
     if not _TEXTS.issuperset(map(type, fields.values())) or not _KEYS.issuperset(map(type, fields)):
         return encode_fields(fields if is_plain(fields) else canonical(fields, bytes_max=bytes_max))
     try:
@@ -105,7 +105,7 @@ def _compile_encoder(cls: type[Event]) -> Callable[[Event], dict[str, Any]]:
     return encoder
 
 
-# --- what a log adds ------------------------------------------------------------------------------------------------
+# --- the keys of a log ------------------------------------------------------------------------------------------------
 
 _SEAL = re.compile(rb',"d":(\d+)(?:,"h":"([A-Za-z0-9_-]{22})")?\}')
 
@@ -147,7 +147,7 @@ def decode(body: bytes) -> Event:
 
     A kind that is not declared here, or whose fields have another shape than its class, becomes an
     :class:`~hubwire.events.UnknownEvent`; fields that the class does not have are left out. Raises
-    :class:`~hubwire.errors.InvalidRecord` if the line is no event: not JSON, or without ``seq`` or ``kind``.
+    :class:`~hubwire.errors.InvalidRecord` if the line is not an event: not JSON, or without ``seq`` or ``kind``.
     """
     try:
         fields = cast(FrozenDict, freeze_json(decode_fields(body)))
@@ -163,10 +163,10 @@ def decode(body: bytes) -> Event:
         try:
             event = _structure(fields, cls)
             if declared is None:
-                # Who wrote it may have spelt it in another way, and we know nothing of its kind.
+                # Another writer may have spelt it in another way, and the kind has no class here to compare with.
                 _set_body(event, body)
             return event
-        except Exception:  # noqa: BLE001 - cattrs raises groups of whatever the hooks raise; all mean "another shape"
+        except Exception:  # noqa: BLE001 - cattrs groups any exceptions of the hooks; all mean "another shape"
             cls = None
     header = {name: fields[name] for name in _HEADER_KEYS if name in fields}
     rest = FrozenDict({name: value for name, value in fields.items() if name not in _HEADER_KEYS and name != "kind"})
@@ -174,7 +174,7 @@ def decode(body: bytes) -> Event:
 
 
 def prepare() -> None:
-    """Import what :func:`decode` needs: 20 ms of work, to be done in a thread before an event loop decodes."""
+    """Import the libraries that :func:`decode` needs: 20 ms of work, for a thread, before an event loop decodes."""
     _converter()
 
 
@@ -197,7 +197,7 @@ def _structure(fields: FrozenDict, cls: type[Event]) -> Event:
 
 
 def _keep_if(*types: type) -> Callable[[Any, Any], Any]:
-    """Accept values of these types as they are, and marked substitutes, which stand for what JSON could not hold."""
+    """Accept values of these types as they are, and marked substitutes, which replace values that JSON cannot hold."""
 
     def keep(value: Any, _: Any) -> Any:
         if type(value) in types or is_mark(value):
@@ -212,7 +212,7 @@ def _converter() -> cattrs.Converter:
     import cattrs  # noqa: PLC0415 - a program that only writes need not wait for it
 
     converter = cattrs.Converter(detailed_validation=False)
-    # A field of any other class (a date, a decimal, an enumeration) holds what stamping made of it.
+    # A field of any other class (a date, a decimal, an enumeration) holds the value that stamping made of it.
     converter.register_structure_hook_func(_is_foreign, lambda value, _: value)
     for accepted in ((str,), (bool,), (int,), (float, int), (NoneType,)):
         converter.register_structure_hook(accepted[0], _keep_if(*accepted))

@@ -1,7 +1,7 @@
-"""What surrounds an emit without being passed to it: correlation id, trace context, tenant, and the causing event.
+"""The context of an emit, which is not passed to it: correlation id, trace context, tenant, and the causing event.
 
-They live in context variables, so they follow the code: into child tasks, ``asyncio.to_thread`` and
-``anyio.to_thread``. An event takes them over when it is emitted, unless it has its own.
+It is kept in context variables, so it follows the code: into child tasks, ``asyncio.to_thread`` and
+``anyio.to_thread``. An event takes its values over when it is emitted, unless it has its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import attrs
 
 from .errors import ConfigurationError
 from .events import Event
-from .events._event import EMPTY, Context
+from .events._stamp import EMPTY, Context
 
 __all__ = ("EMPTY", "Context", "cause", "current", "scope")
 
@@ -28,7 +28,7 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-
 
 
 def current() -> Context:
-    """Return what an event emitted here would inherit."""
+    """Return the context that an event emitted here would inherit."""
     scope, event = _scope.get(), _cause.get()
     if event is None:
         return scope
@@ -42,9 +42,9 @@ def current() -> Context:
 
 
 def cause(event: Event) -> None:
-    """Say, in a listener that takes batches, which event is being handled: what is emitted next names it as its cause.
+    """Name, in a listener that takes batches, the event being handled as the cause of the events emitted next.
 
-    Without it, the last event of the batch is named.
+    Without this call, the last event of the batch is their cause.
     """
     _cause.set(event)
 
@@ -53,9 +53,9 @@ def cause(event: Event) -> None:
 def scope(
     *, correlation_id: str | None = None, tenant: str | None = None, traceparent: str | None = None
 ) -> Iterator[Context]:
-    """Set what events emitted inside inherit; what is not given stays as it is outside. Scopes nest.
+    """Set the context that events emitted inside inherit; values not given stay as they are outside. Scopes nest.
 
-    All are text, and ``traceparent`` is a W3C Trace Context header value; anything else raises
+    All are text, and ``traceparent`` is a W3C Trace Context header value; any other value raises
     :class:`~hubwire.errors.ConfigurationError`.
     """
     given = {"correlation_id": correlation_id, "tenant": tenant, "traceparent": traceparent}
@@ -80,6 +80,6 @@ def scope(
 
 
 def leave_all() -> None:
-    """Forget, in this task, the scope it was started in."""
+    """Forget, in this task, the scope that it was started in."""
     _scope.set(EMPTY)
     _cause.set(None)

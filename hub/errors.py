@@ -1,12 +1,12 @@
 """Every error hubwire raises, in one tree, sorted by who must act.
 
-* :class:`CallerError`: the code that made the call. Nothing has changed; mend the call and make it again.
-* :class:`OperatorError`: whoever runs the program. A disk is full, a log is damaged, a listener failed.
+* :class:`CallerError`: the code that made the call. Nothing has changed; correct the call and make it again.
+* :class:`OperatorError`: the operator of the program. A disk is full, a log is damaged, a listener failed.
 
-Broken invariants of hubwire itself are assertions: they are for the programmer.
+Broken invariants of hubwire itself are assertions: they are for its programmers.
 
-A message says what happened, to what, and what to do. What a handler would want to look at is an attribute, and the
-foreign exception behind an error is its ``__cause__``.
+A message says what happened, to what, and what to do. The facts that a handler needs are attributes, and the foreign
+exception behind an error is its ``__cause__``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = (
     "AskFailed",
     "AskTimeout",
     "CallerError",
+    "ChannelTypeFailed",
     "CommandRejected",
     "ConfigurationError",
     "EventTooLarge",
@@ -56,7 +57,7 @@ _E = TypeVar("_E", bound=BaseException)
 
 
 def repeat(error: _E) -> _E:
-    """Return an equal error, for another task to raise: an error raised twice would mix up their tracebacks."""
+    """Return an equal error, for another task to raise: one error raised by two tasks would mix up their tracebacks."""
     copy = type(error).__new__(type(error), *error.args)
     copy.__dict__.update(error.__dict__)
     copy.__cause__ = error.__cause__
@@ -64,11 +65,11 @@ def repeat(error: _E) -> _E:
 
 
 def append_context(error: BaseException, failure: BaseException) -> None:
-    """Show a later failure of the hub behind the exception that left the body, which stays as it is."""
+    """Append a later failure of the hub to the contexts of the exception that left the body, which stays as it is."""
     last = error
     while last.__context__ is not None and last.__context__ is not failure:
         last = last.__context__
-    # Raised while the other was on its way, it has that as its own context: a circle.
+    # A failure raised while the exception was on its way has that as its own context: a circle.
     failure.__context__ = None
     if last is not failure and type(last) is not type(failure):
         last.__context__ = failure
@@ -82,22 +83,26 @@ class HubError(Exception):
 
 
 class CallerError(HubError):
-    """The call was wrong or came at the wrong time. Nothing has changed."""
+    """The call was wrong or came at the wrong time, and changed no state: correct the call and make it again."""
 
 
 class CommandRejected(CallerError):
-    """A command is not allowed in the present state: the state is unchanged."""
+    """A command is not valid in the present state, which is unchanged. The message says what the command needs."""
 
 
 class NotFound(CommandRejected):
-    """The command names an agent, a channel or an envelope that does not exist (any more)."""
+    """The command names an agent, a channel, an envelope or the like that does not exist, or no longer does.
+
+    Check the id or the name; a channel that was closed and an envelope that was acked are gone.
+    """
 
 
 class PostRejected(CommandRejected):
-    """An envelope is not allowed in the channel now. ``code`` says to programs what the message says to people.
+    """An envelope is not allowed in the channel now. ``code`` is the reason for programs, the message for people.
 
-    ``not_active``, ``not_participant``, ``unknown_audience``, ``too_deep``, ``key_reused``, ``malformed``,
-    ``inbox_full``, or ``not_allowed`` where the channel's type refuses it.
+    ``code`` is ``not_active`` (the channel is not open), ``not_participant``, ``hidden`` (until ``channel.show()``),
+    ``unknown_audience``, ``too_deep`` (too many hops), ``key_reused``, ``malformed``, ``inbox_full``, or
+    ``not_allowed`` where the channel's type refuses the envelope or failed.
     """
 
     def __init__(self, message: str, *, code: str) -> None:
@@ -106,24 +111,31 @@ class PostRejected(CommandRejected):
 
 
 class InboxFull(PostRejected):
-    """The envelope would reach nobody, because every inbox it is for is full. Post it again later, or elsewhere."""
+    """All inboxes that the envelope is for are full. Post it again later, or let the recipients ack what they read."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="inbox_full")
 
 
 class AccessDenied(CommandRejected):
-    """The arbiter does not allow the command, or has failed to decide. ``command`` is what was asked for."""
+    """The arbiter denied the command, or failed to decide, as the message says. ``command`` is the denied command."""
 
     def __init__(self, message: str, *, command: str = "") -> None:
         super().__init__(message)
         self.command = command
 
 
-class NotApproved(CommandRejected):
-    """An approval came to another verdict than approved: do not act.
+class ChannelTypeFailed(CommandRejected):
+    """The type of a channel raised an exception where it should have answered; see the ``__cause__``.
 
-    ``verdict`` is ``denied``, ``escalated`` or ``expired``.
+    Correct the channel type, then make the call again.
+    """
+
+
+class NotApproved(CommandRejected):
+    """The verdict of an approval was not ``approved``: do not act.
+
+    ``verdict`` is ``denied``, ``escalated`` or ``expired``, and ``reason`` is what the approver or the hub gave for it.
     """
 
     def __init__(self, message: str, *, approval_id: str, verdict: str, reason: str) -> None:
@@ -134,23 +146,37 @@ class NotApproved(CommandRejected):
 
 
 class AskCycle(CommandRejected):
-    """An agent asks another that waits for its answer: neither would get one. Answer first, or ask somebody else."""
+    """An agent asks another agent that waits for the first one's answer: neither would get one.
+
+    Answer first, ask another agent, or give the asked actor a higher concurrency.
+    """
 
 
 class AskFailed(CallerError):
-    """No answer to a question will come: it was dead-lettered, its channel has ended, or who was asked has left."""
+    """No answer to a question will come.
+
+    The question was dead-lettered or did not reach the inbox, its channel has ended, or the asked agent has left. The
+    message says which; ask again if that has changed.
+    """
 
 
 class AskTimeout(AskFailed, TimeoutError):
-    """The answer to a question has not come in time."""
+    """The answer to a question did not come within its ``timeout``. Ask again, or allow more time."""
 
 
 class Overloaded(CallerError):
-    """More events wait to be committed than the hub admits. Wait (``await hub.emit``) or drop (``hub.offer``)."""
+    """More events wait to be committed than the hub admits, or more subscribers came than a live tail serves.
+
+    Wait for room (``await hub.emit``), drop the event (``hub.offer``), or raise the limit that the message names.
+    """
 
 
 class EventTooLarge(CallerError):
-    """An event is larger than ``event_bytes_max``. Store the payload elsewhere and emit a reference to it."""
+    """An event or a record is larger than its limit, ``event_bytes_max`` on a hub.
+
+    Store the payload elsewhere and emit a reference to it. ``kind`` is the event's, ``""`` where there is none;
+    ``size_bytes`` is how much was counted, more than ``limit_bytes``.
+    """
 
     def __init__(self, message: str, *, kind: str, size_bytes: int, limit_bytes: int) -> None:
         super().__init__(message)
@@ -160,27 +186,42 @@ class EventTooLarge(CallerError):
 
 
 class ConfigurationError(CallerError):
-    """The hub, a listener or a kind is set up in a way that cannot work. The message says which setting to change."""
+    """The hub, a listener, a store or a kind is set up in a way that cannot work.
+
+    The message says which setting to change.
+    """
 
 
 class InvalidCursor(CallerError, ValueError):
-    """A cursor is none of this hub's: mutilated, another hub's, or ahead of it. Subscribe without one, from now on."""
+    """A cursor is not one of this hub: it is malformed, of another hub, or ahead of this one.
+
+    Subscribe without a cursor: the events begin with the next one.
+    """
 
 
 class InvalidPath(CallerError, ValueError):
-    """A store path breaks the path rules of :func:`hubwire.ports.normalize_path`."""
+    """A store path breaks the rules of :func:`hubwire.ports.normalize_path`. Rename it as the message says."""
 
 
 class InvalidRecord(CallerError, ValueError):
-    """A record cannot be stored as it is, for example because it uses a reserved key."""
+    """A record cannot be written as it is, for example because it uses a reserved key; or a line is not a record.
+
+    Change the record; a line of a log that is not a record is damage: see :class:`LogDamaged`.
+    """
 
 
 class HubClosed(CallerError):
-    """The hub is not running: it was not started, is closing, or is closed."""
+    """The hub is not running: it was not started, is closing, or is closed.
+
+    Make the call inside ``async with hub:``. A hub that was closed cannot be started again; make a new one.
+    """
 
 
 class HistoryGone(CallerError):
-    """The events asked for are older than what the hub still holds. Go on from ``first_seq``, knowing of the gap."""
+    """The requested events are older than those that the hub still holds.
+
+    Go on from ``first_seq``, the oldest event held, and take into account that the events before it are missing.
+    """
 
     def __init__(self, message: str, *, first_seq: int) -> None:
         super().__init__(message)
@@ -191,11 +232,11 @@ class HistoryGone(CallerError):
 
 
 class OperatorError(HubError):
-    """The surroundings failed: a disk, a network, a file, a listener."""
+    """A part that the hub needs failed: a disk, a network, a file, a listener. The message says what to repair."""
 
 
 class StoreError(OperatorError):
-    """A store could not do what it was asked to do.
+    """A store could not carry out a call; the ``__cause__`` is the error of its medium.
 
     ``path`` is the store path concerned, ``byte_offset`` the place in it; each is None where it has no meaning.
     """
@@ -207,19 +248,27 @@ class StoreError(OperatorError):
 
 
 class StoreFull(StoreError):
-    """No space left. Nothing of the content was kept, and the store is usable as soon as there is space again."""
+    """No space is left. None of the content was kept. Make room: the store is usable again without a restart."""
 
 
 class StoreUnavailable(StoreError):
-    """The store could not be reached, in spite of retries up to its deadline."""
+    """The store could not be reached, in spite of retries up to its deadline.
+
+    Check the service and the network. The message says if it is unknown whether the call had its effect: read the path
+    before you repeat such a call.
+    """
 
 
 class AlreadyExists(StoreError):
-    """``write(if_absent=True)`` found the path taken. Nothing was written."""
+    """``write(if_absent=True)`` found a file at the path, and left it as it is. Use that file, or another path."""
 
 
 class AppendConflict(StoreError):
-    """The path does not have the size that ``expect`` named: somebody else wrote. Nothing was written."""
+    """The file does not have the size that ``expect`` named: another writer was there. The file is unchanged.
+
+    Read the file again before the next attempt. ``expected`` and ``actual`` are sizes in bytes; ``actual`` is None if
+    there is no such file. On a store of text alone an append has its effect all the same, as the message says.
+    """
 
     def __init__(self, message: str, *, path: str, expected: int, actual: int | None) -> None:
         super().__init__(message, path=path, byte_offset=expected)
@@ -230,17 +279,23 @@ class AppendConflict(StoreError):
 class PathPoisoned(StoreError):
     """An earlier write to this path failed in a way that leaves unknown what the disk holds.
 
-    The path stays closed for this store object: a second fsync would report success for data that is lost. Mend the
-    disk, then start again: recovery reads what is really there.
+    The path stays closed for this store object: a second fsync would report success for data that is lost. Repair the
+    disk, then restart the program: recovery reads what the disk really holds.
     """
 
 
 class Fenced(StoreError):
-    """Another writer took over this log. This one writes no more, so that the log has one history."""
+    """Another writer took over this log. This one writes no more, so that the log has one history.
+
+    Let only one program write the log, then restart it.
+    """
 
 
 class AlreadyRunning(StoreError):
-    """Another process (or hub) holds this log for writing."""
+    """Another process, or another hub of this process, holds this log for writing.
+
+    Stop the holder, or use another store. ``pid``, ``host`` and ``since`` say which process it is, and since when.
+    """
 
     def __init__(self, message: str, *, path: str, pid: int, host: str, since: str) -> None:
         super().__init__(message, path=path)
@@ -250,23 +305,36 @@ class AlreadyRunning(StoreError):
 
 
 class LogDamaged(StoreError):
-    """Records that were durable are damaged or missing. Nothing is repaired: restore the log from a copy."""
+    """Records that were durable are damaged or missing. The hub does not repair them: restore the log from a copy."""
 
 
 class JournalBehind(StoreError):
-    """A listener has seen more than the journal holds: the journal was restored from an older copy, or is another's."""
+    """A listener has seen events that the journal does not hold.
+
+    The journal was restored from an older copy, or belongs to another hub. Give the hub the store that belongs to the
+    listener, or remove the listener's position as the message says.
+    """
 
 
 class HubFailed(OperatorError):
-    """The hub stopped because it could not keep its promises. The reason is its ``__cause__``."""
+    """The hub stopped because it could not keep its promises. The reason is the ``__cause__``.
+
+    Repair that, then restart. The next start tells whether an event that was on its way is in the journal.
+    """
 
 
 class JournalFailed(HubFailed):
-    """The journal could not be written: memory is ahead of the disk. A restart recovers what was journaled."""
+    """The journal could not be written: memory is ahead of the disk.
+
+    Repair the journal's store, then restart: the hub recovers every event that was journaled.
+    """
 
 
 class ListenerFailed(HubFailed):
-    """A REQUIRED listener failed. Mend its cause and restart: it goes on after the last event it has."""
+    """A REQUIRED listener failed, so the hub stopped. ``listener`` is its name.
+
+    Repair the ``__cause__``, then restart: the listener goes on after the last event that it has.
+    """
 
     def __init__(self, message: str, *, listener: str) -> None:
         super().__init__(message)
@@ -274,7 +342,7 @@ class ListenerFailed(HubFailed):
 
 
 class ListenerTimeout(OperatorError, TimeoutError):
-    """A listener took longer than the ``timeout`` of its attachment, and was cancelled.
+    """A listener took longer than the ``timeout`` of its attachment, in seconds, and was cancelled.
 
     Give it more time (``attach(..., timeout=...)``), or let it do less for each event.
     """
@@ -283,8 +351,8 @@ class ListenerTimeout(OperatorError, TimeoutError):
 class PartialBatch(OperatorError):
     """A listener may raise this from ``on_events``: the first ``handled`` events are done, the next one failed.
 
-    The failure itself is its ``__cause__``. :class:`hubwire.BaseHubListener` raises it for its subclasses; a listener
-    that raises anything else has handled nothing of the batch.
+    The failure itself is the ``__cause__``. :class:`hubwire.BaseHubListener` raises it for its subclasses. After any
+    other exception the hub takes no event of the batch for handled.
     """
 
     def __init__(self, handled: int) -> None:

@@ -1,7 +1,7 @@
-"""BaseHubListener: the listener port for people who care about a few kinds of events.
+"""BaseHubListener: the listener port with one hook for each domain of events.
 
 Hook names, arguments and ``kind`` words are those of AG2's hub listeners, so that one object can listen to either hub:
-the views have the attributes of AG2's objects by the same names, as far as an event tells of them.
+the views have the attributes of AG2's objects under the same names, as far as an event holds them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = (
 
 @attrs.frozen(kw_only=True)
 class EnvelopeView:
-    """An envelope, as its event tells of it."""
+    """An envelope, as its event reports it."""
 
     envelope_id: str | None
     channel_id: str | None
@@ -60,7 +60,7 @@ class EnvelopeView:
 
 @attrs.frozen(kw_only=True)
 class ManifestView:
-    """What an event tells of the type of a channel."""
+    """The type of a channel, as its event reports it."""
 
     type: str
     version: int
@@ -68,7 +68,7 @@ class ManifestView:
 
 @attrs.frozen(kw_only=True)
 class ParticipantView:
-    """One of those who take part in a channel."""
+    """A participant of a channel."""
 
     agent_id: str
     role: str
@@ -76,7 +76,7 @@ class ParticipantView:
 
 @attrs.frozen(kw_only=True)
 class ChannelView:
-    """What an event tells of its channel: all of it when it is created, afterwards only which one it is."""
+    """The channel of an event: complete in ``channel.created``, later only with its ``channel_id``."""
 
     channel_id: str | None
     manifest: ManifestView | None = None
@@ -91,7 +91,7 @@ class ChannelView:
 
 @attrs.frozen(kw_only=True)
 class PassportView:
-    """Who an agent is, as its registration tells."""
+    """The identity of an agent, as its registration reports it."""
 
     agent_id: str | None
     name: str
@@ -115,7 +115,7 @@ class ExpectationView:
 
 @attrs.frozen(kw_only=True)
 class ViolationView:
-    """How an expectation was violated, and by whom; nobody named means the channel as a whole."""
+    """How an expectation was violated. ``violator_ids`` are agent ids; none means the channel as a whole."""
 
     expectation: ExpectationView
     violator_ids: tuple[str, ...]
@@ -124,7 +124,7 @@ class ViolationView:
 
 @attrs.frozen(str=False)
 class RemoteError:
-    """An exception that happened elsewhere: its class's name and its message, which is what ``str()`` gives."""
+    """An exception as an event reports it: the name of its class, and its message, which ``str()`` returns."""
 
     type: str
     message: str
@@ -134,17 +134,19 @@ class RemoteError:
 
 
 _KIND_WORDS = {"observed": "observation_recorded", "progressed": "progress"}
-"""The words of kinds for which AG2 has another one; all others are the same."""
+"""The last words of kinds for which AG2 has another one; all others are the same."""
 
 
 class BaseHubListener:
-    """A listener that does nothing; override what you care about.
+    """A listener without effects: override the hooks of the events that you need.
 
-    ``on_events`` calls ``on_event`` for each event, and that calls the hook of the event's domain. Everything a hook
-    gets is frozen and made from the event alone, so keep it as long as you like. An exception ends the event that
-    raised it, not the batch: the events before it are handled.
+    ``on_events`` calls ``on_event`` for each event, and that calls the hook of the event's domain. The arguments of a
+    hook are frozen and made from the event alone, so keep them as long as you like. An exception of a hook fails its
+    event, not the batch: the events before it are handled.
 
-    A hub of AG2's calls the hooks itself, with live objects of its own where a view is named here.
+    An AG2 hub calls the hooks itself, with live objects of its own in place of the views. So an override annotates an
+    argument with its view if the listener is for this hub, and with ``Any`` if an AG2 hub calls it too. ``View | Any``
+    allows both; a type checker refuses any other type, and a listener with views on an AG2 hub.
     """
 
     async def on_events(self, events: Sequence[Event]) -> None:
@@ -165,13 +167,13 @@ class BaseHubListener:
             await call(self, event)
 
     async def on_agent_event(self, agent_id: str, kind: str, payload: Mapping[str, Any]) -> None:
-        """An agent was registered, unregistered, … (``kind`` is the last word of the event's kind)."""
+        """An agent was registered, unregistered, and so on. ``kind`` is the last word of the event's kind."""
 
     async def on_channel_event(self, channel_id: str, kind: str, payload: Mapping[str, Any]) -> None:
-        """A channel was created, opened, closed, and so on."""
+        """A channel was created, opened, closed, and so on. ``kind`` is the last word of the event's kind."""
 
     async def on_task_event(self, task_id: str, kind: str, payload: Mapping[str, Any]) -> None:
-        """A task was started, completed, and so on."""
+        """A task was started, completed, and so on. ``kind`` is the last word of the event's kind."""
 
     async def on_envelope_posted(self, envelope: EnvelopeView | Any, metadata: ChannelView | Any) -> None:
         """An envelope was accepted."""
@@ -187,13 +189,13 @@ class BaseHubListener:
     async def on_expectation_fired(
         self, channel_id: str, expectation: ExpectationView | Any, violation: ViolationView | Any
     ) -> None:
-        """A channel did not behave in time as its contract says."""
+        """A channel did not do in time what its expectation requires."""
 
     async def on_turn_failed(self, channel_id: str, agent_id: str, envelope_id: str, exc: RemoteError | Any) -> None:
         """An agent crashed while it handled an envelope."""
 
     async def on_inbox_pressure(self, agent_id: str, pending: int, cap: int) -> None:
-        """An inbox passed its high-water mark."""
+        """An inbox reached its high-water mark: ``pending`` of ``cap`` envelopes wait in it."""
 
 
 HOOKS = tuple(

@@ -1,6 +1,6 @@
-"""What can be plugged into a hub: listeners, stores, journals, clocks, and the rules for store paths.
+"""The ports of a hub: listeners, stores, journals, clocks, and the rules for store paths.
 
-These protocols carry the promises; implementations document only what they do differently. Inherit from nothing: an
+These protocols carry the promises; implementations document only their differences. No base class is needed: an
 object that has the methods is an implementation. :mod:`hubwire.testing` proves that it keeps the promises.
 """
 
@@ -42,8 +42,8 @@ class HubListener(Protocol):
     hub; a DURABLE one may then get events again that it has handled in the last second. Events that the attachment's
     pattern does not match are left out.
 
-    **Durability.** Whoever is not REQUIRED sees only committed events: a crash cannot undo what it has seen. A REQUIRED
-    listener sees journaled events; when its ``on_events`` returns, the hub takes its own effects for durable.
+    **Durability.** A listener that is not REQUIRED gets only committed events: a crash cannot undo them. A REQUIRED
+    listener gets journaled events; when its ``on_events`` returns, the hub takes its effects for durable.
 
     **Concurrency.** ``on_events`` is never called while an earlier call of the same attachment is running. Other
     listeners and the agents run meanwhile; a slow listener delays them only where its duty says so.
@@ -52,14 +52,14 @@ class HubListener(Protocol):
 
     **Errors.** Any exception, also ``CancelledError`` and ``SystemExit`` raised by the listener itself, is a failure of
     this listener and never reaches an emitter. The whole batch then counts as not handled, unless the exception is
-    :class:`~hubwire.errors.PartialBatch`. What a failure leads to is told by the attachment's duty.
+    :class:`~hubwire.errors.PartialBatch`. The consequence of a failure depends on the attachment's duty.
 
     The hub also uses, where present:
 
     * ``async __aenter__`` / ``__aexit__``: entered before the first event, left after the last;
     * ``bind(hub)``: called once, before ``__aenter__``, with the hub it is attached to;
-    * ``last_seq() -> int | None``: the last event whose effects the listener holds itself, asked after ``__aenter__``;
-    * ``pattern``, ``duty``, ``since``: what :meth:`Hub.attach` uses when its own arguments do not say.
+    * ``last_seq() -> int | None``: the last event whose effects the listener holds itself, read after ``__aenter__``;
+    * ``pattern``, ``duty``, ``since``: the values for arguments of :meth:`Hub.attach` that are not given.
     """
 
     async def on_events(self, events: Sequence[Event]) -> None:
@@ -92,10 +92,10 @@ class KnowledgeStore(Protocol):
     **Text** is UTF-8, and kept to the byte: no newline translation. ``str`` content that UTF-8 cannot hold (lone
     surrogates) raises ``UnicodeEncodeError`` and writes nothing.
 
-    **Durability.** When ``write``, ``append`` or ``delete`` returns, its effect survives whatever the store's own level
-    promises to survive; the store's docstring tells the level. On every reported error nothing of the content is kept.
-    After a crash a path may end in a prefix of the last append that was not acknowledged, and other processes may see
-    bytes that are not durable yet: who reads records stops at the last line feed.
+    **Durability.** When ``write``, ``append`` or ``delete`` returns, its effect survives the failures that the store's
+    level covers; the store's docstring states the level. On every reported error none of the content is kept. After a
+    crash a path may end in a prefix of the last append that was not acknowledged, and other processes may see bytes
+    that are not durable yet: a reader of records stops at the last line feed.
 
     **Concurrency.** All methods may be called concurrently, also from several processes where the medium is shared.
     Appends to one path are atomic: they never interleave. Within one process, appends to one path that are started in
@@ -106,7 +106,7 @@ class KnowledgeStore(Protocol):
     **Life cycle.** A constructor does no I/O and needs no running loop. A store may be used in one loop after another.
 
     **Errors.** Besides those named at a method: :class:`~hubwire.errors.StoreUnavailable` when the medium stayed out of
-    reach for the store's deadline, and :class:`~hubwire.errors.StoreError` for anything else the medium reports.
+    reach for the store's deadline, and :class:`~hubwire.errors.StoreError` for any other error of the medium.
     """
 
     async def read(self, path: str) -> str | None:
@@ -137,9 +137,9 @@ class KnowledgeStore(Protocol):
         """Create the file or replace it atomically: a reader sees the old content or the new, never a mixture.
 
         ``if_absent`` raises :class:`~hubwire.errors.AlreadyExists` if there is such a file. ``expect`` is the size in
-        bytes that the caller believes in, 0 standing for an absent file too: if it is not,
-        :class:`~hubwire.errors.AppendConflict`, whose ``actual`` is None for an absent file. Either way nothing is
-        written. The root is a directory: here and in :meth:`append` it is an invalid path.
+        bytes that the caller expects, 0 standing for an absent file too; another size raises
+        :class:`~hubwire.errors.AppendConflict`, whose ``actual`` is None for an absent file. After both errors the file
+        is unchanged. The root is a directory: here and in :meth:`append` it is an invalid path.
         """
 
     async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
@@ -147,7 +147,7 @@ class KnowledgeStore(Protocol):
 
         ``expect`` is as for :meth:`write`. Empty content creates the file and returns its size.
         Raises :class:`~hubwire.errors.StoreFull` if there is no space, and the store stays usable;
-        :class:`~hubwire.errors.PathPoisoned` if an earlier failure left unknown what the medium holds.
+        :class:`~hubwire.errors.PathPoisoned` if the content of the medium is unknown since an earlier failure.
         """
 
     async def list(self, path: str = "/") -> builtins.list[str]:
@@ -160,22 +160,22 @@ class KnowledgeStore(Protocol):
         """Tell whether the path is a file or a directory. ``/`` exists once the store holds a file."""
 
     async def delete(self, path: str) -> None:
-        """Delete the file, or everything below the directory; ``/`` empties the store. Missing is not an error."""
+        """Delete the file, or all files below the directory; ``/`` empties the store. Missing is not an error."""
 
     async def on_change(self, path: str, callback: ChangeCallback) -> ChangeSubscription:
         """Call ``callback`` with the path of every file at or below ``path`` that changes from now on.
 
-        Calls come from a task of the store's own, never inside the writer, one at a time, in order of the changes as
-        far as the medium tells it. Several changes of one file may be told as one. An exception of the callback ends
+        Calls come from a task of the store, never inside the writer, one at a time, in the order of the changes as far
+        as the medium reports it. Several changes of one file may lead to one call. An exception of the callback ends
         this subscription only, and is logged.
         """
 
     async def aclose(self) -> None:
-        """Release what the store holds open. May be called again; a later call of another method opens it anew."""
+        """Close all that the store holds open. May be called again; a later call of another method opens it again."""
 
 
 class Hold(Protocol):
-    """Exclusive possession of a path, until released or until the process ends, however it ends."""
+    """Exclusive possession of a path, until it is released, or the process ends or is killed."""
 
     async def release(self) -> None:
         """Give the path up. May be called again."""
@@ -188,16 +188,16 @@ class HoldableStore(Protocol):
     async def hold(self, path: str) -> Hold:
         """Take possession of ``path``, a name that need not exist as a file.
 
-        It binds only those who ask: reads and writes below it are not prevented. It is not to be seen in the store,
-        and lasts when the path is deleted and when the store is closed. Raises
-        :class:`~hubwire.errors.AlreadyRunning`, with who holds it since when, at once if somebody does, also if that
-        somebody is in this process.
+        It keeps out only other calls of ``hold``: reads and writes below the path are not prevented. It is not visible
+        in the store, and lasts when the path is deleted and when the store is closed. If the path is held already, also
+        by this process, raises :class:`~hubwire.errors.AlreadyRunning` at once, which says by which process and since
+        when.
         """
 
 
 @runtime_checkable
 class EagerStore(Protocol):
-    """A store that can begin an append at the call, where others begin when the loop next runs their coroutine."""
+    """A store that begins an append in the call itself; other stores begin when the loop next runs their coroutine."""
 
     def begin_append(
         self,
@@ -209,19 +209,19 @@ class EagerStore(Protocol):
     ) -> None:
         """Like :meth:`KnowledgeStore.append`, but call ``done`` with its result, or its error, in the running loop.
 
-        It raises nothing but what is wrong with ``path``. ``done`` must not raise.
+        It raises only errors of ``path``. ``done`` must not raise.
         """
 
 
 @runtime_checkable
 class CompactableStore(Protocol):
-    """A store that keeps what was appended to a file in pieces, and can merge them."""
+    """A store that keeps the appended content of a file in pieces, and can merge them."""
 
     async def compact(self, path: str) -> bool:
-        """Merge the pieces of a file that nobody appends to any more; return whether nothing is left to do for it.
+        """Merge the pieces of a file that gets no more appends; return whether all of them are merged.
 
-        The content stays the same, for readers meanwhile too. Cancelled or failed, the file is as readable as before,
-        and the call may be made again. Does nothing for a missing file.
+        The content stays the same, also for readers during the call. If it fails or is cancelled, the file is as
+        readable as before, and the call may be made again. For a missing file it has no effect.
         """
 
 
@@ -231,22 +231,22 @@ class CompactableStore(Protocol):
 class Journal(Protocol):
     """A hub's write-ahead log: the events it recovers from. One writer, one history.
 
-    Beside the events, the hub keeps the positions of its DURABLE listeners and snapshots of its state, in files of its
-    own below ``path`` of ``store``. They say nothing without the events, so keep and copy all of them together.
+    Beside the events, the hub keeps the positions of its DURABLE listeners and snapshots of its state, in its own files
+    below ``path`` of ``store``. They are useless without the events, so keep and copy all of them together.
     """
 
     @property
     def store(self) -> KnowledgeStore:
-        """Where the hub keeps positions and snapshots."""
+        """The store in which the hub keeps positions and snapshots."""
 
     @property
     def path(self) -> str:
-        """Below which path of ``store``."""
+        """The path of ``store`` below which it keeps them."""
 
     async def open(self) -> None:
         """Take possession and recover; the properties below are known from here on.
 
-        Raises :class:`~hubwire.errors.AlreadyRunning` before anything is read or repaired if another hub is using it,
+        Raises :class:`~hubwire.errors.AlreadyRunning` before any file is read or repaired if another hub uses it,
         and :class:`~hubwire.errors.LogDamaged` if events that were durable are damaged.
         """
 
@@ -278,24 +278,24 @@ class Journal(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """How much room the events held take up."""
+        """The size of the events held, in bytes."""
 
     async def truncate_before(self, seq: int) -> None:
-        """Give up events below ``seq``, as many of them as is convenient; at least one event stays.
+        """Delete events below ``seq``, as many of them as is convenient; at least one event stays.
 
-        ``first_seq`` tells how far it went. A crash or a cancellation in the middle leaves the journal whole from some
+        ``first_seq`` says how far it went. A crash or a cancellation in the middle leaves the journal whole from some
         event on. Called by the hub alone, one call at a time, while it appends.
         """
 
     async def aclose(self) -> None:
-        """Write a clean marker, so that the next :meth:`open` need not read the events again, and give it up."""
+        """Write a clean marker, so that the next :meth:`open` need not read the events again; release the journal."""
 
 
 # --- time -----------------------------------------------------------------------------------------------------------
 
 
 class Clock(Protocol):
-    """Where a hub takes its time from. :class:`hubwire.testing.ManualClock` is one that a test moves by hand."""
+    """The source of a hub's time. :class:`hubwire.testing.ManualClock` is one that a test moves by hand."""
 
     def now_ns(self) -> int:
         """The time of day in nanoseconds since 1970-01-01T00:00:00Z. It may step, also backwards."""
@@ -320,7 +320,7 @@ ELEMENT_BYTES_MAX = 255
 def normalize_path(path: str) -> str:
     """Return ``path`` in its one spelling: a leading ``/``, no ``//``, no trailing ``/``; the root is ``/``.
 
-    Raises :class:`~hubwire.errors.InvalidPath` for what some medium could not hold or would take for something else:
+    Raises :class:`~hubwire.errors.InvalidPath` for a path that some medium could not hold or would take for another:
     an element that is ``.`` or ``..``, ends in ``@`` (object stores keep the parts of a file there), or is longer than
     255 bytes in UTF-8; a control character or NUL; a lone surrogate; more than 900 bytes in all.
     """

@@ -1,7 +1,7 @@
-"""Logs on stores that hold text and no more, as AG2's do.
+"""Logs on stores that hold only text, such as AG2's.
 
-Such a store knows nothing of ``expect``, ``if_absent``, sizes and bytes, and does not say what survives a crash. What a
-log needs of that is made here of what there is, once, at the edge: a log itself always works on a
+Such a store has no ``expect``, no ``if_absent``, no sizes and no bytes, and does not say which effects survive a crash.
+The adapter here makes what a log needs from the methods that exist, so that a log itself always works on a
 :class:`~hubwire.ports.KnowledgeStore`.
 """
 
@@ -19,7 +19,7 @@ __all__ = ("TextStore", "as_knowledge_store")
 
 
 class TextStore(Protocol):
-    """The methods that AG2's knowledge stores have (1.2.1); what they promise is told there."""
+    """The methods of AG2's knowledge stores (1.2.1); AG2 documents their promises."""
 
     async def read(self, path: str) -> str | None:
         """Return the whole file; None if there is no such file."""
@@ -27,7 +27,7 @@ class TextStore(Protocol):
     async def read_range(self, path: str, start: int, end: int | None = None) -> str:
         """Return the bytes ``[start, end)``, decoded; ``""`` if there is no such file.
 
-        Bytes that are no text raise ``UnicodeDecodeError``, whose ``object`` is the bytes of this range.
+        Bytes that are not UTF-8 raise ``UnicodeDecodeError``, whose ``object`` is the bytes of this range.
         """
 
     async def write(self, path: str, content: str) -> None:
@@ -43,32 +43,33 @@ class TextStore(Protocol):
         """Tell whether the path is a file or a directory."""
 
     async def delete(self, path: str) -> None:
-        """Delete the file, or everything below the directory."""
+        """Delete the file, or all files below the directory."""
 
     async def on_change(self, path: str, callback: ChangeCallback) -> ChangeSubscription:
-        """Call ``callback`` with the path of what changes at or below ``path``, as far as the store notices it."""
+        """Call ``callback`` with the path of each change at or below ``path``, as far as the store notices it."""
 
 
 def as_knowledge_store(store: KnowledgeStore | TextStore) -> KnowledgeStore:
-    r"""Return the store itself if it is a :class:`~hubwire.ports.KnowledgeStore`, or what makes one of it for a log.
+    r"""Return the store itself if it is a :class:`~hubwire.ports.KnowledgeStore`, or an adapter that makes it one.
 
     On a text store these promises are weaker:
 
     * Durability is the store's own, and ``"unknown"``. Where its ``write`` is not atomic (AG2's disk store), a process
       that dies in the moment in which opening cuts a torn record off may lose the segment.
-    * A second writer is noticed when ``append`` tells a place other than the one expected: by then both have written.
-      Each stops at its first such append, and the next opening sets aside what never belonged to the log's history.
-    * ``if_absent`` and ``expect`` of ``write`` look first and write then.
+    * A second writer is noticed when ``append`` returns another offset than the expected one: by then both have
+      written. Each stops at its first such append, and the next opening sets aside the records that are not part of
+      the log's history.
+    * ``if_absent`` and ``expect`` of ``write`` check first and write then, in two steps.
     * :meth:`~hubwire.ports.KnowledgeStore.size` reads the file, so opening reads the log once.
     * Bytes that are not UTF-8 (the torn end of a record may be such) are written as ``\xNN``.
 
-    What the store raises comes as :class:`~hubwire.errors.StoreError`, its own exception being the ``__cause__``.
+    An exception of the store is raised as :class:`~hubwire.errors.StoreError`, with the original as ``__cause__``.
     """
     return cast("KnowledgeStore", store) if hasattr(store, "read_bytes") else _Completed(store)
 
 
 class _Completed:
-    """A text store with what a log needs besides."""
+    """A text store with the other methods that a log needs."""
 
     durability = "unknown"
 
@@ -89,7 +90,7 @@ class _Completed:
             try:
                 content = (await self._store.read_range(path, start, end)).encode()
             except UnicodeDecodeError as error:
-                # The range cuts a character in two, or the file is damaged: the decoder gives back what it was given.
+                # The range cuts a character in two, or the file is damaged: the error holds the bytes.
                 if end is not None and len(error.object) > end - start:
                     raise
                 return error.object
@@ -123,8 +124,8 @@ class _Completed:
             offset = await self._store.append(path, _text(content))
         if expect is not None and offset != expect:
             raise AppendConflict(
-                f"{path!r} had {offset} bytes, not {expect}: somebody else has written to it, and what was appended now"
-                " is behind that",
+                f"{path!r} had {offset} bytes, not {expect}: another writer has written to it, and the content appended"
+                " now is behind that; let only one program write it",
                 path=path,
                 expected=expect,
                 actual=offset,
@@ -148,17 +149,17 @@ class _Completed:
             return await self._store.on_change(path, callback)
 
     async def aclose(self) -> None:
-        """Do nothing: a text store is closed by who made it."""
+        """Has no effect: the program that made a text store closes it."""
 
     @contextmanager
     def _translated(self, what: str, path: str) -> Iterator[None]:
         try:
             yield
         except HubError:
-            raise  # one of our stores is behind it
+            raise  # a store of hubwire is behind it
         except Exception as error:
             name = type(self._store).__name__
-            raise StoreError(f"{name} could not {what} {path!r} ({error}); mend the store", path=path) from error
+            raise StoreError(f"{name} could not {what} {path!r} ({error}); check that store", path=path) from error
 
 
 def _text(content: str | bytes) -> str:

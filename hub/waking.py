@@ -9,13 +9,13 @@ from collections.abc import Sequence
 __all__ = ("Waker",)
 
 _SLICE = 500
-"""Futures resolved in one turn of the loop: 10,000 at a time would block it for 50 ms."""
+"""Futures settled in one iteration of the loop: 10,000 at a time would block it for 50 ms."""
 
 
 class Waker:
-    """Resolves futures in the order in which they come, a slice in each turn of the event loop.
+    """Settles futures in the order in which they come, a slice in each iteration of the event loop.
 
-    Use it in one event loop. A future that is done already is passed over.
+    Use it in one event loop. A future that is done already is skipped.
     """
 
     def __init__(self) -> None:
@@ -23,27 +23,27 @@ class Waker:
         self._is_scheduled = False
 
     def wake(self, futures: Sequence[asyncio.Future[None]]) -> None:
-        """Resolve these futures: the first slice now, unless earlier futures are still queued."""
+        """Settle these futures: the first slice now, unless earlier futures are still queued."""
         if self._is_scheduled or len(futures) > _SLICE:
             self._queue.extend(futures)
             if not self._is_scheduled:
-                self._resolve_slice()
+                self._settle_slice()
             return
         for future in futures:
             if not future.done():
                 future.set_result(None)
 
     async def next_turn(self) -> None:
-        """Return in a later turn of the loop, after the tasks that called this earlier."""
+        """Return in a later iteration of the loop, after the tasks that called this earlier."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._queue.append(future)
         if not self._is_scheduled:
             self._is_scheduled = True
-            loop.call_soon(self._resolve_slice)
+            loop.call_soon(self._settle_slice)
         await future
 
-    def _resolve_slice(self) -> None:
+    def _settle_slice(self) -> None:
         queue = self._queue
         for _ in range(min(_SLICE, len(queue))):
             future = queue.popleft()
@@ -51,4 +51,4 @@ class Waker:
                 future.set_result(None)
         self._is_scheduled = bool(queue)
         if queue:
-            asyncio.get_running_loop().call_soon(self._resolve_slice)
+            asyncio.get_running_loop().call_soon(self._settle_slice)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,8 @@ import hypothesis
 import pytest
 import structlog
 from blockbuster import BlockBuster, BlockBusterFunction, blockbuster_ctx
+
+from hubwire.testing import ManualClock, Recorder
 
 # A machine that is busy is not a failure; the timeout per test stays.
 hypothesis.settings.register_profile("hubwire", deadline=None)
@@ -47,6 +50,16 @@ def structlog_defaults() -> Iterator[None]:
     """Leave no test the configuration of another: the command configures structlog for its whole process."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +106,12 @@ def s3_url(_s3_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     return _s3_url
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A prefix in a bucket that no other test uses."""
+    return f"/{uuid.uuid4().hex}"
 
 
 @pytest.fixture(scope="session", autouse=True)

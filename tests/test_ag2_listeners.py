@@ -370,7 +370,7 @@ async def test_our_audit_log_records_what_theirs_does(scenario: Scenario) -> Non
 
 
 @all_scenarios
-async def test_our_audit_log_takes_the_place_of_theirs(scenario: Scenario) -> None:
+async def test_our_audit_log_replaces_theirs(scenario: Scenario) -> None:
     theirs = await _run(scenario, clock=ManualClock())
     store, clock = MemoryStore(), ManualClock()
     ours = await _run(scenario, clock=clock, audit_log=AuditLog(store, clock=clock))
@@ -378,7 +378,8 @@ async def test_our_audit_log_takes_the_place_of_theirs(scenario: Scenario) -> No
     assert (await verify(store)).records == len(ours) + 1  # and log.opened
 
 
-async def test_the_scenarios_lead_to_every_kind_of_record() -> None:
+async def test_the_scenarios_lead_to_every_record() -> None:
+    """Together, the scenarios of this file lead to every kind of record that AG2 has."""
     recorded: set[str] = set()
     for scenario in SCENARIOS:
         clock = ManualClock()
@@ -389,7 +390,8 @@ async def test_the_scenarios_lead_to_every_kind_of_record() -> None:
     assert recorded == kinds
 
 
-async def test_the_lines_are_theirs_and_then_d_and_h() -> None:
+async def test_lines_end_with_d_and_h() -> None:
+    """A line has AG2's keys, sorted, and then `d` and `h`."""
     store, clock = MemoryStore(), ManualClock()
     await _run(_consulting, AuditLog(store, clock=clock), clock=clock)
     first, *lines = (await store.read("/audit/log/00000000000000000000.jsonl") or "").splitlines()
@@ -399,7 +401,7 @@ async def test_the_lines_are_theirs_and_then_d_and_h() -> None:
         assert (keys, d, h) == (sorted(keys), "d", "h")
 
 
-async def test_subscribers_are_called_with_the_same_records_in_the_same_order() -> None:
+async def test_subscribers_get_the_same_records_in_order() -> None:
     clock = ManualClock()
     ours = AuditLog(MemoryStore(), clock=clock)
     heard: dict[str, list[dict[str, Any]]] = {"ours": [], "ours again": [], "theirs": []}
@@ -428,7 +430,7 @@ async def test_subscribers_are_called_with_the_same_records_in_the_same_order() 
     assert _times(heard["ours"]) == _times(heard["theirs"])
 
 
-async def test_a_record_of_ones_own_is_appended_through_the_hub() -> None:
+async def test_a_hand_made_record_is_appended_through_the_hub() -> None:
     async def scenario(world: World) -> None:
         await world.hub.audit_log.append({"kind": "review_done", "at": "2026-11-21T00:00:00Z", "by": "me"})
 
@@ -436,7 +438,7 @@ async def test_a_record_of_ones_own_is_appended_through_the_hub() -> None:
     assert records == [{"kind": "review_done", "at": "2026-11-21T00:00:00Z", "by": "me"}]
 
 
-async def test_a_hub_that_starts_again_goes_on_with_the_log() -> None:
+async def test_a_hub_that_starts_again_continues_the_log() -> None:
     store = MemoryStore()
     records: list[dict[str, Any]] = []
     for _ in range(2):
@@ -457,7 +459,8 @@ class Full(MemoryStore):
         return await super().append(path, content, expect=expect)
 
 
-async def test_a_record_that_cannot_be_stored_is_counted_because_that_hub_tells_nobody() -> None:
+async def test_a_record_that_cannot_be_stored_is_counted() -> None:
+    """A hub of AG2 reports no failure of a listener, so the log counts what it could not store."""
     store = Full()
     ours = AuditLog(store)
 
@@ -477,7 +480,8 @@ async def test_a_record_that_cannot_be_stored_is_counted_because_that_hub_tells_
 # --- hooks ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_hooks_and_their_arguments_have_the_names_of_ag2() -> None:
+def test_hooks_have_the_names_of_ag2() -> None:
+    """The hooks and their arguments are called what AG2 calls them."""
     theirs = {name for name in vars(TheirHubListener) if name.startswith("on_")}
     assert set(HOOKS) == theirs
     for name in theirs:
@@ -552,7 +556,7 @@ HEARD = {
 }
 
 
-async def test_a_listener_of_ours_hears_every_call_that_one_of_theirs_hears() -> None:
+async def test_our_listener_hears_every_call_of_theirs() -> None:
     words: dict[str, set[str]] = {}
     for scenario in SCENARIOS:
         ours, theirs = Hears(), Overhears()
@@ -621,7 +625,7 @@ async def test_one_listener_reads_either_hub() -> None:
     assert len(here.read) == 5
 
 
-async def test_their_own_audit_log_listens_to_a_hub_of_ours() -> None:
+async def test_their_audit_log_listens_to_our_hub() -> None:
     theirs = ag2.network.hub.audit.AuditLog(MemoryKnowledgeStore())
     failed: dict[str, Any] = {"envelope_id": "e", "error_type": "ValueError", "error_message": "bad"}
     clock, recorder = ManualClock(), Recorder()

@@ -137,18 +137,20 @@ def numbered(found: dict[str, str]) -> dict[str, str]:
     return {re.sub("[0-9a-f]{32}", number, path): re.sub("[0-9a-f]{32}", number, found[path]) for path in sorted(found)}
 
 
-async def test_a_store_of_ours_is_a_store_of_theirs(new_store: NewStore) -> None:
+async def test_our_stores_have_the_type_of_ag2(new_store: NewStore) -> None:
     assert isinstance(new_store(), TheirKnowledgeStore)
 
 
-async def test_a_hub_of_theirs_leaves_the_same_files_on_a_store_of_ours(new_store: NewStore) -> None:
+async def test_an_ag2_hub_leaves_the_same_files(new_store: NewStore) -> None:
+    """On our stores, a hub of AG2 leaves the files that it leaves on its own."""
     theirs, ours = MemoryKnowledgeStore(), new_store()
     await lived(theirs)
     await lived(ours)
     assert numbered(await files(ours)) == numbered(await files(theirs))
 
 
-async def test_what_a_hub_of_theirs_wrote_another_reads_back_and_goes_on_with(new_store: NewStore) -> None:
+async def test_an_ag2_hub_goes_on_from_our_store(new_store: NewStore) -> None:
+    """What one hub of AG2 wrote to our store, a second one reads, and goes on with."""
     one, channel, gone = await lived(new_store())
     async with await opened(new_store()) as hub:
         assert sorted(passport.name for passport in await hub.list_agents()) == ["one", "other"]
@@ -172,7 +174,7 @@ async def test_what_a_hub_of_theirs_wrote_another_reads_back_and_goes_on_with(ne
         assert len(await hub.audit_log.read_all()) == len(records) + 1
 
 
-async def test_our_audit_log_and_their_hub_share_a_store(new_store: NewStore) -> None:
+async def test_our_log_and_an_ag2_hub_share_a_store(new_store: NewStore) -> None:
     kept = []
     for name in ("one", "other"):
         store = new_store()
@@ -186,7 +188,8 @@ async def test_our_audit_log_and_their_hub_share_a_store(new_store: NewStore) ->
     assert (await verify(new_store())).records == 4  # each run has one of the log's own
 
 
-async def test_their_other_users_of_stores_work_on_ours(new_store: NewStore) -> None:
+async def test_other_users_of_ag2_stores_work_on_ours(new_store: NewStore) -> None:
+    """AG2's bootstrap and its event log writer work on our stores."""
     store: Any = new_store()
     await DefaultBootstrap().bootstrap(store, "planner")
     assert "SKILL.md" in await store.list("/")
@@ -198,7 +201,7 @@ async def test_their_other_users_of_stores_work_on_ours(new_store: NewStore) -> 
     assert [event.content for event in again] == ["a", "b ü", "c"]  # type: ignore[attr-defined]
 
 
-async def test_a_store_of_ours_answers_as_theirs_does(new_store: NewStore) -> None:
+async def test_our_stores_answer_as_ag2_stores_do(new_store: NewStore) -> None:
     steps: list[tuple[str, *tuple[Any, ...]]] = [
         ("list", "/"),
         ("exists", "/"),
@@ -235,7 +238,8 @@ async def test_a_store_of_ours_answers_as_theirs_does(new_store: NewStore) -> No
         assert await getattr(ours, method)(*arguments) == expected, (method, *arguments)
 
 
-async def test_a_change_on_a_store_of_ours_is_told_to_who_asked_in_their_way(new_store: NewStore) -> None:
+async def test_changes_of_our_store_reach_ag2_callbacks(new_store: NewStore) -> None:
+    """A callback that is registered with `on_change`, AG2's way, is called for changes of our store."""
     store = new_store()
     told, seen = anyio.Event(), []
 
@@ -292,9 +296,8 @@ def text_store(
 RECORDS = [{"kind": "said", "at": f"2026-11-21T00:00:{n:02}Z", "text": "ä\u2028\r\n€" * n} for n in range(30)]
 
 
-async def test_a_log_on_a_store_of_theirs_keeps_what_is_appended_and_says_durability_is_unknown(
-    text_store: NewTextStore,
-) -> None:
+async def test_an_ag2_store_keeps_a_log(text_store: NewTextStore) -> None:
+    """An audit log keeps what is appended on a store of AG2, and says that its durability is unknown."""
     async with AuditLog(text_store()) as audit:
         assert audit.durability == "unknown"
         for number, record in enumerate(RECORDS, 1):
@@ -305,13 +308,14 @@ async def test_a_log_on_a_store_of_theirs_keeps_what_is_appended_and_says_durabi
     assert (await verify(text_store())).records == len(RECORDS) + 1
 
 
-def test_a_store_of_ours_tells_its_own_durability(tmp_path: Path) -> None:
+def test_our_stores_know_their_durability(tmp_path: Path) -> None:
     assert AuditLog(FileStore(tmp_path)).durability == "fsync"
     assert AuditLog(MemoryStore()).durability == "none"
 
 
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "killed"])
-async def test_it_goes_on_after_a_restart_across_rotations(text_store: NewTextStore, closed: bool) -> None:
+async def test_a_log_goes_on_after_a_restart(text_store: NewTextStore, closed: bool) -> None:
+    """It goes on across rotations, closed or killed."""
     audit = AuditLog(text_store(), rotation=1000)
     for run in range(3):
         audit = AuditLog(text_store(), rotation=1000)
@@ -345,9 +349,7 @@ async def test_a_torn_record_is_set_aside(text_store: NewTextStore) -> None:
     await verify(text_store())
 
 
-async def test_a_record_torn_in_the_middle_of_a_character_is_set_aside(
-    tmp_path: Path, blockbuster: BlockBuster
-) -> None:
+async def test_a_record_torn_within_a_character_is_set_aside(tmp_path: Path, blockbuster: BlockBuster) -> None:
     blockbuster.deactivate()
     store = DiskKnowledgeStore(tmp_path)
     await AuditLog(store).append(RECORDS[1])
@@ -367,7 +369,8 @@ async def _fields(audit: AuditLog) -> Any:
         yield record.fields
 
 
-async def test_a_second_writer_is_noticed_and_nothing_acknowledged_is_lost(text_store: NewTextStore) -> None:
+async def test_a_second_writer_is_noticed(text_store: NewTextStore) -> None:
+    """The older writer of two is fenced, and no acknowledged record is lost."""
     first, second = AuditLog(text_store()), AuditLog(text_store())
     await first.append({"kind": "first"})
     await second.append({"kind": "second"})
@@ -380,7 +383,8 @@ async def test_a_second_writer_is_noticed_and_nothing_acknowledged_is_lost(text_
     await verify(text_store())
 
 
-async def test_a_long_record_is_cut_and_whole_when_read_back(text_store: NewTextStore) -> None:
+async def test_a_long_record_is_read_back_whole(text_store: NewTextStore) -> None:
+    """A record that is too long for its line is cut there, and whole when it is read back."""
     record = {"kind": "said", "at": "2026-11-21T00:00:00Z", "text": "ä" * 70_000}
     audit = AuditLog(text_store())
     for _ in range(2):
@@ -390,7 +394,8 @@ async def test_a_long_record_is_cut_and_whole_when_read_back(text_store: NewText
 
 
 @pytest.mark.parametrize("shift", range(4))
-async def test_a_read_that_cuts_a_character_in_two_gives_its_bytes(text_store: NewTextStore, shift: int) -> None:
+async def test_a_read_may_cut_a_character(text_store: NewTextStore, shift: int) -> None:
+    """A range that begins or ends within a character gives exactly its bytes."""
     # The log is read a mebibyte at a time.
     record = {"kind": "said", "at": "2026-11-21T00:00:00Z", "pad": "x" * shift, "text": "€" * 20_000}
     audit = AuditLog(text_store())
@@ -405,7 +410,7 @@ async def test_a_read_that_cuts_a_character_in_two_gives_its_bytes(text_store: N
     assert await store.read_bytes(SEGMENT, middle) == whole[middle:]
 
 
-async def test_what_was_altered_is_found(text_store: NewTextStore) -> None:
+async def test_verify_finds_an_altered_record(text_store: NewTextStore) -> None:
     async with AuditLog(text_store()) as audit:
         for record in RECORDS[:5]:
             await audit.append(record)
@@ -415,7 +420,7 @@ async def test_what_was_altered_is_found(text_store: NewTextStore) -> None:
         await verify(text_store())
 
 
-async def test_bytes_that_are_no_text_are_found_too(tmp_path: Path, blockbuster: BlockBuster) -> None:
+async def test_verify_finds_bytes_that_are_not_text(tmp_path: Path, blockbuster: BlockBuster) -> None:
     blockbuster.deactivate()
     store = DiskKnowledgeStore(tmp_path)
     async with AuditLog(store) as audit:
@@ -430,7 +435,7 @@ async def test_bytes_that_are_no_text_are_found_too(tmp_path: Path, blockbuster:
         await AuditLog(store).append({"kind": "more"})
 
 
-async def test_a_tail_follows_it(text_store: NewTextStore) -> None:
+async def test_a_tail_follows_a_log(text_store: NewTextStore) -> None:
     audit, seen = AuditLog(text_store()), []
     reader = AuditLog(text_store())
     async with anyio.create_task_group() as tasks:
@@ -448,9 +453,8 @@ async def test_a_tail_follows_it(text_store: NewTextStore) -> None:
     assert seen == ["log.opened", "first", "second", "last"]
 
 
-async def test_on_a_hub_of_ours_it_is_required_and_has_every_event_once(
-    text_store: NewTextStore, tmp_path: Path
-) -> None:
+async def test_a_hub_writes_every_event_once(text_store: NewTextStore, tmp_path: Path) -> None:
+    """On our hub, an audit log on a store of AG2 is required, and has every event once."""
     for run in range(2):
         audit = AuditLog(text_store(), rotation=2000)
         async with Hub(FileStore(tmp_path / "journal"), listeners=[audit]) as hub:
@@ -462,12 +466,13 @@ async def test_on_a_hub_of_ours_it_is_required_and_has_every_event_once(
     assert (await verify(text_store())).events == len(records)
 
 
-def test_a_journal_on_a_store_of_theirs_is_refused_and_the_message_says_why(text_store: NewTextStore) -> None:
+def test_a_journal_on_an_ag2_store_is_refused(text_store: NewTextStore) -> None:
+    """The message says why."""
     with pytest.raises(ConfigurationError, match="cannot hold a journal"):
         Hub(text_store())  # type: ignore[arg-type]
 
 
-async def test_what_a_store_of_theirs_raises_tells_the_path_and_is_kept(text_store: NewTextStore) -> None:
+async def test_errors_of_ag2_stores_keep_path_and_cause(text_store: NewTextStore) -> None:
     class Broken(MemoryKnowledgeStore):
         async def append(self, path: str, content: str) -> int:
             raise OSError(28, "No space left on device")
@@ -481,7 +486,8 @@ async def test_what_a_store_of_theirs_raises_tells_the_path_and_is_kept(text_sto
     assert await audit.read_all() == []
 
 
-async def test_an_expected_size_and_an_absent_file_are_looked_for(text_store: NewTextStore) -> None:
+async def test_the_adapter_checks_what_a_write_expects(text_store: NewTextStore) -> None:
+    """An expected size and an absent file are checked, although a store of AG2 cannot check them."""
     store = as_knowledge_store(text_store())
     assert await store.read_bytes("/a") is None
     assert await store.size("/a") is None
@@ -502,7 +508,9 @@ async def test_an_expected_size_and_an_absent_file_are_looked_for(text_store: Ne
     assert not await store.exists("/a")
 
 
-async def test_bytes_of_another_range_than_the_one_asked_for_are_not_taken() -> None:
+async def test_bytes_of_a_wrong_range_are_refused() -> None:
+    """A store of AG2 that answers with another range than the one asked for is not believed."""
+
     class Whole(MemoryKnowledgeStore):
         """Decodes everything before it cuts."""
 

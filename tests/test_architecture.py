@@ -104,7 +104,9 @@ def inner_imports(house: House) -> Iterator[tuple[Module, Import, Module]]:
 def declared() -> set[str]:
     """The import names of what a user installs: the dependencies, and the extras that are not for developing."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for_users = [extra for name, extra in project["optional-dependencies"].items() if name not in {"lint", "test"}]
+    for_users = [
+        extra for name, extra in project["optional-dependencies"].items() if name not in {"docs", "lint", "test"}
+    ]
     requirements = [requirement for some in (project["dependencies"], *for_users) for requirement in some]
     return {re.split(r"[^A-Za-z0-9_-]", requirement)[0].replace("-", "_") for requirement in requirements}
 
@@ -170,7 +172,7 @@ def cycles(house: House) -> list[str]:
 STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire.cli", "hubwire.testing"),
     ("hubwire",),
-    ("hubwire.thread",),
+    ("hubwire.thread", "hubwire.actors"),
     ("hubwire._hub",),
     ("hubwire._health",),
     ("hubwire._life",),
@@ -442,11 +444,12 @@ def assert_holds(rule: Rule, house: House) -> None:
     assert not found, "\n".join(dict.fromkeys(found))
 
 
-def test_listeners_and_stores_import_the_hub_alone_and_the_hub_imports_neither(our_house: House) -> None:
+def test_the_three_folders_keep_their_arrows(our_house: House) -> None:
+    """Listeners and stores import the hub alone, and the hub imports neither."""
     assert_holds(wrong_arrows, our_house)
 
 
-def test_nobody_imports_what_is_private_to_another_package(our_house: House) -> None:
+def test_private_modules_stay_in_their_package(our_house: House) -> None:
     assert_holds(foreign_privates, our_house)
 
 
@@ -454,23 +457,28 @@ def test_imports_inside_the_hub_go_downwards(our_house: House) -> None:
     assert_holds(upward_arrows, our_house)
 
 
-def test_imports_are_relative_inside_a_package_and_absolute_across_packages(our_house: House) -> None:
+def test_imports_are_spelled_by_one_rule(our_house: House) -> None:
+    """Imports are relative inside a package, and absolute across packages."""
     assert_holds(wrong_spellings, our_house)
 
 
-def test_no_module_imports_itself_by_way_of_others_type_checking_imports_included(our_house: House) -> None:
+def test_no_import_cycles(our_house: House) -> None:
+    """Imports for the type checker count, too."""
     assert_holds(cycles, our_house)
 
 
-def test_the_state_machines_know_events_and_errors_only_and_never_suspend(our_house: House) -> None:
+def test_state_machines_are_pure(our_house: House) -> None:
+    """They know events and errors only, and never suspend."""
     assert_holds(impurities_of_state, our_house)
 
 
-def test_the_package_imports_only_what_its_users_install(our_house: House) -> None:
+def test_every_import_is_a_declared_dependency(our_house: House) -> None:
+    """The package imports only what its users install."""
     assert_holds(undeclared_imports, our_house)
 
 
-def test_what_is_banned_is_used_only_where_it_is_allowed(our_house: House) -> None:
+def test_bans_hold(our_house: House) -> None:
+    """What is banned is used only where it is allowed."""
     assert_holds(banned, our_house)
 
 
@@ -478,11 +486,12 @@ def test_no_handler_swallows_every_exception(our_house: House) -> None:
     assert_holds(swallowed_exceptions, our_house)
 
 
-def test_every_public_module_exports_a_tuple_of_names_that_it_has(our_house: House) -> None:
+def test_every_public_module_exports_its_names(our_house: House) -> None:
+    """`__all__` is a tuple of names that the module has."""
     assert_holds(wrong_exports, our_house)
 
 
-def test_the_wheel_holds_the_files_of_the_three_folders_and_no_others() -> None:
+def test_the_wheel_has_exactly_our_files() -> None:
     installed = Path(hubwire.__file__).resolve().parent
     if installed == ROOT / "hub":
         pytest.skip("hubwire is installed editable: there is no wheel to compare; `make test` installs one")
@@ -668,7 +677,8 @@ def test_every_rule_has_a_bad_house() -> None:
     assert {rule for rule, _, _ in BAD_HOUSES.values()} == rules
 
 
-def test_a_package_that_is_imported_by_way_of_its_own_module_is_no_cycle(tmp_path: Path) -> None:
+def test_importing_an_own_module_is_not_a_cycle(tmp_path: Path) -> None:
+    """A package that is imported by way of its own module is not a cycle."""
     house = build(
         tmp_path,
         {
@@ -682,7 +692,8 @@ def test_a_package_that_is_imported_by_way_of_its_own_module_is_no_cycle(tmp_pat
     assert cycles(read_house(house)) == []
 
 
-def test_a_wheel_that_lacks_a_file_or_keeps_a_deleted_one_is_reported(tmp_path: Path) -> None:
+def test_a_wrong_wheel_is_reported(tmp_path: Path) -> None:
+    """A wheel that lacks a file, or keeps a deleted one, is reported."""
     checkout = build(tmp_path / "checkout", {"hub/log.py": "", "hub/py.typed": "", "stores/file.py": ""})
     installed = build(tmp_path / "hubwire", {"log.py": "", "stores/file.py": "", "stores/old.py": ""})
     assert wrong_shipment(checkout, installed) == ["not in the wheel: py.typed", "in the wheel alone: stores/old.py"]
@@ -699,7 +710,8 @@ def test_that_imports_a_folder(): sys.modules["stores.file"] = types.ModuleType(
 """
 
 
-def test_a_run_fails_that_blocks_the_loop_or_imports_a_folder_by_its_bare_name(tmp_path: Path) -> None:
+def test_a_run_with_bad_tests_fails(tmp_path: Path) -> None:
+    """A run fails if a test blocks the loop or imports a folder of the checkout by its bare name."""
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
     tests = build(tmp_path, {"test_bad.py": BAD_TESTS})
     pytest_here = [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", "-c", f"{ROOT}/pyproject.toml"]

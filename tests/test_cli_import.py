@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from hubwire.cli.source import Item, open_source
 from hubwire.listeners.audit import AuditLog, verify
 from hubwire.log import follow
 from hubwire.stores import FileStore
+from support import count_independently
 
 AIRLINE_SUMMARY = "200 channels, 4,144 envelopes, 1,164 tool calls, 1,091 completed, 73 failed"
 
@@ -63,18 +64,6 @@ def read_lines(file: Path) -> list[bytes]:
     return gzip.decompress(file.read_bytes()).split(b"\n")[:-1]
 
 
-def independent_count(file: Path) -> dict[str, int]:
-    kinds: Counter[str] = Counter()
-    for line in read_lines(file):
-        kinds.update(("channel.created", "channel.opened", "channel.closed"))
-        for message in json.loads(line)["traj"]:
-            kinds["envelope.posted"] += message["role"] != "tool"
-            kinds["tool.called"] += len(message.get("tool_calls") or ())
-            if message["role"] == "tool":
-                kinds["tool.failed" if message["content"].startswith("Error") else "tool.completed"] += 1
-    return {**kinds, "agent.registered": 3}
-
-
 def lines(*conversations: Any) -> bytes:
     return b"".join(json.dumps(conversation).encode() + b"\n" for conversation in conversations)
 
@@ -104,38 +93,40 @@ CALLING = {
 # --- the recorded conversations -------------------------------------------------------------------------------------
 
 
-def test_the_airline_file_comes_in_whole_and_once(shared_data: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_airline_file_is_imported_whole_and_once(shared_data: Path, tmp_path: Path) -> None:
     file = shared_data / "airline.jsonl.gz"
     assert (import_into(tmp_path, file)).startswith(f"{AIRLINE_SUMMARY}; 0 of these 6,672 were already there")
     numbers = stats(tmp_path)
-    assert counted(numbers) == independent_count(file)
+    assert counted(numbers) == count_independently(read_lines(file))
     assert (numbers["channels"], numbers["agents"], numbers["damaged"]) == (200, 3, 0)
 
     again = import_into(tmp_path, file)
     assert again.startswith(f"{AIRLINE_SUMMARY}; 6,672 of these 6,672 were already there")
-    assert counted(stats(tmp_path)) == independent_count(file)
+    assert counted(stats(tmp_path)) == count_independently(read_lines(file))
     assert what_was_said(tmp_path) == what_the_file_says(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("events", [1, 800, 4000])
-def test_an_import_that_is_killed_and_run_again_ends_at_the_same_numbers(
-    events: int, shared_data: Path, tmp_path: Path
-) -> None:
+def test_a_killed_import_can_be_repeated(events: int, shared_data: Path, tmp_path: Path) -> None:
+    """An import that is killed and run again ends at the same numbers."""
     file = shared_data / "airline.jsonl.gz"
     for moment in (events, events + 300):
         assert anyio.run(end_import_after, moment, signal.SIGKILL, file, tmp_path) == (-signal.SIGKILL, b"")
     assert AIRLINE_SUMMARY in import_into(tmp_path, file)
-    assert counted(stats(tmp_path)) == independent_count(file)
+    assert counted(stats(tmp_path)) == count_independently(read_lines(file))
     assert what_was_said(tmp_path) == what_the_file_says(file)
     anyio.run(verify, FileStore(tmp_path))
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_an_import_in_good_order(shared_data: Path, tmp_path: Path) -> None:
     file = shared_data / "airline.jsonl.gz"
     assert anyio.run(end_import_after, 1000, signal.SIGINT, file, tmp_path) == (130, b"")
     assert (tmp_path / "audit" / "clean").exists()
     assert AIRLINE_SUMMARY in import_into(tmp_path, file)
-    assert counted(stats(tmp_path)) == independent_count(file)
+    assert counted(stats(tmp_path)) == count_independently(read_lines(file))
 
 
 async def end_import_after(events: int, how: signal.Signals, file: Path, store: Path) -> tuple[int, bytes]:
@@ -181,7 +172,7 @@ def what_the_file_says(file: Path) -> dict[str, list[tuple[str, str]]]:
 # --- what becomes of a conversation ---------------------------------------------------------------------------------
 
 
-def test_every_event_tells_where_it_comes_from(tmp_path: Path) -> None:
+def test_every_event_names_its_source(tmp_path: Path) -> None:
     file = tmp_path / "flights.jsonl"
     file.write_bytes(lines(CALLING))
     import_into(tmp_path / "store", file)
@@ -203,7 +194,8 @@ def test_every_event_tells_where_it_comes_from(tmp_path: Path) -> None:
     ]
 
 
-def test_tool_calls_belong_to_the_assistant_and_keep_what_the_model_wrote(tmp_path: Path) -> None:
+def test_tool_calls_belong_to_the_assistant(tmp_path: Path) -> None:
+    """They keep what the model wrote, even if it is not valid JSON."""
     import_into(tmp_path, "-", stdin=lines(CALLING))
     found = {record["source_id"]: record for record in records(tmp_path) if "source_id" in record}
     assistant = found["-/-/assistant"]["agent_id"]
@@ -214,7 +206,7 @@ def test_tool_calls_belong_to_the_assistant_and_keep_what_the_model_wrote(tmp_pa
     assert (tools[2]["result"], tools[3]["error_message"]) == ("09:30", "Error: no seats")
 
 
-def test_nothing_waits_in_an_inbox_after_an_import(tmp_path: Path) -> None:
+def test_no_envelopes_are_pending_after_an_import(tmp_path: Path) -> None:
     import_into(tmp_path, "-", stdin=lines(CALLING))
 
     async def look() -> HubStatistics:
@@ -225,14 +217,15 @@ def test_nothing_waits_in_an_inbox_after_an_import(tmp_path: Path) -> None:
     assert (statistics.agents, statistics.channels, statistics.envelopes_pending) == (2, 0, 0)
 
 
-def test_a_second_file_comes_in_beside_the_first(tmp_path: Path) -> None:
+def test_a_second_file_is_imported_beside_the_first(tmp_path: Path) -> None:
     for name in ("one.jsonl", "two.jsonl"):
         (tmp_path / name).write_bytes(lines(chat("hello", "hi"), chat("bye", "ciao")))
         assert "0 of these 6 were already there" in import_into(tmp_path / "store", tmp_path / name)
     assert counted(stats(tmp_path / "store"))["envelope.posted"] == 8
 
 
-def test_a_channel_that_was_created_and_never_opened_is_replaced(tmp_path: Path) -> None:
+def test_a_half_open_channel_is_replaced(tmp_path: Path) -> None:
+    """A channel that was created and never opened, because the import died, is replaced by a new one."""
     import_into(tmp_path, "-", stdin=lines(CALLING))
     cut_journal_after(b'"kind":"channel.created"', tmp_path)
     assert "0 of these 8 were already there" in import_into(tmp_path, "-", stdin=lines(CALLING))
@@ -266,7 +259,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize(("name", "content"), FORMS.values(), ids=FORMS)
-def test_an_input_is_read_however_it_is_written(name: str, content: bytes, tmp_path: Path) -> None:
+def test_an_input_is_read_in_every_form(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with open_source(str(tmp_path / name)) as source:
         twice = [[parse(item) for item in source.items()] for _ in range(2)]
@@ -291,7 +284,8 @@ def test_the_key_of_the_messages_may_be_named(tmp_path: Path) -> None:
     assert "1 channel, 1 envelope," in import_into(tmp_path, "-", "--messages-key", "turns", stdin=stdin)
 
 
-def test_what_models_leave_behind_is_taken() -> None:
+def test_odd_output_of_models_is_accepted() -> None:
+    """Half surrogates, NaN, extra keys, a missing content and an unknown call id are all imported."""
     raw = rb"""[{"role": "user", "content": "half \ud83d"},
         {"role": "assistant", "content": [{"text": NaN}], "name": "x"},
         {"role": "tool", "name": "t", "tool_call_id": "nobody's", "content": null}]"""
@@ -316,9 +310,9 @@ def test_arguments_that_are_not_text_stay_as_they_are() -> None:
 # --- bad items ------------------------------------------------------------------------------------------------------
 
 BAD = {
-    "no JSON": (b'{"messages": [', "is no JSON"),
-    "not UTF-8": (b'["\xff"]', "is no JSON"),
-    "too deep": (b"[" * 100_000, "is no JSON"),
+    "no JSON": (b'{"messages": [', "is not JSON"),
+    "not UTF-8": (b'["\xff"]', "is not JSON"),
+    "too deep": (b"[" * 100_000, "is not JSON"),
     "a number": (b"7", "has a number where a list of messages should be"),
     "no messages": (b"[]", "has no messages"),
     "another key": (b'{"chat": []}', "has no 'messages' or 'traj'; name the key of its messages with --messages-key"),
@@ -330,13 +324,16 @@ BAD = {
     "a call without a function": (b'[{"role": "assistant", "tool_calls": [{"id": "1"}]}]', "has a tool call 0 that is"),
     "a call by the user": (
         b'[{"role": "user", "tool_calls": [{"id": "1", "function": {"name": "f"}}]}]',
-        "has a tool call 0 that is no function call of the assistant",
+        "has a tool call 0 that is not a function call of the assistant",
     ),
     "a call without an id": (
         b'[{"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}]',
-        "message 0 has nothing as its 'id', which is text",
+        "message 0 has no value as its 'id', which must be text",
     ),
-    "a result of no call": (b'[{"role": "tool", "tool_call_id": "1"}]', "the result of call '1', which nobody made"),
+    "a result of no call": (
+        b'[{"role": "tool", "tool_call_id": "1"}]',
+        "the result of call '1', which was not made",
+    ),
     "half a character as a name": (
         b'[{"role": "tool", "tool_call_id": "1", "name": "\\ud800"}]',
         "message 0 has half a character in its 'name'",
@@ -349,14 +346,16 @@ BAD = {
 
 
 @pytest.mark.parametrize(("raw", "reason"), BAD.values(), ids=BAD)
-def test_a_bad_item_is_refused_with_its_place_and_the_reason(raw: bytes, reason: str) -> None:
+def test_a_bad_item_is_refused_with_its_place(raw: bytes, reason: str) -> None:
+    """The message names the line and the reason."""
     with pytest.raises(BadItem) as refusal:
         parse(Item(4, "line 7", raw))
     assert str(refusal.value).startswith("line 7: ")
     assert reason in str(refusal.value)
 
 
-def test_a_bad_item_stops_an_import_before_anything_is_posted(tmp_path: Path) -> None:
+def test_a_bad_item_stops_an_import_first(tmp_path: Path) -> None:
+    """Bad items are all reported before anything is imported."""
     store = tmp_path / "store"
     stdin = lines(chat("a"), 7, chat("b"), {"no": 1})
     run = hubwire("import", "-", "--format", "openai-chat", "--store", store, stdin=stdin)
@@ -364,13 +363,13 @@ def test_a_bad_item_stops_an_import_before_anything_is_posted(tmp_path: Path) ->
     assert run.stderr.decode().split("\n") == [
         "hubwire: stdin, line 2: has a number where a list of messages should be",
         "hubwire: stdin, line 4: has no 'messages' or 'traj'; name the key of its messages with --messages-key",
-        "hubwire: stdin has 2 bad items: nothing was imported; mend it, or use --skip-bad",
+        "hubwire: stdin has 2 bad items: none of it was imported; correct it, or use --skip-bad",
         "",
     ]
     assert not store.exists()
 
 
-def test_bad_items_are_left_out_if_asked_to(tmp_path: Path) -> None:
+def test_bad_items_can_be_skipped(tmp_path: Path) -> None:
     stdin = lines(chat("a"), 7, chat("b"))
     command = ("import", "-", "--format", "openai-chat", "--store", tmp_path, "--skip-bad")
     run = hubwire(*command, stdin=stdin)
@@ -389,10 +388,11 @@ def test_bad_items_are_left_out_if_asked_to(tmp_path: Path) -> None:
     [
         ("gone.jsonl", None, "gone.jsonl cannot be read: No such file or directory"),
         ("cut.jsonl.gz", gzip.compress(lines(*TWO) * 99)[:60], "cut.jsonl.gz is damaged or cut off"),
-        ("broken.json", b'[{"messages": []},', "broken.json is no JSON document"),
+        ("broken.json", b'[{"messages": []},', "broken.json is not a JSON document"),
     ],
+    ids=["missing", "cut off", "no document"],
 )
-def test_an_input_that_cannot_be_read_is_told_in_one_line(
+def test_an_unreadable_input_is_reported_in_one_line(
     name: str, content: bytes | None, complaint: str, tmp_path: Path
 ) -> None:
     if content is not None:
@@ -403,7 +403,7 @@ def test_an_input_that_cannot_be_read_is_told_in_one_line(
     assert run.stderr.count(b"\n") == 1
 
 
-async def test_a_hub_that_is_running_is_not_disturbed_by_an_import(tmp_path: Path) -> None:
+async def test_an_import_does_not_disturb_a_running_hub(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     async with Hub(store) as hub:
         await hub.agents.register("somebody")
@@ -417,6 +417,6 @@ async def test_a_hub_that_is_running_is_not_disturbed_by_an_import(tmp_path: Pat
         assert hub.statistics() == before
 
 
-def test_there_is_no_progress_bar_where_nobody_looks(tmp_path: Path) -> None:
+def test_no_progress_bar_without_a_terminal(tmp_path: Path) -> None:
     run = hubwire("import", "-", "--format", "openai-chat", "--store", tmp_path, stdin=lines(chat("a")))
     assert run.stderr == b""

@@ -118,12 +118,13 @@ def test_tail_prints_the_last_ten_records(log: Path) -> None:
     assert len(shown(hubwire("tail", "-n", "1000", log))) == 14
 
 
-def test_tail_prints_records_as_they_are(log: Path) -> None:
+def test_tail_prints_records_unchanged(log: Path) -> None:
+    """As JSON, a record is printed byte for byte as it is stored."""
     (segment,) = (log / "audit" / "log").glob("*.jsonl")
     assert hubwire("tail", "-n", "all", "-o", "json", log).stdout == segment.read_text()
 
 
-def test_tail_tells_who_did_what_and_where(log: Path) -> None:
+def test_tail_shows_agent_action_and_channel(log: Path) -> None:
     lines = [line[24:].strip() for line in shown(hubwire("tail", "-n", "all", log))]
     assert [line for line in lines if "log." not in line and "hub." not in line and "listener." not in line] == [
         "#2 planner  agent.registered",
@@ -156,14 +157,16 @@ def test_tail_selects(options: list[str], wanted: list[int], log: Path) -> None:
     assert [record["seq"] for record in as_json(hubwire("tail", *options, "-o", "json", log))] == wanted
 
 
-def test_tail_knows_agents_and_channels_by_their_ids_and_the_ends_of_them(log: Path) -> None:
+def test_tail_knows_ids_and_their_ends(log: Path) -> None:
+    """Agents and channels may be named by their ids, or by the ends of them."""
     created = as_json(hubwire("tail", "--kind", "channel.created", "-o", "json", log))[0]
     for agent in (created["agent_id"], created["agent_id"][-8:], "…" + created["agent_id"][-8:]):
         assert len(shown(hubwire("tail", "--agent", agent, log))) == 3
     assert len(shown(hubwire("tail", "--channel", created["channel_id"][-8:], log))) == 8
 
 
-def test_tail_reads_the_journal_where_there_is_no_audit_log_or_it_is_asked_for(tmp_path: Path, log: Path) -> None:
+def test_tail_reads_the_journal(tmp_path: Path, log: Path) -> None:
+    """It does so where there is no audit log, or where it is asked to."""
     journal = as_json(hubwire("tail", "-n", "all", "-o", "json", "--log", "/journal", log))
     assert [record["seq"] for record in journal] == list(range(13))
     assert "h" not in journal[0]
@@ -171,7 +174,8 @@ def test_tail_reads_the_journal_where_there_is_no_audit_log_or_it_is_asked_for(t
     assert as_json(hubwire("tail", "-n", "all", "-o", "json", log.as_uri())) == journal
 
 
-def test_a_record_that_is_damaged_is_shown_as_such_and_the_others_too(log: Path) -> None:
+def test_a_damaged_record_is_marked(log: Path) -> None:
+    """It is shown as damaged, and the others are shown as usual."""
     (segment,) = (log / "audit" / "log").glob("*.jsonl")
     lines = segment.read_bytes().split(b"\n")
     lines[3] = b"\x1b[31m" + lines[3][5:]
@@ -213,7 +217,8 @@ async def following(*arguments: str | Path) -> AsyncIterator[Following]:
         await process.aclose()
 
 
-async def test_tail_f_waits_for_a_log_goes_on_as_it_grows_and_survives_rotation(tmp_path: Path) -> None:
+async def test_tail_f_follows_a_growing_log(tmp_path: Path) -> None:
+    """It waits for a log that is not there yet, follows it as it grows, and across rotations."""
     store = FileStore(tmp_path / "later")
     async with following("-n", "all", "-o", "json", store.root) as tail:
         async with Hub(store, listeners=[AuditLog(store, rotation=2000)]) as hub:
@@ -236,7 +241,7 @@ async def test_tail_f_waits_for_a_log_goes_on_as_it_grows_and_survives_rotation(
             assert (await tail.record())["seq"] == 63
 
 
-async def test_tail_f_selects_from_what_comes(tmp_path: Path) -> None:
+async def test_tail_f_selects(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     selected = following("-n", "all", "--agent", "coder", "--kind", "tool.*", tmp_path)
     async with Hub(store, listeners=[AuditLog(store)]) as hub, selected as tail:
@@ -246,12 +251,12 @@ async def test_tail_f_selects_from_what_comes(tmp_path: Path) -> None:
     assert all(" coder " in line for line in lines)
 
 
-async def test_tail_f_follows_the_journal_of_a_hub_without_an_audit_log(tmp_path: Path) -> None:
+async def test_tail_f_follows_a_journal(tmp_path: Path) -> None:
     async with following("-n", "all", "-o", "json", tmp_path) as tail, Hub(FileStore(tmp_path)):
         assert (await tail.record())["kind"] == "hub.started"
 
 
-async def test_ctrl_c_ends_tail_f_without_a_word(log: Path) -> None:
+async def test_ctrl_c_ends_tail_f_silently(log: Path) -> None:
     async with following("-n", "1", log) as tail:
         await tail.line()
         tail.process.send_signal(signal.SIGINT)
@@ -261,7 +266,8 @@ async def test_ctrl_c_ends_tail_f_without_a_word(log: Path) -> None:
             await tail.process.stderr.receive()
 
 
-def test_tail_f_ends_when_nobody_reads_any_more_though_nothing_comes(log: Path) -> None:
+def test_tail_f_ends_when_its_reader_leaves(log: Path) -> None:
+    """It ends when the pipe is closed, although no record comes."""
     command = [*COMMAND, "tail", "-f", "-n", "1", str(log)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -278,14 +284,14 @@ def test_tail_f_ends_when_nobody_reads_any_more_though_nothing_comes(log: Path) 
 # --- show, stats, verify --------------------------------------------------------------------------------------------
 
 
-def test_show_finds_an_event_by_its_seq_and_by_its_id(log: Path) -> None:
+def test_show_finds_an_event_by_seq_or_id(log: Path) -> None:
     by_seq = json.loads("".join(shown(hubwire("show", "9", log))))
     assert (by_seq["seq"], by_seq["result"]) == (9, "42 passed")
     assert json.loads("".join(shown(hubwire("show", by_seq["id"], log)))) == by_seq
 
 
 @pytest.mark.parametrize("event", ["99", "no-such-id"])
-def test_show_tells_that_there_is_no_such_event(event: str, log: Path) -> None:
+def test_show_reports_a_missing_event(event: str, log: Path) -> None:
     run = hubwire("show", event, log)
     assert (run.returncode, run.stdout) == (1, "")
     assert "has no event with" in run.stderr
@@ -340,11 +346,11 @@ def test_stats_counts_every_segment(tmp_path: Path) -> None:
     assert numbers["bytes"] == sum(file.stat().st_size for file in files)
 
 
-def test_verify_says_how_many_records_are_right(log: Path) -> None:
+def test_verify_counts_the_verified_records(log: Path) -> None:
     assert shown(hubwire("verify", log))[-1] == "verified 14 records"
 
 
-def test_verify_tells_where_a_log_is_damaged(log: Path) -> None:
+def test_verify_locates_damage(log: Path) -> None:
     (segment,) = (log / "audit" / "log").glob("*.jsonl")
     segment.write_bytes(segment.read_bytes().replace(b"42 passed", b"43 passed"))
     run = hubwire("verify", log)
@@ -353,7 +359,9 @@ def test_verify_tells_where_a_log_is_damaged(log: Path) -> None:
     assert run.stderr.count("\n") == 1
 
 
-async def test_the_reading_verbs_change_nothing_and_need_no_permission(tmp_path: Path) -> None:
+@pytest.mark.slow
+async def test_the_reading_verbs_change_nothing(tmp_path: Path) -> None:
+    """They work beside a running hub, and leave every file as it was."""
     store = FileStore(tmp_path)
     async with Hub(store, listeners=[AuditLog(store)]) as hub:
         await work(hub)
@@ -369,6 +377,7 @@ def look_at(root: Path) -> dict[Path, tuple[int, int]]:
     return {path: ((status := path.stat()).st_mtime_ns, status.st_size) for path in root.rglob("*")}
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
     small = write_journal(tmp_path / "small", 2000, 1000)
     large = write_journal(tmp_path / "large", 64_000, 1000)
@@ -434,7 +443,8 @@ PRINTERS: dict[str, Callable[..., str]] = {
 
 
 @pytest.mark.parametrize("printer", PRINTERS.values(), ids=PRINTERS)
-def test_what_agents_say_cannot_harm_a_terminal(printer: Callable[..., str], hostile_log: Path) -> None:
+def test_output_cannot_harm_a_terminal(printer: Callable[..., str], hostile_log: Path) -> None:
+    """Only printable characters reach the terminal, although agents wrote others."""
     printed = (
         printer("tail", "-n", "all", hostile_log) + printer("stats", hostile_log) + printer("show", "4", hostile_log)
     )
@@ -442,20 +452,21 @@ def test_what_agents_say_cannot_harm_a_terminal(printer: Callable[..., str], hos
     assert len(printed.split("\n")) > 20
 
 
-def test_on_a_terminal_json_is_escaped_as_well_and_means_the_same(hostile_log: Path) -> None:
+def test_json_on_a_terminal_is_escaped(hostile_log: Path) -> None:
+    """Only printable characters reach the terminal, and the JSON means the same."""
     command = ("tail", "-n", "all", "-o", "json", hostile_log)
     printed = on_terminal(*command, COLUMNS="80")
     assert [char for char in printed if not char.isprintable() and char != "\n"] == []
     assert [json.loads(line) for line in printed.split("\n")[:-1]] == as_json(hubwire(*command))
 
 
-def test_text_is_escaped_so_that_it_can_be_told_what_it_was() -> None:
+def test_escaped_text_can_be_recognized() -> None:
     assert escape("a\x1b[31mb\u202ec\n\U000e0041 ü 漢") == "a\\x1b[31mb\\u202ec\\n\\U000e0041 ü 漢"
     assert escape_json('"\x7f\u202e\U000e0041"') == '"\\u007f\\u202e\\udb40\\udc41"'
     assert json.loads(escape_json('"\x7f\u202e\U000e0041"')) == "\x7f\u202e\U000e0041"
 
 
-def test_text_is_cut_to_the_cells_of_a_terminal() -> None:
+def test_text_is_cut_to_terminal_cells() -> None:
     assert crop("short", 10) == "short"
     assert crop("0123456789", 10) == "0123456789"
     assert crop("0123456789a", 10) == "012345678…"
@@ -468,7 +479,7 @@ def test_a_line_fits_the_terminal(log: Path) -> None:
         assert max(map(len, lines)) <= columns
 
 
-def test_an_agent_has_a_colour_on_a_terminal_and_nowhere_else(log: Path) -> None:
+def test_agents_have_colours_on_terminals_only(log: Path) -> None:
     lines = on_terminal("tail", "--agent", "coder", log, COLUMNS="150").split("\n")[:-1]
     colours = {line.partition("coder")[0].rpartition("\x1b[")[2] for line in lines}
     assert len(colours) == 1
@@ -481,7 +492,7 @@ def test_an_agent_has_a_colour_on_a_terminal_and_nowhere_else(log: Path) -> None
 # --- manners --------------------------------------------------------------------------------------------------------
 
 
-def test_a_broken_pipe_is_no_failure_to_speak_of(tmp_path: Path) -> None:
+def test_a_broken_pipe_is_silent(tmp_path: Path) -> None:
     write_journal(tmp_path, 20_000)
     pipe = f'"$0" -P -m hubwire.cli tail -n all {tmp_path} | head -1; exit ${{PIPESTATUS[0]}}'
     run = subprocess.run(["bash", "-c", pipe, sys.executable], capture_output=True, text=True, check=False)
@@ -504,7 +515,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("command", "code", "complaint"), FAILURES.values(), ids=FAILURES)
-def test_what_is_wrong_is_told_in_one_line(command: list[str], code: int, complaint: str, tmp_path: Path) -> None:
+def test_errors_are_reported_in_one_line(command: list[str], code: int, complaint: str, tmp_path: Path) -> None:
     run = hubwire(*(word.format(tmp_path) for word in command))
     assert (run.returncode, run.stdout) == (code, "")
     assert complaint.format(tmp_path) in run.stderr
@@ -519,7 +530,7 @@ def test_debug_shows_where_an_error_happened(tmp_path: Path) -> None:
     assert "find_log" in run.stderr
 
 
-def test_the_command_tells_its_version_and_how_to_use_it() -> None:
+def test_the_command_shows_version_and_help() -> None:
     assert shown(hubwire_process("--version"))[0][0].isdigit()
     overview = hubwire_process("--help").stdout
     for verb in ("import", "tail", "show", "stats", "verify", "demo"):
@@ -527,7 +538,7 @@ def test_the_command_tells_its_version_and_how_to_use_it() -> None:
         assert hubwire(verb, "--help").stdout.startswith(f"Usage: hubwire {verb}")
 
 
-def test_the_library_does_not_import_what_only_the_command_needs() -> None:
+def test_the_library_imports_nothing_of_the_command() -> None:
     code = "import sys, hubwire; print({'cyclopts', 'rich'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"

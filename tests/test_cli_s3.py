@@ -18,6 +18,9 @@ import pytest
 
 from hubwire.log import log_exists
 from hubwire.stores import open_store
+from support import count_independently
+
+pytestmark = pytest.mark.slow
 
 AIRLINE_SUMMARY = "200 channels, 4,144 envelopes, 1,164 tool calls, 1,091 completed, 73 failed"
 CONVERSATIONS = 40
@@ -52,39 +55,26 @@ def counted(url: str) -> dict[str, int]:
     return {kind: count for kind, count in numbers["kinds"].items() if kind.startswith(ours)}
 
 
-def independent_count(lines: list[bytes]) -> dict[str, int]:
-    kinds: Counter[str] = Counter()
-    for line in lines:
-        kinds.update(("channel.created", "channel.opened", "channel.closed"))
-        for message in json.loads(line)["traj"]:
-            kinds["envelope.posted"] += message["role"] != "tool"
-            kinds["tool.called"] += len(message.get("tool_calls") or ())
-            if message["role"] == "tool":
-                kinds["tool.failed" if message["content"].startswith("Error") else "tool.completed"] += 1
-    return {**kinds, "agent.registered": 3}
-
-
 @pytest.fixture
 def part(shared_data: Path, tmp_path: Path) -> tuple[Path, dict[str, int]]:
     """A file of the first conversations, and how often each kind comes of them."""
     lines = gzip.decompress((shared_data / "airline.jsonl.gz").read_bytes()).split(b"\n")[:CONVERSATIONS]
     file = tmp_path / "part.jsonl"
     file.write_bytes(b"\n".join(lines) + b"\n")
-    return file, independent_count(lines)
+    return file, count_independently(lines)
 
 
-def test_the_airline_file_comes_into_a_bucket_whole_and_once(shared_data: Path, url: str) -> None:
+def test_the_airline_file_is_imported_whole_and_once(shared_data: Path, url: str) -> None:
     file = shared_data / "airline.jsonl.gz"
-    expected = independent_count(gzip.decompress(file.read_bytes()).split(b"\n")[:-1])
+    expected = count_independently(gzip.decompress(file.read_bytes()).split(b"\n")[:-1])
     assert import_into(url, file).startswith(f"{AIRLINE_SUMMARY}; 0 of these 6,672 were already there")
     assert counted(url) == expected
     assert import_into(url, file).startswith(f"{AIRLINE_SUMMARY}; 6,672 of these 6,672 were already there")
     assert counted(url) == expected
 
 
-def test_what_was_imported_can_be_tailed_shown_counted_and_verified(
-    part: tuple[Path, dict[str, int]], url: str
-) -> None:
+def test_a_log_in_a_bucket_can_be_read(part: tuple[Path, dict[str, int]], url: str) -> None:
+    """What was imported into a bucket can be tailed, shown, counted and verified."""
     file, expected = part
     import_into(url, file)
     records = [json.loads(line) for line in hubwire("tail", url, "-n", "all", "-o", "json").split("\n")[:-1]]
@@ -98,9 +88,8 @@ def test_what_was_imported_can_be_tailed_shown_counted_and_verified(
 
 
 @pytest.mark.parametrize("records", [200, 700])
-def test_an_import_into_a_bucket_that_is_killed_and_run_again_ends_at_the_same_numbers(
-    records: int, part: tuple[Path, dict[str, int]], url: str
-) -> None:
+def test_a_killed_import_can_be_repeated(records: int, part: tuple[Path, dict[str, int]], url: str) -> None:
+    """An import into a bucket that is killed and run again ends at the same numbers."""
     file, expected = part
     anyio.run(kill_import_after, records, file, url)
     again = import_into(url, file)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-from collections.abc import Sequence
 
 import anyio
 import pytest
 
-from hubwire import Duty, Event, GenericEvent, Hub, event, scope
+from hubwire import Duty, Event, Hub, event, scope
 from hubwire.errors import CommandRejected, EventTooLarge, NotFound
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import GatedRecorder, ManualClock, Recorder, history
+from support import GatedStore, numbers, said, seqs, until_idle
 
 
 @event("flow.charged")
@@ -20,94 +19,26 @@ class Charged(Event):
     amount: object = 0
 
 
-class Gate:
-    """Lets through whoever comes while it is open."""
-
-    def __init__(self) -> None:
-        self._open = anyio.Event()
-        self._open.set()
-
-    def close(self) -> None:
-        if self._open.is_set():
-            self._open = anyio.Event()
-
-    def open(self) -> None:
-        self._open.set()
-
-    async def pass_through(self) -> None:
-        await self._open.wait()
-
-
-class GatedStore(MemoryStore):
-    """A store whose journal is written only while its gate is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = Gate()
-        self.appends: list[int] = []
-        """How many records each append to the journal that was begun had."""
-
-    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
-        if path.startswith("/journal/"):
-            assert isinstance(content, bytes)
-            self.appends.append(content.count(b"\n"))
-            await self.gate.pass_through()
-        return await super().append(path, content, expect=expect)
-
-    def crashed(self) -> MemoryStore:
-        """Return what another process would find if this one died now."""
-        other = MemoryStore()
-        other._root = copy.deepcopy(self._root)
-        return other
-
-
-class GatedListener(Recorder):
-    """A recorder that handles events only while its gate is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = Gate()
-        self.given: list[int] = []
-        """The ``seq`` of every event it was given, handled or not."""
-
-    async def on_events(self, events: Sequence[Event]) -> None:
-        self.given += [each.seq for each in events]
-        await self.gate.pass_through()
-        await super().on_events(events)
-
-
-async def settle() -> None:
-    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
-    for _ in range(100):
-        await asyncio.sleep(0)
-
-
-def said(n: int = 0) -> GenericEvent:
-    return GenericEvent(kind="number.said", data={"n": n})
-
-
-def numbers(events: Sequence[Event]) -> list[int]:
-    return [each.data["n"] for each in events if isinstance(each, GenericEvent)]
-
-
 # --- 1: admission ---------------------------------------------------------------------------------------------------
 
 
-async def test_1_a_command_waits_at_the_door_while_in_flight_max_events_are_uncommitted() -> None:
+async def test_admission_waits_at_the_bound() -> None:
+    """A command waits to be admitted while `in_flight_max` events are uncommitted."""
     store = GatedStore()
     async with Hub(store, in_flight_max=2) as hub, anyio.create_task_group() as tasks:
         store.gate.close()
         for n in range(3):
             tasks.start_soon(hub.emit, said(n))
-        await settle()
+        await until_idle()
         assert (hub.statistics().in_flight, hub.statistics().emitters_waiting) == (2, 1)
         store.gate.open()
         await hub.flush()
-        await settle()
+        await until_idle()
         assert (hub.statistics().in_flight, hub.statistics().emitters_waiting) == (0, 0)
 
 
-async def test_1_those_who_wait_at_the_door_are_admitted_in_the_order_they_came() -> None:
+async def test_admission_is_in_order() -> None:
+    """Commands that wait are admitted in the order in which they came."""
     store, recorder = GatedStore(), Recorder()
     async with Hub(store, listeners=[recorder], in_flight_max=1) as hub:
         await hub.flush()
@@ -115,21 +46,21 @@ async def test_1_those_who_wait_at_the_door_are_admitted_in_the_order_they_came(
         async with anyio.create_task_group() as tasks:
             for n in range(20):
                 tasks.start_soon(hub.emit, said(n))
-                await settle()
+                await until_idle()
             store.gate.open()
     assert numbers(recorder.events) == list(range(20))
 
 
-async def test_1_a_command_that_is_cancelled_at_the_door_never_happened() -> None:
+async def test_a_command_cancelled_before_admission_never_happens() -> None:
     store, recorder = GatedStore(), Recorder()
     async with Hub(store, listeners=[recorder], in_flight_max=1) as hub, anyio.create_task_group() as tasks:
         await hub.flush()
         store.gate.close()
         tasks.start_soon(hub.emit, said(0))
-        await settle()
+        await until_idle()
         waiting = asyncio.create_task(hub.emit(said(1)))
         tasks.start_soon(hub.emit, said(2))
-        await settle()
+        await until_idle()
         waiting.cancel()
         await asyncio.wait([waiting])
         assert waiting.cancelled()
@@ -138,54 +69,57 @@ async def test_1_a_command_that_is_cancelled_at_the_door_never_happened() -> Non
     assert numbers(recorder.events) == [0, 2]
 
 
-async def test_1_the_place_of_a_command_that_is_cancelled_when_it_was_just_admitted_goes_to_the_next() -> None:
+async def test_a_cancelled_admission_passes_to_the_next() -> None:
+    """The place of a command that is cancelled just after it was admitted goes to the next one."""
     store, recorder = GatedStore(), Recorder()
     async with Hub(store, listeners=[recorder], in_flight_max=1) as hub:
         await hub.flush()
         store.gate.close()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(hub.emit, said(0))
-            await settle()
+            await until_idle()
             waiting = asyncio.create_task(hub.emit(said(1)))
-            await settle()
+            await until_idle()
             tasks.start_soon(hub.emit, said(2))
-            await settle()
+            await until_idle()
             # The commit of the first admits the second, which has not run yet when it is cancelled.
             hub._pipeline.ring.committed.advance(hub._pipeline.ring.applied.value)
-            hub._pipeline.admit()
+            hub._pipeline.admission.let_in()
             waiting.cancel()
-            await settle()
+            await until_idle()
             assert hub.statistics().applied == hub.statistics().committed + 1
             store.gate.open()
         assert waiting.cancelled()
     assert numbers(recorder.events) == [0, 2]
 
 
-async def test_1_the_place_of_a_command_that_is_refused_goes_to_the_next() -> None:
+async def test_a_refused_command_gives_its_place_away() -> None:
+    """The place of a command that is refused goes to the next one that waits."""
     store = GatedStore()
     async with Hub(store, in_flight_max=1) as hub:
         await hub.agents.register("taken")
         store.gate.close()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(hub.emit, said())
-            await settle()
+            await until_idle()
             refused = [asyncio.create_task(hub.agents.register("taken")) for _ in range(3)]
-            await settle()
+            await until_idle()
             last = asyncio.create_task(hub.agents.register("free"))
-            await settle()
+            await until_idle()
             store.gate.open()
             await asyncio.wait([*refused, last])
         assert all(isinstance(task.exception(), CommandRejected) for task in refused)
         assert (await last).name == "free"
 
 
-async def test_1_one_command_may_pass_the_bound() -> None:
+async def test_one_command_may_pass_the_bound() -> None:
+    """A command of several events is admitted whole, even if that is more than `in_flight_max`."""
     store = GatedStore()
     async with Hub(store, in_flight_max=1) as hub, anyio.create_task_group() as tasks:
         agent = await hub.agents.register("agent")
         store.gate.close()
         tasks.start_soon(hub.channels.open, [agent])  # channel.created and channel.opened, or neither
-        await settle()
+        await until_idle()
         assert hub.statistics().in_flight == 2
         store.gate.open()
 
@@ -193,7 +127,7 @@ async def test_1_one_command_may_pass_the_bound() -> None:
 # --- 2: deciding ----------------------------------------------------------------------------------------------------
 
 
-async def test_2_a_refused_command_changes_nothing() -> None:
+async def test_a_refused_command_changes_nothing() -> None:
     recorder = Recorder()
     async with Hub(MemoryStore(), listeners=[recorder]) as hub:
         agent = await hub.agents.register("agent")
@@ -212,7 +146,8 @@ async def test_2_a_refused_command_changes_nothing() -> None:
     assert recorder.kinds.count("agent.registered") == 1
 
 
-async def test_2_a_refused_post_is_a_fact_and_changes_nothing_else() -> None:
+async def test_a_refused_post_is_a_fact() -> None:
+    """A refused post is reported by `envelope.rejected`, and changes nothing else."""
     recorder = Recorder()
     async with Hub(MemoryStore(), listeners=[recorder]) as hub:
         inside, outside = await hub.agents.register("inside"), await hub.agents.register("outside")
@@ -226,28 +161,30 @@ async def test_2_a_refused_post_is_a_fact_and_changes_nothing_else() -> None:
         assert hub.statistics().envelopes_pending == 0
 
 
-async def test_2_a_command_decides_when_it_is_admitted_and_not_when_it_was_called() -> None:
+async def test_commands_decide_when_admitted() -> None:
+    """A command decides on the state at its admission, not on the state when it was called."""
     store = GatedStore()
     async with Hub(store, in_flight_max=1) as hub:
         agent = await hub.agents.register("agent")
         store.gate.close()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(agent.unregister)
-            await settle()
+            await until_idle()
             opening = asyncio.create_task(hub.channels.open([agent]))
-            await settle()
+            await until_idle()
             assert not opening.done()
             store.gate.open()
             await asyncio.wait([opening])
         assert isinstance(opening.exception(), NotFound)
 
 
-async def test_2_a_command_decides_on_what_is_applied_and_not_only_on_what_is_committed() -> None:
+async def test_commands_decide_on_applied_state() -> None:
+    """A command sees what is applied, even if it is not committed yet."""
     store = GatedStore()
     async with Hub(store) as hub, anyio.create_task_group() as tasks:
         store.gate.close()
         tasks.start_soon(hub.agents.register, "agent")
-        await settle()
+        await until_idle()
         assert hub.statistics().in_flight == 1
         with pytest.raises(CommandRejected, match="registered already"):
             await hub.agents.register("agent")
@@ -258,7 +195,8 @@ async def test_2_a_command_decides_on_what_is_applied_and_not_only_on_what_is_co
 # --- 3: stamping ----------------------------------------------------------------------------------------------------
 
 
-async def test_3_the_hub_stamps_a_copy_and_leaves_the_callers_object_alone() -> None:
+async def test_the_hub_stamps_a_copy() -> None:
+    """The caller's object stays as it was; a second emit of it is a second event."""
     items = ["apple"]
     mine = Charged(amount={"items": items})
     clock = ManualClock()
@@ -279,7 +217,8 @@ async def test_3_the_hub_stamps_a_copy_and_leaves_the_callers_object_alone() -> 
         assert (first.correlation_id, first.tenant, second.correlation_id) == ("order 7", "acme", None)
 
 
-async def test_3_an_event_is_never_dated_before_the_one_that_came_before_it_also_after_a_restart() -> None:
+async def test_time_never_goes_backwards() -> None:
+    """No event is dated before its predecessor when the clock is set back, also after a restart."""
     clock, store = ManualClock(), MemoryStore()
     async with Hub(store, clock=clock) as hub:
         before = await hub.emit(said())
@@ -292,7 +231,8 @@ async def test_3_an_event_is_never_dated_before_the_one_that_came_before_it_also
         assert (await hub.emit(said())).at > before.at
 
 
-async def test_3_of_a_command_whose_events_cannot_all_be_stamped_none_happens() -> None:
+async def test_a_command_is_stamped_whole_or_not_at_all() -> None:
+    """If one event of a command is too large, none of its events happens."""
     async with Hub(MemoryStore(), event_bytes_max=100_000) as hub:
         agent = await hub.agents.register("agent")
         before = hub.statistics()
@@ -304,7 +244,8 @@ async def test_3_of_a_command_whose_events_cannot_all_be_stamped_none_happens() 
 # --- 4: applying ----------------------------------------------------------------------------------------------------
 
 
-async def test_4_seq_is_dense_and_is_the_order_of_the_ring_the_journal_and_every_listener() -> None:
+async def test_all_orders_are_the_same() -> None:
+    """`seq` has no gaps, and is the order of the ring, of the journal and of every listener."""
     store, required, other = MemoryStore(), Recorder(), Recorder()
     async with Hub(store, in_flight_max=7) as hub:
         hub.attach(required, duty=Duty.REQUIRED, name="required")
@@ -325,26 +266,18 @@ async def test_4_seq_is_dense_and_is_the_order_of_the_ring_the_journal_and_every
         async with anyio.create_task_group() as tasks:
             for number in range(20):
                 tasks.start_soon(work, number)
-        history = await history_until(hub, max(acknowledged))
+        events = (await history(hub))[: max(acknowledged) + 1]
     assert len(set(acknowledged)) == 200
-    assert [each.seq for each in history] == list(range(max(acknowledged) + 1))
-    expected = [each for each in history if each.kind.startswith(("number.", "envelope."))]
+    assert [each.seq for each in events] == list(range(max(acknowledged) + 1))
+    expected = [each for each in events if each.kind.startswith(("number.", "envelope."))]
     for recorder in (required, other):
         assert [each for each in recorder.events if each in expected] == expected
     async with Hub(store) as hub:  # the journal replays into the very same state
         assert hub.statistics().envelopes_pending == 20 * 4 * 2
 
 
-async def history_until(hub: Hub, last_seq: int) -> list[Event]:
-    found: list[Event] = []
-    async for each in hub.events(after=-1):
-        found.append(each)
-        if each.seq == last_seq:
-            break
-    return found
-
-
-async def test_4_a_command_is_applied_before_anything_else_gets_to_run() -> None:
+async def test_a_command_is_applied_at_once() -> None:
+    """Between the call of a command and its application the loop runs nothing else."""
     async with Hub(MemoryStore()) as hub:
         turned: list[str] = []
         asyncio.get_running_loop().call_soon(turned.append, "the loop")
@@ -356,7 +289,8 @@ async def test_4_a_command_is_applied_before_anything_else_gets_to_run() -> None
 # --- 5: the journal -------------------------------------------------------------------------------------------------
 
 
-async def test_5_while_one_append_is_in_flight_the_next_batch_grows_and_is_appended_once() -> None:
+async def test_the_batch_grows_during_an_append() -> None:
+    """What comes while one append is in flight is appended together by the next."""
     store = GatedStore()
     async with Hub(store) as hub:
         store.gate.close()
@@ -365,14 +299,14 @@ async def test_5_while_one_append_is_in_flight_the_next_batch_grows_and_is_appen
             for n in range(11):
                 tasks.start_soon(hub.emit, said(n))
                 if n == 0:
-                    await settle()
-            await settle()
+                    await until_idle()
+            await until_idle()
             assert store.appends == [1]
             store.gate.open()
         assert store.appends == [1, 10]
 
 
-async def test_5_a_batch_is_a_line_an_event() -> None:
+async def test_a_batch_has_a_line_per_event() -> None:
     store = MemoryStore()
     async with Hub(store) as hub:
         for n in range(5):
@@ -383,12 +317,13 @@ async def test_5_a_batch_is_a_line_an_event() -> None:
         assert all(f'"seq":{seq},' in line for seq, line in enumerate(lines[:-1]))
 
 
-async def test_5_nothing_is_acknowledged_before_the_journal_has_it() -> None:
+async def test_acknowledgement_follows_the_journal() -> None:
+    """No emit returns before the journal has its event."""
     store = GatedStore()
     async with Hub(store) as hub:
         store.gate.close()
         emitting = asyncio.create_task(hub.emit(said(7)))
-        await settle()
+        await until_idle()
         assert not emitting.done()
         assert b'"n":7' not in (await store.read_bytes("/journal/log/00000000000000000000.jsonl") or b"")
         store.gate.open()
@@ -396,7 +331,7 @@ async def test_5_nothing_is_acknowledged_before_the_journal_has_it() -> None:
         assert b'"n":7' in (await store.read_bytes("/journal/log/00000000000000000000.jsonl") or b"")
 
 
-async def test_5_without_a_journal_an_event_is_journaled_when_it_is_applied() -> None:
+async def test_without_a_journal_applied_is_journaled() -> None:
     async with Hub() as hub:
         hub.emit_nowait(said())
         assert hub.statistics().journaled == hub.statistics().applied
@@ -405,75 +340,78 @@ async def test_5_without_a_journal_an_event_is_journaled_when_it_is_applied() ->
 # --- 6: required listeners ------------------------------------------------------------------------------------------
 
 
-async def test_6_a_required_listener_sees_an_event_only_when_the_journal_has_it() -> None:
+async def test_required_listeners_see_journaled_events_only() -> None:
     store = GatedStore()
-    required = GatedListener()
+    required = GatedRecorder()
     async with Hub(store) as hub:
         await hub.attach(required, duty=Duty.REQUIRED, since="start").ready()
         store.gate.close()
         emitting = asyncio.create_task(hub.emit(said()))
-        await settle()
-        assert max(required.given) == hub.statistics().journaled - 1 == hub.statistics().applied - 2
+        await until_idle()
+        assert max(seqs(required.given)) == hub.statistics().journaled - 1 == hub.statistics().applied - 2
         store.gate.open()
-        assert (await emitting).seq in required.given
+        assert (await emitting) in required.given
 
 
-async def test_6_required_listeners_overlap_with_the_journal() -> None:
-    store, required = GatedStore(), GatedListener()
+async def test_required_listeners_overlap_with_the_journal() -> None:
+    """The journal goes on while a REQUIRED listener works on what was journaled before."""
+    store, required = GatedStore(), GatedRecorder()
     async with Hub(store) as hub, anyio.create_task_group() as tasks:
         await hub.attach(required, duty=Duty.REQUIRED).ready()
         await hub.flush()
-        required.gate.close()
+        required.close()
         first = hub.emit_nowait(said(1))
-        await settle()
-        assert required.given[-1] == first.seq
+        await until_idle()
+        assert required.given[-1] == first
         tasks.start_soon(hub.emit, said(2))
-        await settle()  # the journal goes on while the listener is at work
+        await until_idle()  # the journal goes on while the listener is at work
         statistics = hub.statistics()
         assert (statistics.journaled, statistics.committed) == (first.seq + 2, first.seq)
-        assert required.given[-1] == first.seq
-        required.gate.open()
+        assert required.given[-1] == first
+        required.open()
 
 
-async def test_6_required_listeners_work_side_by_side_and_the_commit_waits_for_the_last() -> None:
-    quick, slow = GatedListener(), GatedListener()
+async def test_the_commit_waits_for_the_slowest_listener() -> None:
+    """REQUIRED listeners work side by side, and the commit waits for the last of them."""
+    quick, slow = GatedRecorder(), GatedRecorder()
     async with Hub(MemoryStore()) as hub:
         for name, listener in (("slow", slow), ("quick", quick)):
             await hub.attach(listener, duty=Duty.REQUIRED, name=name).ready()
         await hub.flush()
-        slow.gate.close()
+        slow.close()
         emitting = asyncio.create_task(hub.emit(said()))
-        await settle()
+        await until_idle()
         assert quick.kinds[-1] == "number.said"
-        assert slow.given[-1] == quick.events[-1].seq
+        assert slow.given[-1] == quick.events[-1]
         assert not emitting.done()
         assert hub.statistics().committed == quick.events[-1].seq
-        slow.gate.open()
+        slow.open()
         await emitting
 
 
 # --- 7: everybody else ----------------------------------------------------------------------------------------------
 
 
-async def test_7_nobody_else_sees_an_event_before_it_is_committed() -> None:
-    required, other = GatedListener(), Recorder()
+async def test_the_rest_sees_committed_events_only() -> None:
+    """Best-effort listeners, inboxes and streams see no event before it is committed."""
+    required, other = GatedRecorder(), Recorder()
     async with Hub(MemoryStore(), listeners=[other]) as hub:
         await hub.attach(required, duty=Duty.REQUIRED).ready()
         sender, reader = await hub.agents.register("sender"), await hub.agents.register("reader")
         channel = await hub.channels.open([sender, reader])
         await hub.flush()
         inbox, stream = reader.inbox(), hub.events()
-        required.gate.close()
+        required.close()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(channel.post, sender, "hello")
             delivery = asyncio.create_task(inbox.__anext__())
             live = asyncio.create_task(stream.__anext__())
-            await settle()
+            await until_idle()
             assert hub.statistics().envelopes_pending == 1, "commands decide on what is applied"
             assert not delivery.done()
             assert not live.done()
             assert "envelope.posted" not in other.kinds
-            required.gate.open()
+            required.open()
             assert (await delivery).content == "hello"
             assert (await live).kind == "envelope.posted"
             await other.wait_for("envelope.posted")
@@ -482,7 +420,7 @@ async def test_7_nobody_else_sees_an_event_before_it_is_committed() -> None:
 # --- 8: acknowledgement ---------------------------------------------------------------------------------------------
 
 
-async def test_8_the_await_returns_the_stamped_event_when_it_is_committed() -> None:
+async def test_emit_returns_the_stamped_event() -> None:
     async with Hub(MemoryStore()) as hub:
         mine = Charged(amount=3)
         stamped = await hub.emit(mine)
@@ -492,13 +430,14 @@ async def test_8_the_await_returns_the_stamped_event_when_it_is_committed() -> N
         assert hub.statistics().committed == stamped.seq + 1
 
 
-async def test_8_an_event_whose_emitter_is_cancelled_meanwhile_commits_all_the_same() -> None:
+async def test_a_cancelled_emit_commits_all_the_same() -> None:
+    """An event that is applied is committed even if its emitter is cancelled meanwhile."""
     store, recorder = GatedStore(), Recorder()
     async with Hub(store, listeners=[recorder]) as hub:
         await hub.flush()
         store.gate.close()
         emitting = asyncio.create_task(hub.emit(said(1)))
-        await settle()
+        await until_idle()
         emitting.cancel()
         await asyncio.wait([emitting])
         assert emitting.cancelled()
@@ -507,16 +446,17 @@ async def test_8_an_event_whose_emitter_is_cancelled_meanwhile_commits_all_the_s
     assert numbers(recorder.events) == [1, 2]
 
 
-async def test_8_after_a_crash_what_was_journaled_is_committed_acknowledged_or_not() -> None:
-    store, required = GatedStore(), GatedListener()
+async def test_the_next_start_commits_what_was_journaled() -> None:
+    """After a crash, what is in the journal is committed, whether it was acknowledged or not."""
+    store, required = GatedStore(), GatedRecorder()
     async with Hub(store) as hub:
         await hub.attach(required, duty=Duty.REQUIRED).ready()
-        required.gate.close()
+        required.close()
         emitting = asyncio.create_task(hub.emit(said(1)))
-        await settle()
+        await until_idle()
         assert not emitting.done()
         left_behind = store.crashed()
-        required.gate.open()
+        required.open()
         await emitting
     recorder = Recorder()
     async with Hub(left_behind) as hub:

@@ -13,7 +13,8 @@ from hubwire._state.agents import TASKS_MAX
 from hubwire.errors import CommandRejected, ConfigurationError, NotFound
 from hubwire.events import AgentSwitched
 from hubwire.stores import MemoryStore
-from hubwire.testing import Recorder
+from hubwire.testing import Recorder, peek
+from support import Unscanned
 
 PASSPORT = Passport(
     owner="team", provider="a provider", model="a model", region="eu", kind="human", cost={"latency_tier": "slow"}
@@ -21,7 +22,7 @@ PASSPORT = Passport(
 RESUME = Resume(capabilities=["plan"], domains=["builds"], summary="plans builds", examples=[{"asked": "how?"}])
 
 
-async def test_what_an_agent_says_of_itself_survives_a_restart() -> None:
+async def test_passport_resume_skill_and_rule_survive_a_restart() -> None:
     store = MemoryStore()
     rule = {"inbox": InboxRule(capacity=3, overflow=InboxOverflow.DROP_OLDEST), "tasks_max": 2}
     async with Hub(store) as hub:
@@ -39,10 +40,11 @@ async def test_what_an_agent_says_of_itself_survives_a_restart() -> None:
         assert found.rule is not None
         assert found.rule["tasks_max"] == 2
         assert found.rule["inbox"]["overflow"] == "drop_oldest"
-        assert hub._state.agents.get(agent.id).inbox_rule == rule["inbox"]
+        assert hub._parts.state.agents.get(agent.id).inbox_rule == rule["inbox"]
 
 
-async def test_resume_skill_and_rule_are_replaced_and_their_versions_counted() -> None:
+async def test_changes_of_an_agent_are_versioned() -> None:
+    """Resume, skill and rule are replaced whole, and each replacement counts a version."""
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         agent = await hub.agents.register("planner", capabilities=["plan"], skill="old")
@@ -85,7 +87,7 @@ WRONG: list[tuple[type[Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("kind", "fields"), WRONG, ids=repr)
-def test_a_value_that_cannot_be_is_refused_when_it_is_made(kind: type[Any], fields: dict[str, Any]) -> None:
+def test_impossible_values_are_refused_when_made(kind: type[Any], fields: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         kind(**fields)
 
@@ -95,24 +97,24 @@ def test_a_value_that_cannot_be_is_refused_when_it_is_made(kind: type[Any], fiel
     [5, "text", {"inbox": 5}, {"inbox": {"capacity": 0}}, {"inbox": {"overflow": "never"}}, {"inbox": {"size": 3}}],
     ids=repr,
 )
-async def test_a_rule_that_cannot_work_is_refused_and_changes_nothing(rule: Any) -> None:
+async def test_an_impossible_rule_is_refused(rule: Any) -> None:
     async with Hub() as hub:
         agent = await hub.agents.register("planner")
-        before = hub._state.snapshot()
+        before = peek(hub)
         with pytest.raises(CommandRejected):
             await agent.set_rule(rule)
         with pytest.raises(CommandRejected):
             await hub.agents.register("coder", rule=rule)
-        assert hub._state.snapshot() == before
+        assert peek(hub) == before
 
 
 @pytest.mark.parametrize("wrong", [5, "text", {"capabilities": 5}, {"summary": 7}, {"kind": "robot"}, []], ids=repr)
-async def test_what_is_no_resume_or_passport_is_refused_and_changes_nothing(wrong: Any) -> None:
-    """What was applied as an event could never be replayed."""
+async def test_values_of_a_wrong_type_are_refused(wrong: Any) -> None:
+    """Applied as an event, they could never be replayed: so the call is refused, and changes nothing."""
     store = MemoryStore()
     async with Hub(store) as hub:
         agent = await hub.agents.register("planner")
-        before, seq = hub._state.snapshot(), hub.statistics().committed
+        before, seq = peek(hub), hub.statistics().committed
         for command in (
             lambda: agent.set_resume(wrong),
             lambda: hub.agents.register("coder", resume=wrong),
@@ -120,12 +122,13 @@ async def test_what_is_no_resume_or_passport_is_refused_and_changes_nothing(wron
         ):
             with pytest.raises(CommandRejected, match=r"is a hubwire\.(Resume|Passport), not"):
                 await command()
-        assert (hub._state.snapshot(), hub.statistics().committed) == (before, seq)
+        assert (peek(hub), hub.statistics().committed) == (before, seq)
     async with Hub(store) as hub:
         assert hub.agents.find("planner") == agent
 
 
-async def test_no_name_is_another_agents_id_or_looks_like_one() -> None:
+async def test_names_are_not_ids() -> None:
+    """No name may be the id of an agent, or look like one."""
     async with Hub() as hub:
         agent = await hub.agents.register("planner")
         for name in (agent.id, "0" * 32, "0123456789abcdef" * 2):
@@ -134,7 +137,8 @@ async def test_no_name_is_another_agents_id_or_looks_like_one() -> None:
         await hub.agents.register("0" * 31)
 
 
-async def test_agents_are_found_by_what_they_claim_and_what_was_observed() -> None:
+async def test_agents_are_found_by_capability() -> None:
+    """An agent is found by what it claims and by what was observed of it."""
     async with Hub() as hub:
         planner = await hub.agents.register("planner", capabilities=["plan"])
         coder = await hub.agents.register("coder", capabilities=["python", "plan"])
@@ -153,7 +157,8 @@ async def test_agents_are_found_by_what_they_claim_and_what_was_observed() -> No
             hub.agents.get(coder.id)
 
 
-async def test_each_task_is_observed_once_also_after_a_restart() -> None:
+async def test_a_task_is_observed_once() -> None:
+    """A second observation of a task is ignored, also after a restart."""
     store, recorder = MemoryStore(), Recorder()
     async with Hub(store, listeners=[recorder]) as hub:
         agent = await hub.agents.register("coder")
@@ -194,7 +199,7 @@ async def test_each_task_is_observed_once_also_after_a_restart() -> None:
     ],
     ids=repr,
 )
-def test_an_observation_that_cannot_be_is_refused_and_changes_nothing(observed: dict[str, Any]) -> None:
+def test_an_impossible_observation_is_refused(observed: dict[str, Any]) -> None:
     state = State()
     for event in state.agents.register("coder", (), agent_id="a"):
         state.apply(event)
@@ -204,7 +209,7 @@ def test_an_observation_that_cannot_be_is_refused_and_changes_nothing(observed: 
     assert state.snapshot() == before
 
 
-def test_the_tasks_that_are_remembered_are_bounded() -> None:
+def test_remembered_tasks_are_bounded() -> None:
     state = State()
     for event in state.agents.register("coder", (), agent_id="a"):
         state.apply(event)
@@ -216,7 +221,8 @@ def test_the_tasks_that_are_remembered_are_bounded() -> None:
     assert state.agents.get("a").observations[0].n == TASKS_MAX + 10
 
 
-async def test_an_agent_that_unregisters_leaves_its_channels_by_events() -> None:
+async def test_unregistering_leaves_all_channels() -> None:
+    """An agent that unregisters leaves its channels by events, as if it had left each."""
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         planner, coder, critic = [await hub.agents.register(name) for name in ("planner", "coder", "critic")]
@@ -242,11 +248,12 @@ async def test_an_agent_that_unregisters_leaves_its_channels_by_events() -> None
         assert again.id != coder.id
 
 
-async def test_an_agent_in_thousands_of_channels_leaves_them_all_in_the_end() -> None:
+async def test_leaving_thousands_of_channels_ends() -> None:
+    """An agent leaves as many channels as it has, in batches."""
     store = MemoryStore()
     async with Hub(store) as hub:
         planner, coder = await hub.agents.register("planner"), await hub.agents.register("coder")
-        state = hub._state
+        state = hub._parts.state
         for number in range(2500):
             hub._pipeline.put(state.membership.open([planner.id, coder.id], "", channel_id=f"c{number}"))
         await hub.flush()
@@ -261,7 +268,8 @@ async def test_an_agent_in_thousands_of_channels_leaves_them_all_in_the_end() ->
         assert hub.statistics().channels == 2500
 
 
-async def test_a_crash_in_the_middle_of_leaving_is_gone_on_with() -> None:
+async def test_leaving_goes_on_after_a_crash() -> None:
+    """A start completes what a crash interrupted while an agent was leaving its channels."""
     state = State()
     for agent_id in ("a", "b"):
         for event in state.agents.register(f"name of {agent_id}", (), agent_id=agent_id):
@@ -282,25 +290,20 @@ async def test_a_crash_in_the_middle_of_leaving_is_gone_on_with() -> None:
         assert [entry.participants for entry in each.channels] == [("a",), ("a",)]
 
 
-async def test_a_switch_is_told_by_whoever_switches() -> None:
+async def test_a_switch_may_be_emitted() -> None:
+    """`agent.switched` belongs to no state machine, so any program may emit it."""
     async with Hub() as hub:
         event = await hub.emit(AgentSwitched(from_agent="planner", to_agent="coder", reason="code"))
         assert event.kind == "agent.switched"
 
 
 @pytest.mark.parametrize("size", [100, 20_000])
-def test_registering_and_finding_cost_the_same_with_many_agents(size: int) -> None:
-    """Nothing is scanned: the dictionaries of the machines are never iterated over."""
+def test_agents_cost_the_same_in_large_numbers(size: int) -> None:
+    """Registering and finding scan nothing: the dictionaries of the machines are never iterated over."""
     state = State()
     for number in range(size):
         for event in state.agents.register(f"agent {number}", [f"c{number}"], agent_id=f"id{number}"):
             state.apply(event)
-
-    class Unscanned(dict[Any, Any]):
-        def __iter__(self) -> Any:
-            raise AssertionError("scanned")
-
-        keys = values = items = __iter__
 
     for machine, names in (
         (state.agents, ("_by_id", "_id_by_name", "_by_capability")),

@@ -8,13 +8,13 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from hubwire import Hub, Resume, Rule, RuleArbiter
 from hubwire.arbiter import Allow, Command, Deny
 from hubwire.errors import AccessDenied, CommandRejected, ConfigurationError
 from hubwire.events import EnvelopeDispatchFailed, EnvelopePosted, EnvelopeRejected
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, peek
+from support import contents, until_idle
 
 
 class Asked:
@@ -58,7 +58,8 @@ async def kinds(hub: Hub, recorder: Recorder) -> list[str]:
 # --- what it is asked -------------------------------------------------------------------------------------------------
 
 
-async def test_every_command_is_told_with_the_names_of_those_concerned() -> None:
+async def test_every_command_names_those_concerned() -> None:
+    """The arbiter sees each command with the names of the agents that it concerns."""
     arbiter = Asked()
     async with Hub(arbiter=arbiter) as hub:
         planner, coder = await hub.agents.register("planner"), await hub.agents.register("coder")
@@ -128,14 +129,14 @@ DENIABLE = (
 
 
 @pytest.mark.parametrize("name", DENIABLE)
-async def test_what_is_denied_has_never_happened(name: str) -> None:
+async def test_a_denied_command_never_happened(name: str) -> None:
     arbiter, recorder = denying(), Recorder()
     async with Hub(arbiter=arbiter, listeners=[recorder]) as hub:
         coder, other = await hub.agents.register("coder"), await hub.agents.register("other")
         guests, alone = await hub.channels.open([coder, other], invite=True), await hub.channels.open([coder])
         task = await hub.tasks.start(coder, "given")
         before = await kinds(hub, recorder)
-        state = hub._core.state.snapshot()
+        state = peek(hub)
         arbiter.answer = lambda _: Deny("not today")
         commands: dict[str, Callable[[], Any]] = {
             "register": lambda: hub.agents.register("planner"),
@@ -156,10 +157,11 @@ async def test_what_is_denied_has_never_happened(name: str) -> None:
             await commands[name]()
         assert caught.value.command == name
         assert await kinds(hub, recorder) == before
-        assert hub._core.state.snapshot() == state
+        assert peek(hub) == state
 
 
-async def test_nobody_joins_whom_it_could_not_open_a_channel_with() -> None:
+async def test_joining_obeys_the_rules_of_opening() -> None:
+    """An agent cannot join a channel of agents with which it could not open one."""
     rules = RuleArbiter(
         {
             "intern": Rule(outbound_to=("lead",)),
@@ -185,7 +187,7 @@ async def test_nobody_joins_whom_it_could_not_open_a_channel_with() -> None:
         assert below.participants == (lead.id, intern.id)
 
 
-async def test_an_invitation_is_accepted_by_the_rule_of_that_moment() -> None:
+async def test_accepting_obeys_the_rules_of_that_moment() -> None:
     async with Hub(arbiter=RuleArbiter()) as hub:
         lead, coder = await hub.agents.register("lead"), await hub.agents.register("coder")
         channel = await hub.channels.open([lead, coder], invite=True)
@@ -200,7 +202,8 @@ async def test_an_invitation_is_accepted_by_the_rule_of_that_moment() -> None:
         assert channel.is_open
 
 
-async def test_who_joins_while_the_arbiter_thinks_is_asked_about_too() -> None:
+async def test_late_participants_are_authorized_too() -> None:
+    """A participant that joins while the arbiter decides about a post is decided about as well."""
     thinking, go_on = anyio.Event(), anyio.Event()
 
     async def answer(command: Command) -> Allow | Deny:
@@ -225,7 +228,7 @@ async def test_who_joins_while_the_arbiter_thinks_is_asked_about_too() -> None:
         await channel.join(late)
         await channel.join(later)
         go_on.set()
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert posted[0].recipients == (bob.id, later.id)
         assert sum(command.name == "send" for command in arbiter.commands) == 1
 
@@ -237,13 +240,14 @@ async def test_who_joins_while_the_arbiter_thinks_is_asked_about_too() -> None:
         extra = await hub.agents.register("extra")
         await channel.join(extra)
         go_on.set()
-        await wait_all_tasks_blocked()
+        await until_idle()
         asked = [command.others for command in arbiter.commands if command.agent_name == "last"]
         assert asked == [("alice", "bob", "late", "later"), ("alice", "bob", "late", "later", "extra")]
         assert last.id in channel.participants
 
 
-async def test_what_the_arbiter_saw_is_what_is_posted() -> None:
+async def test_what_was_authorized_is_what_is_posted() -> None:
+    """A change of the content while the arbiter decides does not reach the channel."""
     thinking, go_on = anyio.Event(), anyio.Event()
 
     async def answer(command: Command) -> Allow | Deny:
@@ -261,11 +265,11 @@ async def test_what_the_arbiter_saw_is_what_is_posted() -> None:
         await thinking.wait()
         content["do"] = "delete"
         go_on.set()
-        await wait_all_tasks_blocked()
-        assert [each.envelope.content for each in hub._core.state.inboxes.pending(bob.id)] == [{"do": "read"}]
+        await until_idle()
+        assert contents(hub, bob) == [{"do": "read"}]
 
 
-async def test_an_envelope_that_is_denied_is_rejected_and_recorded() -> None:
+async def test_a_denied_envelope_is_rejected() -> None:
     recorder = Recorder()
     async with Hub(arbiter=denying("send"), listeners=[recorder]) as hub:
         planner, coder = await hub.agents.register("planner"), await hub.agents.register("coder")
@@ -279,7 +283,8 @@ async def test_an_envelope_that_is_denied_is_rejected_and_recorded() -> None:
 
 
 @pytest.mark.parametrize("name", ["dispatch", "inbox"])
-async def test_whom_an_envelope_must_not_reach_is_left_out_and_told_of(name: str) -> None:
+async def test_a_denied_recipient_is_left_out(name: str) -> None:
+    """The others get the envelope, and `envelope.dispatch_failed` reports the one that was left out."""
     recorder = Recorder()
     arbiter = Asked(
         lambda command: (
@@ -309,7 +314,7 @@ async def test_whom_an_envelope_must_not_reach_is_left_out_and_told_of(name: str
     ],
     ids=["raises", "exits", "cancels itself", "says nothing", "says true"],
 )
-async def test_an_arbiter_that_fails_denies(answer: Callable[[Command], Any], message: str) -> None:
+async def test_a_failing_arbiter_denies(answer: Callable[[Command], Any], message: str) -> None:
     recorder = Recorder()
     async with Hub(arbiter=Asked(answer), listeners=[recorder]) as hub:
         with pytest.raises(AccessDenied, match=message):
@@ -318,7 +323,7 @@ async def test_an_arbiter_that_fails_denies(answer: Callable[[Command], Any], me
         assert hub.agents.find("coder") is None
 
 
-async def test_an_arbiter_that_hangs_denies_when_its_time_is_up() -> None:
+async def test_a_hanging_arbiter_denies_in_time() -> None:
     clock, recorder, refused = ManualClock(), Recorder(), []
     async with Hub(arbiter=Asked(hangs), arbiter_seconds_max=2, clock=clock, listeners=[recorder]) as hub:
 
@@ -330,16 +335,16 @@ async def test_an_arbiter_that_hangs_denies_when_its_time_is_up() -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(register)
-            await wait_all_tasks_blocked()
+            await until_idle()
             clock.advance(1.9)
-            await wait_all_tasks_blocked()
+            await until_idle()
             assert not refused
             clock.advance(0.2)
         assert "it took longer than 2 s" in refused[0]
         assert await kinds(hub, recorder) == []
 
 
-async def test_an_arbiter_may_take_its_time_and_be_cancelled() -> None:
+async def test_an_arbiter_may_wait_and_be_cancelled() -> None:
     gate = anyio.Event()
 
     async def waits(_: Command) -> Allow:
@@ -353,12 +358,14 @@ async def test_an_arbiter_may_take_its_time_and_be_cancelled() -> None:
         assert hub.agents.find("coder") is None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(hub.agents.register, "coder")
-            await wait_all_tasks_blocked()
+            await until_idle()
             gate.set()
         assert hub.agents.find("coder") is not None
 
 
-async def test_a_limit_holds_though_the_arbiter_answered_before_others_took_the_place() -> None:
+async def test_limits_hold_among_concurrent_commands() -> None:
+    """A limit is checked when a command is applied, not only when the arbiter answered."""
+
     async def slowly(_: Command) -> Allow:
         await anyio.lowlevel.checkpoint()
         return Allow(tasks_max=2, channels_max=1)
@@ -385,7 +392,8 @@ async def test_a_limit_holds_though_the_arbiter_answered_before_others_took_the_
         ]
 
 
-async def test_the_state_machine_refuses_what_the_arbiter_allowed_too_early() -> None:
+async def test_the_state_machine_decides_after_the_arbiter() -> None:
+    """What the arbiter allowed is refused if the state has changed meanwhile."""
     gate = anyio.Event()
 
     async def waits(command: Command) -> Allow:
@@ -407,7 +415,7 @@ async def test_the_state_machine_refuses_what_the_arbiter_allowed_too_early() ->
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(post)
-            await wait_all_tasks_blocked()
+            await until_idle()
             await channel.close()
             gate.set()
         assert len(refused) == 1
@@ -429,7 +437,8 @@ def test_without_rules_everything_is_allowed() -> None:
     assert arbiter.authorize(Command(name="send", agent_name="a", others=("b",))) == Allow(delegation_depth_max=5)
 
 
-def test_whom_an_agent_may_address_and_from_whom_it_takes_are_globs_over_names() -> None:
+def test_addresses_are_globs_over_names() -> None:
+    """`outbound_to` and `inbound_from` are matched against the names of agents."""
     arbiter = RuleArbiter({"intern-*": Rule(outbound_to=("team-*",)), "boss": Rule(inbound_from=("lead", "team-[12]"))})
     assert ask(arbiter, "send", "intern-1", "team-1") == ""
     assert ask(arbiter, "send", "intern-1", "team-1", "boss") == "'intern-1' may not address 'boss'"
@@ -441,7 +450,8 @@ def test_whom_an_agent_may_address_and_from_whom_it_takes_are_globs_over_names()
     assert ask(arbiter, "open", "intern-1", "lead") == "'intern-1' may not address 'lead'"
 
 
-def test_types_of_channels_are_initiated_and_accepted_by_rule() -> None:
+def test_rules_name_channel_types() -> None:
+    """A rule says which types of channels an agent may open, and in which it takes part."""
     arbiter = RuleArbiter(
         {"a": Rule(channel_types_initiate=("talk",)), "b": Rule(channel_types_accept=("work", "talk"))}
     )
@@ -457,7 +467,7 @@ def test_a_chain_of_envelopes_has_an_end() -> None:
     assert ask(RuleArbiter(default=Rule(delegation_depth_max=None)), "send", "a", hops=1000) == ""
 
 
-def test_a_rate_is_a_bucket_of_tokens_for_each_agent() -> None:
+def test_a_rate_is_a_bucket_per_agent() -> None:
     arbiter = RuleArbiter(default=Rule(rate_per_minute=6, rate_burst=2))
     assert [ask(arbiter, "send", "a") for _ in range(3)] == ["", "", "'a' may do this 6 times a minute; wait 10 s"]
     assert ask(arbiter, "send", "b") == ""
@@ -478,7 +488,7 @@ def test_buckets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(arbiter, "send", "agent 499", at=499.0) != ""
 
 
-def test_the_rules_of_others_are_looked_up_only_where_they_say_something() -> None:
+def test_rules_of_others_are_read_only_if_needed() -> None:
     looked_up: list[str] = []
 
     class Counting(RuleArbiter):
@@ -495,7 +505,7 @@ def test_the_rules_of_others_are_looked_up_only_where_they_say_something() -> No
         assert len(looked_up) == count
 
 
-def test_the_first_rule_that_matches_counts() -> None:
+def test_the_first_matching_rule_counts() -> None:
     arbiter = RuleArbiter({"a-1": Rule(tasks_max=1), "a-*": Rule(tasks_max=2)}, default=Rule(tasks_max=3))
     assert [arbiter.rule_of(name).tasks_max for name in ("a-1", "a-2", "b")] == [1, 2, 3]
 
@@ -516,12 +526,13 @@ def test_the_first_rule_that_matches_counts() -> None:
         {"inbound_from": 5},
     ],
 )
-def test_a_rule_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
+def test_an_impossible_rule_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         Rule(**fields)
 
 
-async def test_an_agent_may_be_registered_with_its_rule_which_the_arbiters_own_go_before() -> None:
+async def test_an_agent_may_bring_its_own_rule() -> None:
+    """The rules of the arbiter itself go before it."""
     strict = Rule(outbound_to=("lead",), inbound_from=("lead",), tasks_max=1)
     async with Hub(arbiter=RuleArbiter({"trusted": Rule()})) as hub:
         lead, other = await hub.agents.register("lead"), await hub.agents.register("other")
@@ -537,7 +548,8 @@ async def test_an_agent_may_be_registered_with_its_rule_which_the_arbiters_own_g
             await hub.tasks.start(intern, "two")
 
 
-async def test_a_rule_that_makes_no_sense_is_denied_before_anybody_is_under_it() -> None:
+async def test_an_impossible_rule_is_denied_at_once() -> None:
+    """It is denied when an agent brings it, before it applies."""
     async with Hub(arbiter=RuleArbiter()) as hub:
         with pytest.raises(AccessDenied, match=r"'register' of 'coder' is denied: tasks_max is a number"):
             await hub.agents.register("coder", rule={"tasks_max": "many"})
@@ -548,7 +560,8 @@ async def test_a_rule_that_makes_no_sense_is_denied_before_anybody_is_under_it()
         assert (coder.rule or {})["tasks_max"] == 1
 
 
-async def test_a_registered_rule_that_makes_no_sense_denies() -> None:
+async def test_an_impossible_registered_rule_denies() -> None:
+    """A rule that was registered without this arbiter, and makes no sense to it, denies."""
     arbiter = Asked()
     async with Hub(arbiter=arbiter) as hub:
         coder = await hub.agents.register("coder", rule={"tasks_max": "many"})

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
-from hubwire import Agent, Channel, Duty, Event, Hub
+from hubwire import Agent, Channel, Duty, Hub
 from hubwire._state import State
 from hubwire._state.endings import EVENTS_MAX
 from hubwire.channel_types import Conversation, Manifest, Post
-from hubwire.context import EMPTY
 from hubwire.errors import CommandRejected, ConfigurationError, HubClosed, NotFound, PostRejected
-from hubwire.events._event import stamp
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, history, peek
+from support import Unscanned, apply_to, until_idle
 
 AT = "2026-11-21T09:30:00.000001Z"
 
@@ -33,16 +32,16 @@ def about(recorder: Recorder, channel: Channel) -> list[str]:
 
 async def refused(hub: Hub, command: Any, match: str) -> None:
     """See that a command is refused, and that nothing has changed."""
-    before = hub._state.snapshot()
+    before = peek(hub)
     with pytest.raises(CommandRejected, match=match):
         await command
-    assert hub._state.snapshot() == before
+    assert peek(hub) == before
 
 
 # --- opening ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_channel_tells_how_it_was_opened() -> None:
+async def test_a_channel_knows_how_it_was_opened() -> None:
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         a, b, c = await agents(hub, "a", "b", "c")
@@ -95,13 +94,14 @@ async def test_a_channel_tells_how_it_was_opened() -> None:
     ],
     ids=repr,
 )
-async def test_a_channel_that_cannot_work_is_refused(settings: dict[str, Any], match: str) -> None:
+async def test_an_impossible_channel_is_refused(settings: dict[str, Any], match: str) -> None:
     async with Hub() as hub:
         a, b = await agents(hub, "a", "b")
         await refused(hub, hub.channels.open([a, b], **settings), match)
 
 
-async def test_consulting_takes_two_and_a_discussion_at_least_two() -> None:
+async def test_types_need_a_number_of_participants() -> None:
+    """Consulting needs exactly two, and a discussion at least two."""
     async with Hub() as hub:
         a, b, c = await agents(hub, "a", "b", "c")
         await refused(hub, hub.channels.open([a, b, c], type="consulting"), "exactly two")
@@ -111,7 +111,7 @@ async def test_consulting_takes_two_and_a_discussion_at_least_two() -> None:
 # --- invitations ------------------------------------------------------------------------------------------------------
 
 
-async def test_a_channel_is_open_when_all_who_were_invited_have_accepted() -> None:
+async def test_a_channel_opens_when_all_have_accepted() -> None:
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         a, b, c = await agents(hub, "a", "b", "c")
@@ -121,7 +121,7 @@ async def test_a_channel_is_open_when_all_who_were_invited_have_accepted() -> No
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(channel.ready)
             await channel.accept(c)
-            await wait_all_tasks_blocked()
+            await until_idle()
             assert not channel.is_open
             assert channel.participants == (a.id, c.id)
             await refused(hub, channel.post(a, "hello"), "pending")
@@ -142,7 +142,8 @@ async def test_a_channel_is_open_when_all_who_were_invited_have_accepted() -> No
         ]
 
 
-async def test_a_quorum_opens_and_the_others_may_still_come() -> None:
+async def test_a_quorum_opens_a_channel() -> None:
+    """The others may still accept later."""
     async with Hub() as hub:
         a, b, c, d = await agents(hub, "a", "b", "c", "d")
         channel = await hub.channels.open([a, b, c, d], invite=True, required_acks=2)
@@ -159,7 +160,7 @@ async def test_a_quorum_opens_and_the_others_may_still_come() -> None:
         await late.post(b, "hello")
 
 
-async def test_a_channel_is_closed_when_too_many_decline() -> None:
+async def test_a_channel_closes_if_too_many_decline() -> None:
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         a, b, c = await agents(hub, "a", "b", "c")
@@ -174,7 +175,7 @@ async def test_a_channel_is_closed_when_too_many_decline() -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
-            await wait_all_tasks_blocked()
+            await until_idle()
             await channel.decline(b)
         assert [str(error) for error in raised] == [f"channel {channel.id} was never opened: too few have accepted"]
         await hub.flush()
@@ -182,7 +183,8 @@ async def test_a_channel_is_closed_when_too_many_decline() -> None:
         assert c.invitations == []
 
 
-async def test_nobody_answers_an_invitation_twice_or_without_one() -> None:
+async def test_an_invitation_is_answered_once() -> None:
+    """An agent without an open invitation cannot answer one."""
     async with Hub() as hub:
         a, b, c, d = await agents(hub, "a", "b", "c", "d")
         channel = await hub.channels.open([a, b, c], invite=True, required_acks=1)
@@ -194,7 +196,8 @@ async def test_nobody_answers_an_invitation_twice_or_without_one() -> None:
         await refused(hub, channel.decline(c, 5), "is text")  # type: ignore[arg-type]
 
 
-async def test_invitations_have_their_time_also_across_a_restart() -> None:
+async def test_invitations_expire() -> None:
+    """Their deadline holds across a restart."""
     clock, store = ManualClock(), MemoryStore()
     async with Hub(store, clock=clock) as hub:
         a, b, c = await agents(hub, "a", "b", "c")
@@ -202,13 +205,13 @@ async def test_invitations_have_their_time_also_across_a_restart() -> None:
         quorum = await hub.channels.open([a, b, c], invite=True, required_acks=1, invite_timeout_seconds=20)
         await pending.accept(b)
         await quorum.accept(b)
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(10)
     recorder = Recorder()
     async with Hub(store, clock=clock, listeners=[recorder]) as hub:
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(9.9)
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert hub.statistics().channels == 2
         clock.advance(0.1)
         closed: Any = await recorder.wait_for("channel.closed")
@@ -219,7 +222,8 @@ async def test_invitations_have_their_time_also_across_a_restart() -> None:
         assert hub.agents.get(c.id).invitations == []
 
 
-async def test_what_can_not_be_opened_any_more_because_somebody_left_is_closed() -> None:
+async def test_a_channel_that_cannot_open_is_closed() -> None:
+    """It is closed as soon as too many of those that it needs have left the hub."""
     async with Hub() as hub:
         a, b, c = await agents(hub, "a", "b", "c")
         of_creator = await hub.channels.open([a, b], invite=True)
@@ -233,7 +237,7 @@ async def test_what_can_not_be_opened_any_more_because_somebody_left_is_closed()
         assert of_creator not in hub.channels.list()
 
 
-async def test_who_waits_for_a_channel_learns_that_the_hub_has_closed() -> None:
+async def test_waiting_for_a_channel_ends_with_the_hub() -> None:
     hub = Hub()
     async with hub:
         a, b = await agents(hub, "a", "b")
@@ -248,7 +252,7 @@ async def test_who_waits_for_a_channel_learns_that_the_hub_has_closed() -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
-            await wait_all_tasks_blocked()
+            await until_idle()
             await hub.aclose()
         assert len(raised) == 1
 
@@ -256,7 +260,8 @@ async def test_who_waits_for_a_channel_learns_that_the_hub_has_closed() -> None:
 # --- coming and going -------------------------------------------------------------------------------------------------
 
 
-async def test_agents_join_and_leave_and_the_last_one_closes() -> None:
+async def test_agents_join_and_leave_a_channel() -> None:
+    """The last one that leaves closes it."""
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         a, b = await agents(hub, "a", "b")
@@ -280,14 +285,15 @@ async def test_agents_join_and_leave_and_the_last_one_closes() -> None:
 
 
 async def not_allowed(hub: Hub, channel: Channel, sender: Agent, content: Any, match: str) -> None:
-    before = hub._state.snapshot()
+    before = peek(hub)
     with pytest.raises(PostRejected, match=match) as caught:
         await channel.post(sender, content)
     assert caught.value.code == "not_allowed"
-    assert hub._state.snapshot() == before
+    assert peek(hub) == before
 
 
-async def test_a_discussion_goes_round_and_ends_after_its_rounds() -> None:
+async def test_a_discussion_goes_round() -> None:
+    """It ends after its rounds."""
     async with Hub() as hub:
         a, b, c = await agents(hub, "a", "b", "c")
         channel = await hub.channels.open([a, b, c], type="discussion", knobs={"rounds_max": 2})
@@ -357,7 +363,7 @@ async def test_an_auction_is_called_bid_and_awarded() -> None:
         assert closed.reason == f"awarded to {c.id} for 6.5"
 
 
-async def test_a_workflow_goes_along_its_graph() -> None:
+async def test_a_workflow_follows_its_graph() -> None:
     store, recorder = MemoryStore(), Recorder()
     async with Hub(store) as hub:
         plan, code, test = await agents(hub, "plan", "code", "test")
@@ -389,7 +395,8 @@ async def test_a_workflow_goes_along_its_graph() -> None:
         assert recorder.events[-1].reason == "nobody is next"  # type: ignore[attr-defined]
 
 
-async def test_a_workflow_ends_by_word_by_turns_and_by_who_leaves() -> None:
+async def test_a_workflow_ends_in_three_ways() -> None:
+    """It ends by an envelope that finishes it, by its number of turns, and when the next participant has left."""
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         a, b = await agents(hub, "a", "b")
@@ -432,7 +439,8 @@ class SealedTwo(Sealed):
         return {"left": state["left"] - 2}
 
 
-async def test_types_of_ones_own_are_versioned_and_a_replay_does_not_ask_them() -> None:
+async def test_own_channel_types_are_versioned() -> None:
+    """A replay calls no channel type: its state stands in the events."""
     store = MemoryStore()
     hub = Hub(store)
     hub.channels.register_type(Sealed())
@@ -443,10 +451,10 @@ async def test_types_of_ones_own_are_versioned_and_a_replay_does_not_ask_them() 
         await channel.post(a, "one")
         with pytest.raises(ConfigurationError, match="register channel types before"):
             hub.channels.register_type(SealedTwo())
-        state = hub._state.channels.get(channel.id)
+        (state,) = peek(hub)["channels"]
         assert state.channel_state == {"left": 3}
     async with Hub(store) as hub:
-        assert hub._state.channels.get(channel.id) == state
+        assert peek(hub)["channels"] == [state]
         with pytest.raises(CommandRejected, match="no channel type 'sealed'"):
             await hub.channels.get(channel.id).post(a, "two")
         await hub.channels.get(channel.id).leave(b.id)
@@ -455,7 +463,8 @@ async def test_types_of_ones_own_are_versioned_and_a_replay_does_not_ask_them() 
     hub.channels.register_type(SealedTwo())
     async with hub:
         await hub.channels.get(channel.id).post(a, "two")
-        assert hub._state.channels.get(channel.id).channel_state == {"left": 2}
+        (state,) = peek(hub)["channels"]
+        assert state.channel_state == {"left": 2}
         newer = await hub.channels.open([a.id], type="sealed", knobs={"seals": 2})
         await newer.post(a, "one")
         assert not newer.is_open
@@ -471,7 +480,8 @@ class Broken(Conversation):
         raise ZeroDivisionError("dear")
 
 
-async def test_a_type_that_raises_refuses_the_post_and_keeps_nobody_in_the_channel() -> None:
+async def test_a_failing_type_refuses_the_post() -> None:
+    """Its participants can leave the channel nevertheless."""
     recorder = Recorder()
     hub = Hub(listeners=[recorder])
     hub.channels.register_type(Broken())
@@ -486,7 +496,7 @@ async def test_a_type_that_raises_refuses_the_post_and_keeps_nobody_in_the_chann
         assert "participants_changed (ZeroDivisionError: dear)" in closed.reason
 
 
-def test_a_type_that_lacks_something_is_refused() -> None:
+def test_an_incomplete_type_is_refused() -> None:
     hub = Hub()
 
     class Half:
@@ -501,7 +511,7 @@ def test_a_type_that_lacks_something_is_refused() -> None:
 # --- ending -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_channel_takes_those_below_it_with_it() -> None:
+async def test_closing_a_channel_closes_its_subchannels() -> None:
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         (a,) = await agents(hub, "a")
@@ -522,13 +532,16 @@ async def wide(hub: Hub, width: int) -> Channel:
     a = hub.agents.find("a") or await hub.agents.register("a")
     top = await hub.channels.open([a])
     for number in range(width):
-        hub._pipeline.put(hub._state.membership.open([a.id], "", channel_id=f"{top.id}{number}", parent_id=top.id))
+        hub._pipeline.put(
+            hub._parts.state.membership.open([a.id], "", channel_id=f"{top.id}{number}", parent_id=top.id)
+        )
     await hub.flush()
     return top
 
 
 @pytest.mark.parametrize(("width", "is_split"), [(EVENTS_MAX - 1, False), (EVENTS_MAX, True), (2500, True)])
-async def test_a_close_that_is_wider_than_a_command_may_be_is_split(width: int, is_split: bool) -> None:
+async def test_a_wide_close_is_split(width: int, is_split: bool) -> None:
+    """What is wider than one command may be is closed in batches, after `channel.closing`."""
     recorder = Recorder()
     async with Hub() as hub:
         top = await wide(hub, width)
@@ -544,13 +557,11 @@ async def test_a_close_that_is_wider_than_a_command_may_be_is_split(width: int, 
         assert (last.channel_id, last.reason) == (top.id, "done")
 
 
-async def test_a_wide_channel_that_expires_is_split_and_takes_nothing_meanwhile() -> None:
+async def test_a_wide_expiry_is_split() -> None:
+    """The channel takes no posts while it is ended in batches."""
     state = State()
 
-    def apply(*events: Event) -> None:
-        for event in events:
-            state.apply(stamp(event, seq=0, id="", at=AT, hub="", context=EMPTY, bytes_max=1 << 20))
-
+    apply = partial(apply_to, state)
     apply(*state.agents.register("a", (), agent_id="a"))
     apply(*state.membership.open(["a"], "", channel_id="top"))
     for number in range(10):
@@ -575,7 +586,8 @@ async def test_a_wide_channel_that_expires_is_split_and_takes_nothing_meanwhile(
         assert kinds == ["channel.closed"] * 10 + ["channel.expired"]
 
 
-async def test_a_close_that_was_cancelled_or_crashed_in_the_middle_is_finished() -> None:
+async def test_an_interrupted_close_is_finished() -> None:
+    """Whether its caller was cancelled or the hub died in the middle."""
     store = MemoryStore()
     async with Hub(store) as hub:
         top = await wide(hub, 2500)
@@ -587,49 +599,32 @@ async def test_a_close_that_was_cancelled_or_crashed_in_the_middle_is_finished()
     async with Hub(store) as hub:
         while hub.channels.list():
             await checkpoint()
-    (last,) = [each for each in await history(store) if each.channel_id == top.id and each.kind == "channel.closed"]
+        await hub.flush()
+        events = await history(hub)
+    (last,) = [each for each in events if each.channel_id == top.id and each.kind == "channel.closed"]
     assert getattr(last, "reason", "") == "done"
-
-
-async def history(store: MemoryStore) -> list[Event]:
-    async with Hub(store) as hub:
-        end = hub.statistics().committed
-        events = []
-        async for event in hub.events(after=-1):
-            events.append(event)
-            if event.seq == end - 1:
-                break
-        return events
 
 
 @pytest.mark.parametrize(
     "settings", [{"expectations": 5}, {"expectations": "x"}, {"version": []}, {"type": []}], ids=repr
 )
-async def test_settings_of_another_kind_are_refused_and_change_nothing(settings: dict[str, Any]) -> None:
+async def test_settings_of_a_wrong_type_are_refused(settings: dict[str, Any]) -> None:
     async with Hub() as hub:
         a = await hub.agents.register("a")
-        before = hub._state.snapshot()
+        before = peek(hub)
         with pytest.raises(CommandRejected):
             await hub.channels.open([a], **settings)
-        assert hub._state.snapshot() == before
+        assert peek(hub) == before
 
 
-def test_opening_posting_and_closing_look_at_no_other_channel() -> None:
+def test_commands_look_at_no_other_channel() -> None:
+    """Opening, posting and closing scan no dictionary of channels."""
     state = State()
 
-    def apply(*events: Event) -> None:
-        for event in events:
-            state.apply(stamp(event, seq=0, id="", at=AT, hub="", context=EMPTY, bytes_max=1 << 20))
-
+    apply = partial(apply_to, state)
     apply(*state.agents.register("a", (), agent_id="a"), *state.agents.register("b", (), agent_id="b"))
     for number in range(10_000):
         apply(*state.membership.open(["a"], "", channel_id=f"c{number}", ttl_seconds=9))
-
-    class Unscanned(dict[Any, Any]):
-        def __iter__(self) -> Any:
-            raise AssertionError("scanned")
-
-        keys = values = items = __iter__
 
     channels = state.channels
     for name in ("_by_id", "_by_agent", "_children", "_timed", "leaving"):

@@ -19,7 +19,8 @@ def standard(ns: int) -> str:
 
 @given(st.lists(st.integers(YEAR_1000 * 10**9, YEAR_9999 * 10**9), min_size=1), st.integers(0, 2 * 10**6))
 @example([0, 999, 999_999, 1_000_000, 999_999_999, 10**9, 10**9 - 1, -1], 0)
-def test_a_moment_is_spelt_in_utc_with_microseconds_whatever_was_spelt_before(moments: list[int], step: int) -> None:
+def test_timestamps_are_utc_with_microseconds(moments: list[int], step: int) -> None:
+    """A timestamp is right after any other one, although its beginning is cached."""
     for ns in moments:
         assert timestamp(ns) == standard(ns)
         assert timestamp(ns + step) == standard(ns + step), "soon after, where the beginning may be known"

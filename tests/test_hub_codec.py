@@ -17,7 +17,8 @@ from hubwire import Event, GenericEvent, UnknownEvent, codec, event
 from hubwire.context import EMPTY
 from hubwire.errors import InvalidRecord
 from hubwire.events import AgentRegistered, EnvelopePosted, FrozenDict, ListenerFailed, ToolCompleted, evolve
-from hubwire.events._event import own_fields, stamp
+from hubwire.events._event import own_fields
+from hubwire.events._stamp import stamp
 
 AT = "2026-11-21T09:30:00.000001Z"
 HEADER = {
@@ -105,7 +106,7 @@ def fields_of(body: bytes) -> dict[str, Any]:
 
 @pytest.mark.parametrize("header", [False, True], ids=["bare", "full"])
 @pytest.mark.parametrize("cls", [*shipped_kinds(), Shaped], ids=lambda cls: cls.__name__)
-def test_every_kind_is_read_back_as_it_was_written(cls: type[Event], header: bool) -> None:
+def test_every_kind_is_read_back_as_written(cls: type[Event], header: bool) -> None:
     made = stamped(an_event_of(cls, header=header))
     body = codec.encode(made)
     fields = fields_of(body)
@@ -117,14 +118,15 @@ def test_every_kind_is_read_back_as_it_was_written(cls: type[Event], header: boo
 
 
 @pytest.mark.parametrize("cls", shipped_kinds(), ids=lambda cls: cls.__name__)
-def test_what_has_a_default_may_be_left_out(cls: type[Event]) -> None:
+def test_fields_with_defaults_may_be_left_out(cls: type[Event]) -> None:
     hints = typing.get_type_hints(cls)
     needed = {field.name for field in attrs.fields(cls) if field.default is attrs.NOTHING}
     made = stamped(cls(**{name: a_value_of(hints[name]) for name in needed}))
     assert codec.decode(codec.encode(made)) == made
 
 
-def test_empty_context_is_left_out_and_everything_else_is_there() -> None:
+def test_empty_context_is_not_written() -> None:
+    """All other fields are, also those that are None."""
     body = codec.encode(stamped(ToolCompleted(tool="t", call_id="c")))
     assert body == (
         b'{"at":"2026-11-21T09:30:00.000001Z","call_id":"c","duration_ms":null,"hub":"a hub","id":"an id",'
@@ -132,19 +134,20 @@ def test_empty_context_is_left_out_and_everything_else_is_there() -> None:
     )
 
 
-def test_what_is_empty_but_given_is_written() -> None:
+def test_given_empty_values_are_written() -> None:
+    """An empty text, tuple or dictionary that was given is not the same as none."""
     fields = fields_of(codec.encode(stamped(ToolCompleted(tool="", call_id="", result=(), tenant="", metadata={}))))
     assert (fields["tenant"], fields["metadata"], fields["result"]) == ("", {}, [])
 
 
-def test_a_depth_is_written_where_there_is_one() -> None:
+def test_depth_is_written_if_not_zero() -> None:
     around = evolve(EMPTY, depth=2, causation_id="the cause")
     made = stamp(GenericEvent(kind="a.b"), seq=1, id="i", at=AT, hub="h", context=around, bytes_max=1 << 20)
     assert fields_of(codec.encode(made))["depth"] == 2
     assert codec.decode(codec.encode(made)) == made
 
 
-def test_a_generic_event_is_read_back_as_one() -> None:
+def test_a_generic_event_is_read_back() -> None:
     made = stamped(GenericEvent(kind="user.came", data={"b": {"d": 1, "c": [1.0, None]}, "a": "\u2028"}))
     read = codec.decode(codec.encode(made))
     assert type(read) is GenericEvent
@@ -152,12 +155,13 @@ def test_a_generic_event_is_read_back_as_one() -> None:
     assert type(read.data) is FrozenDict
 
 
-def test_the_work_of_encoding_is_done_once() -> None:
+def test_an_event_is_encoded_once() -> None:
     made = stamped(GenericEvent(kind="user.came"))
     assert codec.encode(made) is codec.encode(made)
 
 
-def test_a_hand_made_record_is_sorted_at_every_level_and_one_line() -> None:
+def test_hand_made_records_are_sorted_and_one_line() -> None:
+    """Keys are sorted at every level, and line separators are escaped."""
     body = codec.encode_fields({"b": {"d": 1, "c": {"f": 1, "e": 2}}, "a": "\u2028\u2029\u0085\x7f\n", "\u2028": 1})
     assert fields_of(body)["b"]["c"] == {"e": 2, "f": 1}
     assert body.decode().splitlines() == [body.decode()]
@@ -177,7 +181,7 @@ CLEAN = st.characters(exclude_categories=["Cs"])
     st.integers(0, 2**64),
     st.none() | st.text("abcXYZ019_-", min_size=22, max_size=22),
 )
-def test_unsealing_a_sealed_record_gives_it_back(fields: dict[str, Any], durable: int, chain: str | None) -> None:
+def test_unsealing_undoes_sealing(fields: dict[str, Any], durable: int, chain: str | None) -> None:
     body = codec.encode_fields({"at": AT, **fields})
     value = None if chain is None else chain.encode()
     line = codec.seal(body, durable, value)
@@ -218,7 +222,7 @@ def test_a_sealed_record_ends_in_d_and_h() -> None:
         "d".encode("utf-16"),
     ],
 )
-def test_a_line_that_does_not_end_as_sealed_lines_do_is_no_record(line: bytes) -> None:
+def test_a_line_without_a_seal_is_refused(line: bytes) -> None:
     with pytest.raises(InvalidRecord, match='does not end in "d" and "h"'):
         codec.unseal(line)
 
@@ -232,7 +236,7 @@ def line_of(**fields: Any) -> bytes:
     return json.dumps(HEAD | fields).encode()
 
 
-def test_an_unknown_kind_goes_through_byte_for_byte() -> None:
+def test_an_unknown_kind_keeps_its_bytes() -> None:
     body = (
         b' {"seq": 3, "kind":"tomorrow.came", "x": {"b":1.50, "a":"\\u00e9"}, "tenant":"t","hub":"h","id":"i","at":"n"}'
     )
@@ -261,7 +265,8 @@ def test_an_unknown_kind_goes_through_byte_for_byte() -> None:
         {"name": "x", "id": 5},
     ],
 )
-def test_a_known_kind_in_another_shape_is_an_unknown_event_and_goes_through_byte_for_byte(wrong: Any) -> None:
+def test_a_known_kind_in_another_shape_is_unknown(wrong: Any) -> None:
+    """It becomes an UnknownEvent, which is written back byte for byte."""
     body = line_of(kind="agent.registered", **wrong)
     read = codec.decode(body)
     assert type(read) is UnknownEvent
@@ -287,12 +292,14 @@ def test_a_known_kind_in_another_shape_is_an_unknown_event_and_goes_through_byte
     ],
     ids=str,
 )
-def test_types_are_taken_seriously_on_reading(cls: type[Event], wrong: dict[str, Any]) -> None:
+def test_types_are_checked_on_reading(cls: type[Event], wrong: dict[str, Any]) -> None:
     assert type(codec.decode(line_of(kind=cls.kind, **wrong))) is UnknownEvent
 
 
-def test_a_kind_whose_annotations_only_a_type_checker_can_resolve_is_read_back_all_the_same() -> None:
-    """``if TYPE_CHECKING: from collections.abc import Mapping`` is what linters make people write."""
+def test_unresolvable_annotations_are_read_back() -> None:
+    """Linters make people write `if TYPE_CHECKING: from collections.abc import Mapping`: at run time it is
+    unresolvable.
+    """
     source = """
 from __future__ import annotations
 
@@ -311,18 +318,19 @@ class TypedElsewhere(hubwire.Event):
     assert type(codec.decode(line_of(kind=cls.kind, details=1))) is UnknownEvent
 
 
-def test_a_whole_number_may_stand_for_a_real_one() -> None:
+def test_a_whole_number_may_stand_for_a_float() -> None:
     read = codec.decode(line_of(kind="tool.completed", tool="t", call_id="c", duration_ms=3))
     assert isinstance(read, ToolCompleted)
     assert read.duration_ms == 3
 
 
-def test_fields_that_this_version_does_not_know_are_left_out() -> None:
+def test_unknown_fields_are_left_out() -> None:
+    """A field that this version does not know is dropped from a kind that it knows."""
     read = codec.decode(line_of(kind="agent.registered", name="x", mood="good", d=5, h="x"))
     assert read == AgentRegistered(name="x", **HEAD)
 
 
-def test_a_generic_event_that_somebody_spelt_in_another_way_goes_through_byte_for_byte() -> None:
+def test_a_generic_event_spelled_otherwise_keeps_its_bytes() -> None:
     body = b'{"seq":1, "kind":"user.came", "data":{"b":1.50,"a":"\\u00e9"}}'
     read = codec.decode(body)
     assert type(read) is GenericEvent
@@ -331,14 +339,15 @@ def test_a_generic_event_that_somebody_spelt_in_another_way_goes_through_byte_fo
     assert fields_of(codec.encode(stamped(read)))["data"] == {"a": "é", "b": 1.5}
 
 
-def test_what_has_the_shape_of_a_generic_event_is_one_and_anything_more_is_unknown() -> None:
+def test_generic_events_have_data_and_no_more() -> None:
+    """An undeclared kind with a dictionary `data` alone is a generic event; with any other field it is unknown."""
     assert type(codec.decode(line_of(kind="user.came", data={"a": 1}))) is GenericEvent
     assert type(codec.decode(line_of(kind="user.came", data={"a": 1}, more=1))) is UnknownEvent
     assert type(codec.decode(line_of(kind="user.came", data=[1]))) is UnknownEvent
     assert type(codec.decode(line_of(kind="user.came"))) is UnknownEvent
 
 
-def test_an_event_that_was_read_is_frozen_to_the_bottom() -> None:
+def test_events_that_were_read_are_frozen() -> None:
     for body in (line_of(kind="user.came", data={"a": [{"b": 1}]}), line_of(kind="x.y", z={"a": [{"b": 1}]})):
         read: Any = codec.decode(body)
         inner = read.data if isinstance(read, GenericEvent) else read.fields["z"]
@@ -376,7 +385,8 @@ def test_an_event_that_was_read_is_frozen_to_the_bottom() -> None:
     ],
     ids=map(str, count()),
 )
-def test_what_is_no_event_is_refused_with_what_is_wrong_and_a_glimpse_of_it(body: bytes, complaint: str) -> None:
+def test_invalid_records_are_refused_with_a_glimpse(body: bytes, complaint: str) -> None:
+    """The message says what is wrong and shows the beginning of the record."""
     with pytest.raises(InvalidRecord, match=complaint) as caught:
         codec.decode(body)
     assert repr(body[:20])[2:-1] in str(caught.value)
@@ -384,7 +394,8 @@ def test_what_is_no_event_is_refused_with_what_is_wrong_and_a_glimpse_of_it(body
 
 
 @pytest.mark.parametrize("levels", [100, 300, 450, 500, 600, 700, 800, 900, 950, 990, 1000, 1100, 3000])
-def test_nesting_of_any_depth_is_either_read_or_refused(levels: int) -> None:
+def test_nesting_is_read_or_refused(levels: int) -> None:
+    """However deep a record is nested, reading it returns or raises InvalidRecord."""
     for opening, closing in ((b"[", b"]"), (b'{"a":', b"}")):
         body = b'{"data":' + opening * levels + b"1" + closing * levels + b',"kind":"a.b","seq":1}'
         try:
@@ -396,7 +407,7 @@ def test_nesting_of_any_depth_is_either_read_or_refused(levels: int) -> None:
 
 
 @given(st.binary(max_size=40))
-def test_bytes_of_any_kind_are_read_or_refused(body: bytes) -> None:
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     for read in (codec.decode, codec.decode_fields, codec.unseal):
         try:
             read(body)
@@ -405,7 +416,7 @@ def test_bytes_of_any_kind_are_read_or_refused(body: bytes) -> None:
 
 
 @given(st.data())
-def test_a_line_that_was_changed_anywhere_is_read_or_refused(data: st.DataObject) -> None:
+def test_a_changed_line_is_read_or_refused(data: st.DataObject) -> None:
     body = bytearray(codec.encode(stamped(an_event_of(ToolCompleted, header=True))))
     for _ in range(data.draw(st.integers(1, 3))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))

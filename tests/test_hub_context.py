@@ -32,11 +32,12 @@ def noted(**fields: Any) -> GenericEvent:
 # --- scopes -----------------------------------------------------------------------------------------------------------
 
 
-def test_outside_of_every_scope_there_is_nothing() -> None:
+def test_outside_of_scopes_context_is_empty() -> None:
     assert current() == EMPTY == Context()
 
 
-def test_scopes_nest_and_what_is_not_given_stays_as_it_is_outside() -> None:
+def test_scopes_nest() -> None:
+    """What a scope does not give stays as it is outside."""
     with scope(tenant="acme", correlation_id="one") as outer:
         assert current() == outer == Context(tenant="acme", correlation_id="one")
         with scope(correlation_id="two", traceparent=TRACE):
@@ -48,7 +49,7 @@ def test_scopes_nest_and_what_is_not_given_stays_as_it_is_outside() -> None:
     assert current() == EMPTY
 
 
-def test_a_scope_that_is_left_by_an_exception_is_left() -> None:
+def test_an_exception_leaves_a_scope() -> None:
     with pytest.raises(KeyError), scope(tenant="acme"):
         raise KeyError
     assert current() == EMPTY
@@ -73,7 +74,7 @@ def test_a_scope_that_is_left_by_an_exception_is_left() -> None:
         TRACE.replace("0", "\uff10"),
     ],
 )
-def test_a_traceparent_that_is_none_is_refused_and_changes_nothing(value: str) -> None:
+def test_an_invalid_traceparent_is_refused(value: str) -> None:
     with scope(tenant="acme"):
         with pytest.raises(ConfigurationError, match="W3C Trace Context"), scope(tenant="other", traceparent=value):
             pytest.fail("entered")
@@ -81,14 +82,15 @@ def test_a_traceparent_that_is_none_is_refused_and_changes_nothing(value: str) -
 
 
 @pytest.mark.parametrize("value", [TRACE, OTHER_TRACE, "cc" + TRACE[2:]])
-def test_a_traceparent_of_any_version_that_may_come_is_taken(value: str) -> None:
+def test_future_traceparents_are_accepted(value: str) -> None:
+    """A `traceparent` may be of any version that the standard allows."""
     with scope(traceparent=value):
         assert current().traceparent == value
 
 
 @pytest.mark.parametrize("name", ["correlation_id", "tenant", "traceparent"])
 @pytest.mark.parametrize("value", [5, b"x", ["x"]], ids=["number", "bytes", "list"])
-def test_what_is_no_text_is_refused(name: str, value: Any) -> None:
+def test_context_must_be_text(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} must be text"), scope(**{name: value}):
         pytest.fail("entered")
 
@@ -139,12 +141,13 @@ async def answer() -> Context:
     [in_a_child_task, in_a_task_group, in_a_thread_of_anyio, in_a_thread_of_asyncio, after_a_pause, in_a_callback],
 )
 async def test_a_scope_follows_the_code(place: Callable[[], Awaitable[Context]]) -> None:
+    """It reaches child tasks, task groups, worker threads, callbacks and what comes after a pause."""
     with scope(tenant="acme", correlation_id="one", traceparent=TRACE) as around:
         assert await place() == around
     assert await place() == EMPTY
 
 
-async def test_a_scope_that_a_child_enters_is_its_own() -> None:
+async def test_a_scope_of_a_child_is_its_own() -> None:
     entered, left = anyio.Event(), anyio.Event()
 
     async def child() -> None:
@@ -160,7 +163,8 @@ async def test_a_scope_that_a_child_enters_is_its_own() -> None:
             left.set()
 
 
-async def test_a_task_keeps_the_scope_it_was_started_in() -> None:
+async def test_a_task_keeps_its_first_scope() -> None:
+    """A task has the scope in which it was started, not the one in which it runs."""
     go = anyio.Event()
 
     async def late() -> Context:
@@ -176,7 +180,7 @@ async def test_a_task_keeps_the_scope_it_was_started_in() -> None:
 # --- what events take over --------------------------------------------------------------------------------------------
 
 
-async def test_an_event_takes_over_what_surrounds_its_emit() -> None:
+async def test_an_event_takes_over_its_scope() -> None:
     async with Hub() as hub:
         made = noted()
         with scope(tenant="acme", correlation_id="one", traceparent=TRACE):
@@ -189,14 +193,15 @@ async def test_an_event_takes_over_what_surrounds_its_emit() -> None:
         assert (bare.tenant, bare.correlation_id, bare.traceparent) == (None, None, None)
 
 
-async def test_what_an_event_says_itself_wins() -> None:
+async def test_fields_of_an_event_override_the_scope() -> None:
     async with Hub() as hub:
         with scope(tenant="acme", correlation_id="one", traceparent=TRACE):
             found = await hub.emit(noted(tenant="mine", correlation_id="", traceparent=OTHER_TRACE))
         assert (found.tenant, found.correlation_id, found.traceparent) == ("mine", "", OTHER_TRACE)
 
 
-async def test_commands_take_it_over_for_every_event_they_make() -> None:
+async def test_commands_take_over_the_scope() -> None:
+    """They do so for every event that they make."""
     async with Hub(listeners=[recorder := Recorder()]) as hub:
         with scope(tenant="acme", correlation_id="one"):
             agent = await hub.agents.register("planner")
@@ -219,7 +224,8 @@ async def test_commands_take_it_over_for_every_event_they_make() -> None:
     assert {(each.tenant, each.correlation_id) for each in told} == {("acme", "one")}
 
 
-async def test_the_hubs_own_events_are_in_nobodys_scope() -> None:
+async def test_events_of_the_hub_have_no_scope() -> None:
+    """`hub.*` and `listener.*` are not in the scope of the code that happened to cause them."""
     recorder = Recorder()
     with scope(tenant="acme", correlation_id="one"):
         async with Hub(listeners=[recorder]) as hub:
@@ -236,7 +242,9 @@ async def test_the_hubs_own_events_are_in_nobodys_scope() -> None:
 
 @pytest.mark.parametrize("duty", [Duty.REQUIRED, Duty.BEST_EFFORT], ids=["required", "best effort"])
 @pytest.mark.parametrize("where", ["handler", "child task", "task group"])
-async def test_what_a_listener_emits_names_its_cause_and_takes_over_its_context(duty: Duty, where: str) -> None:
+async def test_events_of_a_listener_name_their_cause(duty: Duty, where: str) -> None:
+    """They take over its context, too."""
+
     class Answering:
         async def on_events(self, events: Sequence[Event]) -> None:
             for each in events:
@@ -264,7 +272,9 @@ async def test_what_a_listener_emits_names_its_cause_and_takes_over_its_context(
     assert (other.tenant, other.correlation_id) == (None, "its own")
 
 
-async def test_a_listener_that_does_not_say_which_event_it_handles_is_taken_to_handle_the_last_of_its_batch() -> None:
+async def test_the_default_cause_is_the_last_event() -> None:
+    """A listener that does not say which event it handles is taken to handle the last of its batch."""
+
     class Summing:
         async def on_events(self, events: Sequence[Event]) -> None:
             await hub.emit(Stepped(number=len(events)))
@@ -279,7 +289,7 @@ async def test_a_listener_that_does_not_say_which_event_it_handles_is_taken_to_h
     assert sums[-1].causation_id == made[-1].id
 
 
-async def test_a_scope_inside_a_listener_wins_over_the_cause() -> None:
+async def test_a_scope_in_a_listener_overrides_the_cause() -> None:
     class Answering:
         async def on_events(self, events: Sequence[Event]) -> None:
             with scope(correlation_id="new"):
@@ -293,7 +303,7 @@ async def test_a_scope_inside_a_listener_wins_over_the_cause() -> None:
     assert (found.correlation_id, found.tenant, found.causation_id) == ("new", "acme", cause.id)
 
 
-async def test_a_listener_is_not_in_the_scope_of_who_attached_it() -> None:
+async def test_a_listener_is_outside_the_attaching_scope() -> None:
     class Answering:
         async def on_events(self, events: Sequence[Event]) -> None:
             await hub.emit(Stepped())
@@ -310,7 +320,7 @@ async def test_a_listener_is_not_in_the_scope_of_who_attached_it() -> None:
 
 @pytest.mark.parametrize("duty", [Duty.REQUIRED, Duty.BEST_EFFORT], ids=["required", "best effort"])
 @pytest.mark.parametrize("again", [False, True], ids=["a new event", "the event it got"])
-async def test_a_chain_of_listeners_that_answer_each_other_comes_to_an_end(duty: Duty, again: bool) -> None:
+async def test_chains_of_answering_listeners_end(duty: Duty, again: bool) -> None:
     refusals: list[CommandRejected] = []
     ended = anyio.Event()
 
@@ -344,7 +354,8 @@ async def test_a_chain_of_listeners_that_answer_each_other_comes_to_an_end(duty:
         assert [each.causation_id for each in steps[1:]] == [each.id for each in steps[:-1]]
 
 
-async def test_nobody_can_give_an_event_a_depth_to_get_around_the_end_of_a_chain() -> None:
+async def test_depth_cannot_be_given() -> None:
+    """A program cannot set the depth of an event, and so not outlive the end of a chain."""
     async with Hub() as hub:
         assert (await hub.emit(Stepped(depth=31))).depth == 0
         assert (await hub.emit(Stepped(depth=-100))).depth == 0

@@ -20,7 +20,6 @@ from hubwire import (
     Event,
     GenericEvent,
     Hub,
-    JournalStatistics,
     Overflow,
     StoreJournal,
 )
@@ -37,39 +36,10 @@ from hubwire.events import ListenerFailed, ListenerRestarted, ListenerSuspended,
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import verify
 from hubwire.stores import FileStore, MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import GatedRecorder, ManualClock, Recorder
+from support import copy_of, files_of, numbers, pass_time, said, until_idle, until_tidy
 
 POSITION = "/journal/positions/slow"
-
-
-def said(n: int = 0) -> GenericEvent:
-    return GenericEvent(kind="number.said", data={"n": n})
-
-
-def numbers(events: Sequence[Event]) -> list[int]:
-    return [each.data["n"] for each in events if isinstance(each, GenericEvent) and each.kind == "number.said"]
-
-
-async def settle() -> None:
-    for _ in range(200):
-        await asyncio.sleep(0)
-
-
-async def tidied(hub: Hub) -> JournalStatistics:
-    """Let the hub write its snapshot, if it has to, and truncate; return how its journal stands then."""
-    await settle()
-    assert hub._upkeep is not None
-    while hub._upkeep.snapshotter.is_due():  # noqa: ASYNC110 - nobody is told when it is written
-        await asyncio.sleep(0)
-    await settle()
-    return hub._upkeep.statistics()
-
-
-async def pass_time(clock: ManualClock, seconds: float) -> None:
-    for _ in range(round(seconds * 4)):
-        clock.advance(0.25)
-        for _ in range(20):
-            await asyncio.sleep(0)
 
 
 def attach(hub: Hub, listener: Any, **settings: Any) -> Attachment:
@@ -79,30 +49,6 @@ def attach(hub: Hub, listener: Any, **settings: Any) -> Attachment:
 async def kept_position(store: MemoryStore, path: str = POSITION) -> int | None:
     content = await store.read_bytes(path)
     return None if content is None else msgspec.json.decode(content)["seq"]
-
-
-async def copy_of(store: MemoryStore, below: str = "/") -> MemoryStore:
-    """What a machine would find that takes over after a crash at this moment."""
-    copy = MemoryStore()
-    for name in await store.list(below):
-        path = f"{below.rstrip('/')}/{name}"
-        if name.endswith("/"):
-            for inner, content in (await files(store, path.rstrip("/"))).items():
-                await copy.write(inner, content)
-        else:
-            await copy.write(path, await store.read_bytes(path) or b"")
-    return copy
-
-
-async def files(store: MemoryStore, below: str) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for name in await store.list(below):
-        path = f"{below}/{name}"
-        if name.endswith("/"):
-            found |= await files(store, path.rstrip("/"))
-        else:
-            found[path] = await store.read_bytes(path) or b""
-    return found
 
 
 class Failing(Recorder):
@@ -120,31 +66,19 @@ class Failing(Recorder):
         await super().on_events(events)
 
 
-class Gated(Recorder):
-    """Handles nothing before its gate is opened."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = anyio.Event()
-        self.entered = anyio.Event()
-
-    async def on_events(self, events: Sequence[Event]) -> None:
-        self.entered.set()
-        await self.gate.wait()
-        await super().on_events(events)
-
-
 # --- what it needs --------------------------------------------------------------------------------------------------
 
 
-async def test_a_durable_listener_without_a_journal_is_refused_and_nothing_is_attached() -> None:
+async def test_durable_needs_a_journal() -> None:
+    """Without one the attachment is refused, and the listener is not attached."""
     hub = Hub()
     with pytest.raises(ConfigurationError, match="has no journal"):
         attach(hub, Recorder())
     assert hub.statistics().attachments == ()
 
 
-async def test_two_durable_listeners_of_one_class_need_names_because_positions_are_kept_by_name() -> None:
+async def test_durable_listeners_need_different_names() -> None:
+    """Their positions are kept by name."""
     hub = Hub(MemoryStore())
     hub.attach(Recorder(), duty=Duty.DURABLE)
     with pytest.raises(ConfigurationError, match="attached already"):
@@ -159,7 +93,7 @@ async def test_a_name_that_cannot_be_a_file_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [".", "..", "a/b", "a@", "é", "my function", "<lambda>", "%2E", "\0"])
-async def test_a_name_may_be_any_text_and_keeps_its_position(name: str, tmp_path: Path) -> None:
+async def test_any_other_name_keeps_its_position(name: str, tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     heard = []
     for start in range(2):
@@ -177,7 +111,8 @@ async def test_a_name_may_be_any_text_and_keeps_its_position(name: str, tmp_path
 # --- restarts -------------------------------------------------------------------------------------------------------
 
 
-async def test_it_sees_after_a_restart_what_happened_while_it_was_away_once_and_in_order() -> None:
+async def test_missed_events_follow_after_a_restart() -> None:
+    """A listener sees what happened while it was away, once and in order."""
     store, before, after = MemoryStore(), Recorder(), Recorder()
     async with Hub(store) as hub:
         attach(hub, before)
@@ -194,14 +129,15 @@ async def test_it_sees_after_a_restart_what_happened_while_it_was_away_once_and_
     assert numbers(after.events) == [2, 3, 4]
 
 
-async def test_a_crash_right_after_ready_does_not_lose_the_place_of_a_name_that_is_new() -> None:
+async def test_a_new_name_survives_a_crash() -> None:
+    """When `ready()` has returned, a crash does not lose the place of a new name."""
     store = MemoryStore()
     async with Hub(store, clock=ManualClock()) as hub:
-        gated = Gated()
+        gated = GatedRecorder(is_open=False)
         await attach(hub, gated).ready()
         await hub.emit(said(1))
         crashed = await copy_of(store)
-        gated.gate.set()
+        gated.open()
     recorder = Recorder()
     async with Hub(crashed) as hub:
         attach(hub, recorder)
@@ -209,15 +145,16 @@ async def test_a_crash_right_after_ready_does_not_lose_the_place_of_a_name_that_
     assert numbers(recorder.events) == [1]
 
 
-async def test_a_listener_attached_before_the_start_has_its_place_kept_when_the_start_returns() -> None:
-    store, gated = MemoryStore(), Gated()
+async def test_start_keeps_the_places_of_listeners() -> None:
+    """A listener that was attached before the start has its place on disk when the start returns."""
+    store, gated = MemoryStore(), GatedRecorder(is_open=False)
     hub = Hub(store, clock=ManualClock())
     attach(hub, gated)
     async with hub:
         assert await kept_position(store) in (0, 1)
         await hub.emit(said(1))
         crashed = await copy_of(store)
-        gated.gate.set()
+        gated.open()
     recorder = Recorder()
     hub = Hub(crashed)
     attach(hub, recorder)
@@ -226,7 +163,7 @@ async def test_a_listener_attached_before_the_start_has_its_place_kept_when_the_
     assert numbers(recorder.events) == [1]
 
 
-async def test_a_start_does_not_return_before_the_place_of_a_new_name_is_on_disk() -> None:
+async def test_start_waits_for_new_places() -> None:
     class Slow(MemoryStore):
         gate = anyio.Event()
 
@@ -249,15 +186,16 @@ async def test_a_start_does_not_return_before_the_place_of_a_new_name_is_on_disk
     await hub.aclose()
 
 
-async def test_an_event_counts_as_seen_only_when_its_handling_has_ended() -> None:
-    store, gated = MemoryStore(), Gated()
+async def test_an_event_is_seen_when_handled() -> None:
+    """A crash in the middle of its handling delivers it again."""
+    store, gated = MemoryStore(), GatedRecorder(is_open=False)
     async with Hub(store) as hub:
         await attach(hub, gated).ready()
         await hub.emit(said(1))
-        await gated.entered.wait()
-        await settle()
+        await until_idle()
+        assert gated.given
         crashed = await copy_of(store)
-        gated.gate.set()
+        gated.open()
     recorder = Recorder()
     async with Hub(crashed) as hub:
         attach(hub, recorder)
@@ -265,18 +203,19 @@ async def test_an_event_counts_as_seen_only_when_its_handling_has_ended() -> Non
     assert numbers(recorder.events) == [1]
 
 
-async def test_positions_are_kept_at_most_once_a_second_and_at_close() -> None:
+async def test_positions_are_written_once_a_second() -> None:
+    """A position is written at most once a second, and at close."""
     store, clock = MemoryStore(), ManualClock()
     async with Hub(store, clock=clock) as hub:
         await attach(hub, Recorder()).ready()
         await hub.emit(said(0))
         await hub.flush()
-        await settle()
+        await until_idle()
         kept = await kept_position(store)
         for n in range(1, 50):
             await hub.emit(said(n))
         await hub.flush()
-        await settle()
+        await until_idle()
         assert await kept_position(store) == kept
         await pass_time(clock, 1.25)
         assert (await kept_position(store) or 0) >= (kept or 0) + 49
@@ -284,7 +223,8 @@ async def test_positions_are_kept_at_most_once_a_second_and_at_close() -> None:
     assert await kept_position(store) == hub.statistics().applied
 
 
-async def test_even_a_life_of_less_than_a_second_brings_it_further() -> None:
+async def test_a_short_life_makes_progress() -> None:
+    """Even a life of less than a second keeps what was handled."""
     store, clock, end = MemoryStore(), ManualClock(), 0
     for life in range(3):
         hub = Hub(store, clock=clock)
@@ -293,13 +233,13 @@ async def test_even_a_life_of_less_than_a_second_brings_it_further() -> None:
             for _ in range(10):
                 await hub.emit(said(life))
             await hub.flush()
-            await settle()
+            await until_idle()
             assert (await kept_position(store) or 0) >= end, "what it found has been handled and kept"
             end = hub.statistics().applied
             store = await copy_of(store)
 
 
-async def test_what_its_pattern_does_not_match_counts_as_seen() -> None:
+async def test_unmatched_events_count_as_seen() -> None:
     store = MemoryStore()
     async with Hub(store) as hub:
         attachment = attach(hub, Recorder(), pattern="never.happens")
@@ -312,7 +252,7 @@ async def test_what_its_pattern_does_not_match_counts_as_seen() -> None:
     assert await kept_position(store) == hub.statistics().applied
 
 
-async def test_the_position_that_a_listener_keeps_itself_overrides_the_one_kept_for_it() -> None:
+async def test_last_seq_overrides_the_kept_position() -> None:
     class Own(Recorder):
         def last_seq(self) -> int | None:
             return 2
@@ -331,7 +271,7 @@ async def test_the_position_that_a_listener_keeps_itself_overrides_the_one_kept_
 
 
 @pytest.mark.parametrize(("since", "expected"), [("start", [0, 1, 2]), ("now", []), (3, [2])])
-async def test_since_says_where_a_new_name_begins_and_nothing_for_a_known_one(since: Any, expected: list[int]) -> None:
+async def test_since_applies_to_new_names_only(since: Any, expected: list[int]) -> None:
     store, new, known = MemoryStore(), Recorder(), Recorder()
     async with Hub(store) as hub:
         for n in range(3):
@@ -346,7 +286,7 @@ async def test_since_says_where_a_new_name_begins_and_nothing_for_a_known_one(si
     assert numbers(known.events) == [3]
 
 
-async def test_a_detached_listener_goes_on_when_it_is_attached_again() -> None:
+async def test_a_detached_listener_goes_on() -> None:
     first, second = Recorder(), Recorder()
     async with Hub(MemoryStore()) as hub:
         attachment = attach(hub, first)
@@ -360,7 +300,8 @@ async def test_a_detached_listener_goes_on_when_it_is_attached_again() -> None:
     assert (numbers(first.events), numbers(second.events)) == ([1], [2])
 
 
-async def test_an_audit_log_may_be_durable_and_holds_each_event_once_in_order() -> None:
+async def test_an_audit_log_may_be_durable() -> None:
+    """It holds each event once and in order."""
     store, journaled = MemoryStore(), MemoryStore()
     for start in range(3):
         async with Hub(journaled) as hub:
@@ -372,20 +313,21 @@ async def test_an_audit_log_may_be_durable_and_holds_each_event_once_in_order() 
 # --- falling behind -------------------------------------------------------------------------------------------------
 
 
-async def test_one_that_is_slow_falls_behind_keeps_no_ring_and_reads_on_from_the_journal() -> None:
-    gated = Gated()
+async def test_a_slow_listener_reads_from_the_journal() -> None:
+    """It keeps nothing in the ring, and its lag is not a problem of health."""
+    gated = GatedRecorder(is_open=False)
     async with Hub(MemoryStore(), ring=16) as hub:
         attach(hub, gated, mailbox=10)
         for n in range(5000):
             await hub.emit(said(n))
         assert hub.statistics().ring_events < 16 + 1024 + 1024
         assert hub.health().healthy, "to be slow is its right"
-        gated.gate.set()
+        gated.open()
         await hub.flush()
     assert numbers(gated.events) == list(range(5000))
 
 
-async def test_memory_stays_flat_while_one_is_far_behind(tmp_path: Path) -> None:
+async def test_a_slow_listener_costs_no_memory(tmp_path: Path) -> None:
     async def peak_after(hub: Hub, events: int) -> int:
         tracemalloc.start()
         for n in range(events):
@@ -418,13 +360,14 @@ async def test_memory_stays_flat_while_one_is_far_behind(tmp_path: Path) -> None
     assert reading < 8_000_000, "the journal is read in pieces of a megabyte"
 
 
-async def test_it_never_makes_an_emitter_wait_even_if_it_is_attached_with_block() -> None:
-    gated = Gated()
+async def test_durable_never_blocks_emitters() -> None:
+    """`Overflow.BLOCK` makes no difference."""
+    gated = GatedRecorder(is_open=False)
     async with Hub(MemoryStore()) as hub:
         attach(hub, gated, overflow=Overflow.BLOCK, mailbox=1)
         for n in range(100):
             await hub.emit(said(n))
-        gated.gate.set()
+        gated.open()
         await hub.flush()
     assert numbers(gated.events) == list(range(100))
 
@@ -432,13 +375,14 @@ async def test_it_never_makes_an_emitter_wait_even_if_it_is_attached_with_block(
 # --- failing --------------------------------------------------------------------------------------------------------
 
 
-async def test_an_event_that_fails_is_tried_again_with_growing_pauses_and_nothing_overtakes_it() -> None:
+async def test_a_failing_event_is_retried_in_order() -> None:
+    """The pauses grow, and no later event overtakes it."""
     clock, failing = ManualClock(), Failing(1)
     async with Hub(MemoryStore(), clock=clock) as hub:
         attachment = attach(hub, failing)
         for n in range(3):
             await hub.emit(said(n))
-        await settle()
+        await until_idle()
         assert numbers(failing.events) == [0]
         await pass_time(clock, 5)
         assert attachment.statistics().retries >= 3
@@ -450,7 +394,9 @@ async def test_an_event_that_fails_is_tried_again_with_growing_pauses_and_nothin
         assert hub.health().healthy
 
 
-async def test_a_listener_that_knows_its_place_gets_nothing_twice_but_the_event_that_failed() -> None:
+async def test_a_hook_listener_gets_only_the_failure_again() -> None:
+    """A listener that knows its place gets only the event that failed twice."""
+
     class ByHook(BaseHubListener):
         heard: list[int]
         bad = 2
@@ -468,13 +414,13 @@ async def test_a_listener_that_knows_its_place_gets_nothing_twice_but_the_event_
         attach(hub, listener)
         for n in range(5):
             hub.emit_nowait(said(n))
-        await settle()
+        await until_idle()
         await pass_time(clock, 60)
         await hub.flush()
     assert listener.heard == [0, 1, 2, 2, 2, 3, 4]
 
 
-async def test_pauses_double_from_a_tenth_of_a_second_to_thirty(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pauses_double_up_to_thirty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     caps: list[float] = []
 
     def uniform(low: float, high: float) -> float:
@@ -487,14 +433,15 @@ async def test_pauses_double_from_a_tenth_of_a_second_to_thirty(monkeypatch: pyt
     async with Hub(MemoryStore(), clock=clock) as hub:
         attachment = attach(hub, failing, attempts_max=12)
         await hub.emit(said(0))
-        await settle()
+        await until_idle()
         await pass_time(clock, 200)
         assert attachment.state is AttachmentState.SUSPENDED
     assert caps == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30])
     assert failing.calls == 12
 
 
-async def test_after_its_last_attempt_it_is_suspended_and_visible_and_the_hub_goes_on() -> None:
+async def test_the_last_attempt_suspends() -> None:
+    """The suspension is reported by an event, statistics and health, and the hub goes on."""
     clock, failing, witness = ManualClock(), Failing(1), Recorder()
     async with Hub(MemoryStore(), clock=clock, listeners=[witness]) as hub:
         attachment = attach(hub, failing, attempts_max=3)
@@ -524,7 +471,7 @@ async def test_after_its_last_attempt_it_is_suspended_and_visible_and_the_hub_go
         assert suspended.first_seq_held is None
 
 
-async def test_a_suspended_one_that_is_resumed_goes_on_with_the_event_that_failed() -> None:
+async def test_a_resumed_listener_repeats_the_failed_event() -> None:
     clock, failing, witness = ManualClock(), Failing(1), Recorder()
     async with Hub(MemoryStore(), clock=clock, listeners=[witness]) as hub:
         attachment = attach(hub, failing, attempts_max=2)
@@ -549,13 +496,13 @@ async def test_a_suspended_one_that_is_resumed_goes_on_with_the_event_that_faile
         attachment.resume()
 
 
-async def test_a_restart_of_the_hub_tries_a_suspended_one_again() -> None:
+async def test_a_restart_resumes_a_suspended_listener() -> None:
     store, clock, failing, mended = MemoryStore(), ManualClock(), Failing(1), Recorder()
     async with Hub(store, clock=clock) as hub:
         attachment = attach(hub, failing, attempts_max=1)
         for n in range(3):
             await hub.emit(said(n))
-        await settle()
+        await until_idle()
         assert attachment.state is AttachmentState.SUSPENDED
     async with Hub(store) as hub:
         attach(hub, mended)
@@ -564,13 +511,14 @@ async def test_a_restart_of_the_hub_tries_a_suspended_one_again() -> None:
     assert numbers(mended.events) == [1, 2]
 
 
-async def test_closing_does_not_wait_for_the_next_try_and_does_not_count_as_giving_up() -> None:
+async def test_closing_does_not_wait_for_retries() -> None:
+    """An interrupted retry is not reported as a suspension."""
     store, clock, failing, witness = MemoryStore(), ManualClock(), Failing(1), Recorder()
     hub = Hub(store, clock=clock, listeners=[witness])
     attachment = attach(hub, failing)
     async with hub:
         await hub.emit(said(1))
-        await settle()
+        await until_idle()
         await attachment.detach()
         assert attachment.state is AttachmentState.DETACHED
         assert hub.health().healthy
@@ -579,7 +527,9 @@ async def test_closing_does_not_wait_for_the_next_try_and_does_not_count_as_givi
     assert (await kept_position(store) or 0) < hub.statistics().applied - 1
 
 
-async def test_a_failure_at_one_of_the_hubs_own_events_is_counted_and_not_announced() -> None:
+async def test_failures_at_own_events_are_not_announced() -> None:
+    """They are counted; an event about each would cause the next."""
+
     class FailsAtAll(Recorder):
         async def on_events(self, events: Sequence[Event]) -> None:
             raise ValueError("no")
@@ -596,7 +546,7 @@ async def test_a_failure_at_one_of_the_hubs_own_events_is_counted_and_not_announ
     assert not [each for each in witness.events if isinstance(each, ListenerFailed)]
 
 
-async def test_one_that_hangs_is_cancelled_has_failed_and_is_tried_again() -> None:
+async def test_a_hanging_listener_is_cancelled_and_retried() -> None:
     class Hangs(Recorder):
         hung = False
 
@@ -618,7 +568,9 @@ async def test_one_that_hangs_is_cancelled_has_failed_and_is_tried_again() -> No
     assert numbers(hangs.events) == [1]
 
 
-async def test_it_may_emit_and_wait_for_the_commit_while_it_handles_an_event() -> None:
+async def test_a_listener_may_emit_while_handling() -> None:
+    """It may wait for the commit of what it emits."""
+
     class Answering(Recorder):
         hub: Hub
 
@@ -665,7 +617,7 @@ async def test_a_forgotten_name_begins_anew() -> None:
         await hub.forget("slow")
 
 
-async def test_a_name_is_forgotten_for_good_also_when_the_hub_was_closed_in_between() -> None:
+async def test_forgetting_survives_a_restart() -> None:
     store = MemoryStore()
     async with Hub(store) as hub:
         await attach(hub, Recorder()).ready()
@@ -680,7 +632,8 @@ async def test_a_name_is_forgotten_for_good_also_when_the_hub_was_closed_in_betw
 
 
 @pytest.mark.parametrize("attached", [True, False])
-async def test_a_position_beyond_the_end_of_the_journal_is_refused_and_nothing_is_changed(attached: bool) -> None:
+async def test_a_position_beyond_the_journal_is_refused(attached: bool) -> None:
+    """The start fails, and changes nothing."""
     store = MemoryStore()
     async with Hub(store) as hub:
         await attach(hub, Recorder()).ready()
@@ -688,13 +641,13 @@ async def test_a_position_beyond_the_end_of_the_journal_is_refused_and_nothing_i
         for n in range(5):
             await hub.emit(said(n))
     await older.write(POSITION, await store.read_bytes(POSITION) or b"")
-    before = await files(older, "/journal/log")
+    before = await files_of(older, "/journal/log")
     hub = Hub(older)
     if attached:
         attach(hub, Recorder())
     with pytest.raises(JournalBehind, match="restored from an older copy"):
         await hub.start()
-    assert await files(older, "/journal/log") == before
+    assert await files_of(older, "/journal/log") == before
 
 
 async def test_a_position_of_another_hub_is_refused() -> None:
@@ -708,7 +661,7 @@ async def test_a_position_of_another_hub_is_refused() -> None:
         await Hub(other).start()
 
 
-async def test_a_damaged_position_is_refused_with_its_path() -> None:
+async def test_a_damaged_position_is_refused() -> None:
     store = MemoryStore()
     async with Hub(store) as hub:
         await attach(hub, Recorder()).ready()
@@ -718,7 +671,9 @@ async def test_a_damaged_position_is_refused_with_its_path() -> None:
     assert raised.value.path == POSITION
 
 
-async def test_a_position_that_cannot_be_kept_is_told_tried_again_and_stops_nothing() -> None:
+async def test_an_unwritable_position_is_retried() -> None:
+    """The failure is reported by health, and the hub goes on."""
+
     class Full(MemoryStore):
         full = False
 
@@ -758,7 +713,7 @@ def small_hub(store: MemoryStore, clock: ManualClock, *listeners: Any) -> Hub:
 
 
 async def journal_bytes(store: MemoryStore) -> int:
-    return sum(map(len, (await files(store, "/journal/log")).values()))
+    return sum(map(len, (await files_of(store, "/journal/log")).values()))
 
 
 async def outgrow(hub: Hub, store: MemoryStore, clock: ManualClock) -> int:
@@ -768,13 +723,14 @@ async def outgrow(hub: Hub, store: MemoryStore, clock: ManualClock) -> int:
         await hub.emit(said(n))
         if n % 10 == 0:
             await pass_time(clock, 0.5)
-            await tidied(hub)
+            await until_tidy(hub)
             largest = max(largest, await journal_bytes(store))
     await pass_time(clock, 2)
     return max(largest, await journal_bytes(store))
 
 
-async def test_a_suspended_one_never_fills_the_disk_and_learns_what_it_missed() -> None:
+async def test_a_suspended_listener_cannot_fill_the_disk() -> None:
+    """The journal goes on without it, and it learns which events it missed."""
     store, clock, witness, failing = MemoryStore(), ManualClock(), Recorder(), Failing(0)
     async with small_hub(store, clock, witness) as hub:
         attachment = attach(hub, failing, attempts_max=1)
@@ -807,8 +763,8 @@ async def test_a_suspended_one_never_fills_the_disk_and_learns_what_it_missed() 
         assert hub.health().healthy
 
 
-async def test_one_that_is_merely_too_slow_is_suspended_and_told_too() -> None:
-    store, clock, witness, gated = MemoryStore(), ManualClock(), Recorder(), Gated()
+async def test_a_too_slow_listener_is_suspended() -> None:
+    store, clock, witness, gated = MemoryStore(), ManualClock(), Recorder(), GatedRecorder(is_open=False)
     async with small_hub(store, clock, witness) as hub:
         attachment = attach(hub, gated)
         await attachment.ready()
@@ -819,7 +775,7 @@ async def test_one_that_is_merely_too_slow_is_suspended_and_told_too() -> None:
         assert told[0].first_seq_held is not None
         assert told[0].first_seq_held > told[0].event_seq
         attachment.resume(skip_missed=True)
-        gated.gate.set()
+        gated.open()
         await attachment.ready()
         await hub.flush()
         heard = numbers(gated.events)
@@ -828,7 +784,8 @@ async def test_one_that_is_merely_too_slow_is_suspended_and_told_too() -> None:
         assert tail == list(range(tail[0], 1000)), "after the batch it was at and the gap, everything in order"
 
 
-async def test_one_that_was_away_too_long_is_suspended_by_the_start_and_by_the_next_until_it_skips() -> None:
+async def test_a_long_absent_listener_is_suspended() -> None:
+    """Each start suspends it until it skips what it missed."""
     store, clock, recorder = MemoryStore(), ManualClock(), Recorder()
     async with small_hub(store, clock) as hub:
         await attach(hub, Recorder()).ready()
@@ -840,14 +797,14 @@ async def test_one_that_was_away_too_long_is_suspended_by_the_start_and_by_the_n
     for _ in range(2):
         async with small_hub(store, clock) as hub:
             attachment = attach(hub, Recorder())
-            await settle()
+            await until_idle()
             assert attachment.state is AttachmentState.SUSPENDED
             assert attachment.missed is not None
             with pytest.raises(HistoryGone):
                 await attachment.ready()
     async with small_hub(store, clock) as hub:
         attachment = attach(hub, recorder)
-        await settle()
+        await until_idle()
         attachment.resume(skip_missed=True)
         await attachment.ready()
         await hub.flush()
@@ -855,8 +812,8 @@ async def test_one_that_was_away_too_long_is_suspended_by_the_start_and_by_the_n
     assert heard == list(range(heard[0], 1000))
 
 
-async def test_the_one_that_is_farthest_behind_goes_first_and_the_others_are_spared() -> None:
-    store, clock, near = MemoryStore(), ManualClock(), Gated()
+async def test_the_farthest_behind_is_suspended_first() -> None:
+    store, clock, near = MemoryStore(), ManualClock(), GatedRecorder(is_open=False)
     async with small_hub(store, clock) as hub:
         far = attach(hub, Failing(0), attempts_max=1, name="far")
         for n in range(60):
@@ -866,14 +823,15 @@ async def test_the_one_that_is_farthest_behind_goes_first_and_the_others_are_spa
         while far.state is not AttachmentState.SUSPENDED or far.missed is None:
             await hub.emit(said(60))
             await pass_time(clock, 1)
-            await tidied(hub)
+            await until_tidy(hub)
         assert other.state is AttachmentState.RUNNING
-        near.gate.set()
+        near.open()
         await hub.flush()
         assert other.state is AttachmentState.RUNNING
 
 
-async def test_a_name_that_is_not_attached_holds_the_journal_back_until_it_is_forgotten() -> None:
+async def test_an_absent_name_holds_the_journal() -> None:
+    """The journal is kept for a name that is not attached until the name is forgotten."""
     store, clock = MemoryStore(), ManualClock()
     async with small_hub(store, clock) as hub:
         await attach(hub, Recorder()).ready()
@@ -881,14 +839,14 @@ async def test_a_name_that_is_not_attached_holds_the_journal_back_until_it_is_fo
     async with small_hub(store, clock) as hub:
         for n in range(60):
             await hub.emit(said(n))
-            journal = await tidied(hub)
+            journal = await until_tidy(hub)
             assert journal.first_seq == 0
             assert dict(journal.positions).keys() == {"slow"}
         await hub.forget("slow")
-        assert (await tidied(hub)).first_seq > 0
+        assert (await until_tidy(hub)).first_seq > 0
 
 
-async def test_a_listener_on_its_way_through_the_journal_is_not_overtaken_by_truncation() -> None:
+async def test_truncation_waits_for_a_catching_up_listener() -> None:
     store, clock, recorder = MemoryStore(), ManualClock(), Recorder()
     async with small_hub(store, clock) as hub:
         attachment = attach(hub, recorder, since="start")
@@ -897,7 +855,7 @@ async def test_a_listener_on_its_way_through_the_journal_is_not_overtaken_by_tru
             await hub.flush()
             if n % 10 == 0:
                 await pass_time(clock, 1)
-                await tidied(hub)
+                await until_tidy(hub)
         journal = hub.statistics().journal
         assert journal is not None
         assert journal.first_seq > 100
@@ -905,7 +863,8 @@ async def test_a_listener_on_its_way_through_the_journal_is_not_overtaken_by_tru
     assert numbers(recorder.events) == list(range(400))
 
 
-async def test_the_journal_is_kept_from_the_position_on_disk_and_not_from_the_one_in_memory() -> None:
+async def test_the_journal_is_kept_from_durable_positions() -> None:
+    """What counts is the position on disk, not the newer one in memory."""
     store, clock = MemoryStore(), ManualClock()
     async with small_hub(store, clock) as hub:
         attachment = attach(hub, Recorder())
@@ -913,10 +872,10 @@ async def test_the_journal_is_kept_from_the_position_on_disk_and_not_from_the_on
         for n in range(60):
             await hub.emit(said(n))
             await hub.flush()
-            assert (await tidied(hub)).first_seq <= (await kept_position(store) or 0)
+            assert (await until_tidy(hub)).first_seq <= (await kept_position(store) or 0)
         kept = await kept_position(store) or 0
         assert attachment.statistics().position > kept
-        assert ((await tidied(hub)).snapshot_seq or 0) > kept, "nothing was held back"
+        assert ((await until_tidy(hub)).snapshot_seq or 0) > kept, "nothing was held back"
 
 
 # --- calls from inside ----------------------------------------------------------------------------------------------
@@ -924,7 +883,9 @@ async def test_the_journal_is_kept_from_the_position_on_disk_and_not_from_the_on
 
 @pytest.mark.parametrize("call", ["detach", "aclose"])
 @pytest.mark.parametrize("duty", list(Duty))
-async def test_a_task_that_a_listener_starts_may_let_it_go_without_waiting_for_itself(call: str, duty: Duty) -> None:
+async def test_a_listener_may_end_itself(call: str, duty: Duty) -> None:
+    """A task that a listener starts may detach it, or close the hub, without waiting for itself."""
+
     class Leaving(Recorder):
         attachment: Attachment
         hub: Hub

@@ -7,16 +7,14 @@ from typing import Any, cast
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from hubwire import Agent, Channel, Hub, InboxRule, RuleArbiter
 from hubwire._state import State
-from hubwire.context import EMPTY
 from hubwire.errors import CommandRejected, EventTooLarge, InboxFull, NotFound, PostRejected
-from hubwire.events import EnvelopeDispatchFailed, EnvelopePosted, EnvelopeRejected, Event
-from hubwire.events._event import stamp
+from hubwire.events import EnvelopeDispatchFailed, EnvelopePosted, EnvelopeRejected
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, peek, pending
+from support import apply_to, until_idle
 
 
 async def pair(hub: Hub) -> tuple[Channel, Agent, Agent]:
@@ -24,7 +22,7 @@ async def pair(hub: Hub) -> tuple[Channel, Agent, Agent]:
     return await hub.channels.open([a, b]), a, b
 
 
-async def test_an_envelope_says_what_led_to_it() -> None:
+async def test_an_envelope_names_its_cause() -> None:
     async with Hub() as hub:
         channel, a, b = await pair(hub)
         first = await channel.post(a, "why?")
@@ -64,43 +62,45 @@ REFUSALS: dict[str, Post] = {
 
 
 @pytest.mark.parametrize("code", REFUSALS)
-async def test_a_refusal_is_an_event_with_a_code_and_changes_nothing_else(code: str) -> None:
+async def test_a_refused_post_is_an_event(code: str) -> None:
+    """It has a code, and nothing else changes."""
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         channel, a, _ = await pair(hub)
         stranger = await hub.agents.register("stranger")
         await hub.flush()
-        before, heard = hub._state.snapshot(), len(recorder.events)
+        before, heard = peek(hub), len(recorder.events)
         with pytest.raises(CommandRejected) as caught:
             await REFUSALS[code](channel, a, stranger)
         await hub.flush()
-        assert hub._state.snapshot() == before
+        assert peek(hub) == before
         (told,) = cast(list[Any], recorder.events[heard:])
         assert (told.kind, told.code, told.reason) == ("envelope.rejected", code.strip(), str(caught.value))
         assert (told.error, told.content) == (type(caught.value).__name__, "x")
 
 
-async def test_an_envelope_that_is_too_large_is_rejected_by_an_event_without_its_content() -> None:
+async def test_a_large_envelope_is_rejected_without_content() -> None:
     for arbiter in (None, RuleArbiter()):
         recorder = Recorder()
         async with Hub(listeners=[recorder], event_bytes_max=4096, arbiter=arbiter) as hub:
             channel, a, b = await pair(hub)
-            before = hub._state.snapshot()
+            before = peek(hub)
             with pytest.raises(EventTooLarge) as caught:
                 await channel.post(a, "x" * 10_000_000, to=[b])
-            assert hub._state.snapshot() == before
+            assert peek(hub) == before
             await hub.flush()
             (told,) = [each for each in recorder.events if isinstance(each, EnvelopeRejected)]
             assert (told.code, told.error, told.reason) == ("too_large", "EventTooLarge", str(caught.value))
             assert (told.content, told.audience, told.channel_id) == (None, (b.id,), channel.id)
 
 
-async def test_who_has_left_the_hub_but_not_the_channel_yet_is_told_of() -> None:
+async def test_an_unregistered_participant_is_reported() -> None:
+    """An agent that has left the hub, but not yet the channel, is reported as a failed dispatch."""
     state = State()
     for agent_id in "ab":
-        apply(state, state.agents.register(agent_id, (), agent_id=agent_id))
-    apply(state, state.membership.open(["a", "b"], "", channel_id="ab"))
-    apply(state, state.endings.unregister("b")[:1])
+        apply_to(state, *state.agents.register(agent_id, (), agent_id=agent_id))
+    apply_to(state, *state.membership.open(["a", "b"], "", channel_id="ab"))
+    apply_to(state, *state.endings.unregister("b")[:1])
     posted, failed = state.envelopes.post("ab", "a", "hello", ["b"], envelope_id="e")
     assert isinstance(posted, EnvelopePosted)
     assert posted.recipients == ()
@@ -108,13 +108,8 @@ async def test_who_has_left_the_hub_but_not_the_channel_yet_is_told_of() -> None
     assert (failed.recipient_id, failed.error) == ("b", "NotFound")
 
 
-def apply(state: State, events: list[Event]) -> None:
-    for event in events:
-        at = "2026-11-21T09:30:00.000001Z"
-        state.apply(stamp(event, seq=0, id="", at=at, hub="", context=EMPTY, bytes_max=1 << 20))
-
-
-async def test_a_post_that_races_a_close_is_never_appended_after_it() -> None:
+async def test_a_post_never_follows_a_close() -> None:
+    """A post that races a close is never appended after it."""
     recorder = Recorder()
     async with Hub(listeners=[recorder], in_flight_max=2) as hub:
         channel, a, _ = await pair(hub)
@@ -139,7 +134,8 @@ async def test_a_post_that_races_a_close_is_never_appended_after_it() -> None:
         assert sum(isinstance(each, EnvelopePosted) for each in outcomes) == kinds.count("envelope.posted")
 
 
-async def test_a_repetition_posts_nothing_and_returns_the_first_result_also_after_a_restart() -> None:
+async def test_a_repeated_post_returns_the_first() -> None:
+    """A post with the key of an earlier one posts nothing, also after a restart."""
     store = MemoryStore()
     async with Hub(store) as hub:
         channel, a, b = await pair(hub)
@@ -160,10 +156,10 @@ async def test_a_repetition_posts_nothing_and_returns_the_first_result_also_afte
                 )
             assert caught.value.code == "key_reused"
         await channel.close()
-        assert hub._state.envelopes.snapshot()[0].channel_id != channel.id
+        assert peek(hub)["envelopes"][0].channel_id != channel.id
 
 
-async def test_repetitions_at_the_same_time_are_one_post() -> None:
+async def test_concurrent_repetitions_are_one_post() -> None:
     store = MemoryStore()
     async with Hub(store) as hub:
         channel, a, _ = await pair(hub)
@@ -180,7 +176,7 @@ async def test_repetitions_at_the_same_time_are_one_post() -> None:
         assert hub.statistics().envelopes_pending == 1
 
 
-async def test_envelopes_of_a_channel_are_in_one_order_for_everybody() -> None:
+async def test_all_readers_see_one_order() -> None:
     async with Hub(MemoryStore()) as hub:
         agents = [await hub.agents.register(f"agent {number}") for number in range(4)]
         channel = await hub.channels.open(agents)
@@ -193,12 +189,13 @@ async def test_envelopes_of_a_channel_are_in_one_order_for_everybody() -> None:
             for agent in agents:
                 tasks.start_soon(talk, agent)
         for reader in agents:
-            seqs = [each.envelope.seq for each in hub._state.inboxes.pending(reader.id)]
+            seqs = [each.seq for each in pending(hub, reader)]
             assert len(seqs) == 60
             assert seqs == sorted(seqs)
 
 
-async def test_an_envelope_leaves_the_inboxes_that_have_not_acked_it_when_its_time_is_up() -> None:
+async def test_an_expired_envelope_leaves_the_inboxes() -> None:
+    """It stays only where it was acked before."""
     clock, recorder = ManualClock(), Recorder()
     async with Hub(listeners=[recorder], clock=clock) as hub:
         a, b, c = [await hub.agents.register(name) for name in "abc"]
@@ -207,7 +204,7 @@ async def test_an_envelope_leaves_the_inboxes_that_have_not_acked_it_when_its_ti
         await channel.post(a, "whenever")
         await (await anext(b.inbox())).ack()
         late = await anext(c.inbox())
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(10)
         expired: Any = await recorder.wait_for("envelope.expired")
         assert (expired.agent_id, expired.envelope_id) == (c.id, posted.envelope_id)
@@ -217,7 +214,8 @@ async def test_an_envelope_leaves_the_inboxes_that_have_not_acked_it_when_its_ti
             await late.ack()
 
 
-async def test_a_broadcast_with_one_full_inbox_is_posted_and_told_for_that_one() -> None:
+async def test_a_full_inbox_does_not_stop_a_broadcast() -> None:
+    """The others get the envelope, and the full inbox is reported as a failed dispatch."""
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         a = await hub.agents.register("a")

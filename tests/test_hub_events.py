@@ -19,7 +19,8 @@ from hubwire import Event, GenericEvent, UnknownEvent, event
 from hubwire.context import EMPTY, Context
 from hubwire.errors import ConfigurationError, HubError
 from hubwire.events import AgentRegistered, FrozenDict, ToolCompleted, evolve, kind_class
-from hubwire.events._event import own_fields, stamp
+from hubwire.events._event import own_fields
+from hubwire.events._stamp import stamp
 
 
 @event("event_tests.charged")
@@ -58,7 +59,8 @@ def stamped(event: Event, *, context: Context = EMPTY) -> Any:
         AgentRegistered(name="planner"),
     ],
 )
-def test_no_field_of_an_event_can_be_set_added_or_deleted(each: Event) -> None:
+def test_an_event_is_immutable(each: Event) -> None:
+    """No field can be set, added or deleted."""
     before = pickle.dumps(each)
     for name in ("seq", "kind", "amount", "new", "_body", "__class__"):
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
@@ -70,7 +72,7 @@ def test_no_field_of_an_event_can_be_set_added_or_deleted(each: Event) -> None:
     assert pickle.dumps(each) == before
 
 
-def test_the_payload_of_a_stamped_event_is_frozen_to_the_bottom() -> None:
+def test_a_stamped_payload_is_frozen_throughout() -> None:
     made = stamped(GenericEvent(kind="user.came", data={"a": [{"b": {"c": [1]}}]}, metadata={"m": {"n": 1}}))
     inner = made.data["a"][0]["b"]
     assert type(made.data["a"]) is tuple
@@ -93,14 +95,15 @@ def test_the_payload_of_a_stamped_event_is_frozen_to_the_bottom() -> None:
     assert made.metadata == {"m": {"n": 1}}
 
 
-def test_a_payload_can_be_copied_to_be_changed() -> None:
+def test_a_payload_can_be_copied_and_changed() -> None:
     data = stamped(GenericEvent(kind="user.came", data={"a": 1})).data
     for changeable in (dict(data), data.copy(), data | {}):
         changeable["b"] = 2
     assert data == {"a": 1}
 
 
-def test_the_callers_payload_is_neither_changed_nor_shared() -> None:
+def test_the_payload_is_copied() -> None:
+    """The caller's payload is neither changed by the hub nor shared with it."""
     given: dict[str, Any] = {"b": [1, {"z": 1, "a": {2, 3}}], "a": float("nan")}
     picture = repr(given)
     unstamped = GenericEvent(kind="user.came", data=given)
@@ -115,7 +118,7 @@ def test_the_callers_payload_is_neither_changed_nor_shared() -> None:
 # --- stamping -------------------------------------------------------------------------------------------------------
 
 
-def test_stamping_numbers_a_copy_and_leaves_every_other_field_alone() -> None:
+def test_stamping_sets_only_the_header() -> None:
     unstamped = Charged(amount=3, currency="CHF", lines=("a",), agent_id="planner", severity="warning")
     made = stamped(unstamped)
     assert made is not unstamped
@@ -124,7 +127,8 @@ def test_stamping_numbers_a_copy_and_leaves_every_other_field_alone() -> None:
     assert evolve(made, seq=-1, id="", at="", hub="") == unstamped
 
 
-def test_an_event_that_is_emitted_again_gets_a_new_number_and_no_old_bytes() -> None:
+def test_an_event_can_be_emitted_again() -> None:
+    """It gets a new number, and is encoded anew."""
     once = stamped(Charged(amount=3))
     hubwire.codec.encode(once)
     again = stamp(once, seq=8, id="another", at=AT, hub="a hub", context=EMPTY, bytes_max=1 << 20)
@@ -133,7 +137,8 @@ def test_an_event_that_is_emitted_again_gets_a_new_number_and_no_old_bytes() -> 
     assert again == evolve(once, seq=8, id="another")
 
 
-def test_the_depth_of_an_event_is_the_hubs_to_count_and_its_cause_the_callers_to_name() -> None:
+def test_the_hub_counts_depth() -> None:
+    """The depth of an event is the hub's to set, its cause the caller's to name."""
     around = Context(depth=3, causation_id="the cause", tenant="around", correlation_id="c", traceparent="t")
     made = stamped(Charged(amount=1, depth=1, causation_id="mine", tenant="mine"), context=around)
     assert (made.depth, made.causation_id, made.tenant) == (3, "mine", "mine")
@@ -144,13 +149,14 @@ def test_the_depth_of_an_event_is_the_hubs_to_count_and_its_cause_the_callers_to
     ("given", "text"),
     [(5, "5"), (True, "true"), ([1], "[1]"), ({"a": 1}, '{"a": 1}'), (1.5, "1.5"), ("x" * 1000, "x" * 1000)],
 )
-def test_a_header_that_is_no_text_becomes_text_because_it_would_be_read_back_as_another_shape(
-    given: Any, text: str
-) -> None:
+def test_headers_become_text(given: Any, text: str) -> None:
+    """A header of another type would be read back in another shape."""
     assert stamped(Charged(amount=1, session_id=given)).session_id == text
 
 
-def test_a_value_whose_comparison_or_truth_raises_is_stamped_shown_and_taken_for_what_it_is() -> None:
+def test_values_may_refuse_comparison() -> None:
+    """A value whose comparison or truth raises, as numpy's arrays do, is stamped and shown all the same."""
+
     class Array:
         """As numpy's arrays: comparing gives no answer that has a truth."""
 
@@ -175,7 +181,7 @@ def test_a_value_whose_comparison_or_truth_raises_is_stamped_shown_and_taken_for
 # --- equality, copies, repr -----------------------------------------------------------------------------------------
 
 
-def test_equal_events_are_those_of_one_kind_with_equal_fields() -> None:
+def test_equal_events_have_equal_kinds_and_fields() -> None:
     assert Charged(amount=1) == Charged(amount=1)
     assert Charged(amount=1) != Charged(amount=2)
     assert stamped(Charged(amount=1)) != Charged(amount=1)
@@ -185,7 +191,8 @@ def test_equal_events_are_those_of_one_kind_with_equal_fields() -> None:
     assert Charged(amount=1) != "Charged(amount=1)"
 
 
-def test_equal_events_have_equal_hashes_whatever_they_hold() -> None:
+def test_equal_events_have_equal_hashes() -> None:
+    """Events may hold values that cannot be hashed."""
     unhashable = {"a": [1]}
     assert hash(Charged(amount=1, details=unhashable)) == hash(Charged(amount=1, details={"a": [1]}))
     assert len({Charged(amount=1), Charged(amount=1), stamped(Charged(amount=1))}) == 2
@@ -194,7 +201,7 @@ def test_equal_events_have_equal_hashes_whatever_they_hold() -> None:
     assert hash(one) == hash(other)
 
 
-def test_encoding_an_event_changes_neither_equality_nor_hash() -> None:
+def test_encoding_changes_neither_equality_nor_hash() -> None:
     one, other = stamped(Charged(amount=1)), stamped(Charged(amount=1))
     hubwire.codec.encode(one)
     assert one == other
@@ -211,7 +218,8 @@ def test_encoding_an_event_changes_neither_equality_nor_hash() -> None:
         stamped(AgentRegistered(name="planner")),
     ],
 )
-def test_an_event_survives_pickling_and_is_its_own_copy(each: Event) -> None:
+def test_an_event_can_be_pickled(each: Event) -> None:
+    """Its copy is the event itself."""
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         loaded = pickle.loads(pickle.dumps(each, protocol))  # noqa: S301 - our own bytes
         assert loaded == each
@@ -228,7 +236,7 @@ def test_a_pickled_payload_is_still_frozen() -> None:
     assert copy.deepcopy(data) is data
 
 
-def test_evolve_makes_a_changed_copy_that_is_frozen_too() -> None:
+def test_evolve_makes_a_changed_copy() -> None:
     before = stamped(Charged(amount=1, lines=("a",)))
     after = evolve(before, amount=2)
     assert (before.amount, after.amount, after.lines, after.seq) == (1, 2, ("a",), 7)
@@ -238,7 +246,7 @@ def test_evolve_makes_a_changed_copy_that_is_frozen_too() -> None:
         evolve(before, unknown=1)
 
 
-def test_repr_shows_what_is_set_and_nothing_else() -> None:
+def test_repr_shows_only_what_is_set() -> None:
     assert repr(Charged(amount=1)) == "Charged(amount=1)"
     assert repr(Charged(amount=1, currency="EUR", agent_id=None)) == "Charged(amount=1)"
     assert repr(Charged(amount=0, lines=("a",))) == "Charged(amount=0, lines=('a',))"
@@ -249,7 +257,7 @@ def test_repr_shows_what_is_set_and_nothing_else() -> None:
     assert "weight" not in repr(made)
 
 
-def test_a_kind_may_have_constants_properties_and_methods_of_its_own() -> None:
+def test_a_kind_may_have_constants_and_methods() -> None:
     assert Charged.rounding == 2
     assert stamped(Charged(amount=3)).cents == 300
     assert own_fields(Charged) == ("amount", "currency", "lines", "details")
@@ -258,7 +266,7 @@ def test_a_kind_may_have_constants_properties_and_methods_of_its_own() -> None:
 # --- declaring ------------------------------------------------------------------------------------------------------
 
 
-def test_methods_of_a_kind_may_call_those_of_event() -> None:
+def test_methods_may_call_those_of_event() -> None:
     @event("event_tests.shown")
     class Shown(Event):
         text: str = attrs.field(default="hello", converter=str)
@@ -275,7 +283,9 @@ def test_a_field_needs_a_type() -> None:
 
 
 @pytest.mark.parametrize("look", [attrs.fields, attrs.fields_dict, lambda cls: cls(amount=1), own_fields])
-def test_the_fields_of_a_kind_are_there_whoever_asks_first(look: Callable[[Any], Any]) -> None:
+def test_fields_exist_before_the_first_event(look: Callable[[Any], Any]) -> None:
+    """A kind is completed at its first use, whether that is its fields, a look at them or an event."""
+
     @event("event_tests.lazy")
     class Lazy(Event):
         amount: int
@@ -287,7 +297,8 @@ def test_the_fields_of_a_kind_are_there_whoever_asks_first(look: Callable[[Any],
     assert (Lazy(amount=2).amount, Lazy(amount=2).unit) == (2, "EUR")
 
 
-def test_many_threads_may_make_the_first_event_of_a_kind_at_once() -> None:
+def test_threads_may_make_the_first_event() -> None:
+    """Many threads may make the first event of a kind at once."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -316,7 +327,7 @@ def _make_the_first_event_in_many_threads() -> None:
         assert events == [Contended(amount=1, unit="EUR")] * 4
 
 
-def test_a_declared_kind_is_found_by_its_name() -> None:
+def test_a_declared_kind_is_found_by_name() -> None:
     assert kind_class("event_tests.charged") is Charged
     assert Charged.kind == Charged(amount=1).kind == "event_tests.charged"
     assert Charged.command is None
@@ -352,23 +363,24 @@ def test_a_declared_kind_is_found_by_its_name() -> None:
         ["user.login"],
     ],
 )
-def test_a_kind_that_is_not_spelt_as_kinds_are_is_refused(kind: Any) -> None:
-    with pytest.raises(ConfigurationError, match="no kind of event"):
+def test_a_misspelled_kind_is_refused(kind: Any) -> None:
+    with pytest.raises(ConfigurationError, match="not a kind of event"):
         event(kind)
 
 
 @pytest.mark.parametrize("kind", ["user.login", "a.b", "a.b.c.d", "api_key.rehashed", "x2.done"])
-def test_two_or_more_lower_case_words_joined_by_dots_are_a_kind(kind: str) -> None:
+def test_kinds_are_lower_case_words_with_dots(kind: str) -> None:
     class Anything(Event):
         pass
 
     try:
         assert event(kind)(Anything).kind == kind
     finally:
-        hubwire.events._event._kinds.pop(kind, None)
+        hubwire.events._declare._kinds.pop(kind, None)
 
 
-def test_a_kind_is_declared_once_and_the_second_declaration_changes_nothing() -> None:
+def test_a_kind_is_declared_once() -> None:
+    """A second declaration is refused and changes nothing."""
     with pytest.raises(ConfigurationError, match=r"declared by .*test_hub_events\.Charged already"):
 
         @event("event_tests.charged")
@@ -381,7 +393,7 @@ def test_a_kind_is_declared_once_and_the_second_declaration_changes_nothing() ->
     assert kind_class("agent.registered") is AgentRegistered
 
 
-def test_a_module_that_is_loaded_again_declares_its_kinds_again() -> None:
+def test_a_reloaded_module_declares_its_kinds_again() -> None:
     def load() -> type[Event]:
         @event("event_tests.reloaded")
         class Reloaded(Event):
@@ -397,13 +409,15 @@ def test_a_module_that_is_loaded_again_declares_its_kinds_again() -> None:
 @pytest.mark.parametrize(
     "name", ["d", "h", "kind", "command", "seq", "id", "at", "hub", "agent_id", "metadata", "depth", "_body"]
 )
-def test_a_field_that_every_event_or_record_has_already_cannot_be_declared(name: str) -> None:
+def test_reserved_fields_cannot_be_declared(name: str) -> None:
+    """Every event or record has them already."""
     with pytest.raises(ConfigurationError, match=rf"declares {name}\b"):
         event("event_tests.clashed")(type("Clashed", (Event,), {"__annotations__": {name: "str"}}))
     assert kind_class("event_tests.clashed") is None
 
 
-def test_a_field_that_would_not_be_in_the_record_cannot_be_declared() -> None:
+def test_hidden_fields_cannot_be_declared() -> None:
+    """A field that would not be in the record is refused."""
     with pytest.raises(ConfigurationError, match="_secret"):
 
         @event("event_tests.hidden")
@@ -419,7 +433,9 @@ def test_a_field_that_would_not_be_in_the_record_cannot_be_declared() -> None:
     assert kind_class("event_tests.hidden") is None
 
 
-def test_a_class_without_the_decorator_cannot_be_made_and_says_what_is_missing() -> None:
+def test_an_undecorated_class_cannot_be_made() -> None:
+    """The message says what is missing."""
+
     class Forgotten(Event):
         amount: int = 0
 
@@ -460,7 +476,7 @@ def test_kinds_do_not_inherit_from_each_other() -> None:
     assert kind_class("event_tests.charged_twice") is None
 
 
-def test_fields_are_given_by_name_and_none_can_be_missing_or_too_many() -> None:
+def test_fields_are_keywords_and_complete() -> None:
     wrong: tuple[Callable[[], object], ...] = (
         lambda: Charged(currency="CHF"),  # type: ignore[call-arg]
         lambda: Charged(1),  # type: ignore[call-arg]
@@ -473,7 +489,7 @@ def test_fields_are_given_by_name_and_none_can_be_missing_or_too_many() -> None:
             make()
 
 
-def test_what_is_refused_here_is_an_error_of_the_library() -> None:
+def test_refusals_are_errors_of_the_library() -> None:
     with pytest.raises(HubError):
         event("Nonsense")
 
@@ -481,23 +497,23 @@ def test_what_is_refused_here_is_an_error_of_the_library() -> None:
 # --- the two that are not declared ------------------------------------------------------------------------------------
 
 
-def test_a_generic_event_carries_its_kind_and_any_data() -> None:
+def test_a_generic_event_has_any_kind_and_data() -> None:
     made = stamped(GenericEvent(kind="user.came", data={"ip": "10.0.0.1"}))
     assert (made.kind, made.data) == ("user.came", {"ip": "10.0.0.1"})
     assert GenericEvent(kind="user.came").data == {}
 
 
-def test_generic_events_do_not_share_their_default_data() -> None:
+def test_generic_events_share_no_default() -> None:
     one, other = GenericEvent(kind="user.came"), GenericEvent(kind="user.came")
     assert one.data is not other.data
 
 
-def test_every_shipped_kind_is_exported_and_declared_under_its_own_name() -> None:
+def test_every_shipped_kind_is_exported() -> None:
     exported = [each for name in hubwire.events.__all__ if isinstance(each := getattr(hubwire.events, name), type)]
     kinds = {each for each in exported if issubclass(each, Event)} - {Event, GenericEvent, UnknownEvent}
     assert kinds >= {AgentRegistered, ToolCompleted}
     for each in kinds:
         assert kind_class(each.kind) is each
-    declared = hubwire.events._event._kinds.items()
+    declared = hubwire.events._declare._kinds.items()
     ours = {name for name, each in declared if each.__module__.startswith("hubwire.events.")}
     assert ours == {each.kind for each in kinds}

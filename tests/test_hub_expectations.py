@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from hubwire import Agent, BaseHubListener, Channel, Hub
 from hubwire.channel_types import Conversation, Manifest
@@ -16,7 +15,8 @@ from hubwire.events import ExpectationViolated
 from hubwire.expectations import AcksWithin, Expectation, MaxSilence, Owed, Situation
 from hubwire.ports import KnowledgeStore
 from hubwire.stores import FileStore, MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, peek
+from support import until_idle
 
 ANSWER = Expectation(name="reply_within", params={"seconds": 60})
 
@@ -61,9 +61,9 @@ class World:
 
     async def settle(self) -> None:
         """Return when the timers have nothing left to do: whatever is due was put, and committed."""
-        await wait_all_tasks_blocked()
+        await until_idle()
         await self.hub.flush()
-        await wait_all_tasks_blocked()
+        await until_idle()
         await self.hub.flush()
 
     @property
@@ -89,7 +89,8 @@ async def notices(agent: Agent, count: int) -> list[Any]:
 # --- evaluators -------------------------------------------------------------------------------------------------------
 
 
-async def test_who_is_invited_answers_within_the_time_that_acks_have() -> None:
+async def test_acks_within() -> None:
+    """An agent that was invited answers within the time."""
     async with World() as world:
         channel = await world.open({"name": "acks_within"}, invite=True, required_acks=1, invite_timeout_seconds=1000)
         await channel.accept(world.b)
@@ -104,7 +105,8 @@ async def test_who_is_invited_answers_within_the_time_that_acks_have() -> None:
         assert len(world.violated) == 1
 
 
-async def test_an_envelope_is_answered_in_time_by_posting_to_its_sender() -> None:
+async def test_reply_within() -> None:
+    """An envelope is answered in time by a post to its sender."""
     async with World() as world:
         channel = await world.open(ANSWER)
         asked = await channel.post(world.a, "?", to=[world.b])
@@ -128,7 +130,7 @@ async def test_an_answer_needs_no_answer() -> None:
         assert world.violators == []
 
 
-async def test_asking_again_does_not_put_an_answer_off() -> None:
+async def test_asking_again_does_not_extend_the_deadline() -> None:
     async with World() as world:
         channel = await world.open(ANSWER)
         await channel.post(world.a, "?", to=[world.b])
@@ -138,7 +140,8 @@ async def test_asking_again_does_not_put_an_answer_off() -> None:
         assert world.violators == [(world.b.id,)]
 
 
-async def test_whose_turn_it_is_posts_within_the_time_of_a_turn() -> None:
+async def test_turn_within() -> None:
+    """The participant that is expected to post next does so within the time."""
     async with World() as world:
         channel = await world.open({"name": "turn_within"}, type="discussion")
         await world.after(100)
@@ -152,7 +155,7 @@ async def test_whose_turn_it_is_posts_within_the_time_of_a_turn() -> None:
         assert world.violators == [(world.b.id,), (world.c.id,)]
 
 
-async def test_who_joins_gives_nobody_a_longer_turn() -> None:
+async def test_joining_does_not_extend_a_turn() -> None:
     async with World() as world:
         channel = await world.hub.channels.open(
             [world.a, world.b], type="discussion", expectations=[{"name": "turn_within"}]
@@ -163,7 +166,7 @@ async def test_who_joins_gives_nobody_a_longer_turn() -> None:
         assert world.violators == [(world.a.id,)]
 
 
-async def test_one_who_broadcasts_has_a_turn_after_each_post() -> None:
+async def test_a_broadcaster_has_a_turn_after_each_post() -> None:
     async with World() as world:
         channel = await world.open({"name": "turn_within"}, type="broadcast")
         await world.after(100)
@@ -174,14 +177,14 @@ async def test_one_who_broadcasts_has_a_turn_after_each_post() -> None:
         assert world.violators == [(world.a.id,)]
 
 
-async def test_nobody_has_a_turn_in_a_conversation() -> None:
+async def test_a_conversation_has_no_turns() -> None:
     async with World() as world:
         await world.open({"name": "turn_within"})
         await world.after(10_000)
         assert world.violators == []
 
 
-async def test_a_channel_is_not_silent_for_longer_than_it_may() -> None:
+async def test_max_silence() -> None:
     async with World() as world:
         channel = await world.open({"name": "max_silence", "params": {"seconds": 10}})
         await world.after(9)
@@ -201,7 +204,8 @@ async def test_a_channel_is_not_silent_for_longer_than_it_may() -> None:
 
 
 @pytest.mark.parametrize("by", ["id", "role"])
-async def test_an_expectation_binds_only_those_to_whom_it_applies(by: str) -> None:
+async def test_an_expectation_binds_those_it_names(by: str) -> None:
+    """`applies_to` names agents by id or by role."""
     async with World() as world:
         applies_to = [world.c.id] if by == "id" else ["reviewer"]
         expectation = {"name": "reply_within", "params": {"seconds": 60}, "applies_to": applies_to}
@@ -211,7 +215,8 @@ async def test_an_expectation_binds_only_those_to_whom_it_applies(by: str) -> No
         assert world.violators == [(world.c.id,)]
 
 
-async def test_a_silence_of_some_is_broken_only_by_them() -> None:
+async def test_a_silence_is_broken_by_those_it_names() -> None:
+    """A post of another participant does not end it."""
     async with World() as world:
         channel = await world.open({"name": "max_silence", "params": {"seconds": 10}, "applies_to": [world.b.id]})
         await world.after(5)
@@ -236,7 +241,8 @@ class Fired(BaseHubListener):
         self.calls.append((channel_id, expectation, violation))
 
 
-async def test_a_violation_by_several_is_told_once_with_all_of_them() -> None:
+async def test_a_joint_violation_is_one_event() -> None:
+    """It names all who violated the expectation at the same moment."""
     fired = Fired()
     async with World() as world:
         world.hub.attach(fired)
@@ -252,7 +258,7 @@ async def test_a_violation_by_several_is_told_once_with_all_of_them() -> None:
         assert world.hub.statistics().envelopes_pending == 2 + 3
 
 
-async def test_those_who_are_late_at_different_moments_are_told_of_at_different_moments() -> None:
+async def test_separate_violations_are_separate_events() -> None:
     async with World() as world:
         channel = await world.open(ANSWER)
         await channel.post(world.a, "?", to=[world.b])
@@ -266,9 +272,8 @@ async def test_those_who_are_late_at_different_moments_are_told_of_at_different_
 
 @pytest.mark.parametrize("kind", ["memory", "file"])
 @pytest.mark.parametrize("snapshot_bytes", [1, 1 << 20], ids=["snapshot", "replay"])
-async def test_a_violation_is_told_once_across_restarts_and_anew_when_it_happens_anew(
-    kind: str, snapshot_bytes: int, tmp_path: Path
-) -> None:
+async def test_a_violation_is_reported_once(kind: str, snapshot_bytes: int, tmp_path: Path) -> None:
+    """Restarts do not repeat it; when it happens again, it is reported again."""
     async with World(store_of(kind, tmp_path), snapshot_bytes=snapshot_bytes) as world:
         channel = await world.open(ANSWER)
         await channel.post(world.a, "?", to=[world.b])
@@ -292,7 +297,8 @@ async def test_a_violation_is_told_once_across_restarts_and_anew_when_it_happens
         assert world.violators == []
 
 
-async def test_what_became_overdue_while_no_hub_ran_is_told_at_the_next_start() -> None:
+async def test_overdue_expectations_fire_at_the_start() -> None:
+    """What became overdue while no hub ran is reported by the next start."""
     async with World() as world:
         channel = await world.open(ANSWER)
         await channel.post(world.a, "?", to=[world.b])
@@ -304,20 +310,21 @@ async def test_what_became_overdue_while_no_hub_ran_is_told_at_the_next_start() 
         assert world.violators == [(world.b.id,)]
 
 
-async def test_expectations_are_forgotten_with_their_channel() -> None:
+async def test_expectations_end_with_their_channel() -> None:
     async with World() as world:
         channel = await world.open(ANSWER, {"name": "max_silence", "on_violation": "notify_channel"})
         await channel.post(world.a, "?", to=[world.b])
         await world.after(60)
-        assert len(world.hub._state.expectations) == 1
+        assert len(peek(world.hub)["expectations"]) == 1
         await channel.close()
-        assert len(world.hub._state.expectations) == 0
-        assert world.hub._state.next_due_ns() is None
+        assert len(peek(world.hub)["expectations"]) == 0
+        assert world.hub._parts.state.next_due_ns() is None
         await world.after(10_000)
         assert len(world.violated) == 1
 
 
-async def test_a_participant_who_has_left_owes_nothing_and_is_owed_nothing() -> None:
+async def test_a_former_participant_owes_nothing() -> None:
+    """A participant that has left owes no answer, and none is owed to it."""
     async with World() as world:
         channel = await world.open(ANSWER)
         await channel.post(world.a, "?", to=[world.b])
@@ -339,14 +346,16 @@ async def late_reply(world: World, on_violation: str, **settings: Any) -> Channe
     return channel
 
 
-async def test_an_audit_is_the_event_alone() -> None:
+async def test_on_violation_audit() -> None:
+    """The event is all that happens."""
     async with World() as world:
         await late_reply(world, "audit")
         assert world.recorder.kinds[-1] == "expectation.violated"
         assert world.hub.statistics().envelopes_pending == 2
 
 
-async def test_a_warning_is_for_those_who_violated_it() -> None:
+async def test_on_violation_warn() -> None:
+    """Those that violated the expectation get a notice."""
     async with World() as world:
         channel = await late_reply(world, "warn")
         posted = world.recorder.events[-1]
@@ -360,7 +369,8 @@ async def test_a_warning_is_for_those_who_violated_it() -> None:
             assert notice.content["detail"]["threshold_seconds"] == 600.0
 
 
-async def test_a_notice_to_the_channel_is_for_everybody() -> None:
+async def test_on_violation_notify_channel() -> None:
+    """All participants get a notice."""
     async with World() as world:
         await late_reply(world, "notify_channel")
         posted: Any = world.recorder.events[-1]
@@ -368,7 +378,7 @@ async def test_a_notice_to_the_channel_is_for_everybody() -> None:
         assert posted.recipients == (world.a.id, world.b.id, world.c.id)
 
 
-async def test_who_is_removed_takes_part_no_more() -> None:
+async def test_on_violation_remove() -> None:
     async with World() as world:
         channel = await late_reply(world, "remove")
         assert channel.participants == (world.a.id,)
@@ -379,7 +389,8 @@ async def test_who_is_removed_takes_part_no_more() -> None:
         )
 
 
-async def test_a_channel_that_is_closed_says_why() -> None:
+async def test_on_violation_auto_close() -> None:
+    """The channel is closed with a reason that names the expectation."""
     async with World() as world:
         channel = await late_reply(world, "auto_close")
         closed: Any = world.recorder.events[-1]
@@ -388,7 +399,8 @@ async def test_a_channel_that_is_closed_says_why() -> None:
         assert not channel.is_open
 
 
-async def test_who_is_hidden_loses_its_turn_and_its_voice_until_it_is_shown() -> None:
+async def test_on_violation_hide() -> None:
+    """A hidden participant loses its turn and cannot post until it is shown."""
     async with World() as world:
         channel = await world.open(
             {"name": "turn_within", "on_violation": "warn"},
@@ -418,7 +430,7 @@ async def test_who_is_hidden_loses_its_turn_and_its_voice_until_it_is_shown() ->
         await channel.post(world.b, "five")
 
 
-async def test_a_channel_of_which_everybody_is_hidden_is_closed() -> None:
+async def test_a_channel_of_hidden_participants_is_closed() -> None:
     async with World() as world:
         channel = await world.open()
         for agent in (world.a, world.b, world.c):
@@ -428,18 +440,19 @@ async def test_a_channel_of_which_everybody_is_hidden_is_closed() -> None:
         assert (closed.kind, closed.reason) == ("channel.closed", "everybody is hidden")
 
 
-async def test_hiding_and_showing_are_refused_where_they_make_no_sense() -> None:
+async def test_hiding_and_showing_may_be_refused() -> None:
+    """Hiding a hidden participant or a stranger, and showing a visible one, are refused."""
     async with World() as world:
         channel = await world.hub.channels.open([world.a, world.b])
         await channel.hide(world.b)
-        before = world.hub._state.snapshot()
+        before = peek(world.hub)
         for command in (channel.hide(world.b), channel.hide(world.c), channel.show(world.a)):
             with pytest.raises(CommandRejected):
                 await command
-        assert world.hub._state.snapshot() == before
+        assert peek(world.hub) == before
 
 
-async def test_who_was_invited_and_does_not_answer_can_be_warned_or_removed() -> None:
+async def test_an_invited_agent_can_be_warned_or_removed() -> None:
     async with World() as world:
         channel = await world.open(
             {"name": "acks_within", "params": {"seconds": 5}, "on_violation": "warn"},
@@ -456,7 +469,8 @@ async def test_who_was_invited_and_does_not_answer_can_be_warned_or_removed() ->
         assert channel.is_open
 
 
-async def test_what_follows_a_violation_ends_when_the_channel_does() -> None:
+async def test_consequences_end_with_the_channel() -> None:
+    """If the first consequence closes the channel, the second is dropped."""
     async with World() as world:
         await world.open(
             {"name": "max_silence", "params": {"seconds": 5}, "on_violation": "auto_close"},
@@ -464,13 +478,14 @@ async def test_what_follows_a_violation_ends_when_the_channel_does() -> None:
         )
         await world.after(5)
         assert world.recorder.kinds[-1] == "channel.closed"
-        assert world.hub._state.next_due_ns() is None
+        assert world.hub._parts.state.next_due_ns() is None
 
 
 # --- notices are no content -------------------------------------------------------------------------------------------
 
 
-async def test_a_notice_neither_ends_a_silence_nor_answers_nor_asks_nor_takes_a_turn() -> None:
+async def test_a_notice_is_not_content() -> None:
+    """It ends no silence, answers no envelope, needs no answer and takes no turn."""
     async with World() as world:
         channel = await world.open(
             {"name": "max_silence", "params": {"seconds": 10}, "on_violation": "notify_channel"},
@@ -479,7 +494,7 @@ async def test_a_notice_neither_ends_a_silence_nor_answers_nor_asks_nor_takes_a_
             type="discussion",
         )
         await channel.post(world.a, "?", to=[world.b])
-        state = world.hub._state.channels.get(channel.id).channel_state
+        (before,) = peek(world.hub)["channels"]
         await world.after(10)
         assert len(await notices(world.c, 1)) == 1
         await world.after(5)
@@ -490,11 +505,12 @@ async def test_a_notice_neither_ends_a_silence_nor_answers_nor_asks_nor_takes_a_
             ("reply_within", (world.b.id,)),
             ("turn_within", (world.b.id,)),
         ]
-        assert world.hub._state.channels.get(channel.id).channel_state == state
+        (after,) = peek(world.hub)["channels"]
+        assert after.channel_state == before.channel_state
 
 
 @pytest.mark.parametrize("overflow", ["reject", "drop_newest", "drop_oldest"])
-async def test_a_notice_is_not_lost_silently_where_an_inbox_is_full(overflow: str) -> None:
+async def test_a_notice_to_a_full_inbox_is_reported(overflow: str) -> None:
     async with World() as world:
         await world.b.set_rule({"inbox": {"capacity": 1, "overflow": overflow}})
         channel = await world.open({"name": "reply_within", "on_violation": "warn"})
@@ -549,7 +565,7 @@ async def own(world: World, evaluator: Any) -> Channel:
     return await world.open(QUORUM)
 
 
-async def test_an_evaluator_of_ones_own_says_what_is_owed() -> None:
+async def test_a_custom_evaluator_decides_what_is_owed() -> None:
     async with World() as world:
         channel = await own(world, Quorum())
         await channel.post(world.b, "here")
@@ -561,7 +577,8 @@ async def test_an_evaluator_of_ones_own_says_what_is_owed() -> None:
 
 
 @pytest.mark.parametrize("snapshot_bytes", [1, 1 << 20], ids=["snapshot", "replay"])
-async def test_an_evaluator_is_asked_once_a_period_and_not_for_events_nor_by_a_replay(snapshot_bytes: int) -> None:
+async def test_an_evaluator_is_called_once_a_period(snapshot_bytes: int) -> None:
+    """It is called neither for each event nor by a replay."""
     async with World(snapshot_bytes=snapshot_bytes) as world:
         evaluator = Quorum()
         channel = await own(world, evaluator)
@@ -579,7 +596,8 @@ async def test_an_evaluator_is_asked_once_a_period_and_not_for_events_nor_by_a_r
         assert again.asked == 2, "once when it was due, and once for what is owed still"
 
 
-async def test_an_evaluator_that_raises_is_told_of_once_and_asked_again_by_the_next_hub() -> None:
+async def test_a_failing_evaluator_is_reported_once() -> None:
+    """The next hub calls it again."""
     async with World() as world:
         evaluator = Quorum()
         await own(world, evaluator)
@@ -597,7 +615,8 @@ async def test_an_evaluator_that_raises_is_told_of_once_and_asked_again_by_the_n
         assert world.violators == [(world.a.id, world.b.id, world.c.id)]
 
 
-async def test_an_evaluator_that_is_missing_after_a_restart_is_told_of_and_may_come_back() -> None:
+async def test_a_missing_evaluator_is_reported() -> None:
+    """After a restart with the right version its expectation holds again."""
     async with World() as world:
         await own(world, Quorum())
         await world.after(10)
@@ -615,7 +634,7 @@ async def test_an_evaluator_that_is_missing_after_a_restart_is_told_of_and_may_c
         assert created.expectations[0]["version"] == 2
 
 
-async def test_an_evaluator_that_names_a_stranger_is_told_of() -> None:
+async def test_an_evaluator_may_not_blame_strangers() -> None:
     class Blames(Quorum):
         def owed(self, situation: Situation) -> Iterable[Owed]:
             return [Owed("a stranger", situation.created)]
@@ -628,7 +647,7 @@ async def test_an_evaluator_that_names_a_stranger_is_told_of() -> None:
         assert world.violators == []
 
 
-async def test_a_channel_type_that_fails_is_told_of_where_turns_are_expected() -> None:
+async def test_a_failing_channel_type_is_reported() -> None:
     class Broken(Conversation):
         name = "broken"
 
@@ -667,21 +686,22 @@ async def test_a_channel_type_that_fails_is_told_of_where_turns_are_expected() -
         ("reply_within", "an expectation is"),
     ],
 )
-async def test_an_expectation_that_cannot_be_kept_is_refused_and_opens_nothing(expectation: Any, match: str) -> None:
+async def test_an_impossible_expectation_is_refused(expectation: Any, match: str) -> None:
     async with World() as world:
-        before = world.hub._state.snapshot()
+        before = peek(world.hub)
         with pytest.raises(CommandRejected, match=match):
             await world.open(expectation)
-        assert world.hub._state.snapshot() == before
+        assert peek(world.hub) == before
 
 
-async def test_no_channel_has_more_expectations_than_are_worth_looking_at() -> None:
+async def test_expectations_of_a_channel_are_bounded() -> None:
     async with World() as world:
         with pytest.raises(CommandRejected, match="at most 100"):
             await world.open(*[ANSWER] * 101)
 
 
-async def test_evaluators_are_registered_whole_once_and_before_the_start() -> None:
+async def test_evaluators_are_registered_before_the_start() -> None:
+    """Each is complete, and registered once."""
     hub = Hub()
     with pytest.raises(ConfigurationError, match="registered already"):
         hub.channels.register_evaluator(MaxSilence())
@@ -699,7 +719,7 @@ async def test_evaluators_are_registered_whole_once_and_before_the_start() -> No
             hub.channels.register_evaluator(Quorum())
 
 
-async def test_nobody_emits_a_violation() -> None:
+async def test_violations_cannot_be_emitted() -> None:
     async with World() as world:
         with pytest.raises(CommandRejected, match="the hub itself"):
             await world.hub.emit(
@@ -709,7 +729,9 @@ async def test_nobody_emits_a_violation() -> None:
             )
 
 
-async def test_an_evaluator_that_refuses_params_by_raising_opens_nothing() -> None:
+async def test_params_may_be_refused_by_raising() -> None:
+    """The channel is not opened."""
+
     class Raises(AcksWithin):
         name = "raises"
 
@@ -727,7 +749,7 @@ async def test_an_evaluator_that_refuses_params_by_raising_opens_nothing() -> No
 # --- price ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_deadline_looks_at_the_channels_that_are_due_and_at_no_others() -> None:
+async def test_a_deadline_looks_at_due_channels_only() -> None:
     asked: list[str] = []
 
     class Counted(MaxSilence):

@@ -25,33 +25,12 @@ from hubwire.errors import (
 )
 from hubwire.events import ListenerFailed as FailureTold, ListenerRestarted, MailboxOverflowed
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
-
-
-def said(n: int = 0) -> GenericEvent:
-    return GenericEvent(kind="number.said", data={"n": n})
+from hubwire.testing import ManualClock, Recorder, history
+from support import GatedStore, numbers, pass_time, said, until_idle
 
 
 def answered(n: int = 0) -> GenericEvent:
     return GenericEvent(kind="number.answered", data={"n": n})
-
-
-def numbers(events: Sequence[Event], kind: str = "number.said") -> list[int]:
-    return [each.data["n"] for each in events if isinstance(each, GenericEvent) and each.kind == kind]
-
-
-async def settle() -> None:
-    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
-    for _ in range(100):
-        await asyncio.sleep(0)
-
-
-async def pass_time(clock: ManualClock, seconds: float) -> None:
-    """Let time go by in small steps, and let everything happen that comes due."""
-    for _ in range(round(seconds * 4)):
-        clock.advance(0.25)
-        for _ in range(20):
-            await asyncio.sleep(0)
 
 
 class Failing(Recorder):
@@ -83,29 +62,11 @@ class FailingByHook(BaseHubListener):
         self.heard += numbers([event])
 
 
-class GatedStore(MemoryStore):
-    """A store whose journal is written only while its gate is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = anyio.Event()
-        self.gate.set()
-        self.error: BaseException | None = None
-        self.appends = 0
-
-    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
-        if path.startswith("/journal/"):
-            self.appends += 1
-            await self.gate.wait()
-            if self.error is not None:
-                raise self.error
-        return await super().append(path, content, expect=expect)
-
-
 # --- BEST_EFFORT: what is not handled -------------------------------------------------------------------------------
 
 
-async def test_a_batch_that_a_plain_listener_fails_at_is_delivered_again_one_by_one_to_its_end() -> None:
+async def test_a_failed_batch_is_delivered_one_by_one() -> None:
+    """A plain listener gets the events of a batch that failed again, each alone, to the last of them."""
     clock, failing = ManualClock(), Failing(3, 6)
     async with Hub(clock=clock) as hub:
         attachment = hub.attach(failing, pattern="number.*")
@@ -125,7 +86,9 @@ async def test_a_batch_that_a_plain_listener_fails_at_is_delivered_again_one_by_
         assert statistics.last_error == "ValueError: bad number"
 
 
-async def test_a_listener_that_fails_at_a_batch_and_at_none_of_its_events_alone_has_not_failed() -> None:
+async def test_a_failed_batch_alone_does_not_count() -> None:
+    """If no event fails alone, the listener has not failed."""
+
     class FailsOnce(Recorder):
         async def on_events(self, events: Sequence[Event]) -> None:
             if len(events) > 1:
@@ -144,7 +107,8 @@ async def test_a_listener_that_fails_at_a_batch_and_at_none_of_its_events_alone_
     assert "listener.failed" not in witness.kinds
 
 
-async def test_a_base_hub_listener_that_fails_gets_nothing_again_and_goes_on_after_the_bad_event() -> None:
+async def test_a_hook_listener_goes_on_after_a_failure() -> None:
+    """A BaseHubListener knows its place: it gets no event twice, and goes on after the bad one."""
     clock, failing = ManualClock(), FailingByHook(3, 6)
     async with Hub(clock=clock) as hub:
         attachment = hub.attach(failing, pattern="number.*")
@@ -159,7 +123,7 @@ async def test_a_base_hub_listener_that_fails_gets_nothing_again_and_goes_on_aft
         assert statistics.last_error == "ValueError: bad number"
 
 
-async def test_a_function_that_fails_gets_nothing_again_either() -> None:
+async def test_a_function_goes_on_after_a_failure() -> None:
     clock = ManualClock()
     heard: list[int] = []
     async with Hub(clock=clock) as hub:
@@ -170,7 +134,7 @@ async def test_a_function_that_fails_gets_nothing_again_either() -> None:
             if heard[-1] == 3:
                 raise ValueError("bad number")
 
-        await settle()
+        await until_idle()
         for n in range(8):
             hub.emit_nowait(said(n))
         await pass_time(clock, 1)
@@ -178,7 +142,9 @@ async def test_a_function_that_fails_gets_nothing_again_either() -> None:
         assert heard == list(range(8))
 
 
-async def test_a_partial_batch_that_claims_to_be_whole_has_failed_at_its_last_event() -> None:
+async def test_a_wrong_partial_batch_blames_the_last_event() -> None:
+    """A PartialBatch that claims more events than there were has failed at the last one."""
+
     class Liar(Recorder):
         async def on_events(self, events: Sequence[Event]) -> None:
             raise PartialBatch(1000)
@@ -197,7 +163,8 @@ async def test_a_partial_batch_that_claims_to_be_whole_has_failed_at_its_last_ev
 # --- BEST_EFFORT: time ----------------------------------------------------------------------------------------------
 
 
-async def test_a_listener_that_hangs_past_its_time_is_cancelled_and_has_failed() -> None:
+async def test_a_hanging_listener_is_cancelled() -> None:
+    """Past its time it has failed, and no emitter waits for it."""
     cancelled: list[list[int]] = []
     witness = Recorder()
 
@@ -225,7 +192,7 @@ async def test_a_listener_that_hangs_past_its_time_is_cancelled_and_has_failed()
         assert attachment.statistics().last_error == "ListenerTimeout: not done with 1 events after 0.01 s"
 
 
-async def test_a_batch_has_the_time_of_all_its_events_together() -> None:
+async def test_a_batch_has_the_time_of_its_events() -> None:
     given: list[tuple[int, float]] = []
 
     class Asks(Recorder):
@@ -242,7 +209,9 @@ async def test_a_batch_has_the_time_of_all_its_events_together() -> None:
         assert 600 < seconds <= 700
 
 
-async def test_a_listener_that_will_not_be_cancelled_harms_nobody() -> None:
+async def test_a_listener_may_resist_cancellation() -> None:
+    """It harms no other listener and no emitter."""
+
     class Deaf(Recorder):
         async def on_events(self, events: Sequence[Event]) -> None:
             for _ in range(3):
@@ -256,7 +225,7 @@ async def test_a_listener_that_will_not_be_cancelled_harms_nobody() -> None:
         attachment = hub.attach(Deaf(), pattern="number.*", timeout=0.01)
         await attachment.ready()
         await hub.emit(said())
-        await settle()
+        await until_idle()
         await attachment.detach()
         assert attachment.statistics().last_error == "RuntimeError: I do as I like"
 
@@ -286,9 +255,8 @@ class Unspeakable(Exception):
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
-async def test_whatever_a_listener_raises_is_its_own_failure_and_reaches_no_emitter(
-    error: Callable[[], BaseException], message: str
-) -> None:
+async def test_listener_exceptions_reach_no_emitter(error: Callable[[], BaseException], message: str) -> None:
+    """An exception of any class is the failure of its listener alone."""
     failing, witness = Failing(1, error=error), Recorder()
     clock = ManualClock()
     async with Hub(listeners=[witness], clock=clock) as hub:
@@ -307,7 +275,7 @@ async def test_whatever_a_listener_raises_is_its_own_failure_and_reaches_no_emit
 
 
 @pytest.mark.parametrize("duty", [Duty.REQUIRED, Duty.BEST_EFFORT])
-async def test_a_listener_that_cancels_its_own_task_has_failed(duty: Duty) -> None:
+async def test_a_listener_that_cancels_itself_has_failed(duty: Duty) -> None:
     class Selfdestructs(Recorder):
         async def on_events(self, events: Sequence[Event]) -> None:
             if 1 in numbers(events):
@@ -336,14 +304,15 @@ async def test_a_listener_that_cancels_its_own_task_has_failed(duty: Duty) -> No
 
 
 @pytest.mark.parametrize("duty", [Duty.REQUIRED, Duty.BEST_EFFORT])
-async def test_a_listener_whose_task_a_stranger_cancels_is_lost_and_nobody_waits_for_it(duty: Duty) -> None:
+async def test_a_listener_cancelled_from_outside_is_lost(duty: Duty) -> None:
+    """It is detached, health reports it, and neither emitters nor the close wait for it."""
     hub = Hub()
     await hub.start()
     attachment = hub.attach(Recorder(), duty=duty, name="victim")
     await attachment.ready()
-    assert attachment._task is not None
-    attachment._task.cancel()
-    await settle()
+    [task] = (task for task in asyncio.all_tasks() if task.get_name().endswith("Attachment.run"))
+    task.cancel()
+    await until_idle()
     assert attachment.state is AttachmentState.DETACHED
     assert not hub.health().healthy
     if duty is Duty.REQUIRED:
@@ -359,15 +328,16 @@ async def test_a_listener_whose_task_a_stranger_cancels_is_lost_and_nobody_waits
 # --- BEST_EFFORT: restarts ------------------------------------------------------------------------------------------
 
 
-async def test_a_listener_that_failed_is_restarted_after_a_pause_with_the_next_event() -> None:
+async def test_a_failed_listener_restarts_after_a_pause() -> None:
+    """It goes on with the next event."""
     clock, failing = ManualClock(), Failing(0, 1)
     async with Hub(clock=clock) as hub:
         attachment = hub.attach(failing, pattern="number.*")
         await attachment.ready()
         await hub.emit(said(0))
-        await settle()
+        await until_idle()
         await hub.emit(said(7))
-        await settle()
+        await until_idle()
         assert failing.given == [[0]], "the clock stands still"
         assert attachment.statistics().restarts == 0
         await pass_time(clock, 0.25)
@@ -375,7 +345,7 @@ async def test_a_listener_that_failed_is_restarted_after_a_pause_with_the_next_e
         assert attachment.statistics().restarts == 1
 
 
-async def test_the_pauses_double_and_their_length_is_left_to_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pauses_double_with_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     bounds: list[float] = []
 
     def longest(start: float, end: float) -> float:
@@ -398,7 +368,8 @@ async def test_the_pauses_double_and_their_length_is_left_to_chance(monkeypatch:
         assert bounds[3:] == [0.1], "a failure long after the others is a first one"
 
 
-async def test_a_listener_that_fails_more_than_three_times_in_five_seconds_is_detached_and_the_hub_goes_on() -> None:
+async def test_four_failures_in_five_seconds_detach() -> None:
+    """The hub goes on without the listener."""
     clock, witness = ManualClock(), Recorder()
     failing = Failing(*range(100))
     async with Hub(listeners=[witness], clock=clock) as hub:
@@ -418,11 +389,11 @@ async def test_a_listener_that_fails_more_than_three_times_in_five_seconds_is_de
         await hub.emit(said(7))
         await attachment.ready()
         hub.attach(Recorder(), name="failing")
-        await settle()
+        await until_idle()
         assert hub.health().healthy, "somebody else does its work now"
 
 
-async def test_a_listener_that_fails_three_times_in_five_seconds_and_later_again_stays() -> None:
+async def test_three_failures_in_five_seconds_do_not_detach() -> None:
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         attachment = hub.attach(Failing(0), pattern="number.*")
@@ -435,9 +406,8 @@ async def test_a_listener_that_fails_three_times_in_five_seconds_and_later_again
         assert attachment.state is AttachmentState.RUNNING
 
 
-async def test_failures_are_announced_once_per_attachment_reason_and_second_with_a_count(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_failures_are_announced_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is one event for each attachment, reason and second, with a count."""
     monkeypatch.setattr("random.uniform", lambda start, end: start)
     clock, witness = ManualClock(), Recorder()
     kinds: list[type[Exception]] = [ValueError, ValueError, KeyError]
@@ -451,7 +421,7 @@ async def test_failures_are_announced_once_per_attachment_reason_and_second_with
         stamped = []
         for n in range(3):
             stamped.append(await hub.emit(said(n)))
-            await settle()
+            await until_idle()
             await pass_time(clock, 0.25)
         await hub.flush()
         told = [each for each in witness.events if isinstance(each, FailureTold)]
@@ -470,7 +440,9 @@ async def test_failures_are_announced_once_per_attachment_reason_and_second_with
         assert restarts == [1, 3]
 
 
-async def test_a_failure_while_handling_the_hubs_own_events_is_counted_and_not_announced() -> None:
+async def test_failures_at_own_events_are_not_announced() -> None:
+    """They are counted; an event about each would cause the next."""
+
     class Moody(Recorder):
         async def on_events(self, events: Sequence[Event]) -> None:
             if any(each.kind.startswith(("listener.", "mailbox.")) for each in events):
@@ -488,7 +460,7 @@ async def test_a_failure_while_handling_the_hubs_own_events_is_counted_and_not_a
         assert not {"listener.failed", "listener.restarted", "listener.detached"}.intersection(witness.kinds)
 
 
-async def test_overflows_of_one_listener_do_not_overflow_it_further() -> None:
+async def test_overflow_events_cause_no_overflow() -> None:
     gate = anyio.Event()
     witness = Recorder()
 
@@ -502,7 +474,7 @@ async def test_overflows_of_one_listener_do_not_overflow_it_further() -> None:
         await hub.attach(slow, name="slow", mailbox=1).ready()
         for n in range(10):
             await hub.emit(said(n))
-            await settle()
+            await until_idle()
         gate.set()
         await hub.flush()
     told = [each for each in witness.events if isinstance(each, MailboxOverflowed)]
@@ -513,7 +485,8 @@ async def test_overflows_of_one_listener_do_not_overflow_it_further() -> None:
 # --- REQUIRED -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_required_listener_that_fails_stops_the_hub_and_everybody_learns_why() -> None:
+async def test_a_failing_required_listener_stops_the_hub() -> None:
+    """Emitters, readers, inboxes and later calls all get the reason."""
     store, failing, idle = MemoryStore(), Failing(1), Recorder()
     with pytest.raises(ListenerFailed) as raised:
         async with Hub(store, listeners=[idle]) as hub:
@@ -548,7 +521,7 @@ async def test_a_required_listener_that_fails_stops_the_hub_and_everybody_learns
     assert "hub.stopped" not in idle.kinds, "nothing is flushed after a failure"
 
 
-async def test_those_who_wait_at_the_door_learn_of_a_failure_too() -> None:
+async def test_waiting_emitters_learn_of_a_failure() -> None:
     gate = anyio.Event()
 
     class FailsLate(Recorder):
@@ -562,7 +535,7 @@ async def test_those_who_wait_at_the_door_learn_of_a_failure_too() -> None:
             await hub.attach(FailsLate(), duty=Duty.REQUIRED).ready()
             await hub.flush()
             waiting = [asyncio.create_task(hub.emit(said(n))) for n in range(5)]
-            await settle()
+            await until_idle()
             assert hub.statistics().emitters_waiting == 4
             gate.set()
             await asyncio.wait(waiting)
@@ -570,13 +543,14 @@ async def test_those_who_wait_at_the_door_learn_of_a_failure_too() -> None:
             assert len({id(task.exception()) for task in waiting}) == 5, "each has a traceback of its own"
 
 
-async def test_the_bodys_own_exception_leaves_unchanged_with_the_failure_behind_it() -> None:
+async def test_the_exception_of_the_body_wins() -> None:
+    """It leaves the `async with` unchanged, with the hub's failure as its context."""
     mine = KeyError("mine")
     with pytest.raises(KeyError) as raised:
         async with Hub() as hub:
             await hub.attach(Failing(1), duty=Duty.REQUIRED).ready()
             hub.emit_nowait(said(1))
-            await settle()
+            await until_idle()
             raise mine
     assert raised.value is mine
     assert raised.value.__cause__ is None
@@ -589,12 +563,12 @@ async def test_the_bodys_own_exception_leaves_unchanged_with_the_failure_behind_
     assert isinstance(chain[-1], ListenerFailed)
 
 
-async def test_an_exception_that_the_body_was_handling_stays_in_the_chain() -> None:
+async def test_a_handled_exception_stays_in_the_chain() -> None:
     with pytest.raises(KeyError) as raised:
         async with Hub() as hub:
             await hub.attach(Failing(1), duty=Duty.REQUIRED).ready()
             hub.emit_nowait(said(1))
-            await settle()
+            await until_idle()
             try:
                 await MemoryStore().read_bytes("/x", -1)
             except ValueError:
@@ -603,7 +577,8 @@ async def test_an_exception_that_the_body_was_handling_stays_in_the_chain() -> N
     assert isinstance(raised.value.__context__.__context__, ListenerFailed)
 
 
-async def test_a_body_that_leaves_with_the_failure_itself_leaves_with_it_once() -> None:
+async def test_the_failure_is_not_its_own_context() -> None:
+    """A body that leaves with the hub's failure leaves with it once."""
     with pytest.raises(ListenerFailed) as raised:
         async with Hub() as hub:
             await hub.attach(Failing(1), duty=Duty.REQUIRED).ready()
@@ -611,7 +586,7 @@ async def test_a_body_that_leaves_with_the_failure_itself_leaves_with_it_once() 
     assert raised.value.__context__ is None
 
 
-async def test_a_body_that_was_cancelled_is_cancelled_whatever_the_hub_has() -> None:
+async def test_a_cancelled_body_is_cancelled() -> None:
     async def body() -> None:
         async with Hub() as hub:
             await hub.attach(Failing(1), duty=Duty.REQUIRED).ready()
@@ -619,23 +594,22 @@ async def test_a_body_that_was_cancelled_is_cancelled_whatever_the_hub_has() -> 
             await anyio.sleep_forever()
 
     task = asyncio.create_task(body())
-    await settle()
+    await until_idle()
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, lambda: SystemExit(3), Unspeakable])
-async def test_whatever_a_required_listener_raises_emitters_get_listener_failed(
-    error: Callable[[], BaseException],
-) -> None:
+async def test_any_failure_is_a_listener_failed(error: Callable[[], BaseException]) -> None:
+    """Emitters get `ListenerFailed` for an exception of any class."""
     with pytest.raises(ListenerFailed):
         async with Hub() as hub:
             await hub.attach(Failing(1, error=error), duty=Duty.REQUIRED).ready()
             await hub.emit(said(1))
 
 
-async def test_a_required_listener_that_hangs_stops_the_hub() -> None:
+async def test_a_hanging_required_listener_stops_the_hub() -> None:
     class Hangs(Recorder):
         async def on_events(self, events: Sequence[Event]) -> None:
             if numbers(events):
@@ -647,7 +621,7 @@ async def test_a_required_listener_that_hangs_stops_the_hub() -> None:
             await hub.emit(said())
 
 
-async def test_after_a_restart_a_required_listener_goes_on_where_it_was() -> None:
+async def test_a_required_listener_goes_on_after_a_restart() -> None:
     class Keeps(Failing):
         duty = Duty.REQUIRED
         since = "start"
@@ -668,7 +642,7 @@ async def test_after_a_restart_a_required_listener_goes_on_where_it_was() -> Non
     assert keeps.kinds[-1] == "hub.stopped"
 
 
-async def test_a_required_listener_that_fails_while_it_catches_up_keeps_the_hub_from_starting() -> None:
+async def test_failing_to_catch_up_fails_the_start() -> None:
     store = MemoryStore()
     async with Hub(store) as hub:
         await hub.emit(said(1))
@@ -681,7 +655,9 @@ async def test_a_required_listener_that_fails_while_it_catches_up_keeps_the_hub_
 
 
 @pytest.mark.parametrize("duty", [Duty.REQUIRED, Duty.BEST_EFFORT])
-async def test_a_history_that_cannot_be_read_is_a_failure_of_who_reads_it(duty: Duty) -> None:
+async def test_an_unreadable_history_fails_its_reader(duty: Duty) -> None:
+    """The hub fails only if the listener is REQUIRED."""
+
     class Unreadable(MemoryStore):
         broken = False
 
@@ -751,9 +727,8 @@ async def emit_from_worker_thread(hub: Hub, n: int) -> Event:
     [{"duty": Duty.REQUIRED}, {"overflow": Overflow.BLOCK, "mailbox": 1}, {"duty": Duty.BEST_EFFORT}],
     ids=["required", "block", "best effort"],
 )
-async def test_a_listener_may_emit_and_is_not_held_up_by_its_own_promise(
-    emit: Callable[[Hub, int], Awaitable[Event]], settings: dict[str, Any]
-) -> None:
+async def test_a_listener_may_emit(emit: Callable[[Hub, int], Awaitable[Event]], settings: dict[str, Any]) -> None:
+    """Its own promise does not hold it up: not the commit, not a full mailbox, not admission."""
     answering, witness = Answering(emit), Recorder()
     async with Hub(MemoryStore(), listeners=[witness], in_flight_max=1) as hub:
         await hub.attach(answering, **settings).ready()
@@ -767,7 +742,8 @@ async def test_a_listener_may_emit_and_is_not_held_up_by_its_own_promise(
             assert (answer.causation_id, answer.depth) == (cause.id, 1)
 
 
-async def test_what_a_required_listener_emits_is_applied_when_it_returns_and_not_yet_committed() -> None:
+async def test_emit_in_a_required_listener_returns_applied() -> None:
+    """The event is not yet committed, because the commit waits for the listener."""
     committed: list[bool] = []
 
     async def answer(hub: Hub, n: int) -> Event:
@@ -785,7 +761,7 @@ async def test_what_a_required_listener_emits_is_applied_when_it_returns_and_not
         assert committed == [False]
 
 
-async def test_what_a_best_effort_listener_emits_is_committed_when_it_returns() -> None:
+async def test_emit_in_a_best_effort_listener_returns_committed() -> None:
     committed: list[bool] = []
 
     async def answer(hub: Hub, n: int) -> Event:
@@ -800,7 +776,8 @@ async def test_what_a_best_effort_listener_emits_is_committed_when_it_returns() 
         assert committed == [True]
 
 
-async def test_a_required_listener_emits_from_the_reserve_and_gets_overloaded_beyond_it() -> None:
+async def test_a_required_listener_has_a_reserve() -> None:
+    """It emits from the reserve, and gets Overloaded beyond it."""
     outcome: list[Any] = []
 
     async def answer(hub: Hub, n: int) -> None:
@@ -824,7 +801,8 @@ async def test_a_required_listener_emits_from_the_reserve_and_gets_overloaded_be
         assert in_flight == [1, 2, 3, 4, 5, 6, 7]
 
 
-async def test_the_reserve_is_not_for_a_task_that_outlives_the_call_that_started_it() -> None:
+async def test_an_outliving_task_has_no_reserve() -> None:
+    """A task that outlives the call of the listener that started it waits for admission."""
     go = asyncio.Event()
     tasks: list[asyncio.Task[Event]] = []
 
@@ -847,16 +825,17 @@ async def test_the_reserve_is_not_for_a_task_that_outlives_the_call_that_started
         await hub.attach(Gated(), duty=Duty.REQUIRED).ready()
         await hub.emit(said())
         blocked = asyncio.create_task(hub.emit(GenericEvent(kind="number.blocked", data={"n": 0})))
-        await settle()
+        await until_idle()
         go.set()
-        await settle()
+        await until_idle()
         assert hub.statistics().emitters_waiting == 1, "it waits like anybody"
         gate.set()
         await blocked
         assert (await tasks[0]).causation_id is not None
 
 
-async def test_a_thread_that_outlives_the_call_that_started_it_waits_like_anybody() -> None:
+async def test_an_outliving_thread_has_no_reserve() -> None:
+    """A thread that outlives the call of the listener that started it waits for admission."""
     go = threading.Event()
     done: list[asyncio.Future[Any]] = []
 
@@ -866,7 +845,7 @@ async def test_a_thread_that_outlives_the_call_that_started_it_waits_like_anybod
 
     async def answer(hub: Hub, n: int) -> None:
         done.append(asyncio.ensure_future(anyio.to_thread.run_sync(work, hub, n)))
-        await settle()
+        await until_idle()
 
     async with Hub() as hub:
         await hub.attach(Answering(answer), duty=Duty.REQUIRED).ready()
@@ -876,7 +855,7 @@ async def test_a_thread_that_outlives_the_call_that_started_it_waits_like_anybod
         assert hub.statistics().committed > stamped.seq
 
 
-async def test_a_listener_that_answers_itself_stops_at_a_depth_of_32() -> None:
+async def test_a_listener_answers_itself_32_times() -> None:
     errors: list[BaseException] = []
     depths: list[int] = []
     async with Hub() as hub:
@@ -889,16 +868,16 @@ async def test_a_listener_that_answers_itself_stops_at_a_depth_of_32() -> None:
             except CommandRejected as error:
                 errors.append(error)
 
-        await settle()
+        await until_idle()
         await hub.emit(said())
-        await settle()
+        await until_idle()
         await hub.flush()
         assert depths == list(range(33))
         assert len(errors) == 1
         assert "answer its own events" in str(errors[0])
 
 
-async def test_a_required_listener_may_emit_while_the_hub_closes() -> None:
+async def test_a_required_listener_may_emit_while_closing() -> None:
     answering, witness = Answering(emit_answer), Recorder()
     async with Hub(MemoryStore(), listeners=[witness]) as hub:
         await hub.attach(answering, duty=Duty.REQUIRED).ready()
@@ -908,7 +887,7 @@ async def test_a_required_listener_may_emit_while_the_hub_closes() -> None:
     assert witness.kinds[-1] == "hub.stopped"
 
 
-async def test_a_required_listener_may_emit_while_it_catches_up_at_the_start() -> None:
+async def test_a_required_listener_may_emit_while_catching_up() -> None:
     store, answering, witness = MemoryStore(), Answering(emit_answer), Recorder()
     async with Hub(store) as hub:
         await hub.emit(said(1))
@@ -923,7 +902,9 @@ async def test_a_required_listener_may_emit_while_it_catches_up_at_the_start() -
 
 
 @pytest.mark.parametrize("error", [StoreError("gone"), OSError("gone"), asyncio.CancelledError("gone")])
-async def test_a_journal_that_cannot_be_written_stops_the_hub_and_everybody_learns_why(error: BaseException) -> None:
+async def test_an_unwritable_journal_stops_the_hub(error: BaseException) -> None:
+    """Emitters and later calls get the reason."""
+
     class Broken:
         first_seq = next_seq = size_bytes = 0
         hub_id = None
@@ -961,7 +942,7 @@ async def test_a_journal_that_cannot_be_written_stops_the_hub_and_everybody_lear
     assert raised.value.__cause__ is not None
 
 
-async def test_nothing_is_seen_of_what_the_journal_does_not_have() -> None:
+async def test_unjournaled_events_are_never_seen() -> None:
     store, required, other = GatedStore(), Recorder(), Recorder()
     with pytest.raises(JournalFailed):
         async with Hub(store, listeners=[other]) as hub:
@@ -971,32 +952,24 @@ async def test_nothing_is_seen_of_what_the_journal_does_not_have() -> None:
     assert numbers(required.events) == numbers(other.events) == []
     store.error = None
     async with Hub(store) as hub:
-        assert numbers([each async for each in _all(hub)]) == []
-
-
-async def _all(hub: Hub) -> Any:
-    newest = hub.statistics().committed - 1
-    async for each in hub.events(after=-1):
-        yield each
-        if each.seq == newest:
-            return
+        assert numbers(await history(hub)) == []
 
 
 # --- a full disk ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_full_disk_pauses_the_hub_until_there_is_space() -> None:
+async def test_a_full_disk_pauses_the_hub() -> None:
     clock, store, recorder = ManualClock(), GatedStore(), Recorder()
     async with Hub(store, listeners=[recorder], clock=clock, in_flight_max=2) as hub:
         await hub.flush()
         store.error = StoreFull("no space left", path="/journal")
-        store.appends = 0
+        store.appends.clear()
         waiting = [asyncio.create_task(hub.emit(said(n))) for n in range(4)]
-        await settle()
+        await until_idle()
         assert (hub.statistics().in_flight, hub.statistics().emitters_waiting) == (2, 2)
         assert hub.health().problems == ("the journal has no space to write: no space left",)
         for second in range(1, 11):
-            assert store.appends == second
+            assert len(store.appends) == second
             await pass_time(clock, 1)
             assert not hub.health().healthy
         assert not any(task.done() for task in waiting)
@@ -1009,7 +982,7 @@ async def test_a_full_disk_pauses_the_hub_until_there_is_space() -> None:
     assert numbers(recorder.events) == list(range(4))
 
 
-async def test_a_disk_that_is_full_for_a_minute_stops_the_hub() -> None:
+async def test_a_minute_of_full_disk_stops_the_hub() -> None:
     clock, store = ManualClock(), GatedStore()
     with pytest.raises(JournalFailed, match="no space left") as raised:
         async with Hub(store, clock=clock) as hub:
@@ -1026,7 +999,8 @@ async def test_a_disk_that_is_full_for_a_minute_stops_the_hub() -> None:
         await hub.emit(said())
 
 
-async def test_a_disk_that_has_space_now_and_then_does_not_stop_the_hub() -> None:
+async def test_space_now_and_then_is_enough() -> None:
+    """A disk that has space again within a minute does not stop the hub."""
     clock, store = ManualClock(), GatedStore()
     async with Hub(store, clock=clock) as hub:
         for _ in range(3):
@@ -1039,7 +1013,7 @@ async def test_a_disk_that_has_space_now_and_then_does_not_stop_the_hub() -> Non
             await emitting
 
 
-async def test_a_required_listener_whose_disk_is_full_pauses_the_hub_too() -> None:
+async def test_a_full_required_listener_pauses_the_hub() -> None:
     class Full(Failing):
         duty = Duty.REQUIRED
 
@@ -1062,7 +1036,7 @@ async def test_a_required_listener_whose_disk_is_full_pauses_the_hub_too() -> No
             await emitting
 
 
-async def test_a_required_listener_that_knows_its_place_gets_nothing_twice_when_the_disk_was_full() -> None:
+async def test_a_full_hook_listener_gets_nothing_twice() -> None:
     class Full(FailingByHook):
         duty = Duty.REQUIRED
 
@@ -1083,7 +1057,9 @@ async def test_a_required_listener_that_knows_its_place_gets_nothing_twice_when_
         assert full.heard == list(range(6))
 
 
-async def test_the_hub_is_unwell_until_the_last_of_those_who_cannot_write_can() -> None:
+async def test_health_reports_every_full_listener() -> None:
+    """The hub is unhealthy until the last of them can write again."""
+
     class Full(Failing):
         duty = Duty.REQUIRED
 
@@ -1091,7 +1067,7 @@ async def test_the_hub_is_unwell_until_the_last_of_those_who_cannot_write_can() 
     pair = [Full(1, error=lambda: StoreFull("no space left")) for _ in range(2)]
     async with Hub(listeners=pair, clock=clock) as hub:
         emitting = asyncio.create_task(hub.emit(said(1)))
-        await settle()
+        await until_idle()
         assert len(hub.health().problems) == 2
         pair[0].bad.clear()
         await pass_time(clock, 1)
@@ -1105,7 +1081,7 @@ async def test_the_hub_is_unwell_until_the_last_of_those_who_cannot_write_can() 
 # --- what nobody foresaw --------------------------------------------------------------------------------------------
 
 
-async def test_an_error_of_the_hubs_own_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_internal_error_releases_all_waiters(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(HubFailed, match="an error of its own") as raised:
         async with Hub(MemoryStore(), listeners=[Recorder()]) as hub:
             await hub.flush()
@@ -1115,20 +1091,21 @@ async def test_an_error_of_the_hubs_own_leaves_nobody_waiting(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("which", ["the main one", "the others", "all"])
-async def test_a_hub_whose_tasks_somebody_cancels_leaves_nobody_waiting(which: str) -> None:
+async def test_cancelled_hub_tasks_release_all_waiters(which: str) -> None:
+    """If foreign code cancels the tasks of a hub, no caller waits for ever."""
     store, mine = GatedStore(), asyncio.all_tasks()
     with pytest.raises(HubFailed, match=r"cancelled from outside|could not be written"):
         async with Hub(store, listeners=[Recorder()]) as hub:
             await hub.flush()
-            store.gate = anyio.Event()
+            store.gate.close()
             tasks = asyncio.all_tasks() - mine
             emitting = asyncio.create_task(hub.emit(said()))
-            await settle()
+            await until_idle()
             for task in tasks:
                 if which == "all" or (task is hub._life._main) == (which == "the main one"):
                     task.cancel()
-            await settle()
-            store.gate.set()
+            await until_idle()
+            store.gate.open()
             await asyncio.wait([emitting])
             assert isinstance(emitting.exception(), HubFailed)
     async with Hub(store) as hub:

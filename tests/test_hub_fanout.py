@@ -30,53 +30,13 @@ from hubwire.listener import (
     ViolationView,
 )
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import GatedRecorder, ManualClock, Recorder
+from support import numbers, said, seqs, until_idle
 
 
 @event("fanout.tried")
 class Tried(Event):
     number: int = 0
-
-
-class Gated(Recorder):
-    """A recorder that handles events only while its gate is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.given: list[Event] = []
-        """Every event it was given, handled or not."""
-        self._open = anyio.Event()
-        self._open.set()
-
-    def close(self) -> None:
-        if self._open.is_set():
-            self._open = anyio.Event()
-
-    def open(self) -> None:
-        self._open.set()
-
-    async def on_events(self, events: Sequence[Event]) -> None:
-        self.given += events
-        await self._open.wait()
-        await super().on_events(events)
-
-
-async def settle() -> None:
-    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
-    for _ in range(100):
-        await asyncio.sleep(0)
-
-
-def said(n: int = 0) -> GenericEvent:
-    return GenericEvent(kind="number.said", data={"n": n})
-
-
-def numbers(events: Sequence[Event]) -> list[int]:
-    return [each.data["n"] for each in events if isinstance(each, GenericEvent) and each.kind == "number.said"]
-
-
-def seqs(events: Sequence[Event]) -> list[int]:
-    return [each.seq for each in events]
 
 
 async def attached(hub: Hub, listener: object, **settings: Any) -> Attachment:
@@ -90,27 +50,28 @@ async def attached(hub: Hub, listener: object, **settings: Any) -> Attachment:
 # --- REQUIRED -------------------------------------------------------------------------------------------------------
 
 
-async def test_required_the_commit_waits_for_it() -> None:
-    required = Gated()
+async def test_the_commit_waits_for_a_required_listener() -> None:
+    required = GatedRecorder()
     async with Hub() as hub:
         await attached(hub, required, duty=Duty.REQUIRED)
         required.close()
         emitting = asyncio.create_task(hub.emit(said()))
-        await settle()
+        await until_idle()
         assert not emitting.done()
         required.open()
         assert (await emitting).seq == required.events[-1].seq
 
 
-async def test_required_when_it_is_slow_emitters_wait_and_nothing_is_dropped() -> None:
-    required = Gated()
+async def test_a_slow_required_listener_holds_emitters() -> None:
+    """Emitters wait, and no event is dropped."""
+    required = GatedRecorder()
     async with Hub(in_flight_max=3) as hub:
         attachment = await attached(hub, required, duty=Duty.REQUIRED, mailbox=1)
         required.close()
         async with anyio.create_task_group() as tasks:
             for n in range(10):
                 tasks.start_soon(hub.emit, said(n))
-            await settle()
+            await until_idle()
             assert (hub.statistics().in_flight, hub.statistics().emitters_waiting) == (3, 7)
             with pytest.raises(Overloaded):
                 hub.emit_nowait(said())
@@ -121,7 +82,8 @@ async def test_required_when_it_is_slow_emitters_wait_and_nothing_is_dropped() -
         assert attachment.statistics().dropped == 0
 
 
-async def test_a_required_listener_hears_also_about_itself_so_that_a_log_has_every_seq() -> None:
+async def test_a_required_listener_hears_of_itself() -> None:
+    """It hears of its own attachment, so that a log has every `seq`."""
     required = Recorder()
     async with Hub() as hub:
         attachment = hub.attach(required, duty=Duty.REQUIRED, name="log")
@@ -135,13 +97,14 @@ async def test_a_required_listener_hears_also_about_itself_so_that_a_log_has_eve
 # --- BEST_EFFORT, DROP_OLDEST ---------------------------------------------------------------------------------------
 
 
-async def test_drop_oldest_loses_the_oldest_and_says_how_many_and_which() -> None:
-    slow, witness = Gated(), Recorder()
+async def test_drop_oldest_reports_the_dropped_events() -> None:
+    """It drops the oldest, and says how many and which."""
+    slow, witness = GatedRecorder(), Recorder()
     async with Hub(listeners=[witness]) as hub:
         attachment = await attached(hub, slow, name="slow", mailbox=10)
         slow.close()
         first = await hub.emit(said(0))
-        await settle()
+        await until_idle()
         assert slow.given[-1].seq == first.seq
         for n in range(1, 31):
             await hub.emit(said(n))
@@ -157,13 +120,13 @@ async def test_drop_oldest_loses_the_oldest_and_says_how_many_and_which() -> Non
         assert hub.health().healthy
 
 
-async def test_drop_oldest_with_a_pattern_counts_only_what_it_would_have_seen() -> None:
-    slow, witness = Gated(), Recorder()
+async def test_drop_oldest_counts_matching_events_only() -> None:
+    slow, witness = GatedRecorder(), Recorder()
     async with Hub(listeners=[witness]) as hub:
         attachment = await attached(hub, slow, name="slow", pattern="number.*", mailbox=10)
         slow.close()
         await hub.emit(said(0))
-        await settle()
+        await until_idle()
         emitted = [await hub.emit(said(n) if n % 3 == 0 else Tried(number=n)) for n in range(1, 31)]
         slow.open()
         overflowed = await witness.wait_for("mailbox.overflowed")
@@ -175,13 +138,14 @@ async def test_drop_oldest_with_a_pattern_counts_only_what_it_would_have_seen() 
         assert (attachment.statistics().handled, attachment.statistics().dropped) == (5, 6)
 
 
-async def test_drop_oldest_passing_over_what_the_pattern_leaves_out_is_no_drop() -> None:
-    slow, witness = Gated(), Recorder()
+async def test_unmatched_events_are_not_dropped() -> None:
+    """Passing over what the pattern leaves out is not a drop."""
+    slow, witness = GatedRecorder(), Recorder()
     async with Hub(listeners=[witness]) as hub:
         attachment = await attached(hub, slow, name="slow", pattern="number.*", mailbox=10)
         slow.close()
         await hub.emit(said(0))
-        await settle()
+        await until_idle()
         for n in range(100):
             await hub.emit(Tried(number=n))
         slow.open()
@@ -191,8 +155,9 @@ async def test_drop_oldest_passing_over_what_the_pattern_leaves_out_is_no_drop()
     assert "mailbox.overflowed" not in witness.kinds
 
 
-async def test_drops_are_announced_at_once_and_then_once_a_second_with_a_count() -> None:
-    clock, slow, witness = ManualClock(), Gated(), Recorder()
+async def test_drops_are_announced_once_a_second() -> None:
+    """The first at once, and then with a count."""
+    clock, slow, witness = ManualClock(), GatedRecorder(), Recorder()
     async with Hub(listeners=[witness], clock=clock) as hub:
         attachment = await attached(hub, slow, name="slow", mailbox=2)
 
@@ -200,7 +165,7 @@ async def test_drops_are_announced_at_once_and_then_once_a_second_with_a_count()
             slow.close()
             for n in range(10):
                 await hub.emit(said(n))
-                await settle()
+                await until_idle()
             slow.open()
             await hub.flush()
 
@@ -209,28 +174,28 @@ async def test_drops_are_announced_at_once_and_then_once_a_second_with_a_count()
         announced = [each for each in witness.events if isinstance(each, MailboxOverflowed)]
         assert len(announced) == 1
         clock.advance(1)
-        await settle()
+        await until_idle()
         await hub.flush()
         announced = [each for each in witness.events if isinstance(each, MailboxOverflowed)]
         assert len(announced) == 2
         assert sum(each.count for each in announced) == attachment.statistics().dropped == 3 * 7
         assert announced[0].last_seq < announced[1].first_seq
         clock.advance(1)
-        await settle()
+        await until_idle()
         assert witness.kinds.count("mailbox.overflowed") == 2, "nothing to tell, nothing told"
         await overflow()
         assert witness.kinds.count("mailbox.overflowed") == 3, "the next one is told at once again"
 
 
-async def test_drops_that_are_not_announced_yet_are_announced_before_the_hub_stops() -> None:
-    slow, witness = Gated(), Recorder()
+async def test_the_last_drops_are_announced_before_stopping() -> None:
+    slow, witness = GatedRecorder(), Recorder()
     async with Hub(listeners=[witness], clock=ManualClock()) as hub:
         attachment = await attached(hub, slow, name="slow", mailbox=2)
         for _ in range(2):
             slow.close()
             for n in range(10):
                 await hub.emit(said(n))
-                await settle()
+                await until_idle()
             slow.open()
             await hub.flush()
     announced = [each.count for each in witness.events if isinstance(each, MailboxOverflowed)]
@@ -238,7 +203,8 @@ async def test_drops_that_are_not_announced_yet_are_announced_before_the_hub_sto
     assert witness.kinds[-1] == "hub.stopped"
 
 
-async def test_a_listener_does_not_hear_about_itself_but_about_the_others() -> None:
+async def test_a_listener_hears_of_others_only() -> None:
+    """It does not hear of its own attachment."""
     one, two = Recorder(), Recorder()
     async with Hub() as hub:
         hub.attach(one, name="one")
@@ -248,7 +214,7 @@ async def test_a_listener_does_not_hear_about_itself_but_about_the_others() -> N
         assert [each.listener for each in recorder.events if each.kind == "listener.attached"] == [other]  # type: ignore[attr-defined]
 
 
-async def test_a_listener_does_not_hear_about_itself_from_the_history_either() -> None:
+async def test_the_history_leaves_out_the_listener_itself() -> None:
     store, one = MemoryStore(), Recorder()
     async with Hub(store) as hub:
         hub.attach(Recorder(), name="one")
@@ -262,15 +228,15 @@ async def test_a_listener_does_not_hear_about_itself_from_the_history_either() -
 # --- BEST_EFFORT, BLOCK ---------------------------------------------------------------------------------------------
 
 
-async def test_block_makes_emitters_wait_and_drops_nothing() -> None:
-    slow = Gated()
+async def test_block_holds_emitters_and_drops_nothing() -> None:
+    slow = GatedRecorder()
     async with Hub() as hub:
         attachment = await attached(hub, slow, overflow=Overflow.BLOCK, mailbox=5)
         slow.close()
         async with anyio.create_task_group() as tasks:
             for n in range(20):
                 tasks.start_soon(hub.emit, said(n))
-            await settle()
+            await until_idle()
             assert hub.statistics().in_flight == 0
             assert hub.statistics().emitters_waiting == 15
             assert attachment.statistics().lag == 5
@@ -282,7 +248,7 @@ async def test_block_makes_emitters_wait_and_drops_nothing() -> None:
 
 
 async def test_block_does_not_hold_up_the_commit() -> None:
-    slow = Gated()
+    slow = GatedRecorder()
     async with Hub() as hub:
         await attached(hub, slow, overflow=Overflow.BLOCK, mailbox=5)
         slow.close()
@@ -291,23 +257,24 @@ async def test_block_does_not_hold_up_the_commit() -> None:
         slow.open()
 
 
-async def test_block_that_is_detached_lets_the_emitters_go_on() -> None:
-    slow = Gated()
+async def test_detaching_releases_blocked_emitters() -> None:
+    slow = GatedRecorder()
     async with Hub() as hub:
         attachment = await attached(hub, slow, overflow=Overflow.BLOCK, mailbox=1)
         slow.close()
         async with anyio.create_task_group() as tasks:
             for n in range(5):
                 tasks.start_soon(hub.emit, said(n))
-            await settle()
+            await until_idle()
             assert hub.statistics().emitters_waiting == 4
             tasks.start_soon(attachment.detach)
             slow.open()
         assert hub.statistics().emitters_waiting == 0
 
 
-async def test_block_that_catches_up_with_the_history_blocks_nobody_yet() -> None:
-    slow = Gated()
+async def test_block_waits_until_it_has_caught_up() -> None:
+    """While it catches up with the history, it blocks no emitter."""
+    slow = GatedRecorder()
     async with Hub(MemoryStore(), ring=1) as hub:
         for n in range(2000):
             hub.emit_nowait(said(n))
@@ -316,7 +283,7 @@ async def test_block_that_catches_up_with_the_history_blocks_nobody_yet() -> Non
         await hub.flush()
         slow.close()
         attachment = hub.attach(slow, overflow=Overflow.BLOCK, mailbox=5, since="start")
-        await settle()
+        await until_idle()
         assert attachment.state is AttachmentState.CATCHING_UP
         for n in range(2000, 2020):
             await hub.emit(said(n))
@@ -344,7 +311,7 @@ async def test_block_that_catches_up_with_the_history_blocks_nobody_yet() -> Non
         ("TOOL.*", []),
     ],
 )
-async def test_a_listener_sees_the_kinds_that_its_pattern_matches(pattern: str | list[str], kinds: list[str]) -> None:
+async def test_a_pattern_selects_kinds(pattern: str | list[str], kinds: list[str]) -> None:
     recorder = Recorder()
     async with Hub() as hub:
         await attached(hub, recorder, pattern=pattern)
@@ -355,14 +322,14 @@ async def test_a_listener_sees_the_kinds_that_its_pattern_matches(pattern: str |
 
 
 @pytest.mark.parametrize("pattern", ["", [], [""], ["tool.*", None]])
-async def test_a_pattern_that_matches_nothing_is_refused(pattern: Any) -> None:
+async def test_an_empty_pattern_is_refused(pattern: Any) -> None:
     hub = Hub()
     with pytest.raises(ConfigurationError, match="matches nothing"):
         hub.attach(Recorder(), pattern=pattern)
     assert hub.statistics().attachments == ()
 
 
-async def test_what_the_pattern_leaves_out_counts_as_read() -> None:
+async def test_unmatched_events_count_as_read() -> None:
     recorder = Recorder()
     async with Hub() as hub:
         attachment = await attached(hub, recorder, pattern="number.*", duty=Duty.REQUIRED)
@@ -375,7 +342,7 @@ async def test_what_the_pattern_leaves_out_counts_as_read() -> None:
 # --- places ---------------------------------------------------------------------------------------------------------
 
 
-async def test_since_now_begins_with_what_comes_next() -> None:
+async def test_since_now_begins_with_the_next_event() -> None:
     async with Hub(MemoryStore()) as hub:
         await hub.emit(said(1))
         recorder = Recorder()
@@ -386,7 +353,8 @@ async def test_since_now_begins_with_what_comes_next() -> None:
         assert numbers(recorder.events) == [2, 3]
 
 
-async def test_since_now_before_the_start_begins_with_the_start() -> None:
+async def test_since_now_before_the_start() -> None:
+    """It begins with `hub.started`."""
     recorder, store = Recorder(), MemoryStore()
     for _ in range(2):
         async with Hub(store, listeners=[recorder]):
@@ -394,7 +362,7 @@ async def test_since_now_before_the_start_begins_with_the_start() -> None:
     assert recorder.kinds == ["hub.started", "hub.stopped"] * 2
 
 
-async def test_since_start_begins_with_the_oldest_event_of_the_journal() -> None:
+async def test_since_start_begins_with_the_journal() -> None:
     store = MemoryStore()
     async with Hub(store) as hub:
         await hub.emit(said(1))
@@ -420,7 +388,7 @@ async def test_since_a_seq_begins_there() -> None:
         assert recorder.events[0].seq == stamped[2].seq
 
 
-async def test_since_a_seq_that_does_not_exist_yet_is_refused() -> None:
+async def test_since_a_future_seq_is_refused() -> None:
     async with Hub(MemoryStore()) as hub:
         attachment = hub.attach(Recorder(), since=1000)
         with pytest.raises(JournalBehind):
@@ -428,7 +396,8 @@ async def test_since_a_seq_that_does_not_exist_yet_is_refused() -> None:
         assert attachment.state is AttachmentState.DETACHED
 
 
-async def test_since_start_without_a_journal_begins_with_the_oldest_event_of_the_ring() -> None:
+async def test_since_start_without_a_journal() -> None:
+    """It begins with the oldest event of the ring."""
     async with Hub() as hub:
         await hub.emit(said(1))
         recorder = Recorder()
@@ -437,7 +406,9 @@ async def test_since_start_without_a_journal_begins_with_the_oldest_event_of_the
         assert numbers(recorder.events) == [1]
 
 
-async def test_the_listener_itself_may_say_where_it_begins_and_what_its_duty_is() -> None:
+async def test_a_listener_declares_its_own_settings() -> None:
+    """It may say where it begins and what its duty is; arguments override it."""
+
     class Says(Recorder):
         duty = Duty.REQUIRED
         since = "start"
@@ -454,20 +425,21 @@ async def test_the_listener_itself_may_say_where_it_begins_and_what_its_duty_is(
         assert other.statistics().handled == 0
 
 
-async def test_a_late_required_listener_catches_up_off_the_commit_path_and_then_the_commit_waits_for_it() -> None:
-    store, required = MemoryStore(), Gated()
+async def test_a_late_required_listener_catches_up_first() -> None:
+    """It does so off the commit path; then the commit waits for it."""
+    store, required = MemoryStore(), GatedRecorder()
     async with Hub(store) as hub:
         for n in range(10):
             await hub.emit(said(n))
         required.close()
         attachment = hub.attach(required, duty=Duty.REQUIRED, since="start")
         getting_ready = asyncio.create_task(attachment.ready())
-        await settle()
+        await until_idle()
         assert len(required.given) >= 10
         with anyio.fail_after(30):
             await hub.emit(said(10))  # nobody waits for it yet
         assert attachment.state is AttachmentState.CATCHING_UP
-        assert hub.health().problems == ("listener 'Gated' has not caught up yet",)
+        assert hub.health().problems == ("listener 'GatedRecorder' has not caught up yet",)
         assert not getting_ready.done()
         required.open()
         await getting_ready
@@ -475,26 +447,27 @@ async def test_a_late_required_listener_catches_up_off_the_commit_path_and_then_
         assert numbers(required.events) == list(range(11))
         required.close()
         emitting = asyncio.create_task(hub.emit(said(11)))
-        await settle()
+        await until_idle()
         assert not emitting.done()
         required.open()
         await emitting
         assert seqs(required.events) == list(range(len(required.events)))
 
 
-async def test_a_required_listener_of_a_hub_without_a_journal_is_required_from_where_it_begins() -> None:
-    required = Gated()
+async def test_required_without_a_journal_is_required_at_once() -> None:
+    """The commit waits for it from the place where it begins."""
+    required = GatedRecorder()
     async with Hub(ring=1, in_flight_max=10) as hub:
         for n in range(1000):
             await hub.emit(said(n))
         first = hub.statistics().applied - hub.statistics().ring_events
         required.close()
         attachment = hub.attach(required, duty=Duty.REQUIRED, since="start")
-        await settle()
+        await until_idle()
         async with anyio.create_task_group() as tasks:
             for n in range(1000, 4000):
                 tasks.start_soon(hub.emit, said(n))
-            await settle()
+            await until_idle()
             assert hub.statistics().emitters_waiting > 2900
             required.open()
         await attachment.ready()
@@ -502,14 +475,15 @@ async def test_a_required_listener_of_a_hub_without_a_journal_is_required_from_w
         assert numbers(required.events)[-1] == 3999
 
 
-async def test_a_lossy_listener_that_never_reaches_the_end_drops_what_the_ring_does_not_keep() -> None:
-    slow = Gated()
+async def test_a_lossy_listener_drops_what_the_ring_forgets() -> None:
+    """One that never reaches the end misses what the ring no longer holds."""
+    slow = GatedRecorder()
     async with Hub(ring=16) as hub:
         for n in range(5):
             await hub.emit(said(n))
         slow.close()
         attachment = hub.attach(slow, since="start", mailbox=3, pattern="number.*")
-        await settle()
+        await until_idle()
         assert numbers(slow.given) == list(range(5))
         for n in range(5, 20_000):
             hub.emit_nowait(said(n))
@@ -522,15 +496,15 @@ async def test_a_lossy_listener_that_never_reaches_the_end_drops_what_the_ring_d
         assert statistics.handled + statistics.dropped == 20_000
 
 
-async def test_a_lossy_listener_has_caught_up_when_its_mailbox_holds_the_rest_and_from_then_on_it_drops() -> None:
-    """One that is slow never reaches the very end: the others are always ahead of it."""
-    slow = Gated()
+async def test_a_lossy_listener_has_caught_up_early() -> None:
+    """It has caught up when its mailbox holds the rest: a slow one never reaches the very end."""
+    slow = GatedRecorder()
     async with Hub(MemoryStore()) as hub:
         for n in range(5):
             await hub.emit(said(n))
         slow.close()
         attachment = hub.attach(slow, since="start", mailbox=10, pattern="number.*")
-        await settle()
+        await until_idle()
         assert attachment.state is AttachmentState.RUNNING
         assert numbers(slow.given) == list(range(5))
         for n in range(5, 50):
@@ -541,7 +515,7 @@ async def test_a_lossy_listener_has_caught_up_when_its_mailbox_holds_the_rest_an
         assert attachment.statistics().dropped == 35
 
 
-async def test_catching_up_with_a_long_history_lets_the_loop_turn() -> None:
+async def test_catching_up_lets_the_loop_turn() -> None:
     async with Hub(MemoryStore(), ring=1) as hub:
         for n in range(3000):
             hub.emit_nowait(said(n))
@@ -562,7 +536,7 @@ async def test_catching_up_with_a_long_history_lets_the_loop_turn() -> None:
         assert turns > 10
 
 
-async def test_ready_raises_what_kept_the_listener_from_getting_ready() -> None:
+async def test_ready_raises_the_reason() -> None:
     class Shut(Recorder):
         async def __aenter__(self) -> None:
             raise OSError("no way in")
@@ -578,7 +552,8 @@ async def test_ready_raises_what_kept_the_listener_from_getting_ready() -> None:
 # --- going ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_detached_listener_sees_nothing_more_and_the_hub_is_well() -> None:
+async def test_a_detached_listener_hears_nothing_more() -> None:
+    """The hub is healthy without it."""
     recorder, witness = Recorder(), Recorder()
     async with Hub(listeners=[witness]) as hub:
         attachment = await attached(hub, recorder, name="gone")
@@ -595,35 +570,36 @@ async def test_a_detached_listener_sees_nothing_more_and_the_hub_is_well() -> No
         await attachment.detach()
 
 
-async def test_detaching_returns_when_the_present_batch_is_handled() -> None:
-    slow = Gated()
+async def test_detach_waits_for_the_current_batch() -> None:
+    slow = GatedRecorder()
     async with Hub() as hub:
         attachment = await attached(hub, slow)
         slow.close()
         await hub.emit(said(1))
-        await settle()
+        await until_idle()
         await hub.emit(said(2))
         detaching = asyncio.create_task(attachment.detach())
-        await settle()
+        await until_idle()
         assert not detaching.done()
         slow.open()
         await detaching
         assert numbers(slow.events) == [1]
 
 
-async def test_detaching_a_required_listener_waits_until_it_has_everything_journaled() -> None:
-    required = Gated()
+async def test_detaching_a_required_listener_drains_it() -> None:
+    """`detach` returns when the listener has everything journaled."""
+    required = GatedRecorder()
     async with Hub(MemoryStore()) as hub:
         attachment = await attached(hub, required, duty=Duty.REQUIRED)
         required.close()
         hub.emit_nowait(said(1))
-        await settle()
+        await until_idle()
         hub.emit_nowait(said(2))
-        await settle()
+        await until_idle()
         assert numbers(required.given) == [1], "the second is journaled, and not in the batch it is at"
         detaching = asyncio.create_task(attachment.detach())
         emitting = asyncio.create_task(hub.emit(said(3)))
-        await settle()
+        await until_idle()
         assert not detaching.done()
         required.open()
         await detaching
@@ -631,8 +607,10 @@ async def test_detaching_a_required_listener_waits_until_it_has_everything_journ
         assert numbers(required.events)[:2] == [1, 2]
 
 
-async def test_a_required_listener_that_detaches_itself_gets_everything_journaled_first() -> None:
-    class Leaver(Gated):
+async def test_a_required_listener_may_detach_itself() -> None:
+    """It gets everything journaled first."""
+
+    class Leaver(GatedRecorder):
         attachment: Attachment
 
         async def on_events(self, events: Sequence[Event]) -> None:
@@ -645,9 +623,9 @@ async def test_a_required_listener_that_detaches_itself_gets_everything_journale
         leaver.attachment = await attached(hub, leaver, duty=Duty.REQUIRED)
         leaver.close()
         hub.emit_nowait(said(1))
-        await settle()
+        await until_idle()
         hub.emit_nowait(said(2))
-        await settle()
+        await until_idle()
         leaver.open()
         await hub.emit(said(3))
         await hub.flush()
@@ -655,7 +633,9 @@ async def test_a_required_listener_that_detaches_itself_gets_everything_journale
         assert leaver.attachment.state is AttachmentState.DETACHED
 
 
-async def test_a_listener_that_detaches_itself_makes_nobody_else_miss_an_event() -> None:
+async def test_a_detaching_listener_disturbs_no_other() -> None:
+    """When a listener detaches itself, no other one misses an event."""
+
     class Leaver(Recorder):
         attachment: Attachment
 
@@ -673,12 +653,14 @@ async def test_a_listener_that_detaches_itself_makes_nobody_else_miss_an_event()
                 leaver.attachment = attachment
         for n in range(10):
             await hub.emit(said(n))
-            await settle()
+            await until_idle()
     assert numbers(leaver.events) == [0]
     assert all(numbers(other.events) == list(range(10)) for other in others)
 
 
-async def test_listeners_that_detach_others_while_the_hub_starts_make_nobody_miss_its_start() -> None:
+async def test_detaching_others_during_the_start() -> None:
+    """The remaining listeners all hear `hub.started`."""
+
     class Meddler(Recorder):
         attachment: Attachment
 
@@ -694,7 +676,7 @@ async def test_listeners_that_detach_others_while_the_hub_starts_make_nobody_mis
     assert [recorder.kinds[:1] for recorder in recorders] == [["hub.started"], [], ["hub.started"]]
 
 
-async def test_a_listener_that_was_attached_and_detached_before_the_start_never_hears_anything() -> None:
+async def test_detaching_before_the_start() -> None:
     recorder = Recorder()
     hub = Hub()
     attachment = hub.attach(recorder)
@@ -707,7 +689,7 @@ async def test_a_listener_that_was_attached_and_detached_before_the_start_never_
     assert recorder.events == []
 
 
-async def test_a_listener_may_be_detached_while_it_pauses_after_a_failure() -> None:
+async def test_a_pausing_listener_can_be_detached() -> None:
     class Fails(Recorder):
         async def on_events(self, events: Sequence[Event]) -> None:
             raise ValueError("no")
@@ -716,13 +698,15 @@ async def test_a_listener_may_be_detached_while_it_pauses_after_a_failure() -> N
     async with Hub(clock=clock) as hub:
         attachment = await attached(hub, Fails(), pattern="number.*")
         await hub.emit(said())
-        await settle()
+        await until_idle()
         assert attachment.statistics().restarts == 0, "it pauses, and the clock stands still"
         await attachment.detach()
         assert hub.health().healthy
 
 
-async def test_a_listener_may_be_attached_by_another_one_in_any_state_of_the_hub() -> None:
+async def test_a_listener_may_attach_others() -> None:
+    """It may do so in any state of the hub."""
+
     class Friend(Recorder):
         def __init__(self, when: str) -> None:
             super().__init__()
@@ -747,7 +731,7 @@ async def test_a_listener_may_be_attached_by_another_one_in_any_state_of_the_hub
 
     friends = {when: Friend(when) for when in ("bind", "enter", "events")}
     async with Hub(listeners=friends.values()) as hub:
-        await settle()
+        await until_idle()
         await hub.emit(said(1))
         await hub.flush()
         assert [numbers(each.friend.events) for each in friends.values()] == [[1], [1], [1]]
@@ -757,7 +741,9 @@ async def test_a_listener_may_be_attached_by_another_one_in_any_state_of_the_hub
 # --- names ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_listener_is_named_after_its_class_or_function_and_numbered_if_need_be() -> None:
+async def test_a_listener_is_named_after_its_class() -> None:
+    """A function gives its own name, and a second one of a name is numbered."""
+
     def watch(_: Event) -> None:
         pass
 
@@ -768,7 +754,7 @@ async def test_a_listener_is_named_after_its_class_or_function_and_numbered_if_n
     assert names == ["Recorder", "Recorder-2", "watch", "Recorder-3", "my own"]
 
 
-async def test_a_name_is_unique_and_free_again_when_its_listener_is_gone() -> None:
+async def test_a_name_is_unique_while_attached() -> None:
     async with Hub() as hub:
         attachment = await attached(hub, Recorder(), name="taken")
         with pytest.raises(ConfigurationError, match="'taken' is attached already"):
@@ -778,7 +764,8 @@ async def test_a_name_is_unique_and_free_again_when_its_listener_is_gone() -> No
         assert [each.name for each in hub.statistics().attachments] == ["taken"]
 
 
-async def test_a_listener_that_is_refused_is_not_bound_and_one_that_cannot_be_bound_is_not_attached() -> None:
+async def test_a_refused_listener_is_not_bound() -> None:
+    """A listener that cannot be bound is not attached."""
     bound: list[str] = []
 
     class Bound(Recorder):
@@ -799,7 +786,8 @@ async def test_a_listener_that_is_refused_is_not_bound_and_one_that_cannot_be_bo
 # --- what may listen ------------------------------------------------------------------------------------------------
 
 
-async def test_a_decorated_function_listens_sync_or_async_and_stays_a_function() -> None:
+async def test_a_decorated_function_listens() -> None:
+    """It may be sync or async, and stays a function."""
     heard: list[tuple[str, str]] = []
     async with Hub() as hub:
 
@@ -821,7 +809,7 @@ async def test_a_decorated_function_listens_sync_or_async_and_stays_a_function()
         assert heard[-1] == ("sync", "number.said")
 
 
-async def test_a_decorated_function_without_a_pattern_hears_everything() -> None:
+async def test_on_without_a_pattern_hears_everything() -> None:
     heard: list[str] = []
     hub = Hub()
 
@@ -834,7 +822,7 @@ async def test_a_decorated_function_without_a_pattern_hears_everything() -> None
     assert heard == ["hub.started", "number.said", "hub.stopped"]
 
 
-async def test_any_object_that_can_be_called_listens() -> None:
+async def test_a_callable_object_listens() -> None:
     class Callable_:  # noqa: N801 - the word is taken
         def __init__(self) -> None:
             self.heard: list[str] = []
@@ -849,7 +837,8 @@ async def test_any_object_that_can_be_called_listens() -> None:
     assert listener.heard == ["number.said"]
 
 
-async def test_an_object_with_some_hooks_is_wrapped_and_all_the_rest_of_the_port_works_for_it() -> None:
+async def test_an_object_with_hooks_listens() -> None:
+    """All the rest of the port works for it."""
     calls: list[Any] = []
 
     class Hooks:
@@ -892,7 +881,7 @@ async def test_an_object_with_some_hooks_is_wrapped_and_all_the_rest_of_the_port
         (type("Sync", (BaseHubListener,), {"on_event": lambda *_: None})(), "on_event must be a coroutine function"),
     ],
 )
-async def test_what_cannot_listen_is_refused(candidate: Any, message: str) -> None:
+async def test_an_unfit_listener_is_refused(candidate: Any, message: str) -> None:
     hub = Hub()
     with pytest.raises(ConfigurationError, match=message):
         hub.attach(candidate)
@@ -902,14 +891,15 @@ async def test_what_cannot_listen_is_refused(candidate: Any, message: str) -> No
 
 
 @pytest.mark.parametrize("settings", [{"timeout": 0}, {"timeout": -1}, {"mailbox": 0}, {"duty": "required"}])
-async def test_settings_that_cannot_work_are_refused(settings: dict[str, Any]) -> None:
+async def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
     hub = Hub()
     with pytest.raises(ConfigurationError):
         hub.attach(Recorder(), **settings)
     assert hub.statistics().attachments == ()
 
 
-async def test_nothing_can_be_attached_to_a_hub_that_is_closed_or_has_failed() -> None:
+async def test_attaching_to_an_ended_hub_is_refused() -> None:
+    """A hub that is closed or has failed takes no listeners."""
     async with Hub() as closed:
         pass
     with pytest.raises(HubClosed):
@@ -930,7 +920,8 @@ async def test_nothing_can_be_attached_to_a_hub_that_is_closed_or_has_failed() -
 # --- the rest of the port -------------------------------------------------------------------------------------------
 
 
-async def test_a_listener_is_bound_entered_given_its_events_and_left_in_this_order() -> None:
+async def test_the_calls_of_a_listener_are_in_order() -> None:
+    """It is bound, entered, given its events, and left."""
     calls: list[str] = []
 
     class Lives(Recorder):
@@ -960,7 +951,9 @@ async def test_a_listener_is_bound_entered_given_its_events_and_left_in_this_ord
         assert calls == ["bind", "enter", "last_seq", "exit"]
 
 
-async def test_the_position_that_a_listener_keeps_goes_before_since_even_if_it_cannot_be_entered() -> None:
+async def test_last_seq_overrides_since() -> None:
+    """It does so even if the listener cannot be entered."""
+
     class Keeps(Recorder):
         def last_seq(self) -> int | None:
             return 3
@@ -978,7 +971,8 @@ async def test_the_position_that_a_listener_keeps_goes_before_since_even_if_it_c
             assert keeps.events[0].seq == 4
 
 
-async def test_a_listener_that_was_entered_is_left_even_if_its_position_cannot_be_told() -> None:
+async def test_an_entered_listener_is_left() -> None:
+    """It is left even if its position cannot be read."""
     calls: list[str] = []
 
     class Forgetful(Recorder):
@@ -998,12 +992,12 @@ async def test_a_listener_that_was_entered_is_left_even_if_its_position_cannot_b
 
 
 async def test_a_batch_has_at_most_256_events() -> None:
-    slow = Gated()
+    slow = GatedRecorder()
     async with Hub() as hub:
         await attached(hub, slow)
         slow.close()
         hub.emit_nowait(said())
-        await settle()
+        await until_idle()
         for n in range(600):
             hub.emit_nowait(said(n))
         slow.open()
@@ -1011,7 +1005,7 @@ async def test_a_batch_has_at_most_256_events() -> None:
         assert slow.batches[-4:] == [1, 256, 256, 88]
 
 
-async def test_on_events_is_never_called_while_an_earlier_call_is_running() -> None:
+async def test_on_events_calls_do_not_overlap() -> None:
     running = 0
 
     class Alone(Recorder):
@@ -1031,8 +1025,8 @@ async def test_on_events_is_never_called_while_an_earlier_call_is_running() -> N
     assert len(numbers(alone.events)) == 50
 
 
-async def test_statistics_tell_how_a_listener_does() -> None:
-    slow = Gated()
+async def test_statistics_of_an_attachment() -> None:
+    slow = GatedRecorder()
     async with Hub(clock=ManualClock()) as hub:
         attachment = hub.attach(slow, name="slow", mailbox=5, pattern="number.*")
         assert attachment.statistics().state is AttachmentState.STARTING
@@ -1040,7 +1034,7 @@ async def test_statistics_tell_how_a_listener_does() -> None:
         await hub.flush()
         slow.close()
         await hub.emit(said())
-        await settle()
+        await until_idle()
         for n in range(3):
             await hub.emit(said(n))
         statistics = attachment.statistics()
@@ -1231,13 +1225,15 @@ async def test_hooks_get_the_arguments_of_their_event() -> None:
     ],
     ids=lambda value: value.kind if isinstance(value, Event) else "",
 )
-async def test_each_domain_has_its_hook_and_kind_words_are_ag2s(happened: Event, call: tuple[Any, ...] | None) -> None:
+async def test_each_domain_has_its_hook(happened: Event, call: tuple[Any, ...] | None) -> None:
+    """The words for kinds are those of AG2."""
     hooked = Hooked()
     await hooked.on_events([happened])
     assert hooked.calls == ([call] if call else [])
 
 
-async def test_what_a_hook_gets_is_frozen_and_stays_as_it_is() -> None:
+async def test_hook_arguments_are_frozen() -> None:
+    """They stay as they are when the caller changes its objects."""
     hooked = Hooked()
     content = {"items": ["apple"]}
     async with Hub(listeners=[hooked]) as hub:
@@ -1267,7 +1263,7 @@ async def test_what_a_hook_gets_is_frozen_and_stays_as_it_is() -> None:
     assert created[2] == "created"
 
 
-async def test_a_listener_may_look_at_every_event_instead() -> None:
+async def test_on_event_sees_every_event() -> None:
     class Looks(BaseHubListener):
         def __init__(self) -> None:
             self.kinds: list[str] = []

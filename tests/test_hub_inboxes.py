@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from hubwire import Agent, Channel, Delivery, Hub, InboxOverflow, InboxRule, Rule, RuleArbiter
 from hubwire._state import State
-from hubwire.context import EMPTY
 from hubwire.errors import CommandRejected, InboxFull, NotFound
-from hubwire.events import Event
-from hubwire.events._event import stamp
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, peek
+from support import Unscanned, apply_to, contents, until_idle
 
 
 async def pair(hub: Hub, **inbox: Any) -> tuple[Channel, Agent, Agent]:
@@ -24,11 +22,8 @@ async def pair(hub: Hub, **inbox: Any) -> tuple[Channel, Agent, Agent]:
     return await hub.channels.open([a, b]), a, b
 
 
-def contents(hub: Hub, agent: Agent) -> list[Any]:
-    return [each.envelope.content for each in hub._state.inboxes.pending(agent.id)]
-
-
-async def test_the_most_urgent_comes_first_and_then_what_was_posted_first() -> None:
+async def test_urgent_envelopes_come_first() -> None:
+    """Of equal priority, the one that was posted first comes first."""
     async with Hub() as hub:
         channel, a, b = await pair(hub)
         inbox = b.inbox()
@@ -38,7 +33,7 @@ async def test_the_most_urgent_comes_first_and_then_what_was_posted_first() -> N
         assert [(await anext(b.inbox())).content for _ in range(2)] == [2, 2]
 
 
-async def test_what_was_nacked_comes_again_after_what_waits() -> None:
+async def test_a_nacked_envelope_returns_to_the_end() -> None:
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         channel, a, b = await pair(hub)
@@ -59,7 +54,8 @@ async def test_what_was_nacked_comes_again_after_what_waits() -> None:
             await first.nack()
 
 
-async def test_an_ack_after_a_nack_takes_the_envelope_and_not_the_others() -> None:
+async def test_an_ack_after_a_nack_takes_one_envelope() -> None:
+    """An ack takes its own envelope, and never the ones that were nacked before it."""
     async with Hub() as hub:
         channel, a, b = await pair(hub)
         for number in range(3):
@@ -72,7 +68,8 @@ async def test_an_ack_after_a_nack_takes_the_envelope_and_not_the_others() -> No
         assert [(await anext(b.inbox())).content, (await anext(inbox)).content] == [1, 0]
 
 
-async def test_a_nack_with_a_delay_waits_by_the_hubs_clock_also_across_a_restart() -> None:
+async def test_a_nack_may_have_a_delay() -> None:
+    """It is counted by the hub's clock, also across a restart."""
     clock, store = ManualClock(), MemoryStore()
     async with Hub(store, clock=clock) as hub:
         channel, a, b = await pair(hub)
@@ -81,7 +78,7 @@ async def test_a_nack_with_a_delay_waits_by_the_hubs_clock_also_across_a_restart
         await delivery.nack(delay_seconds=10)
         with pytest.raises(CommandRejected, match="waits to come again"):
             await delivery.nack()
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(5)
     recorder = Recorder()
     async with Hub(store, clock=clock, listeners=[recorder]) as hub:
@@ -94,9 +91,9 @@ async def test_a_nack_with_a_delay_waits_by_the_hubs_clock_also_across_a_restart
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read)
-            await wait_all_tasks_blocked()
+            await until_idle()
             clock.advance(4.9)
-            await wait_all_tasks_blocked()
+            await until_idle()
             assert not got
             clock.advance(0.1)
         assert (got[0].content, got[0].attempt) == ("hello", 2)
@@ -105,7 +102,8 @@ async def test_a_nack_with_a_delay_waits_by_the_hubs_clock_also_across_a_restart
         assert hub.statistics().envelopes_pending == 0
 
 
-async def test_what_is_acked_while_it_waits_to_come_again_does_not() -> None:
+async def test_a_delayed_envelope_may_be_acked() -> None:
+    """It does not return then."""
     clock, recorder = ManualClock(), Recorder()
     async with Hub(clock=clock, listeners=[recorder]) as hub:
         channel, a, b = await pair(hub)
@@ -113,13 +111,13 @@ async def test_what_is_acked_while_it_waits_to_come_again_does_not() -> None:
         delivery = await anext(b.inbox())
         await delivery.nack(delay_seconds=10)
         await delivery.ack()
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(20)
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert "envelope.returned" not in recorder.kinds
 
 
-async def test_an_envelope_that_is_nacked_too_often_is_dead_lettered() -> None:
+async def test_too_many_nacks_are_a_dead_letter() -> None:
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         channel, a, b = await pair(hub, deliveries_max=3)
@@ -135,15 +133,15 @@ async def test_an_envelope_that_is_nacked_too_often_is_dead_lettered() -> None:
 
 
 @pytest.mark.parametrize("delay", [-1, float("nan"), True, "1", None])
-async def test_a_delay_that_is_none_is_refused_and_changes_nothing(delay: Any) -> None:
+async def test_an_impossible_delay_is_refused(delay: Any) -> None:
     async with Hub() as hub:
         channel, a, b = await pair(hub)
         await channel.post(a, "hello")
         delivery = await anext(b.inbox())
-        before = hub._state.snapshot()
+        before = peek(hub)
         with pytest.raises(CommandRejected):
             await delivery.nack(delay_seconds=delay)
-        assert hub._state.snapshot() == before
+        assert peek(hub) == before
 
 
 # --- capacity ---------------------------------------------------------------------------------------------------------
@@ -162,7 +160,8 @@ async def test_acks_make_room() -> None:
             await channel.post(a, 11)
 
 
-async def test_an_inbox_may_drop_the_oldest_of_the_least_urgent_but_nothing_more_urgent() -> None:
+async def test_drop_oldest_spares_urgent_envelopes() -> None:
+    """A full inbox drops the oldest of the least urgent envelopes, and never a more urgent one."""
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         channel, a, b = await pair(hub, capacity=3, overflow=InboxOverflow.DROP_OLDEST)
@@ -184,7 +183,7 @@ async def test_an_inbox_may_drop_the_oldest_of_the_least_urgent_but_nothing_more
         assert dropped[-1].envelope_id == posted.envelope_id
 
 
-async def test_an_inbox_may_drop_the_newest() -> None:
+async def test_drop_newest() -> None:
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         channel, a, b = await pair(hub, capacity=1, overflow=InboxOverflow.DROP_NEWEST)
@@ -201,7 +200,8 @@ async def test_an_inbox_may_drop_the_newest() -> None:
         )
 
 
-async def test_an_inbox_whose_capacity_is_lowered_keeps_what_it_has_and_comes_down_by_and_by() -> None:
+async def test_a_lowered_capacity_drops_gradually() -> None:
+    """An inbox keeps what it has, and comes down to its new capacity step by step."""
     async with Hub() as hub:
         channel, a, b = await pair(hub, capacity=6)
         for number in range(6):
@@ -216,7 +216,8 @@ async def test_an_inbox_whose_capacity_is_lowered_keeps_what_it_has_and_comes_do
         assert contents(hub, b) == [8, 9, 10]
 
 
-async def test_pressure_is_told_once_each_time_the_mark_is_reached_from_below() -> None:
+async def test_pressure_is_reported_once_per_rise() -> None:
+    """Each time the mark is reached from below."""
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         channel, a, b = await pair(hub, capacity=5)
@@ -232,7 +233,7 @@ async def test_pressure_is_told_once_each_time_the_mark_is_reached_from_below() 
         assert [(event.agent_id, event.pending, event.cap) for event in told] == [(b.id, 4, 5), (b.id, 4, 5)]
 
 
-async def test_a_capacity_of_one_thousand_is_what_an_inbox_has() -> None:
+async def test_an_inbox_holds_a_thousand_by_default() -> None:
     async with Hub() as hub:
         channel, a, b = await pair(hub)
         for number in range(1000):
@@ -247,7 +248,8 @@ async def test_a_capacity_of_one_thousand_is_what_an_inbox_has() -> None:
 # --- readers ----------------------------------------------------------------------------------------------------------
 
 
-async def test_tasks_that_read_one_inbox_share_it_and_lose_no_wake_up() -> None:
+async def test_tasks_may_share_an_inbox() -> None:
+    """No wake-up is lost."""
     async with Hub(MemoryStore()) as hub:
         channel, a, b = await pair(hub)
         inbox = b.inbox()
@@ -261,17 +263,17 @@ async def test_tasks_that_read_one_inbox_share_it_and_lose_no_wake_up() -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
                 tasks.start_soon(read)
-            await wait_all_tasks_blocked()
+            await until_idle()
             for number in range(30):
                 await channel.post(a, number)
                 if number % 3 == 0:
-                    await wait_all_tasks_blocked()
-            await wait_all_tasks_blocked()
+                    await until_idle()
+            await until_idle()
             assert sorted(got) == list(range(30))
             await b.unregister()
 
 
-async def test_a_reader_that_is_cancelled_leaves_the_wake_up_to_the_others() -> None:
+async def test_a_cancelled_reader_passes_the_wake_up_on() -> None:
     async with Hub() as hub:
         channel, a, b = await pair(hub)
         inbox = b.inbox()
@@ -283,13 +285,14 @@ async def test_a_reader_that_is_cancelled_leaves_the_wake_up_to_the_others() -> 
         async with anyio.create_task_group() as tasks, anyio.create_task_group() as doomed:
             doomed.start_soon(read)
             tasks.start_soon(read)
-            await wait_all_tasks_blocked()
+            await until_idle()
             doomed.cancel_scope.cancel()
-            hub._pipeline.put(hub._state.envelopes.post(channel.id, a.id, "hello", None, envelope_id="e"))
+            hub._pipeline.put(hub._parts.state.envelopes.post(channel.id, a.id, "hello", None, envelope_id="e"))
         assert got == ["hello"]
 
 
-async def test_two_inboxes_of_an_agent_each_deliver_until_one_acks() -> None:
+async def test_each_inbox_delivers_until_an_ack() -> None:
+    """Two inboxes of one agent each deliver an envelope until one of them acks it."""
     async with Hub() as hub:
         channel, a, b = await pair(hub)
         one, other = b.inbox(), b.inbox()
@@ -301,7 +304,8 @@ async def test_two_inboxes_of_an_agent_each_deliver_until_one_acks() -> None:
         assert (await anext(b.inbox())).content == 1
 
 
-async def test_what_another_inbox_has_nacked_meanwhile_is_delivered_once_more_and_not_twice() -> None:
+async def test_a_nack_elsewhere_delivers_once_more() -> None:
+    """What another inbox of the agent has nacked is delivered once more, and not twice."""
     async with Hub() as hub:
         channel, a, b = await pair(hub)
         one, other = b.inbox(), b.inbox()
@@ -324,7 +328,8 @@ class Slow(MemoryStore):
         return await super().append(path, content, expect=expect)
 
 
-async def test_nobody_is_told_that_something_is_done_already_before_no_crash_can_undo_it() -> None:
+async def test_done_already_means_committed() -> None:
+    """A call that finds its work done returns only when no crash can undo that."""
     store = Slow()
     async with Hub(store) as hub:
         a, b = await hub.agents.register("a"), await hub.agents.register("b")
@@ -343,17 +348,17 @@ async def test_nobody_is_told_that_something_is_done_already_before_no_crash_can
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(channel.accept, b)
             tasks.start_soon(lambda: a.observe("t", capability="rust", ended="completed"))
-            await wait_all_tasks_blocked()
+            await until_idle()
             assert channel.is_open
             tasks.start_soon(wait)
             tasks.start_soon(count)
-            await wait_all_tasks_blocked()
+            await until_idle()
             assert told == []
             store.gate.set()
         assert sorted(told) == ["counted", "ready"]
 
 
-async def test_nothing_is_delivered_that_a_crash_could_undo() -> None:
+async def test_deliveries_are_committed() -> None:
     store = Slow()
     async with Hub(store) as hub:
         channel, a, b = await pair(hub)
@@ -368,15 +373,16 @@ async def test_nothing_is_delivered_that_a_crash_could_undo() -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: channel.post(a, "urgent", priority="urgent"))
-            await wait_all_tasks_blocked()
+            await until_idle()
             tasks.start_soon(read)
-            await wait_all_tasks_blocked()
+            await until_idle()
             assert got == ["committed"]
             store.gate.set()
         assert got == ["committed", "urgent"]
 
 
-async def test_what_others_ack_is_not_kept_by_an_inbox_that_nobody_reads() -> None:
+async def test_an_unread_inbox_keeps_nothing_acked() -> None:
+    """What another inbox acks does not stay in the queues of one that is not read."""
     async with Hub() as hub:
         channel, a, b = await pair(hub)
         forgotten, read = b.inbox(), b.inbox()
@@ -389,42 +395,33 @@ async def test_what_others_ack_is_not_kept_by_an_inbox_that_nobody_reads() -> No
         assert [(await anext(forgotten)).content for _ in range(200)] == list(range(200))
 
 
-async def test_an_empty_inbox_takes_no_place_in_a_snapshot() -> None:
+async def test_an_empty_inbox_is_not_in_snapshots() -> None:
     async with Hub() as hub:
         channel, a, b = await pair(hub)
         inbox = b.inbox()
-        assert hub._state.inboxes.snapshot() == []
+        assert peek(hub)["inboxes"] == []
         for end in ("ack", "nack", "unregister"):
             await channel.post(a, end)
-            assert [entry.agent_id for entry in hub._state.inboxes.snapshot()] == [b.id]
+            assert [entry.agent_id for entry in peek(hub)["inboxes"]] == [b.id]
             delivery = await anext(inbox)
             if end == "nack":
                 assert await delivery.nack()
                 delivery = await anext(inbox)
             await (b.unregister() if end == "unregister" else delivery.ack())
-            assert hub._state.inboxes.snapshot() == []
-            assert hub._state.inboxes.pending_total() == 0
+            assert peek(hub)["inboxes"] == []
+            assert hub.statistics().envelopes_pending == 0
 
 
-def test_posting_and_acking_look_at_no_other_inbox_and_no_other_envelope() -> None:
+def test_posting_and_acking_scan_nothing() -> None:
+    """They look at no other inbox and at no other envelope."""
     state = State()
 
-    def apply(*events: Event) -> None:
-        for event in events:
-            at = "2026-11-21T09:30:00.000001Z"
-            state.apply(stamp(event, seq=0, id="", at=at, hub="", context=EMPTY, bytes_max=1 << 20))
-
+    apply = partial(apply_to, state)
     for number in range(5000):
         apply(*state.agents.register(f"agent {number}", (), agent_id=f"a{number}"))
     apply(*state.membership.open(["a0", "a1"], "", channel_id="c"))
     for number in range(999):
         apply(*state.envelopes.post("c", "a0", "hello", None, envelope_id=f"e{number}", ttl_seconds=9))
-
-    class Unscanned(dict[Any, Any]):
-        def __iter__(self) -> Any:
-            raise AssertionError("scanned")
-
-        keys = values = items = __iter__
 
     inboxes = state.inboxes
     inboxes._by_agent = Unscanned(inboxes._by_agent)
@@ -437,7 +434,8 @@ def test_posting_and_acking_look_at_no_other_inbox_and_no_other_envelope() -> No
     assert inboxes.pending_total() == 999
 
 
-async def test_a_restart_delivers_what_was_not_acked_and_nothing_else_whatever_became_of_its_channel() -> None:
+async def test_a_restart_delivers_the_unacked() -> None:
+    """It delivers no other envelope, also if their channels have ended."""
     store = MemoryStore()
     async with Hub(store) as hub:
         channel, a, b = await pair(hub, capacity=5)
@@ -463,7 +461,8 @@ async def test_a_restart_delivers_what_was_not_acked_and_nothing_else_whatever_b
             await channel.post(a.id, 7)
 
 
-async def test_whom_an_envelope_did_not_reach_it_does_not_reach_by_a_restart_either() -> None:
+async def test_a_restart_does_not_deliver_the_denied() -> None:
+    """An envelope that the rules kept from an agent does not reach it after a restart either."""
     store, rules = MemoryStore(), RuleArbiter({"shy": Rule(inbound_from=("friend",))})
     async with Hub(store, arbiter=rules) as hub:
         friend, stranger, shy = [await hub.agents.register(name) for name in ("friend", "stranger", "shy")]
@@ -475,7 +474,8 @@ async def test_whom_an_envelope_did_not_reach_it_does_not_reach_by_a_restart_eit
         assert contents(hub, hub.agents.get(friend.id)) == ["from a stranger"]
 
 
-async def test_who_does_not_read_holds_up_neither_the_sender_nor_who_does() -> None:
+async def test_a_slow_reader_holds_up_no_other() -> None:
+    """It holds up no sender either."""
     async with Hub() as hub:
         sender, slow, absent, quick = [
             await hub.agents.register(name) for name in ("sender", "slow", "absent", "quick")

@@ -14,7 +14,6 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from hubwire import GenericEvent, codec
@@ -22,11 +21,12 @@ from hubwire._journal.store_journal import StoreJournal
 from hubwire.context import EMPTY
 from hubwire.errors import AlreadyRunning, Fenced, LogDamaged, StoreError, StoreFull, StoreUnavailable
 from hubwire.events import Event
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 from hubwire.log import Log, LogReader, Record, chain_value, follow, log_exists
 from hubwire.ports import ChangeCallback, ChangeSubscription, Hold
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock
+from support import until_idle
 
 MEBIBYTE = 1024 * 1024
 FIRST = "/log/log/00000000000000000000.jsonl"
@@ -153,7 +153,8 @@ async def settled(tasks: Sequence[asyncio.Task[Any]]) -> list[Any]:
 # --- appending --------------------------------------------------------------------------------------------------------
 
 
-async def test_records_are_appended_in_the_order_of_the_calls_and_each_learns_its_index() -> None:
+async def test_records_are_in_the_order_of_calls() -> None:
+    """Each call learns the index of its last record."""
     store = Spy()
     log = log_on(store)
     tasks = []
@@ -171,12 +172,12 @@ async def test_records_are_appended_in_the_order_of_the_calls_and_each_learns_it
     assert log.records == len(found) == sum(number % 4 for number in range(200))
 
 
-async def test_appends_that_were_called_before_the_log_was_open_keep_their_order() -> None:
+async def test_appends_before_opening_keep_their_order() -> None:
     store = HoldableSpy()
     store.close_gate()
     log = log_on(store)
     tasks = [asyncio.create_task(log.append([body(number)])) for number in range(5)]
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert store.calls == [("hold", "/log/.lock")]
     store.gate.set()
     # Those that come while it opens must not overtake those that have waited for it.
@@ -187,15 +188,15 @@ async def test_appends_that_were_called_before_the_log_was_open_keep_their_order
     assert await numbers(store) == list(range(20))
 
 
-async def test_while_one_batch_is_on_its_way_the_next_one_grows() -> None:
+async def test_the_batch_grows_during_a_write() -> None:
     store = Spy()
     log = log_on(store)
     await log.open()
     store.close_gate()
     tasks = [asyncio.create_task(log.append([body(number)])) for number in range(3)]
-    await wait_all_tasks_blocked()
+    await until_idle()
     tasks += [asyncio.create_task(log.append([body(number)])) for number in range(3, 500)]
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert store.count("append") == 1
     store.gate.set()
     assert await settled(tasks) == list(range(500))
@@ -204,7 +205,7 @@ async def test_while_one_batch_is_on_its_way_the_next_one_grows() -> None:
     assert all(content.endswith(b"\n") for content in store.appended)
 
 
-async def test_who_appends_together_again_and_again_shares_every_batch() -> None:
+async def test_concurrent_appenders_share_batches() -> None:
     store = Spy()
     log = log_on(store)
     await log.open()
@@ -217,7 +218,8 @@ async def test_who_appends_together_again_and_again_shares_every_batch() -> None
     assert [content.count(b"\n") for content in store.appended] == [1, 9, *[10] * 19]
 
 
-async def test_a_batch_is_about_a_mebibyte_at_the_most() -> None:
+async def test_a_batch_is_at_most_a_mebibyte() -> None:
+    """Only a single call may be larger."""
     store = Spy()
     log = log_on(store)
     await asyncio.gather(*(log.append([body(number, 100_000)]) for number in range(40)))
@@ -225,7 +227,7 @@ async def test_a_batch_is_about_a_mebibyte_at_the_most() -> None:
     assert max(map(len, store.appended)) < MEBIBYTE + 200_000
 
 
-async def test_what_one_call_appends_is_never_divided() -> None:
+async def test_one_call_is_never_divided() -> None:
     store = Spy()
     log = log_on(store)
     assert await log.append([body(number, 100_000) for number in range(40)]) == 0
@@ -243,7 +245,7 @@ async def test_appending_nothing_writes_nothing() -> None:
         assert await numbers(store) == ["log.opened", 0]
 
 
-async def test_a_record_is_its_line_and_tells_its_parts() -> None:
+async def test_a_record_knows_its_parts() -> None:
     store = MemoryStore()
     log = log_on(store, chained=True)
     await log.append([body(0)])
@@ -256,7 +258,8 @@ async def test_a_record_is_its_line_and_tells_its_parts() -> None:
     assert await log_exists(store, "/log")
 
 
-async def test_d_tells_how_many_records_were_durable_when_this_one_was_written() -> None:
+async def test_d_is_the_number_of_durable_records() -> None:
+    """It counts those that were durable when the record was written."""
     store = Spy()
     log = log_on(store, segment_bytes=300)
     durable = 0
@@ -271,7 +274,8 @@ async def test_d_tells_how_many_records_were_durable_when_this_one_was_written()
         durable = len(found)
 
 
-async def test_the_position_is_that_of_the_last_body_that_has_one() -> None:
+async def test_the_position_follows_the_last_event() -> None:
+    """Bodies without a `seq` do not move it."""
     log = log_on(MemoryStore())
     await log.open()
     assert (log.last_seq, log.hub_id, log.records) == (None, None, 0)
@@ -280,7 +284,8 @@ async def test_the_position_is_that_of_the_last_body_that_has_one() -> None:
     assert (log.last_seq, log.hub_id, log.records) == (5, "a hub", 3)
 
 
-async def test_who_is_told_of_batches_is_told_in_order_before_the_appenders_go_on() -> None:
+async def test_on_appended_is_called_in_order() -> None:
+    """It is called before the appenders go on."""
     told: list[tuple[int, list[bytes]]] = []
 
     def note(first: int, bodies: Sequence[bytes]) -> None:
@@ -298,17 +303,18 @@ async def test_who_is_told_of_batches_is_told_in_order_before_the_appenders_go_o
 
 
 @pytest.mark.parametrize("victim", [0, 1, 7, 8, 15])
-async def test_cancelling_any_appender_ends_its_own_wait_and_loses_nothing(victim: int) -> None:
+async def test_cancelling_an_appender_loses_nothing(victim: int) -> None:
+    """It ends its own wait alone."""
     store = Spy()
     log = log_on(store)
     await log.open()
     store.close_gate()
     tasks = [asyncio.create_task(log.append([body(number)])) for number in range(8)]
-    await wait_all_tasks_blocked()
+    await until_idle()
     tasks += [asyncio.create_task(log.append([body(number)])) for number in range(8, 16)]
-    await wait_all_tasks_blocked()
+    await until_idle()
     tasks[victim].cancel()
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert [task.done() for task in tasks] == [number == victim for number in range(16)]
     store.gate.set()
     expected = [asyncio.CancelledError if number == victim else number for number in range(16)]
@@ -317,7 +323,7 @@ async def test_cancelling_any_appender_ends_its_own_wait_and_loses_nothing(victi
     assert await log.append([body(16)]) == 16
 
 
-async def test_when_every_appender_is_cancelled_everything_is_written_all_the_same() -> None:
+async def test_cancelling_all_appenders_loses_nothing() -> None:
     store = Spy()
     log = log_on(store)
     await log.open()
@@ -332,16 +338,16 @@ async def test_when_every_appender_is_cancelled_everything_is_written_all_the_sa
     assert await numbers(store) == [0, 1, 2, 3, 4]
 
 
-async def test_an_append_that_nobody_waits_for_any_more_still_counts_for_the_position() -> None:
+async def test_a_cancelled_append_moves_the_position() -> None:
     store = Spy()
     log = log_on(store)
     await log.open()
     store.close_gate()
     task = asyncio.create_task(log.append([event_body(7)], seq=7, hub="a hub"))
-    await wait_all_tasks_blocked()
+    await until_idle()
     task.cancel()
     closing = asyncio.create_task(log.aclose())
-    await wait_all_tasks_blocked()
+    await until_idle()
     store.gate.set()
     await closing
     again = log_on(store)
@@ -369,7 +375,8 @@ class EagerSpy(Spy):
 
 
 @pytest.mark.parametrize("kind", [Spy, EagerSpy])
-def test_an_append_that_is_under_way_when_its_loop_ends_leaves_the_log_unusable_and_says_so(kind: type[Spy]) -> None:
+def test_a_log_is_unusable_after_its_loop(kind: type[Spy]) -> None:
+    """An append that is under way when its loop ends leaves a log that refuses to go on."""
     store = kind()
     log = log_on(store)
 
@@ -394,15 +401,15 @@ def test_an_append_that_is_under_way_when_its_loop_ends_leaves_the_log_unusable_
     asyncio.run(go_on())
 
 
-async def test_nobody_waits_for_ever_when_the_task_that_writes_is_cancelled() -> None:
+async def test_a_cancelled_writer_releases_all_waiters() -> None:
     store = Spy()
     log = log_on(store)
     await log.open()
     store.close_gate()
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(log.append([body(0)]))]
-    await wait_all_tasks_blocked()
+    await until_idle()
     tasks += [asyncio.create_task(log.append([body(1)])), asyncio.create_task(log.open())]
-    await wait_all_tasks_blocked()
+    await until_idle()
     (writing,) = [each for each in asyncio.all_tasks() if each.get_name() == "hubwire log /log"]
     writing.cancel()
     assert await settled(tasks) == [StoreError, StoreError, None]
@@ -414,16 +421,16 @@ async def test_nobody_waits_for_ever_when_the_task_that_writes_is_cancelled() ->
 # --- failures ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_full_store_fails_the_batch_and_the_log_goes_on() -> None:
+async def test_a_full_store_fails_only_the_batch() -> None:
     store = Spy()
     log = log_on(store, chained=True)
     await log.append([body(0)])
     store.close_gate()
     in_flight = asyncio.create_task(log.append([body(1)]))
-    await wait_all_tasks_blocked()
+    await until_idle()
     store.failures["append"] = [StoreFull("no space", path="/log")]
     batch = [asyncio.create_task(log.append([event_body(number)], seq=number)) for number in range(3)]
-    await wait_all_tasks_blocked()
+    await until_idle()
     store.gate.set()
     assert await in_flight == 1
     assert await settled(batch) == [StoreFull] * 3
@@ -434,7 +441,7 @@ async def test_a_full_store_fails_the_batch_and_the_log_goes_on() -> None:
     check_chain(await records(store))
 
 
-async def test_each_who_waited_gets_an_error_of_its_own() -> None:
+async def test_each_waiter_gets_its_own_error() -> None:
     store = Spy()
     store.failures["append"] = [StoreFull("no space", path="/p", byte_offset=3)]
     log = log_on(store)
@@ -446,19 +453,20 @@ async def test_each_who_waited_gets_an_error_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("gone"), StoreError("odd"), OSError(5, "EIO"), KeyError("bug")])
-async def test_any_other_error_fails_everybody_now_and_later_with_the_same_words(error: Exception) -> None:
+async def test_any_other_error_fails_the_log(error: Exception) -> None:
+    """Those that wait, and all later callers, get the same words."""
     store = HoldableSpy()
     log = log_on(store)
     await log.append([body(0)])
     store.close_gate()
     in_flight = asyncio.create_task(log.append([body(1)]))
-    await wait_all_tasks_blocked()
+    await until_idle()
     queued = [asyncio.create_task(log.append([body(number)])) for number in range(2, 5)]
     closing = asyncio.create_task(log.aclose())
     after = asyncio.create_task(log.append([body(5)]))
-    await wait_all_tasks_blocked()
+    await until_idle()
     in_flight.cancel()
-    await wait_all_tasks_blocked()
+    await until_idle()
     store.failures["append"] = [error]
     store.gate.set()
     assert await settled(queued) == [type(error)] * 3
@@ -473,7 +481,7 @@ async def test_any_other_error_fails_everybody_now_and_later_with_the_same_words
     assert await log_on(store).append([body(6)]) == 2
 
 
-async def test_who_is_told_of_batches_and_raises_fails_the_log_instead_of_hanging_it() -> None:
+async def test_a_failing_on_appended_fails_the_log() -> None:
     def complain(_first: int, _bodies: Sequence[bytes]) -> None:
         raise ZeroDivisionError
 
@@ -488,7 +496,8 @@ async def test_who_is_told_of_batches_and_raises_fails_the_log_instead_of_hangin
 # --- two writers ------------------------------------------------------------------------------------------------------
 
 
-async def test_where_nothing_can_be_held_the_older_writer_is_fenced_at_its_next_append() -> None:
+async def test_the_older_writer_is_fenced() -> None:
+    """On a store without holds it learns of the newer one at its next append."""
     store = Spy()
     older, newer = log_on(store), log_on(store)
     await older.append([body(0)])
@@ -506,7 +515,7 @@ async def test_where_nothing_can_be_held_the_older_writer_is_fenced_at_its_next_
     assert await numbers(store) == [0, 1, 2]
 
 
-async def test_the_older_writer_is_fenced_also_when_it_goes_on_to_the_next_segment() -> None:
+async def test_rotation_fences_the_older_writer() -> None:
     store = Spy()
     older, newer = log_on(store, segment_bytes=100), log_on(store, segment_bytes=100)
     await older.append([body(0, 200)])
@@ -516,7 +525,8 @@ async def test_the_older_writer_is_fenced_also_when_it_goes_on_to_the_next_segme
     assert await numbers(store) == [0, "log.rotated", 1]
 
 
-async def test_the_older_writer_does_not_wipe_out_the_segment_that_the_newer_one_has_begun() -> None:
+async def test_the_older_writer_spares_a_new_segment() -> None:
+    """It does not overwrite the segment that the newer writer has begun."""
     store = Spy()
     older, newer = log_on(store, segment_bytes=100), log_on(store.inner, segment_bytes=100)
     await older.append([body(0, 200)])
@@ -529,7 +539,7 @@ async def test_the_older_writer_does_not_wipe_out_the_segment_that_the_newer_one
 
     store.write = hesitate  # type: ignore[method-assign]
     appending = asyncio.create_task(older.append([body(1)]))
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert await numbers(store) == [0, "log.rotated"]
     await newer.append([body(2)])
     made.set()
@@ -537,7 +547,8 @@ async def test_the_older_writer_does_not_wipe_out_the_segment_that_the_newer_one
     assert await numbers(store) == [0, "log.rotated", 2]
 
 
-async def test_a_writer_that_recovers_while_another_one_writes_is_fenced_too() -> None:
+async def test_a_recovering_writer_is_fenced() -> None:
+    """A writer that opens while another one writes is the one that is fenced."""
     store = Spy()
     older, newer = log_on(store), log_on(store)
     await older.append([body(0)])
@@ -549,7 +560,7 @@ async def test_a_writer_that_recovers_while_another_one_writes_is_fenced_too() -
     assert await numbers(store) == [0, 1, 3]
 
 
-async def test_a_log_that_is_held_is_refused_before_anything_is_read() -> None:
+async def test_a_held_log_is_refused_unread() -> None:
     store = HoldableSpy()
     first = log_on(store)
     await first.append([body(0)])
@@ -582,7 +593,7 @@ def check_chain(found: Sequence[Record]) -> None:
 
 
 @pytest.mark.parametrize("chained", [False, True], ids=["plain", "chained"])
-async def test_a_segment_that_is_full_is_closed_and_the_next_one_begins(chained: bool) -> None:
+async def test_a_full_segment_is_followed_by_another(chained: bool) -> None:
     store = Spy()
     log = log_on(store, chained=chained, segment_bytes=250)
     indexes = [await log.append([event_body(number)], seq=number, hub="a hub") for number in range(20)]
@@ -613,7 +624,8 @@ async def test_a_segment_that_is_full_is_closed_and_the_next_one_begins(chained:
 
 
 @pytest.mark.parametrize("failing", [1, 2, 3], ids=["log.rotated", "the next segment", "the batch"])
-async def test_a_store_that_is_full_while_the_log_rotates_leaves_a_log_that_goes_on(failing: int) -> None:
+async def test_a_full_store_during_rotation(failing: int) -> None:
+    """The log goes on when there is space again."""
     store = Spy()
     log = log_on(store, chained=True, segment_bytes=100)
     await log.append([body(0, 100)])
@@ -643,7 +655,8 @@ async def test_a_store_that_is_full_while_the_log_rotates_leaves_a_log_that_goes
 # --- opening and closing ----------------------------------------------------------------------------------------------
 
 
-async def test_nothing_is_read_or_written_before_the_first_use() -> None:
+async def test_a_log_is_lazy() -> None:
+    """Nothing is read or written before its first use."""
     store = HoldableSpy()
     log = log_on(store, announce_opening=True)
     await log.aclose()
@@ -656,7 +669,8 @@ async def test_nothing_is_read_or_written_before_the_first_use() -> None:
     assert log.is_open
 
 
-async def test_after_a_clean_close_opening_reads_no_segment() -> None:
+async def test_opening_after_a_clean_close_is_cheap() -> None:
+    """It reads no segment."""
     store = HoldableSpy()
     log = log_on(store, chained=True, segment_bytes=300)
     for number in range(20):
@@ -675,23 +689,23 @@ async def test_after_a_clean_close_opening_reads_no_segment() -> None:
     check_chain(await records(store))
 
 
-async def test_a_log_without_records_is_closed_and_opened_again() -> None:
+async def test_an_empty_log_is_reopened() -> None:
     store = MemoryStore()
     await (log := log_on(store)).open()
     await log.aclose()
     assert await log_on(store).append([body(0)]) == 0
 
 
-async def test_closing_lets_what_was_appended_before_come_to_its_end() -> None:
+async def test_closing_completes_earlier_appends() -> None:
     store = HoldableSpy()
     log = log_on(store)
     await log.open()
     store.close_gate()
     tasks = [asyncio.create_task(log.append([event_body(0)], seq=0, hub="a hub"))]
-    await wait_all_tasks_blocked()
+    await until_idle()
     tasks += [asyncio.create_task(log.append([event_body(n)], seq=n, hub="a hub")) for n in range(1, 4)]
     closing = asyncio.create_task(log.aclose())
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert not closing.done()
     store.gate.set()
     await closing
@@ -703,23 +717,23 @@ async def test_closing_lets_what_was_appended_before_come_to_its_end() -> None:
     assert store.count("read_bytes", "/log/log/") == 0
 
 
-async def test_an_append_that_comes_while_the_log_is_being_closed_opens_it_again() -> None:
+async def test_an_append_during_the_close_reopens() -> None:
     store = HoldableSpy()
     log = log_on(store, announce_opening=True)
     await log.open()
     store.close_gate()
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(log.append([body(0)]))]
-    await wait_all_tasks_blocked()
+    await until_idle()
     tasks += [asyncio.create_task(log.aclose()), asyncio.create_task(log.append([body(1)]))]
     tasks += [asyncio.create_task(log.aclose()), asyncio.create_task(log.append([body(2)]))]
-    await wait_all_tasks_blocked()
+    await until_idle()
     store.gate.set()
     assert await settled(tasks) == [1, None, 3, None, 5]
     assert await numbers(store) == ["log.opened", 0, "log.opened", 1, "log.opened", 2]
     assert log.is_open
 
 
-async def test_appenders_that_never_pause_do_not_keep_a_log_from_closing() -> None:
+async def test_steady_appenders_do_not_prevent_closing() -> None:
     store = HoldableSpy()
     log = log_on(store)
     stop = False
@@ -744,14 +758,14 @@ async def test_appenders_that_never_pause_do_not_keep_a_log_from_closing() -> No
     assert log.records == len(found)
 
 
-async def test_opening_while_the_log_is_being_closed_waits_and_opens_it() -> None:
+async def test_opening_during_the_close_waits() -> None:
     store = HoldableSpy()
     log = log_on(store)
     await log.append([body(0)])
     store.close_gate()
     closing = asyncio.create_task(log.aclose())
     opening = asyncio.create_task(log.open())
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert not opening.done()
     store.gate.set()
     await closing
@@ -760,31 +774,31 @@ async def test_opening_while_the_log_is_being_closed_waits_and_opens_it() -> Non
     assert log.records == 1
 
 
-async def test_cancelling_who_closes_does_not_keep_the_log_from_closing() -> None:
+async def test_cancelling_aclose_closes_the_log() -> None:
     store = HoldableSpy()
     log = log_on(store)
     await log.append([body(0)])
     store.close_gate()
     closing = asyncio.create_task(log.aclose())
-    await wait_all_tasks_blocked()
+    await until_idle()
     closing.cancel()
     assert await settled([closing]) == [asyncio.CancelledError]
     store.gate.set()
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert await store.exists("/log/clean")
     assert await log_on(store).append([body(1)]) == 1
 
 
-async def test_cancelling_who_opens_leaves_the_log_to_others() -> None:
+async def test_cancelling_open_leaves_the_log_free() -> None:
     store = HoldableSpy()
     store.close_gate()
     log = log_on(store)
     opening = asyncio.create_task(log.open())
-    await wait_all_tasks_blocked()
+    await until_idle()
     opening.cancel()
     assert await settled([opening]) == [asyncio.CancelledError]
     store.gate.set()
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert not log.is_open
     other = log_on(store)
     assert await other.append([body(0)]) == 0
@@ -792,7 +806,8 @@ async def test_cancelling_who_opens_leaves_the_log_to_others() -> None:
     assert await log.append([body(1)]) == 1
 
 
-async def test_a_log_that_cannot_be_marked_clean_is_given_up_all_the_same() -> None:
+async def test_a_log_without_a_clean_mark_is_released() -> None:
+    """A log that cannot be marked clean is given up all the same."""
     store = HoldableSpy()
     log = log_on(store)
     await log.append([body(0)])
@@ -803,7 +818,8 @@ async def test_a_log_that_cannot_be_marked_clean_is_given_up_all_the_same() -> N
     assert await log_on(store).append([body(1)]) == 1
 
 
-async def test_a_log_that_could_not_be_opened_is_not_held_and_can_be_tried_again() -> None:
+async def test_a_failed_open_can_be_repeated() -> None:
+    """The log is not held in between."""
     store = HoldableSpy()
     log = log_on(store)
     for method in ("hold", "list", "size", "read_bytes"):
@@ -815,7 +831,7 @@ async def test_a_log_that_could_not_be_opened_is_not_held_and_can_be_tried_again
     assert await log.append([body(0)]) == 0
 
 
-async def test_a_log_that_was_closed_can_be_used_again_and_goes_on_where_it_stopped() -> None:
+async def test_a_closed_log_goes_on_when_used() -> None:
     store = HoldableSpy()
     log = log_on(store, chained=True, announce_opening=True, segment_bytes=400)
     for number in range(12):
@@ -830,7 +846,7 @@ async def test_a_log_that_was_closed_can_be_used_again_and_goes_on_where_it_stop
     assert [json.loads(record.line)["seq"] for record in found if b'"seq"' in record.line] == list(range(12))
 
 
-async def test_an_opening_in_which_nothing_is_appended_is_not_announced() -> None:
+async def test_an_empty_opening_is_not_announced() -> None:
     store = HoldableSpy()
     log = log_on(store, announce_opening=True)
     for _ in range(3):
@@ -854,7 +870,7 @@ async def segmented() -> Spy:
     return store
 
 
-async def test_a_reader_finds_every_record_by_its_index(segmented: Spy) -> None:
+async def test_a_reader_finds_every_index(segmented: Spy) -> None:
     everything = await records(segmented)
     for index in range(len(everything)):
         reader = LogReader(segmented, "/log")
@@ -865,7 +881,7 @@ async def test_a_reader_finds_every_record_by_its_index(segmented: Spy) -> None:
         assert await records(segmented, index) == everything[index:]
 
 
-async def test_beyond_the_end_a_reader_waits_at_the_end(segmented: Spy) -> None:
+async def test_seeking_beyond_the_end_waits_there(segmented: Spy) -> None:
     total = len(await records(segmented))
     for index in (total, total + 1, 10**9):
         reader = LogReader(segmented, "/log")
@@ -876,7 +892,7 @@ async def test_beyond_the_end_a_reader_waits_at_the_end(segmented: Spy) -> None:
     assert reader.index == total
 
 
-async def test_a_reader_finds_the_segment_of_every_seq_with_few_reads(segmented: Spy) -> None:
+async def test_a_reader_finds_every_seq_with_few_reads(segmented: Spy) -> None:
     for seq in range(-1, 42):
         segmented.calls.clear()
         reader = LogReader(segmented, "/log")
@@ -889,7 +905,7 @@ async def test_a_reader_finds_the_segment_of_every_seq_with_few_reads(segmented:
         assert seq > 38 or len([each for each in seqs if each <= seq]) < 8
 
 
-async def test_a_reader_of_a_log_that_does_not_exist_waits_for_it() -> None:
+async def test_a_reader_waits_for_a_log_to_exist() -> None:
     store = Spy()
     for seek in (lambda _: checkpoint(), lambda r: r.seek_index(0), lambda r: r.seek_after_seq(3), LogReader.seek_end):
         reader = LogReader(store, f"/log{len(store.calls)}")
@@ -900,7 +916,8 @@ async def test_a_reader_of_a_log_that_does_not_exist_waits_for_it() -> None:
         assert [record.body for record in await reader.read()] == [body(0)]
 
 
-async def test_a_reader_follows_a_growing_log_from_segment_to_segment() -> None:
+async def test_a_reader_follows_a_growing_log() -> None:
+    """It goes on from segment to segment."""
     store = Spy()
     log = log_on(store, segment_bytes=300)
     reader = LogReader(store, "/log")
@@ -913,7 +930,7 @@ async def test_a_reader_follows_a_growing_log_from_segment_to_segment() -> None:
     assert found == await records(store)
 
 
-async def test_a_reader_never_sees_a_part_of_a_line() -> None:
+async def test_a_reader_never_sees_a_partial_line() -> None:
     store = MemoryStore()
     await (log := log_on(store)).append([body(0), body(1)])
     content = await store.read_bytes(FIRST) or b""
@@ -931,7 +948,7 @@ async def test_a_reader_never_sees_a_part_of_a_line() -> None:
     await log.aclose()
 
 
-async def test_what_a_writer_adds_between_a_readers_look_and_its_listing_is_not_skipped() -> None:
+async def test_a_reader_skips_nothing_in_a_race() -> None:
     """The reader finds the end of a segment; before it lists the segments, the writer adds records and rotates."""
 
     class Racing(Spy):
@@ -969,7 +986,7 @@ async def test_what_a_writer_adds_between_a_readers_look_and_its_listing_is_not_
     ],
     ids=["no feed", "half", "empty", "cut", "longer", "joined", "split", "one less"],
 )
-async def test_a_closed_segment_that_has_not_all_its_records_is_damaged(damage: Callable[[bytes], bytes]) -> None:
+async def test_an_incomplete_closed_segment_is_damage(damage: Callable[[bytes], bytes]) -> None:
     store = MemoryStore()
     log = log_on(store, segment_bytes=300)
     for number in range(40):
@@ -1000,7 +1017,8 @@ async def test_a_missing_segment_is_damage() -> None:
         await records(store)
 
 
-async def test_reading_takes_about_a_mebibyte_at_a_time_however_long_the_log_or_its_lines() -> None:
+async def test_reading_takes_a_mebibyte_at_a_time() -> None:
+    """The length of the log and of its lines does not matter."""
     store = Spy()
     log = log_on(store)
     for number in range(12):
@@ -1017,7 +1035,9 @@ async def test_reading_takes_about_a_mebibyte_at_a_time_however_long_the_log_or_
     assert sum(store.read_sizes) < 40 * MEBIBYTE
 
 
-async def test_a_file_without_line_feeds_is_given_up_and_not_held_in_memory() -> None:
+async def test_a_file_without_line_feeds_is_given_up() -> None:
+    """It is not collected in memory."""
+
     class Endless(Spy):
         async def read_bytes(self, path: str, start: int = 0, end: int | None = None) -> bytes:
             assert end is not None
@@ -1030,7 +1050,8 @@ async def test_a_file_without_line_feeds_is_given_up_and_not_held_in_memory() ->
     assert caught.value.path == FIRST
 
 
-async def test_following_a_log_waits_for_it_and_goes_on_for_ever() -> None:
+async def test_following_waits_for_a_log() -> None:
+    """When the log is there, following it never ends by itself."""
     store = MemoryStore()
     log = log_on(store, segment_bytes=300)
     seen: list[int] = []
@@ -1047,7 +1068,7 @@ async def test_following_a_log_waits_for_it_and_goes_on_for_ever() -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(tail, None)
-        await wait_all_tasks_blocked()
+        await until_idle()
         for number in range(40):
             await log.append([body(number)])
         await enough.wait()
@@ -1070,7 +1091,7 @@ async def replayed(journal: StoreJournal, after: int = -1) -> list[Event]:
 
 
 @pytest.mark.parametrize("segment_bytes", [1, 250, 600, MEBIBYTE])
-async def test_a_journal_gives_back_every_event_after_every_seq(segment_bytes: int) -> None:
+async def test_a_journal_replays_after_any_seq(segment_bytes: int) -> None:
     store = Spy()
     journal = StoreJournal(store, segment_bytes=segment_bytes, clock=ManualClock())
     await journal.open()
@@ -1093,7 +1114,8 @@ async def test_a_journal_gives_back_every_event_after_every_seq(segment_bytes: i
     assert (await replayed(again, 28))[-1].seq == 30
 
 
-async def test_a_replay_ends_where_the_journal_ended_when_it_began() -> None:
+async def test_a_replay_ends_where_it_began() -> None:
+    """It gives back what the journal held when the replay began."""
     store = Spy()
     journal = StoreJournal(store, segment_bytes=400, clock=ManualClock())
     await journal.open()
@@ -1105,14 +1127,14 @@ async def test_a_replay_ends_where_the_journal_ended_when_it_began() -> None:
     assert seen == [0, 1, 2, 3, 4]
 
 
-async def test_a_journal_does_not_show_what_is_still_on_its_way() -> None:
+async def test_a_replay_leaves_out_unwritten_events() -> None:
     store = Spy()
     journal = StoreJournal(store, clock=ManualClock())
     await journal.open()
     await journal.append([stamped(0)])
     store.close_gate()
     appending = asyncio.create_task(journal.append([stamped(1)]))
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert [each.seq for each in await replayed(journal)] == [0]
     assert journal.next_seq == 1
     store.gate.set()
@@ -1120,7 +1142,7 @@ async def test_a_journal_does_not_show_what_is_still_on_its_way() -> None:
     assert [each.seq for each in await replayed(journal)] == [0, 1]
 
 
-async def test_a_full_journal_takes_the_same_events_again() -> None:
+async def test_a_full_journal_can_be_appended_again() -> None:
     store = Spy()
     journal = StoreJournal(store, clock=ManualClock())
     await journal.open()
@@ -1152,7 +1174,7 @@ async def test_a_full_journal_takes_the_same_events_again() -> None:
     ],
     ids=["missing", "short", "no record", "no number", "no text", "no event", "another shape"],
 )
-async def test_a_journal_whose_records_are_damaged_says_so(
+async def test_damaged_journal_records_are_reported(
     spoil: Callable[[list[bytes]], list[bytes]], complaint: str
 ) -> None:
     store = MemoryStore()
@@ -1168,7 +1190,8 @@ async def test_a_journal_whose_records_are_damaged_says_so(
     assert caught.value.path == "/journal"
 
 
-async def test_the_journals_own_records_are_passed_over_and_events_named_like_them_are_not() -> None:
+async def test_a_replay_passes_over_own_records() -> None:
+    """But not over events with similar names."""
     store = MemoryStore()
     journal = StoreJournal(store, segment_bytes=200, clock=ManualClock())
     await journal.open()
@@ -1180,7 +1203,7 @@ async def test_the_journals_own_records_are_passed_over_and_events_named_like_th
     assert await replayed(journal) == events
 
 
-async def test_a_journal_that_was_closed_cleanly_is_opened_without_reading_its_events() -> None:
+async def test_a_clean_journal_opens_without_reading() -> None:
     store = Spy()
     journal = StoreJournal(store, segment_bytes=400, clock=ManualClock())
     await journal.open()

@@ -14,7 +14,7 @@ from hubwire._journal.store_journal import StoreJournal
 from hubwire.context import EMPTY
 from hubwire.errors import StoreError, StoreFull, StoreUnavailable
 from hubwire.events import Event
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 from hubwire.log import Log, LogReader, chain_value
 from hubwire.log._phase import MOVES, Lifecycle, LogPhase
 from hubwire.log._queue import Append, Close, Command, Open, Queue

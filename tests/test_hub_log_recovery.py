@@ -15,6 +15,7 @@ from hubwire.log import Log, LogReader, Record, Recovery, chain_value
 from hubwire.ports import Hold
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock
+from support import files_of, store_of
 
 SEGMENT = "/log/log/00000000000000000000.jsonl"
 Files = dict[str, bytes]
@@ -32,26 +33,6 @@ class Unholdable:
         if name == "hold":
             raise AttributeError(name)
         return getattr(self._inner, name)
-
-
-async def files_of(store: MemoryStore, path: str = "/") -> Files:
-    """Return the content of every file."""
-    found: Files = {}
-    for name in await store.list(path):
-        below = f"{path.rstrip('/')}/{name}"
-        if name.endswith("/"):
-            found |= await files_of(store, below.rstrip("/"))
-        else:
-            found[below] = await store.read_bytes(below) or b""
-    return found
-
-
-async def store_of(files: Files) -> MemoryStore:
-    """Return a store with these files, as the process after a crash finds it: nobody holds anything."""
-    store = MemoryStore()
-    for path, content in files.items():
-        await store.write(path, content)
-    return store
 
 
 def log_on(store: Any, *, chained: bool, **settings: Any) -> Log:
@@ -112,7 +93,7 @@ async def check_goes_on(store: Any, log: Log, *, chained: bool) -> None:
 
 
 @both
-async def test_a_log_whose_writer_died_between_two_appends_is_whole(chained: bool) -> None:
+async def test_a_death_between_appends_loses_nothing(chained: bool) -> None:
     store = await store_of(files := await written([1, 3, 2], chained=chained))
     log = log_on(store, chained=chained)
     await log.open()
@@ -122,7 +103,7 @@ async def test_a_log_whose_writer_died_between_two_appends_is_whole(chained: boo
     await check_goes_on(store, log, chained=chained)
 
 
-async def test_a_segment_that_was_not_closed_cleanly_is_written_through_where_the_store_can_be_held() -> None:
+async def test_an_unclean_segment_is_rewritten() -> None:
     """After a failed fsync the page cache shows what the disk does not have, and a second fsync is of no use."""
 
     class Counting(MemoryStore):
@@ -143,7 +124,8 @@ async def test_a_segment_that_was_not_closed_cleanly_is_written_through_where_th
 
 
 @both
-async def test_a_tail_that_was_torn_at_any_byte_is_cut_set_aside_and_reported(chained: bool) -> None:
+async def test_a_torn_tail_is_set_aside_and_reported(chained: bool) -> None:
+    """The tail may be torn at any byte."""
     files = await written([2, 1, 3], chained=chained)
     content = files[SEGMENT]
     lines = content.splitlines(keepends=True)
@@ -176,7 +158,7 @@ async def test_a_tail_that_was_torn_at_any_byte_is_cut_set_aside_and_reported(ch
 
 @both
 @pytest.mark.parametrize("torn_from", [0, 1, 100])
-async def test_a_first_append_that_was_torn_leaves_an_empty_log(chained: bool, torn_from: int) -> None:
+async def test_a_torn_first_append_leaves_an_empty_log(chained: bool, torn_from: int) -> None:
     content = (await written([1], chained=chained))[SEGMENT]
     store = await store_of({SEGMENT: content[:torn_from]})
     log = log_on(store, chained=chained)
@@ -201,7 +183,8 @@ async def test_a_first_append_that_was_torn_leaves_an_empty_log(chained: bool, t
     ],
     ids=["zeros", "feeds", "bits", "unsealed", "brackets", "depth", "after", "no text", "zero"],
 )
-async def test_rubbish_after_everything_that_is_vouched_for_is_set_aside(chained: bool, rubbish: bytes) -> None:
+async def test_rubbish_at_the_end_is_set_aside(chained: bool, rubbish: bytes) -> None:
+    """It comes after everything that a record vouches for."""
     content = (await written([2, 1], chained=chained))[SEGMENT]
     store = await store_of({SEGMENT: content + rubbish})
     log = log_on(store, chained=chained)
@@ -212,7 +195,7 @@ async def test_rubbish_after_everything_that_is_vouched_for_is_set_aside(chained
     await check_goes_on(store, log, chained=chained)
 
 
-async def test_recovery_is_reported_once_and_forgotten_when_the_log_is_closed_and_opened_again() -> None:
+async def test_recovery_is_reported_once() -> None:
     content = (await written([2], chained=True))[SEGMENT]
     store = await store_of({SEGMENT: content[:-5]})
     log = log_on(store, chained=True)
@@ -225,7 +208,7 @@ async def test_recovery_is_reported_once_and_forgotten_when_the_log_is_closed_an
     assert kinds == ["a.b", "log.recovered", None, None]
 
 
-async def test_a_crash_during_recovery_is_recovered_from() -> None:
+async def test_a_crash_during_recovery() -> None:
     """What was torn has been set aside, and the segment has not been cut yet."""
     content = (await written([2], chained=True))[SEGMENT]
     kept = content.index(b"\n") + 1
@@ -254,7 +237,8 @@ async def test_a_crash_during_recovery_is_recovered_from() -> None:
     ],
     ids=str,
 )
-async def test_a_hand_made_record_is_no_torn_one_whatever_it_holds(chained: bool, record: dict[str, Any]) -> None:
+async def test_a_hand_made_record_is_not_torn(chained: bool, record: dict[str, Any]) -> None:
+    """No content of a record makes recovery take it for a torn one."""
     store = MemoryStore()
     log = log_on(store, chained=chained)
     body = codec.encode_fields({"at": "now", "z": record} | {key: value for key, value in record.items() if key != "d"})
@@ -292,7 +276,8 @@ async def refuses(files: Files, *, chained: bool) -> LogDamaged | None:
     return None
 
 
-async def test_a_byte_that_flipped_in_what_is_vouched_for_is_refused_and_nothing_is_changed() -> None:
+async def test_a_flipped_byte_is_refused() -> None:
+    """The refusal leaves the store as it was."""
     files = await written([1, 2, 1], chained=True)
     content = files[SEGMENT]
     for offset in range(vouched_for(content)):
@@ -308,7 +293,8 @@ async def test_a_byte_that_flipped_in_what_is_vouched_for_is_refused_and_nothing
             assert "restore" in str(error)
 
 
-async def test_a_byte_that_flipped_in_a_log_without_a_chain_is_refused_or_loses_no_record() -> None:
+async def test_a_flipped_byte_without_a_chain() -> None:
+    """It is refused, or no record is lost."""
     files = await written([1, 2, 1], chained=False)
     content = files[SEGMENT]
     for offset in range(vouched_for(content)):
@@ -351,7 +337,7 @@ async def test_damage_in_the_middle_is_refused(chained: bool, damage: Any) -> No
     assert (error is not None) == (chained or not only_the_chain_could_tell)
 
 
-async def test_a_record_that_swears_by_more_than_there_is_is_damage() -> None:
+async def test_a_false_count_of_durable_records_is_damage() -> None:
     content = (await written([1, 1], chained=False))[SEGMENT]
     error = await refuses({SEGMENT: content.replace(b',"d":1}', b',"d":7}')}, chained=False)
     assert error is not None
@@ -395,9 +381,11 @@ def do_harm(files: Files, kind: str, which: int, where: int, length: int, rubbis
     st.sampled_from([1 << 20, 700, 300]),
     st.lists(harm, min_size=1, max_size=3),
 )
-def test_no_damage_loses_a_record_that_an_intact_one_vouches_for_without_saying_so(
+def test_no_record_is_lost_silently(
     batches: list[int], segment_bytes: int, harms: list[tuple[str, int, int, int, bytes]]
 ) -> None:
+    """No damage loses a record that an intact one vouches for without an error."""
+
     async def run() -> None:
         files = await written(batches, chained=True, segment_bytes=segment_bytes)
         lines = [line for path in sorted(files) for line in files[path].splitlines(keepends=True)]
@@ -438,7 +426,8 @@ async def closed(*, chained: bool = True, segment_bytes: int = 1 << 20) -> Files
 
 
 @pytest.mark.parametrize("lost", [1, 100, 10**6])
-async def test_a_log_that_is_shorter_than_when_it_was_closed_is_refused(lost: int) -> None:
+async def test_a_shortened_log_is_refused(lost: int) -> None:
+    """The log is shorter than it was when it was closed."""
     files = await closed()
     files[SEGMENT] = files[SEGMENT][: max(0, len(files[SEGMENT]) - lost)]
     error = await refuses(files, chained=True)
@@ -449,7 +438,8 @@ async def test_a_log_that_is_shorter_than_when_it_was_closed_is_refused(lost: in
 
 
 @pytest.mark.parametrize("kept", [0, 1])
-async def test_a_log_that_has_lost_its_last_or_all_segments_since_it_was_closed_is_refused(kept: int) -> None:
+async def test_missing_last_segments_are_refused(kept: int) -> None:
+    """The clean marker knows of them."""
     files = await closed(segment_bytes=100)
     paths = sorted(path for path in files if path.startswith("/log/log/"))
     assert len(paths) > 2
@@ -475,7 +465,7 @@ async def test_a_log_that_has_lost_its_last_or_all_segments_since_it_was_closed_
     ],
     ids=["empty", "zeros", "object", "array", "null", "short", "types", "bits", "brackets"],
 )
-async def test_a_marker_that_cannot_be_read_is_as_good_as_none(marker: bytes) -> None:
+async def test_an_unreadable_marker_is_ignored(marker: bytes) -> None:
     files = await closed()
     files["/log/clean"] = marker
     store = await store_of(files)
@@ -485,7 +475,7 @@ async def test_a_marker_that_cannot_be_read_is_as_good_as_none(marker: bytes) ->
     await check_goes_on(store, log, chained=True)
 
 
-async def test_an_old_marker_does_not_hide_what_was_torn_after_it() -> None:
+async def test_an_old_marker_hides_no_torn_tail() -> None:
     files = await closed()
     more = (await written([1, 2, 1, 1], chained=True))[SEGMENT]
     for end in (len(files[SEGMENT]) + 1, len(more) - 1, len(more)):
@@ -497,7 +487,7 @@ async def test_an_old_marker_does_not_hide_what_was_torn_after_it() -> None:
         await check_goes_on(store, log, chained=True)
 
 
-async def test_an_old_marker_does_not_hide_damage_before_it() -> None:
+async def test_an_old_marker_hides_no_damage() -> None:
     files = await closed()
     more = bytearray((await written([1, 2, 1, 1], chained=True))[SEGMENT])
     more[10] ^= 1
@@ -515,7 +505,8 @@ async def segmented(*, chained: bool) -> tuple[Files, list[str]]:
 
 
 @both
-async def test_a_crash_between_log_rotated_and_the_next_segment_is_recovered_from(chained: bool) -> None:
+async def test_a_crash_between_two_segments(chained: bool) -> None:
+    """The crash comes after `log.rotated`, and before the next segment is made."""
     files, paths = await segmented(chained=chained)
     for number in range(1, len(paths)):
         store = await store_of({path: files[path] for path in paths[:number]})
@@ -531,9 +522,8 @@ async def test_a_crash_between_log_rotated_and_the_next_segment_is_recovered_fro
 
 
 @both
-async def test_a_crash_after_the_next_segment_was_made_takes_chain_and_position_over_from_the_one_before(
-    chained: bool,
-) -> None:
+async def test_a_crash_after_making_a_segment(chained: bool) -> None:
+    """The new segment takes chain and position over from the one before it."""
     files, paths = await segmented(chained=chained)
     for number in range(1, len(paths)):
         first = int(paths[number].removesuffix(".jsonl")[-20:])
@@ -549,7 +539,7 @@ async def test_a_crash_after_the_next_segment_was_made_takes_chain_and_position_
 
 
 @both
-async def test_a_position_is_known_also_when_two_segments_hold_none(chained: bool) -> None:
+async def test_the_position_may_be_segments_back(chained: bool) -> None:
     store = MemoryStore()
     log = log_on(store, chained=chained, segment_bytes=200)
     await log.append([event_body(41)], seq=41, hub="a hub")
@@ -563,7 +553,7 @@ async def test_a_position_is_known_also_when_two_segments_hold_none(chained: boo
 
 
 @both
-async def test_opening_after_a_crash_reads_the_last_two_segments_and_no_more(chained: bool) -> None:
+async def test_recovery_reads_two_segments_at_most(chained: bool) -> None:
     files, paths = await segmented(chained=chained)
 
     class Counting(MemoryStore):
@@ -583,7 +573,7 @@ async def test_opening_after_a_crash_reads_the_last_two_segments_and_no_more(cha
 
 
 @both
-async def test_damage_in_the_segment_before_the_last_one_is_refused(chained: bool) -> None:
+async def test_damage_before_the_last_segment_is_refused(chained: bool) -> None:
     files, paths = await segmented(chained=chained)
     path = paths[-2]
     content = files[path]
@@ -603,14 +593,15 @@ async def test_damage_in_the_segment_before_the_last_one_is_refused(chained: boo
 
 
 @both
-async def test_a_segment_that_is_missing_before_the_last_one_is_refused(chained: bool) -> None:
+async def test_a_missing_segment_is_refused(chained: bool) -> None:
     files, paths = await segmented(chained=chained)
     del files[paths[-2]]
     assert await refuses(files, chained=chained) is not None
 
 
 @both
-async def test_a_log_of_which_only_the_last_segments_were_kept_goes_on(chained: bool) -> None:
+async def test_a_log_of_its_last_segments_goes_on(chained: bool) -> None:
+    """The ones before may have been removed by hand."""
     files, paths = await segmented(chained=chained)
     for kept in (1, 2):
         store = await store_of({path: files[path] for path in paths[-kept:]})
@@ -630,7 +621,7 @@ async def test_a_log_of_which_only_the_last_segments_were_kept_goes_on(chained: 
 
 
 @both
-async def test_damage_in_the_only_segment_that_was_kept_is_refused(chained: bool) -> None:
+async def test_damage_in_the_only_segment_is_refused(chained: bool) -> None:
     files = await written([1] * 11, chained=chained, segment_bytes=900)
     path = max(files)
     lines = files[path].splitlines(keepends=True)
@@ -641,7 +632,7 @@ async def test_damage_in_the_only_segment_that_was_kept_is_refused(chained: bool
 # --- races ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_log_that_somebody_writes_to_while_it_is_recovered_is_left_alone() -> None:
+async def test_a_log_that_changes_during_recovery_is_left_alone() -> None:
     content = (await written([2], chained=True))[SEGMENT]
 
     class Racing(MemoryStore):
@@ -661,7 +652,7 @@ async def test_a_log_that_somebody_writes_to_while_it_is_recovered_is_left_alone
     assert store._holds == {}
 
 
-async def test_a_log_that_cannot_be_recovered_is_given_up_so_that_somebody_else_may_try() -> None:
+async def test_a_failed_recovery_releases_the_log() -> None:
     class Failing(MemoryStore):
         async def list(self, path: str = "/") -> Any:
             raise StoreError("gone")
@@ -676,7 +667,7 @@ async def test_a_log_that_cannot_be_recovered_is_given_up_so_that_somebody_else_
     await hold.release()
 
 
-def test_the_bodies_of_these_tests_are_hostile_enough() -> None:
+def test_the_bodies_of_these_tests_are_hostile() -> None:
     """A torn line may end as sealed lines do: the inner object has a ``d`` as its last key."""
     body = event_body(0)
     torn = body[: body.index(b"1000000}") + len(b"1000000}")]

@@ -8,17 +8,17 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 from obstore.store import MemoryStore as MemoryService
 
 from hubwire import GenericEvent, StoreJournal, codec
 from hubwire.errors import HistoryGone, LogDamaged, StoreError
 from hubwire.events import Event
-from hubwire.events._event import EMPTY, stamp
+from hubwire.events._stamp import EMPTY, stamp
 from hubwire.log import Log, LogReader
 from hubwire.stores import MemoryStore
 from hubwire.stores.object import ObjectStore
 from hubwire.testing import ManualClock
+from support import until_idle
 
 
 def body(seq: int) -> bytes:
@@ -45,7 +45,8 @@ async def segments(store: Any) -> list[int]:
 # --- truncation -----------------------------------------------------------------------------------------------------
 
 
-async def test_whole_segments_go_and_the_size_of_the_log_with_them() -> None:
+async def test_whole_segments_are_truncated() -> None:
+    """The size of the log goes down with them."""
     store = MemoryStore()
     log = await log_of(store, 5)
     firsts = await segments(store)
@@ -62,14 +63,14 @@ async def test_whole_segments_go_and_the_size_of_the_log_with_them() -> None:
     await again.aclose()
 
 
-async def test_the_last_segment_stays_whatever_is_asked() -> None:
+async def test_the_last_segment_always_stays() -> None:
     store = MemoryStore()
     log = await log_of(store, 3)
     await log.truncate_before(log.segment)
     assert await segments(store) == [log.segment]
 
 
-async def test_a_truncated_log_is_recovered_after_a_crash_too() -> None:
+async def test_a_truncated_log_can_be_recovered() -> None:
     store = MemoryStore()
     log = await log_of(store, 5)
     await log.truncate_before(log.segment)
@@ -90,7 +91,8 @@ async def copy_of(store: MemoryStore) -> MemoryStore:
     return copy
 
 
-async def test_a_reader_whose_place_is_truncated_learns_where_to_go_on() -> None:
+async def test_a_reader_learns_where_to_go_on() -> None:
+    """If its place is truncated, it gets the first `seq` that is left."""
     store = MemoryStore()
     log = await log_of(store, 6)
     reader = LogReader(store, "/log")
@@ -112,7 +114,7 @@ async def seqs(reader: LogReader) -> list[int]:
     return found
 
 
-async def test_a_segment_that_is_missing_without_having_been_truncated_is_damage() -> None:
+async def test_an_untruncated_missing_segment_is_damage() -> None:
     store = MemoryStore()
     await log_of(store, 6)
     reader = LogReader(store, "/log")
@@ -123,7 +125,8 @@ async def test_a_segment_that_is_missing_without_having_been_truncated_is_damage
             pass
 
 
-async def test_half_a_segment_left_by_a_crash_is_gone_not_damaged_and_the_next_opening_deletes_it() -> None:
+async def test_half_a_truncated_segment_is_not_damage() -> None:
+    """A crash may leave it; the next opening deletes it."""
     store = MemoryStore()
     log = await log_of(store, 5)
     firsts = await segments(store)
@@ -141,7 +144,7 @@ async def test_half_a_segment_left_by_a_crash_is_gone_not_damaged_and_the_next_o
     assert await segments(store) == firsts[2:]
 
 
-async def test_a_marker_of_truncation_that_says_nothing_is_refused_with_its_path() -> None:
+async def test_a_damaged_truncation_marker_is_refused() -> None:
     store = MemoryStore()
     await (await log_of(store, 3)).aclose()
     await store.write("/log/kept", "everything")
@@ -161,7 +164,8 @@ async def journal_of(store: Any, events: int) -> StoreJournal:
     return journal
 
 
-async def test_a_journal_knows_its_first_event_after_truncation_and_after_the_next_opening() -> None:
+async def test_a_truncated_journal_knows_its_first_event() -> None:
+    """It knows it also after it is opened again."""
     store = MemoryStore()
     journal = await journal_of(store, 10)
     size = journal.size_bytes
@@ -179,7 +183,8 @@ async def test_a_journal_knows_its_first_event_after_truncation_and_after_the_ne
     assert [event.seq async for event in again.replay(8)] == [9, 10]
 
 
-async def test_a_replay_of_what_is_truncated_is_refused_at_its_beginning_and_in_the_middle() -> None:
+async def test_replaying_truncated_events_is_refused() -> None:
+    """It is refused at the beginning of a replay and in the middle of it."""
     journal = await journal_of(MemoryStore(), 10)
     running = journal.replay()
     assert (await anext(running)).seq == 0
@@ -192,7 +197,9 @@ async def test_a_replay_of_what_is_truncated_is_refused_at_its_beginning_and_in_
         await anext(journal.replay(5))
 
 
-async def test_a_journal_with_nothing_to_truncate_does_not_ask_its_store() -> None:
+async def test_nothing_to_truncate_reads_nothing() -> None:
+    """The journal then leaves its store alone."""
+
     class Asked(MemoryStore):
         asked = 0
 
@@ -218,7 +225,9 @@ async def test_a_journal_with_nothing_to_truncate_does_not_ask_its_store() -> No
     assert store.asked == 0
 
 
-async def test_an_append_whose_wait_was_cancelled_is_counted_when_it_is_written() -> None:
+async def test_a_cancelled_append_is_counted() -> None:
+    """It is counted when it is written."""
+
     class Gated(MemoryStore):
         gate: asyncio.Event | None = None
 
@@ -231,9 +240,9 @@ async def test_an_append_whose_wait_was_cancelled_is_counted_when_it_is_written(
     journal = await journal_of(store, 3)
     store.gate = asyncio.Event()
     waiting = asyncio.create_task(journal.append([stamped(3)]))
-    await wait_all_tasks_blocked()
+    await until_idle()
     waiting.cancel()
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert waiting.cancelled()
     store.gate.set()
     await journal.append([stamped(4)])
@@ -241,12 +250,12 @@ async def test_an_append_whose_wait_was_cancelled_is_counted_when_it_is_written(
     assert [event.seq async for event in journal.replay()] == [0, 1, 2, 3, 4]
 
 
-async def test_a_store_that_raises_cancelled_error_leaves_nobody_waiting() -> None:
+async def test_cancelled_error_from_a_store_releases_all() -> None:
     class Cancelling(MemoryStore):
         cancels = ""
 
         async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
-            await wait_all_tasks_blocked()
+            await until_idle()
             if self.cancels == "append":
                 raise asyncio.CancelledError
             return await super().append(path, content, expect=expect)
@@ -309,67 +318,69 @@ class Compactable(MemoryStore):
         return self.done
 
 
-async def test_a_sealed_segment_is_compacted_and_appends_do_not_wait_for_it() -> None:
+async def test_a_sealed_segment_is_compacted() -> None:
+    """Appends do not wait for it."""
     store = Compactable()
     store.gate.clear()
     log = await log_of(store, 3)
     assert store.compacted == []
     store.gate.set()
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert store.compacted == [f"/log/log/{first:020d}.jsonl" for first in (await segments(store))[:-1]]
     await log.aclose()
 
 
-async def test_a_segment_with_something_left_to_do_is_asked_for_again_at_the_next_rotation() -> None:
+async def test_compaction_is_continued_at_the_next_rotation() -> None:
     store = Compactable()
     store.done = False
     log = await log_of(store, 2)
-    await wait_all_tasks_blocked()
+    await until_idle()
     (first,) = store.compacted
     store.compacted.clear()
     store.done = True
     await log.append([body(2)])
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert first in store.compacted
     store.compacted.clear()
     await log.append([body(3)])
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert first not in store.compacted
     await log.aclose()
 
 
-async def test_a_compaction_that_fails_is_told_harms_nothing_and_is_tried_again() -> None:
+async def test_a_failed_compaction_is_repeated() -> None:
+    """It is reported, and appends go on."""
     store = Compactable()
     store.error = StoreError("the bucket is gone", path="/log")
     log = await log_of(store, 2)
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert log.compaction_failure is store.error
     assert await log.append([body(2)]) > 0
     store.error = None
     await log.append([body(3)])
-    await wait_all_tasks_blocked()
+    await until_idle()
     assert log.compaction_failure is None
     assert len(store.compacted) == 3
     await log.aclose()
 
 
-async def test_closing_does_not_wait_for_a_compaction() -> None:
+async def test_closing_does_not_wait_for_compaction() -> None:
     store = Compactable()
     store.gate.clear()
     log = await log_of(store, 2)
-    await wait_all_tasks_blocked()
+    await until_idle()
     with anyio.fail_after(5):
         await log.aclose()
     assert store.compacted == []
 
 
-async def test_what_a_crash_left_uncompacted_is_compacted_by_the_next_start() -> None:
+async def test_the_next_start_compacts_what_is_left() -> None:
     store = Compactable()
     store.gate.clear()
     await log_of(store, 3)
     again = Log(await compactable_copy(store), "/log", clock=ManualClock())
     await again.open()
-    await wait_all_tasks_blocked()
+    await until_idle()
     copy = again._segments._store
     assert isinstance(copy, Compactable)
     assert copy.compacted == [f"/log/log/{(await segments(store))[-2]:020d}.jsonl"]
@@ -384,7 +395,8 @@ async def compactable_copy(store: Compactable) -> Compactable:
     return copy
 
 
-async def test_on_objects_a_sealed_segment_becomes_one_object_and_its_parts_go_after_the_grace_period() -> None:
+async def test_compaction_makes_one_object() -> None:
+    """Its parts are deleted after the grace period."""
     clock, service = ManualClock(start_ns=time.time_ns()), MemoryService()
     store = ObjectStore(service, clock=clock, grace_seconds=600)
     log = Log(store, "/log", clock=clock, segment_bytes=300)

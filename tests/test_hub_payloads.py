@@ -26,7 +26,7 @@ from hubwire.context import EMPTY
 from hubwire.errors import EventTooLarge
 from hubwire.events import EnvelopePosted, Event, FrozenDict, ToolCompleted, canonical, evolve
 from hubwire.events._canonical import DEPTH_MAX, INT_MAX, Freezer, is_plain
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 
 AT = "2026-11-21T09:30:00.000001Z"
 MEBIBYTE = 1024 * 1024
@@ -120,7 +120,7 @@ def check_frozen(value: Any) -> None:
     ],
     ids=map(str, count()),
 )
-def test_what_json_holds_is_kept_as_it_is(value: Any) -> None:
+def test_json_values_are_kept(value: Any) -> None:
     kept = keep(value)
     assert kept == value
     assert type(kept) is type(value)
@@ -130,7 +130,7 @@ def test_minus_zero_keeps_its_sign() -> None:
     assert math.copysign(1, keep(-0.0)) == -1
 
 
-def test_lists_and_tuples_become_tuples_and_mappings_dictionaries_sorted_by_key() -> None:
+def test_lists_become_tuples_and_mappings_sorted() -> None:
     assert keep([1, [2]]) == (1, (2,))
     assert list(keep({"b": 1, "a": 2, "\u2028": 3, "B": 4})) == ["B", "a", "b", "\u2028"]
     assert keep({}) == FrozenDict()
@@ -180,7 +180,8 @@ def test_a_key_may_be_any_clean_text() -> None:
     ],
     ids=map(str, count()),
 )
-def test_what_json_does_not_hold_becomes_a_marked_substitute(value: Any, substitute: Any) -> None:
+def test_other_values_become_marked_substitutes(value: Any, substitute: Any) -> None:
+    """What JSON cannot hold becomes a dictionary whose key says what it was."""
     assert keep(value) == substitute
     assert keep([value]) == (substitute,)
     assert keep({"k": value}) == {"k": substitute}
@@ -193,7 +194,8 @@ def test_a_huge_integer_is_kept_in_hexadecimal() -> None:
         assert int(keep(value)["$int"], 16) == value
 
 
-def test_a_huge_integer_is_kept_also_where_the_interpreter_writes_few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_huge_integer_survives_digit_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is kept although the interpreter refuses to write that many digits."""
     before = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(640)
     try:
@@ -204,7 +206,9 @@ def test_a_huge_integer_is_kept_also_where_the_interpreter_writes_few_digits(mon
         sys.set_int_max_str_digits(before)
 
 
-def test_times_ids_paths_and_enumerations_become_their_standard_text() -> None:
+def test_standard_types_become_standard_text() -> None:
+    """These are times, ids, paths and enumerations."""
+
     class Colour(enum.Enum):
         RED = "red"
         ODD = ("a", 1)
@@ -229,12 +233,13 @@ def test_times_ids_paths_and_enumerations_become_their_standard_text() -> None:
     assert (keep(Level.LOW), type(keep(Level.LOW))) == (1, int)
 
 
-def test_a_time_that_no_time_zone_can_express_is_kept_as_a_substitute() -> None:
+def test_an_impossible_time_zone_is_a_substitute() -> None:
+    """A time that no time zone can express."""
     first = dt.datetime.min.replace(tzinfo=dt.timezone(dt.timedelta(hours=2)))
     assert keep(first) == {"$object": "datetime.datetime", "error": "OverflowError"}
 
 
-def test_objects_of_named_fields_become_those_fields() -> None:
+def test_objects_with_fields_become_their_fields() -> None:
     @attrs.define
     class ByAttrs:
         b: int
@@ -261,7 +266,9 @@ def test_objects_of_named_fields_become_those_fields() -> None:
     assert keep(ByAttrs)["$object"] == "builtins.type"
 
 
-def test_a_subclass_of_a_json_type_is_taken_for_its_base_whatever_it_overrides() -> None:
+def test_subclasses_count_as_their_json_type() -> None:
+    """What they override does not count."""
+
     class Text(str):
         __slots__ = ()
 
@@ -370,7 +377,8 @@ class ExitingError(Exception):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_object_that_raises_when_it_is_looked_at_is_named_and_the_rest_goes_on(value: Any, error: str) -> None:
+def test_a_raising_object_is_named(value: Any, error: str) -> None:
+    """The rest of the payload goes on."""
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     assert keep({"before": 1, "evil": value, "for": 2}) == {
         "before": 1,
@@ -379,7 +387,8 @@ def test_an_object_that_raises_when_it_is_looked_at_is_named_and_the_rest_goes_o
     }
 
 
-def test_a_class_whose_name_is_no_text_or_raises_loses_no_event() -> None:
+def test_a_class_may_have_an_impossible_name() -> None:
+    """An instance of a class whose name is not text, or raises, loses no event."""
     named = type("Named", (), {"__module__": "\ud800"})
     assert keep(named())["$object"] == {"$text": "\\ud800.Named"}
 
@@ -397,7 +406,7 @@ def test_a_class_whose_name_is_no_text_or_raises_loses_no_event() -> None:
     assert keep(Nameless()) == {"$object": "?.RuntimeError", "text": "shown"}
 
 
-def test_text_that_an_object_makes_of_itself_is_cleaned_too() -> None:
+def test_text_from_objects_is_cleaned() -> None:
     class Broken:
         def __str__(self) -> str:
             return "\ud800\u2028"
@@ -405,7 +414,7 @@ def test_text_that_an_object_makes_of_itself_is_cleaned_too() -> None:
     assert keep(Broken())["text"] == {"$text": "\\ud800\u2028"}
 
 
-def test_a_payload_with_a_cycle_is_marked_where_it_closes() -> None:
+def test_a_cycle_is_marked_where_it_closes() -> None:
     inner: list[Any] = [1]
     inner.append(inner)
     assert keep(inner) == (1, {"$cycle": 1})
@@ -418,12 +427,14 @@ def test_a_payload_with_a_cycle_is_marked_where_it_closes() -> None:
     assert keep(one) == {"next": {"next": {"$cycle": 2}}}
 
 
-def test_what_is_there_twice_without_a_cycle_is_there_twice() -> None:
+def test_a_repeated_object_is_not_a_cycle() -> None:
     shared = {"a": [1]}
     assert keep([shared, shared]) == ({"a": (1,)}, {"a": (1,)})
 
 
-def test_what_lies_too_deep_is_marked_and_what_lies_above_is_kept() -> None:
+def test_too_deep_values_are_marked() -> None:
+    """What lies above is kept."""
+
     def nest(depth: int) -> Any:
         value: Any = "bottom"
         for _ in range(depth):
@@ -440,7 +451,8 @@ def test_what_lies_too_deep_is_marked_and_what_lies_above_is_kept() -> None:
     assert unpack(keep(nest(100_000))) == {"$depth": DEPTH_MAX}
 
 
-def test_a_payload_as_deep_as_allowed_in_which_every_level_needs_a_substitute_is_read_back() -> None:
+def test_the_deepest_substitutes_are_read_back() -> None:
+    """A payload of the allowed depth, each level of which needs a substitute."""
     value: Any = {1}
     for _ in range(DEPTH_MAX - 1):
         value = {5: value}
@@ -450,7 +462,7 @@ def test_a_payload_as_deep_as_allowed_in_which_every_level_needs_a_substitute_is
     assert kept == {"$set": (1,)}
 
 
-def test_a_payload_stamped_near_the_end_of_the_stack_is_not_lost() -> None:
+def test_little_stack_loses_no_payload() -> None:
     def descend(levels: int) -> Any:
         return descend(levels - 1) if levels else keep({"a": [{"b": 1}]})
 
@@ -460,18 +472,18 @@ def test_a_payload_stamped_near_the_end_of_the_stack_is_not_lost() -> None:
     assert descend(sys.getrecursionlimit() - used - 400) == {"a": ({"b": 1},)}
 
 
-def test_an_object_that_looks_like_a_substitute_is_taken_for_what_it_is() -> None:
+def test_lookalikes_of_substitutes_are_kept() -> None:
     assert keep({"$int": "5"}) == {"$int": "5"}
     assert keep({"$cycle": {"a": 1}, "other": 2}) == {"$cycle": {"a": 1}, "other": 2}
 
 
-def test_what_is_canonical_stays_as_it_is() -> None:
+def test_canonical_values_stay_the_same() -> None:
     once = keep({"a": [math.nan, {1}, b"x", {1: 2}, "\ud800", 2**60]})
     assert keep(once) == once
     assert canonical(once) == once
 
 
-def test_a_substitute_may_stand_in_a_field_of_any_type() -> None:
+def test_any_field_may_hold_a_substitute() -> None:
     made = stamped(ToolCompleted(tool="\ud800", call_id="c", duration_ms=math.nan))
     assert codec.decode(codec.encode(made)) == made
     assert made.tool == {"$text": "\\ud800"}  # type: ignore[attr-defined]
@@ -519,7 +531,7 @@ def billion_laughs(leaf: Any) -> Any:
     ],
     ids=map(str, count()),
 )
-async def test_an_event_that_is_too_large_is_refused_before_it_is_made(value: Any) -> None:
+async def test_a_large_event_is_refused_before_it_is_made(value: Any) -> None:
     async with Hub(event_bytes_max=128 * 1024) as hub:
         applied = hub.statistics().applied
         with pytest.raises(EventTooLarge, match=r"store (it|the payload) elsewhere") as caught:
@@ -530,7 +542,9 @@ async def test_an_event_that_is_too_large_is_refused_before_it_is_made(value: An
         assert hub.statistics().applied == applied
 
 
-def test_what_is_there_many_times_in_a_large_payload_is_the_same_as_if_each_were_its_own() -> None:
+def test_shared_objects_are_expanded() -> None:
+    """An object that occurs many times in a payload is written out each time."""
+
     def wrap(value: Any, levels: int) -> Any:
         for _ in range(levels):
             value = [value]
@@ -549,13 +563,14 @@ def test_what_is_there_many_times_in_a_large_payload_is_the_same_as_if_each_were
     assert canonical(turning) == ("x" * 100_000, frozen, {"$cycle": 1}, ({"$cycle": 2},), frozen)
 
 
-def test_a_hand_made_value_that_is_too_large_is_refused_as_well() -> None:
+def test_a_large_hand_made_value_is_refused() -> None:
     with pytest.raises(EventTooLarge):
         canonical(billion_laughs("ha"), bytes_max=128 * 1024)
     assert canonical(["x" * 1000], bytes_max=2000) == ("x" * 1000,)
 
 
-async def test_an_event_is_as_large_as_its_json_to_the_byte() -> None:
+async def test_the_size_of_an_event_is_exact() -> None:
+    """An event is as large as its JSON, to the byte."""
     probe = stamped(ToolCompleted(tool="t", call_id="c", result=""))
     async with Hub(event_bytes_max=128 * 1024) as hub:
         first = await hub.emit(ToolCompleted(tool="t", call_id="c", result=""))
@@ -590,7 +605,8 @@ async def test_an_event_is_as_large_as_its_json_to_the_byte() -> None:
     ],
     ids=map(str, count()),
 )
-def test_what_is_counted_while_walking_bounds_the_size_from_both_sides(value: Any) -> None:
+def test_the_counted_size_bounds_the_real_one(value: Any) -> None:
+    """What is counted while a value is walked bounds its size from both sides."""
     check_weight(value)
 
 
@@ -638,7 +654,8 @@ payloads = st.recursive(
 
 @given(payloads)
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
-def test_any_value_is_kept_on_its_way_through_stamping_encoding_and_decoding(value: Any) -> None:
+def test_any_value_survives_the_whole_way(value: Any) -> None:
+    """The way is stamping, encoding and decoding."""
     kept = keep(value)
     assert keep(kept) == kept
     check_weight(value)
@@ -666,14 +683,16 @@ nested = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), nested))
-def test_a_record_is_the_same_whether_it_had_to_be_made_canonical_or_not(record: dict[str, Any]) -> None:
+def test_a_record_is_the_same_canonical_or_plain(record: dict[str, Any]) -> None:
+    """A plain record is not made canonical, and gives the same line as if it were."""
     body = codec.encode_record(record)
     assert body == codec.encode_fields(canonical(record))
     check_line(body)
 
 
-def test_what_is_plain_is_taken_as_it_is_and_all_else_is_looked_at_closely() -> None:
+def test_only_plain_values_pass_as_plain() -> None:
     assert is_plain({"a": 1, "b": ["x", 2.5, None], "c": {"d": True}, "e": ()})
     hostile: list[Any] = [math.nan, 2**53, "\ud800", b"x", {1: 2}, {"a": math.inf}, [{1}], {"\ud800": 1}, OrderedDict()]
     for value in [*hostile, "x" * 2000, list(range(100)), [[[1]]]]:
@@ -685,6 +704,6 @@ def test_what_is_plain_is_taken_as_it_is_and_all_else_is_looked_at_closely() -> 
     assert not is_plain({"bomb": shared})
 
 
-def test_a_record_that_is_too_large_is_refused() -> None:
+def test_a_large_record_is_refused() -> None:
     with pytest.raises(EventTooLarge):
         codec.encode_record({"text": "x" * 2000}, bytes_max=1000)

@@ -107,12 +107,12 @@ class PhaseWatcher:
 async def test_a_hub_goes_through_its_phases() -> None:
     watcher = PhaseWatcher()
     hub = Hub(MemoryStore(), listeners=[watcher])
-    lifecycle = hub._parts.lifecycle
-    assert lifecycle.phase is Phase.NEW
+    phases = [hub._parts.lifecycle.phase]
     async with hub:
-        assert lifecycle.phase is Phase.OPEN
+        phases.append(hub._parts.lifecycle.phase)
         await hub.emit(GenericEvent(kind="note.asked"))
-    assert lifecycle.phase is Phase.STOPPED
+    phases.append(hub._parts.lifecycle.phase)
+    assert phases == [Phase.NEW, Phase.OPEN, Phase.STOPPED]
     assert watcher.seen == [
         ("hub.started", Phase.STARTING),
         ("note.asked", Phase.OPEN),

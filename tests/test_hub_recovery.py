@@ -10,7 +10,8 @@ from hubwire.testing import Recorder
 SEGMENT = "/journal/log/00000000000000000000.jsonl"
 
 
-async def test_a_channel_that_was_half_open_when_the_hub_died_is_closed_by_the_next_start() -> None:
+async def test_a_half_open_channel_is_closed_at_start() -> None:
+    """The hub died between `channel.created` and `channel.opened`."""
     store = MemoryStore()
     async with Hub(store) as hub:
         planner = await hub.agents.register("planner")
@@ -29,7 +30,8 @@ async def test_a_channel_that_was_half_open_when_the_hub_died_is_closed_by_the_n
         assert hub.statistics().channels == 0
 
 
-async def test_every_prefix_of_a_journal_is_a_history_that_a_hub_goes_on_from() -> None:
+async def test_every_prefix_of_a_journal_is_a_history() -> None:
+    """A hub goes on from each."""
     store = MemoryStore()
     async with Hub(store) as hub:
         planner = await hub.agents.register("planner")

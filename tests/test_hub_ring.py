@@ -17,11 +17,8 @@ from hubwire._delivery.matcher import Matcher
 from hubwire.errors import HistoryGone, Overloaded
 from hubwire.events import MailboxOverflowed
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
-
-
-def said(n: int = 0) -> GenericEvent:
-    return GenericEvent(kind="number.said", data={"n": n})
+from hubwire.testing import GatedRecorder, ManualClock, Recorder
+from support import GatedStore, numbers, said, until, until_idle
 
 
 def heard(n: int = 0) -> GenericEvent:
@@ -30,36 +27,6 @@ def heard(n: int = 0) -> GenericEvent:
 
 def numbered(*seqs: int) -> list[Event]:
     return [GenericEvent(seq=seq, kind="number.said") for seq in seqs]
-
-
-def numbers(events: Sequence[Event]) -> list[int]:
-    return [each.data["n"] for each in events if isinstance(each, GenericEvent) and each.kind == "number.said"]
-
-
-async def settle() -> None:
-    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
-    for _ in range(100):
-        await asyncio.sleep(0)
-
-
-class Gated(Recorder):
-    """A recorder that handles events only while its gate is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._open = anyio.Event()
-        self._open.set()
-
-    def close(self) -> None:
-        if self._open.is_set():
-            self._open = anyio.Event()
-
-    def open(self) -> None:
-        self._open.set()
-
-    async def on_events(self, events: Sequence[Event]) -> None:
-        await self._open.wait()
-        await super().on_events(events)
 
 
 class Turns:
@@ -81,7 +48,7 @@ class Turns:
 # --- watermarks -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_watermark_wakes_those_for_whom_it_has_moved_far_enough() -> None:
+async def test_a_watermark_wakes_those_it_passes() -> None:
     watermark, woken = Watermark(), list[int]()
 
     async def wait(value: int) -> None:
@@ -91,27 +58,28 @@ async def test_a_watermark_wakes_those_for_whom_it_has_moved_far_enough() -> Non
     async with anyio.create_task_group() as tasks:
         for value in (2, 0, 1, 5):
             tasks.start_soon(wait, value)
-        await settle()
+        await until_idle()
         assert woken == []
         watermark.advance(2)
-        await settle()
+        await until_idle()
         assert sorted(woken) == [0, 1]
         watermark.advance(6)
     assert sorted(woken) == [0, 1, 2, 5]
     assert await watermark.wait_beyond(5), "it is there already"
 
 
-async def test_a_watermark_that_ended_lets_nobody_wait() -> None:
+async def test_an_ended_watermark_releases_all() -> None:
     watermark = Watermark()
     waiting = asyncio.create_task(watermark.wait_beyond(0))
-    await settle()
+    await until_idle()
     watermark.end()
     assert await waiting is False
     assert await watermark.wait_beyond(0) is False
     await watermark.next_move()
 
 
-async def test_ten_thousand_waiters_are_woken_in_slices_between_which_the_loop_turns() -> None:
+async def test_waiters_are_woken_in_slices() -> None:
+    """The loop turns between the slices of ten thousand."""
     watermark = Watermark()
     woken_at: list[int] = []
     futures = [watermark.next_move() for _ in range(10_000)]
@@ -120,26 +88,18 @@ async def test_ten_thousand_waiters_are_woken_in_slices_between_which_the_loop_t
         future.add_done_callback(lambda _: woken_at.append(turns.count))
     watermark.advance(1)
     assert sum(future.done() for future in futures) == 500
-    await settle()
+    await until(lambda: len(woken_at) == 10_000)
     turns.end()
-    assert len(woken_at) == 10_000
     assert max(woken_at) - min(woken_at) >= 19
     assert max(woken_at.count(turn) for turn in set(woken_at)) <= 500
 
 
-async def test_ten_thousand_emitters_are_woken_in_slices_between_which_the_loop_turns() -> None:
-    class Held(MemoryStore):
-        gate: anyio.Event | None = None
-
-        async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
-            if self.gate is not None:
-                await self.gate.wait()
-            return await super().append(path, content, expect=expect)
-
-    store = Held()
+async def test_emitters_are_woken_in_slices() -> None:
+    """The loop turns between the slices of ten thousand."""
+    store = GatedStore()
     async with Hub(store, in_flight_max=20_000) as hub:
         await hub.flush()
-        store.gate = anyio.Event()
+        store.gate.close()
         woken_at: list[int] = []
         async with anyio.create_task_group() as tasks:
 
@@ -149,19 +109,19 @@ async def test_ten_thousand_emitters_are_woken_in_slices_between_which_the_loop_
 
             for n in range(10_000):
                 tasks.start_soon(emit, n)
-            await settle()
+            await until_idle()
             assert hub.statistics().in_flight == 10_000
             turns = Turns()
-            store.gate.set()
+            store.gate.open()
         turns.end()
         assert len(woken_at) == 10_000
         assert max(woken_at.count(turn) for turn in set(woken_at)) <= 500
 
 
-async def test_who_waits_again_and_again_with_a_timeout_leaves_nothing_behind() -> None:
+async def test_abandoned_waits_leave_nothing_behind() -> None:
     watermark = Watermark()
     staying = [asyncio.create_task(watermark.wait_beyond(0)) for _ in range(10)]
-    await settle()
+    await until_idle()
     for _ in range(10_000):
         watermark.next_move().cancel()
     assert len(watermark._waiters) < 1100
@@ -172,7 +132,7 @@ async def test_who_waits_again_and_again_with_a_timeout_leaves_nothing_behind() 
 # --- the ring itself ------------------------------------------------------------------------------------------------
 
 
-async def test_a_ring_forgets_in_steps_what_is_beyond_its_capacity() -> None:
+async def test_a_ring_forgets_in_steps() -> None:
     ring = Ring(10)
     ring.put(numbered(*range(1000)))
     assert ring.applied.value < ring.trim_at, "not worth it yet"
@@ -186,7 +146,7 @@ async def test_a_ring_forgets_in_steps_what_is_beyond_its_capacity() -> None:
     assert ring.first == 1090
 
 
-async def test_a_ring_that_starts_anywhere_numbers_on_from_there() -> None:
+async def test_a_ring_may_start_anywhere() -> None:
     ring = Ring(10)
     ring.start_at(1000)
     assert [mark.value for mark in (ring.applied, ring.journaled, ring.committed)] == [1000] * 3
@@ -194,7 +154,7 @@ async def test_a_ring_that_starts_anywhere_numbers_on_from_there() -> None:
     assert [each.seq for each in ring.slice(1001, 2000)] == [1001]
 
 
-async def test_the_watermarks_are_in_order_at_every_moment() -> None:
+async def test_the_watermarks_are_always_in_order() -> None:
     store, seen = MemoryStore(), set[bool]()
 
     def look(hub: Hub) -> None:
@@ -202,7 +162,7 @@ async def test_the_watermarks_are_in_order_at_every_moment() -> None:
         seen.add(statistics.applied >= statistics.journaled >= statistics.committed)
 
     async with Hub(store) as hub:
-        await hub.attach(Gated(), duty=Duty.REQUIRED).ready()
+        await hub.attach(GatedRecorder(), duty=Duty.REQUIRED).ready()
         async with anyio.create_task_group() as tasks:
             for n in range(100):
                 tasks.start_soon(hub.emit, said(n))
@@ -217,7 +177,8 @@ async def test_the_watermarks_are_in_order_at_every_moment() -> None:
 # --- memory ---------------------------------------------------------------------------------------------------------
 
 
-async def test_the_ring_grows_for_one_big_command_and_shrinks_after_it() -> None:
+async def test_the_ring_grows_for_one_big_command() -> None:
+    """It shrinks after the command."""
     async with Hub(MemoryStore(), ring=100, in_flight_max=10, listeners=[Recorder()]) as hub:
         await hub.flush()
         before = hub.statistics().applied
@@ -229,7 +190,7 @@ async def test_the_ring_grows_for_one_big_command_and_shrinks_after_it() -> None
 
 
 async def test_a_stuck_lossy_listener_costs_no_memory() -> None:
-    stuck, recorder = Gated(), Recorder()
+    stuck, recorder = GatedRecorder(), Recorder()
     most = 0
     async with Hub(ring=1000, clock=ManualClock()) as hub:
         hub.attach(recorder, pattern="mailbox.*")
@@ -238,7 +199,7 @@ async def test_a_stuck_lossy_listener_costs_no_memory() -> None:
         await hub.flush()
         stuck.close()
         await hub.emit(said(0))
-        await settle()
+        await until_idle()
         for n in range(1, 100_000):
             hub.emit_nowait(said(n))
             if n % 50 == 0:
@@ -250,15 +211,18 @@ async def test_a_stuck_lossy_listener_costs_no_memory() -> None:
         statistics = attachment.statistics()
         assert statistics.handled + statistics.dropped == 100_000
         assert statistics.handled <= 1 + 1000
-    told = [each for each in recorder.events if isinstance(each, MailboxOverflowed) and each.listener == "Gated"]
+    told = [
+        each for each in recorder.events if isinstance(each, MailboxOverflowed) and each.listener == "GatedRecorder"
+    ]
     assert sum(each.count for each in told) == statistics.dropped
     lost = {n for each in told for n in range(each.first_seq, each.last_seq + 1)}
     assert lost.isdisjoint(each.seq for each in stuck.events)
 
 
 @pytest.mark.parametrize("settings", [{"duty": Duty.REQUIRED}, {"overflow": Overflow.BLOCK, "mailbox": 50}])
-async def test_a_stuck_listener_that_is_waited_for_costs_no_memory_either(settings: dict[str, Any]) -> None:
-    stuck = Gated()
+async def test_stuck_backpressure_costs_no_memory(settings: dict[str, Any]) -> None:
+    """A REQUIRED or blocking listener that is stuck stops the emitters instead."""
+    stuck = GatedRecorder()
     async with Hub(ring=10, in_flight_max=50) as hub:
         await hub.attach(stuck, **settings).ready()
         await hub.flush()
@@ -266,13 +230,14 @@ async def test_a_stuck_listener_that_is_waited_for_costs_no_memory_either(settin
         with pytest.raises(Overloaded):
             while True:
                 hub.emit_nowait(said())
-                await settle()
+                await until_idle()
         assert hub.statistics().ring_events <= 10 + 1024 + 50
         stuck.open()
 
 
-async def test_the_ring_keeps_what_a_listener_that_is_waited_for_has_not_read() -> None:
-    slow = Gated()
+async def test_the_ring_keeps_what_backpressure_needs() -> None:
+    """What a listener that is waited for has not read stays on the ring."""
+    slow = GatedRecorder()
     async with Hub(ring=1, in_flight_max=5000) as hub:
         await hub.attach(slow, duty=Duty.REQUIRED).ready()
         await hub.flush()
@@ -286,7 +251,8 @@ async def test_the_ring_keeps_what_a_listener_that_is_waited_for_has_not_read() 
         assert hub.statistics().ring_events < 1100
 
 
-async def test_a_hundred_thousand_events_wake_each_of_ten_listeners_once_a_batch() -> None:
+async def test_listeners_are_woken_once_a_batch() -> None:
+    """Ten listeners get a hundred thousand events."""
     recorders = [Recorder() for _ in range(10)]
     async with Hub(listeners=recorders) as hub:
         await hub.flush()
@@ -307,14 +273,14 @@ async def test_statistics_of_a_hub_are_complete() -> None:
         agents = [await hub.agents.register(name) for name in ("a", "b")]
         channel = await hub.channels.open(agents)
         await channel.post(agents[0], "hello")
-        required = Gated()
+        required = GatedRecorder()
         await hub.attach(required, duty=Duty.REQUIRED, name="required").ready()
         await hub.flush()
         required.close()
         async with anyio.create_task_group() as tasks:
             for n in range(3):
                 tasks.start_soon(hub.emit, said(n))
-            await settle()
+            await until_idle()
             assert not hub.offer(said())
             statistics = hub.statistics()
             assert (statistics.applied, statistics.journaled, statistics.committed) == (9, 9, 7)
@@ -330,8 +296,8 @@ async def test_statistics_of_a_hub_are_complete() -> None:
 
 
 @pytest.mark.parametrize("ring", [1, 4096])
-async def test_events_gives_history_then_live_without_a_gap_or_a_duplicate(ring: int) -> None:
-    """The history is longer than the ring, and grows while it is read."""
+async def test_events_join_history_and_live(ring: int) -> None:
+    """There is neither a gap nor a duplicate; the history is longer than the ring, and grows while it is read."""
     store = MemoryStore()
     async with Hub(store, ring=ring) as hub:
         for n in range(2000):
@@ -359,13 +325,14 @@ async def test_events_gives_history_then_live_without_a_gap_or_a_duplicate(ring:
         assert numbers(got) == list(range(6000))
         assert [each.seq for each in got] == sorted({each.seq for each in got})
         following = asyncio.create_task(anext(stream))
-        await settle()
+        await until_idle()
         assert not following.done()
         last = await hub.emit(said(6000))
         assert await following == last
 
 
-async def test_events_after_a_seq_begin_with_the_next_one_also_across_restarts() -> None:
+async def test_events_after_a_seq() -> None:
+    """They begin with the next one, also across restarts."""
     store = MemoryStore()
     async with Hub(store) as hub:
         stamped = [await hub.emit(said(n)) for n in range(5)]
@@ -383,7 +350,8 @@ async def test_events_begin_with_now_by_default() -> None:
         assert numbers([await anext(stream)]) == [2]
 
 
-async def test_events_that_are_neither_on_the_ring_nor_in_a_journal_are_history_that_is_gone() -> None:
+async def test_events_that_are_gone_are_reported() -> None:
+    """What is neither on the ring nor in a journal raises HistoryGone."""
     async with Hub(ring=10) as hub:
         await hub.emit(said(0))
         slow = hub.events(after=-1)
@@ -401,7 +369,7 @@ async def test_events_that_are_neither_on_the_ring_nor_in_a_journal_are_history_
             await anext(slow)
 
 
-async def test_a_reader_that_is_cancelled_while_it_reads_the_journal_misses_nothing() -> None:
+async def test_a_cancelled_journal_read_misses_nothing() -> None:
     class Slow(MemoryStore):
         gate: anyio.Event | None = None
 
@@ -423,7 +391,7 @@ async def test_a_reader_that_is_cancelled_while_it_reads_the_journal_misses_noth
             store.gate = anyio.Event()
             stream_of_another = hub.events(after=-1, pattern="number.*")
             reading = asyncio.create_task(anext(stream_of_another))
-            await settle()
+            await until_idle()
             reading.cancel()
             await asyncio.wait([reading])
             store.gate.set()
@@ -432,7 +400,7 @@ async def test_a_reader_that_is_cancelled_while_it_reads_the_journal_misses_noth
         assert numbers(got) == list(range(2000))
 
 
-async def test_a_journal_whose_replay_survives_being_cancelled_makes_no_gap() -> None:
+async def test_a_replay_may_survive_cancellation() -> None:
     """Not every iterator ends when it is cancelled, as a generator does; what it had given is read again."""
 
     class Replay:
@@ -486,14 +454,14 @@ async def test_a_journal_whose_replay_survives_being_cancelled_makes_no_gap() ->
         await hub.flush()
         stream = hub.events(after=-1)
         reading = asyncio.create_task(anext(stream))
-        await settle()
+        await until_idle()
         reading.cancel()
         await asyncio.wait([reading])
         journal.gate.set()
         assert [(await anext(stream)).seq for _ in range(10)] == list(range(10))
 
 
-async def test_kinds_that_somebody_makes_up_cost_no_memory() -> None:
+async def test_invented_kinds_cost_no_memory() -> None:
     matcher = Matcher("made.*")
     for n in range(30_000):
         events = [GenericEvent(kind=f"made.up_{n}"), GenericEvent(kind=f"not.made_{n}")]
@@ -525,11 +493,12 @@ def _quick_to_trim() -> Iterator[None]:
 @pytest.mark.usefixtures("_quick_to_trim")
 @hypothesis.given(st.lists(ACTIONS, max_size=60), st.integers(1, 60), st.booleans())
 @hypothesis.settings(max_examples=150)
-async def test_whatever_happens_seqs_ascend_counts_are_exact_and_nothing_is_lost_in_silence(
+async def test_any_history_is_complete_or_counted(
     actions: list[tuple[str, int]], mailbox: int, has_journal: bool
 ) -> None:
+    """Each listener gets ascending seqs, and the events that it misses are counted exactly."""
     clock, witness = ManualClock(), Recorder()
-    listeners = [Gated() for _ in range(4)]
+    listeners = [GatedRecorder() for _ in range(4)]
     hub = Hub(MemoryStore() if has_journal else None, ring=30, in_flight_max=200, clock=clock)
     hub.attach(witness, mailbox=1_000_000, overflow=Overflow.BLOCK)
     settings: list[dict[str, Any]] = [

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -19,8 +18,9 @@ from hubwire._state import State
 from hubwire._state.moments import Deadlines, deadline_ns
 from hubwire.context import EMPTY
 from hubwire.events import Event
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 from hubwire.testing import ManualClock
+from support import Unscanned
 
 SCALE = int(os.environ.get("HUBWIRE_SCALE", "10000"))
 """How many agents; a tenth as many channels."""
@@ -58,15 +58,6 @@ class Bench:
             self.do(events)
             batches += 1
         return batches
-
-
-class Unscanned(dict[Any, Any]):
-    """What nobody may walk through, because of its size."""
-
-    def __iter__(self) -> Any:
-        raise AssertionError("walked through")
-
-    keys = values = items = __iter__
 
 
 def calls_of(work: Callable[[], object]) -> int:
@@ -119,14 +110,16 @@ def costs(bench: Bench) -> dict[str, int]:
     return found
 
 
-def test_a_command_costs_the_same_with_a_hundred_agents_and_with_all_of_them() -> None:
+def test_a_command_costs_the_same_at_scale() -> None:
     costs(Bench(10))  # what is compiled when an event of its kind is first made is not counted
     few, many = Bench(100), Bench(SCALE)
     assert let_nobody_walk_through_much(many.state, SCALE // 10) >= 10
     assert costs(many) == costs(few)
 
 
-def test_what_expires_costs_by_its_own_number_and_nothing_ended_is_kept() -> None:
+def test_expiry_costs_by_what_expires() -> None:
+    """What has ended is not kept."""
+
     def cost(size: int) -> float:
         bench = Bench(size)
         calls = calls_of(lambda: bench.do_what_is_due(deadline_ns(AT, TTL_SECONDS)))
@@ -151,7 +144,7 @@ def sizes(state: State) -> dict[str, int]:
     return {name: size for name, size in found.items() if size > (64 if "deadlines" in name else 0)}
 
 
-def test_a_start_from_a_snapshot_costs_by_its_size() -> None:
+def test_a_start_costs_by_its_snapshot() -> None:
     def cost(size: int) -> int:
         snapshot = {
             name: [(type(entry), encode_entry(entry)) for entry in entries]
@@ -172,7 +165,8 @@ def test_a_start_from_a_snapshot_costs_by_its_size() -> None:
     assert 1.9 < whole / half < 2.1
 
 
-async def test_a_hub_that_everybody_has_left_holds_nothing() -> None:
+async def test_an_abandoned_hub_holds_nothing() -> None:
+    """All agents have left it."""
     clock, size = ManualClock(), SCALE // 5
     async with Hub(clock=clock) as hub:
 
@@ -193,5 +187,5 @@ async def test_a_hub_that_everybody_has_left_holds_nothing() -> None:
             await anyio.lowlevel.checkpoint()
         for agent in hub.agents.list():
             await agent.unregister()
-        assert sizes(hub._state) == {}
-        assert (hub._core._readers, hub._core._awaited) == ({}, {})
+        assert sizes(hub._parts.state) == {}
+        assert (hub._parts.core._readers, hub._parts.core._awaited) == ({}, {})

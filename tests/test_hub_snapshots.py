@@ -21,7 +21,8 @@ from hubwire._state import State
 from hubwire.errors import ConfigurationError, HistoryGone, LogDamaged, StoreFull
 from hubwire.log import LogReader
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, peek
+from support import copy_of, until_idle, until_tidy
 
 SNAPSHOTS = "/journal/snapshots"
 SEGMENTS = "/journal/log"
@@ -60,44 +61,17 @@ async def make(store: MemoryStore, change: tuple[str, str, bytes]) -> None:
         await store.delete(path)
 
 
-async def copy_of(store: History) -> MemoryStore:
-    copy = MemoryStore()
-    for change in store.changes:
-        await make(copy, change)
-    return copy
-
-
-async def turn() -> None:
-    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
-    for _ in range(50):
-        await asyncio.sleep(0)
-
-
-async def settle(hub: Hub) -> None:
-    """Let the hub write its snapshot, if it has to, and truncate."""
-    await hub.flush()
-    await turn()
-    assert hub._upkeep is not None
-    while hub._upkeep.snapshotter.is_due():  # noqa: ASYNC110 - nobody is told when it is written
-        await asyncio.sleep(0)
-    await turn()
-
-
 def small_hub(store: MemoryStore, *listeners: Any, **settings: Any) -> Hub:
     clock = ManualClock()
     journal = StoreJournal(store, clock=clock, segment_bytes=1500)
     return Hub(journal=journal, clock=clock, listeners=listeners, **{"snapshot_bytes": 2500, **settings})
 
 
-def remembered(state: State) -> dict[str, Sequence[Any]]:
-    return dict(state.snapshot())
-
-
 def replayed(events: Sequence[Event]) -> dict[str, Sequence[Any]]:
     state = State()
     for event in events:
         state.apply(event)
-    return remembered(state)
+    return state.snapshot()
 
 
 async def act(hub: Hub, chance: random.Random, steps: int, *, among_themselves: bool = False) -> None:
@@ -113,7 +87,7 @@ async def act(hub: Hub, chance: random.Random, steps: int, *, among_themselves: 
             channels.append(await hub.channels.open(chance.sample(agents, 2), topic="t"))
         elif what < 0.75 and channels:
             channel = chance.choice(channels)
-            members = hub._state.channels.get(channel.id).participants
+            members = channel.participants
             if participants := [agent for agent in agents if agent.id in members]:
                 await channel.post(chance.choice(participants), {"text": "x" * chance.randrange(50)})
         elif what < 0.85 and channels:
@@ -129,17 +103,16 @@ async def act(hub: Hub, chance: random.Random, steps: int, *, among_themselves: 
 
 @given(seed=st.integers(0, 2**32), lives=st.integers(1, 4))
 @settings(max_examples=15)
-async def test_a_restart_after_truncation_gives_the_state_that_a_replay_of_all_history_gives(
-    seed: int, lives: int
-) -> None:
+async def test_a_truncated_journal_gives_the_whole_state(seed: int, lives: int) -> None:
+    """A restart after truncation gives the state that a replay of all history gives."""
     chance, store, history = random.Random(seed), History(), Recorder()
     for life in range(lives):
         async with small_hub(store) as hub:
             hub.attach(history, duty=Duty.REQUIRED, since=len(history.events), name="history")
             for _ in range(3):
                 await act(hub, chance, 30)
-                await settle(hub)
-        assert remembered(hub._state) == replayed(history.events), f"life {life}"
+                await until_tidy(hub)
+        assert peek(hub) == replayed(history.events), f"life {life}"
         journal = hub.statistics().journal
         assert journal is not None
         if life:
@@ -147,12 +120,13 @@ async def test_a_restart_after_truncation_gives_the_state_that_a_replay_of_all_h
     assert [event.seq for event in history.events] == list(range(len(history.events)))
 
 
-async def test_a_start_replays_nothing_that_the_newest_snapshot_has() -> None:
+async def test_a_start_replays_only_newer_events() -> None:
+    """It replays no event that the newest snapshot has."""
     store = History()
     async with small_hub(store) as hub:
         await act(hub, random.Random(1), 150)
-        await settle(hub)
-        expected = remembered(hub._state)
+        await until_tidy(hub)
+        expected = peek(hub)
     journal = hub.statistics().journal
     assert journal is not None
     assert journal.snapshot_seq is not None
@@ -166,12 +140,13 @@ async def test_a_start_replays_nothing_that_the_newest_snapshot_has() -> None:
 
     again = Hub(journal=Reading(await copy_of(store)))
     async with again:
-        assert remembered(again._state) == expected
-        assert again._state.agents.snapshot() == expected["agents"]
+        assert peek(again) == expected
+        assert peek(again)["agents"] == expected["agents"]
     assert read == [journal.snapshot_seq]
 
 
-async def test_a_snapshot_holds_the_moment_at_which_it_was_begun_whatever_happens_meanwhile() -> None:
+async def test_a_snapshot_holds_one_moment() -> None:
+    """It holds the moment at which it was begun, and no event that comes while it is made."""
     store, history = History(), Recorder()
     async with small_hub(store) as hub:
         hub.attach(history, duty=Duty.REQUIRED, since="start", name="history")
@@ -189,7 +164,9 @@ async def test_a_snapshot_holds_the_moment_at_which_it_was_begun_whatever_happen
         assert _encode(Snapshot(seq=seq, hub=hub.id, at=at, entries=machines.snapshot())) == content
 
 
-async def test_a_snapshot_is_not_written_before_everything_in_it_is_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_snapshot_waits_for_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not written before everything in it is committed."""
+
     class Gate(Recorder):
         open = anyio.Event()
 
@@ -211,17 +188,17 @@ async def test_a_snapshot_is_not_written_before_everything_in_it_is_committed(mo
         await hub.attach(gate, duty=Duty.REQUIRED, name="gate").ready()
         for n in range(60):
             hub.emit_nowait(GenericEvent(kind="number.said", data={"n": n}))
-        await turn()
+        await until_idle()
         assert hub.statistics().journaled - hub.statistics().committed >= 60
         assert saved == []
         gate.open.set()
         await hub.flush()
-        await turn()
+        await until_idle()
         assert saved != []
         assert hub.health().healthy
 
 
-async def test_encoding_and_decoding_a_snapshot_leave_the_loop_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_snapshots_are_coded_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
     for name in ("_encode", "_decode"):
         original = getattr(snapshots, name)
@@ -235,24 +212,26 @@ async def test_encoding_and_decoding_a_snapshot_leave_the_loop_alone(monkeypatch
     for _ in range(2):
         async with small_hub(store) as hub:
             await act(hub, random.Random(1), 60)
-            await settle(hub)
+            await until_tidy(hub)
     assert len(threads) >= 2
     assert threading.main_thread() not in threads
 
 
-async def test_a_large_state_is_not_written_again_before_as_much_was_journaled() -> None:
+async def test_a_large_state_is_written_seldom() -> None:
+    """It is not written again before as many bytes were journaled."""
     store = History()
     async with small_hub(store, snapshot_bytes=1) as hub:
         for n in range(150):
             await hub.agents.register(f"agent-{n}")
-            await settle(hub)
+            await until_tidy(hub)
     sizes = [len(content) for what, path, content in store.changes if SNAPSHOTS in path and what == "write"]
     journaled = sum(len(content) for what, path, content in store.changes if SEGMENTS in path and what == "append")
     assert len(sizes) > 3
     assert sum(sizes) < 3 * journaled
 
 
-async def test_a_clean_close_leaves_a_snapshot_if_it_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_clean_close_may_leave_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leaves one if there is enough to replay."""
     store = MemoryStore()
     async with Hub(store) as hub:
         await act(hub, random.Random(1), 100)
@@ -266,12 +245,12 @@ async def test_a_clean_close_leaves_a_snapshot_if_it_is_worth_it(monkeypatch: py
     assert len(await store.list(SNAPSHOTS)) == 1
 
 
-async def test_times_never_go_back_behind_a_snapshot() -> None:
+async def test_time_never_goes_back_behind_a_snapshot() -> None:
     store, clock = MemoryStore(), ManualClock()
     async with Hub(store, clock=clock, snapshot_bytes=1000) as hub:
         for n in range(20):
             await hub.emit(GenericEvent(kind="number.said", data={"n": n}))
-            await settle(hub)
+            await until_tidy(hub)
         last_at = (await hub.emit(GenericEvent(kind="number.said"))).at
     async with Hub(store, clock=ManualClock(start_ns=0)) as hub:
         assert (await hub.emit(GenericEvent(kind="number.said"))).at >= last_at
@@ -286,8 +265,8 @@ async def truncated() -> tuple[MemoryStore, dict[str, Sequence[Any]], list[str]]
     async with small_hub(store) as hub:
         for seed in range(5):
             await act(hub, random.Random(seed), 40)
-            await settle(hub)
-        expected = remembered(hub._state)
+            await until_tidy(hub)
+        expected = peek(hub)
     journal = hub.statistics().journal
     assert journal is not None
     assert journal.first_seq > 0
@@ -298,7 +277,8 @@ async def truncated() -> tuple[MemoryStore, dict[str, Sequence[Any]], list[str]]
 
 
 @pytest.mark.parametrize("how", ["cut", "flip", "empty", "other"])
-async def test_a_damaged_newest_snapshot_is_set_aside_and_the_one_before_it_serves(how: str) -> None:
+async def test_a_damaged_snapshot_is_set_aside(how: str) -> None:
+    """The one before it serves."""
     store, expected, (older, newest) = await truncated()
     content = await store.read_bytes(newest) or b""
     middle = len(content) // 2
@@ -310,20 +290,21 @@ async def test_a_damaged_newest_snapshot_is_set_aside_and_the_one_before_it_serv
     }[how]
     await store.write(newest, damaged)
     async with small_hub(store) as hub:
-        assert remembered(hub._state) == expected
+        assert peek(hub) == expected
         journal = hub.statistics().journal
         assert journal is not None
         assert newest in (journal.last_error or "")
         first_seq = journal.first_seq
         await act(hub, random.Random(9), 3)
-        await settle(hub)
+        await until_tidy(hub)
     assert await store.read_bytes(f"{newest}.damaged") == damaged
     assert await store.exists(older)
     assert (await LogReader(store, "/journal").read())[0].index > 0
     assert first_seq <= int(older[-20:])
 
 
-async def test_without_any_snapshot_that_can_be_used_a_truncated_journal_is_refused() -> None:
+async def test_a_truncated_journal_needs_a_snapshot() -> None:
+    """Without a usable one, the start is refused."""
     store, _, names = await truncated()
     for name in names:
         await store.write(name, b"damaged")
@@ -335,28 +316,30 @@ async def test_without_any_snapshot_that_can_be_used_a_truncated_journal_is_refu
         await small_hub(store).start()
 
 
-async def test_without_any_snapshot_that_can_be_used_a_whole_journal_is_replayed() -> None:
+async def test_a_whole_journal_needs_no_snapshot() -> None:
+    """Without a usable one, all of it is replayed."""
     store = MemoryStore()
     async with small_hub(store) as hub:
         keeper = hub.attach(Recorder(), duty=Duty.DURABLE, name="holds the journal back")
         await keeper.ready()
         await keeper.detach()
         await act(hub, random.Random(1), 100)
-        await settle(hub)
-        expected = remembered(hub._state)
+        await until_tidy(hub)
+        expected = peek(hub)
     for name in await store.list(SNAPSHOTS):
         await store.write(f"{SNAPSHOTS}/{name}", b"damaged")
     async with small_hub(store) as hub:
-        assert remembered(hub._state) == expected
+        assert peek(hub) == expected
 
 
-async def test_a_snapshot_beyond_the_end_of_the_journal_is_of_another_history_and_deleted() -> None:
+async def test_a_snapshot_beyond_the_journal_is_deleted() -> None:
+    """It is of another history."""
     store = History()
     async with small_hub(store) as hub:
         await act(hub, random.Random(1), 20)
         older = await copy_of(store)
         await act(hub, random.Random(2), 100)
-        await settle(hub)
+        await until_tidy(hub)
     newest = f"{SNAPSHOTS}/{(await store.list(SNAPSHOTS))[-1]}"
     await older.write(newest, await store.read_bytes(newest) or b"")
     async with small_hub(older) as hub:
@@ -370,20 +353,21 @@ async def test_a_snapshot_beyond_the_end_of_the_journal_is_of_another_history_an
 # --- truncation -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_crash_after_any_change_leaves_a_store_that_goes_on_with_the_same_state() -> None:
+async def test_a_crash_after_any_change_is_survived() -> None:
+    """It leaves a store that goes on with the same state."""
     store, history = History(), Recorder()
     async with small_hub(store) as hub:
         hub.attach(history, duty=Duty.REQUIRED, name="history")
         for seed in range(4):
             await act(hub, random.Random(seed), 30)
-            await settle(hub)
+            await until_tidy(hub)
     crashed = MemoryStore()
     deleted = 0
     for change in store.changes:
         what, path, _ = change
         if what == "delete" and SEGMENTS in path:
             deleted += 1
-            half = await clone(crashed)
+            half = await copy_of(crashed)
             content = await half.read_bytes(path) or b""
             await half.write(path, content[: len(content) // 2])  # as an object store that deletes part after part
             await check(half, history.events)
@@ -396,32 +380,18 @@ async def test_a_crash_after_any_change_leaves_a_store_that_goes_on_with_the_sam
     assert deleted > 3
 
 
-async def clone(store: MemoryStore) -> MemoryStore:
-    copy = MemoryStore()
-
-    async def walk(folder: str) -> None:
-        for name in await store.list(folder or "/"):
-            path = f"{folder}/{name}"
-            if name.endswith("/"):
-                await walk(path.rstrip("/"))
-            else:
-                await copy.write(path, await store.read_bytes(path) or b"")
-
-    await walk("")
-    return copy
-
-
 async def check(store: MemoryStore, events: Sequence[Event]) -> None:
     """A hub starts from a copy of this store, and knows what its events tell."""
-    store = await clone(store)
+    store = await copy_of(store)
     async with small_hub(store) as hub:
         started = hub.statistics().applied
-        state = remembered(hub._state)
+        state = peek(hub)
     ahead = [event for event in events if event.seq < started - 1]
     assert state == replayed(ahead)
 
 
-async def test_an_empty_last_segment_keeps_the_one_before_it_because_the_numbers_are_there() -> None:
+async def test_an_empty_segment_keeps_the_one_before() -> None:
+    """The numbers of the journal stand in the segment before."""
     store, clock = MemoryStore(), ManualClock()
     journal = StoreJournal(store, clock=clock, segment_bytes=600)
     async with Hub(journal=journal, clock=clock) as hub:
@@ -435,7 +405,7 @@ async def test_an_empty_last_segment_keeps_the_one_before_it_because_the_numbers
         assert len(kept) <= 2
         assert 0 < journal.first_seq < end
         first_seq = journal.first_seq
-        crashed = await clone(store)
+        crashed = await copy_of(store)
     again = StoreJournal(crashed, clock=clock)
     await again.open()
     assert (again.first_seq, again.next_seq) == (first_seq, end)
@@ -443,7 +413,9 @@ async def test_an_empty_last_segment_keeps_the_one_before_it_because_the_numbers
     await again.aclose()
 
 
-async def test_what_could_not_be_written_is_told_and_tried_again_and_stops_nothing() -> None:
+async def test_an_unwritable_snapshot_is_retried() -> None:
+    """The failure is reported, and the hub goes on."""
+
     class Full(MemoryStore):
         full = True
 
@@ -458,30 +430,30 @@ async def test_what_could_not_be_written_is_told_and_tried_again_and_stops_nothi
     hub = Hub(journal=StoreJournal(store, clock=clock, segment_bytes=1000), clock=clock, snapshot_bytes=2000)
     async with hub:
         await act(hub, random.Random(1), 60)
-        await turn()
+        await until_idle()
         while hub.health().healthy:  # noqa: ASYNC110 - nobody is told when health changes
             await asyncio.sleep(0)
         assert "no space for that" in " ".join(hub.health().problems)
         store.full = False
         clock.advance(1)
-        await settle(hub)
+        await until_tidy(hub)
         assert hub.health().healthy
         assert await store.list(SNAPSHOTS) != []
 
 
 @pytest.mark.parametrize("bounds", [{"journal_bytes_max": 4095}, {"snapshot_bytes": 0}])
-async def test_bounds_that_cannot_work_are_refused(bounds: dict[str, int]) -> None:
+async def test_impossible_bounds_are_refused(bounds: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError, match="at least"):
         Hub(MemoryStore(), **bounds)  # type: ignore[arg-type]
 
 
-async def test_a_hub_of_its_own_journal_holds_it_within_its_bound_by_smaller_segments() -> None:
+async def test_smaller_segments_keep_the_journal_in_bounds() -> None:
     store = MemoryStore()
     async with Hub(store, journal_bytes_max=16_000) as hub:
         for n in range(300):
             await hub.emit(GenericEvent(kind="number.said", data={"n": n}))
             if n % 10 == 0:
-                await settle(hub)
+                await until_tidy(hub)
         journal = hub.statistics().journal
         assert journal is not None
         assert journal.size_bytes < 16_000
@@ -489,7 +461,8 @@ async def test_a_hub_of_its_own_journal_holds_it_within_its_bound_by_smaller_seg
     assert attrs.asdict(journal)["positions"] == ()
 
 
-async def test_a_required_listener_that_missed_what_was_truncated_is_refused_at_start_and_when_attached_late() -> None:
+async def test_a_required_listener_must_not_miss_events() -> None:
+    """One that missed what was truncated is refused, at start and later."""
     store, _, _ = await truncated()
     hub = small_hub(store)
     hub.attach(Recorder(), duty=Duty.REQUIRED, since=0, name="late")
@@ -503,7 +476,8 @@ async def test_a_required_listener_that_missed_what_was_truncated_is_refused_at_
         await hub.flush()
 
 
-async def test_a_best_effort_listener_that_asks_for_what_was_truncated_gets_the_rest_and_the_gap_is_told() -> None:
+async def test_a_best_effort_listener_may_miss_events() -> None:
+    """One that asks for what was truncated gets the rest, and the gap is reported."""
     store, _, _ = await truncated()
     recorder, witness = Recorder(), Recorder()
     async with small_hub(store, witness) as hub:

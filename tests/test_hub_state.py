@@ -28,7 +28,7 @@ from hubwire.events import (
     Event,
     GenericEvent,
 )
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 
 AT = "2026-11-21T09:30:00.000001Z"
 
@@ -130,11 +130,11 @@ def test_an_agent_is_registered_under_its_name(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "\t\n", "\u2003", None, 5, b"planner", ["planner"], "\ud800", "a\udfffb"])
-def test_a_name_that_does_not_show_or_cannot_be_written_is_refused(machine: Machine, name: Any) -> None:
+def test_an_unprintable_name_is_refused(machine: Machine, name: Any) -> None:
     assert "must be text that shows" in refused(machine, lambda: machine.state.agents.register(name, (), agent_id="x"))
 
 
-def test_a_name_that_is_taken_is_refused_until_it_is_free(machine: Machine) -> None:
+def test_a_taken_name_is_refused_until_free(machine: Machine) -> None:
     message = refused(machine, lambda: machine.state.agents.register("name of a", (), agent_id="x"))
     assert "registered already, as a" in message
     machine.do(machine.state.endings.unregister("a"))
@@ -145,11 +145,11 @@ def test_a_name_that_is_taken_is_refused_until_it_is_free(machine: Machine) -> N
 
 
 @pytest.mark.parametrize("capabilities", ["python", 5, None, ["python", 5], [None], [b"x"]])
-def test_capabilities_that_are_no_list_of_names_are_refused(machine: Machine, capabilities: Any) -> None:
+def test_wrong_capabilities_are_refused(machine: Machine, capabilities: Any) -> None:
     refused(machine, lambda: machine.state.agents.register("planner", capabilities, agent_id="x"))
 
 
-def test_an_agent_that_is_unregistered_leaves_its_name_and_its_inbox(machine: Machine) -> None:
+def test_an_unregistered_agent_leaves_name_and_inbox(machine: Machine) -> None:
     machine.post("ab", "a", "e")
     decided = machine.state.endings.unregister("b")
     assert decided == [
@@ -163,7 +163,7 @@ def test_an_agent_that_is_unregistered_leaves_its_name_and_its_inbox(machine: Ma
     assert machine.state.inboxes.pending_total() == 0
 
 
-def test_an_agent_that_is_not_there_cannot_be_unregistered_or_looked_up(machine: Machine) -> None:
+def test_an_unknown_agent_is_not_found(machine: Machine) -> None:
     agents = machine.state.agents
     assert "no agent 'x' is registered" in refused(machine, lambda: agents.unregister("x"), error=NotFound)
     refused(machine, lambda: agents.get("x"), error=NotFound)
@@ -174,7 +174,7 @@ def test_an_agent_that_is_not_there_cannot_be_unregistered_or_looked_up(machine:
 # --- channels ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_channel_is_created_and_opened_by_its_first_participant(machine: Machine) -> None:
+def test_the_first_participant_opens_a_channel(machine: Machine) -> None:
     decided = machine.state.membership.open(iter(["c", "a"]), "topic", channel_id="ca", source_id="1")
     assert decided == [
         ChannelCreated(
@@ -198,7 +198,8 @@ def test_a_channel_is_created_and_opened_by_its_first_participant(machine: Machi
     assert len(machine.state.channels) == 2
 
 
-def test_a_channel_of_nobody_of_strangers_or_with_somebody_twice_is_refused(machine: Machine) -> None:
+def test_impossible_participants_are_refused(machine: Machine) -> None:
+    """These are no participants, strangers, and one that is named twice."""
     channels = machine.state.membership
     assert "at least one" in refused(machine, lambda: channels.open([], "", channel_id="x"))
     assert "named twice" in refused(machine, lambda: channels.open(["a", "b", "a"], "", channel_id="x"))
@@ -209,11 +210,12 @@ def test_a_channel_of_nobody_of_strangers_or_with_somebody_twice_is_refused(mach
 
 
 @pytest.mark.parametrize("topic", [None, 5, b"topic", ["topic"]])
-def test_a_topic_that_is_no_text_is_refused_because_no_restart_could_read_it(machine: Machine, topic: Any) -> None:
+def test_a_topic_must_be_text(machine: Machine, topic: Any) -> None:
+    """A restart could not read another one."""
     refused(machine, lambda: machine.state.membership.open(["a"], topic, channel_id="x"))
 
 
-def test_a_channel_is_closed_once_and_forgotten(machine: Machine) -> None:
+def test_a_channel_is_closed_once(machine: Machine) -> None:
     machine.post("ab", "a", "e")
     decided = machine.state.endings.close("ab", "done")
     assert decided == [ChannelClosed(channel_id="ab", reason="done")]
@@ -226,14 +228,14 @@ def test_a_channel_is_closed_once_and_forgotten(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("reason", [None, 5, b"x"])
-def test_a_reason_for_closing_that_is_no_text_is_refused(machine: Machine, reason: Any) -> None:
+def test_a_reason_must_be_text(machine: Machine, reason: Any) -> None:
     refused(machine, lambda: machine.state.endings.close("ab", reason))
 
 
 # --- envelopes --------------------------------------------------------------------------------------------------------
 
 
-def test_an_envelope_reaches_everybody_in_the_channel_but_its_sender(machine: Machine) -> None:
+def test_an_envelope_reaches_all_but_its_sender(machine: Machine) -> None:
     machine.open("abc", "a", "b", "c")
     decided = machine.state.envelopes.post("abc", "b", {"text": "hello"}, None, envelope_id="e")
     assert decided == [
@@ -246,14 +248,14 @@ def test_an_envelope_reaches_everybody_in_the_channel_but_its_sender(machine: Ma
     assert machine.state.inboxes.pending_total() == 2
 
 
-def test_an_envelope_reaches_whom_it_names_once_and_nobody_else(machine: Machine) -> None:
+def test_an_envelope_reaches_its_audience_once(machine: Machine) -> None:
     machine.open("abc", "a", "b", "c")
     (decided,) = machine.state.envelopes.post("abc", "a", "x", iter(["c", "a", "c"]), envelope_id="e")
     assert isinstance(decided, EnvelopePosted)
     assert (decided.audience, decided.recipients) == (("c", "a"), ("c", "a"))
 
 
-def test_who_has_left_the_hub_takes_no_part_any_more(machine: Machine) -> None:
+def test_an_agent_that_left_takes_no_part(machine: Machine) -> None:
     machine.do(machine.state.endings.unregister("b"))
     assert machine.state.channels.get("ab").participants == ("a",)
     (decided,) = machine.state.envelopes.post("ab", "a", "x", None, envelope_id="e")
@@ -263,7 +265,7 @@ def test_who_has_left_the_hub_takes_no_part_any_more(machine: Machine) -> None:
     refused(machine, lambda: post("ab", "a", "x", ["b"], envelope_id="e"), error=PostRejected)
 
 
-def test_a_post_that_is_not_allowed_is_refused(machine: Machine) -> None:
+def test_an_impossible_post_is_refused(machine: Machine) -> None:
     def post(channel_id: str, sender_id: str, audience: list[str] | None = None) -> Callable[[], object]:
         return lambda: machine.state.envelopes.post(channel_id, sender_id, "x", audience, envelope_id="e")
 
@@ -277,7 +279,7 @@ def test_a_post_that_is_not_allowed_is_refused(machine: Machine) -> None:
     refused(machine, post("ab", "a"), error=NotFound)
 
 
-def test_envelopes_are_pending_in_order_until_each_is_acked(machine: Machine) -> None:
+def test_envelopes_are_pending_until_acked(machine: Machine) -> None:
     for number in range(3):
         machine.post("ab", "a", f"e{number}")
     inboxes = machine.state.inboxes
@@ -291,14 +293,14 @@ def test_envelopes_are_pending_in_order_until_each_is_acked(machine: Machine) ->
     assert [each.envelope.envelope_id for each in inboxes.pending("b")] == ["e0", "e2", "e3"]
 
 
-def test_what_one_recipient_acks_is_pending_for_the_others(machine: Machine) -> None:
+def test_an_ack_is_for_one_recipient(machine: Machine) -> None:
     machine.open("abc", "a", "b", "c")
     machine.post("abc", "a", "e")
     machine.do(machine.state.inboxes.ack("b", "e"))
     assert machine.state.inboxes.find("c", "e")
 
 
-def test_an_ack_of_what_is_not_in_the_inbox_is_refused(machine: Machine) -> None:
+def test_an_impossible_ack_is_refused(machine: Machine) -> None:
     machine.post("ab", "a", "e")
     inboxes = machine.state.inboxes
     assert "or never there" in refused(machine, lambda: inboxes.ack("b", "x"), error=NotFound)
@@ -313,20 +315,21 @@ def test_an_ack_of_what_is_not_in_the_inbox_is_refused(machine: Machine) -> None
     assert not inboxes.find("stranger", "e")
 
 
-def test_what_an_inbox_gives_out_does_not_change_with_it(machine: Machine) -> None:
+def test_pending_does_not_change_later(machine: Machine) -> None:
     machine.post("ab", "a", "e")
     given = machine.state.inboxes.pending("b")
     machine.do(machine.state.inboxes.ack("b", "e"))
     assert [each.envelope.envelope_id for each in given] == ["e"]
 
 
-def test_events_that_no_machine_owns_change_nothing(machine: Machine) -> None:
+def test_unowned_events_change_nothing(machine: Machine) -> None:
     before = snapshot(machine.state)
     machine.do([GenericEvent(kind="user.came"), EnvelopeRejected(reason="no", error="CommandRejected")])
     assert snapshot(machine.state) == before
 
 
-def test_text_that_utf_8_cannot_hold_is_replayed_as_it_was_applied(machine: Machine) -> None:
+def test_lone_surrogates_are_replayed(machine: Machine) -> None:
+    """Text that UTF-8 cannot hold is replayed as it was applied."""
     machine.do(machine.state.membership.open(["a"], "\ud800", channel_id="odd"))
     machine.do(machine.state.envelopes.post("ab", "a", "\ud800", None, envelope_id="e"))
     machine.do(machine.state.endings.close("ab", "\ud800"))

@@ -21,7 +21,7 @@ from hubwire._state.channels import ChannelState
 from hubwire.context import EMPTY
 from hubwire.errors import CommandRejected
 from hubwire.events import Event
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 
 TYPES = ("conversation", "discussion", "consulting", "broadcast", "notification", "auction", "workflow")
 CONTENTS = (None, "hello", {"bid": 1}, {"bid": 7}, {"award": True}, {"finish": "done"}, {"handoff": "id1"})
@@ -315,5 +315,5 @@ class Rules(RuleBasedStateMachine):
                 assert not left, name
 
 
-TestRules = Rules.TestCase
+TestRules = pytest.mark.slow(Rules.TestCase)
 TestRules.settings = settings(max_examples=150, stateful_step_count=50)

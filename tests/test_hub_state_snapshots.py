@@ -89,7 +89,7 @@ def through_json(entry: Any) -> Any:
     return decode_entry(type(entry), msgspec.json.decode(msgspec.json.encode(encode_entry(entry))))
 
 
-def test_an_entry_is_read_back_as_it_was() -> None:
+def test_an_entry_is_read_back() -> None:
     read: Entry = through_json(ENTRY)
     assert read == ENTRY
     assert type(read.rules) is FrozenDict
@@ -98,12 +98,14 @@ def test_an_entry_is_read_back_as_it_was() -> None:
     assert isinstance(read.envelope, EnvelopePosted)
 
 
-def test_a_set_is_kept_sorted_so_that_equal_states_have_equal_snapshots() -> None:
+def test_a_set_is_kept_sorted() -> None:
+    """Equal states have equal snapshots."""
     one, other = (attrs.evolve(ENTRY, tags=frozenset(tags)) for tags in ("abcdefgh", "hgfedcba"))
     assert msgspec.json.encode(encode_entry(one)) == msgspec.json.encode(encode_entry(other))
 
 
-def test_a_field_may_hold_the_marked_substitute_of_what_json_cannot_hold() -> None:
+def test_a_field_may_hold_a_substitute() -> None:
+    """The marked substitute of what JSON cannot hold."""
     entry = attrs.evolve(ENTRY, text=canonical("a\ud800b"), ratio=canonical(float("nan")), nothing=canonical("\ud800"))
     assert through_json(entry) == entry
 
@@ -115,7 +117,8 @@ def test_an_entry_of_another_shape_is_refused(change: dict[str, Any]) -> None:
         decode_entry(Entry, fields | change)
 
 
-def test_entry_types_have_names_of_their_own_in_each_machine() -> None:
+def test_entry_types_have_different_names() -> None:
+    """Within each machine, a name in a snapshot means one type."""
     for machine in State().machines.values():
         names = [entry_type.__name__ for entry_type in machine.entry_types]
         assert names
@@ -181,7 +184,8 @@ async def history() -> list[Event]:
     return recorder.events
 
 
-async def test_a_state_restored_at_any_moment_goes_on_like_the_one_it_was_taken_of() -> None:
+async def test_a_restored_state_goes_on_the_same() -> None:
+    """The snapshot may be taken at any moment."""
     events = await history()
     for kept in range(len(events) + 1):
         state, restored = State(), State()
@@ -219,7 +223,7 @@ def vars_of(state: State) -> dict[str, dict[str, Any]]:
     }
 
 
-async def test_a_snapshot_is_not_changed_by_what_comes_after_it() -> None:
+async def test_a_snapshot_does_not_change_later() -> None:
     events = await history()
     state = State()
     for event in events[: len(events) // 2]:

@@ -8,13 +8,11 @@ from itertools import count
 from typing import Any
 
 import attrs
-import msgspec
 import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from hubwire import codec
-from hubwire._journal.entries import decode_entry, encode_entry
 from hubwire._state import State
 from hubwire._state.risks import ApprovalStage, ChallengeKind, FailMode, Mode, RiskLevel, adjusted, level_of
 from hubwire._state.turns import WatchLimits
@@ -41,7 +39,8 @@ from hubwire.events import (
     TurnFailed,
     TurnStarted,
 )
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
+from support import restored
 
 MACHINES = ("quotas", "turns", "tasks", "approvals")
 DOMAINS = ("turn", "model", "tool", "task", "approval")
@@ -56,19 +55,6 @@ def known(state: State) -> dict[str, Any]:
         name: {key: value for key, value in vars(state.machines[name]).items() if id(value) not in others}
         for name in MACHINES
     }
-
-
-def restored(state: State) -> State:
-    """The state, kept as text and read back."""
-    copy = State(LIMITS)
-    for name, machine in state.machines.items():
-        types = {entry_type.__name__: entry_type for entry_type in machine.entry_types}
-        entries = [
-            decode_entry(types[type(entry).__name__], msgspec.json.decode(msgspec.json.encode(encode_entry(entry))))
-            for entry in machine.snapshot()
-        ]
-        copy.machines[name].restore(entries)
-    return copy
 
 
 class Bench:
@@ -128,7 +114,7 @@ class Bench:
         for body in self.history:
             replayed.apply(codec.decode(body))
         assert known(replayed) == known(self.state)
-        assert known(restored(self.state)) == known(self.state)
+        assert known(restored(self.state, State(LIMITS))) == known(self.state)
 
 
 # --- turns, model calls, tool calls -----------------------------------------------------------------------------------
@@ -636,7 +622,8 @@ TestApprovalSteps.settings = settings(max_examples=150, stateful_step_count=30)
     ("score", "trust", "left"),
     [(0.5, 0.3, 0.5), (0.5, 0.0, 0.59), (0.5, 1.0, 0.29), (1.0, 1.0, 0.8), (0.85, 1.0, 0.8), (0.0, 1.0, 0.0)],
 )
-def test_trust_moves_a_risk_and_what_is_critical_stays_critical(score: float, trust: float, left: float) -> None:
+def test_trust_lowers_a_risk(score: float, trust: float, left: float) -> None:
+    """But what is critical stays critical."""
     assert adjusted(score, trust) == left
     if level_of(score) is RiskLevel.CRITICAL:
         assert level_of(left) is RiskLevel.CRITICAL
@@ -654,7 +641,8 @@ def test_ended_tasks_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatc
     assert tasks.start("a", "t", task_id="0")
 
 
-def test_what_is_left_behind_is_ended_a_batch_at_a_time_and_the_rest_is_not_looked_at() -> None:
+def test_abandoned_work_ends_in_batches() -> None:
+    """The rest of it is not looked at meanwhile."""
     bench = Bench()
     state = bench.state
     for number in range(300):
@@ -682,7 +670,7 @@ class Counted(dict[Any, None]):
             yield key
 
 
-def test_channels_are_counted_by_who_created_them() -> None:
+def test_channels_count_for_their_creator() -> None:
     bench = Bench()
     quotas = bench.state.quotas
     bench.do(bench.state.membership.open(["a"], "", channel_id="second"))
@@ -696,7 +684,7 @@ def test_channels_are_counted_by_who_created_them() -> None:
     bench.check()
 
 
-def test_an_approver_counts_once_however_often_it_answers() -> None:
+def test_an_approver_counts_once() -> None:
     bench = Bench()
     approvals = bench.state.approvals
     about: dict[str, Any] = {"mode": Mode.ENFORCE, "fail_mode": FailMode.DENY, "timeout_seconds": 10}
@@ -710,7 +698,7 @@ def test_an_approver_counts_once_however_often_it_answers() -> None:
     assert len(approvals) == 0
 
 
-def test_an_end_that_names_no_agent_ends_the_oldest_alone() -> None:
+def test_an_end_without_an_agent_ends_the_oldest() -> None:
     bench = Bench()
     bench.do([ToolCalled(tool="t", call_id="1", agent_id=agent_id) for agent_id in ("a", "b")])
     bench.do([ToolCompleted(tool="t", call_id="1")])

@@ -25,46 +25,11 @@ from hubwire.errors import (
 from hubwire.events import ListenerDetached
 from hubwire.listeners import AuditLog
 from hubwire.stores import MemoryStore
-from hubwire.testing import Recorder
+from hubwire.testing import GatedRecorder, Recorder
+from support import GatedStore, numbers, said, until_idle
 
 SOON = 0.05
 """A deadline that a test waits for: only what hangs for ever comes to it."""
-
-
-def said(n: int = 0) -> GenericEvent:
-    return GenericEvent(kind="number.said", data={"n": n})
-
-
-def numbers(events: Sequence[Event]) -> list[int]:
-    return [each.data["n"] for each in events if isinstance(each, GenericEvent) and each.kind == "number.said"]
-
-
-async def settle() -> None:
-    """Let the loop turn until nothing moves by itself any more: on memory stores, a few turns do."""
-    for _ in range(100):
-        await asyncio.sleep(0)
-
-
-class Gated(Recorder):
-    """A recorder that handles events only while its gate is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.given: list[Event] = []
-        self._open = anyio.Event()
-        self._open.set()
-
-    def close(self) -> None:
-        if self._open.is_set():
-            self._open = anyio.Event()
-
-    def open(self) -> None:
-        self._open.set()
-
-    async def on_events(self, events: Sequence[Event]) -> None:
-        self.given += events
-        await self._open.wait()
-        await super().on_events(events)
 
 
 class Enterable(Recorder):
@@ -90,21 +55,12 @@ class Enterable(Recorder):
             self.calls.append(f"{self.name} heard the end")
 
 
-class Watched(MemoryStore):
-    """A store that tells what becomes of the journal."""
+class Watched(GatedStore):
+    """A gated store that also notes, and may refuse, the clean markers of logs."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[str] = []
-        self.gate = anyio.Event()
-        self.gate.set()
-        self.error: BaseException | None = None
-
-    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
-        await self.gate.wait()
-        if self.error is not None:
-            raise self.error
-        return await super().append(path, content, expect=expect)
 
     async def write(
         self, path: str, content: str | bytes, *, if_absent: bool = False, expect: int | None = None
@@ -119,7 +75,8 @@ class Watched(MemoryStore):
 # --- in good order --------------------------------------------------------------------------------------------------
 
 
-async def test_everything_emitted_is_handled_by_everybody_and_hub_stopped_is_the_last_event() -> None:
+async def test_hub_stopped_is_the_last_event() -> None:
+    """All that was emitted before is handled by every listener."""
     recorders = [Recorder() for _ in range(3)]
     async with Hub(MemoryStore(), listeners=recorders[:2]) as hub:
         hub.attach(recorders[2], duty=Duty.REQUIRED, name="required")
@@ -131,7 +88,8 @@ async def test_everything_emitted_is_handled_by_everybody_and_hub_stopped_is_the
     assert hub.statistics().applied == hub.statistics().committed == recorders[0].events[-1].seq + 1
 
 
-async def test_required_listeners_are_left_after_the_others_and_the_journal_last_with_its_clean_marker() -> None:
+async def test_a_close_leaves_in_order() -> None:
+    """Required listeners are left after the others, and the journal last, with its clean marker."""
     store = Watched()
     listeners = [Enterable("required", store.calls), Enterable("one", store.calls), Enterable("two", store.calls)]
     hub = Hub(store)
@@ -149,17 +107,18 @@ async def test_required_listeners_are_left_after_the_others_and_the_journal_last
     assert ends[4:] == ["clean marker of journal"]
 
 
-async def test_while_a_hub_closes_it_takes_no_commands_and_turns_away_who_waits_at_the_door() -> None:
-    slow = Gated()
+async def test_a_closing_hub_refuses_commands() -> None:
+    """Commands that wait to be admitted are refused as well."""
+    slow = GatedRecorder()
     hub = Hub(in_flight_max=1)
     await hub.start()
     await hub.attach(slow, duty=Duty.REQUIRED).ready()
     await hub.flush()
     slow.close()
     admitted = asyncio.create_task(hub.emit(said(1)))
-    await settle()
+    await until_idle()
     at_the_door = asyncio.create_task(hub.emit(said(2)))
-    await settle()
+    await until_idle()
     closing = asyncio.create_task(hub.aclose())
     await asyncio.wait([at_the_door])
     assert isinstance(at_the_door.exception(), HubClosed)
@@ -179,10 +138,10 @@ async def test_while_a_hub_closes_it_takes_no_commands_and_turns_away_who_waits_
     assert slow.kinds[-1] == "hub.stopped"
 
 
-async def test_what_is_announced_while_the_hub_closes_still_commits() -> None:
+async def test_announcements_during_the_close_commit() -> None:
     witness = Recorder()
 
-    class FailsLate(Gated):
+    class FailsLate(GatedRecorder):
         async def on_events(self, events: Sequence[Event]) -> None:
             await super().on_events(events)
             if numbers(events):
@@ -194,16 +153,17 @@ async def test_what_is_announced_while_the_hub_closes_still_commits() -> None:
     await hub.attach(late, name="late").ready()
     late.close()
     await hub.emit(said())
-    await settle()
+    await until_idle()
     closing = asyncio.create_task(hub.aclose())
-    await settle()
+    await until_idle()
     late.open()
     await closing
     kinds = [each.kind for each in witness.events if each.kind.startswith(("listener.f", "listener.r", "hub.st"))]
     assert kinds == ["hub.started", "listener.failed", "listener.restarted", "hub.stopped"]
 
 
-async def test_what_a_listener_emits_while_the_hub_closes_reaches_everybody_before_hub_stopped() -> None:
+async def test_emits_during_the_close_reach_all() -> None:
+    """What a listener emits while the hub closes reaches every listener before `hub.stopped`."""
     witness, hub = Recorder(), Hub()
 
     @hub.on("number.said", duty=Duty.REQUIRED)
@@ -223,7 +183,8 @@ async def test_what_a_listener_emits_while_the_hub_closes_reaches_everybody_befo
 # --- what hangs -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_listener_that_hangs_at_close_is_cancelled_at_the_deadline_and_the_others_hear_the_end() -> None:
+async def test_a_listener_that_hangs_at_close_is_cancelled() -> None:
+    """It is cancelled at the deadline, and the others hear `hub.stopped`."""
     cancelled: list[str] = []
 
     class Hangs(Recorder):
@@ -248,7 +209,7 @@ async def test_a_listener_that_hangs_at_close_is_cancelled_at_the_deadline_and_t
 
 
 @pytest.mark.parametrize("duty", [Duty.BEST_EFFORT, Duty.REQUIRED])
-async def test_a_listener_that_hangs_at_the_very_last_event_is_cancelled_too(duty: Duty) -> None:
+async def test_hanging_at_the_last_event_is_cancelled(duty: Duty) -> None:
     class Hangs(Recorder):
         async def on_events(self, events: Sequence[Event]) -> None:
             if "hub.stopped" in [each.kind for each in events]:
@@ -265,7 +226,9 @@ async def test_a_listener_that_hangs_at_the_very_last_event_is_cancelled_too(dut
         await hub.aclose()
 
 
-async def test_a_listener_that_hangs_while_it_is_entered_is_cancelled_at_the_deadline() -> None:
+async def test_hanging_on_enter_is_cancelled_at_close() -> None:
+    """It is cancelled at the deadline of the close."""
+
     class Hangs(Recorder):
         async def __aenter__(self) -> None:
             await anyio.sleep_forever()
@@ -276,19 +239,19 @@ async def test_a_listener_that_hangs_while_it_is_entered_is_cancelled_at_the_dea
     assert attachment.state is AttachmentState.DETACHED
 
 
-async def test_a_listener_that_hangs_while_it_is_left_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hanging_on_leave_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     class Hangs(Recorder):
         async def __aenter__(self) -> None: ...
 
         async def __aexit__(self, *_: object) -> None:
             await anyio.sleep_forever()
 
-    monkeypatch.setattr("hubwire._delivery.attachment.LEAVE_SECONDS_MAX", SOON)
+    monkeypatch.setattr("hubwire._delivery.handling.LEAVE_SECONDS_MAX", SOON)
     async with Hub() as hub:
         await hub.attach(Hangs()).ready()
 
 
-async def test_a_listener_that_fails_while_it_is_left_is_left_and_its_statistics_tell() -> None:
+async def test_failing_on_leave_is_in_the_statistics() -> None:
     class Fails(Recorder):
         async def __aenter__(self) -> None: ...
 
@@ -301,7 +264,7 @@ async def test_a_listener_that_fails_while_it_is_left_is_left_and_its_statistics
     assert attachment.statistics().last_error == "OSError: stuck"
 
 
-async def test_a_listener_that_hangs_while_it_is_entered_does_not_keep_the_hub_from_starting() -> None:
+async def test_hanging_on_enter_does_not_hold_the_start() -> None:
     class Hangs(Recorder):
         async def __aenter__(self) -> None:
             await anyio.sleep_forever()
@@ -318,28 +281,30 @@ async def test_a_listener_that_hangs_while_it_is_entered_does_not_keep_the_hub_f
     assert numbers(recorder.events) == [0]
 
 
-async def test_a_journal_that_hangs_at_close_is_given_up_at_the_deadline() -> None:
+async def test_a_journal_that_hangs_at_close_is_abandoned() -> None:
+    """It is given up at the deadline."""
     store = Watched()
     with pytest.raises(HubFailed, match="were not committed within"):
         async with Hub(store, close_seconds_max=SOON) as hub:
             await hub.flush()
-            store.gate = anyio.Event()
+            store.gate.close()
             hub.emit_nowait(said())
-            asyncio.get_running_loop().call_later(10 * SOON, store.gate.set)
+            asyncio.get_running_loop().call_later(10 * SOON, store.gate.open)
 
 
 # --- closing --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("by", ["task.cancel()", "a cancel scope"])
-async def test_closing_goes_on_to_its_end_when_it_is_cancelled_and_then_says_so(by: str) -> None:
-    slow, store = Gated(), Watched()
+async def test_a_cancelled_close_completes(by: str) -> None:
+    """It closes the hub, and then raises the cancellation."""
+    slow, store = GatedRecorder(), Watched()
     hub = Hub(store)
     await hub.start()
     await hub.attach(slow).ready()
     slow.close()
     await hub.emit(said())
-    await settle()
+    await until_idle()
     scope = anyio.CancelScope()
     went_on: list[str] = []
 
@@ -350,7 +315,7 @@ async def test_closing_goes_on_to_its_end_when_it_is_cancelled_and_then_says_so(
 
     closing = asyncio.create_task(close())
     for _ in range(3):
-        await settle()
+        await until_idle()
         if by == "task.cancel()":
             closing.cancel()
         else:
@@ -364,9 +329,8 @@ async def test_closing_goes_on_to_its_end_when_it_is_cancelled_and_then_says_so(
     assert store.calls == ["clean marker of journal"]
 
 
-async def test_waiting_for_a_close_that_was_cancelled_does_not_keep_the_loop_busy(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_cancelled_close_waits_idly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not keep the loop busy."""
     waits = 0
     wait = asyncio.wait
 
@@ -375,26 +339,27 @@ async def test_waiting_for_a_close_that_was_cancelled_does_not_keep_the_loop_bus
         waits += 1
         return await wait(*args, **kwargs)
 
-    slow = Gated()
+    slow = GatedRecorder()
     hub = Hub()
     await hub.start()
     await hub.attach(slow).ready()
     slow.close()
     await hub.emit(said())
-    await settle()
+    await until_idle()
     monkeypatch.setattr("asyncio.wait", counting_wait)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(hub.aclose)
-        await settle()
+        await until_idle()
         tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
-            await settle()
+            await until_idle()
             slow.open()
     assert waits == 1
     assert slow.kinds[-1] == "hub.stopped"
 
 
-async def test_closing_twice_and_at_once_is_closing() -> None:
+async def test_closing_is_idempotent() -> None:
+    """A hub may be closed several times, one after the other and at once."""
     recorder = Recorder()
     hub = Hub(listeners=[recorder])
     await hub.start()
@@ -405,7 +370,7 @@ async def test_closing_twice_and_at_once_is_closing() -> None:
     assert recorder.kinds.count("hub.stopped") == 1
 
 
-async def test_closing_a_hub_that_failed_raises_the_failure_every_time() -> None:
+async def test_closing_a_failed_hub_raises_each_time() -> None:
     hub = Hub()
 
     @hub.on("number.*", duty=Duty.REQUIRED)
@@ -434,7 +399,8 @@ async def test_a_listener_may_close_the_hub() -> None:
     await hub.aclose()
 
 
-async def test_a_clean_marker_that_cannot_be_written_is_told_and_nothing_is_lost() -> None:
+async def test_an_unwritable_clean_marker_is_reported() -> None:
+    """No event is lost."""
     store = Watched()
     hub = Hub(store)
     await hub.start()
@@ -455,7 +421,8 @@ async def test_a_clean_marker_that_cannot_be_written_is_told_and_nothing_is_lost
         assert (await anext(again.events(after=stamped.seq - 1))).id == stamped.id
 
 
-async def test_a_journal_that_failed_is_what_closing_raises_also_if_its_marker_cannot_be_written_either() -> None:
+async def test_the_failure_of_the_journal_comes_first() -> None:
+    """Closing raises it also if the clean marker cannot be written either."""
     store = Watched()
     hub = Hub(store, close_seconds_max=SOON)
     await hub.start()
@@ -470,7 +437,8 @@ async def test_a_journal_that_failed_is_what_closing_raises_also_if_its_marker_c
         pass
 
 
-async def test_whatever_closing_raises_the_bodys_own_exception_leaves() -> None:
+async def test_the_exception_of_the_body_wins() -> None:
+    """It leaves the `async with`, and what closing raises is its context."""
     store = Watched()
 
     class Ends(Recorder):
@@ -503,7 +471,7 @@ async def test_readers_end_when_the_hub_is_closed() -> None:
         tasks.start_soon(receive)
         tasks.start_soon(listen)
         await channel.post(agent, "hello", to=[agent])
-        await settle()
+        await until_idle()
     assert received == ["hello"]
     assert heard == ["envelope.posted", "hub.stopped"]
     assert [each.kind async for each in stream] == []
@@ -512,7 +480,8 @@ async def test_readers_end_when_the_hub_is_closed() -> None:
     assert [each async for each in inbox] == []
 
 
-async def test_readers_raise_what_the_hub_failed_with_after_what_is_committed() -> None:
+async def test_readers_raise_the_failure_of_the_hub() -> None:
+    """They give out what is committed first."""
     hub = Hub()
 
     @hub.on("number.*", duty=Duty.REQUIRED)
@@ -547,7 +516,7 @@ COMMANDS: list[Callable[[Hub], Awaitable[Any]]] = [
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=["emit", "register", "open", "flush"])
-async def test_a_hub_that_is_not_started_takes_no_commands(command: Callable[[Hub], Awaitable[Any]]) -> None:
+async def test_a_hub_before_its_start_refuses_commands(command: Callable[[Hub], Awaitable[Any]]) -> None:
     hub = Hub()
     with pytest.raises(HubClosed, match="not running"):
         await command(hub)
@@ -565,7 +534,7 @@ async def test_a_hub_that_is_not_started_takes_no_commands(command: Callable[[Hu
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=["emit", "register", "open", "flush"])
-async def test_a_hub_that_is_closed_takes_no_commands(command: Callable[[Hub], Awaitable[Any]]) -> None:
+async def test_a_closed_hub_refuses_commands(command: Callable[[Hub], Awaitable[Any]]) -> None:
     async with Hub() as hub:
         pass
     before = hub.statistics().applied
@@ -587,18 +556,19 @@ async def test_a_hub_is_started_once() -> None:
         await hub.start()
 
 
-async def test_a_start_that_is_cancelled_gives_everything_up() -> None:
-    store, calls = MemoryStore(), list[str]()
+async def test_a_cancelled_start_releases_everything() -> None:
+    store, calls, hanging = MemoryStore(), list[str](), anyio.Event()
 
     class Hangs(Enterable):
         async def __aenter__(self) -> None:
             await super().__aenter__()
+            hanging.set()
             await anyio.sleep_forever()
 
     hub = Hub(store, listeners=[Enterable("first", calls)])
     hub.attach(Hangs("second", calls), duty=Duty.REQUIRED)
     starting = asyncio.create_task(hub.start())
-    await settle()
+    await hanging.wait()
     starting.cancel()
     await asyncio.wait([starting])
     assert starting.cancelled()
@@ -607,7 +577,8 @@ async def test_a_start_that_is_cancelled_gives_everything_up() -> None:
         await again.emit(said())
 
 
-async def test_a_hub_is_used_in_the_event_loop_it_was_started_in() -> None:
+async def test_a_hub_stays_in_its_loop() -> None:
+    """It is used in the event loop in which it was started."""
     async with Hub() as hub:
         before = hub.statistics().applied
 
@@ -644,9 +615,8 @@ async def test_a_listener_cannot_wait_for_itself() -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("no way in"), asyncio.CancelledError(), SystemExit(1)])
-async def test_a_required_listener_that_cannot_be_entered_stops_the_start_and_everything_is_given_up(
-    error: BaseException,
-) -> None:
+async def test_a_failed_enter_may_fail_the_start(error: BaseException) -> None:
+    """A REQUIRED listener that cannot be entered fails it, and all that was opened or entered before is released."""
     store, calls = MemoryStore(), list[str]()
     hub = Hub(store, listeners=[Enterable("first", calls)])
     hub.attach(Enterable("second", calls, error), duty=Duty.REQUIRED)
@@ -664,7 +634,8 @@ async def test_a_required_listener_that_cannot_be_entered_stops_the_start_and_ev
         await again.emit(said())
 
 
-async def test_a_best_effort_listener_that_cannot_be_entered_does_not_stop_the_start_and_is_told_of() -> None:
+async def test_a_best_effort_listener_may_fail_to_enter() -> None:
+    """The hub starts without it and reports it."""
     store, calls = MemoryStore(), list[str]()
     hub = Hub(store, listeners=[Enterable("first", calls)])
     hub.attach(Enterable("second", calls, OSError("no way in")), name="second")
@@ -684,7 +655,9 @@ async def test_a_best_effort_listener_that_cannot_be_entered_does_not_stop_the_s
     assert third.kinds[0] == "hub.started"
 
 
-async def test_a_second_hub_on_a_store_is_refused_before_anything_is_read_or_repaired() -> None:
+async def test_a_second_hub_is_refused_at_once() -> None:
+    """It is refused before it reads or repairs the journal."""
+
     class Counting(MemoryStore):
         touched = 0
 
@@ -713,7 +686,7 @@ async def test_a_second_hub_on_a_store_is_refused_before_anything_is_read_or_rep
         await hub.emit(said(4))
 
 
-async def test_a_listener_that_is_ahead_of_the_journal_is_refused() -> None:
+async def test_a_listener_ahead_of_the_journal_is_refused() -> None:
     """The journal was restored from an older copy, or belongs to another hub: its seqs will name other events."""
 
     class Ahead(Enterable):
@@ -734,7 +707,9 @@ async def test_a_listener_that_is_ahead_of_the_journal_is_refused() -> None:
             await again.emit(said())
 
 
-async def test_a_hub_without_a_journal_numbers_on_where_its_listeners_end() -> None:
+async def test_without_a_journal_listeners_give_the_number() -> None:
+    """The hub numbers on where the last of its listeners ends."""
+
     class Keeps(Recorder):
         def __init__(self, last_seq: int | None) -> None:
             super().__init__()
@@ -749,7 +724,7 @@ async def test_a_hub_without_a_journal_numbers_on_where_its_listeners_end() -> N
     assert [each.events[0].seq for each in keeps] == [42, 42, 42]
 
 
-async def test_a_listener_that_holds_another_hubs_events_is_refused() -> None:
+async def test_a_listener_of_another_hub_is_refused() -> None:
     class Holds(Enterable):
         def __init__(self, hub_id: str | None) -> None:
             super().__init__()
@@ -775,7 +750,7 @@ async def test_a_listener_that_holds_another_hubs_events_is_refused() -> None:
         assert hub.id == "adopted"
 
 
-async def test_the_id_of_a_hub_is_made_with_its_journal_and_stays() -> None:
+async def test_the_id_of_a_hub_is_its_journals() -> None:
     store = MemoryStore()
     ids = set()
     for _ in range(3):

@@ -6,12 +6,11 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 
-from hubwire import Agent, BaseActor, Group, Hub, Restart, Strategy, Turn
-from hubwire._actors.supervision import ActorHandle
+from hubwire import ActorHandle, Agent, BaseActor, Group, Hub, Restart, Strategy, Turn
 from hubwire.errors import CommandRejected, ConfigurationError
 from hubwire.testing import ManualClock, Recorder
+from support import until_idle
 
 
 class Part(BaseActor):
@@ -62,18 +61,14 @@ class Team:
         agents = [self.handles[name].agent for name in names]
         channel = await self.hub.channels.open([boss, *agents])
         await channel.post(boss, content)
-        await wait_all_tasks_blocked()
+        await until_idle()
 
     async def wait(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        await wait_all_tasks_blocked()
+        await until_idle()
 
     def running(self) -> list[str]:
         return [name for name, handle in self.handles.items() if handle.is_running]
-
-
-def of(recorder: Recorder, kind: str) -> list[Any]:
-    return [event for event in recorder.events if event.kind == kind]
 
 
 @pytest.mark.parametrize(
@@ -84,9 +79,8 @@ def of(recorder: Recorder, kind: str) -> list[Any]:
         (Strategy.REST_FOR_ONE, ["b", "c"]),
     ],
 )
-async def test_a_strategy_says_who_is_stopped_and_started_again_and_order_is_kept(
-    strategy: Strategy, stopped: list[str]
-) -> None:
+async def test_a_strategy_decides_which_actors_restart(strategy: Strategy, stopped: list[str]) -> None:
+    """They are stopped in reverse order, and started in order."""
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         team = Team(hub, clock, hub.supervise("team", strategy=strategy))
@@ -100,7 +94,8 @@ async def test_a_strategy_says_who_is_stopped_and_started_again_and_order_is_kep
         assert hub.health().healthy
 
 
-async def test_what_a_sibling_handled_when_it_was_stopped_comes_again_and_counts_as_no_attempt() -> None:
+async def test_a_stopped_sibling_gets_its_envelope_again() -> None:
+    """It does not count as an attempt."""
     clock, recorder = ManualClock(), Recorder()
     async with Hub(clock=clock, listeners=[recorder], close_seconds_max=0.2) as hub:
         team = Team(hub, clock, hub.supervise("team", strategy=Strategy.ONE_FOR_ALL))
@@ -110,13 +105,14 @@ async def test_what_a_sibling_handled_when_it_was_stopped_comes_again_and_counts
         await team.wait(0.1)
         assert team.running() == ["a", "b"]
         await hub.flush()
-        assert [event.agent_id for event in of(recorder, "turn.abandoned")] == [team.handles["a"].agent.id]
-        started = [event for event in of(recorder, "turn.started") if event.agent_id == team.handles["a"].agent.id]
+        assert [event.agent_id for event in recorder.of("turn.abandoned")] == [team.handles["a"].agent.id]
+        started = [event for event in recorder.of("turn.started") if event.agent_id == team.handles["a"].agent.id]
         assert len(started) == 2
-        assert of(recorder, "envelope.nacked")[0].agent_id == team.handles["b"].agent.id
+        assert recorder.of("envelope.nacked")[0].agent_id == team.handles["b"].agent.id
 
 
-async def test_a_group_that_crashes_too_often_is_stopped_and_says_so() -> None:
+async def test_a_group_that_crashes_too_often_stops() -> None:
+    """Health and an event report it."""
     clock, recorder = ManualClock(), Recorder()
     async with Hub(clock=clock, listeners=[recorder]) as hub:
         group = hub.supervise("team", restarts_max=2, within_seconds=10)
@@ -131,11 +127,11 @@ async def test_a_group_that_crashes_too_often_is_stopped_and_says_so() -> None:
         assert team.running() == []
         assert team.diary[-1] == "a stops"
         await hub.flush()
-        stopped = of(recorder, "group.stopped")
+        stopped = recorder.of("group.stopped")
         assert [(event.group, event.members) for event in stopped] == [("team", ("a", "b"))]
         assert "more than 2 restarts within 10 s" in stopped[0].reason
-        assert of(recorder, "actor.crashed")[-1].backoff_seconds is None
-        assert [event.name for event in of(recorder, "actor.stopped")] == ["b", "a"]
+        assert recorder.of("actor.crashed")[-1].backoff_seconds is None
+        assert [event.name for event in recorder.of("actor.stopped")] == ["b", "a"]
         assert await team.handles["b"].wait()
         assert "actor group 'team' has stopped" in hub.health().problems[0]
         with pytest.raises(CommandRejected):
@@ -147,7 +143,7 @@ async def test_a_group_that_crashes_too_often_is_stopped_and_says_so() -> None:
         assert hub.health().healthy
 
 
-async def test_restarts_that_are_long_ago_do_not_count() -> None:
+async def test_old_restarts_do_not_count() -> None:
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         team = Team(hub, clock, hub.supervise("team", restarts_max=1, within_seconds=5))
@@ -158,7 +154,8 @@ async def test_restarts_that_are_long_ago_do_not_count() -> None:
             assert team.running() == ["a"]
 
 
-async def test_the_pause_before_a_restart_grows_and_is_random(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_pause_before_a_restart_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its length is random."""
     limits: list[float] = []
 
     def uniform(_: float, high: float) -> float:
@@ -191,7 +188,7 @@ async def test_the_pause_before_a_restart_grows_and_is_random(monkeypatch: pytes
         (Restart.TEMPORARY, "end", False),
     ],
 )
-async def test_an_actor_is_started_again_as_it_says(restart: Restart, content: str, is_restarted: bool) -> None:
+async def test_an_actor_restarts_by_its_own_policy(restart: Restart, content: str, is_restarted: bool) -> None:
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         team = Team(hub, clock, hub.supervise("team", strategy=Strategy.ONE_FOR_ALL))
@@ -203,7 +200,8 @@ async def test_an_actor_is_started_again_as_it_says(restart: Restart, content: s
         assert hub.health().healthy
 
 
-async def test_an_actor_that_cannot_be_started_again_is_tried_until_its_group_gives_up() -> None:
+async def test_a_failing_restart_is_repeated() -> None:
+    """It is repeated until the group gives up."""
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         group = hub.supervise("team", strategy=Strategy.REST_FOR_ONE, restarts_max=2)
@@ -220,7 +218,8 @@ async def test_an_actor_that_cannot_be_started_again_is_tried_until_its_group_gi
         assert team.diary == ["b stops", "c stops", "b fails", "b fails", "a stops"]
 
 
-async def test_a_crash_while_others_wait_to_be_started_again_brings_all_of_them_back_in_order() -> None:
+async def test_a_crash_during_a_restart_restarts_all() -> None:
+    """All actors that wait to be started again come back in order."""
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         team = Team(hub, clock, hub.supervise("team", strategy=Strategy.REST_FOR_ONE))
@@ -233,7 +232,7 @@ async def test_a_crash_while_others_wait_to_be_started_again_brings_all_of_them_
         assert team.diary == ["c stops", "a stops", "b stops", "a starts", "b starts", "c starts"]
 
 
-async def test_two_that_crash_at_the_same_time_both_come_back() -> None:
+async def test_two_crashes_at_once_are_both_restarted() -> None:
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         team = Team(hub, clock, hub.supervise("team", strategy=Strategy.REST_FOR_ONE))
@@ -243,7 +242,8 @@ async def test_two_that_crash_at_the_same_time_both_come_back() -> None:
         assert team.running() == ["a", "b", "c"]
 
 
-async def test_an_actor_that_cannot_start_at_first_is_the_spawners_trouble() -> None:
+async def test_a_failed_first_start_is_raised() -> None:
+    """The caller of `spawn` gets the exception."""
     recorder = Recorder()
     async with Hub(listeners=[recorder]) as hub:
         part = Part("a", [])
@@ -255,10 +255,11 @@ async def test_an_actor_that_cannot_start_at_first_is_the_spawners_trouble() -> 
         await hub.spawn(part)
         assert [each.name for each in hub.statistics().actors] == ["a"]
         await hub.flush()
-        assert "cannot start" in of(recorder, "actor.stopped")[0].reason
+        assert "cannot start" in recorder.of("actor.stopped")[0].reason
 
 
-async def test_linked_actors_end_together_and_a_restart_is_no_end() -> None:
+async def test_linked_actors_end_together() -> None:
+    """A restart is not an end."""
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         team = Team(hub, clock, hub.supervise("team"))
@@ -276,7 +277,7 @@ async def test_linked_actors_end_together_and_a_restart_is_no_end() -> None:
         assert await d.wait() == "stopped"
 
 
-async def test_stopping_a_group_stops_those_that_wait_to_be_started_again_too() -> None:
+async def test_stopping_a_group_cancels_restarts() -> None:
     clock = ManualClock()
     async with Hub(clock=clock) as hub:
         team = Team(hub, clock, hub.supervise("team"))
@@ -289,7 +290,7 @@ async def test_stopping_a_group_stops_those_that_wait_to_be_started_again_too() 
         assert hub.health().healthy
 
 
-async def test_a_group_that_could_not_work_is_refused() -> None:
+async def test_an_impossible_group_is_refused() -> None:
     async with Hub() as hub:
         for wrong in (
             {"restarts_max": -1},

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from hubwire import Hub, Task, WatchLimits
 from hubwire.errors import CommandRejected, NotFound
@@ -27,25 +26,12 @@ from hubwire.events import (
     TurnStarted,
 )
 from hubwire.stores import FileStore, MemoryStore
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, history
+from support import advance, until_idle
 
 
 def kinds(events: Iterable[Event], domain: str) -> list[str]:
     return [event.kind for event in events if event.kind.startswith(f"{domain}.")]
-
-
-def of(events: Iterable[Event], cls: type[Any]) -> list[Any]:
-    return [event for event in events if type(event) is cls]
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
 
 
 @pytest.fixture
@@ -55,17 +41,10 @@ async def hub(clock: ManualClock, recorder: Recorder) -> AsyncIterator[Hub]:
         yield hub
 
 
-async def passed(clock: ManualClock, seconds: float) -> None:
-    """Let time go by, and everything happen that comes of it."""
-    await wait_all_tasks_blocked()
-    clock.advance(seconds)
-    await wait_all_tasks_blocked()
-
-
 # --- tasks ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_task_goes_from_start_to_its_result(hub: Hub, recorder: Recorder) -> None:
+async def test_a_task_runs_from_start_to_result(hub: Hub, recorder: Recorder) -> None:
     coder = await hub.agents.register("coder")
     channel = await hub.channels.open([coder])
     task = await hub.tasks.start(coder, "fix the build", channel=channel, capability="python", ttl_seconds=60)
@@ -83,12 +62,12 @@ async def test_a_task_goes_from_start_to_its_result(hub: Hub, recorder: Recorder
     assert hub.tasks.running() == ()
     await hub.flush()
     assert kinds(recorder.events, "task") == ["task.started", "task.progressed", "task.completed"]
-    (completed,) = of(recorder.events, TaskCompleted)
+    (completed,) = recorder.of(TaskCompleted)
     assert (completed.result, completed.capability, completed.owner_id) == ({"tests": "green"}, "python", coder.id)
-    assert completed.started_at == of(recorder.events, TaskStarted)[0].at
+    assert completed.started_at == recorder.of(TaskStarted)[0].at
 
 
-async def test_what_has_ended_stays_as_it_ended(hub: Hub, recorder: Recorder) -> None:
+async def test_an_end_is_final(hub: Hub, recorder: Recorder) -> None:
     coder = await hub.agents.register("coder")
     task = await hub.tasks.start(coder, "fix")
     await task.fail(ValueError("no such file"))
@@ -103,7 +82,8 @@ async def test_what_has_ended_stays_as_it_ended(hub: Hub, recorder: Recorder) ->
     assert kinds(recorder.events, "task") == ["task.started", "task.failed"]
 
 
-async def test_only_the_owner_changes_a_task_and_reads_its_checkpoint(hub: Hub) -> None:
+async def test_a_task_belongs_to_its_owner(hub: Hub) -> None:
+    """Only the owner changes it and reads its checkpoint."""
     coder, other = await hub.agents.register("coder"), await hub.agents.register("other")
     task = await hub.tasks.start(coder, "fix")
     await task.checkpoint({"line": 7})
@@ -117,7 +97,7 @@ async def test_only_the_owner_changes_a_task_and_reads_its_checkpoint(hub: Hub) 
         foreign.read_checkpoint()
 
 
-async def test_others_may_ask_once_that_a_task_be_cancelled(hub: Hub, recorder: Recorder) -> None:
+async def test_others_may_request_cancellation_once(hub: Hub, recorder: Recorder) -> None:
     coder, planner, stranger = [await hub.agents.register(name) for name in ("coder", "planner", "stranger")]
     channel = await hub.channels.open([planner, coder])
     task = await hub.tasks.start(coder, "fix", channel=channel)
@@ -134,29 +114,30 @@ async def test_others_may_ask_once_that_a_task_be_cancelled(hub: Hub, recorder: 
         await hub.tasks.get(task.id, planner).request_cancel("x" * 501)
     await task.cancel("asked to")
     await hub.flush()
-    (asked,) = of(recorder.events, TaskCancelRequested)
+    (asked,) = recorder.of(TaskCancelRequested)
     assert (asked.agent_id, asked.owner_id, asked.reason) == (planner.id, coder.id, "not needed any more")
 
 
-async def test_a_task_expires_when_its_time_is_up(hub: Hub, clock: ManualClock, recorder: Recorder) -> None:
+async def test_a_task_expires(hub: Hub, clock: ManualClock, recorder: Recorder) -> None:
     coder = await hub.agents.register("coder")
     short = await hub.tasks.start(coder, "short", ttl_seconds=5)
     long = await hub.tasks.start(coder, "long", ttl_seconds=50)
     endless = await hub.tasks.start(coder, "endless", ttl_seconds=None)
-    await passed(clock, 4.9)
+    await advance(clock, 4.9)
     assert short.is_running
-    await passed(clock, 0.2)
+    await advance(clock, 0.2)
     assert [task.is_running for task in (short, long, endless)] == [False, True, True]
-    await passed(clock, 1e6)
+    await advance(clock, 1e6)
     assert [task.is_running for task in (short, long, endless)] == [False, False, True]
     await hub.flush()
-    assert [(each.task_id, each.reason) for each in of(recorder.events, TaskExpired)] == [
+    assert [(each.task_id, each.reason) for each in recorder.of(TaskExpired)] == [
         (short.id, "its time was up"),
         (long.id, "its time was up"),
     ]
 
 
-async def test_closing_a_channel_and_leaving_the_hub_end_tasks(hub: Hub, recorder: Recorder) -> None:
+async def test_closing_and_leaving_end_tasks(hub: Hub, recorder: Recorder) -> None:
+    """A task ends with its channel, and when its owner leaves the hub."""
     coder, planner = await hub.agents.register("coder"), await hub.agents.register("planner")
     channel = await hub.channels.open([planner, coder])
     there = await hub.tasks.start(coder, "there", channel=channel)
@@ -168,15 +149,16 @@ async def test_closing_a_channel_and_leaving_the_hub_end_tasks(hub: Hub, recorde
     assert elsewhere.is_running
     await coder.unregister()
     assert not elsewhere.is_running
-    await wait_all_tasks_blocked()
+    await until_idle()
     await hub.flush()
-    assert [(each.task_id, each.reason) for each in of(recorder.events, TaskExpired)] == [
+    assert [(each.task_id, each.reason) for each in recorder.of(TaskExpired)] == [
         (there.id, "its channel was closed"),
         (elsewhere.id, "its owner left the hub"),
     ]
 
 
-async def test_a_task_that_runs_elsewhere_is_followed_under_its_own_id(hub: Hub, recorder: Recorder) -> None:
+async def test_a_task_elsewhere_keeps_its_id(hub: Hub, recorder: Recorder) -> None:
+    """A task that runs in another system is followed under the id that it has there."""
     coder = await hub.agents.register("coder")
     task = await hub.tasks.observe(coder, "nightly", task_id="job-42", source="the other system")
     with pytest.raises(CommandRejected, match="is or was a task 'job-42'"):
@@ -187,7 +169,7 @@ async def test_a_task_that_runs_elsewhere_is_followed_under_its_own_id(hub: Hub,
     await hub.emit(TaskMirrorFailed(task_id="job-42", operation="complete", error_type="OSError"))
     await hub.flush()
     assert kinds(recorder.events, "task") == ["task.started", "task.completed", "task.mirror_failed"]
-    (started,) = of(recorder.events, TaskStarted)
+    (started,) = recorder.of(TaskStarted)
     assert (started.is_observed, started.source, started.task_id) == (True, "the other system", "job-42")
 
 
@@ -201,7 +183,7 @@ async def test_a_task_that_runs_elsewhere_is_followed_under_its_own_id(hub: Hub,
         {"parent": "none"},
     ],
 )
-async def test_a_task_that_makes_no_sense_is_refused(hub: Hub, recorder: Recorder, settings: dict[str, Any]) -> None:
+async def test_an_impossible_task_is_refused(hub: Hub, recorder: Recorder, settings: dict[str, Any]) -> None:
     coder = await hub.agents.register("coder")
     with pytest.raises(CommandRejected):
         await hub.tasks.start(coder, "fix", **settings)
@@ -212,12 +194,13 @@ async def test_a_task_that_makes_no_sense_is_refused(hub: Hub, recorder: Recorde
     assert kinds(recorder.events, "task") == []
 
 
-async def test_owned_kinds_come_from_commands_alone(hub: Hub) -> None:
+async def test_owned_kinds_come_from_commands_only(hub: Hub) -> None:
     with pytest.raises(CommandRejected, match=r"task\.complete\(\) makes it"):
         await hub.emit(TaskCompleted(task_id="x", owner_id="y"))
 
 
-async def test_a_task_and_its_checkpoint_outlive_a_restart(tmp_path: Path, clock: ManualClock) -> None:
+async def test_a_task_survives_a_restart(tmp_path: Path, clock: ManualClock) -> None:
+    """Its checkpoint survives with it."""
     store = FileStore(tmp_path)
     async with Hub(store, clock=clock) as hub:
         coder = await hub.agents.register("coder")
@@ -232,43 +215,36 @@ async def test_a_task_and_its_checkpoint_outlive_a_restart(tmp_path: Path, clock
     clock.advance(20)
     recorder = Recorder()
     async with Hub(store, clock=clock, listeners=[recorder]) as hub:
-        await wait_all_tasks_blocked()
+        await until_idle()
         await hub.flush()
         assert [entry.task_id for entry in hub.tasks.running()] == [kept.id]
-        reasons = {each.task_id: each.reason for each in of([e async for e in history(hub)], TaskExpired)}
+        reasons = {each.task_id: each.reason for each in await history(hub) if isinstance(each, TaskExpired)}
         assert reasons[lost.id] == "its time was up"
         assert sorted(reasons.values()) == ["its channel was closed", "its time was up"]
         again = hub.tasks.get(kept.id, coder.id)
         assert again.read_checkpoint() == {"line": 7}
         with pytest.raises(CommandRejected, match="completed"):
             hub.tasks.get(ended.id, coder.id)
-        await passed(clock, 81)
+        await advance(clock, 81)
         assert not again.is_running
 
 
-async def history(hub: Hub) -> AsyncIterator[Event]:
-    """Everything that has committed until now."""
-    last = hub.statistics().committed - 1
-    async for event in hub.events(after=-1):
-        yield event
-        if event.seq >= last:
-            return
-
-
-async def test_more_tasks_than_fit_into_one_command_expire_all_the_same(hub: Hub, recorder: Recorder) -> None:
+async def test_many_tasks_expire_in_batches(hub: Hub, recorder: Recorder) -> None:
+    """More than fit into one command."""
     coder = await hub.agents.register("coder")
     channel = await hub.channels.open([coder])
     tasks: list[Task] = [await hub.tasks.start(coder, str(number), channel=channel) for number in range(600)]
     await channel.close()
-    await wait_all_tasks_blocked()
+    await until_idle()
     await hub.flush()
-    assert {each.task_id for each in of(recorder.events, TaskExpired)} == {task.id for task in tasks}
+    assert {each.task_id for each in recorder.of(TaskExpired)} == {task.id for task in tasks}
 
 
 # --- turns, model calls, tool calls -----------------------------------------------------------------------------------
 
 
-async def test_facts_are_emitted_and_what_has_not_ended_is_known(hub: Hub) -> None:
+async def test_open_facts_are_known(hub: Hub) -> None:
+    """Facts are emitted, and what has begun and not ended is listed."""
     coder = await hub.agents.register("coder")
     await hub.emit(TurnStarted(turn_id="t1", agent_id=coder.id))
     await hub.emit(ModelCalled(model="m", call_id="c1", agent_id=coder.id, turn_id="t1"))
@@ -281,57 +257,59 @@ async def test_facts_are_emitted_and_what_has_not_ended_is_known(hub: Hub) -> No
     assert hub.statistics().turns_open == 2
 
 
-async def test_an_end_that_does_not_come_in_time_is_told_of(hub: Hub, clock: ManualClock, recorder: Recorder) -> None:
+async def test_a_missing_end_is_reported(hub: Hub, clock: ManualClock, recorder: Recorder) -> None:
     await hub.emit(ToolCalled(tool="ls", call_id="slow", turn_id="t", channel_id="c", task_id="k", session_id="s"))
     await hub.emit(ModelCalled(model="m", call_id="quick"))
-    await passed(clock, 29.9)
+    await advance(clock, 29.9)
     assert kinds(recorder.events, "tool") == ["tool.called"]
     assert kinds(recorder.events, "model") == ["model.called", "model.abandoned"]
-    await passed(clock, 0.2)
-    (told,) = of(recorder.events, ToolAbandoned)
+    await advance(clock, 0.2)
+    (told,) = recorder.of(ToolAbandoned)
     assert (told.tool, told.call_id, told.reason) == ("ls", "slow", "its end has not come within 30 s")
     assert (told.turn_id, told.channel_id, told.task_id, told.session_id) == ("t", "c", "k", "s")
     await hub.emit(ToolCompleted(tool="ls", call_id="slow"))
-    await passed(clock, 1000)
+    await advance(clock, 1000)
     assert kinds(recorder.events, "tool") == ["tool.called", "tool.abandoned", "tool.completed"]
 
 
-async def test_what_an_agent_had_begun_is_abandoned_when_it_leaves(hub: Hub, recorder: Recorder) -> None:
+async def test_leaving_abandons_what_was_begun(hub: Hub, recorder: Recorder) -> None:
     coder, other = await hub.agents.register("coder"), await hub.agents.register("other")
     for agent in (coder, other):
         await hub.emit(TurnStarted(turn_id="t", agent_id=agent.id))
     await coder.unregister()
-    await wait_all_tasks_blocked()
-    assert [(each.agent_id, each.reason) for each in of(recorder.events, TurnAbandoned)] == [
+    await until_idle()
+    assert [(each.agent_id, each.reason) for each in recorder.of(TurnAbandoned)] == [
         (coder.id, "its agent left the hub")
     ]
     assert [each.agent_id for each in hub.turns.open()] == [other.id]
 
 
-async def test_when_too_much_has_begun_the_oldest_is_abandoned(hub: Hub, recorder: Recorder) -> None:
+async def test_too_many_open_facts_abandon_the_oldest(hub: Hub, recorder: Recorder) -> None:
     for number in range(7):
         await hub.emit(ToolCalled(tool="ls", call_id=str(number)))
-        await wait_all_tasks_blocked()
-    assert [each.call_id for each in of(recorder.events, ToolAbandoned)] == ["0", "1"]
-    assert {each.reason for each in of(recorder.events, ToolAbandoned)} == {"more than 5 have begun and not ended"}
+        await until_idle()
+    assert [each.call_id for each in recorder.of(ToolAbandoned)] == ["0", "1"]
+    assert {each.reason for each in recorder.of(ToolAbandoned)} == {"more than 5 have begun and not ended"}
     assert len(hub.turns.open()) == 5
 
 
-async def test_what_was_recorded_elsewhere_is_not_waited_for(hub: Hub, clock: ManualClock, recorder: Recorder) -> None:
+async def test_facts_from_elsewhere_are_not_awaited(hub: Hub, clock: ManualClock, recorder: Recorder) -> None:
+    """What another system recorded has no deadline here."""
     await hub.emit(ToolCalled(tool="ls", call_id="1", source="a file", source_id="1/2"))
     await hub.emit(ToolCalled(tool="ls", call_id="2", occurred_at="2020-01-01T00:00:00Z"))
     assert hub.turns.open() == ()
-    await passed(clock, 1000)
+    await advance(clock, 1000)
     assert kinds(recorder.events, "tool") == ["tool.called", "tool.called"]
 
 
-async def test_after_a_restart_nobody_waits_for_who_died_with_the_hub(clock: ManualClock) -> None:
+async def test_a_restart_abandons_open_facts(clock: ManualClock) -> None:
+    """Their agents died with the hub."""
     store = MemoryStore()
     async with Hub(store, clock=clock) as hub:
         await hub.emit(ToolCalled(tool="ls", call_id="1"))
         await hub.emit(ToolCalled(tool="ls", call_id="2"))
         await hub.emit(ToolCompleted(tool="ls", call_id="2"))
     async with Hub(store, clock=clock) as hub:
-        told = of([event async for event in history(hub)], ToolAbandoned)
+        told = [each for each in await history(hub) if isinstance(each, ToolAbandoned)]
         assert [(each.call_id, each.reason) for each in told] == [("1", "the hub was restarted")]
         assert hub.turns.open() == ()

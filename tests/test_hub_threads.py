@@ -65,7 +65,8 @@ class Stuck:
 # --- emit_threadsafe ------------------------------------------------------------------------------------------------
 
 
-async def test_any_thread_emits_and_its_future_is_done_when_the_event_is_committed() -> None:
+async def test_emit_threadsafe_returns_a_committed_future() -> None:
+    """Its future is done when the event is committed."""
     stuck = Stuck()
     async with Hub() as hub:
         hub.attach(stuck, duty=Duty.REQUIRED)
@@ -79,7 +80,8 @@ async def test_any_thread_emits_and_its_future_is_done_when_the_event_is_committ
         assert hub.statistics().committed > stamped.seq
 
 
-async def test_every_event_of_many_threads_commits_once_and_those_of_one_in_order() -> None:
+async def test_many_threads_keep_their_order() -> None:
+    """Each event is committed once, and those of one thread in order."""
     recorder = Recorder()
     async with Hub(in_flight_max=10) as hub:
         hub.attach(recorder, pattern="thread.*", duty=Duty.REQUIRED)
@@ -94,7 +96,7 @@ async def test_every_event_of_many_threads_commits_once_and_those_of_one_in_orde
     assert sorted(map(number_of, recorder.events)) == [thread * 1000 + n for thread in range(5) for n in range(200)]
 
 
-async def test_another_event_loop_emits_without_a_wait_of_its_own() -> None:
+async def test_another_loop_may_emit() -> None:
     async with Hub() as hub:
 
         async def elsewhere() -> Event:
@@ -106,12 +108,12 @@ async def test_another_event_loop_emits_without_a_wait_of_its_own() -> None:
         assert hub.statistics().committed > stamped.seq
 
 
-async def test_the_hubs_own_loop_may_use_it_too() -> None:
+async def test_the_own_loop_may_emit() -> None:
     async with Hub() as hub:
         assert (await asyncio.wrap_future(hub.emit_threadsafe(said()))).id
 
 
-async def test_an_event_inherits_what_surrounds_the_code_of_the_other_thread() -> None:
+async def test_context_comes_from_the_other_thread() -> None:
     async with Hub() as hub:
         cause = await hub.emit(said())
 
@@ -130,7 +132,8 @@ async def test_an_event_inherits_what_surrounds_the_code_of_the_other_thread() -
         assert (stamped.causation_id, stamped.depth) == (cause.id, 1)
 
 
-async def test_cancelled_before_it_is_admitted_nothing_has_happened_and_its_room_goes_to_the_next() -> None:
+async def test_cancelling_before_admission_prevents_the_event() -> None:
+    """Its place goes to the next one."""
     stuck, recorder = Stuck(), Recorder()
     async with Hub(in_flight_max=1) as hub:
         hub.attach(recorder, pattern="thread.*")
@@ -149,7 +152,8 @@ async def test_cancelled_before_it_is_admitted_nothing_has_happened_and_its_room
     assert [number_of(event) for event in recorder.events] == [1, 3]
 
 
-async def test_cancelled_before_it_has_arrived_on_the_loop_nothing_has_happened() -> None:
+async def test_cancelling_before_arrival_prevents_the_event() -> None:
+    """The call has not reached the loop yet."""
     async with Hub() as hub:
         before = hub.statistics().applied
         future = hub.emit_threadsafe(said())
@@ -159,7 +163,7 @@ async def test_cancelled_before_it_has_arrived_on_the_loop_nothing_has_happened(
         assert hub.statistics().applied == before + 1
 
 
-async def test_cancelled_in_the_moment_it_gets_room_it_leaves_the_room_to_the_next() -> None:
+async def test_cancelling_at_admission_passes_the_place_on() -> None:
     stuck, recorder = Stuck(), Recorder()
     async with Hub(in_flight_max=1) as hub:
         hub.attach(recorder, pattern="thread.*")
@@ -176,7 +180,7 @@ async def test_cancelled_in_the_moment_it_gets_room_it_leaves_the_room_to_the_ne
     assert [number_of(event) for event in recorder.events] == [1, 3]
 
 
-async def test_once_it_is_admitted_it_cannot_be_cancelled_and_commits() -> None:
+async def test_an_admitted_event_cannot_be_cancelled() -> None:
     stuck = Stuck()
     async with Hub() as hub:
         hub.attach(stuck, duty=Duty.REQUIRED)
@@ -190,7 +194,7 @@ async def test_once_it_is_admitted_it_cannot_be_cancelled_and_commits() -> None:
         assert hub.statistics().committed > (await asyncio.wrap_future(future)).seq
 
 
-async def test_what_emit_would_raise_is_in_the_future() -> None:
+async def test_refusals_are_in_the_future() -> None:
     async with Hub() as hub:
         before = hub.statistics().applied
         refused = [
@@ -199,13 +203,13 @@ async def test_what_emit_would_raise_is_in_the_future() -> None:
             ("no event", ConfigurationError),
         ]
         for event, error in refused:
-            future = hub.emit_threadsafe(event)  # type: ignore[arg-type]
+            future = hub.emit_threadsafe(event)  # type: ignore[type-var]
             with pytest.raises(error):
                 await asyncio.wrap_future(future)
         assert hub.statistics().applied == before
 
 
-async def test_a_hub_that_does_not_run_refuses_in_the_future() -> None:
+async def test_a_stopped_hub_refuses_in_the_future() -> None:
     hub = Hub()
     assert isinstance(hub.emit_threadsafe(said()).exception(0), HubClosed)
     async with hub:
@@ -214,7 +218,8 @@ async def test_a_hub_that_does_not_run_refuses_in_the_future() -> None:
         hub.emit_threadsafe(said()).result(0)
 
 
-async def test_closing_answers_everybody_those_at_the_door_and_those_on_their_way() -> None:
+async def test_closing_answers_all_futures() -> None:
+    """These are the futures of events that wait to be admitted, and of those on their way."""
     stuck = Stuck()
     hub = Hub(in_flight_max=1)
     hub.attach(stuck, duty=Duty.REQUIRED)
@@ -251,7 +256,7 @@ async def test_a_failure_of_the_hub_is_in_the_future() -> None:
             await hub.aclose()
 
 
-def test_a_loop_that_is_torn_down_around_the_hub_leaves_nobody_without_an_answer() -> None:
+def test_a_torn_down_loop_answers_all_futures() -> None:
     futures: list[Future[Event]] = []
 
     async def run_away() -> None:
@@ -270,7 +275,7 @@ def test_a_loop_that_is_torn_down_around_the_hub_leaves_nobody_without_an_answer
         assert isinstance(future.exception(0), HubError)
 
 
-async def test_what_has_not_arrived_when_the_hub_ends_is_answered_and_never_run() -> None:
+async def test_calls_after_the_end_are_answered_not_run() -> None:
     ran = False
 
     async def call(_future: Future[Any]) -> None:
@@ -289,9 +294,8 @@ async def test_what_has_not_arrived_when_the_hub_ends_is_answered_and_never_run(
 
 
 @pytest.mark.parametrize("settings", [{"duty": Duty.REQUIRED}, {"overflow": Overflow.BLOCK, "mailbox": 1}], ids=str)
-async def test_a_worker_thread_of_a_listener_that_the_commit_waits_for_does_not_wait_for_it(
-    settings: dict[str, Any],
-) -> None:
+async def test_a_worker_thread_does_not_wait_for_its_listener(settings: dict[str, Any]) -> None:
+    """A worker thread of a listener that the commit waits for gets its event applied."""
     hub, answers = Hub(in_flight_max=1), Recorder()
     hub.attach(answers, pattern="thread.answered")
 
@@ -315,7 +319,7 @@ def hub_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "hubwire hub"]
 
 
-async def test_a_worker_thread_of_a_listener_cannot_reach_into_the_loop() -> None:
+async def test_a_worker_thread_cannot_use_the_loop() -> None:
     refused: list[Exception] = []
 
     class Threaded:
@@ -337,7 +341,8 @@ async def test_a_worker_thread_of_a_listener_cannot_reach_into_the_loop() -> Non
     assert "emit_threadsafe" in str(refused[0])
 
 
-async def test_a_listener_of_one_hub_waits_for_the_commit_of_another() -> None:
+async def test_a_listener_may_wait_for_another_hub() -> None:
+    """It waits for the commit of what it emits there."""
     committed: list[bool] = []
 
     class Forward:
@@ -375,7 +380,7 @@ def test_many_threads_share_a_hub_thread() -> None:
     assert sorted(event.seq for event in stamped) == [e.seq for e in recorder.events if e.kind == "thread.said"]
 
 
-def test_what_surrounds_the_caller_surrounds_the_call() -> None:
+def test_a_call_takes_over_the_context() -> None:
     async def tenant() -> str | None:
         return current().tenant
 
@@ -384,7 +389,7 @@ def test_what_surrounds_the_caller_surrounds_the_call() -> None:
         assert thread.emit(said()).tenant == "acme"
 
 
-def test_what_keeps_a_hub_from_starting_is_raised_by_the_caller(tmp_path: Path) -> None:
+def test_a_failed_start_is_raised_to_the_caller(tmp_path: Path) -> None:
     with HubThread(Hub(FileStore(tmp_path))):
         with pytest.raises(AlreadyRunning) as raised, HubThread(Hub(FileStore(tmp_path))):
             pytest.fail("a second hub has the journal")
@@ -404,7 +409,7 @@ def test_a_hub_thread_is_started_once() -> None:
         pytest.fail("started twice")
 
 
-def test_a_closed_hub_thread_refuses_and_may_be_closed_again() -> None:
+def test_a_closed_hub_thread_refuses() -> None:
     with HubThread(Hub()) as thread:
         thread.close()
         thread.close()
@@ -428,7 +433,8 @@ def failing_hub() -> Hub:
     return hub
 
 
-def test_a_failure_of_the_hub_is_raised_from_emit_and_from_the_end() -> None:
+def test_a_hub_thread_raises_the_failure() -> None:
+    """It raises it from `emit` and at its end."""
     thread = HubThread(failing_hub())
     with pytest.raises(ListenerFailed, match="the disk of this test"), thread:
         for _ in range(2):
@@ -440,7 +446,9 @@ def test_a_failure_of_the_hub_is_raised_from_emit_and_from_the_end() -> None:
     assert hub_threads() == []
 
 
-def test_an_exception_of_the_body_stays_and_shows_the_failure_behind_it() -> None:
+def test_the_exception_of_the_body_stays() -> None:
+    """The failure of the hub is its context."""
+
     def fail_twice() -> None:
         with HubThread(failing_hub()) as thread:
             thread.hub.emit_threadsafe(said()).exception(PATIENCE_SECONDS)
@@ -451,7 +459,7 @@ def test_an_exception_of_the_body_stays_and_shows_the_failure_behind_it() -> Non
     assert isinstance(raised.value.__context__, ListenerFailed)
 
 
-def test_the_hubs_own_thread_cannot_wait_for_itself() -> None:
+def test_the_hub_thread_cannot_wait_for_itself() -> None:
     told: list[str] = []
     hub = Hub()
     thread = HubThread(hub)
@@ -469,7 +477,9 @@ def test_the_hubs_own_thread_cannot_wait_for_itself() -> None:
     assert len(told) == 2
 
 
-def test_closing_from_the_hubs_own_thread_returns_at_once_and_the_thread_ends() -> None:
+def test_closing_from_the_hub_thread_returns_at_once() -> None:
+    """The thread ends after that."""
+
     async def close() -> str:
         thread.close()
         return "returned"
@@ -479,7 +489,7 @@ def test_closing_from_the_hubs_own_thread_returns_at_once_and_the_thread_ends() 
     assert hub_threads() == []
 
 
-def test_a_call_that_does_not_end_is_cancelled_when_the_hub_is_closed() -> None:
+def test_closing_cancels_endless_calls() -> None:
     running = threading.Event()
     ends: list[str] = []
 
@@ -500,7 +510,9 @@ def test_a_call_that_does_not_end_is_cancelled_when_the_hub_is_closed() -> None:
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, FailingError])
-def test_whatever_a_call_raises_the_caller_gets_and_the_hub_goes_on(error: type[BaseException]) -> None:
+def test_a_call_raises_to_its_caller(error: type[BaseException]) -> None:
+    """The hub goes on after an exception of any class."""
+
     async def leave() -> None:
         raise error
 
@@ -546,7 +558,8 @@ class Stuck:
 """
 
 
-def test_ctrl_c_while_an_emit_waits_loses_neither_the_hub_nor_the_event() -> None:
+def test_ctrl_c_during_emit_loses_nothing() -> None:
+    """Both the hub and the event stay."""
     program = """
 hub, stuck = Hub(), Stuck()
 hub.attach(stuck, duty=Duty.REQUIRED)
@@ -571,7 +584,7 @@ with HubThread(hub) as thread:
     assert run(program).splitlines() == ["interrupted", f"{first_of_ours + 1} True"]
 
 
-def test_ctrl_c_in_a_call_cancels_it_and_in_a_start_gives_it_up() -> None:
+def test_ctrl_c_cancels_a_call_or_a_start() -> None:
     program = """
 entered = threading.Event()
 class Hangs:
@@ -607,7 +620,7 @@ with HubThread(Hub()) as thread:
     assert sorted(printed[2:]) == ["call interrupted", "given up"]
 
 
-def test_a_program_that_forgets_its_hub_ends_and_closes_it(tmp_path: Path) -> None:
+def test_a_forgotten_hub_is_closed_at_exit(tmp_path: Path) -> None:
     program = """
 store = FileStore(sys.argv[1])
 thread = HubThread(Hub(store, listeners=[AuditLog(store)]))
@@ -619,7 +632,8 @@ thread.emit(said())
     assert (tmp_path / "audit" / "clean").exists()
 
 
-def test_a_program_whose_hub_is_blocked_ends_with_an_error_and_not_never() -> None:
+def test_a_blocked_hub_ends_with_an_error() -> None:
+    """The program does not hang at its exit."""
     program = """
 import hubwire.thread
 hubwire.thread.EXIT_SECONDS_MAX = 0.1
@@ -638,7 +652,8 @@ blocked.wait()
     assert "a HubThread was not closed by the program" in done.stderr
 
 
-def test_a_forked_child_is_refused_everywhere_and_leaves_its_parents_log_alone(tmp_path: Path) -> None:
+def test_a_forked_child_is_refused(tmp_path: Path) -> None:
+    """Every call in the child is refused, and the log of its parent stays as it is."""
     program = """
 store = FileStore(sys.argv[1])
 audit = AuditLog(store)
@@ -677,7 +692,8 @@ with thread:
     assert printed == ["1 fork"] * 10 + ["child 3", "parent thread.said"]
 
 
-def test_a_child_forked_within_the_loop_that_unwinds_everything_writes_nothing(tmp_path: Path) -> None:
+def test_a_child_forked_in_the_loop_writes_nothing(tmp_path: Path) -> None:
+    """It writes nothing even if it unwinds its whole stack."""
     program = """
 async def main():
     store = FileStore(sys.argv[1])
@@ -701,7 +717,8 @@ asyncio.run(main())
     assert run(program, tmp_path).splitlines() == ["refused True", "child 3 True"]
 
 
-def test_a_second_process_is_refused_the_journal_and_told_who_has_it(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_the_journal(tmp_path: Path) -> None:
+    """The error names the process that holds it."""
     program = """
 try:
     HubThread(Hub(FileStore(sys.argv[1]))).start()
@@ -722,7 +739,8 @@ async def hub() -> AsyncIterator[Hub]:
         yield hub
 
 
-async def test_everything_but_the_threadsafe_is_refused_in_another_loop(hub: Hub) -> None:
+async def test_another_loop_is_refused(hub: Hub) -> None:
+    """Only `emit_threadsafe` works in another loop."""
     agent = await hub.agents.register("planner")
 
     def wrong(call: Callable[[], Awaitable[object]]) -> str:

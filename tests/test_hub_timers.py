@@ -7,7 +7,6 @@ from typing import Any
 
 import anyio.lowlevel
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from hubwire import Duty, Hub
 from hubwire._commit.timers import BATCH
@@ -15,6 +14,7 @@ from hubwire._state.moments import Deadlines, deadline_ns, is_duration
 from hubwire.errors import HubFailed
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
+from support import until_idle
 
 
 async def a_hub_with_a_channel(hub: Hub, **settings: Any) -> Any:
@@ -23,13 +23,13 @@ async def a_hub_with_a_channel(hub: Hub, **settings: Any) -> Any:
     return await hub.channels.open([planner, coder], **settings), planner, coder
 
 
-async def test_a_channel_lives_as_long_as_its_ttl_and_not_longer() -> None:
+async def test_a_channel_lives_as_long_as_its_ttl() -> None:
     clock, recorder = ManualClock(), Recorder()
     async with Hub(listeners=[recorder], clock=clock) as hub:
         channel, *_ = await a_hub_with_a_channel(hub, ttl_seconds=10)
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(9.999)
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert channel.is_open
         clock.advance(0.001)
         expired: Any = await recorder.wait_for("channel.expired")
@@ -38,19 +38,21 @@ async def test_a_channel_lives_as_long_as_its_ttl_and_not_longer() -> None:
         assert hub.statistics().channels == 0
 
 
-async def test_an_earlier_deadline_is_kept_while_the_hub_sleeps_until_a_later_one() -> None:
+async def test_an_earlier_deadline_wakes_the_timer() -> None:
+    """The hub sleeps until a later deadline, and an earlier one comes."""
     clock, recorder = ManualClock(), Recorder()
     async with Hub(listeners=[recorder], clock=clock) as hub:
         late, planner, coder = await a_hub_with_a_channel(hub, ttl_seconds=50)
-        await wait_all_tasks_blocked()
+        await until_idle()
         early = await hub.channels.open([planner, coder], ttl_seconds=5)
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(5)
         assert (await recorder.wait_for("channel.expired")).channel_id == early.id
         assert late.is_open
 
 
-async def test_a_deadline_that_passed_while_no_hub_ran_is_due_at_the_next_start() -> None:
+async def test_a_deadline_may_pass_between_hubs() -> None:
+    """It is due at the next start."""
     clock, store = ManualClock(), MemoryStore()
     async with Hub(store, clock=clock) as hub:
         channel, planner, coder = await a_hub_with_a_channel(hub, ttl_seconds=10)
@@ -60,62 +62,64 @@ async def test_a_deadline_that_passed_while_no_hub_ran_is_due_at_the_next_start(
     async with Hub(store, listeners=[recorder], clock=clock) as hub:
         assert (await recorder.wait_for("channel.expired")).channel_id == channel.id
         assert hub.statistics().envelopes_pending == 1
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(5)
         assert (await recorder.wait_for("envelope.expired")).agent_id == coder.id
 
 
-async def test_what_has_ended_is_not_due() -> None:
+async def test_an_ended_channel_is_not_due() -> None:
     clock, recorder = ManualClock(), Recorder()
     async with Hub(listeners=[recorder], clock=clock) as hub:
         channel, *_ = await a_hub_with_a_channel(hub, ttl_seconds=10)
         await channel.close()
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(100)
-        await wait_all_tasks_blocked()
+        await until_idle()
         assert "channel.expired" not in recorder.kinds
 
 
-async def test_a_clock_that_is_set_back_makes_nothing_wait_longer() -> None:
+async def test_a_clock_set_back_extends_no_deadline() -> None:
     clock, recorder = ManualClock(), Recorder()
     async with Hub(listeners=[recorder], clock=clock) as hub:
         await a_hub_with_a_channel(hub, ttl_seconds=30)
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.step(-3600)
         clock.advance(30)
         await recorder.wait_for("channel.expired")
 
 
-async def test_a_clock_that_is_set_forward_is_noticed_within_a_minute() -> None:
+async def test_a_clock_set_forward_is_noticed() -> None:
+    """It is noticed within a minute."""
     clock, recorder = ManualClock(), Recorder()
     async with Hub(listeners=[recorder], clock=clock) as hub:
         await a_hub_with_a_channel(hub, ttl_seconds=3600)
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.step(3600)
         clock.advance(60)
         await recorder.wait_for("channel.expired")
 
 
-async def test_ten_thousand_channels_expire_together_and_in_batches() -> None:
+async def test_ten_thousand_channels_expire_in_batches() -> None:
     clock, recorder = ManualClock(), Recorder()
     async with Hub(clock=clock) as hub:
         hub.attach(recorder, duty=Duty.REQUIRED)
         planner = await hub.agents.register("planner")
         for _ in range(10_000):
             await hub.channels.open([planner], ttl_seconds=10)
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(10)
         await recorder.wait_for("channel.expired", count=10_000)
         assert hub.statistics().channels == 0
-        assert hub._state.next_due_ns() is None
+        assert hub._parts.state.next_due_ns() is None
         assert recorder.batches[-1] <= BATCH
 
 
-async def test_a_hub_that_stops_leaves_what_is_due_to_the_next_start() -> None:
+async def test_a_stopping_hub_leaves_due_work() -> None:
+    """The next start does it."""
     clock, store = ManualClock(), MemoryStore()
     async with Hub(store, clock=clock) as hub:
         await a_hub_with_a_channel(hub, ttl_seconds=10)
-        await wait_all_tasks_blocked()
+        await until_idle()
         clock.advance(10)
     recorder = Recorder()
     async with Hub(store, clock=clock, listeners=[recorder]) as hub:
@@ -123,15 +127,14 @@ async def test_a_hub_that_stops_leaves_what_is_due_to_the_next_start() -> None:
         assert hub.statistics().channels == 0
 
 
-async def test_what_fails_while_it_becomes_due_stops_the_hub_and_everybody_learns_why(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_failing_timer_stops_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later calls get the reason."""
     clock = ManualClock()
     with pytest.raises(HubFailed, match="an error of its own") as raised:
         async with Hub(clock=clock) as hub:
             agent = await hub.agents.register("a")
             await hub.channels.open([agent], ttl_seconds=5)
-            monkeypatch.setattr(hub._state, "due", lambda *_: 1 / 0)
+            monkeypatch.setattr(hub._parts.state, "due", lambda *_: 1 / 0)
             clock.advance(5)
             while hub.health().healthy:
                 await anyio.lowlevel.checkpoint()
@@ -144,7 +147,7 @@ async def test_what_fails_while_it_becomes_due_stops_the_hub_and_everybody_learn
 # --- the heap ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_deadline_that_does_not_count_any_more_is_cleared_away_and_never_passed() -> None:
+def test_dead_deadlines_are_cleared_away() -> None:
     alive: dict[int, None] = {-1: None}
     deadlines = Deadlines(alive)
     deadlines.add(0, -1)  # it is first for ever: those that die are in the middle of the heap
@@ -170,7 +173,7 @@ class Counted(int):
 
 
 @pytest.mark.parametrize("size", [100, 100_000])
-def test_a_deadline_costs_as_many_comparisons_as_its_heap_is_deep(size: int) -> None:
+def test_a_deadline_costs_the_depth_of_its_heap(size: int) -> None:
     alive = dict.fromkeys(range(size + 1))
     deadlines = Deadlines(alive)
     for number in range(size):
@@ -182,7 +185,7 @@ def test_a_deadline_costs_as_many_comparisons_as_its_heap_is_deep(size: int) -> 
     assert Counted.compared <= 3 * size.bit_length()
 
 
-def test_what_has_passed_is_found_without_looking_at_the_rest() -> None:
+def test_finding_passed_deadlines_skips_the_rest() -> None:
     alive = dict.fromkeys(range(100_000))
     deadlines = Deadlines(alive)
     for number in alive:
@@ -199,7 +202,8 @@ def test_what_has_passed_is_found_without_looking_at_the_rest() -> None:
     assert looked <= 2 * 10 + 1
 
 
-def test_what_passed_is_taken_in_batches_the_earliest_first_and_none_looks_at_the_dead_of_the_last() -> None:
+def test_passed_deadlines_come_in_batches() -> None:
+    """The earliest first, and no batch looks at the dead of the last one."""
     looked = 0
 
     class Alive(dict[int, None]):
@@ -223,12 +227,12 @@ def test_what_passed_is_taken_in_batches_the_earliest_first_and_none_looks_at_th
     assert looked <= 5 * size
 
 
-def test_a_moment_is_counted_from_the_text_of_an_event() -> None:
+def test_a_deadline_counts_from_an_events_time() -> None:
     assert deadline_ns("1970-01-01T00:00:01.000001Z", 0.5) == 1_500_001_000
     assert deadline_ns("1970-01-01T00:00:00.000000Z", 0) == 0
 
 
 @pytest.mark.parametrize("seconds", [True, "1", None, 0, -1, float("nan"), float("inf"), 1e10])
-def test_what_is_no_duration_is_none(seconds: object) -> None:
+def test_an_impossible_duration_is_not_one(seconds: object) -> None:
     assert not is_duration(seconds)
     assert is_duration(0.5)

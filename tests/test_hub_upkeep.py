@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import anyio
 import attrs
@@ -14,11 +14,9 @@ from hubwire import Duty, Event, GenericEvent, Hub, StoreJournal
 from hubwire._journal.positions import Positions
 from hubwire._journal.snapshots import Snapshots
 from hubwire._journal.truncation import Truncation
-from hubwire._journal.upkeep import Upkeep
-from hubwire._state import State
 from hubwire.context import EMPTY
 from hubwire.errors import ListenerFailed
-from hubwire.events._event import stamp
+from hubwire.events._stamp import stamp
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock
 
@@ -131,17 +129,6 @@ async def test_a_reader_attached_during_truncation_is_kept_its_events() -> None:
 
 
 # --- the hub around it ------------------------------------------------------------------------------------------------
-
-
-async def test_upkeep_is_complete_without_readers() -> None:
-    journal = await journal_of(3)
-    upkeep = Upkeep(journal, State(), cast(Any, None), ManualClock(), snapshot_bytes=10**6, journal_bytes_max=10**6)
-    assert upkeep.problems() == []
-    readers = Readers([FakeReader("audit", 1, is_required=True)])
-    upkeep = Upkeep(
-        journal, State(), cast(Any, None), ManualClock(), snapshot_bytes=1, journal_bytes_max=1, attached=readers
-    )
-    assert upkeep.attached is readers
 
 
 async def test_upkeep_ends_with_the_hub() -> None:

@@ -10,8 +10,8 @@ from anyio.lowlevel import checkpoint
 
 from hubwire import Duty, Event, GenericEvent, Hub
 from hubwire._commit.backoff import Backoff, FailureWindow
-from hubwire.stores import MemoryStore
 from hubwire.waking import Waker
+from support import GatedStore, until_idle
 
 
 async def test_futures_are_resolved_in_slices() -> None:
@@ -87,17 +87,6 @@ class Bridge:
         self.outcome = await self.job()
 
 
-class GatedStore(MemoryStore):
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = anyio.Event()
-        self.gate.set()
-
-    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
-        await self.gate.wait()
-        return await super().append(path, content, expect=expect)
-
-
 async def test_a_required_listener_may_wait_for_another_hub() -> None:
     bridge = Bridge()
     async with Hub(listeners=[bridge]) as hub, Hub() as other:
@@ -106,7 +95,8 @@ async def test_a_required_listener_may_wait_for_another_hub() -> None:
         async def ask() -> object:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(answer)
-                return (await other.ask(boss, worker, "?", timeout=30)).content
+                answered = await other.ask(boss, worker, "?", timeout=30)
+            return answered.content
 
         async def answer() -> None:
             async for delivery in worker.inbox():
@@ -123,7 +113,7 @@ async def test_a_repeated_post_on_another_hub_waits_for_its_commit() -> None:
     async with Hub(listeners=[bridge]) as hub, Hub(store) as other:
         boss, worker = await other.agents.register("boss"), await other.agents.register("worker")
         channel = await other.channels.open([boss, worker])
-        store.gate = anyio.Event()
+        store.gate.close()
 
         async def post_again() -> object:
             event = await channel.post(boss, "hi", idempotency_key="k")
@@ -132,11 +122,11 @@ async def test_a_repeated_post_on_another_hub_waits_for_its_commit() -> None:
         bridge.job = post_again  # type: ignore[method-assign]
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: channel.post(boss, "hi", idempotency_key="k"))
-            await anyio.wait_all_tasks_blocked()
+            await until_idle()
             tasks.start_soon(hub.emit, GenericEvent(kind="go.now"))
-            await anyio.wait_all_tasks_blocked()
+            await until_idle()
             assert bridge.outcome is None
-            store.gate.set()
+            store.gate.open()
         assert bridge.outcome is True
 
 

@@ -11,20 +11,22 @@ import pytest
 
 import hubwire
 
+PUBLIC: tuple[str, ...] = vars(hubwire)["__all__"]  # type checkers do not see it: they read the imports
 TREE = ast.parse(Path(hubwire.__file__).read_text())
 
 
-def test_every_public_name_is_imported_from_where_type_checkers_look_for_it() -> None:
+def test_lazy_names_match_the_typed_imports() -> None:
+    """Every public name is imported from where type checkers look for it."""
     block = next(each for each in TREE.body if isinstance(each, ast.If))
     imports = [each for each in block.body if isinstance(each, ast.ImportFrom)]
     checked = {alias.name: each.module for each in imports for alias in each.names if alias.asname == alias.name}
     assert checked == hubwire._MODULES
-    assert sorted(checked) == sorted(hubwire.__all__)
-    for name in hubwire.__all__:
+    assert sorted(checked) == sorted(PUBLIC)
+    for name in PUBLIC:
         assert getattr(hubwire, name) is getattr(sys.modules[f"hubwire.{checked[name]}"], name)
 
 
-def test_every_public_module_is_an_attribute_of_the_package() -> None:
+def test_every_public_module_is_an_attribute() -> None:
     files = {path.stem for path in Path(hubwire.__file__).parent.iterdir() if not path.stem.startswith("_")}
     elsewhere = {"cli", "py", "testing", "listeners", "stores"}
     assert sorted(files - elsewhere) == sorted(hubwire._SUBMODULES)
@@ -32,14 +34,14 @@ def test_every_public_module_is_an_attribute_of_the_package() -> None:
         assert getattr(hubwire, name) is sys.modules[f"hubwire.{name}"]
 
 
-def test_a_name_that_is_not_there_is_an_error_as_in_any_module() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'hubwire' has no attribute 'Hubb'"):
         hubwire.Hubb  # type: ignore[attr-defined]  # noqa: B018 - looking it up is the point
     assert {"Hub", "errors", "__all__"} <= set(dir(hubwire))
 
 
 @pytest.mark.parametrize("statement", ["import hubwire", "from hubwire.stores import FileStore", "import hubwire.log"])
-def test_who_needs_no_hub_does_not_wait_for_it(statement: str) -> None:
+def test_importing_a_part_does_not_import_the_hub(statement: str) -> None:
     program = f"import sys; {statement}; print([name for name in sys.modules if name.startswith('hubwire._hub')])"
     done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

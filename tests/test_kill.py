@@ -17,6 +17,8 @@ from hubwire.log import LogReader
 from hubwire.stores import FileStore
 from hubwire.testing import Recorder
 
+pytestmark = pytest.mark.slow
+
 DRIVER = Path(__file__).with_name("kill_driver.py")
 open_hub = runpy.run_path(str(DRIVER))["open_hub"]
 SMALL_SEGMENTS = 20_000
@@ -31,7 +33,8 @@ async def event_bodies(store: FileStore, path: str) -> list[bytes]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(10))
-async def test_twenty_kills_lose_double_and_reorder_nothing_that_was_acknowledged(tmp_path: Path, seed: int) -> None:
+async def test_twenty_kills_lose_nothing_acknowledged(tmp_path: Path, seed: int) -> None:
+    """Every event is there once, and in order."""
     done = await anyio.run_process([sys.executable, "-P", str(DRIVER), str(tmp_path), "20", str(seed)])
     acknowledged = done.stdout.decode().split()
     store = FileStore(tmp_path)
@@ -58,9 +61,8 @@ async def test_twenty_kills_lose_double_and_reorder_nothing_that_was_acknowledge
 
 
 @pytest.mark.timeout(300)
-async def test_a_durable_listener_killed_a_hundred_times_sees_every_event_at_least_once_in_order(
-    tmp_path: Path,
-) -> None:
+async def test_durable_survives_a_hundred_kills(tmp_path: Path) -> None:
+    """A DURABLE listener sees every event at least once and in order."""
     await anyio.run_process([sys.executable, "-P", str(DRIVER), str(tmp_path), "100", "4711"])
     store = FileStore(tmp_path)
     last = Recorder()

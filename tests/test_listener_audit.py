@@ -26,6 +26,7 @@ from hubwire.listeners.audit import verify
 from hubwire.log import LogReader
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
+from support import until_idle
 
 FIRST_SEGMENT = "/audit/log/00000000000000000000.jsonl"
 
@@ -48,7 +49,7 @@ async def kinds(audit: AuditLog) -> list[str]:
 # --- records of one's own -------------------------------------------------------------------------------------------
 
 
-async def test_read_all_gives_back_what_was_appended() -> None:
+async def test_read_all_returns_what_was_appended() -> None:
     audit = AuditLog(MemoryStore())
     appended = [
         {"kind": "review.done", "at": "2026-11-21T00:00:00Z", "n": n, "tags": ["a", {"b": None}]} for n in range(3)
@@ -58,11 +59,11 @@ async def test_read_all_gives_back_what_was_appended() -> None:
     assert await audit.read_all() == appended
 
 
-async def test_a_log_that_was_never_written_reads_as_empty() -> None:
+async def test_an_unwritten_log_reads_as_empty() -> None:
     assert await AuditLog(MemoryStore()).read_all() == []
 
 
-async def test_append_returns_when_the_record_is_stored() -> None:
+async def test_append_returns_when_stored() -> None:
     store = MemoryStore()
     audit = AuditLog(store)
     index = await audit.append({"kind": "review.done"})
@@ -70,7 +71,8 @@ async def test_append_returns_when_the_record_is_stored() -> None:
     assert json.loads(lines[index])["kind"] == "review.done"
 
 
-async def test_a_record_without_a_time_gets_one_and_the_callers_dictionary_stays_as_it_was() -> None:
+async def test_a_record_gets_a_time() -> None:
+    """The caller's dictionary stays as it was."""
     record: dict[str, Any] = {"kind": "review.done"}
     audit = AuditLog(MemoryStore(), clock=ManualClock(start_ns=0))
     await audit.append(record)
@@ -79,14 +81,15 @@ async def test_a_record_without_a_time_gets_one_and_the_callers_dictionary_stays
 
 
 @pytest.mark.parametrize("key", ["seq", "d", "h"])
-async def test_a_record_with_a_key_of_the_log_itself_is_refused_and_changes_nothing(key: str) -> None:
+async def test_keys_of_the_log_are_refused(key: str) -> None:
     audit = AuditLog(MemoryStore())
     with pytest.raises(InvalidRecord, match=key):
         await audit.append({"kind": "review.done", key: 1})
     assert await audit.read_all() == []
 
 
-async def test_what_json_cannot_hold_is_kept_as_a_marked_substitute() -> None:
+async def test_other_values_become_marked_substitutes() -> None:
+    """What JSON cannot hold becomes a dictionary whose key says what it was."""
     audit = AuditLog(MemoryStore())
     odd: dict[Any, Any] = {"kind": "x", "nan": math.nan, "raw": b"\x00\xff", "set": {1}, 5: "five"}
     await audit.append(odd)
@@ -95,7 +98,7 @@ async def test_what_json_cannot_hold_is_kept_as_a_marked_substitute() -> None:
     assert [5, "five"] in record["$map"]
 
 
-async def test_unicode_line_separators_do_not_end_a_record() -> None:
+async def test_line_separators_do_not_end_a_record() -> None:
     store = MemoryStore()
     audit = AuditLog(store)
     await audit.append({"kind": "x", "text": "a\u2028b\u2029c\x85d\x7f"})
@@ -103,7 +106,7 @@ async def test_unicode_line_separators_do_not_end_a_record() -> None:
     assert (await audit.read_all())[0]["text"] == "a\u2028b\u2029c\x85d\x7f"
 
 
-async def test_two_writers_of_one_log_are_kept_apart() -> None:
+async def test_a_log_has_one_writer() -> None:
     store = MemoryStore()
     first = AuditLog(store)
     await first.append({"kind": "a"})
@@ -114,7 +117,8 @@ async def test_two_writers_of_one_log_are_kept_apart() -> None:
     assert await kinds(first) == ["a", "b"]
 
 
-async def test_a_full_store_refuses_the_record_and_the_log_goes_on_when_there_is_space() -> None:
+async def test_a_full_store_refuses_the_record() -> None:
+    """The log goes on when there is space."""
     store = FullStore()
     audit = AuditLog(store)
     await audit.append({"kind": "before"})
@@ -127,7 +131,8 @@ async def test_a_full_store_refuses_the_record_and_the_log_goes_on_when_there_is
     await verify(store)
 
 
-async def test_bytes_written_is_the_size_of_the_log_also_after_a_restart() -> None:
+async def test_bytes_written_is_the_size_of_the_log() -> None:
+    """It is so after a restart, too."""
     store = MemoryStore()
     first = AuditLog(store, rotation=500)
     for _ in range(20):
@@ -156,7 +161,8 @@ async def test_a_quick_subscriber_has_run_when_append_returns() -> None:
         assert heard[-1] == f"n.{number}"
 
 
-async def test_a_slow_subscriber_delays_no_appender_and_misses_nothing() -> None:
+async def test_a_slow_subscriber_delays_no_append() -> None:
+    """It misses no record."""
     audit, heard, gate = AuditLog(MemoryStore()), [], anyio.Event()
 
     async def hear(record: dict[str, Any]) -> None:
@@ -172,14 +178,14 @@ async def test_a_slow_subscriber_delays_no_appender_and_misses_nothing() -> None
     assert heard == [None, *range(50)]  # log.opened, then ours
 
 
-async def test_a_subscriber_far_behind_gets_from_the_log_what_memory_no_longer_holds(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_subscriber_far_behind_reads_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets from the log what memory no longer holds."""
     monkeypatch.setattr("hubwire.listeners.audit._subscribers.HELD_MAX", 5)
-    await test_a_slow_subscriber_delays_no_appender_and_misses_nothing()
+    await test_a_slow_subscriber_delays_no_append()
 
 
-async def test_a_subscriber_that_raises_or_alters_its_record_harms_nobody() -> None:
+async def test_a_bad_subscriber_harms_no_other() -> None:
+    """It raises, and alters its record."""
     audit, heard = AuditLog(MemoryStore()), []
 
     async def spoil(record: dict[str, Any]) -> None:
@@ -196,7 +202,8 @@ async def test_a_subscriber_that_raises_or_alters_its_record_harms_nobody() -> N
     assert await kinds(audit) == ["x"]
 
 
-async def test_unsubscribe_removes_one_registration_and_an_unknown_one_is_no_error() -> None:
+async def test_unsubscribe_removes_one_registration() -> None:
+    """An unknown one is not an error."""
     audit, heard = AuditLog(MemoryStore()), []
 
     async def hear(record: dict[str, Any]) -> None:
@@ -217,7 +224,8 @@ async def test_unsubscribe_removes_one_registration_and_an_unknown_one_is_no_err
 # --- on a hub -------------------------------------------------------------------------------------------------------
 
 
-async def test_on_a_hub_it_is_required_and_has_every_event_once_and_in_order() -> None:
+async def test_on_a_hub_it_has_every_event() -> None:
+    """It is REQUIRED, and has each event once and in order."""
     store = MemoryStore()
     for _ in range(3):
         async with Hub(store, listeners=[AuditLog(store)]) as hub:
@@ -229,7 +237,7 @@ async def test_on_a_hub_it_is_required_and_has_every_event_once_and_in_order() -
     assert (await verify(store)).events == len(events)
 
 
-async def test_an_event_reads_back_as_the_event_that_was_emitted() -> None:
+async def test_an_event_is_read_back_equal() -> None:
     store = MemoryStore()
     async with Hub(store, listeners=[AuditLog(store)]) as hub:
         emitted = await hub.emit(GenericEvent(kind="user.login", data={"ip": "10.0.0.1", "n": [1, {"a": None}]}))
@@ -239,7 +247,7 @@ async def test_an_event_reads_back_as_the_event_that_was_emitted() -> None:
     assert emitted in events
 
 
-async def test_an_event_is_not_acknowledged_before_it_is_in_the_log() -> None:
+async def test_emit_waits_for_the_log() -> None:
     store = FullStore()
     async with (
         Hub(listeners=[AuditLog(store)], clock=(clock := ManualClock())) as hub,
@@ -253,7 +261,7 @@ async def test_an_event_is_not_acknowledged_before_it_is_in_the_log() -> None:
             acknowledged.set()
 
         tasks.start_soon(emit)
-        await anyio.wait_all_tasks_blocked()
+        await until_idle()
         assert not acknowledged.is_set()
         assert not hub.health().healthy
         store.full = False
@@ -262,7 +270,7 @@ async def test_an_event_is_not_acknowledged_before_it_is_in_the_log() -> None:
         assert hub.health().healthy
 
 
-async def test_a_log_that_stays_full_for_a_minute_stops_the_hub() -> None:
+async def test_a_minute_of_full_log_stops_the_hub() -> None:
     store = FullStore()
     clock = ManualClock()
     with pytest.raises(ListenerFailed) as failed:
@@ -272,7 +280,7 @@ async def test_a_log_that_stays_full_for_a_minute_stops_the_hub() -> None:
 
                 async def tick() -> None:
                     for _ in range(62):
-                        await anyio.wait_all_tasks_blocked()
+                        await until_idle()
                         clock.advance(1)
 
                 tasks.start_soon(tick)
@@ -282,7 +290,8 @@ async def test_a_log_that_stays_full_for_a_minute_stops_the_hub() -> None:
     assert isinstance(failed.value.__cause__, StoreFull)
 
 
-async def test_a_hub_without_a_journal_numbers_on_where_the_log_ends() -> None:
+async def test_without_a_journal_the_log_gives_the_number() -> None:
+    """The hub numbers on where the log ends."""
     store = MemoryStore()
     for _ in range(2):
         async with Hub(listeners=[AuditLog(store)]) as hub:
@@ -291,7 +300,7 @@ async def test_a_hub_without_a_journal_numbers_on_where_the_log_ends() -> None:
     assert (verified.first_seq, verified.last_seq) == (0, verified.events - 1)
 
 
-async def test_the_log_of_another_hub_is_refused_before_anything_is_written() -> None:
+async def test_the_log_of_another_hub_is_refused() -> None:
     ours, theirs = MemoryStore(), MemoryStore()
     async with Hub(ours, listeners=[AuditLog(ours)]):
         pass
@@ -304,7 +313,8 @@ async def test_the_log_of_another_hub_is_refused_before_anything_is_written() ->
     assert await ours.read(FIRST_SEGMENT) == before
 
 
-async def test_a_log_added_to_an_older_hub_begins_with_what_the_journal_still_has() -> None:
+async def test_a_late_log_begins_with_the_journal() -> None:
+    """It has what the journal still holds."""
     store = MemoryStore()
     async with Hub(store) as hub:
         await hub.emit(GenericEvent(kind="user.login"))
@@ -313,7 +323,7 @@ async def test_a_log_added_to_an_older_hub_begins_with_what_the_journal_still_ha
     assert (await verify(store)).first_seq == 0
 
 
-async def test_a_tail_goes_on_across_rotations_as_the_log_grows() -> None:
+async def test_a_tail_goes_on_across_rotations() -> None:
     store = MemoryStore()
     audit = AuditLog(store, rotation=400)
     await audit.append({"kind": "old"})
@@ -327,13 +337,13 @@ async def test_a_tail_goes_on_across_rotations_as_the_log_grows() -> None:
                     tasks.cancel_scope.cancel()
 
         tasks.start_soon(tail)
-        await anyio.wait_all_tasks_blocked()
+        await until_idle()
         for number in range(31):
             await audit.append({"kind": "x", "n": number})
     assert [number for number in heard if number is not None] == list(range(31))
 
 
-async def test_read_starts_where_it_is_told() -> None:
+async def test_read_may_start_anywhere() -> None:
     audit = AuditLog(MemoryStore(), rotation=300)
     for number in range(20):
         await audit.append({"kind": "x", "n": number})
@@ -345,7 +355,7 @@ async def test_read_starts_where_it_is_told() -> None:
 # --- long records ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_long_record_is_cut_in_the_log_and_whole_when_read_back() -> None:
+async def test_a_long_record_is_cut_and_read_whole() -> None:
     store = MemoryStore()
     async with Hub(store, listeners=[AuditLog(store)]) as hub:
         event = await hub.emit(GenericEvent(kind="user.wrote", agent_id="a", data={"text": "x" * 1_000_000}))
@@ -357,7 +367,8 @@ async def test_a_long_record_is_cut_in_the_log_and_whole_when_read_back() -> Non
 
 
 @pytest.mark.parametrize("spoil", ["remove", "alter"])
-async def test_a_long_record_whose_rest_is_gone_or_altered_is_damage(spoil: str) -> None:
+async def test_a_damaged_long_record_is_found(spoil: str) -> None:
+    """The rest of the record is gone or altered."""
     store = MemoryStore()
     audit = AuditLog(store)
     await audit.append({"kind": "x", "text": "y" * 100_000})
@@ -380,7 +391,7 @@ async def written(store: MemoryStore, records: int = 6) -> bytes:
     return await store.read_bytes(FIRST_SEGMENT) or b""
 
 
-async def test_the_chain_is_what_the_documentation_says() -> None:
+async def test_the_chain_is_as_documented() -> None:
     previous = b""
     for line in (await written(MemoryStore())).splitlines():
         without_h = line[: line.rindex(b',"h":"')] + b"}"
@@ -389,7 +400,8 @@ async def test_the_chain_is_what_the_documentation_says() -> None:
         assert json.loads(line)["h"] == previous.decode()
 
 
-async def test_every_altered_removed_doubled_or_swapped_record_is_found() -> None:
+async def test_verify_finds_every_change_of_records() -> None:
+    """Records are altered, removed, doubled and swapped."""
     content = await written(MemoryStore())
     lines = content.splitlines(keepends=True)
     spoilt = {
@@ -409,7 +421,7 @@ async def test_every_altered_removed_doubled_or_swapped_record_is_found() -> Non
             pytest.fail(f"a record {what} went unnoticed")
 
 
-async def test_a_flipped_bit_anywhere_is_found() -> None:
+async def test_verify_finds_every_flipped_bit() -> None:
     content = await written(MemoryStore(), records=2)
     for position in range(len(content)):
         store = MemoryStore()
@@ -423,7 +435,7 @@ async def test_a_flipped_bit_anywhere_is_found() -> None:
         assert found.records == 2
 
 
-async def test_verification_of_nothing_finds_nothing() -> None:
+async def test_verify_of_nothing_finds_nothing() -> None:
     verified = await verify(MemoryStore())
     assert (verified.records, verified.events, verified.last_seq) == (0, 0, None)
 
@@ -435,7 +447,7 @@ class Passport:
     name = "planner"
 
 
-async def test_the_hooks_write_the_records_of_ag2() -> None:
+async def test_hooks_write_the_records_of_ag2() -> None:
     audit = AuditLog(MemoryStore(), clock=ManualClock(start_ns=0))
     await audit.on_agent_event("a1", "registered", {"passport": Passport(), "at": "T"})
     await audit.on_agent_event("a1", "observation_recorded", {"version": 2, "capability": "c", "outcome": "completed"})
@@ -471,7 +483,7 @@ async def test_the_hooks_write_the_records_of_ag2() -> None:
     ]
 
 
-async def test_a_subclass_may_record_something_else_of_each_event() -> None:
+async def test_a_hook_listener_may_record_otherwise() -> None:
     class Names(BaseHubListener):
         def __init__(self) -> None:
             self.names: list[str] = []
@@ -486,7 +498,7 @@ async def test_a_subclass_may_record_something_else_of_each_event() -> None:
     assert names.names == ["planner registered", "planner unregistered"]
 
 
-async def test_the_position_of_the_log_is_the_last_event_of_the_last_batch() -> None:
+async def test_the_position_is_the_last_event() -> None:
     store = MemoryStore()
     audit = AuditLog(store)
     async with Hub(store, listeners=[audit]) as hub:
@@ -496,7 +508,8 @@ async def test_the_position_of_the_log_is_the_last_event_of_the_last_batch() -> 
         assert audit.last_seq() == hub.statistics().committed - 1
 
 
-async def test_a_record_of_ones_own_that_looks_as_if_it_were_cut_is_given_back_as_it_is() -> None:
+async def test_a_record_may_look_like_a_cut_one() -> None:
+    """It is given back as it is."""
     audit = AuditLog(MemoryStore())
     for record in ({"cut": {"blob": "/etc/passwd"}}, {"cut": {"blob": "x", "why": "y"}}, {"cut": "short"}):
         await audit.append({**record, "at": "now"})
@@ -507,7 +520,7 @@ async def test_a_record_of_ones_own_that_looks_as_if_it_were_cut_is_given_back_a
     ]
 
 
-async def test_what_subscribers_raise_is_counted() -> None:
+async def test_errors_of_subscribers_are_counted() -> None:
     audit = AuditLog(MemoryStore())
 
     async def broken(_: dict[str, Any]) -> None:

@@ -56,7 +56,8 @@ class Deaf:
                     raise RuntimeError("will not be cancelled") from None
 
 
-async def test_the_contract_finds_a_listener_that_fails_on_kinds_it_does_not_know() -> None:
+async def test_the_contract_finds_a_choosy_listener() -> None:
+    """It fails on kinds that it does not know."""
     contract = HubListenerContract()
     with pytest.raises(AssertionError, match="KeyError"):
         await contract.test_it_handles_every_event_of_a_hub(Choosy())
@@ -64,6 +65,7 @@ async def test_the_contract_finds_a_listener_that_fails_on_kinds_it_does_not_kno
         await contract.test_it_handles_kinds_that_this_process_does_not_know(Choosy())
 
 
-async def test_the_contract_finds_a_listener_that_does_not_let_go() -> None:
+async def test_the_contract_finds_a_deaf_listener() -> None:
+    """It does not end when it is cancelled."""
     with pytest.raises(ExceptionGroup, match="unhandled"):
         await HubListenerContract().test_it_lets_go_when_it_is_cancelled(Deaf())

@@ -26,7 +26,7 @@ from hubwire.errors import (
     ListenerFailed,
     Overloaded,
 )
-from hubwire.events import _event
+from hubwire.events import _declare
 from hubwire.listeners import LiveTail, Missed
 from hubwire.listeners.live import Subscriber, TailItem
 from hubwire.ports import HubListener
@@ -83,7 +83,7 @@ async def drain(subscriber: Subscriber) -> list[TailItem | Missed]:
 # --- resuming -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_subscriber_gets_what_is_committed_from_now_on() -> None:
+async def test_a_subscriber_gets_committed_events_from_now() -> None:
     tail = LiveTail()
     async with Hub(listeners=[tail]) as hub:
         await say(hub, 0)
@@ -92,7 +92,8 @@ async def test_a_subscriber_gets_what_is_committed_from_now_on() -> None:
         assert await take_numbers(subscriber, 2) == [1, 2]
 
 
-async def test_an_outsider_sees_nothing_that_a_crash_can_undo() -> None:
+async def test_subscribers_see_committed_events_only() -> None:
+    """They see no event that a crash can undo."""
     release = anyio.Event()
 
     class Slow:
@@ -115,7 +116,8 @@ async def test_an_outsider_sees_nothing_that_a_crash_can_undo() -> None:
         assert await take_numbers(subscriber, 1) == [1]
 
 
-async def test_resuming_at_every_cursor_there_was_gives_exactly_the_rest() -> None:
+async def test_every_cursor_resumes_exactly() -> None:
+    """Resuming at any cursor gives exactly the rest."""
     tail = LiveTail()
     async with Hub(MemoryStore(), listeners=[tail]) as hub:
         start = tail.cursor_after(-1)
@@ -130,7 +132,8 @@ async def test_resuming_at_every_cursor_there_was_gives_exactly_the_rest() -> No
 
 
 @pytest.mark.parametrize("store", [None, MemoryStore()], ids=["memory", "journal"])
-async def test_every_event_is_seen_from_the_very_first_one_to_the_hubs_last(store: MemoryStore | None) -> None:
+async def test_a_subscriber_may_see_all_events(store: MemoryStore | None) -> None:
+    """It sees them from the very first one to `hub.stopped`."""
     tail = LiveTail()
     async with Hub(store, listeners=[tail]) as hub:
         subscriber = tail.subscribe(tail.cursor_after(-1))
@@ -154,11 +157,13 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(steps=STEPS, pattern=st.sampled_from(["*", NUMBERS]), journal=st.booleans(), lossy=st.booleans())
-async def test_whatever_breaks_and_whenever_each_event_is_seen_once_or_told_to_be_missed(
+async def test_each_event_is_seen_or_missed(
     steps: list[tuple[str, int]], pattern: str, journal: bool, lossy: bool
 ) -> None:
+    """Each event is seen once or reported as missed, wherever the subscriber is cut off."""
     tail, oracle = LiveTail(), Recorder()
     seen: list[int] = []
     told: list[int] = []
@@ -198,7 +203,7 @@ async def test_whatever_breaks_and_whenever_each_event_is_seen_once_or_told_to_b
     assert not told or lossy or not journal
 
 
-async def test_the_place_moves_on_over_what_does_not_match() -> None:
+async def test_the_place_passes_unmatched_events() -> None:
     tail = LiveTail()
     async with quiet(Hub(listeners=[tail])) as hub:
         subscriber = tail.subscribe(pattern="other.happened")
@@ -210,7 +215,7 @@ async def test_the_place_moves_on_over_what_does_not_match() -> None:
             tasks.cancel_scope.cancel()
 
 
-async def test_a_read_that_is_cancelled_takes_nothing() -> None:
+async def test_a_cancelled_read_takes_nothing() -> None:
     tail = LiveTail()
     async with Hub(MemoryStore(), listeners=[tail]) as hub:
         subscriber = tail.subscribe(pattern=NUMBERS)
@@ -221,7 +226,7 @@ async def test_a_read_that_is_cancelled_takes_nothing() -> None:
         assert await take_numbers(subscriber, 50) == list(range(50))
 
 
-async def test_items_and_batches_may_be_read_in_turn() -> None:
+async def test_items_and_batches_may_alternate() -> None:
     tail = LiveTail()
     async with Hub(listeners=[tail]) as hub:
         subscriber = tail.subscribe(pattern=NUMBERS)
@@ -233,7 +238,7 @@ async def test_items_and_batches_may_be_read_in_turn() -> None:
         assert await take_numbers(tail.subscribe(place, pattern=NUMBERS), 4) == [2, 3, 4, 5]
 
 
-async def test_a_restarted_hub_goes_on_with_the_cursors_it_gave_before() -> None:
+async def test_cursors_survive_a_restart() -> None:
     store, tail = MemoryStore(), LiveTail()
     async with Hub(store, listeners=[tail]) as hub:
         subscriber = tail.subscribe(pattern=NUMBERS)
@@ -256,7 +261,7 @@ def short_ring(monkeypatch: pytest.MonkeyPatch) -> int:
     return 10
 
 
-async def test_a_slow_subscriber_is_fed_from_the_journal(short_ring: int) -> None:
+async def test_a_slow_subscriber_reads_the_journal(short_ring: int) -> None:
     tail = LiveTail()
     async with quiet(silent(Hub(MemoryStore(), ring=short_ring), tail)) as hub:
         slow, quick = tail.subscribe(pattern=NUMBERS), tail.subscribe(pattern=NUMBERS)
@@ -272,9 +277,10 @@ async def test_a_slow_subscriber_is_fed_from_the_journal(short_ring: int) -> Non
 
 
 @pytest.mark.parametrize(("store", "lossy"), [(None, False), (None, True), (MemoryStore(), True)])
-async def test_a_slow_subscriber_without_a_journal_or_a_lossy_one_is_told_what_it_missed(
+async def test_a_lossy_subscriber_learns_what_it_missed(
     short_ring: int, store: MemoryStore | None, lossy: bool
 ) -> None:
+    """So does any slow subscriber of a hub without a journal."""
     tail = LiveTail()
     async with quiet(silent(Hub(store, ring=short_ring), tail)) as hub:
         slow = tail.subscribe(lossy=lossy)
@@ -292,7 +298,7 @@ async def test_a_slow_subscriber_without_a_journal_or_a_lossy_one_is_told_what_i
         assert await take_numbers(slow, 1) == [100]
 
 
-async def test_nothing_is_kept_for_subscribers_that_do_not_read() -> None:
+async def test_idle_subscribers_keep_nothing() -> None:
     tail = LiveTail()
     async with Hub(MemoryStore(), listeners=[tail], ring=100) as hub:
         subscribers = [tail.subscribe() for _ in range(3)]
@@ -302,7 +308,7 @@ async def test_nothing_is_kept_for_subscribers_that_do_not_read() -> None:
         assert not any(subscriber._rest for subscriber in subscribers)
 
 
-async def test_what_is_shared_stays_bounded() -> None:
+async def test_the_shared_cache_is_bounded() -> None:
     tail = LiveTail()
     async with Hub(MemoryStore(), listeners=[tail]) as hub:
         subscriber = tail.subscribe(pattern=NUMBERS)
@@ -319,7 +325,8 @@ async def test_what_is_shared_stays_bounded() -> None:
 # --- cursors --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_cursor_is_safe_in_a_url_and_says_nothing_but_hub_and_place() -> None:
+async def test_a_cursor_is_safe_in_a_url() -> None:
+    """It says hub and place, and no more."""
     tail = LiveTail()
     async with Hub(listeners=[tail]) as hub:
         cursor = tail.cursor_after(2**53)
@@ -370,7 +377,7 @@ async def test_a_malformed_cursor_is_refused(cursor: str) -> None:
 
 
 @given(cursor=st.text() | st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode()) | st.integers())
-async def test_nothing_but_a_cursor_is_a_cursor(cursor: Any) -> None:
+async def test_only_cursors_are_cursors(cursor: Any) -> None:
     tail = LiveTail()
     async with Hub(listeners=[tail]):
         with pytest.raises(InvalidCursor):
@@ -380,7 +387,8 @@ async def test_nothing_but_a_cursor_is_a_cursor(cursor: Any) -> None:
 # --- many -----------------------------------------------------------------------------------------------------------
 
 
-async def test_one_subscriber_too_many_is_refused_and_one_that_is_garbage_does_not_count() -> None:
+async def test_the_number_of_subscribers_is_bounded() -> None:
+    """One that was garbage collected does not count."""
     tail = LiveTail(subscribers_max=2)
     async with Hub(listeners=[tail]) as hub:
         first, second = tail.subscribe(), tail.subscribe()
@@ -396,7 +404,7 @@ async def test_one_subscriber_too_many_is_refused_and_one_that_is_garbage_does_n
         assert second.lag == 1
 
 
-async def test_a_task_that_is_cancelled_while_it_reads_leaves_no_subscriber_behind() -> None:
+async def test_a_cancelled_reader_leaves_no_subscriber() -> None:
     tail = LiveTail()
     async with Hub(listeners=[tail]):
         async with anyio.create_task_group() as tasks:
@@ -409,8 +417,9 @@ async def test_a_task_that_is_cancelled_while_it_reads_leaves_no_subscriber_behi
         assert tail.statistics().subscribers == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("events", [1, 3000], ids=["one event", "more than ten batches each"])
-async def test_ten_thousand_subscribers_get_everything_while_the_loop_goes_on_turning(events: int) -> None:
+async def test_ten_thousand_subscribers_share_the_loop(events: int) -> None:
     """Counted in turns of the loop: in none of them may more than a slice of the subscribers have been served."""
     tail = LiveTail()
     async with Hub(listeners=[tail]) as hub:
@@ -457,7 +466,8 @@ async def test_ten_thousand_subscribers_get_everything_while_the_loop_goes_on_tu
 # --- what leaves ----------------------------------------------------------------------------------------------------
 
 
-async def test_an_event_is_redacted_and_encoded_once_for_all_subscribers() -> None:
+async def test_an_event_is_redacted_once_for_all() -> None:
+    """It is encoded once, too."""
     calls: list[int] = []
 
     def redact(event: Event) -> Event:
@@ -480,7 +490,7 @@ async def test_an_event_is_redacted_and_encoded_once_for_all_subscribers() -> No
         assert len(calls) == len(set(calls))
 
 
-async def test_subscribers_at_one_place_get_the_very_same_batch() -> None:
+async def test_subscribers_at_one_place_share_a_batch() -> None:
     tail = LiveTail()
     async with Hub(listeners=[tail]) as hub:
         one, other = tail.subscribe(pattern=NUMBERS), tail.subscribe(pattern=NUMBERS)
@@ -488,7 +498,9 @@ async def test_subscribers_at_one_place_get_the_very_same_batch() -> None:
         assert await one.take() is await other.take()
 
 
-async def test_an_event_that_the_redactor_withholds_is_seen_by_nobody_and_holds_up_nobody() -> None:
+async def test_a_withheld_event_is_not_seen() -> None:
+    """An event that the redactor withholds delays no other event."""
+
     def redact(event: Event) -> Event | None:
         return None if isinstance(event, GenericEvent) and event.data["number"] % 2 else event
 
@@ -500,7 +512,7 @@ async def test_an_event_that_the_redactor_withholds_is_seen_by_nobody_and_holds_
 
 
 @pytest.mark.parametrize("answer", ["raises", "no event", "no JSON"])
-async def test_a_redactor_that_fails_lets_no_payload_out(answer: str) -> None:
+async def test_a_failing_redactor_leaks_no_payload(answer: str) -> None:
     def redact(event: Event) -> Any:
         if answer == "raises":
             raise ValueError("secret")
@@ -525,17 +537,17 @@ def forgotten_kind() -> Iterator[type[Event]]:
         text: str
 
     yield SecretKept
-    _event._kinds.pop("secret.kept", None)
+    _declare._kinds.pop("secret.kept", None)
 
 
-async def test_the_bytes_of_an_unknown_event_are_redacted_with_it(forgotten_kind: Any) -> None:
+async def test_unknown_events_are_redacted_in_their_bytes(forgotten_kind: Any) -> None:
     def redact(event: Event) -> Event:
         return attrs.evolve(event, fields={"text": "***"}) if isinstance(event, UnknownEvent) else event  # type: ignore[misc]
 
     store, tail = MemoryStore(), LiveTail(redactor=redact)
     async with Hub(store) as hub:
         seq = (await hub.emit(forgotten_kind(text="secret", agent_id="a"))).seq
-    _event._kinds.pop("secret.kept")
+    _declare._kinds.pop("secret.kept")
     async with Hub(store, listeners=[tail]):
         item = await anext(tail.subscribe(tail.cursor_after(seq - 1)))
         assert isinstance(item, TailItem)
@@ -547,7 +559,7 @@ async def test_the_bytes_of_an_unknown_event_are_redacted_with_it(forgotten_kind
 # --- beginning and end ----------------------------------------------------------------------------------------------
 
 
-async def test_a_tail_that_serves_no_running_hub_says_so() -> None:
+async def test_a_tail_needs_a_running_hub() -> None:
     tail = LiveTail()
     with pytest.raises(ConfigurationError, match="not attached"):
         tail.subscribe()
@@ -561,7 +573,7 @@ async def test_a_tail_that_serves_no_running_hub_says_so() -> None:
         LiveTail(subscribers_max=0)
 
 
-async def test_everything_ends_when_the_hub_is_closed() -> None:
+async def test_subscribers_end_with_the_hub() -> None:
     tail = LiveTail()
     kinds: list[str] = []
     async with anyio.create_task_group() as tasks, quiet(Hub(listeners=[tail])) as hub:
@@ -577,7 +589,7 @@ async def test_everything_ends_when_the_hub_is_closed() -> None:
     assert await waiting.take() == ()
 
 
-async def test_subscribers_raise_what_the_hub_failed_with() -> None:
+async def test_subscribers_raise_the_failure_of_the_hub() -> None:
     class Broken:
         duty = Duty.REQUIRED
 
@@ -598,7 +610,7 @@ async def test_subscribers_raise_what_the_hub_failed_with() -> None:
         await hub.aclose()
 
 
-async def test_the_statistics_tell_how_the_tail_does() -> None:
+async def test_statistics_of_a_tail() -> None:
     tail = LiveTail(subscribers_max=7)
     async with quiet(Hub(listeners=[tail])) as hub:
         quick, slow = tail.subscribe(pattern=NUMBERS), tail.subscribe()

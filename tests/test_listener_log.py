@@ -53,7 +53,8 @@ async def logged(event: Event, **settings: Any) -> tuple[str, str, dict[str, Any
     return line
 
 
-async def test_the_kind_is_the_events_name_and_header_and_own_fields_are_keys() -> None:
+async def test_an_event_becomes_name_and_keys() -> None:
+    """Its kind is the name; header and own fields are keys."""
     called = ToolCompleted(
         tool="search", call_id="1", result={"hits": (1, 2)}, seq=7, id="i", at="t", hub="h", agent_id="a"
     )
@@ -72,7 +73,8 @@ async def test_the_kind_is_the_events_name_and_header_and_own_fields_are_keys() 
     }
 
 
-async def test_the_fields_of_generic_and_of_unknown_events_are_data() -> None:
+async def test_undeclared_fields_are_data() -> None:
+    """These are the fields of generic and of unknown events."""
     _, _, keys = await logged(GenericEvent(kind="user.login", data={"ip": "10.0.0.1", "seq": 5}))
     assert keys["data"] == {"ip": "10.0.0.1", "seq": 5}
     assert keys["seq"] == -1
@@ -96,13 +98,11 @@ async def test_the_fields_of_generic_and_of_unknown_events_are_data() -> None:
         ("info", {"kind": "job.done", "severity": "setattr"}),
     ],
 )
-async def test_the_level_follows_the_severity_or_else_the_outcome_and_the_kind(
-    level: str, fields: dict[str, Any]
-) -> None:
+async def test_the_level_follows_severity_outcome_and_kind(level: str, fields: dict[str, Any]) -> None:
     assert (await logged(GenericEvent(**fields)))[0] == level
 
 
-async def test_what_is_below_the_level_is_not_logged() -> None:
+async def test_lower_levels_are_not_logged() -> None:
     lines = Lines()
     log = StructLog(lines, level="warning")
     await log.on_events([GenericEvent(kind="job.done"), ToolFailed(tool="t", call_id="1")])
@@ -111,7 +111,7 @@ async def test_what_is_below_the_level_is_not_logged() -> None:
         StructLog(level="loud")
 
 
-async def test_a_payload_cannot_speak_in_structlogs_name() -> None:
+async def test_a_payload_cannot_set_keys_of_structlog() -> None:
     _, name, keys = await logged(Spoken(exc_info=True, event="forged", level="critical", words=1))
     assert name == "log_test.spoken"
     assert keys["data"] == {"exc_info": True, "event": "forged", "level": "critical"}
@@ -124,7 +124,7 @@ EVIL = "\x1b[2J\r\nINFO forged\x00\x9b\u2028\u202e\x7f"
 @pytest.mark.parametrize(
     "renderer", [structlog.dev.ConsoleRenderer(colors=False), structlog.processors.JSONRenderer(ensure_ascii=False)]
 )
-async def test_one_event_is_one_line_without_a_control_character(renderer: Any) -> None:
+async def test_an_event_is_one_printable_line(renderer: Any) -> None:
     out = io.StringIO()
     logger = structlog.wrap_logger(structlog.PrintLogger(out), processors=[renderer])
     # ConsoleRenderer escapes a text that has a space or a quote in it, and no other.
@@ -141,12 +141,12 @@ async def test_one_event_is_one_line_without_a_control_character(renderer: Any) 
     assert "forged" in line
 
 
-async def test_text_that_harms_nobody_stays_as_it_is() -> None:
+async def test_harmless_text_stays_as_it_is() -> None:
     _, _, keys = await logged(GenericEvent(kind="user.said", data={"text": "Grüße, 世界 👍 'quoted' \\ back"}))
     assert keys["data"] == {"text": "Grüße, 世界 👍 'quoted' \\ back"}
 
 
-async def test_a_large_payload_is_cut_and_says_so() -> None:
+async def test_a_large_payload_is_cut() -> None:
     data = canonical({"text": "x" * 5000, "many": list(range(10_000)), "wide": {str(n): n for n in range(10_000)}})
     _, _, keys = await logged(GenericEvent(kind="user.said", data=data))
     assert len(json.dumps(keys)) < 20_000
@@ -160,8 +160,9 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(data=st.dictionaries(st.text(st.characters()), VALUES), text=st.text(st.characters()))
-async def test_no_payload_is_a_failure(data: dict[str, Any], text: str) -> None:
+async def test_any_payload_can_be_logged(data: dict[str, Any], text: str) -> None:
     lines = Lines()
     payload = canonical(data)
     generic = GenericEvent(kind="user.said", data=payload, metadata=payload, agent_id=text, severity=text, outcome=text)
@@ -170,7 +171,9 @@ async def test_no_payload_is_a_failure(data: dict[str, Any], text: str) -> None:
     assert "\\n" not in json.dumps([keys for _, _, keys in lines.lines]).replace("\\\\", "")
 
 
-async def test_a_logger_that_fails_is_the_listeners_failure_and_no_line_comes_twice() -> None:
+async def test_a_failing_logger_is_a_failed_listener() -> None:
+    """No line comes twice."""
+
     class Full(Lines):
         def warning(self, event: str, **keys: Any) -> None:
             raise OSError("disk full")
@@ -191,7 +194,7 @@ async def test_a_logger_that_fails_is_the_listeners_failure_and_no_line_comes_tw
         assert attachment.statistics().failed == 1
 
 
-async def test_without_a_logger_it_uses_structlogs_own() -> None:
+async def test_the_default_logger_is_structlogs() -> None:
     with structlog.testing.capture_logs() as captured:
         await StructLog().on_events([GenericEvent(kind="job.done", seq=3)])
     assert captured[0]["event"] == "job.done"

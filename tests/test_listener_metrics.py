@@ -30,7 +30,8 @@ def said(clock: ManualClock, kind: str = "number.said", *, ago_seconds: float = 
     return GenericEvent(kind=kind, seq=0, id="id", at=at, hub="h", **fields)
 
 
-async def test_events_are_counted_by_kind_by_severity_and_by_outcome() -> None:
+async def test_events_are_counted() -> None:
+    """They are counted by kind, by severity and by outcome."""
     metrics, clock = Metrics(), ManualClock()
     await metrics.on_events(
         [
@@ -48,7 +49,7 @@ async def test_events_are_counted_by_kind_by_severity_and_by_outcome() -> None:
     assert snapshot.by_outcome == {"failure": 1, "denied": 1}
 
 
-async def test_a_snapshot_stays_as_it_is() -> None:
+async def test_a_snapshot_does_not_change_later() -> None:
     metrics, clock = Metrics(), ManualClock()
     await metrics.on_events([said(clock)])
     snapshot = metrics.snapshot()
@@ -60,7 +61,8 @@ async def test_a_snapshot_stays_as_it_is() -> None:
         snapshot.by_kind["number.said"] = 7  # type: ignore[index]
 
 
-async def test_the_age_of_an_event_is_the_time_from_its_making_to_its_coming_here() -> None:
+async def test_age_is_the_time_to_the_listener() -> None:
+    """It is the time from the making of an event to its arrival here."""
     clock = ManualClock()
     metrics = Metrics(clock=clock)
     await metrics.on_events([said(clock, ago_seconds=ago) for ago in (2.5, 0.25, 0.000_001)])
@@ -75,14 +77,14 @@ async def test_the_age_of_an_event_is_the_time_from_its_making_to_its_coming_her
 @pytest.mark.parametrize(
     "at", ["", "yesterday", "2026-01-01", "2026-01-01T00:00:00", "2026-13-01T00:00:00.000000Z", "x" * 27]
 )
-async def test_an_event_without_a_time_is_counted_and_has_no_age(at: str) -> None:
+async def test_an_event_without_a_time_has_no_age(at: str) -> None:
     metrics = Metrics()
     await metrics.on_events([GenericEvent(kind="number.said", at=at)])
     assert (metrics.snapshot().events, metrics.snapshot().age.count) == (1, 0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 4_000_000_000_000_000_000), st.sampled_from(["Z", "+00:00", "+02:00"]))))
-async def test_any_spelling_of_a_time_is_read_as_the_same_moment(times: list[tuple[int, str]]) -> None:
+async def test_any_spelling_of_a_time_is_read(times: list[tuple[int, str]]) -> None:
     clock = ManualClock(start_ns=4_000_000_000_000_000_000)
     metrics = Metrics(clock=clock)
     hours = {"Z": 0, "+00:00": 0, "+02:00": 2}
@@ -92,7 +94,7 @@ async def test_any_spelling_of_a_time_is_read_as_the_same_moment(times: list[tup
     assert metrics.snapshot().age.sum_seconds == pytest.approx(expected / 1e6, abs=1e-3)
 
 
-async def test_a_call_is_measured_from_its_beginning_to_its_end() -> None:
+async def test_a_call_is_measured() -> None:
     metrics = Metrics()
 
     def at(seconds: float) -> dict[str, Any]:
@@ -108,7 +110,8 @@ async def test_a_call_is_measured_from_its_beginning_to_its_end() -> None:
     assert (snapshot.durations["tool"].count, snapshot.durations["tool"].sum_seconds) == (2, 6.0)
 
 
-async def test_what_an_end_says_of_its_duration_counts_even_if_nobody_saw_the_beginning() -> None:
+async def test_a_reported_duration_counts() -> None:
+    """It counts even if the beginning of the call was not seen."""
     metrics = Metrics()
     await metrics.on_events(
         [ToolCompleted(tool="t", call_id="a", duration_ms=250.0), ToolCompleted(tool="t", call_id="b")]
@@ -118,13 +121,13 @@ async def test_what_an_end_says_of_its_duration_counts_even_if_nobody_saw_the_be
 
 
 @pytest.mark.parametrize("duration", ["long", float("nan"), -1, {"$float": "inf"}, True, None])
-async def test_a_duration_that_is_none_is_left_out(duration: Any) -> None:
+async def test_an_impossible_duration_is_left_out(duration: Any) -> None:
     metrics = Metrics()
     await metrics.on_events([ToolCompleted(tool="t", call_id="a", duration_ms=duration)])
     assert not metrics.snapshot().durations
 
 
-async def test_pairs_of_kinds_that_are_not_declared_are_measured_too() -> None:
+async def test_undeclared_pairs_are_measured_too() -> None:
     metrics, clock = Metrics(), ManualClock()
     line = (
         b'{"at":"2026-01-01T00:00:00.000000Z","hub":"h","id":"x","kind":"model.called","seq":0,"call_id":"1","odd":[]}'
@@ -138,7 +141,7 @@ async def test_pairs_of_kinds_that_are_not_declared_are_measured_too() -> None:
     assert metrics.snapshot().durations["turn"].sum_seconds == 3.0
 
 
-async def test_calls_that_never_end_take_bounded_memory() -> None:
+async def test_endless_calls_take_bounded_memory() -> None:
     metrics = Metrics(open_max=100)
     for number in range(250):
         await metrics.on_events([ToolCalled(tool="t", call_id=str(number), at=timestamp(0))])
@@ -148,7 +151,7 @@ async def test_calls_that_never_end_take_bounded_memory() -> None:
     assert metrics.snapshot().durations["tool"].max_seconds == 1.0
 
 
-async def test_kinds_that_a_program_makes_up_take_bounded_memory() -> None:
+async def test_invented_kinds_take_bounded_memory() -> None:
     metrics, clock = Metrics(names_max=10), ManualClock()
     for number in range(50):
         await metrics.on_events([said(clock, f"kind.made_up_{number}") for _ in range(2)])
@@ -175,7 +178,7 @@ async def test_the_rate_is_that_of_the_window() -> None:
     assert metrics.snapshot().events_per_second == 0
 
 
-async def test_the_first_seconds_are_not_taken_for_a_whole_window() -> None:
+async def test_the_first_seconds_are_a_shorter_window() -> None:
     clock = ManualClock()
     metrics = Metrics(window_seconds=60, clock=clock)
     await metrics.on_events([said(clock)] * 10)
@@ -184,7 +187,7 @@ async def test_the_first_seconds_are_not_taken_for_a_whole_window() -> None:
     assert metrics.snapshot().events_per_second == 5
 
 
-async def test_reset_counts_anew_and_forgets_no_call_that_is_under_way() -> None:
+async def test_reset_keeps_open_calls() -> None:
     metrics = Metrics()
     await metrics.on_events([ToolCalled(tool="t", call_id="1", at=timestamp(0), severity="info")])
     metrics.reset()
@@ -195,7 +198,8 @@ async def test_reset_counts_anew_and_forgets_no_call_that_is_under_way() -> None
     assert metrics.snapshot().durations["tool"].sum_seconds == 2.0
 
 
-async def test_on_a_hub_the_lag_drops_and_failures_of_every_listener_are_there() -> None:
+async def test_a_snapshot_has_the_statistics_of_the_hub() -> None:
+    """Lag, drops and failures of every listener."""
     metrics = Metrics()
     assert metrics.snapshot().hub is None
 
@@ -213,7 +217,7 @@ async def test_on_a_hub_the_lag_drops_and_failures_of_every_listener_are_there()
         assert snapshot.newest_seq is not None
 
 
-def test_a_quantile_is_the_bound_that_so_many_stay_below() -> None:
+def test_a_quantile_is_the_bound_of_its_bucket() -> None:
     buckets = tuple(10 if bound in (0.001, 0.01) else 1 if bound == 300 else 0 for bound in (*BOUNDS_SECONDS, None))
     latency = Latency(count=21, sum_seconds=1, max_seconds=200, bounds_seconds=BOUNDS_SECONDS, buckets=buckets)
     assert [latency.quantile_seconds(q) for q in (0, 0.25, 0.5, 0.95, 1)] == [0.001, 0.001, 0.01, 0.01, 200]
@@ -224,7 +228,7 @@ def test_a_quantile_is_the_bound_that_so_many_stay_below() -> None:
 
 
 @pytest.mark.parametrize("setting", ["window_seconds", "open_max", "names_max"])
-def test_a_bound_of_nothing_is_refused(setting: str) -> None:
+def test_a_bound_of_zero_is_refused(setting: str) -> None:
     bounds: dict[str, Any] = {setting: 0}
     with pytest.raises(ConfigurationError):
         Metrics(**bounds)

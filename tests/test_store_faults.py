@@ -83,7 +83,8 @@ def full(tmp_path: Path) -> Iterator[Path]:
 # --- no space -------------------------------------------------------------------------------------------------------
 
 
-def test_an_append_to_a_full_disk_keeps_nothing_and_the_store_stays_usable(full: Path) -> None:
+def test_an_append_to_a_full_disk_keeps_nothing(full: Path) -> None:
+    """The store stays usable."""
     store = FileStore(full)
     asyncio.run(store.write("/ballast", "x" * 8000))
     record = "r" * 299 + "\n"
@@ -105,7 +106,7 @@ def test_an_append_to_a_full_disk_keeps_nothing_and_the_store_stays_usable(full:
     assert (full / "log").read_text() == record * (written // 300 + 1)
 
 
-def test_a_write_to_a_full_disk_keeps_the_old_content_and_leaves_no_rest(full: Path) -> None:
+def test_a_write_to_a_full_disk_keeps_the_old(full: Path) -> None:
     store = FileStore(full)
     asyncio.run(store.write("/file", "old" * 10_000))
     with pytest.raises(StoreFull):
@@ -118,7 +119,7 @@ def test_a_write_to_a_full_disk_keeps_the_old_content_and_leaves_no_rest(full: P
     assert (full / "file").read_text() == "new" * 5_000
 
 
-def test_a_short_write_at_the_limit_of_a_file_is_taken_back(root: Path) -> None:
+def test_a_short_write_is_taken_back(root: Path) -> None:
     answers = run(
         """
 import resource
@@ -138,7 +139,7 @@ await attempt(store.append("/log", "x" * 300))
     assert answers[5:] == [900, 900]
 
 
-def test_a_sync_that_finds_the_disk_full_is_taken_back_or_poisons(root: Path, strace: list[str]) -> None:
+def test_a_sync_on_a_full_disk_poisons_or_recovers(root: Path, strace: list[str]) -> None:
     """A disk that gives space late says so in fdatasync; the second one, after the cut, tells whether that worked."""
     code = """
 await attempt(store.append("/log", "12"))
@@ -166,9 +167,8 @@ def calls(tmp_path: Path, name: str) -> int:
 
 
 @pytest.mark.parametrize("call", ["fdatasync", "write"])
-def test_after_an_io_error_nothing_is_tried_again_and_only_that_path_is_closed(
-    root: Path, tmp_path: Path, strace: list[str], call: str
-) -> None:
+def test_an_io_error_closes_only_its_path(root: Path, tmp_path: Path, strace: list[str], call: str) -> None:
+    """No further call is tried there."""
     answers = run(
         """
 await attempt(store.append("/sick", "one"))
@@ -194,15 +194,13 @@ await attempt(FileStore(root).size("/sick"))
     assert asyncio.run(FileStore(root).append("/sick", "", expect=size)) == size
 
 
-def test_an_unknown_error_counts_like_an_io_error(root: Path, strace: list[str]) -> None:
+def test_an_unknown_error_counts_as_an_io_error(root: Path, strace: list[str]) -> None:
     code = 'await attempt(store.append("/sick", "x"))\n' * 2
     first, second = run(code, root, *failing(strace, root / "sick", "fdatasync", "EREMOTEIO"))
     assert (first[0], second[0]) == ("StoreError", "PathPoisoned")
 
 
-def test_a_replacement_that_cannot_be_synced_does_not_take_the_place(
-    root: Path, tmp_path: Path, strace: list[str]
-) -> None:
+def test_an_unsynced_replacement_is_not_used(root: Path, tmp_path: Path, strace: list[str]) -> None:
     asyncio.run(FileStore(root).write("/file", "old"))
     first, second = run(
         """
@@ -219,7 +217,8 @@ await attempt(flushing.write("/file", "new"))
     assert [path.read_text() for path in root.iterdir()] == ["old"]
 
 
-def test_a_directory_that_cannot_be_synced_is_closed_with_all_below_it(root: Path, strace: list[str]) -> None:
+def test_an_unsynced_directory_is_closed(root: Path, strace: list[str]) -> None:
+    """All paths below it are closed with it."""
     asyncio.run(FileStore(root).append("/d/old", "x"))
     answers = run(
         """
@@ -239,7 +238,7 @@ await attempt(store.append("/elsewhere", "x"))
     ]
 
 
-def test_a_failure_to_close_is_not_forgotten(root: Path, strace: list[str]) -> None:
+def test_a_failed_close_is_remembered(root: Path, strace: list[str]) -> None:
     answers = run(
         """
 await attempt(store.append("/sick", "x"))
@@ -303,7 +302,8 @@ def test_an_append_is_synced_before_it_returns(root: Path, tmp_path: Path, strac
     assert first[-2:] == ["write /d/log", "fdatasync /d/log"]
 
 
-def test_a_new_file_and_new_directories_have_their_names_synced(root: Path, tmp_path: Path, strace: list[str]) -> None:
+def test_new_names_are_synced(root: Path, tmp_path: Path, strace: list[str]) -> None:
+    """These are the names of a new file and of new directories."""
     root.mkdir()
     content = ["write /d/e/one", "fdatasync /d/e/one"]
     code = """
@@ -318,7 +318,7 @@ await attempt(store.append("/d/e/three", b""))
     ]
 
 
-def test_names_that_somebody_else_made_are_synced_too(root: Path, tmp_path: Path, strace: list[str]) -> None:
+def test_names_made_by_others_are_synced(root: Path, tmp_path: Path, strace: list[str]) -> None:
     (root / "d").mkdir(parents=True)
     (root / "d" / "log").touch()
     assert traced('await attempt(store.append("/d/log", b"content"))', root, tmp_path, strace) == [
@@ -326,9 +326,8 @@ def test_names_that_somebody_else_made_are_synced_too(root: Path, tmp_path: Path
     ]
 
 
-def test_a_replacement_is_on_the_disk_before_it_gets_its_name_and_the_name_before_write_returns(
-    root: Path, tmp_path: Path, strace: list[str]
-) -> None:
+def test_a_replacement_is_synced_twice(root: Path, tmp_path: Path, strace: list[str]) -> None:
+    """Its content is synced before it gets its name, and the name before `write` returns."""
     code = """
 await attempt(store.write("/file", b"content"))
 await attempt(store.write("/file", b"content", expect=7))
@@ -345,7 +344,7 @@ await attempt(store.delete("/new"))
     ]
 
 
-def test_lower_levels_sync_what_they_say(root: Path, tmp_path: Path, strace: list[str]) -> None:
+def test_lower_durabilities_sync_less(root: Path, tmp_path: Path, strace: list[str]) -> None:
     code = """
 flush, none = FileStore(root, Durability.FLUSH), FileStore(root, Durability.NONE)
 for lazy in (flush, none):
@@ -372,11 +371,11 @@ await attempt(store.delete("/d/new"))
 STEPS = ("mkdirat", "linkat", "renameat", "unlinkat", "fsync", "fdatasync")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)  # it starts some forty processes
 @pytest.mark.parametrize("fault", ["signal=KILL", "error=EIO"])
-def test_whatever_step_of_the_disk_fails_what_was_acknowledged_is_there_and_nothing_else_is_harmed(
-    root: Path, tmp_path: Path, strace: list[str], fault: str
-) -> None:
+def test_any_failing_step_keeps_acknowledged_data(root: Path, tmp_path: Path, strace: list[str], fault: str) -> None:
+    """Whichever system call fails or is killed, what was acknowledged is there, and other files are unharmed."""
     assert run(SCENARIO, root, *strace, "-e", f"trace={','.join(STEPS)}") == [0, 4, None, None, None, 8, None]
     cases = [(call, step) for call in STEPS for step in range(1, calls(tmp_path, call) + 1)]
     assert {call for call, _ in cases} == set(STEPS)

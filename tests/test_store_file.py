@@ -43,7 +43,8 @@ def open_files(root: Path) -> list[str]:
 # --- the files ------------------------------------------------------------------------------------------------------
 
 
-def test_a_constructor_makes_nothing_and_needs_no_loop(root: Path) -> None:
+def test_a_constructor_makes_nothing(root: Path) -> None:
+    """It needs no loop either."""
     store = FileStore(root)
     assert store.durability is Durability.FSYNC
     assert isinstance(store, HoldableStore)
@@ -63,7 +64,7 @@ def test_reading_makes_nothing(root: Path) -> None:
     assert not root.exists()
 
 
-def test_a_path_is_that_file_below_the_root(root: Path) -> None:
+def test_a_path_is_a_file_below_the_root(root: Path) -> None:
     async def fill(store: FileStore) -> None:
         await store.append("/audit/log/a.jsonl", "appended\r\n")
         await store.write("/b", b"\xff")
@@ -74,9 +75,7 @@ def test_a_path_is_that_file_below_the_root(root: Path) -> None:
     assert (root / "b").read_bytes() == b"\xff"
 
 
-def test_a_relative_root_is_meant_from_where_the_store_was_first_used(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_root_is_fixed_at_first_use(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root.mkdir()
     monkeypatch.chdir(root)
     store = FileStore("data")
@@ -87,7 +86,7 @@ def test_a_relative_root_is_meant_from_where_the_store_was_first_used(
     assert tree(root) == ["data", "data/a"]
 
 
-def test_only_the_owner_may_read_and_write_whatever_the_umask(root: Path) -> None:
+def test_files_are_private_whatever_the_umask(root: Path) -> None:
     async def fill(store: FileStore) -> None:
         await store.append("/a/b/appended", "x")
         await store.write("/a/written", "x")
@@ -104,7 +103,7 @@ def test_only_the_owner_may_read_and_write_whatever_the_umask(root: Path) -> Non
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
-async def test_what_another_store_object_wrote_is_seen_at_once(root: Path) -> None:
+async def test_writes_of_another_store_are_seen_at_once(root: Path) -> None:
     one, other = FileStore(root), FileStore(root)
     assert await one.append("/a", "1") == 0
     assert await other.append("/a", "2") == 1
@@ -116,7 +115,7 @@ async def test_what_another_store_object_wrote_is_seen_at_once(root: Path) -> No
     assert await other.read("/a") == "5"
 
 
-def test_a_file_that_others_moved_away_is_not_appended_to(root: Path) -> None:
+def test_a_moved_file_is_not_appended_to(root: Path) -> None:
     store = FileStore(root)
     asyncio.run(store.append("/a", "old"))
     (root / "a").rename(root / "a.1")
@@ -127,7 +126,7 @@ def test_a_file_that_others_moved_away_is_not_appended_to(root: Path) -> None:
     assert asyncio.run(store.append("/a", "er")) == 3
 
 
-def test_the_root_may_be_deleted_under_the_store(root: Path) -> None:
+def test_the_root_may_be_deleted(root: Path) -> None:
     store = FileStore(root)
     asyncio.run(store.append("/d/a", "x"))
     asyncio.run(store.delete("/"))
@@ -136,7 +135,9 @@ def test_the_root_may_be_deleted_under_the_store(root: Path) -> None:
     asyncio.run(store.write("/d/b", "x"))
 
 
-def test_files_open_for_appending_are_bounded_and_closed_with_the_store(root: Path) -> None:
+def test_open_files_are_bounded(root: Path) -> None:
+    """They are closed with the store."""
+
     async def append(store: FileStore) -> None:
         await asyncio.gather(*(store.append(f"/{n % 100}", f"{n},") for n in range(1000)))
 
@@ -152,7 +153,7 @@ def test_files_open_for_appending_are_bounded_and_closed_with_the_store(root: Pa
     assert open_files(root) == []
 
 
-async def test_deletions_and_appends_at_the_same_time_both_succeed(root: Path) -> None:
+async def test_concurrent_deletions_and_appends_both_succeed(root: Path) -> None:
     store = FileStore(root, Durability.NONE)
 
     async def write(n: int) -> None:
@@ -189,7 +190,7 @@ def outside(tmp_path: Path, root: Path) -> Path:
 LINKED = ("/link/secret", "/link/new", "/inside/file", "/dangling", "/up/outside/secret", "/link")
 
 
-async def test_a_link_below_the_root_is_not_followed(root: Path, outside: Path) -> None:
+async def test_links_are_not_followed(root: Path, outside: Path) -> None:
     store = FileStore(root)
     for path in LINKED:
         for call in (
@@ -215,13 +216,15 @@ async def test_a_link_below_the_root_is_not_followed(root: Path, outside: Path) 
     assert await anyio.to_thread.run_sync(tree, outside) == ["secret"]
 
 
-async def test_deleting_deletes_links_and_not_what_they_lead_to(root: Path, outside: Path) -> None:
+async def test_deleting_deletes_links_only(root: Path, outside: Path) -> None:
+    """What a link leads to stays."""
     await FileStore(root).delete("/")
     assert await anyio.to_thread.run_sync(tree, root) == []
     assert await anyio.to_thread.run_sync(tree, outside) == ["secret"]
 
 
-def test_a_link_that_takes_the_place_of_an_open_file_is_not_followed(root: Path, tmp_path: Path) -> None:
+def test_a_new_link_is_not_followed(root: Path, tmp_path: Path) -> None:
+    """It has taken the place of an open file."""
     store = FileStore(root)
     asyncio.run(store.append("/a", "x"))
     (root / "a").rename(tmp_path / "moved")
@@ -253,9 +256,8 @@ async def test_a_fifo_is_neither_waited_for_nor_listed(root: Path, fifo: Path) -
     assert await store.list() == []
 
 
-async def test_a_file_below_a_file_and_a_file_in_place_of_a_directory_are_refused_and_change_nothing(
-    root: Path,
-) -> None:
+async def test_files_and_directories_do_not_mix(root: Path) -> None:
+    """A file below a file, or in place of a directory, is refused and changes nothing."""
     store = FileStore(root)
     await store.append("/a/b", "x")
     for path in ("/a", "/a/b/c", "/a/b/c/d"):
@@ -270,7 +272,7 @@ async def test_a_file_below_a_file_and_a_file_in_place_of_a_directory_are_refuse
     assert await anyio.to_thread.run_sync(tree, root) == ["a", "a/b"]
 
 
-def test_names_that_no_path_can_have_are_not_listed(root: Path) -> None:
+def test_impossible_names_are_not_listed(root: Path) -> None:
     root.mkdir()
     for name in (b"ends@", b"line\nfeed", b"not utf-8 \xff", b"fine"):
         Path(os.fsdecode(os.fsencode(root) + b"/" + name)).write_text("x")
@@ -285,7 +287,8 @@ def test_names_that_no_path_can_have_are_not_listed(root: Path) -> None:
 # --- replacements on their way --------------------------------------------------------------------------------------
 
 
-def test_what_a_crash_left_of_a_write_is_invisible_and_swept_at_the_next_write(root: Path) -> None:
+def test_leftovers_of_a_crash_are_swept(root: Path) -> None:
+    """They are invisible until the next write removes them."""
     store = FileStore(root)
     asyncio.run(store.write("/d/a", "x"))
     leftover = root / "d" / "0123456789abcdef.new@"
@@ -313,7 +316,7 @@ def test_a_refused_write_leaves_nothing_behind(root: Path) -> None:
     assert tree(root) == ["a"]
 
 
-def test_a_reader_keeps_the_old_content_while_the_file_is_replaced(root: Path) -> None:
+def test_a_reader_keeps_the_replaced_content(root: Path) -> None:
     store = FileStore(root)
     asyncio.run(store.write("/a", "old"))
     with (root / "a").open() as file:
@@ -324,7 +327,7 @@ def test_a_reader_keeps_the_old_content_while_the_file_is_replaced(root: Path) -
 # --- holding --------------------------------------------------------------------------------------------------------
 
 
-def test_the_lock_file_tells_who_holds_the_path(root: Path) -> None:
+def test_the_lock_file_names_its_holder(root: Path) -> None:
     hold = asyncio.run(FileStore(root).hold("/journal"))
     with (root / "journal.lock@").open() as file:
         holder = json.load(file)
@@ -341,14 +344,14 @@ def test_the_lock_file_tells_who_holds_the_path(root: Path) -> None:
     assert tree(root) == []
 
 
-def test_a_lock_file_that_a_crash_left_holds_nothing(root: Path) -> None:
+def test_the_lock_file_of_a_crash_holds_nothing(root: Path) -> None:
     root.mkdir()
     (root / "journal.lock@").write_text('{"pid": 1, "host": "elsewhere", "since": "2026-11-21T00:00:00Z", "longer": 1}')
     asyncio.run(FileStore(root).hold("/journal"))
     assert json.loads((root / "journal.lock@").read_text())["pid"] == os.getpid()
 
 
-async def test_a_hold_whose_taking_was_cancelled_is_given_back(root: Path) -> None:
+async def test_a_cancelled_hold_is_released(root: Path) -> None:
     store = FileStore(root)
     for steps in range(10):
         task = asyncio.ensure_future(store.hold("/journal"))
@@ -366,7 +369,8 @@ async def test_a_hold_whose_taking_was_cancelled_is_given_back(root: Path) -> No
 # --- life cycle -----------------------------------------------------------------------------------------------------
 
 
-def test_a_store_serves_one_loop_after_another_without_being_closed(root: Path) -> None:
+def test_a_store_serves_one_loop_after_another(root: Path) -> None:
+    """It is not closed in between."""
     store = FileStore(root)
     for n in range(5):
         assert asyncio.run(store.append("/a", "x")) == n
@@ -375,7 +379,7 @@ def test_a_store_serves_one_loop_after_another_without_being_closed(root: Path) 
     assert open_files(root) == []
 
 
-async def test_closing_waits_for_what_is_under_way(root: Path) -> None:
+async def test_closing_waits_for_running_appends(root: Path) -> None:
     store = FileStore(root)
     tasks = [asyncio.ensure_future(store.append("/a", f"{n}\n")) for n in range(50)]
     await asyncio.sleep(0)
@@ -385,7 +389,7 @@ async def test_closing_waits_for_what_is_under_way(root: Path) -> None:
     assert await FileStore(root).read("/a") == "".join(f"{n}\n" for n in range(50))
 
 
-async def test_closing_the_store_ends_its_subscriptions(root: Path) -> None:
+async def test_closing_ends_subscriptions(root: Path) -> None:
     store = FileStore(root, poll_seconds=0.001)
     seen: list[str] = []
 
@@ -400,7 +404,7 @@ async def test_closing_the_store_ends_its_subscriptions(root: Path) -> None:
     assert seen == []
 
 
-async def test_the_loop_may_end_before_a_cancelled_append_does(root: Path) -> None:
+async def test_an_append_may_outlive_its_loop(root: Path) -> None:
     store = FileStore(root)
 
     async def start() -> None:

@@ -18,7 +18,8 @@ import watchfiles._rust_notify
 
 from hubwire.ports import KnowledgeStore
 from hubwire.stores import FileStore
-from hubwire.testing.stores import KnowledgeStoreContract, Seen
+from hubwire.testing._store_changes import Seen
+from hubwire.testing.stores import KnowledgeStoreContract
 
 NEVER_SECONDS = 1e6
 """So far apart, looking without a hint finds nothing before the test has failed."""
@@ -54,7 +55,7 @@ async def in_thread(call: object, *arguments: object) -> None:
     await anyio.to_thread.run_sync(lambda: call(*arguments))
 
 
-async def test_a_change_is_told_without_looking_for_it(store: FileStore) -> None:
+async def test_changes_are_reported_without_polling(store: FileStore) -> None:
     seen = Seen()
     subscription = await store.on_change("/", seen)
     for n in range(5):
@@ -64,7 +65,7 @@ async def test_a_change_is_told_without_looking_for_it(store: FileStore) -> None
     await subscription.close()
 
 
-async def test_changes_of_another_process_are_told(store: FileStore) -> None:
+async def test_changes_of_another_process_are_reported(store: FileStore) -> None:
     seen = Seen()
     subscription = await store.on_change("/log", seen)
     root = Path(store.root)
@@ -77,7 +78,7 @@ async def test_changes_of_another_process_are_told(store: FileStore) -> None:
     await subscription.close()
 
 
-async def test_what_moves_in_above_the_subscribed_path_is_told(store: FileStore) -> None:
+async def test_a_move_above_the_path_is_reported(store: FileStore) -> None:
     seen = Seen()
     subscription = await store.on_change("/a/b", seen)
     root = Path(store.root)
@@ -88,7 +89,7 @@ async def test_what_moves_in_above_the_subscribed_path_is_told(store: FileStore)
     await subscription.close()
 
 
-async def test_the_stores_own_files_are_told_to_nobody(store: FileStore) -> None:
+async def test_files_of_the_store_itself_are_not_reported(store: FileStore) -> None:
     seen = Seen()
     subscription = await store.on_change("/", seen)
     hold = await store.hold("/held")
@@ -101,7 +102,7 @@ async def test_the_stores_own_files_are_told_to_nobody(store: FileStore) -> None
     await subscription.close()
 
 
-async def test_a_root_that_comes_later_is_watched_from_then_on(tmp_path: Path) -> None:
+async def test_a_later_root_is_watched(tmp_path: Path) -> None:
     store, seen = FileStore(tmp_path / "not" / "yet", poll_seconds=0.01), Seen()
     await store.on_change("/", seen)
     await FileStore(store.root).append("/a", "x")
@@ -109,7 +110,7 @@ async def test_a_root_that_comes_later_is_watched_from_then_on(tmp_path: Path) -
     await store.aclose()
 
 
-async def test_a_root_that_is_deleted_and_made_again_is_told_of_and_watched_again(tmp_path: Path) -> None:
+async def test_a_root_that_is_made_again_is_watched(tmp_path: Path) -> None:
     store, seen = FileStore(tmp_path / "root", poll_seconds=0.01), Seen()
     await store.append("/a", "x")
     await store.on_change("/", seen)
@@ -123,9 +124,10 @@ async def test_a_root_that_is_deleted_and_made_again_is_told_of_and_watched_agai
     await store.aclose()
 
 
-async def test_where_nothing_can_be_watched_the_store_looks_itself_and_says_so_once(
+async def test_without_watches_the_store_polls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """It says so once."""
     tried = threading.Semaphore(0)
 
     def refuse(*_arguments: object) -> None:
@@ -143,13 +145,14 @@ async def test_where_nothing_can_be_watched_the_store_looks_itself_and_says_so_o
     assert capsys.readouterr().out.count("store.watch_failed") == 1
 
 
-async def test_a_subscription_that_is_closed_before_it_has_begun_leaves_no_watcher(store: FileStore) -> None:
+async def test_closing_a_new_subscription_leaves_no_watcher(store: FileStore) -> None:
     await store.on_change("/", Seen())
     await store.aclose()
     assert watchers() == []
 
 
-async def test_all_subscriptions_of_a_store_share_a_watcher_that_ends_with_the_last(store: FileStore) -> None:
+async def test_subscriptions_share_a_watcher(store: FileStore) -> None:
+    """It ends with the last of them."""
     assert watchers() == []
     subscriptions = [await store.on_change(f"/{n}", Seen()) for n in range(20)]
     (watcher,) = watchers()
@@ -165,7 +168,7 @@ async def test_all_subscriptions_of_a_store_share_a_watcher_that_ends_with_the_l
     assert watchers() == []
 
 
-async def test_a_subscription_that_is_cancelled_while_it_begins_leaves_no_watcher(store: FileStore) -> None:
+async def test_cancelling_a_new_subscription_leaves_no_watcher(store: FileStore) -> None:
     for steps in range(6):
         beginning = asyncio.ensure_future(store.on_change("/", Seen()))
         for _ in range(steps):
@@ -181,7 +184,7 @@ def join_all(threads: list[threading.Thread]) -> None:
         thread.join()
 
 
-def test_a_loop_that_ends_with_a_subscription_takes_its_watcher_along(tmp_path: Path) -> None:
+def test_a_watcher_ends_with_its_loop(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
 
     async def forget() -> None:
@@ -193,7 +196,8 @@ def test_a_loop_that_ends_with_a_subscription_takes_its_watcher_along(tmp_path: 
     join_all(watchers())
 
 
-def test_a_program_that_forgets_a_subscription_ends_well_and_importing_imports_no_watcher(tmp_path: Path) -> None:
+def test_a_forgotten_subscription_ends_well(tmp_path: Path) -> None:
+    """Importing the store imports no watcher."""
     program = """
 import asyncio, sys
 from hubwire.stores import FileStore

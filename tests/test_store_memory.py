@@ -17,13 +17,14 @@ class TestMemoryStore(KnowledgeStoreContract, HoldableStoreContract):
         return MemoryStore()
 
 
-def test_a_memory_store_is_made_without_a_loop_and_says_that_nothing_lasts() -> None:
+def test_a_memory_store_needs_no_loop() -> None:
+    """Its durability is NONE."""
     store = MemoryStore()
     assert store.durability is Durability.NONE
     assert isinstance(store, HoldableStore)
 
 
-async def test_a_hold_tells_this_process() -> None:
+async def test_a_hold_names_this_process() -> None:
     store = MemoryStore()
     await store.hold("/a")
     with pytest.raises(StoreError, match=f"process {os.getpid()} "):
@@ -38,7 +39,8 @@ async def test_two_memory_stores_share_nothing() -> None:
     assert await other.list() == []
 
 
-async def test_a_file_below_a_file_and_a_file_in_place_of_a_directory_are_refused_and_change_nothing() -> None:
+async def test_files_and_directories_do_not_mix() -> None:
+    """A file below a file, or in place of a directory, is refused and changes nothing."""
     store = MemoryStore()
     await store.append("/a/b", "x")
     for path in ("/a", "/a/b/c", "/a/b/c/d"):
@@ -51,7 +53,7 @@ async def test_a_file_below_a_file_and_a_file_in_place_of_a_directory_are_refuse
     assert await store.read("/a/b") == "x"
 
 
-async def test_what_was_read_does_not_change_with_the_file() -> None:
+async def test_read_bytes_do_not_change_later() -> None:
     store = MemoryStore()
     await store.append("/a", b"one")
     before = await store.read_bytes("/a")
@@ -59,7 +61,7 @@ async def test_what_was_read_does_not_change_with_the_file() -> None:
     assert before == b"one"
 
 
-async def test_closing_the_store_ends_its_subscriptions_and_keeps_its_contents() -> None:
+async def test_closing_ends_subscriptions_and_keeps_contents() -> None:
     store = MemoryStore()
     seen: list[str] = []
 
@@ -76,7 +78,7 @@ async def test_closing_the_store_ends_its_subscriptions_and_keeps_its_contents()
     assert await store.list() == ["a", "b"]
 
 
-async def test_changes_are_told_in_their_order() -> None:
+async def test_changes_are_reported_in_order() -> None:
     store = MemoryStore()
     seen: list[str] = []
     last = asyncio.Event()

@@ -58,7 +58,8 @@ def keys(service: MemoryService) -> list[str]:
 # --- the layout -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_file_is_an_object_and_parts_named_by_their_byte_offset() -> None:
+async def test_a_file_is_an_object_and_parts() -> None:
+    """Parts are named by their byte offset."""
     service = MemoryService()
     store = ObjectStore(service, "top")
     await store.write("/a/b", "12345")
@@ -75,7 +76,7 @@ async def test_a_file_is_an_object_and_parts_named_by_their_byte_offset() -> Non
     ]
 
 
-async def test_writing_over_parts_leaves_none_of_them() -> None:
+async def test_a_write_removes_all_parts() -> None:
     service = MemoryService()
     store = ObjectStore(service)
     for _ in range(5):
@@ -86,7 +87,8 @@ async def test_writing_over_parts_leaves_none_of_them() -> None:
     assert await store.read("/a") == "12"
 
 
-async def test_parts_are_deleted_newest_first_and_the_object_last() -> None:
+async def test_parts_are_deleted_newest_first() -> None:
+    """The object itself goes last."""
     service = CountingService()
     store = ObjectStore(service)  # type: ignore[arg-type]
     for name in ("/d/a", "/d/b"):
@@ -103,7 +105,7 @@ async def test_parts_are_deleted_newest_first_and_the_object_last() -> None:
     assert service.deleted == [newest_first[1], "d/b", f"d/a@/{2:020}", f"d/a@/{1:020}", "d/a", "d"]
 
 
-async def test_an_empty_append_to_a_file_asks_for_nothing_to_be_stored() -> None:
+async def test_an_empty_append_stores_nothing() -> None:
     service = MemoryService()
     store = ObjectStore(service)
     await store.append("/a", "x")
@@ -113,7 +115,7 @@ async def test_an_empty_append_to_a_file_asks_for_nothing_to_be_stored() -> None
 
 
 @pytest.mark.parametrize("parts", [1, 999, 1000, 1001, 2500, 7777])
-async def test_the_end_of_many_parts_is_found_with_few_listings(parts: int) -> None:
+async def test_the_end_is_found_with_few_listings(parts: int) -> None:
     service = MemoryService()
     for n in range(parts):
         await service.put_async(f"a@/{n * 3:020}", b"abc")
@@ -140,7 +142,7 @@ async def test_another_writer_is_overtaken_without_a_listing() -> None:
     assert await one.read("/a") == "12" * 5
 
 
-async def test_a_hole_is_told_and_not_read_over() -> None:
+async def test_a_hole_is_reported() -> None:
     service = MemoryService()
     store = ObjectStore(service)
     for n in range(3):
@@ -153,7 +155,7 @@ async def test_a_hole_is_told_and_not_read_over() -> None:
     assert keys(service) == []
 
 
-async def test_a_subscription_lists_the_new_parts_only() -> None:
+async def test_a_subscription_lists_new_parts_only() -> None:
     service = CountingService()
     store = ObjectStore(service, poll_seconds=0.01)  # type: ignore[arg-type]
     for n in range(5000):
@@ -181,7 +183,8 @@ async def test_a_subscription_lists_the_new_parts_only() -> None:
 # --- compaction -----------------------------------------------------------------------------------------------------
 
 
-async def test_parts_that_were_merged_stay_for_the_grace_period_and_are_not_read() -> None:
+async def test_merged_parts_stay_for_the_grace_period() -> None:
+    """They are not read meanwhile."""
     clock = ManualClock(start_ns=time.time_ns())
     service = MemoryService()
     store = ObjectStore(service, grace_seconds=600, clock=clock)
@@ -200,7 +203,7 @@ async def test_parts_that_were_merged_stay_for_the_grace_period_and_are_not_read
     assert await store.append("/a", "4") == 4
 
 
-async def test_compacting_what_is_missing_or_has_no_parts_changes_nothing() -> None:
+async def test_compacting_nothing_changes_nothing() -> None:
     service = MemoryService()
     store = ObjectStore(service)
     await store.compact("/a")
@@ -209,7 +212,7 @@ async def test_compacting_what_is_missing_or_has_no_parts_changes_nothing() -> N
     assert keys(service) == ["b"]
 
 
-async def test_a_large_file_is_compacted_piece_by_piece() -> None:
+async def test_a_large_file_is_compacted_piecewise() -> None:
     store = ObjectStore(MemoryService())
     content = bytes(range(256)) * 12288  # 3 MiB
     for _ in range(4):
@@ -221,7 +224,7 @@ async def test_a_large_file_is_compacted_piece_by_piece() -> None:
 # --- order ----------------------------------------------------------------------------------------------------------
 
 
-async def test_who_is_cancelled_while_waiting_lets_nobody_overtake_who_was_before() -> None:
+async def test_a_cancelled_waiter_keeps_the_order() -> None:
     locks = PathLocks()
     order: list[str] = []
     release = asyncio.Event()
@@ -245,7 +248,8 @@ async def test_who_is_cancelled_while_waiting_lets_nobody_overtake_who_was_befor
     assert order == [f"{name} {does}" for name in ("first", "third", "tree", "last") for does in ("comes", "goes")]
 
 
-async def test_deleting_a_directory_waits_for_the_appends_before_it_and_delays_those_after() -> None:
+async def test_a_deletion_is_ordered_among_appends() -> None:
+    """It waits for the appends before it, and delays those after it."""
     store = ObjectStore(MemoryService())
     await asyncio.gather(
         store.append("/a/b", "one"),
@@ -258,7 +262,7 @@ async def test_deleting_a_directory_waits_for_the_appends_before_it_and_delays_t
     assert await store.read("/a/b") == "threefour"
 
 
-async def test_a_conflict_tells_the_size_that_another_process_made() -> None:
+async def test_a_conflict_names_the_actual_size() -> None:
     service = MemoryService()
     one, other = ObjectStore(service), ObjectStore(service)
     await one.append("/a", "123")
@@ -272,19 +276,20 @@ async def test_a_conflict_tells_the_size_that_another_process_made() -> None:
 # --- settings -------------------------------------------------------------------------------------------------------
 
 
-def test_a_prefix_that_would_not_leave_room_for_paths_is_refused() -> None:
+def test_a_long_prefix_is_refused() -> None:
+    """It would not leave room for paths."""
     with pytest.raises(ConfigurationError, match="more than 100 bytes"):
         ObjectStore(MemoryService(), "x" * 101)
 
 
-async def test_a_service_that_keeps_no_metadata_is_refused(tmp_path: Path) -> None:
+async def test_a_service_without_metadata_is_refused(tmp_path: Path) -> None:
     store = ObjectStore(LocalStore(tmp_path))
     with pytest.raises(StoreError, match="not yet implemented"):
         await store.append("/a", "x")
     assert await store.list() == []
 
 
-def test_without_obstore_an_object_url_is_refused_with_the_extra_to_install() -> None:
+def test_without_obstore_the_extra_is_named() -> None:
     program = """
 import sys
 sys.modules["obstore"] = None

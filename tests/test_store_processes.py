@@ -78,7 +78,7 @@ def everything_said(process: subprocess.Popen[str]) -> list[list[Any]]:
 # --- appending and writing together ---------------------------------------------------------------------------------
 
 
-def test_processes_that_append_to_one_path_each_get_the_place_of_their_content(start: Start, root: Path) -> None:
+def test_appending_processes_each_get_their_place(start: Start, root: Path) -> None:
     code = """
 async def main():
     sys.stdin.readline()
@@ -98,7 +98,7 @@ asyncio.run(main())
         assert whole[offset:].startswith(content)
 
 
-def test_processes_that_expect_a_size_take_turns_without_losing_any(start: Start, root: Path) -> None:
+def test_processes_that_expect_a_size_take_turns(start: Start, root: Path) -> None:
     code = """
 async def main():
     sys.stdin.readline()
@@ -123,7 +123,7 @@ asyncio.run(main())
     assert conflicts > 0
 
 
-def test_of_processes_that_create_the_same_files_each_file_has_one_creator(start: Start, root: Path) -> None:
+def test_each_file_has_one_creator(start: Start, root: Path) -> None:
     code = """
 async def main():
     sys.stdin.readline()
@@ -146,7 +146,8 @@ asyncio.run(main())
     assert len(list((root / "files").iterdir())) == 100
 
 
-def test_processes_that_write_append_and_delete_do_not_disturb_each_other(start: Start, root: Path) -> None:
+def test_processes_do_not_disturb_each_other(start: Start, root: Path) -> None:
+    """They write, append and delete."""
     code = """
 async def main():
     sys.stdin.readline()
@@ -170,7 +171,8 @@ asyncio.run(main())
 # --- the end of a process -------------------------------------------------------------------------------------------
 
 
-def test_a_killed_process_leaves_all_it_acknowledged_and_at_most_a_prefix_more(start: Start, root: Path) -> None:
+def test_a_killed_process_leaves_all_it_acknowledged(start: Start, root: Path) -> None:
+    """Of its last append, at most a prefix may follow."""
     code = """
 async def main():
     for n in range(1_000_000):
@@ -191,7 +193,7 @@ asyncio.run(main())
     assert expected.startswith(rest)
 
 
-def test_a_killed_process_leaves_the_old_file_or_the_new(start: Start, root: Path) -> None:
+def test_a_killed_process_leaves_old_or_new(start: Start, root: Path) -> None:
     code = """
 async def main():
     while True:
@@ -214,7 +216,7 @@ asyncio.run(main())
         asyncio.run(store.delete("/d"))
 
 
-def test_a_process_that_ends_completes_what_is_under_way(start: Start, root: Path) -> None:
+def test_an_ending_process_completes_its_append(start: Start, root: Path) -> None:
     code = """
 async def main():
     task = asyncio.ensure_future(store.append("/log", b"x" * 50_000_000))
@@ -240,7 +242,7 @@ asyncio.run(main())
 """
 
 
-def test_a_path_held_by_a_process_is_refused_to_others_with_its_name(start: Start, root: Path) -> None:
+def test_a_held_path_names_its_process(start: Start, root: Path) -> None:
     process = start(HOLD)
     assert said(process) == [process.pid]
     store = FileStore(root)
@@ -267,7 +269,7 @@ def test_a_killed_process_holds_nothing(start: Start, root: Path) -> None:
     assert not (root / "journal.lock@").exists()
 
 
-def test_a_forked_child_does_not_go_on_holding_what_its_dead_parent_held(start: Start, root: Path) -> None:
+def test_a_forked_child_inherits_no_hold(start: Start, root: Path) -> None:
     code = """
 hold = asyncio.run(store.hold("/journal"))
 child = os.fork()
@@ -290,7 +292,7 @@ sys.stdin.readline()
     asyncio.run(FileStore(root).hold("/journal"))
 
 
-def test_a_started_program_does_not_inherit_open_files(start: Start, root: Path) -> None:
+def test_a_started_program_inherits_no_files(start: Start, root: Path) -> None:
     code = """
 import subprocess
 async def main():

@@ -11,32 +11,23 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from obstore.store import MemoryStore as MemoryService
 
-from hubwire.errors import ConfigurationError, StoreError
+from hubwire.errors import ConfigurationError
 from hubwire.ports import HoldableStore, KnowledgeStore
 from hubwire.stores import Durability, MemoryStore, open_store
 from hubwire.stores.object import ObjectStore
 from hubwire.stores.s3 import S3Store
 from hubwire.testing.stores import KnowledgeStoreContract
+from support import files_of, outcome, store_at
+
+pytestmark = pytest.mark.slow
 
 T = TypeVar("T")
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"/{uuid.uuid4().hex}"
-
-
-def store_at(url: str, prefix: str, **options: Any) -> S3Store:
-    parts = urlsplit(url)
-    given: dict[str, Any] = {name: values[0] for name, values in parse_qs(parts.query).items()}
-    return S3Store(parts.netloc, prefix, **given, **options)
 
 
 class TestS3Store(KnowledgeStoreContract):
@@ -45,7 +36,7 @@ class TestS3Store(KnowledgeStoreContract):
         return store_at(s3_url, prefix, poll_seconds=0.05)
 
 
-async def test_a_store_url_opens_an_s3_store_there(s3_url: str, prefix: str) -> None:
+async def test_a_store_url_opens_an_s3_store(s3_url: str, prefix: str) -> None:
     store = open_store(s3_url.replace("?", f"{prefix}/a%20b?"))
     await store.append("/c", "x")
     assert await store_at(s3_url, prefix).read("/a b/c") == "x"
@@ -55,7 +46,7 @@ async def test_a_store_url_opens_an_s3_store_there(s3_url: str, prefix: str) -> 
     assert not isinstance(store, HoldableStore)
 
 
-async def test_prefixes_share_a_bucket_and_nothing_else(s3_url: str, prefix: str) -> None:
+async def test_prefixes_separate_stores_in_a_bucket(s3_url: str, prefix: str) -> None:
     one, other = store_at(s3_url, f"{prefix}/a"), store_at(s3_url, f"{prefix}/ab")
     await one.append("/f", "x")
     await other.append("/f", "y")
@@ -91,7 +82,8 @@ def rclone_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
         yield url
 
 
-async def test_a_server_that_ignores_the_condition_is_refused_before_anything_is_written(rclone_url: str) -> None:
+async def test_a_server_without_conditions_is_refused(rclone_url: str) -> None:
+    """It is refused before the first write."""
     store = open_store(rclone_url)
     for _ in range(2):
         with pytest.raises(ConfigurationError, match=r"ignores If-None-Match.*single_writer=True"):
@@ -190,30 +182,12 @@ class ObjectStoreAgainstMemoryStore(RuleBasedStateMachine):
 
     @invariant()
     def both_hold_the_same(self) -> None:
-        assert self.run(everything(self.store, "/")) == self.run(everything(self.oracle, "/"))
-
-
-async def outcome(call: Coroutine[Any, Any, object]) -> tuple[str, Any]:
-    try:
-        return "returned", await call
-    except (StoreError, ValueError) as error:
-        return "raised", type(error)
-
-
-async def everything(store: KnowledgeStore, path: str) -> dict[str, bytes | None]:
-    found = {}
-    for name in await store.list(path):
-        below = path.rstrip("/") + "/" + name
-        if name.endswith("/"):
-            found.update(await everything(store, below.rstrip("/")))
-        else:
-            found[below] = await store.read_bytes(below)
-    return found
+        assert self.run(files_of(self.store, "/")) == self.run(files_of(self.oracle, "/"))
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("grace_seconds", [0.0, 3600.0])
-def test_an_object_store_does_what_a_memory_store_does(grace_seconds: float) -> None:
+def test_an_object_store_matches_a_memory_store(grace_seconds: float) -> None:
     class Machine(ObjectStoreAgainstMemoryStore):
         def open_stores(self) -> list[ObjectStore]:
             service = MemoryService()
@@ -223,7 +197,7 @@ def test_an_object_store_does_what_a_memory_store_does(grace_seconds: float) -> 
 
 
 @pytest.mark.timeout(300)
-def test_an_s3_store_does_what_a_memory_store_does(s3_url: str) -> None:
+def test_an_s3_store_matches_a_memory_store(s3_url: str) -> None:
     class Machine(ObjectStoreAgainstMemoryStore):
         def open_stores(self) -> list[ObjectStore]:
             prefix = f"/{uuid.uuid4().hex}"

@@ -10,7 +10,6 @@ import re
 import sys
 import threading
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -30,6 +29,9 @@ from hubwire.listeners.audit import verify
 from hubwire.log import LogReader
 from hubwire.stores.s3 import S3Store
 from hubwire.testing import ManualClock
+from support import store_at
+
+pytestmark = pytest.mark.slow
 
 SEEDS = int(os.environ.get("HUBWIRE_TEST_S3_SEEDS", "3"))
 """With how many seeds the trouble is tried; twenty take four minutes."""
@@ -226,17 +228,6 @@ async def troubled(url: str, *, seed: int = 0, rate: float = 0.0) -> AsyncIterat
         await anyio.to_thread.run_sync(proxy.stop)
 
 
-@pytest.fixture
-def prefix() -> str:
-    return f"/{uuid.uuid4().hex}"
-
-
-def store_at(url: str, prefix: str, **options: Any) -> S3Store:
-    parts = urlsplit(url)
-    given: dict[str, Any] = {name: values[0] for name, values in parse_qs(parts.query).items()}
-    return S3Store(parts.netloc, prefix, **given, **options)
-
-
 def clock_of_the_server() -> ManualClock:
     return ManualClock(start_ns=time.time_ns())
 
@@ -246,9 +237,9 @@ def clock_of_the_server() -> ManualClock:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("seed", range(SEEDS))
-async def test_what_six_writers_append_through_trouble_is_there_once_and_in_order(
-    s3_url: str, prefix: str, seed: int
-) -> None:
+async def test_six_writers_append_through_trouble(s3_url: str, prefix: str, seed: int) -> None:
+    """All is there once and in order."""
+
     async def append_all(store: S3Store, writer: int) -> None:
         for batch in range(60):
             await store.append("/log", f"{writer}:{batch}\n")
@@ -269,7 +260,7 @@ async def test_what_six_writers_append_through_trouble_is_there_once_and_in_orde
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-async def test_of_many_who_create_one_file_through_trouble_one_succeeds(s3_url: str, prefix: str, seed: int) -> None:
+async def test_creation_through_trouble_has_one_winner(s3_url: str, prefix: str, seed: int) -> None:
     async def create(url: str, content: str) -> bool:
         try:
             await store_at(url, prefix).write("/a", content, if_absent=True)
@@ -284,9 +275,8 @@ async def test_of_many_who_create_one_file_through_trouble_one_succeeds(s3_url: 
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-async def test_a_hub_and_its_audit_log_work_through_trouble_and_go_on_after_a_restart(
-    s3_url: str, prefix: str, seed: int
-) -> None:
+async def test_a_hub_works_through_trouble(s3_url: str, prefix: str, seed: int) -> None:
+    """So does its audit log, and both go on after a restart."""
     async with troubled(s3_url, seed=seed, rate=0.1) as (_, url):
         for start in (0, 20):
             store = store_at(url, prefix)
@@ -300,9 +290,8 @@ async def test_a_hub_and_its_audit_log_work_through_trouble_and_go_on_after_a_re
     assert seqs == list(range(len(seqs)))
 
 
-async def test_an_import_through_trouble_ends_at_its_numbers_and_prints_nothing_of_it(
-    s3_url: str, prefix: str, tmp_path: Path
-) -> None:
+async def test_an_import_works_through_trouble(s3_url: str, prefix: str, tmp_path: Path) -> None:
+    """It ends at its numbers and prints no errors."""
     file = tmp_path / "chats.jsonl"
     messages = [{"role": ("user", "assistant")[n % 2], "content": f"text {n}"} for n in range(20)]
     await anyio.Path(file).write_text(f"{json.dumps({'messages': messages})}\n" * 30)
@@ -326,7 +315,7 @@ async def test_an_import_through_trouble_ends_at_its_numbers_and_prints_nothing_
     await verify(store_at(s3_url, prefix))
 
 
-async def test_an_answer_that_does_not_come_is_asked_for_again(s3_url: str, prefix: str) -> None:
+async def test_a_missing_answer_is_requested_again(s3_url: str, prefix: str) -> None:
     async with troubled(s3_url) as (proxy, url):
         store = store_at(url, prefix, request_seconds=0.3)
         await store.append("/a", "one")
@@ -338,7 +327,8 @@ async def test_an_answer_that_does_not_come_is_asked_for_again(s3_url: str, pref
     assert await store_at(s3_url, prefix).read("/a") == "onetwothree"
 
 
-async def test_a_service_that_stays_away_is_told_after_the_deadline(s3_url: str, prefix: str) -> None:
+async def test_an_absent_service_is_reported(s3_url: str, prefix: str) -> None:
+    """It is reported after the deadline."""
     async with troubled(s3_url) as (proxy, url):
         store = store_at(url, prefix, deadline_seconds=0.3)
         await store.append("/a", "one")
@@ -352,7 +342,7 @@ async def test_a_service_that_stays_away_is_told_after_the_deadline(s3_url: str,
 
 
 @pytest.mark.parametrize("bucket", ["no-such-bucket"])
-async def test_what_is_not_transient_is_told_at_once(s3_url: str, bucket: str) -> None:
+async def test_a_permanent_error_is_reported_at_once(s3_url: str, bucket: str) -> None:
     async with troubled(s3_url.replace("bucket", bucket, 1)) as (proxy, url):
         store = store_at(url, "/a")
         calls: list[Callable[[], Coroutine[Any, Any, object]]] = [
@@ -371,7 +361,8 @@ async def test_what_is_not_transient_is_told_at_once(s3_url: str, bucket: str) -
 # --- paused ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_writer_that_wakes_after_a_compaction_goes_on_at_the_end(s3_url: str, prefix: str) -> None:
+async def test_a_paused_writer_goes_on_after_a_compaction(s3_url: str, prefix: str) -> None:
+    """It goes on at the end of the file."""
     paused, busy = store_at(s3_url, prefix), store_at(s3_url, prefix)
     await paused.append("/a", "1")
     for n in "2345":
@@ -384,7 +375,8 @@ async def test_a_writer_that_wakes_after_a_compaction_goes_on_at_the_end(s3_url:
         assert await store.read("/a") == "12345678"
 
 
-async def test_a_writer_that_wakes_after_the_grace_period_goes_on_at_the_end(s3_url: str, prefix: str) -> None:
+async def test_a_paused_writer_goes_on_after_the_grace(s3_url: str, prefix: str) -> None:
+    """It goes on at the end of the file."""
     clock = clock_of_the_server()
     paused, busy = (store_at(s3_url, prefix, clock=clock, grace_seconds=600) for _ in range(2))
     await paused.append("/a", "1")
@@ -399,9 +391,8 @@ async def test_a_writer_that_wakes_after_the_grace_period_goes_on_at_the_end(s3_
     assert await store_at(s3_url, prefix).read("/a") == "123456"
 
 
-async def test_an_append_that_was_under_way_for_the_grace_period_does_not_claim_to_have_happened(
-    s3_url: str, prefix: str
-) -> None:
+async def test_a_very_late_append_claims_nothing(s3_url: str, prefix: str) -> None:
+    """An append that was under way for the grace period does not say that it happened."""
     clock = clock_of_the_server()
     async with troubled(s3_url) as (proxy, url):
         paused = store_at(url, prefix, clock=clock, grace_seconds=600, request_seconds=60)
@@ -422,7 +413,8 @@ async def test_an_append_that_was_under_way_for_the_grace_period_does_not_claim_
     assert await store_at(s3_url, prefix).read("/a") == "123456"
 
 
-async def test_a_hub_that_wakes_after_another_took_over_is_fenced(s3_url: str, prefix: str) -> None:
+async def test_a_paused_hub_is_fenced(s3_url: str, prefix: str) -> None:
+    """Another one took over meanwhile."""
     event = GenericEvent(kind="test.done")
     paused = Hub(store_at(s3_url, prefix))
     await paused.start()
@@ -441,7 +433,7 @@ async def test_a_hub_that_wakes_after_another_took_over_is_fenced(s3_url: str, p
 # --- what it costs --------------------------------------------------------------------------------------------------
 
 
-async def test_a_batch_costs_one_put_and_no_listing(s3_url: str, prefix: str) -> None:
+async def test_a_batch_costs_one_put(s3_url: str, prefix: str) -> None:
     async with troubled(s3_url) as (proxy, url):
         store = store_at(url, prefix)
         size = 0
@@ -454,7 +446,7 @@ async def test_a_batch_costs_one_put_and_no_listing(s3_url: str, prefix: str) ->
         assert [asked.kind for asked in proxy.asked] == ["PUT"] * 100
 
 
-async def test_a_batch_of_an_audit_log_costs_one_put_and_no_listing(s3_url: str, prefix: str) -> None:
+async def test_a_batch_of_an_audit_log_costs_one_put(s3_url: str, prefix: str) -> None:
     async with troubled(s3_url) as (proxy, url), AuditLog(store_at(url, prefix)) as audit:
         await audit.append({"kind": "test.begun"})
         proxy.asked.clear()
@@ -467,7 +459,7 @@ async def test_a_batch_of_an_audit_log_costs_one_put_and_no_listing(s3_url: str,
         assert len(proxy.asked) < 10
 
 
-async def test_a_compacted_file_is_read_with_two_requests(s3_url: str, prefix: str) -> None:
+async def test_a_compacted_file_takes_two_requests(s3_url: str, prefix: str) -> None:
     store = store_at(s3_url, prefix)
     for n in range(50):
         await store.append("/a", f"{n}\n")

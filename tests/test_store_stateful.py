@@ -11,8 +11,8 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hubwire.errors import StoreError
-from hubwire.ports import KnowledgeStore
 from hubwire.stores import Durability, FileStore, MemoryStore
+from support import files_of, outcome
 
 T = TypeVar("T")
 
@@ -97,26 +97,8 @@ class FileStoreAgainstMemoryStore(RuleBasedStateMachine):
 
     @invariant()
     def both_hold_the_same(self) -> None:
-        assert self.run(everything(self.store, "/")) == self.run(everything(self.oracle, "/"))
+        assert self.run(files_of(self.store, "/")) == self.run(files_of(self.oracle, "/"))
 
 
-async def outcome(call: Coroutine[Any, Any, object]) -> tuple[str, Any]:
-    try:
-        return "returned", await call
-    except (StoreError, ValueError) as error:
-        return "raised", type(error)
-
-
-async def everything(store: KnowledgeStore, path: str) -> dict[str, bytes | None]:
-    found = {}
-    for name in await store.list(path):
-        below = path.rstrip("/") + "/" + name
-        if name.endswith("/"):
-            found.update(await everything(store, below.rstrip("/")))
-        else:
-            found[below] = await store.read_bytes(below)
-    return found
-
-
-TestFileStoreAgainstMemoryStore = pytest.mark.timeout(300)(FileStoreAgainstMemoryStore.TestCase)
+TestFileStoreAgainstMemoryStore = pytest.mark.slow(pytest.mark.timeout(300)(FileStoreAgainstMemoryStore.TestCase))
 FileStoreAgainstMemoryStore.TestCase.settings = settings(max_examples=40, stateful_step_count=30)

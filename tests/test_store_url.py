@@ -17,7 +17,7 @@ def root_of(url: str) -> str:
 
 
 @pytest.mark.parametrize("url", ["memory://", "memory:", "memory:///", "MEMORY://"])
-def test_memory_urls_open_a_new_memory_store_each(url: str) -> None:
+def test_each_memory_url_opens_a_new_store(url: str) -> None:
     assert isinstance(open_store(url), MemoryStore)
     assert open_store(url) is not open_store(url)
 
@@ -42,7 +42,7 @@ def test_memory_urls_open_a_new_memory_store_each(url: str) -> None:
         ("./da:ta", "./da:ta"),
     ],
 )
-def test_file_urls_and_plain_paths_open_a_file_store_there(url: str, root: str) -> None:
+def test_file_urls_and_paths_open_file_stores(url: str, root: str) -> None:
     assert root_of(url) == root
 
 
@@ -58,7 +58,7 @@ def test_file_urls_and_plain_paths_open_a_file_store_there(url: str, root: str) 
         ("az://container/a?account=somebody&endpoint=http://127.0.0.1:10000/somebody", "/a"),
     ],
 )
-def test_object_urls_open_an_object_store_there(url: str, prefix: str) -> None:
+def test_object_urls_open_object_stores(url: str, prefix: str) -> None:
     store = open_store(url)
     assert isinstance(store, ObjectStore)
     assert store.prefix == prefix
@@ -100,6 +100,7 @@ def test_an_opened_store_writes_where_its_url_says(tmp_path: Path) -> None:
         ("memory://?size=1", "names a place"),
     ],
 )
-def test_what_cannot_be_a_store_is_refused_with_what_can(url: str, message: str) -> None:
+def test_an_impossible_url_is_refused(url: str, message: str) -> None:
+    """The message names those that are possible."""
     with pytest.raises(ConfigurationError, match=message):
         open_store(url)

@@ -1,24 +1,22 @@
-"""Asks: a question and its answer, tied together by causation, and who waits for whom.
+"""Asks: a question and its answer, tied together by causation.
 
 A question is an envelope, by default in a channel of its own; the answer is an envelope caused by it. A question whose
 ``idempotency_key`` begins with ``LINKED`` lives no longer than its asker waits, also across a restart of the hub: then
-nobody waits any more, and an actor lets it expire unhandled.
+no task waits any more, and an actor lets the question expire unhandled.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextvars import ContextVar
 from typing import Any
 
-import anyio
-import attrs
-
-from .._commands import Agent, Channel, ChannelCommands, Core, new_id
-from .._commands.agents import id_of
+from .._commands.agents import Agent, id_of
+from .._commands.channels import Channel, ChannelCommands
+from .._commands.core import Core, new_id
 from .._foreign.timeouts import asked
-from ..errors import AskCycle, AskFailed, AskTimeout, ConfigurationError, HubClosed, repeat
+from .._state import State
+from ..errors import AskCycle, AskFailed, AskTimeout, ConfigurationError
 from ..events import (
     AgentUnregistered,
     ChannelClosed,
@@ -30,8 +28,10 @@ from ..events import (
     Event,
 )
 from ..ports import Clock
+from .calls import turn_of
+from .workload import Ask, Workload
 
-__all__ = ("Asks", "Working", "working")
+__all__ = ("Asks",)
 
 ASKED = "hubwire-ask:"
 LINKED = f"{ASKED}linked:"
@@ -39,89 +39,41 @@ _TTL_SPARE_SECONDS = 60.0
 """How long a channel outlives its question's time: it is closed earlier, unless the hub was killed."""
 
 
-@attrs.define(eq=False)
-class Working:
-    """A turn under way: whose it is, what it handles, and what it waits for."""
-
-    agent_id: str
-    envelope: EnvelopePosted
-    scope: anyio.CancelScope
-    asks: set[_Ask] = attrs.field(factory=set)
-    is_withdrawn: bool = False
-    """Whether nobody waits for what comes out of it."""
-
-
-@attrs.define(eq=False)
-class _Ask:
-    asker_id: str
-    answerer_id: str
-    key: str
-    turn: Working | None
-    answer: asyncio.Future[EnvelopePosted]
-    channel_id: str = ""
-    is_channel_own: bool = True
-    question: EnvelopePosted | None = None
-
-    def fail(self, reason: str) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(AskFailed(f"agent {self.answerer_id} will not answer: {reason}"))
-
-
-working: ContextVar[Working | None] = ContextVar("hubwire.working", default=None)
-"""The turn in which code runs."""
-
-
 class Asks:
-    """The questions that somebody waits for, and the turns that could answer them."""
+    """The questions whose answers tasks wait for."""
 
-    def __init__(self, core: Core, channels: ChannelCommands, clock: Clock) -> None:
+    def __init__(self, core: Core, state: State, channels: ChannelCommands, clock: Clock) -> None:
+        self.workload: Workload = Workload()
         self._core = core
+        self._state = state
         self._channels = channels
         self._clock = clock
-        self._by_key: dict[str, _Ask] = {}
-        self._by_question: dict[str, _Ask] = {}
-        self._seats: dict[str, int] = {}
-        self._working: dict[str, set[Working]] = {}
+        self._by_key: dict[str, Ask] = {}
+        self._by_question: dict[str, Ask] = {}
         self._answers: set[str] = set()
-        core.watch(EnvelopePosted, self._posted)
+        core.on_applied(EnvelopePosted, self._posted)
         for kind in (EnvelopeDeadLettered, EnvelopeDropped):
-            core.watch(kind, self._lost)
+            core.on_applied(kind, self._lost)
         for end in (ChannelClosed, ChannelExpired):
-            core.watch(end, self._channel_ended)
-        core.watch(AgentUnregistered, self._left)
+            core.on_applied(end, self._channel_ended)
+        core.on_applied(AgentUnregistered, self._left)
         core.at_end(self._end)
 
     def __len__(self) -> int:
         return len(self._by_key)
 
-    # -- what actors tell and ask --
-
-    def sit(self, agent_id: str, seats: int) -> None:
-        """An actor reads this inbox now, and handles so many envelopes at a time; none: it reads no more."""
-        if seats:
-            self._seats[agent_id] = seats
-        else:
-            self._seats.pop(agent_id, None)
-
-    def begin(self, turn: Working) -> None:
-        self._working.setdefault(turn.agent_id, set()).add(turn)
-
-    def end(self, turn: Working) -> None:
-        turns = self._working[turn.agent_id]
-        turns.remove(turn)
-        if not turns:
-            del self._working[turn.agent_id]
+    # -- what an envelope is --
 
     def is_question(self, envelope: EnvelopePosted) -> bool:
-        """Tell whether who posted this waits, or has waited, for an answer that is in no inbox."""
+        """Tell whether a task waits, or has waited, for an answer to this that is in no inbox."""
         return (envelope.idempotency_key or "").startswith(ASKED)
 
     def is_answer(self, envelope: EnvelopePosted) -> bool:
-        """Tell whether somebody has waited for this envelope, and gets it without reading an inbox."""
+        """Tell whether a task has waited for this envelope, and gets it without reading an inbox."""
         return envelope.envelope_id in self._answers
 
     def is_stale(self, envelope: EnvelopePosted) -> bool:
-        """Tell whether this is a question that lives as long as its asker waits, and nobody waits."""
+        """Tell whether this is a question that lives as long as its asker waits, and no task waits."""
         key = envelope.idempotency_key
         return key is not None and key.startswith(LINKED) and key not in self._by_key
 
@@ -140,97 +92,54 @@ class Asks:
         """See :meth:`hubwire.Hub.ask`."""
         if not timeout > 0:
             raise ConfigurationError(f"an ask has a timeout of more than 0 seconds, not {timeout!r}")
-        if self._core.pipeline.is_held_by_caller():
-            raise ConfigurationError("a listener that the commit waits for cannot wait for an answer; use another task")
-        turn = working.get()
-        ask = _Ask(
+        self._core.check_may_wait("an answer")
+        ask = Ask(
             asker_id=id_of(asker),
             answerer_id=id_of(answerer),
             key=f"{LINKED if is_linked else ASKED}{new_id()}",
-            turn=turn,
+            is_linked=is_linked,
+            timeout=timeout,
+            turn=turn_of(self._core),
             answer=asyncio.get_running_loop().create_future(),
         )
         self._by_key[ask.key] = ask
-        if turn is not None:
-            turn.asks.add(ask)
+        self.workload.begin_waiting(ask)
         try:
             self._check_cycle(ask)
-            return await self._carry_out(ask, content, timeout, channel, is_linked=is_linked)
-        finally:
-            self._forget(ask, is_linked=is_linked)
-
-    async def _carry_out(
-        self, ask: _Ask, content: Any, timeout: float, channel: Channel | None, *, is_linked: bool
-    ) -> EnvelopePosted:
-        ttl_seconds = timeout if is_linked else None
-        cause = None if ask.turn is None else ask.turn.envelope
-
-        async def exchange() -> EnvelopePosted:
-            where = channel
-            if where is None:
-                where = await self._channels.open(
-                    [ask.asker_id, ask.answerer_id],
-                    type="consulting",
-                    topic="ask",
-                    ttl_seconds=None if ttl_seconds is None else ttl_seconds + _TTL_SPARE_SECONDS,
-                )
-            ask.channel_id, ask.is_channel_own = where.id, channel is None
-            question = await where.post(
-                ask.asker_id,
-                content,
-                to=[ask.answerer_id],
-                caused_by=cause,
-                idempotency_key=ask.key,
-                ttl_seconds=ttl_seconds,
-            )
-            if ask.answerer_id not in question.recipients:
-                raise AskFailed(f"the question did not reach agent {ask.answerer_id}; see envelope.dispatch_failed")
-            answer = await ask.answer
-            await self._core.until_committed(answer.seq)
-            return answer
-
-        try:
-            answer: EnvelopePosted = await asked(self._clock, timeout, exchange)
+            answer: EnvelopePosted = await asked(self._clock, timeout, self._exchange, ask, content, channel)
         except TimeoutError:
             raise AskTimeout(f"agent {ask.answerer_id} has not answered within {timeout:g} s") from None
+        finally:
+            self._forget(ask)
         return answer
 
-    def _forget(self, ask: _Ask, *, is_linked: bool) -> None:
-        """Nobody waits any more: see that nothing is left behind, neither an answer in an inbox nor a dead question."""
-        del self._by_key[ask.key]
-        if ask.turn is not None:
-            ask.turn.asks.discard(ask)
-        if ask.question is not None:
-            del self._by_question[ask.question.id]
-        answer = None
-        if ask.answer.done() and not ask.answer.cancelled() and ask.answer.exception() is None:
-            answer = ask.answer.result()
-        pipeline = self._core.pipeline
-        if pipeline.failure is None and not pipeline.stopped:
-            events = list(self._withdrawal(ask) if answer is None and is_linked else ())
-            if answer is not None and self._core.state.inboxes.find(ask.asker_id, answer.envelope_id) is not None:
-                events += self._core.state.inboxes.ack(ask.asker_id, answer.envelope_id)
-            if events:
-                pipeline.put(events)
-        if answer is not None:
-            self._answers.discard(answer.envelope_id)
-
-    def _withdrawal(self, ask: _Ask) -> Iterator[Event]:
-        state, question = self._core.state, ask.question
-        turn = self._turn_of(ask)
-        if turn is not None:
-            turn.is_withdrawn = True
-            turn.scope.cancel()
-        elif question is not None and state.inboxes.find(ask.answerer_id, question.envelope_id) is not None:
-            yield EnvelopeExpired(
-                agent_id=ask.answerer_id, channel_id=question.channel_id, envelope_id=question.envelope_id
+    async def _exchange(self, ask: Ask, content: Any, channel: Channel | None) -> EnvelopePosted:
+        """Post the question; return the answer when it has committed."""
+        ttl_seconds = ask.timeout if ask.is_linked else None
+        ask.is_channel_own = channel is None
+        if channel is None:
+            channel = await self._channels.open(
+                [ask.asker_id, ask.answerer_id],
+                type="consulting",
+                topic="ask",
+                ttl_seconds=None if ttl_seconds is None else ttl_seconds + _TTL_SPARE_SECONDS,
             )
-        if ask.is_channel_own and ask.channel_id in state.channels:
-            yield from state.endings.close(ask.channel_id, "nobody waits for the answer any more")
+        ask.channel_id = channel.id
+        question = await channel.post(
+            ask.asker_id,
+            content,
+            to=[ask.answerer_id],
+            caused_by=None if ask.turn is None else ask.turn.envelope,
+            idempotency_key=ask.key,
+            ttl_seconds=ttl_seconds,
+        )
+        if ask.answerer_id not in question.recipients:
+            raise AskFailed(f"the question did not reach agent {ask.answerer_id}; see envelope.dispatch_failed")
+        answer = await ask.answer
+        await self._core.until_committed(answer.seq)
+        return answer
 
-    # -- who waits for whom --
-
-    def _check_cycle(self, ask: _Ask) -> None:
+    def _check_cycle(self, ask: Ask) -> None:
         if ask.asker_id == ask.answerer_id:
             raise AskCycle(f"agent {ask.asker_id} asks itself, and would wait for ever")
         above, chain = ask.turn, [ask.answerer_id, ask.asker_id]
@@ -242,41 +151,38 @@ class Asks:
                     f" {' <- '.join(chain)}"
                 )
             above = cause.turn
-        if ask.turn is not None and ask.turn in self._stuck(ask):
+        if self.workload.is_deadlock(ask):
             raise AskCycle(
                 f"agent {ask.answerer_id} cannot answer agent {ask.asker_id}: all that it handles at present waits,"
-                " over others perhaps, for this one; spawn it with a higher concurrency, or ask somebody else"
+                " over others perhaps, for this one; spawn it with a higher concurrency, or ask another agent"
             )
 
-    def _stuck(self, newest: _Ask) -> set[Working]:
-        """Return the turns that can never end but by a timeout: each waits for an answer that needs one of them."""
-        stuck = {turn for turns in self._working.values() for turn in turns if turn.asks}
-        if self._has_time(newest.answerer_id, stuck):
-            return set()
-        while free := {turn for turn in stuck if all(self._is_answerable(each, stuck) for each in turn.asks)}:
-            stuck -= free
-        return stuck
+    def _forget(self, ask: Ask) -> None:
+        """The task waits no more: leave neither an answer in an inbox nor a question that no task waits for."""
+        del self._by_key[ask.key]
+        self.workload.end_waiting(ask)
+        if ask.question is not None:
+            del self._by_question[ask.question.id]
+        if ask.answer.done() and not ask.answer.cancelled() and ask.answer.exception() is None:
+            answer, inboxes = ask.answer.result(), self._state.inboxes
+            if inboxes.find(ask.asker_id, answer.envelope_id) is not None and not self._core.is_stopped:
+                self._core.announce(inboxes.ack(ask.asker_id, answer.envelope_id))
+            self._answers.discard(answer.envelope_id)
+        elif ask.is_linked and not self._core.is_stopped:
+            self._core.announce(list(self._withdrawal(ask)))
 
-    def _is_answerable(self, ask: _Ask, stuck: set[Working]) -> bool:
-        turn = self._turn_of(ask)
+    def _withdrawal(self, ask: Ask) -> Iterator[Event]:
+        state, question = self._state, ask.question
+        turn = self.workload.turn_for(ask)
         if turn is not None:
-            return turn not in stuck
-        return self._has_time(ask.answerer_id, stuck)
-
-    def _has_time(self, agent_id: str, stuck: set[Working]) -> bool:
-        """Tell whether an agent handles another envelope sooner or later. Of who is no actor, nothing is known."""
-        turns = self._working.get(agent_id, set())
-        if len(turns) < self._seats.get(agent_id, len(turns) + 1):
-            return True
-        return any(turn not in stuck for turn in turns)
-
-    def _turn_of(self, ask: _Ask) -> Working | None:
-        """Return the turn that handles the question; None before and after."""
-        question = ask.question
-        if question is None:
-            return None
-        turns = self._working.get(ask.answerer_id, ())
-        return next((turn for turn in turns if turn.envelope.envelope_id == question.envelope_id), None)
+            turn.is_withdrawn = True
+            turn.scope.cancel()
+        elif question is not None and state.inboxes.find(ask.answerer_id, question.envelope_id) is not None:
+            yield EnvelopeExpired(
+                agent_id=ask.answerer_id, channel_id=question.channel_id, envelope_id=question.envelope_id
+            )
+        if ask.is_channel_own and ask.channel_id in state.channels:
+            yield from state.endings.close(ask.channel_id, "no task waits for the answer any more")
 
     # -- what happens to questions --
 
@@ -312,7 +218,6 @@ class Asks:
                 ask.fail(f"agent {event.agent_id} has left the hub")
 
     def _end(self) -> None:
-        failure = self._core.pipeline.failure or HubClosed("the hub was closed before the answer came")
         for ask in self._by_key.values():
             if not ask.answer.done():
-                ask.answer.set_exception(repeat(failure))
+                ask.answer.set_exception(self._core.end_error("the hub was closed before the answer came"))

@@ -3,179 +3,168 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
-from .._commands import Agent, Core
+from .._commands.agents import Agent, AgentCommands
+from .._commands.core import Core
+from .._state import State
 from ..context import EMPTY
-from ..errors import CommandRejected, ConfigurationError, HubClosed
+from ..errors import CommandRejected, HubClosed
 from ..events import Event
 from ..ports import Clock
-from .actor import Commands, Life, maker_of
-from .asks import Asks, working
-from .supervision import ActorHandle, ActorStatistics, Group, GroupRules, Member, Restart
+from .actor import maker_of, name_of
+from .asks import Asks
+from .calls import ActorCall
+from .handles import ActorHandle, Group
+from .handling import Services
+from .life import Life, LifePhase
+from .rules import ActorStatistics, GroupRules, SpawnSettings
+from .supervision import Member, Supervisor
 
 __all__ = ("Actors",)
 
-_NEED = ("passport", "resume", "skill", "rule", "capabilities")
+_REGISTRATION = ("passport", "resume", "skill", "rule", "capabilities")
 
 
 class Actors:
-    """Starts actors in groups, and ends them all when the hub is closed."""
+    """Starts actors in groups, and stops them all when the hub is closed."""
 
-    def __init__(self, core: Core, asks: Asks, commands: Commands, clock: Clock, stop_seconds_max: float) -> None:
+    def __init__(
+        self, core: Core, state: State, asks: Asks, hub: object, clock: Clock, stop_seconds_max: float
+    ) -> None:
         self.clock = clock
-        self.tasks: TaskGroup
         self._core = core
-        self._asks = asks
-        self._commands = commands
+        self._registered = state.agents
+        self._agents = AgentCommands(core, state)
+        self._services = Services(core=core, state=state, asks=asks, hub=hub, stop_deadline=self._stop_deadline)
         self._stop_seconds_max = stop_seconds_max
-        self._groups: dict[str, Group] = {}
+        self._supervisors: dict[str, Supervisor] = {}
         self._by_agent: dict[str, Member | None] = {}
         self._lost: dict[str, str] = {}
         self._deadline = math.inf
         self._is_open = False
+        self._tasks: TaskGroup | None = None
         core.at_end(self._end)
 
-    def begin(self, tasks: TaskGroup) -> None:
-        """Take actors from now on, and run them in this group."""
-        self.tasks = tasks
+    def start(self, tasks: TaskGroup) -> None:
+        """Take actors from now on, and run them in this group of tasks."""
+        self._tasks = tasks
         self._is_open = True
 
     def supervise(self, name: str, rules: GroupRules) -> Group:
-        """Make a group. One that has stopped gives its name free."""
-        self._check_open()
-        if (group := self._groups.get(name)) is not None and not group.is_stopped and group.members:
-            raise CommandRejected(f"a group of actors named {name!r} is there already; give this one another name")
-        self._lost.pop(name, None)
-        group = self._groups[name] = Group(self, name, rules)
-        return group
+        """Make a group. A name is free again when its group has stopped."""
+        return Group(self._supervisor(name, rules), self, self.spawn)
 
-    async def spawn(
-        self,
-        actor: Any,
-        *,
-        name: str | None,
-        group: Group | None,
-        concurrency: int | None,
-        restart: Restart,
-        retry_seconds: float,
-        registration: Mapping[str, Any],
-    ) -> ActorHandle:
+    async def spawn(self, actor: Any, settings: SpawnSettings, supervisor: Supervisor | None = None) -> ActorHandle:
         """See :meth:`hubwire.Hub.spawn`."""
         self._check_open()
         make = maker_of(actor)
-        seats = getattr(actor, "concurrency", 1) if concurrency is None else concurrency
-        if isinstance(seats, bool) or not isinstance(seats, int) or seats < 1:
-            raise ConfigurationError(f"concurrency is a whole number from 1 on, not {seats!r}")
-        if not isinstance(restart, Restart) or not 0 <= retry_seconds < math.inf:
-            raise ConfigurationError(f"{restart=!r} must be a Restart, and {retry_seconds=!r} a number of seconds")
-        if group is not None and group.is_stopped:
-            raise CommandRejected(f"group {group.name!r} has stopped; make another one with hub.supervise()")
-        agent = await self._agent(name or _name_of(actor), actor, registration)
+        concurrency = settings.concurrency_of(actor)
+        if supervisor is not None and supervisor.is_stopped:
+            raise CommandRejected(f"group {supervisor.name!r} has stopped; make another one with hub.supervise()")
+        agent = await self._agent(settings.name or name_of(actor), actor, settings)
         if agent.id in self._by_agent:
             raise CommandRejected(f"agent {agent.name!r} has an actor already; stop that one first")
         self._by_agent[agent.id] = None
         try:
-            if group is None:
-                group = self.supervise(agent.name, GroupRules())
-            new_life = self._maker_of_lives(agent, seats, retry_seconds)
-            member = Member(group=group, agent=agent, make=make, restart=restart, new_life=new_life)
+            if supervisor is None:
+                supervisor = self._supervisor(agent.name, GroupRules())
+            new_life = partial(
+                Life, self._services, agent, concurrency=concurrency, retry_seconds=settings.retry_seconds
+            )
+            member = Member(supervisor=supervisor, agent=agent, make=make, restart=settings.restart, new_life=new_life)
             self._by_agent[agent.id] = member
-            await group.start(member)
+            await supervisor.start(member)
         except BaseException:
             member_now = self._by_agent.get(agent.id)
             if member_now is None:
                 self._by_agent.pop(agent.id, None)
             elif self._is_open:
-                self.tasks.start_soon(member_now.stop, self.clock)
+                self.start_soon(member_now.stop, self.clock)
             raise
         return ActorHandle(member, self)
 
-    def _maker_of_lives(self, agent: Agent, seats: int, retry_seconds: float) -> Callable[[], Life]:
-        return partial(
-            Life,
-            self._core,
-            self._asks,
-            self._commands,
-            agent,
-            seats=seats,
-            retry_seconds=retry_seconds,
-            stop_deadline=lambda: min(self._deadline, anyio.current_time() + self._stop_seconds_max),
-        )
-
-    async def _agent(self, name: str, actor: Any, registration: Mapping[str, Any]) -> Agent:
-        """Return the agent of this name; register it, if it is not, as the actor or the arguments say."""
-        if (agent := self._commands.agents.find(name)) is not None:
+    async def _agent(self, name: str, actor: Any, settings: SpawnSettings) -> Agent:
+        """Return the agent of this name; register it, if it is not, as the settings or the actor say."""
+        if (agent := self._agents.find(name)) is not None:
             return agent
-        about = {each: given for each in _NEED if (given := registration.get(each) or getattr(actor, each, None))}
-        return await self._commands.agents.register(name, **about)
+        given = settings.registration
+        about = {each: value for each in _REGISTRATION if (value := given.get(each) or getattr(actor, each, None))}
+        return await self._agents.register(name, **about)
 
-    # -- what groups tell --
+    # -- what supervisors use --
 
-    def put(self, event: Event) -> None:
-        pipeline = self._core.pipeline
-        if pipeline.failure is None and not pipeline.stopped:
-            pipeline.put([event], EMPTY)
+    def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
+        assert self._tasks is not None
+        self._tasks.start_soon(function, *args)
 
-    def ended(self, member: Member) -> None:
+    def announce(self, event: Event) -> None:
+        self._core.announce([event], EMPTY)
+
+    def is_registered(self, agent: Agent) -> bool:
+        return agent.id in self._registered
+
+    def stopped(self, member: Member) -> None:
         if self._by_agent.get(member.agent.id) is member:
             del self._by_agent[member.agent.id]
 
-    def is_registered(self, agent: Agent) -> bool:
-        return agent.id in self._core.state.agents
-
-    def gave_up(self, group: Group, reason: str) -> None:
-        self._lost[group.name] = reason
+    def gave_up(self, supervisor: Supervisor, reason: str) -> None:
+        self._lost[supervisor.name] = reason
 
     # -- what the hub asks --
 
     def is_calling(self) -> bool:
-        """Tell whether the code that runs is called by an actor: in a turn, or in a task that it started."""
-        return working.get() is not None
+        """Tell whether the code that runs is called by an actor of this hub, or runs in a task that one has started."""
+        return ActorCall.is_inside(self._core)
 
     def statistics(self) -> tuple[ActorStatistics, ...]:
-        return tuple(member.statistics() for group in self._groups.values() for member in group.members)
+        return tuple(member.statistics() for member in self._members())
 
     def problems(self) -> list[str]:
         return [f"actor group {name!r} has stopped: {reason}" for name, reason in self._lost.items()]
 
     # -- the end --
 
-    async def close(self, seconds_max: float) -> None:
+    async def stop(self, seconds_max: float) -> None:
         """Stop all actors, those first that were spawned last. What they handle has half of the time to end."""
         self._is_open = False
         self._deadline = anyio.current_time() + seconds_max
-        groups = tuple(reversed(self._groups.values()))
-        lives = [member.life for group in groups for member in group.members if member.life is not None]
+        supervisors = tuple(reversed(self._supervisors.values()))
+        lives = [member.life for supervisor in supervisors for member in supervisor.members if member.life is not None]
         for life in lives:
             life.drain()
         with anyio.move_on_after(seconds_max / 2):
             for life in lives:
-                await life.drained.wait()
-        for group in groups:
-            await group.stop()
+                await life.until(LifePhase.DRAINED)
+        for supervisor in supervisors:
+            await supervisor.stop()
 
     def _end(self) -> None:
-        """The hub is over: nobody waits for an actor any more."""
+        """The hub is over: release all tasks that wait for an actor."""
         self._is_open = False
-        members = [member for group in self._groups.values() for member in group.members]
-        for member in members:
+        for member in self._members():
             member.links.clear()
-            member.group.end(member, "the hub has ended")
+            member.supervisor.mark_stopped(member, "the hub has ended")
+
+    def _stop_deadline(self) -> float:
+        return min(self._deadline, anyio.current_time() + self._stop_seconds_max)
+
+    def _members(self) -> list[Member]:
+        return [member for supervisor in self._supervisors.values() for member in supervisor.members]
+
+    def _supervisor(self, name: str, rules: GroupRules) -> Supervisor:
+        self._check_open()
+        if (present := self._supervisors.get(name)) is not None and not present.is_stopped and present.members:
+            raise CommandRejected(f"a group of actors named {name!r} is there already; give this one another name")
+        self._lost.pop(name, None)
+        supervisor = self._supervisors[name] = Supervisor(self, name, rules)
+        return supervisor
 
     def _check_open(self) -> None:
         if not self._is_open:
             raise HubClosed("the hub is not running, or closing, and takes no actors; use it inside 'async with hub:'")
-
-
-def _name_of(actor: Any) -> str:
-    own = getattr(actor, "name", "")
-    if isinstance(own, str) and own:
-        return own
-    name: str = getattr(actor, "__name__", None) or type(actor).__name__
-    return name

@@ -1,13 +1,13 @@
-"""What a program holds in its hands: agents, channels, deliveries, tasks. Each is a name and a way to send commands.
+"""The commands of a hub, and the objects that a program uses: agents, channels, deliveries, tasks.
 
 ``register``, ``open``, ``post`` and ``close`` also take ``source``, ``source_id`` and ``occurred_at``, for what comes
-from elsewhere or happened before: they stand on every event of the command.
+from elsewhere or happened before: every event of the command carries them.
 """
 
 from __future__ import annotations
 
 from .agents import Agent, AgentCommands
-from .approvals import ApprovalCommands
+from .approvals import ApprovalCommands, Gated
 from .authorizer import Authorizer
 from .channels import Channel, ChannelCommands
 from .core import Core, new_id
@@ -25,6 +25,7 @@ __all__ = (
     "ChannelCommands",
     "Core",
     "Delivery",
+    "Gated",
     "Inbox",
     "Task",
     "TaskCommands",

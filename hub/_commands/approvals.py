@@ -1,4 +1,4 @@
-"""``hub.approvals``: whether an agent may act."""
+"""``hub.approvals``: approval before an agent acts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import anyio
 import attrs
 
 from .._foreign.guards import guarded, text_of
+from .._state import State
 from .._state.verdicts import VERDICTS, ApprovalEntry, word_of
 from ..approvals import Answer, Approval, ApprovalPolicy, Approver, ChallengeKind, Question
-from ..errors import CommandRejected, ConfigurationError, EventTooLarge, HubClosed, HubFailed, NotApproved, NotFound
+from ..errors import CommandRejected, EventTooLarge, HubClosed, HubFailed, NotApproved, NotFound
 from ..events import ApprovalApproved, Event, canonical
 from .agents import Agent, id_of
 from .channels import Channel
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 
 class Gated(Protocol):
-    """Makes a function, async or not, one that asks for approval first; what it makes is async."""
+    """A decorator: the function that it returns is async, and requests approval before it calls the decorated one."""
 
     @overload
     def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]: ...
@@ -38,14 +39,16 @@ class Gated(Protocol):
 
 
 class ApprovalCommands:
-    """``hub.approvals``: ask before an agent acts, and answer.
+    """``hub.approvals``: requests approval before an agent acts, and answers for approvers.
 
     An approval is requested, its risk scored, its agent's trust computed; then a challenge is issued, approvers answer,
-    and there is a verdict. All of it is events, and the verdict has committed before anybody may act.
+    and there is a verdict. All of it is events, and the verdict has committed before the agent may act.
     """
 
-    def __init__(self, core: Core, policy: ApprovalPolicy | None) -> None:
+    def __init__(self, core: Core, state: State, policy: ApprovalPolicy | None) -> None:
         self._core = core
+        self._agents = state.agents
+        self._approvals = state.approvals
         self._policy = policy or ApprovalPolicy()
         self._outcomes = Outcomes(core, VERDICTS, "approval_id")
 
@@ -64,12 +67,11 @@ class ApprovalCommands:
         ``policy`` replaces the hub's. Cancelled while it waits, the approval expires.
 
         Raises :class:`~hubwire.errors.NotApproved` for any other verdict than approved,
-        :class:`~hubwire.errors.AccessDenied` if the arbiter does not let the agent ask,
+        :class:`~hubwire.errors.AccessDenied` if the arbiter denies the request,
         :class:`~hubwire.errors.NotFound` if there is no such agent, and :class:`~hubwire.errors.ConfigurationError` in
         a listener that the commit waits for: the verdict would wait for that listener.
         """
-        if self._core.pipeline.is_held_by_caller():
-            raise ConfigurationError("a listener that the commit waits for cannot wait for a verdict; use another task")
+        self._core.check_may_wait("a verdict")
         policy = policy or self._policy
         agent_id = id_of(agent)
         about: dict[str, Any] = {
@@ -78,9 +80,9 @@ class ApprovalCommands:
         }
         arguments = canonical(arguments)
         content = {"action": action, "arguments": arguments}
-        await self._core.authorizer.authorize("request", agent_id, channel_id=about["channel_id"], content=content)
-        entry = self._core.state.agents.get(agent_id)
-        record = self._core.state.approvals.record(agent_id)
+        await self._core.authorize("request", agent_id, channel_id=about["channel_id"], content=content)
+        entry = self._agents.get(agent_id)
+        record = self._approvals.record(agent_id)
         question = Question(
             approval_id=new_id(),
             agent_id=agent_id,
@@ -107,12 +109,12 @@ class ApprovalCommands:
             async def gated(*args: Any, **kwargs: Any) -> Any:
                 bound = signature.bind(*args, **kwargs)
                 bound.apply_defaults()
-                asked = canonical(bound.arguments)
-                approval = await self.gate(agent, action or function.__name__, arguments=asked, policy=policy)
-                if canonical(bound.arguments) != asked:
+                requested = canonical(bound.arguments)
+                approval = await self.gate(agent, action or function.__name__, arguments=requested, policy=policy)
+                if canonical(bound.arguments) != requested:
                     raise NotApproved(
-                        f"the arguments of {approval.action!r} were changed while it was decided about, and what they"
-                        " are now was not approved; do not change what a call was given",
+                        f"the arguments of {approval.action!r} were changed between the request and the verdict, and"
+                        " their new values were not approved; do not change the arguments of a gated call",
                         approval_id=approval.approval_id,
                         verdict="approved",
                         reason="other arguments",
@@ -126,33 +128,33 @@ class ApprovalCommands:
 
     def pending(self) -> tuple[ApprovalEntry, ...]:
         """Return what the hub knows of each approval without a verdict, oldest first."""
-        return tuple(self._core.state.approvals)
+        return tuple(self._approvals)
 
     async def answer(self, approval_id: str, approver: str, *, is_passed: bool, reason: str = "") -> None:
         """Answer a challenge in an approver's name. What the answer leads to has committed when this returns.
 
         Raises :class:`~hubwire.errors.NotFound` if there is no such approval, or a verdict already, and
-        :class:`~hubwire.errors.CommandRejected` if this approver was not asked, has answered, or is who wants to act.
+        :class:`~hubwire.errors.CommandRejected` if this approver was not challenged, has answered, or is the agent that
+        wants to act.
         """
-        approvals = self._core.state.approvals
-        await self._core.pipeline.execute(
-            lambda: approvals.answer(approval_id, approver, is_passed=is_passed, reason=reason)
+        await self._core.execute(
+            lambda: self._approvals.answer(approval_id, approver, is_passed=is_passed, reason=reason)
         )
 
     async def wait(self, approval_id: str) -> Approval:
         """Wait for the verdict of an approval as :meth:`gate` does, for example after a restart of the hub.
 
-        Raises :class:`~hubwire.errors.NotApproved`, and :class:`~hubwire.errors.NotFound` if nothing waits for a
-        verdict under this id.
+        Raises :class:`~hubwire.errors.NotApproved`, and :class:`~hubwire.errors.NotFound` if no approval without a
+        verdict has this id.
         """
-        self._core.state.approvals.get(approval_id)
+        self._approvals.get(approval_id)
         with self._outcomes.expected(approval_id) as verdict:
             return _approval(await verdict())
 
     # -- from the request to the verdict --
 
     async def _judge(self, question: Question, policy: ApprovalPolicy) -> Event:
-        """Request the approval, and let the plug-ins work until there is a verdict, by them or by the deadline."""
+        """Request the approval, and have the plug-ins decide, until there is a verdict, by them or by the deadline."""
         try:
             with self._outcomes.expected(question.approval_id) as verdict:
                 await self._request(question, policy)
@@ -167,9 +169,8 @@ class ApprovalCommands:
         return outcome
 
     async def _request(self, question: Question, policy: ApprovalPolicy) -> None:
-        approvals = self._core.state.approvals
-        await self._core.pipeline.execute(
-            lambda: approvals.request(
+        await self._core.execute(
+            lambda: self._approvals.request(
                 question.agent_id,
                 question.action,
                 question.arguments,
@@ -183,21 +184,21 @@ class ApprovalCommands:
         )
 
     def _withdraw(self, approval_id: str) -> None:
-        """Nobody waits any more: if there is no verdict yet, let there be one that allows nothing."""
-        if not self._core.pipeline.closed:
+        """No task waits any more: if there is no verdict yet, let the approval expire."""
+        if self._core.is_open:
             try:
-                decided = self._core.state.approvals.withdraw(approval_id)
+                expired = self._approvals.withdraw(approval_id)
             except NotFound:
                 return  # it has its verdict, or was refused
-            self._core.pipeline.put(decided)
+            self._core.announce(expired)
 
     async def _review(self, question: Question, policy: ApprovalPolicy) -> None:
-        approval_id, approvals = question.approval_id, self._core.state.approvals
+        approval_id, approvals = question.approval_id, self._approvals
         async with self._deciding(approval_id):
-            score = await _consult("the scorer", policy.scorer.score, question)
+            score = await _call("the scorer", policy.scorer.score, question)
             question = attrs.evolve(question, risk_score=score)
-            trust = await _consult("the trust scorer", policy.trust.trust, question)
-            await self._core.pipeline.execute(
+            trust = await _call("the trust scorer", policy.trust.trust, question)
+            await self._core.execute(
                 lambda: approvals.assess(
                     approval_id,
                     risk_score=score,
@@ -216,12 +217,12 @@ class ApprovalCommands:
             )
             async with anyio.create_task_group() as tasks:
                 for approver in policy.approvers:
-                    tasks.start_soon(self._ask, approver, question)
+                    tasks.start_soon(self._challenge, approver, question)
 
-    async def _ask(self, approver: Approver, question: Question) -> None:
+    async def _challenge(self, approver: Approver, question: Question) -> None:
         name = approver.name
         async with self._deciding(question.approval_id):
-            answer = await _consult(f"approver {name}", approver.review, question)
+            answer = await _call(f"approver {name}", approver.review, question)
             if not isinstance(answer, Answer):
                 answer = Answer(answer)
             await self.answer(question.approval_id, name, is_passed=answer.is_passed, reason=answer.reason)
@@ -237,27 +238,26 @@ class ApprovalCommands:
             except CommandRejected as error:
                 if isinstance(error, NotFound):
                     raise
-                reason = f"what a plug-in answered cannot be taken: {error}"
+                reason = f"a plug-in gave an answer that cannot be used: {error}"
             else:
                 return
-            approvals = self._core.state.approvals
-            await self._core.pipeline.execute(lambda: approvals.fail(approval_id, reason))
+            await self._core.execute(lambda: self._approvals.fail(approval_id, reason))
         except (NotFound, HubClosed, HubFailed):
-            return  # there is a verdict, or none will ever come: who waits for it is told
+            return  # there is a verdict, or none will ever come: the task that waits gets one or the other
 
 
 class _PlugInFailed(Exception):
-    """A scorer or an approver raised something."""
+    """A scorer or an approver raised an exception."""
 
 
-async def _consult(who: str, method: Callable[[Question], Any], question: Question) -> Any:
+async def _call(name: str, method: Callable[[Question], Any], question: Question) -> Any:
     try:
-        return await guarded(_called, method, question)
+        return await guarded(_answer, method, question)
     except Exception as error:
-        raise _PlugInFailed(f"{who} failed: {text_of(error)}") from error
+        raise _PlugInFailed(f"{name} failed: {text_of(error)}") from error
 
 
-async def _called(method: Callable[[Question], Any], question: Question) -> Any:
+async def _answer(method: Callable[[Question], Any], question: Question) -> Any:
     answer = method(question)
     return await answer if inspect.isawaitable(answer) else answer
 
@@ -271,7 +271,7 @@ async def _outcome_of(verdict: Callable[[], Awaitable[Event]]) -> Event | HubClo
 
 
 def _approval(event: Event) -> Approval:
-    """Return the approval that a verdict is, or raise what else it is."""
+    """Return the approval, if that is the verdict; otherwise raise the verdict as an error."""
     if isinstance(event, ApprovalApproved):
         return Approval(
             approval_id=event.approval_id,
@@ -288,7 +288,7 @@ def _approval(event: Event) -> Approval:
     word = word_of(event)
     because = f": {event.reason}" if event.reason else ""
     raise NotApproved(
-        f"{event.action!r} is {word}{because}; do not do it, and ask again when something has changed",
+        f"{event.action!r} is {word}{because}; do not do it, and request it again when the reasons have changed",
         approval_id=event.approval_id,
         verdict=word,
         reason=event.reason,

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Unpack
 
 import attrs
 
+from .._state import State
 from .._state.channel_types import ChannelType
 from .._state.channels import ChannelEntry, ChannelState
 from .._state.endings import ask
 from .._state.evaluators import Evaluator, Expectation
 from .._state.origin import Origin
-from ..errors import CommandRejected, ConfigurationError, EventTooLarge, HubError, NotFound
-from ..events import ChannelOpened, EnvelopePosted, EnvelopeRejected, Event
+from ..errors import CommandRejected, ConfigurationError, NotFound
+from ..events import ChannelOpened, EnvelopePosted, Event
 from .agents import Agent, id_of
-from .authorizer import CLEAR
 from .core import Core, new_id
 from .inboxes import Delivery
+from .posting import Posting
 
 __all__ = ("Channel", "ChannelCommands")
 
@@ -26,32 +28,36 @@ HOPS_MAX = 1000
 
 
 class ChannelCommands:
-    """``hub.channels``: where agents talk."""
+    """``hub.channels``: opens the channels in which agents talk, and finds them."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, state: State) -> None:
         self._core = core
+        self._state = state
+        self._channels = state.channels
+        self._types = state.channel_types
+        self._evaluators = state.evaluators
 
     def register_type(self, channel_type: ChannelType) -> None:
         """Add a type of channel of your own, for :meth:`open`; see :class:`hubwire.channel_types.ChannelType`.
 
         Channels go on with the version of their type that they were opened with: register that one, too. Raises
-        :class:`~hubwire.errors.ConfigurationError` if the hub was started, or the type lacks something.
+        :class:`~hubwire.errors.ConfigurationError` if the hub was started, or the type lacks a part.
         """
-        if self._core.pipeline.hub_id:
+        if self._core.was_started:
             raise ConfigurationError(
-                "the hub was started already: register channel types before, so that it settles by them"
+                "the hub was started already: register channel types before, so that it recovers by them"
             )
-        self._core.state.channel_types.add(channel_type)
+        self._types.add(channel_type)
 
     def register_evaluator(self, evaluator: Evaluator) -> None:
         """Add an evaluator of expectations of your own; see :class:`hubwire.expectations.Evaluator`.
 
         Channels go on with the version of it that they were opened with: register that one, too. Raises
-        :class:`~hubwire.errors.ConfigurationError` if the hub was started, or the evaluator lacks something.
+        :class:`~hubwire.errors.ConfigurationError` if the hub was started, or the evaluator lacks a part.
         """
-        if self._core.pipeline.hub_id:
+        if self._core.was_started:
             raise ConfigurationError("the hub was started already: register evaluators before")
-        self._core.state.evaluators.add(evaluator)
+        self._evaluators.add(evaluator)
 
     async def open(
         self,
@@ -73,7 +79,7 @@ class ChannelCommands:
     ) -> Channel:
         """Open a channel between registered agents, the first of which is its creator; return it.
 
-        ``type``: who may post what, and when the channel has done its work: ``conversation`` (everybody at any time),
+        ``type``: who may post what, and when the channel has done its work: ``conversation`` (each at any time),
         ``discussion``, ``consulting``, ``broadcast``, ``notification``, ``auction``, ``workflow``, or one of your own,
         in its newest ``version`` by default; ``knobs`` are its settings: see :mod:`hubwire.channel_types`. ``roles``
         map ids to roles. ``parent``: the channel that takes this one with it when it ends. ``ttl_seconds``: how long
@@ -84,15 +90,15 @@ class ChannelCommands:
         have accepted: ``await channel.ready()``. It is closed when so many cannot accept any more, or
         have not within ``invite_timeout_seconds``.
 
-        Raises :class:`~hubwire.errors.CommandRejected` if somebody is named twice, nobody is, or the type refuses,
-        :class:`~hubwire.errors.NotFound` if somebody is not registered, and :class:`~hubwire.errors.AccessDenied` if
-        the arbiter is against it.
+        Raises :class:`~hubwire.errors.CommandRejected` if an agent is named twice, none is named, or the type refuses,
+        :class:`~hubwire.errors.NotFound` if an agent is not registered, and :class:`~hubwire.errors.AccessDenied` if
+        the arbiter denies it.
         """
         channel_id = new_id()
         ids = [id_of(agent) for agent in participants]
-        membership, quotas = self._core.state.membership, self._core.state.quotas
-        allow = await self._core.authorizer.authorize("open", ids[0] if ids else None, ids[1:], channel_type=type)
-        await self._core.pipeline.execute(
+        membership, quotas = self._state.membership, self._state.quotas
+        allow = await self._core.authorize("open", ids[0] if ids else None, ids[1:], channel_type=type)
+        await self._core.execute(
             lambda: quotas.checked(
                 membership.open(
                     ids,
@@ -114,25 +120,29 @@ class ChannelCommands:
                 allow.channels_max,
             )
         )
-        return Channel(self._core, channel_id)
+        return Channel(self._core, self._state, channel_id)
 
     def get(self, channel_id: str) -> Channel:
         """Return the channel with this id. Raises :class:`~hubwire.errors.NotFound` if it has ended, or never was."""
-        self._core.state.channels.get(channel_id)
-        return Channel(self._core, channel_id)
+        self._channels.get(channel_id)
+        return Channel(self._core, self._state, channel_id)
 
     def list(self, *, agent: Agent | str | None = None) -> Sequence[Channel]:
         """Return the channels that have not ended, or those of them in which an agent takes part, or is invited to."""
-        channels = self._core.state.channels
-        entries = channels if agent is None else channels.of(id_of(agent))
-        return [Channel(self._core, entry.channel_id) for entry in entries]
+        entries = self._channels if agent is None else self._channels.of(id_of(agent))
+        return [Channel(self._core, self._state, entry.channel_id) for entry in entries]
 
 
 @attrs.frozen(eq=False)
 class Channel:
-    """A channel, known by its ``id``. What it tells of itself it tells as of now."""
+    """A channel, known by its ``id``. Its properties are what the hub knows of it now.
+
+    When it has ended it is not open; its other properties, and all methods but :meth:`post`, raise
+    :class:`~hubwire.errors.NotFound`. :meth:`post` raises it, too, after it has recorded the refusal.
+    """
 
     _core: Core = attrs.field(repr=False)
+    _state: State = attrs.field(repr=False)
     id: str
 
     def __eq__(self, other: object) -> bool:
@@ -143,7 +153,7 @@ class Channel:
 
     @property
     def is_open(self) -> bool:
-        """Whether something can be posted now."""
+        """Whether it takes envelopes now."""
         try:
             return self._entry.state is ChannelState.ACTIVE
         except CommandRejected:
@@ -151,12 +161,12 @@ class Channel:
 
     @property
     def participants(self) -> tuple[str, ...]:
-        """The ids of those who take part. Like all that follows, raises ``NotFound`` when the channel has ended."""
+        """The ids of the agents that take part."""
         return self._entry.participants
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """The ids of the participants with whom the channel does not go on at the moment."""
+        """The ids of the participants that post nothing and have no turn, until they are shown again."""
         return self._entry.hidden
 
     @property
@@ -169,29 +179,30 @@ class Channel:
 
     @property
     def roles(self) -> Mapping[str, str]:
-        """The roles of those who take part, by their ids."""
+        """The roles of the participants, by their ids."""
         return self._entry.roles
 
     @property
     def expected(self) -> tuple[str, ...] | None:
-        """The ids of those who may post now, by the channel's type; None: everybody who takes part."""
+        """The ids of the participants that may post now, by the channel's type; None: all of them."""
         entry = self._entry
-        channel_type = self._core.state.channel_types.get(entry.type, entry.version)
+        types = self._state.channel_types
+        channel_type = types.get(entry.type, entry.version)
         return ask(channel_type, channel_type.expected, entry.manifest(), entry.channel_state)
 
     @property
     def _entry(self) -> ChannelEntry:
-        return self._core.state.channels.get(self.id)
+        return self._state.channels.get(self.id)
 
     async def ready(self) -> None:
-        """Return when the channel is open: enough of those who were invited have accepted.
+        """Return when the channel is open: enough of the invited agents have accepted.
 
-        Raises :class:`~hubwire.errors.NotFound` if it ends before, or has ended.
+        Raises :class:`~hubwire.errors.NotFound` also if it ends before.
         """
         if self._entry.state is ChannelState.ACTIVE:
             await self._core.until_all_is_committed()
             return
-        event = await self._core.next_turn_of(self.id)
+        event = await self._core.next_transition_of(self.id)
         await self._core.until_committed(event.seq)
         if not isinstance(event, ChannelOpened):
             raise NotFound(f"channel {self.id} was never opened: {getattr(event, 'reason', '')}")
@@ -199,64 +210,68 @@ class Channel:
     async def accept(self, agent: Agent | str) -> None:
         """Let an agent that was invited take part.
 
-        Raises :class:`~hubwire.errors.CommandRejected` if it was not invited, or has answered already. Like all that
-        follow, raises :class:`~hubwire.errors.AccessDenied` if the arbiter is against it.
+        Raises :class:`~hubwire.errors.CommandRejected` if it was not invited, or has answered already, and
+        :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
-        membership, agent_id = self._core.state.membership, id_of(agent)
+        membership, agent_id = self._state.membership, id_of(agent)
         await self._authorize("accept", agent_id, [self._entry.creator_id])
-        await self._core.pipeline.execute(lambda: membership.accept(self.id, agent_id))
+        await self._core.execute(lambda: membership.accept(self.id, agent_id))
 
     async def decline(self, agent: Agent | str, reason: str = "") -> None:
-        """Let an agent that was invited take no part. Raises like :meth:`accept`."""
-        membership, agent_id = self._core.state.membership, id_of(agent)
+        """Let an agent that was invited take no part.
+
+        Raises :class:`~hubwire.errors.CommandRejected` if it was not invited, or has answered already, and
+        :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
+        """
+        membership, agent_id = self._state.membership, id_of(agent)
         await self._authorize("decline", agent_id, [self._entry.creator_id], reason)
-        await self._core.pipeline.execute(lambda: membership.decline(self.id, agent_id, reason))
+        await self._core.execute(lambda: membership.decline(self.id, agent_id, reason))
 
     async def join(self, agent: Agent | str, *, role: str = "participant") -> None:
         """Let an agent take part from now on.
 
-        Raises :class:`~hubwire.errors.CommandRejected` if the channel is not open, or its type allows nobody else.
+        Raises :class:`~hubwire.errors.CommandRejected` if the channel is not open, or its type allows no others, and
+        :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
-        membership, agent_id = self._core.state.membership, id_of(agent)
-        asked: tuple[str, ...] = ()
+        agent_id = id_of(agent)
+        while True:
+            present = self._entry.participants
+            await self._authorize("join", agent_id, present)
+            if await self._core.execute(partial(self._join, agent_id, role, present)):
+                return
 
-        def decide() -> Sequence[Event]:
-            if self._core.authorizer.is_asked and not set(self._entry.participants) <= set(asked):
-                raise _OthersHaveCome
-            return membership.join(self.id, agent_id, role)
-
-        async def ask() -> None:
-            nonlocal asked
-            asked = self._entry.participants
-            await self._authorize("join", agent_id, asked)
-
-        await ask()
-        await self._execute(decide, ask)
+    def _join(self, agent_id: str, role: str, authorized: Sequence[str]) -> Sequence[Event]:
+        """Decide on joining; on no events if the arbiter has not decided about all who take part by now."""
+        membership, authorizer = self._state.membership, self._core.authorizer
+        if authorizer.has_arbiter and not set(self._entry.participants) <= set(authorized):
+            return ()
+        return membership.join(self.id, agent_id, role)
 
     async def leave(self, agent: Agent | str, reason: str = "") -> None:
         """Let a participant take part no more; when the last has left, the channel is closed.
 
-        Raises :class:`~hubwire.errors.CommandRejected` if it takes no part.
+        Raises :class:`~hubwire.errors.CommandRejected` if it takes no part, and
+        :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
-        membership, agent_id = self._core.state.membership, id_of(agent)
+        membership, agent_id = self._state.membership, id_of(agent)
         await self._authorize("leave", agent_id, content=reason)
-        await self._core.pipeline.execute(lambda: membership.leave(self.id, agent_id, reason))
+        await self._core.execute(lambda: membership.leave(self.id, agent_id, reason))
 
     async def hide(self, agent: Agent | str, reason: str = "") -> None:
         """Let the channel go on as if a participant took no part: it has no turn and posts nothing, and reads on.
 
         Raises :class:`~hubwire.errors.CommandRejected` if it takes no part, or is hidden already.
         """
-        membership, agent_id = self._core.state.membership, id_of(agent)
-        await self._core.pipeline.execute(lambda: membership.hide(self.id, agent_id, reason))
+        membership, agent_id = self._state.membership, id_of(agent)
+        await self._core.execute(lambda: membership.hide(self.id, agent_id, reason))
 
     async def show(self, agent: Agent | str) -> None:
-        """Let a participant who was hidden have turns and post again.
+        """Let a participant that was hidden have turns and post again.
 
-        Raises :class:`~hubwire.errors.CommandRejected` if it was not hidden, or the type is against it.
+        Raises :class:`~hubwire.errors.CommandRejected` if it was not hidden, or the channel's type refuses.
         """
-        membership, agent_id = self._core.state.membership, id_of(agent)
-        await self._core.pipeline.execute(lambda: membership.show(self.id, agent_id))
+        membership, agent_id = self._state.membership, id_of(agent)
+        await self._core.execute(lambda: membership.show(self.id, agent_id))
 
     async def post(
         self,
@@ -271,91 +286,56 @@ class Channel:
         hops_max: int | None = HOPS_MAX,
         **origin: Unpack[Origin],
     ) -> EnvelopePosted:
-        """Post an envelope to the inboxes of ``to``, by default of everybody in the channel but the sender.
+        """Post an envelope to the inboxes of ``to``, by default of all participants but the sender.
 
         ``caused_by``: the envelope that this one answers; a chain of more than ``hops_max`` answers is refused, because
         agents that answer each other's answers never stop. ``priority``: ``urgent``, ``normal`` or ``background``.
         ``ttl_seconds``: after that it leaves the inboxes that have not acked it. ``idempotency_key``: as long as the
-        channel lives, posting the same again with it posts nothing and returns the first event; give one if you may not
-        learn the result and would post again.
+        channel lives, posting the same again with it posts no second envelope and returns the first event; give one if
+        you may not learn the result and would post again.
 
-        Where an inbox is full, its agent's rule says what happens; an envelope that would reach nobody for that reason
-        is refused with :class:`~hubwire.errors.InboxFull`.
+        Where an inbox is full, its agent's rule says what happens; an envelope that would reach no inbox for that
+        reason is refused with :class:`~hubwire.errors.InboxFull`.
 
-        Whom the arbiter keeps from it is left out, and told of by ``envelope.dispatch_failed``.
+        Agents that the arbiter keeps from it are left out, and reported by ``envelope.dispatch_failed``.
 
         Returns the committed event. A refusal is recorded as ``envelope.rejected``, then raised as
         :class:`~hubwire.errors.CommandRejected`, mostly as a :class:`~hubwire.errors.PostRejected` with its ``code``,
         or as :class:`~hubwire.errors.EventTooLarge`, then without the content.
         """
-        authorizer, envelope_id, sender_id = self._core.authorizer, new_id(), id_of(sender)
-        audience = None if to is None else [id_of(agent) for agent in to]
         cause = caused_by.event if isinstance(caused_by, Delivery) else caused_by
-        hops = 0 if cause is None else cause.hops + 1
-        envelopes = self._core.state.envelopes
-        refusal: CommandRejected | None = None
-        clearance = CLEAR
-
-        def decide() -> Sequence[Event]:
-            nonlocal refusal
-            try:
-                if first := envelopes.find(self.id, sender_id, content, audience, idempotency_key):
-                    raise _PostedAlready(first)
-                clearance.check()
-                if audience is None and not clearance.covers(authorizer.participants(self.id)):
-                    raise _OthersHaveCome
-                return envelopes.post(
-                    self.id,
-                    sender_id,
-                    content,
-                    audience,
-                    envelope_id=envelope_id,
-                    priority=priority,
-                    causation_id=None if cause is None else cause.id,
-                    hops=hops,
-                    hops_max=hops_max,
-                    ttl_seconds=ttl_seconds,
-                    idempotency_key=idempotency_key,
-                    unreachable=clearance.unreachable,
-                    **origin,
-                )
-            except CommandRejected as error:
-                refusal = error
-                return [_rejected(self.id, sender_id, content, audience, error, origin)]
-
-        async def ask_about_the_others() -> None:
-            nonlocal clearance
-            clearance = await authorizer.reach(clearance, sender_id, self.id, audience, content)
-
-        try:
-            content = authorizer.settled(content)
-            clearance = await authorizer.clear(sender_id, self.id, audience, content, hops)
-            events = await self._execute(decide, ask_about_the_others)
-        except _PostedAlready as repeated:
-            await self._core.until_committed(repeated.first.seq)
-            return repeated.first
-        except EventTooLarge as error:
-            rejected = _rejected(self.id, sender_id, None, audience, error, origin)
-            await self._core.pipeline.execute(lambda: [rejected])
-            raise
-        if refusal is not None:
-            raise refusal
-        return next(event for event in events if isinstance(event, EnvelopePosted))
+        posting = Posting(
+            core=self._core,
+            envelopes=self._state.envelopes,
+            channel_id=self.id,
+            sender_id=id_of(sender),
+            content=content,
+            audience=None if to is None else [id_of(agent) for agent in to],
+            causation_id=None if cause is None else cause.id,
+            hops=0 if cause is None else cause.hops + 1,
+            priority=priority,
+            ttl_seconds=ttl_seconds,
+            idempotency_key=idempotency_key,
+            hops_max=hops_max,
+            origin=origin,
+        )
+        return await posting.run()
 
     async def close(self, reason: str = "", **origin: Unpack[Origin]) -> None:
-        """Close the channel, and those below it: nothing can be posted any more. What is in inboxes stays there.
+        """Close the channel, and those below it: they take no envelopes any more. What is in inboxes stays there.
 
         If a thousand channels or more are below it, the first event is ``channel.closing``, and they are closed in
         several commands; when this returns, all are closed. Cancelled meanwhile, or after a crash, the hub goes on.
 
-        Raises :class:`~hubwire.errors.NotFound` if it is closed already.
+        Raises :class:`~hubwire.errors.NotFound` if it is closed already, and :class:`~hubwire.errors.AccessDenied` if
+        the arbiter denies it.
         """
-        state = self._core.state
+        channels, endings = self._state.channels, self._state.endings
         await self._authorize("close", None, self._entry.participants, reason)
-        await self._core.pipeline.execute(lambda: state.endings.close(self.id, reason, **origin))
+        await self._core.execute(lambda: endings.close(self.id, reason, **origin))
         try:
-            while self.id in state.channels:
-                await self._core.pipeline.execute(lambda: state.endings.close(self.id, reason))
+            while self.id in channels:
+                await self._core.execute(lambda: endings.close(self.id, reason))
         except NotFound:
             return  # the hub itself, which closes what is closing, was faster
 
@@ -363,49 +343,6 @@ class Channel:
         self, name: str, agent_id: str | None, others: Iterable[str] = (), content: Any = None
     ) -> None:
         channel_type = self._entry.type
-        await self._core.authorizer.authorize(
+        await self._core.authorize(
             name, agent_id, others, channel_id=self.id, channel_type=channel_type, content=content
         )
-
-    async def _execute(
-        self, decide: Callable[[], Sequence[Event]], ask: Callable[[], Awaitable[None]]
-    ) -> Sequence[Event]:
-        """Carry a command out when the arbiter was asked about everybody who takes part at that moment."""
-        while True:
-            try:
-                return await self._core.pipeline.execute(decide)
-            except _OthersHaveCome:
-                await ask()
-
-
-class _OthersHaveCome(Exception):
-    """A signal inside this module: the arbiter was not asked about all who take part by now."""
-
-
-class _PostedAlready(Exception):
-    """A signal inside this module: the post is a repetition."""
-
-    def __init__(self, first: EnvelopePosted) -> None:
-        super().__init__(first)
-        self.first = first
-
-
-def _code_of(error: HubError) -> str:
-    if isinstance(error, EventTooLarge):
-        return "too_large"
-    return getattr(error, "code", "not_found" if isinstance(error, NotFound) else "")
-
-
-def _rejected(
-    channel_id: str, sender_id: str, content: Any, audience: list[str] | None, error: HubError, origin: Origin
-) -> EnvelopeRejected:
-    return EnvelopeRejected(
-        channel_id=channel_id,
-        agent_id=sender_id,
-        reason=str(error),
-        error=type(error).__name__,
-        code=_code_of(error),
-        content=content,
-        audience=None if audience is None else tuple(audience),
-        **origin,
-    )

@@ -8,8 +8,8 @@ from typing import Any
 
 import attrs
 
-from .._state.inboxes import PRIORITIES, Waiting
-from ..errors import repeat
+from .._state.agents import Agents
+from .._state.inboxes import PRIORITIES, Inboxes, Waiting
 from ..events import EnvelopeDeadLettered, EnvelopePosted
 from .core import Core
 
@@ -21,11 +21,12 @@ class Delivery:
     """An envelope, delivered to one agent."""
 
     _core: Core = attrs.field(repr=False)
+    _inboxes: Inboxes = attrs.field(repr=False)
     agent_id: str
     event: EnvelopePosted
     """The fact that it was posted; its ``content`` is what was said."""
     attempt: int = 1
-    """Which attempt this is: one more than it was nacked."""
+    """Which attempt this is: 1 at first, and one more each time that the envelope was nacked."""
 
     @property
     def content(self) -> Any:
@@ -36,23 +37,20 @@ class Delivery:
 
         Raises :class:`~hubwire.errors.NotFound` if it was acked already, or is gone from the inbox.
         """
-        inboxes = self._core.state.inboxes
-        await self._core.pipeline.execute(lambda: inboxes.ack(self.agent_id, self.event.envelope_id))
+        await self._core.execute(lambda: self._inboxes.ack(self.agent_id, self.event.envelope_id))
 
     async def nack(self, reason: str = "", *, delay_seconds: float = 0.0) -> bool:
         """Give the envelope back, because it could not be handled: it comes again, at the earliest after the delay.
 
         It comes after what waits with the same priority. When it was nacked as often as ``deliveries_max`` of the
-        inbox's rule says, it is dead-lettered instead: told by ``envelope.dead_lettered``, and gone from the inbox.
+        inbox's rule says, it is dead-lettered instead: reported by ``envelope.dead_lettered``, and gone from the inbox.
         Returns whether it comes again. The delay follows the hub's clock and survives a restart.
 
         Raises :class:`~hubwire.errors.NotFound` if it is not in the inbox any more, and
         :class:`~hubwire.errors.CommandRejected` if it was nacked and did not come again yet.
         """
-        inboxes, envelope_id = self._core.state.inboxes, self.event.envelope_id
-        events = await self._core.pipeline.execute(
-            lambda: inboxes.nack(self.agent_id, envelope_id, delay_seconds, reason)
-        )
+        envelope_id = self.event.envelope_id
+        events = await self._core.execute(lambda: self._inboxes.nack(self.agent_id, envelope_id, delay_seconds, reason))
         return not isinstance(events[0], EnvelopeDeadLettered)
 
 
@@ -64,32 +62,34 @@ class Inbox:
     tasks may read one inbox; each delivery goes to one of them.
     """
 
-    def __init__(self, core: Core, agent_id: str) -> None:
+    def __init__(self, core: Core, agents: Agents, inboxes: Inboxes, agent_id: str) -> None:
         self.agent_id = agent_id
         self._core = core
+        self._committed = core.committed
+        self._agents = agents
+        self._inboxes = inboxes
         self._queues: dict[str, deque[tuple[EnvelopePosted, int]]] = {priority: deque() for priority in PRIORITIES}
         self._arrivals: set[asyncio.Future[None]] = set()
-        for waiting in core.state.inboxes.pending(agent_id):
+        for waiting in self._inboxes.pending(agent_id):
             if waiting.delayed_until_ns is None:
                 self.arrive(waiting.envelope, waiting.ready_seq)
-        core.read(self)
+        core.deliver_to(self)
 
     def __aiter__(self) -> Inbox:
         return self
 
     async def __anext__(self) -> Delivery:
-        pipeline = self._core.pipeline
+        committed = self._committed
         while True:
-            delivery, uncommitted = self._next(pipeline.ring.committed.value)
+            delivery, uncommitted = self._next(committed.value)
             if delivery is not None:
                 return delivery
-            if pipeline.failure is not None:
-                raise repeat(pipeline.failure)
-            if pipeline.stopped and (uncommitted is None or pipeline.ring.committed.ended):
+            self._core.check_failure()
+            if self._core.is_stopped and (uncommitted is None or committed.ended):
                 raise StopAsyncIteration
             if uncommitted is not None:
-                await pipeline.ring.committed.wait_beyond(uncommitted)
-            elif self.agent_id in self._core.state.agents:
+                await committed.wait_beyond(uncommitted)
+            elif self.agent_id in self._agents:
                 await self._arrival()
             else:
                 raise StopAsyncIteration
@@ -105,7 +105,7 @@ class Inbox:
                     queue.popleft()
                 elif ready_seq < committed:
                     queue.popleft()
-                    return Delivery(self._core, self.agent_id, envelope, waiting.attempts + 1), None
+                    return Delivery(self._core, self._inboxes, self.agent_id, envelope, waiting.attempts + 1), None
                 else:
                     uncommitted = ready_seq if uncommitted is None else min(uncommitted, ready_seq)
                     break
@@ -113,13 +113,13 @@ class Inbox:
 
     def _current(self, envelope: EnvelopePosted, ready_seq: int) -> Waiting | None:
         """Return what waits since ``ready_seq``; None if it is gone, or comes again later."""
-        waiting = self._core.state.inboxes.find(self.agent_id, envelope.envelope_id)
+        waiting = self._inboxes.find(self.agent_id, envelope.envelope_id)
         if waiting is None or waiting.ready_seq != ready_seq or waiting.delayed_until_ns is not None:
             return None
         return waiting
 
     async def _arrival(self) -> None:
-        """Return when something arrives, or nothing will any more. Who waits is told, however many do."""
+        """Return when an envelope arrives, or none will any more. All tasks that wait are woken."""
         arrival = asyncio.get_running_loop().create_future()
         self._arrivals.add(arrival)
         try:
@@ -128,16 +128,16 @@ class Inbox:
             self._arrivals.discard(arrival)
 
     def arrive(self, event: EnvelopePosted, ready_seq: int) -> None:
-        """An envelope was posted, or comes again; it is delivered when that is committed."""
+        """An envelope was posted, or comes again; it is delivered when the event ``ready_seq`` is committed."""
         queue = self._queues[event.priority]
         queue.append((event, ready_seq))
-        # Others may ack what this one never reads. Clearing that away costs no more than what has arrived since.
-        if len(queue) > 2 * self._core.state.inboxes.count(self.agent_id) + 64:
+        # Other readers may ack what this one never reads. Removing that costs no more than what has arrived since.
+        if len(queue) > 2 * self._inboxes.count(self.agent_id) + 64:
             self._queues[event.priority] = deque(each for each in queue if self._current(*each) is not None)
         self.look()
 
     def look(self) -> None:
-        """Look again: something arrived, or nothing will any more."""
+        """Wake the tasks that wait: an envelope has arrived, or none will any more."""
         for arrival in self._arrivals:
             if not arrival.done():
                 arrival.set_result(None)

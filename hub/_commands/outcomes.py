@@ -1,4 +1,4 @@
-"""Waiting for the event that ends something."""
+"""Waiting for the event that ends a matter, as a verdict ends an approval."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from ..errors import HubClosed, repeat
+from ..errors import HubClosed, HubFailed
 from ..events import Event
 from .core import Core
 
@@ -16,38 +16,39 @@ __all__ = ("Outcomes",)
 
 
 class Outcomes:
-    """Who waits for one of the events that end something, by the id of it."""
+    """The tasks that wait for one of the events that end a matter, by the id of the matter."""
 
     def __init__(self, core: Core, kinds: Iterable[type[Event]], id_field: str) -> None:
         self._core = core
+        self._committed = core.committed
         self._id_field = id_field
         self._futures: dict[str, list[asyncio.Future[Event]]] = {}
         for kind in kinds:
-            core.watch(kind, self._arrived)
+            core.on_applied(kind, self._arrived)
         core.at_end(self._end)
 
     @contextmanager
     def expected(self, id: str) -> Iterator[Callable[[], Awaitable[Event]]]:  # noqa: A002 - that is what it is
-        """Expect the event from here on; what this gives is called to wait for it.
+        """Expect the event from here on; the function that this yields waits for it.
 
-        Waiting returns the event when it has committed, and raises :class:`~hubwire.errors.HubClosed`, or what the hub
-        failed with, if it never comes.
+        It returns the event when it has committed, and raises :class:`~hubwire.errors.HubClosed`, or what the hub
+        failed with, if the event never comes.
         """
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self._futures.setdefault(id, []).append(future)
         try:
-            yield partial(self._committed, future)
+            yield partial(self._outcome, future)
         finally:
             self._futures[id].remove(future)
             if not self._futures[id]:
                 del self._futures[id]
             if future.done() and not future.cancelled():
-                future.exception()  # nobody may have waited for it
+                future.exception()  # so that asyncio does not report an error that was never waited for
 
-    async def _committed(self, future: asyncio.Future[Event]) -> Event:
+    async def _outcome(self, future: asyncio.Future[Event]) -> Event:
         event = await asyncio.shield(future)
-        if not await self._core.pipeline.ring.committed.wait_beyond(event.seq):
-            raise self._reason()
+        if not await self._committed.wait_beyond(event.seq):
+            raise self._end_error()
         return event
 
     def _arrived(self, event: Any) -> None:
@@ -59,8 +60,7 @@ class Outcomes:
         for futures in self._futures.values():
             for future in futures:
                 if not future.done():
-                    future.set_exception(self._reason())
+                    future.set_exception(self._end_error())
 
-    def _reason(self) -> Exception:
-        failure = self._core.pipeline.failure
-        return HubClosed("the hub was closed before this came to its end") if failure is None else repeat(failure)
+    def _end_error(self) -> HubFailed | HubClosed:
+        return self._core.end_error("the hub was closed before this came to its end")

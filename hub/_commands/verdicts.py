@@ -1,9 +1,10 @@
-"""The word that a verdict has committed."""
+"""Reporting verdicts: each is followed by ``audit.logged`` when it has committed."""
 
 from __future__ import annotations
 
 import anyio
 
+from .._state.approvals import Approvals
 from .._state.verdicts import VERDICTS
 from ..context import EMPTY
 from .core import Core
@@ -12,21 +13,22 @@ __all__ = ("Verdicts",)
 
 
 class Verdicts:
-    """Tells of each verdict on an approval by ``audit.logged``, when it has committed; after a crash, at the start."""
+    """Reports each verdict on an approval by ``audit.logged`` when it has committed; after a crash, at the start."""
 
-    def __init__(self, core: Core) -> None:
-        self._approvals = core.state.approvals
-        self._pipeline = core.pipeline
+    def __init__(self, core: Core, approvals: Approvals) -> None:
+        self._core = core
+        self._committed = core.committed
+        self._approvals = approvals
         self._judged = anyio.Event()
         for kind in VERDICTS:
-            core.watch(kind, lambda _: self._judged.set())
+            core.on_applied(kind, lambda _: self._judged.set())
 
     async def run(self) -> None:
-        """Run until the hub is stopped: also what is decided while it closes is told of."""
-        while not self._pipeline.stopped:
+        """Run until the hub is stopped; verdicts that are reached while it closes are reported, too."""
+        while not self._core.is_stopped:
             self._judged = anyio.Event()
             while (verdict := self._approvals.unlogged()) is not None:
-                if not await self._pipeline.ring.committed.wait_beyond(verdict.seq) or self._pipeline.stopped:
+                if not await self._committed.wait_beyond(verdict.seq) or self._core.is_stopped:
                     return
-                self._pipeline.put(self._approvals.log(verdict.approval_id), EMPTY)
+                self._core.announce(self._approvals.log(verdict.approval_id), EMPTY)
             await self._judged.wait()

@@ -1,51 +1,63 @@
-"""Calls of listeners that a hub's commit waits for: commands made inside one must not wait for that commit.
+"""Calls of guests that hold something up: code inside such a call must not wait for what the call holds up.
 
-A context variable tells that code runs inside such a call; child tasks and worker threads inherit it. The calls of
+A context variable says that code runs inside such a call; child tasks and worker threads inherit it. The calls of
 several hubs nest: a listener of hub A may run hub B, whose listener posts to hub A.
 """
 
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
+from typing import ClassVar, Self
 
-__all__ = ("HeldCall", "forget_calls", "is_inside", "may_be_inside")
+__all__ = ("HeldCall", "NestedCall", "forget_calls", "is_inside", "may_be_inside")
 
 
-class HeldCall:
-    """A call that the commits of ``hub``, known by its pipeline, wait for: ``with HeldCall(pipeline): ...``."""
+class NestedCall:
+    """A call that holds up ``held``: ``with SomeCall(held): ...``.
 
-    __slots__ = ("_token", "hub", "is_active", "outer")
+    Each subclass is a sort of call, with a context variable of its own, ``innermost``.
+    """
 
-    def __init__(self, hub: object) -> None:
-        self.hub = hub
-        self.outer = _innermost.get()
-        self.is_active = True
+    __slots__ = ("_token", "held", "is_active", "outer")
+    innermost: ClassVar[ContextVar[NestedCall | None]]
+
+    def __init__(self, held: object) -> None:
+        self.held: object = held
+        self.outer: NestedCall | None = self.innermost.get()
+        self.is_active: bool = True
         """False once the call has returned: a task that it left behind may wait like any other."""
 
-    def __enter__(self) -> None:
-        self._token: Token[HeldCall | None] = _innermost.set(self)
+    def __enter__(self) -> Self:
+        self._token: Token[NestedCall | None] = self.innermost.set(self)
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.is_active = False
-        _innermost.reset(self._token)
+        self.innermost.reset(self._token)
+
+    @classmethod
+    def is_inside(cls, held: object) -> bool:
+        """Return whether this code runs inside such a call that holds up ``held``."""
+        call = cls.innermost.get()
+        while call is not None:
+            if call.held is held and call.is_active:
+                return True
+            call = call.outer
+        return False
 
 
-_innermost: ContextVar[HeldCall | None] = ContextVar("hubwire.held_call", default=None)
+class HeldCall(NestedCall):
+    """A call of a listener. A pipeline stands for the commits of its hub, a handler for the end of what it is doing."""
 
-may_be_inside = _innermost.get
+    __slots__ = ()
+    innermost: ClassVar[ContextVar[NestedCall | None]] = ContextVar("hubwire.held_call", default=None)
+
+
+is_inside = HeldCall.is_inside
+may_be_inside = HeldCall.innermost.get
 """Return None, and cheaply, where this code is inside no such call of any hub."""
-
-
-def is_inside(hub: object) -> bool:
-    """Tell whether this code runs inside a call that the commits of ``hub`` wait for."""
-    call = _innermost.get()
-    while call is not None:
-        if call.hub is hub and call.is_active:
-            return True
-        call = call.outer
-    return False
 
 
 def forget_calls() -> None:
     """Begin anew, in a task that was started inside a call and outlives it."""
-    _innermost.set(None)
+    HeldCall.innermost.set(None)

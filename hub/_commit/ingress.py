@@ -20,7 +20,8 @@ from .. import codec
 from ..clock import timestamp
 from ..errors import CommandRejected, ConfigurationError, EventTooLarge
 from ..events import Event, GenericEvent, UnknownEvent, kind_class
-from ..events._event import Context, check_kind, stamp
+from ..events._declare import check_kind
+from ..events._stamp import Context, stamp
 from ..ports import Clock
 
 __all__ = ("OWN_DOMAINS", "Ingress")

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from .. import context
-from .._state import State
 from ..errors import HubClosed, HubFailed, Overloaded
 from ..events import Event
 from ..limits import Limits
@@ -38,10 +37,16 @@ class Pipeline:
     """Takes events in, in order, until they are journaled; the fan-out says when they are committed."""
 
     def __init__(
-        self, ring: Ring, state: State, journal: Journal | None, clock: Clock, lifecycle: Lifecycle, limits: Limits
+        self,
+        ring: Ring,
+        apply: Callable[[Event], None],
+        journal: Journal | None,
+        clock: Clock,
+        lifecycle: Lifecycle,
+        limits: Limits,
     ) -> None:
+        """``apply`` brings the state machines to a stamped event; it cannot fail."""
         self.ring = ring
-        self.state = state
         self.lifecycle = lifecycle
         self.ingress: Ingress = Ingress(clock, limits.event_bytes_max)
         self.admission: Admission
@@ -49,6 +54,7 @@ class Pipeline:
         self.watchers: dict[type[Event], Callable[[Any], None]] = {}
         """Called at once with each applied event of a kind, in this process only."""
         self.offers_dropped: int = 0
+        self._apply = apply
         self._journal = journal
         self._limits = limits
         self._downstream: Downstream
@@ -64,45 +70,13 @@ class Pipeline:
         """The ``hub`` of every event; empty before the hub has found or made its id."""
         return self.ingress.hub_id
 
-    # compat
-    @property
-    def failure(self) -> HubFailed | None:
-        return self.lifecycle.failure
-
-    @property
-    def closed(self) -> bool:
-        return not self.lifecycle.is_open
-
-    @property
-    def stopped(self) -> bool:
-        return self.lifecycle.phase in (Phase.STOPPED, Phase.FAILED)
-
-    @property
-    def last_at(self) -> str:
-        return self.ingress.last_at
-
-    @last_at.setter
-    def last_at(self, at: str) -> None:
-        self.ingress.last_at = at
-
-    @property
-    def clock(self) -> Clock:
-        raise NotImplementedError
-
-    async def retry_while_full(self, who: str, write: Any) -> None:
-        await self.full_stores.retry(who, write)
-
-    def admit(self) -> None:
-        self.admission.let_in()
-
-    # /compat
-
     # -- commands --
 
     async def execute(self, decide: Callable[[], Sequence[E]]) -> list[E]:
         """Admit, decide, put, and wait for the commit; return the stamped events.
 
-        In a listener that the commit waits for, return as soon as the events are applied.
+        In a listener that the commit waits for, return as soon as the events are applied. A command that decides on no
+        events has been admitted, and that is all.
         """
         admission = self.admission
         if may_be_inside() and is_inside(self):
@@ -117,7 +91,8 @@ class Pipeline:
         finally:
             # A command that was refused leaves its room to the next.
             admission.let_in()
-        await self.until_committed(events[-1].seq)
+        if events:
+            await self.until_committed(events[-1].seq)
         return events
 
     def put_nowait(self, events: Sequence[E]) -> list[E]:
@@ -146,9 +121,11 @@ class Pipeline:
 
         ``around`` is the context that they inherit: by default, that of the running code.
         """
+        if not events:
+            return []
         ring = self.ring
         stamped = self.ingress.stamp(events, ring.applied.value, context.current() if around is None else around)
-        apply, watchers = self.state.apply, self.watchers
+        apply, watchers = self._apply, self.watchers
         for event in stamped:
             apply(event)
             if (watch := watchers.get(type(event))) is not None:
@@ -159,9 +136,13 @@ class Pipeline:
         self._downstream.after_put()
         return stamped
 
+    def resume_at(self, at: str) -> None:
+        """Stamp no event earlier than this: the newest event of the snapshot that was restored."""
+        self.ingress.last_at = at
+
     def replay(self, event: Event) -> None:
         """Apply an event of the journal, when the hub starts."""
-        self.state.apply(event)
+        self._apply(event)
         self.ingress.last_at = event.at
 
     def _check_open(self) -> None:
@@ -216,7 +197,6 @@ class Pipeline:
         if not self.lifecycle.fail(failure):
             return
         self.admission.refuse_all(failure)
-        self._commits.end(failure)
         self.end()
         self._downstream.after_failure()
 

@@ -1,4 +1,4 @@
-"""What a listener is, whatever it is: all that the port leaves open is asked here."""
+"""Listeners of any form behind one face: objects with ``on_events``, objects with some hooks, functions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OnEvents = Callable[[Sequence[Event]], Awaitable[None]]
 
 
 class Adapted:
-    """A listener, whatever it is: all that the port leaves open is asked here.
+    """A listener of any form. What the port leaves open is found out here.
 
     Raises :class:`~hubwire.errors.ConfigurationError` if ``candidate`` cannot listen.
     """
@@ -74,7 +74,7 @@ def _on_events_of(candidate: Any) -> OnEvents:
         return _FunctionListener(candidate).on_events
     raise ConfigurationError(
         f"{candidate!r} cannot listen: it has neither on_events nor one of the hooks of BaseHubListener,"
-        " and is no function"
+        " and is not a function"
     )
 
 

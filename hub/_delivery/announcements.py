@@ -1,4 +1,4 @@
-"""Announcements: what the hub itself tells about its listeners, without flooding those who hear it."""
+"""Announcements: the hub's own events about its listeners, few enough for those that get them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SECONDS = 1.0
 
 
 class Announcements:
-    """The hub's own events about its listeners: they need no admission, and have nobody's context.
+    """Puts the hub's own events about its listeners on the ring, without admission, and outside of any scope.
 
-    None goes on the ring before the hub has announced itself.
+    Those made before the hub has announced itself wait for :meth:`start`.
     """
 
     def __init__(self, pipeline: Pipeline, clock: Clock) -> None:
@@ -32,36 +32,38 @@ class Announcements:
         self._clock = clock
         self._tasks: TaskGroup | None = None
         self.newest_seq: float = math.inf
-        """The ``seq`` above which no event tells of a listener; in the journal any may."""
+        """The ``seq`` above which no event is about a listener. Any event in the journal may be."""
         self._made: list[Event] = []
         self._tallies: dict[tuple[str, str], _Tally] = {}
 
-    def begin(self, tasks: TaskGroup) -> None:
-        """Put what was made until now, and from now on whatever is made."""
+    def start(self, tasks: TaskGroup) -> None:
+        """Put the events made until now, and from now on each one that is made."""
         self._tasks = tasks
         self.newest_seq = self._pipeline.ring.applied.value - 1
         for tally in self._tallies.values():
-            tasks.start_soon(self._watch, tally)
-        self._flush()
+            tasks.start_soon(self._announce_each_second, tally)
+        self._put_made()
 
     def put(self, event: Event) -> None:
-        """Put an event at once, and what was made before it."""
+        """Put an event at once, after those that were made before."""
         self._made.append(event)
         if self._tasks is not None:
-            self._flush()
+            self._put_made()
 
-    def settle(self) -> None:
-        """Put at once everything made, and whatever was counted since."""
+    def flush(self) -> None:
+        """Put at once all events made, and those that were counted since."""
         for tally in tuple(self._tallies.values()):
-            self._tell(tally)
-        self._flush()
+            self._announce(tally)
+        self._put_made()
 
-    def _flush(self) -> None:
+    def _put_made(self) -> None:
         made, self._made = self._made, []
-        if made and self._pipeline.failure is None and not self._pipeline.stopped:
+        if made and self._pipeline.lifecycle.takes_events:
             self.newest_seq = self._pipeline.put(made, EMPTY)[-1].seq
 
     def failure(self, name: str, error: Exception, seq: int) -> None:
+        """Announce that a listener has failed at the event ``seq``."""
+
         def make(tally: _Tally) -> Event:
             return ListenerFailed(
                 listener=name,
@@ -75,6 +77,8 @@ class Announcements:
         self._tally((name, type(error).__name__), make, 1, seq, seq)
 
     def overflow(self, name: str, count: int, first_seq: int, last_seq: int) -> None:
+        """Announce that a listener misses ``count`` events."""
+
         def make(tally: _Tally) -> Event:
             return MailboxOverflowed(
                 listener=name, count=tally.count, first_seq=tally.first_seq, last_seq=tally.last_seq
@@ -83,6 +87,8 @@ class Announcements:
         self._tally((name, "overflow"), make, count, first_seq, last_seq)
 
     def restart(self, name: str, restarts: int) -> None:
+        """Announce that a listener goes on after a failure or a suspension, so often by now."""
+
         def make(_: _Tally) -> Event:
             return ListenerRestarted(listener=name, restarts=restarts)
 
@@ -96,31 +102,31 @@ class Announcements:
         if tally is None:
             tally = self._tallies[key] = _Tally(key)
             if self._tasks is not None:
-                self._tasks.start_soon(self._watch, tally)
+                self._tasks.start_soon(self._announce_each_second, tally)
         tally.add(make, count, first_seq, last_seq)
         if is_first:
-            self._tell(tally)
+            self._announce(tally)
 
-    async def _watch(self, tally: _Tally) -> None:
-        """Tell every second what came together in it, for as long as something does."""
+    async def _announce_each_second(self, tally: _Tally) -> None:
+        """Announce every second the sum of what came together, until a second brings none."""
         await self._clock.sleep(_SECONDS)
         while tally.count:
-            self._tell(tally)
+            self._announce(tally)
             await self._clock.sleep(_SECONDS)
         del self._tallies[tally.key]
 
-    def _tell(self, tally: _Tally) -> None:
+    def _announce(self, tally: _Tally) -> None:
         if not tally.count:
             return
-        # Not at once: the ring must not move while it is being trimmed, which is what leads here.
+        # Not at once: the ring must not move while it is being trimmed, which is where an overflow comes from.
         if not self._made and self._tasks is not None:
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._put_made)
         self._made.append(tally.make(tally))
         tally.count = 0
 
 
 class _Tally:
-    """What has come together of one kind of announcement about one attachment."""
+    """Announcements of one kind about one attachment, added up to be made as one."""
 
     make: Callable[[_Tally], Event]
     first_seq: int

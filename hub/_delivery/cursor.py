@@ -1,9 +1,9 @@
-"""A cursor: one place in the stream of events, over the journal where they are old and the ring where they are new."""
+"""A cursor: a pattern and a place in the stream of events. It reads old ones in the journal, new ones on the ring."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import anyio.lowlevel
 
@@ -11,28 +11,40 @@ from .._commit.ring import Ring, Watermark
 from ..errors import HistoryGone
 from ..events import Event
 from ..ports import Journal
+from .matcher import Matcher
 
 __all__ = ("BATCH_MAX", "Cursor")
 
 BATCH_MAX = 256
-"""How many events a listener gets at a time, at the most."""
+"""How many events a listener gets at most in one batch."""
 
 
 class Cursor:
-    """Reads from ``seq`` on, up to a watermark."""
+    """Reads the events that a pattern matches, from ``seq`` on, up to a watermark."""
 
-    def __init__(self, ring: Ring, journal: Journal | None, limit: Watermark, seq: int) -> None:
+    def __init__(self, ring: Ring, journal: Journal | None, limit: Watermark, matcher: Matcher, seq: int = 0) -> None:
         self.seq: int = seq
         self._ring = ring
         self._journal = journal
         self._limit = limit
+        self._matcher = matcher
         self._replay: AsyncIterator[Event] | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._woken = False
 
     @property
+    def reads_journal(self) -> bool:
+        """Whether there is a journal behind the ring."""
+        return self._journal is not None
+
+    @property
+    def first_seq(self) -> int:
+        """The ``seq`` of the oldest event that is held."""
+        return self._ring.first if self._journal is None else self._journal.first_seq
+
+    @property
     def limit(self) -> int:
-        """Where what is there to read ends."""
+        """The ``seq`` before which there are events to read."""
         return self._limit.value
 
     @property
@@ -47,11 +59,11 @@ class Cursor:
 
     @property
     def ended(self) -> bool:
-        """Whether everything is read that there will ever be."""
+        """Whether all events are read, and no more will come."""
         return self._limit.ended and self.behind <= 0
 
     async def wait(self) -> None:
-        """Return when there is something to read, when there never will be, or after :meth:`wake`."""
+        """Return when there are events to read, when no more will come, or after :meth:`wake`."""
         while self.behind <= 0 and not self._woken and not self._limit.ended:
             self._waiting = self._limit.next_move()
             await self._waiting
@@ -64,12 +76,18 @@ class Cursor:
             self._waiting.set_result(None)
 
     def jump(self, seq: int) -> None:
-        """Go somewhere else than to the end of what was read last."""
+        """Move to another place than the end of the events read last."""
         self.seq = seq
         self._replay = None
 
-    async def take(self) -> list[Event]:
-        """Return the next events there are, at most a batch, and move past them.
+    def pass_over(self, seq: int) -> Sequence[Event]:
+        """Move to ``seq`` over events that are on the ring; return those of them that the pattern matches."""
+        events = self._matcher.select(self._ring.slice(self.seq, seq))
+        self.jump(seq)
+        return events
+
+    async def take(self) -> Sequence[Event]:
+        """Move past the next events, at most a batch; return those of them that the pattern matches, perhaps none.
 
         Raises :class:`~hubwire.errors.HistoryGone` if they are neither on the ring nor in the journal.
         """
@@ -81,14 +99,14 @@ class Cursor:
             try:
                 events = await self._read_journal(end)
             except BaseException:
-                self._replay = None  # it may have moved past events that nobody got
+                self._replay = None  # it may have moved past events that were not returned
                 raise
         self.seq += len(events)
-        return events
+        return self._matcher.select(events)
 
     async def _read_journal(self, end: int) -> list[Event]:
-        if self._journal is None or self.seq < self._journal.first_seq:
-            first = self._ring.first if self._journal is None else self._journal.first_seq
+        first = self.first_seq
+        if self._journal is None or self.seq < first:
             raise HistoryGone(
                 f"events from {self.seq} on were asked for, but the oldest one held is {first}; go on from there",
                 first_seq=first,
@@ -102,7 +120,7 @@ class Cursor:
         while self.seq + len(events) < end:
             event = await anext(self._replay, None)
             if event is None:
-                # The replay was of the journal as it was when it began; what came since needs another one.
+                # A replay ends where the journal ended when the replay began; newer events need another one.
                 self._replay = None
                 break
             events.append(event)

@@ -15,11 +15,12 @@ class Duty(Enum):
 
     DURABLE = "durable"
     """It sees every event that its pattern matches, in order, at least once, across restarts. It needs a journal, and a
-    name that stays the same. If it is slow, it falls behind, and reads on from the journal. If it fails, the event is
-    tried again with growing pauses; then it is suspended, and the hub goes on."""
+    name that stays the same. If it is slow, it falls behind, and reads on in the journal. If it fails, it gets the
+    event again with growing pauses; then it is suspended, and the hub goes on."""
 
     BEST_EFFORT = "best_effort"
-    """It sees what its mailbox holds. If it fails, it is restarted a few times, then detached; the hub goes on."""
+    """It sees the events that its mailbox holds. If it fails, it is restarted a few times, then detached; the hub goes
+    on."""
 
 
 class Overflow(Enum):

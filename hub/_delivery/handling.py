@@ -1,247 +1,111 @@
-"""Handling: how one listener gets a batch, and what its failures lead to."""
+"""Handling: how a listener is called, within its time, and what counts as its failure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from contextvars import ContextVar
+from collections.abc import Sequence
 
 import anyio
 import attrs
 
 from .. import context
-from .._commit.backoff import Backoff, FailureWindow
-from .._commit.held import HeldCall
-from .._commit.pipeline import Pipeline
-from .._foreign.guards import guarded, text_of
-from ..errors import HubError, ListenerFailed, ListenerTimeout, PartialBatch
+from .._commit.backoff import Backoff
+from .._commit.held import HeldCall, is_inside
+from .._foreign.guards import guarded
+from ..errors import ListenerTimeout, PartialBatch
 from ..events import Event
 from ..ports import Clock
 from .adapted import Adapted
-from .announcements import Announcements
-from .duty import Duty, Overflow
+from .reports import Reports
 
-__all__ = ("OWN_DOMAINS", "Count", "Failed", "Handler")
+__all__ = ("Failure", "Handler")
 
-RESTARTS_MAX = 3
-RESTART_WINDOW_SECONDS = 5.0
+LEAVE_SECONDS_MAX = 5.0
 _BACKOFF = Backoff(seconds=0.1, seconds_max=30.0)
 
-OWN_DOMAINS = frozenset({"listener", "mailbox", "hub", "log"})
-"""The first words of the kinds of the hub's own events."""
 
+@attrs.frozen
+class Failure:
+    """A call of a listener failed, with the first ``handled`` events done."""
 
-def _is_told(event: Event) -> bool:
-    """Tell whether a failure at this event is announced.
-
-    Not about the hub's own events: two listeners that fail at them would go on for ever.
-    """
-    return event.kind.partition(".")[0] not in OWN_DOMAINS
-
-
-@attrs.define
-class Count:
-    """What :class:`AttachmentStatistics` counts."""
-
+    error: Exception
     handled: int = 0
-    batches: int = 0
-    dropped: int = 0
-    failed: int = 0
-    restarts: int = 0
-    retries: int = 0
-    last_error: str | None = None
+    knows_place: bool = False
+    """Whether the event after those that are done is to blame; otherwise, it may be any of the batch."""
 
 
 class Handler:
-    """Has one listener handle events, and bears its failures as its duty says."""
+    """Calls one listener, and pauses between calls that fail. All calls of the listener go through here."""
 
-    def __init__(
-        self,
-        listener: Adapted,
-        *,
-        name: str,
-        duty: Duty,
-        overflow: Overflow,
-        timeout: float,
-        attempts_max: int,
-        progress: Callable[[int], None],
-        pipeline: Pipeline,
-        clock: Clock,
-        announcements: Announcements,
-    ) -> None:
-        """``progress`` is told, when a batch fails, the ``seq`` of the first event that is not handled."""
-        self.count: Count = Count()
-        self.attempts: int = 0
-        """How often a DURABLE listener has failed at the event it is at."""
-        self.error: Exception = RuntimeError()
-        """What it failed with the last time."""
+    def __init__(self, listener: Adapted, timeout: float, clock: Clock, reports: Reports) -> None:
+        """``timeout`` is in seconds per event."""
         self._listener = listener
-        self._name = name
-        self._duty = duty
-        self._overflow = overflow
         self._timeout = timeout
-        self._attempts_max = attempts_max
-        self._progress = progress
-        self._pipeline = pipeline
         self._clock = clock
-        self._announcements = announcements
-        self._recent_failures = FailureWindow(RESTARTS_MAX, RESTART_WINDOW_SECONDS)
+        self._reports = reports
         self._pause: anyio.CancelScope | None = None
-        self._is_hurried = False
-
-    def hurry(self) -> None:
-        """Pause no more after a failure: the listener is asked to come to its end."""
-        self._is_hurried = True
-        if self._pause is not None:
-            self._pause.cancel()
-
-    def begin_again(self) -> None:
-        """Let a listener that was given up on try as often as at first."""
-        self.attempts = 0
+        self.is_hurried: bool = False
+        """Whether the listener is to come to its end, so that failures are no longer followed by pauses."""
 
     def is_calling(self) -> bool:
-        """Tell whether the code that runs is called by the listener: in its task, or in one that it started."""
-        call = _call.get()
-        return call is not None and call.active and call.handler is self
+        """Return whether this code runs inside a call of the listener, or in a task that such a call started."""
+        return is_inside(self)
 
-    async def handle(self, events: Sequence[Event]) -> str | None:
-        """Have the listener handle a batch; return why it must go, if it must."""
-        if self._duty is Duty.REQUIRED:
-            await self._handle_required(events)
-            return None
-        alone = False
-        while events:
-            batch = events[:1] if alone else events
+    async def enter(self, seconds_max: float | None) -> int | None:
+        """Enter the listener's context; return the position that it keeps itself, None if it keeps none.
+
+        Raises what the listener raises, and :class:`~hubwire.errors.ListenerTimeout`. Its context is not open then.
+        """
+        with HeldCall(self):
+            with anyio.move_on_after(seconds_max) as scope:
+                await guarded(self._listener.enter)
+            if scope.cancelled_caught:
+                assert seconds_max is not None
+                raise ListenerTimeout(f"not entered after {seconds_max:g} s")
             try:
-                await self._call(batch)
-                events = events[len(batch) :]
-                self.attempts = 0
-            except Failed as failure:
-                events = events[failure.handled :]
-                if failure.handled:
-                    self.attempts = 0
-                self._progress(events[0].seq)
-                alone = alone or not failure.knows_place
-                if not failure.knows_place and len(batch) > 1:
-                    continue
-                if self._duty is Duty.DURABLE:
-                    if not await self.retry(failure.error, events[0].seq, tell=_is_told(events[0])):
-                        return text_of(failure.error)
-                elif reason := await self._give_up_on(events[0], failure.error):
-                    return reason
-                else:
-                    events = events[1:]
-        return None
+                return await guarded(self._listener.last_seq)
+            except BaseException:
+                await self.leave()
+                raise
 
-    async def retry(self, error: Exception, seq: int, *, tell: bool = True) -> bool:
-        """Pause before a DURABLE listener gets the event again; tell whether it shall."""
-        self.attempts += 1
-        self.error = error
-        self.count.failed += 1
-        self.count.last_error = text_of(error)
-        if tell and self.attempts == 1:
-            self._announcements.failure(self._name, error, seq)
-        if self.attempts >= self._attempts_max or self._is_hurried:
-            return False
-        await self._sleep(_BACKOFF.pause_seconds(self.attempts))
-        self.count.retries += 1
-        return not self._is_hurried
-
-    async def _sleep(self, seconds: float) -> None:
-        if not self._is_hurried:
-            with anyio.CancelScope() as self._pause:
-                await self._clock.sleep(seconds)
-            self._pause = None
-
-    async def _handle_required(self, events: Sequence[Event]) -> None:
-        async def handle_rest() -> None:
-            nonlocal events
+    async def leave(self) -> None:
+        """Leave the listener's context, also when the task is being cancelled."""
+        # A log must be closed even when the hub has failed and all other tasks are cancelled.
+        with HeldCall(self), anyio.move_on_after(LEAVE_SECONDS_MAX, shield=True):
             try:
-                await self._call(events)
-            except Failed as failure:
-                events = events[failure.handled :]
-                raise failure.error from failure.error.__cause__
+                await guarded(self._listener.leave)
+            except Exception as error:  # noqa: BLE001 - the listener is on its way out; statistics report it
+                self._reports.failed_to_leave(error)
 
-        try:
-            await self._pipeline.retry_while_full(f"listener {self._name!r}", handle_rest)
-        except Exception as error:  # noqa: BLE001 - whatever the listener raised, the hub cannot go on
-            await self.stop_hub(error, events[0].seq)
-
-    async def stop_hub(self, error: Exception, seq: int) -> None:
-        self.fail_hub(error, seq)
-        await anyio.sleep_forever()  # until the hub, which has failed now, cancels its tasks
-
-    def fail_hub(self, error: Exception, seq: int) -> None:
-        self.count.failed += 1
-        self.count.last_error = text_of(error)
-        failure = ListenerFailed(
-            f"the required listener {self._name!r} failed at event {seq} ({text_of(error)}), so the hub stops: mend its"
-            " cause, then start the hub again; the listener goes on where it was",
-            listener=self._name,
-        )
-        failure.__cause__ = error
-        self._pipeline.fail(failure)
-
-    async def _call(self, events: Sequence[Event]) -> None:
-        """Call the listener once; raise :class:`Failed`, whatever it does, unless it handles all of them."""
+    async def call(self, events: Sequence[Event]) -> Failure | None:
+        """Have the listener handle the events, in one call; return its failure if it does not handle all of them."""
         context.cause(events[-1])
-        call = _Call(self)
-        _call.set(call)
-        holds_commits = self._duty is Duty.REQUIRED or self._overflow is Overflow.BLOCK
         seconds = self._timeout * len(events)
         handled = 0
         try:
-            with HeldCall(self._pipeline) if holds_commits else nullcontext(), anyio.move_on_after(seconds) as scope:
+            with HeldCall(self), anyio.move_on_after(seconds) as scope:
                 await guarded(self._listener.on_events, events)
                 handled = len(events)
         except PartialBatch as error:
             handled = min(error.handled, len(events) - 1)
             cause = error.__cause__
-            raise Failed(cause if isinstance(cause, Exception) else error, handled, knows_place=True) from None
+            return Failure(cause if isinstance(cause, Exception) else error, handled, knows_place=True)
         except Exception as error:  # noqa: BLE001 - that is what a failure is
-            raise Failed(error) from None
+            return Failure(error)
         finally:
-            call.active = False
-            self.count.handled += handled
-            self.count.batches += 1
+            self._reports.called(handled)
         if scope.cancelled_caught:
-            raise Failed(ListenerTimeout(f"not done with {len(events)} events after {seconds:g} s"))
-
-    async def _give_up_on(self, event: Event, error: Exception) -> str | None:
-        """Go on without this event, after a pause; return why not, if the listener has failed too often."""
-        count, clock, announcements = self.count, self._clock, self._announcements
-        count.failed += 1
-        count.last_error = text_of(error)
-        tell = _is_told(event)
-        if tell:
-            announcements.failure(self._name, error, event.seq)
-        failures = self._recent_failures.add(clock.monotonic())
-        if failures is None:
-            often = f"more than {RESTARTS_MAX} times in {RESTART_WINDOW_SECONDS:g} seconds"
-            return f"failed {often}, last with {text_of(error)}"
-        await self._sleep(_BACKOFF.pause_seconds(failures))
-        count.restarts += 1
-        if tell:
-            announcements.restart(self._name, count.restarts)
+            return Failure(ListenerTimeout(f"not done with {len(events)} events after {seconds:g} s"))
         return None
 
+    async def pause(self, failures: int) -> None:
+        """Sleep for a random time that grows with the number of failures."""
+        if not self.is_hurried:
+            with anyio.CancelScope() as self._pause:
+                await self._clock.sleep(_BACKOFF.pause_seconds(failures))
+            self._pause = None
 
-@attrs.define(eq=False)
-class _Call:
-    """One call of a listener; tasks that it starts inherit it."""
-
-    handler: Handler
-    active: bool = True
-
-
-_call: ContextVar[_Call | None] = ContextVar("hubwire.call", default=None)
-
-
-class Failed(HubError):
-    """A call of a listener failed after ``handled`` events; the one after them is to blame if it ``knows_place``."""
-
-    def __init__(self, error: Exception, handled: int = 0, *, knows_place: bool = False) -> None:
-        super().__init__(text_of(error))
-        self.error = error
-        self.handled = handled
-        self.knows_place = knows_place
+    def hurry(self) -> None:
+        """End the pause after a failure, and do not pause again: the listener is to come to its end."""
+        self.is_hurried = True
+        if self._pause is not None:
+            self._pause.cancel()

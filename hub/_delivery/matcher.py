@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ..errors import ConfigurationError
 from ..events import Event
@@ -11,30 +12,44 @@ from ..events import Event
 __all__ = ("Matcher",)
 
 _KINDS_MAX = 10_000
-"""How many kinds are remembered. Programs have hundreds, but what they import may make kinds up."""
+"""How many kinds are remembered. Programs have hundreds, but what they import may invent kinds without end."""
 
 
 class Matcher:
-    """Selects the events whose kind one of the patterns matches, but none about the attachment named ``about``."""
+    """Selects the events whose kind one of the patterns matches, except those about the attachment named ``about``.
 
-    def __init__(self, pattern: str | Iterable[str], *, about: str | None = None) -> None:
+    ``newest_about`` returns the ``seq`` above which no event is about any attachment.
+    """
+
+    def __init__(
+        self,
+        pattern: str | Iterable[str],
+        *,
+        about: str | None = None,
+        newest_about: Callable[[], float] = lambda: math.inf,
+    ) -> None:
         patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
         if not patterns or not all(isinstance(pattern, str) and pattern for pattern in patterns):
             raise ConfigurationError(f"pattern {patterns!r} matches nothing; give kinds, with * for any part: 'tool.*'")
         self._expression = re.compile("|".join(re.escape(pattern).replace(r"\*", ".*") for pattern in patterns))
         self._about = about
+        self._newest_about = newest_about
         self.patterns = patterns
         self.takes_all: bool = "*" in patterns
         self._known: dict[str, bool | None] = {}
 
     def select(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return those of the events, in the order of their ``seq``, that match."""
+        # Most listeners take all events, and most batches hold none about a listener.
+        if self.takes_all and (self._about is None or not events or events[0].seq > self._newest_about()):
+            return events
         known = self._known
         try:
             answers = [known[event.kind] for event in events]
         except KeyError:
             if len(known) > _KINDS_MAX:
                 known.clear()
-            known.update({kind: self._ask(kind) for kind in {event.kind for event in events} if kind not in known})
+            known.update({kind: self._matches(kind) for kind in {event.kind for event in events} if kind not in known})
             answers = [known[event.kind] for event in events]
         if all(answers):
             return events
@@ -44,8 +59,8 @@ class Matcher:
             if answer or (answer is None and getattr(event, "listener", None) != self._about)
         ]
 
-    def _ask(self, kind: str) -> bool | None:
-        """Return whether a pattern matches this kind; None if so, but it tells of listeners, perhaps of this one."""
+    def _matches(self, kind: str) -> bool | None:
+        """Return whether a pattern matches this kind; None if it does, and events of it may be about the attachment."""
         if not self._expression.fullmatch(kind):
             return False
         return None if self._about is not None and kind.startswith(("listener.", "mailbox.")) else True

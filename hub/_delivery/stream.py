@@ -22,9 +22,10 @@ class EventStream:
         self, pipeline: Pipeline, journal: Journal | None, after: int | None, pattern: str | Iterable[str]
     ) -> None:
         ring = pipeline.ring
-        self._pipeline = pipeline
-        self._matcher = Matcher(pattern)
-        self._cursor = Cursor(ring, journal, ring.committed, ring.applied.value if after is None else after + 1)
+        self._lifecycle = pipeline.lifecycle
+        self._committed = pipeline.ring.committed
+        start = ring.applied.value if after is None else after + 1
+        self._cursor = Cursor(ring, journal, ring.committed, Matcher(pattern), start)
         self._batch: deque[Event] = deque()
 
     @property
@@ -34,7 +35,7 @@ class EventStream:
 
     @property
     def behind(self) -> int:
-        """How many committed events it has not looked at."""
+        """How many committed events it has not looked at yet."""
         return max(0, self._cursor.limit - self.position)
 
     async def take(self) -> Sequence[Event]:
@@ -43,17 +44,16 @@ class EventStream:
         Raises what iterating raises. Cancelled, it has taken nothing.
         """
         if self._batch:
-            events = tuple(self._batch)
+            rest = tuple(self._batch)
             self._batch.clear()
-            return events
+            return rest
         while True:
             if self._cursor.behind > 0:
-                taken = await self._cursor.take()
-                if selected := taken if self._matcher.takes_all else self._matcher.select(taken):
-                    return selected
-            elif self._pipeline.failure is not None:
-                raise repeat(self._pipeline.failure)
-            elif self._pipeline.ring.committed.ended:
+                if events := await self._cursor.take():
+                    return events
+            elif self._lifecycle.failure is not None:
+                raise repeat(self._lifecycle.failure)
+            elif self._cursor.ended:
                 return ()
             else:
                 await self._cursor.wait()

@@ -37,7 +37,7 @@ class Snapshotter:
         if snapshot is None:
             return 0
         self._state.restore(snapshot.entries)
-        self._pipeline.last_at = snapshot.at
+        self._pipeline.resume_at(snapshot.at)
         return snapshot.seq
 
     def is_due(self) -> bool:
@@ -59,7 +59,7 @@ class Snapshotter:
         pipeline = self._pipeline
         seq = pipeline.ring.applied.value
         # No await comes before the entries are taken: the state is that after the event before ``seq``.
-        snapshot = Snapshot(seq=seq, hub=pipeline.hub_id, at=pipeline.last_at, entries=self._state.snapshot())
+        snapshot = Snapshot(seq=seq, hub=pipeline.hub_id, at=pipeline.ingress.last_at, entries=self._state.snapshot())
         await pipeline.until_committed(seq - 1)
         await self.kept.save(snapshot)
 

@@ -9,15 +9,17 @@ from ..ports import Journal
 from .positions import Positions
 from .snapshots import Snapshots
 
-__all__ = ("NONE_ATTACHED", "Attached", "Reader", "Truncation")
+__all__ = ("Attached", "Reader", "Truncation")
 
 
 class Reader(Protocol):
     """An attachment, as far as the journal is kept for it."""
 
     name: str
-    done: int
-    """Events below this ``seq`` need not be kept for it."""
+
+    @property
+    def done(self) -> int:
+        """Events below this ``seq`` need not be kept for it."""
 
     @property
     def is_placed(self) -> bool:
@@ -43,11 +45,6 @@ class Attached(Protocol):
         """All that are attached now."""
 
 
-class _NoneAttached:
-    attachments: Sequence[Reader] = ()
-
-
-NONE_ATTACHED: Attached = _NoneAttached()
 """No readers."""
 
 

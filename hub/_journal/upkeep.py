@@ -13,7 +13,7 @@ from ..errors import HubClosed, HubFailed
 from ..ports import Clock, Journal
 from .positions import Positions
 from .snapshotter import Snapshotter
-from .truncation import NONE_ATTACHED, Attached, Reader, Truncation
+from .truncation import Attached, Reader, Truncation
 
 __all__ = ("JournalStatistics", "Upkeep")
 
@@ -50,14 +50,12 @@ class Upkeep:
         *,
         snapshot_bytes: int,
         journal_bytes_max: int,
-        attached: Attached = NONE_ATTACHED,
     ) -> None:
         self.positions: Positions = Positions(journal.store, f"{journal.path}/positions")
         self.snapshotter: Snapshotter = Snapshotter(
             journal, state, pipeline, snapshot_bytes=snapshot_bytes, journal_bytes_max=journal_bytes_max
         )
-        self.attached: Attached = attached
-        """The readers for which the journal is kept."""
+        self._attached: Attached
         self._truncation = Truncation(
             journal, self.positions, self.snapshotter.kept, journal_bytes_max=journal_bytes_max
         )
@@ -68,6 +66,10 @@ class Upkeep:
         """What could not be written, and why; empty while all is well."""
         self._moved = asyncio.Event()
         self._due = asyncio.Event()
+
+    def connect(self, attached: Attached) -> None:
+        """Say, once and before the start, for which readers the journal is kept."""
+        self._attached = attached
 
     async def restore(self) -> int:
         """Bring the state to the newest snapshot; return the ``seq`` from which the journal has to be replayed.
@@ -131,7 +133,7 @@ class Upkeep:
             try:
                 if self.snapshotter.is_due():
                     await self.snapshotter.take()
-                await self._truncation.truncate(self.attached)
+                await self._truncation.truncate(self._attached)
                 self._errors.pop("journal", None)
             except (HubClosed, HubFailed):
                 return  # the hub has ended
@@ -164,7 +166,7 @@ class Upkeep:
     def problems(self) -> list[str]:
         """Return what is owed and not kept."""
         found = [f"the {what} cannot be kept in order: {text_of(error)}" for what, error in self._errors.items()]
-        attached = {attachment.name for attachment in self.attached.attachments}
+        attached = {attachment.name for attachment in self._attached.attachments}
         first_seq = self._journal.first_seq
         found += [
             f"listener {name!r} is not attached, and has missed events {seq} to {first_seq - 1}, which the journal no"

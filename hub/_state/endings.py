@@ -7,7 +7,7 @@ from typing import Any, TypeVar, Unpack
 
 import attrs
 
-from ..errors import CommandRejected
+from ..errors import ChannelTypeFailed, CommandRejected
 from ..events import (
     ChannelClosed,
     ChannelClosing,
@@ -24,7 +24,7 @@ from .channel_types import ChannelType, ChannelTypes, Manifest
 from .channels import ChannelEntry, Channels, ChannelState
 from .origin import Origin
 
-__all__ = ("EVENTS_MAX", "Endings", "TypeFailed", "ask")
+__all__ = ("EVENTS_MAX", "Endings", "ask")
 
 T = TypeVar("T")
 
@@ -34,10 +34,6 @@ EVENTS_MAX = 1000
 _KINDS: dict[str, type[ChannelClosed | ChannelExpired]] = {"closed": ChannelClosed, "expired": ChannelExpired}
 
 
-class TypeFailed(CommandRejected):
-    """A channel type raised where it should have answered; see its cause."""
-
-
 def ask(channel_type: ChannelType, question: Callable[..., T], *args: Any) -> T:
     """Call a method of a channel type, which anybody may have written."""
     try:
@@ -45,7 +41,7 @@ def ask(channel_type: ChannelType, question: Callable[..., T], *args: Any) -> T:
     except CommandRejected:
         raise
     except Exception as error:
-        raise TypeFailed(
+        raise ChannelTypeFailed(
             f"channel type {channel_type.name!r} version {channel_type.version} failed in"
             f" {getattr(question, '__name__', question)} ({type(error).__name__}: {error}); mend it"
         ) from error
@@ -163,7 +159,7 @@ class Endings:
             channel_type = self._types.get(entry.type, entry.version)
             state = canonical(ask(channel_type, channel_type.participants_changed, manifest, entry.channel_state))
             return state, ask(channel_type, channel_type.ending, manifest, state)
-        except TypeFailed as error:
+        except ChannelTypeFailed as error:
             # Nobody can be kept in a channel: one whose type cannot go on without him ends.
             return entry.channel_state, str(error)
         except CommandRejected:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Unpack
 
 import attrs
 
-from ..errors import InboxFull, PostRejected
+from ..errors import ChannelTypeFailed, InboxFull, PostRejected
 from ..events import (
     ChannelClosed,
     ChannelExpired,
@@ -21,7 +21,7 @@ from ..events import (
 from .agents import Agents
 from .channel_types import ChannelTypes, Conversation, Post
 from .channels import ChannelEntry, Channels, ChannelState
-from .endings import Endings, TypeFailed, ask
+from .endings import Endings, ask
 from .inboxes import PRIORITIES, Inboxes
 from .moments import is_duration
 from .origin import Origin
@@ -198,7 +198,7 @@ class Envelopes:
             state = ask(channel_type, channel_type.fold, manifest, before, post)
             state = before if state is before else canonical(state)
             ending = ask(channel_type, channel_type.ending, manifest, state)
-        except TypeFailed as error:
+        except ChannelTypeFailed as error:
             raise PostRejected(str(error), code="not_allowed") from error
         return None if state is before else state, ending
 

@@ -1,4 +1,4 @@
-"""The ``hubwire`` command. It alone of the package's code names hub, listeners and stores together."""
+"""The ``hubwire`` command: the only code of the package that names hub, listeners and stores together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ("main",)
 INTERRUPTED = 130
 """128 + SIGINT, as shells count."""
 PIPE_BROKEN = 141
-"""128 + SIGPIPE: what reads the output has had enough, which is no failure of anybody."""
+"""128 + SIGPIPE: the reader of the output has closed it, which is not a failure."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
-        # The interpreter flushes at its end, and would complain again.
+        # The interpreter flushes at its end, and would report it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = PIPE_BROKEN
     sys.exit(code)

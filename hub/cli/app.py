@@ -1,4 +1,4 @@
-"""The verbs of the ``hubwire`` command, their arguments, and what becomes of errors."""
+"""The verbs of the ``hubwire`` command, their arguments, and the handling of errors."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cyclopts.validators import Number
 
 from .._version import installed_version
 from ..errors import ConfigurationError, HubError
+from .failures import CommandFailed
 from .output import complain, log_to_stderr
 
 __all__ = ("run",)
@@ -33,7 +34,7 @@ def _check_lines(_: object, lines: int | str) -> None:
 
 app: App = App(
     name="hubwire",
-    help="Watch what agents do: import, follow, count and check the events of a hub.",
+    help="Watch agents at work: import, follow, count and check the events of a hub.",
     help_format="plaintext",
     default_parameter=Parameter(negative=(), show_default=False),
     version=installed_version,
@@ -45,20 +46,20 @@ app.meta.group_parameters = app.group_parameters
 @app.command(name="import")
 def import_(
     file: Annotated[
-        str, Parameter(allow_leading_hyphen=True, help="JSON lines or JSON, gzipped or not; - is the standard input.")
+        str, Parameter(allow_leading_hyphen=True, help="JSON Lines or JSON, also gzipped; - is the standard input.")
     ],
     /,
     *,
     store: Annotated[str, Parameter(help="The store of the hub: file:///data, or a directory.")],
-    format_: Annotated[  # noqa: ARG001 - one is known so far, and saying it keeps scripts right when there are more
-        Literal["openai-chat"], Parameter(name="--format", help="How the input is written.")
+    format_: Annotated[  # noqa: ARG001 - there is one so far; scripts that name it stay right when there are more
+        Literal["openai-chat"], Parameter(name="--format", help="The format of the input.")
     ],
-    skip_bad: Annotated[bool, Parameter(help="Leave out what is no conversation, and say so.")] = False,
+    skip_bad: Annotated[bool, Parameter(help="Skip items that are not conversations, and report each.")] = False,
     messages_key: Annotated[
-        str | None, Parameter(help="The key under which an item has its messages; by default messages, else traj.")
+        str | None, Parameter(help="The key of the messages in an item; by default messages, else traj.")
     ] = None,
 ) -> None:
-    """Import recorded conversations, each as a channel. Run it again after a failure: nothing comes twice."""
+    """Import recorded conversations, each as a channel. Run it again after a failure: it goes on where it stopped."""
     from .import_ import import_file
 
     import_file(file, store, skip_bad=skip_bad, messages_key=messages_key)
@@ -70,7 +71,10 @@ def tail(
     /,
     *,
     follow: Annotated[
-        bool, Parameter(name=["-f", "--follow"], help="Go on as the log grows; wait for it if need be.")
+        bool,
+        Parameter(
+            name=["-f", "--follow"], help="Print new events as they come; wait for a log that does not exist yet."
+        ),
     ] = False,
     lines: Annotated[
         int | Literal["all"],
@@ -79,18 +83,21 @@ def tail(
         ),
     ] = 10,
     kind: Annotated[
-        tuple[str, ...], Parameter(help="Only these kinds; * stands for any part: 'tool.*'. May be given again.")
+        tuple[str, ...], Parameter(help="Only events of this kind; * stands for any text: 'tool.*'. Can be repeated.")
     ] = (),
     agent: Annotated[
-        str | None, Parameter(help="Only what is about this agent: its name, its id, or the id's end.")
+        str | None, Parameter(help="Only events of this agent: its name, its id, or the end of its id.")
     ] = None,
-    channel: Annotated[str | None, Parameter(help="Only this channel: its topic, its id, or the id's end.")] = None,
+    channel: Annotated[
+        str | None, Parameter(help="Only events of this channel: its topic, its id, or the end of its id.")
+    ] = None,
     output: Annotated[
-        Literal["pretty", "json"], Parameter(name=["-o", "--output"], help="For people, or the records as they are.")
+        Literal["pretty", "json"],
+        Parameter(name=["-o", "--output"], help="pretty: a line for people; json: the record as it is."),
     ] = "pretty",
     log: LogPath = None,
 ) -> None:
-    """Print the last events of a log, and with -f those that come. Stop it with Ctrl-C."""
+    """Print the last events of a log, and with -f also the new ones. Stop it with Ctrl-C."""
     import anyio
 
     from .tail import Selection, tail
@@ -128,7 +135,7 @@ def stats(
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
     log: LogPath = None,
 ) -> None:
-    """Count what a log holds: records, events, kinds, channels, agents, bytes."""
+    """Count the records, events, kinds, channels, agents and bytes of a log."""
     import anyio
 
     from .stats import stats
@@ -143,7 +150,7 @@ def verify(
     *,
     log: Annotated[str | None, Parameter(help="The log within the store; by default /audit.")] = None,
 ) -> None:
-    """Check every record of an audit log: nothing was changed, nothing is missing. Exits with 1 if something is."""
+    """Check every record of an audit log: none is damaged, changed or missing. Exits with 1 if one is."""
     import anyio
 
     from .verify import verify
@@ -155,7 +162,7 @@ def verify(
 def demo(
     *,
     store: Annotated[
-        str | None, Parameter(help="Where the hub keeps its logs: an empty directory. By default a temporary one.")
+        str | None, Parameter(help="An empty directory for the logs of the hub; by default a temporary one.")
     ] = None,
     tickets: Annotated[
         int, Parameter(validator=Number(gte=2), help="How many tickets the agents work on; by default 6.")
@@ -164,7 +171,7 @@ def demo(
         float, Parameter(validator=Number(gte=0), help="Seconds that each step of an agent takes; by default 0.04.")
     ] = 0.04,
 ) -> None:
-    """Watch agents at work, see them killed in the middle, start again, recover and finish; then verify the log."""
+    """Watch agents at work: they are killed in the middle, start again, recover and finish; then verify the log."""
     import anyio
 
     from .demo import demo
@@ -175,13 +182,13 @@ def demo(
 @app.meta.default
 def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    debug: Annotated[bool, Parameter(help="Show where in the code an error happened, and what is retried.")] = False,
+    debug: Annotated[bool, Parameter(help="Show the traceback of an error, and log the retries.")] = False,
 ) -> int:
     command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     log_to_stderr(debug=debug)
     try:
         command(*bound.args, **bound.kwargs)
-    except Exception as error:  # noqa: BLE001 - the last place where one can be told in a line
+    except Exception as error:  # noqa: BLE001 - the last place where an error can become one line
         if debug:
             traceback.print_exc()
         return _failed(error)
@@ -201,12 +208,12 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _failed(error: Exception) -> int:
-    """Tell an error in one line, if it is one that a user can do something about; return the exit code."""
+    """Print an error in one line, if it is one that a user can act on; return the exit code."""
     leaves = list(_leaves(error))
     if any(isinstance(leaf, BrokenPipeError) for leaf in leaves):
         raise BrokenPipeError
     for leaf in leaves:
-        if isinstance(leaf, HubError):
+        if isinstance(leaf, (HubError, CommandFailed)):
             complain(leaf)
             return MISUSED if isinstance(leaf, ConfigurationError) else FAILED
     if isinstance(leaves[0], OSError):

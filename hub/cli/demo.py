@@ -1,7 +1,7 @@
-"""``hubwire demo``: agents at work, killed in the middle, started again, and a log that has everything.
+"""``hubwire demo``: agents at work, killed in the middle, started again, and a log that is complete.
 
-The agents run in a process of their own (:mod:`hubwire.cli.scenario`). This one only reads: it follows the audit log,
-as anybody could, from the first event to the last, across the kill.
+The agents run in a process of their own (:mod:`hubwire.cli.scenario`). This process only reads: it follows the audit
+log, as any other process can, from the first event to the last, across the kill.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from anyio.abc import Process
 from hubwire.listeners.audit import verify
 from hubwire.stores import MemoryStore, open_store
 
-from ..errors import ConfigurationError, HubError
+from ..errors import ConfigurationError
 from ..log import LogReader, Record, follow, log_exists
 from ..ports import KnowledgeStore
+from .failures import CommandFailed
 from .output import Paint, say
 from .pretty import Pretty
 from .target import AUDIT, JOURNAL, fields_of
@@ -32,8 +33,8 @@ from .target import AUDIT, JOURNAL, fields_of
 __all__ = ("DemoFailed", "demo")
 
 
-class DemoFailed(HubError):
-    """The demo has shown something else than it should."""
+class DemoFailed(CommandFailed):
+    """A check of the demo failed."""
 
 
 async def demo(store_url: str | None, *, tickets: int, pace: float) -> None:
@@ -42,7 +43,7 @@ async def demo(store_url: str | None, *, tickets: int, pace: float) -> None:
         store = _readable(url)
         try:
             if await log_exists(store, AUDIT) or await log_exists(store, JOURNAL):
-                raise ConfigurationError(f"{url} holds logs already; give the demo an empty place")
+                raise ConfigurationError(f"{url} holds logs already; give the demo an empty directory")
             show = _Show(store, url, tickets, pace)
             await show.run()
             await show.check()
@@ -78,19 +79,19 @@ class _Show:
         self._paint = Paint(sys.stdout)
         self._pretty = Pretty(short_time=True)
         self._seen: list[Record] = []
-        """What was on the screen before the kill."""
+        """The records that were on the screen before the kill."""
         self._killed_pid: int | None = None
         self._solved: Counter[int] = Counter()
 
     async def run(self) -> None:
-        """Start the agents, show what they do, kill them, start them again, and show the rest."""
-        self._tell(f"Four agents work on {self._tickets} tickets, in a hub on {self._url}.")
+        """Start the agents, show their events, kill them, start them again, and show the rest."""
+        self._announce(f"Four agents work on {self._tickets} tickets, in a hub on {self._url}.")
         process = await self._start(hang_after=self._kill_after)
         # Its type says iterator, but it is a generator, and has a subscription to close.
         records = cast(AsyncGenerator[Record, None], follow(self._store, AUDIT, start=0))
         try:
             async with anyio.create_task_group() as tasks, aclosing(records):
-                tasks.start_soon(self._expect_life, process)
+                tasks.start_soon(self._fail_if_dead, process)
                 async for record in records:
                     fields = fields_of(record) or {}
                     say(self._pretty.line(fields))
@@ -99,9 +100,9 @@ class _Show:
                         if self._is_moment_to_kill(fields):
                             await self._kill(process)
                             process = await self._start()
-                            tasks.start_soon(self._expect_life, process)
+                            tasks.start_soon(self._fail_if_dead, process)
                     elif fields.get("kind") == "hub.started":
-                        self._tell_recovery(fields)
+                        self._announce_recovery(fields)
                     elif fields.get("kind") == "hub.stopped":
                         break
                 await process.wait()
@@ -121,8 +122,8 @@ class _Show:
             stderr=None,
         )
 
-    async def _expect_life(self, process: Process) -> None:
-        """Do not wait for the events of a process that has died of something else than this demo."""
+    async def _fail_if_dead(self, process: Process) -> None:
+        """Fail if the process has died of another cause than this demo: its events would never come."""
         code = await process.wait()
         if code != 0 and process.pid != self._killed_pid:
             raise DemoFailed(f"the agents' process ended with {code}, see above")
@@ -139,15 +140,15 @@ class _Show:
         self._killed_pid = process.pid
         process.send_signal(signal.SIGKILL)
         await process.wait()
-        self._tell(
+        self._announce(
             f"Killed process {process.pid} with SIGKILL, in the middle of a tool call; {len(self._seen)} records were"
             " on the screen. Starting it again …",
             self._paint.red,
         )
 
-    def _tell_recovery(self, fields: dict[str, Any]) -> None:
+    def _announce_recovery(self, fields: dict[str, Any]) -> None:
         shown = sum("seq" in (fields_of(record) or {}) for record in self._seen)
-        self._tell(
+        self._announce(
             f"Process {fields.get('pid')} has recovered {fields['seq']} events from the journal: the {shown} that were"
             f" on the screen and {fields['seq'] - shown} more. It goes on with #{fields['seq']}.",
             self._paint.green,
@@ -156,9 +157,9 @@ class _Show:
     # -- the checks --
 
     async def check(self) -> None:
-        """Read back what was written, and compare."""
+        """Read the logs back, and compare them."""
         verification = await verify(self._store, AUDIT)
-        self._tell(f"Every h, d and seq of the audit log is right: events 0 to {verification.last_seq}.")
+        self._announce(f"The audit log is intact: seq, d and h are right in all events, 0 to {verification.last_seq}.")
         events = await self._compare_with_journal()
         if events != verification.events:
             raise DemoFailed(f"the journal has {events} events, the audit log {verification.events}")
@@ -201,7 +202,7 @@ class _Show:
         if self._solved != Counter(range(1, self._tickets + 1)):
             raise DemoFailed(f"tickets were solved this often: {dict(self._solved)}")
 
-    def _tell(self, text: str, style: Any = None) -> None:
+    def _announce(self, text: str, style: Any = None) -> None:
         say("")
         say((style or self._paint.bold)(text))
         say("")

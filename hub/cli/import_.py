@@ -1,8 +1,8 @@
 """``hubwire import``: recorded conversations become channels, envelopes and tool calls of a hub.
 
 Every event carries where it comes from: ``source`` is the file's name and the digest of its content, ``source_id`` is
-``<conversation>/<message>/<part>``. The parts of a conversation are committed one after the other, so what the journal
-has of it is always a beginning: a rerun finds the last part there, and goes on with the next.
+``<conversation>/<message>/<part>``. The parts of a conversation are committed one after the other, so the journal
+always holds a beginning of it: a rerun finds the last part there, and goes on with the next.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from hubwire.listeners.audit import AuditLog
 from hubwire.stores import open_store
 
 from .. import Agent, Channel, Hub
-from ..errors import HubError
 from ..events import ToolCalled, ToolCompleted, ToolFailed
+from .failures import CommandFailed
 from .importer import EVENT_BYTES_MAX, BadItem, Call, Conversation, Envelope, Part, Result, parse
 from .output import complain, is_terminal, plural, say
 from .resume import Resume, find_resume
@@ -31,19 +31,19 @@ from .source import InputUnreadable, Source, open_source
 __all__ = ("Counts", "ImportRefused", "import_file")
 
 _AT_A_TIME = 256
-"""How many conversations are on their way at once: they share the syncs of one batch."""
+"""How many conversations are imported at once: they share the syncs of one batch."""
 
 _COMPLAINTS_MAX = 10
 _PROGRESS_SECONDS = 0.1
 
 
-class ImportRefused(HubError):
-    """The input has bad items, so nothing was imported."""
+class ImportRefused(CommandFailed):
+    """The input has bad items, so none of it was imported."""
 
 
 @attrs.define
 class Counts:
-    """How many there are in the input, and how many of their events were in the journal before."""
+    """The numbers of channels and of their parts in the input."""
 
     channels: int = 0
     envelopes: int = 0
@@ -77,9 +77,9 @@ class Counts:
 
 
 def import_file(path: str, store_url: str, *, skip_bad: bool, messages_key: str | None) -> None:
-    """Check the whole input, import it, and print what it held.
+    """Check the whole input, import it, and print how much it held.
 
-    Raises :class:`ImportRefused` before anything is imported, if items are bad and not to be skipped.
+    Raises :class:`ImportRefused` before the import begins, if items are bad and not to be skipped.
     """
     began = time.monotonic()
     with open_source(path) as source:
@@ -91,7 +91,7 @@ def import_file(path: str, store_url: str, *, skip_bad: bool, messages_key: str 
 
 
 def _check(source: Source, *, skip_bad: bool, messages_key: str | None) -> Counts:
-    """Count what there is, and complain about every bad item."""
+    """Count the parts of the input, and report every bad item."""
     counts = Counts()
     for item in source.items():
         try:
@@ -102,12 +102,12 @@ def _check(source: Source, *, skip_bad: bool, messages_key: str | None) -> Count
                 complain(f"{source.name}, {error}")
     if counts.skipped and not skip_bad:
         items = plural(counts.skipped, "bad item")
-        raise ImportRefused(f"{source.name} has {items}: nothing was imported; mend it, or use --skip-bad")
+        raise ImportRefused(f"{source.name} has {items}: none of it was imported; correct it, or use --skip-bad")
     return counts
 
 
 def _conversations(source: Source, messages_key: str | None) -> Iterator[Conversation]:
-    """Give the good conversations; they were checked before, and the bad ones complained about."""
+    """Iterate over the good conversations; the bad ones were reported by the check before."""
     digest = source.digest
     for item in source.items():
         try:
@@ -120,7 +120,7 @@ def _conversations(source: Source, messages_key: str | None) -> Iterator[Convers
 
 
 async def _import(source: Source, counts: Counts, store_url: str, messages_key: str | None) -> int:
-    """Import what is not in the journal yet; return how much was."""
+    """Import the parts that are not in the journal yet; return how many were there."""
     store = open_store(store_url)
     try:
         async with Hub(store, listeners=[AuditLog(store)], event_bytes_max=EVENT_BYTES_MAX) as hub:
@@ -160,7 +160,7 @@ class _Import:
                 tasks.start_soon(self._import, conversation)
 
     async def _register(self, role: str) -> None:
-        """Know the agent that speaks for a role of this input: one for all its conversations, and for a rerun."""
+        """Find or register the agent for a role of this input: one for all its conversations, and for a rerun."""
         if role not in self._agents:
             name = f"{role}@{self._name}"
             agent = self._hub.agents.find(name)
@@ -193,7 +193,7 @@ class _Import:
         return channel
 
     async def _put(self, channel: Channel, part: Part, source_id: str) -> None:
-        # Nobody is to read these again, so nobody is addressed: the inboxes stay empty.
+        # No agent is to read these again, so they have no recipients: the inboxes stay empty.
         if isinstance(part, Envelope):
             agent = self._agents[part.role]
             await channel.post(agent, part.content, to=(), source=self.source, source_id=source_id)
@@ -215,7 +215,7 @@ class _Import:
 
 
 async def _show_progress(importing: _Import, total: int) -> None:
-    """Show how far it is, until cancelled, if anybody is looking."""
+    """Show the progress on a terminal, until cancelled."""
     if not is_terminal(sys.stderr):
         return
     columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

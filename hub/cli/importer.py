@@ -1,4 +1,4 @@
-"""Recorded conversations in OpenAI's chat format, parsed and checked. No hub and no store is needed here.
+"""Recorded conversations in OpenAI's chat format, parsed and checked, without a hub or a store.
 
 An item is a list of messages, or an object that has such a list under some key.
 """
@@ -13,8 +13,9 @@ import attrs
 import msgspec
 
 from .. import codec
-from ..errors import EventTooLarge, HubError
+from ..errors import EventTooLarge
 from ..events import canonical
+from .failures import CommandFailed
 from .source import NOT_JSON, Item
 
 __all__ = ("EVENT_BYTES_MAX", "BadItem", "Call", "Conversation", "Envelope", "Part", "Result", "parse")
@@ -28,8 +29,8 @@ _SPEAKERS = ("system", "developer", "user", "assistant")
 _MESSAGE_KEYS = ("messages", "traj")
 
 
-class BadItem(HubError):
-    """One item is no conversation; ``place`` says which one, for example ``line 7``."""
+class BadItem(CommandFailed):
+    """One item is not a conversation; ``place`` says which one, for example ``line 7``."""
 
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(f"{place}: {reason}")
@@ -38,7 +39,7 @@ class BadItem(HubError):
 
 @attrs.frozen
 class Envelope:
-    """What one role said in one message, maybe nothing."""
+    """The content of one message of one role; it may be empty."""
 
     id: str
     role: str
@@ -57,7 +58,7 @@ class Call:
 
 @attrs.frozen
 class Result:
-    """What a tool gave back."""
+    """The result of a tool."""
 
     id: str
     tool: str
@@ -74,7 +75,7 @@ Part = Envelope | Call | Result
 
 @attrs.frozen
 class Conversation:
-    """A conversation: who takes part, and its parts in order. A part's ``id`` is ``<message>/<part>``."""
+    """A conversation: its roles, and its parts in order. A part's ``id`` is ``<message>/<part>``."""
 
     number: int
     roles: tuple[str, ...]
@@ -82,7 +83,7 @@ class Conversation:
 
 
 def parse(item: Item, *, messages_key: str | None = None) -> Conversation:
-    """Return the conversation that an item holds. Raises :class:`BadItem`, saying what is wrong with it."""
+    """Return the conversation that an item holds. Raises :class:`BadItem` with the reason."""
     try:
         messages = _messages(_decode(item.raw), messages_key)
         tools: dict[str, str] = {}
@@ -101,18 +102,18 @@ def parse(item: Item, *, messages_key: str | None = None) -> Conversation:
 
 
 class _WrongError(Exception):
-    """What is wrong, without the place."""
+    """The reason why an item is bad, without its place."""
 
 
 def _decode(raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw)
     except NOT_JSON as strict:
-        # The standard library also takes what models and json.dumps() leave behind: lone surrogates, NaN.
+        # The standard library also takes the output of models and json.dumps(): lone surrogates, NaN.
         try:
             return json.loads(raw)
         except (ValueError, RecursionError):
-            raise _WrongError(f"is no JSON: {strict}") from None
+            raise _WrongError(f"is not JSON: {strict}") from None
 
 
 def _messages(item: Any, messages_key: str | None) -> list[Any]:
@@ -132,17 +133,17 @@ def _messages(item: Any, messages_key: str | None) -> list[Any]:
 
 
 def _parts(number: int, message: Any, tools: dict[str, str]) -> Iterator[Part]:
-    """Give the parts of one message; ``tools`` are the names of the tools called so far, by the ids of the calls."""
+    """Iterate over the parts of one message; ``tools`` are the names of the tools called so far, by call id."""
     if not isinstance(message, dict):
         raise _WrongError(f"is {_named(message)}, not an object")
     role, content = message.get("role"), message.get("content")
     if not (content is None or isinstance(content, str | list)):
-        raise _WrongError(f"has {_named(content)} as its content, which is text, null or a list")
+        raise _WrongError(f"has {_named(content)} as its content, which must be text, null or a list")
     if role == "tool":
         call_id = _text(message, "tool_call_id")
         tool = _text(message, "name") if message.get("name") is not None else tools.get(call_id)
         if tool is None:
-            raise _WrongError(f"has the result of call {call_id!r}, which nobody made, and no 'name' of the tool")
+            raise _WrongError(f"has the result of call {call_id!r}, which was not made, and no 'name' of the tool")
         yield Result(f"{number}/result", tool, call_id, content)
         return
     if role not in _SPEAKERS:
@@ -152,11 +153,11 @@ def _parts(number: int, message: Any, tools: dict[str, str]) -> Iterator[Part]:
     yield Envelope(f"{number}/envelope", role, {**said, "more": rest} if rest else said)
     calls = message.get("tool_calls")
     if not isinstance(calls, list | None):
-        raise _WrongError(f"has {_named(calls)} as its tool_calls, which are a list")
+        raise _WrongError(f"has {_named(calls)} as its tool_calls, which must be a list")
     for index, call in enumerate(calls or ()):
         function = call.get("function") if isinstance(call, dict) else None
         if role != "assistant" or not isinstance(function, dict):
-            raise _WrongError(f"has a tool call {index} that is no function call of the assistant")
+            raise _WrongError(f"has a tool call {index} that is not a function call of the assistant")
         tool, call_id = _text(function, "name"), _text(call, "id")
         tools[call_id] = tool
         yield Call(f"{number}/call-{index}", tool, call_id, _arguments(function.get("arguments")))
@@ -165,7 +166,7 @@ def _parts(number: int, message: Any, tools: dict[str, str]) -> Iterator[Part]:
 def _text(fields: dict[str, Any], key: str) -> str:
     value = fields.get(key)
     if not isinstance(value, str) or not value:
-        raise _WrongError(f"has {_named(value)} as its {key!r}, which is text")
+        raise _WrongError(f"has {_named(value)} as its {key!r}, which must be text")
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -174,7 +175,7 @@ def _text(fields: dict[str, Any], key: str) -> str:
 
 
 def _arguments(arguments: Any) -> Any:
-    """Models write arguments as JSON within text, and sometimes it is none."""
+    """Return the arguments as a mapping if they are JSON in a text; models also write text that is not JSON."""
     if isinstance(arguments, str):
         try:
             decoded = msgspec.json.decode(arguments.encode())
@@ -197,5 +198,5 @@ def _check_sizes(parts: list[Part]) -> None:
 
 
 def _named(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "no value"}
     return names.get(type(value), "a number")

@@ -1,4 +1,4 @@
-"""What the command prints: text with which agents cannot play tricks on a terminal, and colour where it helps."""
+"""The output of the command: text of agents made safe for a terminal, and colour where it helps."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _NOT_ASCII = re.compile(r"[^\x20-\x7e]")
 
 
 def say(line: str, file: TextIO | None = None) -> None:
-    """Print a line at once, so that whoever reads it through a pipe sees it now."""
+    """Print a line at once, so that the reader of a pipe gets it now."""
     print(line, file=file or sys.stdout, flush=True)
 
 
 def complain(message: object) -> None:
-    """Print one line about what went wrong to the standard error."""
+    """Print one line about a failure to the standard error."""
     print(f"hubwire: {escape(str(message))}", file=sys.stderr, flush=True)
 
 
 def log_to_stderr(*, debug: bool) -> None:
-    """Keep what the library logs away from the output, and to what matters; with ``debug`` also what it tries again."""
+    """Send the log lines of the library to the standard error: warnings, and with ``debug`` also its retries."""
     import logging
 
     import structlog
@@ -42,7 +42,7 @@ def log_to_stderr(*, debug: bool) -> None:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Tell whether somebody is looking at it."""
+    """Tell whether a stream is a terminal."""
     try:
         return stream.isatty()
     except ValueError:  # it is closed
@@ -58,9 +58,9 @@ def plural(number: int, noun: str) -> str:
 
 
 def escape(text: str) -> str:
-    r"""Return the text on one line, with everything that does not show written as ``\x1b``, ``\u202e``, ``\n``.
+    r"""Return the text on one line, with every character that is not printable as ``\x1b``, ``\u202e``, ``\n``.
 
-    That is what moves the cursor, changes colours, rings, or turns the direction of writing, and what could pass for
+    Such characters move the cursor, change colours, ring the bell, reverse the direction of writing, or look like
     another character: the Unicode categories of control, format, surrogate, private and unassigned, and all spaces but
     the usual one.
     """
@@ -78,13 +78,13 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def escape_json(line: str) -> str:
-    """Return JSON of the same value, in which everything that does not show is escaped as JSON escapes it."""
+    """Return JSON of the same value, with every character that is not printable escaped as JSON escapes it."""
     return line if line.isprintable() else _NOT_ASCII.sub(_json_escaped, line)
 
 
 def _json_escaped(match: re.Match[str]) -> str:
     char = match[0]
-    # A line feed in JSON stands between tokens only, never in a text.
+    # In JSON a line feed stands only between tokens, never inside a text.
     if char.isprintable() or char == "\n":
         return char
     units = char.encode("utf-16-be", "surrogatepass").hex()
@@ -95,7 +95,7 @@ def _json_escaped(match: re.Match[str]) -> str:
 
 
 class Paint:
-    """Colours text, if the stream is a terminal that knows colours and nobody has said NO_COLOR."""
+    """Colours text, if the stream is a terminal with colours and NO_COLOR is not set."""
 
     def __init__(self, stream: TextIO) -> None:
         self.on: bool = is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -115,13 +115,13 @@ class Paint:
     def green(self, text: str) -> str:
         return self(text, "32")
 
-    def by(self, text: str, who: str) -> str:
-        """Colour a text as that of ``who``: the same one always has the same colour."""
-        return self(text, f"38;5;{_COLOURS[zlib.crc32(who.encode(errors='replace')) % len(_COLOURS)]}")
+    def by(self, text: str, name: str) -> str:
+        """Colour a text by a name: the same name always has the same colour."""
+        return self(text, f"38;5;{_COLOURS[zlib.crc32(name.encode(errors='replace')) % len(_COLOURS)]}")
 
 
 def crop(text: str, cells: int) -> str:
-    """Cut the text to so many cells of a terminal, in which a wide character takes two."""
+    """Cut the text to this many cells of a terminal, in which a wide character takes two."""
     if len(text) * 2 <= cells:
         return text
     used = 0

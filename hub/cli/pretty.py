@@ -1,4 +1,4 @@
-"""A record as one line for a person: when, which, who, what, where, and the gist of it."""
+"""A record as one line for a person: time, seq, agent, kind, channel, and the gist of it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .target import Names
 __all__ = ("Pretty",)
 
 _WIDE = 120
-"""Columns from which on a line has room for everything."""
+"""Columns from which on a line has room for all its parts."""
 
 _KIND_CELLS = 18
 _AUDIENCE_MAX = 4
 
-# What stands elsewhere in the line, or is for machines.
+# Fields that stand elsewhere in the line, or are for programs.
 _LEFT_OUT = frozenset(
     (
         "agent_id",
@@ -50,7 +50,7 @@ _LEFT_OUT = frozenset(
 class Pretty:
     """Makes lines for a terminal or a file, learning the names of agents and channels on the way.
 
-    ``short_time`` leaves out the date, for what happens now. On a terminal a line is cut to its width.
+    ``short_time`` leaves out the date, for events of the moment. On a terminal a line is cut to its width.
     """
 
     def __init__(self, names: Names | None = None, *, short_time: bool = False) -> None:

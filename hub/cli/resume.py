@@ -1,4 +1,4 @@
-"""What of an input is in a hub's journal already, so that a rerun goes on from there."""
+"""How much of an input is in a hub's journal already, so that a rerun goes on from there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import attrs
 
 from .. import Hub
-from ..errors import HubError
 from ..events import ChannelClosed, ChannelOpened, Event
+from .failures import CommandFailed
 from .importer import Conversation, Part
 
 __all__ = ("Place", "Resume", "SourceDiffers", "find_resume")
 
 
-class SourceDiffers(HubError):
+class SourceDiffers(CommandFailed):
     """The journal has parts of this input that the input does not have."""
 
 
@@ -24,11 +24,11 @@ class Place:
 
     channel_id: str
     last_part: str | None = None
-    """``<message>/<part>`` of the last one that is there."""
+    """``<message>/<part>`` of the last part that is there."""
 
 
 class Resume:
-    """How far every conversation got. Of complete ones it keeps the number alone."""
+    """How far every conversation got. Of complete ones it keeps only the number."""
 
     def __init__(self) -> None:
         self.parts: int = 0
@@ -43,7 +43,7 @@ class Resume:
             return
         number = int(conversation)
         if isinstance(event, ChannelOpened):
-            # One that was created only was cut short by a crash, and the hub has closed it since.
+            # A channel that was created and not opened was cut short by a crash, and the hub has closed it since.
             self._places[number] = Place(event.channel_id or "")
             self.parts += 1
         elif isinstance(event, ChannelClosed):

@@ -6,16 +6,16 @@ import json
 from typing import Any
 
 from ..codec import decode_fields
-from ..errors import HubError
 from ..log import LogReader, Record
 from ..ports import KnowledgeStore
+from .failures import CommandFailed
 from .output import escape_json, say
 from .target import fields_of, find_log, open_target
 
 __all__ = ("RecordMissing", "show")
 
 
-class RecordMissing(HubError):
+class RecordMissing(CommandFailed):
     """The log has no such record."""
 
 
@@ -56,7 +56,7 @@ async def _by_id(store: KnowledgeStore, path: str, identifier: str) -> Record | 
 
 
 async def _whole(store: KnowledgeStore, record: Record) -> dict[str, Any]:
-    """Return the record's keys; of one that was too long for a line, those of the file that holds it as well."""
+    """Return the record's keys; of a record that was too long for a line, also those of the file that holds it."""
     fields = decode_fields(record.line)
     match fields:
         case {"cut": {"blob": str(blob)}}:

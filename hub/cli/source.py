@@ -1,6 +1,6 @@
-"""Where conversations are read from: a file or the standard input, gzipped or not, cut into items.
+"""The source of conversations: a file or the standard input, gzipped or not, cut into items.
 
-An input is JSON lines, or one JSON document: an array of items, or a single item. An item is one conversation.
+An input is JSON Lines, or one JSON document: an array of items, or a single item. An item is one conversation.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import IO
 import attrs
 import msgspec
 
-from ..errors import HubError
+from .failures import CommandFailed
 
 __all__ = ("NOT_JSON", "InputUnreadable", "Item", "Source", "open_source")
 
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that are no JSON."""
+"""The exceptions of msgspec for bytes that are not JSON."""
 
 
-class InputUnreadable(HubError):
-    """The input as a whole cannot be read: it is no JSON, cut off, or not there."""
+class InputUnreadable(CommandFailed):
+    """The input as a whole cannot be read: it is not JSON, cut off, or missing."""
 
 
 @attrs.frozen
@@ -66,7 +66,7 @@ def _name(path: str) -> str:
 
 @contextmanager
 def _seekable(path: str) -> Iterator[IO[bytes]]:
-    """The input is read twice, to check it and to import it: what can be read only once is copied first."""
+    """Open an input that can be read twice, to check and to import it: one that can be read only once is copied."""
     with _opened(path) as file:
         if file.seekable():
             yield file
@@ -87,12 +87,12 @@ def _opened(path: str) -> AbstractContextManager[IO[bytes]]:
 
 
 class Source:
-    """An input, open. :meth:`items` may be called again, and gives the same again."""
+    """An open input. :meth:`items` may be called again, and gives the same items again."""
 
     def __init__(self, name: str, file: IO[bytes] | gzip.GzipFile) -> None:
         self.name = name
         self.digest: str = ""
-        """SHA-256 of all bytes, unzipped, as hex; known when :meth:`items` came to its end."""
+        """SHA-256 of all bytes, unzipped, as hex; known when :meth:`items` has come to its end."""
         self._file = file
         self._is_lines = self._look()
 
@@ -115,7 +115,7 @@ class Source:
         self.digest = digest.hexdigest()
 
     def _look(self) -> bool:
-        """Tell lines from a document: by the name, else by what comes first."""
+        """Tell whether the input is lines rather than one document: by its name, else by its first lines."""
         if self.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson")):
             return True
         filled = (line for line in self._file if line.strip())
@@ -131,7 +131,7 @@ class Source:
         try:
             elements = msgspec.json.decode(content, type=list[msgspec.Raw])
         except NOT_JSON as error:
-            raise InputUnreadable(f"{self.name} is no JSON document: {error}") from error
+            raise InputUnreadable(f"{self.name} is not a JSON document: {error}") from error
         if elements and _is_message(bytes(elements[0])):
             yield Item(0, "item 1", content)
             return

@@ -1,4 +1,4 @@
-"""``hubwire stats``: what a log holds, counted."""
+"""``hubwire stats``: the numbers of a log."""
 
 from __future__ import annotations
 

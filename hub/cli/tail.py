@@ -1,4 +1,4 @@
-"""``hubwire tail``: the last records of a log, and those that come."""
+"""``hubwire tail``: the last records of a log, and the new ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ID_END_MIN = 6
 
 @attrs.frozen
 class Selection:
-    """Which records are wanted; empty takes all."""
+    """Which records are selected; an empty selection takes all."""
 
     kinds: tuple[str, ...] = ()
     agent: str | None = None
@@ -38,7 +38,7 @@ class Selection:
         return self == Selection()
 
     def takes(self, fields: dict[str, Any], names: Names) -> bool:
-        """Tell whether a record is wanted; ``names`` must have learnt it."""
+        """Tell whether a record is selected; ``names`` must have learnt it."""
         return (
             (not self.kinds or any(fnmatchcase(str(fields.get("kind", "")), kind) for kind in self.kinds))
             and (self.agent is None or _is(self.agent, fields.get("agent_id"), names.agent))
@@ -62,7 +62,7 @@ async def tail(
     as_json: bool,
     log: str | None,
 ) -> None:
-    """Print the last ``lines`` records (None: all) that are selected, then, if asked to, those that come."""
+    """Print the last ``lines`` records (None: all) that are selected, then, with ``keep_following``, the new ones."""
     store = open_target(target)
     printer = _Printer(selection, as_json=as_json)
     try:
@@ -82,7 +82,7 @@ class _Printer:
         self.names = Names()
         self._as_json = as_json
         self._pretty = Pretty(self.names)
-        self._is_watched = is_terminal(sys.stdout)
+        self._is_terminal = is_terminal(sys.stdout)
 
     def takes(self, record: Record) -> bool:
         if self.selection.is_everything:
@@ -97,7 +97,7 @@ class _Printer:
     def show(self, record: Record) -> None:
         if self._as_json:
             line = record.line.decode(errors="backslashreplace")
-            say(escape_json(line) if self._is_watched else line)
+            say(escape_json(line) if self._is_terminal else line)
             return
         fields = fields_of(record)
         say(self._pretty.damaged(record.index, record.line) if fields is None else self._pretty.line(fields))
@@ -123,7 +123,7 @@ async def _print_last(store: KnowledgeStore, path: str, lines: int | None, print
 
 
 async def _go_near_end(store: KnowledgeStore, path: str, reader: LogReader, lines: int, printer: _Printer) -> None:
-    """Go to the last ``lines`` records without reading what lies before, but for the beginning, which tells names."""
+    """Go to the last ``lines`` records; of those before, read only the first ones, because they hold the names."""
     end = LogReader(store, path)
     await end.seek_end()
     start = end.index - lines
@@ -135,14 +135,14 @@ async def _go_near_end(store: KnowledgeStore, path: str, reader: LogReader, line
 
 async def _print_coming(store: KnowledgeStore, path: str, next_index: int, printer: _Printer) -> None:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_watch_reader)
+        tasks.start_soon(_fail_without_reader)
         async for record in follow(store, path, start=next_index):
             if printer.takes(record):
                 printer.show(record)
 
 
-async def _watch_reader() -> None:
-    """Notice that nobody reads the output any more, also while there is nothing to print."""
+async def _fail_without_reader() -> None:
+    """Raise ``BrokenPipeError`` when the reader of the output is gone, also while there is no record to print."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     while True:

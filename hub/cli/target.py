@@ -1,4 +1,4 @@
-"""What the reading verbs read: the log in a directory or at a store URL. They open no hub and hold nothing."""
+"""The target of the reading verbs: the log in a directory or at a store URL, read without a hub and without a hold."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import anyio
 from hubwire.stores import open_store
 
 from .. import codec
-from ..errors import HubError, InvalidRecord
+from ..errors import InvalidRecord
 from ..log import Record, log_exists
 from ..ports import KnowledgeStore, normalize_path
+from .failures import CommandFailed
 
 __all__ = ("AUDIT", "JOURNAL", "LogMissing", "Names", "fields_of", "find_log", "open_target", "wait_for_log")
 
@@ -25,8 +26,8 @@ _GRACE_SECONDS = 1.0
 _NAMES_MAX = 10_000
 
 
-class LogMissing(HubError):
-    """There is no log where one was looked for."""
+class LogMissing(CommandFailed):
+    """There is no log at the given place."""
 
 
 def open_target(target: str) -> KnowledgeStore:
@@ -67,7 +68,7 @@ def fields_of(record: Record) -> dict[str, Any] | None:
 
 
 class Names:
-    """The names of agents and the topics of channels, as far as the records read so far tell them.
+    """The names of agents and the topics of channels, as far as the records read so far hold them.
 
     Only the last 10,000 of each, so that memory does not grow with the log.
     """
@@ -77,7 +78,7 @@ class Names:
         self._channels: OrderedDict[str, str] = OrderedDict()
 
     def learn_line(self, line: bytes) -> None:
-        """Learn from a line that is looked at for nothing else."""
+        """Learn from a line, without decoding lines that hold no name."""
         if b'"kind":"agent.registered"' in line or b'"kind":"channel.created"' in line:
             try:
                 self.learn(codec.decode_fields(line))
@@ -105,5 +106,5 @@ def _remember(names: OrderedDict[str, str], key: str, name: str) -> None:
 
 
 def _short(identifier: str) -> str:
-    """The end of an id: ids sort by time, so those of one moment begin alike."""
+    """The end of an id: ids sort by time, so those of one moment have the same beginning."""
     return f"…{identifier[-8:]}" if len(identifier) == 32 else identifier

@@ -1,4 +1,4 @@
-"""``hubwire verify``: whether an audit log is what was written."""
+"""``hubwire verify``: whether an audit log holds the records that were written."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""What can happen: one frozen class per kind of event, one file per domain."""
+"""The kinds of events: one frozen class per kind, one file per domain."""
 
 from __future__ import annotations
 
 from ._canonical import FrozenDict, canonical
-from ._event import Event, GenericEvent, UnknownEvent, event, evolve, kind_class
+from ._declare import event, kind_class
+from ._event import Event, GenericEvent, UnknownEvent, evolve
 from .actors import ActorCrashed, ActorStarted, ActorStopped, GroupStopped
 from .agents import (
     AgentObserved,

@@ -1,6 +1,6 @@
-r"""Payloads, made canonical: frozen, and holding only what JSON holds. An event is never lost because of its payload.
+r"""Payloads, made canonical: frozen, and made of JSON values alone. An event is never lost because of its payload.
 
-What JSON cannot hold becomes a marked substitute, an object with one key that begins with ``$``:
+A value that JSON cannot hold becomes a marked substitute, an object with one key that begins with ``$``:
 
 ================================================  ==================================================================
 value                                             substitute
@@ -13,9 +13,9 @@ sets                                              ``{"$set": [...]}``, sorted
 mappings with a key that is not clean text        ``{"$map": [[key, value], ...]}``
 decimals                                          ``{"$decimal": "1.10"}``
 a container inside itself                         ``{"$cycle": <levels up>}``
-what lies more than 64 levels deep                ``{"$depth": 64}``
+a value more than 64 levels deep                  ``{"$depth": 64}``
 any other object                                  ``{"$object": "module.Class", "text": str(object)}``
-an object that raises while it is looked at       ``{"$object": "module.Class", "error": "<exception class>"}``
+an object that raises while it is read            ``{"$object": "module.Class", "error": "<exception class>"}``
 ================================================  ==================================================================
 
 Dates, times, UUIDs and paths become their standard text; enumerations their value; attrs classes, dataclasses and
@@ -58,9 +58,9 @@ INT_MAX = 2**53 - 1
 
 
 class PayloadTooLarge(Exception):
-    """The payload's JSON would be longer than the limit; ``size_bytes`` of it were counted before giving up.
+    """The payload's JSON would be longer than the limit; ``size_bytes`` of it were counted until then.
 
-    A signal inside the package: where the kind is known it becomes :class:`~hubwire.errors.EventTooLarge`.
+    It never leaves the package: where the kind is known it becomes :class:`~hubwire.errors.EventTooLarge`.
     """
 
     def __init__(self, size_bytes: int) -> None:
@@ -72,7 +72,7 @@ _FROZEN = "an event's payload is frozen; copy it with dict(...) to change it"
 
 
 class FrozenDict(dict[str, Any]):
-    """A dictionary that refuses to change. ``dict(frozen)`` makes one that may be changed."""
+    """A dictionary that cannot be changed. ``dict(frozen)`` makes a copy that can."""
 
     __slots__ = ()
 
@@ -120,12 +120,12 @@ _PLAIN_CONTAINERS = frozenset({dict, list, tuple, FrozenDict})
 
 
 class Freezer:
-    """Makes the payload of one event canonical, and counts what it will weigh.
+    """Makes the payload of one event canonical, and counts its weight.
 
     ``weight`` is a lower bound of the bytes of JSON, but for one byte a level (the comma that the last of a list does
-    not have); six times it is an upper bound (a control character is six bytes). Counting while walking, and before
-    anything is made, is what stops a small structure that refers to its parts a billion times over; so that this does
-    not take its time, a large payload's containers are walked once, however often they are referred to.
+    not have); six times it is an upper bound (a control character is six bytes). It is counted during the walk, before
+    the copy is made: so a small structure that refers to its parts a billion times over is refused. To refuse it
+    quickly, a large payload's containers are walked once, however often they are referred to.
     """
 
     def __init__(self, bytes_max: int) -> None:
@@ -133,9 +133,9 @@ class Freezer:
         self._bytes_max = bytes_max
         self._path: list[int] = []
         self._seen: dict[int, tuple[Any, Any, int, int]] = {}
-        """A container by its id; what was made of it, its weight, and the greatest depth at which this is right."""
+        """By the id of a container: the container, its copy, its weight, the greatest depth at which both are valid."""
         self._placed = 0
-        """How many substitutes were made that depend on where they stand: cycles, and what is too deep."""
+        """How many substitutes were made that depend on their place: for cycles, and for values too deep."""
 
     def freeze(self, value: Any) -> Any:
         kind = type(value)
@@ -158,11 +158,11 @@ class Freezer:
             return self._freeze_object(value)
         except PayloadTooLarge:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever an object does when looked at, the event goes on without it
+        except Exception as error:  # noqa: BLE001 - no exception of an object that is read may stop the event
             return self._object(value, "error", _class_name(error).rpartition(".")[2])
 
     def freeze_text(self, value: Any) -> Any:
-        """Freeze what should be text: anything else becomes text, as JSON."""
+        """Freeze a value that should be text: another value becomes text, as JSON."""
         frozen = self.freeze(value)
         return frozen if type(frozen) is str or is_mark(frozen) else self.freeze(_json_text(frozen))
 
@@ -177,7 +177,7 @@ class Freezer:
         if isinstance(value, (Mapping, list, tuple, AbstractSet)) or _fields(value) is not None:
             return self._freeze_container(value)
         if isinstance(value, (str, int, float)):
-            # A subclass: what it adds is not JSON's. The base class's own method is what it cannot override.
+            # A subclass: its additions are not JSON. It cannot override the base class's own method, so that is called.
             if isinstance(value, str):
                 return self.freeze(str.__str__(value))
             return self.freeze(int.__pos__(value) if isinstance(value, int) else float.__pos__(value))
@@ -268,7 +268,7 @@ class Freezer:
 
 
 def canonical(value: Any, *, bytes_max: int = 8 * 1024 * 1024) -> Any:
-    """Return the value as an event would hold it: frozen, and with marked substitutes for what JSON cannot hold.
+    """Return the value as an event holds it: frozen, with marked substitutes for values that JSON cannot hold.
 
     Raises :class:`~hubwire.errors.EventTooLarge` if its JSON would certainly be longer than ``bytes_max``.
     """
@@ -286,11 +286,11 @@ def canonical(value: Any, *, bytes_max: int = 8 * 1024 * 1024) -> Any:
 _JSON_CONTAINERS = frozenset({dict, list, tuple})
 _PLAIN_ITEMS_MAX = 64
 _PLAIN_TEXT_MAX = 1000
-"""With two levels this keeps what is plain below 8 MiB."""
+"""With two levels this keeps a plain value below 8 MiB."""
 
 
 def is_plain(value: Any, *, levels: int = 2) -> bool:
-    """Tell, quickly, that JSON holds a value as it is. False also where finding out would take longer."""
+    """Tell whether JSON can hold a value as it is. False also where a longer search might find that it can."""
     kind = type(value)
     if kind is str:
         return len(value) <= _PLAIN_TEXT_MAX and value.isascii()
@@ -316,7 +316,7 @@ def is_plain(value: Any, *, levels: int = 2) -> bool:
 
 
 def freeze_json(value: Any) -> Any:
-    """Freeze what a JSON decoder returned: the same value that :class:`Freezer` made before it was encoded."""
+    """Freeze the result of a JSON decoder: the same value that :class:`Freezer` made before it was encoded."""
     if type(value) is dict:
         return FrozenDict({key: freeze_json(item) for key, item in value.items()})
     if type(value) is list:
@@ -349,7 +349,7 @@ def _class_name(value: object) -> str:
     cls = type(value)
     try:
         return f"{cls.__module__}.{cls.__qualname__}"
-    except Exception as error:  # noqa: BLE001 - a metaclass may do anything, too
+    except Exception as error:  # noqa: BLE001 - a metaclass may raise any exception, too
         return f"?.{type(error).__name__}"
 
 
@@ -358,7 +358,7 @@ def _json_text(frozen: Any) -> str:
 
 
 def _fields(value: Any) -> Iterator[tuple[str, Any]] | None:
-    """Return the public fields of an attrs, dataclass or pydantic instance; None for anything else."""
+    """Return the public fields of an attrs, dataclass or pydantic instance; None for another value."""
     kind = type(value)
     if attrs.has(kind):
         names = [field.name for field in attrs.fields(kind)]

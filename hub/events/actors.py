@@ -1,15 +1,16 @@
-"""Actors: agents whose envelopes the hub has handled by an object, and the groups that supervise them."""
+"""Actors: objects that handle the envelopes of an agent, and the groups that supervise them."""
 
 from __future__ import annotations
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = ("ActorCrashed", "ActorStarted", "ActorStopped", "GroupStopped")
 
 
 @event("actor.started", command="hub.spawn()")
 class ActorStarted(Event):
-    """An actor begins to read the inbox of ``agent_id``, for the ``starts``-th time since it was spawned."""
+    """An actor began to read the inbox of ``agent_id``, for the ``starts``-th time since it was spawned."""
 
     name: str
     group: str
@@ -18,7 +19,7 @@ class ActorStarted(Event):
 
 @event("actor.crashed", command="hub.spawn()")
 class ActorCrashed(Event):
-    """An actor raised something. It is started again ``backoff_seconds`` later; None: it is not."""
+    """An actor raised an exception. It is started again ``backoff_seconds`` later; None: it is not."""
 
     name: str
     group: str
@@ -29,7 +30,7 @@ class ActorCrashed(Event):
 
 @event("actor.stopped", command="hub.spawn()")
 class ActorStopped(Event):
-    """An actor is not started again; what its inbox holds stays there. ``reason`` says why, in prose."""
+    """An actor is not started again; its inbox keeps its envelopes. ``reason`` says why, for people."""
 
     name: str
     group: str

@@ -1,11 +1,12 @@
-"""Agents: who takes part, what they can do, and by what rule."""
+"""Agents: the participants of a hub, their capabilities and their rules."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = (
     "AgentObserved",
@@ -23,7 +24,7 @@ class AgentRegistered(Event):
     """An agent joined the hub. ``agent_id`` is new; ``name`` is unique while it is registered.
 
     ``passport``, ``resume`` and ``rule`` hold the fields of :class:`hubwire.Passport`, :class:`hubwire.Resume` and of
-    its rule; None where nothing was given.
+    its rule; None where none was given.
     """
 
     name: str
@@ -36,14 +37,14 @@ class AgentRegistered(Event):
 
 @event("agent.unregistered", command="agent.unregister()")
 class AgentUnregistered(Event):
-    """An agent left the hub: its name is free, its inbox is gone. It leaves its channels, each by an event."""
+    """An agent left the hub: its name is free, its inbox is deleted. It leaves each of its channels by an event."""
 
     name: str
 
 
 @event("agent.resume_set", command="agent.set_resume()")
 class AgentResumeSet(Event):
-    """An agent says anew what it can do. What was observed of it stays. ``version`` counts from 1."""
+    """An agent replaced its resume. The observations of its work stay. ``version`` counts from 1."""
 
     resume: Mapping[str, Any]
     version: int
@@ -51,7 +52,7 @@ class AgentResumeSet(Event):
 
 @event("agent.skill_set", command="agent.set_skill()")
 class AgentSkillSet(Event):
-    """An agent has a new description of its skill; ``removed``: it has none any more, and ``skill`` is empty."""
+    """An agent has a new description of its skill; with ``removed`` it has none any more, and ``skill`` is empty."""
 
     skill: str
     removed: bool = False
@@ -69,8 +70,8 @@ class AgentRuleSet(Event):
 class AgentObserved(Event):
     """A task of the agent that needed ``capability`` ended. Each task counts once.
 
-    ``ended`` is ``completed``, ``failed``, ``expired`` or ``cancelled``. ``observation`` is what is known of the
-    capability with this task: how many ended and how, and the median of the newest latencies in milliseconds.
+    ``ended`` is ``completed``, ``failed``, ``expired`` or ``cancelled``. ``observation`` sums up the capability, this
+    task included: how many tasks ended in which way, and the median of the newest latencies in milliseconds.
     """
 
     capability: str
@@ -82,7 +83,7 @@ class AgentObserved(Event):
 
 @event("agent.switched")
 class AgentSwitched(Event):
-    """One agent handed its work to another. The runtime that switches tells of it; names, not ids."""
+    """One agent handed its work to another. The runtime that switches reports it; the fields are names, not ids."""
 
     from_agent: str
     to_agent: str

@@ -1,10 +1,11 @@
-"""Approvals: from the question whether an agent may act to the verdict. ``approval_id`` ties them together."""
+"""Approvals: from the question whether an agent may act to the verdict. ``approval_id`` connects the events."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = (
     "ApprovalApproved",
@@ -27,8 +28,8 @@ _VERDICT = "hub.approvals"
 class ApprovalRequested(Event):
     """``agent_id`` wants to do ``action``, and must not before the verdict.
 
-    ``mode`` is ``enforce``, ``shadow`` or ``audit_only``; ``fail_mode`` is what becomes of it if the machinery fails:
-    ``deny``, ``allow`` or ``escalate``. No verdict after ``timeout_seconds`` is such a failure.
+    ``mode`` is ``enforce``, ``shadow`` or ``audit_only``; ``fail_mode`` is the outcome if the process fails: ``deny``,
+    ``allow`` or ``escalate``. No verdict within ``timeout_seconds`` is such a failure.
     """
 
     approval_id: str
@@ -41,7 +42,7 @@ class ApprovalRequested(Event):
 
 @event("approval.risk_scored", command=_GATE)
 class ApprovalRiskScored(Event):
-    """The scorer's word: ``risk_score`` from 0 to 1, and the ``risk_level`` that this is."""
+    """The scorer rated the action: ``risk_score`` from 0 to 1, and the ``risk_level`` that this is."""
 
     approval_id: str
     action: str
@@ -51,7 +52,7 @@ class ApprovalRiskScored(Event):
 
 @event("approval.trust_computed", command=_GATE)
 class ApprovalTrustComputed(Event):
-    """How far the agent is trusted, from 0 to 1, and what that makes of the risk: ``risk_score``, ``risk_level``."""
+    """The trust in the agent, from 0 to 1, was computed, and with it the final ``risk_score`` and ``risk_level``."""
 
     approval_id: str
     action: str
@@ -62,7 +63,7 @@ class ApprovalTrustComputed(Event):
 
 @event("approval.challenge_issued", command=_GATE)
 class ApprovalChallengeIssued(Event):
-    """Approvers are asked: ``quorum`` of them have to pass it. No ``approvers``: anybody but the agent may answer."""
+    """Approvers may answer now; ``quorum`` of them have to agree. No ``approvers``: all but the agent itself may."""
 
     approval_id: str
     action: str
@@ -74,7 +75,7 @@ class ApprovalChallengeIssued(Event):
 
 @event("approval.challenge_completed", command="hub.approvals.answer()")
 class ApprovalChallengeCompleted(Event):
-    """One approver has answered."""
+    """One approver answered; ``is_passed`` is its answer."""
 
     approval_id: str
     action: str
@@ -88,8 +89,8 @@ class ApprovalChallengeCompleted(Event):
 class ApprovalApproved(Event):
     """The agent may act. ``approvers`` are those whose answers decided.
 
-    ``enforce_verdict`` is what mode ``enforce`` would have come to, where the mode is another one; empty if that is
-    not known because nobody was asked. ``reason`` tells why the agent may act if nobody said so.
+    ``enforce_verdict`` is the verdict that mode ``enforce`` would have given, where the mode is another one; empty if
+    that is not known because no approver was called. ``reason`` says why the agent may act if no approver decided.
     """
 
     approval_id: str
@@ -101,12 +102,12 @@ class ApprovalApproved(Event):
     enforce_verdict: str = ""
     reason: str = ""
     is_failure: bool = False
-    """Whether the fail mode has decided, because no approver could."""
+    """Whether the fail mode decided, because no approver could."""
 
 
 @event("approval.denied", command=_VERDICT)
 class ApprovalDenied(Event):
-    """The agent must not act: an approver said so, or the machinery failed. ``approvers`` are those who denied it."""
+    """The agent must not act: an approver denied it, or the process failed. ``approvers`` are those that denied it."""
 
     approval_id: str
     action: str
@@ -119,7 +120,7 @@ class ApprovalDenied(Event):
 
 @event("approval.escalated", command=_VERDICT)
 class ApprovalEscalated(Event):
-    """The agent must not act now: the machinery failed or took too long, and somebody else has to look at it."""
+    """The agent must not act now: the process failed or took too long, and the decision has to be made elsewhere."""
 
     approval_id: str
     action: str
@@ -141,7 +142,7 @@ class ApprovalExpired(Event):
 
 @event("audit.logged", command=_VERDICT)
 class AuditLogged(Event):
-    """A verdict has committed: it is in the journal, and in the log of every required listener."""
+    """A verdict is committed: it is in the journal, and in the log of every required listener."""
 
     approval_id: str
     action: str

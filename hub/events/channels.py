@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = (
     "ChannelAccepted",
@@ -25,12 +26,12 @@ __all__ = (
 
 @event("channel.created", command="hub.channels.open()")
 class ChannelCreated(Event):
-    """A channel exists, but nothing can be posted yet. ``agent_id`` is its creator.
+    """A channel exists, but does not take envelopes yet. ``agent_id`` is its creator.
 
-    ``participants`` are agent ids, of whom those in ``invited`` have still to accept; the channel is opened when
-    ``required_acks`` of them have, within ``invite_timeout_seconds``. It expires ``ttl_seconds`` after this.
-    ``manifest_type`` and ``manifest_version`` name the type that says who may post what; ``roles`` maps participants to
-    their roles, ``knobs`` are the type's settings, ``expectations`` what is expected of its behaviour in time.
+    ``participants`` are agent ids. Those in ``invited`` have still to accept; the channel is opened when
+    ``required_acks`` of them have, within ``invite_timeout_seconds``. It expires ``ttl_seconds`` after this event.
+    ``manifest_type`` and ``manifest_version`` name the type that decides which posts are allowed; ``roles`` maps
+    participants to their roles, ``knobs`` are the type's settings, ``expectations`` those of the channel.
     """
 
     participants: tuple[str, ...]
@@ -50,16 +51,16 @@ class ChannelCreated(Event):
 
 @event("channel.invited", command="hub.channels.open()")
 class ChannelInvited(Event):
-    """``agent_id`` is asked to take part, and may accept or decline. ``by`` is who asks."""
+    """``agent_id`` is invited to take part, and may accept or decline. ``by`` is the agent that invites it."""
 
     by: str
 
 
 @event("channel.accepted", command="channel.accept()")
 class ChannelAccepted(Event):
-    """``agent_id`` takes part in the channel, as it was invited to.
+    """``agent_id`` accepted its invitation and takes part in the channel.
 
-    ``channel_state`` is what the type of a channel that is open already remembers then.
+    ``channel_state`` is the state of the channel's type after this, where the channel is open already.
     """
 
     channel_state: Any = None
@@ -74,14 +75,14 @@ class ChannelDeclined(Event):
 
 @event("channel.opened", command="hub.channels.open()")
 class ChannelOpened(Event):
-    """The participants may post. ``channel_state`` is what the channel's type remembers at the beginning."""
+    """The participants may post. ``channel_state`` is the first state of the channel's type."""
 
     channel_state: Any = None
 
 
 @event("channel.participant_joined", command="channel.join()")
 class ChannelParticipantJoined(Event):
-    """``agent_id`` takes part from now on. ``channel_state`` is what the channel's type remembers then."""
+    """``agent_id`` takes part from now on. ``channel_state`` is the state of the channel's type after this."""
 
     role: str = ""
     channel_state: Any = None
@@ -89,7 +90,7 @@ class ChannelParticipantJoined(Event):
 
 @event("channel.participant_removed", command="channel.leave()")
 class ChannelParticipantRemoved(Event):
-    """``agent_id`` takes part no more: it left the channel, or the hub. What is in its inbox stays there."""
+    """``agent_id`` no longer takes part: it left the channel, or the hub. Its inbox keeps the envelopes in it."""
 
     reason: str = ""
     channel_state: Any = None
@@ -97,7 +98,7 @@ class ChannelParticipantRemoved(Event):
 
 @event("channel.participant_hidden", command="channel.hide()")
 class ChannelParticipantHidden(Event):
-    """The channel goes on as if ``agent_id`` took no part: it has no turn and posts nothing, and reads on."""
+    """The channel goes on as if ``agent_id`` took no part: it is not expected to post and may not, but it reads on."""
 
     reason: str = ""
     channel_state: Any = None
@@ -105,14 +106,14 @@ class ChannelParticipantHidden(Event):
 
 @event("channel.participant_shown", command="channel.show()")
 class ChannelParticipantShown(Event):
-    """``agent_id``, who was hidden, has turns and posts again."""
+    """``agent_id``, which was hidden, may post again."""
 
     channel_state: Any = None
 
 
 @event("channel.closing", command="channel.close()")
 class ChannelClosing(Event):
-    """The channel takes no more envelopes, and so many others hang on it that closing takes several commands.
+    """The channel takes no more envelopes. So many channels lie below it that several commands are needed to end them.
 
     ``ends_as`` is how it will end: ``closed`` or ``expired``.
     """
@@ -123,13 +124,13 @@ class ChannelClosing(Event):
 
 @event("channel.closed", command="channel.close()")
 class ChannelClosed(Event):
-    """The channel takes no more envelopes, for ever. What is in inboxes is delivered still."""
+    """The channel takes no more envelopes, for ever. Envelopes in inboxes are still delivered."""
 
     reason: str = ""
 
 
 @event("channel.expired", command="the hub itself, when a channel's time is up")
 class ChannelExpired(Event):
-    """The channel's time was up: it is closed for ever. What is in inboxes is delivered still."""
+    """The channel's time was up: it is closed for ever. Envelopes in inboxes are still delivered."""
 
     reason: str = ""

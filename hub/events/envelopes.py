@@ -1,10 +1,11 @@
-"""Envelopes: what agents say in channels, and what becomes of it in each inbox."""
+"""Envelopes: the messages that agents post to channels, and their way through each inbox."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = (
     "EnvelopeAcked",
@@ -24,11 +25,11 @@ __all__ = (
 class EnvelopePosted(Event):
     """An envelope was accepted, and is in the inbox of each of its ``recipients``.
 
-    ``agent_id`` is the sender. ``audience`` is whom it names (None: everybody in the channel but the sender).
-    ``priority`` is ``urgent``, ``normal`` or ``background``. ``causation_id`` is the event that it answers, if any, and
-    ``hops`` how many envelopes led to it, each by answering the one before. It leaves the inboxes after
-    ``ttl_seconds``. ``channel_state`` is what the channel's type remembers after it. With ``is_notice`` nobody posted
-    it: the hub tells of an expectation that was violated, and there is no ``agent_id``.
+    ``agent_id`` is the sender. ``audience`` are the agents that it is addressed to (None: all participants but the
+    sender). ``priority`` is ``urgent``, ``normal`` or ``background``. ``causation_id`` is the event that it answers, if
+    any, and ``hops`` how many envelopes led to it, each by answering the one before. It leaves the inboxes after
+    ``ttl_seconds``. ``channel_state`` is the state of the channel's type after it. With ``is_notice`` it is a notice of
+    the hub about a violated expectation, and there is no ``agent_id``.
     """
 
     envelope_id: str
@@ -47,8 +48,8 @@ class EnvelopePosted(Event):
 class EnvelopeRejected(Event):
     """An envelope was refused. Nothing else changed.
 
-    ``reason`` says why, ``error`` is the class of what the sender got, and ``code`` its :attr:`code`, for programs:
-    ``not_found`` and ``too_large``, then without the content, where it has none.
+    ``reason`` says why, ``error`` is the class of the error that the sender got, and ``code`` its :attr:`code`, for
+    programs; for an error without one, ``not_found``, or ``too_large``, which leaves out the content.
     """
 
     reason: str
@@ -62,7 +63,7 @@ class EnvelopeRejected(Event):
 class EnvelopeDispatchFailed(Event):
     """An envelope reached others, but not ``recipient_id``. ``agent_id`` is the sender.
 
-    ``reason`` says why, ``error`` is the class that says so to programs.
+    ``reason`` says why, for people; ``error`` is the class of the error, for programs.
     """
 
     envelope_id: str
@@ -73,14 +74,14 @@ class EnvelopeDispatchFailed(Event):
 
 @event("envelope.acked", command="delivery.ack()")
 class EnvelopeAcked(Event):
-    """``agent_id`` is done with an envelope of its inbox: it is not delivered to it again."""
+    """``agent_id`` has handled an envelope of its inbox, and does not get it again."""
 
     envelope_id: str
 
 
 @event("envelope.nacked", command="delivery.nack()")
 class EnvelopeNacked(Event):
-    """``agent_id`` could not handle an envelope: it comes again ``delay_seconds`` later. ``attempt`` counts from 1."""
+    """``agent_id`` could not handle an envelope; it comes again ``delay_seconds`` later. ``attempt`` counts from 1."""
 
     envelope_id: str
     attempt: int
@@ -97,9 +98,9 @@ class EnvelopeReturned(Event):
 
 @event("envelope.dead_lettered", command="delivery.nack()")
 class EnvelopeDeadLettered(Event):
-    """``agent_id`` nacked an envelope as often as its inbox allows: it is not delivered to it again.
+    """``agent_id`` nacked an envelope as often as its inbox allows, and does not get it again.
 
-    ``posted_seq`` is the ``seq`` of the event that posted it, where its content is to be found.
+    ``posted_seq`` is the ``seq`` of the event that posted it, which holds its content.
     """
 
     envelope_id: str
@@ -110,9 +111,9 @@ class EnvelopeDeadLettered(Event):
 
 @event("envelope.dropped", command="channel.post()")
 class EnvelopeDropped(Event):
-    """An envelope was dropped from the full inbox of ``agent_id``, or did not get into it: it never reads it.
+    """An envelope was dropped from the full inbox of ``agent_id``, or not put into it. The agent does not get it.
 
-    ``reason`` is ``drop_oldest`` or ``drop_newest``, after what the inbox does when it is full.
+    ``reason`` is the overflow rule of the inbox, ``drop_oldest`` or ``drop_newest``.
     """
 
     envelope_id: str
@@ -121,14 +122,14 @@ class EnvelopeDropped(Event):
 
 @event("envelope.expired", command="the hub itself, when an envelope's time is up")
 class EnvelopeExpired(Event):
-    """An envelope's time was up before ``agent_id`` acked it: it is not in its inbox any more."""
+    """An envelope's time was up before ``agent_id`` acked it: it left the inbox."""
 
     envelope_id: str
 
 
 @event("inbox.pressured", command="channel.post()")
 class InboxPressured(Event):
-    """The inbox of ``agent_id`` has filled up to its high-water mark: ``pending`` of ``cap`` envelopes wait there."""
+    """The inbox of ``agent_id`` reached its high-water mark: ``pending`` of ``cap`` envelopes wait in it."""
 
     pending: int
     cap: int

@@ -1,22 +1,24 @@
-"""Expectations: contracts over a channel's behaviour in time, and that they were not kept."""
+"""Expectations: contracts over a channel's behaviour in time, and their violations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = ("ExpectationFailed", "ExpectationViolated")
 
 
-@event("expectation.violated", command="the hub itself, when what was expected did not happen in time")
+@event("expectation.violated", command="the hub itself, when an expectation is violated")
 class ExpectationViolated(Event):
-    """What was expected of a channel did not happen in time: told once, with all ``violators``.
+    """A channel did not do in time what its expectation requires: reported once, with all ``violators``.
 
-    ``violators`` are agent ids; none means the channel as a whole. ``since_seqs`` are the newest events since which
-    something is overdue: one for each violator, or one for the channel. ``place`` is the place of the expectation among
-    those of the channel, from 0, and ``number`` counts the violations in it. ``on_violation`` is what follows.
+    ``violators`` are agent ids; none means the channel as a whole. ``since_seqs`` are the events from which the overdue
+    time counts, the newest ones: one for each violator, or one for the channel. ``place`` is the place of the
+    expectation among those of the channel, from 0, and ``number`` counts its violations there. ``on_violation`` is the
+    consequence.
     """
 
     expectation: str
@@ -30,9 +32,9 @@ class ExpectationViolated(Event):
     detail: Mapping[str, Any] | None = None
 
 
-@event("expectation.failed", command="the hub itself, when an evaluator cannot say what is expected")
+@event("expectation.failed", command="the hub itself, when an evaluator fails")
 class ExpectationFailed(Event):
-    """An expectation could not be evaluated, as ``reason`` says: it is not until the hub is started again.
+    """An expectation could not be evaluated, as ``reason`` says. It is evaluated again after the next start of the hub.
 
     ``place`` is its place among those of the channel, from 0.
     """

@@ -1,8 +1,9 @@
-"""The hub's own life: start and stop, its listeners, their mailboxes. Only the hub emits these."""
+"""The hub's own life: start and stop, its listeners, their mailboxes. Only the hub emits these events."""
 
 from __future__ import annotations
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = (
     "HubStarted",
@@ -29,12 +30,12 @@ class HubStarted(Event):
 
 @event("hub.stopped", command=_COMMAND)
 class HubStopped(Event):
-    """A hub was closed in good order: everything before this event was committed."""
+    """A hub was closed in good order: all events before this one were committed."""
 
 
 @event("listener.attached", command=_COMMAND)
 class ListenerAttached(Event):
-    """A listener receives events from here on; ``since_seq`` is the first it may see."""
+    """A listener receives events from here on; ``since_seq`` is the first that it may get."""
 
     listener: str
     duty: str
@@ -52,7 +53,7 @@ class ListenerDetached(Event):
 
 @event("listener.failed", command=_COMMAND)
 class ListenerFailed(Event):
-    """A listener failed to handle events: ``count`` since the last announcement, the newest of them ``event_seq``."""
+    """A listener failed to handle events: ``count`` since the last such event, the newest of them ``event_seq``."""
 
     listener: str
     reason: str
@@ -77,9 +78,9 @@ class ListenerRestarted(Event):
 class ListenerSuspended(Event):
     """A DURABLE listener gets no more events until it is resumed, or the hub is started again.
 
-    ``reason`` is ``failed`` when it failed ``attempts`` times at event ``event_seq``, the last time with that error;
-    or ``missed`` when the journal no longer holds the events from ``event_seq`` up to, not including,
-    ``first_seq_held``, which it has not seen.
+    ``reason`` is ``failed`` if it failed ``attempts`` times at event ``event_seq``, the last time with the given error;
+    or ``missed`` if the journal no longer holds the events from ``event_seq`` up to, not including,
+    ``first_seq_held``, which it has not handled.
     """
 
     listener: str

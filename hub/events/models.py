@@ -1,17 +1,18 @@
-"""Model calls: a pair of facts, tied together by ``call_id``. The hub watches for the end that never comes."""
+"""Model calls: a pair of facts with one ``call_id``. The hub watches for the end that never comes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = ("ModelAbandoned", "ModelCalled", "ModelCompleted", "ModelFailed")
 
 
 @event("model.called")
 class ModelCalled(Event):
-    """An agent asked a model. ``call_id`` is unique; ``request`` is what was asked, as far as it is to be kept."""
+    """An agent called a model. ``call_id`` is unique; ``request`` is the request, as far as it is to be kept."""
 
     model: str
     call_id: str
@@ -20,7 +21,7 @@ class ModelCalled(Event):
 
 @event("model.completed")
 class ModelCompleted(Event):
-    """The model answered. A number that nobody measured is None."""
+    """The model answered. A number that was not measured is None."""
 
     model: str
     call_id: str
@@ -32,7 +33,7 @@ class ModelCompleted(Event):
 
 @event("model.failed")
 class ModelFailed(Event):
-    """The model gave no answer: it refused, or could not be reached."""
+    """The model did not answer: it refused, or could not be reached."""
 
     model: str
     call_id: str
@@ -43,7 +44,7 @@ class ModelFailed(Event):
 
 @event("model.abandoned")
 class ModelAbandoned(Event):
-    """The end of the call has not come, and is no longer expected: ``reason`` says why, ``started_at`` since when."""
+    """The end of the call did not come and is no longer expected, as ``reason`` says. It began at ``started_at``."""
 
     model: str
     call_id: str

@@ -1,17 +1,18 @@
-"""Policies: what a rule outside the hub decided about something that an agent was about to do."""
+"""Policies: decisions of rules outside the hub about an action that an agent was about to take."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = ("PolicyDecided", "SandboxDecided")
 
 
 @event("policy.decided")
 class PolicyDecided(Event):
-    """A policy let an agent use a tool, or not. ``action`` is ``allow`` or ``deny``; ``policy`` names who decided."""
+    """A policy allowed or denied an agent a tool. ``action`` is ``allow`` or ``deny``; ``policy`` names the policy."""
 
     tool: str
     action: str
@@ -21,7 +22,7 @@ class PolicyDecided(Event):
 
 @event("sandbox.decided")
 class SandboxDecided(Event):
-    """It was decided where a tool runs: in which ``backend``, with what around it, and why."""
+    """It was decided where a tool runs: in which ``backend``, in which ``surroundings``, and why."""
 
     tool: str
     backend: str = ""

@@ -1,10 +1,11 @@
-"""Tasks: pieces of work with an owner and an end. ``owner_id`` is the owner, ``agent_id`` whoever did what happened."""
+"""Tasks: pieces of work with an owner and an end. ``owner_id`` is the owner, ``agent_id`` the agent that acted."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = (
     "TaskCancelRequested",
@@ -21,10 +22,10 @@ __all__ = (
 
 @event("task.started", command="hub.tasks.start() or hub.tasks.observe()")
 class TaskStarted(Event):
-    """An agent works on something. ``is_observed``: it runs elsewhere, and the hub is told what becomes of it.
+    """An agent began a piece of work. With ``is_observed`` it runs elsewhere, and its progress is reported to the hub.
 
-    ``parent_id`` is the task that it is part of, ``delegation_depth`` how many such steps lie above it. It ends by
-    itself ``ttl_seconds`` later; None: never.
+    ``parent_id`` is the task that it is part of, ``delegation_depth`` how many such steps lie above it. The hub ends it
+    ``ttl_seconds`` later; None: never.
     """
 
     owner_id: str
@@ -38,7 +39,7 @@ class TaskStarted(Event):
 
 @event("task.progressed", command="task.progress()")
 class TaskProgressed(Event):
-    """The owner tells how far it is. ``progress`` is the newest word, and replaces what was told before."""
+    """The owner reported its progress. ``progress`` replaces the report before."""
 
     owner_id: str
     progress: Any
@@ -46,7 +47,7 @@ class TaskProgressed(Event):
 
 @event("task.checkpointed", command="task.checkpoint()")
 class TaskCheckpointed(Event):
-    """The owner left what it needs to go on after a crash. The newest checkpoint is kept until the task ends."""
+    """The owner saved what it needs to go on after a crash. The newest checkpoint is kept until the task ends."""
 
     owner_id: str
     checkpoint: Any
@@ -54,7 +55,7 @@ class TaskCheckpointed(Event):
 
 @event("task.cancel_requested", command="task.request_cancel()")
 class TaskCancelRequested(Event):
-    """``agent_id`` asks the owner to give up. Whether it does is the owner's."""
+    """``agent_id`` requested that the owner give the task up. The owner decides whether it does."""
 
     owner_id: str
     reason: str = ""
@@ -103,7 +104,7 @@ class TaskExpired(Event):
 
 @event("task.mirror_failed")
 class TaskMirrorFailed(Event):
-    """What runs a task elsewhere could not tell the hub what became of it: ``operation`` is what it wanted to tell."""
+    """The system that runs a task elsewhere could not report to the hub: ``operation`` is the report that failed."""
 
     operation: str
     owner_id: str = ""

@@ -1,17 +1,18 @@
-"""Tool calls: a pair of facts, tied together by ``call_id``. The hub watches for the end that never comes."""
+"""Tool calls: a pair of facts with one ``call_id``. The hub watches for the end that never comes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = ("ToolAbandoned", "ToolCalled", "ToolCompleted", "ToolFailed")
 
 
 @event("tool.called")
 class ToolCalled(Event):
-    """An agent called a tool. ``arguments`` are as the model gave them: a mapping, or text that may be no JSON."""
+    """An agent called a tool. ``arguments`` are as the model gave them: a mapping, or text that may not be JSON."""
 
     tool: str
     call_id: str
@@ -20,7 +21,7 @@ class ToolCalled(Event):
 
 @event("tool.completed")
 class ToolCompleted(Event):
-    """The tool returned ``result``. ``duration_ms`` is how long it took, None if nobody measured it."""
+    """The tool returned ``result``. ``duration_ms`` is how long it took, None if it was not measured."""
 
     tool: str
     call_id: str
@@ -30,7 +31,7 @@ class ToolCompleted(Event):
 
 @event("tool.failed")
 class ToolFailed(Event):
-    """The tool raised, or returned what its caller takes for an error."""
+    """The tool raised an exception, or returned a value that its caller takes for an error."""
 
     tool: str
     call_id: str
@@ -41,7 +42,7 @@ class ToolFailed(Event):
 
 @event("tool.abandoned")
 class ToolAbandoned(Event):
-    """The end of the call has not come, and is no longer expected: ``reason`` says why, ``started_at`` since when."""
+    """The end of the call did not come and is no longer expected, as ``reason`` says. It began at ``started_at``."""
 
     tool: str
     call_id: str

@@ -1,4 +1,4 @@
-"""Turns: an agent at work on what it was told, from start to end. A pair of facts, tied together by ``turn_id``.
+"""Turns: an agent handles one envelope or prompt, from start to end. A pair of facts with one ``turn_id``.
 
 The hub watches a turn that has started; if its end never comes, ``turn.abandoned`` says so. See ``hub.turns``.
 """
@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._event import Event, event
+from ._declare import event
+from ._event import Event
 
 __all__ = ("TurnAbandoned", "TurnEnded", "TurnFailed", "TurnStarted")
 
 
 @event("turn.started")
 class TurnStarted(Event):
-    """An agent began a turn. ``turn_id`` is unique; ``envelope_id`` is what it answers, ``prompt`` what it was told."""
+    """An agent began a turn. ``turn_id`` is unique; ``envelope_id`` or ``prompt`` is the input that it handles."""
 
     envelope_id: str = ""
     prompt: Any = None
@@ -22,7 +23,7 @@ class TurnStarted(Event):
 
 @event("turn.ended")
 class TurnEnded(Event):
-    """The turn came to its end. ``content`` is what came out of it; None for a number that nobody counted."""
+    """The turn ended. ``content`` is its result. A number that was not measured is None."""
 
     content: Any = None
     tool_calls: int | None = None
@@ -41,9 +42,9 @@ class TurnFailed(Event):
 
 @event("turn.abandoned")
 class TurnAbandoned(Event):
-    """The end of the turn has not come, and is no longer expected: ``reason`` says why, ``started_at`` since when.
+    """The end of the turn did not come and is no longer expected, as ``reason`` says. It began at ``started_at``.
 
-    If it comes after all, that is a fact too: nothing is undone.
+    If the end comes later, it is a fact too: no event is undone.
     """
 
     reason: str

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from .clock import ManualClock
+from .gate import Gate, GatedRecorder
 from .listeners import HubListenerContract
+from .peek import history, peek, pending
 from .recorder import Recorder
 from .stores import HoldableStoreContract, KnowledgeStoreContract
 
 __all__ = (
+    "Gate",
+    "GatedRecorder",
     "HoldableStoreContract",
     "HubListenerContract",
     "KnowledgeStoreContract",
     "ManualClock",
     "Recorder",
+    "history",
+    "peek",
+    "pending",
 )

@@ -40,12 +40,12 @@ class ManualClock:
         return len(self._sleepers)
 
     def advance(self, seconds: float) -> None:
-        """Let ``seconds`` go by, and wake whoever slept until then."""
+        """Let ``seconds`` go by, and end the sleeps that are over then."""
         self._elapsed += seconds
         self._now_ns += round(seconds * 1e9)
         while self._sleepers and self._sleepers[0][0] <= self._elapsed:
             heapq.heappop(self._sleepers)[2].set()
 
     def step(self, seconds: float) -> None:
-        """Set the time of day, as an administrator would: nobody's sleep gets shorter."""
+        """Set the time of day, as an administrator would: no sleep gets shorter or longer."""
         self._now_ns += round(seconds * 1e9)

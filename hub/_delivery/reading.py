@@ -1,0 +1,186 @@
+"""Reading: how a listener goes through the stream, from its place to the present and on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .._foreign.guards import text_of
+from ..errors import HistoryGone
+from .duties import Departure, DutyRules, Skip, Tools, unreadable_text
+from .life import AttachmentState, Life, Resumption, Suspension
+from .settings import Settings
+
+__all__ = ("DETACHED", "Reading")
+
+DETACHED = "detached"
+"""The reason for the end of a listener that was meant to end."""
+
+
+class Reading:
+    """Reads events for one listener, and has them handled as its duty says."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        rules: DutyRules,
+        tools: Tools,
+        life: Life,
+        caught_up: Callable[[], None],
+    ) -> None:
+        """``caught_up`` is called each time the listener has reached the present."""
+        self._settings = settings
+        self._rules = rules
+        self._place = tools.place
+        self._cursor = tools.place.cursor
+        self._life = life
+        self._reports = tools.reports
+        self._caught_up = caught_up
+
+    # -- what the ring keeps --
+
+    @property
+    def kept_from(self) -> int | None:
+        """The ``seq`` from which on the ring must keep events for the listener; None if it need not keep any."""
+        is_running = self._life.state is AttachmentState.RUNNING
+        return self._cursor.seq if is_running and self._rules.keeps_ring else None
+
+    @property
+    def may_drop(self) -> bool:
+        """Whether the listener misses events that the ring does not keep, instead of reading them in the journal."""
+        state = self._life.state
+        catching_up = state is AttachmentState.CATCHING_UP and not self._cursor.reads_journal
+        return self._rules.drops_oldest and (state is AttachmentState.RUNNING or catching_up)
+
+    def drop_before(self, seq: int) -> None:
+        """Let the listener miss the events below ``seq``, which are still on the ring."""
+        cursor = self._cursor
+        if seq > cursor.seq and (missed := cursor.pass_over(seq)):
+            self._reports.dropped(len(missed), missed[0].seq, missed[-1].seq)
+
+    # -- from the start to the stop --
+
+    def go_from(self, start: int) -> None:
+        """Take the place at which the listener starts."""
+        self._life.move(AttachmentState.CATCHING_UP)
+        self._place.go_from(start)
+        self.suspend_if_missing()
+        self._advance(start)
+
+    async def work(self) -> Departure:
+        """Read and handle until the listener is to stop; return why it ended."""
+        life, place, cursor = self._life, self._place, self._cursor
+        while place.done < life.stop_at and not cursor.ended:
+            if life.state is AttachmentState.SUSPENDED:
+                if life.is_stopping:
+                    break
+                await life.until(lambda: life.state is not AttachmentState.SUSPENDED or life.is_stopping)
+            elif life.halt is not None:
+                self._take_up(life.take_up())
+            elif cursor.behind <= 0:
+                await cursor.wait()
+            elif (departure := await self._read_on()) is not None:
+                return departure
+        return Departure(DETACHED if life.failure is None else text_of(life.failure), life.failure)
+
+    async def _read_on(self) -> Departure | None:
+        """Have the listener handle the next events; return a departure if it is to be detached."""
+        cursor, rules = self._cursor, self._rules
+        if rules.drops_oldest and self._life.state is AttachmentState.RUNNING:
+            self.drop_before(cursor.limit - self._settings.mailbox)
+        try:
+            events = await cursor.take()
+        except Exception as error:  # noqa: BLE001 - HistoryGone, or any error of a journal
+            return await self._bear_unreadable(error)
+        end = await rules.handle(events) if events else None
+        if isinstance(end, Suspension):
+            return self._suspend(end)
+        self._advance(cursor.seq)
+        return end
+
+    async def _bear_unreadable(self, error: Exception) -> Departure | None:
+        """Do what the duty says when the next events cannot be read; return a departure if it ends here."""
+        if isinstance(error, HistoryGone) and (missing := self._missing()) is not None:
+            return self._suspend(missing, unreadable_text(error))
+        end = await self._rules.unreadable(error, self._place.done)
+        if isinstance(end, Skip):
+            self._skip_to(end.first_seq)
+            return None
+        if isinstance(end, Suspension):
+            return self._suspend(end, unreadable_text(error))
+        return end
+
+    def _advance(self, done: int) -> None:
+        life = self._life
+        if life.state is AttachmentState.CATCHING_UP and life.halt is None and self._is_level():
+            life.move(AttachmentState.RUNNING)
+            self._caught_up()
+        self._place.advance(done)
+        life.wake()
+
+    def _is_level(self) -> bool:
+        """Return whether the listener has caught up, so that from now on its duty counts.
+
+        Without a journal there are no events behind the ring, so only a lossy listener can start behind the present.
+        """
+        cursor, rules = self._cursor, self._rules
+        if not cursor.reads_journal and not rules.drops_oldest:
+            return True
+        return cursor.is_on_ring and cursor.behind <= rules.room
+
+    # -- suspended and resumed --
+
+    @property
+    def missed(self) -> tuple[int, int] | None:
+        """The ``seq`` of the first and the last event that a DURABLE listener will never see; None if it sees all."""
+        return self._place.missed if self._rules.keeps_position else None
+
+    def suspend_if_missing(self) -> None:
+        """Give a DURABLE listener no more events if the next one is no longer held."""
+        if (missing := self._missing()) is not None:
+            self._suspend(missing)
+
+    def resume(self, *, skip_missed: bool) -> None:
+        """Let a suspended listener go on. Raises :class:`~hubwire.errors.HistoryGone` if it cannot without a gap."""
+        if not skip_missed and (missing := self._missing()) is not None:
+            raise missing.error
+        self._rules.forget_failures()
+        self._life.resume(Resumption(skip_missed))
+        self._reports.restarted()
+
+    def _missing(self) -> Suspension | None:
+        if (missed := self.missed) is None:
+            return None
+        first, last = missed
+        error = HistoryGone(
+            f"listener {self._settings.name!r} has missed events {first} to {last}, which the journal no longer holds;"
+            " resume(skip_missed=True) lets it go on without them",
+            first_seq=last + 1,
+        )
+        return Suspension("missed", error, first_seq_held=last + 1)
+
+    def _suspend(self, suspension: Suspension, reason: str = DETACHED) -> Departure | None:
+        """Suspend the listener. If it is to stop, return a departure instead: it may be attached again later."""
+        if self._life.is_stopping:
+            return Departure(reason)
+        if self._life.state is not AttachmentState.SUSPENDED:
+            self._life.suspend(suspension)
+            self._reports.suspended(suspension, self._place.done)
+            self._cursor.wake()
+        return None
+
+    def _take_up(self, resumption: Resumption) -> None:
+        """Go on as :meth:`resume` asked."""
+        missed = self.missed
+        if missed is not None and resumption.skip_missed:
+            self._skip_to(missed[1] + 1)
+            return
+        self.suspend_if_missing()
+        self._cursor.jump(self._place.done)
+        self._advance(self._place.done)
+
+    def _skip_to(self, first_seq: int) -> None:
+        """Go on at ``first_seq``, because the events before it are no longer held."""
+        done = self._place.done
+        self._reports.dropped(first_seq - done, done, first_seq - 1)
+        self._cursor.jump(first_seq)
+        self._advance(first_seq)

@@ -1,0 +1,90 @@
+"""Reports: statistics of one listener, and the hub's own events about it."""
+
+from __future__ import annotations
+
+import attrs
+
+from .._commit.ingress import OWN_DOMAINS
+from .._foreign.guards import message_of, text_of
+from ..events import Event, ListenerSuspended
+from .announcements import Announcements
+from .life import Suspension
+
+__all__ = ("Count", "Reports", "is_announced")
+
+
+@attrs.define
+class Count:
+    """What :class:`AttachmentStatistics` counts."""
+
+    handled: int = 0
+    batches: int = 0
+    dropped: int = 0
+    failed: int = 0
+    restarts: int = 0
+    retries: int = 0
+    last_error: str | None = None
+
+
+class Reports:
+    """Counts what happens to a listener, and announces it."""
+
+    def __init__(self, name: str, announcements: Announcements) -> None:
+        self.count: Count = Count()
+        self._name = name
+        self._announcements = announcements
+
+    def called(self, handled: int) -> None:
+        """The listener was called with a batch, and has handled so many events of it."""
+        self.count.handled += handled
+        self.count.batches += 1
+
+    def failed(self, error: Exception, seq: int, *, announce: bool) -> None:
+        """The listener has failed at the event ``seq``. ``announce``: by an event too."""
+        self.count.failed += 1
+        self.count.last_error = text_of(error)
+        if announce:
+            self._announcements.failure(self._name, error, seq)
+
+    def failed_to_leave(self, error: Exception) -> None:
+        """Leaving the listener's context has failed. Only statistics report it."""
+        self.count.last_error = text_of(error)
+
+    def retried(self) -> None:
+        """The listener gets an event again."""
+        self.count.retries += 1
+
+    def restarted(self, *, announce: bool = True) -> None:
+        """The listener goes on after a failure or a suspension."""
+        self.count.restarts += 1
+        if announce:
+            self._announcements.restart(self._name, self.count.restarts)
+
+    def dropped(self, count: int, first_seq: int, last_seq: int) -> None:
+        """The listener misses ``count`` events, the first and the last of which are given."""
+        self.count.dropped += count
+        self._announcements.overflow(self._name, count, first_seq, last_seq)
+
+    def suspended(self, suspension: Suspension, seq: int) -> None:
+        """The listener gets no more events; the next would be ``seq``."""
+        error = suspension.error
+        self.count.last_error = text_of(error)
+        self._announcements.put(
+            ListenerSuspended(
+                listener=self._name,
+                reason=suspension.reason,
+                event_seq=seq,
+                attempts=suspension.attempts,
+                error_type=type(error).__name__,
+                error_message=message_of(error),
+                first_seq_held=suspension.first_seq_held,
+            )
+        )
+
+
+def is_announced(event: Event) -> bool:
+    """Return whether a failure at this event is announced.
+
+    Failures at the hub's own events are not: two listeners that fail at them would go on for ever.
+    """
+    return event.kind.partition(".")[0] not in OWN_DOMAINS

@@ -1,0 +1,75 @@
+"""Declaring a kind of event: the decorator, its checks, and the table of kinds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar, cast, dataclass_transform
+
+import attrs
+
+from ..errors import ConfigurationError
+from ._event import HEADER, Event
+from ._pairs import declared_fields, is_argument, pair
+
+__all__ = ("check_kind", "event", "kind_class")
+
+E = TypeVar("E")
+
+_KIND = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+_RESERVED = frozenset({"d", "h", "kind", "command"})
+
+_kinds: dict[str, type[Event]] = {}
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(attrs.field,))
+def event(kind: str, *, command: str | None = None) -> Callable[[type[E]], type[E]]:
+    """Declare a kind of event: ``@event("billing.charged") class Charged(Event): amount: int``.
+
+    Fields hold what JSON holds: text, integers, numbers, booleans, None, mappings and tuples of them. ``command`` names
+    the one command that makes such events, if a state machine owns them. Raises
+    :class:`~hubwire.errors.ConfigurationError` for a wrong or taken kind, or a field name that records reserve.
+    """
+    check_kind(kind)
+
+    def declare(cls: type[E]) -> type[E]:
+        frozen: type[Event] = pair(cls, _checked_fields(cls))
+        frozen.kind = kind
+        frozen.command = command
+        taken = _kinds.get(kind)
+        if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ConfigurationError(f"kind {kind!r} is declared by {taken.__module__}.{taken.__qualname__} already")
+        _kinds[kind] = frozen
+        return cast(type[E], frozen)
+
+    return declare
+
+
+def check_kind(kind: str) -> None:
+    """Raise :class:`~hubwire.errors.ConfigurationError` unless ``kind`` is spelt as kinds are."""
+    if not isinstance(kind, str) or not _KIND.fullmatch(kind):
+        raise ConfigurationError(f"{kind!r} is not a kind of event; write two or more lower-case words joined by dots")
+
+
+def kind_class(kind: str) -> type[Event] | None:
+    """Return the class that declares ``kind``, or None if it is not declared in this process."""
+    return _kinds.get(kind)
+
+
+def _checked_fields(cls: type[Any]) -> dict[str, Any]:
+    """Return the fields that a declaration adds, with their defaults. Raises ``ConfigurationError`` for a wrong one."""
+    if Event not in cls.__bases__:
+        raise ConfigurationError(
+            f"{cls.__qualname__} must inherit from Event itself: kinds do not inherit from each other"
+        )
+    own = declared_fields(cls)
+    if clash := sorted(name for name in own if name in HEADER or name in _RESERVED):
+        raise ConfigurationError(
+            f"{cls.__qualname__} declares {', '.join(clash)}, which every event or record has already; rename it"
+        )
+    if hidden := sorted(name for name, default in own.items() if name.startswith("_") or not is_argument(default)):
+        raise ConfigurationError(
+            f"{cls.__qualname__} declares {', '.join(hidden)}, but every field of an event is public, and an argument"
+            " when it is made; rename it, or make it a property"
+        )
+    return own

@@ -1,0 +1,27 @@
+"""raises: a store can be proved without importing pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+E = TypeVar("E", bound=BaseException)
+
+
+class Caught(Generic[E]):
+    """The error that :func:`raises` caught."""
+
+    error: E
+
+
+@contextmanager
+def raises(expected: type[E]) -> Iterator[Caught[E]]:
+    """Fail unless the block raises ``expected``."""
+    caught: Caught[E] = Caught()
+    try:
+        yield caught
+    except expected as error:
+        caught.error = error
+        return
+    raise AssertionError(f"{expected.__name__} was not raised")
