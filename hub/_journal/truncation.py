@@ -45,9 +45,6 @@ class Attached(Protocol):
         """All that are attached now."""
 
 
-"""No readers."""
-
-
 class Truncation:
     """Truncates the journal before what the snapshots, the REQUIRED and the DURABLE readers still need.
 
