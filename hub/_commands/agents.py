@@ -133,8 +133,7 @@ class Agent:
 
     def inbox(self) -> Inbox:
         """Return a reader of the agent's inbox: first what is pending, then what arrives."""
-        self._state.agents.get(self.id)
-        return Inbox(self._core, self._state, self.id)
+        return Inbox(self._core, self._state, self._entry.agent_id)
 
     async def set_resume(self, resume: Resume) -> None:
         """Replace what it claims it can do; what was observed stays.
