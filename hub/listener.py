@@ -160,8 +160,11 @@ class BaseHubListener:
         except Exception as error:
             raise PartialBatch(handled) from error
 
-    async def on_event(self, event: Event) -> None:
-        """Handle one event: by default, call the hook of its domain, if it has one."""
+    async def on_event(self, event: Any) -> None:
+        """Handle one :class:`~hubwire.Event`: by default, call the hook of its domain, if it has one.
+
+        A subclass that is attached with a pattern may annotate the class of the events that it gets.
+        """
         call = _CALLS.get(event.kind) or _CALLS.get(event.kind.partition(".")[0])
         if call is not None:
             await call(self, event)

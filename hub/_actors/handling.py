@@ -60,14 +60,12 @@ class TurnHandler:
 
         Raises :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if the hub takes no facts any more.
         """
-        if self._asks.is_stale(delivery.event):
-            await self._expire(delivery)
-        elif not self._asks.is_answer(delivery.event):
-            return await self._turn(delivery)
-        return None
-
-    async def _turn(self, delivery: Delivery) -> Exception | None:
         envelope = delivery.event
+        if self._asks.is_stale(envelope):
+            await self._expire(delivery)
+            return None
+        if self._asks.is_answer(envelope):
+            return None
         about = _about(self._agent, envelope)
         with scope(correlation_id=envelope.correlation_id, tenant=envelope.tenant, traceparent=envelope.traceparent):
             # Without admission: at most one for each envelope, which the hub has admitted.

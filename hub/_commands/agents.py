@@ -133,9 +133,8 @@ class Agent:
 
     def inbox(self) -> Inbox:
         """Return a reader of the agent's inbox: first what is pending, then what arrives."""
-        self._state.agents.get(self.id)
         state = self._state
-        return Inbox(self._core, state.agents, state.inboxes, self.id)
+        return Inbox(self._core, state.agents, state.inboxes, self._entry.agent_id)
 
     async def set_resume(self, resume: Resume) -> None:
         """Replace what it claims it can do; what was observed stays.
