@@ -73,3 +73,13 @@ async def test_every_object_that_users_meet_has_a_public_name() -> None:
             *(actor.turns[0], actor.turns[0].delivery),
         ]
         assert [each for each in met if getattr(hubwire, type(each).__name__, None) is not type(each)] == []
+
+
+async def test_spawn_refuses_unknown_keywords() -> None:
+    async with Hub() as hub:
+        with pytest.raises(ConfigurationError, match="spawn takes no nmae; an agent is registered with passport"):
+            await hub.spawn(BaseActor(), nmae="x")
+        group = hub.supervise("group")
+        with pytest.raises(ConfigurationError, match="spawn takes no nmae"):
+            await group.spawn(BaseActor(), nmae="x")
+        assert hub.agents.find("BaseActor") is None

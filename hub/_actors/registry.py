@@ -23,12 +23,10 @@ from .calls import ActorCall
 from .handles import ActorHandle, Group
 from .handling import Services
 from .life import Life, LifePhase
-from .rules import ActorStatistics, GroupRules, SpawnSettings
+from .rules import REGISTRATION, ActorStatistics, GroupRules, SpawnSettings
 from .supervision import Member, Supervisor
 
 __all__ = ("Actors",)
-
-_REGISTRATION = ("passport", "resume", "skill", "rule", "capabilities")
 
 
 class Actors:
@@ -94,7 +92,7 @@ class Actors:
         if (agent := self._agents.find(name)) is not None:
             return agent
         given = settings.registration
-        about = {each: value for each in _REGISTRATION if (value := given.get(each) or getattr(actor, each, None))}
+        about = {each: value for each in REGISTRATION if (value := given.get(each) or getattr(actor, each, None))}
         return await self._agents.register(name, **about)
 
     # -- what supervisors use --

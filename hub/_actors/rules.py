@@ -11,7 +11,7 @@ import attrs
 
 from ..errors import ConfigurationError
 
-__all__ = ("RETRY_SECONDS", "ActorStatistics", "GroupRules", "Restart", "SpawnSettings", "Strategy")
+__all__ = ("REGISTRATION", "RETRY_SECONDS", "ActorStatistics", "GroupRules", "Restart", "SpawnSettings", "Strategy")
 
 RETRY_SECONDS = 1.0
 """Before an envelope that crashed its actor comes again, doubled each time: five crashes in a row take 15 seconds, so
@@ -57,6 +57,10 @@ class GroupRules:
             )
 
 
+REGISTRATION = ("passport", "resume", "skill", "rule", "capabilities")
+"""What an agent may be registered with by spawning its actor."""
+
+
 @attrs.frozen(kw_only=True)
 class SpawnSettings:
     """How an actor is spawned: see :meth:`hubwire.Hub.spawn`."""
@@ -70,6 +74,10 @@ class SpawnSettings:
     """What its agent is registered with, if it is not registered yet."""
 
     def __attrs_post_init__(self) -> None:
+        if unknown := self.registration.keys() - set(REGISTRATION):
+            raise ConfigurationError(
+                f"spawn takes no {', '.join(sorted(unknown))}; an agent is registered with {', '.join(REGISTRATION)}"
+            )
         if not isinstance(self.restart, Restart) or not 0 <= self.retry_seconds < math.inf:
             raise ConfigurationError(
                 f"restart={self.restart!r} must be a Restart, and retry_seconds={self.retry_seconds!r} a number of"
