@@ -132,27 +132,27 @@ class Hub:
 
     @property
     def agents(self) -> AgentCommands:
-        """Register agents, find them, and set what they are known for."""
+        """Commands on agents: ``register``, ``find``, ``get``, ``list``; see :class:`hubwire.AgentCommands`."""
         return self._parts.agents
 
     @property
     def channels(self) -> ChannelCommands:
-        """Open channels, where agents talk, and find those that are open."""
+        """Commands on channels: ``open``, ``get``, ``list``, and types; see :class:`hubwire.ChannelCommands`."""
         return self._parts.channels
 
     @property
     def tasks(self) -> TaskCommands:
-        """Start tasks, and find those that are at work."""
+        """Commands on tasks: ``start``, ``observe``, ``get``, ``running``; see :class:`hubwire.TaskCommands`."""
         return self._parts.tasks
 
     @property
     def turns(self) -> TurnCommands:
-        """Look at the turns, model calls and tool calls that have begun and not ended."""
+        """Turns, model calls and tool calls that have not ended: ``open``; see :class:`hubwire.TurnCommands`."""
         return self._parts.turns
 
     @property
     def approvals(self) -> ApprovalCommands:
-        """Ask for approvals before an agent acts, and answer them."""
+        """Approvals: ``gate``, ``gated``, ``pending``, ``answer``, ``wait``; see :class:`hubwire.ApprovalCommands`."""
         return self._parts.approvals
 
     @property

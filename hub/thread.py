@@ -13,7 +13,7 @@ from typing import ParamSpec, Self, TypeVar
 from ._commit.phase import HomeLoop
 from ._commit.threads import FromThreads
 from ._hub import Hub
-from .errors import ConfigurationError, append_context, repeat
+from .errors import ConfigurationError, HubClosed, append_context, repeat
 from .events import Event
 
 __all__ = ("HubThread",)
@@ -141,6 +141,8 @@ class HubThread:
         return _result(self._calls.submit(run))
 
     def _check_elsewhere(self) -> None:
+        if self._thread is None:
+            raise HubClosed("the hub is not running yet: use it inside 'with HubThread(hub) as thread:'")
         if threading.current_thread() is self._thread and not self._home.is_forked:
             raise ConfigurationError(
                 "this is the hub's own thread, which would wait for itself; await the hub's own methods here"

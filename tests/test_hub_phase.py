@@ -10,7 +10,7 @@ import pytest
 
 from hubwire import Duty, Event, GenericEvent, Hub, Limits
 from hubwire._commit.phase import MOVES, Lifecycle, Phase
-from hubwire.errors import ConfigurationError, HubClosed, HubError, HubFailed, ListenerFailed
+from hubwire.errors import CommandRejected, ConfigurationError, HubClosed, HubError, HubFailed, ListenerFailed
 from hubwire.stores import MemoryStore
 
 
@@ -194,3 +194,14 @@ def test_a_limit_that_cannot_work_is_refused(name: str, value: object) -> None:
 def test_a_time_limit_that_cannot_work_is_refused(name: str, value: object) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} must be a number of seconds"):
         Limits(**{name: value})  # type: ignore[arg-type]
+
+
+async def test_a_refused_kind_names_what_makes_it() -> None:
+    async with Hub() as hub:
+        for kind, text in {
+            "agent.registered": "agents.register",
+            "model.called": "declared; emit its class, ModelCalled",
+            "hub.paused": "a kind of the hub's own",
+        }.items():
+            with pytest.raises(CommandRejected, match=text):
+                await hub.emit(GenericEvent(kind=kind))

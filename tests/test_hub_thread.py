@@ -233,3 +233,11 @@ def test_a_call_raises_to_its_caller(error: type[BaseException]) -> None:
         with pytest.raises(error):
             thread.call(leave)
         thread.emit(said())
+
+
+def test_a_thread_that_was_not_started_says_how() -> None:
+    thread = HubThread(Hub())
+    with pytest.raises(HubClosed, match="with HubThread"):
+        thread.emit(GenericEvent(kind="a.b"))
+    with pytest.raises(HubClosed, match="with HubThread"):
+        thread.call(thread.hub.agents.register, "a")

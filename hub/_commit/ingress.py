@@ -65,15 +65,19 @@ class Ingress:
                 f"{event!r} is not an event; emit GenericEvent(kind=..., data=...), or a kind declared with @event"
             )
         if cls.command is not None:
-            raise CommandRejected(f"{event.kind!r} is not emitted: {cls.command} makes it")
+            raise _made_by_a_command(cls)
         if cls is UnknownEvent:
             raise CommandRejected("an UnknownEvent comes from reading; emit GenericEvent(kind=..., data=...)")
         if cls is GenericEvent:
             check_kind(event.kind)
-            if kind_class(event.kind) is not None or event.kind.partition(".")[0] in OWN_DOMAINS:
+            if (declared := kind_class(event.kind)) is not None:
+                if declared.command is not None:
+                    raise _made_by_a_command(declared)
                 raise CommandRejected(
-                    f"{event.kind!r} is a declared kind, or the hub's own; use its class, or another kind"
+                    f"{event.kind!r} is declared; emit its class, {declared.__name__}, or another kind"
                 )
+            if event.kind.partition(".")[0] in OWN_DOMAINS:
+                raise CommandRejected(f"{event.kind!r} is a kind of the hub's own; emit another one")
             return
         self._emittable.add(cls)
 
@@ -110,3 +114,7 @@ class Ingress:
                 size_bytes=size,
                 limit_bytes=limit,
             )
+
+
+def _made_by_a_command(cls: type[Event]) -> CommandRejected:
+    return CommandRejected(f"{cls.kind!r} is not emitted: {cls.command} makes it")
