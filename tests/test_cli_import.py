@@ -24,6 +24,8 @@ from hubwire.log import follow
 from hubwire.stores import FileStore
 from support import count_independently
 
+pytestmark = pytest.mark.slow  # each test runs the command as a program
+
 AIRLINE_SUMMARY = "200 channels, 4,144 envelopes, 1,164 tool calls, 1,091 completed, 73 failed"
 
 

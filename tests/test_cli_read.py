@@ -31,6 +31,8 @@ from hubwire.log import Log
 from hubwire.stores import FileStore
 from hubwire.stores.durability import Durability
 
+pytestmark = pytest.mark.slow  # each test runs the command as a program
+
 COMMAND = [sys.executable, "-P", "-m", "hubwire.cli"]
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 a\u202eb\u2066c\x9b31m\r\n\t\u2028\u200b\x7f\ue000 ü 漢"
 

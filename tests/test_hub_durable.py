@@ -289,6 +289,7 @@ async def test_a_slow_listener_reads_from_the_journal() -> None:
     assert numbers(gated.events) == list(range(5000))
 
 
+@pytest.mark.slow
 async def test_a_slow_listener_costs_no_memory(tmp_path: Path) -> None:
     async def peak_after(hub: Hub, events: int) -> int:
         tracemalloc.start()

@@ -189,6 +189,7 @@ async def test_the_ring_grows_for_one_big_command() -> None:
         assert hub.statistics().ring_events <= 100 + 2
 
 
+@pytest.mark.slow
 async def test_a_stuck_lossy_listener_costs_no_memory() -> None:
     stuck, recorder = GatedRecorder(), Recorder()
     most = 0
@@ -251,6 +252,7 @@ async def test_the_ring_keeps_what_backpressure_needs() -> None:
         assert hub.statistics().ring_events < 1100
 
 
+@pytest.mark.slow
 async def test_listeners_are_woken_once_a_batch() -> None:
     """Ten listeners get a hundred thousand events."""
     recorders = [Recorder() for _ in range(10)]
@@ -490,6 +492,7 @@ def _quick_to_trim() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_quick_to_trim")
 @hypothesis.given(st.lists(ACTIONS, max_size=60), st.integers(1, 60), st.booleans())
 @hypothesis.settings(max_examples=150)

@@ -32,6 +32,7 @@ def test_a_python_block_of_the_readme_prints_what_it_seems_to(number: int, tmp_p
         assert sorted(lines) == sorted(OUTPUTS[number])
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_work_on_what_its_first_block_leaves(tmp_path: Path) -> None:
     run(sys.executable, "-P", "-c", PYTHON_BLOCKS[0], directory=tmp_path)
     hubwire = shutil.which("hubwire", path=str(Path(sys.executable).parent))
