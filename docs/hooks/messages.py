@@ -12,6 +12,7 @@ import hubwire.errors
 
 __all__ = ("errors", "messages", "section")
 
+
 def errors() -> list[str]:
     """Return the names of all errors."""
     found = {name: getattr(hubwire.errors, name) for name in hubwire.errors.__all__}
@@ -21,7 +22,7 @@ def errors() -> list[str]:
 def section(name: str) -> str:
     """Return the messages of one error as Markdown."""
     found = messages().get(name, [])
-    return "\n".join(f"- {_code(message)}" for message in found)
+    return "\n".join(["**Messages.**", "", *(f"- {_code(message)}" for message in found)])
 
 
 @cache
