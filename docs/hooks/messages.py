@@ -12,9 +12,6 @@ import hubwire.errors
 
 __all__ = ("errors", "messages", "section")
 
-SHOWN_MAX = 3
-"""More messages than this are folded up."""
-
 
 def errors() -> list[str]:
     """Return the names of all errors."""
@@ -25,10 +22,7 @@ def errors() -> list[str]:
 def section(name: str) -> str:
     """Return the messages of one error as Markdown."""
     found = messages().get(name, [])
-    lines = [f"- {_code(message)}" for message in found]
-    if len(found) > SHOWN_MAX:
-        lines = [f'??? quote "Its {len(found)} messages"', "", *(f"    {line}" for line in lines)]
-    return "\n".join(lines)
+    return "\n".join(["**Messages.**", "", *(f"- {_code(message)}" for message in found)])
 
 
 @cache
