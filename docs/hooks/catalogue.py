@@ -63,7 +63,9 @@ def _fields(kind: type[Any], documented: dict[tuple[str, str], str]) -> Iterator
     for field in own:
         default = "*needed*" if field.default is attrs.NOTHING else f"`{field.default!r}`"
         note = f" {notes[field.name]} |" if has_notes else ""
-        yield f"| `{field.name}` | `{field.type}` | {default} |{note}"
+        # Resolved already, if a program has asked attrs for the types of this class.
+        shown = field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
+        yield f"| `{field.name}` | `{shown}` | {default} |{note}"
     yield ""
 
 
