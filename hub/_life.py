@@ -49,12 +49,19 @@ class HubLife:
         parts.from_threads.open()
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._main = asyncio.create_task(self._run(started), name="hubwire hub")
+        self._main.add_done_callback(lambda _: self._end_unstarted(started))
         try:
             await started
         except asyncio.CancelledError:
             self._main.cancel()
             await asyncio.wait([self._main])
             raise
+
+    def _end_unstarted(self, started: asyncio.Future[None]) -> None:
+        """End a hub whose task was cancelled before its first step."""
+        if not started.done():
+            self._end(refused=True)
+            started.set_exception(HubClosed("the hub was cancelled while it started"))
 
     async def aclose(self) -> None:
         """As :meth:`hubwire.Hub.aclose`."""

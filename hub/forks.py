@@ -30,8 +30,14 @@ def register_at_fork(forkable: Forkable) -> None:
 
 
 def _after_fork_in_child() -> None:
+    failures = []
     for forkable in list(_registered):
-        forkable.after_fork_in_child()
+        try:
+            forkable.after_fork_in_child()
+        except Exception as error:  # noqa: BLE001 - the others must not keep what is their parents'
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

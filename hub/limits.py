@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from typing import Any
+
 import attrs
 
 from .errors import ConfigurationError
@@ -39,12 +42,26 @@ class Limits:
     def __attrs_post_init__(self) -> None:
         for name, smallest in _SMALLEST.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
+            number = _whole(value)
+            if number is None or number < smallest:
                 raise ConfigurationError(f"{name} must be a whole number of at least {smallest}, not {value!r}")
+            object.__setattr__(self, name, number)
         for name in ("close_seconds_max", "arbiter_seconds_max"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
                 raise ConfigurationError(f"{name} must be a number of seconds, 0 or more, not {value!r}")
+
+
+def _whole(value: Any) -> int | None:
+    """Return the whole number that a value is, such as 1e9 or a number of numpy; None if it is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 _SMALLEST = {

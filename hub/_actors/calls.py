@@ -29,16 +29,6 @@ class LifeCall(ActorCall):
 
     __slots__ = ()
 
-    def __init__(self, hub: object) -> None:
-        super().__init__(hub)
-        # An actor may spawn its successor, which spawns another: release the calls around this one that have returned.
-        call: NestedCall = self
-        while (outer := call.outer) is not None:
-            if outer.is_active:
-                call = outer
-            else:
-                call.outer = outer.outer
-
 
 class TurnCall(ActorCall):
     """A turn under way: the agent that it belongs to, and the envelope that it handles."""

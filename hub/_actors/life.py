@@ -10,7 +10,6 @@ import anyio
 
 from .._commands.agents import Agent
 from .._commands.inboxes import Delivery, Inbox
-from .._commit.held import forget_calls
 from ..context import leave_all
 from ..errors import HubClosed, HubFailed
 from .actor import called
@@ -81,7 +80,6 @@ class Life:
     async def run(self, make: Callable[[], Any], on_started: Callable[[], None]) -> None:
         """Run from start to end. ``error`` and ``is_interrupted`` say then why it has ended."""
         leave_all()
-        forget_calls()
         services = self._services
         with LifeCall(services.core):
             try:

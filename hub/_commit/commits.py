@@ -10,7 +10,10 @@ from operator import itemgetter
 from ..errors import HubClosed, HubFailed, repeat
 from ..waking import Waker
 
-__all__ = ("CommitWaiters",)
+__all__ = ("CommitWaiters", "never_committed")
+
+_SIFT_MIN = 500
+"""How many futures are looked through at least before those that are done are thrown away."""
 
 
 class CommitWaiters:
@@ -19,11 +22,16 @@ class CommitWaiters:
     def __init__(self) -> None:
         self.waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._waker = Waker()
+        self._sift_at = _SIFT_MIN
 
     def add(self, seq: int) -> asyncio.Future[None]:
         """Return a future that is settled when the event ``seq`` is committed, or never will be."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting = self.waiting
+        if len(waiting) >= self._sift_at:
+            # A task that waits with a timeout leaves a future each time, and a store may hang for hours.
+            waiting = self.waiting = deque(each for each in waiting if not each[1].done())
+            self._sift_at = max(_SIFT_MIN, 2 * len(waiting))
         if not waiting or waiting[-1][0] <= seq:
             waiting.append((seq, future))
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextvars import ContextVar, Token
 from typing import ClassVar, Self
 
-__all__ = ("HeldCall", "NestedCall", "forget_calls", "is_inside", "may_be_inside")
+__all__ = ("HeldCall", "NestedCall", "is_inside", "may_be_inside")
 
 
 class NestedCall:
@@ -23,7 +23,10 @@ class NestedCall:
 
     def __init__(self, held: object) -> None:
         self.held: object = held
-        self.outer: NestedCall | None = self.innermost.get()
+        outer = self.innermost.get()
+        while outer is not None and not outer.is_active:
+            outer = outer.outer  # a guest may start its successor, and so on: keep no calls that have returned
+        self.outer: NestedCall | None = outer
         self.is_active: bool = True
         """False once the call has returned: a task that it left behind may wait like any other."""
 
@@ -34,6 +37,7 @@ class NestedCall:
     def __exit__(self, *_: object) -> None:
         self.is_active = False
         self.innermost.reset(self._token)
+        del self._token  # it refers to the call before
 
     @classmethod
     def is_inside(cls, held: object) -> bool:
@@ -56,8 +60,3 @@ class HeldCall(NestedCall):
 is_inside = HeldCall.is_inside
 may_be_inside = HeldCall.innermost.get
 """Return None, and cheaply, where this code is inside no such call of any hub."""
-
-
-def forget_calls() -> None:
-    """Begin anew, in a task that was started inside a call and outlives it."""
-    HeldCall.innermost.set(None)

@@ -24,13 +24,18 @@ class Command:
 
     def settle(self, records: int) -> None:
         """Let the call return, unless it was cancelled."""
-        if not self.future.done():
+        if self._is_awaited:
             self.future.set_result(records)
 
     def fail(self, error: Exception) -> None:
         """Let the call raise a copy of ``error``, unless it was cancelled."""
-        if not self.future.done():
+        if self._is_awaited:
             self.future.set_exception(repeat(error))
+
+    @property
+    def _is_awaited(self) -> bool:
+        """Whether a call still waits: it was not cancelled, nor lost with an event loop that was closed."""
+        return not self.future.done() and not self.future.get_loop().is_closed()
 
 
 @attrs.define(eq=False, repr=False)
