@@ -199,7 +199,7 @@ class HubLife:
                 await attachment.ready()
         version = await anyio.to_thread.run_sync(installed_version)  # it reads files, once
         started = HubStarted(version=version, pid=os.getpid(), host=socket.gethostname())
-        await pipeline.until_committed(pipeline.put([started, *self._state.settle()], EMPTY)[-1].seq)
+        await pipeline.until_committed(pipeline.put([started, *self._state.repair()], EMPTY)[-1].seq)
         fanout.announcements.begin(tasks)
         pipeline.open()
         tasks.start_soon(self._timers.run)

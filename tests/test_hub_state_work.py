@@ -206,7 +206,7 @@ class TurnFacts(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        told = self.bench.do(self.bench.state.turns.settle())
+        told = self.bench.do(self.bench.state.turns.repair())
         assert len(told) == len(self.open)
         assert {getattr(each, "reason", "") for each in told} <= {"the hub was restarted"}
         self.open = []
@@ -592,7 +592,7 @@ class ApprovalSteps(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        told = self.bench.do(self.bench.state.approvals.settle())
+        told = self.bench.do(self.bench.state.approvals.repair())
         waiting = {each for each, case in self.cases.items() if not case.verdict and not case.quorum}
         assert {getattr(each, "approval_id", "") for each in told} == waiting
         for event in told:

@@ -9,7 +9,7 @@ import attrs
 
 from .._state.channel_types import ChannelType
 from .._state.channels import ChannelEntry, ChannelState
-from .._state.endings import ask
+from .._state.endings import call_type
 from .._state.evaluators import Evaluator, Expectation
 from .._state.origin import Origin
 from ..errors import CommandRejected, ConfigurationError, EventTooLarge, HubError, NotFound
@@ -177,7 +177,7 @@ class Channel:
         """The ids of those who may post now, by the channel's type; None: everybody who takes part."""
         entry = self._entry
         channel_type = self._core.state.channel_types.get(entry.type, entry.version)
-        return ask(channel_type, channel_type.expected, entry.manifest(), entry.channel_state)
+        return call_type(channel_type, channel_type.expected, entry.manifest(), entry.channel_state)
 
     @property
     def _entry(self) -> ChannelEntry:

@@ -131,9 +131,9 @@ class State:
             for kind, apply in machine.appliers().items():
                 self._appliers[kind] = (*self._appliers.get(kind, ()), apply)
 
-    def settle(self) -> list[Event]:
+    def repair(self) -> list[Event]:
         """Decide, after a replay, what becomes of commands of which a crash has kept only the first events."""
-        return [*self.endings.settle(), *self.turns.settle(), *self.approvals.settle()]
+        return [*self.endings.repair(), *self.turns.repair(), *self.approvals.repair()]
 
     def apply(self, event: Event) -> None:
         """Make the changes that the event tells of."""

@@ -234,7 +234,7 @@ class Approvals:
                 events.append(self._failed(self._by_id[approval_id], "its time was up", "expired"))
         return events
 
-    def settle(self) -> list[Event]:
+    def repair(self) -> list[Event]:
         """Decide, after a replay, what nobody works on any more; a challenge can be answered still."""
         return [
             self._failed(entry, "the hub was restarted before anybody was asked", "denied")

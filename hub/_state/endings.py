@@ -24,7 +24,7 @@ from .channel_types import ChannelType, ChannelTypes, Manifest
 from .channels import ChannelEntry, Channels, ChannelState
 from .origin import Origin
 
-__all__ = ("EVENTS_MAX", "Endings", "TypeFailed", "ask")
+__all__ = ("EVENTS_MAX", "Endings", "TypeFailed", "call_type")
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class TypeFailed(CommandRejected):
     """A channel type raised where it should have answered; see its cause."""
 
 
-def ask(channel_type: ChannelType, question: Callable[..., T], *args: Any) -> T:
+def call_type(channel_type: ChannelType, question: Callable[..., T], *args: Any) -> T:
     """Call a method of a channel type, which anybody may have written."""
     try:
         return question(*args)
@@ -161,8 +161,8 @@ class Endings:
             return entry.channel_state, "everybody is hidden"
         try:
             channel_type = self._types.get(entry.type, entry.version)
-            state = canonical(ask(channel_type, channel_type.participants_changed, manifest, entry.channel_state))
-            return state, ask(channel_type, channel_type.ending, manifest, state)
+            state = canonical(call_type(channel_type, channel_type.participants_changed, manifest, entry.channel_state))
+            return state, call_type(channel_type, channel_type.ending, manifest, state)
         except TypeFailed as error:
             # Nobody can be kept in a channel: one whose type cannot go on without him ends.
             return entry.channel_state, str(error)
@@ -223,7 +223,7 @@ class Endings:
             for agent_id in entry.invited[:limit]
         ]
 
-    def settle(self) -> list[Event]:
+    def repair(self) -> list[Event]:
         """Decide what becomes of commands of which a crash has kept only the first events: nobody was told of them."""
         events: list[Event] = []
         gone: set[str] = set()
@@ -231,12 +231,12 @@ class Endings:
             if entry.channel_id in gone or entry.state is ChannelState.CLOSING:
                 continue
             if entry.state is ChannelState.PENDING:
-                events += self._settle_pending(entry, gone)
+                events += self._repair_pending(entry, gone)
             elif reason := self._ending_now(entry):
                 events += self.end(entry.channel_id, reason, gone=gone)
         return events
 
-    def _settle_pending(self, entry: ChannelEntry, gone: set[str]) -> list[Event]:
+    def _repair_pending(self, entry: ChannelEntry, gone: set[str]) -> list[Event]:
         if entry.to_invite or not entry.required_acks:
             return self.end(entry.channel_id, "the hub died while it was opened", gone=gone)
         if not entry.participants or entry.accepted + len(entry.invited) < entry.required_acks:
@@ -250,7 +250,7 @@ class Endings:
             return None
         try:
             channel_type = self._types.get(entry.type, entry.version)
-            return ask(channel_type, channel_type.ending, entry.manifest(), entry.channel_state)
+            return call_type(channel_type, channel_type.ending, entry.manifest(), entry.channel_state)
         except CommandRejected:
             return None  # a type that is not registered, or fails, closes nothing: posting tells what is wrong
 
@@ -259,8 +259,8 @@ class Endings:
         try:
             channel_type = self._types.get(entry.type, entry.version)
             manifest = entry.manifest(participants)
-            reason = ask(channel_type, channel_type.refuse_manifest, manifest)
-            state = None if reason else canonical(ask(channel_type, channel_type.begin, manifest))
+            reason = call_type(channel_type, channel_type.refuse_manifest, manifest)
+            state = None if reason else canonical(call_type(channel_type, channel_type.begin, manifest))
         except CommandRejected as error:
             reason, state = str(error), None
         if reason:

@@ -21,7 +21,7 @@ from ..events import (
 from .agents import Agents
 from .channel_types import ChannelTypes, Conversation, Post
 from .channels import ChannelEntry, Channels, ChannelState
-from .endings import Endings, TypeFailed, ask
+from .endings import Endings, TypeFailed, call_type
 from .inboxes import PRIORITIES, Inboxes
 from .moments import is_duration
 from .origin import Origin
@@ -193,11 +193,11 @@ class Envelopes:
             return None, None  # what most channels are: it allows everything, remembers nothing, and goes on
         manifest, before = channel.manifest(), channel.channel_state
         try:
-            if reason := ask(channel_type, channel_type.refuse, manifest, before, post):
+            if reason := call_type(channel_type, channel_type.refuse, manifest, before, post):
                 raise PostRejected(f"channel {channel.channel_id} does not allow it: {reason}", code="not_allowed")
-            state = ask(channel_type, channel_type.fold, manifest, before, post)
+            state = call_type(channel_type, channel_type.fold, manifest, before, post)
             state = before if state is before else canonical(state)
-            ending = ask(channel_type, channel_type.ending, manifest, state)
+            ending = call_type(channel_type, channel_type.ending, manifest, state)
         except TypeFailed as error:
             raise PostRejected(str(error), code="not_allowed") from error
         return None if state is before else state, ending

@@ -22,7 +22,7 @@ from ..events import (
 from .agents import Agents
 from .channel_types import ChannelTypes, Manifest
 from .channels import ChannelEntry, Channels, ChannelState
-from .endings import Endings, ask
+from .endings import Endings, call_type
 from .evaluators import Evaluators, Expectation
 from .moments import is_duration
 from .origin import Origin
@@ -96,14 +96,14 @@ class Membership:
             **origin,
         )
         manifest = _manifest_of(created)
-        if reason := ask(channel_type, channel_type.refuse_manifest, manifest):
+        if reason := call_type(channel_type, channel_type.refuse_manifest, manifest):
             raise CommandRejected(f"no {type} can be opened like this: {reason}")
         if invited:
             return [
                 created,
                 *(ChannelInvited(channel_id=channel_id, agent_id=each, by=ids[0], **origin) for each in invited),
             ]
-        state = ask(channel_type, channel_type.begin, manifest)
+        state = call_type(channel_type, channel_type.begin, manifest)
         return [created, ChannelOpened(channel_id=channel_id, channel_state=state, **origin)]
 
     def _checked_participants(self, participants: Iterable[str]) -> tuple[str, ...]:
@@ -194,9 +194,9 @@ class Membership:
     def _changed(self, entry: ChannelEntry, participants: tuple[str, ...]) -> Any:
         channel_type = self._types.get(entry.type, entry.version)
         manifest = entry.manifest(participants)
-        if reason := ask(channel_type, channel_type.refuse_manifest, manifest):
+        if reason := call_type(channel_type, channel_type.refuse_manifest, manifest):
             raise CommandRejected(f"one more cannot take part in this {entry.type}: {reason}")
-        return ask(channel_type, channel_type.participants_changed, manifest, entry.channel_state)
+        return call_type(channel_type, channel_type.participants_changed, manifest, entry.channel_state)
 
 
 def _usual_roles(ids: tuple[str, ...]) -> dict[str, str]:

@@ -149,7 +149,7 @@ class Turns:
                 found.setdefault(seq, f"its end has not come within {self._seconds_max[family]:g} s")
         return [_abandoned(self._open[seq], reason) for seq, reason in list(found.items())[:limit]]
 
-    def settle(self) -> list[Event]:
+    def repair(self) -> list[Event]:
         """Decide, after a replay, that no end comes any more: who was at work died with the hub."""
         return [_abandoned(entry, "the hub was restarted") for entry in self._open.values()]
 

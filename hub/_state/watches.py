@@ -10,7 +10,7 @@ import attrs
 from ..events import ExpectationViolated
 from .channel_types import ChannelTypes, Manifest
 from .channels import ChannelEntry
-from .endings import ask
+from .endings import call_type
 from .evaluators import Moment
 
 __all__ = ("Unanswered", "Unhandled", "Watch", "WatchEntry", "WatchedSituation")
@@ -134,7 +134,7 @@ class WatchedSituation:
     @property
     def expected(self) -> tuple[str, ...] | None:
         channel_type = self._types.get(self._channel.type, self._channel.version)
-        return ask(channel_type, channel_type.expected, self.manifest, self.channel_state)
+        return call_type(channel_type, channel_type.expected, self.manifest, self.channel_state)
 
     def posted_by(self, agent_id: str) -> Moment | None:
         return self._watch.posts.get(agent_id)
