@@ -74,15 +74,15 @@ async def test_a_channel_tells_how_it_was_opened() -> None:
         ({"type": "seance"}, "no channel type"),
         ({"version": 7}, "no version 7"),
         ({"roles": {"stranger": "x"}}, "cannot have a role"),
-        ({"roles": {"stranger": 5}}, "map text to text"),
-        ({"labels": [1]}, "map text to text"),
-        ({"knobs": [1]}, "map names to values"),
+        ({"roles": {"stranger": 5}}, "must map text to text"),
+        ({"labels": [1]}, "must map text to text"),
+        ({"knobs": [1]}, "must map names to values"),
         ({"parent": "nowhere"}, "no channel"),
         ({"ttl_seconds": 0}, "ttl_seconds"),
         ({"ttl_seconds": float("nan")}, "ttl_seconds"),
         ({"required_acks": 1}, "invite=True"),
-        ({"invite": True, "required_acks": 2}, "between 1 and the 1"),
-        ({"invite": True, "required_acks": 0}, "between 1 and the 1"),
+        ({"invite": True, "required_acks": 2}, "between 1 and 1"),
+        ({"invite": True, "required_acks": 0}, "between 1 and 1"),
         ({"invite": True, "invite_timeout_seconds": -1}, "positive"),
         ({"type": "discussion", "knobs": {"rounds_max": 0}}, "rounds_max"),
         ({"type": "notification", "knobs": {"posts_max": "x"}}, "posts_max"),
@@ -154,7 +154,7 @@ async def test_a_quorum_opens_and_the_others_may_still_come() -> None:
         assert channel.participants == (a.id, b.id, d.id)
         late = await hub.channels.open([a, b, c], invite=True, required_acks=1)
         await late.accept(c)
-        await refused(hub, late.post(b, "hello"), "no participant")
+        await refused(hub, late.post(b, "hello"), "not a participant")
         await late.accept(b)
         await late.post(b, "hello")
 
@@ -261,14 +261,14 @@ async def test_agents_join_and_leave_and_the_last_one_closes() -> None:
     async with Hub(listeners=[recorder]) as hub:
         a, b = await agents(hub, "a", "b")
         channel = await hub.channels.open([a])
-        await refused(hub, channel.leave(b), "takes no part")
+        await refused(hub, channel.leave(b), "is not a participant")
         await channel.join(b, role="guest")
         await refused(hub, channel.join(b), "already")
         assert channel.roles[b.id] == "guest"
         await channel.leave(a, "tired")
         assert channel.participants == (b.id,)
         assert a.id not in channel.roles
-        await refused(hub, channel.post(a, "hello"), "no participant")
+        await refused(hub, channel.post(a, "hello"), "not a participant")
         await channel.leave(b)
         assert hub.channels.list() == []
         await hub.flush()

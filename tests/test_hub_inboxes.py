@@ -79,7 +79,7 @@ async def test_a_nack_with_a_delay_waits_by_the_hubs_clock_also_across_a_restart
         await channel.post(a, "hello")
         delivery = await anext(b.inbox())
         await delivery.nack(delay_seconds=10)
-        with pytest.raises(CommandRejected, match="waits to come again"):
+        with pytest.raises(CommandRejected, match="and is delayed"):
             await delivery.nack()
         await wait_all_tasks_blocked()
         clock.advance(5)
