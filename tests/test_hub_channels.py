@@ -87,8 +87,8 @@ async def test_a_channel_tells_how_it_was_opened() -> None:
         ({"type": "discussion", "knobs": {"rounds_max": 0}}, "rounds_max"),
         ({"type": "notification", "knobs": {"posts_max": "x"}}, "posts_max"),
         ({"type": "auction", "knobs": {"minimum": "x"}}, "minimum"),
-        ({"type": "workflow", "knobs": {"start": "stranger"}}, "does not take part"),
-        ({"type": "workflow", "knobs": {"transitions": [{"to": "stranger"}]}}, "does not take part"),
+        ({"type": "workflow", "knobs": {"start": "stranger"}}, "is not a participant"),
+        ({"type": "workflow", "knobs": {"transitions": [{"to": "stranger"}]}}, "is not a participant"),
         ({"type": "workflow", "knobs": {"transitions": [{"from": None}]}}, "always to"),
         ({"type": "workflow", "knobs": {"transitions": [5]}}, "list of objects"),
         ({"type": "workflow", "knobs": {"turns": 5}}, "no knob turns"),
@@ -273,7 +273,7 @@ async def test_agents_join_and_leave_and_the_last_one_closes() -> None:
         assert hub.channels.list() == []
         await hub.flush()
         closed: Any = recorder.events[-1]
-        assert closed.reason == "everybody has left"
+        assert closed.reason == "all participants have left"
 
 
 # --- types ------------------------------------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ async def test_a_discussion_goes_round_and_ends_after_its_rounds() -> None:
     async with Hub() as hub:
         a, b, c = await agents(hub, "a", "b", "c")
         channel = await hub.channels.open([a, b, c], type="discussion", knobs={"rounds_max": 2})
-        await not_allowed(hub, channel, b, "me first", "not the turn")
+        await not_allowed(hub, channel, b, "me first", "may not post now")
         await channel.post(a, 1)
         assert channel.expected == (b.id,)
         await channel.leave(b)
@@ -312,9 +312,9 @@ async def test_consulting_is_one_question_and_one_answer() -> None:
     async with Hub(listeners=[recorder]) as hub:
         a, b = await agents(hub, "a", "b")
         channel = await hub.channels.open([a, b], type="consulting")
-        await not_allowed(hub, channel, b, "answer", "not the turn")
+        await not_allowed(hub, channel, b, "answer", "may not post now")
         await channel.post(a, "why?")
-        await not_allowed(hub, channel, a, "why??", "not the turn")
+        await not_allowed(hub, channel, a, "why??", "may not post now")
         await channel.post(b, "because")
         await hub.flush()
         assert [event.kind for event in recorder.events[-2:]] == ["envelope.posted", "channel.closed"]
@@ -330,7 +330,7 @@ async def test_only_the_creator_broadcasts_and_notifies() -> None:
         broadcast = await hub.channels.open([a, b], type="broadcast")
         notification = await hub.channels.open([a, b], type="notification")
         for channel in (broadcast, notification):
-            await not_allowed(hub, channel, b, "me too", "not the turn")
+            await not_allowed(hub, channel, b, "me too", "may not post now")
             await channel.post(a, "news")
         assert hub.channels.list() == [broadcast]
         await broadcast.leave(a)
@@ -371,12 +371,12 @@ async def test_a_workflow_goes_along_its_graph() -> None:
             "context": {"patient": False},
         }
         channel = await hub.channels.open([plan, code, test], type="workflow", knobs=knobs)
-        await not_allowed(hub, channel, code, "me", "not the turn")
+        await not_allowed(hub, channel, code, "me", "may not post now")
         await channel.post(plan, {"context": {"patient": True}})
         await channel.post(code, "done")
         await channel.post(test, {"status": "red"})
         assert channel.expected == (code.id,)
-        await not_allowed(hub, channel, code, {"handoff": "stranger"}, "does not take part")
+        await not_allowed(hub, channel, code, {"handoff": "stranger"}, "is not a participant")
         await not_allowed(hub, channel, code, {"context": 5}, "is an object")
         await channel.post(code, {"handoff": plan.id})
         assert channel.expected == (plan.id,)
@@ -386,7 +386,7 @@ async def test_a_workflow_goes_along_its_graph() -> None:
         await channel.post(plan.id, {"handoff": test.id})
         await channel.post(test, {"status": "green"})
         await hub.flush()
-        assert recorder.events[-1].reason == "nobody is next"  # type: ignore[attr-defined]
+        assert recorder.events[-1].reason == "no participant is next"  # type: ignore[attr-defined]
 
 
 async def test_a_workflow_ends_by_word_by_turns_and_by_who_leaves() -> None:
@@ -404,7 +404,7 @@ async def test_a_workflow_ends_by_word_by_turns_and_by_who_leaves() -> None:
         await left.leave(b)
         await hub.flush()
         reasons = [each.reason for each in recorder.events if each.kind == "channel.closed"]  # type: ignore[attr-defined]
-        assert reasons == ["all green", "the turns are over", "who was next has left"]
+        assert reasons == ["all green", "the turns are over", "the next participant has left"]
 
 
 class Sealed(Conversation):

@@ -425,7 +425,7 @@ async def test_a_channel_of_which_everybody_is_hidden_is_closed() -> None:
             await channel.hide(agent, "a rest")
         await world.settle()
         closed: Any = world.recorder.events[-1]
-        assert (closed.kind, closed.reason) == ("channel.closed", "everybody is hidden")
+        assert (closed.kind, closed.reason) == ("channel.closed", "all participants are hidden")
 
 
 async def test_hiding_and_showing_are_refused_where_they_make_no_sense() -> None:
@@ -653,11 +653,11 @@ async def test_a_channel_type_that_fails_is_told_of_where_turns_are_expected() -
         ({"name": "seance"}, "no evaluator 'seance'"),
         ({"name": "max_silence", "version": 7}, "no version 7"),
         ({"name": "max_silence", "on_violation": "shout"}, "on_violation is one of"),
-        ({"name": "max_silence", "on_violation": "remove"}, "names nobody"),
+        ({"name": "max_silence", "on_violation": "remove"}, "does not name agents"),
         ({"name": "reply_within", "params": {"seconds": 0}}, "positive number"),
         ({"name": "reply_within", "params": {"seconds": "10"}}, "positive number"),
         ({"name": "reply_within", "params": {"minutes": 1}}, "no parameter minutes"),
-        ({"name": "reply_within", "params": 7}, "map names to values"),
+        ({"name": "reply_within", "params": 7}, "must map names to values"),
         ({"name": "reply_within", "applies_to": "role"}, "list of ids and roles"),
         ({"name": "reply_within", "applies_to": []}, "list of ids and roles"),
         ({"name": "reply_within", "applies_to": 7}, "list of ids and roles"),
@@ -692,7 +692,7 @@ async def test_evaluators_are_registered_whole_once_and_before_the_start() -> No
         name = "half"
         version = 1
 
-    with pytest.raises(ConfigurationError, match="lacks something"):
+    with pytest.raises(ConfigurationError, match="is incomplete"):
         hub.channels.register_evaluator(Half())  # type: ignore[arg-type]
     async with hub:
         with pytest.raises(ConfigurationError, match="started already"):
