@@ -171,7 +171,7 @@ class HubLife:
                 await attachment.ready()
         version = await anyio.to_thread.run_sync(installed_version)  # it reads files, once
         started = HubStarted(version=version, pid=os.getpid(), host=socket.gethostname())
-        await pipeline.until_committed(pipeline.put([started, *parts.state.settle()], EMPTY)[-1].seq)
+        await pipeline.until_committed(pipeline.put([started, *parts.state.repair()], EMPTY)[-1].seq)
         self._lifecycle.check_not_failed()
         fanout.announcements.start(tasks)
         self._lifecycle.move(Phase.OPEN)

@@ -1,6 +1,6 @@
-"""What can be plugged into approvals: who scores a risk, who computes trust, who approves; and the policy around them.
+"""What can be plugged into approvals: scorers of risk and trust, approvers, and the policy around them.
 
-A plug-in's method may be ``async`` or not. One that raises or hangs never lets an agent act by itself: the policy's
+A plug-in's method may be ``async`` or not. If one raises or hangs, that alone never lets the agent act: the policy's
 fail mode decides, and the verdict says so.
 """
 
@@ -37,18 +37,18 @@ __all__ = (
 
 @attrs.frozen(kw_only=True, eq=False)
 class Question:
-    """What plug-ins are asked: may this agent do this? What is not known yet is None."""
+    """What plug-ins are called with: may this agent do this? Fields that are not known yet are None."""
 
     approval_id: str
     agent_id: str
     agent_name: str
     action: str
     arguments: Any
-    """Frozen, as its event has them."""
+    """Frozen, as the event has them."""
     channel_id: str | None = None
     task_id: str | None = None
     times_approved: int = 0
-    """How often approvers approved what this agent wanted to do, since it joined the hub."""
+    """How often approvers have approved actions of this agent since it was registered."""
     times_denied: int = 0
     risk_score: float | None = None
     risk_level: RiskLevel | None = None
@@ -57,7 +57,7 @@ class Question:
 
 @attrs.frozen
 class Answer:
-    """What an approver says."""
+    """The answer of an approver."""
 
     is_passed: bool
     reason: str = ""
@@ -74,35 +74,35 @@ class Approval:
     approvers: tuple[str, ...]
     mode: str
     enforce_verdict: str
-    """What mode ENFORCE would have come to, if the mode is another one and anybody was asked; else empty."""
+    """What mode ENFORCE would have decided, if the mode is another one and approvers were called; else empty."""
     reason: str
     is_failure: bool
     """Whether the fail mode has decided."""
 
 
 class RiskScorer(Protocol):
-    """Tells how dangerous an action is."""
+    """Scores how dangerous an action is."""
 
     def score(self, question: Question) -> float | Awaitable[float]:
         """Return the risk from 0 (none) to 1; see :class:`RiskLevel`."""
 
 
 class TrustScorer(Protocol):
-    """Tells how far an agent is trusted."""
+    """Scores how far an agent is trusted."""
 
     def trust(self, question: Question) -> float | Awaitable[float]:
-        """Return the trust from 0 (none) to 1. 0.3 leaves the risk as it is; 1 takes 0.21 off it, 0 adds 0.09."""
+        """Return the trust from 0 (none) to 1. 0.3 leaves the risk as it is, 1 lowers it by 0.21, 0 adds 0.09."""
 
 
 class Approver(Protocol):
-    """Somebody who approves or denies: a person behind a chat or a form, or a program."""
+    """Approves or denies actions: a person behind a chat or a form, or a program."""
 
     @property
     def name(self) -> str:
-        """Who it is, as verdicts name it: unique among the approvers of a policy."""
+        """Its name in verdicts: unique among the approvers of a policy."""
 
     def review(self, question: Question) -> Answer | bool | Awaitable[Answer | bool]:
-        """Return whether the agent may act. Cancelled when there is a verdict without it."""
+        """Return whether the agent may act. It is cancelled when there is a verdict without its answer."""
 
 
 _WORDS: Mapping[str, float] = {
@@ -116,7 +116,8 @@ _WORDS: Mapping[str, float] = {
 class NameScorer:
     """Scores an action by the most dangerous word in its name: ``read_file`` 0.1, ``deploy`` 0.7, ``dropTable`` 0.9.
 
-    A name without a word it knows scores 0.5. ``words`` are added to its own, or replace them, in lower case.
+    A name without a known word scores 0.5. ``words``, in lower case, are added to the known ones, or replace their
+    scores.
     """
 
     def __init__(self, words: Mapping[str, float] | None = None) -> None:
@@ -128,7 +129,7 @@ class NameScorer:
 
 
 class RecordTrust:
-    """Trusts an agent by how approvers have decided about it: 0.3 at first, at most 0.9; a denial weighs like three."""
+    """Scores trust by the decisions of approvers: 0.3 at first, at most 0.9; a denial weighs like three approvals."""
 
     def trust(self, question: Question) -> float:
         approved, denied = question.times_approved, 3 * question.times_denied
@@ -167,9 +168,9 @@ def _tuple(approvers: Iterable[Approver]) -> tuple[Approver, ...]:
 class ApprovalPolicy:
     """How approvals are decided.
 
-    ``approvers`` are asked all at once, and ``quorum`` of them have to agree, with MULTI_PARTY two at least; as soon as
-    that cannot happen any more, the action is denied. Without approvers the question waits for
-    ``hub.approvals.answer()``: for a dashboard, or a person.
+    All ``approvers`` are called at once, and ``quorum`` of them have to agree, with MULTI_PARTY at least two; as soon
+    as that cannot happen any more, the action is denied. Without approvers the question waits for
+    ``hub.approvals.answer()``, for example of a dashboard.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for a policy that could never approve.
     """
@@ -193,13 +194,13 @@ class ApprovalPolicy:
             raise ConfigurationError(f"quorum is a number of at least 1, not {self.quorum!r}")
         if missing := [level.value for level in RiskLevel if level not in self.challenges]:
             raise ConfigurationError(
-                f"challenges say nothing of risk {', '.join(missing)}; begin with DEFAULT_CHALLENGES"
+                f"challenges have no entry for risk {', '.join(missing)}; begin with DEFAULT_CHALLENGES"
             )
         if wrong := [each for each in self.challenges.values() if not isinstance(each, ChallengeKind)]:
             raise ConfigurationError(f"challenges map a RiskLevel to a ChallengeKind, not to {wrong[0]!r}")
         names = [approver.name for approver in self.approvers]
         if len(set(names)) < len(names):
-            raise ConfigurationError(f"approvers need names of their own, and these are {', '.join(names)}")
+            raise ConfigurationError(f"each approver needs a different name, and these are {', '.join(names)}")
         needed = max(2, self.quorum) if ChallengeKind.MULTI_PARTY in self.challenges.values() else self.quorum
         if names and len(names) < needed:
             raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Who is asked before the hub carries out a command: the Arbiter port, and RuleArbiter, which goes by rules."""
+"""What the hub calls before it carries out a command: the Arbiter port, and RuleArbiter, which applies rules."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ __all__ = ("ALLOW", "Allow", "Arbiter", "Command", "Deny", "Rule", "RuleArbiter"
 
 @attrs.frozen(kw_only=True, eq=False)
 class Command:
-    """What somebody wants the hub to do.
+    """A command that the arbiter decides about.
 
     ``name`` is one of
 
-    * ``register``: an agent wants to be known under ``agent_name``, with the rule ``content``; it has no id yet;
-    * ``unregister``, ``set_resume``, ``set_skill``, ``set_rule``: an agent wants to leave, or to be told of otherwise;
+    * ``register``: an agent is to be registered as ``agent_name``, with the rule ``content``; it has no id yet;
+    * ``unregister``: an agent is to leave the hub;
+    * ``set_resume``, ``set_skill``, ``set_rule``: an agent is to get the resume, skill or rule ``content``;
     * ``open``: an agent wants to open a channel with ``others``;
-    * ``join``: an agent wants to take part in a channel, with ``others``, who do already;
-    * ``accept``, ``decline``: an agent wants to answer the invitation of the one of ``others``;
-    * ``leave``: an agent wants to take part no more;
-    * ``close``: somebody, who is not named, wants to close the channel in which ``others`` take part;
-    * ``send``: an agent wants to post ``content``, expressly to ``others`` (none: to everybody in the channel);
-    * ``dispatch``: an envelope of the agent is about to go to the one of ``others``;
-    * ``inbox``: an envelope is about to go into the agent's inbox, from the one of ``others``;
+    * ``join``: an agent wants to join a channel with the participants ``others``;
+    * ``accept``, ``decline``: an agent wants to answer an invitation; ``others`` is the agent that invited it;
+    * ``leave``: an agent wants to leave a channel;
+    * ``close``: a channel with the participants ``others`` is to be closed, by a caller that is not named;
+    * ``send``: an agent wants to post ``content``, addressed to ``others`` (none: to all participants);
+    * ``dispatch``: an envelope of the agent is about to go to the agent in ``others``;
+    * ``inbox``: an envelope of the agent in ``others`` is about to go into the agent's inbox;
     * ``start``: an agent wants to start a task, or to have one observed;
-    * ``request_cancel``: an agent wants the one of ``others`` to give up a task;
+    * ``request_cancel``: an agent wants the agent in ``others`` to give up a task;
     * ``request``: an agent wants to have an action approved.
 
-    What an agent does with its own inbox and the tasks that it has started, nobody is asked about, nor about answers to
-    approvals: a policy names who gives them.
+    An arbiter does not decide about what an agent does with its own inbox and its own tasks, nor about answers to
+    approvals, whose policy names the approvers.
     """
 
     name: str
@@ -47,23 +48,23 @@ class Command:
     channel_id: str | None = None
     channel_type: str = ""
     content: Any = None
-    """The envelope's content, the task's title or id, the action's name and arguments, the reason, the rule, resume or
-    skill to be."""
+    """The envelope's content, the task's title or id, the action's name and arguments, the reason, the new rule, resume
+    or skill."""
     hops: int = 0
     """How many envelopes led to this one, each by answering the one before."""
     rule: Mapping[str, Any] | None = None
     """The rule that the agent is registered with, as its event has it."""
     rules_of_others: tuple[Mapping[str, Any] | None, ...] = ()
-    """The same of ``others``, in their order."""
+    """The rules of ``others``, in their order."""
     moment_seconds: float = 0.0
-    """When it was asked for, in seconds of the hub's clock that never go back."""
+    """When the command was given, in seconds of the hub's monotonic clock."""
 
 
 @attrs.frozen(kw_only=True)
 class Allow:
     """The command is allowed, within limits that the hub checks when it decides; None: no limit.
 
-    An arbiter must not count for itself: while it thinks, other commands happen.
+    An arbiter must not check them by counting: other commands happen while it decides.
     """
 
     channels_max: int | None = None
@@ -87,16 +88,16 @@ ALLOW = Allow()
 class Arbiter(Protocol):
     """Decides before commit whether a command is allowed.
 
-    The hub asks before it decides: what is denied has never happened, and the caller gets
+    The hub calls it before it decides: a denied command has no effect, and the caller gets
     :class:`~hubwire.errors.AccessDenied` with the reason. The state may change between the answer and the command; the
-    hub checks its own rules, and the limits of :class:`Allow`, again at the moment it decides.
+    hub checks its own rules, and the limits of :class:`Allow`, at the moment when it decides.
 
-    An arbiter that raises, answers something else, or takes longer than ``arbiter_seconds_max`` of the hub has denied.
-    It may be asked for several commands at a time, and has to be quick: whoever posts waits for it.
+    An arbiter that raises, returns a value of another type, or takes longer than ``arbiter_seconds_max`` of the hub,
+    denies. It may be called for several commands at a time, and has to be fast: the callers of commands wait for it.
     """
 
     def authorize(self, command: Command) -> Allow | Deny | Awaitable[Allow | Deny]:
-        """Return whether the command is allowed, at once or by an awaitable. May be ``async``."""
+        """Return whether the command is allowed, directly or as an awaitable: the method may be ``async``."""
 
 
 @attrs.frozen(kw_only=True)
@@ -104,23 +105,24 @@ class Rule:
     """What an agent may do. Globs are those of ``fnmatch``, case-sensitive, over the names of agents."""
 
     outbound_to: tuple[str, ...] = ("*",)
-    """To whom it may post expressly, and with whom it may open or join channels."""
+    """The agents to which it may address posts, and with which it may open or join channels."""
     inbound_from: tuple[str, ...] = ("*",)
-    """From whom it takes envelopes, and who may open channels with it, or join those in which it takes part."""
+    """The agents from which it takes envelopes, and which may open channels with it, or join its channels."""
     channel_types_initiate: tuple[str, ...] = ("*",)
+    """The types of channels that it may open."""
     channel_types_accept: tuple[str, ...] = ("*",)
-    """In which types of channels it takes part, opened by others."""
+    """The types of channels in which it may participate when others open them."""
     channels_max: int | None = None
     tasks_max: int | None = None
     delegation_depth_max: int | None = 5
     """How many tasks may lie above one of its own, and how many envelopes may lead to one."""
     rate_per_minute: float | None = None
-    """How many commands (register, open, join, send, start, request_cancel, request) it may give a minute; None: as
-    many as it likes."""
+    """How many commands (register, open, join, send, start, request_cancel, request) it may give a minute; None: no
+    limit."""
     rate_burst: int = 1
     """How many of them at once, after a pause."""
     inbox: InboxRule = attrs.field(factory=InboxRule)
-    """How much its inbox holds. The hub goes by it where the agent is registered with this rule, and no arbiter."""
+    """How much its inbox holds. The hub applies this to agents that are registered with the rule; arbiters do not."""
 
     def __attrs_post_init__(self) -> None:
         _check(self)
@@ -128,7 +130,7 @@ class Rule:
 
 _RATED = frozenset({"register", "open", "join", "send", "start", "request_cancel", "request"})
 _ADDRESSED = frozenset({"open", "join", "accept", "send", "dispatch"})
-"""Where rules say something of the others. Elsewhere nobody looks at them: they may be ten thousand."""
+"""The commands for which rules concern ``others``. For the rest they are not looked at: they may be ten thousand."""
 
 _BUCKETS_MAX = 10_000
 
@@ -136,9 +138,9 @@ _BUCKETS_MAX = 10_000
 class RuleArbiter:
     """Allows what rules allow: ``RuleArbiter({"intern-*": Rule(tasks_max=1)}, default=Rule())``.
 
-    ``rules`` maps globs over names to rules; the first that matches counts. Else it is the rule that the agent is
-    registered with, ``hub.agents.register("coder", rule=Rule(...))``, and without one, ``default``. Rates are token
-    buckets, kept in memory: after a restart everybody may begin again.
+    ``rules`` maps globs over names to rules; the first that matches counts. If none matches, the rule counts that the
+    agent is registered with, ``hub.agents.register("coder", rule=Rule(...))``, and without one, ``default``. Rates are
+    token buckets, kept in memory: after a restart they are full.
     """
 
     def __init__(self, rules: Mapping[str, Rule] | None = None, *, default: Rule | None = None) -> None:
@@ -147,7 +149,7 @@ class RuleArbiter:
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def rule_of(self, name: str, registered: Mapping[str, Any] | None = None) -> Rule:
-        """Return the rule for the agent with this name, which is registered with this rule."""
+        """Return the rule that counts for the agent with this name; ``registered`` is the one it is registered with."""
         for glob, rule in self._rules.items():
             if fnmatchcase(name, glob):
                 return rule
@@ -175,7 +177,7 @@ class RuleArbiter:
         )
 
     def _refused_rate(self, command: Command, rule: Rule) -> str | None:
-        """Take a token out of the agent's bucket; say so if there is none."""
+        """Take a token out of the agent's bucket; if there is none, return the refusal."""
         if rule.rate_per_minute is None:
             return None
         now, burst = command.moment_seconds, float(rule.rate_burst)
@@ -197,7 +199,7 @@ class RuleArbiter:
 
 
 def _refused_rule(command: Command) -> str | None:
-    """A rule that makes no sense would deny everything later: say so while it can be mended."""
+    """Return why the rule to be set is not valid: with it, all later commands of the agent would be denied."""
     if command.name in ("register", "set_rule") and isinstance(command.content, Mapping):
         try:
             _read(command.content)
@@ -214,9 +216,9 @@ def _refused_address(command: Command, rule: Rule, others: list[Rule]) -> str | 
         if command.name in ("send", "open", "join") and not _matches(name, rule.outbound_to):
             return f"{me!r} may not address {name!r}"
         if command.name in ("dispatch", "open", "join") and not _matches(me, other.inbound_from):
-            return f"{name!r} takes nothing from {me!r}"
+            return f"{name!r} takes no envelopes from {me!r}"
         if command.name == "accept" and not _matches(name, rule.inbound_from):
-            return f"{me!r} takes nothing from {name!r}"
+            return f"{me!r} takes no envelopes from {name!r}"
     return None
 
 
@@ -233,14 +235,14 @@ def _refused_depth(command: Command, rule: Rule) -> str | None:
 
 def _refused_type(command: Command, rule: Rule, others: list[Rule]) -> str | None:
     if command.name in ("join", "accept") and not _matches(command.channel_type, rule.channel_types_accept):
-        return f"{command.agent_name!r} takes no part in channels of type {command.channel_type!r}"
+        return f"{command.agent_name!r} accepts no channels of type {command.channel_type!r}"
     if command.name != "open":
         return None
     if not _matches(command.channel_type, rule.channel_types_initiate):
         return f"{command.agent_name!r} may not open channels of type {command.channel_type!r}"
     for name, other in zip(command.others, others, strict=True):
         if not _matches(command.channel_type, other.channel_types_accept):
-            return f"{name!r} takes no part in channels of type {command.channel_type!r}"
+            return f"{name!r} accepts no channels of type {command.channel_type!r}"
     return None
 
 
@@ -264,7 +266,7 @@ def _check(rule: Rule) -> None:
     if rate is not None and not (isinstance(rate, int | float) and rate > 0 and math.isfinite(rate)):
         raise ConfigurationError(f"rate_per_minute is a positive number, or None for no limit, not {rate!r}")
     if not _is_count(rule.rate_burst) or rule.rate_burst < 1:
-        raise ConfigurationError(f"rate_burst is at least 1, not {rule.rate_burst!r}: else nothing is ever allowed")
+        raise ConfigurationError(f"rate_burst is at least 1, not {rule.rate_burst!r}: with less, no command is allowed")
 
 
 def _is_count(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Types of channels: those that ship, and what one of your own needs. See :class:`ChannelType`."""
+"""Types of channels: those that ship, and the protocol for your own. See :class:`ChannelType`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Expectations: contracts over a channel's behaviour in time, and what an evaluator of your own needs.
+"""Expectations: contracts over a channel's behaviour in time, and the protocol for evaluators of your own.
 
 See :class:`Expectation` and :class:`Evaluator`.
 """

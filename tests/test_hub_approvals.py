@@ -151,11 +151,11 @@ async def test_an_answer_comes_from_another_agent(hub: Hub, coder: Agent, record
         await until_idle()
         (entry,) = hub.approvals.pending()
         for oneself in (coder.id, "coder"):
-            with pytest.raises(CommandRejected, match="cannot approve that itself"):
+            with pytest.raises(CommandRejected, match="cannot approve its own action"):
                 await hub.approvals.answer(entry.approval_id, oneself, is_passed=True)
         await hub.approvals.answer(entry.approval_id, "alice", is_passed=True, reason="fine")
     assert hub.approvals.pending() == ()
-    with pytest.raises(NotFound, match="it has one, or never was"):
+    with pytest.raises(NotFound, match="it has one, or was never requested"):
         await hub.approvals.answer(entry.approval_id, "bob", is_passed=False)
     assert (await words(hub, recorder))[-2:] == ["approved", "logged"]
 
@@ -257,12 +257,12 @@ FAILURES: list[tuple[dict[str, Any], str]] = [
     ({"trust": Broken(raises)}, "the trust scorer failed: RuntimeError: broken"),
     ({"scorer": Broken(cancels_itself)}, "the scorer failed: RuntimeError: it raised CancelledError"),
     ({"scorer": Broken(exits)}, "the scorer failed: RuntimeError: it raised SystemExit"),
-    ({"scorer": Broken(lambda _: 7)}, "a risk_score is a number from 0 to 1, not 7"),
-    ({"scorer": Broken(lambda _: None)}, "a risk_score is a number from 0 to 1, not None"),
-    ({"trust": Broken(lambda _: float("nan"))}, "a trust is a number from 0 to 1, not nan"),
+    ({"scorer": Broken(lambda _: 7)}, "risk_score must be a number from 0 to 1, not 7"),
+    ({"scorer": Broken(lambda _: None)}, "risk_score must be a number from 0 to 1, not None"),
+    ({"trust": Broken(lambda _: float("nan"))}, "trust must be a number from 0 to 1, not nan"),
     ({"approvers": (FunctionApprover("alice", raises),)}, "approver alice failed: RuntimeError: broken"),
-    ({"approvers": (says("alice", "yes"),)}, "an answer is True or False"),
-    ({"approvers": (says("coder", True),)}, "cannot approve that itself"),
+    ({"approvers": (says("alice", "yes"),)}, "an answer must be True or False"),
+    ({"approvers": (says("coder", True),)}, "cannot approve its own action"),
 ]
 
 
@@ -332,7 +332,7 @@ async def test_a_cancelled_gate_leaves_no_open_question(hub: Hub, coder: Agent, 
     assert hub.approvals.pending() == ()
     await words(hub, recorder)
     (expired,) = recorder.of(ApprovalExpired)
-    assert expired.reason == "who asked gave up waiting"
+    assert expired.reason == "the caller gave up waiting"
 
 
 async def test_an_agent_that_has_left_may_not_act(hub: Hub, coder: Agent) -> None:
@@ -412,7 +412,7 @@ async def test_a_required_listener_cannot_wait_for_a_gate() -> None:
 
 @pytest.mark.parametrize("action", ["", " ", None, "\ud800"])
 async def test_an_action_without_a_name_is_refused(hub: Hub, coder: Agent, recorder: Recorder, action: Any) -> None:
-    with pytest.raises(CommandRejected, match="named by text that shows"):
+    with pytest.raises(CommandRejected, match="must be printable text"):
         await hub.approvals.gate(coder, action)
     assert await words(hub, recorder) == []
     assert hub.approvals.pending() == ()
@@ -442,7 +442,7 @@ async def test_gates_need_a_known_and_allowed_agent(recorder: Recorder) -> None:
         ({"quorum": 0}, "quorum"),
         ({"quorum": 2, "approvers": (says("alice", True),)}, "2 approvers have to agree"),
         ({"approvers": (says("alice", True),)}, "map critical risk to another challenge"),
-        ({"approvers": (says("alice", True), says("alice", True))}, "names of their own"),
+        ({"approvers": (says("alice", True), says("alice", True))}, "a different name"),
         ({"challenges": {}}, "DEFAULT_CHALLENGES"),
         ({"challenges": {**DEFAULT_CHALLENGES, RiskLevel.LOW: "confirm"}}, "to a ChallengeKind, not to 'confirm'"),
         ({"mode": "enforce"}, "mode is a Mode"),

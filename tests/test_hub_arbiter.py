@@ -176,12 +176,12 @@ async def test_joining_obeys_the_rules_of_opening() -> None:
         await below.join(intern)
         for agent, reason in (
             (intern, "'intern' may not address 'boss'"),
-            (anybody, "'boss' takes nothing from 'anybody'"),
-            (quiet, "'boss' takes nothing from 'quiet'"),
+            (anybody, "'boss' takes no envelopes from 'anybody'"),
+            (quiet, "'boss' takes no envelopes from 'quiet'"),
         ):
             with pytest.raises(AccessDenied, match=reason):
                 await above.join(agent)
-        with pytest.raises(AccessDenied, match="'quiet' takes no part in channels of type 'conversation'"):
+        with pytest.raises(AccessDenied, match="'quiet' accepts no channels of type 'conversation'"):
             await below.join(quiet)
         assert above.participants == (lead.id, boss.id)
         assert below.participants == (lead.id, intern.id)
@@ -192,10 +192,10 @@ async def test_accepting_obeys_the_rules_of_that_moment() -> None:
         lead, coder = await hub.agents.register("lead"), await hub.agents.register("coder")
         channel = await hub.channels.open([lead, coder], invite=True)
         await coder.set_rule(Rule(inbound_from=("nobody",)))
-        with pytest.raises(AccessDenied, match="'coder' takes nothing from 'lead'"):
+        with pytest.raises(AccessDenied, match="'coder' takes no envelopes from 'lead'"):
             await channel.accept(coder)
         await coder.set_rule(Rule(channel_types_accept=("auction",)))
-        with pytest.raises(AccessDenied, match="takes no part in channels of type 'conversation'"):
+        with pytest.raises(AccessDenied, match="accepts no channels of type 'conversation'"):
             await channel.accept(coder)
         await coder.set_rule(Rule())
         await channel.accept(coder)
@@ -444,9 +444,9 @@ def test_addresses_are_globs_over_names() -> None:
     assert ask(arbiter, "send", "intern-1", "team-1", "boss") == "'intern-1' may not address 'boss'"
     assert ask(arbiter, "send", "Intern-1", "boss") == ""
     assert ask(arbiter, "send", "team-3", "boss") == ""
-    assert ask(arbiter, "dispatch", "team-3", "boss") == "'boss' takes nothing from 'team-3'"
+    assert ask(arbiter, "dispatch", "team-3", "boss") == "'boss' takes no envelopes from 'team-3'"
     assert ask(arbiter, "dispatch", "team-2", "boss") == ""
-    assert ask(arbiter, "open", "team-3", "lead", "boss") == "'boss' takes nothing from 'team-3'"
+    assert ask(arbiter, "open", "team-3", "lead", "boss") == "'boss' takes no envelopes from 'team-3'"
     assert ask(arbiter, "open", "intern-1", "lead") == "'intern-1' may not address 'lead'"
 
 
@@ -457,7 +457,7 @@ def test_rules_name_channel_types() -> None:
     )
     assert ask(arbiter, "open", "a", "b", channel_type="talk") == ""
     assert ask(arbiter, "open", "a", "c", channel_type="work") == "'a' may not open channels of type 'work'"
-    assert ask(arbiter, "open", "c", "b", channel_type="party") == "'b' takes no part in channels of type 'party'"
+    assert ask(arbiter, "open", "c", "b", channel_type="party") == "'b' accepts no channels of type 'party'"
 
 
 def test_a_chain_of_envelopes_has_an_end() -> None:

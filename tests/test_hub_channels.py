@@ -73,21 +73,21 @@ async def test_a_channel_knows_how_it_was_opened() -> None:
         ({"type": "seance"}, "no channel type"),
         ({"version": 7}, "no version 7"),
         ({"roles": {"stranger": "x"}}, "cannot have a role"),
-        ({"roles": {"stranger": 5}}, "map text to text"),
-        ({"labels": [1]}, "map text to text"),
-        ({"knobs": [1]}, "map names to values"),
+        ({"roles": {"stranger": 5}}, "must map text to text"),
+        ({"labels": [1]}, "must map text to text"),
+        ({"knobs": [1]}, "must map names to values"),
         ({"parent": "nowhere"}, "no channel"),
         ({"ttl_seconds": 0}, "ttl_seconds"),
         ({"ttl_seconds": float("nan")}, "ttl_seconds"),
         ({"required_acks": 1}, "invite=True"),
-        ({"invite": True, "required_acks": 2}, "between 1 and the 1"),
-        ({"invite": True, "required_acks": 0}, "between 1 and the 1"),
+        ({"invite": True, "required_acks": 2}, "between 1 and 1"),
+        ({"invite": True, "required_acks": 0}, "between 1 and 1"),
         ({"invite": True, "invite_timeout_seconds": -1}, "positive"),
         ({"type": "discussion", "knobs": {"rounds_max": 0}}, "rounds_max"),
         ({"type": "notification", "knobs": {"posts_max": "x"}}, "posts_max"),
         ({"type": "auction", "knobs": {"minimum": "x"}}, "minimum"),
-        ({"type": "workflow", "knobs": {"start": "stranger"}}, "does not take part"),
-        ({"type": "workflow", "knobs": {"transitions": [{"to": "stranger"}]}}, "does not take part"),
+        ({"type": "workflow", "knobs": {"start": "stranger"}}, "is not a participant"),
+        ({"type": "workflow", "knobs": {"transitions": [{"to": "stranger"}]}}, "is not a participant"),
         ({"type": "workflow", "knobs": {"transitions": [{"from": None}]}}, "always to"),
         ({"type": "workflow", "knobs": {"transitions": [5]}}, "list of objects"),
         ({"type": "workflow", "knobs": {"turns": 5}}, "no knob turns"),
@@ -155,7 +155,7 @@ async def test_a_quorum_opens_a_channel() -> None:
         assert channel.participants == (a.id, b.id, d.id)
         late = await hub.channels.open([a, b, c], invite=True, required_acks=1)
         await late.accept(c)
-        await refused(hub, late.post(b, "hello"), "no participant")
+        await refused(hub, late.post(b, "hello"), "not a participant")
         await late.accept(b)
         await late.post(b, "hello")
 
@@ -266,19 +266,19 @@ async def test_agents_join_and_leave_a_channel() -> None:
     async with Hub(listeners=[recorder]) as hub:
         a, b = await agents(hub, "a", "b")
         channel = await hub.channels.open([a])
-        await refused(hub, channel.leave(b), "takes no part")
+        await refused(hub, channel.leave(b), "is not a participant")
         await channel.join(b, role="guest")
         await refused(hub, channel.join(b), "already")
         assert channel.roles[b.id] == "guest"
         await channel.leave(a, "tired")
         assert channel.participants == (b.id,)
         assert a.id not in channel.roles
-        await refused(hub, channel.post(a, "hello"), "no participant")
+        await refused(hub, channel.post(a, "hello"), "not a participant")
         await channel.leave(b)
         assert hub.channels.list() == []
         await hub.flush()
         closed: Any = recorder.events[-1]
-        assert closed.reason == "everybody has left"
+        assert closed.reason == "all participants have left"
 
 
 # --- types ------------------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ async def test_a_discussion_goes_round() -> None:
     async with Hub() as hub:
         a, b, c = await agents(hub, "a", "b", "c")
         channel = await hub.channels.open([a, b, c], type="discussion", knobs={"rounds_max": 2})
-        await not_allowed(hub, channel, b, "me first", "not the turn")
+        await not_allowed(hub, channel, b, "me first", "may not post now")
         await channel.post(a, 1)
         assert channel.expected == (b.id,)
         await channel.leave(b)
@@ -318,9 +318,9 @@ async def test_consulting_is_one_question_and_one_answer() -> None:
     async with Hub(listeners=[recorder]) as hub:
         a, b = await agents(hub, "a", "b")
         channel = await hub.channels.open([a, b], type="consulting")
-        await not_allowed(hub, channel, b, "answer", "not the turn")
+        await not_allowed(hub, channel, b, "answer", "may not post now")
         await channel.post(a, "why?")
-        await not_allowed(hub, channel, a, "why??", "not the turn")
+        await not_allowed(hub, channel, a, "why??", "may not post now")
         await channel.post(b, "because")
         await hub.flush()
         assert [event.kind for event in recorder.events[-2:]] == ["envelope.posted", "channel.closed"]
@@ -336,7 +336,7 @@ async def test_only_the_creator_broadcasts_and_notifies() -> None:
         broadcast = await hub.channels.open([a, b], type="broadcast")
         notification = await hub.channels.open([a, b], type="notification")
         for channel in (broadcast, notification):
-            await not_allowed(hub, channel, b, "me too", "not the turn")
+            await not_allowed(hub, channel, b, "me too", "may not post now")
             await channel.post(a, "news")
         assert hub.channels.list() == [broadcast]
         await broadcast.leave(a)
@@ -377,12 +377,12 @@ async def test_a_workflow_follows_its_graph() -> None:
             "context": {"patient": False},
         }
         channel = await hub.channels.open([plan, code, test], type="workflow", knobs=knobs)
-        await not_allowed(hub, channel, code, "me", "not the turn")
+        await not_allowed(hub, channel, code, "me", "may not post now")
         await channel.post(plan, {"context": {"patient": True}})
         await channel.post(code, "done")
         await channel.post(test, {"status": "red"})
         assert channel.expected == (code.id,)
-        await not_allowed(hub, channel, code, {"handoff": "stranger"}, "does not take part")
+        await not_allowed(hub, channel, code, {"handoff": "stranger"}, "is not a participant")
         await not_allowed(hub, channel, code, {"context": 5}, "is an object")
         await channel.post(code, {"handoff": plan.id})
         assert channel.expected == (plan.id,)
@@ -392,7 +392,7 @@ async def test_a_workflow_follows_its_graph() -> None:
         await channel.post(plan.id, {"handoff": test.id})
         await channel.post(test, {"status": "green"})
         await hub.flush()
-        assert recorder.events[-1].reason == "nobody is next"  # type: ignore[attr-defined]
+        assert recorder.events[-1].reason == "no participant is next"  # type: ignore[attr-defined]
 
 
 async def test_a_workflow_ends_in_three_ways() -> None:
@@ -411,7 +411,7 @@ async def test_a_workflow_ends_in_three_ways() -> None:
         await left.leave(b)
         await hub.flush()
         reasons = [each.reason for each in recorder.events if each.kind == "channel.closed"]  # type: ignore[attr-defined]
-        assert reasons == ["all green", "the turns are over", "who was next has left"]
+        assert reasons == ["all green", "the turns are over", "the next participant has left"]
 
 
 class Sealed(Conversation):

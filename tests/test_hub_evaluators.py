@@ -159,7 +159,7 @@ async def test_a_failing_channel_type_is_reported() -> None:
         ({"name": "seance"}, "no evaluator 'seance'"),
         ({"name": "max_silence", "version": 7}, "no version 7"),
         ({"name": "max_silence", "on_violation": "shout"}, "on_violation is one of"),
-        ({"name": "max_silence", "on_violation": "remove"}, "names nobody"),
+        ({"name": "max_silence", "on_violation": "remove"}, "does not name agents"),
         ({"name": "reply_within", "params": {"seconds": 0}}, "positive number"),
         ({"name": "reply_within", "params": {"seconds": "10"}}, "positive number"),
         ({"name": "reply_within", "params": {"minutes": 1}}, "no parameter minutes"),
@@ -199,7 +199,7 @@ async def test_evaluators_are_registered_before_the_start() -> None:
         name = "half"
         version = 1
 
-    with pytest.raises(ConfigurationError, match="lacks something"):
+    with pytest.raises(ConfigurationError, match="is incomplete"):
         hub.channels.register_evaluator(Half())  # type: ignore[arg-type]
     async with hub:
         with pytest.raises(ConfigurationError, match="started already"):

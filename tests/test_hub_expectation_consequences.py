@@ -114,7 +114,7 @@ async def test_a_channel_of_hidden_participants_is_closed() -> None:
             await channel.hide(agent, "a rest")
         await world.settle()
         closed: Any = world.recorder.events[-1]
-        assert (closed.kind, closed.reason) == ("channel.closed", "everybody is hidden")
+        assert (closed.kind, closed.reason) == ("channel.closed", "all participants are hidden")
 
 
 async def test_hiding_and_showing_may_be_refused() -> None:

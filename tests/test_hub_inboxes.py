@@ -76,7 +76,7 @@ async def test_a_nack_may_have_a_delay() -> None:
         await channel.post(a, "hello")
         delivery = await anext(b.inbox())
         await delivery.nack(delay_seconds=10)
-        with pytest.raises(CommandRejected, match="waits to come again"):
+        with pytest.raises(CommandRejected, match="and is delayed"):
             await delivery.nack()
         await until_idle()
         clock.advance(5)

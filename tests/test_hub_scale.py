@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -15,7 +16,9 @@ import anyio.lowlevel
 from hubwire import Hub
 from hubwire._journal.entries import decode_entry, encode_entry
 from hubwire._state import State
+from hubwire._state.ledgers import Ledgers
 from hubwire._state.moments import Deadlines, deadline_ns
+from hubwire._state.owned import Owned
 from hubwire.context import EMPTY
 from hubwire.events import Event
 from hubwire.events._stamp import stamp
@@ -77,19 +80,36 @@ def calls_of(work: Callable[[], object]) -> int:
     return count
 
 
+def holders(state: State) -> Iterator[tuple[str, Any]]:
+    """The machines and the indexes in them, by name."""
+    for machine in (*state.machines.values(), state.endings, state.membership):
+        yield type(machine).__name__, machine
+        for name, value in vars(machine).items():
+            if isinstance(value, Owned | Ledgers):
+                yield f"{type(machine).__name__}.{name}", value
+
+
 def let_nobody_walk_through_much(state: State, much: int) -> int:
     """Let no dictionary be walked through that has as many entries as this; return how many have."""
     count = 0
-    for machine in state.machines.values():
-        deadlines = [each for each in vars(machine).values() if isinstance(each, Deadlines)]
-        for name, value in list(vars(machine).items()):
+    for _, holder in holders(state):
+        deadlines = [each for each in vars(holder).values() if isinstance(each, Deadlines)]
+        for name, value in list(vars(holder).items()):
             if type(value) is dict and len(value) >= much:
                 unscanned = Unscanned(value)
-                setattr(machine, name, unscanned)
+                setattr(holder, name, unscanned)
                 for each in deadlines:
                     if each._alive is value:
                         each._alive = unscanned
                 count += 1
+        if isinstance(holder, Owned):
+            large = {field for field, groups in holder._groups.items() if len(groups) >= much}
+            holder._groups.update({field: Unscanned(holder._groups[field]) for field in large})
+            holder._groupings = tuple(
+                (value_of, groups)
+                for (value_of, _), groups in zip(holder._groupings, holder._groups.values(), strict=True)
+            )
+            count += len(large)
     return count
 
 
@@ -135,13 +155,17 @@ def test_expiry_costs_by_what_expires() -> None:
 def sizes(state: State) -> dict[str, int]:
     """Return what the machines hold anything in, and how much; not the bounded memory of how tasks have ended."""
     found = {
-        f"{type(machine).__name__}.{name}": len(value)
-        for machine in (*state.machines.values(), state.endings, state.membership)
-        for name, value in vars(machine).items()
-        if isinstance(value, dict | list | set | Deadlines) and name not in ("_ended", "_orders", "_seconds_max")
+        f"{holder}.{name}": size_of(name, value)
+        for holder, each in holders(state)
+        for name, value in vars(each).items()
+        if isinstance(value, dict | list | set | Deadlines) and name not in ("_ended", "_seconds_max")
     }
     # A heap lets go of its dead when they are the most, and keeps some until then.
     return {name: size for name, size in found.items() if size > (64 if "deadlines" in name else 0)}
+
+
+def size_of(name: str, value: Any) -> int:
+    return sum(len(groups) for groups in value.values()) if name == "_groups" else len(value)
 
 
 def test_a_start_costs_by_its_snapshot() -> None:

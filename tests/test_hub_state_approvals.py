@@ -213,7 +213,7 @@ class ApprovalSteps(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        told = self.bench.do(self.bench.state.approvals.settle())
+        told = self.bench.do(self.bench.state.approvals.repair())
         waiting = {each for each, case in self.cases.items() if not case.verdict and not case.quorum}
         assert {getattr(each, "approval_id", "") for each in told} == waiting
         for event in told:

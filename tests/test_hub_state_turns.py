@@ -104,7 +104,7 @@ class TurnFacts(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        told = self.bench.do(self.bench.state.turns.settle())
+        told = self.bench.do(self.bench.state.turns.repair())
         assert len(told) == len(self.open)
         assert {getattr(each, "reason", "") for each in told} <= {"the hub was restarted"}
         self.open = []

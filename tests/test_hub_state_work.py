@@ -47,8 +47,8 @@ def test_abandoned_work_ends_in_batches() -> None:
         bench.do(state.tasks.start("a", "t", task_id=str(number), ttl_seconds=None))
         bench.do([ToolCalled(tool="t", call_id=str(number), agent_id="a")])
     bench.do(state.endings.unregister("a"))
-    for machine in (state.tasks, state.turns):
-        machine._left_behind = looked_at = Counted(machine._left_behind)
+    for machine, owned in ((state.tasks, state.tasks._tasks), (state.turns, state.turns._open)):
+        owned._left_behind = looked_at = Counted(owned._left_behind)
         assert len(machine.due(0, 7)) == 7
         assert looked_at.count <= 8
     while due := state.due(0, 100):

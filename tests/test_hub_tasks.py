@@ -104,11 +104,11 @@ async def test_others_may_request_cancellation_once(hub: Hub, recorder: Recorder
     assert not task.is_cancel_requested
     await hub.tasks.get(task.id, planner).request_cancel("not needed any more")
     assert task.is_cancel_requested
-    with pytest.raises(CommandRejected, match="has asked already"):
+    with pytest.raises(CommandRejected, match="has requested already"):
         await hub.tasks.get(task.id, planner).request_cancel()
-    with pytest.raises(CommandRejected, match="no participant"):
+    with pytest.raises(CommandRejected, match="not a participant"):
         await hub.tasks.get(task.id, stranger).request_cancel()
-    with pytest.raises(CommandRejected, match="instead of asking itself"):
+    with pytest.raises(CommandRejected, match="use cancel"):
         await task.request_cancel()
     with pytest.raises(CommandRejected, match="at most 500"):
         await hub.tasks.get(task.id, planner).request_cancel("x" * 501)

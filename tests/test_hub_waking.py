@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import anyio
+import pytest
 from anyio.lowlevel import checkpoint
 
-from hubwire import Duty, Event, GenericEvent, Hub
+from hubwire import Attachment, BaseActor, Duty, Event, GenericEvent, Hub, Turn
 from hubwire._commit.backoff import Backoff, FailureWindow
+from hubwire._commit.commits import CommitWaiters
+from hubwire._commit.held import HeldCall
+from hubwire._commit.phase import Phase
+from hubwire.errors import HubClosed, HubFailed, Overloaded
 from hubwire.waking import Waker
 from support import GatedStore, until_idle
 
@@ -151,3 +157,120 @@ async def test_a_hub_inside_a_required_listener_knows_both_calls() -> None:
             await hub.emit(GenericEvent(kind="go.now"))
         assert isinstance(bridge.outcome, GenericEvent)
         assert bridge.outcome.kind == "outer.reply"
+
+
+# --- nested calls -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_chain_of_listeners_keeps_no_ended_calls() -> None:
+    """Each listener attaches its successor while it handles an event, and detaches itself."""
+    depths: list[int] = []
+
+    class Successor:
+        async def on_events(self, events: Sequence[Event]) -> None:
+            call, depth = HeldCall.innermost.get(), 0
+            while call is not None:
+                call, depth = call.outer, depth + 1
+            depths.append(depth)
+            hub.attach(Successor(), pattern="go.*", name=f"number {len(depths)}")
+            await attachments().detach()
+
+    def attachments() -> Attachment:
+        return hub._fanout.attachments[0]
+
+    async with Hub() as hub:
+        hub.attach(Successor(), pattern="go.*")
+        for _ in range(30):
+            await hub.emit(GenericEvent(kind="go.on"))
+            await hub.flush()
+    assert len(depths) == 30
+    assert max(depths) <= 4
+
+
+async def test_an_actor_of_an_inner_hub_may_emit_to_the_outer_hub() -> None:
+    """A REQUIRED listener runs a hub and asks its actor: the actor must not wait for the commit that waits for it."""
+    bridge = Bridge()
+
+    async with Hub(listeners=[bridge]) as hub:
+
+        class Teller(BaseActor):
+            async def on_envelope(self, turn: Turn) -> None:
+                told = await hub.emit(GenericEvent(kind="outer.told"))
+                await turn.reply(told.seq)
+
+        async def ask_inner_actor() -> object:
+            async with Hub() as inner:
+                boss, teller = await inner.agents.register("boss"), await inner.spawn(Teller())
+                return (await inner.ask(boss, teller.agent, "?", timeout=30)).content
+
+        bridge.job = ask_inner_actor  # type: ignore[method-assign]
+        with anyio.fail_after(10):
+            event = await hub.emit(GenericEvent(kind="go.now"))
+        assert bridge.outcome == event.seq + 1
+
+
+# --- waiting for a commit ---------------------------------------------------------------------------------------------
+
+
+async def test_a_commit_wakes_those_it_is_for() -> None:
+    """Also those that began to wait later, for an earlier event."""
+    waiters = CommitWaiters()
+    futures = {seq: waiters.add(seq) for seq in (5, 7, 2, 5, 9)}
+    waiters.wake_below(5)
+    assert [seq for seq in sorted(futures) if futures[seq].done()] == [2]
+    waiters.wake_below(8)
+    assert [seq for seq in sorted(futures) if futures[seq].done()] == [2, 5, 7]
+    waiters.end(None)
+    with pytest.raises(HubClosed, match="before event 9 was committed"):
+        await futures[9]
+
+
+async def test_cancelled_waiters_are_thrown_away() -> None:
+    waiters = CommitWaiters()
+    for seq in range(3000):
+        waiters.add(seq).cancel()
+    assert len(waiters.waiting) <= 1000
+
+
+async def test_a_newcomer_does_not_overtake() -> None:
+    """Room for one: the emitter that waits gets it, not the one that comes when it is free."""
+    store = GatedStore()
+    async with Hub(store, in_flight_max=1) as hub:
+        store.gate.close()
+        order: list[str] = []
+
+        async def emit(name: str) -> None:
+            await hub.emit(GenericEvent(kind=f"emitted.{name}"))
+            order.append(name)
+
+        async with anyio.create_task_group() as tasks:
+            for name in ("first", "second", "third"):
+                tasks.start_soon(emit, name)
+                await anyio.wait_all_tasks_blocked()
+            with pytest.raises(Overloaded, match="2 emitters to be admitted"):
+                hub.emit_nowait(GenericEvent(kind="emitted.late"))
+            store.gate.open()
+        assert order == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("end", ["close", "fail"])
+async def test_a_command_granted_room_when_the_hub_ends_is_refused(end: str) -> None:
+    hub = Hub(in_flight_max=1)
+    with pytest.raises(HubFailed) if end == "fail" else nullcontext():
+        async with hub:
+            await hub.flush()
+            admission, lifecycle = hub._pipeline.admission, hub._parts.lifecycle
+            admission._granted = 1
+            waiting = asyncio.create_task(admission.wait_for_room())
+            await anyio.wait_all_tasks_blocked()
+            admission._granted = 0
+            admission.let_in()
+            if end == "close":
+                lifecycle.move(Phase.CLOSING)
+            else:
+                hub._pipeline.fail(HubFailed("broken"))
+            with pytest.raises(HubClosed if end == "close" else HubFailed):
+                await waiting
+            assert admission._granted == 0
+            if end == "close":
+                lifecycle.phase = Phase.OPEN

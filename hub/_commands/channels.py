@@ -11,7 +11,7 @@ import attrs
 from .._state import State
 from .._state.channel_types import ChannelType
 from .._state.channels import ChannelEntry, ChannelState
-from .._state.endings import ask
+from .._state.endings import call_type
 from .._state.evaluators import Evaluator, Expectation
 from .._state.origin import Origin
 from ..errors import CommandRejected, ConfigurationError, NotFound
@@ -188,7 +188,7 @@ class Channel:
         entry = self._entry
         types = self._state.channel_types
         channel_type = types.get(entry.type, entry.version)
-        return ask(channel_type, channel_type.expected, entry.manifest(), entry.channel_state)
+        return call_type(channel_type, channel_type.expected, entry.manifest(), entry.channel_state)
 
     @property
     def _entry(self) -> ChannelEntry:

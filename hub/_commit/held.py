@@ -23,12 +23,16 @@ class NestedCall:
 
     def __init__(self, held: object) -> None:
         self.held: object = held
-        outer = self.innermost.get()
-        while outer is not None and not outer.is_active:
-            outer = outer.outer  # a guest may start its successor, and so on: keep no calls that have returned
-        self.outer: NestedCall | None = outer
+        self.outer: NestedCall | None = self.innermost.get()
         self.is_active: bool = True
         """False once the call has returned: a task that it left behind may wait like any other."""
+        # A guest may start its successor, which starts another: release the calls around this one that have returned.
+        call: NestedCall = self
+        while (around := call.outer) is not None:
+            if around.is_active:
+                call = around
+            else:
+                call.outer = around.outer
 
     def __enter__(self) -> Self:
         self._token: Token[NestedCall | None] = self.innermost.set(self)

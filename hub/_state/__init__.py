@@ -1,11 +1,11 @@
 """The hub's state machines: pure and synchronous.
 
-``decide`` methods are named as the commands are. They return the events that a command leads to, or raise
-:class:`~hubwire.errors.CommandRejected` and have changed nothing. ``apply`` makes an event's change, live and on
-replay alike; it cannot fail. Nothing else changes the state.
+Methods that **decide** are named as the commands are. They return the events that a command leads to, or raise
+:class:`~hubwire.errors.CommandRejected` and leave the state as it was. Methods that **apply** make an event's change,
+live and on replay alike; they cannot fail. The state has no other way to change.
 
 A snapshot of the state saves a start the replay of all history. So each machine says what its state is made of, as
-:class:`Machine` tells, and adds itself to :class:`State` under the name that its entries have in a snapshot.
+:class:`Machine` requires, and is in :class:`State` under the name that its entries have in a snapshot.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ __all__ = ("Machine", "State", "Timed")
 class Machine(Protocol):
     """What every state machine offers besides its commands.
 
-    Its state is dictionaries of **entries**: frozen attrs classes, named in ``entry_types``, whose fields are what a
-    snapshot can hold and read back by their annotations: JSON values (``Any`` for a payload), enumerations (kept by
-    value), tuples, frozen sets of text (kept sorted), other such classes, events (annotated by their class), and each
-    of these or None. Everything else it remembers, such as an index, follows from the entries.
+    Its state is made of **entries**: frozen attrs classes, named in ``entry_types``, whose fields are what a snapshot
+    can hold and read back by their annotations: JSON values (``Any`` for a payload), enumerations (kept by value),
+    tuples, frozen sets of text (kept sorted), other such classes, events (annotated by their class), and each of these
+    or None. All else that it remembers, such as an index, follows from the entries.
 
     A field that a later version adds has a default, so that it can read the snapshots of this one.
     """
@@ -55,31 +55,31 @@ class Machine(Protocol):
     """The classes of its entries. Their names are in snapshots: rename none, use none twice in one machine."""
 
     def appliers(self) -> Mapping[type[Event], Callable[[Any], None]]:
-        """Return what applies which kind of event."""
+        """Return the functions that apply events, by kind of event."""
 
     def snapshot(self) -> Sequence[Any]:
         """Return all entries, in their order: a copy of references, made at once while nothing else runs."""
 
     def restore(self, entries: Sequence[Any]) -> None:
-        """Become the machine of which ``entries`` was the snapshot. It is empty before, and nothing else has run."""
+        """Become the machine of which ``entries`` was the snapshot. It is empty before, and no command has run."""
 
 
 @runtime_checkable
 class Timed(Protocol):
-    """What a machine with deadlines offers besides; :class:`~hubwire._commit.timers.Timers` asks for it.
+    """What a machine with deadlines offers besides; :class:`~hubwire._commit.timers.Timers` calls it.
 
     Deadlines count in nanoseconds since the epoch, from the ``at`` of the event that set them. Each machine keeps a
     heap of them (:class:`~hubwire._state.moments.Deadlines`), which follows from its entries.
     """
 
     def next_due_ns(self) -> int | None:
-        """Return when :meth:`due` will have something: a moment, 0 for now, None for never. At once, in O(1)."""
+        """Return when :meth:`due` will return events: a moment, 0 for now, None for never. Takes O(1)."""
 
     def due(self, now_ns: int, limit: int) -> list[Event]:
-        """Decide what has become due: at most about ``limit`` events, and none if nothing is due.
+        """Decide what has become due: at most about ``limit`` events, and none before the next moment.
 
-        It decides as commands do, so what it returns is applied before anything else happens. It must move on: asked
-        again after that, it decides something else, or nothing.
+        It decides as commands do: what it returns is applied before another command is decided. When called again
+        after that, it must not return the same events.
         """
 
 
@@ -121,7 +121,7 @@ class State:
         }
         """By the names that they have in snapshots, in the order in which they apply an event."""
         self.on_change: Callable[[], None] | None = None
-        """Called after an event has changed something, live and on replay alike; deadlines may have changed, too."""
+        """Called after an event has been applied by a machine, live and on replay alike; deadlines may have changed."""
         self._timed: tuple[Timed, ...] = (
             self.endings,
             *(each for each in self.machines.values() if isinstance(each, Timed)),
@@ -131,12 +131,12 @@ class State:
             for kind, apply in machine.appliers().items():
                 self._appliers[kind] = (*self._appliers.get(kind, ()), apply)
 
-    def settle(self) -> list[Event]:
-        """Decide, after a replay, what becomes of commands of which a crash has kept only the first events."""
-        return [*self.endings.settle(), *self.turns.settle(), *self.approvals.settle()]
+    def repair(self) -> list[Event]:
+        """Decide, after a replay, what becomes of what a crash interrupted: half a command, turns, approvals."""
+        return [*self.endings.repair(), *self.turns.repair(), *self.approvals.repair()]
 
     def apply(self, event: Event) -> None:
-        """Make the changes that the event tells of."""
+        """Make the changes that the event stands for."""
         appliers = self._appliers.get(type(event))
         if appliers is None:
             return
@@ -146,14 +146,14 @@ class State:
             self.on_change()
 
     def next_due_ns(self) -> int | None:
-        """Return when :meth:`due` will have something; 0 for now, None for never."""
+        """Return when :meth:`due` will return events: a moment, 0 for now, None for never."""
         moments = [moment for machine in self._timed if (moment := machine.next_due_ns()) is not None]
         return min(moments, default=None)
 
     def due(self, now_ns: int, limit: int) -> list[Event]:
-        """Decide what has become due in one machine, the first that has something; ask again for the others.
+        """Decide what has become due in one machine, the first with events; call again for the others.
 
-        Of one machine only, because what it decides may be what others decide about.
+        It is one machine at a time, because the others decide by what has been applied.
         """
         for machine in self._timed:
             moment = machine.next_due_ns()

@@ -1,4 +1,4 @@
-"""Who takes part: ``(absent) -- registered --> (present) -- unregistered --> (absent)``."""
+"""The registered agents: ``(absent) -- registered --> (present) -- unregistered --> (absent)``."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ class AgentEntry:
     rule: Mapping[str, Any] | None = None
     rule_version: int = 1
     inbox_rule: InboxRule = attrs.field(factory=InboxRule)
-    """What its rule says of its inbox."""
+    """The part of its rule that is about its inbox."""
     observations: tuple[Observation, ...] = ()
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """What it claims."""
+        """The capabilities that it claims."""
         return self.resume.capabilities
 
     def all_capabilities(self) -> Iterable[str]:
-        """What it claims, and what was observed besides; each once."""
+        """Return the capabilities that it claims, then others that were observed; each once."""
         return dict.fromkeys((*self.resume.capabilities, *(each.capability for each in self.observations)))
 
 
@@ -111,14 +111,19 @@ class Agents:
         except (KeyError, TypeError):
             raise NotFound(f"no agent {agent_id!r} is registered; register it, or look it up by name") from None
 
+    def known(self, agent_id: str) -> AgentEntry | None:
+        """Return the agent with this id, if it is registered."""
+        return self._by_id.get(agent_id)
+
     def find(self, name: str) -> AgentEntry | None:
+        """Return the agent with this name, if there is one."""
         agent_id = self._id_by_name.get(name)
         return None if agent_id is None else self._by_id[agent_id]
 
     def all(self, capability: str | None = None) -> list[AgentEntry]:
         """Return all agents, or those that claim a capability or were observed to have it, in order of id.
 
-        Ids sort by time of registration. No others are looked at.
+        Ids sort by time of registration. Other agents are not looked at.
         """
         if capability is None:
             return list(self._by_id.values())
@@ -138,16 +143,16 @@ class Agents:
         rule: Any = None,
         **origin: Unpack[Origin],
     ) -> list[Event]:
-        # What stamping would replace, because UTF-8 cannot hold it, would not be found by its name.
+        # Stamping replaces text that UTF-8 cannot hold: an agent with such a name would not be found by it.
         if not isinstance(name, str) or not name.strip() or canonical(name) != name:
-            raise CommandRejected(f"an agent's name must be text that shows, not {name!r}")
+            raise CommandRejected(f"an agent's name must be printable text, not {name!r}")
         if _ID.fullmatch(name) or name in self._by_id:
             raise CommandRejected(f"{name!r} looks like an agent's id, or is one; give the agent another name")
         if isinstance(capabilities, str) or not isinstance(capabilities, Iterable):
             raise CommandRejected(f"capabilities are a list of names, not {capabilities!r}; write [{capabilities!r}]")
         capabilities = tuple(capabilities)
         if wrong := [each for each in capabilities if not isinstance(each, str) or canonical(each) != each]:
-            raise CommandRejected(f"capabilities are names, which {wrong[0]!r} is not")
+            raise CommandRejected(f"a capability must be text that can be written, not {wrong[0]!r}")
         if name in self._id_by_name:
             raise CommandRejected(f"an agent named {name!r} is registered already, as {self._id_by_name[name]}")
         _check_skill(skill)
@@ -165,7 +170,7 @@ class Agents:
         ]
 
     def unregister(self, agent_id: str, **origin: Unpack[Origin]) -> list[Event]:
-        """Only the first event; the channels decide about theirs: see :meth:`State.unregister`."""
+        """Return the first event of unregistering; :meth:`Endings.unregister` adds those of its channels."""
         return [AgentUnregistered(agent_id=agent_id, name=self.get(agent_id).name, **origin)]
 
     def set_resume(self, agent_id: str, resume: Resume) -> list[Event]:
@@ -184,13 +189,13 @@ class Agents:
     def observe(
         self, agent_id: str, *, task_id: str, capability: str, ended: str, latency_ms: float | None = None
     ) -> list[Event]:
-        """Return nothing if the task was counted already."""
+        """Count a task that has ended; return no events if it was counted before."""
         entry = self.get(agent_id)
         if ended not in _ENDS:
-            raise CommandRejected(f"a task has ended as one of {', '.join(_ENDS)}, not as {ended!r}")
+            raise CommandRejected(f"a task ends as one of {', '.join(_ENDS)}, not as {ended!r}")
         for what in (capability, task_id):
             if not isinstance(what, str) or not what or canonical(what) != what:
-                raise CommandRejected(f"a capability and a task are named by text that can be written, not {what!r}")
+                raise CommandRejected(f"a capability and a task's id must be text that can be written, not {what!r}")
         if latency_ms is not None and not is_latency(latency_ms):
             raise CommandRejected(f"a latency is a number of milliseconds, or None, not {latency_ms!r}")
         if task_id in self._tasks.get(agent_id, ()):
@@ -283,11 +288,11 @@ def _observation(entry: AgentEntry, capability: str) -> Observation:
 
 def _check_skill(skill: object) -> None:
     if not isinstance(skill, str) or canonical(skill) != skill:
-        raise CommandRejected(f"a skill is described by text that can be written, not by {skill!r}")
+        raise CommandRejected(f"a skill must be text that can be written, not {skill!r}")
 
 
 def _written(kind: type[Passport | Resume], value: object) -> Mapping[str, Any]:
-    """Return the fields of a value that is of this kind, which has checked them: applying cannot fail."""
+    """Return the fields of a value of this kind. Its class has checked them, so that applying cannot fail."""
     if not isinstance(value, kind):
         name = kind.__name__
         raise CommandRejected(f"a {name.lower()} is a hubwire.{name}, not {value!r}; write {name}(...)")
@@ -295,20 +300,20 @@ def _written(kind: type[Passport | Resume], value: object) -> Mapping[str, Any]:
 
 
 def _checked_rule(rule: Any) -> Mapping[str, Any]:
-    """Return a rule's fields. What it says of the inbox the hub goes by itself, the rest is for the arbiter."""
+    """Return a rule's fields, with those about the inbox checked: the hub itself uses them, the arbiter the others."""
     fields = canonical(rule)
     if not isinstance(fields, Mapping):
-        raise CommandRejected(f"a rule is an object with fields, or a mapping, not {rule!r}")
+        raise CommandRejected(f"a rule must be an object with fields, or a mapping, not {rule!r}")
     inbox = fields.get("inbox")
     if inbox is not None and not isinstance(inbox, Mapping):
-        raise CommandRejected(f"what a rule says of an inbox is an InboxRule, or its fields, not {inbox!r}")
+        raise CommandRejected(f"the inbox of a rule must be an InboxRule, or a mapping with its fields, not {inbox!r}")
     known = {field.name for field in attrs.fields(InboxRule)}
     if unknown := sorted(set(inbox or ()) - known):
         raise CommandRejected(f"an InboxRule has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
     try:
         read(InboxRule, inbox)
     except (ConfigurationError, ValueError) as error:
-        raise CommandRejected(f"what the rule says of the inbox cannot work: {error}") from error
+        raise CommandRejected(f"the inbox of the rule is not valid: {error}") from error
     return fields
 
 

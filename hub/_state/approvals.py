@@ -1,13 +1,12 @@
 """Whether an agent may act: ``(absent) -- requested, scored, trusted, challenged --> verdict --> (absent)``.
 
-The verdict is ``approved``, ``denied``, ``escalated`` or ``expired``, and final. Each step may lead to one: what
-carries little risk is approved without a challenge, and where the machinery fails, the approval's fail mode decides.
+The verdict is ``approved``, ``denied``, ``escalated`` or ``expired``, and final. Each step may lead to one: an action
+of little risk is approved without a challenge, and where a plug-in fails, the approval's fail mode decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any, ClassVar
 
 import attrs
@@ -27,29 +26,27 @@ from ..events import (
     canonical,
 )
 from .agents import Agents
-from .moments import Deadlines, deadline_ns, is_duration
+from .moments import deadline_ns, is_duration
+from .owned import Owned
 from .risks import ApprovalStage, ChallengeKind, FailMode, Mode, RiskLevel, adjusted, check_share, level_of
 from .verdicts import VERDICTS, AgentRecord, ApprovalEntry, Verdict, about_of, approved, verdict, word_of
 
 __all__ = ("Approvals",)
 
 PENDING_MAX = 10_000
-"""How many approvals may wait for their verdict at a time."""
+"""How many approvals may wait for their verdicts at a time."""
 
 
 class Approvals:
-    """The approvals that wait for their verdict, and how agents have fared with those before."""
+    """The approvals that wait for their verdicts, those whose verdict has to be reported, and the records of agents."""
 
     entry_types: ClassVar[tuple[type, ...]] = (ApprovalEntry, AgentRecord, Verdict)
 
     def __init__(self, agents: Agents) -> None:
         self._agents = agents
-        self._by_id: dict[str, ApprovalEntry] = {}
+        self._pending: Owned[str, ApprovalEntry] = Owned(groups=("agent_id",), mark="is_left_behind")
         self._records: dict[str, AgentRecord] = {}
         self._unlogged: dict[str, Verdict] = {}
-        self._left_behind: dict[str, None] = {}
-        self._by_agent: dict[str, dict[str, None]] = {}
-        self._deadlines: Deadlines[str] = Deadlines(self._by_id)
 
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
         return {
@@ -64,32 +61,32 @@ class Approvals:
         }
 
     def snapshot(self) -> Sequence[ApprovalEntry | AgentRecord | Verdict]:
-        return (*self._by_id.values(), *self._records.values(), *self._unlogged.values())
+        return (*self._pending, *self._records.values(), *self._unlogged.values())
 
     def restore(self, entries: Sequence[ApprovalEntry | AgentRecord | Verdict]) -> None:
         for entry in entries:
             if isinstance(entry, ApprovalEntry):
-                self._remember(entry)
+                self._pending.restore(entry.approval_id, entry, entry.deadline_ns)
             elif isinstance(entry, AgentRecord):
                 self._records[entry.agent_id] = entry
             else:
                 self._unlogged[entry.approval_id] = entry
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._pending)
 
     def __iter__(self) -> Iterator[ApprovalEntry]:
-        return iter(tuple(self._by_id.values()))
+        return iter(tuple(self._pending))
 
     def get(self, approval_id: str) -> ApprovalEntry:
         """Return an approval that waits for its verdict."""
-        entry = self._by_id.get(approval_id)
+        entry = self._pending.find(approval_id)
         if entry is None:
-            raise NotFound(f"no approval {approval_id!r} waits for a verdict: it has one, or never was")
+            raise NotFound(f"no approval {approval_id!r} waits for a verdict: it has one, or was never requested")
         return entry
 
     def record(self, agent_id: str) -> AgentRecord:
-        """Return how the agent has fared with approvers so far."""
+        """Return how often approvers have approved and denied what the agent wanted to do."""
         return self._records.get(agent_id) or AgentRecord(agent_id)
 
     # -- commands --
@@ -109,11 +106,13 @@ class Approvals:
     ) -> list[Event]:
         self._agents.get(agent_id)
         if not isinstance(action, str) or not action.strip() or canonical(action) != action:
-            raise CommandRejected(f"an action is named by text that shows, not by {action!r}")
+            raise CommandRejected(f"the name of an action must be printable text, not {action!r}")
         if not is_duration(timeout_seconds):
             raise CommandRejected(f"an approval's timeout_seconds is a positive number, not {timeout_seconds!r}")
-        if len(self._by_id) >= PENDING_MAX:
-            raise CommandRejected(f"{PENDING_MAX} approvals wait for a verdict; wait for some of them")
+        if len(self._pending) >= PENDING_MAX:
+            raise CommandRejected(
+                f"{PENDING_MAX} approvals wait for their verdicts, as many as may; request this one later"
+            )
         return [
             ApprovalRequested(
                 approval_id=approval_id,
@@ -151,12 +150,12 @@ class Approvals:
         entry = attrs.evolve(entry, risk_score=remaining, risk_level=level)
         challenge = challenges[level]
         if entry.mode is Mode.AUDIT_ONLY:
-            return [*events, approved(entry, reason="nobody was asked: this is recorded only")]
+            return [*events, approved(entry, reason="it is recorded only: no approver was called")]
         if challenge is ChallengeKind.AUTO_APPROVE:
             return [*events, verdict(entry, "approved", reason=f"risk {level.value} needs no challenge")]
         needed = max(quorum, 2) if challenge is ChallengeKind.MULTI_PARTY else quorum
         if approvers and len(approvers) < needed:
-            raise CommandRejected(f"{needed} approvers have to agree, and there are {len(approvers)}")
+            raise CommandRejected(f"{needed} approvers have to agree, and the policy has {len(approvers)}")
         issued = ApprovalChallengeIssued(
             **about, challenge=challenge.value, risk_level=level.value, quorum=needed, approvers=tuple(approvers)
         )
@@ -166,15 +165,15 @@ class Approvals:
         """Decide what one approver's answer leads to: the verdict, or waiting for more answers."""
         entry = self._at(approval_id, ApprovalStage.CHALLENGED)
         if not isinstance(approver, str) or not approver.strip() or canonical(approver) != approver:
-            raise CommandRejected(f"an approver is named by text that shows, not by {approver!r}")
+            raise CommandRejected(f"the name of an approver must be printable text, not {approver!r}")
         if not isinstance(reason, str) or not isinstance(is_passed, bool):
-            raise CommandRejected("an answer is True or False, and its reason is text")
+            raise CommandRejected("an answer must be True or False, and its reason text")
         if entry.approvers and approver not in entry.approvers:
-            raise CommandRejected(f"{approver!r} was not asked; {', '.join(entry.approvers)} were")
+            raise CommandRejected(f"{approver!r} does not decide about this; {', '.join(entry.approvers)} do")
         if approver == entry.agent_id or approver == self._agents.get(entry.agent_id).name:
-            raise CommandRejected(f"{approver!r} wants to act, and cannot approve that itself")
+            raise CommandRejected(f"{approver!r} is the agent that wants to act, and cannot approve its own action")
         if approver in entry.passed or approver in entry.failed:
-            raise CommandRejected(f"{approver!r} has answered already")
+            raise CommandRejected(f"approver {approver!r} has answered already")
         completed = ApprovalChallengeCompleted(
             **about_of(entry), challenge=entry.challenge, approver=approver, is_passed=is_passed, reason=reason
         )
@@ -194,14 +193,14 @@ class Approvals:
         return [self._failed(self.get(approval_id), reason, "denied")]
 
     def withdraw(self, approval_id: str) -> list[Event]:
-        """Decide that it is too late, in any mode: who asked has gone."""
-        return [verdict(self.get(approval_id), "expired", "who asked gave up waiting", is_final=True)]
+        """Decide that it is too late, in any mode: the caller that requested it waits no more."""
+        return [verdict(self.get(approval_id), "expired", "the caller gave up waiting", is_final=True)]
 
     def log(self, approval_id: str) -> list[Event]:
-        """Tell that the verdict has committed."""
+        """Report that the verdict has committed."""
         unlogged = self._unlogged.get(approval_id)
         if unlogged is None:
-            raise NotFound(f"approval {approval_id!r} has no verdict that was not told of already")
+            raise NotFound(f"approval {approval_id!r} has no verdict that is still to be reported")
         return [
             AuditLogged(
                 approval_id=approval_id,
@@ -216,29 +215,26 @@ class Approvals:
     # -- what happens by itself --
 
     def unlogged(self) -> Verdict | None:
-        """Return the oldest verdict that ``audit.logged`` has still to tell of."""
+        """Return the oldest verdict that has still to be reported by ``audit.logged``."""
         return next(iter(self._unlogged.values()), None)
 
     def next_due_ns(self) -> int | None:
-        """Return when :meth:`due` will have something; 0 for now, None for never."""
-        return 0 if self._left_behind else self._deadlines.next_ns
+        return self._pending.next_due_ns()
 
     def due(self, now_ns: int, limit: int) -> list[Event]:
         """Decide which approvals get their verdict because it is too late, at most ``limit`` of them."""
-        gone = tuple(islice(self._left_behind, limit))
-        events = [verdict(self._by_id[each], "expired", "its agent left the hub", is_final=True) for each in gone]
-        for approval_id in self._deadlines.passed(now_ns):
-            if len(events) >= limit:
-                break
-            if approval_id not in self._left_behind:
-                events.append(self._failed(self._by_id[approval_id], "its time was up", "expired"))
-        return events
-
-    def settle(self) -> list[Event]:
-        """Decide, after a replay, what nobody works on any more; a challenge can be answered still."""
         return [
-            self._failed(entry, "the hub was restarted before anybody was asked", "denied")
-            for entry in self._by_id.values()
+            verdict(entry, "expired", "its agent left the hub", is_final=True)
+            if entry.is_left_behind
+            else self._failed(entry, "its time was up", "expired")
+            for entry in self._pending.due(now_ns, limit)
+        ]
+
+    def repair(self) -> list[Event]:
+        """Decide, after a replay, about approvals without a challenge: they are worked on no more."""
+        return [
+            self._failed(entry, "the hub was restarted before there was a challenge", "denied")
+            for entry in self._pending
             if entry.stage is not ApprovalStage.CHALLENGED and not entry.is_left_behind
         ]
 
@@ -247,17 +243,14 @@ class Approvals:
     def _at(self, approval_id: str, stage: ApprovalStage) -> ApprovalEntry:
         entry = self.get(approval_id)
         if entry.stage is not stage:
-            raise CommandRejected(f"approval {approval_id} is {entry.stage.value}, and not {stage.value}")
+            raise CommandRejected(f"approval {approval_id} is {entry.stage.value}, not {stage.value}")
         if entry.is_left_behind:
-            raise CommandRejected(f"approval {approval_id} waits for nobody: its agent left the hub")
+            raise CommandRejected(f"approval {approval_id} can only expire: its agent left the hub")
         return entry
 
     def _failed(self, entry: ApprovalEntry, reason: str, denial: str) -> Event:
         decided = {FailMode.DENY: denial, FailMode.ALLOW: "approved", FailMode.ESCALATE: "escalated"}[entry.fail_mode]
         return verdict(entry, decided, reason=reason, is_failure=True)
-
-    def _change(self, approval_id: str, **changes: Any) -> None:
-        self._by_id[approval_id] = attrs.evolve(self._by_id[approval_id], **changes)
 
     def _requested(self, event: ApprovalRequested) -> None:
         assert event.agent_id is not None
@@ -274,25 +267,20 @@ class Approvals:
             requested_at=event.at,
             deadline_ns=deadline_ns(event.at, event.timeout_seconds),
         )
-        self._remember(entry)
-
-    def _remember(self, entry: ApprovalEntry) -> None:
-        self._by_id[entry.approval_id] = entry
-        self._by_agent.setdefault(entry.agent_id, {})[entry.approval_id] = None
-        self._deadlines.add(entry.deadline_ns, entry.approval_id)
-        if entry.is_left_behind:
-            self._left_behind[entry.approval_id] = None
+        self._pending.add(entry.approval_id, entry, entry.deadline_ns)
 
     def _scored(self, event: ApprovalRiskScored) -> None:
-        level = RiskLevel(event.risk_level)
-        self._change(event.approval_id, stage=ApprovalStage.SCORED, risk_score=event.risk_score, risk_level=level)
+        self._weighed(event, ApprovalStage.SCORED)
 
     def _trusted(self, event: ApprovalTrustComputed) -> None:
+        self._weighed(event, ApprovalStage.TRUSTED)
+
+    def _weighed(self, event: ApprovalRiskScored | ApprovalTrustComputed, stage: ApprovalStage) -> None:
         level = RiskLevel(event.risk_level)
-        self._change(event.approval_id, stage=ApprovalStage.TRUSTED, risk_score=event.risk_score, risk_level=level)
+        self._pending.change(event.approval_id, stage=stage, risk_score=event.risk_score, risk_level=level)
 
     def _challenged(self, event: ApprovalChallengeIssued) -> None:
-        self._change(
+        self._pending.change(
             event.approval_id,
             stage=ApprovalStage.CHALLENGED,
             challenge=event.challenge,
@@ -301,19 +289,13 @@ class Approvals:
         )
 
     def _answered(self, event: ApprovalChallengeCompleted) -> None:
-        entry = self._by_id[event.approval_id]
+        entry = self._pending[event.approval_id]
         side = "passed" if event.is_passed else "failed"
-        self._change(event.approval_id, **{side: (*getattr(entry, side), event.approver)})
+        self._pending.change(event.approval_id, **{side: (*getattr(entry, side), event.approver)})
 
     def _judged(self, event: Event) -> None:
         assert isinstance(event, VERDICTS)
-        entry = self._by_id.pop(event.approval_id)
-        self._left_behind.pop(entry.approval_id, None)
-        self._deadlines.tidy()
-        of_agent = self._by_agent[entry.agent_id]
-        del of_agent[entry.approval_id]
-        if not of_agent:
-            del self._by_agent[entry.agent_id]
+        entry = self._pending.remove(event.approval_id)
         word = word_of(event)
         self._unlogged[entry.approval_id] = Verdict(
             entry.approval_id, entry.action, word, event.id, event.seq, entry.agent_id
@@ -331,6 +313,4 @@ class Approvals:
 
     def _unregistered(self, event: AgentUnregistered) -> None:
         self._records.pop(event.agent_id or "", None)
-        for approval_id in self._by_agent.get(event.agent_id or "", ()):
-            self._change(approval_id, is_left_behind=True)
-            self._left_behind[approval_id] = None
+        self._pending.leave_behind("agent_id", event.agent_id, mark=True)

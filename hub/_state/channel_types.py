@@ -1,8 +1,7 @@
-"""Types of channels: who may post what, what that leads to, and when the channel has done its work.
+"""Types of channels: which posts are allowed, how they change the channel's state, and when the channel is done.
 
-A type is a set of pure functions over a value that it remembers, the channel's state. The hub asks it while it decides,
-and the event holds the state that it answered with: replaying a history asks no type, so that a type may change, or be
-missing, and the history stays what it was.
+A type is a set of pure functions over the channel's state. The hub calls it while it decides, and the event holds the
+state that it returned. A replay calls no type: a type may change, or be missing, and the history stays the same.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ __all__ = (
 
 @attrs.frozen(kw_only=True, eq=False)
 class Manifest:
-    """How a channel is set up, with those who take part now."""
+    """How a channel is set up, with its present participants."""
 
     type: str
     version: int
@@ -46,62 +45,62 @@ class Manifest:
 
 
 class Post:
-    """What somebody wants to post."""
+    """A post that a channel's type decides about."""
 
     def __init__(self, sender_id: str, content: Any, audience: tuple[str, ...] | None) -> None:
         self.sender_id: str = sender_id
         self.audience: tuple[str, ...] | None = audience
-        """The ids it names; None: everybody."""
+        """The ids of the agents that it is addressed to; None: all participants."""
         self._given = content
 
     @cached_property
     def content(self) -> Any:
-        """The content as its event will hold it: frozen, made of what JSON holds."""
+        """The content as its event will hold it: frozen JSON values."""
         return canonical(self._given)
 
     def says(self, key: str) -> Any:
-        """Return what stands under a key of the content; None if it is no object, or has no such key."""
+        """Return the value of a key of the content; None if the content is not an object, or has no such key."""
         return self.content.get(key) if isinstance(self.content, Mapping) else None
 
 
 class ChannelType(Protocol):
     """A type of channel; register your own with ``hub.channels.register_type()``, before the hub starts.
 
-    Inherit from :class:`Conversation`, which allows everything, and override what you restrict. The methods are pure:
-    no clock, no randomness, nothing remembered but the state, which is made of what JSON holds and stands on every
-    envelope's event, so keep it small. One that raises refuses the command.
+    Inherit from :class:`Conversation`, which allows all posts, and override what you restrict. The methods are pure: no
+    clock, no randomness, and no memory but the state. The state is a JSON value and is in each envelope's event, so
+    keep it small. A method that raises refuses the command.
 
-    When the same state would mean something else from now on, count ``version`` up and register both: channels go on
-    with the version they were opened with.
+    To give the same state a new meaning, raise ``version`` and register both: channels go on with the version that they
+    were opened with.
     """
 
     name: str
     version: int
 
     def refuse_manifest(self, manifest: Manifest) -> str | None:
-        """Return why no channel can be set up like this; None if it can."""
+        """Return why a channel cannot be set up like this; None if it can."""
 
     def begin(self, manifest: Manifest) -> Any:
-        """Return the state of a channel in which nothing was posted."""
+        """Return the state of a channel before its first post."""
 
     def refuse(self, manifest: Manifest, state: Any, post: Post) -> str | None:
-        """Return why this may not be posted now; None if it may. That the sender takes part is checked already."""
+        """Return why this may not be posted now; None if it may. The sender is a participant: the hub checks that."""
 
     def fold(self, manifest: Manifest, state: Any, post: Post) -> Any:
         """Return the state after a post that was not refused."""
 
     def participants_changed(self, manifest: Manifest, state: Any) -> Any:
-        """Return the state after somebody joined, accepted, or left: ``manifest`` has those who take part now."""
+        """Return the state after an agent joined, accepted, or left; ``manifest`` has the present participants."""
 
     def ending(self, manifest: Manifest, state: Any) -> str | None:
-        """Return the reason for which the channel is to be closed now; None if it goes on."""
+        """Return the reason why the channel has to be closed now; None if it goes on."""
 
     def expected(self, manifest: Manifest, state: Any) -> tuple[str, ...] | None:
-        """Return who may post now; None: anybody who takes part."""
+        """Return the ids of the participants that may post now; None: all of them."""
 
 
 class Conversation:
-    """Everybody may post at any time. What other types are made of."""
+    """All participants may post at any time. Other types inherit from it."""
 
     name: str = "conversation"
     version: int = 1
@@ -116,7 +115,7 @@ class Conversation:
         expected = self.expected(manifest, state)
         if expected is None or post.sender_id in expected:
             return None
-        return f"it is not the turn of agent {post.sender_id}, but of {' or '.join(expected) or 'nobody'}"
+        return f"agent {post.sender_id} may not post now; {' or '.join(expected) or 'no participant'} may"
 
     def fold(self, manifest: Manifest, state: Any, post: Post) -> Any:
         return state
@@ -132,9 +131,9 @@ class Conversation:
 
 
 class Discussion(Conversation):
-    """Round robin: everybody in turn, in the order of the participants, the creator first.
+    """Round robin: the participants post one after the other, in their order, the creator first.
 
-    The knob ``rounds_max`` ends it after so many rounds. State: ``{"next": id, "posts": in this round, "round": n}``.
+    The knob ``rounds_max`` ends it after so many rounds. State: ``{"next": id, "round": n}``.
     """
 
     name = "discussion"
@@ -155,7 +154,7 @@ class Discussion(Conversation):
     def participants_changed(self, manifest: Manifest, state: Any) -> Any:
         if state["next"] in manifest.participants:
             return state
-        # Who was next has left: the round begins anew.
+        # The next participant has left: the round begins anew.
         return {"next": manifest.participants[0], "round": state["round"]}
 
     def ending(self, manifest: Manifest, state: Any) -> str | None:
@@ -167,7 +166,7 @@ class Discussion(Conversation):
 
 
 class Consulting(Conversation):
-    """The creator asks, the other answers, and it is closed. State: ``{"posts": n}``."""
+    """The creator posts a question, the other answers, and the channel is closed. State: ``{"posts": n}``."""
 
     name = "consulting"
 
@@ -191,19 +190,19 @@ class Consulting(Conversation):
 
 
 class Broadcast(Conversation):
-    """The creator alone posts."""
+    """Only the creator posts."""
 
     name = "broadcast"
 
     def ending(self, manifest: Manifest, state: Any) -> str | None:
-        return None if manifest.creator_id in manifest.participants else "who broadcasts has left"
+        return None if manifest.creator_id in manifest.participants else "its creator has left"
 
     def expected(self, manifest: Manifest, state: Any) -> tuple[str, ...] | None:
         return (manifest.creator_id,)
 
 
 class Notification(Broadcast):
-    """The creator posts once, or as often as the knob ``posts_max`` says, and it is closed. State: ``{"posts": n}``."""
+    """The creator posts once, or ``posts_max`` times by that knob; then it is closed. State: ``{"posts": n}``."""
 
     name = "notification"
 
@@ -225,7 +224,7 @@ class Notification(Broadcast):
 class Auction(Conversation):
     """The creator calls, the others bid higher and higher with ``{"bid": number}``, the creator ends it.
 
-    Everything that the creator posts before the first ``{"award": true}`` is a call; that closes the auction, with the
+    All posts of the creator before the first ``{"award": true}`` are calls; the award closes the auction, with the
     highest bidder in the reason. The knob ``minimum`` is the lowest bid. State: ``{"bidder": id or None, "bid": n,
     "is_called", "is_awarded"}``. A ``ttl_seconds`` of the channel is the auction's deadline.
     """
@@ -248,7 +247,7 @@ class Auction(Conversation):
         if not _is_number(bid):
             return 'a bid is {"bid": number}'
         if state["bid"] is not None and bid <= state["bid"]:
-            return f"{state['bid']} is bid already; bid more"
+            return f"there is a bid of {state['bid']} already; bid more"
         minimum = manifest.knobs.get("minimum")
         return None if minimum is None or bid >= minimum else f"the lowest bid is {minimum}"
 
@@ -260,17 +259,17 @@ class Auction(Conversation):
     def participants_changed(self, manifest: Manifest, state: Any) -> Any:
         if state["bidder"] is None or state["bidder"] in manifest.participants:
             return state
-        # Who has left can be awarded nothing, and what was bid before is not remembered: bidding begins anew.
+        # The highest bidder has left, and lower bids are not remembered: bidding begins anew.
         return {**state, "bidder": None, "bid": None}
 
     def ending(self, manifest: Manifest, state: Any) -> str | None:
         if state["is_awarded"]:
-            return f"awarded to {state['bidder']} for {state['bid']}" if state["bidder"] else "nobody has bid"
-        return None if manifest.creator_id in manifest.participants else "who called the auction has left"
+            return f"awarded to {state['bidder']} for {state['bid']}" if state["bidder"] else "there was no bid"
+        return None if manifest.creator_id in manifest.participants else "its creator has left"
 
 
 class ChannelTypes:
-    """The types that are registered, by name and version."""
+    """The registered types, by name and version."""
 
     def __init__(self, types: Iterable[ChannelType]) -> None:
         self._types: dict[str, dict[int, ChannelType]] = {}
@@ -280,7 +279,7 @@ class ChannelTypes:
     def add(self, channel_type: ChannelType) -> None:
         name, version = getattr(channel_type, "name", None), getattr(channel_type, "version", None)
         if not isinstance(name, str) or not name or not isinstance(version, int) or version < 1:
-            raise ConfigurationError(f"a channel type has a name, and a version from 1 on; {channel_type!r} has not")
+            raise ConfigurationError(f"a channel type needs a name, and a version from 1 on; {channel_type!r} has not")
         if missing := [each for each in _METHODS if not callable(getattr(channel_type, each, None))]:
             raise ConfigurationError(
                 f"channel type {name!r} has no {', '.join(missing)}; inherit from hubwire.channel_types.Conversation"

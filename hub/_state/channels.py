@@ -1,7 +1,7 @@
 """Where agents talk: ``created --> pending -- opened --> active [-- closing] -- closed | expired --> (absent)``.
 
-This file holds what is there and applies events; :mod:`.membership` decides who takes part, and :mod:`.endings` how a
-channel ends.
+This file holds the channels and applies events; :mod:`.membership` decides about participants, and :mod:`.endings` how
+a channel ends.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ EMPTY: FrozenDict = FrozenDict()
 
 
 class ChannelState(Enum):
-    """Where a channel is in its life. A channel that has ended is forgotten, so it has no state."""
+    """Where a channel is in its life. A channel that has ended is forgotten, and has no state."""
 
     PENDING = "pending"
     """It waits for acceptances."""
     ACTIVE = "active"
     CLOSING = "closing"
-    """It takes no more posts, and what hangs on it is being closed."""
+    """It takes no more posts, and the channels below it are being closed."""
 
 
 @attrs.frozen(kw_only=True)
@@ -57,20 +57,20 @@ class ChannelEntry:
     channel_id: str
     creator_id: str
     participants: tuple[str, ...]
-    """Who takes part, in the order in which they were named, then in that in which they joined."""
+    """In the order in which they were named, then in that in which they joined."""
     topic: str
     state: ChannelState
     type: str = "conversation"
     version: int = 1
     listed: tuple[str, ...] = ()
-    """Everybody who was named when it was created."""
+    """The agents that were named when it was created."""
     to_invite: tuple[str, ...] = ()
-    """Who has to be invited and was not yet: only between the events of one command."""
+    """Agents whose invitations are still to come: there are some only between the events of one command."""
     invited: tuple[str, ...] = ()
-    """Who was invited and has not answered."""
+    """Agents that were invited and have not answered."""
     required_acks: int = 0
     accepted: int = 0
-    """How many of those who were invited take part."""
+    """How many participants were invited."""
     roles: Mapping[str, str] = EMPTY
     knobs: Mapping[str, Any] = EMPTY
     labels: Mapping[str, str] = EMPTY
@@ -82,12 +82,12 @@ class ChannelEntry:
     closing_reason: str = ""
     ends_as: str = "closed"
     channel_state: Any = None
-    """What its type remembers."""
+    """The state that its type keeps."""
     hidden: tuple[str, ...] = ()
-    """The participants whom its type does not see."""
+    """The participants that its type does not see."""
 
     def manifest(self, participants: tuple[str, ...] | None = None) -> Manifest:
-        """Return what its type decides by, with others than the present participants if they are given."""
+        """Return what its type decides by, with the present participants or with those given."""
         participants = self.participants if participants is None else participants
         if self.hidden:
             participants = tuple(each for each in participants if each not in self.hidden)
@@ -103,7 +103,7 @@ class ChannelEntry:
         )
 
     def with_participant(self, agent_id: str) -> tuple[str, ...]:
-        """Return the participants with one more, at the place at which it was named, if it was."""
+        """Return the participants with one more: where it was named when the channel was created, else last."""
         present = {*self.participants, agent_id}
         named = tuple(each for each in self.listed if each in present)
         return (*named, *(each for each in (*self.participants, agent_id) if each not in self.listed))
@@ -121,14 +121,14 @@ class Channels:
         self._agents = agents
         self._by_id: dict[str, ChannelEntry] = {}
         self._by_agent: dict[str, dict[str, None]] = {}
-        """The channels in which an agent takes part, or to which it is invited."""
+        """The channels of an agent: those it participates in, and those it is invited to."""
         self._children: dict[str, dict[str, None]] = {}
         self.closing: dict[str, None] = {}
         self.leaving: dict[tuple[str, str], None] = {}
-        """Channel and agent, where the agent has left the hub and the channel does not know yet."""
+        """Channel and agent, where the agent has left the hub and the channel has still to let it go."""
         self._timed: dict[tuple[str, str], None] = {}
         self.deadlines: Deadlines[tuple[str, str]] = Deadlines(self._timed)
-        """Of a channel and what is due then: ``invite`` or ``ttl``."""
+        """By channel and kind of deadline: ``invite`` or ``ttl``."""
 
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
         return {
@@ -173,20 +173,18 @@ class Channels:
         try:
             return self._by_id[channel_id]
         except (KeyError, TypeError):
-            raise NotFound(f"no channel {channel_id!r} is open: it was closed, or never was") from None
+            raise NotFound(f"no channel {channel_id!r} is open: it was closed, or never existed") from None
 
     def takes_part(self, entry: ChannelEntry, agent_id: str) -> bool:
-        """Tell whether the agent is a participant, without looking at the others."""
-        return entry.channel_id in self._by_agent.get(agent_id, ()) and agent_id not in (
-            *entry.invited,
-            *entry.to_invite,
-        )
+        """Return whether the agent is a participant, without looking at the others."""
+        is_listed = entry.channel_id in self._by_agent.get(agent_id, ())
+        return is_listed and agent_id not in entry.invited and agent_id not in entry.to_invite
 
     def children(self, channel_id: str) -> Iterable[str]:
         return self._children.get(channel_id, ())
 
     def of(self, agent_id: str) -> list[ChannelEntry]:
-        """Return the channels in which the agent takes part, or to which it is invited."""
+        """Return the channels that the agent participates in, or is invited to."""
         return [self._by_id[channel_id] for channel_id in self._by_agent.get(agent_id, ())]
 
     # -- applying --
@@ -237,7 +235,7 @@ class Channels:
     def _invited(self, event: ChannelInvited) -> None:
         entry = self._by_id[event.channel_id or ""]
         to_invite = entry.to_invite
-        # They are invited in order: cutting off the first is cheaper than looking for it.
+        # They are invited in order: removing the first is cheaper than searching for it.
         rest = to_invite[1:] if to_invite[0] == event.agent_id else _less(to_invite, event.agent_id)
         self._change(event, to_invite=rest, invited=(*entry.invited, event.agent_id))
 

@@ -1,4 +1,4 @@
-"""How channels end, and how agents get out of them: by command, by their type, by time, or because others are gone."""
+"""How channels end, and how agents leave them: by command, by their type, by time, or because another is gone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .channel_types import ChannelType, ChannelTypes, Manifest
 from .channels import ChannelEntry, Channels, ChannelState
 from .origin import Origin
 
-__all__ = ("EVENTS_MAX", "Endings", "ask")
+__all__ = ("EVENTS_MAX", "Endings", "call_type")
 
 T = TypeVar("T")
 
@@ -34,21 +34,24 @@ EVENTS_MAX = 1000
 _KINDS: dict[str, type[ChannelClosed | ChannelExpired]] = {"closed": ChannelClosed, "expired": ChannelExpired}
 
 
-def ask(channel_type: ChannelType, question: Callable[..., T], *args: Any) -> T:
-    """Call a method of a channel type, which anybody may have written."""
+def call_type(channel_type: ChannelType, method: Callable[..., T], *args: Any) -> T:
+    """Call a method of a channel type, which is a guest.
+
+    Raises :class:`~hubwire.errors.ChannelTypeFailed` if the method raises an exception.
+    """
     try:
-        return question(*args)
+        return method(*args)
     except CommandRejected:
         raise
     except Exception as error:
         raise ChannelTypeFailed(
             f"channel type {channel_type.name!r} version {channel_type.version} failed in"
-            f" {getattr(question, '__name__', question)} ({type(error).__name__}: {error}); mend it"
+            f" {getattr(method, '__name__', method)} ({type(error).__name__}: {error}); mend it"
         ) from error
 
 
 class Endings:
-    """Decides what ends, for the channels."""
+    """Decides how channels end, and how agents leave them."""
 
     def __init__(self, agents: Agents, channels: Channels, types: ChannelTypes) -> None:
         self._agents = agents
@@ -60,7 +63,8 @@ class Endings:
     def close(self, channel_id: str, reason: str, **origin: Unpack[Origin]) -> list[Event]:
         """Close a channel and all below it.
 
-        If they are too many, say only that it is closing; asked again, close what comes next.
+        If they are too many for one command, the first call only says that the channel is closing; each further call
+        closes some of them.
         """
         entry = self._channels.get(channel_id)
         if not isinstance(reason, str):
@@ -70,7 +74,7 @@ class Endings:
         return self.end(channel_id, reason, origin=origin)
 
     def unregister(self, agent_id: str, **origin: Unpack[Origin]) -> list[Event]:
-        """Take an agent out of the hub and of its channels; of what is too much, the rest is due then."""
+        """Remove an agent from the hub and its channels. What is too much for one command is due after it."""
         events = self._agents.unregister(agent_id, **origin)
         gone: set[str] = set()
         for entry in self._channels.of(agent_id):
@@ -90,9 +94,9 @@ class Endings:
         gone: set[str] | None = None,
         origin: Origin | None = None,
     ) -> list[Event]:
-        """End a channel, and first all below it. ``gone``, which is added to, have ended by the same command.
+        """End a channel, and first all below it, if that takes at most ``limit`` events; else say that it is closing.
 
-        If that is more than ``limit`` events, only say that the channel is closing.
+        ``gone`` are the channels that have ended by the same command; those that end here are added to it.
         """
         gone = set() if gone is None else gone
         ending: list[str] = []
@@ -113,13 +117,13 @@ class Endings:
     def remove(
         self, entry: ChannelEntry, agent_id: str, reason: str, gone: set[str], limit: int = EVENTS_MAX
     ) -> list[Event]:
-        """Take an agent out of one channel, whether it takes part or was only invited."""
+        """Remove an agent from one channel, whether it is a participant or was only invited."""
         if agent_id not in entry.participants:
             return self.decline(entry, agent_id, reason, gone, limit)
         channel_id, rest = entry.channel_id, entry.without(agent_id)
         state, end_reason = entry.channel_state, None
         if not rest:
-            end_reason = "everybody has left"
+            end_reason = "all participants have left"
         elif entry.state is ChannelState.PENDING:
             if agent_id == entry.creator_id:
                 end_reason = "its creator left before it was opened"
@@ -137,7 +141,7 @@ class Endings:
     def hide(
         self, entry: ChannelEntry, agent_id: str, reason: str, gone: set[str], limit: int = EVENTS_MAX
     ) -> list[Event]:
-        """Let the channel go on without a participant, who stays in it; who was only invited is invited no more."""
+        """Let the channel go on without a participant, which stays in it; of an invited agent, end the invitation."""
         if agent_id not in entry.participants:
             return self.decline(entry, agent_id, reason, gone, limit)
         state, end_reason = entry.channel_state, None
@@ -152,18 +156,18 @@ class Endings:
         return [hidden, *self.end(entry.channel_id, end_reason, limit=limit - 1, gone=gone)]
 
     def _without(self, entry: ChannelEntry, manifest: Manifest) -> tuple[Any, str | None]:
-        """Return the state of an open channel when only those of ``manifest`` count, and why it ends if it does."""
+        """Return the state of an open channel with the participants of ``manifest``, and why it ends, if it does."""
         if not manifest.participants:
-            return entry.channel_state, "everybody is hidden"
+            return entry.channel_state, "all participants are hidden"
         try:
             channel_type = self._types.get(entry.type, entry.version)
-            state = canonical(ask(channel_type, channel_type.participants_changed, manifest, entry.channel_state))
-            return state, ask(channel_type, channel_type.ending, manifest, state)
+            state = canonical(call_type(channel_type, channel_type.participants_changed, manifest, entry.channel_state))
+            return state, call_type(channel_type, channel_type.ending, manifest, state)
         except ChannelTypeFailed as error:
-            # Nobody can be kept in a channel: one whose type cannot go on without him ends.
+            # A participant cannot be kept in a channel: if its type cannot go on without one, the channel ends.
             return entry.channel_state, str(error)
         except CommandRejected:
-            return entry.channel_state, None  # its type is not registered now: nothing can be posted until it is
+            return entry.channel_state, None  # its type is not registered now: all posts are refused until it is
 
     def decline(
         self, entry: ChannelEntry, agent_id: str, reason: str, gone: set[str], limit: int = EVENTS_MAX
@@ -219,20 +223,23 @@ class Endings:
             for agent_id in entry.invited[:limit]
         ]
 
-    def settle(self) -> list[Event]:
-        """Decide what becomes of commands of which a crash has kept only the first events: nobody was told of them."""
+    def repair(self) -> list[Event]:
+        """Decide, after a replay, how commands end of which a crash has kept only the first events.
+
+        Their callers have not got a result, so that such a channel may be closed.
+        """
         events: list[Event] = []
         gone: set[str] = set()
         for entry in self._channels:
             if entry.channel_id in gone or entry.state is ChannelState.CLOSING:
                 continue
             if entry.state is ChannelState.PENDING:
-                events += self._settle_pending(entry, gone)
+                events += self._repair_pending(entry, gone)
             elif reason := self._ending_now(entry):
                 events += self.end(entry.channel_id, reason, gone=gone)
         return events
 
-    def _settle_pending(self, entry: ChannelEntry, gone: set[str]) -> list[Event]:
+    def _repair_pending(self, entry: ChannelEntry, gone: set[str]) -> list[Event]:
         if entry.to_invite or not entry.required_acks:
             return self.end(entry.channel_id, "the hub died while it was opened", gone=gone)
         if not entry.participants or entry.accepted + len(entry.invited) < entry.required_acks:
@@ -241,30 +248,30 @@ class Endings:
 
     def _ending_now(self, entry: ChannelEntry) -> str | None:
         if not entry.participants:
-            return "everybody has left"
+            return "all participants have left"
         if entry.channel_state is None:
             return None
         try:
             channel_type = self._types.get(entry.type, entry.version)
-            return ask(channel_type, channel_type.ending, entry.manifest(), entry.channel_state)
+            return call_type(channel_type, channel_type.ending, entry.manifest(), entry.channel_state)
         except CommandRejected:
-            return None  # a type that is not registered, or fails, closes nothing: posting tells what is wrong
+            return None  # a type that is not registered, or fails, closes no channel: the next post reports the error
 
     def opened(self, entry: ChannelEntry, participants: tuple[str, ...], gone: set[str]) -> list[Event]:
-        """Decide that enough have accepted. A type that cannot work with those who have closes the channel."""
+        """Decide that enough have accepted. If the type cannot work with these participants, the channel is closed."""
         try:
             channel_type = self._types.get(entry.type, entry.version)
             manifest = entry.manifest(participants)
-            reason = ask(channel_type, channel_type.refuse_manifest, manifest)
-            state = None if reason else canonical(ask(channel_type, channel_type.begin, manifest))
+            reason = call_type(channel_type, channel_type.refuse_manifest, manifest)
+            state = None if reason else canonical(call_type(channel_type, channel_type.begin, manifest))
         except CommandRejected as error:
             reason, state = str(error), None
         if reason:
-            return self.end(entry.channel_id, f"it cannot work with those who have accepted: {reason}", gone=gone)
+            return self.end(entry.channel_id, f"it cannot work with the present participants: {reason}", gone=gone)
         return [ChannelOpened(channel_id=entry.channel_id, channel_state=state)]
 
     def _rest(self, channel_id: str, limit: int, gone: set[str]) -> list[Event]:
-        """Return the next events of a channel that is closing: the last of them its own."""
+        """Return the next events of a channel that is closing; its own end is the last of all."""
         entry = self._channels.get(channel_id)
         events: list[Event] = []
         for each in self._below(channel_id, gone):

@@ -1,4 +1,4 @@
-"""What may be posted: ``submitted -- posted | rejected``, and what posting does to channels and inboxes."""
+"""Posting envelopes: ``submitted -- posted | rejected``, and what a post does to channels and inboxes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from ..events import (
 from .agents import Agents
 from .channel_types import ChannelTypes, Conversation, Post
 from .channels import ChannelEntry, Channels, ChannelState
-from .endings import Endings, ask
+from .endings import Endings, call_type
 from .inboxes import PRIORITIES, Inboxes
 from .moments import is_duration
 from .origin import Origin
+from .profiles import InboxOverflow, InboxRule
 
 __all__ = ("Envelopes", "KeyedEnvelope")
 
@@ -40,7 +41,7 @@ class KeyedEnvelope:
 
 
 class Envelopes:
-    """Decides about posts, and remembers the keys with which they were made for as long as their channel lives."""
+    """Decides about posts, and remembers their idempotency keys for as long as their channels live."""
 
     entry_types: ClassVar[tuple[type, ...]] = (KeyedEnvelope,)
 
@@ -73,8 +74,8 @@ class Envelopes:
     def find(
         self, channel_id: str, sender_id: str, content: Any, audience: Iterable[str] | None, key: str | None
     ) -> EnvelopePosted | None:
-        """Return what was posted with this key, None if nothing was; refuse it for anything but the same post."""
-        # What is no text cannot have been a key, and is refused where the post is decided.
+        """Return the envelope that was posted with this key, if there is one; refuse the key for a different post."""
+        # A key that is not text was never accepted; it is refused where the post is decided.
         envelope = self._by_key.get(channel_id, {}).get(key) if isinstance(key, str) else None
         if envelope is None:
             return None
@@ -82,7 +83,7 @@ class Envelopes:
         if (envelope.agent_id, envelope.audience, envelope.content) != (sender_id, named, canonical(content)):
             raise PostRejected(
                 f"idempotency_key {key!r} was used in channel {channel_id} for another envelope,"
-                f" {envelope.envelope_id}; give each its own",
+                f" {envelope.envelope_id}; use each key for one envelope",
                 code="key_reused",
             )
         return envelope
@@ -104,50 +105,17 @@ class Envelopes:
         unreachable: Mapping[str, str] | None = None,
         **origin: Unpack[Origin],
     ) -> list[Event]:
-        """Post an envelope; ``unreachable`` are those it must not reach, and why."""
+        """Post an envelope, but not to the agents in ``unreachable``, which maps them to the reasons."""
         channel = self._channels.get(channel_id)
-        if channel.state is not ChannelState.ACTIVE:
-            raise PostRejected(
-                f"channel {channel_id} is {channel.state.value}; post when it is open", code="not_active"
-            )
-        self._agents.get(sender_id)
-        if not self._channels.takes_part(channel, sender_id):
-            raise PostRejected(
-                f"agent {sender_id} is no participant of channel {channel_id}, and cannot post to it",
-                code="not_participant",
-            )
-        if sender_id in channel.hidden:
-            raise PostRejected(
-                f"agent {sender_id} is hidden in channel {channel_id}; channel.show() lets it post again",
-                code="hidden",
-            )
+        self._check_sender(channel, sender_id)
         named = None if audience is None else tuple(dict.fromkeys(audience))
-        if strangers := [each for each in named or () if not self._channels.takes_part(channel, each)]:
-            raise PostRejected(
-                f"{', '.join(map(str, strangers))} cannot be addressed: no participant of channel {channel_id}",
-                code="unknown_audience",
-            )
-        _check_form(priority, ttl_seconds, idempotency_key, hops_max)
-        if hops_max is not None and hops > hops_max:
-            raise PostRejected(
-                f"{hops} envelopes led to this one, each by answering the one before, and {hops_max} are allowed",
-                code="too_deep",
-            )
-        state, end_reason = self._ask_type(channel, Post(sender_id, content, named))
-        reached = [each for each in channel.participants if each != sender_id] if named is None else named
+        if named:
+            self._check_audience(channel, named)
+        _check_terms(priority, ttl_seconds, idempotency_key, hops, hops_max)
+        state, end_reason = self._after(channel, Post(sender_id, content, named))
         delivery = _Delivery(channel_id, sender_id, envelope_id, priority)
-        for agent_id in reached:
-            if unreachable and agent_id in unreachable:
-                delivery.refused(agent_id, unreachable[agent_id], "AccessDenied")
-            elif agent_id not in self._agents:
-                delivery.refused(agent_id, f"agent {agent_id} has left the hub", "NotFound")
-            else:
-                delivery.to(agent_id, self._agents.get(agent_id).inbox_rule, self._inboxes)
-        if delivery.full and not delivery.recipients and not delivery.dropped:
-            raise InboxFull(
-                f"the inbox of {', '.join(delivery.full)} is full, and the envelope is for nobody else; let it ack what"
-                " it has read, or give it a larger inbox"
-            )
+        reached = [each for each in channel.participants if each != sender_id] if named is None else named
+        self._deliver(delivery, reached, unreachable or {})
         posted = EnvelopePosted(
             channel_id=channel_id,
             agent_id=sender_id,
@@ -169,14 +137,14 @@ class Envelopes:
         return events
 
     def notice(self, channel_id: str, content: Any, recipients: Iterable[str], *, envelope_id: str) -> list[Event]:
-        """Tell something that nobody posted: no content, for types and expectations. It can be refused by nothing.
+        """Post a notice of the hub itself: to types and expectations it is not a post, and it cannot be refused.
 
-        Where it does not get into an inbox, an event says so.
+        Where it does not get into an inbox, an event reports it.
         """
         delivery = _Delivery(channel_id, None, envelope_id, "normal")
         for agent_id in recipients:
-            if agent_id in self._agents:
-                delivery.to(agent_id, self._agents.get(agent_id).inbox_rule, self._inboxes)
+            if (agent := self._agents.known(agent_id)) is not None:
+                delivery.to(agent_id, agent.inbox_rule, self._inboxes)
         posted = EnvelopePosted(
             channel_id=channel_id,
             envelope_id=envelope_id,
@@ -186,18 +154,58 @@ class Envelopes:
         )
         return [*delivery.before, posted, *delivery.after]
 
-    def _ask_type(self, channel: ChannelEntry, post: Post) -> tuple[Any, str | None]:
-        """Return the state of the channel after the post, None if it stays as it is, and why it ends if it does."""
+    def _check_sender(self, channel: ChannelEntry, sender_id: str) -> None:
+        channel_id = channel.channel_id
+        if channel.state is not ChannelState.ACTIVE:
+            raise PostRejected(
+                f"channel {channel_id} is {channel.state.value}; post when it is open", code="not_active"
+            )
+        self._agents.get(sender_id)
+        if not self._channels.takes_part(channel, sender_id):
+            raise PostRejected(
+                f"agent {sender_id} is not a participant of channel {channel_id}, and cannot post to it",
+                code="not_participant",
+            )
+        if sender_id in channel.hidden:
+            raise PostRejected(
+                f"agent {sender_id} is hidden in channel {channel_id}; channel.show() lets it post again",
+                code="hidden",
+            )
+
+    def _check_audience(self, channel: ChannelEntry, named: Iterable[str]) -> None:
+        if strangers := [each for each in named if not self._channels.takes_part(channel, each)]:
+            raise PostRejected(
+                f"{', '.join(map(str, strangers))} cannot be addressed: not a participant of channel"
+                f" {channel.channel_id}",
+                code="unknown_audience",
+            )
+
+    def _deliver(self, delivery: _Delivery, agent_ids: Iterable[str], unreachable: Mapping[str, str]) -> None:
+        for agent_id in agent_ids:
+            if agent_id in unreachable:
+                delivery.fail(agent_id, unreachable[agent_id], "AccessDenied")
+            elif (agent := self._agents.known(agent_id)) is None:
+                delivery.fail(agent_id, f"agent {agent_id} has left the hub", "NotFound")
+            else:
+                delivery.to(agent_id, agent.inbox_rule, self._inboxes)
+        if delivery.full and not delivery.recipients and not delivery.dropped:
+            raise InboxFull(
+                f"the inbox of {', '.join(delivery.full)} is full, and the envelope has no other recipient; let it ack"
+                " what it has read, or give it a larger inbox"
+            )
+
+    def _after(self, channel: ChannelEntry, post: Post) -> tuple[Any, str | None]:
+        """Return the channel's state after the post, None if it is the same, and why the channel ends, if it does."""
         channel_type = self._types.get(channel.type, channel.version)
         if type(channel_type) is Conversation:
-            return None, None  # what most channels are: it allows everything, remembers nothing, and goes on
+            return None, None  # the type of most channels: it allows all posts, has no state, and does not end
         manifest, before = channel.manifest(), channel.channel_state
         try:
-            if reason := ask(channel_type, channel_type.refuse, manifest, before, post):
+            if reason := call_type(channel_type, channel_type.refuse, manifest, before, post):
                 raise PostRejected(f"channel {channel.channel_id} does not allow it: {reason}", code="not_allowed")
-            state = ask(channel_type, channel_type.fold, manifest, before, post)
+            state = call_type(channel_type, channel_type.fold, manifest, before, post)
             state = before if state is before else canonical(state)
-            ending = ask(channel_type, channel_type.ending, manifest, state)
+            ending = call_type(channel_type, channel_type.ending, manifest, state)
         except ChannelTypeFailed as error:
             raise PostRejected(str(error), code="not_allowed") from error
         return None if state is before else state, ending
@@ -225,23 +233,24 @@ class _Delivery:
         self.full: list[str] = []
         self.dropped: bool = False
         self.before: list[Event] = []
-        """What makes room, before the envelope is posted."""
+        """The events that make room, before the envelope is posted."""
         self.after: list[Event] = []
 
-    def to(self, agent_id: str, rule: Any, inboxes: Inboxes) -> None:
+    def to(self, agent_id: str, rule: InboxRule, inboxes: Inboxes) -> None:
+        """Put the envelope into an inbox, or decide what happens because that is full."""
         pending = inboxes.count(agent_id)
         if pending < rule.capacity:
             self.recipients.append(agent_id)
             if pending < rule.pressure_at <= pending + 1:
                 self.after.append(InboxPressured(agent_id=agent_id, pending=pending + 1, cap=rule.capacity))
-        elif rule.overflow.value == "reject":
+        elif rule.overflow is InboxOverflow.REJECT:
             self.full.append(agent_id)
-            reason = f"its inbox is full: {pending} of {rule.capacity} envelopes wait in it"
-            self.refused(agent_id, reason, "InboxFull")
+            self.fail(agent_id, f"its inbox is full: {pending} of {rule.capacity} envelopes wait in it", "InboxFull")
         else:
             self._drop(agent_id, rule, inboxes)
 
-    def refused(self, agent_id: str, reason: str, error: str) -> None:
+    def fail(self, agent_id: str, reason: str, error: str) -> None:
+        """Report that the envelope does not reach an agent; ``error`` is the name of an error's class."""
         self.after.append(
             EnvelopeDispatchFailed(
                 **self._about,
@@ -253,11 +262,12 @@ class _Delivery:
             )
         )
 
-    def _drop(self, agent_id: str, rule: Any, inboxes: Inboxes) -> None:
+    def _drop(self, agent_id: str, rule: InboxRule, inboxes: Inboxes) -> None:
         reason = rule.overflow.value
-        # An inbox whose capacity was lowered comes down to it by and by: two go for each that comes.
+        # An inbox whose capacity was lowered comes down to it step by step: two go for each that comes.
         count = min(2, inboxes.count(agent_id) - rule.capacity + 1)
-        oldest = inboxes.oldest(agent_id, self._priority, count) if reason == "drop_oldest" else []
+        is_oldest = rule.overflow is InboxOverflow.DROP_OLDEST
+        oldest = inboxes.oldest(agent_id, self._priority, count) if is_oldest else []
         for envelope in oldest:
             self.before.append(
                 EnvelopeDropped(
@@ -273,7 +283,7 @@ class _Delivery:
             )
 
 
-def _check_form(priority: object, ttl_seconds: object, idempotency_key: object, hops_max: object) -> None:
+def _check_terms(priority: str, ttl_seconds: float | None, key: str | None, hops: int, hops_max: int | None) -> None:
     if hops_max is not None and (isinstance(hops_max, bool) or not isinstance(hops_max, int)):
         raise PostRejected(f"hops_max is a whole number, or None for no limit, not {hops_max!r}", code="malformed")
     if priority not in PRIORITIES:
@@ -282,14 +292,17 @@ def _check_form(priority: object, ttl_seconds: object, idempotency_key: object, 
         raise PostRejected(
             f"an envelope's ttl_seconds is a positive number, or None for no end, not {ttl_seconds!r}", code="malformed"
         )
-    if idempotency_key is None:
-        return
-    if (
-        not isinstance(idempotency_key, str)
-        or not 0 < len(idempotency_key) <= _KEY_LENGTH_MAX
-        or canonical(idempotency_key) != idempotency_key
-    ):
+    if key is not None:
+        _check_key(key)
+    if hops_max is not None and hops > hops_max:
         raise PostRejected(
-            f"an idempotency_key is text of 1 to {_KEY_LENGTH_MAX} characters, not {idempotency_key!r}",
-            code="malformed",
+            f"{hops} envelopes led to this one, each by answering the one before, and {hops_max} are allowed",
+            code="too_deep",
+        )
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str) or not 0 < len(key) <= _KEY_LENGTH_MAX or canonical(key) != key:
+        raise PostRejected(
+            f"an idempotency_key is text of 1 to {_KEY_LENGTH_MAX} characters, not {key!r}", code="malformed"
         )

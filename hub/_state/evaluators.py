@@ -1,7 +1,7 @@
-"""Evaluators: what is expected of whom, and since when. The hub does the waiting.
+"""Evaluators: what is owed in a channel, by which agent, and since when. The hub does the waiting.
 
-An evaluator is a pure function over a channel's situation. The hub asks it when something may have become overdue, and
-what it finds stands on ``expectation.violated``: replaying a history asks no evaluator.
+An evaluator is a pure function over a channel's situation. The hub calls it when an expectation may be overdue, and the
+event ``expectation.violated`` holds the result. A replay calls no evaluator.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ ON_VIOLATION = ("audit", "warn", "notify_channel", "hide", "remove", "auto_close
 """What may follow a violation: see :class:`Expectation`."""
 
 NEEDS_AGENT = frozenset({"warn", "hide", "remove"})
-"""What of that is done to those who have violated an expectation: somebody has to be named."""
+"""Those that are for the agents that have violated an expectation: its evaluator has to name them."""
 
 EXPECTATIONS_MAX = 100
-"""How many a channel may have: each is looked at with each of its events."""
+"""How many a channel may have: each of its events goes through all of them."""
 
 
 @attrs.frozen(kw_only=True)
 class Expectation:
     """A contract over a channel's behaviour in time, for ``hub.channels.open(expectations=[...])``.
 
-    ``name``: its evaluator: ``acks_within`` (who is invited answers, 30 s by default), ``reply_within`` (who got an
-    envelope posts to its sender, 600 s), ``turn_within`` (whose turn it is by the channel's type posts, 120 s),
-    ``max_silence`` (somebody posts, 3,600 s), or one of your own, in its newest ``version`` by default. ``params`` are
-    its settings, above all ``seconds``, how long it may take. ``applies_to``: ids or roles of those who are bound by
-    it; None: all.
+    ``name``: its evaluator: ``acks_within`` (an invited agent accepts or declines, within 30 s by default),
+    ``reply_within`` (the recipient of an envelope posts to its sender, 600 s), ``turn_within`` (an agent whose turn it
+    is by the channel's type posts, 120 s), ``max_silence`` (there is a post, 3,600 s), or one of your own, in its
+    newest ``version`` by default. ``params`` are its settings, above all ``seconds``, how long it may take.
+    ``applies_to``: ids or roles of the agents that are bound by it; None: all.
 
-    ``on_violation`` is what follows, besides the event: ``audit`` (nothing), ``warn`` (a notice for those who violated
-    it), ``notify_channel`` (a notice for everybody), ``hide`` (the channel goes on without them until
-    ``channel.show()``), ``remove`` (they take part no more), ``auto_close`` (the channel is closed).
+    ``on_violation`` is the consequence, besides the event: ``audit`` (none), ``warn`` (a notice for the agents that
+    violated it), ``notify_channel`` (a notice for all participants), ``hide`` (the channel goes on without those agents
+    until ``channel.show()``), ``remove`` (they are participants no more), ``auto_close`` (the channel is closed).
     """
 
     name: str
@@ -64,7 +64,7 @@ class Expectation:
 
 @attrs.frozen
 class Moment:
-    """Something that happened in a channel: the ``seq`` of its event, and when, in nanoseconds since the epoch."""
+    """When an event of a channel happened: its ``seq``, and the time in nanoseconds since the epoch."""
 
     seq: int
     ns: int
@@ -72,22 +72,22 @@ class Moment:
 
 @attrs.frozen
 class Owed:
-    """Something that is expected, of an agent or, with None, of the channel as a whole, and since when."""
+    """An obligation of an agent, or with None of the channel as a whole, and the moment since which it exists."""
 
     agent_id: str | None
     since: Moment
 
 
 class Situation(Protocol):
-    """A channel as its evaluators see it. Notices of the hub are no posts."""
+    """A channel as its evaluators see it. Notices of the hub are not posts."""
 
     @property
     def manifest(self) -> Manifest:
-        """How it is set up, with those who take part now, without those who are hidden."""
+        """How it is set up, with the present participants that are not hidden."""
 
     @property
     def channel_state(self) -> Any:
-        """What its type remembers."""
+        """The state that its type keeps."""
 
     @property
     def params(self) -> Mapping[str, Any]:
@@ -99,7 +99,7 @@ class Situation(Protocol):
 
     @property
     def opened(self) -> Moment | None:
-        """When it was opened; None while invitations are waited for."""
+        """When it was opened; None while it waits for acceptances."""
 
     @property
     def posted(self) -> Moment | None:
@@ -107,59 +107,62 @@ class Situation(Protocol):
 
     @property
     def turn(self) -> Moment:
-        """When what its type remembers last changed: since then it is the turn of whoever is ``expected``."""
+        """When the state of its type last changed: since then the agents in ``expected`` are to post."""
 
     @property
     def expected(self) -> tuple[str, ...] | None:
-        """Who may post now, by its type; None: anybody who takes part."""
+        """The participants that may post now, by its type; None: all of them."""
 
     @property
     def invited(self) -> tuple[str, ...]:
-        """Who was invited and has not answered."""
+        """The agents that were invited and have not answered."""
 
     def posted_by(self, agent_id: str) -> Moment | None:
         """Return an agent's newest post."""
 
     def unanswered(self) -> Iterable[tuple[str, Moment]]:
-        """Return who has got a post without posting to its sender since, and the oldest from each such sender."""
+        """Return pairs: an agent that has not answered a sender, and the oldest post that it owes an answer to.
+
+        An agent answers a sender by a post that the sender gets. There is a pair for each such sender.
+        """
 
     def applies_to(self, agent_id: str) -> bool:
-        """Tell whether an agent is bound by the expectation, which an evaluator need not ask of those it names."""
+        """Return whether an agent is bound by the expectation. The hub leaves out others that an evaluator names."""
 
     @property
     def is_for_all(self) -> bool:
-        """Whether everybody is bound by the expectation."""
+        """Whether all participants are bound by the expectation."""
 
 
 class Evaluator(Protocol):
-    """Says what is expected; register your own with ``hub.channels.register_evaluator()``, before the hub starts.
+    """Says what is owed; register your own with ``hub.channels.register_evaluator()``, before the hub starts.
 
-    An expectation is violated when something has been owed for ``seconds``, a parameter that all have: once for each
-    agent and moment since which it is owed, and those overdue together are told of together. So ``since`` names the
-    event by which it became owed, and a new one when it becomes owed anew; with an older one, a violation is found up
-    to ``seconds`` late, or counts as told already.
+    An expectation is violated when an obligation has existed for ``seconds``, a parameter that all expectations have:
+    once for each agent and ``since``; those that are overdue together are one event. So ``since`` has to be the event
+    that the obligation began with, and a newer one when it begins anew: with an older one, a violation is found up to
+    ``seconds`` late, or counts as reported already.
 
-    The methods are pure: no clock, no randomness, nothing remembered. When one would say something else from now on,
-    count ``version`` up and register both: channels go on with the version they were opened with. One that raises is
-    told of by ``expectation.failed``.
+    The methods are pure: no clock, no randomness, no memory. To change what they return, raise ``version`` and register
+    both: channels go on with the version that they were opened with. An evaluator that raises is reported by
+    ``expectation.failed``.
     """
 
     name: str
     version: int
     seconds: float
-    """How long it may take, if an expectation does not say."""
+    """The default of the parameter ``seconds``."""
     names_agents: bool
-    """Whether it says of whom something is expected; if not, nobody can be warned, hidden or removed."""
+    """Whether obligations name agents; if not, ``warn``, ``hide`` and ``remove`` are refused."""
 
     def refuse_params(self, params: Mapping[str, Any]) -> str | None:
-        """Return why no channel can have this expectation with such ``params``; None if it can."""
+        """Return why a channel cannot have this expectation with such ``params``; None if it can."""
 
     def owed(self, situation: Situation) -> Iterable[Owed]:
-        """Return everything that is expected now and has not happened."""
+        """Return all obligations that exist now."""
 
 
 class AcksWithin:
-    """Who is invited accepts or declines."""
+    """Invited agents accept or decline."""
 
     name: str = "acks_within"
     version: int = 1
@@ -175,7 +178,7 @@ class AcksWithin:
 
 
 class ReplyWithin(AcksWithin):
-    """Who got an envelope posts something that its sender gets. That is the answer, and needs none."""
+    """The recipient of an envelope posts an envelope that its sender gets. That is the answer, and needs none."""
 
     name: str = "reply_within"
     seconds: float = 600
@@ -185,7 +188,7 @@ class ReplyWithin(AcksWithin):
 
 
 class TurnWithin(AcksWithin):
-    """Whose turn it is posts. Nobody's turn, as in a conversation, takes as long as it likes."""
+    """The agents whose turn it is post. Where all may post at any time, as in a conversation, none is obliged to."""
 
     name: str = "turn_within"
     seconds: float = 120
@@ -199,7 +202,7 @@ class TurnWithin(AcksWithin):
 
 
 class MaxSilence(AcksWithin):
-    """Somebody posts, of those whom it applies to."""
+    """One of the agents that it applies to posts."""
 
     name: str = "max_silence"
     seconds: float = 3600
@@ -217,7 +220,7 @@ class MaxSilence(AcksWithin):
 
 
 class Evaluators:
-    """The evaluators that are registered, by name and version."""
+    """The registered evaluators, by name and version."""
 
     def __init__(self, evaluators: Iterable[Evaluator]) -> None:
         self._evaluators: dict[str, dict[int, Evaluator]] = {}
@@ -227,11 +230,11 @@ class Evaluators:
     def add(self, evaluator: Evaluator) -> None:
         name, version = getattr(evaluator, "name", None), getattr(evaluator, "version", None)
         if not isinstance(name, str) or not name or not isinstance(version, int) or version < 1:
-            raise ConfigurationError(f"an evaluator has a name, and a version from 1 on; {evaluator!r} has not")
+            raise ConfigurationError(f"an evaluator needs a name, and a version from 1 on; {evaluator!r} has not")
         missing = [each for each in ("refuse_params", "owed") if not callable(getattr(evaluator, each, None))]
         if missing or not is_duration(getattr(evaluator, "seconds", None)) or not hasattr(evaluator, "names_agents"):
             raise ConfigurationError(
-                f"evaluator {name!r} lacks something; it has seconds, names_agents, refuse_params() and owed()"
+                f"evaluator {name!r} is incomplete; it needs seconds, names_agents, refuse_params() and owed()"
             )
         versions = self._evaluators.setdefault(name, {})
         if version in versions:
@@ -267,10 +270,10 @@ class Evaluators:
         if on_violation not in ON_VIOLATION:
             raise CommandRejected(f"on_violation is one of {', '.join(ON_VIOLATION)}, not {on_violation!r}")
         if on_violation in NEEDS_AGENT and not evaluator.names_agents:
-            raise CommandRejected(f"{name} names nobody, so on_violation cannot be {on_violation!r}")
+            raise CommandRejected(f"{name} does not name agents, so on_violation cannot be {on_violation!r}")
         params = canonical(expectation.params)
         if not isinstance(params, FrozenDict):
-            raise CommandRejected(f"the params of {name} map names to values, unlike {expectation.params!r}")
+            raise CommandRejected(f"the params of {name} must map names to values, unlike {expectation.params!r}")
         seconds = params.get("seconds", evaluator.seconds)
         if not is_duration(seconds):
             raise CommandRejected(f"the seconds of {name} are a positive number, not {seconds!r}")
@@ -281,7 +284,7 @@ class Evaluators:
                 f"evaluator {name!r} version {evaluator.version} failed in refuse_params ({error!r}); mend it"
             ) from error
         if reason:
-            raise CommandRejected(f"no channel can have this expectation: {reason}")
+            raise CommandRejected(f"a channel cannot have this expectation: {reason}")
         return FrozenDict(
             name=name,
             version=evaluator.version,
@@ -309,5 +312,5 @@ def _checked_applies_to(applies_to: Iterable[str] | None) -> tuple[str, ...] | N
     is_listed = isinstance(applies_to, Iterable) and not isinstance(applies_to, str)
     names: tuple[str, ...] = canonical(tuple(applies_to)) if is_listed else ()
     if not names or not all(isinstance(each, str) for each in names):
-        raise CommandRejected(f"applies_to is a list of ids and roles, or None for everybody, not {applies_to!r}")
+        raise CommandRejected(f"applies_to is a list of ids and roles, or None for all agents, not {applies_to!r}")
     return names

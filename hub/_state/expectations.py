@@ -1,8 +1,8 @@
-"""Expectations: ``owed -- violated --> told of -- handled --> (quiet) -- owed anew``, for each of a channel's.
+"""Expectations of a channel, each: ``owed -- violated --> reported -- handled --> (quiet) -- owed anew``.
 
-The machine keeps what its channels' evaluators decide by, and asks them when something may have become overdue: never
-later than ``seconds`` after an event of the channel, so that between two such moments a channel may have any number of
-events, each at the price of a look. Nothing is swept, and no log is read.
+The machine keeps what evaluators decide by, and calls them when an expectation may be overdue: never later than
+``seconds`` after an event of the channel. Between two such moments a channel may have any number of events, and each
+costs one look. There is no sweep over channels, and no log is read.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from .channels import ChannelEntry, Channels
 from .endings import Endings
 from .envelopes import Envelopes
 from .evaluators import NEEDS_AGENT, Evaluators, Moment, Owed
+from .ledgers import ChannelSituation, Ledger, Ledgers, Unhandled, WatchEntry
 from .moments import Deadlines, deadline_ns
-from .watches import Unhandled, Watch, WatchedSituation, WatchEntry
 
 __all__ = ("Expectations",)
 
@@ -53,7 +53,7 @@ _ParticipantsChanged = (
 
 
 class _Looks:
-    """When to ask the evaluators of channels again: never too late, and for the rest no part of the state."""
+    """When to call evaluators again: never too late. The exact moments are not part of the state."""
 
     def __init__(self) -> None:
         self._moments: dict[tuple[str, int], int] = {}
@@ -69,7 +69,7 @@ class _Looks:
         return (channel_id, place) in self._moments
 
     def plan(self, channel_id: str, place: int, moment_ns: int | None) -> None:
-        """Ask at this moment, with None at none, and not when it was planned before."""
+        """Call one at this moment (None: not at all), and not at the one that was planned before."""
         planned = self._moments.get((channel_id, place))
         if planned == moment_ns:
             return
@@ -82,12 +82,12 @@ class _Looks:
         self._deadlines.tidy()
 
     def passed(self, now_ns: int, limit: int) -> Iterable[tuple[str, int, int]]:
-        """Return some of those whose moment has come, at most ``limit``; nothing if there are none."""
+        """Return those whose moment has come, at most ``limit`` of them."""
         return dict.fromkeys(islice(self._deadlines.passed(now_ns), limit))
 
 
 class Expectations:
-    """The expectations of the channels that have some and have not ended."""
+    """The expectations of the channels that have not ended."""
 
     entry_types: ClassVar[tuple[type, ...]] = (WatchEntry,)
 
@@ -99,10 +99,7 @@ class Expectations:
         self._endings = endings
         self._envelopes = envelopes
         self._evaluators = evaluators
-        self._watches: dict[str, Watch] = {}
-        self._to_handle: dict[str, None] = {}
-        """The channels with violations for which something has still to be done."""
-        self._failed: dict[str, None] = {}
+        self._ledgers = Ledgers()
         self._looks = _Looks()
 
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
@@ -125,28 +122,24 @@ class Expectations:
         }
 
     def snapshot(self) -> list[WatchEntry]:
-        return [watch.entry() for watch in self._watches.values()]
+        return self._ledgers.entries()
 
     def restore(self, entries: Sequence[WatchEntry]) -> None:
         for entry in entries:
-            watch = self._watches[entry.channel_id] = Watch(entry)
-            if watch.unhandled:
-                self._to_handle[entry.channel_id] = None
-            if watch.failed:
-                self._failed[entry.channel_id] = None
-            # What is owed is for the evaluators to say, and they are asked when all is there.
+            self._ledgers.add(entry)
+            # Only the evaluators know what is owed, and they are called when all machines are restored.
             self._look_at_all(entry.channel_id, None)
 
     def __len__(self) -> int:
-        return len(self._watches)
+        return len(self._ledgers)
 
     # -- what happens by itself --
 
     def next_due_ns(self) -> int | None:
-        return 0 if self._to_handle else self._looks.next_ns
+        return 0 if self._ledgers.to_handle else self._looks.next_ns
 
     def due(self, now_ns: int, limit: int) -> list[Event]:
-        if self._to_handle:
+        if self._ledgers.to_handle:
             return self._handle(limit)
         events: list[Event] = []
         while not events:
@@ -155,31 +148,31 @@ class Expectations:
                 break
             numbered: set[str] = set()
             for channel_id, place, _ in passed:
-                # Violations of a channel are numbered: the next one is decided when this one is applied.
+                # Violations of a channel are numbered: the next one is decided after this one is applied.
                 if channel_id not in numbered and (found := self._evaluate(channel_id, place, now_ns)):
                     events += found
                     numbered.add(channel_id)
         return events
 
     def _evaluate(self, channel_id: str, place: int, now_ns: int) -> list[Event]:
-        """Decide whether an expectation is violated now; if not, find out when it may be."""
-        watch, channel = self._watches[channel_id], self._channels.get(channel_id)
+        """Decide whether an expectation is violated now; if not, plan when it may be."""
+        ledger, channel = self._ledgers[channel_id], self._channels.get(channel_id)
         expectation = channel.expectations[place]
         about = {"channel_id": channel_id, "expectation": expectation["name"], "version": expectation["version"]}
         try:
-            owed = self._owed(watch, channel, expectation)
-        except Exception as error:  # noqa: BLE001 - anybody may have written the evaluator, or the channel's type
+            owed = self._owed(ledger, channel, expectation)
+        except Exception as error:  # noqa: BLE001 - the evaluator and the channel's type are guests
             reason = str(error) if isinstance(error, CommandRejected) else f"{type(error).__name__}: {error}"
             return [ExpectationFailed(**about, place=place, reason=reason)]
-        patience_ns = round(watch.head.seconds[place] * 1e9)
-        untold = [each for each in owed if each.since.seq > watch.told.get((place, each.agent_id), -1)]
-        overdue = [each for each in untold if each.since.ns + patience_ns <= now_ns]
+        patience_ns = round(ledger.head.seconds[place] * 1e9)
+        unreported = [each for each in owed if each.since.seq > ledger.reported.get((place, each.agent_id), -1)]
+        overdue = [each for each in unreported if each.since.ns + patience_ns <= now_ns]
         if not overdue:
-            self._looks.plan(channel_id, place, min((each.since.ns + patience_ns for each in untold), default=None))
+            moment_ns = min((each.since.ns + patience_ns for each in unreported), default=None)
+            self._looks.plan(channel_id, place, moment_ns)
             return []
-        agents = [each for each in overdue if each.agent_id is not None]
-        # An evaluator that speaks of agents and of the channel is told of in two: of those who are named first.
-        overdue = agents or overdue
+        # An evaluator that names agents and the channel as a whole leads to two events: first that of the agents.
+        overdue = [each for each in overdue if each.agent_id is not None] or overdue
         newest: dict[str | None, int] = {}
         for each in overdue:
             newest[each.agent_id] = max(each.since.seq, newest.get(each.agent_id, -1))
@@ -188,37 +181,39 @@ class Expectations:
             ExpectationViolated(
                 **about,
                 place=place,
-                number=watch.head.violations + 1,
+                number=ledger.head.violations + 1,
                 on_violation=expectation["on_violation"],
                 params=expectation["params"],
                 violators=tuple(agent_id for agent_id in newest if agent_id is not None),
                 since_seqs=tuple(newest.values()),
-                detail=FrozenDict(elapsed_seconds=elapsed_ns / 1e9, threshold_seconds=watch.head.seconds[place]),
+                detail=FrozenDict(elapsed_seconds=elapsed_ns / 1e9, threshold_seconds=ledger.head.seconds[place]),
             )
         ]
 
-    def _owed(self, watch: Watch, channel: ChannelEntry, expectation: Mapping[str, Any]) -> list[Owed]:
-        """Ask the evaluator; return what binds those whom the expectation applies to."""
+    def _owed(self, ledger: Ledger, channel: ChannelEntry, expectation: Mapping[str, Any]) -> list[Owed]:
+        """Call the evaluator; return what is owed by agents that the expectation applies to."""
         evaluator = self._evaluators.get(expectation["name"], expectation["version"])
-        situation = WatchedSituation(watch, channel, expectation, self._types)
+        situation = ChannelSituation(ledger, channel, expectation, self._types)
         present = {*channel.participants, *situation.invited, None}
         owed: list[Owed] = []
         for each in evaluator.owed(situation):
             if not isinstance(each, Owed) or each.agent_id not in present:
-                raise CommandRejected(f"evaluator {evaluator.name!r} says that {each!r}, who is not in the channel")
+                raise CommandRejected(
+                    f"evaluator {evaluator.name!r} returned {each!r}, which is not an Owed of an agent in the channel"
+                )
             if each.agent_id is None or situation.applies_to(each.agent_id):
                 owed.append(each)
         return owed
 
     def _handle(self, limit: int) -> list[Event]:
-        """Decide what follows violations, one step for each channel: what is next depends on it."""
+        """Decide the consequences of violations, one step for each channel: the next depends on it."""
         events: list[Event] = []
         gone: set[str] = set()
-        for channel_id in self._to_handle:
+        for channel_id in self._ledgers.to_handle:
             if len(events) >= limit:
                 break
             if channel_id not in gone:
-                unhandled = next(iter(self._watches[channel_id].unhandled.values()))
+                unhandled = next(iter(self._ledgers[channel_id].unhandled.values()))
                 events += self._follow(self._channels.get(channel_id), unhandled, gone, limit - len(events))
         return events
 
@@ -247,13 +242,14 @@ class Expectations:
     # -- applying --
 
     def _look_at_all(self, channel_id: str, at_ns: int | None) -> None:
-        """Something has happened: what is owed by it, and was not before, is overdue ``seconds`` later.
+        """An event has come: what is owed because of it, and was not before, is overdue ``seconds`` later.
 
-        If an evaluator will be asked before, that is early enough: it says then when to ask again. With None, now.
+        Where an evaluator will be called before that, it is early enough: it says then when to call it again. With
+        None, call all now.
         """
-        watch = self._watches[channel_id]
-        for place, seconds in enumerate(watch.head.seconds):
-            if not self._looks.is_planned(channel_id, place) and place not in watch.failed:
+        ledger = self._ledgers[channel_id]
+        for place, seconds in enumerate(ledger.head.seconds):
+            if not self._looks.is_planned(channel_id, place) and place not in ledger.failed:
                 self._looks.plan(channel_id, place, 0 if at_ns is None else at_ns + round(seconds * 1e9))
 
     def _created(self, event: ChannelCreated) -> None:
@@ -261,7 +257,7 @@ class Expectations:
             return
         assert event.channel_id is not None
         moment = _moment(event)
-        self._watches[event.channel_id] = Watch(
+        self._ledgers.add(
             WatchEntry(
                 channel_id=event.channel_id,
                 seconds=tuple(float(each["params"]["seconds"]) for each in event.expectations),
@@ -271,113 +267,92 @@ class Expectations:
         )
         self._look_at_all(event.channel_id, moment.ns)
 
-    def _change(self, event: Event, **changes: Any) -> Watch | None:
-        """Note what an event changes, if its channel has expectations."""
-        watch = self._watches.get(event.channel_id or "")
-        if watch is None:
-            return None
-        assert event.channel_id is not None
-        watch.head = attrs.evolve(watch.head, **changes)
-        self._look_at_all(event.channel_id, deadline_ns(event.at, 0))
-        return watch
+    def _change(self, event: Event, **changes: Any) -> Ledger | None:
+        """Note what an event changes; return the ledger of its channel, if it has one."""
+        ledger = self._ledgers.find(event.channel_id)
+        if ledger is not None:
+            assert event.channel_id is not None
+            ledger.head = attrs.evolve(ledger.head, **changes)
+            self._look_at_all(event.channel_id, deadline_ns(event.at, 0))
+        return ledger
 
-    def _changed(self, event: _ParticipantsChanged) -> Watch | None:
-        if event.channel_id not in self._watches:
+    def _changed(self, event: _ParticipantsChanged) -> Ledger | None:
+        if self._ledgers.find(event.channel_id) is None:
             return None
-        # This machine applies an event before the channels do, so what their types remembered is still there.
-        before = self._channels.get(event.channel_id).channel_state
+        # This machine applies an event before the channels do, so their types' states are still the earlier ones.
+        before = self._channels.get(event.channel_id or "").channel_state
         return self._change(event, **({} if event.channel_state == before else {"turn": _moment(event)}))
 
     def _participates(self, event: ChannelAccepted | ChannelParticipantJoined | ChannelParticipantShown) -> None:
         self._changed(event)
 
     def _opened(self, event: ChannelOpened) -> None:
-        if event.channel_id in self._watches:
+        if self._ledgers.find(event.channel_id) is not None:
             moment = _moment(event)
             self._change(event, opened=moment, turn=moment)
 
     def _left(self, event: ChannelDeclined | ChannelParticipantRemoved) -> None:
-        watch = self._change(event) if isinstance(event, ChannelDeclined) else self._changed(event)
-        if watch is not None:
+        ledger = self._change(event) if isinstance(event, ChannelDeclined) else self._changed(event)
+        if ledger is not None:
+            assert event.channel_id is not None
             assert event.agent_id is not None
-            watch.forget(event.agent_id)
-            self._done_to(watch, event.agent_id, NEEDS_AGENT)
+            ledger.forget(event.agent_id)
+            self._ledgers.handled_for(event.channel_id, event.agent_id, NEEDS_AGENT)
 
     def _hidden(self, event: ChannelParticipantHidden) -> None:
-        watch = self._changed(event)
-        if watch is not None:
+        if self._changed(event) is not None:
+            assert event.channel_id is not None
             assert event.agent_id is not None
-            self._done_to(watch, event.agent_id, frozenset({"hide"}))
+            self._ledgers.handled_for(event.channel_id, event.agent_id, frozenset({"hide"}))
 
     def _posted(self, event: EnvelopePosted) -> None:
-        if event.channel_id not in self._watches:
+        ledger = self._ledgers.find(event.channel_id)
+        if ledger is None:
             return
         if event.is_notice:
-            self._noticed(event)
+            self._noticed(ledger, event.envelope_id)
             return
         assert event.agent_id is not None
         moment = _moment(event)
-        changes = {"posted": moment} if event.channel_state is None else {"posted": moment, "turn": moment}
-        watch = self._change(event, **changes)
-        assert watch is not None
-        watch.post(event.agent_id, event.recipients, moment)
+        self._change(event, posted=moment, **({} if event.channel_state is None else {"turn": moment}))
+        ledger.post(event.agent_id, event.recipients, moment)
 
     def _ended(self, event: ChannelClosing | ChannelClosed | ChannelExpired) -> None:
-        watch = self._watches.pop(event.channel_id or "", None)
-        if watch is not None:
-            assert event.channel_id is not None
-            self._to_handle.pop(event.channel_id, None)
-            self._failed.pop(event.channel_id, None)
-            for place in range(len(watch.head.seconds)):
+        assert event.channel_id is not None
+        ledger = self._ledgers.remove(event.channel_id)
+        if ledger is not None:
+            for place in range(len(ledger.head.seconds)):
                 self._looks.plan(event.channel_id, place, None)
 
     def _violated(self, event: ExpectationViolated) -> None:
         assert event.channel_id is not None
-        watch = self._watches[event.channel_id]
-        watch.head = attrs.evolve(watch.head, violations=event.number)
+        ledger = self._ledgers[event.channel_id]
+        ledger.head = attrs.evolve(ledger.head, violations=event.number)
         for agent_id, seq in zip(event.violators or (None,), event.since_seqs, strict=True):
-            watch.told[event.place, agent_id] = seq
+            ledger.reported[event.place, agent_id] = seq
         agents = event.violators if event.on_violation in NEEDS_AGENT else ()
         if event.on_violation == "hide":
             hidden = self._channels.get(event.channel_id).hidden
             agents = tuple(each for each in agents if each not in hidden)
         if agents or event.on_violation in ("notify_channel", "auto_close"):
-            watch.unhandled[event.number] = Unhandled(event, agents)
-            self._to_handle[event.channel_id] = None
+            self._ledgers.add_unhandled(event.channel_id, Unhandled(event, agents))
         self._looks.plan(event.channel_id, event.place, deadline_ns(event.at, 0))
 
-    def _done_to(self, watch: Watch, agent_id: str, handlings: frozenset[str]) -> None:
-        """What follows violations was done to an agent, or cannot be any more."""
-        for number, unhandled in [*watch.unhandled.items()]:
-            if unhandled.violated.on_violation in handlings and agent_id in unhandled.agents:
-                rest = tuple(each for each in unhandled.agents if each != agent_id)
-                watch.unhandled[number] = attrs.evolve(unhandled, agents=rest)
-                if not rest:
-                    self._handled(watch, number)
-
-    def _noticed(self, event: EnvelopePosted) -> None:
-        watch = self._watches[event.channel_id or ""]
-        for number in [*watch.unhandled]:
-            if _notice_id(watch.head.channel_id, number) == event.envelope_id:
-                self._handled(watch, number)
-
-    def _handled(self, watch: Watch, number: int) -> None:
-        del watch.unhandled[number]
-        if not watch.unhandled:
-            del self._to_handle[watch.head.channel_id]
+    def _noticed(self, ledger: Ledger, envelope_id: str) -> None:
+        channel_id = ledger.head.channel_id
+        for number in [*ledger.unhandled]:
+            if _notice_id(channel_id, number) == envelope_id:
+                self._ledgers.handled(channel_id, number)
 
     def _not_evaluated(self, event: ExpectationFailed) -> None:
         assert event.channel_id is not None
-        self._watches[event.channel_id].failed[event.place] = None
-        self._failed[event.channel_id] = None
+        self._ledgers.add_failed(event.channel_id, event.place)
         self._looks.plan(event.channel_id, event.place, None)
 
     def _started(self, _: HubStarted) -> None:
-        """What could not be evaluated may be able to now: other code runs."""
-        for channel_id in self._failed:
-            self._watches[channel_id].failed.clear()
+        """Plan again what could not be evaluated: with the code of this start it may be."""
+        for channel_id in self._ledgers.clear_failed():
             self._look_at_all(channel_id, None)
-        self._failed.clear()
 
 
 def _moment(event: Event) -> Moment:

@@ -1,6 +1,6 @@
 """What agents have still to read.
 
-For each recipient by itself an envelope is ``posted --> waiting [-- nacked --> delayed -- returned --> waiting] --
+In the inbox of each recipient an envelope is ``posted --> waiting [-- nacked --> delayed -- returned --> waiting] --
 acked | dropped | expired | dead-lettered --> (gone)``.
 """
 
@@ -32,7 +32,7 @@ PRIORITIES = ("urgent", "normal", "background")
 """In the order in which inboxes deliver them."""
 
 _TTL = -1
-"""Stands in a deadline where the attempt stands otherwise."""
+"""In a deadline, in the place of the attempt."""
 
 
 @attrs.frozen
@@ -41,7 +41,7 @@ class Waiting:
 
     envelope: EnvelopePosted
     ready_seq: int
-    """The ``seq`` of the event by which it may be delivered: that posted it, or let it come again."""
+    """The ``seq`` of the event that let it be delivered: it was posted, nacked without a delay, or returned."""
     attempts: int = 0
     """How often it was nacked."""
     delayed_until_ns: int | None = None
@@ -75,7 +75,7 @@ class _Inbox:
             yield from self.by_priority.get(priority, {}).values()
 
     def all(self) -> tuple[Waiting, ...]:
-        """Return what iterating gives, sooner where all of it is equally urgent: snapshots ask every inbox."""
+        """Return the envelopes in order of delivery, faster where all are equally urgent: snapshots read each inbox."""
         if len(self.by_priority) == 1:
             (equally_urgent,) = self.by_priority.values()
             return tuple(equally_urgent.values())
@@ -110,11 +110,11 @@ class Inboxes:
     def __init__(self, agents: Agents) -> None:
         self._agents = agents
         self._by_agent: dict[str, _Inbox] = {}
-        """Those in which something waits: of a hundred thousand agents few have anything to read."""
+        """The inboxes that are not empty: of a hundred thousand agents few have envelopes to read."""
         self._pending_total = 0
         self._timed: dict[tuple[str, str, int], None] = {}
         self._deadlines: Deadlines[tuple[str, str, int]] = Deadlines(self._timed)
-        """Of an agent, an envelope, and the attempt after which it waits, or that its time is up."""
+        """By agent, envelope, and the attempt after which it waits, or ``_TTL`` for the end of its time."""
 
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
         return {
@@ -137,7 +137,7 @@ class Inboxes:
                 self._put(entry.agent_id, waiting)
 
     def pending(self, agent_id: str) -> tuple[Waiting, ...]:
-        """Return what the agent has not acked, in order of delivery; what is delayed, too."""
+        """Return the envelopes that the agent has not acked, in order of delivery, delayed ones included."""
         return tuple(self._by_agent.get(agent_id, ()))
 
     def find(self, agent_id: str, envelope_id: str) -> Waiting | None:
@@ -153,7 +153,10 @@ class Inboxes:
         return self._pending_total
 
     def oldest(self, agent_id: str, priority: str, count: int) -> list[EnvelopePosted]:
-        """Return what makes room for one of this priority: the oldest of the least urgent, none more urgent."""
+        """Return up to ``count`` envelopes that may be dropped for one of this priority.
+
+        They are the oldest of the least urgent, and none is more urgent than that priority.
+        """
         found: list[EnvelopePosted] = []
         inbox = self._by_agent[agent_id]
         for each in reversed(PRIORITIES[PRIORITIES.index(priority) :]):
@@ -176,7 +179,7 @@ class Inboxes:
         if not isinstance(reason, str):
             raise CommandRejected(f"a reason is text, not {reason!r}")
         if waiting.delayed_until_ns is not None:
-            raise CommandRejected(f"envelope {envelope_id} was nacked already, and waits to come again")
+            raise CommandRejected(f"envelope {envelope_id} was nacked already, and is delayed")
         attempts = waiting.attempts + 1
         about: dict[str, Any] = {
             "agent_id": agent_id,
@@ -193,7 +196,7 @@ class Inboxes:
         if waiting is None:
             raise NotFound(
                 f"envelope {envelope_id} is not in the inbox of agent {agent_id}: it was acked, dropped or expired, or"
-                " never there"
+                " was never there"
             )
         return waiting
 
@@ -207,7 +210,7 @@ class Inboxes:
         for agent_id, envelope_id, attempt in self._deadlines.passed(now_ns):
             if len(kinds) >= limit:
                 break
-            # Of two that an envelope has, one is enough: the other is due again, if it still counts then.
+            # If both deadlines of an envelope have passed, one counts now; the other is due again if it still counts.
             kinds.setdefault((agent_id, envelope_id), EnvelopeExpired if attempt == _TTL else EnvelopeReturned)
         return [
             kind(
@@ -262,8 +265,9 @@ class Inboxes:
             self._untime(event.agent_id, waiting)
 
     def _posted(self, event: EnvelopePosted) -> None:
+        waiting = Waiting(event, event.seq)
         for agent_id in event.recipients:
-            self._put(agent_id, Waiting(event, event.seq))
+            self._put(agent_id, waiting)
 
     def _nacked(self, event: EnvelopeNacked) -> None:
         assert event.agent_id is not None
@@ -285,6 +289,6 @@ class Inboxes:
 
     def _dropped(self, event: EnvelopeDropped) -> None:
         assert event.agent_id is not None
-        # What was dropped before it got in is not there.
+        # An envelope that was dropped on arrival is not there.
         if self.find(event.agent_id, event.envelope_id) is not None:
             self._gone(event)

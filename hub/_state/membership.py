@@ -1,4 +1,4 @@
-"""Who takes part in channels: opening them, invitations, joining and leaving."""
+"""The participants of channels: opening, invitations, joining and leaving."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ..events import (
     canonical,
 )
 from .agents import Agents
-from .channel_types import ChannelTypes, Manifest
+from .channel_types import ChannelType, ChannelTypes, Manifest
 from .channels import ChannelEntry, Channels, ChannelState
-from .endings import Endings, ask
+from .endings import Endings, call_type
 from .evaluators import Evaluators, Expectation
 from .moments import is_duration
 from .origin import Origin
@@ -30,11 +30,11 @@ from .origin import Origin
 __all__ = ("PARTICIPANTS_MAX", "Membership")
 
 PARTICIPANTS_MAX = 10_000
-"""How many may take part in a channel: a post is an event for each inbox that is full."""
+"""How many participants a channel may have: a post leads to an event for each full inbox."""
 
 
 class Membership:
-    """Decides who takes part, for the channels."""
+    """Decides about the participants of channels."""
 
     def __init__(
         self, agents: Agents, channels: Channels, types: ChannelTypes, endings: Endings, evaluators: Evaluators
@@ -64,19 +64,12 @@ class Membership:
         invite_timeout_seconds: float = 30.0,
         **origin: Unpack[Origin],
     ) -> list[Event]:
+        """Open a channel; with ``invite``, create it and invite all participants but the first, its creator."""
         ids = self._checked_participants(participants)
-        if not isinstance(topic, str):
-            raise CommandRejected(f"a channel's topic must be text, not {topic!r}")
-        if parent_id is not None and self._channels.get(parent_id).state is not ChannelState.ACTIVE:
-            raise CommandRejected(f"channel {parent_id} is not open, so nothing can be opened below it")
-        if ttl_seconds is not None and not is_duration(ttl_seconds):
-            raise CommandRejected(f"a channel's ttl_seconds is a positive number, or None for no end: {ttl_seconds!r}")
+        self._check_place(topic, parent_id, ttl_seconds)
         invited = ids[1:] if invite else ()
         acks = _checked_acks(required_acks, invited, invite_timeout_seconds)
         channel_type = self._types.get(type, version)
-        roles = _checked_texts("roles", roles)
-        if strangers := [agent_id for agent_id in roles if agent_id not in ids]:
-            raise CommandRejected(f"{', '.join(strangers)} cannot have a role, taking no part in the channel")
         created = ChannelCreated(
             channel_id=channel_id,
             agent_id=ids[0],
@@ -84,7 +77,7 @@ class Membership:
             topic=topic,
             manifest_type=channel_type.name,
             manifest_version=channel_type.version,
-            roles=FrozenDict({**_usual_roles(ids), **roles}),
+            roles=_checked_roles(roles, ids),
             expectations=self._evaluators.checked(expectations),
             knobs=_checked_knobs(knobs),
             labels=_checked_texts("labels", labels),
@@ -95,16 +88,7 @@ class Membership:
             ttl_seconds=None if ttl_seconds is None else float(ttl_seconds),
             **origin,
         )
-        manifest = _manifest_of(created)
-        if reason := ask(channel_type, channel_type.refuse_manifest, manifest):
-            raise CommandRejected(f"no {type} can be opened like this: {reason}")
-        if invited:
-            return [
-                created,
-                *(ChannelInvited(channel_id=channel_id, agent_id=each, by=ids[0], **origin) for each in invited),
-            ]
-        state = ask(channel_type, channel_type.begin, manifest)
-        return [created, ChannelOpened(channel_id=channel_id, channel_state=state, **origin)]
+        return [created, *self._begun(created, channel_type, origin)]
 
     def _checked_participants(self, participants: Iterable[str]) -> tuple[str, ...]:
         ids = tuple(participants)
@@ -113,10 +97,31 @@ class Membership:
         if len(set(ids)) < len(ids):
             raise CommandRejected("a participant is named twice; name each one once")
         if len(ids) > PARTICIPANTS_MAX:
-            raise CommandRejected(f"{len(ids)} cannot take part in one channel, {PARTICIPANTS_MAX} can; open several")
+            raise CommandRejected(f"a channel has up to {PARTICIPANTS_MAX} participants, not {len(ids)}; open several")
         for agent_id in ids:
             self._agents.get(agent_id)
         return ids
+
+    def _check_place(self, topic: object, parent_id: str | None, ttl_seconds: float | None) -> None:
+        if not isinstance(topic, str):
+            raise CommandRejected(f"a channel's topic must be text, not {topic!r}")
+        if parent_id is not None and self._channels.get(parent_id).state is not ChannelState.ACTIVE:
+            raise CommandRejected(f"channel {parent_id} is not open, so no channel can be opened below it")
+        if ttl_seconds is not None and not is_duration(ttl_seconds):
+            raise CommandRejected(f"a channel's ttl_seconds is a positive number, or None for no end: {ttl_seconds!r}")
+
+    def _begun(self, created: ChannelCreated, channel_type: ChannelType, origin: Origin) -> list[Event]:
+        """Return what follows the creation of a channel: it is open, or its invitations."""
+        manifest = _manifest_of(created)
+        if reason := call_type(channel_type, channel_type.refuse_manifest, manifest):
+            raise CommandRejected(f"a channel of type {channel_type.name} cannot be opened like this: {reason}")
+        if not created.invited:
+            state = call_type(channel_type, channel_type.begin, manifest)
+            return [ChannelOpened(channel_id=created.channel_id, channel_state=state, **origin)]
+        return [
+            ChannelInvited(channel_id=created.channel_id, agent_id=each, by=created.participants[0], **origin)
+            for each in created.invited
+        ]
 
     def accept(self, channel_id: str, agent_id: str) -> list[Event]:
         entry = self._invited(channel_id, agent_id)
@@ -140,11 +145,11 @@ class Membership:
         if not isinstance(role, str):
             raise CommandRejected(f"a role is text, not {role!r}")
         if agent_id in entry.participants:
-            raise CommandRejected(f"agent {agent_id} takes part in channel {channel_id} already")
+            raise CommandRejected(f"agent {agent_id} is a participant of channel {channel_id} already")
         if agent_id in entry.invited:
-            raise CommandRejected(f"agent {agent_id} was invited to channel {channel_id}: it accepts, or declines")
+            raise CommandRejected(f"agent {agent_id} was invited to channel {channel_id}: let it accept or decline")
         if len(entry.participants) >= PARTICIPANTS_MAX:
-            raise CommandRejected(f"channel {channel_id} is full: {PARTICIPANTS_MAX} take part")
+            raise CommandRejected(f"channel {channel_id} is full: it has {PARTICIPANTS_MAX} participants")
         state = self._changed(entry, entry.with_participant(agent_id))
         return [
             ChannelParticipantJoined(
@@ -156,14 +161,16 @@ class Membership:
         entry = self._channels.get(channel_id)
         _check_reason(reason)
         if agent_id not in entry.participants:
-            raise CommandRejected(f"agent {agent_id} takes no part in channel {channel_id}, and cannot leave it")
+            raise CommandRejected(f"agent {agent_id} is not a participant of channel {channel_id}, and cannot leave it")
         return self._endings.remove(entry, agent_id, reason, set())
 
     def hide(self, channel_id: str, agent_id: str, reason: str) -> list[Event]:
         entry = self._active(channel_id)
         _check_reason(reason)
         if agent_id not in entry.participants or agent_id in entry.hidden:
-            raise CommandRejected(f"agent {agent_id} takes no part in channel {channel_id}, or is hidden already")
+            raise CommandRejected(
+                f"agent {agent_id} is not a participant of channel {channel_id}, or is hidden already"
+            )
         return self._endings.hide(entry, agent_id, reason, set())
 
     def show(self, channel_id: str, agent_id: str) -> list[Event]:
@@ -179,7 +186,7 @@ class Membership:
     def _active(self, channel_id: str) -> ChannelEntry:
         entry = self._channels.get(channel_id)
         if entry.state is not ChannelState.ACTIVE:
-            raise CommandRejected(f"channel {channel_id} is {entry.state.value}; that needs an open one")
+            raise CommandRejected(f"channel {channel_id} is {entry.state.value}, and has to be open for that")
         return entry
 
     def _invited(self, channel_id: str, agent_id: str) -> ChannelEntry:
@@ -194,14 +201,9 @@ class Membership:
     def _changed(self, entry: ChannelEntry, participants: tuple[str, ...]) -> Any:
         channel_type = self._types.get(entry.type, entry.version)
         manifest = entry.manifest(participants)
-        if reason := ask(channel_type, channel_type.refuse_manifest, manifest):
-            raise CommandRejected(f"one more cannot take part in this {entry.type}: {reason}")
-        return ask(channel_type, channel_type.participants_changed, manifest, entry.channel_state)
-
-
-def _usual_roles(ids: tuple[str, ...]) -> dict[str, str]:
-    others = "respondent" if len(ids) == 2 else "participant"
-    return {ids[0]: "initiator", **dict.fromkeys(ids[1:], others)}
+        if reason := call_type(channel_type, channel_type.refuse_manifest, manifest):
+            raise CommandRejected(f"this {entry.type} cannot go on with these participants: {reason}")
+        return call_type(channel_type, channel_type.participants_changed, manifest, entry.channel_state)
 
 
 def _manifest_of(created: ChannelCreated) -> Manifest:
@@ -222,28 +224,36 @@ def _checked_acks(required_acks: int | None, invited: tuple[str, ...], timeout_s
     if not invited:
         if required_acks is not None:
             raise CommandRejected(
-                "required_acks counts acceptances: open the channel with invite=True, and others in it"
+                "required_acks counts acceptances: open the channel with invite=True and at least two participants"
             )
         return 0
     if not is_duration(timeout_seconds):
         raise CommandRejected(f"invite_timeout_seconds is a positive number, not {timeout_seconds!r}")
     acks = len(invited) if required_acks is None else required_acks
     if isinstance(acks, bool) or not isinstance(acks, int) or not 1 <= acks <= len(invited):
-        raise CommandRejected(f"required_acks is between 1 and the {len(invited)} who are invited, not {acks!r}")
+        raise CommandRejected(f"required_acks is between 1 and {len(invited)}, the number invited, not {acks!r}")
     return acks
 
 
 def _checked_texts(what: str, given: Mapping[str, str] | None) -> Mapping[str, str]:
     texts = canonical(given or {})
     if not isinstance(texts, FrozenDict) or not all(isinstance(value, str) for value in texts.values()):
-        raise CommandRejected(f"a channel's {what} map text to text, unlike {given!r}")
+        raise CommandRejected(f"a channel's {what} must map text to text, unlike {given!r}")
     return texts
+
+
+def _checked_roles(given: Mapping[str, str] | None, ids: tuple[str, ...]) -> FrozenDict:
+    roles = _checked_texts("roles", given)
+    if strangers := [agent_id for agent_id in roles if agent_id not in ids]:
+        raise CommandRejected(f"{', '.join(strangers)} cannot have a role: not a participant of the channel")
+    others = "respondent" if len(ids) == 2 else "participant"
+    return FrozenDict({ids[0]: "initiator", **dict.fromkeys(ids[1:], others), **roles})
 
 
 def _checked_knobs(knobs: Mapping[str, Any] | None) -> Mapping[str, Any]:
     given = canonical(knobs or {})
     if not isinstance(given, FrozenDict):
-        raise CommandRejected(f"a channel's knobs map names to values, unlike {knobs!r}")
+        raise CommandRejected(f"a channel's knobs must map names to values, unlike {knobs!r}")
     return given
 
 

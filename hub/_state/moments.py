@@ -1,20 +1,19 @@
-"""Moments: what events write as text, as numbers that can be compared, and a heap of deadlines."""
+"""Moments as numbers that can be compared (events write them as text), and a heap of deadlines."""
 
 from __future__ import annotations
 
 import heapq
 import math
 from collections.abc import Collection, Hashable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 __all__ = ("Deadlines", "deadline_ns", "is_duration")
 
 SECONDS_MAX = 1e9
-"""Thirty years: longer is a mistake, or a way to say never, for which there is None."""
+"""Thirty years: a longer time is a mistake, or means never, for which there is None."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 K = TypeVar("K", bound=Hashable)
 """What a deadline is for: an id, or a tuple of some."""
@@ -22,11 +21,12 @@ K = TypeVar("K", bound=Hashable)
 
 def deadline_ns(at: str, seconds: float) -> int:
     """Return the moment ``seconds`` after an event's ``at``, in nanoseconds since the epoch."""
-    return (datetime.fromisoformat(at) - _EPOCH) // _MICROSECOND * 1000 + round(seconds * 1e9)
+    since = datetime.fromisoformat(at) - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000 + round(seconds * 1e9)
 
 
 def is_duration(seconds: object) -> bool:
-    """Tell whether this is a number of seconds that something may last."""
+    """Return whether this is a positive number of seconds, of at most thirty years."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return False
     return math.isfinite(seconds) and 0 < seconds <= SECONDS_MAX
@@ -35,9 +35,9 @@ def is_duration(seconds: object) -> bool:
 class Deadlines(Generic[K]):
     """A heap of deadlines; those of ids that are no longer ``alive`` do not count.
 
-    Adding one and passing one cost O(log n). Those that no longer count cost nothing until they are as many as the
-    others, and are cleared away then. An id that dies and lives again with an earlier deadline left behind would be
-    due by that one: give it a new id each time.
+    Adding one and passing one cost O(log n). Those that no longer count are removed when they are as many as the
+    others; until then they cost only memory. An id that dies and lives again would be due by its earlier deadline, too:
+    use a new id each time.
     """
 
     def __init__(self, alive: Collection[K]) -> None:
@@ -64,17 +64,19 @@ class Deadlines(Generic[K]):
         heapq.heappush(self._heap, (moment_ns, id))
 
     def tidy(self) -> None:
-        """An id is no longer alive: let its deadline not be the next one, and the dead not be the most."""
-        while self._heap and self._heap[0][1] not in self._alive:
-            heapq.heappop(self._heap)
-        if len(self._heap) > 2 * len(self._alive) + 64:
-            self._heap = [each for each in self._heap if each[1] in self._alive]
+        """Remove dead deadlines, after an id has died: those before the first live one, and all when they are most."""
+        heap, alive = self._heap, self._alive
+        while heap and heap[0][1] not in alive:
+            heapq.heappop(heap)
+        if heap and len(heap) > 2 * len(alive) + 64:
+            self._heap = [each for each in heap if each[1] in alive]
             heapq.heapify(self._heap)
 
     def passed(self, now_ns: int) -> Iterator[K]:
-        """Iterate over the ids whose deadline has passed, the earliest first; looks at no others.
+        """Iterate over the ids whose deadline has passed, the earliest first; this looks at no others.
 
-        So who takes only some of them leaves the dead where :meth:`tidy` takes them away, and not in the way of others.
+        The heap stays as it is. When the ids that a caller has taken are dead, their deadlines come first in it, where
+        :meth:`tidy` removes them.
         """
         ahead = [(each, 0) for each in self._heap[:1]]
         while ahead and ahead[0][0][0] <= now_ns:

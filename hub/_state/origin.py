@@ -1,4 +1,4 @@
-"""Where something comes from, when that is not this hub and now: what importers and bridges tell with a command."""
+"""The source of what importers and bridges record by commands: it did not happen in this hub, or not now."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ("Origin",)
 
 
 class Origin(TypedDict, total=False):
-    """The part of an event's context that tells of its source. It stands on every event that the command makes."""
+    """The part of an event's context that names its source. It is on every event that the command leads to."""
 
     source: str | None
     """Which system, file or hub."""

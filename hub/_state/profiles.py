@@ -1,4 +1,4 @@
-"""What agents say of themselves, and what is observed of them: values, checked when they are made."""
+"""What agents state about themselves, and what is observed of them: values, checked when they are made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LATENCIES_MAX = 31
 
 
 def check_text(instance: Any, attribute: Any, value: Any) -> None:
-    """Refuse what is no text, or what UTF-8 cannot hold: it would not be read back as it was written."""
+    """Refuse values that are not text, and text that UTF-8 cannot hold: it would not be read back as it was written."""
     if not isinstance(value, str) or canonical(value) != value:
         raise ConfigurationError(f"{_name(instance, attribute)} is text that can be written, not {value!r}")
 
@@ -43,7 +43,7 @@ def _name(instance: Any, attribute: Any) -> str:
 
 
 def _tuple(value: Iterable[Any]) -> tuple[Any, ...]:
-    # A text is no list of its letters: what it was meant to be is asked for by the validator.
+    # A text is not a list of its letters: the validator refuses it.
     return cast(Any, value) if isinstance(value, str) else tuple(value)
 
 
@@ -52,7 +52,7 @@ _text = attrs.field(default="", validator=check_text)
 
 @attrs.frozen(kw_only=True)
 class Passport:
-    """Who an agent is. All of it is what it says itself."""
+    """Who an agent is, as it states itself."""
 
     owner: str = _text
     provider: str = _text
@@ -61,7 +61,7 @@ class Passport:
     kind: str = attrs.field(default="agent", validator=check_text)
     """``agent``, ``human`` or ``remote_agent``."""
     cost: Mapping[str, Any] | None = None
-    """What it costs, as ``{"input_per_mtok": 3.0, "output_per_mtok": 15.0, "latency_tier": "fast"}``."""
+    """Its cost, as ``{"input_per_mtok": 3.0, "output_per_mtok": 15.0, "latency_tier": "fast"}``."""
 
     def __attrs_post_init__(self) -> None:
         if self.kind not in ("agent", "human", "remote_agent"):
@@ -78,7 +78,7 @@ class Resume:
     domains: tuple[str, ...] = attrs.field(default=(), converter=_tuple, validator=check_texts)
     summary: str = _text
     examples: tuple[Any, ...] = attrs.field(default=(), converter=_tuple)
-    """Whatever shows it, as JSON values."""
+    """Examples of its work, as JSON values."""
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.examples, tuple):
@@ -88,8 +88,9 @@ class Resume:
 class InboxOverflow(Enum):
     """What happens to an envelope for an inbox that is full.
 
-    REJECT refuses it: the sender is told. DROP_OLDEST makes room by dropping the oldest of the least urgent, never one
-    more urgent than the newcomer; DROP_NEWEST drops the newcomer. What is dropped is told by ``envelope.dropped``.
+    REJECT does not put it in, and ``envelope.dispatch_failed`` reports that; if no recipient is left, the post is
+    refused. DROP_OLDEST makes room by dropping the oldest of the least urgent, never one more urgent than the new one;
+    DROP_NEWEST drops the new one. Each drop is reported by ``envelope.dropped``.
     """
 
     REJECT = "reject"
@@ -105,10 +106,10 @@ class InboxRule:
     """How many envelopes may wait to be acked."""
     overflow: InboxOverflow = attrs.field(default=InboxOverflow.REJECT)
     high_water: int | None = attrs.field(default=None, validator=check_count)
-    """When this many wait, ``inbox.pressured`` says so, once each time the number is reached from below; None: at four
-    fifths of the capacity."""
+    """When this many wait, ``inbox.pressured`` reports it, once each time the number is reached from below; None: at
+    four fifths of the capacity."""
     deliveries_max: int = attrs.field(default=5, validator=check_count)
-    """After so many deliveries that were nacked an envelope is dead-lettered."""
+    """An envelope is dead-lettered when it has been nacked so many times."""
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.overflow, InboxOverflow):
@@ -118,7 +119,7 @@ class InboxRule:
 
     @property
     def pressure_at(self) -> int:
-        """How many waiting envelopes are pressure."""
+        """At how many waiting envelopes ``inbox.pressured`` is emitted."""
         return max(1, self.capacity * 4 // 5) if self.high_water is None else self.high_water
 
 
@@ -147,7 +148,7 @@ class Observation:
         return attrs.evolve(self, latencies_ms=latencies, **counts)
 
     def told(self) -> dict[str, Any]:
-        """Return what events tell of it."""
+        """Return the part of it that is in events."""
         names = ("n", "completed", "failed", "expired", "cancelled", "p50_latency_ms")
         return {name: getattr(self, name) for name in names}
 
@@ -165,7 +166,7 @@ def write(value: Any) -> Mapping[str, Any]:
 
 
 def read(kind: type[T], fields: Mapping[str, Any] | None) -> T:
-    """Return the value that was written. What a later version added is left out, what this one added has a default."""
+    """Return the value that was written. Fields of a later version are left out, and new ones have their defaults."""
     given = fields or {}
     known = {field.name: given[field.name] for field in attrs.fields(kind) if field.name in given}  # type: ignore[arg-type]
     if kind is InboxRule and "overflow" in known:

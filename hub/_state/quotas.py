@@ -1,4 +1,4 @@
-"""How many channels an agent has opened that are not closed: what a limit is checked against when the hub decides."""
+"""How many open channels an agent has created: the number that its limit is checked against when the hub decides."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ("ChannelCreator", "Quotas")
 
 @attrs.frozen
 class ChannelCreator:
-    """Who created a channel that is not closed."""
+    """The creator of a channel that is not closed."""
 
     channel_id: str
     agent_id: str
 
 
 class Quotas:
-    """The open channels, counted by who created them."""
+    """The open channels, counted by creator."""
 
     entry_types: ClassVar[tuple[type, ...]] = (ChannelCreator,)
 
@@ -44,7 +44,7 @@ class Quotas:
         return self._channels.get(creator_id, 0)
 
     def checked(self, events: list[Event], channels_max: int | None) -> list[Event]:
-        """Return what opening a channel leads to; raise if its creator has as many open as it may have."""
+        """Return the events of opening a channel; raise if its creator has as many open as it may have."""
         creator_id = events[0].agent_id or ""
         if channels_max is not None and self.channels(creator_id) >= channels_max:
             raise CommandRejected(

@@ -1,4 +1,4 @@
-"""What is at stake in an approval, and what an approval can be like. Values are the words that events use."""
+"""Risk and trust of an approval, and the settings of approvals. Values of enumerations are the words in events."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ __all__ = (
 )
 
 TRUST_INITIAL = 0.3
-"""How far an agent is trusted that nobody has approved or denied anything yet: it leaves a risk as it is."""
+"""The trust in an agent about which no approver has decided yet: it leaves a risk as it is."""
 
 _TRUST_INFLUENCE = 0.3
 
 
 class Mode(Enum):
-    """What a verdict is worth. SHADOW asks and AUDIT_ONLY does not, but both approve; what they record tells so."""
+    """What a verdict is worth.
+
+    ENFORCE lets it decide. SHADOW and AUDIT_ONLY approve in any case, and the event says so: SHADOW calls approvers and
+    records what ENFORCE would have decided, AUDIT_ONLY calls none.
+    """
 
     ENFORCE = "enforce"
     SHADOW = "shadow"
@@ -34,7 +38,7 @@ class Mode(Enum):
 
 
 class FailMode(Enum):
-    """What becomes of an approval if a scorer or an approver fails, or the time is up."""
+    """How an approval is decided if a scorer or an approver fails, or the time is up."""
 
     DENY = "deny"
     ALLOW = "allow"
@@ -42,7 +46,7 @@ class FailMode(Enum):
 
 
 class RiskLevel(Enum):
-    """How dangerous something is: from 0, from 0.3, from 0.6, and from 0.8 on."""
+    """How dangerous an action is: from a score of 0, of 0.3, of 0.6, and of 0.8 on."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -51,7 +55,7 @@ class RiskLevel(Enum):
 
 
 class ChallengeKind(Enum):
-    """How approvers are asked. Only AUTO_APPROVE and MULTI_PARTY (two at least) mean something to the hub itself."""
+    """What approvers have to do. For the hub itself only AUTO_APPROVE and MULTI_PARTY (at least two) have a meaning."""
 
     AUTO_APPROVE = "auto_approve"
     CONFIRM = "confirm"
@@ -61,7 +65,7 @@ class ChallengeKind(Enum):
 
 
 class ApprovalStage(Enum):
-    """How far an approval has come. One that has its verdict is forgotten, so it has no stage."""
+    """How far an approval has come. An approval with a verdict is forgotten, and has no stage."""
 
     REQUESTED = "requested"
     SCORED = "scored"
@@ -70,7 +74,7 @@ class ApprovalStage(Enum):
 
 
 def level_of(score: float) -> RiskLevel:
-    """Return what level of risk a score from 0 to 1 is."""
+    """Return the level of a risk with a score from 0 to 1."""
     if score < 0.3:
         return RiskLevel.LOW
     if score < 0.6:
@@ -79,7 +83,7 @@ def level_of(score: float) -> RiskLevel:
 
 
 def adjusted(risk_score: float, trust: float) -> float:
-    """Return the risk that remains for who is trusted so far. What is critical stays critical, whoever does it."""
+    """Return the score of a risk after trust has changed it. A critical risk stays critical."""
     adjusted = min(1.0, max(0.0, risk_score - _TRUST_INFLUENCE * (trust - TRUST_INITIAL)))
     critical = level_of(risk_score) is RiskLevel.CRITICAL
     return round(max(adjusted, 0.8) if critical else adjusted, 6)
@@ -90,4 +94,4 @@ def check_share(**shares: object) -> None:
     for name, value in shares.items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not math.isfinite(value) or not 0 <= value <= 1:  # type: ignore[arg-type,operator]
-            raise CommandRejected(f"a {name} is a number from 0 to 1, not {value!r}")
+            raise CommandRejected(f"{name} must be a number from 0 to 1, not {value!r}")

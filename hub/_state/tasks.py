@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Unpack
 
 import attrs
@@ -27,15 +26,23 @@ from ..events import (
 )
 from .agents import Agents
 from .channels import Channels, ChannelState
-from .moments import Deadlines, deadline_ns, is_duration
+from .moments import deadline_ns, is_duration
 from .origin import Origin
+from .owned import Owned
 
 __all__ = ("EndedTask", "TaskEntry", "Tasks")
 
 ENDED_MAX = 10_000
-"""How many ended tasks are remembered: their ids are not used again, and a late command is told what happened."""
+"""How many ended tasks are remembered: their ids are refused for new tasks, and late commands learn how they ended."""
 
 _REASON_LENGTH_MAX = 500
+
+_ENDS: Mapping[type[Event], str] = {
+    TaskCompleted: "completed",
+    TaskFailed: "failed",
+    TaskCancelled: "cancelled",
+    TaskExpired: "expired",
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -56,12 +63,12 @@ class TaskEntry:
     checkpoint: Any = None
     cancel_requested_by: tuple[str, ...] = ()
     left_behind: str = ""
-    """Why nothing can become of it any more, until the hub says so; empty while all is well."""
+    """Why it has ended although its event is still to come; empty while it runs."""
 
 
 @attrs.frozen
 class EndedTask:
-    """A task that has ended; ``how`` is the last word of the kind that told so."""
+    """A task that has ended; ``how`` is the last word of the event's kind."""
 
     task_id: str
     how: str
@@ -75,56 +82,49 @@ class Tasks:
     def __init__(self, agents: Agents, channels: Channels) -> None:
         self._agents = agents
         self._channels = channels
-        self._by_id: dict[str, TaskEntry] = {}
+        self._tasks: Owned[str, TaskEntry] = Owned(groups=("owner_id", "channel_id"), mark="left_behind")
         self._ended: OrderedDict[str, str] = OrderedDict()
-        self._by_owner: dict[str, dict[str, None]] = {}
-        self._by_channel: dict[str, dict[str, None]] = {}
-        self._left_behind: dict[str, None] = {}
-        self._deadlines: Deadlines[str] = Deadlines(self._by_id)
 
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
         return {
             TaskStarted: self._started,
-            TaskProgressed: lambda event: self._change(event, progress=event.progress),
-            TaskCheckpointed: lambda event: self._change(event, checkpoint=event.checkpoint),
+            TaskProgressed: lambda event: self._tasks.change(event.task_id, progress=event.progress),
+            TaskCheckpointed: lambda event: self._tasks.change(event.task_id, checkpoint=event.checkpoint),
             TaskCancelRequested: self._cancel_requested,
-            TaskCompleted: self._end,
-            TaskFailed: self._end,
-            TaskCancelled: self._end,
-            TaskExpired: self._end,
+            **dict.fromkeys(_ENDS, self._end),
             ChannelClosed: self._channel_ended,
             ChannelExpired: self._channel_ended,
             AgentUnregistered: self._owner_left,
         }
 
     def snapshot(self) -> Sequence[TaskEntry | EndedTask]:
-        return (*self._by_id.values(), *(EndedTask(task_id, how) for task_id, how in self._ended.items()))
+        return (*self._tasks, *(EndedTask(task_id, how) for task_id, how in self._ended.items()))
 
     def restore(self, entries: Sequence[TaskEntry | EndedTask]) -> None:
         for entry in entries:
             if isinstance(entry, TaskEntry):
-                self._remember(entry)
+                self._tasks.restore(entry.task_id, entry, entry.deadline_ns)
             else:
                 self._ended[entry.task_id] = entry.how
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._tasks)
 
     def __iter__(self) -> Iterator[TaskEntry]:
-        return iter(tuple(self._by_id.values()))
+        return iter(tuple(self._tasks))
 
     def find(self, task_id: str) -> TaskEntry | None:
         """Return the task if it is running."""
-        entry = self._by_id.get(task_id)
+        entry = self._tasks.find(task_id)
         return None if entry is None or entry.left_behind else entry
 
     def get(self, task_id: str) -> TaskEntry:
         """Return a task that is running."""
-        entry = self._by_id.get(task_id)
+        entry = self._tasks.find(task_id)
         if entry is None:
             if (word := self._ended.get(task_id)) is not None:
                 raise CommandRejected(f"task {task_id} has ended: it was {word}, and that is final")
-            raise NotFound(f"no task {task_id!r} is running: it ended long ago, or never was")
+            raise NotFound(f"no task {task_id!r} is running: it ended long ago, or was never started")
         if entry.left_behind:
             raise CommandRejected(f"task {task_id} has ended: {entry.left_behind}")
         return entry
@@ -146,25 +146,14 @@ class Tasks:
         delegation_depth_max: int | None = None,
         **origin: Unpack[Origin],
     ) -> list[Event]:
+        """Start a task, or, with ``is_observed``, follow one that runs elsewhere."""
         self._agents.get(owner_id)
         _check_text(title=title, capability=capability, task_id=task_id)
-        if canonical(task_id) != task_id or not task_id:
-            raise CommandRejected(f"a task's id must be text that can be written, not {task_id!r}")
-        if ttl_seconds is not None and not is_duration(ttl_seconds):
-            raise CommandRejected(f"a task's ttl_seconds is a positive number, or None for no end, not {ttl_seconds!r}")
-        if task_id in self._by_id or task_id in self._ended:
-            raise CommandRejected(f"there is or was a task {task_id!r} already; give a new one a new id")
+        self._check_new(task_id, ttl_seconds)
         if channel_id is not None:
             self._check_channel(channel_id, owner_id)
         depth = 0 if parent_id is None else self.get(parent_id).delegation_depth + 1
-        if delegation_depth_max is not None and depth > delegation_depth_max:
-            raise CommandRejected(
-                f"the task would be delegated {depth} times, and {delegation_depth_max} are allowed; do it yourself"
-            )
-        if tasks_max is not None and self.count(owner_id) >= tasks_max:
-            raise CommandRejected(
-                f"agent {owner_id} has {self.count(owner_id)} tasks running, and {tasks_max} are allowed; end one first"
-            )
+        self._check_limits(owner_id, depth, tasks_max, delegation_depth_max)
         return [
             TaskStarted(
                 task_id=task_id,
@@ -183,29 +172,29 @@ class Tasks:
 
     def count(self, owner_id: str) -> int:
         """Return how many tasks the agent has running."""
-        return len(self._by_owner.get(owner_id, ()))
+        return len(self._tasks.ids("owner_id", owner_id))
 
     def progress(self, task_id: str, by: str, progress: Any) -> list[Event]:
-        return [TaskProgressed(**self._owned(task_id, by), progress=progress)]
+        return [TaskProgressed(**self._about_own(task_id, by), progress=progress)]
 
     def checkpoint(self, task_id: str, by: str, checkpoint: Any) -> list[Event]:
-        return [TaskCheckpointed(**self._owned(task_id, by), checkpoint=checkpoint)]
+        return [TaskCheckpointed(**self._about_own(task_id, by), checkpoint=checkpoint)]
 
     def read_checkpoint(self, task_id: str, by: str) -> Any:
-        self._owned(task_id, by)
-        return self._by_id[task_id].checkpoint
+        self._about_own(task_id, by)
+        return self._tasks[task_id].checkpoint
 
     def complete(self, task_id: str, by: str, result: Any) -> list[Event]:
-        return [TaskCompleted(**self._owned(task_id, by), **self._epilogue(task_id), result=result)]
+        return [TaskCompleted(**self._about_own(task_id, by), **self._epilogue(task_id), result=result)]
 
     def fail(self, task_id: str, by: str, error_type: str, error_message: str) -> list[Event]:
-        about = self._owned(task_id, by)
+        about = self._about_own(task_id, by)
         _check_text(error_type=error_type, error_message=error_message)
         errors: dict[str, Any] = {"error_type": error_type, "error_message": error_message}
         return [TaskFailed(**about, **self._epilogue(task_id), **errors)]
 
     def cancel(self, task_id: str, by: str, reason: str) -> list[Event]:
-        about = self._owned(task_id, by)
+        about = self._about_own(task_id, by)
         _check_text(reason=reason)
         return [TaskCancelled(**about, **self._epilogue(task_id), reason=reason)]
 
@@ -216,33 +205,26 @@ class Tasks:
         if len(reason) > _REASON_LENGTH_MAX:
             raise CommandRejected(f"a reason has at most {_REASON_LENGTH_MAX} characters, and this has {len(reason)}")
         if by == entry.owner_id:
-            raise CommandRejected(f"agent {by} owns task {task_id}, and cancels it instead of asking itself")
+            raise CommandRejected(f"agent {by} owns task {task_id}; use cancel(), not request_cancel()")
         if entry.channel_id is not None:
             self._check_channel(entry.channel_id, by)
         if by in entry.cancel_requested_by:
-            raise CommandRejected(f"agent {by} has asked already that task {task_id} be cancelled")
+            raise CommandRejected(f"agent {by} has requested already that task {task_id} be cancelled")
         about: dict[str, Any] = {**self._about(entry), "agent_id": by}
         return [TaskCancelRequested(**about, reason=reason)]
 
     # -- what happens by itself --
 
     def next_due_ns(self) -> int | None:
-        """Return when :meth:`due` will have something; 0 for now, None for never."""
-        if self._left_behind:
-            return 0
-        return self._deadlines.next_ns
+        return self._tasks.next_due_ns()
 
     def due(self, now_ns: int, limit: int) -> list[Event]:
-        """Decide which tasks have ended by themselves, at most ``limit`` of them."""
-        # No more of them than fit: they may be many, and are asked about again and again.
-        reasons = {task_id: self._by_id[task_id].left_behind for task_id in islice(self._left_behind, limit)}
-        for task_id in self._deadlines.passed(now_ns):
-            if len(reasons) >= limit:
-                break
-            reasons.setdefault(task_id, "its time was up")
+        """Decide which tasks have expired, at most ``limit`` of them."""
         return [
-            TaskExpired(**self._about(self._by_id[task_id]), **self._epilogue(task_id), reason=reason)
-            for task_id, reason in list(reasons.items())[:limit]
+            TaskExpired(
+                **self._about(entry), **self._epilogue(entry.task_id), reason=entry.left_behind or "its time was up"
+            )
+            for entry in self._tasks.due(now_ns, limit)
         ]
 
     # -- inside --
@@ -255,21 +237,40 @@ class Tasks:
             "channel_id": entry.channel_id,
         }
 
+    def _check_new(self, task_id: str, ttl_seconds: float | None) -> None:
+        if canonical(task_id) != task_id or not task_id:
+            raise CommandRejected(f"a task's id must be text that can be written, not {task_id!r}")
+        if ttl_seconds is not None and not is_duration(ttl_seconds):
+            raise CommandRejected(f"a task's ttl_seconds is a positive number, or None for no end, not {ttl_seconds!r}")
+        if task_id in self._tasks or task_id in self._ended:
+            raise CommandRejected(f"there is or was a task {task_id!r} already; give a new one a new id")
+
+    def _check_limits(self, owner_id: str, depth: int, tasks_max: int | None, delegation_depth_max: int | None) -> None:
+        if delegation_depth_max is not None and depth > delegation_depth_max:
+            raise CommandRejected(
+                f"the task would be delegated {depth} times, and {delegation_depth_max} are allowed; do it yourself"
+            )
+        if tasks_max is not None and self.count(owner_id) >= tasks_max:
+            raise CommandRejected(
+                f"agent {owner_id} has {self.count(owner_id)} tasks running, and {tasks_max} are allowed; end one first"
+            )
+
     def _check_channel(self, channel_id: str, agent_id: str) -> None:
         channel = self._channels.get(channel_id)
         if channel.state is ChannelState.CLOSING:
             raise CommandRejected(f"channel {channel_id} is closing, and its tasks end with it")
         if not self._channels.takes_part(channel, agent_id):
-            raise CommandRejected(f"agent {agent_id} is no participant of channel {channel_id}, and has no say there")
+            raise CommandRejected(f"agent {agent_id} is not a participant of channel {channel_id}; let it join first")
 
-    def _owned(self, task_id: str, by: str) -> dict[str, Any]:
+    def _about_own(self, task_id: str, by: str) -> dict[str, Any]:
+        """Return what all events of a task say; raise if it does not run, or does not belong to ``by``."""
         entry = self.get(task_id)
         if by != entry.owner_id:
             raise CommandRejected(f"agent {by} does not own task {task_id}; only agent {entry.owner_id} may do that")
         return self._about(entry)
 
     def _epilogue(self, task_id: str) -> dict[str, Any]:
-        entry = self._by_id[task_id]
+        entry = self._tasks[task_id]
         return {"capability": entry.capability, "started_at": entry.started_at}
 
     def _started(self, event: TaskStarted) -> None:
@@ -287,59 +288,28 @@ class Tasks:
             started_at=event.at,
             deadline_ns=deadline,
         )
-        self._remember(entry)
-
-    def _remember(self, entry: TaskEntry) -> None:
-        self._by_id[entry.task_id] = entry
-        self._by_owner.setdefault(entry.owner_id, {})[entry.task_id] = None
-        if entry.channel_id is not None:
-            self._by_channel.setdefault(entry.channel_id, {})[entry.task_id] = None
-        if entry.deadline_ns is not None:
-            self._deadlines.add(entry.deadline_ns, entry.task_id)
-        if entry.left_behind:
-            self._left_behind[entry.task_id] = None
-
-    def _change(self, event: Event, **changes: Any) -> None:
-        assert event.task_id is not None
-        self._by_id[event.task_id] = attrs.evolve(self._by_id[event.task_id], **changes)
+        self._tasks.add(entry.task_id, entry, deadline)
 
     def _cancel_requested(self, event: TaskCancelRequested) -> None:
         assert event.task_id is not None
-        earlier = self._by_id[event.task_id].cancel_requested_by
-        self._change(event, cancel_requested_by=(*earlier, event.agent_id))
+        earlier = self._tasks[event.task_id].cancel_requested_by
+        self._tasks.change(event.task_id, cancel_requested_by=(*earlier, event.agent_id))
 
     def _channel_ended(self, event: ChannelClosed | ChannelExpired) -> None:
-        self._leave_behind(self._by_channel, event.channel_id, "its channel was closed")
+        self._tasks.leave_behind("channel_id", event.channel_id, mark="its channel was closed")
 
     def _owner_left(self, event: AgentUnregistered) -> None:
-        self._leave_behind(self._by_owner, event.agent_id, "its owner left the hub")
-
-    def _leave_behind(self, index: dict[str, dict[str, None]], key: str | None, reason: str) -> None:
-        for task_id in index.get(key or "", ()):
-            entry = self._by_id[task_id]
-            self._by_id[task_id] = attrs.evolve(entry, left_behind=entry.left_behind or reason)
-            self._left_behind[task_id] = None
+        self._tasks.leave_behind("owner_id", event.agent_id, mark="its owner left the hub")
 
     def _end(self, event: Event) -> None:
         assert event.task_id is not None
-        entry = self._by_id.pop(event.task_id)
-        self._left_behind.pop(entry.task_id, None)
-        _drop(self._by_owner, entry.owner_id, entry.task_id)
-        if entry.channel_id is not None:
-            _drop(self._by_channel, entry.channel_id, entry.task_id)
-        self._deadlines.tidy()
-        self._ended[entry.task_id] = event.kind.rpartition(".")[2]
+        self._tasks.remove(event.task_id)
+        self._ended[event.task_id] = _ENDS[type(event)]
         if len(self._ended) > ENDED_MAX:
             self._ended.popitem(last=False)
-
-
-def _drop(index: dict[str, dict[str, None]], key: str, task_id: str) -> None:
-    del index[key][task_id]
-    if not index[key]:
-        del index[key]
 
 
 def _check_text(**texts: object) -> None:
     for name, value in texts.items():
         if not isinstance(value, str):
-            raise CommandRejected(f"a task's {name} is text, which {value!r} is not")
+            raise CommandRejected(f"a task's {name} must be text, not {value!r}")

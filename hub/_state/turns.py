@@ -1,14 +1,13 @@
-"""What was begun and has not ended: turns, model calls and tool calls, ``begun -- end or abandoned --> (absent)``.
+"""Open turns, model calls and tool calls: ``(absent) -- begun --> open -- ended or abandoned --> (absent)``.
 
-They are facts that anybody emits; nothing is refused here. The machine remembers those whose end has not come, so that
-the hub can say in the end that it never did. What carries a ``source_id`` or ``occurred_at`` was recorded elsewhere:
-its end is in that record or nowhere, and nobody waits for it.
+They are facts that are emitted, and none is refused here. The machine remembers those whose end has not come, so that
+the hub can report when it never comes. Facts with a ``source_id`` or ``occurred_at`` were recorded elsewhere: their
+ends are in that record, if there are any, and are not waited for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Any, ClassVar
 
 import attrs
@@ -30,6 +29,7 @@ from ..events import (
     TurnStarted,
 )
 from .moments import deadline_ns
+from .owned import Owned
 
 __all__ = ("OpenTurn", "Turns", "WatchLimits")
 
@@ -38,9 +38,9 @@ _FAMILIES = ("turn", "model", "tool")
 
 @attrs.frozen(kw_only=True)
 class WatchLimits:
-    """How long the hub waits for the end of what was begun, and how much of it it remembers.
+    """How long the hub waits for the end of a turn, model call or tool call, and how many it remembers.
 
-    When more than ``open_max`` have begun and not ended, the oldest are abandoned first.
+    When more than ``open_max`` are open, the oldest are abandoned first.
     """
 
     turn_seconds_max: float = 3600.0
@@ -68,11 +68,11 @@ class OpenTurn:
     channel_id: str | None
     task_id: str | None
     is_left_behind: bool = False
-    """Whether its agent has left the hub, which has still to say so of this."""
+    """Whether its agent has left the hub, and the event that abandons it is still to come."""
 
 
 class Turns:
-    """What was begun and has not ended, oldest first.
+    """Turns and calls that have begun and not ended, oldest first.
 
     Ids are unique within an agent: an end belongs to the beginning with its id and its ``agent_id``, or, if one of the
     two names no agent, to the oldest with its id. A second beginning with the same id and agent replaces the first.
@@ -82,11 +82,8 @@ class Turns:
 
     def __init__(self, limits: WatchLimits | None = None) -> None:
         self._limits = limits or WatchLimits()
-        self._open: dict[int, OpenTurn] = {}
-        self._orders: dict[str, dict[int, None]] = {family: {} for family in _FAMILIES}
-        self._seqs: dict[tuple[str, str], tuple[int, ...]] = {}
-        self._by_agent: dict[str, dict[int, None]] = {}
-        self._left_behind: dict[int, None] = {}
+        # They have no deadlines there: within a family they are due in the order in which they began.
+        self._open: Owned[int, OpenTurn] = Owned(groups=("agent_id", "family", "id"), mark="is_left_behind")
         self._seconds_max = {
             "turn": self._limits.turn_seconds_max,
             "model": self._limits.model_seconds_max,
@@ -111,62 +108,53 @@ class Turns:
         }
 
     def snapshot(self) -> Sequence[OpenTurn]:
-        return tuple(self._open.values())
+        return tuple(self._open)
 
     def restore(self, entries: Sequence[OpenTurn]) -> None:
         for entry in entries:
-            self._remember(entry)
+            self._open.restore(entry.seq, entry)
 
     def __len__(self) -> int:
         return len(self._open)
 
     def __iter__(self) -> Iterator[OpenTurn]:
-        return iter(tuple(self._open.values()))
+        return iter(tuple(self._open))
 
     def next_due_ns(self) -> int | None:
-        """Return when :meth:`due` will have something; 0 for now, None for never."""
         if not self._open:
             return None
-        if self._left_behind or len(self._open) > self._limits.open_max:
+        if self._open.left_behind or len(self._open) > self._limits.open_max:
             return 0
-        return min((entry.deadline_ns for entry in self._oldest()), default=None)
+        return min([entry.deadline_ns for entry in self._open.oldest("family")])
 
     def due(self, now_ns: int, limit: int) -> list[Event]:
-        """Decide which ends are no longer expected, at most ``limit`` of them."""
-        # No more of them than fit: they may be many, and are asked about again and again.
-        found = dict.fromkeys(islice(self._left_behind, limit), "its agent left the hub")
-        crowded = len(self._open) - self._limits.open_max - len(self._left_behind)
-        for seq in self._open if crowded > 0 else ():
+        """Decide which are abandoned, at most ``limit`` of them."""
+        found = {entry.seq: "its agent left the hub" for entry in self._open.due(now_ns, limit)}
+        crowded = len(self._open) - self._limits.open_max - len(self._open.left_behind)
+        for entry in self._open if crowded > 0 else ():
             if crowded <= 0 or len(found) >= limit:
                 break
-            if seq not in found:
-                found[seq] = f"more than {self._limits.open_max} have begun and not ended"
+            if entry.seq not in found:
+                found[entry.seq] = f"more than {self._limits.open_max} have begun and not ended"
                 crowded -= 1
-        for family, order in self._orders.items():
-            for seq in order:
+        for family in _FAMILIES:
+            for seq in self._open.ids("family", family):
                 if len(found) >= limit or self._open[seq].deadline_ns > now_ns:
                     break
                 found.setdefault(seq, f"its end has not come within {self._seconds_max[family]:g} s")
         return [_abandoned(self._open[seq], reason) for seq, reason in list(found.items())[:limit]]
 
-    def settle(self) -> list[Event]:
-        """Decide, after a replay, that no end comes any more: who was at work died with the hub."""
-        return [_abandoned(entry, "the hub was restarted") for entry in self._open.values()]
-
-    def _oldest(self) -> Iterator[OpenTurn]:
-        for order in self._orders.values():
-            for seq in order:
-                yield self._open[seq]
-                break
+    def repair(self) -> list[Event]:
+        """Decide, after a replay, that no end will come: the agents that were at work stopped with the hub."""
+        return [_abandoned(entry, "the hub was restarted") for entry in self._open]
 
     def _begun(self, family: str, id: str | None, name: str, event: Event) -> None:  # noqa: A002 - the field's name
         recorded_elsewhere = event.source_id is not None or event.occurred_at is not None
-        # Anybody may emit these, with anything in them: what no end could name is not waited for.
+        # They are emitted with any values: one that no end could name is not waited for.
         if recorded_elsewhere or not (isinstance(id, str) and id and isinstance(name, str)):
             return
-        for seq in self._seqs.get((family, id), ()):
-            if self._open[seq].agent_id == event.agent_id:
-                self._forget(seq)
+        if (earlier := self._find(family, id, event.agent_id, is_exact=True)) is not None:
+            self._open.remove(earlier)
         entry = OpenTurn(
             seq=event.seq,
             family=family,
@@ -180,45 +168,29 @@ class Turns:
             channel_id=event.channel_id,
             task_id=event.task_id,
         )
-        self._remember(entry)
-
-    def _remember(self, entry: OpenTurn) -> None:
-        key = (entry.family, entry.id)
-        self._open[entry.seq] = entry
-        self._seqs[key] = (*self._seqs.get(key, ()), entry.seq)
-        self._orders[entry.family][entry.seq] = None
-        if entry.agent_id is not None:
-            self._by_agent.setdefault(entry.agent_id, {})[entry.seq] = None
-        if entry.is_left_behind:
-            self._left_behind[entry.seq] = None
+        self._open.add(entry.seq, entry)
 
     def _ended(self, family: str, id: str | None, event: Event) -> None:  # noqa: A002 - the field's name
-        seqs = self._seqs.get((family, id), ()) if isinstance(id, str) else ()
-        same = [seq for seq in seqs if self._open[seq].agent_id == event.agent_id]
-        loose = [seq for seq in seqs if event.agent_id is None or self._open[seq].agent_id is None]
-        for seq in (same or loose)[:1]:
-            self._forget(seq)
+        if isinstance(id, str) and (seq := self._find(family, id, event.agent_id)) is not None:
+            self._open.remove(seq)
 
-    def _forget(self, seq: int) -> None:
-        entry = self._open.pop(seq)
-        key = (entry.family, entry.id)
-        rest = tuple(other for other in self._seqs[key] if other != seq)
-        if rest:
-            self._seqs[key] = rest
-        else:
-            del self._seqs[key]
-        del self._orders[entry.family][seq]
-        self._left_behind.pop(seq, None)
-        if entry.agent_id is not None:
-            of_agent = self._by_agent[entry.agent_id]
-            del of_agent[seq]
-            if not of_agent:
-                del self._by_agent[entry.agent_id]
+    def _find(self, family: str, id: str, agent_id: str | None, *, is_exact: bool = False) -> int | None:  # noqa: A002
+        """Return the ``seq`` of the beginning with this id and agent.
+
+        If there is none, and it need not be exact, return the oldest with this id where one of the two names no agent.
+        """
+        loose: int | None = None
+        for seq in self._open.ids("id", id):
+            entry = self._open[seq]
+            if entry.family == family:
+                if entry.agent_id == agent_id:
+                    return seq
+                if loose is None and (agent_id is None or entry.agent_id is None):
+                    loose = seq
+        return None if is_exact else loose
 
     def _unregistered(self, event: AgentUnregistered) -> None:
-        for seq in self._by_agent.get(event.agent_id or "", ()):
-            self._open[seq] = attrs.evolve(self._open[seq], is_left_behind=True)
-            self._left_behind[seq] = None
+        self._open.leave_behind("agent_id", event.agent_id, mark=True)
 
     def _turn_ended(self, event: Event) -> None:
         self._ended("turn", event.turn_id, event)

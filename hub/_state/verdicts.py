@@ -1,4 +1,4 @@
-"""What an approval is made of, and what its verdict is in each mode."""
+"""The entries of approvals, and the verdicts in each mode."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ApprovalEntry:
     passed: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     is_left_behind: bool = False
-    """Whether its agent has left the hub, so that nobody would act on the verdict."""
+    """Whether its agent has left the hub, and the verdict that it expired is still to come."""
 
 
 @attrs.frozen
@@ -57,7 +57,7 @@ class AgentRecord:
 
 @attrs.frozen
 class Verdict:
-    """A verdict that ``audit.logged`` has still to tell of."""
+    """A verdict that has still to be reported by ``audit.logged``."""
 
     approval_id: str
     action: str
@@ -68,7 +68,7 @@ class Verdict:
 
 
 def about_of(entry: ApprovalEntry) -> dict[str, Any]:
-    """Return what every event of an approval says of it."""
+    """Return the fields that every event of an approval has."""
     return {
         "approval_id": entry.approval_id,
         "action": entry.action,
@@ -99,7 +99,7 @@ def verdict(
     is_failure: bool = False,
     is_final: bool = False,
 ) -> Event:
-    """Return the verdict as its mode has it; ``is_final``: in any mode, because nobody is there to act on it."""
+    """Return the verdict as the mode has it; ``is_final``: the same in all modes, because the action is given up."""
     if entry.mode is not Mode.ENFORCE and not is_final:
         return approved(entry, enforce_verdict=word, approvers=approvers, reason=reason, is_failure=is_failure)
     if word == "approved":

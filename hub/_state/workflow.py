@@ -11,26 +11,26 @@ __all__ = ("Workflow",)
 
 
 class Workflow(Conversation):
-    """One participant at a time posts; what it posts decides who is next.
+    """One participant at a time posts; its post decides which one is next.
 
     The knobs are a graph::
 
         {
-            "start": id,  # who begins; the creator by default
+            "start": id,  # the first to post; the creator by default
             "transitions": [  # the first that applies counts
                 {"from": id, "content": {"status": "red"}, "context": {"tries": 3}, "to": id},
             ],
-            "otherwise": id or None,  # who is next if none applies; None closes the channel
-            "turns_max": 50,  # then it is closed
-            "context": {...},  # values that conditions may ask for
+            "otherwise": id or None,  # the next if no transition applies; None closes the channel
+            "turns_max": 50,  # it is closed after so many posts
+            "context": {...},  # values for the conditions of transitions
         }
 
-    A transition applies if all of its conditions do: ``from`` is the sender, ``content`` and ``context`` hold what is
-    posted and remembered. ``to`` may be None, which closes the channel.
+    A transition applies if all of its conditions do: ``from`` is the sender, and the post and the context have the
+    values in ``content`` and ``context``. ``to`` may be None, which closes the channel.
 
-    A post may say more than its content: ``{"context": {...}}`` is added to the context before the transitions are
-    looked at, ``{"handoff": id}`` names who is next, and ``{"finish": reason}`` closes the channel. Whoever is named,
-    in the graph or by a handoff, has to take part. If who is next leaves, the channel is closed.
+    Some keys of a post direct the workflow: ``{"context": {...}}`` is added to the context before the transitions are
+    looked at, ``{"handoff": id}`` names the next participant, and ``{"finish": reason}`` closes the channel. All that
+    the graph or a handoff names have to be participants. If the next one leaves, the channel is closed.
 
     State: ``{"next": id or None, "turns": n, "context": {...}, "finished": reason or None}``.
     """
@@ -58,7 +58,7 @@ class Workflow(Conversation):
         named += [each.get(end) for each in transitions for end in ("from", "to")]
         for agent_id in named:
             if agent_id is not None and agent_id not in manifest.participants:
-                return f"the graph names {agent_id!r}, who does not take part"
+                return f"the graph names {agent_id!r}, which is not a participant"
         return None
 
     def begin(self, manifest: Manifest) -> Any:
@@ -68,7 +68,7 @@ class Workflow(Conversation):
     def refuse(self, manifest: Manifest, state: Any, post: Post) -> str | None:
         handoff = post.says("handoff")
         if handoff is not None and handoff not in manifest.participants:
-            return f"work cannot be handed to {handoff!r}, who does not take part"
+            return f"work cannot be handed to {handoff!r}, which is not a participant"
         added = post.says("context")
         if added is not None and not isinstance(added, Mapping):
             return f"the context is an object, not {added!r}"
@@ -85,7 +85,7 @@ class Workflow(Conversation):
         else:
             following = post.says("handoff") or _following(manifest, context, post)
             if following is None:
-                finished = "nobody is next"
+                finished = "no participant is next"
             elif turns_max is not None and turns >= turns_max:
                 following, finished = None, "the turns are over"
         return {"next": following, "turns": turns, "context": context, "finished": finished}
@@ -93,7 +93,7 @@ class Workflow(Conversation):
     def participants_changed(self, manifest: Manifest, state: Any) -> Any:
         if state["next"] in manifest.participants:
             return state
-        return {**state, "next": None, "finished": state["finished"] or "who was next has left"}
+        return {**state, "next": None, "finished": state["finished"] or "the next participant has left"}
 
     def ending(self, manifest: Manifest, state: Any) -> str | None:
         finished: str | None = state["finished"]
@@ -104,7 +104,7 @@ class Workflow(Conversation):
 
 
 def _following(manifest: Manifest, context: Mapping[str, Any], post: Post) -> Any:
-    """Return who is next by the graph; who has left since it was drawn is nobody."""
+    """Return the next participant by the graph; None if there is none, or it has left."""
     content = post.content if isinstance(post.content, Mapping) else {}
     following = manifest.knobs.get("otherwise")
     for each in manifest.knobs.get("transitions", ()):
