@@ -150,6 +150,45 @@ async def test_a_resumed_listener_repeats_the_failed_event() -> None:
         attachment.resume()
 
 
+class FailsTwice(Recorder):
+    """Fails twice at each event, then handles it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures: dict[int, int] = {}
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        seq = events[0].seq
+        self.failures[seq] = self.failures.get(seq, 0) + 1
+        if self.failures[seq] <= 2:
+            raise RuntimeError("not yet")
+        await super().on_events(events)
+
+
+async def test_attempts_count_for_one_event() -> None:
+    """A listener that handles each event in the end is not suspended, however often it has failed in all."""
+    clock, listener = ManualClock(), FailsTwice()
+    async with Hub(MemoryStore(), clock=clock) as hub:
+        attachment = attach(hub, listener, attempts_max=3)
+        for n in range(3):
+            await hub.emit(said(n))
+            await pass_time(clock, 5)
+        assert numbers(listener.events) == [0, 1, 2]
+        assert attachment.state is AttachmentState.RUNNING
+
+
+async def test_a_resumed_listener_has_all_attempts() -> None:
+    clock, failing = ManualClock(), Failing(0)
+    async with Hub(MemoryStore(), clock=clock) as hub:
+        attachment = attach(hub, failing, attempts_max=3)
+        await hub.emit(said(0))
+        await pass_time(clock, 5)
+        assert (attachment.state, failing.calls) == (AttachmentState.SUSPENDED, 3)
+        attachment.resume()
+        await pass_time(clock, 5)
+        assert (attachment.state, failing.calls) == (AttachmentState.SUSPENDED, 6)
+
+
 async def test_a_restart_resumes_a_suspended_listener() -> None:
     store, clock, failing, mended = MemoryStore(), ManualClock(), Failing(1), Recorder()
     async with Hub(store, clock=clock) as hub:
