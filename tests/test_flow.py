@@ -152,7 +152,7 @@ async def test_a_refused_post_is_a_fact() -> None:
     async with Hub(MemoryStore(), listeners=[recorder]) as hub:
         inside, outside = await hub.agents.register("inside"), await hub.agents.register("outside")
         channel = await hub.channels.open([inside])
-        with pytest.raises(CommandRejected, match="no participant") as raised:
+        with pytest.raises(CommandRejected, match="not a participant") as raised:
             await channel.post(outside, {"text": "let me in"}, to=[inside])
         rejected = await recorder.wait_for("envelope.rejected")
         assert (rejected.channel_id, rejected.agent_id) == (channel.id, outside.id)
