@@ -36,6 +36,8 @@ __all__ = ("Approvals",)
 PENDING_MAX = 10_000
 """How many approvals may wait for their verdicts at a time."""
 
+_BY_APPROVERS = (ApprovalApproved, ApprovalDenied)
+
 
 class Approvals:
     """The approvals that wait for their verdicts, those whose verdict has to be reported, and the records of agents."""
@@ -300,7 +302,7 @@ class Approvals:
         self._unlogged[entry.approval_id] = Verdict(
             entry.approval_id, entry.action, word, event.id, event.seq, entry.agent_id
         )
-        judged_by_approvers = isinstance(event, ApprovalApproved | ApprovalDenied) and event.approvers
+        judged_by_approvers = isinstance(event, _BY_APPROVERS) and event.approvers
         if judged_by_approvers and entry.agent_id in self._agents:
             record = self.record(entry.agent_id)
             is_approved = (getattr(event, "enforce_verdict", "") or word) == "approved"
