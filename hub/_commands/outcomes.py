@@ -20,7 +20,6 @@ class Outcomes:
 
     def __init__(self, core: Core, kinds: Iterable[type[Event]], id_field: str) -> None:
         self._core = core
-        self._committed = core.committed
         self._id_field = id_field
         self._futures: dict[str, list[asyncio.Future[Event]]] = {}
         for kind in kinds:
@@ -47,8 +46,7 @@ class Outcomes:
 
     async def _outcome(self, future: asyncio.Future[Event]) -> Event:
         event = await asyncio.shield(future)
-        if not await self._committed.wait_beyond(event.seq):
-            raise self._end_error()
+        await self._core.until_committed(event.seq)
         return event
 
     def _arrived(self, event: Any) -> None:

@@ -7,6 +7,7 @@ import anyio
 from .._state.approvals import Approvals
 from .._state.verdicts import VERDICTS
 from ..context import EMPTY
+from ..errors import HubClosed, HubFailed
 from .core import Core
 
 __all__ = ("Verdicts",)
@@ -17,7 +18,6 @@ class Verdicts:
 
     def __init__(self, core: Core, approvals: Approvals) -> None:
         self._core = core
-        self._committed = core.committed
         self._approvals = approvals
         self._judged = anyio.Event()
         for kind in VERDICTS:
@@ -28,7 +28,9 @@ class Verdicts:
         while not self._core.is_stopped:
             self._judged = anyio.Event()
             while (verdict := self._approvals.unlogged()) is not None:
-                if not await self._committed.wait_beyond(verdict.seq) or self._core.is_stopped:
-                    return
+                try:
+                    await self._core.until_committed(verdict.seq)
+                except (HubClosed, HubFailed):
+                    return  # reported by the next start
                 self._core.announce(self._approvals.log(verdict.approval_id), EMPTY)
             await self._judged.wait()
