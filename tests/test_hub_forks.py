@@ -8,6 +8,9 @@ import sys
 import weakref
 from pathlib import Path
 
+import pytest
+
+from hubwire import forks
 from hubwire.forks import register_at_fork
 
 PYTHON = (sys.executable, "-P", "-W", "error", "-W", "ignore:This process:DeprecationWarning", "-c")
@@ -111,3 +114,23 @@ asyncio.run(after_fork())
         "unused: 0",
         "parent 1",
     ]
+
+
+def test_one_failure_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first error is raised when all objects have given up what is their parents'."""
+
+    class Thing:
+        def __init__(self, error: Exception | None) -> None:
+            self.error = error
+            self.is_released = False
+
+        def after_fork_in_child(self) -> None:
+            self.is_released = True
+            if self.error is not None:
+                raise self.error
+
+    things = [Thing(RuntimeError("no") if number % 2 else None) for number in range(6)]
+    monkeypatch.setattr(forks, "_registered", things)
+    with pytest.raises(RuntimeError, match="no"):
+        forks._after_fork_in_child()
+    assert all(thing.is_released for thing in things)

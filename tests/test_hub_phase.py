@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 
@@ -205,3 +206,16 @@ async def test_a_refused_kind_names_what_makes_it() -> None:
         }.items():
             with pytest.raises(CommandRejected, match=text):
                 await hub.emit(GenericEvent(kind=kind))
+
+
+async def test_a_hub_cancelled_before_its_first_step_ends() -> None:
+    hub = Hub()
+    starting = asyncio.create_task(hub.start())
+    await asyncio.sleep(0)  # start() has made the hub's task, which has not run yet
+    (main,) = (task for task in asyncio.all_tasks() if task.get_name() == "hubwire hub")
+    main.cancel()
+    with anyio.fail_after(10), pytest.raises(HubClosed, match="cancelled while it started"):
+        await starting
+    assert hub._parts.lifecycle.phase is Phase.STOPPED
+    with pytest.raises(HubClosed, match="make a new one"):
+        await hub.emit(GenericEvent(kind="a.b"))
