@@ -33,7 +33,7 @@ class Waker:
             if not future.done():
                 future.set_result(None)
 
-    async def next_turn(self) -> None:
+    async def wait_in_line(self) -> None:
         """Return in a later iteration of the loop, after the tasks that called this earlier."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()

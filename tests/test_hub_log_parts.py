@@ -299,3 +299,17 @@ async def test_a_journal_that_cannot_be_written_ends_behind_its_last_durable_eve
     assert [event.seq async for event in journal.replay()] == [0, 1, 2]
     await journal.aclose()
     assert journal.next_seq == 3
+
+
+def test_a_call_of_a_closed_loop_is_passed_over() -> None:
+    """It cannot be settled any more: that would raise an error to the calls of the present loop."""
+    closed = asyncio.new_event_loop()
+    calls = []
+    for _ in range(2):
+        future: asyncio.Future[int] = closed.create_future()
+        future.add_done_callback(lambda _: None)  # as an await does, which is then called in the closed loop
+        calls.append(Append(future, bodies=[b"{}"], seq=None, hub=None))
+    closed.close()
+    calls[0].settle(1)
+    calls[1].fail(StoreError("the loop ended"))
+    assert [call.future.done() for call in calls] == [False, False]

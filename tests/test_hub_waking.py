@@ -49,7 +49,7 @@ async def test_next_turn_lets_earlier_callers_go_first() -> None:
 
     async def take_turns(name: str) -> None:
         for _ in range(3):
-            await waker.next_turn()
+            await waker.wait_in_line()
             order.append(name)
 
     async with anyio.create_task_group() as tasks:

@@ -45,8 +45,8 @@ class AgentCommands:
         argument is not of its form, and :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
         agent_id = new_id()
-        rule = self._core.freeze(rule)
-        await self._core.authorize("register", agent_name=name, content=rule)
+        rule = self._core.authorizer.freeze(rule)
+        await self._core.authorizer.authorize("register", agent_name=name, content=rule)
         await self._core.execute(
             lambda: self._agents.register(
                 name,
@@ -142,7 +142,7 @@ class Agent:
         Raises :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
         agents = self._state.agents
-        await self._core.authorize("set_resume", self.id, content=resume)
+        await self._core.authorizer.authorize("set_resume", self.id, content=resume)
         await self._core.execute(lambda: agents.set_resume(self.id, resume))
 
     async def set_skill(self, skill: str | None) -> None:
@@ -151,7 +151,7 @@ class Agent:
         Raises :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
         agents = self._state.agents
-        await self._core.authorize("set_skill", self.id, content=skill)
+        await self._core.authorizer.authorize("set_skill", self.id, content=skill)
         await self._core.execute(lambda: agents.set_skill(self.id, skill))
 
     async def set_rule(self, rule: Any) -> None:
@@ -162,8 +162,8 @@ class Agent:
         Raises :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
         agents = self._state.agents
-        rule = self._core.freeze(rule)
-        await self._core.authorize("set_rule", self.id, content=rule)
+        rule = self._core.authorizer.freeze(rule)
+        await self._core.authorizer.authorize("set_rule", self.id, content=rule)
         await self._core.execute(lambda: agents.set_rule(self.id, rule))
 
     async def observe(self, task_id: str, *, capability: str, ended: str, latency_ms: float | None = None) -> bool:
@@ -189,7 +189,7 @@ class Agent:
         Raises :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
         endings = self._state.endings
-        await self._core.authorize("unregister", self.id)
+        await self._core.authorizer.authorize("unregister", self.id)
         await self._core.execute(lambda: endings.unregister(self.id))
 
 

@@ -80,7 +80,7 @@ class ApprovalCommands:
         }
         arguments = canonical(arguments)
         content = {"action": action, "arguments": arguments}
-        await self._core.authorize("request", agent_id, channel_id=about["channel_id"], content=content)
+        await self._core.authorizer.authorize("request", agent_id, channel_id=about["channel_id"], content=content)
         entry = self._agents.get(agent_id)
         record = self._approvals.record(agent_id)
         question = Question(

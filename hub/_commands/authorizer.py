@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -16,7 +16,7 @@ from ..errors import AccessDenied, NotFound
 from ..events import canonical
 from ..ports import Clock
 
-__all__ = ("CLEAR", "Authorize", "Authorizer", "Clearance")
+__all__ = ("CLEAR", "Authorizer", "Clearance")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -40,23 +40,6 @@ class Clearance:
 
 
 CLEAR = Clearance()
-
-
-class Authorize(Protocol):
-    """Ask whether a command is allowed: :meth:`Authorizer.authorize`."""
-
-    def __call__(
-        self,
-        name: str,
-        agent_id: str | None = None,
-        others: Iterable[str] = (),
-        *,
-        agent_name: str = "",
-        channel_id: str | None = None,
-        channel_type: str = "",
-        content: Any = None,
-        hops: int = 0,
-    ) -> Coroutine[Any, Any, Allow]: ...
 
 
 class Authorizer:

@@ -97,7 +97,7 @@ class ChannelCommands:
         channel_id = new_id()
         ids = [id_of(agent) for agent in participants]
         membership, quotas = self._state.membership, self._state.quotas
-        allow = await self._core.authorize("open", ids[0] if ids else None, ids[1:], channel_type=type)
+        allow = await self._core.authorizer.authorize("open", ids[0] if ids else None, ids[1:], channel_type=type)
         await self._core.execute(
             lambda: quotas.checked(
                 membership.open(
@@ -343,6 +343,6 @@ class Channel:
         self, name: str, agent_id: str | None, others: Iterable[str] = (), content: Any = None
     ) -> None:
         channel_type = self._entry.type
-        await self._core.authorize(
+        await self._core.authorizer.authorize(
             name, agent_id, others, channel_id=self.id, channel_type=channel_type, content=content
         )

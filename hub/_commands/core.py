@@ -25,7 +25,7 @@ from ..events import (
     EnvelopeReturned,
     Event,
 )
-from .authorizer import Authorize, Authorizer
+from .authorizer import Authorizer
 
 __all__ = ("Core", "InboxReader", "new_id")
 
@@ -51,9 +51,7 @@ class Core:
     """A hub, as its commands and its actors use it."""
 
     def __init__(self, pipeline: Pipeline, inboxes: Inboxes, authorizer: Authorizer) -> None:
-        self.authorizer = authorizer
-        self.authorize: Authorize = authorizer.authorize
-        self.freeze: Callable[[Any], Any] = authorizer.freeze
+        self.authorizer: Authorizer = authorizer
         self.committed: Watermark = pipeline.ring.committed
         """The ``seq`` below which all events are committed."""
         self._applied = pipeline.ring.applied

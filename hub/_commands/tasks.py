@@ -98,7 +98,7 @@ class TaskCommands:
         owner_id = id_of(owner)
         channel_id = channel.id if isinstance(channel, Channel) else channel
         parent_id = parent.id if isinstance(parent, Task) else parent
-        allow = await self._core.authorize("start", owner_id, channel_id=channel_id, content=title)
+        allow = await self._core.authorizer.authorize("start", owner_id, channel_id=channel_id, content=title)
         await self._core.execute(
             lambda: self._tasks.start(
                 owner_id,
@@ -171,7 +171,7 @@ class Task:
         Raises :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
         entry = self._tasks.get(self.id)
-        await self._core.authorize(
+        await self._core.authorizer.authorize(
             "request_cancel", self.agent_id, [entry.owner_id], channel_id=entry.channel_id, content=self.id
         )
         await self._core.execute(lambda: self._tasks.request_cancel(self.id, self.agent_id, reason))

@@ -108,7 +108,7 @@ class Feed:
 
     async def wait_for_place(self) -> None:
         """Return in a later step of the loop, after the subscribers that called this earlier."""
-        await self._waker.next_turn()
+        await self._waker.wait_in_line()
 
 
 def _with_own_body(event: UnknownEvent) -> UnknownEvent:
