@@ -13,6 +13,7 @@ from hubwire import Duty, Event, GenericEvent, Hub, Limits
 from hubwire._commit.phase import MOVES, Lifecycle, Phase
 from hubwire.errors import CommandRejected, ConfigurationError, HubClosed, HubError, HubFailed, ListenerFailed
 from hubwire.stores import MemoryStore
+from support import GatedStore
 
 
 def in_phase(phase: Phase) -> Lifecycle:
@@ -219,3 +220,16 @@ async def test_a_hub_cancelled_before_its_first_step_ends() -> None:
     assert hub._parts.lifecycle.phase is Phase.STOPPED
     with pytest.raises(HubClosed, match="make a new one"):
         await hub.emit(GenericEvent(kind="a.b"))
+
+
+@pytest.mark.slow
+async def test_a_close_that_cannot_commit_fails() -> None:
+    """The last events are on the ring, and the journal does not take them: STOPPED is followed by FAILED."""
+    store = GatedStore()
+    hub = Hub(store, close_seconds_max=0.05)
+    await hub.start()
+    store.gate.close()
+    with pytest.raises(HubFailed, match="were not committed within"):
+        await hub.aclose()
+    assert hub._parts.lifecycle.phase is Phase.FAILED
+    store.gate.open()
