@@ -7,6 +7,8 @@ ARGS ?=
 # -P keeps the checkout off sys.path: `hub`, `listeners` and `stores` must not be importable beside `hubwire`.
 RUN := .venv/bin/python -P
 INSTALL = $(PYTHON) .ci/install_wheel.py
+# A process a core; one that has done its tests takes over some of another.
+PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -21,11 +23,11 @@ demo: python ## Run a live multi-agent scenario, tail it and verify its log
 
 test: python ## Run the tests against the wheel
 	@$(INSTALL) test
-	$(RUN) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 quick: python ## Run the tests but the slow ones, in two minutes or less
 	@$(INSTALL) test
-	$(RUN) -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 check: lint types architecture docs sizes ## Lint, format, types, architecture, docs; shows sizes (`make -k check`: all of it)
 
@@ -54,7 +56,7 @@ tools: python
 	@$(INSTALL) test lint
 
 bench: python ## Measure against the physical limit and AG2
-	@$(INSTALL) test
+	@$(INSTALL) test bench || $(INSTALL) test
 	.venv/bin/python benchmarks/run.py $(ARGS)
 
 clean: ## Remove whatever the other commands have made

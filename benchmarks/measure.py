@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
 import statistics
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 import attrs
 
 Measured = Callable[[Path], float]
-"""Takes an empty folder; returns seconds for one unit of the work."""
+"""Takes an empty folder; returns seconds for one unit of the work, or MiB."""
 
 
 @attrs.frozen
@@ -25,6 +26,10 @@ class Row:
     note: str = ""
     """The two sides of the comparison, and the work that the other side does not do."""
     rounds_max: int = 5
+    is_memory: bool = False
+    """Whether the figures are MiB, and not seconds."""
+    missing: str = ""
+    """Why the other side cannot be measured here; empty if it can."""
 
 
 @attrs.frozen
@@ -40,7 +45,7 @@ def measure(row: Row, rounds: int) -> Figures:
     for _ in range(min(rounds, row.rounds_max)):
         folders = [Path(tempfile.mkdtemp(prefix="hubwire-bench-", dir=".")) for _ in range(2)]
         try:
-            pairs.append((row.theirs(folders[0]), row.ours(folders[1])))
+            pairs.append((math.nan if row.missing else row.theirs(folders[0]), row.ours(folders[1])))
         finally:
             for folder in folders:
                 shutil.rmtree(folder)

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 
+from asks import asks, dbos_steps, missing, tapio_asks
+from bounds import resident, resuming
 from hubs import emit_wait, fan_out, live_tail, queues, whole_way
 from logs import (
     appends_in_memory,
@@ -128,6 +130,29 @@ def fanning_out_to(listeners: int) -> list[Row]:
     ]
 
 
+def asking() -> list[Row]:
+    rows = [
+        Row(
+            f"hub.ask in memory, {askers} at a time",
+            lambda _, askers=askers: asks(askers, 2048),  # type: ignore[misc]
+            "tapio-py: ask",
+            lambda _, askers=askers: tapio_asks(askers, 4096),  # type: ignore[misc]
+            "an answer of an actor is eight events of ours; tapio-py records nothing",
+            missing=missing("tapio", "tapio-py"),
+        )
+        for askers in (1, 64)
+    ]
+    durable = Row(
+        "hub.ask on a FileStore with an AuditLog, 64 at a time",
+        lambda root: asks(64, 2048, root),
+        "DBOS on SQLite: a step of a workflow, 64 at a time",
+        lambda root: dbos_steps(root, 64, 320),
+        "both durable",
+        missing=missing("dbos", "dbos"),
+    )
+    return [*rows, durable]
+
+
 def long_logs(records: int) -> list[Row]:
     many, few = f"{records:,}", f"{SEGMENT_RECORDS:,}"
     return [
@@ -161,6 +186,26 @@ def long_logs(records: int) -> list[Row]:
             lambda _: verifying(records),
             "SHA-256 of the bytes",
             lambda _: hashing(records),
+            rounds_max=3,
+        ),
+    ]
+
+
+def bounded() -> list[Row]:
+    return [
+        Row(
+            "memory after 5,000 events of 60 kB, journal and audit log",
+            lambda root: resident(root, 5000),
+            "after 1,000",
+            lambda root: resident(root, 1000),
+            rounds_max=2,
+            is_memory=True,
+        ),
+        Row(
+            "the longest turn of the loop while 1,000 tails resume from the journal",
+            lambda root: resuming(root, 1000),
+            "while one does",
+            lambda root: resuming(root, 1),
             rounds_max=3,
         ),
     ]
@@ -200,24 +245,29 @@ def main() -> None:
     if not console.is_terminal:
         console = Console(width=160)
     table = Table("what", "ours", "a second", "against", "theirs", "theirs / ours")
-    for row in [*appending(), *committing(), *fanning_out(), *long_logs(records), *importing()]:
+    for row in [*appending(), *committing(), *fanning_out(), *asking(), *long_logs(records), *bounded(), *importing()]:
         if arguments.only and not any(text in f"{row.what} {row.against}" for text in arguments.only):
             continue
         with console.status(row.what):
             figures = measure(row, 2 if arguments.quick else 5)
+        shown = memory if row.is_memory else duration
         table.add_row(
             f"{row.what}\n  ({row.note})" if row.note else row.what,
-            duration(figures.ours),
-            f"{1 / figures.ours:,.0f}",
-            row.against,
-            duration(figures.theirs),
-            f"{figures.ratio:.2f}",
+            shown(figures.ours),
+            "" if row.is_memory else f"{1 / figures.ours:,.0f}",
+            row.missing or row.against,
+            "" if row.missing else shown(figures.theirs),
+            "" if row.missing else f"{figures.ratio:.2f}",
         )
     console.print(table)
 
 
 def duration(seconds: float) -> str:
     return f"{seconds * 1e3:,.1f} ms" if seconds > 0.01 else f"{seconds * 1e6:,.2f} µs"
+
+
+def memory(mebibytes: float) -> str:
+    return f"{mebibytes:,.0f} MiB"
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ Name a bucket, and keep the credentials in the environment::
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 
@@ -30,6 +31,7 @@ async def main() -> None:
         print("committed:", hub.statistics().committed, "events")
     print("verified:", (await verify(store)).records, "records")
 
+    logging.getLogger("hubwire.hub").disabled = True  # it would log what comes now, which is printed
     # Objects cannot be held, so a second hub is not kept out: it takes over, and the first one stops.
     first = Hub(open_store(URL))
     await first.start()

@@ -1,8 +1,8 @@
 """Lesson 10: a team of actors at work together. Kill it at any moment: started again, it goes on where it was.
 
-Envelopes that an actor has not handled are in its inbox, its progress is in its task, and a workflow channel knows
-which agent posts next. So an envelope that is delivered again, because a crash came before its ack, leads to work only
-if that is not done yet.
+Envelopes that an actor has not handled are in its inbox, its progress is in its task, and what a turn posts is
+committed with the ack of its envelope. So an envelope that is delivered again has led to no post yet, and a turn that
+is repeated goes on with what the task and the state of the actor hold.
 """
 
 from __future__ import annotations
@@ -39,14 +39,19 @@ class Coder(Worker):
     async def work(self, turn: Turn) -> None:
         tasks, title = turn.hub.tasks, f"build for {turn.channel.id}"
         begun = next((entry.task_id for entry in tasks.running() if entry.title == title), None)
-        task = tasks.get(begun, turn.agent) if begun else await tasks.start(turn.agent, title)
-        sizes = list(task.read_checkpoint() or ())
-        for part in turn.content["parts"][len(sizes) :]:
-            sizes.append(len(part))  # the hard work
-            await task.checkpoint(sizes)
-        await task.complete(sizes)
+        if turn.state is None:
+            task = tasks.get(begun, turn.agent) if begun else await tasks.start(turn.agent, title)
+            sizes = list(task.read_checkpoint() or ())
+            for part in turn.content["parts"][len(sizes) :]:
+                sizes.append(len(part))  # the hard work
+                await task.checkpoint(sizes)
+            turn.state, begun = sizes, task.id
+            await turn.commit()  # from here on the work is done, wherever the process is killed
+        if begun:
+            await tasks.get(begun, turn.agent).complete(turn.state)
+        size, turn.state = sum(turn.state), None  # with the post and the ack, in one command
         reviewer = named(turn, "reviewer")
-        await turn.post({"size": sum(sizes), "handoff": reviewer.id}, to=[reviewer])
+        await turn.post({"size": size, "handoff": reviewer.id}, to=[reviewer])
 
 
 class Reviewer(Worker):

@@ -10,21 +10,43 @@ from typing import TYPE_CHECKING, Any
 
 # Type checkers read this block and programs the table below it; tests/test_import.py holds them equal.
 if TYPE_CHECKING:
+    from ._acting import ActingHub as ActingHub
+    from ._actors.draining import Drained as Drained
     from ._actors.handles import ActorHandle as ActorHandle, Group as Group
-    from ._actors.rules import ActorStatistics as ActorStatistics, Restart as Restart, Strategy as Strategy
+    from ._actors.rules import (
+        ActorStatistics as ActorStatistics,
+        Escalate as Escalate,
+        Restart as Restart,
+        RetryPolicy as RetryPolicy,
+        Strategy as Strategy,
+    )
     from ._commands import (
         Agent as Agent,
         AgentCommands as AgentCommands,
         ApprovalCommands as ApprovalCommands,
         Channel as Channel,
         ChannelCommands as ChannelCommands,
+        ChannelEnding as ChannelEnding,
         Delivery as Delivery,
         Gated as Gated,
+        GatedBlocking as GatedBlocking,
+        History as History,
+        HistoryEntry as HistoryEntry,
         Inbox as Inbox,
+        InboxCommands as InboxCommands,
+        InboxState as InboxState,
+        ModelCall as ModelCall,
+        RecordedTurn as RecordedTurn,
         Task as Task,
         TaskCommands as TaskCommands,
+        TaskOutcome as TaskOutcome,
+        Timer as Timer,
+        TimerCommands as TimerCommands,
+        ToolCall as ToolCall,
         TurnCommands as TurnCommands,
+        WaitingEnvelope as WaitingEnvelope,
     )
+    from ._commit.backoff import Backoff as Backoff
     from ._delivery.attachment import (
         Attachment as Attachment,
         AttachmentState as AttachmentState,
@@ -36,6 +58,7 @@ if TYPE_CHECKING:
     from ._hub import Hub as Hub, HubHealth as HubHealth, HubStatistics as HubStatistics
     from ._journal.store_journal import StoreJournal as StoreJournal
     from ._journal.upkeep import JournalStatistics as JournalStatistics
+    from ._state.dead_letters import DeadLetter as DeadLetter
     from ._state.profiles import (
         InboxOverflow as InboxOverflow,
         InboxRule as InboxRule,
@@ -44,34 +67,52 @@ if TYPE_CHECKING:
         Resume as Resume,
     )
     from ._state.tasks import TaskEntry as TaskEntry
+    from ._state.timers import TimerEntry as TimerEntry
     from ._state.turns import OpenTurn as OpenTurn, WatchLimits as WatchLimits
-    from ._state.verdicts import ApprovalEntry as ApprovalEntry
     from ._version import installed_version as installed_version
-    from .actors import Actor as Actor, BaseActor as BaseActor, Turn as Turn
-    from .approvals import Approval as Approval, ApprovalPolicy as ApprovalPolicy
+    from .actors import Actor as Actor, BaseActor as BaseActor, HeldPost as HeldPost, Turn as Turn
+    from .approvals import Approval as Approval, ApprovalPolicy as ApprovalPolicy, PendingApproval as PendingApproval
     from .arbiter import Rule as Rule, RuleArbiter as RuleArbiter
     from .context import scope as scope
     from .events import Event as Event, GenericEvent as GenericEvent, UnknownEvent as UnknownEvent, event as event
     from .limits import Limits as Limits
     from .listener import BaseHubListener as BaseHubListener
+    from .messages import handles as handles, message as message
+    from .position import Position as Position
     from .thread import HubThread as HubThread
 
 _NAMES = {
+    "_acting": ("ActingHub",),
+    "_actors.draining": ("Drained",),
     "_actors.handles": ("ActorHandle", "Group"),
-    "_actors.rules": ("ActorStatistics", "Restart", "Strategy"),
+    "_actors.rules": ("ActorStatistics", "Escalate", "Restart", "RetryPolicy", "Strategy"),
     "_commands": (
         "Agent",
         "AgentCommands",
         "ApprovalCommands",
         "Channel",
         "ChannelCommands",
+        "ChannelEnding",
         "Delivery",
         "Gated",
+        "GatedBlocking",
+        "History",
+        "HistoryEntry",
         "Inbox",
+        "InboxCommands",
+        "InboxState",
+        "ModelCall",
+        "RecordedTurn",
         "Task",
         "TaskCommands",
+        "TaskOutcome",
+        "Timer",
+        "TimerCommands",
+        "ToolCall",
         "TurnCommands",
+        "WaitingEnvelope",
     ),
+    "_commit.backoff": ("Backoff",),
     "_delivery.attachment": ("Attachment", "AttachmentState", "AttachmentStatistics"),
     "_delivery.duty": ("Duty", "Overflow"),
     "_delivery.matcher": ("Matcher",),
@@ -79,18 +120,21 @@ _NAMES = {
     "_hub": ("Hub", "HubHealth", "HubStatistics"),
     "_journal.store_journal": ("StoreJournal",),
     "_journal.upkeep": ("JournalStatistics",),
+    "_state.dead_letters": ("DeadLetter",),
     "_state.profiles": ("InboxOverflow", "InboxRule", "Observation", "Passport", "Resume"),
     "_state.tasks": ("TaskEntry",),
+    "_state.timers": ("TimerEntry",),
     "_state.turns": ("OpenTurn", "WatchLimits"),
-    "_state.verdicts": ("ApprovalEntry",),
     "_version": ("installed_version",),
-    "actors": ("Actor", "BaseActor", "Turn"),
-    "approvals": ("Approval", "ApprovalPolicy"),
+    "actors": ("Actor", "BaseActor", "HeldPost", "Turn"),
+    "approvals": ("Approval", "ApprovalPolicy", "PendingApproval"),
     "arbiter": ("Rule", "RuleArbiter"),
     "context": ("scope",),
     "events": ("Event", "GenericEvent", "UnknownEvent", "event"),
     "limits": ("Limits",),
+    "messages": ("handles", "message"),
     "listener": ("BaseHubListener",),
+    "position": ("Position",),
     "thread": ("HubThread",),
 }
 """The public names, by the module that defines them."""
@@ -99,6 +143,7 @@ _SUBMODULES = (
     "actors",
     "approvals",
     "arbiter",
+    "challenges",
     "channel_types",
     "clock",
     "codec",
@@ -107,10 +152,16 @@ _SUBMODULES = (
     "events",
     "expectations",
     "forks",
+    "guests",
     "limits",
     "listener",
     "log",
+    "messages",
+    "own_log",
+    "patterns",
     "ports",
+    "position",
+    "risk",
     "text_store",
     "thread",
     "waking",

@@ -5,16 +5,18 @@ from __future__ import annotations
 import attrs
 
 from ._actors.rules import ActorStatistics
-from ._delivery.attachment import AttachmentState, AttachmentStatistics
-from ._foreign.guards import text_of
+from ._commit.pulse import LAG_SECONDS, STALL_SECONDS
+from ._delivery.attachment import AttachmentStatistics
+from ._foreign.clocks import GuardedClock
 from ._journal.upkeep import JournalStatistics
 from ._parts import Parts
+from ._values import Value
 
 __all__ = ("Health", "HubHealth", "HubStatistics")
 
 
-@attrs.frozen(kw_only=True)
-class HubStatistics:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class HubStatistics(Value):
     """Every depth, lag, drop and failure of a hub, at one moment."""
 
     applied: int
@@ -22,12 +24,18 @@ class HubStatistics:
     journaled: int
     committed: int
     ring_events: int
+    ring_bytes: int
+    """How many bytes the heavy ones among them have, as :class:`~hubwire.Limits` counts bytes."""
     emitters_waiting: int
     """How many emitters wait to be admitted."""
     offers_dropped: int
     agents: int
     channels: int
     envelopes_pending: int
+    posts_waiting: int
+    """How many posts wait for room in inboxes: see ``InboxOverflow.BLOCK``."""
+    dead_letters: int
+    """How many are kept: see ``hub.inboxes.dead_letters()``."""
     tasks: int
     turns_open: int
     """How many turns, model calls and tool calls have begun and not ended."""
@@ -36,8 +44,27 @@ class HubStatistics:
     """How many questions wait for their answers."""
     actors: tuple[ActorStatistics, ...]
     attachments: tuple[AttachmentStatistics, ...]
+    """Those there are, and the last 100 that were detached without being asked to."""
     journal: JournalStatistics | None
     """None without a journal."""
+    loop_lag_seconds: float
+    """How much later than it should the hub's timer of a second came the last time: how long the loop was blocked."""
+    loop_lag_seconds_max: float
+    """The most that this was since the start."""
+    commit_stalled_seconds: float
+    """For how long the oldest uncommitted event has waited; 0 if there is none."""
+    set_aside: int
+    """How many things could not be taken up at the start of this hub."""
+    guests_abandoned: int
+    """How many calls of actors and approvers went on though they were cancelled, and were left behind."""
+    clock_failures: int
+    """How many answers of the clock were no times."""
+    clock_steps_back: int
+    """How often the clock was set back by more than an hour, and the time of events with it."""
+    listeners_lost: int = 0
+    """How many attachments were detached without being asked to, ever."""
+    violations_waiting: int = 0
+    """How many violations of expectations wait for a handler of the program's own."""
 
     @property
     def in_flight(self) -> int:
@@ -45,12 +72,15 @@ class HubStatistics:
         return self.applied - self.committed
 
 
-@attrs.frozen(kw_only=True)
-class HubHealth:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class HubHealth(Value):
     """Whether the hub keeps all its promises; if not, ``problems`` says which it does not keep, and why."""
 
     healthy: bool
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What is no problem, and worth knowing: what the start found of the journal and did about it, and which guest held
+    up the event loop last."""
 
 
 class Health:
@@ -69,20 +99,32 @@ class Health:
             journaled=ring.journaled.value,
             committed=ring.committed.value,
             ring_events=ring.applied.value - ring.first,
+            ring_bytes=ring.weights.held(),
             emitters_waiting=len(pipeline.admission.waiting),
             offers_dropped=pipeline.offers_dropped,
             agents=len(state.agents),
             channels=len(state.channels),
             envelopes_pending=state.inboxes.pending_total(),
+            posts_waiting=len(parts.core.room),
+            dead_letters=len(state.dead_letters),
             tasks=len(state.tasks),
             turns_open=len(state.turns),
             approvals_pending=len(state.approvals),
             asks_pending=len(parts.asks),
             actors=parts.actors.statistics(),
-            attachments=tuple(
-                attachment.statistics()
-                for attachment in (*fanout.attachments, *(lost for lost, _ in fanout.lost.values()))
+            attachments=(
+                *(attachment.statistics() for attachment in fanout.attachments),
+                *fanout.lost.statistics,
             ),
+            loop_lag_seconds=parts.pulse.lag_seconds,
+            loop_lag_seconds_max=parts.pulse.lag_seconds_max,
+            commit_stalled_seconds=parts.pulse.stalled_seconds(),
+            set_aside=parts.set_aside.count,
+            guests_abandoned=parts.abandoned.total,
+            clock_failures=parts.clock.failures if isinstance(parts.clock, GuardedClock) else 0,
+            clock_steps_back=pipeline.ingress.time.steps_back,
+            listeners_lost=fanout.lost.count,
+            violations_waiting=len(parts.violation_handlers),
             journal=None if parts.upkeep is None else parts.upkeep.statistics(),
         )
 
@@ -97,19 +139,38 @@ class Health:
             problems.append("the hub is not running")
         full = parts.pipeline.full_stores.waiting
         problems += [f"{writer} has no space to write: {error}" for writer, error in full.items()]
-        problems += [f"listener {name!r} is detached: {reason}" for name, (_, reason) in fanout.lost.items()]
-        problems += [
-            f"listener {each.name!r} has not caught up yet"
-            for each in fanout.attachments
-            if each.state is AttachmentState.CATCHING_UP
-        ]
-        problems += [
-            f"listener {each.name!r} is suspended at event {each.done}: {text_of(each.suspension)};"
-            " attachment.resume() lets it go on"
-            for each in fanout.attachments
-            if each.suspension is not None
-        ]
+        problems += fanout.problems()
         problems += parts.actors.problems()
+        problems += parts.violation_handlers.problems()
+        problems += self._pulse_problems()
+        problems += parts.set_aside.problems()
+        problems += parts.timers.problems()
+        problems += parts.abandoned.problems()
+        if isinstance(parts.clock, GuardedClock) and parts.clock.problem:
+            problems.append(f"the clock fails, and the system's is used meanwhile: {parts.clock.problem}")
         if parts.upkeep is not None:
             problems += parts.upkeep.problems()
-        return HubHealth(healthy=not problems, problems=tuple(problems))
+        notes = () if parts.upkeep is None else parts.upkeep.notes()
+        last = parts.pulse.last_stall
+        if last is not None and last.culprit is not None and last is not parts.pulse.newest:
+            notes += (f"until {last.at}, the event loop {last}",)
+        return HubHealth(healthy=not problems, problems=tuple(problems), notes=notes)
+
+    def _pulse_problems(self) -> list[str]:
+        parts, problems = self._parts, []
+        pulse, ring = parts.pulse, parts.pipeline.ring
+        if (stall := pulse.standstill()).seconds >= LAG_SECONDS:
+            problems.append(f"the event loop {stall}")
+        if (seconds := pulse.stalled_seconds()) >= STALL_SECONDS:
+            committed = ring.committed.value
+            holders = [
+                f"the required listener {each.name!r}"
+                for each in parts.fanout.attachments
+                if each.is_required and each.done <= committed
+            ]
+            if ring.journaled.value <= committed:
+                holders = ["the journal, whose append does not return"]
+            problems.append(
+                f"event {committed} has waited {seconds:.0f} s for its commit, by {', '.join(holders) or 'the hub'}"
+            )
+        return problems

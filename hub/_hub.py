@@ -2,57 +2,63 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
-import anyio
-import attrs
-
+from ._acting import ActingHub
 from ._actors.handles import ActorHandle, Group
-from ._actors.rules import RETRY_SECONDS, GroupRules, Restart, SpawnSettings, Strategy
+from ._actors.rules import GroupRules, Restart, RetryPolicy, SpawnSettings, Strategy
+from ._arguments import (
+    ACTING_AS,
+    ATTEMPTS_MAX,
+    LISTENER_TIMEOUT_SECONDS,
+    MAILBOX,
+    ON,
+    SUPERVISE,
+    check_plug_ins,
+    check_settings,
+    checked_listeners,
+    limits_with,
+    options_of,
+    pattern_of,
+)
 from ._commands import (
     Agent,
     AgentCommands,
     ApprovalCommands,
     Channel,
     ChannelCommands,
+    InboxCommands,
     TaskCommands,
+    TimerCommands,
     TurnCommands,
 )
+from ._commands.agents import id_of
 from ._delivery.attachment import Attachment
 from ._delivery.duty import Duty, Overflow
-from ._delivery.settings import Options, Since
+from ._delivery.settings import Since
 from ._delivery.stream import EventStream
+from ._foreign.clocks import guarded_clock
 from ._health import Health, HubHealth, HubStatistics
 from ._life import HubLife
 from ._parts import assemble, journal_on
 from ._state.turns import WatchLimits
+from ._ways import Ways
 from .approvals import ApprovalPolicy
 from .arbiter import Arbiter
 from .clock import SystemClock
-from .errors import (
-    ConfigurationError,
-    HubClosed,
-    NotFound,
-    append_context,
-)
+from .errors import HubFailed, append_context
 from .events import EnvelopePosted, Event
 from .limits import Limits
 from .ports import Clock, Journal, KnowledgeStore
+from .position import Position
 
 __all__ = ("Hub", "HubHealth", "HubStatistics")
 
 F = TypeVar("F", bound=Callable[..., Any])
 E = TypeVar("E", bound=Event)
-
-LISTENER_TIMEOUT_SECONDS = 30.0
-MAILBOX = 1000
-ATTEMPTS_MAX = 16
-"""With the pauses between them, two minutes on average."""
 
 
 class Hub:
@@ -63,11 +69,8 @@ class Hub:
 
     ``listeners`` are attached with what they declare themselves; :meth:`attach` has more settings. ``journal``
     replaces the journal that ``store`` would hold. ``clock`` is asked for every time of day, deadline and pause.
-    ``limits`` are the bounds of the hub (:class:`~hubwire.Limits`); each may be given as a keyword of its own, which
-    counts instead: ``Hub(store, ring=16_384)``.
-
-    With a journal, the hub writes a snapshot of its state from time to time. The journal keeps what is newer than the
-    snapshots kept and the position of every REQUIRED and DURABLE listener, by whole segments.
+    ``limits`` are the bounds of the hub (:class:`~hubwire.Limits`); most may be given as keywords of their own, which
+    count instead: ``Hub(store, ring=16_384)``.
 
     ``arbiter`` decides before a command is carried out; without one, every command is allowed. ``approvals`` is how
     approvals are decided, ``watch`` how long the hub waits for the end of turns, model calls and tool calls.
@@ -95,8 +98,10 @@ class Hub:
         journal_bytes_max: int | None = None,
         arbiter_seconds_max: float | None = None,
     ) -> None:
-        limits = _with_keywords(
-            Limits() if limits is None else limits,
+        check_plug_ins(store, journal, clock, arbiter, approvals, watch, limits)
+        attached = checked_listeners(listeners)
+        limits = limits_with(
+            limits,
             ring=ring,
             in_flight_max=in_flight_max,
             listener_reserve=listener_reserve,
@@ -106,26 +111,20 @@ class Hub:
             journal_bytes_max=journal_bytes_max,
             arbiter_seconds_max=arbiter_seconds_max,
         )
-        clock = clock or SystemClock()
-        self._parts = assemble(
-            limits=limits,
-            clock=clock,
-            journal=journal_on(store, journal, clock, limits),
-            arbiter=arbiter,
-            approvals=approvals,
-            watch=watch,
-            hub=self,
-        )
-        self._pipeline = self._parts.pipeline
-        self._ingress = self._pipeline.ingress
-        self._lifecycle = self._parts.lifecycle
-        self._fanout = self._parts.fanout
-        self._actors = self._parts.actors
-        self._journal = self._parts.journal
-        self._upkeep = self._parts.upkeep
-        self._life = HubLife(self._parts)
-        self._health = Health(self._parts)
-        for listener in listeners:
+        clock = guarded_clock(SystemClock() if clock is None else clock)
+        journal = journal_on(store, journal, clock, limits)
+        guests: dict[str, Any] = {"arbiter": arbiter, "approvals": approvals, "watch": watch}
+        parts = assemble(limits, clock, journal, **guests, acting_as=self.acting_as, hub=self)
+        self._parts = parts
+        self._pipeline = parts.pipeline
+        self._ingress = parts.pipeline.ingress
+        self._lifecycle = parts.lifecycle
+        self._has_arbiter = arbiter is not None
+        self._fanout = parts.fanout
+        self._ways = Ways(parts)
+        self._life = HubLife(parts)
+        self._health = Health(parts)
+        for listener in attached:
             self.attach(listener)
 
     # -- the groups of commands --
@@ -141,14 +140,24 @@ class Hub:
         return self._parts.channels
 
     @property
+    def inboxes(self) -> InboxCommands:
+        """What waits for whom, and dead letters: ``list``, ``peek``, …; see :class:`hubwire.InboxCommands`."""
+        return self._parts.inboxes
+
+    @property
     def tasks(self) -> TaskCommands:
         """Commands on tasks: ``start``, ``observe``, ``get``, ``running``; see :class:`hubwire.TaskCommands`."""
         return self._parts.tasks
 
     @property
     def turns(self) -> TurnCommands:
-        """Turns, model calls and tool calls that have not ended: ``open``; see :class:`hubwire.TurnCommands`."""
+        """Turns, model and tool calls: ``turn``, ``model``, ``tool``, ``open``; see :class:`hubwire.TurnCommands`."""
         return self._parts.turns
+
+    @property
+    def timers(self) -> TimerCommands:
+        """Timers that outlive a restart: ``after``, ``every``, ``list``; see :class:`hubwire.TimerCommands`."""
+        return self._parts.timer_commands
 
     @property
     def approvals(self) -> ApprovalCommands:
@@ -159,6 +168,14 @@ class Hub:
     def id(self) -> str:
         """The hub's id, made with its journal; empty before it is started for the first time."""
         return self._pipeline.hub_id
+
+    def acting_as(self, agent: Agent | str) -> ActingHub:
+        """Return the hub as one agent has it: see :class:`ActingHub`. Actors get theirs as ``turn.hub``.
+
+        The hub itself acts as whichever agent a call names, and is for the program's own code: give what an agent's
+        model or tools can reach this one. Raises :class:`~hubwire.errors.NotFound` if the agent is not registered.
+        """
+        return ActingHub(self._parts, id_of(self._parts.core, agent, ACTING_AS))
 
     # -- listeners --
 
@@ -173,6 +190,9 @@ class Hub:
         timeout: float = LISTENER_TIMEOUT_SECONDS,
         mailbox: int = MAILBOX,
         attempts_max: int = ATTEMPTS_MAX,
+        batch_max: int | None = None,
+        batch_seconds: float = 0.0,
+        in_loop: bool = False,
         name: str | None = None,
     ) -> Attachment:
         """Attach a listener, before or after start: an object with ``on_events``, one with some hooks, or a function.
@@ -183,13 +203,17 @@ class Hub:
         BEST_EFFORT and ``"now"``.
         ``timeout``: seconds it may take per event. ``mailbox``: how many events a BEST_EFFORT listener may be behind
         before ``overflow`` happens. ``attempts_max``: how often a DURABLE listener may fail at one event before it is
-        suspended. ``name``: unique on this hub; made from its class by default. A DURABLE listener is found again by
-        it after a restart.
+        suspended. ``batch_max``: how many events it gets at once, at most; with ``batch_seconds``, by the hub's clock,
+        so many are gathered, for at most that time, before it is called (not for REQUIRED or BLOCK). ``in_loop``: a
+        sync function runs in a thread of its own, with the context copied; one that is quick may run on the loop.
+        ``name``: unique on this hub; made from its class by default. A DURABLE listener is found again by it after a
+        restart.
 
         Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken, and
         :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if it is closing, closed or failed.
         """
-        options = Options(
+        options = options_of(
+            in_loop=in_loop,
             pattern=pattern,
             duty=duty,
             overflow=overflow,
@@ -197,12 +221,28 @@ class Hub:
             timeout=timeout,
             mailbox=mailbox,
             attempts_max=attempts_max,
+            batch_max=batch_max,
+            batch_seconds=batch_seconds,
             name=name,
         )
-        return self._fanout.attach(listener, options, self)
+        return self._fanout.attach(listener, options, self, in_loop=in_loop)
 
-    def on(self, pattern: str | Iterable[str] = "*", **settings: Any) -> Callable[[F], F]:
-        """Attach the decorated function, sync or async; ``settings`` are those of :meth:`attach`."""
+    @overload
+    def on(self, pattern: F, /) -> F: ...
+
+    @overload
+    def on(self, pattern: str | Iterable[str] = "*", **settings: Any) -> Callable[[F], F]: ...
+
+    def on(self, pattern: Any = "*", **settings: Any) -> Any:
+        """Attach the decorated function, sync or async; ``settings`` are those of :meth:`attach`.
+
+        ``@hub.on`` alone lets it see all events.
+        """
+        if callable(pattern):
+            self.attach(pattern, **settings)
+            return pattern
+        pattern = pattern_of(ON, pattern)
+        check_settings(settings)
 
         def decorate(function: F) -> F:
             self.attach(function, pattern=pattern, **settings)
@@ -213,17 +253,12 @@ class Hub:
     async def forget(self, name: str) -> None:
         """Keep the position of a DURABLE listener no longer, nor the journal for it: it is not coming back.
 
-        Attached again, it is new, and begins where ``since`` says. Raises
-        :class:`~hubwire.errors.ConfigurationError` while it is attached, :class:`~hubwire.errors.NotFound` if no
-        position of that name is kept, and :class:`~hubwire.errors.HubClosed` if the hub is not running.
+        Of one that was detached because it failed, the last numbers are forgotten too. Attached again, it is new, and
+        begins where ``since`` says. Raises :class:`~hubwire.errors.ConfigurationError` while it is attached,
+        :class:`~hubwire.errors.NotFound` if nothing of that name is kept, and
+        :class:`~hubwire.errors.HubClosed` if the hub is not running.
         """
-        self._lifecycle.check_open()
-        if any(attachment.name == name for attachment in self._fanout.attachments):
-            raise ConfigurationError(f"listener {name!r} is attached; detach it before the hub forgets it")
-        if self._upkeep is None or self._upkeep.positions.get(name) is None:
-            raise NotFound(f"no position of a DURABLE listener named {name!r} is kept")
-        await self._upkeep.forget(name)
-        self._fanout.lost.pop(name, None)
+        await self._ways.forget(name)
 
     # -- the way in --
 
@@ -233,25 +268,33 @@ class Hub:
         Cancelled while it waits to be admitted, the event is not taken; cancelled later, it is committed all the same.
 
         Raises :class:`~hubwire.errors.CommandRejected` for a kind that a command owns,
-        :class:`~hubwire.errors.EventTooLarge`, :class:`~hubwire.errors.HubClosed`, or what the hub failed with.
+        :class:`~hubwire.errors.AccessDenied` if the arbiter denies it, :class:`~hubwire.errors.EventTooLarge`,
+        :class:`~hubwire.errors.HubClosed`, or what the hub failed with.
         """
         self._ingress.check(event)
+        if self._has_arbiter:
+            event = await self._parts.emitting.allowed(event)
         return (await self._pipeline.execute(lambda: (event,)))[0]
 
     def emit_nowait(self, event: E) -> E:
         """Take an event without waiting; return it stamped, not yet committed.
 
-        Raises like :meth:`emit`, and :class:`~hubwire.errors.Overloaded` if too many events wait to be committed.
+        Raises like :meth:`emit`, and :class:`~hubwire.errors.Overloaded` if too many events wait to be committed. An
+        arbiter that has to be awaited denies it.
         """
         self._ingress.check(event)
+        if self._has_arbiter:
+            event = self._parts.emitting.allowed_now(event)
         return self._pipeline.put_nowait((event,))[0]
 
     def offer(self, event: Event) -> bool:
         """Take an event if the hub can take one now; otherwise drop it, count it, and return False.
 
-        Raises only for an event that no hub would take.
+        Raises only for an event that no hub would take, or that the arbiter denies: see :meth:`emit_nowait`.
         """
         self._ingress.check(event)
+        if self._has_arbiter:
+            event = self._parts.emitting.allowed_now(event)
         return self._pipeline.offer((event,))
 
     def emit_threadsafe(self, event: E) -> Future[E]:
@@ -262,17 +305,11 @@ class Hub:
         later, ``cancel()`` returns False, and the event is committed all the same. In a thread that works for a
         listener the commit waits for, the future is done when the event is applied. In the hub's own loop, do not block
         on it.
+
+        The future has :class:`~hubwire.errors.Overloaded` at once while too many bytes wait to be taken: see
+        ``thread_bytes_max`` of :class:`~hubwire.Limits`.
         """
-        return self._parts.from_threads.submit(partial(self._emit_for_thread, event))
-
-    async def _emit_for_thread(self, event: E, future: Future[E]) -> None:
-        def admitted() -> tuple[E]:
-            if not future.set_running_or_notify_cancel():
-                raise asyncio.CancelledError
-            return (event,)
-
-        self._ingress.check(event)
-        future.set_result((await self._pipeline.execute(admitted))[0])
+        return self._ways.emit_threadsafe(event)
 
     # -- actors --
 
@@ -281,9 +318,11 @@ class Hub:
         actor: Any,
         *,
         name: str | None = None,
+        workers: int = 1,
         concurrency: int | None = None,
+        visibility_seconds: float | None = None,
         restart: Restart = Restart.PERMANENT,
-        retry_seconds: float = RETRY_SECONDS,
+        retry: RetryPolicy | None = None,
         **registration: Any,
     ) -> ActorHandle:
         """Let an actor handle the envelopes of an agent; return when it has started.
@@ -294,9 +333,15 @@ class Hub:
         ``passport``, ``resume``, ``skill`` and ``rule`` as given here or found on the actor. So after a restart of the
         hub, the actor goes on with the inbox that it had.
 
-        It handles ``concurrency`` envelopes at a time, by default what the actor says, or one. An envelope at which it
-        crashes comes again ``retry_seconds`` later, doubled each time, until its inbox dead-letters it. It is the only
-        one of a group, with the rules of :meth:`supervise`; spawn several into one with :meth:`Group.spawn`.
+        It handles ``concurrency`` envelopes at a time, by default what the actor says, or one. An envelope whose turn
+        raises comes again, or is dead-lettered, as ``retry`` says, by default what the actor says; the actor goes on.
+        With ``workers``, so many actors are made, and share the inbox: each envelope goes to one of them, and to
+        another one at once if that crashes. A turn that holds its envelope for longer than ``visibility_seconds`` by
+        the hub's clock, by default what the actor says, or as long as it takes, is cancelled and has failed with
+        ``TimeoutError``.
+
+        It is the only one of a group, with the rules of :meth:`supervise`; spawn several into one with
+        :meth:`Group.spawn`.
 
         Raises what the actor raises when it is started for the first time;
         :class:`~hubwire.errors.ConfigurationError` if it is no actor, :class:`~hubwire.errors.CommandRejected` if the
@@ -305,12 +350,14 @@ class Hub:
         self._lifecycle.check_open()
         settings = SpawnSettings(
             name=name,
+            workers=workers,
             concurrency=concurrency,
+            visibility_seconds=visibility_seconds,
             restart=restart,
-            retry_seconds=retry_seconds,
+            retry=retry,
             registration=registration,
         )
-        return await self._actors.spawn(actor, settings)
+        return await self._parts.actors.spawn(actor, settings)
 
     def supervise(
         self,
@@ -326,10 +373,14 @@ class Hub:
 
         ``strategy`` says who is started again with an actor that crashed. Before that is a pause of random length, up
         to ``backoff_seconds`` doubled with each recent restart. After more than ``restarts_max`` restarts within
-        ``within_seconds``, by the hub's clock, the group is stopped: told by ``group.stopped``, and :meth:`health` is
-        false until a group of this name is made again.
+        ``within_seconds``, by the hub's clock, the group is stopped: reported by ``group.stopped``, and :meth:`health`
+        is false until a group of this name is made again. A group may stand in another: :meth:`Group.supervise`.
+
+        Called again with the name and the rules of a group that has not stopped, it returns that group. Raises
+        :class:`~hubwire.errors.CommandRejected` if the name is taken by a group with other rules.
         """
         self._lifecycle.check_open()
+        name = SUPERVISE.text("name", name, wanted="the group's name, a text", is_empty_ok=False)
         rules = GroupRules(
             strategy=strategy,
             restarts_max=restarts_max,
@@ -337,7 +388,7 @@ class Hub:
             backoff_seconds=backoff_seconds,
             backoff_seconds_max=backoff_seconds_max,
         )
-        return self._actors.supervise(name, rules)
+        return self._parts.actors.supervise(name, rules)
 
     async def ask(
         self,
@@ -365,39 +416,26 @@ class Hub:
     # -- the way out --
 
     def events(
-        self, *, after: int | None = None, pattern: str | Iterable[str] = "*", history: bool = True
+        self, *, after: int | str | Position | None = None, pattern: str | Iterable[str] = "*", history: bool = True
     ) -> EventStream:
         """Iterate over committed events with ``seq`` > ``after``: history, then live, without a gap or a duplicate.
 
-        By default from now on. Without ``history`` the journal is not read: what is no longer in memory counts as gone.
+        By default from now on. A reader that goes on later keeps the :class:`Position` after the last event that it has
+        handled, or its text: :class:`~hubwire.errors.InvalidCursor`, here or from the first read, then says that the
+        hub was restored from an older copy, where a number would go on with other events. Without ``history`` the
+        journal is not read: what is no longer in memory counts as gone.
         It ends when the hub is closed, and raises what it failed with, or
         :class:`~hubwire.errors.HistoryGone` when it asks for, or falls behind, what is held. Raises
         :class:`~hubwire.errors.HubClosed` before the hub is started, when there is no "now".
         """
-        ring, lifecycle = self._pipeline.ring, self._lifecycle
-        if not ring.is_numbered:
-            raise HubClosed("the hub is not running yet: use it inside 'async with hub:'")
-        if lifecycle.takes_events:
-            lifecycle.check_here()
-        return EventStream(self._pipeline, self._journal if history else None, after, pattern)
+        return self._ways.events(after, pattern, history=history)
 
     async def flush(self, *, timeout: float | None = None) -> None:
         """Return when every event taken until now is committed, and every listener has handled it, or is suspended.
 
         Raises ``TimeoutError``, naming who is behind, after ``timeout`` seconds; or what the hub failed with.
         """
-        self._lifecycle.check_open()
-        if self._fanout.is_calling():
-            raise ConfigurationError("a listener cannot flush the hub: it would wait for itself; use another task")
-        target = self._pipeline.ring.applied.value
-        with anyio.move_on_after(timeout):
-            await self._fanout.drain(target)
-            self._lifecycle.check_not_failed()
-            return
-        behind = [each.name for each in self._fanout.attachments if each.done < target]
-        raise TimeoutError(
-            f"after {timeout} s these have not handled event {target - 1}: {', '.join(behind) or 'the journal'}"
-        )
+        await self._ways.flush(timeout)
 
     def statistics(self) -> HubStatistics:
         """Return every number there is, at once."""
@@ -420,10 +458,37 @@ class Hub:
     async def aclose(self) -> None:
         """Stop the actors, take no more commands, let the listeners finish, commit ``hub.stopped``; give all up.
 
-        It goes on to its end when it is cancelled. A listener not done after ``close_seconds_max`` is cancelled.
-        Raises what the hub failed with. May be called again. From a listener or an actor it returns at once.
+        All of this takes ``close_seconds_max``, of which each step has a share, and what a step does not need is left
+        to the next ones; who is not done then is cancelled. It goes on to its end when it is cancelled, but for a hub
+        inside a guest of another one, which is given up then.
+        Raises what the hub failed with, but nothing for one that was aborted before this. May be called again. From a
+        listener or an actor it returns at once.
+        What only reads, as ``hub.agents.find()`` does, is answered after that, too, from the state at the end.
         """
         await self._life.aclose()
+
+    async def abort(self) -> None:
+        """Give the hub up at once: no guest is waited for, nothing is flushed, no ``hub.stopped``, no clean marker.
+
+        What waits for the hub gets :class:`~hubwire.errors.HubAborted`, which :meth:`finished` returns; closing it
+        after this raises nothing, nor does leaving ``async with``. What was acknowledged is in the journal, and
+        what was not may be: the next start says, and reads the end of the journal for it. All tasks are cancelled and
+        the journal is released; that takes a second at most, also while a disk hangs, or about three more for code
+        that swallows its cancellation. Has no effect before the start and after the end. From a listener or an actor
+        it returns at once.
+        """
+        await self._life.abort()
+
+    async def finished(self) -> HubFailed | None:
+        """Wait for the end of the hub; return None after a clean close, or what the hub failed with.
+
+        That is a :class:`~hubwire.errors.HubAborted` if it was given up on purpose.
+
+        For a program that runs hubs and starts them again. It returns as soon as the hub has failed; close or abort
+        the hub before you start another one on its store. Any number of tasks may wait, and each may be cancelled,
+        which the hub does not notice. Raises :class:`~hubwire.errors.HubClosed` before the start.
+        """
+        return await self._life.finished()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -438,9 +503,3 @@ class Hub:
             if exc is None:
                 raise
             append_context(exc, failure)
-
-
-def _with_keywords(limits: Limits, **keywords: Any) -> Limits:
-    """Return the limits with those of the hub's keywords that were given instead."""
-    given = {name: value for name, value in keywords.items() if value is not None}
-    return attrs.evolve(limits, **given) if given else limits

@@ -9,35 +9,75 @@ from typing import Any, Protocol
 
 import attrs
 
+from ._foreign.arguments import Call, is_a, nearest, number_of, shown
+from ._state.evaluators import Expectation
 from ._state.profiles import InboxRule
+from ._values import Shown, Value
 from .errors import ConfigurationError
 
 __all__ = ("ALLOW", "Allow", "Arbiter", "Command", "Deny", "Rule", "RuleArbiter")
 
 
-@attrs.frozen(kw_only=True, eq=False)
-class Command:
+_RULE = Call("Rule()", ConfigurationError)
+_ALLOW = Call("Allow()", ConfigurationError)
+_DENY = Call("Deny()", ConfigurationError)
+_ARBITER = Call("RuleArbiter()", ConfigurationError)
+_set = object.__setattr__
+"""Of a frozen value, in its own ``__attrs_post_init__``: the number as it is compared from now on."""
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Command(Shown):
     """A command that the arbiter decides about.
 
-    ``name`` is one of
+    ``agent_id`` and ``agent_name`` are the agent that acts. ``facts`` are the arguments of the command that are not
+    among the other fields, by their names, frozen. ``name`` is one of
 
-    * ``register``: an agent is to be registered as ``agent_name``, with the rule ``content``; it has no id yet;
+    * ``register``: an agent is to be registered as ``agent_name``; it has no id yet. ``content`` is a mapping: its
+      ``rule``, ``resume`` with all capabilities that it claims, ``skill`` and ``passport``. ``others``: the agent that
+      registers it, if one does;
     * ``unregister``: an agent is to leave the hub;
     * ``set_resume``, ``set_skill``, ``set_rule``: an agent is to get the resume, skill or rule ``content``;
-    * ``open``: an agent wants to open a channel with ``others``;
-    * ``join``: an agent wants to join a channel with the participants ``others``;
-    * ``accept``, ``decline``: an agent wants to answer an invitation; ``others`` is the agent that invited it;
+    * ``observe``: a task of the agent in ``others`` is to be counted in its record; ``facts``: ``task_id``,
+      ``capability``, ``ended``, ``latency_ms``;
+    * ``open``: an agent wants to open a channel with ``others``; ``facts``: ``topic``, ``labels``, ``roles``,
+      ``knobs``, ``expectations``, ``version``, ``parent_id``, ``ttl_seconds``, ``invite``, ``required_acks``,
+      ``invite_timeout_seconds``, ``history``; ``ttl_seconds`` is ``rule``, and ``expectations`` None, where the caller
+      leaves them to the rule;
+    * ``join``: an agent wants to join a channel with ``others``, its participants and those that were invited before;
+      ``facts``: ``role``;
+    * ``accept``: an agent wants to take part in a channel that it is invited to, with the participants ``others``, of
+      which the first has invited it;
+    * ``decline``: an agent wants to decline the invitation of the agent in ``others``;
     * ``leave``: an agent wants to leave a channel;
-    * ``close``: a channel with the participants ``others`` is to be closed, by a caller that is not named;
-    * ``send``: an agent wants to post ``content``, addressed to ``others`` (none: to all participants);
+    * ``hide``, ``show``: the participant in ``others`` is to be hidden, or shown again;
+    * ``close``: a channel with the participants ``others`` is to be closed;
+    * ``send``: an agent wants to post ``content``, addressed to ``others`` (none: to all participants); ``facts``:
+      ``priority``, ``ttl_seconds``, ``idempotency_key``, ``causation_id``;
     * ``dispatch``: an envelope of the agent is about to go to the agent in ``others``;
     * ``inbox``: an envelope of the agent in ``others`` is about to go into the agent's inbox;
-    * ``start``: an agent wants to start a task, or to have one observed;
-    * ``request_cancel``: an agent wants the agent in ``others`` to give up a task;
-    * ``request``: an agent wants to have an action approved.
+    * ``ask``: an agent wants to ask the agent in ``others`` ``content``; ``facts``: ``timeout``, ``linked``. The
+      opening of its channel and the sending of the question are decided about, too;
+    * ``start``: an agent wants to start a task, or to have one observed; ``others``: the owner of the task that it is
+      part of, if that is another agent; ``facts``: ``parent_id``, ``delegation_depth`` (how often the work was handed
+      over), ``ttl_seconds``, ``capability``, ``is_observed``;
+    * ``request_cancel``: an agent wants the agent in ``others`` to give up a task, for the ``reason`` in ``facts``;
+    * ``request``: an agent wants to have an action approved; ``facts``: ``task_id``, ``mode``, ``timeout_seconds``;
+    * ``answer``: an approval is to be answered in the name of an approver; ``content`` is a mapping: ``approval_id``,
+      ``approver``, ``is_passed``, ``reason``. The approvers that the policy itself calls are not decided about;
+    * ``timer``: a timer with the payload ``content`` is to be set, for an agent or for the program; ``facts``:
+      ``name``, ``seconds``, ``every_seconds``, ``times_max``, ``task_id``;
+    * ``cancel_timer``: the timer of an agent or of the program with the payload ``content`` is to fire no more;
+      ``facts``: ``name``, ``timer_id``, ``task_id``, ``reason``;
+    * ``redeliver``, ``discard``: the dead letter with this ``content``, of the agent in ``others``, is to be delivered
+      again, or given up; ``facts``: ``envelope_id``, ``sender_id``, ``attempts``, ``reason``;
+    * ``emit``: the event ``content`` is to be emitted; also the beginning of a turn, a model call or a tool call that
+      :attr:`hubwire.Hub.turns` records. What calls :meth:`hubwire.Hub.emit_nowait` or :meth:`~hubwire.Hub.offer` cannot
+      wait: an arbiter that has to be awaited denies it.
 
-    An arbiter does not decide about what an agent does with its own inbox and its own tasks, nor about answers to
-    approvals, whose policy names the approvers.
+    For ``observe``, ``hide``, ``show``, ``close``, ``answer``, ``timer``, ``cancel_timer``, ``redeliver``, ``discard``
+    and ``emit`` no agent may be named: the program itself acts then. An arbiter does not decide about what an agent
+    does with its own inbox and its own tasks.
     """
 
     name: str
@@ -45,13 +85,20 @@ class Command:
     agent_name: str = ""
     others: tuple[str, ...] = ()
     """The names of the other agents concerned."""
+    present: tuple[str, ...] = ()
+    """The names of those that take part in the channel, for what is done in one: see ``channel_id``."""
     channel_id: str | None = None
     channel_type: str = ""
     content: Any = None
     """The envelope's content, the task's title or id, the action's name and arguments, the reason, the new rule, resume
     or skill."""
+    facts: Mapping[str, Any] = {}
+    """The other arguments of the command."""
     hops: int = 0
     """How many envelopes led to this one, each by answering the one before."""
+    delegators: tuple[str, ...] = ()
+    """The names of the agents over which the matter has come to the sender of this envelope, the first one first.
+    Replies, and what goes back to one of them, add none."""
     rule: Mapping[str, Any] | None = None
     """The rule that the agent is registered with, as its event has it."""
     rules_of_others: tuple[Mapping[str, Any] | None, ...] = ()
@@ -60,8 +107,8 @@ class Command:
     """When the command was given, in seconds of the hub's monotonic clock."""
 
 
-@attrs.frozen(kw_only=True)
-class Allow:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Allow(Value):
     """The command is allowed, within limits that the hub checks when it decides; None: no limit.
 
     An arbiter must not check them by counting: other commands happen while it decides.
@@ -72,14 +119,30 @@ class Allow:
     tasks_max: int | None = None
     """How many tasks the agent may have running, with this one."""
     delegation_depth_max: int | None = None
-    """How many tasks may lie above this one."""
+    """How many times the work of this task may have been handed over."""
+    channel_ttl_seconds: float | None = None
+    """How long the channel lives, where the caller has not said."""
+    task_ttl_seconds: float | None = None
+    """How long the task may take, where the caller has not said."""
+    expectations: tuple[Expectation | Mapping[str, Any], ...] = ()
+    """What the channel has for expectations, where the caller has not said."""
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("channel_ttl_seconds", "task_ttl_seconds"):
+            _set(self, name, _ALLOW.seconds(name, getattr(self, name), is_optional=True))
+        _set(self, "expectations", _ALLOW.items("expectations", self.expectations, of="expectations", most=100))
+        for name in ("channels_max", "tasks_max", "delegation_depth_max"):
+            _set(self, name, _ALLOW.whole(name, getattr(self, name), is_optional=True))
 
 
-@attrs.frozen
-class Deny:
+@attrs.frozen(eq=False, repr=False)
+class Deny(Value):
     """The command is not allowed."""
 
     reason: str
+
+    def __attrs_post_init__(self) -> None:
+        _set(self, "reason", _DENY.text("reason", self.reason))
 
 
 ALLOW = Allow()
@@ -100,8 +163,8 @@ class Arbiter(Protocol):
         """Return whether the command is allowed, directly or as an awaitable: the method may be ``async``."""
 
 
-@attrs.frozen(kw_only=True)
-class Rule:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Rule(Value):
     """What an agent may do. Globs are those of ``fnmatch``, case-sensitive, over the names of agents."""
 
     outbound_to: tuple[str, ...] = ("*",)
@@ -115,12 +178,20 @@ class Rule:
     channels_max: int | None = None
     tasks_max: int | None = None
     delegation_depth_max: int | None = 5
-    """How many tasks may lie above one of its own, and how many envelopes may lead to one."""
+    """Over how many agents a matter may come to an envelope or a task of its own. Replies, and what goes back to an
+    agent that the matter has come from, are no hand-overs: two agents may talk for ever."""
     rate_per_minute: float | None = None
     """How many commands (register, open, join, send, start, request_cancel, request) it may give a minute; None: no
     limit."""
     rate_burst: int = 1
     """How many of them at once, after a pause."""
+    channel_ttl_seconds: float | None = None
+    """How long a channel that it opens lives, where ``open`` does not say; None: without an end."""
+    task_ttl_seconds: float | None = None
+    """How long a task that it starts may take, where ``start`` does not say; None: an hour."""
+    expectations: Mapping[str, tuple[Expectation | Mapping[str, Any], ...]] = attrs.field(factory=dict)
+    """The expectations of a channel that it opens, where ``open`` does not say: by the channel's type, ``*`` for all
+    others."""
     inbox: InboxRule = attrs.field(factory=InboxRule)
     """How much its inbox holds. The hub applies this to agents that are registered with the rule; arbiters do not."""
 
@@ -129,7 +200,7 @@ class Rule:
 
 
 _RATED = frozenset({"register", "open", "join", "send", "start", "request_cancel", "request"})
-_ADDRESSED = frozenset({"open", "join", "accept", "send", "dispatch"})
+_ADDRESSED = frozenset({"open", "join", "accept", "send", "ask", "dispatch"})
 """The commands for which rules concern ``others``. For the rest they are not looked at: they may be ten thousand."""
 
 _BUCKETS_MAX = 10_000
@@ -144,8 +215,14 @@ class RuleArbiter:
     """
 
     def __init__(self, rules: Mapping[str, Rule] | None = None, *, default: Rule | None = None) -> None:
-        self._rules = dict(rules or {})
-        self._default = default or Rule()
+        given = {} if rules is None else _ARBITER.mapping("rules", rules, wanted="a mapping from globs to rules")
+        self._rules: dict[str, Rule] = {}
+        for key, rule in given.items():
+            glob = _ARBITER.text("each key of rules", key, wanted="a glob over names of agents")
+            self._rules[glob] = _ARBITER.instance("each value of rules", rule, Rule, advice="write Rule(...)")
+        if default is not None:
+            _ARBITER.instance("default", default, Rule, advice="write Rule(...)")
+        self._default = Rule() if default is None else default
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def rule_of(self, name: str, registered: Mapping[str, Any] | None = None) -> Rule:
@@ -166,7 +243,7 @@ class RuleArbiter:
             or _refused_address(command, rule, others)
             or _refused_depth(command, rule)
             or _refused_type(command, rule, others)
-            or (self._refused_rate(command, rule) if command.name in _RATED else None)
+            or self._refused_rate(command, rule)
         )
         if refusal is not None:
             return Deny(refusal)
@@ -174,20 +251,26 @@ class RuleArbiter:
             channels_max=rule.channels_max,
             tasks_max=rule.tasks_max,
             delegation_depth_max=rule.delegation_depth_max,
+            channel_ttl_seconds=rule.channel_ttl_seconds,
+            task_ttl_seconds=rule.task_ttl_seconds,
+            expectations=rule.expectations.get(command.channel_type) or rule.expectations.get("*", ()),
         )
 
     def _refused_rate(self, command: Command, rule: Rule) -> str | None:
         """Take a token out of the agent's bucket; if there is none, return the refusal."""
-        if rule.rate_per_minute is None:
+        name = command.agent_name
+        if command.name == "register" and command.others:  # what an agent registers counts for itself
+            name, rule = command.others[0], self.rule_of(command.others[0], *command.rules_of_others[:1])
+        if command.name not in _RATED or rule.rate_per_minute is None:
             return None
         now, burst = command.moment_seconds, float(rule.rate_burst)
-        tokens, since = self._buckets.get(command.agent_name, (burst, now))
+        tokens, since = self._buckets.get(name, (burst, now))
         tokens = min(burst, tokens + (now - since) * rule.rate_per_minute / 60)
         if tokens < 1:
-            self._buckets[command.agent_name] = (tokens, now)
+            self._buckets[name] = (tokens, now)
             seconds = math.ceil((1 - tokens) * 60 / rule.rate_per_minute)
-            return f"{command.agent_name!r} may do this {rule.rate_per_minute:g} times a minute; wait {seconds} s"
-        self._buckets[command.agent_name] = (tokens - 1, now)
+            return f"{shown(name)} may do this {rule.rate_per_minute:g} times a minute; wait {seconds} s"
+        self._buckets[name] = (tokens - 1, now)
         if len(self._buckets) > _BUCKETS_MAX:
             self._forget_the_oldest()
         return None
@@ -200,9 +283,15 @@ class RuleArbiter:
 
 def _refused_rule(command: Command) -> str | None:
     """Return why the rule to be set is not valid: with it, all later commands of the agent would be denied."""
-    if command.name in ("register", "set_rule") and isinstance(command.content, Mapping):
+    content = command.content
+    rule = content.get("rule") if command.name == "register" and isinstance(content, Mapping) else content
+    if command.name in ("register", "set_rule") and isinstance(rule, Mapping):
+        if unknown := [key for key in rule if key not in _FIELDS and key != "inbox"]:
+            meant = nearest(unknown[0], _FIELDS)
+            if meant:
+                return f"a Rule has no {shown(unknown[0])}; {meant}"
         try:
-            _read(command.content)
+            _read(rule)
         except ConfigurationError as error:
             return str(error)
     return None
@@ -213,12 +302,12 @@ def _refused_address(command: Command, rule: Rule, others: list[Rule]) -> str | 
         return None
     me = command.agent_name
     for name, other in zip(command.others, others, strict=True):
-        if command.name in ("send", "open", "join") and not _matches(name, rule.outbound_to):
-            return f"{me!r} may not address {name!r}"
-        if command.name in ("dispatch", "open", "join") and not _matches(me, other.inbound_from):
-            return f"{name!r} takes no envelopes from {me!r}"
+        if command.name in ("send", "ask", "open", "join") and not _matches(name, rule.outbound_to):
+            return f"{shown(me)} may not address {shown(name)}"
+        if command.name in ("dispatch", "ask", "open", "join") and not _matches(me, other.inbound_from):
+            return f"{shown(name)} takes no envelopes from {shown(me)}"
         if command.name == "accept" and not _matches(name, rule.inbound_from):
-            return f"{me!r} takes no envelopes from {name!r}"
+            return f"{shown(me)} takes no envelopes from {shown(name)}"
     return None
 
 
@@ -228,21 +317,22 @@ def _matches(name: str, globs: tuple[str, ...]) -> bool:
 
 def _refused_depth(command: Command, rule: Rule) -> str | None:
     depth_max = rule.delegation_depth_max
-    if command.name != "send" or depth_max is None or command.hops <= depth_max:
+    depth = len(command.delegators)
+    if command.name != "send" or depth_max is None or depth <= depth_max:
         return None
-    return f"{command.hops} envelopes led to this one, and {depth_max} are allowed; answer the first of them"
+    return f"the matter was handed on by {depth} agents, and {depth_max} are allowed; reply to one of them"
 
 
 def _refused_type(command: Command, rule: Rule, others: list[Rule]) -> str | None:
     if command.name in ("join", "accept") and not _matches(command.channel_type, rule.channel_types_accept):
-        return f"{command.agent_name!r} accepts no channels of type {command.channel_type!r}"
+        return f"{shown(command.agent_name)} accepts no channels of type {shown(command.channel_type)}"
     if command.name != "open":
         return None
     if not _matches(command.channel_type, rule.channel_types_initiate):
-        return f"{command.agent_name!r} may not open channels of type {command.channel_type!r}"
+        return f"{shown(command.agent_name)} may not open channels of type {shown(command.channel_type)}"
     for name, other in zip(command.others, others, strict=True):
         if not _matches(command.channel_type, other.channel_types_accept):
-            return f"{name!r} accepts no channels of type {command.channel_type!r}"
+            return f"{shown(name)} accepts no channels of type {shown(command.channel_type)}"
     return None
 
 
@@ -256,18 +346,25 @@ def _read(registered: Mapping[str, Any]) -> Rule:
 def _check(rule: Rule) -> None:
     for name in ("outbound_to", "inbound_from", "channel_types_initiate", "channel_types_accept"):
         globs = getattr(rule, name)
-        if not isinstance(globs, tuple) or not all(isinstance(glob, str) for glob in globs):
-            raise ConfigurationError(f"{name} is a tuple of globs, not {globs!r}; write ({globs!r},)")
+        if not is_a(globs, tuple) or not all(is_a(glob, str) for glob in globs):
+            advice = f"; write ({shown(globs)},)" if is_a(globs, str) else ""
+            raise ConfigurationError(f"{name} is a tuple of globs, not {shown(globs)}{advice}")
     for name in ("channels_max", "tasks_max", "delegation_depth_max"):
-        limit = getattr(rule, name)
-        if limit is not None and (not _is_count(limit) or limit < 0):
-            raise ConfigurationError(f"{name} is a number of at least 0, or None for no limit, not {limit!r}")
-    rate = rule.rate_per_minute
-    if rate is not None and not (isinstance(rate, int | float) and rate > 0 and math.isfinite(rate)):
-        raise ConfigurationError(f"rate_per_minute is a positive number, or None for no limit, not {rate!r}")
-    if not _is_count(rule.rate_burst) or rule.rate_burst < 1:
-        raise ConfigurationError(f"rate_burst is at least 1, not {rule.rate_burst!r}: with less, no command is allowed")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+        _set(rule, name, _RULE.whole(name, getattr(rule, name), is_optional=True))
+    for name in ("channel_ttl_seconds", "task_ttl_seconds"):
+        _set(rule, name, _RULE.seconds(name, getattr(rule, name), is_optional=True))
+    by_type = _RULE.mapping(
+        "expectations", rule.expectations, wanted="a mapping from types of channels to expectations"
+    )
+    for name, expectations in by_type.items():
+        _RULE.text("each key of expectations", name, wanted="the name of a channel type, or *")
+        by_type[name] = _RULE.items("each value of expectations", expectations, of="expectations", most=100)
+    _set(rule, "expectations", by_type)
+    rate = None if rule.rate_per_minute is None else number_of(rule.rate_per_minute)
+    if rule.rate_per_minute is not None and (rate is None or rate <= 0):
+        raise _RULE.refusal("rate_per_minute", rule.rate_per_minute, "a positive number, or None for no limit")
+    _set(rule, "rate_per_minute", rate)
+    # With a burst of less than 1, no command would be allowed.
+    _set(rule, "rate_burst", _RULE.whole("rate_burst", rule.rate_burst, least=1))
+    if not is_a(rule.inbox, InboxRule):
+        raise _RULE.refusal("inbox", rule.inbox, "an InboxRule", "write InboxRule(capacity=...)")

@@ -1,4 +1,4 @@
-"""The system's time, as a :class:`~hubwire.ports.Clock`, and the one text form of a moment."""
+"""The system's time, as a :class:`~hubwire.ports.Clock`, the one text form of a moment, and ids that sort by time."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import time
 from datetime import UTC, datetime
 
 import anyio
+from uuid_utils import UUID, uuid7
 
-__all__ = ("SystemClock", "timestamp")
+__all__ = ("SystemClock", "timestamp", "uuid_of_now")
 
 
 class SystemClock:
     """The clock of the machine."""
 
     now_ns: staticmethod[[], int] = staticmethod(time.time_ns)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
+    monotonic: staticmethod[[], float] = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
@@ -27,6 +26,24 @@ _THREE_DIGITS = [f"{number:03d}Z" for number in range(1000)]
 
 _newest: tuple[int, str] = (-_MILLISECOND_NS, "")
 """The start of the millisecond that was formatted last, and its text: one tuple, so that another thread sees both."""
+
+
+_is_before_1970 = False
+"""Whether the system's clock was seen at a time that UUIDs of version 7 do not have."""
+
+
+def uuid_of_now() -> UUID:
+    """Return a new UUID of version 7, by the system's clock; before 1970, where it has no time, of 1970."""
+    global _is_before_1970  # noqa: PLW0603 - it is the clock of the process
+    if not _is_before_1970:
+        try:
+            return uuid7()
+        except BaseException as error:
+            # Native code panics by a class that is no Exception, and writes a trace to stderr: once is enough.
+            if type(error).__name__ != "PanicException":
+                raise
+            _is_before_1970 = True
+    return uuid7(nanoseconds=max(time.time_ns(), 0))
 
 
 def timestamp(ns: int) -> str:

@@ -1,4 +1,6 @@
-"""The context of an emit, which is not passed to it: correlation id, trace context, tenant, and the causing event.
+"""The context of an emit, which is not passed to it: correlation, trace, tenant, place, and the causing event.
+
+The place is the agent, session, turn, channel and task that the code is at work for.
 
 It is kept in context variables, so it follows the code: into child tasks, ``asyncio.to_thread`` and
 ``anyio.to_thread``. An event takes its values over when it is emitted, unless it has its own.
@@ -6,33 +8,62 @@ It is kept in context variables, so it follows the code: into child tasks, ``asy
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from types import NoneType
+from typing import Any, Protocol
 
 import attrs
 
 from .errors import ConfigurationError
 from .events import Event
+from .events._fit import TRACEPARENT
+from .events._shown import is_a, shown
 from .events._stamp import EMPTY, Context
 
-__all__ = ("EMPTY", "Context", "cause", "current", "scope")
+__all__ = ("EMPTY", "Context", "HasId", "cause", "current", "scope")
 
 
-_scope: ContextVar[Context] = ContextVar("hubwire.scope", default=EMPTY)
+class HasId(Protocol):
+    """What is known by an id, as an agent, a channel and a task are."""
+
+    @property
+    def id(self) -> str: ...
+
+
+class _Scope:
+    """A scope that was entered; ``is_left`` if it was left in another context, and that one still refers to it."""
+
+    __slots__ = ("context", "is_left", "outer")
+
+    def __init__(self, context: Context, outer: _Scope | None) -> None:
+        self.context = context
+        self.outer = outer
+        self.is_left = False
+
+    def present(self) -> Context:
+        """Return the context of the innermost scope that was not left."""
+        scope = self
+        while scope.is_left and scope.outer is not None:
+            scope = scope.outer
+        return scope.context
+
+
+_NONE = _Scope(EMPTY, None)
+
+_scope: ContextVar[_Scope] = ContextVar("hubwire.scope", default=_NONE)
 _cause: ContextVar[Event | None] = ContextVar("hubwire.cause", default=None)
-
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def current() -> Context:
     """Return the context that an event emitted here would inherit."""
-    scope, event = _scope.get(), _cause.get()
+    entered, event = _scope.get(), _cause.get()
+    scope = entered.present() if entered.is_left else entered.context
     if event is None:
         return scope
-    return Context(
+    return attrs.evolve(
+        scope,
         tenant=scope.tenant or event.tenant,
         correlation_id=scope.correlation_id or event.correlation_id,
         traceparent=scope.traceparent or event.traceparent,
@@ -51,35 +82,81 @@ def cause(event: Event) -> None:
 
 @contextmanager
 def scope(
-    *, correlation_id: str | None = None, tenant: str | None = None, traceparent: str | None = None
+    *,
+    correlation_id: str | None = None,
+    tenant: str | None = None,
+    traceparent: str | None = None,
+    agent: HasId | str | None = None,
+    session: str | None = None,
+    turn: HasId | str | None = None,
+    channel: HasId | str | None = None,
+    task: HasId | str | None = None,
 ) -> Iterator[Context]:
     """Set the context that events emitted inside inherit; values not given stay as they are outside. Scopes nest.
 
     All are text, and ``traceparent`` is a W3C Trace Context header value; any other value raises
-    :class:`~hubwire.errors.ConfigurationError`.
+    :class:`~hubwire.errors.ConfigurationError`. Lone surrogates, which UTF-8 cannot hold, are written as escapes.
+
+    ``agent``, ``session``, ``turn``, ``channel`` and ``task`` are ids, or what has one as its ``id``: an
+    :class:`~hubwire.Agent`, a turn. So the callbacks of a framework need to know nothing of whose turn it is. An inner
+    scope of another agent is outside of the turn and the task of the outer one.
+
+    It may be left in another context, as by an async generator that another task closes: it counts no more, in both.
     """
-    given = {"correlation_id": correlation_id, "tenant": tenant, "traceparent": traceparent}
-    if wrong := [name for name, value in given.items() if not isinstance(value, (str, NoneType))]:
-        raise ConfigurationError(f"{', '.join(wrong)} must be text; write it out with str(...)")
-    if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
+    given = {
+        "correlation_id": correlation_id,
+        "tenant": tenant,
+        "traceparent": traceparent,
+        "agent_id": _id_of(agent),
+        "session_id": session,
+        "turn_id": _id_of(turn),
+        "channel_id": _id_of(channel),
+        "task_id": _id_of(task),
+    }
+    if wrong := [name for name, value in given.items() if not is_a(value, (str, NoneType))]:
+        raise ConfigurationError(f"scope(): {', '.join(wrong)} must be text; write it out with str(...)")
+    if traceparent is not None and not TRACEPARENT.fullmatch(traceparent):
         raise ConfigurationError(
-            f"traceparent {traceparent!r} is not a W3C Trace Context value (00-<32 hex>-<16 hex>-<2 hex>)"
+            f"scope(): traceparent {shown(traceparent)} is not a W3C Trace Context value (00-<32 hex>-<16 hex>-<2 hex>)"
         )
     outer = _scope.get()
-    inner = attrs.evolve(
-        outer,
-        correlation_id=outer.correlation_id if correlation_id is None else correlation_id,
-        tenant=outer.tenant if tenant is None else tenant,
-        traceparent=outer.traceparent if traceparent is None else traceparent,
-    )
-    token = _scope.set(inner)
+    around = outer.present()
+    changes: dict[str, Any] = {name: _written(value) for name, value in given.items() if value is not None}
+    if changes.get("agent_id", around.agent_id) != around.agent_id:
+        changes = {"turn_id": None, "task_id": None, **changes}
+    inner = attrs.evolve(around, **changes)
+    entered = _Scope(inner, outer)
+    token = _scope.set(entered)
     try:
         yield inner
     finally:
+        _leave(entered, token)
+
+
+def _id_of(value: HasId | str | None) -> Any:
+    """Return the id; what has none as it is, to be refused."""
+    if value is None or is_a(value, str):
+        return value
+    try:
+        return value.id  # type: ignore[union-attr]
+    except Exception:  # noqa: BLE001 - it is a stranger's object: then it is refused
+        return value
+
+
+def _written(text: str) -> str | None:
+    """Return the text as every event will have it: these ids come from headers, files and arguments of programs."""
+    return str.encode(text, errors="backslashreplace").decode()
+
+
+def _leave(entered: _Scope, token: Token[_Scope]) -> None:
+    """Leave a scope, where it was entered or in another context: a generator may be closed by another task."""
+    try:
         _scope.reset(token)
+    except ValueError:
+        entered.is_left = True
 
 
 def leave_all() -> None:
     """Forget, in this task, the scope that it was started in."""
-    _scope.set(EMPTY)
+    _scope.set(_NONE)
     _cause.set(None)

@@ -25,9 +25,12 @@ __all__ = (
     "ChannelTypeFailed",
     "CommandRejected",
     "ConfigurationError",
+    "ContentRefused",
+    "EventInvalid",
     "EventTooLarge",
     "Fenced",
     "HistoryGone",
+    "HubAborted",
     "HubClosed",
     "HubError",
     "HubFailed",
@@ -40,6 +43,7 @@ __all__ = (
     "ListenerFailed",
     "ListenerTimeout",
     "LogDamaged",
+    "NewerVersion",
     "NotApproved",
     "NotFound",
     "OperatorError",
@@ -50,6 +54,7 @@ __all__ = (
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
+    "TaskNotCompleted",
 )
 
 
@@ -110,6 +115,13 @@ class PostRejected(CommandRejected):
         self.code = code
 
 
+class ContentRefused(CallerError):
+    """The content of an envelope is not of a type that its reader takes, or does not fit the class of that type.
+
+    In a turn, the envelope is dead-lettered at once. Let sender and reader declare the same class.
+    """
+
+
 class InboxFull(PostRejected):
     """All inboxes that the envelope is for are full. Post it again later, or let the recipients ack what they read."""
 
@@ -145,6 +157,18 @@ class NotApproved(CommandRejected):
         self.reason = reason
 
 
+class TaskNotCompleted(CommandRejected):
+    """The task whose result was waited for has ended without one.
+
+    ``how`` is ``failed``, ``cancelled`` or ``expired``, and ``reason`` is what was given for it. Start another task.
+    """
+
+    def __init__(self, message: str, *, how: str, reason: str) -> None:
+        super().__init__(message)
+        self.how = how
+        self.reason = reason
+
+
 class AskCycle(CommandRejected):
     """An agent asks another agent that waits for the first one's answer: neither would get one.
 
@@ -169,6 +193,19 @@ class Overloaded(CallerError):
 
     Wait for room (``await hub.emit``), drop the event (``hub.offer``), or raise the limit that the message names.
     """
+
+
+class EventInvalid(CallerError):
+    """A field of an event has a value that is not of its type, and cannot be fitted without a loss. No event was taken.
+
+    What is committed has to be read back as it was, so it is refused at the call. ``kind`` is the event's, ``field``
+    the name of the field; the message says what it takes. Give it such a value, or declare the field with another type.
+    """
+
+    def __init__(self, message: str, *, kind: str, field: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.field = field
 
 
 class EventTooLarge(CallerError):
@@ -308,11 +345,15 @@ class LogDamaged(StoreError):
     """Records that were durable are damaged or missing. The hub does not repair them: restore the log from a copy."""
 
 
-class JournalBehind(StoreError):
-    """A listener has seen events that the journal does not hold.
+class NewerVersion(StoreError):
+    """A file is whole, and of a newer version of hubwire than this one. It was left as it is: use the newer version."""
 
-    The journal was restored from an older copy, or belongs to another hub. Give the hub the store that belongs to the
-    listener, or remove the listener's position as the message says.
+
+class JournalBehind(StoreError):
+    """There was an event that the journal does not hold, or holds another one in its place.
+
+    A listener, a kept position or a snapshot proves it. The journal was restored from an older copy, has
+    lost its end, or belongs to another hub. Give the hub the store that belongs to it, or follow the message.
     """
 
 
@@ -320,6 +361,13 @@ class HubFailed(OperatorError):
     """The hub stopped because it could not keep its promises. The reason is the ``__cause__``.
 
     Repair that, then restart. The next start tells whether an event that was on its way is in the journal.
+    """
+
+
+class HubAborted(HubFailed):
+    """The hub was given up on purpose, by ``hub.abort()``: no promise was broken by the hub itself.
+
+    Start another one on its store: it tells whether an event that was on its way is in the journal.
     """
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from ._values import Value
 from .context import cause
 from .errors import PartialBatch
 from .events import (
@@ -39,8 +40,8 @@ __all__ = (
 )
 
 
-@attrs.frozen(kw_only=True)
-class EnvelopeView:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class EnvelopeView(Value):
     """An envelope, as its event reports it."""
 
     envelope_id: str | None
@@ -58,24 +59,24 @@ class EnvelopeView:
     task_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class ManifestView:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ManifestView(Value):
     """The type of a channel, as its event reports it."""
 
     type: str
     version: int
 
 
-@attrs.frozen(kw_only=True)
-class ParticipantView:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ParticipantView(Value):
     """A participant of a channel."""
 
     agent_id: str
     role: str
 
 
-@attrs.frozen(kw_only=True)
-class ChannelView:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ChannelView(Value):
     """The channel of an event: complete in ``channel.created``, later only with its ``channel_id``."""
 
     channel_id: str | None
@@ -89,8 +90,8 @@ class ChannelView:
     required_acks: int | None = None
 
 
-@attrs.frozen(kw_only=True)
-class PassportView:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class PassportView(Value):
     """The identity of an agent, as its registration reports it."""
 
     agent_id: str | None
@@ -104,8 +105,8 @@ class PassportView:
     created_at: str = ""
 
 
-@attrs.frozen(kw_only=True)
-class ExpectationView:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ExpectationView(Value):
     """A contract over a channel's behaviour in time."""
 
     name: str
@@ -113,8 +114,8 @@ class ExpectationView:
     params: Mapping[str, Any]
 
 
-@attrs.frozen(kw_only=True)
-class ViolationView:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ViolationView(Value):
     """How an expectation was violated. ``violator_ids`` are agent ids; none means the channel as a whole."""
 
     expectation: ExpectationView
@@ -122,8 +123,8 @@ class ViolationView:
     detail: Mapping[str, Any]
 
 
-@attrs.frozen(str=False)
-class RemoteError:
+@attrs.frozen(str=False, eq=False, repr=False)
+class RemoteError(Value):
     """An exception as an event reports it: the name of its class, and its message, which ``str()`` returns."""
 
     type: str

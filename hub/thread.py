@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import inspect
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -12,6 +13,7 @@ from typing import ParamSpec, Self, TypeVar
 
 from ._commit.phase import HomeLoop
 from ._commit.threads import FromThreads
+from ._foreign.arguments import Call, shown
 from ._hub import Hub
 from .errors import ConfigurationError, HubClosed, append_context, repeat
 from .events import Event
@@ -21,6 +23,8 @@ __all__ = ("HubThread",)
 P = ParamSpec("P")
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
+
+_THREAD = Call("HubThread()", ConfigurationError)
 
 EXIT_SECONDS_MAX = 30.0
 """How long a program that forgot to close its hub waits for it at its end."""
@@ -38,6 +42,7 @@ class HubThread:
     """
 
     def __init__(self, hub: Hub) -> None:
+        _THREAD.instance("hub", hub, Hub, wanted="a Hub", advice="write HubThread(Hub(store))")
         self.hub: Hub = hub
         """The hub, for use in :meth:`call`. From outside only ``emit_threadsafe``, ``id``,
         ``statistics()`` and ``health()``."""
@@ -129,12 +134,28 @@ class HubThread:
         """Run a coroutine function on the hub's event loop; return what it returns, and raise what it raises.
 
         So a program can do all that a hub can: ``planner = thread.call(thread.hub.agents.register, "planner")``.
-        Interrupted (``KeyboardInterrupt``), it cancels the call, and does not wait for its end.
+        Interrupted (``KeyboardInterrupt``), it cancels the call, and does not wait for its end. Raises
+        :class:`~hubwire.errors.ConfigurationError` for what is no coroutine function.
         """
         self._check_elsewhere()
+        if not callable(function):
+            advice = (
+                "; pass the function and its arguments apart: call(function, argument)"
+                if inspect.iscoroutine(function)
+                else ""
+            )
+            raise ConfigurationError(
+                f"call() takes a coroutine function and its arguments, not {shown(function)}{advice}"
+            )
 
         async def run(future: Future[T]) -> None:
-            result = await function(*args, **kwargs)
+            awaitable = function(*args, **kwargs)
+            if not inspect.isawaitable(awaitable):
+                raise ConfigurationError(
+                    f"call() takes a coroutine function, and {shown(function)} has run and returned"
+                    f" {shown(awaitable)}; write async def, or call it without call()"
+                )
+            result = await awaitable
             if future.set_running_or_notify_cancel():
                 future.set_result(result)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,10 +48,12 @@ _BAD_ENDS = frozenset(
 class StructLog:
     """Logs each event as one line: its kind as the event's name, its header as keys, its own fields beside them.
 
-    ``logger`` is a structlog logger, by default ``structlog.get_logger("hubwire.events")``. Events below ``level`` are
-    not logged. An event's level is its ``severity``, if that is a level; else ``error`` for ``error.raised``; else
-    ``warning`` if its outcome is ``failure`` or ``denied``, or its kind ends in a word like ``failed``; else ``info``.
-    Fields of generic and unknown events are under ``data``, and so are fields whose names structlog uses itself.
+    ``logger`` is a structlog logger. By default, it is ``structlog.get_logger("hubwire.events")`` in a program that has
+    configured structlog when the first event comes, and otherwise one that writes to the standard logger of that name,
+    and so nothing to stdout. Events below ``level`` are not logged. An event's level is its ``severity``, if that is a
+    level; else ``error`` for ``error.raised``; else ``warning`` if its outcome is ``failure`` or ``denied``, or its
+    kind ends in a word like ``failed``; else ``info``. Fields of generic and unknown events are under ``data``, and
+    so are fields whose names structlog uses itself.
 
     Text is escaped as ``repr`` would: control characters, bidirectional marks and line breaks reach neither a terminal
     nor a log file. Long texts and large payloads are cut, marked by ``…``: the journal has them whole.
@@ -62,11 +65,13 @@ class StructLog:
     def __init__(self, logger: Any = None, *, level: str = "info") -> None:
         if level not in LEVELS:
             raise ConfigurationError(f"level {level!r} is not one of {', '.join(LEVELS)}")
-        self._logger = structlog.get_logger("hubwire.events") if logger is None else logger
+        self._logger = logger
         self._wanted = frozenset(LEVELS[LEVELS.index(level) :])
 
     async def on_events(self, events: Sequence[Event]) -> None:
         """Log a batch, one event after the other."""
+        if self._logger is None:
+            self._logger = _default_logger()
         handled = 0
         try:
             for event in events:
@@ -75,6 +80,16 @@ class StructLog:
                 handled += 1
         except Exception as error:
             raise PartialBatch(handled) from error
+
+
+def _default_logger() -> Any:
+    if structlog.is_configured():
+        return structlog.get_logger("hubwire.events")
+    return structlog.wrap_logger(
+        logging.getLogger("hubwire.events"),
+        processors=[structlog.processors.KeyValueRenderer(key_order=["event"])],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
 
 
 def level_of(event: Event) -> str:

@@ -6,7 +6,6 @@ taken. Every table is bounded, however many kinds, severities or call ids a prog
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,8 @@ from hubwire.clock import SystemClock
 from hubwire.errors import ConfigurationError
 from hubwire.ports import Clock
 
+from ._open_calls import TEXT_MAX, Call, OpenCalls, id_of
+
 __all__ = ("BOUNDS_SECONDS", "Latency", "Metrics", "MetricsSnapshot")
 
 BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -30,7 +31,10 @@ OTHER = "other"
 """The name under which an event is counted that has no count of its own, because there are too many names."""
 
 _PAIRS = {"tool": "call_id", "model": "call_id", "turn": "turn_id", "task": "task_id"}
-"""Pairs of a beginning and an end, and the field that ties the two together."""
+"""Pairs of a beginning and an end, and the field that ties the two together, within an agent and a turn."""
+_MILLISECONDS_MAX = 1e13
+"""Three centuries: no call takes longer, whatever its end states."""
+
 _STARTS = ("called", "started")
 _ENDS = ("abandoned", "cancelled", "completed", "ended", "expired", "failed")
 _PAIRED = {
@@ -51,23 +55,26 @@ class Latency:
     bounds_seconds: tuple[float, ...]
     buckets: tuple[int, ...]
     """How many fell into each bucket; one more than there are bounds, because the last bucket has no bound."""
+    min_seconds: float = 0.0
 
     @property
     def mean_seconds(self) -> float:
         return self.sum_seconds / self.count if self.count else 0.0
 
     def quantile_seconds(self, quantile: float) -> float:
-        """Return the upper bound of the bucket that holds the quantile: at most ``1 - quantile`` of all are above it.
+        """Return an estimate of the quantile: in the right bucket, and between the smallest and the largest value.
 
-        0 before the first measurement. Raises ``ValueError`` unless ``quantile`` is between 0 and 1.
+        Within the bucket it is interpolated. 0 before the first measurement. Raises ``ValueError`` unless ``quantile``
+        is between 0 and 1.
         """
         if not 0 <= quantile <= 1:
             raise ValueError(f"quantile {quantile} is not between 0 and 1")
-        rest = quantile * self.count
-        for bound, number in zip(self.bounds_seconds, self.buckets, strict=False):
-            rest -= number
-            if rest <= 0:
-                return min(bound, self.max_seconds)
+        rest, lower = quantile * self.count, 0.0
+        for upper, number in zip((*self.bounds_seconds, self.max_seconds), self.buckets, strict=True):
+            if number and rest <= number:
+                low, high = max(lower, self.min_seconds), min(upper, self.max_seconds)
+                return low + max(high - low, 0.0) * rest / number
+            rest, lower = rest - number, upper
         return self.max_seconds
 
 
@@ -109,6 +116,8 @@ class Metrics:
     the hub's own thread.
 
     The duration of a call is the one that its end states, or else the difference of the hub's times of the two events.
+    An end belongs to the beginning with its id, its agent and its turn; one that names no agent, or no turn, to the
+    oldest that fits otherwise.
     Raises :class:`~hubwire.errors.ConfigurationError` if a bound is less than 1.
     """
 
@@ -124,10 +133,9 @@ class Metrics:
             raise ConfigurationError("window_seconds, open_max and names_max must be at least 1")
         self._clock = clock or SystemClock()
         self._window_seconds = window_seconds
-        self._open_max = open_max
         self._names_max = names_max
         self._hub: Hub | None = None
-        self._open: dict[tuple[str, str | int], int] = {}
+        self._open = OpenCalls(open_max)
         self._moments = _Moments()
         self.reset()
 
@@ -140,7 +148,7 @@ class Metrics:
         self._names: dict[tuple[str, str | None, str | None], int] = {}
         self._ages = _Histogram()
         self._durations: dict[str, _Histogram] = {}
-        self._forgotten = 0
+        self._open.forgotten = 0
         self._newest_seq: int | None = None
         self._since = self._clock.monotonic()
         self._seconds: deque[tuple[int, int]] = deque()
@@ -151,10 +159,10 @@ class Metrics:
         paired = []
         for event in events:
             name = (event.kind, event.severity, event.outcome)
-            if name in names:
+            try:
                 names[name] += 1
-            else:
-                self._count_new(name)
+            except (KeyError, TypeError):
+                self._count_new(*name)
             if event.kind in _PAIRED:
                 paired.append(event)
         self._newest_seq = events[-1].seq
@@ -185,15 +193,17 @@ class Metrics:
             newest_seq=self._newest_seq,
             age=self._ages.latency(),
             durations=_frozen({what: histogram.latency() for what, histogram in self._durations.items()}),
-            open=_frozen(Counter(what for what, _ in self._open)),
-            forgotten=self._forgotten,
+            open=_frozen(self._open.count()),
+            forgotten=self._open.forgotten,
             hub=None if self._hub is None else self._hub.statistics(),
         )
 
     # -- names --
 
-    def _count_new(self, name: tuple[str, str | None, str | None]) -> None:
-        if len(self._names) >= self._names_max:
+    def _count_new(self, *parts: Any) -> None:
+        kind, severity, outcome = (_label(part) for part in parts)
+        name = (kind or OTHER, severity, outcome)
+        if name not in self._names and len(self._names) >= self._names_max:
             name = (OTHER, None, None)
         self._names[name] = self._names.get(name, 0) + 1
 
@@ -224,27 +234,28 @@ class Metrics:
         took: dict[str, list[int]] = {}
         for event, moment in zip(events, self._moments(events), strict=True):
             what, name, is_start = _PAIRED[event.kind]
-            tie = _field(event, name)
-            if not isinstance(tie, (str, int)):
+            tie = id_of(_field(event, name))
+            if tie is None:
                 continue
+            # A task may be begun by one agent and ended by another, and its id is that of no other one.
+            agent, turn = (None, None) if what == "task" else (id_of(event.agent_id), id_of(event.turn_id))
+            call = Call(what, tie, agent, turn)
             if is_start:
                 if moment is not None:
-                    self._begin((what, tie), moment)
+                    self._open.begin(call, moment)
                 continue
-            began = self._open.pop((what, tie), None)
+            began = self._open.end(call)
             stated = _field(event, "duration_ms")
-            if type(stated) in (int, float) and 0 <= stated < math.inf:
+            if type(stated) in (int, float) and 0 <= stated <= _MILLISECONDS_MAX:
                 took.setdefault(what, []).append(round(stated * 1000))
             elif began is not None and moment is not None:
                 took.setdefault(what, []).append(moment - began)
         for what, durations in took.items():
             self._durations.setdefault(what, _Histogram()).add(durations)
 
-    def _begin(self, key: tuple[str, str | int], moment: int) -> None:
-        if key not in self._open and len(self._open) >= self._open_max:
-            del self._open[next(iter(self._open))]
-            self._forgotten += 1
-        self._open[key] = moment
+
+def _label(value: Any) -> str | None:
+    return (value if len(value) <= TEXT_MAX else OTHER) if isinstance(value, str) else None
 
 
 def _field(event: Event, name: str) -> Any:
@@ -272,6 +283,7 @@ class _Histogram:
         self._count = 0
         self._sum = 0
         self._max = 0
+        self._min: int | None = None
         self._buckets = [0] * (len(self._BOUNDS) + 1)
 
     def add(self, values: list[int]) -> None:
@@ -281,9 +293,11 @@ class _Histogram:
         smallest, largest = min(values), max(values)
         if smallest < 0:
             values = [max(value, 0) for value in values]
+            smallest, largest = 0, max(largest, 0)
         self._count += len(values)
         self._sum += sum(values)
         self._max = max(self._max, largest)
+        self._min = smallest if self._min is None else min(self._min, smallest)
         # Events of one batch are of similar age, and usually fall into one bucket.
         bucket = bisect_left(self._BOUNDS, smallest)
         if bucket == bisect_left(self._BOUNDS, largest):
@@ -299,6 +313,7 @@ class _Histogram:
             max_seconds=self._max / 1e6,
             bounds_seconds=BOUNDS_SECONDS,
             buckets=tuple(self._buckets),
+            min_seconds=(self._min or 0) / 1e6,
         )
 
 
@@ -311,19 +326,24 @@ class _Moments:
 
     def __call__(self, events: Sequence[Event]) -> list[int | None]:
         # Almost every event falls into the same second as the previous one; reading a date is the expensive part.
-        return [
-            self._second + int(at[20:26]) if (at := event.at)[:20] == self._prefix and len(at) == 27 else self._read(at)
-            for event in events
-        ]
+        try:
+            return [
+                self._second + int(at[20:26])
+                if (at := event.at)[:20] == self._prefix and len(at) == 27
+                else self._read(at)
+                for event in events
+            ]
+        except (TypeError, ValueError, KeyError):  # what is no text may be a mapping, which a slice may be a key of
+            return [self._read(event.at) for event in events]
 
-    def _read(self, at: str) -> int | None:
+    def _read(self, at: Any) -> int | None:
         try:
             moment = datetime.fromisoformat(at)
-        except ValueError:
+            second = int(moment.replace(microsecond=0).timestamp()) * 1_000_000
+        except (TypeError, ValueError, OverflowError):
             return None
         if moment.tzinfo is None:
             return None
-        second = int(moment.replace(microsecond=0).timestamp()) * 1_000_000
         if len(at) == 27 and at[26] == "Z":
             self._prefix, self._second = at[:20], second
         return second + moment.microsecond

@@ -54,6 +54,8 @@ class Failures:
             return self.full(doing, path, error)
         if error.errno == errno.ELOOP:
             message = "it leads through a symbolic link, which is not followed; mount the directory instead"
+        elif error.errno == errno.EMLINK:
+            message = "it is a hard link: its other name is read and changed with it; replace it by a copy of its own"
         else:
             message = f"{error.strerror}; mend that and call again"
         return StoreError(f"cannot {doing} {path!r} in {self._root}: {message}", path=path)

@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
 from hubwire.forks import register_at_fork
+from hubwire.own_log import OwnLog
 
 from ._watch import PendingPaths, is_at_or_below
 
@@ -31,6 +32,8 @@ _BATCH_MILLISECONDS = 50
 """Hints that come within a step of each other are passed on together, but not later than this."""
 
 _SWEEP_SECONDS = 5.0
+
+_log = OwnLog("stores")
 
 
 class FileChanges:
@@ -133,10 +136,10 @@ class Watcher:
                     self._watch(stopping)
                 except FileNotFoundError:
                     pass  # The root was not created yet, or was deleted.
-                except (OSError, RuntimeError):
+                except (OSError, RuntimeError) as error:
                     if not is_reported:
                         is_reported = True
-                        _log_failed_watch(self._root())
+                        _log.problem("store.watch_failed", error, root=self._root())
             self._hint(["/"])
             stopping.wait(self._poll_seconds)
 
@@ -179,12 +182,6 @@ def _at_and_above(path: str) -> Iterator[str]:
         yield path
         path = path.rpartition("/")[0]
     yield "/"
-
-
-def _log_failed_watch(root: str) -> None:
-    import structlog  # noqa: PLC0415 - it imports rich: 0.1 s that most programs need not spend
-
-    structlog.get_logger("hubwire.stores").warning("store.watch_failed", root=root, exc_info=True)
 
 
 _alive: weakref.WeakSet[Watcher] = weakref.WeakSet()

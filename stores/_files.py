@@ -15,12 +15,13 @@ import weakref
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from hubwire.errors import AlreadyExists, StoreError
+from hubwire.errors import AlreadyExists, StoreError, StoreFull
 from hubwire.forks import register_at_fork
 
 from . import _posix
 from ._failures import Failures, conflict
-from ._hold import take_lock_file
+from ._hold import TakenLock, holder_of, take_lock_file
+from ._reserve import Reserve
 from ._tree import Tree, parent_of
 from ._watch import is_at_or_below
 from .durability import Durability
@@ -57,6 +58,7 @@ class Files:
         self._sync_replacement = durability is not Durability.NONE
         self.failures = Failures(root)
         self._tree = Tree(root, self.failures, sync=self._sync)
+        self.reserve = Reserve(self._tree)
         self._cache: dict[str, _Open] = {}
         self._lock = threading.Lock()  # guards the cache
         register_at_fork(self)
@@ -214,6 +216,16 @@ class Files:
     # --- replacing --------------------------------------------------------------------------------------------------
 
     def write(self, path: str, data: bytes, *, if_absent: bool, expect: int | None) -> None:
+        while True:
+            try:
+                return self._write(path, data, if_absent=if_absent, expect=expect)
+            except StoreFull:
+                # Replacements are what a log is truncated and positions are kept with: the way out of a full disk. An
+                # append of another thread may be quicker to take the room: then there is more.
+                if not self.reserve.give_up(len(data)):
+                    raise
+
+    def _write(self, path: str, data: bytes, *, if_absent: bool, expect: int | None) -> None:
         self.failures.refuse_poisoned(path)
         with self.failures.translated("write", path, changes=True):
             for _ in range(_ATTEMPTS):
@@ -260,6 +272,30 @@ class Files:
             raise
         return True
 
+    # --- cutting ----------------------------------------------------------------------------------------------------
+
+    def cut(self, path: str, size: int, expect: int) -> None:
+        """Write the first ``size`` bytes of a file of ``expect`` bytes through to the medium, and cut off the rest."""
+        self.failures.refuse_poisoned(path)
+        with self.failures.translated("cut", path, changes=True):
+            try:
+                with self._tree.parent(path) as (directory, name):
+                    fd = _posix.lock_current(name, directory, flags=os.O_RDWR)
+            except FileNotFoundError:
+                fd = None
+            if fd is None:
+                raise conflict(path, expect, None)
+            try:
+                if (actual := os.fstat(fd).st_size) != expect:
+                    raise conflict(path, expect, actual)
+                _posix.write_through(fd, size)
+                if size < expect:
+                    os.ftruncate(fd, size)
+                if self._sync:
+                    _posix.sync_all(fd)
+            finally:
+                os.close(fd)
+
     # --- deleting ---------------------------------------------------------------------------------------------------
 
     def delete(self, path: str) -> None:
@@ -280,21 +316,38 @@ class Files:
 
     # --- holding ----------------------------------------------------------------------------------------------------
 
-    def hold(self, path: str, since: str) -> int:
-        """Return the descriptor that holds the path for as long as it is open."""
+    def hold(self, path: str, since: str) -> TakenLock:
+        """Return the lock that holds the path for as long as its descriptor is open."""
         with self.failures.translated("hold", path), self._tree.parent(path, create=True) as (directory, name):
-            return take_lock_file(directory, name + _posix.LOCK_SUFFIX, path, since)
+            while True:
+                try:
+                    lock_name = name + _posix.LOCK_SUFFIX
+                    return take_lock_file(directory, lock_name, path, since, f" in {self.absolute_root()}")
+                except OSError as error:
+                    if error.errno not in _posix.FULL or not self.reserve.give_up(0):
+                        raise
 
-    def release(self, path: str, fd: int) -> None:
+    def holder(self, path: str) -> str | None:
+        with self.failures.translated("look for the holder of", path):
+            try:
+                with self._tree.parent(path) as (directory, name):
+                    return holder_of(directory, name + _posix.LOCK_SUFFIX)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def release(self, path: str, lock: TakenLock, *, as_found: bool) -> None:
         with self.failures.translated("release", path):
             try:
+                if as_found and lock.found:
+                    lock.put_back()
+                    return
                 # Removed before it is unlocked: a process that has opened it meanwhile sees that it is not current.
                 with self._tree.parent(path) as (directory, name):
                     _posix.unlink_if_there(name + _posix.LOCK_SUFFIX, directory)
             except FileNotFoundError:
                 pass
             finally:
-                os.close(fd)
+                os.close(lock.fd)
 
     # --- closing ----------------------------------------------------------------------------------------------------
 

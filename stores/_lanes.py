@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -24,6 +25,8 @@ Ts = TypeVarTuple("Ts")
 
 _Done = Callable[[Any, "BaseException | None"], None]
 _Job = tuple[asyncio.AbstractEventLoop, _Done, Callable[..., Any], tuple[Any, ...]]
+
+_EXIT_SECONDS_MAX = 5.0
 
 _NO_LANE: deque[_Job] = deque()
 
@@ -68,11 +71,15 @@ class Lanes:
                 self._threads.append(thread)
         self._ready.put(key)
 
-    def stop(self) -> None:
-        """Wait for all submitted calls, then end the threads. Blocks."""
+    def end(self) -> None:
+        """End the threads when all submitted calls have ended."""
         self._end_threads()
+
+    def stop(self, *, until: float | None = None) -> None:
+        """Wait for all submitted calls, but no longer than ``until`` of ``time.monotonic``; end the threads. Blocks."""
+        self.end()
         for thread in self._threads:
-            thread.join()
+            thread.join(None if until is None else max(0.0, until - time.monotonic()))
 
     def after_fork_in_child(self) -> None:
         """Start over in a forked process: the threads are the parent's."""
@@ -121,5 +128,7 @@ _alive: weakref.WeakSet[Lanes] = weakref.WeakSet()
 
 @atexit.register
 def _complete_calls_under_way() -> None:
+    """Let calls end that were submitted before the interpreter ends, but not for as long as a disk may hang."""
+    until = time.monotonic() + _EXIT_SECONDS_MAX
     for lanes in list(_alive):
-        lanes.stop()
+        lanes.stop(until=until)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from hubwire.errors import StoreError
+from hubwire.waking import start_later
 
 from ._objects import Objects
 from ._parts import End, HoleError, Layout, Part
@@ -46,8 +47,9 @@ class ObjectReader:
     async def _read_object(self, path: str, start: int, end: int | None) -> tuple[int, bytes] | None:
         """Return the size of the object and its bytes in ``[start, end)``, both as of the same moment."""
         key = self._layout.key(path)
-        if start == 0 and end is None:
-            return await self._objects.get(key, path)
+        if start == 0:
+            # A service gives what there is up to the end. Only an empty object has to be asked for in another way.
+            return await self._objects.get(key, path, 0, end)
         found = await self._objects.head(key, path)
         if found is None or start >= found.size:
             return None if found is None else (found.size, b"")
@@ -90,6 +92,11 @@ class ObjectReader:
                 names.add(folder[:-1])
         return sorted(names)
 
+    async def list_with_parts(self, path: str) -> builtins.list[str]:
+        """Return the names of the files right below ``path`` that have parts, merged ones included."""
+        _, folders = await self._objects.children(self._layout.key(path), path)
+        return sorted(name[:-1] for name in map(_name, folders) if name.endswith("@") and name != "@")
+
     async def exists(self, path: str) -> bool:
         if path == "/":
             return bool(await self.list("/"))
@@ -129,7 +136,7 @@ def _name(key: str) -> str:
 
 async def _all(calls: Sequence[Coroutine[Any, Any, T]]) -> builtins.list[T]:
     """Wait for all; the first that fails cancels the others."""
-    tasks: builtins.list[asyncio.Task[T]] = [asyncio.ensure_future(call) for call in calls]
+    tasks: builtins.list[asyncio.Task[T]] = [start_later(call) for call in calls]
     try:
         return await asyncio.gather(*tasks)
     finally:

@@ -14,11 +14,11 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import attrs
-import structlog
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, JoinError
 from obstore.store import ObjectStoreMethods
 
 from hubwire.errors import StoreError, StoreFull, StoreUnavailable
+from hubwire.own_log import OwnLog
 from hubwire.ports import Clock
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ __all__ = ("PAGE", "Found", "Objects", "Service")
 Service = ObjectStoreMethods
 """Any store of obstore."""
 
-_log = structlog.get_logger("hubwire.stores")
+_log = OwnLog("stores")
 
 T = TypeVar("T")
 
@@ -46,6 +46,7 @@ _TRANSIENT_WORDS = re.compile(
     r"error sending request|HTTP error|timed? ?out|RequestTimeout|connection|reset|broken pipe|error decoding response",
     re.IGNORECASE,
 )
+_NO_RANGE = re.compile(r"status code: 416|InvalidRange|Requested range was invalid|Invalid range")
 _FULL = re.compile(r"status code: 507|StorageFull|QuotaExceeded|InsufficientStorage|EntityTooLarge.*quota")
 
 
@@ -86,9 +87,9 @@ class Objects:
         return await self._until_certain("read", path, attempt)
 
     async def get(self, key: str, path: str, start: int = 0, end: int | None = None) -> tuple[int, bytes] | None:
-        """Return the size of the object and its bytes ``[start, end)``, which must not be beyond its end."""
+        """Return the size of the object and its bytes ``[start, end)``; ``start`` must not be beyond its end."""
 
-        async def attempt() -> tuple[int, bytes] | None:
+        async def attempt(*, may_be_empty: bool = True) -> tuple[int, bytes] | None:
             try:
                 if end is None:
                     result = await self._service.get_async(key, options={"range": {"offset": start}} if start else None)
@@ -98,6 +99,14 @@ class Objects:
             except FileNotFoundError as error:
                 _check_bucket(error)
                 return None
+            except GenericError as error:
+                # No range of an empty object can be had.
+                if start or not may_be_empty or not _NO_RANGE.search(str(error)):
+                    raise
+                found = await self.head(key, path)
+                if found is not None and found.size:
+                    return await attempt(may_be_empty=False)  # parts were merged into it meanwhile
+                return None if found is None else (0, b"")
 
         return await self._until_certain("read", path, attempt)
 
@@ -194,7 +203,7 @@ class Objects:
                         f" {_reason(error)}. Whether it happened is unknown; see that the service is up, then look",
                         path=path,
                     ) from error
-                _log.debug("store.retry", doing=doing, path=path, reason=_reason(error), pause_seconds=pause)
+                _log.detail("store.retry", doing=doing, path=path, reason=_reason(error), pause_seconds=pause)
             await self._clock.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - it spreads retries and hides no secret
             pause = min(pause * 2, _PAUSE_SECONDS_MAX)
 

@@ -44,6 +44,7 @@ __all__ = (
     "sync_data",
     "unlink_if_there",
     "write_all",
+    "write_through",
 )
 
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
@@ -51,6 +52,11 @@ FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 LOCK_SUFFIX = ".lock@"
 REPLACEMENT_SUFFIX = ".new@"
+
+_PIECE_BYTES = 1 << 20
+
+_LINK_ATTEMPTS = 3
+"""A replacement may lose its first name between the two looks at its names, but not three times."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Opening a FIFO in the place of a file must not wait for its other end.
@@ -108,19 +114,39 @@ def open_directory(name: str, parent: int) -> int:
 
 
 def open_regular(name: str, flags: int, directory: int) -> int:
-    """Open a regular file, or raise ``IsADirectoryError`` or, for what is neither, ``ENXIO``."""
+    """Open a regular file that has one name.
+
+    Raises ``IsADirectoryError``; ``ENXIO`` for what is neither file nor directory; ``EMLINK`` for a hard link: through
+    its other name the file could be read and changed from outside of the root.
+    """
     fd = os.open(name, flags | _REGULAR, 0o600, dir_fd=directory)
     try:
-        mode = os.fstat(fd).st_mode
+        _check_regular(fd, directory)
     except OSError:
         os.close(fd)
         raise
-    if stat.S_ISREG(mode):
-        return fd
-    os.close(fd)
-    if stat.S_ISDIR(mode):
+    return fd
+
+
+def _check_regular(fd: int, directory: int) -> None:
+    status = os.fstat(fd)
+    if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    raise OSError(errno.ENXIO, "It is not a regular file")
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.ENXIO, "It is not a regular file")
+    if status.st_nlink > 1 and _has_foreign_names(fd, directory):
+        raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
+
+
+def _has_foreign_names(fd: int, directory: int) -> bool:
+    """Return whether an open file has a name beside its own and that of the replacement that :func:`place` linked."""
+    for _ in range(_LINK_ATTEMPTS):
+        status = os.fstat(fd)
+        with os.scandir(directory) as found:
+            own = sum(entry.inode() == status.st_ino for entry in found if entry.name.endswith(REPLACEMENT_SUFFIX))
+        if status.st_nlink - own <= 1:
+            return False
+    return True  # it has had them each time: they are not those of a replacement that is being put in place
 
 
 def is_current(fd: int, name: str, directory: int) -> bool:
@@ -131,11 +157,11 @@ def is_current(fd: int, name: str, directory: int) -> bool:
         return False
 
 
-def lock_current(name: str, directory: int) -> int | None:
+def lock_current(name: str, directory: int, *, flags: int = os.O_RDONLY) -> int | None:
     """Open and lock the file that has the name now; return None if there is none."""
     while True:
         try:
-            fd = open_regular(name, os.O_RDONLY, directory)
+            fd = open_regular(name, flags, directory)
         except FileNotFoundError:
             return None
         try:
@@ -158,6 +184,17 @@ def write_all(fd: int, data: bytes) -> None:
         with memoryview(data) as view:
             while written < len(data):
                 written += os.write(fd, view[written:])
+
+
+def write_through(fd: int, size: int) -> None:
+    """Write the first ``size`` bytes of a file over themselves, so that the next sync puts them on the medium again.
+
+    After a failed sync the page cache may show what the disk does not have, and a second sync would report success.
+    Stopped in the middle, the content is what it was.
+    """
+    at = 0
+    while at < size and (piece := os.pread(fd, min(size - at, _PIECE_BYTES), at)):
+        at += os.pwrite(fd, piece, at)
 
 
 def create_replacement(directory: int) -> tuple[int, str]:

@@ -7,9 +7,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import anyio
 
+from hubwire.guests import GuestTask
+from hubwire.own_log import OwnLog
 from hubwire.ports import ChangeCallback
+from hubwire.waking import start_later
 
 __all__ = ("PendingPaths", "Polling", "Subscription", "is_at_or_below")
+
+_log = OwnLog("stores")
 
 
 def is_at_or_below(path: str, top: str) -> bool:
@@ -19,6 +24,9 @@ def is_at_or_below(path: str, top: str) -> bool:
 
 class Subscription:
     """Calls ``callback`` with each path that ``next_changes`` returns, until closed.
+
+    The callback is a guest: what it raises ends its subscription and is logged, and :meth:`close` waits no longer than
+    a second for one that swallows its cancellation.
 
     ``ended`` is called when that is over, for any reason; :meth:`close` then awaits ``after_close``.
     """
@@ -36,14 +44,15 @@ class Subscription:
         self._next_changes = next_changes
         self._after_close = after_close
         self._closing = False
-        self._task = asyncio.create_task(self._deliver(), name=f"hubwire store changes below {path}")
+        self._guest = GuestTask(f"callback of changes below {path}")
+        self._task = start_later(self._deliver(), name=f"hubwire store changes below {path}")
         # Not at the end of the task's own code: a task that is cancelled before its first step runs none of it.
         self._task.add_done_callback(lambda _: ended(self))
 
     async def close(self) -> None:
         self._closing = True
         # A callback may close its own subscription; waiting for itself it would never return.
-        if not self._task.done() and self._task is not asyncio.current_task():
+        if not self._task.done() and not self._guest.is_current:
             self._task.cancel()
             await asyncio.wait((self._task,))
             if self._after_close is not None:
@@ -53,13 +62,13 @@ class Subscription:
         try:
             while not self._closing:
                 for path in await self._next_changes():
-                    await self._callback(path)
+                    await self._guest.call(self._callback, path)
                     if self._closing:
                         break
-        except Exception:  # noqa: BLE001 - it is logged with its traceback, and ends this subscription
-            import structlog  # noqa: PLC0415 - it imports rich: 0.1 s that most programs need not spend
-
-            structlog.get_logger("hubwire.stores").exception("store.subscription_failed", path=self._path)
+        except Exception as error:  # noqa: BLE001 - it is logged with its traceback, and ends this subscription
+            _log.failure("store.subscription_failed", error, path=self._path)
+        finally:
+            self._guest.end()
 
 
 class PendingPaths:

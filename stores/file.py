@@ -10,22 +10,26 @@ from functools import partial
 from typing import TypeVar, TypeVarTuple, Unpack
 
 import aiofiles
-import anyio.to_thread
+import anyio
 
+from hubwire.errors import ConfigurationError
 from hubwire.forks import register_at_fork
 from hubwire.ports import ChangeCallback, ChangeSubscription, Hold, normalize_path
 
 from ._arguments import checked_range, encoded, file_path
 from ._file_changes import FileChanges, State, Watcher
 from ._files import Files, LongRead
-from ._hold import utc_now
+from ._hold import TakenLock, utc_now
 from ._lanes import Lanes
+from ._reads import Reads
 from ._watch import Subscription
 from .durability import Durability
 
 __all__ = ("FileStore",)
 
 _PIECE_BYTES = 1 << 20
+_LET_GO_SECONDS_MAX = 1.0
+"""So long a cancelled hold waits until what it has taken is released again: the disk may hang."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -63,6 +67,7 @@ class FileStore:
         self.root: str = os.fspath(root)
         self.durability: Durability = Durability(durability)
         self._files = Files(self.root, self.durability)
+        self._reads = Reads()
         self._watcher = Watcher(self._files.absolute_root, poll_seconds)
         self._lanes: Lanes | None = None
         self._subscriptions: set[Subscription] = set()
@@ -77,7 +82,7 @@ class FileStore:
     async def read_bytes(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
         path = normalize_path(path)
         checked_range(start, end)
-        found = await _in_thread(self._files.read, path, start, end)
+        found = await self._reads.run(self._files.read, path, start, end)
         return await self._read_long(path, start, found.length) if isinstance(found, LongRead) else found
 
     async def _read_long(self, path: str, start: int, length: int) -> bytes | None:
@@ -85,21 +90,25 @@ class FileStore:
         pieces = []
         with self._files.failures.translated("read", path):
             try:
-                opened = aiofiles.open(path, "rb", buffering=0, opener=self._files.open_for_streaming)
-                async with opened as file:
-                    await file.seek(start)
-                    while length > 0 and (piece := await file.read(min(length, _PIECE_BYTES))):
-                        pieces.append(piece)
-                        length -= len(piece)
+                opener = self._files.open_for_streaming
+                # Not as a context manager, which would close it in the thread pool of the program.
+                file = await aiofiles.open(path, "rb", buffering=0, opener=opener, executor=self._reads)
             except FileNotFoundError:
                 return None
+            try:
+                await file.seek(start)
+                while length > 0 and (piece := await file.read(min(length, _PIECE_BYTES))):
+                    pieces.append(piece)
+                    length -= len(piece)
+            finally:
+                await file.close()
         return b"".join(pieces)
 
     async def read_range(self, path: str, start: int, end: int | None = None) -> str:
         return (await self.read_bytes(path, start, end) or b"").decode()
 
     async def size(self, path: str) -> int | None:
-        status = await _in_thread(self._files.status, normalize_path(path))
+        status = await self._reads.run(self._files.status, normalize_path(path))
         return None if status is None else status.st_size
 
     async def write(
@@ -125,11 +134,25 @@ class FileStore:
         path = file_path(path)
         self._started_lanes.enqueue(path, done, self._files.append, path, content, expect)
 
+    async def cut(self, path: str, size: int, *, expect: int) -> None:
+        path = file_path(path)
+        if not 0 <= size <= expect:
+            raise ConfigurationError(
+                f"{path!r} of {expect} bytes cannot be cut to {size}; give a size up to what it has"
+            )
+        await self._in_lane(path, self._files.cut, path, size, expect)
+
+    async def free_bytes(self) -> int:
+        return await self._reads.run(self._files.reserve.free_bytes)
+
+    async def keep_reserve(self) -> bool:
+        return await self._in_lane("/", self._files.reserve.keep)
+
     async def list(self, path: str = "/") -> builtins.list[str]:
-        return await _in_thread(self._files.list, normalize_path(path))
+        return await self._reads.run(self._files.list, normalize_path(path))
 
     async def exists(self, path: str) -> bool:
-        return await _in_thread(self._files.exists, normalize_path(path))
+        return await self._reads.run(self._files.exists, normalize_path(path))
 
     async def delete(self, path: str) -> None:
         """Delete a file or a directory. Not atomic for a directory: a crash may leave some of its files."""
@@ -140,7 +163,7 @@ class FileStore:
         path = normalize_path(path)
 
         async def look(paths: Iterable[str]) -> dict[str, State]:
-            return await _in_thread(self._files.snapshot, paths)
+            return await self._reads.run(self._files.snapshot, paths)
 
         changes = FileChanges(path, look)
         self._watcher.add(changes)
@@ -154,7 +177,7 @@ class FileStore:
             self._subscriptions.discard(subscription)
             self._watcher.remove(changes)
 
-        after_close = partial(_in_thread, self._watcher.wait_stopped)
+        after_close = partial(self._reads.run, self._watcher.wait_stopped)
         subscription = Subscription(path, callback, changes.next_changes, ended, after_close)
         self._subscriptions.add(subscription)
         return subscription
@@ -167,15 +190,28 @@ class FileStore:
         path = normalize_path(path)
         taking = self._in_lane(path, self._files.hold, path, utc_now())
         try:
-            fd = await asyncio.shield(taking)
+            taken = await asyncio.shield(taking)
         except asyncio.CancelledError:
-            # No caller is left to release it, so a lock that the thread still gets is released here.
-            taking.add_done_callback(lambda taken: taken.exception() or self._release(path, taken.result()))
+            # No caller is left to release it, so a lock that the thread still gets is released here. That is waited
+            # for, because the loop may be ending: the file would stay, and a refused start would have left something.
+            with anyio.move_on_after(_LET_GO_SECONDS_MAX, shield=True):
+                await asyncio.wait([taking])
+            if not taking.done():
+                taking.add_done_callback(
+                    lambda late: late.exception() or self._release(path, late.result(), as_found=True)
+                )
+            elif taking.exception() is None:
+                with anyio.move_on_after(_LET_GO_SECONDS_MAX, shield=True):
+                    await asyncio.wait([self._release(path, taking.result(), as_found=True)])
             raise
-        return _FileHold(fd, partial(self._release, path))
+        return _FileHold(taken, partial(self._release, path))
 
-    def _release(self, path: str, fd: int) -> asyncio.Future[None]:
-        return self._in_lane(path, self._files.release, path, fd)
+    async def holder(self, path: str) -> str | None:
+        """Return which process holds the path now, as text; None if none does. It changes nothing."""
+        return await self._reads.run(self._files.holder, normalize_path(path))
+
+    def _release(self, path: str, lock: TakenLock, *, as_found: bool = False) -> asyncio.Future[None]:
+        return self._in_lane(path, partial(self._files.release, path, lock, as_found=as_found))
 
     async def aclose(self) -> None:
         """Wait for the effects under way, and close. A held path stays held."""
@@ -183,8 +219,9 @@ class FileStore:
             await subscription.close()
         lanes, self._lanes = self._lanes, None
         if lanes is not None:
-            await _in_thread(lanes.stop)
-        await _in_thread(self._files.close)
+            await self._reads.run(lanes.stop)
+        await self._reads.run(self._files.close)
+        self._reads.end()
 
     def _in_lane(self, path: str, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> asyncio.Future[T]:
         """Run a change of a path after all earlier changes of the same path."""
@@ -198,21 +235,25 @@ class FileStore:
 
 
 class _FileHold:
-    def __init__(self, fd: int, release: Callable[[int], asyncio.Future[None]]) -> None:
-        self._fd: int | None = fd
+    def __init__(self, taken: TakenLock, release: Callable[..., asyncio.Future[None]]) -> None:
+        self._taken: TakenLock | None = taken
         self._release = release
         register_at_fork(self)
 
-    async def release(self) -> None:
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            await self._release(fd)
+    async def release(self, *, as_found: bool = False) -> None:
+        taken, self._taken = self._taken, None
+        if taken is None:
+            return
+        releasing = self._release(taken, as_found=as_found)
+        try:
+            await asyncio.shield(releasing)
+        except asyncio.CancelledError:
+            # The loop may be ending; a refused start leaves no file.
+            with anyio.move_on_after(_LET_GO_SECONDS_MAX, shield=True):
+                await asyncio.wait([releasing])
+            raise
 
     def after_fork_in_child(self) -> None:
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            os.close(fd)
-
-
-async def _in_thread(call: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
-    return await anyio.to_thread.run_sync(call, *args, abandon_on_cancel=True)
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            os.close(taken.fd)

@@ -166,7 +166,7 @@ class _MemoryHold:
         self._holds: dict[str, str] | None = holds
         self._path = path
 
-    async def release(self) -> None:
+    async def release(self, *, as_found: bool = False) -> None:  # noqa: ARG002 - none outlives its process
         if self._holds is not None:
             del self._holds[self._path]
             self._holds = None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import builtins
 
-import structlog
-
 from hubwire.clock import SystemClock
 from hubwire.errors import ConfigurationError, StoreUnavailable
+from hubwire.own_log import OwnLog
 from hubwire.ports import ChangeCallback, ChangeSubscription, Clock, normalize_path
 
 from ._arguments import checked_range, encoded, file_path
@@ -23,7 +22,7 @@ from .durability import Durability
 
 __all__ = ("ObjectStore",)
 
-_log = structlog.get_logger("hubwire.stores")
+_log = OwnLog("stores")
 
 _PREFIX_BYTES_MAX = 100
 
@@ -147,6 +146,9 @@ class ObjectStore:
         async with self._locks.locked(path):
             return await self._compaction.compact(path)
 
+    async def uncompacted(self, path: str) -> builtins.list[str]:
+        return await self._reader.list_with_parts(normalize_path(path))
+
     # -- changes --
 
     async def on_change(self, path: str, callback: ChangeCallback) -> ChangeSubscription:
@@ -158,8 +160,8 @@ class ObjectStore:
             nonlocal last
             try:
                 last = await self._layout.survey(path, last)
-            except StoreUnavailable:
-                _log.warning("store.poll_failed", path=path, exc_info=True)
+            except StoreUnavailable as error:
+                _log.problem("store.poll_failed", error, path=path)
             return last
 
         polling = Polling(take_snapshot, last, self._poll_seconds)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.request import Request, urlopen
 
 import hypothesis
@@ -21,9 +24,24 @@ hypothesis.settings.register_profile("hubwire", deadline=None)
 hypothesis.settings.load_profile("hubwire")
 
 
+def pytest_configure() -> None:
+    """Let Ctrl-C end what tests start: the processes that pytest-xdist runs them in ignore it, and pass that on."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> str | tuple[str, dict[str, Any]]:
+    """Asyncio; with ``HUBWIRE_TEST_EAGER_TASKS`` in the environment, on a loop whose tasks begin when they are made."""
+    return ("asyncio", {"loop_factory": eager_loop}) if os.environ.get("HUBWIRE_TEST_EAGER_TASKS") else "asyncio"
+
+
+def eager_loop() -> asyncio.AbstractEventLoop:
+    if sys.version_info < (3, 12):
+        pytest.exit("eager tasks need Python 3.12 or newer; unset HUBWIRE_TEST_EAGER_TASKS", returncode=2)
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    return loop
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +68,12 @@ def structlog_defaults() -> Iterator[None]:
     """Leave no test the configuration of another: the command configures structlog for its whole process."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def patient_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no hub be ill because the machine is busy: a loop stands still also where its process gets no time."""
+    monkeypatch.setattr("hubwire._health.LAG_SECONDS", 30.0)
 
 
 @pytest.fixture

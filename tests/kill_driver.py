@@ -77,7 +77,8 @@ def live_and_die(root: str, life: int, chance: random.Random) -> bytes:
     os.close(writable)
     output = b""
     if chance.random() < 0.7:  # die at work; otherwise anywhere, in the midst of recovery too
-        output += os.read(readable, 65536)
+        while b"/" not in output and (chunk := os.read(readable, 65536)):
+            output += chunk
     end = time.monotonic() + chance.uniform(0, 0.03)
     while (rest := end - time.monotonic()) > 0 and select.select([readable], [], [], rest)[0]:
         if not (chunk := os.read(readable, 65536)):

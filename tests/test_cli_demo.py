@@ -95,7 +95,7 @@ def test_the_demo_leaves_nothing_behind(tmp_path: Path) -> None:
 # --- what may go wrong ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("damaged", "complaint"), [("journal", "not the same in journal"), ("audit", "was changed")])
+@pytest.mark.parametrize(("damaged", "complaint"), [("journal", "its checksum"), ("audit", "was changed")])
 def test_the_demo_finds_a_changed_record(
     damaged: str, complaint: str, shown: tuple[list[str], Path], tmp_path: Path
 ) -> None:

@@ -42,7 +42,7 @@ async def test_inboxes_survive_the_close_of_a_hub(tmp_path: Path) -> None:
         actor.name = name
         return actor
 
-    async with Hub(FileStore(tmp_path), close_seconds_max=0.4) as hub:
+    async with Hub(FileStore(tmp_path), close_seconds_max=4) as hub:
         handles = [await hub.spawn(stuck(name)) for name in ("first", "second", "third")]
         channel, boss = await channel_to(hub, *(each.agent for each in handles))
         await channel.post(boss, "job")
@@ -122,7 +122,7 @@ async def test_a_hanging_on_stop_is_cancelled_at_the_deadline() -> None:
             await anyio.sleep_forever()
 
     recorder = Recorder()
-    async with Hub(close_seconds_max=0.1, listeners=[recorder]) as hub:
+    async with Hub(close_seconds_max=2, listeners=[recorder]) as hub:
         await hub.spawn(Hanging())
         await hub.spawn(Hanging, name="another")
     assert "TimeoutError" in recorder.of("actor.stopped")[0].reason

@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from hubwire import Hub, InboxRule, Restart, Turn, scope
+from hubwire import Backoff, Escalate, Hub, InboxRule, Restart, RetryPolicy, Turn, scope
 from hubwire.errors import (
     CommandRejected,
     ConfigurationError,
@@ -115,7 +115,7 @@ async def test_a_crash_redelivers_to_a_restarted_actor() -> None:
         async def on_envelope(self, turn: Turn, /) -> None:
             self.heard.append((turn.content, turn.delivery.attempt))
             if turn.delivery.attempt == 1:
-                raise ValueError("too hard")
+                raise Escalate("too hard")
 
     async with Hub(clock=clock, listeners=[recorder, hooked]) as hub:
         handle = await hub.spawn(Unsteady)
@@ -131,9 +131,9 @@ async def test_a_crash_redelivers_to_a_restarted_actor() -> None:
         assert [life.calls for life in lives] == [["start", "stop"], ["start"]]
         assert contents(hub, handle.agent) == []
         await hub.flush()
-        assert hooked.failures == [(channel.id, handle.agent.id, posted.envelope_id, "ValueError", "too hard")]
+        assert hooked.failures == [(channel.id, handle.agent.id, posted.envelope_id, "Escalate", "too hard")]
         crashed = recorder.of("actor.crashed")[0]
-        assert (crashed.error_type, crashed.group) == ("ValueError", "worker")
+        assert (crashed.error_type, crashed.group) == ("Escalate", "worker")
         assert 0 <= crashed.backoff_seconds <= 0.1
         assert [event.starts for event in recorder.of("actor.started")] == [1, 2]
         assert handle.statistics().crashes == 1
@@ -144,7 +144,7 @@ async def test_a_crashed_actor_handles_nothing_more() -> None:
     """Envelopes that follow the crash stay for the next life."""
     worker = Collector()
     async with Hub() as hub:
-        handle = await hub.spawn(worker, restart=Restart.TEMPORARY, retry_seconds=0)
+        handle = await hub.spawn(worker, restart=Restart.TEMPORARY, retry=RetryPolicy(backoff=Backoff(0)))
         channel, boss = await channel_to(hub, handle.agent)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(channel.post, boss, {"crash": True})
@@ -194,7 +194,8 @@ async def test_actors_cannot_take_the_hub_down(raised: BaseException, where: str
             await channel.post(boss, "job")
             await until_idle()
             await handle.stop()
-            assert handle.statistics().crashes == 1
+            assert handle.statistics().crashes == (where == "on_stop")
+            assert handle.statistics().failed == (where == "on_envelope")
         assert other.is_running
         assert hub.health().healthy
 

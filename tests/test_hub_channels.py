@@ -73,16 +73,16 @@ async def test_a_channel_knows_how_it_was_opened() -> None:
         ({"type": "seance"}, "no channel type"),
         ({"version": 7}, "no version 7"),
         ({"roles": {"stranger": "x"}}, "cannot have a role"),
-        ({"roles": {"stranger": 5}}, "must map text to text"),
-        ({"labels": [1]}, "must map text to text"),
-        ({"knobs": [1]}, "must map names to values"),
+        ({"roles": {"stranger": 5}}, "each value of roles is text, not 5"),
+        ({"labels": [1]}, r"labels is a mapping, not \[1\]"),
+        ({"knobs": [1]}, r"knobs is a mapping, not \[1\]"),
         ({"parent": "nowhere"}, "no channel"),
         ({"ttl_seconds": 0}, "ttl_seconds"),
         ({"ttl_seconds": float("nan")}, "ttl_seconds"),
         ({"required_acks": 1}, "invite=True"),
         ({"invite": True, "required_acks": 2}, "between 1 and 1"),
         ({"invite": True, "required_acks": 0}, "between 1 and 1"),
-        ({"invite": True, "invite_timeout_seconds": -1}, "positive"),
+        ({"invite": True, "invite_timeout_seconds": -1}, "a number of seconds, more than 0"),
         ({"type": "discussion", "knobs": {"rounds_max": 0}}, "rounds_max"),
         ({"type": "notification", "knobs": {"posts_max": "x"}}, "posts_max"),
         ({"type": "auction", "knobs": {"minimum": "x"}}, "minimum"),
@@ -90,7 +90,7 @@ async def test_a_channel_knows_how_it_was_opened() -> None:
         ({"type": "workflow", "knobs": {"transitions": [{"to": "stranger"}]}}, "is not a participant"),
         ({"type": "workflow", "knobs": {"transitions": [{"from": None}]}}, "always to"),
         ({"type": "workflow", "knobs": {"transitions": [5]}}, "list of objects"),
-        ({"type": "workflow", "knobs": {"turns": 5}}, "no knob turns"),
+        ({"type": "workflow", "knobs": {"turns": 5}}, "no knob 'turns'"),
     ],
     ids=repr,
 )
@@ -418,6 +418,7 @@ class Sealed(Conversation):
     """A type of somebody's own: at most ``seals`` posts, and it counts them."""
 
     name = "sealed"
+    knobs = ("seals",)
 
     def begin(self, manifest: Manifest) -> Any:
         return {"left": manifest.knobs.get("seals", 1)}

@@ -89,8 +89,11 @@ async def test_a_required_listener_may_detach_itself() -> None:
         leaver.open()
         await hub.emit(said(3))
         await hub.flush()
-        assert numbers(leaver.events) == [1, 2]
+        # Whether the third was journaled when it left is up to the loop.
+        assert numbers(leaver.events) in ([1, 2], [1, 2, 3])
         assert leaver.attachment.state is AttachmentState.DETACHED
+        await hub.emit(said(4))
+        assert 4 not in numbers(leaver.events)
 
 
 async def test_a_detaching_listener_disturbs_no_other() -> None:

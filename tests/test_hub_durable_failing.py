@@ -24,7 +24,7 @@ from hubwire.events import ListenerFailed, ListenerRestarted, ListenerSuspended
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
 from support import numbers, pass_time, said, until_idle
-from support.durable import POSITION, Failing, attach, kept_position
+from support.durable import Failing, attach, kept_position
 
 # --- failing --------------------------------------------------------------------------------------------------------
 
@@ -295,10 +295,10 @@ async def test_a_forgotten_name_begins_anew() -> None:
         await hub.flush()
         with pytest.raises(ConfigurationError, match="is attached"):
             await hub.forget("slow")
-        assert await store.exists(POSITION)
+        assert await kept_position(store) is not None
         await attachment.detach()
         await hub.forget("slow")
-        assert not await store.exists(POSITION)
+        assert await kept_position(store) is None
         with pytest.raises(NotFound, match="no position"):
             await hub.forget("slow")
         await hub.emit(said(2))

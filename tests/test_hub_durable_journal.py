@@ -21,7 +21,7 @@ from hubwire.events import ListenerSuspended, MailboxOverflowed
 from hubwire.stores import MemoryStore
 from hubwire.testing import GatedRecorder, ManualClock, Recorder
 from support import copy_of, files_of, numbers, pass_time, said, until_idle, until_tidy
-from support.durable import POSITION, Failing, attach, kept_position
+from support.durable import BESIDE, Failing, attach, kept_position, positions_path
 
 # --- what does not fit ----------------------------------------------------------------------------------------------
 
@@ -35,14 +35,15 @@ async def test_a_position_beyond_the_journal_is_refused(attached: bool) -> None:
         older = await copy_of(store)
         for n in range(5):
             await hub.emit(said(n))
-    await older.write(POSITION, await store.read_bytes(POSITION) or b"")
-    before = await files_of(older, "/journal/log")
+    await older.delete(BESIDE)
+    await older.write(await positions_path(store), await store.read_bytes(await positions_path(store)) or b"")
+    before = await files_of(older)
     hub = Hub(older)
     if attached:
         attach(hub, Recorder())
     with pytest.raises(JournalBehind, match="restored from an older copy"):
         await hub.start()
-    assert await files_of(older, "/journal/log") == before
+    assert await files_of(older) == before
 
 
 async def test_a_position_of_another_hub_is_refused() -> None:
@@ -51,7 +52,7 @@ async def test_a_position_of_another_hub_is_refused() -> None:
         async with Hub(each) as hub:
             await attach(hub, Recorder()).ready()
             await hub.emit(said())
-    await other.write(POSITION, await store.read_bytes(POSITION) or b"")
+    await other.write(await positions_path(store), await store.read_bytes(await positions_path(store)) or b"")
     with pytest.raises(JournalBehind, match="belongs to another hub"):
         await Hub(other).start()
 
@@ -60,10 +61,11 @@ async def test_a_damaged_position_is_refused() -> None:
     store = MemoryStore()
     async with Hub(store) as hub:
         await attach(hub, Recorder()).ready()
-    await store.write(POSITION, b'{"name":"slow"')
-    with pytest.raises(LogDamaged, match="should hold the position") as raised:
+    path = await positions_path(store)
+    await store.write(path, b'{"name":"slow"')
+    with pytest.raises(LogDamaged, match="is damaged: its checksum") as raised:
         await Hub(store).start()
-    assert raised.value.path == POSITION
+    assert raised.value.path == path
 
 
 async def test_an_unwritable_position_is_retried() -> None:
@@ -75,7 +77,7 @@ async def test_an_unwritable_position_is_retried() -> None:
         async def write(
             self, path: str, content: str | bytes, *, if_absent: bool = False, expect: int | None = None
         ) -> None:
-            if self.full and path.startswith("/journal/positions"):
+            if self.full and path.startswith(f"{BESIDE}/positions"):
                 raise StoreFull("no space", path=path)
             await super().write(path, content, if_absent=if_absent, expect=expect)
 
@@ -179,6 +181,20 @@ async def test_a_too_slow_listener_is_suspended() -> None:
         assert tail == list(range(tail[0], 1000)), "after the batch it was at and the gap, everything in order"
 
 
+async def test_a_truncation_leaves_a_resumed_listener_alone() -> None:
+    """Resumed without what it missed, it is not suspended for it while it is still at its batch."""
+    store, clock, gated = MemoryStore(), ManualClock(), GatedRecorder(is_open=False)
+    async with small_hub(store, clock) as hub:
+        attachment = attach(hub, gated)
+        await attachment.ready()
+        await outgrow(hub, store, clock)
+        attachment.resume(skip_missed=True)
+        attachment.suspend_if_missing()  # as each truncation asks of it
+        assert attachment.state is AttachmentState.CATCHING_UP
+        gated.open()
+        await attachment.ready()
+
+
 async def test_a_long_absent_listener_is_suspended() -> None:
     """Each start suspends it until it skips what it missed."""
     store, clock, recorder = MemoryStore(), ManualClock(), Recorder()
@@ -260,14 +276,27 @@ async def test_truncation_waits_for_a_catching_up_listener() -> None:
 
 async def test_the_journal_is_kept_from_durable_positions() -> None:
     """What counts is the position on disk, not the newer one in memory."""
-    store, clock = MemoryStore(), ManualClock()
+
+    class Full(MemoryStore):
+        full = False
+
+        async def write(
+            self, path: str, content: str | bytes, *, if_absent: bool = False, expect: int | None = None
+        ) -> None:
+            if self.full and path.startswith(f"{BESIDE}/positions"):
+                raise StoreFull("no space", path=path)
+            await super().write(path, content, if_absent=if_absent, expect=expect)
+
+    store, clock = Full(), ManualClock()
     async with small_hub(store, clock) as hub:
         attachment = attach(hub, Recorder())
         await attachment.ready()
         for n in range(60):
+            store.full = n >= 20
             await hub.emit(said(n))
             await hub.flush()
             assert (await until_tidy(hub)).first_seq <= (await kept_position(store) or 0)
         kept = await kept_position(store) or 0
         assert attachment.statistics().position > kept
         assert ((await until_tidy(hub)).snapshot_seq or 0) > kept, "nothing was held back"
+        store.full = False

@@ -210,8 +210,7 @@ async def test_an_expired_envelope_leaves_the_inboxes() -> None:
         assert (expired.agent_id, expired.envelope_id) == (c.id, posted.envelope_id)
         assert recorder.kinds.count("envelope.expired") == 1
         assert (await anext(c.inbox())).content == "whenever"
-        with pytest.raises(NotFound, match="expired"):
-            await late.ack()
+        assert await late.ack() is False
 
 
 async def test_a_full_inbox_does_not_stop_a_broadcast() -> None:
@@ -230,7 +229,7 @@ async def test_a_full_inbox_does_not_stop_a_broadcast() -> None:
         assert failed.kind == "envelope.dispatch_failed"
         assert (failed.agent_id, failed.recipient_id, failed.error) == (a.id, full.id, "InboxFull")
         assert failed.envelope_id == posted.envelope_id
-        with pytest.raises(InboxFull, match=full.id) as caught:
+        with pytest.raises(InboxFull, match="inbox of 'full' is full") as caught:
             await channel.post(a, "three", to=[full])
         assert caught.value.code == "inbox_full"
         await (await anext(full.inbox())).ack()

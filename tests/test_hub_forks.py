@@ -80,6 +80,7 @@ def test_registering_keeps_no_object_alive() -> None:
 def test_a_forked_log_is_refused_and_its_parent_goes_on(tmp_path: Path) -> None:
     """An append in the child would fall behind the same end as the parent's next one."""
     program = """
+from pathlib import Path
 log = Log(FileStore(sys.argv[1]), "/log", clock=SystemClock())
 unused = Log(FileStore(sys.argv[1]), "/unused", clock=SystemClock())
 
@@ -92,7 +93,7 @@ def child():
     except ConfigurationError as error:
         print("refused:", "let the child use a log of its own" in str(error))
     asyncio.run(log.aclose())
-    print("clean:", os.path.exists(sys.argv[1] + "/log/clean"))
+    print("clean:", b'"closed":true' in Path(sys.argv[1], "log/clean").read_bytes())
     print("unused:", asyncio.run(append(unused, 0)))
 
 async def before_fork():

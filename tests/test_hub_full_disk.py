@@ -28,7 +28,7 @@ async def test_an_unwritable_journal_stops_the_hub(error: BaseException) -> None
     """Emitters and later calls get the reason."""
 
     class Broken:
-        first_seq = next_seq = size_bytes = 0
+        first_seq = next_seq = size_bytes = epoch = 0
         hub_id = None
         broken = False
         store = MemoryStore()
@@ -39,6 +39,13 @@ async def test_an_unwritable_journal_stops_the_hub(error: BaseException) -> None
         async def truncate_before(self, seq: int) -> None: ...
 
         async def aclose(self) -> None: ...
+
+        async def check(self) -> None: ...
+
+        async def keep(self, name: str, content: bytes | None) -> None: ...
+
+        async def kept(self) -> dict[str, bytes]:
+            return {}
 
         async def append(self, events: Sequence[Event]) -> None:
             if self.broken:

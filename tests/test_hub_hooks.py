@@ -74,6 +74,7 @@ async def test_hooks_get_the_arguments_of_their_event() -> None:
             await channel.post(agent, "hello", to=["nobody"])
         await channel.close("done")
         await other.unregister()
+        await hub.flush()
     at = "2026-01-01T00:00:00.000000Z"
     kind, agent_id, word, registered = hooked.calls[0]
     assert (kind, agent_id, word) == ("agent", agent.id, "registered")
@@ -110,7 +111,7 @@ async def test_hooks_get_the_arguments_of_their_event() -> None:
     assert (kind, reason) == ("rejected", RemoteError("PostRejected", str(refused.value)))
     assert (envelope.sender_id, envelope.audience, envelope.event_data) == (agent.id, ("nobody",), "hello")
     assert hooked.calls[6:] == [
-        ("channel", channel.id, "closed", {"reason": "done", "metadata": only_which, "at": at}),
+        ("channel", channel.id, "closed", {"reason": "done", "result": None, "metadata": only_which, "at": at}),
         ("agent", other.id, "unregistered", {"name": "coder", "at": at}),
     ]
 

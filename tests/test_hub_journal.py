@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 
 import pytest
@@ -120,8 +121,9 @@ async def test_damaged_journal_records_are_reported(
     await journal.open()
     await journal.append([stamped(seq) for seq in range(3)])
     path = "/journal/log/00000000000000000000.jsonl"
-    lines = (await store.read_bytes(path) or b"").splitlines()
-    await store.write(path, b"".join(line + b"\n" for line in spoil(lines)))
+    # Without checksums, as older versions wrote them: with them, the reader sees most of this before.
+    content = re.sub(rb',"c":"[0-9a-f]{8}"', b"", await store.read_bytes(path) or b"")
+    await store.write(path, b"".join(line + b"\n" for line in spoil(content.splitlines())))
     with pytest.raises(LogDamaged, match=complaint) as caught:
         await replayed(journal)
     assert "/journal" in str(caught.value)
@@ -151,4 +153,4 @@ async def test_a_clean_journal_opens_without_reading() -> None:
     again = StoreJournal(store, segment_bytes=400, clock=ManualClock())
     await again.open()
     assert again.next_seq == 10
-    assert store.count("read_bytes", "/journal/log/") == 0
+    assert store.count("read_bytes", "/journal/log/") == 1  # the last line

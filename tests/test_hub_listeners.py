@@ -60,7 +60,7 @@ async def test_a_refused_listener_is_not_bound() -> None:
     with pytest.raises(ConfigurationError):
         hub.attach(Bound(), name="taken")
     assert bound == []
-    with pytest.raises(RuntimeError, match="not to this one"):
+    with pytest.raises(ConfigurationError, match="not to this one"):
         hub.attach(Bound(), name="free")
     assert [each.name for each in hub.statistics().attachments] == ["taken"]
 

@@ -98,10 +98,12 @@ async def test_a_reader_never_sees_a_partial_line() -> None:
         partial = MemoryStore()
         await partial.append(FIRST, content[:end])
         found = await records(partial)
-        assert len(found) == (end >= whole) + (end == len(content))
+        # A line feed need not have come yet: the checksum before it tells that the record is whole.
+        assert len(found) == (end >= whole - 1) + (end >= len(content) - 1)
         reader = LogReader(partial, "/log")
-        seen = await reader.read()
-        assert await reader.read() == []
+        seen: list[Record] = []
+        while some := await reader.read():
+            seen += some
         await partial.append(FIRST, content[end:])
         assert [*seen, *await reader.read()] == await records(store)
     await log.aclose()
@@ -159,7 +161,7 @@ async def test_an_incomplete_closed_segment_is_damage(damage: Callable[[bytes], 
         assert len(await records(store)) == log.records
         return
     await store.write(path, spoilt)
-    with pytest.raises(LogDamaged, match="the next segment begins at") as caught:
+    with pytest.raises(LogDamaged, match=r"the next segment begins at|checksum") as caught:
         await records(store)
     assert caught.value.path == path
     assert caught.value.byte_offset is not None
@@ -198,7 +200,9 @@ async def test_a_file_without_line_feeds_is_given_up() -> None:
     """It is not collected in memory."""
 
     class Endless(Spy):
-        async def read_bytes(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+        async def read_bytes(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
+            if path != FIRST:
+                return None
             assert end is not None
             return b"x" * (end - start)
 

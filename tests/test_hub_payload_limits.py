@@ -160,11 +160,13 @@ def test_canonical_values_stay_the_same() -> None:
     assert canonical(once) == once
 
 
-def test_any_field_may_hold_a_substitute() -> None:
+def test_declared_fields_keep_their_type() -> None:
+    """What JSON cannot hold is text or a number all the same; only the line has a substitute."""
     made = stamped(ToolCompleted(tool="\ud800", call_id="c", duration_ms=math.nan))
     assert codec.decode(codec.encode(made)) == made
-    assert made.tool == {"$text": "\\ud800"}  # type: ignore[attr-defined]
-    assert made.duration_ms == {"$float": "nan"}  # type: ignore[attr-defined]
+    assert made.tool == "\\ud800"  # type: ignore[attr-defined]
+    assert math.isnan(made.duration_ms)  # type: ignore[attr-defined]
+    assert b'"duration_ms":{"$float":"nan"}' in codec.encode(made)
 
 
 # --- size -----------------------------------------------------------------------------------------------------------

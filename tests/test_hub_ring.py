@@ -14,6 +14,7 @@ import pytest
 from hubwire import Duty, Event, GenericEvent, Hub, Overflow
 from hubwire._commit.ring import Ring, Watermark
 from hubwire._delivery.matcher import Matcher
+from hubwire._delivery.replays import Replays
 from hubwire.errors import HistoryGone, Overloaded
 from hubwire.events import MailboxOverflowed
 from hubwire.stores import MemoryStore
@@ -391,6 +392,7 @@ async def test_a_cancelled_journal_read_misses_nothing() -> None:
         got = [await anext(stream) for _ in range(3)]
         for _ in range(5):
             store.gate = anyio.Event()
+            hub._fanout.replays = Replays(hub._fanout.journal)  # type: ignore[arg-type] # has read nothing yet
             stream_of_another = hub.events(after=-1, pattern="number.*")
             reading = asyncio.create_task(anext(stream_of_another))
             await until_idle()
@@ -425,6 +427,7 @@ async def test_a_replay_may_survive_cancellation() -> None:
         hub_id = None
         path = "/journal"
         size_bytes = 0
+        epoch = 0
 
         def __init__(self) -> None:
             self.store = MemoryStore()
@@ -440,6 +443,13 @@ async def test_a_replay_may_survive_cancellation() -> None:
         async def aclose(self) -> None: ...
 
         async def truncate_before(self, seq: int) -> None: ...
+
+        async def check(self) -> None: ...
+
+        async def keep(self, name: str, content: bytes | None) -> None: ...
+
+        async def kept(self) -> dict[str, bytes]:
+            return {}
 
         async def append(self, events: Sequence[Event]) -> None:
             self.events += events

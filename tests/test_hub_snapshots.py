@@ -16,13 +16,13 @@ from hypothesis import given, settings, strategies as st
 
 from hubwire import Channel, Duty, Event, GenericEvent, Hub, StoreJournal
 from hubwire._journal import snapshots
-from hubwire._journal.snapshots import Snapshot, Snapshots, _encode
+from hubwire._journal.snapshots import Snapshot, Snapshots, _encode, _Named
 from hubwire._state import State
-from hubwire.errors import ConfigurationError, HistoryGone, LogDamaged, StoreFull
+from hubwire.errors import ConfigurationError, HistoryGone, JournalBehind, LogDamaged, StoreFull
 from hubwire.log import LogReader
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder, peek
-from support import copy_of, until_idle, until_tidy
+from support import copy_of, files_of, until_idle, until_tidy
 
 SNAPSHOTS = "/journal/snapshots"
 SEGMENTS = "/journal/log"
@@ -65,6 +65,10 @@ def small_hub(store: MemoryStore, *listeners: Any, **settings: Any) -> Hub:
     clock = ManualClock()
     journal = StoreJournal(store, clock=clock, segment_bytes=1500)
     return Hub(journal=journal, clock=clock, listeners=listeners, **{"snapshot_bytes": 2500, **settings})
+
+
+def seq_of(path: str) -> int:
+    return int(path.rpartition("/")[2].partition("-")[0])
 
 
 def replayed(events: Sequence[Event]) -> dict[str, Sequence[Any]]:
@@ -142,7 +146,7 @@ async def test_a_start_replays_only_newer_events() -> None:
     async with again:
         assert peek(again) == expected
         assert peek(again)["agents"] == expected["agents"]
-    assert read == [journal.snapshot_seq]
+    assert read == [journal.snapshot_seq - 1], "and the one before it, which proves that it is of this history"
 
 
 async def test_a_snapshot_holds_one_moment() -> None:
@@ -154,14 +158,15 @@ async def test_a_snapshot_holds_one_moment() -> None:
             for seed in (2, 3):
                 tasks.start_soon(partial(act, hub, random.Random(seed), 150, among_themselves=True))
     events = history.events
-    taken = [(int(path[-20:]), content) for what, path, content in store.changes if SNAPSHOTS in path and content]
+    taken = [(seq_of(path), content) for what, path, content in store.changes if SNAPSHOTS in path and content]
     assert taken, "nothing was proved"
     for seq, content in taken:
         machines = State()
         for event in events[:seq]:
             machines.apply(event)
-        at = events[seq - 1].at
-        assert _encode(Snapshot(seq=seq, hub=hub.id, at=at, entries=machines.snapshot())) == content
+        last = events[seq - 1]
+        expected = Snapshot(seq=seq, hub=hub.id, at=last.at, entries=machines.snapshot(), last_id=last.id)
+        assert _encode(expected) == content
 
 
 async def test_a_snapshot_waits_for_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +185,7 @@ async def test_a_snapshot_waits_for_its_commit(monkeypatch: pytest.MonkeyPatch) 
     async def save(self: Snapshots, snapshot: Snapshot) -> None:
         saved.append(snapshot.seq)
         assert hub.statistics().committed >= snapshot.seq
-        self._seqs.append(snapshot.seq)
+        self._named.append(_Named("saved", snapshot.seq))
 
     monkeypatch.setattr(Snapshots, "save", save)
     gate = Gate()
@@ -239,7 +244,8 @@ async def test_a_clean_close_may_leave_a_snapshot(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("hubwire._journal.snapshotter._CLOSING_SNAPSHOT_BYTES", 1000)
     async with Hub(store) as hub:
         await act(hub, random.Random(2), 100)
-    assert await store.list(SNAPSHOTS) == [f"{hub.statistics().applied:020d}"]
+    (name,) = await store.list(SNAPSHOTS)
+    assert seq_of(name) == hub.statistics().applied
     async with Hub(store) as hub:
         pass
     assert len(await store.list(SNAPSHOTS)) == 1
@@ -300,7 +306,7 @@ async def test_a_damaged_snapshot_is_set_aside(how: str) -> None:
     assert await store.read_bytes(f"{newest}.damaged") == damaged
     assert await store.exists(older)
     assert (await LogReader(store, "/journal").read())[0].index > 0
-    assert first_seq <= int(older[-20:])
+    assert first_seq <= seq_of(older)
 
 
 async def test_a_truncated_journal_needs_a_snapshot() -> None:
@@ -312,6 +318,9 @@ async def test_a_truncated_journal_needs_a_snapshot() -> None:
         await small_hub(store).start()
     store, _, _ = await truncated()
     await store.delete(SNAPSHOTS)
+    with pytest.raises(LogDamaged, match="it is missing"):
+        await small_hub(store).start()
+    await store.delete("/journal/beside")
     with pytest.raises(LogDamaged, match="none is new enough"):
         await small_hub(store).start()
 
@@ -332,8 +341,8 @@ async def test_a_whole_journal_needs_no_snapshot() -> None:
         assert peek(hub) == expected
 
 
-async def test_a_snapshot_beyond_the_journal_is_deleted() -> None:
-    """It is of another history."""
+async def test_a_snapshot_beyond_the_journal_refuses() -> None:
+    """It proves that events were lost; nothing is changed."""
     store = History()
     async with small_hub(store) as hub:
         await act(hub, random.Random(1), 20)
@@ -342,12 +351,10 @@ async def test_a_snapshot_beyond_the_journal_is_deleted() -> None:
         await until_tidy(hub)
     newest = f"{SNAPSHOTS}/{(await store.list(SNAPSHOTS))[-1]}"
     await older.write(newest, await store.read_bytes(newest) or b"")
-    async with small_hub(older) as hub:
-        assert hub.health().healthy
-        assert not await older.exists(newest)
-        journal = hub.statistics().journal
-        assert journal is not None
-        assert journal.last_error is None, "it was not damaged"
+    before = await files_of(older)
+    with pytest.raises(JournalBehind, match=r"has the state before event .* but the journal ends before event"):
+        await small_hub(older).start()
+    assert await files_of(older) == before
 
 
 # --- truncation -----------------------------------------------------------------------------------------------------

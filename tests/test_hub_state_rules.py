@@ -18,6 +18,7 @@ from hubwire import InboxOverflow, InboxRule, codec
 from hubwire._journal.entries import decode_entry, encode_entry
 from hubwire._state import State
 from hubwire._state.channels import ChannelState
+from hubwire._state.envelopes import InboxesBlock
 from hubwire.context import EMPTY
 from hubwire.errors import CommandRejected
 from hubwire.events import Event
@@ -53,7 +54,11 @@ class Rules(RuleBasedStateMachine):
             assert self.state.snapshot() == before
             return []
         assert self.state.snapshot() == before
-        return [self.apply(each) for each in decided]
+        made = [self.apply(each) for each in decided]
+        while self.state.timers.next_due_ns() == 0:  # those whose owner is gone are cancelled at once
+            for each in self.state.timers.due(self.now_ns, 3):
+                self.apply(each)
+        return made
 
     def apply(self, event: Event) -> Event:
         at = f"{self.now.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
@@ -197,19 +202,21 @@ class Rules(RuleBasedStateMachine):
         envelopes = self.state.envelopes
 
         def decide() -> list[Event]:
-            if first := envelopes.find(channel_id, sender, content, audience, key):
-                assert first.idempotency_key == key
+            if envelopes.find(channel_id, sender, content, audience, key):
                 return []
-            return envelopes.post(
-                channel_id,
-                sender,
-                content,
-                audience,
-                envelope_id=envelope_id,
-                priority=priority,
-                ttl_seconds=ttl,
-                idempotency_key=key,
-            )
+            try:
+                return envelopes.post(
+                    channel_id,
+                    sender,
+                    content,
+                    audience,
+                    envelope_id=envelope_id,
+                    priority=priority,
+                    ttl_seconds=ttl,
+                    idempotency_key=key,
+                )
+            except InboxesBlock:  # it waits, and has changed nothing
+                return []
 
         self.command(decide)
 
@@ -231,6 +238,36 @@ class Rules(RuleBasedStateMachine):
         agent_id = self.agent(who)
         for waiting in self.state.inboxes.pending(agent_id)[place : place + 1]:
             self.command(partial(self.state.inboxes.nack, agent_id, waiting.envelope.envelope_id, delay, "busy"))
+
+    @rule(place=st.integers(0, 2), is_given_up=st.booleans())
+    def attend_to_a_dead_letter(self, place: int, *, is_given_up: bool) -> None:
+        """Have it delivered again, or give it up."""
+        letters = self.state.dead_letters
+        for letter in tuple(letters)[place : place + 1]:
+            decide = letters.discard if is_given_up else letters.redeliver
+            self.command(partial(decide, letter.agent_id, letter.envelope_id, "it was looked at"))
+
+    @rule(who=places, where=places, every=st.sampled_from([None, 5.0]), times_max=st.sampled_from([None, 1, 3]))
+    def set_a_timer(self, who: int, where: int, every: float | None, times_max: int | None) -> None:
+        timer_id, agent_id, channel_id = next(self.ids), self.agent(who), self.channel(where)
+        self.command(
+            lambda: self.state.timers.set(
+                5.0,
+                timer_id=timer_id,
+                every_seconds=every,
+                times_max=times_max,
+                name="a timer",
+                payload=None,
+                agent_id=agent_id,
+                channel_id=channel_id,
+                task_id=None,
+            )
+        )
+
+    @rule(place=st.integers(0, 2))
+    def cancel_a_timer(self, place: int) -> None:
+        for timer in tuple(self.state.timers)[place : place + 1]:
+            self.command(partial(self.state.timers.cancel, timer.timer_id, "it is of no use"))
 
     @rule(seconds=st.sampled_from([1.0, 6.0, 30.0]))
     def time_goes_by(self, seconds: float) -> None:

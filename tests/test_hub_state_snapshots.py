@@ -12,12 +12,12 @@ import msgspec
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from hubwire import ApprovalPolicy, Hub, InboxOverflow, InboxRule, Passport, Resume
+from hubwire import ApprovalPolicy, Hub, InboxOverflow, InboxRule, Passport, Resume, Turn
 from hubwire._journal.entries import decode_entry, encode_entry
 from hubwire._state import State
 from hubwire.approvals import ChallengeKind, FunctionApprover, RiskLevel
 from hubwire.errors import InvalidRecord
-from hubwire.events import EnvelopePosted, Event, FrozenDict, ToolCalled, ToolCompleted, canonical
+from hubwire.events import EnvelopePosted, Event, FrozenDict, ToolCalled, ToolCompleted, TurnCommitted, canonical
 from hubwire.testing import Recorder
 
 
@@ -129,7 +129,9 @@ def test_entry_types_have_different_names() -> None:
 async def history() -> list[Event]:
     """A history after which every machine has entries, and has lost some."""
     recorder = Recorder()
-    async with Hub(listeners=[recorder]) as hub:
+    hub = Hub(listeners=[recorder])
+    hub.channels.register_violation_handler("page", lambda _, violated: {"max_silence": 1}[violated.expectation])
+    async with hub:
         resume = Resume(capabilities=["plan"], summary="plans")
         passport = Passport(owner="me", cost={"input_per_mtok": 3})
         planner = await hub.agents.register("planner", passport=passport, resume=resume, skill="to plan")
@@ -138,7 +140,7 @@ async def history() -> list[Event]:
         await planner.observe("t1", capability="python", ended="completed", latency_ms=3.5)
         await coder.set_resume(Resume(capabilities=["rust"]))
         await coder.set_rule({"inbox": InboxRule(overflow=InboxOverflow.DROP_OLDEST), "more": [1]})
-        channel = await hub.channels.open([planner, coder], topic="a\ud800b", ttl_seconds=100, labels={"a": "b"})
+        channel = await hub.channels.open([planner, coder], topic="a\u2028b", ttl_seconds=100, labels={"a": "b"})
         hasty: list[dict[str, Any]] = [
             {"name": "turn_within", "params": {"seconds": 1e-6}, "on_violation": "warn"},
             {"name": "reply_within"},
@@ -148,6 +150,11 @@ async def history() -> list[Event]:
         )
         await recorder.wait_for("envelope.posted")  # the notice
         await discussed.post(planner, "one more")
+        for name in ("max_silence", "turn_within"):
+            paged = {"name": name, "params": {"seconds": 1e-6}, "on_violation": "page"}
+            await hub.channels.open([planner, coder], type="discussion", expectations=[paged])
+        await recorder.wait_for("expectation.handled")
+        await recorder.wait_for("expectation.handler_failed")
         closed = await hub.channels.open([planner])
         await closed.close()
         invited = await hub.channels.open([coder, planner, gone], invite=True, required_acks=1)
@@ -162,6 +169,16 @@ async def history() -> list[Event]:
             await delivery.nack("busy", delay_seconds=delay)
         await (await anext(inbox)).ack()
         await channel.post(coder, {"text": "three"})
+        clerk = await hub.agents.register("clerk", rule={"inbox": InboxRule(deliveries_max=1)})
+        office = await hub.channels.open([planner, clerk])
+        for order in ("file", "copy", "send"):
+            await office.post(planner, order)
+            await (await anext(clerk.inbox())).nack("stuck")
+        await hub.inboxes.redeliver(hub.inboxes.dead_letters()[0])
+        await hub.inboxes.discard(hub.inboxes.dead_letters()[0])
+        await hub.timers.every(0.1, "tick", times_max=1000)
+        await recorder.wait_for("timer.fired")
+        await (await hub.timers.after(60, agent=clerk)).cancel()
         await channel.leave(planner)
         assert pending.id in coder.invitations
         task = await hub.tasks.start(coder, "fix", channel=channel, ttl_seconds=60)
@@ -180,6 +197,18 @@ async def history() -> list[Event]:
             await wait_all_tasks_blocked()
             (entry,) = hub.approvals.pending()
             await hub.approvals.answer(entry.approval_id, "bob", is_passed=True)
+
+        async def counting(turn: Turn) -> None:
+            turn.state = {"done": turn.content}
+            await turn.post("done")
+
+        counter = await hub.spawn(counting)
+        counted = await hub.channels.open([planner, counter.agent])
+        await counted.post(planner, 1)
+        await recorder.wait_for("turn.ended")
+        # A hub with a journal writes it, and a crash can leave it without what is to follow.
+        torn = TurnCommitted(envelope_id="e", events=({"kind": "turn.ended", "agent_id": "nobody"},))
+        hub._parts.pipeline.put([torn])
         await hub.flush()
     return recorder.events
 

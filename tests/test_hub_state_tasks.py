@@ -64,7 +64,7 @@ class TaskCommands(RuleBasedStateMachine):
     )
     def start(self, owner: str, channel: str | None, ttl: Any, parent: str | None, tasks_max: int | None) -> Any:
         task_id = f"task {next(self.numbers)}"
-        depth = 0 if parent is None else self.jobs[parent].depth + 1
+        depth = 0 if parent is None else self.jobs[parent].depth + (self.jobs[parent].owner != owner)
 
         def decide() -> list[Event]:
             return self.bench.state.tasks.start(

@@ -54,7 +54,9 @@ async def test_a_close_leaves_in_order() -> None:
         await hub.emit(said())
     assert store.calls[:3] == ["required entered", "one entered", "two entered"]
     assert sum(call.endswith("heard the end") for call in store.calls) == 3
+    # A log writes its marker also while it is open; what counts is the last time.
     ends = [call for call in store.calls if call.endswith("left") or call.startswith("clean")]
+    ends = [call for n, call in enumerate(ends) if call not in ends[n + 1 :]]
     assert sorted(ends[:2]) == ["one left", "two left"]
     assert sorted(ends[2:4]) == ["clean marker of audit", "required left"]
     assert ends[4:] == ["clean marker of journal"]
@@ -167,7 +169,7 @@ async def test_a_cancelled_close_completes(by: str) -> None:
     assert closing.cancelled() == (by == "task.cancel()")
     assert went_on == []
     assert slow.kinds[-1] == "hub.stopped"
-    assert store.calls == ["clean marker of journal"]
+    assert set(store.calls) == {"clean marker of journal"}
 
 
 async def test_a_cancelled_close_waits_idly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,10 @@ async def test_hanging_on_enter_does_not_hold_the_start() -> None:
     async with hub:
         await hub.emit(said())
         assert hub.health().problems == (
-            "listener 'hangs' is detached: it could not be entered: ListenerTimeout: not entered after 0.05 s",
+            (
+                "listener 'hangs' is detached: it could not be entered: ListenerTimeout: not entered after 0.05 s;"
+                " mend the cause and attach it again"
+            ),
         )
         assert attachment.state is AttachmentState.DETACHED
     assert numbers(recorder.events) == [0]

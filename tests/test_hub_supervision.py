@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from hubwire import ActorHandle, Agent, BaseActor, Group, Hub, Restart, Strategy, Turn
+from hubwire import ActorHandle, Agent, BaseActor, Escalate, Group, Hub, Restart, Strategy, Turn
 from hubwire.errors import CommandRejected, ConfigurationError
 from hubwire.testing import ManualClock, Recorder
 from support import until_idle
@@ -29,7 +29,7 @@ class Part(BaseActor):
 
     async def on_envelope(self, turn: Turn, /) -> None:
         if turn.content == "crash" and turn.delivery.attempt == 1:
-            raise ValueError(self.name)
+            raise Escalate(self.name)
         if turn.content == "wait":
             await anyio.sleep_forever()
         if turn.content == "end":
@@ -304,7 +304,8 @@ async def test_an_impossible_group_is_refused() -> None:
         group = hub.supervise("team")
         await group.spawn(Part("a", []))
         with pytest.raises(CommandRejected, match="there already"):
-            hub.supervise("team")
+            hub.supervise("team", restarts_max=4)
+        assert [member.name for member in hub.supervise("team").members] == ["a"]
         settings = {"restart": "permanent"}
         with pytest.raises(ConfigurationError):
             await group.spawn(Part("b", []), **settings)

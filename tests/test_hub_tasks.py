@@ -91,7 +91,7 @@ async def test_a_task_belongs_to_its_owner(hub: Hub) -> None:
     assert task.read_checkpoint() == {"line": 9}
     foreign = hub.tasks.get(task.id, other)
     for command in (foreign.complete, foreign.cancel, foreign.progress, foreign.checkpoint):
-        with pytest.raises(CommandRejected, match=f"only agent {coder.id} may"):
+        with pytest.raises(CommandRejected, match=f"only agent {coder.name!r} may"):
             await command("x")
     with pytest.raises(CommandRejected, match="does not own"):
         foreign.read_checkpoint()

@@ -177,7 +177,7 @@ def test_the_hub_thread_cannot_wait_for_itself() -> None:
     hub = Hub()
     thread = HubThread(hub)
 
-    @hub.on("thread.*", duty=Duty.REQUIRED)
+    @hub.on("thread.*", duty=Duty.REQUIRED, in_loop=True)
     def in_the_loop(event: Event) -> None:
         calls: tuple[Callable[[], object], ...] = (lambda: thread.emit(said()), lambda: thread.call(checkpoint))
         for call in calls:

@@ -99,6 +99,7 @@ async def test_a_clock_set_forward_is_noticed() -> None:
         await recorder.wait_for("channel.expired")
 
 
+@pytest.mark.timeout(300)
 async def test_ten_thousand_channels_expire_in_batches() -> None:
     clock, recorder = ManualClock(), Recorder()
     async with Hub(clock=clock) as hub:

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from hubwire import Duty, Event, GenericEvent, Hub, StoreJournal
-from hubwire._journal.positions import Positions
+from hubwire._journal.positions import Handled, Positions
 from hubwire._journal.snapshots import Snapshots
 from hubwire._journal.truncation import Truncation
 from hubwire.context import EMPTY
@@ -38,9 +38,10 @@ async def journal_of(events: int) -> StoreJournal:
 @attrs.define
 class FakeReader:
     name: str
-    done: int
+    owed: int
     is_required: bool = False
     is_placed: bool = True
+    handled: Handled | None = None
     suspensions: int = 0
 
     @property
@@ -84,7 +85,7 @@ def truncation_of(journal: StoreJournal, claims: Claims, journal_bytes_max: int 
 )
 async def test_the_journal_is_kept_for(claims: Claims, readers: list[FakeReader], first_seq: int) -> None:
     journal = await journal_of(10)
-    await truncation_of(journal, claims).truncate(Readers(readers))
+    await truncation_of(journal, claims).truncate(Readers(readers), "a hub")
     assert journal.first_seq == first_seq
 
 
@@ -95,7 +96,7 @@ async def test_above_the_bound_the_durable_farthest_behind_loses_its_claim() -> 
     slow, audit = FakeReader("slow", 4), FakeReader("audit", 8, is_required=True)
     truncation = truncation_of(journal, claims, journal_bytes_max=whole * 7 // 10)
     assert truncation.is_due()
-    await truncation.truncate(Readers([slow, audit]))
+    await truncation.truncate(Readers([slow, audit]), "a hub")
     assert journal.first_seq == 4, "one claim less is enough"
     assert slow.suspensions == 1
     assert audit.suspensions == 0
@@ -105,7 +106,7 @@ async def test_above_the_bound_the_durable_farthest_behind_loses_its_claim() -> 
 async def test_truncation_that_frees_too_little_is_due_again_after_more_growth() -> None:
     journal = await journal_of(10)
     truncation = truncation_of(journal, Claims(floor=0), journal_bytes_max=journal.size_bytes // 2)
-    await truncation.truncate(Readers([]))
+    await truncation.truncate(Readers([]), "a hub")
     assert journal.first_seq == 0
     due = []
     for seq in range(10, 13):
@@ -124,7 +125,7 @@ async def test_a_reader_attached_during_truncation_is_kept_its_events() -> None:
         readers.attachments = [FakeReader("audit", 3, is_required=True)]
 
     journal.truncate_before = attach  # type: ignore[method-assign]
-    await truncation_of(journal, Claims({"slow": 2}), journal_bytes_max=1).truncate(readers)
+    await truncation_of(journal, Claims({"slow": 2}), journal_bytes_max=1).truncate(readers, "a hub")
     assert floors == [2, 3]
 
 
@@ -151,8 +152,8 @@ async def test_upkeep_ends_with_the_hub() -> None:
     await called.wait()
     for _ in range(50):
         await asyncio.sleep(0)
-    assert hub._upkeep is not None
-    assert hub._upkeep.snapshotter.is_due()
+    assert hub._parts.upkeep is not None
+    assert hub._parts.upkeep.snapshotter.is_due()
     go_on.set()
     with pytest.raises(ListenerFailed):
         await hub.flush()

@@ -66,7 +66,7 @@ async def test_cancelled_futures_are_passed_over() -> None:
 
 
 def test_backoff_doubles_up_to_its_limit() -> None:
-    backoff = Backoff(seconds=0.1, seconds_max=1.0)
+    backoff = Backoff(seconds=0.1, seconds_max=1.0, jitter=1.0)
     assert [backoff.limit_seconds(failures) for failures in (1, 2, 3, 4, 5, 10_000)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
 
 

@@ -21,7 +21,8 @@ OUTPUTS = [["envelope.acked", "envelope.posted", "envelope.posted", "the build: 
 def run(*command: str, directory: Path) -> str:
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert not done.stderr
+    # A hub that fails is logged: one example lets a second hub take over.
+    assert not done.stderr or done.stderr.startswith(("a hub has failed", "a listener has failed"))
     return done.stdout
 
 

@@ -351,6 +351,20 @@ def test_the_lock_file_of_a_crash_holds_nothing(root: Path) -> None:
     assert json.loads((root / "journal.lock@").read_text())["pid"] == os.getpid()
 
 
+def test_a_hold_can_be_given_back_as_it_was_found(root: Path) -> None:
+    """The lock file of a killed process is left; where there was none there is none."""
+    hold = asyncio.run(FileStore(root).hold("/journal"))
+    asyncio.run(hold.release(as_found=True))
+    assert tree(root) == []
+    (root / "journal.lock@").write_text(stale := '{"pid": 1, "host": "elsewhere", "since": "then", "longer": 1}')
+    hold = asyncio.run(FileStore(root).hold("/journal"))
+    assert (root / "journal.lock@").read_text() != stale
+    asyncio.run(hold.release(as_found=True))
+    assert (root / "journal.lock@").read_text() == stale
+    asyncio.run(asyncio.run(FileStore(root).hold("/journal")).release())
+    assert tree(root) == []
+
+
 async def test_a_cancelled_hold_is_released(root: Path) -> None:
     store = FileStore(root)
     for steps in range(10):

@@ -63,6 +63,14 @@ def said(process: subprocess.Popen[str]) -> list[Any]:
     return values
 
 
+def all_left(process: subprocess.Popen[str]) -> list[str]:
+    """Read the lines up to the end of the process; `communicate` would lose those that `said` has read ahead."""
+    assert process.stdout is not None
+    lines = process.stdout.readlines()
+    process.wait()
+    return lines
+
+
 def tell(process: subprocess.Popen[str]) -> None:
     assert process.stdin is not None
     process.stdin.write("\n")
@@ -182,8 +190,7 @@ asyncio.run(main())
     process = start(code)
     acknowledged = [said(process) for _ in range(50)]
     process.kill()
-    out, _ = process.communicate()
-    acknowledged += [json.loads(line) for line in out.splitlines(keepends=True) if line.endswith("\n")]
+    acknowledged += [json.loads(line) for line in all_left(process) if line.endswith("\n")]
     whole = (root / "log").read_text()
     for offset, n in acknowledged:
         assert offset == n * 1000

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -119,30 +119,30 @@ class Proxy:
             gate.set()
 
     async def _start(self) -> str:
-        self._listening = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._listening = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return f"http://127.0.0.1:{self._listening.sockets[0].getsockname()[1]}"
 
     async def _stop(self) -> None:
         assert self._listening is not None
         self._listening.close()
+        await asyncio.sleep(0)  # What has just connected is accepted.
         self._release()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
+        # Not in a `finally` of its own: a task that is cancelled before its first step never gets there.
         task.add_done_callback(self._tasks.discard)
-        try:
+        task.add_done_callback(lambda _: writer.close())
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.CancelledError):  # The client went away, or the test is over.
             while (request := await _read_message(reader)) is not None:
                 if not await self._handle(request, writer):
                     break
-        except (ConnectionError, asyncio.CancelledError):
-            pass  # The client went away, or the test is over.
-        finally:
-            writer.close()
 
     async def _handle(self, request: _Message, writer: asyncio.StreamWriter) -> bool:
         """Answer a request; tell whether the connection is still good."""
@@ -191,10 +191,10 @@ class Proxy:
     async def _pass_on(self, request: _Message) -> bytes:
         parts = urlsplit(self.upstream)
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-        writer.write(request.head + request.body)
-        is_head = request.head.startswith(b"HEAD ")
-        answer = await _read_message(reader, bodiless=is_head)
-        writer.close()
+        with closing(writer):
+            writer.write(request.head + request.body)
+            is_head = request.head.startswith(b"HEAD ")
+            answer = await _read_message(reader, bodiless=is_head)
         assert answer is not None
         return answer.head + answer.body
 

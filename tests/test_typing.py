@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from typing import assert_type
 
 from hubwire import (
+    ActingHub,
     Agent,
     AgentCommands,
     ApprovalCommands,
@@ -22,11 +23,11 @@ from hubwire.events import ToolCalled
 
 
 class Worker(BaseActor):
-    async def on_start(self, hub: Hub, agent: Agent) -> None:
+    async def on_start(self, hub: ActingHub, agent: Agent) -> None:
         self.found = hub.agents.find(agent.name)
 
     async def on_envelope(self, turn: Turn) -> None:
-        assert_type(turn.hub, Hub)
+        assert_type(turn.hub, ActingHub)
 
 
 class OnlyTools(BaseHubListener):

@@ -6,10 +6,16 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .._foreign.guards import guarded, text_of
+from .. import messages
 from ..errors import ConfigurationError
+from ..events._shown import is_a, nearest_name, shown
+from ..listener import HOOKS
+from .states import kind_of
 
-__all__ = ("called", "maker_of", "name_of")
+__all__ = ("maker_of", "name_of")
+
+_METHODS = {"on_envelope": ("turn",), "on_notice": ("turn",), "on_start": ("hub", "agent"), "on_stop": ()}
+"""What the hub calls, and with what."""
 
 
 class _Function:
@@ -17,24 +23,37 @@ class _Function:
         self.on_envelope = function
 
 
-def maker_of(candidate: Any) -> Callable[[], Any]:
+def maker_of(candidate: Any, workers: int = 1) -> Callable[[], Any]:
     """Return what makes the actor at each start.
 
-    Raises :class:`~hubwire.errors.ConfigurationError` if the candidate is neither an actor nor makes one.
+    Raises :class:`~hubwire.errors.ConfigurationError` if the candidate is neither an actor nor makes one, or is one
+    where several ``workers`` are to be made.
     """
     if not isinstance(candidate, type) and hasattr(candidate, "on_envelope"):
         _check(candidate)
+        if workers > 1:
+            raise ConfigurationError(
+                f"{shown(candidate)} cannot be {workers} workers at once: pass its class, or a function that makes one"
+                " for each"
+            )
         return lambda: candidate
     if inspect.iscoroutinefunction(candidate):
+        _check_call(candidate, candidate, name_of(candidate), ("turn",))
         function = _Function(candidate)
         return lambda: function
     if not callable(candidate):
         raise ConfigurationError(
-            f"{candidate!r} cannot be an actor: it has no on_envelope, and is neither an async function nor a factory"
+            f"{shown(candidate)} cannot be an actor: it has no on_envelope, and is neither an async function nor a"
+            " factory"
         )
+    _check_factory(candidate)
 
     def make() -> Any:
         actor = candidate()
+        if not hasattr(actor, "on_envelope"):
+            raise ConfigurationError(
+                f"{shown(candidate)} made {shown(actor)}, which is no actor: it has no on_envelope"
+            )
         _check(actor)
         return actor
 
@@ -44,26 +63,64 @@ def maker_of(candidate: Any) -> Callable[[], Any]:
 def name_of(candidate: Any) -> str:
     """Return the name of the agent of an actor that was given none: its own, or that of its class or function."""
     own = getattr(candidate, "name", "")
-    if isinstance(own, str) and own:
-        return own
+    if is_a(own, str) and (text := str.__str__(own)):
+        return text
     name: str = getattr(candidate, "__name__", None) or type(candidate).__name__
     return name
 
 
+def _check_factory(candidate: Any) -> None:
+    """Refuse a function that takes arguments: it is mostly meant to handle turns, and lacks its ``async``."""
+    try:
+        inspect.signature(candidate).bind()
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{shown(candidate)} cannot be an actor: what makes one is called without arguments ({error}); write 'async"
+            " def' for a function of a turn, or pass an actor that is made already"
+        ) from error
+    except Exception:  # noqa: BLE001 - Python does not know the signature, as of what is written in C: the call shows
+        return
+
+
 def _check(actor: Any) -> None:
-    for name in ("on_envelope", "on_start", "on_stop"):
+    for name, arguments in _METHODS.items():
         if (method := getattr(actor, name, None)) is None and name != "on_envelope":
             continue
         if not inspect.iscoroutinefunction(method):
-            raise ConfigurationError(f"{actor!r}.{name} must be a coroutine function: async def {name}(...)")
+            raise ConfigurationError(f"{shown(actor)}: {name} must be a coroutine function: async def {name}(...)")
+        _check_call(actor, method, name, arguments)
+    names = {name for cls in _own_classes(actor) for name in vars(cls) if name.startswith("on_")}
+    _check_names(actor, names)
+    kind_of(actor)
+    if messages.takes_nothing(actor) and names.isdisjoint(_METHODS):
+        raise ConfigurationError(
+            f"{shown(actor)} cannot be an actor: it would lose each envelope; give it async def on_envelope(self,"
+            " turn), or methods with @handles"
+        )
 
 
-async def called(function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-    """Await a call of the actor's code. Only an ``Exception`` comes out, unless it is cancelled from here."""
+def _check_call(actor: Any, method: Callable[..., Any], name: str, arguments: tuple[str, ...]) -> None:
+    """Refuse a method that cannot be called as the hub does: each of its turns would fail."""
     try:
-        return await guarded(function, *args)
-    except BaseExceptionGroup as group:
-        if isinstance(group, Exception):
-            raise
-        # A task group of the actor's, in which an exception like SystemExit was raised.
-        raise RuntimeError(f"it raised {text_of(group)}") from group
+        inspect.signature(method).bind(*arguments)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{shown(actor)} cannot be an actor: {name} is called as {name}({', '.join(arguments)}) ({error})"
+        ) from error
+    except Exception:  # noqa: BLE001 - Python does not know the signature, as of what is written in C: the call shows
+        return
+
+
+def _own_classes(actor: Any) -> list[type]:
+    """Return the classes of an actor but those that it has from hubwire."""
+    return [cls for cls in type(actor).__mro__ if cls.__module__.partition(".")[0] != "hubwire"]
+
+
+def _check_names(actor: Any, names: set[str]) -> None:
+    """Refuse a method that looks like one of those that the hub calls and is none: it would never be called."""
+    for name in sorted(names.difference(_METHODS, HOOKS, ("on_event", "on_events"))):
+        if near := nearest_name(name, _METHODS, cutoff=0.75):
+            raise ConfigurationError(
+                f"{shown(actor)} has {name}, which the hub does not call; is {near} meant? The hub calls"
+                f" {', '.join(_METHODS)}"
+            )

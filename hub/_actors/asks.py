@@ -8,14 +8,18 @@ no task waits any more, and an actor lets the question expire unhandled.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .._commands.agents import Agent, id_of
-from .._commands.channels import Channel, ChannelCommands
+from .._commands.channel import Channel
+from .._commands.channels import ChannelCommands
 from .._commands.core import Core, new_id
-from .._foreign.timeouts import asked
+from .._commands.posting import Posting
+from .._foreign.arguments import Call
+from .._foreign.timeouts import within
 from .._state import State
+from .._state.keys import USED_ONCE
 from ..errors import AskCycle, AskFailed, AskTimeout, ConfigurationError
 from ..events import (
     AgentUnregistered,
@@ -28,13 +32,14 @@ from ..events import (
     Event,
 )
 from ..ports import Clock
-from .calls import turn_of
-from .workload import Ask, Workload
+from .calls import Ask, TurnCall, turns_around
+from .workload import Workload
 
 __all__ = ("Asks",)
 
-ASKED = "hubwire-ask:"
+ASKED = USED_ONCE
 LINKED = f"{ASKED}linked:"
+_ASK = Call("hub.ask()", ConfigurationError)
 _TTL_SPARE_SECONDS = 60.0
 """How long a channel outlives its question's time: it is closed earlier, unless the hub was killed."""
 
@@ -46,11 +51,17 @@ class Asks:
         self.workload: Workload = Workload()
         self._core = core
         self._state = state
+        self._label = state.agents.label
         self._channels = channels
         self._clock = clock
         self._by_key: dict[str, Ask] = {}
         self._by_question: dict[str, Ask] = {}
+        """By the id of the event that posted the question."""
+        self._by_envelope: dict[str, Ask] = {}
+        self._by_channel: dict[str, set[Ask]] = {}
         self._answers: set[str] = set()
+        self._closed: dict[str, str] = {}
+        """Why agents that are registered do not answer: their actors were stopped with their groups."""
         core.on_applied(EnvelopePosted, self._posted)
         for kind in (EnvelopeDeadLettered, EnvelopeDropped):
             core.on_applied(kind, self._lost)
@@ -58,6 +69,17 @@ class Asks:
             core.on_applied(end, self._channel_ended)
         core.on_applied(AgentUnregistered, self._left)
         core.at_end(self._end)
+
+    def close(self, agent_id: str, reason: str) -> None:
+        """The group of an agent's actor was stopped: it answers no question any more."""
+        self._closed[agent_id] = reason
+        for ask in self._by_key.values():
+            if ask.answerer_id == agent_id:
+                ask.fail(reason)
+
+    def open(self, agent_id: str) -> None:
+        """An agent has an actor, and answers perhaps."""
+        self._closed.pop(agent_id, None)
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -67,6 +89,10 @@ class Asks:
     def is_question(self, envelope: EnvelopePosted) -> bool:
         """Tell whether a task waits, or has waited, for an answer to this that is in no inbox."""
         return (envelope.idempotency_key or "").startswith(ASKED)
+
+    def of_question(self, envelope: EnvelopePosted) -> Ask | None:
+        """Return what a task waits for, if this envelope is the question."""
+        return self._by_question.get(envelope.id)
 
     def is_answer(self, envelope: EnvelopePosted) -> bool:
         """Tell whether a task has waited for this envelope, and gets it without reading an inbox."""
@@ -90,71 +116,133 @@ class Asks:
         is_linked: bool,
     ) -> EnvelopePosted:
         """See :meth:`hubwire.Hub.ask`."""
-        if not timeout > 0:
-            raise ConfigurationError(f"an ask has a timeout of more than 0 seconds, not {timeout!r}")
+        timeout = _ASK.seconds("timeout", timeout)
+        if channel is not None:
+            _ASK.instance("channel", channel, Channel, wanted="a Channel, or None")
+        is_linked = _ASK.flag("linked", is_linked)
+        asker_id = id_of(self._core, asker, _ASK, "asker")
+        answerer_id = id_of(self._core, answerer, _ASK, "answerer")
         self._core.check_may_wait("an answer")
-        ask = Ask(
-            asker_id=id_of(asker),
-            answerer_id=id_of(answerer),
-            key=f"{LINKED if is_linked else ASKED}{new_id()}",
-            is_linked=is_linked,
-            timeout=timeout,
-            turn=turn_of(self._core),
-            answer=asyncio.get_running_loop().create_future(),
-        )
+        if answerer_id in self._closed:
+            raise AskFailed(
+                f"{self._label(answerer_id)} will not answer: {self._closed[answerer_id]}; spawn its actor again, or"
+                " ask another agent"
+            )
+        ask = self._new(asker_id, answerer_id, timeout, is_linked=is_linked)
         self._by_key[ask.key] = ask
         self.workload.begin_waiting(ask)
         try:
             self._check_cycle(ask)
-            answer: EnvelopePosted = await asked(self._clock, timeout, self._exchange, ask, content, channel)
+            answer: EnvelopePosted = await within(self._clock, ask.timeout, self._exchange, ask, content, channel)
         except TimeoutError:
-            raise AskTimeout(f"agent {ask.answerer_id} has not answered within {timeout:g} s") from None
+            whose = "" if ask.timeout == timeout else ", all that was left for the question that is answered here"
+            raise AskTimeout(f"{self._label(answerer_id)} has not answered within {ask.timeout:g} s{whose}") from None
         finally:
             self._forget(ask)
         return answer
 
+    def _new(self, asker_id: str, answerer_id: str, timeout: float, *, is_linked: bool) -> Ask:
+        turns, clock = turns_around(), self._clock
+        # What is asked for an answer is of no use when the time of that answer is over.
+        above = [turn.ask.left() for turn in turns if turn.ask is not None and turn.ask.is_linked]
+        given = min(timeout, *above) if above else timeout
+        if given <= 0:
+            raise AskTimeout(
+                f"{self._label(answerer_id)} was not asked: the time of the question that is answered here is over"
+            )
+        end = clock.monotonic() + given
+        return Ask(
+            hub=self._core,
+            asker_id=asker_id,
+            answerer_id=answerer_id,
+            answerer=self._label(answerer_id),
+            key=f"{LINKED if is_linked else ASKED}{new_id()}",
+            is_linked=is_linked,
+            timeout=given,
+            left=lambda: end - clock.monotonic(),
+            turns=turns,
+            answer=asyncio.get_running_loop().create_future(),
+        )
+
     async def _exchange(self, ask: Ask, content: Any, channel: Channel | None) -> EnvelopePosted:
         """Post the question; return the answer when it has committed."""
+        authorizer = self._core.authorizer
+        content = authorizer.freeze(content)
+        await authorizer.authorize(
+            "ask",
+            ask.asker_id,
+            [ask.answerer_id],
+            channel_id=None if channel is None else channel.id,
+            content=content,
+            facts={"timeout": ask.timeout, "linked": ask.is_linked},
+        )
         ttl_seconds = ask.timeout if ask.is_linked else None
         ask.is_channel_own = channel is None
+        opening: Callable[[], Sequence[Event]] | None = None
         if channel is None:
-            channel = await self._channels.open(
-                [ask.asker_id, ask.answerer_id],
-                type="consulting",
-                topic="ask",
-                ttl_seconds=None if ttl_seconds is None else ttl_seconds + _TTL_SPARE_SECONDS,
-            )
-        ask.channel_id = channel.id
-        question = await channel.post(
-            ask.asker_id,
-            content,
-            to=[ask.answerer_id],
-            caused_by=None if ask.turn is None else ask.turn.envelope,
-            idempotency_key=ask.key,
-            ttl_seconds=ttl_seconds,
-        )
+            terms: dict[str, Any] = {
+                "type": "consulting",
+                "topic": "ask",
+                "ttl_seconds": None if ttl_seconds is None else ttl_seconds + _TTL_SPARE_SECONDS,
+            }
+            if authorizer.has_arbiter:  # it decides about posts to channels that are open
+                channel = await self._channels.open([ask.asker_id, ask.answerer_id], **terms)
+            else:
+                terms["expectations"] = None
+                ids, channels = [ask.asker_id, ask.answerer_id], self._channels
+                ask.channel_id, opening = await channels._opening(ids, terms, {})  # noqa: SLF001 - it is no command
+        if channel is not None:
+            ask.channel_id = channel.id
+        self._by_channel.setdefault(ask.channel_id, set()).add(ask)
+        question = await self._post(ask, content, ttl_seconds, opening)
         if ask.answerer_id not in question.recipients:
-            raise AskFailed(f"the question did not reach agent {ask.answerer_id}; see envelope.dispatch_failed")
+            raise AskFailed(f"the question did not reach {self._label(ask.answerer_id)}; see envelope.dispatch_failed")
         answer = await ask.answer
         await self._core.until_committed(answer.seq)
         return answer
 
+    async def _post(
+        self, ask: Ask, content: Any, ttl_seconds: float | None, opening: Callable[[], Sequence[Event]] | None
+    ) -> EnvelopePosted:
+        """Post the question, with a key that a program cannot give to an envelope; open its channel first."""
+        cause = None if (turn := ask.turn) is None else turn.envelope
+        posting = Posting(
+            core=self._core,
+            envelopes=self._state.envelopes,
+            channel_id=ask.channel_id,
+            sender_id=ask.asker_id,
+            content=content,
+            audience=[ask.answerer_id],
+            cause=cause,
+            origin={},
+        )
+        posting.ttl_seconds, posting.idempotency_key = ttl_seconds, ask.key
+        posting.opening = opening
+        return await posting.run()
+
     def _check_cycle(self, ask: Ask) -> None:
         if ask.asker_id == ask.answerer_id:
-            raise AskCycle(f"agent {ask.asker_id} asks itself, and would wait for ever")
-        above, chain = ask.turn, [ask.answerer_id, ask.asker_id]
-        while above is not None and (cause := self._by_question.get(above.envelope.id)) is not None:
-            chain.append(cause.asker_id)
-            if cause.asker_id == ask.answerer_id:
+            raise AskCycle(f"{self._label(ask.asker_id)} asks itself, and would wait for ever")
+        above: list[tuple[TurnCall, tuple[str, ...]]] = [(each, (ask.answerer_id, ask.asker_id)) for each in ask.turns]
+        seen: set[TurnCall] = set()
+        for turn, below in above:
+            if (cause := turn.ask) is None or turn in seen:
+                continue
+            seen.add(turn)
+            # Over several hubs, the agent of the turn may ask in the name of another one.
+            agents = [cause.asker_id, *(each.agent_id for each in cause.turns if cause.hub is not ask.hub)]
+            chain = (*below, cause.asker_id)
+            if ask.answerer_id in agents:
                 raise AskCycle(
-                    f"agent {ask.answerer_id} waits for the answer that agent {ask.asker_id} asks it for:"
-                    f" {' <- '.join(chain)}"
+                    f"{self._label(ask.answerer_id)} waits for the answer that {self._label(ask.asker_id)} asks it for:"
+                    f" {' <- '.join(map(self._label, chain))}"
                 )
-            above = cause.turn
+            above += [(each, chain) for each in cause.turns]
         if self.workload.is_deadlock(ask):
             raise AskCycle(
-                f"agent {ask.answerer_id} cannot answer agent {ask.asker_id}: all that it handles at present waits,"
-                " over others perhaps, for this one; spawn it with a higher concurrency, or ask another agent"
+                f"{self._label(ask.answerer_id)} cannot answer {self._label(ask.asker_id)}: all that it handles at"
+                " present waits, over others perhaps, for this one; spawn it with a higher concurrency, or ask another"
+                " agent"
             )
 
     def _forget(self, ask: Ask) -> None:
@@ -163,6 +251,11 @@ class Asks:
         self.workload.end_waiting(ask)
         if ask.question is not None:
             del self._by_question[ask.question.id]
+            del self._by_envelope[ask.question.envelope_id]
+        if (asks := self._by_channel.get(ask.channel_id)) is not None:
+            asks.discard(ask)
+            if not asks:
+                del self._by_channel[ask.channel_id]
         if ask.answer.done() and not ask.answer.cancelled() and ask.answer.exception() is None:
             answer, inboxes = ask.answer.result(), self._state.inboxes
             if inboxes.find(ask.asker_id, answer.envelope_id) is not None and not self._core.is_stopped:
@@ -191,7 +284,7 @@ class Asks:
             return
         if (asked_now := self._by_key.get(event.idempotency_key or "")) is not None:
             asked_now.question = event
-            self._by_question[event.id] = asked_now
+            self._by_question[event.id] = self._by_envelope[event.envelope_id] = asked_now
         elif (ask := self._by_question.get(event.causation_id or "")) is not None:
             addressed = not event.audience or ask.asker_id in event.audience
             is_from_answerer = event.agent_id == ask.answerer_id and event.channel_id == ask.channel_id
@@ -200,19 +293,16 @@ class Asks:
                 ask.answer.set_result(event)
 
     def _lost(self, event: EnvelopeDeadLettered | EnvelopeDropped) -> None:
-        for ask in self._by_key.values():
-            if ask.question is not None and (ask.answerer_id, ask.question.envelope_id) == (
-                event.agent_id,
-                event.envelope_id,
-            ):
-                ask.fail(f"it could not handle the question, which was dead-lettered or dropped ({event.reason})")
+        ask = self._by_envelope.get(event.envelope_id)
+        if ask is not None and ask.answerer_id == event.agent_id:
+            ask.fail(f"it could not handle the question, which was dead-lettered or dropped ({event.reason})")
 
     def _channel_ended(self, event: ChannelClosed | ChannelExpired) -> None:
-        for ask in self._by_key.values():
-            if ask.channel_id == event.channel_id:
-                ask.fail("the channel of the question has ended")
+        for ask in self._by_channel.get(event.channel_id or "", ()):
+            ask.fail("the channel of the question has ended")
 
     def _left(self, event: AgentUnregistered) -> None:
+        self._closed.pop(event.agent_id or "", None)
         for ask in self._by_key.values():
             if event.agent_id in (ask.answerer_id, ask.asker_id):
                 ask.fail(f"agent {event.agent_id} has left the hub")

@@ -1,4 +1,4 @@
-"""Calls of actors: which hubs' actors, and which of their turns, code runs in.
+"""Calls of actors: which hubs' actors, and which of their turns, code runs in; and what these turns ask for.
 
 The calls of several hubs nest: in a turn of hub A, an actor may run hub B. What runs in B's actors is inside A's turn,
 too; what A's actor does with B in other ways is in no turn of B.
@@ -6,15 +6,20 @@ too; what A's actor does with B in other ways is in no turn of B.
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import ClassVar
 
 import anyio
+import attrs
 
 from .._commit.held import NestedCall
+from ..errors import AskFailed
 from ..events import EnvelopePosted
 
-__all__ = ("ActorCall", "LifeCall", "TurnCall", "turn_of")
+__all__ = ("ActorCall", "Ask", "LifeCall", "TurnCall", "turns_around")
 
 
 class ActorCall(NestedCall):
@@ -33,22 +38,69 @@ class LifeCall(ActorCall):
 class TurnCall(ActorCall):
     """A turn under way: the agent that it belongs to, and the envelope that it handles."""
 
-    __slots__ = ("agent_id", "envelope", "is_withdrawn", "scope")
+    __slots__ = ("agent_id", "ask", "envelope", "is_withdrawn", "questions", "scope")
 
-    def __init__(self, hub: object, agent_id: str, envelope: EnvelopePosted, scope: anyio.CancelScope) -> None:
+    def __init__(
+        self, hub: object, agent_id: str, envelope: EnvelopePosted, scope: anyio.CancelScope, ask: Ask | None = None
+    ) -> None:
         super().__init__(hub)
         self.agent_id: str = agent_id
         self.envelope: EnvelopePosted = envelope
         self.scope: anyio.CancelScope = scope
+        self.ask: Ask | None = ask
+        """The question that it answers; None if the envelope is none, or no task of this process waits."""
         self.is_withdrawn: bool = False
         """Whether no task waits for its answer any more."""
+        self.questions: Counter[str] = Counter()
+        """How often it has requested each approval: its next life asks the same questions in the same order."""
+
+
+@attrs.define(eq=False, repr=False, kw_only=True)
+class Ask:
+    """A question whose answer a task waits for."""
+
+    hub: object
+    """Of the question and its answer, known by its :class:`Core`."""
+    asker_id: str
+    answerer_id: str
+    answerer: str
+    """The same agent, as messages name it."""
+    key: str
+    """The idempotency key of the question."""
+    is_linked: bool
+    """Whether the question lives no longer than the task waits."""
+    timeout: float
+    left: Callable[[], float]
+    """Returns how many seconds of its time are left."""
+    turns: tuple[TurnCall, ...]
+    """The turns in which it is asked, of all hubs, the innermost first; none outside of actors."""
+    answer: asyncio.Future[EnvelopePosted]
+    channel_id: str = ""
+    is_channel_own: bool = True
+    """Whether the channel was opened for this question alone."""
+    question: EnvelopePosted | None = None
+
+    @property
+    def turn(self) -> TurnCall | None:
+        """The turn of the question's own hub that asks."""
+        return next((turn for turn in self.turns if turn.held is self.hub), None)
+
+    def fail(self, reason: str) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(AskFailed(f"{self.answerer} will not answer: {reason}"))
+
+
+def turns_around() -> tuple[TurnCall, ...]:
+    """Return the turns, of all hubs, in which code runs, the innermost first; none of one that has ended."""
+    found: list[TurnCall] = []
+    call = ActorCall.innermost.get()
+    while call is not None:
+        if isinstance(call, TurnCall) and call.is_active:
+            found.append(call)
+        call = call.outer
+    return tuple(found)
 
 
 def turn_of(hub: object) -> TurnCall | None:
     """Return the turn of this hub in which code runs; None if it runs in none."""
-    call = ActorCall.innermost.get()
-    while call is not None:
-        if call.held is hub and isinstance(call, TurnCall):
-            return call
-        call = call.outer
-    return None
+    return next((turn for turn in turns_around() if turn.held is hub), None)

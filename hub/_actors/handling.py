@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import anyio
@@ -12,28 +13,44 @@ from .._commands.agents import Agent
 from .._commands.channels import Channel
 from .._commands.core import Core, new_id
 from .._commands.inboxes import Delivery
-from .._foreign.guards import message_of, text_of
+from .._foreign.abandoned import Abandoned
+from .._foreign.guards import class_name, message_of, text_of
+from .._foreign.tasks import TimeOver
 from .._state import State
+from .._state.drafts import Draft
+from .._values import Value
 from ..context import scope
 from ..errors import HubClosed, HubFailed
 from ..events import EnvelopeExpired, EnvelopePosted, Event, TurnAbandoned, TurnEnded, TurnFailed, TurnStarted
-from .actor import called
+from ..own_log import OwnLog
+from ..ports import Clock
 from .asks import Asks
 from .calls import TurnCall
+from .effects import Commit, Effects
+from .rules import Handling
+from .states import kind_of
 from .turn import Turn
+from .visibility import Visibility
 
 __all__ = ("Services", "TurnHandler")
 
+_log = OwnLog("hub")
 
-@attrs.frozen(kw_only=True)
-class Services:
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Services(Value):
     """What all actors of a hub use."""
 
     core: Core
     state: State
+    clock: Clock
     asks: Asks
-    hub: object
-    """What actors get as their hub."""
+    acting_as: Callable[[Agent], object]
+    """Makes what the actor of an agent gets as its hub."""
+    abandoned: Abandoned
+    """Through which the code of actors is called."""
+    is_recovered: Callable[[Event], bool]
+    """Tells whether an event is of a run of the hub before this one."""
     stop_deadline: Callable[[], float]
     """Returns the moment at which an ``on_stop`` that is called now is cancelled, in ``anyio.current_time()``."""
 
@@ -42,18 +59,24 @@ class TurnHandler:
     """Has one actor handle the envelopes of its agent."""
 
     def __init__(
-        self, services: Services, agent: Agent, actor: Any, *, retry_seconds: float, stop: Callable[[], None]
+        self, services: Services, agent: Agent, actor: Any, handling: Handling, *, stop: Callable[[], None]
     ) -> None:
         self.handled: int = 0
         """How many envelopes were handled to the end."""
+        self.failed: int = 0
+        """How many turns have failed."""
         self._services = services
         self._core: Core = services.core
         self._inboxes = services.state.inboxes
         self._asks: Asks = services.asks
-        self._agent = agent
+        self._hub = services.acting_as(agent)
+        self._own_core = services.core.as_one(agent.id)
+        self._agent = Agent(self._own_core, services.state, agent.id, agent.name)
         self._actor = actor
-        self._retry_seconds = retry_seconds
+        self._retry = handling.retry
+        self._visibility_seconds = handling.visibility_seconds
         self._stop = stop
+        self._state_kind = kind_of(actor)
 
     async def handle(self, delivery: Delivery) -> Exception | None:
         """Have the actor handle an envelope; return what it crashed with, if it did.
@@ -63,15 +86,37 @@ class TurnHandler:
         envelope = delivery.event
         if self._asks.is_stale(envelope):
             await self._expire(delivery)
-            return None
-        if self._asks.is_answer(envelope):
-            return None
+        elif self._asks.is_answer(envelope):
+            pass  # it leaves the inbox when the task that has asked goes on
+        elif (on_envelope := self._method_for(envelope)) is None:
+            await self._conclude(lambda: self._ack(delivery))
+        elif self._is_used_up(delivery):
+            await self._conclude(lambda: self._dead_letter(delivery, "its last turn came to no end", of_before=True))
+        else:
+            return await self._take_turn(delivery, on_envelope)
+        return None
+
+    def _method_for(self, envelope: EnvelopePosted) -> Callable[[Any], Awaitable[None]] | None:
+        """Return what is called with the turn; None for a notice, if the actor has no ``on_notice``."""
+        method: Callable[[Any], Awaitable[None]] | None
+        method = getattr(self._actor, "on_notice", None) if envelope.is_notice else self._actor.on_envelope
+        return method
+
+    async def _take_turn(self, delivery: Delivery, on_envelope: Callable[[Any], Awaitable[None]]) -> Exception | None:
+        envelope = delivery.event
         about = _about(self._agent, envelope)
-        with scope(correlation_id=envelope.correlation_id, tenant=envelope.tenant, traceparent=envelope.traceparent):
+        with _scope_of(envelope):
             # Without admission: at most one for each envelope, which the hub has admitted.
-            self._core.announce([TurnStarted(**about, envelope_id=envelope.envelope_id)])
+            started = self._core.announce([TurnStarted(**about, envelope_id=envelope.envelope_id)])
             try:
-                call, error = await self._call(about["turn_id"], delivery)
+                if started and self._services.is_recovered(envelope):
+                    # It may have ended the process before, faster than the journal: now the beginning is kept first.
+                    await self._core.until_committed(started[0].seq)
+                call, commit, error = await self._call(about["turn_id"], delivery, on_envelope)
+                if error is None and not call.scope.cancelled_caught:
+                    error = await self._commit(about, commit)
+                    if error is None:
+                        return None
             except BaseException:
                 self._core.announce([TurnAbandoned(**about, reason="the actor was stopped")])
                 raise
@@ -79,62 +124,113 @@ class TurnHandler:
                 abandoned = TurnAbandoned(**about, reason="no task waits for its answer any more")
                 await self._conclude(lambda: [abandoned, *self._expiry(delivery)])
                 return None
-            if error is None:
-                await self._conclude(lambda: [TurnEnded(**about), *self._ack(delivery)])
-                self.handled += 1
-                return None
+            assert error is not None
             if isinstance(error, HubClosed | HubFailed) and not self._core.is_open:
                 raise error
-            await self._conclude(lambda: [_failed(about, envelope, error), *self._nack(delivery, error)])
-            return error
+            self.failed += 1
+            told = [*commit.rejection(error), _failed(about, envelope, error)]
+            await self._conclude(lambda: [*told, *self._give_back(delivery, error)])
+            if self._retry.is_crash(error):
+                return error
+            _log.problem("a turn has failed", error, actor=self._agent.name, envelope=envelope.envelope_id)
+            return None
 
-    async def _call(self, turn_id: str, delivery: Delivery) -> tuple[TurnCall, Exception | None]:
-        """Have the actor handle the envelope in a turn; return the call, and what it raised."""
+    async def _call(
+        self, turn_id: str, delivery: Delivery, on_envelope: Callable[[Any], Awaitable[None]]
+    ) -> tuple[TurnCall, Commit, Exception | None]:
+        """Have the actor handle the envelope in a turn; return the call, what it leaves to commit, what it raised."""
         envelope, services = delivery.event, self._services
+        effects = Effects(self._core, services.state, delivery, turn_id, self._state_kind)
+        visibility = Visibility(services.clock, self._visibility_seconds)
         turn = Turn(
+            visibility=visibility,
             asks=self._asks,
             stop=self._stop,
+            effects=effects,
+            core=self._own_core,
+            hub_state=services.state,
             id=turn_id,
-            hub=services.hub,
+            hub=self._hub,
             agent=self._agent,
-            channel=Channel(self._core, services.state, envelope.channel_id or ""),
+            channel=Channel(self._own_core, services.state, envelope.channel_id or ""),
             delivery=delivery,
         )
         workload = self._asks.workload
+        error: Exception | None = None
         with anyio.CancelScope() as turn_scope:
-            call = TurnCall(self._core, self._agent.id, envelope, turn_scope)
+            call = TurnCall(self._core, self._agent.id, envelope, turn_scope, self._asks.of_question(envelope))
             workload.begin(call)
             try:
                 with call:
-                    await called(self._actor.on_envelope, turn)
-            except Exception as error:  # noqa: BLE001 - that is what a crash is
-                return call, error
+                    name = f"on_envelope of actor {self._agent.name!r}"
+                    await services.abandoned.call(name, on_envelope, turn, seconds=visibility.seconds, clock=visibility)
+            except TimeOver:
+                error = TimeoutError(f"it has held the envelope for {visibility.text}, and was cancelled")
+            except Exception as raised:  # noqa: BLE001 - that is what a failed turn is
+                error = raised
             finally:
+                commit = effects.end()
                 workload.end(call)
-        return call, None
+        return call, commit, error
+
+    async def _commit(self, about: dict[str, Any], commit: Commit) -> Exception | None:
+        """Commit what the turn has held, with the ack of its envelope; return what it fails with, if it does."""
+        delivery = commit.delivery
+
+        def ending(draft: Draft | None = None) -> Sequence[Event]:
+            envelope_id = delivery.event.envelope_id
+            if draft is not None and draft.has_dropped(delivery.agent_id, envelope_id):
+                return [TurnEnded(**about)]
+            return [TurnEnded(**about), *self._ack(delivery)]
+
+        try:
+            if commit.is_empty:
+                await self._conclude(ending)
+            elif isinstance((await commit.run(ending, lambda: [_stale(about)]))[0], TurnAbandoned):
+                return None
+        except Exception as error:  # noqa: BLE001 - of a post that was refused, or of a state that cannot be kept
+            return error
+        self.handled += 1
+        return None
 
     # -- what becomes of the envelope --
 
     async def _conclude(self, decide: Callable[[], Sequence[Event]]) -> None:
         """Report the end of a turn and of its envelope in one command, even while the actor is being stopped."""
-        with anyio.CancelScope(shield=True):
-            await self._core.execute(decide)
+        await self._core.execute_shielded(decide)
 
     def _is_held(self, delivery: Delivery) -> bool:
         """Tell whether this very delivery is still to be acked; the actor may have done so, or nacked it."""
-        waiting = self._inboxes.find(delivery.agent_id, delivery.event.envelope_id)
-        return waiting is not None and waiting.attempts + 1 == delivery.attempt and waiting.delayed_until_ns is None
+        return self._inboxes.is_held(delivery.agent_id, delivery.event.envelope_id, delivery.attempt)
 
     def _ack(self, delivery: Delivery) -> Sequence[Event]:
         if not self._is_held(delivery):
             return ()
         return self._inboxes.ack(delivery.agent_id, delivery.event.envelope_id)
 
-    def _nack(self, delivery: Delivery, error: Exception) -> Sequence[Event]:
+    def _give_back(self, delivery: Delivery, error: Exception) -> Sequence[Event]:
+        """Decide what becomes of an envelope whose turn has failed."""
+        reason = text_of(error)
+        if self._retry.is_hopeless(error):
+            return self._dead_letter(delivery, reason)
         if not self._is_held(delivery):
             return ()
-        delay_seconds = self._retry_seconds * 2.0 ** (delivery.attempt - 1)
-        return self._inboxes.nack(delivery.agent_id, delivery.event.envelope_id, delay_seconds, text_of(error))
+        pause = self._retry.backoff.pause_seconds(delivery.attempt)
+        return self._inboxes.nack(
+            delivery.agent_id, delivery.event.envelope_id, pause, reason, self._retry.attempts_max
+        )
+
+    def _dead_letter(self, delivery: Delivery, reason: str, *, of_before: bool = False) -> Sequence[Event]:
+        if not self._is_held(delivery):
+            return ()
+        attempts = delivery.attempt - of_before
+        return self._inboxes.dead_letter(delivery.agent_id, delivery.event.envelope_id, reason, attempts)
+
+    def _is_used_up(self, delivery: Delivery) -> bool:
+        """Tell whether an envelope has had all its attempts: the last one ended the process."""
+        if delivery.attempt == 1 or not self._is_held(delivery):
+            return False
+        return delivery.attempt > (self._retry.attempts_max or self._inboxes.attempts_max(self._agent.id))
 
     async def _expire(self, delivery: Delivery) -> None:
         """Let a question expire, because no task waits for its answer."""
@@ -148,6 +244,17 @@ class TurnHandler:
         return [EnvelopeExpired(agent_id=delivery.agent_id, channel_id=event.channel_id, envelope_id=event.envelope_id)]
 
 
+def _scope_of(envelope: EnvelopePosted) -> AbstractContextManager[object]:
+    """Return the scope of a turn: what it emits inherits these of its envelope, which mostly has none."""
+    correlation_id, tenant, traceparent = envelope.correlation_id, envelope.tenant, envelope.traceparent
+    if correlation_id is None and tenant is None and traceparent is None:
+        return _NO_SCOPE
+    return scope(correlation_id=correlation_id, tenant=tenant, traceparent=traceparent)
+
+
+_NO_SCOPE = nullcontext()
+
+
 def _about(agent: Agent, envelope: EnvelopePosted) -> dict[str, Any]:
     return {
         "agent_id": agent.id,
@@ -157,10 +264,18 @@ def _about(agent: Agent, envelope: EnvelopePosted) -> dict[str, Any]:
     }
 
 
+def _stale(about: dict[str, Any]) -> TurnAbandoned:
+    reason = (
+        "its envelope has expired, was dropped, nacked, or given to another reader meanwhile; nothing that it held was"
+        " posted"
+    )
+    return TurnAbandoned(**about, reason=reason)
+
+
 def _failed(about: dict[str, Any], envelope: EnvelopePosted, error: Exception) -> TurnFailed:
     return TurnFailed(
         **about,
         envelope_id=envelope.envelope_id,
-        error_type=type(error).__name__,
+        error_type=class_name(error),
         error_message=message_of(error),
     )

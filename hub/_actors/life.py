@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import Any
 
@@ -12,9 +12,11 @@ from .._commands.agents import Agent
 from .._commands.inboxes import Delivery, Inbox
 from ..context import leave_all
 from ..errors import HubClosed, HubFailed
-from .actor import called
 from .calls import LifeCall
 from .handling import Services, TurnHandler
+from .rules import Handling
+from .shared_inbox import SharedInbox
+from .states import kind_of
 
 __all__ = ("Life", "LifePhase")
 
@@ -42,7 +44,7 @@ _MOVES = {
 class Life:
     """One life of an actor: ``on_start``, envelopes, ``on_stop``. No exception of its code comes out of it."""
 
-    def __init__(self, services: Services, agent: Agent, *, concurrency: int, retry_seconds: float) -> None:
+    def __init__(self, services: Services, agent: Agent, inbox: SharedInbox, handling: Handling) -> None:
         self.phase: LifePhase = LifePhase.STARTING
         self.has_started: bool = False
         """Whether ``on_start`` has returned."""
@@ -52,8 +54,8 @@ class Life:
         """What it has crashed with."""
         self._services = services
         self._agent = agent
-        self._concurrency = concurrency
-        self._retry_seconds = retry_seconds
+        self._inbox = inbox
+        self._handling = handling
         self._moved = anyio.Event()
         self._is_draining = False
         self._waiting: set[anyio.CancelScope] = set()
@@ -65,6 +67,11 @@ class Life:
     def handled(self) -> int:
         """How many envelopes it has handled to the end."""
         return 0 if self._handler is None else self._handler.handled
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for envelopes, and handles none."""
+        return len(self._waiting) == self._handling.concurrency
 
     async def until(self, phase: LifePhase) -> None:
         """Return when the life has come to this phase, or beyond."""
@@ -91,7 +98,6 @@ class Life:
             except (HubClosed, HubFailed):
                 self.is_interrupted = True
             finally:
-                services.asks.workload.set_concurrency(self._agent.id, 0)
                 if self.has_started:
                     await self._stop()
                 self._move_to(LifePhase.ENDED)
@@ -109,25 +115,43 @@ class Life:
 
     async def _start(self, make: Callable[[], Any]) -> bool:
         try:
-            self._actor = await called(_make, make)
+            self._actor = await self._call("the making", _make, make)
+            await self._call("the reading of the state", self._read_state)
             if (on_start := getattr(self._actor, "on_start", None)) is not None:
-                await called(on_start, self._services.hub, self._agent)
+                await self._call("on_start", self._begin, on_start)
         except Exception as error:  # noqa: BLE001 - that is what a crash is
             self.error = error
             return False
         self.has_started = True
         return True
 
+    async def _begin(self, on_start: Callable[[Any, Agent], Awaitable[object]]) -> None:
+        """Call ``on_start``; if it ends well, ``on_stop`` follows, also when the life was cancelled meanwhile."""
+        await on_start(self._services.acting_as(self._agent), self._agent)
+        self.has_started = True
+
+    async def _read_state(self) -> None:
+        """Raise if the actor cannot read its state: now, and not in each turn."""
+        kind_of(self._actor).read(self._services.state.actor_states.find(self._agent.id))
+
     async def _stop(self) -> None:
         if (on_stop := getattr(self._actor, "on_stop", None)) is None:
             return
         with anyio.CancelScope(deadline=self._services.stop_deadline(), shield=True) as deadline:
             try:
-                await called(on_stop)
+                await self._call("on_stop", on_stop)
             except Exception as error:  # noqa: BLE001 - that is what a crash is
                 self.error = self.error or error
         if deadline.cancelled_caught:
             self.error = self.error or TimeoutError("its on_stop took too long, and was cancelled")
+
+    async def _call(self, what: str, function: Callable[..., Awaitable[Any]], *args: object) -> Any:
+        return await self._services.abandoned.call(f"{what} of actor {self._agent.name!r}", function, *args)
+
+    @property
+    def failed(self) -> int:
+        """How many of its turns have failed."""
+        return 0 if self._handler is None else self._handler.failed
 
     # -- envelopes --
 
@@ -135,39 +159,58 @@ class Life:
         services = self._services
         if self._agent.id not in services.state.agents:
             return
-        self._handler = TurnHandler(
-            services, self._agent, self._actor, retry_seconds=self._retry_seconds, stop=self._drain
-        )
-        services.asks.workload.set_concurrency(self._agent.id, self._concurrency)
-        inbox = self._agent.inbox()
-        async with anyio.create_task_group() as tasks:
-            for _ in range(self._concurrency):
-                tasks.start_soon(self._serve, inbox, self._handler)
+        self._handler = TurnHandler(services, self._agent, self._actor, self._handling, stop=self._drain)
+        workload, concurrency = services.asks.workload, self._handling.concurrency
+        inbox = self._inbox.enter()
+        workload.begin_reading(self._agent.id, concurrency)
+        try:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(concurrency):
+                    tasks.start_soon(self._serve, inbox, self._handler)
+        finally:
+            workload.end_reading(self._agent.id, concurrency)
+            self._inbox.leave()
         self._move_to(LifePhase.DRAINED)
         if self.is_interrupted:
             await anyio.sleep_forever()
 
     async def _serve(self, inbox: Inbox, handler: TurnHandler) -> None:
         try:
-            while (delivery := await self._next(inbox)) is not None:
-                if (error := await handler.handle(delivery)) is not None:
-                    self.error = self.error or error
-                    self._drain()  # in memory, the next envelope would come before the cancellation
-                    self._scope.cancel()
+            with anyio.CancelScope() as waiting:
+                while (delivery := await self._next(inbox, waiting)) is not None:
+                    if (error := await self._handle(handler, delivery, inbox)) is not None:
+                        self.error = self.error or error
+                        self._drain()  # in memory, the next envelope would come before the cancellation
+                        self._scope.cancel()
         except (HubClosed, HubFailed):
             self.cancel()
+        except Exception as error:  # noqa: BLE001 - what the actor left behind could not be put: that is a crash, too
+            self.error = self.error or error
+            self._drain()
+            self._scope.cancel()
 
-    async def _next(self, inbox: Inbox) -> Delivery | None:
-        """Return what is to be handled next; None if no envelope is any more."""
+    async def _handle(self, handler: TurnHandler, delivery: Delivery, inbox: Inbox) -> Exception | None:
+        try:
+            return await handler.handle(delivery)
+        except BaseException:
+            inbox.take_back(delivery)  # for the other workers of the agent, now
+            raise
+
+    async def _next(self, inbox: Inbox, waiting: anyio.CancelScope) -> Delivery | None:
+        """Return what is to be handled next; None if no envelope is any more. It is cancelled by the scope."""
         if self._is_draining:
             return None
-        with anyio.CancelScope() as waiting:
-            self._waiting.add(waiting)
-            try:
-                return await anext(inbox, None)
-            finally:
-                self._waiting.discard(waiting)
-        return None
+        self._waiting.add(waiting)
+        if (on_wait := self._inbox.on_wait) is not None:
+            on_wait()
+        try:
+            delivery = await anext(inbox, None)
+        finally:
+            self._waiting.discard(waiting)
+        if delivery is not None and waiting.cancel_called:  # it came in the very turn in which the wait was ended
+            inbox.take_back(delivery)
+            return None
+        return delivery
 
     def _drain(self) -> None:
         self._is_draining = True

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from .._commands.agents import Agent, AgentCommands
 from .._commands.core import Core
+from .._foreign.abandoned import Abandoned
 from .._state import State
 from ..context import EMPTY
 from ..errors import CommandRejected, HubClosed
@@ -20,80 +23,182 @@ from ..ports import Clock
 from .actor import maker_of, name_of
 from .asks import Asks
 from .calls import ActorCall
+from .draining import Drained, Draining
 from .handles import ActorHandle, Group
 from .handling import Services
 from .life import Life, LifePhase
+from .members import Crew, Member
 from .rules import REGISTRATION, ActorStatistics, GroupRules, SpawnSettings
-from .supervision import Member, Supervisor
+from .shared_inbox import SharedInbox
+from .supervision import Supervisor
 
 __all__ = ("Actors",)
+
+_LOST_MAX = 100
+"""How many groups that have stopped are named, the newest; others are counted."""
 
 
 class Actors:
     """Starts actors in groups, and stops them all when the hub is closed."""
 
     def __init__(
-        self, core: Core, state: State, asks: Asks, hub: object, clock: Clock, stop_seconds_max: float
+        self,
+        core: Core,
+        state: State,
+        asks: Asks,
+        acting_as: Callable[[Agent], object],
+        clock: Clock,
+        abandoned: Abandoned,
+        stop_seconds_max: float,
     ) -> None:
         self.clock = clock
         self._core = core
         self._registered = state.agents
         self._agents = AgentCommands(core, state)
-        self._services = Services(core=core, state=state, asks=asks, hub=hub, stop_deadline=self._stop_deadline)
+        self._asks = asks
+        self._services = Services(
+            core=core,
+            state=state,
+            clock=clock,
+            asks=asks,
+            acting_as=acting_as,
+            abandoned=abandoned,
+            is_recovered=self._is_recovered,
+            stop_deadline=self._stop_deadline,
+        )
         self._stop_seconds_max = stop_seconds_max
-        self._supervisors: dict[str, Supervisor] = {}
-        self._by_agent: dict[str, Member | None] = {}
+        self._groups: WeakValueDictionary[str, Supervisor] = WeakValueDictionary()
+        """All that a program or an actor holds, by name."""
+        self._present: dict[Supervisor, None] = {}
+        """Those that stand in no other and have actors, in the order in which they got the first one."""
+        self._by_agent: dict[str, Crew] = {}
         self._lost: dict[str, str] = {}
+        """Why groups have stopped that have crashed too often, by name."""
+        self._lost_more = 0
+        self._draining = Draining(core, state.inboxes, clock)
         self._deadline = math.inf
         self._is_open = False
+        self._first_seq = 0
         self._tasks: TaskGroup | None = None
         core.at_end(self._end)
 
     def start(self, tasks: TaskGroup) -> None:
         """Take actors from now on, and run them in this group of tasks."""
         self._tasks = tasks
+        self._first_seq = self._core.next_seq
         self._is_open = True
 
-    def supervise(self, name: str, rules: GroupRules) -> Group:
-        """Make a group. A name is free again when its group has stopped."""
-        return Group(self._supervisor(name, rules), self, self.spawn)
-
-    async def spawn(self, actor: Any, settings: SpawnSettings, supervisor: Supervisor | None = None) -> ActorHandle:
-        """See :meth:`hubwire.Hub.spawn`."""
+    def supervise(self, name: str, rules: GroupRules, above: Supervisor | None = None) -> Group:
+        """Make a group, or return the one of this name with these rules. The name of a stopped one is free again."""
         self._check_open()
-        make = maker_of(actor)
-        concurrency = settings.concurrency_of(actor)
-        if supervisor is not None and supervisor.is_stopped:
-            raise CommandRejected(f"group {supervisor.name!r} has stopped; make another one with hub.supervise()")
-        agent = await self._agent(settings.name or name_of(actor), actor, settings)
-        if agent.id in self._by_agent:
-            raise CommandRejected(f"agent {agent.name!r} has an actor already; stop that one first")
-        self._by_agent[agent.id] = None
-        try:
-            if supervisor is None:
-                supervisor = self._supervisor(agent.name, GroupRules())
-            new_life = partial(
-                Life, self._services, agent, concurrency=concurrency, retry_seconds=settings.retry_seconds
+        if above is not None and above.is_stopped:
+            raise _stopped(above)
+        present = self._groups.get(name)
+        if present is None or present.is_stopped:
+            present = self._new_group(name, rules, above=above, is_alone=False)
+        elif present.is_alone:
+            raise CommandRejected(
+                f"a group of actors named {name!r} is there already: that of the actor {name!r}, which was spawned into"
+                " no group; give this one another name"
             )
-            member = Member(supervisor=supervisor, agent=agent, make=make, restart=settings.restart, new_life=new_life)
-            self._by_agent[agent.id] = member
-            await supervisor.start(member)
-        except BaseException:
-            member_now = self._by_agent.get(agent.id)
-            if member_now is None:
-                self._by_agent.pop(agent.id, None)
-            elif self._is_open:
-                self.start_soon(member_now.stop, self.clock)
-            raise
-        return ActorHandle(member, self)
+        elif present.above is not above or present.rules != rules:
+            where = "in no other group" if present.above is None else f"in group {present.above.name!r}"
+            raise CommandRejected(
+                f"a group of actors named {name!r} is there already, {where} and with {present.rules}; use these, or"
+                " give this one another name"
+            )
+        return Group(present, self, self)
 
-    async def _agent(self, name: str, actor: Any, settings: SpawnSettings) -> Agent:
+    async def spawn(
+        self,
+        actor: Any,
+        settings: SpawnSettings,
+        supervisor: Supervisor | None = None,
+        agents: AgentCommands | None = None,
+    ) -> ActorHandle:
+        """See :meth:`hubwire.Hub.spawn`; ``agents`` registers its agent."""
+        self._check_open()
+        make, handling = maker_of(actor, settings.workers), settings.handling_of(actor)
+        if supervisor is not None and supervisor.is_stopped:
+            raise _stopped(supervisor)
+        registered = await self._agent(settings.name or name_of(actor), actor, settings, agents or self._agents)
+        agent = self._agents.get(registered.id)  # for the actor, which is not the one that has registered it
+        if agent.id in self._by_agent:
+            raise CommandRejected(
+                f"agent {agent.name!r} has an actor already; stop that one first, or spawn it with workers=2"
+            )
+        if supervisor is None:
+            supervisor = self._group_of_one(agent.name)
+        crew = self._by_agent[agent.id] = Crew(agent, SharedInbox(agent))
+        self._asks.open(agent.id)
+        new_life = partial(Life, self._services, agent, crew.inbox, handling)
+        await self._start(crew, supervisor, make, settings, new_life)
+        return ActorHandle(crew, self)
+
+    async def _start(
+        self,
+        crew: Crew,
+        supervisor: Supervisor,
+        make: Callable[[], Any],
+        settings: SpawnSettings,
+        new_life: Callable[[], Life],
+    ) -> None:
+        """Start the actors of an agent, one after the other; if one fails to, none is left."""
+        crew.members = [
+            Member(
+                supervisor=supervisor,
+                agent=crew.agent,
+                crew=crew,
+                make=make,
+                restart=settings.restart,
+                new_life=new_life,
+                worker=number if settings.workers > 1 else None,
+            )
+            for number in range(1, settings.workers + 1)
+        ]
+        begun = 0
+        try:
+            for member in tuple(crew.members):
+                begun += 1
+                await supervisor.start(member)
+        except BaseException as error:
+            del crew.members[begun:]
+            if crew.is_stopped:
+                self._release(crew)
+            elif self._is_open and isinstance(error, Exception):
+                with anyio.CancelScope(shield=True):
+                    await crew.stop(self.clock)
+            elif self._is_open:
+                self.start_soon(crew.stop, self.clock)
+            raise
+
+    async def _agent(self, name: str, actor: Any, settings: SpawnSettings, agents: AgentCommands) -> Agent:
         """Return the agent of this name; register it, if it is not, as the settings or the actor say."""
         if (agent := self._agents.find(name)) is not None:
             return agent
         given = settings.registration
-        about = {each: value for each in REGISTRATION if (value := given.get(each) or getattr(actor, each, None))}
-        return await self._agents.register(name, **about)
+        about = {each: given[each] if each in given else getattr(actor, each, None) for each in REGISTRATION}
+        return await agents.register(name, **{each: value for each, value in about.items() if value is not None})
+
+    async def drain(
+        self, crews: Callable[[], Iterable[Crew]], stop: Callable[[], Awaitable[None]], seconds: float
+    ) -> Drained:
+        """Drain actors, and stop them, in a task of the hub's: it goes on if the caller is cancelled."""
+        self._draining.check(crews())
+        drained: list[Drained] = []
+        done = anyio.Event()
+
+        async def drain() -> None:
+            try:
+                drained.append(await self._draining.run(crews, stop, seconds))
+            finally:
+                done.set()
+
+        self.start_soon(drain)
+        await done.wait()
+        if not drained:
+            raise self._core.end_error("the hub was closed while actors were drained")
+        return drained[0]
 
     # -- what supervisors use --
 
@@ -108,11 +213,35 @@ class Actors:
         return agent.id in self._registered
 
     def stopped(self, member: Member) -> None:
-        if self._by_agent.get(member.agent.id) is member:
-            del self._by_agent[member.agent.id]
+        agent_id = member.agent.id
+        if not member.crew.is_stopped or not self._release(member.crew):
+            return
+        if member.supervisor.is_stopped and self._is_open and agent_id in self._registered:
+            self._asks.close(agent_id, f"its group of actors has stopped: {member.supervisor.name}")
+
+    def _release(self, crew: Crew) -> bool:
+        """The last actor of an agent has stopped for good: stop those that are linked to it; False if that is done."""
+        if self._by_agent.get(crew.agent.id) is not crew:
+            return False
+        del self._by_agent[crew.agent.id]
+        for other in crew.links:
+            other.links.discard(crew)
+            if not other.is_stopped:
+                self.start_soon(other.stop, self.clock)
+        crew.links.clear()
+        return True
+
+    def appeared(self, supervisor: Supervisor) -> None:
+        self._present[supervisor] = None
+
+    def vanished(self, supervisor: Supervisor) -> None:
+        self._present.pop(supervisor, None)
 
     def gave_up(self, supervisor: Supervisor, reason: str) -> None:
         self._lost[supervisor.name] = reason
+        if len(self._lost) > _LOST_MAX:
+            del self._lost[next(iter(self._lost))]
+            self._lost_more += 1
 
     # -- what the hub asks --
 
@@ -124,45 +253,73 @@ class Actors:
         return tuple(member.statistics() for member in self._members())
 
     def problems(self) -> list[str]:
-        return [f"actor group {name!r} has stopped: {reason}" for name, reason in self._lost.items()]
+        problems = [f"actor group {name!r} has stopped: {reason}" for name, reason in self._lost.items()]
+        return [*problems, f"{self._lost_more} more actor groups had stopped before"] if self._lost_more else problems
 
     # -- the end --
 
-    async def stop(self, seconds_max: float) -> None:
-        """Stop all actors, those first that were spawned last. What they handle has half of the time to end."""
+    async def stop(self, until: float, at_last: float) -> None:
+        """Stop all actors, those first that were spawned last. What they handle has half of the time to end.
+
+        At ``until``, in the loop's time, those that have not stopped are cancelled together. Who has not ended
+        ``at_last`` is not waited for.
+        """
         self._is_open = False
-        self._deadline = anyio.current_time() + seconds_max
-        supervisors = tuple(reversed(self._supervisors.values()))
-        lives = [member.life for supervisor in supervisors for member in supervisor.members if member.life is not None]
+        self._deadline = until
+        now = anyio.current_time()
+        supervisors = tuple(reversed(self._present))
+        lives = [
+            member.life for supervisor in supervisors for member in supervisor.all_members() if member.life is not None
+        ]
         for life in lives:
             life.drain()
-        with anyio.move_on_after(seconds_max / 2):
+        with anyio.move_on_at(now + (until - now) / 2):
             for life in lives:
                 await life.until(LifePhase.DRAINED)
-        for supervisor in supervisors:
-            await supervisor.stop()
+        with anyio.move_on_at(until) as in_order:
+            for supervisor in supervisors:
+                await supervisor.stop_all()
+        if in_order.cancelled_caught:
+            for life in lives:
+                life.cancel()
+            with anyio.move_on_at(at_last):
+                for life in lives:
+                    await life.until(LifePhase.ENDED)
+                await anyio.lowlevel.checkpoint()  # what they were is reported now
 
     def _end(self) -> None:
         """The hub is over: release all tasks that wait for an actor."""
         self._is_open = False
+        for crew in self._by_agent.values():
+            crew.links.clear()
         for member in self._members():
-            member.links.clear()
             member.supervisor.mark_stopped(member, "the hub has ended")
+
+    def _is_recovered(self, event: Event) -> bool:
+        return event.seq < self._first_seq
 
     def _stop_deadline(self) -> float:
         return min(self._deadline, anyio.current_time() + self._stop_seconds_max)
 
     def _members(self) -> list[Member]:
-        return [member for supervisor in self._supervisors.values() for member in supervisor.members]
+        return [member for supervisor in self._present for member in supervisor.all_members()]
 
-    def _supervisor(self, name: str, rules: GroupRules) -> Supervisor:
+    def _group_of_one(self, name: str) -> Supervisor:
+        present = self._groups.get(name)
+        if present is not None and not present.is_stopped and present in self._present:
+            raise CommandRejected(f"a group of actors named {name!r} is there already; give the actor another name")
+        return self._new_group(name, GroupRules(), above=None, is_alone=True)
+
+    def _new_group(self, name: str, rules: GroupRules, *, above: Supervisor | None, is_alone: bool) -> Supervisor:
         self._check_open()
-        if (present := self._supervisors.get(name)) is not None and not present.is_stopped and present.members:
-            raise CommandRejected(f"a group of actors named {name!r} is there already; give this one another name")
         self._lost.pop(name, None)
-        supervisor = self._supervisors[name] = Supervisor(self, name, rules)
+        supervisor = self._groups[name] = Supervisor(self, name, rules, above=above, is_alone=is_alone)
         return supervisor
 
     def _check_open(self) -> None:
         if not self._is_open:
             raise HubClosed("the hub is not running, or closing, and takes no actors; use it inside 'async with hub:'")
+
+
+def _stopped(supervisor: Supervisor) -> CommandRejected:
+    return CommandRejected(f"group {supervisor.name!r} has stopped; make another one with hub.supervise()")

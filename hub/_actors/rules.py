@@ -2,20 +2,105 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
 import attrs
 
-from ..errors import ConfigurationError
+from .._commit.backoff import Backoff
+from .._foreign.arguments import Call, is_a, nearest, shown
+from .._values import Value
+from ..errors import ConfigurationError, ContentRefused
 
-__all__ = ("REGISTRATION", "RETRY_SECONDS", "ActorStatistics", "GroupRules", "Restart", "SpawnSettings", "Strategy")
+__all__ = (
+    "CONCURRENCY_MAX",
+    "REGISTRATION",
+    "ActorStatistics",
+    "Escalate",
+    "GroupRules",
+    "Handling",
+    "Restart",
+    "RetryPolicy",
+    "SpawnSettings",
+    "Strategy",
+)
 
-RETRY_SECONDS = 1.0
-"""Before an envelope that crashed its actor comes again, doubled each time: five crashes in a row take 15 seconds, so
-that one bad envelope is dead-lettered before its group has crashed too often."""
+WORKERS_MAX = 1_000
+"""Of one agent."""
+
+CONCURRENCY_MAX = 10_000
+"""Of one actor: there is a task for each envelope that it handles."""
+
+_SUPERVISE = Call("hub.supervise()", ConfigurationError)
+_SPAWN = Call("spawn()", ConfigurationError)
+_RETRY = Call("RetryPolicy()", ConfigurationError)
+
+_DEPTH_MAX = 20
+"""Of groups of exceptions in each other, that are searched."""
+
+_set = object.__setattr__
+"""Of a frozen value, in its own ``__attrs_post_init__``: the number as the hub goes on with it."""
+
+
+class Escalate(Exception):
+    """Raised by an actor in a turn: the turn has failed, and the actor has crashed, too.
+
+    Its group starts it again, as its rules say. What any other exception is, the actor's :class:`RetryPolicy` says.
+    """
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class RetryPolicy(Value):
+    """What becomes of an envelope whose turn has failed, and of the actor.
+
+    The envelope comes again after a pause, while the actor goes on with others; after ``attempts_max`` turns it is
+    dead-lettered. A turn that killed the process counts, too. The classes hold for their subclasses, and where a group
+    of exceptions contains one.
+    """
+
+    attempts_max: int | None = None
+    """None: what ``deliveries_max`` of the inbox's rule says, 5 by default."""
+    backoff: Backoff = attrs.field(factory=Backoff)
+    """The pauses between the attempts, by the hub's clock; they survive a restart."""
+    never_for: tuple[type[BaseException], ...] = ()
+    """Of these, as of :class:`~hubwire.errors.ContentRefused`, the envelope is dead-lettered at once: handled again, it
+    would fail again."""
+    crash_for: tuple[type[BaseException], ...] = ()
+    """These are crashes of the actor, too, as :class:`Escalate` is: it is started again."""
+
+    def __attrs_post_init__(self) -> None:
+        _set(self, "attempts_max", _RETRY.whole("attempts_max", self.attempts_max, least=1, is_optional=True))
+        _RETRY.instance("backoff", self.backoff, Backoff, advice="write Backoff(seconds=1)")
+        for name in ("never_for", "crash_for"):
+            given = getattr(self, name)
+            kinds = _RETRY.items(name, (given,) if isinstance(given, type) else given, of="classes of exceptions")
+            for kind in kinds:
+                if not (isinstance(kind, type) and BaseException in type.mro(kind)):
+                    raise _RETRY.refusal(name, kind, "classes of exceptions", f"write {name}=(TypeError, ValueError)")
+            _set(self, name, kinds)
+
+    def is_hopeless(self, error: BaseException) -> bool:
+        """Tell whether an envelope that failed with this is not to come again."""
+        return _is_one_of(error, (ContentRefused, *self.never_for))
+
+    def is_crash(self, error: BaseException) -> bool:
+        """Tell whether an actor that raised this in a turn has crashed."""
+        return _is_one_of(error, (Escalate, *self.crash_for))
+
+
+def _is_one_of(error: BaseException | None, kinds: tuple[type, ...], depth: int = 0) -> bool:
+    """Tell whether an error is of one of these classes, stands for one that is, or is a group that holds one."""
+    # By the order of bases, and not by isinstance: a class may answer that with code of its own.
+    if error is None or not kinds or depth > _DEPTH_MAX:
+        return False
+    if any(kind in kinds for kind in type.mro(type(error))):
+        return True
+    if is_a(error, BaseExceptionGroup):
+        inner = BaseExceptionGroup.exceptions.__get__(error)
+        return any(_is_one_of(each, kinds, depth + 1) for each in inner)
+    # What is no Exception comes as the cause of one: see failure_of.
+    return type(error) is RuntimeError and _is_one_of(error.__cause__, kinds, _DEPTH_MAX)
 
 
 class Strategy(Enum):
@@ -38,8 +123,8 @@ class Restart(Enum):
     TEMPORARY = "temporary"
 
 
-@attrs.frozen(kw_only=True)
-class GroupRules:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class GroupRules(Value):
     """How a group goes on after a crash: see :meth:`hubwire.Hub.supervise`."""
 
     strategy: Strategy = Strategy.ONE_FOR_ONE
@@ -49,51 +134,87 @@ class GroupRules:
     backoff_seconds_max: float = 30.0
 
     def __attrs_post_init__(self) -> None:
-        if not isinstance(self.strategy, Strategy):
-            raise ConfigurationError(f"a strategy is a Strategy, as Strategy.ONE_FOR_ALL, not {self.strategy!r}")
-        if self.restarts_max < 0 or self.within_seconds <= 0 or min(self.backoff_seconds, self.backoff_seconds_max) < 0:
-            raise ConfigurationError(
-                "restarts_max and the backoffs must not be negative, and within_seconds must be positive"
-            )
+        _SUPERVISE.member("strategy", self.strategy, Strategy, wanted="a Strategy")
+        _set(self, "restarts_max", _SUPERVISE.whole("restarts_max", self.restarts_max))
+        _set(self, "within_seconds", _SUPERVISE.seconds("within_seconds", self.within_seconds))
+        for name in ("backoff_seconds", "backoff_seconds_max"):
+            _set(self, name, _SUPERVISE.seconds(name, getattr(self, name), is_zero_ok=True))
 
+
+_RETRY_ADVICE = "write retry=RetryPolicy(attempts_max=3, backoff=Backoff(seconds=1))"
 
 REGISTRATION = ("passport", "resume", "skill", "rule", "capabilities")
 """What an agent may be registered with by spawning its actor."""
 
 
-@attrs.frozen(kw_only=True)
-class SpawnSettings:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Handling(Value):
+    """How an actor handles its envelopes."""
+
+    concurrency: int
+    retry: RetryPolicy
+    visibility_seconds: float | None
+    """How long a turn may hold its envelope; None: as long as it takes."""
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class SpawnSettings(Value):
     """How an actor is spawned: see :meth:`hubwire.Hub.spawn`."""
 
     name: str | None = None
+    workers: int = 1
     concurrency: int | None = None
     """None: what the actor says."""
+    visibility_seconds: float | None = None
+    """None: what the actor says."""
     restart: Restart = Restart.PERMANENT
-    retry_seconds: float = RETRY_SECONDS
+    retry: RetryPolicy | None = None
+    """None: what the actor says."""
     registration: Mapping[str, Any] = {}
     """What its agent is registered with, if it is not registered yet."""
 
     def __attrs_post_init__(self) -> None:
-        if unknown := self.registration.keys() - set(REGISTRATION):
+        if unknown := [each for each in self.registration if each not in REGISTRATION]:
+            if unknown[0] == "retry_seconds":
+                raise ConfigurationError(f"spawn() takes no 'retry_seconds' any more; {_RETRY_ADVICE}")
+            meant = nearest(unknown[0], (*attrs.fields_dict(SpawnSettings), *REGISTRATION))
             raise ConfigurationError(
-                f"spawn takes no {', '.join(sorted(unknown))}; an agent is registered with {', '.join(REGISTRATION)}"
+                f"spawn() takes no {shown(unknown[0])}; an agent is registered with {', '.join(REGISTRATION)}"
+                f"{'; ' if meant else ''}{meant}"
             )
-        if not isinstance(self.restart, Restart) or not 0 <= self.retry_seconds < math.inf:
-            raise ConfigurationError(
-                f"restart={self.restart!r} must be a Restart, and retry_seconds={self.retry_seconds!r} a number of"
-                " seconds"
-            )
+        if self.name is not None:
+            _set(self, "name", _SPAWN.text("name", self.name, wanted="the agent's name, a text", is_empty_ok=False))
+        concurrency = _SPAWN.whole("concurrency", self.concurrency, least=1, most=CONCURRENCY_MAX, is_optional=True)
+        _set(self, "concurrency", concurrency)
+        _set(self, "workers", _SPAWN.whole("workers", self.workers, least=1, most=WORKERS_MAX))
+        if self.visibility_seconds is not None:
+            _set(self, "visibility_seconds", _SPAWN.seconds("visibility_seconds", self.visibility_seconds))
+        _SPAWN.member("restart", self.restart, Restart, wanted="a Restart")
+        if self.retry is not None:
+            _SPAWN.instance("retry", self.retry, RetryPolicy, advice=_RETRY_ADVICE)
 
-    def concurrency_of(self, actor: Any) -> int:
+    def handling_of(self, actor: Any) -> Handling:
+        """Return how an actor handles its envelopes, as given here or on the actor."""
+        seconds = self.visibility_seconds
+        if seconds is None and (seconds := getattr(actor, "visibility_seconds", None)) is not None:
+            seconds = _SPAWN.seconds("visibility_seconds", seconds)
+        return Handling(
+            concurrency=self._concurrency_of(actor), retry=self._retry_of(actor), visibility_seconds=seconds
+        )
+
+    def _concurrency_of(self, actor: Any) -> int:
         """Return how many envelopes an actor handles at a time, as given here or on the actor."""
         concurrency = getattr(actor, "concurrency", 1) if self.concurrency is None else self.concurrency
-        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-            raise ConfigurationError(f"concurrency is a whole number from 1 on, not {concurrency!r}")
-        return concurrency
+        return _SPAWN.whole("concurrency", concurrency, least=1, most=CONCURRENCY_MAX)
+
+    def _retry_of(self, actor: Any) -> RetryPolicy:
+        """Return what becomes of failed turns, as given here or on the actor."""
+        retry = getattr(actor, "retry", None) if self.retry is None else self.retry
+        return RetryPolicy() if retry is None else _SPAWN.instance("retry", retry, RetryPolicy, advice=_RETRY_ADVICE)
 
 
-@attrs.frozen(kw_only=True)
-class ActorStatistics:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ActorStatistics(Value):
     """What an actor has done since it was spawned."""
 
     name: str
@@ -104,4 +225,8 @@ class ActorStatistics:
     starts: int
     crashes: int
     handled: int
-    """How many envelopes."""
+    """How many envelopes, to the end."""
+    failed: int = 0
+    """How many turns have failed."""
+    worker: int | None = None
+    """Its number among the workers of its agent, from 1; None if there is one actor, or for all together."""

@@ -1,12 +1,12 @@
 """Supervision: what happens to an actor when it crashes, and to the others of its group.
 
 In the words of Erlang's OTP: a group restarts one for one, one for all, or the rest for one; an actor is permanent,
-transient or temporary; and a group that crashes too often is stopped.
+transient or temporary; and a group that crashes too often is stopped, or, in another group, crashes there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Protocol
 
 import anyio
@@ -14,14 +14,20 @@ import attrs
 
 from .._commands.agents import Agent
 from .._commit.backoff import Backoff, FailureWindow
-from .._foreign.guards import message_of, text_of
+from .._foreign.guards import class_name, message_of, text_of
 from ..errors import CommandRejected
-from ..events import ActorCrashed, ActorStarted, ActorStopped, Event, GroupStopped
+from ..events import ActorCrashed, ActorStarted, ActorStopped, Event, GroupCrashed, GroupStopped
+from ..own_log import OwnLog
 from ..ports import Clock
+from .draining import Drained
 from .life import Life, LifePhase
-from .rules import ActorStatistics, GroupRules, Restart, Strategy
+from .members import Crew, Member, until_drained
+from .rules import GroupRules, Restart, Strategy
 
-__all__ = ("Member", "Supervisor", "Surroundings")
+__all__ = ("Supervisor", "Surroundings")
+
+
+_log = OwnLog("hub")
 
 
 class Surroundings(Protocol):
@@ -43,126 +49,139 @@ class Surroundings(Protocol):
     def gave_up(self, supervisor: Supervisor, reason: str) -> None:
         """A group has crashed too often."""
 
+    async def drain(
+        self, crews: Callable[[], Iterable[Crew]], stop: Callable[[], Awaitable[None]], seconds: float
+    ) -> Drained:
+        """Let actors handle what is in their inboxes, and stop them."""
 
-@attrs.define(eq=False, kw_only=True)
-class Member:
-    """An actor in its group."""
+    def appeared(self, supervisor: Supervisor) -> None:
+        """A group that stands in no other has its first actor."""
 
-    supervisor: Supervisor
-    agent: Agent
-    make: Callable[[], Any]
-    restart: Restart
-    new_life: Callable[[], Life]
-    life: Life | None = None
-    """None before, between and after its lives."""
-    starts: int = 0
-    crashes: int = 0
-    handled: int = 0
-    is_stopping: bool = False
-    reason: str | None = None
-    """Why it has stopped for good; None while it may be started again."""
-    stopped: anyio.Event = attrs.field(factory=anyio.Event)
-    links: set[Member] = attrs.field(factory=set)
-
-    @property
-    def is_running(self) -> bool:
-        return self.life is not None and self.life.phase is LifePhase.READING
-
-    async def stop(self, clock: Clock, grace_seconds: float = 0.0) -> None:
-        """Stop the actor for good; return when it has stopped."""
-        self.is_stopping = True
-        life = self.life
-        if life is None:
-            self.supervisor.mark_stopped(self, "stopped")
-            return
-        life.drain()
-        if grace_seconds > 0:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_cancel_when_drained, life, tasks.cancel_scope)
-                await clock.sleep(grace_seconds)
-                tasks.cancel_scope.cancel()
-        life.cancel()
-        await self.stopped.wait()
-
-    def statistics(self) -> ActorStatistics:
-        return ActorStatistics(
-            name=self.agent.name,
-            agent_id=self.agent.id,
-            group=self.supervisor.name,
-            is_running=self.is_running,
-            starts=self.starts,
-            crashes=self.crashes,
-            handled=self.handled + (0 if self.life is None else self.life.handled),
-        )
+    def vanished(self, supervisor: Supervisor) -> None:
+        """A group that stands in no other has no actor any more."""
 
 
-async def _cancel_when_drained(life: Life, scope: anyio.CancelScope) -> None:
-    await life.until(LifePhase.DRAINED)
-    scope.cancel()
-
-
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Restarting:
-    """Some actors of a group on their way down and up again."""
+    """Some children of a group on their way down and up again."""
 
-    members: list[Member]
+    children: list[Child]
     scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
 
 
 class Supervisor:
-    """Starts the actors of a group, and starts them again as its rules say."""
+    """Starts the actors of a group, and starts them again as its rules say.
 
-    def __init__(self, around: Surroundings, name: str, rules: GroupRules) -> None:
+    Its children are actors, and groups that stand in it. It is present, which is to be found and to be kept, while it
+    has any.
+    """
+
+    def __init__(
+        self, around: Surroundings, name: str, rules: GroupRules, *, above: Supervisor | None, is_alone: bool
+    ) -> None:
         self.name: str = name
-        self.is_stopped: bool = False
-        """Whether the group was stopped, or has crashed too often. It takes no actors any more."""
+        self.rules: GroupRules = rules
+        self.above: Supervisor | None = above
+        """The group in which this one stands."""
+        self.is_alone: bool = is_alone
+        """Whether it was made for one actor that was spawned into no group."""
         self._around = around
         self._clock = around.clock
-        self._members: list[Member] = []
-        self._rules = rules
+        self._children: list[Child] = []
+        self._is_closed = False
+        self._is_down = False
+        """Whether it has crashed, and waits for the group above to start it again."""
         self._recent_crashes = FailureWindow(rules.restarts_max, rules.within_seconds)
-        self._backoff = Backoff(rules.backoff_seconds, rules.backoff_seconds_max)
+        self._backoff = Backoff(rules.backoff_seconds, rules.backoff_seconds_max, jitter=1.0)
         self._restarting: list[_Restarting] = []
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the group, or one above it, was stopped, or has crashed too often. It takes no actors any more."""
+        return self._is_closed or (self.above is not None and self.above.is_stopped)
 
     @property
     def members(self) -> tuple[Member, ...]:
         """The actors that have not stopped for good, in the order in which they were spawned."""
-        return tuple(self._members)
+        return tuple(each for each in self._children if isinstance(each, Member))
+
+    def all_members(self) -> Iterator[Member]:
+        """Return its actors, and those of the groups in it, in the order in which they are started."""
+        for child in self._children:
+            if isinstance(child, Member):
+                yield child
+            else:
+                yield from child.all_members()
 
     async def start(self, member: Member) -> None:
         """Start an actor for the first time; raise what it crashes with before it reads its inbox."""
-        self._members.append(member)
-        life = await self._start_life(member)
+        self._add(member)
+        life = await self.start_life(member)
         if life.has_started:
             return
         raise life.error or CommandRejected(f"actor {member.agent.name!r} was stopped before it had started")
 
-    async def stop(self) -> None:
-        """Stop all actors of the group for good, the newest first."""
-        self.is_stopped = True
-        for restarting in self._restarting:
-            restarting.scope.cancel()
-        for member in reversed(self.members):
-            await member.stop(self._clock)
+    def _add(self, child: Child) -> None:
+        if not self._children:
+            if self.above is None:
+                self._around.appeared(self)
+            else:
+                self.above._add(self)  # noqa: SLF001 - its own class
+        self._children.append(child)
+
+    def _remove(self, child: Child) -> None:
+        if child not in self._children:
+            return
+        self._children.remove(child)
+        if not self._children:
+            if self.above is None:
+                self._around.vanished(self)
+            else:
+                self.above._remove(self)  # noqa: SLF001 - its own class
+
+    # -- the end --
+
+    async def stop(self, grace_seconds: float = 0.0) -> None:
+        """Stop all actors of the group for good, the newest first, in a task of the hub's: it may be one of them."""
+        self._is_closed = True
+        if not self._children:
+            return
+        done = anyio.Event()
+        self._around.start_soon(self._stop_and_tell, grace_seconds, done)
+        await done.wait()
+
+    async def _stop_and_tell(self, grace_seconds: float, done: anyio.Event) -> None:
+        try:
+            await self.stop_all(grace_seconds)
+        finally:
+            done.set()
+
+    async def stop_all(self, grace_seconds: float = 0.0) -> None:
+        """Stop all actors in this task. What they handle has ``grace_seconds`` to end."""
+        self._is_closed = True
+        self._cancel_restarts()
+        if grace_seconds > 0:
+            lives = [member.life for member in self.all_members() if member.life is not None]
+            await until_drained(lives, self._clock, grace_seconds)
+        for child in reversed(tuple(self._children)):
+            await (child.stop(self._clock) if isinstance(child, Member) else child.stop_all())
 
     def mark_stopped(self, member: Member, reason: str) -> None:
-        """An actor has stopped for good: report it, and stop the actors that are linked to it."""
+        """An actor has stopped for good: report it."""
         if member.reason is not None:
             return
         around, agent = self._around, member.agent
         member.reason = reason
-        if member in self._members:
-            self._members.remove(member)
-        around.announce(ActorStopped(agent_id=agent.id, name=agent.name, group=self.name, reason=reason))
+        around.announce(
+            ActorStopped(agent_id=agent.id, name=agent.name, group=self.name, reason=reason, worker=member.worker)
+        )
         member.stopped.set()
         around.stopped(member)
-        for other in member.links:
-            if other.reason is None:
-                around.start_soon(other.stop, self._clock)
+        self._remove(member)
 
     # -- lives --
 
-    async def _start_life(self, member: Member) -> Life:
+    async def start_life(self, member: Member) -> Life:
         """Start a life; return when the actor reads its inbox, or has crashed before."""
         life = member.life = member.new_life()
         self._around.start_soon(self._run_life, member, life)
@@ -174,7 +193,13 @@ class Supervisor:
             agent = member.agent
             member.starts += 1
             self._around.announce(
-                ActorStarted(agent_id=agent.id, name=agent.name, group=self.name, starts=member.starts)
+                ActorStarted(
+                    agent_id=agent.id,
+                    name=agent.name,
+                    group=self.name,
+                    starts=member.starts,
+                    worker=member.worker,
+                )
             )
 
         try:
@@ -182,6 +207,7 @@ class Supervisor:
         finally:
             member.life = None
             member.handled += life.handled
+            member.failed += life.failed
         if life.error is not None:
             member.crashes += 1
         if member.is_stopping:
@@ -199,7 +225,7 @@ class Supervisor:
         if not self._around.is_registered(member.agent):
             self.mark_stopped(member, "its agent has left the hub")
         elif member.restart is Restart.PERMANENT:
-            self._start_again(member, None)
+            self._start_again(member, "", lambda _: None)
         else:
             self.mark_stopped(member, "it came to its end")
 
@@ -208,39 +234,49 @@ class Supervisor:
             self._report_crash(member, error, None)
             self.mark_stopped(member, f"it crashed with {text_of(error)}")
         else:
-            self._start_again(member, error)
+            last = f", last {member.agent.name!r} with {text_of(error)}"
+            self._start_again(member, last, lambda pause: self._report_crash(member, error, pause))
 
     def _report_crash(self, member: Member, error: Exception, backoff_seconds: float | None) -> None:
         crashed = ActorCrashed(
             agent_id=member.agent.id,
             name=member.agent.name,
             group=self.name,
-            error_type=type(error).__name__,
+            error_type=class_name(error),
             error_message=message_of(error),
             backoff_seconds=backoff_seconds,
+            worker=member.worker,
         )
         self._around.announce(crashed)
+        _log.problem("an actor has crashed", error, actor=member.agent.name, group=self.name)
 
     # -- restarts --
 
-    def _start_again(self, member: Member, error: Exception | None) -> None:
+    def _start_again(self, child: Child, last: str, report: Callable[[float | None], None]) -> None:
+        """Start a child again after a pause, and with it whom the strategy says; or give up.
+
+        ``last`` says what the child ended with; ``report`` is called with the pause, None if the child is not started
+        again.
+        """
         if self.is_stopped:
-            self.mark_stopped(member, f"its group was stopped: {self.name}")
+            report(None)
+            if isinstance(child, Member):
+                self.mark_stopped(child, f"its group was stopped: {self.name}")
+            return
+        if self._is_down:
+            report(None)  # the group above starts it again, with this whole group
             return
         pause = self._pause()
-        if error is not None:
-            self._report_crash(member, error, pause)
+        report(pause)
         if pause is None:
-            last = "" if error is None else f", last {member.agent.name!r} with {text_of(error)}"
-            rules = self._rules
-            self._give_up(f"more than {rules.restarts_max} restarts within {rules.within_seconds:g} s{last}")
+            self._give_up(f"more than {self.rules.restarts_max} restarts within {self.rules.within_seconds:g} s{last}")
             return
-        affected = self._affected_by(member)
+        affected = self._affected_by(child)
         for restarting in self._restarting:
-            if any(each in affected for each in restarting.members):
+            if any(each in affected for each in restarting.children):
                 restarting.scope.cancel()
-                affected |= set(restarting.members)
-        restarting = _Restarting([each for each in self._members if each in affected])
+                affected |= set(restarting.children)
+        restarting = _Restarting([each for each in self._children if each in affected])
         self._restarting.append(restarting)
         self._around.start_soon(self._restart, restarting, pause)
 
@@ -249,32 +285,66 @@ class Supervisor:
         failures = self._recent_crashes.add(self._clock.monotonic())
         return None if failures is None else self._backoff.pause_seconds(failures)
 
-    def _affected_by(self, member: Member) -> set[Member]:
-        if self._rules.strategy is Strategy.ONE_FOR_ONE:
-            return {member}
-        if self._rules.strategy is Strategy.ONE_FOR_ALL:
-            return set(self._members)
-        return set(self._members[self._members.index(member) :])
+    def _affected_by(self, child: Child) -> set[Child]:
+        if self.rules.strategy is Strategy.ONE_FOR_ONE:
+            return {child}
+        if self.rules.strategy is Strategy.ONE_FOR_ALL:
+            return set(self._children)
+        return set(self._children[self._children.index(child) :])
 
     async def _restart(self, restarting: _Restarting, pause: float) -> None:
         try:
             with restarting.scope:
-                for member in reversed(restarting.members):
-                    if (life := member.life) is not None:
-                        life.cancel()
-                        await life.until(LifePhase.ENDED)
+                for child in reversed(restarting.children):
+                    await child.interrupt()
                 await self._clock.sleep(pause)
-                for member in restarting.members:
-                    if member.reason is None and member.life is None:
-                        life = await self._start_life(member)
-                        if life.error is not None and not life.has_started:
-                            return  # that was a crash, which led to a restart of its own, or to none
+                for child in restarting.children:
+                    # One that crashes at its start has led to a restart of its own, perhaps of all of these.
+                    if restarting.scope.cancel_called or self.is_stopped or self._is_down:
+                        return
+                    await child.start_again()
         finally:
             self._restarting.remove(restarting)
 
+    async def interrupt(self) -> None:
+        """Stop all actors of the group, the newest first, to be started again by the group above."""
+        self._cancel_restarts()
+        for child in reversed(tuple(self._children)):
+            await child.interrupt()
+
+    async def start_again(self) -> None:
+        """Start all actors of the group again, in order; earlier crashes do not count any more."""
+        self._is_down = False
+        self._recent_crashes = FailureWindow(self.rules.restarts_max, self.rules.within_seconds)
+        for child in tuple(self._children):
+            # One that has crashed at its start has led to a restart of this group's own, perhaps of others, too.
+            if not any(child in restarting.children for restarting in self._restarting):
+                await child.start_again()
+
+    def _cancel_restarts(self) -> None:
+        for restarting in self._restarting:
+            restarting.scope.cancel()
+
     def _give_up(self, reason: str) -> None:
-        self.is_stopped = True
-        members = tuple(each.agent.name for each in self._members)
+        if self.above is not None and not self.above.is_stopped:
+            self._is_down = True
+            self.above._escalated(self, reason)  # noqa: SLF001 - its own class
+            return
+        self._is_closed = True
+        members = tuple(each.agent.name for each in self.all_members())
         self._around.announce(GroupStopped(group=self.name, reason=reason, members=members))
         self._around.gave_up(self, reason)
-        self._around.start_soon(self.stop)
+        self._around.start_soon(self.stop_all)
+
+    def _escalated(self, group: Supervisor, reason: str) -> None:
+        """A group that stands in this one has crashed too often: that is a crash here."""
+
+        def report(pause: float | None) -> None:
+            self._around.announce(GroupCrashed(group=group.name, above=self.name, reason=reason, backoff_seconds=pause))
+            _log.problem("a group of actors has crashed", group=group.name, above=self.name, reason=reason)
+
+        self._start_again(group, f", last group {group.name!r}: {reason}", report)
+
+
+Child = Member | Supervisor
+"""What a group starts and stops: an actor, or another group."""

@@ -2,35 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
 import attrs
 
 from .._commands.agents import Agent
-from .._commands.channels import Channel
+from .._commands.channel import POST, Channel, posting_of
+from .._commands.core import Core
 from .._commands.inboxes import Delivery
-from ..events import EnvelopePosted
-from .asks import Asks
+from .._foreign.arguments import Call
+from .._state import State
+from .._values import Shown
+from ..errors import CommandRejected
+from ..events import EnvelopePosted, Event, TurnExtended
+from .effects import Effects, HeldPost
+from .visibility import Visibility
 
 __all__ = ("Turn",)
 
 HubT_co = TypeVar("HubT_co", covariant=True)
 
+_POST = attrs.evolve(POST, name="turn.post()")
+_REPLY = attrs.evolve(POST, name="turn.reply()")
+_REMIND = attrs.evolve(POST, name="turn.remind()")
+_EXTEND = Call("turn.extend()")
 
-@attrs.frozen(eq=False, kw_only=True)
-class Turn(Generic[HubT_co]):
+
+class _Asks(Protocol):
+    """The asks of a hub, as a turn needs them."""
+
+    def is_question(self, envelope: EnvelopePosted) -> bool:
+        """Tell whether a task waits for an answer to this that is in no inbox."""
+
+    async def ask(
+        self,
+        asker: Agent | str,
+        answerer: Agent | str,
+        content: Any,
+        *,
+        timeout: float,
+        channel: Channel | None,
+        is_linked: bool,
+    ) -> EnvelopePosted:
+        """See :meth:`hubwire.Hub.ask`."""
+
+
+@attrs.define(eq=False, repr=False, kw_only=True, on_setattr=attrs.setters.frozen)
+class Turn(Shown, Generic[HubT_co]):
     """An envelope in the hands of an actor, and what it may do about it.
+
+    What it posts is held until the turn ends. Then its posts, :attr:`state` and the ack of the envelope are committed
+    in one command: all of it happens, once, or nothing. A turn that raises, is cancelled or whose process is killed has
+    posted nothing. If one of its posts is refused at the end, the turn has failed, as if it had raised that.
 
     What it emits inherits the envelope's correlation id, tenant and trace context.
     """
 
-    _asks: Asks = attrs.field(repr=False, alias="asks")
+    _asks: _Asks = attrs.field(repr=False, alias="asks")
     _stop: Callable[[], None] = attrs.field(repr=False, alias="stop")
+    _effects: Effects = attrs.field(repr=False, alias="effects")
+    _visibility: Visibility = attrs.field(repr=False, alias="visibility")
+    _core: Core = attrs.field(repr=False, alias="core")
+    _state: State = attrs.field(repr=False, alias="hub_state")
     id: str
     """The ``turn_id`` that ``turn.started``, ``.ended``, ``.failed`` and ``.abandoned`` carry."""
     hub: HubT_co = attrs.field(repr=False)
-    """The hub that the actor was spawned on. Closing it from here returns at once: the hub waits for the turn."""
+    """The hub that the actor was spawned on, as its agent has it: what is done through it, that agent does."""
     agent: Agent
     channel: Channel
     """Where the envelope was posted; it may have ended since."""
@@ -44,6 +82,44 @@ class Turn(Generic[HubT_co]):
     def content(self) -> Any:
         return self.envelope.content
 
+    @property
+    def state(self) -> Any:
+        """What the actor keeps from one turn to the next, across restarts: change it, or assign another.
+
+        It is JSON, None at first; or an object of the class that the actor names with ``state = MyState``, an attrs
+        class with defaults. It is kept when the turn is committed, with the ack of its envelope, and has at most 64 KiB
+        as JSON. From outside it is :attr:`hubwire.Agent.state`.
+
+        If another turn of the agent has changed it meanwhile, this turn fails, and its envelope comes again.
+
+        Raises :class:`~hubwire.errors.ConfigurationError` if what is kept does not fit the class.
+        """
+        return self._effects.kept.get()
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        self._effects.kept.set(value)
+
+    @overload
+    async def post(
+        self,
+        content: Any,
+        *,
+        to: Iterable[Agent | str] | None = ...,
+        priority: str = ...,
+        idempotency_key: str | None = ...,
+        at_once: Literal[False] = ...,
+    ) -> HeldPost: ...
+    @overload
+    async def post(
+        self,
+        content: Any,
+        *,
+        to: Iterable[Agent | str] | None = ...,
+        priority: str = ...,
+        idempotency_key: str | None = ...,
+        at_once: bool,
+    ) -> HeldPost | EnvelopePosted: ...
     async def post(
         self,
         content: Any,
@@ -51,24 +127,98 @@ class Turn(Generic[HubT_co]):
         to: Iterable[Agent | str] | None = None,
         priority: str = "normal",
         idempotency_key: str | None = None,
-    ) -> EnvelopePosted:
-        """Post in the envelope's channel, because of the envelope: see :meth:`Channel.post`.
+        at_once: bool = False,
+    ) -> HeldPost | EnvelopePosted:
+        """Post in the envelope's channel, because of the envelope, when the turn is committed: see :class:`Turn`.
 
-        With an ``idempotency_key``, a turn that is repeated after a crash does not post it a second time.
+        ``at_once``: post now, as :meth:`Channel.post` does, and return the committed event. A turn that is repeated
+        does it again, unless it is given an ``idempotency_key``.
+
+        Raises :class:`~hubwire.errors.CommandRejected` for an argument that is not of its form, when the turn holds 256
+        posts, and when it has ended.
         """
-        return await self.channel.post(
+        return await self._post(content, to, priority=priority, idempotency_key=idempotency_key, at_once=at_once)
+
+    async def _post(
+        self,
+        content: Any,
+        to: Iterable[Agent | str] | None,
+        *,
+        priority: str = "normal",
+        idempotency_key: str | None,
+        at_once: bool,
+        deliver_after: float = 0.0,
+        call: Call = _POST,
+    ) -> HeldPost | EnvelopePosted:
+        at_once = call.flag("at_once", at_once)
+        posting = posting_of(
+            self._core,
+            self._state,
+            self.channel.id,
             self.agent,
             content,
             to=to,
             caused_by=self.delivery,
             priority=priority,
             idempotency_key=idempotency_key,
+            deliver_after=deliver_after,
+            call=call,
         )
+        return await self._effects.post(posting, at_once=at_once)
 
-    async def reply(self, content: Any, *, idempotency_key: str | None = None) -> EnvelopePosted:
-        """Answer the envelope's sender: what its ask returns if the envelope is a question, else in its inbox."""
-        to = () if self._asks.is_question(self.envelope) else (self.envelope.agent_id or "",)
-        return await self.post(content, to=to, idempotency_key=idempotency_key)
+    @overload
+    async def reply(
+        self, content: Any, *, idempotency_key: str | None = ..., at_once: Literal[False] = ...
+    ) -> HeldPost: ...
+    @overload
+    async def reply(
+        self, content: Any, *, idempotency_key: str | None = ..., at_once: bool
+    ) -> HeldPost | EnvelopePosted: ...
+    async def reply(
+        self, content: Any, *, idempotency_key: str | None = None, at_once: bool = False
+    ) -> HeldPost | EnvelopePosted:
+        """Answer the envelope's sender: what its ask returns if the envelope is a question, else in its inbox.
+
+        It is held as :meth:`post` holds it: who asks gets it when the turn ends, or now, with ``at_once``. Raises
+        :class:`~hubwire.errors.CommandRejected` for a notice, which the hub itself has posted.
+        """
+        sender = self.envelope.agent_id
+        if sender is None:
+            raise CommandRejected(
+                f"envelope {self.envelope.envelope_id} is a notice of the hub, and has no sender to answer; look at"
+                " turn.envelope.is_notice, or say who is meant with turn.post(to=[...])"
+            )
+        to = () if self._asks.is_question(self.envelope) else (sender,)
+        return await self._post(content, to, idempotency_key=idempotency_key, at_once=at_once, call=_REPLY)
+
+    async def remind(self, seconds: float, content: Any, *, idempotency_key: str | None = None) -> HeldPost:
+        """Post to the agent itself, in the envelope's channel, what it is to be reminded of so many seconds later.
+
+        The time begins when the turn is committed. The reminder is an envelope of its own inbox, and a turn when it
+        comes: it outlives a restart, and is gone when the agent leaves. Raises what :meth:`post` raises.
+        """
+        held = await self._post(
+            content,
+            (self.agent,),
+            idempotency_key=idempotency_key,
+            at_once=False,
+            deliver_after=_REMIND.seconds("seconds", seconds, is_zero_ok=True),
+            call=_REMIND,
+        )
+        assert isinstance(held, HeldPost)
+        return held
+
+    async def commit(self) -> None:
+        """Commit in the middle of the turn what it holds so far, posts and state, in one command.
+
+        The envelope is acked at the end of the turn all the same. If the turn does not get there, it is repeated from
+        its beginning, and what was committed is not undone: keep in :attr:`state`, with the same commit, what the
+        repeated turn is to leave out.
+
+        Raises what one of the posts is refused with. Then nothing was committed, none of it is held any more, and the
+        state is what was kept before.
+        """
+        await self._effects.commit()
 
     async def ask(
         self,
@@ -79,8 +229,41 @@ class Turn(Generic[HubT_co]):
         channel: Channel | None = None,
         linked: bool = True,
     ) -> EnvelopePosted:
-        """Ask another agent, and return its answer: see :meth:`hubwire.Hub.ask`."""
+        """Ask another agent, and return its answer: see :meth:`hubwire.Hub.ask`.
+
+        The question is posted at once. Where it needs what the turn holds, :meth:`commit` that before.
+        """
         return await self._asks.ask(self.agent, answerer, content, timeout=timeout, channel=channel, is_linked=linked)
+
+    async def extend(self, seconds: float) -> None:
+        """Hold the envelope for so many seconds from now on, by the hub's clock, where ``visibility_seconds`` end it.
+
+        It may be called again and again, as a sign of life; it never shortens the time that is left, and changes
+        nothing where there is no limit. What it changes is recorded by ``turn.extended``.
+
+        Raises :class:`~hubwire.errors.CommandRejected` for what is no number of seconds, and when it comes too late:
+        the time is over, the turn has ended, or its envelope has expired, was settled, or was given to another reader.
+        """
+        seconds = _EXTEND.seconds("seconds", seconds)
+
+        def decide() -> Sequence[Event]:
+            self._effects.check_current()
+            self._visibility.check(self.id)
+            if not self._visibility.extend(seconds):
+                return ()
+            envelope = self.envelope
+            return [
+                TurnExtended(
+                    agent_id=self.agent.id,
+                    channel_id=envelope.channel_id,
+                    turn_id=self.id,
+                    causation_id=envelope.id,
+                    envelope_id=envelope.envelope_id,
+                    seconds=seconds,
+                )
+            ]
+
+        await self._core.execute(decide)
 
     def stop(self) -> None:
         """Stop the actor when the envelopes that it handles are done. A permanent one is started again."""

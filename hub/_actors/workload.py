@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Set as AbstractSet
 
-import attrs
+from .calls import Ask, TurnCall
 
-from ..errors import AskFailed
-from ..events import EnvelopePosted
-from .calls import TurnCall
-
-__all__ = ("Ask", "Workload")
-
-
-@attrs.define(eq=False, kw_only=True)
-class Ask:
-    """A question whose answer a task waits for."""
-
-    asker_id: str
-    answerer_id: str
-    key: str
-    """The idempotency key of the question."""
-    is_linked: bool
-    """Whether the question lives no longer than the task waits."""
-    timeout: float
-    turn: TurnCall | None
-    """The turn that asks; None if the asker is not an actor, or asks outside its turns."""
-    answer: asyncio.Future[EnvelopePosted]
-    channel_id: str = ""
-    is_channel_own: bool = True
-    """Whether the channel was opened for this question alone."""
-    question: EnvelopePosted | None = None
-
-    def fail(self, reason: str) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(AskFailed(f"agent {self.answerer_id} will not answer: {reason}"))
+__all__ = ("Workload",)
 
 
 class Workload:
-    """The turns of each actor that are under way, what they wait for, and how many an actor may have at a time."""
+    """The turns of each actor that are under way, what they wait for, and how many its agent may have at a time."""
 
     def __init__(self) -> None:
         self._concurrency: dict[str, int] = {}
         self._turns: dict[str, set[TurnCall]] = {}
         self._asks: dict[TurnCall, set[Ask]] = {}
 
-    def set_concurrency(self, agent_id: str, concurrency: int) -> None:
-        """An actor reads this inbox now, and handles so many envelopes at a time; 0: it reads no more."""
-        if concurrency:
-            self._concurrency[agent_id] = concurrency
-        else:
-            self._concurrency.pop(agent_id, None)
+    def begin_reading(self, agent_id: str, concurrency: int) -> None:
+        """An actor reads this inbox now, and handles so many envelopes at a time, beside the agent's other workers."""
+        self._concurrency[agent_id] = self._concurrency.get(agent_id, 0) + concurrency
+
+    def end_reading(self, agent_id: str, concurrency: int) -> None:
+        """An actor that handled so many envelopes at a time reads this inbox no more."""
+        self._concurrency[agent_id] -= concurrency
+        if not self._concurrency[agent_id]:
+            del self._concurrency[agent_id]
 
     def begin(self, turn: TurnCall) -> None:
         self._turns.setdefault(turn.agent_id, set()).add(turn)
@@ -62,15 +37,15 @@ class Workload:
             del self._turns[turn.agent_id]
 
     def begin_waiting(self, ask: Ask) -> None:
-        if ask.turn is not None:
-            self._asks.setdefault(ask.turn, set()).add(ask)
+        if (turn := ask.turn) is not None:
+            self._asks.setdefault(turn, set()).add(ask)
 
     def end_waiting(self, ask: Ask) -> None:
-        if ask.turn is not None:
-            asks = self._asks[ask.turn]
+        if (turn := ask.turn) is not None:
+            asks = self._asks[turn]
             asks.remove(ask)
             if not asks:
-                del self._asks[ask.turn]
+                del self._asks[turn]
 
     def turn_for(self, ask: Ask) -> TurnCall | None:
         """Return the turn that handles the question; None before and after."""
@@ -82,12 +57,13 @@ class Workload:
 
     def is_deadlock(self, ask: Ask) -> bool:
         """Tell whether the turn that asks could end by a timeout only, because the answer needs that turn to end."""
-        return ask.turn is not None and ask.turn in self._stuck(ask)
+        turn = ask.turn
+        return turn is not None and turn in self._stuck(ask)
 
     def _stuck(self, newest: Ask) -> set[TurnCall]:
         """Return the turns that can end by a timeout only: each waits for an answer that needs one of them."""
         stuck = {turn for turns in self._turns.values() for turn in turns if turn in self._asks}
-        if self._has_time(newest.answerer_id, stuck):
+        if self.has_time(newest.answerer_id, stuck):
             return set()
         while free := {turn for turn in stuck if all(self._is_answerable(each, stuck) for each in self._asks[turn])}:
             stuck -= free
@@ -97,9 +73,9 @@ class Workload:
         turn = self.turn_for(ask)
         if turn is not None:
             return turn not in stuck
-        return self._has_time(ask.answerer_id, stuck)
+        return self.has_time(ask.answerer_id, stuck)
 
-    def _has_time(self, agent_id: str, stuck: set[TurnCall]) -> bool:
+    def has_time(self, agent_id: str, stuck: AbstractSet[object]) -> bool:
         """Tell whether an agent handles another envelope sooner or later; assumed of agents that are not actors."""
         turns = self._turns.get(agent_id, set())
         if len(turns) < self._concurrency.get(agent_id, len(turns) + 1):

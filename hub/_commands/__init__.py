@@ -6,30 +6,61 @@ from elsewhere or happened before: every event of the command carries them.
 
 from __future__ import annotations
 
+from .acting import Acting
 from .agents import Agent, AgentCommands
-from .approvals import ApprovalCommands, Gated
+from .approvals import ApprovalCommands
 from .authorizer import Authorizer
-from .channels import Channel, ChannelCommands
+from .channel import Channel
+from .channels import ChannelCommands
 from .core import Core, new_id
+from .denials import Denials
+from .emitting import Emitting
+from .gating import Gated, GatedBlocking
+from .histories import ChannelEnding, History, HistoryEntry
 from .inboxes import Delivery, Inbox
-from .tasks import Task, TaskCommands
+from .places import InboxCommands, InboxState, WaitingEnvelope
+from .recall import Recall
+from .recorded import ModelCall, RecordedTurn, ToolCall
+from .reviewing import Reviews
+from .tasks import Task, TaskCommands, TaskOutcome
+from .timers import Timer, TimerCommands
 from .turns import TurnCommands
 from .verdicts import Verdicts
+from .violations import ViolationHandlers
 
 __all__ = (
+    "Acting",
     "Agent",
     "AgentCommands",
     "ApprovalCommands",
     "Authorizer",
     "Channel",
     "ChannelCommands",
+    "ChannelEnding",
     "Core",
     "Delivery",
+    "Denials",
+    "Emitting",
     "Gated",
+    "GatedBlocking",
+    "History",
+    "HistoryEntry",
     "Inbox",
+    "InboxCommands",
+    "InboxState",
+    "ModelCall",
+    "Recall",
+    "RecordedTurn",
+    "Reviews",
     "Task",
     "TaskCommands",
+    "TaskOutcome",
+    "Timer",
+    "TimerCommands",
+    "ToolCall",
     "TurnCommands",
     "Verdicts",
+    "ViolationHandlers",
+    "WaitingEnvelope",
     "new_id",
 )

@@ -7,14 +7,32 @@ from typing import Any, Unpack
 
 import attrs
 
+from .._foreign.arguments import Call, is_a, number_of
+from .._foreign.guards import guarded_call
 from .._state import State
-from .._state.agents import AgentEntry
+from .._state.agents import ENDS, AgentEntry
 from .._state.origin import Origin
-from .._state.profiles import Observation, Passport, Resume
+from .._state.profiles import Observation, Passport, Resume, checked_rule
+from .._values import Shown
+from ..events._shown import shown
 from .core import Core, new_id
 from .inboxes import Inbox
+from .origins import origin_of
 
-__all__ = ("Agent", "AgentCommands", "id_of")
+__all__ = ("Agent", "AgentCommands", "actor_of", "id_of", "ids_of", "roles_of")
+
+_AGENT = "an Agent, or the id or the name of one"
+_REGISTER = Call("hub.agents.register()")
+_FIND = Call("hub.agents.find()")
+_GET = Call("hub.agents.get()")
+_LIST = Call("hub.agents.list()")
+_SET_RESUME = Call("agent.set_resume()")
+_SET_SKILL = Call("agent.set_skill()")
+_SET_RULE = Call("agent.set_rule()")
+_OBSERVE = Call("agent.observe()")
+_INBOX = Call("agent.inbox()")
+_UNREGISTER = Call("agent.unregister()")
+_CAPABILITIES_MAX = 10_000
 
 
 class AgentCommands:
@@ -45,9 +63,18 @@ class AgentCommands:
         argument is not of its form, and :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
         agent_id = new_id()
-        rule = self._core.authorizer.freeze(rule)
-        await self._core.authorizer.authorize("register", agent_name=name, content=rule)
-        await self._core.execute(
+        self._core.acting.check_here()
+        name = _REGISTER.text("name", name, wanted="the agent's name, a text", is_empty_ok=False)
+        capabilities = _capabilities(capabilities)
+        skill = _REGISTER.text("skill", skill)
+        _check_profile(_REGISTER, passport, resume)
+        rule = None if rule is None else checked_rule(rule)
+        origin = origin_of(_REGISTER, origin, self.register)
+        core, claimed = self._core, resume or Resume()
+        claimed = attrs.evolve(claimed, capabilities=(*capabilities, *claimed.capabilities))
+        about = {"rule": rule, "resume": claimed, "skill": skill, "passport": passport}
+        await core.authorizer.authorize("register", None, core.acting.others, agent_name=name, content=about)
+        await core.execute(
             lambda: self._agents.register(
                 name,
                 capabilities,
@@ -56,30 +83,49 @@ class AgentCommands:
                 resume=resume,
                 skill=skill,
                 rule=rule,
+                registered_by=core.acting.agent_id,
                 **origin,
             )
         )
         return Agent(self._core, self._state, agent_id, name)
 
     def find(self, name: str) -> Agent | None:
-        """Return the agent that has this name now; None if there is none."""
+        """Return the agent that has this name now; None if there is none.
+
+        Raises :class:`~hubwire.errors.CommandRejected` for the id of an agent: that is what :meth:`get` takes.
+        """
+        name = _FIND.text("name", name, wanted="the name of an agent")
+        if (known := self._agents.known(name)) is not None:
+            raise _FIND.refusal(
+                "name", name, f"a name, and {shown(known.name)} has this as its id", "use hub.agents.get()"
+            )
         entry = self._agents.find(name)
         return None if entry is None else self._agent(entry)
 
+    def named(self, name: str) -> Agent:
+        """Return the agent that has this name now.
+
+        Raises :class:`~hubwire.errors.NotFound` if there is none; the message says which name is nearest.
+        """
+        if (agent := self.find(name)) is None:
+            raise self._agents.no_such_name(str.__str__(name))
+        return agent
+
     def get(self, agent_id: str) -> Agent:
         """Return the agent with this id. Raises :class:`~hubwire.errors.NotFound` if it is not registered."""
-        return self._agent(self._agents.get(agent_id))
+        return self._agent(self._agents.get(_GET.id("agent_id", agent_id, wanted="the id of an agent")))
 
     def list(self, *, capability: str | None = None) -> Sequence[Agent]:
         """Return all agents, or those that claim a capability or were observed to have it, oldest first."""
+        capability = _LIST.text("capability", capability, is_optional=True)
         return [self._agent(entry) for entry in self._agents.all(capability)]
 
     def _agent(self, entry: AgentEntry) -> Agent:
         return Agent(self._core, self._state, entry.agent_id, entry.name)
 
 
-@attrs.frozen(eq=False)
-class Agent:
+@attrs.frozen(eq=False, repr=False)
+class Agent(Shown):
     """An agent, known by its ``id``. Its properties are what the hub knows of it now.
 
     When it is not registered any more it has no ``invitations``; its other properties, and its methods, raise
@@ -123,6 +169,12 @@ class Agent:
         return self._entry.rule
 
     @property
+    def state(self) -> Any:
+        """What its actor keeps from one turn to the next, as JSON that is frozen; None if it keeps nothing."""
+        kept = self._state.actor_states.find(self._entry.agent_id)
+        return None if kept is None else kept.value
+
+    @property
     def invitations(self) -> Sequence[str]:
         """The ids of the channels to which it is invited and has not answered: see :meth:`Channel.accept`."""
         return [entry.channel_id for entry in self._state.channels.of(self.id) if self.id in entry.invited]
@@ -133,6 +185,7 @@ class Agent:
 
     def inbox(self) -> Inbox:
         """Return a reader of the agent's inbox: first what is pending, then what arrives."""
+        self._core.acting.check(self.id, _INBOX)
         state = self._state
         return Inbox(self._core, state.agents, state.inboxes, self._entry.agent_id)
 
@@ -142,6 +195,8 @@ class Agent:
         Raises :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
         agents = self._state.agents
+        self._core.acting.check(self.id, _SET_RESUME)
+        _SET_RESUME.instance("resume", resume, Resume, wanted="a hubwire.Resume", advice="write Resume(...)")
         await self._core.authorizer.authorize("set_resume", self.id, content=resume)
         await self._core.execute(lambda: agents.set_resume(self.id, resume))
 
@@ -151,6 +206,8 @@ class Agent:
         Raises :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
         agents = self._state.agents
+        self._core.acting.check(self.id, _SET_SKILL)
+        skill = _SET_SKILL.text("skill", skill, is_optional=True)
         await self._core.authorizer.authorize("set_skill", self.id, content=skill)
         await self._core.execute(lambda: agents.set_skill(self.id, skill))
 
@@ -162,7 +219,8 @@ class Agent:
         Raises :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
         agents = self._state.agents
-        rule = self._core.authorizer.freeze(rule)
+        self._core.acting.check(self.id, _SET_RULE)
+        rule = checked_rule(rule)
         await self._core.authorizer.authorize("set_rule", self.id, content=rule)
         await self._core.execute(lambda: agents.set_rule(self.id, rule))
 
@@ -171,8 +229,18 @@ class Agent:
 
         Each task counts once, also across restarts; returns whether it counted now. The newest 10,000 tasks of an agent
         are remembered.
+
+        Raises :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
         agents = self._state.agents
+        task_id = _OBSERVE.id("task_id", task_id, wanted="the id of a task")
+        capability = _OBSERVE.text("capability", capability, is_empty_ok=False)
+        ended = _OBSERVE.one_of("ended", ended, ENDS)
+        latency_ms = _latency(latency_ms)
+        facts = {"task_id": task_id, "capability": capability, "ended": ended, "latency_ms": latency_ms}
+        core = self._core
+        core.acting.check_here()
+        await core.authorizer.authorize("observe", core.acting.agent_id, [self.id], facts=facts)
         counted = await self._core.execute(
             lambda: agents.observe(self.id, task_id=task_id, capability=capability, ended=ended, latency_ms=latency_ms)
         )
@@ -189,10 +257,70 @@ class Agent:
         Raises :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
         endings = self._state.endings
+        self._core.acting.check_registered(self.id, _UNREGISTER)
         await self._core.authorizer.authorize("unregister", self.id)
         await self._core.execute(lambda: endings.unregister(self.id))
 
 
-def id_of(agent: Agent | str) -> str:
-    """Return the id of an agent, given as itself or as its id."""
-    return agent if isinstance(agent, str) else agent.id
+def id_of(core: Core, agent: Agent | str, call: Call, argument: str = "agent") -> str:
+    """Return the id of an agent, given as itself, its id or its name; refuse all else in the name of this call."""
+    if type(agent) is Agent:
+        return agent.id
+    if not is_a(agent, str) and _has_agent(agent):
+        raise call.refusal(argument, agent, _AGENT, "pass its .agent")
+    return core.acting.id_of(call.id(argument, agent, wanted=_AGENT))
+
+
+def _has_agent(value: Any) -> bool:
+    """Tell whether this is the handle of an actor, or a turn: it knows the agent that is meant."""
+    try:
+        return type(guarded_call(getattr, value, "agent", None)) is Agent
+    except Exception:  # noqa: BLE001 - the value is a stranger's: then there is no advice
+        return False
+
+
+def actor_of(core: Core, agent: Agent | str, call: Call, argument: str = "agent") -> str:
+    """Return the id of the agent that is to act; refuse one as which the caller may not act."""
+    agent_id = id_of(core, agent, call, argument)
+    core.acting.check(agent_id, call, argument)
+    return agent_id
+
+
+def ids_of(core: Core, agents: Iterable[Agent | str], call: Call, argument: str) -> list[str]:
+    """Return the ids of a list of agents."""
+    if is_a(agents, Agent):
+        raise call.refusal(argument, agents, "a list of agents", "put it into a list")
+    given = call.items(argument, agents, of="agents")
+    return [id_of(core, each, call, f"each of {argument}") for each in given]
+
+
+def roles_of(core: Core, roles: Mapping[Any, str] | None, call: Call, argument: str) -> dict[str, str] | None:
+    """Return roles by the ids of agents."""
+    if roles is None:
+        return None
+    given = call.mapping(argument, roles, wanted="a mapping from agents to roles")
+    return {
+        id_of(core, agent, call, f"each key of {argument}"): call.text(f"each value of {argument}", role)
+        for agent, role in given.items()
+    }
+
+
+def _capabilities(capabilities: Iterable[str]) -> tuple[str, ...]:
+    given = _REGISTER.items("capabilities", capabilities, of="names", most=_CAPABILITIES_MAX)
+    return tuple(_REGISTER.text("each of capabilities", each) for each in given)
+
+
+def _check_profile(call: Call, passport: Passport | None, resume: Resume | None) -> None:
+    if passport is not None:
+        call.instance("passport", passport, Passport, advice="write Passport(...)")
+    if resume is not None:
+        call.instance("resume", resume, Resume, advice="write Resume(...)")
+
+
+def _latency(latency_ms: float | None) -> float | None:
+    if latency_ms is None:
+        return None
+    number = number_of(latency_ms)
+    if number is None or number < 0:
+        raise _OBSERVE.refusal("latency_ms", latency_ms, "a number of milliseconds, 0 or more, or None")
+    return number

@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-import functools
+import copy
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from typing import Any, ParamSpec, TypeVar
 
-import anyio
-import attrs
-
-from .._foreign.guards import guarded, text_of
+from .._commit.threads import FromThreads
+from .._foreign.arguments import Call, is_a
+from .._foreign.guards import is_async
 from .._state import State
-from .._state.verdicts import VERDICTS, ApprovalEntry, word_of
-from ..approvals import Answer, Approval, ApprovalPolicy, Approver, ChallengeKind, Question
-from ..errors import CommandRejected, EventTooLarge, HubClosed, HubFailed, NotApproved, NotFound
-from ..events import ApprovalApproved, Event, canonical
-from .agents import Agent, id_of
+from .._state.answers import ApproverAnswer
+from ..approvals import Approval, ApprovalPolicy, PendingApproval
+from ..events import ApprovalIncidentRecorded, ApprovalTrustRestored, ApprovalTrustRevoked
+from .agents import Agent
+from .asking import Questions, Terms
 from .channels import Channel
-from .core import Core, new_id
-from .outcomes import Outcomes
+from .core import Core
+from .exact import exact
+from .gating import Gated, GatedBlocking, Tool
+from .pending import pending_of
+from .reviewing import Reviews
 from .tasks import Task
 
-__all__ = ("ApprovalCommands", "Gated")
+__all__ = ("ApprovalCommands",)
+
+_GATE = Call("hub.approvals.gate()")
+_REQUEST = Call("hub.approvals.request()")
+_RECORD = Call("hub.approvals.record()")
+_GATED = Call("hub.approvals.gated()")
+_BLOCKING = Call("hub.approvals.gated_blocking()")
+_ANSWER = Call("hub.approvals.answer()")
+_SEND_BACK = Call("hub.approvals.send_back()")
+_WAIT = Call("hub.approvals.wait()")
+_USE = Call("hub.approvals.use()")
+_FROM_THREAD = Call("hub.approvals.from_thread()")
+_WITHDRAW = Call("hub.approvals.withdraw()")
+_ARGUMENTS = Call("hub.approvals.arguments()")
+_REASON_LENGTH_MAX = 10_000
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Gated(Protocol):
-    """A decorator: the function that it returns is async, and requests approval before it calls the decorated one."""
-
-    @overload
-    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]: ...
-    @overload
-    def __call__(self, function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]: ...
 
 
 class ApprovalCommands:
@@ -43,14 +50,35 @@ class ApprovalCommands:
 
     An approval is requested, its risk scored, its agent's trust computed; then a challenge is issued, approvers answer,
     and there is a verdict. All of it is events, and the verdict has committed before the agent may act.
+
+    :meth:`request`, :meth:`wait` and :meth:`use` are the three steps of an agent, :meth:`gate` is all of them; between
+    them an approver calls :meth:`answer`. Each may be in another task, process or life of the hub.
     """
 
-    def __init__(self, core: Core, state: State, policy: ApprovalPolicy | None) -> None:
+    def __init__(
+        self,
+        core: Core,
+        state: State,
+        policy: ApprovalPolicy | None,
+        reviews: Reviews,
+        threads: FromThreads,
+        turn: Callable[[], Any],
+    ) -> None:
         self._core = core
         self._agents = state.agents
         self._approvals = state.approvals
-        self._policy = policy or ApprovalPolicy()
-        self._outcomes = Outcomes(core, VERDICTS, "approval_id")
+        self._questions = Questions(core, state, policy or ApprovalPolicy(), reviews, turn)
+        self._reviews = reviews
+        self._threads = threads
+
+    def _through(self, core: Core) -> ApprovalCommands:
+        """Return the same commands as an agent has them, by its own ``core``."""
+        face = copy.copy(self)
+        face._core = core  # noqa: SLF001 - it is one of this class
+        face._questions = self._questions.through(core)  # noqa: SLF001
+        return face
+
+    # -- for agents --
 
     async def gate(
         self,
@@ -58,238 +86,291 @@ class ApprovalCommands:
         action: str,
         *,
         arguments: Any = None,
+        arguments_at: str = "",
         channel: Channel | str | None = None,
         task: Task | str | None = None,
         policy: ApprovalPolicy | None = None,
+        idempotency_key: str | None = None,
+        domain: str = "",
+        hints: Any = None,
     ) -> Approval:
         """Return when the agent may do ``action`` with these ``arguments``; raise if it must not.
 
-        ``policy`` replaces the hub's. Cancelled while it waits, the approval expires.
+        It is :meth:`request`, which has the arguments explained, :meth:`wait` and :meth:`use`. With an
+        ``idempotency_key`` the same question is asked once: another call, also after a crash, joins it, or gets its
+        verdict; ``was_used`` of the approval says that an earlier call had it. In a turn of an actor the key is made of
+        the envelope by default. Cancelled while it waits, an approval without a key expires; one with a key goes on.
 
-        Raises :class:`~hubwire.errors.NotApproved` for any other verdict than approved,
+        Raises :class:`~hubwire.errors.NotApproved` for any other verdict than approved or modified,
         :class:`~hubwire.errors.AccessDenied` if the arbiter denies the request,
         :class:`~hubwire.errors.NotFound` if there is no such agent, and :class:`~hubwire.errors.ConfigurationError` in
         a listener that the commit waits for: the verdict would wait for that listener.
         """
         self._core.check_may_wait("a verdict")
-        policy = policy or self._policy
-        agent_id = id_of(agent)
-        about: dict[str, Any] = {
-            "channel_id": channel.id if isinstance(channel, Channel) else channel,
-            "task_id": task.id if isinstance(task, Task) else task,
-        }
-        arguments = canonical(arguments)
-        content = {"action": action, "arguments": arguments}
-        await self._core.authorizer.authorize("request", agent_id, channel_id=about["channel_id"], content=content)
-        entry = self._agents.get(agent_id)
-        record = self._approvals.record(agent_id)
-        question = Question(
-            approval_id=new_id(),
-            agent_id=agent_id,
-            agent_name=entry.name,
-            action=action,
+        terms = Terms(
             arguments=arguments,
-            times_approved=record.approved,
-            times_denied=record.denied,
-            **about,
+            arguments_at=arguments_at,
+            channel=channel,
+            task=task,
+            policy=policy,
+            idempotency_key=idempotency_key,
+            domain=domain,
+            hints=hints,
         )
-        return _approval(await self._judge(question, policy))
+        return await self._questions.gate(self._questions.read(_GATE, agent, action, terms))
+
+    async def request(
+        self,
+        agent: Agent | str,
+        action: str,
+        *,
+        arguments: Any = None,
+        arguments_at: str = "",
+        channel: Channel | str | None = None,
+        task: Task | str | None = None,
+        policy: ApprovalPolicy | None = None,
+        idempotency_key: str | None = None,
+        domain: str = "",
+        hints: Any = None,
+    ) -> str:
+        """Request an approval; return its id when approvers can answer, or when there is a verdict already.
+
+        ``arguments`` have to be what JSON can say exactly. With ``arguments_at`` they are in no event, only their
+        digest is, and it says where an approver finds them. ``policy`` replaces the hub's. ``domain`` is the field in
+        which the agent has to be trusted, and ``hints`` is what the scorer is given besides. The approvers of the
+        policy are called as soon as a task waits for the verdict.
+
+        Raises what :meth:`gate` raises, but not for the verdict.
+        """
+        self._core.check_may_wait("a challenge")
+        terms = Terms(
+            arguments=arguments,
+            arguments_at=arguments_at,
+            channel=channel,
+            task=task,
+            policy=policy,
+            idempotency_key=idempotency_key,
+            domain=domain,
+            hints=hints,
+        )
+        return await self._questions.request(self._questions.read(_REQUEST, agent, action, terms))
+
+    async def wait(self, approval_id: str) -> Approval:
+        """Wait for the verdict of an approval, which is remembered for a week; call :meth:`use` before acting on it.
+
+        Raises :class:`~hubwire.errors.NotApproved`, and :class:`~hubwire.errors.NotFound` if no such approval is known.
+        """
+        self._core.check_may_wait("a verdict")
+        return await self._questions.verdict(_id(_WAIT, approval_id))
+
+    async def use(self, approval: Approval | str) -> None:
+        """Use an approval, just before the agent acts: it is for one use. Return when that has committed.
+
+        Raises :class:`~hubwire.errors.CommandRejected` if it was used already, or the verdict is another one, and
+        :class:`~hubwire.errors.NotFound` if there is no verdict, or none any more.
+        """
+        approval_id = _id(_USE, approval.approval_id if isinstance(approval, Approval) else approval)
+        if (verdict := self._approvals.given(approval_id)) is not None:
+            self._core.acting.check(verdict.agent_id, _USE, "the agent that has requested it")
+        await self._core.execute(lambda: self._approvals.use(approval_id))
+
+    async def withdraw(self, approval_id: str, reason: str = "it is asked no more") -> None:
+        """Ask a question no more: what waits for the verdict gets ``NotApproved``, ``withdrawn``.
+
+        Raises :class:`~hubwire.errors.NotFound` if there is no such approval, or a verdict already.
+        """
+        approval_id = _id(_WITHDRAW, approval_id)
+        reason = _WITHDRAW.text("reason", reason)[:_REASON_LENGTH_MAX]
+        self._core.acting.check(self._approvals.get(approval_id).agent_id, _WITHDRAW, "the agent that has requested it")
+        await self._core.execute(lambda: self._approvals.withdraw(approval_id, reason))
+
+    async def record(
+        self,
+        agent: Agent | str,
+        action: str,
+        *,
+        approver: str,
+        is_passed: bool,
+        reason: str = "",
+        arguments: Any = None,
+        channel: Channel | str | None = None,
+        task: Task | str | None = None,
+        idempotency_key: str | None = None,
+    ) -> str:
+        """Take over a verdict that was given elsewhere, such as in a framework's own dialog; return its approval's id.
+
+        Question, answer and verdict are committed in one command. Raises what :meth:`request` and :meth:`answer` raise.
+        """
+        terms = Terms(arguments=arguments, channel=channel, task=task, idempotency_key=idempotency_key)
+        asked = self._questions.read(_RECORD, agent, action, terms, in_turn=False)
+        self._questions.check_not_own(asked.agent_id)
+        self._core.acting.check_approver(approver, _RECORD)
+        answer = ApproverAnswer(
+            approver=_RECORD.text("approver", approver),
+            is_passed=is_passed,
+            reason=_RECORD.text("reason", reason),
+            now_ns=self._reviews.clock.now_ns(),
+        )
+        said = {"approver": answer.approver, "is_passed": is_passed, "reason": answer.reason, "arguments": None}
+        await self._questions.authorize_answer(asked.approval_id, said)
+        return await self._questions.ask(asked, answer)
 
     def gated(self, agent: Agent | str, *, action: str | None = None, policy: ApprovalPolicy | None = None) -> Gated:
         """Let the decorated tool run only when ``agent`` may do ``action``, by default the tool's name.
 
         The tool becomes async; a call raises what :meth:`gate` raises, and the tool has not run. Approvers see all of
-        its arguments, also those that the call left to their defaults.
+        its arguments, also those that the call left to their defaults, and what they have approved is what it runs
+        with. An approval that an earlier life of a turn had lets nothing run again.
         """
+        agent_id, policy, action = self._questions.gated(_GATED, agent, policy, action)
 
         def decorate(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
-            signature = inspect.signature(function)
+            tool = Tool(_GATED, function, action)
 
-            @functools.wraps(function)
             async def gated(*args: Any, **kwargs: Any) -> Any:
-                bound = signature.bind(*args, **kwargs)
-                bound.apply_defaults()
-                requested = canonical(bound.arguments)
-                approval = await self.gate(agent, action or function.__name__, arguments=requested, policy=policy)
-                if canonical(bound.arguments) != requested:
-                    raise NotApproved(
-                        f"the arguments of {approval.action!r} were changed between the request and the verdict, and"
-                        " their new values were not approved; do not change the arguments of a gated call",
-                        approval_id=approval.approval_id,
-                        verdict="approved",
-                        reason="other arguments",
-                    )
-                result = function(*args, **kwargs)
+                bound, requested = tool.bind(args, kwargs)
+                approval = await self.gate(agent_id, tool.name, arguments=requested, policy=policy)
+                result = tool.run(bound, requested, approval)
                 return await result if inspect.isawaitable(result) else result
 
-            return gated
+            wrapped: Callable[..., Coroutine[Any, Any, Any]] = tool.wrap(gated)
+            return wrapped
 
         return decorate
 
-    def pending(self) -> tuple[ApprovalEntry, ...]:
-        """Return what the hub knows of each approval without a verdict, oldest first."""
-        return tuple(self._approvals)
+    def gated_blocking(
+        self, agent: Agent | str, *, action: str | None = None, policy: ApprovalPolicy | None = None
+    ) -> GatedBlocking:
+        """Likewise for a function that stays sync: call it in other threads than the hub's; it blocks until a verdict.
 
-    async def answer(self, approval_id: str, approver: str, *, is_passed: bool, reason: str = "") -> None:
+        In the hub's own loop the call raises :class:`~hubwire.errors.ConfigurationError`: it would wait for itself.
+        """
+        agent_id, policy, action = self._questions.gated(_BLOCKING, agent, policy, action)
+
+        def decorate(function: Callable[P, T]) -> Callable[P, T]:
+            tool = Tool(_BLOCKING, function, action)
+
+            def gated(*args: Any, **kwargs: Any) -> Any:
+                self._threads.check_elsewhere()
+                bound, requested = tool.bind(args, kwargs)
+                asked = self.from_thread(self.gate, agent_id, tool.name, arguments=requested, policy=policy)
+                try:
+                    approval = asked.result()
+                except BaseException:
+                    asked.cancel()  # no effect unless the wait was interrupted
+                    raise
+                return tool.run(bound, requested, approval)
+
+            wrapped: Callable[P, T] = tool.wrap(gated)
+            return wrapped
+
+        return decorate
+
+    def from_thread(self, method: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call a method of ``hub.approvals`` from any thread: ``from_thread(hub.approvals.answer, id, "ann", ...)``.
+
+        The future has what the method returns or raises; cancelling it cancels the call.
+        """
+        if not is_async(method):
+            raise _FROM_THREAD.refusal(
+                "method", method, "an async method of hub.approvals", "call the others as they are"
+            )
+
+        async def run(future: Future[T]) -> None:
+            result = await method(*args, **kwargs)
+            if future.set_running_or_notify_cancel():
+                future.set_result(result)
+
+        return self._threads.submit(run)
+
+    # -- for approvers --
+
+    def pending(self) -> tuple[PendingApproval, ...]:
+        """Return each approval without a verdict with all that an approver has to see, the oldest first.
+
+        After a restart it is the same, whatever the journal has let go. Arguments with more than 16 KiB of JSON are in
+        their event alone: see :meth:`arguments`.
+        """
+        return tuple(pending_of(entry, self._agents) for entry in self._approvals)
+
+    async def arguments(self, approval_id: str) -> Any:
+        """Return the arguments of a pending approval, also those that are too large for :meth:`pending`.
+
+        Raises :class:`~hubwire.errors.NotFound`, which says where they are, if the hub does not have them any more.
+        """
+        entry = self._approvals.get(_id(_ARGUMENTS, approval_id))
+        return await self._reviews.arguments_of(entry)
+
+    async def answer(
+        self,
+        approval_id: str,
+        approver: Agent | str,
+        *,
+        is_passed: bool,
+        reason: str = "",
+        arguments: Mapping[str, Any] | None = None,
+        proof: Any = None,
+    ) -> None:
         """Answer a challenge in an approver's name. What the answer leads to has committed when this returns.
 
+        ``arguments`` with a yes are approved instead of those that were requested; where several have to agree, that is
+        refused. ``proof`` is what ``vouch`` of the policy looks at, to say whether it is this approver.
+
         Raises :class:`~hubwire.errors.NotFound` if there is no such approval, or a verdict already, and
-        :class:`~hubwire.errors.CommandRejected` if this approver was not challenged, has answered, or is the agent that
-        wants to act.
+        :class:`~hubwire.errors.CommandRejected` if this approver was not challenged, is not vouched for, has answered,
+        answers too soon, or is the agent that wants to act, and :class:`~hubwire.errors.AccessDenied` if the arbiter
+        denies it.
         """
-        await self._core.execute(
-            lambda: self._approvals.answer(approval_id, approver, is_passed=is_passed, reason=reason)
-        )
-
-    async def wait(self, approval_id: str) -> Approval:
-        """Wait for the verdict of an approval as :meth:`gate` does, for example after a restart of the hub.
-
-        Raises :class:`~hubwire.errors.NotApproved`, and :class:`~hubwire.errors.NotFound` if no approval without a
-        verdict has this id.
-        """
-        self._approvals.get(approval_id)
-        with self._outcomes.expected(approval_id) as verdict:
-            return _approval(await verdict())
-
-    # -- from the request to the verdict --
-
-    async def _judge(self, question: Question, policy: ApprovalPolicy) -> Event:
-        """Request the approval, and have the plug-ins decide, until there is a verdict, by them or by the deadline."""
-        try:
-            with self._outcomes.expected(question.approval_id) as verdict:
-                await self._request(question, policy)
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._review, question, policy)
-                    outcome = await _outcome_of(verdict)
-                    tasks.cancel_scope.cancel()
-        finally:
-            self._withdraw(question.approval_id)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    async def _request(self, question: Question, policy: ApprovalPolicy) -> None:
-        await self._core.execute(
-            lambda: self._approvals.request(
-                question.agent_id,
-                question.action,
-                question.arguments,
-                approval_id=question.approval_id,
-                mode=policy.mode,
-                fail_mode=policy.fail_mode,
-                timeout_seconds=policy.timeout_seconds,
-                channel_id=question.channel_id,
-                task_id=question.task_id,
-            )
-        )
-
-    def _withdraw(self, approval_id: str) -> None:
-        """No task waits any more: if there is no verdict yet, let the approval expire."""
-        if self._core.is_open:
-            try:
-                expired = self._approvals.withdraw(approval_id)
-            except NotFound:
-                return  # it has its verdict, or was refused
-            self._core.announce(expired)
-
-    async def _review(self, question: Question, policy: ApprovalPolicy) -> None:
-        approval_id, approvals = question.approval_id, self._approvals
-        async with self._deciding(approval_id):
-            score = await _call("the scorer", policy.scorer.score, question)
-            question = attrs.evolve(question, risk_score=score)
-            trust = await _call("the trust scorer", policy.trust.trust, question)
-            await self._core.execute(
-                lambda: approvals.assess(
-                    approval_id,
-                    risk_score=score,
-                    trust=trust,
-                    challenges=policy.challenges,
-                    approvers=[approver.name for approver in policy.approvers],
-                    quorum=policy.quorum,
+        approval_id = _id(_ANSWER, approval_id)
+        modified: dict[str, Any] = {}
+        if arguments is not None:
+            if is_passed is not True:
+                raise _ANSWER.refusal(
+                    "arguments", arguments, "None with a no", "send the question back with send_back()"
                 )
+            changed = _ANSWER.mapping("arguments", arguments)
+            modified = {"arguments": exact(_ANSWER, "arguments", changed), "is_modified": True}
+        who = await self._questions.approver(_ANSWER, approval_id, approver, proof)
+        reason = _ANSWER.text("reason", reason)
+        said = {"approver": who["approver"], "is_passed": is_passed, "reason": reason, "arguments": arguments}
+        await self._questions.authorize_answer(approval_id, said)
+        now_ns = self._reviews.clock.now_ns()
+        await self._core.execute(
+            lambda: self._approvals.answer(
+                approval_id, is_passed=is_passed, reason=reason, now_ns=now_ns, **who, **modified
             )
-            entry = approvals.get(approval_id)
-            question = attrs.evolve(
-                question,
-                risk_score=entry.risk_score,
-                risk_level=entry.risk_level,
-                challenge=ChallengeKind(entry.challenge),
-            )
-            async with anyio.create_task_group() as tasks:
-                for approver in policy.approvers:
-                    tasks.start_soon(self._challenge, approver, question)
-
-    async def _challenge(self, approver: Approver, question: Question) -> None:
-        name = approver.name
-        async with self._deciding(question.approval_id):
-            answer = await _call(f"approver {name}", approver.review, question)
-            if not isinstance(answer, Answer):
-                answer = Answer(answer)
-            await self.answer(question.approval_id, name, is_passed=answer.is_passed, reason=answer.reason)
-
-    @asynccontextmanager
-    async def _deciding(self, approval_id: str) -> AsyncIterator[None]:
-        """Let the fail mode decide if what is inside fails."""
-        try:
-            try:
-                yield
-            except (_PlugInFailed, EventTooLarge) as error:
-                reason = str(error)
-            except CommandRejected as error:
-                if isinstance(error, NotFound):
-                    raise
-                reason = f"a plug-in gave an answer that cannot be used: {error}"
-            else:
-                return
-            await self._core.execute(lambda: self._approvals.fail(approval_id, reason))
-        except (NotFound, HubClosed, HubFailed):
-            return  # there is a verdict, or none will ever come: the task that waits gets one or the other
-
-
-class _PlugInFailed(Exception):
-    """A scorer or an approver raised an exception."""
-
-
-async def _call(name: str, method: Callable[[Question], Any], question: Question) -> Any:
-    try:
-        return await guarded(_answer, method, question)
-    except Exception as error:
-        raise _PlugInFailed(f"{name} failed: {text_of(error)}") from error
-
-
-async def _answer(method: Callable[[Question], Any], question: Question) -> Any:
-    answer = method(question)
-    return await answer if inspect.isawaitable(answer) else answer
-
-
-async def _outcome_of(verdict: Callable[[], Awaitable[Event]]) -> Event | HubClosed | HubFailed:
-    """Return the verdict, or why there will be none: raised inside a task group, it would become a group of errors."""
-    try:
-        return await verdict()
-    except (HubClosed, HubFailed) as error:
-        return error
-
-
-def _approval(event: Event) -> Approval:
-    """Return the approval, if that is the verdict; otherwise raise the verdict as an error."""
-    if isinstance(event, ApprovalApproved):
-        return Approval(
-            approval_id=event.approval_id,
-            action=event.action,
-            risk_score=event.risk_score,
-            risk_level=event.risk_level,
-            approvers=event.approvers,
-            mode=event.mode,
-            enforce_verdict=event.enforce_verdict,
-            reason=event.reason,
-            is_failure=event.is_failure,
         )
-    assert isinstance(event, VERDICTS)
-    word = word_of(event)
-    because = f": {event.reason}" if event.reason else ""
-    raise NotApproved(
-        f"{event.action!r} is {word}{because}; do not do it, and request it again when the reasons have changed",
-        approval_id=event.approval_id,
-        verdict=word,
-        reason=event.reason,
-    )
+
+    async def send_back(self, approval_id: str, approver: Agent | str, reason: str, *, proof: Any = None) -> None:
+        """Send a question back in an approver's name; ``reason`` says what to change before it is requested again.
+
+        What waits for the verdict gets ``NotApproved``, ``returned``. Raises what :meth:`answer` raises.
+        """
+        approval_id = _id(_SEND_BACK, approval_id)
+        who = await self._questions.approver(_SEND_BACK, approval_id, approver, proof)
+        reason = _SEND_BACK.text("reason", reason)
+        said = {"approver": who["approver"], "is_passed": False, "reason": reason, "arguments": None}
+        await self._questions.authorize_answer(approval_id, said)
+        now_ns = self._reviews.clock.now_ns()
+        answer = ApproverAnswer(is_passed=False, reason=reason, now_ns=now_ns, **who)
+        await self._core.execute(lambda: self._approvals.send_back(approval_id, answer))
+
+    # -- trust --
+
+    async def record_incident(self, agent: Agent | str, *, domain: str = "", reason: str = "") -> None:
+        """Record that what the agent did went wrong: scorers of trust count it."""
+        await self._questions.about_trust(ApprovalIncidentRecorded, agent, domain, reason)
+
+    async def revoke_trust(self, agent: Agent | str, *, domain: str = "", reason: str = "") -> None:
+        """Trust an agent not at all in a domain, whatever the scorer of trust says."""
+        await self._questions.about_trust(ApprovalTrustRevoked, agent, domain, reason)
+
+    async def restore_trust(self, agent: Agent | str, *, domain: str = "", reason: str = "") -> None:
+        """Compute an agent's trust in a domain again, as if it were new."""
+        await self._questions.about_trust(ApprovalTrustRestored, agent, domain, reason)
+
+
+def _id(call: Call, approval_id: object) -> str:
+    if is_a(approval_id, (Approval, PendingApproval)):
+        raise call.refusal("approval_id", approval_id, "the id of an approval", "pass its .approval_id")
+    return call.id("approval_id", approval_id, wanted="the id of an approval")

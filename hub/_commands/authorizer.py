@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import attrs
 
-from .._foreign.guards import text_of
-from .._foreign.timeouts import asked
+from .._foreign.guards import guarded_call, text_of
+from .._foreign.timeouts import asked, asked_now
 from .._state.agents import Agents
 from .._state.channels import Channels
 from ..arbiter import ALLOW, Allow, Arbiter, Command, Deny
 from ..errors import AccessDenied, NotFound
-from ..events import canonical
+from ..events import FrozenDict, canonical
+from ..events._shown import shown, type_name
 from ..ports import Clock
+from .denials import Denials
 
-__all__ = ("CLEAR", "Authorizer", "Clearance")
+__all__ = ("CLEAR", "NO_FACTS", "About", "Authorizer", "Clearance")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -40,40 +42,49 @@ class Clearance:
 
 
 CLEAR = Clearance()
+NO_FACTS: Mapping[str, Any] = FrozenDict()
+
+
+class About(TypedDict, total=False):
+    """What a command is about: the fields of :class:`~hubwire.arbiter.Command`, with ids where that has names."""
+
+    agent_name: str
+    channel_id: str | None
+    channel_type: str
+    content: Any
+    hops: int
+    delegators: Iterable[str]
+    present: Iterable[str]
+    facts: Mapping[str, Any]
 
 
 class Authorizer:
     """Calls the hub's arbiter, if it has one; an answer that is not a permission is a refusal."""
 
     def __init__(
-        self, arbiter: Arbiter | None, agents: Agents, channels: Channels, clock: Clock, seconds_max: float
+        self,
+        arbiter: Arbiter | None,
+        agents: Agents,
+        channels: Channels,
+        clock: Clock,
+        seconds_max: float,
+        denials: Denials,
     ) -> None:
+        self.has_arbiter: bool = arbiter is not None
+        """Whether the hub has an arbiter."""
         self._arbiter = arbiter
         self._agents = agents
         self._channels = channels
         self._clock = clock
         self._seconds_max = seconds_max
-
-    @property
-    def has_arbiter(self) -> bool:
-        """Whether the hub has an arbiter."""
-        return self._arbiter is not None
+        self._denials = denials
 
     def freeze(self, content: Any) -> Any:
         """Return the content as the arbiter sees it: frozen, so that it is the same in the event that follows."""
-        return content if self._arbiter is None else canonical(content)
+        return canonical(content) if self.has_arbiter else content
 
     async def authorize(
-        self,
-        name: str,
-        agent_id: str | None = None,
-        others: Iterable[str] = (),
-        *,
-        agent_name: str = "",
-        channel_id: str | None = None,
-        channel_type: str = "",
-        content: Any = None,
-        hops: int = 0,
+        self, name: str, agent_id: str | None = None, others: Iterable[str] = (), **about: Unpack[About]
     ) -> Allow:
         """Return the limits within which the command is allowed; ``others`` are agent ids, ``content`` is frozen.
 
@@ -82,49 +93,66 @@ class Authorizer:
         """
         if self._arbiter is None:
             return ALLOW
+        command = self._command(name, agent_id, others, about)
+        answer: Any = None
+        failure: Exception | None = None
+        try:
+            answer = await asked(self._clock, self._seconds_max, _authorize, self._arbiter, command, name="the arbiter")
+            answer = guarded_call(_plain, answer)
+        except Exception as error:  # noqa: BLE001 - a foreign failure is a refusal
+            failure = error
+        if type(answer) is Allow:
+            return answer
+        refusal, reason = _refusal(command, answer, failure)
+        await self._denials.report(command, reason)
+        raise refusal from failure
+
+    def authorize_now(self, name: str, agent_id: str | None, **about: Unpack[About]) -> Allow:
+        """Do the same for a caller that cannot wait: an arbiter that would have to be awaited denies."""
+        if self._arbiter is None:
+            return ALLOW
+        command = self._command(name, agent_id, (), about)
+        answer: Any = None
+        failure: Exception | None = None
+        try:
+            answer = asked_now(_authorize, self._arbiter, command)
+            answer = guarded_call(_plain, answer)
+        except Exception as error:  # noqa: BLE001 - a foreign failure is a refusal
+            failure = error
+        if type(answer) is Allow:
+            return answer
+        refusal, reason = _refusal(command, answer, failure)
+        self._denials.note(command.agent_id, command.agent_name, command.name, reason)
+        raise refusal from failure
+
+    def _command(self, name: str, agent_id: str | None, others: Iterable[str], about: About) -> Command:
         others = tuple(others)
-        command = Command(
+        return Command(
             name=name,
             agent_id=agent_id,
-            agent_name=agent_name or self._name_of(agent_id),
+            agent_name=about.get("agent_name") or self._name_of(agent_id),
             others=tuple(map(self._name_of, others)),
-            channel_id=channel_id,
-            channel_type=channel_type,
-            content=content,
-            hops=hops,
+            channel_id=about.get("channel_id"),
+            channel_type=about.get("channel_type", ""),
+            content=about.get("content"),
+            hops=about.get("hops", 0),
+            delegators=tuple(map(self._name_of, about.get("delegators", ()))),
+            present=tuple(map(self._name_of, about.get("present", ()))),
+            facts=canonical(about.get("facts", NO_FACTS)),
             rule=self._rule_of(agent_id),
             rules_of_others=tuple(map(self._rule_of, others)),
             moment_seconds=self._clock.monotonic(),
         )
-        try:
-            answer = await asked(self._clock, self._seconds_max, self._arbiter.authorize, command)
-        except Exception as error:
-            raise AccessDenied(
-                f"{name!r} of {command.agent_name!r} is denied, because the arbiter failed ({text_of(error)});"
-                " nothing has happened: mend the arbiter",
-                command=name,
-            ) from error
-        if isinstance(answer, Allow):
-            return answer
-        if not isinstance(answer, Deny):
-            raise AccessDenied(
-                f"{name!r} of {command.agent_name!r} is denied, because the arbiter answered {type(answer).__name__};"
-                " nothing has happened: let it answer Allow() or Deny(reason)",
-                command=name,
-            )
-        raise AccessDenied(f"{name!r} of {command.agent_name!r} is denied: {answer.reason}", command=name)
 
-    async def clear(
-        self, sender_id: str, channel_id: str, audience: Sequence[str] | None, content: Any, hops: int = 0
-    ) -> Clearance:
+    async def clear(self, sender_id: str, channel_id: str, audience: Sequence[str] | None, about: About) -> Clearance:
         """Return whether an envelope may be posted, and which agents it must not reach."""
         if self._arbiter is None:
             return CLEAR
         try:
-            await self.authorize("send", sender_id, audience or (), channel_id=channel_id, content=content, hops=hops)
+            await self.authorize("send", sender_id, audience or (), **about)
         except AccessDenied as error:
             return Clearance(refusal=error)
-        return await self.reach(Clearance(covered=frozenset()), sender_id, channel_id, audience, content)
+        return await self.reach(Clearance(covered=frozenset()), sender_id, channel_id, audience, about.get("content"))
 
     async def reach(
         self, clearance: Clearance, sender_id: str, channel_id: str, audience: Sequence[str] | None, content: Any
@@ -142,8 +170,10 @@ class Authorizer:
                     unreachable[agent_id] = str(error)
         return Clearance(unreachable=unreachable, covered=covered.union(reached))
 
-    def participants(self, channel_id: str) -> tuple[str, ...]:
+    def participants(self, channel_id: str | None) -> tuple[str, ...]:
         """Return the ids of a channel's participants; none if it is not there: the state machine refuses that."""
+        if channel_id is None:
+            return ()
         try:
             return self._channels.get(channel_id).participants
         except NotFound:
@@ -159,3 +189,35 @@ class Authorizer:
         if agent_id is None or agent_id not in self._agents:
             return None
         return self._agents.get(agent_id).rule
+
+
+def _refusal(command: Command, answer: object, failure: Exception | None) -> tuple[AccessDenied, str]:
+    """Return the error for an answer that is no permission, and the reason as it is recorded."""
+    if failure is not None:
+        # The text of a foreign exception may hold what is not for the log; the caller gets all of it.
+        reason = f"the arbiter failed: {type_name(failure)}"
+        told = f"because the arbiter failed ({text_of(failure)}); nothing has happened: mend the arbiter"
+    elif type(answer) is not Deny:
+        reason = f"the arbiter answered {type_name(answer)}"
+        told = f"because {reason}; nothing has happened: let it answer Allow() or Deny(reason)"
+    else:
+        denied = f"{command.name!r} of {shown(command.agent_name)} is denied: {answer.reason}"
+        return AccessDenied(denied, command=command.name), answer.reason
+    return AccessDenied(
+        f"{command.name!r} of {shown(command.agent_name)} is denied, {told}", command=command.name
+    ), reason
+
+
+def _authorize(arbiter: Arbiter, command: Command) -> Any:
+    """Call the arbiter; to look for the method is a call of its code already."""
+    return arbiter.authorize(command)
+
+
+def _plain(answer: Any) -> Any:
+    """Return an answer of a class of the arbiter's own as the plain one: what it says is read once, here."""
+    if isinstance(answer, Allow):
+        names = [field.name for field in attrs.fields(Allow)]
+        return answer if type(answer) is Allow else Allow(**{name: getattr(answer, name) for name in names})
+    if isinstance(answer, Deny):
+        return answer if type(answer) is Deny else Deny(answer.reason)
+    return answer

@@ -1,30 +1,34 @@
-"""``hub.channels``, and a channel."""
+"""``hub.channels``: opens channels, and finds them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any, Unpack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, Unpack
 
 import attrs
 
+from .._foreign.arguments import Call, shown
 from .._state import State
 from .._state.channel_types import ChannelType
-from .._state.channels import ChannelEntry, ChannelState
-from .._state.endings import call_type
-from .._state.evaluators import Evaluator, Expectation
+from .._state.evaluators import Evaluator, Expectation, ViolationHandler
+from .._state.membership import HISTORIES
 from .._state.origin import Origin
-from ..errors import CommandRejected, ConfigurationError, NotFound
-from ..events import ChannelOpened, EnvelopePosted, Event
-from .agents import Agent, id_of
+from ..errors import ConfigurationError, NotFound
+from ..events import Event, ExpectationViolated
+from .agents import Agent, id_of, ids_of, roles_of
+from .channel import Channel, channel_id_of
 from .core import Core, new_id
-from .inboxes import Delivery
-from .posting import Posting
+from .origins import origin_of
+from .rules import seconds_or_rule
+from .violations import HANDLER_ATTEMPTS, HANDLER_SECONDS
 
-__all__ = ("Channel", "ChannelCommands")
+__all__ = ("Channel", "ChannelCommands", "channel_id_of")
 
-HOPS_MAX = 1000
-"""How many envelopes may lead to one, each by answering the one before."""
+_OPEN = Call("hub.channels.open()")
+_REGISTER_HANDLER = Call("hub.channels.register_violation_handler()", ConfigurationError)
+_GET = Call("hub.channels.get()")
+_RECALL = Call("hub.channels.recall()")
+_LIST = Call("hub.channels.list()")
 
 
 class ChannelCommands:
@@ -59,6 +63,44 @@ class ChannelCommands:
             raise ConfigurationError("the hub was started already: register evaluators before")
         self._evaluators.add(evaluator)
 
+    def register_violation_handler(
+        self,
+        name: str,
+        handler: Callable[[Any, ExpectationViolated], object],
+        *,
+        timeout: float = HANDLER_SECONDS,
+        attempts_max: int = HANDLER_ATTEMPTS,
+    ) -> None:
+        """Add a handler of violations of your own, for ``Expectation(on_violation=name)``.
+
+        ``handler(hub, violated)``, sync or async, is called when ``expectation.violated`` has committed, with the hub
+        and that event, also when the channel has ended meanwhile; what it does, it does by commands on the hub. A sync
+        one may block: it has a thread of its own. ``expectation.handled`` follows when it returns. Eight violations
+        are followed up by one handler at a time, in no order.
+
+        It is called at least once, after a crash too, so it should be able to meet a repeat. One that raises, or takes
+        longer than ``timeout`` seconds of the loop's time, has failed: ``expectation.handler_failed`` says so, and it
+        is called again after a pause that grows, from a second to five minutes, by the hub's clock; ``attempts_max``
+        times in all. A call that ends the process counts, too. Then the violation is given up, and
+        :meth:`hubwire.Hub.health` says so.
+
+        Register it at each start: what waits for a handler that is not registered is given up after five starts.
+        Raises :class:`~hubwire.errors.ConfigurationError` if the hub was started, an argument is not of its form, or
+        the name is taken.
+        """
+        if self._core.was_started:
+            raise ConfigurationError("the hub was started already: register violation handlers before")
+        if not callable(handler) or isinstance(handler, type):
+            raise _REGISTER_HANDLER.refusal("handler", handler, "a function of the hub and a violation")
+        self._evaluators.add_handler(
+            ViolationHandler(
+                name=_REGISTER_HANDLER.text("name", name, is_empty_ok=False),
+                function=handler,
+                timeout=_REGISTER_HANDLER.seconds("timeout", timeout),
+                attempts_max=_REGISTER_HANDLER.whole("attempts_max", attempts_max, least=1),
+            )
+        )
+
     async def open(
         self,
         participants: Sequence[Agent | str],
@@ -68,13 +110,14 @@ class ChannelCommands:
         version: int | None = None,
         roles: Mapping[str, str] | None = None,
         knobs: Mapping[str, Any] | None = None,
-        expectations: Iterable[Expectation | Mapping[str, Any]] = (),
+        expectations: Iterable[Expectation | Mapping[str, Any]] | None = None,
         labels: Mapping[str, str] | None = None,
         parent: Channel | str | None = None,
-        ttl_seconds: float | None = None,
+        ttl_seconds: float | Literal["rule"] | None = "rule",
         invite: bool = False,
         required_acks: int | None = None,
         invite_timeout_seconds: float = 30.0,
+        history: str = "whole",
         **origin: Unpack[Origin],
     ) -> Channel:
         """Open a channel between registered agents, the first of which is its creator; return it.
@@ -83,8 +126,10 @@ class ChannelCommands:
         ``discussion``, ``consulting``, ``broadcast``, ``notification``, ``auction``, ``workflow``, or one of your own,
         in its newest ``version`` by default; ``knobs`` are its settings: see :mod:`hubwire.channel_types`. ``roles``
         map ids to roles. ``parent``: the channel that takes this one with it when it ends. ``ttl_seconds``: how long
-        the channel lives at most. ``expectations``: what has to happen in time, and what follows if it does not: see
-        :class:`hubwire.expectations.Expectation`, or the same as an object. ``labels`` are kept with it.
+        the channel lives at most; None: without an end. ``expectations``: what has to happen in time, and what follows
+        if it does not: see :class:`hubwire.expectations.Expectation`, or the same as an object. Where these two are not
+        given, they are what the creator's rule says, if an arbiter applies it. ``labels`` are kept with it.
+        ``history``: what a participant that comes later may read of it, ``whole`` or ``since_joined``.
 
         With ``invite`` the others are invited, and the channel is open when ``required_acks`` of them, by default all,
         have accepted: ``await channel.ready()``. It is closed when so many cannot accept any more, or
@@ -94,255 +139,110 @@ class ChannelCommands:
         :class:`~hubwire.errors.NotFound` if an agent is not registered, and :class:`~hubwire.errors.AccessDenied` if
         the arbiter denies it.
         """
-        channel_id = new_id()
-        ids = [id_of(agent) for agent in participants]
+        terms: dict[str, Any] = {"topic": topic, "type": type, "version": version, "roles": roles, "knobs": knobs}
+        terms |= {"labels": labels, "expectations": expectations, "parent_id": parent, "ttl_seconds": ttl_seconds}
+        terms |= {"required_acks": required_acks, "invite_timeout_seconds": invite_timeout_seconds, "invite": invite}
+        terms |= {"history": history}
+        return await self._open(participants, terms, origin_of(_OPEN, origin, self.open))
+
+    async def _open(self, participants: Sequence[Agent | str], given: dict[str, Any], origin: Origin) -> Channel:
+        core = self._core
+        ids = ids_of(core, participants, _OPEN, "participants")
+        if ids:
+            core.acting.check(ids[0], _OPEN, "the first of participants, its creator,")
+        channel_id, decide = await self._opening(ids, _checked(core, given), origin)
+        await core.execute(decide)
+        return Channel(core, self._state, channel_id)
+
+    async def _opening(
+        self, ids: Sequence[str], terms: dict[str, Any], origin: Origin
+    ) -> tuple[str, Callable[[], list[Event]]]:
+        """Have the arbiter allow a channel on checked terms; return the id that it will have, and what decides on it.
+
+        It is opened when the decision is put, as a command or as the first part of one.
+        """
+        core, channel_id = self._core, new_id()
+        creator = ids[0] if ids else None
         membership, quotas = self._state.membership, self._state.quotas
-        allow = await self._core.authorizer.authorize("open", ids[0] if ids else None, ids[1:], channel_type=type)
-        await self._core.execute(
-            lambda: quotas.checked(
-                membership.open(
-                    ids,
-                    topic,
-                    channel_id=channel_id,
-                    type=type,
-                    version=version,
-                    roles=roles,
-                    knobs=knobs,
-                    expectations=expectations,
-                    labels=labels,
-                    parent_id=parent.id if isinstance(parent, Channel) else parent,
-                    ttl_seconds=ttl_seconds,
-                    invite=invite,
-                    required_acks=required_acks,
-                    invite_timeout_seconds=invite_timeout_seconds,
-                    **origin,
-                ),
-                allow.channels_max,
-            )
+        allow = await core.authorizer.authorize("open", creator, ids[1:], channel_type=terms["type"], facts=terms)
+        if terms["ttl_seconds"] == "rule":
+            terms["ttl_seconds"] = allow.channel_ttl_seconds
+        if terms["expectations"] is None:
+            terms["expectations"] = allow.expectations
+        return channel_id, lambda: quotas.checked(
+            membership.open(ids, channel_id=channel_id, **terms, **origin),
+            allow.channels_max,
         )
-        return Channel(self._core, self._state, channel_id)
 
     def get(self, channel_id: str) -> Channel:
         """Return the channel with this id. Raises :class:`~hubwire.errors.NotFound` if it has ended, or never was."""
+        channel_id = _GET.id("channel_id", channel_id, wanted="the id of a channel")
+        self._check_is_no_topic(channel_id)
         self._channels.get(channel_id)
         return Channel(self._core, self._state, channel_id)
 
+    def recall(self, channel_id: str) -> Channel:
+        """Return a channel that may have ended: what it was, how it ended and what was said in it can be read.
+
+        Of each type, the last 1,000 that ended are remembered, and those of which envelopes are in inboxes. Raises
+        :class:`~hubwire.errors.NotFound` for others.
+        """
+        channel_id = _RECALL.id("channel_id", channel_id, wanted="the id of a channel")
+        if channel_id not in self._channels and self._state.memories.ended(channel_id) is None:
+            self._check_is_no_topic(channel_id)
+            raise NotFound(f"no channel {channel_id!r} is remembered: it ended long ago, or never existed")
+        return Channel(self._core, self._state, channel_id)
+
+    def _check_is_no_topic(self, given: str) -> None:
+        """Refuse the topic of an open channel: other channels may have it, too."""
+        if given and given not in self._channels:
+            for each in self._channels:
+                if each.topic == given:
+                    raise NotFound(
+                        f"no channel has the id {shown(given)}; that is the topic of channel {each.channel_id}:"
+                        " hub.channels.list() has the channels, each with its topic"
+                    )
+
     def list(self, *, agent: Agent | str | None = None) -> Sequence[Channel]:
         """Return the channels that have not ended, or those of them in which an agent takes part, or is invited to."""
-        entries = self._channels if agent is None else self._channels.of(id_of(agent))
+        entries = self._channels if agent is None else self._channels.of(id_of(self._core, agent, _LIST))
         return [Channel(self._core, self._state, entry.channel_id) for entry in entries]
 
 
-@attrs.frozen(eq=False)
-class Channel:
-    """A channel, known by its ``id``. Its properties are what the hub knows of it now.
+def _checked(core: Core, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the terms of a channel as the state machine takes them, and as the arbiter sees them."""
+    knobs, labels, expectations = given["knobs"], given["labels"], given["expectations"]
+    freeze = core.authorizer.freeze
+    roles = roles_of(core, given["roles"], _OPEN, "roles")
+    return {
+        "topic": _OPEN.text("topic", given["topic"]),
+        "type": _OPEN.text("type", given["type"], wanted="the name of a channel type"),
+        "version": _OPEN.whole("version", given["version"], least=1, is_optional=True),
+        "roles": roles,
+        "knobs": None if knobs is None else freeze(_OPEN.mapping("knobs", knobs)),
+        "expectations": None if expectations is None else freeze(_expectations(core, expectations, roles)),
+        "labels": None if labels is None else _OPEN.mapping("labels", labels),
+        "parent_id": channel_id_of(given["parent_id"], _OPEN, "parent"),
+        "ttl_seconds": seconds_or_rule(_OPEN, given["ttl_seconds"]),
+        "invite": _OPEN.flag("invite", given["invite"]),
+        "required_acks": _OPEN.whole("required_acks", given["required_acks"], is_optional=True),
+        "invite_timeout_seconds": _OPEN.seconds("invite_timeout_seconds", given["invite_timeout_seconds"]),
+        "history": _OPEN.one_of("history", given["history"], HISTORIES),
+    }
 
-    When it has ended it is not open; its other properties, and all methods but :meth:`post`, raise
-    :class:`~hubwire.errors.NotFound`. :meth:`post` raises it, too, after it has recorded the refusal.
-    """
 
-    _core: Core = attrs.field(repr=False)
-    _state: State = attrs.field(repr=False)
-    id: str
+def _expectations(core: Core, given: Any, roles: Mapping[str, str] | None) -> tuple[Any, ...]:
+    """Return expectations; those that bind agents name them by their ids."""
+    taken = frozenset((roles or {}).values())
+    return tuple(
+        _bound(core, each, taken) for each in _OPEN.items("expectations", given, of="expectations", most=10_000)
+    )
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Channel) and other.id == self.id
 
-    def __hash__(self) -> int:
-        return hash(self.id)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it takes envelopes now."""
-        try:
-            return self._entry.state is ChannelState.ACTIVE
-        except CommandRejected:
-            return False
-
-    @property
-    def participants(self) -> tuple[str, ...]:
-        """The ids of the agents that take part."""
-        return self._entry.participants
-
-    @property
-    def hidden(self) -> tuple[str, ...]:
-        """The ids of the participants that post nothing and have no turn, until they are shown again."""
-        return self._entry.hidden
-
-    @property
-    def topic(self) -> str:
-        return self._entry.topic
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        return self._entry.labels
-
-    @property
-    def roles(self) -> Mapping[str, str]:
-        """The roles of the participants, by their ids."""
-        return self._entry.roles
-
-    @property
-    def expected(self) -> tuple[str, ...] | None:
-        """The ids of the participants that may post now, by the channel's type; None: all of them."""
-        entry = self._entry
-        types = self._state.channel_types
-        channel_type = types.get(entry.type, entry.version)
-        return call_type(channel_type, channel_type.expected, entry.manifest(), entry.channel_state)
-
-    @property
-    def _entry(self) -> ChannelEntry:
-        return self._state.channels.get(self.id)
-
-    async def ready(self) -> None:
-        """Return when the channel is open: enough of the invited agents have accepted.
-
-        Raises :class:`~hubwire.errors.NotFound` also if it ends before.
-        """
-        if self._entry.state is ChannelState.ACTIVE:
-            await self._core.until_all_is_committed()
-            return
-        event = await self._core.next_transition_of(self.id)
-        await self._core.until_committed(event.seq)
-        if not isinstance(event, ChannelOpened):
-            raise NotFound(f"channel {self.id} was never opened: {getattr(event, 'reason', '')}")
-
-    async def accept(self, agent: Agent | str) -> None:
-        """Let an agent that was invited take part.
-
-        Raises :class:`~hubwire.errors.CommandRejected` if it was not invited, or has answered already, and
-        :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
-        """
-        membership, agent_id = self._state.membership, id_of(agent)
-        await self._authorize("accept", agent_id, [self._entry.creator_id])
-        await self._core.execute(lambda: membership.accept(self.id, agent_id))
-
-    async def decline(self, agent: Agent | str, reason: str = "") -> None:
-        """Let an agent that was invited take no part.
-
-        Raises :class:`~hubwire.errors.CommandRejected` if it was not invited, or has answered already, and
-        :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
-        """
-        membership, agent_id = self._state.membership, id_of(agent)
-        await self._authorize("decline", agent_id, [self._entry.creator_id], reason)
-        await self._core.execute(lambda: membership.decline(self.id, agent_id, reason))
-
-    async def join(self, agent: Agent | str, *, role: str = "participant") -> None:
-        """Let an agent take part from now on.
-
-        Raises :class:`~hubwire.errors.CommandRejected` if the channel is not open, or its type allows no others, and
-        :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
-        """
-        agent_id = id_of(agent)
-        while True:
-            present = self._entry.participants
-            await self._authorize("join", agent_id, present)
-            if await self._core.execute(partial(self._join, agent_id, role, present)):
-                return
-
-    def _join(self, agent_id: str, role: str, authorized: Sequence[str]) -> Sequence[Event]:
-        """Decide on joining; on no events if the arbiter has not decided about all who take part by now."""
-        membership, authorizer = self._state.membership, self._core.authorizer
-        if authorizer.has_arbiter and not set(self._entry.participants) <= set(authorized):
-            return ()
-        return membership.join(self.id, agent_id, role)
-
-    async def leave(self, agent: Agent | str, reason: str = "") -> None:
-        """Let a participant take part no more; when the last has left, the channel is closed.
-
-        Raises :class:`~hubwire.errors.CommandRejected` if it takes no part, and
-        :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
-        """
-        membership, agent_id = self._state.membership, id_of(agent)
-        await self._authorize("leave", agent_id, content=reason)
-        await self._core.execute(lambda: membership.leave(self.id, agent_id, reason))
-
-    async def hide(self, agent: Agent | str, reason: str = "") -> None:
-        """Let the channel go on as if a participant took no part: it has no turn and posts nothing, and reads on.
-
-        Raises :class:`~hubwire.errors.CommandRejected` if it takes no part, or is hidden already.
-        """
-        membership, agent_id = self._state.membership, id_of(agent)
-        await self._core.execute(lambda: membership.hide(self.id, agent_id, reason))
-
-    async def show(self, agent: Agent | str) -> None:
-        """Let a participant that was hidden have turns and post again.
-
-        Raises :class:`~hubwire.errors.CommandRejected` if it was not hidden, or the channel's type refuses.
-        """
-        membership, agent_id = self._state.membership, id_of(agent)
-        await self._core.execute(lambda: membership.show(self.id, agent_id))
-
-    async def post(
-        self,
-        sender: Agent | str,
-        content: Any,
-        *,
-        to: Iterable[Agent | str] | None = None,
-        caused_by: Delivery | EnvelopePosted | None = None,
-        priority: str = "normal",
-        ttl_seconds: float | None = None,
-        idempotency_key: str | None = None,
-        hops_max: int | None = HOPS_MAX,
-        **origin: Unpack[Origin],
-    ) -> EnvelopePosted:
-        """Post an envelope to the inboxes of ``to``, by default of all participants but the sender.
-
-        ``caused_by``: the envelope that this one answers; a chain of more than ``hops_max`` answers is refused, because
-        agents that answer each other's answers never stop. ``priority``: ``urgent``, ``normal`` or ``background``.
-        ``ttl_seconds``: after that it leaves the inboxes that have not acked it. ``idempotency_key``: as long as the
-        channel lives, posting the same again with it posts no second envelope and returns the first event; give one if
-        you may not learn the result and would post again.
-
-        Where an inbox is full, its agent's rule says what happens; an envelope that would reach no inbox for that
-        reason is refused with :class:`~hubwire.errors.InboxFull`.
-
-        Agents that the arbiter keeps from it are left out, and reported by ``envelope.dispatch_failed``.
-
-        Returns the committed event. A refusal is recorded as ``envelope.rejected``, then raised as
-        :class:`~hubwire.errors.CommandRejected`, mostly as a :class:`~hubwire.errors.PostRejected` with its ``code``,
-        or as :class:`~hubwire.errors.EventTooLarge`, then without the content.
-        """
-        cause = caused_by.event if isinstance(caused_by, Delivery) else caused_by
-        posting = Posting(
-            core=self._core,
-            envelopes=self._state.envelopes,
-            channel_id=self.id,
-            sender_id=id_of(sender),
-            content=content,
-            audience=None if to is None else [id_of(agent) for agent in to],
-            causation_id=None if cause is None else cause.id,
-            hops=0 if cause is None else cause.hops + 1,
-            priority=priority,
-            ttl_seconds=ttl_seconds,
-            idempotency_key=idempotency_key,
-            hops_max=hops_max,
-            origin=origin,
-        )
-        return await posting.run()
-
-    async def close(self, reason: str = "", **origin: Unpack[Origin]) -> None:
-        """Close the channel, and those below it: they take no envelopes any more. What is in inboxes stays there.
-
-        If a thousand channels or more are below it, the first event is ``channel.closing``, and they are closed in
-        several commands; when this returns, all are closed. Cancelled meanwhile, or after a crash, the hub goes on.
-
-        Raises :class:`~hubwire.errors.NotFound` if it is closed already, and :class:`~hubwire.errors.AccessDenied` if
-        the arbiter denies it.
-        """
-        channels, endings = self._state.channels, self._state.endings
-        await self._authorize("close", None, self._entry.participants, reason)
-        await self._core.execute(lambda: endings.close(self.id, reason, **origin))
-        try:
-            while self.id in channels:
-                await self._core.execute(lambda: endings.close(self.id, reason))
-        except NotFound:
-            return  # the hub itself, which closes what is closing, was faster
-
-    async def _authorize(
-        self, name: str, agent_id: str | None, others: Iterable[str] = (), content: Any = None
-    ) -> None:
-        channel_type = self._entry.type
-        await self._core.authorizer.authorize(
-            name, agent_id, others, channel_id=self.id, channel_type=channel_type, content=content
-        )
+def _bound(core: Core, given: Any, roles: frozenset[str]) -> Any:
+    is_whole = type(given) is Expectation
+    bound = given.applies_to if is_whole else given.get("applies_to") if type(given) is dict else None
+    if not isinstance(bound, list | tuple):
+        return given  # for all, or refused by the state machine
+    ids = tuple(core.acting.id_of(each) if type(each) is str and each not in roles else each for each in bound)
+    return attrs.evolve(given, applies_to=ids) if is_whole else {**given, "applies_to": ids}

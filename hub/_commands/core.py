@@ -3,36 +3,64 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import copy
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
-from weakref import WeakSet
+from weakref import ref
 
-from uuid_utils import uuid7
+import anyio
 
 from .._commit.pipeline import Pipeline
 from .._commit.ring import Watermark
 from .._state.inboxes import Inboxes
+from ..clock import uuid_of_now
 from ..context import Context
-from ..errors import ConfigurationError, HubClosed, HubFailed, repeat
+from ..errors import ConfigurationError, HistoryGone, HubClosed, HubFailed, repeat
 from ..events import (
+    AgentRuleSet,
     AgentUnregistered,
     ChannelClosed,
+    ChannelClosing,
     ChannelExpired,
     ChannelOpened,
+    ChannelParticipantHidden,
+    ChannelParticipantRemoved,
+    EnvelopeAcked,
+    EnvelopeDeadLettered,
+    EnvelopeDropped,
+    EnvelopeExpired,
     EnvelopeNacked,
     EnvelopePosted,
+    EnvelopeRedelivered,
     EnvelopeReturned,
     Event,
 )
+from ..ports import Journal
+from .acting import Acting
 from .authorizer import Authorizer
+from .emitting import Emitting
+from .recall import Recall
+from .room import Room
 
 __all__ = ("Core", "InboxReader", "new_id")
 
 
+_CHANGES_FOR_POSTS = (
+    AgentRuleSet,
+    AgentUnregistered,
+    ChannelClosing,
+    ChannelClosed,
+    ChannelExpired,
+    ChannelParticipantHidden,
+    ChannelParticipantRemoved,
+)
+"""After which a post that waits may be refused, or need no room any more."""
+
+
 def new_id() -> str:
     """Return a new id of an agent, a channel or an envelope: 32 hex digits that sort by time."""
-    return uuid7().hex
+    return uuid_of_now().hex
 
 
 class InboxReader(Protocol):
@@ -50,24 +78,54 @@ class InboxReader(Protocol):
 class Core:
     """A hub, as its commands and its actors use it."""
 
-    def __init__(self, pipeline: Pipeline, inboxes: Inboxes, authorizer: Authorizer) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        inboxes: Inboxes,
+        authorizer: Authorizer,
+        acting: Acting,
+        recall: Recall,
+        journal: Journal | None = None,
+    ) -> None:
         self.authorizer: Authorizer = authorizer
+        self.acting: Acting = acting
+        """As whom commands are given."""
+        self.emitting: Emitting = Emitting(pipeline.ingress, authorizer)
+        """Has the arbiter decide about events that are emitted."""
+        self.recall: Recall = recall
+        self.room: Room = Room()
+        """Where posts wait for room in inboxes."""
         self.committed: Watermark = pipeline.ring.committed
         """The ``seq`` below which all events are committed."""
         self._applied = pipeline.ring.applied
         self._pipeline = pipeline
+        self._journal = journal
         self._lifecycle = pipeline.lifecycle
         self._inboxes = inboxes
         self._callbacks: dict[type[Event], list[Callable[[Any], None]]] = {}
         self._at_end: list[Callable[[], None]] = []
-        self._readers: dict[str, WeakSet[InboxReader]] = {}
+        self._readers: dict[str, list[ref[InboxReader]]] = {}
+        """By agent. A list is read faster than a ``WeakSet``, and with each envelope."""
         self._awaited: dict[str, list[asyncio.Future[Event]]] = {}
         self.on_applied(EnvelopePosted, self._posted)
         self.on_applied(EnvelopeNacked, self._comes_again)
         self.on_applied(EnvelopeReturned, self._comes_again)
+        self.on_applied(EnvelopeRedelivered, self._comes_again)
         self.on_applied(AgentUnregistered, self._unregistered)
         for kind in (ChannelOpened, ChannelClosed, ChannelExpired):
             self.on_applied(kind, self._opened_or_ended)
+        for gone in (EnvelopeAcked, EnvelopeDropped, EnvelopeExpired, EnvelopeDeadLettered):
+            self.on_applied(gone, self._left_inbox)
+        for change in _CHANGES_FOR_POSTS:
+            self.on_applied(change, lambda _: self.room.look_again())
+        for held in recall.kinds_to_hold:
+            self.on_applied(held, recall.hold)
+
+    def as_one(self, agent_id: str) -> Core:
+        """Return the same hub as one agent has it: all but ``acting`` is shared."""
+        face = copy.copy(self)
+        face.acting = self.acting.as_one(agent_id)
+        return face
 
     # -- the life of the hub --
 
@@ -75,6 +133,16 @@ class Core:
     def was_started(self) -> bool:
         """Whether the hub was started, in its whole life: it may have stopped since."""
         return self._lifecycle.was_started
+
+    @property
+    def hub_id(self) -> str:
+        """The ``hub`` of every event."""
+        return self._pipeline.hub_id
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether a crash can leave a part of what was put."""
+        return self._journal is not None
 
     @property
     def is_open(self) -> bool:
@@ -86,9 +154,24 @@ class Core:
         """Whether the hub puts no events any more, because it was closed or has failed."""
         return not self._lifecycle.takes_events
 
+    @property
+    def next_seq(self) -> int:
+        """The ``seq`` of the next event."""
+        return self._applied.value
+
     def check_failure(self) -> None:
         """Raise what the hub failed with, if it has failed."""
         self._lifecycle.check_not_failed()
+
+    def is_ours(self) -> bool:
+        """Return whether it was proved within the last second that no other hub took the journal over."""
+        possession = self._pipeline.possession
+        return possession is None or possession.is_proved
+
+    async def prove_ours(self) -> None:
+        """Prove it; raise what the hub fails with if another one took over."""
+        if self._pipeline.possession is not None:
+            await self._pipeline.possession.prove()
 
     def end_error(self, message: str) -> HubFailed | HubClosed:
         """Return what a task gets that waits when the hub ends: what the hub failed with, or ``HubClosed(message)``."""
@@ -103,8 +186,9 @@ class Core:
         """The hub is closed or has failed: release all tasks that wait for events that will not come."""
         for callback in self._at_end:
             callback()
-        for inboxes in self._readers.values():
-            for inbox in inboxes:
+        self.room.end(lambda: self.end_error("the hub was closed; there was no room in an inbox before"))
+        for agent_id in self._readers:
+            for inbox in self._readers_of(agent_id):
                 inbox.look()
         for waiting in self._awaited.values():
             for future in waiting:
@@ -121,6 +205,18 @@ class Core:
         """
         return self._pipeline.execute(decide)
 
+    async def execute_shielded(self, decide: Callable[[], Sequence[Event]]) -> None:
+        """Carry out a command even while the task is being cancelled."""
+        pipeline = self._pipeline
+        events = pipeline.execute_now(decide)
+        if events is not None and (not events or events[-1].seq < self.committed.value):
+            return  # as in memory: a shield costs more than all else here
+        with anyio.CancelScope(shield=True):
+            if events is None:
+                await pipeline.execute(decide)
+            else:
+                await pipeline.until_committed(events[-1].seq)
+
     def announce(self, events: Sequence[Event], around: Context | None = None) -> list[Event]:
         """Put events without admission and without waiting; return them stamped.
 
@@ -136,6 +232,22 @@ class Core:
         callbacks = self._callbacks.setdefault(kind, [])
         callbacks.append(callback)
         self._pipeline.watchers[kind] = callback if len(callbacks) == 1 else partial(_call_each, callbacks)
+
+    async def event_at(self, seq: int) -> Event | None:
+        """Return an event that was applied; None if it is neither in memory nor in the journal any more."""
+        ring = self._pipeline.ring
+        if ring.first <= seq:
+            return ring.slice(seq, seq + 1)[0]
+        if self._journal is None or seq < self._journal.first_seq:
+            return None
+        replay = self._journal.replay(seq - 1)
+        try:
+            return await anext(replay, None)
+        except HistoryGone:
+            return None
+        finally:
+            if isinstance(replay, AsyncGenerator):
+                await replay.aclose()
 
     # -- waiting --
 
@@ -176,27 +288,41 @@ class Core:
 
     def deliver_to(self, inbox: InboxReader) -> None:
         """Report to this inbox, from now on and while it exists, what is posted to its agent."""
-        self._readers.setdefault(inbox.agent_id, WeakSet()).add(inbox)
+        readers = self._readers.setdefault(inbox.agent_id, [])
+        readers[:] = [reader for reader in readers if reader() is not None]
+        readers.append(ref(inbox))
+
+    def _readers_of(self, agent_id: str) -> list[InboxReader]:
+        return [inbox for reader in self._readers.get(agent_id, ()) if (inbox := reader()) is not None]
+
+    def _left_inbox(self, event: Event) -> None:
+        self.room.freed(event.agent_id)
 
     def _posted(self, event: EnvelopePosted) -> None:
+        if event.delay_seconds:
+            return  # it arrives when it is due: envelope.returned
         for agent_id in event.recipients:
             self._arrives(agent_id, event, event.seq)
 
-    def _comes_again(self, event: EnvelopeNacked | EnvelopeReturned) -> None:
+    def _comes_again(self, event: EnvelopeNacked | EnvelopeReturned | EnvelopeRedelivered) -> None:
         assert event.agent_id is not None
         waiting = self._inboxes.find(event.agent_id, event.envelope_id)
         if waiting is not None and waiting.delayed_until_ns is None:
             self._arrives(event.agent_id, waiting.envelope, event.seq)
 
     def _arrives(self, agent_id: str, envelope: EnvelopePosted, ready_seq: int) -> None:
-        if inboxes := self._readers.get(agent_id):
+        if agent_id not in self._readers:
+            return
+        if inboxes := self._readers_of(agent_id):
             for inbox in inboxes:
                 inbox.arrive(envelope, ready_seq)
-        elif inboxes is not None:
+        else:
             del self._readers[agent_id]
 
     def _unregistered(self, event: AgentUnregistered) -> None:
-        for inbox in self._readers.pop(event.agent_id or "", ()):
+        inboxes = self._readers_of(event.agent_id or "")
+        self._readers.pop(event.agent_id or "", None)
+        for inbox in inboxes:
             inbox.look()
 
 

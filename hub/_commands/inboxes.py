@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 
+from .._foreign.arguments import Call
 from .._state.agents import Agents
 from .._state.inboxes import PRIORITIES, Inboxes, Waiting
-from ..events import EnvelopeDeadLettered, EnvelopePosted
+from .._values import Shown
+from ..events import EnvelopeDeadLettered, EnvelopePosted, Event
 from .core import Core
 
 __all__ = ("Delivery", "Inbox")
 
+_NACK = Call("delivery.nack()")
 
-@attrs.frozen(eq=False)
-class Delivery:
+
+@attrs.define(eq=False, repr=False, on_setattr=attrs.setters.frozen)
+class Delivery(Shown):
     """An envelope, delivered to one agent."""
 
     _core: Core = attrs.field(repr=False)
@@ -27,31 +32,49 @@ class Delivery:
     """The fact that it was posted; its ``content`` is what was said."""
     attempt: int = 1
     """Which attempt this is: 1 at first, and one more each time that the envelope was nacked."""
+    is_acked: bool = attrs.field(default=False, init=False, on_setattr=attrs.setters.NO_OP)
+    """Whether it was acked by its own :meth:`ack`."""
 
     @property
     def content(self) -> Any:
         return self.event.content
 
-    async def ack(self) -> None:
+    async def ack(self) -> bool:
         """Be done with the envelope: it is not delivered to this agent again, and makes room in its inbox.
 
-        Raises :class:`~hubwire.errors.NotFound` if it was acked already, or is gone from the inbox.
+        Returns False if that came too late, and nothing was done: the delivery was acked or nacked already, or the
+        envelope has expired, was dropped or dead-lettered, or was counted as an attempt at a restart.
         """
-        await self._core.execute(lambda: self._inboxes.ack(self.agent_id, self.event.envelope_id))
+        agent_id, envelope_id, inboxes = self.agent_id, self.event.envelope_id, self._inboxes
 
-    async def nack(self, reason: str = "", *, delay_seconds: float = 0.0) -> bool:
+        def decide() -> Sequence[Event]:
+            if not inboxes.is_held(agent_id, envelope_id, self.attempt):
+                return ()
+            self.is_acked = True
+            return inboxes.ack(agent_id, envelope_id)
+
+        return bool(await self._core.execute(decide))
+
+    async def nack(self, reason: str = "", *, delay_seconds: float = 0.0) -> bool | None:
         """Give the envelope back, because it could not be handled: it comes again, at the earliest after the delay.
 
         It comes after what waits with the same priority. When it was nacked as often as ``deliveries_max`` of the
         inbox's rule says, it is dead-lettered instead: reported by ``envelope.dead_lettered``, and gone from the inbox.
-        Returns whether it comes again. The delay follows the hub's clock and survives a restart.
+        The delay follows the hub's clock and survives a restart.
 
-        Raises :class:`~hubwire.errors.NotFound` if it is not in the inbox any more, and
-        :class:`~hubwire.errors.CommandRejected` if it was nacked and did not come again yet.
+        Returns whether it comes again; None if that came too late, as for :meth:`ack`, and nothing was done.
         """
-        envelope_id = self.event.envelope_id
-        events = await self._core.execute(lambda: self._inboxes.nack(self.agent_id, envelope_id, delay_seconds, reason))
-        return not isinstance(events[0], EnvelopeDeadLettered)
+        agent_id, envelope_id, inboxes = self.agent_id, self.event.envelope_id, self._inboxes
+        reason = _NACK.text("reason", reason)
+        delay_seconds = _NACK.seconds("delay_seconds", delay_seconds, is_zero_ok=True)
+
+        def decide() -> Sequence[Event]:
+            if not inboxes.is_held(agent_id, envelope_id, self.attempt):
+                return ()
+            return inboxes.nack(agent_id, envelope_id, delay_seconds, reason)
+
+        events = await self._core.execute(decide)
+        return not isinstance(events[0], EnvelopeDeadLettered) if events else None
 
 
 class Inbox:
@@ -64,6 +87,8 @@ class Inbox:
 
     def __init__(self, core: Core, agents: Agents, inboxes: Inboxes, agent_id: str) -> None:
         self.agent_id = agent_id
+        self.takes: Callable[[EnvelopePosted], bool] | None = None
+        """Tells which envelopes are delivered here; None: all. Others are left to the next inbox."""
         self._core = core
         self._committed = core.committed
         self._agents = agents
@@ -75,12 +100,17 @@ class Inbox:
                 self.arrive(waiting.envelope, waiting.ready_seq)
         core.deliver_to(self)
 
+    def __repr__(self) -> str:
+        return f"Inbox(agent_id={self.agent_id!r})"
+
     def __aiter__(self) -> Inbox:
         return self
 
     async def __anext__(self) -> Delivery:
         committed = self._committed
         while True:
+            if not self._core.is_ours():
+                await self._core.prove_ours()
             delivery, uncommitted = self._next(committed.value)
             if delivery is not None:
                 return delivery
@@ -116,7 +146,7 @@ class Inbox:
         waiting = self._inboxes.find(self.agent_id, envelope.envelope_id)
         if waiting is None or waiting.ready_seq != ready_seq or waiting.delayed_until_ns is not None:
             return None
-        return waiting
+        return waiting if self.takes is None or self.takes(envelope) else None
 
     async def _arrival(self) -> None:
         """Return when an envelope arrives, or none will any more. All tasks that wait are woken."""
@@ -135,6 +165,13 @@ class Inbox:
         if len(queue) > 2 * self._inboxes.count(self.agent_id) + 64:
             self._queues[event.priority] = deque(each for each in queue if self._current(*each) is not None)
         self.look()
+
+    def take_back(self, delivery: Delivery) -> None:
+        """A task of several that read this inbox has ended with a delivery in hand: it is the next of its priority."""
+        waiting = self._inboxes.find(self.agent_id, delivery.event.envelope_id)
+        if waiting is not None and waiting.attempts + 1 == delivery.attempt and waiting.delayed_until_ns is None:
+            self._queues[delivery.event.priority].appendleft((waiting.envelope, waiting.ready_seq))
+            self.look()
 
     def look(self) -> None:
         """Wake the tasks that wait: an envelope has arrived, or none will any more."""

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 
-from .._state.envelopes import Envelopes
+from .._foreign.arguments import Call, whole_of
+from .._state.delegation import delegators_of
+from .._state.drafts import Draft
+from .._state.envelopes import Envelopes, InboxesBlock
+from .._state.keys import KeyedPost
 from .._state.origin import Origin
-from ..errors import CommandRejected, EventTooLarge, HubError, NotFound
-from ..events import EnvelopePosted, EnvelopeRejected, Event
-from .authorizer import CLEAR, Clearance
+from ..errors import CommandRejected, EventTooLarge, HubError, InboxFull, NotFound
+from ..events import EnvelopePosted, EnvelopeRejected, Event, canonical
+from .authorizer import CLEAR, About, Clearance
 from .core import Core, new_id
+from .inboxes import Delivery
+from .room import Ticket
 
-__all__ = ("Posting",)
+__all__ = ("RESERVED", "Posting", "cause_of", "own_key")
+
+RESERVED = "hubwire-"
+"""What idempotency keys of the hub itself begin with."""
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class Posting:
     """One envelope on its way into a channel: posted now, or before with the same key, or refused."""
 
@@ -28,91 +37,184 @@ class Posting:
     content: Any
     audience: list[str] | None
     """The ids of the agents that it is addressed to; None for all participants."""
-    causation_id: str | None
-    hops: int
-    priority: str
-    ttl_seconds: float | None
-    idempotency_key: str | None
-    hops_max: int | None
+    cause: EnvelopePosted | None
+    """The envelope because of which this one is posted."""
     origin: Origin
+    priority: str = attrs.field(default="normal", init=False)
+    ttl_seconds: float | None = attrs.field(default=None, init=False)
+    idempotency_key: str | None = attrs.field(default=None, init=False)
+    hops_max: int | None = attrs.field(default=None, init=False)
+    delay_seconds: float = attrs.field(default=0.0, init=False)
     envelope_id: str = attrs.field(factory=new_id, init=False)
     clearance: Clearance = CLEAR
     """What the arbiter has decided so far."""
-    earlier: EnvelopePosted | None = None
-    """What was posted before with the same key."""
+    earlier: KeyedPost | None = None
+    """What is known of the post before with the same key."""
     refusal: CommandRejected | None = None
+    ticket: Ticket | None = None
+    """Its place in line, while it waits for room in inboxes."""
+    is_blocked: bool = False
+    """Whether the last decision was to wait for room."""
+    opening: Callable[[], Sequence[Event]] | None = None
+    """What opens the channel, in the same command: without an arbiter, which is called for a channel that is open."""
 
     async def run(self) -> EnvelopePosted:
         """Post the envelope; return the committed event. A refusal is recorded, then raised."""
         core = self.core
         try:
-            if core.authorizer.has_arbiter:
-                await self._authorize()
+            if core.authorizer.has_arbiter and self.refusal is None:
+                await self.authorize()
             while not (events := await core.execute(self._decide)) and self.earlier is None:
-                await self._authorize_others()
+                if self.is_blocked and self.ticket is not None:
+                    await self.ticket.wake
+                else:
+                    await self.authorize_others()
         except EventTooLarge as error:
-            rejected = self._rejected(error, content=None)
+            rejected = self.rejected(error, content=None)
             await core.execute(lambda: [rejected])
             raise
+        finally:
+            self._leave_line()
         if self.refusal is not None:
             raise self.refusal
         if self.earlier is not None:
             await core.until_committed(self.earlier.seq)
-            return self.earlier
+            return await self.posted_before(self.earlier)
         (posted,) = [event for event in events if isinstance(event, EnvelopePosted)]
         return posted
 
-    async def _authorize(self) -> None:
-        authorizer = self.core.authorizer
-        content = self.content = authorizer.freeze(self.content)
-        self.clearance = await authorizer.clear(self.sender_id, self.channel_id, self.audience, content, self.hops)
+    async def posted_before(self, earlier: KeyedPost) -> EnvelopePosted:
+        """Return the event of the post before; if it is held no more, all that is known of it."""
+        event = await self.core.event_at(earlier.seq)
+        if isinstance(event, EnvelopePosted):
+            return event
+        return EnvelopePosted(
+            seq=earlier.seq,
+            hub=self.core.hub_id,
+            channel_id=self.channel_id,
+            agent_id=self.sender_id,
+            envelope_id=earlier.envelope_id,
+            content=canonical(self.content),
+            recipients=(),
+            audience=None if self.audience is None else tuple(dict.fromkeys(self.audience)),
+            idempotency_key=self.idempotency_key,
+        )
 
-    async def _authorize_others(self) -> None:
+    async def authorize(self) -> None:
+        """Have the arbiter decide about it."""
+        authorizer, sender_id = self.core.authorizer, self.sender_id
+        content = self.content = authorizer.freeze(self.content)
+        present = self._participants()
+        reached = [each for each in present if each != sender_id] if self.audience is None else self.audience
+        about: About = {
+            "channel_id": self.channel_id,
+            "content": content,
+            "hops": 0 if self.cause is None else self.cause.hops + 1,
+            "delegators": delegators_of(self.cause, reached),
+            "present": present,
+            "facts": {
+                "priority": self.priority,
+                "ttl_seconds": self.ttl_seconds,
+                "idempotency_key": self.idempotency_key,
+                "deliver_after": self.delay_seconds,
+                "causation_id": None if self.cause is None else self.cause.id,
+            },
+        }
+        self.clearance = await authorizer.clear(sender_id, self.channel_id, self.audience, about)
+
+    async def authorize_others(self) -> None:
         """Have the arbiter decide about the agents that have joined since it decided."""
-        authorizer = self.core.authorizer
-        self.clearance = await authorizer.reach(
+        self.clearance = await self.core.authorizer.reach(
             self.clearance, self.sender_id, self.channel_id, self.audience, self.content
         )
 
     def _decide(self) -> Sequence[Event]:
-        """Return the events of the post, or of its refusal.
-
-        Return none if it was posted before (see ``earlier``), or if agents have joined about which the arbiter has to
-        decide first.
-        """
+        """Return the events of the post, or of its refusal; none in the cases of :meth:`decide`."""
+        if (opening := self.opening) is not None:
+            self.opening = None
+            self.core.announce(opening())
+        if self.refusal is not None:
+            return [self.rejected(self.refusal, content=self.content)]
         try:
-            self.earlier = self.envelopes.find(
-                self.channel_id, self.sender_id, self.content, self.audience, self.idempotency_key
-            )
-            if self.earlier is not None:
+            return self.decide()
+        except CommandRejected as error:
+            self.refusal = error
+            return [self.rejected(error, content=self.content)]
+
+    def decide(self, draft: Draft | None = None) -> Sequence[Event]:
+        """Return the events of the post, after those of ``draft`` in the same command; raise if it is refused.
+
+        Return none if it was posted before (see ``earlier``), if it has to wait for room (``is_blocked``), or if agents
+        have joined about which the arbiter has to decide first.
+        """
+        self.is_blocked = False
+        self.earlier = self.envelopes.find(
+            self.channel_id, self.sender_id, self.content, self.audience, self.idempotency_key
+        )
+        if self.earlier is not None:
+            return ()
+        if self.clearance is not CLEAR:
+            self.clearance.check()
+            if self.audience is None and not self.clearance.covers(self._participants()):
                 return ()
-            if self.clearance is not CLEAR:
-                self.clearance.check()
-                if self.audience is None and not self.clearance.covers(self._participants()):
-                    return ()
-            return self.envelopes.post(
+        try:
+            events = self.envelopes.post(
                 self.channel_id,
                 self.sender_id,
                 self.content,
                 self.audience,
                 envelope_id=self.envelope_id,
                 priority=self.priority,
-                causation_id=self.causation_id,
-                hops=self.hops,
+                cause=self.cause,
                 hops_max=self.hops_max,
                 ttl_seconds=self.ttl_seconds,
                 idempotency_key=self.idempotency_key,
                 unreachable=self.clearance.unreachable,
+                answered=self._answered(),
+                delay_seconds=self.delay_seconds,
+                draft=draft,
                 **self.origin,
             )
-        except CommandRejected as error:
-            self.refusal = error
-            return [self._rejected(error, content=self.content)]
+        except InboxesBlock as block:
+            return self._wait_for(block.agent_ids, draft)
+        if ahead := self.core.room.ahead_of(self.ticket, self._reached):
+            return self._wait_for(ahead, draft)
+        self._leave_line()
+        return events
+
+    def _wait_for(self, agent_ids: tuple[str, ...], draft: Draft | None) -> Sequence[Event]:
+        """Stand in line before these inboxes; refuse to where that would be for ever, and of what a turn has held."""
+        if draft is not None:
+            raise InboxFull(
+                f"the inbox of agent {agent_ids[0]} is full, and what a turn holds until its end does not wait; post"
+                " with at_once=True to wait for room"
+            )
+        self.core.check_may_wait("room in an inbox")
+        self.ticket = self.core.room.stand_in_line(self.ticket, agent_ids)
+        self.is_blocked = True
+        return ()
+
+    def _leave_line(self) -> None:
+        if self.ticket is not None:
+            self.core.room.leave(self.ticket)
+            self.ticket = None
+
+    def _reached(self) -> Sequence[str]:
+        """Return the agents whose inboxes it is for."""
+        if self.audience is not None:
+            return self.audience
+        return [each for each in self._participants() if each != self.sender_id]
+
+    def _answered(self) -> str | None:
+        """Return the agent whose envelope in this channel this one answers."""
+        cause = self.cause
+        return None if cause is None or cause.channel_id != self.channel_id else cause.agent_id
 
     def _participants(self) -> Sequence[str]:
         return self.core.authorizer.participants(self.channel_id)
 
-    def _rejected(self, error: HubError, *, content: Any) -> EnvelopeRejected:
+    def rejected(self, error: HubError, *, content: Any) -> EnvelopeRejected:
+        """Return the event of its refusal."""
         return EnvelopeRejected(
             channel_id=self.channel_id,
             agent_id=self.sender_id,
@@ -129,3 +231,26 @@ def _code_of(error: HubError) -> str:
     if isinstance(error, EventTooLarge):
         return "too_large"
     return getattr(error, "code", "not_found" if isinstance(error, NotFound) else "")
+
+
+def cause_of(call: Call, caused_by: Delivery | EnvelopePosted) -> EnvelopePosted:
+    """Return the event of the envelope that another one answers. A program may have made it itself."""
+    cause = caused_by.event if type(caused_by) is Delivery else caused_by
+    wanted = "a Delivery, or the event of a post"
+    event = call.instance("caused_by", cause, EnvelopePosted, wanted=wanted)
+    ids = (event.delegators, event.recipients, event.audience or ())
+    if whole_of(event.hops) is None or not all(type(each) is tuple and all(map(_is_text, each)) for each in ids):
+        raise call.refusal("caused_by", event, wanted, "give it as it was returned or delivered")
+    return event
+
+
+def own_key(call: Call, given: object) -> str | None:
+    """Return the idempotency key of a program's post; refuse one that could be the hub's own."""
+    key = call.text("idempotency_key", given, is_optional=True)
+    if key is not None and key.startswith(RESERVED):
+        raise call.refusal("idempotency_key", key, f"text that does not begin with {RESERVED!r}, as the hub's own do")
+    return key
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+import copy
+from collections.abc import Mapping
+from typing import Any, Literal, Unpack, cast
 
 import attrs
 
+from .._foreign.arguments import Call
 from .._foreign.guards import message_of
 from .._state.origin import Origin
 from .._state.tasks import TaskEntry, Tasks
-from .agents import Agent, id_of
-from .channels import Channel
+from .._values import Shown, Value
+from ..arbiter import Allow
+from ..errors import NotFound, TaskNotCompleted
+from ..events import Event, TaskCancelled, TaskCompleted, TaskExpired, TaskFailed
+from ..events._shown import shown, type_name
+from .agents import Agent, actor_of
+from .channels import Channel, channel_id_of
 from .core import Core, new_id
+from .origins import origin_of
+from .outcomes import Outcomes
+from .rules import seconds_or_rule
 
-__all__ = ("Task", "TaskCommands")
+__all__ = ("Task", "TaskCommands", "TaskOutcome", "task_id_of")
+
+_START = Call("hub.tasks.start()")
+_OBSERVE = Call("hub.tasks.observe()")
+_GET = Call("hub.tasks.get()")
+_OUTCOME = Call("hub.tasks.outcome()")
+_FAIL = Call("task.fail()")
+_CANCEL = Call("task.cancel()")
+_REQUEST_CANCEL = Call("task.request_cancel()")
 
 TTL_SECONDS = 3600.0
 
@@ -28,6 +47,13 @@ class TaskCommands:
     def __init__(self, core: Core, tasks: Tasks) -> None:
         self._core = core
         self._tasks = tasks
+        self._outcomes = Outcomes(core, (TaskCompleted, TaskFailed, TaskCancelled, TaskExpired), "task_id")
+
+    def _through(self, core: Core) -> TaskCommands:
+        """Return the same commands as an agent has them, by its own ``core``."""
+        face = copy.copy(self)
+        face._core = core  # noqa: SLF001 - it is one of this class
+        return face
 
     async def start(
         self,
@@ -36,21 +62,23 @@ class TaskCommands:
         *,
         channel: Channel | str | None = None,
         parent: Task | str | None = None,
-        ttl_seconds: float | None = TTL_SECONDS,
+        ttl_seconds: float | Literal["rule"] | None = "rule",
         capability: str = "",
         **origin: Unpack[Origin],
     ) -> Task:
         """Start a task; return it, acting as its owner.
 
         ``channel`` is where it belongs, ``parent`` the task that it is part of, ``capability`` the one of its owner
-        that it needs. It expires after ``ttl_seconds`` by the hub's clock, None: never.
+        that it needs. It expires after ``ttl_seconds`` by the hub's clock, None: never; by default after what its
+        owner's rule says, if an arbiter applies it, else after an hour.
 
         Raises :class:`~hubwire.errors.NotFound` if the owner, the channel or the parent is not there,
         :class:`~hubwire.errors.AccessDenied` if the arbiter denies it, and :class:`~hubwire.errors.CommandRejected` if
         the owner has too many running, or takes no part in the channel.
         """
+        origin = origin_of(_START, origin, self.start)
         settings = {"ttl_seconds": ttl_seconds, "capability": capability, **origin}
-        return await self._start(owner, title, new_id(), channel, parent, settings)
+        return await self._start(_START, owner, title, new_id(), channel, parent, settings)
 
     async def observe(
         self,
@@ -60,7 +88,7 @@ class TaskCommands:
         task_id: str,
         channel: Channel | str | None = None,
         parent: Task | str | None = None,
-        ttl_seconds: float | None = TTL_SECONDS,
+        ttl_seconds: float | Literal["rule"] | None = "rule",
         capability: str = "",
         **origin: Unpack[Origin],
     ) -> Task:
@@ -70,8 +98,10 @@ class TaskCommands:
         what :meth:`start` raises; also :class:`~hubwire.errors.CommandRejected` if there is or was a task with this id.
         The last 10,000 tasks that ended are remembered.
         """
+        origin = origin_of(_OBSERVE, origin, self.observe)
         settings = {"ttl_seconds": ttl_seconds, "capability": capability, "is_observed": True, **origin}
-        return await self._start(owner, title, task_id, channel, parent, settings)
+        task_id = _OBSERVE.id("task_id", task_id, wanted="the task's id, a text")
+        return await self._start(_OBSERVE, owner, title, task_id, channel, parent, settings)
 
     def get(self, task_id: str, agent: Agent | str) -> Task:
         """Return a running task, acting as ``agent``: its owner, or an agent that requests that it be cancelled.
@@ -79,8 +109,17 @@ class TaskCommands:
         Raises :class:`~hubwire.errors.NotFound` if it is unknown, and :class:`~hubwire.errors.CommandRejected` if it
         has ended.
         """
+        task_id, agent_id = _GET.id("task_id", task_id, wanted="the id of a task"), actor_of(self._core, agent, _GET)
         self._tasks.get(task_id)
-        return Task(self._core, self._tasks, task_id, id_of(agent))
+        return Task(self._core, self._tasks, self._outcomes, task_id, agent_id)
+
+    async def outcome(self, task_id: str) -> TaskOutcome:
+        """Wait for the end of a task; return how it ended, at once if it has.
+
+        The last 10,000 tasks that ended are remembered, and what they ended with for as long as a channel's history is
+        kept: see :meth:`hubwire.Channel.history`. Raises :class:`~hubwire.errors.NotFound` for others.
+        """
+        return await _outcome(self._core, self._tasks, self._outcomes, _OUTCOME.id("task_id", task_id, wanted="an id"))
 
     def running(self) -> tuple[TaskEntry, ...]:
         """Return what the hub knows of each running task, oldest first."""
@@ -88,6 +127,7 @@ class TaskCommands:
 
     async def _start(
         self,
+        call: Call,
         owner: Agent | str,
         title: str,
         task_id: str,
@@ -95,10 +135,15 @@ class TaskCommands:
         parent: Task | str | None,
         settings: dict[str, Any],
     ) -> Task:
-        owner_id = id_of(owner)
-        channel_id = channel.id if isinstance(channel, Channel) else channel
-        parent_id = parent.id if isinstance(parent, Task) else parent
-        allow = await self._core.authorizer.authorize("start", owner_id, channel_id=channel_id, content=title)
+        owner_id = actor_of(self._core, owner, call, "owner")
+        title = call.text("title", title)
+        channel_id = channel_id_of(channel, call)
+        parent_id = task_id_of(parent, call, "parent")
+        settings["ttl_seconds"] = seconds_or_rule(call, settings["ttl_seconds"])
+        settings["capability"] = call.text("capability", settings["capability"])
+        allow = await self._authorize(owner_id, title, channel_id, parent_id, settings)
+        if settings["ttl_seconds"] == "rule":
+            settings["ttl_seconds"] = allow.task_ttl_seconds or TTL_SECONDS
         await self._core.execute(
             lambda: self._tasks.start(
                 owner_id,
@@ -111,11 +156,47 @@ class TaskCommands:
                 **settings,
             )
         )
-        return Task(self._core, self._tasks, task_id, owner_id)
+        return Task(self._core, self._tasks, self._outcomes, task_id, owner_id)
+
+    async def _authorize(
+        self, owner_id: str, title: str, channel_id: str | None, parent_id: str | None, settings: Mapping[str, Any]
+    ) -> Allow:
+        parent = None if parent_id is None else self._tasks.find(parent_id)
+        authorizer = self._core.authorizer
+        return await authorizer.authorize(
+            "start",
+            owner_id,
+            [] if parent is None or parent.owner_id == owner_id else [parent.owner_id],
+            channel_id=channel_id,
+            present=authorizer.participants(channel_id),
+            content=title,
+            facts={
+                "parent_id": parent_id,
+                "delegation_depth": 0 if parent is None else self._tasks.depth_below(parent_id, owner_id),
+                "ttl_seconds": settings["ttl_seconds"],
+                "capability": settings["capability"],
+                "is_observed": settings.get("is_observed", False),
+            },
+        )
 
 
-@attrs.frozen(eq=False)
-class Task:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class TaskOutcome(Value):
+    """How a task ended."""
+
+    how: str
+    """``completed``, ``failed``, ``cancelled`` or ``expired``."""
+    result: Any = None
+    reason: str = ""
+    """Why it was not completed."""
+    error_type: str = ""
+    """The class of the exception with which it failed."""
+    seq: int
+    at: str
+
+
+@attrs.frozen(eq=False, repr=False)
+class Task(Shown):
     """A task, known by its ``id``, and the agent that acts through this object.
 
     Only its owner changes it. All methods raise :class:`~hubwire.errors.CommandRejected` when the task has ended, and
@@ -124,6 +205,7 @@ class Task:
 
     _core: Core = attrs.field(repr=False)
     _tasks: Tasks = attrs.field(repr=False)
+    _outcomes: Outcomes = attrs.field(repr=False)
     id: str
     agent_id: str
 
@@ -156,22 +238,85 @@ class Task:
 
     async def fail(self, error: BaseException | str) -> None:
         """End the task: it cannot be done."""
-        is_exception = isinstance(error, BaseException)
-        error_type = type(error).__name__ if is_exception else ""
-        message = message_of(error) if isinstance(error, BaseException) else error
+        if issubclass(type(error), BaseException):
+            error_type, message = type_name(error), _written(message_of(cast(BaseException, error)))
+        else:
+            error_type, message = "", _FAIL.text("error", error, wanted="an exception, or text")
         await self._core.execute(lambda: self._tasks.fail(self.id, self.agent_id, error_type, message))
 
     async def cancel(self, reason: str = "") -> None:
         """End the task: its owner gives it up."""
+        reason = _CANCEL.text("reason", reason)
         await self._core.execute(lambda: self._tasks.cancel(self.id, self.agent_id, reason))
+
+    async def ended(self) -> TaskOutcome:
+        """Wait for the end of the task, whoever ends it: see :meth:`TaskCommands.outcome`."""
+        return await _outcome(self._core, self._tasks, self._outcomes, self.id)
+
+    async def result(self) -> Any:
+        """Wait for the end of the task; return its result, frozen.
+
+        Raises :class:`~hubwire.errors.TaskNotCompleted` if it has failed, was cancelled or has expired, and what
+        :meth:`ended` raises.
+        """
+        outcome = await self.ended()
+        if outcome.how != "completed":
+            raise TaskNotCompleted(
+                f"task {self.id} has no result: it was {outcome.how} ({outcome.reason or 'without a reason'})",
+                how=outcome.how,
+                reason=outcome.reason,
+            )
+        return outcome.result
 
     async def request_cancel(self, reason: str = "") -> None:
         """Request that the owner give the task up. Each other agent may do so once; in a channel, its participants.
 
         Raises :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
+        reason = _REQUEST_CANCEL.text("reason", reason)
         entry = self._tasks.get(self.id)
         await self._core.authorizer.authorize(
-            "request_cancel", self.agent_id, [entry.owner_id], channel_id=entry.channel_id, content=self.id
+            "request_cancel",
+            self.agent_id,
+            [entry.owner_id],
+            channel_id=entry.channel_id,
+            content=self.id,
+            facts={"reason": reason},
         )
         await self._core.execute(lambda: self._tasks.request_cancel(self.id, self.agent_id, reason))
+
+
+def task_id_of(task: Task | str | None, call: Call, argument: str = "task") -> str | None:
+    """Return the id of a task, given as itself or as its id; refuse all else in the name of this call."""
+    if type(task) is Task:
+        return task.id
+    return None if task is None else call.id(argument, task, wanted="a Task, or the id of one")
+
+
+def _written(message: str) -> str:
+    """Return the text of a foreign exception as UTF-8 can hold it."""
+    return message.encode(errors="backslashreplace").decode()
+
+
+async def _outcome(core: Core, tasks: Tasks, outcomes: Outcomes, task_id: str) -> TaskOutcome:
+    ended = tasks.ended(task_id)
+    if ended is not None:
+        await core.until_committed(ended.seq)
+        event = (await core.recall.events([ended.seq], key="")).get(ended.seq)
+        if event is None:
+            raise NotFound(f"task {task_id} was {ended.how}, and what it ended with is not kept any more")
+        return _outcome_of(event)
+    if not tasks.knows(task_id):
+        raise NotFound(f"no task {shown(task_id)} is known: it ended long ago, or was never started")
+    core.check_may_wait("the end of a task")
+    with outcomes.expected(task_id) as outcome:
+        return _outcome_of(await outcome())
+
+
+def _outcome_of(event: Event) -> TaskOutcome:
+    about: dict[str, Any] = {"how": event.kind.rpartition(".")[2], "seq": event.seq, "at": event.at}
+    if isinstance(event, TaskCompleted):
+        return TaskOutcome(**about, result=event.result)
+    if isinstance(event, TaskFailed):
+        return TaskOutcome(**about, reason=event.error_message, error_type=event.error_type)
+    return TaskOutcome(**about, reason=getattr(event, "reason", ""))

@@ -32,5 +32,6 @@ class Verdicts:
                     await self._core.until_committed(verdict.seq)
                 except (HubClosed, HubFailed):
                     return  # reported by the next start
-                self._core.announce(self._approvals.log(verdict.approval_id), EMPTY)
+                if not self._core.announce(self._approvals.log(verdict.approval_id), EMPTY):
+                    return  # the hub has put its last event meanwhile: reported by the next start
             await self._judged.wait()

@@ -13,16 +13,24 @@ from .ring import Ring
 
 __all__ = ("Admission",)
 
+_GRANTED_MAX = 32
+"""How many commands are let in at a time after a wait: they may all turn out to be heavy."""
+
 
 class Admission:
-    """Lets commands in while fewer than ``in_flight_max`` events are uncommitted, in the order in which they came."""
+    """Lets commands in, in the order in which they came, while the uncommitted events are few enough, and light enough.
+
+    What a command will put is not known before. So one may pass the bound; and after a wait, few are let in at a time.
+    """
 
     def __init__(self, ring: Ring, lifecycle: Lifecycle, limits: Limits, is_blocked: Callable[[], bool]) -> None:
         """``is_blocked`` tells whether a listener is so far behind that emitters have to wait for it."""
         self._ring = ring
         self._lifecycle = lifecycle
         self._in_flight_max = limits.in_flight_max
+        self._bytes_max = limits.in_flight_bytes_max
         self._reserved_max = limits.in_flight_max + limits.listener_reserve
+        self._weights = ring.weights
         self._is_blocked = is_blocked
         self._granted = 0
         """How many commands were let in and have not put their events yet."""
@@ -36,7 +44,9 @@ class Admission:
             return False
         ring = self._ring
         in_flight = ring.applied.value - ring.committed.value + self._granted
-        return in_flight < self._in_flight_max and not self._is_blocked()
+        if in_flight >= self._in_flight_max or self._is_blocked():
+            return False
+        return not self._weights.seqs or self._is_light_enough()
 
     async def wait_for_room(self) -> None:
         """Return when there is room for one command, which has to put its events before it waits again.
@@ -77,7 +87,7 @@ class Admission:
         """Raise :class:`~hubwire.errors.Overloaded` where a command would have to wait."""
         if not self.is_free:
             raise Overloaded(
-                f"{self._ring.in_flight} events wait to be committed, and {len(self.waiting)} emitters to be admitted;"
+                f"{self._in_flight()} wait to be committed, and {len(self.waiting)} emitters to be admitted;"
                 " use await hub.emit(...) to wait for room, or hub.offer(...) to drop"
             )
 
@@ -88,13 +98,25 @@ class Admission:
         hub starts or closes: that belongs to the events that it handles.
         """
         self._lifecycle.check_takes_events()
-        if self._ring.in_flight >= self._reserved_max:
+        ring = self._ring
+        if ring.in_flight >= self._reserved_max or ring.bytes_in_flight >= 2 * self._bytes_max:
             raise Overloaded(
-                f"{self._ring.in_flight} events wait to be committed, and a listener that the commit waits for emits"
+                f"{self._in_flight()} wait to be committed, and a listener that the commit waits for emits"
                 " more; emit less from it, or attach it as BEST_EFFORT"
             )
 
     def _has_room(self) -> bool:
         ring = self._ring
         in_flight = ring.applied.value - ring.committed.value + self._granted
-        return in_flight < self._in_flight_max and not self._is_blocked()
+        if in_flight >= self._in_flight_max or self._granted >= _GRANTED_MAX or self._is_blocked():
+            return False
+        # Beside heavy events the next ones may be heavy, too: let them in one by one.
+        return not self._weights.seqs or (not self._granted and self._is_light_enough())
+
+    def _is_light_enough(self) -> bool:
+        return self._ring.bytes_in_flight < self._bytes_max
+
+    def _in_flight(self) -> str:
+        ring = self._ring
+        weight = ring.bytes_in_flight
+        return f"{ring.in_flight} events" + (f" of {weight:,} bytes" if weight else "")

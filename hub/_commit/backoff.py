@@ -7,29 +7,56 @@ from collections import deque
 
 import attrs
 
+from .._foreign.arguments import Call, number_of
+from .._values import Value
+from ..errors import ConfigurationError
+
 __all__ = ("Backoff", "FailureWindow")
 
 
-@attrs.frozen
-class Backoff:
-    """Pauses of random length, up to a limit that doubles with each failure (full jitter).
+_BACKOFF = Call("Backoff()", ConfigurationError)
 
-    The pause is random so that guests that failed together do not come back together.
+_set = object.__setattr__
+"""Of a frozen value, in its own ``__attrs_post_init__``: the number as the hub goes on with it."""
+
+
+@attrs.frozen(eq=False, repr=False)
+class Backoff(Value):
+    """Pauses after failures in a row: ``seconds`` after the first, and each next one ``factor`` times as long.
+
+    With a ``jitter`` of 0.25, each is shorter by a random quarter at most, and with 1.0 of any length up to the whole
+    (full jitter): what failed together does not come back together then.
     """
 
-    seconds: float
-    """The limit of the first pause."""
-    seconds_max: float
-    """The limit never grows beyond this."""
+    seconds: float = 1.0
+    """The first pause."""
+    seconds_max: float = 300.0
+    """No pause is longer than this."""
+    factor: float = 2.0
+    jitter: float = 0.0
+    """The share of each pause that is random, from 0 to 1."""
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("seconds", "seconds_max"):
+            _set(self, name, _BACKOFF.seconds(name, getattr(self, name), is_zero_ok=True))
+        for name, least, most in (("factor", 1.0, 1000.0), ("jitter", 0.0, 1.0)):
+            number = number_of(getattr(self, name))
+            if number is None or not least <= number <= most:
+                raise _BACKOFF.refusal(name, getattr(self, name), f"a number from {least:g} to {most:g}")
+            _set(self, name, number)
 
     def limit_seconds(self, failures: int) -> float:
         """Return the longest pause after so many failures in a row; ``failures`` counts from 1."""
-        doublings = min(failures - 1, 1000)  # 2.0 ** 1024 overflows
-        return min(self.seconds_max, self.seconds * 2.0**doublings)
+        steps = min(failures - 1, 100)  # 1000.0 ** 103 overflows
+        return min(self.seconds_max, self.seconds * self.factor**steps)
 
     def pause_seconds(self, failures: int) -> float:
-        """Return a random pause after so many failures in a row; ``failures`` counts from 1."""
-        return random.uniform(0.0, self.limit_seconds(failures))  # noqa: S311 - jitter, not a secret
+        """Return the pause after so many failures in a row; ``failures`` counts from 1."""
+        limit = self.limit_seconds(failures)
+        if not self.jitter:
+            return limit
+        spread = limit * self.jitter
+        return limit - spread + random.uniform(0.0, spread)  # noqa: S311 - jitter, not a secret
 
 
 class FailureWindow:

@@ -14,42 +14,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from uuid_utils import uuid7
-
 from .. import codec
-from ..clock import timestamp
+from ..clock import uuid_of_now
 from ..errors import CommandRejected, ConfigurationError, EventTooLarge
 from ..events import Event, GenericEvent, UnknownEvent, kind_class
-from ..events._declare import check_kind
-from ..events._stamp import Context, stamp
+from ..events._declare import check_kind, is_undeclared, note_undeclared
+from ..events._event import OWN_DOMAINS
+from ..events._shown import is_a, shown
+from ..events._stamp import EMPTY, Context, stamp
 from ..ports import Clock
+from .time_of_day import TimeOfDay
 
-__all__ = ("OWN_DOMAINS", "Ingress")
+__all__ = ("Ingress",)
 
 E = TypeVar("E", bound=Event)
 
 DEPTH_MAX = 32
 """How long a chain of listeners may get in which each emits because of the one before."""
 
-OWN_DOMAINS = frozenset({"listener", "mailbox", "hub", "log"})
-"""The first words of the kinds of the hub's own events."""
-
 _UNWEIGHED = 64 * 1024
 """An upper bound for the JSON of what stamping does not weigh: keys, and short texts."""
 
 
 class Ingress:
-    """Takes events through the steps, and keeps the hub's time: no event is stamped earlier than the one before."""
+    """Takes events through the steps."""
 
     def __init__(self, clock: Clock, event_bytes_max: int) -> None:
         self.hub_id: str = ""
         """The ``hub`` of every event; empty before the hub has found or made its id."""
-        self.last_at: str = ""
-        """When the newest event happened."""
-        self._clock = clock
+        self.time: TimeOfDay = TimeOfDay(clock)
         self._bytes_max = event_bytes_max
         self._emittable: set[type[Event]] = set()
         """The classes whose events passed the check: it depends on the class alone, but for generic events."""
+
+    @property
+    def last_at(self) -> str:
+        """When the newest event happened."""
+        return self.time.at
 
     def check(self, event: Event) -> None:
         """Raise unless callers may emit this event.
@@ -58,11 +59,11 @@ class Ingress:
         for a kind that a command makes, or that is the hub's own.
         """
         cls = type(event)
-        if cls in self._emittable:
+        if cls in self._emittable or (cls is GenericEvent and is_undeclared(event.kind)):
             return
-        if not isinstance(event, Event):
+        if not is_a(event, Event):
             raise ConfigurationError(
-                f"{event!r} is not an event; emit GenericEvent(kind=..., data=...), or a kind declared with @event"
+                f"{shown(event)} is not an event; emit GenericEvent(kind=..., data=...), or a kind declared with @event"
             )
         if cls.command is not None:
             raise _made_by_a_command(cls)
@@ -70,16 +71,21 @@ class Ingress:
             raise CommandRejected("an UnknownEvent comes from reading; emit GenericEvent(kind=..., data=...)")
         if cls is GenericEvent:
             check_kind(event.kind)
-            if (declared := kind_class(event.kind)) is not None:
+            kind = str.__str__(event.kind)  # a subclass may answer for itself whatever it likes
+            if (declared := kind_class(kind)) is not None:
                 if declared.command is not None:
                     raise _made_by_a_command(declared)
-                raise CommandRejected(
-                    f"{event.kind!r} is declared; emit its class, {declared.__name__}, or another kind"
-                )
-            if event.kind.partition(".")[0] in OWN_DOMAINS:
-                raise CommandRejected(f"{event.kind!r} is a kind of the hub's own; emit another one")
+                raise CommandRejected(f"{kind!r} is declared; emit its class, {declared.__name__}, or another kind")
+            if kind.partition(".")[0] in OWN_DOMAINS:
+                raise CommandRejected(f"{kind!r} is a kind of the hub's own; emit another one")
+            note_undeclared(kind)
             return
         self._emittable.add(cls)
+
+    def freeze(self, event: E) -> E:
+        """Return a copy whose payload is frozen as it will be committed, and which is stamped later."""
+        copy: Any = stamp(event, -1, "", "", "", EMPTY, self._bytes_max)
+        return copy  # type: ignore[no-any-return]
 
     def stamp(self, events: Sequence[E], seq: int, around: Context) -> list[E]:
         """Freeze, stamp and weigh the events, numbered from ``seq``; ``around`` is the context that they inherit."""
@@ -88,15 +94,11 @@ class Ingress:
                 f"event {events[0].kind!r} is number {around.depth} in a row that a listener emitted because of the one"
                 " before; let a listener not answer its own events"
             )
-        at = timestamp(self._clock.now_ns())
-        if at > self.last_at:
-            self.last_at = at
-        else:
-            at = self.last_at
+        at = self.time.stamp()
         hub_id, bytes_max = self.hub_id, self._bytes_max
         stamped: list[E] = []
         for event in events:
-            copy: Any = stamp(event, seq, str(uuid7()), at, hub_id, around, bytes_max)
+            copy: Any = stamp(event, seq, str(uuid_of_now()), at, hub_id, around, bytes_max)
             # Stamping has counted a lower bound. Only where the true size may be too large is it worth encoding now.
             if copy._weight * 6 + _UNWEIGHED > bytes_max:  # noqa: SLF001 - stamping left it for us
                 self._weigh(copy)

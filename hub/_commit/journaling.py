@@ -39,22 +39,25 @@ class FullStores:
     def __init__(self, clock: Clock) -> None:
         self.waiting: dict[str, StoreFull] = {}
         """The writers that have no space now, by name; empty while all is well."""
+        self.on_full: Callable[[], None] | None = None
+        """Called at each attempt that finds a store full."""
         self._clock = clock
 
-    async def retry(self, writer: str, write: Callable[[], Awaitable[None]]) -> None:
-        """Call ``write`` again, each second for a minute, while it raises :class:`StoreFull`."""
-        deadline = None
+    async def retry(self, writer: str, write: Callable[[], Awaitable[None]], full: StoreFull) -> None:
+        """``write`` has raised ``full``: call it again, each second for a minute, while it raises such an error."""
+        deadline = self._clock.monotonic() + _DEADLINE_SECONDS
         try:
             while True:
+                self.waiting[writer] = full
+                if self.on_full is not None:
+                    self.on_full()
+                await self._clock.sleep(_RETRY_SECONDS)
                 try:
                     return await write()
                 except StoreFull as error:
-                    now = self._clock.monotonic()
-                    deadline = deadline or now + _DEADLINE_SECONDS
-                    if now >= deadline:
+                    if self._clock.monotonic() >= deadline:
                         raise
-                    self.waiting[writer] = error
-                await self._clock.sleep(_RETRY_SECONDS)
+                    full = error
         finally:
             self.waiting.pop(writer, None)
 
@@ -71,10 +74,13 @@ async def run_journal(
     While one append is in flight the next batch grows: group commit without timers.
     """
     while await ring.applied.wait_beyond(ring.journaled.value):
-        end = ring.applied.value
+        end = ring.batch_end(ring.journaled.value, ring.applied.value)
         events = ring.slice(ring.journaled.value, end)
         try:
-            await full_stores.retry("the journal", partial(guarded, journal.append, events))
+            try:
+                await guarded(journal.append, events)
+            except StoreFull as full:
+                await full_stores.retry("the journal", partial(guarded, journal.append, events), full)
         except Exception as error:  # noqa: BLE001 - whatever the error, the hub cannot go on
             failure = JournalFailed(
                 f"the journal could not be written ({text_of(error)}), so the hub stops: mend its store, then start it"

@@ -7,9 +7,12 @@ import os
 from collections.abc import Mapping
 from enum import Enum
 
-from ..errors import ConfigurationError, HubClosed, HubFailed, repeat
+from ..errors import ConfigurationError, HubAborted, HubClosed, HubFailed, repeat
+from ..own_log import OwnLog
 
 __all__ = ("MOVES", "HomeLoop", "Lifecycle", "Phase")
+
+_log = OwnLog("hub")
 
 _running_loop = asyncio._get_running_loop  # noqa: SLF001 - exported by asyncio; None where no loop runs, instead of an error
 
@@ -71,6 +74,11 @@ class HomeLoop:
         """Whether this process was forked from the one in which the loop runs."""
         return self.loop is not None and self._pid != os.getpid()
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this code runs in the home."""
+        return self.loop is not None and self.loop is _running_loop()
+
     def check_here(self) -> None:
         """Raise :class:`~hubwire.errors.ConfigurationError` unless this code runs in the home, or there is none yet."""
         if self.is_forked:
@@ -96,19 +104,34 @@ class Lifecycle:
         self.phase: Phase = Phase.NEW
         self.failure: HubFailed | None = None
         """What the hub failed with: set if and only if the phase is FAILED."""
+        self._failed: asyncio.Future[None] | None = None
 
     def move(self, phase: Phase) -> None:
         """Go on to a phase; one that cannot follow the present one is a bug of the hub."""
         assert phase in MOVES[self.phase], f"{self.phase} cannot be followed by {phase}"
         self.phase = phase
 
-    def fail(self, failure: HubFailed) -> bool:
+    def fail(self, failure: HubFailed, *, is_logged: bool = True) -> bool:
         """Go to FAILED; return False if the hub has failed before, and keep the first failure."""
         if self.failure is not None:
             return False
         self.failure = failure
         self.move(Phase.FAILED)
+        if isinstance(failure, HubAborted):
+            _log.detail("a hub was aborted")  # on purpose: who did it knows
+        elif is_logged and not self.home.is_forked:  # in a child it is a dead copy, and the hub itself goes on
+            _log.failure("a hub has failed", failure)
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_result(None)
         return True
+
+    def failed(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        """Return a future of this loop, the same each time, that is done when the hub has failed."""
+        if self._failed is None:
+            self._failed = loop.create_future()
+            if self.failure is not None:
+                self._failed.set_result(None)
+        return self._failed
 
     # -- what may be done now --
 

@@ -20,14 +20,18 @@ from .commits import CommitWaiters, never_committed
 from .held import is_inside, may_be_inside
 from .ingress import Ingress
 from .journaling import Downstream, FullStores, run_journal
-from .phase import Lifecycle, Phase
+from .phase import MOVES, Lifecycle, Phase
+from .possession import Possession
 from .ring import Ring
+from .weights import LIGHT
 
 __all__ = ("Pipeline",)
 
 E = TypeVar("E", bound=Event)
 
 _YIELD_EVERY = 128
+"""In memory, emitters let other tasks run when so many events were put since they did, or half a batch of bytes."""
+_MAY_FAIL = frozenset(phase for phase, next_phases in MOVES.items() if Phase.FAILED in next_phases)
 _OPEN = Phase.OPEN  # looking a member up costs as much as a call
 
 _running_loop = asyncio._get_running_loop  # noqa: SLF001 - exported by asyncio; None where no loop runs, instead of an error
@@ -47,10 +51,15 @@ class Pipeline:
     ) -> None:
         """``apply`` brings the state machines to a stamped event; it cannot fail."""
         self.ring = ring
+        if journal is None:
+            ring.journaled = ring.applied  # what has nowhere to be written is journaled as soon as it is applied
         self.lifecycle = lifecycle
         self.ingress: Ingress = Ingress(clock, limits.event_bytes_max)
         self.admission: Admission
         self.full_stores: FullStores = FullStores(clock)
+        self.possession: Possession | None = (
+            None if journal is None else Possession(journal, clock, lifecycle, self.fail)
+        )
         self.watchers: dict[type[Event], Callable[[Any], None]] = {}
         """Called at once with each applied event of a kind, in this process only."""
         self.offers_dropped: int = 0
@@ -59,6 +68,7 @@ class Pipeline:
         self._limits = limits
         self._downstream: Downstream
         self._commits = CommitWaiters()
+        self._turn = _Turn(self.ring, limits.batch_bytes_max // 2)
 
     def connect(self, downstream: Downstream) -> None:
         """Say, once and before the start, what comes after the journal."""
@@ -95,6 +105,16 @@ class Pipeline:
             await self.until_committed(events[-1].seq)
         return events
 
+    def execute_now(self, decide: Callable[[], Sequence[E]]) -> list[E] | None:
+        """Carry out a command without a wait, also for its commit; None, and nothing done, if it had to be admitted."""
+        if may_be_inside() or not self.admission.is_free:
+            return None
+        self._check_open()
+        try:
+            return self.put(decide())
+        finally:
+            self.admission.let_in()
+
     def put_nowait(self, events: Sequence[E]) -> list[E]:
         """Admit and put events; raise :class:`Overloaded` instead of waiting. They are not committed yet."""
         if may_be_inside() and is_inside(self):
@@ -127,23 +147,23 @@ class Pipeline:
         stamped = self.ingress.stamp(events, ring.applied.value, context.current() if around is None else around)
         apply, watchers = self._apply, self.watchers
         for event in stamped:
+            if event._weight >= LIGHT:  # noqa: SLF001 - stamping left it for us
+                ring.weigh(event.seq, event._weight)  # noqa: SLF001
             apply(event)
             if (watch := watchers.get(type(event))) is not None:
                 watch(event)
         ring.put(stamped)
-        if self._journal is None:
-            ring.journaled.advance(ring.applied.value)
         self._downstream.after_put()
         return stamped
 
     def resume_at(self, at: str) -> None:
-        """Stamp no event earlier than this: the newest event of the snapshot that was restored."""
-        self.ingress.last_at = at
+        """Stamp events later than this: the newest event of the snapshot that was restored."""
+        self.ingress.time.at = at
 
     def replay(self, event: Event) -> None:
         """Apply an event of the journal, when the hub starts."""
         self._apply(event)
-        self.ingress.last_at = event.at
+        self.ingress.time.at = event.at
 
     def _check_open(self) -> None:
         lifecycle = self.lifecycle
@@ -161,10 +181,15 @@ class Pipeline:
 
         Raises what the hub failed with, or :class:`~hubwire.errors.HubClosed` if it was closed before.
         """
-        committed = self.ring.committed
+        ring = self.ring
+        committed = ring.committed
         if committed.value > seq:
-            if seq % _YIELD_EVERY == 0:
-                # The wait is over before it began, in memory: let the listeners run before their mailboxes overflow.
+            # The wait is over before it began, in memory: let the listeners run before their mailboxes overflow.
+            turn = self._turn
+            if ring.applied.value >= turn.seq_end or ring.weights.total >= turn.bytes_end:
+                turn.end()
+                # Twice: what waits for the commit is woken in the first turn, and its listener called in the second.
+                await asyncio.sleep(0)
                 await asyncio.sleep(0)
             return
         if may_be_inside() and is_inside(self):
@@ -192,16 +217,38 @@ class Pipeline:
         assert self._journal is not None
         await run_journal(self._journal, self.ring, self.full_stores, self._downstream, self.fail)
 
-    def fail(self, failure: HubFailed) -> None:
+    def fail(self, failure: HubFailed, *, is_logged: bool = True) -> None:
         """Stop for good: every task that waits for admission or a commit gets the failure. The first failure counts."""
-        if not self.lifecycle.fail(failure):
+        if not self.lifecycle.fail(failure, is_logged=is_logged):
             return
         self.admission.refuse_all(failure)
         self.end()
         self._downstream.after_failure()
+
+    def fail_unless_ended(self, failure: HubFailed) -> None:
+        """Stop for good, as :meth:`fail` does, if events are or may be under way."""
+        if self.lifecycle.phase in _MAY_FAIL:
+            self.fail(failure)
 
     def end(self) -> None:
         """No watermark moves any more: end all waits."""
         for watermark in (self.ring.applied, self.ring.journaled, self.ring.committed):
             watermark.end()
         self._commits.end(self.lifecycle.failure)
+
+
+class _Turn:
+    """What was put since emitters last let other tasks run."""
+
+    def __init__(self, ring: Ring, bytes_max: int) -> None:
+        self._ring = ring
+        self._bytes_max = bytes_max
+        self.seq_end: int = _YIELD_EVERY
+        """The ``seq`` that ends the turn."""
+        self.bytes_end: int = bytes_max
+        """The weight of all events that ends it, if that comes first."""
+
+    def end(self) -> None:
+        """Begin the next one."""
+        self.seq_end = self._ring.applied.value + _YIELD_EVERY
+        self.bytes_end = self._ring.weights.total + self._bytes_max

@@ -10,7 +10,9 @@ import asyncio
 from collections.abc import Sequence
 
 from ..events import Event
+from ..limits import BATCH_BYTES_MAX, RING_BYTES_MAX
 from ..waking import Waker
+from .weights import Weights
 
 __all__ = ("Ring", "Watermark")
 
@@ -68,18 +70,28 @@ class Watermark:
 
 
 class Ring:
-    """The events ``[first, applied)``, at most ``capacity`` and a little more of them, unless a reader needs more."""
+    """The events ``[first, applied)``: at most ``capacity`` and a little more of them, and no more bytes than a budget.
 
-    def __init__(self, capacity: int) -> None:
+    Both are exceeded while a reader needs more, or what was put last is not committed.
+    """
+
+    def __init__(
+        self, capacity: int, *, bytes_max: int = RING_BYTES_MAX, batch_bytes_max: int = BATCH_BYTES_MAX
+    ) -> None:
         self.first: int = 0
         self.applied: Watermark = Watermark()
         self.journaled: Watermark = Watermark()
         self.committed: Watermark = Watermark()
         self.trim_at: int = capacity + _TRIM
         """The ``seq`` that ``applied`` has to reach before cutting is worth it."""
+        self.weights: Weights = Weights()
+        """What the heavy ones among the events weigh."""
         self.is_numbered: bool = False
         """Whether the ``seq`` of the next event is known: not before the journal was read."""
         self._capacity = capacity
+        self._bytes_max = bytes_max
+        self.batch_bytes_max: int = batch_bytes_max
+        """What a batch weighs at most, unless its reader asks for less."""
         self._events: list[Event] = []
 
     @property
@@ -96,6 +108,28 @@ class Ring:
         for watermark in (self.applied, self.journaled, self.committed):
             watermark.advance(next_seq)
 
+    @property
+    def bytes_in_flight(self) -> int:
+        """How much the events weigh that are applied and not yet committed."""
+        return self.weights.between(self.committed.value, self.applied.value) if self.weights.seqs else 0
+
+    def weigh(self, seq: int, weight: int) -> None:
+        """Note the weight of a heavy event that is about to be put."""
+        weights = self.weights
+        weights.add(seq, weight)
+        if weights.held() > self._bytes_max:
+            self.trim_at = seq
+
+    def is_full_from(self, seq: int) -> bool:
+        """Return whether a reader at ``seq`` holds as much of the ring as it may."""
+        weights = self.weights
+        return bool(weights.seqs) and weights.between(seq, self.applied.value) >= self._bytes_max
+
+    def batch_end(self, start: int, end: int, bytes_max: int | None = None) -> int:
+        """Return the end, at most ``end``, of a batch of events from ``start`` on: one event at least."""
+        weights = self.weights
+        return weights.end_within(start, end, bytes_max or self.batch_bytes_max) if weights.seqs else end
+
     def put(self, events: Sequence[Event]) -> None:
         """Add stamped events whose ``seq`` goes on from ``applied``."""
         assert events[0].seq == self.applied.value
@@ -109,8 +143,13 @@ class Ring:
 
     @property
     def excess_end(self) -> int:
-        """The ``seq`` below which events are more than the capacity."""
-        return self.applied.value - self._capacity
+        """The ``seq`` below which events are more than the ring keeps."""
+        applied = self.applied.value
+        excess = applied - self._capacity
+        if self.weights.held() > self._bytes_max:
+            # A quarter more than is needed, so that not every event makes the ring forget. The newest event stays.
+            excess = max(excess, min(self.weights.start_within(self._bytes_max * 3 // 4), applied - 1))
+        return excess
 
     def forget_before(self, seq: int) -> None:
         """Drop the events below ``seq``."""
@@ -118,3 +157,4 @@ class Ring:
             del self._events[: seq - self.first]
             self.first = seq
             self.trim_at = seq + self._capacity + _TRIM
+            self.weights.forget_before(seq)

@@ -1,21 +1,28 @@
-"""Listeners of any form behind one face: objects with ``on_events``, objects with some hooks, functions."""
+"""Listeners of any form behind one face: objects with ``on_events``, objects with some hooks, functions.
+
+All that is read or called of a listener goes through here, guarded.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any
 
-from ..context import cause
-from ..errors import ConfigurationError, PartialBatch
-from ..events import Event
+from .._foreign.guards import class_name, clean, expect, guarded_call, repr_of, text_of
+from ..errors import ConfigurationError
+from ..events._shown import is_a, nearest_name
 from ..listener import HOOKS, BaseHubListener, from_hooks
+from ..log._head import Head
+from .forms import Batches, Form, InLoop, InThread, OneByOne
 
-__all__ = ("Adapted",)
+__all__ = ("Adapted", "name_of")
 
-T = TypeVar("T")
+_SEQ_MAX = 2**62
+"""No hub will ever number so far; a position beyond is a mistake of the listener."""
 
-OnEvents = Callable[[Sequence[Event]], Awaitable[None]]
+_OF_ACTORS = frozenset({"on_envelope", "on_start", "on_stop"})
+"""One object may be a listener and an actor."""
 
 
 class Adapted:
@@ -24,80 +31,174 @@ class Adapted:
     Raises :class:`~hubwire.errors.ConfigurationError` if ``candidate`` cannot listen.
     """
 
-    def __init__(self, candidate: Any) -> None:
-        self.on_events: OnEvents = _on_events_of(candidate)
+    def __init__(self, candidate: Any, *, in_loop: bool = False) -> None:
+        """``in_loop``: a sync function is quick, and is called on the event loop."""
         self._candidate = candidate
+        self.name: str = name_of(candidate)
+        self.form: Form = self._form(candidate, in_loop=in_loop)
+        self.keeps_position: bool = self._has("last_seq")
+        """Whether the listener says how far its own effects go."""
 
-    def declared(self, name: str, default: T) -> T:
-        """Return what the listener says of itself: its ``duty``, ``since`` or ``hub_id``."""
-        value: T | None = getattr(self._candidate, name, None)
+    # -- what it is --
+
+    def _form(self, candidate: Any, *, in_loop: bool) -> Form:
+        if issubclass(type(candidate), type):
+            raise ConfigurationError(f"{self.name} is a class; attach an instance of it")
+        if is_a(candidate, BaseHubListener):
+            self._check_async("on_events", "on_event", *HOOKS)
+            self._check_hooks()
+            if type(candidate).on_events is BaseHubListener.on_events and "on_events" not in vars(candidate):
+                form: Form = OneByOne(candidate.on_event)
+            else:
+                form = Batches(candidate.on_events)
+        elif self._has("on_events"):
+            self._check_async("on_events")
+            form = Batches(self._read("on_events"))
+        elif hooks := [name for name in HOOKS if self._has(name)]:
+            self._check_async(*hooks)
+            self._check_hooks()
+            form = OneByOne(from_hooks(candidate).on_event)
+        elif callable(candidate):
+            if _is_async(candidate) or _is_async(vars(type(candidate)).get("__call__")):
+                form = OneByOne(candidate)
+            else:
+                return InLoop(candidate) if in_loop else InThread(candidate, self.name)
+        else:
+            self._check_hooks()
+            raise ConfigurationError(
+                f"{repr_of(candidate)} cannot listen: it has neither on_events nor one of the hooks of"
+                f" BaseHubListener ({', '.join(HOOKS)}), and is not a function"
+            )
+        if in_loop:
+            raise ConfigurationError(f"listener {self.name!r} is not a sync function; omit in_loop=True")
+        return form
+
+    def _check_async(self, *names: str) -> None:
+        for name in names:
+            if not _is_async(self._read(name)):
+                raise ConfigurationError(
+                    f"{repr_of(self._candidate)}.{name} must be a coroutine function: async def {name}(...)"
+                )
+
+    def _check_hooks(self) -> None:
+        """Refuse a method that looks like a hook and is none: it would never be called."""
+        for name in sorted(_own_names(type(self._candidate))):
+            if not name.startswith("on_") or name in ("on_events", "on_event", *HOOKS) or name in _OF_ACTORS:
+                continue
+            if (near := nearest_name(name, HOOKS, cutoff=0.75)) is not None:
+                raise ConfigurationError(
+                    f"listener {self.name!r} has {name}, which is no hook and would never be called; the nearest hook"
+                    f" is {near}. Override on_event for what has no hook of its own"
+                )
+
+    def _has(self, name: str) -> bool:
+        return self._read(name) is not None
+
+    def _read(self, name: str) -> Any:
+        """Return an attribute, None if there is none."""
+        try:
+            return guarded_call(getattr, self._candidate, name, None)
+        except Exception as error:
+            raise ConfigurationError(
+                f"listener {self.name!r} cannot be attached: reading its {name} failed ({text_of(error)})"
+            ) from error
+
+    # -- what it says --
+
+    def declared(self, name: str, default: Any) -> Any:
+        """Return what the listener says of itself: its ``pattern``, ``duty`` or ``since``."""
+        value = self._read(name)
         return default if value is None else value
 
+    def hub_id(self) -> str | None:
+        """Return the id of the hub whose events the listener holds, None if it holds none or does not say.
+
+        Raises what the listener raises, and ``TypeError`` for another answer.
+        """
+        answer = guarded_call(getattr, self._candidate, "hub_id", None)
+        return expect(answer, (str, NoneType), "the id of a hub, or None")
+
+    def last_seq(self) -> int | None:
+        """Return the position that the listener keeps itself; None if it keeps none, or holds no event yet.
+
+        Raises what the listener raises, and ``TypeError`` or ``ValueError`` for an answer that is no position.
+        """
+        if not self.keeps_position:
+            return None
+        given = guarded_call(self._candidate.last_seq)
+        if inspect.iscoroutine(given):
+            given.close()
+        answer = expect(given, (int, NoneType), "the seq of an event, or None")
+        if answer is not None and not -1 <= answer < _SEQ_MAX:
+            raise ValueError(f"last_seq() returned {repr_of(answer)}, which no event can have")
+        return None if answer is None else int(answer)
+
+    def last_id(self) -> str | None:
+        """Return the id of the event of :meth:`last_seq`; None if the listener does not know.
+
+        Raises what the listener raises, and ``TypeError`` for another answer.
+        """
+        if not self._has("last_id"):
+            return None
+        return expect(guarded_call(self._candidate.last_id), (str, NoneType), "the id of an event, or None")
+
+    # -- what it does --
+
     def bind(self, hub: object) -> None:
-        if hasattr(self._candidate, "bind"):
-            self._candidate.bind(hub)
+        """Give the listener its hub. Raises :class:`~hubwire.errors.ConfigurationError` if it fails at that."""
+        if (bind := self._read("bind")) is None:
+            return
+        try:
+            if _is_async(bind):
+                raise ConfigurationError("it must not be async: def bind(self, hub)")  # noqa: TRY301
+            guarded_call(bind, hub)
+        except Exception as error:
+            raise ConfigurationError(
+                f"listener {self.name!r} cannot be attached: its bind(hub) failed ({text_of(error)})"
+            ) from error
+
+    def bind_attachment(self, attachment: object) -> None:
+        """Give the listener its attachment, if it wants it. Raises like :meth:`bind`."""
+        if (bind := self._read("bind_attachment")) is None:
+            return
+        try:
+            guarded_call(bind, attachment)
+        except Exception as error:
+            raise ConfigurationError(
+                f"listener {self.name!r} cannot be attached: its bind_attachment() failed ({text_of(error)})"
+            ) from error
+
+    @property
+    def head(self) -> Head | None:
+        """The head of the log that the listener writes; None if it writes none, or none yet."""
+        try:
+            head = guarded_call(getattr, self._candidate, "head", None)
+        except Exception:  # noqa: BLE001 - the attribute is the listener's code; without an answer there is no head
+            return None
+        return head if isinstance(head, Head) else None
 
     async def enter(self) -> None:
-        if self._is_context:
+        if hasattr(type(self._candidate), "__aenter__"):
             await self._candidate.__aenter__()
 
     async def leave(self) -> None:
-        if self._is_context:
+        if hasattr(type(self._candidate), "__aexit__"):
             await self._candidate.__aexit__(None, None, None)
 
-    @property
-    def _is_context(self) -> bool:
-        return hasattr(type(self._candidate), "__aenter__")
 
-    async def last_seq(self) -> int | None:
-        """Return the position that the listener keeps itself; None if it keeps none. Async only to be guarded."""
-        if not hasattr(self._candidate, "last_seq"):
-            return None
-        position: int | None = self._candidate.last_seq()
-        return position
-
-
-def _on_events_of(candidate: Any) -> OnEvents:
-    if isinstance(candidate, type):
-        raise ConfigurationError(f"{candidate.__qualname__} is a class; attach an instance of it")
-    if isinstance(candidate, BaseHubListener):
-        _check_async(candidate, "on_events", "on_event", *HOOKS)
-        return candidate.on_events
-    if hasattr(candidate, "on_events"):
-        _check_async(candidate, "on_events")
-        on_events: OnEvents = candidate.on_events
-        return on_events
-    if hooks := [name for name in HOOKS if hasattr(candidate, name)]:
-        _check_async(candidate, *hooks)
-        return from_hooks(candidate).on_events
-    if callable(candidate):
-        return _FunctionListener(candidate).on_events
-    raise ConfigurationError(
-        f"{candidate!r} cannot listen: it has neither on_events nor one of the hooks of BaseHubListener,"
-        " and is not a function"
-    )
+def name_of(candidate: Any) -> str:
+    """Return the name of a listener that was given none: that of its function or class, as printable text."""
+    try:
+        name: Any = guarded_call(getattr, candidate, "__name__", None)
+    except Exception:  # noqa: BLE001 - then it is called like its class
+        name = None
+    text = (clean(name, 200) if issubclass(type(name), str) else "") or class_name(candidate)
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
-def _check_async(candidate: Any, *names: str) -> None:
-    for name in names:
-        if not inspect.iscoroutinefunction(getattr(candidate, name)):
-            raise ConfigurationError(f"{candidate!r}.{name} must be a coroutine function: async def {name}(...)")
+def _is_async(function: Any) -> bool:
+    return guarded_call(inspect.iscoroutinefunction, function)
 
 
-class _FunctionListener:
-    """Calls a function for each event. A sync one runs on the loop: it must not block."""
-
-    def __init__(self, function: Callable[[Event], Awaitable[None] | None]) -> None:
-        self._function = function
-
-    async def on_events(self, events: Sequence[Event]) -> None:
-        handled = 0
-        try:
-            for event in events:
-                cause(event)
-                result = self._function(event)
-                if inspect.isawaitable(result):
-                    await result
-                handled += 1
-        except Exception as error:
-            raise PartialBatch(handled) from error
+def _own_names(kind: type) -> set[str]:
+    return {name for each in kind.__mro__ for name in vars(each)}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from anyio.abc import TaskGroup
 
 from .._commit.pipeline import Pipeline
-from .._foreign.guards import message_of
+from .._foreign.guards import class_name, message_of
 from ..context import EMPTY
 from ..errors import ListenerTimeout
 from ..events import Event, ListenerFailed, ListenerRestarted, MailboxOverflowed
@@ -22,7 +22,7 @@ _SECONDS = 1.0
 
 
 class Announcements:
-    """Puts the hub's own events about its listeners on the ring, without admission, and outside of any scope.
+    """Puts the hub's own events about its listeners and its clock on the ring, without admission, outside any scope.
 
     Those made before the hub has announced itself wait for :meth:`start`.
     """
@@ -63,18 +63,21 @@ class Announcements:
 
     def failure(self, name: str, error: Exception, seq: int) -> None:
         """Announce that a listener has failed at the event ``seq``."""
+        # The error itself would hold the listener, by its traceback.
+        reason = "timeout" if isinstance(error, ListenerTimeout) else "error"
+        error_type, error_message = class_name(error), message_of(error)
 
         def make(tally: _Tally) -> Event:
             return ListenerFailed(
                 listener=name,
-                reason="timeout" if isinstance(error, ListenerTimeout) else "error",
-                error_type=type(error).__name__,
-                error_message=message_of(error),
+                reason=reason,
+                error_type=error_type,
+                error_message=error_message,
                 event_seq=tally.last_seq,
                 count=tally.count,
             )
 
-        self._tally((name, type(error).__name__), make, 1, seq, seq)
+        self._tally((name, error_type), make, 1, seq, seq)
 
     def overflow(self, name: str, count: int, first_seq: int, last_seq: int) -> None:
         """Announce that a listener misses ``count`` events."""
@@ -93,6 +96,10 @@ class Announcements:
             return ListenerRestarted(listener=name, restarts=restarts)
 
         self._tally((name, "restart"), make, 1, 0, 0)
+
+    def count(self, key: tuple[str, str], make: Callable[[int], Event]) -> None:
+        """Announce what may happen often: ``make`` is given how often it did since the last such event."""
+        self._tally(key, lambda tally: make(tally.count), 1, 0, 0)
 
     def _tally(
         self, key: tuple[str, str], make: Callable[[_Tally], Event], count: int, first_seq: int, last_seq: int

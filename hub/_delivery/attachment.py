@@ -12,8 +12,12 @@ import attrs
 from .. import context
 from .._commit.pipeline import Pipeline
 from .._foreign.guards import is_cancelled, text_of
+from .._journal.history import Mark
+from .._journal.positions import Handled
+from .._values import Value
 from ..errors import ConfigurationError, HubClosed
-from ..ports import Clock, Journal
+from ..log import Head
+from ..ports import Clock
 from .adapted import Adapted
 from .announcements import Announcements
 from .cursor import Cursor
@@ -24,14 +28,15 @@ from .life import AttachmentState, Life
 from .matcher import Matcher
 from .place import Entry, Place, start_of
 from .reading import Reading
+from .replays import Replays
 from .reports import Reports
 from .settings import Settings, Since
 
 __all__ = ("Attachment", "AttachmentState", "AttachmentStatistics", "Settings", "Since")
 
 
-@attrs.frozen(kw_only=True)
-class AttachmentStatistics:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class AttachmentStatistics(Value):
     """The numbers of one attachment. They count events since it was attached, unless they say otherwise."""
 
     name: str
@@ -49,21 +54,29 @@ class AttachmentStatistics:
     retries: int
     """How often a DURABLE listener got an event again after it had failed."""
     last_error: str | None
+    still_running: int = 0
+    """How many calls of the listener were left behind, because they did not end in time, and go on now."""
 
 
 class Host(Protocol):
     """The fan-out, as an attachment knows it."""
 
     pipeline: Pipeline
-    journal: Journal | None
+    replays: Replays | None
     clock: Clock
     announcements: Announcements
+
+    async def check_history(self, attachment: Attachment) -> None:
+        """Stop a listener that is entered while the hub runs, if it holds another event than the journal."""
 
     def place_if_numbered(self, attachment: Attachment) -> None:
         """Give an attachment that was entered its place if the ring is numbered."""
 
     def position_of(self, name: str) -> int | None:
         """Return the position that is kept for a DURABLE name."""
+
+    def handled_by(self, name: str, last_seq: int | None) -> int:
+        """Return the ``seq`` below which a listener that holds ``last_seq`` is known to have handled what matches."""
 
     async def save_position(self, attachment: Attachment) -> None:
         """Keep the position of a DURABLE attachment whose name is new."""
@@ -94,8 +107,9 @@ class Attachment:
         self._settings = settings
         self._life = Life()
         self._reports = Reports(settings.name, host.announcements)
-        self._handler = Handler(listener, settings.timeout, host.clock, self._reports)
         rules = rules_of(settings.duty, settings.overflow)
+        held = host.pipeline if rules.holds_commit or rules.holds_emitters else None
+        self._handler = Handler(listener, settings.timeout, host.clock, self._reports, held)
         matcher = Matcher(
             settings.pattern,
             about=None if rules.sees_itself else settings.name,
@@ -103,12 +117,17 @@ class Attachment:
         )
         self.pattern: tuple[str, ...] = matcher.patterns
         pipeline = host.pipeline
-        cursor = Cursor(pipeline.ring, host.journal, rules.limit(pipeline.ring), matcher)
+        limit = rules.limit(pipeline.ring)
+        cursor = Cursor(pipeline.ring, host.replays, limit, matcher, possession=pipeline.possession)
         self._place = Place(cursor, partial(host.moved, self))
         tools = Tools(self._handler, self._reports, self._place, pipeline, host.clock)
         self.rules: DutyRules = rules(settings, tools)
         self.reading: Reading = Reading(settings, self.rules, tools, self._life, partial(host.caught_up, self))
         self._scope: anyio.CancelScope | None = None
+        self._held: int = 0
+        self.handled: Handled | None = None
+        """How far it had come when it said last which event it holds; None if it keeps no position."""
+        """Events below this ``seq`` are held by the listener, as it has said last."""
 
     # -- for the user --
 
@@ -121,6 +140,11 @@ class Attachment:
     def done(self) -> int:
         """Events below this ``seq`` are handled, or were dropped, or do not match."""
         return self._place.done
+
+    @property
+    def begins_seq(self) -> int | None:
+        """The ``seq`` of the first event that the listener may get; None as long as it has no place."""
+        return self._place.start
 
     @property
     def missed(self) -> tuple[int, int] | None:
@@ -144,7 +168,7 @@ class Attachment:
     @property
     def hub_id(self) -> str | None:
         """The id of the hub whose events the listener holds, if it holds any and says so."""
-        return self._listener.declared("hub_id", None)
+        return None if self._place.entry is None else self._place.entry.hub_id
 
     def statistics(self) -> AttachmentStatistics:
         """Return the numbers of this attachment, now."""
@@ -154,8 +178,23 @@ class Attachment:
             state=self.state,
             position=self.done,
             lag=self._place.lag,
+            still_running=self._handler.still_running,
             **attrs.asdict(self._reports.count),
         )
+
+    def problem(self) -> str | None:
+        """Return what the listener is owed and does not get, or does wrong, and what to do; None if all is well."""
+        name, state = f"listener {self.name!r}", self.state
+        if state is AttachmentState.SUSPENDED and (error := self.suspension) is not None:
+            remedy = "; attachment.resume() lets it go on, resume(skip_missed=True) after that event"
+            return f"{name} is suspended at event {self.done}: {text_of(error)}{'' if self.missed else remedy}"
+        if (trouble := self.rules.problem()) is not None:
+            return f"{name} {trouble}"
+        if state is AttachmentState.CATCHING_UP:
+            return f"{name} has not caught up yet: {self._place.lag} events to go; await attachment.ready()"
+        if running := self._handler.still_running:
+            return f"{name} has {running} calls that took too long and still run: mend what they wait for"
+        return None
 
     async def ready(self) -> None:
         """Return when the listener has caught up with the present.
@@ -170,6 +209,8 @@ class Attachment:
             await self._host.save_position(self)
         if (error := self.failure or self.suspension) is not None:
             raise error
+        if self.is_required and self.state is AttachmentState.DETACHED:
+            self._host.pipeline.lifecycle.check_not_failed()
 
     async def detach(self) -> None:
         """Detach the listener after the batch it is at; a REQUIRED one after all events journaled until now.
@@ -189,8 +230,8 @@ class Attachment:
 
         A listener that is not suspended is left alone. If the journal no longer holds the next events, this raises
         :class:`~hubwire.errors.HistoryGone`, and :attr:`missed` says which they are. With ``skip_missed``, the listener
-        goes on with the oldest event held; those it missed are counted as dropped, and reported by
-        ``mailbox.overflowed``. Raises :class:`~hubwire.errors.HubClosed` if it is detached.
+        goes on with the oldest event held, or after the one at which it failed; those it misses are counted as dropped,
+        and reported by ``mailbox.overflowed``. Raises :class:`~hubwire.errors.HubClosed` if it is detached.
         """
         if self.state is AttachmentState.DETACHED:
             raise HubClosed(f"listener {self.name!r} is detached, or its hub closed; attach it again")
@@ -225,6 +266,34 @@ class Attachment:
         """The position that the listener keeps itself, as it was when the listener was entered."""
         return self._place.last_seq
 
+    @property
+    def owed(self) -> int:
+        """Events below this ``seq`` need not be kept for the listener: it has handled them, and holds their effects."""
+        if not self._listener.keeps_position:
+            return self.done
+        if self._handler.has_ended:
+            return self._held
+        try:
+            last_seq = self._listener.last_seq()
+            self._held = self._place.held(last_seq)
+            self.handled = Handled(self._held, -1 if last_seq is None else last_seq)
+        except Exception as error:  # noqa: BLE001 - a wrong answer is the listener's own failure
+            self._reports.failed_to_answer(error, self.done)
+        return self._held
+
+    @property
+    def head(self) -> Head | None:
+        """The head of the log that the listener writes, if it writes one."""
+        return self._listener.head
+
+    @property
+    def mark(self) -> Mark | None:
+        """The last event that the listener says it holds, so that the journal has to; None if it does not say."""
+        entry = self._place.entry
+        if entry is None or entry.last_seq is None or entry.last_id is None:
+            return None
+        return Mark(entry.last_seq, entry.last_id, f"listener {self.name!r} handled it")
+
     def suspend_if_missing(self) -> None:
         """Give a DURABLE listener no more events if the next one is no longer held."""
         self.reading.suspend_if_missing()
@@ -244,6 +313,10 @@ class Attachment:
         if self._scope is not None:
             self._scope.cancel()
 
+    def cut(self) -> None:
+        """Wait for the listener no longer, not even for its end: there is no time left."""
+        self._handler.cut()
+
     def forgotten(self) -> None:
         """The listener was not entered, and will not be."""
         self._life.detach()
@@ -251,6 +324,7 @@ class Attachment:
     async def drain(self, end: int) -> None:
         """Return when the events below ``end`` are handled, or when the listener is suspended or detached."""
         at_rest = (AttachmentState.SUSPENDED, AttachmentState.DETACHED)
+        self.reading.hurry(end)
         await self._life.until(lambda: self.done >= end or self.state in at_rest)
 
     async def entered(self) -> None:
@@ -283,6 +357,7 @@ class Attachment:
             if not isinstance(error, asyncio.CancelledError):
                 raise
         finally:
+            self._handler.end()
             self._host.remove(self, departure.reason)
             self._life.detach(departure.failure)
 
@@ -290,12 +365,14 @@ class Attachment:
         """Enter the listener, let it work, and leave it; return why it is detached."""
         life, handler = self._life, self._handler
         try:
-            last_seq = await handler.enter(self.rules.enter_seconds_max)
+            last_seq, last_id, hub_id = await handler.enter(self.rules.enter_seconds_max)
         except Exception as error:  # noqa: BLE001 - any error of the listener is its own failure
             return Departure(f"it could not be entered: {text_of(error)}", error)
         try:
-            self._place.enter(Entry(last_seq, now))
-            self._host.place_if_numbered(self)
+            self._place.enter(Entry(last_seq, now, last_id, hub_id))
+            await self._host.check_history(self)
+            if self.failure is None:
+                self._host.place_if_numbered(self)
             life.wake()
             await life.until(lambda: self.is_placed or life.stop_at == 0)
             return await self.reading.work()
@@ -316,6 +393,9 @@ class Attachment:
                 " each hub logs of its own"
             )
         kept = self._host.position_of(self.name) if self.rules.keeps_position else None
-        start = start_of(self._settings, place, kept, pipeline.ring.applied.value)
-        self.rules.check_start(start, place.cursor.first_seq)
+        start, first_seq = start_of(self._settings, place, kept, pipeline.ring.applied.value), place.cursor.first_seq
+        if start < first_seq <= self._host.handled_by(self.name, place.last_seq):
+            start = first_seq  # what is not held any more did not match
+        self.rules.check_start(start, first_seq)
+        self._held = start
         self.reading.go_from(start)

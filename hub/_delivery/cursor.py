@@ -3,44 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
-import anyio.lowlevel
-
+from .._commit.possession import Possession
 from .._commit.ring import Ring, Watermark
 from ..errors import HistoryGone
 from ..events import Event
-from ..ports import Journal
 from .matcher import Matcher
+from .replays import BATCH_MAX, Replays
 
 __all__ = ("BATCH_MAX", "Cursor")
-
-BATCH_MAX = 256
-"""How many events a listener gets at most in one batch."""
 
 
 class Cursor:
     """Reads the events that a pattern matches, from ``seq`` on, up to a watermark."""
 
-    def __init__(self, ring: Ring, journal: Journal | None, limit: Watermark, matcher: Matcher, seq: int = 0) -> None:
+    def __init__(
+        self,
+        ring: Ring,
+        replays: Replays | None,
+        limit: Watermark,
+        matcher: Matcher,
+        seq: int = 0,
+        possession: Possession | None = None,
+    ) -> None:
+        """``replays`` read the journal; None if there is none behind the ring."""
         self.seq: int = seq
+        self._possession = possession
         self._ring = ring
-        self._journal = journal
+        self._replays = replays
         self._limit = limit
         self._matcher = matcher
-        self._replay: AsyncIterator[Event] | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._woken = False
 
     @property
     def reads_journal(self) -> bool:
         """Whether there is a journal behind the ring."""
-        return self._journal is not None
+        return self._replays is not None
 
     @property
     def first_seq(self) -> int:
         """The ``seq`` of the oldest event that is held."""
-        return self._ring.first if self._journal is None else self._journal.first_seq
+        return self._ring.first if self._replays is None else self._replays.first_seq
 
     @property
     def limit(self) -> int:
@@ -78,7 +83,6 @@ class Cursor:
     def jump(self, seq: int) -> None:
         """Move to another place than the end of the events read last."""
         self.seq = seq
-        self._replay = None
 
     def pass_over(self, seq: int) -> Sequence[Event]:
         """Move to ``seq`` over events that are on the ring; return those of them that the pattern matches."""
@@ -86,42 +90,36 @@ class Cursor:
         self.jump(seq)
         return events
 
-    async def take(self) -> Sequence[Event]:
+    def peek(self) -> Event | None:
+        """Return the next event, whether it matches or not, if it is on the ring and may be read; stay where it is."""
+        if not self.is_on_ring or self.behind <= 0:
+            return None
+        return self._ring.slice(self.seq, self.seq + 1)[0]
+
+    async def take(self, events_max: int = BATCH_MAX, bytes_max: int | None = None) -> Sequence[Event]:
         """Move past the next events, at most a batch; return those of them that the pattern matches, perhaps none.
 
-        Raises :class:`~hubwire.errors.HistoryGone` if they are neither on the ring nor in the journal.
+        ``bytes_max`` makes a batch lighter than others are. Raises :class:`~hubwire.errors.HistoryGone` if they are
+        neither on the ring nor in the journal, and :class:`~hubwire.errors.JournalFailed` if another hub took the
+        journal over.
         """
-        end = min(self._limit.value, self.seq + BATCH_MAX)
+        possession = self._possession
+        if possession is not None and not possession.is_proved:
+            await possession.prove()
+        end = min(self._limit.value, self.seq + min(events_max, BATCH_MAX))
+        events: Sequence[Event]
         if self.is_on_ring:
-            self._replay = None
-            events = self._ring.slice(self.seq, end)
+            events = self._ring.slice(self.seq, self._ring.batch_end(self.seq, end, bytes_max))
         else:
-            try:
-                events = await self._read_journal(end)
-            except BaseException:
-                self._replay = None  # it may have moved past events that were not returned
-                raise
+            events = await self._read_journal(end, bytes_max or self._ring.batch_bytes_max)
         self.seq += len(events)
         return self._matcher.select(events)
 
-    async def _read_journal(self, end: int) -> list[Event]:
-        first = self.first_seq
-        if self._journal is None or self.seq < first:
+    async def _read_journal(self, end: int, bytes_max: int) -> Sequence[Event]:
+        if self._replays is None:
+            first = self._ring.first
             raise HistoryGone(
                 f"events from {self.seq} on were asked for, but the oldest one held is {first}; go on from there",
                 first_seq=first,
             )
-        # A journal in memory never suspends, and a long history must not block the loop.
-        await anyio.lowlevel.checkpoint()
-        if self._replay is None:
-            self._replay = self._journal.replay(self.seq - 1)
-        events: list[Event] = []
-        end = min(end, self._ring.first)
-        while self.seq + len(events) < end:
-            event = await anext(self._replay, None)
-            if event is None:
-                # A replay ends where the journal ended when the replay began; newer events need another one.
-                self._replay = None
-                break
-            events.append(event)
-        return events
+        return await self._replays.read(self.seq, min(end, self._ring.first), bytes_max)

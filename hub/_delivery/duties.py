@@ -13,11 +13,11 @@ import anyio
 import attrs
 
 from .._commit.backoff import FailureWindow
-from .._commit.held import HeldCall
 from .._commit.pipeline import Pipeline
 from .._commit.ring import Ring, Watermark
 from .._foreign.guards import text_of
-from ..errors import HistoryGone, ListenerFailed
+from .._values import Value
+from ..errors import HistoryGone, ListenerFailed, StoreFull
 from ..events import Event
 from ..ports import Clock
 from .duty import Duty, Overflow
@@ -33,15 +33,15 @@ RESTARTS_MAX = 3
 RESTART_WINDOW_SECONDS = 5.0
 
 
-@attrs.frozen
-class Skip:
+@attrs.frozen(eq=False, repr=False)
+class Skip(Value):
     """The listener goes on at ``first_seq``, because the events before it are no longer held."""
 
     first_seq: int
 
 
-@attrs.frozen
-class Departure:
+@attrs.frozen(eq=False, repr=False)
+class Departure(Value):
     """The listener is to be detached."""
 
     reason: str
@@ -49,8 +49,8 @@ class Departure:
     """What :meth:`Attachment.ready` raises."""
 
 
-@attrs.frozen
-class Tools:
+@attrs.frozen(eq=False, repr=False)
+class Tools(Value):
     """What the rules of a duty work with."""
 
     handler: Handler
@@ -135,6 +135,8 @@ class DutyRules(ABC):
                 events = events[len(batch) :]
                 continue
             events = events[failure.handled :]
+            if failure.is_final:
+                return await self.left_behind(events[0], failure.error)
             if not failure.knows_place:
                 is_single = True
                 if len(batch) > 1:
@@ -153,6 +155,11 @@ class DutyRules(ABC):
         """Return whether the listener gets the event again, after a pause."""
         return False
 
+    async def left_behind(self, event: Event, error: Exception) -> Suspension | Departure | None:
+        """Do what follows when the listener goes on with a call though it was cancelled: it is not called again."""
+        self._reports.failed(error, event.seq, announce=is_announced(event))
+        return Departure(f"it failed, and cannot be called again: {text_of(error)}", error)
+
     @abstractmethod
     async def given_up(self, event: Event, error: Exception) -> Suspension | Departure | None:
         """Do what follows when the listener has failed at an event for the last time.
@@ -166,6 +173,10 @@ class DutyRules(ABC):
 
         Return how the listener goes on, or why it does not; None: the events are read again.
         """
+
+    def problem(self) -> str | None:
+        """Return what the listener is failing at just now, None if it is well."""
+        return None
 
     def crashed(self, reason: str, seq: int) -> None:
         """Do what follows when the listener's task has ended at ``seq`` though neither listener nor hub meant it to."""
@@ -212,14 +223,17 @@ class Required(DutyRules):
         """Call the listener; while its store is full, the hub pauses, and the listener is called with the rest."""
         self._rest = events
         try:
-            await self._pipeline.full_stores.retry(f"listener {self._settings.name!r}", self._call_with_rest)
+            try:
+                await self._call_with_rest()
+            except StoreFull as full:
+                name = f"listener {self._settings.name!r}"
+                await self._pipeline.full_stores.retry(name, self._call_with_rest, full)
         except Exception as error:  # noqa: BLE001 - after any error of the listener, the hub cannot go on
             return Failure(error, len(events) - len(self._rest), knows_place=True)
         return None
 
     async def _call_with_rest(self) -> None:
-        with HeldCall(self._pipeline):
-            failure = await self._handler.call(self._rest)
+        failure = await self._handler.call(self._rest)
         if failure is not None:
             self._rest = self._rest[failure.handled :]
             raise failure.error from failure.error.__cause__
@@ -237,7 +251,7 @@ class Required(DutyRules):
 
     def _fail_hub(self, error: Exception, seq: int) -> None:
         name = self._settings.name
-        self._reports.failed(error, seq, announce=False)
+        self._reports.failed(error, seq, announce=False, is_fatal=True)
         failure = ListenerFailed(
             f"the required listener {name!r} failed at event {seq} ({text_of(error)}), so the hub stops: mend its"
             " cause, then start the hub again; the listener goes on where it was",
@@ -257,6 +271,14 @@ class Durable(DutyRules):
         self._attempts = 0
         """How often in a row the listener has failed at the event it is at."""
 
+    def problem(self) -> str | None:
+        if not self._attempts:
+            return None
+        return (
+            f"fails at event {self._place.done}, {self._attempts} times of {self._settings.attempts_max} by now, and is"
+            f" tried again ({self._reports.count.last_error}): mend the cause"
+        )
+
     def forget_failures(self) -> None:
         self._attempts = 0
 
@@ -272,7 +294,7 @@ class Durable(DutyRules):
         return await self._pause(error, event.seq, announce=is_announced(event))
 
     async def given_up(self, event: Event, error: Exception) -> Suspension:
-        return self._suspension(error)
+        return attrs.evolve(self._suspension(error), is_at_event=True)
 
     async def unreadable(self, error: Exception, seq: int) -> Suspension | None:
         return None if await self._pause(error, seq, announce=True) else self._suspension(error)
@@ -281,11 +303,13 @@ class Durable(DutyRules):
         """Pause after a failure; return whether to try again."""
         self._attempts += 1
         self._reports.failed(error, seq, announce=announce and self._attempts == 1)
-        if self._attempts >= self._settings.attempts_max or self._handler.is_hurried:
+        if self._attempts >= self._settings.attempts_max:
             return False
         await self._handler.pause(self._attempts)
+        if self._handler.is_hurried:
+            return False
         self._reports.retried()
-        return not self._handler.is_hurried
+        return True
 
     def _suspension(self, error: Exception) -> Suspension:
         return Suspension("failed", error, self._attempts)
@@ -328,14 +352,6 @@ class Block(BestEffort):
     """Emitters wait when the listener is slow."""
 
     holds_emitters = True
-
-    def __init__(self, settings: Settings, tools: Tools) -> None:
-        super().__init__(settings, tools)
-        self._pipeline = tools.pipeline
-
-    async def _call(self, events: Sequence[Event]) -> Failure | None:
-        with HeldCall(self._pipeline):
-            return await self._handler.call(events)
 
 
 def rules_of(duty: Duty, overflow: Overflow) -> type[DutyRules]:

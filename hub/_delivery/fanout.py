@@ -10,17 +10,35 @@ import anyio
 from anyio.abc import TaskGroup
 
 from .._commit.pipeline import Pipeline
+from .._foreign.guards import text_of
+from .._journal.history import Mark, event_at
 from .._journal.upkeep import Upkeep
-from ..errors import ConfigurationError, HistoryGone, HubClosed, HubFailed, JournalBehind
-from ..events import ListenerAttached, ListenerDetached
+from ..errors import (
+    ConfigurationError,
+    HistoryGone,
+    HubClosed,
+    HubError,
+    HubFailed,
+    JournalBehind,
+    ListenerFailed,
+)
+from ..events import FrozenDict, ListenerAttached, ListenerDetached
 from ..ports import Clock, Journal
 from .adapted import Adapted
 from .announcements import Announcements
 from .attachment import Attachment, AttachmentState
+from .lost import Lost
 from .reading import DETACHED
+from .replays import Replays
 from .settings import Options
 
 __all__ = ("Fanout",)
+
+_LEAST_SECONDS = 0.1
+"""How long listeners have at least for what is left when the hub closes, though actors have used up the time."""
+
+_GRACE_SECONDS = 0.1
+"""How long listeners that are cancelled at a deadline have to end."""
 
 
 class Fanout:
@@ -29,11 +47,11 @@ class Fanout:
     def __init__(self, pipeline: Pipeline, journal: Journal | None, clock: Clock, upkeep: Upkeep | None) -> None:
         self.pipeline = pipeline
         self.journal = journal
+        self.replays: Replays | None = None if journal is None else Replays(journal)
         self.clock = clock
-        self.announcements = Announcements(pipeline, clock)
+        self.announcements: Announcements = Announcements(pipeline, clock)
         self.attachments: list[Attachment] = []
-        self.lost: dict[str, tuple[Attachment, str]] = {}
-        """The attachments that were detached for another reason than being asked to, and the reasons, by name."""
+        self.lost: Lost = Lost(clock)
         self._required: list[Attachment] = []
         self._blocking: list[Attachment] = []
         self._ring = pipeline.ring
@@ -55,14 +73,15 @@ class Fanout:
         if any(other.name == name for other in self.attachments):
             raise ConfigurationError(f"a listener named {name!r} is attached already; give this one another name=...")
 
-    def attach(self, listener: Any, options: Options, hub: object) -> Attachment:
+    def attach(self, listener: Any, options: Options, hub: object, *, in_loop: bool = False) -> Attachment:
         """Attach a listener and bind it: see :meth:`hubwire.Hub.attach`. It starts at once if the hub runs."""
-        adapted = Adapted(listener)
+        adapted = Adapted(listener, in_loop=in_loop)
         names = {attachment.name for attachment in self.attachments}
-        settings = options.settings_for(listener, adapted, names, has_journal=self.journal is not None)
+        settings = options.settings_for(adapted, names, has_journal=self.journal is not None)
         attachment = Attachment(self, adapted, settings)
         self._check_attachable(settings.name)
         adapted.bind(hub)
+        adapted.bind_attachment(attachment)
         self._check_attachable(settings.name)  # binding is the listener's code, and may have attached another one
         self.attachments.append(attachment)
         if self._tasks is not None:
@@ -77,22 +96,35 @@ class Fanout:
             attachment.forgotten()
 
     async def start(self, tasks: TaskGroup) -> None:
-        """Enter the listeners attached so far, one after the other. They read events after :meth:`go`.
+        """Enter the listeners attached so far, side by side. They read events after :meth:`go`.
 
-        Raises what a required listener raised.
+        Raises :class:`~hubwire.errors.ListenerFailed` if a required listener could not be entered, or the error itself
+        if it is one of ours, which says what to do.
         """
         self._tasks = tasks
-        for attachment in tuple(self.attachments):
+        attachments = tuple(self.attachments)
+        for attachment in attachments:
             tasks.start_soon(attachment.run)
+        for attachment in attachments:
             await attachment.entered()
-            if attachment.failure is not None and attachment.is_required:
-                raise attachment.failure
+            if attachment.is_required and (error := attachment.failure) is not None:
+                if isinstance(error, HubError):
+                    raise error
+                raise ListenerFailed(
+                    f"the required listener {attachment.name!r} could not be entered ({text_of(error)}), so the hub"
+                    " does not start: mend its cause, or attach it with another duty",
+                    listener=attachment.name,
+                ) from error
 
     def go(self) -> None:
         """Give the listeners their places and let them work. The ring is numbered by now."""
         for attachment in tuple(self.attachments):
-            if attachment.is_entered:
+            if not attachment.is_entered:
+                continue
+            if attachment.is_required or attachment.is_durable:
                 self._place(attachment)
+            else:
+                self.place_if_numbered(attachment)
 
     def place_if_numbered(self, attachment: Attachment) -> None:
         """Give a listener that was entered later than :meth:`go` its place."""
@@ -104,7 +136,7 @@ class Fanout:
 
     def _place(self, attachment: Attachment) -> None:
         attachment.place()
-        self.lost.pop(attachment.name, None)
+        self.lost.forget(attachment.name)
         self.announcements.put(
             ListenerAttached(
                 listener=attachment.name,
@@ -117,6 +149,10 @@ class Fanout:
     def position_of(self, name: str) -> int | None:
         """Return the position that is kept for a DURABLE name."""
         return None if self._upkeep is None else self._upkeep.positions.get(name)
+
+    def handled_by(self, name: str, last_seq: int | None) -> int:
+        """Return the ``seq`` below which a listener that holds ``last_seq`` is known to have handled what matches."""
+        return 0 if self._upkeep is None else self._upkeep.positions.handled(name, last_seq)
 
     async def save_position(self, attachment: Attachment) -> None:
         """Keep the position of a DURABLE attachment whose name is new."""
@@ -133,7 +169,7 @@ class Fanout:
     def remove(self, attachment: Attachment, reason: str) -> None:
         """Remove an attachment: neither the commit nor emitters wait for it any more."""
         if reason != DETACHED and self.pipeline.lifecycle.failure is None:
-            self.lost[attachment.name] = (attachment, reason)
+            self.lost.add(attachment, reason)
         for attachments in (self.attachments, self._required, self._blocking):
             if attachment in attachments:
                 attachments.remove(attachment)
@@ -147,9 +183,42 @@ class Fanout:
         ids = (attachment.hub_id for attachment in self.attachments if attachment.is_entered)
         return next((hub_id for hub_id in ids if hub_id is not None), None)
 
+    def marks(self, journal: Journal) -> list[Mark]:
+        """Return the last events of the listeners that must not miss any, as far as the journal must have them.
+
+        One beyond its end is found when the listener gets its place.
+        """
+        marks = [
+            each.mark
+            for each in self.attachments
+            if (each.is_required or each.is_durable) and each.hub_id in (None, journal.hub_id)
+        ]
+        return [mark for mark in marks if mark is not None and mark.seq < journal.next_seq]
+
+    async def check_history(self, attachment: Attachment) -> None:
+        """Stop a listener that is entered while the hub runs, if it holds another event than the journal."""
+        mark = attachment.mark
+        if not self._ring.is_numbered or self.journal is None or mark is None:
+            return
+        try:
+            if (event := await event_at(self.journal, mark.seq)) is not None:
+                mark.check(event, self.journal)
+        except JournalBehind as error:
+            attachment.stop(0, error)
+
     def highest_position(self) -> int:
         """Return the highest ``last_seq()`` of all listeners; -1 if none has one."""
         return max((each.last_seq for each in self.attachments if each.last_seq is not None), default=-1)
+
+    def problems(self) -> list[str]:
+        """Return what listeners are owed and do not get, and what to do."""
+        found = [problem for each in self.attachments if (problem := each.problem()) is not None]
+        return [*self.lost.problems(), *found]
+
+    def heads(self) -> FrozenDict | None:
+        """Return the heads of the logs that listeners write, as text, by the listener's name; None without any."""
+        heads = {each.name: str(head) for each in self.attachments if (head := each.head) is not None}
+        return FrozenDict(heads) if heads else None
 
     def is_calling(self) -> bool:
         """Return whether this code runs inside a call of a listener, or in a task that such a call started."""
@@ -162,34 +231,36 @@ class Fanout:
         for attachment in tuple(self.attachments):
             await attachment.drain(end)
 
-    async def close(self, seconds_max: float) -> None:
+    async def close(self, deadline: float) -> None:
         """Add no listener any more; let those there are handle all events, also those to which that leads.
 
-        Cancel those that are not done after ``seconds_max``, except the required ones.
+        Cancel those that are not done at ``deadline``, in the loop's time, except the required ones.
         """
         end = 0
-        with anyio.move_on_after(seconds_max):
+        deadline = max(deadline, anyio.current_time() + _LEAST_SECONDS)
+        with anyio.move_on_at(deadline):
             while end < self._applied.value:
                 end = self._applied.value
                 await self.drain(end)
         owed = min(end, self._committed.value)
         at_work = [each for each in self.attachments if each.state is not AttachmentState.SUSPENDED]
-        await _cancel([each for each in at_work if each.done < owed and not each.is_required])
+        await _cancel([each for each in at_work if each.done < owed and not each.is_required], deadline)
         self.announcements.flush()
 
-    async def leave(self, seconds_max: float) -> None:
-        """Leave the listeners when they have handled all events, the required ones after the others.
+    async def leave(self, deadline: float) -> None:
+        """Leave the listeners when they have handled all events, the required ones after the others, side by side.
 
-        Those that are not left after ``seconds_max`` are cancelled; the required ones have as long again.
+        Those that are not left at ``deadline``, in the loop's time, are cancelled; the others have half of the time.
         """
-        for is_required in (False, True):
+        now = anyio.current_time()
+        for is_required, until in ((False, now + (deadline - now) / 2), (True, deadline)):
             leaving = [attachment for attachment in self.attachments if attachment.is_required is is_required]
             for attachment in leaving:
                 attachment.stop(self._applied.value)
-            with anyio.move_on_after(seconds_max):
+            with anyio.move_on_at(until):
                 for attachment in leaving:
                     await attachment.finished()
-            await _cancel(leaving)
+            await _cancel(leaving, until)
 
     def end(self) -> None:
         """The hub has ended: remove the attachments that were not entered, so that no task waits for them."""
@@ -203,7 +274,11 @@ class Fanout:
         if not self._blocking:
             return False
         applied = self._applied.value
-        return any(applied - attachment.done >= attachment.mailbox for attachment in self._blocking)
+        is_full_from = self._ring.is_full_from
+        return any(
+            applied - attachment.done >= attachment.mailbox or is_full_from(attachment.done)
+            for attachment in self._blocking
+        )
 
     def after_put(self) -> None:
         """Events are on the ring."""
@@ -251,8 +326,14 @@ class Fanout:
         ring.forget_before(end)
 
 
-async def _cancel(attachments: Sequence[Attachment]) -> None:
+async def _cancel(attachments: Sequence[Attachment], deadline: float) -> None:
+    """Cancel attachments, and wait for their listeners to end; those that do not are left behind."""
     for attachment in attachments:
         attachment.cancel()
+    with anyio.move_on_at(deadline + _GRACE_SECONDS):
+        for attachment in attachments:
+            await attachment.finished()
+    for attachment in attachments:
+        attachment.cut()
     for attachment in attachments:
         await attachment.finished()

@@ -9,6 +9,8 @@ from enum import Enum
 
 import attrs
 
+from .._values import Value
+
 __all__ = ("MOVES", "AttachmentState", "Life", "Resumption", "Suspension")
 
 
@@ -49,21 +51,25 @@ MOVES: Mapping[AttachmentState, frozenset[AttachmentState]] = {
 """The states that can follow each state."""
 
 
-@attrs.frozen
-class Suspension:
+@attrs.frozen(eq=False, repr=False)
+class Suspension(Value):
     """Why a listener gets no more events until it is resumed."""
 
     reason: str
     error: Exception
     attempts: int = 0
     first_seq_held: int | None = None
+    is_at_event: bool = False
+    """Whether one event is to blame, after which the listener could go on."""
 
 
-@attrs.frozen
-class Resumption:
+@attrs.frozen(eq=False, repr=False)
+class Resumption(Value):
     """How a suspended listener was resumed, when its task has not gone on yet."""
 
     skip_missed: bool
+    skip_failed: bool = False
+    """Whether it goes on after the event at which it has failed."""
 
 
 class Life:

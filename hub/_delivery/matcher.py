@@ -1,15 +1,14 @@
-"""Patterns over kinds of events: ``*`` stands for any part of a kind, ``"tool.*"``, ``"*.failed"``."""
+"""A matcher: which of the events a reader gets."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 
-from ..errors import ConfigurationError
 from ..events import Event
+from ..patterns import Patterns
 
-__all__ = ("Matcher",)
+__all__ = ("ALL", "Matcher")
 
 _KINDS_MAX = 10_000
 """How many kinds are remembered. Programs have hundreds, but what they import may invent kinds without end."""
@@ -18,7 +17,8 @@ _KINDS_MAX = 10_000
 class Matcher:
     """Selects the events whose kind one of the patterns matches, except those about the attachment named ``about``.
 
-    ``newest_about`` returns the ``seq`` above which no event is about any attachment.
+    ``newest_about`` returns the ``seq`` above which no event is about any attachment. Raises what
+    :class:`~hubwire.patterns.Patterns` raises.
     """
 
     def __init__(
@@ -28,14 +28,11 @@ class Matcher:
         about: str | None = None,
         newest_about: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
-        if not patterns or not all(isinstance(pattern, str) and pattern for pattern in patterns):
-            raise ConfigurationError(f"pattern {patterns!r} matches nothing; give kinds, with * for any part: 'tool.*'")
-        self._expression = re.compile("|".join(re.escape(pattern).replace(r"\*", ".*") for pattern in patterns))
+        self._kinds = Patterns(pattern)
         self._about = about
         self._newest_about = newest_about
-        self.patterns = patterns
-        self.takes_all: bool = "*" in patterns
+        self.patterns: tuple[str, ...] = self._kinds.patterns
+        self.takes_all: bool = self._kinds.takes_all
         self._known: dict[str, bool | None] = {}
 
     def select(self, events: Sequence[Event]) -> Sequence[Event]:
@@ -61,6 +58,10 @@ class Matcher:
 
     def _matches(self, kind: str) -> bool | None:
         """Return whether a pattern matches this kind; None if it does, and events of it may be about the attachment."""
-        if not self._expression.fullmatch(kind):
+        if not self._kinds.matches(kind):
             return False
         return None if self._about is not None and kind.startswith(("listener.", "mailbox.")) else True
+
+
+ALL = Matcher("*")
+"""For readers that take everything: it remembers nothing, so all share it."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import attrs
 
+from .._values import Value
 from ..errors import JournalBehind
 from .cursor import Cursor
 from .settings import Settings
@@ -13,14 +14,18 @@ from .settings import Settings
 __all__ = ("Entry", "Place", "start_of")
 
 
-@attrs.frozen
-class Entry:
+@attrs.frozen(eq=False, repr=False)
+class Entry(Value):
     """What is known of a listener when it has been entered."""
 
     last_seq: int | None
     """The position that the listener keeps itself."""
     now: int | None
     """The ``seq`` at which the listener was attached; None if that was before the hub was started."""
+    last_id: str | None = None
+    """The id of the event of ``last_seq``, if the listener knows it."""
+    hub_id: str | None = None
+    """The hub whose events the listener holds, if it holds any and says so."""
 
 
 class Place:
@@ -35,6 +40,8 @@ class Place:
         """Events below this ``seq`` are handled, or were dropped, or do not match."""
         self.start: int | None = None
         """Where the listener started; None before it has its place."""
+        self.delivered: int = -1
+        """The ``seq`` of the last event that the listener was given."""
 
     @property
     def last_seq(self) -> int | None:
@@ -69,6 +76,15 @@ class Place:
         self.done = done
         self._moved()
 
+    def held(self, last_seq: int | None) -> int:
+        """Return the ``seq`` below which the listener needs no events again, when it says how far its effects go.
+
+        A listener may handle events now and write them later. What its pattern does not match needs no effect.
+        """
+        if self.delivered < 0 or (last_seq is not None and last_seq >= self.delivered):
+            return self.done
+        return min(self.done, self.start or 0 if last_seq is None else last_seq + 1)
+
     @property
     def missed(self) -> tuple[int, int] | None:
         """The ``seq`` of the first and the last event that is not done and no longer held; None if there are none."""
@@ -100,6 +116,8 @@ def start_of(settings: Settings, place: Place, kept: int | None, next_seq: int) 
     if start > next_seq:
         raise JournalBehind(
             f"listener {settings.name!r} has event {start - 1}, but the journal ends before {next_seq}: it was restored"
-            " from an older copy, or belongs to another hub. Give the hub the store that belongs to the listener"
+            " from an older copy, or belongs to another hub. Give the hub the store that belongs to the listener; a"
+            " store in use is copied by `hubwire backup`, or by hand the listener's files first and the journal last."
+            " What can be done with this one, `hubwire doctor` says"
         )
     return start

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from .._foreign.guards import text_of
 from ..errors import HistoryGone
 from .duties import Departure, DutyRules, Skip, Tools, unreadable_text
+from .gathering import Gatherer
 from .life import AttachmentState, Life, Resumption, Suspension
 from .settings import Settings
 
@@ -35,6 +37,11 @@ class Reading:
         self._life = life
         self._reports = tools.reports
         self._caught_up = caught_up
+        self._gatherer = Gatherer(settings, tools.place, life, tools.clock)
+
+    def hurry(self, end: int) -> None:
+        """Gather no longer while events below ``end`` are not handled."""
+        self._gatherer.hurry(end)
 
     # -- what the ring keeps --
 
@@ -78,8 +85,11 @@ class Reading:
                 self._take_up(life.take_up())
             elif cursor.behind <= 0:
                 await cursor.wait()
-            elif (departure := await self._read_on()) is not None:
-                return departure
+            else:
+                if (departure := await self._read_on()) is not None:
+                    return departure
+                if cursor.behind > 0:
+                    await asyncio.sleep(0)  # a listener that never waits must not keep the loop for itself
         return Departure(DETACHED if life.failure is None else text_of(life.failure), life.failure)
 
     async def _read_on(self) -> Departure | None:
@@ -88,9 +98,11 @@ class Reading:
         if rules.drops_oldest and self._life.state is AttachmentState.RUNNING:
             self.drop_before(cursor.limit - self._settings.mailbox)
         try:
-            events = await cursor.take()
+            events = await self._gatherer.take()
         except Exception as error:  # noqa: BLE001 - HistoryGone, or any error of a journal
             return await self._bear_unreadable(error)
+        if events:
+            self._place.delivered = events[-1].seq
         end = await rules.handle(events) if events else None
         if isinstance(end, Suspension):
             return self._suspend(end)
@@ -136,6 +148,9 @@ class Reading:
 
     def suspend_if_missing(self) -> None:
         """Give a DURABLE listener no more events if the next one is no longer held."""
+        halt = self._life.halt
+        if isinstance(halt, Resumption) and halt.skip_missed:
+            return  # it goes on without them as soon as the batch that it is at has ended
         if (missing := self._missing()) is not None:
             self._suspend(missing)
 
@@ -143,8 +158,10 @@ class Reading:
         """Let a suspended listener go on. Raises :class:`~hubwire.errors.HistoryGone` if it cannot without a gap."""
         if not skip_missed and (missing := self._missing()) is not None:
             raise missing.error
+        halt = self._life.halt
+        has_failed = isinstance(halt, Suspension) and halt.is_at_event
         self._rules.forget_failures()
-        self._life.resume(Resumption(skip_missed))
+        self._life.resume(Resumption(skip_missed, skip_failed=skip_missed and has_failed))
         self._reports.restarted()
 
     def _missing(self) -> Suspension | None:
@@ -173,6 +190,9 @@ class Reading:
         missed = self.missed
         if missed is not None and resumption.skip_missed:
             self._skip_to(missed[1] + 1)
+            return
+        if resumption.skip_failed:
+            self._skip_to(self._place.done + 1)
             return
         self.suspend_if_missing()
         self._cursor.jump(self._place.done)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import attrs
 
-from .._commit.ingress import OWN_DOMAINS
-from .._foreign.guards import message_of, text_of
+from .._foreign.guards import class_name, message_of, text_of
 from ..events import Event, ListenerSuspended
+from ..events._event import OWN_DOMAINS
+from ..own_log import OwnLog
 from .announcements import Announcements
 from .life import Suspension
 
 __all__ = ("Count", "Reports", "is_announced")
 
+_log = OwnLog("hub")
 
-@attrs.define
+
+@attrs.define(eq=False, repr=False)
 class Count:
     """What :class:`AttachmentStatistics` counts."""
 
@@ -31,7 +34,7 @@ class Reports:
 
     def __init__(self, name: str, announcements: Announcements) -> None:
         self.count: Count = Count()
-        self._name = name
+        self.name: str = name
         self._announcements = announcements
 
     def called(self, handled: int) -> None:
@@ -39,16 +42,25 @@ class Reports:
         self.count.handled += handled
         self.count.batches += 1
 
-    def failed(self, error: Exception, seq: int, *, announce: bool) -> None:
-        """The listener has failed at the event ``seq``. ``announce``: by an event too."""
+    def failed(self, error: Exception, seq: int, *, announce: bool, is_fatal: bool = False) -> None:
+        """The listener has failed at the event ``seq``. ``announce``: by an event too.
+
+        What is fatal to the hub is in the log as the failure of the hub.
+        """
         self.count.failed += 1
         self.count.last_error = text_of(error)
+        if not is_fatal:
+            _log.problem("a listener has failed", error, listener=self.name, event=seq)
         if announce:
-            self._announcements.failure(self._name, error, seq)
+            self._announcements.failure(self.name, error, seq)
 
     def failed_to_leave(self, error: Exception) -> None:
         """Leaving the listener's context has failed. Only statistics report it."""
         self.count.last_error = text_of(error)
+
+    def failed_to_answer(self, error: Exception, seq: int) -> None:
+        """The listener has not said which events it holds, when asked again."""
+        self.failed(error, seq, announce=True)
 
     def retried(self) -> None:
         """The listener gets an event again."""
@@ -58,12 +70,12 @@ class Reports:
         """The listener goes on after a failure or a suspension."""
         self.count.restarts += 1
         if announce:
-            self._announcements.restart(self._name, self.count.restarts)
+            self._announcements.restart(self.name, self.count.restarts)
 
     def dropped(self, count: int, first_seq: int, last_seq: int) -> None:
         """The listener misses ``count`` events, the first and the last of which are given."""
         self.count.dropped += count
-        self._announcements.overflow(self._name, count, first_seq, last_seq)
+        self._announcements.overflow(self.name, count, first_seq, last_seq)
 
     def suspended(self, suspension: Suspension, seq: int) -> None:
         """The listener gets no more events; the next would be ``seq``."""
@@ -71,11 +83,11 @@ class Reports:
         self.count.last_error = text_of(error)
         self._announcements.put(
             ListenerSuspended(
-                listener=self._name,
+                listener=self.name,
                 reason=suspension.reason,
                 event_seq=seq,
                 attempts=suspension.attempts,
-                error_type=type(error).__name__,
+                error_type=class_name(error),
                 error_message=message_of(error),
                 first_seq_held=suspension.first_seq_held,
             )

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Collection, Iterable
 from typing import Any, Literal
 
 import attrs
 
+from .._foreign.guards import class_name, clean, repr_of
 from .._journal.positions import check_name
+from .._values import Value
 from ..errors import ConfigurationError
+from ..events._shown import is_a, member
+from ..patterns import Patterns
 from .adapted import Adapted
+from .cursor import BATCH_MAX
 from .duty import Duty, Overflow
 
 __all__ = ("Options", "Settings", "Since")
 
 Since = Literal["now", "start"] | int
 
+_NAME_CHARS_MAX = 200
+_COUNT_MAX = 2**62
 
-@attrs.frozen(kw_only=True)
-class Settings:
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Settings(Value):
     """The settings of one attachment; :meth:`hubwire.Hub.attach` says what they mean."""
 
     name: str
-    pattern: str | Iterable[str]
+    pattern: tuple[str, ...]
     duty: Duty
     overflow: Overflow
     since: Since
     timeout: float
     mailbox: int
     attempts_max: int
+    batch_max: int
+    batch_seconds: float
 
 
-@attrs.frozen(kw_only=True)
-class Options:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Options(Value):
     """What the caller of :meth:`hubwire.Hub.attach` has chosen; None leaves it to the listener, or to the default."""
 
     pattern: str | Iterable[str] | None
@@ -42,53 +54,123 @@ class Options:
     timeout: float
     mailbox: int
     attempts_max: int
+    batch_max: int | None
+    batch_seconds: float
     name: str | None
 
-    def settings_for(self, listener: Any, adapted: Adapted, taken: Collection[str], *, has_journal: bool) -> Settings:
+    def settings_for(self, adapted: Adapted, taken: Collection[str], *, has_journal: bool) -> Settings:
         """Return the settings of this listener; ``taken``: the names of the others.
 
         Raises :class:`~hubwire.errors.ConfigurationError` for a setting that cannot work.
         """
-        timeout, mailbox, attempts_max = self.timeout, self.mailbox, self.attempts_max
-        if timeout <= 0 or mailbox < 1 or attempts_max < 1:
-            raise ConfigurationError(f"{timeout=}, {mailbox=} and {attempts_max=} must be positive")
-        duty = self.duty or adapted.declared("duty", Duty.BEST_EFFORT)
-        if not isinstance(duty, Duty):
-            raise ConfigurationError(f"the duty of {listener!r} is {duty!r}; it must be a Duty, as Duty.REQUIRED")
+        duty = adapted.declared("duty", Duty.BEST_EFFORT) if self.duty is None else self.duty
+        if not is_a(duty, Duty):
+            raise ConfigurationError(
+                f"the duty of {adapted.name!r} is {repr_of(duty)}; it must be a Duty: {member(duty, Duty)}"
+            )
+        if not is_a(self.overflow, Overflow):
+            raise ConfigurationError(
+                f"overflow is {repr_of(self.overflow)}; it must be an Overflow: {member(self.overflow, Overflow)}"
+            )
         if duty is Duty.DURABLE:
-            name = self._durable_name(listener, has_journal=has_journal)
+            name = self._durable_name(adapted, has_journal=has_journal)
         else:
-            name = self._name(listener, taken)
-        return Settings(
+            name = self._name(adapted, taken)
+        pattern = adapted.declared("pattern", "*") if self.pattern is None else self.pattern
+        settings = Settings(
             name=name,
-            pattern=adapted.declared("pattern", "*") if self.pattern is None else self.pattern,
+            pattern=Patterns(pattern).patterns,
             duty=duty,
             overflow=self.overflow,
-            since=adapted.declared("since", "now") if self.since is None else self.since,
-            timeout=timeout,
-            mailbox=mailbox,
-            attempts_max=attempts_max,
+            since=_since(adapted.declared("since", "now") if self.since is None else self.since),
+            timeout=_seconds("timeout", self.timeout),
+            mailbox=_count("mailbox", self.mailbox),
+            attempts_max=_count("attempts_max", self.attempts_max),
+            batch_max=BATCH_MAX if self.batch_max is None else _count("batch_max", self.batch_max),
+            batch_seconds=_seconds("batch_seconds", self.batch_seconds, at_least=0.0),
         )
+        self._check_batch(settings)
+        return settings
 
-    def _name(self, listener: Any, taken: Collection[str]) -> str:
-        if self.name:
-            return self.name
-        stem = _name_of(listener)
+    def _check_batch(self, settings: Settings) -> None:
+        """Refuse to gather where the commit or emitters wait, or more than a mailbox holds."""
+        if settings.batch_max > BATCH_MAX and not settings.batch_seconds:
+            raise ConfigurationError(
+                f"batch_max={settings.batch_max} is more than the {BATCH_MAX} events that are handed over at once;"
+                " give batch_seconds too, the longest time to gather so many"
+            )
+        if settings.duty is Duty.DURABLE:
+            return
+        if settings.batch_seconds and settings.duty is Duty.REQUIRED:
+            raise ConfigurationError("batch_seconds delays each commit of a REQUIRED listener; attach it as DURABLE")
+        if settings.batch_seconds and settings.overflow is Overflow.BLOCK:
+            raise ConfigurationError("batch_seconds delays emitters with Overflow.BLOCK; use Overflow.DROP_OLDEST")
+        if self.batch_max is not None and settings.batch_max > settings.mailbox and settings.duty is Duty.BEST_EFFORT:
+            raise ConfigurationError(
+                f"batch_max={settings.batch_max} is more than mailbox={settings.mailbox} holds; give a larger mailbox"
+            )
+
+    def _name(self, adapted: Adapted, taken: Collection[str]) -> str:
+        if self.name is not None:
+            return _checked_name(self.name)
+        stem = adapted.name
         numbered = (f"{stem}-{number}" if number > 1 else stem for number in range(1, len(taken) + 2))
         return next(name for name in numbered if name not in taken)
 
-    def _durable_name(self, listener: Any, *, has_journal: bool) -> str:
+    def _durable_name(self, adapted: Adapted, *, has_journal: bool) -> str:
         """Return a name that does not depend on the order of attaching: after a restart, it finds the position."""
-        name = self.name or _name_of(listener)
+        name = adapted.name if self.name is None else self.name
+        if is_a(name, str) and name:
+            check_name(name)
+        name = _checked_name(name)
         if not has_journal:
             raise ConfigurationError(
                 f"listener {name!r} is DURABLE, and this hub has no journal from which it could go on after a restart;"
                 " make the hub with a store: Hub(store), or attach the listener as BEST_EFFORT"
             )
-        check_name(name)
         return name
 
 
-def _name_of(listener: Any) -> str:
-    name: str = getattr(listener, "__name__", None) or type(listener).__name__
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str):
+        raise ConfigurationError(f"name must be text, not an object of class {class_name(name)}")
+    if not name or len(name) > _NAME_CHARS_MAX or clean(name) != name:
+        raise ConfigurationError(
+            f"the name {repr_of(name)} of a listener must be 1 to {_NAME_CHARS_MAX} characters that UTF-8 can hold"
+        )
     return name
+
+
+def _since(value: Any) -> Since:
+    if is_a(value, str) and value in ("now", "start"):
+        return "now" if value == "now" else "start"
+    number = None if is_a(value, (str, bool)) else _whole(value)
+    if number is None or not 0 <= number < _COUNT_MAX:
+        raise ConfigurationError(f"since must be 'now', 'start' or the seq of an event, not {repr_of(value)}")
+    return number
+
+
+def _count(name: str, value: Any) -> int:
+    number = None if is_a(value, bool) else _whole(value)
+    if number is None or not 1 <= number < _COUNT_MAX:
+        raise ConfigurationError(f"{name} must be a whole number of at least 1, not {repr_of(value)}")
+    return number
+
+
+def _whole(value: Any) -> int | None:
+    try:
+        return operator.index(value)
+    except Exception:  # noqa: BLE001 - a number of a foreign class may raise anything
+        return None
+
+
+def _seconds(name: str, value: Any, *, at_least: float | None = None) -> float:
+    """Return a number of seconds: positive, or ``at_least`` that."""
+    try:
+        seconds = math.nan if is_a(value, (str, bytes, bool)) else float(value)
+    except Exception:  # noqa: BLE001 - a number of a foreign class may raise anything
+        seconds = math.nan
+    if not math.isfinite(seconds) or seconds < (at_least or 0.0) or (at_least is None and seconds == 0.0):
+        wanted = "a positive number of seconds" if at_least is None else "a number of seconds, 0 or more"
+        raise ConfigurationError(f"{name} must be {wanted}, not {repr_of(value)}")
+    return seconds

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from .._commit.pipeline import Pipeline
-from ..errors import repeat
+from ..errors import HistoryGone, repeat
 from ..events import Event
-from ..ports import Journal
+from ..position import Position
 from .cursor import Cursor
-from .matcher import Matcher
+from .matcher import ALL, Matcher
+from .replays import Replays
 
 __all__ = ("EventStream",)
 
@@ -19,14 +21,23 @@ class EventStream:
     """``async for event in hub.events()``, or :meth:`take` for batches. There is nothing to close."""
 
     def __init__(
-        self, pipeline: Pipeline, journal: Journal | None, after: int | None, pattern: str | Iterable[str]
+        self,
+        pipeline: Pipeline,
+        replays: Replays | None,
+        after: int | None,
+        pattern: str | Iterable[str],
+        position: Position | None = None,
     ) -> None:
+        """``position`` is that of ``after``: it is proved before the first event is returned."""
         ring = pipeline.ring
+        self._ring, self._replays, self._unproved = ring, replays, position
         self._lifecycle = pipeline.lifecycle
         self._committed = pipeline.ring.committed
         start = ring.applied.value if after is None else after + 1
-        self._cursor = Cursor(ring, journal, ring.committed, Matcher(pattern), start)
+        matcher = ALL if pattern == "*" else Matcher(pattern)
+        self._cursor = Cursor(ring, replays, ring.committed, matcher, start, pipeline.possession)
         self._batch: deque[Event] = deque()
+        self._is_ended = False
 
     @property
     def position(self) -> int:
@@ -38,18 +49,30 @@ class EventStream:
         """How many committed events it has not looked at yet."""
         return max(0, self._cursor.limit - self.position)
 
-    async def take(self) -> Sequence[Event]:
+    def peek(self) -> Event | None:
+        """Return the next event it looks at, whether it matches or not, if it is in memory; it stays where it is."""
+        return self._batch[0] if self._batch else self._cursor.peek()
+
+    def end(self) -> None:
+        """End the iteration: a task that waits for events gets none, and so do all later calls."""
+        self._is_ended = True
+        self._cursor.wake()
+
+    async def take(self, *, bytes_max: int | None = None) -> Sequence[Event]:
         """Return the next events as soon as there are any, at most 256; none when the hub is closed.
 
-        Raises what iterating raises. Cancelled, it has taken nothing.
+        They are fewer where they are large, so that they have no more bytes than a batch of a listener, or than
+        ``bytes_max``, but for a single event. Raises what iterating raises. Cancelled, it has taken nothing.
         """
         if self._batch:
             rest = tuple(self._batch)
             self._batch.clear()
             return rest
-        while True:
+        if self._unproved is not None:
+            await self._prove(self._unproved)
+        while not self._is_ended:
             if self._cursor.behind > 0:
-                if events := await self._cursor.take():
+                if events := await self._cursor.take(bytes_max=bytes_max):
                     return events
             elif self._lifecycle.failure is not None:
                 raise repeat(self._lifecycle.failure)
@@ -57,6 +80,20 @@ class EventStream:
                 return ()
             else:
                 await self._cursor.wait()
+        return ()
+
+    async def _prove(self, position: Position) -> None:
+        """Compare the event before the place with the hub's, if that is still held."""
+        seq = position.seq
+        events: Sequence[Event] = ()
+        if seq >= self._ring.first:
+            events = self._ring.slice(seq, seq + 1)
+        elif self._replays is not None:
+            with suppress(HistoryGone):
+                events = await self._replays.read(seq, seq + 1, 1)
+        if events and events[0].id != position.id:
+            raise position.other_history(f"event {seq} is {events[0].id} here")
+        self._unproved = None
 
     def __aiter__(self) -> EventStream:
         return self

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import attrs
 
 from .._commit.pipeline import Pipeline
 from .._foreign.guards import text_of
 from .._state import State
-from ..errors import HubClosed, HubFailed
-from ..ports import Clock, Journal
+from .._values import Value
+from ..errors import Fenced, HubClosed, HubFailed, StoreFull
+from ..events import Event
+from ..ports import Clock, Journal, ReservingStore
+from .archive import Archive
+from .history import Mark, replay_checked
 from .positions import Positions
 from .snapshotter import Snapshotter
+from .store_journal import StoreJournal
 from .truncation import Attached, Reader, Truncation
 
 __all__ = ("JournalStatistics", "Upkeep")
@@ -21,8 +27,8 @@ _SECONDS = 1.0
 """Positions are kept at most once in this time, and what failed is tried again after it."""
 
 
-@attrs.frozen(kw_only=True)
-class JournalStatistics:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class JournalStatistics(Value):
     """What a hub has on its store for its next start."""
 
     first_seq: int
@@ -50,47 +56,91 @@ class Upkeep:
         *,
         snapshot_bytes: int,
         journal_bytes_max: int,
+        history_bytes_max: int,
     ) -> None:
-        self.positions: Positions = Positions(journal.store, f"{journal.path}/positions")
+        self.positions: Positions = Positions(journal)
+        self.archive: Archive = Archive(journal, _wanted_by(state), bytes_max=history_bytes_max)
         self.snapshotter: Snapshotter = Snapshotter(
             journal, state, pipeline, snapshot_bytes=snapshot_bytes, journal_bytes_max=journal_bytes_max
         )
         self._attached: Attached
         self._truncation = Truncation(
-            journal, self.positions, self.snapshotter.kept, journal_bytes_max=journal_bytes_max
+            journal,
+            self.positions,
+            self.snapshotter.kept,
+            journal_bytes_max=journal_bytes_max,
+            archive=self.archive,
         )
+        assert pipeline.possession is not None
+        self._possession = pipeline.possession
         self._journal = journal
         self._pipeline = pipeline
         self._clock = clock
         self._errors: dict[str, Exception] = {}
         """What could not be written, and why; empty while all is well."""
+        self._journaled = 0
+        self._settled = asyncio.Event()
         self._moved = asyncio.Event()
         self._due = asyncio.Event()
+        self._full = asyncio.Event()
+        self._truncating = asyncio.Lock()
 
     def connect(self, attached: Attached) -> None:
         """Say, once and before the start, for which readers the journal is kept."""
         self._attached = attached
 
-    async def restore(self) -> int:
-        """Bring the state to the newest snapshot; return the ``seq`` from which the journal has to be replayed.
+    # -- a start: nothing is changed on the store before settle() --
 
-        Raises :class:`~hubwire.errors.JournalBehind` if a position is beyond the journal's end, and
-        :class:`~hubwire.errors.LogDamaged` if a position cannot be read, or neither a snapshot nor the journal goes
-        back far enough.
+    async def restore(self, held: Iterable[Mark] = ()) -> AsyncIterator[Event]:
+        """Bring the state to the newest snapshot; iterate over the events that come after it.
+
+        ``held`` are events that listeners hold, and the journal therefore too.
+
+        Raises :class:`~hubwire.errors.JournalBehind` if a position, a snapshot, or the end that was kept last proves
+        that the journal has lost events, or holds others in their place;
+        :class:`~hubwire.errors.NewerVersion`; and :class:`~hubwire.errors.LogDamaged` if what is kept cannot be read,
+        or neither a snapshot nor the journal goes back far enough.
         """
-        await self.positions.load(next_seq=self._journal.next_seq, hub=self._journal.hub_id)
-        return await self.snapshotter.restore()
+        journal, positions = self._journal, self.positions
+        kept = await journal.kept()
+        await positions.load(kept)
+        self.archive.load(kept)
+        marks = [] if positions.end is None else [positions.end]
+        start = 0
+        if (snapshot := await self.snapshotter.restore(kept)) is not None:
+            start = snapshot.seq
+            if snapshot.last_id is not None and start > 0:
+                positions.end = Mark(start - 1, snapshot.last_id, "a snapshot was taken")
+                marks.append(positions.end)
+        event = None
+        async for event in replay_checked(journal, start, [*marks, *held]):
+            yield event
+        if event is not None:
+            positions.end = Mark(event.seq, event.id)
+
+    async def settle(self) -> None:
+        """Everything was checked, and the hub's first event is in the journal: set aside and keep what is to be.
+
+        An error is reported by statistics and health, and tried again later.
+        """
+        self._settled.set()
+        await self.save_positions()
+        self._due.set()
 
     # -- called by the fan-out --
 
     def moved(self, attachment: Reader) -> None:
         """A DURABLE attachment has come further."""
         if attachment.is_placed:
-            self.positions.move(attachment.name, attachment.done)
+            self.positions.move(attachment.name, attachment.owed)
             self._moved.set()
 
     def journaled(self) -> None:
-        """The journal has grown."""
+        """The journal has grown, or what a required listener has handled may commit."""
+        journaled = self._pipeline.ring.journaled.value
+        if journaled > self._journaled:
+            self._journaled = journaled
+            self._possession.proved()
         if self.snapshotter.is_due() or self._truncation.is_due():
             self._due.set()
 
@@ -101,23 +151,40 @@ class Upkeep:
         while True:
             await self._moved.wait()
             self._moved.clear()
-            if self.positions.have_moved:  # a start has kept them already, and the first step of a short life counts
+            # A start has kept them already, and the first step of a short life counts.
+            if self.positions.have_moved or "positions" in self._errors:
                 await self.save_positions()
                 self._due.set()
                 await self._clock.sleep(_SECONDS)
 
     async def save_positions(self) -> None:
-        """Keep positions that have moved, now. An error is reported by statistics and health, and tried again later."""
+        """Keep positions that have moved, now, or as soon as the start has settled.
+
+        An error is reported by statistics and health, and tried again later.
+        """
+        await self._settled.wait()
         try:
+            self._see_end()
             await self.positions.save(self._pipeline.hub_id)
             self._errors.pop("positions", None)
+        except Fenced as error:
+            self._possession.lost(error)
         except Exception as error:  # noqa: BLE001 - the hub goes on, and the positions are kept later
             self._errors["positions"] = error
             self._moved.set()
 
+    def _see_end(self) -> None:
+        """Take note of the newest committed event: the journal must never be seen again without it."""
+        ring = self._pipeline.ring
+        end = ring.committed.value
+        if end > ring.first:
+            newest = ring.slice(end - 1, end)[0]
+            self.positions.end = Mark(newest.seq, newest.id)
+
     async def forget(self, name: str) -> None:
         """Keep the position of a name no longer, nor the journal for it."""
-        await self.positions.forget(name)
+        self._see_end()
+        await self.positions.forget(name, self._pipeline.hub_id)
         self._due.set()
 
     # -- the journal --
@@ -131,19 +198,64 @@ class Upkeep:
             await self._due.wait()
             self._due.clear()
             try:
-                if self.snapshotter.is_due():
-                    await self.snapshotter.take()
-                await self._truncation.truncate(self._attached)
+                await self._keep_in_bounds()
                 self._errors.pop("journal", None)
             except (HubClosed, HubFailed):
                 return  # the hub has ended
+            except Fenced as error:
+                self._possession.lost(error)
+                return
             except Exception as error:  # noqa: BLE001 - the hub goes on, and no event is lost by it
                 self._errors["journal"] = error
                 await self._clock.sleep(_SECONDS)
                 self._due.set()
 
+    async def _keep_in_bounds(self) -> None:
+        try:
+            await self.snapshotter.kept.repair()
+            if self.snapshotter.is_due():
+                await self.snapshotter.take()
+        except StoreFull:
+            # What is not needed any more makes room for the snapshot, which is tried again.
+            await self._truncate()
+            raise
+        self._ask_again()
+        await self._truncate()
+        if isinstance(self._journal.store, ReservingStore):
+            await self._journal.store.keep_reserve()
+
+    def disk_is_full(self) -> None:
+        """The journal's disk is full."""
+        self._truncation.make_room()
+        self._full.set()
+
+    async def keep_room(self) -> None:
+        """Truncate the journal whenever its disk is full, for as long as the hub runs.
+
+        Meanwhile :meth:`keep_journal` may wait for a commit, for a snapshot, and the commit waits for room.
+        """
+        while True:
+            await self._full.wait()
+            self._full.clear()
+            try:
+                await self._truncate()
+            except Exception as error:  # noqa: BLE001 - the journal tries again each second, and health says what is full
+                self._errors["journal"] = error
+            self._due.set()
+
+    async def _truncate(self) -> None:
+        async with self._truncating:
+            await self._truncation.truncate(self._attached, self._pipeline.hub_id)
+
+    def _ask_again(self) -> None:
+        """Take up the positions of the listeners that have written since they were called last; keep them soon."""
+        for attachment in tuple(self._attached.attachments):
+            if attachment.is_durable:
+                self.moved(attachment)
+
     async def close(self) -> None:
         """Keep the positions, and a snapshot if it is worth it. All events are committed, and no position moves."""
+        self._see_end()
         await self.positions.save(self._pipeline.hub_id)
         if self.snapshotter.is_worth_closing_with():
             await self.snapshotter.take()
@@ -163,9 +275,15 @@ class Upkeep:
             last_error="; ".join(map(text_of, self._errors.values())) or snapshots.damaged,
         )
 
+    def notes(self) -> tuple[str, ...]:
+        """Return what the start found of the journal, and did about it."""
+        return self._journal.recovery if isinstance(self._journal, StoreJournal) else ()
+
     def problems(self) -> list[str]:
         """Return what is owed and not kept."""
         found = [f"the {what} cannot be kept in order: {text_of(error)}" for what, error in self._errors.items()]
+        if (error := self._possession.error) is not None:
+            found.append(f"the journal cannot be asked whether another hub took it over: {text_of(error)}")
         attached = {attachment.name for attachment in self._attached.attachments}
         first_seq = self._journal.first_seq
         found += [
@@ -175,3 +293,13 @@ class Upkeep:
             if seq < first_seq and name not in attached
         ]
         return found
+
+
+def _wanted_by(state: State) -> Callable[[Event], Sequence[str]]:
+    """Return what says under which keys the archive keeps an event: its channel, and none for the end of a task."""
+
+    def wanted(event: Event) -> Sequence[str]:
+        keys = [event.channel_id or ""] if state.memories.holds(event) else []
+        return [*keys, ""] if state.tasks.remembers(event) else keys
+
+    return wanted

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from ..events import Event
+from .actor_states import ActorStates
 from .agents import Agents
 from .approvals import Approvals
 from .channel_types import (
@@ -26,15 +27,20 @@ from .channel_types import (
     Notification,
 )
 from .channels import Channels
+from .commits import Commits
+from .dead_letters import DeadLetters
 from .endings import Endings
 from .envelopes import Envelopes
 from .evaluators import AcksWithin, Evaluators, MaxSilence, ReplyWithin, TurnWithin
 from .expectations import Expectations
 from .inboxes import Inboxes
 from .membership import Membership
+from .memories import Memories
 from .quotas import Quotas
 from .tasks import Tasks
+from .timers import TimerTable
 from .turns import Turns, WatchLimits
+from .violations import Violations
 from .workflow import Workflow
 
 __all__ = ("Machine", "State", "Timed")
@@ -98,64 +104,86 @@ class State:
             self.agents, self.channels, self.channel_types, self.endings, self.evaluators
         )
         self.inboxes: Inboxes = Inboxes(self.agents)
+        self.dead_letters: DeadLetters = DeadLetters(self.agents, self.inboxes)
         self.envelopes: Envelopes = Envelopes(
             self.agents, self.channels, self.channel_types, self.endings, self.inboxes
         )
+        self.memories: Memories = Memories(self.channels, self.inboxes)
         self.expectations: Expectations = Expectations(
             self.channels, self.channel_types, self.endings, self.envelopes, self.evaluators
         )
+        self.violations: Violations = Violations()
         self.quotas: Quotas = Quotas()
         self.turns: Turns = Turns(watch)
+        self.actor_states: ActorStates = ActorStates(self.agents)
+        self.commits: Commits = Commits()
         self.tasks: Tasks = Tasks(self.agents, self.channels)
+        self.timers: TimerTable = TimerTable(self.agents, self.channels, self.tasks)
         self.approvals: Approvals = Approvals(self.agents)
         self.machines: Mapping[str, Machine] = {
             "agents": self.agents,
             "expectations": self.expectations,
+            "violations": self.violations,
+            "memories": self.memories,
             "channels": self.channels,
             "envelopes": self.envelopes,
+            "dead_letters": self.dead_letters,
             "inboxes": self.inboxes,
             "quotas": self.quotas,
             "turns": self.turns,
+            "actor_states": self.actor_states,
+            "commits": self.commits,
             "tasks": self.tasks,
+            "timers": self.timers,
             "approvals": self.approvals,
         }
         """By the names that they have in snapshots, in the order in which they apply an event."""
-        self.on_change: Callable[[], None] | None = None
-        """Called after an event has been applied by a machine, live and on replay alike; deadlines may have changed."""
-        self._timed: tuple[Timed, ...] = (
+        self.on_change: Callable[[Sequence[Timed]], None] | None = None
+        """Called after an event has been applied by a machine, live and on replay alike, with those whose deadlines
+        may have changed."""
+        self.timed: tuple[Timed, ...] = (
             self.endings,
             *(each for each in self.machines.values() if isinstance(each, Timed)),
         )
+        """The machines with deadlines, in the order in which they decide what is due."""
         self._appliers: dict[type[Event], tuple[Callable[[Any], None], ...]] = {}
+        self._changed: dict[type[Event], tuple[Timed, ...]] = {}
+        elsewhere: dict[Machine, object] = {self.channels: self.endings, self.dead_letters: self.inboxes}
         for machine in self.machines.values():
+            # Deadlines of a machine change by its own events; but some are in another one.
+            timed = elsewhere.get(machine, machine)
             for kind, apply in machine.appliers().items():
                 self._appliers[kind] = (*self._appliers.get(kind, ()), apply)
+                if isinstance(timed, Timed):
+                    self._changed[kind] = (*self._changed.get(kind, ()), timed)
 
     def repair(self) -> list[Event]:
         """Decide, after a replay, what becomes of what a crash interrupted: half a command, turns, approvals."""
-        return [*self.endings.repair(), *self.turns.repair(), *self.approvals.repair()]
+        return [*self.endings.repair(), *self.turns.repair(self.inboxes.interrupted), *self.approvals.repair()]
 
     def apply(self, event: Event) -> None:
         """Make the changes that the event stands for."""
-        appliers = self._appliers.get(type(event))
+        kind = type(event)
+        appliers = self._appliers.get(kind)
         if appliers is None:
             return
         for apply in appliers:
             apply(event)
-        if self.on_change is not None:
-            self.on_change()
+        if self.on_change is not None and (changed := self._changed.get(kind)) is not None:
+            self.on_change(changed)
 
-    def next_due_ns(self) -> int | None:
+    def next_due_ns(self, machines: Sequence[Timed] | None = None) -> int | None:
         """Return when :meth:`due` will return events: a moment, 0 for now, None for never."""
-        moments = [moment for machine in self._timed if (moment := machine.next_due_ns()) is not None]
+        machines = self.timed if machines is None else machines
+        moments = [moment for machine in machines if (moment := machine.next_due_ns()) is not None]
         return min(moments, default=None)
 
-    def due(self, now_ns: int, limit: int) -> list[Event]:
+    def due(self, now_ns: int, limit: int, machines: Sequence[Timed] | None = None) -> list[Event]:
         """Decide what has become due in one machine, the first with events; call again for the others.
 
-        It is one machine at a time, because the others decide by what has been applied.
+        It is one machine at a time, because the others decide by what has been applied. ``machines``: only these.
         """
-        for machine in self._timed:
+        for machine in self.timed if machines is None else machines:
             moment = machine.next_due_ns()
             if moment is not None and moment <= now_ns and (events := machine.due(now_ns, limit)):
                 return events

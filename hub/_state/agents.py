@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, ClassVar, Unpack
 
 import attrs
 
-from ..errors import CommandRejected, ConfigurationError, NotFound
+from .._values import Value
+from ..errors import CommandRejected, NotFound
 from ..events import (
     AgentObserved,
     AgentRegistered,
@@ -19,20 +21,24 @@ from ..events import (
     Event,
     canonical,
 )
+from ..events._shown import listed, nearest_name, shown
 from .origin import Origin
-from .profiles import InboxRule, Observation, Passport, Resume, is_latency, read, write
+from .profiles import InboxRule, Observation, Passport, Resume, checked_rule, is_latency, read, write
 
-__all__ = ("AgentEntry", "Agents")
+__all__ = ("ENDS", "AgentEntry", "Agents", "is_id")
 
 TASKS_MAX = 10_000
 """How many observed tasks of an agent are remembered, so that none of them counts twice."""
 
+_COMPARED_MAX = 1000
+"""How many names are compared with one that there is not: comparing all of very many would hold up the loop."""
+
 _ID = re.compile(r"[0-9a-f]{32}")
-_ENDS = ("completed", "failed", "expired", "cancelled")
+ENDS = ("completed", "failed", "expired", "cancelled")
 
 
-@attrs.frozen
-class AgentEntry:
+@attrs.frozen(eq=False, repr=False)
+class AgentEntry(Value):
     """What the hub knows of an agent."""
 
     agent_id: str
@@ -46,6 +52,8 @@ class AgentEntry:
     inbox_rule: InboxRule = attrs.field(factory=InboxRule)
     """The part of its rule that is about its inbox."""
     observations: tuple[Observation, ...] = ()
+    registered_by: str | None = None
+    """The id of the agent that has registered it; None for the program itself."""
 
     @property
     def capabilities(self) -> tuple[str, ...]:
@@ -57,8 +65,8 @@ class AgentEntry:
         return dict.fromkeys((*self.resume.capabilities, *(each.capability for each in self.observations)))
 
 
-@attrs.frozen
-class ObservedTasks:
+@attrs.frozen(eq=False, repr=False)
+class ObservedTasks(Value):
     """The tasks that an agent's observations count, oldest first."""
 
     agent_id: str
@@ -109,11 +117,55 @@ class Agents:
         try:
             return self._by_id[agent_id]
         except (KeyError, TypeError):
-            raise NotFound(f"no agent {agent_id!r} is registered; register it, or look it up by name") from None
+            raise self._not_found(agent_id) from None
+
+    def _not_found(self, agent_id: object) -> NotFound:
+        named = self.find(agent_id) if type(agent_id) is str else None
+        if named is None:
+            return self.no_such_name(agent_id)
+        return NotFound(
+            f"no agent has the id {shown(agent_id)}; that is the name of the agent with the id {named.agent_id}: look"
+            " it up with hub.agents.named()"
+        )
+
+    def no_such_name(self, name: object) -> NotFound:
+        """Return the error for what is neither a name nor an id; it says which name is nearest."""
+        few = tuple(islice(self._id_by_name, _COMPARED_MAX)) if type(name) is str and len(name) <= 100 else ()
+        nearest = nearest_name(str(name), few) if few else None
+        meant = "" if nearest is None else f"; is {shown(nearest)} meant?"
+        known = "" if meant or not few else f"; registered are {listed([shown(each) for each in few])}"
+        return NotFound(f"no agent {shown(name)} is registered; register it, or look it up by name{meant or known}")
+
+    def label(self, agent_id: str | None) -> str:
+        """Return an agent as messages name it: by its name, or, when it is not registered any more, by its id."""
+        entry = None if agent_id is None else self._by_id.get(agent_id)
+        return f"agent {agent_id}" if entry is None else f"agent {shown(entry.name)}"
+
+    def listed(self, agent_ids: Iterable[str]) -> str:
+        """Return agents as messages name them: a few of them, and how many there are."""
+        return listed([each if (entry := self.known(each)) is None else shown(entry.name) for each in agent_ids])
+
+    def named_in(self, text: str) -> str:
+        """Return a text with the names of agents in the place of their ids."""
+
+        def name(found: re.Match[str]) -> str:
+            entry = self._by_id.get(found[0])
+            return found[0] if entry is None else shown(entry.name)
+
+        return _ID.sub(name, text)
 
     def known(self, agent_id: str) -> AgentEntry | None:
         """Return the agent with this id, if it is registered."""
         return self._by_id.get(agent_id)
+
+    def is_made_by(self, agent_id: str, maker_id: str) -> bool:
+        """Tell whether one agent has registered the other, itself or through agents that are registered."""
+        entry = self.known(agent_id)
+        while entry is not None and entry.registered_by is not None:
+            if entry.registered_by == maker_id:
+                return True
+            entry = self.known(entry.registered_by)
+        return False
 
     def find(self, name: str) -> AgentEntry | None:
         """Return the agent with this name, if there is one."""
@@ -141,20 +193,23 @@ class Agents:
         resume: Resume | None = None,
         skill: str = "",
         rule: Any = None,
+        registered_by: str | None = None,
         **origin: Unpack[Origin],
     ) -> list[Event]:
         # Stamping replaces text that UTF-8 cannot hold: an agent with such a name would not be found by it.
         if not isinstance(name, str) or not name.strip() or canonical(name) != name:
-            raise CommandRejected(f"an agent's name must be printable text, not {name!r}")
-        if _ID.fullmatch(name) or name in self._by_id:
-            raise CommandRejected(f"{name!r} looks like an agent's id, or is one; give the agent another name")
+            raise CommandRejected(f"an agent's name must be printable text, not {shown(name)}")
+        if is_id(name) or name in self._by_id:
+            raise CommandRejected(f"{shown(name)} looks like an agent's id, or is one; give the agent another name")
         if isinstance(capabilities, str) or not isinstance(capabilities, Iterable):
-            raise CommandRejected(f"capabilities are a list of names, not {capabilities!r}; write [{capabilities!r}]")
+            raise CommandRejected(
+                f"capabilities are a list of names, not {shown(capabilities)}; write [{shown(capabilities)}]"
+            )
         capabilities = tuple(capabilities)
         if wrong := [each for each in capabilities if not isinstance(each, str) or canonical(each) != each]:
-            raise CommandRejected(f"a capability must be text that can be written, not {wrong[0]!r}")
+            raise CommandRejected(f"a capability must be text that can be written, not {shown(wrong[0])}")
         if name in self._id_by_name:
-            raise CommandRejected(f"an agent named {name!r} is registered already, as {self._id_by_name[name]}")
+            raise CommandRejected(f"an agent named {shown(name)} is registered already, as {self._id_by_name[name]}")
         _check_skill(skill)
         return [
             AgentRegistered(
@@ -164,7 +219,8 @@ class Agents:
                 passport=None if passport is None else _written(Passport, passport),
                 resume=None if resume is None else _written(Resume, resume),
                 skill=skill,
-                rule=None if rule is None else _checked_rule(rule),
+                rule=None if rule is None else checked_rule(rule),
+                registered_by=registered_by,
                 **origin,
             )
         ]
@@ -184,20 +240,22 @@ class Agents:
 
     def set_rule(self, agent_id: str, rule: Any) -> list[Event]:
         version = self.get(agent_id).rule_version + 1
-        return [AgentRuleSet(agent_id=agent_id, rule=_checked_rule(rule), version=version)]
+        return [AgentRuleSet(agent_id=agent_id, rule=checked_rule(rule), version=version)]
 
     def observe(
         self, agent_id: str, *, task_id: str, capability: str, ended: str, latency_ms: float | None = None
     ) -> list[Event]:
         """Count a task that has ended; return no events if it was counted before."""
         entry = self.get(agent_id)
-        if ended not in _ENDS:
-            raise CommandRejected(f"a task ends as one of {', '.join(_ENDS)}, not as {ended!r}")
+        if ended not in ENDS:
+            raise CommandRejected(f"a task ends as one of {', '.join(ENDS)}, not as {shown(ended)}")
         for what in (capability, task_id):
             if not isinstance(what, str) or not what or canonical(what) != what:
-                raise CommandRejected(f"a capability and a task's id must be text that can be written, not {what!r}")
+                raise CommandRejected(
+                    f"a capability and a task's id must be text that can be written, not {shown(what)}"
+                )
         if latency_ms is not None and not is_latency(latency_ms):
-            raise CommandRejected(f"a latency is a number of milliseconds, or None, not {latency_ms!r}")
+            raise CommandRejected(f"a latency is a number of milliseconds, or None, not {shown(latency_ms)}")
         if task_id in self._tasks.get(agent_id, ()):
             return []
         known = _observation(entry, capability).with_task(ended, latency_ms)
@@ -227,6 +285,7 @@ class Agents:
             skill=event.skill,
             rule=event.rule,
             inbox_rule=_inbox_rule(event.rule),
+            registered_by=event.registered_by,
         )
         self._by_id[entry.agent_id] = entry
         self._id_by_name[entry.name] = entry.agent_id
@@ -279,6 +338,11 @@ class Agents:
                 del self._by_capability[capability]
 
 
+def is_id(text: str) -> bool:
+    """Tell whether this is what the ids of agents look like; no name does."""
+    return _ID.fullmatch(text) is not None
+
+
 def _observation(entry: AgentEntry, capability: str) -> Observation:
     for each in entry.observations:
         if each.capability == capability:
@@ -288,33 +352,15 @@ def _observation(entry: AgentEntry, capability: str) -> Observation:
 
 def _check_skill(skill: object) -> None:
     if not isinstance(skill, str) or canonical(skill) != skill:
-        raise CommandRejected(f"a skill must be text that can be written, not {skill!r}")
+        raise CommandRejected(f"a skill must be text that can be written, not {shown(skill)}")
 
 
 def _written(kind: type[Passport | Resume], value: object) -> Mapping[str, Any]:
     """Return the fields of a value of this kind. Its class has checked them, so that applying cannot fail."""
     if not isinstance(value, kind):
         name = kind.__name__
-        raise CommandRejected(f"a {name.lower()} is a hubwire.{name}, not {value!r}; write {name}(...)")
+        raise CommandRejected(f"a {name.lower()} is a hubwire.{name}, not {shown(value)}; write {name}(...)")
     return write(value)
-
-
-def _checked_rule(rule: Any) -> Mapping[str, Any]:
-    """Return a rule's fields, with those about the inbox checked: the hub itself uses them, the arbiter the others."""
-    fields = canonical(rule)
-    if not isinstance(fields, Mapping):
-        raise CommandRejected(f"a rule must be an object with fields, or a mapping, not {rule!r}")
-    inbox = fields.get("inbox")
-    if inbox is not None and not isinstance(inbox, Mapping):
-        raise CommandRejected(f"the inbox of a rule must be an InboxRule, or a mapping with its fields, not {inbox!r}")
-    known = {field.name for field in attrs.fields(InboxRule)}
-    if unknown := sorted(set(inbox or ()) - known):
-        raise CommandRejected(f"an InboxRule has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-    try:
-        read(InboxRule, inbox)
-    except (ConfigurationError, ValueError) as error:
-        raise CommandRejected(f"the inbox of the rule is not valid: {error}") from error
-    return fields
 
 
 def _inbox_rule(rule: Mapping[str, Any] | None) -> InboxRule:

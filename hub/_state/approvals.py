@@ -1,95 +1,74 @@
 """Whether an agent may act: ``(absent) -- requested, scored, trusted, challenged --> verdict --> (absent)``.
 
-The verdict is ``approved``, ``denied``, ``escalated`` or ``expired``, and final. Each step may lead to one: an action
-of little risk is approved without a challenge, and where a plug-in fails, the approval's fail mode decides.
+The verdict is ``approved``, ``denied``, ``returned``, ``withdrawn``, ``escalated`` or ``expired``, and final. Each step
+may lead to one: an action of little risk is approved without a challenge. Where a scorer fails, or so many approvers
+that the others are too few, the approval's fail mode decides. A verdict is remembered for a time: it may be used once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 
 from ..errors import CommandRejected, NotFound
 from ..events import (
-    AgentUnregistered,
-    ApprovalApproved,
-    ApprovalChallengeCompleted,
+    ApprovalApproverFailed,
     ApprovalChallengeIssued,
-    ApprovalDenied,
     ApprovalRequested,
     ApprovalRiskScored,
     ApprovalTrustComputed,
+    ApprovalUsed,
     AuditLogged,
     Event,
     canonical,
 )
-from .agents import Agents
-from .moments import deadline_ns, is_duration
-from .owned import Owned
+from ..events._shown import shown
+from .answers import (
+    ARGUMENTS_BYTES_KEPT,
+    ApproverAnswer,
+    check_may_answer,
+    check_text,
+    completed,
+    conclusion,
+    failure,
+    json_of,
+)
+from .approval_book import ApprovalBook
+from .moments import is_duration
+from .notices import notices_of
 from .risks import ApprovalStage, ChallengeKind, FailMode, Mode, RiskLevel, adjusted, check_share, level_of
-from .verdicts import VERDICTS, AgentRecord, ApprovalEntry, Verdict, about_of, approved, verdict, word_of
+from .verdicts import ApprovalEntry, Verdict, about_of, approved, verdict
 
 __all__ = ("Approvals",)
 
 PENDING_MAX = 10_000
 """How many approvals may wait for their verdicts at a time."""
 
-_BY_APPROVERS = (ApprovalApproved, ApprovalDenied)
+_BEFORE_THE_CHALLENGE = (ApprovalStage.REQUESTED, ApprovalStage.SCORED, ApprovalStage.TRUSTED)
 
 
-class Approvals:
-    """The approvals that wait for their verdicts, those whose verdict has to be reported, and the records of agents."""
+class Approvals(ApprovalBook):
+    """Decides about approvals, by what the book of them has."""
 
-    entry_types: ClassVar[tuple[type, ...]] = (ApprovalEntry, AgentRecord, Verdict)
-
-    def __init__(self, agents: Agents) -> None:
-        self._agents = agents
-        self._pending: Owned[str, ApprovalEntry] = Owned(groups=("agent_id",), mark="is_left_behind")
-        self._records: dict[str, AgentRecord] = {}
-        self._unlogged: dict[str, Verdict] = {}
-
-    def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
-        return {
-            ApprovalRequested: self._requested,
-            ApprovalRiskScored: self._scored,
-            ApprovalTrustComputed: self._trusted,
-            ApprovalChallengeIssued: self._challenged,
-            ApprovalChallengeCompleted: self._answered,
-            **dict.fromkeys(VERDICTS, self._judged),
-            AuditLogged: self._logged,
-            AgentUnregistered: self._unregistered,
-        }
-
-    def snapshot(self) -> Sequence[ApprovalEntry | AgentRecord | Verdict]:
-        return (*self._pending, *self._records.values(), *self._unlogged.values())
-
-    def restore(self, entries: Sequence[ApprovalEntry | AgentRecord | Verdict]) -> None:
-        for entry in entries:
-            if isinstance(entry, ApprovalEntry):
-                self._pending.restore(entry.approval_id, entry, entry.deadline_ns)
-            elif isinstance(entry, AgentRecord):
-                self._records[entry.agent_id] = entry
-            else:
-                self._unlogged[entry.approval_id] = entry
-
-    def __len__(self) -> int:
-        return len(self._pending)
-
-    def __iter__(self) -> Iterator[ApprovalEntry]:
-        return iter(tuple(self._pending))
-
-    def get(self, approval_id: str) -> ApprovalEntry:
-        """Return an approval that waits for its verdict."""
-        entry = self._pending.find(approval_id)
-        if entry is None:
-            raise NotFound(f"no approval {approval_id!r} waits for a verdict: it has one, or was never requested")
-        return entry
-
-    def record(self, agent_id: str) -> AgentRecord:
-        """Return how often approvers have approved and denied what the agent wanted to do."""
-        return self._records.get(agent_id) or AgentRecord(agent_id)
+    def asked_before(self, agent_id: str, key: str | None, action: str, digest: str) -> str | None:
+        """Return the approval that was requested with this key, whether it has its verdict or not."""
+        if key is None:
+            return None
+        if (approval_id := self._keys.get((agent_id, key))) is not None:
+            pending = self._pending[approval_id]
+            asked = (pending.action, pending.digest)
+        elif (verdict := self._given.find_key(agent_id, key)) is not None:
+            approval_id, asked = verdict.approval_id, (verdict.action, verdict.asked_digest)
+        else:
+            return None
+        if asked != (action, digest):
+            raise CommandRejected(
+                f"idempotency_key {shown(key)} was used for {shown(asked[0])} with other arguments, or for another"
+                " action; give each question a key of its own"
+            )
+        return approval_id
 
     # -- commands --
 
@@ -105,16 +84,19 @@ class Approvals:
         timeout_seconds: float,
         channel_id: str | None = None,
         task_id: str | None = None,
+        **more: Any,
     ) -> list[Event]:
+        """Decide on the request; ``more`` are further fields of :class:`ApprovalRequested`."""
         self._agents.get(agent_id)
         if not isinstance(action, str) or not action.strip() or canonical(action) != action:
-            raise CommandRejected(f"the name of an action must be printable text, not {action!r}")
+            raise CommandRejected(f"the name of an action must be printable text, not {shown(action)}")
         if not is_duration(timeout_seconds):
-            raise CommandRejected(f"an approval's timeout_seconds is a positive number, not {timeout_seconds!r}")
+            raise CommandRejected(f"an approval's timeout_seconds is a positive number, not {shown(timeout_seconds)}")
         if len(self._pending) >= PENDING_MAX:
             raise CommandRejected(
                 f"{PENDING_MAX} approvals wait for their verdicts, as many as may; request this one later"
             )
+        self._check_domain(agent_id, more.get("domain", ""))
         return [
             ApprovalRequested(
                 approval_id=approval_id,
@@ -126,6 +108,7 @@ class Approvals:
                 timeout_seconds=float(timeout_seconds),
                 channel_id=channel_id,
                 task_id=task_id,
+                **more,
             )
         ]
 
@@ -138,16 +121,24 @@ class Approvals:
         challenges: Mapping[RiskLevel, ChallengeKind],
         approvers: Sequence[str],
         quorum: int,
+        risk: Mapping[str, Any] | None = None,
+        trust_reason: str = "",
+        waiting: Mapping[str, Any] | None = None,
     ) -> list[Event]:
-        """Decide what follows from risk and trust: a challenge, or the verdict."""
-        entry = self._at(approval_id, ApprovalStage.REQUESTED)
+        """Decide what follows from risk and trust: a challenge, or the verdict.
+
+        ``risk`` and ``waiting`` are further fields of :class:`ApprovalRiskScored` and :class:`ApprovalChallengeIssued`.
+        """
+        entry = self._at(approval_id, *_BEFORE_THE_CHALLENGE)
         check_share(risk_score=risk_score, trust=trust)
         about = about_of(entry)
         remaining = adjusted(risk_score, trust)
-        level = level_of(remaining)
+        level, before = level_of(remaining), level_of(risk_score).value
         events: list[Event] = [
-            ApprovalRiskScored(**about, risk_score=float(risk_score), risk_level=level_of(risk_score).value),
-            ApprovalTrustComputed(**about, trust=float(trust), risk_score=remaining, risk_level=level.value),
+            ApprovalRiskScored(**about, risk_score=float(risk_score), risk_level=before, **(risk or {})),
+            ApprovalTrustComputed(
+                **about, trust=float(trust), risk_score=remaining, risk_level=level.value, reason=trust_reason
+            ),
         ]
         entry = attrs.evolve(entry, risk_score=remaining, risk_level=level)
         challenge = challenges[level]
@@ -159,50 +150,137 @@ class Approvals:
         if approvers and len(approvers) < needed:
             raise CommandRejected(f"{needed} approvers have to agree, and the policy has {len(approvers)}")
         issued = ApprovalChallengeIssued(
-            **about, challenge=challenge.value, risk_level=level.value, quorum=needed, approvers=tuple(approvers)
+            **about,
+            challenge=challenge.value,
+            risk_level=level.value,
+            quorum=needed,
+            approvers=tuple(approvers),
+            **(waiting or {}),
         )
         return [*events, issued]
 
-    def answer(self, approval_id: str, approver: str, *, is_passed: bool, reason: str) -> list[Event]:
-        """Decide what one approver's answer leads to: the verdict, or waiting for more answers."""
+    def answer(self, approval_id: str, approver: str, *, is_passed: bool, reason: str, **more: Any) -> list[Event]:
+        """Decide what one approver's answer leads to: the verdict, or waiting for more answers.
+
+        ``more`` are further fields of :class:`~.answers.ApproverAnswer`.
+        """
         entry = self._at(approval_id, ApprovalStage.CHALLENGED)
-        if not isinstance(approver, str) or not approver.strip() or canonical(approver) != approver:
-            raise CommandRejected(f"the name of an approver must be printable text, not {approver!r}")
-        if not isinstance(reason, str) or not isinstance(is_passed, bool):
-            raise CommandRejected("an answer must be True or False, and its reason text")
-        if entry.approvers and approver not in entry.approvers:
-            raise CommandRejected(f"{approver!r} does not decide about this; {', '.join(entry.approvers)} do")
-        if approver == entry.agent_id or approver == self._agents.get(entry.agent_id).name:
-            raise CommandRejected(f"{approver!r} is the agent that wants to act, and cannot approve its own action")
-        if approver in entry.passed or approver in entry.failed:
-            raise CommandRejected(f"approver {approver!r} has answered already")
-        completed = ApprovalChallengeCompleted(
-            **about_of(entry), challenge=entry.challenge, approver=approver, is_passed=is_passed, reason=reason
+        check_text(approver, is_passed, reason)
+        answer = ApproverAnswer(approver=approver, is_passed=is_passed, reason=reason, **more)
+        check_may_answer(entry, answer, self._agents)
+        if answer.is_modified and entry.quorum > 1:
+            raise CommandRejected(
+                f"{entry.quorum} approvers have to agree about the same arguments, so that one alone cannot modify"
+                " them; send the question back with send_back()"
+            )
+        if answer.is_modified and len(json_of(answer.arguments)) > ARGUMENTS_BYTES_KEPT:
+            raise CommandRejected(
+                f"modified arguments have at most {ARGUMENTS_BYTES_KEPT} bytes of JSON; send the question back with"
+                " send_back()"
+            )
+        event, entry = completed(entry, answer)
+        ending = conclusion(entry)
+        return [event] if ending is None else [event, ending]
+
+    def send_back(self, approval_id: str, answer: ApproverAnswer) -> list[Event]:
+        """Decide on the verdict that the question has to be changed."""
+        entry = self._at(approval_id, ApprovalStage.CHALLENGED)
+        check_text(answer.approver, answer.is_passed, answer.reason)
+        check_may_answer(entry, answer, self._agents)
+        return [verdict(entry, "returned", answer.reason, approvers=(answer.approver,), is_final=True)]
+
+    def take_over(self, request: Event, answer: ApproverAnswer) -> list[Event]:
+        """Decide on a verdict that was given elsewhere: the question, its challenge, the answer and the verdict."""
+        assert isinstance(request, ApprovalRequested)
+        entry = ApprovalEntry(
+            approval_id=request.approval_id,
+            agent_id=request.agent_id or "",
+            session_id=None,
+            turn_id=None,
+            channel_id=request.channel_id,
+            task_id=request.task_id,
+            action=request.action,
+            mode=Mode(request.mode),
+            fail_mode=FailMode(request.fail_mode),
+            requested_at="",
+            deadline_ns=0,
+            digest=request.digest,
         )
-        if is_passed:
-            entry = attrs.evolve(entry, passed=(*entry.passed, approver))
-            if len(entry.passed) >= entry.quorum:
-                return [completed, verdict(entry, "approved", approvers=entry.passed)]
-        else:
-            entry = attrs.evolve(entry, failed=(*entry.failed, approver))
-            spare = len(entry.approvers) - entry.quorum if entry.approvers else 0
-            if len(entry.failed) > spare:
-                return [completed, verdict(entry, "denied", approvers=entry.failed, reason=reason)]
-        return [completed]
+        return [request, *self._taken_over(entry, answer)]
+
+    def go_on_taking_over(self, approval_id: str, answer: ApproverAnswer) -> list[Event]:
+        """Likewise for a question that is there: of a command that a crash has torn, or requested before."""
+        entry = self.get(approval_id)
+        if entry.stage is ApprovalStage.CHALLENGED:
+            said = {"identity": answer.identity, "agent_id": answer.agent_id, "now_ns": answer.now_ns}
+            return self.answer(approval_id, answer.approver, is_passed=answer.is_passed, reason=answer.reason, **said)
+        return self._taken_over(self._at(approval_id, *_BEFORE_THE_CHALLENGE), answer)
+
+    def _taken_over(self, entry: ApprovalEntry, answer: ApproverAnswer) -> list[Event]:
+        check_text(answer.approver, answer.is_passed, answer.reason)
+        entry = attrs.evolve(
+            entry,
+            challenge=ChallengeKind.CONFIRM.value,
+            challenged_ns=answer.now_ns,
+            quorum=1,
+            approvers=(answer.approver,),
+        )
+        check_may_answer(entry, answer, self._agents)
+        issued = ApprovalChallengeIssued(
+            **about_of(entry), challenge=entry.challenge, risk_level="", quorum=1, approvers=entry.approvers
+        )
+        event, entry = completed(entry, answer)
+        ending = conclusion(entry)
+        assert ending is not None
+        return [issued, event, ending]
+
+    def approver_failed(self, approval_id: str, approver: str, reason: str) -> list[Event]:
+        """Decide what follows when an approver gives no answer: the fail mode, if the others are too few."""
+        entry = self._at(approval_id, ApprovalStage.CHALLENGED)
+        if approver in (*entry.passed, *entry.failed, *entry.broken):
+            return []
+        failed = ApprovalApproverFailed(**about_of(entry), approver=approver, reason=reason)
+        ending = conclusion(attrs.evolve(entry, broken=(*entry.broken, approver), last_failure=reason))
+        return [failed] if ending is None else [failed, ending]
 
     def fail(self, approval_id: str, reason: str) -> list[Event]:
-        """Decide by the fail mode: a scorer or an approver has failed."""
-        return [self._failed(self.get(approval_id), reason, "denied")]
+        """Decide by the fail mode: a scorer has failed."""
+        return [failure(self.get(approval_id), reason, "denied")]
 
-    def withdraw(self, approval_id: str) -> list[Event]:
-        """Decide that it is too late, in any mode: the caller that requested it waits no more."""
-        return [verdict(self.get(approval_id), "expired", "the caller gave up waiting", is_final=True)]
+    def withdraw(self, approval_id: str, reason: str | None = None) -> list[Event]:
+        """Decide, in any mode, that it is asked no more; without a reason, its caller waits no more."""
+        entry = self.get(approval_id)
+        if reason is None:
+            return [verdict(entry, "expired", "the caller gave up waiting", is_final=True)]
+        return [verdict(entry, "withdrawn", reason, is_final=True)]
+
+    def use(self, approval_id: str) -> list[Event]:
+        """Decide that the agent acts now on its approval, which it may do once."""
+        grant = self._given.find(approval_id)
+        if grant is None:
+            waits = "waits for its verdict" if approval_id in self._pending else "is not known, or not any more"
+            raise NotFound(f"approval {shown(approval_id)} {waits}: there is nothing to use")
+        if not grant.is_grant:
+            raise CommandRejected(f"approval {approval_id} is {grant.word}: there is nothing to use")
+        if grant.is_used:
+            raise CommandRejected(f"approval {approval_id} was used already, and is for one use; request another one")
+        return [
+            ApprovalUsed(
+                approval_id=approval_id, action=grant.action, agent_id=grant.agent_id or None, digest=grant.digest
+            )
+        ]
+
+    def about_trust(self, kind: Any, agent_id: str, domain: str, reason: str) -> list[Event]:
+        """Decide on an incident, or on the revocation or restoration of trust."""
+        self._agents.get(agent_id)
+        self._check_domain(agent_id, domain)
+        return [kind(agent_id=agent_id, domain=domain, reason=reason)]
 
     def log(self, approval_id: str) -> list[Event]:
         """Report that the verdict has committed."""
         unlogged = self._unlogged.get(approval_id)
         if unlogged is None:
-            raise NotFound(f"approval {approval_id!r} has no verdict that is still to be reported")
+            raise NotFound(f"approval {shown(approval_id)} has no verdict that is still to be reported")
         return [
             AuditLogged(
                 approval_id=approval_id,
@@ -221,98 +299,49 @@ class Approvals:
         return next(iter(self._unlogged.values()), None)
 
     def next_due_ns(self) -> int | None:
-        return self._pending.next_due_ns()
+        moments = [each for each in (self._pending.next_due_ns(), self._notices.next_ns) if each is not None]
+        return min(moments, default=None)
 
     def due(self, now_ns: int, limit: int) -> list[Event]:
-        """Decide which approvals get their verdict because it is too late, at most ``limit`` of them."""
-        return [
+        """Decide which approvals get their verdict because it is too late, at most ``limit``; then, on notices."""
+        late = [
             verdict(entry, "expired", "its agent left the hub", is_final=True)
             if entry.is_left_behind
-            else self._failed(entry, "its time was up", "expired")
+            else failure(entry, "its time was up", "expired")
             for entry in self._pending.due(now_ns, limit)
         ]
+        if late:
+            return late
+        passed = self._notices.passed(now_ns, limit)
+        return [event for each, moment_ns in passed for event in notices_of(self._pending[each], moment_ns)][:limit]
 
     def repair(self) -> list[Event]:
-        """Decide, after a replay, about approvals without a challenge: they are worked on no more."""
-        return [
-            self._failed(entry, "the hub was restarted before there was a challenge", "denied")
-            for entry in self._pending
-            if entry.stage is not ApprovalStage.CHALLENGED and not entry.is_left_behind
-        ]
+        """Decide, after a replay, about what a crash interrupted.
+
+        A verdict that the answers led to is given: the crash may have come between the last one and it. Approvals
+        without a challenge are worked on no more, but for those with a key, which their next caller goes on with.
+        """
+        endings: list[Event] = []
+        for entry in self._pending:
+            if entry.is_left_behind:
+                continue
+            if entry.stage is ApprovalStage.CHALLENGED:
+                if (ending := conclusion(entry)) is not None:
+                    endings.append(ending)
+            elif entry.key is None:
+                endings.append(failure(entry, "the hub was restarted before there was a challenge", "denied"))
+        return endings
 
     # -- inside --
 
-    def _at(self, approval_id: str, stage: ApprovalStage) -> ApprovalEntry:
+    def _at(self, approval_id: str, *stages: ApprovalStage) -> ApprovalEntry:
         entry = self.get(approval_id)
-        if entry.stage is not stage:
-            raise CommandRejected(f"approval {approval_id} is {entry.stage.value}, not {stage.value}")
+        if entry.stage not in stages:
+            raise CommandRejected(f"approval {approval_id} is {entry.stage.value}, not {stages[0].value}")
         if entry.is_left_behind:
             raise CommandRejected(f"approval {approval_id} can only expire: its agent left the hub")
         return entry
 
-    def _failed(self, entry: ApprovalEntry, reason: str, denial: str) -> Event:
-        decided = {FailMode.DENY: denial, FailMode.ALLOW: "approved", FailMode.ESCALATE: "escalated"}[entry.fail_mode]
-        return verdict(entry, decided, reason=reason, is_failure=True)
-
-    def _requested(self, event: ApprovalRequested) -> None:
-        assert event.agent_id is not None
-        entry = ApprovalEntry(
-            approval_id=event.approval_id,
-            agent_id=event.agent_id,
-            session_id=event.session_id,
-            turn_id=event.turn_id,
-            channel_id=event.channel_id,
-            task_id=event.task_id,
-            action=event.action,
-            mode=Mode(event.mode),
-            fail_mode=FailMode(event.fail_mode),
-            requested_at=event.at,
-            deadline_ns=deadline_ns(event.at, event.timeout_seconds),
-        )
-        self._pending.add(entry.approval_id, entry, entry.deadline_ns)
-
-    def _scored(self, event: ApprovalRiskScored) -> None:
-        self._weighed(event, ApprovalStage.SCORED)
-
-    def _trusted(self, event: ApprovalTrustComputed) -> None:
-        self._weighed(event, ApprovalStage.TRUSTED)
-
-    def _weighed(self, event: ApprovalRiskScored | ApprovalTrustComputed, stage: ApprovalStage) -> None:
-        level = RiskLevel(event.risk_level)
-        self._pending.change(event.approval_id, stage=stage, risk_score=event.risk_score, risk_level=level)
-
-    def _challenged(self, event: ApprovalChallengeIssued) -> None:
-        self._pending.change(
-            event.approval_id,
-            stage=ApprovalStage.CHALLENGED,
-            challenge=event.challenge,
-            quorum=event.quorum,
-            approvers=event.approvers,
-        )
-
-    def _answered(self, event: ApprovalChallengeCompleted) -> None:
-        entry = self._pending[event.approval_id]
-        side = "passed" if event.is_passed else "failed"
-        self._pending.change(event.approval_id, **{side: (*getattr(entry, side), event.approver)})
-
-    def _judged(self, event: Event) -> None:
-        assert isinstance(event, VERDICTS)
-        entry = self._pending.remove(event.approval_id)
-        word = word_of(event)
-        self._unlogged[entry.approval_id] = Verdict(
-            entry.approval_id, entry.action, word, event.id, event.seq, entry.agent_id
-        )
-        judged_by_approvers = isinstance(event, _BY_APPROVERS) and event.approvers
-        if judged_by_approvers and entry.agent_id in self._agents:
-            record = self.record(entry.agent_id)
-            is_approved = (getattr(event, "enforce_verdict", "") or word) == "approved"
-            self._records[entry.agent_id] = AgentRecord(
-                entry.agent_id, record.approved + is_approved, record.denied + (not is_approved)
-            )
-
-    def _logged(self, event: AuditLogged) -> None:
-        self._unlogged.pop(event.approval_id, None)
-
-    def _unregistered(self, event: AgentUnregistered) -> None:
-        self._records.pop(event.agent_id or "", None)
-        self._pending.leave_behind("agent_id", event.agent_id, mark=True)
+    def _check_domain(self, agent_id: str, domain: str) -> None:
+        if self._records.is_full(agent_id, domain):
+            raise CommandRejected(f"agent {agent_id} has records in as many domains as it may; use one of those")

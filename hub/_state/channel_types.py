@@ -12,8 +12,10 @@ from typing import Any, Protocol
 
 import attrs
 
+from .._values import Shown
 from ..errors import CommandRejected, ConfigurationError
 from ..events import canonical
+from ..events._shown import is_name, nearest, shown
 
 __all__ = (
     "Auction",
@@ -29,8 +31,8 @@ __all__ = (
 )
 
 
-@attrs.frozen(kw_only=True, eq=False)
-class Manifest:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Manifest(Shown):
     """How a channel is set up, with its present participants."""
 
     type: str
@@ -66,9 +68,9 @@ class Post:
 class ChannelType(Protocol):
     """A type of channel; register your own with ``hub.channels.register_type()``, before the hub starts.
 
-    Inherit from :class:`Conversation`, which allows all posts, and override what you restrict. The methods are pure: no
-    clock, no randomness, and no memory but the state. The state is a JSON value and is in each envelope's event, so
-    keep it small. A method that raises refuses the command.
+    Inherit from :class:`Conversation`, which allows all posts, override what you restrict, and name the knobs that you
+    read: ``knobs = ("rounds_max",)``. The methods are pure: no clock, no randomness, and no memory but the state. The
+    state is a JSON value and is in each envelope's event, so keep it small. A method that raises refuses the command.
 
     To give the same state a new meaning, raise ``version`` and register both: channels go on with the version that they
     were opened with.
@@ -76,6 +78,10 @@ class ChannelType(Protocol):
 
     name: str
     version: int
+
+    @property
+    def knobs(self) -> Iterable[str]:
+        """The names of the knobs that it has; a channel cannot be opened with others."""
 
     def refuse_manifest(self, manifest: Manifest) -> str | None:
         """Return why a channel cannot be set up like this; None if it can."""
@@ -98,12 +104,15 @@ class ChannelType(Protocol):
     def expected(self, manifest: Manifest, state: Any) -> tuple[str, ...] | None:
         """Return the ids of the participants that may post now; None: all of them."""
 
+    # It may have at_deadline() and result(), too: see Conversation.
+
 
 class Conversation:
     """All participants may post at any time. Other types inherit from it."""
 
     name: str = "conversation"
     version: int = 1
+    knobs: tuple[str, ...] = ()
 
     def refuse_manifest(self, manifest: Manifest) -> str | None:
         return None
@@ -113,6 +122,8 @@ class Conversation:
 
     def refuse(self, manifest: Manifest, state: Any, post: Post) -> str | None:
         expected = self.expected(manifest, state)
+        if expected is not None and type(expected) not in (tuple, list):
+            raise TypeError(f"expected() answered {shown(expected)}, which is no tuple of agent ids")  # has it an end?
         if expected is None or post.sender_id in expected:
             return None
         return f"agent {post.sender_id} may not post now; {' or '.join(expected) or 'no participant'} may"
@@ -129,6 +140,17 @@ class Conversation:
     def expected(self, manifest: Manifest, state: Any) -> tuple[str, ...] | None:
         return None
 
+    def at_deadline(self, manifest: Manifest, state: Any) -> str | None:
+        """Return the reason with which the channel expires when its time is up; None for the usual one."""
+        return None
+
+    def result(self, manifest: Manifest, state: Any) -> Any:
+        """Return what the channel has led to when it ends by its type or its time; None for nothing.
+
+        The key ``winner`` of an object is the id of the agent that has won it.
+        """
+        return None
+
 
 class Discussion(Conversation):
     """Round robin: the participants post one after the other, in their order, the creator first.
@@ -137,6 +159,7 @@ class Discussion(Conversation):
     """
 
     name = "discussion"
+    knobs: tuple[str, ...] = ("rounds_max",)
 
     def refuse_manifest(self, manifest: Manifest) -> str | None:
         if len(manifest.participants) < 2:
@@ -185,8 +208,9 @@ class Consulting(Conversation):
         return None if len(manifest.participants) == 2 else "one of the two has left"
 
     def expected(self, manifest: Manifest, state: Any) -> tuple[str, ...] | None:
-        others = tuple(each for each in manifest.participants if each != manifest.creator_id)
-        return (manifest.creator_id,) if state["posts"] == 0 else others
+        if state["posts"] == 0:
+            return (manifest.creator_id,)
+        return tuple([each for each in manifest.participants if each != manifest.creator_id])
 
 
 class Broadcast(Conversation):
@@ -205,6 +229,7 @@ class Notification(Broadcast):
     """The creator posts once, or ``posts_max`` times by that knob; then it is closed. State: ``{"posts": n}``."""
 
     name = "notification"
+    knobs: tuple[str, ...] = ("posts_max",)
 
     def refuse_manifest(self, manifest: Manifest) -> str | None:
         return _refuse_knobs(manifest, counts=("posts_max",))
@@ -226,14 +251,16 @@ class Auction(Conversation):
 
     All posts of the creator before the first ``{"award": true}`` are calls; the award closes the auction, with the
     highest bidder in the reason. The knob ``minimum`` is the lowest bid. State: ``{"bidder": id or None, "bid": n,
-    "is_called", "is_awarded"}``. A ``ttl_seconds`` of the channel is the auction's deadline.
+    "is_called", "is_awarded"}``. A ``ttl_seconds`` of the channel is the auction's deadline: the highest bidder of that
+    moment has won. Result: ``{"winner": id or None, "bid": n or None}``.
     """
 
     name = "auction"
+    knobs: tuple[str, ...] = ("minimum",)
 
     def refuse_manifest(self, manifest: Manifest) -> str | None:
         minimum = manifest.knobs.get("minimum", 0)
-        return None if _is_number(minimum) else f"the knob minimum is a number, not {minimum!r}"
+        return None if _is_number(minimum) else f"the knob minimum is a number, not {shown(minimum)}"
 
     def begin(self, manifest: Manifest) -> Any:
         return {"bidder": None, "bid": None, "is_called": False, "is_awarded": False}
@@ -264,8 +291,15 @@ class Auction(Conversation):
 
     def ending(self, manifest: Manifest, state: Any) -> str | None:
         if state["is_awarded"]:
-            return f"awarded to {state['bidder']} for {state['bid']}" if state["bidder"] else "there was no bid"
+            return self.at_deadline(manifest, state)
         return None if manifest.creator_id in manifest.participants else "its creator has left"
+
+    def at_deadline(self, manifest: Manifest, state: Any) -> str | None:
+        return f"awarded to {state['bidder']} for {state['bid']}" if state["bidder"] else "there was no bid"
+
+    def result(self, manifest: Manifest, state: Any) -> Any:
+        has_ended = manifest.creator_id in manifest.participants
+        return {"winner": state["bidder"], "bid": state["bid"]} if has_ended else None
 
 
 class ChannelTypes:
@@ -273,41 +307,84 @@ class ChannelTypes:
 
     def __init__(self, types: Iterable[ChannelType]) -> None:
         self._types: dict[str, dict[int, ChannelType]] = {}
+        self._knobs: dict[tuple[str, int], tuple[str, ...]] = {}
         for each in types:
             self.add(each)
 
     def add(self, channel_type: ChannelType) -> None:
-        name, version = getattr(channel_type, "name", None), getattr(channel_type, "version", None)
-        if not isinstance(name, str) or not name or not isinstance(version, int) or version < 1:
-            raise ConfigurationError(f"a channel type needs a name, and a version from 1 on; {channel_type!r} has not")
-        if missing := [each for each in _METHODS if not callable(getattr(channel_type, each, None))]:
+        try:
+            name, version = getattr(channel_type, "name", None), getattr(channel_type, "version", None)
+            missing = [each for each in _METHODS if not callable(getattr(channel_type, each, None))]
+            knobs = _names_in(getattr(channel_type, "knobs", ()))
+        except Exception as error:
+            raise ConfigurationError(f"a channel type raised an exception: {shown(channel_type)}; mend it") from error
+        if not is_name(name) or type(version) is not int or version < 1:
             raise ConfigurationError(
-                f"channel type {name!r} has no {', '.join(missing)}; inherit from hubwire.channel_types.Conversation"
+                f"a channel type needs a name, and a version from 1 on; {shown(channel_type)} has not"
+            )
+        if missing:
+            raise ConfigurationError(
+                f"channel type {shown(name)} has no {', '.join(missing)}; inherit from"
+                " hubwire.channel_types.Conversation"
+            )
+        if knobs is None:
+            raise ConfigurationError(
+                f'channel type {shown(name)} names its knobs in a tuple of texts: knobs = ("rounds_max",)'
             )
         versions = self._types.setdefault(name, {})
         if version in versions:
-            raise ConfigurationError(f"channel type {name!r} version {version} is registered already")
+            raise ConfigurationError(f"channel type {shown(name)} version {version} is registered already")
         versions[version] = channel_type
+        self._knobs[name, version] = knobs
 
     def get(self, name: str, version: int | None = None) -> ChannelType:
         """Return a type, in its newest version by default."""
+        name, version = self.identify(name, version)
+        return self._types[name][version]
+
+    def identify(self, name: str, version: int | None) -> tuple[str, int]:
+        """Return the name and the version under which a type was registered, whatever it says about them now."""
         versions = self._types.get(name) if isinstance(name, str) else None
         if not versions:
             raise CommandRejected(
-                f"no channel type {name!r} is registered; there are {', '.join(sorted(self._types))}, and"
+                f"no channel type {shown(name)} is registered; there are {', '.join(sorted(self._types))}, and"
                 " hub.channels.register_type() adds one before the hub starts"
             )
         version = max(versions) if version is None else version
         if not isinstance(version, int) or version not in versions:
             raise CommandRejected(
-                f"channel type {name!r} has no version {version!r}; register it before the hub starts"
+                f"channel type {shown(name)} has no version {shown(version)}; register it before the hub starts"
             )
-        return versions[version]
+        return name, version
 
+    def check_knobs(self, name: str, version: int, knobs: Iterable[str]) -> None:
+        """Refuse knobs that the type does not have: a name that is misspelled would be a rule that never counts."""
+        known = self._knobs[name, version]
+        for each in knobs:
+            if each not in known:
+                has = f"it has {', '.join(known)}" if known else "it has none; a type of your own names those it reads"
+                advice = nearest(each, known)
+                raise CommandRejected(
+                    f"a channel of type {shown(name)} has no knob {shown(each)}; {has}{'; ' if advice else ''}{advice}"
+                )
+
+
+_OPTIONAL = frozenset({"at_deadline", "result"})
+"""Methods that a type may lack."""
 
 _METHODS = tuple(
-    name for name in vars(Conversation) if not name.startswith("_") and callable(getattr(Conversation, name))
+    name
+    for name in vars(Conversation)
+    if not name.startswith("_") and name not in _OPTIONAL and callable(getattr(Conversation, name))
 )
+
+
+def _names_in(given: object) -> tuple[str, ...] | None:
+    """Return the names of a type's knobs; None if that is not what was given. A text is no list of its letters."""
+    if not isinstance(given, tuple | list | set | frozenset):
+        return None
+    names: tuple[Any, ...] = tuple(given)
+    return names if all(map(is_name, names)) else None
 
 
 def _is_number(value: object) -> bool:
@@ -318,5 +395,5 @@ def _refuse_knobs(manifest: Manifest, *, counts: tuple[str, ...]) -> str | None:
     for name in counts:
         value = manifest.knobs.get(name, 1)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            return f"the knob {name} is a whole number from 1 on, not {value!r}"
+            return f"the knob {name} is a whole number from 1 on, not {shown(value)}"
     return None

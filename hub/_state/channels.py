@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import attrs
 
+from .._values import Value
 from ..errors import NotFound
 from ..events import (
     AgentUnregistered,
@@ -31,7 +32,9 @@ from ..events import (
     Event,
     FrozenDict,
 )
+from ..events._shown import shown
 from .agents import Agents
+from .changing import changed
 from .channel_types import Manifest
 from .moments import Deadlines, deadline_ns
 
@@ -50,8 +53,8 @@ class ChannelState(Enum):
     """It takes no more posts, and the channels below it are being closed."""
 
 
-@attrs.frozen(kw_only=True)
-class ChannelEntry:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ChannelEntry(Value):
     """What the hub knows of a channel."""
 
     channel_id: str
@@ -80,7 +83,11 @@ class ChannelEntry:
     invite_deadline_ns: int | None = None
     expires_ns: int | None = None
     closing_reason: str = ""
+    history: str = "whole"
+    """What a participant that comes later may read: ``whole`` or ``since_joined``."""
     ends_as: str = "closed"
+    result: Any = None
+    """With what it will end, while it is closing."""
     channel_state: Any = None
     """The state that its type keeps."""
     hidden: tuple[str, ...] = ()
@@ -173,7 +180,7 @@ class Channels:
         try:
             return self._by_id[channel_id]
         except (KeyError, TypeError):
-            raise NotFound(f"no channel {channel_id!r} is open: it was closed, or never existed") from None
+            raise NotFound(f"no channel {shown(channel_id)} is open: it was closed, or never existed") from None
 
     def takes_part(self, entry: ChannelEntry, agent_id: str) -> bool:
         """Return whether the agent is a participant, without looking at the others."""
@@ -224,12 +231,13 @@ class Channels:
                 created_at=event.at,
                 invite_deadline_ns=_moment(event.at, event.invite_timeout_seconds),
                 expires_ns=_moment(event.at, event.ttl_seconds),
+                history=event.history,
             )
         )
 
     def _change(self, event: Event, **changes: Any) -> ChannelEntry:
         assert event.channel_id is not None
-        entry = self._by_id[event.channel_id] = attrs.evolve(self._by_id[event.channel_id], **changes)
+        entry = self._by_id[event.channel_id] = changed(self._by_id[event.channel_id], changes)
         return entry
 
     def _invited(self, event: ChannelInvited) -> None:
@@ -307,7 +315,8 @@ class Channels:
 
     def _closing(self, event: ChannelClosing) -> None:
         assert event.channel_id is not None
-        self._change(event, state=ChannelState.CLOSING, closing_reason=event.reason, ends_as=event.ends_as)
+        ending = {"closing_reason": event.reason, "ends_as": event.ends_as, "result": event.result}
+        self._change(event, state=ChannelState.CLOSING, **ending)
         self.closing[event.channel_id] = None
 
     def _ended(self, event: ChannelClosed | ChannelExpired) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, Unpack
+from collections.abc import Iterator
+from typing import Any, Unpack
 
 import attrs
 
@@ -19,35 +19,23 @@ from ..events import (
     Event,
     canonical,
 )
+from ..events._shown import shown
 from .agents import Agents
-from .channel_types import ChannelType, ChannelTypes, Manifest
+from .channel_types import ChannelTypes, Manifest
 from .channels import ChannelEntry, Channels, ChannelState
+from .guests import ask_at_deadline, ask_reason, ask_result, call_type, text_of
 from .origin import Origin
 
-__all__ = ("EVENTS_MAX", "Endings", "call_type")
-
-T = TypeVar("T")
+__all__ = ("EVENTS_MAX", "Endings")
 
 EVENTS_MAX = 1000
 """A command that leads to more events than this is split."""
 
+_NO_CREATOR = "its creator left before it was opened"
+_TIME_UP = "its time was up"
+_NONE_VISIBLE = "all participants are hidden"
+
 _KINDS: dict[str, type[ChannelClosed | ChannelExpired]] = {"closed": ChannelClosed, "expired": ChannelExpired}
-
-
-def call_type(channel_type: ChannelType, method: Callable[..., T], *args: Any) -> T:
-    """Call a method of a channel type, which is a guest.
-
-    Raises :class:`~hubwire.errors.ChannelTypeFailed` if the method raises an exception.
-    """
-    try:
-        return method(*args)
-    except CommandRejected:
-        raise
-    except Exception as error:
-        raise ChannelTypeFailed(
-            f"channel type {channel_type.name!r} version {channel_type.version} failed in"
-            f" {getattr(method, '__name__', method)} ({type(error).__name__}: {error}); mend it"
-        ) from error
 
 
 class Endings:
@@ -68,7 +56,7 @@ class Endings:
         """
         entry = self._channels.get(channel_id)
         if not isinstance(reason, str):
-            raise CommandRejected(f"the reason for closing a channel must be text, not {reason!r}")
+            raise CommandRejected(f"the reason for closing a channel must be text, not {shown(reason)}")
         if entry.state is ChannelState.CLOSING:
             return self._rest(channel_id, EVENTS_MAX, set())
         return self.end(channel_id, reason, origin=origin)
@@ -93,6 +81,7 @@ class Endings:
         limit: int = EVENTS_MAX,
         gone: set[str] | None = None,
         origin: Origin | None = None,
+        result: Any = None,
     ) -> list[Event]:
         """End a channel, and first all below it, if that takes at most ``limit`` events; else say that it is closing.
 
@@ -106,13 +95,14 @@ class Endings:
                 gone.add(channel_id)
                 if self._channels.get(channel_id).state is ChannelState.CLOSING:
                     return []
-                return [ChannelClosing(channel_id=channel_id, reason=reason, ends_as=ends_as, **(origin or {}))]
+                about: dict[str, Any] = {"channel_id": channel_id, "reason": reason, "result": result}
+                return [ChannelClosing(**about, ends_as=ends_as, **(origin or {}))]
         gone.update(ending)
         events: list[Event] = [
             ChannelClosed(channel_id=each, reason="the channel above it has ended", **(origin or {}))
             for each in ending[:-1]
         ]
-        return [*events, _KINDS[ends_as](channel_id=channel_id, reason=reason, **(origin or {}))]
+        return [*events, _KINDS[ends_as](channel_id=channel_id, reason=reason, result=result, **(origin or {}))]
 
     def remove(
         self, entry: ChannelEntry, agent_id: str, reason: str, gone: set[str], limit: int = EVENTS_MAX
@@ -121,22 +111,22 @@ class Endings:
         if agent_id not in entry.participants:
             return self.decline(entry, agent_id, reason, gone, limit)
         channel_id, rest = entry.channel_id, entry.without(agent_id)
-        state, end_reason = entry.channel_state, None
+        state, end_reason, result = entry.channel_state, None, None
         if not rest:
             end_reason = "all participants have left"
         elif entry.state is ChannelState.PENDING:
             if agent_id == entry.creator_id:
-                end_reason = "its creator left before it was opened"
+                end_reason = _NO_CREATOR
             elif entry.accepted - 1 + len(entry.invited) < entry.required_acks:
                 end_reason = "too few are left to accept"
         else:
-            state, end_reason = self._without(entry, entry.manifest(rest))
+            state, end_reason, result = self._without(entry, entry.manifest(rest))
         removed = ChannelParticipantRemoved(
             channel_id=channel_id, agent_id=agent_id, reason=reason, channel_state=state
         )
         if end_reason is None:
             return [removed]
-        return [removed, *self.end(channel_id, end_reason, limit=limit - 1, gone=gone)]
+        return [removed, *self.end(channel_id, end_reason, limit=limit - 1, gone=gone, result=result)]
 
     def hide(
         self, entry: ChannelEntry, agent_id: str, reason: str, gone: set[str], limit: int = EVENTS_MAX
@@ -144,30 +134,31 @@ class Endings:
         """Let the channel go on without a participant, which stays in it; of an invited agent, end the invitation."""
         if agent_id not in entry.participants:
             return self.decline(entry, agent_id, reason, gone, limit)
-        state, end_reason = entry.channel_state, None
+        state, end_reason, result = entry.channel_state, None, None
         if entry.state is ChannelState.ACTIVE:
             hiding = attrs.evolve(entry, hidden=(*entry.hidden, agent_id))
-            state, end_reason = self._without(entry, hiding.manifest())
+            state, end_reason, result = self._without(entry, hiding.manifest())
         hidden = ChannelParticipantHidden(
             channel_id=entry.channel_id, agent_id=agent_id, reason=reason, channel_state=state
         )
         if end_reason is None:
             return [hidden]
-        return [hidden, *self.end(entry.channel_id, end_reason, limit=limit - 1, gone=gone)]
+        return [hidden, *self.end(entry.channel_id, end_reason, limit=limit - 1, gone=gone, result=result)]
 
-    def _without(self, entry: ChannelEntry, manifest: Manifest) -> tuple[Any, str | None]:
-        """Return the state of an open channel with the participants of ``manifest``, and why it ends, if it does."""
+    def _without(self, entry: ChannelEntry, manifest: Manifest) -> tuple[Any, str | None, Any]:
+        """Return the state of an open channel with the participants of ``manifest``; if it ends, why and with what."""
         if not manifest.participants:
-            return entry.channel_state, "all participants are hidden"
+            return entry.channel_state, _NONE_VISIBLE, None
         try:
             channel_type = self._types.get(entry.type, entry.version)
-            state = canonical(call_type(channel_type, channel_type.participants_changed, manifest, entry.channel_state))
-            return state, call_type(channel_type, channel_type.ending, manifest, state)
+            state = canonical(call_type(channel_type.participants_changed, manifest, entry.channel_state))
+            reason = ask_reason(channel_type.ending, manifest, state)
+            return state, reason, None if reason is None else self._result(entry, manifest, state)
         except ChannelTypeFailed as error:
             # A participant cannot be kept in a channel: if its type cannot go on without one, the channel ends.
-            return entry.channel_state, str(error)
+            return entry.channel_state, str(error), None
         except CommandRejected:
-            return entry.channel_state, None  # its type is not registered now: all posts are refused until it is
+            return entry.channel_state, None, None  # its type is not registered now: all posts are refused until it is
 
     def decline(
         self, entry: ChannelEntry, agent_id: str, reason: str, gone: set[str], limit: int = EVENTS_MAX
@@ -214,7 +205,8 @@ class Endings:
 
     def _passed(self, entry: ChannelEntry, what: str, gone: set[str], limit: int) -> list[Event]:
         if what == "ttl":
-            return self.end(entry.channel_id, "its time was up", ends_as="expired", limit=limit, gone=gone)
+            reason, result = self._at_deadline(entry)
+            return self.end(entry.channel_id, reason, ends_as="expired", limit=limit, gone=gone, result=result)
         if entry.state is ChannelState.PENDING:
             reason = f"{entry.accepted} of {entry.required_acks} acceptances came in time"
             return self.end(entry.channel_id, reason, limit=limit, gone=gone)
@@ -222,6 +214,24 @@ class Endings:
             ChannelDeclined(channel_id=entry.channel_id, agent_id=agent_id, reason="no answer in time")
             for agent_id in entry.invited[:limit]
         ]
+
+    def _at_deadline(self, entry: ChannelEntry) -> tuple[str, Any]:
+        """Return the reason with which a channel expires, and its result: its type may have one."""
+        if entry.state is not ChannelState.ACTIVE:
+            return _TIME_UP, None
+        try:
+            channel_type = self._types.get(entry.type, entry.version)
+            reason = ask_at_deadline(channel_type, entry.manifest(), entry.channel_state)
+            return reason or _TIME_UP, ask_result(channel_type, entry.manifest(), entry.channel_state)
+        except CommandRejected as error:
+            return f"{_TIME_UP}, and its type has no result: {text_of(error)}", None
+
+    def _result(self, entry: ChannelEntry, manifest: Manifest, state: Any) -> Any:
+        """Return the result of a channel that its type ends; None if its type fails."""
+        try:
+            return ask_result(self._types.get(entry.type, entry.version), manifest, state)
+        except CommandRejected:
+            return None  # it ends for its reason; without a result
 
     def repair(self) -> list[Event]:
         """Decide, after a replay, how commands end of which a crash has kept only the first events.
@@ -236,24 +246,28 @@ class Endings:
             if entry.state is ChannelState.PENDING:
                 events += self._repair_pending(entry, gone)
             elif reason := self._ending_now(entry):
-                events += self.end(entry.channel_id, reason, gone=gone)
+                result = self._result(entry, entry.manifest(), entry.channel_state)
+                events += self.end(entry.channel_id, reason, gone=gone, result=result)
         return events
 
     def _repair_pending(self, entry: ChannelEntry, gone: set[str]) -> list[Event]:
         if entry.to_invite or not entry.required_acks:
             return self.end(entry.channel_id, "the hub died while it was opened", gone=gone)
-        if not entry.participants or entry.accepted + len(entry.invited) < entry.required_acks:
+        if entry.creator_id not in entry.participants:
+            return self.end(entry.channel_id, _NO_CREATOR, gone=gone)
+        if entry.accepted + len(entry.invited) < entry.required_acks:
             return self.end(entry.channel_id, "too few have accepted", gone=gone)
         return self.opened(entry, entry.participants, gone) if entry.accepted >= entry.required_acks else []
 
     def _ending_now(self, entry: ChannelEntry) -> str | None:
         if not entry.participants:
             return "all participants have left"
-        if entry.channel_state is None:
-            return None
+        manifest = entry.manifest()
+        if not manifest.participants:
+            return _NONE_VISIBLE
         try:
             channel_type = self._types.get(entry.type, entry.version)
-            return call_type(channel_type, channel_type.ending, entry.manifest(), entry.channel_state)
+            return ask_reason(channel_type.ending, manifest, entry.channel_state)
         except CommandRejected:
             return None  # a type that is not registered, or fails, closes no channel: the next post reports the error
 
@@ -262,10 +276,10 @@ class Endings:
         try:
             channel_type = self._types.get(entry.type, entry.version)
             manifest = entry.manifest(participants)
-            reason = call_type(channel_type, channel_type.refuse_manifest, manifest)
-            state = None if reason else canonical(call_type(channel_type, channel_type.begin, manifest))
+            reason = ask_reason(channel_type.refuse_manifest, manifest)
+            state = None if reason else canonical(call_type(channel_type.begin, manifest))
         except CommandRejected as error:
-            reason, state = str(error), None
+            reason, state = text_of(error), None
         if reason:
             return self.end(entry.channel_id, f"it cannot work with the present participants: {reason}", gone=gone)
         return [ChannelOpened(channel_id=entry.channel_id, channel_state=state)]
@@ -278,7 +292,9 @@ class Endings:
             if len(events) >= limit:
                 break
             if each == channel_id:
-                events.append(_KINDS[entry.ends_as](channel_id=channel_id, reason=entry.closing_reason))
+                events.append(
+                    _KINDS[entry.ends_as](channel_id=channel_id, reason=entry.closing_reason, result=entry.result)
+                )
             else:
                 events.append(ChannelClosed(channel_id=each, reason="the channel above it has ended"))
         gone.update(event.channel_id for event in events if event.channel_id)

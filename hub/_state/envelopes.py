@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Unpack
 
 import attrs
 
+from .._values import Value
 from ..errors import ChannelTypeFailed, InboxFull, PostRejected
 from ..events import (
     ChannelClosed,
@@ -18,32 +19,38 @@ from ..events import (
     InboxPressured,
     canonical,
 )
+from ..events._plain import freeze_plain
+from ..events._shown import shown
 from .agents import Agents
 from .channel_types import ChannelTypes, Conversation, Post
 from .channels import ChannelEntry, Channels, ChannelState
-from .endings import Endings, call_type
+from .delegation import delegators_of
+from .drafts import Draft, Rooms
+from .endings import Endings
+from .guests import ask_reason, ask_result, call_type
 from .inboxes import PRIORITIES, Inboxes
+from .keys import USED_ONCE, KeyedPost, KeyedPosts, Keys, check_of
 from .moments import is_duration
 from .origin import Origin
 from .profiles import InboxOverflow, InboxRule
 
-__all__ = ("Envelopes", "KeyedEnvelope")
+__all__ = ("Envelopes", "KeyedEnvelope", "KeyedPosts")
 
 _KEY_LENGTH_MAX = 255
 
 
-@attrs.frozen
-class KeyedEnvelope:
-    """An envelope that was posted with a key, in a channel that has not ended."""
+@attrs.frozen(eq=False, repr=False)
+class KeyedEnvelope(Value):
+    """An envelope that was posted with a key, as earlier versions kept it in snapshots."""
 
     channel_id: str
     envelope: EnvelopePosted
 
 
 class Envelopes:
-    """Decides about posts, and remembers their idempotency keys for as long as their channels live."""
+    """Decides about posts, and remembers their idempotency keys: see :class:`Keys`."""
 
-    entry_types: ClassVar[tuple[type, ...]] = (KeyedEnvelope,)
+    entry_types: ClassVar[tuple[type, ...]] = (KeyedPosts, KeyedEnvelope)
 
     def __init__(
         self, agents: Agents, channels: Channels, types: ChannelTypes, endings: Endings, inboxes: Inboxes
@@ -53,40 +60,37 @@ class Envelopes:
         self._types = types
         self._endings = endings
         self._inboxes = inboxes
-        self._by_key: dict[str, dict[str, EnvelopePosted]] = {}
+        self._keys: Keys = Keys()
 
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
         return {EnvelopePosted: self._posted, ChannelClosed: self._ended, ChannelExpired: self._ended}
 
-    def snapshot(self) -> list[KeyedEnvelope]:
-        return [
-            KeyedEnvelope(channel_id, envelope)
-            for channel_id, by_key in self._by_key.items()
-            for envelope in by_key.values()
-        ]
+    def snapshot(self) -> Sequence[KeyedPosts]:
+        return self._keys.entries()
 
-    def restore(self, entries: Sequence[KeyedEnvelope]) -> None:
+    def restore(self, entries: Sequence[KeyedPosts | KeyedEnvelope]) -> None:
+        self._keys.restore(entry for entry in entries if isinstance(entry, KeyedPosts))
         for entry in entries:
-            self._posted(entry.envelope)
+            if isinstance(entry, KeyedEnvelope):
+                self._posted(entry.envelope)
 
     # -- commands --
 
     def find(
         self, channel_id: str, sender_id: str, content: Any, audience: Iterable[str] | None, key: str | None
-    ) -> EnvelopePosted | None:
-        """Return the envelope that was posted with this key, if there is one; refuse the key for a different post."""
-        # A key that is not text was never accepted; it is refused where the post is decided.
-        envelope = self._by_key.get(channel_id, {}).get(key) if isinstance(key, str) else None
-        if envelope is None:
+    ) -> KeyedPost | None:
+        """Return what is known of the post with this key, if there was one; refuse the key for a different post."""
+        post = None if key is None or key.startswith(USED_ONCE) else self._keys.find(channel_id, key)
+        if post is None:
             return None
         named = None if audience is None else tuple(dict.fromkeys(audience))
-        if (envelope.agent_id, envelope.audience, envelope.content) != (sender_id, named, canonical(content)):
+        if post.check != check_of(sender_id, named, content):
             raise PostRejected(
-                f"idempotency_key {key!r} was used in channel {channel_id} for another envelope,"
-                f" {envelope.envelope_id}; use each key for one envelope",
+                f"idempotency_key {shown(key)} was used in channel {channel_id} for another envelope,"
+                f" {post.envelope_id}; use each key for one envelope",
                 code="key_reused",
             )
-        return envelope
+        return post
 
     def post(
         self,
@@ -97,25 +101,32 @@ class Envelopes:
         *,
         envelope_id: str,
         priority: str = "normal",
-        causation_id: str | None = None,
-        hops: int = 0,
+        cause: EnvelopePosted | None = None,
         hops_max: int | None = None,
         ttl_seconds: float | None = None,
         idempotency_key: str | None = None,
         unreachable: Mapping[str, str] | None = None,
+        answered: str | None = None,
+        delay_seconds: float = 0.0,
+        draft: Draft | None = None,
         **origin: Unpack[Origin],
     ) -> list[Event]:
-        """Post an envelope, but not to the agents in ``unreachable``, which maps them to the reasons."""
+        """Post an envelope that answers one of ``answered``; not to the keys of ``unreachable``, for its reasons.
+
+        Raises :class:`InboxesBlock` if it has to wait. ``draft``: the posts before it in the same command.
+        """
         channel = self._channels.get(channel_id)
+        if draft is not None:
+            channel = draft.after(channel)
         self._check_sender(channel, sender_id)
         named = None if audience is None else tuple(dict.fromkeys(audience))
-        if named:
-            self._check_audience(channel, named)
-        _check_terms(priority, ttl_seconds, idempotency_key, hops, hops_max)
-        state, end_reason = self._after(channel, Post(sender_id, content, named))
-        delivery = _Delivery(channel_id, sender_id, envelope_id, priority)
+        self._check_audience(channel, named or ())
         reached = [each for each in channel.participants if each != sender_id] if named is None else named
-        self._deliver(delivery, reached, unreachable or {})
+        hops = 0 if cause is None else cause.hops + 1
+        _check_terms(priority, ttl_seconds, idempotency_key, hops, hops_max)
+        state, end_reason, result = self._after(channel, Post(sender_id, content, named))
+        delivery = _Delivery(channel_id, sender_id, envelope_id, priority)
+        self._deliver(delivery, reached, unreachable or {}, draft or self._inboxes)
         posted = EnvelopePosted(
             channel_id=channel_id,
             agent_id=sender_id,
@@ -124,16 +135,20 @@ class Envelopes:
             recipients=tuple(delivery.recipients),
             audience=named,
             priority=priority,
-            causation_id=causation_id,
+            causation_id=None if cause is None else cause.id or None,
             hops=hops,
+            delegators=delegators_of(cause, reached),
             ttl_seconds=None if ttl_seconds is None else float(ttl_seconds),
             idempotency_key=idempotency_key,
             channel_state=state,
+            answers=None if answered in delivery.recipients else answered,
+            delay_seconds=delay_seconds,
             **origin,
         )
         events: list[Event] = [*delivery.before, posted, *delivery.after]
         if end_reason is not None:
-            events += self._endings.end(channel_id, end_reason)
+            gone = None if draft is None else draft.gone
+            events += self._endings.end(channel_id, end_reason, result=result, gone=gone)
         return events
 
     def notice(self, channel_id: str, content: Any, recipients: Iterable[str], *, envelope_id: str) -> list[Event]:
@@ -163,62 +178,76 @@ class Envelopes:
         self._agents.get(sender_id)
         if not self._channels.takes_part(channel, sender_id):
             raise PostRejected(
-                f"agent {sender_id} is not a participant of channel {channel_id}, and cannot post to it",
+                f"{self._agents.label(sender_id)} is not a participant of channel {channel_id}, and cannot post to it",
                 code="not_participant",
             )
         if sender_id in channel.hidden:
             raise PostRejected(
-                f"agent {sender_id} is hidden in channel {channel_id}; channel.show() lets it post again",
+                f"{self._agents.label(sender_id)} is hidden in channel {channel_id}; channel.show() lets it post again",
                 code="hidden",
             )
 
     def _check_audience(self, channel: ChannelEntry, named: Iterable[str]) -> None:
         if strangers := [each for each in named if not self._channels.takes_part(channel, each)]:
             raise PostRejected(
-                f"{', '.join(map(str, strangers))} cannot be addressed: not a participant of channel"
+                f"{self._agents.listed(strangers)} cannot be addressed: not a participant of channel"
                 f" {channel.channel_id}",
                 code="unknown_audience",
             )
 
-    def _deliver(self, delivery: _Delivery, agent_ids: Iterable[str], unreachable: Mapping[str, str]) -> None:
+    def _deliver(
+        self, delivery: _Delivery, agent_ids: Iterable[str], unreachable: Mapping[str, str], rooms: Rooms
+    ) -> None:
         for agent_id in agent_ids:
             if agent_id in unreachable:
                 delivery.fail(agent_id, unreachable[agent_id], "AccessDenied")
             elif (agent := self._agents.known(agent_id)) is None:
                 delivery.fail(agent_id, f"agent {agent_id} has left the hub", "NotFound")
             else:
-                delivery.to(agent_id, agent.inbox_rule, self._inboxes)
+                delivery.to(agent_id, agent.inbox_rule, rooms)
+        if delivery.blocking:
+            raise InboxesBlock(tuple(delivery.blocking))
         if delivery.full and not delivery.recipients and not delivery.dropped:
             raise InboxFull(
-                f"the inbox of {', '.join(delivery.full)} is full, and the envelope has no other recipient; let it ack"
-                " what it has read, or give it a larger inbox"
+                f"the inbox of {self._agents.listed(delivery.full)} is full, and the envelope has no other recipient;"
+                " let it ack what it has read, or give it a larger inbox"
             )
 
-    def _after(self, channel: ChannelEntry, post: Post) -> tuple[Any, str | None]:
-        """Return the channel's state after the post, None if it is the same, and why the channel ends, if it does."""
+    def _after(self, channel: ChannelEntry, post: Post) -> tuple[Any, str | None, Any]:
+        """Return the channel's state after the post, None if it is the same; if it ends, why, and with what result."""
         channel_type = self._types.get(channel.type, channel.version)
         if type(channel_type) is Conversation:
-            return None, None  # the type of most channels: it allows all posts, has no state, and does not end
+            return None, None, None  # the type of most channels: it allows all posts, has no state, and does not end
         manifest, before = channel.manifest(), channel.channel_state
         try:
-            if reason := call_type(channel_type, channel_type.refuse, manifest, before, post):
+            if reason := ask_reason(channel_type.refuse, manifest, before, post):
+                reason = self._agents.named_in(reason)  # a type knows agents by their ids alone
                 raise PostRejected(f"channel {channel.channel_id} does not allow it: {reason}", code="not_allowed")
-            state = call_type(channel_type, channel_type.fold, manifest, before, post)
-            state = before if state is before else canonical(state)
-            ending = call_type(channel_type, channel_type.ending, manifest, state)
+            state = call_type(channel_type.fold, manifest, before, post)
+            state = before if state is before else _frozen(state)
+            ending = ask_reason(channel_type.ending, manifest, state)
+            result = None if ending is None else ask_result(channel_type, manifest, state)
         except ChannelTypeFailed as error:
             raise PostRejected(str(error), code="not_allowed") from error
-        return None if state is before else state, ending
+        return None if state is before else state, ending, result
 
     # -- applying --
 
     def _posted(self, event: EnvelopePosted) -> None:
-        if event.idempotency_key is not None:
-            assert event.channel_id is not None
-            self._by_key.setdefault(event.channel_id, {})[event.idempotency_key] = event
+        key = event.idempotency_key
+        if key is not None and not key.startswith(USED_ONCE):
+            self._keys.add(event)
 
     def _ended(self, event: ChannelClosed | ChannelExpired) -> None:
-        self._by_key.pop(event.channel_id or "", None)
+        self._keys.end(event.channel_id or "")
+
+
+class InboxesBlock(Exception):
+    """A post has to wait: the inboxes of ``agent_ids`` are full, and their rule says so."""
+
+    def __init__(self, agent_ids: tuple[str, ...]) -> None:
+        super().__init__(agent_ids)
+        self.agent_ids: tuple[str, ...] = agent_ids
 
 
 class _Delivery:
@@ -231,20 +260,24 @@ class _Delivery:
         self._priority = priority
         self.recipients: list[str] = []
         self.full: list[str] = []
+        self.blocking: list[str] = []
+        """Those of the full ones that senders wait for."""
         self.dropped: bool = False
         self.before: list[Event] = []
         """The events that make room, before the envelope is posted."""
         self.after: list[Event] = []
 
-    def to(self, agent_id: str, rule: InboxRule, inboxes: Inboxes) -> None:
+    def to(self, agent_id: str, rule: InboxRule, inboxes: Rooms) -> None:
         """Put the envelope into an inbox, or decide what happens because that is full."""
         pending = inboxes.count(agent_id)
         if pending < rule.capacity:
             self.recipients.append(agent_id)
             if pending < rule.pressure_at <= pending + 1:
                 self.after.append(InboxPressured(agent_id=agent_id, pending=pending + 1, cap=rule.capacity))
-        elif rule.overflow is InboxOverflow.REJECT:
+        elif rule.overflow is InboxOverflow.REJECT or rule.overflow is InboxOverflow.BLOCK:
             self.full.append(agent_id)
+            if rule.overflow is InboxOverflow.BLOCK:
+                self.blocking.append(agent_id)
             self.fail(agent_id, f"its inbox is full: {pending} of {rule.capacity} envelopes wait in it", "InboxFull")
         else:
             self._drop(agent_id, rule, inboxes)
@@ -262,7 +295,7 @@ class _Delivery:
             )
         )
 
-    def _drop(self, agent_id: str, rule: InboxRule, inboxes: Inboxes) -> None:
+    def _drop(self, agent_id: str, rule: InboxRule, inboxes: Rooms) -> None:
         reason = rule.overflow.value
         # An inbox whose capacity was lowered comes down to it step by step: two go for each that comes.
         count = min(2, inboxes.count(agent_id) - rule.capacity + 1)
@@ -285,12 +318,13 @@ class _Delivery:
 
 def _check_terms(priority: str, ttl_seconds: float | None, key: str | None, hops: int, hops_max: int | None) -> None:
     if hops_max is not None and (isinstance(hops_max, bool) or not isinstance(hops_max, int)):
-        raise PostRejected(f"hops_max is a whole number, or None for no limit, not {hops_max!r}", code="malformed")
+        raise PostRejected(f"hops_max is a whole number, or None for no limit, not {shown(hops_max)}", code="malformed")
     if priority not in PRIORITIES:
-        raise PostRejected(f"a priority is one of {', '.join(PRIORITIES)}, not {priority!r}", code="malformed")
+        raise PostRejected(f"a priority is one of {', '.join(PRIORITIES)}, not {shown(priority)}", code="malformed")
     if ttl_seconds is not None and not is_duration(ttl_seconds):
         raise PostRejected(
-            f"an envelope's ttl_seconds is a positive number, or None for no end, not {ttl_seconds!r}", code="malformed"
+            f"an envelope's ttl_seconds is a positive number, or None for no end, not {shown(ttl_seconds)}",
+            code="malformed",
         )
     if key is not None:
         _check_key(key)
@@ -301,8 +335,15 @@ def _check_terms(priority: str, ttl_seconds: float | None, key: str | None, hops
         )
 
 
+def _frozen(state: Any) -> Any:
+    plain = freeze_plain(state)
+    return canonical(state) if plain is None else plain[0]
+
+
 def _check_key(key: object) -> None:
+    if type(key) is str and 0 < len(key) <= _KEY_LENGTH_MAX and key.isascii():
+        return
     if not isinstance(key, str) or not 0 < len(key) <= _KEY_LENGTH_MAX or canonical(key) != key:
         raise PostRejected(
-            f"an idempotency_key is text of 1 to {_KEY_LENGTH_MAX} characters, not {key!r}", code="malformed"
+            f"an idempotency_key is text of 1 to {_KEY_LENGTH_MAX} characters, not {shown(key)}", code="malformed"
         )

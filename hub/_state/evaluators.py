@@ -6,14 +6,17 @@ event ``expectation.violated`` holds the result. A replay calls no evaluator.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 import attrs
 
+from .._values import Value
 from ..errors import CommandRejected, ConfigurationError
 from ..events import FrozenDict, canonical
+from ..events._shown import is_name, shown
 from .channel_types import Manifest
+from .guests import cut, text_of
 from .moments import is_duration
 
 __all__ = (
@@ -28,6 +31,8 @@ __all__ = (
     "ReplyWithin",
     "Situation",
     "TurnWithin",
+    "ViolationHandler",
+    "check_owed",
 )
 
 ON_VIOLATION = ("audit", "warn", "notify_channel", "hide", "remove", "auto_close")
@@ -40,19 +45,20 @@ EXPECTATIONS_MAX = 100
 """How many a channel may have: each of its events goes through all of them."""
 
 
-@attrs.frozen(kw_only=True)
-class Expectation:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Expectation(Value):
     """A contract over a channel's behaviour in time, for ``hub.channels.open(expectations=[...])``.
 
     ``name``: its evaluator: ``acks_within`` (an invited agent accepts or declines, within 30 s by default),
     ``reply_within`` (the recipient of an envelope posts to its sender, 600 s), ``turn_within`` (an agent whose turn it
     is by the channel's type posts, 120 s), ``max_silence`` (there is a post, 3,600 s), or one of your own, in its
     newest ``version`` by default. ``params`` are its settings, above all ``seconds``, how long it may take.
-    ``applies_to``: ids or roles of the agents that are bound by it; None: all.
+    ``applies_to``: the agents that are bound by it, by name, id or role; None: all.
 
     ``on_violation`` is the consequence, besides the event: ``audit`` (none), ``warn`` (a notice for the agents that
     violated it), ``notify_channel`` (a notice for all participants), ``hide`` (the channel goes on without those agents
-    until ``channel.show()``), ``remove`` (they are participants no more), ``auto_close`` (the channel is closed).
+    until ``channel.show()``), ``remove`` (they are participants no more), ``auto_close`` (the channel is closed), or a
+    handler of your own, by its name: see :meth:`hubwire.ChannelCommands.register_violation_handler`.
     """
 
     name: str
@@ -62,20 +68,45 @@ class Expectation:
     version: int | None = None
 
 
-@attrs.frozen
-class Moment:
+@attrs.frozen(eq=False, repr=False)
+class Moment(Value):
     """When an event of a channel happened: its ``seq``, and the time in nanoseconds since the epoch."""
 
     seq: int
     ns: int
 
 
-@attrs.frozen
-class Owed:
+@attrs.frozen(eq=False, repr=False)
+class Owed(Value):
     """An obligation of an agent, or with None of the channel as a whole, and the moment since which it exists."""
 
     agent_id: str | None
     since: Moment
+
+
+def _is_small(number: object) -> bool:
+    """Tell whether this is a whole number of at most 64 bits."""
+    return type(number) is int and -(2**63) < number < 2**63
+
+
+def check_owed(candidate: object, evaluator: str, present: Collection[str | None]) -> Owed:
+    """Return what an evaluator answered with, if it is an obligation of one that is present.
+
+    Raises :class:`~hubwire.errors.CommandRejected` if it is not.
+    """
+    if not isinstance(candidate, Owed):
+        raise CommandRejected(f"evaluator {evaluator!r} returned a {type(candidate).__name__}, which is no Owed")
+    agent_id, since = candidate.agent_id, candidate.since
+    if not (agent_id is None or isinstance(agent_id, str)) or agent_id not in present:
+        raise CommandRejected(
+            f"evaluator {evaluator!r} returned an Owed of {shown(agent_id)}, which is not in the channel"
+        )
+    if not isinstance(since, Moment) or not all(map(_is_small, (since.seq, since.ns))):
+        raise CommandRejected(
+            f"evaluator {evaluator!r} returned an Owed without a moment; pass on one of the situation's, and nothing"
+            " where it has none"
+        )
+    return candidate
 
 
 class Situation(Protocol):
@@ -171,7 +202,7 @@ class AcksWithin:
 
     def refuse_params(self, params: Mapping[str, Any]) -> str | None:
         unknown = sorted(set(params) - {"seconds"})
-        return f"{self.name} has no parameter {', '.join(unknown)}" if unknown else None
+        return f"{self.name} has no parameter {', '.join(unknown)}; it has seconds" if unknown else None
 
     def owed(self, situation: Situation) -> Iterable[Owed]:
         return [Owed(agent_id, situation.created) for agent_id in situation.invited]
@@ -213,51 +244,85 @@ class MaxSilence(AcksWithin):
             return []
         posts = [situation.posted]
         if not situation.is_for_all:
-            posts = [
-                situation.posted_by(each) for each in situation.manifest.participants if situation.applies_to(each)
-            ]
+            bound = [each for each in situation.manifest.participants if situation.applies_to(each)]
+            if not bound:
+                return []  # those that it applies to are hidden, or have left: the silence of others breaks nothing
+            posts = [situation.posted_by(each) for each in bound]
         return [Owed(None, max((post for post in (situation.opened, *posts) if post), key=lambda post: post.seq))]
 
 
+@attrs.frozen(eq=False, repr=False)
+class ViolationHandler(Value):
+    """A function of the program's own that follows up violations, and how it is called."""
+
+    name: str
+    function: Callable[..., object]
+    timeout: float
+    attempts_max: int
+
+
 class Evaluators:
-    """The registered evaluators, by name and version."""
+    """The registered evaluators, by name and version, and the handlers of what they find."""
 
     def __init__(self, evaluators: Iterable[Evaluator]) -> None:
+        self.handlers: dict[str, ViolationHandler] = {}
+        """Those that the program has registered, by name."""
         self._evaluators: dict[str, dict[int, Evaluator]] = {}
         for each in evaluators:
             self.add(each)
 
     def add(self, evaluator: Evaluator) -> None:
-        name, version = getattr(evaluator, "name", None), getattr(evaluator, "version", None)
-        if not isinstance(name, str) or not name or not isinstance(version, int) or version < 1:
-            raise ConfigurationError(f"an evaluator needs a name, and a version from 1 on; {evaluator!r} has not")
-        missing = [each for each in ("refuse_params", "owed") if not callable(getattr(evaluator, each, None))]
-        if missing or not is_duration(getattr(evaluator, "seconds", None)) or not hasattr(evaluator, "names_agents"):
+        try:
+            name, version = getattr(evaluator, "name", None), getattr(evaluator, "version", None)
+            missing = [each for each in ("refuse_params", "owed") if not callable(getattr(evaluator, each, None))]
+            seconds, names_agents = getattr(evaluator, "seconds", None), getattr(evaluator, "names_agents", None)
+        except Exception as error:
+            raise ConfigurationError(f"an evaluator raised an exception: {shown(evaluator)}; mend it") from error
+        if not is_name(name) or type(version) is not int or version < 1:
+            raise ConfigurationError(f"an evaluator needs a name, and a version from 1 on; {shown(evaluator)} has not")
+        if missing or not is_duration(seconds) or type(names_agents) is not bool:
             raise ConfigurationError(
-                f"evaluator {name!r} is incomplete; it needs seconds, names_agents, refuse_params() and owed()"
+                f"evaluator {shown(name)} is incomplete; it needs seconds, names_agents, refuse_params() and owed()"
             )
         versions = self._evaluators.setdefault(name, {})
         if version in versions:
-            raise ConfigurationError(f"evaluator {name!r} version {version} is registered already")
+            raise ConfigurationError(f"evaluator {shown(name)} version {version} is registered already")
         versions[version] = evaluator
+
+    def add_handler(self, handler: ViolationHandler) -> None:
+        name = handler.name
+        if name in ON_VIOLATION or name in self.handlers:
+            whose = "one of the hub's own" if name in ON_VIOLATION else "registered already"
+            raise ConfigurationError(f"violation handler {shown(name)} is {whose}; give this one another name")
+        self.handlers[name] = handler
+
+    def _check_handler(self, name: object) -> None:
+        if type(name) is not str or name not in self.handlers:
+            there = ", ".join((*ON_VIOLATION, *self.handlers))
+            raise CommandRejected(
+                f"on_violation is one of {there}, not {shown(name)}; hub.channels.register_violation_handler() adds a"
+                " handler before the hub starts"
+            )
 
     def get(self, name: str, version: int | None = None) -> Evaluator:
         """Return an evaluator, in its newest version by default."""
         versions = self._evaluators.get(name) if isinstance(name, str) else None
         if not versions:
             raise CommandRejected(
-                f"no evaluator {name!r} is registered; there are {', '.join(sorted(self._evaluators))}, and"
+                f"no evaluator {shown(name)} is registered; there are {', '.join(sorted(self._evaluators))}, and"
                 " hub.channels.register_evaluator() adds one before the hub starts"
             )
         version = max(versions) if version is None else version
         if version not in versions:
-            raise CommandRejected(f"evaluator {name!r} has no version {version!r}; register it before the hub starts")
+            raise CommandRejected(
+                f"evaluator {name!r} has no version {shown(version)}; register it before the hub starts"
+            )
         return versions[version]
 
     def checked(self, expectations: Iterable[Expectation | Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
         """Return expectations as a channel's event holds them: complete, so that no default changes them later."""
         if isinstance(expectations, str | Mapping) or not isinstance(expectations, Iterable):
-            raise CommandRejected(f"a channel's expectations are a list, not {expectations!r}")
+            raise CommandRejected(f"a channel's expectations are a list, not {shown(expectations)}")
         checked = tuple(self._checked(each) for each in expectations)
         if len(checked) > EXPECTATIONS_MAX:
             raise CommandRejected(f"a channel has at most {EXPECTATIONS_MAX} expectations, not {len(checked)}")
@@ -268,23 +333,24 @@ class Evaluators:
         evaluator = self.get(expectation.name, expectation.version)
         name, on_violation = evaluator.name, expectation.on_violation
         if on_violation not in ON_VIOLATION:
-            raise CommandRejected(f"on_violation is one of {', '.join(ON_VIOLATION)}, not {on_violation!r}")
+            self._check_handler(on_violation)
         if on_violation in NEEDS_AGENT and not evaluator.names_agents:
-            raise CommandRejected(f"{name} does not name agents, so on_violation cannot be {on_violation!r}")
+            raise CommandRejected(f"{name} does not name agents, so on_violation cannot be {shown(on_violation)}")
         params = canonical(expectation.params)
         if not isinstance(params, FrozenDict):
-            raise CommandRejected(f"the params of {name} must map names to values, unlike {expectation.params!r}")
+            raise CommandRejected(f"the params of {name} must map names to values, unlike {shown(expectation.params)}")
         seconds = params.get("seconds", evaluator.seconds)
         if not is_duration(seconds):
-            raise CommandRejected(f"the seconds of {name} are a positive number, not {seconds!r}")
+            raise CommandRejected(f"the seconds of {name} are a positive number, not {shown(seconds)}")
         try:
             reason = evaluator.refuse_params(params)
-        except Exception as error:
+            refusal = cut(str(reason)) if reason else ""
+        except BaseException as error:
             raise CommandRejected(
-                f"evaluator {name!r} version {evaluator.version} failed in refuse_params ({error!r}); mend it"
+                f"evaluator {name!r} version {evaluator.version} failed in refuse_params ({text_of(error)}); mend it"
             ) from error
-        if reason:
-            raise CommandRejected(f"a channel cannot have this expectation: {reason}")
+        if refusal:
+            raise CommandRejected(f"a channel cannot have this expectation: {refusal}")
         return FrozenDict(
             name=name,
             version=evaluator.version,
@@ -301,7 +367,7 @@ def _expectation(given: Expectation | Mapping[str, Any]) -> Expectation:
     if not isinstance(given, Mapping) or "name" not in given or set(given) - known:
         raise CommandRejected(
             f"an expectation is an Expectation, or an object with name, on_violation, params, applies_to and version,"
-            f" not {given!r}"
+            f" not {shown(given)}"
         )
     return Expectation(**given)
 
@@ -312,5 +378,5 @@ def _checked_applies_to(applies_to: Iterable[str] | None) -> tuple[str, ...] | N
     is_listed = isinstance(applies_to, Iterable) and not isinstance(applies_to, str)
     names: tuple[str, ...] = canonical(tuple(applies_to)) if is_listed else ()
     if not names or not all(isinstance(each, str) for each in names):
-        raise CommandRejected(f"applies_to is a list of ids and roles, or None for all agents, not {applies_to!r}")
+        raise CommandRejected(f"applies_to is a list of ids and roles, or None for all agents, not {shown(applies_to)}")
     return names

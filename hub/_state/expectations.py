@@ -7,6 +7,7 @@ costs one look. There is no sweep over channels, and no log is read.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, ClassVar
@@ -33,11 +34,13 @@ from ..events import (
     FrozenDict,
     HubStarted,
 )
+from ..events._shown import shown
 from .channel_types import ChannelTypes
 from .channels import ChannelEntry, Channels
 from .endings import Endings
 from .envelopes import Envelopes
-from .evaluators import NEEDS_AGENT, Evaluators, Moment, Owed
+from .evaluators import NEEDS_AGENT, Evaluators, Moment, Owed, check_owed
+from .guests import text_of
 from .ledgers import ChannelSituation, Ledger, Ledgers, Unhandled, WatchEntry
 from .moments import Deadlines, deadline_ns
 
@@ -50,6 +53,13 @@ _ParticipantsChanged = (
     | ChannelParticipantRemoved
     | ChannelParticipantShown
 )
+
+
+_MOVES_MAX = 3
+"""An evaluator that gives another moment each time is not waited for: it is no function of what it sees."""
+
+OWED_MAX = 100_000
+"""How many obligations an evaluator may return at once: one that never ends would block the hub."""
 
 
 class _Looks:
@@ -129,6 +139,7 @@ class Expectations:
             self._ledgers.add(entry)
             # Only the evaluators know what is owed, and they are called when all machines are restored.
             self._look_at_all(entry.channel_id, None)
+        self._ledgers.sort_to_handle()
 
     def __len__(self) -> int:
         return len(self._ledgers)
@@ -142,53 +153,68 @@ class Expectations:
         if self._ledgers.to_handle:
             return self._handle(limit)
         events: list[Event] = []
+        moves: Counter[tuple[str, int]] = Counter()
         while not events:
             passed = self._looks.passed(now_ns, limit)
             if not passed:
                 break
+            # Some moments are only estimates, after a restart all: the exact ones first, so that the order is theirs.
+            found = [self._look(*each) for each in passed]
+            moved = [each[:2] for each, (is_moved, _) in zip(passed, found, strict=True) if is_moved]
+            moves.update(moved)
+            if any(moves[each] <= _MOVES_MAX for each in moved):
+                continue
             numbered: set[str] = set()
-            for channel_id, place, _ in passed:
-                # Violations of a channel are numbered: the next one is decided after this one is applied.
-                if channel_id not in numbered and (found := self._evaluate(channel_id, place, now_ns)):
-                    events += found
+            for (channel_id, place, _), (_, unreported) in zip(passed, found, strict=True):
+                if channel_id in numbered:
+                    break  # violations of a channel are numbered: the next one is decided after this one is applied
+                if (judged := self._judged(channel_id, place, now_ns, unreported)) is not None:
+                    events.append(judged)
                     numbered.add(channel_id)
         return events
 
-    def _evaluate(self, channel_id: str, place: int, now_ns: int) -> list[Event]:
-        """Decide whether an expectation is violated now; if not, plan when it may be."""
+    def _look(self, channel_id: str, place: int, planned_ns: int) -> tuple[bool, list[Owed] | str]:
+        """Return what is owed and was not reported, or why it is not known.
+
+        Plan the moment at which that is overdue, and return, too, whether it is another one than was planned.
+        """
         ledger, channel = self._ledgers[channel_id], self._channels.get(channel_id)
-        expectation = channel.expectations[place]
-        about = {"channel_id": channel_id, "expectation": expectation["name"], "version": expectation["version"]}
         try:
-            owed = self._owed(ledger, channel, expectation)
-        except Exception as error:  # noqa: BLE001 - the evaluator and the channel's type are guests
-            reason = str(error) if isinstance(error, CommandRejected) else f"{type(error).__name__}: {error}"
-            return [ExpectationFailed(**about, place=place, reason=reason)]
-        patience_ns = round(ledger.head.seconds[place] * 1e9)
+            owed = self._owed(ledger, channel, channel.expectations[place])
+        except BaseException as error:  # noqa: BLE001 - the evaluator and the channel's type are guests
+            return False, text_of(error)
         unreported = [each for each in owed if each.since.seq > ledger.reported.get((place, each.agent_id), -1)]
+        patience_ns = round(ledger.head.seconds[place] * 1e9)
+        moment_ns = min((each.since.ns + patience_ns for each in unreported), default=None)
+        self._looks.plan(channel_id, place, moment_ns)
+        return moment_ns != planned_ns, unreported
+
+    def _judged(self, channel_id: str, place: int, now_ns: int, unreported: list[Owed] | str) -> Event | None:
+        """Return the event for what is overdue, or could not be evaluated; None if nothing is overdue."""
+        ledger, expectation = self._ledgers[channel_id], self._channels.get(channel_id).expectations[place]
+        about = {"channel_id": channel_id, "expectation": expectation["name"], "version": expectation["version"]}
+        if isinstance(unreported, str):
+            return ExpectationFailed(**about, place=place, reason=unreported)
+        patience_ns = round(ledger.head.seconds[place] * 1e9)
         overdue = [each for each in unreported if each.since.ns + patience_ns <= now_ns]
         if not overdue:
-            moment_ns = min((each.since.ns + patience_ns for each in unreported), default=None)
-            self._looks.plan(channel_id, place, moment_ns)
-            return []
+            return None
         # An evaluator that names agents and the channel as a whole leads to two events: first that of the agents.
         overdue = [each for each in overdue if each.agent_id is not None] or overdue
         newest: dict[str | None, int] = {}
         for each in overdue:
             newest[each.agent_id] = max(each.since.seq, newest.get(each.agent_id, -1))
         elapsed_ns = now_ns - min(each.since.ns for each in overdue)
-        return [
-            ExpectationViolated(
-                **about,
-                place=place,
-                number=ledger.head.violations + 1,
-                on_violation=expectation["on_violation"],
-                params=expectation["params"],
-                violators=tuple(agent_id for agent_id in newest if agent_id is not None),
-                since_seqs=tuple(newest.values()),
-                detail=FrozenDict(elapsed_seconds=elapsed_ns / 1e9, threshold_seconds=ledger.head.seconds[place]),
-            )
-        ]
+        return ExpectationViolated(
+            **about,
+            place=place,
+            number=ledger.head.violations + 1,
+            on_violation=expectation["on_violation"],
+            params=expectation["params"],
+            violators=tuple(agent_id for agent_id in newest if agent_id is not None),
+            since_seqs=tuple(newest.values()),
+            detail=FrozenDict(elapsed_seconds=elapsed_ns / 1e9, threshold_seconds=ledger.head.seconds[place]),
+        )
 
     def _owed(self, ledger: Ledger, channel: ChannelEntry, expectation: Mapping[str, Any]) -> list[Owed]:
         """Call the evaluator; return what is owed by agents that the expectation applies to."""
@@ -196,12 +222,11 @@ class Expectations:
         situation = ChannelSituation(ledger, channel, expectation, self._types)
         present = {*channel.participants, *situation.invited, None}
         owed: list[Owed] = []
-        for each in evaluator.owed(situation):
-            if not isinstance(each, Owed) or each.agent_id not in present:
-                raise CommandRejected(
-                    f"evaluator {evaluator.name!r} returned {each!r}, which is not an Owed of an agent in the channel"
-                )
-            if each.agent_id is None or situation.applies_to(each.agent_id):
+        for number, each in enumerate(evaluator.owed(situation)):
+            if number == OWED_MAX:
+                raise CommandRejected(f"evaluator {shown(evaluator.name)} returned more than {OWED_MAX} obligations")
+            check_owed(each, evaluator.name, present)
+            if each.agent_id is None or (each.agent_id not in channel.hidden and situation.applies_to(each.agent_id)):
                 owed.append(each)
         return owed
 
@@ -300,9 +325,10 @@ class Expectations:
             self._ledgers.handled_for(event.channel_id, event.agent_id, NEEDS_AGENT)
 
     def _hidden(self, event: ChannelParticipantHidden) -> None:
-        if self._changed(event) is not None:
+        if (ledger := self._changed(event)) is not None:
             assert event.channel_id is not None
             assert event.agent_id is not None
+            ledger.release(event.agent_id)
             self._ledgers.handled_for(event.channel_id, event.agent_id, frozenset({"hide"}))
 
     def _posted(self, event: EnvelopePosted) -> None:
@@ -315,7 +341,8 @@ class Expectations:
         assert event.agent_id is not None
         moment = _moment(event)
         self._change(event, posted=moment, **({} if event.channel_state is None else {"turn": moment}))
-        ledger.post(event.agent_id, event.recipients, moment)
+        hidden = self._channels.get(event.channel_id or "").hidden
+        ledger.post(event.agent_id, event.recipients, moment, hidden=hidden, answered=event.answers)
 
     def _ended(self, event: ChannelClosing | ChannelClosed | ChannelExpired) -> None:
         assert event.channel_id is not None

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import attrs
 
+from .._values import Value
 from ..errors import CommandRejected, NotFound
 from ..events import (
     AgentUnregistered,
@@ -23,6 +24,7 @@ from ..events import (
     EnvelopeReturned,
     Event,
 )
+from ..events._shown import shown
 from .agents import Agents
 from .moments import Deadlines, deadline_ns, is_duration
 
@@ -35,21 +37,21 @@ _TTL = -1
 """In a deadline, in the place of the attempt."""
 
 
-@attrs.frozen
-class Waiting:
+@attrs.frozen(eq=False, repr=False)
+class Waiting(Value):
     """An envelope in one inbox."""
 
     envelope: EnvelopePosted
     ready_seq: int
     """The ``seq`` of the event that let it be delivered: it was posted, nacked without a delay, or returned."""
     attempts: int = 0
-    """How often it was nacked."""
+    """How often it was nacked, or handled by a process that ended before the turn did."""
     delayed_until_ns: int | None = None
     """When it comes again; None while it may be delivered."""
 
 
-@attrs.frozen
-class InboxEntry:
+@attrs.frozen(eq=False, repr=False)
+class InboxEntry(Value):
     """What an agent has still to read, in order of delivery."""
 
     agent_id: str
@@ -91,6 +93,10 @@ class _Inbox:
         """Put an envelope after the others of its priority."""
         self.by_priority.setdefault(waiting.envelope.priority, {})[waiting.envelope.envelope_id] = waiting
         self.count += 1
+
+    def replace(self, waiting: Waiting) -> None:
+        """Put an envelope in its own place."""
+        self.by_priority[waiting.envelope.priority][waiting.envelope.envelope_id] = waiting
 
     def take(self, envelope_id: str) -> Waiting:
         for priority, waiting in self.by_priority.items():
@@ -144,10 +150,21 @@ class Inboxes:
         inbox = self._by_agent.get(agent_id)
         return None if inbox is None else inbox.find(envelope_id)
 
+    def is_held(self, agent_id: str, envelope_id: str, attempt: int) -> bool:
+        """Tell whether the delivery of this attempt is still to be acked: it was neither acked nor nacked, nor is it
+        gone.
+        """
+        waiting = self.find(agent_id, envelope_id)
+        return waiting is not None and waiting.attempts + 1 == attempt and waiting.delayed_until_ns is None
+
     def count(self, agent_id: str) -> int:
         """Return how many envelopes wait in an inbox."""
         inbox = self._by_agent.get(agent_id)
         return 0 if inbox is None else inbox.count
+
+    def not_empty(self) -> tuple[str, ...]:
+        """Return the ids of the agents that have envelopes to read."""
+        return tuple(self._by_agent)
 
     def pending_total(self) -> int:
         return self._pending_total
@@ -172,24 +189,64 @@ class Inboxes:
         envelope = self._get(agent_id, envelope_id).envelope
         return [EnvelopeAcked(agent_id=agent_id, channel_id=envelope.channel_id, envelope_id=envelope_id)]
 
-    def nack(self, agent_id: str, envelope_id: str, delay_seconds: float, reason: str) -> list[Event]:
+    def nack(
+        self, agent_id: str, envelope_id: str, delay_seconds: float, reason: str, attempts_max: int | None = None
+    ) -> list[Event]:
+        """Give an envelope back; after ``attempts_max`` attempts, by default those of the rule, it is dead-lettered."""
         waiting = self._get(agent_id, envelope_id)
         if delay_seconds != 0 and not is_duration(delay_seconds):
-            raise CommandRejected(f"delay_seconds is a number of seconds, not {delay_seconds!r}")
+            raise CommandRejected(f"delay_seconds is a number of seconds, not {shown(delay_seconds)}")
         if not isinstance(reason, str):
-            raise CommandRejected(f"a reason is text, not {reason!r}")
+            raise CommandRejected(f"a reason is text, not {shown(reason)}")
         if waiting.delayed_until_ns is not None:
             raise CommandRejected(f"envelope {envelope_id} was nacked already, and is delayed")
         attempts = waiting.attempts + 1
-        about: dict[str, Any] = {
-            "agent_id": agent_id,
-            "channel_id": waiting.envelope.channel_id,
-            "envelope_id": envelope_id,
-            "reason": reason,
-        }
-        if attempts >= self._agents.get(agent_id).inbox_rule.deliveries_max:
-            return [EnvelopeDeadLettered(**about, attempts=attempts, posted_seq=waiting.envelope.seq)]
-        return [EnvelopeNacked(**about, attempt=attempts, delay_seconds=float(delay_seconds))]
+        if attempts >= (attempts_max or self.attempts_max(agent_id)):
+            return self.dead_letter(agent_id, envelope_id, reason, attempts)
+        return [
+            EnvelopeNacked(
+                agent_id=agent_id,
+                channel_id=waiting.envelope.channel_id,
+                envelope_id=envelope_id,
+                reason=reason,
+                attempt=attempts,
+                delay_seconds=float(delay_seconds),
+            )
+        ]
+
+    def attempts_max(self, agent_id: str) -> int:
+        """Return how often an envelope is delivered, as the rule of the inbox says."""
+        return self._agents.get(agent_id).inbox_rule.deliveries_max
+
+    def dead_letter(self, agent_id: str, envelope_id: str, reason: str, attempts: int) -> list[Event]:
+        """Take an envelope out of an inbox, because it cannot be handled."""
+        envelope = self._get(agent_id, envelope_id).envelope
+        return [
+            EnvelopeDeadLettered(
+                agent_id=agent_id,
+                channel_id=envelope.channel_id,
+                envelope_id=envelope_id,
+                reason=reason,
+                attempts=attempts,
+                posted_seq=envelope.seq,
+            )
+        ]
+
+    def interrupted(self, agent_id: str, envelope_id: str) -> list[Event]:
+        """Decide, after a replay, that a turn which never ended was an attempt: it may have ended the process."""
+        waiting = self.find(agent_id, envelope_id)
+        if waiting is None or waiting.delayed_until_ns is not None:
+            return []
+        return [
+            EnvelopeNacked(
+                agent_id=agent_id,
+                channel_id=waiting.envelope.channel_id,
+                envelope_id=envelope_id,
+                reason="the hub ended in the middle of its turn",
+                attempt=waiting.attempts + 1,
+                keeps_place=True,
+            )
+        ]
 
     def _get(self, agent_id: str, envelope_id: str) -> Waiting:
         waiting = self.find(agent_id, envelope_id)
@@ -222,6 +279,10 @@ class Inboxes:
         ]
 
     # -- applying --
+
+    def put_again(self, agent_id: str, envelope: EnvelopePosted, ready_seq: int) -> None:
+        """Put an envelope that had left the inbox after the others of its priority; nothing has been tried yet."""
+        self._put(agent_id, Waiting(envelope, ready_seq))
 
     def _put(self, agent_id: str, waiting: Waiting) -> None:
         inbox = self._by_agent.get(agent_id)
@@ -265,12 +326,19 @@ class Inboxes:
             self._untime(event.agent_id, waiting)
 
     def _posted(self, event: EnvelopePosted) -> None:
-        waiting = Waiting(event, event.seq)
+        until = deadline_ns(event.at, event.delay_seconds) if event.delay_seconds else None
+        waiting = Waiting(event, event.seq, delayed_until_ns=until)
         for agent_id in event.recipients:
             self._put(agent_id, waiting)
 
     def _nacked(self, event: EnvelopeNacked) -> None:
         assert event.agent_id is not None
+        if event.keeps_place:
+            inbox = self._by_agent[event.agent_id]
+            found = inbox.find(event.envelope_id)
+            assert found is not None
+            inbox.replace(attrs.evolve(found, attempts=event.attempt))
+            return
         waiting = self._take(event.agent_id, event.envelope_id)
         until = deadline_ns(event.at, event.delay_seconds) if event.delay_seconds else None
         waiting = attrs.evolve(waiting, attempts=event.attempt, ready_seq=event.seq, delayed_until_ns=until)

@@ -7,17 +7,18 @@ from typing import Any
 
 import attrs
 
+from .._values import Value
 from ..events import ExpectationViolated
 from .channel_types import ChannelTypes, Manifest
 from .channels import ChannelEntry
-from .endings import call_type
 from .evaluators import Moment
+from .guests import ask_agents
 
 __all__ = ("ChannelSituation", "Ledger", "Ledgers", "Unanswered", "Unhandled", "WatchEntry")
 
 
-@attrs.frozen
-class Unanswered:
+@attrs.frozen(eq=False, repr=False)
+class Unanswered(Value):
     """A post in the inbox of an agent that has posted nothing to its sender since."""
 
     agent_id: str
@@ -25,16 +26,16 @@ class Unanswered:
     since: Moment
 
 
-@attrs.frozen
-class Unhandled:
+@attrs.frozen(eq=False, repr=False)
+class Unhandled(Value):
     """A violation with a consequence that has still to be decided, and the agents that it is for."""
 
     violated: ExpectationViolated
     agents: tuple[str, ...]
 
 
-@attrs.frozen(kw_only=True)
-class WatchEntry:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class WatchEntry(Value):
     """What the evaluators of a channel decide by, and which violations were reported."""
 
     channel_id: str
@@ -90,20 +91,37 @@ class Ledger:
             ),
         )
 
-    def post(self, sender_id: str, recipients: Iterable[str], moment: Moment) -> None:
+    def post(
+        self,
+        sender_id: str,
+        recipients: Iterable[str],
+        moment: Moment,
+        *,
+        hidden: Collection[str] = (),
+        answered: str | None = None,
+    ) -> None:
+        """An agent has posted: its recipients have its answer, and owe it one unless they are ``hidden``.
+
+        ``answered`` is an agent that it has answered without a way over its inbox.
+        """
         self.posts[sender_id] = moment
         unanswered = self.unanswered.get(sender_id, {})
+        unanswered.pop(answered or "", None)
         for agent_id in recipients:
             # An answer needs none.
-            if unanswered.pop(agent_id, None) is None and agent_id != sender_id:
+            if unanswered.pop(agent_id, None) is None and agent_id != sender_id and agent_id not in hidden:
                 self.unanswered.setdefault(agent_id, {}).setdefault(sender_id, moment)
         if not unanswered:
             self.unanswered.pop(sender_id, None)
 
+    def release(self, agent_id: str) -> None:
+        """An agent owes no answer any more."""
+        self.unanswered.pop(agent_id, None)
+
     def forget(self, agent_id: str) -> None:
         """An agent has left: it owes no answer any more, and none is owed to it."""
         self.posts.pop(agent_id, None)
-        self.unanswered.pop(agent_id, None)
+        self.release(agent_id)
         for debtor, senders in [*self.unanswered.items()]:
             senders.pop(agent_id, None)
             if not senders:
@@ -163,6 +181,11 @@ class Ledgers:
         """The channels with violations that have still to be handled."""
         return self._to_handle
 
+    def sort_to_handle(self) -> None:
+        """Let what was violated first come first, as it did before a restart."""
+        oldest = {each: next(iter(self._by_channel[each].unhandled.values())) for each in self._to_handle}
+        self._to_handle = dict.fromkeys(sorted(oldest, key=lambda each: oldest[each].violated.seq))
+
     def add_unhandled(self, channel_id: str, unhandled: Unhandled) -> None:
         self._by_channel[channel_id].unhandled[unhandled.violated.number] = unhandled
         self._to_handle[channel_id] = None
@@ -221,7 +244,7 @@ class ChannelSituation:
     @property
     def expected(self) -> tuple[str, ...] | None:
         channel_type = self._types.get(self._channel.type, self._channel.version)
-        return call_type(channel_type, channel_type.expected, self.manifest, self.channel_state)
+        return ask_agents(channel_type.expected, self.manifest, self.channel_state)
 
     def posted_by(self, agent_id: str) -> Moment | None:
         return self._ledger.posts.get(agent_id)

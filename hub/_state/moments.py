@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Collection, Hashable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, ClassVar, Generic, TypeVar
 
-__all__ = ("Deadlines", "deadline_ns", "is_duration")
+__all__ = ("Deadlines", "deadline_ns", "is_duration", "text_of_ns")
 
 SECONDS_MAX = 1e9
 """Thirty years: a longer time is a mistake, or means never, for which there is None."""
@@ -21,15 +21,27 @@ K = TypeVar("K", bound=Hashable)
 
 def deadline_ns(at: str, seconds: float) -> int:
     """Return the moment ``seconds`` after an event's ``at``, in nanoseconds since the epoch."""
+    return _ns_of(at) + round(seconds * 1e9)
+
+
+@lru_cache(maxsize=4)
+def _ns_of(at: str) -> int:
+    """Return an event's ``at`` in nanoseconds since the epoch; those of one command have the same."""
     since = datetime.fromisoformat(at) - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000 + round(seconds * 1e9)
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
+
+
+def text_of_ns(moment_ns: int) -> str:
+    """Return a moment as events write it: ISO 8601 in UTC with microseconds."""
+    moment = _EPOCH + timedelta(microseconds=moment_ns // 1000)
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def is_duration(seconds: object) -> bool:
     """Return whether this is a positive number of seconds, of at most thirty years."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+    if type(seconds) is not int and type(seconds) is not float:
         return False
-    return math.isfinite(seconds) and 0 < seconds <= SECONDS_MAX
+    return 0 < seconds <= SECONDS_MAX
 
 
 class Deadlines(Generic[K]):

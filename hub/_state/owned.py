@@ -7,8 +7,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, ClassVar, Generic, TypeVar
 
-import attrs
-
+from .changing import changed
 from .moments import Deadlines
 
 __all__ = ("Owned",)
@@ -97,8 +96,7 @@ class Owned(Generic[K, E]):
 
     def change(self, entry_id: K, **changes: Any) -> None:
         """Change fields of an entry, but none by which it is found."""
-        entry: Any = self._by_id[entry_id]
-        self._by_id[entry_id] = attrs.evolve(entry, **changes)
+        self._by_id[entry_id] = changed(self._by_id[entry_id], changes)
 
     def leave_behind(self, field: str, value: Hashable, *, mark: object) -> None:
         """Leave the entries of a group behind. An entry keeps the first mark that it gets."""

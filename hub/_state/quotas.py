@@ -7,14 +7,15 @@ from typing import Any, ClassVar
 
 import attrs
 
+from .._values import Value
 from ..errors import CommandRejected
 from ..events import ChannelClosed, ChannelCreated, ChannelExpired, Event
 
 __all__ = ("ChannelCreator", "Quotas")
 
 
-@attrs.frozen
-class ChannelCreator:
+@attrs.frozen(eq=False, repr=False)
+class ChannelCreator(Value):
     """The creator of a channel that is not closed."""
 
     channel_id: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from enum import Enum
 
 from ..errors import CommandRejected
+from ..events._shown import number_of, shown
 
 __all__ = (
     "TRUST_INITIAL",
@@ -92,6 +92,6 @@ def adjusted(risk_score: float, trust: float) -> float:
 def check_share(**shares: object) -> None:
     """Raise unless these are numbers from 0 to 1."""
     for name, value in shares.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or not 0 <= value <= 1:  # type: ignore[arg-type,operator]
-            raise CommandRejected(f"{name} must be a number from 0 to 1, not {value!r}")
+        number = number_of(value)
+        if number is None or not 0 <= number <= 1:
+            raise CommandRejected(f"{name} must be a number from 0 to 1, not {shown(value)}")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Unpack
 
 import attrs
 
+from .._values import Value
 from ..errors import CommandRejected, NotFound
 from ..events import (
     AgentUnregistered,
@@ -24,6 +25,7 @@ from ..events import (
     TaskStarted,
     canonical,
 )
+from ..events._shown import shown
 from .agents import Agents
 from .channels import Channels, ChannelState
 from .moments import deadline_ns, is_duration
@@ -45,8 +47,8 @@ _ENDS: Mapping[type[Event], str] = {
 }
 
 
-@attrs.frozen(kw_only=True)
-class TaskEntry:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class TaskEntry(Value):
     """What the hub knows of a running task."""
 
     task_id: str
@@ -66,12 +68,14 @@ class TaskEntry:
     """Why it has ended although its event is still to come; empty while it runs."""
 
 
-@attrs.frozen
-class EndedTask:
+@attrs.frozen(eq=False, repr=False)
+class EndedTask(Value):
     """A task that has ended; ``how`` is the last word of the event's kind."""
 
     task_id: str
     how: str
+    seq: int = -1
+    """The event with which it ended, and which has its result; -1 in snapshots of versions that kept no note of it."""
 
 
 class Tasks:
@@ -83,7 +87,7 @@ class Tasks:
         self._agents = agents
         self._channels = channels
         self._tasks: Owned[str, TaskEntry] = Owned(groups=("owner_id", "channel_id"), mark="left_behind")
-        self._ended: OrderedDict[str, str] = OrderedDict()
+        self._ended: OrderedDict[str, EndedTask] = OrderedDict()
 
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
         return {
@@ -98,14 +102,14 @@ class Tasks:
         }
 
     def snapshot(self) -> Sequence[TaskEntry | EndedTask]:
-        return (*self._tasks, *(EndedTask(task_id, how) for task_id, how in self._ended.items()))
+        return (*self._tasks, *self._ended.values())
 
     def restore(self, entries: Sequence[TaskEntry | EndedTask]) -> None:
         for entry in entries:
             if isinstance(entry, TaskEntry):
                 self._tasks.restore(entry.task_id, entry, entry.deadline_ns)
             else:
-                self._ended[entry.task_id] = entry.how
+                self._ended[entry.task_id] = entry
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -122,12 +126,27 @@ class Tasks:
         """Return a task that is running."""
         entry = self._tasks.find(task_id)
         if entry is None:
-            if (word := self._ended.get(task_id)) is not None:
-                raise CommandRejected(f"task {task_id} has ended: it was {word}, and that is final")
-            raise NotFound(f"no task {task_id!r} is running: it ended long ago, or was never started")
+            if (ended := self._ended.get(task_id)) is not None:
+                raise CommandRejected(f"task {task_id} has ended: it was {ended.how}, and that is final")
+            raise NotFound(f"no task {shown(task_id)} is running: it ended long ago, or was never started")
         if entry.left_behind:
             raise CommandRejected(f"task {task_id} has ended: {entry.left_behind}")
         return entry
+
+    def knows(self, task_id: str) -> bool:
+        """Return whether the task runs, or its end is still to come."""
+        return task_id in self._tasks
+
+    def ended(self, task_id: str) -> EndedTask | None:
+        """Return how a task ended, if that is still remembered."""
+        return self._ended.get(task_id)
+
+    def remembers(self, event: Event) -> bool:
+        """Return whether the event ended a task that is still remembered."""
+        if type(event) not in _ENDS:
+            return False
+        ended = self._ended.get(event.task_id or "")
+        return ended is not None and ended.seq == event.seq
 
     # -- commands --
 
@@ -152,7 +171,7 @@ class Tasks:
         self._check_new(task_id, ttl_seconds)
         if channel_id is not None:
             self._check_channel(channel_id, owner_id)
-        depth = 0 if parent_id is None else self.get(parent_id).delegation_depth + 1
+        depth = self.depth_below(parent_id, owner_id)
         self._check_limits(owner_id, depth, tasks_max, delegation_depth_max)
         return [
             TaskStarted(
@@ -169,6 +188,13 @@ class Tasks:
                 **origin,
             )
         ]
+
+    def depth_below(self, parent_id: str | None, owner_id: str) -> int:
+        """Return how often the work was handed over that a task of this owner below the parent would be part of."""
+        if parent_id is None:
+            return 0
+        parent = self.get(parent_id)
+        return parent.delegation_depth + (parent.owner_id != owner_id)
 
     def count(self, owner_id: str) -> int:
         """Return how many tasks the agent has running."""
@@ -205,11 +231,11 @@ class Tasks:
         if len(reason) > _REASON_LENGTH_MAX:
             raise CommandRejected(f"a reason has at most {_REASON_LENGTH_MAX} characters, and this has {len(reason)}")
         if by == entry.owner_id:
-            raise CommandRejected(f"agent {by} owns task {task_id}; use cancel(), not request_cancel()")
+            raise CommandRejected(f"{self._agents.label(by)} owns task {task_id}; use cancel(), not request_cancel()")
         if entry.channel_id is not None:
             self._check_channel(entry.channel_id, by)
         if by in entry.cancel_requested_by:
-            raise CommandRejected(f"agent {by} has requested already that task {task_id} be cancelled")
+            raise CommandRejected(f"{self._agents.label(by)} has requested already that task {task_id} be cancelled")
         about: dict[str, Any] = {**self._about(entry), "agent_id": by}
         return [TaskCancelRequested(**about, reason=reason)]
 
@@ -239,11 +265,13 @@ class Tasks:
 
     def _check_new(self, task_id: str, ttl_seconds: float | None) -> None:
         if canonical(task_id) != task_id or not task_id:
-            raise CommandRejected(f"a task's id must be text that can be written, not {task_id!r}")
+            raise CommandRejected(f"a task's id must be text that can be written, not {shown(task_id)}")
         if ttl_seconds is not None and not is_duration(ttl_seconds):
-            raise CommandRejected(f"a task's ttl_seconds is a positive number, or None for no end, not {ttl_seconds!r}")
+            raise CommandRejected(
+                f"a task's ttl_seconds is a positive number, or None for no end, not {shown(ttl_seconds)}"
+            )
         if task_id in self._tasks or task_id in self._ended:
-            raise CommandRejected(f"there is or was a task {task_id!r} already; give a new one a new id")
+            raise CommandRejected(f"there is or was a task {shown(task_id)} already; give a new one a new id")
 
     def _check_limits(self, owner_id: str, depth: int, tasks_max: int | None, delegation_depth_max: int | None) -> None:
         if delegation_depth_max is not None and depth > delegation_depth_max:
@@ -252,7 +280,8 @@ class Tasks:
             )
         if tasks_max is not None and self.count(owner_id) >= tasks_max:
             raise CommandRejected(
-                f"agent {owner_id} has {self.count(owner_id)} tasks running, and {tasks_max} are allowed; end one first"
+                f"{self._agents.label(owner_id)} has {self.count(owner_id)} tasks running, and {tasks_max} are allowed;"
+                " end one first"
             )
 
     def _check_channel(self, channel_id: str, agent_id: str) -> None:
@@ -260,13 +289,18 @@ class Tasks:
         if channel.state is ChannelState.CLOSING:
             raise CommandRejected(f"channel {channel_id} is closing, and its tasks end with it")
         if not self._channels.takes_part(channel, agent_id):
-            raise CommandRejected(f"agent {agent_id} is not a participant of channel {channel_id}; let it join first")
+            raise CommandRejected(
+                f"{self._agents.label(agent_id)} is not a participant of channel {channel_id}; let it join first"
+            )
 
     def _about_own(self, task_id: str, by: str) -> dict[str, Any]:
         """Return what all events of a task say; raise if it does not run, or does not belong to ``by``."""
         entry = self.get(task_id)
         if by != entry.owner_id:
-            raise CommandRejected(f"agent {by} does not own task {task_id}; only agent {entry.owner_id} may do that")
+            raise CommandRejected(
+                f"{self._agents.label(by)} does not own task {task_id}; only"
+                f" {self._agents.label(entry.owner_id)} may do that"
+            )
         return self._about(entry)
 
     def _epilogue(self, task_id: str) -> dict[str, Any]:
@@ -304,7 +338,7 @@ class Tasks:
     def _end(self, event: Event) -> None:
         assert event.task_id is not None
         self._tasks.remove(event.task_id)
-        self._ended[event.task_id] = _ENDS[type(event)]
+        self._ended[event.task_id] = EndedTask(event.task_id, _ENDS[type(event)], event.seq)
         if len(self._ended) > ENDED_MAX:
             self._ended.popitem(last=False)
 
@@ -312,4 +346,4 @@ class Tasks:
 def _check_text(**texts: object) -> None:
     for name, value in texts.items():
         if not isinstance(value, str):
-            raise CommandRejected(f"a task's {name} must be text, not {value!r}")
+            raise CommandRejected(f"a task's {name} must be text, not {shown(value)}")

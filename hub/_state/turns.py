@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 
 import attrs
 
+from .._values import Value
+from ..errors import ConfigurationError
 from ..events import (
     AgentUnregistered,
     Event,
@@ -28,7 +30,8 @@ from ..events import (
     TurnFailed,
     TurnStarted,
 )
-from .moments import deadline_ns
+from ..events._shown import number_of, shown
+from .moments import deadline_ns, is_duration
 from .owned import Owned
 
 __all__ = ("OpenTurn", "Turns", "WatchLimits")
@@ -36,8 +39,8 @@ __all__ = ("OpenTurn", "Turns", "WatchLimits")
 _FAMILIES = ("turn", "model", "tool")
 
 
-@attrs.frozen(kw_only=True)
-class WatchLimits:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class WatchLimits(Value):
     """How long the hub waits for the end of a turn, model call or tool call, and how many it remembers.
 
     When more than ``open_max`` are open, the oldest are abandoned first.
@@ -48,9 +51,19 @@ class WatchLimits:
     tool_seconds_max: float = 3600.0
     open_max: int = 10_000
 
+    def __attrs_post_init__(self) -> None:
+        for name in ("turn_seconds_max", "model_seconds_max", "tool_seconds_max"):
+            value = getattr(self, name)
+            seconds = number_of(value)
+            if seconds is None or not is_duration(seconds):
+                raise ConfigurationError(f"WatchLimits.{name} is a positive number of seconds, not {shown(value)}")
+            object.__setattr__(self, name, seconds)
+        if type(self.open_max) is not int or self.open_max < 1:
+            raise ConfigurationError(f"WatchLimits.open_max is a whole number from 1 on, not {shown(self.open_max)}")
 
-@attrs.frozen(kw_only=True)
-class OpenTurn:
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class OpenTurn(Value):
     """A turn, a model call or a tool call that has begun and not ended."""
 
     seq: int
@@ -67,6 +80,8 @@ class OpenTurn:
     turn_id: str | None
     channel_id: str | None
     task_id: str | None
+    envelope_id: str = ""
+    """Of a turn: the envelope that it handles."""
     is_left_behind: bool = False
     """Whether its agent has left the hub, and the event that abandons it is still to come."""
 
@@ -74,8 +89,9 @@ class OpenTurn:
 class Turns:
     """Turns and calls that have begun and not ended, oldest first.
 
-    Ids are unique within an agent: an end belongs to the beginning with its id and its ``agent_id``, or, if one of the
-    two names no agent, to the oldest with its id. A second beginning with the same id and agent replaces the first.
+    Ids are unique within a turn: an end belongs to the beginning with its id, ``agent_id`` and ``turn_id``, or, where
+    one of the two names no turn, or no agent, to the oldest that differs in no more than that. A second beginning with
+    the same three replaces the first.
     """
 
     entry_types: ClassVar[tuple[type, ...]] = (OpenTurn,)
@@ -93,7 +109,7 @@ class Turns:
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
         return {
             AgentUnregistered: self._unregistered,
-            TurnStarted: lambda event: self._begun("turn", event.turn_id, "", event),
+            TurnStarted: lambda event: self._begun("turn", event.turn_id, "", event, event.envelope_id),
             TurnEnded: self._turn_ended,
             TurnFailed: self._turn_ended,
             TurnAbandoned: self._turn_ended,
@@ -144,16 +160,33 @@ class Turns:
                 found.setdefault(seq, f"its end has not come within {self._seconds_max[family]:g} s")
         return [_abandoned(self._open[seq], reason) for seq, reason in list(found.items())[:limit]]
 
-    def repair(self) -> list[Event]:
-        """Decide, after a replay, that no end will come: the agents that were at work stopped with the hub."""
-        return [_abandoned(entry, "the hub was restarted") for entry in self._open]
+    def repair(self, interrupted: Callable[[str, str], Sequence[Event]] = lambda *_: ()) -> list[Event]:
+        """Decide, after a replay, that no end will come: the agents that were at work stopped with the hub.
 
-    def _begun(self, family: str, id: str | None, name: str, event: Event) -> None:  # noqa: A002 - the field's name
+        ``interrupted`` decides what becomes of the envelope that an agent had in its hands.
+        """
+        events: list[Event] = []
+        counted: set[tuple[str, str]] = set()
+        for entry in self._open:
+            events.append(_abandoned(entry, "the hub was restarted"))
+            if entry.envelope_id and entry.agent_id and (at := (entry.agent_id, entry.envelope_id)) not in counted:
+                counted.add(at)
+                events += interrupted(*at)
+        return events
+
+    def _begun(
+        self,
+        family: str,
+        id: str | None,  # noqa: A002 - the field's name
+        name: str,
+        event: Event,
+        envelope_id: str = "",
+    ) -> None:
         recorded_elsewhere = event.source_id is not None or event.occurred_at is not None
         # They are emitted with any values: one that no end could name is not waited for.
         if recorded_elsewhere or not (isinstance(id, str) and id and isinstance(name, str)):
             return
-        if (earlier := self._find(family, id, event.agent_id, is_exact=True)) is not None:
+        if (earlier := self._find(family, id, event, is_exact=True)) is not None:
             self._open.remove(earlier)
         entry = OpenTurn(
             seq=event.seq,
@@ -167,27 +200,34 @@ class Turns:
             turn_id=event.turn_id,
             channel_id=event.channel_id,
             task_id=event.task_id,
+            envelope_id=envelope_id,
         )
         self._open.add(entry.seq, entry)
 
     def _ended(self, family: str, id: str | None, event: Event) -> None:  # noqa: A002 - the field's name
-        if isinstance(id, str) and (seq := self._find(family, id, event.agent_id)) is not None:
+        if isinstance(id, str) and (seq := self._find(family, id, event)) is not None:
             self._open.remove(seq)
 
-    def _find(self, family: str, id: str, agent_id: str | None, *, is_exact: bool = False) -> int | None:  # noqa: A002
-        """Return the ``seq`` of the beginning with this id and agent.
+    def _find(self, family: str, id: str, event: Event, *, is_exact: bool = False) -> int | None:  # noqa: A002
+        """Return the ``seq`` of the beginning with the id, agent and turn of this event.
 
-        If there is none, and it need not be exact, return the oldest with this id where one of the two names no agent.
+        If there is none, and it need not be exact, return the oldest where one of the two names no turn; then, where
+        one of the two names no agent.
         """
-        loose: int | None = None
+        without_turn: int | None = None
+        without_agent: int | None = None
         for seq in self._open.ids("id", id):
             entry = self._open[seq]
-            if entry.family == family:
-                if entry.agent_id == agent_id:
+            is_of_turn = entry.turn_id == event.turn_id
+            if entry.family != family or not (is_of_turn or entry.turn_id is None or event.turn_id is None):
+                continue
+            if entry.agent_id == event.agent_id:
+                if is_of_turn:
                     return seq
-                if loose is None and (agent_id is None or entry.agent_id is None):
-                    loose = seq
-        return None if is_exact else loose
+                without_turn = seq if without_turn is None else without_turn
+            elif entry.agent_id is None or event.agent_id is None:
+                without_agent = seq if without_agent is None else without_agent
+        return None if is_exact else without_agent if without_turn is None else without_turn
 
     def _unregistered(self, event: AgentUnregistered) -> None:
         self._open.leave_behind("agent_id", event.agent_id, mark=True)

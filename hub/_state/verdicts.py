@@ -6,21 +6,37 @@ from typing import Any
 
 import attrs
 
-from ..events import ApprovalApproved, ApprovalDenied, ApprovalEscalated, ApprovalExpired, Event
+from .._values import Value
+from ..events import (
+    ApprovalApproved,
+    ApprovalDenied,
+    ApprovalEscalated,
+    ApprovalExpired,
+    ApprovalReturned,
+    ApprovalWithdrawn,
+    Event,
+)
 from .risks import ApprovalStage, FailMode, Mode, RiskLevel
 
-__all__ = ("VERDICTS", "AgentRecord", "ApprovalEntry", "Verdict", "about_of", "approved", "verdict", "word_of")
+__all__ = ("VERDICTS", "ApprovalEntry", "Verdict", "about_of", "approved", "verdict", "word_of")
 
-VERDICTS = (ApprovalApproved, ApprovalDenied, ApprovalEscalated, ApprovalExpired)
+VERDICTS = (
+    ApprovalApproved,
+    ApprovalDenied,
+    ApprovalEscalated,
+    ApprovalExpired,
+    ApprovalReturned,
+    ApprovalWithdrawn,
+)
 
 
 def word_of(event: Event) -> str:
-    """Return a verdict in one word: the last one of its kind."""
-    return event.kind.rpartition(".")[2]
+    """Return a verdict in one word: the last one of its kind, or ``modified``."""
+    return "modified" if getattr(event, "is_modified", False) else event.kind.rpartition(".")[2]
 
 
-@attrs.frozen(kw_only=True)
-class ApprovalEntry:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ApprovalEntry(Value):
     """What the hub knows of an approval without a verdict."""
 
     approval_id: str
@@ -44,19 +60,54 @@ class ApprovalEntry:
     failed: tuple[str, ...] = ()
     is_left_behind: bool = False
     """Whether its agent has left the hub, and the verdict that it expired is still to come."""
+    arguments: Any = None
+    arguments_bytes: int = 0
+    arguments_seq: int = -1
+    """The event that has them, if ``is_kept`` is false."""
+    arguments_at: str = ""
+    is_kept: bool = False
+    """Whether the arguments are here."""
+    digest: str = ""
+    domain: str = ""
+    hints: Any = None
+    envelope_id: str | None = None
+    key: str | None = None
+    scorer: str = ""
+    risk_scored: float | None = None
+    """The risk before trust changed it."""
+    risk_reason: str = ""
+    risk_steps: Any = ()
+    trust: float | None = None
+    trust_reason: str = ""
+    challenged_ns: int = 0
+    review_seconds_min: float = 0.0
+    broken: tuple[str, ...] = ()
+    """The approvers that have failed, and given no answer since."""
+    last_failure: str = ""
+    identities: tuple[str, ...] = ()
+    """Those of the approvers that have answered."""
+    reason: str = ""
+    """That of the last answer."""
+    review_seconds: float | None = None
+    """When the last answer came, after the challenge."""
+    modified: Any = None
+    is_modified: bool = False
+    remind_seconds: float | None = None
+    remind_ns: int | None = None
+    reminders: int = 0
+    refer_ns: int | None = None
+    refer_to: tuple[str, ...] = ()
+    is_vouched: bool = False
+    """Whether no name alone is enough to answer."""
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """The approvers of which an answer may still come; empty if any person may answer."""
+        return tuple(each for each in self.approvers if each not in (*self.passed, *self.failed, *self.broken))
 
 
-@attrs.frozen
-class AgentRecord:
-    """How often approvers approved what an agent wanted to do, and how often they denied it."""
-
-    agent_id: str
-    approved: int = 0
-    denied: int = 0
-
-
-@attrs.frozen
-class Verdict:
+@attrs.frozen(eq=False, repr=False)
+class Verdict(Value):
     """A verdict that has still to be reported by ``audit.logged``."""
 
     approval_id: str
@@ -87,7 +138,8 @@ def _outcome(entry: ApprovalEntry) -> dict[str, Any]:
 
 def approved(entry: ApprovalEntry, **more: Any) -> Event:
     """Return the verdict that lets the agent act."""
-    return ApprovalApproved(**_outcome(entry), mode=entry.mode.value, outcome="success", **more)
+    about = {**_outcome(entry), "digest": entry.digest, "review_seconds": entry.review_seconds}
+    return ApprovalApproved(**{**about, "mode": entry.mode.value, "outcome": "success", **more})
 
 
 def verdict(
@@ -106,5 +158,9 @@ def verdict(
         return approved(entry, approvers=approvers, reason=reason, is_failure=is_failure)
     about = {**_outcome(entry), "reason": reason, "outcome": "denied"}
     if word == "denied":
-        return ApprovalDenied(**about, approvers=approvers, is_failure=is_failure)
+        return ApprovalDenied(**about, approvers=approvers, is_failure=is_failure, review_seconds=entry.review_seconds)
+    if word == "returned":
+        return ApprovalReturned(**about, approvers=approvers)
+    if word == "withdrawn":
+        return ApprovalWithdrawn(**about)
     return ApprovalEscalated(**about) if word == "escalated" else ApprovalExpired(**about)

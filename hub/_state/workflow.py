@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..events._shown import shown
 from .channel_types import Conversation, Manifest, Post
 
 __all__ = ("Workflow",)
@@ -36,29 +37,28 @@ class Workflow(Conversation):
     """
 
     name = "workflow"
+    knobs: tuple[str, ...] = ("start", "transitions", "otherwise", "turns_max", "context")
 
     def refuse_manifest(self, manifest: Manifest) -> str | None:
         knobs = manifest.knobs
         transitions = knobs.get("transitions", ())
         if not isinstance(transitions, tuple) or not all(isinstance(each, Mapping) for each in transitions):
             return "the knob transitions is a list of objects"
-        if unknown := sorted(set(knobs) - {"start", "transitions", "otherwise", "turns_max", "context"}):
-            return f"a workflow has no knob {', '.join(unknown)}"
         for each in transitions:
-            if "to" not in each or (unknown := sorted(set(each) - {"from", "content", "context", "to"})):
-                return f"a transition has from, content, context, and always to; not as {dict(each)!r}"
+            if "to" not in each or set(each) - {"from", "content", "context", "to"}:
+                return f"a transition has from, content, context, and always to; not as {shown(dict(each))}"
             if not all(isinstance(each.get(name, {}), Mapping) for name in ("content", "context")):
-                return f"content and context of a transition are objects, not as in {dict(each)!r}"
+                return f"content and context of a transition are objects, not as in {shown(dict(each))}"
         if not isinstance(knobs.get("context", {}), Mapping):
             return "the knob context is an object"
         turns_max = knobs.get("turns_max", 1)
         if isinstance(turns_max, bool) or not isinstance(turns_max, int) or turns_max < 1:
-            return f"the knob turns_max is a whole number from 1 on, not {turns_max!r}"
+            return f"the knob turns_max is a whole number from 1 on, not {shown(turns_max)}"
         named = [knobs.get("start"), knobs.get("otherwise")]
         named += [each.get(end) for each in transitions for end in ("from", "to")]
         for agent_id in named:
             if agent_id is not None and agent_id not in manifest.participants:
-                return f"the graph names {agent_id!r}, which is not a participant"
+                return f"the graph names {shown(agent_id)}, which is not a participant"
         return None
 
     def begin(self, manifest: Manifest) -> Any:
@@ -68,10 +68,10 @@ class Workflow(Conversation):
     def refuse(self, manifest: Manifest, state: Any, post: Post) -> str | None:
         handoff = post.says("handoff")
         if handoff is not None and handoff not in manifest.participants:
-            return f"work cannot be handed to {handoff!r}, which is not a participant"
+            return f"work cannot be handed to {shown(handoff)}, which is not a participant"
         added = post.says("context")
         if added is not None and not isinstance(added, Mapping):
-            return f"the context is an object, not {added!r}"
+            return f"the context is an object, not {shown(added)}"
         return super().refuse(manifest, state, post)
 
     def fold(self, manifest: Manifest, state: Any, post: Post) -> Any:

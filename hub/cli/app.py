@@ -95,6 +95,9 @@ def tail(
         Literal["pretty", "json"],
         Parameter(name=["-o", "--output"], help="pretty: a line for people; json: the record as it is."),
     ] = "pretty",
+    head: Annotated[
+        bool, Parameter(help="Then print the head of the log: keep it elsewhere, for verify --expect-head.")
+    ] = False,
     log: LogPath = None,
 ) -> None:
     """Print the last events of a log, and with -f also the new ones. Stop it with Ctrl-C."""
@@ -110,6 +113,7 @@ def tail(
             keep_following=follow,
             selection=Selection(kinds=kind, agent=agent, channel=channel),
             as_json=output == "json",
+            with_head=head,
             log=log,
         )
     )
@@ -149,13 +153,94 @@ def verify(
     /,
     *,
     log: Annotated[str | None, Parameter(help="The log within the store; by default /audit.")] = None,
+    expect_head: Annotated[
+        str | None, Parameter(help="A head of this log that was kept elsewhere, as stats prints it: 14:kbl9HV54….")
+    ] = None,
+    expect_records: Annotated[
+        int | None, Parameter(validator=Number(gte=0), help="How many records the log has at least.")
+    ] = None,
+    json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
 ) -> None:
-    """Check every record of an audit log: none is damaged, changed or missing. Exits with 1 if one is."""
+    """Check an audit log: whether its records are as written, whether all are there, and what is not known.
+
+    Exits with 0 if no verdict fails, with 1 if the log is damaged, incomplete or not there.
+    """
     import anyio
 
     from .verify import verify
 
-    anyio.run(partial(verify, target, log=log))
+    anyio.run(partial(verify, target, log=log, expect_head=expect_head, expect_records=expect_records, as_json=json))
+
+
+@app.command
+def doctor(
+    target: Target,
+    /,
+    *,
+    json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
+) -> None:
+    """Look at a store: what is there, what is wrong, what can be done. It changes nothing; exits with 1 if unwell."""
+    import anyio
+
+    from .doctor import doctor
+
+    anyio.run(partial(doctor, target, as_json=json))
+
+
+@app.command
+def repair(
+    target: Target,
+    action: Annotated[
+        Literal["forget", "accept-loss", "rebuild-marker", "cut", "begin", "set-aside"],
+        Parameter(
+            help="forget: keep the position of a listener no longer. accept-loss: give up what the journal does not"
+            " hold. rebuild-marker: write the markers of a log anew. cut: end a log before a record. begin: let"
+            " a journal begin behind its damage. set-aside: begin an audit log anew."
+        ),
+    ],
+    name: Annotated[str | None, Parameter(help="The listener that is forgotten.")] = None,
+    /,
+    *,
+    log: Annotated[str | None, Parameter(name="--log", help="The log that it is about.")] = None,
+    at: Annotated[
+        int | None,
+        Parameter(validator=Number(gte=0), help="The first record to cut off; by default the first damaged."),
+    ] = None,
+    reason: Annotated[str | None, Parameter(help="Why; it becomes a record of the log.")] = None,
+    dry_run: Annotated[bool, Parameter(help="Only say what would be done.")] = False,
+) -> None:
+    """Mend a store on which no hub starts, as doctor advises. What is taken away is kept in /lost of the store."""
+    import anyio
+
+    from .repair import repair
+
+    anyio.run(partial(repair, target, action, name, log=log, at=at, reason=reason, dry_run=dry_run))
+
+
+@app.command
+def backup(
+    source: Target, target: Annotated[str, Parameter(help="An empty directory or URL for the copy.")], /
+) -> None:
+    """Copy a store, also while a hub is at work on it, so that a hub can start on the copy."""
+    import anyio
+
+    from .backup import backup
+
+    anyio.run(backup, source, target)
+
+
+@app.command
+def restore(
+    source: Annotated[str, Parameter(help="The directory or URL of a backup.")],
+    target: Annotated[str, Parameter(help="An empty directory or URL for the store.")],
+    /,
+) -> None:
+    """Copy a backup into an empty store, and see that a hub can start on it."""
+    import anyio
+
+    from .backup import restore
+
+    anyio.run(restore, source, target)
 
 
 @app.command

@@ -19,6 +19,7 @@ _WIDE = 120
 
 _KIND_CELLS = 18
 _AUDIENCE_MAX = 4
+_COMMITTED_MAX = 8
 
 # Fields that stand elsewhere in the line, or are for programs.
 _LEFT_OUT = frozenset(
@@ -151,6 +152,15 @@ def _created(fields: Mapping[str, Any], names: Names) -> str:
     return f"with {', '.join(names.agent(str(agent_id)) for agent_id in participants)}"
 
 
+def _committed(fields: Mapping[str, Any], _: Names) -> str:
+    """Say what a turn has led to, by the kinds: the events themselves stand below it."""
+    events = fields.get("events")
+    if not isinstance(events, list):
+        return ""
+    kinds = [str(each.get("kind")) for each in events[:_COMMITTED_MAX] if isinstance(each, dict)]
+    return ", ".join(kinds) + (f" and {len(events) - _COMMITTED_MAX} more" if len(events) > _COMMITTED_MAX else "")
+
+
 def _rejected(fields: Mapping[str, Any], _: Names) -> str:
     return str(fields.get("reason"))
 
@@ -168,6 +178,7 @@ _GISTS: dict[str, Callable[[Mapping[str, Any], Names], str]] = {
     "tool.called": _called,
     "tool.completed": _completed,
     "tool.failed": _failed,
+    "turn.committed": _committed,
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hubwire.listeners.audit.blobs import restore
+
 from ..codec import decode_fields
 from ..log import LogReader, Record
 from ..ports import KnowledgeStore
@@ -28,7 +30,7 @@ async def show(wanted: str, target: str, *, log: str | None) -> None:
         if found is None:
             what = f"seq {wanted}" if wanted.isdecimal() else f"id {wanted!r}"
             raise RecordMissing(f"the log {path} of {target} has no event with {what}")
-        fields = await _whole(store, found)
+        fields = await _whole(store, path, found)
         say(escape_json(json.dumps(fields, indent=2, ensure_ascii=False)))
     finally:
         await store.aclose()
@@ -55,11 +57,9 @@ async def _by_id(store: KnowledgeStore, path: str, identifier: str) -> Record | 
     return None
 
 
-async def _whole(store: KnowledgeStore, record: Record) -> dict[str, Any]:
+async def _whole(store: KnowledgeStore, path: str, record: Record) -> dict[str, Any]:
     """Return the record's keys; of a record that was too long for a line, also those of the file that holds it."""
     fields = decode_fields(record.line)
-    match fields:
-        case {"cut": {"blob": str(blob)}}:
-            body = await store.read_bytes(blob)
-            return {**fields, **decode_fields(body)} if body is not None else fields
+    if "cut" in fields:
+        fields |= decode_fields(await restore(store, path, record.body))
     return fields

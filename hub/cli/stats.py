@@ -9,10 +9,10 @@ from collections import Counter
 import attrs
 import msgspec
 
-from ..log import LogReader
+from ..log import LogReader, Record
 from ..ports import KnowledgeStore
 from .output import Paint, escape, say
-from .target import find_log, open_target
+from .target import find_log, head_of, open_target
 
 __all__ = ("Statistics", "count", "stats")
 
@@ -42,6 +42,8 @@ class Statistics:
     bytes: int = 0
     segments: int = 0
     damaged: int = 0
+    head: str | None = None
+    """Of a chained log: how many records it has, and the ``h`` of the last."""
     kinds: dict[str, int] = attrs.field(factory=dict)
 
 
@@ -63,7 +65,9 @@ async def count(store: KnowledgeStore, path: str) -> Statistics:
     numbers = Statistics(log=path)
     kinds: Counter[str] = Counter()
     reader = LogReader(store, path)
+    last: Record | None = None
     while records := await reader.read():
+        last = records[-1]
         for record in records:
             numbers.records += 1
             try:
@@ -75,6 +79,8 @@ async def count(store: KnowledgeStore, path: str) -> Statistics:
             numbers.first_at = numbers.first_at or peek.at
             numbers.last_at = peek.at or numbers.last_at
             kinds[peek.kind or "(none)"] += 1
+    head = None if last is None else head_of(last)
+    numbers.head = None if head is None else str(head)
     numbers.kinds = dict(sorted(kinds.items()))
     numbers.agents, numbers.channels = kinds["agent.registered"], kinds["channel.opened"]
     for name in await store.list(f"{path}/log"):
@@ -97,6 +103,8 @@ def _print(numbers: Statistics) -> None:
         "bytes": f"{numbers.bytes:,}",
         "segments": f"{numbers.segments:,}",
     }
+    if numbers.head is not None:
+        rows["head"] = numbers.head
     for name, value in rows.items():
         say(f"{paint.dim(name.ljust(9))} {escape(value)}")
     if numbers.damaged:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import select
+import shlex
 import sys
 from collections import deque
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from typing import Any
 
 import anyio
 import attrs
 
 from ..log import LogReader, Record, follow
+from ..patterns import Patterns
 from ..ports import KnowledgeStore
 from .output import escape_json, is_terminal, say
 from .pretty import Pretty
-from .target import Names, fields_of, find_log, open_target, wait_for_log
+from .target import Names, fields_of, find_log, head_at, open_target, wait_for_log
 
 __all__ = ("Selection", "tail")
 
@@ -32,6 +33,11 @@ class Selection:
     kinds: tuple[str, ...] = ()
     agent: str | None = None
     channel: str | None = None
+    _patterns: Patterns | None = attrs.field(init=False, eq=False, repr=False)
+
+    @_patterns.default
+    def _compiled(self) -> Patterns | None:
+        return Patterns(self.kinds, any_text=True) if self.kinds else None
 
     @property
     def is_everything(self) -> bool:
@@ -40,7 +46,7 @@ class Selection:
     def takes(self, fields: dict[str, Any], names: Names) -> bool:
         """Tell whether a record is selected; ``names`` must have learnt it."""
         return (
-            (not self.kinds or any(fnmatchcase(str(fields.get("kind", "")), kind) for kind in self.kinds))
+            (self._patterns is None or self._patterns.matches(str(fields.get("kind", ""))))
             and (self.agent is None or _is(self.agent, fields.get("agent_id"), names.agent))
             and (self.channel is None or _is(self.channel, fields.get("channel_id"), names.channel))
         )
@@ -61,17 +67,35 @@ async def tail(
     selection: Selection,
     as_json: bool,
     log: str | None,
+    with_head: bool = False,
 ) -> None:
-    """Print the last ``lines`` records (None: all) that are selected, then, with ``keep_following``, the new ones."""
+    """Print the last ``lines`` records (None: all) that are selected, then, with ``keep_following``, the new ones.
+
+    ``with_head``: in between, print the head of the log as it is then.
+    """
     store = open_target(target)
     printer = _Printer(selection, as_json=as_json)
     try:
         path = await (wait_for_log(store, log) if keep_following else find_log(store, log, target))
         next_index = await _print_last(store, path, lines, printer)
+        if not (as_json or keep_following or printer.shown or selection.is_everything or lines == 0):
+            say(f"hubwire: {_none_selected(path, target)}", sys.stderr)
+        if with_head:
+            head = await head_at(store, path, next_index)
+            say(f'{{"head":"{head or ""}"}}' if as_json else f"head {head or '-'}")
         if keep_following:
             await _print_coming(store, path, next_index, printer)
     finally:
         await store.aclose()
+
+
+def _none_selected(path: str, target: str) -> str:
+    """Say that no record was selected, by a name that was misspelt perhaps, and where the names stand."""
+    where = shlex.quote(target)
+    return (
+        f"no record of {path} is selected; `hubwire stats {where}` lists its kinds, `hubwire tail {where} -n all --kind"
+        " agent.registered` its agents, `--kind channel.created` its channels"
+    )
 
 
 class _Printer:
@@ -80,6 +104,7 @@ class _Printer:
     def __init__(self, selection: Selection, *, as_json: bool) -> None:
         self.selection = selection
         self.names = Names()
+        self.shown: int = 0
         self._as_json = as_json
         self._pretty = Pretty(self.names)
         self._is_terminal = is_terminal(sys.stdout)
@@ -95,6 +120,7 @@ class _Printer:
         return self.selection.takes(fields, self.names)
 
     def show(self, record: Record) -> None:
+        self.shown += 1
         if self._as_json:
             line = record.line.decode(errors="backslashreplace")
             say(escape_json(line) if self._is_terminal else line)

@@ -11,11 +11,22 @@ from hubwire.stores import open_store
 
 from .. import codec
 from ..errors import InvalidRecord
-from ..log import Record, log_exists
+from ..log import Head, LogReader, Record, log_exists
 from ..ports import KnowledgeStore, normalize_path
 from .failures import CommandFailed
 
-__all__ = ("AUDIT", "JOURNAL", "LogMissing", "Names", "fields_of", "find_log", "open_target", "wait_for_log")
+__all__ = (
+    "AUDIT",
+    "JOURNAL",
+    "LogMissing",
+    "Names",
+    "fields_of",
+    "find_log",
+    "head_at",
+    "head_of",
+    "open_target",
+    "wait_for_log",
+)
 
 AUDIT = "/audit"
 JOURNAL = "/journal"
@@ -65,6 +76,25 @@ def fields_of(record: Record) -> dict[str, Any] | None:
         return codec.decode_fields(record.body)
     except InvalidRecord:
         return None
+
+
+async def head_at(store: KnowledgeStore, path: str, records: int) -> Head | None:
+    """Return the head of a chained log when it had so many records; None for a log without a chain, or without any."""
+    reader = LogReader(store, path)
+    await reader.seek_index(records - 1)
+    for record in await reader.read():
+        if record.index == records - 1:
+            return head_of(record)
+    return None
+
+
+def head_of(record: Record) -> Head | None:
+    """Return the head of a chained log when this record was its last; None for a log without a chain."""
+    try:
+        chain = record.chain
+    except InvalidRecord:
+        return None
+    return None if chain is None else Head(record.index + 1, chain.decode())
 
 
 class Names:

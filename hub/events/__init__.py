@@ -5,7 +5,7 @@ from __future__ import annotations
 from ._canonical import FrozenDict, canonical
 from ._declare import event, kind_class
 from ._event import Event, GenericEvent, UnknownEvent, evolve
-from .actors import ActorCrashed, ActorStarted, ActorStopped, GroupStopped
+from .actors import ActorCrashed, ActorStarted, ActorStateSet, ActorStopped, GroupCrashed, GroupStopped
 from .agents import (
     AgentObserved,
     AgentRegistered,
@@ -17,14 +17,23 @@ from .agents import (
 )
 from .approvals import (
     ApprovalApproved,
+    ApprovalApproverFailed,
     ApprovalChallengeCompleted,
     ApprovalChallengeIssued,
     ApprovalDenied,
     ApprovalEscalated,
     ApprovalExpired,
+    ApprovalIncidentRecorded,
+    ApprovalReferred,
+    ApprovalReminded,
     ApprovalRequested,
+    ApprovalReturned,
     ApprovalRiskScored,
     ApprovalTrustComputed,
+    ApprovalTrustRestored,
+    ApprovalTrustRevoked,
+    ApprovalUsed,
+    ApprovalWithdrawn,
     AuditLogged,
 )
 from .channels import (
@@ -44,17 +53,28 @@ from .channels import (
 from .envelopes import (
     EnvelopeAcked,
     EnvelopeDeadLettered,
+    EnvelopeDiscarded,
     EnvelopeDispatchFailed,
     EnvelopeDropped,
     EnvelopeExpired,
     EnvelopeNacked,
     EnvelopePosted,
+    EnvelopeRedelivered,
     EnvelopeRejected,
     EnvelopeReturned,
     InboxPressured,
 )
-from .expectations import ExpectationFailed, ExpectationViolated
+from .expectations import (
+    ExpectationFailed,
+    ExpectationHandled,
+    ExpectationHandlerCalled,
+    ExpectationHandlerFailed,
+    ExpectationViolated,
+)
 from .hubs import (
+    HubClockStepped,
+    HubEntrySetAside,
+    HubGuestFailed,
     HubStarted,
     HubStopped,
     ListenerAttached,
@@ -65,7 +85,7 @@ from .hubs import (
     MailboxOverflowed,
 )
 from .models import ModelAbandoned, ModelCalled, ModelCompleted, ModelFailed
-from .policies import PolicyDecided, SandboxDecided
+from .policies import CommandDenied, PolicyDecided, SandboxDecided
 from .tasks import (
     TaskCancelled,
     TaskCancelRequested,
@@ -77,12 +97,14 @@ from .tasks import (
     TaskProgressed,
     TaskStarted,
 )
+from .timers import TimerCancelled, TimerFired, TimerSet
 from .tools import ToolAbandoned, ToolCalled, ToolCompleted, ToolFailed
-from .turns import TurnAbandoned, TurnEnded, TurnFailed, TurnStarted
+from .turns import TurnAbandoned, TurnCommitted, TurnEnded, TurnExtended, TurnFailed, TurnStarted
 
 __all__ = (
     "ActorCrashed",
     "ActorStarted",
+    "ActorStateSet",
     "ActorStopped",
     "AgentObserved",
     "AgentRegistered",
@@ -92,14 +114,23 @@ __all__ = (
     "AgentSwitched",
     "AgentUnregistered",
     "ApprovalApproved",
+    "ApprovalApproverFailed",
     "ApprovalChallengeCompleted",
     "ApprovalChallengeIssued",
     "ApprovalDenied",
     "ApprovalEscalated",
     "ApprovalExpired",
+    "ApprovalIncidentRecorded",
+    "ApprovalReferred",
+    "ApprovalReminded",
     "ApprovalRequested",
+    "ApprovalReturned",
     "ApprovalRiskScored",
     "ApprovalTrustComputed",
+    "ApprovalTrustRestored",
+    "ApprovalTrustRevoked",
+    "ApprovalUsed",
+    "ApprovalWithdrawn",
     "AuditLogged",
     "ChannelAccepted",
     "ChannelClosed",
@@ -113,21 +144,31 @@ __all__ = (
     "ChannelParticipantJoined",
     "ChannelParticipantRemoved",
     "ChannelParticipantShown",
+    "CommandDenied",
     "EnvelopeAcked",
     "EnvelopeDeadLettered",
+    "EnvelopeDiscarded",
     "EnvelopeDispatchFailed",
     "EnvelopeDropped",
     "EnvelopeExpired",
     "EnvelopeNacked",
     "EnvelopePosted",
+    "EnvelopeRedelivered",
     "EnvelopeRejected",
     "EnvelopeReturned",
     "Event",
     "ExpectationFailed",
+    "ExpectationHandled",
+    "ExpectationHandlerCalled",
+    "ExpectationHandlerFailed",
     "ExpectationViolated",
     "FrozenDict",
     "GenericEvent",
+    "GroupCrashed",
     "GroupStopped",
+    "HubClockStepped",
+    "HubEntrySetAside",
+    "HubGuestFailed",
     "HubStarted",
     "HubStopped",
     "InboxPressured",
@@ -152,12 +193,17 @@ __all__ = (
     "TaskMirrorFailed",
     "TaskProgressed",
     "TaskStarted",
+    "TimerCancelled",
+    "TimerFired",
+    "TimerSet",
     "ToolAbandoned",
     "ToolCalled",
     "ToolCompleted",
     "ToolFailed",
     "TurnAbandoned",
+    "TurnCommitted",
     "TurnEnded",
+    "TurnExtended",
     "TurnFailed",
     "TurnStarted",
     "UnknownEvent",

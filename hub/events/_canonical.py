@@ -18,8 +18,9 @@ any other object                                  ``{"$object": "module.Class", 
 an object that raises while it is read            ``{"$object": "module.Class", "error": "<exception class>"}``
 ================================================  ==================================================================
 
-Dates, times, UUIDs and paths become their standard text; enumerations their value; attrs classes, dataclasses and
-pydantic models an object of their fields; lists and tuples a tuple; mappings a :class:`FrozenDict` with sorted keys.
+Dates, times, UUIDs and paths become their standard text; enumerations their value; numbers of numpy the number; attrs
+classes, dataclasses and pydantic models an object of their fields; lists and tuples a tuple; mappings a
+:class:`FrozenDict` with sorted keys.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ import decimal
 import enum
 import json
 import math
+import numbers
+import operator
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Set as AbstractSet
-from operator import itemgetter
 from typing import Any, NoReturn
 
 import attrs
@@ -48,9 +50,11 @@ __all__ = (
     "FrozenDict",
     "PayloadTooLarge",
     "canonical",
+    "class_name",
     "freeze_json",
     "is_mark",
-    "is_plain",
+    "json_numbers",
+    "json_text",
 )
 
 DEPTH_MAX = 64
@@ -159,12 +163,7 @@ class Freezer:
         except PayloadTooLarge:
             raise
         except Exception as error:  # noqa: BLE001 - no exception of an object that is read may stop the event
-            return self._object(value, "error", _class_name(error).rpartition(".")[2])
-
-    def freeze_text(self, value: Any) -> Any:
-        """Freeze a value that should be text: another value becomes text, as JSON."""
-        frozen = self.freeze(value)
-        return frozen if type(frozen) is str or is_mark(frozen) else self.freeze(_json_text(frozen))
+            return self._object(value, "error", class_name(error).rpartition(".")[2])
 
     def _weigh(self, size: int) -> None:
         self.weight += size
@@ -193,11 +192,13 @@ class Freezer:
             return self.freeze(os.fspath(value))
         if isinstance(value, decimal.Decimal):
             return self._mark("$decimal", self.freeze(str(value)))
+        if (number := _number(value)) is not None:
+            return self.freeze(number)
         return self._object(value, "text", str(value))
 
     def _object(self, value: object, key: str, text: str) -> FrozenDict:
         self._weigh(20)
-        return FrozenDict({"$object": self.freeze(_class_name(value)), key: self.freeze(text)})
+        return FrozenDict({"$object": self.freeze(class_name(value)), key: self.freeze(text)})
 
     def _freeze_bytes(self, value: bytes) -> FrozenDict:
         self._weigh(len(value) * 4 // 3)
@@ -242,7 +243,7 @@ class Freezer:
             if isinstance(value, (list, tuple)):
                 return tuple(map(self.freeze, value))
             if isinstance(value, AbstractSet):
-                return self._mark("$set", tuple(sorted(map(self.freeze, value), key=_json_text)))
+                return self._mark("$set", tuple(sorted(map(self.freeze, value), key=json_text)))
             return self._freeze_mapping(_fields(value) or ())
         finally:
             self._path.pop()
@@ -272,6 +273,8 @@ def canonical(value: Any, *, bytes_max: int = 8 * 1024 * 1024) -> Any:
 
     Raises :class:`~hubwire.errors.EventTooLarge` if its JSON would certainly be longer than ``bytes_max``.
     """
+    if value is None or (type(value) is str and len(value) < bytes_max and value.isascii()):
+        return value
     try:
         return Freezer(bytes_max).freeze(value)
     except PayloadTooLarge as error:
@@ -283,45 +286,33 @@ def canonical(value: Any, *, bytes_max: int = 8 * 1024 * 1024) -> Any:
         ) from None
 
 
-_JSON_CONTAINERS = frozenset({dict, list, tuple})
-_PLAIN_ITEMS_MAX = 64
-_PLAIN_TEXT_MAX = 1000
-"""With two levels this keeps a plain value below 8 MiB."""
-
-
-def is_plain(value: Any, *, levels: int = 2) -> bool:
-    """Tell whether JSON can hold a value as it is. False also where a longer search might find that it can."""
-    kind = type(value)
-    if kind is str:
-        return len(value) <= _PLAIN_TEXT_MAX and value.isascii()
-    if value is None or kind is bool:
-        return True
-    if kind is int:
-        return bool(-INT_MAX <= value <= INT_MAX)
-    if kind is float:
-        return math.isfinite(value)
-    if kind not in _JSON_CONTAINERS or not levels or len(value) > _PLAIN_ITEMS_MAX:
-        return False
-    if kind is not dict:
-        return all(is_plain(item, levels=levels - 1) for item in value)
-    for key, item in value.items():
-        if type(key) is not str or not key.isascii() or len(key) > _PLAIN_TEXT_MAX:
-            return False
-        # Most items are short text.
-        if not (type(item) is str and item.isascii() and len(item) <= _PLAIN_TEXT_MAX) and not is_plain(
-            item, levels=levels - 1
-        ):
-            return False
-    return True
-
-
 def freeze_json(value: Any) -> Any:
     """Freeze the result of a JSON decoder: the same value that :class:`Freezer` made before it was encoded."""
     if type(value) is dict:
-        return FrozenDict({key: freeze_json(item) for key, item in value.items()})
+        # Most values are none of the two, and a call each would be half of the work.
+        return FrozenDict(
+            {key: freeze_json(item) if type(item) in _JSON_CONTAINERS else item for key, item in value.items()}
+        )
     if type(value) is list:
         return tuple(map(freeze_json, value))
     return value
+
+
+_JSON_CONTAINERS = frozenset({dict, list})
+
+
+def json_numbers(frozen: Any) -> Any:
+    """Return a frozen value with marked substitutes for the numbers in it that JSON cannot hold."""
+    kind = type(frozen)
+    if kind is float:
+        return frozen if math.isfinite(frozen) else {"$float": repr(frozen)}
+    if kind is int:
+        return frozen if -INT_MAX <= frozen <= INT_MAX else {"$int": _digits(frozen)}
+    if kind is tuple:
+        return tuple(map(json_numbers, frozen))
+    if kind is FrozenDict:
+        return {key: json_numbers(item) for key, item in frozen.items()}
+    return frozen
 
 
 def is_mark(frozen: Any) -> bool:
@@ -329,7 +320,7 @@ def is_mark(frozen: Any) -> bool:
     return type(frozen) is FrozenDict and next(iter(frozen), "").startswith("$")
 
 
-_first = itemgetter(0)
+_first = operator.itemgetter(0)
 
 
 def _is_clean(text: str) -> bool:
@@ -345,7 +336,19 @@ def _digits(value: int) -> str:
     return str(value) if value.bit_length() < 2000 else hex(value)
 
 
-def _class_name(value: object) -> str:
+def _number(value: object) -> bool | int | float | None:
+    """Return the number that an object of another library, as numpy, is; None if it is none, or not exactly."""
+    if isinstance(value, numbers.Integral):
+        return operator.index(value)
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational):
+        real = float(value)
+        return real if real == value or math.isnan(real) else None
+    # Numpy's booleans are no numbers by its own account.
+    return bool(value) if class_name(value) in ("numpy.bool", "numpy.bool_") else None
+
+
+def class_name(value: object) -> str:
+    """Return the name of the class of a value, with its module."""
     cls = type(value)
     try:
         return f"{cls.__module__}.{cls.__qualname__}"
@@ -353,7 +356,8 @@ def _class_name(value: object) -> str:
         return f"?.{type(error).__name__}"
 
 
-def _json_text(frozen: Any) -> str:
+def json_text(frozen: Any) -> str:
+    """Return a frozen value as JSON, in one line."""
     return json.dumps(frozen, sort_keys=True)
 
 

@@ -11,8 +11,9 @@ import attrs
 from ..errors import ConfigurationError
 from ._event import HEADER, Event
 from ._pairs import declared_fields, is_argument, pair
+from ._shown import shown
 
-__all__ = ("check_kind", "event", "kind_class")
+__all__ = ("check_kind", "event", "is_undeclared", "kind_class", "note_undeclared")
 
 E = TypeVar("E")
 
@@ -20,6 +21,9 @@ _KIND = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _RESERVED = frozenset({"d", "h", "kind", "command"})
 
 _kinds: dict[str, type[Event]] = {}
+_undeclared: set[str] = set()
+"""Kinds that were looked at and are well spelt, and not declared."""
+_UNDECLARED_MAX = 4096
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(attrs.field,))
@@ -40,6 +44,7 @@ def event(kind: str, *, command: str | None = None) -> Callable[[type[E]], type[
         if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ConfigurationError(f"kind {kind!r} is declared by {taken.__module__}.{taken.__qualname__} already")
         _kinds[kind] = frozen
+        _undeclared.discard(kind)
         return cast(type[E], frozen)
 
     return declare
@@ -47,8 +52,22 @@ def event(kind: str, *, command: str | None = None) -> Callable[[type[E]], type[
 
 def check_kind(kind: str) -> None:
     """Raise :class:`~hubwire.errors.ConfigurationError` unless ``kind`` is spelt as kinds are."""
-    if not isinstance(kind, str) or not _KIND.fullmatch(kind):
-        raise ConfigurationError(f"{kind!r} is not a kind of event; write two or more lower-case words joined by dots")
+    if not issubclass(type(kind), str) or not _KIND.fullmatch(kind):
+        raise ConfigurationError(
+            f"{shown(kind)} is not a kind of event; write two or more lower-case words joined by dots"
+        )
+
+
+def is_undeclared(kind: str) -> bool:
+    """Tell whether an event of this kind is known to be a generic one. False also where that has not been found out."""
+    return type(kind) is str and kind in _undeclared
+
+
+def note_undeclared(kind: str) -> None:
+    """Remember that events of this kind are generic ones, until it is declared."""
+    if len(_undeclared) >= _UNDECLARED_MAX:
+        _undeclared.clear()
+    _undeclared.add(kind)
 
 
 def kind_class(kind: str) -> type[Event] | None:

@@ -13,7 +13,7 @@ import attrs
 from ..errors import ConfigurationError
 from ._pairs import define, fields_of, frozen_pair
 
-__all__ = ("HEADER", "Event", "GenericEvent", "UnknownEvent", "evolve", "field_names", "own_fields")
+__all__ = ("HEADER", "OWN_DOMAINS", "Event", "GenericEvent", "UnknownEvent", "evolve", "field_names", "own_fields")
 
 E = TypeVar("E")
 
@@ -40,7 +40,8 @@ class Event:
     * ``source``, ``source_id``, ``occurred_at``: the origin of the event, its id and its time there, when that is not
       this hub and now;
     * ``actor``: on whose behalf;
-    * ``agent_id``, ``session_id``, ``turn_id``, ``channel_id``, ``task_id``: what it is about;
+    * ``agent_id``, ``session_id``, ``turn_id``, ``channel_id``, ``task_id``: what it is about; taken from the context,
+      too, where a program emits it, and of these ``session_id`` and ``turn_id`` where a command makes it;
     * ``causation_id``: the ``id`` of the event whose handling emitted this one, and ``depth``, how many such steps lie
       before it; only the hub counts them;
     * ``severity``: ``info``, ``warning`` or ``error``; ``outcome``: ``success``, ``failure`` or ``denied``;
@@ -82,7 +83,11 @@ class Event:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in field_names(type(self)))
+        return all(
+            (mine := getattr(self, name)) is (its := getattr(other, name))
+            or mine == its  # a NaN is not equal to itself
+            for name in field_names(type(self))
+        )
 
     def __hash__(self) -> int:
         return hash((self.kind, self.seq, self.id))
@@ -110,6 +115,10 @@ Event.__init__ = _refuse_init  # type: ignore[method-assign]
 
 HEADER = frozenset(field.name for field in fields_of(Event))
 """The fields of every event: header, context, and the two that the codec and the ingress fill."""
+
+
+OWN_DOMAINS = frozenset({"listener", "mailbox", "hub", "log"})
+"""The first words of the kinds of the hub's own events."""
 
 
 @frozen_pair

@@ -24,7 +24,7 @@ class AgentRegistered(Event):
     """An agent joined the hub. ``agent_id`` is new; ``name`` is unique while it is registered.
 
     ``passport``, ``resume`` and ``rule`` hold the fields of :class:`hubwire.Passport`, :class:`hubwire.Resume` and of
-    its rule; None where none was given.
+    its rule; None where none was given. ``registered_by`` is the id of the agent that has registered it, if one has.
     """
 
     name: str
@@ -33,6 +33,7 @@ class AgentRegistered(Event):
     resume: Mapping[str, Any] | None = None
     skill: str = ""
     rule: Mapping[str, Any] | None = None
+    registered_by: str | None = None
 
 
 @event("agent.unregistered", command="agent.unregister()")

@@ -9,14 +9,23 @@ from ._event import Event
 
 __all__ = (
     "ApprovalApproved",
+    "ApprovalApproverFailed",
     "ApprovalChallengeCompleted",
     "ApprovalChallengeIssued",
     "ApprovalDenied",
     "ApprovalEscalated",
     "ApprovalExpired",
+    "ApprovalIncidentRecorded",
+    "ApprovalReferred",
+    "ApprovalReminded",
     "ApprovalRequested",
+    "ApprovalReturned",
     "ApprovalRiskScored",
     "ApprovalTrustComputed",
+    "ApprovalTrustRestored",
+    "ApprovalTrustRevoked",
+    "ApprovalUsed",
+    "ApprovalWithdrawn",
     "AuditLogged",
 )
 
@@ -29,7 +38,9 @@ class ApprovalRequested(Event):
     """``agent_id`` wants to do ``action``, and must not before the verdict.
 
     ``mode`` is ``enforce``, ``shadow`` or ``audit_only``; ``fail_mode`` is the outcome if the process fails: ``deny``,
-    ``allow`` or ``escalate``. No verdict within ``timeout_seconds`` is such a failure.
+    ``allow`` or ``escalate``. No verdict within ``timeout_seconds`` is such a failure. ``digest`` is the SHA-256 of the
+    canonical JSON of the arguments, in hex; where ``arguments_at`` is not empty, they are not in the event, and it says
+    where they are. The same ``idempotency_key`` of the same agent is the same question.
     """
 
     approval_id: str
@@ -38,16 +49,33 @@ class ApprovalRequested(Event):
     mode: str = "enforce"
     fail_mode: str = "deny"
     timeout_seconds: float = 600.0
+    digest: str = ""
+    arguments_at: str = ""
+    arguments_bytes: int = 0
+    """The length of the canonical JSON."""
+    domain: str = ""
+    """The field in which the agent has to be trusted; empty: none in particular."""
+    hints: Any = None
+    """What the scorer was given besides."""
+    envelope_id: str | None = None
+    """The envelope of the turn in which it was requested."""
+    idempotency_key: str | None = None
 
 
 @event("approval.risk_scored", command=_GATE)
 class ApprovalRiskScored(Event):
-    """The scorer rated the action: ``risk_score`` from 0 to 1, and the ``risk_level`` that this is."""
+    """The scorer rated the action: ``risk_score`` from 0 to 1, and the ``risk_level`` that this is.
+
+    ``steps`` are how it came to that, in order: ``scorer``, ``score`` and ``reason`` of each.
+    """
 
     approval_id: str
     action: str
     risk_score: float
     risk_level: str
+    scorer: str = ""
+    reason: str = ""
+    steps: Any = ()
 
 
 @event("approval.trust_computed", command=_GATE)
@@ -59,6 +87,7 @@ class ApprovalTrustComputed(Event):
     trust: float
     risk_score: float
     risk_level: str
+    reason: str = ""
 
 
 @event("approval.challenge_issued", command=_GATE)
@@ -70,6 +99,44 @@ class ApprovalChallengeIssued(Event):
     challenge: str
     risk_level: str
     quorum: int
+    approvers: tuple[str, ...] = ()
+    review_seconds_min: float = 0.0
+    """No answer counts earlier than that."""
+    remind_seconds: float | None = None
+    """After each of these times without a verdict, there is ``approval.reminded``."""
+    refer_seconds: float | None = None
+    """After this time without a verdict, ``refer_to`` may answer, too."""
+    refer_to: tuple[str, ...] = ()
+    is_vouched: bool = False
+    """Whether its policy has something that vouches for who answers."""
+
+
+@event("approval.approver_failed", command=_GATE)
+class ApprovalApproverFailed(Event):
+    """An approver raised, or gave an answer that cannot be used. That is no answer: the others decide."""
+
+    approval_id: str
+    action: str
+    approver: str
+    reason: str = ""
+
+
+@event("approval.reminded", command=_VERDICT)
+class ApprovalReminded(Event):
+    """There is no verdict yet: a notice to ``approvers``, those that have not answered. ``count`` is 1 at first."""
+
+    approval_id: str
+    action: str
+    count: int
+    approvers: tuple[str, ...] = ()
+
+
+@event("approval.referred", command=_VERDICT)
+class ApprovalReferred(Event):
+    """There is no verdict yet: ``approvers`` may answer, too. It is a notice, and no verdict."""
+
+    approval_id: str
+    action: str
     approvers: tuple[str, ...] = ()
 
 
@@ -83,6 +150,11 @@ class ApprovalChallengeCompleted(Event):
     approver: str
     is_passed: bool
     reason: str = ""
+    identity: str = ""
+    """Who that is, by what vouches for approvers; empty: nothing does, and the name is what the caller said."""
+    arguments: Any = None
+    is_modified: bool = False
+    """Whether it is a yes to these ``arguments`` instead of those that were requested."""
 
 
 @event("approval.approved", command=_VERDICT)
@@ -103,6 +175,13 @@ class ApprovalApproved(Event):
     reason: str = ""
     is_failure: bool = False
     """Whether the fail mode decided, because no approver could."""
+    review_seconds: float | None = None
+    """From the challenge to the answer that decided."""
+    digest: str = ""
+    """Of the arguments that are approved."""
+    arguments: Any = None
+    is_modified: bool = False
+    """Whether these ``arguments`` are approved instead of those that were requested."""
 
 
 @event("approval.denied", command=_VERDICT)
@@ -116,6 +195,7 @@ class ApprovalDenied(Event):
     approvers: tuple[str, ...] = ()
     reason: str = ""
     is_failure: bool = False
+    review_seconds: float | None = None
 
 
 @event("approval.escalated", command=_VERDICT)
@@ -137,6 +217,62 @@ class ApprovalExpired(Event):
     action: str
     risk_score: float | None = None
     risk_level: str = ""
+    reason: str = ""
+
+
+@event("approval.withdrawn", command="hub.approvals.withdraw()")
+class ApprovalWithdrawn(Event):
+    """The question is asked no more, and the agent must not act."""
+
+    approval_id: str
+    action: str
+    risk_score: float | None = None
+    risk_level: str = ""
+    reason: str = ""
+
+
+@event("approval.returned", command="hub.approvals.send_back()")
+class ApprovalReturned(Event):
+    """An approver sent the question back: the agent must not act so, and ``reason`` says what to change."""
+
+    approval_id: str
+    action: str
+    risk_score: float | None = None
+    risk_level: str = ""
+    approvers: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@event("approval.used", command="hub.approvals.use()")
+class ApprovalUsed(Event):
+    """The agent is about to act on its approval, which nothing else can use any more."""
+
+    approval_id: str
+    action: str
+    digest: str = ""
+
+
+@event("approval.incident_recorded", command="hub.approvals.record_incident()")
+class ApprovalIncidentRecorded(Event):
+    """What an agent did went wrong: it is trusted less in ``domain``."""
+
+    domain: str = ""
+    reason: str = ""
+
+
+@event("approval.trust_revoked", command="hub.approvals.revoke_trust()")
+class ApprovalTrustRevoked(Event):
+    """An agent is not trusted at all in ``domain`` until its trust is restored."""
+
+    domain: str = ""
+    reason: str = ""
+
+
+@event("approval.trust_restored", command="hub.approvals.restore_trust()")
+class ApprovalTrustRestored(Event):
+    """An agent's trust in ``domain`` is computed again, from nothing."""
+
+    domain: str = ""
     reason: str = ""
 
 

@@ -31,7 +31,8 @@ class ChannelCreated(Event):
     ``participants`` are agent ids. Those in ``invited`` have still to accept; the channel is opened when
     ``required_acks`` of them have, within ``invite_timeout_seconds``. It expires ``ttl_seconds`` after this event.
     ``manifest_type`` and ``manifest_version`` name the type that decides which posts are allowed; ``roles`` maps
-    participants to their roles, ``knobs`` are the type's settings, ``expectations`` those of the channel.
+    participants to their roles, ``knobs`` are the type's settings, ``expectations`` those of the channel. ``history``
+    says what a participant that comes later may read: ``whole``, or ``since_joined``.
     """
 
     participants: tuple[str, ...]
@@ -47,6 +48,7 @@ class ChannelCreated(Event):
     required_acks: int = 0
     invite_timeout_seconds: float | None = None
     ttl_seconds: float | None = None
+    history: str = "whole"
 
 
 @event("channel.invited", command="hub.channels.open()")
@@ -115,22 +117,31 @@ class ChannelParticipantShown(Event):
 class ChannelClosing(Event):
     """The channel takes no more envelopes. So many channels lie below it that several commands are needed to end them.
 
-    ``ends_as`` is how it will end: ``closed`` or ``expired``.
+    ``ends_as`` is how it will end, ``closed`` or ``expired``, ``result`` with what.
     """
 
     reason: str = ""
     ends_as: str = "closed"
+    result: Any = None
 
 
 @event("channel.closed", command="channel.close()")
 class ChannelClosed(Event):
-    """The channel takes no more envelopes, for ever. Envelopes in inboxes are still delivered."""
+    """The channel takes no more envelopes, for ever. Envelopes in inboxes are still delivered.
+
+    ``result`` is what its type says that it has led to, where the type has ended it: of an auction the winner.
+    """
 
     reason: str = ""
+    result: Any = None
 
 
 @event("channel.expired", command="the hub itself, when a channel's time is up")
 class ChannelExpired(Event):
-    """The channel's time was up: it is closed for ever. Envelopes in inboxes are still delivered."""
+    """The channel's time was up: it is closed for ever. Envelopes in inboxes are still delivered.
+
+    ``result`` is what its type says that it has led to by then.
+    """
 
     reason: str = ""
+    result: Any = None

@@ -10,11 +10,13 @@ from ._event import Event
 __all__ = (
     "EnvelopeAcked",
     "EnvelopeDeadLettered",
+    "EnvelopeDiscarded",
     "EnvelopeDispatchFailed",
     "EnvelopeDropped",
     "EnvelopeExpired",
     "EnvelopeNacked",
     "EnvelopePosted",
+    "EnvelopeRedelivered",
     "EnvelopeRejected",
     "EnvelopeReturned",
     "InboxPressured",
@@ -27,9 +29,11 @@ class EnvelopePosted(Event):
 
     ``agent_id`` is the sender. ``audience`` are the agents that it is addressed to (None: all participants but the
     sender). ``priority`` is ``urgent``, ``normal`` or ``background``. ``causation_id`` is the event that it answers, if
-    any, and ``hops`` how many envelopes led to it, each by answering the one before. It leaves the inboxes after
+    any, and ``hops`` how many envelopes led to it, each by answering the one before. ``delegators`` are the agents over
+    which the matter has come to the sender, the first one first: replies are no delegation. It leaves the inboxes after
     ``ttl_seconds``. ``channel_state`` is the state of the channel's type after it. With ``is_notice`` it is a notice of
-    the hub about a violated expectation, and there is no ``agent_id``.
+    the hub about a violated expectation, and there is no ``agent_id``. ``answers`` is the agent whose envelope it
+    answers, where that agent is no recipient: its ask returns the answer. It is delivered ``delay_seconds`` later.
     """
 
     envelope_id: str
@@ -42,6 +46,9 @@ class EnvelopePosted(Event):
     idempotency_key: str | None = None
     channel_state: Any = None
     is_notice: bool = False
+    delegators: tuple[str, ...] = ()
+    answers: str | None = None
+    delay_seconds: float = 0.0
 
 
 @event("envelope.rejected", command="channel.post()")
@@ -81,24 +88,31 @@ class EnvelopeAcked(Event):
 
 @event("envelope.nacked", command="delivery.nack()")
 class EnvelopeNacked(Event):
-    """``agent_id`` could not handle an envelope; it comes again ``delay_seconds`` later. ``attempt`` counts from 1."""
+    """``agent_id`` could not handle an envelope; it comes again ``delay_seconds`` later. ``attempt`` counts from 1.
+
+    It comes after what waits with the same priority. With ``keeps_place``, which the hub says of a turn that its own
+    end has interrupted, it comes where it was.
+    """
 
     envelope_id: str
     attempt: int
     delay_seconds: float = 0.0
     reason: str = ""
+    keeps_place: bool = False
 
 
-@event("envelope.returned", command="the hub itself, when the delay of a nack is over")
+@event("envelope.returned", command="the hub itself, when a delay is over")
 class EnvelopeReturned(Event):
-    """An envelope that ``agent_id`` nacked with a delay is in its inbox again."""
+    """An envelope that ``agent_id`` nacked with a delay, or that was posted with one, can be delivered now."""
 
     envelope_id: str
 
 
 @event("envelope.dead_lettered", command="delivery.nack()")
 class EnvelopeDeadLettered(Event):
-    """``agent_id`` nacked an envelope as often as its inbox allows, and does not get it again.
+    """``agent_id`` could not handle an envelope as often as its inbox or its actor allows, and does not get it again.
+
+    Or an actor's policy says that to try again would be in vain; ``reason`` says what happened at last.
 
     ``posted_seq`` is the ``seq`` of the event that posted it, which holds its content.
     """
@@ -107,6 +121,22 @@ class EnvelopeDeadLettered(Event):
     attempts: int
     reason: str = ""
     posted_seq: int = -1
+
+
+@event("envelope.redelivered", command="hub.inboxes.redeliver()")
+class EnvelopeRedelivered(Event):
+    """A dead letter of ``agent_id`` waits in its inbox again, as if it had not been delivered yet."""
+
+    envelope_id: str
+    reason: str = ""
+
+
+@event("envelope.discarded", command="hub.inboxes.discard()")
+class EnvelopeDiscarded(Event):
+    """A dead letter of ``agent_id`` was given up, for this ``reason``."""
+
+    envelope_id: str
+    reason: str = ""
 
 
 @event("envelope.dropped", command="channel.post()")

@@ -8,7 +8,13 @@ from typing import Any
 from ._declare import event
 from ._event import Event
 
-__all__ = ("ExpectationFailed", "ExpectationViolated")
+__all__ = (
+    "ExpectationFailed",
+    "ExpectationHandled",
+    "ExpectationHandlerCalled",
+    "ExpectationHandlerFailed",
+    "ExpectationViolated",
+)
 
 
 @event("expectation.violated", command="the hub itself, when an expectation is violated")
@@ -43,3 +49,46 @@ class ExpectationFailed(Event):
     version: int
     place: int
     reason: str
+
+
+_HANDLING = "the hub itself, when a handler of violations is called"
+
+
+@event("expectation.handler_called", command=_HANDLING)
+class ExpectationHandlerCalled(Event):
+    """The program's ``handler`` is about to be called for a violation, the ``attempt``-th time, from 1.
+
+    ``number`` is that of the violation in its channel. A call that comes to no end, because the process does, counts.
+    """
+
+    expectation: str
+    number: int
+    handler: str
+    attempt: int
+
+
+@event("expectation.handled", command=_HANDLING)
+class ExpectationHandled(Event):
+    """The program's ``handler`` has followed up a violation, after so many ``attempts``."""
+
+    expectation: str
+    number: int
+    handler: str
+    attempts: int
+
+
+@event("expectation.handler_failed", command=_HANDLING)
+class ExpectationHandlerFailed(Event):
+    """The program's ``handler`` has not followed up a violation, as ``reason`` says.
+
+    It is called again ``retry_seconds`` later, or with None after the next start of the hub; unless ``is_final``: then
+    the violation is given up. ``attempts``: how many calls count so far; one that a close of the hub cut off does not.
+    """
+
+    expectation: str
+    number: int
+    handler: str
+    attempts: int
+    reason: str
+    retry_seconds: float | None = None
+    is_final: bool = False

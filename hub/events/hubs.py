@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ._declare import event
 from ._event import Event
 
 __all__ = (
+    "FORMAT",
+    "HubClockStepped",
+    "HubEntrySetAside",
+    "HubGuestFailed",
     "HubStarted",
     "HubStopped",
     "ListenerAttached",
@@ -18,19 +24,68 @@ __all__ = (
 
 _COMMAND = "the hub itself"
 
+FORMAT = 1
+"""What commands journal in this version: one more whenever a kind is added that a command makes."""
+
 
 @event("hub.started", command=_COMMAND)
 class HubStarted(Event):
-    """A hub began to accept commands. ``version`` is hubwire's."""
+    """A hub began to accept commands. ``version`` is hubwire's.
+
+    ``format`` numbers what its commands journal. A version that knows a lower one only would miss what it does not
+    know, and refuses the journal.
+    """
 
     version: str
     pid: int
     host: str
+    format: int = FORMAT
 
 
 @event("hub.stopped", command=_COMMAND)
 class HubStopped(Event):
-    """A hub was closed in good order: all events before this one were committed."""
+    """A hub was closed in good order: all events before this one were committed.
+
+    ``heads`` are those of the logs that its listeners write, by the name of the listener, before this event was put
+    into them: the number of records and the last ``h``.
+    """
+
+    heads: Mapping[str, str] | None = None
+
+
+@event("hub.clock_stepped", command=_COMMAND)
+class HubClockStepped(Event):
+    """The clock was set back by more than an hour, and the ``at`` of later events goes back with it.
+
+    ``count`` times since the last such event, the last time by ``seconds``.
+    """
+
+    seconds: float
+    count: int
+
+
+@event("hub.guest_failed", command=_COMMAND)
+class HubGuestFailed(Event):
+    """Code that is not the hub's failed ``count`` times since the last such event, and the hub went on without it.
+
+    ``guest`` says which code. Listeners, actors, approvers, evaluators and channel types have events of their own.
+    """
+
+    guest: str
+    reason: str
+    count: int
+
+
+@event("hub.entry_set_aside", command=_COMMAND)
+class HubEntrySetAside(Event):
+    """Something could not be taken up at the start of a hub, which goes on without it.
+
+    ``sort`` says what sort of thing it is, ``entry_id`` which one.
+    """
+
+    sort: str
+    entry_id: str
+    reason: str
 
 
 @event("listener.attached", command=_COMMAND)

@@ -1,4 +1,4 @@
-"""Policies: decisions of rules outside the hub about an action that an agent was about to take."""
+"""Policies: decisions of rules about what an agent was about to do: the hub's arbiter, or rules outside the hub."""
 
 from __future__ import annotations
 
@@ -7,7 +7,23 @@ from typing import Any
 from ._declare import event
 from ._event import Event
 
-__all__ = ("PolicyDecided", "SandboxDecided")
+__all__ = ("CommandDenied", "PolicyDecided", "SandboxDecided")
+
+
+@event("command.denied", command="the hub itself, when the arbiter denies a command")
+class CommandDenied(Event):
+    """The arbiter denied ``count`` equal commands of ``agent_id`` since the last such event; they had no effect.
+
+    ``command_name`` is the ``name`` of a :class:`hubwire.arbiter.Command`; ``agent_name`` is the agent's name, for
+    ``register`` the one that it was to get. ``reason`` is what the arbiter gave, or how it failed. What the command was
+    about is not recorded. Equal denials within a second are one event; where many different ones come at a time, some
+    are counted together, and ``command_name`` is empty. A denied post is ``envelope.rejected`` instead.
+    """
+
+    agent_name: str
+    command_name: str
+    reason: str
+    count: int = 1
 
 
 @event("policy.decided")

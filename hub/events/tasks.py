@@ -24,8 +24,8 @@ __all__ = (
 class TaskStarted(Event):
     """An agent began a piece of work. With ``is_observed`` it runs elsewhere, and its progress is reported to the hub.
 
-    ``parent_id`` is the task that it is part of, ``delegation_depth`` how many such steps lie above it. The hub ends it
-    ``ttl_seconds`` later; None: never.
+    ``parent_id`` is the task that it is part of, ``delegation_depth`` how many of the steps above it handed work
+    over to another owner. The hub ends it ``ttl_seconds`` later; None: never.
     """
 
     owner_id: str

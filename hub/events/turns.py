@@ -10,7 +10,7 @@ from typing import Any
 from ._declare import event
 from ._event import Event
 
-__all__ = ("TurnAbandoned", "TurnEnded", "TurnFailed", "TurnStarted")
+__all__ = ("TurnAbandoned", "TurnCommitted", "TurnEnded", "TurnExtended", "TurnFailed", "TurnStarted")
 
 
 @event("turn.started")
@@ -19,6 +19,25 @@ class TurnStarted(Event):
 
     envelope_id: str = ""
     prompt: Any = None
+
+
+@event("turn.committed", command="turn.commit()")
+class TurnCommitted(Event):
+    """A turn commits what it held, with ``events``: they follow at once, as events of their own.
+
+    It is written where there is a journal, so that a start can complete what a crash has torn.
+    """
+
+    envelope_id: str
+    events: Any = ()
+
+
+@event("turn.extended", command="turn.extend()")
+class TurnExtended(Event):
+    """A turn may hold its envelope for at least so many ``seconds`` from now on."""
+
+    envelope_id: str
+    seconds: float
 
 
 @event("turn.ended")

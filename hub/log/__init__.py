@@ -6,15 +6,25 @@ Layout, below the log's path::
 
     log/00000000000000000000.jsonl    a segment, named by the index of its first record; only the last one grows
     log/<segment>.torn-<offset>       bytes of a record that was never acknowledged, set aside by recovery
-    clean                             where the log ended when it was last closed
+    clean                             how far the log is known to go, and whether it was closed there
     kept                              the oldest segment that truncation has left
     .lock                             held by the writer, where the store can hold
 
-A record is one line, as :mod:`hubwire.codec` seals it. ``d``, the number of records that were durable when the line was
-written, tells a torn tail from damage. Bad bytes behind all records that any ``d`` counts were never acknowledged, and
-are set aside; bad bytes before that are lost records, and the log is refused. ``h``, in a chained log, is
-``base64url(SHA-256(previous h || line without h)[:16])``. The previous one of the first record is empty, and the chain
-goes on across segments.
+A record is one line, as :mod:`hubwire.codec` seals it. ``h``, in a chained log, is ``base64url(SHA-256(previous h ||
+line without h)[:16])``. The previous one of the first record is empty, and the chain goes on across segments. In other
+logs ``c`` is a checksum over body, ``d`` and number. Once a record has one, all later ones do.
+
+A torn tail is told from damage like this. Bytes are vouched for by the marker ``clean``, which is written when the log
+is opened, rotated, closed, and soon after appends; and by ``d``, the number of records that were durable when a line
+was written. What is bad before that are lost records, and the log is refused. Behind it, the beginning of a batch, or
+some sectors of one between zeros, is what a crash leaves of an append that was never acknowledged: it is set aside.
+Whole lines that are not as they were written are damage, because no crash leaves them. A last record that only lacks
+its line feed is whole. The file ``clean`` also counts the segments, so that one that is missing is seen. **What remains
+unknowable**: that records which were appended after the newest marker, in the last second or so, were cut off at the
+end of a line. Only who knows more than the log can tell: another log, a snapshot, a position.
+
+Opening reads, and changes nothing: see :func:`inspect`. What it found to be done is done before the first append, or by
+:meth:`Log.repair`. A hub opens its journal and its audit log, compares them, and only then appends.
 
 Life of an append: the call goes into the queue of the log and waits. If nothing is under way, it begins in the call
 itself. Otherwise it becomes part of the next batch, which grows while the one before is on its way: group commit,
@@ -23,15 +33,46 @@ so that the order of the calls holds for them too. Two writers are kept apart by
 ``expect`` everywhere: a writer that finds the segment longer than it left it is :class:`~hubwire.errors.Fenced`.
 
 The parts: :class:`Log` is the face. ``_queue`` holds its commands, ``_writing`` carries them out, ``_phase`` says where
-it is in its life. ``_segments`` works on the store, and ``_tail`` is where the log ends; ``_recovery``, ``_rotation``,
-``_truncation`` and ``_compaction`` answer a question each for it. ``_reading`` works without a writer.
+it is in its life. ``_segments`` works on the store, and ``_tail`` is where the log ends; ``_recovery``, ``_marking``,
+``_rotation``, ``_truncation`` and ``_compaction`` answer a question each for it. ``_reading`` works without a writer,
+and ``_index`` says where events are.
 """
 
 from __future__ import annotations
 
+from ._chain import chain_value
+from ._cutting import Cut, cut_log, end_log, find_beginning, find_cut, find_first, find_unbegun
+from ._head import Head, marked_end
+from ._index import SPACING_BYTES, Place, SeqIndex
+from ._inspection import Inspection, Recovery
 from ._log import Log
-from ._reading import LogReader, Record, chain_value, follow, log_exists
-from ._recovery import Recovery
+from ._reading import LogReader, Record, follow, list_segments, log_exists, segment_path
+from ._recovery import inspect
 from ._rotation import SEGMENT_BYTES
 
-__all__ = ("SEGMENT_BYTES", "Log", "LogReader", "Record", "Recovery", "chain_value", "follow", "log_exists")
+__all__ = (
+    "SEGMENT_BYTES",
+    "SPACING_BYTES",
+    "Cut",
+    "Head",
+    "Inspection",
+    "Log",
+    "LogReader",
+    "Place",
+    "Record",
+    "Recovery",
+    "SeqIndex",
+    "chain_value",
+    "cut_log",
+    "end_log",
+    "find_beginning",
+    "find_cut",
+    "find_first",
+    "find_unbegun",
+    "follow",
+    "inspect",
+    "list_segments",
+    "log_exists",
+    "marked_end",
+    "segment_path",
+)

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import anyio
 
 from ..errors import ConfigurationError, repeat
 from ..forks import register_at_fork
 from ..ports import Clock, KnowledgeStore
+from ._head import Head
+from ._inspection import Inspection, Recovery
 from ._phase import Lifecycle, LogPhase
-from ._queue import Append, Close, Open
-from ._recovery import Recovery
+from ._queue import Append, Close, Command, Open, Repair
 from ._rotation import SEGMENT_BYTES, Rotation
 from ._segments import Segments
 from ._tail import Tail
-from ._writing import OnAppended, Writer
+from ._writing import OnAppended, Writer, fenced
 
 __all__ = ("Log",)
+
+_CLOSING_SECONDS_MAX = 1.0
+"""So long a cancelled opening waits until its log is closed again."""
 
 
 class Log:
     """A log open for writing. It is opened at first use; :meth:`aclose` is optional, and makes the next opening fast.
+
+    Opening changes nothing on the store: it finds the end of the log, and what a crash has left to be done. That is
+    done before the first append, or by :meth:`repair`. So a program that has more than one log opens them all, compares
+    them, and only then appends; if it refuses to start, it closes them, and all files are as they were.
 
     Use it in one event loop. After an error that leaves unknown what is on disk, every call raises that error.
     """
@@ -70,6 +81,11 @@ class Log:
         return self._tail.records
 
     @property
+    def head(self) -> Head:
+        """How many records the log has, and the chain value of the last."""
+        return Head(self._tail.records, (self._tail.chain or b"").decode())
+
+    @property
     def size_bytes(self) -> int:
         """The size of all segments."""
         return self._segments.size_bytes
@@ -90,9 +106,24 @@ class Log:
         return self._tail.first
 
     @property
+    def segment_bytes(self) -> int:
+        """The size of the segment that is being written."""
+        return self._tail.size
+
+    @property
+    def inspection(self) -> Inspection:
+        """What the last opening found, and what the repair does, or has done."""
+        return self._segments.inspection
+
+    @property
     def recovery(self) -> Recovery | None:
-        """What the last opening set aside; None if the log ended well."""
-        return self._segments.recovery
+        """What the last opening found to be set aside; None if the log ended well."""
+        return self._segments.inspection.torn
+
+    @property
+    def marking_failure(self) -> Exception | None:
+        """Why the newest records could not be vouched for beside the log; None if they could. None is lost by it."""
+        return self._segments.marking.failure
 
     @property
     def compaction_failure(self) -> Exception | None:
@@ -102,38 +133,78 @@ class Log:
     # -- calls --
 
     async def open(self) -> None:
-        """Take possession and recover, unless the log is open.
+        """Take possession and find the end of the log, unless the log is open. Nothing is changed on the store.
 
-        Raises :class:`~hubwire.errors.AlreadyRunning`, before it reads or repairs, or
-        :class:`~hubwire.errors.LogDamaged`.
+        Raises :class:`~hubwire.errors.AlreadyRunning`, before it reads anything, :class:`~hubwire.errors.LogDamaged`
+        or :class:`~hubwire.errors.NewerVersion`.
         """
         self._life.check_not_failed()
         if self.is_open and not self._writer.has_close:
             return
+        await self._carry_out(Open)
+
+    async def repair(self) -> None:
+        """Do now what opening found to be done, which the first append does otherwise; open the log if need be.
+
+        From here on the log counts as used: closing it leaves a marker. Raises :class:`~hubwire.errors.StoreFull`: the
+        same call may be made again; :class:`~hubwire.errors.Fenced`: another writer was there.
+        """
+        self._life.check_not_failed()
+        await self._carry_out(Repair)
+
+    async def _carry_out(self, command: type[Command]) -> None:
         loop = asyncio.get_running_loop()
-        opening = Open(loop.create_future())
-        self._writer.put(opening)
+        waiting = command(loop.create_future())
+        self._writer.put(waiting)
         try:
-            await opening.future
+            await waiting.future
         except asyncio.CancelledError:
-            # The caller will not close what it does not know to be open. Other callers open it again.
+            # The caller will not close what it does not know to be open. Other callers open it again. The lock file
+            # of a refused start is gone when the caller goes on, unless the disk hangs.
             closing = Close(loop.create_future())
             self._writer.put(closing)
-            closing.future.cancel()
+            with anyio.move_on_after(_CLOSING_SECONDS_MAX, shield=True):
+                await asyncio.wait([closing.future])
+            if not closing.future.cancel():
+                closing.future.exception()
             raise
 
-    async def append(self, bodies: Sequence[bytes], *, seq: int | None = None, hub: str | None = None) -> int:
+    async def append(
+        self,
+        bodies: Sequence[bytes],
+        *,
+        seq: int | None = None,
+        hub: str | None = None,
+        opening: Mapping[str, Any] | None = None,
+    ) -> int:
         """Append records, JSON objects without a line feed; return the index of the first. All of them or none.
 
         They are durable when it returns. Order is that of the calls. ``seq`` and ``hub`` are those of the last body
-        that has them. Cancelling ends the wait, not the write. Raises :class:`~hubwire.errors.StoreFull`: none was
-        written, the same call may be made again; :class:`~hubwire.errors.Fenced`: another writer took over.
+        that has them. ``opening`` holds more fields for ``log.opened``: if that was written without, it is written
+        again, before these records. Cancelling ends the wait, not the write. Raises
+        :class:`~hubwire.errors.StoreFull`: none was written, the same call may be made again;
+        :class:`~hubwire.errors.Fenced`: another writer took over.
         """
         if self._life.failure is not None:
             raise repeat(self._life.failure)
-        command = Append(asyncio.get_running_loop().create_future(), bodies, seq, hub)
+        command = Append(asyncio.get_running_loop().create_future(), bodies, seq, hub, opening)
         self._writer.put(command)
         return await command.future
+
+    async def check(self) -> None:
+        """Raise :class:`~hubwire.errors.Fenced` if another writer took over. A log that is not open has no writer.
+
+        It costs one request where the store cannot hold a path, and none where it can.
+        """
+        self._life.check_not_failed()
+        while self.is_open:
+            await self.append(())  # whatever is being written has come to its end
+            records = self.records
+            if not await self._segments.is_taken_over():
+                return
+            await self.append(())
+            if self.records == records:
+                raise fenced(self.path)
 
     async def truncate_before(self, index: int) -> None:
         """Delete the segments before the one that holds record ``index``; the last segment stays in any case.
@@ -146,6 +217,7 @@ class Log:
     async def aclose(self) -> None:
         """Let the appends before it come to their end, leave a clean marker, and give the log up.
 
+        If the log was opened and neither repaired nor appended to, no marker is written: all is as it was found.
         Cancelling ends the wait, not the closing. The next append opens the log again. Has no effect in a forked
         child: the log is its parent's.
         """
@@ -153,6 +225,13 @@ class Log:
             closing = Close(asyncio.get_running_loop().create_future())
             self._writer.put(closing)
             await closing.future
+
+    async def release(self) -> None:
+        """Give the log up as it is: leave no marker, and do not wait for what is under way, which may yet be stored."""
+        if self._life.is_held and self._life.phase is not LogPhase.OPENING:
+            self._life.fail(ConfigurationError(f"the log {self.path} was given up; open another one"))
+            self._life.release()
+            await self._segments.release()
 
     def after_fork_in_child(self) -> None:
         """Give the log up in a forked process, if it is open: two would append behind the same end."""

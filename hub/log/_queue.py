@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 
 from ..errors import repeat
 
-__all__ = ("Append", "Close", "Command", "Open", "Queue")
+__all__ = ("Append", "Close", "Command", "Open", "Queue", "Repair")
 
 _BATCH_BYTES = 1024 * 1024
 
@@ -45,10 +46,18 @@ class Append(Command):
     bodies: Sequence[bytes]
     seq: int | None
     hub: str | None
+    opening: Mapping[str, Any] | None = None
+    """What ``log.opened`` has to say before these records."""
 
 
 class Open(Command):
     """Open the log, if it is not open."""
+
+    __slots__ = ()
+
+
+class Repair(Command):
+    """Carry out what the opening found to be done, if that is not done yet."""
 
     __slots__ = ()
 

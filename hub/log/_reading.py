@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
-from binascii import b2a_base64
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import anyio
 import attrs
 
 from .. import codec
+from .._values import Value
 from ..errors import HistoryGone, InvalidRecord, LogDamaged
 from ..ports import KnowledgeStore
+from ._index import SPACING_BYTES, Place, SeqIndex
+from ._marker import read_kept
+from ._sound import count_sound
 
-__all__ = ("LogReader", "Record", "chain_value", "first_kept", "follow", "list_segments", "log_exists", "segment_path")
+__all__ = (
+    "LogReader",
+    "Record",
+    "first_kept",
+    "first_segment",
+    "follow",
+    "list_segments",
+    "log_exists",
+    "segment_path",
+)
 
 FOLLOW_SECONDS = 5.0
 """A follower that is not notified of a change looks for one after this time."""
@@ -25,8 +37,8 @@ _LINE_BYTES_MAX = 64 * 1024 * 1024
 _SEGMENT_NAME = re.compile(r"(\d{20})\.jsonl")
 
 
-@attrs.frozen
-class Record:
+@attrs.frozen(eq=False, repr=False)
+class Record(Value):
     """A record of a log: its number there, and its line without the line feed."""
 
     index: int
@@ -35,26 +47,17 @@ class Record:
     @property
     def body(self) -> bytes:
         """The record as it was appended, a JSON object."""
-        return codec.unseal(self.line)[0]
+        return codec.body_of(self.line)
 
     @property
     def durable(self) -> int:
         """``d``: how many records were known durable when this one was written."""
-        return codec.unseal(self.line)[1]
+        return codec.seal_of(self.line)[0]
 
     @property
     def chain(self) -> bytes | None:
         """``h``: the chain value; None in a log without a chain."""
         return codec.unseal(self.line)[2]
-
-
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")
-
-
-def chain_value(previous: bytes, line: bytes) -> bytes:
-    """Return the ``h`` that follows ``previous`` for a line that is sealed without it."""
-    digest = hashlib.sha256(previous + line).digest()
-    return b2a_base64(digest[:16], newline=False)[:22].translate(_URL_SAFE)
 
 
 async def log_exists(store: KnowledgeStore, path: str) -> bool:
@@ -68,47 +71,40 @@ async def list_segments(store: KnowledgeStore, path: str) -> list[int]:
     return sorted(int(match[1]) for name in names if (match := _SEGMENT_NAME.fullmatch(name)))
 
 
+async def first_segment(store: KnowledgeStore, path: str) -> int:
+    """Return the index of the first record of the oldest segment that is there; 0 if there is none."""
+    return min(await list_segments(store, path), default=0)
+
+
 def segment_path(path: str, first_index: int) -> str:
     return f"{path}/log/{first_index:020d}.jsonl"
 
 
 async def first_kept(store: KnowledgeStore, path: str) -> int:
     """Return the index below which the log is truncated; segments below may be there still, or half there."""
-    content = await store.read_bytes(f"{path}/kept")
-    if content is None:
-        return 0
-    if not content.strip().isdigit():
-        raise LogDamaged(
-            f"{path}/kept should hold the number of the first segment kept, and holds {content[:40]!r}; write it there,"
-            " or delete the file",
-            path=f"{path}/kept",
-        )
-    return int(content)
-
-
-@attrs.frozen
-class _Place:
-    """A place in a log: before a record that is there, or at the end."""
-
-    segment: int
-    """The index of the first record of the segment."""
-    index: int
-    """The index of the next record."""
-    offset: int = 0
-    """Where the line of the next record begins in the segment, in bytes."""
+    return (await read_kept(store, path)).first
 
 
 class LogReader:
     """A place in a log, moved forward by reading. It needs no hold and disturbs no writer; memory is constant.
 
-    A reader sees whole lines only: what a writer has not finished is not there yet. If the records at its place were
-    truncated, reading raises :class:`~hubwire.errors.HistoryGone`.
+    A reader sees whole records only: what a writer has not finished is not there yet. Checksums are checked: a record
+    that is not as it was written is :class:`~hubwire.errors.LogDamaged`, when the reader comes to it. If the records at
+    its place were truncated, reading raises :class:`~hubwire.errors.HistoryGone`.
+
+    With an ``index`` of the log, shared with other readers, it goes to an event without reading what is before it.
     """
 
-    def __init__(self, store: KnowledgeStore, path: str) -> None:
+    def __init__(self, store: KnowledgeStore, path: str, index: SeqIndex | None = None) -> None:
         self._store = store
         self._path = path
-        self._place: _Place | None = None
+        self._index = index
+        self._chunk_bytes = _CHUNK_BYTES
+        self._listed: list[int] = []
+        """The segments that there were at the last listing."""
+        self._end: Place | None = None
+        """A place at which a segment ended when it was read after that listing."""
+        self._place: Place | None = None
         """None until a segment was found."""
 
     @property
@@ -116,11 +112,21 @@ class LogReader:
         """The index of the next record to read."""
         return 0 if self._place is None else self._place.index
 
+    @property
+    def segment(self) -> int:
+        """The index of the first record of the segment that holds the next record to read, or will."""
+        return 0 if self._place is None else self._place.segment
+
+    @property
+    def offset(self) -> int:
+        """Where the line of the next record begins in its segment, in bytes."""
+        return 0 if self._place is None else self._place.offset
+
     # -- going to a place --
 
     async def seek_index(self, index: int) -> None:
         """Go to the record numbered ``index``, or to the oldest one kept if that is newer."""
-        segments = await list_segments(self._store, self._path)
+        segments = await self._kept_segments()
         self._go_to(max((first for first in segments if first <= index), default=segments[0] if segments else 0))
         while self.index < index and (records := await self.read()):
             if records[-1].index >= index:
@@ -134,20 +140,62 @@ class LogReader:
             pass
 
     async def seek_after_seq(self, seq: int) -> None:
-        """Go to the segment that holds the first event after ``seq``; records before it may still come."""
-        segments = await list_segments(self._store, self._path)
+        """Go to close before the first event after ``seq``; records before it may still come.
+
+        Without an index, to the beginning of the segment that holds it.
+        """
+        index = self._index
+        if index is None:
+            self._go_to(await self._segment_of(seq + 1, 0, None))
+            return
+        place = index.find(seq + 1)
+        if place is None:
+            async with index.search:
+                place = index.find(seq + 1) or await self._search(index, seq + 1)
+        self._place = place
+        self._chunk_bytes = SPACING_BYTES  # often a few events are wanted; more are read from chunk to chunk
+
+    async def _segment_of(self, seq: int, first: int, index: SeqIndex | None) -> int:
+        """Return the segment that holds the event ``seq``, not before the one that begins at record ``first``."""
+        segments = [each for each in await self._kept_segments() if each >= first]
         low, high = 0, max(len(segments) - 1, 0)
         while low < high:
             middle = (low + high + 1) // 2
             first_seq = await self.first_seq_of(segments[middle])
-            if first_seq is not None and first_seq <= seq + 1:
+            if first_seq is not None and index is not None:
+                index.note(first_seq, Place(segments[middle], segments[middle]))
+            if first_seq is not None and first_seq <= seq:
                 low = middle
             else:
                 high = middle - 1
-        self._go_to(segments[low] if segments else 0)
+        return segments[low] if segments else first
+
+    async def _search(self, index: SeqIndex, seq: int) -> Place:
+        """Return a place close before the event ``seq``, and note those that are passed on the way."""
+        before = index.last_before(seq)
+        first = await self._segment_of(seq, 0 if before is None else before.segment, index)
+        place = before if before is not None and before.segment == first else Place(first, first)
+        path = segment_path(self._path, first)
+        while chunk := await self._store.read_bytes(path, place.offset, place.offset + _CHUNK_BYTES):
+            passed = _passed(chunk, place, seq, index)
+            if passed == place:
+                break
+            place = passed
+            await asyncio.sleep(0)  # a store in memory does not suspend, and a segment is long
+        return place
+
+    async def _kept_segments(self) -> list[int]:
+        """Return the segments without those that are truncated, of which a crash may have left some."""
+        kept = await first_kept(self._store, self._path)
+        return [first for first in await self._list() if first >= kept]
+
+    async def _list(self) -> list[int]:
+        self._end = None
+        self._listed = await list_segments(self._store, self._path)
+        return self._listed
 
     def _go_to(self, first: int) -> None:
-        self._place = _Place(first, first)
+        self._place = Place(first, first)
 
     def _put_back(self, records: list[Record]) -> None:
         """Go back to before these records, the last ones read."""
@@ -161,20 +209,23 @@ class LogReader:
         """Return the next records, at least one and about a megabyte; an empty list at the present end."""
         place = self._place
         if place is None:
-            segments = await list_segments(self._store, self._path)
+            segments = await self._kept_segments()
             if not segments:
                 return []
-            place = _Place(segments[0], segments[0])
+            place = Place(segments[0], segments[0])
+        elif place == self._end and place.index > place.segment and place.index in self._listed:
+            # Another segment was there before this one was read to its end, so that it got no more records since.
+            place = Place(place.index, place.index)
         records, after = await self._read_from(place)
         while not records:
-            later = [first for first in await list_segments(self._store, self._path) if first > place.segment]
+            later = [first for first in await self._list() if first > place.segment]
             if not later:
                 break
             # The segment may have got its last records between the read that found its end and the listing.
             records, after = await self._read_from(place)
             if not records:
                 await self._check_complete(place, later[0])
-                place = _Place(later[0], later[0])
+                place = Place(later[0], later[0])
                 records, after = await self._read_from(place)
         self._place = after
         return records
@@ -184,26 +235,29 @@ class LogReader:
 
         Raises :class:`~hubwire.errors.LogDamaged` at its end if a record is missing or is one too many.
         """
-        records, self._place = await self._read_from(_Place(first, first))
+        records, self._place = await self._read_from(Place(first, first))
         while records:
             for record in records:
                 yield record
+            if self._place == self._end and self._place.index == next_first:
+                return
             records, self._place = await self._read_from(self._place)
         await self._check_complete(self._place, next_first)
 
-    async def _read_from(self, place: _Place) -> tuple[list[Record], _Place]:
+    async def _read_from(self, place: Place) -> tuple[list[Record], Place]:
         """Return the next records of the segment, none at its present end, and the place behind them."""
         path = segment_path(self._path, place.segment)
         pieces: list[bytes] = []
         end = place.offset
-        while chunk := await self._store.read_bytes(path, end, end + _CHUNK_BYTES):
+        while chunk := await self._store.read_bytes(path, end, end + self._chunk_bytes):
+            is_last = len(chunk) < self._chunk_bytes
+            self._chunk_bytes = min(2 * self._chunk_bytes, _CHUNK_BYTES)
             end += len(chunk)
             whole, feed, _ = chunk.rpartition(b"\n")
             if feed:
-                lines = b"".join([*pieces, whole]).split(b"\n")
-                size = sum(map(len, lines)) + len(lines)
-                records = [Record(place.index + number, line) for number, line in enumerate(lines)]
-                return records, _Place(place.segment, place.index + len(lines), place.offset + size)
+                records, after = self._check(place, b"".join([*pieces, whole]).split(b"\n"))
+                self._end = after if is_last and after.offset == end else None
+                return records, after
             pieces.append(chunk)
             if end - place.offset > _LINE_BYTES_MAX:
                 raise LogDamaged(
@@ -212,9 +266,30 @@ class LogReader:
                     path=path,
                     byte_offset=place.offset,
                 )
+        rest = b"".join(pieces)
+        if codec.has_checksum(rest):
+            # Only its line feed is missing, if its checksum is right: recovery adds that.
+            with suppress(LogDamaged):
+                return self._check(place, [rest])
         return [], place
 
-    async def _check_complete(self, end: _Place, next_first: int) -> None:
+    def _check(self, place: Place, lines: list[bytes]) -> tuple[list[Record], Place]:
+        """Return the records before the first damaged one, and the place behind them; raise if there are none."""
+        count, has_checksums, error = count_sound(lines, place.index, is_due=place.has_checksums)
+        if error is not None and not count:
+            path = segment_path(self._path, place.segment)
+            raise LogDamaged(
+                f"{path} is damaged at byte {place.offset}, record {place.index}: {error}; restore it from a copy",
+                path=path,
+                byte_offset=place.offset,
+            ) from error
+        if error is not None:
+            lines = lines[:count]  # a crash may have left the rest behind the end of the log
+        offset = place.offset + sum(map(len, lines)) + count
+        records = list(map(Record, range(place.index, place.index + count), lines))
+        return records, Place(place.segment, place.index + count, offset, has_checksums)
+
+    async def _check_complete(self, end: Place, next_first: int) -> None:
         path = segment_path(self._path, end.segment)
         if next_first != end.index or end.offset != await self._store.size(path):
             if end.segment < await first_kept(self._store, self._path):
@@ -243,16 +318,49 @@ class LogReader:
 
     async def first_seq_of(self, first: int) -> int | None:
         """Return the ``seq`` of the first event in the segment that begins at record ``first``; None if it has none."""
-        records, _ = await self._read_from(_Place(first, first))
+        self._chunk_bytes = SPACING_BYTES
+        records, _ = await self._read_from(Place(first, first))
         for record in records:
-            try:
-                seq = codec.decode_fields(record.line).get("seq")
-            except InvalidRecord:
-                # Reading this record reports it; to find a segment the next one does as well.
-                continue
-            if type(seq) is int:
+            # Reading a damaged record reports it; to find a segment the next one does as well.
+            if (seq := _seq_of(record.line)) is not None:
                 return seq
         return None
+
+
+def _passed(chunk: bytes, place: Place, seq: int, index: SeqIndex) -> Place:
+    """Return the last place of a chunk, in steps, that is before the event ``seq``; note all of them.
+
+    ``place`` is where the chunk begins.
+    """
+    begin, here = 0, place
+    while (feed := chunk.find(b"\n", begin + SPACING_BYTES)) >= 0:
+        end = chunk.find(b"\n", feed + 1)
+        number = _seq_of(chunk[feed + 1 : end]) if end >= 0 else None
+        if number is None and end >= 0:  # a record of the log's own: the next one is an event
+            feed, end = end, chunk.find(b"\n", end + 1)
+            number = _seq_of(chunk[feed + 1 : end]) if end >= 0 else None
+        if number is None:
+            break
+        here = Place(
+            here.segment,
+            here.index + chunk.count(b"\n", begin, feed + 1),
+            here.offset + feed + 1 - begin,
+            codec.has_checksum(chunk[chunk.rfind(b"\n", 0, feed) + 1 : feed]),
+        )
+        index.note(number, here)
+        if number <= seq:
+            place = here
+        begin = feed + 1
+    return place
+
+
+def _seq_of(line: bytes) -> int | None:
+    """Return the ``seq`` of a record; None if it has none, or is damaged."""
+    try:
+        seq = codec.decode_fields(line).get("seq")
+    except InvalidRecord:
+        return None
+    return seq if type(seq) is int else None
 
 
 async def follow(store: KnowledgeStore, path: str, *, start: int | None = None) -> AsyncIterator[Record]:

@@ -1,159 +1,399 @@
-"""Recovery: where a log ends, and what is left of the record that its last writer died over."""
+"""Recovery: where a log ends, and what is left of the record that its last writer died over.
+
+Two steps: :func:`inspect` reads, :func:`repair` changes. Between them whoever keeps more than this log can compare it
+with the rest, and a start that is refused has changed nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import attrs
 
 from .. import codec
-from ..errors import InvalidRecord, LogDamaged
-from ..ports import KnowledgeStore
-from ._reading import LogReader, chain_value, list_segments, segment_path
+from ..errors import InvalidRecord, LogDamaged, NewerVersion
+from ..ports import CuttableStore, HoldableStore, KnowledgeStore
+from ._inspection import Inspection, Recovery
+from ._lines import LineCheck, durable_claimed, is_fork, is_tear
+from ._marker import Kept, Marker, read_kept, read_marker
+from ._reading import LogReader, list_segments, segment_path
+from ._rotation import next_named
 from ._tail import Tail
-from ._truncation import finish_truncation
 
-__all__ = ("Recoverer", "Recovery")
+__all__ = ("inspect", "repair")
 
 _YIELD_EVERY = 256
 """Lines checked in one turn of the loop: a whole segment would block it for half a second."""
 
 
-@attrs.frozen
-class Recovery:
-    """What opening a log set aside: bytes that were never acknowledged."""
+async def inspect(
+    store: KnowledgeStore,
+    path: str,
+    *,
+    is_chained: bool | None = None,
+    is_held: bool | None = None,
+    is_thorough: bool = False,
+) -> Inspection:
+    """Find out where a log ends and what is wrong with it. It changes nothing, and needs no permission.
 
-    segment: str
-    byte_offset: int
-    torn_bytes: int
-    torn_path: str
+    ``is_chained``: whether its lines end in a chain value; None: as the first one does. ``is_held``: whether two
+    writers keep each other out; None: whether the store can do that. ``is_thorough``: whether every record of every
+    segment is read; otherwise it is the end, and that no segment is missing: a change in an older record is found by
+    who reads that.
+
+    What no inspection can know: whether records behind the newest marker, which is a second old at most where the log
+    is busy, were cut off at the end of a line; without a marker, whether any were. Snapshots, positions and other logs
+    may tell. That a whole segment is missing is known even then: the one before it names it.
+    """
+    if is_held is None:
+        is_held = isinstance(store, HoldableStore)
+    inspector = _Inspector(store, path, is_chained=is_chained, is_held=is_held, is_thorough=is_thorough)
+    try:
+        await inspector.look()
+    except (LogDamaged, NewerVersion) as error:
+        inspector.found = attrs.evolve(inspector.found, damage=(error,))
+    return inspector.found
 
 
-class Recoverer:
-    """Finds the end of one log, once, for its writer."""
+class _Inspector:
+    """Looks at one log, once."""
 
-    def __init__(self, store: KnowledgeStore, path: str, *, chained: bool, held: bool) -> None:
-        self.recovery: Recovery | None = None
-        """What was set aside; None if the log ended well."""
-        self.sealed_bytes: int = 0
-        """The size of the segments before the last one."""
-        self.newest_sealed: int | None = None
-        """The last segment but one."""
+    def __init__(
+        self, store: KnowledgeStore, path: str, *, is_chained: bool | None, is_held: bool, is_thorough: bool
+    ) -> None:
+        self.found: Inspection = Inspection(path=path)
         self._store = store
         self._path = path
-        self._chained = chained
-        self._held = held
+        self._is_chained = is_chained
+        self._is_held = is_held
+        self._is_thorough = is_thorough
 
-    async def recover(self) -> Tail:
-        """Set aside what is behind the end of the log, and return the end."""
-        await finish_truncation(self._store, self._path)
-        segments = await list_segments(self._store, self._path)
-        for first in segments[:-1]:
-            self.sealed_bytes += await self._store.size(segment_path(self._path, first)) or 0
-        self.newest_sealed = segments[-2] if len(segments) > 1 else None
-        first = segments[-1] if segments else 0
-        size = await self._store.size(segment_path(self._path, first)) or 0
-        tail = await self._read_clean_marker(first, size)
-        return tail or await self._recover_segment(segments, size)
+    def _note(self, note: str) -> None:
+        self.found = attrs.evolve(self.found, notes=(*self.found.notes, note))
 
-    async def _read_clean_marker(self, first: int, size: int) -> Tail | None:
-        content = await self._store.read_bytes(f"{self._path}/clean")
-        marker = None if content is None else Tail.from_marker(content)
-        if marker is None:
-            return None  # the marker only saves time: the end is found by reading as well
-        if (first, size) < (marker.first, marker.size):
-            path = segment_path(self._path, marker.first)
-            raise LogDamaged(
-                f"{path} had {marker.size} bytes when the log was closed, and has lost some since; restore it from a"
-                " copy",
-                path=path,
-                byte_offset=size if first == marker.first else 0,
-            )
-        return marker if (first, size) == (marker.first, marker.size) else None
+    def _damaged(self, path: str, what: str, byte_offset: int = 0) -> LogDamaged:
+        return LogDamaged(
+            f"{path} {what}. Nothing was changed; restore it from a copy", path=path, byte_offset=byte_offset
+        )
 
-    async def _recover_segment(self, segments: list[int], size: int) -> Tail:
-        """Check the last segment line by line, and cut what was torn off when the last writer died."""
-        if not segments:
-            return Tail(first=0, size=0, records=0)
-        first = segments[-1]
-        path = segment_path(self._path, first)
-        tail = Tail(first=first, size=0, records=first, chain=None if first else b"")
-        if len(segments) > 1:
-            await self._take_over(tail, segments[-2])
-        content = await self._store.read_bytes(path) or b""
-        for number, line in enumerate(content.split(b"\n")[:-1]):
-            if not self._check_line(tail, line):
-                break
-            if number % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-        if tail.size < len(content):
-            await self._set_aside(path, content, tail)
-        elif self._held and content:
-            # After a failed fsync the page cache may show what the disk does not have, and a second fsync would report
-            # success. A new file is written through. (A log that cannot be held is on objects, which are whole.)
-            await self._store.write(path, content, expect=size)
-        return tail
+    async def look(self) -> None:
+        """Fill :attr:`found`. Raises :class:`~hubwire.errors.LogDamaged` or :class:`~hubwire.errors.NewerVersion`."""
+        kept = await read_kept(self._store, self._path)
+        marker = await self._read_marker()
+        there = await list_segments(self._store, self._path)
+        segments = [first for first in there if first >= kept.first]
+        self.found = attrs.evolve(
+            self.found,
+            segments=tuple(segments),
+            kept=kept,
+            marker=marker,
+            leftovers=tuple(segment_path(self._path, first) for first in there if first < kept.first),
+        )
+        self._check_beginning(segments, kept, marker)
+        if segments:
+            start = await self._number(segments, kept, marker)
+            await self._find_end(segments, start, marker)
+        elif self.found.notes:
+            raise self._damaged(f"{self._path}/clean", "is damaged, and the segments of which it speaks are missing")
 
-    async def _take_over(self, tail: Tail, sealed_first: int) -> None:
-        """Check the segment before the last one; take over its chain value and its position.
-
-        Its own first record is taken on trust, unless it is the first of all: what it follows is not read.
-        """
-        sealed = Tail(first=sealed_first, size=0, records=sealed_first, chain=None if sealed_first else b"")
-        async for record in LogReader(self._store, self._path).read_sealed(sealed_first, tail.first):
-            if record.index % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-            if not self._check_line(sealed, record.line):
-                path = segment_path(self._path, sealed_first)
-                raise LogDamaged(
-                    f"{path} is damaged at byte {sealed.size}, record {record.index}; restore it from a copy",
-                    path=path,
-                    byte_offset=sealed.size,
-                )
-        tail.chain, tail.seq, tail.hub = sealed.chain, sealed.seq, sealed.hub
-
-    def _check_line(self, tail: Tail, line: bytes) -> bool:
-        """Move ``tail`` past a good line; return whether it was one."""
+    async def _read_marker(self) -> Marker | None:
         try:
-            body, durable, chain = codec.unseal(line)
-            fields = codec.decode_fields(line)
-        except InvalidRecord:
+            marker = await read_marker(self._store, self._path)
+        except InvalidRecord as error:
+            self._note(
+                f"{self._path}/clean is damaged, and is not believed: {error}. Whether records were cut off behind the"
+                " end of the log is not known"
+            )
+            return None
+        return marker
+
+    # -- the segments: that none is missing --
+
+    def _check_beginning(self, segments: list[int], kept: Kept, marker: Marker | None) -> None:
+        if marker is not None and marker.tail.first >= kept.first and marker.tail.first not in segments:
+            tail = marker.tail
+            if segments or tail.size or tail.records:
+                missing = segment_path(self._path, tail.first)
+                raise self._damaged(missing, f"is missing: {self._path}/clean says that it had {tail.size} bytes")
+        if kept.first and kept.first not in segments:
+            missing = segment_path(self._path, kept.first)
+            raise self._damaged(missing, f"is missing: {self._path}/kept says that the log begins with it")
+        if segments and segments[0] != kept.first and marker is not None and not marker.is_old:
+            missing = segment_path(self._path, kept.first)
+            raise self._damaged(missing, f"is missing: the log was not truncated, but begins at record {segments[0]}")
+
+    async def _number(self, segments: list[int], kept: Kept, marker: Marker | None) -> Tail:
+        """See that no segment is missing between the first and the last; return where the last one begins.
+
+        The marker knows how many there were up to the one it speaks of; those behind it are checked one by one.
+        """
+        known = marker if marker is not None and not marker.is_old and marker.tail.first in segments else None
+        is_counted = known is not None and kept.number is not None
+        start = segments.index(known.tail.first) if known is not None and is_counted else 0
+        if known is not None and kept.number is not None:
+            number, before_bytes = known.tail.number, known.tail.before_bytes
+            if number - kept.number != start:
+                await self._sum_sealed(segments[: start + 1])
+                raise self._damaged(
+                    f"{self._path}/log",
+                    f"has {start + 1} segments up to record {known.tail.first}, and should have"
+                    f" {number - kept.number + 1}: some are missing",
+                )
+        else:
+            number = before_bytes = 0
+            kept = Kept(segments[0], 0, 0)
+            self.found = attrs.evolve(self.found, kept=kept, writes_kept=bool(segments[0]))
+        before_bytes += await self._sum_sealed(segments[start:])
+        return Tail(
+            first=segments[-1],
+            records=segments[-1],
+            number=number + len(segments) - 1 - start,
+            before_bytes=before_bytes,
+            chain=None if segments[-1] else b"",
+        )
+
+    async def _sum_sealed(self, segments: list[int]) -> int:
+        """See that each segment but the last one is followed by the next one; return the bytes of all but the last."""
+        total = 0
+        for first, following in pairwise(segments):
+            path, next_path = segment_path(self._path, first), segment_path(self._path, following)
+            size = await self._store.size(path) or 0
+            try:
+                said = await next_named(self._store, path, size)
+            except InvalidRecord as error:
+                raise self._damaged(
+                    path, f"does not end in log.rotated, as sealed segments do ({error})", size
+                ) from error
+            if said != next_path:
+                raise self._damaged(
+                    path, f"names {said} as the next segment, which is missing: {next_path} follows", size
+                )
+            total += size
+        return total
+
+    # -- the end --
+
+    async def _find_end(self, segments: list[int], start: Tail, marker: Marker | None) -> None:
+        path = segment_path(self._path, start.first)
+        size = await self._store.size(path) or 0
+        self.found = attrs.evolve(self.found, found_bytes=size)
+        here = marker if marker is not None and marker.tail.first == start.first else None
+        if here is not None:
+            self._compare_size(path, size, here)
+            if await self._is_as_closed(path, size, here, start) and not self._is_thorough:
+                return
+        content = await self._store.read_bytes(path) or b""
+        check = LineCheck(start, is_chained=self._is_chained)
+        if len(segments) > 1:
+            check = await self._take_over(segments, start)
+        await self._scan(path, content, check, here)
+
+    def _compare_size(self, path: str, size: int, marker: Marker) -> None:
+        """Compare the last segment with the marker that speaks of it."""
+        expected = marker.tail.size
+        if size < expected:
+            state = "when the log was closed" if marker.is_closed or marker.is_old else "that were durable"
+            raise self._damaged(path, f"had {expected} bytes {state}, and has {size}: it has lost some since", size)
+        if marker.is_closed and size > expected and self._is_held:
+            raise self._damaged(
+                path,
+                f"had {expected} bytes when the log was closed, and has {size}: the log was not opened in between, so"
+                " that something else has written them",
+                expected,
+            )
+
+    async def _is_as_closed(self, path: str, size: int, marker: Marker, start: Tail) -> bool:
+        """Compare the last line with the marker of a log that was closed; return whether the log ends there."""
+        tail = marker.tail
+        if not marker.is_closed or size != tail.size or not size:
             return False
-        if durable > tail.records or (chain is None) == self._chained:
-            return False
-        if chain is not None:
-            if tail.chain is not None and chain != chain_value(tail.chain, codec.seal(body, durable)):
-                return False
-            tail.chain = chain
-        tail.size += len(line) + 1
-        tail.records += 1
-        tail.rotated = fields.get("kind") == "log.rotated"
-        if type(fields.get("seq")) is int:
-            tail.seq, tail.hub = fields["seq"], fields.get("hub")
-        elif tail.rotated and tail.seq is None:
-            tail.seq, tail.hub = fields.get("last_seq"), fields.get("last_hub")
+        offset = size - marker.line_bytes
+        line = await self._store.read_bytes(path, max(0, offset), size) or b""
+        if not marker.matches(line) or not _is_last_of(line, tail):
+            raise self._damaged(
+                path, f"ends in another record than number {tail.records - 1}, with which the log was closed", offset
+            )
+        # What came before is counted from where the log begins now: the marker may be of before that was written anew.
+        tail = attrs.evolve(tail, last_line=line, number=start.number, before_bytes=start.before_bytes)
+        self.found = attrs.evolve(self.found, tail=tail, is_clean=True)
         return True
 
-    async def _set_aside(self, path: str, content: bytes, tail: Tail) -> None:
-        torn = content[tail.size :]
-        *lines, rest = torn.split(b"\n")
-        for line in (*lines, rest):
+    async def _take_over(self, segments: list[int], start: Tail) -> LineCheck:
+        """Check the segment before the last one, or all of them; take over chain value and position.
+
+        The chain value of the first record read is taken on trust, unless it is the first of all.
+        """
+        first_read = 0 if self._is_thorough else -2
+        before = Tail(first=segments[first_read], records=segments[first_read])
+        before.chain = None if before.first else b""
+        check = LineCheck(before, is_chained=self._is_chained)
+        for first, following in pairwise(segments[first_read:]):
+            before.size = 0
+            path = segment_path(self._path, first)
+            async for record in LogReader(self._store, self._path).read_sealed(first, following):
+                if record.index % _YIELD_EVERY == 0:
+                    await asyncio.sleep(0)
+                try:
+                    check.add(record.line, is_checked=True)
+                except InvalidRecord as error:
+                    raise self._damaged(
+                        path, f"is damaged at byte {before.size}, record {record.index}: {error}", before.size
+                    ) from error
+        start.chain, start.seq, start.hub = before.chain, before.seq, before.hub
+        check.tail = start
+        return check
+
+    async def _scan(self, path: str, content: bytes, check: LineCheck, marker: Marker | None) -> None:
+        """Check the last segment line by line, and judge what is behind the last good one."""
+        tail = check.tail
+        refusal: InvalidRecord | None = None
+        vouched = marker.tail.size if marker is not None else 0
+        for number, line in enumerate(content.split(b"\n")[:-1]):
             try:
-                durable = codec.unseal(line)[1]
-                if line is rest:
-                    # Without its end, a line may stop at any "d" that is in it. With its end, its "d" is the true one
-                    # even if the line begins with bytes of a damaged record: the line feed between may be missing.
-                    codec.decode_fields(line)
-            except InvalidRecord:
-                continue
-            if durable > tail.records:
-                raise LogDamaged(
-                    f"{path} is damaged at byte {tail.size}: record {tail.records} was durable, as later records say."
-                    " Nothing was changed; restore the segment from a copy",
-                    path=path,
-                    byte_offset=tail.size,
+                check.add(line)
+            except InvalidRecord as error:
+                refusal = error
+                break
+            if marker is not None and tail.size == vouched:
+                self._compare(path, tail, marker)
+            elif tail.size > vouched > tail.size - len(line) - 1:
+                raise self._damaged(
+                    path, f"has no record that ends at byte {vouched}, as {self._path}/clean says", vouched
                 )
-        torn_path = f"{path}.torn-{tail.size}"
-        await self._store.write(torn_path, torn)
-        await self._store.write(path, content[: tail.size], expect=len(content))
-        self.recovery = Recovery(segment=path, byte_offset=tail.size, torn_bytes=len(torn), torn_path=torn_path)
+            if number % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+        self.found = attrs.evolve(self.found, tail=tail)
+        if self.found.marker is None and not self.found.notes and check.has_version:
+            self._note(
+                f"{self._path}/clean is missing; the end of the log was found by reading. Whether records were cut off"
+                " behind it is not known"
+            )
+        if tail.size < len(content) and not self._completes(content, check):
+            await self._judge_rest(path, content, vouched, refusal)
+        if marker is None and check.has_version:
+            self._judge_marker(path)
+
+    def _judge_marker(self, path: str) -> None:
+        """Judge that the marker speaks of no record of the last segment, as it does since before the first of them.
+
+        A loss of power may take the newest marker away on a store that does not sync, and a writer that was replaced
+        may bring an older one back on a store without holds.
+        """
+        marker, tail = self.found.marker, self.found.tail
+        file, following = f"{self._path}/clean", segment_path(self._path, tail.records)
+        is_certain = self._is_held and getattr(self._store, "durability", "fsync") == "fsync"
+        if tail.rotated and (marker is None or is_certain):
+            state = "is missing or damaged" if marker is None else f"is one of before {path}"
+            raise self._damaged(
+                following, f"is missing, or was not begun yet: {path} names it as the next one, and {file} {state}"
+            )
+        if marker is not None and self._is_held and (tail.size or tail.rotated):
+            self._note(
+                f"{file} speaks of a segment before {path}: it is an older copy, or a loss of power took the newer one"
+                " away. Whether records were cut off behind the end of the log is not known"
+            )
+
+    def _compare(self, path: str, tail: Tail, marker: Marker) -> None:
+        said = marker.tail
+        is_same = said.records == tail.records and (not tail.chain or tail.chain == said.chain)
+        if not is_same or not (marker.is_old or marker.matches(tail.last_line)):
+            raise self._damaged(
+                path,
+                f"and {self._path}/clean do not belong together: they differ about record {tail.records - 1}",
+                tail.size,
+            )
+
+    def _completes(self, content: bytes, check: LineCheck) -> bool:
+        """Accept a last record that only lacks its line feed: a checksum or chain value proves that it is whole."""
+        rest = content[check.tail.size :]
+        if b"\n" in rest or not (codec.has_checksum(rest) or b',"h":"' in rest[-31:]):
+            return False
+        try:
+            check.add(rest)
+        except InvalidRecord:
+            return False
+        self.found = attrs.evolve(self.found, lacks_feed=True)
+        return True
+
+    async def _judge_rest(self, path: str, content: bytes, vouched: int, refusal: InvalidRecord | None) -> None:
+        """Find that the bytes behind the last good record were never acknowledged, or raise."""
+        tail = self.found.tail
+        start, torn = tail.size, content[tail.size :]
+        where = f"is damaged at byte {start}, record {tail.records}"
+        if torn.partition(b"\n")[0].endswith(b"\r"):
+            where += " (its lines end in CR LF: it was copied as text)"
+        if start < vouched or durable_claimed(torn) > tail.records:
+            raise self._damaged(path, f"{where}: it was durable, as {_witness(start, vouched)}", start)
+        if not is_tear(content, start) and (self._is_held or not is_fork(content[:start], torn)):
+            raise self._damaged(path, f"{where}: {refusal}. A crash does not leave that", start)
+        if self._ends_in_another_byte(torn):
+            raise self._damaged(path, f"{where}: the line feed behind it was changed", start + len(torn) - 1)
+        if self.found.marker is None and self.found.notes:
+            raise self._damaged(
+                f"{self._path}/clean",
+                f"is damaged or missing: whether the {len(torn)} bytes at the end of {path} were durable is not known",
+            )
+        self.found = attrs.evolve(
+            self.found, torn=Recovery(path, start, len(torn), await self._torn_path(path, start, torn))
+        )
+
+    def _ends_in_another_byte(self, torn: bytes) -> bool:
+        """Return whether this is a whole record with another last byte than its line feed."""
+        check = LineCheck(attrs.evolve(self.found.tail), is_chained=self._is_chained)
+        try:
+            check.add(torn[:-1])
+        except InvalidRecord:
+            return False
+        return codec.has_checksum(torn[:-1]) or b',"h":"' in torn[-32:]
+
+    async def _torn_path(self, path: str, start: int, torn: bytes) -> str:
+        """Return a free path to set bytes aside at; one with the same bytes is of a repair that did not finish."""
+        torn_path, number = f"{path}.torn-{start}", 1
+        while (there := await self._store.read_bytes(torn_path)) is not None and there != torn:
+            number += 1
+            torn_path = f"{path}.torn-{start}-{number}"
+        return torn_path
+
+
+def _is_last_of(line: bytes, tail: Tail) -> bool:
+    """Return whether a line, with its line feed, can be the last one before this end of a log."""
+    try:
+        codec.check_line(line[:-1], tail.records - 1, is_due=False)
+        fields = codec.decode_fields(line)
+    except InvalidRecord:
+        return False
+    return type(fields.get("seq")) is not int or (fields["seq"], fields.get("hub")) == (tail.seq, tail.hub)
+
+
+def _witness(start: int, vouched: int) -> str:
+    return "the file clean says" if start < vouched else "later records say"
+
+
+async def repair(store: KnowledgeStore, inspection: Inspection, *, is_held: bool) -> None:
+    """Carry out what an inspection found to be done, and mark the log as open. It may be called again after an error.
+
+    What was truncated goes first, which makes room on a full disk. Nothing else is deleted: torn bytes are set aside.
+    """
+    inspection.check()
+    for leftover in inspection.leftovers:
+        await store.delete(leftover)
+    if inspection.writes_kept:
+        await store.write(f"{inspection.path}/kept", inspection.kept.encode())
+    tail, torn = inspection.tail, inspection.torn
+    path = inspection.last_segment
+    # After a failed fsync the page cache may show what the disk does not have, and a second fsync would report success.
+    # A new file is written through. (A log that cannot be held is on objects, which are whole.)
+    is_rewritten = is_held and not inspection.is_clean and bool(inspection.found_bytes)
+    if torn is not None or inspection.lacks_feed or is_rewritten:
+        content = await store.read_bytes(path) or b""
+        found_bytes = inspection.found_bytes
+        if len(content) != tail.size or tail.size == found_bytes:  # otherwise an attempt that failed later has done it
+            if torn is not None:
+                await store.write(torn.torn_path, content[tail.size :])
+            if isinstance(store, CuttableStore) and not inspection.lacks_feed:
+                await store.cut(path, tail.size, expect=found_bytes)  # a full disk has no room for a second copy
+            else:
+                kept = content[: tail.size] + (b"\n" if inspection.lacks_feed else b"")
+                await store.write(path, kept, expect=found_bytes)
+    await store.write(f"{inspection.path}/clean", Marker.of(tail, is_closed=False).encode())

@@ -1,9 +1,9 @@
-"""The segments of a log on its store, for their one writer: held, recovered, appended to, rotated, given up."""
+"""The segments of a log on its store, for their one writer: held, inspected, repaired, written, rotated, given up."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -11,12 +11,15 @@ import attrs
 from .. import codec
 from ..clock import timestamp
 from ..ports import Clock, EagerStore, Hold, HoldableStore, KnowledgeStore
+from ..waking import start_later
 from ._compaction import Compactor
+from ._inspection import Inspection
+from ._marking import Marking
 from ._reading import segment_path
-from ._recovery import Recoverer, Recovery
+from ._recovery import inspect, repair
 from ._rotation import Rotation
-from ._tail import Sealed, Tail
-from ._truncation import truncate
+from ._tail import VERSION, Sealed, Tail
+from ._truncation import begin_at
 
 __all__ = ("Segments",)
 
@@ -39,8 +42,10 @@ class Segments:
         self.path = path
         self.tail: Tail = Tail()
         """As of the last opening or append."""
-        self.recovery: Recovery | None = None
-        """What the last opening set aside."""
+        self.inspection: Inspection = Inspection(path=path)
+        """What the last opening found."""
+        self.is_repaired: bool = False
+        """Whether what the last opening found to be done is done, and the log may be appended to."""
         self.preamble: list[bytes] = []
         """The log's own records that the first batch after an opening begins with."""
         self.compactor: Compactor = Compactor(store)
@@ -50,55 +55,95 @@ class Segments:
         self._chained = chained
         self._announce_opening = announce_opening
         self._rotation = rotation
+        self.marking: Marking = Marking(store, path, self._tail_now)
         self._newest = segment_path(path, 0)
         """The path of the segment that is being written."""
-        self._sealed_bytes = 0
+        self._kept = self.inspection.kept
         self._hold: Hold | None = None
+
+    def _tail_now(self) -> Tail:
+        return self.tail
 
     @property
     def size_bytes(self) -> int:
         """The size of all segments, as of the last opening or append; 0 before the first."""
-        return self._sealed_bytes + self.tail.size
+        return self.tail.before_bytes + self.tail.size - self._kept.before_bytes
 
     # -- opening and closing --
 
     async def open(self) -> None:
-        """Take possession where the store can hold, and recover. If that fails, the log is not held."""
+        """Take possession where the store can hold, and inspect. If that fails, the log is not held.
+
+        Nothing is changed on the store.
+        """
+        self.is_repaired = False
         if isinstance(self._store, HoldableStore):
             self._hold = await self._store.hold(f"{self.path}/.lock")
         try:
-            await self._recover()
+            await self._inspect()
         except BaseException:
             await self._release()
             raise
         self.preamble = [self._own_record("log.opened")] if self._announce_opening else []
-        if self.recovery is not None:
-            self.preamble.append(self._own_record("log.recovered", **attrs.asdict(self.recovery)))
+        torn, notes = self.inspection.torn, self.inspection.notes
+        if torn is not None:
+            self.preamble.append(self._own_record("log.recovered", **attrs.asdict(torn)))
+        if notes:
+            self.preamble.append(self._own_record("log.recovered", notes=list(notes)))
+
+    async def _inspect(self) -> None:
+        self.inspection = found = await inspect(
+            self._store, self.path, is_chained=self._chained, is_held=self._hold is not None
+        )
+        found.check()
+        self.tail, self._kept = found.tail, found.kept
+        self._newest = found.last_segment
+
+    async def repair(self) -> None:
+        """Do what the opening found to be done, and mark the log as open. After an error it may be called again."""
+        if self.is_repaired:
+            return
+        found = self.inspection
+        await repair(self._store, attrs.evolve(found, kept=self._kept), is_held=self._hold is not None)
+        self.is_repaired = True
+        self.marking.open(is_held=self._hold is not None)
+        self.compactor.look_below(f"{self.path}/log", self._newest)
 
     async def close(self, *, mark_clean: bool) -> None:
-        """Leave a clean marker if ``mark_clean``, and give the log up in any case."""
+        """Leave a clean marker if ``mark_clean`` and anything was changed, and give the log up in any case."""
         try:
-            if mark_clean:
-                await self._store.write(f"{self.path}/clean", self.tail.to_marker())
+            await self.marking.close()
+            if mark_clean and self.is_repaired:
+                await self.marking.write(is_closed=True)
         finally:
             await self._release()
 
-    async def _recover(self) -> None:
-        recoverer = Recoverer(self._store, self.path, chained=self._chained, held=self._hold is not None)
-        self.tail = await recoverer.recover()
-        self._newest = segment_path(self.path, self.tail.first)
-        self.recovery, self._sealed_bytes = recoverer.recovery, recoverer.sealed_bytes
-        if recoverer.newest_sealed is not None:
-            # Its writer may have died before it was compacted.
-            self.compactor.add(segment_path(self.path, recoverer.newest_sealed))
+    async def release(self) -> None:
+        """Give the log up at once, also while a compaction does not end."""
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            await hold.release()
+        await self.compactor.aclose()
 
     async def _release(self) -> None:
         await self.compactor.aclose()
         if self._hold is not None:
-            await self._hold.release()
+            await self._hold.release(as_found=not self.is_repaired)
             self._hold = None
 
+    async def is_taken_over(self) -> bool:
+        """Return whether another writer has appended behind the tail, or has truncated all of it: never where held."""
+        if self._hold is not None:
+            return False
+        size = self.tail.size
+        behind = await self._store.read_bytes(self._newest, size, size + 1)
+        return bool(behind) if behind is not None else size > 0
+
     # -- appending --
+
+    def announce(self, fields: Mapping[str, Any]) -> None:
+        """Let the next batch begin with a ``log.opened`` that says this, in place of one that still waits."""
+        self.preamble = [self._own_record("log.opened", **fields), *self.preamble[1:]]
 
     def seal(self, bodies: Sequence[bytes]) -> Sealed:
         """Return records ready to be appended."""
@@ -131,19 +176,22 @@ class Segments:
             tail.rotated = True
         following = segment_path(self.path, tail.records)
         await self._store.write(following, b"", if_absent=True)
-        self._sealed_bytes += tail.size
         self.compactor.add(self._newest)
         self._newest = following
         tail.rotate()
+        await self.marking.write(is_closed=False)
 
     async def truncate_before(self, index: int) -> None:
         """Delete the segments before the one that holds record ``index``."""
         assert index <= self.tail.first
-        async for size in truncate(self._store, self.path, index):
-            self._sealed_bytes -= size
+        self._kept, gone = await begin_at(self._store, self.path, index, self._kept)
+        for segment in gone:
+            await self._store.delete(segment)
 
     def _own_record(self, kind: str, **fields: Any) -> bytes:
-        return codec.encode_fields({"at": timestamp(self._clock.now_ns()), "kind": kind, "path": self.path, **fields})
+        return codec.encode_fields(
+            {"at": timestamp(self._clock.now_ns()), "kind": kind, "path": self.path, "v": VERSION, **fields}
+        )
 
 
 class _TaskAppender:
@@ -156,7 +204,7 @@ class _TaskAppender:
         """The loop itself keeps no task alive."""
 
     def begin_append(self, path: str, content: bytes, *, expect: int | None = None, done: _Done) -> None:
-        self._task = asyncio.create_task(self._append(path, content, expect, done), name=self._task_name)
+        self._task = start_later(self._append(path, content, expect, done), name=self._task_name)
 
     async def _append(self, path: str, content: bytes, expect: int | None, done: _Done) -> None:
         try:

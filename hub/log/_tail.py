@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
-import msgspec
 
-from ._reading import chain_value
+from .. import codec
+from .._values import Value
+from ._chain import chain_value
 
-__all__ = ("Sealed", "Tail")
+__all__ = ("VERSION", "Sealed", "Tail")
+
+VERSION = 2
+"""The version of what a log writes, said in its markers and in its own records."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Sealed:
     """Records ready to be appended."""
 
@@ -21,22 +25,12 @@ class Sealed:
     """Their lines."""
     chain: bytes | None
     """``h`` of the last of them; the value before them in a log without a chain."""
+    last_line: bytes
+    """The last of the lines."""
 
 
-class _CleanMarker(msgspec.Struct):
-    """A tail in the file ``clean``."""
-
-    first: int
-    size: int
-    records: int
-    chain: str
-    seq: int | None
-    hub: str | None
-    rotated: bool
-
-
-@attrs.define
-class Tail:
+@attrs.define(eq=False, repr=False)
+class Tail(Value):
     """Where a log ends, as far as it is durable."""
 
     first: int = 0
@@ -53,11 +47,17 @@ class Tail:
     """``hub`` of the same record."""
     rotated: bool = False
     """Whether the last record is ``log.rotated``, and the next segment does not exist yet."""
+    number: int = 0
+    """How many segments the log has had before the last one, those that were truncated included."""
+    before_bytes: int = 0
+    """The bytes of these segments."""
+    last_line: bytes = attrs.field(default=b"", eq=False, repr=False)
+    """The last line of the segment, with its line feed; empty if it has none, or it was not read."""
 
     def seal(self, bodies: Sequence[bytes]) -> Sealed:
-        """Return the lines of the next records, with ``d``."""
-        suffix = b',"d":%d}\n' % self.records
-        return Sealed(len(bodies), b"".join([body[:-1] + suffix for body in bodies]), self.chain)
+        """Return the lines of the next records, with ``d`` and ``c``."""
+        lines = codec.seal_all(bodies, self.records, self.records)
+        return Sealed(len(bodies), b"".join(lines), self.chain, lines[-1])
 
     def seal_chained(self, bodies: Sequence[bytes]) -> Sealed:
         """Return the lines of the next records, with ``d`` and ``h``."""
@@ -68,27 +68,17 @@ class Tail:
             unchained = body[:-1] + suffix
             chain = chain_value(chain, unchained + b"}")
             pieces += (unchained, b',"h":"', chain, b'"}\n')
-        return Sealed(len(bodies), b"".join(pieces), chain)
+        return Sealed(len(bodies), b"".join(pieces), chain, b"".join(pieces[-4:]))
 
     def advance(self, sealed: Sealed) -> None:
         """Move behind records that were appended to the last segment."""
         self.size += len(sealed.content)
         self.records += sealed.records
         self.chain = sealed.chain
+        self.last_line = sealed.last_line
 
     def rotate(self) -> None:
         """Move to the next segment, which is empty."""
-        self.first, self.size, self.rotated = self.records, 0, False
-
-    def to_marker(self) -> bytes:
-        """Return the content of the file ``clean``."""
-        return msgspec.json.encode({**attrs.asdict(self), "chain": (self.chain or b"").decode()})
-
-    @classmethod
-    def from_marker(cls, content: bytes) -> Tail | None:
-        """Return the tail that :meth:`to_marker` encoded; None if the content is another one."""
-        try:
-            marker = msgspec.json.decode(content, type=_CleanMarker)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return None
-        return cls(**{**msgspec.structs.asdict(marker), "chain": marker.chain.encode()})
+        self.number += 1
+        self.before_bytes += self.size
+        self.first, self.size, self.rotated, self.last_line = self.records, 0, False, b""

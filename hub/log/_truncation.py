@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import attrs
 
 from ..ports import KnowledgeStore
-from ._reading import first_kept, list_segments, segment_path
+from ._marker import Kept
+from ._reading import list_segments, segment_path
 
-__all__ = ("finish_truncation", "truncate")
+__all__ = ("begin_at",)
 
 
-async def truncate(store: KnowledgeStore, path: str, index: int) -> AsyncIterator[int]:
-    """Delete the segments before the one that holds record ``index``; yield the size of each.
+async def begin_at(store: KnowledgeStore, path: str, index: int, kept: Kept) -> tuple[Kept, list[str]]:
+    """Write down that the log begins with the segment that holds record ``index``.
 
-    The new beginning is written first: a store may die in the middle of a delete, and leave half a segment.
+    ``kept`` is where it began. Return where it begins now, and the segments before that, to be deleted. The new
+    beginning counts from here on, also if a delete fails: what is left is deleted with the next ones, and not counted
+    again. A store may die in the middle of a delete, and leave half a segment.
     """
-    segments = await list_segments(store, path)
-    kept = max((first for first in segments if first <= index), default=0)
-    if kept > await first_kept(store, path):
-        await store.write(f"{path}/kept", b"%d\n" % kept)
-    for first in segments:
-        if first < kept:
-            segment = segment_path(path, first)
-            size = await store.size(segment) or 0
-            await store.delete(segment)
-            yield size
-
-
-async def finish_truncation(store: KnowledgeStore, path: str) -> None:
-    """Delete what a crash has left of truncated segments."""
-    if kept := await first_kept(store, path):
-        async for _ in truncate(store, path, kept):
-            pass
+    segments = [first for first in await list_segments(store, path) if first <= index]
+    gone = [segment_path(path, first) for first in segments[:-1]]
+    before = [first for first in segments[:-1] if first >= kept.first]
+    if before:
+        sizes = [await store.size(segment_path(path, first)) or 0 for first in before]
+        kept = attrs.evolve(
+            kept,
+            first=segments[-1],
+            number=(kept.number or 0) + len(before),
+            before_bytes=kept.before_bytes + sum(sizes),
+        )
+        await store.write(f"{path}/kept", kept.encode())
+    return kept, gone

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 from ..errors import AlreadyExists, AppendConflict, Fenced, StoreError, StoreFull
+from ..waking import Beginning, start_later
 from ._phase import Lifecycle, LogPhase
-from ._queue import Append, Close, Command, Queue
+from ._queue import Append, Close, Command, Queue, Repair
 from ._segments import Segments
 from ._tail import Sealed
 
-__all__ = ("OnAppended", "Writer")
+__all__ = ("OnAppended", "Writer", "fenced")
 
 OnAppended = Callable[[int, Sequence[bytes]], None]
 
@@ -83,16 +85,23 @@ class Writer:
                 queue.popleft()
                 if life.is_held:
                     life.move(LogPhase.CLOSING)
-                    self._start(partial(self._close, command))
+                    # The loop may be ending: a closing that never began would leave the log held.
+                    self._task = self._later(Beginning(self._run(partial(self._close, command))))
                     return
                 command.settle(segments.tail.records)
             elif life.phase is not LogPhase.OPEN:
                 life.move(LogPhase.OPENING)
                 self._start(self._open)
                 return
-            elif not isinstance(command, Append) or not command.bodies:
-                # An opening, or an append of no records: it only waited for its place in the order.
+            elif not (isinstance(command, Append) and command.bodies):
+                if isinstance(command, Repair) and not segments.is_repaired:
+                    self._start(self._repair)
+                    return
+                # It only waited for its place in the order.
                 queue.popleft().settle(segments.tail.records)
+            elif not segments.is_repaired:
+                self._start(self._repair)
+                return
             elif segments.is_full:
                 self._start(self._rotate)
                 return
@@ -101,7 +110,10 @@ class Writer:
         self._loop = None
 
     def _start(self, step: Callable[[], Awaitable[None]]) -> None:
-        self._task = asyncio.create_task(self._run(step), name=f"hubwire log {self._segments.path}")
+        self._task = self._later(self._run(step))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return start_later(work, name=f"hubwire log {self._segments.path}")
 
     async def _run(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -121,6 +133,13 @@ class Writer:
             self._queue.fail_all(_as_fenced(error, self._segments.path))
         else:
             self._life.move(LogPhase.OPEN)
+
+    async def _repair(self) -> None:
+        try:
+            await self._segments.repair()
+        except Exception as error:  # noqa: BLE001 - the calls that wait raise it
+            is_repair = isinstance(self._queue[0], Repair)
+            self._fail_batch([self._queue.popleft()] if is_repair else self._queue.take_appends(), error)
 
     async def _rotate(self) -> None:
         try:
@@ -147,6 +166,9 @@ class Writer:
         """Begin to write a batch; return False if that failed."""
         segments = self._segments
         self._is_shared = len(appends) > 1
+        for append in appends:
+            if append.opening is not None:
+                segments.announce(append.opening)
         bodies = [*segments.preamble, *[body for append in appends for body in append.bodies]]
         try:
             sealed = segments.seal(bodies)
@@ -164,6 +186,7 @@ class Writer:
         first = segments.tail.records
         if error is None:
             segments.tail.advance(sealed)
+            segments.marking.moved()
             try:
                 if self._on_appended is not None:
                     self._on_appended(first, bodies)
@@ -187,13 +210,13 @@ class Writer:
 
     # -- failures --
 
-    def _fail_batch(self, appends: list[Append], error: BaseException) -> None:
-        """Fail appends that were not written. The log itself goes on after a full store, and after no other error."""
+    def _fail_batch(self, commands: Sequence[Command], error: BaseException) -> None:
+        """Fail commands that were not carried out. The log goes on after a full store, and after no other error."""
         if not isinstance(error, Exception):
             error = self._lost()
         failure = _as_fenced(error, self._segments.path)
-        for append in appends:
-            append.fail(failure)
+        for command in commands:
+            command.fail(failure)
         if not isinstance(failure, StoreFull):
             self._fail(failure)
 
@@ -210,11 +233,16 @@ def _as_fenced(error: Exception, path: str) -> Exception:
     """Return :class:`Fenced` for an error which says that another writer has been there, and any other as it is."""
     if not isinstance(error, (AppendConflict, AlreadyExists)):
         return error
-    fenced = Fenced(
+    failure = fenced(path, error.byte_offset)
+    failure.__cause__ = error
+    return failure
+
+
+def fenced(path: str, byte_offset: int | None = None) -> Fenced:
+    """Return the error for a log that another writer has written to."""
+    return Fenced(
         f"another writer has written to the log {path}; this one stops, so that the log has one history. See that only"
         " one program writes it, then start again",
         path=path,
-        byte_offset=error.byte_offset,
+        byte_offset=byte_offset,
     )
-    fenced.__cause__ = error
-    return fenced

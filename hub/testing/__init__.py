@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .clock import ManualClock
 from .gate import Gate, GatedRecorder
+from .journals import JournalContract, MakeJournal
 from .listeners import HubListenerContract
 from .peek import history, peek, pending
 from .recorder import Recorder
@@ -14,7 +15,9 @@ __all__ = (
     "GatedRecorder",
     "HoldableStoreContract",
     "HubListenerContract",
+    "JournalContract",
     "KnowledgeStoreContract",
+    "MakeJournal",
     "ManualClock",
     "Recorder",
     "history",

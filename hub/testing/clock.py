@@ -12,19 +12,32 @@ __all__ = ("ManualClock",)
 
 
 class ManualClock:
-    """A :class:`~hubwire.ports.Clock` that stands still until :meth:`advance`."""
+    """A :class:`~hubwire.ports.Clock` that stands still until :meth:`advance`.
 
-    def __init__(self, *, start_ns: int = 1_767_225_600_000_000_000) -> None:
+    With ``seconds_per_look`` it moves on by so much at each look, after the answer, as a real clock does: code that
+    looks twice and takes both answers for the same moment is found by it.
+    """
+
+    def __init__(self, *, start_ns: int = 1_767_225_600_000_000_000, seconds_per_look: float = 0.0) -> None:
+        self._seconds_per_look = seconds_per_look
         self._now_ns = start_ns
         self._elapsed = 0.0
         self._order = count()
         self._sleepers: list[tuple[float, int, anyio.Event]] = []
 
     def now_ns(self) -> int:
-        return self._now_ns
+        now_ns = self._now_ns
+        self._looked()
+        return now_ns
 
     def monotonic(self) -> float:
-        return self._elapsed
+        elapsed = self._elapsed
+        self._looked()
+        return elapsed
+
+    def _looked(self) -> None:
+        if self._seconds_per_look:
+            self.advance(self._seconds_per_look)
 
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from .audit_log import AuditLog, AuditRecord, AuditSubscriber
-from .verify import Verification, verify
+from hubwire.log import Head
 
-__all__ = ("AuditLog", "AuditRecord", "AuditSubscriber", "Verification", "verify")
+from ._verdicts import Outcome, Verdict, Verification
+from .audit_log import AuditLog, AuditRecord, AuditSubscriber
+from .verify import examine, verify
+
+__all__ = (
+    "AuditLog",
+    "AuditRecord",
+    "AuditSubscriber",
+    "Head",
+    "Outcome",
+    "Verdict",
+    "Verification",
+    "examine",
+    "verify",
+)

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+import anyio
 import attrs
 
 from hubwire import BaseHubListener, Duty, Event, codec
-from hubwire.clock import SystemClock, timestamp
-from hubwire.errors import InvalidRecord
-from hubwire.log import SEGMENT_BYTES, Log, LogReader, Record, follow
+from hubwire.errors import AlreadyRunning, ConfigurationError, InvalidRecord
+from hubwire.log import SEGMENT_BYTES, Head, Log, LogReader, Record, follow
 from hubwire.ports import Clock, KnowledgeStore, normalize_path
-from hubwire.text_store import TextStore, as_knowledge_store
+from hubwire.text_store import TextStore
 
-from . import _ag2
-from ._blobs import BODY_BYTES_MAX, cut, restore
-from ._subscribers import AuditSubscriber, Subscribers
+from . import _ag2, _arguments
+from ._clocks import ClockFunction, SteadyClock, clock_of, now
+from ._heads import HeadCallback, Heads
+from ._last import id_of_last_event
+from ._lending import Place
+from ._promise import Promise
+from ._subscribers import AuditSubscriber, Subscribers, is_own
+from ._verdicts import Verification
+from .blobs import BODY_BYTES_MAX, cut, must_be_cut, restore
+from .verify import verify
+
+if TYPE_CHECKING:
+    from hubwire import Attachment
 
 __all__ = ("AuditLog", "AuditRecord", "AuditSubscriber")
 
-_RESERVED = frozenset({"seq", "d", "h"})
+_RESERVED = frozenset({"seq", "d", "h", "cut"})
 
 
 @attrs.frozen
@@ -45,9 +55,17 @@ class AuditLog(BaseHubListener):
     On a store of AG2's, or any other :class:`~hubwire.text_store.TextStore`, the log's promises are weaker:
     :attr:`durability` is ``"unknown"``, and :func:`~hubwire.text_store.as_knowledge_store` describes the others.
 
-    ``rotation`` is the size in bytes at which a segment is closed and the next one begun. The store is not used before
-    the first call. Errors are those of :class:`hubwire.log.Log`: :class:`~hubwire.errors.AlreadyRunning`,
-    :class:`~hubwire.errors.LogDamaged`, :class:`~hubwire.errors.StoreFull`, :class:`~hubwire.errors.Fenced`.
+    ``rotation`` is the size in bytes at which a segment is closed and the next one begun. ``clock`` gives the time of
+    records without ``at``: a :class:`~hubwire.ports.Clock`, or a function as AG2 takes it, which returns ISO 8601 text,
+    a datetime, or seconds since 1970. ``on_head`` is an async function that gets the :class:`~hubwire.log.Head` of the
+    log, to keep it elsewhere: when a segment is full, when the log is closed, and at most every ``head_seconds`` while
+    it grows; a call that fails is logged and counted in :attr:`head_errors`. Subscribers and ``on_head`` have
+    ``close_seconds_max`` when the log is closed; calls that are not done then are cancelled.
+
+    The store is not used before the first call. Arguments that cannot be raise
+    :class:`~hubwire.errors.ConfigurationError`; the other errors are those of :class:`hubwire.log.Log`:
+    :class:`~hubwire.errors.AlreadyRunning`, :class:`~hubwire.errors.LogDamaged`, :class:`~hubwire.errors.StoreFull`,
+    :class:`~hubwire.errors.Fenced`.
     """
 
     duty = Duty.REQUIRED
@@ -59,28 +77,70 @@ class AuditLog(BaseHubListener):
         *,
         path: str = "/audit",
         rotation: int = SEGMENT_BYTES,
-        clock: Clock | None = None,
+        clock: Clock | ClockFunction | None = None,
+        on_head: HeadCallback | None = None,
+        head_seconds: float = 60.0,
+        close_seconds_max: float = 2.0,
     ) -> None:
+        if type(path) is not str:
+            raise ConfigurationError(f"path is where the log is on its store, such as '/audit', not {path!r:.80}")
         self.path: str = normalize_path(path)
         self.hook_failures: int = 0
         """How many records of an AG2 hub were not stored. That hub drops the exceptions of its listeners: look here."""
-        self._store = as_knowledge_store(store)
-        self._clock = clock or SystemClock()
+        self._store = _arguments.store_for(store)
+        self._clock = clock_of(clock)
         self._subscribers = Subscribers(self._store, self.path)
+        self._close_seconds_max = _arguments.seconds("close_seconds_max", close_seconds_max)
         self._log = Log(
             self._store,
             self.path,
-            clock=self._clock,
+            clock=SteadyClock(self._clock),
             chained=True,
             announce_opening=True,
-            segment_bytes=rotation,
-            on_appended=self._subscribers.appended,
+            segment_bytes=_arguments.segment_bytes(rotation),
+            on_appended=self._subscribers.appended if on_head is None else self._appended,
         )
+        self._heads = Heads(
+            on_head if on_head is None else _arguments.function("on_head", on_head),
+            _arguments.seconds("head_seconds", head_seconds),
+            self.path,
+            lambda: self._log.head,
+        )
+        self._place = Place(store, self.path, repr(self), self.aclose)
+        self._attachment: Attachment | None = None
+        self._announced: Attachment | None = None
+        """The attachment of which the present ``log.opened`` speaks."""
+        self._last_id: str | None = None
+        self._is_unsettled = False
+        """Whether a call was cancelled while its events were written."""
+
+    def __repr__(self) -> str:
+        return f"AuditLog({self._store!r:.200}, path={self.path!r})"
+
+    def _appended(self, first: int, bodies: Sequence[bytes]) -> None:
+        self._subscribers.appended(first, bodies)
+        self._heads.appended(self._log.segment)
 
     # -- on a hub --
 
+    def bind_attachment(self, attachment: Attachment) -> None:
+        """Take the attachment whose duty and pattern the log is to promise. The hub calls it."""
+        self._attachment = attachment
+
     async def __aenter__(self) -> Self:
-        await self._log.open()
+        try:
+            await self._log.open()
+        except AlreadyRunning as error:
+            raise self._place.explained(error) from error
+        self._place.take()
+        try:
+            if (seq := self._log.last_seq) is not None:
+                self._last_id = await id_of_last_event(self._store, self.path, seq)
+        except BaseException:
+            # The hub leaves only what it has entered.
+            with anyio.CancelScope(shield=True):
+                await self.aclose()
+            raise
         return self
 
     async def __aexit__(
@@ -92,18 +152,53 @@ class AuditLog(BaseHubListener):
         """Return the ``seq`` of the last event in the log; None if it holds none, or is not open."""
         return self._log.last_seq if self._log.is_open else None
 
+    def last_id(self) -> str | None:
+        """Return the id of the event of :meth:`last_seq`; None if it is not known."""
+        return self._last_id if self._log.is_open else None
+
     @property
     def hub_id(self) -> str | None:
         """The id of the hub whose events are in the log; None if it holds none, or is not open."""
         return self._log.hub_id if self._log.is_open else None
 
+    @property
+    def head(self) -> Head | None:
+        """How many records the log has, and the ``h`` of the last, as of now; None before it is first opened.
+
+        Kept elsewhere, it proves later that nothing before it was changed, cut off or removed: ``expect_head`` of
+        :meth:`verify` takes it. ``str()`` gives the text that ``hubwire verify --expect-head`` takes.
+        """
+        head = self._log.head
+        return head if head.records else None
+
     async def on_events(self, events: Sequence[Event]) -> None:
-        """Append events. They are on disk when it returns, all of them or none."""
+        """Append events. They are on disk when it returns, all of them or none.
+
+        Those that the log has already are left out: a call that was cancelled may have written them all the same.
+        """
+        log = self._log
+        if self._is_unsettled:
+            await log.append(())  # it waits for what is under way
+        if log.last_seq is not None and events[0].seq <= log.last_seq:
+            events = [event for event in events if event.seq > log.last_seq]
+            if not events:
+                return
+        self._is_unsettled = True
         bodies = [codec.encode(event) for event in events]
         for number, body in enumerate(bodies):
-            if len(body) > BODY_BYTES_MAX:
+            if must_be_cut(body):
                 bodies[number] = await cut(self._store, self.path, body)
-        await self._log.append(bodies, seq=events[-1].seq, hub=events[-1].hub)
+        await log.append(bodies, seq=events[-1].seq, hub=events[-1].hub, opening=self._opening())
+        self._is_unsettled = False
+        self._last_id = events[-1].id
+        self._announced = self._attachment
+
+    def _opening(self) -> dict[str, Any] | None:
+        """Return what ``log.opened`` has to say, unless it does."""
+        attachment = self._attachment
+        if attachment is self._announced or attachment is None or attachment.begins_seq is None:
+            return None
+        return Promise(attachment.duty.value, attachment.pattern, attachment.begins_seq).to_fields()
 
     # -- records of one's own --
 
@@ -111,24 +206,31 @@ class AuditLog(BaseHubListener):
         """Append a record, with the time as ``at`` if it has none; return its index. It is stored when it returns.
 
         Values that JSON cannot hold are kept as marked substitutes. Raises :class:`~hubwire.errors.InvalidRecord` if
-        it uses a key that is reserved for the log: ``seq``, ``d`` or ``h``; and
-        :class:`~hubwire.errors.EventTooLarge` for more than 8 MiB.
+        it is not a mapping, if its kind begins with ``log.``, or if it uses a key that is reserved for the log:
+        ``seq``, ``d``, ``h`` or ``cut``; and :class:`~hubwire.errors.EventTooLarge` for more than 8 MiB.
         """
-        if not _RESERVED.isdisjoint(record):
-            taken = sorted(_RESERVED.intersection(record))
-            raise InvalidRecord(f"a record cannot have the keys {', '.join(taken)}: the log writes them; rename them")
-        fields = dict(record)
+        fields = _fields_of(record)
         if "at" not in fields:
-            fields["at"] = timestamp(self._clock.now_ns())
+            fields["at"] = now(self._clock)
         body = codec.encode_record(fields)
-        if len(body) > BODY_BYTES_MAX:
+        if len(body) > BODY_BYTES_MAX:  # it has no key of its own that is named as a line's are: those are refused
             body = await cut(self._store, self.path, body)
-        return await self._log.append((body,))
+        try:
+            index = await self._log.append((body,))
+        except AlreadyRunning as error:
+            raise self._place.explained(error) from error
+        self._place.take()
+        return index
 
     @property
     def subscriber_errors(self) -> int:
-        """How many calls of subscribers have raised."""
+        """How many calls of subscribers have failed: they raised, or were not done in time."""
         return self._subscribers.errors
+
+    @property
+    def head_errors(self) -> int:
+        """How many calls of ``on_head`` have failed."""
+        return self._heads.errors
 
     @property
     def durability(self) -> str:
@@ -143,19 +245,28 @@ class AuditLog(BaseHubListener):
     def subscribe(self, callback: AuditSubscriber) -> None:
         """Call ``callback`` with every record appended from now on, in order, as a dictionary of its own.
 
-        A quick callback has run when ``append`` returns; a slow one delays only the callbacks after it. One that
-        raises is logged and called again for the next record. Added twice, it is called twice.
+        It gets what :meth:`read_all` returns: no records of the log's own. A quick callback has run when ``append``
+        returns; a slow one delays only the callbacks after it, and is cancelled after 30 s. One that raises is logged
+        and called again for the next record. Added twice, it is called twice.
         """
-        self._subscribers.add(callback)
+        self._subscribers.add(_arguments.function("a subscriber", callback))
 
     def unsubscribe(self, callback: AuditSubscriber) -> None:
         """Stop calling ``callback``; if it was added twice, call it once. Unknown is not an error."""
         self._subscribers.remove(callback)
 
     async def aclose(self) -> None:
-        """Wait for calls under way, mark the log as cleanly closed, and close it. The next append opens it again."""
-        await self._subscribers.aclose()
-        await self._log.aclose()
+        """Mark the log as cleanly closed, and close it. The next append opens it again.
+
+        Subscribers and ``on_head`` are called with what came last, for at most ``close_seconds_max`` each.
+        """
+        self._announced = None
+        try:
+            await self._log.aclose()
+        finally:
+            self._place.leave()
+            await self._subscribers.aclose(self._close_seconds_max)
+            await self._heads.close(self._close_seconds_max)
 
     # -- reading --
 
@@ -166,10 +277,14 @@ class AuditLog(BaseHubListener):
         """
         records = []
         async for record in self._records(0):
-            fields = codec.decode_fields(await restore(self._store, record.body))
-            if "seq" in fields or not str(fields.get("kind")).startswith("log."):
+            fields = codec.decode_fields(await restore(self._store, self.path, record.body))
+            if not is_own(fields):
                 records.append(fields)
         return records
+
+    async def verify(self, *, expect_head: Head | str | None = None, expect_records: int | None = None) -> Verification:
+        """Check the log, as :func:`hubwire.listeners.audit.verify` does."""
+        return await verify(self._store, self.path, expect_head=expect_head, expect_records=expect_records)
 
     async def read(self, *, start: int = 0) -> AsyncIterator[AuditRecord]:
         """Iterate over the records from index ``start`` to the present end, as they stand in the log."""
@@ -210,7 +325,26 @@ class AuditLog(BaseHubListener):
             return
         at = payload.get("at")
         try:
+            await self._place.borrow()
             await self.append({**record, "at": at} if at else record)
+            self._place.take(is_lent=True)
         except Exception:
             self.hook_failures += 1
             raise
+
+
+def _fields_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record. Raises :class:`~hubwire.errors.InvalidRecord` if it cannot be one."""
+    if type(record) is not dict and not isinstance(record, Mapping):
+        raise InvalidRecord(f"a record is a dictionary, or another mapping, not {type(record).__name__}")
+    try:
+        fields = dict(record)
+    except Exception as error:
+        raise InvalidRecord(f"the record, of class {type(record).__name__}, cannot be read ({error!r:.200})") from error
+    if not _RESERVED.isdisjoint(fields):
+        taken = sorted(_RESERVED.intersection(fields))
+        raise InvalidRecord(f"a record cannot have the keys {', '.join(taken)}: the log writes them; rename them")
+    kind = fields.get("kind")
+    if isinstance(kind, str) and str.startswith(kind, "log."):
+        raise InvalidRecord(f"a record cannot be of kind {kind!r:.80}: those with log. are the log's own; rename it")
+    return fields

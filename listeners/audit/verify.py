@@ -1,98 +1,146 @@
-"""Checking an audit log: every chain value, every ``d``, every ``seq``."""
+"""Checking an audit log: what is known of it from its own content, and from what lies beside it."""
 
 from __future__ import annotations
 
-import attrs
+from typing import Any
 
-from hubwire import codec
-from hubwire.errors import InvalidRecord, LogDamaged
-from hubwire.log import LogReader, Record, chain_value
-from hubwire.ports import KnowledgeStore
-from hubwire.text_store import TextStore, as_knowledge_store
+from msgspec import UNSET
 
-from ._blobs import restore
+from hubwire.errors import ConfigurationError, LogDamaged
+from hubwire.log import Head, LogReader, Record, list_segments, segment_path
+from hubwire.ports import HoldableStore, KnowledgeStore, normalize_path
+from hubwire.text_store import TextStore
 
-__all__ = ("Verification", "verify")
+from ._arguments import store_for
+from ._beside import Blobs, EndMarker, JournalBeside, unknown_files
+from ._findings import Findings
+from ._promise import Coverage, Promise
+from ._records import RecordChecks, RecordHead, fields_of
+from ._verdicts import Verification
+from .blobs import blob_of
 
-
-@attrs.frozen(kw_only=True)
-class Verification:
-    """The content of a log that is whole."""
-
-    records: int
-    """All records, those of the log itself included."""
-    events: int
-    """Records that are events of a hub; their ``seq`` has no gap."""
-    first_seq: int | None
-    last_seq: int | None
-    hub: str | None
-    chain: str
-    """``h`` of the last record: kept elsewhere, it shows later that no record up to it has changed."""
+__all__ = ("examine", "verify")
 
 
-async def verify(store: KnowledgeStore | TextStore, path: str = "/audit") -> Verification:
-    """Read a log from its beginning, with constant memory, and check that it is whole; return what it holds.
+async def verify(
+    store: KnowledgeStore | TextStore,
+    path: str = "/audit",
+    *,
+    expect_head: Head | str | None = None,
+    expect_records: int | None = None,
+    journal: str | None = "/journal",
+) -> Verification:
+    """Examine a log, as :func:`examine` does; return what it holds if no verdict on it fails.
 
-    Raises :class:`~hubwire.errors.LogDamaged`, which names the fault and its place, at the first record that is not as
-    it was written. A chain without a key shows damage and clumsy changes; a program that can rewrite the whole log can
-    rewrite its chain.
+    Raises :class:`~hubwire.errors.LogDamaged`, which names the first fault and its place.
     """
-    complete = as_knowledge_store(store)
-    check = _Check(path)
-    reader = LogReader(complete, path)
-    while records := await reader.read():
-        for record in records:
-            body = check.add(record)
-            await restore(complete, body)
-    return check.result()
+    verification = await examine(store, path, expect_head=expect_head, expect_records=expect_records, journal=journal)
+    verification.check()
+    return verification
 
 
-class _Check:
-    def __init__(self, path: str) -> None:
+async def examine(
+    store: KnowledgeStore | TextStore,
+    path: str = "/audit",
+    *,
+    expect_head: Head | str | None = None,
+    expect_records: int | None = None,
+    journal: str | None = "/journal",
+) -> Verification:
+    """Read a log from its beginning, with constant memory; return what it holds, and three verdicts on it.
+
+    * Integrity: each record is as it was written, in its place. Read are every ``h``, ``d``, ``seq`` and ``hub``, the
+      names and ends of the segments, and the files of long records.
+    * Completeness: every event is there that the log was to hold, as its ``log.opened`` records say, and its end is
+      where the marker of the last closing, the ``journal`` of the same hub on the same store, and what you expect say
+      that it is. Pass ``journal=None`` not to read a journal.
+    * Signer: no log is signed so far, so it is not known who wrote it.
+
+    ``expect_head`` is a head of this log that was kept elsewhere, ``expect_records`` a number of records that it has at
+    least: without one of them a program that can write to the store can write all of it anew, and it would hold.
+
+    It needs no hold, and may run beside a hub at work. Raises what the store raises, and
+    :class:`~hubwire.errors.ConfigurationError` for arguments that cannot be.
+    """
+    path = normalize_path(path)
+    head = Head.parse(expect_head) if isinstance(expect_head, str) else expect_head
+    if head is not None and not isinstance(head, Head):
+        raise ConfigurationError(f"expect_head is a Head, or its text, not {head!r:.80}")
+    if expect_records is not None and (type(expect_records) is not int or expect_records < 0):
+        raise ConfigurationError(f"expect_records is a number of records, not {expect_records!r:.80}")
+    examination = _Examination(store_for(store), path, head, None if journal is None else normalize_path(journal))
+    await examination.read()
+    await examination.look_beside()
+    return examination.findings.verification(expect_records)
+
+
+class _Examination:
+    """One reading of a log from its beginning to its end."""
+
+    def __init__(self, store: KnowledgeStore, path: str, expected: Head | None, journal: str | None) -> None:
+        self._store = store
         self._path = path
-        self._records = self._events = self._durable = 0
-        self._first_seq: int | None = None
-        self._last_seq: int | None = None
-        self._hub: str | None = None
-        self._chain = b""
+        self._torn: set[str] = set()
+        self._journal = None if journal is None else JournalBeside(store, journal)
+        self._blobs = Blobs(store, path)
+        self._coverage = Coverage()
+        self.findings = Findings(path, expected, self._coverage, self._blobs, self._journal)
 
-    def add(self, record: Record) -> bytes:
-        """Check one more record; return its body."""
+    async def read(self) -> None:
+        """Read all records, up to the first that is damaged."""
+        findings, journal, coverage = self.findings, self._journal, self._coverage
+        findings.marker = await EndMarker.read(self._store, self._path)
+        findings.segments = await list_segments(self._store, self._path)
+        findings.checks = RecordChecks(self._path, findings.segments[0] if findings.segments else 0)
+        reader = LogReader(self._store, self._path)
         try:
-            body, durable, chain = codec.unseal(record.line)
-            fields = codec.decode_fields(body)
-        except InvalidRecord as error:
-            raise self._damaged(record, f"is not a record ({error})") from error
-        if chain is None or chain != chain_value(self._chain, codec.seal(body, durable)):
-            raise self._damaged(record, "or one before it was changed: its h does not follow from the record before it")
-        if not self._durable <= durable <= record.index:
-            raise self._damaged(record, f"has d {durable}, after a record with {self._durable}")
-        if (seq := fields.get("seq")) is not None:
-            self._add_event(record, seq, fields.get("hub"))
-        self._records += 1
-        self._durable, self._chain = durable, chain
-        return body
+            while records := await reader.read():
+                findings.checks.begin_segment(reader.segment)
+                for record in records:
+                    head = findings.checks.add(record)
+                    findings.meet_heads()
+                    if head.seq is not UNSET and head.cut is UNSET and (journal is None or journal.is_met_by(head)):
+                        coverage.event(head.seq)
+                    else:
+                        await self._look_at(record, head)
+        except LogDamaged as error:
+            findings.damaged(error)
+            return
+        size = await self._store.size(segment_path(self._path, reader.segment)) or 0
+        findings.unfinished_bytes = max(size - reader.offset, 0)
 
-    def _add_event(self, record: Record, seq: int, hub: str | None) -> None:
-        if self._last_seq is not None and seq != self._last_seq + 1:
-            raise self._damaged(record, f"has seq {seq}, after {self._last_seq}")
-        if self._hub is not None and hub != self._hub:
-            raise self._damaged(record, f"is of hub {hub}, but the log is that of {self._hub}")
-        self._events += 1
-        self._first_seq = seq if self._first_seq is None else self._first_seq
-        self._last_seq, self._hub = seq, hub
+    async def _look_at(self, record: Record, head: RecordHead) -> None:
+        """Look closer at a record: most are events in one line, and the journal has the same event next."""
+        findings = self.findings
+        if head.seq is not UNSET:
+            journal = self._journal
+            if journal is not None and not journal.is_met_by(head):
+                fault = await journal.meet(head, self._coverage)
+                if fault is not None:
+                    findings.integrity.add(fault)
+            self._coverage.event(head.seq)
+        else:
+            self._add_own(fields_of(record))
+        if head.cut is not UNSET and (blob := blob_of(fields_of(record))) is not None:
+            try:
+                await self._blobs.check(blob)
+            except LogDamaged as error:
+                findings.integrity.add(str(error))
 
-    def result(self) -> Verification:
-        return Verification(
-            records=self._records,
-            events=self._events,
-            first_seq=self._first_seq,
-            last_seq=self._last_seq,
-            hub=self._hub,
-            chain=self._chain.decode(),
-        )
+    def _add_own(self, fields: dict[str, Any]) -> None:
+        if fields.get("kind") == "log.opened":
+            self._coverage.opened(Promise.from_fields(fields))
+        elif fields.get("kind") == "log.recovered":
+            self._torn.add(str(fields.get("torn_path")).rpartition("/")[2])
 
-    def _damaged(self, record: Record, what: str) -> LogDamaged:
-        return LogDamaged(
-            f"record {record.index} of the log {self._path} {what}; restore it from a copy", path=self._path
-        )
+    async def look_beside(self) -> None:
+        """Look at what lies beside the log."""
+        findings, marker = self.findings, self.findings.marker
+        if marker.is_closed and not marker.is_old and isinstance(self._store, HoldableStore):
+            now = await EndMarker.read(self._store, self._path)  # a hub may have opened the log in the meantime
+            findings.is_sealed = (now.is_closed, now.head) == (True, marker.head)
+        if self._journal is not None and not findings.is_damaged:
+            await self._journal.finish(self._coverage)
+        if not findings.is_damaged:
+            await self._blobs.count_orphans()
+        findings.unexplained, findings.foreign = await unknown_files(self._store, self._path, self._torn)

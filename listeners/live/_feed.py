@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 import attrs
-import structlog
 
-from hubwire import Event, GenericEvent, Hub, Matcher, UnknownEvent, codec
+from hubwire import Event, EventStream, GenericEvent, Hub, Matcher, UnknownEvent, codec
+from hubwire.own_log import OwnLog
 from hubwire.waking import Waker
 
-from ._items import Missed, TailItem, cursor_after
+from ._cursors import Cursors, HubCursors, Place
+from ._items import Missed, TailItem
 
 __all__ = ("Counts", "Feed", "Redactor")
 
 Redactor = Callable[[Event], Event | None]
 """Returns the event as outsiders may see it, or None to withhold it."""
 
+_SLICE = 100
+"""How many subscribers are served, or ended, in one turn of the loop."""
+
 ITEMS_HELD = 4096
 """How many events are held redacted and encoded, for subscribers that reach them a little later than others."""
 
 BATCHES_HELD = 64
 
-_log = structlog.get_logger("hubwire.live")
+HELD_BYTES_MAX = 16 * 1024 * 1024
+"""How many bytes these events may have."""
+
+BATCH_BYTES_MAX = 256 * 1024
+"""How many bytes the batch of a subscriber may have, but for a single event: it is what a slow one keeps in memory."""
+
+_log = OwnLog("live")
 
 
 @attrs.define
@@ -38,46 +50,117 @@ class Counts:
     redaction_failures: int = 0
 
 
+class Ending(Protocol):
+    def end(self) -> None: ...
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class _Held(Generic[K, V]):
+    """The newest of some values, so many at most, and so many bytes of them; the oldest is forgotten first.
+
+    Whoever adds to the ``values`` trims them after that.
+    """
+
+    def __init__(self, count_max: int, bytes_max: int) -> None:
+        self.values: OrderedDict[K, V] = OrderedDict()
+        self.bytes: int = 0
+        self._count_max = count_max
+        self._bytes_max = bytes_max
+        self._sizes: dict[K, int] = {}
+        """Of those that have one: most events are light, and have none."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def size_of(self, keys: Iterable[K]) -> int:
+        """Return how many bytes these values have, as far as they are held."""
+        sizes = self._sizes
+        return sum([sizes.get(key, 0) for key in keys]) if sizes else 0
+
+    def weigh(self, key: K, size: int) -> None:
+        """Count the bytes of a value that was added, if it has so many that they count."""
+        self._sizes[key] = size
+        self.bytes += size
+
+    def trim(self) -> None:
+        values, sizes = self.values, self._sizes
+        while len(values) > self._count_max or (self.bytes > self._bytes_max and len(values) > 1):
+            oldest, _ = values.popitem(last=False)
+            if sizes:
+                self.bytes -= sizes.pop(oldest, 0)
+
+
 class Feed:
     """What the subscribers of one hub share: the items, the batches, and the order in which they read on."""
 
-    def __init__(self, hub: Hub, redactor: Redactor | None, counts: Counts) -> None:
+    def __init__(self, hub: Hub, redactor: Redactor | None, cursors: Cursors, counts: Counts) -> None:
         self.hub = hub
+        self._cursors = HubCursors(cursors, hub)
         self._redactor = redactor
         self._counts = counts
-        self._items: dict[int, TailItem | None] = {}
-        self._batches: dict[tuple[int, int, tuple[str, ...]], tuple[TailItem, ...]] = {}
+        self._items: _Held[int, TailItem | None] = _Held(ITEMS_HELD, HELD_BYTES_MAX)
+        self._batches: _Held[tuple[int, int, tuple[str, ...]], tuple[TailItem, ...]] = _Held(
+            BATCHES_HELD, HELD_BYTES_MAX
+        )
         self._matchers: WeakValueDictionary[tuple[str, ...], Matcher] = WeakValueDictionary()
-        self._waker = Waker()
+        self._all: EventStream | None = None
+        """A place before all events, never moved: it says how many there are."""
+        self._waker = Waker(_SLICE)
+        self._ending: deque[Ending] = deque()
+
+    @property
+    def newest_seq(self) -> int:
+        """The ``seq`` of the newest committed event. Raises what reading the hub raises."""
+        if self._all is None:
+            self._all = self.hub.events(after=-1, history=False)
+        return self._all.behind - 1
+
+    def place(self, seq: int) -> Place:
+        """Return the place after event ``seq``."""
+        event = self.hub.events(after=seq - 1, history=False).peek() if seq >= 0 else None
+        return Place(seq, "" if event is None else event.id)
 
     def matcher(self, pattern: str | Iterable[str]) -> Matcher:
         """Return the matcher of a pattern: one object for all equal patterns."""
+        if type(pattern) is str and (known := self._matchers.get((pattern,))) is not None:
+            return known
         fresh = Matcher(pattern)
         return self._matchers.setdefault(fresh.patterns, fresh)
 
     def batch(self, start: int, events: Sequence[Event], matcher: Matcher) -> tuple[TailItem, ...]:
         """Return the items of the events that match, from ``start`` on: built once, for the first subscriber there."""
         key = (start, len(events), matcher.patterns)
-        batch = self._batches.get(key)
+        batches = self._batches
+        batch = batches.values.get(key)
         if batch is None:
-            batch = tuple(item for event in matcher.select(events) if (item := self._item(event)) is not None)
-            self._batches[key] = batch
-            if len(self._batches) > BATCHES_HELD:
-                del self._batches[next(iter(self._batches))]
+            batch = batches.values[key] = tuple(self._shown(matcher.select(events)))
+            if size := self._items.size_of(item.seq for item in batch):
+                batches.weigh(key, size)
+            batches.trim()
         self._counts.sent += len(batch)
         return batch
 
-    def _item(self, event: Event) -> TailItem | None:
-        seq = event.seq
-        try:
-            return self._items[seq]
-        except KeyError:
-            pass
-        shown = event if self._redactor is None else self._redact(self._redactor, event)
-        item = self._items[seq] = None if shown is None else TailItem(shown, seq, event.hub)
-        if len(self._items) > ITEMS_HELD:
-            del self._items[next(iter(self._items))]
-        return item
+    def _shown(self, events: Sequence[Event]) -> list[TailItem]:
+        """Return the items of these events, without those that the redactor withholds."""
+        items: list[TailItem] = []
+        held, redactor, cursors, size_of = self._items.values, self._redactor, self._cursors, codec.size_of
+        for event in events:  # as little as possible for each: it is what a tail costs a hub
+            seq = event.seq
+            if seq in held:
+                item = held[seq]
+            else:
+                shown = event if redactor is None else self._redact(redactor, event)
+                item = None if shown is None else TailItem(shown, seq, event.id, cursors)
+                held[seq] = item
+                if shown is not None and (size := size_of(shown)):
+                    self._items.weigh(seq, size)
+            if item is not None:
+                items.append(item)
+        self._items.trim()
+        return items
 
     def _redact(self, redactor: Redactor, event: Event) -> Event | None:
         try:
@@ -89,10 +172,12 @@ class Feed:
                 shown = _with_own_body(shown)
             codec.encode(shown)
             return shown
-        except Exception as error:  # noqa: BLE001 - a redactor that fails must not let out what it should have hidden
+        except KeyboardInterrupt:  # it is meant for the program
+            raise
+        except BaseException as error:  # noqa: BLE001 - a redactor that fails must not let out what it should have hidden
             self._counts.redaction_failures += 1
             # Not the error's text, which may quote the payload.
-            _log.error("redactor raised", kind=event.kind, seq=event.seq, error=type(error).__name__)
+            _log.failure("redactor raised", kind=event.kind, seq=event.seq, error_type=type(error).__name__)
             return GenericEvent(
                 kind=event.kind,
                 seq=event.seq,
@@ -104,7 +189,21 @@ class Feed:
 
     def missed(self, first_seq: int, last_seq: int) -> Missed:
         self._counts.missed += last_seq - first_seq + 1
-        return Missed(first_seq=first_seq, last_seq=last_seq, cursor=cursor_after(self.hub.id, last_seq))
+        return Missed(first_seq=first_seq, last_seq=last_seq, cursor=self.cursor(Place(last_seq)))
+
+    def cursor(self, place: Place) -> str:
+        return self._cursors.cursor(place)
+
+    def end(self, subscribers: Iterable[Ending]) -> None:
+        """End subscribers, a slice in each turn of the loop."""
+        self._ending.extend(subscribers)
+        self._end_slice()
+
+    def _end_slice(self) -> None:
+        for _ in range(min(_SLICE, len(self._ending))):
+            self._ending.popleft().end()
+        if self._ending:
+            asyncio.get_running_loop().call_soon(self._end_slice)
 
     async def wait_for_place(self) -> None:
         """Return in a later step of the loop, after the subscribers that called this earlier."""

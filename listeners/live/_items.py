@@ -1,19 +1,16 @@
-"""The items that subscribers get, and the cursors with which they continue."""
+"""The items that subscribers get."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from functools import cached_property
 
 import attrs
 
 from hubwire import Event, codec
-from hubwire.errors import InvalidCursor
 
-__all__ = ("Missed", "TailItem", "cursor_after", "seq_of")
+from ._cursors import HubCursors, Place
 
-CURSOR_CHARS_MAX = 512
+__all__ = ("Missed", "TailItem")
 
 
 @attrs.frozen(eq=False)
@@ -23,12 +20,24 @@ class TailItem:
     event: Event
     """The event, as the redactor left it."""
     seq: int
-    hub: str
+    _id: str
+    """That of the event before the redactor saw it."""
+    _cursors: HubCursors
+
+    @property
+    def hub(self) -> str:
+        """The id of the hub whose event it is."""
+        return self._cursors.hub_id
+
+    @property
+    def place(self) -> Place:
+        """The place after this event."""
+        return Place(self.seq, self._id)
 
     @cached_property
     def cursor(self) -> str:
         """The place after this event: text for a URL or a header, to give to :meth:`LiveTail.subscribe`."""
-        return cursor_after(self.hub, self.seq)
+        return self._cursors.cursor(self.place)
 
     @property
     def line(self) -> bytes:
@@ -48,31 +57,7 @@ class Missed:
     cursor: str
     """The place after the gap."""
 
-
-def cursor_after(hub_id: str, seq: int) -> str:
-    """Return the cursor after event ``seq``."""
-    return base64.urlsafe_b64encode(f"{seq}@{hub_id}".encode()).rstrip(b"=").decode()
-
-
-def seq_of(cursor: str, hub_id: str) -> int:
-    """Return the ``seq`` of the event before a cursor, which comes from outside and is not trusted.
-
-    Raises :class:`~hubwire.errors.InvalidCursor` if it is not a cursor, or is that of another hub.
-    """
-    malformed = f"{str(cursor)[:80]!r} is not a cursor of a live tail; pass one back as it was given, or none"
-    if not isinstance(cursor, str) or not cursor.isascii() or len(cursor) > CURSOR_CHARS_MAX:
-        raise InvalidCursor(malformed)
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        number, _, owner = text.partition("@")
-        seq = int(number)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidCursor(malformed) from error
-    if seq < -1 or not owner or cursor_after(owner, seq) != cursor:
-        raise InvalidCursor(malformed)
-    if owner != hub_id:
-        raise InvalidCursor(
-            f"the cursor belongs to hub {owner}, but this is hub {hub_id}, whose events have other numbers; subscribe"
-            " without a cursor, and treat the events shown so far as those of another hub"
-        )
-    return seq
+    @property
+    def place(self) -> Place:
+        """The place after the gap."""
+        return Place(self.last_seq)

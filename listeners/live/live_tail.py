@@ -8,13 +8,15 @@ from weakref import WeakSet
 import attrs
 
 from hubwire import Event, Hub
-from hubwire.errors import ConfigurationError, InvalidCursor, Overloaded
+from hubwire.errors import ConfigurationError, HubClosed, Overloaded
 
+from ._cursors import Cursors, other_history
 from ._feed import Counts, Feed, Redactor
-from ._items import cursor_after, seq_of
 from ._subscriber import Subscriber
 
 __all__ = ("LiveTail", "LiveTailStatistics")
+
+_SEQ_MAX = 2**53
 
 
 @attrs.frozen(kw_only=True)
@@ -44,18 +46,32 @@ class LiveTail:
     recent. It returns the event (:func:`hubwire.events.evolve` makes an altered copy) or None to withhold it. If it
     raises, the event goes out without its payload. It must not wait: it runs on the loop.
 
+    ``secret``, 16 bytes or more, signs the cursors: nobody else can make one. Give each process that serves the hub the
+    same one, and cursors are good in all of them and after a restart. Without one, a random secret is made for the
+    process, and cursors end with it. A cursor names the hub and the event before it, so one from before a backup was
+    restored is refused, and not continued with other events.
+
     The attachment's own ``pattern`` and duty do not limit subscribers, because they read the hub's events themselves
     (so its pattern is one that hardly ever matches); the redactor decides what outsiders may see. Attached to another
     hub, it goes on with that one; the iterations of the first hub's subscribers end when that hub is closed.
 
-    Raises :class:`~hubwire.errors.ConfigurationError` if ``subscribers_max`` is less than 1.
+    :meth:`close` ends all subscribers, so that a server with viewers can stop.
+
+    Raises :class:`~hubwire.errors.ConfigurationError` if ``subscribers_max`` is less than 1, the secret is short, or
+    ``redactor`` cannot be called.
     """
 
     pattern = "hub.started"
 
-    def __init__(self, *, redactor: Redactor | None = None, subscribers_max: int = 10_000) -> None:
-        if subscribers_max < 1:
-            raise ConfigurationError(f"subscribers_max={subscribers_max} must be at least 1")
+    def __init__(
+        self, *, redactor: Redactor | None = None, subscribers_max: int = 10_000, secret: str | bytes | None = None
+    ) -> None:
+        if type(subscribers_max) is not int or subscribers_max < 1:
+            raise ConfigurationError(f"subscribers_max={subscribers_max!r} must be a whole number of at least 1")
+        if redactor is not None and not callable(redactor):
+            raise ConfigurationError(f"the redactor {redactor!r} cannot be called; give a function of one event")
+        self._cursors = Cursors(secret)
+        self._is_closed = False
         self._redactor = redactor
         self._subscribers_max = subscribers_max
         self._feed: Feed | None = None
@@ -64,8 +80,9 @@ class LiveTail:
         self._counts = Counts()
 
     def bind(self, hub: Hub) -> None:
-        """Serve the events of ``hub`` from now on."""
-        self._feed = Feed(hub, self._redactor, self._counts)
+        """Serve the events of ``hub`` from now on, also if the tail was closed."""
+        self._feed = Feed(hub, self._redactor, self._cursors, self._counts)
+        self._is_closed = False
 
     async def on_events(self, events: Sequence[Event]) -> None:
         """Ignore the events: subscribers read for themselves."""
@@ -80,34 +97,50 @@ class LiveTail:
         :class:`Missed` for events that are no longer in memory, and goes on after them. It need not be closed.
 
         Raises :class:`~hubwire.errors.InvalidCursor`; :class:`~hubwire.errors.Overloaded` if there are too many;
-        :class:`~hubwire.errors.HubClosed` before the hub is started; :class:`~hubwire.errors.ConfigurationError` before
-        the tail is attached, or for a pattern that can match no event.
+        :class:`~hubwire.errors.HubClosed` before the hub is started, or after :meth:`close`;
+        :class:`~hubwire.errors.ConfigurationError` before the tail is attached, or for a pattern that can match no
+        event.
         """
         feed = self._bound()
-        hub = feed.hub
-        hub.events()  # raises if the hub cannot be read: not started, or in another thread
+        if self._is_closed:
+            raise HubClosed("this LiveTail is closed, because its server stops; subscribe again when that is back")
+        newest = feed.newest_seq  # raises if the hub cannot be read: not started, or in another thread
         matcher = feed.matcher(pattern)
-        newest = hub.statistics().committed - 1
-        seq = newest if after is None else seq_of(after, hub.id)
-        if seq > newest:
-            raise InvalidCursor(
-                f"the cursor is after event {seq}, but hub {hub.id} ends at {newest}: it was restored from an older"
-                " copy. Subscribe without a cursor, and treat later events shown so far as lost"
-            )
+        hub_id = feed.hub.id
+        place = feed.place(newest) if after is None else self._cursors.place(after, hub_id)
+        if place.seq > newest:
+            raise other_history(place, hub_id, f"ends at {newest}")
         if len(self._subscribers) >= self._subscribers_max:
             self._counts.refused += 1
             raise Overloaded(
                 f"there are {self._subscribers_max} subscribers already; try again later, or make the LiveTail with a"
                 " larger subscribers_max"
             )
-        subscriber = Subscriber(feed, seq, matcher, lossy=lossy)
+        subscriber = Subscriber(feed, place, matcher, lossy=lossy)
         self._subscribers.add(subscriber)
         self._counts.subscribed += 1
         return subscriber
 
     def cursor_after(self, seq: int) -> str:
-        """Return the cursor after event ``seq``; -1 gives the one before the first event of all."""
-        return cursor_after(self._bound().hub.id, seq)
+        """Return the cursor after event ``seq``; -1 gives the one before the first event of all.
+
+        Where the event is not in memory, or not there yet, the cursor names its number alone.
+        """
+        if type(seq) is not int or not -1 <= seq <= _SEQ_MAX:
+            shown = f"a number of {seq.bit_length()} bits" if type(seq) is int else repr(seq)[:80]
+            raise ConfigurationError(f"{shown} is not the number of an event; give its seq, or -1 for the beginning")
+        feed = self._bound()
+        return feed.cursor(feed.place(seq))
+
+    def close(self) -> None:
+        """End all subscribers, and take no more of them: for a server that stops while viewers are connected.
+
+        Their iterations end, also where a task waits in one; what they have not read they get later, with their
+        cursors. It does not wait for what their tasks do then. The tail is open again when it is attached again.
+        """
+        self._is_closed = True
+        if self._feed is not None:
+            self._feed.end(list(self._subscribers))
 
     def statistics(self) -> LiveTailStatistics:
         """Return the state of the tail, now."""

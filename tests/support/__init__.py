@@ -75,7 +75,7 @@ async def pass_time(clock: ManualClock, seconds: float) -> None:
 async def until_tidy(hub: Hub) -> JournalStatistics:
     """Let the hub write its snapshot, if one is due, and truncate; return how its journal is then."""
     await until_idle()
-    upkeep = hub._upkeep
+    upkeep = hub._parts.upkeep
     assert upkeep is not None
     await until(lambda: not upkeep.snapshotter.is_due())
     await until_idle()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hubwire import Agent, BaseActor, Channel, Hub, Turn
+from hubwire import Agent, BaseActor, Channel, Escalate, Hub, Turn
 
 
 class Collector(BaseActor):
@@ -22,6 +22,8 @@ class Collector(BaseActor):
     async def on_envelope(self, turn: Turn, /) -> None:
         self.heard.append(turn.content)
         if isinstance(turn.content, dict) and turn.content.get("crash"):
+            raise Escalate("too hard")
+        if isinstance(turn.content, dict) and turn.content.get("fail"):
             raise ValueError("too hard")
 
     async def on_stop(self) -> None:

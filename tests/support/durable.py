@@ -12,21 +12,28 @@ from hubwire import (
     Duty,
     Event,
     Hub,
+    StoreJournal,
 )
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder
 from support import numbers
 
-POSITION = "/journal/positions/slow"
+BESIDE = "/journal/beside"
 
 
 def attach(hub: Hub, listener: Any, **settings: Any) -> Attachment:
     return hub.attach(listener, **{"duty": Duty.DURABLE, "name": "slow", "pattern": "number.said", **settings})
 
 
-async def kept_position(store: MemoryStore, path: str = POSITION) -> int | None:
-    content = await store.read_bytes(path)
-    return None if content is None else msgspec.json.decode(content)["seq"]
+async def positions_path(store: MemoryStore) -> str:
+    """Return the path of the file with the positions."""
+    (path,) = [f"{BESIDE}/{name}" for name in await store.list(BESIDE) if name.startswith("positions-")]
+    return path
+
+
+async def kept_position(store: MemoryStore, name: str = "slow") -> int | None:
+    kept = (await StoreJournal(store).kept()).get("positions")
+    return None if kept is None else msgspec.json.decode(kept)["positions"].get(name)
 
 
 class Failing(Recorder):

@@ -171,24 +171,32 @@ def cycles(house: House) -> list[str]:
 STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire.cli", "hubwire.testing"),
     ("hubwire",),
-    ("hubwire.thread", "hubwire.actors"),
+    ("hubwire.thread", "hubwire.actors", "hubwire.challenges"),
     ("hubwire._hub",),
     ("hubwire._health",),
-    ("hubwire._life",),
-    ("hubwire._parts",),
+    ("hubwire._life", "hubwire._ways", "hubwire._acting"),
+    ("hubwire._parts", "hubwire._arguments"),
     ("hubwire._actors",),
     ("hubwire._commands",),
     ("hubwire._delivery",),
     ("hubwire._journal",),
     ("hubwire._commit",),
-    ("hubwire.approvals", "hubwire.arbiter", "hubwire.channel_types", "hubwire.expectations"),
+    (
+        "hubwire.approvals",
+        "hubwire.arbiter",
+        "hubwire.channel_types",
+        "hubwire.expectations",
+        "hubwire.guests",
+        "hubwire.messages",
+    ),
+    ("hubwire.risk",),
     ("hubwire._state", "hubwire._foreign", "hubwire.log"),
     ("hubwire.text_store", "hubwire.listener"),
     ("hubwire.codec", "hubwire.context"),
     ("hubwire.clock", "hubwire.limits"),
-    ("hubwire.ports", "hubwire._version"),
+    ("hubwire.ports", "hubwire.patterns", "hubwire.position", "hubwire._version"),
     ("hubwire.events",),
-    ("hubwire.errors", "hubwire.forks", "hubwire.waking"),
+    ("hubwire.errors", "hubwire.forks", "hubwire.own_log", "hubwire.waking", "hubwire._values"),
 )
 """The wings and the public files of the hub, from the roof down. Places side by side do not know each other."""
 
@@ -233,7 +241,9 @@ def impurities_of_state(house: House) -> list[str]:
             continue
         for imported in imports(module, house):
             if target := house.get(imported.target):
-                pure = any(map(target.within, ("hubwire._state", "hubwire.events", "hubwire.errors")))
+                pure = any(
+                    map(target.within, ("hubwire._state", "hubwire.events", "hubwire.errors", "hubwire._values"))
+                )
             else:
                 top = imported.target.partition(".")[0]
                 pure = top in {"attr", "attrs"} or (top in sys.stdlib_module_names and top not in IMPURE)
@@ -276,13 +286,17 @@ BANS = (
     ),
     Ban(
         what=frozenset({"asyncio.create_task", "asyncio.ensure_future", ".create_task", ".ensure_future"}),
+        instead="start it in a task group, so that its exception has an owner; where none fits, by start_later",
+        allowed={"hub/testing": "a contract suite starts calls side by side, and cancels them"},
+    ),
+    Ban(
+        what=frozenset({"start_later", "hubwire.waking.start_later"}),
         instead="start it in a task group, so that its exception has an owner",
         allowed={
             "hub/_life.py": "a hub outlives the call that starts it; whoever closes it waits for its one task",
-            "hub/_delivery/fanout.py": "supervises: it owns the tasks of attachments, whose failures stay apart",
             "hub/_commit/threads.py": "what a call from another thread raises belongs to its caller's future",
+            "hub/_foreign/tasks.py": "a task group would wait for a guest that ends never; its failures have a caller",
             "hub/log": "a write under way outlives its cancelled caller, and all who wait for it get its failure",
-            "hub/testing": "a contract suite starts calls side by side, and cancels them",
             "listeners/audit": "an audit log works without a hub, and calls its subscribers from a task of its own",
             "stores": "a store calls those who watch it from a task of its own, and has no task group to live in",
         },
@@ -294,7 +308,7 @@ BANS = (
     ),
     Ban(
         what=frozenset({"print", "builtins.print"}),
-        instead="return it, or log it by structlog: a library does not write to the user's terminal",
+        instead="return it, or log it by OwnLog: a library does not write to the user's terminal",
         allowed={"hub/cli": "writes to the user's terminal"},
     ),
 )

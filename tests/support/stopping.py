@@ -35,6 +35,10 @@ class Enterable(Recorder):
             self.calls.append(f"{self.name} heard the end")
 
 
+def encoded(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
+
+
 class Watched(GatedStore):
     """A gated store that also notes, and may refuse, the clean markers of logs."""
 
@@ -45,7 +49,7 @@ class Watched(GatedStore):
     async def write(
         self, path: str, content: str | bytes, *, if_absent: bool = False, expect: int | None = None
     ) -> None:
-        if path.endswith("/clean"):
+        if path.endswith("/clean") and b'"closed":true' in encoded(content):
             self.calls.append(f"clean marker of {path.split('/')[1]}")
             if self.error is not None:
                 raise self.error

@@ -1,0 +1,152 @@
+"""A hub as one agent has it: the same commands, given by that agent alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+
+from ._actors.actor import name_of
+from ._actors.handles import ActorHandle
+from ._actors.rules import Restart, RetryPolicy, SpawnSettings
+from ._commands import (
+    Agent,
+    AgentCommands,
+    ApprovalCommands,
+    Channel,
+    ChannelCommands,
+    TaskCommands,
+    TimerCommands,
+    TurnCommands,
+)
+from ._commands.agents import actor_of
+from ._foreign.arguments import Call
+from ._parts import Parts
+from .events import EnvelopePosted, Event
+
+__all__ = ("ActingHub",)
+
+E = TypeVar("E", bound=Event)
+
+_ASK = Call("hub.ask()")
+_EMIT = Call("hub.emit()")
+_SPAWN = Call("hub.spawn()")
+
+
+class ActingHub:
+    """A hub as one agent has it: what is done through it, that agent does.
+
+    It is what actors get, as ``turn.hub`` and in ``on_start``; :meth:`hubwire.Hub.acting_as` gives it to others. The
+    commands are those of :class:`hubwire.Hub`, and take the same arguments. Where one names another agent as the one
+    that acts, it raises :class:`~hubwire.errors.AccessDenied`, nothing has happened, and ``command.denied`` reports it.
+    So does what is found through it: the inbox of another agent is not read, nor is its rule set; it can be addressed,
+    invited and observed. A channel is closed, and its participants are hidden and shown, by those that take part in it.
+
+    It keeps honest code honest and gives the arbiter true names; it is no wall around hostile code in the same process.
+    """
+
+    def __init__(self, parts: Parts, agent_id: str) -> None:
+        core = parts.core.as_one(agent_id)
+        self.agent: Agent = Agent(core, parts.state, agent_id, parts.state.agents.get(agent_id).name)
+        """The agent that acts."""
+        self.agents: AgentCommands = AgentCommands(core, parts.state)
+        """As :attr:`hubwire.Hub.agents`. What is registered here, this agent has registered; it does not act as it."""
+        self.channels: ChannelCommands = ChannelCommands(core, parts.state)
+        """As :attr:`hubwire.Hub.channels`."""
+        self.tasks: TaskCommands = parts.tasks._through(core)  # noqa: SLF001 - it is no command
+        """As :attr:`hubwire.Hub.tasks`; the owner is this agent."""
+        self.turns: TurnCommands = parts.turns._through(core)  # noqa: SLF001 - it is no command
+        """As :attr:`hubwire.Hub.turns`; what is recorded is this agent's."""
+        self.timers: TimerCommands = TimerCommands(core, parts.state.timers)
+        """As :attr:`hubwire.Hub.timers`; a timer is this agent's, and ends with it."""
+        self.approvals: ApprovalCommands = parts.approvals._through(core)  # noqa: SLF001 - it is no command
+        """As :attr:`hubwire.Hub.approvals`; requests are this agent's, and it answers in its own name."""
+        self._core = core
+        self._parts = parts
+
+    def __repr__(self) -> str:
+        return f"<the hub as agent {self.agent.name!r} has it>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(
+                f"the hub as one agent has it has no {name!r}: that is for the program's own code, which holds the hub"
+            )
+
+    @property
+    def id(self) -> str:
+        """The hub's id, as :attr:`hubwire.Hub.id`."""
+        return self._core.hub_id
+
+    async def emit(self, event: E) -> E:
+        """Commit an event of this agent, as :meth:`hubwire.Hub.emit`: its ``agent_id`` is set, if it has none."""
+        event = self._own(event)
+        if self._core.authorizer.has_arbiter:
+            event = await self._parts.emitting.allowed(event)
+        return (await self._parts.pipeline.execute(lambda: (event,)))[0]
+
+    def emit_nowait(self, event: E) -> E:
+        """Take an event of this agent without waiting, as :meth:`hubwire.Hub.emit_nowait`."""
+        event = self._own(event)
+        if self._core.authorizer.has_arbiter:
+            event = self._parts.emitting.allowed_now(event)
+        return self._parts.pipeline.put_nowait((event,))[0]
+
+    def _own(self, event: E) -> E:
+        self._parts.pipeline.ingress.check(event)
+        self._core.acting.check_here()
+        if event.agent_id is None:
+            own: Any = event
+            return attrs.evolve(own, agent_id=self.agent.id)  # type: ignore[no-any-return]
+        self._core.acting.check(event.agent_id, _EMIT, "the event's agent_id")
+        return event
+
+    async def ask(
+        self,
+        asker: Agent | str,
+        answerer: Agent | str,
+        content: Any,
+        *,
+        timeout: float = 60.0,
+        channel: Channel | None = None,
+        linked: bool = True,
+    ) -> EnvelopePosted:
+        """Ask another agent, as :meth:`hubwire.Hub.ask`; the asker is this agent."""
+        asker_id = actor_of(self._core, asker, _ASK, "asker")
+        return await self._parts.asks.ask(
+            asker_id, answerer, content, timeout=timeout, channel=channel, is_linked=linked
+        )
+
+    async def spawn(
+        self,
+        actor: Any,
+        *,
+        name: str | None = None,
+        workers: int = 1,
+        concurrency: int | None = None,
+        visibility_seconds: float | None = None,
+        restart: Restart = Restart.PERMANENT,
+        retry: RetryPolicy | None = None,
+        **registration: Any,
+    ) -> ActorHandle:
+        """Let an actor handle the envelopes of an agent that this one registers, or has registered before.
+
+        As :meth:`hubwire.Hub.spawn`. The actor gets the hub as its own agent has it.
+        """
+        settings = SpawnSettings(
+            name=name,
+            workers=workers,
+            concurrency=concurrency,
+            visibility_seconds=visibility_seconds,
+            restart=restart,
+            retry=retry,
+            registration=registration,
+        )
+        if settings.name is None:  # the name of an actor is its code: it is read once
+            settings = attrs.evolve(settings, name=name_of(actor))
+        if (agent := self.agents.find(settings.name or "")) is not None:
+            self._core.acting.check_registered(agent.id, _SPAWN)
+        handle = await self._parts.actors.spawn(actor, settings, agents=self.agents)
+        handle.agent = self.agents.get(handle.agent.id)
+        return handle

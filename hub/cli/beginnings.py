@@ -1,0 +1,64 @@
+"""Where a damaged journal could begin instead: behind the damage, with the state from a snapshot."""
+
+from __future__ import annotations
+
+import attrs
+
+from .._journal.sealed import unseal
+from .._journal.snapshots import VERSION
+from ..errors import InvalidRecord, NewerVersion
+from ..log import Cut, LogReader, find_beginning
+from ..ports import KnowledgeStore
+
+__all__ = ("NO_REPAIR", "Beginning", "goes_on_from", "has_snapshot", "journal_beginning")
+
+NO_REPAIR = (
+    "restore the whole store from one backup: no snapshot goes on from what is left of the journal, so that no repair"
+    " helps"
+)
+
+
+@attrs.frozen
+class Beginning:
+    """Where a journal is to begin."""
+
+    record: int
+    """The first of a segment."""
+    seq: int
+    """Of the first event from there on."""
+
+
+async def journal_beginning(store: KnowledgeStore, journal: str) -> Beginning | None:
+    """Return from where on a journal is well and has a snapshot to go on from; None if from nowhere."""
+    record = await find_beginning(store, journal)
+    if not record:
+        return None
+    seq = await LogReader(store, journal).first_seq_of(record)
+    seqs = await _snapshot_seqs(store, journal)
+    return Beginning(record, seq) if seq is not None and any(each >= seq for each in seqs) else None
+
+
+async def goes_on_from(store: KnowledgeStore, cut: Cut) -> bool:
+    """Tell whether a hub has its state from what is left of a journal that is cut."""
+    return cut.first == 0 or (
+        cut.last_seq is not None and await has_snapshot(store, cut.path, range(1, cut.last_seq + 2))
+    )
+
+
+async def has_snapshot(store: KnowledgeStore, journal: str, seqs: range) -> bool:
+    """Tell whether a snapshot is whole that has the state before one of these events."""
+    return any(each in seqs for each in await _snapshot_seqs(store, journal))
+
+
+async def _snapshot_seqs(store: KnowledgeStore, journal: str) -> list[int]:
+    """Return the ``seq`` before which each snapshot that is whole has the state."""
+    found: list[int] = []
+    for name in await store.list(f"{journal}/snapshots"):
+        path = f"{journal}/snapshots/{name}"
+        try:
+            fields, _ = unseal(await store.read_bytes(path) or b"", path=path, version=VERSION)
+        except (InvalidRecord, NewerVersion):
+            continue
+        if name.partition("-")[0].isdigit() and type(seq := fields.get("seq")) is int:
+            found.append(seq)
+    return found

@@ -1,0 +1,39 @@
+"""The ports of a hub: listeners, stores, journals, clocks, and the rules for store paths.
+
+These protocols carry the promises; implementations document only their differences. No base class is needed: an
+object that has the methods is an implementation. :mod:`hubwire.testing` proves that it keeps the promises.
+"""
+
+from __future__ import annotations
+
+from ._clock import Clock
+from ._journal import Journal
+from ._listener import HubListener
+from ._paths import normalize_path
+from ._store import (
+    ChangeCallback,
+    ChangeSubscription,
+    CompactableStore,
+    CuttableStore,
+    EagerStore,
+    Hold,
+    HoldableStore,
+    KnowledgeStore,
+    ReservingStore,
+)
+
+__all__ = (
+    "ChangeCallback",
+    "ChangeSubscription",
+    "Clock",
+    "CompactableStore",
+    "CuttableStore",
+    "EagerStore",
+    "Hold",
+    "HoldableStore",
+    "HubListener",
+    "Journal",
+    "KnowledgeStore",
+    "ReservingStore",
+    "normalize_path",
+)

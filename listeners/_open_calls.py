@@ -1,0 +1,76 @@
+"""Calls, turns and tasks that have begun and not ended: which end belongs to which beginning."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+import attrs
+
+__all__ = ("TEXT_MAX", "Call", "OpenCalls", "id_of")
+
+TEXT_MAX = 128
+"""Longer names and ids are not kept."""
+
+_LOOKED_AT_MAX = 100
+"""How many beginnings with the same id are looked through for one that fits an end that names no agent."""
+
+
+@attrs.frozen
+class Call:
+    """What names a call, a turn or a task."""
+
+    what: str
+    tie: str | int
+    agent: str | int | None
+    turn: str | int | None
+
+    def may_be(self, other: Call) -> bool:
+        """Return whether both may name the same one: neither names another agent, or another turn, than the other."""
+        agents, turns = {self.agent, other.agent} - {None}, {self.turn, other.turn} - {None}
+        return len(agents) <= 1 and len(turns) <= 1
+
+
+class OpenCalls:
+    """The beginnings whose end has not come, and their moments. The oldest is forgotten where there are too many."""
+
+    def __init__(self, count_max: int) -> None:
+        self.forgotten: int = 0
+        self._count_max = count_max
+        self._moments: dict[Call, int] = {}
+        self._by_tie: dict[tuple[str, str | int], dict[Call, None]] = {}
+
+    def count(self) -> Mapping[str, int]:
+        """Return how many there are of each sort."""
+        return Counter(call.what for call in self._moments)
+
+    def begin(self, call: Call, moment: int) -> None:
+        if call not in self._moments and len(self._moments) >= self._count_max:
+            self._remove(next(iter(self._moments)))
+            self.forgotten += 1
+        self._moments[call] = moment
+        self._by_tie.setdefault((call.what, call.tie), {})[call] = None
+
+    def end(self, call: Call) -> int | None:
+        """Return the moment of the beginning to which this end belongs, and forget it; None if there is none."""
+        if call in self._moments:
+            return self._remove(call)
+        some = islice(self._by_tie.get((call.what, call.tie), ()), _LOOKED_AT_MAX)
+        fitting = next((begun for begun in some if call.may_be(begun)), None)
+        return None if fitting is None else self._remove(fitting)
+
+    def _remove(self, call: Call) -> int:
+        tie = (call.what, call.tie)
+        del self._by_tie[tie][call]
+        if not self._by_tie[tie]:
+            del self._by_tie[tie]
+        return self._moments.pop(call)
+
+
+def id_of(value: Any) -> str | int | None:
+    """Return an id as it is kept, None for what is none: events of other systems have any values."""
+    if isinstance(value, str):
+        return value if len(value) <= TEXT_MAX else hash(value)  # the text may have megabytes
+    return value if type(value) is int else None

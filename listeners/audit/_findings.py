@@ -1,0 +1,305 @@
+"""What an examination has found, put into verdicts: each says what was looked at and what was not."""
+
+from __future__ import annotations
+
+from hubwire.errors import LogDamaged
+from hubwire.log import Head
+
+from ._beside import Blobs, EndMarker, JournalBeside
+from ._promise import Coverage
+from ._records import RecordChecks
+from ._verdicts import Outcome, Verdict, Verification
+
+__all__ = ("Findings",)
+
+_FAULTS_MAX = 20
+
+
+class Faults:
+    """The faults of one verdict, in the order in which they were found: the first twenty, and how many there are."""
+
+    def __init__(self) -> None:
+        self.first: list[str] = []
+        self.count: int = 0
+
+    def add(self, fault: str) -> None:
+        self.count += 1
+        if len(self.first) < _FAULTS_MAX:
+            self.first.append(fault)
+
+
+class Findings:
+    """What an examination has found so far."""
+
+    def __init__(
+        self, path: str, expected: Head | None, coverage: Coverage, blobs: Blobs, journal: JournalBeside | None
+    ) -> None:
+        self.integrity = Faults()
+        self.is_damaged: bool = False
+        """Whether a record is damaged, so that no more were read."""
+        self.marker = EndMarker()
+        self.is_sealed: bool = False
+        """Whether it is certain that the log was not opened since its marker was written."""
+        self.segments: list[int] = []
+        self.checks = RecordChecks(path, 0)
+        self.unfinished_bytes: int = 0
+        """What follows the last line feed."""
+        self.unexplained: list[str] = []
+        self.foreign: list[str] = []
+        self._path = path
+        self._expected = expected
+        self._meets_expected: bool | None = None
+        """Whether the log has the expected head; None as long as it has not as many records."""
+        self._coverage = coverage
+        self._blobs = blobs
+        self._journal = journal
+
+    # -- while the log is read --
+
+    def damaged(self, error: LogDamaged) -> None:
+        """No more can be read."""
+        self.integrity.add(str(error))
+        self.is_damaged = True
+
+    def meet_heads(self) -> None:
+        """Compare the present head with those that are known from elsewhere."""
+        marker, expected, records = self.marker.head, self._expected, self.checks.records
+        if marker is not None and marker.records == records:
+            self.marker.meet(self._path, self.checks.head)
+        if expected is not None and expected.records == records:
+            self._meets_expected = expected == self.checks.head
+            if not self._meets_expected:
+                self.integrity.add(
+                    f"record {records - 1} of the log {self._path} has h {self.checks.head.h}, not {expected.h} as"
+                    " expected: the log up to there is not the one whose head was kept"
+                )
+
+    # -- when it was read --
+
+    def verification(self, expect_records: int | None) -> Verification:
+        """Return the three verdicts."""
+        checks = self.checks
+        if self.marker.fault is not None:
+            self.integrity.add(self.marker.fault)
+        if self.is_sealed and not self.is_damaged:
+            self._add_foreign()
+        return Verification(
+            path=self._path,
+            records=checks.records,
+            events=checks.events,
+            first_seq=checks.first_seq,
+            last_seq=checks.last_seq,
+            hub=checks.hub,
+            head=checks.head,
+            integrity=self._integrity(),
+            completeness=self._completeness(expect_records),
+            signer=Verdict(
+                outcome=Outcome.UNKNOWN,
+                reason="the log is not signed",
+                not_looked_at=("who wrote the log: what can write to the store can write all of it anew",),
+            ),
+            notes=tuple(self._notes()),
+        )
+
+    def _add_foreign(self) -> None:
+        """Add what lies behind the end at which the log was closed."""
+        head, records = self.marker.head, self.checks.records
+        assert head is not None
+        if records > head.records or (records == head.records and self.unfinished_bytes):
+            what = _plural(records - head.records, "record") if records > head.records else "a piece of one"
+            self.integrity.add(
+                f"the log {self._path} was closed with {_plural(head.records, 'record')} and not opened since, but more"
+                f" is there: {what}, not written by its writer; restore it from a copy"
+            )
+
+    def _integrity(self) -> Verdict:
+        if not self.segments:
+            return Verdict(outcome=Outcome.UNKNOWN, reason=f"there is no log at {self._path}")
+        records = self.checks.records - self.segments[0]
+        looked_at = [
+            f"h, d, seq and hub of {_plural(records, 'record')}",
+            f"name and end of {_plural(len(self.segments), 'segment')}",
+        ]
+        if self._blobs.checked:
+            looked_at.append(f"{_plural(self._blobs.checked, 'file')} of long records")
+        not_looked_at = []
+        if self.segments[0]:
+            not_looked_at.append(f"the h of record {self.segments[0]}, the first: what it follows is not there")
+        if self.is_damaged:
+            not_looked_at.append(f"the records from {self.checks.records} on, after the damage")
+        if not self._meets_expected:
+            not_looked_at.append("whether all was written anew, with a new chain: a head kept elsewhere shows it")
+        elif self._expected is not None and self._expected.records < self.checks.records:
+            not_looked_at.append(f"whether the records from {self._expected.records} on were written anew")
+        return Verdict(
+            outcome=Outcome.FAILS if self.integrity.count else Outcome.HOLDS,
+            reason=_plural(self.integrity.count, "fault")
+            if self.integrity.count
+            else "every record is as it was written, and in its place",
+            faults=tuple(self.integrity.first),
+            looked_at=tuple(looked_at),
+            not_looked_at=tuple(not_looked_at),
+        )
+
+    def _completeness(self, expect_records: int | None) -> Verdict:
+        faults = Faults()
+        self._add_missing(faults)
+        if not self.is_damaged:
+            self._add_cut_off(faults, expect_records)
+        witnesses = self._witnesses(expect_records)
+        if faults.count:
+            outcome, reason = Outcome.FAILS, _plural(faults.count, "fault")
+        elif self.is_damaged:
+            outcome, reason = Outcome.UNKNOWN, "the log was not read to its end, because a record is damaged"
+        elif not witnesses:
+            outcome, reason = Outcome.UNKNOWN, "nothing says where the log should end"
+        elif self._coverage.unexplained.count:
+            outcome, reason = Outcome.UNKNOWN, "the log does not say which events it was to hold"
+        else:
+            outcome, reason = Outcome.HOLDS, f"it ends where it should, by {' and '.join(witnesses)}"
+        return Verdict(
+            outcome=outcome,
+            reason=reason,
+            faults=tuple(faults.first),
+            looked_at=tuple(self._seen_of_end(expect_records)),
+            not_looked_at=tuple(self._unseen_of_end(witnesses)),
+        )
+
+    def _add_missing(self, faults: Faults) -> None:
+        coverage, path, first = self._coverage, self._path, self.segments[0] if self.segments else 0
+        if not self.segments:
+            had = f", and it had {_plural(self.marker.head.records, 'record')}" if self.marker.head else ""
+            faults.add(f"there is no log at {path}{had}; is it the path that the log has?")
+        if first:
+            faults.add(f"records 0 to {first - 1} of the log {path} are missing; restore them from a copy")
+        if coverage.missing.count:
+            faults.add(
+                f"{_plural(coverage.missing.count, 'event')} that the log {path} was to hold"
+                f" {'is' if coverage.missing.count == 1 else 'are'} missing: {coverage.missing}"
+            )
+
+    def _add_cut_off(self, faults: Faults, expect_records: int | None) -> None:
+        records, path, marker, journal = self.checks.records, self._path, self.marker.head, self._journal
+        if self.segments and marker is not None and marker.records > records:
+            faults.add(
+                f"the log {path} had {_plural(marker.records, 'record')} when its marker was written, and has"
+                f" {records}: the end was cut off; restore it from a copy"
+            )
+        expected = max(expect_records or 0, self._expected.records if self._expected else 0)
+        if expected > records:
+            faults.add(
+                f"the log {path} is expected to have {_plural(expected, 'record')}, and has {records}: the end was cut"
+                " off, or it is another log"
+            )
+        if journal is not None and journal.ahead and journal.is_closed and self._is_closed:
+            faults.add(
+                f"the journal {journal.path} was closed at seq {journal.last_seq}, the log {path} at seq"
+                f" {self.checks.last_seq}: {_plural(journal.ahead, 'event')} that it was to hold"
+                f" {'is' if journal.ahead == 1 else 'are'} missing. Start the hub: it takes them from the journal"
+            )
+
+    @property
+    def _is_closed(self) -> bool:
+        """Whether the log ends where it was last closed."""
+        marker = self.marker
+        return (
+            marker.is_closed
+            and marker.is_met
+            and marker.head is not None
+            and marker.head.records == self.checks.records
+        )
+
+    @property
+    def _agrees_with_journal(self) -> bool:
+        journal = self._journal
+        return (
+            journal is not None
+            and journal.trouble is None
+            and not journal.ahead
+            and journal.last_seq is not None
+            and journal.last_seq >= (self.checks.last_seq or 0)
+            and self._coverage.last_promise is not None
+            and self._coverage.last_promise.is_gapless
+        )
+
+    def _witnesses(self, expect_records: int | None) -> list[str]:
+        """Return what says of the end of the log that it is where it should be."""
+        records = self.checks.records
+        return [
+            witness
+            for witness, says_so in (
+                ("the marker of its last closing", self._is_closed),
+                ("the journal beside it", self._agrees_with_journal),
+                (
+                    "what you expect",
+                    records == expect_records
+                    or (
+                        self._expected is not None and self._expected.records == records and bool(self._meets_expected)
+                    ),
+                ),
+            )
+            if says_so
+        ]
+
+    def _seen_of_end(self, expect_records: int | None) -> list[str]:
+        seen = []
+        if self.marker.head is not None:
+            seen.append(f"the marker beside the log, at {_plural(self.marker.head.records, 'record')}")
+        journal = self._journal
+        if journal is not None and journal.events_compared:
+            seen.append(f"the journal {journal.path}: {_plural(journal.events_compared, 'event')} compared")
+        if self._expected is not None:
+            seen.append(f"the expected head, at {_plural(self._expected.records, 'record')}")
+        if expect_records is not None:
+            seen.append(f"the expected number of records, {expect_records:,}")
+        return seen
+
+    def _unseen_of_end(self, witnesses: list[str]) -> list[str]:
+        unseen, coverage, journal = [], self._coverage, self._journal
+        if not witnesses and not self.is_damaged:
+            unseen.append("what came after the last record, if it was cut off")
+        if journal is None:
+            unseen.append("the journal of the hub: it was not to be read")
+        elif journal.trouble is not None and self.checks.events:
+            unseen.append(f"the journal {journal.path}: {journal.trouble}")
+        if coverage.is_selective:
+            unseen.append("gaps between events that a pattern selected, where the journal is no longer there")
+        if coverage.unexplained.count:
+            events = _plural(coverage.unexplained.count, "event")
+            unseen.append(f"{events} of which no log.opened speaks: {coverage.unexplained}")
+        if not any(witness == "what you expect" for witness in witnesses):
+            unseen.append("whether log, marker and journal were cut together: a head kept elsewhere shows it")
+        return unseen
+
+    def _notes(self) -> list[str]:
+        notes, coverage, journal, orphans = [], self._coverage, self._journal, self._blobs.orphans
+        if coverage.dropped.count:
+            events = _plural(coverage.dropped.count, "event")
+            notes.append(f"{events} did not reach the log, which is BEST_EFFORT: {coverage.dropped}")
+        if coverage.absent.count:
+            events = _plural(coverage.absent.count, "event")
+            notes.append(f"the log was not attached to its hub for {events}: {coverage.absent}")
+        is_cut = self.marker.head is not None and self.marker.head.records > self.checks.records
+        if journal is not None and journal.ahead and not is_cut and not (journal.is_closed and self._is_closed):
+            notes.append(
+                f"the journal holds {_plural(journal.ahead, 'event')} more, up to seq {journal.last_seq}: a hub at work"
+                " is about to write them, or its next start does"
+            )
+        if self.unfinished_bytes:
+            size = _plural(self.unfinished_bytes, "byte")
+            notes.append(f"the log ends in {size} of no whole record: an append under way, or one torn off by a crash")
+        if self.unexplained:
+            names = ", ".join(self.unexplained[:5])
+            notes.append(f"torn records were set aside, and no log.recovered says so: {names}")
+        if self.foreign:
+            notes.append(f"files that are no part of a log lie among its segments: {', '.join(self.foreign[:5])}")
+        if orphans:
+            files = _plural(orphans, "file")
+            notes.append(f"{files} of long records that no record names: left by a crash, or from elsewhere")
+        elif orphans is None and not self.is_damaged:
+            notes.append("there are too many long records to look for files that no record names")
+        return notes
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

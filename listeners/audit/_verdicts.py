@@ -1,0 +1,82 @@
+"""What is known about a log after it was examined, and what is not."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import attrs
+
+from hubwire.errors import LogDamaged
+from hubwire.log import Head
+
+__all__ = ("Outcome", "Verdict", "Verification")
+
+
+class Outcome(Enum):
+    """What an examination came to."""
+
+    HOLDS = "holds"
+    """All that was looked at is as it should be."""
+    FAILS = "fails"
+    """Something is not as it should be; the faults say what."""
+    UNKNOWN = "unknown"
+    """What there is cannot answer the question."""
+
+
+@attrs.frozen(kw_only=True)
+class Verdict:
+    """The answer to one question about a log."""
+
+    outcome: Outcome
+    reason: str
+    """Why, in a sentence."""
+    faults: tuple[str, ...] = ()
+    """What is wrong, where, and what to do: a sentence each; the first twenty."""
+    looked_at: tuple[str, ...] = ()
+    not_looked_at: tuple[str, ...] = ()
+    """What the verdict does not speak of."""
+
+
+@attrs.frozen(kw_only=True)
+class Verification:
+    """What a log holds, and three verdicts on it."""
+
+    path: str
+    records: int
+    """All records, those of the log itself included; if one is damaged, those before it."""
+    events: int
+    """Records that are events of a hub."""
+    first_seq: int | None
+    last_seq: int | None
+    hub: str | None
+    head: Head
+    """Kept elsewhere, it shows later that no record up to it has changed, and that none was cut off before it."""
+    integrity: Verdict
+    """Whether every record is as it was written, and in its place."""
+    completeness: Verdict
+    """Whether every record is there that should be."""
+    signer: Verdict
+    """Whether it is known who wrote the log."""
+    notes: tuple[str, ...] = ()
+    """What was noticed and is no fault."""
+
+    @property
+    def chain(self) -> str:
+        """``h`` of the last record."""
+        return self.head.h
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """The verdicts by name."""
+        return {"integrity": self.integrity, "completeness": self.completeness, "signer": self.signer}
+
+    @property
+    def holds(self) -> bool:
+        """Whether no verdict fails. What is not known does not fail."""
+        return all(verdict.outcome is not Outcome.FAILS for verdict in self.verdicts.values())
+
+    def check(self) -> None:
+        """Raise :class:`~hubwire.errors.LogDamaged` with the first fault if a verdict fails."""
+        for verdict in self.verdicts.values():
+            if verdict.outcome is Outcome.FAILS:
+                raise LogDamaged(verdict.faults[0], path=self.path)

@@ -1,0 +1,89 @@
+"""What a question waits for: its channel is opened in the command that posts it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from hubwire import Hub, Turn
+from hubwire.errors import AskTimeout, EventTooLarge, NotFound
+from hubwire.testing import ManualClock
+from support import GatedStore, advance, until, until_idle
+
+
+async def echo(turn: Turn) -> None:
+    await turn.reply(turn.content)
+
+
+async def test_a_question_is_journaled_with_its_channel() -> None:
+    """One append holds the channel's two events and the envelope, so that the asker waits for two commits in all."""
+    store = GatedStore()
+    async with Hub(store) as hub:
+        actor = await hub.spawn(echo)
+        asker = await hub.agents.register("asker")
+        await hub.flush()
+        store.appends.clear()
+        answer = await hub.ask(asker, actor.agent, "hello")
+        assert answer.content == "hello"
+        assert store.appends[0] == 3
+
+
+async def test_a_question_to_a_stranger_opens_no_channel() -> None:
+    """What refuses the channel refuses the question, and nothing has changed."""
+    async with Hub() as hub:
+        asker = await hub.agents.register("asker")
+        before = hub.statistics().committed
+        with pytest.raises(NotFound):
+            await hub.ask(asker, "0" * 32, "hello")
+        assert not hub.channels.list()
+        assert hub.statistics().committed == before
+
+
+async def test_a_question_that_is_too_large_leaves_no_channel() -> None:
+    """The refusal is recorded in the channel, which is closed."""
+    async with Hub(event_bytes_max=10_000) as hub:
+        actor = await hub.spawn(echo)
+        asker = await hub.agents.register("asker")
+        with pytest.raises(EventTooLarge):
+            await hub.ask(asker, actor.agent, "x" * 20_000)
+        await hub.flush()
+        assert not hub.channels.list()
+
+
+async def test_the_time_of_a_question_counts_while_the_store_hangs() -> None:
+    """The post that waits for its commit is given up like the wait for the answer."""
+    store, clock = GatedStore(), ManualClock()
+    async with Hub(store, clock=clock) as hub:
+        actor = await hub.spawn(echo)
+        asker = await hub.agents.register("asker")
+        await hub.flush()
+        store.gate.close()
+        ask = asyncio.create_task(hub.ask(asker, actor.agent, "hello", timeout=5))
+        await until(lambda: bool(hub.channels.list()))
+        await advance(clock, 6)
+        with pytest.raises(AskTimeout):
+            await ask
+        store.gate.open()
+        await until_idle()
+        assert not hub.channels.list()
+
+
+async def test_who_asks_may_be_cancelled_by_a_plain_task() -> None:
+    """As `asyncio.timeout` and `task.cancel()` do it, which no scope knows of; on the clock of the machine, too."""
+
+    async def silent(turn: Turn) -> None:
+        await asyncio.Event().wait()
+
+    async with Hub() as hub:
+        actor = await hub.spawn(silent)
+        asker = await hub.agents.register("asker")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await hub.ask(asker, actor.agent, "hello")
+        ask = asyncio.create_task(hub.ask(asker, actor.agent, "hello"))
+        await until(lambda: hub.statistics().asks_pending == 1)
+        ask.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ask
+        await until(lambda: not hub.channels.list())

@@ -1,0 +1,118 @@
+"""A hub on a disk that it has filled itself: what is not needed any more makes room."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubwire import BaseHubListener, Duty, Event, GenericEvent, Hub, JournalStatistics, StoreJournal
+from hubwire.errors import StoreFull
+from hubwire.stores import FileStore
+from support import until
+
+SEGMENT_BYTES = 64 << 10
+
+
+class Broken(BaseHubListener):
+    """Fails for good, so that the journal is kept for it."""
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        raise RuntimeError("it never works")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MiB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=0700", "tmpfs", str(place)]
+    mounted = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small tmpfs: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def hub_on(store: FileStore) -> Hub:
+    hub = Hub(journal=StoreJournal(store, segment_bytes=SEGMENT_BYTES), snapshot_bytes=SEGMENT_BYTES)
+    hub.attach(Broken(), name="broken", duty=Duty.DURABLE, since="start")
+    return hub
+
+
+def journal_of(hub: Hub) -> JournalStatistics:
+    journal = hub.statistics().journal
+    assert journal is not None
+    return journal
+
+
+async def emit(hub: Hub, size_bytes: int) -> None:
+    """Emit events whose payloads are this many bytes together."""
+    for number in range(size_bytes // 4000):
+        await hub.emit(GenericEvent(kind="work.done", data={"number": number, "pad": "x" * 4000}))
+
+
+async def test_a_listener_that_never_works_does_not_fill_the_disk(small: Path) -> None:
+    """The journal takes half of the room at most; then the listener misses events, and health says which."""
+    store = FileStore(small)
+    async with hub_on(store) as hub:
+        await emit(hub, 6 << 20)
+        assert journal_of(hub).size_bytes < 2 << 20
+        [problem] = [problem for problem in hub.health().problems if "broken" in problem]
+        assert "missed" in problem or "suspended" in problem
+        assert (await store.free_bytes()) > 256 << 10
+
+
+async def test_a_disk_that_others_fill_has_room_again_by_truncation(small: Path) -> None:
+    """The journal alone would be in bounds, but its disk is full: what it keeps for the listener goes."""
+    store = FileStore(small)
+    async with hub_on(store) as hub:
+        await emit(hub, 1 << 20)
+        kept = journal_of(hub).size_bytes
+        free = await store.free_bytes()
+        await store.write("/others", b"x" * (free - (32 << 10)))
+        await emit(hub, 1 << 20)
+        assert journal_of(hub).size_bytes < kept
+        assert not [problem for problem in hub.health().problems if "space" in problem]
+
+
+async def test_a_hub_starts_on_a_disk_that_is_full(small: Path) -> None:
+    store = FileStore(small)
+    async with hub_on(store) as hub:
+        await emit(hub, 1 << 20)
+    free = await store.free_bytes()
+    await store.append("/others", b"x" * (free - 1))
+    async with hub_on(store) as hub:
+        await emit(hub, 1 << 20)
+
+
+class NoRoomForSnapshots(FileStore):
+    """A disk that has no room for snapshots while ``is_full``."""
+
+    is_full = False
+
+    async def write(self, path: str, content: str | bytes, **settings: Any) -> None:
+        if self.is_full and "/snapshots/" in path:
+            raise StoreFull("no room", path=path)
+        await super().write(path, content, **settings)
+
+
+async def test_what_is_not_needed_goes_where_no_snapshot_fits(tmp_path: Path) -> None:
+    store = NoRoomForSnapshots(tmp_path)
+    hub = Hub(
+        journal=StoreJournal(store, segment_bytes=SEGMENT_BYTES),
+        snapshot_bytes=SEGMENT_BYTES,
+        journal_bytes_max=1 << 20,
+    )
+    hub.attach(Broken(), name="broken", duty=Duty.DURABLE, since="start")
+    async with hub:
+        await emit(hub, 1 << 19)
+        assert journal_of(hub).first_seq == 0
+        store.is_full = True
+        await emit(hub, 1 << 20)
+        await until(lambda: journal_of(hub).first_seq > 0)
+        assert "no room" in (journal_of(hub).last_error or "")
+        store.is_full = False
