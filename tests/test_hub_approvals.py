@@ -157,7 +157,7 @@ async def test_an_answer_comes_from_another_agent(hub: Hub, coder: Agent, record
                 await hub.approvals.answer(entry.approval_id, oneself, is_passed=True)
         await hub.approvals.answer(entry.approval_id, "alice", is_passed=True, reason="fine")
     assert hub.approvals.pending() == ()
-    with pytest.raises(NotFound, match="it has one, or was never requested"):
+    with pytest.raises(NotFound, match="has its verdict already: it is approved"):
         await hub.approvals.answer(entry.approval_id, "bob", is_passed=False)
     assert (await words(hub, recorder))[-2:] == ["approved", "logged"]
 

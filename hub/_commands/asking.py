@@ -28,7 +28,6 @@ from .tasks import task_id_of
 
 __all__ = ("Questions", "Terms", "approval_of")
 
-_TRUST = Call("hub.approvals, trust")
 _TEXT_LENGTH_MAX = 500
 _REASON_LENGTH_MAX = 10_000
 _HINTS_BYTES_MAX = 4096
@@ -268,11 +267,11 @@ class Questions:
         core, content = self._core, {"approval_id": approval_id, **said}
         await core.authorizer.authorize("answer", core.acting.agent_id, content=core.authorizer.freeze(content))
 
-    async def about_trust(self, kind: Any, agent: Agent | str, domain: str, reason: str) -> None:
+    async def about_trust(self, call: Call, kind: Any, agent: Agent | str, domain: str, reason: str) -> None:
         core = self._core
-        agent_id = id_of(core, agent, _TRUST)
-        domain = _short(_TRUST, "domain", domain) or ""
-        reason = _TRUST.text("reason", reason)[:_REASON_LENGTH_MAX]
+        agent_id = id_of(core, agent, call)
+        domain = _short(call, "domain", domain) or ""
+        reason = call.text("reason", reason)[:_REASON_LENGTH_MAX]
         self.check_not_own(agent_id)
         facts = {"domain": domain, "reason": reason, "kind": kind.kind}
         await core.authorizer.authorize("observe", core.acting.agent_id, [agent_id], facts=facts)

@@ -172,6 +172,7 @@ class ChannelCommands:
         return channel_id, lambda: quotas.checked(
             membership.open(ids, channel_id=channel_id, **terms, **origin),
             allow.channels_max,
+            core.acting.label,
         )
 
     def get(self, channel_id: str) -> Channel:
