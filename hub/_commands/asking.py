@@ -14,6 +14,7 @@ from .._state import State
 from .._state.answers import ApproverAnswer, json_of
 from .._state.given import GivenVerdict, given
 from .._state.moments import deadline_ns
+from .._state.risks import Mode, RiskLevel
 from .._values import Value
 from ..approvals import Approval, ApprovalPolicy, Claim
 from ..errors import CommandRejected, NotApproved
@@ -285,9 +286,9 @@ def approval_of(verdict: GivenVerdict) -> Approval:
             approval_id=verdict.approval_id,
             action=verdict.action,
             risk_score=verdict.risk_score,
-            risk_level=verdict.risk_level,
+            risk_level=RiskLevel(verdict.risk_level) if verdict.risk_level else None,
             approvers=verdict.approvers,
-            mode=verdict.mode,
+            mode=Mode(verdict.mode),
             enforce_verdict=verdict.enforce_verdict,
             reason=verdict.reason,
             is_failure=verdict.is_failure,
