@@ -408,7 +408,7 @@ class Hub:
 
         Raises :class:`~hubwire.errors.AskTimeout`; :class:`~hubwire.errors.AskCycle` if the other waits, over others
         perhaps, for what the asker does now; :class:`~hubwire.errors.AskFailed` if no answer will come; and what
-        opening a channel and posting raise.
+        opening a channel and posting raise, as :class:`~hubwire.errors.CommandRejected` for an argument.
         """
         self._lifecycle.check_open()
         return await self._parts.asks.ask(asker, answerer, content, timeout=timeout, channel=channel, is_linked=linked)

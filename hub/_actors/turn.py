@@ -26,6 +26,7 @@ HubT_co = TypeVar("HubT_co", covariant=True)
 _POST = attrs.evolve(POST, name="turn.post()")
 _REPLY = attrs.evolve(POST, name="turn.reply()")
 _REMIND = attrs.evolve(POST, name="turn.remind()")
+_ASK = Call("turn.ask()")
 _EXTEND = Call("turn.extend()")
 
 
@@ -44,6 +45,7 @@ class _Asks(Protocol):
         timeout: float,
         channel: Channel | None,
         is_linked: bool,
+        call: Call,
     ) -> EnvelopePosted:
         """See :meth:`hubwire.Hub.ask`."""
 
@@ -233,7 +235,9 @@ class Turn(Shown, Generic[HubT_co]):
 
         The question is posted at once. Where it needs what the turn holds, :meth:`commit` that before.
         """
-        return await self._asks.ask(self.agent, answerer, content, timeout=timeout, channel=channel, is_linked=linked)
+        return await self._asks.ask(
+            self.agent, answerer, content, timeout=timeout, channel=channel, is_linked=linked, call=_ASK
+        )
 
     async def extend(self, seconds: float) -> None:
         """Hold the envelope for so many seconds from now on, by the hub's clock, where ``visibility_seconds`` end it.

@@ -210,7 +210,8 @@ class Envelopes:
         if delivery.full and not delivery.recipients and not delivery.dropped:
             raise InboxFull(
                 f"the inbox of {self._agents.listed(delivery.full)} is full, and the envelope has no other recipient;"
-                " let it ack what it has read, or give it a larger inbox"
+                " let it ack what it has read, or give it a larger inbox",
+                agent_ids=tuple(delivery.full),
             )
 
     def _after(self, channel: ChannelEntry, post: Post) -> tuple[Any, str | None, Any]:
