@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Timer as Timer,
         TimerCommands as TimerCommands,
         ToolCall as ToolCall,
+        TopicCommands as TopicCommands,
         TurnCommands as TurnCommands,
         WaitingEnvelope as WaitingEnvelope,
     )
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
         Passport as Passport,
         Resume as Resume,
     )
+    from ._state.subscriptions import Subscription as Subscription
     from ._state.tasks import TaskEntry as TaskEntry
     from ._state.timers import TimerEntry as TimerEntry
     from ._state.turns import OpenTurn as OpenTurn, WatchLimits as WatchLimits
@@ -109,6 +111,7 @@ _NAMES = {
         "Timer",
         "TimerCommands",
         "ToolCall",
+        "TopicCommands",
         "TurnCommands",
         "WaitingEnvelope",
     ),
@@ -122,6 +125,7 @@ _NAMES = {
     "_journal.upkeep": ("JournalStatistics",),
     "_state.dead_letters": ("DeadLetter",),
     "_state.profiles": ("InboxOverflow", "InboxRule", "Observation", "Passport", "Resume"),
+    "_state.subscriptions": ("Subscription",),
     "_state.tasks": ("TaskEntry",),
     "_state.timers": ("TimerEntry",),
     "_state.turns": ("OpenTurn", "WatchLimits"),

@@ -33,6 +33,7 @@ from ._commands import (
     InboxCommands,
     TaskCommands,
     TimerCommands,
+    TopicCommands,
     TurnCommands,
 )
 from ._commands.agents import id_of
@@ -158,6 +159,11 @@ class Hub:
     def timers(self) -> TimerCommands:
         """Timers that outlive a restart: ``after``, ``every``, ``list``; see :class:`hubwire.TimerCommands`."""
         return self._parts.timer_commands
+
+    @property
+    def topics(self) -> TopicCommands:
+        """Topics: ``publish``, ``subscribe``, ``unsubscribe``, ``list``; see :class:`hubwire.TopicCommands`."""
+        return self._parts.topics
 
     @property
     def approvals(self) -> ApprovalCommands:

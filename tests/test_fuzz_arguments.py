@@ -41,6 +41,7 @@ from hubwire import (
     TaskCommands,
     Timer,
     TimerCommands,
+    TopicCommands,
     Turn,
     TurnCommands,
     WatchLimits,
@@ -123,6 +124,7 @@ class World:
             InboxCommands: hub.inboxes,
             TaskCommands: hub.tasks,
             TimerCommands: hub.timers,
+            TopicCommands: hub.topics,
             TurnCommands: hub.turns,
             Timer: self.timer,
             ApprovalCommands: hub.approvals,
@@ -164,6 +166,8 @@ class World:
             "approval_id": "x",
             "approval": "x",
             "reason": "x",
+            "topic": "build.failed",
+            "pattern": "build.*",
             "method": self.hub.approvals.wait,
             "approver": "x",
             "is_passed": True,
@@ -179,6 +183,7 @@ class World:
 
 CLASSES = (
     *(Hub, AgentCommands, ChannelCommands, InboxCommands, TaskCommands, TimerCommands, TurnCommands, ApprovalCommands),
+    TopicCommands,
     *(Agent, Channel, Task, Timer, Delivery, Group, ActorHandle),
 )
 

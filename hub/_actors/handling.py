@@ -162,8 +162,15 @@ class TurnHandler:
             workload.begin(call)
             try:
                 with call:
-                    name = f"on_envelope of actor {self._agent.name!r}"
-                    await services.abandoned.call(name, on_envelope, turn, seconds=visibility.seconds, clock=visibility)
+                    # At once, so that the beginning of a short turn and its end are one batch of the journal.
+                    await services.abandoned.call(
+                        f"on_envelope of actor {self._agent.name!r}",
+                        on_envelope,
+                        turn,
+                        seconds=visibility.seconds,
+                        clock=visibility,
+                        at_once=True,
+                    )
             except TimeOver:
                 error = TimeoutError(f"it has held the envelope for {visibility.text}, and was cancelled")
             except Exception as raised:  # noqa: BLE001 - that is what a failed turn is

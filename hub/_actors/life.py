@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import Any
@@ -184,6 +185,7 @@ class Life:
                         self.error = self.error or error
                         self._drain()  # in memory, the next envelope would come before the cancellation
                         self._scope.cancel()
+                    await asyncio.sleep(0)  # in memory nothing else waits: other tasks run between two turns
         except (HubClosed, HubFailed):
             self.cancel()
         except Exception as error:  # noqa: BLE001 - what the actor left behind could not be put: that is a crash, too

@@ -7,15 +7,18 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
 import attrs
 
-from .._commands.agents import Agent
+from .._commands.agents import Agent, ids_of
 from .._commands.channel import POST, Channel, posting_of
 from .._commands.core import Core
 from .._commands.inboxes import Delivery
+from .._commands.posting import Posting
+from .._commands.publishing import PUBLISH, publication_of
 from .._foreign.arguments import Call
 from .._state import State
 from .._values import Shown
 from ..errors import CommandRejected
 from ..events import EnvelopePosted, Event, TurnExtended
+from ..events._shown import shown
 from .effects import Effects, HeldPost
 from .visibility import Visibility
 
@@ -24,6 +27,7 @@ __all__ = ("Turn",)
 HubT_co = TypeVar("HubT_co", covariant=True)
 
 _POST = attrs.evolve(POST, name="turn.post()")
+_PUBLISH = attrs.evolve(PUBLISH, name="turn.publish()")
 _REPLY = attrs.evolve(POST, name="turn.reply()")
 _REMIND = attrs.evolve(POST, name="turn.remind()")
 _ASK = Call("turn.ask()")
@@ -73,7 +77,8 @@ class Turn(Shown, Generic[HubT_co]):
     """The hub that the actor was spawned on, as its agent has it: what is done through it, that agent does."""
     agent: Agent
     channel: Channel
-    """Where the envelope was posted; it may have ended since."""
+    """Where the envelope was posted; it may have ended since. For what was published on a topic there is none, and
+    what is read of this one raises :class:`~hubwire.errors.NotFound`."""
     delivery: Delivery
 
     @property
@@ -137,8 +142,14 @@ class Turn(Shown, Generic[HubT_co]):
         does it again, unless it is given an ``idempotency_key``.
 
         Raises :class:`~hubwire.errors.CommandRejected` for an argument that is not of its form, when the turn holds 256
-        posts, and when it has ended.
+        posts, when it has ended, and for what was published on a topic, which is in no channel.
         """
+        if (topic := self.envelope.topic) is not None:
+            raise CommandRejected(
+                f"envelope {self.envelope.envelope_id} was published on topic {shown(topic)}, and is in no channel to"
+                " post in; answer its sender with turn.reply(), publish with turn.publish(), or open a channel with"
+                " turn.hub.channels.open()"
+            )
         return await self._post(content, to, priority=priority, idempotency_key=idempotency_key, at_once=at_once)
 
     async def _post(
@@ -153,20 +164,68 @@ class Turn(Shown, Generic[HubT_co]):
         call: Call = _POST,
     ) -> HeldPost | EnvelopePosted:
         at_once = call.flag("at_once", at_once)
-        posting = posting_of(
+        terms: dict[str, Any] = {
+            "caused_by": self.delivery,
+            "priority": priority,
+            "idempotency_key": idempotency_key,
+            "deliver_after": deliver_after,
+            "call": call,
+        }
+        core, state, topic = self._core, self._state, self.envelope.topic
+        posting: Posting
+        if topic is None:
+            posting = posting_of(core, state, self.channel.id, self.agent, content, to=to, **terms)
+        else:  # a reply, or a reminder
+            to = ids_of(core, to or (), call, "to")
+            posting = publication_of(core, state, topic, self.agent, content, audience=to, **terms)
+        return await self._effects.post(posting, at_once=at_once)
+
+    @overload
+    async def publish(
+        self,
+        topic: str,
+        content: Any,
+        *,
+        priority: str = ...,
+        idempotency_key: str | None = ...,
+        at_once: Literal[False] = ...,
+    ) -> HeldPost: ...
+    @overload
+    async def publish(
+        self,
+        topic: str,
+        content: Any,
+        *,
+        priority: str = ...,
+        idempotency_key: str | None = ...,
+        at_once: bool,
+    ) -> HeldPost | EnvelopePosted: ...
+    async def publish(
+        self,
+        topic: str,
+        content: Any,
+        *,
+        priority: str = "normal",
+        idempotency_key: str | None = None,
+        at_once: bool = False,
+    ) -> HeldPost | EnvelopePosted:
+        """Publish on a topic, because of the envelope, for all who have subscribed when the turn is committed.
+
+        It is held, or with ``at_once`` published now, as :meth:`post` does it. The ``recipients`` of its event are
+        those who got it: see :meth:`hubwire.TopicCommands.publish`.
+        """
+        publication = publication_of(
             self._core,
             self._state,
-            self.channel.id,
+            topic,
             self.agent,
             content,
-            to=to,
             caused_by=self.delivery,
             priority=priority,
             idempotency_key=idempotency_key,
-            deliver_after=deliver_after,
-            call=call,
+            call=_PUBLISH,
         )
-        return await self._effects.post(posting, at_once=at_once)
+        return await self._effects.post(publication, at_once=_PUBLISH.flag("at_once", at_once))
 
     @overload
     async def reply(
@@ -180,6 +239,8 @@ class Turn(Shown, Generic[HubT_co]):
         self, content: Any, *, idempotency_key: str | None = None, at_once: bool = False
     ) -> HeldPost | EnvelopePosted:
         """Answer the envelope's sender: what its ask returns if the envelope is a question, else in its inbox.
+
+        What was published on a topic is answered on that, to its sender alone, which need not have subscribed.
 
         It is held as :meth:`post` holds it: who asks gets it when the turn ends, or now, with ``at_once``. Raises
         :class:`~hubwire.errors.CommandRejected` for a notice, which the hub itself has posted.

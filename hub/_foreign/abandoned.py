@@ -50,9 +50,13 @@ class Abandoned:
         seconds: float | None = None,
         clock: Clock | None = None,
         grace_seconds: float = GRACE_SECONDS,
+        at_once: bool = False,
     ) -> T:
-        """Await one call of a guest; as :meth:`~.tasks.GuestTask.call`. ``name`` says whose code it is."""
-        guest = GuestTask(clean(name))
+        """Await one call of a guest; as :meth:`~.tasks.GuestTask.call`. ``name`` says whose code it is.
+
+        ``at_once``: it begins now, in the middle of the caller, and not in the next turn of the loop.
+        """
+        guest = GuestTask(clean(name), is_single=at_once)
         try:
             return await guest.call(function, *args, seconds=seconds, clock=clock, grace_seconds=grace_seconds)
         finally:

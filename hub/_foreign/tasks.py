@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from ..ports import Clock
-from ..waking import start_later
+from ..waking import FirstStep, start_later
 from .guards import failure_of, guarded, message_of
 
 __all__ = ("GRACE_SECONDS", "GuestTask", "LeftBehind", "TimeOver", "called")
@@ -43,9 +43,13 @@ class GuestTask:
     called again.
     """
 
-    def __init__(self, name: str = "guest") -> None:
-        """``name``: of the task, for a person who looks for what hangs."""
+    def __init__(self, name: str = "guest", *, is_single: bool = False) -> None:
+        """``name``: of the task, for a person who looks for what hangs.
+
+        ``is_single``: it is called once, and the call begins at once, not in the next turn of the loop.
+        """
         self._name = f"hubwire {name}"
+        self._is_single = is_single
         self._task: asyncio.Task[None] | None = None
         self._given: _Call[Any] | None = None
         """The call that is to run next; None while there is none, or it runs."""
@@ -92,7 +96,7 @@ class GuestTask:
         call: _Call[T] = _Call(function, args)
         self._running = self._given = call
         if self._task is None:
-            self._task = start_later(self._run(), name=self._name, context=copy_context())
+            await self._start(call)
         elif (wake := self._wake) is not None and not wake.done():
             wake.go_on(loop)
         if call.has_ended:  # without a wait, as most calls do
@@ -118,6 +122,17 @@ class GuestTask:
             await self._cancel(call, grace_seconds)
             raise _lateness(call, seconds)
         return self._outcome(call)
+
+    async def _start(self, call: _Call[Any]) -> None:
+        here, context = asyncio.current_task(), copy_context()
+        if not self._is_single or here is None:
+            self._task = start_later(self._run(), name=self._name, context=context)
+            return
+        first = FirstStep(self._run())
+        self._task = task = start_later(first, name=self._name, context=context)
+        first.run(task, context)
+        if call.has_ended and here.cancelling():
+            await asyncio.sleep(0)  # it is raised here, as if the call had been waited for
 
     def cut(self) -> None:
         """Let the present call and each later one have no more time than it takes to go on once."""
@@ -195,6 +210,8 @@ class GuestTask:
                 return
             call.has_ended = True
             call.expire()
+            if self._is_single:
+                return
 
     async def _wait_shielded(self, task: asyncio.Task[None]) -> None:
         """Go on waiting in a task that was cancelled between two calls: by the guest, or by a scope it has entered."""

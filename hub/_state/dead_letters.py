@@ -26,6 +26,7 @@ from ..events import (
 )
 from .agents import Agents
 from .inboxes import Inboxes
+from .waiting import WIDE
 
 __all__ = ("DEAD_LETTERS_MAX", "DEAD_LETTER_BYTES_MAX", "DeadLetter", "DeadLetters")
 
@@ -41,7 +42,7 @@ class DeadLetter(Value):
     agent_id: str
     """Whose inbox it was in. The agent may have left since."""
     envelope: EnvelopePosted
-    """What was posted: ``content``, sender, channel."""
+    """What was posted: ``content``, sender, channel. Where it had more than 16 recipients, it names this one alone."""
     attempts: int
     """How often it was delivered."""
     reason: str
@@ -128,7 +129,7 @@ class DeadLetters:
             return
         letter = DeadLetter(
             agent_id=event.agent_id or "",
-            envelope=waiting.envelope,
+            envelope=_narrowed(waiting.envelope, event.agent_id or ""),
             attempts=event.attempts,
             reason=event.reason,
             at=event.at,
@@ -155,3 +156,8 @@ class DeadLetters:
         letter = self._by_id.pop(key)
         self._bytes -= letter.size_bytes
         return letter
+
+
+def _narrowed(envelope: EnvelopePosted, agent_id: str) -> EnvelopePosted:
+    """Return an envelope for a letter of this agent: each of ten thousand must not name all its recipients."""
+    return envelope if len(envelope.recipients) <= WIDE else evolve(envelope, recipients=(agent_id,))

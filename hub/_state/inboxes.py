@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import attrs
 
-from .._values import Value
 from ..errors import CommandRejected, NotFound
 from ..events import (
     AgentUnregistered,
@@ -27,6 +26,7 @@ from ..events import (
 from ..events._shown import shown
 from .agents import Agents
 from .moments import Deadlines, deadline_ns, is_duration
+from .waiting import WIDE, InboxEntry, Waiting, WideEnvelope, WideEnvelopes, WideInboxEntry, read_entries
 
 __all__ = ("PRIORITIES", "InboxEntry", "Inboxes", "Waiting")
 
@@ -35,27 +35,6 @@ PRIORITIES = ("urgent", "normal", "background")
 
 _TTL = -1
 """In a deadline, in the place of the attempt."""
-
-
-@attrs.frozen(eq=False, repr=False)
-class Waiting(Value):
-    """An envelope in one inbox."""
-
-    envelope: EnvelopePosted
-    ready_seq: int
-    """The ``seq`` of the event that let it be delivered: it was posted, nacked without a delay, or returned."""
-    attempts: int = 0
-    """How often it was nacked, or handled by a process that ended before the turn did."""
-    delayed_until_ns: int | None = None
-    """When it comes again; None while it may be delivered."""
-
-
-@attrs.frozen(eq=False, repr=False)
-class InboxEntry(Value):
-    """What an agent has still to read, in order of delivery."""
-
-    agent_id: str
-    pending: tuple[Waiting, ...]
 
 
 class _Inbox:
@@ -111,13 +90,14 @@ class _Inbox:
 class Inboxes:
     """What waits in the inboxes of agents: the most urgent first, then in the order of posting."""
 
-    entry_types: ClassVar[tuple[type, ...]] = (InboxEntry,)
+    entry_types: ClassVar[tuple[type, ...]] = (InboxEntry, WideEnvelope, WideInboxEntry)
 
     def __init__(self, agents: Agents) -> None:
         self._agents = agents
         self._by_agent: dict[str, _Inbox] = {}
         """The inboxes that are not empty: of a hundred thousand agents few have envelopes to read."""
         self._pending_total = 0
+        self._wide: WideEnvelopes = WideEnvelopes()
         self._timed: dict[tuple[str, str, int], None] = {}
         self._deadlines: Deadlines[tuple[str, str, int]] = Deadlines(self._timed)
         """By agent, envelope, and the attempt after which it waits, or ``_TTL`` for the end of its time."""
@@ -134,13 +114,14 @@ class Inboxes:
             EnvelopeDeadLettered: self._gone,
         }
 
-    def snapshot(self) -> list[InboxEntry]:
-        return [InboxEntry(agent_id, inbox.all()) for agent_id, inbox in self._by_agent.items()]
+    def snapshot(self) -> Sequence[InboxEntry | WideEnvelope | WideInboxEntry]:
+        inboxes = [(agent_id, inbox.all()) for agent_id, inbox in self._by_agent.items()]
+        return self._wide.entries(inboxes)
 
-    def restore(self, entries: Sequence[InboxEntry]) -> None:
-        for entry in entries:
-            for waiting in entry.pending:
-                self._put(entry.agent_id, waiting)
+    def restore(self, entries: Sequence[InboxEntry | WideEnvelope | WideInboxEntry]) -> None:
+        for agent_id, pending in read_entries(entries):
+            for waiting in pending:
+                self._put(agent_id, waiting)
 
     def pending(self, agent_id: str) -> tuple[Waiting, ...]:
         """Return the envelopes that the agent has not acked, in order of delivery, delayed ones included."""
@@ -291,6 +272,8 @@ class Inboxes:
         inbox.put(waiting)
         self._pending_total += 1
         envelope = waiting.envelope
+        if len(envelope.recipients) > WIDE:
+            self._wide.came(envelope)
         if envelope.ttl_seconds is not None:
             self._time(deadline_ns(envelope.at, envelope.ttl_seconds), (agent_id, envelope.envelope_id, _TTL))
         if waiting.delayed_until_ns is not None:
@@ -302,6 +285,8 @@ class Inboxes:
         self._pending_total -= 1
         if not inbox.count:
             del self._by_agent[agent_id]
+        if len(waiting.envelope.recipients) > WIDE:
+            self._wide.left(waiting.envelope)
         return waiting
 
     def _time(self, moment_ns: int, key: tuple[str, str, int]) -> None:
@@ -323,6 +308,8 @@ class Inboxes:
             return
         self._pending_total -= inbox.count
         for waiting in inbox:
+            if len(waiting.envelope.recipients) > WIDE:
+                self._wide.left(waiting.envelope)
             self._untime(event.agent_id, waiting)
 
     def _posted(self, event: EnvelopePosted) -> None:

@@ -246,7 +246,10 @@ def impurities_of_state(house: House) -> list[str]:
         for imported in imports(module, house):
             if target := house.get(imported.target):
                 pure = any(
-                    map(target.within, ("hubwire._state", "hubwire.events", "hubwire.errors", "hubwire._values"))
+                    map(
+                        target.within,
+                        ("hubwire._state", "hubwire.events", "hubwire.errors", "hubwire.patterns", "hubwire._values"),
+                    )
                 )
             else:
                 top = imported.target.partition(".")[0]
