@@ -251,6 +251,7 @@ GROUPS: dict[type, str] = {
     InboxCommands: "hub.inboxes",
     TaskCommands: "hub.tasks",
     TimerCommands: "hub.timers",
+    TopicCommands: "hub.topics",
     TurnCommands: "hub.turns",
     ApprovalCommands: "hub.approvals",
     ActorHandle: "actor",
