@@ -68,7 +68,7 @@ async def test_an_arbiter_binds_agents_by_their_names(form: Any) -> None:
     expected: Any = {"name": "reply_within", "params": {"seconds": 5}, "applies_to": ["ann", "second"]}
     if form != "an object":
         expected = Expectation(**{**expected, "applies_to": form(expected["applies_to"])})
-    arbiter = RuleArbiter({"boss": Rule(expectations={"*": [expected]})})
+    arbiter = RuleArbiter({"boss": Rule(expectations={"*": (expected,)})})
     async with Hub(clock=clock, listeners=[recorder], arbiter=arbiter) as hub:
         boss, ann, bob, eve = [await hub.agents.register(name) for name in ("boss", "ann", "bob", "eve")]
         channel = await hub.channels.open([boss, ann, bob, eve], roles={"bob": "second"})
