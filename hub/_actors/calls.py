@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextvars import ContextVar
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ from .._commit.held import NestedCall
 from ..errors import AskFailed
 from ..events import EnvelopePosted
 
-__all__ = ("ActorCall", "Ask", "LifeCall", "TurnCall", "turns_around")
+__all__ = ("ActorCall", "Ask", "LifeCall", "TurnCall", "is_held_up", "turn_of", "turns_around")
 
 
 class ActorCall(NestedCall):
@@ -32,7 +32,13 @@ class ActorCall(NestedCall):
 class LifeCall(ActorCall):
     """One life of an actor, from ``on_start`` to ``on_stop``, with all tasks that its code starts."""
 
-    __slots__ = ()
+    __slots__ = ("agent_id", "is_reading")
+
+    def __init__(self, hub: object, agent_id: str) -> None:
+        super().__init__(hub)
+        self.agent_id: str = agent_id
+        self.is_reading: bool = False
+        """Whether it reads its inbox: ``on_start`` has returned, and ``on_stop`` was not called."""
 
 
 class TurnCall(ActorCall):
@@ -99,6 +105,18 @@ def turns_around() -> tuple[TurnCall, ...]:
             found.append(call)
         call = call.outer
     return tuple(found)
+
+
+def is_held_up(hub: object, agent_ids: Container[str]) -> bool:
+    """Tell whether code runs in a turn, ``on_start`` or ``on_stop`` of one of these: it would go on for it."""
+    call = ActorCall.innermost.get()
+    while call is not None:
+        if call.held is hub and call.is_active and isinstance(call, TurnCall | LifeCall):
+            is_held = isinstance(call, TurnCall) or not call.is_reading
+            if is_held and call.agent_id in agent_ids:
+                return True
+        call = call.outer
+    return False
 
 
 def turn_of(hub: object) -> TurnCall | None:

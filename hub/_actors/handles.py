@@ -182,7 +182,8 @@ class Group:
         comes again to the next reader of the inbox. What is delayed for longer than that is not waited for.
 
         Returns what is left, and what has come meanwhile. It goes on if the caller is cancelled. Raises
-        :class:`~hubwire.errors.CommandRejected` in a turn of one of these actors, which would wait for itself.
+        :class:`~hubwire.errors.CommandRejected` in a turn, ``on_start`` or ``on_stop`` of one of these actors, which
+        would wait for itself.
         """
         timeout = _GROUP_DRAIN.seconds("timeout", timeout, is_zero_ok=True)
         supervisor = self._supervisor

@@ -303,8 +303,9 @@ class Turn(Shown, Generic[HubT_co]):
     async def extend(self, seconds: float) -> None:
         """Hold the envelope for so many seconds from now on, by the hub's clock, where ``visibility_seconds`` end it.
 
-        It may be called again and again, as a sign of life; it never shortens the time that is left, and changes
-        nothing where there is no limit. What it changes is recorded by ``turn.extended``.
+        It may be called again and again, as a sign of life, and never shortens the time that is left. What it changes
+        is recorded by ``turn.extended``. Without ``visibility_seconds``, too, the hub does not take the turn for
+        abandoned in that time, nor in the ``turn_seconds_max`` of its :class:`hubwire.WatchLimits` after it.
 
         Raises :class:`~hubwire.errors.CommandRejected` for what is no number of seconds, and when it comes too late:
         the time is over, the turn has ended, or its envelope has expired, was settled, or was given to another reader.
