@@ -381,6 +381,7 @@ async def test_ten_thousand_get_it_in_one_event() -> None:
     async with Hub(store) as hub:
         boss = await hub.agents.register("boss")
         channel = await hub.channels.open([boss])
+        agent = boss
         for number in range(10_000):
             agent = await hub.agents.register(f"reader {number}")
             await hub.topics.subscribe(agent, "build.*" if number % 2 else "build.x")

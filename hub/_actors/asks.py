@@ -120,6 +120,8 @@ class Asks:
         if channel is not None:
             _ASK.instance("channel", channel, Channel, wanted="a Channel, or None")
         is_linked = _ASK.flag("linked", is_linked)
+        if self._core.demand.register is not None:
+            await self._core.demand.admit(self._core, (answerer,))
         asker_id = id_of(self._core, asker, _ASK, "asker")
         answerer_id = id_of(self._core, answerer, _ASK, "answerer")
         self._core.check_may_wait("an answer")
