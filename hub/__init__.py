@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._acting import ActingHub as ActingHub
     from ._actors.draining import Drained as Drained
     from ._actors.handles import ActorHandle as ActorHandle, Group as Group
+    from ._actors.on_demand import OnDemand as OnDemand
     from ._actors.rules import (
         ActorStatistics as ActorStatistics,
         Escalate as Escalate,
@@ -87,6 +88,7 @@ _NAMES = {
     "_acting": ("ActingHub",),
     "_actors.draining": ("Drained",),
     "_actors.handles": ("ActorHandle", "Group"),
+    "_actors.on_demand": ("OnDemand",),
     "_actors.rules": ("ActorStatistics", "Escalate", "Restart", "RetryPolicy", "Strategy"),
     "_commands": (
         "Agent",

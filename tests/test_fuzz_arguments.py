@@ -173,6 +173,7 @@ class World:
             "is_passed": True,
             "listener": tool,
             "actor": Idle(),
+            "factory": lambda name: Idle(),
             "event": GenericEvent(kind="a.b"),
             "other": self.actor,
             "channel_type": None,

@@ -121,6 +121,8 @@ class Asks:
         if channel is not None:
             call.instance("channel", channel, Channel, wanted="a Channel, or None")
         is_linked = call.flag("linked", is_linked)
+        if self._core.demand.register is not None:
+            await self._core.demand.admit(self._core, (answerer,))
         asker_id = id_of(self._core, asker, call, "asker")
         answerer_id = id_of(self._core, answerer, call, "answerer")
         self._core.check_may_wait("an answer")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
+from inspect import iscoroutine
 from typing import Any
 
 import anyio
@@ -223,4 +224,5 @@ class Life:
 
 
 async def _make(make: Callable[[], Any]) -> Any:
-    return make()
+    made = make()
+    return await made if iscoroutine(made) else made

@@ -15,7 +15,7 @@ from .._state.membership import HISTORIES
 from .._state.origin import Origin
 from ..errors import ConfigurationError, NotFound
 from ..events import Event, ExpectationViolated
-from .agents import Agent, id_of, ids_of, roles_of
+from .agents import Agent, admitted_ids_of, id_of, roles_of
 from .channel import Channel, channel_id_of
 from .core import Core, new_id
 from .origins import origin_of
@@ -147,7 +147,7 @@ class ChannelCommands:
 
     async def _open(self, participants: Sequence[Agent | str], given: dict[str, Any], origin: Origin) -> Channel:
         core = self._core
-        ids = ids_of(core, participants, _OPEN, "participants")
+        ids = await admitted_ids_of(core, participants, _OPEN, "participants")
         if ids:
             core.acting.check(ids[0], _OPEN, "the first of participants, its creator,")
         channel_id, decide = await self._opening(ids, _checked(core, given), origin)

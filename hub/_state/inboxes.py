@@ -143,6 +143,14 @@ class Inboxes:
         inbox = self._by_agent.get(agent_id)
         return 0 if inbox is None else inbox.count
 
+    def ready(self, agent_id: str) -> list[Waiting]:
+        """Return the envelopes that may be delivered now, in order of delivery."""
+        return [each for each in self._by_agent.get(agent_id, ()) if each.delayed_until_ns is None]
+
+    def has_ready(self, agent_id: str) -> bool:
+        """Tell whether an envelope may be delivered now."""
+        return any(each.delayed_until_ns is None for each in self._by_agent.get(agent_id, ()))
+
     def not_empty(self) -> tuple[str, ...]:
         """Return the ids of the agents that have envelopes to read."""
         return tuple(self._by_agent)
