@@ -46,12 +46,13 @@ from ._foreign.clocks import guarded_clock
 from ._health import Health, HubHealth, HubStatistics
 from ._life import HubLife
 from ._parts import assemble, journal_on
+from ._reraise import append_context
 from ._state.turns import WatchLimits
 from ._ways import Ways
 from .approvals import ApprovalPolicy
 from .arbiter import Arbiter
 from .clock import SystemClock
-from .errors import HubFailed, append_context
+from .errors import HubFailed
 from .events import EnvelopePosted, Event
 from .limits import Limits
 from .ports import Clock, Journal, KnowledgeStore

@@ -13,10 +13,11 @@ import anyio
 
 from .._commit.pipeline import Pipeline
 from .._commit.ring import Watermark
+from .._reraise import repeat
 from .._state.inboxes import Inboxes
 from ..clock import uuid_of_now
 from ..context import Context
-from ..errors import ConfigurationError, HistoryGone, HubClosed, HubFailed, repeat
+from ..errors import ConfigurationError, HistoryGone, HubClosed, HubFailed
 from ..events import (
     AgentRuleSet,
     AgentUnregistered,

@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping
 from enum import Enum
 
-from ..errors import ConfigurationError, HubAborted, HubClosed, HubFailed, repeat
+from .._reraise import repeat
+from ..errors import ConfigurationError, HubAborted, HubClosed, HubFailed
 from ..own_log import OwnLog
 
 __all__ = ("MOVES", "HomeLoop", "Lifecycle", "Phase")
