@@ -188,7 +188,7 @@ def test_more_arguments_with_defaults_are_fine() -> None:
     """As are names of one's own, and functions of which Python does not know how they are called."""
 
     class Fits(BaseHubListener):
-        async def on_task_event(self, task: str, word: str, payload: Any, more: int = 0) -> None: ...  # type: ignore[override]
+        async def on_task_event(self, task: str, word: str, payload: Any, more: int = 0) -> None: ...
 
         async def on_envelope_posted(self, *args: Any) -> None: ...
 
