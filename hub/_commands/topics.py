@@ -58,8 +58,9 @@ class TopicCommands:
         means one envelope of the topic.
 
         A refusal is recorded as ``envelope.rejected``, then raised as :class:`~hubwire.errors.CommandRejected`, mostly
-        as a :class:`~hubwire.errors.PostRejected`, as :class:`~hubwire.errors.AccessDenied` if the arbiter denies it,
-        or as :class:`~hubwire.errors.EventTooLarge`. What is no topic is refused before.
+        as a :class:`~hubwire.errors.PostRejected`, also where more than 10,000 agents have subscribed, as
+        :class:`~hubwire.errors.AccessDenied` if the arbiter denies it, or as :class:`~hubwire.errors.EventTooLarge`.
+        What is no topic is refused before.
         """
         publication = publication_of(
             self._core,
