@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
 import attrs
 
-from .._commands.agents import Agent
+from .._commands.agents import Agent, ids_of
 from .._commands.channel import POST, Channel, posting_of
 from .._commands.core import Core
 from .._commands.inboxes import Delivery
@@ -137,12 +137,13 @@ class Turn(Shown, Generic[HubT_co]):
         Raises :class:`~hubwire.errors.CommandRejected` for an argument that is not of its form, when the turn holds 256
         posts, and when it has ended.
         """
-        return await self._post(content, to, priority=priority, idempotency_key=idempotency_key, at_once=at_once)
+        audience = None if to is None else ids_of(self._core, to, _POST, "to")
+        return await self._post(content, audience, priority=priority, idempotency_key=idempotency_key, at_once=at_once)
 
     async def _post(
         self,
         content: Any,
-        to: Iterable[Agent | str] | None,
+        audience: list[str] | None,
         *,
         priority: str = "normal",
         idempotency_key: str | None,
@@ -155,10 +156,10 @@ class Turn(Shown, Generic[HubT_co]):
             self._core,
             self._state,
             self.channel.id,
-            self.agent,
+            self.agent.id,
             content,
-            to=to,
-            caused_by=self.delivery,
+            audience=audience,
+            cause=self.envelope,
             priority=priority,
             idempotency_key=idempotency_key,
             deliver_after=deliver_after,
@@ -188,8 +189,8 @@ class Turn(Shown, Generic[HubT_co]):
                 f"envelope {self.envelope.envelope_id} is a notice of the hub, and has no sender to answer; look at"
                 " turn.envelope.is_notice, or say who is meant with turn.post(to=[...])"
             )
-        to = () if self._asks.is_question(self.envelope) else (sender,)
-        return await self._post(content, to, idempotency_key=idempotency_key, at_once=at_once, call=_REPLY)
+        audience = [] if self._asks.is_question(self.envelope) else [sender]
+        return await self._post(content, audience, idempotency_key=idempotency_key, at_once=at_once, call=_REPLY)
 
     async def remind(self, seconds: float, content: Any, *, idempotency_key: str | None = None) -> HeldPost:
         """Post to the agent itself, in the envelope's channel, what it is to be reminded of so many seconds later.
@@ -199,7 +200,7 @@ class Turn(Shown, Generic[HubT_co]):
         """
         held = await self._post(
             content,
-            (self.agent,),
+            [self.agent.id],
             idempotency_key=idempotency_key,
             at_once=False,
             deliver_after=_REMIND.seconds("seconds", seconds, is_zero_ok=True),
