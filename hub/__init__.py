@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._acting import ActingHub as ActingHub
     from ._actors.draining import Drained as Drained
     from ._actors.handles import ActorHandle as ActorHandle, Group as Group
+    from ._actors.on_demand import OnDemand as OnDemand
     from ._actors.rules import (
         ActorStatistics as ActorStatistics,
         Escalate as Escalate,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         Timer as Timer,
         TimerCommands as TimerCommands,
         ToolCall as ToolCall,
+        TopicCommands as TopicCommands,
         TurnCommands as TurnCommands,
         WaitingEnvelope as WaitingEnvelope,
     )
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
         Passport as Passport,
         Resume as Resume,
     )
+    from ._state.subscriptions import Subscription as Subscription
     from ._state.tasks import TaskEntry as TaskEntry
     from ._state.timers import TimerEntry as TimerEntry
     from ._state.turns import OpenTurn as OpenTurn, WatchLimits as WatchLimits
@@ -85,6 +88,7 @@ _NAMES = {
     "_acting": ("ActingHub",),
     "_actors.draining": ("Drained",),
     "_actors.handles": ("ActorHandle", "Group"),
+    "_actors.on_demand": ("OnDemand",),
     "_actors.rules": ("ActorStatistics", "Escalate", "Restart", "RetryPolicy", "Strategy"),
     "_commands": (
         "Agent",
@@ -109,6 +113,7 @@ _NAMES = {
         "Timer",
         "TimerCommands",
         "ToolCall",
+        "TopicCommands",
         "TurnCommands",
         "WaitingEnvelope",
     ),
@@ -122,6 +127,7 @@ _NAMES = {
     "_journal.upkeep": ("JournalStatistics",),
     "_state.dead_letters": ("DeadLetter",),
     "_state.profiles": ("InboxOverflow", "InboxRule", "Observation", "Passport", "Resume"),
+    "_state.subscriptions": ("Subscription",),
     "_state.tasks": ("TaskEntry",),
     "_state.timers": ("TimerEntry",),
     "_state.turns": ("OpenTurn", "WatchLimits"),

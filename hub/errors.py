@@ -123,10 +123,14 @@ class ContentRefused(CallerError):
 
 
 class InboxFull(PostRejected):
-    """All inboxes that the envelope is for are full. Post it again later, or let the recipients ack what they read."""
+    """All inboxes that the envelope is for are full. Post it again later, or let the recipients ack what they read.
 
-    def __init__(self, message: str) -> None:
+    The message names their agents; ``agent_ids`` are the ids of these.
+    """
+
+    def __init__(self, message: str, *, agent_ids: tuple[str, ...] = ()) -> None:
         super().__init__(message, code="inbox_full")
+        self.agent_ids = agent_ids
 
 
 class AccessDenied(CommandRejected):

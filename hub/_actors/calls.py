@@ -7,7 +7,7 @@ too; what A's actor does with B in other ways is in no turn of B.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextvars import ContextVar
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ from .._commit.held import NestedCall
 from ..errors import AskFailed
 from ..events import EnvelopePosted
 
-__all__ = ("ActorCall", "Ask", "LifeCall", "TurnCall", "turns_around")
+__all__ = ("ActorCall", "Ask", "LifeCall", "TurnCall", "is_held_up", "turn_of", "turns_around")
 
 
 class ActorCall(NestedCall):
@@ -31,7 +31,13 @@ class ActorCall(NestedCall):
 class LifeCall(ActorCall):
     """One life of an actor, from ``on_start`` to ``on_stop``, with all tasks that its code starts."""
 
-    __slots__ = ()
+    __slots__ = ("agent_id", "is_reading")
+
+    def __init__(self, hub: object, agent_id: str) -> None:
+        super().__init__(hub)
+        self.agent_id: str = agent_id
+        self.is_reading: bool = False
+        """Whether it reads its inbox: ``on_start`` has returned, and ``on_stop`` was not called."""
 
 
 class TurnCall(ActorCall):
@@ -84,8 +90,8 @@ class Ask:
     """Of the question and its answer, known by its :class:`Core`."""
     asker_id: str
     answerer_id: str
-    label: Callable[[str], str]
-    """Returns how messages name an agent."""
+    answerer: str
+    """The same agent, as messages name it: also when it has left."""
     key: str
     """The idempotency key of the question."""
     is_linked: bool
@@ -108,7 +114,7 @@ class Ask:
 
     def fail(self, reason: str) -> None:
         if not self.answer.done():
-            self.answer.set_exception(AskFailed(f"{self.label(self.answerer_id)} will not answer: {reason}"))
+            self.answer.set_exception(AskFailed(f"{self.answerer} will not answer: {reason}"))
 
 
 def turns_around() -> tuple[TurnCall, ...]:
@@ -120,6 +126,18 @@ def turns_around() -> tuple[TurnCall, ...]:
             found.append(call)
         call = call.outer
     return tuple(found)
+
+
+def is_held_up(hub: object, agent_ids: Container[str]) -> bool:
+    """Tell whether code runs in a turn, ``on_start`` or ``on_stop`` of one of these: it would go on for it."""
+    call = ActorCall.innermost.get()
+    while call is not None:
+        if call.held is hub and call.is_active and isinstance(call, TurnCall | LifeCall):
+            is_held = isinstance(call, TurnCall) or not call.is_reading
+            if is_held and call.agent_id in agent_ids:
+                return True
+        call = call.outer
+    return False
 
 
 def turn_of(hub: object) -> TurnCall | None:

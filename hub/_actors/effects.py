@@ -192,7 +192,7 @@ class Effects:
         if posting.idempotency_key is None:
             return None
         for held, other in self._held:
-            if (other.idempotency_key, other.channel_id) != (posting.idempotency_key, posting.channel_id):
+            if (other.idempotency_key, other.place()) != (posting.idempotency_key, posting.place()):
                 continue
             if (other.content, other.audience) == (posting.content, posting.audience):
                 return held

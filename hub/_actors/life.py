@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
+from inspect import iscoroutine
 from typing import Any
 
 import anyio
@@ -89,16 +90,18 @@ class Life:
         """Run from start to end. ``error`` and ``is_interrupted`` say then why it has ended."""
         leave_all()
         services = self._services
-        with LifeCall(services.core):
+        with LifeCall(services.core, self._agent.id) as call:
             try:
                 with self._scope:
                     if await self._start(make):
                         on_started()
                         self._move_to(LifePhase.READING)
+                        call.is_reading = True
                         await self._read()
             except (HubClosed, HubFailed):
                 self.is_interrupted = True
             finally:
+                call.is_reading = False
                 if self.has_started:
                     await self._stop()
                 self._move_to(LifePhase.ENDED)
@@ -221,4 +224,5 @@ class Life:
 
 
 async def _make(make: Callable[[], Any]) -> Any:
-    return make()
+    made = make()
+    return await made if iscoroutine(made) else made

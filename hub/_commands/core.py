@@ -39,6 +39,7 @@ from ..events import (
 from ..ports import Journal
 from .acting import Acting
 from .authorizer import Authorizer
+from .demand import Demand
 from .emitting import Emitting
 from .recall import Recall
 from .room import Room
@@ -93,6 +94,8 @@ class Core:
         self.emitting: Emitting = Emitting(pipeline.ingress, authorizer)
         """Has the arbiter decide about events that are emitted."""
         self.recall: Recall = recall
+        self.demand: Demand = Demand()
+        """Registers agents whose actors are made on demand."""
         self.room: Room = Room()
         """Where posts wait for room in inboxes."""
         self.committed: Watermark = pipeline.ring.committed
@@ -290,9 +293,15 @@ class Core:
 
     def deliver_to(self, inbox: InboxReader) -> None:
         """Report to this inbox, from now on and while it exists, what is posted to its agent."""
-        readers = self._readers.setdefault(inbox.agent_id, [])
+        agent_id = inbox.agent_id
+        readers = self._readers.setdefault(agent_id, [])
         readers[:] = [reader for reader in readers if reader() is not None]
-        readers.append(ref(inbox))
+        readers.append(ref(inbox, lambda _: self._reads_no_more(agent_id)))
+
+    def _reads_no_more(self, agent_id: str) -> None:
+        """A reader is gone: of a hundred thousand agents that were read once, nothing is kept."""
+        if agent_id in self._readers and not self._readers_of(agent_id):
+            del self._readers[agent_id]
 
     def _readers_of(self, agent_id: str) -> list[InboxReader]:
         return [inbox for reader in self._readers.get(agent_id, ()) if (inbox := reader()) is not None]
