@@ -79,11 +79,12 @@ class NotFound(CommandRejected):
 
 
 class PostRejected(CommandRejected):
-    """An envelope is not allowed in the channel now. ``code`` is the reason for programs, the message for people.
+    """An envelope is not allowed in the channel or on the topic now. ``code`` is for programs, the message for people.
 
     ``code`` is ``not_active`` (the channel is not open), ``not_participant``, ``hidden`` (until ``channel.show()``),
-    ``unknown_audience``, ``too_deep`` (too many hops), ``key_reused``, ``malformed``, ``inbox_full``, or
-    ``not_allowed`` where the channel's type refuses the envelope or failed.
+    ``unknown_audience``, ``too_deep`` (too many hops), ``key_reused``, ``malformed``, ``inbox_full``,
+    ``too_many`` (agents have subscribed to the topic), or ``not_allowed`` where the channel's type refuses the envelope
+    or failed.
     """
 
     def __init__(self, message: str, *, code: str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextvars import Context
 from typing import Any, TypeVar
 
-__all__ = ("Beginning", "FirstStep", "Waker", "start_later")
+__all__ = ("Beginning", "FirstStep", "Wake", "Waker", "start_later")
 
 T = TypeVar("T")
 
@@ -122,6 +122,33 @@ class FirstStep(Coroutine[Any, Any, T]):
         if self._is_future:
             awaited._asyncio_future_blocking = True  # noqa: SLF001
         return awaited
+
+
+class Wake(asyncio.Future[None]):
+    """What a guest's task waits for between two calls. It can go on at once, not only in the next turn."""
+
+    _step: tuple[Callable[[Any], object], Context | None] | None = None
+    """What the task has asked to be called with, when this is done."""
+
+    def add_done_callback(self, step: Callable[[Any], object], /, *, context: Context | None = None) -> None:
+        self._step = (step, context)
+        super().add_done_callback(step, context=context)
+
+    def go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the task that waits go on now, up to its next wait, in the middle of the task that runs."""
+        if self._step is None or (context := self._step[1]) is None:
+            self.set_result(None)
+            return
+        step, _ = self._step
+        self.remove_done_callback(step)
+        self.set_result(None)
+        here = asyncio.current_task(loop)
+        assert here is not None
+        asyncio._leave_task(loop, here)  # noqa: SLF001 - see FirstStep.run
+        try:
+            context.run(step, self)
+        finally:
+            asyncio._enter_task(loop, here)  # noqa: SLF001
 
 
 class Waker:

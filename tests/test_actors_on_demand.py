@@ -16,7 +16,7 @@ from hubwire import Agent, Backoff, BaseActor, Hub, OnDemand, RetryPolicy, Rule,
 from hubwire.errors import AccessDenied, AskFailed, CommandRejected, ConfigurationError, HubClosed, NotFound
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder, pending
-from support import advance, until, until_idle
+from support import advance, files_of, store_of, until, until_idle
 from support.odd import Stranger
 
 IDLE_SECONDS = 60.0
@@ -192,6 +192,32 @@ async def test_the_real_clock_lets_go() -> None:
             assert await said(hub, "reviewer/1") == f"reviewer/1 go {number + 1}"
             await until(lambda: not rule.active)
     assert log.lines == ["made reviewer/1", "stopped reviewer/1"] * 3
+
+
+async def test_a_kill_between_any_two_events_loses_nothing() -> None:
+    """The journal is cut after each event; the next start answers what waits, each of it once."""
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        boss = await hub.agents.register("boss")
+        hub.spawn_on_demand("reviewer/*", Log())
+        for number in range(3):
+            await hub.topics.subscribe(f"reviewer/{number}", "review.*")
+        await hub.topics.publish("review.a", "a", sender=boss)
+        await until(lambda: len(pending(hub, boss)) == 3)
+        files = await files_of(store)
+    (segment,) = [name for name in files if name.startswith("/journal/log/") and name.endswith(".jsonl")]
+    content, published = files[segment], set()
+    for end in [place + 1 for place, byte in enumerate(content) if byte == ord("\n")]:
+        async with Hub(await store_of({**files, segment: content[:end]})) as hub:
+            rule = hub.spawn_on_demand("reviewer/*", Log())
+            if (boss_now := hub.agents.find("boss")) is None:
+                continue
+            await until(lambda hub=hub: {each.agent_name for each in hub.inboxes.list()} <= {"boss"})  # type: ignore[misc]
+            published.add(len(pending(hub, boss_now)))
+            said = sorted(str(event.content) for event in pending(hub, boss_now))
+            assert said in ([], [f"reviewer/{number} a 1" for number in range(3)])
+            assert rule.waiting == []
+    assert published == {0, 3}
 
 
 # --- many -------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,8 +21,12 @@ BOTH = pytest.mark.parametrize("is_single", [False, True], ids=["later", "at onc
 _place: ContextVar[str] = ContextVar("place", default="nowhere")
 
 
+def guest_task(is_single: bool) -> GuestTask:
+    return GuestTask("first", waiting=nullcontext if is_single else None)
+
+
 async def called(is_single: bool, function: Callable[..., Awaitable[Any]], *args: Any, **limits: Any) -> Any:
-    guest = GuestTask("first", is_single=is_single)
+    guest = guest_task(is_single)
     try:
         return await guest.call(function, *args, **limits)
     finally:
@@ -54,7 +59,7 @@ async def test_it_begins_in_the_same_turn() -> None:
 @BOTH
 async def test_its_task_is_one_from_beginning_to_end(is_single: bool) -> None:
     """It has its name, is not the caller's, and the guest knows that it runs."""
-    guest, seen = GuestTask("first", is_single=is_single), list[Any]()
+    guest, seen = guest_task(is_single), list[Any]()
 
     async def look() -> None:
         for _ in range(2):

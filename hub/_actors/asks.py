@@ -170,15 +170,16 @@ class Asks:
     async def _exchange(self, ask: Ask, content: Any, channel: Channel | None) -> EnvelopePosted:
         """Post the question; return the answer when it has committed."""
         authorizer = self._core.authorizer
-        content = authorizer.freeze(content)
-        await authorizer.authorize(
-            "ask",
-            ask.asker_id,
-            [ask.answerer_id],
-            channel_id=None if channel is None else channel.id,
-            content=content,
-            facts={"timeout": ask.timeout, "linked": ask.is_linked},
-        )
+        if authorizer.has_arbiter:
+            content = authorizer.freeze(content)
+            await authorizer.authorize(
+                "ask",
+                ask.asker_id,
+                [ask.answerer_id],
+                channel_id=None if channel is None else channel.id,
+                content=content,
+                facts={"timeout": ask.timeout, "linked": ask.is_linked},
+            )
         ttl_seconds = ask.timeout if ask.is_linked else None
         ask.is_channel_own = channel is None
         opening: Callable[[], Sequence[Event]] | None = None
@@ -271,8 +272,7 @@ class Asks:
         state, question = self._state, ask.question
         turn = self.workload.turn_for(ask)
         if turn is not None:
-            turn.is_withdrawn = True
-            turn.scope.cancel()
+            turn.withdraw()
         elif question is not None and state.inboxes.find(ask.answerer_id, question.envelope_id) is not None:
             yield EnvelopeExpired(
                 agent_id=ask.answerer_id, channel_id=question.channel_id, envelope_id=question.envelope_id

@@ -311,8 +311,7 @@ def approval_of(verdict: GivenVerdict) -> Approval:
 def _key_in(turn: Any, action: str, digest: str) -> str:
     """Return the key of a question in a turn: the next life of the turn asks the same ones in the same order."""
     question = hashlib.sha256(f"{digest} {action}".encode()).hexdigest()
-    turn.questions[question] += 1
-    return f"turn {turn.envelope.envelope_id} {question[:32]} {turn.questions[question]}"
+    return f"turn {turn.envelope.envelope_id} {question[:32]} {turn.count_question(question)}"
 
 
 def _short(call: Call, argument: str, text: object) -> str | None:

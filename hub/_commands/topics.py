@@ -14,6 +14,7 @@ from .agents import Agent, actor_of, id_of
 from .core import Core
 from .inboxes import Delivery
 from .origins import origin_of
+from .posting import cause_of
 from .publishing import PUBLISH, TOPIC_CHARS_MAX, is_dotted, publication_of, topic_of
 
 __all__ = ("TopicCommands",)
@@ -58,16 +59,17 @@ class TopicCommands:
         means one envelope of the topic.
 
         A refusal is recorded as ``envelope.rejected``, then raised as :class:`~hubwire.errors.CommandRejected`, mostly
-        as a :class:`~hubwire.errors.PostRejected`, as :class:`~hubwire.errors.AccessDenied` if the arbiter denies it,
-        or as :class:`~hubwire.errors.EventTooLarge`. What is no topic is refused before.
+        as a :class:`~hubwire.errors.PostRejected`, also where more than 10,000 agents have subscribed, as
+        :class:`~hubwire.errors.AccessDenied` if the arbiter denies it, or as :class:`~hubwire.errors.EventTooLarge`.
+        What is no topic is refused before.
         """
         publication = publication_of(
             self._core,
             self._state,
             topic,
-            sender,
+            actor_of(self._core, sender, PUBLISH, "sender"),
             content,
-            caused_by=caused_by,
+            cause=None if caused_by is None else cause_of(PUBLISH, caused_by),
             priority=priority,
             ttl_seconds=ttl_seconds,
             idempotency_key=idempotency_key,

@@ -30,6 +30,9 @@ __all__ = ("Envelopes", "KeyedEnvelope", "KeyedPosts")
 
 _KEY_LENGTH_MAX = 255
 
+RECIPIENTS_MAX = 10_000
+"""Of what is published: as many as take part in a channel at most, since all get it in one turn of the loop."""
+
 
 @attrs.frozen(eq=False, repr=False)
 class KeyedEnvelope(Value):
@@ -175,6 +178,12 @@ class Envelopes:
         self._agents.get(sender_id)
         named = None if audience is None else tuple(dict.fromkeys(audience))
         reached = self.subscribers(topic, sender_id) if named is None else named
+        if len(reached) > RECIPIENTS_MAX:
+            raise PostRejected(
+                f"{len(reached):,} agents have subscribed to topic {shown(topic)}, and an envelope has up to"
+                f" {RECIPIENTS_MAX:,} recipients; publish on several topics, to each of which fewer subscribe",
+                code="too_many",
+            )
         hops = 0 if cause is None else cause.hops + 1
         _check_terms(priority, ttl_seconds, idempotency_key, hops, hops_max)
         delivery = Delivering(None, sender_id, envelope_id, priority)
