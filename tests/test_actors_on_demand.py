@@ -12,7 +12,7 @@ import anyio.lowlevel
 import attrs
 import pytest
 
-from hubwire import Agent, Backoff, BaseActor, Hub, OnDemand, RetryPolicy, Rule, RuleArbiter, Turn
+from hubwire import Backoff, BaseActor, Hub, OnDemand, RetryPolicy, Rule, RuleArbiter, Turn
 from hubwire.errors import AccessDenied, AskFailed, CommandRejected, ConfigurationError, HubClosed, NotFound
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder, pending
@@ -521,7 +521,7 @@ async def test_it_is_stopped_in_a_turn(hub: Hub) -> None:
 
 
 async def test_what_made_it_is_not_around_it(hub: Hub) -> None:
-    """An actor that is made by a post of a turn does not run in that turn."""
+    """An actor that is made by a post of a turn does not run in that turn: it may ask who waits for that."""
     answers: list[Any] = []
 
     class Back(BaseActor):
@@ -529,22 +529,22 @@ async def test_what_made_it_is_not_around_it(hub: Hub) -> None:
             self.name = name
 
         async def on_envelope(self, turn: Turn, /) -> None:
-            answers.append((await turn.ask("first", "and now?")).content)
+            answers.append((await turn.ask("chief", "and now?")).content)
 
     class First(BaseActor):
+        async def on_envelope(self, turn: Turn, /) -> None:
+            await turn.publish("back", 1, at_once=True)
+            await until(lambda: bool(answers))
+            await turn.reply("done")
+
+    class Chief(BaseActor):
         concurrency = 2
 
         async def on_envelope(self, turn: Turn, /) -> None:
-            if turn.content == "start":
-                await turn.publish("back", 1, at_once=True)
-                await until(lambda: bool(answers))
-            else:
-                await turn.reply("fine")
+            await turn.reply("fine" if turn.content == "and now?" else (await turn.ask("first", "go")).content)
 
-    hub.spawn_on_demand("back/*", Back)
+    hub.spawn_on_demand("back/*", Back, retry=RetryPolicy(attempts_max=1))
     await hub.topics.subscribe("back/1", "*")
-    first = await hub.spawn(First(), name="first")
-    channel = await hub.channels.open(["boss", first.agent])
-    await channel.post("boss", "start")
-    await until(lambda: answers == ["fine"])
-    assert isinstance(first.agent, Agent)
+    for actor, name in ((First(), "first"), (Chief(), "chief")):
+        await hub.spawn(actor, name=name)
+    assert (await said(hub, "chief", "start"), answers) == ("done", ["fine"])
