@@ -157,6 +157,42 @@ async def test_busy_ones_are_not_let_go(hub: Hub, clock: ManualClock) -> None:
     assert rule.active == []
 
 
+async def test_who_acks_early_is_busy(hub: Hub, clock: ManualClock) -> None:
+    go = anyio.Event()
+
+    async def early(turn: Turn) -> None:
+        await turn.delivery.ack()
+        await go.wait()
+
+    rule = hub.spawn_on_demand("early/*", lambda _: early, idle_seconds=1, concurrency=2)
+    await hub.topics.subscribe("early/1", "*")
+    await hub.topics.publish("go", 1, sender="boss")
+    await advance(clock, 5)
+    assert (hub.inboxes.list(), rule.active) == ([], ["early/1"])
+    go.set()
+    await advance(clock, 0)
+    await advance(clock, 1)
+    assert rule.active == []
+
+
+async def test_it_is_stopped_while_it_is_made(hub: Hub) -> None:
+    log, go = Log(), anyio.Event()
+
+    async def slow(name: str) -> Any:
+        await go.wait()
+        return log(name)
+
+    rule = hub.spawn_on_demand("reviewer/*", slow)
+    await hub.topics.subscribe("reviewer/1", "*")
+    await hub.topics.publish("go", 1, sender="boss")
+    await until_idle()
+    await rule.stop()
+    assert rule.active == ["reviewer/1"]
+    go.set()
+    await until(lambda: not rule.active)
+    assert (log.lines, hub.statistics().actors) == (["made reviewer/1", "stopped reviewer/1"], ())
+
+
 async def test_what_comes_while_it_stops_is_handled(hub: Hub, clock: ManualClock) -> None:
     log, stopping, go_on = Log(), anyio.Event(), anyio.Event()
 
@@ -328,6 +364,22 @@ async def test_a_factory_that_always_fails_dead_letters(hub: Hub, clock: ManualC
 async def _fails(hub: Hub) -> None:
     with pytest.raises(AskFailed):
         await hub.ask("boss", "reviewer/1", "are you there?")
+
+
+async def test_all_that_waits_is_an_attempt(hub: Hub) -> None:
+    go = anyio.Event()
+
+    async def factory(name: str) -> Any:
+        await go.wait()
+        raise ValueError("no")
+
+    hub.spawn_on_demand("reviewer/*", factory, retry=RetryPolicy(attempts_max=1))
+    await hub.topics.subscribe("reviewer/1", "*")
+    for number in range(300):
+        await hub.topics.publish("go", number, sender="boss")
+    go.set()
+    await until(lambda: not hub.inboxes.list())
+    assert len(hub.inboxes.dead_letters()) == 300
 
 
 async def test_hopeless_failures_dead_letter_at_once(hub: Hub, clock: ManualClock) -> None:
