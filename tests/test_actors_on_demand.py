@@ -367,9 +367,10 @@ async def _fails(hub: Hub) -> None:
 
 
 async def test_all_that_waits_is_an_attempt(hub: Hub) -> None:
-    go = anyio.Event()
+    go, calls = anyio.Event(), list[str]()
 
     async def factory(name: str) -> Any:
+        calls.append(name)
         await go.wait()
         raise ValueError("no")
 
@@ -379,7 +380,7 @@ async def test_all_that_waits_is_an_attempt(hub: Hub) -> None:
         await hub.topics.publish("go", number, sender="boss")
     go.set()
     await until(lambda: not hub.inboxes.list())
-    assert len(hub.inboxes.dead_letters()) == 300
+    assert (len(hub.inboxes.dead_letters()), calls) == (300, ["reviewer/1"])
 
 
 async def test_hopeless_failures_dead_letter_at_once(hub: Hub, clock: ManualClock) -> None:
