@@ -49,13 +49,10 @@ if TYPE_CHECKING:
         WaitingEnvelope as WaitingEnvelope,
     )
     from ._commit.backoff import Backoff as Backoff
-    from ._delivery.attachment import (
-        Attachment as Attachment,
-        AttachmentState as AttachmentState,
-        AttachmentStatistics as AttachmentStatistics,
-    )
+    from ._delivery.attachment import Attachment as Attachment, AttachmentState as AttachmentState
     from ._delivery.duty import Duty as Duty, Overflow as Overflow
     from ._delivery.matcher import Matcher as Matcher
+    from ._delivery.reports import AttachmentStatistics as AttachmentStatistics
     from ._delivery.stream import EventStream as EventStream
     from ._hub import Hub as Hub, HubHealth as HubHealth, HubStatistics as HubStatistics
     from ._journal.store_journal import StoreJournal as StoreJournal
@@ -118,9 +115,10 @@ _NAMES = {
         "WaitingEnvelope",
     ),
     "_commit.backoff": ("Backoff",),
-    "_delivery.attachment": ("Attachment", "AttachmentState", "AttachmentStatistics"),
+    "_delivery.attachment": ("Attachment", "AttachmentState"),
     "_delivery.duty": ("Duty", "Overflow"),
     "_delivery.matcher": ("Matcher",),
+    "_delivery.reports": ("AttachmentStatistics",),
     "_delivery.stream": ("EventStream",),
     "_hub": ("Hub", "HubHealth", "HubStatistics"),
     "_journal.store_journal": ("StoreJournal",),

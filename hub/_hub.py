@@ -46,12 +46,13 @@ from ._foreign.clocks import guarded_clock
 from ._health import Health, HubHealth, HubStatistics
 from ._life import HubLife
 from ._parts import assemble, journal_on
+from ._reraise import append_context
 from ._state.turns import WatchLimits
 from ._ways import Ways
 from .approvals import ApprovalPolicy
 from .arbiter import Arbiter
 from .clock import SystemClock
-from .errors import HubFailed, append_context
+from .errors import HubFailed
 from .events import EnvelopePosted, Event
 from .limits import Limits
 from .ports import Clock, Journal, KnowledgeStore
@@ -458,7 +459,7 @@ class Hub:
 
         Raises :class:`~hubwire.errors.AskTimeout`; :class:`~hubwire.errors.AskCycle` if the other waits, over others
         perhaps, for what the asker does now; :class:`~hubwire.errors.AskFailed` if no answer will come; and what
-        opening a channel and posting raise.
+        opening a channel and posting raise, as :class:`~hubwire.errors.CommandRejected` for an argument.
         """
         self._lifecycle.check_open()
         return await self._parts.asks.ask(asker, answerer, content, timeout=timeout, channel=channel, is_linked=linked)

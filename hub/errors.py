@@ -11,8 +11,6 @@ exception behind an error is its ``__cause__``.
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 __all__ = (
     "AccessDenied",
     "AlreadyExists",
@@ -56,28 +54,6 @@ __all__ = (
     "StoreUnavailable",
     "TaskNotCompleted",
 )
-
-
-_E = TypeVar("_E", bound=BaseException)
-
-
-def repeat(error: _E) -> _E:
-    """Return an equal error, for another task to raise: one error raised by two tasks would mix up their tracebacks."""
-    copy = type(error).__new__(type(error), *error.args)
-    copy.__dict__.update(error.__dict__)
-    copy.__cause__ = error.__cause__
-    return copy
-
-
-def append_context(error: BaseException, failure: BaseException) -> None:
-    """Append a later failure of the hub to the contexts of the exception that left the body, which stays as it is."""
-    last = error
-    while last.__context__ is not None and last.__context__ is not failure:
-        last = last.__context__
-    # A failure raised while the exception was on its way has that as its own context: a circle.
-    failure.__context__ = None
-    if last is not failure and type(last) is not type(failure):
-        last.__context__ = failure
 
 
 class HubError(Exception):
@@ -124,10 +100,14 @@ class ContentRefused(CallerError):
 
 
 class InboxFull(PostRejected):
-    """All inboxes that the envelope is for are full. Post it again later, or let the recipients ack what they read."""
+    """All inboxes that the envelope is for are full. Post it again later, or let the recipients ack what they read.
 
-    def __init__(self, message: str) -> None:
+    The message names their agents; ``agent_ids`` are the ids of these.
+    """
+
+    def __init__(self, message: str, *, agent_ids: tuple[str, ...] = ()) -> None:
         super().__init__(message, code="inbox_full")
+        self.agent_ids = agent_ids
 
 
 class AccessDenied(CommandRejected):

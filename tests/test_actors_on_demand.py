@@ -469,7 +469,6 @@ async def test_crashes_are_supervised(hub: Hub, clock: ManualClock) -> None:
         {"retry": 3},
         {"skil": "x"},
     ],
-    ids=str,
 )
 async def test_odd_rules_are_refused(hub: Hub, given: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):

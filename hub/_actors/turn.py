@@ -30,6 +30,7 @@ _POST = attrs.evolve(POST, name="turn.post()")
 _PUBLISH = attrs.evolve(PUBLISH, name="turn.publish()")
 _REPLY = attrs.evolve(POST, name="turn.reply()")
 _REMIND = attrs.evolve(POST, name="turn.remind()")
+_ASK = Call("turn.ask()")
 _EXTEND = Call("turn.extend()")
 
 
@@ -48,6 +49,7 @@ class _Asks(Protocol):
         timeout: float,
         channel: Channel | None,
         is_linked: bool,
+        call: Call,
     ) -> EnvelopePosted:
         """See :meth:`hubwire.Hub.ask`."""
 
@@ -148,12 +150,13 @@ class Turn(Shown, Generic[HubT_co]):
                 " post in; answer its sender with turn.reply(), publish with turn.publish(), or open a channel with"
                 " turn.hub.channels.open()"
             )
-        return await self._post(content, to, priority=priority, idempotency_key=idempotency_key, at_once=at_once)
+        audience = None if to is None else ids_of(self._core, to, _POST, "to")
+        return await self._post(content, audience, priority=priority, idempotency_key=idempotency_key, at_once=at_once)
 
     async def _post(
         self,
         content: Any,
-        to: Iterable[Agent | str] | None,
+        audience: list[str] | None,
         *,
         priority: str = "normal",
         idempotency_key: str | None,
@@ -163,7 +166,8 @@ class Turn(Shown, Generic[HubT_co]):
     ) -> HeldPost | EnvelopePosted:
         at_once = call.flag("at_once", at_once)
         terms: dict[str, Any] = {
-            "caused_by": self.delivery,
+            "audience": audience,
+            "cause": self.envelope,
             "priority": priority,
             "idempotency_key": idempotency_key,
             "deliver_after": deliver_after,
@@ -172,10 +176,9 @@ class Turn(Shown, Generic[HubT_co]):
         core, state, topic = self._core, self._state, self.envelope.topic
         posting: Posting
         if topic is None:
-            posting = posting_of(core, state, self.channel.id, self.agent, content, to=to, **terms)
+            posting = posting_of(core, state, self.channel.id, self.agent.id, content, **terms)
         else:  # a reply, or a reminder
-            to = ids_of(core, to or (), call, "to")
-            posting = publication_of(core, state, topic, self.agent, content, audience=to, **terms)
+            posting = publication_of(core, state, topic, self.agent.id, content, **terms)
         return await self._effects.post(posting, at_once=at_once)
 
     @overload
@@ -216,9 +219,9 @@ class Turn(Shown, Generic[HubT_co]):
             self._core,
             self._state,
             topic,
-            self.agent,
+            self.agent.id,
             content,
-            caused_by=self.delivery,
+            cause=self.envelope,
             priority=priority,
             idempotency_key=idempotency_key,
             call=_PUBLISH,
@@ -249,8 +252,8 @@ class Turn(Shown, Generic[HubT_co]):
                 f"envelope {self.envelope.envelope_id} is a notice of the hub, and has no sender to answer; look at"
                 " turn.envelope.is_notice, or say who is meant with turn.post(to=[...])"
             )
-        to = () if self._asks.is_question(self.envelope) else (sender,)
-        return await self._post(content, to, idempotency_key=idempotency_key, at_once=at_once, call=_REPLY)
+        audience = [] if self._asks.is_question(self.envelope) else [sender]
+        return await self._post(content, audience, idempotency_key=idempotency_key, at_once=at_once, call=_REPLY)
 
     async def remind(self, seconds: float, content: Any, *, idempotency_key: str | None = None) -> HeldPost:
         """Post to the agent itself, in the envelope's channel, what it is to be reminded of so many seconds later.
@@ -260,7 +263,7 @@ class Turn(Shown, Generic[HubT_co]):
         """
         held = await self._post(
             content,
-            (self.agent,),
+            [self.agent.id],
             idempotency_key=idempotency_key,
             at_once=False,
             deliver_after=_REMIND.seconds("seconds", seconds, is_zero_ok=True),
@@ -294,13 +297,16 @@ class Turn(Shown, Generic[HubT_co]):
 
         The question is posted at once. Where it needs what the turn holds, :meth:`commit` that before.
         """
-        return await self._asks.ask(self.agent, answerer, content, timeout=timeout, channel=channel, is_linked=linked)
+        return await self._asks.ask(
+            self.agent, answerer, content, timeout=timeout, channel=channel, is_linked=linked, call=_ASK
+        )
 
     async def extend(self, seconds: float) -> None:
         """Hold the envelope for so many seconds from now on, by the hub's clock, where ``visibility_seconds`` end it.
 
-        It may be called again and again, as a sign of life; it never shortens the time that is left, and changes
-        nothing where there is no limit. What it changes is recorded by ``turn.extended``.
+        It may be called again and again, as a sign of life, and never shortens the time that is left. What it changes
+        is recorded by ``turn.extended``. Without ``visibility_seconds``, too, the hub does not take the turn for
+        abandoned in that time, nor in the ``turn_seconds_max`` of its :class:`hubwire.WatchLimits` after it.
 
         Raises :class:`~hubwire.errors.CommandRejected` for what is no number of seconds, and when it comes too late:
         the time is over, the turn has ended, or its envelope has expired, was settled, or was given to another reader.

@@ -24,6 +24,7 @@ __all__ = ("Agent", "AgentCommands", "actor_of", "admitted_ids_of", "id_of", "id
 _AGENT = "an Agent, or the id or the name of one"
 _REGISTER = Call("hub.agents.register()")
 _FIND = Call("hub.agents.find()")
+_NAMED = Call("hub.agents.named()")
 _GET = Call("hub.agents.get()")
 _LIST = Call("hub.agents.list()")
 _SET_RESUME = Call("agent.set_resume()")
@@ -94,22 +95,26 @@ class AgentCommands:
 
         Raises :class:`~hubwire.errors.CommandRejected` for the id of an agent: that is what :meth:`get` takes.
         """
-        name = _FIND.text("name", name, wanted="the name of an agent")
-        if (known := self._agents.known(name)) is not None:
-            raise _FIND.refusal(
-                "name", name, f"a name, and {shown(known.name)} has this as its id", "use hub.agents.get()"
-            )
-        entry = self._agents.find(name)
-        return None if entry is None else self._agent(entry)
+        return self._find(_FIND, name)
 
     def named(self, name: str) -> Agent:
         """Return the agent that has this name now.
 
-        Raises :class:`~hubwire.errors.NotFound` if there is none; the message says which name is nearest.
+        Raises :class:`~hubwire.errors.NotFound` if there is none; the message says which name is nearest. Raises
+        :class:`~hubwire.errors.CommandRejected` for the id of an agent.
         """
-        if (agent := self.find(name)) is None:
+        if (agent := self._find(_NAMED, name)) is None:
             raise self._agents.no_such_name(str.__str__(name))
         return agent
+
+    def _find(self, call: Call, name: str) -> Agent | None:
+        name = call.text("name", name, wanted="the name of an agent")
+        if (known := self._agents.known(name)) is not None:
+            raise call.refusal(
+                "name", name, f"a name, and {shown(known.name)} has this as its id", "use hub.agents.get()"
+            )
+        entry = self._agents.find(name)
+        return None if entry is None else self._agent(entry)
 
     def get(self, agent_id: str) -> Agent:
         """Return the agent with this id. Raises :class:`~hubwire.errors.NotFound` if it is not registered."""

@@ -168,10 +168,11 @@ class ChannelCommands:
         if terms["ttl_seconds"] == "rule":
             terms["ttl_seconds"] = allow.channel_ttl_seconds
         if terms["expectations"] is None:
-            terms["expectations"] = allow.expectations
+            terms["expectations"] = _binding(core, allow.expectations, terms.get("roles"))
         return channel_id, lambda: quotas.checked(
             membership.open(ids, channel_id=channel_id, **terms, **origin),
             allow.channels_max,
+            core.acting.label,
         )
 
     def get(self, channel_id: str) -> Channel:
@@ -233,10 +234,12 @@ def _checked(core: Core, given: dict[str, Any]) -> dict[str, Any]:
 
 def _expectations(core: Core, given: Any, roles: Mapping[str, str] | None) -> tuple[Any, ...]:
     """Return expectations; those that bind agents name them by their ids."""
+    return _binding(core, _OPEN.items("expectations", given, of="expectations", most=10_000), roles)
+
+
+def _binding(core: Core, expectations: Iterable[Any], roles: Mapping[str, str] | None) -> tuple[Any, ...]:
     taken = frozenset((roles or {}).values())
-    return tuple(
-        _bound(core, each, taken) for each in _OPEN.items("expectations", given, of="expectations", most=10_000)
-    )
+    return tuple(_bound(core, each, taken) for each in expectations)
 
 
 def _bound(core: Core, given: Any, roles: frozenset[str]) -> Any:

@@ -13,10 +13,11 @@ import anyio
 
 from .._commit.pipeline import Pipeline
 from .._commit.ring import Watermark
+from .._reraise import repeat
 from .._state.inboxes import Inboxes
 from ..clock import uuid_of_now
 from ..context import Context
-from ..errors import ConfigurationError, HistoryGone, HubClosed, HubFailed, repeat
+from ..errors import ConfigurationError, HistoryGone, HubClosed, HubFailed
 from ..events import (
     AgentRuleSet,
     AgentUnregistered,
@@ -208,17 +209,19 @@ class Core:
         """
         return self._pipeline.execute(decide)
 
-    async def execute_shielded(self, decide: Callable[[], Sequence[Event]]) -> None:
-        """Carry out a command even while the task is being cancelled."""
+    async def execute_shielded(self, decide: Callable[[], Sequence[Event]]) -> list[Event]:
+        """Carry out a command even while the task is being cancelled; return the stamped events."""
         pipeline = self._pipeline
         events = pipeline.execute_now(decide)
-        if events is not None and (not events or events[-1].seq < self.committed.value):
-            return  # as in memory: a shield costs more than all else here
+        if events is not None and (not events or pipeline.is_settled(events[-1].seq)):
+            return events  # as mostly in memory: a shield costs more than all else here
         with anyio.CancelScope(shield=True):
             if events is None:
-                await pipeline.execute(decide)
+                events = await pipeline.execute(decide)
             else:
                 await pipeline.until_committed(events[-1].seq)
+        assert events is not None  # only the scope itself could cancel that
+        return events
 
     def announce(self, events: Sequence[Event], around: Context | None = None) -> list[Event]:
         """Put events without admission and without waiting; return them stamped.

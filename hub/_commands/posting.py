@@ -178,11 +178,12 @@ class Posting:
         """Stand in line before these inboxes; refuse to where that would be for ever, and of what a turn has held."""
         if draft is not None:
             raise InboxFull(
-                f"the inbox of agent {agent_ids[0]} is full, and what a turn holds until its end does not wait; post"
-                " with at_once=True to wait for room"
+                f"the inbox of {self.core.acting.label(agent_ids[0])} is full, and what a turn holds until its end does"
+                " not wait; post with at_once=True to wait for room",
+                agent_ids=agent_ids,
             )
         self.core.check_may_wait("room in an inbox")
-        self.ticket = self.core.room.stand_in_line(self.ticket, agent_ids)
+        self.ticket = self.core.room.stand_in_line(self.ticket, agent_ids, self.core.acting.label)
         self.is_blocked = True
         return ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,10 +17,8 @@ from .._state.keys import KeyedPost
 from .._state.origin import Origin
 from ..errors import PostRejected
 from ..events import EnvelopePosted, Event
-from .agents import Agent, actor_of
 from .core import Core
-from .inboxes import Delivery
-from .posting import PlaceOfPost, Posting, cause_of, own_key
+from .posting import PlaceOfPost, Posting, own_key
 
 __all__ = ("PUBLISH", "TOPIC_CHARS_MAX", "Publication", "is_dotted", "publication_of", "topic_of")
 
@@ -56,11 +54,11 @@ def publication_of(
     core: Core,
     state: State,
     topic: str,
-    sender: Agent | str,
+    sender_id: str,
     content: Any,
     *,
-    audience: Iterable[str] | None = None,
-    caused_by: Delivery | EnvelopePosted | None,
+    audience: list[str] | None = None,
+    cause: EnvelopePosted | None,
     priority: str = "normal",
     ttl_seconds: float | None = None,
     idempotency_key: str | None = None,
@@ -75,10 +73,10 @@ def publication_of(
         envelopes=state.envelopes,
         channel_id="",
         topic=topic_of(call, topic),
-        sender_id=actor_of(core, sender, call, "sender"),
+        sender_id=sender_id,
         content=content,
-        audience=None if audience is None else list(audience),
-        cause=None if caused_by is None else cause_of(call, caused_by),
+        audience=audience,
+        cause=cause,
         origin={} if origin is None else origin,
     )
     try:

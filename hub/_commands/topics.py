@@ -14,6 +14,7 @@ from .agents import Agent, actor_of, id_of
 from .core import Core
 from .inboxes import Delivery
 from .origins import origin_of
+from .posting import cause_of
 from .publishing import PUBLISH, TOPIC_CHARS_MAX, is_dotted, publication_of, topic_of
 
 __all__ = ("TopicCommands",)
@@ -66,9 +67,9 @@ class TopicCommands:
             self._core,
             self._state,
             topic,
-            sender,
+            actor_of(self._core, sender, PUBLISH, "sender"),
             content,
-            caused_by=caused_by,
+            cause=None if caused_by is None else cause_of(PUBLISH, caused_by),
             priority=priority,
             ttl_seconds=ttl_seconds,
             idempotency_key=idempotency_key,

@@ -98,7 +98,8 @@ class DeadLetters:
         if pending >= rule.capacity:
             raise InboxFull(
                 f"envelope {envelope_id} is not redelivered: {pending} of {rule.capacity} envelopes wait in the inbox"
-                f" of agent {agent_id}; let it handle some first"
+                f" of {self._agents.label(agent_id)}; let it handle some first",
+                agent_ids=(agent_id,),
             )
         about: dict[str, Any] = {"agent_id": agent_id, "channel_id": letter.envelope.channel_id}
         events: list[Event] = [EnvelopeRedelivered(**about, envelope_id=envelope_id, reason=reason)]
@@ -115,8 +116,8 @@ class DeadLetters:
         letter = self._by_id.get((agent_id, envelope_id))
         if letter is None:
             raise NotFound(
-                f"there is no dead letter {envelope_id} of agent {agent_id}: it was redelivered or discarded, or newer"
-                " ones have crowded it out; hub.inboxes.dead_letters() has those that there are"
+                f"there is no dead letter {envelope_id} of {self._agents.label(agent_id)}: it was redelivered or"
+                " discarded, or newer ones have crowded it out; hub.inboxes.dead_letters() has those that there are"
             )
         return letter
 

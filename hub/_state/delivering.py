@@ -56,7 +56,8 @@ class Delivering:
         if self.full and not self.recipients and not self.dropped:
             raise InboxFull(
                 f"the inbox of {agents.listed(self.full)} is full, and the envelope has no other recipient;"
-                " let it ack what it has read, or give it a larger inbox"
+                " let it ack what it has read, or give it a larger inbox",
+                agent_ids=tuple(self.full),
             )
 
     def to(self, agent_id: str, rule: InboxRule, inboxes: Rooms) -> None:

@@ -241,8 +241,8 @@ class Inboxes:
         waiting = self.find(agent_id, envelope_id)
         if waiting is None:
             raise NotFound(
-                f"envelope {envelope_id} is not in the inbox of agent {agent_id}: it was acked, dropped or expired, or"
-                " was never there"
+                f"envelope {envelope_id} is not in the inbox of {self._agents.label(agent_id)}: it was acked, dropped"
+                " or expired, or was never there"
             )
         return waiting
 
