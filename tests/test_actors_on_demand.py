@@ -12,7 +12,7 @@ import anyio.lowlevel
 import attrs
 import pytest
 
-from hubwire import Agent, Backoff, BaseActor, Hub, OnDemand, RetryPolicy, Rule, RuleArbiter, Turn
+from hubwire import Backoff, BaseActor, Hub, OnDemand, RetryPolicy, Rule, RuleArbiter, Turn
 from hubwire.errors import AccessDenied, AskFailed, CommandRejected, ConfigurationError, HubClosed, NotFound
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder, pending
@@ -155,6 +155,42 @@ async def test_busy_ones_are_not_let_go(hub: Hub, clock: ManualClock) -> None:
     assert (stopped, rule.active) == (["done"], ["busy/1"])
     await advance(clock, 0.5)
     assert rule.active == []
+
+
+async def test_who_acks_early_is_busy(hub: Hub, clock: ManualClock) -> None:
+    go = anyio.Event()
+
+    async def early(turn: Turn) -> None:
+        await turn.delivery.ack()
+        await go.wait()
+
+    rule = hub.spawn_on_demand("early/*", lambda _: early, idle_seconds=1, concurrency=2)
+    await hub.topics.subscribe("early/1", "*")
+    await hub.topics.publish("go", 1, sender="boss")
+    await advance(clock, 5)
+    assert (hub.inboxes.list(), rule.active) == ([], ["early/1"])
+    go.set()
+    await advance(clock, 0)
+    await advance(clock, 1)
+    assert rule.active == []
+
+
+async def test_it_is_stopped_while_it_is_made(hub: Hub) -> None:
+    log, go = Log(), anyio.Event()
+
+    async def slow(name: str) -> Any:
+        await go.wait()
+        return log(name)
+
+    rule = hub.spawn_on_demand("reviewer/*", slow)
+    await hub.topics.subscribe("reviewer/1", "*")
+    await hub.topics.publish("go", 1, sender="boss")
+    await until_idle()
+    await rule.stop()
+    assert rule.active == ["reviewer/1"]
+    go.set()
+    await until(lambda: not rule.active)
+    assert (log.lines, hub.statistics().actors) == (["made reviewer/1", "stopped reviewer/1"], ())
 
 
 async def test_what_comes_while_it_stops_is_handled(hub: Hub, clock: ManualClock) -> None:
@@ -328,6 +364,23 @@ async def test_a_factory_that_always_fails_dead_letters(hub: Hub, clock: ManualC
 async def _fails(hub: Hub) -> None:
     with pytest.raises(AskFailed):
         await hub.ask("boss", "reviewer/1", "are you there?")
+
+
+async def test_all_that_waits_is_an_attempt(hub: Hub) -> None:
+    go, calls = anyio.Event(), list[str]()
+
+    async def factory(name: str) -> Any:
+        calls.append(name)
+        await go.wait()
+        raise ValueError("no")
+
+    hub.spawn_on_demand("reviewer/*", factory, retry=RetryPolicy(attempts_max=1))
+    await hub.topics.subscribe("reviewer/1", "*")
+    for number in range(300):
+        await hub.topics.publish("go", number, sender="boss")
+    go.set()
+    await until(lambda: not hub.inboxes.list())
+    assert (len(hub.inboxes.dead_letters()), calls) == (300, ["reviewer/1"])
 
 
 async def test_hopeless_failures_dead_letter_at_once(hub: Hub, clock: ManualClock) -> None:
@@ -520,7 +573,7 @@ async def test_it_is_stopped_in_a_turn(hub: Hub) -> None:
 
 
 async def test_what_made_it_is_not_around_it(hub: Hub) -> None:
-    """An actor that is made by a post of a turn does not run in that turn."""
+    """An actor that is made by a post of a turn does not run in that turn: it may ask who waits for that."""
     answers: list[Any] = []
 
     class Back(BaseActor):
@@ -528,22 +581,22 @@ async def test_what_made_it_is_not_around_it(hub: Hub) -> None:
             self.name = name
 
         async def on_envelope(self, turn: Turn, /) -> None:
-            answers.append((await turn.ask("first", "and now?")).content)
+            answers.append((await turn.ask("chief", "and now?")).content)
 
     class First(BaseActor):
+        async def on_envelope(self, turn: Turn, /) -> None:
+            await turn.publish("back", 1, at_once=True)
+            await until(lambda: bool(answers))
+            await turn.reply("done")
+
+    class Chief(BaseActor):
         concurrency = 2
 
         async def on_envelope(self, turn: Turn, /) -> None:
-            if turn.content == "start":
-                await turn.publish("back", 1, at_once=True)
-                await until(lambda: bool(answers))
-            else:
-                await turn.reply("fine")
+            await turn.reply("fine" if turn.content == "and now?" else (await turn.ask("first", "go")).content)
 
-    hub.spawn_on_demand("back/*", Back)
+    hub.spawn_on_demand("back/*", Back, retry=RetryPolicy(attempts_max=1))
     await hub.topics.subscribe("back/1", "*")
-    first = await hub.spawn(First(), name="first")
-    channel = await hub.channels.open(["boss", first.agent])
-    await channel.post("boss", "start")
-    await until(lambda: answers == ["fine"])
-    assert isinstance(first.agent, Agent)
+    for actor, name in ((First(), "first"), (Chief(), "chief")):
+        await hub.spawn(actor, name=name)
+    assert (await said(hub, "chief", "start"), answers) == ("done", ["fine"])
