@@ -56,6 +56,7 @@ def test_the_report_has_three_verdicts(log: Path) -> None:
         ["completeness", "holds"],
         ["signer", "unknown"],
     ]
+    assert "              looked at h, d, seq and hub of 9 records" in lines
     assert "              not known who wrote the log: what can write to the store can write all of it anew" in lines
     assert lines[-1] == "verified 9 records"
 
