@@ -288,7 +288,7 @@ async def test_a_listener_may_emit_while_handling() -> None:
 # --- forgetting -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_name_is_forgotten_while_the_ring_is_full() -> None:
+async def test_a_name_is_forgotten_beside_a_full_ring() -> None:
     """No committed event is in memory then: what is known of the end of the journal stays as it was."""
     store, pad = GatedStore(), "x" * 10_000
     async with Hub(store, limits=Limits(ring_bytes_max=10_000)) as hub:
