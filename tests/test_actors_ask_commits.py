@@ -108,6 +108,32 @@ async def test_a_question_that_is_too_large_leaves_no_channel() -> None:
         assert not hub.channels.list()
 
 
+async def test_the_end_of_a_turn_waits_for_room() -> None:
+    """It is admitted as commands are: an actor does not outrun a store that hangs."""
+    store, entered, release = GatedStore(), asyncio.Event(), asyncio.Event()
+
+    async def slow(_: Turn) -> None:
+        entered.set()
+        await release.wait()
+
+    async with Hub(store, in_flight_max=2) as hub:
+        actor = await hub.spawn(slow)
+        asker = await hub.agents.register("asker")
+        channel = await hub.channels.open([asker, actor.agent])
+        await channel.post(asker, "hello", to=[actor.agent])
+        await entered.wait()
+        await hub.flush()
+        store.gate.close()
+        agents = [asyncio.create_task(hub.agents.register(name)) for name in "abc"]
+        await until_idle()
+        release.set()
+        await until_idle()
+        assert hub.statistics().in_flight == 2
+        store.gate.open()
+        await asyncio.gather(*agents)
+        await until(lambda: actor.statistics().handled == 1)
+
+
 async def test_the_time_of_a_question_counts_while_the_store_hangs() -> None:
     """The post that waits for its commit is given up like the wait for the answer."""
     store, clock = GatedStore(), ManualClock()
