@@ -32,14 +32,20 @@ class Demands:
             )
         on_demand = self._rules[rule.pattern] = OnDemand(rule, self._core, self._state, self._around)
         self._watch()
-        for agent_id in self._state.inboxes.not_empty():
-            if self._state.inboxes.has_ready(agent_id):
-                self._want(agent_id)
+        self._want_all()
         return on_demand
 
     def remove(self, on_demand: OnDemand) -> None:
+        """Go by a rule no more: another one may be met by those for whom envelopes wait."""
         if self._rules.get(on_demand.pattern) is on_demand:
             del self._rules[on_demand.pattern]
+            if self._core.is_open:
+                self._want_all()
+
+    def look_at(self, agent_id: str) -> None:
+        """Make the actor of an agent, if envelopes wait for it, and it has none: perhaps no more."""
+        if self._rules and self._state.inboxes.has_ready(agent_id):
+            self._want(agent_id)
 
     def _watch(self) -> None:
         """Look at what is posted: from the first rule on, so that a hub without rules pays nothing."""
@@ -58,8 +64,11 @@ class Demands:
                 self._want(agent_id)
 
     def _comes_again(self, event: Event) -> None:
-        if self._rules and self._state.inboxes.has_ready(event.agent_id or ""):
-            self._want(event.agent_id or "")
+        self.look_at(event.agent_id or "")
+
+    def _want_all(self) -> None:
+        for agent_id in self._state.inboxes.not_empty() if self._rules else ():
+            self.look_at(agent_id)
 
     def _want(self, agent_id: str) -> None:
         if self._around.has_actor(agent_id):

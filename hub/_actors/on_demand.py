@@ -99,6 +99,9 @@ class Surroundings(Protocol):
     def ended(self, rule: OnDemand) -> None:
         """A rule makes no actors any more."""
 
+    def check_may_drain(self, crews: Iterable[Crew]) -> None:
+        """Raise where draining these actors would wait for itself, and where the hub is closed."""
+
     async def drain(self, crews: Callable[[], Iterable[Crew]], stop: Callable[[], Any], seconds: float) -> Drained:
         """Let actors handle what is in their inboxes, and stop them."""
 
@@ -159,6 +162,8 @@ class OnDemand:
         """
         grace_seconds = _STOP.seconds("grace_seconds", grace_seconds, is_zero_ok=True)
         self._end()
+        if not self._active:
+            return
         done = anyio.Event()
         self._around.start_soon(self._stop_and_tell, grace_seconds, done)
         await done.wait()
@@ -170,9 +175,9 @@ class OnDemand:
         """
         timeout = _DRAIN.seconds("timeout", timeout, is_zero_ok=True)
         crews = [crew for crew in self._active.values() if crew is not None]
-        drained = self._around.drain(lambda: crews, partial(self._stop_all, 0.0), timeout)
+        self._around.check_may_drain(crews)
         self._end()
-        return await drained
+        return await self._around.drain(lambda: crews, partial(self._stop_all, 0.0), timeout)
 
     def _end(self) -> None:
         self._is_stopped = True
@@ -213,7 +218,8 @@ class OnDemand:
         try:
             while self._is_wanted(agent_id):
                 await self._core.until_all_is_committed()  # nothing is made for what a crash can undo
-                await self._live(Agent(self._core, self._state, agent_id, self._agents.get(agent_id).name))
+                if self._is_wanted(agent_id):  # meanwhile it may have left, or have got an actor of the program's
+                    await self._live(Agent(self._core, self._state, agent_id, self._agents.get(agent_id).name))
         except (HubClosed, HubFailed):
             return
         finally:
@@ -298,7 +304,11 @@ class OnDemand:
         """Stop an actor, unless it has something to do: then it is idle later."""
         del self._idle[agent_id]
         crew = self._active.get(agent_id)
-        if crew is None or not crew.is_idle or self._inboxes.has_ready(agent_id):
+        if crew is not None and not crew.is_idle:
+            return False  # it says when it waits again
+        if crew is None or self._inboxes.has_ready(agent_id):
+            # What is there for it may be gone before it sees that: then it goes on waiting, and does not say so.
+            self._idle[agent_id] = self._around.clock.monotonic()
             return False
         self._around.start_soon(crew.stop, self._around.clock)
         return True

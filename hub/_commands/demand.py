@@ -22,3 +22,8 @@ class Demand:
         for each in agents:
             if type(each) is str:
                 await self.register(core, each)
+
+    async def admit_actor(self, core: Any, agent: object) -> None:
+        """Register the agent that is to act, as :meth:`admit` does; who acts through a core as one agent is there."""
+        if core.acting.agent_id is None:
+            await self.admit(core, (agent,))

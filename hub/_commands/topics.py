@@ -100,8 +100,10 @@ class TopicCommands:
 
     async def _change(self, call: Call, name: str, agent: Agent | str, given: str) -> bool:
         core, subscriptions = self._core, self._state.subscriptions
-        await core.demand.admit(core, (agent,))
-        agent_id, pattern = actor_of(core, agent, call), _pattern(call, given)
+        pattern = _pattern(call, given)
+        if name == "subscribe":
+            await core.demand.admit_actor(core, agent)
+        agent_id = actor_of(core, agent, call)
         await core.authorizer.authorize(name, agent_id, facts={"pattern": pattern})
         decide = subscriptions.subscribe if name == "subscribe" else subscriptions.unsubscribe
         changed = await core.execute(lambda: decide(agent_id, pattern))
