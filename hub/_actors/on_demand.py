@@ -32,9 +32,9 @@ from .draining import Drained
 from .members import Crew
 from .rules import Handling, SpawnSettings
 
-__all__ = ("OnDemand", "Rule", "Surroundings", "rule_of")
+__all__ = ("SPAWN_ON_DEMAND", "OnDemand", "Rule", "Surroundings", "rule_of")
 
-_SPAWN = Call("spawn_on_demand()", ConfigurationError)
+SPAWN_ON_DEMAND = Call("hub.spawn_on_demand()", ConfigurationError)
 _STOP = Call("on_demand.stop()", ConfigurationError)
 _DRAIN = Call("on_demand.drain()", ConfigurationError)
 
@@ -56,25 +56,27 @@ class Rule(Value):
 
 def rule_of(pattern: object, factory: Any, idle_seconds: object, active_max: object, settings: SpawnSettings) -> Rule:
     """Return a rule, checked."""
-    text = _SPAWN.text("pattern", pattern, wanted="a pattern of agents' names, as 'reviewer/*'", is_empty_ok=False)
+    text = SPAWN_ON_DEMAND.text(
+        "pattern", pattern, wanted="a pattern of agents' names, as 'reviewer/*'", is_empty_ok=False
+    )
     wanted = "a function of an agent's name that returns its actor, or a class"
     if not callable(factory) or has_method(factory, "on_envelope"):
-        raise _SPAWN.refusal("factory", factory, wanted)
+        raise SPAWN_ON_DEMAND.refusal("factory", factory, wanted)
     try:
         guarded_call(check_call, factory, factory, "the factory", ("name",))
         handling: Handling = guarded_call(settings.handling_of, factory)
     except CallerError:
         raise
     except Exception as error:
-        raise _SPAWN.refusal("factory", factory, wanted, "reading it raised an exception") from error
+        raise SPAWN_ON_DEMAND.refusal("factory", factory, wanted, "reading it raised an exception") from error
     return Rule(
         pattern=text,
         matches=Patterns(text, any_text=True).matches,
         factory=factory,
         handling=handling,
         settings=settings,
-        idle_seconds=_SPAWN.seconds("idle_seconds", idle_seconds),
-        active_max=_SPAWN.whole("active_max", active_max, least=1),
+        idle_seconds=SPAWN_ON_DEMAND.seconds("idle_seconds", idle_seconds),
+        active_max=SPAWN_ON_DEMAND.whole("active_max", active_max, least=1),
     )
 
 
