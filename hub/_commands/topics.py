@@ -114,7 +114,7 @@ class TopicCommands:
     def list(self, agent: Agent | str | None = None) -> Sequence[Subscription]:
         """Return the subscriptions of an agent, or all, each with ``agent_id`` and ``pattern``.
 
-        Agents come in the order in which they have subscribed first. Through the hub of an agent, only its own.
+        They come in the order in which they were made. Through the hub of an agent, only its own.
         """
         agent_id = None if agent is None else id_of(self._core, agent, _LIST)
         found = self._state.subscriptions.all(agent_id)
