@@ -9,11 +9,11 @@ from typing import Any
 import anyio
 import pytest
 
-from hubwire import BaseActor, Hub, Turn
+from hubwire import Backoff, BaseActor, Hub, InboxRule, RetryPolicy, Turn
 from hubwire.errors import AccessDenied, CommandRejected, HubClosed
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
-from support import GatedStore, advance, until_idle
+from support import GatedStore, advance, until, until_idle
 
 
 class Named(BaseActor):
@@ -166,6 +166,61 @@ async def test_an_idle_one_makes_room_later(clock: ManualClock) -> None:
         for _ in range(3):
             await advance(clock, 10)
         assert lines == ["rule 1", "rule 2"]
+
+
+async def test_a_name_may_be_given_anew(hub: Hub, recorder: Recorder) -> None:
+    lines: list[str] = []
+    go = anyio.Event()
+
+    class Busy(Named):
+        async def on_envelope(self, turn: Turn, /) -> None:
+            await super().on_envelope(turn)
+            await go.wait()
+
+    rule = hub.spawn_on_demand("a/*", lambda _: Busy("rule", lines))
+    for number in range(2):
+        await hub.topics.subscribe("a/1", "*")
+        await hub.topics.publish("go", number, sender="boss")
+        await until_idle()
+        if not number:
+            await hub.agents.named("a/1").unregister()
+    assert (lines, rule.active) == (["rule 0", "rule 1"], ["a/1"])
+    go.set()
+    await until_idle()
+    await hub.flush()
+    assert "envelope.nacked" not in {event.kind for event in recorder.events}
+    assert ([each.name for each in hub.statistics().actors], hub.inboxes.list()) == (["a/1"], [])
+    with pytest.raises(CommandRejected, match="is there already"):
+        hub.supervise("a/1")
+
+
+async def test_each_attempt_calls_the_factory(hub: Hub) -> None:
+    calls: list[str] = []
+
+    def factory(name: str) -> Any:
+        calls.append(name)
+        raise ValueError(name)
+
+    rule = InboxRule(capacity=1000)
+    hub.spawn_on_demand("a/*", factory, retry=RetryPolicy(attempts_max=3, backoff=Backoff(0, 0)), rule={"inbox": rule})
+    await hub.topics.subscribe("a/1", "*")
+    async with anyio.create_task_group() as tasks:
+        for number in range(600):
+            tasks.start_soon(_publish, hub, "go", number)
+    await until(lambda: not hub.inboxes.list())
+    assert (len(calls), len(hub.inboxes.dead_letters())) == (3, 600)
+
+
+async def test_who_was_stopped_may_be_asked(hub: Hub) -> None:
+    async def answers(turn: Turn) -> None:
+        await turn.reply("here")
+
+    group = hub.supervise("all")
+    await group.spawn(answers, name="a/1")
+    await group.stop()
+    rule = hub.spawn_on_demand("a/*", lambda _: answers)
+    assert (await hub.ask("boss", "a/1", "are you there?")).content == "here"
+    await rule.stop()
 
 
 async def test_a_closed_hub_stops_at_once() -> None:

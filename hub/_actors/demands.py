@@ -53,7 +53,7 @@ class Demands:
             return
         self._is_watching = True
         core = self._core
-        core.demand.register = self._register
+        core.demand.register, core.demand.meets = self._register, self._meets
         core.on_applied(EnvelopePosted, self._posted)
         for kind in (EnvelopeNacked, EnvelopeReturned, EnvelopeRedelivered):
             core.on_applied(kind, self._comes_again)
@@ -76,6 +76,10 @@ class Demands:
         entry = self._state.agents.known(agent_id)
         if entry is not None and (on_demand := self._met_by(entry.name)) is not None:
             on_demand.want(agent_id)
+
+    def _meets(self, agent_id: str) -> bool:
+        entry = self._state.agents.known(agent_id)
+        return entry is not None and self._met_by(entry.name) is not None
 
     def _met_by(self, name: str) -> OnDemand | None:
         return next((each for each in self._rules.values() if each.rule.matches(name)), None)

@@ -6,6 +6,7 @@ of Orleans, that is the activation of a grain.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import copy_context
 from functools import partial
@@ -259,14 +260,16 @@ class OnDemand:
 
     async def _give_back(self, agent_id: str, error: Exception) -> None:
         """Nack what waits, or dead-letter it: that its actor could not be made was one attempt of each."""
-        reason = f"its actor could not be made: {text_of(error)}"
+        reason, retry = f"its actor could not be made: {text_of(error)}", self.rule.handling.retry
+        # Those that come again at once wait for the next attempt, and are not nacked twice for this one.
+        ready = deque((each.envelope.envelope_id, each.attempts + 1) for each in self._inboxes.ready(agent_id))
 
         def decide() -> Sequence[Event]:
             events: list[Event] = []
-            ready = self._inboxes.ready(agent_id) if agent_id in self._agents else []
-            retry = self.rule.handling.retry
-            for waiting in ready[:_NACKED_AT_ONCE]:
-                envelope_id, attempt = waiting.envelope.envelope_id, waiting.attempts + 1
+            for _ in range(min(_NACKED_AT_ONCE, len(ready))):
+                envelope_id, attempt = ready.popleft()
+                if not self._inboxes.is_held(agent_id, envelope_id, attempt):
+                    continue  # it has gone meanwhile
                 if retry.is_hopeless(error):
                     events += self._inboxes.dead_letter(agent_id, envelope_id, reason, attempt)
                 else:
@@ -274,8 +277,8 @@ class OnDemand:
                     events += self._inboxes.nack(agent_id, envelope_id, pause, reason, retry.attempts_max)
             return events
 
-        while len(await self._core.execute(decide)) == _NACKED_AT_ONCE:
-            pass
+        while ready:
+            await self._core.execute(decide)
 
     # -- letting go --
 

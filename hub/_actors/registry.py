@@ -348,9 +348,14 @@ class Actors:
 
     def _group_of_one(self, name: str) -> Supervisor:
         present = self._groups.get(name)
-        if present is not None and not present.is_stopped and present in self._present:
+        is_there = present is not None and not present.is_stopped and present in self._present
+        if present is not None and is_there and not self._is_of_gone(present):
             raise CommandRejected(f"a group of actors named {name!r} is there already; give the actor another name")
         return self._new_group(name, GroupRules(), above=None, is_alone=True)
+
+    def _is_of_gone(self, supervisor: Supervisor) -> bool:
+        """Tell whether it is of the actors of an agent that has left: another agent may have its name now."""
+        return supervisor.is_alone and not any(self.is_registered(member.agent) for member in supervisor.members)
 
     def _new_group(self, name: str, rules: GroupRules, *, above: Supervisor | None, is_alone: bool) -> Supervisor:
         self._check_open()

@@ -14,6 +14,8 @@ class Demand:
     def __init__(self) -> None:
         self.register: Callable[[Any, str], Awaitable[None]] | None = None
         """Registers the agent of a name, if it is not registered, for who acts through a core; None without rules."""
+        self.meets: Callable[[str], bool] = lambda _: False
+        """Tells whether the actor of an agent is made on demand, given its id."""
 
     async def admit(self, core: Any, agents: Iterable[object]) -> None:
         """Register those of these agents that are given by names which rules are met by."""
