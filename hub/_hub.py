@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar, overload
 
 from ._acting import ActingHub
 from ._actors.handles import ActorHandle, Group
-from ._actors.on_demand import SPAWN, OnDemand, rule_of
+from ._actors.on_demand import SPAWN_ON_DEMAND, OnDemand, rule_of
 from ._actors.rules import GroupRules, Restart, RetryPolicy, SpawnSettings, Strategy
 from ._arguments import (
     ACTING_AS,
@@ -407,7 +407,7 @@ class Hub:
             restart=Restart.TRANSIENT,
             retry=retry,
             registration=registration,
-            call=SPAWN,
+            call=SPAWN_ON_DEMAND,
         )
         return self._parts.actors.spawn_on_demand(rule_of(pattern, factory, idle_seconds, active_max, settings))
 

@@ -187,6 +187,32 @@ async def test_subscriptions_outlive_restarts() -> None:
 # --- turns ------------------------------------------------------------------------------------------------------------
 
 
+async def test_recipients_keep_their_order() -> None:
+    """It is that in which their first pattern came, whichever it is, and the same after a restart."""
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        boss, *agents = await people(hub, "boss", *"abcd")
+        a, b, c, d = agents
+        for agent, pattern in ((a, "x.*"), (b, "*"), (c, "x.y"), (a, "x.y"), (b, "x.*"), (d, "x.*"), (c, "z")):
+            await hub.topics.subscribe(agent, pattern)
+        for agent, pattern in ((a, "x.*"), (b, "*")):
+            await hub.topics.unsubscribe(agent, pattern)
+        await hub.topics.subscribe(a, "*")
+        listed = hub.topics.list()
+        assert [(each.agent_id, each.pattern) for each in listed] == [
+            (c.id, "x.y"),
+            (a.id, "x.y"),
+            (b.id, "x.*"),
+            (d.id, "x.*"),
+            (c.id, "z"),
+            (a.id, "*"),
+        ]
+    async with Hub(store) as hub:
+        assert hub.topics.list() == listed
+        posted = await hub.topics.publish("x.y", 1, sender=boss)
+        assert posted.recipients == (c.id, a.id, b.id, d.id)
+
+
 async def test_turns_publish_when_they_commit(hub: Hub) -> None:
     boss, reader = await people(hub, "boss", "reader")
     await hub.topics.subscribe(reader, "done.*")

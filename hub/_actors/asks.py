@@ -126,7 +126,7 @@ class Asks:
         asker_id = id_of(self._core, asker, call, "asker")
         answerer_id = id_of(self._core, answerer, call, "answerer")
         self._core.check_may_wait("an answer")
-        if answerer_id in self._closed:
+        if answerer_id in self._closed and not self._core.demand.meets(answerer_id):
             raise AskFailed(
                 f"{self._label(answerer_id)} will not answer: {self._closed[answerer_id]}; spawn its actor again, or"
                 " ask another agent"

@@ -32,14 +32,20 @@ class Demands:
             )
         on_demand = self._rules[rule.pattern] = OnDemand(rule, self._core, self._state, self._around)
         self._watch()
-        for agent_id in self._state.inboxes.not_empty():
-            if self._state.inboxes.has_ready(agent_id):
-                self._want(agent_id)
+        self._want_all()
         return on_demand
 
     def remove(self, on_demand: OnDemand) -> None:
+        """Go by a rule no more: another one may be met by those for whom envelopes wait."""
         if self._rules.get(on_demand.pattern) is on_demand:
             del self._rules[on_demand.pattern]
+            if self._core.is_open:
+                self._want_all()
+
+    def look_at(self, agent_id: str) -> None:
+        """Make the actor of an agent, if envelopes wait for it, and it has none: perhaps no more."""
+        if self._rules and self._state.inboxes.has_ready(agent_id):
+            self._want(agent_id)
 
     def _watch(self) -> None:
         """Look at what is posted: from the first rule on, so that a hub without rules pays nothing."""
@@ -47,7 +53,7 @@ class Demands:
             return
         self._is_watching = True
         core = self._core
-        core.demand.register = self._register
+        core.demand.register, core.demand.meets = self._register, self._meets
         core.on_applied(EnvelopePosted, self._posted)
         for kind in (EnvelopeNacked, EnvelopeReturned, EnvelopeRedelivered):
             core.on_applied(kind, self._comes_again)
@@ -58,8 +64,11 @@ class Demands:
                 self._want(agent_id)
 
     def _comes_again(self, event: Event) -> None:
-        if self._rules and self._state.inboxes.has_ready(event.agent_id or ""):
-            self._want(event.agent_id or "")
+        self.look_at(event.agent_id or "")
+
+    def _want_all(self) -> None:
+        for agent_id in self._state.inboxes.not_empty() if self._rules else ():
+            self.look_at(agent_id)
 
     def _want(self, agent_id: str) -> None:
         if self._around.has_actor(agent_id):
@@ -67,6 +76,10 @@ class Demands:
         entry = self._state.agents.known(agent_id)
         if entry is not None and (on_demand := self._met_by(entry.name)) is not None:
             on_demand.want(agent_id)
+
+    def _meets(self, agent_id: str) -> bool:
+        entry = self._state.agents.known(agent_id)
+        return entry is not None and self._met_by(entry.name) is not None
 
     def _met_by(self, name: str) -> OnDemand | None:
         return next((each for each in self._rules.values() if each.rule.matches(name)), None)

@@ -6,6 +6,7 @@ of Orleans, that is the activation of a grain.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import copy_context
 from functools import partial
@@ -32,9 +33,9 @@ from .draining import Drained
 from .members import Crew
 from .rules import Handling, SpawnSettings
 
-__all__ = ("SPAWN", "OnDemand", "Rule", "Surroundings", "rule_of")
+__all__ = ("SPAWN_ON_DEMAND", "OnDemand", "Rule", "Surroundings", "rule_of")
 
-SPAWN = Call("hub.spawn_on_demand()", ConfigurationError)
+SPAWN_ON_DEMAND = Call("hub.spawn_on_demand()", ConfigurationError)
 _STOP = Call("on_demand.stop()", ConfigurationError)
 _DRAIN = Call("on_demand.drain()", ConfigurationError)
 
@@ -56,25 +57,27 @@ class Rule(Value):
 
 def rule_of(pattern: object, factory: Any, idle_seconds: object, active_max: object, settings: SpawnSettings) -> Rule:
     """Return a rule, checked."""
-    text = SPAWN.text("pattern", pattern, wanted="a pattern of agents' names, as 'reviewer/*'", is_empty_ok=False)
+    text = SPAWN_ON_DEMAND.text(
+        "pattern", pattern, wanted="a pattern of agents' names, as 'reviewer/*'", is_empty_ok=False
+    )
     wanted = "a function of an agent's name that returns its actor, or a class"
     if not callable(factory) or has_method(factory, "on_envelope"):
-        raise SPAWN.refusal("factory", factory, wanted)
+        raise SPAWN_ON_DEMAND.refusal("factory", factory, wanted)
     try:
         guarded_call(check_call, factory, factory, "the factory", ("name",))
         handling: Handling = guarded_call(settings.handling_of, factory)
     except CallerError:
         raise
     except Exception as error:
-        raise SPAWN.refusal("factory", factory, wanted, "reading it raised an exception") from error
+        raise SPAWN_ON_DEMAND.refusal("factory", factory, wanted, "reading it raised an exception") from error
     return Rule(
         pattern=text,
         matches=Patterns(text, any_text=True).matches,
         factory=factory,
         handling=handling,
         settings=settings,
-        idle_seconds=SPAWN.seconds("idle_seconds", idle_seconds),
-        active_max=SPAWN.whole("active_max", active_max, least=1),
+        idle_seconds=SPAWN_ON_DEMAND.seconds("idle_seconds", idle_seconds),
+        active_max=SPAWN_ON_DEMAND.whole("active_max", active_max, least=1),
     )
 
 
@@ -98,6 +101,9 @@ class Surroundings(Protocol):
 
     def ended(self, rule: OnDemand) -> None:
         """A rule makes no actors any more."""
+
+    def check_may_drain(self, crews: Iterable[Crew]) -> None:
+        """Raise where draining these actors would wait for itself, and where the hub is closed."""
 
     async def drain(self, crews: Callable[[], Iterable[Crew]], stop: Callable[[], Any], seconds: float) -> Drained:
         """Let actors handle what is in their inboxes, and stop them."""
@@ -159,6 +165,8 @@ class OnDemand:
         """
         grace_seconds = _STOP.seconds("grace_seconds", grace_seconds, is_zero_ok=True)
         self._end()
+        if not self._active:
+            return
         done = anyio.Event()
         self._around.start_soon(self._stop_and_tell, grace_seconds, done)
         await done.wait()
@@ -170,9 +178,9 @@ class OnDemand:
         """
         timeout = _DRAIN.seconds("timeout", timeout, is_zero_ok=True)
         crews = [crew for crew in self._active.values() if crew is not None]
-        drained = self._around.drain(lambda: crews, partial(self._stop_all, 0.0), timeout)
+        self._around.check_may_drain(crews)
         self._end()
-        return await drained
+        return await self._around.drain(lambda: crews, partial(self._stop_all, 0.0), timeout)
 
     def _end(self) -> None:
         self._is_stopped = True
@@ -213,7 +221,8 @@ class OnDemand:
         try:
             while self._is_wanted(agent_id):
                 await self._core.until_all_is_committed()  # nothing is made for what a crash can undo
-                await self._live(Agent(self._core, self._state, agent_id, self._agents.get(agent_id).name))
+                if self._is_wanted(agent_id):  # meanwhile it may have left, or have got an actor of the program's
+                    await self._live(Agent(self._core, self._state, agent_id, self._agents.get(agent_id).name))
         except (HubClosed, HubFailed):
             return
         finally:
@@ -251,14 +260,16 @@ class OnDemand:
 
     async def _give_back(self, agent_id: str, error: Exception) -> None:
         """Nack what waits, or dead-letter it: that its actor could not be made was one attempt of each."""
-        reason = f"its actor could not be made: {text_of(error)}"
+        reason, retry = f"its actor could not be made: {text_of(error)}", self.rule.handling.retry
+        # Those that come again at once wait for the next attempt, and are not nacked twice for this one.
+        ready = deque((each.envelope.envelope_id, each.attempts + 1) for each in self._inboxes.ready(agent_id))
 
         def decide() -> Sequence[Event]:
             events: list[Event] = []
-            ready = self._inboxes.ready(agent_id) if agent_id in self._agents else []
-            retry = self.rule.handling.retry
-            for waiting in ready[:_NACKED_AT_ONCE]:
-                envelope_id, attempt = waiting.envelope.envelope_id, waiting.attempts + 1
+            for _ in range(min(_NACKED_AT_ONCE, len(ready))):
+                envelope_id, attempt = ready.popleft()
+                if not self._inboxes.is_held(agent_id, envelope_id, attempt):
+                    continue  # it has gone meanwhile
                 if retry.is_hopeless(error):
                     events += self._inboxes.dead_letter(agent_id, envelope_id, reason, attempt)
                 else:
@@ -266,8 +277,8 @@ class OnDemand:
                     events += self._inboxes.nack(agent_id, envelope_id, pause, reason, retry.attempts_max)
             return events
 
-        while len(await self._core.execute(decide)) == _NACKED_AT_ONCE:
-            pass
+        while ready:
+            await self._core.execute(decide)
 
     # -- letting go --
 
@@ -298,7 +309,11 @@ class OnDemand:
         """Stop an actor, unless it has something to do: then it is idle later."""
         del self._idle[agent_id]
         crew = self._active.get(agent_id)
-        if crew is None or not crew.is_idle or self._inboxes.has_ready(agent_id):
+        if crew is not None and not crew.is_idle:
+            return False  # it says when it waits again
+        if crew is None or self._inboxes.has_ready(agent_id):
+            # What is there for it may be gone before it sees that: then it goes on waiting, and does not say so.
+            self._idle[agent_id] = self._around.clock.monotonic()
             return False
         self._around.start_soon(crew.stop, self._around.clock)
         return True

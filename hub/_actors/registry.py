@@ -213,11 +213,18 @@ class Actors:
         about = {each: given[each] if each in given else getattr(actor, each, None) for each in REGISTRATION}
         return await agents.register(name, **{each: value for each, value in about.items() if value is not None})
 
+    def check_may_drain(self, crews: Iterable[Crew]) -> None:
+        if self._core.is_stopped:
+            raise self._core.end_error(
+                "the hub is closed, and its actors have stopped; what they left is in its journal"
+            )
+        self._draining.check(crews)
+
     async def drain(
         self, crews: Callable[[], Iterable[Crew]], stop: Callable[[], Awaitable[None]], seconds: float
     ) -> Drained:
         """Drain actors, and stop them, in a task of the hub's: it goes on if the caller is cancelled."""
-        self._draining.check(crews())
+        self.check_may_drain(crews())
         drained: list[Drained] = []
         done = anyio.Event()
 
@@ -262,6 +269,8 @@ class Actors:
             if not other.is_stopped:
                 self.start_soon(other.stop, self.clock)
         crew.links.clear()
+        if self._is_open:
+            self._demands.look_at(crew.agent.id)
         return True
 
     def appeared(self, supervisor: Supervisor) -> None:
@@ -339,9 +348,14 @@ class Actors:
 
     def _group_of_one(self, name: str) -> Supervisor:
         present = self._groups.get(name)
-        if present is not None and not present.is_stopped and present in self._present:
+        is_there = present is not None and not present.is_stopped and present in self._present
+        if present is not None and is_there and not self._is_of_gone(present):
             raise CommandRejected(f"a group of actors named {name!r} is there already; give the actor another name")
         return self._new_group(name, GroupRules(), above=None, is_alone=True)
+
+    def _is_of_gone(self, supervisor: Supervisor) -> bool:
+        """Tell whether it is of the actors of an agent that has left: another agent may have its name now."""
+        return supervisor.is_alone and not any(self.is_registered(member.agent) for member in supervisor.members)
 
     def _new_group(self, name: str, rules: GroupRules, *, above: Supervisor | None, is_alone: bool) -> Supervisor:
         self._check_open()

@@ -87,9 +87,9 @@ class Channel(ChannelReader):
         Raises :class:`~hubwire.errors.CommandRejected` if the channel is not open, or its type allows no others, and
         :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
-        await self._core.demand.admit(self._core, (agent,))
-        membership, agent_id = self._state.membership, actor_of(self._core, agent, _JOIN)
         role = _JOIN.text("role", role)
+        await self._core.demand.admit_actor(self._core, agent)
+        membership, agent_id = self._state.membership, actor_of(self._core, agent, _JOIN)
         await self._access.enter("join", agent_id, partial(membership.join, self.id, agent_id, role), {"role": role})
 
     async def leave(self, agent: Agent | str, reason: str = "") -> None:

@@ -147,10 +147,11 @@ class ChannelCommands:
 
     async def _open(self, participants: Sequence[Agent | str], given: dict[str, Any], origin: Origin) -> Channel:
         core = self._core
+        terms = _checked(core, given)
         ids = await admitted_ids_of(core, participants, _OPEN, "participants")
         if ids:
             core.acting.check(ids[0], _OPEN, "the first of participants, its creator,")
-        channel_id, decide = await self._opening(ids, _checked(core, given), origin)
+        channel_id, decide = await self._opening(ids, terms, origin)
         await core.execute(decide)
         return Channel(core, self._state, channel_id)
 

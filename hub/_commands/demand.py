@@ -14,6 +14,8 @@ class Demand:
     def __init__(self) -> None:
         self.register: Callable[[Any, str], Awaitable[None]] | None = None
         """Registers the agent of a name, if it is not registered, for who acts through a core; None without rules."""
+        self.meets: Callable[[str], bool] = lambda _: False
+        """Tells whether the actor of an agent is made on demand, given its id."""
 
     async def admit(self, core: Any, agents: Iterable[object]) -> None:
         """Register those of these agents that are given by names which rules are met by."""
@@ -22,3 +24,8 @@ class Demand:
         for each in agents:
             if type(each) is str:
                 await self.register(core, each)
+
+    async def admit_actor(self, core: Any, agent: object) -> None:
+        """Register the agent that is to act, as :meth:`admit` does; who acts through a core as one agent is there."""
+        if core.acting.agent_id is None:
+            await self.admit(core, (agent,))

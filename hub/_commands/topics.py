@@ -100,8 +100,10 @@ class TopicCommands:
 
     async def _change(self, call: Call, name: str, agent: Agent | str, given: str) -> bool:
         core, subscriptions = self._core, self._state.subscriptions
-        await core.demand.admit(core, (agent,))
-        agent_id, pattern = actor_of(core, agent, call), _pattern(call, given)
+        pattern = _pattern(call, given)
+        if name == "subscribe":
+            await core.demand.admit_actor(core, agent)
+        agent_id = actor_of(core, agent, call)
         await core.authorizer.authorize(name, agent_id, facts={"pattern": pattern})
         decide = subscriptions.subscribe if name == "subscribe" else subscriptions.unsubscribe
         changed = await core.execute(lambda: decide(agent_id, pattern))
@@ -112,7 +114,7 @@ class TopicCommands:
     def list(self, agent: Agent | str | None = None) -> Sequence[Subscription]:
         """Return the subscriptions of an agent, or all, each with ``agent_id`` and ``pattern``.
 
-        Agents come in the order in which they have subscribed first. Through the hub of an agent, only its own.
+        They come in the order in which they were made. Through the hub of an agent, only its own.
         """
         agent_id = None if agent is None else id_of(self._core, agent, _LIST)
         found = self._state.subscriptions.all(agent_id)

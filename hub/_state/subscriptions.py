@@ -8,7 +8,8 @@ patterns of agents, and a topic is matched with them when something is published
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import attrs
@@ -31,14 +32,19 @@ class Subscription(Value):
 
     agent_id: str
     pattern: str
+    seq: int = attrs.field(default=0, eq=False)
+    """Of the event by which it came; 0 if that was not kept."""
 
 
 @attrs.define(eq=False, repr=False)
 class _Subscribers(Value):
-    """The agents that have subscribed by one pattern, in their order."""
+    """The agents that have subscribed by one pattern, in their order, each with the ``seq`` by which it came."""
 
     matches: Callable[[str], bool] = attrs.field(eq=False)
-    agent_ids: dict[str, None] = attrs.Factory(dict)
+    seqs: dict[str, int] = attrs.Factory(dict)
+
+
+_NO_PATTERNS: Mapping[str, int] = {}
 
 
 class Subscriptions:
@@ -52,7 +58,8 @@ class Subscriptions:
 
     def __init__(self, agents: Agents) -> None:
         self._agents = agents
-        self._by_agent: dict[str, dict[str, None]] = {}
+        self._by_agent: dict[str, dict[str, int]] = {}
+        """The patterns of each, with the ``seq`` by which the subscription came: a snapshot keeps their order."""
         self._by_word: dict[str, dict[str, _Subscribers]] = {}
         """Of each pattern, by what it is found by: see :func:`_word_of`."""
 
@@ -68,21 +75,30 @@ class Subscriptions:
 
     def restore(self, entries: Sequence[Subscription]) -> None:
         for entry in entries:
-            self._add(entry.agent_id, entry.pattern)
+            self._add(entry.agent_id, entry.pattern, entry.seq)
 
     def all(self, agent_id: str | None = None) -> list[Subscription]:
-        """Return all subscriptions, or those of an agent, in the order in which agents, and then they, came."""
+        """Return all subscriptions, or those of an agent, in the order in which they came."""
         agent_ids: Iterable[str] = self._by_agent if agent_id is None else (agent_id,)
-        return [Subscription(each, pattern) for each in agent_ids for pattern in self._by_agent.get(each, ())]
+        found = [
+            Subscription(each, pattern, seq)
+            for each in agent_ids
+            for pattern, seq in self._by_agent.get(each, _NO_PATTERNS).items()
+        ]
+        return sorted(found, key=attrgetter("seq"))
 
     def subscribers(self, topic: str) -> list[str]:
-        """Return the ids of the agents that get what is published on a topic, each once."""
-        found: dict[str, None] = {}
-        for word in (f"={topic}", topic.partition(".")[0], ""):
-            for subscribers in self._by_word.get(word, {}).values():
-                if subscribers.matches(topic):
-                    found |= subscribers.agent_ids
-        return list(found)
+        """Return the ids of the agents that get what is published on a topic, each once, as its first pattern came."""
+        found = [
+            subscribers.seqs
+            for word in (f"={topic}", topic.partition(".")[0], "")
+            for subscribers in self._by_word.get(word, {}).values()
+            if subscribers.matches(topic)
+        ]
+        if len(found) == 1:
+            return list(found[0])
+        came = sorted((seq, agent_id) for seqs in found for agent_id, seq in seqs.items())
+        return list(dict.fromkeys(agent_id for _, agent_id in came))
 
     # -- commands --
 
@@ -110,14 +126,14 @@ class Subscriptions:
 
     def _subscribed(self, event: TopicSubscribed) -> None:
         assert event.agent_id is not None
-        self._add(event.agent_id, event.pattern)
+        self._add(event.agent_id, event.pattern, event.seq)
 
-    def _add(self, agent_id: str, pattern: str) -> None:
-        self._by_agent.setdefault(agent_id, {})[pattern] = None
+    def _add(self, agent_id: str, pattern: str, seq: int) -> None:
+        self._by_agent.setdefault(agent_id, {})[pattern] = seq
         patterns = self._by_word.setdefault(_word_of(pattern), {})
         if pattern not in patterns:
             patterns[pattern] = _Subscribers(Patterns(pattern, any_text=True).matches)
-        patterns[pattern].agent_ids[agent_id] = None
+        patterns[pattern].seqs[agent_id] = seq
 
     def _unsubscribed(self, event: TopicUnsubscribed) -> None:
         assert event.agent_id is not None
@@ -136,8 +152,8 @@ class Subscriptions:
         word = _word_of(pattern)
         patterns = self._by_word[word]
         subscribers = patterns[pattern]
-        del subscribers.agent_ids[agent_id]
-        if not subscribers.agent_ids:
+        del subscribers.seqs[agent_id]
+        if not subscribers.seqs:
             del patterns[pattern]
             if not patterns:
                 del self._by_word[word]
