@@ -161,6 +161,7 @@ _SUBMODULES = (
     "patterns",
     "ports",
     "position",
+    "redaction",
     "risk",
     "text_store",
     "thread",

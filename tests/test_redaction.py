@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hubwire.errors import ConfigurationError
-from hubwire.redaction import FAMILIES, Finding, Redactor, Rule
+from hubwire.redaction import FAMILIES, Finding, Redactor, RedactionRule
 
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY"
 
@@ -265,7 +265,7 @@ def test_stamps_tell_rules_apart() -> None:
     redactors = [
         Redactor(),
         Redactor(without=["ip"]),
-        Redactor(rules=[Rule("employee", keys=["employee_id"])]),
+        Redactor(rules=[RedactionRule("employee", keys=["employee_id"])]),
         Redactor(mode="pseudonym", key=key),
         Redactor(mode="pseudonym", key=b"l" * 16),
     ]
@@ -281,7 +281,7 @@ def test_own_rules_find_beside_those_of_the_package() -> None:
         place = text.find("badge ")
         return [] if place < 0 else [(place + 6, place + 10)]
 
-    redactor = Redactor(rules=[Rule("badge", find=badges, keys=["badge_no"])])
+    redactor = Redactor(rules=[RedactionRule("badge", find=badges, keys=["badge_no"])])
     assert redactor.redact("badge 1234 of j@example.com") == "badge [redacted:badge] of [redacted:email]"
     assert redactor.redact({"badgeNo": 7, "x": "badge abcd"}) == {"badgeNo": 7, "x": "badge [redacted:badge]"}
     assert redactor.redact({"badgeNo": "seven"}) == {"badgeNo": "[redacted:badge]"}
@@ -289,7 +289,9 @@ def test_own_rules_find_beside_those_of_the_package() -> None:
 
 def test_own_patterns_take_linear_time() -> None:
     pytest.importorskip("re2")
-    redactor = Redactor(rules=[Rule("employee", pattern=r"EMP-(\d{6})"), Rule("slow", pattern=r"(?:a+)+\$")])
+    redactor = Redactor(
+        rules=[RedactionRule("employee", pattern=r"EMP-(\d{6})"), RedactionRule("slow", pattern=r"(?:a+)+\$")]
+    )
     assert redactor.redact("EMP-123456") == "EMP-[redacted:employee]"
     text = "a" * 100_000
     assert redactor.redact(text) is text
@@ -299,13 +301,13 @@ def test_own_patterns_take_linear_time() -> None:
 def test_patterns_that_cannot_be_are_refused(pattern: str) -> None:
     pytest.importorskip("re2")
     with pytest.raises(ConfigurationError, match="pattern"):
-        Rule("x", pattern=pattern)
+        RedactionRule("x", pattern=pattern)
 
 
 def test_a_pattern_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "re2", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'hubwire\[redaction\]'"):
-        Rule("employee", pattern="EMP")
+        RedactionRule("employee", pattern="EMP")
 
 
 @pytest.mark.parametrize("text", FOUND, ids=range(len(FOUND)))
@@ -342,7 +344,7 @@ BAD_RULES = {
 
 @pytest.mark.parametrize("find", BAD_RULES.values(), ids=BAD_RULES)
 def test_a_failing_rule_withholds_the_value(find: Any) -> None:
-    redactor = Redactor(rules=[Rule("bad", find=find)])
+    redactor = Redactor(rules=[RedactionRule("bad", find=find)])
     made = redactor.redact({"a": "secret words"})
     assert list(made) == ["$redacted"]
     assert "secret" not in repr(made)
@@ -355,15 +357,15 @@ def test_an_interrupt_is_for_the_program() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Redactor(rules=[Rule("x", find=interrupted)]).redact("text")
+        Redactor(rules=[RedactionRule("x", find=interrupted)]).redact("text")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"rules": "email"}, "rules is a list of Rule"),
-        ({"rules": [1]}, "rules is a list of Rule"),
-        ({"rules": [Rule("a", keys=["b"]), Rule("a", keys=["c"])]}, "two rules have the name"),
+        ({"rules": "email"}, "rules is a list of RedactionRule"),
+        ({"rules": [1]}, "rules is a list of RedactionRule"),
+        ({"rules": [RedactionRule("a", keys=["b"]), RedactionRule("a", keys=["c"])]}, "two rules have the name"),
         ({"without": "ip"}, "without is a list"),
         ({"without": ["emial"]}, "is email meant"),
         ({"mode": "hash"}, "mode is"),
@@ -392,8 +394,8 @@ def test_wrong_arguments_are_refused(arguments: Any, message: str) -> None:
     ids=range(7),
 )
 def test_wrong_rules_are_refused(arguments: Any) -> None:
-    with pytest.raises(ConfigurationError, match="Rule"):
-        Rule(**arguments)
+    with pytest.raises(ConfigurationError, match="RedactionRule"):
+        RedactionRule(**arguments)
 
 
 def test_families_are_named_once() -> None:

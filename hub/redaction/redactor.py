@@ -16,7 +16,7 @@ from ._quick import quick_search
 from ._text import findings
 from ._tokens import Span
 from ._walk import Path, Walk
-from .rules import Finding, Rule
+from .rules import Finding, RedactionRule
 
 __all__ = ("FAMILIES", "Redactor")
 
@@ -66,7 +66,7 @@ class Redactor:
     def __init__(
         self,
         *,
-        rules: Iterable[Rule] = (),
+        rules: Iterable[RedactionRule] = (),
         without: Iterable[str] = (),
         mode: Literal["replace", "pseudonym"] = "replace",
         key: bytes | None = None,
@@ -207,15 +207,15 @@ class Redactor:
         self._plain.add(key)
 
 
-def _rules(rules: object) -> tuple[Rule, ...]:
+def _rules(rules: object) -> tuple[RedactionRule, ...]:
     if is_a(rules, str) or not is_a(rules, Iterable):
-        raise ConfigurationError(f"Redactor: rules is a list of Rule, not {shown(rules)}")
+        raise ConfigurationError(f"Redactor: rules is a list of RedactionRule, not {shown(rules)}")
     given: Any = rules
     own = tuple(given)
     names = set()
     for rule in own:
-        if type(rule) is not Rule:
-            raise ConfigurationError(f"Redactor: rules is a list of Rule, not of {shown(rule)}")
+        if type(rule) is not RedactionRule:
+            raise ConfigurationError(f"Redactor: rules is a list of RedactionRule, not of {shown(rule)}")
         if rule.name in names:
             raise ConfigurationError(f"Redactor: two rules have the name {rule.name!r}; give each its own")
         names.add(rule.name)
@@ -252,7 +252,7 @@ def _replacement(mode: object, key: object) -> Callable[[str, str], str]:
     return pseudonyms(key)
 
 
-def _stamp(own: tuple[Rule, ...], left: tuple[str, ...], mode: str, key: bytes | None) -> str:
+def _stamp(own: tuple[RedactionRule, ...], left: tuple[str, ...], mode: str, key: bytes | None) -> str:
     """Return the version of the rules of the package; and, of what is different from it, a digest."""
     if not own and not left and mode == "replace":
         return f"hubwire/{VERSION}"

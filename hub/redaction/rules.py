@@ -14,7 +14,7 @@ from ..events._shown import is_a, shown
 from ._engine import engine
 from ._tokens import Span
 
-__all__ = ("Finding", "Rule")
+__all__ = ("Finding", "RedactionRule")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -35,7 +35,7 @@ class Finding(Value):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Rule(Value):
+class RedactionRule(Value):
     """A rule of one's own, beside those of the package: what to look for in texts, and which keys name it.
 
     * ``name``: the family of what it finds: lower-case letters, digits and underscores. It is in the placeholder.
@@ -68,7 +68,7 @@ class Rule(Value):
                 raise _refusal("keys", each, "a list of names of keys")
         object.__setattr__(self, "keys", names)
         if self.pattern is None and self.find is None and not names:
-            raise ConfigurationError(f"Rule({self.name!r}) finds nothing; give pattern, find or keys")
+            raise ConfigurationError(f"RedactionRule({self.name!r}) finds nothing; give pattern, find or keys")
         if self.pattern is not None:
             object.__setattr__(self, "_search", _compiled(self.pattern))
 
@@ -97,7 +97,7 @@ def _compiled(pattern: object) -> Any:
     re2 = engine()
     if re2 is None:
         raise ConfigurationError(
-            "Rule: a pattern needs RE2, which takes linear time whatever the text is; run pip install "
+            "RedactionRule: a pattern needs RE2, which takes linear time whatever the text is; run pip install "
             "'hubwire[redaction]', or give find, a function"
         )
     options = re2.Options()
@@ -106,14 +106,14 @@ def _compiled(pattern: object) -> Any:
         compiled = re2.compile(pattern, options)
     except Exception as error:
         raise ConfigurationError(
-            f"Rule: pattern is a regular expression in the syntax of RE2, not {shown(pattern)}: {error}"
+            f"RedactionRule: pattern is a regular expression in the syntax of RE2, not {shown(pattern)}: {error}"
         ) from error
     if compiled.search("") is not None:
         raise ConfigurationError(
-            f"Rule: the pattern {shown(pattern)} matches the empty text, so every text would match"
+            f"RedactionRule: the pattern {shown(pattern)} matches the empty text, so every text would match"
         )
     return compiled
 
 
 def _refusal(argument: str, value: object, wanted: str) -> ConfigurationError:
-    return ConfigurationError(f"Rule: {argument} is {wanted}, not {shown(value)}")
+    return ConfigurationError(f"RedactionRule: {argument} is {wanted}, not {shown(value)}")
