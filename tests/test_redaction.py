@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hubwire.errors import ConfigurationError
-from hubwire.redaction import FAMILIES, Finding, Redactor, RedactionRule
+from hubwire.redaction import FAMILIES, Finding, RedactionRule, Redactor
 
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY"
 

@@ -162,7 +162,7 @@ def _is_odd(value: str) -> bool:
 # --- headers and addresses ------------------------------------------------------------------------------------------
 
 SCHEME = re.compile(r"\b(?:(bearer)|(basic))[ \t]{1,4}([\w.~+/=:-]{6,8192}+)", re.IGNORECASE | re.ASCII)
-_USERINFO = re.compile(r"(?<=://)([^\s/?#\"'<>]{1,256})@(?=[\w\[])")
+_USERINFO = re.compile(r"(?<=://)([^\s/?\"'<>]{1,256})@(?=[\w\[])")
 SIGNED = re.compile(
     r"(?<=[?&;])(?:sig|signature|x-amz-signature|x-goog-signature|x-amz-security-token|awsaccesskeyid|hmac)=([\w%+/=-]{16,2048}+)",
     re.IGNORECASE,

@@ -16,7 +16,8 @@ _END = r"(?![\w-])"
 _NO_ROW_BEFORE = r"(?<![0-9] )(?<![0-9][:/])"
 _NO_ROW_AFTER = r"(?! [0-9])(?![:/][0-9])"
 
-_IDS_WITH_SEPARATORS = ("us", "be", "br", "ch", "in", "kr", "se", "ca", "fr")
+_IDS_WITH_SEPARATORS = ("us", "be", "br", "ch", "kr", "se", "fr")
+_IDS_IN_GROUPS = ("in", "ca")
 _IDS_WITH_LETTERS = ("it", "mx", "gb", "es-nie")
 _IDS_WITH_LAST_LETTER = ("es", "fi", "cl", "cn")
 
@@ -42,7 +43,8 @@ _PHONE = (
 
 NUMBER = re.compile(
     rf"{_BEFORE}(?=(?:[ ().\-/]{{0,2}}[0-9]){{9}})(?:(?P<card>{_CARD}){_AFTER}|(?P<bare>[0-9]{{13,19}}){_AFTER}"
-    rf"|{_ids(_IDS_WITH_SEPARATORS, _AFTER)}|(?P<phone>{_NO_ROW_BEFORE}(?:{_PHONE}){_NO_ROW_AFTER}){_AFTER})",
+    rf"|{_ids(_IDS_WITH_SEPARATORS, _AFTER)}|{_NO_ROW_BEFORE}(?:{_ids(_IDS_IN_GROUPS, _NO_ROW_AFTER + _AFTER)})"
+    rf"|(?P<phone>{_NO_ROW_BEFORE}(?:{_PHONE}){_NO_ROW_AFTER}){_AFTER})",
     re.ASCII,
 )
 

@@ -12,7 +12,7 @@ __all__ = ("emails", "ip_addresses")
 # --- e-mail ---------------------------------------------------------------------------------------------------------
 
 _AT = re.compile(
-    r"(?<=[\w%+'-])@(?=((?:[^\W_](?:[\w-]{0,62}+)\.){1,8}+(?:[^\W\d_]{2,24}|xn--[a-z0-9-]{2,59}))(?![\w@]))"
+    r"(?<=[\w%+'-])(?:@|%40)(?=((?:[^\W_](?:[\w-]{0,62}+)\.){1,8}+(?:[^\W\d_]{2,24}|xn--[a-z0-9-]{2,59}))(?![\w@]))"
 )
 """The sign and the domain: what is before it is read backwards."""
 
@@ -38,7 +38,7 @@ def emails(text: str) -> Iterator[Span]:
             start -= 1
         while start < at and text[start] in ".'-%":
             start += 1
-        end = at + 1 + len(domain)
+        end = found.end() + len(domain)
         is_of_git = text[start:at] == "git" and text[end : end + 1] in (":", "/")
         if start < at and not is_of_git:
             yield start, end, "email"
@@ -67,8 +67,8 @@ _NOT_PERSONAL = re.compile(r"127\.|0\.|255\.|22[4-9]\.|23[0-9]\.|169\.254\.169\.
 _MANY_COLONS = re.compile(r":(?:(?<=[0-9a-fA-F]{4}:)|:|[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:)")
 
 _COLONS = re.compile(
-    r"(?<![\w:.])(?:[23][0-9a-f]{3}|f[cde][0-9a-f]{2}|64:ff9b):[0-9a-f:]{2,40}+(?:\.[0-9]{1,3}){0,3}(?![\w:])"
-    r"|(?<![\w:.-])[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){7}(?![\w:])"
+    r"(?<![\w:.])(?:[23][0-9a-f]{3}|f[cde][0-9a-f]{2}|64:ff9b)(?:::?[0-9a-f]{1,4}){1,7}+(?:::(?![\w:]))?(?!\w)(?!:\w)"
+    r"|(?<![\w:.-])[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){7}+(?!\w)(?!:\w)"
     r"|(?<![\w:.])::ffff:[0-9.]{7,15}+(?![\w:])",
     re.IGNORECASE | re.ASCII,
 )

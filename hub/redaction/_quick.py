@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from . import _assignments, _numbers, _tokens
 from ._engine import engine
+from ._text import unescaped
 
 __all__ = ("quick_search",)
 
@@ -67,7 +68,7 @@ def _length_of_class(pattern: str, place: int) -> int:
 
 
 def _patterns(signs: Iterable[str]) -> Iterable[str]:
-    yield r"\S@[\w\[\x{80}-\x{10ffff}]"
+    yield r"\S(?:@|%40)[\w\[\x{80}-\x{10ffff}]"
     yield r"(?:^|\n)[ \t]*[{\[]"  # a text of JSON, in which signs may be escaped
     yield r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
     yield r"[0-9a-fA-F]{4}:[0-9a-fA-F:]{2}|::[fF]{4}:"
@@ -104,7 +105,7 @@ def quick_search(signs: Iterable[str]) -> Callable[[str], bool] | None:
 
     def may_hold(text: str) -> bool:
         try:
-            data = text.encode()
+            data = unescaped(text).encode()
         except UnicodeEncodeError:  # it has lone surrogates
             return True
         return bool(match(anchor, data, 0, len(data))[0][0] >= 0)
