@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 
 from ._tokens import Span
 
-__all__ = ("assignments", "credentials")
+__all__ = ("assignments", "schemes", "signatures", "told", "userinfo")
 
-_ASSIGNED = re.compile(
+ASSIGNED = re.compile(
     r"(?<![\w.$-])([^\W\d][\w.-]{1,80})(?:\\{0,8}[\"'`])?\]?[ \t]{0,4}(?:=>|:=|=(?!=)|:(?!:))[ \t]{0,4}(?![=:/\s])"
 )
 _SIGN = re.compile(r"=|:(?<![0-9]:)|:(?![0-9]{2})")
@@ -28,10 +28,13 @@ PROSE = re.compile(
 )
 
 _QUOTE = re.compile(r"(\\{0,8})([\"'`])")
-_QUOTED = {quote: re.compile(rf"((?:[^{quote}\\\n]|\\.){{0,8192}}+){quote}") for quote in "\"'`"}
-_UNQUOTED = re.compile(r"[^\s\"'`<>(){}\[\],;&|\\]{1,4096}+")
+_QUOTED = {quote: re.compile(rf"((?:[^{quote}\\\n]|\\.)*+){quote}") for quote in "\"'`"}
+_UNQUOTED = re.compile(r"[^\s\"'`<>(){}\[\],;&|\\]++")
 
-_WORD = re.compile(r"[^\s\"'`]{1,256}+")
+_WORD = re.compile(r"[^\s\"'`]++")
+
+_COOKIE = re.compile(r"[\w.!#$&+^|~-]{1,128}=[^\s;=]")
+_COOKIES_END = re.compile(r"[\"'`\r\n<>{}\[\]]|\\[rn]")
 
 _PLACEHOLDER = re.compile(
     r"[\[<{$%*(]|x{3,}$|\.{3}|…|#|-+$|your|my[-_ ]|change[-_]?me|(?:none|null|nil|true|false|undefined|string|str|int|"
@@ -42,63 +45,84 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _CODE = re.compile(
-    r"[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)+$|[A-Za-z_]+$|[A-Z_][A-Z0-9_]*$|[a-z]+(?:_[a-z0-9]+)+$|[a-z]+(?:-[a-z]+)+$"
+    r"[0-9.]+$|[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)+$|[A-Za-z_]+$|[A-Z_][A-Z0-9_]*$|[a-z]+(?:_[a-z0-9]+)+$|[a-z]+(?:-[a-z]+)+$"
 )
+_NUMERAL = re.compile(r"[0-9.]+")
 _DATE = re.compile(r"[0-9]{1,4}[-./ ][0-9]{1,2}[-./ ][0-9]{1,4}")
 
 SECRETS = frozenset({"password", "secret", "token", "key", "auth", "session", "cookie"})
 
 
 def assignments(text: str, family_of: Callable[[str], str | None]) -> Iterator[Span]:
-    has_sign = _SIGN.search(text) is not None
-    for found in _ASSIGNED.finditer(text) if has_sign else ():
-        family = family_of(found[1])
-        if family is not None:
-            yield from _value_after(text, found, family)
-    is_told = " is " in text or " was " in text or " ist " in text
-    for found in SPACED.finditer(text) if has_sign or is_told else ():
+    """Yield the values after names and signs: ``password=...``; what was read as one value is not read again."""
+    if _SIGN.search(text) is None:
+        return
+    read = 0
+    for found in ASSIGNED.finditer(text):
+        if found.start() >= read and (family := family_of(found[1])) is not None:
+            read, is_one, span = _value_after(text, found, family)
+            if is_one:
+                yield *span, family
+
+
+def told(text: str, family_of: Callable[[str], str | None]) -> Iterator[Span]:
+    """Yield the values after names of several words, and of those that prose tells: ``the password is ...``."""
+    read = 0
+    for found in SPACED.finditer(text):
         family = family_of(found[1].replace(" ", "_").replace("-", "_"))
-        if family is not None:
-            yield from _value_after(text, found, family)
-    for found in PROSE.finditer(text) if is_told else ():
+        if found.start() >= read and family is not None:
+            read, is_one, span = _value_after(text, found, family)
+            if is_one:
+                yield *span, family
+    for found in PROSE.finditer(text):
         value = _WORD.match(text, found.end() + (text[found.end() : found.end() + 1] in "\"'`"))
         if value is not None and _is_odd(shown := value[0].rstrip(".!?:")):
             yield value.start(), value.start() + len(shown), "password"
 
 
-def _value_after(text: str, found: re.Match[str], family: str) -> Iterator[Span]:
+_Value = tuple[int, bool, tuple[int, int]]
+"""Up to where a text was read, whether that is a secret, and where this begins and ends."""
+
+
+def _value_after(text: str, found: re.Match[str], family: str) -> _Value:
     place = found.end()
     quoted = _quoted(text, place)
     if quoted is not None:
-        if _is_quoted_value(text[quoted[0] : quoted[1]], family):
-            yield *quoted, family
-        return
+        return quoted[1], _is_quoted_value(text[quoted[0] : quoted[1]], family), quoted
     if text[place : place + 1] in "\"'`":
         place += 1  # what was cut off has no second sign
     value = _UNQUOTED.match(text, place)
     if value is None:
-        return
-    start, end = value.span()
-    if family in ("cookie", "auth"):
-        if family == "cookie":
-            line = text.find("\n", place)
-            end = min(end + 4096, len(text) if line < 0 else line)
-            stop = re.compile(r"[\"'`\r\n<>{}\[\]]").search(text, start, end)
-            end = stop.start() if stop else end
-            if "=" in text[start:end]:
-                yield start, end, family
-        elif text[end : end + 1] == " " and value[0].isalpha():
-            rest = _UNQUOTED.match(text, end + 1)
-            if rest is not None and _is_odd(rest[0]):
-                yield rest.start(), rest.end(), family
-        elif _is_odd(value[0]) and len(value[0]) >= 8:
-            yield start, end, family
-        return
+        return place, False, (place, place)
+    if family == "cookie":
+        return _cookies_at(text, value.start())
+    if family == "auth":
+        return _credentials_at(text, value)
     shown = value[0].rstrip(".!?:")
-    is_call = text[end : end + 1] in ("(", "[", "{")
+    is_call = text[value.end() : value.end() + 1] in ("(", "[", "{")
     is_tight = found[0].endswith("=") and not found[0].endswith(" =")
-    if not is_call and _is_plain_value(shown, family, found[1], is_tight=is_tight):
-        yield start, start + len(shown), family
+    is_one = not is_call and _is_plain_value(shown, family, found[1], is_tight=is_tight)
+    return value.end(), is_one, (place, place + len(shown))
+
+
+def _cookies_at(text: str, start: int) -> _Value:
+    """All cookies of a line: their names are told by the site, and may be secret, too."""
+    stop = _COOKIES_END.search(text, start)
+    end = len(text) if stop is None else stop.start()
+    return end, _COOKIE.match(text, start, end) is not None, (start, end)
+
+
+def _credentials_at(text: str, value: re.Match[str]) -> _Value:
+    """What follows ``Authorization:``, with a scheme before it or without."""
+    if text[value.end() : value.end() + 1] == " " and value[0].isalpha():
+        rest = _UNQUOTED.match(text, value.end() + 1)
+        return (
+            value.end(),
+            rest is not None and _is_odd(rest[0]),
+            (value.end(), value.end()) if rest is None else rest.span(),
+        )
+    is_one = len(value[0]) >= 8 and _is_odd(value[0]) and not _CODE.match(value[0])
+    return value.end(), is_one, value.span()
 
 
 def _quoted(text: str, place: int) -> tuple[int, int] | None:
@@ -107,7 +131,7 @@ def _quoted(text: str, place: int) -> tuple[int, int] | None:
     if mark is None:
         return None
     if mark[1]:
-        end = text.find(mark[0], mark.end(), mark.end() + 8192)
+        end = text.find(mark[0], mark.end())
         return None if end < 0 else (mark.end(), end)
     inner = _QUOTED[mark[2]].match(text, mark.end())
     return None if inner is None else inner.span(1)
@@ -127,7 +151,7 @@ def _is_quoted_value(value: str, family: str) -> bool:
         )
     if family in ("password", "cookie"):
         return True
-    return _is_odd(value) and (len(value) >= 8)
+    return len(value) >= 8 and _is_odd(value) and not _NUMERAL.fullmatch(value)
 
 
 def _is_plain_value(value: str, family: str, key: str, *, is_tight: bool) -> bool:
@@ -161,25 +185,33 @@ def _is_odd(value: str) -> bool:
 
 # --- headers and addresses ------------------------------------------------------------------------------------------
 
-SCHEME = re.compile(r"\b(?:(bearer)|(basic))[ \t]{1,4}([\w.~+/=:-]{6,8192}+)", re.IGNORECASE | re.ASCII)
-_USERINFO = re.compile(r"(?<=://)([^\s/?\"'<>]{1,256})@(?=[\w\[])")
+SCHEME = re.compile(r"\b(?:(bearer)|(basic))[ \t]{1,4}([\w.~+/=:-]{6,}+)", re.IGNORECASE | re.ASCII)
+USERINFO = re.compile(r"(?<=://)([^\s/?\"'<>]{1,256})@(?=[\w\[])")
 SIGNED = re.compile(
-    r"(?<=[?&;])(?:sig|signature|x-amz-signature|x-goog-signature|x-amz-security-token|awsaccesskeyid|hmac)=([\w%+/=-]{16,2048}+)",
+    r"(?<=[?&;])(?:sig|signature|x-amz-signature|x-goog-signature|x-amz-security-token|awsaccesskeyid|hmac)=([\w%+/=-]{16,}+)",
     re.IGNORECASE,
 )
 
 
-def credentials(text: str) -> Iterator[Span]:
+def schemes(text: str) -> Iterator[Span]:
+    """Yield what follows ``Bearer`` and ``Basic``."""
     for found in SCHEME.finditer(text):
         value = found[3].rstrip(".:")
         if _is_basic(value) if found[2] else _is_bearer(value):
             yield found.start(3), found.start(3) + len(value), "basic" if found[2] else "bearer"
-    if "://" in text:
-        for found in _USERINFO.finditer(text):
-            user, colon, password = found[1].partition(":")
-            is_given = found[1][0] not in "[{$<%" and password[:1] not in ("[", "{", "$", "<", "%", "*")
-            if is_given and ((colon and password) or len(user) >= 20):
-                yield found.start(1), found.end(1), "url"
+
+
+def userinfo(text: str) -> Iterator[Span]:
+    """Yield user and password before the host of an address."""
+    for found in USERINFO.finditer(text):
+        user, colon, password = found[1].partition(":")
+        is_given = found[1][0] not in "[{$<%" and password[:1] not in ("[", "{", "$", "<", "%", "*")
+        if is_given and ((colon and password) or len(user) >= 20):
+            yield found.start(1), found.end(1), "url"
+
+
+def signatures(text: str) -> Iterator[Span]:
+    """Yield what signs an address: with it, it opens without a password."""
     for found in SIGNED.finditer(text):
         yield found.start(1), found.end(1), "sas"
 

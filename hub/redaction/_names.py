@@ -65,6 +65,10 @@ _NAMES: Mapping[str, str] = {
         "address addresses home_address street_address postal_address mailing_address billing_address "
         "shipping_address delivery_address address_line street street_name"
     ),
+    "name": (
+        "first_name last_name full_name given_name family_name middle_name maiden_name surname firstname lastname "
+        "fullname forename vorname nachname"
+    ),
     "ip": (
         "ip_address ip ip_addr ipaddr ipaddress client_ip remote_addr remote_ip source_ip x_forwarded_for x_real_ip"
     ),
@@ -89,7 +93,7 @@ _NOT_BEFORE: Mapping[str, frozenset[str]] = {
 }
 """Words before the last one that make it a harmless one: ``prompt_tokens``, ``memory_address``."""
 
-_NOT_IN_TEXTS = frozenset({"address", "email", "ip"})
+_NOT_IN_TEXTS = frozenset({"address", "email", "ip", "name"})
 """Families whose names say nothing in a text: there, an address is found by its form."""
 
 _CONTAINED = (

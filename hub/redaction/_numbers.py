@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ._checks import PERSONAL_IDS, digits_of, iban_length, is_card, is_iban
 from ._tokens import Span
 
-__all__ = ("is_card_number", "numbers")
+__all__ = ("is_card_number", "labelled", "lettered", "numbers")
 
 _BEFORE = r"(?<![\w-])(?<![0-9][.,])"
 _AFTER = r"(?!\w)(?!-\w)(?!\.[0-9])"
@@ -43,13 +43,16 @@ _PHONE = (
 
 NUMBER = re.compile(
     rf"{_BEFORE}(?=(?:[ ().\-/]{{0,2}}[0-9]){{9}})(?:(?P<card>{_CARD}){_AFTER}|(?P<bare>[0-9]{{13,19}}){_AFTER}"
-    rf"|{_ids(_IDS_WITH_SEPARATORS, _AFTER)}|{_NO_ROW_BEFORE}(?:{_ids(_IDS_IN_GROUPS, _NO_ROW_AFTER + _AFTER)})"
+    rf"|{_ids(_IDS_WITH_SEPARATORS, _AFTER)}"
+    rf"|{_NO_ROW_BEFORE}(?:{_ids(_IDS_IN_GROUPS, _NO_ROW_AFTER + _AFTER)})"
     rf"|(?P<phone>{_NO_ROW_BEFORE}(?:{_PHONE}){_NO_ROW_AFTER}){_AFTER})",
     re.ASCII,
 )
 
 INTERNATIONAL = re.compile(
-    r"\+(?<![\w+]\+)\(?[0-9](?:(?:\(0\)|[ .\-/()]{0,2})[0-9]){7,14}(?!\w)(?! [0-9])(?![:/][0-9])(?!\.[0-9])", re.ASCII
+    r"\+(?<![\w+]\+)\(?[0-9](?:(?:\(0\)|[ .\-/()]{0,2})[0-9]){7,14}(?<=[0-9]{2})"
+    rf"(?!\w)(?!\.[0-9]){_NO_ROW_AFTER}",
+    re.ASCII,
 )
 
 _CALLING_CODES = frozenset(
@@ -84,28 +87,35 @@ _MANY_DIGITS = re.compile(r"[ \t:#=.(+\"'A-Z](?<![0-9][.:])[0-9](?:[ ().\-/]{0,2
 
 
 def numbers(text: str) -> Iterator[Span]:
-    """Cards, accounts, phone numbers and ids of persons: told by their form, and most by a check digit, too."""
+    """Yield cards, ids and phone numbers, told by their form, and most by a check digit, too."""
     for found in NUMBER.finditer(text):
         family = _family_of_number(found)
         if family is not None:
-            yield found.start(), found.end(), family
+            yield *found.span(), family
     if "+" in text:
         for found in INTERNATIONAL.finditer(text):
             if _is_international(digits_of(found[0])):
-                yield found.start(), found.end(), "phone"
+                yield *found.span(), "phone"
+
+
+def lettered(text: str) -> Iterator[Span]:
+    """Yield accounts, and ids that have letters."""
     for pattern in (LETTERED, LETTER_LAST):
         for found in pattern.finditer(text):
             kind = found.lastgroup or ""
-            if kind == "iban":
-                end = _end_of_iban(found)
-                if end:
-                    yield found.start(), end, "iban"
-            elif _is_id(kind, found[0]):
-                yield found.start(), found.end(), "id"
+            if kind != "iban":
+                if _is_id(kind, found[0]):
+                    yield *found.span(), "id"
+            elif (end := _end_of_iban(found)) > 0:
+                yield found.start(), end, "iban"
+
+
+def labelled(text: str) -> Iterator[Span]:
+    """Yield numbers after a word that says what they are."""
     if _MANY_DIGITS.search(text):
         for pattern, family in ((PHONE_LABEL, "phone"), (ID_LABEL, "id")):
             for found in pattern.finditer(text):
-                yield found.start(1), found.end(1), family
+                yield *found.span(1), family
 
 
 def _is_id(group: str, text: str) -> bool:

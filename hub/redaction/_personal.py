@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from ._tokens import Span
 
@@ -27,8 +27,11 @@ _NO_DOMAINS = frozenset(
 """Last parts that are endings of files, or names in programs: ``icon@2x.png``, ``getty@tty1.service``."""
 
 
-def emails(text: str) -> Iterator[Span]:
+def emails(text: str, taken: Container[int] = ()) -> Iterator[Span]:
+    """Yield e-mail addresses, but for those whose sign is at one of the places that are taken."""
     for found in _AT.finditer(text):
+        if found.start() in taken:
+            continue
         domain = found[1]
         if domain.rpartition(".")[2].lower() in _NO_DOMAINS:
             continue

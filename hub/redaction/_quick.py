@@ -8,13 +8,14 @@ the text is. Without it there is no such pass, and the same is found, ten times 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
 
 from . import _assignments, _numbers, _tokens
 from ._engine import engine
 from ._text import unescaped
 
-__all__ = ("quick_search",)
+__all__ = ("Quick", "quick")
 
 _MEMORY = 64 * 1024 * 1024
 """How many bytes RE2 may use for the states it has met; it begins again when they are full."""
@@ -67,47 +68,79 @@ def _length_of_class(pattern: str, place: int) -> int:
     return end + 1 - place
 
 
-def _patterns(signs: Iterable[str]) -> Iterable[str]:
-    yield r"\S(?:@|%40)[\w\[\x{80}-\x{10ffff}]"
-    yield r"(?:^|\n)[ \t]*[{\[]"  # a text of JSON, in which signs may be escaped
-    yield r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
-    yield r"[0-9a-fA-F]{4}:[0-9a-fA-F:]{2}|::[fF]{4}:"
-    yield r":[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]"
-    yield f"{_NOT_IN_A_WORD}(?:{loosened(_numbers.NUMBER.pattern)})"
-    yield f"(?:^|[^\\w+]){loosened(_numbers.INTERNATIONAL.pattern)}"
-    yield f"{_NOT_IN_A_WORD}{loosened(_numbers.LETTERED.pattern)}"
-    yield f"{_NOT_IN_A_WORD}{loosened(_numbers.LETTER_LAST.pattern)}"
-    labels = (_numbers.PHONE_LABEL, _numbers.ID_LABEL)
-    for label in (*labels, _assignments.SPACED, _assignments.PROSE, _assignments.SCHEME, _assignments.SIGNED):
-        yield f"(?i:{loosened(label.pattern)})"
-    for _, prefixes, body in _tokens.SEPARATED:
-        yield f"{_NOT_IN_A_WORD}(?:{prefixes.replace(' ', '|')})(?:{loosened(body)})"
-    for _, _, pattern in _tokens.PLAIN:
-        yield loosened(pattern.pattern)
-    yield "-----BEGIN "
+def _patterns(signs: Iterable[str]) -> dict[str, list[str]]:
+    """Return what each scanner of a text looks for; ``signs`` are those of the names of keys."""
     words = "|".join(sorted(signs))
-    yield rf"(?i:{words})[\w.-]{{0,80}}\\{{0,8}}[\"'`]?\]?[ \t]{{0,4}}(?:=>?|:=?)[ \t]{{0,4}}[^=:/\s]"
+    return {
+        "userinfo": [r"://[^\s/?\"'<>]+@"],
+        "schemes": [f"(?i:{loosened(_assignments.SCHEME.pattern)})"],
+        "signatures": [f"(?i:{loosened(_assignments.SIGNED.pattern)})"],
+        "emails": [r"[\w%+'\-\x{80}-\x{10ffff}](?:@|%40)[\w\x{80}-\x{10ffff}][^\s@]*\.[a-zA-Z\x{80}-\x{10ffff}]{2}"],
+        "ip_addresses": [
+            r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]",
+            r"[0-9a-fA-F]{4}:[0-9a-fA-F:]{2}|::[fF]{4}:",
+            r":[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]",
+        ],
+        "numbers": [
+            f"{_NOT_IN_A_WORD}(?:{loosened(_numbers.NUMBER.pattern)})",
+            f"(?:^|[^\\w+]){loosened(_numbers.INTERNATIONAL.pattern)}",
+        ],
+        "lettered": [
+            f"{_NOT_IN_A_WORD}{loosened(pattern.pattern)}" for pattern in (_numbers.LETTERED, _numbers.LETTER_LAST)
+        ],
+        "labelled": [f"(?i:{loosened(label.pattern)})" for label in (_numbers.PHONE_LABEL, _numbers.ID_LABEL)],
+        "separated": [
+            f"{_NOT_IN_A_WORD}(?:{prefixes.replace(' ', '|')})(?:{loosened(body)})"
+            for _, prefixes, body in _tokens.SEPARATED
+        ],
+        "plain": [loosened(pattern.pattern) for _, _, pattern in _tokens.PLAIN],
+        "private_keys": ["-----BEGIN "],
+        "told": [f"(?i:{loosened(pattern.pattern)})" for pattern in (_assignments.SPACED, _assignments.PROSE)],
+        "assignments": [rf"(?i:{words})[\w.-]{{0,80}}\\{{0,8}}[\"'`]?\]?[ \t]{{0,4}}(?:=>?|:=?)[ \t]{{0,4}}[^=:/\s]"],
+    }
 
 
-def quick_search(signs: Iterable[str]) -> Callable[[str], bool] | None:
-    """Return what tells whether a text may hold a finding; None where RE2 is not installed."""
-    re2 = engine()
-    if re2 is None:
-        return None
-    options = re2.Options()
-    options.never_capture = True
-    options.log_errors = False
-    options.max_mem = _MEMORY
-    pattern = "|".join([f"(?:{each})" for each in _patterns(signs)])
-    # What its `search` adds takes longer than the search; and `re2.Set` finds nothing where its memory is too little.
-    match = re2.compile(pattern, options)._regexp.Match  # noqa: SLF001
-    anchor = re2._Anchor.UNANCHORED  # noqa: SLF001
+_JSON = r"(?:^|\n)[ \t]*[{\[]"
+"""Where a text of JSON may begin, in which signs may be escaped."""
 
-    def may_hold(text: str) -> bool:
+
+class Quick:
+    """Tells what a text may hold, by RE2. Where a text has lone surrogates, it may hold anything."""
+
+    def __init__(self, re2: Any, signs: Iterable[str]) -> None:
+        self._re2 = re2
+        self._anchor = re2._Anchor.UNANCHORED  # noqa: SLF001
+        patterns = _patterns(signs)
+        self._any = self._compiled([_JSON, *(each for some in patterns.values() for each in some)])
+        self._each = {name: self._compiled(some) for name, some in patterns.items()}
+
+    def _compiled(self, patterns: Iterable[str]) -> Any:
+        options = self._re2.Options()
+        options.never_capture = True
+        options.log_errors = False
+        options.max_mem = _MEMORY
+        pattern = "|".join([f"(?:{each})" for each in patterns])
+        # What its `search` adds takes longer than the search; and `re2.Set` finds nothing when its memory is full.
+        return self._re2.compile(pattern, options)._regexp.Match  # noqa: SLF001
+
+    def may_hold(self, text: str) -> bool:
+        """Tell whether a text may hold a finding, or may be JSON."""
         try:
             data = unescaped(text).encode()
-        except UnicodeEncodeError:  # it has lone surrogates
+        except UnicodeEncodeError:
             return True
-        return bool(match(anchor, data, 0, len(data))[0][0] >= 0)
+        return bool(self._any(self._anchor, data, 0, len(data))[0][0] >= 0)
 
-    return may_hold
+    def wanted(self, text: str) -> Collection[str] | None:
+        """Return the scanners that may find anything in a text; None for all of them."""
+        try:
+            data = unescaped(text).encode()
+        except UnicodeEncodeError:
+            return None
+        return [name for name, match in self._each.items() if match(self._anchor, data, 0, len(data))[0][0] >= 0]
+
+
+def quick(signs: Iterable[str]) -> Quick | None:
+    """Return what tells quickly what a text may hold; None where RE2 is not installed."""
+    re2 = engine()
+    return None if re2 is None else Quick(re2, signs)

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from . import _assignments, _numbers, _personal, _tokens
 from ._pseudonyms import merged
 from ._tokens import Span
 
-__all__ = ("findings", "unescaped")
+__all__ = ("LENGTH_MIN", "SCANNERS", "findings", "unescaped")
 
+LENGTH_MIN = 6
+"""The shortest finding is an address, ``a@b.de``."""
+
+SCANNERS: Mapping[str, Callable[[str], Iterator[Span]]] = {
+    "userinfo": _assignments.userinfo,
+    "schemes": _assignments.schemes,
+    "signatures": _assignments.signatures,
+    "ip_addresses": _personal.ip_addresses,
+    "numbers": _numbers.numbers,
+    "lettered": _numbers.lettered,
+    "labelled": _numbers.labelled,
+    "separated": _tokens.separated,
+    "plain": _tokens.plain,
+    "private_keys": _tokens.private_keys,
+}
+"""All that need the text alone; besides there are emails, assignments and told."""
 
 _LINE_ENDS = re.compile(r"\\[nrt]")
 
@@ -20,25 +36,18 @@ def unescaped(text: str) -> str:
     return _LINE_ENDS.sub("  ", text) if "\\" in text else text
 
 
-def findings(text: str, family_of: Callable[[str], str | None]) -> list[Span]:
-    """Return what the rules of the package find in a text, in order and without overlaps."""
+def findings(text: str, family_of: Callable[[str], str | None], wanted: Collection[str] | None = None) -> list[Span]:
+    """Return what the scanners find in a text, in order and without overlaps; with ``wanted``, only these scan it."""
     spans: list[Span] = []
-    original, text = text, unescaped(text)
-    spans += _assignments.credentials(text)
-    if "@" in text or "%40" in text:
-        urls = [span for span in spans if span[2] == "url"]
-        spans += (
-            [
-                email
-                for email in _personal.emails(text)
-                if not any(start < email[1] and email[0] <= end for start, end, _ in urls)
-            ]
-            if urls
-            else _personal.emails(text)
-        )
-    spans += _personal.ip_addresses(text)
-    spans += _numbers.numbers(text)
-    spans += _tokens.tokens(text)
-    if "=" in text or ":" in text or " " in text:
-        spans += _assignments.assignments(original, family_of)
+    plain = unescaped(text)
+    for name, scan in SCANNERS.items():
+        if wanted is None or name in wanted:
+            spans += scan(plain)
+    if wanted is None or "emails" in wanted:
+        # The sign before a host is that of the address, not of an e-mail to the last part of a password.
+        spans += _personal.emails(plain, {end for _, end, family in spans if family == "url"})
+    if wanted is None or "assignments" in wanted:
+        spans += _assignments.assignments(text, family_of)
+    if wanted is None or "told" in wanted:
+        spans += _assignments.told(text, family_of)
     return merged(spans) if len(spans) > 1 else spans

@@ -50,9 +50,13 @@ _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\],:]|[^\s{}\[\],:"]++', re.D
 class Rules(Protocol):
     """What a walk asks."""
 
+    length_min: int
+    """Shorter texts hold no finding."""
+
     def spans(self, text: str) -> list[Span]: ...
     def family_of(self, key: str) -> str | None: ...
     def replacement(self, family: str, value: str) -> str: ...
+    def is_clean(self, value: Any) -> bool: ...
 
 
 class Walk:
@@ -198,8 +202,8 @@ class Walk:
         except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
             return text
         depth = self._json_depth + 1
-        # To decode it is quicker than to take it apart by its signs, which is done only where something is found.
-        if Walk(self._rules, None, depth).value(value) is value:
+        # To decode it is quicker than to take it apart by its signs, which is done only where something may be found.
+        if self._rules.is_clean(value):
             return text
         place = 0
         pieces: list[str] = []
@@ -230,6 +234,7 @@ class _Level:
 def _replaced_tokens(text: str, walk: Walk, rules: Rules, path: Path) -> Iterator[tuple[int, int, Any]]:
     """Return where the keys and leaves are that are replaced in a text of JSON, and by what."""
     levels: list[_Level] = []
+    shortest = rules.length_min + 2
     for token in _JSON_TOKEN.finditer(text):
         sign = token[0]
         level = levels[-1] if levels else None
@@ -244,6 +249,8 @@ def _replaced_tokens(text: str, walk: Walk, rules: Rules, path: Path) -> Iterato
             level.is_at_key = level.is_object
         elif sign == ":":
             level.is_at_key = False
+        elif len(sign) < shortest and not level.is_at_key and level.family_here is None:
+            continue
         else:
             old = json.loads(sign, strict=False)
             if level.is_at_key:

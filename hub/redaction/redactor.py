@@ -12,8 +12,8 @@ from ..events._canonical import FrozenDict
 from ..events._shown import is_a, nearest, shown
 from ._names import LENGTH_MAX, Names
 from ._pseudonyms import KEY_BYTES_MIN, merged, pseudonyms, withheld
-from ._quick import quick_search
-from ._text import findings
+from ._quick import quick
+from ._text import LENGTH_MIN, findings
 from ._tokens import Span
 from ._walk import Path, Walk
 from .rules import Finding, RedactionRule
@@ -24,7 +24,7 @@ VERSION = 1
 """Of the rules of the package: raised when what they find changes."""
 
 FAMILIES: tuple[str, ...] = (
-    *("account", "address", "birth", "card", "email", "iban", "id", "ip", "phone"),
+    *("account", "address", "birth", "card", "email", "iban", "id", "ip", "name", "phone"),
     *("auth", "cookie", "key", "password", "secret", "session", "token"),
     *("anthropic", "aws", "basic", "bearer", "github", "gitlab", "google", "huggingface", "jwt", "npm", "openai"),
     *("private_key", "pypi", "sas", "sendgrid", "service", "slack", "stripe", "url", "vault"),
@@ -80,7 +80,9 @@ class Redactor:
         """What is known of names of keys."""
         self._plain: set[str] = set()
         """Keys that name nothing, and hold nothing."""
-        self._may_hold: Callable[[str], bool] = quick_search(self._names.signs()) or self._holds
+        self._quick = quick(self._names.signs())
+        self._may_hold = self._holds if self._quick is None else self._quick.may_hold
+        self.length_min = 0 if self._own else LENGTH_MIN
         self._failures = 0
         self.stamp = _stamp(self._own, left, mode, key)
         """By which rules: the same for redactors that find the same and show it alike."""
@@ -100,7 +102,7 @@ class Redactor:
         withheld: ``{"$redacted": "ValueError"}`` is returned, and ``failures`` counts it. It raises nothing.
         """
         try:
-            if self._is_clean(value):
+            if self.is_clean(value):
                 return value
             return Walk(self).value(value)
         except KeyboardInterrupt:  # it is meant for the program
@@ -123,7 +125,12 @@ class Redactor:
 
     def spans(self, text: str) -> list[Span]:
         """Return where findings are in a text: start, end and family, in order and without overlaps."""
-        spans = findings(text, self.family_of) if self._may_hold(text) else []
+        if len(text) < self.length_min:
+            return []
+        if self._quick is None:
+            spans = findings(text, self.family_of)
+        else:
+            spans = findings(text, self.family_of, self._quick.wanted(text)) if self._quick.may_hold(text) else []
         if self._without:
             spans = [span for span in spans if span[2] not in self._without]
         if not self._own:
@@ -150,7 +157,7 @@ class Redactor:
 
     # -- the quick way --
 
-    def _is_clean(self, value: Any) -> bool:
+    def is_clean(self, value: Any) -> bool:
         """Tell whether nothing can be found in a value: one search through all of its texts, and a look at its keys."""
         may_hold = self._may_hold
         if self._own:
