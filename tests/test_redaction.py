@@ -9,8 +9,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings, strategies as st
 
+from hubwire import Event, GenericEvent, UnknownEvent, codec, event
 from hubwire.errors import ConfigurationError
+from hubwire.events import FrozenDict
 from hubwire.redaction import FAMILIES, Finding, RedactionRule, Redactor
 
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY"
@@ -400,3 +403,118 @@ def test_wrong_rules_are_refused(arguments: Any) -> None:
 
 def test_families_are_named_once() -> None:
     assert len(set(FAMILIES)) == len(FAMILIES)
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+
+@event("shop.paid")
+class Paid(Event):
+    password: str = ""
+    note: str = ""
+    amounts: Any = None
+
+
+def test_a_clean_event_is_returned_itself() -> None:
+    noted = GenericEvent(kind="task.noted", data={"note": "done"}, session_id="s-1", metadata={"n": 1})
+    assert Redactor().redact_event(noted) is noted
+
+
+def test_fields_context_and_metadata_are_redacted() -> None:
+    paid = Paid(
+        password="plain",
+        note="for j@example.com",
+        amounts=FrozenDict({"10.99": 4111111111111111}),
+        actor="j@example.com",
+        session_id="plain",
+        metadata=FrozenDict({"k@example.com": "x", "apiKey": "plain"}),
+        seq=7,
+        id="0193f7a2-7abc-7def-8123-0123456789ab",
+    )
+    made = Redactor().redact_event(paid)
+    assert made == Paid(
+        password="[redacted:password]",
+        note="for [redacted:email]",
+        amounts=FrozenDict({"10.99": "[redacted:card]"}),
+        actor="[redacted:email]",
+        session_id="plain",
+        metadata=FrozenDict({"[redacted:email]": "x", "apiKey": "[redacted:key]"}),
+        seq=7,
+        id="0193f7a2-7abc-7def-8123-0123456789ab",
+    )
+    assert b"example" not in codec.encode(made)
+    assert codec.decode(codec.encode(made)) == made
+
+
+def test_an_unknown_event_is_written_anew() -> None:
+    line = codec.encode_fields({"kind": "gone.kind_made", "seq": 3, "mail": "j@example.com", "n": 1})
+    made = Redactor().redact_event(codec.decode(line))
+    assert isinstance(made, UnknownEvent)
+    assert json.loads(codec.encode(made)) == {"kind": "gone.kind_made", "seq": 3, "mail": "[redacted:email]", "n": 1}
+
+
+def test_an_event_is_redacted_once() -> None:
+    calls: list[str] = []
+
+    def counted(text: str) -> list[tuple[int, int]]:
+        calls.append(text)
+        return []
+
+    redactor = Redactor(rules=[RedactionRule("none", find=counted)])
+    noted = GenericEvent(kind="task.noted", data={"note": "for j@example.com"})
+    first, before = redactor.redact_event(noted), len(calls)
+    assert redactor.redact_event(noted) is first
+    assert len(calls) == before > 0
+
+
+def test_a_failing_rule_keeps_the_event() -> None:
+    redactor = Redactor(rules=[RedactionRule("bad", find=raising)])
+    noted = GenericEvent(kind="task.noted", data={"note": "secret"}, seq=5, id="x", actor="jane", causation_id="y")
+    made = redactor.redact_event(noted)
+    assert made == GenericEvent(kind="task.noted", data={"$redacted": "Stop"}, seq=5, id="x", causation_id="y")
+    assert redactor.failures == 1
+
+
+def test_what_is_no_event_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="event is an event"):
+        Redactor().redact_event({})  # type: ignore[arg-type]
+
+
+# --- any value ------------------------------------------------------------------------------------------------------
+
+
+SECRETS = ["j@example.com", "AKIA" + "IOSFODNN7EXAMPLE", "4111 1111 1111 1111", "ghp_" + "a1B2" * 9, "203.0.113.77"]
+
+REDACTOR = Redactor()
+
+SIGNS = "{}[]\":\\,=@.-_:/ \n0123456789abkse'"
+
+hostile_texts = st.text() | st.text(SIGNS, max_size=60) | st.sampled_from([*SECRETS, *FOUND])
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | hostile_texts | st.binary(max_size=20) | st.datetimes(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(hostile_texts | st.integers(), inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.frozensets(hostile_texts, max_size=3)
+        | inner.map(lambda value: json.dumps(value, default=str, skipkeys=True))
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(values)
+def test_any_value_is_redacted_for_good(value: Any) -> None:
+    made = REDACTOR.redact(value)
+    assert REDACTOR.failures == 0
+    again = REDACTOR.redact(made)
+    assert again is made or repr(again) == repr(made)
+
+
+@settings(deadline=None, max_examples=200)
+@given(hostile_texts, st.sampled_from(SECRETS), hostile_texts, st.integers(0, 3))
+def test_a_secret_between_words_is_hidden(before: str, secret: str, after: str, form: int) -> None:
+    text = f"{before} {secret} {after}"
+    value: Any = [text, {"a": [text]}, json.dumps({"a": text}), text.encode(errors="replace")][form]
+    assert secret not in str(REDACTOR.redact(value))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from ._pseudonyms import has_placeholder
+
 __all__ = ("Names", "words_of")
 
 LENGTH_MAX = 100
@@ -56,7 +58,7 @@ _NAMES: Mapping[str, str] = {
     ),
     "id": (
         "ssn social_security social_security_number national_id national_id_number national_insurance_number "
-        "nino tax_id tax_number tax_payer_id taxpayer_id passport passport_number passport_no driver_license "
+        "nino tax_id tax_number tax_payer_id taxpayer_id passport_number passport_no driver_license "
         "drivers_license driving_licence license_plate driver_license_number aadhaar aadhar pesel cpf bsn nif "
         "dni nie codice_fiscale personnummer identity_number identity_card id_card_number steuer_id tckn curp"
     ),
@@ -133,7 +135,7 @@ class Names:
 
     def family_of(self, key: str) -> str | None:
         """Return the family of the value that a key of this name has; None if the name says nothing."""
-        if len(key) > LENGTH_MAX:
+        if len(key) > LENGTH_MAX or has_placeholder(key):
             return None
         words = words_of(key)
         while len(words) > 1 and (words[-1] in _TAILS or (words[-1].isdigit() and len(words[-1]) < 3)):

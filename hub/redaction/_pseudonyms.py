@@ -7,7 +7,7 @@ import hmac
 import re
 from collections.abc import Callable, Iterable
 
-__all__ = ("KEY_BYTES_MIN", "is_placeholder", "pseudonyms", "withheld")
+__all__ = ("KEY_BYTES_MIN", "has_placeholder", "is_placeholder", "merged", "placeholder", "pseudonyms")
 
 KEY_BYTES_MIN = 16
 
@@ -20,7 +20,7 @@ _NUMBERS = frozenset({"phone", "card", "id", "account"})
 _LOWER = frozenset({"email", "ip"})
 
 
-def withheld(family: str, _: str) -> str:
+def placeholder(family: str, _: str) -> str:
     return f"[redacted:{family}]"
 
 
@@ -45,6 +45,10 @@ def pseudonyms(key: bytes) -> Callable[[str, str], str]:
 def is_placeholder(text: str) -> bool:
     """Tell whether a text is what stands in the place of a finding."""
     return len(text) < 100 and _PLACEHOLDER.fullmatch(text) is not None
+
+
+def has_placeholder(text: str) -> bool:
+    return "[" in text and _PLACEHOLDER.search(text) is not None
 
 
 def merged(spans: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

@@ -30,6 +30,9 @@ Path = tuple[str | int, ...]
 Found = Callable[[str, Path, int, int], None]
 """Called with family, path, start and end of each finding."""
 
+_PASSES_MAX = 4
+"""How often a text is searched: where two secrets touch, the second is found when the first is gone."""
+
 _NUMBERS = frozenset({"password", "secret", "phone", "card", "account", "id", "birth"})
 """Families whose values may be numbers; under other names a number is a count, or the like."""
 
@@ -121,7 +124,9 @@ class Walk:
             fresh = self.value(item, (*path, _step(shown)), family or self._family_of(alias if key == "value" else key))
             is_same = is_same and shown is key and fresh is item
             made[shown if shown is key else _free(shown, made, value)] = fresh
-        return value if is_same else type(value)(made)
+        if is_same:
+            return value
+        return FrozenDict(sorted(made.items())) if type(value) is FrozenDict else made
 
     def _family_of(self, key: Any) -> str | None:
         return self._rules.family_of(key) if type(key) is str else None
@@ -180,17 +185,22 @@ class Walk:
         made = text
         if self._json_depth < JSON_DEPTH_MAX and _looks_like_json(text):
             made = self._json(text, path)
-        spans = self._rules.spans(made)
-        if not spans:
-            return made
+        for count in range(_PASSES_MAX):
+            spans = self._rules.spans(made)
+            if not spans:
+                break
+            made = self._without(made, spans, path if count == 0 else None)
+        return made
+
+    def _without(self, text: str, spans: list[Span], path: Path | None) -> str:
         place = 0
         pieces: list[str] = []
         for start, end, family in spans:
-            if self._found is not None:
+            if self._found is not None and path is not None:
                 self._found(family, path, start, end)
-            pieces += (made[place:start], self._rules.replacement(family, made[start:end]))
+            pieces += (text[place:start], self._rules.replacement(family, text[start:end]))
             place = end
-        pieces.append(made[place:])
+        pieces.append(text[place:])
         return "".join(pieces)
 
     # -- JSON in a text --

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from ..errors import ConfigurationError
+from ..events import Event
 from ..events._canonical import FrozenDict
 from ..events._shown import is_a, nearest, shown
+from ._events import Made, looked_at, with_changes, withheld
 from ._names import LENGTH_MAX, Names
-from ._pseudonyms import KEY_BYTES_MIN, merged, pseudonyms, withheld
+from ._pseudonyms import KEY_BYTES_MIN, merged, placeholder, pseudonyms
 from ._quick import quick
 from ._text import LENGTH_MIN, findings
 from ._tokens import Span
@@ -83,6 +85,7 @@ class Redactor:
         self._quick = quick(self._names.signs())
         self._may_hold = self._holds if self._quick is None else self._quick.may_hold
         self.length_min = 0 if self._own else LENGTH_MIN
+        self._events = Made()
         self._failures = 0
         self.stamp = _stamp(self._own, left, mode, key)
         """By which rules: the same for redactors that find the same and show it alike."""
@@ -110,6 +113,38 @@ class Redactor:
         except BaseException as error:  # noqa: BLE001 - what cannot be redacted must not be let out
             self._failures += 1
             return FrozenDict({"$redacted": type(error).__name__})
+
+    def redact_event(self, event: Event) -> Event:
+        """Return the event without what is personal or secret in its fields, its context and its metadata.
+
+        The event itself, if there is nothing. ``seq``, ``id``, ``at``, ``hub``, ``kind`` and the cause stay; names of
+        the hub's own fields say nothing. Where a rule raises, its payload is withheld, and the event stays: a
+        :class:`~hubwire.GenericEvent` of its kind, with ``{"$redacted": "ValueError"}``. The work is done once for all
+        that ask one redactor about the same event soon after each other, and so is encoding what is returned.
+
+        Raises :class:`~hubwire.errors.ConfigurationError` for what is no event.
+        """
+        if not isinstance(event, Event):
+            raise ConfigurationError(f"Redactor.redact_event: event is an event, not {shown(event)}; or call redact()")
+        return self._events.get(event, self._made_event)
+
+    def _made_event(self, event: Event) -> Event:
+        try:
+            context, own = looked_at(event)
+            changes = {}
+            values = tuple(context.values())
+            if not self.is_clean(values):
+                walk = Walk(self)
+                changes = {name: made for name, value in context.items() if (made := walk.value(value)) is not value}
+            if own and not self.is_clean(own):
+                made_own = Walk(self).value(own)
+                changes |= {name: made_own[name] for name, value in own.items() if made_own[name] is not value}
+            return with_changes(event, changes) if changes else event
+        except KeyboardInterrupt:  # it is meant for the program
+            raise
+        except BaseException as error:  # noqa: BLE001 - what cannot be redacted must not be let out
+            self._failures += 1
+            return withheld(event, error)
 
     def find(self, value: Any) -> tuple[Finding, ...]:
         """Return what would be replaced, and where, in the order of the value. Raises what a rule raises."""
@@ -247,7 +282,7 @@ def _replacement(mode: object, key: object) -> Callable[[str, str], str]:
     if mode == "replace" and type(mode) is str:
         if key is not None:
             raise ConfigurationError('Redactor: key is for mode="pseudonym"; leave it out, or give the mode')
-        return withheld
+        return placeholder
     if mode != "pseudonym" or type(mode) is not str:
         raise ConfigurationError(f"Redactor: mode is 'replace' or 'pseudonym', not {shown(mode)}")
     if type(key) is not bytes or len(key) < KEY_BYTES_MIN:
