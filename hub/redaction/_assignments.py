@@ -21,7 +21,7 @@ SPACED = re.compile(
     r"\b(credit card|card number|security code|api key|access key|secret key|private key|date of birth|account number|"
     r"routing number|bank account|client secret|access token|auth token|one-time password|verification code)"
     r"(?: is |:| =|=)[ \t]{0,4}",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 PROSE = re.compile(
     r"\b(password|passcode|passwort|pin|passphrase|api key|secret|token)[ \t](?:is|was|ist) ", re.IGNORECASE

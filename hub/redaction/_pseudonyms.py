@@ -7,7 +7,15 @@ import hmac
 import re
 from collections.abc import Callable, Iterable
 
-__all__ = ("KEY_BYTES_MIN", "has_placeholder", "is_placeholder", "merged", "placeholder", "pseudonyms")
+__all__ = (
+    "KEY_BYTES_MIN",
+    "has_placeholder",
+    "is_placeholder",
+    "merged",
+    "placeholder",
+    "placeholders_in",
+    "pseudonyms",
+)
 
 KEY_BYTES_MIN = 16
 
@@ -47,8 +55,13 @@ def is_placeholder(text: str) -> bool:
     return len(text) < 100 and _PLACEHOLDER.fullmatch(text) is not None
 
 
+def placeholders_in(text: str) -> list[tuple[int, int]]:
+    """Return where a text was redacted already."""
+    return [found.span() for found in _PLACEHOLDER.finditer(text)] if "[" in text else []
+
+
 def has_placeholder(text: str) -> bool:
-    return "[" in text and _PLACEHOLDER.search(text) is not None
+    return bool(placeholders_in(text))
 
 
 def merged(spans: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

@@ -13,7 +13,7 @@ from ..events._canonical import FrozenDict
 from ..events._shown import is_a, nearest, shown
 from ._events import Made, looked_at, with_changes, withheld
 from ._names import LENGTH_MAX, Names
-from ._pseudonyms import KEY_BYTES_MIN, merged, placeholder, pseudonyms
+from ._pseudonyms import KEY_BYTES_MIN, merged, placeholder, placeholders_in, pseudonyms
 from ._quick import quick
 from ._text import LENGTH_MIN, findings
 from ._tokens import Span
@@ -170,8 +170,10 @@ class Redactor:
             spans = [span for span in spans if span[2] not in self._without]
         if not self._own:
             return spans
+        taken = placeholders_in(text)
         for rule in self._own:
-            spans += rule.spans(text)
+            found = rule.spans(text)
+            spans += [span for span in found if not any(start < span[1] and span[0] < end for start, end in taken)]
         return merged(spans)
 
     def family_of(self, key: str) -> str | None:
