@@ -21,7 +21,7 @@ SPACED = re.compile(
     r"\b(credit card|card number|security code|api key|access key|secret key|private key|date of birth|account number|"
     r"routing number|bank account|client secret|access token|auth token|one-time password|verification code)"
     r"(?: is |:| =|=)[ \t]{0,4}",
-    re.IGNORECASE | re.ASCII,
+    re.IGNORECASE,
 )
 PROSE = re.compile(
     r"\b(password|passcode|passwort|pin|passphrase|api key|secret|token)[ \t](?:is|was|ist) ", re.IGNORECASE
@@ -189,7 +189,7 @@ SCHEME = re.compile(r"\b(?:(bearer)|(basic))[ \t]{1,4}([\w.~+/=:-]{6,}+)", re.IG
 USERINFO = re.compile(r"(?<=://)([^\s/?\"'<>]{1,256})@(?=[\w\[])")
 SIGNED = re.compile(
     r"(?<=[?&;])(?:sig|signature|x-amz-signature|x-goog-signature|x-amz-security-token|awsaccesskeyid|hmac)=([\w%+/=-]{16,}+)",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 
