@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from hypothesis import given, settings, strategies as st
 
 from hubwire import Event, GenericEvent, UnknownEvent, codec, event
 from hubwire.errors import ConfigurationError
-from hubwire.events import FrozenDict
+from hubwire.events import FrozenDict, evolve
 from hubwire.redaction import FAMILIES, Finding, RedactionRule, Redactor
+from support.odd import ODD
 
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY"
 
@@ -65,6 +67,11 @@ def test_secrets_and_personal_data_are_replaced(text: str) -> None:
 )
 def test_what_only_looks_alike_stays(text: str) -> None:
     assert Redactor().redact(text) is text
+
+
+def test_a_wrong_number_hides_no_right_one() -> None:
+    assert Redactor().redact("001 4111 1111 1111 1111") == "001 [redacted:card]"
+    assert Redactor().redact("AB12 3456 7890 DE89 3704 0044 0532 0130 00") == "AB12 3456 7890 [redacted:iban]"
 
 
 def test_a_clean_value_is_returned_itself() -> None:
@@ -401,6 +408,28 @@ def test_wrong_rules_are_refused(arguments: Any) -> None:
         RedactionRule(**arguments)
 
 
+@pytest.mark.parametrize("argument", ["rules", "without", "mode", "key"])
+def test_odd_arguments_are_refused_or_taken(argument: str) -> None:
+    for make in ODD:
+        arguments: dict[str, Any] = {"mode": "pseudonym"} if argument == "key" else {}
+        with suppress(ConfigurationError):
+            Redactor(**arguments, **{argument: make()})
+
+
+@pytest.mark.parametrize("argument", ["name", "pattern", "find", "keys"])
+def test_odd_rules_are_refused_or_taken(argument: str) -> None:
+    for make in ODD:
+        with suppress(ConfigurationError):
+            RedactionRule(**{"name": "odd", "keys": ["odd"], argument: make()})
+
+
+def test_odd_values_are_redacted() -> None:
+    """What raises an exception while it is read is shown as such; what raises another is withheld."""
+    for make in ODD:
+        made = REDACTOR.redact({"odd": make(), "mail": "j@example.com"})
+        assert "$redacted" in made or made["mail"] == "[redacted:email]"
+
+
 def test_families_are_named_once() -> None:
     assert len(set(FAMILIES)) == len(FAMILIES)
 
@@ -438,19 +467,26 @@ def test_fields_context_and_metadata_are_redacted() -> None:
         amounts=FrozenDict({"10.99": "[redacted:card]"}),
         actor="[redacted:email]",
         session_id="plain",
-        metadata=FrozenDict({"[redacted:email]": "x", "apiKey": "[redacted:key]"}),
+        metadata=FrozenDict({"[redacted:email]": "x", "apiKey": "[redacted:key]", "redacted": "hubwire/1"}),
         seq=7,
         id="0193f7a2-7abc-7def-8123-0123456789ab",
     )
     assert b"example" not in codec.encode(made)
     assert codec.decode(codec.encode(made)) == made
+    assert Redactor().redact_event(made) is made
 
 
 def test_an_unknown_event_is_written_anew() -> None:
     line = codec.encode_fields({"kind": "gone.kind_made", "seq": 3, "mail": "j@example.com", "n": 1})
     made = Redactor().redact_event(codec.decode(line))
     assert isinstance(made, UnknownEvent)
-    assert json.loads(codec.encode(made)) == {"kind": "gone.kind_made", "seq": 3, "mail": "[redacted:email]", "n": 1}
+    assert json.loads(codec.encode(made)) == {
+        "kind": "gone.kind_made",
+        "seq": 3,
+        "mail": "[redacted:email]",
+        "metadata": {"redacted": "hubwire/1"},
+        "n": 1,
+    }
 
 
 def test_an_event_is_redacted_once() -> None:
@@ -471,7 +507,9 @@ def test_a_failing_rule_keeps_the_event() -> None:
     redactor = Redactor(rules=[RedactionRule("bad", find=raising)])
     noted = GenericEvent(kind="task.noted", data={"note": "secret"}, seq=5, id="x", actor="jane", causation_id="y")
     made = redactor.redact_event(noted)
-    assert made == GenericEvent(kind="task.noted", data={"$redacted": "Stop"}, seq=5, id="x", causation_id="y")
+    assert made == evolve(
+        noted, data={"$redacted": "Stop"}, actor=None, metadata=FrozenDict({"redacted": redactor.stamp})
+    )
     assert redactor.failures == 1
 
 

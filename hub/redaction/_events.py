@@ -9,7 +9,7 @@ from typing import Any, cast
 import attrs
 
 from .. import codec
-from ..events import Event, GenericEvent, UnknownEvent
+from ..events import Event, FrozenDict, GenericEvent, UnknownEvent
 from ..events._event import evolve, own_fields
 
 __all__ = ("Made", "looked_at", "with_changes", "withheld")
@@ -37,8 +37,14 @@ def looked_at(event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
     return context, own
 
 
-def with_changes(event: Event, changes: Mapping[str, Any]) -> Event:
-    made = evolve(event, **changes)
+STAMP = "redacted"
+"""The key in the metadata of an event that was changed; its value are the rules."""
+
+
+def with_changes(event: Event, changes: Mapping[str, Any], stamp: str) -> Event:
+    """Return the event with these fields, and the stamp of the rules in its metadata."""
+    metadata = changes.get("metadata", event.metadata) or {}
+    made = evolve(event, **{**changes, "metadata": FrozenDict(sorted({**metadata, STAMP: stamp}.items()))})
     # An unknown event is written as the bytes that it was read from, and these hold what was replaced.
     return _with_own_body(made) if isinstance(made, UnknownEvent) else made
 
@@ -50,10 +56,11 @@ def _with_own_body(event: UnknownEvent) -> UnknownEvent:
     return evolve(event, body=body)
 
 
-def withheld(event: Event, error: BaseException) -> GenericEvent:
+def withheld(event: Event, error: BaseException, stamp: str) -> GenericEvent:
     """Return what is left of an event that could not be redacted: when it happened, and of which kind it was."""
     header = {name: getattr(event, name) for name in ("seq", "id", "at", "hub", "causation_id", "depth", "kind")}
-    return GenericEvent(**header, data={"$redacted": type(error).__name__})
+    marks = FrozenDict({STAMP: stamp})
+    return GenericEvent(**header, metadata=marks, data=FrozenDict({"$redacted": type(error).__name__}))
 
 
 class Made:

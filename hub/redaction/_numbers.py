@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ._checks import PERSONAL_IDS, digits_of, iban_length, is_card, is_iban
 from ._tokens import Span
@@ -86,12 +86,12 @@ ID_LABEL = re.compile(
 _MANY_DIGITS = re.compile(r"[ \t:#=.(+\"'A-Z](?<![0-9][.:])[0-9](?:[ ().\-/]{0,2}[0-9A-Z]){5}", re.ASCII)
 
 
+_GROUP = re.compile(r"[^0-9A-Za-z]*[0-9A-Za-z]++", re.ASCII)
+
+
 def numbers(text: str) -> Iterator[Span]:
     """Yield cards, ids and phone numbers, told by their form, and most by a check digit, too."""
-    for found in NUMBER.finditer(text):
-        family = _family_of_number(found)
-        if family is not None:
-            yield *found.span(), family
+    yield from _right(NUMBER, text, _number_at)
     if "+" in text:
         for found in INTERNATIONAL.finditer(text):
             if _is_international(digits_of(found[0])):
@@ -100,14 +100,8 @@ def numbers(text: str) -> Iterator[Span]:
 
 def lettered(text: str) -> Iterator[Span]:
     """Yield accounts, and ids that have letters."""
-    for pattern in (LETTERED, LETTER_LAST):
-        for found in pattern.finditer(text):
-            kind = found.lastgroup or ""
-            if kind != "iban":
-                if _is_id(kind, found[0]):
-                    yield *found.span(), "id"
-            elif (end := _end_of_iban(found)) > 0:
-                yield found.start(), end, "iban"
+    yield from _right(LETTERED, text, _lettered_at)
+    yield from _right(LETTER_LAST, text, _lettered_at)
 
 
 def labelled(text: str) -> Iterator[Span]:
@@ -116,6 +110,30 @@ def labelled(text: str) -> Iterator[Span]:
         for pattern, family in ((PHONE_LABEL, "phone"), (ID_LABEL, "id")):
             for found in pattern.finditer(text):
                 yield *found.span(1), family
+
+
+def _right(pattern: re.Pattern[str], text: str, at: Callable[[re.Match[str]], Span | None]) -> Iterator[Span]:
+    """Yield what has the form and is right; in what is not right, the next group of digits may begin another."""
+    found = pattern.search(text)
+    while found is not None:
+        span = at(found)
+        if span is not None:
+            yield span
+        group = _GROUP.match(text, found.start())
+        found = pattern.search(text, span[1] if span else found.end() if group is None else group.end())
+
+
+def _number_at(found: re.Match[str]) -> Span | None:
+    family = _family_of_number(found)
+    return None if family is None else (*found.span(), family)
+
+
+def _lettered_at(found: re.Match[str]) -> Span | None:
+    kind = found.lastgroup or ""
+    if kind != "iban":
+        return (*found.span(), "id") if _is_id(kind, found[0]) else None
+    end = _end_of_iban(found)
+    return (found.start(), end, "iban") if end > 0 else None
 
 
 def _is_id(group: str, text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Callable, Iterable
@@ -10,7 +11,8 @@ from typing import Any, Literal
 from ..errors import ConfigurationError
 from ..events import Event
 from ..events._canonical import FrozenDict
-from ..events._shown import is_a, nearest, shown
+from ..events._shown import nearest, shown
+from ._arguments import items
 from ._events import Made, looked_at, with_changes, withheld
 from ._names import LENGTH_MAX, Names
 from ._pseudonyms import KEY_BYTES_MIN, merged, placeholder, placeholders_in, pseudonyms
@@ -95,6 +97,11 @@ class Redactor:
         """How often a value was withheld as a whole, because a rule, or an object that was read, raised."""
         return self._failures
 
+    @classmethod
+    def shared(cls) -> Redactor:
+        """Return the redactor without arguments that the parts of hubwire share: they share its work, too."""
+        return _shared()
+
     # -- the calls --
 
     def redact(self, value: Any) -> Any:
@@ -117,10 +124,11 @@ class Redactor:
     def redact_event(self, event: Event) -> Event:
         """Return the event without what is personal or secret in its fields, its context and its metadata.
 
-        The event itself, if there is nothing. ``seq``, ``id``, ``at``, ``hub``, ``kind`` and the cause stay; names of
-        the hub's own fields say nothing. Where a rule raises, its payload is withheld, and the event stays: a
-        :class:`~hubwire.GenericEvent` of its kind, with ``{"$redacted": "ValueError"}``. The work is done once for all
-        that ask one redactor about the same event soon after each other, and so is encoding what is returned.
+        The event itself, if there is nothing; else ``metadata["redacted"]`` says by which rules. ``seq``, ``id``,
+        ``at``, ``hub``, ``kind`` and the cause stay; names of the hub's own fields say nothing. Where a rule raises,
+        the payload is withheld, and the event stays: a :class:`~hubwire.GenericEvent` of its kind, with
+        ``{"$redacted": "ValueError"}``. The work is done once for all that ask one redactor about the same event soon
+        after each other, and so is encoding what is returned.
 
         Raises :class:`~hubwire.errors.ConfigurationError` for what is no event.
         """
@@ -139,12 +147,12 @@ class Redactor:
             if own and not self.is_clean(own):
                 made_own = Walk(self).value(own)
                 changes |= {name: made_own[name] for name, value in own.items() if made_own[name] is not value}
-            return with_changes(event, changes) if changes else event
+            return with_changes(event, changes, self.stamp) if changes else event
         except KeyboardInterrupt:  # it is meant for the program
             raise
         except BaseException as error:  # noqa: BLE001 - what cannot be redacted must not be let out
             self._failures += 1
-            return withheld(event, error)
+            return withheld(event, error, self.stamp)
 
     def find(self, value: Any) -> tuple[Finding, ...]:
         """Return what would be replaced, and where, in the order of the value. Raises what a rule raises."""
@@ -251,11 +259,13 @@ class Redactor:
         self._plain.add(key)
 
 
+@functools.cache
+def _shared() -> Redactor:
+    return Redactor()
+
+
 def _rules(rules: object) -> tuple[RedactionRule, ...]:
-    if is_a(rules, str) or not is_a(rules, Iterable):
-        raise ConfigurationError(f"Redactor: rules is a list of RedactionRule, not {shown(rules)}")
-    given: Any = rules
-    own = tuple(given)
+    own = items("Redactor", "rules", rules, "a list of RedactionRule")
     names = set()
     for rule in own:
         if type(rule) is not RedactionRule:
@@ -267,10 +277,7 @@ def _rules(rules: object) -> tuple[RedactionRule, ...]:
 
 
 def _left(without: object) -> tuple[str, ...]:
-    if is_a(without, str) or not is_a(without, Iterable):
-        raise ConfigurationError(f"Redactor: without is a list of families, not {shown(without)}")
-    given: Any = without
-    left = tuple(given)
+    left = items("Redactor", "without", without, "a list of families")
     for family in left:
         if type(family) is not str or family not in FAMILIES:
             raise ConfigurationError(
@@ -281,11 +288,11 @@ def _left(without: object) -> tuple[str, ...]:
 
 
 def _replacement(mode: object, key: object) -> Callable[[str, str], str]:
-    if mode == "replace" and type(mode) is str:
+    if type(mode) is str and mode == "replace":
         if key is not None:
             raise ConfigurationError('Redactor: key is for mode="pseudonym"; leave it out, or give the mode')
         return placeholder
-    if mode != "pseudonym" or type(mode) is not str:
+    if type(mode) is not str or mode != "pseudonym":
         raise ConfigurationError(f"Redactor: mode is 'replace' or 'pseudonym', not {shown(mode)}")
     if type(key) is not bytes or len(key) < KEY_BYTES_MIN:
         what = f"{len(key)} bytes" if type(key) is bytes else type(key).__name__

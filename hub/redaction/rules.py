@@ -10,7 +10,8 @@ import attrs
 
 from .._values import Value
 from ..errors import ConfigurationError
-from ..events._shown import is_a, shown
+from ..events._shown import shown
+from ._arguments import items, refusal
 from ._engine import engine
 from ._tokens import Span
 
@@ -57,15 +58,15 @@ class RedactionRule(Value):
 
     def __attrs_post_init__(self) -> None:
         if type(self.name) is not str or not _NAME.fullmatch(self.name):
-            raise _refusal("name", self.name, "lower-case letters, digits and underscores, as 'employee'")
+            raise refusal(
+                "RedactionRule", "name", self.name, "lower-case letters, digits and underscores, as 'employee'"
+            )
         if self.find is not None and not callable(self.find):
-            raise _refusal("find", self.find, "a function of one text")
-        if is_a(self.keys, str) or not is_a(self.keys, Iterable):
-            raise _refusal("keys", self.keys, "a list of names")
-        names = tuple(self.keys)
+            raise refusal("RedactionRule", "find", self.find, "a function of one text")
+        names = items("RedactionRule", "keys", self.keys, "a list of names of keys")
         for each in names:
             if type(each) is not str or not any(map(str.isalnum, each)):
-                raise _refusal("keys", each, "a list of names of keys")
+                raise refusal("RedactionRule", "keys", each, "a list of names of keys")
         object.__setattr__(self, "keys", names)
         if self.pattern is None and self.find is None and not names:
             raise ConfigurationError(f"RedactionRule({self.name!r}) finds nothing; give pattern, find or keys")
@@ -93,7 +94,7 @@ class RedactionRule(Value):
 
 def _compiled(pattern: object) -> Any:
     if type(pattern) is not str or not 0 < len(pattern) <= LENGTH_MAX:
-        raise _refusal("pattern", pattern, f"a regular expression of at most {LENGTH_MAX} characters")
+        raise refusal("RedactionRule", "pattern", pattern, f"a regular expression of at most {LENGTH_MAX} characters")
     re2 = engine()
     if re2 is None:
         raise ConfigurationError(
@@ -113,7 +114,3 @@ def _compiled(pattern: object) -> Any:
             f"RedactionRule: the pattern {shown(pattern)} matches the empty text, so every text would match"
         )
     return compiled
-
-
-def _refusal(argument: str, value: object, wanted: str) -> ConfigurationError:
-    return ConfigurationError(f"RedactionRule: {argument} is {wanted}, not {shown(value)}")
