@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -12,7 +13,7 @@ from .. import codec
 from ..events import Event, FrozenDict, GenericEvent, UnknownEvent
 from ..events._event import evolve, own_fields
 
-__all__ = ("Made", "looked_at", "with_changes", "withheld")
+__all__ = ("Made", "is_own_kind", "looked_at", "names_of", "values_of", "with_changes", "withheld")
 
 _CONTEXT = (
     *("tenant", "source", "source_id", "actor", "agent_id", "session_id", "turn_id", "channel_id", "task_id"),
@@ -25,16 +26,35 @@ _HELD_BYTES_MAX = 64 * 1024
 """How many events are remembered, and how many bytes of JSON each of them may have."""
 
 
+_readers: dict[type[Event], Callable[[Event], tuple[Any, ...]]] = {}
+
+
+def values_of(event: Event) -> tuple[Any, ...]:
+    """Return all fields of an event that are looked at."""
+    read = _readers.get(type(event))
+    if read is None:
+        read = _readers[type(event)] = operator.attrgetter(*_CONTEXT, *names_of(type(event)))
+    return read(event)
+
+
+def names_of(kind: type[Event]) -> tuple[str, ...]:
+    """Return the names of a kind's own fields that are looked at."""
+    if issubclass(kind, UnknownEvent):
+        return ("fields",)
+    return tuple(name for name in own_fields(kind) if name != "kind")
+
+
+def is_own_kind(kind: type[Event]) -> bool:
+    """Tell whether a kind is one of the hub, whose names of fields say nothing."""
+    return kind.__module__.startswith("hubwire.")
+
+
 def looked_at(event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return two groups of fields: those whose names say nothing, and those whose names are the application's."""
     kind = type(event)
     context = {name: value for name in _CONTEXT if (value := getattr(event, name)) is not None}
-    if isinstance(event, UnknownEvent):
-        return context, {"fields": event.fields}
-    own = {name: getattr(event, name) for name in own_fields(kind) if name != "kind"}
-    if kind.__module__.startswith("hubwire."):
-        return context | own, {}
-    return context, own
+    own = {name: getattr(event, name) for name in names_of(kind)}
+    return (context | own, {}) if is_own_kind(kind) else (context, own)
 
 
 STAMP = "redacted"

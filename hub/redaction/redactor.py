@@ -13,7 +13,7 @@ from ..events import Event
 from ..events._canonical import FrozenDict
 from ..events._shown import nearest, shown
 from ._arguments import items
-from ._events import Made, looked_at, with_changes, withheld
+from ._events import Made, is_own_kind, looked_at, names_of, values_of, with_changes, withheld
 from ._names import LENGTH_MAX, Names
 from ._pseudonyms import KEY_BYTES_MIN, merged, placeholder, placeholders_in, pseudonyms
 from ._quick import quick
@@ -88,6 +88,7 @@ class Redactor:
         self._may_hold = self._holds if self._quick is None else self._quick.may_hold
         self.length_min = 0 if self._own else LENGTH_MIN
         self._events = Made()
+        self._named_kinds: dict[type[Event], bool] = {}
         self._failures = 0
         self.stamp = _stamp(self._own, left, mode, key)
         """By which rules: the same for redactors that find the same and show it alike."""
@@ -138,13 +139,12 @@ class Redactor:
 
     def _made_event(self, event: Event) -> Event:
         try:
+            if not self._has_named_fields(type(event)) and self.is_clean(values_of(event)):
+                return event
             context, own = looked_at(event)
-            changes = {}
-            values = tuple(context.values())
-            if not self.is_clean(values):
-                walk = Walk(self)
-                changes = {name: made for name, value in context.items() if (made := walk.value(value)) is not value}
-            if own and not self.is_clean(own):
+            walk = Walk(self)
+            changes = {name: made for name, value in context.items() if (made := walk.value(value)) is not value}
+            if own:
                 made_own = Walk(self).value(own)
                 changes |= {name: made_own[name] for name, value in own.items() if made_own[name] is not value}
             return with_changes(event, changes, self.stamp) if changes else event
@@ -153,6 +153,14 @@ class Redactor:
         except BaseException as error:  # noqa: BLE001 - what cannot be redacted must not be let out
             self._failures += 1
             return withheld(event, error, self.stamp)
+
+    def _has_named_fields(self, kind: type[Event]) -> bool:
+        """Tell whether a kind of event of an application has a field whose name says what it is."""
+        has_them = self._named_kinds.get(kind)
+        if has_them is None:
+            has_them = not is_own_kind(kind) and any(map(self.family_of, names_of(kind)))
+            self._named_kinds[kind] = has_them
+        return has_them
 
     def find(self, value: Any) -> tuple[Finding, ...]:
         """Return what would be replaced, and where, in the order of the value. Raises what a rule raises."""
@@ -239,9 +247,10 @@ class Redactor:
             if depth > _DEPTH_PLAIN_MAX:
                 raise _NotPlain
             for item in value:
-                if type(item) is str:
+                kind = type(item)
+                if kind is str:
                     texts.append(item)
-                else:
+                elif kind not in _PLAIN:
                     self._gather(item, texts, depth + 1)
         elif kind is str:
             texts.append(value)
