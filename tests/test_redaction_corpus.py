@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
+import json
 import random
+import re
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,3 +118,25 @@ def test_hostile_texts_take_linear_time(monkeypatch: pytest.MonkeyPatch, *, extr
     for shape in SHAPES:
         short, long = (shape * (length // len(shape)) for length in (4_000, 64_000))
         assert seconds(long) < 60 * max(seconds(short), 0.0002), shape
+
+
+PERSONAL = re.compile(r'"(email|dob|first_name|last_name|address1|address2|city|country|province|state|zip)": "[^"]*"')
+"""What is personal in the recorded conversations, in their texts of JSON."""
+
+
+@pytest.mark.slow
+def test_recorded_conversations_keep_all_else(shared_data: Path) -> None:
+    """Flights, times, prices, reservations, payments and what was said stay as they are."""
+    redactor = Redactor()
+    texts = changed = 0
+    for line in gzip.decompress((shared_data / "airline.jsonl.gz").read_bytes()).split(b"\n")[:-1]:
+        for message in json.loads(line)["traj"]:
+            texts += 1
+            text = message["content"] or ""
+            made = redactor.redact(text)
+            if made is not text:
+                changed += 1
+                assert PERSONAL.sub("", made) == PERSONAL.sub("", text)
+                assert "@" not in made
+    assert texts == 5308
+    assert 100 < changed < 1000
