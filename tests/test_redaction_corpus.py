@@ -120,8 +120,12 @@ def test_hostile_texts_take_linear_time(monkeypatch: pytest.MonkeyPatch, *, extr
         assert seconds(long) < 60 * max(seconds(short), 0.0002), shape
 
 
-PERSONAL = re.compile(r'"(email|dob|first_name|last_name|address1|address2|city|country|province|state|zip)": "[^"]*"')
-"""What is personal in the recorded conversations, in their texts of JSON."""
+PERSONAL = re.compile(
+    r'"(email|dob|first_name|last_name|address1|address2|city|country|province|state|zip)": "[^"]*"'
+    r"|(dob|date of birth)\W{1,6}([0-9-]{10}|\[redacted:birth\])",
+    re.IGNORECASE,
+)
+"""What is personal in the recorded conversations, in their texts of JSON and in prose."""
 
 
 @pytest.mark.slow
