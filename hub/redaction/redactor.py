@@ -86,11 +86,11 @@ class Redactor:
         """Keys that name nothing, and hold nothing."""
         self._quick = quick(self._names.signs())
         self._may_hold = self._holds if self._quick is None else self._quick.may_hold
-        self.length_min = 0 if self._own else LENGTH_MIN
+        self.length_min: int = 0 if self._own else LENGTH_MIN
         self._events = Made()
         self._named_kinds: dict[type[Event], bool] = {}
         self._failures = 0
-        self.stamp = _stamp(self._own, left, mode, key)
+        self.stamp: str = _stamp(self._own, left, mode, key)
         """By which rules: the same for redactors that find the same and show it alike."""
 
     @property
