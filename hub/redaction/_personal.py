@@ -60,7 +60,7 @@ _QUAD = re.compile(
 _DOTS = re.compile(r"\.[0-9]{1,3}\.[0-9]", re.ASCII)
 
 _VERSION_BEFORE = re.compile(
-    r"(?:version|versions|ver|release|section|sections|chapter|build|firmware|oid|rev|v|clause|§)[\"']?[\s:=]{0,3}[\"']?$",
+    r"(?:version|versions|ver|release|section|sections|chapter|build|firmware|oid|clause|§)[\"']?[\s:=]{0,3}[\"']?$",
     re.IGNORECASE,
 )
 
