@@ -13,17 +13,15 @@ import argparse
 import asyncio
 import random
 import secrets
-from contextlib import ExitStack
+from contextlib import nullcontext
 
 from approve_on_a_page import ONE_PERSON, Page
 
 from hubwire import ApprovalPolicy, BaseActor, Hub, RetryPolicy, Turn, handles, message
-from hubwire.approvals import Claim, FunctionApprover, Question
+from hubwire.approvals import FunctionApprover
 from hubwire.errors import NotApproved
 from hubwire.listeners import AuditLog
 from hubwire.stores import FileStore
-
-FAILING = 0.05
 
 
 @message
@@ -35,29 +33,16 @@ class Job:
 class Patch:
     number: int
     text: str
-
-
-@message
-class Reviewed:
-    number: int
-    text: str
-    verdict: str
-
-
-@message
-class Shipped:
-    number: int
-    total: int
+    verdict: str = ""  # of the reviewer
 
 
 class Worker(BaseActor):
     concurrency = 16
     retry = RetryPolicy(attempts_max=1000)  # a turn under way when the program is killed counts, too
 
-    async def stumble(self) -> None:
+    def stumble(self) -> None:
         """Fail as models, networks and code do."""
-        await asyncio.sleep(0)
-        if random.random() < FAILING:
+        if random.random() < 1 / 20:
             raise ConnectionError("the model cannot be reached")
 
 
@@ -67,46 +52,41 @@ class Planner(Worker):
     @handles(Job)
     async def plan(self, turn: Turn, job: Job) -> None:
         await turn.post(job, to=["coder"])
-        await self.stumble()
+        self.stumble()
 
-    @handles(Reviewed)
-    async def ship(self, turn: Turn, reviewed: Reviewed) -> None:
+    @handles(Patch)
+    async def ship(self, turn: Turn, patch: Patch) -> None:
         turn.state = (turn.state or 0) + 1
-        await turn.post(Shipped(reviewed.number, turn.state), to=["customer"])
-        await self.stumble()
+        await turn.post({"job": patch.number, "total": turn.state}, to=["customer"])
+        self.stumble()
 
 
 class Coder(Worker):
     @handles(Job)
     async def write(self, turn: Turn, job: Job) -> None:
-        await self.stumble()
+        self.stumble()
         await turn.post(Patch(job.number, f"fix {job.number}"), to=["reviewer"])
 
 
 class Reviewer(Worker):
     @handles(Patch)
     async def review(self, turn: Turn, patch: Patch) -> None:
-        verdict = "approved"
-        try:
-            # Asked once for each envelope, however often its turn is repeated.
-            await turn.hub.approvals.gate(turn.agent, "ship", arguments={"job": patch.number, "patch": patch.text})
+        try:  # asked once for each envelope, however often its turn is repeated
+            verdict = (await turn.hub.approvals.gate(turn.agent, "ship", arguments={"patch": patch.text})).verdict
         except NotApproved as error:
             verdict = error.verdict
-        await self.stumble()
-        await turn.post(Reviewed(patch.number, patch.text, verdict), to=["planner"])
+        self.stumble()
+        await turn.post(Patch(patch.number, patch.text, verdict), to=["planner"])
 
 
-async def main(directory: str, jobs: int, *, with_page: bool) -> None:
+async def main(directory: str, jobs: int, *, page: bool) -> None:
     key = secrets.token_urlsafe(24)
-
-    def vouch(claim: Claim) -> str | None:
-        return "ann@example.org" if claim.proof == key else None
-
-    async def agree(_: Question) -> bool:
-        return True
-
-    decided = {"vouch": vouch} if with_page else {"approvers": (FunctionApprover("ann", agree),)}
-    policy = ApprovalPolicy(timeout_seconds=86_400, challenges=ONE_PERSON, **decided)
+    policy = ApprovalPolicy(
+        timeout_seconds=86_400,
+        challenges=ONE_PERSON,
+        approvers=[] if page else [FunctionApprover("ann", lambda _: True, in_loop=True)],
+        vouch=lambda claim: "ann@example.org" if claim.proof == key else None,  # on the page
+    )
     store = FileStore(directory)
     async with Hub(store, listeners=[AuditLog(store)], approvals=policy) as hub:
         customer = hub.agents.find("customer") or await hub.agents.register("customer")
@@ -114,12 +94,11 @@ async def main(directory: str, jobs: int, *, with_page: bool) -> None:
         planner = (await team.spawn(Planner, name="planner")).agent
         coders = (await team.spawn(Coder, name="coder", workers=2)).agent
         reviewer = (await team.spawn(Reviewer, name="reviewer")).agent
-        channel = next(iter(hub.channels.list(agent=customer)), None) or await hub.channels.open(
-            [customer, planner, coders, reviewer], topic="a hundred jobs"
-        )
-        with ExitStack() as stack:
-            if with_page:
-                print(f"decide at {stack.enter_context(Page(hub, 'ann', key)).address}", flush=True)
+        channels = hub.channels.list(agent=customer)
+        channel = channels[0] if channels else await hub.channels.open([customer, planner, coders, reviewer])
+        with Page(hub, "ann", key) if page else nullcontext() as shown:
+            if shown is not None:
+                print(f"decide at {shown.address}", flush=True)
             for number in range(jobs):
                 await channel.post(customer, Job(number), to=[planner], idempotency_key=f"job {number}")
             if planner.state == jobs and not hub.inboxes.get(customer).depth:
@@ -127,7 +106,7 @@ async def main(directory: str, jobs: int, *, with_page: bool) -> None:
                 return
             async for delivery in customer.inbox():
                 await delivery.ack()
-                print(f"job {delivery.content['number']} is shipped, number {delivery.content['total']}", flush=True)
+                print(f"job {delivery.content['job']} is shipped, number {delivery.content['total']}", flush=True)
                 if delivery.content["total"] == jobs:
                     break
 
@@ -137,5 +116,4 @@ if __name__ == "__main__":
     parser.add_argument("directory", nargs="?", default="./hubwire-example")
     parser.add_argument("--jobs", type=int, default=100)
     parser.add_argument("--page", action="store_true")
-    given = parser.parse_args()
-    asyncio.run(main(given.directory, given.jobs, with_page=given.page))
+    asyncio.run(main(**vars(parser.parse_args())))

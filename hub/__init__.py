@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._acting import ActingHub as ActingHub
     from ._actors.draining import Drained as Drained
     from ._actors.handles import ActorHandle as ActorHandle, Group as Group
+    from ._actors.on_demand import OnDemand as OnDemand
     from ._actors.rules import (
         ActorStatistics as ActorStatistics,
         Escalate as Escalate,
@@ -43,17 +44,15 @@ if TYPE_CHECKING:
         Timer as Timer,
         TimerCommands as TimerCommands,
         ToolCall as ToolCall,
+        TopicCommands as TopicCommands,
         TurnCommands as TurnCommands,
         WaitingEnvelope as WaitingEnvelope,
     )
     from ._commit.backoff import Backoff as Backoff
-    from ._delivery.attachment import (
-        Attachment as Attachment,
-        AttachmentState as AttachmentState,
-        AttachmentStatistics as AttachmentStatistics,
-    )
+    from ._delivery.attachment import Attachment as Attachment, AttachmentState as AttachmentState
     from ._delivery.duty import Duty as Duty, Overflow as Overflow
     from ._delivery.matcher import Matcher as Matcher
+    from ._delivery.reports import AttachmentStatistics as AttachmentStatistics
     from ._delivery.stream import EventStream as EventStream
     from ._hub import Hub as Hub, HubHealth as HubHealth, HubStatistics as HubStatistics
     from ._journal.store_journal import StoreJournal as StoreJournal
@@ -66,6 +65,7 @@ if TYPE_CHECKING:
         Passport as Passport,
         Resume as Resume,
     )
+    from ._state.subscriptions import Subscription as Subscription
     from ._state.tasks import TaskEntry as TaskEntry
     from ._state.timers import TimerEntry as TimerEntry
     from ._state.turns import OpenTurn as OpenTurn, WatchLimits as WatchLimits
@@ -85,6 +85,7 @@ _NAMES = {
     "_acting": ("ActingHub",),
     "_actors.draining": ("Drained",),
     "_actors.handles": ("ActorHandle", "Group"),
+    "_actors.on_demand": ("OnDemand",),
     "_actors.rules": ("ActorStatistics", "Escalate", "Restart", "RetryPolicy", "Strategy"),
     "_commands": (
         "Agent",
@@ -109,19 +110,22 @@ _NAMES = {
         "Timer",
         "TimerCommands",
         "ToolCall",
+        "TopicCommands",
         "TurnCommands",
         "WaitingEnvelope",
     ),
     "_commit.backoff": ("Backoff",),
-    "_delivery.attachment": ("Attachment", "AttachmentState", "AttachmentStatistics"),
+    "_delivery.attachment": ("Attachment", "AttachmentState"),
     "_delivery.duty": ("Duty", "Overflow"),
     "_delivery.matcher": ("Matcher",),
+    "_delivery.reports": ("AttachmentStatistics",),
     "_delivery.stream": ("EventStream",),
     "_hub": ("Hub", "HubHealth", "HubStatistics"),
     "_journal.store_journal": ("StoreJournal",),
     "_journal.upkeep": ("JournalStatistics",),
     "_state.dead_letters": ("DeadLetter",),
     "_state.profiles": ("InboxOverflow", "InboxRule", "Observation", "Passport", "Resume"),
+    "_state.subscriptions": ("Subscription",),
     "_state.tasks": ("TaskEntry",),
     "_state.timers": ("TimerEntry",),
     "_state.turns": ("OpenTurn", "WatchLimits"),

@@ -17,6 +17,7 @@ from ._commands import (
     ChannelCommands,
     TaskCommands,
     TimerCommands,
+    TopicCommands,
     TurnCommands,
 )
 from ._commands.agents import actor_of
@@ -59,6 +60,8 @@ class ActingHub:
         """As :attr:`hubwire.Hub.turns`; what is recorded is this agent's."""
         self.timers: TimerCommands = TimerCommands(core, parts.state.timers)
         """As :attr:`hubwire.Hub.timers`; a timer is this agent's, and ends with it."""
+        self.topics: TopicCommands = TopicCommands(core, parts.state)
+        """As :attr:`hubwire.Hub.topics`; this agent publishes, and subscriptions are its own."""
         self.approvals: ApprovalCommands = parts.approvals._through(core)  # noqa: SLF001 - it is no command
         """As :attr:`hubwire.Hub.approvals`; requests are this agent's, and it answers in its own name."""
         self._core = core

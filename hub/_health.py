@@ -6,7 +6,7 @@ import attrs
 
 from ._actors.rules import ActorStatistics
 from ._commit.pulse import LAG_SECONDS, STALL_SECONDS
-from ._delivery.attachment import AttachmentStatistics
+from ._delivery.reports import AttachmentStatistics
 from ._foreign.clocks import GuardedClock
 from ._journal.upkeep import JournalStatistics
 from ._parts import Parts

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar, overload
 
 from ._acting import ActingHub
 from ._actors.handles import ActorHandle, Group
+from ._actors.on_demand import OnDemand, rule_of
 from ._actors.rules import GroupRules, Restart, RetryPolicy, SpawnSettings, Strategy
 from ._arguments import (
     ACTING_AS,
@@ -33,6 +34,7 @@ from ._commands import (
     InboxCommands,
     TaskCommands,
     TimerCommands,
+    TopicCommands,
     TurnCommands,
 )
 from ._commands.agents import id_of
@@ -44,12 +46,13 @@ from ._foreign.clocks import guarded_clock
 from ._health import Health, HubHealth, HubStatistics
 from ._life import HubLife
 from ._parts import assemble, journal_on
+from ._reraise import append_context
 from ._state.turns import WatchLimits
 from ._ways import Ways
 from .approvals import ApprovalPolicy
 from .arbiter import Arbiter
 from .clock import SystemClock
-from .errors import HubFailed, append_context
+from .errors import HubFailed
 from .events import EnvelopePosted, Event
 from .limits import Limits
 from .ports import Clock, Journal, KnowledgeStore
@@ -158,6 +161,11 @@ class Hub:
     def timers(self) -> TimerCommands:
         """Timers that outlive a restart: ``after``, ``every``, ``list``; see :class:`hubwire.TimerCommands`."""
         return self._parts.timer_commands
+
+    @property
+    def topics(self) -> TopicCommands:
+        """Topics: ``publish``, ``subscribe``, ``unsubscribe``, ``list``; see :class:`hubwire.TopicCommands`."""
+        return self._parts.topics
 
     @property
     def approvals(self) -> ApprovalCommands:
@@ -359,6 +367,49 @@ class Hub:
         )
         return await self._parts.actors.spawn(actor, settings)
 
+    def spawn_on_demand(
+        self,
+        pattern: str,
+        factory: Callable[[str], Any],
+        *,
+        idle_seconds: float = 600.0,
+        active_max: int = 1000,
+        concurrency: int | None = None,
+        visibility_seconds: float | None = None,
+        retry: RetryPolicy | None = None,
+        **registration: Any,
+    ) -> OnDemand:
+        """Let actors be made when envelopes come for their agents, and be let go when they are idle; return at once.
+
+        ``pattern``: the names of these agents, ``*`` standing for any part: ``reviewer/*``. Of several rules, the first
+        that a name matches counts. ``factory`` is called with the name and returns the actor, as :meth:`spawn` takes
+        it: an object with ``on_envelope``, or an async function of a turn. It may be async, or a class. The agent of
+        such a name is registered when it is first asked, opens or joins a channel, or subscribes to a topic, with
+        ``registration`` as in :meth:`spawn`; or it is registered already. Its actor is made when an envelope is ready
+        in its inbox: one posted, asked or published, or left by the run of the hub before. It is let go when its inbox
+        had nothing to deliver, and no turn ran, for ``idle_seconds`` by the hub's clock: stopped, with ``on_stop``.
+        The agent, its inbox, its ``turn.state`` and its subscriptions stay.
+
+        No more than ``active_max`` are there at a time. More wait for a place: the one that has been idle for the
+        longest time is let go for them; where none is idle, one that has become so.
+
+        That an actor cannot be made, by an exception of the factory or of ``on_start`` or by what it returns, is one
+        attempt of each envelope that waits: ``actor.crashed`` reports it, and the envelopes come again, or are
+        dead-lettered, as ``retry`` says. One that crashes in a turn is started again as :meth:`spawn` has it.
+
+        Give the rules at each start. Raises :class:`~hubwire.errors.ConfigurationError` for an argument that is not of
+        its form, and :class:`~hubwire.errors.CommandRejected` where there is a rule for this pattern.
+        """
+        self._lifecycle.check_open()
+        settings = SpawnSettings(
+            concurrency=concurrency,
+            visibility_seconds=visibility_seconds,
+            restart=Restart.TRANSIENT,
+            retry=retry,
+            registration=registration,
+        )
+        return self._parts.actors.spawn_on_demand(rule_of(pattern, factory, idle_seconds, active_max, settings))
+
     def supervise(
         self,
         name: str,
@@ -408,7 +459,7 @@ class Hub:
 
         Raises :class:`~hubwire.errors.AskTimeout`; :class:`~hubwire.errors.AskCycle` if the other waits, over others
         perhaps, for what the asker does now; :class:`~hubwire.errors.AskFailed` if no answer will come; and what
-        opening a channel and posting raise.
+        opening a channel and posting raise, as :class:`~hubwire.errors.CommandRejected` for an argument.
         """
         self._lifecycle.check_open()
         return await self._parts.asks.ask(asker, answerer, content, timeout=timeout, channel=channel, is_linked=linked)

@@ -18,9 +18,10 @@ from ._commit.phase import Phase
 from ._commit.repair import repair
 from ._foreign.guards import text_of
 from ._parts import Parts
+from ._reraise import append_context
 from ._version import installed_version
 from .context import EMPTY
-from .errors import ConfigurationError, HubAborted, HubClosed, HubFailed, append_context
+from .errors import ConfigurationError, HubAborted, HubClosed, HubFailed
 from .events import HubStarted, HubStopped
 from .waking import start_later
 

@@ -25,6 +25,7 @@ from ._commands import (
     Reviews,
     TaskCommands,
     TimerCommands,
+    TopicCommands,
     TurnCommands,
     Verdicts,
     ViolationHandlers,
@@ -82,6 +83,7 @@ class Parts:
     actors: Actors
     timers: Timers
     timer_commands: TimerCommands
+    topics: TopicCommands
     verdicts: Verdicts
     violation_handlers: ViolationHandlers
     denials: Denials
@@ -169,6 +171,7 @@ def assemble(
         actors=Actors(core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max),
         timers=Timers(pipeline, state, clock, partial(set_aside, "what is due")),
         timer_commands=TimerCommands(core, state.timers),
+        topics=TopicCommands(core, state),
         verdicts=Verdicts(core, state.approvals),
         violation_handlers=ViolationHandlers(core, state, clock, pipeline.ingress.time.now_ns, abandoned, hub),
         denials=denials,

@@ -3,6 +3,9 @@
 A plug-in's method may be ``async`` or not. One that is not may block: it has a thread of its own, with the context
 copied, unless the plug-in says that it is quick: ``in_loop = True``. If one raises or hangs, that alone never lets
 the agent act: the policy's fail mode decides, and the verdict says so.
+
+Levels of risk, kinds of challenges, stages and modes are members of their enumerations in all that is here, given or
+returned. Events have their values, which are text: ``RiskLevel("high")`` is the member.
 """
 
 from __future__ import annotations
@@ -100,7 +103,8 @@ class PendingApproval(Value):
     """What remains. None: it was not scored yet."""
     risk_level: RiskLevel | None
     trust: float | None
-    challenge: str
+    challenge: ChallengeKind | None
+    """None: there is none yet."""
     quorum: int
     """How many have to agree."""
     approvers: tuple[str, ...]
@@ -135,9 +139,10 @@ class Approval(Value):
     approval_id: str
     action: str
     risk_score: float | None
-    risk_level: str
+    risk_level: RiskLevel | None
+    """None, as ``risk_score``: no scorer was called, as where ``hub.approvals.record()`` took the verdict over."""
     approvers: tuple[str, ...]
-    mode: str
+    mode: Mode
     enforce_verdict: str
     """What mode ENFORCE would have decided, if the mode is another one and approvers were called; else empty."""
     reason: str

@@ -54,6 +54,11 @@ class Command(Shown):
     * ``close``: a channel with the participants ``others`` is to be closed;
     * ``send``: an agent wants to post ``content``, addressed to ``others`` (none: to all participants); ``facts``:
       ``priority``, ``ttl_seconds``, ``idempotency_key``, ``causation_id``;
+    * ``publish``: an agent wants to publish ``content`` on the ``topic`` in ``facts``, which are otherwise those of
+      ``send``; ``present`` are its subscribers. In ``others`` is the agent that it is addressed to, which is so for a
+      reply to what was published;
+    * ``subscribe``, ``unsubscribe``: an agent wants to get what is published on topics, or get it no more; ``facts``:
+      ``pattern``;
     * ``dispatch``: an envelope of the agent is about to go to the agent in ``others``;
     * ``inbox``: an envelope of the agent in ``others`` is about to go into the agent's inbox;
     * ``ask``: an agent wants to ask the agent in ``others`` ``content``; ``facts``: ``timeout``, ``linked``. The
@@ -181,8 +186,8 @@ class Rule(Value):
     """Over how many agents a matter may come to an envelope or a task of its own. Replies, and what goes back to an
     agent that the matter has come from, are no hand-overs: two agents may talk for ever."""
     rate_per_minute: float | None = None
-    """How many commands (register, open, join, send, start, request_cancel, request) it may give a minute; None: no
-    limit."""
+    """How many commands (register, open, join, send, publish, start, request_cancel, request) it may give a minute;
+    None: no limit."""
     rate_burst: int = 1
     """How many of them at once, after a pause."""
     channel_ttl_seconds: float | None = None
@@ -199,8 +204,8 @@ class Rule(Value):
         _check(self)
 
 
-_RATED = frozenset({"register", "open", "join", "send", "start", "request_cancel", "request"})
-_ADDRESSED = frozenset({"open", "join", "accept", "send", "ask", "dispatch"})
+_RATED = frozenset({"register", "open", "join", "send", "publish", "start", "request_cancel", "request"})
+_ADDRESSED = frozenset({"open", "join", "accept", "send", "publish", "ask", "dispatch"})
 """The commands for which rules concern ``others``. For the rest they are not looked at: they may be ten thousand."""
 
 _BUCKETS_MAX = 10_000
@@ -301,8 +306,11 @@ def _refused_address(command: Command, rule: Rule, others: list[Rule]) -> str | 
     if command.name not in _ADDRESSED:
         return None
     me = command.agent_name
+    is_outbound = command.name in ("send", "publish", "ask", "open", "join")
+    if command.name == "dispatch" and command.channel_id is None:  # on a topic: no channel was opened with the others
+        is_outbound = True
     for name, other in zip(command.others, others, strict=True):
-        if command.name in ("send", "ask", "open", "join") and not _matches(name, rule.outbound_to):
+        if is_outbound and not _matches(name, rule.outbound_to):
             return f"{shown(me)} may not address {shown(name)}"
         if command.name in ("dispatch", "ask", "open", "join") and not _matches(me, other.inbound_from):
             return f"{shown(name)} takes no envelopes from {shown(me)}"
@@ -318,7 +326,7 @@ def _matches(name: str, globs: tuple[str, ...]) -> bool:
 def _refused_depth(command: Command, rule: Rule) -> str | None:
     depth_max = rule.delegation_depth_max
     depth = len(command.delegators)
-    if command.name != "send" or depth_max is None or depth <= depth_max:
+    if command.name not in ("send", "publish") or depth_max is None or depth <= depth_max:
         return None
     return f"the matter was handed on by {depth} agents, and {depth_max} are allowed; reply to one of them"
 

@@ -27,6 +27,9 @@ _THREE_DIGITS = [f"{number:03d}Z" for number in range(1000)]
 _newest: tuple[int, str] = (-_MILLISECOND_NS, "")
 """The start of the millisecond that was formatted last, and its text: one tuple, so that another thread sees both."""
 
+_newest_second: tuple[int, str] = (-1, "")
+"""The second that was formatted last, since the epoch, and its text."""
+
 
 _is_before_1970 = False
 """Whether the system's clock was seen at a time that UUIDs of version 7 do not have."""
@@ -49,12 +52,16 @@ def uuid_of_now() -> UUID:
 def timestamp(ns: int) -> str:
     """Return nanoseconds since the epoch as ISO 8601 in UTC with microseconds: ``2026-11-21T09:30:00.000001Z``."""
     # A busy hub calls this many times in a millisecond, and formatting is the expensive part.
-    global _newest  # noqa: PLW0603 - a cache of one entry
+    global _newest, _newest_second  # noqa: PLW0603 - caches of one entry
     start, prefix = _newest
     rest = ns - start
     if not 0 <= rest < _MILLISECOND_NS:
         millisecond, rest = divmod(ns, _MILLISECOND_NS)
         second, millisecond = divmod(millisecond, 1000)
-        prefix = f"{datetime.fromtimestamp(second, UTC).isoformat()[:19]}.{millisecond:03d}"
+        known, text = _newest_second
+        if second != known:
+            text = datetime.fromtimestamp(second, UTC).isoformat()[:19]
+            _newest_second = (second, text)
+        prefix = f"{text}.{millisecond:03d}"
         _newest = (ns - rest, prefix)
     return prefix + _THREE_DIGITS[rest // 1000]

@@ -11,8 +11,6 @@ exception behind an error is its ``__cause__``.
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 __all__ = (
     "AccessDenied",
     "AlreadyExists",
@@ -58,28 +56,6 @@ __all__ = (
 )
 
 
-_E = TypeVar("_E", bound=BaseException)
-
-
-def repeat(error: _E) -> _E:
-    """Return an equal error, for another task to raise: one error raised by two tasks would mix up their tracebacks."""
-    copy = type(error).__new__(type(error), *error.args)
-    copy.__dict__.update(error.__dict__)
-    copy.__cause__ = error.__cause__
-    return copy
-
-
-def append_context(error: BaseException, failure: BaseException) -> None:
-    """Append a later failure of the hub to the contexts of the exception that left the body, which stays as it is."""
-    last = error
-    while last.__context__ is not None and last.__context__ is not failure:
-        last = last.__context__
-    # A failure raised while the exception was on its way has that as its own context: a circle.
-    failure.__context__ = None
-    if last is not failure and type(last) is not type(failure):
-        last.__context__ = failure
-
-
 class HubError(Exception):
     """The root of every error that hubwire raises on purpose."""
 
@@ -103,11 +79,12 @@ class NotFound(CommandRejected):
 
 
 class PostRejected(CommandRejected):
-    """An envelope is not allowed in the channel now. ``code`` is the reason for programs, the message for people.
+    """An envelope is not allowed in the channel or on the topic now. ``code`` is for programs, the message for people.
 
     ``code`` is ``not_active`` (the channel is not open), ``not_participant``, ``hidden`` (until ``channel.show()``),
-    ``unknown_audience``, ``too_deep`` (too many hops), ``key_reused``, ``malformed``, ``inbox_full``, or
-    ``not_allowed`` where the channel's type refuses the envelope or failed.
+    ``unknown_audience``, ``too_deep`` (too many hops), ``key_reused``, ``malformed``, ``inbox_full``,
+    ``too_many`` (agents have subscribed to the topic), or ``not_allowed`` where the channel's type refuses the envelope
+    or failed.
     """
 
     def __init__(self, message: str, *, code: str) -> None:
@@ -123,10 +100,14 @@ class ContentRefused(CallerError):
 
 
 class InboxFull(PostRejected):
-    """All inboxes that the envelope is for are full. Post it again later, or let the recipients ack what they read."""
+    """All inboxes that the envelope is for are full. Post it again later, or let the recipients ack what they read.
 
-    def __init__(self, message: str) -> None:
+    The message names their agents; ``agent_ids`` are the ids of these.
+    """
+
+    def __init__(self, message: str, *, agent_ids: tuple[str, ...] = ()) -> None:
         super().__init__(message, code="inbox_full")
+        self.agent_ids = agent_ids
 
 
 class AccessDenied(CommandRejected):

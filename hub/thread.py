@@ -15,7 +15,8 @@ from ._commit.phase import HomeLoop
 from ._commit.threads import FromThreads
 from ._foreign.arguments import Call, shown
 from ._hub import Hub
-from .errors import ConfigurationError, HubClosed, append_context, repeat
+from ._reraise import append_context, repeat
+from .errors import ConfigurationError, HubClosed
 from .events import Event
 
 __all__ = ("HubThread",)

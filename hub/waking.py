@@ -1,14 +1,14 @@
-"""Waking many waiting tasks without blocking the event loop, and starting one that begins in its next turn."""
+"""Waking many waiting tasks without blocking the event loop, and starting one that begins in its next turn, or now."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextvars import Context
 from typing import Any, TypeVar
 
-__all__ = ("Beginning", "Waker", "start_later")
+__all__ = ("Beginning", "FirstStep", "Wake", "Waker", "start_later")
 
 T = TypeVar("T")
 
@@ -54,6 +54,101 @@ class Beginning(Coroutine[Any, Any, T]):
 
     def close(self) -> None:
         self._work.close()
+
+
+class FirstStep(Coroutine[Any, Any, T]):
+    """Runs a coroutine up to its first wait before its task does: most of what is called ends there.
+
+    The task is the one that all of it runs in: what enters a scope, sets a timeout or starts tasks in the first step
+    finds the same task as later. That takes over in the next turn of the loop, at what the first step waits for.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+        self._work = work
+        self._error: BaseException | None = None
+        """What has come out of the first step; its end is a ``StopIteration``."""
+        self._awaited: Any = None
+        """What the first step waits for; None for nothing but the next turn of the loop."""
+        self._is_future = False
+        self._is_handed_over = False
+
+    def run(self, task: asyncio.Task[T], context: Context) -> None:
+        """Run the first step now, in the middle of the task that runs; ``task`` is made of this, and has not begun."""
+        loop, here = asyncio.get_running_loop(), asyncio.current_task()
+        assert here is not None
+        # These two are documented for those who make tasks: a loop knows one task that runs.
+        asyncio._leave_task(loop, here)  # noqa: SLF001
+        asyncio._enter_task(loop, task)  # noqa: SLF001
+        try:
+            awaited = context.run(self._work.send, None)
+        except BaseException as error:  # noqa: BLE001 - it is raised where the task takes over
+            self._error = error
+            return
+        finally:
+            asyncio._leave_task(loop, task)  # noqa: SLF001
+            asyncio._enter_task(loop, here)  # noqa: SLF001
+        self._awaited = awaited
+        # A future says by this that it is awaited, and a task takes it back; another task may await it meanwhile.
+        if getattr(awaited, "_asyncio_future_blocking", None) is True:
+            self._is_future = True
+            awaited._asyncio_future_blocking = False  # noqa: SLF001
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what is asked of a coroutine, as its frame."""
+        return getattr(self._work, name)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._work.__await__()
+
+    def send(self, value: Any, /) -> Any:
+        return self._work.send(value) if self._is_handed_over else self._hand_over()
+
+    def throw(self, *raised: Any) -> Any:
+        # A task that is cancelled cancels what it waits for, and is told by that: here it did not know it yet.
+        if not self._is_handed_over and (self._error is not None or (self._is_future and self._awaited.cancel())):
+            return self._hand_over()
+        self._is_handed_over = True
+        return self._work.throw(*raised)
+
+    def close(self) -> None:
+        self._work.close()
+
+    def _hand_over(self) -> Any:
+        self._is_handed_over = True
+        awaited, error = self._awaited, self._error
+        self._awaited = self._error = None
+        if error is not None:
+            raise error
+        if self._is_future:
+            awaited._asyncio_future_blocking = True  # noqa: SLF001
+        return awaited
+
+
+class Wake(asyncio.Future[None]):
+    """What a guest's task waits for between two calls. It can go on at once, not only in the next turn."""
+
+    _step: tuple[Callable[[Any], object], Context | None] | None = None
+    """What the task has asked to be called with, when this is done."""
+
+    def add_done_callback(self, step: Callable[[Any], object], /, *, context: Context | None = None) -> None:
+        self._step = (step, context)
+        super().add_done_callback(step, context=context)
+
+    def go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the task that waits go on now, up to its next wait, in the middle of the task that runs."""
+        if self._step is None or (context := self._step[1]) is None:
+            self.set_result(None)
+            return
+        step, _ = self._step
+        self.remove_done_callback(step)
+        self.set_result(None)
+        here = asyncio.current_task(loop)
+        assert here is not None
+        asyncio._leave_task(loop, here)  # noqa: SLF001 - see FirstStep.run
+        try:
+            context.run(step, self)
+        finally:
+            asyncio._enter_task(loop, here)  # noqa: SLF001
 
 
 class Waker:

@@ -96,8 +96,18 @@ def shared_data() -> Path:
 
 
 MOTO = """
-import logging, sys
+import logging, sys, threading
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import ThreadedMotoServer
+
+# S3 decides a conditional put at once. moto looks first and writes then: of two threads that do so, both would win.
+one_at_a_time, call = threading.Lock(), DomainDispatcherApplication.__call__
+
+def call_alone(*arguments):
+    with one_at_a_time:
+        return call(*arguments)
+
+DomainDispatcherApplication.__call__ = call_alone
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 server.start()

@@ -8,7 +8,19 @@ from typing import Any
 import anyio
 import pytest
 
-from hubwire import Agent, Backoff, BaseActor, Channel, Drained, Escalate, Hub, Restart, RetryPolicy, Turn
+from hubwire import (
+    Agent,
+    Backoff,
+    BaseActor,
+    Channel,
+    Drained,
+    Escalate,
+    Group,
+    Hub,
+    Restart,
+    RetryPolicy,
+    Turn,
+)
 from hubwire.errors import AskFailed, CommandRejected, ConfigurationError, HubAborted
 from hubwire.testing import Gate, ManualClock
 from support import advance, until, until_idle
@@ -254,6 +266,64 @@ async def test_a_turn_does_not_wait_for_itself() -> None:
         await until(lambda: handle.statistics().handled == 1)
         assert "wait for itself" in refused[0]
         assert handle.is_running
+
+
+@pytest.mark.parametrize("moment", ["on_start", "on_stop"])
+@pytest.mark.parametrize("depth", [0, 1])
+async def test_an_actor_does_not_drain_itself(moment: str, depth: int) -> None:
+    """Where it starts or stops it is refused at once, in a group above, too; in a task of its own it may later."""
+    refused: list[str] = []
+    groups: list[Group] = []
+
+    class Eager(BaseActor):
+        async def on_start(self, hub: Any, agent: Agent, /) -> None:
+            await self.drain("on_start")
+
+        async def on_stop(self) -> None:
+            await self.drain("on_stop")
+
+        async def on_envelope(self, turn: Turn, /) -> None:
+            """Do nothing."""
+
+        async def drain(self, where: str) -> None:
+            if where == moment:
+                with pytest.raises(CommandRejected) as error:
+                    await groups[0].drain()
+                refused.append(str(error.value))
+
+    async with Hub() as hub:
+        groups.append(hub.supervise("team"))
+        groups.append(groups[0].supervise("inner"))
+        handle = await groups[depth].spawn(Eager())
+        await handle.stop()
+        assert f"in {moment}" in refused[0]
+        assert len(refused) == 1
+        assert await handle.wait() == "stopped"
+
+
+async def test_a_task_of_an_actor_may_drain_it() -> None:
+    """It is not waited for: the actor has started, and handles what is left."""
+    drained: list[Drained] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    class Watched(BaseActor):
+        async def on_start(self, hub: Any, agent: Agent, /) -> None:
+            tasks.append(asyncio.get_running_loop().create_task(self.watch()))
+
+        async def watch(self) -> None:
+            await gate.pass_through()
+            drained.append(await group.drain())
+
+        async def on_envelope(self, turn: Turn, /) -> None:
+            """Do nothing."""
+
+    gate = Gate(is_open=False)
+    async with Hub() as hub:
+        group = hub.supervise("team")
+        handle = await group.spawn(Watched())
+        gate.open()
+        await tasks[0]
+        assert (drained[0].is_complete, handle.is_running) == (True, False)
 
 
 async def test_a_drain_goes_on_without_its_caller() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from hubwire import Backoff, BaseActor, Hub, RetryPolicy, Turn
+from hubwire import Backoff, BaseActor, Hub, RetryPolicy, Turn, WatchLimits
 from hubwire.errors import CommandRejected
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
@@ -68,7 +68,7 @@ async def test_an_extended_turn_keeps_its_envelope() -> None:
 
 
 async def test_extending_never_shortens() -> None:
-    """Less than is left, and a turn without a limit: nothing changes, and nothing is recorded."""
+    """Less than is left changes nothing, and is not recorded."""
     clock, recorder = ManualClock(), Recorder()
     extended = anyio.Event()
 
@@ -87,12 +87,39 @@ async def test_extending_never_shortens() -> None:
         await advance(clock, 2)
         await until(lambda: handle.statistics().failed == 1)
         assert recorder.of("turn.extended") == []
-    extended = anyio.Event()
-    async with Hub(clock=clock, listeners=[recorder]) as hub:
-        channel, boss = await channel_to(hub, (await hub.spawn(Unbound(does), name="coder")).agent)
+
+
+@pytest.mark.parametrize("kind", [Slow, Unbound])
+async def test_an_extended_turn_is_not_abandoned(kind: type[Slow]) -> None:
+    """The time that it has asked for is waited for, and then as long as without it."""
+    clock, recorder = ManualClock(), Recorder()
+    go_on = asyncio.Queue[float]()
+
+    async def does(turn: Turn) -> None:
+        while seconds := await go_on.get():
+            await turn.extend(seconds)
+
+    watch = WatchLimits(turn_seconds_max=60)
+    async with Hub(clock=clock, listeners=[recorder], watch=watch) as hub:
+        handle = await hub.spawn(kind(does), name="coder")
+        channel, boss = await channel_to(hub, handle.agent)
         await channel.post(boss, "work")
-        await extended.wait()
-        assert recorder.of("turn.extended") == []
+        await until_idle()
+        await advance(clock, 29)
+        for count, seconds in ((1, 100), (2, 200), (3, 300)):
+            go_on.put_nowait(seconds)
+            await recorder.wait_for("turn.extended", count=count)
+            await advance(clock, seconds - 1)
+            assert len(hub.turns.open()) == 1
+        assert recorder.of("turn.abandoned") == recorder.of("turn.failed") == []
+        if kind is Unbound:
+            await advance(clock, 60)
+            assert recorder.of("turn.abandoned") == []
+            await advance(clock, 2)
+            abandoned: Any = await recorder.wait_for("turn.abandoned")
+            assert abandoned.reason == "its end has not come within 60 s"
+            assert hub.turns.open() == ()
+        go_on.put_nowait(0)
 
 
 async def test_what_comes_too_late_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -13,14 +14,43 @@ from hubwire.approvals import (
     ChallengeKind,
     FailMode,
     FunctionApprover,
+    Mode,
     Question,
     RiskLevel,
 )
 from hubwire.errors import AccessDenied, NotApproved
 from hubwire.stores import MemoryStore
+from hubwire.testing import Recorder
 from support import files_of, store_of, until
 
 CONFIRM = dict.fromkeys(RiskLevel, ChallengeKind.CONFIRM)
+
+
+async def test_what_is_given_has_members_of_enumerations() -> None:
+    """Before and after a restart; the events have their values. What was not found out yet is None."""
+    store, recorder = MemoryStore(), Recorder()
+
+    def review(question: Question) -> bool:
+        (waiting,) = hub.approvals.pending()
+        assert (waiting.challenge, waiting.risk_level) == (question.challenge, question.risk_level)
+        return True
+
+    approver = FunctionApprover("ann", review, in_loop=True)
+    async with Hub(store, listeners=[recorder]) as hub:
+        coder = await hub.agents.register("coder")
+        taken_over = await hub.approvals.record(coder, "deploy", approver="ann", is_passed=True)
+        approval = await hub.approvals.wait(taken_over)
+        assert (approval.risk_level, approval.risk_score, approval.mode) == (None, None, Mode.ENFORCE)
+        approval = await hub.approvals.gate(coder, "deploy", policy=ApprovalPolicy(approvers=[approver]))
+        assert (approval.risk_level, approval.mode) == (RiskLevel.HIGH, Mode.ENFORCE)
+        approved: Any = await recorder.wait_for("approval.approved", count=2)
+        assert (approved.risk_level, approved.mode) == ("high", "enforce")
+        await hub.approvals.request(coder, "deploy", idempotency_key="k")
+    async with Hub(store) as hub:
+        (waiting,) = hub.approvals.pending()
+        assert (waiting.challenge, waiting.risk_level) == (ChallengeKind.QUIZ, RiskLevel.HIGH)
+        again = await hub.approvals.wait(approval.approval_id)
+        assert (again.risk_level, again.mode) == (RiskLevel.HIGH, Mode.ENFORCE)
 
 
 async def away(_: Question) -> bool:

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from hubwire import ApprovalPolicy, Hub
-from hubwire.approvals import FunctionApprover, Question, Risk
+from hubwire.approvals import FunctionApprover, Question, Risk, RiskLevel
 from hubwire.errors import ConfigurationError, NotApproved
 from hubwire.risk import (
     Composite,
@@ -170,7 +170,7 @@ async def test_nonsense_of_a_scorer_is_its_own(wrap: Any) -> None:
     """What it says is cut and made clean; what raises leaves the verdict to the fail mode."""
     async with Hub(approvals=ApprovalPolicy(scorer=wrap(Odd()))) as hub:
         coder = await hub.agents.register("coder")
-        assert (await hub.approvals.gate(coder, "read_file")).risk_level == "low"
+        assert (await hub.approvals.gate(coder, "read_file")).risk_level is RiskLevel.LOW
     async with Hub(approvals=ApprovalPolicy(scorer=wrap(Broken()))) as hub:
         coder = await hub.agents.register("coder")
         with pytest.raises(NotApproved, match="the scorer failed"):

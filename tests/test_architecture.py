@@ -123,6 +123,11 @@ BAD_HOUSES: Mapping[str, tuple[Rule, Files, str]] = {
         {"listeners/live.py": "from hubwire.cli.tail import follow", "hub/cli/tail.py": ""},
         "listeners/live.py:1 may not import hubwire.cli.tail",
     ),
+    "the hub imports the command line": (
+        wrong_arrows,
+        {"hub/_hub.py": "from .cli import main", "hub/cli/__init__.py": ""},
+        "hub/_hub.py:1 may not import hubwire.cli",
+    ),
     "a listener imports a private module of the hub": (
         foreign_privates,
         {"listeners/live.py": "from hubwire._commit import ring", "hub/_commit/ring.py": ""},

@@ -138,14 +138,22 @@ async def test_a_best_effort_log_may_have_gaps() -> None:
     assert "5 to 6" in found.notes[0]
 
 
-async def test_the_journal_tells_what_a_pattern_hides() -> None:
-    """An event that the pattern matches is missing; only the journal shows it."""
+@pytest.mark.parametrize(
+    ("pattern", "missing"),
+    [
+        (["odd.*"], "2 events that the log /audit was to hold are missing: seq 7, 9"),
+        (["odd.*", "even.*"], "3 events that the log /audit was to hold are missing: seq 7 to 9"),
+    ],
+    ids=["every-other", "in-a-row"],
+)
+async def test_the_journal_tells_what_a_pattern_hides(pattern: list[str], missing: str) -> None:
+    """Events that the pattern matches are missing; only the journal shows it."""
     store = MemoryStore()
-    await work(store, 20, pattern="odd.*")
+    await work(store, 20, pattern=pattern)
     await alter(store, forget(7, 8, 9))
     assert (await examine(store, journal=None)).completeness.outcome is Outcome.UNKNOWN
     found = await examine(store)
-    assert found.completeness.faults == ("2 events that the log /audit was to hold are missing: seq 7, 9",)
+    assert found.completeness.faults == (missing,)
 
 
 async def test_a_log_without_a_promise_is_not_judged() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hubwire import Channel, History, Hub, Limits
-from hubwire.errors import CommandRejected, ConfigurationError, LogDamaged, NotFound
+from hubwire.errors import CommandRejected, ConfigurationError, LogDamaged, NotFound, StoreFull
 from hubwire.events import ToolCalled, ToolCompleted, ToolFailed
 from hubwire.ports import KnowledgeStore
 from hubwire.stores import FileStore, MemoryStore
@@ -87,6 +87,27 @@ async def test_a_history_that_is_not_kept_counts_what_is_missing() -> None:
         assert history.missing > 0
         sizes = [await store.size(f"/journal/history/{name}") or 0 for name in await store.list("/journal/history")]
         assert sum(sizes) <= 30_000
+
+
+class NoRoomForHistory(MemoryStore):
+    """Has no room for what histories need."""
+
+    async def write(self, path: str, content: str | bytes, **settings: Any) -> None:
+        if "/history/" in path:
+            raise StoreFull("no room", path=path)
+        await super().write(path, content, **settings)
+
+
+async def test_a_history_without_room_counts_what_is_missing() -> None:
+    """The journal is truncated all the same, or the disk would fill up with it."""
+    store = NoRoomForHistory()
+    async with Hub(store, limits=SMALL) as hub:
+        channel = await talk(hub, 1500, text="x" * 20)
+        assert (await until_tidy(hub)).first_seq > 0
+        history = await channel.history(limit=10_000)
+        assert history.missing + len(history) == 1500
+        assert history.missing > 0
+        assert hub.health().healthy
 
 
 async def test_damage_of_what_was_kept_is_reported() -> None:

@@ -21,7 +21,7 @@ from hubwire.stores import FileStore, MemoryStore
 
 pytestmark = pytest.mark.slow
 
-COMMAND = [sys.executable, "-P", "-m", "hubwire.cli"]
+COMMAND = [sys.executable, "-P", "-m", "hubwire"]
 EVENT_LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3} ")
 
 

@@ -33,7 +33,7 @@ AIRLINE_SUMMARY = "200 channels, 4,144 envelopes, 1,164 tool calls, 1,091 comple
 
 def hubwire(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run the command as a process of its own."""
-    command = [sys.executable, "-P", "-m", "hubwire.cli", *map(str, arguments)]
+    command = [sys.executable, "-P", "-m", "hubwire", *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, check=False)
 
 
@@ -135,7 +135,7 @@ def test_ctrl_c_ends_an_import_in_good_order(shared_data: Path, tmp_path: Path) 
 
 async def end_import_after(events: int, how: signal.Signals, file: Path, store: Path) -> tuple[int, bytes]:
     """Signal an import when so many events are in the journal; return its exit code and what it complained of."""
-    command = [sys.executable, "-P", "-m", "hubwire.cli", "import", str(file)]
+    command = [sys.executable, "-P", "-m", "hubwire", "import", str(file)]
     command += ["--format", "openai-chat", "--store", store.as_uri()]
     process = await anyio.open_process(command)
     async for record in follow(FileStore(store, poll_seconds=0.01), "/journal", start=0):

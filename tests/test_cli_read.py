@@ -33,7 +33,7 @@ from hubwire.stores.durability import Durability
 
 pytestmark = pytest.mark.slow  # each test runs the command as a program
 
-COMMAND = [sys.executable, "-P", "-m", "hubwire.cli"]
+COMMAND = [sys.executable, "-P", "-m", "hubwire"]
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 a\u202eb\u2066c\x9b31m\r\n\t\u2028\u200b\x7f\ue000 ü 漢"
 
 
@@ -503,7 +503,7 @@ def test_agents_have_colours_on_terminals_only(log: Path) -> None:
 
 def test_a_broken_pipe_is_silent(tmp_path: Path) -> None:
     write_journal(tmp_path, 20_000)
-    pipe = f'"$0" -P -m hubwire.cli tail -n all {tmp_path} | head -1; exit ${{PIPESTATUS[0]}}'
+    pipe = f'"$0" -P -m hubwire tail -n all {tmp_path} | head -1; exit ${{PIPESTATUS[0]}}'
     run = subprocess.run(["bash", "-c", pipe, sys.executable], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr, run.stdout.count("\n")) == (141, "", 1)
 

@@ -34,7 +34,7 @@ def url(s3_url: str) -> str:
 
 
 def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-P", "-m", "hubwire.cli", *map(str, arguments)]
+    return [sys.executable, "-P", "-m", "hubwire", *map(str, arguments)]
 
 
 def hubwire(*arguments: str | Path) -> str:

@@ -56,8 +56,20 @@ def test_the_report_has_three_verdicts(log: Path) -> None:
         ["completeness", "holds"],
         ["signer", "unknown"],
     ]
+    assert "              looked at h, d, seq and hub of 9 records" in lines
     assert "              not known who wrote the log: what can write to the store can write all of it anew" in lines
     assert lines[-1] == "verified 9 records"
+
+
+def test_a_long_reason_is_printed_whole(log: Path) -> None:
+    """On as many lines as it takes, the later ones below the first."""
+    lines = hubwire("verify", "--expect-records", "9", log).stdout.splitlines()
+    [at] = [number for number, line in enumerate(lines) if line.startswith("completeness")]
+    first, second = ([*line[:24].split(), line[24:]] for line in lines[at : at + 2])
+    assert first[:2] == ["completeness", "holds"]
+    assert f"{first[2]} {second[0]}" == (
+        "it ends where it should, by the marker of its last closing and the journal beside it and what you expect"
+    )
     assert max(map(len, lines)) <= 110
 
 

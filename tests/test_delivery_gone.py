@@ -91,3 +91,31 @@ async def test_what_the_journal_has_let_go_is_missed() -> None:
         await late.reading._bear_unreadable(HistoryGone("gone", first_seq=first_seq))
         assert late.state is AttachmentState.SUSPENDED
         assert late.statistics().failed == 0, "the journal has let it go meanwhile: it has not failed either"
+
+
+@pytest.mark.parametrize("failures", [2, 3])
+async def test_an_unreadable_journal_is_read_again(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A DURABLE listener gets nothing meanwhile, and is suspended if that goes on: it misses no event by it."""
+    clock, recorder, left = ManualClock(), Recorder(), [OSError("no disk") for _ in range(failures)]
+    async with Hub(MemoryStore(), clock=clock) as hub:
+        attachment = hub.attach(recorder, pattern="number.*", duty=Duty.DURABLE, attempts_max=3)
+        await attachment.ready()
+        cursor = attachment._place.cursor
+        take = cursor.take
+
+        async def fails_first(*arguments: Any) -> Sequence[Event]:
+            if left:
+                raise left.pop()
+            return await take(*arguments)
+
+        monkeypatch.setattr(cursor, "take", fails_first)
+        await hub.emit(said(0))
+        await pass_time(clock, 10)
+        if failures == 3:
+            assert (attachment.state, numbers(recorder.events)) == (AttachmentState.SUSPENDED, [])
+            assert "no disk" in " ".join(hub.health().problems)
+            attachment.resume()
+            await until_idle()
+        assert attachment.state is AttachmentState.RUNNING
+        assert numbers(recorder.events) == [0]
+        assert (attachment.statistics().failed, attachment.statistics().retries) == (failures, 2)

@@ -448,6 +448,22 @@ async def test_lost_listeners_are_bounded() -> None:
         assert hub.health().healthy
 
 
+async def test_a_listener_lost_again_is_the_newest() -> None:
+    """The oldest are first, and go first."""
+
+    class Shut(Recorder):
+        async def __aenter__(self) -> None:
+            raise OSError("it is closed")
+
+    async with Hub() as hub:
+        for name in ("first", "second", "first"):
+            attachment = hub.attach(Shut(), name=name)
+            with pytest.raises(OSError, match="it is closed"):
+                await attachment.ready()
+        lost = [each.name for each in hub.statistics().attachments]
+        assert (lost, hub.statistics().listeners_lost) == (["second", "first"], 3)
+
+
 async def test_a_failure_does_not_hold_its_listener() -> None:
     """What is counted into the next announcement is text."""
 

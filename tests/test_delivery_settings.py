@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -142,6 +144,89 @@ def test_a_hook_that_does_not_exist_is_refused(listener: object, nearest: str) -
         Hub().attach(listener)
 
 
+class OneTooFew(BaseHubListener):
+    async def on_task_event(self, task_id: str, kind: str) -> None: ...  # type: ignore[override]
+
+
+class OneTooMany:
+    async def on_envelope_posted(self, envelope: Any, metadata: Any, more: Any) -> None: ...
+
+
+class NoEvents:
+    async def on_events(self) -> None: ...
+
+
+class NamedOnly(BaseHubListener):
+    async def on_event(self, *, event: Any) -> None: ...  # type: ignore[override]
+
+
+class Callable2:
+    def __call__(self, event: Any, hub: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("listener", "call"),
+    [
+        (OneTooFew(), "on_task_event(task_id, kind, payload)"),
+        (OneTooMany(), "on_envelope_posted(envelope, metadata)"),
+        (NoEvents(), "on_events(events)"),
+        (NamedOnly(), "on_event(event)"),
+        (Callable2(), "Callable2(event)"),
+        (lambda: None, "<lambda>(event)"),
+    ],
+    ids=["too few", "too many", "no events", "by name only", "callable", "function"],
+)
+def test_what_cannot_be_called_is_refused(listener: Any, call: str) -> None:
+    """When it is attached, and not at each event; the error says what the hub calls it with."""
+    hub = Hub()
+    with pytest.raises(ConfigurationError, match=rf"is called as {re.escape(call)} \(.*argument"):
+        hub.attach(listener)
+    assert hub.statistics().attachments == ()
+
+
+def test_more_arguments_with_defaults_are_fine() -> None:
+    """As are names of one's own, and functions of which Python does not know how they are called."""
+
+    class Fits(BaseHubListener):
+        async def on_task_event(self, task: str, word: str, payload: Any, more: int = 0) -> None: ...
+
+        async def on_envelope_posted(self, *args: Any) -> None: ...
+
+    class Strange:
+        @property
+        def __signature__(self) -> Any:
+            raise SystemExit("no")
+
+        def __call__(self, event: Any) -> None: ...
+
+    hub = Hub()
+    for listener in (Fits(), Strange(), list[Any]().append, print, partial(max, 3)):
+        hub.attach(listener)
+
+
+def test_a_pattern_of_own_kinds_has_to_match_one() -> None:
+    """The hub's own kinds are all known. A kind of a program may be declared later."""
+    hub = Hub()
+    for pattern, advice in (
+        ("hub.strated", r"is hub\.started meant"),
+        (["tool.*", "mailbox.zzzzzzzz"], r"write mailbox\.\* for all of them"),
+    ):
+        with pytest.raises(ConfigurationError, match=rf"matches no kind of the hub's own events of .*{advice}"):
+            hub.attach(print, pattern=pattern)
+    for fits in ("hub.*", "hub.st*", "h*", "*.started", "log*", "never.happens"):
+        hub.attach(print, pattern=fits)
+
+
+@pytest.mark.parametrize(("pattern", "nearest"), [("envelop.posted", "envelope.posted"), ("chanel.*", "channel.*")])
+def test_a_pattern_that_is_nearly_a_kind_is_logged(
+    pattern: str, nearest: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not refused: a generic event may have it. What is near to no kind is not logged."""
+    Hub().attach(print, pattern=[pattern, "billing.charged", "*"])
+    (line,) = caplog.messages
+    assert f"pattern={pattern} nearest={nearest}" in line
+
+
 def test_other_methods_are_no_typos() -> None:
     """A listener may have methods of its own, and be an actor too."""
 
@@ -186,7 +271,7 @@ def test_an_async_bind_is_refused() -> None:
         Hub().attach(Async())
 
 
-@pytest.mark.parametrize("listener", [Recorder(), Typo.on_event], ids=["object", "async"])
+@pytest.mark.parametrize("listener", [Recorder(), Typo().on_event], ids=["object", "async"])
 def test_in_loop_is_for_sync_functions(listener: Any) -> None:
     """Where it has no meaning it is refused."""
     with pytest.raises(ConfigurationError, match="in_loop"):

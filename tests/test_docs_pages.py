@@ -99,6 +99,22 @@ def test_readme_links_exist() -> None:
     ] == []
 
 
+def test_options_stay_in_one_piece(hooks: Callable[[str], ModuleType]) -> None:
+    """On a narrow page, too: in running text, wherever in its code; blocks of code scroll."""
+    whole = hooks("options").whole
+    option = '<span class="option">--expect-head</span>'
+    for text, marked in (
+        ("<code>--expect-head</code>", f"<code>{option}</code>"),
+        ("<td><code>verify --expect-head X</code></td>", f"<td><code>verify {option} X</code></td>"),
+        ("<p>--expect-head</p>", None),
+        ("<pre><code>--expect-head</code></pre>", None),
+        ("<pre><span></span><code>--expect-head</code></pre>", None),
+        ("<code>a--b</code> <code>---</code> <code>->-x</code>", None),
+    ):
+        assert whole(text) == (text if marked is None else marked)
+    assert ".option { white-space: nowrap;" in (DOCS / "stylesheets" / "extra.css").read_text()
+
+
 # --- words ----------------------------------------------------------------------------------------------------------
 
 

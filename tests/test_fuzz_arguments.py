@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -40,6 +41,7 @@ from hubwire import (
     TaskCommands,
     Timer,
     TimerCommands,
+    TopicCommands,
     Turn,
     TurnCommands,
     WatchLimits,
@@ -122,6 +124,7 @@ class World:
             InboxCommands: hub.inboxes,
             TaskCommands: hub.tasks,
             TimerCommands: hub.timers,
+            TopicCommands: hub.topics,
             TurnCommands: hub.turns,
             Timer: self.timer,
             ApprovalCommands: hub.approvals,
@@ -163,11 +166,14 @@ class World:
             "approval_id": "x",
             "approval": "x",
             "reason": "x",
+            "topic": "build.failed",
+            "pattern": "build.*",
             "method": self.hub.approvals.wait,
             "approver": "x",
             "is_passed": True,
             "listener": tool,
             "actor": Idle(),
+            "factory": lambda name: Idle(),
             "event": GenericEvent(kind="a.b"),
             "other": self.actor,
             "channel_type": None,
@@ -178,6 +184,7 @@ class World:
 
 CLASSES = (
     *(Hub, AgentCommands, ChannelCommands, InboxCommands, TaskCommands, TimerCommands, TurnCommands, ApprovalCommands),
+    TopicCommands,
     *(Agent, Channel, Task, Timer, Delivery, Group, ActorHandle),
 )
 
@@ -238,6 +245,27 @@ async def call(world: World, cls: type, method: str, given: dict[str, Any]) -> N
             return
 
 
+GROUPS: dict[type, str] = {
+    Hub: "hub",
+    AgentCommands: "hub.agents",
+    ChannelCommands: "hub.channels",
+    InboxCommands: "hub.inboxes",
+    TaskCommands: "hub.tasks",
+    TimerCommands: "hub.timers",
+    TopicCommands: "hub.topics",
+    TurnCommands: "hub.turns",
+    ApprovalCommands: "hub.approvals",
+    ActorHandle: "actor",
+}
+"""What receivers are called in errors; the others like their class."""
+
+
+def check_names_call(error: CallerError, cls: type, method: str) -> None:
+    """Check that an error which names a call names the one that was made, and none that this one makes inside."""
+    named = re.match(r"[\w.]+\(\)", str(error))
+    assert named is None or named[0] == f"{GROUPS.get(cls, cls.__name__.lower())}.{method}()"
+
+
 def check(error: CallerError) -> None:
     """Check that a refusal can be printed, is bounded, and names nothing of the inside."""
     text = str(error)
@@ -259,6 +287,7 @@ async def attempt(world: World, cls: type, method: str, given: dict[str, Any], n
         assert method in WAITING or method in ("events", "gated")
     except CallerError as error:
         check(error)
+        check_names_call(error, cls, method)
         # An agent is registered before its actor is made, which may turn out to be none.
         assert name == "actor" or peek(world.hub) == before
     except Exception:

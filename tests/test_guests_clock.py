@@ -168,6 +168,20 @@ async def test_deadlines_count_again_after_a_glitch() -> None:
         await recorder.wait_for("channel.expired", count=2)
 
 
+async def test_a_quiet_hub_notices_a_step_back() -> None:
+    """Its deadlines are compared with the time now and then: no event need be stamped."""
+    clock, recorder = ManualClock(), Recorder()
+    async with Hub(clock=clock, listeners=[recorder]) as hub:
+        agent = await hub.agents.register("agent")
+        await hub.channels.open([agent], ttl_seconds=10)
+        clock.step(-2 * HELD_SECONDS_MAX)
+        assert hub.statistics().clock_steps_back == 0
+        clock.advance(10)
+        await until_idle()
+        assert hub.statistics().clock_steps_back == 1
+        assert recorder.kinds.count("hub.clock_stepped") == 1
+
+
 async def test_a_small_step_back_holds_the_time() -> None:
     clock = ManualClock()
     async with Hub(clock=clock) as hub:

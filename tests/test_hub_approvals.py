@@ -93,7 +93,7 @@ def policy(*approvers: Approver, **settings: Any) -> ApprovalPolicy:
 
 async def test_low_risk_needs_no_challenge(hub: Hub, coder: Agent, recorder: Recorder) -> None:
     approval = await hub.approvals.gate(coder, "read_file", arguments={"path": "a.txt"})
-    assert (approval.risk_level, approval.approvers, approval.is_failure) == ("low", (), False)
+    assert (approval.risk_level, approval.approvers, approval.is_failure) == (RiskLevel.LOW, (), False)
     assert await words(hub, recorder) == ["requested", "risk_scored", "trust_computed", "approved", "logged"]
     (requested,) = recorder.of(ApprovalRequested)
     assert requested.arguments == {"path": "a.txt"}
@@ -157,7 +157,7 @@ async def test_an_answer_comes_from_another_agent(hub: Hub, coder: Agent, record
                 await hub.approvals.answer(entry.approval_id, oneself, is_passed=True)
         await hub.approvals.answer(entry.approval_id, "alice", is_passed=True, reason="fine")
     assert hub.approvals.pending() == ()
-    with pytest.raises(NotFound, match="it has one, or was never requested"):
+    with pytest.raises(NotFound, match="has its verdict already: it is approved"):
         await hub.approvals.answer(entry.approval_id, "bob", is_passed=False)
     assert (await words(hub, recorder))[-2:] == ["approved", "logged"]
 
@@ -217,7 +217,7 @@ async def test_shadow_mode_asks_and_approves(hub: Hub, coder: Agent) -> None:
     """It records what the verdict would have been."""
     shadow = policy(says("alice", False), mode=Mode.SHADOW)
     approval = await hub.approvals.gate(coder, "deploy", policy=shadow)
-    assert (approval.mode, approval.enforce_verdict, approval.approvers) == ("shadow", "denied", ("alice",))
+    assert (approval.mode, approval.enforce_verdict, approval.approvers) == (Mode.SHADOW, "denied", ("alice",))
     passing = await hub.approvals.gate(coder, "deploy", policy=policy(says("alice", True), mode=Mode.SHADOW))
     assert passing.enforce_verdict == "approved"
 
@@ -225,7 +225,7 @@ async def test_shadow_mode_asks_and_approves(hub: Hub, coder: Agent) -> None:
 async def test_audit_only_mode_asks_no_approver(hub: Hub, coder: Agent, recorder: Recorder) -> None:
     recording = policy(FunctionApprover("alice", raises), mode=Mode.AUDIT_ONLY)
     approval = await hub.approvals.gate(coder, "deploy", policy=recording)
-    assert (approval.mode, approval.enforce_verdict, approval.is_failure) == ("audit_only", "", False)
+    assert (approval.mode, approval.enforce_verdict, approval.is_failure) == (Mode.AUDIT_ONLY, "", False)
     assert "challenge_issued" not in await words(hub, recorder)
 
 

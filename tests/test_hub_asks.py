@@ -16,6 +16,7 @@ from hubwire.errors import (
     AskCycle,
     AskFailed,
     AskTimeout,
+    CommandRejected,
     ConfigurationError,
     HubClosed,
 )
@@ -269,7 +270,7 @@ async def test_an_ask_fails_when_no_answer_can_come() -> None:
         await fails(channel.close)
         channel = await hub.channels.open([boss, worker])
         await fails(worker.unregister)
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(CommandRejected):
             await hub.ask(boss, boss, "?", timeout=0)
         with pytest.raises(AskCycle):
             await hub.ask(boss, boss, "?")

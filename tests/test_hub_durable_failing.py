@@ -14,6 +14,7 @@ from hubwire import (
     Event,
     GenericEvent,
     Hub,
+    Limits,
 )
 from hubwire.errors import (
     ConfigurationError,
@@ -23,7 +24,7 @@ from hubwire.errors import (
 from hubwire.events import ListenerFailed, ListenerRestarted, ListenerSuspended
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
-from support import numbers, pass_time, said, until_idle
+from support import GatedStore, numbers, pass_time, said, until_idle
 from support.durable import Failing, attach, kept_position
 
 # --- failing --------------------------------------------------------------------------------------------------------
@@ -285,6 +286,27 @@ async def test_a_listener_may_emit_while_handling() -> None:
 
 
 # --- forgetting -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_name_is_forgotten_beside_a_full_ring() -> None:
+    """No committed event is in memory then: what is known of the end of the journal stays as it was."""
+    store, pad = GatedStore(), "x" * 10_000
+    async with Hub(store, limits=Limits(ring_bytes_max=10_000)) as hub:
+        attachment = attach(hub, Recorder())
+        await attachment.ready()
+        await attachment.detach()
+        await hub.flush()
+        store.gate.close()
+        emitting = [asyncio.create_task(hub.emit(GenericEvent(kind="work.done", data={"pad": pad}))) for _ in range(4)]
+        await until_idle()
+        assert hub.statistics().in_flight >= 4
+        forgetting = asyncio.create_task(hub.forget("slow"))
+        await until_idle()
+        store.gate.open()
+        await asyncio.gather(forgetting, *emitting)
+        assert not hub.health().problems
+    async with Hub(store) as hub:
+        await hub.flush()
 
 
 async def test_a_forgotten_name_begins_anew() -> None:

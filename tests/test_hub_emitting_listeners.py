@@ -231,3 +231,22 @@ async def test_a_required_listener_may_emit_while_catching_up() -> None:
     async with hub:
         pass
     assert numbers(witness.events, "number.answered") == [1]
+
+
+async def test_a_listener_may_post_again_under_a_key() -> None:
+    """The post before is committed when the listener has returned: in it, that is not waited for."""
+    async with Hub(MemoryStore()) as hub:
+        agents = [await hub.agents.register(name) for name in "ab"]
+        channel = await hub.channels.open(agents)
+
+        async def post_twice(_: Hub, n: int) -> list[str]:
+            posts = [await channel.post(agents[0], n, to=[agents[1]], idempotency_key="once") for _ in range(2)]
+            return [post.envelope_id for post in posts]
+
+        listener = Answering(post_twice)
+        await hub.attach(listener, duty=Duty.REQUIRED).ready()
+        await hub.emit(said(1))
+        [(first, again)] = listener.returned
+        assert first == again
+        await hub.flush()
+        assert [post.content for post in await channel.history()] == [1]

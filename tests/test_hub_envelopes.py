@@ -231,6 +231,6 @@ async def test_a_full_inbox_does_not_stop_a_broadcast() -> None:
         assert failed.envelope_id == posted.envelope_id
         with pytest.raises(InboxFull, match="inbox of 'full' is full") as caught:
             await channel.post(a, "three", to=[full])
-        assert caught.value.code == "inbox_full"
+        assert (caught.value.code, caught.value.agent_ids) == ("inbox_full", (full.id,))
         await (await anext(full.inbox())).ack()
         assert (await channel.post(a, "three")).recipients == (full.id, free.id)

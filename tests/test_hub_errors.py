@@ -24,7 +24,7 @@ SIGNALS = {"hubwire._delivery.handling.Failed"}
 def exceptions() -> Iterator[type[BaseException]]:
     """All exception classes that the modules of the package define, outside of hubwire.errors."""
     for module in walk_packages(hubwire.__path__, "hubwire."):
-        if module.name in ("hubwire.errors", "hubwire.cli.__main__"):
+        if module.name in ("hubwire.errors", "hubwire.__main__"):
             continue
         for value in vars(import_module(module.name)).values():
             if inspect.isclass(value) and issubclass(value, BaseException) and value.__module__ == module.name:

@@ -18,7 +18,7 @@ from hubwire import InboxOverflow, InboxRule, codec
 from hubwire._journal.entries import decode_entry, encode_entry
 from hubwire._state import State
 from hubwire._state.channels import ChannelState
-from hubwire._state.envelopes import InboxesBlock
+from hubwire._state.delivering import InboxesBlock
 from hubwire.context import EMPTY
 from hubwire.errors import CommandRejected
 from hubwire.events import Event

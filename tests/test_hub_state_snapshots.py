@@ -179,6 +179,11 @@ async def history() -> list[Event]:
         await hub.timers.every(0.1, "tick", times_max=1000)
         await recorder.wait_for("timer.fired")
         await (await hub.timers.after(60, agent=clerk)).cancel()
+        await hub.topics.subscribe(coder, "build.*")
+        await hub.topics.subscribe(coder, "build.failed")
+        await hub.topics.subscribe(clerk, "*")
+        await hub.topics.unsubscribe(clerk, "*")
+        await hub.topics.publish("build.failed", 1, sender=planner, idempotency_key="topic")
         await channel.leave(planner)
         assert pending.id in coder.invitations
         task = await hub.tasks.start(coder, "fix", channel=channel, ttl_seconds=60)

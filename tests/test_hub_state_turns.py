@@ -16,6 +16,7 @@ from hubwire.events import (
     ToolCompleted,
     ToolFailed,
     TurnEnded,
+    TurnExtended,
     TurnFailed,
     TurnStarted,
 )
@@ -82,7 +83,18 @@ class TurnFacts(RuleBasedStateMachine):
         self.bench.do([STARTS[family](key, **about(family, agent_id, turn_id))])
         turn_id = key if family == "turn" else turn_id
         self.open = [each for each in self.open if each[:4] != (family, key, agent_id, turn_id)]
-        self.open.append((family, key, agent_id, turn_id, self.bench.now_ns))
+        due_ns = self.bench.now_ns + SECONDS[family] * 1_000_000_000
+        self.open.append((family, key, agent_id, turn_id, due_ns))
+
+    @rule(key=ids, agent_id=agents, seconds=st.sampled_from([1, 15, 40, -1, float("nan")]))
+    def extend(self, key: str, agent_id: str | None, seconds: float) -> None:
+        """What was extended is due later, never earlier, and counts as the newest."""
+        self.bench.do([TurnExtended(turn_id=key, agent_id=agent_id, envelope_id="e", seconds=seconds)])
+        for each in [each for each in self.open if each[:4] == ("turn", key, agent_id, key)]:
+            due_ns = self.bench.now_ns + round((seconds + SECONDS["turn"]) * 1_000_000_000) if seconds > 0 else 0
+            if due_ns > each[4]:
+                self.open.remove(each)
+                self.open.append((*each[:4], due_ns))
 
     @rule(family=families, which=st.integers(0, 1), key=ids, agent_id=agents, turn_id=turns)
     def end(self, family: str, which: int, key: str, agent_id: str | None, turn_id: str | None) -> None:
@@ -107,7 +119,7 @@ class TurnFacts(RuleBasedStateMachine):
     def wait(self, seconds: int) -> None:
         self.bench.now_ns += seconds * 1_000_000_000
         told = self.bench.settle_what_is_due()
-        late = {each for each in self.open if each[4] + SECONDS[each[0]] * 1_000_000_000 <= self.bench.now_ns}
+        late = {each for each in self.open if each[4] <= self.bench.now_ns}
         crowded = [each for each in self.open if each not in late][: max(0, len(self.open) - len(late) - 5)]
         gone = late | set(crowded)
         assert len(told) >= len(late)

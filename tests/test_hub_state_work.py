@@ -74,9 +74,9 @@ def test_channels_count_for_their_creator() -> None:
     bench.do(bench.state.membership.open(["a"], "", channel_id="second"))
     assert (quotas.channels("a"), quotas.channels("b")) == (2, 0)
     opening = bench.state.membership.open(["a"], "", channel_id="third")
-    bench.refused(lambda: quotas.checked(opening, 2))
-    assert quotas.checked(opening, 3) is opening
-    assert quotas.checked(opening, None) is opening
+    bench.refused(lambda: quotas.checked(opening, 2, str))
+    assert quotas.checked(opening, 3, str) is opening
+    assert quotas.checked(opening, None, str) is opening
     bench.do(bench.state.endings.close("ab", ""))
     assert quotas.channels("a") == 1
     bench.check()

@@ -196,7 +196,7 @@ async def test_crossing_posts_do_not_wait_for_each_other() -> None:
 
 async def test_an_actor_that_posts_to_its_own_full_inbox_is_refused() -> None:
     """Its turn would have to end before there is room; the refusal says so, and is on record."""
-    outcomes, recorder = list[Any](), Recorder()
+    outcomes, agent_ids, recorder = list[Any](), list[tuple[str, ...]](), Recorder()
 
     async def selfish(turn: Turn) -> None:
         if turn.content == "go":
@@ -204,6 +204,7 @@ async def test_an_actor_that_posts_to_its_own_full_inbox_is_refused() -> None:
                 await turn.post("to myself", to=[turn.agent], at_once=True)
             except InboxFull as error:
                 outcomes.append(str(error))
+                agent_ids.append(error.agent_ids)
 
     async with Hub(listeners=[recorder]) as hub:
         await hub.agents.register("selfish", rule=rule())
@@ -211,7 +212,8 @@ async def test_an_actor_that_posts_to_its_own_full_inbox_is_refused() -> None:
         channel, boss = await channel_to(hub, handle.agent)
         await channel.post(boss, "go")
         await until(lambda: bool(outcomes))
-        assert "is full, and would stay so" in outcomes[0]
+        assert "the inbox of agent 'selfish' is full, and would stay so" in outcomes[0]
+        assert agent_ids == [(handle.agent.id,)]
         await until(lambda: handle.statistics().handled == 1)
         await hub.flush()
         assert [event.code for event in recorder.of("envelope.rejected")] == ["inbox_full"]

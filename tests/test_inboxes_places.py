@@ -162,8 +162,9 @@ async def test_a_full_inbox_refuses_a_dead_letter() -> None:
         await (await anext(clerk.inbox())).nack("stuck")
         await channel.post(boss, "b")
         (letter,) = hub.inboxes.dead_letters()
-        with pytest.raises(InboxFull, match="1 of 1 envelopes wait"):
+        with pytest.raises(InboxFull, match="1 of 1 envelopes wait in the inbox of agent 'clerk'") as caught:
             await hub.inboxes.redeliver(letter)
+        assert caught.value.agent_ids == (clerk.id,)
         assert hub.inboxes.dead_letters() == [letter]
         await (await anext(clerk.inbox())).ack()
         await hub.inboxes.redeliver(letter)

@@ -189,19 +189,34 @@ async def test_an_unknown_entry_is_of_a_newer_version(monkeypatch: pytest.Monkey
     assert isinstance(error, NewerVersion)
 
 
-@pytest.mark.parametrize("name", ["positions", "snapshots"])
+@pytest.mark.parametrize("name", ["positions", "snapshots", "history"])
 async def test_what_a_newer_version_kept_refuses(name: str) -> None:
     """Its content and its form have a version each."""
     files, state, position = await lived()
     journal = StoreJournal(await store_of(files))
     await journal.open()
-    kept = msgspec.json.decode((await journal.kept())[name])
+    kept = msgspec.json.decode((await journal.kept()).get(name, b'{"end": 0}'))  # without channels there is no history
     await journal.keep(name, msgspec.json.encode({**kept, "version": 2, "new": [1]}))
     await journal.aclose()
     newer = await files_of(journal.store)
     assert await check_start(newer, state, position, name) == "refused"
     _, error, _ = await start(newer)
     assert isinstance(error, NewerVersion)
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"\xff"], ids=["shape", "text"])
+@pytest.mark.parametrize("name", ["positions", "snapshots", "history"])
+async def test_what_is_kept_in_another_shape_refuses(name: str, content: bytes) -> None:
+    """It is whole, as its checksum says, and yet not what a hub keeps under this name."""
+    files, state, position = await lived()
+    journal = StoreJournal(await store_of(files))
+    await journal.open()
+    await journal.keep(name, content)
+    await journal.aclose()
+    changed = await files_of(journal.store)
+    assert await check_start(changed, state, position, name) == "refused"
+    _, error, _ = await start(changed)
+    assert isinstance(error, LogDamaged)
 
 
 async def test_a_newer_form_refuses(monkeypatch: pytest.MonkeyPatch) -> None:

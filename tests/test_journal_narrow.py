@@ -125,3 +125,24 @@ async def test_what_cannot_be_kept_holds_the_journal() -> None:
         store.is_full = False
     async with hub_of(store, listeners=[Rare(held)]) as hub:
         assert not hub.health().problems
+
+
+async def test_a_narrow_listener_comes_back_later() -> None:
+    """What others have handled meanwhile is kept beside what it has, and does not replace it."""
+    store, away, stays = MemoryStore(), list[int](), list[int]()
+    async with hub_of(store) as hub:
+        rare = hub.attach(Rare(away), pattern="rare.*", duty=Duty.DURABLE, name="away", since="start")
+        hub.attach(Rare(stays), pattern="rare.*", duty=Duty.REQUIRED, name="stays")
+        await hub.emit(GenericEvent(kind="rare.thing"))
+        await busy(hub)
+        await rare.detach()
+        await busy(hub)
+        assert (journal := hub.statistics().journal) is not None
+        assert journal.first_seq > away[-1] + 1, "the journal was truncated"
+        back = hub.attach(Rare(away), pattern="rare.*", duty=Duty.DURABLE, name="away")
+        await back.ready()
+        await hub.emit(GenericEvent(kind="rare.thing"))
+        await hub.flush()
+        assert not hub.health().problems
+    assert away == stays
+    assert len(away) == 2

@@ -152,18 +152,15 @@ async def test_who_waits_on_a_replaced_hub_learns() -> None:
     await aclose(older, newer)
 
 
-async def test_a_clock_that_stood_still_is_not_trusted() -> None:
-    """A machine that was suspended may have a monotonic clock that was suspended with it."""
-
-    class Suspended(ManualClock):
-        asleep = 0
-
-        def now_ns(self) -> int:
-            return super().now_ns() + self.asleep
-
-    clock = Suspended()
+@pytest.mark.parametrize(
+    ("elapsed", "of_day"), [(0, 3600), (0.5, 1), (1, 0.5), (0, -1)], ids=["suspended", "fast", "slow", "set-back"]
+)
+async def test_a_proof_ages_by_either_clock(elapsed: float, of_day: float) -> None:
+    """A machine that was suspended may have a monotonic clock that was suspended with it. A second is too old."""
+    clock = ManualClock()
     older, newer = await replaced(clock)
-    clock.asleep = 3600 * 10**9
+    clock.advance(elapsed)
+    clock.step(of_day - elapsed)
     with pytest.raises(JournalFailed):
         await older.events(after=-1).take()
     await aclose(older, newer)

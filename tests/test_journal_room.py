@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 
 from hubwire import BaseHubListener, Duty, Event, GenericEvent, Hub, JournalStatistics, StoreJournal
 from hubwire.errors import StoreFull
-from hubwire.stores import FileStore
-from support import until
+from hubwire.stores import FileStore, MemoryStore
+from hubwire.testing import ManualClock
+from support import advance, until, until_tidy
 
 SEGMENT_BYTES = 64 << 10
 
@@ -116,3 +118,42 @@ async def test_what_is_not_needed_goes_where_no_snapshot_fits(tmp_path: Path) ->
         await until(lambda: journal_of(hub).first_seq > 0)
         assert "no room" in (journal_of(hub).last_error or "")
         store.is_full = False
+
+
+class Crowded(MemoryStore):
+    """Has no room for the journal while ``is_full``: until a segment of that is deleted."""
+
+    is_full = False
+
+    async def append(self, path: str, content: str | bytes, **settings: Any) -> int:
+        if self.is_full and path.startswith("/journal/log/"):
+            raise StoreFull("no room", path=path)
+        return await super().append(path, content, **settings)
+
+    async def delete(self, path: str) -> None:
+        await super().delete(path)
+        if path.startswith("/journal/log/"):
+            self.is_full = False
+
+    async def free_bytes(self) -> int:
+        return 0 if self.is_full else 1 << 30
+
+    async def keep_reserve(self) -> bool:
+        return True
+
+
+async def test_room_is_made_each_time_a_disk_is_full() -> None:
+    """No position moves and no commit comes meanwhile, which would be other occasions for a truncation."""
+    store, clock = Crowded(), ManualClock()
+    journal = StoreJournal(store, clock=clock, segment_bytes=SEGMENT_BYTES)
+    async with Hub(journal=journal, clock=clock, snapshot_bytes=SEGMENT_BYTES) as hub:
+        for name in ("first", "second"):
+            hub.attach(Broken(), name=name, duty=Duty.DURABLE)
+            await emit(hub, 4 * SEGMENT_BYTES)
+            await until_tidy(hub)
+            assert name in dict(journal_of(hub).positions)
+            store.is_full = True
+            emitting = asyncio.create_task(hub.emit(GenericEvent(kind="work.done")))
+            await advance(clock, 2)
+            await advance(clock, 2)
+            assert emitting.done()

@@ -470,6 +470,19 @@ async def test_zeros_that_are_no_sector_are_damage(begins: bool) -> None:
     await refusal(case.files | {path: case.files[path] + rest}, is_chained=False)
 
 
+async def test_zeros_behind_a_line_are_a_tear() -> None:
+    """A disk may keep the size of an append that a loss of power took away, and some of its lines."""
+    case = await left_behind(is_chained=False, is_closed=False)
+    path = last_segment(case)
+    store = await store_of(case.files | {path: case.files[path] + b"x\n\0\0\0"})
+    log = Log(store, "/log", clock=ManualClock(), chained=False)
+    await log.open()
+    assert log.recovery is not None
+    assert log.recovery.torn_bytes == 5
+    assert log.records == case.first + len(case.lines)
+    await log.aclose()
+
+
 async def test_a_marker_of_another_log_is_refused() -> None:
     """It is whole, and speaks of another record."""
     case = await left_behind(is_chained=True, is_closed=False)

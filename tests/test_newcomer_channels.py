@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from hubwire import Hub, RetryPolicy, Turn
+from hubwire import Hub, RetryPolicy, Rule, RuleArbiter, Turn
 from hubwire.errors import AskFailed, CommandRejected, NotFound, PostRejected
 from hubwire.expectations import Expectation
 from hubwire.stores import MemoryStore
@@ -59,6 +59,23 @@ async def test_an_expectation_binds_agents_by_their_names(form: Any) -> None:
         violated: Any = await recorder.wait_for("expectation.violated")
         assert violated.violators == (ann.id,)
         assert bob.id not in violated.violators
+
+
+@pytest.mark.parametrize("form", [tuple, list, "an object"])
+async def test_an_arbiter_binds_agents_by_their_names(form: Any) -> None:
+    """What a rule expects of channels that do not say names agents as they do, and roles before these."""
+    clock, recorder = ManualClock(), Recorder()
+    expected: Any = {"name": "reply_within", "params": {"seconds": 5}, "applies_to": ["ann", "second"]}
+    if form != "an object":
+        expected = Expectation(**{**expected, "applies_to": form(expected["applies_to"])})
+    arbiter = RuleArbiter({"boss": Rule(expectations={"*": (expected,)})})
+    async with Hub(clock=clock, listeners=[recorder], arbiter=arbiter) as hub:
+        boss, ann, bob, eve = [await hub.agents.register(name) for name in ("boss", "ann", "bob", "eve")]
+        channel = await hub.channels.open([boss, ann, bob, eve], roles={"bob": "second"})
+        await channel.post(boss, "are you there?")
+        clock.advance(6)
+        violated: Any = await recorder.wait_for("expectation.violated")
+        assert set(violated.violators) == {ann.id, bob.id}
 
 
 async def test_a_role_comes_before_a_name() -> None:

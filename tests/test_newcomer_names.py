@@ -7,9 +7,22 @@ from typing import Any, cast
 
 import pytest
 
-from hubwire import ApprovalPolicy, Duty, Event, Hub, HubThread, InboxOverflow, InboxRule, Overflow, Restart, Strategy
+from hubwire import (
+    ApprovalPolicy,
+    Duty,
+    Event,
+    Hub,
+    HubThread,
+    InboxOverflow,
+    InboxRule,
+    Overflow,
+    Restart,
+    Strategy,
+    Turn,
+)
 from hubwire.errors import CallerError, CommandRejected, ConfigurationError, ListenerFailed, NotFound
 from hubwire.stores import MemoryStore
+from hubwire.testing import Recorder
 from support import said
 
 
@@ -184,6 +197,96 @@ async def test_an_answer_names_what_is_wrong_with_it() -> None:
         with pytest.raises(CommandRejected, match=r"class Approval; pass its \.approval_id$"):
             await hub.approvals.wait(cast(Any, approval))
         await hub.approvals.use(approval)
+
+
+@pytest.mark.parametrize("decorator", ["gated", "gated_blocking"])
+async def test_a_bare_gated_is_told_its_form(decorator: str) -> None:
+    def deploy() -> None:
+        raise AssertionError("it does not run")
+
+    async with Hub() as hub:
+        coder = await hub.agents.register("coder")
+        gate: Any = getattr(hub.approvals, decorator)
+        for tool in (deploy, print):
+            with pytest.raises(CommandRejected, match=rf"function\w*( deploy)?; write @hub\.approvals\.{decorator}\("):
+                gate(tool)
+        assert callable(gate(coder)(deploy))
+
+
+async def test_an_unknown_approval_says_where_to_look() -> None:
+    """As one that has its verdict says which, and that nothing waits."""
+    async with Hub() as hub:
+        approvals = hub.approvals
+        coder = await hub.agents.register("coder")
+        await approvals.request(coder, "deploy")
+        (question,) = approvals.pending()
+        with pytest.raises(NotFound, match=r"of 'deploy' waits for its verdict, .*; wait for it with wait\(\)$"):
+            await approvals.use(question.approval_id)
+        await approvals.answer(question.approval_id, "ann", is_passed=False)
+        for given, message in (
+            ("lost", r"^no approval has the id 'lost': it was never requested, or .*; hub\.approvals\.pending\(\) has"),
+            (
+                question.approval_id,
+                r"of 'deploy' has its verdict already: it is denied; hub\.approvals\.pending\(\) has",
+            ),
+        ):
+            for call in (
+                lambda id_: approvals.answer(id_, "ann", is_passed=True),
+                lambda id_: approvals.send_back(id_, "ann", "why?"),
+                approvals.withdraw,
+                approvals.arguments,
+            ):
+                with pytest.raises(NotFound, match=message):
+                    await call(given)
+        for use in (approvals.wait, approvals.use):
+            with pytest.raises(NotFound, match="no approval has the id 'lost'"):
+                await use("lost")
+        with pytest.raises(CommandRejected, match="of 'deploy' is denied"):
+            await approvals.use(question.approval_id)
+
+
+async def test_an_error_names_the_call_that_was_made() -> None:
+    """And none that this one makes inside."""
+    asked = Recorder()
+
+    async def clerk(turn: Turn) -> None:
+        with pytest.raises(CommandRejected, match=r"^turn\.ask\(\): timeout is a number"):
+            await turn.ask("boss", "?", timeout=-1.0)
+
+    async with Hub(listeners=[asked]) as hub:
+        boss = await hub.agents.register("boss")
+        group = hub.supervise("team")
+        cases: list[tuple[Any, str]] = [
+            (lambda: hub.agents.named(cast(Any, 5)), "hub.agents.named"),
+            (lambda: hub.agents.named(boss.id), "hub.agents.named"),
+            (lambda: hub.agents.find(boss.id), "hub.agents.find"),
+            (lambda: hub.supervise("x", restarts_max=-1), "hub.supervise"),
+            (lambda: group.supervise("x", restarts_max=-1), "group.supervise"),
+        ]
+        for call, name in cases:
+            with pytest.raises(CallerError, match=rf"^{name}\(\): "):
+                call()
+        for waits, name in (
+            (lambda: hub.spawn(echo, workers=0), "hub.spawn"),
+            (lambda: group.spawn(echo, workers=0), "group.spawn"),
+            (lambda: hub.approvals.record_incident(boss, domain=cast(Any, 5)), "hub.approvals.record_incident"),
+            (lambda: hub.approvals.revoke_trust(boss, reason=cast(Any, 5)), "hub.approvals.revoke_trust"),
+            (lambda: hub.approvals.restore_trust(cast(Any, 5)), "hub.approvals.restore_trust"),
+        ):
+            with pytest.raises(CallerError, match=rf"^{name}\(\): "):
+                await waits()
+        assert hub.supervise("team", strategy=Strategy.ONE_FOR_ONE).name == "team"  # the same rules
+        handle = await group.spawn(clerk)
+        await (await hub.channels.open([boss, handle.agent])).post(boss, "go")
+        await asked.wait_for("envelope.acked")
+
+
+async def test_asking_is_refused_as_a_command() -> None:
+    async with Hub() as hub:
+        boss = await hub.agents.register("boss")
+        for timeout in (-1.0, cast(Any, "1")):
+            with pytest.raises(CommandRejected, match=r"^hub\.ask\(\): timeout is a number of seconds"):
+                await hub.ask(boss, boss, "?", timeout=timeout)
 
 
 async def test_the_method_of_an_object_can_be_gated() -> None:

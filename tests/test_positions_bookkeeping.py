@@ -213,3 +213,15 @@ async def test_what_was_handled_counts_up_to_the_same_last_event() -> None:
     positions = Positions(journal.port)
     await positions.keep_handled({"a": Handled(8, 5)}, "h")
     assert [positions.handled("a", last) for last in (None, 4, 5, 6)] == [0, 0, 8, 8]
+
+
+async def test_what_was_handled_is_kept_while_it_counts() -> None:
+    """That of a listener that is away, too, down to the event with which the journal begins."""
+    journal = Kept(first_seq=5)
+    positions = Positions(journal.port)
+    await positions.keep_handled({"away": Handled(5, 1)}, "h")
+    await positions.keep_handled({"here": Handled(8, 1)}, "h")
+    assert [positions.handled(name, 1) for name in ("away", "here")] == [5, 8]
+    journal.first_seq = 6
+    await positions.keep_handled({"here": Handled(9, 1)}, "h")
+    assert journal.content()["handled"] == {"here": [9, 1]}

@@ -297,7 +297,7 @@ async def test_an_import_works_through_trouble(s3_url: str, prefix: str, tmp_pat
     await anyio.Path(file).write_text(f"{json.dumps({'messages': messages})}\n" * 30)
 
     async def hubwire(*arguments: str) -> str:
-        command = [sys.executable, "-P", "-m", "hubwire.cli", *arguments]
+        command = [sys.executable, "-P", "-m", "hubwire", *arguments]
         done = await anyio.run_process(command, check=False)
         assert (done.returncode, done.stderr) == (0, b"")
         return done.stdout.decode()

@@ -1,4 +1,4 @@
-"""What the build of the site adds to Markdown: pictures, and parts of pages that are made from the code."""
+"""What the build adds to Markdown: pictures, parts of pages that are made from the code, and options in one piece."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import catalogue
 import lives
 import messages
+import options
 import pictures
 import wings
 
@@ -33,6 +34,11 @@ def on_config(config: Any) -> Any:
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put what is made from the code where a page asks for it."""
     return MADE.sub(lambda found: _made(found[1], found[2]), markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Keep options of commands in one piece."""
+    return options.whole(html)
 
 
 def on_post_page(output: str, page: Any, **_: Any) -> str:

@@ -12,7 +12,7 @@ from ..events._shown import is_a, nearest_name, shown
 from ..listener import HOOKS
 from .states import kind_of
 
-__all__ = ("maker_of", "name_of")
+__all__ = ("check_call", "maker_of", "name_of")
 
 _METHODS = {"on_envelope": ("turn",), "on_notice": ("turn",), "on_start": ("hub", "agent"), "on_stop": ()}
 """What the hub calls, and with what."""
@@ -38,7 +38,7 @@ def maker_of(candidate: Any, workers: int = 1) -> Callable[[], Any]:
             )
         return lambda: candidate
     if inspect.iscoroutinefunction(candidate):
-        _check_call(candidate, candidate, name_of(candidate), ("turn",))
+        check_call(candidate, candidate, name_of(candidate), ("turn",))
         function = _Function(candidate)
         return lambda: function
     if not callable(candidate):
@@ -88,7 +88,7 @@ def _check(actor: Any) -> None:
             continue
         if not inspect.iscoroutinefunction(method):
             raise ConfigurationError(f"{shown(actor)}: {name} must be a coroutine function: async def {name}(...)")
-        _check_call(actor, method, name, arguments)
+        check_call(actor, method, name, arguments)
     names = {name for cls in _own_classes(actor) for name in vars(cls) if name.startswith("on_")}
     _check_names(actor, names)
     kind_of(actor)
@@ -99,7 +99,7 @@ def _check(actor: Any) -> None:
         )
 
 
-def _check_call(actor: Any, method: Callable[..., Any], name: str, arguments: tuple[str, ...]) -> None:
+def check_call(actor: Any, method: Callable[..., Any], name: str, arguments: tuple[str, ...]) -> None:
     """Refuse a method that cannot be called as the hub does: each of its turns would fail."""
     try:
         inspect.signature(method).bind(*arguments)

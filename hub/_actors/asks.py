@@ -20,7 +20,7 @@ from .._foreign.arguments import Call
 from .._foreign.timeouts import within
 from .._state import State
 from .._state.keys import USED_ONCE
-from ..errors import AskCycle, AskFailed, AskTimeout, ConfigurationError
+from ..errors import AskCycle, AskFailed, AskTimeout
 from ..events import (
     AgentUnregistered,
     ChannelClosed,
@@ -39,7 +39,7 @@ __all__ = ("Asks",)
 
 ASKED = USED_ONCE
 LINKED = f"{ASKED}linked:"
-_ASK = Call("hub.ask()", ConfigurationError)
+_ASK = Call("hub.ask()")
 _TTL_SPARE_SECONDS = 60.0
 """How long a channel outlives its question's time: it is closed earlier, unless the hub was killed."""
 
@@ -114,14 +114,17 @@ class Asks:
         timeout: float,
         channel: Channel | None,
         is_linked: bool,
+        call: Call = _ASK,
     ) -> EnvelopePosted:
         """See :meth:`hubwire.Hub.ask`."""
-        timeout = _ASK.seconds("timeout", timeout)
+        timeout = call.seconds("timeout", timeout)
         if channel is not None:
-            _ASK.instance("channel", channel, Channel, wanted="a Channel, or None")
-        is_linked = _ASK.flag("linked", is_linked)
-        asker_id = id_of(self._core, asker, _ASK, "asker")
-        answerer_id = id_of(self._core, answerer, _ASK, "answerer")
+            call.instance("channel", channel, Channel, wanted="a Channel, or None")
+        is_linked = call.flag("linked", is_linked)
+        if self._core.demand.register is not None:
+            await self._core.demand.admit(self._core, (answerer,))
+        asker_id = id_of(self._core, asker, call, "asker")
+        answerer_id = id_of(self._core, answerer, call, "answerer")
         self._core.check_may_wait("an answer")
         if answerer_id in self._closed:
             raise AskFailed(
@@ -167,15 +170,16 @@ class Asks:
     async def _exchange(self, ask: Ask, content: Any, channel: Channel | None) -> EnvelopePosted:
         """Post the question; return the answer when it has committed."""
         authorizer = self._core.authorizer
-        content = authorizer.freeze(content)
-        await authorizer.authorize(
-            "ask",
-            ask.asker_id,
-            [ask.answerer_id],
-            channel_id=None if channel is None else channel.id,
-            content=content,
-            facts={"timeout": ask.timeout, "linked": ask.is_linked},
-        )
+        if authorizer.has_arbiter:
+            content = authorizer.freeze(content)
+            await authorizer.authorize(
+                "ask",
+                ask.asker_id,
+                [ask.answerer_id],
+                channel_id=None if channel is None else channel.id,
+                content=content,
+                facts={"timeout": ask.timeout, "linked": ask.is_linked},
+            )
         ttl_seconds = ask.timeout if ask.is_linked else None
         ask.is_channel_own = channel is None
         opening: Callable[[], Sequence[Event]] | None = None
@@ -268,8 +272,7 @@ class Asks:
         state, question = self._state, ask.question
         turn = self.workload.turn_for(ask)
         if turn is not None:
-            turn.is_withdrawn = True
-            turn.scope.cancel()
+            turn.withdraw()
         elif question is not None and state.inboxes.find(ask.answerer_id, question.envelope_id) is not None:
             yield EnvelopeExpired(
                 agent_id=ask.answerer_id, channel_id=question.channel_id, envelope_id=question.envelope_id
@@ -305,7 +308,8 @@ class Asks:
         self._closed.pop(event.agent_id or "", None)
         for ask in self._by_key.values():
             if event.agent_id in (ask.answerer_id, ask.asker_id):
-                ask.fail(f"agent {event.agent_id} has left the hub")
+                left = ask.answerer if event.agent_id == ask.answerer_id else f"agent {event.agent_id}, which asks,"
+                ask.fail(f"{left} has left the hub")
 
     def _end(self) -> None:
         for ask in self._by_key.values():

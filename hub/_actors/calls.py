@@ -7,8 +7,7 @@ too; what A's actor does with B in other ways is in no turn of B.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextvars import ContextVar
 from typing import ClassVar
 
@@ -19,7 +18,7 @@ from .._commit.held import NestedCall
 from ..errors import AskFailed
 from ..events import EnvelopePosted
 
-__all__ = ("ActorCall", "Ask", "LifeCall", "TurnCall", "turns_around")
+__all__ = ("ActorCall", "Ask", "LifeCall", "TurnCall", "is_held_up", "turn_of", "turns_around")
 
 
 class ActorCall(NestedCall):
@@ -32,27 +31,55 @@ class ActorCall(NestedCall):
 class LifeCall(ActorCall):
     """One life of an actor, from ``on_start`` to ``on_stop``, with all tasks that its code starts."""
 
-    __slots__ = ()
+    __slots__ = ("agent_id", "is_reading")
+
+    def __init__(self, hub: object, agent_id: str) -> None:
+        super().__init__(hub)
+        self.agent_id: str = agent_id
+        self.is_reading: bool = False
+        """Whether it reads its inbox: ``on_start`` has returned, and ``on_stop`` was not called."""
 
 
 class TurnCall(ActorCall):
     """A turn under way: the agent that it belongs to, and the envelope that it handles."""
 
-    __slots__ = ("agent_id", "ask", "envelope", "is_withdrawn", "questions", "scope")
+    __slots__ = ("_questions", "_scope", "agent_id", "ask", "envelope", "is_withdrawn")
 
-    def __init__(
-        self, hub: object, agent_id: str, envelope: EnvelopePosted, scope: anyio.CancelScope, ask: Ask | None = None
-    ) -> None:
+    def __init__(self, hub: object, agent_id: str, envelope: EnvelopePosted, ask: Ask | None = None) -> None:
         super().__init__(hub)
         self.agent_id: str = agent_id
         self.envelope: EnvelopePosted = envelope
-        self.scope: anyio.CancelScope = scope
         self.ask: Ask | None = ask
         """The question that it answers; None if the envelope is none, or no task of this process waits."""
         self.is_withdrawn: bool = False
         """Whether no task waits for its answer any more."""
-        self.questions: Counter[str] = Counter()
-        """How often it has requested each approval: its next life asks the same questions in the same order."""
+        self._scope: anyio.CancelScope | None = None
+        """In which the actor waits for it; None while it does not, as in most turns: scopes are not cheap."""
+        self._questions: dict[str, int] | None = None
+
+    def waiting(self) -> anyio.CancelScope:
+        """Return the scope in which the actor waits for it; it is cancelled when the turn is withdrawn."""
+        self._scope = scope = anyio.CancelScope()
+        if self.is_withdrawn:
+            scope.cancel()
+        return scope
+
+    def withdraw(self) -> None:
+        """No task waits for its answer any more: it is cancelled."""
+        self.is_withdrawn = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether it was cancelled, because it was withdrawn."""
+        return self._scope is not None and self._scope.cancelled_caught
+
+    def count_question(self, question: str) -> int:
+        """Return how often it has requested this approval: its next life asks the same ones in the same order."""
+        counts = self._questions = self._questions or {}
+        counts[question] = counts.get(question, 0) + 1
+        return counts[question]
 
 
 @attrs.define(eq=False, repr=False, kw_only=True)
@@ -64,7 +91,7 @@ class Ask:
     asker_id: str
     answerer_id: str
     answerer: str
-    """The same agent, as messages name it."""
+    """The same agent, as messages name it: also when it has left."""
     key: str
     """The idempotency key of the question."""
     is_linked: bool
@@ -74,16 +101,16 @@ class Ask:
     """Returns how many seconds of its time are left."""
     turns: tuple[TurnCall, ...]
     """The turns in which it is asked, of all hubs, the innermost first; none outside of actors."""
+    turn: TurnCall | None = attrs.field(init=False)
+    """The one of them that belongs to the question's own hub."""
     answer: asyncio.Future[EnvelopePosted]
     channel_id: str = ""
     is_channel_own: bool = True
     """Whether the channel was opened for this question alone."""
     question: EnvelopePosted | None = None
 
-    @property
-    def turn(self) -> TurnCall | None:
-        """The turn of the question's own hub that asks."""
-        return next((turn for turn in self.turns if turn.held is self.hub), None)
+    def __attrs_post_init__(self) -> None:
+        self.turn = next((turn for turn in self.turns if turn.held is self.hub), None) if self.turns else None
 
     def fail(self, reason: str) -> None:
         if not self.answer.done():
@@ -99,6 +126,18 @@ def turns_around() -> tuple[TurnCall, ...]:
             found.append(call)
         call = call.outer
     return tuple(found)
+
+
+def is_held_up(hub: object, agent_ids: Container[str]) -> bool:
+    """Tell whether code runs in a turn, ``on_start`` or ``on_stop`` of one of these: it would go on for it."""
+    call = ActorCall.innermost.get()
+    while call is not None:
+        if call.held is hub and call.is_active and isinstance(call, TurnCall | LifeCall):
+            is_held = isinstance(call, TurnCall) or not call.is_reading
+            if is_held and call.agent_id in agent_ids:
+                return True
+        call = call.outer
+    return False
 
 
 def turn_of(hub: object) -> TurnCall | None:

@@ -13,7 +13,7 @@ from .._state.inboxes import Inboxes, Waiting
 from ..errors import CommandRejected
 from ..events import ActorStopped, EnvelopeDeadLettered, EnvelopeDropped, EnvelopeExpired, EnvelopePosted
 from ..ports import Clock
-from .calls import turn_of
+from .calls import is_held_up
 from .members import Crew
 
 __all__ = ("Drained", "Draining")
@@ -47,12 +47,11 @@ class Draining:
             core.on_applied(kind, lambda _: self._look())
 
     def check(self, crews: Iterable[Crew]) -> None:
-        """Raise if the code that runs is a turn of one of these."""
-        turn = turn_of(self._core)
-        if turn is not None and turn.agent_id in {crew.agent.id for crew in crews}:
+        """Raise if the code that runs is a turn of one of these, its ``on_start`` or its ``on_stop``."""
+        if is_held_up(self._core, {crew.agent.id for crew in crews}):
             raise CommandRejected(
-                "a turn cannot wait until its own actor is drained, because it would wait for itself; drain it from"
-                " elsewhere, or call stop() here"
+                "an actor cannot wait in a turn, in on_start or in on_stop until it is drained itself, because it would"
+                " wait for itself; drain it from elsewhere, or call stop() here"
             )
 
     async def run(

@@ -67,9 +67,8 @@ class Commit:
             await self._authorize()
             while True:
                 # An actor that is stopped now has handled its envelope.
-                with anyio.CancelScope(shield=True):
-                    events = await self.core.execute(partial(self._decide, tail, stale))
-                    await self._learn_posts(events)
+                events = await self.core.execute_shielded(partial(self._decide, tail, stale))
+                await self._learn_posts(events)
                 if not self._is_early:
                     break
                 await self._authorize_others()
@@ -152,10 +151,11 @@ class Commit:
     async def _learn_posts(self, events: Sequence[Event]) -> None:
         posted = {event.envelope_id: event for event in events if isinstance(event, EnvelopePosted)}
         for held, posting in self.held:
-            if posting.earlier is not None:
-                held.event = await posting.posted_before(posting.earlier)
-            else:
+            if posting.earlier is None:
                 held.event = posted.get(posting.envelope_id)
+                continue
+            with anyio.CancelScope(shield=True):
+                held.event = await posting.posted_before(posting.earlier)
 
 
 class Effects:
@@ -192,7 +192,7 @@ class Effects:
         if posting.idempotency_key is None:
             return None
         for held, other in self._held:
-            if (other.idempotency_key, other.channel_id) != (posting.idempotency_key, posting.channel_id):
+            if (other.idempotency_key, other.place()) != (posting.idempotency_key, posting.place()):
                 continue
             if (other.content, other.audience) == (posting.content, posting.audience):
                 return held

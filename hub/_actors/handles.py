@@ -19,6 +19,7 @@ _STOP = Call("actor.stop()", ConfigurationError)
 _DRAIN = Call("actor.drain()", ConfigurationError)
 _GROUP_DRAIN = Call("group.drain()", ConfigurationError)
 _GROUP_STOP = Call("group.stop()", ConfigurationError)
+_SPAWN = Call("group.spawn()", ConfigurationError)
 _SUPERVISE = Call("group.supervise()", ConfigurationError)
 _LINK = Call("actor.link()", ConfigurationError)
 
@@ -132,6 +133,7 @@ class Group:
             restart=restart,
             retry=retry,
             registration=registration,
+            call=_SPAWN,
         )
         return await self._maker.spawn(actor, settings, self._supervisor)
 
@@ -157,6 +159,7 @@ class Group:
             within_seconds=within_seconds,
             backoff_seconds=backoff_seconds,
             backoff_seconds_max=backoff_seconds_max,
+            call=_SUPERVISE,
         )
         return self._maker.supervise(name, rules, self._supervisor)
 
@@ -179,7 +182,8 @@ class Group:
         comes again to the next reader of the inbox. What is delayed for longer than that is not waited for.
 
         Returns what is left, and what has come meanwhile. It goes on if the caller is cancelled. Raises
-        :class:`~hubwire.errors.CommandRejected` in a turn of one of these actors, which would wait for itself.
+        :class:`~hubwire.errors.CommandRejected` in a turn, ``on_start`` or ``on_stop`` of one of these actors, which
+        would wait for itself.
         """
         timeout = _GROUP_DRAIN.seconds("timeout", timeout, is_zero_ok=True)
         supervisor = self._supervisor

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import anyio
 import attrs
 
 from .._commands.agents import Agent
@@ -73,6 +72,7 @@ class TurnHandler:
         self._own_core = services.core.as_one(agent.id)
         self._agent = Agent(self._own_core, services.state, agent.id, agent.name)
         self._actor = actor
+        self._name = f"on_envelope of actor {agent.name!r}"
         self._retry = handling.retry
         self._visibility_seconds = handling.visibility_seconds
         self._stop = stop
@@ -113,14 +113,14 @@ class TurnHandler:
                     # It may have ended the process before, faster than the journal: now the beginning is kept first.
                     await self._core.until_committed(started[0].seq)
                 call, commit, error = await self._call(about["turn_id"], delivery, on_envelope)
-                if error is None and not call.scope.cancelled_caught:
+                if error is None and not call.was_cancelled:
                     error = await self._commit(about, commit)
                     if error is None:
                         return None
             except BaseException:
                 self._core.announce([TurnAbandoned(**about, reason="the actor was stopped")])
                 raise
-            if call.is_withdrawn and (error is not None or call.scope.cancelled_caught):
+            if call.is_withdrawn and (error is not None or call.was_cancelled):
                 abandoned = TurnAbandoned(**about, reason="no task waits for its answer any more")
                 await self._conclude(lambda: [abandoned, *self._expiry(delivery)])
                 return None
@@ -157,20 +157,26 @@ class TurnHandler:
         )
         workload = self._asks.workload
         error: Exception | None = None
-        with anyio.CancelScope() as turn_scope:
-            call = TurnCall(self._core, self._agent.id, envelope, turn_scope, self._asks.of_question(envelope))
-            workload.begin(call)
-            try:
-                with call:
-                    name = f"on_envelope of actor {self._agent.name!r}"
-                    await services.abandoned.call(name, on_envelope, turn, seconds=visibility.seconds, clock=visibility)
-            except TimeOver:
-                error = TimeoutError(f"it has held the envelope for {visibility.text}, and was cancelled")
-            except Exception as raised:  # noqa: BLE001 - that is what a failed turn is
-                error = raised
-            finally:
-                commit = effects.end()
-                workload.end(call)
+        call = TurnCall(self._core, self._agent.id, envelope, self._asks.of_question(envelope))
+        workload.begin(call)
+        try:
+            with call:
+                # It begins at once, so that the beginning of a short turn and its end are one batch of the journal.
+                await services.abandoned.call(
+                    self._name,
+                    on_envelope,
+                    turn,
+                    seconds=visibility.seconds,
+                    clock=visibility,
+                    waiting=call.waiting,
+                )
+        except TimeOver:
+            error = TimeoutError(f"it has held the envelope for {visibility.text}, and was cancelled")
+        except Exception as raised:  # noqa: BLE001 - that is what a failed turn is
+            error = raised
+        finally:
+            commit = effects.end()
+            workload.end(call)
         return call, commit, error
 
     async def _commit(self, about: dict[str, Any], commit: Commit) -> Exception | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
+from inspect import iscoroutine
 from typing import Any
 
 import anyio
@@ -88,16 +90,18 @@ class Life:
         """Run from start to end. ``error`` and ``is_interrupted`` say then why it has ended."""
         leave_all()
         services = self._services
-        with LifeCall(services.core):
+        with LifeCall(services.core, self._agent.id) as call:
             try:
                 with self._scope:
                     if await self._start(make):
                         on_started()
                         self._move_to(LifePhase.READING)
+                        call.is_reading = True
                         await self._read()
             except (HubClosed, HubFailed):
                 self.is_interrupted = True
             finally:
+                call.is_reading = False
                 if self.has_started:
                     await self._stop()
                 self._move_to(LifePhase.ENDED)
@@ -182,6 +186,7 @@ class Life:
                         self.error = self.error or error
                         self._drain()  # in memory, the next envelope would come before the cancellation
                         self._scope.cancel()
+                    await asyncio.sleep(0)  # in memory nothing else waits: other tasks run between two turns
         except (HubClosed, HubFailed):
             self.cancel()
         except Exception as error:  # noqa: BLE001 - what the actor left behind could not be put: that is a crash, too
@@ -219,4 +224,5 @@ class Life:
 
 
 async def _make(make: Callable[[], Any]) -> Any:
-    return make()
+    made = make()
+    return await made if iscoroutine(made) else made

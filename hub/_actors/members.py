@@ -116,6 +116,11 @@ class Crew:
     def is_running(self) -> bool:
         return any(member.is_running for member in self.members)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all wait for envelopes, and handle none."""
+        return all(member.life is not None and member.life.is_idle for member in self.members)
+
     def workers(self) -> tuple[ActorStatistics, ...]:
         return tuple(member.statistics() for member in self.members)
 

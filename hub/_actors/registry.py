@@ -23,12 +23,14 @@ from ..ports import Clock
 from .actor import maker_of, name_of
 from .asks import Asks
 from .calls import ActorCall
+from .demands import Demands
 from .draining import Drained, Draining
 from .handles import ActorHandle, Group
 from .handling import Services
 from .life import Life, LifePhase
 from .members import Crew, Member
-from .rules import REGISTRATION, ActorStatistics, GroupRules, SpawnSettings
+from .on_demand import OnDemand, Rule
+from .rules import REGISTRATION, ActorStatistics, GroupRules, Handling, SpawnSettings
 from .shared_inbox import SharedInbox
 from .supervision import Supervisor
 
@@ -76,6 +78,7 @@ class Actors:
         """Why groups have stopped that have crashed too often, by name."""
         self._lost_more = 0
         self._draining = Draining(core, state.inboxes, clock)
+        self._demands = Demands(core, state, self)
         self._deadline = math.inf
         self._is_open = False
         self._first_seq = 0
@@ -134,6 +137,36 @@ class Actors:
         new_life = partial(Life, self._services, agent, crew.inbox, handling)
         await self._start(crew, supervisor, make, settings, new_life)
         return ActorHandle(crew, self)
+
+    def spawn_on_demand(self, rule: Rule) -> OnDemand:
+        """See :meth:`hubwire.Hub.spawn_on_demand`."""
+        self._check_open()
+        return self._demands.add(rule)
+
+    async def start_crew(
+        self,
+        agent: Agent,
+        make: Callable[[], Any],
+        handling: Handling,
+        settings: SpawnSettings,
+        on_wait: Callable[[], None],
+    ) -> Crew:
+        """Start the actor of an agent for which envelopes wait."""
+        supervisor = self._group_of_one(agent.name)
+        crew = self._by_agent[agent.id] = Crew(agent, SharedInbox(agent))
+        crew.inbox.on_wait = on_wait
+        self._asks.open(agent.id)
+        await self._start(crew, supervisor, make, settings, partial(Life, self._services, agent, crew.inbox, handling))
+        return crew
+
+    def has_actor(self, agent_id: str) -> bool:
+        return agent_id in self._by_agent
+
+    def reopen(self, agent_id: str) -> None:
+        self._asks.open(agent_id)
+
+    def ended(self, rule: OnDemand) -> None:
+        self._demands.remove(rule)
 
     async def _start(
         self,

@@ -33,7 +33,7 @@ CONCURRENCY_MAX = 10_000
 """Of one actor: there is a task for each envelope that it handles."""
 
 _SUPERVISE = Call("hub.supervise()", ConfigurationError)
-_SPAWN = Call("spawn()", ConfigurationError)
+_SPAWN = Call("hub.spawn()", ConfigurationError)
 _RETRY = Call("RetryPolicy()", ConfigurationError)
 
 _DEPTH_MAX = 20
@@ -132,13 +132,16 @@ class GroupRules(Value):
     within_seconds: float = 5.0
     backoff_seconds: float = 0.1
     backoff_seconds_max: float = 30.0
+    call: Call = attrs.field(default=_SUPERVISE, eq=False, repr=False)
+    """The call that they were given to."""
 
     def __attrs_post_init__(self) -> None:
-        _SUPERVISE.member("strategy", self.strategy, Strategy, wanted="a Strategy")
-        _set(self, "restarts_max", _SUPERVISE.whole("restarts_max", self.restarts_max))
-        _set(self, "within_seconds", _SUPERVISE.seconds("within_seconds", self.within_seconds))
+        call = self.call
+        call.member("strategy", self.strategy, Strategy, wanted="a Strategy")
+        _set(self, "restarts_max", call.whole("restarts_max", self.restarts_max))
+        _set(self, "within_seconds", call.seconds("within_seconds", self.within_seconds))
         for name in ("backoff_seconds", "backoff_seconds_max"):
-            _set(self, name, _SUPERVISE.seconds(name, getattr(self, name), is_zero_ok=True))
+            _set(self, name, call.seconds(name, getattr(self, name), is_zero_ok=True))
 
 
 _RETRY_ADVICE = "write retry=RetryPolicy(attempts_max=3, backoff=Backoff(seconds=1))"
@@ -172,32 +175,35 @@ class SpawnSettings(Value):
     """None: what the actor says."""
     registration: Mapping[str, Any] = {}
     """What its agent is registered with, if it is not registered yet."""
+    call: Call = attrs.field(default=_SPAWN, eq=False, repr=False)
+    """The call that they were given to."""
 
     def __attrs_post_init__(self) -> None:
+        call = self.call
         if unknown := [each for each in self.registration if each not in REGISTRATION]:
             if unknown[0] == "retry_seconds":
-                raise ConfigurationError(f"spawn() takes no 'retry_seconds' any more; {_RETRY_ADVICE}")
+                raise ConfigurationError(f"{call.name} takes no 'retry_seconds' any more; {_RETRY_ADVICE}")
             meant = nearest(unknown[0], (*attrs.fields_dict(SpawnSettings), *REGISTRATION))
             raise ConfigurationError(
-                f"spawn() takes no {shown(unknown[0])}; an agent is registered with {', '.join(REGISTRATION)}"
+                f"{call.name} takes no {shown(unknown[0])}; an agent is registered with {', '.join(REGISTRATION)}"
                 f"{'; ' if meant else ''}{meant}"
             )
         if self.name is not None:
-            _set(self, "name", _SPAWN.text("name", self.name, wanted="the agent's name, a text", is_empty_ok=False))
-        concurrency = _SPAWN.whole("concurrency", self.concurrency, least=1, most=CONCURRENCY_MAX, is_optional=True)
+            _set(self, "name", call.text("name", self.name, wanted="the agent's name, a text", is_empty_ok=False))
+        concurrency = call.whole("concurrency", self.concurrency, least=1, most=CONCURRENCY_MAX, is_optional=True)
         _set(self, "concurrency", concurrency)
-        _set(self, "workers", _SPAWN.whole("workers", self.workers, least=1, most=WORKERS_MAX))
+        _set(self, "workers", call.whole("workers", self.workers, least=1, most=WORKERS_MAX))
         if self.visibility_seconds is not None:
-            _set(self, "visibility_seconds", _SPAWN.seconds("visibility_seconds", self.visibility_seconds))
-        _SPAWN.member("restart", self.restart, Restart, wanted="a Restart")
+            _set(self, "visibility_seconds", call.seconds("visibility_seconds", self.visibility_seconds))
+        call.member("restart", self.restart, Restart, wanted="a Restart")
         if self.retry is not None:
-            _SPAWN.instance("retry", self.retry, RetryPolicy, advice=_RETRY_ADVICE)
+            call.instance("retry", self.retry, RetryPolicy, advice=_RETRY_ADVICE)
 
     def handling_of(self, actor: Any) -> Handling:
         """Return how an actor handles its envelopes, as given here or on the actor."""
         seconds = self.visibility_seconds
         if seconds is None and (seconds := getattr(actor, "visibility_seconds", None)) is not None:
-            seconds = _SPAWN.seconds("visibility_seconds", seconds)
+            seconds = self.call.seconds("visibility_seconds", seconds)
         return Handling(
             concurrency=self._concurrency_of(actor), retry=self._retry_of(actor), visibility_seconds=seconds
         )
@@ -205,12 +211,12 @@ class SpawnSettings(Value):
     def _concurrency_of(self, actor: Any) -> int:
         """Return how many envelopes an actor handles at a time, as given here or on the actor."""
         concurrency = getattr(actor, "concurrency", 1) if self.concurrency is None else self.concurrency
-        return _SPAWN.whole("concurrency", concurrency, least=1, most=CONCURRENCY_MAX)
+        return self.call.whole("concurrency", concurrency, least=1, most=CONCURRENCY_MAX)
 
     def _retry_of(self, actor: Any) -> RetryPolicy:
         """Return what becomes of failed turns, as given here or on the actor."""
         retry = getattr(actor, "retry", None) if self.retry is None else self.retry
-        return RetryPolicy() if retry is None else _SPAWN.instance("retry", retry, RetryPolicy, advice=_RETRY_ADVICE)
+        return RetryPolicy() if retry is None else self.call.instance("retry", retry, RetryPolicy, advice=_RETRY_ADVICE)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

@@ -7,15 +7,18 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
 import attrs
 
-from .._commands.agents import Agent
+from .._commands.agents import Agent, ids_of
 from .._commands.channel import POST, Channel, posting_of
 from .._commands.core import Core
 from .._commands.inboxes import Delivery
+from .._commands.posting import Posting
+from .._commands.publishing import PUBLISH, publication_of
 from .._foreign.arguments import Call
 from .._state import State
 from .._values import Shown
 from ..errors import CommandRejected
 from ..events import EnvelopePosted, Event, TurnExtended
+from ..events._shown import shown
 from .effects import Effects, HeldPost
 from .visibility import Visibility
 
@@ -24,8 +27,10 @@ __all__ = ("Turn",)
 HubT_co = TypeVar("HubT_co", covariant=True)
 
 _POST = attrs.evolve(POST, name="turn.post()")
+_PUBLISH = attrs.evolve(PUBLISH, name="turn.publish()")
 _REPLY = attrs.evolve(POST, name="turn.reply()")
 _REMIND = attrs.evolve(POST, name="turn.remind()")
+_ASK = Call("turn.ask()")
 _EXTEND = Call("turn.extend()")
 
 
@@ -44,6 +49,7 @@ class _Asks(Protocol):
         timeout: float,
         channel: Channel | None,
         is_linked: bool,
+        call: Call,
     ) -> EnvelopePosted:
         """See :meth:`hubwire.Hub.ask`."""
 
@@ -71,7 +77,8 @@ class Turn(Shown, Generic[HubT_co]):
     """The hub that the actor was spawned on, as its agent has it: what is done through it, that agent does."""
     agent: Agent
     channel: Channel
-    """Where the envelope was posted; it may have ended since."""
+    """Where the envelope was posted; it may have ended since. For what was published on a topic there is none, and
+    what is read of this one raises :class:`~hubwire.errors.NotFound`."""
     delivery: Delivery
 
     @property
@@ -135,14 +142,21 @@ class Turn(Shown, Generic[HubT_co]):
         does it again, unless it is given an ``idempotency_key``.
 
         Raises :class:`~hubwire.errors.CommandRejected` for an argument that is not of its form, when the turn holds 256
-        posts, and when it has ended.
+        posts, when it has ended, and for what was published on a topic, which is in no channel.
         """
-        return await self._post(content, to, priority=priority, idempotency_key=idempotency_key, at_once=at_once)
+        if (topic := self.envelope.topic) is not None:
+            raise CommandRejected(
+                f"envelope {self.envelope.envelope_id} was published on topic {shown(topic)}, and is in no channel to"
+                " post in; answer its sender with turn.reply(), publish with turn.publish(), or open a channel with"
+                " turn.hub.channels.open()"
+            )
+        audience = None if to is None else ids_of(self._core, to, _POST, "to")
+        return await self._post(content, audience, priority=priority, idempotency_key=idempotency_key, at_once=at_once)
 
     async def _post(
         self,
         content: Any,
-        to: Iterable[Agent | str] | None,
+        audience: list[str] | None,
         *,
         priority: str = "normal",
         idempotency_key: str | None,
@@ -151,20 +165,68 @@ class Turn(Shown, Generic[HubT_co]):
         call: Call = _POST,
     ) -> HeldPost | EnvelopePosted:
         at_once = call.flag("at_once", at_once)
-        posting = posting_of(
+        terms: dict[str, Any] = {
+            "audience": audience,
+            "cause": self.envelope,
+            "priority": priority,
+            "idempotency_key": idempotency_key,
+            "deliver_after": deliver_after,
+            "call": call,
+        }
+        core, state, topic = self._core, self._state, self.envelope.topic
+        posting: Posting
+        if topic is None:
+            posting = posting_of(core, state, self.channel.id, self.agent.id, content, **terms)
+        else:  # a reply, or a reminder
+            posting = publication_of(core, state, topic, self.agent.id, content, **terms)
+        return await self._effects.post(posting, at_once=at_once)
+
+    @overload
+    async def publish(
+        self,
+        topic: str,
+        content: Any,
+        *,
+        priority: str = ...,
+        idempotency_key: str | None = ...,
+        at_once: Literal[False] = ...,
+    ) -> HeldPost: ...
+    @overload
+    async def publish(
+        self,
+        topic: str,
+        content: Any,
+        *,
+        priority: str = ...,
+        idempotency_key: str | None = ...,
+        at_once: bool,
+    ) -> HeldPost | EnvelopePosted: ...
+    async def publish(
+        self,
+        topic: str,
+        content: Any,
+        *,
+        priority: str = "normal",
+        idempotency_key: str | None = None,
+        at_once: bool = False,
+    ) -> HeldPost | EnvelopePosted:
+        """Publish on a topic, because of the envelope, for all who have subscribed when the turn is committed.
+
+        It is held, or with ``at_once`` published now, as :meth:`post` does it. The ``recipients`` of its event are
+        those who got it: see :meth:`hubwire.TopicCommands.publish`.
+        """
+        publication = publication_of(
             self._core,
             self._state,
-            self.channel.id,
-            self.agent,
+            topic,
+            self.agent.id,
             content,
-            to=to,
-            caused_by=self.delivery,
+            cause=self.envelope,
             priority=priority,
             idempotency_key=idempotency_key,
-            deliver_after=deliver_after,
-            call=call,
+            call=_PUBLISH,
         )
-        return await self._effects.post(posting, at_once=at_once)
+        return await self._effects.post(publication, at_once=_PUBLISH.flag("at_once", at_once))
 
     @overload
     async def reply(
@@ -179,6 +241,8 @@ class Turn(Shown, Generic[HubT_co]):
     ) -> HeldPost | EnvelopePosted:
         """Answer the envelope's sender: what its ask returns if the envelope is a question, else in its inbox.
 
+        What was published on a topic is answered on that, to its sender alone, which need not have subscribed.
+
         It is held as :meth:`post` holds it: who asks gets it when the turn ends, or now, with ``at_once``. Raises
         :class:`~hubwire.errors.CommandRejected` for a notice, which the hub itself has posted.
         """
@@ -188,8 +252,8 @@ class Turn(Shown, Generic[HubT_co]):
                 f"envelope {self.envelope.envelope_id} is a notice of the hub, and has no sender to answer; look at"
                 " turn.envelope.is_notice, or say who is meant with turn.post(to=[...])"
             )
-        to = () if self._asks.is_question(self.envelope) else (sender,)
-        return await self._post(content, to, idempotency_key=idempotency_key, at_once=at_once, call=_REPLY)
+        audience = [] if self._asks.is_question(self.envelope) else [sender]
+        return await self._post(content, audience, idempotency_key=idempotency_key, at_once=at_once, call=_REPLY)
 
     async def remind(self, seconds: float, content: Any, *, idempotency_key: str | None = None) -> HeldPost:
         """Post to the agent itself, in the envelope's channel, what it is to be reminded of so many seconds later.
@@ -199,7 +263,7 @@ class Turn(Shown, Generic[HubT_co]):
         """
         held = await self._post(
             content,
-            (self.agent,),
+            [self.agent.id],
             idempotency_key=idempotency_key,
             at_once=False,
             deliver_after=_REMIND.seconds("seconds", seconds, is_zero_ok=True),
@@ -233,13 +297,16 @@ class Turn(Shown, Generic[HubT_co]):
 
         The question is posted at once. Where it needs what the turn holds, :meth:`commit` that before.
         """
-        return await self._asks.ask(self.agent, answerer, content, timeout=timeout, channel=channel, is_linked=linked)
+        return await self._asks.ask(
+            self.agent, answerer, content, timeout=timeout, channel=channel, is_linked=linked, call=_ASK
+        )
 
     async def extend(self, seconds: float) -> None:
         """Hold the envelope for so many seconds from now on, by the hub's clock, where ``visibility_seconds`` end it.
 
-        It may be called again and again, as a sign of life; it never shortens the time that is left, and changes
-        nothing where there is no limit. What it changes is recorded by ``turn.extended``.
+        It may be called again and again, as a sign of life, and never shortens the time that is left. What it changes
+        is recorded by ``turn.extended``. Without ``visibility_seconds``, too, the hub does not take the turn for
+        abandoned in that time, nor in the ``turn_seconds_max`` of its :class:`hubwire.WatchLimits` after it.
 
         Raises :class:`~hubwire.errors.CommandRejected` for what is no number of seconds, and when it comes too late:
         the time is over, the turn has ended, or its envelope has expired, was settled, or was given to another reader.

@@ -38,8 +38,10 @@ class Visibility:
             )
 
     def extend(self, seconds: float) -> bool:
-        """Let it end so many seconds from now, unless that is earlier; return whether that is later."""
-        if self._ends is None or (ends := self._clock.monotonic() + seconds) <= self._ends:
+        """Let it end so many seconds from now, unless that is earlier; return whether that is later, or never."""
+        if self._ends is None:
+            return True
+        if (ends := self._clock.monotonic() + seconds) <= self._ends:
             return False
         self._ends = ends
         self._times += 1

@@ -24,6 +24,7 @@ from .recorded import ModelCall, RecordedTurn, ToolCall
 from .reviewing import Reviews
 from .tasks import Task, TaskCommands, TaskOutcome
 from .timers import Timer, TimerCommands
+from .topics import TopicCommands
 from .turns import TurnCommands
 from .verdicts import Verdicts
 from .violations import ViolationHandlers
@@ -58,6 +59,7 @@ __all__ = (
     "Timer",
     "TimerCommands",
     "ToolCall",
+    "TopicCommands",
     "TurnCommands",
     "Verdicts",
     "ViolationHandlers",

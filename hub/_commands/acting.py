@@ -52,12 +52,12 @@ class Acting:
     def check(self, agent_id: str, call: Call, argument: str = "agent") -> None:
         """Raise :class:`~hubwire.errors.AccessDenied` unless the caller may act as this agent, and report it."""
         if not self.may_act_as(agent_id):
-            raise self.refusal(call, f"{argument} is {self._label(agent_id)}; name the agent that acts")
+            raise self.refusal(call, f"{argument} is {self.label(agent_id)}; name the agent that acts")
 
     def check_registered(self, agent_id: str, call: Call) -> None:
         """Raise unless the caller may act as this agent, or is the one that has registered it."""
         if not self.may_act_as(agent_id) and self._agents.get(agent_id).registered_by != self.agent_id:
-            raise self.refusal(call, f"{self._label(agent_id)} was not registered by it")
+            raise self.refusal(call, f"{self.label(agent_id)} was not registered by it")
 
     def check_one_of(self, agent_ids: tuple[str, ...], call: Call, channel_id: str) -> None:
         """Raise unless the caller may act as one of those who take part in a channel."""
@@ -83,6 +83,6 @@ class Acting:
             command=call.name,
         )
 
-    def _label(self, agent_id: str) -> str:
-        entry = self._agents.known(agent_id)
-        return shown(agent_id) if entry is None else f"agent {shown(entry.name)}"
+    def label(self, agent_id: str) -> str:
+        """Return an agent as messages name it."""
+        return self._agents.label(agent_id)

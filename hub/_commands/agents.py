@@ -19,11 +19,12 @@ from .core import Core, new_id
 from .inboxes import Inbox
 from .origins import origin_of
 
-__all__ = ("Agent", "AgentCommands", "actor_of", "id_of", "ids_of", "roles_of")
+__all__ = ("Agent", "AgentCommands", "actor_of", "admitted_ids_of", "id_of", "ids_of", "roles_of")
 
 _AGENT = "an Agent, or the id or the name of one"
 _REGISTER = Call("hub.agents.register()")
 _FIND = Call("hub.agents.find()")
+_NAMED = Call("hub.agents.named()")
 _GET = Call("hub.agents.get()")
 _LIST = Call("hub.agents.list()")
 _SET_RESUME = Call("agent.set_resume()")
@@ -94,22 +95,26 @@ class AgentCommands:
 
         Raises :class:`~hubwire.errors.CommandRejected` for the id of an agent: that is what :meth:`get` takes.
         """
-        name = _FIND.text("name", name, wanted="the name of an agent")
-        if (known := self._agents.known(name)) is not None:
-            raise _FIND.refusal(
-                "name", name, f"a name, and {shown(known.name)} has this as its id", "use hub.agents.get()"
-            )
-        entry = self._agents.find(name)
-        return None if entry is None else self._agent(entry)
+        return self._find(_FIND, name)
 
     def named(self, name: str) -> Agent:
         """Return the agent that has this name now.
 
-        Raises :class:`~hubwire.errors.NotFound` if there is none; the message says which name is nearest.
+        Raises :class:`~hubwire.errors.NotFound` if there is none; the message says which name is nearest. Raises
+        :class:`~hubwire.errors.CommandRejected` for the id of an agent.
         """
-        if (agent := self.find(name)) is None:
+        if (agent := self._find(_NAMED, name)) is None:
             raise self._agents.no_such_name(str.__str__(name))
         return agent
+
+    def _find(self, call: Call, name: str) -> Agent | None:
+        name = call.text("name", name, wanted="the name of an agent")
+        if (known := self._agents.known(name)) is not None:
+            raise call.refusal(
+                "name", name, f"a name, and {shown(known.name)} has this as its id", "use hub.agents.get()"
+            )
+        entry = self._agents.find(name)
+        return None if entry is None else self._agent(entry)
 
     def get(self, agent_id: str) -> Agent:
         """Return the agent with this id. Raises :class:`~hubwire.errors.NotFound` if it is not registered."""
@@ -292,6 +297,14 @@ def ids_of(core: Core, agents: Iterable[Agent | str], call: Call, argument: str)
         raise call.refusal(argument, agents, "a list of agents", "put it into a list")
     given = call.items(argument, agents, of="agents")
     return [id_of(core, each, call, f"each of {argument}") for each in given]
+
+
+async def admitted_ids_of(core: Core, agents: Iterable[Agent | str], call: Call, argument: str) -> list[str]:
+    """Return the ids of a list of agents; register those first whose actors are made on demand."""
+    if core.demand.register is not None and not is_a(agents, Agent):
+        agents = call.items(argument, agents, of="agents")
+        await core.demand.admit(core, agents)
+    return ids_of(core, agents, call, argument)
 
 
 def roles_of(core: Core, roles: Mapping[Any, str] | None, call: Call, argument: str) -> dict[str, str] | None:

@@ -20,7 +20,7 @@ from .asking import Questions, Terms
 from .channels import Channel
 from .core import Core
 from .exact import exact
-from .gating import Gated, GatedBlocking, Tool
+from .gating import Gated, GatedBlocking, Tool, check_is_called
 from .pending import pending_of
 from .reviewing import Reviews
 from .tasks import Task
@@ -39,6 +39,9 @@ _USE = Call("hub.approvals.use()")
 _FROM_THREAD = Call("hub.approvals.from_thread()")
 _WITHDRAW = Call("hub.approvals.withdraw()")
 _ARGUMENTS = Call("hub.approvals.arguments()")
+_INCIDENT = Call("hub.approvals.record_incident()")
+_REVOKE = Call("hub.approvals.revoke_trust()")
+_RESTORE = Call("hub.approvals.restore_trust()")
 _REASON_LENGTH_MAX = 10_000
 
 P = ParamSpec("P")
@@ -222,6 +225,7 @@ class ApprovalCommands:
         its arguments, also those that the call left to their defaults, and what they have approved is what it runs
         with. An approval that an earlier life of a turn had lets nothing run again.
         """
+        check_is_called(_GATED, agent)
         agent_id, policy, action = self._questions.gated(_GATED, agent, policy, action)
 
         def decorate(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
@@ -245,6 +249,7 @@ class ApprovalCommands:
 
         In the hub's own loop the call raises :class:`~hubwire.errors.ConfigurationError`: it would wait for itself.
         """
+        check_is_called(_BLOCKING, agent)
         agent_id, policy, action = self._questions.gated(_BLOCKING, agent, policy, action)
 
         def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -359,15 +364,15 @@ class ApprovalCommands:
 
     async def record_incident(self, agent: Agent | str, *, domain: str = "", reason: str = "") -> None:
         """Record that what the agent did went wrong: scorers of trust count it."""
-        await self._questions.about_trust(ApprovalIncidentRecorded, agent, domain, reason)
+        await self._questions.about_trust(_INCIDENT, ApprovalIncidentRecorded, agent, domain, reason)
 
     async def revoke_trust(self, agent: Agent | str, *, domain: str = "", reason: str = "") -> None:
         """Trust an agent not at all in a domain, whatever the scorer of trust says."""
-        await self._questions.about_trust(ApprovalTrustRevoked, agent, domain, reason)
+        await self._questions.about_trust(_REVOKE, ApprovalTrustRevoked, agent, domain, reason)
 
     async def restore_trust(self, agent: Agent | str, *, domain: str = "", reason: str = "") -> None:
         """Compute an agent's trust in a domain again, as if it were new."""
-        await self._questions.about_trust(ApprovalTrustRestored, agent, domain, reason)
+        await self._questions.about_trust(_RESTORE, ApprovalTrustRestored, agent, domain, reason)
 
 
 def _id(call: Call, approval_id: object) -> str:

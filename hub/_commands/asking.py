@@ -14,6 +14,7 @@ from .._state import State
 from .._state.answers import ApproverAnswer, json_of
 from .._state.given import GivenVerdict, given
 from .._state.moments import deadline_ns
+from .._state.risks import Mode, RiskLevel
 from .._values import Value
 from ..approvals import Approval, ApprovalPolicy, Claim
 from ..errors import CommandRejected, NotApproved
@@ -28,7 +29,6 @@ from .tasks import task_id_of
 
 __all__ = ("Questions", "Terms", "approval_of")
 
-_TRUST = Call("hub.approvals, trust")
 _TEXT_LENGTH_MAX = 500
 _REASON_LENGTH_MAX = 10_000
 _HINTS_BYTES_MAX = 4096
@@ -268,11 +268,11 @@ class Questions:
         core, content = self._core, {"approval_id": approval_id, **said}
         await core.authorizer.authorize("answer", core.acting.agent_id, content=core.authorizer.freeze(content))
 
-    async def about_trust(self, kind: Any, agent: Agent | str, domain: str, reason: str) -> None:
+    async def about_trust(self, call: Call, kind: Any, agent: Agent | str, domain: str, reason: str) -> None:
         core = self._core
-        agent_id = id_of(core, agent, _TRUST)
-        domain = _short(_TRUST, "domain", domain) or ""
-        reason = _TRUST.text("reason", reason)[:_REASON_LENGTH_MAX]
+        agent_id = id_of(core, agent, call)
+        domain = _short(call, "domain", domain) or ""
+        reason = call.text("reason", reason)[:_REASON_LENGTH_MAX]
         self.check_not_own(agent_id)
         facts = {"domain": domain, "reason": reason, "kind": kind.kind}
         await core.authorizer.authorize("observe", core.acting.agent_id, [agent_id], facts=facts)
@@ -286,9 +286,9 @@ def approval_of(verdict: GivenVerdict) -> Approval:
             approval_id=verdict.approval_id,
             action=verdict.action,
             risk_score=verdict.risk_score,
-            risk_level=verdict.risk_level,
+            risk_level=RiskLevel(verdict.risk_level) if verdict.risk_level else None,
             approvers=verdict.approvers,
-            mode=verdict.mode,
+            mode=Mode(verdict.mode),
             enforce_verdict=verdict.enforce_verdict,
             reason=verdict.reason,
             is_failure=verdict.is_failure,
@@ -311,8 +311,7 @@ def approval_of(verdict: GivenVerdict) -> Approval:
 def _key_in(turn: Any, action: str, digest: str) -> str:
     """Return the key of a question in a turn: the next life of the turn asks the same ones in the same order."""
     question = hashlib.sha256(f"{digest} {action}".encode()).hexdigest()
-    turn.questions[question] += 1
-    return f"turn {turn.envelope.envelope_id} {question[:32]} {turn.questions[question]}"
+    return f"turn {turn.envelope.envelope_id} {question[:32]} {turn.count_question(question)}"
 
 
 def _short(call: Call, argument: str, text: object) -> str | None:

@@ -144,22 +144,23 @@ class Authorizer:
             moment_seconds=self._clock.monotonic(),
         )
 
-    async def clear(self, sender_id: str, channel_id: str, audience: Sequence[str] | None, about: About) -> Clearance:
-        """Return whether an envelope may be posted, and which agents it must not reach."""
+    async def clear(self, name: str, sender_id: str, audience: Sequence[str] | None, about: About) -> Clearance:
+        """Return whether an envelope may be sent or published; about those it reaches, :meth:`reach` decides."""
         if self._arbiter is None:
             return CLEAR
         try:
-            await self.authorize("send", sender_id, audience or (), **about)
+            await self.authorize(name, sender_id, audience or (), **about)
         except AccessDenied as error:
             return Clearance(refusal=error)
-        return await self.reach(Clearance(covered=frozenset()), sender_id, channel_id, audience, about.get("content"))
+        return Clearance(covered=frozenset())
 
     async def reach(
-        self, clearance: Clearance, sender_id: str, channel_id: str, audience: Sequence[str] | None, content: Any
+        self, clearance: Clearance, sender_id: str, channel_id: str | None, reached: Iterable[str], content: Any
     ) -> Clearance:
-        """Return a clearance that also covers the agents about which the arbiter has not decided yet."""
-        reached = self.participants(channel_id) if audience is None else audience
-        covered = clearance.covered or frozenset()
+        """Return a clearance that also covers those of these agents about which was not decided yet."""
+        if clearance.covered is None:  # there is no arbiter, or it has refused
+            return clearance
+        covered = clearance.covered
         unreachable = dict(clearance.unreachable)
         for agent_id in reached:
             if agent_id not in covered and agent_id != sender_id and agent_id in self._agents:

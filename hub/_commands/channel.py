@@ -87,6 +87,7 @@ class Channel(ChannelReader):
         Raises :class:`~hubwire.errors.CommandRejected` if the channel is not open, or its type allows no others, and
         :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
+        await self._core.demand.admit(self._core, (agent,))
         membership, agent_id = self._state.membership, actor_of(self._core, agent, _JOIN)
         role = _JOIN.text("role", role)
         await self._access.enter("join", agent_id, partial(membership.join, self.id, agent_id, role), {"role": role})
@@ -161,10 +162,10 @@ class Channel(ChannelReader):
             self._core,
             self._state,
             self.id,
-            sender,
+            actor_of(self._core, sender, POST, "sender"),
             content,
-            to=to,
-            caused_by=caused_by,
+            audience=None if to is None else ids_of(self._core, to, POST, "to"),
+            cause=None if caused_by is None else cause_of(POST, caused_by),
             priority=priority,
             ttl_seconds=ttl_seconds,
             idempotency_key=idempotency_key,
@@ -198,11 +199,11 @@ def posting_of(
     core: Core,
     state: State,
     channel_id: str,
-    sender: Agent | str,
+    sender_id: str,
     content: Any,
     *,
-    to: Iterable[Agent | str] | None,
-    caused_by: Delivery | EnvelopePosted | None,
+    audience: list[str] | None,
+    cause: EnvelopePosted | None,
     priority: str = "normal",
     ttl_seconds: float | None = None,
     idempotency_key: str | None = None,
@@ -216,10 +217,10 @@ def posting_of(
         core=core,
         envelopes=state.envelopes,
         channel_id=channel_id,
-        sender_id=actor_of(core, sender, call, "sender"),
+        sender_id=sender_id,
         content=content,
-        audience=None if to is None else ids_of(core, to, call, "to"),
-        cause=None if caused_by is None else cause_of(call, caused_by),
+        audience=audience,
+        cause=cause,
         origin={} if origin is None else origin,
     )
     try:

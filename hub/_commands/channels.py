@@ -15,7 +15,7 @@ from .._state.membership import HISTORIES
 from .._state.origin import Origin
 from ..errors import ConfigurationError, NotFound
 from ..events import Event, ExpectationViolated
-from .agents import Agent, id_of, ids_of, roles_of
+from .agents import Agent, admitted_ids_of, id_of, roles_of
 from .channel import Channel, channel_id_of
 from .core import Core, new_id
 from .origins import origin_of
@@ -147,7 +147,7 @@ class ChannelCommands:
 
     async def _open(self, participants: Sequence[Agent | str], given: dict[str, Any], origin: Origin) -> Channel:
         core = self._core
-        ids = ids_of(core, participants, _OPEN, "participants")
+        ids = await admitted_ids_of(core, participants, _OPEN, "participants")
         if ids:
             core.acting.check(ids[0], _OPEN, "the first of participants, its creator,")
         channel_id, decide = await self._opening(ids, _checked(core, given), origin)
@@ -168,10 +168,11 @@ class ChannelCommands:
         if terms["ttl_seconds"] == "rule":
             terms["ttl_seconds"] = allow.channel_ttl_seconds
         if terms["expectations"] is None:
-            terms["expectations"] = allow.expectations
+            terms["expectations"] = _binding(core, allow.expectations, terms.get("roles"))
         return channel_id, lambda: quotas.checked(
             membership.open(ids, channel_id=channel_id, **terms, **origin),
             allow.channels_max,
+            core.acting.label,
         )
 
     def get(self, channel_id: str) -> Channel:
@@ -233,10 +234,12 @@ def _checked(core: Core, given: dict[str, Any]) -> dict[str, Any]:
 
 def _expectations(core: Core, given: Any, roles: Mapping[str, str] | None) -> tuple[Any, ...]:
     """Return expectations; those that bind agents name them by their ids."""
+    return _binding(core, _OPEN.items("expectations", given, of="expectations", most=10_000), roles)
+
+
+def _binding(core: Core, expectations: Iterable[Any], roles: Mapping[str, str] | None) -> tuple[Any, ...]:
     taken = frozenset((roles or {}).values())
-    return tuple(
-        _bound(core, each, taken) for each in _OPEN.items("expectations", given, of="expectations", most=10_000)
-    )
+    return tuple(_bound(core, each, taken) for each in expectations)
 
 
 def _bound(core: Core, given: Any, roles: frozenset[str]) -> Any:

@@ -13,10 +13,11 @@ import anyio
 
 from .._commit.pipeline import Pipeline
 from .._commit.ring import Watermark
+from .._reraise import repeat
 from .._state.inboxes import Inboxes
 from ..clock import uuid_of_now
 from ..context import Context
-from ..errors import ConfigurationError, HistoryGone, HubClosed, HubFailed, repeat
+from ..errors import ConfigurationError, HistoryGone, HubClosed, HubFailed
 from ..events import (
     AgentRuleSet,
     AgentUnregistered,
@@ -39,6 +40,7 @@ from ..events import (
 from ..ports import Journal
 from .acting import Acting
 from .authorizer import Authorizer
+from .demand import Demand
 from .emitting import Emitting
 from .recall import Recall
 from .room import Room
@@ -93,6 +95,8 @@ class Core:
         self.emitting: Emitting = Emitting(pipeline.ingress, authorizer)
         """Has the arbiter decide about events that are emitted."""
         self.recall: Recall = recall
+        self.demand: Demand = Demand()
+        """Registers agents whose actors are made on demand."""
         self.room: Room = Room()
         """Where posts wait for room in inboxes."""
         self.committed: Watermark = pipeline.ring.committed
@@ -205,17 +209,19 @@ class Core:
         """
         return self._pipeline.execute(decide)
 
-    async def execute_shielded(self, decide: Callable[[], Sequence[Event]]) -> None:
-        """Carry out a command even while the task is being cancelled."""
+    async def execute_shielded(self, decide: Callable[[], Sequence[Event]]) -> list[Event]:
+        """Carry out a command even while the task is being cancelled; return the stamped events."""
         pipeline = self._pipeline
         events = pipeline.execute_now(decide)
-        if events is not None and (not events or events[-1].seq < self.committed.value):
-            return  # as in memory: a shield costs more than all else here
+        if events is not None and (not events or pipeline.is_settled(events[-1].seq)):
+            return events  # as mostly in memory: a shield costs more than all else here
         with anyio.CancelScope(shield=True):
             if events is None:
-                await pipeline.execute(decide)
+                events = await pipeline.execute(decide)
             else:
                 await pipeline.until_committed(events[-1].seq)
+        assert events is not None  # only the scope itself could cancel that
+        return events
 
     def announce(self, events: Sequence[Event], around: Context | None = None) -> list[Event]:
         """Put events without admission and without waiting; return them stamped.
@@ -288,9 +294,15 @@ class Core:
 
     def deliver_to(self, inbox: InboxReader) -> None:
         """Report to this inbox, from now on and while it exists, what is posted to its agent."""
-        readers = self._readers.setdefault(inbox.agent_id, [])
+        agent_id = inbox.agent_id
+        readers = self._readers.setdefault(agent_id, [])
         readers[:] = [reader for reader in readers if reader() is not None]
-        readers.append(ref(inbox))
+        readers.append(ref(inbox, lambda _: self._reads_no_more(agent_id)))
+
+    def _reads_no_more(self, agent_id: str) -> None:
+        """A reader is gone: of a hundred thousand agents that were read once, nothing is kept."""
+        if agent_id in self._readers and not self._readers_of(agent_id):
+            del self._readers[agent_id]
 
     def _readers_of(self, agent_id: str) -> list[InboxReader]:
         return [inbox for reader in self._readers.get(agent_id, ()) if (inbox := reader()) is not None]

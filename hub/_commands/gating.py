@@ -5,16 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-from .._foreign.arguments import Call
+from .._foreign.arguments import Call, is_a
 from .._state.answers import json_of
 from ..approvals import Approval
 from ..errors import NotApproved
 from ..events._shown import shown
 from .exact import exact
 
-__all__ = ("Gated", "GatedBlocking", "Tool")
+__all__ = ("Gated", "GatedBlocking", "Tool", "check_is_called")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,6 +34,13 @@ class GatedBlocking(Protocol):
     """A decorator: the function that it returns blocks its thread until there is an approval, and is not async."""
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]: ...
+
+
+def check_is_called(call: Call, agent: object) -> None:
+    """Refuse a decorator without parentheses: Python gives it the tool in the place of the agent."""
+    if is_a(agent, (FunctionType, MethodType, BuiltinFunctionType)):
+        decorator = f"@{call.name[:-2]}"
+        raise call.refusal("agent", agent, "the agent that acts", f"write {decorator}(agent) over the tool")
 
 
 class Tool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._state.agents import Agents
-from .._state.risks import ApprovalStage
+from .._state.risks import ApprovalStage, ChallengeKind
 from .._state.verdicts import ApprovalEntry
 from ..approvals import PendingApproval, RiskStep
 from ..clock import timestamp
@@ -31,7 +31,7 @@ def pending_of(entry: ApprovalEntry, agents: Agents) -> PendingApproval:
         risk_score=entry.risk_score,
         risk_level=entry.risk_level,
         trust=entry.trust,
-        challenge=entry.challenge,
+        challenge=ChallengeKind(entry.challenge) if entry.challenge else None,
         quorum=entry.quorum,
         approvers=entry.approvers,
         passed=entry.passed,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypedDict
 
 import attrs
 
 from .._foreign.arguments import Call, whole_of
 from .._state.delegation import delegators_of
+from .._state.delivering import InboxesBlock
 from .._state.drafts import Draft
-from .._state.envelopes import Envelopes, InboxesBlock
+from .._state.envelopes import Envelopes
 from .._state.keys import KeyedPost
 from .._state.origin import Origin
 from ..errors import CommandRejected, EventTooLarge, HubError, InboxFull, NotFound
@@ -26,6 +27,13 @@ RESERVED = "hubwire-"
 """What idempotency keys of the hub itself begin with."""
 
 
+class PlaceOfPost(TypedDict, total=False):
+    """Where an envelope is posted: one of these."""
+
+    channel_id: str
+    topic: str
+
+
 @attrs.define(eq=False, repr=False, kw_only=True)
 class Posting:
     """One envelope on its way into a channel: posted now, or before with the same key, or refused."""
@@ -33,6 +41,7 @@ class Posting:
     core: Core
     envelopes: Envelopes
     channel_id: str
+    """In which it is posted; empty for what is published on a topic."""
     sender_id: str
     content: Any
     audience: list[str] | None
@@ -91,7 +100,7 @@ class Posting:
         return EnvelopePosted(
             seq=earlier.seq,
             hub=self.core.hub_id,
-            channel_id=self.channel_id,
+            **self.place(),
             agent_id=self.sender_id,
             envelope_id=earlier.envelope_id,
             content=canonical(self.content),
@@ -104,10 +113,9 @@ class Posting:
         """Have the arbiter decide about it."""
         authorizer, sender_id = self.core.authorizer, self.sender_id
         content = self.content = authorizer.freeze(self.content)
-        present = self._participants()
-        reached = [each for each in present if each != sender_id] if self.audience is None else self.audience
+        present, reached = self._present(), self._reached()
         about: About = {
-            "channel_id": self.channel_id,
+            "channel_id": self.channel_id or None,
             "content": content,
             "hops": 0 if self.cause is None else self.cause.hops + 1,
             "delegators": delegators_of(self.cause, reached),
@@ -118,14 +126,16 @@ class Posting:
                 "idempotency_key": self.idempotency_key,
                 "deliver_after": self.delay_seconds,
                 "causation_id": None if self.cause is None else self.cause.id,
+                **self._facts(),
             },
         }
-        self.clearance = await authorizer.clear(sender_id, self.channel_id, self.audience, about)
+        self.clearance = await authorizer.clear(self.command, sender_id, self.audience, about)
+        await self.authorize_others()
 
     async def authorize_others(self) -> None:
         """Have the arbiter decide about the agents that have joined since it decided."""
         self.clearance = await self.core.authorizer.reach(
-            self.clearance, self.sender_id, self.channel_id, self.audience, self.content
+            self.clearance, self.sender_id, self.channel_id or None, self._reached(), self.content
         )
 
     def _decide(self) -> Sequence[Event]:
@@ -148,33 +158,15 @@ class Posting:
         have joined about which the arbiter has to decide first.
         """
         self.is_blocked = False
-        self.earlier = self.envelopes.find(
-            self.channel_id, self.sender_id, self.content, self.audience, self.idempotency_key
-        )
+        self.earlier = self._find()
         if self.earlier is not None:
             return ()
         if self.clearance is not CLEAR:
             self.clearance.check()
-            if self.audience is None and not self.clearance.covers(self._participants()):
+            if self.audience is None and not self.clearance.covers(self._reached()):
                 return ()
         try:
-            events = self.envelopes.post(
-                self.channel_id,
-                self.sender_id,
-                self.content,
-                self.audience,
-                envelope_id=self.envelope_id,
-                priority=self.priority,
-                cause=self.cause,
-                hops_max=self.hops_max,
-                ttl_seconds=self.ttl_seconds,
-                idempotency_key=self.idempotency_key,
-                unreachable=self.clearance.unreachable,
-                answered=self._answered(),
-                delay_seconds=self.delay_seconds,
-                draft=draft,
-                **self.origin,
-            )
+            events = self._put(draft)
         except InboxesBlock as block:
             return self._wait_for(block.agent_ids, draft)
         if ahead := self.core.room.ahead_of(self.ticket, self._reached):
@@ -186,11 +178,12 @@ class Posting:
         """Stand in line before these inboxes; refuse to where that would be for ever, and of what a turn has held."""
         if draft is not None:
             raise InboxFull(
-                f"the inbox of agent {agent_ids[0]} is full, and what a turn holds until its end does not wait; post"
-                " with at_once=True to wait for room"
+                f"the inbox of {self.core.acting.label(agent_ids[0])} is full, and what a turn holds until its end does"
+                " not wait; post with at_once=True to wait for room",
+                agent_ids=agent_ids,
             )
         self.core.check_may_wait("room in an inbox")
-        self.ticket = self.core.room.stand_in_line(self.ticket, agent_ids)
+        self.ticket = self.core.room.stand_in_line(self.ticket, agent_ids, self.core.acting.label)
         self.is_blocked = True
         return ()
 
@@ -203,20 +196,63 @@ class Posting:
         """Return the agents whose inboxes it is for."""
         if self.audience is not None:
             return self.audience
-        return [each for each in self._participants() if each != self.sender_id]
+        return [each for each in self._present() if each != self.sender_id]
+
+    # -- what differs where it is published --
+
+    command: ClassVar[str] = "send"
+    """What the arbiter is asked about."""
+
+    def place(self) -> PlaceOfPost:
+        """Return where it is posted, as fields of events."""
+        return {"channel_id": self.channel_id}
+
+    def _facts(self) -> Mapping[str, Any]:
+        """Return what the arbiter is told besides."""
+        return {}
+
+    def _present(self) -> Sequence[str]:
+        """Return the agents that it is for where it is addressed to none, and perhaps its sender."""
+        return self.core.authorizer.participants(self.channel_id)
+
+    def _find(self) -> KeyedPost | None:
+        return self.envelopes.find(self.channel_id, self.sender_id, self.content, self.audience, self.idempotency_key)
+
+    def _put(self, draft: Draft | None) -> Sequence[Event]:
+        return self.envelopes.post(
+            self.channel_id,
+            self.sender_id,
+            self.content,
+            self.audience,
+            answered=self._answered(),
+            **self._terms(draft),
+        )
+
+    def _terms(self, draft: Draft | None) -> dict[str, Any]:
+        return {
+            "envelope_id": self.envelope_id,
+            "priority": self.priority,
+            "cause": self.cause,
+            "hops_max": self.hops_max,
+            "ttl_seconds": self.ttl_seconds,
+            "idempotency_key": self.idempotency_key,
+            "unreachable": self.clearance.unreachable,
+            "delay_seconds": self.delay_seconds,
+            "draft": draft,
+            **self.origin,
+        }
 
     def _answered(self) -> str | None:
         """Return the agent whose envelope in this channel this one answers."""
         cause = self.cause
         return None if cause is None or cause.channel_id != self.channel_id else cause.agent_id
 
-    def _participants(self) -> Sequence[str]:
-        return self.core.authorizer.participants(self.channel_id)
+    # -- refusal --
 
     def rejected(self, error: HubError, *, content: Any) -> EnvelopeRejected:
         """Return the event of its refusal."""
         return EnvelopeRejected(
-            channel_id=self.channel_id,
+            **self.place(),
             agent_id=self.sender_id,
             reason=str(error),
             error=type(error).__name__,

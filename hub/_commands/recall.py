@@ -80,7 +80,9 @@ class Recall:
                     await replay.aclose()
 
     def hold(self, event: Event) -> None:
-        """Hold an event in memory; let the oldest go where they are too many."""
+        """Hold an event of a channel in memory; let the oldest go where they are too many."""
+        if event.channel_id is None:
+            return  # as of what was published on a topic: it is in the history of no channel
         weight = event._weight  # noqa: SLF001 - stamping left it
         self._held[event.seq] = event
         self._held_bytes += max(_LIGHT, weight)

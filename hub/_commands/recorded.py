@@ -13,8 +13,9 @@ import attrs
 
 from .._foreign.arguments import Call
 from .._foreign.guards import class_name, message_of
+from .._reraise import append_context
 from ..context import Context, scope
-from ..errors import ConfigurationError, EventTooLarge, append_context
+from ..errors import ConfigurationError, EventTooLarge
 from ..events import (
     Event,
     ModelAbandoned,

@@ -71,8 +71,10 @@ class Room:
             return ()
         return tuple(each for each in reached() if each in self._lines and self._lines[each][0] is not ticket)
 
-    def stand_in_line(self, ticket: Ticket | None, agent_ids: tuple[str, ...]) -> Ticket:
+    def stand_in_line(self, ticket: Ticket | None, agent_ids: tuple[str, ...], label: Callable[[str], str]) -> Ticket:
         """Wait for these inboxes, in the place that the ticket has; return it, or a new one.
+
+        ``label`` returns how messages name an agent.
 
         Raises :class:`~hubwire.errors.InboxFull` if there could be room only after the post has gone on, as for an
         actor that posts to itself: it leaves the lines then.
@@ -92,9 +94,10 @@ class Room:
         if self._is_deadlock(ticket):
             self.leave(ticket)
             raise InboxFull(
-                f"the inbox of agent {agent_ids[0]} is full, and would stay so: all that it handles at present waits,"
+                f"the inbox of {label(agent_ids[0])} is full, and would stay so: all that it handles at present waits,"
                 " over others perhaps, for this post; post it when the turn is over, or give the agent a larger inbox"
-                " or more workers"
+                " or more workers",
+                agent_ids=agent_ids[:1],
             )
         if is_new and all(self._lines[agent_id][0] is ticket for agent_id in agent_ids):
             _wake(ticket)  # it came before others, for which there may be room already: it looks again

@@ -6,7 +6,8 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
-from ..errors import HubError, Overloaded, repeat
+from .._reraise import repeat
+from ..errors import HubError, Overloaded
 from ..limits import Limits
 from .phase import Lifecycle
 from .ring import Ring

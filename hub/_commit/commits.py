@@ -7,7 +7,8 @@ from bisect import insort
 from collections import deque
 from operator import itemgetter
 
-from ..errors import HubClosed, HubFailed, repeat
+from .._reraise import repeat
+from ..errors import HubClosed, HubFailed
 from ..waking import Waker
 
 __all__ = ("CommitWaiters", "never_committed")

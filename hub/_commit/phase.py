@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping
 from enum import Enum
 
-from ..errors import ConfigurationError, HubAborted, HubClosed, HubFailed, repeat
+from .._reraise import repeat
+from ..errors import ConfigurationError, HubAborted, HubClosed, HubFailed
 from ..own_log import OwnLog
 
 __all__ = ("MOVES", "HomeLoop", "Lifecycle", "Phase")
@@ -148,7 +149,8 @@ class Lifecycle:
     @property
     def takes_events(self) -> bool:
         """Whether events may be put on the ring without admission: the hub's own, and those of held listeners."""
-        return self.phase in _TAKES_EVENTS
+        phase = self.phase
+        return phase is _OPEN or phase in _TAKES_EVENTS  # a set hashes the member, by code in Python
 
     @property
     def takes_listeners(self) -> bool:
@@ -182,5 +184,6 @@ class Lifecycle:
         self.home.check_here()
 
 
+_OPEN = Phase.OPEN
 _TAKES_EVENTS = frozenset({Phase.STARTING, Phase.OPEN, Phase.CLOSING})
 _TAKES_LISTENERS = frozenset({Phase.NEW, Phase.STARTING, Phase.OPEN})

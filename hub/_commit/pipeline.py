@@ -199,6 +199,11 @@ class Pipeline:
             raise never_committed(seq)
         await self._commits.add(seq)
 
+    def is_settled(self, seq: int) -> bool:
+        """Tell whether :meth:`until_committed` would return without letting other tasks run."""
+        ring, turn = self.ring, self._turn
+        return ring.committed.value > seq and ring.applied.value < turn.seq_end and ring.weights.total < turn.bytes_end
+
     def commit(self, value: int) -> None:
         """Events below ``value`` are committed: wake the tasks that wait for them."""
         ring = self.ring

@@ -9,7 +9,8 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
-from ..errors import ConfigurationError, HubClosed, HubError, HubFailed, Overloaded, repeat
+from .._reraise import repeat
+from ..errors import ConfigurationError, HubClosed, HubError, HubFailed, Overloaded
 from ..events import Event, FrozenDict
 from ..events._event import field_names
 from ..waking import start_later

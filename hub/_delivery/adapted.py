@@ -6,10 +6,10 @@ All that is read or called of a listener goes through here, guarded.
 from __future__ import annotations
 
 import inspect
-from types import NoneType
+from types import MethodType, NoneType
 from typing import Any
 
-from .._foreign.guards import class_name, clean, expect, guarded_call, repr_of, text_of
+from .._foreign.guards import class_name, clean, expect, guarded_call, message_of, repr_of, text_of
 from ..errors import ConfigurationError
 from ..events._shown import is_a, nearest_name
 from ..listener import HOOKS, BaseHubListener, from_hooks
@@ -59,6 +59,7 @@ class Adapted:
             self._check_hooks()
             form = OneByOne(from_hooks(candidate).on_event)
         elif callable(candidate):
+            self._check_call(candidate, self.name, ("event",))
             if _is_async(candidate) or _is_async(vars(type(candidate)).get("__call__")):
                 form = OneByOne(candidate)
             else:
@@ -75,10 +76,27 @@ class Adapted:
 
     def _check_async(self, *names: str) -> None:
         for name in names:
-            if not _is_async(self._read(name)):
+            if not _is_async(method := self._read(name)):
                 raise ConfigurationError(
                     f"{repr_of(self._candidate)}.{name} must be a coroutine function: async def {name}(...)"
                 )
+            ours = getattr(BaseHubListener, name)
+            if type(method) is not MethodType or method.__func__ is not ours:
+                self._check_call(method, name, tuple(inspect.signature(ours).parameters)[1:])
+
+    def _check_call(self, method: Any, name: str, arguments: tuple[str, ...]) -> None:
+        """Refuse what cannot be called as the hub does: it would fail at each event."""
+        try:
+            signature = guarded_call(inspect.signature, method)
+        except Exception:  # noqa: BLE001 - Python does not know it, as of what is written in C: the first call shows
+            return
+        try:
+            guarded_call(signature.bind, *arguments)
+        except Exception as error:
+            raise ConfigurationError(
+                f"listener {self.name!r} cannot be attached: {name} is called as {name}({', '.join(arguments)})"
+                f" ({message_of(error)})"
+            ) from error
 
     def _check_hooks(self) -> None:
         """Refuse a method that looks like a hook and is none: it would never be called."""

@@ -14,7 +14,6 @@ from .._commit.pipeline import Pipeline
 from .._foreign.guards import is_cancelled, text_of
 from .._journal.history import Mark
 from .._journal.positions import Handled
-from .._values import Value
 from ..errors import ConfigurationError, HubClosed
 from ..log import Head
 from ..ports import Clock
@@ -29,33 +28,10 @@ from .matcher import Matcher
 from .place import Entry, Place, start_of
 from .reading import Reading
 from .replays import Replays
-from .reports import Reports
+from .reports import AttachmentStatistics, Reports
 from .settings import Settings, Since
 
-__all__ = ("Attachment", "AttachmentState", "AttachmentStatistics", "Settings", "Since")
-
-
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class AttachmentStatistics(Value):
-    """The numbers of one attachment. They count events since it was attached, unless they say otherwise."""
-
-    name: str
-    duty: Duty
-    state: AttachmentState
-    position: int
-    """The ``seq`` of the next event that the listener will see."""
-    lag: int
-    """How many events the listener could see and has not handled."""
-    handled: int
-    batches: int
-    dropped: int
-    failed: int
-    restarts: int
-    retries: int
-    """How often a DURABLE listener got an event again after it had failed."""
-    last_error: str | None
-    still_running: int = 0
-    """How many calls of the listener were left behind, because they did not end in time, and go on now."""
+__all__ = ("Attachment", "AttachmentState", "Settings", "Since")
 
 
 class Host(Protocol):
@@ -125,9 +101,9 @@ class Attachment:
         self.reading: Reading = Reading(settings, self.rules, tools, self._life, partial(host.caught_up, self))
         self._scope: anyio.CancelScope | None = None
         self._held: int = 0
+        """Events below this ``seq`` are held by the listener, as it has said last."""
         self.handled: Handled | None = None
         """How far it had come when it said last which event it holds; None if it keeps no position."""
-        """Events below this ``seq`` are held by the listener, as it has said last."""
 
     # -- for the user --
 

@@ -8,8 +8,9 @@ import attrs
 
 from .._values import Value
 from ..ports import Clock
-from .attachment import Attachment, AttachmentState, AttachmentStatistics
+from .attachment import Attachment, AttachmentState
 from .duty import Duty
+from .reports import AttachmentStatistics
 
 __all__ = ("LOST_MAX", "PROBLEM_SECONDS", "Lost")
 

@@ -5,15 +5,40 @@ from __future__ import annotations
 import attrs
 
 from .._foreign.guards import class_name, message_of, text_of
+from .._values import Value
 from ..events import Event, ListenerSuspended
 from ..events._event import OWN_DOMAINS
 from ..own_log import OwnLog
 from .announcements import Announcements
-from .life import Suspension
+from .duty import Duty
+from .life import AttachmentState, Suspension
 
-__all__ = ("Count", "Reports", "is_announced")
+__all__ = ("AttachmentStatistics", "Count", "Reports", "is_announced")
 
 _log = OwnLog("hub")
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class AttachmentStatistics(Value):
+    """The numbers of one attachment. They count events since it was attached, unless they say otherwise."""
+
+    name: str
+    duty: Duty
+    state: AttachmentState
+    position: int
+    """The ``seq`` of the next event that the listener will see."""
+    lag: int
+    """How many events the listener could see and has not handled."""
+    handled: int
+    batches: int
+    dropped: int
+    failed: int
+    restarts: int
+    retries: int
+    """How often a DURABLE listener got an event again after it had failed."""
+    last_error: str | None
+    still_running: int = 0
+    """How many calls of the listener were left behind, because they did not end in time, and go on now."""
 
 
 @attrs.define(eq=False, repr=False)

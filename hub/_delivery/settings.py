@@ -13,7 +13,10 @@ from .._foreign.guards import class_name, clean, repr_of
 from .._journal.positions import check_name
 from .._values import Value
 from ..errors import ConfigurationError
-from ..events._shown import is_a, member
+from ..events._declare import declared_kinds
+from ..events._event import OWN_DOMAINS
+from ..events._shown import is_a, member, nearest_name
+from ..own_log import OwnLog
 from ..patterns import Patterns
 from .adapted import Adapted
 from .cursor import BATCH_MAX
@@ -22,6 +25,8 @@ from .duty import Duty, Overflow
 __all__ = ("Options", "Settings", "Since")
 
 Since = Literal["now", "start"] | int
+
+_log = OwnLog("hub")
 
 _NAME_CHARS_MAX = 200
 _COUNT_MAX = 2**62
@@ -79,7 +84,7 @@ class Options(Value):
         pattern = adapted.declared("pattern", "*") if self.pattern is None else self.pattern
         settings = Settings(
             name=name,
-            pattern=Patterns(pattern).patterns,
+            pattern=_checked_patterns(name, pattern),
             duty=duty,
             overflow=self.overflow,
             since=_since(adapted.declared("since", "now") if self.since is None else self.since),
@@ -129,6 +134,35 @@ class Options(Value):
                 " make the hub with a store: Hub(store), or attach the listener as BEST_EFFORT"
             )
         return name
+
+
+def _checked_patterns(name: str, pattern: Any) -> tuple[str, ...]:
+    """Return patterns, each of which may match a kind.
+
+    A kind may be declared later, or never, as those of generic events: so a pattern that matches none that is declared,
+    and is nearly one that does, is logged. The hub's own kinds are all there: there it is refused.
+    """
+    patterns = Patterns(pattern).patterns
+    for each in patterns:
+        kinds = declared_kinds()
+        if each == "*" or any(map(Patterns(each).matches, kinds)):
+            continue
+        domain, dot, _ = each.partition(".")
+        known = sorted({*kinds, *(f"{kind.partition('.')[0]}.*" for kind in kinds)})
+        near = nearest_name(each, known, cutoff=0.8)
+        if dot and domain in OWN_DOMAINS:
+            raise ConfigurationError(
+                f"listener {name!r}: pattern {each[:80]!r} matches no kind of the hub's own events of {domain!r};"
+                f" {f'is {near} meant?' if near else f'write {domain}.* for all of them'}"
+            )
+        if near is not None:
+            _log.problem(
+                "a pattern of a listener matches no kind of event that is declared by now",
+                listener=name,
+                pattern=each,
+                nearest=near,
+            )
+    return patterns
 
 
 def _checked_name(name: object) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from .._commit.pipeline import Pipeline
-from ..errors import HistoryGone, repeat
+from .._reraise import repeat
+from ..errors import HistoryGone
 from ..events import Event
 from ..position import Position
 from .cursor import Cursor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from ..ports import Clock
@@ -50,9 +51,10 @@ class Abandoned:
         seconds: float | None = None,
         clock: Clock | None = None,
         grace_seconds: float = GRACE_SECONDS,
+        waiting: Callable[[], AbstractContextManager[object]] | None = None,
     ) -> T:
-        """Await one call of a guest; as :meth:`~.tasks.GuestTask.call`. ``name`` says whose code it is."""
-        guest = GuestTask(clean(name))
+        """Await one call of a guest; as :class:`~.tasks.GuestTask` does. ``name`` says whose code it is."""
+        guest = GuestTask(clean(name), waiting=waiting)
         try:
             return await guest.call(function, *args, seconds=seconds, clock=clock, grace_seconds=grace_seconds)
         finally:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextvars import Context, copy_context
+from contextlib import AbstractContextManager
+from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
 import anyio
 
 from ..ports import Clock
-from ..waking import start_later
+from ..waking import FirstStep, Wake, start_later
 from .guards import failure_of, guarded, message_of
 
 __all__ = ("GRACE_SECONDS", "GuestTask", "LeftBehind", "TimeOver", "called")
@@ -43,13 +44,20 @@ class GuestTask:
     called again.
     """
 
-    def __init__(self, name: str = "guest") -> None:
-        """``name``: of the task, for a person who looks for what hangs."""
+    def __init__(
+        self, name: str = "guest", *, waiting: Callable[[], AbstractContextManager[object]] | None = None
+    ) -> None:
+        """``name``: of the task, for a person who looks for what hangs.
+
+        ``waiting``: there is one call, which begins at once and not in the next turn of the loop. This makes the scope
+        in which the caller waits, if the call does not end at once; where the scope is cancelled, that returns None.
+        """
         self._name = f"hubwire {name}"
+        self._waiting = waiting
         self._task: asyncio.Task[None] | None = None
         self._given: _Call[Any] | None = None
         """The call that is to run next; None while there is none, or it runs."""
-        self._wake: _Wake | None = None
+        self._wake: Wake | None = None
         self._is_over = False
         """No more calls will be given."""
         self._running: _Call[Any] | None = None
@@ -92,11 +100,25 @@ class GuestTask:
         call: _Call[T] = _Call(function, args)
         self._running = self._given = call
         if self._task is None:
-            self._task = start_later(self._run(), name=self._name, context=copy_context())
+            await self._start(call)
         elif (wake := self._wake) is not None and not wake.done():
             wake.go_on(loop)
         if call.has_ended:  # without a wait, as most calls do
             return self._outcome(call)
+        if self._waiting is None:
+            return await self._wait_for(call, seconds, clock, progress, grace_seconds)
+        with self._waiting():
+            return await self._wait_for(call, seconds, clock, progress, grace_seconds)
+
+    async def _wait_for(
+        self,
+        call: _Call[T],
+        seconds: float | None,
+        clock: Clock | None,
+        progress: Callable[[], object] | None,
+        grace_seconds: float | None,
+    ) -> T:
+        loop = asyncio.get_running_loop()
         call.news = loop.create_future()
         if self._is_cut:
             seconds = 0
@@ -118,6 +140,17 @@ class GuestTask:
             await self._cancel(call, grace_seconds)
             raise _lateness(call, seconds)
         return self._outcome(call)
+
+    async def _start(self, call: _Call[Any]) -> None:
+        here, context = asyncio.current_task(), copy_context()
+        if self._waiting is None or here is None:
+            self._task = start_later(self._run(), name=self._name, context=context)
+            return
+        first = FirstStep(self._run())
+        self._task = task = start_later(first, name=self._name, context=context)
+        first.run(task, context)
+        if call.has_ended and here.cancelling():
+            await asyncio.sleep(0)  # it is raised here, as if the call had been waited for
 
     def cut(self) -> None:
         """Let the present call and each later one have no more time than it takes to go on once."""
@@ -176,7 +209,7 @@ class GuestTask:
         assert task is not None
         while True:
             while self._given is None and not self._is_over:
-                self._wake = _Wake(loop=loop)
+                self._wake = Wake(loop=loop)
                 try:
                     await self._wake
                 except asyncio.CancelledError:
@@ -195,45 +228,19 @@ class GuestTask:
                 return
             call.has_ended = True
             call.expire()
+            if self._waiting is not None:
+                return
 
     async def _wait_shielded(self, task: asyncio.Task[None]) -> None:
         """Go on waiting in a task that was cancelled between two calls: by the guest, or by a scope it has entered."""
         _forget_cancellation(task)
         with anyio.CancelScope(shield=True):
             while self._given is None and not self._is_over:
-                self._wake = _Wake(loop=asyncio.get_running_loop())
+                self._wake = Wake(loop=asyncio.get_running_loop())
                 try:
                     await self._wake
                 except asyncio.CancelledError:
                     _forget_cancellation(task)
-
-
-class _Wake(asyncio.Future[None]):
-    """What a guest's task waits for between two calls. It can go on at once, not only in the next turn."""
-
-    _step: tuple[Callable[[Any], object], Context | None] | None = None
-    """What the task has asked to be called with, when this is done."""
-
-    def add_done_callback(self, step: Callable[[Any], object], /, *, context: Context | None = None) -> None:
-        self._step = (step, context)
-        super().add_done_callback(step, context=context)
-
-    def go_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have the task that waits go on now, up to its next wait, in the middle of the task that runs."""
-        if self._step is None or (context := self._step[1]) is None:
-            self.set_result(None)
-            return
-        step, _ = self._step
-        self.remove_done_callback(step)
-        self.set_result(None)
-        here = asyncio.current_task(loop)
-        assert here is not None
-        # These two are documented for those who make tasks: a loop knows one task that runs.
-        asyncio._leave_task(loop, here)  # noqa: SLF001
-        try:
-            context.run(step, self)
-        finally:
-            asyncio._enter_task(loop, here)  # noqa: SLF001
 
 
 class _Call(Generic[T]):

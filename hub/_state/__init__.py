@@ -37,6 +37,7 @@ from .inboxes import Inboxes
 from .membership import Membership
 from .memories import Memories
 from .quotas import Quotas
+from .subscriptions import Subscriptions
 from .tasks import Tasks
 from .timers import TimerTable
 from .turns import Turns, WatchLimits
@@ -105,8 +106,9 @@ class State:
         )
         self.inboxes: Inboxes = Inboxes(self.agents)
         self.dead_letters: DeadLetters = DeadLetters(self.agents, self.inboxes)
+        self.subscriptions: Subscriptions = Subscriptions(self.agents)
         self.envelopes: Envelopes = Envelopes(
-            self.agents, self.channels, self.channel_types, self.endings, self.inboxes
+            self.agents, self.channels, self.channel_types, self.endings, self.inboxes, self.subscriptions
         )
         self.memories: Memories = Memories(self.channels, self.inboxes)
         self.expectations: Expectations = Expectations(
@@ -136,6 +138,7 @@ class State:
             "tasks": self.tasks,
             "timers": self.timers,
             "approvals": self.approvals,
+            "subscriptions": self.subscriptions,
         }
         """By the names that they have in snapshots, in the order in which they apply an event."""
         self.on_change: Callable[[Sequence[Timed]], None] | None = None

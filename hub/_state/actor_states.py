@@ -71,8 +71,8 @@ class ActorStates:
         present = self._states.get(agent_id)
         if (-1 if present is None else present.seq) != seen_seq:
             raise CommandRejected(
-                f"another turn of agent {agent_id} has changed the actor's state since this turn looked at it; the"
-                " envelope comes again; with concurrency=1 this does not happen"
+                f"another turn of {self._agents.label(agent_id)} has changed the actor's state since this turn looked"
+                " at it; the envelope comes again; with concurrency=1 this does not happen"
             )
         size = 0 if value is None else len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
         if size > STATE_BYTES_MAX:

@@ -139,7 +139,7 @@ class Agents:
     def label(self, agent_id: str | None) -> str:
         """Return an agent as messages name it: by its name, or, when it is not registered any more, by its id."""
         entry = None if agent_id is None else self._by_id.get(agent_id)
-        return f"agent {agent_id}" if entry is None else f"agent {shown(entry.name)}"
+        return f"agent {shown(agent_id if entry is None else entry.name)}"
 
     def listed(self, agent_ids: Iterable[str]) -> str:
         """Return agents as messages name them: a few of them, and how many there are."""

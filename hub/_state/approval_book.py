@@ -28,7 +28,7 @@ from ..events import (
 from ..events._shown import shown
 from .agents import Agents
 from .answers import ARGUMENTS_BYTES_KEPT, after
-from .given import AgentRecord, GivenVerdict, GivenVerdicts, Records, given, is_judged_by_approvers
+from .given import GIVEN_MAX, AgentRecord, GivenVerdict, GivenVerdicts, Records, given, is_judged_by_approvers
 from .moments import deadline_ns
 from .notices import Notices
 from .owned import Owned
@@ -103,8 +103,19 @@ class ApprovalBook:
         """Return an approval that waits for its verdict."""
         entry = self._pending.find(approval_id)
         if entry is None:
-            raise NotFound(f"no approval {shown(approval_id)} waits for a verdict: it has one, or was never requested")
+            raise self.not_waiting(approval_id)
         return entry
+
+    def not_waiting(self, approval_id: str) -> NotFound:
+        """Return the error for what is no approval without a verdict; it says what is known of it."""
+        where = "hub.approvals.pending() has those that wait for a verdict, with their ids"
+        if (verdict := self._given.find(approval_id)) is not None:
+            about = f"approval {shown(approval_id)} of {shown(verdict.action)}"
+            return NotFound(f"{about} has its verdict already: it is {verdict.word}; {where}")
+        return NotFound(
+            f"no approval has the id {shown(approval_id)}: it was never requested, or its verdict came so long ago"
+            f" (a week, or {GIVEN_MAX:,} verdicts) that it was forgotten; {where}"
+        )
 
     def find(self, approval_id: str) -> ApprovalEntry | None:
         return self._pending.find(approval_id)

@@ -258,12 +258,19 @@ class Approvals(ApprovalBook):
         """Decide that the agent acts now on its approval, which it may do once."""
         grant = self._given.find(approval_id)
         if grant is None:
-            waits = "waits for its verdict" if approval_id in self._pending else "is not known, or not any more"
-            raise NotFound(f"approval {shown(approval_id)} {waits}: there is nothing to use")
+            if (entry := self._pending.find(approval_id)) is None:
+                raise self.not_waiting(approval_id)
+            about = f"approval {shown(approval_id)} of {shown(entry.action)}"
+            raise NotFound(f"{about} waits for its verdict, so there is nothing to use; wait for it with wait()")
         if not grant.is_grant:
-            raise CommandRejected(f"approval {approval_id} is {grant.word}: there is nothing to use")
+            raise CommandRejected(
+                f"approval {approval_id} of {shown(grant.action)} is {grant.word}: there is nothing to use"
+            )
         if grant.is_used:
-            raise CommandRejected(f"approval {approval_id} was used already, and is for one use; request another one")
+            raise CommandRejected(
+                f"approval {approval_id} of {shown(grant.action)} was used already, and is for one use; request"
+                " another one"
+            )
         return [
             ApprovalUsed(
                 approval_id=approval_id, action=grant.action, agent_id=grant.agent_id or None, digest=grant.digest
@@ -344,4 +351,5 @@ class Approvals(ApprovalBook):
 
     def _check_domain(self, agent_id: str, domain: str) -> None:
         if self._records.is_full(agent_id, domain):
-            raise CommandRejected(f"agent {agent_id} has records in as many domains as it may; use one of those")
+            label = self._agents.label(agent_id)
+            raise CommandRejected(f"{label} has records in as many domains as it may; use one of those")

@@ -339,6 +339,9 @@ class ChannelTypes:
 
     def get(self, name: str, version: int | None = None) -> ChannelType:
         """Return a type, in its newest version by default."""
+        versions = self._types.get(name)
+        if versions is not None and version in versions:
+            return versions[version]
         name, version = self.identify(name, version)
         return self._types[name][version]
 

@@ -26,6 +26,7 @@ from ..events import (
 )
 from .agents import Agents
 from .inboxes import Inboxes
+from .waiting import WIDE
 
 __all__ = ("DEAD_LETTERS_MAX", "DEAD_LETTER_BYTES_MAX", "DeadLetter", "DeadLetters")
 
@@ -41,7 +42,7 @@ class DeadLetter(Value):
     agent_id: str
     """Whose inbox it was in. The agent may have left since."""
     envelope: EnvelopePosted
-    """What was posted: ``content``, sender, channel."""
+    """What was posted: ``content``, sender, channel. Where it had more than 16 recipients, it names this one alone."""
     attempts: int
     """How often it was delivered."""
     reason: str
@@ -97,7 +98,8 @@ class DeadLetters:
         if pending >= rule.capacity:
             raise InboxFull(
                 f"envelope {envelope_id} is not redelivered: {pending} of {rule.capacity} envelopes wait in the inbox"
-                f" of agent {agent_id}; let it handle some first"
+                f" of {self._agents.label(agent_id)}; let it handle some first",
+                agent_ids=(agent_id,),
             )
         about: dict[str, Any] = {"agent_id": agent_id, "channel_id": letter.envelope.channel_id}
         events: list[Event] = [EnvelopeRedelivered(**about, envelope_id=envelope_id, reason=reason)]
@@ -114,8 +116,8 @@ class DeadLetters:
         letter = self._by_id.get((agent_id, envelope_id))
         if letter is None:
             raise NotFound(
-                f"there is no dead letter {envelope_id} of agent {agent_id}: it was redelivered or discarded, or newer"
-                " ones have crowded it out; hub.inboxes.dead_letters() has those that there are"
+                f"there is no dead letter {envelope_id} of {self._agents.label(agent_id)}: it was redelivered or"
+                " discarded, or newer ones have crowded it out; hub.inboxes.dead_letters() has those that there are"
             )
         return letter
 
@@ -127,7 +129,7 @@ class DeadLetters:
             return
         letter = DeadLetter(
             agent_id=event.agent_id or "",
-            envelope=waiting.envelope,
+            envelope=_narrowed(waiting.envelope, event.agent_id or ""),
             attempts=event.attempts,
             reason=event.reason,
             at=event.at,
@@ -154,3 +156,8 @@ class DeadLetters:
         letter = self._by_id.pop(key)
         self._bytes -= letter.size_bytes
         return letter
+
+
+def _narrowed(envelope: EnvelopePosted, agent_id: str) -> EnvelopePosted:
+    """Return an envelope for a letter of this agent: each of ten thousand must not name all its recipients."""
+    return envelope if len(envelope.recipients) <= WIDE else evolve(envelope, recipients=(agent_id,))

@@ -8,35 +8,30 @@ from typing import Any, ClassVar, Unpack
 import attrs
 
 from .._values import Value
-from ..errors import ChannelTypeFailed, InboxFull, PostRejected
-from ..events import (
-    ChannelClosed,
-    ChannelExpired,
-    EnvelopeDispatchFailed,
-    EnvelopeDropped,
-    EnvelopePosted,
-    Event,
-    InboxPressured,
-    canonical,
-)
+from ..errors import ChannelTypeFailed, PostRejected
+from ..events import ChannelClosed, ChannelExpired, EnvelopePosted, Event, canonical
 from ..events._plain import freeze_plain
 from ..events._shown import shown
-from .agents import Agents
+from .agents import Agents, is_id
 from .channel_types import ChannelTypes, Conversation, Post
 from .channels import ChannelEntry, Channels, ChannelState
 from .delegation import delegators_of
-from .drafts import Draft, Rooms
+from .delivering import Delivering
+from .drafts import Draft
 from .endings import Endings
 from .guests import ask_reason, ask_result, call_type
 from .inboxes import PRIORITIES, Inboxes
 from .keys import USED_ONCE, KeyedPost, KeyedPosts, Keys, check_of
 from .moments import is_duration
 from .origin import Origin
-from .profiles import InboxOverflow, InboxRule
+from .subscriptions import Subscriptions
 
 __all__ = ("Envelopes", "KeyedEnvelope", "KeyedPosts")
 
 _KEY_LENGTH_MAX = 255
+
+RECIPIENTS_MAX = 10_000
+"""Of what is published: as many as take part in a channel at most, since all get it in one turn of the loop."""
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -53,13 +48,20 @@ class Envelopes:
     entry_types: ClassVar[tuple[type, ...]] = (KeyedPosts, KeyedEnvelope)
 
     def __init__(
-        self, agents: Agents, channels: Channels, types: ChannelTypes, endings: Endings, inboxes: Inboxes
+        self,
+        agents: Agents,
+        channels: Channels,
+        types: ChannelTypes,
+        endings: Endings,
+        inboxes: Inboxes,
+        subscriptions: Subscriptions,
     ) -> None:
         self._agents = agents
         self._channels = channels
         self._types = types
         self._endings = endings
         self._inboxes = inboxes
+        self._subscriptions = subscriptions
         self._keys: Keys = Keys()
 
     def appliers(self) -> dict[type[Event], Callable[[Any], None]]:
@@ -77,16 +79,19 @@ class Envelopes:
     # -- commands --
 
     def find(
-        self, channel_id: str, sender_id: str, content: Any, audience: Iterable[str] | None, key: str | None
+        self, place: str, sender_id: str, content: Any, audience: Iterable[str] | None, key: str | None
     ) -> KeyedPost | None:
-        """Return what is known of the post with this key, if there was one; refuse the key for a different post."""
-        post = None if key is None or key.startswith(USED_ONCE) else self._keys.find(channel_id, key)
+        """Return what is known of the post with this key, if there was one; refuse the key for a different post.
+
+        ``place``: the id of the channel, or the topic, in which a key means one envelope.
+        """
+        post = None if key is None or key.startswith(USED_ONCE) else self._keys.find(place, key)
         if post is None:
             return None
         named = None if audience is None else tuple(dict.fromkeys(audience))
         if post.check != check_of(sender_id, named, content):
             raise PostRejected(
-                f"idempotency_key {shown(key)} was used in channel {channel_id} for another envelope,"
+                f"idempotency_key {shown(key)} was used {_at(place)} for another envelope,"
                 f" {post.envelope_id}; use each key for one envelope",
                 code="key_reused",
             )
@@ -125,8 +130,8 @@ class Envelopes:
         hops = 0 if cause is None else cause.hops + 1
         _check_terms(priority, ttl_seconds, idempotency_key, hops, hops_max)
         state, end_reason, result = self._after(channel, Post(sender_id, content, named))
-        delivery = _Delivery(channel_id, sender_id, envelope_id, priority)
-        self._deliver(delivery, reached, unreachable or {}, draft or self._inboxes)
+        delivery = Delivering(channel_id, sender_id, envelope_id, priority)
+        delivery.to_each(self._agents, reached, unreachable or {}, draft or self._inboxes)
         posted = EnvelopePosted(
             channel_id=channel_id,
             agent_id=sender_id,
@@ -151,12 +156,66 @@ class Envelopes:
             events += self._endings.end(channel_id, end_reason, result=result, gone=gone)
         return events
 
+    def publish(
+        self,
+        topic: str,
+        sender_id: str,
+        content: Any,
+        audience: Iterable[str] | None,
+        *,
+        envelope_id: str,
+        priority: str = "normal",
+        cause: EnvelopePosted | None = None,
+        hops_max: int | None = None,
+        ttl_seconds: float | None = None,
+        idempotency_key: str | None = None,
+        unreachable: Mapping[str, str] | None = None,
+        delay_seconds: float = 0.0,
+        draft: Draft | None = None,
+        **origin: Unpack[Origin],
+    ) -> list[Event]:
+        """Publish an envelope on a topic, for its subscribers but the sender, or for those named: see :meth:`post`."""
+        self._agents.get(sender_id)
+        named = None if audience is None else tuple(dict.fromkeys(audience))
+        reached = self.subscribers(topic, sender_id) if named is None else named
+        if len(reached) > RECIPIENTS_MAX:
+            raise PostRejected(
+                f"{len(reached):,} agents have subscribed to topic {shown(topic)}, and an envelope has up to"
+                f" {RECIPIENTS_MAX:,} recipients; publish on several topics, to each of which fewer subscribe",
+                code="too_many",
+            )
+        hops = 0 if cause is None else cause.hops + 1
+        _check_terms(priority, ttl_seconds, idempotency_key, hops, hops_max)
+        delivery = Delivering(None, sender_id, envelope_id, priority)
+        delivery.to_each(self._agents, reached, unreachable or {}, draft or self._inboxes)
+        posted = EnvelopePosted(
+            agent_id=sender_id,
+            envelope_id=envelope_id,
+            content=content,
+            recipients=tuple(delivery.recipients),
+            audience=named,
+            priority=priority,
+            causation_id=None if cause is None else cause.id or None,
+            hops=hops,
+            delegators=delegators_of(cause, reached),
+            ttl_seconds=None if ttl_seconds is None else float(ttl_seconds),
+            idempotency_key=idempotency_key,
+            delay_seconds=delay_seconds,
+            topic=topic,
+            **origin,
+        )
+        return [*delivery.before, posted, *delivery.after]
+
+    def subscribers(self, topic: str, sender_id: str) -> list[str]:
+        """Return the ids of the agents that get what this one publishes on a topic: not itself."""
+        return [each for each in self._subscriptions.subscribers(topic) if each != sender_id]
+
     def notice(self, channel_id: str, content: Any, recipients: Iterable[str], *, envelope_id: str) -> list[Event]:
         """Post a notice of the hub itself: to types and expectations it is not a post, and it cannot be refused.
 
         Where it does not get into an inbox, an event reports it.
         """
-        delivery = _Delivery(channel_id, None, envelope_id, "normal")
+        delivery = Delivering(channel_id, None, envelope_id, "normal")
         for agent_id in recipients:
             if (agent := self._agents.known(agent_id)) is not None:
                 delivery.to(agent_id, agent.inbox_rule, self._inboxes)
@@ -195,24 +254,6 @@ class Envelopes:
                 code="unknown_audience",
             )
 
-    def _deliver(
-        self, delivery: _Delivery, agent_ids: Iterable[str], unreachable: Mapping[str, str], rooms: Rooms
-    ) -> None:
-        for agent_id in agent_ids:
-            if agent_id in unreachable:
-                delivery.fail(agent_id, unreachable[agent_id], "AccessDenied")
-            elif (agent := self._agents.known(agent_id)) is None:
-                delivery.fail(agent_id, f"agent {agent_id} has left the hub", "NotFound")
-            else:
-                delivery.to(agent_id, agent.inbox_rule, rooms)
-        if delivery.blocking:
-            raise InboxesBlock(tuple(delivery.blocking))
-        if delivery.full and not delivery.recipients and not delivery.dropped:
-            raise InboxFull(
-                f"the inbox of {self._agents.listed(delivery.full)} is full, and the envelope has no other recipient;"
-                " let it ack what it has read, or give it a larger inbox"
-            )
-
     def _after(self, channel: ChannelEntry, post: Post) -> tuple[Any, str | None, Any]:
         """Return the channel's state after the post, None if it is the same; if it ends, why, and with what result."""
         channel_type = self._types.get(channel.type, channel.version)
@@ -242,78 +283,8 @@ class Envelopes:
         self._keys.end(event.channel_id or "")
 
 
-class InboxesBlock(Exception):
-    """A post has to wait: the inboxes of ``agent_ids`` are full, and their rule says so."""
-
-    def __init__(self, agent_ids: tuple[str, ...]) -> None:
-        super().__init__(agent_ids)
-        self.agent_ids: tuple[str, ...] = agent_ids
-
-
-class _Delivery:
-    """What posting one envelope does to inboxes."""
-
-    def __init__(self, channel_id: str, sender_id: str | None, envelope_id: str, priority: str) -> None:
-        self._about: dict[str, Any] = {"channel_id": channel_id}
-        self._sender_id = sender_id
-        self._envelope_id = envelope_id
-        self._priority = priority
-        self.recipients: list[str] = []
-        self.full: list[str] = []
-        self.blocking: list[str] = []
-        """Those of the full ones that senders wait for."""
-        self.dropped: bool = False
-        self.before: list[Event] = []
-        """The events that make room, before the envelope is posted."""
-        self.after: list[Event] = []
-
-    def to(self, agent_id: str, rule: InboxRule, inboxes: Rooms) -> None:
-        """Put the envelope into an inbox, or decide what happens because that is full."""
-        pending = inboxes.count(agent_id)
-        if pending < rule.capacity:
-            self.recipients.append(agent_id)
-            if pending < rule.pressure_at <= pending + 1:
-                self.after.append(InboxPressured(agent_id=agent_id, pending=pending + 1, cap=rule.capacity))
-        elif rule.overflow is InboxOverflow.REJECT or rule.overflow is InboxOverflow.BLOCK:
-            self.full.append(agent_id)
-            if rule.overflow is InboxOverflow.BLOCK:
-                self.blocking.append(agent_id)
-            self.fail(agent_id, f"its inbox is full: {pending} of {rule.capacity} envelopes wait in it", "InboxFull")
-        else:
-            self._drop(agent_id, rule, inboxes)
-
-    def fail(self, agent_id: str, reason: str, error: str) -> None:
-        """Report that the envelope does not reach an agent; ``error`` is the name of an error's class."""
-        self.after.append(
-            EnvelopeDispatchFailed(
-                **self._about,
-                agent_id=self._sender_id,
-                envelope_id=self._envelope_id,
-                recipient_id=agent_id,
-                reason=reason,
-                error=error,
-            )
-        )
-
-    def _drop(self, agent_id: str, rule: InboxRule, inboxes: Rooms) -> None:
-        reason = rule.overflow.value
-        # An inbox whose capacity was lowered comes down to it step by step: two go for each that comes.
-        count = min(2, inboxes.count(agent_id) - rule.capacity + 1)
-        is_oldest = rule.overflow is InboxOverflow.DROP_OLDEST
-        oldest = inboxes.oldest(agent_id, self._priority, count) if is_oldest else []
-        for envelope in oldest:
-            self.before.append(
-                EnvelopeDropped(
-                    channel_id=envelope.channel_id, agent_id=agent_id, envelope_id=envelope.envelope_id, reason=reason
-                )
-            )
-        if oldest:
-            self.recipients.append(agent_id)
-        else:
-            self.dropped = True
-            self.after.append(
-                EnvelopeDropped(**self._about, agent_id=agent_id, envelope_id=self._envelope_id, reason=reason)
-            )
+def _at(place: str) -> str:
+    return f"in channel {place}" if is_id(place) else f"on topic {shown(place)}"
 
 
 def _check_terms(priority: str, ttl_seconds: float | None, key: str | None, hops: int, hops_max: int | None) -> None:

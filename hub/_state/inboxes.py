@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import attrs
 
-from .._values import Value
 from ..errors import CommandRejected, NotFound
 from ..events import (
     AgentUnregistered,
@@ -27,6 +26,7 @@ from ..events import (
 from ..events._shown import shown
 from .agents import Agents
 from .moments import Deadlines, deadline_ns, is_duration
+from .waiting import WIDE, InboxEntry, Waiting, WideEnvelope, WideEnvelopes, WideInboxEntry, read_entries
 
 __all__ = ("PRIORITIES", "InboxEntry", "Inboxes", "Waiting")
 
@@ -35,27 +35,6 @@ PRIORITIES = ("urgent", "normal", "background")
 
 _TTL = -1
 """In a deadline, in the place of the attempt."""
-
-
-@attrs.frozen(eq=False, repr=False)
-class Waiting(Value):
-    """An envelope in one inbox."""
-
-    envelope: EnvelopePosted
-    ready_seq: int
-    """The ``seq`` of the event that let it be delivered: it was posted, nacked without a delay, or returned."""
-    attempts: int = 0
-    """How often it was nacked, or handled by a process that ended before the turn did."""
-    delayed_until_ns: int | None = None
-    """When it comes again; None while it may be delivered."""
-
-
-@attrs.frozen(eq=False, repr=False)
-class InboxEntry(Value):
-    """What an agent has still to read, in order of delivery."""
-
-    agent_id: str
-    pending: tuple[Waiting, ...]
 
 
 class _Inbox:
@@ -111,13 +90,14 @@ class _Inbox:
 class Inboxes:
     """What waits in the inboxes of agents: the most urgent first, then in the order of posting."""
 
-    entry_types: ClassVar[tuple[type, ...]] = (InboxEntry,)
+    entry_types: ClassVar[tuple[type, ...]] = (InboxEntry, WideEnvelope, WideInboxEntry)
 
     def __init__(self, agents: Agents) -> None:
         self._agents = agents
         self._by_agent: dict[str, _Inbox] = {}
         """The inboxes that are not empty: of a hundred thousand agents few have envelopes to read."""
         self._pending_total = 0
+        self._wide: WideEnvelopes = WideEnvelopes()
         self._timed: dict[tuple[str, str, int], None] = {}
         self._deadlines: Deadlines[tuple[str, str, int]] = Deadlines(self._timed)
         """By agent, envelope, and the attempt after which it waits, or ``_TTL`` for the end of its time."""
@@ -134,13 +114,14 @@ class Inboxes:
             EnvelopeDeadLettered: self._gone,
         }
 
-    def snapshot(self) -> list[InboxEntry]:
-        return [InboxEntry(agent_id, inbox.all()) for agent_id, inbox in self._by_agent.items()]
+    def snapshot(self) -> Sequence[InboxEntry | WideEnvelope | WideInboxEntry]:
+        inboxes = [(agent_id, inbox.all()) for agent_id, inbox in self._by_agent.items()]
+        return self._wide.entries(inboxes)
 
-    def restore(self, entries: Sequence[InboxEntry]) -> None:
-        for entry in entries:
-            for waiting in entry.pending:
-                self._put(entry.agent_id, waiting)
+    def restore(self, entries: Sequence[InboxEntry | WideEnvelope | WideInboxEntry]) -> None:
+        for agent_id, pending in read_entries(entries):
+            for waiting in pending:
+                self._put(agent_id, waiting)
 
     def pending(self, agent_id: str) -> tuple[Waiting, ...]:
         """Return the envelopes that the agent has not acked, in order of delivery, delayed ones included."""
@@ -161,6 +142,14 @@ class Inboxes:
         """Return how many envelopes wait in an inbox."""
         inbox = self._by_agent.get(agent_id)
         return 0 if inbox is None else inbox.count
+
+    def ready(self, agent_id: str) -> list[Waiting]:
+        """Return the envelopes that may be delivered now, in order of delivery."""
+        return [each for each in self._by_agent.get(agent_id, ()) if each.delayed_until_ns is None]
+
+    def has_ready(self, agent_id: str) -> bool:
+        """Tell whether an envelope may be delivered now."""
+        return any(each.delayed_until_ns is None for each in self._by_agent.get(agent_id, ()))
 
     def not_empty(self) -> tuple[str, ...]:
         """Return the ids of the agents that have envelopes to read."""
@@ -252,8 +241,8 @@ class Inboxes:
         waiting = self.find(agent_id, envelope_id)
         if waiting is None:
             raise NotFound(
-                f"envelope {envelope_id} is not in the inbox of agent {agent_id}: it was acked, dropped or expired, or"
-                " was never there"
+                f"envelope {envelope_id} is not in the inbox of {self._agents.label(agent_id)}: it was acked, dropped"
+                " or expired, or was never there"
             )
         return waiting
 
@@ -291,6 +280,8 @@ class Inboxes:
         inbox.put(waiting)
         self._pending_total += 1
         envelope = waiting.envelope
+        if len(envelope.recipients) > WIDE:
+            self._wide.came(envelope)
         if envelope.ttl_seconds is not None:
             self._time(deadline_ns(envelope.at, envelope.ttl_seconds), (agent_id, envelope.envelope_id, _TTL))
         if waiting.delayed_until_ns is not None:
@@ -302,6 +293,8 @@ class Inboxes:
         self._pending_total -= 1
         if not inbox.count:
             del self._by_agent[agent_id]
+        if len(waiting.envelope.recipients) > WIDE:
+            self._wide.left(waiting.envelope)
         return waiting
 
     def _time(self, moment_ns: int, key: tuple[str, str, int]) -> None:
@@ -323,6 +316,8 @@ class Inboxes:
             return
         self._pending_total -= inbox.count
         for waiting in inbox:
+            if len(waiting.envelope.recipients) > WIDE:
+                self._wide.left(waiting.envelope)
             self._untime(event.agent_id, waiting)
 
     def _posted(self, event: EnvelopePosted) -> None:

@@ -56,7 +56,10 @@ class KeyedPosts(Value):
 
 
 class Keys:
-    """The posts with keys in channels that have not ended, by the digests of their keys."""
+    """The posts with keys in channels that have not ended, and on topics, by the digests of their keys.
+
+    A topic stands in the place of the id of a channel, which no topic looks like.
+    """
 
     def __init__(self) -> None:
         self._by_channel: dict[str, OrderedDict[bytes, KeyedPost]] = {}
@@ -90,13 +93,13 @@ class Keys:
 
     def add(self, event: EnvelopePosted) -> None:
         """Remember a post with a key; forget the oldest, where they are too many or too old."""
-        assert event.channel_id is not None
         assert event.idempotency_key is not None
+        place = event.channel_id or event.topic or ""
         seconds = int(datetime.fromisoformat(event.at).timestamp())
         check = check_of(event.agent_id, event.audience, event.content)
-        posts = self._by_channel.setdefault(event.channel_id, OrderedDict())
+        posts = self._by_channel.setdefault(place, OrderedDict())
         posts[_digest(event.idempotency_key)] = KeyedPost(event.seq, seconds, event.envelope_id, check)
-        self._order.append(event.channel_id)
+        self._order.append(place)
         self._count += 1
         while self._count > KEYS_MAX or self._oldest_seconds() < seconds - KEY_SECONDS_MAX:
             self._forget_oldest()

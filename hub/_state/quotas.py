@@ -44,12 +44,15 @@ class Quotas:
     def channels(self, creator_id: str) -> int:
         return self._channels.get(creator_id, 0)
 
-    def checked(self, events: list[Event], channels_max: int | None) -> list[Event]:
-        """Return the events of opening a channel; raise if its creator has as many open as it may have."""
+    def checked(self, events: list[Event], channels_max: int | None, label: Callable[[str], str]) -> list[Event]:
+        """Return the events of opening a channel; raise if its creator has as many open as it may have.
+
+        ``label`` returns how messages name an agent.
+        """
         creator_id = events[0].agent_id or ""
         if channels_max is not None and self.channels(creator_id) >= channels_max:
             raise CommandRejected(
-                f"agent {creator_id} has {self.channels(creator_id)} channels open, and {channels_max} are allowed;"
+                f"{label(creator_id)} has {self.channels(creator_id)} channels open, and {channels_max} are allowed;"
                 " close one first"
             )
         return events

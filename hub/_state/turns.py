@@ -27,6 +27,7 @@ from ..events import (
     ToolFailed,
     TurnAbandoned,
     TurnEnded,
+    TurnExtended,
     TurnFailed,
     TurnStarted,
 )
@@ -47,6 +48,7 @@ class WatchLimits(Value):
     """
 
     turn_seconds_max: float = 3600.0
+    """From its beginning, or from the time to which :meth:`hubwire.Turn.extend` has extended it."""
     model_seconds_max: float = 600.0
     tool_seconds_max: float = 3600.0
     open_max: int = 10_000
@@ -67,6 +69,7 @@ class OpenTurn(Value):
     """A turn, a model call or a tool call that has begun and not ended."""
 
     seq: int
+    """Of the event that it has begun with, or was extended by the last time."""
     family: str
     """``turn``, ``model`` or ``tool``."""
     id: str
@@ -84,6 +87,12 @@ class OpenTurn(Value):
     """Of a turn: the envelope that it handles."""
     is_left_behind: bool = False
     """Whether its agent has left the hub, and the event that abandons it is still to come."""
+    is_extended: bool = False
+
+    @property
+    def line(self) -> str | None:
+        """Those that are due in the order in which they began: the family, without those that were extended."""
+        return None if self.is_extended else self.family
 
 
 class Turns:
@@ -98,8 +107,8 @@ class Turns:
 
     def __init__(self, limits: WatchLimits | None = None) -> None:
         self._limits = limits or WatchLimits()
-        # They have no deadlines there: within a family they are due in the order in which they began.
-        self._open: Owned[int, OpenTurn] = Owned(groups=("agent_id", "family", "id"), mark="is_left_behind")
+        # Only those that were extended have deadlines there: the others are due in the order in which they began.
+        self._open: Owned[int, OpenTurn] = Owned(groups=("agent_id", "line", "id"), mark="is_left_behind")
         self._seconds_max = {
             "turn": self._limits.turn_seconds_max,
             "model": self._limits.model_seconds_max,
@@ -110,6 +119,7 @@ class Turns:
         return {
             AgentUnregistered: self._unregistered,
             TurnStarted: lambda event: self._begun("turn", event.turn_id, "", event, event.envelope_id),
+            TurnExtended: self._extended,
             TurnEnded: self._turn_ended,
             TurnFailed: self._turn_ended,
             TurnAbandoned: self._turn_ended,
@@ -128,7 +138,7 @@ class Turns:
 
     def restore(self, entries: Sequence[OpenTurn]) -> None:
         for entry in entries:
-            self._open.restore(entry.seq, entry)
+            self._open.restore(entry.seq, entry, entry.deadline_ns if entry.is_extended else None)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -141,11 +151,16 @@ class Turns:
             return None
         if self._open.left_behind or len(self._open) > self._limits.open_max:
             return 0
-        return min([entry.deadline_ns for entry in self._open.oldest("family")])
+        moments = [entry.deadline_ns for entry in self._open.oldest("line")]
+        extended_ns = self._open.next_due_ns()
+        return min(moments if extended_ns is None else [*moments, extended_ns])
 
     def due(self, now_ns: int, limit: int) -> list[Event]:
         """Decide which are abandoned, at most ``limit`` of them."""
-        found = {entry.seq: "its agent left the hub" for entry in self._open.due(now_ns, limit)}
+        found = {
+            entry.seq: "its agent left the hub" if entry.is_left_behind else self._late(entry.family)
+            for entry in self._open.due(now_ns, limit)
+        }
         crowded = len(self._open) - self._limits.open_max - len(self._open.left_behind)
         for entry in self._open if crowded > 0 else ():
             if crowded <= 0 or len(found) >= limit:
@@ -154,11 +169,14 @@ class Turns:
                 found[entry.seq] = f"more than {self._limits.open_max} have begun and not ended"
                 crowded -= 1
         for family in _FAMILIES:
-            for seq in self._open.ids("family", family):
+            for seq in self._open.ids("line", family):
                 if len(found) >= limit or self._open[seq].deadline_ns > now_ns:
                     break
-                found.setdefault(seq, f"its end has not come within {self._seconds_max[family]:g} s")
+                found.setdefault(seq, self._late(family))
         return [_abandoned(self._open[seq], reason) for seq, reason in list(found.items())[:limit]]
+
+    def _late(self, family: str) -> str:
+        return f"its end has not come within {self._seconds_max[family]:g} s"
 
     def repair(self, interrupted: Callable[[str, str], Sequence[Event]] = lambda *_: ()) -> list[Event]:
         """Decide, after a replay, that no end will come: the agents that were at work stopped with the hub.
@@ -203,6 +221,17 @@ class Turns:
             envelope_id=envelope_id,
         )
         self._open.add(entry.seq, entry)
+
+    def _extended(self, event: TurnExtended) -> None:
+        """Wait for the end of a turn as long as after its beginning, from the time on that it has asked for."""
+        is_found = isinstance(event.turn_id, str) and is_duration(event.seconds)
+        seq = self._find("turn", event.turn_id or "", event, is_exact=True) if is_found else None
+        if seq is None or (entry := self._open[seq]).is_left_behind:
+            return
+        due_ns = deadline_ns(event.at, event.seconds + self._seconds_max["turn"])
+        if due_ns > entry.deadline_ns:
+            self._open.remove(seq)  # with another seq: a deadline of the one before does not count any more
+            self._open.add(event.seq, attrs.evolve(entry, seq=event.seq, deadline_ns=due_ns, is_extended=True), due_ns)
 
     def _ended(self, family: str, id: str | None, event: Event) -> None:  # noqa: A002 - the field's name
         if isinstance(id, str) and (seq := self._find(family, id, event)) is not None:

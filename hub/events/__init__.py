@@ -99,6 +99,7 @@ from .tasks import (
 )
 from .timers import TimerCancelled, TimerFired, TimerSet
 from .tools import ToolAbandoned, ToolCalled, ToolCompleted, ToolFailed
+from .topics import TopicSubscribed, TopicUnsubscribed
 from .turns import TurnAbandoned, TurnCommitted, TurnEnded, TurnExtended, TurnFailed, TurnStarted
 
 __all__ = (
@@ -200,6 +201,8 @@ __all__ = (
     "ToolCalled",
     "ToolCompleted",
     "ToolFailed",
+    "TopicSubscribed",
+    "TopicUnsubscribed",
     "TurnAbandoned",
     "TurnCommitted",
     "TurnEnded",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar, cast, dataclass_transform
 
 import attrs
@@ -13,7 +13,7 @@ from ._event import HEADER, Event
 from ._pairs import declared_fields, is_argument, pair
 from ._shown import shown
 
-__all__ = ("check_kind", "event", "is_undeclared", "kind_class", "note_undeclared")
+__all__ = ("check_kind", "declared_kinds", "event", "is_undeclared", "kind_class", "note_undeclared")
 
 E = TypeVar("E")
 
@@ -68,6 +68,11 @@ def note_undeclared(kind: str) -> None:
     if len(_undeclared) >= _UNDECLARED_MAX:
         _undeclared.clear()
     _undeclared.add(kind)
+
+
+def declared_kinds() -> Collection[str]:
+    """Return the kinds that are declared in this process by now."""
+    return _kinds.keys()
 
 
 def kind_class(kind: str) -> type[Event] | None:

@@ -27,13 +27,15 @@ __all__ = (
 class EnvelopePosted(Event):
     """An envelope was accepted, and is in the inbox of each of its ``recipients``.
 
-    ``agent_id`` is the sender. ``audience`` are the agents that it is addressed to (None: all participants but the
-    sender). ``priority`` is ``urgent``, ``normal`` or ``background``. ``causation_id`` is the event that it answers, if
-    any, and ``hops`` how many envelopes led to it, each by answering the one before. ``delegators`` are the agents over
-    which the matter has come to the sender, the first one first: replies are no delegation. It leaves the inboxes after
-    ``ttl_seconds``. ``channel_state`` is the state of the channel's type after it. With ``is_notice`` it is a notice of
-    the hub about a violated expectation, and there is no ``agent_id``. ``answers`` is the agent whose envelope it
-    answers, where that agent is no recipient: its ask returns the answer. It is delivered ``delay_seconds`` later.
+    ``agent_id`` is the sender. ``audience`` are the agents that it is addressed to (None: all participants, or all
+    subscribers of its topic, but the sender). ``priority`` is ``urgent``, ``normal`` or ``background``.
+    ``causation_id`` is the event that it answers, if any, and ``hops`` how many envelopes led to it, each by answering
+    the one before. ``delegators`` are the agents over which the matter has come to the sender, the first one first:
+    replies are no delegation. It leaves the inboxes after ``ttl_seconds``. ``channel_state`` is the state of the
+    channel's type after it. With ``is_notice`` it is a notice of the hub about a violated expectation, and there is no
+    ``agent_id``. ``answers`` is the agent whose envelope it answers, where that agent is no recipient: its ask returns
+    the answer. It is delivered ``delay_seconds`` later. With a ``topic`` it was published on that, and is in no
+    channel: see ``hub.topics``.
     """
 
     envelope_id: str
@@ -49,6 +51,7 @@ class EnvelopePosted(Event):
     delegators: tuple[str, ...] = ()
     answers: str | None = None
     delay_seconds: float = 0.0
+    topic: str | None = None
 
 
 @event("envelope.rejected", command="channel.post()")
@@ -56,7 +59,8 @@ class EnvelopeRejected(Event):
     """An envelope was refused. Nothing else changed.
 
     ``reason`` says why, ``error`` is the class of the error that the sender got, and ``code`` its :attr:`code`, for
-    programs; for an error without one, ``not_found``, or ``too_large``, which leaves out the content.
+    programs; for an error without one, ``not_found``, or ``too_large``, which leaves out the content. With a ``topic``
+    it was to be published on that.
     """
 
     reason: str
@@ -64,6 +68,7 @@ class EnvelopeRejected(Event):
     code: str = ""
     content: Any = None
     audience: tuple[str, ...] | None = None
+    topic: str | None = None
 
 
 @event("envelope.dispatch_failed", command="channel.post()")

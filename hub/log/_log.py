@@ -8,7 +8,8 @@ from typing import Any
 
 import anyio
 
-from ..errors import ConfigurationError, repeat
+from .._reraise import repeat
+from ..errors import ConfigurationError
 from ..forks import register_at_fork
 from ..ports import Clock, KnowledgeStore
 from ._head import Head

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from ..errors import repeat
+from .._reraise import repeat
 
 __all__ = ("MOVES", "Lifecycle", "LogPhase")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from ..errors import repeat
+from .._reraise import repeat
 
 __all__ = ("Append", "Close", "Command", "Open", "Queue", "Repair")
 

@@ -1,0 +1,85 @@
+"""The rules by which actors are made on demand: which of them an agent meets, and when its actor is wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._commands.core import Core, new_id
+from .._state import State
+from ..errors import CommandRejected
+from ..events import EnvelopeNacked, EnvelopePosted, EnvelopeRedelivered, EnvelopeReturned, Event
+from ..events._shown import shown
+from .on_demand import OnDemand, Rule, Surroundings
+
+__all__ = ("Demands",)
+
+
+class Demands:
+    """The rules of one hub, in the order in which they were given: the first that a name matches counts."""
+
+    def __init__(self, core: Core, state: State, around: Surroundings) -> None:
+        self._core = core
+        self._state = state
+        self._around = around
+        self._rules: dict[str, OnDemand] = {}
+        self._is_watching = False
+
+    def add(self, rule: Rule) -> OnDemand:
+        """Go by a rule from now on; make the actors of those for whom envelopes wait."""
+        if rule.pattern in self._rules:
+            raise CommandRejected(
+                f"actors of {shown(rule.pattern)} are made on demand already; stop that, or give another pattern"
+            )
+        on_demand = self._rules[rule.pattern] = OnDemand(rule, self._core, self._state, self._around)
+        self._watch()
+        for agent_id in self._state.inboxes.not_empty():
+            if self._state.inboxes.has_ready(agent_id):
+                self._want(agent_id)
+        return on_demand
+
+    def remove(self, on_demand: OnDemand) -> None:
+        if self._rules.get(on_demand.pattern) is on_demand:
+            del self._rules[on_demand.pattern]
+
+    def _watch(self) -> None:
+        """Look at what is posted: from the first rule on, so that a hub without rules pays nothing."""
+        if self._is_watching:
+            return
+        self._is_watching = True
+        core = self._core
+        core.demand.register = self._register
+        core.on_applied(EnvelopePosted, self._posted)
+        for kind in (EnvelopeNacked, EnvelopeReturned, EnvelopeRedelivered):
+            core.on_applied(kind, self._comes_again)
+
+    def _posted(self, event: EnvelopePosted) -> None:
+        if not event.delay_seconds and self._rules:
+            for agent_id in event.recipients:
+                self._want(agent_id)
+
+    def _comes_again(self, event: Event) -> None:
+        if self._rules and self._state.inboxes.has_ready(event.agent_id or ""):
+            self._want(event.agent_id or "")
+
+    def _want(self, agent_id: str) -> None:
+        if self._around.has_actor(agent_id):
+            return
+        entry = self._state.agents.known(agent_id)
+        if entry is not None and (on_demand := self._met_by(entry.name)) is not None:
+            on_demand.want(agent_id)
+
+    def _met_by(self, name: str) -> OnDemand | None:
+        return next((each for each in self._rules.values() if each.rule.matches(name)), None)
+
+    async def _register(self, core: Core, name: str) -> None:
+        """Register the agent of this name, if it is not there and a rule is met."""
+        agents = self._state.agents
+        if name in agents or agents.find(name) is not None or (on_demand := self._met_by(name)) is None:
+            return
+        given: dict[str, Any] = {"capabilities": (), **on_demand.rule.settings.registration}
+        about = {each: given.get(each) for each in ("rule", "resume", "skill", "passport")}
+        await core.authorizer.authorize("register", None, core.acting.others, agent_name=name, content=about)
+        agent_id = new_id()
+        await core.execute(
+            lambda: () if agents.find(name) is not None else agents.register(name, agent_id=agent_id, **given)
+        )
