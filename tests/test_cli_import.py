@@ -22,7 +22,6 @@ from hubwire.cli.importer import BadItem, Call, Envelope, Result, parse
 from hubwire.cli.source import Item, open_source
 from hubwire.listeners.audit import AuditLog, verify
 from hubwire.log import follow
-from hubwire.redaction import Redactor
 from hubwire.stores import FileStore
 from support import count_independently
 
@@ -164,12 +163,10 @@ def what_was_said(store: Path) -> dict[str, list[tuple[str, str]]]:
 
 
 def what_the_file_says(file: Path) -> dict[str, list[tuple[str, str]]]:
-    """Every text of the file, as an audit log holds it."""
-    redact = Redactor.shared().redact
     said = defaultdict(list)
     for number, line in enumerate(read_lines(file)):
         for message in json.loads(line)["traj"]:
-            text = redact(message["content"] or "")
+            text = message["content"] or ""
             failed = "tool.failed" if text.startswith("Error") else "tool.completed"
             said[f"#{number} {file.name}"].append((failed if message["role"] == "tool" else "envelope.posted", text))
     return said

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hubwire import Event, codec
 from hubwire.errors import ConfigurationError
-from hubwire.redaction import Redactor
+
+if TYPE_CHECKING:
+    from hubwire.redaction import Redactor
 
 __all__ = ("Redaction",)
 
@@ -21,13 +23,9 @@ _LENGTH_MAX = 64
 class Redaction:
     """Redacts by one redactor, or by none."""
 
-    def __init__(self, redactor: object) -> None:
-        if redactor == "default" and type(redactor) is str:
-            redactor = Redactor.shared()
-        if redactor is not None and not isinstance(redactor, Redactor):
-            raise ConfigurationError(
-                f"redactor is a hubwire.redaction.Redactor, or None to store what comes as it is, not {redactor!r:.80}"
-            )
+    def __init__(self, redactor: Redactor | None) -> None:
+        if redactor is not None:
+            _check(redactor)
         self._redactor = redactor
 
     @property
@@ -55,3 +53,12 @@ class Redaction:
 
 def _is_short(value: object) -> bool:
     return type(value) is str and len(value) <= _LENGTH_MAX
+
+
+def _check(redactor: object) -> None:
+    from hubwire.redaction import Redactor  # noqa: PLC0415 - most logs need none of it
+
+    if not isinstance(redactor, Redactor):
+        raise ConfigurationError(
+            f"redactor is a hubwire.redaction.Redactor, or None to store what comes as it is, not {redactor!r:.80}"
+        )

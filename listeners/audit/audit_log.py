@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import attrs
@@ -13,7 +13,6 @@ from hubwire import BaseHubListener, Duty, Event, codec
 from hubwire.errors import AlreadyRunning, ConfigurationError, InvalidRecord
 from hubwire.log import SEGMENT_BYTES, Head, Log, LogReader, Record, follow
 from hubwire.ports import Clock, KnowledgeStore, normalize_path
-from hubwire.redaction import Redactor
 from hubwire.text_store import TextStore
 
 from . import _ag2, _arguments
@@ -30,6 +29,7 @@ from .verify import verify
 
 if TYPE_CHECKING:
     from hubwire import Attachment
+    from hubwire.redaction import Redactor
 
 __all__ = ("AuditLog", "AuditRecord", "AuditSubscriber")
 
@@ -57,9 +57,9 @@ class AuditLog(BaseHubListener):
     On a store of AG2's, or any other :class:`~hubwire.text_store.TextStore`, the log's promises are weaker:
     :attr:`durability` is ``"unknown"``, and :func:`~hubwire.text_store.as_knowledge_store` describes the others.
 
-    What is personal or secret is redacted before it is written, by ``redactor``: by default a
-    :class:`~hubwire.redaction.Redactor` without arguments, and by none where it is None. A record that was changed says
-    so in ``redacted``, by the stamp of the rules; ``log.opened`` says which rules are used on a hub.
+    With a ``redactor``, such as :class:`~hubwire.redaction.Redactor` without arguments, what is personal or secret is
+    redacted before it is written. A record that was changed says so in ``redacted``, by the stamp of the rules;
+    ``log.opened`` says which rules are used on a hub.
 
     ``rotation`` is the size in bytes at which a segment is closed and the next one begun. ``clock`` gives the time of
     records without ``at``: a :class:`~hubwire.ports.Clock`, or a function as AG2 takes it, which returns ISO 8601 text,
@@ -82,7 +82,7 @@ class AuditLog(BaseHubListener):
         store: KnowledgeStore | TextStore,
         *,
         path: str = "/audit",
-        redactor: Redactor | Literal["default"] | None = "default",
+        redactor: Redactor | None = None,
         rotation: int = SEGMENT_BYTES,
         clock: Clock | ClockFunction | None = None,
         on_head: HeadCallback | None = None,
