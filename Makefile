@@ -12,10 +12,10 @@ PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test quick check lint types architecture docs sizes tools bench clean python
+.PHONY: help demo test quick check lint types architecture docs sizes tools bench redaction clean python
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 demo: python ## Run a live multi-agent scenario, tail it and verify its log
 	@$(INSTALL)
@@ -58,6 +58,10 @@ tools: python
 bench: python ## Measure against the physical limit and AG2
 	@$(INSTALL) test bench || $(INSTALL) test
 	.venv/bin/python benchmarks/run.py $(ARGS)
+
+redaction: python ## Print how much of its corpus the redactor finds; ARGS=--all for what is missed or wrong
+	@$(INSTALL) test
+	@.venv/bin/python benchmarks/redaction.py $(ARGS)
 
 clean: ## Remove whatever the other commands have made
 	rm -rf .venv .build build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -26,6 +26,7 @@ from logs import (
 )
 from measure import Row, measure
 from peers import ag2_appends_in_memory, ag2_fan_out, ag2_post_wait, ag2_whole_way
+from redacting import redacting
 from rich.console import Console
 from rich.table import Table
 
@@ -248,7 +249,16 @@ def main() -> None:
     if not console.is_terminal:
         console = Console(width=160)
     table = Table("what", "ours", "a second", "against", "theirs", "theirs / ours")
-    for row in [*appending(), *committing(), *fanning_out(), *asking(), *long_logs(records), *bounded(), *importing()]:
+    for row in [
+        *appending(),
+        *committing(),
+        *fanning_out(),
+        *asking(),
+        *long_logs(records),
+        *bounded(),
+        *redacting(),
+        *importing(),
+    ]:
         if arguments.only and not any(text in f"{row.what} {row.against}" for text in arguments.only):
             continue
         with console.status(row.what):

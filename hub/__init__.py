@@ -165,6 +165,7 @@ _SUBMODULES = (
     "patterns",
     "ports",
     "position",
+    "redaction",
     "risk",
     "text_store",
     "thread",

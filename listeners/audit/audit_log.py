@@ -21,6 +21,7 @@ from ._heads import HeadCallback, Heads
 from ._last import id_of_last_event
 from ._lending import Place
 from ._promise import Promise
+from ._redaction import Redaction
 from ._subscribers import AuditSubscriber, Subscribers, is_own
 from ._verdicts import Verification
 from .blobs import BODY_BYTES_MAX, cut, must_be_cut, restore
@@ -28,6 +29,7 @@ from .verify import verify
 
 if TYPE_CHECKING:
     from hubwire import Attachment
+    from hubwire.redaction import Redactor
 
 __all__ = ("AuditLog", "AuditRecord", "AuditSubscriber")
 
@@ -55,6 +57,10 @@ class AuditLog(BaseHubListener):
     On a store of AG2's, or any other :class:`~hubwire.text_store.TextStore`, the log's promises are weaker:
     :attr:`durability` is ``"unknown"``, and :func:`~hubwire.text_store.as_knowledge_store` describes the others.
 
+    With a ``redactor``, such as :class:`~hubwire.redaction.Redactor` without arguments, what is personal or secret is
+    redacted before it is written. A record that was changed says so in ``redacted``, by the stamp of the rules;
+    ``log.opened`` says which rules are used on a hub.
+
     ``rotation`` is the size in bytes at which a segment is closed and the next one begun. ``clock`` gives the time of
     records without ``at``: a :class:`~hubwire.ports.Clock`, or a function as AG2 takes it, which returns ISO 8601 text,
     a datetime, or seconds since 1970. ``on_head`` is an async function that gets the :class:`~hubwire.log.Head` of the
@@ -76,6 +82,7 @@ class AuditLog(BaseHubListener):
         store: KnowledgeStore | TextStore,
         *,
         path: str = "/audit",
+        redactor: Redactor | None = None,
         rotation: int = SEGMENT_BYTES,
         clock: Clock | ClockFunction | None = None,
         on_head: HeadCallback | None = None,
@@ -87,6 +94,7 @@ class AuditLog(BaseHubListener):
         self.path: str = normalize_path(path)
         self.hook_failures: int = 0
         """How many records of an AG2 hub were not stored. That hub drops the exceptions of its listeners: look here."""
+        self._redaction = Redaction(redactor)
         self._store = _arguments.store_for(store)
         self._clock = clock_of(clock)
         self._subscribers = Subscribers(self._store, self.path)
@@ -184,7 +192,7 @@ class AuditLog(BaseHubListener):
             if not events:
                 return
         self._is_unsettled = True
-        bodies = [codec.encode(event) for event in events]
+        bodies = [self._redaction.body(event) for event in events]
         for number, body in enumerate(bodies):
             if must_be_cut(body):
                 bodies[number] = await cut(self._store, self.path, body)
@@ -198,7 +206,8 @@ class AuditLog(BaseHubListener):
         attachment = self._attachment
         if attachment is self._announced or attachment is None or attachment.begins_seq is None:
             return None
-        return Promise(attachment.duty.value, attachment.pattern, attachment.begins_seq).to_fields()
+        fields = Promise(attachment.duty.value, attachment.pattern, attachment.begins_seq).to_fields()
+        return fields if self._redaction.stamp is None else {**fields, "redaction": self._redaction.stamp}
 
     # -- records of one's own --
 
@@ -212,7 +221,7 @@ class AuditLog(BaseHubListener):
         fields = _fields_of(record)
         if "at" not in fields:
             fields["at"] = now(self._clock)
-        body = codec.encode_record(fields)
+        body = codec.encode_record(self._redaction.record(fields))
         if len(body) > BODY_BYTES_MAX:  # it has no key of its own that is named as a line's are: those are refused
             body = await cut(self._store, self.path, body)
         try:

@@ -195,7 +195,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ),
     ("hubwire.risk",),
     ("hubwire._state", "hubwire._foreign", "hubwire.log"),
-    ("hubwire.text_store", "hubwire.listener"),
+    ("hubwire.text_store", "hubwire.listener", "hubwire.redaction"),
     ("hubwire.codec", "hubwire.context"),
     ("hubwire.clock", "hubwire.limits"),
     ("hubwire.ports", "hubwire.patterns", "hubwire.position", "hubwire._version"),

@@ -1,0 +1,182 @@
+"""Numbers of persons: cards, accounts, phone numbers, national ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from ._checks import PERSONAL_IDS, digits_of, iban_length, is_card, is_iban
+from ._tokens import Span
+
+__all__ = ("is_card_number", "labelled", "lettered", "numbers")
+
+_BEFORE = r"(?<![\w-])(?<![0-9][.,])"
+_AFTER = r"(?!\w)(?!-\w)(?!\.[0-9])"
+_END = r"(?![\w-])"
+_NO_ROW_BEFORE = r"(?<![0-9] )(?<![0-9][:/])"
+_NO_ROW_AFTER = r"(?! [0-9])(?![:/][0-9])"
+
+_IDS_WITH_SEPARATORS = ("us", "be", "br", "ch", "kr", "se", "fr")
+_IDS_IN_GROUPS = ("in", "ca")
+_IDS_WITH_LETTERS = ("it", "mx", "gb", "es-nie")
+_IDS_WITH_LAST_LETTER = ("es", "fi", "cl", "cn")
+
+
+def _ids(countries: tuple[str, ...], after: str) -> str:
+    return "|".join([f"(?P<id_{each.replace('-', '_')}>{PERSONAL_IDS[each].form}){after}" for each in countries])
+
+
+_CARD = (
+    "[0-9]{4}(?P<gap>[ -])[0-9]{4}(?P=gap)[0-9]{4}(?P=gap)[0-9]{1,7}"
+    "|3[0-9]{3}(?P<gap_of_15>[ -])[0-9]{6}(?P=gap_of_15)[0-9]{4,5}"
+)
+
+_PHONE = (
+    r"(?:1[-. ])?(?:\([2-9][0-9]{2}\)[ -]?|[2-9][0-9]{2}[-. ])[2-9][0-9]{2}[-. ][0-9]{4}"  # North America
+    r"|0[1-9](?P<gap_of_fr>[ .-])[0-9]{2}(?:(?P=gap_of_fr)[0-9]{2}){3}"
+    r"|0[1-9]-[0-9]{8}|0[1-9]-[0-9]{4}-[0-9]{4}"
+    r"|(?:\(0[1-9][0-9]{0,4}\) ?|0[1-9][0-9]{1,4}[ /-]|0[1-9][0-9]{1,4} [/-] )[0-9]{2,8}(?:[ -][0-9]{2,8}){0,3}"
+    r"|00[1-9][0-9]{0,2}[ -][0-9]{1,4}(?:[ -]?[0-9]{2,8}){1,4}"
+    r"|1[3-9][0-9](?P<gap_of_cn>[ -])[0-9]{4}(?P=gap_of_cn)[0-9]{4}"
+)
+"""National numbers, which have separators."""
+
+NUMBER = re.compile(
+    rf"{_BEFORE}(?=(?:[ ().\-/]{{0,2}}[0-9]){{9}})(?:(?P<card>{_CARD}){_AFTER}|(?P<bare>[0-9]{{13,19}}){_AFTER}"
+    rf"|{_ids(_IDS_WITH_SEPARATORS, _AFTER)}"
+    rf"|{_NO_ROW_BEFORE}(?:{_ids(_IDS_IN_GROUPS, _NO_ROW_AFTER + _AFTER)})"
+    rf"|(?P<phone>{_NO_ROW_BEFORE}(?:{_PHONE}){_NO_ROW_AFTER}){_AFTER})",
+    re.ASCII,
+)
+
+INTERNATIONAL = re.compile(
+    r"\+(?<![\w+]\+)\(?[0-9](?:(?:\(0\)|[ .\-/()]{0,2})[0-9]){7,14}(?<=[0-9]{2})"
+    rf"(?!\w)(?!\.[0-9]){_NO_ROW_AFTER}",
+    re.ASCII,
+)
+
+_CALLING_CODES = frozenset(
+    "1 7 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 "
+    "81 82 84 86 90 91 92 93 94 95 98".split()
+)
+_CALLING_DECADES = frozenset("21 22 23 24 25 26 29 35 37 38 42 50 59 67 68 69 80 85 87 88 96 97 99".split())
+
+LETTERED = re.compile(
+    rf"(?<![\w-])(?:(?P<iban>[A-Z]{{2}}[0-9]{{2}}(?:[ -]?[A-Z0-9]){{11,30}})|{_ids(_IDS_WITH_LETTERS, _END)})",
+    re.ASCII,
+)
+
+LETTER_LAST = re.compile(rf"(?<![\w.-])(?:{_ids(_IDS_WITH_LAST_LETTER, _END)})", re.ASCII)
+
+PHONE_LABEL = re.compile(
+    r"\b(?:tele?(?:phone|fon|f)?|phone|mobile?|cell(?:ular)?|fax|call|whatsapp|sms|text|dial|ring|handy|portable|"
+    r"contact)\b"
+    r"[.:#]?[ \t]{0,2}(?:(?:number|no|nr|me|us|him|her|them|is|at|on|:|=|#)[.:]?[ \t]{0,2}){0,3}[\"']?"
+    r"([+(]?[0-9](?:[ .\-/()]{0,2}[0-9]){6,14})(?!\w)(?!\.[0-9])(?!-\w)",
+    re.IGNORECASE | re.ASCII,
+)
+ID_LABEL = re.compile(
+    r"\b(?:ssn|social security|national insurance|national id|tax id|tin|pesel|cpf|bsn|dni|nie|nif|nino|aadhaar|"
+    r"passport|driver'?s? licen[cs]e|steuer-?id|steueridentifikationsnummer|codice fiscale|personnummer|tckn|"
+    r"tc kimlik|sin|curp|identity card|fødselsnummer|cnp|egn|amka|id number)\b[ \t]{0,2}"
+    r"(?:(?:number|no|nr|nummer|is|:|=|#)[.:]?[ \t]{0,2}){0,3}[\"']?"
+    r"(?-i:([A-Z]{0,4}[0-9](?:[ .-]?[0-9A-Z]){5,17}))(?!\w)",
+    re.IGNORECASE,
+)
+_MANY_DIGITS = re.compile(r"[ \t:#=.(+\"'A-Z](?<![0-9][.:])[0-9](?:[ ().\-/]{0,2}[0-9A-Z]){5}", re.ASCII)
+
+
+_GROUP = re.compile(r"[^0-9A-Za-z]*[0-9A-Za-z]++", re.ASCII)
+
+
+def numbers(text: str) -> Iterator[Span]:
+    """Yield cards, ids and phone numbers, told by their form, and most by a check digit, too."""
+    yield from _right(NUMBER, text, _number_at)
+    if "+" in text:
+        for found in INTERNATIONAL.finditer(text):
+            if _is_international(digits_of(found[0])):
+                yield *found.span(), "phone"
+
+
+def lettered(text: str) -> Iterator[Span]:
+    """Yield accounts, and ids that have letters."""
+    yield from _right(LETTERED, text, _lettered_at)
+    yield from _right(LETTER_LAST, text, _lettered_at)
+
+
+def labelled(text: str) -> Iterator[Span]:
+    """Yield numbers after a word that says what they are."""
+    if _MANY_DIGITS.search(text):
+        for pattern, family in ((PHONE_LABEL, "phone"), (ID_LABEL, "id")):
+            for found in pattern.finditer(text):
+                yield *found.span(1), family
+
+
+def _right(pattern: re.Pattern[str], text: str, at: Callable[[re.Match[str]], Span | None]) -> Iterator[Span]:
+    """Yield what has the form and is right; in what is not right, the next group of digits may begin another."""
+    found = pattern.search(text)
+    while found is not None:
+        span = at(found)
+        if span is not None:
+            yield span
+        group = _GROUP.match(text, found.start())
+        found = pattern.search(text, span[1] if span else found.end() if group is None else group.end())
+
+
+def _number_at(found: re.Match[str]) -> Span | None:
+    family = _family_of_number(found)
+    return None if family is None else (*found.span(), family)
+
+
+def _lettered_at(found: re.Match[str]) -> Span | None:
+    kind = found.lastgroup or ""
+    if kind != "iban":
+        return (*found.span(), "id") if _is_id(kind, found[0]) else None
+    end = _end_of_iban(found)
+    return (found.start(), end, "iban") if end > 0 else None
+
+
+def _is_id(group: str, text: str) -> bool:
+    return PERSONAL_IDS[group.removeprefix("id_").replace("_", "-")].is_right(text)
+
+
+def _family_of_number(found: re.Match[str]) -> str | None:
+    text, kind = found[0], found.lastgroup or ""
+    if kind == "phone":
+        return "phone" if 9 <= len(digits_of(text)) <= 15 else None
+    if kind == "card":
+        return "card" if is_card(digits_of(text)) else None
+    if kind != "bare":
+        return "id" if _is_id(kind, text) else None
+    if is_card(text):
+        return "card"
+    is_id = (len(text) == 15 and text[0] in "12" and _is_id("fr", text)) or (
+        len(text) == 18 and text[6:8] in ("19", "20") and _is_id("cn", text)
+    )
+    return "id" if is_id else None
+
+
+def _is_international(digits: str) -> bool:
+    if not 8 <= len(digits) <= 15 or digits[0] == "0":
+        return False
+    if digits[0] == "1":
+        return len(digits) == 11 and digits[1] in "23456789"
+    return digits[0] == "7" or digits[:2] in _CALLING_CODES or digits[:2] in _CALLING_DECADES
+
+
+def _end_of_iban(found: re.Match[str]) -> int:
+    """Return where an IBAN ends, which upper-case words may follow; 0 if it is none."""
+    text, wanted = found[0], iban_length(found[0][:2])
+    compact = ""
+    for index, each in enumerate(text):
+        if each not in " -":
+            compact += each
+            if len(compact) == wanted:
+                is_at_the_end = not found.string[found.start() + index + 1 : found.start() + index + 2].isalnum()
+                return found.start() + index + 1 if is_at_the_end and is_iban(compact) else 0
+    return 0
+
+
+def is_card_number(number: int) -> bool:
+    """Tell whether a whole number is that of a card."""
+    return is_card(str(number))

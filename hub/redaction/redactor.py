@@ -1,0 +1,325 @@
+"""The redactor: what decides for a value, and for an event, what of it may be shown."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+from ..errors import ConfigurationError
+from ..events import Event
+from ..events._canonical import FrozenDict
+from ..events._shown import nearest, shown
+from ._arguments import items
+from ._events import Made, is_own_kind, looked_at, names_of, values_of, with_changes, withheld
+from ._names import LENGTH_MAX, Names
+from ._pseudonyms import KEY_BYTES_MIN, merged, placeholder, placeholders_in, pseudonyms
+from ._quick import quick
+from ._text import LENGTH_MIN, findings
+from ._tokens import Span
+from ._walk import Path, Walk
+from .rules import Finding, RedactionRule
+
+__all__ = ("FAMILIES", "Redactor")
+
+VERSION = 1
+"""Of the rules of the package: raised when what they find changes."""
+
+FAMILIES: tuple[str, ...] = (
+    *("account", "address", "birth", "card", "email", "iban", "id", "ip", "name", "phone"),
+    *("auth", "cookie", "key", "password", "secret", "session", "token"),
+    *("anthropic", "aws", "basic", "bearer", "github", "gitlab", "google", "huggingface", "jwt", "npm", "openai"),
+    *("private_key", "pypi", "sas", "sendgrid", "service", "slack", "stripe", "url", "vault"),
+)
+"""What the rules of the package find."""
+
+_KEYS_KNOWN_MAX = 4096
+
+_JSON = re.compile(r"(?:^|\n)[ \t]*[{\[]")
+
+_PLAIN = frozenset({float, bool, type(None)})
+_INT_PLAIN_MAX = 10**12
+_DEPTH_PLAIN_MAX = 12
+_NEVER_PLAIN = frozenset({"value", "$bytes", "$map"})
+"""Keys whose value is not what it seems: ``{"name": "password", "value": "..."}``, and marked substitutes."""
+
+
+class _NotPlain(Exception):
+    """A value has a part that the quick way does not know."""
+
+
+class Redactor:
+    """Replaces what is personal or secret in a value by the name of its family: ``[redacted:email]``.
+
+    It looks at keys, by name (``password``, ``userEmail``, ``X-Api-Key``), and at keys and values, by form: keys and
+    tokens of services, e-mail and IP addresses, phone numbers, cards, accounts, national ids, and secrets that a text
+    names (``password=...``). It goes into all containers, bytes, objects with fields, and texts of JSON.
+
+    * ``rules``: rules of one's own, beside those of the package.
+    * ``without``: families of the package that are left as they are: ``["ip"]``; see :data:`FAMILIES`.
+    * ``mode``: ``"replace"``, or ``"pseudonym"``: then ``[email:hkbfmgpdlneaoijc]`` stands for a value and, with the
+      same ``key``, for each that is equal; without the key it cannot be read or guessed.
+    * ``key``: at least 16 random bytes, for pseudonyms.
+
+    What was redacted is not changed by being redacted again. It takes linear time, whatever the text is. A redactor can
+    be used by many threads. Raises :class:`~hubwire.errors.ConfigurationError` for a wrong argument.
+    """
+
+    def __init__(
+        self,
+        *,
+        rules: Iterable[RedactionRule] = (),
+        without: Iterable[str] = (),
+        mode: Literal["replace", "pseudonym"] = "replace",
+        key: bytes | None = None,
+    ) -> None:
+        self._own = _rules(rules)
+        left = _left(without)
+        self._without = frozenset(left)
+        self._replacement = _replacement(mode, key)
+        self._names = Names(set(FAMILIES) - self._without, {rule.name: rule.keys for rule in self._own if rule.keys})
+        self._families: dict[str, str | None] = {}
+        """What is known of names of keys."""
+        self._plain: set[str] = set()
+        """Keys that name nothing, and hold nothing."""
+        self._quick = quick(self._names.signs())
+        self._may_hold = self._holds if self._quick is None else self._quick.may_hold
+        self.length_min: int = 0 if self._own else LENGTH_MIN
+        self._events = Made()
+        self._named_kinds: dict[type[Event], bool] = {}
+        self._failures = 0
+        self.stamp: str = _stamp(self._own, left, mode, key)
+        """By which rules: the same for redactors that find the same and show it alike."""
+
+    @property
+    def failures(self) -> int:
+        """How often a value was withheld as a whole, because a rule, or an object that was read, raised."""
+        return self._failures
+
+    @classmethod
+    def shared(cls) -> Redactor:
+        """Return the redactor without arguments that the parts of hubwire share: they share its work, too."""
+        return _shared()
+
+    # -- the calls --
+
+    def redact(self, value: Any) -> Any:
+        """Return the value without what is personal or secret in it.
+
+        The value itself, if there is nothing; else a copy, of the same classes where these are plain containers,
+        texts or bytes, and in the form that events have where they are not. Where a rule raises, the value is
+        withheld: ``{"$redacted": "ValueError"}`` is returned, and ``failures`` counts it. It raises nothing.
+        """
+        try:
+            if self.is_clean(value):
+                return value
+            return Walk(self).value(value)
+        except KeyboardInterrupt:  # it is meant for the program
+            raise
+        except BaseException as error:  # noqa: BLE001 - what cannot be redacted must not be let out
+            self._failures += 1
+            return FrozenDict({"$redacted": type(error).__name__})
+
+    def redact_event(self, event: Event) -> Event:
+        """Return the event without what is personal or secret in its fields, its context and its metadata.
+
+        The event itself, if there is nothing; else ``metadata["redacted"]`` says by which rules. ``seq``, ``id``,
+        ``at``, ``hub``, ``kind`` and the cause stay; names of the hub's own fields say nothing. Where a rule raises,
+        the payload is withheld, and the event stays: a :class:`~hubwire.GenericEvent` of its kind, with
+        ``{"$redacted": "ValueError"}``. The work is done once for all that ask one redactor about the same event soon
+        after each other, and so is encoding what is returned.
+
+        Raises :class:`~hubwire.errors.ConfigurationError` for what is no event.
+        """
+        if not isinstance(event, Event):
+            raise ConfigurationError(f"Redactor.redact_event: event is an event, not {shown(event)}; or call redact()")
+        return self._events.get(event, self._made_event)
+
+    def _made_event(self, event: Event) -> Event:
+        try:
+            if not self._has_named_fields(type(event)) and self.is_clean(values_of(event)):
+                return event
+            context, own = looked_at(event)
+            walk = Walk(self)
+            changes = {name: made for name, value in context.items() if (made := walk.value(value)) is not value}
+            if own:
+                made_own = Walk(self).value(own)
+                changes |= {name: made_own[name] for name, value in own.items() if made_own[name] is not value}
+            return with_changes(event, changes, self.stamp) if changes else event
+        except KeyboardInterrupt:  # it is meant for the program
+            raise
+        except BaseException as error:  # noqa: BLE001 - what cannot be redacted must not be let out
+            self._failures += 1
+            return withheld(event, error, self.stamp)
+
+    def _has_named_fields(self, kind: type[Event]) -> bool:
+        """Tell whether a kind of event of an application has a field whose name says what it is."""
+        has_them = self._named_kinds.get(kind)
+        if has_them is None:
+            has_them = not is_own_kind(kind) and any(map(self.family_of, names_of(kind)))
+            self._named_kinds[kind] = has_them
+        return has_them
+
+    def find(self, value: Any) -> tuple[Finding, ...]:
+        """Return what would be replaced, and where, in the order of the value. Raises what a rule raises."""
+        found: list[Finding] = []
+
+        def add(family: str, path: Path, start: int, end: int) -> None:
+            found.append(Finding(family, path, start, end))
+
+        Walk(self, add).value(value)
+        return tuple(found)
+
+    # -- what a walk asks --
+
+    def spans(self, text: str) -> list[Span]:
+        """Return where findings are in a text: start, end and family, in order and without overlaps."""
+        if len(text) < self.length_min:
+            return []
+        if self._quick is None:
+            spans = findings(text, self.family_of)
+        else:
+            spans = findings(text, self.family_of, self._quick.wanted(text)) if self._quick.may_hold(text) else []
+        if self._without:
+            spans = [span for span in spans if span[2] not in self._without]
+        if not self._own:
+            return spans
+        taken = placeholders_in(text)
+        for rule in self._own:
+            found = rule.spans(text)
+            spans += [span for span in found if not any(start < span[1] and span[0] < end for start, end in taken)]
+        return merged(spans)
+
+    def family_of(self, key: str) -> str | None:
+        """Return the family of the values that a key of this name has; None if the name says nothing."""
+        try:
+            return self._families[key]
+        except KeyError:
+            family = self._names.family_of(key)
+            if len(key) <= LENGTH_MAX:
+                if len(self._families) >= _KEYS_KNOWN_MAX:
+                    self._families.clear()
+                self._families[key] = family
+            return family
+
+    def replacement(self, family: str, value: str) -> str:
+        """Return what stands in the place of a value."""
+        return self._replacement(family, value)
+
+    # -- the quick way --
+
+    def is_clean(self, value: Any) -> bool:
+        """Tell whether nothing can be found in a value: one search through all of its texts, and a look at its keys."""
+        may_hold = self._may_hold
+        if self._own:
+            return False
+        texts: list[str] = []
+        try:
+            self._gather(value, texts, 0)
+        except _NotPlain:
+            return False
+        return not may_hold("\n".join(texts))
+
+    def _holds(self, text: str) -> bool:
+        return _JSON.search(text) is not None or len(findings(text, self.family_of)) > 0
+
+    def _gather(self, value: Any, texts: list[str], depth: int) -> None:
+        """Gather the texts of a value, and refuse one that has to be walked through."""
+        kind = type(value)
+        if kind is dict or kind is FrozenDict:
+            plain = self._plain
+            for key, item in value.items():
+                if key not in plain:
+                    self._look_at(key)
+                kind = type(item)
+                if kind is str:
+                    texts.append(item)
+                elif kind is int:
+                    if item > _INT_PLAIN_MAX:
+                        raise _NotPlain
+                elif kind not in _PLAIN:
+                    if depth > _DEPTH_PLAIN_MAX:
+                        raise _NotPlain
+                    self._gather(item, texts, depth + 1)
+        elif kind is list or kind is tuple:
+            if depth > _DEPTH_PLAIN_MAX:
+                raise _NotPlain
+            for item in value:
+                kind = type(item)
+                if kind is str:
+                    texts.append(item)
+                elif kind not in _PLAIN:
+                    self._gather(item, texts, depth + 1)
+        elif kind is str:
+            texts.append(value)
+        elif kind not in _PLAIN and (kind is not int or value > _INT_PLAIN_MAX):
+            raise _NotPlain
+
+    def _look_at(self, key: Any) -> None:
+        """Take down a key that names nothing and holds nothing; refuse another."""
+        if type(key) is not str or len(key) > LENGTH_MAX or key in _NEVER_PLAIN or self.family_of(key) is not None:
+            raise _NotPlain
+        if self.spans(key):
+            raise _NotPlain
+        if len(self._plain) >= _KEYS_KNOWN_MAX:
+            self._plain.clear()
+        self._plain.add(key)
+
+
+@functools.cache
+def _shared() -> Redactor:
+    return Redactor()
+
+
+def _rules(rules: object) -> tuple[RedactionRule, ...]:
+    own = items("Redactor", "rules", rules, "a list of RedactionRule")
+    names = set()
+    for rule in own:
+        if type(rule) is not RedactionRule:
+            raise ConfigurationError(f"Redactor: rules is a list of RedactionRule, not of {shown(rule)}")
+        if rule.name in names:
+            raise ConfigurationError(f"Redactor: two rules have the name {rule.name!r}; give each its own")
+        names.add(rule.name)
+    return own
+
+
+def _left(without: object) -> tuple[str, ...]:
+    left = items("Redactor", "without", without, "a list of families")
+    for family in left:
+        if type(family) is not str or family not in FAMILIES:
+            raise ConfigurationError(
+                f"Redactor: without has no family {shown(family)}; there are {', '.join(sorted(FAMILIES))}; "
+                f"{nearest(family, FAMILIES)}"
+            )
+    return tuple(sorted(set(left)))
+
+
+def _replacement(mode: object, key: object) -> Callable[[str, str], str]:
+    if type(mode) is str and mode == "replace":
+        if key is not None:
+            raise ConfigurationError('Redactor: key is for mode="pseudonym"; leave it out, or give the mode')
+        return placeholder
+    if type(mode) is not str or mode != "pseudonym":
+        raise ConfigurationError(f"Redactor: mode is 'replace' or 'pseudonym', not {shown(mode)}")
+    if type(key) is not bytes or len(key) < KEY_BYTES_MIN:
+        what = f"{len(key)} bytes" if type(key) is bytes else type(key).__name__
+        raise ConfigurationError(
+            f"Redactor: key is at least {KEY_BYTES_MIN} random bytes, not {what}; make them by "
+            "secrets.token_bytes(32), and keep them: another key makes other pseudonyms"
+        )
+    return pseudonyms(key)
+
+
+def _stamp(own: tuple[RedactionRule, ...], left: tuple[str, ...], mode: str, key: bytes | None) -> str:
+    """Return the version of the rules of the package; and, of what is different from it, a digest."""
+    if not own and not left and mode == "replace":
+        return f"hubwire/{VERSION}"
+    described = [mode, *left]
+    for rule in own:
+        code = getattr(getattr(rule.find, "__code__", None), "co_code", b"")
+        described += (rule.name, rule.pattern or "", getattr(rule.find, "__qualname__", ""), code.hex(), *rule.keys)
+    digest = hashlib.sha256("\0".join(described).encode())
+    digest.update(hashlib.sha256(b"stamp\0" + (key or b"")).digest() if key else b"")
+    return f"hubwire/{VERSION}+{digest.hexdigest()[:12]}"

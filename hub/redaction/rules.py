@@ -1,0 +1,116 @@
+"""Rules of one's own, and what is found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import attrs
+
+from .._values import Value
+from ..errors import ConfigurationError
+from ..events._shown import shown
+from ._arguments import items, refusal
+from ._engine import engine
+from ._tokens import Span
+
+__all__ = ("Finding", "RedactionRule")
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+LENGTH_MAX = 1_000
+"""Of a pattern: what is longer is a list, for which there is ``find``."""
+
+
+@attrs.frozen(eq=False, repr=False)
+class Finding(Value):
+    """What was found, and where. It does not hold the value, so it can be logged."""
+
+    family: str
+    path: tuple[str | int, ...]
+    """Keys and indices, from the outside in; ``$json`` stands for a text of JSON. Keys are as they are shown."""
+    start: int
+    """In characters of the text at this path; in UTF-8 or Latin-1 where that is bytes."""
+    end: int
+
+
+@attrs.frozen(eq=False, repr=False)
+class RedactionRule(Value):
+    """A rule of one's own, beside those of the package: what to look for in texts, and which keys name it.
+
+    * ``name``: the family of what it finds: lower-case letters, digits and underscores. It is in the placeholder.
+    * ``pattern``: a regular expression in the syntax of RE2, which takes linear time whatever the text is; it needs
+      ``pip install 'hubwire[redaction]'``. The first group is what is replaced, or, without one, the whole match.
+    * ``find``: a function that is called with each text, and returns pairs of start and end. It is called in the event
+      loop, so it must be quick; nothing can stop it.
+    * ``keys``: names of keys whose values are replaced, whatever they are: ``employee_id`` is also ``employeeId``.
+
+    Raises :class:`~hubwire.errors.ConfigurationError` for a wrong argument, for a pattern that RE2 does not take, and
+    where the extra is not installed.
+    """
+
+    name: str
+    pattern: str | None = None
+    find: Callable[[str], Iterable[tuple[int, int]]] | None = None
+    keys: Sequence[str] = ()
+    _search: Any = attrs.field(init=False, default=None, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if type(self.name) is not str or not _NAME.fullmatch(self.name):
+            raise refusal(
+                "RedactionRule", "name", self.name, "lower-case letters, digits and underscores, as 'employee'"
+            )
+        if self.find is not None and not callable(self.find):
+            raise refusal("RedactionRule", "find", self.find, "a function of one text")
+        names = items("RedactionRule", "keys", self.keys, "a list of names of keys")
+        for each in names:
+            if type(each) is not str or not any(map(str.isalnum, each)):
+                raise refusal("RedactionRule", "keys", each, "a list of names of keys")
+        object.__setattr__(self, "keys", names)
+        if self.pattern is None and self.find is None and not names:
+            raise ConfigurationError(f"RedactionRule({self.name!r}) finds nothing; give pattern, find or keys")
+        if self.pattern is not None:
+            object.__setattr__(self, "_search", _compiled(self.pattern))
+
+    def spans(self, text: str) -> list[Span]:
+        """Return what the rule finds in a text. Raises what ``find`` raises, and ValueError for what is no span."""
+        spans: list[Span] = []
+        if self._search is not None:
+            for match in self._search.finditer(text):
+                start, end = match.span(1 if self._search.groups else 0)
+                if start < end:
+                    spans.append((start, end, self.name))
+        if self.find is not None:
+            for pair in self.find(text):
+                start, end = pair
+                if type(start) is not int or type(end) is not int or not 0 <= start <= end <= len(text):
+                    raise ValueError(f"the rule {self.name!r} returned {shown(pair)}, which is no place in the text")
+                spans.append((start, end, self.name))
+                if len(spans) > len(text) + 1:
+                    raise ValueError(f"the rule {self.name!r} returned more places than the text has characters")
+        return spans
+
+
+def _compiled(pattern: object) -> Any:
+    if type(pattern) is not str or not 0 < len(pattern) <= LENGTH_MAX:
+        raise refusal("RedactionRule", "pattern", pattern, f"a regular expression of at most {LENGTH_MAX} characters")
+    re2 = engine()
+    if re2 is None:
+        raise ConfigurationError(
+            "RedactionRule: a pattern needs RE2, which takes linear time whatever the text is; run pip install "
+            "'hubwire[redaction]', or give find, a function"
+        )
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        compiled = re2.compile(pattern, options)
+    except Exception as error:
+        raise ConfigurationError(
+            f"RedactionRule: pattern is a regular expression in the syntax of RE2, not {shown(pattern)}: {error}"
+        ) from error
+    if compiled.search("") is not None:
+        raise ConfigurationError(
+            f"RedactionRule: the pattern {shown(pattern)} matches the empty text, so every text would match"
+        )
+    return compiled
