@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from hubwire import Backoff, BaseActor, Hub, InboxRule, RetryPolicy, Turn
-from hubwire.errors import AccessDenied, CommandRejected, HubClosed
+from hubwire.errors import AccessDenied, CommandRejected, HubClosed, NotFound
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
 from support import GatedStore, advance, until, until_idle
@@ -263,3 +263,18 @@ async def test_what_is_refused_registers_no_agent(hub: Hub) -> None:
         with pytest.raises((CommandRejected, AccessDenied)):
             await command()
         assert hub.agents.find("a/1") is None
+
+
+async def test_ids_and_endless_names_register_none(hub: Hub) -> None:
+    hub.spawn_on_demand("*", lambda _: Named("rule", []))
+    gone = await hub.agents.register("gone")
+    await gone.unregister()
+    for given, error in ((gone.id, NotFound), ("f" * 32, NotFound), ("x" * 501, CommandRejected)):
+        for command in (
+            partial(hub.ask, "boss", given, "are you there?"),
+            partial(hub.topics.subscribe, given, "a"),
+            partial(hub.channels.open, ["boss", given]),
+        ):
+            with pytest.raises(error):
+                await command()
+    assert [agent.name for agent in hub.agents.list()] == ["boss"]

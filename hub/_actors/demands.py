@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .._commands.core import Core, new_id
+from .._foreign.arguments import ID_LENGTH_MAX
 from .._state import State
+from .._state.agents import is_id
 from ..errors import CommandRejected
 from ..events import EnvelopeNacked, EnvelopePosted, EnvelopeRedelivered, EnvelopeReturned, Event
 from ..events._shown import shown
@@ -87,7 +89,9 @@ class Demands:
     async def _register(self, core: Core, name: str) -> None:
         """Register the agent of this name, if it is not there and a rule is met."""
         agents = self._state.agents
-        if name in agents or agents.find(name) is not None or (on_demand := self._met_by(name)) is None:
+        if is_id(name) or len(name) > ID_LENGTH_MAX:
+            return  # it names none that could be registered: the command that it was given to says what it is
+        if agents.find(name) is not None or (on_demand := self._met_by(name)) is None:
             return
         given: dict[str, Any] = {"capabilities": (), **on_demand.rule.settings.registration}
         about = {each: given.get(each) for each in ("rule", "resume", "skill", "passport")}

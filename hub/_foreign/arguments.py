@@ -21,7 +21,7 @@ from ..errors import CallerError, CommandRejected
 from ..events._shown import is_a, member, nearest, number_of, shown, whole_of
 from .guards import guarded_call
 
-__all__ = ("SECONDS_MAX", "Call", "has_method", "is_a", "nearest", "number_of", "shown", "whole_of")
+__all__ = ("ID_LENGTH_MAX", "SECONDS_MAX", "Call", "has_method", "is_a", "nearest", "number_of", "shown", "whole_of")
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
@@ -29,7 +29,7 @@ E = TypeVar("E", bound=Enum)
 SECONDS_MAX = 1e9
 """Thirty years: a longer time is a mistake, or means never, for which there is None."""
 
-_ID_LENGTH_MAX = 500
+ID_LENGTH_MAX = 500
 """Ours have 32; those of tasks that run elsewhere are what they are there."""
 
 ITEMS_MAX = 100_000
@@ -86,8 +86,8 @@ class Call(Value):
     def id(self, argument: str, value: object, *, wanted: str) -> str:
         """Return an id, or a name in its place: text of a bounded length."""
         text = self.text(argument, value, wanted=wanted)
-        if len(text) > _ID_LENGTH_MAX:
-            raise self.refusal(argument, text, f"{wanted}, of at most {_ID_LENGTH_MAX} characters")
+        if len(text) > ID_LENGTH_MAX:
+            raise self.refusal(argument, text, f"{wanted}, of at most {ID_LENGTH_MAX} characters")
         return text
 
     # -- numbers --
