@@ -26,7 +26,7 @@ async def _emit_large(root: Path, count: int) -> float:
     store = FileStore(root)
     async with Hub(store, listeners=[AuditLog(store)]) as hub:
         for number in range(count):
-            await hub.emit(GenericEvent(kind="bench.ticked", data={"text": "x" * 60_000 + str(number)}))
+            await hub.emit(GenericEvent(kind="bench.kept", data={"text": "x" * 60_000 + str(number)}))
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])  # noqa: ASYNC240 - not on a disk
     return pages * 4096 / 2**20
 
@@ -42,7 +42,7 @@ def resuming(root: Path, tails: int, *, behind: int = 2000) -> float:
         cursors: list[str] = []
         async with Hub(store, listeners=[tail]) as hub:
             for _ in range(EVENTS // 1000):
-                events = [GenericEvent(kind="bench.ticked", data={"text": "x" * 200}) for _ in range(1000)]
+                events = [GenericEvent(kind="bench.kept", data={"text": "x" * 200}) for _ in range(1000)]
                 await asyncio.gather(*[hub.emit(event) for event in events])
             subscriber = tail.subscribe(tail.cursor_after(hub.statistics().committed - behind))
             while len(cursors) < behind - 10:
