@@ -154,6 +154,5 @@ async def test_room_is_made_each_time_a_disk_is_full() -> None:
             assert name in dict(journal_of(hub).positions)
             store.is_full = True
             emitting = asyncio.create_task(hub.emit(GenericEvent(kind="work.done")))
-            await advance(clock, 2)
-            await advance(clock, 2)
-            assert emitting.done()
+            while not emitting.done():  # until the timeout of the test, if no room is made
+                await advance(clock, 2)
