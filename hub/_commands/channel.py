@@ -11,7 +11,6 @@ import attrs
 from .._foreign.arguments import Call
 from .._state import State
 from .._state.channels import ChannelState
-from .._state.inboxes import PRIORITIES
 from .._state.origin import Origin
 from ..errors import NotFound, PostRejected
 from ..events import ChannelOpened, EnvelopePosted
@@ -21,7 +20,7 @@ from .channel_reader import ChannelReader
 from .core import Core
 from .inboxes import Delivery
 from .origins import origin_of
-from .posting import Posting, cause_of, own_key
+from .posting import Posting, cause_of
 
 __all__ = ("Channel", "channel_id_of", "posting_of")
 
@@ -223,14 +222,7 @@ def posting_of(
         cause=cause,
         origin={} if origin is None else origin,
     )
-    try:
-        posting.priority = call.one_of("priority", priority, PRIORITIES)
-        posting.ttl_seconds = call.seconds("ttl_seconds", ttl_seconds, is_optional=True)
-        posting.idempotency_key = own_key(call, idempotency_key)
-        posting.hops_max = call.whole("hops_max", hops_max, is_optional=True)
-        posting.delay_seconds = call.seconds("deliver_after", deliver_after, is_zero_ok=True)
-    except PostRejected as error:
-        posting.refusal = error  # it is recorded, as every refusal is of a post that names its sender
+    posting.take_terms(call, priority, ttl_seconds, idempotency_key, hops_max, deliver_after)
     return posting
 
 

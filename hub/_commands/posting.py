@@ -12,9 +12,10 @@ from .._state.delegation import delegators_of
 from .._state.delivering import InboxesBlock
 from .._state.drafts import Draft
 from .._state.envelopes import Envelopes
+from .._state.inboxes import PRIORITIES
 from .._state.keys import KeyedPost
 from .._state.origin import Origin
-from ..errors import CommandRejected, EventTooLarge, HubError, InboxFull, NotFound
+from ..errors import CommandRejected, EventTooLarge, HubError, InboxFull, NotFound, PostRejected
 from ..events import EnvelopePosted, EnvelopeRejected, Event, canonical
 from .authorizer import CLEAR, About, Clearance
 from .core import Core, new_id
@@ -66,6 +67,19 @@ class Posting:
     """Whether the last decision was to wait for room."""
     opening: Callable[[], Sequence[Event]] | None = None
     """What opens the channel, in the same command: without an arbiter, which is called for a channel that is open."""
+
+    def take_terms(
+        self, call: Call, priority: str, ttl_seconds: object, idempotency_key: object, hops_max: object, later: object
+    ) -> None:
+        """Take what the caller gives beside the content. What is malformed is the post's refusal."""
+        try:
+            self.priority = call.one_of("priority", priority, PRIORITIES)
+            self.ttl_seconds = call.seconds("ttl_seconds", ttl_seconds, is_optional=True)
+            self.idempotency_key = own_key(call, idempotency_key)
+            self.hops_max = call.whole("hops_max", hops_max, is_optional=True)
+            self.delay_seconds = call.seconds("deliver_after", later, is_zero_ok=True)
+        except PostRejected as error:
+            self.refusal = error  # it is recorded, as every refusal is of a post that names its sender
 
     async def run(self) -> EnvelopePosted:
         """Post the envelope; return the committed event. A refusal is recorded, then raised."""

@@ -12,13 +12,12 @@ from .._foreign.arguments import Call
 from .._state import State
 from .._state.agents import is_id
 from .._state.drafts import Draft
-from .._state.inboxes import PRIORITIES
 from .._state.keys import KeyedPost
 from .._state.origin import Origin
 from ..errors import PostRejected
 from ..events import EnvelopePosted, Event
 from .core import Core
-from .posting import PlaceOfPost, Posting, own_key
+from .posting import PlaceOfPost, Posting
 
 __all__ = ("PUBLISH", "TOPIC_CHARS_MAX", "Publication", "is_dotted", "publication_of", "topic_of")
 
@@ -79,14 +78,7 @@ def publication_of(
         cause=cause,
         origin={} if origin is None else origin,
     )
-    try:
-        publication.priority = call.one_of("priority", priority, PRIORITIES)
-        publication.ttl_seconds = call.seconds("ttl_seconds", ttl_seconds, is_optional=True)
-        publication.idempotency_key = own_key(call, idempotency_key)
-        publication.hops_max = call.whole("hops_max", hops_max, is_optional=True)
-        publication.delay_seconds = call.seconds("deliver_after", deliver_after, is_zero_ok=True)
-    except PostRejected as error:
-        publication.refusal = error  # it is recorded, as every refusal is of a post that names its sender
+    publication.take_terms(call, priority, ttl_seconds, idempotency_key, hops_max, deliver_after)
     return publication
 
 
