@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from ._delivery.reports import AttachmentStatistics as AttachmentStatistics
     from ._delivery.stream import EventStream as EventStream
     from ._hub import Hub as Hub, HubHealth as HubHealth, HubStatistics as HubStatistics
+    from ._journal.statistics import JournalStatistics as JournalStatistics
     from ._journal.store_journal import StoreJournal as StoreJournal
-    from ._journal.upkeep import JournalStatistics as JournalStatistics
     from ._state.dead_letters import DeadLetter as DeadLetter
     from ._state.profiles import (
         InboxOverflow as InboxOverflow,
@@ -121,8 +121,8 @@ _NAMES = {
     "_delivery.reports": ("AttachmentStatistics",),
     "_delivery.stream": ("EventStream",),
     "_hub": ("Hub", "HubHealth", "HubStatistics"),
+    "_journal.statistics": ("JournalStatistics",),
     "_journal.store_journal": ("StoreJournal",),
-    "_journal.upkeep": ("JournalStatistics",),
     "_state.dead_letters": ("DeadLetter",),
     "_state.profiles": ("InboxOverflow", "InboxRule", "Observation", "Passport", "Resume"),
     "_state.subscriptions": ("Subscription",),

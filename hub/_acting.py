@@ -54,15 +54,15 @@ class ActingHub:
         """As :attr:`hubwire.Hub.agents`. What is registered here, this agent has registered; it does not act as it."""
         self.channels: ChannelCommands = ChannelCommands(core, parts.state)
         """As :attr:`hubwire.Hub.channels`."""
-        self.tasks: TaskCommands = parts.tasks._through(core)  # noqa: SLF001 - it is no command
+        self.tasks: TaskCommands = parts.groups.tasks._through(core)  # noqa: SLF001 - it is no command
         """As :attr:`hubwire.Hub.tasks`; the owner is this agent."""
-        self.turns: TurnCommands = parts.turns._through(core)  # noqa: SLF001 - it is no command
+        self.turns: TurnCommands = parts.groups.turns._through(core)  # noqa: SLF001 - it is no command
         """As :attr:`hubwire.Hub.turns`; what is recorded is this agent's."""
         self.timers: TimerCommands = TimerCommands(core, parts.state.timers)
         """As :attr:`hubwire.Hub.timers`; a timer is this agent's, and ends with it."""
         self.topics: TopicCommands = TopicCommands(core, parts.state)
         """As :attr:`hubwire.Hub.topics`; this agent publishes, and subscriptions are its own."""
-        self.approvals: ApprovalCommands = parts.approvals._through(core)  # noqa: SLF001 - it is no command
+        self.approvals: ApprovalCommands = parts.groups.approvals._through(core)  # noqa: SLF001 - it is no command
         """As :attr:`hubwire.Hub.approvals`; requests are this agent's, and it answers in its own name."""
         self._core = core
         self._parts = parts

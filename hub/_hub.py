@@ -135,42 +135,42 @@ class Hub:
     @property
     def agents(self) -> AgentCommands:
         """Commands on agents: ``register``, ``find``, ``get``, ``list``; see :class:`hubwire.AgentCommands`."""
-        return self._parts.agents
+        return self._parts.groups.agents
 
     @property
     def channels(self) -> ChannelCommands:
         """Commands on channels: ``open``, ``get``, ``list``, and types; see :class:`hubwire.ChannelCommands`."""
-        return self._parts.channels
+        return self._parts.groups.channels
 
     @property
     def inboxes(self) -> InboxCommands:
         """What waits for whom, and dead letters: ``list``, ``peek``, …; see :class:`hubwire.InboxCommands`."""
-        return self._parts.inboxes
+        return self._parts.groups.inboxes
 
     @property
     def tasks(self) -> TaskCommands:
         """Commands on tasks: ``start``, ``observe``, ``get``, ``running``; see :class:`hubwire.TaskCommands`."""
-        return self._parts.tasks
+        return self._parts.groups.tasks
 
     @property
     def turns(self) -> TurnCommands:
         """Turns, model and tool calls: ``turn``, ``model``, ``tool``, ``open``; see :class:`hubwire.TurnCommands`."""
-        return self._parts.turns
+        return self._parts.groups.turns
 
     @property
     def timers(self) -> TimerCommands:
         """Timers that outlive a restart: ``after``, ``every``, ``list``; see :class:`hubwire.TimerCommands`."""
-        return self._parts.timer_commands
+        return self._parts.groups.timers
 
     @property
     def topics(self) -> TopicCommands:
         """Topics: ``publish``, ``subscribe``, ``unsubscribe``, ``list``; see :class:`hubwire.TopicCommands`."""
-        return self._parts.topics
+        return self._parts.groups.topics
 
     @property
     def approvals(self) -> ApprovalCommands:
         """Approvals: ``gate``, ``gated``, ``pending``, ``answer``, ``wait``; see :class:`hubwire.ApprovalCommands`."""
-        return self._parts.approvals
+        return self._parts.groups.approvals
 
     @property
     def id(self) -> str:

@@ -45,3 +45,18 @@ def test_importing_a_part_does_not_import_the_hub(statement: str) -> None:
     program = f"import sys; {statement}; print([name for name in sys.modules if name.startswith('hubwire._hub')])"
     done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+WITHOUT_A_STORE = "import asyncio, hubwire\nasync def main():\n    async with hubwire.Hub(): pass\nasyncio.run(main())"
+LATER = {
+    "from hubwire import Hub": ("hubwire.log", "hubwire._journal.store_journal", "hubwire._journal.upkeep"),
+    WITHOUT_A_STORE: ("hubwire.log", "hubwire._journal.store_journal", "hubwire._journal.upkeep"),
+}
+"""Programs, and what each does not need: it would wait for it when it starts."""
+
+
+@pytest.mark.parametrize("program", LATER, ids=["imports the hub", "runs a hub without a store"])
+def test_what_few_programs_need_is_imported_later(program: str) -> None:
+    absent = f"import sys\n{program}\nprint(*sorted(set({LATER[program]}).intersection(sys.modules)))"
+    done = subprocess.run([sys.executable, "-P", "-c", absent], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
