@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from ._actors.actor import name_of
-from ._actors.handles import ActorHandle
-from ._actors.rules import Restart, RetryPolicy, SpawnSettings
+from ._actors.rules import Restart, RetryPolicy, SpawnSettings, name_of
 from ._commands import (
     Agent,
     AgentCommands,
@@ -24,6 +22,9 @@ from ._commands.agents import actor_of
 from ._foreign.arguments import Call
 from ._parts import Parts
 from .events import EnvelopePosted, Event
+
+if TYPE_CHECKING:
+    from ._actors.handles import ActorHandle
 
 __all__ = ("ActingHub",)
 
@@ -150,6 +151,6 @@ class ActingHub:
             settings = attrs.evolve(settings, name=name_of(actor))
         if (agent := self.agents.find(settings.name or "")) is not None:
             self._core.acting.check_registered(agent.id, _SPAWN)
-        handle = await self._parts.actors.spawn(actor, settings, agents=self.agents)
+        handle = await self._parts.actors.made().spawn(actor, settings, agents=self.agents)
         handle.agent = self.agents.get(handle.agent.id)
         return handle

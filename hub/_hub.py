@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from ._acting import ActingHub
-from ._actors.handles import ActorHandle, Group
-from ._actors.on_demand import SPAWN_ON_DEMAND, OnDemand, rule_of
-from ._actors.rules import GroupRules, Restart, RetryPolicy, SpawnSettings, Strategy
+from ._actors.rules import SPAWN_ON_DEMAND, GroupRules, Restart, RetryPolicy, SpawnSettings, Strategy
 from ._arguments import (
     ACTING_AS,
     ATTEMPTS_MAX,
@@ -57,6 +55,10 @@ from .events import EnvelopePosted, Event
 from .limits import Limits
 from .ports import Clock, Journal, KnowledgeStore
 from .position import Position
+
+if TYPE_CHECKING:
+    from ._actors.handles import ActorHandle, Group
+    from ._actors.on_demand import OnDemand
 
 __all__ = ("Hub", "HubHealth", "HubStatistics")
 
@@ -365,7 +367,7 @@ class Hub:
             retry=retry,
             registration=registration,
         )
-        return await self._parts.actors.spawn(actor, settings)
+        return await self._parts.actors.made().spawn(actor, settings)
 
     def spawn_on_demand(
         self,
@@ -409,7 +411,7 @@ class Hub:
             registration=registration,
             call=SPAWN_ON_DEMAND,
         )
-        return self._parts.actors.spawn_on_demand(rule_of(pattern, factory, idle_seconds, active_max, settings))
+        return self._parts.actors.made().spawn_on_demand(pattern, factory, idle_seconds, active_max, settings)
 
     def supervise(
         self,
@@ -440,7 +442,7 @@ class Hub:
             backoff_seconds=backoff_seconds,
             backoff_seconds_max=backoff_seconds_max,
         )
-        return self._parts.actors.supervise(name, rules)
+        return self._parts.actors.made().supervise(name, rules)
 
     async def ask(
         self,

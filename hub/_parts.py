@@ -10,7 +10,7 @@ import attrs
 
 from ._actors.asks import Asks
 from ._actors.calls import turn_of
-from ._actors.registry import Actors
+from ._actors.late import LateActors
 from ._commands import (
     Acting,
     Agent,
@@ -53,6 +53,7 @@ from .own_log import OwnLog
 from .ports import Clock, Journal, KnowledgeStore
 
 if TYPE_CHECKING:
+    from ._actors.registry import Actors  # imported with the first actor
     from ._journal.upkeep import Upkeep  # imported only for a hub with a journal
 
 __all__ = ("Groups", "Parts", "assemble", "journal_on")
@@ -90,7 +91,7 @@ class Parts:
     groups: Groups
     emitting: Emitting
     asks: Asks
-    actors: Actors
+    actors: LateActors
     timers: Timers
     verdicts: Verdicts
     violation_handlers: ViolationHandlers
@@ -143,6 +144,7 @@ def assemble(
     groups = _groups_of(core, state, clock, approvals, reviews, from_threads)
     asks = Asks(core, state, groups.channels, clock)
     core.room.connect(partial(turn_of, core), asks.workload.has_time)
+    make_actors = partial(_make_actors, core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max)
     return Parts(
         limits=limits,
         lifecycle=lifecycle,
@@ -155,7 +157,7 @@ def assemble(
         groups=groups,
         emitting=core.emitting,
         asks=asks,
-        actors=Actors(core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max),
+        actors=LateActors(core, make_actors),
         timers=Timers(pipeline, state, clock, partial(set_aside, "what is due")),
         verdicts=Verdicts(core, state.approvals),
         violation_handlers=ViolationHandlers(core, state, clock, pipeline.ingress.time.now_ns, abandoned, hub),
@@ -239,6 +241,23 @@ def _groups_of(
         timers=TimerCommands(core, state.timers),
         topics=TopicCommands(core, state),
     )
+
+
+# -- actors --
+
+
+def _make_actors(
+    core: Core,
+    state: State,
+    asks: Asks,
+    acting_as: Callable[[Agent], object],
+    clock: Clock,
+    abandoned: Abandoned,
+    stop_seconds_max: float,
+) -> Actors:
+    from ._actors.registry import Actors  # noqa: PLC0415 - a hub without actors does not need them
+
+    return Actors(core, state, asks, acting_as, clock, abandoned, stop_seconds_max)
 
 
 # -- what goes wrong is announced --
