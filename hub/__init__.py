@@ -24,13 +24,10 @@ if TYPE_CHECKING:
     from ._commands import (
         Agent as Agent,
         AgentCommands as AgentCommands,
-        ApprovalCommands as ApprovalCommands,
         Channel as Channel,
         ChannelCommands as ChannelCommands,
         ChannelEnding as ChannelEnding,
         Delivery as Delivery,
-        Gated as Gated,
-        GatedBlocking as GatedBlocking,
         History as History,
         HistoryEntry as HistoryEntry,
         Inbox as Inbox,
@@ -48,6 +45,8 @@ if TYPE_CHECKING:
         TurnCommands as TurnCommands,
         WaitingEnvelope as WaitingEnvelope,
     )
+    from ._commands.approvals import ApprovalCommands as ApprovalCommands
+    from ._commands.gating import Gated as Gated, GatedBlocking as GatedBlocking
     from ._commit.backoff import Backoff as Backoff
     from ._delivery.attachment import Attachment as Attachment, AttachmentState as AttachmentState
     from ._delivery.duty import Duty as Duty, Overflow as Overflow
@@ -90,13 +89,10 @@ _NAMES = {
     "_commands": (
         "Agent",
         "AgentCommands",
-        "ApprovalCommands",
         "Channel",
         "ChannelCommands",
         "ChannelEnding",
         "Delivery",
-        "Gated",
-        "GatedBlocking",
         "History",
         "HistoryEntry",
         "Inbox",
@@ -114,6 +110,8 @@ _NAMES = {
         "TurnCommands",
         "WaitingEnvelope",
     ),
+    "_commands.approvals": ("ApprovalCommands",),
+    "_commands.gating": ("Gated", "GatedBlocking"),
     "_commit.backoff": ("Backoff",),
     "_delivery.attachment": ("Attachment", "AttachmentState"),
     "_delivery.duty": ("Duty", "Overflow"),

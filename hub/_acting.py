@@ -10,7 +10,6 @@ from ._actors.rules import Restart, RetryPolicy, SpawnSettings, name_of
 from ._commands import (
     Agent,
     AgentCommands,
-    ApprovalCommands,
     Channel,
     ChannelCommands,
     TaskCommands,
@@ -25,6 +24,7 @@ from .events import EnvelopePosted, Event
 
 if TYPE_CHECKING:
     from ._actors.handles import ActorHandle
+    from ._commands.approvals import ApprovalCommands
 
 __all__ = ("ActingHub",)
 
@@ -63,8 +63,6 @@ class ActingHub:
         """As :attr:`hubwire.Hub.timers`; a timer is this agent's, and ends with it."""
         self.topics: TopicCommands = TopicCommands(core, parts.state)
         """As :attr:`hubwire.Hub.topics`; this agent publishes, and subscriptions are its own."""
-        self.approvals: ApprovalCommands = parts.groups.approvals._through(core)  # noqa: SLF001 - it is no command
-        """As :attr:`hubwire.Hub.approvals`; requests are this agent's, and it answers in its own name."""
         self._core = core
         self._parts = parts
 
@@ -82,6 +80,11 @@ class ActingHub:
     def id(self) -> str:
         """The hub's id, as :attr:`hubwire.Hub.id`."""
         return self._core.hub_id
+
+    @property
+    def approvals(self) -> ApprovalCommands:
+        """As :attr:`hubwire.Hub.approvals`; requests are this agent's, and it answers in its own name."""
+        return self._parts.approvals.made()._through(self._core)  # noqa: SLF001 - it is no command
 
     async def emit(self, event: E) -> E:
         """Commit an event of this agent, as :meth:`hubwire.Hub.emit`: its ``agent_id`` is set, if it has none."""

@@ -26,7 +26,6 @@ from ._arguments import (
 from ._commands import (
     Agent,
     AgentCommands,
-    ApprovalCommands,
     Channel,
     ChannelCommands,
     InboxCommands,
@@ -47,7 +46,6 @@ from ._parts import assemble, journal_on
 from ._reraise import append_context
 from ._state.turns import WatchLimits
 from ._ways import Ways
-from .approvals import ApprovalPolicy
 from .arbiter import Arbiter
 from .clock import SystemClock
 from .errors import HubFailed
@@ -59,6 +57,8 @@ from .position import Position
 if TYPE_CHECKING:
     from ._actors.handles import ActorHandle, Group
     from ._actors.on_demand import OnDemand
+    from ._commands.approvals import ApprovalCommands
+    from .approvals import ApprovalPolicy
 
 __all__ = ("Hub", "HubHealth", "HubStatistics")
 
@@ -172,7 +172,7 @@ class Hub:
     @property
     def approvals(self) -> ApprovalCommands:
         """Approvals: ``gate``, ``gated``, ``pending``, ``answer``, ``wait``; see :class:`hubwire.ApprovalCommands`."""
-        return self._parts.groups.approvals
+        return self._parts.approvals.made()
 
     @property
     def id(self) -> str:

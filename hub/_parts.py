@@ -15,7 +15,6 @@ from ._commands import (
     Acting,
     Agent,
     AgentCommands,
-    ApprovalCommands,
     Authorizer,
     ChannelCommands,
     Core,
@@ -23,7 +22,6 @@ from ._commands import (
     Emitting,
     InboxCommands,
     Recall,
-    Reviews,
     TaskCommands,
     TimerCommands,
     TopicCommands,
@@ -42,9 +40,9 @@ from ._delivery.announcements import Announcements
 from ._delivery.fanout import Fanout
 from ._foreign.abandoned import Abandoned
 from ._foreign.clocks import GuardedClock
+from ._late import Late
 from ._state import State
 from ._state.turns import WatchLimits
-from .approvals import ApprovalPolicy
 from .arbiter import Arbiter
 from .errors import ConfigurationError
 from .events import Event, HubClockStepped, HubEntrySetAside, HubGuestFailed
@@ -54,7 +52,9 @@ from .ports import Clock, Journal, KnowledgeStore
 
 if TYPE_CHECKING:
     from ._actors.registry import Actors  # imported with the first actor
+    from ._commands.approvals import ApprovalCommands  # imported when they are used
     from ._journal.upkeep import Upkeep  # imported only for a hub with a journal
+    from .approvals import ApprovalPolicy
 
 __all__ = ("Groups", "Parts", "assemble", "journal_on")
 
@@ -70,7 +70,6 @@ class Groups:
     inboxes: InboxCommands
     tasks: TaskCommands
     turns: TurnCommands
-    approvals: ApprovalCommands
     timers: TimerCommands
     topics: TopicCommands
 
@@ -89,6 +88,7 @@ class Parts:
     fanout: Fanout
     core: Core
     groups: Groups
+    approvals: Late[ApprovalCommands]
     emitting: Emitting
     asks: Asks
     actors: LateActors
@@ -140,8 +140,8 @@ def assemble(
     set_aside = _reporting(clock, pipeline, abandoned, fanout.announcements)
     core, denials = _core_of(pipeline, state, clock, limits, arbiter, journal, upkeep)
     from_threads = FromThreads(lifecycle.home, limits.thread_bytes_max)
-    reviews = Reviews(core, state.approvals, state.agents, abandoned, clock)
-    groups = _groups_of(core, state, clock, approvals, reviews, from_threads)
+    make_approvals = partial(_make_approvals, core, state, approvals, from_threads, abandoned, clock)
+    groups = _groups_of(core, state, clock)
     asks = Asks(core, state, groups.channels, clock)
     core.room.connect(partial(turn_of, core), asks.workload.has_time)
     make_actors = partial(_make_actors, core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max)
@@ -155,6 +155,7 @@ def assemble(
         fanout=fanout,
         core=core,
         groups=groups,
+        approvals=Late(make_approvals),
         emitting=core.emitting,
         asks=asks,
         actors=LateActors(core, make_actors),
@@ -223,24 +224,31 @@ def _core_of(
     return core, denials
 
 
-def _groups_of(
-    core: Core,
-    state: State,
-    clock: Clock,
-    policy: ApprovalPolicy | None,
-    reviews: Reviews,
-    from_threads: FromThreads,
-) -> Groups:
+def _groups_of(core: Core, state: State, clock: Clock) -> Groups:
     return Groups(
         agents=AgentCommands(core, state),
         channels=ChannelCommands(core, state),
         inboxes=InboxCommands(core, clock, state),
         tasks=TaskCommands(core, state.tasks),
         turns=TurnCommands(core, clock, state.turns),
-        approvals=ApprovalCommands(core, state, policy, reviews, from_threads, partial(turn_of, core)),
         timers=TimerCommands(core, state.timers),
         topics=TopicCommands(core, state),
     )
+
+
+def _make_approvals(
+    core: Core,
+    state: State,
+    policy: ApprovalPolicy | None,
+    from_threads: FromThreads,
+    abandoned: Abandoned,
+    clock: Clock,
+) -> ApprovalCommands:
+    from ._commands.approvals import ApprovalCommands  # noqa: PLC0415 - many programs have no approvals
+    from ._commands.reviewing import Reviews  # noqa: PLC0415
+
+    reviews = Reviews(core, state.approvals, state.agents, abandoned, clock)
+    return ApprovalCommands(core, state, policy, reviews, from_threads, partial(turn_of, core))
 
 
 # -- actors --

@@ -56,6 +56,9 @@ LATER = {
     "hubwire._actors.life",
     "hubwire._actors.turn",
     "hubwire.messages",
+    "hubwire._commands.approvals",  # and what is below it, with the first command on approvals
+    "hubwire.approvals",
+    "hubwire.risk",
     "hubwire.challenges",
     "hubwire.thread",
     "cattrs",

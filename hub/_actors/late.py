@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from anyio.abc import TaskGroup
 
 from .._commands.core import Core
+from .._late import Late
 from .calls import ActorCall
 from .rules import ActorStatistics
 
@@ -17,45 +18,41 @@ if TYPE_CHECKING:
 __all__ = ("LateActors",)
 
 
-class LateActors:
+class LateActors(Late["Actors"]):
     """The actors of a hub, from before there are any."""
 
     def __init__(self, core: Core, make: Callable[[], Actors]) -> None:
+        super().__init__(lambda: self._started(make()))
         self._core = core
-        self._make = make
-        self._made: Actors | None = None
         self._tasks: TaskGroup | None = None
         """Where actors run; None while the hub takes none."""
         self._first_seq = 0
         core.at_end(self._end)
 
-    def made(self) -> Actors:
-        """Return the actors; the first call makes what there is for them."""
-        if self._made is None:
-            self._made = self._make()
-            if self._tasks is not None:
-                self._made.start(self._tasks, self._first_seq)
-        return self._made
-
     def start(self, tasks: TaskGroup) -> None:
         """Take actors from now on, and run them in this group of tasks."""
         self._tasks, self._first_seq = tasks, self._core.next_seq
 
+    def _started(self, actors: Actors) -> Actors:
+        if self._tasks is not None:
+            actors.start(self._tasks, self._first_seq)
+        return actors
+
     async def stop(self, until: float, at_last: float) -> None:
         """Take no more actors, and stop those there are: see :meth:`.registry.Actors.stop`."""
         self._tasks = None
-        if self._made is not None:
-            await self._made.stop(until, at_last)
+        if self._part is not None:
+            await self._part.stop(until, at_last)
 
     def is_calling(self) -> bool:
         """Tell whether the code that runs is called by an actor of this hub, or runs in a task that one has started."""
         return ActorCall.is_inside(self._core)
 
     def statistics(self) -> tuple[ActorStatistics, ...]:
-        return () if self._made is None else self._made.statistics()
+        return () if self._part is None else self._part.statistics()
 
     def problems(self) -> list[str]:
-        return [] if self._made is None else self._made.problems()
+        return [] if self._part is None else self._part.problems()
 
     def _end(self) -> None:
         self._tasks = None
