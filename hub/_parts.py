@@ -141,8 +141,7 @@ def assemble(
     core, denials = _core_of(pipeline, state, clock, limits, arbiter, journal, upkeep)
     from_threads = FromThreads(lifecycle.home, limits.thread_bytes_max)
     make_approvals = partial(_make_approvals, core, state, approvals, from_threads, abandoned, clock)
-    groups = _groups_of(core, state, clock)
-    asks = Asks(core, state, groups.channels, clock)
+    asks = Asks(core, state, clock)
     core.room.connect(partial(turn_of, core), asks.workload.has_time)
     make_actors = partial(_make_actors, core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max)
     return Parts(
@@ -154,7 +153,7 @@ def assemble(
         pipeline=pipeline,
         fanout=fanout,
         core=core,
-        groups=groups,
+        groups=_groups_of(core, state, clock),
         approvals=Late(make_approvals),
         emitting=core.emitting,
         asks=asks,

@@ -1,6 +1,6 @@
 """Asks: a question and its answer, tied together by causation.
 
-A question is an envelope, by default in a channel of its own; the answer is an envelope caused by it. A question whose
+A question is an envelope, by default in no channel; the answer is an envelope caused by it. A question whose
 ``idempotency_key`` begins with ``LINKED`` lives no longer than its asker waits, also across a restart of the hub: then
 no task waits any more, and an actor lets the question expire unhandled.
 """
@@ -8,18 +8,19 @@ no task waits any more, and an actor lets the question expire unhandled.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from .._commands.agents import Agent, id_of
 from .._commands.channel import Channel
-from .._commands.channels import ChannelCommands
 from .._commands.core import Core, new_id
+from .._commands.direct import DirectPost
 from .._commands.posting import Posting
 from .._foreign.arguments import Call
 from .._foreign.timeouts import within
 from .._state import State
 from .._state.keys import USED_ONCE
+from ..clock import SystemClock
 from ..errors import AskCycle, AskFailed, AskTimeout
 from ..events import (
     AgentUnregistered,
@@ -40,25 +41,23 @@ __all__ = ("Asks",)
 ASKED = USED_ONCE
 LINKED = f"{ASKED}linked:"
 _ASK = Call("hub.ask()")
-_TTL_SPARE_SECONDS = 60.0
-"""How long a channel outlives its question's time: it is closed earlier, unless the hub was killed."""
 
 
 class Asks:
     """The questions whose answers tasks wait for."""
 
-    def __init__(self, core: Core, state: State, channels: ChannelCommands, clock: Clock) -> None:
+    def __init__(self, core: Core, state: State, clock: Clock) -> None:
         self.workload: Workload = Workload()
         self._core = core
         self._state = state
         self._label = state.agents.label
-        self._channels = channels
         self._clock = clock
         self._by_key: dict[str, Ask] = {}
         self._by_question: dict[str, Ask] = {}
         """By the id of the event that posted the question."""
         self._by_envelope: dict[str, Ask] = {}
         self._by_channel: dict[str, set[Ask]] = {}
+        """Of the questions that are in channels."""
         self._answers: set[str] = set()
         self._closed: dict[str, str] = {}
         """Why agents that are registered do not answer: their actors were stopped with their groups."""
@@ -85,10 +84,6 @@ class Asks:
         return len(self._by_key)
 
     # -- what an envelope is --
-
-    def is_question(self, envelope: EnvelopePosted) -> bool:
-        """Tell whether a task waits, or has waited, for an answer to this that is in no inbox."""
-        return (envelope.idempotency_key or "").startswith(ASKED)
 
     def of_question(self, envelope: EnvelopePosted) -> Ask | None:
         """Return what a task waits for, if this envelope is the question."""
@@ -131,12 +126,18 @@ class Asks:
                 f"{self._label(answerer_id)} will not answer: {self._closed[answerer_id]}; spawn its actor again, or"
                 " ask another agent"
             )
+        if channel is None:
+            for each in (asker_id, answerer_id):
+                self._state.agents.get(each)
         ask = self._new(asker_id, answerer_id, timeout, is_linked=is_linked)
         self._by_key[ask.key] = ask
+        if channel is not None:
+            ask.channel_id = channel.id
+            self._by_channel.setdefault(channel.id, set()).add(ask)
         self.workload.begin_waiting(ask)
         try:
             self._check_cycle(ask)
-            answer: EnvelopePosted = await within(self._clock, ask.timeout, self._exchange, ask, content, channel)
+            answer = await self._exchange(ask, self._posting(ask, content, channel), channel)
         except TimeoutError:
             whose = "" if ask.timeout == timeout else ", all that was left for the question that is answered here"
             raise AskTimeout(f"{self._label(answerer_id)} has not answered within {ask.timeout:g} s{whose}") from None
@@ -167,62 +168,58 @@ class Asks:
             answer=asyncio.get_running_loop().create_future(),
         )
 
-    async def _exchange(self, ask: Ask, content: Any, channel: Channel | None) -> EnvelopePosted:
+    async def _exchange(self, ask: Ask, posting: Posting, channel: Channel | None) -> EnvelopePosted:
         """Post the question; return the answer when it has committed."""
+        question = posting.put_now()
+        if question is None:
+            question = await within(self._clock, ask.timeout, self._post, ask, posting, channel)
+        if ask.answerer_id not in question.recipients:
+            raise AskFailed(f"the question did not reach {self._label(ask.answerer_id)}; see envelope.dispatch_failed")
+        answer = await self._answer(ask)
+        if not self._core.is_settled(answer.seq):
+            await within(self._clock, ask.left(), self._core.until_committed, answer.seq)
+        return answer
+
+    async def _post(self, ask: Ask, posting: Posting, channel: Channel | None) -> EnvelopePosted:
         authorizer = self._core.authorizer
         if authorizer.has_arbiter:
-            content = authorizer.freeze(content)
+            posting.content = authorizer.freeze(posting.content)
             await authorizer.authorize(
                 "ask",
                 ask.asker_id,
                 [ask.answerer_id],
                 channel_id=None if channel is None else channel.id,
-                content=content,
+                content=posting.content,
                 facts={"timeout": ask.timeout, "linked": ask.is_linked},
             )
-        ttl_seconds = ask.timeout if ask.is_linked else None
-        ask.is_channel_own = channel is None
-        opening: Callable[[], Sequence[Event]] | None = None
-        if channel is None:
-            terms: dict[str, Any] = {
-                "type": "consulting",
-                "topic": "ask",
-                "ttl_seconds": None if ttl_seconds is None else ttl_seconds + _TTL_SPARE_SECONDS,
-            }
-            if authorizer.has_arbiter:  # it decides about posts to channels that are open
-                channel = await self._channels.open([ask.asker_id, ask.answerer_id], **terms)
-            else:
-                terms["expectations"] = None
-                ids, channels = [ask.asker_id, ask.answerer_id], self._channels
-                ask.channel_id, opening = await channels._opening(ids, terms, {})  # noqa: SLF001 - it is no command
-        if channel is not None:
-            ask.channel_id = channel.id
-        self._by_channel.setdefault(ask.channel_id, set()).add(ask)
-        question = await self._post(ask, content, ttl_seconds, opening)
-        if ask.answerer_id not in question.recipients:
-            raise AskFailed(f"the question did not reach {self._label(ask.answerer_id)}; see envelope.dispatch_failed")
-        answer = await ask.answer
-        await self._core.until_committed(answer.seq)
-        return answer
+        return await posting.run()
 
-    async def _post(
-        self, ask: Ask, content: Any, ttl_seconds: float | None, opening: Callable[[], Sequence[Event]] | None
-    ) -> EnvelopePosted:
-        """Post the question, with a key that a program cannot give to an envelope; open its channel first."""
-        cause = None if (turn := ask.turn) is None else turn.envelope
-        posting = Posting(
+    async def _answer(self, ask: Ask) -> EnvelopePosted:
+        """Return the answer when it is posted."""
+        if type(self._clock) is not SystemClock:
+            return await within(self._clock, ask.left(), _result, ask.answer)
+        # A timer costs half of what a scope does that cancels the task, and it ends nothing but this wait.
+        alarm = asyncio.get_running_loop().call_later(ask.left(), ask.expire)
+        try:
+            return await ask.answer
+        finally:
+            alarm.cancel()
+
+    def _posting(self, ask: Ask, content: Any, channel: Channel | None) -> Posting:
+        """Return the post of the question, with a key that a program cannot give to an envelope."""
+        of = DirectPost if channel is None else Posting
+        posting = of(
             core=self._core,
             envelopes=self._state.envelopes,
-            channel_id=ask.channel_id,
+            channel_id=ask.channel_id or "",
             sender_id=ask.asker_id,
             content=content,
             audience=[ask.answerer_id],
-            cause=cause,
+            cause=None if (turn := ask.turn) is None else turn.envelope,
             origin={},
         )
-        posting.ttl_seconds, posting.idempotency_key = ttl_seconds, ask.key
-        posting.opening = opening
-        return await posting.run()
+        posting.ttl_seconds, posting.idempotency_key = ask.timeout if ask.is_linked else None, ask.key
+        return posting
 
     def _check_cycle(self, ask: Ask) -> None:
         if ask.asker_id == ask.answerer_id:
@@ -256,7 +253,7 @@ class Asks:
         if ask.question is not None:
             del self._by_question[ask.question.id]
             del self._by_envelope[ask.question.envelope_id]
-        if (asks := self._by_channel.get(ask.channel_id)) is not None:
+        if ask.channel_id is not None and (asks := self._by_channel.get(ask.channel_id)) is not None:
             asks.discard(ask)
             if not asks:
                 del self._by_channel[ask.channel_id]
@@ -277,8 +274,6 @@ class Asks:
             yield EnvelopeExpired(
                 agent_id=ask.answerer_id, channel_id=question.channel_id, envelope_id=question.envelope_id
             )
-        if ask.is_channel_own and ask.channel_id in state.channels:
-            yield from state.endings.close(ask.channel_id, "no task waits for the answer any more")
 
     # -- what happens to questions --
 
@@ -290,8 +285,8 @@ class Asks:
             self._by_question[event.id] = self._by_envelope[event.envelope_id] = asked_now
         elif (ask := self._by_question.get(event.causation_id or "")) is not None:
             addressed = not event.audience or ask.asker_id in event.audience
-            is_from_answerer = event.agent_id == ask.answerer_id and event.channel_id == ask.channel_id
-            if addressed and is_from_answerer and not ask.answer.done():
+            is_there = event.channel_id == ask.channel_id and event.topic is None
+            if addressed and is_there and event.agent_id == ask.answerer_id and not ask.answer.done():
                 self._answers.add(event.envelope_id)
                 ask.answer.set_result(event)
 
@@ -315,3 +310,7 @@ class Asks:
         for ask in self._by_key.values():
             if not ask.answer.done():
                 ask.answer.set_exception(self._core.end_error("the hub was closed before the answer came"))
+
+
+async def _result(future: asyncio.Future[EnvelopePosted]) -> EnvelopePosted:
+    return await future

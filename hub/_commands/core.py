@@ -209,6 +209,14 @@ class Core:
         """
         return self._pipeline.execute(decide)
 
+    def execute_now(self, decide: Callable[[], Sequence[Event]]) -> list[Event] | None:
+        """Carry out a command without a wait, also for its commit; None, and nothing done, if it had to be admitted."""
+        return self._pipeline.execute_now(decide)
+
+    def is_settled(self, seq: int) -> bool:
+        """Tell whether :meth:`until_committed` would return without letting other tasks run."""
+        return self._pipeline.is_settled(seq)
+
     async def execute_shielded(self, decide: Callable[[], Sequence[Event]]) -> list[Event]:
         """Carry out a command even while the task is being cancelled; return the stamped events."""
         pipeline = self._pipeline
