@@ -92,8 +92,6 @@ class Ask:
     answerer_id: str
     answerer: str
     """The same agent, as messages name it: also when it has left."""
-    key: str
-    """The idempotency key of the question."""
     is_linked: bool
     """Whether the question lives no longer than the task waits."""
     timeout: float
@@ -104,6 +102,8 @@ class Ask:
     turn: TurnCall | None = attrs.field(init=False)
     """The one of them that belongs to the question's own hub."""
     answer: asyncio.Future[EnvelopePosted]
+    key: str = ""
+    """The idempotency key of the question."""
     channel_id: str | None = None
     """In which it is asked; None: in no channel."""
     question: EnvelopePosted | None = None
