@@ -13,7 +13,7 @@ from typing import Any
 
 from .._commands.agents import Agent, id_of
 from .._commands.channel import Channel
-from .._commands.core import Core, new_id
+from .._commands.core import Core
 from .._commands.direct import DirectPost
 from .._commands.posting import Posting
 from .._foreign.arguments import Call
@@ -130,14 +130,15 @@ class Asks:
             for each in (asker_id, answerer_id):
                 self._state.agents.get(each)
         ask = self._new(asker_id, answerer_id, timeout, is_linked=is_linked)
+        ask.channel_id = None if channel is None else channel.id
+        posting = self._posting(ask, content)
         self._by_key[ask.key] = ask
-        if channel is not None:
-            ask.channel_id = channel.id
-            self._by_channel.setdefault(channel.id, set()).add(ask)
+        if ask.channel_id is not None:
+            self._by_channel.setdefault(ask.channel_id, set()).add(ask)
         self.workload.begin_waiting(ask)
         try:
             self._check_cycle(ask)
-            answer = await self._exchange(ask, self._posting(ask, content, channel), channel)
+            answer = await self._exchange(ask, posting)
         except TimeoutError:
             whose = "" if ask.timeout == timeout else ", all that was left for the question that is answered here"
             raise AskTimeout(f"{self._label(answerer_id)} has not answered within {ask.timeout:g} s{whose}") from None
@@ -155,12 +156,12 @@ class Asks:
                 f"{self._label(answerer_id)} was not asked: the time of the question that is answered here is over"
             )
         end = clock.monotonic() + given
+        answerer = self._state.agents.known(answerer_id)
         return Ask(
             hub=self._core,
             asker_id=asker_id,
             answerer_id=answerer_id,
-            answerer=self._label(answerer_id),
-            key=f"{LINKED if is_linked else ASKED}{new_id()}",
+            answerer_name=answerer_id if answerer is None else answerer.name,
             is_linked=is_linked,
             timeout=given,
             left=lambda: end - clock.monotonic(),
@@ -168,11 +169,11 @@ class Asks:
             answer=asyncio.get_running_loop().create_future(),
         )
 
-    async def _exchange(self, ask: Ask, posting: Posting, channel: Channel | None) -> EnvelopePosted:
+    async def _exchange(self, ask: Ask, posting: Posting) -> EnvelopePosted:
         """Post the question; return the answer when it has committed."""
         question = posting.put_now()
         if question is None:
-            question = await within(self._clock, ask.timeout, self._post, ask, posting, channel)
+            question = await within(self._clock, ask.timeout, self._post, ask, posting)
         if ask.answerer_id not in question.recipients:
             raise AskFailed(f"the question did not reach {self._label(ask.answerer_id)}; see envelope.dispatch_failed")
         answer = await self._answer(ask)
@@ -180,7 +181,7 @@ class Asks:
             await within(self._clock, ask.left(), self._core.until_committed, answer.seq)
         return answer
 
-    async def _post(self, ask: Ask, posting: Posting, channel: Channel | None) -> EnvelopePosted:
+    async def _post(self, ask: Ask, posting: Posting) -> EnvelopePosted:
         authorizer = self._core.authorizer
         if authorizer.has_arbiter:
             posting.content = authorizer.freeze(posting.content)
@@ -188,7 +189,7 @@ class Asks:
                 "ask",
                 ask.asker_id,
                 [ask.answerer_id],
-                channel_id=None if channel is None else channel.id,
+                channel_id=ask.channel_id,
                 content=posting.content,
                 facts={"timeout": ask.timeout, "linked": ask.is_linked},
             )
@@ -205,9 +206,9 @@ class Asks:
         finally:
             alarm.cancel()
 
-    def _posting(self, ask: Ask, content: Any, channel: Channel | None) -> Posting:
+    def _posting(self, ask: Ask, content: Any) -> Posting:
         """Return the post of the question, with a key that a program cannot give to an envelope."""
-        of = DirectPost if channel is None else Posting
+        of = DirectPost if ask.channel_id is None else Posting
         posting = of(
             core=self._core,
             envelopes=self._state.envelopes,
@@ -218,6 +219,7 @@ class Asks:
             cause=None if (turn := ask.turn) is None else turn.envelope,
             origin={},
         )
+        ask.key = f"{LINKED if ask.is_linked else ASKED}{posting.envelope_id}"
         posting.ttl_seconds, posting.idempotency_key = ask.timeout if ask.is_linked else None, ask.key
         return posting
 

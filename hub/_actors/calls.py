@@ -17,6 +17,7 @@ import attrs
 from .._commit.held import NestedCall
 from ..errors import AskFailed
 from ..events import EnvelopePosted
+from ..events._shown import shown
 
 __all__ = ("ActorCall", "Ask", "LifeCall", "TurnCall", "is_held_up", "turn_of", "turns_around")
 
@@ -90,10 +91,8 @@ class Ask:
     """Of the question and its answer, known by its :class:`Core`."""
     asker_id: str
     answerer_id: str
-    answerer: str
-    """The same agent, as messages name it: also when it has left."""
-    key: str
-    """The idempotency key of the question."""
+    answerer_name: str
+    """The same agent's name, or its id if it has none: also when it has left."""
     is_linked: bool
     """Whether the question lives no longer than the task waits."""
     timeout: float
@@ -104,12 +103,19 @@ class Ask:
     turn: TurnCall | None = attrs.field(init=False)
     """The one of them that belongs to the question's own hub."""
     answer: asyncio.Future[EnvelopePosted]
+    key: str = ""
+    """The idempotency key of the question."""
     channel_id: str | None = None
     """In which it is asked; None: in no channel."""
     question: EnvelopePosted | None = None
 
     def __attrs_post_init__(self) -> None:
         self.turn = next((turn for turn in self.turns if turn.held is self.hub), None) if self.turns else None
+
+    @property
+    def answerer(self) -> str:
+        """The agent that is to answer, as messages name it."""
+        return f"agent {shown(self.answerer_name)}"
 
     def expire(self) -> None:
         """Its time is over."""
