@@ -52,6 +52,7 @@ LATER = {
     "hubwire.log",  # and what is above it, with the first journal
     "hubwire._journal.store_journal",
     "hubwire._journal.upkeep",
+    "hubwire._journal.archive",
     "hubwire._actors.registry",  # and what is below it, with the first actor
     "hubwire._actors.life",
     "hubwire._actors.turn",
