@@ -67,6 +67,8 @@ class Call(Value):
         """Return text that UTF-8 can hold; text with lone surrogates would not be read back as it was written."""
         if value is None and is_optional:
             return None
+        if type(value) is str and value.isascii() and value:
+            return value
         if not is_a(value, str):
             raise self.refusal(argument, value, wanted)
         text = str.__str__(value)
@@ -78,6 +80,8 @@ class Call(Value):
 
     def one_of(self, argument: str, value: object, choices: Collection[str]) -> str:
         """Return one of the texts that there are."""
+        if type(value) is str and value in choices:
+            return value
         text = str.__str__(value) if is_a(value, str) else None
         if text is None or text not in choices:
             raise self.refusal(argument, value, f"one of {', '.join(choices)}", nearest(text, choices))
@@ -133,6 +137,8 @@ class Call(Value):
         """Return a number of seconds, of at most thirty years."""
         if value is None and is_optional:
             return None
+        if type(value) is float and (0.0 < value <= most or (is_zero_ok and value == 0.0)):
+            return value
         number = number_of(value)
         if number is None or not (number >= 0 if is_zero_ok else number > 0) or not number <= most:
             least = "0 or more" if is_zero_ok else "more than 0"

@@ -169,6 +169,8 @@ def class_name(value: object) -> str:
 
 def clean(text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
     """Return foreign text cut to so many characters, as a plain ``str`` that UTF-8 can hold."""
+    if type(text) is str and len(text) <= chars_max and text.isascii():
+        return text
     return str.__getitem__(text, slice(chars_max)).encode(errors="backslashreplace").decode()
 
 

@@ -62,7 +62,8 @@ class GuestTask:
         """No more calls will be given."""
         self._running: _Call[Any] | None = None
         """The call that its caller waits for."""
-        self._alarm = _Alarm()
+        self._alarm: _Alarm | None = None
+        """Made for the first call that is waited for, and has a time."""
         self._is_cut = False
         self.is_left_behind: bool = False
         """Whether a call was left behind: there will be no other."""
@@ -126,6 +127,7 @@ class GuestTask:
         if clock is not None and seconds is not None:
             sleeper = start_later(_sleep(clock, seconds, call))
         elif seconds is not None:
+            self._alarm = self._alarm or _Alarm()
             self._alarm.set(loop, call, seconds, progress)
         try:
             await call.news
@@ -133,7 +135,8 @@ class GuestTask:
             await self._cancel(call, grace_seconds)
             raise
         finally:
-            self._alarm.call = None
+            if self._alarm is not None:
+                self._alarm.call = None
             if sleeper is not None:
                 sleeper.cancel()
         if not call.has_ended:
@@ -161,7 +164,8 @@ class GuestTask:
     def end(self) -> None:
         """Give no more calls; the task ends."""
         self._is_over = True
-        self._alarm.end()
+        if self._alarm is not None:
+            self._alarm.end()
         self._rouse()
 
     # -- in the caller's task --

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from ..events import Event
+from ..events import EnvelopeAcked, EnvelopePosted, Event, ModelCompleted, ToolCompleted, TurnEnded
 from .actor_states import ActorStates
 from .agents import Agents
 from .approvals import Approvals
@@ -90,6 +90,16 @@ class Timed(Protocol):
         """
 
 
+_NEVER_EARLIER = {
+    ("channels", EnvelopePosted),
+    ("inboxes", EnvelopeAcked),
+    ("turns", TurnEnded),
+    ("turns", ModelCompleted),
+    ("turns", ToolCompleted),
+}
+"""After these, a machine is due no earlier than before: they end what had a deadline. They are frequent."""
+
+
 class State:
     """All state machines of a hub."""
 
@@ -142,8 +152,8 @@ class State:
         }
         """By the names that they have in snapshots, in the order in which they apply an event."""
         self.on_change: Callable[[Sequence[Timed]], None] | None = None
-        """Called after an event has been applied by a machine, live and on replay alike, with those whose deadlines
-        may have changed."""
+        """Called after an event has been applied by a machine, live and on replay alike, with those whose next deadline
+        may be earlier than before."""
         self.timed: tuple[Timed, ...] = (
             self.endings,
             *(each for each in self.machines.values() if isinstance(each, Timed)),
@@ -152,13 +162,13 @@ class State:
         self._appliers: dict[type[Event], tuple[Callable[[Any], None], ...]] = {}
         self._changed: dict[type[Event], tuple[Timed, ...]] = {}
         elsewhere: dict[Machine, object] = {self.channels: self.endings, self.dead_letters: self.inboxes}
-        for machine in self.machines.values():
+        for name, machine in self.machines.items():
             # Deadlines of a machine change by its own events; but some are in another one.
             holder = elsewhere.get(machine, machine)
             timed = (holder,) if isinstance(holder, Timed) else ()
             for kind, apply in machine.appliers().items():
                 self._appliers[kind] = (*self._appliers.get(kind, ()), apply)
-                if timed:
+                if timed and (name, kind) not in _NEVER_EARLIER:
                     self._changed[kind] = self._changed.get(kind, ()) + timed
 
     def repair(self) -> list[Event]:
