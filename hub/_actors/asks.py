@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from .._commands.agents import Agent, id_of
@@ -121,22 +122,42 @@ class Asks:
         if channel is not None:
             call.instance("channel", channel, Channel, wanted="a Channel, or None")
         is_linked = call.flag("linked", is_linked)
-        if self._core.demand.register is not None:
-            await self._core.demand.admit(self._core, (answerer,))
-        asker_id = id_of(self._core, asker, call, "asker")
-        answerer_id = id_of(self._core, answerer, call, "answerer")
+
+        async def command(core: Core) -> EnvelopePosted:
+            return await self._ask(
+                core, asker, answerer, content, timeout=timeout, channel=channel, is_linked=is_linked, call=call
+            )
+
+        # To a channel that is there, an agent that is not there cannot belong.
+        named = (answerer,) if channel is None else ()
+        return await self._core.demand.run(self._core, named, command)
+
+    async def _ask(
+        self,
+        core: Core,
+        asker: Agent | str,
+        answerer: Agent | str,
+        content: Any,
+        *,
+        timeout: float,
+        channel: Channel | None,
+        is_linked: bool,
+        call: Call,
+    ) -> EnvelopePosted:
+        asker_id = id_of(core, asker, call, "asker")
+        answerer_id = id_of(core, answerer, call, "answerer")
         self._core.check_may_wait("an answer")
         if answerer_id in self._closed and not self._core.demand.meets(answerer_id):
             raise AskFailed(
                 f"{self._label(answerer_id)} will not answer: {self._closed[answerer_id]}; spawn its actor again, or"
                 " ask another agent"
             )
-        ask = self._new(asker_id, answerer_id, timeout, is_linked=is_linked)
+        ask = self._new(asker_id, answerer_id, timeout, core.acting.label(answerer_id), is_linked=is_linked)
         self._by_key[ask.key] = ask
         self.workload.begin_waiting(ask)
         try:
             self._check_cycle(ask)
-            answer: EnvelopePosted = await within(self._clock, ask.timeout, self._exchange, ask, content, channel)
+            answer: EnvelopePosted = await within(self._clock, ask.timeout, self._exchange, core, ask, content, channel)
         except TimeoutError:
             whose = "" if ask.timeout == timeout else ", all that was left for the question that is answered here"
             raise AskTimeout(f"{self._label(answerer_id)} has not answered within {ask.timeout:g} s{whose}") from None
@@ -144,21 +165,19 @@ class Asks:
             self._forget(ask)
         return answer
 
-    def _new(self, asker_id: str, answerer_id: str, timeout: float, *, is_linked: bool) -> Ask:
+    def _new(self, asker_id: str, answerer_id: str, timeout: float, answerer: str, *, is_linked: bool) -> Ask:
         turns, clock = turns_around(), self._clock
         # What is asked for an answer is of no use when the time of that answer is over.
         above = [turn.ask.left() for turn in turns if turn.ask is not None and turn.ask.is_linked]
         given = min(timeout, *above) if above else timeout
         if given <= 0:
-            raise AskTimeout(
-                f"{self._label(answerer_id)} was not asked: the time of the question that is answered here is over"
-            )
+            raise AskTimeout(f"{answerer} was not asked: the time of the question that is answered here is over")
         end = clock.monotonic() + given
         return Ask(
             hub=self._core,
             asker_id=asker_id,
             answerer_id=answerer_id,
-            answerer=self._label(answerer_id),
+            answerer=answerer,
             key=f"{LINKED if is_linked else ASKED}{new_id()}",
             is_linked=is_linked,
             timeout=given,
@@ -167,9 +186,9 @@ class Asks:
             answer=asyncio.get_running_loop().create_future(),
         )
 
-    async def _exchange(self, ask: Ask, content: Any, channel: Channel | None) -> EnvelopePosted:
+    async def _exchange(self, core: Core, ask: Ask, content: Any, channel: Channel | None) -> EnvelopePosted:
         """Post the question; return the answer when it has committed."""
-        authorizer = self._core.authorizer
+        authorizer = core.authorizer
         if authorizer.has_arbiter:
             content = authorizer.freeze(content)
             await authorizer.authorize(
@@ -189,12 +208,15 @@ class Asks:
                 "topic": "ask",
                 "ttl_seconds": None if ttl_seconds is None else ttl_seconds + _TTL_SPARE_SECONDS,
             }
+            channels = self._channels if core is self._core else ChannelCommands(core, self._state)
+            ids = [ask.asker_id, ask.answerer_id]
             if authorizer.has_arbiter:  # it decides about posts to channels that are open
-                channel = await self._channels.open([ask.asker_id, ask.answerer_id], **terms)
+                channel = await channels.open(ids, **terms)
             else:
                 terms["expectations"] = None
-                ids, channels = [ask.asker_id, ask.answerer_id], self._channels
                 ask.channel_id, opening = await channels._opening(ids, terms, {})  # noqa: SLF001 - it is no command
+                if core.coming is not None:
+                    opening = partial(core.coming.with_them, opening)
         if channel is not None:
             ask.channel_id = channel.id
         self._by_channel.setdefault(ask.channel_id, set()).add(ask)

@@ -86,10 +86,14 @@ class Channel(ChannelReader):
         Raises :class:`~hubwire.errors.CommandRejected` if the channel is not open, or its type allows no others, and
         :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
-        role = _JOIN.text("role", role)
-        await self._core.demand.admit_actor(self._core, agent)
-        membership, agent_id = self._state.membership, actor_of(self._core, agent, _JOIN)
-        await self._access.enter("join", agent_id, partial(membership.join, self.id, agent_id, role), {"role": role})
+        role, membership = _JOIN.text("role", role), self._state.membership
+
+        async def join(core: Core) -> None:
+            agent_id = actor_of(core, agent, _JOIN)
+            access = ChannelAccess(core, self._state.channels, self.id)
+            await access.enter("join", agent_id, partial(membership.join, self.id, agent_id, role), {"role": role})
+
+        await self._core.demand.run(self._core, (agent,), join)
 
     async def leave(self, agent: Agent | str, reason: str = "") -> None:
         """Let a participant take part no more; when the last has left, the channel is closed.

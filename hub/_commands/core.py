@@ -40,7 +40,7 @@ from ..events import (
 from ..ports import Journal
 from .acting import Acting
 from .authorizer import Authorizer
-from .demand import Demand
+from .demand import Coming, Demand
 from .emitting import Emitting
 from .recall import Recall
 from .room import Room
@@ -96,7 +96,9 @@ class Core:
         """Has the arbiter decide about events that are emitted."""
         self.recall: Recall = recall
         self.demand: Demand = Demand()
-        """Registers agents whose actors are made on demand."""
+        """Finds agents whose actors are made on demand."""
+        self.coming: Coming | None = None
+        """Those of them that the next command registers first: see :meth:`expecting`."""
         self.room: Room = Room()
         """Where posts wait for room in inboxes."""
         self.committed: Watermark = pipeline.ring.committed
@@ -129,6 +131,14 @@ class Core:
         """Return the same hub as one agent has it: all but ``acting`` is shared."""
         face = copy.copy(self)
         face.acting = self.acting.as_one(agent_id)
+        return face
+
+    def expecting(self, coming: Coming) -> Core:
+        """Return the same hub as it is for a command that registers these agents first."""
+        face = copy.copy(self)
+        face.acting = self.acting.expecting(coming.ids)
+        face.authorizer = self.authorizer.expecting(coming.events)
+        face.coming = coming
         return face
 
     # -- the life of the hub --
@@ -207,7 +217,11 @@ class Core:
 
         A command may decide on no events: then it has waited for admission alone, and an empty list is returned.
         """
-        return self._pipeline.execute(decide)
+        return self._pipeline.execute(decide) if self.coming is None else self._execute_with(self.coming, decide)
+
+    async def _execute_with(self, coming: Coming, decide: Callable[[], Sequence[Event]]) -> list[Event]:
+        await coming.allow(self)
+        return await self._pipeline.execute(lambda: coming.with_them(decide))
 
     async def execute_shielded(self, decide: Callable[[], Sequence[Event]]) -> list[Event]:
         """Carry out a command even while the task is being cancelled; return the stamped events."""
