@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextvars import copy_context
+from contextvars import Context
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Protocol
@@ -22,7 +22,6 @@ from .._foreign.arguments import Call, has_method
 from .._foreign.guards import guarded_call, text_of
 from .._state import State
 from .._values import Value
-from ..context import leave_all
 from ..errors import CallerError, ConfigurationError, HubClosed, HubFailed
 from ..events import Event
 from ..events._shown import shown
@@ -89,6 +88,9 @@ class Surroundings(Protocol):
     def start_soon(self, function: Callable[..., Any], *args: object) -> None:
         """Run this in a task of the hub's."""
 
+    def new_context(self) -> Context:
+        """Return a copy of the present context for actors that outlive what runs in it."""
+
     def has_actor(self, agent_id: str) -> bool: ...
 
     async def start_crew(
@@ -119,8 +121,8 @@ class OnDemand:
         self._inboxes = state.inboxes
         self._state = state
         self._around = around
-        self._context = copy_context()
-        """Of the program: an actor must not be made in the context of the turn that happened to post to it."""
+        self._context = around.new_context()
+        """In which the rule was given: an actor is not made in the context of the turn that happened to post to it."""
         self._active: dict[str, Crew | None] = {}
         """By agent; None while an actor is being made."""
         self._line: dict[str, None] = {}
@@ -217,7 +219,6 @@ class OnDemand:
 
     async def _serve(self, agent_id: str) -> None:
         """Make the actor of an agent, again and again while envelopes wait for it."""
-        leave_all()
         try:
             while self._is_wanted(agent_id):
                 await self._core.until_all_is_committed()  # nothing is made for what a crash can undo

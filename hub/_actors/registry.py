@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextvars import Context
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -23,6 +24,7 @@ from ..ports import Clock
 from .actor import maker_of, name_of
 from .asks import Asks
 from .calls import ActorCall
+from .contexts import Around
 from .demands import Demands
 from .draining import Drained, Draining
 from .handles import ActorHandle, Group
@@ -83,11 +85,13 @@ class Actors:
         self._is_open = False
         self._first_seq = 0
         self._tasks: TaskGroup | None = None
+        self._around = Around()
         core.at_end(self._end)
 
     def start(self, tasks: TaskGroup) -> None:
         """Take actors from now on, and run them in this group of tasks."""
         self._tasks = tasks
+        self._around = Around()  # of the hub itself, which may be run in a turn of another hub
         self._first_seq = self._core.next_seq
         self._is_open = True
 
@@ -159,6 +163,9 @@ class Actors:
         await self._start(crew, supervisor, make, settings, partial(Life, self._services, agent, crew.inbox, handling))
         return crew
 
+    def new_context(self) -> Context:
+        return self._around.context()
+
     def has_actor(self, agent_id: str) -> bool:
         return agent_id in self._by_agent
 
@@ -177,6 +184,7 @@ class Actors:
         new_life: Callable[[], Life],
     ) -> None:
         """Start the actors of an agent, one after the other; if one fails to, none is left."""
+        context = self.new_context()
         crew.members = [
             Member(
                 supervisor=supervisor,
@@ -185,6 +193,7 @@ class Actors:
                 make=make,
                 restart=settings.restart,
                 new_life=new_life,
+                context=context,
                 worker=number if settings.workers > 1 else None,
             )
             for number in range(1, settings.workers + 1)
