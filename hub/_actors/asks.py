@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -49,7 +50,7 @@ class Asks:
     """The questions whose answers tasks wait for."""
 
     def __init__(self, core: Core, state: State, channels: ChannelCommands, clock: Clock) -> None:
-        self.workload: Workload = Workload()
+        self.workload: Workload = Workload(core.demand)
         self._core = core
         self._state = state
         self._label = state.agents.label
@@ -156,7 +157,8 @@ class Asks:
         self._by_key[ask.key] = ask
         self.workload.begin_waiting(ask)
         try:
-            self._check_cycle(ask)
+            with nullcontext() if core.coming is None else core.coming.known():
+                self._check_cycle(ask)
             answer: EnvelopePosted = await within(self._clock, ask.timeout, self._exchange, core, ask, content, channel)
         except TimeoutError:
             whose = "" if ask.timeout == timeout else ", all that was left for the question that is answered here"
@@ -265,10 +267,13 @@ class Asks:
                 )
             above += [(each, chain) for each in cause.turns]
         if self.workload.is_deadlock(ask):
+            because, advice = "all that it handles at present waits", "spawn it with a higher concurrency"
+            if self.workload.waits_for_place(ask.answerer_id):
+                because = "its actor would be made on demand, and all actors in whose place it could be made wait"
+                advice = "give spawn_on_demand() a larger active_max"
             raise AskCycle(
-                f"{self._label(ask.answerer_id)} cannot answer {self._label(ask.asker_id)}: all that it handles at"
-                " present waits, over others perhaps, for this one; spawn it with a higher concurrency, or ask another"
-                " agent"
+                f"{self._label(ask.answerer_id)} cannot answer {self._label(ask.asker_id)}: {because}, over others"
+                f" perhaps, for this one; {advice}, or ask another agent"
             )
 
     def _forget(self, ask: Ask) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from .._commands.core import Core, new_id
@@ -57,7 +57,7 @@ class Demands:
             return
         self._is_watching = True
         core = self._core
-        core.demand.coming, core.demand.meets = self._coming, self._meets
+        core.demand.coming, core.demand.meets, core.demand.holders = self._coming, self._meets, self._holders
         core.on_applied(EnvelopePosted, self._posted)
         for kind in (EnvelopeNacked, EnvelopeReturned, EnvelopeRedelivered):
             core.on_applied(kind, self._comes_again)
@@ -84,6 +84,11 @@ class Demands:
     def _meets(self, agent_id: str) -> bool:
         entry = self._state.agents.known(agent_id)
         return entry is not None and self._met_by(entry.name) is not None
+
+    def _holders(self, agent_id: str) -> Collection[str]:
+        entry = self._state.agents.known(agent_id)
+        on_demand = None if entry is None else self._met_by(entry.name)
+        return () if on_demand is None else on_demand.holders(agent_id)
 
     def _met_by(self, name: str) -> OnDemand | None:
         return next((each for each in self._rules.values() if each.rule.matches(name)), None)

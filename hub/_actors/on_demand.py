@@ -7,7 +7,7 @@ of Orleans, that is the activation of a grain.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextvars import Context
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
@@ -200,6 +200,10 @@ class OnDemand:
             for crew in [*self._active.values()]:
                 if crew is not None:
                     tasks.start_soon(crew.stop, self._around.clock, grace_seconds)
+
+    def holders(self, agent_id: str) -> Collection[str]:
+        """Return the agents that hold all places, none of which is for this one; none where there is one."""
+        return () if agent_id in self._active or len(self._active) < self.rule.active_max else self._active
 
     # -- making --
 

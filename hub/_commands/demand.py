@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import attrs
@@ -49,6 +50,10 @@ class Coming:
             )
         self._is_allowed = True
 
+    def known(self) -> AbstractContextManager[None]:
+        """Return a block, without ``await``, in which they are known as if they were there."""
+        return self._agents.expecting(self.events)
+
     def with_them(self, decide: Callable[[], Sequence[Event]]) -> Sequence[Event]:
         """Return what a command decides on with these agents, after their registrations; none if that is none."""
         missing = [each for each in self.events if self._is_missing(each)]
@@ -71,6 +76,11 @@ class Demand:
         """Returns those of some names that rules are met by, and no agent has; None for none. None without rules."""
         self.meets: Callable[[str], bool] = lambda _: False
         """Tells whether the actor of an agent is made on demand, given its id."""
+        self.holders: Callable[[str], Collection[str]] = lambda _: ()
+        """Returns, by its id, the agents whose actors hold all the places in which that of an agent could be made.
+
+        None if there is a place, or if it is not made on demand.
+        """
 
     async def run(self, core: Any, agents: Iterable[object], command: Callable[[Any], Awaitable[T]]) -> T:
         """Carry out a command that names these agents; return what it returns.
