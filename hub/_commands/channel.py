@@ -151,17 +151,16 @@ class Channel(ChannelReader):
         day, and for the 100,000 newest such posts of the hub. Where the first event is held no more, its ``seq`` and
         its ``envelope_id`` are returned, with what was posted. It does not begin with ``hubwire-``.
 
-        Where an inbox is full, its agent's rule says what happens; an envelope that would reach no inbox for that
-        reason is refused with :class:`~hubwire.errors.InboxFull`. With ``InboxOverflow.BLOCK`` it waits for room, in
-        line, for as long as the caller does; it is refused where that room could come only after the turn that waits.
-
-        Agents that the arbiter keeps from it are left out, and reported by ``envelope.dispatch_failed``.
+        Agents that the arbiter keeps from it are left out, and reported by ``envelope.dispatch_failed``. Where an inbox
+        is full, its agent's rule says what happens; an envelope that would reach no inbox for that reason is refused
+        with :class:`~hubwire.errors.InboxFull`. With ``InboxOverflow.BLOCK`` it waits for room, in line, for as long as
+        the caller does; it is refused where that room could come only after the turn that waits.
 
         Returns the committed event. A refusal is recorded as ``envelope.rejected``, then raised as
         :class:`~hubwire.errors.CommandRejected`, mostly as a :class:`~hubwire.errors.PostRejected` with its ``code``,
         or as :class:`~hubwire.errors.EventTooLarge`, then without the content.
         """
-        posting = posting_of(
+        return await posting_of(
             self._core,
             self._state,
             self.id,
@@ -175,8 +174,7 @@ class Channel(ChannelReader):
             hops_max=hops_max,
             deliver_after=deliver_after,
             origin=origin_of(POST, origin, self.post),
-        )
-        return await posting.run()
+        ).run()
 
     async def close(self, reason: str = "", **origin: Unpack[Origin]) -> None:
         """Close the channel, and those below it: they take no envelopes any more. What is in inboxes stays there.

@@ -17,15 +17,8 @@ from ..events import Event
 from .actor_states import ActorStates
 from .agents import Agents
 from .approvals import Approvals
-from .channel_types import (
-    Auction,
-    Broadcast,
-    ChannelTypes,
-    Consulting,
-    Conversation,
-    Discussion,
-    Notification,
-)
+from .auction import Auction
+from .channel_types import Broadcast, ChannelTypes, Consulting, Conversation, Discussion, Notification
 from .channels import Channels
 from .commits import Commits
 from .dead_letters import DeadLetters
@@ -122,7 +115,22 @@ class State:
         self.tasks: Tasks = Tasks(self.agents, self.channels)
         self.timers: TimerTable = TimerTable(self.agents, self.channels, self.tasks)
         self.approvals: Approvals = Approvals(self.agents)
-        self.machines: Mapping[str, Machine] = {
+        self.machines: Mapping[str, Machine] = self._in_order()
+        """By the names that they have in snapshots, in the order in which they apply an event."""
+        self.on_change: Callable[[Sequence[Timed]], None] | None = None
+        """Called after an event has been applied by a machine, live and on replay alike, with those whose deadlines
+        may have changed."""
+        self.timed: tuple[Timed, ...] = (
+            self.endings,
+            *(each for each in self.machines.values() if isinstance(each, Timed)),
+        )
+        """The machines with deadlines, in the order in which they decide what is due."""
+        self._appliers: dict[type[Event], tuple[Callable[[Any], None], ...]] = {}
+        self._changed: dict[type[Event], tuple[Timed, ...]] = {}
+        self._index_kinds()
+
+    def _in_order(self) -> dict[str, Machine]:
+        return {
             "agents": self.agents,
             "expectations": self.expectations,
             "violations": self.violations,
@@ -140,17 +148,9 @@ class State:
             "approvals": self.approvals,
             "subscriptions": self.subscriptions,
         }
-        """By the names that they have in snapshots, in the order in which they apply an event."""
-        self.on_change: Callable[[Sequence[Timed]], None] | None = None
-        """Called after an event has been applied by a machine, live and on replay alike, with those whose deadlines
-        may have changed."""
-        self.timed: tuple[Timed, ...] = (
-            self.endings,
-            *(each for each in self.machines.values() if isinstance(each, Timed)),
-        )
-        """The machines with deadlines, in the order in which they decide what is due."""
-        self._appliers: dict[type[Event], tuple[Callable[[Any], None], ...]] = {}
-        self._changed: dict[type[Event], tuple[Timed, ...]] = {}
+
+    def _index_kinds(self) -> None:
+        """Note, for each kind of event, what applies it, and whose deadlines it may change."""
         elsewhere: dict[Machine, object] = {self.channels: self.endings, self.dead_letters: self.inboxes}
         for machine in self.machines.values():
             # Deadlines of a machine change by its own events; but some are in another one.

@@ -72,9 +72,7 @@ def tail(
     *,
     follow: Annotated[
         bool,
-        Parameter(
-            name=["-f", "--follow"], help="Print new events as they come; wait for a log that does not exist yet."
-        ),
+        Parameter(name=["-f", "--follow"], help="Print new events as they come; wait for a log that is not there yet."),
     ] = False,
     lines: Annotated[
         int | Literal["all"],
