@@ -142,7 +142,7 @@ def assemble(
     denials.connect(core)
     from_threads = FromThreads(lifecycle.home, limits.thread_bytes_max)
     channels = ChannelCommands(core, state)
-    asks = Asks(core, state, channels, clock)
+    asks = Asks(core, state, clock)
     core.room.connect(partial(turn_of, core), asks.workload.has_time)
     return Parts(
         limits=limits,

@@ -62,7 +62,7 @@ class Command(Shown):
     * ``dispatch``: an envelope of the agent is about to go to the agent in ``others``;
     * ``inbox``: an envelope of the agent in ``others`` is about to go into the agent's inbox;
     * ``ask``: an agent wants to ask the agent in ``others`` ``content``; ``facts``: ``timeout``, ``linked``. The
-      opening of its channel and the sending of the question are decided about, too;
+      sending of the question is decided about, too. It and its answer have no ``channel_id``, unless one was given;
     * ``start``: an agent wants to start a task, or to have one observed; ``others``: the owner of the task that it is
       part of, if that is another agent; ``facts``: ``parent_id``, ``delegation_depth`` (how often the work was handed
       over), ``ttl_seconds``, ``capability``, ``is_observed``;

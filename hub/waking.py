@@ -72,10 +72,11 @@ class FirstStep(Coroutine[Any, Any, T]):
         self._is_future = False
         self._is_handed_over = False
 
-    def run(self, task: asyncio.Task[T], context: Context) -> None:
-        """Run the first step now, in the middle of the task that runs; ``task`` is made of this, and has not begun."""
-        loop, here = asyncio.get_running_loop(), asyncio.current_task()
-        assert here is not None
+    def run(self, task: asyncio.Task[T], context: Context, here: asyncio.Task[Any]) -> None:
+        """Run the first step now, in the middle of ``here``, the task that runs; ``task`` is made of this, and has not
+        begun.
+        """
+        loop = asyncio.get_running_loop()
         # These two are documented for those who make tasks: a loop knows one task that runs.
         asyncio._leave_task(loop, here)  # noqa: SLF001
         asyncio._enter_task(loop, task)  # noqa: SLF001

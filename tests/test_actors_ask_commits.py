@@ -1,4 +1,4 @@
-"""What a question waits for: its channel is opened in the command that posts it."""
+"""What a question waits for, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hubwire.errors import AskTimeout, EventTooLarge, NotFound
 from hubwire.events import EnvelopePosted
 from hubwire.listeners import AuditLog
 from hubwire.stores import MemoryStore
-from hubwire.testing import ManualClock
+from hubwire.testing import ManualClock, Recorder
 from support import GatedStore, advance, until, until_idle
 
 
@@ -20,8 +20,8 @@ async def echo(turn: Turn) -> None:
     await turn.reply(turn.content)
 
 
-async def test_a_question_is_journaled_with_its_channel() -> None:
-    """One append holds the channel's two events and the envelope, so that the asker waits for two commits in all."""
+async def test_a_question_and_its_turn_are_two_appends() -> None:
+    """The envelope; then the turn, what it commits, the answer, the end of the turn and the ack."""
     store = GatedStore()
     async with Hub(store) as hub:
         actor = await hub.spawn(echo)
@@ -30,7 +30,7 @@ async def test_a_question_is_journaled_with_its_channel() -> None:
         store.appends.clear()
         answer = await hub.ask(asker, actor.agent, "hello")
         assert answer.content == "hello"
-        assert store.appends[0] == 3
+        assert store.appends == [1, 5]
 
 
 class Appends(MemoryStore):
@@ -86,26 +86,27 @@ async def test_a_turn_withdrawn_early_is_cancelled_when_it_waits() -> None:
     assert call.waiting().cancel_called
 
 
-async def test_a_question_to_a_stranger_opens_no_channel() -> None:
-    """What refuses the channel refuses the question, and nothing has changed."""
+async def test_a_question_to_a_stranger_changes_nothing() -> None:
     async with Hub() as hub:
         asker = await hub.agents.register("asker")
         before = hub.statistics().committed
-        with pytest.raises(NotFound):
-            await hub.ask(asker, "0" * 32, "hello")
-        assert not hub.channels.list()
+        for who, whom in ((asker.id, "0" * 32), ("0" * 32, asker.id), ("nobody", asker.id)):
+            with pytest.raises(NotFound):
+                await hub.ask(who, whom, "hello")
         assert hub.statistics().committed == before
 
 
-async def test_a_question_that_is_too_large_leaves_no_channel() -> None:
-    """The refusal is recorded in the channel, which is closed."""
-    async with Hub(event_bytes_max=10_000) as hub:
+async def test_a_question_that_is_too_large_is_recorded() -> None:
+    recorder = Recorder()
+    async with Hub(event_bytes_max=10_000, listeners=[recorder]) as hub:
         actor = await hub.spawn(echo)
         asker = await hub.agents.register("asker")
         with pytest.raises(EventTooLarge):
             await hub.ask(asker, actor.agent, "x" * 20_000)
         await hub.flush()
-        assert not hub.channels.list()
+        (rejected,) = recorder.of("envelope.rejected")
+        assert (rejected.code, rejected.audience, rejected.channel_id) == ("too_large", (actor.agent.id,), None)
+        assert hub.statistics().asks_pending == hub.statistics().envelopes_pending == 0
 
 
 async def test_the_end_of_a_turn_waits_for_room() -> None:
@@ -143,13 +144,13 @@ async def test_the_time_of_a_question_counts_while_the_store_hangs() -> None:
         await hub.flush()
         store.gate.close()
         ask = asyncio.create_task(hub.ask(asker, actor.agent, "hello", timeout=5))
-        await until(lambda: bool(hub.channels.list()))
+        await until(lambda: hub.statistics().in_flight > 0)
         await advance(clock, 6)
         with pytest.raises(AskTimeout):
             await ask
         store.gate.open()
         await until_idle()
-        assert not hub.channels.list()
+        assert hub.statistics().envelopes_pending == 0
 
 
 async def test_who_asks_may_be_cancelled_by_a_plain_task() -> None:
@@ -169,4 +170,4 @@ async def test_who_asks_may_be_cancelled_by_a_plain_task() -> None:
         ask.cancel()
         with pytest.raises(asyncio.CancelledError):
             await ask
-        await until(lambda: not hub.channels.list())
+        await until(lambda: hub.statistics().envelopes_pending == 0)

@@ -106,7 +106,7 @@ async def test_a_required_listener_may_wait_for_another_hub() -> None:
 
         async def answer() -> None:
             async for delivery in worker.inbox():
-                await other.channels.get(delivery.event.channel_id or "").post(worker, "!", caused_by=delivery)
+                await delivery.reply("!")
                 return
 
         bridge.job = ask  # type: ignore[method-assign]

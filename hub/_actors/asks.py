@@ -1,6 +1,6 @@
 """Asks: a question and its answer, tied together by causation.
 
-A question is an envelope, by default in a channel of its own; the answer is an envelope caused by it. A question whose
+A question is an envelope, by default in no channel; the answer is an envelope caused by it. A question whose
 ``idempotency_key`` begins with ``LINKED`` lives no longer than its asker waits, also across a restart of the hub: then
 no task waits any more, and an actor lets the question expire unhandled.
 """
@@ -8,20 +8,19 @@ no task waits any more, and an actor lets the question expire unhandled.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 from .._commands.agents import Agent, id_of
 from .._commands.channel import Channel
-from .._commands.channels import ChannelCommands
-from .._commands.core import Core, new_id
+from .._commands.core import Core
+from .._commands.direct import DirectPost
 from .._commands.posting import Posting
 from .._foreign.arguments import Call
 from .._foreign.timeouts import within
 from .._state import State
 from .._state.keys import USED_ONCE
+from ..clock import SystemClock
 from ..errors import AskCycle, AskFailed, AskTimeout
 from ..events import (
     AgentUnregistered,
@@ -42,25 +41,23 @@ __all__ = ("Asks",)
 ASKED = USED_ONCE
 LINKED = f"{ASKED}linked:"
 _ASK = Call("hub.ask()")
-_TTL_SPARE_SECONDS = 60.0
-"""How long a channel outlives its question's time: it is closed earlier, unless the hub was killed."""
 
 
 class Asks:
     """The questions whose answers tasks wait for."""
 
-    def __init__(self, core: Core, state: State, channels: ChannelCommands, clock: Clock) -> None:
+    def __init__(self, core: Core, state: State, clock: Clock) -> None:
         self.workload: Workload = Workload(core.demand)
         self._core = core
         self._state = state
         self._label = state.agents.label
-        self._channels = channels
         self._clock = clock
         self._by_key: dict[str, Ask] = {}
         self._by_question: dict[str, Ask] = {}
         """By the id of the event that posted the question."""
         self._by_envelope: dict[str, Ask] = {}
         self._by_channel: dict[str, set[Ask]] = {}
+        """Of the questions that are in channels."""
         self._answers: set[str] = set()
         self._closed: dict[str, str] = {}
         """Why agents that are registered do not answer: their actors were stopped with their groups."""
@@ -87,10 +84,6 @@ class Asks:
         return len(self._by_key)
 
     # -- what an envelope is --
-
-    def is_question(self, envelope: EnvelopePosted) -> bool:
-        """Tell whether a task waits, or has waited, for an answer to this that is in no inbox."""
-        return (envelope.idempotency_key or "").startswith(ASKED)
 
     def of_question(self, envelope: EnvelopePosted) -> Ask | None:
         """Return what a task waits for, if this envelope is the question."""
@@ -123,130 +116,119 @@ class Asks:
         if channel is not None:
             call.instance("channel", channel, Channel, wanted="a Channel, or None")
         is_linked = call.flag("linked", is_linked)
-
-        async def command(core: Core) -> EnvelopePosted:
-            return await self._ask(
-                core, asker, answerer, content, timeout=timeout, channel=channel, is_linked=is_linked, call=call
-            )
-
         # To a channel that is there, an agent that is not there cannot belong.
         named = (answerer,) if channel is None else ()
+
+        async def command(core: Core) -> EnvelopePosted:
+            with core.knowing():
+                asker_id, answerer_id = id_of(core, asker, call, "asker"), id_of(core, answerer, call, "answerer")
+                ask = self._new(asker_id, answerer_id, timeout, channel, is_linked=is_linked)
+            return await self._ask(ask, self._posting(core, ask, content), timeout)
+
         return await self._core.demand.run(self._core, named, command)
 
-    async def _ask(
-        self,
-        core: Core,
-        asker: Agent | str,
-        answerer: Agent | str,
-        content: Any,
-        *,
-        timeout: float,
-        channel: Channel | None,
-        is_linked: bool,
-        call: Call,
-    ) -> EnvelopePosted:
-        asker_id = id_of(core, asker, call, "asker")
-        answerer_id = id_of(core, answerer, call, "answerer")
+    def _new(self, asker_id: str, answerer_id: str, timeout: float, channel: Channel | None, *, is_linked: bool) -> Ask:
         self._core.check_may_wait("an answer")
         if answerer_id in self._closed and not self._core.demand.meets(answerer_id):
             raise AskFailed(
                 f"{self._label(answerer_id)} will not answer: {self._closed[answerer_id]}; spawn its actor again, or"
                 " ask another agent"
             )
-        ask = self._new(asker_id, answerer_id, timeout, core.acting.label(answerer_id), is_linked=is_linked)
-        self._by_key[ask.key] = ask
-        self.workload.begin_waiting(ask)
-        try:
-            with nullcontext() if core.coming is None else core.coming.known():
-                self._check_cycle(ask)
-            answer: EnvelopePosted = await within(self._clock, ask.timeout, self._exchange, core, ask, content, channel)
-        except TimeoutError:
-            whose = "" if ask.timeout == timeout else ", all that was left for the question that is answered here"
-            raise AskTimeout(f"{self._label(answerer_id)} has not answered within {ask.timeout:g} s{whose}") from None
-        finally:
-            self._forget(ask)
-        return answer
-
-    def _new(self, asker_id: str, answerer_id: str, timeout: float, answerer: str, *, is_linked: bool) -> Ask:
+        if channel is None:
+            for each in (asker_id, answerer_id):
+                self._state.agents.get(each)
         turns, clock = turns_around(), self._clock
         # What is asked for an answer is of no use when the time of that answer is over.
         above = [turn.ask.left() for turn in turns if turn.ask is not None and turn.ask.is_linked]
         given = min(timeout, *above) if above else timeout
         if given <= 0:
-            raise AskTimeout(f"{answerer} was not asked: the time of the question that is answered here is over")
+            raise AskTimeout(
+                f"{self._label(answerer_id)} was not asked: the time of the question that is answered here is over"
+            )
         end = clock.monotonic() + given
         return Ask(
             hub=self._core,
             asker_id=asker_id,
             answerer_id=answerer_id,
-            answerer=answerer,
-            key=f"{LINKED if is_linked else ASKED}{new_id()}",
+            answerer=self._label(answerer_id),
             is_linked=is_linked,
             timeout=given,
             left=lambda: end - clock.monotonic(),
             turns=turns,
             answer=asyncio.get_running_loop().create_future(),
+            channel_id=None if channel is None else channel.id,
         )
 
-    async def _exchange(self, core: Core, ask: Ask, content: Any, channel: Channel | None) -> EnvelopePosted:
+    async def _ask(self, ask: Ask, posting: Posting, timeout: float) -> EnvelopePosted:
+        """Ask, and return the answer; ``timeout`` is what the caller has said."""
+        self._by_key[ask.key] = ask
+        if ask.channel_id is not None:
+            self._by_channel.setdefault(ask.channel_id, set()).add(ask)
+        self.workload.begin_waiting(ask)
+        try:
+            with posting.core.knowing():
+                self._check_cycle(ask)
+            answer = await self._exchange(ask, posting)
+        except TimeoutError:
+            whose = "" if ask.timeout == timeout else ", all that was left for the question that is answered here"
+            raise AskTimeout(f"{ask.answerer} has not answered within {ask.timeout:g} s{whose}") from None
+        finally:
+            self._forget(ask)
+        return answer
+
+    async def _exchange(self, ask: Ask, posting: Posting) -> EnvelopePosted:
         """Post the question; return the answer when it has committed."""
-        authorizer = core.authorizer
+        question = posting.put_now()
+        if question is None:
+            question = await within(self._clock, ask.timeout, self._post, ask, posting)
+        if ask.answerer_id not in question.recipients:
+            raise AskFailed(f"the question did not reach {self._label(ask.answerer_id)}; see envelope.dispatch_failed")
+        answer = await self._answer(ask)
+        if not self._core.is_settled(answer.seq):
+            await within(self._clock, ask.left(), self._core.until_committed, answer.seq)
+        return answer
+
+    async def _post(self, ask: Ask, posting: Posting) -> EnvelopePosted:
+        authorizer = posting.core.authorizer
         if authorizer.has_arbiter:
-            content = authorizer.freeze(content)
+            posting.content = authorizer.freeze(posting.content)
             await authorizer.authorize(
                 "ask",
                 ask.asker_id,
                 [ask.answerer_id],
-                channel_id=None if channel is None else channel.id,
-                content=content,
+                channel_id=ask.channel_id,
+                content=posting.content,
                 facts={"timeout": ask.timeout, "linked": ask.is_linked},
             )
-        ttl_seconds = ask.timeout if ask.is_linked else None
-        ask.is_channel_own = channel is None
-        opening: Callable[[], Sequence[Event]] | None = None
-        if channel is None:
-            terms: dict[str, Any] = {
-                "type": "consulting",
-                "topic": "ask",
-                "ttl_seconds": None if ttl_seconds is None else ttl_seconds + _TTL_SPARE_SECONDS,
-            }
-            channels = self._channels if core is self._core else ChannelCommands(core, self._state)
-            ids = [ask.asker_id, ask.answerer_id]
-            if authorizer.has_arbiter:  # it decides about posts to channels that are open
-                channel = await channels.open(ids, **terms)
-            else:
-                terms["expectations"] = None
-                ask.channel_id, opening = await channels._opening(ids, terms, {})  # noqa: SLF001 - it is no command
-                if core.coming is not None:
-                    opening = partial(core.coming.with_them, opening)
-        if channel is not None:
-            ask.channel_id = channel.id
-        self._by_channel.setdefault(ask.channel_id, set()).add(ask)
-        question = await self._post(ask, content, ttl_seconds, opening)
-        if ask.answerer_id not in question.recipients:
-            raise AskFailed(f"the question did not reach {self._label(ask.answerer_id)}; see envelope.dispatch_failed")
-        answer = await ask.answer
-        await self._core.until_committed(answer.seq)
-        return answer
+        return await posting.run()
 
-    async def _post(
-        self, ask: Ask, content: Any, ttl_seconds: float | None, opening: Callable[[], Sequence[Event]] | None
-    ) -> EnvelopePosted:
-        """Post the question, with a key that a program cannot give to an envelope; open its channel first."""
-        cause = None if (turn := ask.turn) is None else turn.envelope
-        posting = Posting(
-            core=self._core,
+    async def _answer(self, ask: Ask) -> EnvelopePosted:
+        """Return the answer when it is posted."""
+        if type(self._clock) is not SystemClock:
+            return await within(self._clock, ask.left(), _result, ask.answer)
+        # A timer costs half of what a scope does that cancels the task, and it ends nothing but this wait.
+        alarm = asyncio.get_running_loop().call_later(ask.left(), ask.expire)
+        try:
+            return await ask.answer
+        finally:
+            alarm.cancel()
+
+    def _posting(self, core: Core, ask: Ask, content: Any) -> Posting:
+        """Return the post of the question, with a key that a program cannot give to an envelope."""
+        of = DirectPost if ask.channel_id is None else Posting
+        posting = of(
+            core=core,
             envelopes=self._state.envelopes,
-            channel_id=ask.channel_id,
+            channel_id=ask.channel_id or "",
             sender_id=ask.asker_id,
             content=content,
             audience=[ask.answerer_id],
-            cause=cause,
+            cause=None if (turn := ask.turn) is None else turn.envelope,
             origin={},
         )
-        posting.ttl_seconds, posting.idempotency_key = ttl_seconds, ask.key
-        posting.opening = opening
-        return await posting.run()
+        ask.key = f"{LINKED if ask.is_linked else ASKED}{posting.envelope_id}"
+        posting.ttl_seconds, posting.idempotency_key = ask.timeout if ask.is_linked else None, ask.key
+        return posting
 
     def _check_cycle(self, ask: Ask) -> None:
         if ask.asker_id == ask.answerer_id:
@@ -283,7 +265,7 @@ class Asks:
         if ask.question is not None:
             del self._by_question[ask.question.id]
             del self._by_envelope[ask.question.envelope_id]
-        if (asks := self._by_channel.get(ask.channel_id)) is not None:
+        if ask.channel_id is not None and (asks := self._by_channel.get(ask.channel_id)) is not None:
             asks.discard(ask)
             if not asks:
                 del self._by_channel[ask.channel_id]
@@ -304,8 +286,6 @@ class Asks:
             yield EnvelopeExpired(
                 agent_id=ask.answerer_id, channel_id=question.channel_id, envelope_id=question.envelope_id
             )
-        if ask.is_channel_own and ask.channel_id in state.channels:
-            yield from state.endings.close(ask.channel_id, "no task waits for the answer any more")
 
     # -- what happens to questions --
 
@@ -317,8 +297,8 @@ class Asks:
             self._by_question[event.id] = self._by_envelope[event.envelope_id] = asked_now
         elif (ask := self._by_question.get(event.causation_id or "")) is not None:
             addressed = not event.audience or ask.asker_id in event.audience
-            is_from_answerer = event.agent_id == ask.answerer_id and event.channel_id == ask.channel_id
-            if addressed and is_from_answerer and not ask.answer.done():
+            is_there = event.channel_id == ask.channel_id and event.topic is None
+            if addressed and is_there and event.agent_id == ask.answerer_id and not ask.answer.done():
                 self._answers.add(event.envelope_id)
                 ask.answer.set_result(event)
 
@@ -342,3 +322,7 @@ class Asks:
         for ask in self._by_key.values():
             if not ask.answer.done():
                 ask.answer.set_exception(self._core.end_error("the hub was closed before the answer came"))
+
+
+async def _result(future: asyncio.Future[EnvelopePosted]) -> EnvelopePosted:
+    return await future

@@ -92,8 +92,6 @@ class Ask:
     answerer_id: str
     answerer: str
     """The same agent, as messages name it: also when it has left."""
-    key: str
-    """The idempotency key of the question."""
     is_linked: bool
     """Whether the question lives no longer than the task waits."""
     timeout: float
@@ -104,13 +102,19 @@ class Ask:
     turn: TurnCall | None = attrs.field(init=False)
     """The one of them that belongs to the question's own hub."""
     answer: asyncio.Future[EnvelopePosted]
-    channel_id: str = ""
-    is_channel_own: bool = True
-    """Whether the channel was opened for this question alone."""
+    key: str = ""
+    """The idempotency key of the question."""
+    channel_id: str | None = None
+    """In which it is asked; None: in no channel."""
     question: EnvelopePosted | None = None
 
     def __attrs_post_init__(self) -> None:
         self.turn = next((turn for turn in self.turns if turn.held is self.hub), None) if self.turns else None
+
+    def expire(self) -> None:
+        """Its time is over."""
+        if not self.answer.done():
+            self.answer.set_exception(TimeoutError())
 
     def fail(self, reason: str) -> None:
         if not self.answer.done():

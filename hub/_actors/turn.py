@@ -8,11 +8,12 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 import attrs
 
 from .._commands.agents import Agent, ids_of
-from .._commands.channel import POST, Channel, posting_of
+from .._commands.channel import Channel
 from .._commands.core import Core
 from .._commands.inboxes import Delivery
-from .._commands.posting import Posting
+from .._commands.posting import POST
 from .._commands.publishing import PUBLISH, publication_of
+from .._commands.replying import audience_of_reply, post_because_of
 from .._foreign.arguments import Call
 from .._state import State
 from .._values import Shown
@@ -36,9 +37,6 @@ _EXTEND = Call("turn.extend()")
 
 class _Asks(Protocol):
     """The asks of a hub, as a turn needs them."""
-
-    def is_question(self, envelope: EnvelopePosted) -> bool:
-        """Tell whether a task waits for an answer to this that is in no inbox."""
 
     async def ask(
         self,
@@ -77,8 +75,9 @@ class Turn(Shown, Generic[HubT_co]):
     """The hub that the actor was spawned on, as its agent has it: what is done through it, that agent does."""
     agent: Agent
     channel: Channel
-    """Where the envelope was posted; it may have ended since. For what was published on a topic there is none, and
-    what is read of this one raises :class:`~hubwire.errors.NotFound`."""
+    """Where the envelope was posted; it may have ended since. For what was published on a topic, and for a question
+    that was asked in no channel, there is none, and what is read of this one raises
+    :class:`~hubwire.errors.NotFound`."""
     delivery: Delivery
 
     @property
@@ -142,13 +141,14 @@ class Turn(Shown, Generic[HubT_co]):
         does it again, unless it is given an ``idempotency_key``.
 
         Raises :class:`~hubwire.errors.CommandRejected` for an argument that is not of its form, when the turn holds 256
-        posts, when it has ended, and for what was published on a topic, which is in no channel.
+        posts, when it has ended, and for what is in no channel: what was published on a topic, and what was asked.
         """
-        if (topic := self.envelope.topic) is not None:
+        if self.envelope.channel_id is None:
+            topic = self.envelope.topic
+            how = "was asked directly" if topic is None else f"was published on topic {shown(topic)}"
             raise CommandRejected(
-                f"envelope {self.envelope.envelope_id} was published on topic {shown(topic)}, and is in no channel to"
-                " post in; answer its sender with turn.reply(), publish with turn.publish(), or open a channel with"
-                " turn.hub.channels.open()"
+                f"envelope {self.envelope.envelope_id} {how}, and is in no channel to post in; answer its sender with"
+                " turn.reply(), publish with turn.publish(), or open a channel with turn.hub.channels.open()"
             )
         audience = None if to is None else ids_of(self._core, to, _POST, "to")
         return await self._post(content, audience, priority=priority, idempotency_key=idempotency_key, at_once=at_once)
@@ -165,20 +165,18 @@ class Turn(Shown, Generic[HubT_co]):
         call: Call = _POST,
     ) -> HeldPost | EnvelopePosted:
         at_once = call.flag("at_once", at_once)
-        terms: dict[str, Any] = {
-            "audience": audience,
-            "cause": self.envelope,
-            "priority": priority,
-            "idempotency_key": idempotency_key,
-            "deliver_after": deliver_after,
-            "call": call,
-        }
-        core, state, topic = self._core, self._state, self.envelope.topic
-        posting: Posting
-        if topic is None:
-            posting = posting_of(core, state, self.channel.id, self.agent.id, content, **terms)
-        else:  # a reply, or a reminder
-            posting = publication_of(core, state, topic, self.agent.id, content, **terms)
+        posting = post_because_of(
+            self._core,
+            self._state,
+            self.agent.id,
+            self.envelope,
+            content,
+            audience=audience,
+            priority=priority,
+            idempotency_key=idempotency_key,
+            deliver_after=deliver_after,
+            call=call,
+        )
         return await self._effects.post(posting, at_once=at_once)
 
     @overload
@@ -246,13 +244,7 @@ class Turn(Shown, Generic[HubT_co]):
         It is held as :meth:`post` holds it: who asks gets it when the turn ends, or now, with ``at_once``. Raises
         :class:`~hubwire.errors.CommandRejected` for a notice, which the hub itself has posted.
         """
-        sender = self.envelope.agent_id
-        if sender is None:
-            raise CommandRejected(
-                f"envelope {self.envelope.envelope_id} is a notice of the hub, and has no sender to answer; look at"
-                " turn.envelope.is_notice, or say who is meant with turn.post(to=[...])"
-            )
-        audience = [] if self._asks.is_question(self.envelope) else [sender]
+        audience = audience_of_reply(self.envelope)
         return await self._post(content, audience, idempotency_key=idempotency_key, at_once=at_once, call=_REPLY)
 
     async def remind(self, seconds: float, content: Any, *, idempotency_key: str | None = None) -> HeldPost:

@@ -191,8 +191,7 @@ class Agent(Shown):
     def inbox(self) -> Inbox:
         """Return a reader of the agent's inbox: first what is pending, then what arrives."""
         self._core.acting.check(self.id, _INBOX)
-        state = self._state
-        return Inbox(self._core, state.agents, state.inboxes, self._entry.agent_id)
+        return Inbox(self._core, self._state, self._entry.agent_id)
 
     async def set_resume(self, resume: Resume) -> None:
         """Replace what it claims it can do; what was observed stays.

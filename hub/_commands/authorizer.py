@@ -172,13 +172,16 @@ class Authorizer:
         covered = clearance.covered
         unreachable = dict(clearance.unreachable)
         for agent_id in reached:
-            if agent_id not in covered and agent_id != sender_id and agent_id in self._agents:
+            if agent_id not in covered and agent_id != sender_id and self._is_there(agent_id):
                 try:
                     await self.authorize("dispatch", sender_id, [agent_id], channel_id=channel_id, content=content)
                     await self.authorize("inbox", agent_id, [sender_id], channel_id=channel_id, content=content)
                 except AccessDenied as error:
                     unreachable[agent_id] = str(error)
         return Clearance(unreachable=unreachable, covered=covered.union(reached))
+
+    def _is_there(self, agent_id: str) -> bool:
+        return agent_id in self._agents or any(each.agent_id == agent_id for each in self._coming)
 
     def participants(self, channel_id: str | None) -> tuple[str, ...]:
         """Return the ids of a channel's participants; none if it is not there: the state machine refuses that."""

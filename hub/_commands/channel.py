@@ -9,20 +9,20 @@ from typing import Any, Unpack
 import attrs
 
 from .._foreign.arguments import Call
-from .._state import State
 from .._state.channels import ChannelState
 from .._state.origin import Origin
-from ..errors import NotFound, PostRejected
+from ..errors import NotFound
 from ..events import ChannelOpened, EnvelopePosted
 from .access import ChannelAccess
 from .agents import Agent, actor_of, id_of, ids_of
+from .causes import cause_of
 from .channel_reader import ChannelReader
 from .core import Core
 from .inboxes import Delivery
 from .origins import origin_of
-from .posting import Posting, cause_of
+from .posting import POST, posting_of
 
-__all__ = ("Channel", "channel_id_of", "posting_of")
+__all__ = ("Channel", "channel_id_of")
 
 _ACCEPT = Call("channel.accept()")
 _DECLINE = Call("channel.decline()")
@@ -30,7 +30,6 @@ _JOIN = Call("channel.join()")
 _LEAVE = Call("channel.leave()")
 _HIDE = Call("channel.hide()")
 _SHOW = Call("channel.show()")
-POST = Call("channel.post()", partial(PostRejected, code="malformed"))
 _CLOSE = Call("channel.close()")
 
 
@@ -194,38 +193,6 @@ class Channel(ChannelReader):
                 await self._core.execute(lambda: endings.close(self.id, reason))
         except NotFound:
             return  # the hub itself, which closes what is closing, was faster
-
-
-def posting_of(
-    core: Core,
-    state: State,
-    channel_id: str,
-    sender_id: str,
-    content: Any,
-    *,
-    audience: list[str] | None,
-    cause: EnvelopePosted | None,
-    priority: str = "normal",
-    ttl_seconds: float | None = None,
-    idempotency_key: str | None = None,
-    hops_max: int | None = None,
-    deliver_after: float = 0.0,
-    origin: Origin | None = None,
-    call: Call = POST,
-) -> Posting:
-    """Return a post to be run: see :meth:`Channel.post`. What is malformed in its terms is its ``refusal``."""
-    posting = Posting(
-        core=core,
-        envelopes=state.envelopes,
-        channel_id=channel_id,
-        sender_id=sender_id,
-        content=content,
-        audience=audience,
-        cause=cause,
-        origin={} if origin is None else origin,
-    )
-    posting.take_terms(call, priority, ttl_seconds, idempotency_key, hops_max, deliver_after)
-    return posting
 
 
 def channel_id_of(channel: Channel | str | None, call: Call, argument: str = "channel") -> str | None:

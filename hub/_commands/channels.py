@@ -14,7 +14,7 @@ from .._state.evaluators import Evaluator, Expectation, ViolationHandler
 from .._state.membership import HISTORIES
 from .._state.origin import Origin
 from ..errors import ConfigurationError, NotFound
-from ..events import Event, ExpectationViolated
+from ..events import ExpectationViolated
 from .agents import Agent, id_of, ids_of, items_of, roles_of
 from .channel import Channel, channel_id_of
 from .core import Core, new_id
@@ -155,32 +155,24 @@ class ChannelCommands:
         core = self._core
         terms = _checked(core, given)
         ids = ids_of(core, participants, _OPEN, "participants")
-        if ids:
-            core.acting.check(ids[0], _OPEN, "the first of participants, its creator,")
-        channel_id, decide = await self._opening(ids, terms, origin)
-        await core.execute(decide)
-        return channel_id
-
-    async def _opening(
-        self, ids: Sequence[str], terms: dict[str, Any], origin: Origin
-    ) -> tuple[str, Callable[[], list[Event]]]:
-        """Have the arbiter allow a channel on checked terms; return the id that it will have, and what decides on it.
-
-        It is opened when the decision is put, as a command or as the first part of one.
-        """
-        core, channel_id = self._core, new_id()
         creator = ids[0] if ids else None
+        if creator is not None:
+            core.acting.check(creator, _OPEN, "the first of participants, its creator,")
+        channel_id = new_id()
         membership, quotas = self._state.membership, self._state.quotas
         allow = await core.authorizer.authorize("open", creator, ids[1:], channel_type=terms["type"], facts=terms)
         if terms["ttl_seconds"] == "rule":
             terms["ttl_seconds"] = allow.channel_ttl_seconds
         if terms["expectations"] is None:
             terms["expectations"] = _binding(core, allow.expectations, terms.get("roles"))
-        return channel_id, lambda: quotas.checked(
-            membership.open(ids, channel_id=channel_id, **terms, **origin),
-            allow.channels_max,
-            core.acting.label,
+        await core.execute(
+            lambda: quotas.checked(
+                membership.open(ids, channel_id=channel_id, **terms, **origin),
+                allow.channels_max,
+                core.acting.label,
+            )
         )
+        return channel_id
 
     def get(self, channel_id: str) -> Channel:
         """Return the channel with this id. Raises :class:`~hubwire.errors.NotFound` if it has ended, or never was."""

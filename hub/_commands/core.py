@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Protocol
 from weakref import ref
@@ -58,6 +59,8 @@ _CHANGES_FOR_POSTS = (
     ChannelParticipantRemoved,
 )
 """After which a post that waits may be refused, or need no room any more."""
+
+_NONE_COME = nullcontext()
 
 
 def new_id() -> str:
@@ -134,12 +137,16 @@ class Core:
         return face
 
     def expecting(self, coming: Coming) -> Core:
-        """Return the same hub as it is for a command that registers these agents first."""
+        """Return the same hub as it is for a command that registers these agents first; see :meth:`knowing`."""
         face = copy.copy(self)
         face.acting = self.acting.expecting(coming.ids)
         face.authorizer = self.authorizer.expecting(coming.events)
         face.coming = coming
         return face
+
+    def knowing(self) -> AbstractContextManager[None]:
+        """Return a block, without ``await``, in which the agents are known that the next command registers first."""
+        return _NONE_COME if self.coming is None else self.coming.known()
 
     # -- the life of the hub --
 
@@ -222,6 +229,14 @@ class Core:
     async def _execute_with(self, coming: Coming, decide: Callable[[], Sequence[Event]]) -> list[Event]:
         await coming.allow(self)
         return await self._pipeline.execute(lambda: coming.with_them(decide))
+
+    def execute_now(self, decide: Callable[[], Sequence[Event]]) -> list[Event] | None:
+        """Carry out a command without a wait, also for its commit; None, and nothing done, if it had to be admitted."""
+        return self._pipeline.execute_now(decide) if self.coming is None else None
+
+    def is_settled(self, seq: int) -> bool:
+        """Tell whether :meth:`until_committed` would return without letting other tasks run."""
+        return self._pipeline.is_settled(seq)
 
     async def execute_shielded(self, decide: Callable[[], Sequence[Event]]) -> list[Event]:
         """Carry out a command even while the task is being cancelled; return the stamped events."""

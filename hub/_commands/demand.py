@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import attrs
 
 from .._state.agents import Agents
-from ..events import AgentRegistered, Event
+from ..events import AgentRegistered, EnvelopeRejected, Event
 
 __all__ = ("Coming", "Demand", "Registration")
 
@@ -55,11 +55,15 @@ class Coming:
         return self._agents.expecting(self.events)
 
     def with_them(self, decide: Callable[[], Sequence[Event]]) -> Sequence[Event]:
-        """Return what a command decides on with these agents, after their registrations; none if that is none."""
+        """Return what a command decides on with these agents, after their registrations; none if that is none.
+
+        The report of a refusal registers none.
+        """
         missing = [each for each in self.events if self._is_missing(each)]
         with self._agents.expecting(missing):
             events = decide()
-        return [*missing, *events] if events else ()
+        is_carried_out = any(type(each) is not EnvelopeRejected for each in events)
+        return [*missing, *events] if is_carried_out else events
 
     def _is_missing(self, registration: AgentRegistered) -> bool:
         known = self._agents.find(registration.name)

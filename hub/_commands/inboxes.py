@@ -10,15 +10,18 @@ from typing import Any
 import attrs
 
 from .._foreign.arguments import Call
-from .._state.agents import Agents
-from .._state.inboxes import PRIORITIES, Inboxes, Waiting
+from .._state import State
+from .._state.inboxes import PRIORITIES, Waiting
 from .._values import Shown
 from ..events import EnvelopeDeadLettered, EnvelopePosted, Event
 from .core import Core
+from .posting import POST
+from .replying import audience_of_reply, post_because_of
 
 __all__ = ("Delivery", "Inbox")
 
 _NACK = Call("delivery.nack()")
+_REPLY = attrs.evolve(POST, name="delivery.reply()")
 
 
 @attrs.define(eq=False, repr=False, on_setattr=attrs.setters.frozen)
@@ -26,7 +29,7 @@ class Delivery(Shown):
     """An envelope, delivered to one agent."""
 
     _core: Core = attrs.field(repr=False)
-    _inboxes: Inboxes = attrs.field(repr=False)
+    _state: State = attrs.field(repr=False)
     agent_id: str
     event: EnvelopePosted
     """The fact that it was posted; its ``content`` is what was said."""
@@ -45,7 +48,7 @@ class Delivery(Shown):
         Returns False if that came too late, and nothing was done: the delivery was acked or nacked already, or the
         envelope has expired, was dropped or dead-lettered, or was counted as an attempt at a restart.
         """
-        agent_id, envelope_id, inboxes = self.agent_id, self.event.envelope_id, self._inboxes
+        agent_id, envelope_id, inboxes = self.agent_id, self.event.envelope_id, self._state.inboxes
 
         def decide() -> Sequence[Event]:
             if not inboxes.is_held(agent_id, envelope_id, self.attempt):
@@ -64,7 +67,7 @@ class Delivery(Shown):
 
         Returns whether it comes again; None if that came too late, as for :meth:`ack`, and nothing was done.
         """
-        agent_id, envelope_id, inboxes = self.agent_id, self.event.envelope_id, self._inboxes
+        agent_id, envelope_id, inboxes = self.agent_id, self.event.envelope_id, self._state.inboxes
         reason = _NACK.text("reason", reason)
         delay_seconds = _NACK.seconds("delay_seconds", delay_seconds, is_zero_ok=True)
 
@@ -76,6 +79,22 @@ class Delivery(Shown):
         events = await self._core.execute(decide)
         return not isinstance(events[0], EnvelopeDeadLettered) if events else None
 
+    async def reply(self, content: Any, *, idempotency_key: str | None = None) -> EnvelopePosted:
+        """Answer the envelope's sender: what its ask returns if the envelope is a question, else in its inbox.
+
+        It is answered where it came from: in its channel, on its topic, or directly. The envelope stays in the inbox
+        until it is acked; a crash in between answers it again, unless ``idempotency_key`` is given: with that, the same
+        answer is posted once. Returns the committed event.
+
+        Raises :class:`~hubwire.errors.CommandRejected` for a notice, which the hub itself has posted, and what
+        :meth:`hubwire.Channel.post` raises.
+        """
+        audience = audience_of_reply(self.event)
+        core, state = self._core, self._state
+        core.acting.check_here()
+        terms: dict[str, Any] = {"audience": audience, "idempotency_key": idempotency_key}
+        return await post_because_of(core, state, self.agent_id, self.event, content, call=_REPLY, **terms).run()
+
 
 class Inbox:
     """``async for delivery in agent.inbox()``: at least once, only what is committed; urgent envelopes come first.
@@ -85,16 +104,18 @@ class Inbox:
     tasks may read one inbox; each delivery goes to one of them.
     """
 
-    def __init__(self, core: Core, agents: Agents, inboxes: Inboxes, agent_id: str) -> None:
+    def __init__(self, core: Core, state: State, agent_id: str) -> None:
         self.agent_id = agent_id
         self.takes: Callable[[EnvelopePosted], bool] | None = None
         """Tells which envelopes are delivered here; None: all. Others are left to the next inbox."""
         self._core = core
         self._committed = core.committed
-        self._agents = agents
-        self._inboxes = inboxes
+        self._state = state
+        self._agents = state.agents
+        self._inboxes = state.inboxes
         self._queues: dict[str, deque[tuple[EnvelopePosted, int]]] = {priority: deque() for priority in PRIORITIES}
-        self._arrivals: set[asyncio.Future[None]] = set()
+        self._waiting: dict[asyncio.Future[None], None] = {}
+        """What the tasks wait for that wait for an envelope, the one that has waited longest first."""
         for waiting in self._inboxes.pending(agent_id):
             if waiting.delayed_until_ns is None:
                 self.arrive(waiting.envelope, waiting.ready_seq)
@@ -108,21 +129,29 @@ class Inbox:
 
     async def __anext__(self) -> Delivery:
         committed = self._committed
-        while True:
-            if not self._core.is_ours():
-                await self._core.prove_ours()
-            delivery, uncommitted = self._next(committed.value)
-            if delivery is not None:
-                return delivery
-            self._core.check_failure()
-            if self._core.is_stopped and (uncommitted is None or committed.ended):
-                raise StopAsyncIteration
-            if uncommitted is not None:
-                await committed.wait_beyond(uncommitted)
-            elif self.agent_id in self._agents:
-                await self._arrival()
-            else:
-                raise StopAsyncIteration
+        delivery: Delivery | None = None
+        try:
+            while delivery is None:
+                if not self._core.is_ours():
+                    await self._core.prove_ours()
+                delivery, uncommitted = self._next(committed.value)
+                if delivery is not None:
+                    break
+                self._core.check_failure()
+                if self._core.is_stopped and (uncommitted is None or committed.ended):
+                    break
+                if uncommitted is not None:
+                    await committed.wait_beyond(uncommitted)
+                elif self.agent_id in self._agents:
+                    await self._arrival()
+                else:
+                    break
+        except BaseException:
+            self._wake_one()  # this task may have been woken for an envelope, which another one is to take then
+            raise
+        if delivery is None:
+            raise StopAsyncIteration
+        return delivery
 
     def _next(self, committed: int) -> tuple[Delivery | None, int | None]:
         """Return the most urgent delivery that is committed; else the first ``seq`` to wait for, if there is one."""
@@ -135,7 +164,7 @@ class Inbox:
                     queue.popleft()
                 elif ready_seq < committed:
                     queue.popleft()
-                    return Delivery(self._core, self._inboxes, self.agent_id, envelope, waiting.attempts + 1), None
+                    return Delivery(self._core, self._state, self.agent_id, envelope, waiting.attempts + 1), None
                 else:
                     uncommitted = ready_seq if uncommitted is None else min(uncommitted, ready_seq)
                     break
@@ -149,13 +178,13 @@ class Inbox:
         return waiting if self.takes is None or self.takes(envelope) else None
 
     async def _arrival(self) -> None:
-        """Return when an envelope arrives, or none will any more. All tasks that wait are woken."""
+        """Return when an envelope arrives that no other task is woken for, or none will any more."""
         arrival = asyncio.get_running_loop().create_future()
-        self._arrivals.add(arrival)
+        self._waiting[arrival] = None
         try:
             await arrival
         finally:
-            self._arrivals.discard(arrival)
+            self._waiting.pop(arrival, None)
 
     def arrive(self, event: EnvelopePosted, ready_seq: int) -> None:
         """An envelope was posted, or comes again; it is delivered when the event ``ready_seq`` is committed."""
@@ -164,17 +193,25 @@ class Inbox:
         # Other readers may ack what this one never reads. Removing that costs no more than what has arrived since.
         if len(queue) > 2 * self._inboxes.count(self.agent_id) + 64:
             self._queues[event.priority] = deque(each for each in queue if self._current(*each) is not None)
-        self.look()
+        self._wake_one()
 
     def take_back(self, delivery: Delivery) -> None:
         """A task of several that read this inbox has ended with a delivery in hand: it is the next of its priority."""
         waiting = self._inboxes.find(self.agent_id, delivery.event.envelope_id)
         if waiting is not None and waiting.attempts + 1 == delivery.attempt and waiting.delayed_until_ns is None:
             self._queues[delivery.event.priority].appendleft((waiting.envelope, waiting.ready_seq))
-            self.look()
+            self._wake_one()
 
     def look(self) -> None:
-        """Wake the tasks that wait: an envelope has arrived, or none will any more."""
-        for arrival in self._arrivals:
+        """Wake all tasks that wait: no envelope will arrive any more."""
+        while self._waiting:
+            self._wake_one()
+
+    def _wake_one(self) -> None:
+        """Wake the task that has waited longest, for one envelope: a hundred that wait need not all look for it."""
+        while self._waiting:
+            arrival = next(iter(self._waiting))
+            del self._waiting[arrival]
             if not arrival.done():
                 arrival.set_result(None)
+                return

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, TypedDict
 
 import attrs
 
-from .._foreign.arguments import Call, whole_of
+from .._foreign.arguments import Call
+from .._state import State
 from .._state.delegation import delegators_of
 from .._state.delivering import InboxesBlock
 from .._state.drafts import Draft
@@ -19,17 +21,18 @@ from ..errors import CommandRejected, EventTooLarge, HubError, InboxFull, NotFou
 from ..events import EnvelopePosted, EnvelopeRejected, Event, canonical
 from .authorizer import CLEAR, About, Clearance
 from .core import Core, new_id
-from .inboxes import Delivery
 from .room import Ticket
 
-__all__ = ("RESERVED", "Posting", "cause_of", "own_key")
+__all__ = ("POST", "RESERVED", "Posting", "own_key", "posting_of")
+
+POST = Call("channel.post()", partial(PostRejected, code="malformed"))
 
 RESERVED = "hubwire-"
 """What idempotency keys of the hub itself begin with."""
 
 
 class PlaceOfPost(TypedDict, total=False):
-    """Where an envelope is posted: one of these."""
+    """Where an envelope is posted: one of these, or none if it is sent directly."""
 
     channel_id: str
     topic: str
@@ -42,7 +45,7 @@ class Posting:
     core: Core
     envelopes: Envelopes
     channel_id: str
-    """In which it is posted; empty for what is published on a topic."""
+    """In which it is posted; empty for what is published on a topic, or sent directly."""
     sender_id: str
     content: Any
     audience: list[str] | None
@@ -65,8 +68,6 @@ class Posting:
     """Its place in line, while it waits for room in inboxes."""
     is_blocked: bool = False
     """Whether the last decision was to wait for room."""
-    opening: Callable[[], Sequence[Event]] | None = None
-    """What opens the channel, in the same command: without an arbiter, which is called for a channel that is open."""
 
     def take_terms(
         self, call: Call, priority: str, ttl_seconds: object, idempotency_key: object, hops_max: object, later: object
@@ -103,8 +104,21 @@ class Posting:
         if self.earlier is not None:
             await core.until_committed(self.earlier.seq)
             return await self.posted_before(self.earlier)
-        (posted,) = [event for event in events if isinstance(event, EnvelopePosted)]
-        return posted
+        return _posted_of(events)
+
+    def put_now(self) -> EnvelopePosted | None:
+        """Post the envelope without a wait, also for its commit. None, and nothing is done, where :meth:`run` has to.
+
+        That is where it has to be admitted or allowed first, was posted before, waits for room, or is refused.
+        """
+        core = self.core
+        if core.authorizer.has_arbiter or self.refusal is not None:
+            return None
+        try:
+            events = core.execute_now(self.decide)
+        except (CommandRejected, EventTooLarge):
+            return None
+        return _posted_of(events) if events else None
 
     async def posted_before(self, earlier: KeyedPost) -> EnvelopePosted:
         """Return the event of the post before; if it is held no more, all that is known of it."""
@@ -154,9 +168,6 @@ class Posting:
 
     def _decide(self) -> Sequence[Event]:
         """Return the events of the post, or of its refusal; none in the cases of :meth:`decide`."""
-        if (opening := self.opening) is not None:
-            self.opening = None
-            self.core.announce(opening())
         if self.refusal is not None:
             return [self.rejected(self.refusal, content=self.content)]
         try:
@@ -277,21 +288,47 @@ class Posting:
         )
 
 
+def _posted_of(events: Sequence[Event]) -> EnvelopePosted:
+    (posted,) = [event for event in events if isinstance(event, EnvelopePosted)]
+    return posted
+
+
 def _code_of(error: HubError) -> str:
     if isinstance(error, EventTooLarge):
         return "too_large"
     return getattr(error, "code", "not_found" if isinstance(error, NotFound) else "")
 
 
-def cause_of(call: Call, caused_by: Delivery | EnvelopePosted) -> EnvelopePosted:
-    """Return the event of the envelope that another one answers. A program may have made it itself."""
-    cause = caused_by.event if type(caused_by) is Delivery else caused_by
-    wanted = "a Delivery, or the event of a post"
-    event = call.instance("caused_by", cause, EnvelopePosted, wanted=wanted)
-    ids = (event.delegators, event.recipients, event.audience or ())
-    if whole_of(event.hops) is None or not all(type(each) is tuple and all(map(_is_text, each)) for each in ids):
-        raise call.refusal("caused_by", event, wanted, "give it as it was returned or delivered")
-    return event
+def posting_of(
+    core: Core,
+    state: State,
+    channel_id: str,
+    sender_id: str,
+    content: Any,
+    *,
+    audience: list[str] | None,
+    cause: EnvelopePosted | None,
+    priority: str = "normal",
+    ttl_seconds: float | None = None,
+    idempotency_key: str | None = None,
+    hops_max: int | None = None,
+    deliver_after: float = 0.0,
+    origin: Origin | None = None,
+    call: Call = POST,
+) -> Posting:
+    """Return a post to be run: see :meth:`hubwire.Channel.post`. What is malformed in its terms is its ``refusal``."""
+    posting = Posting(
+        core=core,
+        envelopes=state.envelopes,
+        channel_id=channel_id,
+        sender_id=sender_id,
+        content=content,
+        audience=audience,
+        cause=cause,
+        origin={} if origin is None else origin,
+    )
+    posting.take_terms(call, priority, ttl_seconds, idempotency_key, hops_max, deliver_after)
+    return posting
 
 
 def own_key(call: Call, given: object) -> str | None:
@@ -300,7 +337,3 @@ def own_key(call: Call, given: object) -> str | None:
     if key is not None and key.startswith(RESERVED):
         raise call.refusal("idempotency_key", key, f"text that does not begin with {RESERVED!r}, as the hub's own do")
     return key
-
-
-def _is_text(value: object) -> bool:
-    return type(value) is str

@@ -11,10 +11,10 @@ from .._state.origin import Origin
 from .._state.subscriptions import Subscription
 from ..events import EnvelopePosted, Event
 from .agents import Agent, actor_of, id_of
+from .causes import cause_of
 from .core import Core
 from .inboxes import Delivery
 from .origins import origin_of
-from .posting import cause_of
 from .publishing import PUBLISH, TOPIC_CHARS_MAX, is_dotted, publication_of, topic_of
 
 __all__ = ("TopicCommands",)

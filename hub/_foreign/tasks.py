@@ -148,7 +148,7 @@ class GuestTask:
             return
         first = FirstStep(self._run())
         self._task = task = start_later(first, name=self._name, context=context)
-        first.run(task, context)
+        first.run(task, context, here)
         if call.has_ended and here.cancelling():
             await asyncio.sleep(0)  # it is raised here, as if the call had been waited for
 
@@ -205,7 +205,7 @@ class GuestTask:
     # -- in the guest's task --
 
     async def _run(self) -> None:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        loop, task = asyncio.get_running_loop(), self._task
         assert task is not None
         while True:
             while self._given is None and not self._is_over:

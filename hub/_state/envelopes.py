@@ -83,7 +83,7 @@ class Envelopes:
     ) -> KeyedPost | None:
         """Return what is known of the post with this key, if there was one; refuse the key for a different post.
 
-        ``place``: the id of the channel, or the topic, in which a key means one envelope.
+        ``place``: the id of the channel, or the topic, in which a key means one envelope; directly, the sender's id.
         """
         post = None if key is None or key.startswith(USED_ONCE) else self._keys.find(place, key)
         if post is None:
@@ -91,7 +91,7 @@ class Envelopes:
         named = None if audience is None else tuple(dict.fromkeys(audience))
         if post.check != check_of(sender_id, named, content):
             raise PostRejected(
-                f"idempotency_key {shown(key)} was used {_at(place)} for another envelope,"
+                f"idempotency_key {shown(key)} was used {self._at(place)} for another envelope,"
                 f" {post.envelope_id}; use each key for one envelope",
                 code="key_reused",
             )
@@ -157,7 +157,7 @@ class Envelopes:
 
     def publish(
         self,
-        topic: str,
+        topic: str | None,
         sender_id: str,
         content: Any,
         audience: Iterable[str] | None,
@@ -173,10 +173,13 @@ class Envelopes:
         draft: Draft | None = None,
         **origin: Unpack[Origin],
     ) -> list[Event]:
-        """Publish an envelope on a topic, for its subscribers but the sender, or for those named: see :meth:`post`."""
+        """Publish an envelope on a topic, for its subscribers but the sender, or for those named: see :meth:`post`.
+
+        Without a topic it is for those named, directly.
+        """
         self._agents.get(sender_id)
         named = None if audience is None else tuple(dict.fromkeys(audience))
-        reached = self.subscribers(topic, sender_id) if named is None else named
+        reached = self.subscribers(topic or "", sender_id) if named is None else named
         if len(reached) > RECIPIENTS_MAX:
             raise PostRejected(
                 f"{len(reached):,} agents have subscribed to topic {shown(topic)}, and an envelope has up to"
@@ -271,6 +274,11 @@ class Envelopes:
             raise PostRejected(str(error), code="not_allowed") from error
         return None if state is before else state, ending, result
 
+    def _at(self, place: str) -> str:
+        if place in self._agents:
+            return f"by {self._agents.label(place)} in another question"
+        return f"in channel {place}" if is_id(place) else f"on topic {shown(place)}"
+
     # -- applying --
 
     def _posted(self, event: EnvelopePosted) -> None:
@@ -280,10 +288,6 @@ class Envelopes:
 
     def _ended(self, event: ChannelClosed | ChannelExpired) -> None:
         self._keys.end(event.channel_id or "")
-
-
-def _at(place: str) -> str:
-    return f"in channel {place}" if is_id(place) else f"on topic {shown(place)}"
 
 
 def _check_terms(priority: str, ttl_seconds: float | None, key: str | None, hops: int, hops_max: int | None) -> None:

@@ -58,7 +58,8 @@ class KeyedPosts(Value):
 class Keys:
     """The posts with keys in channels that have not ended, and on topics, by the digests of their keys.
 
-    A topic stands in the place of the id of a channel, which no topic looks like.
+    A topic stands in the place of the id of a channel, which no topic looks like; and for what an agent has posted
+    directly, its own id.
     """
 
     def __init__(self) -> None:
@@ -94,7 +95,7 @@ class Keys:
     def add(self, event: EnvelopePosted) -> None:
         """Remember a post with a key; forget the oldest, where they are too many or too old."""
         assert event.idempotency_key is not None
-        place = event.channel_id or event.topic or ""
+        place = event.channel_id or event.topic or event.agent_id or ""
         seconds = int(datetime.fromisoformat(event.at).timestamp())
         check = check_of(event.agent_id, event.audience, event.content)
         posts = self._by_channel.setdefault(place, OrderedDict())

@@ -35,7 +35,8 @@ class EnvelopePosted(Event):
     channel's type after it. With ``is_notice`` it is a notice of the hub about a violated expectation, and there is no
     ``agent_id``. ``answers`` is the agent whose envelope it answers, where that agent is no recipient: its ask returns
     the answer. It is delivered ``delay_seconds`` later. With a ``topic`` it was published on that, and is in no
-    channel: see ``hub.topics``.
+    channel: see ``hub.topics``. With neither it was sent directly: a question of ``hub.ask``, or what was posted
+    because of one.
     """
 
     envelope_id: str
@@ -60,7 +61,7 @@ class EnvelopeRejected(Event):
 
     ``reason`` says why, ``error`` is the class of the error that the sender got, and ``code`` its :attr:`code`, for
     programs; for an error without one, ``not_found``, or ``too_large``, which leaves out the content. With a ``topic``
-    it was to be published on that.
+    it was to be published on that; without a channel, too, it was to be sent directly.
     """
 
     reason: str
