@@ -206,7 +206,7 @@ class Asks:
         """Return the answer when it is posted."""
         if type(self._clock) is not SystemClock:
             return await within(self._clock, ask.left(), _result, ask.answer)
-        # A timer costs half of what a scope does that cancels the task, and it ends nothing but this wait.
+        # A timer costs half of what a scope does that cancels the task, and it ends this wait alone.
         alarm = asyncio.get_running_loop().call_later(ask.left(), ask.expire)
         try:
             return await ask.answer

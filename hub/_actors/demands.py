@@ -29,7 +29,7 @@ class Demands:
         self._is_watching = False
 
     def add(self, rule: Rule) -> OnDemand:
-        """Go by a rule from now on; make the actors of those for whom envelopes wait."""
+        """Go by a rule from now on; make the actors of agents that envelopes wait for."""
         if rule.pattern in self._rules:
             raise CommandRejected(
                 f"actors of {shown(rule.pattern)} are made on demand already; stop that, or give another pattern"
@@ -40,7 +40,7 @@ class Demands:
         return on_demand
 
     def remove(self, on_demand: OnDemand) -> None:
-        """Go by a rule no more: another one may be met by those for whom envelopes wait."""
+        """Go by a rule no more: another one may be met by agents that envelopes wait for."""
         if self._rules.get(on_demand.pattern) is on_demand:
             del self._rules[on_demand.pattern]
             if self._core.is_open:
@@ -52,7 +52,7 @@ class Demands:
             self._want(agent_id)
 
     def _watch(self) -> None:
-        """Look at what is posted: from the first rule on, so that a hub without rules pays nothing."""
+        """Look at what is posted: from the first rule on, so that a hub without rules has no such work."""
         if self._is_watching:
             return
         self._is_watching = True

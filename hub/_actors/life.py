@@ -193,7 +193,7 @@ class Life:
                         self.error = self.error or error
                         self._drain()  # in memory, the next envelope would come before the cancellation
                         self._scope.cancel()
-                    await asyncio.sleep(0)  # in memory nothing else waits: other tasks run between two turns
+                    await asyncio.sleep(0)  # in memory there is no other wait: other tasks run between two turns
         except (HubClosed, HubFailed):
             self.cancel()
         except Exception as error:  # noqa: BLE001 - what the actor left behind could not be put: that is a crash, too

@@ -225,7 +225,7 @@ class OnDemand:
         """Make the actor of an agent, again and again while envelopes wait for it."""
         try:
             while self._is_wanted(agent_id):
-                await self._core.until_all_is_committed()  # nothing is made for what a crash can undo
+                await self._core.until_all_is_committed()  # no actor is made for what a crash can undo
                 if self._is_wanted(agent_id):  # meanwhile it may have left, or have got an actor of the program's
                     await self._live(Agent(self._core, self._state, agent_id, self._agents.get(agent_id).name))
         except (HubClosed, HubFailed):
@@ -311,7 +311,7 @@ class OnDemand:
             self._is_tended = False
 
     def _let_go(self, agent_id: str) -> bool:
-        """Stop an actor, unless it has something to do: then it is idle later."""
+        """Stop an actor, unless it is at work: then it is idle later."""
         del self._idle[agent_id]
         crew = self._active.get(agent_id)
         if crew is not None and not crew.is_idle:

@@ -258,7 +258,7 @@ class Supervisor:
     # -- restarts --
 
     def _start_again(self, child: Child, last: str, report: Callable[[float | None], None]) -> None:
-        """Start a child again after a pause, and with it whom the strategy says; or give up.
+        """Start a child again after a pause, and with it those that the strategy names; or give up.
 
         ``last`` says what the child ended with; ``report`` is called with the pause, None if the child is not started
         again.

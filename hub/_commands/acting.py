@@ -1,4 +1,4 @@
-"""As whom commands are given: by the program's own code, or, on the face of a hub that an agent has, by that agent."""
+"""Which agent gives commands: any, by the program's own code, or, on the face of a hub that an agent has, that one."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ class Agent(Shown):
 
     @property
     def state(self) -> Any:
-        """What its actor keeps from one turn to the next, as JSON that is frozen; None if it keeps nothing."""
+        """What its actor keeps from one turn to the next, as JSON that is frozen; None if it keeps no state."""
         kept = self._state.actor_states.find(self._entry.agent_id)
         return None if kept is None else kept.value
 

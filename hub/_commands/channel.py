@@ -106,7 +106,7 @@ class Channel(ChannelReader):
         await self._core.execute(lambda: membership.leave(self.id, agent_id, reason))
 
     async def hide(self, agent: Agent | str, reason: str = "") -> None:
-        """Let the channel go on as if a participant took no part: it has no turn and posts nothing, and reads on.
+        """Let the channel go on as if a participant took no part: it has no turn, may not post, and reads on.
 
         Raises :class:`~hubwire.errors.CommandRejected` if it takes no part, or is hidden already.
         """

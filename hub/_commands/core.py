@@ -94,7 +94,7 @@ class Core:
     ) -> None:
         self.authorizer: Authorizer = authorizer
         self.acting: Acting = acting
-        """As whom commands are given."""
+        """Which agent gives commands: any, or one."""
         self.emitting: Emitting = Emitting(pipeline.ingress, authorizer)
         """Has the arbiter decide about events that are emitted."""
         self.recall: Recall = recall
@@ -231,7 +231,7 @@ class Core:
         return await self._pipeline.execute(lambda: coming.with_them(decide))
 
     def execute_now(self, decide: Callable[[], Sequence[Event]]) -> list[Event] | None:
-        """Carry out a command without a wait, also for its commit; None, and nothing done, if it had to be admitted."""
+        """Carry out a command without a wait, also for its commit; None, without effect, if it had to be admitted."""
         return self._pipeline.execute_now(decide) if self.coming is None else None
 
     def is_settled(self, seq: int) -> bool:
@@ -255,7 +255,7 @@ class Core:
     def announce(self, events: Sequence[Event], around: Context | None = None) -> list[Event]:
         """Put events without admission and without waiting; return them stamped.
 
-        If the hub has failed, or has put its last event, nothing happens, and an empty list is returned. ``around``:
+        If the hub has failed, or has put its last event, none are put, and an empty list is returned. ``around``:
         the context that the events inherit, by default that of the code that runs.
         """
         if not self._lifecycle.takes_events:
@@ -329,7 +329,7 @@ class Core:
         readers.append(ref(inbox, lambda _: self._reads_no_more(agent_id)))
 
     def _reads_no_more(self, agent_id: str) -> None:
-        """A reader is gone: of a hundred thousand agents that were read once, nothing is kept."""
+        """A reader is gone: of a hundred thousand agents that were read once, no reader is kept."""
         if agent_id in self._readers and not self._readers_of(agent_id):
             del self._readers[agent_id]
 

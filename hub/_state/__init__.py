@@ -58,7 +58,7 @@ class Machine(Protocol):
         """Return the functions that apply events, by kind of event."""
 
     def snapshot(self) -> Sequence[Any]:
-        """Return all entries, in their order: a copy of references, made at once while nothing else runs."""
+        """Return all entries, in their order: a copy of references, made at once while no other code runs."""
 
     def restore(self, entries: Sequence[Any]) -> None:
         """Become the machine of which ``entries`` was the snapshot. It is empty before, and no command has run."""

@@ -144,7 +144,7 @@ class Conversation:
         return None
 
     def result(self, manifest: Manifest, state: Any) -> Any:
-        """Return what the channel has led to when it ends by its type or its time; None for nothing.
+        """Return what the channel has led to when it ends by its type or its time; None without a result.
 
         The key ``winner`` of an object is the id of the agent that has won it.
         """
@@ -289,7 +289,7 @@ class ChannelTypes:
         return self._types[name][version]
 
     def identify(self, name: str, version: int | None) -> tuple[str, int]:
-        """Return the name and the version under which a type was registered, whatever it says about them now."""
+        """Return the name and the version under which a type was registered, not what it says of them now."""
         versions = self._types.get(name) if isinstance(name, str) else None
         if not versions:
             raise CommandRejected(

@@ -30,7 +30,7 @@ __all__ = ("JournalReport", "LogReport", "Problem", "StoreReport", "inspect_stor
 
 @attrs.frozen
 class Problem:
-    """Something that keeps a hub from starting, or that is not as it was written."""
+    """What keeps a hub from starting, or is not as it was written."""
 
     text: str
     """What is wrong, with which file, and where."""
@@ -72,7 +72,7 @@ class JournalReport:
 
 @attrs.frozen(kw_only=True)
 class StoreReport:
-    """A store as it was found; nothing was changed."""
+    """A store as it was found: it was only read."""
 
     journals: tuple[JournalReport, ...]
     logs: tuple[LogReport, ...]
@@ -84,7 +84,7 @@ class StoreReport:
 
 
 async def inspect_store(store: KnowledgeStore, *, name: str, examine_logs: bool = True) -> StoreReport:
-    """Look at all logs of a store, and at what is kept beside a journal. It changes nothing and needs no hold.
+    """Look at all logs of a store, and at what is kept beside a journal. It only reads and needs no hold.
 
     Every record is read. ``name`` is how the store is called in advice. Without ``examine_logs`` audit logs are not
     verified: it is only looked whether a hub can start.
@@ -131,7 +131,7 @@ class _Look:
         self.problems.append(Problem(str(error), advice))
 
     async def _try(self, call: Callable[[], Awaitable[None]], advice: str) -> bool:
-        """Await a look; return whether it found nothing wrong."""
+        """Await a look; return whether it found all well."""
         try:
             await call()
         except NewerVersion as error:
@@ -368,7 +368,7 @@ async def _replay(journal: _ReadJournal, end: Mark | None, snapshot: Snapshot | 
 
 
 class _ReadJournal(StoreJournal):
-    """A journal that is only read: it is not opened, not held, and nothing can be appended."""
+    """A journal that is only read: it is not opened, not held, and takes no events."""
 
     def __init__(self, store: KnowledgeStore, path: str, found: Inspection) -> None:
         super().__init__(store, path=path)

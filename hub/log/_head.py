@@ -1,4 +1,4 @@
-"""The head of a log: what one keeps elsewhere, to prove later that nothing of it was changed or cut off."""
+"""The head of a log: what one keeps elsewhere, to prove later that no part of it was changed or cut off."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Head(Value):
 
 
 async def marked_end(store: KnowledgeStore, path: str) -> Marker | None:
-    """Return what the log at ``path`` says of its end beside its records; None if it says nothing.
+    """Return what the log at ``path`` says of its end beside its records; None without a marker.
 
     Raises :class:`~hubwire.errors.LogDamaged` if that cannot be read.
     """
