@@ -24,13 +24,10 @@ if TYPE_CHECKING:
     from ._commands import (
         Agent as Agent,
         AgentCommands as AgentCommands,
-        ApprovalCommands as ApprovalCommands,
         Channel as Channel,
         ChannelCommands as ChannelCommands,
         ChannelEnding as ChannelEnding,
         Delivery as Delivery,
-        Gated as Gated,
-        GatedBlocking as GatedBlocking,
         History as History,
         HistoryEntry as HistoryEntry,
         Inbox as Inbox,
@@ -48,6 +45,8 @@ if TYPE_CHECKING:
         TurnCommands as TurnCommands,
         WaitingEnvelope as WaitingEnvelope,
     )
+    from ._commands.approvals import ApprovalCommands as ApprovalCommands
+    from ._commands.gating import Gated as Gated, GatedBlocking as GatedBlocking
     from ._commit.backoff import Backoff as Backoff
     from ._delivery.attachment import Attachment as Attachment, AttachmentState as AttachmentState
     from ._delivery.duty import Duty as Duty, Overflow as Overflow
@@ -55,8 +54,8 @@ if TYPE_CHECKING:
     from ._delivery.reports import AttachmentStatistics as AttachmentStatistics
     from ._delivery.stream import EventStream as EventStream
     from ._hub import Hub as Hub, HubHealth as HubHealth, HubStatistics as HubStatistics
+    from ._journal.statistics import JournalStatistics as JournalStatistics
     from ._journal.store_journal import StoreJournal as StoreJournal
-    from ._journal.upkeep import JournalStatistics as JournalStatistics
     from ._state.dead_letters import DeadLetter as DeadLetter
     from ._state.profiles import (
         InboxOverflow as InboxOverflow,
@@ -90,13 +89,10 @@ _NAMES = {
     "_commands": (
         "Agent",
         "AgentCommands",
-        "ApprovalCommands",
         "Channel",
         "ChannelCommands",
         "ChannelEnding",
         "Delivery",
-        "Gated",
-        "GatedBlocking",
         "History",
         "HistoryEntry",
         "Inbox",
@@ -114,6 +110,8 @@ _NAMES = {
         "TurnCommands",
         "WaitingEnvelope",
     ),
+    "_commands.approvals": ("ApprovalCommands",),
+    "_commands.gating": ("Gated", "GatedBlocking"),
     "_commit.backoff": ("Backoff",),
     "_delivery.attachment": ("Attachment", "AttachmentState"),
     "_delivery.duty": ("Duty", "Overflow"),
@@ -121,8 +119,8 @@ _NAMES = {
     "_delivery.reports": ("AttachmentStatistics",),
     "_delivery.stream": ("EventStream",),
     "_hub": ("Hub", "HubHealth", "HubStatistics"),
+    "_journal.statistics": ("JournalStatistics",),
     "_journal.store_journal": ("StoreJournal",),
-    "_journal.upkeep": ("JournalStatistics",),
     "_state.dead_letters": ("DeadLetter",),
     "_state.profiles": ("InboxOverflow", "InboxRule", "Observation", "Passport", "Resume"),
     "_state.subscriptions": ("Subscription",),

@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from ._actors.actor import name_of
-from ._actors.handles import ActorHandle
-from ._actors.rules import Restart, RetryPolicy, SpawnSettings
+from ._actors.rules import Restart, RetryPolicy, SpawnSettings, name_of
 from ._commands import (
     Agent,
     AgentCommands,
-    ApprovalCommands,
     Channel,
     ChannelCommands,
     TaskCommands,
@@ -24,6 +21,10 @@ from ._commands.agents import actor_of
 from ._foreign.arguments import Call
 from ._parts import Parts
 from .events import EnvelopePosted, Event
+
+if TYPE_CHECKING:
+    from ._actors.handles import ActorHandle
+    from ._commands.approvals import ApprovalCommands
 
 __all__ = ("ActingHub",)
 
@@ -54,16 +55,14 @@ class ActingHub:
         """As :attr:`hubwire.Hub.agents`. What is registered here, this agent has registered; it does not act as it."""
         self.channels: ChannelCommands = ChannelCommands(core, parts.state)
         """As :attr:`hubwire.Hub.channels`."""
-        self.tasks: TaskCommands = parts.tasks._through(core)  # noqa: SLF001 - it is no command
+        self.tasks: TaskCommands = parts.groups.tasks._through(core)  # noqa: SLF001 - it is no command
         """As :attr:`hubwire.Hub.tasks`; the owner is this agent."""
-        self.turns: TurnCommands = parts.turns._through(core)  # noqa: SLF001 - it is no command
+        self.turns: TurnCommands = parts.groups.turns._through(core)  # noqa: SLF001 - it is no command
         """As :attr:`hubwire.Hub.turns`; what is recorded is this agent's."""
         self.timers: TimerCommands = TimerCommands(core, parts.state.timers)
         """As :attr:`hubwire.Hub.timers`; a timer is this agent's, and ends with it."""
         self.topics: TopicCommands = TopicCommands(core, parts.state)
         """As :attr:`hubwire.Hub.topics`; this agent publishes, and subscriptions are its own."""
-        self.approvals: ApprovalCommands = parts.approvals._through(core)  # noqa: SLF001 - it is no command
-        """As :attr:`hubwire.Hub.approvals`; requests are this agent's, and it answers in its own name."""
         self._core = core
         self._parts = parts
 
@@ -81,6 +80,11 @@ class ActingHub:
     def id(self) -> str:
         """The hub's id, as :attr:`hubwire.Hub.id`."""
         return self._core.hub_id
+
+    @property
+    def approvals(self) -> ApprovalCommands:
+        """As :attr:`hubwire.Hub.approvals`; requests are this agent's, and it answers in its own name."""
+        return self._parts.approvals.made()._through(self._core)  # noqa: SLF001 - it is no command
 
     async def emit(self, event: E) -> E:
         """Commit an event of this agent, as :meth:`hubwire.Hub.emit`: its ``agent_id`` is set, if it has none."""
@@ -150,6 +154,6 @@ class ActingHub:
             settings = attrs.evolve(settings, name=name_of(actor))
         if (agent := self.agents.find(settings.name or "")) is not None:
             self._core.acting.check_registered(agent.id, _SPAWN)
-        handle = await self._parts.actors.spawn(actor, settings, agents=self.agents)
+        handle = await self._parts.actors.made().spawn(actor, settings, agents=self.agents)
         handle.agent = self.agents.get(handle.agent.id)
         return handle

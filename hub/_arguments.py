@@ -10,7 +10,6 @@ import attrs
 from ._delivery.settings import Options
 from ._foreign.arguments import Call, has_method, is_a, shown
 from ._state.turns import WatchLimits
-from .approvals import ApprovalPolicy
 from .errors import ConfigurationError
 from .limits import Limits
 from .position import Position
@@ -69,11 +68,11 @@ def check_plug_ins(
     ):
         if value is not None and (not all(has_method(value, each) for each in methods)):
             raise _HUB.refusal(argument, value, f"{wanted} with {', '.join(methods)}", advice)
-    for argument, value, kind in (
-        ("approvals", approvals, ApprovalPolicy),
-        ("watch", watch, WatchLimits),
-        ("limits", limits, Limits),
-    ):
+    if approvals is not None:
+        from .approvals import ApprovalPolicy  # noqa: PLC0415 - few programs give one, and they have imported it
+
+        _HUB.instance("approvals", approvals, ApprovalPolicy, advice="write ApprovalPolicy(...)")
+    for argument, value, kind in (("watch", watch, WatchLimits), ("limits", limits, Limits)):
         if value is not None:
             _HUB.instance(argument, value, kind, advice=f"write {kind.__name__}(...)")
 

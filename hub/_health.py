@@ -8,7 +8,7 @@ from ._actors.rules import ActorStatistics
 from ._commit.pulse import LAG_SECONDS, STALL_SECONDS
 from ._delivery.reports import AttachmentStatistics
 from ._foreign.clocks import GuardedClock
-from ._journal.upkeep import JournalStatistics
+from ._journal.statistics import JournalStatistics
 from ._parts import Parts
 from ._values import Value
 

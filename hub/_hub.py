@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from ._acting import ActingHub
-from ._actors.handles import ActorHandle, Group
-from ._actors.on_demand import SPAWN_ON_DEMAND, OnDemand, rule_of
-from ._actors.rules import GroupRules, Restart, RetryPolicy, SpawnSettings, Strategy
+from ._actors.rules import SPAWN_ON_DEMAND, GroupRules, Restart, RetryPolicy, SpawnSettings, Strategy
 from ._arguments import (
     ACTING_AS,
     ATTEMPTS_MAX,
@@ -28,7 +26,6 @@ from ._arguments import (
 from ._commands import (
     Agent,
     AgentCommands,
-    ApprovalCommands,
     Channel,
     ChannelCommands,
     InboxCommands,
@@ -49,7 +46,6 @@ from ._parts import assemble, journal_on
 from ._reraise import append_context
 from ._state.turns import WatchLimits
 from ._ways import Ways
-from .approvals import ApprovalPolicy
 from .arbiter import Arbiter
 from .clock import SystemClock
 from .errors import HubFailed
@@ -57,6 +53,12 @@ from .events import EnvelopePosted, Event
 from .limits import Limits
 from .ports import Clock, Journal, KnowledgeStore
 from .position import Position
+
+if TYPE_CHECKING:
+    from ._actors.handles import ActorHandle, Group
+    from ._actors.on_demand import OnDemand
+    from ._commands.approvals import ApprovalCommands
+    from .approvals import ApprovalPolicy
 
 __all__ = ("Hub", "HubHealth", "HubStatistics")
 
@@ -135,42 +137,42 @@ class Hub:
     @property
     def agents(self) -> AgentCommands:
         """Commands on agents: ``register``, ``find``, ``get``, ``list``; see :class:`hubwire.AgentCommands`."""
-        return self._parts.agents
+        return self._parts.groups.agents
 
     @property
     def channels(self) -> ChannelCommands:
         """Commands on channels: ``open``, ``get``, ``list``, and types; see :class:`hubwire.ChannelCommands`."""
-        return self._parts.channels
+        return self._parts.groups.channels
 
     @property
     def inboxes(self) -> InboxCommands:
         """Which envelopes wait, and dead letters: ``list``, ``peek``, …; see :class:`hubwire.InboxCommands`."""
-        return self._parts.inboxes
+        return self._parts.groups.inboxes
 
     @property
     def tasks(self) -> TaskCommands:
         """Commands on tasks: ``start``, ``observe``, ``get``, ``running``; see :class:`hubwire.TaskCommands`."""
-        return self._parts.tasks
+        return self._parts.groups.tasks
 
     @property
     def turns(self) -> TurnCommands:
         """Turns, model and tool calls: ``turn``, ``model``, ``tool``, ``open``; see :class:`hubwire.TurnCommands`."""
-        return self._parts.turns
+        return self._parts.groups.turns
 
     @property
     def timers(self) -> TimerCommands:
         """Timers that outlive a restart: ``after``, ``every``, ``list``; see :class:`hubwire.TimerCommands`."""
-        return self._parts.timer_commands
+        return self._parts.groups.timers
 
     @property
     def topics(self) -> TopicCommands:
         """Topics: ``publish``, ``subscribe``, ``unsubscribe``, ``list``; see :class:`hubwire.TopicCommands`."""
-        return self._parts.topics
+        return self._parts.groups.topics
 
     @property
     def approvals(self) -> ApprovalCommands:
         """Approvals: ``gate``, ``gated``, ``pending``, ``answer``, ``wait``; see :class:`hubwire.ApprovalCommands`."""
-        return self._parts.approvals
+        return self._parts.approvals.made()
 
     @property
     def id(self) -> str:
@@ -365,7 +367,7 @@ class Hub:
             retry=retry,
             registration=registration,
         )
-        return await self._parts.actors.spawn(actor, settings)
+        return await self._parts.actors.made().spawn(actor, settings)
 
     def spawn_on_demand(
         self,
@@ -409,7 +411,7 @@ class Hub:
             registration=registration,
             call=SPAWN_ON_DEMAND,
         )
-        return self._parts.actors.spawn_on_demand(rule_of(pattern, factory, idle_seconds, active_max, settings))
+        return self._parts.actors.made().spawn_on_demand(pattern, factory, idle_seconds, active_max, settings)
 
     def supervise(
         self,
@@ -440,7 +442,7 @@ class Hub:
             backoff_seconds=backoff_seconds,
             backoff_seconds_max=backoff_seconds_max,
         )
-        return self._parts.actors.supervise(name, rules)
+        return self._parts.actors.made().supervise(name, rules)
 
     async def ask(
         self,

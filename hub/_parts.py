@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import attrs
 
 from ._actors.asks import Asks
 from ._actors.calls import turn_of
-from ._actors.registry import Actors
+from ._actors.late import LateActors
 from ._commands import (
     Acting,
     Agent,
     AgentCommands,
-    ApprovalCommands,
     Authorizer,
     ChannelCommands,
     Core,
@@ -22,7 +22,6 @@ from ._commands import (
     Emitting,
     InboxCommands,
     Recall,
-    Reviews,
     TaskCommands,
     TimerCommands,
     TopicCommands,
@@ -41,22 +40,38 @@ from ._delivery.announcements import Announcements
 from ._delivery.fanout import Fanout
 from ._foreign.abandoned import Abandoned
 from ._foreign.clocks import GuardedClock
-from ._journal.store_journal import StoreJournal
-from ._journal.upkeep import Upkeep
+from ._late import Late
 from ._state import State
 from ._state.turns import WatchLimits
-from .approvals import ApprovalPolicy
 from .arbiter import Arbiter
 from .errors import ConfigurationError
 from .events import Event, HubClockStepped, HubEntrySetAside, HubGuestFailed
 from .limits import Limits
-from .log import SEGMENT_BYTES
 from .own_log import OwnLog
 from .ports import Clock, Journal, KnowledgeStore
 
-__all__ = ("Parts", "assemble", "journal_on")
+if TYPE_CHECKING:
+    from ._actors.registry import Actors  # imported with the first actor
+    from ._commands.approvals import ApprovalCommands  # imported when they are used
+    from ._journal.upkeep import Upkeep  # imported only for a hub with a journal
+    from .approvals import ApprovalPolicy
+
+__all__ = ("Groups", "Parts", "assemble", "journal_on")
 
 _log = OwnLog("hub")
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Groups:
+    """The groups of commands of one hub."""
+
+    agents: AgentCommands
+    channels: ChannelCommands
+    inboxes: InboxCommands
+    tasks: TaskCommands
+    turns: TurnCommands
+    timers: TimerCommands
+    topics: TopicCommands
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -72,18 +87,12 @@ class Parts:
     pipeline: Pipeline
     fanout: Fanout
     core: Core
-    agents: AgentCommands
-    channels: ChannelCommands
-    inboxes: InboxCommands
-    tasks: TaskCommands
-    turns: TurnCommands
-    approvals: ApprovalCommands
+    groups: Groups
+    approvals: Late[ApprovalCommands]
     emitting: Emitting
     asks: Asks
-    actors: Actors
+    actors: LateActors
     timers: Timers
-    timer_commands: TimerCommands
-    topics: TopicCommands
     verdicts: Verdicts
     violation_handlers: ViolationHandlers
     denials: Denials
@@ -102,6 +111,9 @@ def journal_on(store: KnowledgeStore | None, journal: Journal | None, clock: Clo
         raise ConfigurationError(
             "give a store or a journal, not both: a store is where the hub makes a journal of its own"
         )
+    from ._journal.store_journal import StoreJournal  # noqa: PLC0415 - a hub in memory needs no log
+    from .log import SEGMENT_BYTES  # noqa: PLC0415
+
     # Truncated by whole segments, it cannot be kept smaller than a few of them.
     return StoreJournal(store, clock=clock, segment_bytes=min(SEGMENT_BYTES, limits.journal_bytes_max // 8))
 
@@ -121,29 +133,17 @@ def assemble(
 
     ``acting_as`` makes what the actor of an agent gets as its hub, and ``hub`` is what the program's own code gets.
     """
-    lifecycle, state = Lifecycle(), State(watch)
-    ring = Ring(limits.ring, bytes_max=limits.ring_bytes_max, batch_bytes_max=limits.batch_bytes_max)
-    pipeline = Pipeline(ring, state.apply, journal, clock, lifecycle, limits)
+    lifecycle, state, abandoned = Lifecycle(), State(watch), Abandoned()
+    pipeline = _pipeline_of(journal, state, clock, lifecycle, limits)
     upkeep = None if journal is None else _upkeep_of(journal, state, pipeline, clock, limits)
-    fanout = Fanout(pipeline, journal, clock, upkeep)
-    pipeline.connect(fanout)
-    if upkeep is not None:
-        upkeep.connect(fanout)
-    _report_clock(clock, pipeline, fanout.announcements)
-    set_aside = partial(_report_set_aside, fanout.announcements)
-    abandoned = Abandoned()
-    abandoned.on_abandoned = partial(_report_abandoned, fanout.announcements)
-    denials = Denials(clock)
-    authorizer = Authorizer(arbiter, state.agents, state.channels, clock, limits.arbiter_seconds_max, denials)
-    recall = Recall(
-        ring, state, journal, None if upkeep is None else upkeep.archive, bytes_max=limits.history_bytes_max // 4
-    )
-    core = Core(pipeline, state.inboxes, authorizer, Acting(state.agents, denials), recall, journal)
-    denials.connect(core)
+    fanout = _fanout_of(pipeline, journal, clock, upkeep)
+    set_aside = _reporting(clock, pipeline, abandoned, fanout.announcements)
+    core, denials = _core_of(pipeline, state, clock, limits, arbiter, journal, upkeep)
     from_threads = FromThreads(lifecycle.home, limits.thread_bytes_max)
-    channels = ChannelCommands(core, state)
+    make_approvals = partial(_make_approvals, core, state, approvals, from_threads, abandoned, clock)
     asks = Asks(core, state, clock)
     core.room.connect(partial(turn_of, core), asks.workload.has_time)
+    make_actors = partial(_make_actors, core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max)
     return Parts(
         limits=limits,
         lifecycle=lifecycle,
@@ -153,25 +153,12 @@ def assemble(
         pipeline=pipeline,
         fanout=fanout,
         core=core,
-        agents=AgentCommands(core, state),
-        channels=channels,
-        inboxes=InboxCommands(core, clock, state),
-        tasks=TaskCommands(core, state.tasks),
-        turns=TurnCommands(core, clock, state.turns),
-        approvals=ApprovalCommands(
-            core,
-            state,
-            approvals,
-            Reviews(core, state.approvals, state.agents, abandoned, clock),
-            from_threads,
-            partial(turn_of, core),
-        ),
+        groups=_groups_of(core, state, clock),
+        approvals=Late(make_approvals),
         emitting=core.emitting,
         asks=asks,
-        actors=Actors(core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max),
+        actors=LateActors(core, make_actors),
         timers=Timers(pipeline, state, clock, partial(set_aside, "what is due")),
-        timer_commands=TimerCommands(core, state.timers),
-        topics=TopicCommands(core, state),
         verdicts=Verdicts(core, state.approvals),
         violation_handlers=ViolationHandlers(core, state, clock, pipeline.ingress.time.now_ns, abandoned, hub),
         denials=denials,
@@ -183,7 +170,17 @@ def assemble(
     )
 
 
+# -- from a command to its commit, and on to listeners --
+
+
+def _pipeline_of(journal: Journal | None, state: State, clock: Clock, lifecycle: Lifecycle, limits: Limits) -> Pipeline:
+    ring = Ring(limits.ring, bytes_max=limits.ring_bytes_max, batch_bytes_max=limits.batch_bytes_max)
+    return Pipeline(ring, state.apply, journal, clock, lifecycle, limits)
+
+
 def _upkeep_of(journal: Journal, state: State, pipeline: Pipeline, clock: Clock, limits: Limits) -> Upkeep:
+    from ._journal.upkeep import Upkeep  # noqa: PLC0415 - a hub in memory needs no log
+
     upkeep = Upkeep(
         journal,
         state,
@@ -195,6 +192,91 @@ def _upkeep_of(journal: Journal, state: State, pipeline: Pipeline, clock: Clock,
     )
     pipeline.full_stores.on_full = upkeep.disk_is_full
     return upkeep
+
+
+def _fanout_of(pipeline: Pipeline, journal: Journal | None, clock: Clock, upkeep: Upkeep | None) -> Fanout:
+    fanout = Fanout(pipeline, journal, clock, upkeep)
+    pipeline.connect(fanout)
+    if upkeep is not None:
+        upkeep.connect(fanout)
+    return fanout
+
+
+# -- commands --
+
+
+def _core_of(
+    pipeline: Pipeline,
+    state: State,
+    clock: Clock,
+    limits: Limits,
+    arbiter: Arbiter | None,
+    journal: Journal | None,
+    upkeep: Upkeep | None,
+) -> tuple[Core, Denials]:
+    denials = Denials(clock)
+    authorizer = Authorizer(arbiter, state.agents, state.channels, clock, limits.arbiter_seconds_max, denials)
+    archive = None if upkeep is None else upkeep.archive
+    recall = Recall(pipeline.ring, state, journal, archive, bytes_max=limits.history_bytes_max // 4)
+    core = Core(pipeline, state.inboxes, authorizer, Acting(state.agents, denials), recall, journal)
+    denials.connect(core)
+    return core, denials
+
+
+def _groups_of(core: Core, state: State, clock: Clock) -> Groups:
+    return Groups(
+        agents=AgentCommands(core, state),
+        channels=ChannelCommands(core, state),
+        inboxes=InboxCommands(core, clock, state),
+        tasks=TaskCommands(core, state.tasks),
+        turns=TurnCommands(core, clock, state.turns),
+        timers=TimerCommands(core, state.timers),
+        topics=TopicCommands(core, state),
+    )
+
+
+def _make_approvals(
+    core: Core,
+    state: State,
+    policy: ApprovalPolicy | None,
+    from_threads: FromThreads,
+    abandoned: Abandoned,
+    clock: Clock,
+) -> ApprovalCommands:
+    from ._commands.approvals import ApprovalCommands  # noqa: PLC0415 - many programs have no approvals
+    from ._commands.reviewing import Reviews  # noqa: PLC0415
+
+    reviews = Reviews(core, state.approvals, state.agents, abandoned, clock)
+    return ApprovalCommands(core, state, policy, reviews, from_threads, partial(turn_of, core))
+
+
+# -- actors --
+
+
+def _make_actors(
+    core: Core,
+    state: State,
+    asks: Asks,
+    acting_as: Callable[[Agent], object],
+    clock: Clock,
+    abandoned: Abandoned,
+    stop_seconds_max: float,
+) -> Actors:
+    from ._actors.registry import Actors  # noqa: PLC0415 - a hub without actors does not need them
+
+    return Actors(core, state, asks, acting_as, clock, abandoned, stop_seconds_max)
+
+
+# -- what goes wrong is announced --
+
+
+def _reporting(
+    clock: Clock, pipeline: Pipeline, abandoned: Abandoned, announcements: Announcements
+) -> Callable[[str, str, str], None]:
+    """Announce what the clock and guests do wrong; return what announces an entry that is set aside."""
+    _report_clock(clock, pipeline, announcements)
+    abandoned.on_abandoned = partial(_report_abandoned, announcements)
+    return partial(_report_set_aside, announcements)
 
 
 def _report_set_aside(announcements: Announcements, sort: str, entry_id: str, reason: str) -> None:

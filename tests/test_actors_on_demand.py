@@ -291,7 +291,7 @@ async def test_many_names_leave_nothing(clock: ManualClock) -> None:
         parts, core = hub._parts, hub._parts.core
         assert (rule.active, rule.waiting, len(log.lines)) == ([], [], 300)
         gc.collect()
-        actors: Any = parts.actors
+        actors: Any = parts.actors.made()
         left = [core._readers, actors._by_agent, actors._present, dict(actors._groups), rule._active, rule._idle]
         assert left == [{}] * 6
         assert (rule._line, rule._leaving, len(parts.asks), parts.asks.workload._turns) == ({}, set(), 0, {})

@@ -249,7 +249,7 @@ async def test_groups_of_jobs_leave_nothing_behind() -> None:
         gc.collect()
         assert [each for each in left if each() is not None] == []
         assert hub.statistics().actors == ()
-        actors = hub._parts.actors
+        actors = hub._parts.actors.made()
         assert (len(actors._present), len(actors._by_agent), len(actors._groups)) == (0, 0, 1)
 
 

@@ -352,7 +352,7 @@ async def test_a_failure_while_the_start_settles_refuses_it(monkeypatch: pytest.
     monkeypatch.setattr(upkeep, "settle", settle)
     with pytest.raises(HubFailed, match="in the middle"):
         await hub.start()
-    assert hub._parts.actors._is_open is False
+    assert hub._parts.actors.made()._is_open is False
 
 
 @pytest.mark.parametrize("step", ["actors.stop", "fanout.close"])

@@ -45,3 +45,31 @@ def test_importing_a_part_does_not_import_the_hub(statement: str) -> None:
     program = f"import sys; {statement}; print([name for name in sys.modules if name.startswith('hubwire._hub')])"
     done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+IN_MEMORY = "import asyncio, hubwire\nasync def main():\n    async with hubwire.Hub(): pass\nasyncio.run(main())"
+LATER = {
+    "hubwire.log",  # and what is above it, with the first journal
+    "hubwire._journal.store_journal",
+    "hubwire._journal.upkeep",
+    "hubwire._journal.archive",
+    "hubwire._actors.registry",  # and what is below it, with the first actor
+    "hubwire._actors.life",
+    "hubwire._actors.turn",
+    "hubwire.messages",
+    "hubwire._commands.approvals",  # and what is below it, with the first command on approvals
+    "hubwire.approvals",
+    "hubwire.risk",
+    "hubwire.challenges",
+    "hubwire.thread",
+    "cattrs",
+    "difflib",
+}
+"""What few programs need: the others would wait for it when they start."""
+
+
+@pytest.mark.parametrize("program", ["from hubwire import Hub", IN_MEMORY], ids=["imported", "run in memory"])
+def test_a_hub_imports_later_what_few_need(program: str) -> None:
+    imported = f"import sys\n{program}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-P", "-c", imported], capture_output=True, text=True, check=True)
+    assert LATER.intersection(done.stdout.split()) == set()

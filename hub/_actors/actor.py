@@ -8,11 +8,12 @@ from typing import Any
 
 from .. import messages
 from ..errors import ConfigurationError
-from ..events._shown import is_a, nearest_name, shown
+from ..events._shown import nearest_name, shown
 from ..listener import HOOKS
+from .rules import name_of
 from .states import kind_of
 
-__all__ = ("check_call", "maker_of", "name_of")
+__all__ = ("check_call", "maker_of")
 
 _METHODS = {"on_envelope": ("turn",), "on_notice": ("turn",), "on_start": ("hub", "agent"), "on_stop": ()}
 """What the hub calls, and with what."""
@@ -58,15 +59,6 @@ def maker_of(candidate: Any, workers: int = 1) -> Callable[[], Any]:
         return actor
 
     return make
-
-
-def name_of(candidate: Any) -> str:
-    """Return the name of the agent of an actor that was given none: its own, or that of its class or function."""
-    own = getattr(candidate, "name", "")
-    if is_a(own, str) and (text := str.__str__(own)):
-        return text
-    name: str = getattr(candidate, "__name__", None) or type(candidate).__name__
-    return name
 
 
 def _check_factory(candidate: Any) -> None:

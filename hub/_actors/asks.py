@@ -146,11 +146,12 @@ class Asks:
                 f"{self._label(answerer_id)} was not asked: the time of the question that is answered here is over"
             )
         end = clock.monotonic() + given
+        answerer = self._state.agents.known(answerer_id)
         return Ask(
             hub=self._core,
             asker_id=asker_id,
             answerer_id=answerer_id,
-            answerer=self._label(answerer_id),
+            answerer_name=answerer_id if answerer is None else answerer.name,
             is_linked=is_linked,
             timeout=given,
             left=lambda: end - clock.monotonic(),

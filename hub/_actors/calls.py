@@ -17,6 +17,7 @@ import attrs
 from .._commit.held import NestedCall
 from ..errors import AskFailed
 from ..events import EnvelopePosted
+from ..events._shown import shown
 
 __all__ = ("ActorCall", "Ask", "LifeCall", "TurnCall", "is_held_up", "turn_of", "turns_around")
 
@@ -90,8 +91,8 @@ class Ask:
     """Of the question and its answer, known by its :class:`Core`."""
     asker_id: str
     answerer_id: str
-    answerer: str
-    """The same agent, as messages name it: also when it has left."""
+    answerer_name: str
+    """The same agent's name, or its id if it has none: also when it has left."""
     is_linked: bool
     """Whether the question lives no longer than the task waits."""
     timeout: float
@@ -110,6 +111,11 @@ class Ask:
 
     def __attrs_post_init__(self) -> None:
         self.turn = next((turn for turn in self.turns if turn.held is self.hub), None) if self.turns else None
+
+    @property
+    def answerer(self) -> str:
+        """The agent that is to answer, as messages name it."""
+        return f"agent {shown(self.answerer_name)}"
 
     def expire(self) -> None:
         """Its time is over."""

@@ -210,9 +210,7 @@ class TurnHandler:
         return self._inboxes.is_held(delivery.agent_id, delivery.event.envelope_id, delivery.attempt)
 
     def _ack(self, delivery: Delivery) -> Sequence[Event]:
-        if not self._is_held(delivery):
-            return ()
-        return self._inboxes.ack(delivery.agent_id, delivery.event.envelope_id)
+        return self._inboxes.settle(delivery.agent_id, delivery.event.envelope_id, delivery.attempt)
 
     def _give_back(self, delivery: Delivery, error: Exception) -> Sequence[Event]:
         """Decide what becomes of an envelope whose turn has failed."""

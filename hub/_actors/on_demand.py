@@ -30,11 +30,10 @@ from ..ports import Clock
 from .actor import check_call, maker_of
 from .draining import Drained
 from .members import Crew
-from .rules import Handling, SpawnSettings
+from .rules import SPAWN_ON_DEMAND, Handling, SpawnSettings
 
-__all__ = ("SPAWN_ON_DEMAND", "OnDemand", "Rule", "Surroundings", "rule_of")
+__all__ = ("OnDemand", "Rule", "Surroundings", "rule_of")
 
-SPAWN_ON_DEMAND = Call("hub.spawn_on_demand()", ConfigurationError)
 _STOP = Call("on_demand.stop()", ConfigurationError)
 _DRAIN = Call("on_demand.drain()", ConfigurationError)
 

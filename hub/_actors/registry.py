@@ -21,9 +21,8 @@ from ..context import EMPTY
 from ..errors import CommandRejected, HubClosed
 from ..events import Event
 from ..ports import Clock
-from .actor import maker_of, name_of
+from .actor import maker_of
 from .asks import Asks
-from .calls import ActorCall
 from .contexts import Around
 from .demands import Demands
 from .draining import Drained, Draining
@@ -31,8 +30,8 @@ from .handles import ActorHandle, Group
 from .handling import Services
 from .life import Life, LifePhase
 from .members import Crew, Member
-from .on_demand import OnDemand, Rule
-from .rules import REGISTRATION, ActorStatistics, GroupRules, Handling, SpawnSettings
+from .on_demand import OnDemand, rule_of
+from .rules import REGISTRATION, ActorStatistics, GroupRules, Handling, SpawnSettings, name_of
 from .shared_inbox import SharedInbox
 from .supervision import Supervisor
 
@@ -88,11 +87,14 @@ class Actors:
         self._around = Around()
         core.at_end(self._end)
 
-    def start(self, tasks: TaskGroup) -> None:
-        """Take actors from now on, and run them in this group of tasks."""
+    def start(self, tasks: TaskGroup, first_seq: int, around: Around) -> None:
+        """Take actors from now on, and run them in this group of tasks; what is below ``first_seq`` is recovered.
+
+        ``around``: what the hub runs inside of, and its actors, too.
+        """
         self._tasks = tasks
-        self._around = Around()  # of the hub itself, which may be run in a turn of another hub
-        self._first_seq = self._core.next_seq
+        self._around = around
+        self._first_seq = first_seq
         self._is_open = True
 
     def supervise(self, name: str, rules: GroupRules, above: Supervisor | None = None) -> Group:
@@ -142,8 +144,11 @@ class Actors:
         await self._start(crew, supervisor, make, settings, new_life)
         return ActorHandle(crew, self)
 
-    def spawn_on_demand(self, rule: Rule) -> OnDemand:
+    def spawn_on_demand(
+        self, pattern: object, factory: Any, idle_seconds: object, active_max: object, settings: SpawnSettings
+    ) -> OnDemand:
         """See :meth:`hubwire.Hub.spawn_on_demand`."""
+        rule = rule_of(pattern, factory, idle_seconds, active_max, settings)
         self._check_open()
         return self._demands.add(rule)
 
@@ -295,10 +300,6 @@ class Actors:
             self._lost_more += 1
 
     # -- what the hub asks --
-
-    def is_calling(self) -> bool:
-        """Tell whether the code that runs is called by an actor of this hub, or runs in a task that one has started."""
-        return ActorCall.is_inside(self._core)
 
     def statistics(self) -> tuple[ActorStatistics, ...]:
         return tuple(member.statistics() for member in self._members())

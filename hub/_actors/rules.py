@@ -16,6 +16,7 @@ from ..errors import ConfigurationError, ContentRefused
 __all__ = (
     "CONCURRENCY_MAX",
     "REGISTRATION",
+    "SPAWN_ON_DEMAND",
     "ActorStatistics",
     "Escalate",
     "GroupRules",
@@ -24,6 +25,7 @@ __all__ = (
     "RetryPolicy",
     "SpawnSettings",
     "Strategy",
+    "name_of",
 )
 
 WORKERS_MAX = 1_000
@@ -32,6 +34,7 @@ WORKERS_MAX = 1_000
 CONCURRENCY_MAX = 10_000
 """Of one actor: there is a task for each envelope that it handles."""
 
+SPAWN_ON_DEMAND = Call("hub.spawn_on_demand()", ConfigurationError)
 _SUPERVISE = Call("hub.supervise()", ConfigurationError)
 _SPAWN = Call("hub.spawn()", ConfigurationError)
 _RETRY = Call("RetryPolicy()", ConfigurationError)
@@ -236,3 +239,12 @@ class ActorStatistics(Value):
     """How many turns have failed."""
     worker: int | None = None
     """Its number among the workers of its agent, from 1; None if there is one actor, or for all together."""
+
+
+def name_of(candidate: Any) -> str:
+    """Return the name of the agent of an actor that was given none: its own, or that of its class or function."""
+    own = getattr(candidate, "name", "")
+    if is_a(own, str) and (text := str.__str__(own)):
+        return text
+    name: str = getattr(candidate, "__name__", None) or type(candidate).__name__
+    return name

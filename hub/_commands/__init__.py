@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from .acting import Acting
 from .agents import Agent, AgentCommands
-from .approvals import ApprovalCommands
 from .authorizer import Authorizer
 from .channel import Channel
 from .channels import ChannelCommands
 from .core import Core, new_id
 from .denials import Denials
 from .emitting import Emitting
-from .gating import Gated, GatedBlocking
 from .histories import ChannelEnding, History, HistoryEntry
 from .inboxes import Delivery, Inbox
 from .places import InboxCommands, InboxState, WaitingEnvelope
 from .recall import Recall
 from .recorded import ModelCall, RecordedTurn, ToolCall
-from .reviewing import Reviews
 from .tasks import Task, TaskCommands, TaskOutcome
 from .timers import Timer, TimerCommands
 from .topics import TopicCommands
@@ -33,7 +30,6 @@ __all__ = (
     "Acting",
     "Agent",
     "AgentCommands",
-    "ApprovalCommands",
     "Authorizer",
     "Channel",
     "ChannelCommands",
@@ -42,8 +38,6 @@ __all__ = (
     "Delivery",
     "Denials",
     "Emitting",
-    "Gated",
-    "GatedBlocking",
     "History",
     "HistoryEntry",
     "Inbox",
@@ -52,7 +46,6 @@ __all__ = (
     "ModelCall",
     "Recall",
     "RecordedTurn",
-    "Reviews",
     "Task",
     "TaskCommands",
     "TaskOutcome",

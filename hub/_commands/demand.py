@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import attrs
 
 from .._state.agents import Agents
+from .._values import Value
 from ..events import AgentRegistered, EnvelopeRejected, Event
 
 __all__ = ("Coming", "Demand", "Registration")
@@ -21,7 +22,7 @@ class _Overtaken(Exception):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Registration:
+class Registration(Value):
     """How an agent is registered that is not there yet."""
 
     event: AgentRegistered

@@ -51,10 +51,9 @@ class Delivery(Shown):
         agent_id, envelope_id, inboxes = self.agent_id, self.event.envelope_id, self._state.inboxes
 
         def decide() -> Sequence[Event]:
-            if not inboxes.is_held(agent_id, envelope_id, self.attempt):
-                return ()
-            self.is_acked = True
-            return inboxes.ack(agent_id, envelope_id)
+            acked = inboxes.settle(agent_id, envelope_id, self.attempt)
+            self.is_acked = self.is_acked or bool(acked)
+            return acked
 
         return bool(await self._core.execute(decide))
 

@@ -75,9 +75,12 @@ class Posting:
         """Take what the caller gives beside the content. What is malformed is the post's refusal."""
         try:
             self.priority = call.one_of("priority", priority, PRIORITIES)
-            self.ttl_seconds = call.seconds("ttl_seconds", ttl_seconds, is_optional=True)
-            self.idempotency_key = own_key(call, idempotency_key)
-            self.hops_max = call.whole("hops_max", hops_max, is_optional=True)
+            if ttl_seconds is not None:
+                self.ttl_seconds = call.seconds("ttl_seconds", ttl_seconds, is_optional=True)
+            if idempotency_key is not None:
+                self.idempotency_key = own_key(call, idempotency_key)
+            if hops_max is not None:
+                self.hops_max = call.whole("hops_max", hops_max, is_optional=True)
             self.delay_seconds = call.seconds("deliver_after", later, is_zero_ok=True)
         except PostRejected as error:
             self.refusal = error  # it is recorded, as every refusal is of a post that names its sender
@@ -183,7 +186,7 @@ class Posting:
         have joined about which the arbiter has to decide first.
         """
         self.is_blocked = False
-        self.earlier = self._find()
+        self.earlier = None if self.idempotency_key is None else self._find()
         if self.earlier is not None:
             return ()
         if self.clearance is not CLEAR:
@@ -196,7 +199,8 @@ class Posting:
             return self._wait_for(block.agent_ids, draft)
         if ahead := self.core.room.ahead_of(self.ticket, self._reached):
             return self._wait_for(ahead, draft)
-        self._leave_line()
+        if self.ticket is not None:
+            self._leave_line()
         return events
 
     def _wait_for(self, agent_ids: tuple[str, ...], draft: Draft | None) -> Sequence[Event]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING
 
 from .._commit.ring import Ring
-from .._journal.archive import Archive
 from .._state import State
 from .._state.memories import KINDS
 from ..errors import HistoryGone
 from ..events import Event
 from ..ports import Journal
+
+if TYPE_CHECKING:
+    from .._journal.archive import Archive  # imported only for a hub with a journal
 
 __all__ = ("Recall",)
 

@@ -181,7 +181,7 @@ class Recorded(ABC):
     def _abandonment(self, reason: str, started_at: str) -> Event: ...
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Facts:
     """The facts about the calls of one sort."""
 

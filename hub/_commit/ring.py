@@ -132,9 +132,10 @@ class Ring:
 
     def put(self, events: Sequence[Event]) -> None:
         """Add stamped events whose ``seq`` goes on from ``applied``."""
-        assert events[0].seq == self.applied.value
+        applied = self.applied
+        assert events[0].seq == applied.value
         self._events.extend(events)
-        self.applied.advance(self.applied.value + len(events))
+        applied.advance(applied.value + len(events))
 
     def slice(self, start: int, end: int) -> list[Event]:
         """Return the events ``[start, end)``, all of which must be here."""

@@ -10,10 +10,10 @@ from types import MethodType, NoneType
 from typing import Any
 
 from .._foreign.guards import class_name, clean, expect, guarded_call, message_of, repr_of, text_of
+from .._head import Head
 from ..errors import ConfigurationError
 from ..events._shown import is_a, nearest_name
 from ..listener import HOOKS, BaseHubListener, from_hooks
-from ..log._head import Head
 from .forms import Batches, Form, InLoop, InThread, OneByOne
 
 __all__ = ("Adapted", "name_of")

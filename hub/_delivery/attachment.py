@@ -12,10 +12,10 @@ import attrs
 from .. import context
 from .._commit.pipeline import Pipeline
 from .._foreign.guards import is_cancelled, text_of
+from .._head import Head
 from .._journal.history import Mark
 from .._journal.positions import Handled
 from ..errors import ConfigurationError, HubClosed
-from ..log import Head
 from ..ports import Clock
 from .adapted import Adapted
 from .announcements import Announcements

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -12,7 +12,6 @@ from anyio.abc import TaskGroup
 from .._commit.pipeline import Pipeline
 from .._foreign.guards import text_of
 from .._journal.history import Mark, event_at
-from .._journal.upkeep import Upkeep
 from ..errors import (
     ConfigurationError,
     HistoryGone,
@@ -31,6 +30,9 @@ from .lost import Lost
 from .reading import DETACHED
 from .replays import Replays
 from .settings import Options
+
+if TYPE_CHECKING:
+    from .._journal.upkeep import Upkeep  # imported only for a hub with a journal
 
 __all__ = ("Fanout",)
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-import attrs
-
 from .._commit.pipeline import Pipeline
 from .._foreign.guards import text_of
 from .._state import State
-from .._values import Value
 from ..errors import Fenced, HubClosed, HubFailed, StoreFull
 from ..events import Event
 from ..ports import Clock, Journal, ReservingStore
@@ -18,30 +15,14 @@ from .archive import Archive
 from .history import Mark, replay_checked
 from .positions import Positions
 from .snapshotter import Snapshotter
+from .statistics import JournalStatistics
 from .store_journal import StoreJournal
 from .truncation import Attached, Reader, Truncation
 
-__all__ = ("JournalStatistics", "Upkeep")
+__all__ = ("Upkeep",)
 
 _SECONDS = 1.0
 """Positions are kept at most once in this time, and what failed is tried again after it."""
-
-
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class JournalStatistics(Value):
-    """What a hub has on its store for its next start."""
-
-    first_seq: int
-    """The oldest event held: older ones are truncated."""
-    next_seq: int
-    size_bytes: int
-    snapshot_seq: int | None
-    """The ``seq`` after which the next start replays; None if that is all history."""
-    snapshot_bytes: int
-    positions: tuple[tuple[str, int], ...]
-    """Of every DURABLE name, attached or not, the ``seq`` of the next event it has to see, as it is kept."""
-    last_error: str | None
-    """Why positions, a snapshot or a truncation could not be written; None if all is well."""
 
 
 class Upkeep:

@@ -154,11 +154,12 @@ class State:
         elsewhere: dict[Machine, object] = {self.channels: self.endings, self.dead_letters: self.inboxes}
         for machine in self.machines.values():
             # Deadlines of a machine change by its own events; but some are in another one.
-            timed = elsewhere.get(machine, machine)
+            holder = elsewhere.get(machine, machine)
+            timed = (holder,) if isinstance(holder, Timed) else ()
             for kind, apply in machine.appliers().items():
                 self._appliers[kind] = (*self._appliers.get(kind, ()), apply)
-                if isinstance(timed, Timed):
-                    self._changed[kind] = (*self._changed.get(kind, ()), timed)
+                if timed:
+                    self._changed[kind] = self._changed.get(kind, ()) + timed
 
     def repair(self) -> list[Event]:
         """Decide, after a replay, what becomes of what a crash interrupted: half a command, turns, approvals."""

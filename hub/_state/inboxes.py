@@ -135,8 +135,15 @@ class Inboxes:
         """Tell whether the delivery of this attempt is still to be acked: it was neither acked nor nacked, nor is it
         gone.
         """
-        waiting = self.find(agent_id, envelope_id)
-        return waiting is not None and waiting.attempts + 1 == attempt and waiting.delayed_until_ns is None
+        return self.held(agent_id, envelope_id, attempt) is not None
+
+    def held(self, agent_id: str, envelope_id: str, attempt: int) -> Waiting | None:
+        """Return what :meth:`is_held` tells of; None if it is not."""
+        inbox = self._by_agent.get(agent_id)
+        waiting = None if inbox is None else inbox.find(envelope_id)
+        if waiting is None or waiting.attempts + 1 != attempt or waiting.delayed_until_ns is not None:
+            return None
+        return waiting
 
     def count(self, agent_id: str) -> int:
         """Return how many envelopes wait in an inbox."""
@@ -175,8 +182,13 @@ class Inboxes:
     # -- commands --
 
     def ack(self, agent_id: str, envelope_id: str) -> list[Event]:
-        envelope = self._get(agent_id, envelope_id).envelope
-        return [EnvelopeAcked(agent_id=agent_id, channel_id=envelope.channel_id, envelope_id=envelope_id)]
+        """Take an envelope out of an inbox, because it was handled."""
+        return _acked(agent_id, self._get(agent_id, envelope_id))
+
+    def settle(self, agent_id: str, envelope_id: str, attempt: int) -> list[Event]:
+        """Do the same by the delivery of an attempt; return no event if that is not to be settled any more."""
+        waiting = self.held(agent_id, envelope_id, attempt)
+        return [] if waiting is None else _acked(agent_id, waiting)
 
     def nack(
         self, agent_id: str, envelope_id: str, delay_seconds: float, reason: str, attempts_max: int | None = None
@@ -355,3 +367,8 @@ class Inboxes:
         # An envelope that was dropped on arrival is not there.
         if self.find(event.agent_id, event.envelope_id) is not None:
             self._gone(event)
+
+
+def _acked(agent_id: str, waiting: Waiting) -> list[Event]:
+    envelope = waiting.envelope
+    return [EnvelopeAcked(agent_id=agent_id, channel_id=envelope.channel_id, envelope_id=envelope.envelope_id)]

@@ -284,11 +284,13 @@ class Memories:
 
     def _posted(self, event: EnvelopePosted) -> None:
         """Do what :meth:`_note` does, without its calls: most events of channels are posts."""
-        memory = self._by_channel.get(event.channel_id)  # type: ignore[arg-type]
+        if event.channel_id is None:
+            return
+        memory = self._by_channel.get(event.channel_id)
         place = event.seq << _CODE_BITS
         if memory is None or place >> _GENERATION_BITS != memory.generation or self._count >= EVENTS_MAX:
             self._note(event)
-            memory = self._by_channel.get(event.channel_id or "")
+            memory = self._by_channel.get(event.channel_id)
         else:
             memory.places.append(place)
             self._count += 1

@@ -8,11 +8,11 @@ from typing import Any
 
 import anyio
 
+from .._head import Head
 from .._reraise import repeat
 from ..errors import ConfigurationError
 from ..forks import register_at_fork
 from ..ports import Clock, KnowledgeStore
-from ._head import Head
 from ._inspection import Inspection, Recovery
 from ._phase import Lifecycle, LogPhase
 from ._queue import Append, Close, Command, Open, Repair

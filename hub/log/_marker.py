@@ -19,7 +19,7 @@ from ..errors import InvalidRecord, LogDamaged, NewerVersion
 from ..ports import KnowledgeStore
 from ._tail import VERSION, Tail
 
-__all__ = ("Kept", "Marker", "read_kept", "read_marker")
+__all__ = ("Kept", "Marker", "marked_end", "read_kept", "read_marker")
 
 _OLD_KEPT = re.compile(rb"\d{1,20}\s*")
 
@@ -98,6 +98,18 @@ async def read_marker(store: KnowledgeStore, path: str) -> Marker | None:
         raise InvalidRecord(f"it has another shape ({error}): {content[:60]!r}…") from error
     tail = Tail(**{name: getattr(clean, name) for name in _TAIL_FIELDS if name != "chain"}, chain=clean.chain.encode())
     return Marker(tail, clean.line_bytes, clean.line_crc, clean.closed, is_old)
+
+
+async def marked_end(store: KnowledgeStore, path: str) -> Marker | None:
+    """Return what the log at ``path`` says of its end beside its records; None without a marker.
+
+    Raises :class:`~hubwire.errors.LogDamaged` if that cannot be read.
+    """
+    try:
+        return await read_marker(store, path)
+    except InvalidRecord as error:
+        marker = f"{path}/clean"
+        raise LogDamaged(f"{marker} should say where the log ended, and is damaged: {error}", path=marker) from error
 
 
 class _KeptFields(msgspec.Struct, forbid_unknown_fields=True):

@@ -198,9 +198,17 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire.text_store", "hubwire.listener", "hubwire.redaction"),
     ("hubwire.codec", "hubwire.context"),
     ("hubwire.clock", "hubwire.limits"),
-    ("hubwire.ports", "hubwire.patterns", "hubwire.position", "hubwire._version"),
+    ("hubwire.ports", "hubwire.patterns", "hubwire.position", "hubwire._head", "hubwire._version"),
     ("hubwire.events",),
-    ("hubwire.errors", "hubwire.forks", "hubwire.own_log", "hubwire.waking", "hubwire._reraise", "hubwire._values"),
+    (
+        "hubwire.errors",
+        "hubwire.forks",
+        "hubwire.own_log",
+        "hubwire.waking",
+        "hubwire._late",
+        "hubwire._reraise",
+        "hubwire._values",
+    ),
 )
 """The wings and the public files of the hub, from the roof down. Places side by side do not know each other."""
 

@@ -6,12 +6,10 @@ import re
 
 import attrs
 
-from .._values import Value
-from ..errors import ConfigurationError, InvalidRecord, LogDamaged
-from ..ports import KnowledgeStore
-from ._marker import Marker, read_marker
+from ._values import Value
+from .errors import ConfigurationError
 
-__all__ = ("Head", "marked_end")
+__all__ = ("Head",)
 
 _TEXT = re.compile(r"(0|[1-9]\d{0,18}):([A-Za-z0-9_-]{22})?", re.ASCII)
 
@@ -37,15 +35,3 @@ class Head(Value):
                 " characters of the last h, as `hubwire stats` shows it"
             )
         return cls(int(match[1]), match[2] or "")
-
-
-async def marked_end(store: KnowledgeStore, path: str) -> Marker | None:
-    """Return what the log at ``path`` says of its end beside its records; None without a marker.
-
-    Raises :class:`~hubwire.errors.LogDamaged` if that cannot be read.
-    """
-    try:
-        return await read_marker(store, path)
-    except InvalidRecord as error:
-        marker = f"{path}/clean"
-        raise LogDamaged(f"{marker} should say where the log ended, and is damaged: {error}", path=marker) from error
