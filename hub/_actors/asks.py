@@ -8,7 +8,7 @@ no task waits any more, and an actor lets the question expire unhandled.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from .._commands.agents import Agent, id_of
@@ -116,16 +116,21 @@ class Asks:
         if channel is not None:
             call.instance("channel", channel, Channel, wanted="a Channel, or None")
         is_linked = call.flag("linked", is_linked)
-        # To a channel that is there, an agent that is not there cannot belong.
-        named = (answerer,) if channel is None else ()
+
+        def begin(core: Core) -> Coroutine[Any, Any, EnvelopePosted]:
+            asker_id, answerer_id = id_of(core, asker, call, "asker"), id_of(core, answerer, call, "answerer")
+            ask = self._new(asker_id, answerer_id, timeout, channel, is_linked=is_linked)
+            return self._ask(ask, self._posting(core, ask, content), timeout)
 
         async def command(core: Core) -> EnvelopePosted:
             with core.knowing():
-                asker_id, answerer_id = id_of(core, asker, call, "asker"), id_of(core, answerer, call, "answerer")
-                ask = self._new(asker_id, answerer_id, timeout, channel, is_linked=is_linked)
-            return await self._ask(ask, self._posting(core, ask, content), timeout)
+                asking = begin(core)
+            return await asking
 
-        return await self._core.demand.run(self._core, named, command)
+        if channel is not None or self._core.demand.coming is None:
+            # Without rules, and to a channel that is there, the answerer is there or the question is refused.
+            return await begin(self._core)
+        return await self._core.demand.run(self._core, (answerer,), command)
 
     def _new(self, asker_id: str, answerer_id: str, timeout: float, channel: Channel | None, *, is_linked: bool) -> Ask:
         self._core.check_may_wait("an answer")
@@ -167,8 +172,11 @@ class Asks:
             self._by_channel.setdefault(ask.channel_id, set()).add(ask)
         self.workload.begin_waiting(ask)
         try:
-            with posting.core.knowing():
+            if posting.core.coming is None:
                 self._check_cycle(ask)
+            else:
+                with posting.core.knowing():
+                    self._check_cycle(ask)
             answer = await self._exchange(ask, posting)
         except TimeoutError:
             whose = "" if ask.timeout == timeout else ", all that was left for the question that is answered here"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -43,11 +43,13 @@ class Delivering:
         self.dropped: bool = False
         self._effects: list[Event] = []
 
-    def events(self, posted: EnvelopePosted, ending: Iterable[Event] = ()) -> list[Event]:
+    def events(self, posted: EnvelopePosted, ending: Collection[Event] = ()) -> list[Event]:
         """Return the post, then what it does to inboxes, then the end of its channel: of one cause, and one origin.
 
         The post comes first: after a crash in between, an inbox holds one envelope too many, and has lost none.
         """
+        if not self._effects and not ending:
+            return [posted]
         given = {name: value for name in _SHARED if (value := getattr(posted, name)) is not None}
         effects: list[Any] = [*self._effects, *ending]
         return [posted, *([attrs.evolve(each, **given) for each in effects] if given else effects)]
