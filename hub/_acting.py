@@ -40,7 +40,7 @@ class ActingHub:
 
     It is what actors get, as ``turn.hub`` and in ``on_start``; :meth:`hubwire.Hub.acting_as` gives it to others. The
     commands are those of :class:`hubwire.Hub`, and take the same arguments. Where one names another agent as the one
-    that acts, it raises :class:`~hubwire.errors.AccessDenied`, nothing has happened, and ``command.denied`` reports it.
+    that acts, it raises :class:`~hubwire.errors.AccessDenied`, without effect, and ``command.denied`` reports it.
     So does what is found through it: the inbox of another agent is not read, nor is its rule set; it can be addressed,
     invited and observed. A channel is closed, and its participants are hidden and shown, by those that take part in it.
 

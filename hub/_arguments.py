@@ -58,7 +58,7 @@ _SETTINGS = (*(field.name for field in attrs.fields(Options) if field.name != "p
 def check_plug_ins(
     store: object, journal: object, clock: object, arbiter: object, approvals: object, watch: object, limits: object
 ) -> None:
-    """Refuse what cannot be a part of a hub, before anything is made of it; None stands for a part's default."""
+    """Refuse what cannot be a part of a hub, before a part is made; None stands for a part's default."""
     path = shown(store) if is_a(store, str) else "'./data'"
     for argument, value, methods, wanted, advice in (
         ("store", store, ("read", "append", "list"), "a KnowledgeStore", f"write FileStore({path})"),

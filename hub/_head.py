@@ -1,4 +1,4 @@
-"""The head of a log: what one keeps elsewhere, to prove later that nothing of it was changed or cut off."""
+"""The head of a log: what one keeps elsewhere, to prove later that no part of it was changed or cut off."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ class Hub:
 
     @property
     def inboxes(self) -> InboxCommands:
-        """What waits for whom, and dead letters: ``list``, ``peek``, …; see :class:`hubwire.InboxCommands`."""
+        """Which envelopes wait, and dead letters: ``list``, ``peek``, …; see :class:`hubwire.InboxCommands`."""
         return self._parts.groups.inboxes
 
     @property
@@ -182,7 +182,7 @@ class Hub:
     def acting_as(self, agent: Agent | str) -> ActingHub:
         """Return the hub as one agent has it: see :class:`ActingHub`. Actors get theirs as ``turn.hub``.
 
-        The hub itself acts as whichever agent a call names, and is for the program's own code: give what an agent's
+        The hub itself acts as any agent that a call names, and is for the program's own code: give what an agent's
         model or tools can reach this one. Raises :class:`~hubwire.errors.NotFound` if the agent is not registered.
         """
         return ActingHub(self._parts, id_of(self._parts.core, agent, ACTING_AS))
@@ -265,7 +265,7 @@ class Hub:
 
         Of one that was detached because it failed, the last numbers are forgotten too. Attached again, it is new, and
         begins where ``since`` says. Raises :class:`~hubwire.errors.ConfigurationError` while it is attached,
-        :class:`~hubwire.errors.NotFound` if nothing of that name is kept, and
+        :class:`~hubwire.errors.NotFound` if no position of that name is kept, and
         :class:`~hubwire.errors.HubClosed` if the hub is not running.
         """
         await self._ways.forget(name)
@@ -389,7 +389,7 @@ class Hub:
         such a name is registered when it is first asked, opens or joins a channel, or subscribes to a topic, with
         ``registration`` as in :meth:`spawn`; or it is registered already. Its actor is made when an envelope is ready
         in its inbox: one posted, asked or published, or left by the run of the hub before. It is let go when its inbox
-        had nothing to deliver, and no turn ran, for ``idle_seconds`` by the hub's clock: stopped, with ``on_stop``.
+        had no envelope to deliver, and no turn ran, for ``idle_seconds`` by the hub's clock: stopped, with ``on_stop``.
         The agent, its inbox, its ``turn.state`` and its subscriptions stay.
 
         No more than ``active_max`` are there at a time. More wait for a place: the one that has been idle for the
@@ -516,17 +516,17 @@ class Hub:
         All of this takes ``close_seconds_max``, of which each step has a share, and what a step does not need is left
         to the next ones; who is not done then is cancelled. It goes on to its end when it is cancelled, but for a hub
         inside a guest of another one, which is given up then.
-        Raises what the hub failed with, but nothing for one that was aborted before this. May be called again. From a
+        Raises what the hub failed with, unless it was aborted before this. May be called again. From a
         listener or an actor it returns at once.
         What only reads, as ``hub.agents.find()`` does, is answered after that, too, from the state at the end.
         """
         await self._life.aclose()
 
     async def abort(self) -> None:
-        """Give the hub up at once: no guest is waited for, nothing is flushed, no ``hub.stopped``, no clean marker.
+        """Give the hub up at once: no guest is waited for, no event is flushed, no ``hub.stopped``, no clean marker.
 
         What waits for the hub gets :class:`~hubwire.errors.HubAborted`, which :meth:`finished` returns; closing it
-        after this raises nothing, nor does leaving ``async with``. What was acknowledged is in the journal, and
+        after this does not raise, nor does leaving ``async with``. What was acknowledged is in the journal, and
         what was not may be: the next start says, and reads the end of the journal for it. All tasks are cancelled and
         the journal is released; that takes a second at most, also while a disk hangs, or about three more for code
         that swallows its cancellation. Has no effect before the start and after the end. From a listener or an actor

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Late(Generic[T]):
-    """A part that is made when it is asked for, once, in whichever thread that is."""
+    """A part that is made when it is asked for, once, in any thread."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         """``make`` imports what the part needs: until then the program has not waited for it."""

@@ -104,7 +104,7 @@ class HubLife:
         if not self._main.done():
             self._lifecycle.check_here()
         if isinstance(self._lifecycle.failure, HubAborted):
-            await self.abort()  # it was given up on purpose, and nothing is left to be done well
+            await self.abort()  # it was given up on purpose, and no step is left to be done well
             return
         self._end_of_closing.begin()
         self._stop_requested.set()

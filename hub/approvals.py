@@ -63,7 +63,7 @@ class Answer(Value):
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Claim(Value):
-    """What ``vouch`` of a policy is called with: somebody says to be this approver."""
+    """What ``vouch`` of a policy is called with: a caller says to be this approver."""
 
     approver: str
     """The name as it was given."""

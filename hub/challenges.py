@@ -76,7 +76,7 @@ class Challenge(Protocol):
     """What has to be done before a yes counts."""
 
     def prompts(self, question: Question) -> Sequence[Prompt]:
-        """Return what has to be replied to; nothing: the yes is enough."""
+        """Return what has to be replied to; empty: the yes is enough."""
 
     def check(self, question: Question, replies: Sequence[str]) -> str:
         """Return why these replies do not pass; empty if they do."""

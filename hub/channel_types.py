@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ._state.auction import Auction
 from ._state.channel_types import (
-    Auction,
     Broadcast,
     ChannelType,
     Consulting,

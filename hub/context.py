@@ -98,7 +98,7 @@ def scope(
     :class:`~hubwire.errors.ConfigurationError`. Lone surrogates, which UTF-8 cannot hold, are written as escapes.
 
     ``agent``, ``session``, ``turn``, ``channel`` and ``task`` are ids, or what has one as its ``id``: an
-    :class:`~hubwire.Agent`, a turn. So the callbacks of a framework need to know nothing of whose turn it is. An inner
+    :class:`~hubwire.Agent`, a turn. So the callbacks of a framework need not know whose turn it is. An inner
     scope of another agent is outside of the turn and the task of the outer one.
 
     It may be left in another context, as by an async generator that another task closes: it counts no more, in both.

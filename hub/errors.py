@@ -1,6 +1,6 @@
 """Every error hubwire raises, in one tree, sorted by who must act.
 
-* :class:`CallerError`: the code that made the call. Nothing has changed; correct the call and make it again.
+* :class:`CallerError`: the code that made the call. The hub is as before; correct the call and make it again.
 * :class:`OperatorError`: the operator of the program. A disk is full, a log is damaged, a listener failed.
 
 Broken invariants of hubwire itself are assertions: they are for its programmers.

@@ -1,9 +1,9 @@
 """Calling code that is not yours: for stores, listeners and servers that call back.
 
-Whatever the guest raises, swallows or never returns from is the failure of that call, and never yours::
+All that the guest raises, swallows or never returns from is the failure of that call, and never yours::
 
     guest = GuestTask("my callback")
-    await guest.call(callback, "/a/path", seconds=30)  # raises an Exception, TimeoutError among them, and nothing worse
+    await guest.call(callback, "/a/path", seconds=30)  # raises an Exception, TimeoutError among them
     guest.end()
 """
 

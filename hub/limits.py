@@ -58,7 +58,7 @@ class Limits(Value):
     behind is suspended, and misses what has to go."""
     history_bytes_max: int = 256 * 1024 * 1024
     """So much of what was said in channels is kept when the journal is truncated, for their histories, the newest; 0:
-    nothing. Without a store, a quarter of it is kept in memory."""
+    none. Without a store, a quarter of it is kept in memory."""
     arbiter_seconds_max: float = 5.0
     """How long the arbiter may take to answer; then the command is denied."""
 

@@ -1,4 +1,4 @@
-"""The log lines of hubwire itself: few, on standard logging, and with nothing in them that is not for a log.
+"""The log lines of hubwire itself: few, on standard logging, and without what is not for a log.
 
 They go to the loggers below ``hubwire``: ``hubwire.hub``, ``hubwire.audit``, ``hubwire.live``, ``hubwire.stores``. A
 program that has not set up logging sees warnings and errors on stderr, as of any library. A traceback is text without
@@ -30,7 +30,7 @@ MESSAGES_MAX = 100
 
 
 class OwnLog:
-    """Writes the lines of one part of hubwire. Works in any thread, and raises nothing."""
+    """Writes the lines of one part of hubwire. Works in any thread, and never raises."""
 
     def __init__(self, part: str) -> None:
         self._logger = logging.getLogger(f"hubwire.{part}")

@@ -1,7 +1,7 @@
 """Patterns over kinds of events: ``*`` stands for any part of a kind, ``"tool.*"``, ``"*.failed"``.
 
 One matcher for the hub, live tails and the command line. Matching takes time that grows with the length of the kind and
-of the pattern, and with nothing else: patterns come from outsiders too.
+of the pattern, and with no more: patterns come from outsiders too.
 """
 
 from __future__ import annotations

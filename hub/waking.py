@@ -19,7 +19,7 @@ _SLICE = 500
 def start_later(
     work: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
 ) -> asyncio.Task[T]:
-    """Start a task that begins in the next turn of the running loop, whatever the loop's task factory does.
+    """Start a task that begins in the next turn of the running loop, with any task factory.
 
     An eager task (Python 3.12 and later) runs up to its first wait before the code that starts it knows the task, and
     in the middle of what that code is doing. The caller keeps the task: the loop does not.
@@ -68,7 +68,7 @@ class FirstStep(Coroutine[Any, Any, T]):
         self._error: BaseException | None = None
         """What has come out of the first step; its end is a ``StopIteration``."""
         self._awaited: Any = None
-        """What the first step waits for; None for nothing but the next turn of the loop."""
+        """What the first step waits for; None for the next turn of the loop alone."""
         self._is_future = False
         self._is_handed_over = False
 

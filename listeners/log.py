@@ -50,7 +50,7 @@ class StructLog:
 
     ``logger`` is a structlog logger. By default, it is ``structlog.get_logger("hubwire.events")`` in a program that has
     configured structlog when the first event comes, and otherwise one that writes to the standard logger of that name,
-    and so nothing to stdout. Events below ``level`` are not logged. An event's level is its ``severity``, if that is a
+    and so no line to stdout. Events below ``level`` are not logged. An event's level is its ``severity``, if that is a
     level; else ``error`` for ``error.raised``; else ``warning`` if its outcome is ``failure`` or ``denied``, or its
     kind ends in a word like ``failed``; else ``info``. Fields of generic and unknown events are under ``data``, and
     so are fields whose names structlog uses itself.

@@ -33,7 +33,7 @@ OTHER = "other"
 _PAIRS = {"tool": "call_id", "model": "call_id", "turn": "turn_id", "task": "task_id"}
 """Pairs of a beginning and an end, and the field that ties the two together, within an agent and a turn."""
 _MILLISECONDS_MAX = 1e13
-"""Three centuries: no call takes longer, whatever its end states."""
+"""Three centuries: no call takes longer, also where its end says so."""
 
 _STARTS = ("called", "started")
 _ENDS = ("abandoned", "cancelled", "completed", "ended", "expired", "failed")

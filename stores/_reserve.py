@@ -2,7 +2,7 @@
 
 With a full disk not even a lock file can be signed, and a log cannot be told to truncate itself. The reserve is a file
 below the root; a replacement or a lock file that finds the disk full takes what it needs of it, and is tried again. An
-append never gets it: appends are what fills disks, so they must not find more of it free than somebody is about to use.
+append never gets it: appends are what fills disks, so they must not find more of it free than a caller is about to use.
 """
 
 from __future__ import annotations

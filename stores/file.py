@@ -193,7 +193,7 @@ class FileStore:
             taken = await asyncio.shield(taking)
         except asyncio.CancelledError:
             # No caller is left to release it, so a lock that the thread still gets is released here. That is waited
-            # for, because the loop may be ending: the file would stay, and a refused start would have left something.
+            # for, because the loop may be ending: the file would stay, and a refused start would have left a trace.
             with anyio.move_on_after(_LET_GO_SECONDS_MAX, shield=True):
                 await asyncio.wait([taking])
             if not taking.done():
@@ -207,7 +207,7 @@ class FileStore:
         return _FileHold(taken, partial(self._release, path))
 
     async def holder(self, path: str) -> str | None:
-        """Return which process holds the path now, as text; None if none does. It changes nothing."""
+        """Return which process holds the path now, as text; None if none does. It only reads."""
         return await self._reads.run(self._files.holder, normalize_path(path))
 
     def _release(self, path: str, lock: TakenLock, *, as_found: bool = False) -> asyncio.Future[None]:

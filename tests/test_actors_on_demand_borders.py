@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from hubwire import Backoff, BaseActor, Hub, InboxRule, RetryPolicy, Turn
-from hubwire.errors import AccessDenied, CommandRejected, HubClosed, NotFound
+from hubwire.errors import AccessDenied, AskCycle, CommandRejected, HubClosed, NotFound
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
 from support import GatedStore, advance, until, until_idle
@@ -263,6 +263,53 @@ async def test_what_is_refused_registers_no_agent(hub: Hub) -> None:
         with pytest.raises((CommandRejected, AccessDenied)):
             await command()
         assert hub.agents.find("a/1") is None
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["not there", "registered"])
+async def test_a_cycle_over_places_is_found(hub: Hub, is_there: bool) -> None:
+    """An actor in the last place waits for one that would be made in that place."""
+    found: list[str] = []
+
+    async def asks(turn: Turn) -> None:
+        try:
+            await turn.ask("b/1", "go")
+        except AskCycle as error:
+            found.append(str(error))
+        await turn.reply("done")
+
+    rule = hub.spawn_on_demand("*/*", lambda _: asks, active_max=1)
+    if is_there:
+        await hub.agents.register("b/1")
+    assert (await hub.ask("boss", "a/1", "go")).content == "done"
+    assert "active_max" in found[0]
+    assert (rule.waiting, len(found), hub.agents.find("b/1") is not None) == ([], 1, is_there)
+
+
+async def test_a_busy_place_is_waited_for(hub: Hub) -> None:
+    """Of two places, one becomes free: what waits for that is no cycle, and the last one that would wait is refused."""
+    found: list[str] = []
+    go = anyio.Event()
+
+    async def act(turn: Turn) -> None:
+        if turn.agent.name == "busy/1":
+            await go.wait()
+        if turn.agent.name in ("a/1", "busy/1") and turn.content == "ask":
+            try:
+                found.append((await turn.ask("b/1", "go")).content)
+            except AskCycle:
+                found.append("cycle")
+        await turn.reply("done")
+
+    hub.spawn_on_demand("*/*", lambda _: act, active_max=2)
+    for said, expected in (("leave", ["done"]), ("ask", ["done", "cycle", "done"])):
+        go = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hub.ask, "boss", "busy/1", said)
+            await until_idle()
+            tasks.start_soon(hub.ask, "boss", "a/1", "ask")
+            await until_idle()
+            go.set()
+        assert found == expected
 
 
 async def test_ids_and_endless_names_register_none(hub: Hub) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import anyio
 import pytest
 
 from hubwire import GenericEvent, Hub
@@ -276,6 +277,26 @@ async def test_a_hung_on_head_is_left_behind(
     await log.aclose()
     assert log.head_errors == 1
     assert (await verify(store)).completeness.outcome is Outcome.HOLDS
+
+
+async def test_a_closed_log_gives_no_head_later() -> None:
+    """Records came while a call hung: the one that was to follow is called off."""
+    called = anyio.Event()
+
+    async def hang_on_head(_: Head) -> None:
+        called.set()
+        await anyio.sleep_forever()
+
+    log = AuditLog(MemoryStore(), on_head=hang_on_head, head_seconds=3600, rotation=1, close_seconds_max=0.01)
+    await log.append({"kind": "a.b"})
+    await log.append({"kind": "a.b"})
+    await called.wait()
+    log._heads.appended(log._heads._segment or 0)
+    waiting = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    of_log = [each for each in waiting if getattr(each._callback, "__self__", None) is log._heads]
+    assert [each.cancelled() for each in of_log] == [False]
+    await log.aclose()
+    assert [each.cancelled() for each in of_log] == [True]
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), asyncio.CancelledError(), SystemExit(3)], ids=repr)

@@ -10,13 +10,14 @@ import anyio.to_thread
 import pytest
 
 from hubwire import AttachmentState, Duty, Event, Hub
+from hubwire._commit.phase import Phase
 from hubwire.errors import (
     HubFailed,
 )
 from hubwire.events import ListenerDetached
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder
-from support import numbers, said
+from support import numbers, said, until
 from support.stopping import SOON, Watched
 
 
@@ -43,6 +44,24 @@ async def test_a_listener_that_hangs_at_close_is_cancelled() -> None:
     assert required.kinds[-1] == witness.kinds[-1] == "hub.stopped"
     (detached,) = [each for each in witness.events if isinstance(each, ListenerDetached)]
     assert (detached.listener, detached.reason) == ("hangs", "it was cancelled, not being done when the hub closed")
+
+
+async def test_what_is_committed_late_is_heard() -> None:
+    """A listener that has handled all that is committed at the deadline is not cancelled for what is not."""
+
+    class Holds(Recorder):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            if numbers(events):
+                await until(lambda: hub._lifecycle.phase is Phase.STOPPED)
+
+    witness = Recorder()
+    hub = Hub(close_seconds_max=SOON)
+    hub.attach(Holds(), duty=Duty.REQUIRED)
+    hub.attach(witness)
+    await hub.start()
+    hub.emit_nowait(said(1))
+    await hub.aclose()
+    assert (numbers(witness.events), witness.kinds[-1]) == ([1], "hub.stopped")
 
 
 @pytest.mark.parametrize("duty", [Duty.BEST_EFFORT, Duty.REQUIRED])

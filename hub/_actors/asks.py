@@ -8,7 +8,7 @@ no task waits any more, and an actor lets the question expire unhandled.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from .._commands.agents import Agent, id_of
@@ -47,7 +47,7 @@ class Asks:
     """The questions whose answers tasks wait for."""
 
     def __init__(self, core: Core, state: State, clock: Clock) -> None:
-        self.workload: Workload = Workload()
+        self.workload: Workload = Workload(core.demand)
         self._core = core
         self._state = state
         self._label = state.agents.label
@@ -116,10 +116,23 @@ class Asks:
         if channel is not None:
             call.instance("channel", channel, Channel, wanted="a Channel, or None")
         is_linked = call.flag("linked", is_linked)
-        if self._core.demand.register is not None:
-            await self._core.demand.admit(self._core, (answerer,))
-        asker_id = id_of(self._core, asker, call, "asker")
-        answerer_id = id_of(self._core, answerer, call, "answerer")
+
+        def begin(core: Core) -> Coroutine[Any, Any, EnvelopePosted]:
+            asker_id, answerer_id = id_of(core, asker, call, "asker"), id_of(core, answerer, call, "answerer")
+            ask = self._new(asker_id, answerer_id, timeout, channel, is_linked=is_linked)
+            return self._ask(ask, self._posting(core, ask, content), timeout)
+
+        async def command(core: Core) -> EnvelopePosted:
+            with core.knowing():
+                asking = begin(core)
+            return await asking
+
+        if channel is not None or self._core.demand.coming is None:
+            # Without rules, and to a channel that is there, the answerer is there or the question is refused.
+            return await begin(self._core)
+        return await self._core.demand.run(self._core, (answerer,), command)
+
+    def _new(self, asker_id: str, answerer_id: str, timeout: float, channel: Channel | None, *, is_linked: bool) -> Ask:
         self._core.check_may_wait("an answer")
         if answerer_id in self._closed and not self._core.demand.meets(answerer_id):
             raise AskFailed(
@@ -129,24 +142,6 @@ class Asks:
         if channel is None:
             for each in (asker_id, answerer_id):
                 self._state.agents.get(each)
-        ask = self._new(asker_id, answerer_id, timeout, is_linked=is_linked)
-        ask.channel_id = None if channel is None else channel.id
-        posting = self._posting(ask, content)
-        self._by_key[ask.key] = ask
-        if ask.channel_id is not None:
-            self._by_channel.setdefault(ask.channel_id, set()).add(ask)
-        self.workload.begin_waiting(ask)
-        try:
-            self._check_cycle(ask)
-            answer = await self._exchange(ask, posting)
-        except TimeoutError:
-            whose = "" if ask.timeout == timeout else ", all that was left for the question that is answered here"
-            raise AskTimeout(f"{self._label(answerer_id)} has not answered within {ask.timeout:g} s{whose}") from None
-        finally:
-            self._forget(ask)
-        return answer
-
-    def _new(self, asker_id: str, answerer_id: str, timeout: float, *, is_linked: bool) -> Ask:
         turns, clock = turns_around(), self._clock
         # What is asked for an answer is of no use when the time of that answer is over.
         above = [turn.ask.left() for turn in turns if turn.ask is not None and turn.ask.is_linked]
@@ -167,7 +162,28 @@ class Asks:
             left=lambda: end - clock.monotonic(),
             turns=turns,
             answer=asyncio.get_running_loop().create_future(),
+            channel_id=None if channel is None else channel.id,
         )
+
+    async def _ask(self, ask: Ask, posting: Posting, timeout: float) -> EnvelopePosted:
+        """Ask, and return the answer; ``timeout`` is what the caller has said."""
+        self._by_key[ask.key] = ask
+        if ask.channel_id is not None:
+            self._by_channel.setdefault(ask.channel_id, set()).add(ask)
+        self.workload.begin_waiting(ask)
+        try:
+            if posting.core.coming is None:
+                self._check_cycle(ask)
+            else:
+                with posting.core.knowing():
+                    self._check_cycle(ask)
+            answer = await self._exchange(ask, posting)
+        except TimeoutError:
+            whose = "" if ask.timeout == timeout else ", all that was left for the question that is answered here"
+            raise AskTimeout(f"{ask.answerer} has not answered within {ask.timeout:g} s{whose}") from None
+        finally:
+            self._forget(ask)
+        return answer
 
     async def _exchange(self, ask: Ask, posting: Posting) -> EnvelopePosted:
         """Post the question; return the answer when it has committed."""
@@ -182,7 +198,7 @@ class Asks:
         return answer
 
     async def _post(self, ask: Ask, posting: Posting) -> EnvelopePosted:
-        authorizer = self._core.authorizer
+        authorizer = posting.core.authorizer
         if authorizer.has_arbiter:
             posting.content = authorizer.freeze(posting.content)
             await authorizer.authorize(
@@ -199,18 +215,18 @@ class Asks:
         """Return the answer when it is posted."""
         if type(self._clock) is not SystemClock:
             return await within(self._clock, ask.left(), _result, ask.answer)
-        # A timer costs half of what a scope does that cancels the task, and it ends nothing but this wait.
+        # A timer costs half of what a scope does that cancels the task, and it ends this wait alone.
         alarm = asyncio.get_running_loop().call_later(ask.left(), ask.expire)
         try:
             return await ask.answer
         finally:
             alarm.cancel()
 
-    def _posting(self, ask: Ask, content: Any) -> Posting:
+    def _posting(self, core: Core, ask: Ask, content: Any) -> Posting:
         """Return the post of the question, with a key that a program cannot give to an envelope."""
         of = DirectPost if ask.channel_id is None else Posting
         posting = of(
-            core=self._core,
+            core=core,
             envelopes=self._state.envelopes,
             channel_id=ask.channel_id or "",
             sender_id=ask.asker_id,
@@ -242,10 +258,13 @@ class Asks:
                 )
             above += [(each, chain) for each in cause.turns]
         if self.workload.is_deadlock(ask):
+            because, advice = "all that it handles at present waits", "spawn it with a higher concurrency"
+            if self.workload.waits_for_place(ask.answerer_id):
+                because = "its actor would be made on demand, and all actors in whose place it could be made wait"
+                advice = "give spawn_on_demand() a larger active_max"
             raise AskCycle(
-                f"{self._label(ask.answerer_id)} cannot answer {self._label(ask.asker_id)}: all that it handles at"
-                " present waits, over others perhaps, for this one; spawn it with a higher concurrency, or ask another"
-                " agent"
+                f"{self._label(ask.answerer_id)} cannot answer {self._label(ask.asker_id)}: {because}, over others"
+                f" perhaps, for this one; {advice}, or ask another agent"
             )
 
     def _forget(self, ask: Ask) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from .._commands.core import Core, new_id
+from .._commands.demand import Coming, Registration
 from .._foreign.arguments import ID_LENGTH_MAX
 from .._state import State
 from .._state.agents import is_id
 from ..errors import CommandRejected
-from ..events import EnvelopeNacked, EnvelopePosted, EnvelopeRedelivered, EnvelopeReturned, Event
+from ..events import AgentRegistered, EnvelopeNacked, EnvelopePosted, EnvelopeRedelivered, EnvelopeReturned, Event
 from ..events._shown import shown
 from .on_demand import OnDemand, Rule, Surroundings
 
@@ -27,7 +29,7 @@ class Demands:
         self._is_watching = False
 
     def add(self, rule: Rule) -> OnDemand:
-        """Go by a rule from now on; make the actors of those for whom envelopes wait."""
+        """Go by a rule from now on; make the actors of agents that envelopes wait for."""
         if rule.pattern in self._rules:
             raise CommandRejected(
                 f"actors of {shown(rule.pattern)} are made on demand already; stop that, or give another pattern"
@@ -38,7 +40,7 @@ class Demands:
         return on_demand
 
     def remove(self, on_demand: OnDemand) -> None:
-        """Go by a rule no more: another one may be met by those for whom envelopes wait."""
+        """Go by a rule no more: another one may be met by agents that envelopes wait for."""
         if self._rules.get(on_demand.pattern) is on_demand:
             del self._rules[on_demand.pattern]
             if self._core.is_open:
@@ -50,12 +52,12 @@ class Demands:
             self._want(agent_id)
 
     def _watch(self) -> None:
-        """Look at what is posted: from the first rule on, so that a hub without rules pays nothing."""
+        """Look at what is posted: from the first rule on, so that a hub without rules has no such work."""
         if self._is_watching:
             return
         self._is_watching = True
         core = self._core
-        core.demand.register, core.demand.meets = self._register, self._meets
+        core.demand.coming, core.demand.meets, core.demand.holders = self._coming, self._meets, self._holders
         core.on_applied(EnvelopePosted, self._posted)
         for kind in (EnvelopeNacked, EnvelopeReturned, EnvelopeRedelivered):
             core.on_applied(kind, self._comes_again)
@@ -83,20 +85,27 @@ class Demands:
         entry = self._state.agents.known(agent_id)
         return entry is not None and self._met_by(entry.name) is not None
 
+    def _holders(self, agent_id: str) -> Collection[str]:
+        entry = self._state.agents.known(agent_id)
+        on_demand = None if entry is None else self._met_by(entry.name)
+        return () if on_demand is None else on_demand.holders(agent_id)
+
     def _met_by(self, name: str) -> OnDemand | None:
         return next((each for each in self._rules.values() if each.rule.matches(name)), None)
 
-    async def _register(self, core: Core, name: str) -> None:
-        """Register the agent of this name, if it is not there and a rule is met."""
+    def _coming(self, names: Iterable[str]) -> Coming | None:
+        """Return those that are not there and that meet a rule; None for none."""
+        found = [each for name in dict.fromkeys(names) if (each := self._registration(name)) is not None]
+        return Coming(self._state.agents, found) if found else None
+
+    def _registration(self, name: str) -> Registration | None:
         agents = self._state.agents
         if is_id(name) or len(name) > ID_LENGTH_MAX:
-            return  # it names none that could be registered: the command that it was given to says what it is
+            return None  # it names none that could be registered: the command that it was given to says what it is
         if agents.find(name) is not None or (on_demand := self._met_by(name)) is None:
-            return
+            return None
         given: dict[str, Any] = {"capabilities": (), **on_demand.rule.settings.registration}
+        (event,) = agents.register(name, agent_id=new_id(), **given)
+        assert isinstance(event, AgentRegistered)
         about = {each: given.get(each) for each in ("rule", "resume", "skill", "passport")}
-        await core.authorizer.authorize("register", None, core.acting.others, agent_name=name, content=about)
-        agent_id = new_id()
-        await core.execute(
-            lambda: () if agents.find(name) is not None else agents.register(name, agent_id=agent_id, **given)
-        )
+        return Registration(event=event, about=about)

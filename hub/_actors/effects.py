@@ -180,7 +180,7 @@ class Effects:
                 f"a turn holds at most {HELD_MAX} posts; commit those with 'await turn.commit()', or post with"
                 " at_once=True"
             )
-        posting.content = canonical(posting.content)  # as it is now, whatever becomes of the object
+        posting.content = canonical(posting.content)  # as it is now: the object may change
         if (same := self._of_key(posting)) is not None:
             return same
         held = HeldPost(posting.content)
@@ -223,7 +223,7 @@ class Effects:
         return Commit(self._core, self._state, self._delivery, self._turn_id, held, self.kept)
 
     def end(self) -> Commit:
-        """Hold nothing from now on; return what was held."""
+        """Hold no posts from now on; return what was held."""
         self._is_over = True
         return self.take()
 
@@ -241,7 +241,7 @@ class Effects:
                 await self._core.execute(lambda: rejection)
             raise
         except BaseException:
-            if not commit.is_put:  # it was cancelled before anything had happened
+            if not commit.is_put:  # it was cancelled before it was put
                 self._held[:0] = commit.held
             raise
 

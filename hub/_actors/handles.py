@@ -150,7 +150,7 @@ class Group:
         """Make a group that stands in this one, as an actor does: see :meth:`hubwire.Hub.supervise`.
 
         When its actors crash more often than it may, it crashes as a whole: reported by ``group.crashed``, counted by
-        this group, and started again with whom the strategy of this group says. It is stopped with this group.
+        this group, and started again with those that the strategy of this group names. It is stopped with this group.
         """
         name = _SUPERVISE.text("name", name, wanted="the group's name, a text", is_empty_ok=False)
         rules = GroupRules(

@@ -10,6 +10,7 @@ from anyio.abc import TaskGroup
 from .._commands.core import Core
 from .._late import Late
 from .calls import ActorCall
+from .contexts import Around
 from .rules import ActorStatistics
 
 if TYPE_CHECKING:
@@ -27,15 +28,17 @@ class LateActors(Late["Actors"]):
         self._tasks: TaskGroup | None = None
         """Where actors run; None while the hub takes none."""
         self._first_seq = 0
+        self._around = Around()
         core.at_end(self._end)
 
     def start(self, tasks: TaskGroup) -> None:
         """Take actors from now on, and run them in this group of tasks."""
         self._tasks, self._first_seq = tasks, self._core.next_seq
+        self._around = Around()  # of the hub itself, which may be run in a turn of another hub
 
     def _started(self, actors: Actors) -> Actors:
         if self._tasks is not None:
-            actors.start(self._tasks, self._first_seq)
+            actors.start(self._tasks, self._first_seq, self._around)
         return actors
 
     async def stop(self, until: float, at_last: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from enum import IntEnum
 from inspect import iscoroutine
 from typing import Any
@@ -12,9 +13,9 @@ import anyio
 
 from .._commands.agents import Agent
 from .._commands.inboxes import Delivery, Inbox
-from ..context import leave_all
 from ..errors import HubClosed, HubFailed
 from .calls import LifeCall
+from .contexts import Around
 from .handling import Services, TurnHandler
 from .rules import Handling
 from .shared_inbox import SharedInbox
@@ -54,6 +55,8 @@ class Life:
         """Whether it ends because it was stopped from outside, or the hub has ended."""
         self.error: Exception | None = None
         """What it has crashed with."""
+        self.spawned_in: Around | None = None
+        """What waits for its start; None if it is not the first life of its actor."""
         self._services = services
         self._agent = agent
         self._inbox = inbox
@@ -88,12 +91,11 @@ class Life:
 
     async def run(self, make: Callable[[], Any], on_started: Callable[[], None]) -> None:
         """Run from start to end. ``error`` and ``is_interrupted`` say then why it has ended."""
-        leave_all()
         services = self._services
         with LifeCall(services.core, self._agent.id) as call:
             try:
                 with self._scope:
-                    if await self._start(make):
+                    if await self._start(make, call):
                         on_started()
                         self._move_to(LifePhase.READING)
                         call.is_reading = True
@@ -117,7 +119,12 @@ class Life:
         self._drain()
         self._scope.cancel()
 
-    async def _start(self, make: Callable[[], Any]) -> bool:
+    async def _start(self, make: Callable[[], Any], call: LifeCall) -> bool:
+        spawned_in, self.spawned_in = self.spawned_in, None
+        with nullcontext() if spawned_in is None else spawned_in.waiting_for(call):
+            return await self._make_and_start(make)
+
+    async def _make_and_start(self, make: Callable[[], Any]) -> bool:
         try:
             self._actor = await self._call("the making", _make, make)
             await self._call("the reading of the state", self._read_state)
@@ -186,7 +193,7 @@ class Life:
                         self.error = self.error or error
                         self._drain()  # in memory, the next envelope would come before the cancellation
                         self._scope.cancel()
-                    await asyncio.sleep(0)  # in memory nothing else waits: other tasks run between two turns
+                    await asyncio.sleep(0)  # in memory there is no other wait: other tasks run between two turns
         except (HubClosed, HubFailed):
             self.cancel()
         except Exception as error:  # noqa: BLE001 - what the actor left behind could not be put: that is a crash, too

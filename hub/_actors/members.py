@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from typing import Any, Protocol
 
 import anyio
@@ -43,6 +44,8 @@ class Member:
     make: Callable[[], Any]
     restart: Restart
     new_life: Callable[[], Life]
+    context: Context
+    """In which it was spawned; each of its lives runs in a copy of its own."""
     worker: int | None = None
     """Its number among the workers of its agent, from 1; None if it is the only one."""
     life: Life | None = None

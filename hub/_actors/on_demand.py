@@ -7,8 +7,8 @@ of Orleans, that is the activation of a grain.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextvars import copy_context
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextvars import Context
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Protocol
@@ -22,7 +22,6 @@ from .._foreign.arguments import Call, has_method
 from .._foreign.guards import guarded_call, text_of
 from .._state import State
 from .._values import Value
-from ..context import leave_all
 from ..errors import CallerError, ConfigurationError, HubClosed, HubFailed
 from ..events import Event
 from ..events._shown import shown
@@ -88,6 +87,9 @@ class Surroundings(Protocol):
     def start_soon(self, function: Callable[..., Any], *args: object) -> None:
         """Run this in a task of the hub's."""
 
+    def new_context(self) -> Context:
+        """Return a copy of the present context for actors that outlive what runs in it."""
+
     def has_actor(self, agent_id: str) -> bool: ...
 
     async def start_crew(
@@ -118,8 +120,8 @@ class OnDemand:
         self._inboxes = state.inboxes
         self._state = state
         self._around = around
-        self._context = copy_context()
-        """Of the program: an actor must not be made in the context of the turn that happened to post to it."""
+        self._context = around.new_context()
+        """In which the rule was given: an actor is not made in the context of the turn that happened to post to it."""
         self._active: dict[str, Crew | None] = {}
         """By agent; None while an actor is being made."""
         self._line: dict[str, None] = {}
@@ -198,6 +200,10 @@ class OnDemand:
                 if crew is not None:
                     tasks.start_soon(crew.stop, self._around.clock, grace_seconds)
 
+    def holders(self, agent_id: str) -> Collection[str]:
+        """Return the agents that hold all places, none of which is for this one; none where there is one."""
+        return () if agent_id in self._active or len(self._active) < self.rule.active_max else self._active
+
     # -- making --
 
     def want(self, agent_id: str) -> None:
@@ -216,10 +222,9 @@ class OnDemand:
 
     async def _serve(self, agent_id: str) -> None:
         """Make the actor of an agent, again and again while envelopes wait for it."""
-        leave_all()
         try:
             while self._is_wanted(agent_id):
-                await self._core.until_all_is_committed()  # nothing is made for what a crash can undo
+                await self._core.until_all_is_committed()  # no actor is made for what a crash can undo
                 if self._is_wanted(agent_id):  # meanwhile it may have left, or have got an actor of the program's
                     await self._live(Agent(self._core, self._state, agent_id, self._agents.get(agent_id).name))
         except (HubClosed, HubFailed):
@@ -305,7 +310,7 @@ class OnDemand:
             self._is_tended = False
 
     def _let_go(self, agent_id: str) -> bool:
-        """Stop an actor, unless it has something to do: then it is idle later."""
+        """Stop an actor, unless it is at work: then it is idle later."""
         del self._idle[agent_id]
         crew = self._active.get(agent_id)
         if crew is not None and not crew.is_idle:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextvars import Context
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -22,6 +23,7 @@ from ..events import Event
 from ..ports import Clock
 from .actor import maker_of
 from .asks import Asks
+from .contexts import Around
 from .demands import Demands
 from .draining import Drained, Draining
 from .handles import ActorHandle, Group
@@ -82,11 +84,16 @@ class Actors:
         self._is_open = False
         self._first_seq = 0
         self._tasks: TaskGroup | None = None
+        self._around = Around()
         core.at_end(self._end)
 
-    def start(self, tasks: TaskGroup, first_seq: int) -> None:
-        """Take actors from now on, and run them in this group of tasks; what is below ``first_seq`` is recovered."""
+    def start(self, tasks: TaskGroup, first_seq: int, around: Around) -> None:
+        """Take actors from now on, and run them in this group of tasks; what is below ``first_seq`` is recovered.
+
+        ``around``: what the hub runs inside of, and its actors, too.
+        """
         self._tasks = tasks
+        self._around = around
         self._first_seq = first_seq
         self._is_open = True
 
@@ -161,6 +168,9 @@ class Actors:
         await self._start(crew, supervisor, make, settings, partial(Life, self._services, agent, crew.inbox, handling))
         return crew
 
+    def new_context(self) -> Context:
+        return self._around.context()
+
     def has_actor(self, agent_id: str) -> bool:
         return agent_id in self._by_agent
 
@@ -179,6 +189,7 @@ class Actors:
         new_life: Callable[[], Life],
     ) -> None:
         """Start the actors of an agent, one after the other; if one fails to, none is left."""
+        context = self.new_context()
         crew.members = [
             Member(
                 supervisor=supervisor,
@@ -187,6 +198,7 @@ class Actors:
                 make=make,
                 restart=settings.restart,
                 new_life=new_life,
+                context=context,
                 worker=number if settings.workers > 1 else None,
             )
             for number in range(1, settings.workers + 1)

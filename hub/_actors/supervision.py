@@ -19,6 +19,7 @@ from ..errors import CommandRejected
 from ..events import ActorCrashed, ActorStarted, ActorStopped, Event, GroupCrashed, GroupStopped
 from ..own_log import OwnLog
 from ..ports import Clock
+from .contexts import Around
 from .draining import Drained
 from .life import Life, LifePhase
 from .members import Crew, Member, until_drained
@@ -116,7 +117,7 @@ class Supervisor:
     async def start(self, member: Member) -> None:
         """Start an actor for the first time; raise what it crashes with before it reads its inbox."""
         self._add(member)
-        life = await self.start_life(member)
+        life = await self.start_life(member, Around())
         if life.has_started:
             return
         raise life.error or CommandRejected(f"actor {member.agent.name!r} was stopped before it had started")
@@ -181,10 +182,14 @@ class Supervisor:
 
     # -- lives --
 
-    async def start_life(self, member: Member) -> Life:
-        """Start a life; return when the actor reads its inbox, or has crashed before."""
+    async def start_life(self, member: Member, spawned_in: Around | None = None) -> Life:
+        """Start a life; return when the actor reads its inbox, or has crashed before.
+
+        ``spawned_in``: what waits for that, if it is the first one.
+        """
         life = member.life = member.new_life()
-        self._around.start_soon(self._run_life, member, life)
+        life.spawned_in = spawned_in
+        member.context.copy().run(self._around.start_soon, self._run_life, member, life)
         await life.until(LifePhase.READING)
         return life
 
@@ -253,7 +258,7 @@ class Supervisor:
     # -- restarts --
 
     def _start_again(self, child: Child, last: str, report: Callable[[float | None], None]) -> None:
-        """Start a child again after a pause, and with it whom the strategy says; or give up.
+        """Start a child again after a pause, and with it those that the strategy names; or give up.
 
         ``last`` says what the child ended with; ``report`` is called with the pause, None if the child is not started
         again.

@@ -57,8 +57,8 @@ class Turn(Shown, Generic[HubT_co]):
     """An envelope in the hands of an actor, and what it may do about it.
 
     What it posts is held until the turn ends. Then its posts, :attr:`state` and the ack of the envelope are committed
-    in one command: all of it happens, once, or nothing. A turn that raises, is cancelled or whose process is killed has
-    posted nothing. If one of its posts is refused at the end, the turn has failed, as if it had raised that.
+    in one command: all of it happens, once, or none of it. A turn that raises, is cancelled or whose process is killed
+    has made no post. If one of its posts is refused at the end, the turn has failed, as if it had raised that.
 
     What it emits inherits the envelope's correlation id, tenant and trace context.
     """
@@ -271,7 +271,7 @@ class Turn(Shown, Generic[HubT_co]):
         its beginning, and what was committed is not undone: keep in :attr:`state`, with the same commit, what the
         repeated turn is to leave out.
 
-        Raises what one of the posts is refused with. Then nothing was committed, none of it is held any more, and the
+        Raises what one of the posts is refused with. Then none of it was committed, none is held any more, and the
         state is what was kept before.
         """
         await self._effects.commit()

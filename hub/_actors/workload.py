@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
+from .._commands.demand import Demand
 from .calls import Ask, TurnCall
 
 __all__ = ("Workload",)
@@ -12,7 +13,8 @@ __all__ = ("Workload",)
 class Workload:
     """The turns of each actor that are under way, what they wait for, and how many its agent may have at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, demand: Demand) -> None:
+        self._demand = demand
         self._concurrency: dict[str, int] = {}
         self._turns: dict[str, set[TurnCall]] = {}
         self._asks: dict[TurnCall, set[Ask]] = {}
@@ -78,6 +80,15 @@ class Workload:
     def has_time(self, agent_id: str, stuck: AbstractSet[object]) -> bool:
         """Tell whether an agent handles another envelope sooner or later; assumed of agents that are not actors."""
         turns = self._turns.get(agent_id, set())
-        if len(turns) < self._concurrency.get(agent_id, len(turns) + 1):
-            return True
-        return any(turn not in stuck for turn in turns)
+        if agent_id not in self._concurrency:
+            return self._may_come(agent_id, stuck)
+        return len(turns) < self._concurrency[agent_id] or any(turn not in stuck for turn in turns)
+
+    def waits_for_place(self, agent_id: str) -> bool:
+        """Tell whether an agent has no actor, because there is no place for one on demand."""
+        return agent_id not in self._concurrency and bool(self._demand.holders(agent_id))
+
+    def _may_come(self, agent_id: str, stuck: AbstractSet[object]) -> bool:
+        """Tell whether an agent that has no actor may get one: on demand, where another one leaves its place."""
+        holders = self._demand.holders(agent_id)
+        return not holders or any(stuck.isdisjoint(self._turns.get(holder, ())) for holder in holders)

@@ -1,6 +1,8 @@
-"""As whom commands are given: by the program's own code, or, on the face of a hub that an agent has, by that agent."""
+"""Which agent gives commands: any, by the program's own code, or, on the face of a hub that an agent has, that one."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import attrs
 
@@ -21,6 +23,8 @@ class Acting:
     _denials: Denials
     agent_id: str | None = None
     """The one agent; None for the program's own code, which may act as any."""
+    _coming: Mapping[str, str] = {}
+    """By name, the ids of agents that the command registers first."""
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -31,14 +35,19 @@ class Acting:
         """Return the same for one registered agent. Raises :class:`~hubwire.errors.NotFound` if it is not there."""
         return Acting(self._agents, self._denials, self._agents.get(agent_id).agent_id)
 
+    def expecting(self, ids: Mapping[str, str]) -> Acting:
+        """Return the same for a command that registers agents first, which will have these ids, by their names."""
+        return attrs.evolve(self, coming=ids)
+
     def id_of(self, given: str) -> str:
         """Return the id that is given as itself, or as the name of an agent; what is neither is returned unchanged.
 
         No name is an id, so it is clear which is meant. The state machine refuses what is neither.
         """
-        if given in self._agents or (entry := self._agents.find(given)) is None:
+        if given in self._agents:
             return given
-        return entry.agent_id
+        entry = self._agents.find(given)
+        return self._coming.get(given, given) if entry is None else entry.agent_id
 
     def check_here(self) -> None:
         """Raise :class:`~hubwire.errors.NotFound` if the one agent has left the hub."""
@@ -85,4 +94,5 @@ class Acting:
 
     def label(self, agent_id: str) -> str:
         """Return an agent as messages name it."""
-        return self._agents.label(agent_id)
+        name = next((name for name, each in self._coming.items() if each == agent_id), None)
+        return self._agents.label(agent_id) if name is None else f"agent {shown(name)}"

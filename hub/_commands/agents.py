@@ -19,7 +19,7 @@ from .core import Core, new_id
 from .inboxes import Inbox
 from .origins import origin_of
 
-__all__ = ("Agent", "AgentCommands", "actor_of", "admitted_ids_of", "id_of", "ids_of", "roles_of")
+__all__ = ("Agent", "AgentCommands", "actor_of", "id_of", "ids_of", "items_of", "roles_of")
 
 _AGENT = "an Agent, or the id or the name of one"
 _REGISTER = Call("hub.agents.register()")
@@ -175,7 +175,7 @@ class Agent(Shown):
 
     @property
     def state(self) -> Any:
-        """What its actor keeps from one turn to the next, as JSON that is frozen; None if it keeps nothing."""
+        """What its actor keeps from one turn to the next, as JSON that is frozen; None if it keeps no state."""
         kept = self._state.actor_states.find(self._entry.agent_id)
         return None if kept is None else kept.value
 
@@ -292,18 +292,14 @@ def actor_of(core: Core, agent: Agent | str, call: Call, argument: str = "agent"
 
 def ids_of(core: Core, agents: Iterable[Agent | str], call: Call, argument: str) -> list[str]:
     """Return the ids of a list of agents."""
+    return [id_of(core, each, call, f"each of {argument}") for each in items_of(agents, call, argument)]
+
+
+def items_of(agents: Iterable[Agent | str], call: Call, argument: str) -> tuple[Any, ...]:
+    """Return the items of a list of agents: they are not looked at yet."""
     if is_a(agents, Agent):
         raise call.refusal(argument, agents, "a list of agents", "put it into a list")
-    given = call.items(argument, agents, of="agents")
-    return [id_of(core, each, call, f"each of {argument}") for each in given]
-
-
-async def admitted_ids_of(core: Core, agents: Iterable[Agent | str], call: Call, argument: str) -> list[str]:
-    """Return the ids of a list of agents; register those first whose actors are made on demand."""
-    if core.demand.register is not None and not is_a(agents, Agent):
-        agents = call.items(argument, agents, of="agents")
-        await core.demand.admit(core, agents)
-    return ids_of(core, agents, call, argument)
+    return call.items(argument, agents, of="agents")
 
 
 def roles_of(core: Core, roles: Mapping[Any, str] | None, call: Call, argument: str) -> dict[str, str] | None:

@@ -223,7 +223,7 @@ class ApprovalCommands:
 
         The tool becomes async; a call raises what :meth:`gate` raises, and the tool has not run. Approvers see all of
         its arguments, also those that the call left to their defaults, and what they have approved is what it runs
-        with. An approval that an earlier life of a turn had lets nothing run again.
+        with. An approval that an earlier life of a turn had lets no call run again.
         """
         check_is_called(_GATED, agent)
         agent_id, policy, action = self._questions.gated(_GATED, agent, policy, action)
@@ -293,8 +293,8 @@ class ApprovalCommands:
     def pending(self) -> tuple[PendingApproval, ...]:
         """Return each approval without a verdict with all that an approver has to see, the oldest first.
 
-        After a restart it is the same, whatever the journal has let go. Arguments with more than 16 KiB of JSON are in
-        their event alone: see :meth:`arguments`.
+        After a restart it is the same, also when the journal has let it go. Arguments with more than 16 KiB of JSON are
+        in their event alone: see :meth:`arguments`.
         """
         return tuple(pending_of(entry, self._agents) for entry in self._approvals)
 
@@ -367,7 +367,7 @@ class ApprovalCommands:
         await self._questions.about_trust(_INCIDENT, ApprovalIncidentRecorded, agent, domain, reason)
 
     async def revoke_trust(self, agent: Agent | str, *, domain: str = "", reason: str = "") -> None:
-        """Trust an agent not at all in a domain, whatever the scorer of trust says."""
+        """Trust an agent not at all in a domain, also where the scorer of trust does."""
         await self._questions.about_trust(_REVOKE, ApprovalTrustRevoked, agent, domain, reason)
 
     async def restore_trust(self, agent: Agent | str, *, domain: str = "", reason: str = "") -> None:

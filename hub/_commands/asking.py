@@ -228,7 +228,7 @@ class Questions:
     # -- answering --
 
     def check_not_own(self, agent_id: str) -> None:
-        """Refuse an answer that comes out of a turn of the agent that wants to act, under whatever name."""
+        """Refuse an answer that comes out of a turn of the agent that wants to act, under any name."""
         turn = self._turn()
         if turn is not None and turn.agent_id == agent_id:
             raise CommandRejected(

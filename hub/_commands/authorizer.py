@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
@@ -13,7 +14,7 @@ from .._state.agents import Agents
 from .._state.channels import Channels
 from ..arbiter import ALLOW, Allow, Arbiter, Command, Deny
 from ..errors import AccessDenied, NotFound
-from ..events import FrozenDict, canonical
+from ..events import AgentRegistered, FrozenDict, canonical
 from ..events._shown import shown, type_name
 from ..ports import Clock
 from .denials import Denials
@@ -78,6 +79,13 @@ class Authorizer:
         self._clock = clock
         self._seconds_max = seconds_max
         self._denials = denials
+        self._coming: Sequence[AgentRegistered] = ()
+
+    def expecting(self, registrations: Sequence[AgentRegistered]) -> Authorizer:
+        """Return the same for a command that registers these agents first: the arbiter sees what they will be."""
+        face = copy.copy(self)
+        face._coming = registrations  # noqa: SLF001 - it is one of this class
+        return face
 
     def freeze(self, content: Any) -> Any:
         """Return the content as the arbiter sees it: frozen, so that it is the same in the event that follows."""
@@ -127,22 +135,23 @@ class Authorizer:
 
     def _command(self, name: str, agent_id: str | None, others: Iterable[str], about: About) -> Command:
         others = tuple(others)
-        return Command(
-            name=name,
-            agent_id=agent_id,
-            agent_name=about.get("agent_name") or self._name_of(agent_id),
-            others=tuple(map(self._name_of, others)),
-            channel_id=about.get("channel_id"),
-            channel_type=about.get("channel_type", ""),
-            content=about.get("content"),
-            hops=about.get("hops", 0),
-            delegators=tuple(map(self._name_of, about.get("delegators", ()))),
-            present=tuple(map(self._name_of, about.get("present", ()))),
-            facts=canonical(about.get("facts", NO_FACTS)),
-            rule=self._rule_of(agent_id),
-            rules_of_others=tuple(map(self._rule_of, others)),
-            moment_seconds=self._clock.monotonic(),
-        )
+        with self._agents.expecting(self._coming):
+            return Command(
+                name=name,
+                agent_id=agent_id,
+                agent_name=about.get("agent_name") or self._name_of(agent_id),
+                others=tuple(map(self._name_of, others)),
+                channel_id=about.get("channel_id"),
+                channel_type=about.get("channel_type", ""),
+                content=about.get("content"),
+                hops=about.get("hops", 0),
+                delegators=tuple(map(self._name_of, about.get("delegators", ()))),
+                present=tuple(map(self._name_of, about.get("present", ()))),
+                facts=canonical(about.get("facts", NO_FACTS)),
+                rule=self._rule_of(agent_id),
+                rules_of_others=tuple(map(self._rule_of, others)),
+                moment_seconds=self._clock.monotonic(),
+            )
 
     async def clear(self, name: str, sender_id: str, audience: Sequence[str] | None, about: About) -> Clearance:
         """Return whether an envelope may be sent or published; about those it reaches, :meth:`reach` decides."""
@@ -163,13 +172,16 @@ class Authorizer:
         covered = clearance.covered
         unreachable = dict(clearance.unreachable)
         for agent_id in reached:
-            if agent_id not in covered and agent_id != sender_id and agent_id in self._agents:
+            if agent_id not in covered and agent_id != sender_id and self._is_there(agent_id):
                 try:
                     await self.authorize("dispatch", sender_id, [agent_id], channel_id=channel_id, content=content)
                     await self.authorize("inbox", agent_id, [sender_id], channel_id=channel_id, content=content)
                 except AccessDenied as error:
                     unreachable[agent_id] = str(error)
         return Clearance(unreachable=unreachable, covered=covered.union(reached))
+
+    def _is_there(self, agent_id: str) -> bool:
+        return agent_id in self._agents or any(each.agent_id == agent_id for each in self._coming)
 
     def participants(self, channel_id: str | None) -> tuple[str, ...]:
         """Return the ids of a channel's participants; none if it is not there: the state machine refuses that."""

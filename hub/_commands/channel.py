@@ -17,6 +17,7 @@ from .access import ChannelAccess
 from .agents import Agent, actor_of, id_of, ids_of
 from .causes import cause_of
 from .channel_reader import ChannelReader
+from .core import Core
 from .inboxes import Delivery
 from .origins import origin_of
 from .posting import POST, posting_of
@@ -84,10 +85,14 @@ class Channel(ChannelReader):
         Raises :class:`~hubwire.errors.CommandRejected` if the channel is not open, or its type allows no others, and
         :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
-        role = _JOIN.text("role", role)
-        await self._core.demand.admit_actor(self._core, agent)
-        membership, agent_id = self._state.membership, actor_of(self._core, agent, _JOIN)
-        await self._access.enter("join", agent_id, partial(membership.join, self.id, agent_id, role), {"role": role})
+        role, membership = _JOIN.text("role", role), self._state.membership
+
+        async def join(core: Core) -> None:
+            agent_id = actor_of(core, agent, _JOIN)
+            access = ChannelAccess(core, self._state.channels, self.id)
+            await access.enter("join", agent_id, partial(membership.join, self.id, agent_id, role), {"role": role})
+
+        await self._core.demand.run(self._core, (agent,), join)
 
     async def leave(self, agent: Agent | str, reason: str = "") -> None:
         """Let a participant take part no more; when the last has left, the channel is closed.
@@ -101,7 +106,7 @@ class Channel(ChannelReader):
         await self._core.execute(lambda: membership.leave(self.id, agent_id, reason))
 
     async def hide(self, agent: Agent | str, reason: str = "") -> None:
-        """Let the channel go on as if a participant took no part: it has no turn and posts nothing, and reads on.
+        """Let the channel go on as if a participant took no part: it has no turn, may not post, and reads on.
 
         Raises :class:`~hubwire.errors.CommandRejected` if it takes no part, or is hidden already.
         """
@@ -145,17 +150,16 @@ class Channel(ChannelReader):
         day, and for the 100,000 newest such posts of the hub. Where the first event is held no more, its ``seq`` and
         its ``envelope_id`` are returned, with what was posted. It does not begin with ``hubwire-``.
 
-        Where an inbox is full, its agent's rule says what happens; an envelope that would reach no inbox for that
-        reason is refused with :class:`~hubwire.errors.InboxFull`. With ``InboxOverflow.BLOCK`` it waits for room, in
-        line, for as long as the caller does; it is refused where that room could come only after the turn that waits.
-
-        Agents that the arbiter keeps from it are left out, and reported by ``envelope.dispatch_failed``.
+        Agents that the arbiter keeps from it are left out, and reported by ``envelope.dispatch_failed``. Where an inbox
+        is full, its agent's rule says what happens; an envelope that would reach no inbox for that reason is refused
+        with :class:`~hubwire.errors.InboxFull`. With ``InboxOverflow.BLOCK`` it waits for room, in line, for as long as
+        the caller does; it is refused where that room could come only after the turn that waits.
 
         Returns the committed event. A refusal is recorded as ``envelope.rejected``, then raised as
         :class:`~hubwire.errors.CommandRejected`, mostly as a :class:`~hubwire.errors.PostRejected` with its ``code``,
         or as :class:`~hubwire.errors.EventTooLarge`, then without the content.
         """
-        posting = posting_of(
+        return await posting_of(
             self._core,
             self._state,
             self.id,
@@ -169,8 +173,7 @@ class Channel(ChannelReader):
             hops_max=hops_max,
             deliver_after=deliver_after,
             origin=origin_of(POST, origin, self.post),
-        )
-        return await posting.run()
+        ).run()
 
     async def close(self, reason: str = "", **origin: Unpack[Origin]) -> None:
         """Close the channel, and those below it: they take no envelopes any more. What is in inboxes stays there.

@@ -27,7 +27,7 @@ _VIEW = Call("channel.view()")
 
 @attrs.frozen(eq=False, repr=False)
 class ChannelReader(Shown):
-    """The part of a :class:`hubwire.Channel` that changes nothing."""
+    """The part of a :class:`hubwire.Channel` that only reads."""
 
     _core: Core = attrs.field(repr=False)
     _state: State = attrs.field(repr=False)
@@ -54,7 +54,7 @@ class ChannelReader(Shown):
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """The ids of the participants that post nothing and have no turn, until they are shown again."""
+        """The ids of the participants that may not post and have no turn, until they are shown again."""
         return self._facts.hidden
 
     @property
@@ -86,7 +86,7 @@ class ChannelReader(Shown):
 
     @property
     def state(self) -> Any:
-        """What its type keeps of it, frozen: an auction's best bid, whose turn it is in a workflow; None for nothing.
+        """What its type keeps of it, frozen: an auction's best bid, whose turn it is in a workflow; None without any.
 
         :mod:`hubwire.channel_types` says of each type what is in it.
         """
@@ -102,7 +102,7 @@ class ChannelReader(Shown):
         return self._state.channels.get(self.id)
 
     def _reader(self, agent: Agent | str | None, call: Call) -> str | None:
-        """Return as whom the channel is read: None, by the program's own code, for all of it."""
+        """Return the agent that the channel is read as: None, by the program's own code, for all of it."""
         return self._core.acting.agent_id if agent is None else actor_of(self._core, agent, call)
 
     async def history(
@@ -120,11 +120,11 @@ class ChannelReader(Shown):
         the channel's tasks and violated expectations were, and tool calls that name the channel.
 
         ``agent``: a participant, for what that may see, whenever it came: what was posted to all, what was posted to
-        it, and its own, of tool calls only these; with ``history="since_joined"`` of the channel nothing from before it
+        it, and its own, of tool calls only these; with ``history="since_joined"`` of the channel none from before it
         came. Without one, all.
 
         Only what is committed is in it. It goes back as far as the places of the million newest events of all channels
-        and ``history_bytes_max`` of :class:`~hubwire.Limits` allow, whatever the journal has been truncated of; the
+        and ``history_bytes_max`` of :class:`~hubwire.Limits` allow, also where the journal was truncated; the
         result counts as ``missing`` what it would have and has not. It outlives the channel as its properties do.
 
         Raises :class:`~hubwire.errors.CommandRejected` if the agent takes no part,

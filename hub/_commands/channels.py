@@ -15,7 +15,7 @@ from .._state.membership import HISTORIES
 from .._state.origin import Origin
 from ..errors import ConfigurationError, NotFound
 from ..events import ExpectationViolated
-from .agents import Agent, admitted_ids_of, id_of, roles_of
+from .agents import Agent, id_of, ids_of, items_of, roles_of
 from .channel import Channel, channel_id_of
 from .core import Core, new_id
 from .origins import origin_of
@@ -143,12 +143,18 @@ class ChannelCommands:
         terms |= {"labels": labels, "expectations": expectations, "parent_id": parent, "ttl_seconds": ttl_seconds}
         terms |= {"required_acks": required_acks, "invite_timeout_seconds": invite_timeout_seconds, "invite": invite}
         terms |= {"history": history}
-        return await self._open(participants, terms, origin_of(_OPEN, origin, self.open))
+        checked = origin_of(_OPEN, origin, self.open)
+        named = items_of(participants, _OPEN, "participants")
 
-    async def _open(self, participants: Sequence[Agent | str], given: dict[str, Any], origin: Origin) -> Channel:
+        async def command(core: Core) -> str:
+            return await ChannelCommands(core, self._state)._open(named, terms, checked)  # noqa: SLF001 - its own class
+
+        return Channel(self._core, self._state, await self._core.demand.run(self._core, named, command))
+
+    async def _open(self, participants: Sequence[Agent | str], given: dict[str, Any], origin: Origin) -> str:
         core = self._core
         terms = _checked(core, given)
-        ids = await admitted_ids_of(core, participants, _OPEN, "participants")
+        ids = ids_of(core, participants, _OPEN, "participants")
         creator = ids[0] if ids else None
         if creator is not None:
             core.acting.check(creator, _OPEN, "the first of participants, its creator,")
@@ -166,7 +172,7 @@ class ChannelCommands:
                 core.acting.label,
             )
         )
-        return Channel(core, self._state, channel_id)
+        return channel_id
 
     def get(self, channel_id: str) -> Channel:
         """Return the channel with this id. Raises :class:`~hubwire.errors.NotFound` if it has ended, or never was."""

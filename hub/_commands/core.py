@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Protocol
 from weakref import ref
@@ -40,7 +41,7 @@ from ..events import (
 from ..ports import Journal
 from .acting import Acting
 from .authorizer import Authorizer
-from .demand import Demand
+from .demand import Coming, Demand
 from .emitting import Emitting
 from .recall import Recall
 from .room import Room
@@ -58,6 +59,8 @@ _CHANGES_FOR_POSTS = (
     ChannelParticipantRemoved,
 )
 """After which a post that waits may be refused, or need no room any more."""
+
+_NONE_COME = nullcontext()
 
 
 def new_id() -> str:
@@ -91,12 +94,14 @@ class Core:
     ) -> None:
         self.authorizer: Authorizer = authorizer
         self.acting: Acting = acting
-        """As whom commands are given."""
+        """Which agent gives commands: any, or one."""
         self.emitting: Emitting = Emitting(pipeline.ingress, authorizer)
         """Has the arbiter decide about events that are emitted."""
         self.recall: Recall = recall
         self.demand: Demand = Demand()
-        """Registers agents whose actors are made on demand."""
+        """Finds agents whose actors are made on demand."""
+        self.coming: Coming | None = None
+        """Those of them that the next command registers first: see :meth:`expecting`."""
         self.room: Room = Room()
         """Where posts wait for room in inboxes."""
         self.committed: Watermark = pipeline.ring.committed
@@ -130,6 +135,18 @@ class Core:
         face = copy.copy(self)
         face.acting = self.acting.as_one(agent_id)
         return face
+
+    def expecting(self, coming: Coming) -> Core:
+        """Return the same hub as it is for a command that registers these agents first; see :meth:`knowing`."""
+        face = copy.copy(self)
+        face.acting = self.acting.expecting(coming.ids)
+        face.authorizer = self.authorizer.expecting(coming.events)
+        face.coming = coming
+        return face
+
+    def knowing(self) -> AbstractContextManager[None]:
+        """Return a block, without ``await``, in which the agents are known that the next command registers first."""
+        return _NONE_COME if self.coming is None else self.coming.known()
 
     # -- the life of the hub --
 
@@ -207,11 +224,15 @@ class Core:
 
         A command may decide on no events: then it has waited for admission alone, and an empty list is returned.
         """
-        return self._pipeline.execute(decide)
+        return self._pipeline.execute(decide) if self.coming is None else self._execute_with(self.coming, decide)
+
+    async def _execute_with(self, coming: Coming, decide: Callable[[], Sequence[Event]]) -> list[Event]:
+        await coming.allow(self)
+        return await self._pipeline.execute(lambda: coming.with_them(decide))
 
     def execute_now(self, decide: Callable[[], Sequence[Event]]) -> list[Event] | None:
-        """Carry out a command without a wait, also for its commit; None, and nothing done, if it had to be admitted."""
-        return self._pipeline.execute_now(decide)
+        """Carry out a command without a wait, also for its commit; None, without effect, if it had to be admitted."""
+        return self._pipeline.execute_now(decide) if self.coming is None else None
 
     def is_settled(self, seq: int) -> bool:
         """Tell whether :meth:`until_committed` would return without letting other tasks run."""
@@ -234,7 +255,7 @@ class Core:
     def announce(self, events: Sequence[Event], around: Context | None = None) -> list[Event]:
         """Put events without admission and without waiting; return them stamped.
 
-        If the hub has failed, or has put its last event, nothing happens, and an empty list is returned. ``around``:
+        If the hub has failed, or has put its last event, none are put, and an empty list is returned. ``around``:
         the context that the events inherit, by default that of the code that runs.
         """
         if not self._lifecycle.takes_events:
@@ -308,7 +329,7 @@ class Core:
         readers.append(ref(inbox, lambda _: self._reads_no_more(agent_id)))
 
     def _reads_no_more(self, agent_id: str) -> None:
-        """A reader is gone: of a hundred thousand agents that were read once, nothing is kept."""
+        """A reader is gone: of a hundred thousand agents that were read once, no reader is kept."""
         if agent_id in self._readers and not self._readers_of(agent_id):
             del self._readers[agent_id]
 

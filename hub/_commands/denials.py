@@ -57,7 +57,7 @@ class Denials:
     async def report(self, command: Command, reason: str) -> None:
         """Report a denied command, and return when that has committed: its caller learns of it after the log.
 
-        An equal one that was reported within the last second is counted alone, and there is nothing to wait for.
+        An equal one that was reported within the last second is counted alone, and there is no commit to wait for.
         """
         if command.name in _REPORTED_OTHERWISE:
             return

@@ -64,7 +64,7 @@ class Tool:
         return bound, exact(self._call, f"the arguments of {self.name}", bound.arguments)
 
     def run(self, bound: inspect.BoundArguments, requested: Any, approval: Approval) -> Any:
-        """Call the tool with what was approved; nothing can change it between the check and the call."""
+        """Call the tool with what was approved; no code can change it between the check and the call."""
         if approval.was_used:
             raise _refused(approval, "was given before, and the tool may have run then; request it anew", "used")
         if approval.verdict == "modified":

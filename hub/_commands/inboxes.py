@@ -45,7 +45,7 @@ class Delivery(Shown):
     async def ack(self) -> bool:
         """Be done with the envelope: it is not delivered to this agent again, and makes room in its inbox.
 
-        Returns False if that came too late, and nothing was done: the delivery was acked or nacked already, or the
+        Returns False if that came too late, and had no effect: the delivery was acked or nacked already, or the
         envelope has expired, was dropped or dead-lettered, or was counted as an attempt at a restart.
         """
         agent_id, envelope_id, inboxes = self.agent_id, self.event.envelope_id, self._state.inboxes
@@ -64,7 +64,7 @@ class Delivery(Shown):
         inbox's rule says, it is dead-lettered instead: reported by ``envelope.dead_lettered``, and gone from the inbox.
         The delay follows the hub's clock and survives a restart.
 
-        Returns whether it comes again; None if that came too late, as for :meth:`ack`, and nothing was done.
+        Returns whether it comes again; None if that came too late, as for :meth:`ack`, and had no effect.
         """
         agent_id, envelope_id, inboxes = self.agent_id, self.event.envelope_id, self._state.inboxes
         reason = _NACK.text("reason", reason)
@@ -99,7 +99,7 @@ class Inbox:
     """``async for delivery in agent.inbox()``: at least once, only what is committed; urgent envelopes come first.
 
     Those of one priority come in the order of posting. It ends when the hub closes, or the agent leaves, and raises
-    what the hub failed with. There is nothing to close: what was not acked is delivered again by the next one. Several
+    what the hub failed with. It need not be closed: what was not acked is delivered again by the next one. Several
     tasks may read one inbox; each delivery goes to one of them.
     """
 

@@ -59,9 +59,9 @@ class WaitingEnvelope(Value):
 
 
 class InboxCommands:
-    """``hub.inboxes``: what waits for whom, and what could not be handled.
+    """``hub.inboxes``: which envelopes wait for which agents, and which could not be handled.
 
-    For the program itself and those who operate it: looking takes nothing out of an inbox.
+    For the program itself and those who operate it: looking takes no envelope out of an inbox.
     """
 
     def __init__(self, core: Core, clock: Clock, state: State) -> None:
@@ -94,7 +94,7 @@ class InboxCommands:
     def dead_letters(self, agent: Agent | str | None = None) -> Sequence[DeadLetter]:
         """Return the dead letters that are kept, of one agent or of all, oldest first.
 
-        The newest thousand are kept, of 4 MiB together, whatever has become of the journal; the log has all.
+        The newest thousand are kept, of 4 MiB together, also when the journal was truncated; the log has all.
 
         Raises :class:`~hubwire.errors.NotFound` for an agent that is not registered, and of which none are kept.
         """

@@ -110,7 +110,7 @@ class Posting:
         return _posted_of(events)
 
     def put_now(self) -> EnvelopePosted | None:
-        """Post the envelope without a wait, also for its commit. None, and nothing is done, where :meth:`run` has to.
+        """Post the envelope without a wait, also for its commit. None, and it is not posted, where :meth:`run` has to.
 
         That is where it has to be admitted or allowed first, was posted before, waits for room, or is refused.
         """

@@ -56,9 +56,9 @@ class Recorded(ABC):
     its failure, and goes on; with a cancellation, or another exception that is no ``Exception``, it is abandoned. A
     payload that no event can hold is left out: its size stands in its place.
 
-    Entering raises :class:`~hubwire.errors.HubClosed`, or what the hub failed with, and so does leaving when nothing
-    else is raised. It raises :class:`~hubwire.errors.AccessDenied` if the arbiter denies that the beginning is emitted;
-    about the end it is not called.
+    Entering raises :class:`~hubwire.errors.HubClosed`, or what the hub failed with, and so does leaving when no other
+    error is raised. It raises :class:`~hubwire.errors.AccessDenied` if the arbiter denies that the beginning is
+    emitted; about the end it is not called.
     """
 
     _noun: ClassVar[str]
@@ -272,7 +272,7 @@ class ToolCall(CallOf):
 class RecordedTurn(Recorded):
     """A turn of an agent: ``turn.started``, then ``turn.ended``, ``.failed`` or ``.abandoned``.
 
-    All that is emitted in the block, also by callbacks that know nothing of it, carries its agent, session, turn,
+    All that is emitted in the block, also by callbacks that do not know of it, carries its agent, session, turn,
     channel and task: see :func:`hubwire.scope`.
     """
 

@@ -18,7 +18,7 @@ __all__ = ("audience_of_reply", "post_because_of")
 
 
 def audience_of_reply(envelope: EnvelopePosted) -> list[str]:
-    """Return to whom an answer goes: to no inbox, if a task waits for it, or has waited."""
+    """Return the agents to whose inboxes an answer goes: none, if a task waits for it, or has waited."""
     if envelope.agent_id is None:
         raise CommandRejected(
             f"envelope {envelope.envelope_id} is a notice of the hub, and has no sender to answer; look at its"

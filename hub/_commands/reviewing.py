@@ -102,7 +102,7 @@ class Reviews:
             self._core.announce(expired)
 
     async def identity(self, claim: Claim, entry: ApprovalEntry, policy: ApprovalPolicy) -> str:
-        """Return who an approver is, by what vouches for it; empty if nothing vouches for approvers."""
+        """Return who an approver is, by what vouches for it; empty if the policy has no means to."""
         if policy.vouch is None:
             if entry.is_vouched:
                 raise AccessDenied(

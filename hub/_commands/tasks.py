@@ -250,7 +250,7 @@ class Task(Shown):
         await self._core.execute(lambda: self._tasks.cancel(self.id, self.agent_id, reason))
 
     async def ended(self) -> TaskOutcome:
-        """Wait for the end of the task, whoever ends it: see :meth:`TaskCommands.outcome`."""
+        """Wait for the end of the task, by any agent or the hub: see :meth:`TaskCommands.outcome`."""
         return await _outcome(self._core, self._tasks, self._outcomes, self.id)
 
     async def result(self) -> Any:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 from .._foreign.arguments import Call
 from .._state import State
 from .._state.origin import Origin
 from .._state.subscriptions import Subscription
-from ..events import EnvelopePosted
+from ..events import EnvelopePosted, Event
 from .agents import Agent, actor_of, id_of
 from .causes import cause_of
 from .core import Core
@@ -89,27 +89,21 @@ class TopicCommands:
         subscriptions, :class:`~hubwire.errors.NotFound` if it is not registered, and
         :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
-        return await self._change(_SUBSCRIBE, "subscribe", agent, pattern)
+        core = self._core
+        pattern = _pattern(_SUBSCRIBE, pattern)
+        decide = self._state.subscriptions.subscribe
+        return await core.demand.run(
+            core, (agent,), lambda face: _change(face, _SUBSCRIBE, "subscribe", agent, pattern, decide)
+        )
 
     async def unsubscribe(self, agent: Agent | str, pattern: str) -> bool:
         """End the subscription of an agent by this very pattern; return whether there was one.
 
         What is in the inbox stays there. Raises what :meth:`subscribe` raises.
         """
-        return await self._change(_UNSUBSCRIBE, "unsubscribe", agent, pattern)
-
-    async def _change(self, call: Call, name: str, agent: Agent | str, given: str) -> bool:
-        core, subscriptions = self._core, self._state.subscriptions
-        pattern = _pattern(call, given)
-        if name == "subscribe":
-            await core.demand.admit_actor(core, agent)
-        agent_id = actor_of(core, agent, call)
-        await core.authorizer.authorize(name, agent_id, facts={"pattern": pattern})
-        decide = subscriptions.subscribe if name == "subscribe" else subscriptions.unsubscribe
-        changed = await core.execute(lambda: decide(agent_id, pattern))
-        if not changed:
-            await core.until_all_is_committed()
-        return bool(changed)
+        pattern = _pattern(_UNSUBSCRIBE, pattern)
+        decide = self._state.subscriptions.unsubscribe
+        return await _change(self._core, _UNSUBSCRIBE, "unsubscribe", agent, pattern, decide)
 
     def list(self, agent: Agent | str | None = None) -> Sequence[Subscription]:
         """Return the subscriptions of an agent, or all, each with ``agent_id`` and ``pattern``.
@@ -125,6 +119,22 @@ class TopicCommands:
         agents, topic = self._state.agents, topic_of(_SUBSCRIBERS, topic)
         found = self._state.subscriptions.subscribers(topic)
         return [Agent(self._core, self._state, each, agents.get(each).name) for each in found]
+
+
+async def _change(
+    core: Core,
+    call: Call,
+    name: str,
+    agent: Agent | str,
+    pattern: str,
+    decide: Callable[[str, str], Sequence[Event]],
+) -> bool:
+    agent_id = actor_of(core, agent, call)
+    await core.authorizer.authorize(name, agent_id, facts={"pattern": pattern})
+    changed = await core.execute(lambda: decide(agent_id, pattern))
+    if not changed:
+        await core.until_all_is_committed()
+    return bool(changed)
 
 
 def _pattern(call: Call, pattern: object) -> str:

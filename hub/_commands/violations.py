@@ -257,7 +257,7 @@ class ViolationHandlers:
         )
 
     async def _put(self, events: Any) -> None:
-        """Put what is a fact whatever the admission says, and wait until a crash cannot undo it."""
+        """Put what is a fact already, without admission, and wait until a crash cannot undo it."""
         put: list[Event] = self._core.announce(events, context.EMPTY)
         if put:
             await self._core.until_committed(put[-1].seq)

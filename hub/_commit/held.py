@@ -1,4 +1,4 @@
-"""Calls of guests that hold something up: code inside such a call must not wait for what the call holds up.
+"""Calls of guests that hold up a hub: code inside such a call must not wait for what the call holds up.
 
 A context variable says that code runs inside such a call; child tasks and worker threads inherit it. The calls of
 several hubs nest: a listener of hub A may run hub B, whose listener posts to hub A.

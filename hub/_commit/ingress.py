@@ -71,7 +71,7 @@ class Ingress:
             raise CommandRejected("an UnknownEvent comes from reading; emit GenericEvent(kind=..., data=...)")
         if cls is GenericEvent:
             check_kind(event.kind)
-            kind = str.__str__(event.kind)  # a subclass may answer for itself whatever it likes
+            kind = str.__str__(event.kind)  # a subclass may answer for itself as it likes
             if (declared := kind_class(kind)) is not None:
                 if declared.command is not None:
                     raise _made_by_a_command(declared)

@@ -81,7 +81,7 @@ async def run_journal(
                 await guarded(journal.append, events)
             except StoreFull as full:
                 await full_stores.retry("the journal", partial(guarded, journal.append, events), full)
-        except Exception as error:  # noqa: BLE001 - whatever the error, the hub cannot go on
+        except Exception as error:  # noqa: BLE001 - after any error, the hub cannot go on
             failure = JournalFailed(
                 f"the journal could not be written ({text_of(error)}), so the hub stops: mend its store, then start it"
                 " again; it will recover every event that was journaled"

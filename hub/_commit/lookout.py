@@ -94,7 +94,7 @@ class _Round:
 
     def note(self, culprit: Culprit | None) -> None:
         if culprit is not None:
-            key = culprit.guest, culprit.place.partition(":")[0]  # whichever of its lines it is at
+            key = culprit.guest, culprit.place.partition(":")[0]  # at any of its lines
             self._newest[key] = culprit
             self._counts[key] += 1
 

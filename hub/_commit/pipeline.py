@@ -106,7 +106,7 @@ class Pipeline:
         return events
 
     def execute_now(self, decide: Callable[[], Sequence[E]]) -> list[E] | None:
-        """Carry out a command without a wait, also for its commit; None, and nothing done, if it had to be admitted."""
+        """Carry out a command without a wait, also for its commit; None, without effect, if it had to be admitted."""
         if may_be_inside() or not self.admission.is_free:
             return None
         self._check_open()

@@ -16,7 +16,7 @@ _NS = 1_000_000_000
 """A proof holds for this time; what cannot be asked is asked again after it."""
 
 _IDLE_SECONDS = 10.0
-"""A hub in which nothing is appended and nothing delivered asks after this time: who waits for events learns, too."""
+"""A hub that neither appends nor delivers asks after this time: who waits for events learns, too."""
 
 
 class Possession:
@@ -49,7 +49,7 @@ class Possession:
     async def prove(self) -> None:
         """Return when there is a proof that is younger than a second, however long the journal cannot be asked.
 
-        A hub that has ended need not prove anything. Raises :class:`~hubwire.errors.JournalFailed` if another hub took
+        A hub that has ended need not prove any. Raises :class:`~hubwire.errors.JournalFailed` if another hub took
         over: then this one has failed.
         """
         async with self._asking:
@@ -59,7 +59,7 @@ class Possession:
                     await self._journal.check()
                 except Fenced as error:
                     raise self.lost(error) from error
-                except Exception as error:  # noqa: BLE001 - it proves nothing: health tells, and it is asked again
+                except Exception as error:  # noqa: BLE001 - it is no proof: health tells, and it is asked again
                     self.error = error
                     await self._clock.sleep(_SECONDS)
                 else:

@@ -140,7 +140,7 @@ class Timers:
         until_ns = max(first_ns, min(passed.values(), default=now_ns))
         if events := self._state.due(until_ns, limit, [machine]):
             return events
-        # By the very time with which it was called: by a later one, anything may have become due.
+        # By the very time with which it was called: by a later one, more may have become due.
         due_ns = machine.next_due_ns()
         assert due_ns is None or due_ns > until_ns, f"{machine!r} reports a deadline, and decides no event for it"
         raise _NothingDue

@@ -40,7 +40,7 @@ class Weights:
     def end_within(self, start: int, end: int, bytes_max: int) -> int:
         """Return the end, at most ``end``, of the longest stretch from ``start`` on that weighs no more.
 
-        The stretch has one event at least, whatever that weighs.
+        The stretch has one event at least, of any weight.
         """
         seqs, first = self.seqs, bisect_left(self.seqs, start)
         heaviest = bisect_left(self._ends, self._before(start) + bytes_max + 1, first)

@@ -33,7 +33,7 @@ class Form(ABC):
     async def on_events(self, events: Sequence[Event]) -> None:
         """Have the listener handle a batch. Raises what it raises."""
 
-    def end(self) -> None:  # noqa: B027 - most forms hold nothing
+    def end(self) -> None:  # noqa: B027 - most forms hold no resource
         """There are no more events."""
 
 

@@ -147,7 +147,7 @@ class Handler:
             is_final = isinstance(late, LeftBehind)
             if is_final:
                 for each in self._calls:
-                    each.is_active = False  # nothing waits for it any more
+                    each.is_active = False  # no caller waits for it any more
             return Failure(self._lateness(events, late), handled, form.knows_place, is_final)
         except Exception as error:  # noqa: BLE001 - that is what a failure is
             handled = self._handled(events)

@@ -18,7 +18,7 @@ LOST_MAX = 100
 """How many are remembered; all are counted."""
 
 PROBLEM_SECONDS = 300.0
-"""How long a BEST_EFFORT listener that was detached makes the hub unhealthy: nothing more is owed to it."""
+"""How long a BEST_EFFORT listener that was detached makes the hub unhealthy: no more events are owed to it."""
 
 _PROBLEMS_MAX = 10
 
@@ -81,7 +81,7 @@ class Lost:
         return found
 
     def _next_out(self) -> str:
-        """The oldest to which nothing is owed, or else the oldest."""
+        """The oldest to which no events are owed, or else the oldest."""
         lossy = (name for name, entry in self._entries.items() if entry.last.duty is Duty.BEST_EFFORT)
         return next(lossy, next(iter(self._entries)))
 

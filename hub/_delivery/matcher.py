@@ -64,4 +64,4 @@ class Matcher:
 
 
 ALL = Matcher("*")
-"""For readers that take everything: it remembers nothing, so all share it."""
+"""For readers that take all events: it remembers no kinds, so all share it."""

@@ -98,7 +98,7 @@ class Replays:
             self._waker.wake(waiting)
 
     async def _read(self, seq: int, end: int) -> _Run | None:
-        # If it is cancelled, the replay has passed events that nobody got, and is given up.
+        # If it is cancelled, the replay has passed events that no reader got, and is given up.
         replay = self._open.pop(seq, None) or self._journal.replay(seq - 1)
         events: list[Event] = []
         size = 0

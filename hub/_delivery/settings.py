@@ -194,7 +194,7 @@ def _count(name: str, value: Any) -> int:
 def _whole(value: Any) -> int | None:
     try:
         return operator.index(value)
-    except Exception:  # noqa: BLE001 - a number of a foreign class may raise anything
+    except Exception:  # noqa: BLE001 - a number of a foreign class may raise any error
         return None
 
 
@@ -202,7 +202,7 @@ def _seconds(name: str, value: Any, *, at_least: float | None = None) -> float:
     """Return a number of seconds: positive, or ``at_least`` that."""
     try:
         seconds = math.nan if is_a(value, (str, bytes, bool)) else float(value)
-    except Exception:  # noqa: BLE001 - a number of a foreign class may raise anything
+    except Exception:  # noqa: BLE001 - a number of a foreign class may raise any error
         seconds = math.nan
     if not math.isfinite(seconds) or seconds < (at_least or 0.0) or (at_least is None and seconds == 0.0):
         wanted = "a positive number of seconds" if at_least is None else "a number of seconds, 0 or more"

@@ -19,7 +19,7 @@ __all__ = ("EventStream",)
 
 
 class EventStream:
-    """``async for event in hub.events()``, or :meth:`take` for batches. There is nothing to close."""
+    """``async for event in hub.events()``, or :meth:`take` for batches. It need not be closed."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class EventStream:
         """Return the next events as soon as there are any, at most 256; none when the hub is closed.
 
         They are fewer where they are large, so that they have no more bytes than a batch of a listener, or than
-        ``bytes_max``, but for a single event. Raises what iterating raises. Cancelled, it has taken nothing.
+        ``bytes_max``, but for a single event. Raises what iterating raises. Cancelled, it has taken no events.
         """
         if self._batch:
             rest = tuple(self._batch)

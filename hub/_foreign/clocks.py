@@ -56,7 +56,7 @@ class GuardedClock:
                 self._day = (ns, time.monotonic())
                 self.problem = ""
                 return ns
-        except BaseException as error:  # noqa: BLE001 - a guest may raise anything, and its failure is its own
+        except BaseException as error:  # noqa: BLE001 - a guest may raise any error, and its failure is its own
             self._failed(f"now_ns() raised {text_of(failure_of(error))}")
         else:
             self._failed(f"now_ns() answered {_shown(ns)}, which is no time of day in nanoseconds")
@@ -109,4 +109,4 @@ def _shown(answer: object) -> str:
 
 
 def _ignore(_: str) -> None:
-    """No one is to be called."""
+    """No report is wanted."""

@@ -1,6 +1,6 @@
 """Whose code holds up an event loop: what another thread can read of it in the frames of the loop's thread.
 
-Code that blocks the loop cannot be bounded in time there, so it is named. Nothing is noted when a guest is called: the
+Code that blocks the loop cannot be bounded in time there, so it is named. No note is taken when a guest is called: the
 frames are looked at when the loop is late already, and a call costs what it did.
 """
 

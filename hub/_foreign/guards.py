@@ -1,6 +1,6 @@
-"""Calls of code that is not ours, and whatever it may raise, return or say.
+"""Calls of code that is not ours, and all that it may raise, return or say.
 
-One guard for all guests: nothing but an ``Exception`` comes out of a guarded call, what is said about it is bounded
+One guard for all guests: only an ``Exception`` comes out of a guarded call, what is said about it is bounded
 text, and an answer is checked before it is used. A guest that may hang is called in a task (:mod:`.tasks`) or a thread
 (:mod:`.threads`) of its own.
 """
@@ -40,7 +40,7 @@ REPR_CHARS_MAX = 100
 
 
 def guarded_call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call foreign code that does not wait. Nothing but an ``Exception`` comes out of it."""
+    """Call foreign code that does not wait. Only an ``Exception`` comes out of it."""
     try:
         return function(*args, **kwargs)
     except BaseException as error:
@@ -59,7 +59,7 @@ def is_async(function: object) -> bool:
 
 
 async def guarded(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Await foreign code in this task. Nothing but an ``Exception`` comes out, unless the task is cancelled from here.
+    """Await foreign code in this task. Only an ``Exception`` comes out, unless the task is cancelled from here.
 
     This trusts the code to end when it is cancelled; see :class:`~.tasks.GuestTask` for code that may not.
     """
@@ -94,7 +94,7 @@ def failure_of(error: BaseException) -> Exception:
 
 
 def _cancellation_in(error: BaseException) -> asyncio.CancelledError | None:
-    """Return the cancellation that an error is, or that a group holds and nothing else."""
+    """Return the cancellation that an error is, or that a group holds alone."""
     if isinstance(error, BaseExceptionGroup):
         found = [_cancellation_in(each) for each in error.exceptions]
         return found[0] if all(found) else None
@@ -177,5 +177,5 @@ def clean(text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
 def _said(say: Callable[[Any], str], value: object, chars_max: int) -> str:
     try:
         return clean(say(value), chars_max)
-    except BaseException as again:  # noqa: BLE001 - whatever a stranger's __str__ raises must not become ours
+    except BaseException as again:  # noqa: BLE001 - what a stranger's __str__ raises must not become ours
         return f"(its text raised {class_name(again)})"

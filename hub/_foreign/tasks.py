@@ -92,7 +92,7 @@ class GuestTask:
         After ``seconds``, by ``clock`` or else by the loop's time, the call is cancelled and fails with
         ``TimeoutError``, also if it answers then. With ``progress``, by the loop's time, it has as long again (and a
         quarter more, perhaps) whenever that returns another value. One that has not ended ``grace_seconds`` later, by
-        default one, is left behind: :class:`LeftBehind`. Otherwise nothing but an ``Exception`` comes out, unless the
+        default one, is left behind: :class:`LeftBehind`. Otherwise only an ``Exception`` comes out, unless the
         caller is cancelled.
         """
         if self._is_over:
@@ -256,7 +256,7 @@ class _Call(Generic[T]):
         self.function = function
         self.args = args
         self.news: asyncio.Future[None] | None = None
-        """Done when the call has ended, or its time is over; None while nothing waits for that."""
+        """Done when the call has ended, or its time is over; None while no task waits for that."""
         self.has_begun: bool = False
         self.has_ended: bool = False
         self.answer: T | None = None
@@ -373,7 +373,7 @@ def _lateness(call: _Call[Any], seconds: float | None) -> Exception:
 
 
 def _leave_behind(task: asyncio.Task[None]) -> None:
-    """Let a task go on for as long as its loop runs, and hold up nothing."""
+    """Let a task go on for as long as its loop runs, and hold up no other."""
     _left_behind.add(task)
     task.add_done_callback(_left_behind.discard)
     # asyncio.run cancels all tasks that it knows and waits for them: one that swallows that would keep it for ever.

@@ -51,7 +51,7 @@ class GuestThread:
 
         After ``seconds`` of the loop's time, or when the caller is cancelled, the call is left behind with its thread,
         and the next call gets another one. Raises :class:`~.tasks.LeftBehind` then, and while too many calls go on;
-        otherwise nothing but an ``Exception`` comes out, unless the caller is cancelled.
+        otherwise only an ``Exception`` comes out, unless the caller is cancelled.
         """
         if self.still_running >= STILL_RUNNING_MAX:
             raise LeftBehind(f"{STILL_RUNNING_MAX} of its calls go on in threads; it is called again when one ends")

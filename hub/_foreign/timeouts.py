@@ -23,8 +23,8 @@ async def asked(clock: Clock, seconds: float, function: Callable[..., Any], *arg
     """Call a plug-in, await what it returns if that can be awaited, and return its answer; ``name`` says whose it is.
 
     Raises ``TimeoutError`` after ``seconds``, when it is cancelled, also if it answers then; one that goes on all the
-    same is left behind. Otherwise nothing but an ``Exception`` comes out of it, unless the caller is cancelled. A
-    plug-in that answers at once costs nothing more than the call.
+    same is left behind. Otherwise only an ``Exception`` comes out of it, unless the caller is cancelled. A
+    plug-in that answers at once costs no more than the call.
     """
     answer = guarded_call(function, *args)
     if not guarded_call(inspect.isawaitable, answer):
@@ -46,7 +46,7 @@ async def asked(clock: Clock, seconds: float, function: Callable[..., Any], *arg
 def asked_now(function: Callable[..., Any], *args: Any) -> Any:
     """Call a plug-in for a caller that cannot wait, and return its answer; ``TypeError`` if it has to be awaited.
 
-    Nothing but an ``Exception`` comes out of it.
+    Only an ``Exception`` comes out of it.
     """
     answer = guarded_call(function, *args)
     if not guarded_call(inspect.isawaitable, answer):
@@ -59,14 +59,14 @@ def asked_now(function: Callable[..., Any], *args: Any) -> Any:
 async def within(clock: Clock, seconds: float, function: Callable[..., Awaitable[T]], *args: Any) -> T:
     """Await code of ours, for at most ``seconds``: then it is cancelled, and ``TimeoutError`` is raised when it ended.
 
-    Nothing but an ``Exception`` comes out of it, unless it is cancelled from here.
+    Only an ``Exception`` comes out of it, unless it is cancelled from here.
     """
     if type(clock) is SystemClock:
         with anyio.move_on_after(seconds):
             try:
                 return await function(*args)
             except asyncio.CancelledError:
-                raise  # by the scope, or by who cancels the caller: it is code of ours, and cancels nothing itself
+                raise  # by the scope, or by who cancels the caller: it is code of ours, and does not cancel by itself
             except BaseException as error:
                 as_its_own = failure_of(error)
                 if as_its_own is error:

@@ -106,7 +106,7 @@ class Archive:
         """Keep what is wanted of the events below ``floor``; return before which one the journal may be truncated.
 
         That may be an earlier one, as long as little could be truncated: unless it ``is_pressing``. On a full disk
-        nothing is kept, and the journal is truncated all the same.
+        none is kept, and the journal is truncated all the same.
         """
         first = max(self._end, self._journal.first_seq)
         if self._bytes_max == 0 or floor <= first:
@@ -145,7 +145,7 @@ class Archive:
         await self._point_at(chunks, floor)
 
     async def _blocks(self, chunk: _Chunk) -> dict[str, list[bytes]]:
-        """Return what a chunk has; nothing if it is damaged, which who reads a history learns."""
+        """Return the events of a chunk; none if it is damaged, which who reads a history learns."""
         try:
             return {key: [await self._block(chunk, *place)] for key, place in (await self._table(chunk)).items()}
         except LogDamaged:

@@ -34,7 +34,7 @@ class Beside:
         """The epochs of the files that there are of each name, ascending; None before they are listed."""
 
     async def load(self) -> Mapping[str, bytes]:
-        """Return what is kept, by name; nothing is changed.
+        """Return what is kept, by name; only read it.
 
         Raises :class:`~hubwire.errors.LogDamaged` if a file is damaged, or is missing although another one names it,
         and :class:`~hubwire.errors.NewerVersion`.

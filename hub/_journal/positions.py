@@ -1,6 +1,6 @@
 """Positions: how far every DURABLE attachment has come, by its name, and the end of the journal that they were kept at.
 
-A position is a number, and it means something in one history only. The end is the newest committed event, with its id:
+A position is a number, and it has a meaning in one history only. The end is the newest committed event, with its id:
 a journal that holds this event holds the same events before it, so the end vouches for every position below it.
 """
 
@@ -31,7 +31,7 @@ _Seq = Annotated[int, msgspec.Meta(ge=0)]
 class Handled(msgspec.Struct, frozen=True, array_like=True):
     """How far a listener that keeps a position itself had come, when it said which event it holds as its last.
 
-    Its own position says nothing of the events after it that its pattern does not match.
+    Its own position does not tell of the events after it that its pattern does not match.
     """
 
     seq: _Seq
@@ -113,7 +113,7 @@ class Positions:
         return name in self._kept
 
     async def load(self, kept: Mapping[str, bytes]) -> None:
-        """Take over what an earlier start has kept. Nothing is changed on the store.
+        """Take over what an earlier start has kept. The store is only read.
 
         Raises :class:`~hubwire.errors.JournalBehind` if it is of another hub, or if the journal ends before it, and
         :class:`~hubwire.errors.LogDamaged` or :class:`~hubwire.errors.NewerVersion` if it cannot be read.

@@ -106,7 +106,7 @@ class Snapshots:
     # -- at a start --
 
     async def load(self, kept: Mapping[str, bytes]) -> Snapshot | None:
-        """Return the newest one from which the journal goes on; None if all can be replayed. Nothing is changed.
+        """Return the newest one from which the journal goes on; None if all can be replayed. It only reads.
 
         If one is damaged the one before it serves, and :meth:`repair` sets it aside later.
 

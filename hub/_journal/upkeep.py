@@ -70,7 +70,7 @@ class Upkeep:
         """Say, once and before the start, for which readers the journal is kept."""
         self._attached = attached
 
-    # -- a start: nothing is changed on the store before settle() --
+    # -- a start: the store is only read before settle() --
 
     async def restore(self, held: Iterable[Mark] = ()) -> AsyncIterator[Event]:
         """Bring the state to the newest snapshot; iterate over the events that come after it.
@@ -100,7 +100,7 @@ class Upkeep:
             positions.end = Mark(event.seq, event.id)
 
     async def settle(self) -> None:
-        """Everything was checked, and the hub's first event is in the journal: set aside and keep what is to be.
+        """All was checked, and the hub's first event is in the journal: set aside and keep what is to be.
 
         An error is reported by statistics and health, and tried again later.
         """

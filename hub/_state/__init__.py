@@ -17,15 +17,8 @@ from ..events import EnvelopeAcked, EnvelopePosted, Event, ModelCompleted, ToolC
 from .actor_states import ActorStates
 from .agents import Agents
 from .approvals import Approvals
-from .channel_types import (
-    Auction,
-    Broadcast,
-    ChannelTypes,
-    Consulting,
-    Conversation,
-    Discussion,
-    Notification,
-)
+from .auction import Auction
+from .channel_types import Broadcast, ChannelTypes, Consulting, Conversation, Discussion, Notification
 from .channels import Channels
 from .commits import Commits
 from .dead_letters import DeadLetters
@@ -65,7 +58,7 @@ class Machine(Protocol):
         """Return the functions that apply events, by kind of event."""
 
     def snapshot(self) -> Sequence[Any]:
-        """Return all entries, in their order: a copy of references, made at once while nothing else runs."""
+        """Return all entries, in their order: a copy of references, made at once while no other code runs."""
 
     def restore(self, entries: Sequence[Any]) -> None:
         """Become the machine of which ``entries`` was the snapshot. It is empty before, and no command has run."""
@@ -132,7 +125,22 @@ class State:
         self.tasks: Tasks = Tasks(self.agents, self.channels)
         self.timers: TimerTable = TimerTable(self.agents, self.channels, self.tasks)
         self.approvals: Approvals = Approvals(self.agents)
-        self.machines: Mapping[str, Machine] = {
+        self.machines: Mapping[str, Machine] = self._in_order()
+        """By the names that they have in snapshots, in the order in which they apply an event."""
+        self.on_change: Callable[[Sequence[Timed]], None] | None = None
+        """Called after an event has been applied by a machine, live and on replay alike, with those whose next deadline
+        may be earlier than before."""
+        self.timed: tuple[Timed, ...] = (
+            self.endings,
+            *(each for each in self.machines.values() if isinstance(each, Timed)),
+        )
+        """The machines with deadlines, in the order in which they decide what is due."""
+        self._appliers: dict[type[Event], tuple[Callable[[Any], None], ...]] = {}
+        self._changed: dict[type[Event], tuple[Timed, ...]] = {}
+        self._index_kinds()
+
+    def _in_order(self) -> dict[str, Machine]:
+        return {
             "agents": self.agents,
             "expectations": self.expectations,
             "violations": self.violations,
@@ -150,17 +158,9 @@ class State:
             "approvals": self.approvals,
             "subscriptions": self.subscriptions,
         }
-        """By the names that they have in snapshots, in the order in which they apply an event."""
-        self.on_change: Callable[[Sequence[Timed]], None] | None = None
-        """Called after an event has been applied by a machine, live and on replay alike, with those whose next deadline
-        may be earlier than before."""
-        self.timed: tuple[Timed, ...] = (
-            self.endings,
-            *(each for each in self.machines.values() if isinstance(each, Timed)),
-        )
-        """The machines with deadlines, in the order in which they decide what is due."""
-        self._appliers: dict[type[Event], tuple[Callable[[Any], None], ...]] = {}
-        self._changed: dict[type[Event], tuple[Timed, ...]] = {}
+
+    def _index_kinds(self) -> None:
+        """Note, for each kind of event, what applies it, and whose next deadline it may bring forward."""
         elsewhere: dict[Machine, object] = {self.channels: self.endings, self.dead_letters: self.inboxes}
         for name, machine in self.machines.items():
             # Deadlines of a machine change by its own events; but some are in another one.

@@ -59,7 +59,7 @@ class ActorStates:
         return len(self._states)
 
     def find(self, agent_id: str) -> ActorState | None:
-        """Return what the actor of an agent keeps; None if it keeps nothing."""
+        """Return what the actor of an agent keeps; None if it keeps no state."""
         return self._states.get(agent_id)
 
     def set(self, agent_id: str, envelope_id: str, value: Any, seen_seq: int) -> list[Event]:

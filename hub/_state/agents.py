@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, ClassVar, Unpack
 
@@ -270,6 +271,21 @@ class Agents:
                 version=entry.resume_version + 1,
             )
         ]
+
+    @contextmanager
+    def expecting(self, registrations: Sequence[AgentRegistered]) -> Iterator[None]:
+        """Let agents be known, for decisions alone, that the same command registers before what is decided here.
+
+        Those whose names were given meanwhile are left out.
+        """
+        expected = [each for each in registrations if each.name not in self._id_by_name]
+        for each in expected:
+            self._registered(each)
+        try:
+            yield
+        finally:
+            for each in expected:
+                self._unregistered(AgentUnregistered(agent_id=each.agent_id, name=each.name))
 
     # -- inside --
 

@@ -58,7 +58,7 @@ _PLAIN = ("LATIN ", "GREEK ", "CYRILLIC ", "DIGIT ")
 
 
 def spelled(name: str) -> str:
-    """Return what all spellings of a name have in common, whatever their case, width, spaces and invisible signs.
+    """Return what all spellings of a name have in common, without regard to case, width, spaces and invisible signs.
 
     Accents are left out. The vowels of Indic and Thai scripts are marks, too, and names differ in them.
     """

@@ -18,7 +18,6 @@ from ..events import canonical
 from ..events._shown import is_name, nearest, shown
 
 __all__ = (
-    "Auction",
     "Broadcast",
     "ChannelType",
     "ChannelTypes",
@@ -145,7 +144,7 @@ class Conversation:
         return None
 
     def result(self, manifest: Manifest, state: Any) -> Any:
-        """Return what the channel has led to when it ends by its type or its time; None for nothing.
+        """Return what the channel has led to when it ends by its type or its time; None without a result.
 
         The key ``winner`` of an object is the id of the agent that has won it.
         """
@@ -246,62 +245,6 @@ class Notification(Broadcast):
         return super().ending(manifest, state)
 
 
-class Auction(Conversation):
-    """The creator calls, the others bid higher and higher with ``{"bid": number}``, the creator ends it.
-
-    All posts of the creator before the first ``{"award": true}`` are calls; the award closes the auction, with the
-    highest bidder in the reason. The knob ``minimum`` is the lowest bid. State: ``{"bidder": id or None, "bid": n,
-    "is_called", "is_awarded"}``. A ``ttl_seconds`` of the channel is the auction's deadline: the highest bidder of that
-    moment has won. Result: ``{"winner": id or None, "bid": n or None}``.
-    """
-
-    name = "auction"
-    knobs: tuple[str, ...] = ("minimum",)
-
-    def refuse_manifest(self, manifest: Manifest) -> str | None:
-        minimum = manifest.knobs.get("minimum", 0)
-        return None if _is_number(minimum) else f"the knob minimum is a number, not {shown(minimum)}"
-
-    def begin(self, manifest: Manifest) -> Any:
-        return {"bidder": None, "bid": None, "is_called": False, "is_awarded": False}
-
-    def refuse(self, manifest: Manifest, state: Any, post: Post) -> str | None:
-        if post.sender_id == manifest.creator_id:
-            return None
-        if not state["is_called"]:
-            return "the auction was not called yet"
-        bid = post.says("bid")
-        if not _is_number(bid):
-            return 'a bid is {"bid": number}'
-        if state["bid"] is not None and bid <= state["bid"]:
-            return f"there is a bid of {state['bid']} already; bid more"
-        minimum = manifest.knobs.get("minimum")
-        return None if minimum is None or bid >= minimum else f"the lowest bid is {minimum}"
-
-    def fold(self, manifest: Manifest, state: Any, post: Post) -> Any:
-        if post.sender_id == manifest.creator_id:
-            return {**state, "is_called": True, "is_awarded": state["is_called"] and post.says("award") is True}
-        return {**state, "bidder": post.sender_id, "bid": post.says("bid")}
-
-    def participants_changed(self, manifest: Manifest, state: Any) -> Any:
-        if state["bidder"] is None or state["bidder"] in manifest.participants:
-            return state
-        # The highest bidder has left, and lower bids are not remembered: bidding begins anew.
-        return {**state, "bidder": None, "bid": None}
-
-    def ending(self, manifest: Manifest, state: Any) -> str | None:
-        if state["is_awarded"]:
-            return self.at_deadline(manifest, state)
-        return None if manifest.creator_id in manifest.participants else "its creator has left"
-
-    def at_deadline(self, manifest: Manifest, state: Any) -> str | None:
-        return f"awarded to {state['bidder']} for {state['bid']}" if state["bidder"] else "there was no bid"
-
-    def result(self, manifest: Manifest, state: Any) -> Any:
-        has_ended = manifest.creator_id in manifest.participants
-        return {"winner": state["bidder"], "bid": state["bid"]} if has_ended else None
-
-
 class ChannelTypes:
     """The registered types, by name and version."""
 
@@ -346,7 +289,7 @@ class ChannelTypes:
         return self._types[name][version]
 
     def identify(self, name: str, version: int | None) -> tuple[str, int]:
-        """Return the name and the version under which a type was registered, whatever it says about them now."""
+        """Return the name and the version under which a type was registered, not what it says of them now."""
         versions = self._types.get(name) if isinstance(name, str) else None
         if not versions:
             raise CommandRejected(
@@ -388,10 +331,6 @@ def _names_in(given: object) -> tuple[str, ...] | None:
         return None
     names: tuple[Any, ...] = tuple(given)
     return names if all(map(is_name, names)) else None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _refuse_knobs(manifest: Manifest, *, counts: tuple[str, ...]) -> str | None:

@@ -5,7 +5,7 @@ posts says first, in ``turn.committed``, all that follows: if the last command o
 it is known, and is put before all else.
 
 So the contents of its posts stand in the journal twice. The first record of a command has to hold what the others will:
-a crash may keep it alone, what was journaled is never taken back, and a turn that runs again says something else.
+a crash may keep it alone, what was journaled is never taken back, and a turn that runs again may differ.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Dead letters: ``dead-lettered --> kept --> redelivered (it waits in the inbox again) | discarded | crowded out``.
 
-Each is kept whole, so that a person can look at it, mend what it failed at, and have it delivered again, whatever the
-journal has been truncated to. Their number and size are bounded: the oldest are crowded out, without an event, by those
+Each is kept whole, so that a person can look at it, mend what it failed at, and have it delivered again, also where the
+journal was truncated. Their number and size are bounded: the oldest are crowded out, without an event, by those
 that come. The log has them for ever.
 """
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+import attrs
+
 from ..errors import InboxFull
-from ..events import EnvelopeDispatchFailed, EnvelopeDropped, Event, InboxPressured
+from ..events import EnvelopeDispatchFailed, EnvelopeDropped, EnvelopePosted, Event, InboxPressured
 from .agents import Agents
 from .drafts import Rooms
 from .profiles import InboxOverflow, InboxRule
 
 __all__ = ("Delivering", "InboxesBlock")
+
+
+_SHARED = ("causation_id", "source", "source_id", "occurred_at")
+"""What the events that follow from a post have from it; the rest of their context is that of its command."""
 
 
 class InboxesBlock(Exception):
@@ -35,9 +41,18 @@ class Delivering:
         self.blocking: list[str] = []
         """Those of the full ones that senders wait for."""
         self.dropped: bool = False
-        self.before: list[Event] = []
-        """The events that make room, before the envelope is posted."""
-        self.after: list[Event] = []
+        self._effects: list[Event] = []
+
+    def events(self, posted: EnvelopePosted, ending: Collection[Event] = ()) -> list[Event]:
+        """Return the post, then what it does to inboxes, then the end of its channel: of one cause, and one origin.
+
+        The post comes first: after a crash in between, an inbox holds one envelope too many, and has lost none.
+        """
+        if not self._effects and not ending:
+            return [posted]
+        given = {name: value for name in _SHARED if (value := getattr(posted, name)) is not None}
+        effects: list[Any] = [*self._effects, *ending]
+        return [posted, *([attrs.evolve(each, **given) for each in effects] if given else effects)]
 
     def to_each(self, agents: Agents, agent_ids: Iterable[str], unreachable: Mapping[str, str], rooms: Rooms) -> None:
         """Put the envelope into inboxes, but those of the keys of ``unreachable``, for its reasons.
@@ -66,7 +81,7 @@ class Delivering:
         if pending < rule.capacity:
             self.recipients.append(agent_id)
             if pending < rule.pressure_at <= pending + 1:
-                self.after.append(InboxPressured(agent_id=agent_id, pending=pending + 1, cap=rule.capacity))
+                self._effects.append(InboxPressured(agent_id=agent_id, pending=pending + 1, cap=rule.capacity))
         elif rule.overflow is InboxOverflow.REJECT or rule.overflow is InboxOverflow.BLOCK:
             self.full.append(agent_id)
             if rule.overflow is InboxOverflow.BLOCK:
@@ -77,7 +92,7 @@ class Delivering:
 
     def fail(self, agent_id: str, reason: str, error: str) -> None:
         """Report that the envelope does not reach an agent; ``error`` is the name of an error's class."""
-        self.after.append(
+        self._effects.append(
             EnvelopeDispatchFailed(
                 **self._about,
                 agent_id=self._sender_id,
@@ -95,7 +110,7 @@ class Delivering:
         is_oldest = rule.overflow is InboxOverflow.DROP_OLDEST
         oldest = inboxes.oldest(agent_id, self._priority, count) if is_oldest else []
         for envelope in oldest:
-            self.before.append(
+            self._effects.append(
                 EnvelopeDropped(
                     channel_id=envelope.channel_id, agent_id=agent_id, envelope_id=envelope.envelope_id, reason=reason
                 )
@@ -104,6 +119,6 @@ class Delivering:
             self.recipients.append(agent_id)
         else:
             self.dropped = True
-            self.after.append(
+            self._effects.append(
                 EnvelopeDropped(**self._about, agent_id=agent_id, envelope_id=self._envelope_id, reason=reason)
             )

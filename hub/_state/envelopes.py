@@ -150,11 +150,10 @@ class Envelopes:
             delay_seconds=delay_seconds,
             **origin,
         )
-        events: list[Event] = [*delivery.before, posted, *delivery.after]
-        if end_reason is not None:
-            gone = None if draft is None else draft.gone
-            events += self._endings.end(channel_id, end_reason, result=result, gone=gone)
-        return events
+        if end_reason is None:
+            return delivery.events(posted)
+        gone = None if draft is None else draft.gone
+        return delivery.events(posted, self._endings.end(channel_id, end_reason, result=result, gone=gone))
 
     def publish(
         self,
@@ -207,7 +206,7 @@ class Envelopes:
             topic=topic,
             **origin,
         )
-        return [*delivery.before, posted, *delivery.after]
+        return delivery.events(posted)
 
     def subscribers(self, topic: str, sender_id: str) -> list[str]:
         """Return the ids of the agents that get what this one publishes on a topic: not itself."""
@@ -229,7 +228,7 @@ class Envelopes:
             recipients=tuple(delivery.recipients),
             is_notice=True,
         )
-        return [*delivery.before, posted, *delivery.after]
+        return delivery.events(posted)
 
     def _check_sender(self, channel: ChannelEntry, sender_id: str) -> None:
         channel_id = channel.channel_id

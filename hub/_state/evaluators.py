@@ -246,7 +246,7 @@ class MaxSilence(AcksWithin):
         if not situation.is_for_all:
             bound = [each for each in situation.manifest.participants if situation.applies_to(each)]
             if not bound:
-                return []  # those that it applies to are hidden, or have left: the silence of others breaks nothing
+                return []  # those that it applies to are hidden, or have left: the silence of others breaks no promise
             posts = [situation.posted_by(each) for each in bound]
         return [Owed(None, max((post for post in (situation.opened, *posts) if post), key=lambda post: post.seq))]
 

@@ -190,7 +190,7 @@ class Expectations:
         return moment_ns != planned_ns, unreported
 
     def _judged(self, channel_id: str, place: int, now_ns: int, unreported: list[Owed] | str) -> Event | None:
-        """Return the event for what is overdue, or could not be evaluated; None if nothing is overdue."""
+        """Return the event for what is overdue, or could not be evaluated; None if no obligation is."""
         ledger, expectation = self._ledgers[channel_id], self._channels.get(channel_id).expectations[place]
         about = {"channel_id": channel_id, "expectation": expectation["name"], "version": expectation["version"]}
         if isinstance(unreported, str):

@@ -19,7 +19,7 @@ TEXT_MAX = 1000
 
 
 def text_of(error: BaseException) -> str:
-    """Return what an error says, cut; its class may be a guest's, and do anything when it is asked."""
+    """Return what an error says, cut; its class may be a guest's, and fail in any way when it is asked."""
     try:
         text = str(error)
     except BaseException as again:  # noqa: BLE001 - it must not become an error of the hub's
@@ -35,7 +35,7 @@ def cut(text: str) -> str:
 def call_type(method: Callable[..., T], manifest: Manifest, *args: Any) -> T:
     """Call a method of a channel type.
 
-    Raises :class:`~hubwire.errors.ChannelTypeFailed` if the method raises anything but a ``CommandRejected``.
+    Raises :class:`~hubwire.errors.ChannelTypeFailed` if the method raises any error but a ``CommandRejected``.
     """
     try:
         return method(manifest, *args)

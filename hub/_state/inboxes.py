@@ -282,7 +282,7 @@ class Inboxes:
     # -- applying --
 
     def put_again(self, agent_id: str, envelope: EnvelopePosted, ready_seq: int) -> None:
-        """Put an envelope that had left the inbox after the others of its priority; nothing has been tried yet."""
+        """Put an envelope that had left the inbox after the others of its priority; no attempt counts yet."""
         self._put(agent_id, Waiting(envelope, ready_seq))
 
     def _put(self, agent_id: str, waiting: Waiting) -> None:

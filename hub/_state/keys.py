@@ -44,7 +44,7 @@ class KeyedPost(Value):
     """When it was posted, since the epoch."""
     envelope_id: str
     check: bytes
-    """A digest of who posted what to whom: the same key for another post is a mistake."""
+    """A digest of sender, content and audience: the same key for another post is a mistake."""
 
 
 @attrs.frozen(eq=False, repr=False)

@@ -19,7 +19,7 @@ __all__ = ("ChannelSituation", "Ledger", "Ledgers", "Unanswered", "Unhandled", "
 
 @attrs.frozen(eq=False, repr=False)
 class Unanswered(Value):
-    """A post in the inbox of an agent that has posted nothing to its sender since."""
+    """A post in the inbox of an agent that has not posted to its sender since."""
 
     agent_id: str
     sender_id: str
@@ -153,7 +153,7 @@ class Ledgers:
         return self._by_channel[channel_id]
 
     def find(self, channel_id: str | None) -> Ledger | None:
-        """Return the ledger of a channel; None if it has none, because nothing is expected of it."""
+        """Return the ledger of a channel; None if it has none, because it has no expectations."""
         return self._by_channel.get(channel_id or "")
 
     def entries(self) -> list[WatchEntry]:

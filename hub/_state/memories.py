@@ -95,7 +95,7 @@ class MemoryEntry(Value):
     pending: int = 0
     """In how many inboxes an envelope of it waits."""
     joined: tuple[tuple[str, int], ...] = ()
-    """Since which event an agent has taken part, where the channel shows it nothing older."""
+    """Since which event an agent has taken part, where the channel shows it no older ones."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -236,7 +236,7 @@ class Memories:
         return 0 if memory is None else memory.forgotten
 
     def joined_seq(self, channel_id: str, agent_id: str) -> int:
-        """Return the event with which an agent came that is shown nothing older; 0 for all others."""
+        """Return the event with which an agent came that is shown no older ones; 0 for all others."""
         memory = self._by_channel.get(channel_id)
         return 0 if memory is None or memory.joined is None else memory.joined.get(agent_id, 0)
 

@@ -3,7 +3,7 @@
 ``(absent) -- subscribed --> (present) -- unsubscribed | the agent is unregistered --> (absent)``.
 
 A topic is a name and has no state of its own: it need not be made before, and does not end. So what is kept are the
-patterns of agents, and a topic is matched with them when something is published on it.
+patterns of agents, and a topic is matched with them when an envelope is published on it.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Subscriptions:
 
 
 def _word_of(pattern: str) -> str:
-    """Return what a pattern is found by: ``=`` and the topic, the first word of the topics, or nothing."""
+    """Return what a pattern is found by: ``=`` and the topic, the first word of the topics, or empty text."""
     if "*" not in pattern:
         return f"={pattern}"
     before_star = pattern.partition("*")[0]

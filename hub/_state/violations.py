@@ -35,7 +35,7 @@ class ViolationEntry(Value):
 
     violated: ExpectationViolated
     attempts: int = 0
-    """How many calls of the handler count: of one that has begun and not ended, nothing else is known."""
+    """How many calls of the handler count: of one that has begun and not ended, no more is known."""
     due_ns: int = 0
     """Before when it is not called again."""
 

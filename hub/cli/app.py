@@ -72,9 +72,7 @@ def tail(
     *,
     follow: Annotated[
         bool,
-        Parameter(
-            name=["-f", "--follow"], help="Print new events as they come; wait for a log that does not exist yet."
-        ),
+        Parameter(name=["-f", "--follow"], help="Print new events as they come; wait for a log that is not there yet."),
     ] = False,
     lines: Annotated[
         int | Literal["all"],
@@ -179,7 +177,7 @@ def doctor(
     *,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
 ) -> None:
-    """Look at a store: what is there, what is wrong, what can be done. It changes nothing; exits with 1 if unwell."""
+    """Look at a store: what is there, what is wrong, what can be done. It only reads; exits with 1 if unwell."""
     import anyio
 
     from .doctor import doctor

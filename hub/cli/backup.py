@@ -44,7 +44,7 @@ async def back_up(
     """Copy a store into an empty one until the copy is consistent, and write its manifest.
 
     The copy is looked at as a start would look at it. Raises :class:`~hubwire.errors.ConfigurationError` if there is
-    nothing to copy or the target is not empty, and :class:`CommandFailed` if no copy is consistent.
+    no file to copy or the target is not empty, and :class:`CommandFailed` if no copy is consistent.
     """
     if not await source.exists("/"):
         raise ConfigurationError(f"{name} is empty; is it the directory or URL that the hub's store has?")
@@ -80,7 +80,7 @@ async def _inconsistency(source: KnowledgeStore, copy: StoreReport, name: str) -
 
 
 def _in_the_way(report: StoreReport) -> str | None:
-    """Return what keeps a hub from starting; None if nothing does."""
+    """Return what keeps a hub from starting; None if it starts."""
     return next((problem.text for problem in report.problems if problem.is_in_the_way), None)
 
 

@@ -1,4 +1,4 @@
-"""``hubwire doctor``: what is in a store, what is wrong with it, and what can be done. It changes nothing."""
+"""``hubwire doctor``: what is in a store, what is wrong with it, and what can be done. It only reads."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _COMMAND = ": hubwire "
 
 
 class Unwell(CommandFailed):
-    """Something is wrong with the store."""
+    """The store has a problem."""
 
 
 async def doctor(target: str, *, as_json: bool) -> None:
-    """Print what is found. Raises :class:`Unwell` if something is wrong."""
+    """Print what is found. Raises :class:`Unwell` if there is a problem."""
     store = open_target(target)
     try:
         if not await store.exists("/"):

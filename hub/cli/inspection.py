@@ -30,7 +30,7 @@ __all__ = ("JournalReport", "LogReport", "Problem", "StoreReport", "inspect_stor
 
 @attrs.frozen
 class Problem:
-    """Something that keeps a hub from starting, or that is not as it was written."""
+    """What keeps a hub from starting, or is not as it was written."""
 
     text: str
     """What is wrong, with which file, and where."""
@@ -72,7 +72,7 @@ class JournalReport:
 
 @attrs.frozen(kw_only=True)
 class StoreReport:
-    """A store as it was found; nothing was changed."""
+    """A store as it was found: it was only read."""
 
     journals: tuple[JournalReport, ...]
     logs: tuple[LogReport, ...]
@@ -84,7 +84,7 @@ class StoreReport:
 
 
 async def inspect_store(store: KnowledgeStore, *, name: str, examine_logs: bool = True) -> StoreReport:
-    """Look at all logs of a store, and at what is kept beside a journal. It changes nothing and needs no hold.
+    """Look at all logs of a store, and at what is kept beside a journal. It only reads and needs no hold.
 
     Every record is read. ``name`` is how the store is called in advice. Without ``examine_logs`` audit logs are not
     verified: it is only looked whether a hub can start.
@@ -131,7 +131,7 @@ class _Look:
         self.problems.append(Problem(str(error), advice))
 
     async def _try(self, call: Callable[[], Awaitable[None]], advice: str) -> bool:
-        """Await a look; return whether it found nothing wrong."""
+        """Await a look; return whether it found all well."""
         try:
             await call()
         except NewerVersion as error:
@@ -216,23 +216,18 @@ class _Look:
         accept = (
             f"restore the whole store from one backup; or give up what the journal does not hold: {self._accept_loss()}"
         )
-        newest: list[Snapshot | None] = []
+        newest: Snapshot | None = None
         kept: dict[str, bytes] = {}
         lived = Lived()
 
         async def read_beside() -> None:
             kept.update(await journal.kept())
             await positions.load(kept)
-            newest.append(await snapshots.load(kept))
+            nonlocal newest
+            newest = await snapshots.load(kept)
 
         async def replay() -> None:
-            """Read all events that a start would read, and compare them with what is kept, as a start does."""
-            marks = [] if positions.end is None else [positions.end]
-            snapshot = newest[0]
-            if snapshot is not None and snapshot.last_id is not None and snapshot.seq > 0:
-                marks.append(Mark(snapshot.seq - 1, snapshot.last_id, "a snapshot was taken"))
-            async for event in replay_checked(journal, 0 if snapshot is None else snapshot.seq, marks):
-                lived.see(event)
+            await _replay(journal, positions.end, newest, lived)
 
         is_well = await self._try(journal.open, self._cut(report.path))
         held = range(journal.first_seq, journal.next_seq + 1)
@@ -254,6 +249,11 @@ class _Look:
             snapshots=snapshots.seqs,
             positions=tuple(sorted(positions.kept.items())),
         )
+        self._report_missed(report)
+        return report
+
+    def _report_missed(self, report: JournalReport) -> None:
+        """Report the listeners that have missed events which the journal no longer holds."""
         for name in sorted(report.missed):
             text = (
                 f"the DURABLE listener {name!r} has come to event {dict(report.positions)[name]}, but the journal"
@@ -264,7 +264,6 @@ class _Look:
                 f" back: hubwire repair {shlex.quote(self._name)} forget {shlex.quote(name)} --dry-run"
             )
             self.problems.append(Problem(text, advice, is_in_the_way=False))
-        return report
 
     def _cut(self, log: str) -> str:
         return (
@@ -359,8 +358,17 @@ class _Look:
                 self._problem(error, advice)
 
 
+async def _replay(journal: _ReadJournal, end: Mark | None, snapshot: Snapshot | None, lived: Lived) -> None:
+    """Read all events that a start would read, and compare them with what is kept, as a start does."""
+    marks = [] if end is None else [end]
+    if snapshot is not None and snapshot.last_id is not None and snapshot.seq > 0:
+        marks.append(Mark(snapshot.seq - 1, snapshot.last_id, "a snapshot was taken"))
+    async for event in replay_checked(journal, 0 if snapshot is None else snapshot.seq, marks):
+        lived.see(event)
+
+
 class _ReadJournal(StoreJournal):
-    """A journal that is only read: it is not opened, not held, and nothing can be appended."""
+    """A journal that is only read: it is not opened, not held, and takes no events."""
 
     def __init__(self, store: KnowledgeStore, path: str, found: Inspection) -> None:
         super().__init__(store, path=path)

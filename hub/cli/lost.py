@@ -1,6 +1,6 @@
 """``/lost``: where a repair puts what it takes away, and what it set out to do, so that it is finished if it is killed.
 
-``/lost/<time>/repair.json`` is there before a repair changes anything, and says so when all of it is done.
+``/lost/<time>/repair.json`` is there before a repair makes a change, and says so when all of it is done.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ from ..log import Inspection
 __all__ = ("Lived", "missing_beside")
 
 _SECONDS = 60
-"""A hub that has worked for so long has kept something: it does each second in which anything moved."""
+"""A hub that has worked for so long has kept its positions: it does in each second in which one moved."""
 
 
 class Lived:
-    """What the events of a journal say of whether a hub has kept something beside it."""
+    """What the events of a journal say of whether a hub has kept more beside it."""
 
     def __init__(self) -> None:
         self._first_at: str = ""
@@ -51,7 +51,7 @@ def missing_beside(
     """Return what is missing of what a hub keeps beside its journal, what that means, and what can be done.
 
     ``kept`` is what is there by name, ``snapshots`` those there are, ``name`` how the store is called in advice. No hub
-    is kept from starting by it: a journal may be of a version that kept nothing there.
+    is kept from starting by it: a journal may be of a version that kept no files there.
     """
     folder, found = f"{journal.path}/beside", []
     restore = f"If it was removed, restore {folder} from the copy that the journal is of, before a hub starts"

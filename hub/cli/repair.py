@@ -1,6 +1,6 @@
 """``hubwire repair``: what an operator may decide about a store on which no hub starts. No byte of it is lost.
 
-Whatever is taken away is at ``/lost/<time>/`` in the same store before, and what was done, and why, becomes a record
+All that is taken away is at ``/lost/<time>/`` in the same store before, and what was done, and why, becomes a record
 ``log.repaired`` of each log that it concerns. A repair that was killed anywhere is finished when it is called again.
 """
 
@@ -263,7 +263,7 @@ class _Repairs:
         return [*steps, self._record_step([journal.path, *logs, *begun], "accept-loss", reason)]
 
     async def _bring_back(self, journal: JournalReport) -> None:
-        """Keep nothing that is beyond the journal's end."""
+        """Keep only what is before the journal's end."""
         beside, snapshots = f"{journal.path}/beside", f"{journal.path}/snapshots"
         await self._lost.copy_below(beside)
         try:
@@ -304,7 +304,7 @@ class _Repairs:
                 fields = msgspec.json.decode(await self._store.read_bytes(path) or b"")
                 fields |= {"hub": journal.hub or "", "seq": min(fields["seq"], next_seq)}
             except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError):
-                await self._store.delete(path)  # it says nothing; the listener begins where its since=... says
+                await self._store.delete(path)  # it is empty; the listener begins where its since=... says
             else:
                 await self._store.write(path, msgspec.json.encode(fields) + b"\n")
 

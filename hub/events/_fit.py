@@ -4,7 +4,7 @@ A declared field holds a value of its type, live and read back. The check is mad
 class, and is one for both ways: :mod:`._stamp` compiles it into the copying of an event, the codec into reading one.
 
 * Text, numbers, booleans, tuples, mappings, ``Literal`` and unions of them are checked down to their parts. A value is
-  **fitted** where nothing is lost: a subclass becomes the class itself, a list a tuple, an enumeration its value, a
+  **fitted** where that is no loss: a subclass becomes the class itself, a list a tuple, an enumeration its value, a
   number of numpy a number, a time, an id or a path its standard text.
 * Text with lone surrogates stays text: they are written as backslash escapes.
 * A number that JSON cannot hold, NaN or beyond 2^53, stays a number; the codec writes a marked substitute.

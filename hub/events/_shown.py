@@ -1,4 +1,4 @@
-"""Values of strangers: what they are, as a number, and in texts of ours, whatever their methods do.
+"""Values of strangers: what they are, as a number, and in texts of ours, however their methods behave.
 
 In texts they are bounded, of one line, and without their ``__repr__`` or ``__str__``: these may raise, block, or return
 text without end. So values of a few built-in types are written out, and of all others the name of their class.
@@ -45,7 +45,7 @@ _WRITTEN_OUT = frozenset(
 _BRACKETS: dict[Any, str] = {list: "[]", tuple: "()", set: "{}", frozenset: "{}"}
 
 _name_of_class = type.__dict__["__name__"].__get__
-"""A metaclass may say whatever it wants; this is what the class was made with."""
+"""A metaclass may say what it wants; this is what the class was made with."""
 
 
 def shown(value: object) -> str:
@@ -63,7 +63,7 @@ def is_a(value: object, kind: type | tuple[type, ...]) -> bool:
 
 
 def nearest(given: object, known: Iterable[str]) -> str:
-    """Return advice that names what was probably meant; none if nothing is near."""
+    """Return advice that names what was probably meant; none if no name is near."""
     if not isinstance(given, str) or len(given) > 100:
         return ""
     found = nearest_name(given, known)
@@ -96,7 +96,7 @@ def whole_of(value: Any) -> int | None:
         if is_a(value, int):
             return int.__int__(value)
         return int.__int__(operator.index(value))
-    except Exception:  # noqa: BLE001 - the value is a stranger's: it is refused, whatever it raises
+    except Exception:  # noqa: BLE001 - the value is a stranger's: it is refused after any error
         return None
 
 
@@ -113,7 +113,7 @@ def number_of(value: Any) -> float | None:
             number = float.__float__(float(value))
         else:
             return None
-    except Exception:  # noqa: BLE001 - the value is a stranger's: it is refused, whatever it raises
+    except Exception:  # noqa: BLE001 - the value is a stranger's: it is refused after any error
         return None
     return number if math.isfinite(number) else None
 

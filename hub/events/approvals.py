@@ -108,7 +108,7 @@ class ApprovalChallengeIssued(Event):
     """After this time without a verdict, ``refer_to`` may answer, too."""
     refer_to: tuple[str, ...] = ()
     is_vouched: bool = False
-    """Whether its policy has something that vouches for who answers."""
+    """Whether its policy has a ``vouch`` for who answers."""
 
 
 @event("approval.approver_failed", command=_GATE)
@@ -151,7 +151,7 @@ class ApprovalChallengeCompleted(Event):
     is_passed: bool
     reason: str = ""
     identity: str = ""
-    """Who that is, by what vouches for approvers; empty: nothing does, and the name is what the caller said."""
+    """Who that is, by what vouches for approvers; empty: none does, and the name is what the caller said."""
     arguments: Any = None
     is_modified: bool = False
     """Whether it is a yes to these ``arguments`` instead of those that were requested."""
@@ -245,7 +245,7 @@ class ApprovalReturned(Event):
 
 @event("approval.used", command="hub.approvals.use()")
 class ApprovalUsed(Event):
-    """The agent is about to act on its approval, which nothing else can use any more."""
+    """The agent is about to act on its approval, which no other call can use any more."""
 
     approval_id: str
     action: str
@@ -270,7 +270,7 @@ class ApprovalTrustRevoked(Event):
 
 @event("approval.trust_restored", command="hub.approvals.restore_trust()")
 class ApprovalTrustRestored(Event):
-    """An agent's trust in ``domain`` is computed again, from nothing."""
+    """An agent's trust in ``domain`` is computed again, from the start."""
 
     domain: str = ""
     reason: str = ""

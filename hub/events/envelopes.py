@@ -57,7 +57,7 @@ class EnvelopePosted(Event):
 
 @event("envelope.rejected", command="channel.post()")
 class EnvelopeRejected(Event):
-    """An envelope was refused. Nothing else changed.
+    """An envelope was refused. The state is as before.
 
     ``reason`` says why, ``error`` is the class of the error that the sender got, and ``code`` its :attr:`code`, for
     programs; for an error without one, ``not_found``, or ``too_large``, which leaves out the content. With a ``topic``

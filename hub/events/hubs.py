@@ -78,7 +78,7 @@ class HubGuestFailed(Event):
 
 @event("hub.entry_set_aside", command=_COMMAND)
 class HubEntrySetAside(Event):
-    """Something could not be taken up at the start of a hub, which goes on without it.
+    """An entry could not be taken up at the start of a hub, which goes on without it.
 
     ``sort`` says what sort of thing it is, ``entry_id`` which one.
     """

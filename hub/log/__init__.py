@@ -23,10 +23,10 @@ its line feed is whole. The file ``clean`` also counts the segments, so that one
 unknowable**: that records which were appended after the newest marker, in the last second or so, were cut off at the
 end of a line. Only who knows more than the log can tell: another log, a snapshot, a position.
 
-Opening reads, and changes nothing: see :func:`inspect`. What it found to be done is done before the first append, or by
+Opening only reads: see :func:`inspect`. What it found to be done is done before the first append, or by
 :meth:`Log.repair`. A hub opens its journal and its audit log, compares them, and only then appends.
 
-Life of an append: the call goes into the queue of the log and waits. If nothing is under way, it begins in the call
+Life of an append: the call goes into the queue of the log and waits. If no other is under way, it begins in the call
 itself. Otherwise it becomes part of the next batch, which grows while the one before is on its way: group commit,
 without timers. A batch is sealed and appended to the store in one call. Opening and closing go through the same queue,
 so that the order of the calls holds for them too. Two writers are kept apart by holding where the store can, and by

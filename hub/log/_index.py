@@ -1,6 +1,6 @@
 """An index of the events in a log: where they begin, about every 64 KiB. The readers of one process share it.
 
-The writer notes where it has got to, and readers note what they pass. Nothing is kept on the store: after a restart it
+The writer notes where it has got to, and readers note what they pass. It is not kept on the store: after a restart it
 is made again by the first reader that looks for an event, and only for where it looks.
 """
 

@@ -25,7 +25,7 @@ class Recovery(Value):
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Inspection(Value):
-    """A log as it was found; nothing was changed.
+    """A log as it was found: it was only read.
 
     If ``damage`` is empty, the log can be opened, and ends at ``tail`` once :attr:`repairs` are carried out.
     """
@@ -40,7 +40,7 @@ class Inspection(Value):
     marker: Marker | None = None
     """What its file ``clean`` says; None if that is missing or damaged."""
     damage: tuple[LogDamaged | NewerVersion, ...] = ()
-    """Why it cannot be opened: each with path, byte offset and what to do. Nothing of this is repaired by opening."""
+    """Why it cannot be opened: each with path, byte offset and what to do. None of this is repaired by opening."""
     notes: tuple[str, ...] = ()
     """What was found that is neither damage nor usual: what proves it is in the log itself."""
     leftovers: tuple[str, ...] = ()

@@ -115,7 +115,7 @@ def is_tear(content: bytes, start: int) -> bool:
     """Return whether the bytes of a segment from ``start`` on may be what a crash left of an append.
 
     A crash leaves the beginning of what was to be written, or some sectors of it, and zeros where the others should be.
-    Whole lines that are only not as they were written are no tear: something has changed them.
+    Whole lines that are only not as they were written are no tear: they were changed.
     """
     if content.find(b"\n", start) < 0:
         return True
@@ -130,7 +130,7 @@ def is_tear(content: bytes, start: int) -> bool:
 def is_fork(good: bytes, rest: bytes) -> bool:
     """Return whether ``rest`` are whole records that follow, by their chain, from earlier ones than the last.
 
-    On a store whose appends expect nothing, a writer that lost its log to another one leaves them; it has told its
+    On a store whose appends expect no length, a writer that lost its log to another one leaves them; it has told its
     callers that they failed.
     """
     chains = [b"", *[codec.unseal(line)[2] or b"" for line in good.split(b"\n")[:-1]]]

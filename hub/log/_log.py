@@ -30,7 +30,7 @@ _CLOSING_SECONDS_MAX = 1.0
 class Log:
     """A log open for writing. It is opened at first use; :meth:`aclose` is optional, and makes the next opening fast.
 
-    Opening changes nothing on the store: it finds the end of the log, and what a crash has left to be done. That is
+    Opening only reads the store: it finds the end of the log, and what a crash has left to be done. That is
     done before the first append, or by :meth:`repair`. So a program that has more than one log opens them all, compares
     them, and only then appends; if it refuses to start, it closes them, and all files are as they were.
 
@@ -134,9 +134,9 @@ class Log:
     # -- calls --
 
     async def open(self) -> None:
-        """Take possession and find the end of the log, unless the log is open. Nothing is changed on the store.
+        """Take possession and find the end of the log, unless the log is open. The store is only read.
 
-        Raises :class:`~hubwire.errors.AlreadyRunning`, before it reads anything, :class:`~hubwire.errors.LogDamaged`
+        Raises :class:`~hubwire.errors.AlreadyRunning`, before it reads, :class:`~hubwire.errors.LogDamaged`
         or :class:`~hubwire.errors.NewerVersion`.
         """
         self._life.check_not_failed()
@@ -199,7 +199,7 @@ class Log:
         """
         self._life.check_not_failed()
         while self.is_open:
-            await self.append(())  # whatever is being written has come to its end
+            await self.append(())  # what is being written has come to its end
             records = self.records
             if not await self._segments.is_taken_over():
                 return

@@ -101,7 +101,7 @@ async def read_marker(store: KnowledgeStore, path: str) -> Marker | None:
 
 
 async def marked_end(store: KnowledgeStore, path: str) -> Marker | None:
-    """Return what the log at ``path`` says of its end beside its records; None if it says nothing.
+    """Return what the log at ``path`` says of its end beside its records; None without a marker.
 
     Raises :class:`~hubwire.errors.LogDamaged` if that cannot be read.
     """

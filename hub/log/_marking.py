@@ -13,7 +13,7 @@ from ._tail import Tail
 __all__ = ("Marking",)
 
 IDLE_SECONDS = 0.2
-"""A log to which nothing was appended for so long is marked."""
+"""A log that was not appended to for so long is marked."""
 MARK_SECONDS = 1.0
 """What was appended is vouched for by the marker this long after it, at the latest."""
 _LOOKS_MAX = round(MARK_SECONDS / IDLE_SECONDS)

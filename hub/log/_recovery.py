@@ -1,7 +1,7 @@
 """Recovery: where a log ends, and what is left of the record that its last writer died over.
 
-Two steps: :func:`inspect` reads, :func:`repair` changes. Between them whoever keeps more than this log can compare it
-with the rest, and a start that is refused has changed nothing.
+Two steps: :func:`inspect` reads, :func:`repair` changes. Between them a keeper of more than this log can compare it
+with the rest, and a start that is refused has only read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ async def inspect(
     is_held: bool | None = None,
     is_thorough: bool = False,
 ) -> Inspection:
-    """Find out where a log ends and what is wrong with it. It changes nothing, and needs no permission.
+    """Find out where a log ends and what is wrong with it. It only reads, and needs no permission.
 
     ``is_chained``: whether its lines end in a chain value; None: as the first one does. ``is_held``: whether two
     writers keep each other out; None: whether the store can do that. ``is_thorough``: whether every record of every
@@ -373,7 +373,7 @@ def _witness(start: int, vouched: int) -> str:
 async def repair(store: KnowledgeStore, inspection: Inspection, *, is_held: bool) -> None:
     """Carry out what an inspection found to be done, and mark the log as open. It may be called again after an error.
 
-    What was truncated goes first, which makes room on a full disk. Nothing else is deleted: torn bytes are set aside.
+    What was truncated goes first, which makes room on a full disk. No more is deleted: torn bytes are set aside.
     """
     inspection.check()
     for leftover in inspection.leftovers:

@@ -74,7 +74,7 @@ class Segments:
     async def open(self) -> None:
         """Take possession where the store can hold, and inspect. If that fails, the log is not held.
 
-        Nothing is changed on the store.
+        The store is only read.
         """
         self.is_repaired = False
         if isinstance(self._store, HoldableStore):
@@ -110,7 +110,7 @@ class Segments:
         self.compactor.look_below(f"{self.path}/log", self._newest)
 
     async def close(self, *, mark_clean: bool) -> None:
-        """Leave a clean marker if ``mark_clean`` and anything was changed, and give the log up in any case."""
+        """Leave a clean marker if ``mark_clean`` and the log was changed, and give the log up in any case."""
         try:
             await self.marking.close()
             if mark_clean and self.is_repaired:

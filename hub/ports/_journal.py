@@ -55,7 +55,7 @@ class Journal(Protocol):
     async def append(self, events: Sequence[Event]) -> None:
         """Append events whose ``seq`` goes on from ``next_seq``. Durable when it returns; all of them or none.
 
-        Raises :class:`~hubwire.errors.StoreFull`: nothing was written, the same call may be made again;
+        Raises :class:`~hubwire.errors.StoreFull`: no event was written, the same call may be made again;
         :class:`~hubwire.errors.Fenced`: another hub took over. After any other error the journal is unusable.
         """
 
@@ -78,7 +78,7 @@ class Journal(Protocol):
         """Return what is kept, by name. It is checked: never a part of it, and never what damage has made of it.
 
         Raises :class:`~hubwire.errors.LogDamaged` for what is damaged, :class:`~hubwire.errors.NewerVersion` for what a
-        newer version has written; both leave everything as it was.
+        newer version has written; both leave all files as they were.
         """
 
     def replay(self, after: int = -1) -> AsyncIterator[Event]:

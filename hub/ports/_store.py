@@ -41,7 +41,7 @@ class KnowledgeStore(Protocol):
     their first file and vanish with their last. A file below a file is undefined.
 
     **Text** is UTF-8, and kept to the byte: no newline translation. ``str`` content that UTF-8 cannot hold (lone
-    surrogates) raises ``UnicodeEncodeError`` and writes nothing.
+    surrogates) raises ``UnicodeEncodeError`` and writes no file.
 
     **Durability.** When ``write``, ``append`` or ``delete`` returns, its effect survives the failures that the store's
     level covers; the store's docstring states the level. On every reported error none of the content is kept. After a
@@ -175,7 +175,7 @@ class CuttableStore(Protocol):
         """Keep the first ``size`` bytes of a file that has ``expect`` bytes, and write them to the medium once more.
 
         With ``size`` equal to ``expect`` it only writes. Stopped in the middle, the file is as it was. Raises
-        :class:`~hubwire.errors.AppendConflict`, with nothing changed, if the file has another size.
+        :class:`~hubwire.errors.AppendConflict`, with the file as it was, if that has another size.
         """
 
 

@@ -45,12 +45,12 @@ def names_of(kind: type[Event]) -> tuple[str, ...]:
 
 
 def is_own_kind(kind: type[Event]) -> bool:
-    """Tell whether a kind is one of the hub, whose names of fields say nothing."""
+    """Tell whether a kind is one of the hub, whose names of fields are no hint."""
     return kind.__module__.startswith("hubwire.")
 
 
 def looked_at(event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return two groups of fields: those whose names say nothing, and those whose names are the application's."""
+    """Return two groups of fields: those whose names are no hint, and those whose names are the application's."""
     kind = type(event)
     context = {name: value for name in _CONTEXT if (value := getattr(event, name)) is not None}
     own = {name: getattr(event, name) for name in names_of(kind)}

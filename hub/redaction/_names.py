@@ -96,7 +96,7 @@ _NOT_BEFORE: Mapping[str, frozenset[str]] = {
 """Words before the last one that make it a harmless one: ``prompt_tokens``, ``memory_address``."""
 
 _NOT_IN_TEXTS = frozenset({"address", "email", "ip", "name"})
-"""Families whose names say nothing in a text: there, an address is found by its form."""
+"""Families whose names are no hint in a text: there, an address is found by its form."""
 
 _CONTAINED = (
     "password passwd passphrase apikey secretkey accesstoken refreshtoken authtoken privatekey clientsecret creditcard "
@@ -134,7 +134,7 @@ class Names:
         self._words_max = max(map(len, self._family_of), default=0)
 
     def family_of(self, key: str) -> str | None:
-        """Return the family of the value that a key of this name has; None if the name says nothing."""
+        """Return the family of the value that a key of this name has; None if the name tells none."""
         if len(key) > LENGTH_MAX or has_placeholder(key):
             return None
         words = words_of(key)
@@ -148,7 +148,7 @@ class Names:
         return next((family for ending, family in self._endings.items() if joined.endswith(ending)), None)
 
     def signs(self) -> list[str]:
-        """Return patterns, in lower case, of which one is in each name that says something of a value in a text."""
+        """Return patterns, in lower case, of which one is in each name that tells the family of a value in a text."""
         wanted = [words for words, family in self._family_of.items() if family not in _NOT_IN_TEXTS]
         return ["[_.-]*".join(words) for words in wanted] + list(self._endings)
 

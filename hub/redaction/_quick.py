@@ -1,8 +1,8 @@
 """One pass over a text that tells whether it may hold a finding: nearly all texts do not.
 
 The pattern is made of the patterns that find, each loosened: what they ask of the text around is left out. So it
-matches wherever one of them does, and in a few places more. RE2 takes a nanosecond or two for a character, whatever
-the text is. Without it there is no such pass, and the same is found, ten times slower.
+matches wherever one of them does, and in a few places more. RE2 takes a nanosecond or two for a character, in any
+text. Without it there is no such pass, and the same is found, ten times slower.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ _JSON = r"(?:^|\n)[ \t]*[{\[]"
 
 
 class Quick:
-    """Tells what a text may hold, by RE2. Where a text has lone surrogates, it may hold anything."""
+    """Tells what a text may hold, by RE2. Where a text has lone surrogates, it may hold all that is looked for."""
 
     def __init__(self, re2: Any, signs: Iterable[str]) -> None:
         self._re2 = re2
@@ -120,7 +120,7 @@ class Quick:
         options.log_errors = False
         options.max_mem = _MEMORY
         pattern = "|".join([f"(?:{each})" for each in patterns])
-        # What its `search` adds takes longer than the search; and `re2.Set` finds nothing when its memory is full.
+        # What its `search` adds takes longer than the search; and `re2.Set` finds no match when its memory is full.
         return self._re2.compile(pattern, options)._regexp.Match  # noqa: SLF001
 
     def may_hold(self, text: str) -> bool:
@@ -132,7 +132,7 @@ class Quick:
         return bool(self._any(self._anchor, data, 0, len(data))[0][0] >= 0)
 
     def wanted(self, text: str) -> Collection[str] | None:
-        """Return the scanners that may find anything in a text; None for all of them."""
+        """Return the scanners that may have a finding in a text; None for all of them."""
         try:
             data = unescaped(text).encode()
         except UnicodeEncodeError:

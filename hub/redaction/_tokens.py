@@ -1,7 +1,7 @@
 """Keys and tokens that services issue: they begin with letters by which they can be told.
 
 Each is looked for from a sign that all of its family have, and only where a run of its characters begins. So no
-character of a text is looked at more than a few times, whatever the text is.
+character of a text is looked at more than a few times, in any text.
 """
 
 from __future__ import annotations

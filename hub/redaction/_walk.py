@@ -1,4 +1,4 @@
-"""One walk through a value: containers and texts in it are made again where something is found, and else stay."""
+"""One walk through a value: containers and texts in it are made again where they have a finding, and else stay."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ class Walk:
         except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
             return text
         depth = self._json_depth + 1
-        # To decode it is quicker than to take it apart by its signs, which is done only where something may be found.
+        # To decode it is quicker than to take it apart by its signs, which is done only where a finding is possible.
         if self._rules.is_clean(value):
             return text
         place = 0

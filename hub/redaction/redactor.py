@@ -63,7 +63,7 @@ class Redactor:
       same ``key``, for each that is equal; without the key it cannot be read or guessed.
     * ``key``: at least 16 random bytes, for pseudonyms.
 
-    What was redacted is not changed by being redacted again. It takes linear time, whatever the text is. A redactor can
+    What was redacted is not changed by being redacted again. It takes linear time for any text. A redactor can
     be used by many threads. Raises :class:`~hubwire.errors.ConfigurationError` for a wrong argument.
     """
 
@@ -83,7 +83,7 @@ class Redactor:
         self._families: dict[str, str | None] = {}
         """What is known of names of keys."""
         self._plain: set[str] = set()
-        """Keys that name nothing, and hold nothing."""
+        """Keys that name no family, and hold no finding."""
         self._quick = quick(self._names.signs())
         self._may_hold = self._holds if self._quick is None else self._quick.may_hold
         self.length_min: int = 0 if self._own else LENGTH_MIN
@@ -108,9 +108,9 @@ class Redactor:
     def redact(self, value: Any) -> Any:
         """Return the value without what is personal or secret in it.
 
-        The value itself, if there is nothing; else a copy, of the same classes where these are plain containers,
+        The value itself, if it has no finding; else a copy, of the same classes where these are plain containers,
         texts or bytes, and in the form that events have where they are not. Where a rule raises, the value is
-        withheld: ``{"$redacted": "ValueError"}`` is returned, and ``failures`` counts it. It raises nothing.
+        withheld: ``{"$redacted": "ValueError"}`` is returned, and ``failures`` counts it. It never raises.
         """
         try:
             if self.is_clean(value):
@@ -125,8 +125,8 @@ class Redactor:
     def redact_event(self, event: Event) -> Event:
         """Return the event without what is personal or secret in its fields, its context and its metadata.
 
-        The event itself, if there is nothing; else ``metadata["redacted"]`` says by which rules. ``seq``, ``id``,
-        ``at``, ``hub``, ``kind`` and the cause stay; names of the hub's own fields say nothing. Where a rule raises,
+        The event itself, if it has no finding; else ``metadata["redacted"]`` says by which rules. ``seq``, ``id``,
+        ``at``, ``hub``, ``kind`` and the cause stay; names of the hub's own fields are no hint. Where a rule raises,
         the payload is withheld, and the event stays: a :class:`~hubwire.GenericEvent` of its kind, with
         ``{"$redacted": "ValueError"}``. The work is done once for all that ask one redactor about the same event soon
         after each other, and so is encoding what is returned.
@@ -193,7 +193,7 @@ class Redactor:
         return merged(spans)
 
     def family_of(self, key: str) -> str | None:
-        """Return the family of the values that a key of this name has; None if the name says nothing."""
+        """Return the family of the values that a key of this name has; None if the name tells none."""
         try:
             return self._families[key]
         except KeyError:
@@ -211,7 +211,7 @@ class Redactor:
     # -- the quick way --
 
     def is_clean(self, value: Any) -> bool:
-        """Tell whether nothing can be found in a value: one search through all of its texts, and a look at its keys."""
+        """Tell whether a value has no finding for certain: one search through its texts, and a look at its keys."""
         may_hold = self._may_hold
         if self._own:
             return False
@@ -258,7 +258,7 @@ class Redactor:
             raise _NotPlain
 
     def _look_at(self, key: Any) -> None:
-        """Take down a key that names nothing and holds nothing; refuse another."""
+        """Take down a key that names no family and holds no finding; refuse another."""
         if type(key) is not str or len(key) > LENGTH_MAX or key in _NEVER_PLAIN or self.family_of(key) is not None:
             raise _NotPlain
         if self.spans(key):

@@ -40,11 +40,11 @@ class RedactionRule(Value):
     """A rule of one's own, beside those of the package: what to look for in texts, and which keys name it.
 
     * ``name``: the family of what it finds: lower-case letters, digits and underscores. It is in the placeholder.
-    * ``pattern``: a regular expression in the syntax of RE2, which takes linear time whatever the text is; it needs
+    * ``pattern``: a regular expression in the syntax of RE2, which takes linear time for any text; it needs
       ``pip install 'hubwire[redaction]'``. The first group is what is replaced, or, without one, the whole match.
     * ``find``: a function that is called with each text, and returns pairs of start and end. It is called in the event
-      loop, so it must be quick; nothing can stop it.
-    * ``keys``: names of keys whose values are replaced, whatever they are: ``employee_id`` is also ``employeeId``.
+      loop, so it must be quick; it cannot be stopped.
+    * ``keys``: names of keys whose values are replaced, of any form: ``employee_id`` is also ``employeeId``.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for a wrong argument, for a pattern that RE2 does not take, and
     where the extra is not installed.

@@ -213,7 +213,7 @@ class Blobs:
 
 
 async def unknown_files(store: KnowledgeStore, path: str, torn: set[str]) -> tuple[list[str], list[str]]:
-    """Return the names of torn records set aside of which the log says nothing, and of files that are no part of it."""
+    """Return the names of torn records set aside which the log does not name, and of files that are no part of it."""
     unexplained, foreign = [], []
     for name in await store.list(f"{path}/log"):
         if ".jsonl.torn-" in name:

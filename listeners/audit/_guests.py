@@ -25,7 +25,7 @@ _left_behind: set[asyncio.Task[None]] = set()
 async def call(
     function: Callable[..., Awaitable[None] | None], argument: Any, on_left_behind: Callable[[], None] | None = None
 ) -> None:
-    """Call and await a guest. Raises nothing but an ``Exception``, unless this task is cancelled from outside.
+    """Call and await a guest. Raises only an ``Exception``, unless this task is cancelled from outside.
 
     A ``KeyboardInterrupt`` that can be the user's is not the guest's: it goes on. ``on_left_behind`` is called when the
     guest swallows its cancellation: it goes on in this task, and what else the task has to do is for another one.
@@ -54,7 +54,7 @@ async def call(
 
 
 class Worker:
-    """Runs one coroutine at a time in a task of its own, of whatever event loop is running."""
+    """Runs one coroutine at a time in a task of its own, of the event loop that is running."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -79,7 +79,7 @@ class Worker:
         self._task = start_later(work(), name=self._name)
 
     def leave_behind(self) -> None:
-        """Let the task go on, for as long as its loop runs, and have nothing more to do with it."""
+        """Let the task go on, for as long as its loop runs, without its worker."""
         if self._task is not None:
             _left_behind.add(self._task)
             self._task.add_done_callback(_left_behind.discard)

@@ -52,10 +52,10 @@ class Promise:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Promise | None:
-        """Return what a ``log.opened`` says; None if it says nothing, as one without a hub or of an earlier version."""
+        """Return what a ``log.opened`` says; None if it promises none, as one without a hub or of an older version."""
         match fields:
             case {"duty": str(duty), "pattern": [*pattern], "begins_seq": int(begins_seq)}:
-                with suppress(ConfigurationError):  # it says nothing that can be understood
+                with suppress(ConfigurationError):  # it makes no promise that can be understood
                     return cls(duty, tuple(map(str, pattern)), begins_seq)
         return None
 
@@ -102,7 +102,7 @@ class Coverage:
         self.unexplained: Ranges = Ranges()
         """Events of which the log does not say whether it was to hold them."""
         self.is_selective: bool = False
-        """Whether at some place a pattern selected events, so that a gap says nothing."""
+        """Whether at some place a pattern selected events, so that a gap is no proof."""
 
     def opened(self, promise: Promise | None) -> None:
         """The log says what holds from here on."""

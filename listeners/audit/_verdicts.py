@@ -18,7 +18,7 @@ class Outcome(Enum):
     HOLDS = "holds"
     """All that was looked at is as it should be."""
     FAILS = "fails"
-    """Something is not as it should be; the faults say what."""
+    """A part is not as it should be; the faults say which."""
     UNKNOWN = "unknown"
     """What there is cannot answer the question."""
 

@@ -173,7 +173,7 @@ class AuditLog(BaseHubListener):
     def head(self) -> Head | None:
         """How many records the log has, and the ``h`` of the last, as of now; None before it is first opened.
 
-        Kept elsewhere, it proves later that nothing before it was changed, cut off or removed: ``expect_head`` of
+        Kept elsewhere, it proves later that no record before it was changed, cut off or removed: ``expect_head`` of
         :meth:`verify` takes it. ``str()`` gives the text that ``hubwire verify --expect-head`` takes.
         """
         head = self._log.head

@@ -61,7 +61,7 @@ V = TypeVar("V")
 class _Held(Generic[K, V]):
     """The newest of some values, so many at most, and so many bytes of them; the oldest is forgotten first.
 
-    Whoever adds to the ``values`` trims them after that.
+    The code that adds to the ``values`` trims them after that.
     """
 
     def __init__(self, count_max: int, bytes_max: int) -> None:

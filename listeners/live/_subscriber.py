@@ -119,7 +119,7 @@ class Subscriber:
             raise other_history(place, self._feed.hub.id, f"has {event.id} there")
 
     def _skip_to(self, first_seq: int) -> Missed | None:
-        """Go on at the oldest event held; return what is missed, None if nothing is but what proves the place."""
+        """Go on at the oldest event held; return what is missed, None if that is only what proves the place."""
         start, self._unproved = self._read_to.seq + 1, None
         self._stream = self._open(first_seq - 1)
         if first_seq <= start:

@@ -46,7 +46,7 @@ class LiveTail:
     recent. It returns the event (:func:`hubwire.events.evolve` makes an altered copy) or None to withhold it. If it
     raises, the event goes out without its payload. It must not wait: it runs on the loop.
 
-    ``secret``, 16 bytes or more, signs the cursors: nobody else can make one. Give each process that serves the hub the
+    ``secret``, 16 bytes or more, signs the cursors: no client can make one. Give each process that serves the hub the
     same one, and cursors are good in all of them and after a restart. Without one, a random secret is made for the
     process, and cursors end with it. A cursor names the hub and the event before it, so one from before a backup was
     restored is refused, and not continued with other events.
