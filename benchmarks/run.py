@@ -138,7 +138,7 @@ def asking() -> list[Row]:
             lambda _, askers=askers: asks(askers, 2048),  # type: ignore[misc]
             "tapio-py: ask",
             lambda _, askers=askers: tapio_asks(askers, 4096),  # type: ignore[misc]
-            "an answer of an actor is eight events of ours; tapio-py records nothing",
+            "an answer of an actor is five events of ours; tapio-py records nothing",
             missing=missing("tapio", "tapio-py"),
         )
         for askers in (1, 64)

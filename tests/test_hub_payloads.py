@@ -19,7 +19,7 @@ import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from hubwire import GenericEvent, codec
+from hubwire import GenericEvent, Hub, codec
 from hubwire.errors import EventTooLarge
 from hubwire.events import EnvelopePosted, FrozenDict, canonical
 from hubwire.events._canonical import INT_MAX
@@ -354,3 +354,41 @@ def test_only_plain_values_pass_as_plain() -> None:
 def test_a_large_record_is_refused() -> None:
     with pytest.raises(EventTooLarge):
         codec.encode_record({"text": "x" * 2000}, bytes_max=1000)
+
+
+class _List(list[Any]):
+    pass
+
+
+def _in_itself() -> list[Any]:
+    cycle: list[Any] = [1]
+    cycle.append(cycle)
+    return cycle
+
+
+LISTS: dict[str, Any] = {
+    "empty": [],
+    "plain": [1, 2.5, "x", None, True],
+    "a tuple": (1, (2, 3)),
+    "deep": [1, [2, [3, [4, [5]]]]],
+    "of objects": [{"b": 1, "a": [1, 2]}, {"c": {"d": ()}}],
+    "no numbers": [float("nan"), float("inf"), 2**60],
+    "no text": ["\ud800", b"bytes", {1: 2}],
+    "a subclass": _List([1, 2]),
+    "with a set": [{1, 2}],
+    "long": list(range(1000)),
+    "in itself": _in_itself(),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_a_list_is_frozen_as_any_payload(name: str) -> None:
+    """The quick way for plain ones ends where the thorough one does; the caller's own list is not shared."""
+    given = LISTS[name]
+    async with Hub() as hub:
+        boss, worker = await hub.agents.register("boss"), await hub.agents.register("worker")
+        channel = await hub.channels.open([boss, worker])
+        event = await channel.post(boss, given)
+        assert event.content == canonical(given)
+        assert type(event.content) is type(canonical(given))
+        assert codec.decode(codec.encode(event)) == event

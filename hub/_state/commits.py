@@ -96,10 +96,26 @@ def written(events: Iterable[Event], around: Mapping[str, Any]) -> tuple[dict[st
 
 
 def _written(event: Event, around: Mapping[str, Any]) -> dict[str, Any]:
-    names = (name for name in field_names(type(event)) if name not in _STAMPED)
+    header, own = _names(type(event))
     # An own field may have another default in the version that reads it, so all of them are written.
-    own = {name: value for name in names if (value := getattr(event, name)) is not None or name not in HEADER}
-    return {**around, **own, "kind": event.kind}
+    fields = {name: getattr(event, name) for name in own}
+    for name in header:
+        if (value := getattr(event, name)) is not None:
+            fields[name] = value
+    return {**around, **fields, "kind": event.kind}
+
+
+_names_by_kind: dict[type[Event], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+
+
+def _names(cls: type[Event]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of the fields of a kind that are the header's, but what the hub gives; and of its own."""
+    found = _names_by_kind.get(cls)
+    if found is None:
+        names = [name for name in field_names(cls) if name not in _STAMPED]
+        header = tuple(name for name in names if name in HEADER)
+        found = _names_by_kind[cls] = header, tuple(name for name in names if name not in HEADER)
+    return found
 
 
 def _read(fields: Mapping[str, Any]) -> Event | None:

@@ -65,6 +65,8 @@ class FieldType(Value):
     takes_none: bool
     takes_mappings: bool
     """Whether it takes any mapping with text as keys."""
+    takes_lists: bool
+    """Whether it takes any list and tuple."""
     quick: str
     """An expression of ``value``, and its class ``kind``, that is true for values that are right as they are."""
     check: Check
@@ -128,6 +130,7 @@ def _field_type(hint: Any, default: Any = attrs.NOTHING) -> FieldType:
         wanted=words(hint),
         takes_none=any(rank(member) in (NONE, ANY) for member in members),
         takes_mappings=takes_mappings(members),
+        takes_lists=any(rank(member) == ANY for member in members),
         quick=" or ".join(filter(None, map(quick, members))) or "False",
         check=check_of(hint),
         numbers=numbers_in(members),
@@ -161,6 +164,7 @@ _TRACEPARENT = _TraceParent(
     wanted="a value of W3C Trace Context (00-<32 hex>-<16 hex>-<2 hex>) or None",
     takes_none=True,
     takes_mappings=False,
+    takes_lists=False,
     quick="False",
     check=_check_traceparent,
     numbers="",

@@ -131,8 +131,9 @@ def _compile_stamper(cls: type[Event], inherited: Collection[str]) -> Callable[.
 def _check_lines(name: str, type_: FieldType, type_name: str) -> list[str]:
     fit = ["freezer = freezer or Freezer(bytes_max)", f"value = fit(event, {name!r}, {type_name}, freezer, value)"]
     if type_.takes_mappings:
+        lists = " or kind is list or kind is tuple" if type_.takes_lists else ""
         fit = [
-            "plain = freeze_plain(value) if kind is dict or kind is FrozenDict else None",
+            f"plain = freeze_plain(value) if kind is dict or kind is FrozenDict{lists} else None",
             "if plain is None:",
             *(f"    {line}" for line in fit),
             "else:",
