@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import pytest
 
-from hubwire import Hub
+from hubwire import Hub, Turn
 from hubwire.errors import CallerError, CommandRejected, ConfigurationError, NotFound
 from hubwire.stores import MemoryStore
 from hubwire.testing import peek
@@ -95,3 +96,18 @@ async def test_wrong_types_are_refused_by_name() -> None:
         with pytest.raises(ConfigurationError, match=r"hub\.on\(\): pattern is a list of kinds, not 3"):
             hub.on(3)  # type: ignore[call-overload]
         assert peek(hub) == before
+
+
+async def test_an_error_names_the_spawn_that_was_called() -> None:
+    """What an agent is registered with is checked by the registration, which the program has not called."""
+
+    async def actor(turn: Turn) -> None: ...
+
+    async with Hub() as hub:
+        group = hub.supervise("group")
+        calls = {"hub.spawn()": hub.spawn, "group.spawn()": group.spawn, "hub.agents.register()": hub.agents.register}
+        for given in ({"capabilities": [1]}, {"capabilities": 1}, {"skill": 7}, {"passport": "x"}, {"resume": "x"}):
+            for name, call in calls.items():
+                with pytest.raises(CommandRejected, match=f"^{re.escape(name)}: "):
+                    await call(actor if "spawn" in name else "actor", **given)  # type: ignore[operator]
+        assert hub.agents.list() == []

@@ -11,9 +11,10 @@ from weakref import WeakValueDictionary
 
 import anyio
 import anyio.lowlevel
+import attrs
 from anyio.abc import TaskGroup
 
-from .._commands.agents import Agent, AgentCommands
+from .._commands.agents import REGISTER, Agent, AgentCommands
 from .._commands.core import Core
 from .._foreign.abandoned import Abandoned
 from .._state import State
@@ -224,8 +225,12 @@ class Actors:
         if (agent := self._agents.find(name)) is not None:
             return agent
         given = settings.registration
-        about = {each: given[each] if each in given else getattr(actor, each, None) for each in REGISTRATION}
-        return await agents.register(name, **{each: value for each, value in about.items() if value is not None})
+        about: dict[str, Any] = {
+            each: given[each] if each in given else getattr(actor, each, None) for each in REGISTRATION
+        }
+        call = attrs.evolve(REGISTER, name=settings.call.name)
+        about = {each: value for each, value in about.items() if value is not None}
+        return await agents._register(call, name, **about)  # noqa: SLF001 - it is no command
 
     def check_may_drain(self, crews: Iterable[Crew]) -> None:
         if self._core.is_stopped:

@@ -19,10 +19,10 @@ from .core import Core, new_id
 from .inboxes import Inbox
 from .origins import origin_of
 
-__all__ = ("Agent", "AgentCommands", "actor_of", "id_of", "ids_of", "items_of", "roles_of")
+__all__ = ("REGISTER", "Agent", "AgentCommands", "actor_of", "id_of", "ids_of", "items_of", "roles_of")
 
 _AGENT = "an Agent, or the id or the name of one"
-_REGISTER = Call("hub.agents.register()")
+REGISTER = Call("hub.agents.register()")
 _FIND = Call("hub.agents.find()")
 _NAMED = Call("hub.agents.named()")
 _GET = Call("hub.agents.get()")
@@ -63,14 +63,30 @@ class AgentCommands:
         Raises :class:`~hubwire.errors.CommandRejected` if the name is taken, empty, or looks like an id, or another
         argument is not of its form, and :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
+        given = origin_of(REGISTER, origin, self.register)
+        about = {"capabilities": capabilities, "passport": passport, "resume": resume, "skill": skill, "rule": rule}
+        return await self._register(REGISTER, name, **about, origin=given)
+
+    async def _register(
+        self,
+        call: Call,
+        name: str,
+        *,
+        capabilities: Iterable[str] = (),
+        passport: Passport | None = None,
+        resume: Resume | None = None,
+        skill: str = "",
+        rule: Any = None,
+        origin: Origin | None = None,
+    ) -> Agent:
+        """Register an agent in the name of a call, as its errors name it."""
         agent_id = new_id()
         self._core.acting.check_here()
-        name = _REGISTER.text("name", name, wanted="the agent's name, a text", is_empty_ok=False)
-        capabilities = _capabilities(capabilities)
-        skill = _REGISTER.text("skill", skill)
-        _check_profile(_REGISTER, passport, resume)
+        name = call.text("name", name, wanted="the agent's name, a text", is_empty_ok=False)
+        capabilities = _capabilities(call, capabilities)
+        skill = call.text("skill", skill)
+        _check_profile(call, passport, resume)
         rule = None if rule is None else checked_rule(rule)
-        origin = origin_of(_REGISTER, origin, self.register)
         core, claimed = self._core, resume or Resume()
         claimed = attrs.evolve(claimed, capabilities=(*capabilities, *claimed.capabilities))
         about = {"rule": rule, "resume": claimed, "skill": skill, "passport": passport}
@@ -85,7 +101,7 @@ class AgentCommands:
                 skill=skill,
                 rule=rule,
                 registered_by=core.acting.agent_id,
-                **origin,
+                **(origin or {}),
             )
         )
         return Agent(self._core, self._state, agent_id, name)
@@ -313,9 +329,9 @@ def roles_of(core: Core, roles: Mapping[Any, str] | None, call: Call, argument: 
     }
 
 
-def _capabilities(capabilities: Iterable[str]) -> tuple[str, ...]:
-    given = _REGISTER.items("capabilities", capabilities, of="names", most=_CAPABILITIES_MAX)
-    return tuple(_REGISTER.text("each of capabilities", each) for each in given)
+def _capabilities(call: Call, capabilities: Iterable[str]) -> tuple[str, ...]:
+    given = call.items("capabilities", capabilities, of="names", most=_CAPABILITIES_MAX)
+    return tuple(call.text("each of capabilities", each) for each in given)
 
 
 def _check_profile(call: Call, passport: Passport | None, resume: Resume | None) -> None:
