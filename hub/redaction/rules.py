@@ -19,6 +19,9 @@ __all__ = ("Finding", "RedactionRule")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
+_PLACES = "pairs of start and end, an empty list where it finds nothing; of a match of re, the pair is match.span()"
+_PAIR = 2
+
 LENGTH_MAX = 1_000
 """Of a pattern: what is longer is a list, for which there is ``find``."""
 
@@ -82,7 +85,12 @@ class RedactionRule(Value):
                 if start < end:
                     spans.append((start, end, self.name))
         if self.find is not None:
-            for pair in self.find(text):
+            found = self.find(text)
+            if not isinstance(found, Iterable):
+                raise ValueError(f"the rule {self.name!r} returned {shown(found)}; find returns {_PLACES}")
+            for pair in found:
+                if not isinstance(pair, tuple | list) or len(pair) != _PAIR:
+                    raise ValueError(f"the rule {self.name!r} returned {shown(pair)} as a place; find returns {_PLACES}")
                 start, end = pair
                 if type(start) is not int or type(end) is not int or not 0 <= start <= end <= len(text):
                     raise ValueError(f"the rule {self.name!r} returned {shown(pair)}, which is no place in the text")
