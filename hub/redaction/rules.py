@@ -19,8 +19,7 @@ __all__ = ("Finding", "RedactionRule")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
-_PLACES = "pairs of start and end, an empty list where it finds nothing; of a match of re, the pair is match.span()"
-_PAIR = 2
+_PLACES = "find returns pairs of start and end, an empty list for none; the pair of a match of re is its span()"
 
 LENGTH_MAX = 1_000
 """Of a pattern: what is longer is a list, for which there is ``find``."""
@@ -86,18 +85,19 @@ class RedactionRule(Value):
                     spans.append((start, end, self.name))
         if self.find is not None:
             found = self.find(text)
-            if not isinstance(found, Iterable):
-                raise ValueError(f"the rule {self.name!r} returned {shown(found)}; find returns {_PLACES}")
-            for pair in found:
-                if not isinstance(pair, tuple | list) or len(pair) != _PAIR:
-                    raise ValueError(f"the rule {self.name!r} returned {shown(pair)} as a place; find returns {_PLACES}")
-                start, end = pair
-                if type(start) is not int or type(end) is not int or not 0 <= start <= end <= len(text):
-                    raise ValueError(f"the rule {self.name!r} returned {shown(pair)}, which is no place in the text")
+            for pair in found if isinstance(found, Iterable) else (found,):
+                start, end = self._place(pair, len(text))
                 spans.append((start, end, self.name))
                 if len(spans) > len(text) + 1:
                     raise ValueError(f"the rule {self.name!r} returned more places than the text has characters")
         return spans
+
+    def _place(self, pair: object, length: int) -> tuple[int, int]:
+        """Return a start and an end, checked; ``find`` may have returned anything."""
+        match pair:
+            case (start, end) if type(start) is type(end) is int and 0 <= start <= end <= length:
+                return start, end
+        raise ValueError(f"the rule {self.name!r} returned {shown(pair)}, which is no place in the text: {_PLACES}")
 
 
 def _compiled(pattern: object) -> Any:
