@@ -477,6 +477,26 @@ async def test_odd_rules_are_refused(hub: Hub, given: dict[str, Any]) -> None:
         await hub.ask("boss", "reviewer/1", "go")
 
 
+class Nameless(BaseActor):
+    async def on_envelope(self, turn: Turn) -> None: ...
+
+
+async def of_a_turn(turn: Turn) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("factory", "advice"),
+    [
+        pytest.param(Nameless, "not the class Nameless; it is called with the name alone", id="a class without name"),
+        pytest.param(of_a_turn, "it is a function of a turn; write lambda name", id="a function of a turn"),
+    ],
+)
+async def test_a_refused_factory_says_why(hub: Hub, factory: Any, advice: str) -> None:
+    with pytest.raises(ConfigurationError, match=advice):
+        hub.spawn_on_demand("reviewer/*", factory)
+    hub.spawn_on_demand("reviewer/*", lambda _: of_a_turn)
+
+
 async def test_one_rule_has_a_pattern(hub: Hub) -> None:
     one, two = Log(), Log()
     rule = hub.spawn_on_demand("reviewer/*", one)

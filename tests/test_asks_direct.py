@@ -79,7 +79,7 @@ async def test_an_answer_by_hand_is_posted_once(tmp_path: Path) -> None:
     async with Hub(FileStore(tmp_path)) as hub:
         again = await anext(hub.agents.named("worker").inbox())
         assert (await again.reply("done", idempotency_key="k")).seq == first.seq
-        with pytest.raises(PostRejected, match="by agent 'worker' in another question") as caught:
+        with pytest.raises(PostRejected, match="by agent 'worker' because of the same envelope") as caught:
             await again.reply("other", idempotency_key="k")
         assert caught.value.code == "key_reused"
         with pytest.raises(PostRejected, match="idempotency_key"):
@@ -87,6 +87,30 @@ async def test_an_answer_by_hand_is_posted_once(tmp_path: Path) -> None:
         for wrong in (7, b"k", ["k"]):
             with pytest.raises(PostRejected, match=r"delivery\.reply\(\)"):
                 await again.reply("other", idempotency_key=wrong)  # type: ignore[arg-type]
+
+
+async def test_each_question_is_answered_by_the_same_key(tmp_path: Path) -> None:
+    """A key is that of the answer to one question, by an actor and by hand, also when the first is in a snapshot."""
+
+    async def keyed(turn: Turn) -> None:
+        await turn.reply("ok", idempotency_key="k")
+
+    async def ask_both(hub: Hub) -> list[Any]:
+        boss, worker = hub.agents.named("boss"), hub.agents.named("worker")
+        actor = await hub.spawn(keyed, name="actor")
+        ask = asyncio.create_task(hub.ask(boss, worker, "asked", timeout=10))
+        delivery = await anext(worker.inbox())
+        await delivery.reply("ok", idempotency_key="k")
+        await delivery.ack()
+        return [(await ask).content, (await hub.ask(boss, actor.agent, "asked", timeout=10)).content]
+
+    async with Hub(FileStore(tmp_path)) as hub:
+        await hub.agents.register("boss")
+        await hub.agents.register("worker")
+        assert await ask_both(hub) == ["ok", "ok"]
+    for _ in range(2):
+        async with Hub(FileStore(tmp_path)) as hub:
+            assert await ask_both(hub) == ["ok", "ok"]
 
 
 async def test_keys_of_agents_do_not_meet() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -340,7 +341,7 @@ def endless(_: str) -> Iterable[tuple[int, int]]:
         yield 0, 1
 
 
-BAD_RULES = {
+BAD_RULES: dict[str, Any] = {
     "raises": raising,
     "endless": endless,
     "none": lambda _: None,
@@ -349,6 +350,8 @@ BAD_RULES = {
     "backward": lambda _: [(2, 1)],
     "texts": lambda _: ["ab"],
     "floats": lambda _: [(0.0, 1.0)],
+    "matches": re.compile("words").finditer,
+    "triples": lambda _: [(0, 1, 2)],
 }
 
 
@@ -360,6 +363,13 @@ def test_a_failing_rule_withholds_the_value(find: Any) -> None:
     assert "secret" not in repr(made)
     assert redactor.failures == 1
     assert redactor.redact({"n": 1}) == {"n": 1} or redactor.failures == 2
+
+
+@pytest.mark.parametrize("name", ["none", "texts", "matches", "triples"])
+def test_find_says_what_a_rule_returns(name: str) -> None:
+    redactor = Redactor(rules=[RedactionRule("bad", find=BAD_RULES[name])])
+    with pytest.raises(ValueError, match=r"the rule 'bad' returned .*: find returns pairs of"):
+        redactor.find({"a": "secret words"})
 
 
 def test_an_interrupt_is_for_the_program() -> None:

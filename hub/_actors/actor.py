@@ -13,7 +13,7 @@ from ..listener import HOOKS
 from .rules import name_of
 from .states import kind_of
 
-__all__ = ("check_call", "maker_of")
+__all__ = ("maker_of",)
 
 _METHODS = {"on_envelope": ("turn",), "on_notice": ("turn",), "on_start": ("hub", "agent"), "on_stop": ()}
 """What the hub calls, and with what."""
@@ -39,7 +39,7 @@ def maker_of(candidate: Any, workers: int = 1) -> Callable[[], Any]:
             )
         return lambda: candidate
     if inspect.iscoroutinefunction(candidate):
-        check_call(candidate, candidate, name_of(candidate), ("turn",))
+        _check_call(candidate, candidate, name_of(candidate), ("turn",))
         function = _Function(candidate)
         return lambda: function
     if not callable(candidate):
@@ -80,7 +80,7 @@ def _check(actor: Any) -> None:
             continue
         if not inspect.iscoroutinefunction(method):
             raise ConfigurationError(f"{shown(actor)}: {name} must be a coroutine function: async def {name}(...)")
-        check_call(actor, method, name, arguments)
+        _check_call(actor, method, name, arguments)
     names = {name for cls in _own_classes(actor) for name in vars(cls) if name.startswith("on_")}
     _check_names(actor, names)
     kind_of(actor)
@@ -91,7 +91,7 @@ def _check(actor: Any) -> None:
         )
 
 
-def check_call(actor: Any, method: Callable[..., Any], name: str, arguments: tuple[str, ...]) -> None:
+def _check_call(actor: Any, method: Callable[..., Any], name: str, arguments: tuple[str, ...]) -> None:
     """Refuse a method that cannot be called as the hub does: each of its turns would fail."""
     try:
         inspect.signature(method).bind(*arguments)

@@ -13,21 +13,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 
-from .._commands.violations import HandlerCall
-from .._commit.held import HeldCall
+from .._commit.held import Around as AllAround
 from ..context import leave_all
 from .calls import ActorCall, LifeCall
 
 __all__ = ("Around",)
 
 
-class Around:
-    """The calls that code runs inside when this is made: of actors, of listeners, of handlers of violations."""
+class Around(AllAround):
+    """The calls that code runs inside when this is made, for actors that are started in it."""
+
+    __slots__ = ("_actor",)
 
     def __init__(self) -> None:
+        super().__init__()
         self._actor = ActorCall.innermost.get()
-        self._listener = HeldCall.innermost.get()
-        self._handler = HandlerCall.innermost.get()
 
     def context(self) -> Context:
         """Return a copy of the present context that is inside these calls, and in no scope."""
@@ -37,18 +37,14 @@ class Around:
 
     def _enter(self) -> None:
         leave_all()
-        ActorCall.innermost.set(self._actor)
-        HeldCall.innermost.set(self._listener)
-        HandlerCall.innermost.set(self._handler)
+        self.enter()
 
     @contextmanager
     def waiting_for(self, life: LifeCall) -> Iterator[None]:
         """Let a life be inside these calls, too, while they wait for its start."""
         outer, life.outer = life.outer, self._actor
-        listener, handler = HeldCall.innermost.set(self._listener), HandlerCall.innermost.set(self._handler)
         try:
-            yield
+            with self.entered(but=ActorCall):
+                yield
         finally:
-            HeldCall.innermost.reset(listener)
-            HandlerCall.innermost.reset(handler)
             life.outer = outer

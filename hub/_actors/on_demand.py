@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextvars import Context
 from functools import partial
-from inspect import isawaitable, iscoroutinefunction
+from inspect import isawaitable, iscoroutinefunction, signature
 from typing import Any, Protocol
 
 import anyio
@@ -27,7 +27,7 @@ from ..events import Event
 from ..events._shown import shown
 from ..patterns import Patterns
 from ..ports import Clock
-from .actor import check_call, maker_of
+from .actor import maker_of
 from .draining import Drained
 from .members import Crew
 from .rules import SPAWN_ON_DEMAND, Handling, SpawnSettings
@@ -62,7 +62,7 @@ def rule_of(pattern: object, factory: Any, idle_seconds: object, active_max: obj
     if not callable(factory) or has_method(factory, "on_envelope"):
         raise SPAWN_ON_DEMAND.refusal("factory", factory, wanted)
     try:
-        guarded_call(check_call, factory, factory, "the factory", ("name",))
+        guarded_call(_check_factory, factory, wanted)
         handling: Handling = guarded_call(settings.handling_of, factory)
     except CallerError:
         raise
@@ -77,6 +77,21 @@ def rule_of(pattern: object, factory: Any, idle_seconds: object, active_max: obj
         idle_seconds=SPAWN_ON_DEMAND.seconds("idle_seconds", idle_seconds),
         active_max=SPAWN_ON_DEMAND.whole("active_max", active_max, least=1),
     )
+
+
+def _check_factory(factory: Any, wanted: str) -> None:
+    """Refuse what cannot be called with a name, and a function of a turn, which would be given a name for its turn."""
+    try:
+        called = signature(factory)
+        called.bind("name")
+    except TypeError as error:
+        advice = f"it is called with the name alone, and that is refused ({error}); take it, or write lambda name: ..."
+        raise SPAWN_ON_DEMAND.refusal("factory", factory, wanted, advice) from error
+    except Exception:  # noqa: BLE001 - Python does not know the signature, as of what is written in C: the call shows
+        return
+    if iscoroutinefunction(factory) and [*called.parameters] == ["turn"]:
+        advice = "it is a function of a turn; write lambda name: and its name"
+        raise SPAWN_ON_DEMAND.refusal("factory", factory, wanted, advice)
 
 
 class Surroundings(Protocol):

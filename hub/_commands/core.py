@@ -199,6 +199,11 @@ class Core:
         failure = self._lifecycle.failure
         return HubClosed(message) if failure is None else repeat(failure)
 
+    def check_not_ended(self) -> None:
+        """Raise what a task gets that waits when the hub ends, if it has ended: nothing happens any more."""
+        if self.is_stopped:
+            raise self.end_error("the hub was closed; what is waited for did not happen before")
+
     def at_end(self, callback: Callable[[], None]) -> None:
         """Call this when the hub is closed or has failed."""
         self._at_end.append(callback)
@@ -304,6 +309,7 @@ class Core:
 
     async def next_transition_of(self, channel_id: str) -> Event:
         """Return the next event that opens or ends the channel, not yet committed; raise if the hub ends before."""
+        self.check_not_ended()
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         waiting = self._awaited.setdefault(channel_id, [])
         waiting.append(future)

@@ -29,7 +29,10 @@ class DirectPost(Posting):
         return ()
 
     def _find(self) -> KeyedPost | None:
-        return self.envelopes.find(self.sender_id, self.sender_id, self.content, self.audience, self.idempotency_key)
+        sender_id, cause_id = self.sender_id, None if self.cause is None else self.cause.id
+        return self.envelopes.find(
+            sender_id, sender_id, self.content, self.audience, self.idempotency_key, cause_id=cause_id
+        )
 
     def _put(self, draft: Draft | None) -> Sequence[Event]:
         return self.envelopes.publish(None, self.sender_id, self.content, self.audience, **self._terms(draft))

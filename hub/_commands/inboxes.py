@@ -83,7 +83,8 @@ class Delivery(Shown):
 
         It is answered where it came from: in its channel, on its topic, or directly. The envelope stays in the inbox
         until it is acked; a crash in between answers it again, unless ``idempotency_key`` is given: with that, the same
-        answer is posted once. Returns the committed event.
+        answer is posted once. In a channel, or on a topic, a key means one envelope; directly, one for each question.
+        Returns the committed event.
 
         Raises :class:`~hubwire.errors.CommandRejected` for a notice, which the hub itself has posted, and what
         :meth:`hubwire.Channel.post` raises.

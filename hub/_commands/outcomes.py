@@ -33,6 +33,7 @@ class Outcomes:
         It returns the event when it has committed, and raises :class:`~hubwire.errors.HubClosed`, or what the hub
         failed with, if the event never comes.
         """
+        self._core.check_not_ended()
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self._futures.setdefault(id, []).append(future)
         try:

@@ -6,10 +6,12 @@ several hubs nest: a listener of hub A may run hub B, whose listener posts to hu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import ClassVar, Self
 
-__all__ = ("HeldCall", "NestedCall", "is_inside", "may_be_inside")
+__all__ = ("Around", "HeldCall", "NestedCall", "is_inside", "may_be_inside")
 
 
 class NestedCall:
@@ -20,6 +22,12 @@ class NestedCall:
 
     __slots__ = ("_token", "held", "is_active", "outer")
     innermost: ClassVar[ContextVar[NestedCall | None]]
+    sorts: ClassVar[list[type[NestedCall]]] = []
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "innermost" in cls.__dict__:
+            NestedCall.sorts.append(cls)
 
     def __init__(self, held: object) -> None:
         self.held: object = held
@@ -64,3 +72,30 @@ class HeldCall(NestedCall):
 is_inside = HeldCall.is_inside
 may_be_inside = HeldCall.innermost.get
 """Return None, and cheaply, where this code is inside no such call of any hub."""
+
+
+class Around:
+    """The calls of all sorts that code runs inside when this is made: of listeners, actors, handlers of violations."""
+
+    __slots__ = ("_innermost",)
+
+    def __init__(self) -> None:
+        self._innermost: dict[type[NestedCall], NestedCall | None] = {
+            sort: sort.innermost.get() for sort in NestedCall.sorts
+        }
+
+    def enter(self, *, but: type[NestedCall] | None = None) -> None:
+        """Be inside these calls and no others from now on, in this context; ``but``: of this sort inside the same."""
+        for sort in NestedCall.sorts:
+            if sort is not but:
+                sort.innermost.set(self._innermost.get(sort))
+
+    @contextmanager
+    def entered(self, *, but: type[NestedCall] | None = None) -> Iterator[None]:
+        """Be inside these calls and no others in a block: see :meth:`enter`."""
+        outside = Around()
+        self.enter(but=but)
+        try:
+            yield
+        finally:
+            outside.enter(but=but)

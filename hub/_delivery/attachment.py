@@ -8,8 +8,10 @@ from typing import Protocol
 
 import anyio
 import attrs
+from anyio.abc import TaskGroup
 
 from .. import context
+from .._commit.held import Around, HeldCall
 from .._commit.pipeline import Pipeline
 from .._foreign.guards import is_cancelled, text_of
 from .._head import Head
@@ -292,6 +294,15 @@ class Attachment:
     def cut(self) -> None:
         """Wait for the listener no longer, not even for its end: there is no time left."""
         self._handler.cut()
+
+    def start_in(self, tasks: TaskGroup, around: Around, now: int | None) -> None:
+        """Start, while the hub runs, inside the calls that the hub is inside: see :meth:`run`.
+
+        The turn in which a listener is attached waits at most for its entry; another listener may wait for its calls.
+        """
+        self._handler.attached_in = Around()
+        with around.entered(but=HeldCall):
+            tasks.start_soon(self.run, now)
 
     def forgotten(self) -> None:
         """The listener was not entered, and will not be."""

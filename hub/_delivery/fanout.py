@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.abc import TaskGroup
 
+from .._commit.held import Around
 from .._commit.pipeline import Pipeline
 from .._foreign.guards import text_of
 from .._journal.history import Mark, event_at
@@ -61,6 +62,7 @@ class Fanout:
         self._journaled = pipeline.ring.journaled
         self._committed = pipeline.ring.committed
         self._tasks: TaskGroup | None = None
+        self._around = Around()
         self._upkeep = upkeep
 
     # -- attaching --
@@ -88,7 +90,7 @@ class Fanout:
         self.attachments.append(attachment)
         if self._tasks is not None:
             now = self._applied.value if self._ring.is_numbered else None
-            self._tasks.start_soon(attachment.run, now)
+            attachment.start_in(self._tasks, self._around, now)
         return attachment
 
     def forget(self, attachment: Attachment) -> None:
@@ -103,7 +105,7 @@ class Fanout:
         Raises :class:`~hubwire.errors.ListenerFailed` if a required listener could not be entered, or the error itself
         if it is one of ours, which says what to do.
         """
-        self._tasks = tasks
+        self._tasks, self._around = tasks, Around()  # the hub may be run in a turn of another hub
         attachments = tuple(self.attachments)
         for attachment in attachments:
             tasks.start_soon(attachment.run)

@@ -10,7 +10,7 @@ import attrs
 
 from .. import context
 from .._commit.backoff import Backoff
-from .._commit.held import HeldCall, is_inside
+from .._commit.held import Around, HeldCall, is_inside
 from .._foreign.tasks import GuestTask, LeftBehind, TimeOver
 from .._values import Value
 from ..errors import ListenerTimeout, PartialBatch
@@ -57,6 +57,8 @@ class Handler:
         self._calls: tuple[HeldCall, ...] = ()
         """The call that the listener is in, or was in last."""
         self._pause: anyio.CancelScope | None = None
+        self.attached_in: Around | None = None
+        """The calls in which the listener was attached to a hub that runs, until it is entered: they may wait."""
         self._is_entered = False
         self.has_ended: bool = False
         """Whether the listener was left, and must not be called or asked any more."""
@@ -93,7 +95,8 @@ class Handler:
             raise
 
     async def _enter(self) -> None:
-        with HeldCall(self):
+        around, self.attached_in = self.attached_in or Around(), None
+        with around.entered(), HeldCall(self):
             await self._listener.enter()
         self._is_entered = True
 

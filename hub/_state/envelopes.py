@@ -79,13 +79,21 @@ class Envelopes:
     # -- commands --
 
     def find(
-        self, place: str, sender_id: str, content: Any, audience: Iterable[str] | None, key: str | None
+        self,
+        place: str,
+        sender_id: str,
+        content: Any,
+        audience: Iterable[str] | None,
+        key: str | None,
+        *,
+        cause_id: str | None = None,
     ) -> KeyedPost | None:
         """Return what is known of the post with this key, if there was one; refuse the key for a different post.
 
-        ``place``: the id of the channel, or the topic, in which a key means one envelope; directly, the sender's id.
+        ``place``: the id of the channel, or the topic, in which a key means one envelope. Directly it is the sender's
+        id, and a key means one envelope because of the event ``cause_id``.
         """
-        post = None if key is None or key.startswith(USED_ONCE) else self._keys.find(place, key)
+        post = None if key is None or key.startswith(USED_ONCE) else self._keys.find(place, key, cause_id)
         if post is None:
             return None
         named = None if audience is None else tuple(dict.fromkeys(audience))
@@ -276,7 +284,7 @@ class Envelopes:
 
     def _at(self, place: str) -> str:
         if place in self._agents:
-            return f"by {self._agents.label(place)} in another question"
+            return f"by {self._agents.label(place)} because of the same envelope"
         return f"in channel {place}" if is_id(place) else f"on topic {shown(place)}"
 
     # -- applying --

@@ -58,8 +58,8 @@ class KeyedPosts(Value):
 class Keys:
     """The posts with keys in channels that have not ended, and on topics, by the digests of their keys.
 
-    A topic stands in the place of the id of a channel, which no topic looks like; and for what an agent has posted
-    directly, its own id.
+    A topic stands in the place of the id of a channel, which no topic looks like. For what an agent has posted directly
+    its own id does, and a key means one envelope for each cause: each question may be answered with the same key.
     """
 
     def __init__(self) -> None:
@@ -88,18 +88,21 @@ class Keys:
         self._order = deque(channel_id for _, channel_id in sorted(order))
         self._count = len(self._order)
 
-    def find(self, channel_id: str, key: str) -> KeyedPost | None:
+    def find(self, channel_id: str, key: str, cause_id: str | None = None) -> KeyedPost | None:
+        """Return the post with a key; ``cause_id``: of a direct one, the event because of which it was posted."""
         posts = self._by_channel.get(channel_id)
-        return None if posts is None else posts.get(_digest(key))
+        return None if posts is None else posts.get(_digest(key, cause_id))
 
     def add(self, event: EnvelopePosted) -> None:
         """Remember a post with a key; forget the oldest, where they are too many or too old."""
         assert event.idempotency_key is not None
-        place = event.channel_id or event.topic or event.agent_id or ""
+        place, cause_id = event.channel_id or event.topic, None
+        if place is None:
+            place, cause_id = event.agent_id or "", event.causation_id
         seconds = int(datetime.fromisoformat(event.at).timestamp())
         check = check_of(event.agent_id, event.audience, event.content)
         posts = self._by_channel.setdefault(place, OrderedDict())
-        posts[_digest(event.idempotency_key)] = KeyedPost(event.seq, seconds, event.envelope_id, check)
+        posts[_digest(event.idempotency_key, cause_id)] = KeyedPost(event.seq, seconds, event.envelope_id, check)
         self._order.append(place)
         self._count += 1
         while self._count > KEYS_MAX or self._oldest_seconds() < seconds - KEY_SECONDS_MAX:
@@ -135,8 +138,9 @@ def check_of(sender_id: str | None, audience: tuple[str, ...] | None, content: A
     return hashlib.blake2b(said.encode(), digest_size=_CHECK_BYTES).digest()
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.blake2b(key.encode(), digest_size=_DIGEST_BYTES).digest()
+def _digest(key: str, cause_id: str | None) -> bytes:
+    text = key if cause_id is None else f"{cause_id} {key}"
+    return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
 
 
 # --- packing: about 43 characters a key, of which a snapshot may have a hundred thousand ------------------------------

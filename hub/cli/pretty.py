@@ -109,16 +109,20 @@ class Pretty:
 
 
 def _gist(kind: str, fields: Mapping[str, Any], names: Names) -> str:
+    data = fields.get("data")
+    if isinstance(data, dict) and data.keys() == {"$redacted"}:
+        return f"withheld: it could not be redacted ({_text(data['$redacted'])})"
     gist = _GISTS.get(kind)
     return _rest(fields, names) if gist is None or "cut" in fields else gist(fields, names)
 
 
 def _posted(fields: Mapping[str, Any], names: Names) -> str:
-    content, audience = fields.get("content"), fields.get("audience")
-    to = ""
+    content, audience, topic = fields.get("content"), fields.get("audience"), fields.get("topic")
+    places = [f"on {topic}"] if isinstance(topic, str) else []
     if isinstance(audience, list) and audience:
         more = f" and {len(audience) - _AUDIENCE_MAX} more" if len(audience) > _AUDIENCE_MAX else ""
-        to = f"→ {', '.join(names.agent(str(agent_id)) for agent_id in audience[:_AUDIENCE_MAX])}{more}: "
+        places.append(f"→ {', '.join(names.agent(str(agent_id)) for agent_id in audience[:_AUDIENCE_MAX])}{more}")
+    to = f"{' '.join(places)}: " if places else ""
     if not isinstance(content, dict) or "text" not in content:
         return to + _text(content)
     rest = {key: value for key, value in content.items() if key != "text"}
@@ -167,6 +171,9 @@ def _rejected(fields: Mapping[str, Any], _: Names) -> str:
 
 def _rest(fields: Mapping[str, Any], _: Names) -> str:
     rest = {key: value for key, value in fields.items() if key not in _LEFT_OUT and value not in (None, "", [], {})}
+    metadata = rest.get("metadata")
+    if isinstance(metadata, dict) and metadata.keys() == {"redacted"}:  # the text itself shows that it was redacted
+        del rest["metadata"]
     return _pairs(rest["data"] if rest.keys() == {"data"} else rest)
 
 

@@ -19,6 +19,8 @@ __all__ = ("Finding", "RedactionRule")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
+_PLACES = "find returns pairs of start and end, an empty list for none; the pair of a match of re is its span()"
+
 LENGTH_MAX = 1_000
 """Of a pattern: what is longer is a list, for which there is ``find``."""
 
@@ -82,14 +84,20 @@ class RedactionRule(Value):
                 if start < end:
                     spans.append((start, end, self.name))
         if self.find is not None:
-            for pair in self.find(text):
-                start, end = pair
-                if type(start) is not int or type(end) is not int or not 0 <= start <= end <= len(text):
-                    raise ValueError(f"the rule {self.name!r} returned {shown(pair)}, which is no place in the text")
+            found = self.find(text)
+            for pair in found if isinstance(found, Iterable) else (found,):
+                start, end = self._place(pair, len(text))
                 spans.append((start, end, self.name))
                 if len(spans) > len(text) + 1:
                     raise ValueError(f"the rule {self.name!r} returned more places than the text has characters")
         return spans
+
+    def _place(self, pair: object, length: int) -> tuple[int, int]:
+        """Return a start and an end, checked; ``find`` may have returned anything."""
+        match pair:
+            case (start, end) if type(start) is type(end) is int and 0 <= start <= end <= length:
+                return start, end
+        raise ValueError(f"the rule {self.name!r} returned {shown(pair)}, which is no place in the text: {_PLACES}")
 
 
 def _compiled(pattern: object) -> Any:
