@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from .forks import register_at_fork
+
 __all__ = ("Late",)
 
 T = TypeVar("T")
@@ -18,6 +20,11 @@ class Late(Generic[T]):
         """``make`` imports what the part needs: until then the program has not waited for it."""
         self._make = make
         self._part: T | None = None
+        self._making = threading.Lock()
+        register_at_fork(self)
+
+    def after_fork_in_child(self) -> None:
+        """A thread of the parent may have been making it, which the child does not have."""
         self._making = threading.Lock()
 
     def made(self) -> T:

@@ -488,7 +488,7 @@ async def of_a_turn(turn: Turn) -> None: ...
     ("factory", "advice"),
     [
         pytest.param(Nameless, "not the class Nameless; it is called with the name alone", id="a class without name"),
-        pytest.param(of_a_turn, "it is a function of a turn; write lambda name", id="a function of a turn"),
+        pytest.param(of_a_turn, "it is a function of a turn; pass one that returns it", id="a function of a turn"),
     ],
 )
 async def test_a_refused_factory_says_why(hub: Hub, factory: Any, advice: str) -> None:

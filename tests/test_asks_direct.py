@@ -287,7 +287,8 @@ async def test_a_task_that_is_cancelled_wakes_the_next() -> None:
         first, second = [asyncio.ensure_future(anext(inbox)) for _ in range(2)]
         await until_idle()
         event = asyncio.ensure_future(channel.post(boss, "job"))
-        await asyncio.sleep(0)  # in which it is posted
+        if not contents(hub, worker):  # an eager task has posted it already
+            await asyncio.sleep(0)
         assert contents(hub, worker) == ["job"]
         assert not first.done()
         first.cancel()

@@ -265,6 +265,24 @@ def test_docstrings_become_markdown(hooks: Callable[[str], ModuleType]) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "labels", "wanted"),
+    [
+        ("1", {"class-attribute", "instance-attribute"}, "1"),
+        ("('email', 'phone')", {"module-attribute"}, "('email', 'phone')"),
+        ("attrs.field(default=1000, validator=check)", {"class-attribute", "instance-attribute"}, "1000"),
+        ("(\n    attrs.field(factory=dict)\n)", {"class-attribute", "instance-attribute"}, "dict()"),
+        ("attrs.field(repr=False)", {"class-attribute", "instance-attribute"}, None),
+        ("_text", {"class-attribute", "instance-attribute"}, None),
+        ("parts.groups._made(self)", {"instance-attribute"}, None),
+    ],
+)
+def test_attributes_show_their_defaults(
+    value: str, labels: set[str], wanted: str | None, hooks: Callable[[str], ModuleType]
+) -> None:
+    assert hooks("defaults").default_of(value, labels) == wanted
+
+
 # --- pictures -------------------------------------------------------------------------------------------------------
 
 

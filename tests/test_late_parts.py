@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 
 import pytest
@@ -49,6 +51,32 @@ def test_a_part_that_cannot_be_made_is_tried_again() -> None:
     with pytest.raises(KeyboardInterrupt):
         late.made()
     assert late.made() == late.made() == "made"
+
+
+def test_a_fork_does_not_wait_for_its_parent() -> None:
+    """A child has no copy of the thread that was making the part when it was forked, so it makes its own."""
+    is_making, may_go_on = threading.Event(), threading.Event()
+
+    def make() -> str:
+        is_making.set()
+        may_go_on.wait(10)
+        return "made"
+
+    late = Late(make)
+    thread = threading.Thread(target=late.made)
+    thread.start()
+    assert is_making.wait(10)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)  # it ends there, where it waits
+        may_go_on.set()
+        try:
+            os._exit(0 if late.made() == "made" else 1)
+        finally:
+            os._exit(2)
+    may_go_on.set()
+    thread.join()
+    assert os.waitpid(child, 0) == (child, 0)
 
 
 async def test_the_commands_on_approvals_are_the_same_each_time() -> None:

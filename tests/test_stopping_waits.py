@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 import attrs
 import pytest
 
-from hubwire import Agent, ApprovalPolicy, Channel, Hub
-from hubwire.errors import HubAborted, HubClosed, HubFailed
+from hubwire import Agent, ApprovalPolicy, Channel, Duty, Hub
+from hubwire.errors import HubAborted, HubClosed, HubFailed, ListenerFailed
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder
 from support import until_idle
@@ -105,6 +105,58 @@ async def test_no_wait_begins_after_the_end(wait: str, end: str) -> None:
         assert done
         with pytest.raises(error):
             waiting.result()
+
+
+class Refusing(Recorder):
+    async def __aenter__(self) -> Self:
+        raise ValueError("not this time")
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+async def _refused(hub: Hub) -> None:
+    hub.attach(Refusing(), duty=Duty.REQUIRED)
+    with pytest.raises(ListenerFailed):
+        await hub.start()
+
+
+async def _cancelled(hub: Hub) -> None:
+    starting = asyncio.create_task(hub.start())
+    await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.wait([starting])
+
+
+async def _aborted(hub: Hub) -> None:
+    starting = asyncio.create_task(hub.start())
+    await asyncio.sleep(0)
+    await hub.abort()
+    await asyncio.wait([starting])
+    assert starting.exception() is not None
+
+
+@pytest.mark.parametrize("start", [_refused, _cancelled, _aborted])
+@pytest.mark.parametrize("duty", Duty, ids=lambda duty: duty.value)
+async def test_no_listener_waits_for_a_start_that_failed(duty: Duty, start: Callable[[Hub], Awaitable[None]]) -> None:
+    """Neither of its readiness nor of its end; without a place, it is not ready."""
+    hub = Hub(MemoryStore())
+    attachment = hub.attach(Recorder(), duty=duty)
+    ready = [asyncio.create_task(attachment.ready())]
+    await start(hub)
+    ready.append(asyncio.create_task(attachment.ready()))
+    done, pending = await asyncio.wait([*ready, asyncio.create_task(attachment.detach())], timeout=WAITED_SECONDS)
+    for each in pending:
+        each.cancel()
+    assert not pending
+    assert {type(each.exception()) for each in done} <= {HubClosed, HubFailed, HubAborted, type(None)}
+    assert attachment.begins_seq is not None or all(each.exception() is not None for each in ready)
+
+
+async def test_a_listener_that_is_detached_before_the_start_waits_not() -> None:
+    hub = Hub(MemoryStore())
+    attachment = hub.attach(Recorder(), duty=Duty.DURABLE)
+    await attachment.detach()
+    await asyncio.wait_for(attachment.ready(), WAITED_SECONDS)
 
 
 @pytest.mark.parametrize("end", ENDS)

@@ -1,4 +1,4 @@
-"""What mkdocstrings reads of docstrings: Markdown, made of them when a whole package is loaded."""
+"""What mkdocstrings reads: Markdown, made of docstrings when a whole package is loaded, and defaults of attributes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from defaults import default_of
 from roles import to_markdown
 
 griffe: Any = import_module("griffe")  # the type checkers run where it is not installed
 
 
 class Roles(griffe.Extension):  # type: ignore[misc]  # see above
-    """Rewrites the docstrings of a package."""
+    """Rewrites the docstrings of a package, and the values of its attributes."""
 
     def on_package(self, *, pkg: Any, **_: Any) -> None:
         self._visit(pkg)
@@ -23,6 +24,10 @@ class Roles(griffe.Extension):  # type: ignore[misc]  # see above
     def _visit(self, node: Any) -> None:
         if node.docstring is not None:
             node.docstring.value = to_markdown(node.docstring.value, lambda name: _resolve(node, name))
+        if node.is_attribute and node.value is not None:
+            written = str(node.value)
+            if (default := default_of(written, node.labels)) != written:  # else it keeps its links
+                node.value = default
         for member in node.members.values():
             if not member.is_alias:
                 self._visit(member)

@@ -85,12 +85,12 @@ def _check_factory(factory: Any, wanted: str) -> None:
         called = signature(factory)
         called.bind("name")
     except TypeError as error:
-        advice = f"it is called with the name alone, and that is refused ({error}); take it, or write lambda name: ..."
+        advice = f"it is called with the name alone ({error}); let it take one argument, or write lambda name: ..."
         raise SPAWN_ON_DEMAND.refusal("factory", factory, wanted, advice) from error
     except Exception:  # noqa: BLE001 - Python does not know the signature, as of what is written in C: the call shows
         return
     if iscoroutinefunction(factory) and [*called.parameters] == ["turn"]:
-        advice = "it is a function of a turn; write lambda name: and its name"
+        advice = "it is a function of a turn; pass one that returns it: lambda name: ..."
         raise SPAWN_ON_DEMAND.refusal("factory", factory, wanted, advice)
 
 

@@ -178,17 +178,23 @@ class Attachment:
         """Return when the listener has caught up with the present.
 
         From then on, the commit waits for a REQUIRED listener, and a DURABLE one goes on from its place after a crash.
-        Raises the error for which the listener could not be entered, placed, or given its events, or was suspended.
+        Raises the error for which the listener could not be entered, placed, or given its events, or was suspended, and
+        :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if that ended before it had a place.
         """
         at_rest = (AttachmentState.RUNNING, AttachmentState.SUSPENDED, AttachmentState.DETACHED)
         await self._life.until(lambda: self.state in at_rest)
         await self.drain(self._place.limit)
-        if self.rules.keeps_position:
+        if self.rules.keeps_position and self.is_placed:
             await self._host.save_position(self)
         if (error := self.failure or self.suspension) is not None:
             raise error
-        if self.is_required and self.state is AttachmentState.DETACHED:
-            self._host.pipeline.lifecycle.check_not_failed()
+        if self.state is AttachmentState.DETACHED:
+            lifecycle = self._host.pipeline.lifecycle
+            if self.is_required:
+                lifecycle.check_not_failed()
+            if not self.is_placed and not self._life.is_stopping:
+                lifecycle.check_not_failed()
+                raise HubClosed(f"the hub has ended, or did not start, before listener {self.name!r} had its place")
 
     async def detach(self) -> None:
         """Detach the listener after the batch it is at; a REQUIRED one after all events journaled until now.
@@ -197,6 +203,7 @@ class Attachment:
         journal for it: attached again under its name, it goes on from there. :meth:`hubwire.Hub.forget` ends that.
         """
         if self._scope is None:
+            self._life.stop(0)
             self._host.forget(self)
             return
         self.stop(self.rules.detach_end)

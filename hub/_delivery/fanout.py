@@ -270,6 +270,8 @@ class Fanout:
         """The hub has ended: remove the attachments that were not entered, so that no task waits for them."""
         for attachment in tuple(self.attachments):
             self.forget(attachment)
+        if self._upkeep is not None:
+            self._upkeep.end()
 
     # -- for the pipeline --
 

@@ -61,6 +61,7 @@ class Upkeep:
         """What could not be written, and why; empty while all is well."""
         self._journaled = 0
         self._settled = asyncio.Event()
+        self._has_ended = False
         self._moved = asyncio.Event()
         self._due = asyncio.Event()
         self._full = asyncio.Event()
@@ -144,6 +145,8 @@ class Upkeep:
         An error is reported by statistics and health, and tried again later.
         """
         await self._settled.wait()
+        if self._has_ended:
+            return  # the close has kept them, or the next start finds out
         try:
             self._see_end()
             await self.positions.save(self._pipeline.hub_id)
@@ -161,6 +164,11 @@ class Upkeep:
         if end > ring.first:
             newest = ring.slice(end - 1, end)[0]
             self.positions.end = Mark(newest.seq, newest.id)
+
+    def end(self) -> None:
+        """The hub has ended: no task waits until positions are kept, and only :meth:`close` keeps them."""
+        self._has_ended = True
+        self._settled.set()
 
     async def forget(self, name: str) -> None:
         """Keep the position of a name no longer, nor the journal for it."""
