@@ -52,14 +52,14 @@ def message(given: Any, /) -> Any:
 
     Raises :class:`~hubwire.errors.ConfigurationError` for an empty name, and for a field ``type``.
     """
-    if isinstance(given, type):
+    if is_a(given, type):
         return _declare(given, given.__name__)
     name = _MESSAGE.text("name", given, wanted="the name of the content, a text", is_empty_ok=False)
     return lambda cls: _declare(cls, name)
 
 
 def _declare(cls: type[C], name: str) -> type[C]:
-    if not isinstance(cls, type):
+    if not is_a(cls, type):
         raise _MESSAGE.refusal("what is decorated", cls, "a class")
     own = vars(cls).get("__annotations__", {})
     if _TYPE in own or hasattr(cls, _TYPE):
@@ -84,7 +84,7 @@ def handles(kind: type[T], /) -> Callable[[Callable[[A, Any, T], Awaitable[None]
     Raises :class:`~hubwire.errors.ConfigurationError` if ``kind`` was not declared with :func:`message`, and, when the
     class of the actor is made, if two methods take the same, or there is an ``on_envelope`` besides.
     """
-    if not isinstance(kind, type) or name_of(kind) is None:
+    if not is_a(kind, type) or name_of(kind) is None:
         raise ConfigurationError(
             f"@handles takes a class that @message has declared, not {shown(kind)}; write @handles(Review) for a class"
             " Review with @message"
@@ -141,7 +141,7 @@ def read(kind: type[T], content: Any) -> T:
     Values are not converted: a number is no text. Raises :class:`~hubwire.errors.ContentRefused` if the content is
     another one, or does not fit the class, and says where.
     """
-    name = name_of(kind) if isinstance(kind, type) else None
+    name = name_of(kind) if is_a(kind, type) else None
     if name is None:
         raise ConfigurationError(f"read() takes a class that @message has declared, not {shown(kind)}")
     if type_of(content) != name:

@@ -7,6 +7,7 @@ import attrs
 from ._values import Value
 from .errors import InvalidCursor
 from .events import Event
+from .events._shown import is_a, shown
 
 __all__ = ("Position",)
 
@@ -42,8 +43,8 @@ class Position(Value):
 
         Raises :class:`~hubwire.errors.InvalidCursor` for any other text.
         """
-        error = InvalidCursor(f"{str(text)[:80]!r} is not a position in a hub's history; pass one back as it was given")
-        if not isinstance(text, str) or len(text) > _CHARS_MAX:
+        error = InvalidCursor(f"{shown(text)} is not a position in a hub's history; pass one back as it was given")
+        if not is_a(text, str) or len(text) > _CHARS_MAX:
             raise error
         hub, _, rest = text.partition(":")
         number, _, event_id = rest.partition(":")

@@ -7,10 +7,11 @@ from typing import Any, cast
 
 import pytest
 
-from hubwire import Hub, Turn
-from hubwire.errors import CallerError, CommandRejected, ConfigurationError, NotFound
+from hubwire import Hub, Position, RetryPolicy, Turn, handles, message
+from hubwire.errors import CallerError, CommandRejected, ConfigurationError, InvalidCursor, NotFound
 from hubwire.stores import MemoryStore
 from hubwire.testing import peek
+from support.odd import Nameless
 
 
 @pytest.mark.parametrize(
@@ -111,3 +112,27 @@ async def test_an_error_names_the_spawn_that_was_called() -> None:
                 with pytest.raises(CommandRejected, match=f"^{re.escape(name)}: "):
                     await call(actor if "spawn" in name else "actor", **given)  # type: ignore[operator]
         assert hub.agents.list() == []
+
+
+async def test_what_hides_its_class_is_refused_as_any_other() -> None:
+    """To ask for the class of an argument may run a stranger's code, which may raise."""
+    hostile: Any = Nameless()
+    async with Hub() as hub:
+        for call in (
+            lambda: hub.approvals.use(hostile),
+            lambda: hub.spawn(hostile),
+            lambda: hub.ask(hostile, hostile, "?"),
+            lambda: hub.agents.register("x", capabilities=hostile),
+        ):
+            with pytest.raises(CallerError):
+                await call()
+    for make in (
+        lambda: Hub().channels.register_violation_handler("x", hostile),
+        lambda: RetryPolicy(never_for=hostile),
+        lambda: RetryPolicy(never_for=(hostile,)),
+        lambda: message(hostile),
+        lambda: handles(hostile),
+        lambda: Position.parse(hostile),
+    ):
+        with pytest.raises((CallerError, InvalidCursor)):
+            make()

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .. import messages
+from .._foreign.guards import is_async
 from ..errors import ConfigurationError
-from ..events._shown import nearest_name, shown
+from ..events._shown import is_a, nearest_name, shown
 from ..listener import HOOKS
 from .rules import name_of
 from .states import kind_of
@@ -30,7 +31,7 @@ def maker_of(candidate: Any, workers: int = 1) -> Callable[[], Any]:
     Raises :class:`~hubwire.errors.ConfigurationError` if the candidate is neither an actor nor makes one, or is one
     where several ``workers`` are to be made.
     """
-    if not isinstance(candidate, type) and hasattr(candidate, "on_envelope"):
+    if not is_a(candidate, type) and hasattr(candidate, "on_envelope"):
         _check(candidate)
         if workers > 1:
             raise ConfigurationError(
@@ -38,7 +39,7 @@ def maker_of(candidate: Any, workers: int = 1) -> Callable[[], Any]:
                 " for each"
             )
         return lambda: candidate
-    if inspect.iscoroutinefunction(candidate):
+    if is_async(candidate):
         _check_call(candidate, candidate, name_of(candidate), ("turn",))
         function = _Function(candidate)
         return lambda: function

@@ -77,9 +77,9 @@ class RetryPolicy(Value):
         _RETRY.instance("backoff", self.backoff, Backoff, advice="write Backoff(seconds=1)")
         for name in ("never_for", "crash_for"):
             given = getattr(self, name)
-            kinds = _RETRY.items(name, (given,) if isinstance(given, type) else given, of="classes of exceptions")
+            kinds = _RETRY.items(name, (given,) if is_a(given, type) else given, of="classes of exceptions")
             for kind in kinds:
-                if not (isinstance(kind, type) and BaseException in type.mro(kind)):
+                if not (is_a(kind, type) and BaseException in type.mro(kind)):
                     raise _RETRY.refusal(name, kind, "classes of exceptions", f"write {name}=(TypeError, ValueError)")
             _set(self, name, kinds)
 

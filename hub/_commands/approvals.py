@@ -172,7 +172,7 @@ class ApprovalCommands:
         Raises :class:`~hubwire.errors.CommandRejected` if it was used already, or the verdict is another one, and
         :class:`~hubwire.errors.NotFound` if there is no verdict, or none any more.
         """
-        approval_id = _id(_USE, approval.approval_id if isinstance(approval, Approval) else approval)
+        approval_id = approval.approval_id if type(approval) is Approval else _id(_USE, approval)
         if (verdict := self._approvals.given(approval_id)) is not None:
             self._core.acting.check(verdict.agent_id, _USE, "the agent that has requested it")
         await self._core.execute(lambda: self._approvals.use(approval_id))

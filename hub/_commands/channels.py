@@ -7,7 +7,7 @@ from typing import Any, Literal, Unpack
 
 import attrs
 
-from .._foreign.arguments import Call, shown
+from .._foreign.arguments import Call, is_a, shown
 from .._state import State
 from .._state.channel_types import ChannelType
 from .._state.evaluators import Evaluator, Expectation, ViolationHandler
@@ -90,7 +90,7 @@ class ChannelCommands:
         """
         if self._core.was_started:
             raise ConfigurationError("the hub was started already: register violation handlers before")
-        if not callable(handler) or isinstance(handler, type):
+        if not callable(handler) or is_a(handler, type):
             raise _REGISTER_HANDLER.refusal("handler", handler, "a function of the hub and a violation")
         self._evaluators.add_handler(
             ViolationHandler(
