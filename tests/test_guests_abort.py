@@ -78,3 +78,24 @@ def test_a_hub_in_a_thread_is_aborted_without_an_error() -> None:
         thread.call(thread.hub.abort)
         with pytest.raises(HubAborted):
             thread.emit(said())
+
+
+class Late(MemoryStore):
+    """What it appends is stored a moment later, as on a disk."""
+
+    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
+        await asyncio.sleep(0.005)
+        return await super().append(path, content, expect=expect)
+
+
+async def test_what_an_aborted_hub_writes_fences_no_next_one() -> None:
+    """An append was under way; the next hub begins when that has ended."""
+    store = Late()
+    for _ in range(3):
+        hub = Hub(store)
+        await hub.start()
+        hub.emit_nowait(said())
+        await asyncio.sleep(0.002)  # in which the append has begun
+        await hub.abort()
+    async with Hub(store) as hub:
+        await hub.emit(said())

@@ -26,6 +26,9 @@ __all__ = ("Log",)
 _CLOSING_SECONDS_MAX = 1.0
 """So long a cancelled opening waits until its log is closed again."""
 
+_UNDER_WAY_SECONDS_MAX = 0.15
+"""So long a log that is given up waits for what is being written."""
+
 
 class Log:
     """A log open for writing. It is opened at first use; :meth:`aclose` is optional, and makes the next opening fast.
@@ -228,7 +231,13 @@ class Log:
             await closing.future
 
     async def release(self) -> None:
-        """Give the log up as it is: leave no marker, and do not wait for what is under way, which may yet be stored."""
+        """Give the log up as it is: leave no marker, and hardly wait for what is under way, which may yet be stored.
+
+        A disk that is well has the time that it needs: what is stored after the next writer has begun fences that one.
+        """
+        if self._life.is_held and self._life.phase is not LogPhase.OPENING:
+            with anyio.move_on_after(_UNDER_WAY_SECONDS_MAX):
+                await self._writer.until_idle()
         if self._life.is_held and self._life.phase is not LogPhase.OPENING:
             self._life.fail(ConfigurationError(f"the log {self.path} was given up; open another one"))
             self._life.release()

@@ -33,6 +33,8 @@ class Writer:
         self._loop: asyncio.AbstractEventLoop | None = None
         """Where a command is being carried out; None while the writer is idle."""
         self._task: asyncio.Task[None] | None = None
+        self._idle: asyncio.Future[None] | None = None
+        """What waits until nothing is under way."""
         """What is under way: the loop itself keeps no task alive."""
         self._is_shared = False
         """Whether several appends shared the last batch."""
@@ -61,6 +63,13 @@ class Writer:
             if not isinstance(command, Close):
                 self._life.check_not_failed()
             self.put(command)
+
+    async def until_idle(self) -> None:
+        """Return when nothing is under way in this loop."""
+        if self._loop is not None and self._loop is asyncio.get_running_loop():
+            if self._idle is None or self._idle.done():
+                self._idle = self._loop.create_future()
+            await asyncio.shield(self._idle)
 
     def abandon(self) -> None:
         """Forget what is under way and what waits, in a forked process: both are the parent's."""
@@ -108,6 +117,8 @@ class Writer:
             elif self._begin_append(queue.take_appends()):
                 return
         self._loop = None
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
 
     def _start(self, step: Callable[[], Awaitable[None]]) -> None:
         self._task = self._later(self._run(step))
