@@ -33,6 +33,7 @@ from hubwire import (
     InboxCommands,
     InboxRule,
     Limits,
+    OnDemand,
     Passport,
     Resume,
     Rule,
@@ -234,6 +235,8 @@ async def call(world: World, cls: type, method: str, given: dict[str, Any]) -> N
     result = getattr(receiver, method)(**given)
     if inspect.isawaitable(result):
         await asyncio.wait_for(result, SECONDS_MAX if method in WAITING else 10)
+    elif isinstance(result, OnDemand):
+        await asyncio.wait_for(result.stop(), 10)  # by a wide pattern it would take what the next world waits for
     elif method in ("on", "gated") and not any(result is each for each in given.values()):
         decorated = result(tool)
         if method == "gated":
@@ -302,7 +305,7 @@ async def round_of(cases: list[tuple[type, str, str]], dice: random.Random) -> l
     policy = ApprovalPolicy(timeout_seconds=0.02)
     async with Hub(store, approvals=policy, close_seconds_max=2.0) as hub:
         for number, (cls, method, name) in enumerate(cases):
-            world, value = await World.on(hub, number), dice.choice(ODD)()
+            world, value = await asyncio.wait_for(World.on(hub, number), 60), dice.choice(ODD)()
             given = arguments(world, cls, method, name, value, dice)
             try:
                 await attempt(world, cls, method, given, name)
