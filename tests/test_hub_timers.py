@@ -10,11 +10,13 @@ import pytest
 
 from hubwire import Duty, Hub
 from hubwire._commit.timers import BATCH
+from hubwire._state import _NEVER_EARLIER
 from hubwire._state.moments import Deadlines, deadline_ns, is_duration
 from hubwire.errors import HubFailed
+from hubwire.events import Event
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
-from support import until_idle
+from support import advance, until_idle
 
 
 async def a_hub_with_a_channel(hub: Hub, **settings: Any) -> Any:
@@ -237,3 +239,35 @@ def test_a_deadline_counts_from_an_events_time() -> None:
 def test_an_impossible_duration_is_not_one(seconds: object) -> None:
     assert not is_duration(seconds)
     assert is_duration(0.5)
+
+
+async def test_what_ends_a_deadline_brings_none_forward() -> None:
+    """The timers do not look at a machine again after these events: none may leave it due earlier than before."""
+    clock, seen = ManualClock(), set[tuple[str, type[Event]]]()
+    async with Hub(clock=clock) as hub:
+        state, pipeline = hub._parts.state, hub._parts.pipeline
+        holders: dict[str, Any] = {"channels": state.endings, "inboxes": state.inboxes, "turns": state.turns}
+        apply = pipeline._apply
+
+        def checked(event: Event) -> None:
+            pairs = [(name, kind) for name, kind in _NEVER_EARLIER if kind is type(event)]
+            before = {name: holders[name].next_due_ns() for name, _ in pairs}
+            apply(event)
+            for name, kind in pairs:
+                seen.add((name, kind))
+                earlier, now = before[name], holders[name].next_due_ns()
+                assert now is None or (earlier is not None and now >= earlier)
+
+        pipeline._apply = checked
+        a, b = await hub.agents.register("a"), await hub.agents.register("b")
+        talk = await hub.channels.open([a, b], ttl_seconds=90)
+        discussed = await hub.channels.open([a, b], type="discussion", ttl_seconds=80)
+        for number in range(3):
+            await talk.post(a, number, ttl_seconds=60 - number)
+            await discussed.post((a, b)[number % 2], number, ttl_seconds=70)
+            async with hub.turns.turn(a) as one, hub.turns.turn(b) as two, one.model("m"), two.tool("t", {}):
+                await advance(clock, 1)
+        inbox = b.inbox()
+        for _ in range(3):
+            await (await anext(inbox)).ack()
+    assert seen == _NEVER_EARLIER
