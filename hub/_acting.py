@@ -91,7 +91,7 @@ class ActingHub:
         event = self._own(event)
         if self._core.authorizer.has_arbiter:
             event = await self._parts.emitting.allowed(event)
-        return (await self._parts.pipeline.execute(lambda: (event,)))[0]
+        return (await self._parts.pipeline.emit((event,)))[0]
 
     def emit_nowait(self, event: E) -> E:
         """Take an event of this agent without waiting, as :meth:`hubwire.Hub.emit_nowait`."""

@@ -284,7 +284,7 @@ class Hub:
         self._ingress.check(event)
         if self._has_arbiter:
             event = await self._parts.emitting.allowed(event)
-        return (await self._pipeline.execute(lambda: (event,)))[0]
+        return (await self._pipeline.emit((event,)))[0]
 
     def emit_nowait(self, event: E) -> E:
         """Take an event without waiting; return it stamped, not yet committed.

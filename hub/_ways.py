@@ -47,7 +47,7 @@ class Ways:
         self._pipeline.ingress.check(event)
         if self._parts.core.authorizer.has_arbiter:
             event = await self._parts.emitting.allowed(event)
-        future.set_result((await self._pipeline.execute(admitted))[0])
+        future.set_result((await self._pipeline.execute(admitted, are_own=False))[0])
 
     def events(self, after: object, pattern: object, *, history: object) -> EventStream:
         position, seq, kinds, is_past_wanted = reading_of(after, pattern, history)

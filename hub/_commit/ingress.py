@@ -2,7 +2,8 @@
 
 1. **Check**: is it an event that callers may emit? A refusal comes before the caller waits for room.
 2. **Freeze**: the payload is made canonical JSON, once; what JSON cannot hold becomes a marked substitute.
-3. **Stamp**: a copy gets ``seq``, ``id``, ``at``, ``hub`` and its context. The caller's object is untouched.
+3. **Stamp**: a copy gets ``seq``, ``id``, ``at``, ``hub`` and its context. The caller's object is untouched. What the
+   hub has made itself, for its commands, is stamped without a copy.
 4. **Weigh**: an event larger than ``event_bytes_max`` is refused.
 
 Freezing and stamping are one pass over the fields, compiled for each class (:mod:`hubwire.events`). All of a command's
@@ -11,7 +12,7 @@ events pass, or none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from .. import codec
@@ -21,7 +22,7 @@ from ..events import Event, GenericEvent, UnknownEvent, kind_class
 from ..events._declare import check_kind, is_undeclared, note_undeclared
 from ..events._event import OWN_DOMAINS
 from ..events._shown import is_a, shown
-from ..events._stamp import EMPTY, Context, stamp
+from ..events._stamp import EMPTY, Context, stamp, stamp_own
 from ..ports import Clock
 from .time_of_day import TimeOfDay
 
@@ -87,8 +88,11 @@ class Ingress:
         copy: Any = stamp(event, -1, "", "", "", EMPTY, self._bytes_max)
         return copy  # type: ignore[no-any-return]
 
-    def stamp(self, events: Sequence[E], seq: int, around: Context) -> list[E]:
-        """Freeze, stamp and weigh the events, numbered from ``seq``; ``around`` is the context that they inherit."""
+    def stamp(self, events: Sequence[E], seq: int, around: Context, *, are_own: bool) -> list[E]:
+        """Freeze, stamp and weigh the events, numbered from ``seq``; ``around`` is the context that they inherit.
+
+        ``are_own``: the hub has made them for this; otherwise they are a caller's, who gets copies.
+        """
         if around.depth > DEPTH_MAX:
             raise CommandRejected(
                 f"event {events[0].kind!r} is number {around.depth} in a row that a listener emitted because of the one"
@@ -96,13 +100,14 @@ class Ingress:
             )
         at = self.time.stamp()
         hub_id, bytes_max = self.hub_id, self._bytes_max
+        stamp_one: Callable[..., Any] = stamp_own if are_own else stamp
         stamped: list[E] = []
         for event in events:
-            copy: Any = stamp(event, seq, str(uuid_of_now()), at, hub_id, around, bytes_max)
+            done = stamp_one(event, seq, str(uuid_of_now()), at, hub_id, around, bytes_max)
             # Stamping has counted a lower bound. Only where the true size may be too large is it worth encoding now.
-            if copy._weight * 6 + _UNWEIGHED > bytes_max:  # noqa: SLF001 - stamping left it for us
-                self._weigh(copy)
-            stamped.append(copy)
+            if done._weight * 6 + _UNWEIGHED > bytes_max:
+                self._weigh(done)
+            stamped.append(done)
             seq += 1
         return stamped
 

@@ -82,7 +82,11 @@ class Pipeline:
 
     # -- commands --
 
-    async def execute(self, decide: Callable[[], Sequence[E]]) -> list[E]:
+    async def emit(self, events: Sequence[E]) -> list[E]:
+        """Do with a caller's events what :meth:`execute` does with those that a command decides on."""
+        return await self.execute(lambda: events, are_own=False)
+
+    async def execute(self, decide: Callable[[], Sequence[E]], *, are_own: bool = True) -> list[E]:
         """Admit, decide, put, and wait for the commit; return the stamped events.
 
         In a listener that the commit waits for, return as soon as the events are applied. A command that decides on no
@@ -91,13 +95,13 @@ class Pipeline:
         admission = self.admission
         if may_be_inside() and is_inside(self):
             admission.check_reserve()
-            return self.put(decide())
+            return self.put(decide(), are_own=are_own)
         if admission.is_free:
             self._check_open()
         else:
             await admission.wait_for_room()
         try:
-            events = self.put(decide())
+            events = self.put(decide(), are_own=are_own)
         finally:
             # A command that was refused leaves its room to the next.
             admission.let_in()
@@ -116,7 +120,7 @@ class Pipeline:
             self.admission.let_in()
 
     def put_nowait(self, events: Sequence[E]) -> list[E]:
-        """Admit and put events; raise :class:`Overloaded` instead of waiting. They are not committed yet."""
+        """Admit and put a caller's events; raise :class:`Overloaded` instead of waiting. They are not committed yet."""
         if may_be_inside() and is_inside(self):
             self.admission.check_reserve()
         else:
@@ -125,7 +129,7 @@ class Pipeline:
                 lifecycle.check_open()
             if not self.admission.is_free:
                 self.admission.check_room_now()
-        return self.put(events)
+        return self.put(events, are_own=False)
 
     def offer(self, events: Sequence[Event]) -> bool:
         """Put events if they can be taken now; otherwise drop and count them, and return False."""
@@ -136,15 +140,17 @@ class Pipeline:
             return False
         return True
 
-    def put(self, events: Sequence[E], around: context.Context | None = None) -> list[E]:
+    def put(self, events: Sequence[E], around: context.Context | None = None, *, are_own: bool = True) -> list[E]:
         """Take events through ingress, apply them and put them on the ring, without admission. All of them or none.
 
-        ``around`` is the context that they inherit: by default, that of the running code.
+        ``around`` is the context that they inherit: by default, that of the running code. ``are_own``: they were made
+        for this, and are stamped without being copied.
         """
         if not events:
             return []
         ring = self.ring
-        stamped = self.ingress.stamp(events, ring.applied.value, context.current() if around is None else around)
+        around = context.current() if around is None else around
+        stamped = self.ingress.stamp(events, ring.applied.value, around, are_own=are_own)
         apply, watchers = self._apply, self.watchers
         for event in stamped:
             if event._weight >= LIGHT:  # noqa: SLF001 - stamping left it for us

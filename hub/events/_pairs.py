@@ -20,7 +20,7 @@ from ..errors import ConfigurationError
 if sys.version_info >= (3, 14):
     import annotationlib
 
-__all__ = ("declared_fields", "define", "fields_of", "frozen_pair", "is_argument", "pair")
+__all__ = ("declared_fields", "define", "fields_of", "frozen_pair", "is_argument", "pair", "set_class")
 
 E = TypeVar("E")
 
@@ -128,7 +128,8 @@ def _open_class(declaration: type[Any], own: Iterable[str]) -> type[Any]:
 
 # --- the frozen class -----------------------------------------------------------------------------------------------
 
-_set_class = object.__dict__["__class__"].__set__
+set_class = object.__dict__["__class__"].__set__
+"""Assigns ``__class__`` to what refuses to have an attribute set."""
 
 
 def pair(declaration: type[E], own: Iterable[str]) -> Any:
@@ -136,7 +137,7 @@ def pair(declaration: type[E], own: Iterable[str]) -> Any:
     open_class = _open_class(declaration, own)
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        _set_class(self, open_class)
+        set_class(self, open_class)
         self.__init__(*args, **kwargs)
         self.__class__ = frozen
 

@@ -5,7 +5,7 @@ It is the hottest path of the hub, so the copying of each class is compiled: see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import attrs
@@ -15,10 +15,11 @@ from ..errors import EventInvalid, EventTooLarge
 from ._canonical import Freezer, PayloadTooLarge
 from ._event import HEADER, OWN_DOMAINS, Event, GenericEvent
 from ._fit import QUICK_NAMES, TEXT, FieldType, Misfit, types_of
+from ._pairs import set_class
 from ._plain import freeze_plain
 from ._shown import shown
 
-__all__ = ("EMPTY", "Context", "stamp")
+__all__ = ("EMPTY", "Context", "stamp", "stamp_own")
 
 _STAMPED = ("seq", "id", "at", "hub", "depth")
 _INHERITED = ("tenant", "correlation_id", "traceparent", "causation_id")
@@ -29,6 +30,8 @@ _PLACE_OF_COMMANDS = ("session_id", "turn_id")
 _stampers: dict[type[Event], Callable[..., Event]] = {}
 _placing: dict[type[Event], Callable[..., Event]] = {}
 """Of contexts that name a place: few do, and looking for it takes time."""
+_in_place: dict[type[Event], Callable[..., Event]] = {}
+_placing_in_place: dict[type[Event], Callable[..., Event]] = {}
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -68,16 +71,42 @@ def stamp(event: Event, seq: int, id: str, at: str, hub: str, context: Context, 
     try:
         stamper = stampers[cls]
     except KeyError:
-        stamper = stampers[cls] = _compile_stamper(cls, (*_INHERITED, *(_place_of(cls) if context.is_placed else ())))
+        stamper = stampers[cls] = _compile_stamper(cls, _inherited(cls, context))
     try:
         return stamper(event, seq, id, at, hub, context, bytes_max)
     except PayloadTooLarge as error:
-        raise EventTooLarge(
-            f"event {event.kind!r} has more than {bytes_max} bytes of payload; store it elsewhere and emit a reference",
-            kind=event.kind,
-            size_bytes=error.size_bytes,
-            limit_bytes=bytes_max,
-        ) from None
+        raise _too_large(event, error, bytes_max) from None
+
+
+def stamp_own(event: Event, seq: int, id: str, at: str, hub: str, context: Context, bytes_max: int) -> Event:  # noqa: A002
+    """Stamp the event itself, as :func:`stamp` stamps a copy: one that was made for this, and that no other code has."""
+    cls = type(event)
+    stampers = _placing_in_place if context.is_placed else _in_place
+    try:
+        stamper = stampers[cls]
+    except KeyError:
+        stamper = stampers[cls] = _compile_stamper_in_place(cls, _inherited(cls, context))
+    try:
+        return stamper(event, seq, id, at, hub, context, bytes_max)
+    except BaseException as error:
+        event.__class__ = cls
+        if isinstance(error, PayloadTooLarge):
+            raise _too_large(event, error, bytes_max) from None
+        raise
+
+
+def _too_large(event: Event, error: PayloadTooLarge, bytes_max: int) -> EventTooLarge:
+    return EventTooLarge(
+        f"event {event.kind!r} has more than {bytes_max} bytes of payload; store it elsewhere and emit a reference",
+        kind=event.kind,
+        size_bytes=error.size_bytes,
+        limit_bytes=bytes_max,
+    )
+
+
+def _inherited(cls: type[Event], context: Context) -> tuple[str, ...]:
+    """Return the fields that events of this class take from such a context."""
+    return (*_INHERITED, *(_place_of(cls) if context.is_placed else ()))
 
 
 def _place_of(cls: type[Event]) -> tuple[str, ...]:
@@ -89,26 +118,13 @@ def _place_of(cls: type[Event]) -> tuple[str, ...]:
 
 def _compile_stamper(cls: type[Event], inherited: Collection[str]) -> Callable[..., Event]:
     """Compile the copying of one class: a loop over names and ``getattr`` would take three times as long."""
-    namespace: dict[str, Any] = {
-        **QUICK_NAMES,
-        "new": object.__new__,
-        "open_class": cls.__mro__[1],
-        "frozen_class": cls,
-        "Freezer": Freezer,
-        "fit": _fit,
-        "TEXT": TEXT,
-        "freeze_plain": freeze_plain,
-    }
+    types = {name: type_ for name, type_ in types_of(cls).items() if name not in _STAMPED}
     lines = [
-        "def stamp(event, seq, id, at, hub, context, bytes_max):",
         "    copy = new(open_class)",
         "    copy.seq = seq; copy.id = id; copy.at = at; copy.hub = hub; copy.depth = context.depth; copy._body = None",
         "    freezer = None; weight = 0",
     ]
-    for name, type_ in types_of(cls).items():
-        if name in _STAMPED:
-            continue
-        namespace[f"type_{name}"] = type_
+    for name, type_ in types.items():
         check = _check_lines(name, type_, f"type_{name}")
         lines.append(f"    value = event.{name}")
         if name in inherited:
@@ -123,12 +139,62 @@ def _compile_stamper(cls: type[Event], inherited: Collection[str]) -> Callable[.
         "    copy.__class__ = frozen_class",
         "    return copy",
     ]
+    return _compiled(cls, types, lines)
+
+
+def _compile_stamper_in_place(cls: type[Event], inherited: Collection[str]) -> Callable[..., Event]:
+    """Compile the stamping of the event itself: what is right is only looked at, and most fields are None."""
+    types = {name: type_ for name, type_ in types_of(cls).items() if name not in _STAMPED}
+    lines = [
+        "    set_class(event, open_class)",
+        "    event.seq = seq; event.id = id; event.at = at; event.hub = hub; event.depth = context.depth",
+        "    event._body = None; freezer = None; weight = 0",
+    ]
+    for name, type_ in types.items():
+        check = _check_lines(name, type_, f"type_{name}", stored=f"event.{name} = value")
+        if type_.takes_none:
+            lines += [f"    if event.{name} is not None:", f"        value = event.{name}", *_indented(check)]
+        else:
+            lines += [f"    value = event.{name}", *check]
+    lines.append("    if context is not EMPTY:")
+    for name in inherited:
+        taken = _check_lines(name, TEXT, "TEXT")
+        lines += [
+            f"        if event.{name} is None and context.{name} is not None:",
+            f"            value = context.{name}",
+            *_indented(taken, depth=2),
+            f"            event.{name} = value",
+        ]
+    lines += [
+        "    event._weight = weight + freezer.weight if freezer else weight",
+        "    event.__class__ = frozen_class",
+        "    return event",
+    ]
+    return _compiled(cls, types, lines)
+
+
+def _compiled(cls: type[Event], types: Mapping[str, FieldType], lines: list[str]) -> Callable[..., Event]:
+    namespace: dict[str, Any] = {
+        **QUICK_NAMES,
+        **{f"type_{name}": type_ for name, type_ in types.items()},
+        "new": object.__new__,
+        "set_class": set_class,
+        "open_class": cls.__mro__[1],
+        "frozen_class": cls,
+        "Freezer": Freezer,
+        "fit": _fit,
+        "TEXT": TEXT,
+        "EMPTY": EMPTY,
+        "freeze_plain": freeze_plain,
+    }
+    lines = ["def stamp(event, seq, id, at, hub, context, bytes_max):", *lines]
     exec("\n".join(lines), namespace)  # noqa: S102 - the names in it are those of declared fields
     stamper: Callable[..., Event] = namespace["stamp"]
     return stamper
 
 
-def _check_lines(name: str, type_: FieldType, type_name: str) -> list[str]:
+def _check_lines(name: str, type_: FieldType, type_name: str, *, stored: str = "") -> list[str]:
+    """Return the lines that check ``value``, and fit it where it is not right; ``stored``: what is done with it then."""
     fit = ["freezer = freezer or Freezer(bytes_max)", f"value = fit(event, {name!r}, {type_name}, freezer, value)"]
     if type_.takes_mappings:
         lists = " or kind is list or kind is tuple" if type_.takes_lists else ""
@@ -139,6 +205,7 @@ def _check_lines(name: str, type_: FieldType, type_name: str) -> list[str]:
             "else:",
             "    value = plain[0]; weight += plain[1]",
         ]
+    fit += [stored] if stored else []
     return ["    kind = type(value)", f"    if not ({type_.quick}):", *(f"        {line}" for line in fit)]
 
 
