@@ -33,6 +33,7 @@ from ..events import (
     Event,
 )
 from ..ports import Clock
+from .alarms import Alarm
 from .calls import Ask, TurnCall, turns_around
 from .workload import Workload
 
@@ -58,6 +59,7 @@ class Asks:
         self._by_envelope: dict[str, Ask] = {}
         self._by_channel: dict[str, set[Ask]] = {}
         """Of the questions that are in channels."""
+        self._alarm = Alarm(self._by_key)
         self._answers: set[str] = set()
         self._closed: dict[str, str] = {}
         """Why agents that are registered do not answer: their actors were stopped with their groups."""
@@ -150,7 +152,6 @@ class Asks:
             raise AskTimeout(
                 f"{self._label(answerer_id)} was not asked: the time of the question that is answered here is over"
             )
-        end = clock.monotonic() + given
         answerer = self._state.agents.known(answerer_id)
         return Ask(
             hub=self._core,
@@ -159,7 +160,8 @@ class Asks:
             answerer_name=answerer_id if answerer is None else answerer.name,
             is_linked=is_linked,
             timeout=given,
-            left=lambda: end - clock.monotonic(),
+            end=clock.monotonic() + given,
+            monotonic=clock.monotonic,
             turns=turns,
             answer=asyncio.get_running_loop().create_future(),
             channel_id=None if channel is None else channel.id,
@@ -215,12 +217,8 @@ class Asks:
         """Return the answer when it is posted."""
         if type(self._clock) is not SystemClock:
             return await within(self._clock, ask.left(), _result, ask.answer)
-        # A timer costs half of what a scope does that cancels the task, and it ends this wait alone.
-        alarm = asyncio.get_running_loop().call_later(ask.left(), ask.expire)
-        try:
-            return await ask.answer
-        finally:
-            alarm.cancel()
+        self._alarm.watch(ask)
+        return await ask.answer
 
     def _posting(self, core: Core, ask: Ask, content: Any) -> Posting:
         """Return the post of the question, with a key that a program cannot give to an envelope."""
@@ -328,6 +326,7 @@ class Asks:
                 ask.fail(f"{left} has left the hub")
 
     def _end(self) -> None:
+        self._alarm.stop()
         for ask in self._by_key.values():
             if not ask.answer.done():
                 ask.answer.set_exception(self._core.end_error("the hub was closed before the answer came"))

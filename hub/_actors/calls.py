@@ -96,8 +96,9 @@ class Ask:
     is_linked: bool
     """Whether the question lives no longer than the task waits."""
     timeout: float
-    left: Callable[[], float]
-    """Returns how many seconds of its time are left."""
+    end: float
+    """When its time is over, by ``monotonic``."""
+    monotonic: Callable[[], float]
     turns: tuple[TurnCall, ...]
     """The turns in which it is asked, of all hubs, the innermost first; none outside of actors."""
     turn: TurnCall | None = attrs.field(init=False)
@@ -116,6 +117,10 @@ class Ask:
     def answerer(self) -> str:
         """The agent that is to answer, as messages name it."""
         return f"agent {shown(self.answerer_name)}"
+
+    def left(self) -> float:
+        """Return how many seconds of its time are left."""
+        return self.end - self.monotonic()
 
     def expire(self) -> None:
         """Its time is over."""

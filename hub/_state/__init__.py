@@ -135,8 +135,8 @@ class State:
             *(each for each in self.machines.values() if isinstance(each, Timed)),
         )
         """The machines with deadlines, in the order in which they decide what is due."""
-        self._appliers: dict[type[Event], tuple[Callable[[Any], None], ...]] = {}
-        self._changed: dict[type[Event], tuple[Timed, ...]] = {}
+        self._by_kind: dict[type[Event], tuple[Sequence[Callable[[Any], None]], Sequence[Timed]]] = {}
+        """What applies the events of a kind, and whose next deadline they may bring forward."""
         self._index_kinds()
 
     def _in_order(self) -> dict[str, Machine]:
@@ -160,16 +160,15 @@ class State:
         }
 
     def _index_kinds(self) -> None:
-        """Note, for each kind of event, what applies it, and whose next deadline it may bring forward."""
         elsewhere: dict[Machine, object] = {self.channels: self.endings, self.dead_letters: self.inboxes}
         for name, machine in self.machines.items():
             # Deadlines of a machine change by its own events; but some are in another one.
             holder = elsewhere.get(machine, machine)
             timed = (holder,) if isinstance(holder, Timed) else ()
             for kind, apply in machine.appliers().items():
-                self._appliers[kind] = (*self._appliers.get(kind, ()), apply)
-                if timed and (name, kind) not in _NEVER_EARLIER:
-                    self._changed[kind] = self._changed.get(kind, ()) + timed
+                appliers, changed = self._by_kind.get(kind, ((), ()))
+                earlier = () if (name, kind) in _NEVER_EARLIER else timed
+                self._by_kind[kind] = ((*appliers, apply), (*changed, *earlier))
 
     def repair(self) -> list[Event]:
         """Decide, after a replay, what becomes of what a crash interrupted: half a command, turns, approvals."""
@@ -177,13 +176,12 @@ class State:
 
     def apply(self, event: Event) -> None:
         """Make the changes that the event stands for."""
-        kind = type(event)
-        appliers = self._appliers.get(kind)
-        if appliers is None:
+        if (of_kind := self._by_kind.get(type(event))) is None:
             return
+        appliers, changed = of_kind
         for apply in appliers:
             apply(event)
-        if self.on_change is not None and (changed := self._changed.get(kind)) is not None:
+        if changed and self.on_change is not None:
             self.on_change(changed)
 
     def next_due_ns(self, machines: Sequence[Timed] | None = None) -> int | None:

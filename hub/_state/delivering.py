@@ -13,7 +13,7 @@ from .agents import Agents
 from .drafts import Rooms
 from .profiles import InboxOverflow, InboxRule
 
-__all__ = ("Delivering", "InboxesBlock")
+__all__ = ("Delivering", "InboxesBlock", "all_get_in")
 
 
 _SHARED = ("causation_id", "source", "source_id", "occurred_at")
@@ -26,6 +26,17 @@ class InboxesBlock(Exception):
     def __init__(self, agent_ids: tuple[str, ...]) -> None:
         super().__init__(agent_ids)
         self.agent_ids: tuple[str, ...] = agent_ids
+
+
+def all_get_in(agents: Agents, agent_ids: Iterable[str], rooms: Rooms) -> bool:
+    """Tell whether there is room in all these inboxes, and nothing else follows: as nearly always."""
+    for agent_id in agent_ids:
+        if (agent := agents.known(agent_id)) is None:
+            return False
+        rule, count = agent.inbox_rule, rooms.count(agent_id) + 1
+        if count > rule.capacity or count >= rule.pressure_at:
+            return False
+    return True
 
 
 class Delivering:

@@ -16,7 +16,7 @@ from .agents import Agents, is_id
 from .channel_types import ChannelTypes, Conversation, Post
 from .channels import ChannelEntry, Channels, ChannelState
 from .delegation import delegators_of
-from .delivering import Delivering
+from .delivering import Delivering, all_get_in
 from .drafts import Draft
 from .endings import Endings
 from .guests import ask_reason, ask_result, call_type
@@ -196,13 +196,16 @@ class Envelopes:
             )
         hops = 0 if cause is None else cause.hops + 1
         _check_terms(priority, ttl_seconds, idempotency_key, hops, hops_max)
-        delivery = Delivering(None, sender_id, envelope_id, priority)
-        delivery.to_each(self._agents, reached, unreachable or {}, draft or self._inboxes)
+        rooms = draft or self._inboxes
+        delivery: Delivering | None = None
+        if unreachable or not all_get_in(self._agents, reached, rooms):
+            delivery = Delivering(None, sender_id, envelope_id, priority)
+            delivery.to_each(self._agents, reached, unreachable or {}, rooms)
         posted = EnvelopePosted(
             agent_id=sender_id,
             envelope_id=envelope_id,
             content=content,
-            recipients=tuple(delivery.recipients),
+            recipients=tuple(reached if delivery is None else delivery.recipients),
             audience=named,
             priority=priority,
             causation_id=None if cause is None else cause.id or None,
@@ -214,7 +217,7 @@ class Envelopes:
             topic=topic,
             **origin,
         )
-        return delivery.events(posted)
+        return [posted] if delivery is None else delivery.events(posted)
 
     def subscribers(self, topic: str, sender_id: str) -> list[str]:
         """Return the ids of the agents that get what this one publishes on a topic: not itself."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, dataclass_transform
 
 import attrs
@@ -53,6 +53,7 @@ def fields_of(cls: type[Any]) -> tuple[attrs.Attribute[Any], ...]:
 # --- the declaration ------------------------------------------------------------------------------------------------
 
 _Field = type(attrs.field())
+_Factory: Any = attrs.Factory
 _NO_DEFAULT = object()
 
 
@@ -85,6 +86,7 @@ class _LazyFields:
 
     def __init__(self, declaration: type[Any]) -> None:
         self._declaration = declaration
+        self.frozen: type[Any]
 
     def __get__(self, _: object, cls: type[Any]) -> tuple[attrs.Attribute[Any], ...]:
         open_class: Any = next(each for each in cls.__mro__ if "__attrs_attrs__" in vars(each))
@@ -93,6 +95,8 @@ class _LazyFields:
                 made: Any = define(self._declaration, slots=False)
                 open_class.__init__ = made.__init__
                 open_class.__attrs_attrs__ = made.__attrs_attrs__
+                if (init := _compiled_init(made, open_class, self.frozen)) is not None:
+                    self.frozen.__init__ = init  # type: ignore[misc]
         return fields_of(open_class)
 
 
@@ -103,6 +107,49 @@ _making = threading.Lock()
 def _init_when_made(self: Any, *args: Any, **kwargs: Any) -> None:
     fields_of(type(self))
     self.__init__(*args, **kwargs)
+
+
+def _compiled_init(made: Any, open_class: type[Any], frozen: type[Any]) -> Callable[..., None] | None:
+    """Return one function that does what ``init`` of :func:`pair` and that of attrs do; None if there is more to do.
+
+    To hand all arguments on from one to the other takes as long as to set the fields.
+    """
+    fields, init = fields_of(made), vars(made).get("__init__")
+    if init is None or not init.__code__.co_filename.startswith("<attrs generated"):
+        return None
+    if any(hasattr(made, name) for name in ("__attrs_pre_init__", "__attrs_post_init__")):
+        return None
+    if any(field.converter or field.validator or (field.init and not field.kw_only) for field in fields):
+        return None
+    # In dunders, because the arguments have the names of fields, whatever those are.
+    namespace: dict[str, Any] = {
+        "__set_class__": set_class,
+        "__open__": open_class,
+        "__frozen__": frozen,
+        "__not_given__": _NO_DEFAULT,
+    }
+    arguments: list[str] = []
+    lines = ["    __set_class__(self, __open__)"]
+    # A call looks for each name from the left: the kind's own fields are given more often than the others.
+    for field in sorted(fields, key=lambda field: field.inherited):
+        name, value, default = field.name, field.alias if field.init else f"__default_{field.name}__", field.default
+        namespace[f"__default_{name}__"] = default
+        if isinstance(default, _Factory):
+            if default.takes_self:
+                return None
+            namespace[f"__default_{name}__"] = default.factory
+            arguments += [f"{value}=__not_given__"] if field.init else []
+            made_now = f"__default_{name}__()"
+            value = f"{made_now} if {value} is __not_given__ else {value}" if field.init else made_now
+        elif field.init:
+            arguments.append(value if default is attrs.NOTHING else f"{value}=__default_{name}__")
+        lines.append(f"    self.{name} = {value}")
+    lines.append("    self.__class__ = __frozen__")
+    exec("\n".join([f"def __init__(self, *, {', '.join(arguments)}):", *lines]), namespace)  # noqa: S102 - of declared fields
+    compiled: Callable[..., None] = namespace["__init__"]
+    compiled.__qualname__ = f"{open_class.__qualname__}.__init__"
+    compiled.__module__ = open_class.__module__
+    return compiled
 
 
 def _open_class(declaration: type[Any], own: Iterable[str]) -> type[Any]:
@@ -158,6 +205,7 @@ def pair(declaration: type[E], own: Iterable[str]) -> Any:
             "__deepcopy__": lambda self, _: self,
         },
     )
+    vars(open_class)["__attrs_attrs__"].frozen = frozen
     return frozen
 
 
