@@ -525,7 +525,7 @@ async def test_what_an_older_version_wrote_is_read(hub: Hub) -> None:
     older = codec.encode(posted).replace(b'"topic":null,', b"")
     assert codec.decode(older) == posted
     (entry,) = hub._parts.state.inboxes.snapshot()
-    assert entry == InboxEntry(reader.id, (Waiting(posted, posted.seq),))
+    assert entry == InboxEntry(reader.id, (Waiting(envelope=posted, ready_seq=posted.seq),))
 
 
 async def test_large_contents_are_published(hub: Hub) -> None:

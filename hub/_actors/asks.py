@@ -168,7 +168,7 @@ class Asks:
         )
 
     async def _ask(self, ask: Ask, posting: Posting, timeout: float) -> EnvelopePosted:
-        """Ask, and return the answer; ``timeout`` is what the caller has said."""
+        """Post the question; return the answer when it has committed. ``timeout`` is what the caller has said."""
         self._by_key[ask.key] = ask
         if ask.channel_id is not None:
             self._by_channel.setdefault(ask.channel_id, set()).add(ask)
@@ -179,24 +179,25 @@ class Asks:
             else:
                 with posting.core.knowing():
                     self._check_cycle(ask)
-            answer = await self._exchange(ask, posting)
+            question = posting.put_now()
+            if question is None:
+                question = await within(self._clock, ask.timeout, self._post, ask, posting)
+            if ask.answerer_id not in question.recipients:
+                raise AskFailed(
+                    f"the question did not reach {self._label(ask.answerer_id)}; see envelope.dispatch_failed"
+                )
+            if type(self._clock) is SystemClock:
+                self._alarm.watch(ask)
+                answer = await ask.answer
+            else:
+                answer = await within(self._clock, ask.left(), _result, ask.answer)
+            if not self._core.is_settled(answer.seq):
+                await within(self._clock, ask.left(), self._core.until_committed, answer.seq)
         except TimeoutError:
             whose = "" if ask.timeout == timeout else ", all that was left for the question that is answered here"
             raise AskTimeout(f"{ask.answerer} has not answered within {ask.timeout:g} s{whose}") from None
         finally:
             self._forget(ask)
-        return answer
-
-    async def _exchange(self, ask: Ask, posting: Posting) -> EnvelopePosted:
-        """Post the question; return the answer when it has committed."""
-        question = posting.put_now()
-        if question is None:
-            question = await within(self._clock, ask.timeout, self._post, ask, posting)
-        if ask.answerer_id not in question.recipients:
-            raise AskFailed(f"the question did not reach {self._label(ask.answerer_id)}; see envelope.dispatch_failed")
-        answer = await self._answer(ask)
-        if not self._core.is_settled(answer.seq):
-            await within(self._clock, ask.left(), self._core.until_committed, answer.seq)
         return answer
 
     async def _post(self, ask: Ask, posting: Posting) -> EnvelopePosted:
@@ -212,13 +213,6 @@ class Asks:
                 facts={"timeout": ask.timeout, "linked": ask.is_linked},
             )
         return await posting.run()
-
-    async def _answer(self, ask: Ask) -> EnvelopePosted:
-        """Return the answer when it is posted."""
-        if type(self._clock) is not SystemClock:
-            return await within(self._clock, ask.left(), _result, ask.answer)
-        self._alarm.watch(ask)
-        return await ask.answer
 
     def _posting(self, core: Core, ask: Ask, content: Any) -> Posting:
         """Return the post of the question, with a key that a program cannot give to an envelope."""

@@ -9,7 +9,6 @@ from typing import Any
 import attrs
 
 from .._commands.agents import Agent
-from .._commands.channels import Channel
 from .._commands.core import Core, new_id
 from .._commands.inboxes import Delivery
 from .._foreign.abandoned import Abandoned
@@ -152,7 +151,6 @@ class TurnHandler:
             id=turn_id,
             hub=self._hub,
             agent=self._agent,
-            channel=Channel(self._own_core, services.state, envelope.channel_id or ""),
             delivery=delivery,
         )
         workload = self._asks.workload

@@ -74,11 +74,15 @@ class Turn(Shown, Generic[HubT_co]):
     hub: HubT_co = attrs.field(repr=False)
     """The hub that the actor was spawned on, as its agent has it: what is done through it, that agent does."""
     agent: Agent
-    channel: Channel
-    """Where the envelope was posted; it may have ended since. For what was published on a topic, and for a question
-    that was asked in no channel, there is none, and what is read of this one raises
-    :class:`~hubwire.errors.NotFound`."""
     delivery: Delivery
+
+    @property
+    def channel(self) -> Channel:
+        """Where the envelope was posted; it may have ended since. For what was published on a topic, and for a question
+        that was asked in no channel, there is none, and what is read of this one raises
+        :class:`~hubwire.errors.NotFound`.
+        """
+        return Channel(self._core, self._state, self.envelope.channel_id or "")
 
     @property
     def envelope(self) -> EnvelopePosted:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
-import attrs
-
 from ..errors import CommandRejected, NotFound
 from ..events import (
     AgentUnregistered,
@@ -25,6 +23,7 @@ from ..events import (
 )
 from ..events._shown import shown
 from .agents import Agents
+from .changing import changed
 from .moments import Deadlines, deadline_ns, is_duration
 from .waiting import WIDE, InboxEntry, Waiting, WideEnvelope, WideEnvelopes, WideInboxEntry, read_entries
 
@@ -283,7 +282,7 @@ class Inboxes:
 
     def put_again(self, agent_id: str, envelope: EnvelopePosted, ready_seq: int) -> None:
         """Put an envelope that had left the inbox after the others of its priority; no attempt counts yet."""
-        self._put(agent_id, Waiting(envelope, ready_seq))
+        self._put(agent_id, Waiting(envelope=envelope, ready_seq=ready_seq))
 
     def _put(self, agent_id: str, waiting: Waiting) -> None:
         inbox = self._by_agent.get(agent_id)
@@ -334,7 +333,7 @@ class Inboxes:
 
     def _posted(self, event: EnvelopePosted) -> None:
         until = deadline_ns(event.at, event.delay_seconds) if event.delay_seconds else None
-        waiting = Waiting(event, event.seq, delayed_until_ns=until)
+        waiting = Waiting(envelope=event, ready_seq=event.seq, delayed_until_ns=until)
         for agent_id in event.recipients:
             self._put(agent_id, waiting)
 
@@ -344,11 +343,11 @@ class Inboxes:
             inbox = self._by_agent[event.agent_id]
             found = inbox.find(event.envelope_id)
             assert found is not None
-            inbox.replace(attrs.evolve(found, attempts=event.attempt))
+            inbox.replace(changed(found, {"attempts": event.attempt}))
             return
         waiting = self._take(event.agent_id, event.envelope_id)
         until = deadline_ns(event.at, event.delay_seconds) if event.delay_seconds else None
-        waiting = attrs.evolve(waiting, attempts=event.attempt, ready_seq=event.seq, delayed_until_ns=until)
+        waiting = changed(waiting, {"attempts": event.attempt, "ready_seq": event.seq, "delayed_until_ns": until})
         self._put(event.agent_id, waiting)
 
     def _returned(self, event: EnvelopeReturned) -> None:
@@ -356,7 +355,7 @@ class Inboxes:
         waiting = self._take(event.agent_id, event.envelope_id)
         self._timed.pop((event.agent_id, event.envelope_id, waiting.attempts), None)
         self._deadlines.tidy()
-        self._put(event.agent_id, attrs.evolve(waiting, ready_seq=event.seq, delayed_until_ns=None))
+        self._put(event.agent_id, changed(waiting, {"ready_seq": event.seq, "delayed_until_ns": None}))
 
     def _gone(self, event: EnvelopeAcked | EnvelopeDropped | EnvelopeExpired | EnvelopeDeadLettered) -> None:
         assert event.agent_id is not None

@@ -31,7 +31,9 @@ from ..events import (
     TurnFailed,
     TurnStarted,
 )
+from ..events._pairs import frozen_pair
 from ..events._shown import number_of, shown
+from .changing import changed
 from .moments import deadline_ns, is_duration
 from .owned import Owned
 
@@ -64,7 +66,7 @@ class WatchLimits(Value):
             raise ConfigurationError(f"WatchLimits.open_max is a whole number from 1 on, not {shown(self.open_max)}")
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@frozen_pair
 class OpenTurn(Value):
     """A turn, a model call or a tool call that has begun and not ended."""
 
@@ -231,7 +233,8 @@ class Turns:
         due_ns = deadline_ns(event.at, event.seconds + self._seconds_max["turn"])
         if due_ns > entry.deadline_ns:
             self._open.remove(seq)  # with another seq: a deadline of the one before does not count any more
-            self._open.add(event.seq, attrs.evolve(entry, seq=event.seq, deadline_ns=due_ns, is_extended=True), due_ns)
+            extended = changed(entry, {"seq": event.seq, "deadline_ns": due_ns, "is_extended": True})
+            self._open.add(event.seq, extended, due_ns)
 
     def _ended(self, family: str, id: str | None, event: Event) -> None:  # noqa: A002 - the field's name
         if isinstance(id, str) and (seq := self._find(family, id, event)) is not None:

@@ -12,6 +12,7 @@ import attrs
 
 from .._values import Value
 from ..events import EnvelopePosted
+from ..events._pairs import frozen_pair
 from .packing import Packing
 
 __all__ = (
@@ -29,7 +30,7 @@ WIDE = 16
 """An envelope with more recipients is wide: a snapshot holds it once."""
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen_pair
 class Waiting(Value):
     """An envelope in one inbox."""
 
@@ -141,4 +142,9 @@ def _referring(waiting: Waiting) -> Referring:
 
 
 def _waiting(entry: Referring, known: Mapping[str, EnvelopePosted]) -> Waiting:
-    return Waiting(known[entry.envelope_id], entry.ready_seq, entry.attempts, entry.delayed_until_ns)
+    return Waiting(
+        envelope=known[entry.envelope_id],
+        ready_seq=entry.ready_seq,
+        attempts=entry.attempts,
+        delayed_until_ns=entry.delayed_until_ns,
+    )

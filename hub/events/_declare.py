@@ -38,8 +38,8 @@ def event(kind: str, *, command: str | None = None) -> Callable[[type[E]], type[
 
     def declare(cls: type[E]) -> type[E]:
         frozen: type[Event] = pair(cls, _checked_fields(cls))
-        frozen.kind = kind
-        frozen.command = command
+        open_class: type[Event] = frozen.__mro__[1]  # of that class it is while it is stamped in place
+        open_class.kind, open_class.command = kind, command
         taken = _kinds.get(kind)
         if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ConfigurationError(f"kind {kind!r} is declared by {taken.__module__}.{taken.__qualname__} already")

@@ -96,7 +96,7 @@ class _LazyFields:
                 open_class.__init__ = made.__init__
                 open_class.__attrs_attrs__ = made.__attrs_attrs__
                 if (init := _compiled_init(made, open_class, self.frozen)) is not None:
-                    self.frozen.__init__ = init  # type: ignore[misc]
+                    self.frozen.__init__ = init
         return fields_of(open_class)
 
 
@@ -131,8 +131,10 @@ def _compiled_init(made: Any, open_class: type[Any], frozen: type[Any]) -> Calla
     arguments: list[str] = []
     lines = ["    __set_class__(self, __open__)"]
     # A call looks for each name from the left: the kind's own fields are given more often than the others.
-    for field in sorted(fields, key=lambda field: field.inherited):
-        name, value, default = field.name, field.alias if field.init else f"__default_{field.name}__", field.default
+    own = [field for field in fields if not cast(Any, field).inherited]
+    for field in (*own, *(field for field in fields if field not in own)):
+        name, default = field.name, field.default
+        value = str(field.alias) if field.init else f"__default_{name}__"
         namespace[f"__default_{name}__"] = default
         if isinstance(default, _Factory):
             if default.takes_self:

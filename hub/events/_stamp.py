@@ -15,7 +15,7 @@ from ..errors import EventInvalid, EventTooLarge
 from ._canonical import Freezer, PayloadTooLarge
 from ._event import HEADER, OWN_DOMAINS, Event, GenericEvent
 from ._fit import QUICK_NAMES, TEXT, FieldType, Misfit, types_of
-from ._pairs import set_class
+from ._pairs import fields_of, set_class
 from ._plain import freeze_plain
 from ._shown import shown
 
@@ -79,7 +79,7 @@ def stamp(event: Event, seq: int, id: str, at: str, hub: str, context: Context, 
 
 
 def stamp_own(event: Event, seq: int, id: str, at: str, hub: str, context: Context, bytes_max: int) -> Event:  # noqa: A002
-    """Stamp the event itself, as :func:`stamp` stamps a copy: one that was made for this, and that no other code has."""
+    """Stamp the event itself, as :func:`stamp` does a copy: one that was made for this, and that no other code has."""
     cls = type(event)
     stampers = _placing_in_place if context.is_placed else _in_place
     try:
@@ -145,6 +145,11 @@ def _compile_stamper(cls: type[Event], inherited: Collection[str]) -> Callable[.
 def _compile_stamper_in_place(cls: type[Event], inherited: Collection[str]) -> Callable[..., Event]:
     """Compile the stamping of the event itself: what is right is only looked at, and most fields are None."""
     types = {name: type_ for name, type_ in types_of(cls).items() if name not in _STAMPED}
+    # What is right whenever it is given: most fields keep their defaults.
+    defaults = {
+        field.name: field.default for field in fields_of(cls) if type(field.default) in (bool, int, float, str, tuple)
+    }
+    defaults = {name: value for name, value in defaults.items() if name in types and _is_right(types[name], value)}
     lines = [
         "    set_class(event, open_class)",
         "    event.seq = seq; event.id = id; event.at = at; event.hub = hub; event.depth = context.depth",
@@ -152,8 +157,9 @@ def _compile_stamper_in_place(cls: type[Event], inherited: Collection[str]) -> C
     ]
     for name, type_ in types.items():
         check = _check_lines(name, type_, f"type_{name}", stored=f"event.{name} = value")
-        if type_.takes_none:
-            lines += [f"    if event.{name} is not None:", f"        value = event.{name}", *_indented(check)]
+        is_default = "None" if type_.takes_none else f"default_{name}" if name in defaults else ""
+        if is_default:
+            lines += [f"    if (value := event.{name}) is not {is_default}:", *_indented(check)]
         else:
             lines += [f"    value = event.{name}", *check]
     lines.append("    if context is not EMPTY:")
@@ -170,12 +176,20 @@ def _compile_stamper_in_place(cls: type[Event], inherited: Collection[str]) -> C
         "    event.__class__ = frozen_class",
         "    return event",
     ]
-    return _compiled(cls, types, lines)
+    return _compiled(cls, types, lines, defaults)
 
 
-def _compiled(cls: type[Event], types: Mapping[str, FieldType], lines: list[str]) -> Callable[..., Event]:
+def _is_right(type_: FieldType, value: Any) -> bool:
+    """Tell whether a field holds this value as it is, and it weighs nothing."""
+    return bool(eval(type_.quick, {**QUICK_NAMES, "value": value, "kind": type(value)}))  # noqa: S307 - an expression of ours
+
+
+def _compiled(
+    cls: type[Event], types: Mapping[str, FieldType], lines: list[str], defaults: Mapping[str, object] | None = None
+) -> Callable[..., Event]:
     namespace: dict[str, Any] = {
         **QUICK_NAMES,
+        **{f"default_{name}": value for name, value in (defaults or {}).items()},
         **{f"type_{name}": type_ for name, type_ in types.items()},
         "new": object.__new__,
         "set_class": set_class,
@@ -194,7 +208,7 @@ def _compiled(cls: type[Event], types: Mapping[str, FieldType], lines: list[str]
 
 
 def _check_lines(name: str, type_: FieldType, type_name: str, *, stored: str = "") -> list[str]:
-    """Return the lines that check ``value``, and fit it where it is not right; ``stored``: what is done with it then."""
+    """Return the lines that check ``value``, and fit it where it is not right, and do ``stored`` with it then."""
     fit = ["freezer = freezer or Freezer(bytes_max)", f"value = fit(event, {name!r}, {type_name}, freezer, value)"]
     if type_.takes_mappings:
         lists = " or kind is list or kind is tuple" if type_.takes_lists else ""
