@@ -12,6 +12,7 @@ import pytest
 
 from hubwire import Hub, Turn
 from hubwire.errors import AskTimeout, HubClosed
+from support import until, until_idle
 
 
 async def silent(_: Turn) -> None:
@@ -66,8 +67,8 @@ async def test_a_hub_that_is_closed_leaves_no_timer() -> None:
     await hub.start()
     actor, asker = await hub.spawn(silent), await hub.agents.register("asker")
     asking = asyncio.ensure_future(hub.ask(asker, actor.agent, "?", timeout=60))
-    while not timers():
-        await asyncio.sleep(0)
+    await until_idle()
+    assert len(timers()) == 1
     await hub.aclose()
     with pytest.raises(HubClosed):
         await asking
@@ -86,4 +87,4 @@ async def test_a_thousand_questions_expire_while_the_loop_goes_on() -> None:
             for number in range(1000):
                 tasks.start_soon(ask, number)
         assert timers() == []
-        assert hub.statistics().envelopes_pending == 0
+        await until(lambda: hub.statistics().envelopes_pending == 0)  # their turns are being cancelled
