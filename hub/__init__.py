@@ -73,7 +73,14 @@ if TYPE_CHECKING:
     from .approvals import Approval as Approval, ApprovalPolicy as ApprovalPolicy, PendingApproval as PendingApproval
     from .arbiter import Rule as Rule, RuleArbiter as RuleArbiter
     from .context import scope as scope
-    from .events import Event as Event, GenericEvent as GenericEvent, UnknownEvent as UnknownEvent, event as event
+    from .events import (
+        Event as Event,
+        GenericEvent as GenericEvent,
+        Outcome as Outcome,
+        Severity as Severity,
+        UnknownEvent as UnknownEvent,
+        event as event,
+    )
     from .limits import Limits as Limits
     from .listener import BaseHubListener as BaseHubListener
     from .messages import handles as handles, message as message
@@ -132,7 +139,7 @@ _NAMES = {
     "approvals": ("Approval", "ApprovalPolicy", "PendingApproval"),
     "arbiter": ("Rule", "RuleArbiter"),
     "context": ("scope",),
-    "events": ("Event", "GenericEvent", "UnknownEvent", "event"),
+    "events": ("Event", "GenericEvent", "Outcome", "Severity", "UnknownEvent", "event"),
     "limits": ("Limits",),
     "messages": ("handles", "message"),
     "listener": ("BaseHubListener",),
