@@ -32,15 +32,18 @@ def is_instruction_fact(entity: str, relation: str, interpret_as: str | None = N
     It is if it is to be interpreted as ``instruction``, or if the URI of its entity or of its relation begins with
     ``instruction:``. Raises :class:`~hubwire.errors.ConfigurationError` for what is no text.
     """
-    given = {"entity": entity, "relation": relation, "interpret_as": "" if interpret_as is None else interpret_as}
+    return _is_instruction("is_instruction_fact()", {"entity": entity, "relation": relation}, interpret_as)
+
+
+def _is_instruction(call: str, uris: Mapping[str, Any], interpret_as: Any) -> bool:
+    given = {**uris, "interpret_as": "" if interpret_as is None else interpret_as}
     for name, value in given.items():
         if not is_a(value, str):
-            raise ConfigurationError(f"is_instruction_fact(): {name} must be text, not {shown(value)}")
+            raise ConfigurationError(f"{call}: {name} must be text, not {shown(value)}; write it out with str(...)")
     prefix = f"{_INSTRUCTION}:"
-    return (
-        str.__str__(given["interpret_as"]) == _INSTRUCTION
-        or str.startswith(entity, prefix)
-        or str.startswith(relation, prefix)
+    # A subclass of text may answer for itself as it likes.
+    return str.__str__(given["interpret_as"]) == _INSTRUCTION or any(
+        str.startswith(uri, prefix) for uri in uris.values()
     )
 
 
@@ -174,7 +177,8 @@ def instruction_event(
     if not any(kind is each for each in _KINDS):
         names = ", ".join(each.__name__ for each in _KINDS)
         raise ConfigurationError(f"instruction_event() makes events of {names}, not of {shown(kind)}")
-    if not is_instruction_fact(fact_entity, fact_relation, fact_interpret_as):
+    uris = {"fact_entity": fact_entity, "fact_relation": fact_relation}
+    if not _is_instruction("instruction_event()", uris, fact_interpret_as):
         return None
     try:
         return kind(
