@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         WaitingEnvelope as WaitingEnvelope,
     )
     from ._commands.approvals import ApprovalCommands as ApprovalCommands
+    from ._commands.batches import Batch as Batch
     from ._commands.gating import Gated as Gated, GatedBlocking as GatedBlocking
     from ._commit.backoff import Backoff as Backoff
     from ._delivery.attachment import Attachment as Attachment, AttachmentState as AttachmentState
@@ -118,6 +119,7 @@ _NAMES = {
         "WaitingEnvelope",
     ),
     "_commands.approvals": ("ApprovalCommands",),
+    "_commands.batches": ("Batch",),
     "_commands.gating": ("Gated", "GatedBlocking"),
     "_commit.backoff": ("Backoff",),
     "_delivery.attachment": ("Attachment", "AttachmentState"),

@@ -53,6 +53,7 @@ from .ports import Clock, Journal, KnowledgeStore
 if TYPE_CHECKING:
     from ._actors.registry import Actors  # imported with the first actor
     from ._commands.approvals import ApprovalCommands  # imported when they are used
+    from ._commands.batches import Batches
     from ._journal.upkeep import Upkeep  # imported only for a hub with a journal
     from .approvals import ApprovalPolicy
 
@@ -90,6 +91,7 @@ class Parts:
     groups: Groups
     approvals: Late[ApprovalCommands]
     emitting: Emitting
+    batches: Late[Batches]
     asks: Asks
     actors: LateActors
     timers: Timers
@@ -156,6 +158,7 @@ def assemble(
         groups=_groups_of(core, state, clock),
         approvals=Late(make_approvals),
         emitting=core.emitting,
+        batches=Late(partial(_make_batches, core, pipeline, limits)),
         asks=asks,
         actors=LateActors(core, make_actors),
         timers=Timers(pipeline, state, clock, partial(set_aside, "what is due")),
@@ -221,6 +224,12 @@ def _core_of(
     core = Core(pipeline, state.inboxes, authorizer, Acting(state.agents, denials), recall, journal)
     denials.connect(core)
     return core, denials
+
+
+def _make_batches(core: Core, pipeline: Pipeline, limits: Limits) -> Batches:
+    from ._commands.batches import Batches  # noqa: PLC0415 - few programs emit batches
+
+    return Batches(pipeline, core.emitting, core.authorizer.has_arbiter, limits.event_bytes_max)
 
 
 def _groups_of(core: Core, state: State, clock: Clock) -> Groups:

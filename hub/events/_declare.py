@@ -104,7 +104,7 @@ def _late_name(kind: str) -> tuple[str, str] | None:
 def _checked_severity(value: object) -> Severity:
     try:
         if is_a(value, str):
-            return Severity(str.__str__(value))  # type: ignore[arg-type]
+            return Severity(str.__str__(value))
     except ValueError:
         pass
     raise ConfigurationError(f"{shown(value)} is no severity; write one of {', '.join(map(str, Severity.__members__))}")

@@ -1,0 +1,92 @@
+"""Batches: events that are put by one command, are journaled as one, and after a crash are all there, or none.
+
+A batch is on the ring like the events of any command. What makes it one is that no append of the journal divides it,
+and that the journal is told where it is: see :class:`~hubwire.ports.BatchingJournal`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from ..context import Context
+from ..errors import EventTooLarge
+from ..events import Event
+from .held import is_inside, may_be_inside
+from .ingress import Ingress
+from .pipeline import Pipeline
+from .weights import LIGHT
+
+__all__ = ("check_weight", "execute_together", "weight_of")
+
+E = TypeVar("E", bound=Event)
+
+
+async def execute_together(
+    pipeline: Pipeline, decide: Callable[[], Sequence[E]], bytes_max: int, around: Context | None = None
+) -> list[E]:
+    """Carry out a command as :meth:`Pipeline.execute` does; the events that it decides on are a batch.
+
+    ``around`` is the context that they inherit, by default that of the running code. Raises
+    :class:`~hubwire.errors.EventTooLarge`, without effect, if together they hold more than ``bytes_max``.
+    """
+    admission = pipeline.admission
+    together = _face(pipeline, bytes_max)
+    if may_be_inside() and is_inside(pipeline):
+        admission.check_reserve()
+        return together.put(decide(), around)
+    if admission.is_free:
+        pipeline.lifecycle.check_open()
+    else:
+        await admission.wait_for_room()
+    try:
+        events = together.put(decide(), around)
+    finally:
+        admission.let_in()
+    if events:
+        await pipeline.until_committed(events[-1].seq)
+    return events
+
+
+def weight_of(event: Event) -> int:
+    """Return what a frozen event counts in the bytes of a batch: light ones are bounded by their number."""
+    weight = event._weight  # noqa: SLF001 - stamping left it for us
+    return weight if weight >= LIGHT else 0
+
+
+def check_weight(weight: int, bytes_max: int, kind: str) -> None:
+    """Raise :class:`~hubwire.errors.EventTooLarge` if events of this weight are too large to be written as one."""
+    if weight > bytes_max:
+        raise EventTooLarge(
+            f"the events of a batch, {kind!r} among them, have {weight} bytes of payload together, more than the"
+            f" {bytes_max} of event_bytes_max; a batch is written as one: make several of it, or store the payloads"
+            " elsewhere",
+            kind=kind,
+            size_bytes=weight,
+            limit_bytes=bytes_max,
+        )
+
+
+def _face(pipeline: Pipeline, bytes_max: int) -> Pipeline:
+    """Return the same pipeline as it is for a batch: applying events is the same, and cannot fail."""
+    face = copy.copy(pipeline)
+    face.ingress = _Together(pipeline, bytes_max)
+    return face
+
+
+class _Together(Ingress):
+    """The ingress of one batch: the last step that may refuse it, after which it is put."""
+
+    def __init__(self, pipeline: Pipeline, bytes_max: int) -> None:
+        self._ingress = pipeline.ingress
+        self._ring = pipeline.ring
+        self._bytes_max = bytes_max
+
+    def stamp(self, events: Sequence[E], seq: int, around: Context) -> list[E]:
+        stamped = self._ingress.stamp(events, seq, around)
+        check_weight(sum(map(weight_of, stamped)), self._bytes_max, stamped[-1].kind)
+        ring = self._ring
+        if len(stamped) > 1 and ring.journaled is not ring.applied:  # without a journal, a crash leaves none of them
+            ring.groups.add(range(seq, seq + len(stamped)))
+        return stamped
