@@ -40,6 +40,7 @@ async def written(groups: Iterable[Iterable[tuple[int, ...]]], *, chained: bool,
     log = log_on(store, chained=chained)
     for append in groups:
         bodies: list[bytes] = []
+        last = -1
         for group in append:
             bodies += [log.batch_mark(len(group))] if len(group) > 1 else []
             bodies += [body(number, size) for number in group]
@@ -72,7 +73,9 @@ def whole_groups(numbers_left: list[int], groups: Iterable[Iterable[tuple[int, .
     return numbers_left == list(range(len(numbers_left))) and len(numbers_left) in ends
 
 
-GROUPS = [[(0,)], [(1, 2, 3)], [(4,), (5, 6), (7,), (8, 9, 10)], [(11, 12)]]
+Groups = list[list[tuple[int, ...]]]
+
+GROUPS: Groups = [[(0,)], [(1, 2, 3)], [(4,), (5, 6), (7,), (8, 9, 10)], [(11, 12)]]
 """Four appends: the third is one as several callers share it."""
 
 
@@ -91,7 +94,7 @@ async def test_a_log_cut_at_any_byte_has_whole_batches(chained: bool) -> None:
 @pytest.mark.parametrize("size", [0, 300])
 async def test_sectors_that_a_crash_lost_take_a_whole_batch(chained: bool, size: int) -> None:
     """A loss of power leaves some sectors of an append, and zeros where the others should be."""
-    groups = [[(0,)], [(1, 2, 3), (4, 5, 6, 7)]]
+    groups: Groups = [[(0,)], [(1, 2, 3), (4, 5, 6, 7)]]
     files = await written(groups, chained=chained, size=size)
     content = files[SEGMENT]
     begin = content.index(b"\n") + 1

@@ -60,18 +60,17 @@ def printed(program: str) -> list[str]:
 def test_the_table_of_late_kinds_is_true() -> None:
     for module, kinds in LATE.items():
         for kind, name in kinds.items():
-            cls = getattr(hubwire.events, name)
+            cls: Any = getattr(hubwire.events, name)
             assert (cls.kind, cls.__module__) == (kind, f"hubwire.events.{module}")
-            assert kind_class(kind) is cls
             assert cls.command is None
+            assert kind_class(kind) is cls
     assert set(LATE_NAMES) <= set(hubwire.events.__all__) <= set(dir(hubwire.events))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_event_that_is_read_finds_its_class(kind: str) -> None:
     """In a process that has never heard of the kind before."""
-    cls = kind_class(kind)
-    assert cls is not None
+    cls: Any = kind_class(kind)
     texts = dict.fromkeys(("tool", "hook", "error_type", "skill", "dimension", "action", "fact_id", "peer_id"), "x")
     texts |= dict.fromkeys(("fact_entity", "fact_relation", "token_id", "manifest_id", "key_id", "direction"), "x")
     texts |= {"from_algorithm": "x", "to_algorithm": "x"}
@@ -151,6 +150,10 @@ def test_late_events_are_pickled() -> None:
     assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301 - it is ours
 
 
+class Mine(enum.Enum):
+    X = "error"
+
+
 # --- severity and outcome -------------------------------------------------------------------------------------------
 
 
@@ -165,7 +168,7 @@ def test_members_are_text() -> None:
     assert f"{Severity.ERROR} {Outcome.DENIED}" == "error denied"
 
 
-@pytest.mark.parametrize("given", ["error", Severity.ERROR, enum.Enum("Mine", {"X": "error"})["X"]], ids=repr)
+@pytest.mark.parametrize("given", ["error", Severity.ERROR, Mine.X], ids=repr)
 def test_text_becomes_the_member(given: Any) -> None:
     """Live and read back, it is the same member."""
     made = stamped(GenericEvent(kind="a.b", severity=given, outcome="denied"))
@@ -345,23 +348,17 @@ def test_which_facts_are_instructions(entity: str, relation: str, interpret_as: 
 @pytest.mark.parametrize("kind", [InstructionAudited, InstructionQuarantined, InstructionPromoted])
 async def test_the_event_of_an_instruction(kind: Any) -> None:
     """Its source is the actor, unless another one is given."""
-    about: dict[str, Any] = {
-        "fact_id": "f",
-        "fact_entity": "instruction:1",
-        "fact_relation": "says",
-        "actor": "agent:1",
-    }
-    one = instruction_event(kind, **about)
-    other = instruction_event(kind, **about, source="node:2", detail={"chunks": 3}, scope="local")
+    about: dict[str, Any] = {"fact_id": "f", "fact_entity": "instruction:1", "fact_relation": "says"}
+    about["actor"] = "agent:1"
+    given: list[Any] = [
+        instruction_event(kind, **about),
+        instruction_event(kind, **about, source="node:2", detail={"chunks": 3}, scope="local"),
+    ]
     async with Hub() as hub:
-        one, other = await hub.emit_many([one, other])
+        one, other = await hub.emit_many(given)
     assert (one.actor, one.source, one.detail) == ("agent:1", "agent:1", None)
-    assert (one.fact_id, one.fact_entity, one.fact_relation, one.fact_interpret_as) == (
-        "f",
-        "instruction:1",
-        "says",
-        None,
-    )
+    assert {name: getattr(one, name) for name in about} == about
+    assert one.fact_interpret_as is None
     assert (other.source, other.detail, other.scope) == ("node:2", {"chunks": 3}, "local")
 
 
@@ -381,8 +378,9 @@ def test_what_is_no_text_is_no_fact(wrong: Any) -> None:
 
 def test_an_instruction_event_is_of_one_of_three_kinds() -> None:
     given: Any = {"fact_id": "f", "fact_entity": "instruction:1", "fact_relation": "x", "actor": "a"}
-    for wrong in (FactWritten, "instruction.audited", None, InstructionAudited(**given)):
+    others: list[Any] = [FactWritten, "instruction.audited", None, InstructionAudited(**given)]
+    for wrong in others:
         with pytest.raises(ConfigurationError, match="makes events of InstructionAudited"):
-            instruction_event(wrong, **given)  # type: ignore[type-var]
+            instruction_event(wrong, **given)
     with pytest.raises(ConfigurationError, match=r"unexpected keyword argument 'shape'.*give it fields of Instruct"):
         instruction_event(InstructionAudited, **given, shape="round")
