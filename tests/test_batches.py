@@ -133,6 +133,19 @@ async def test_the_events_of_a_batch_are_no_larger_than_one_may_be(emit: Emit) -
         await hub.emit(said(1))
 
 
+@both_ways
+@pytest.mark.parametrize("store", [None, MemoryStore], ids=["memory", "journal"])
+@pytest.mark.parametrize("size", [127, 128, 1000])
+async def test_a_quick_listener_misses_no_event_of_large_batches(emit: Emit, store: Any, size: int) -> None:
+    """Its mailbox holds 1,000: emitting one batch after the other gives it its turns."""
+    seen = Recorder()
+    async with Hub(store and store(), listeners=[seen]) as hub:
+        for first in range(0, 5 * size, size):
+            await emit(hub, [said(first + n) for n in range(size)])
+        await hub.flush()
+    assert numbers(seen.events) == list(range(5 * size))
+
+
 # --- or none ----------------------------------------------------------------------------------------------------------
 
 

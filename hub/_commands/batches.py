@@ -57,7 +57,7 @@ class Batches(Value):
         """Ask the arbiter about each event, and put all of them; return them stamped, when they are committed."""
         if self._has_arbiter:
             events = [await self._emitting.allowed(event) for event in events]
-        return await execute_together(self._pipeline, lambda: events, self._bytes_max, around)
+        return await execute_together(self._pipeline, events, self._bytes_max, around)
 
     def frozen(self, event: E, around: Context) -> E:
         """Return an event as it will be committed, but for its number and its time."""

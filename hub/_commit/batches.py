@@ -6,8 +6,9 @@ and that the journal is told where it is: see :class:`~hubwire.ports.BatchingJou
 
 from __future__ import annotations
 
+import asyncio
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 from ..context import Context
@@ -22,11 +23,15 @@ __all__ = ("check_weight", "execute_together", "weight_of")
 
 E = TypeVar("E", bound=Event)
 
+_TURN = 128
+"""As emitters of single events, let other tasks run when so many were put: listeners read them in steps, and what is
+more than their mailboxes hold they would miss."""
+
 
 async def execute_together(
-    pipeline: Pipeline, decide: Callable[[], Sequence[E]], bytes_max: int, around: Context | None = None
+    pipeline: Pipeline, events: Sequence[E], bytes_max: int, around: Context | None = None
 ) -> list[E]:
-    """Carry out a command as :meth:`Pipeline.execute` does; the events that it decides on are a batch.
+    """Put events as :meth:`Pipeline.execute` does, by one command, which is a batch; return them when it is committed.
 
     ``around`` is the context that they inherit, by default that of the running code. Raises
     :class:`~hubwire.errors.EventTooLarge`, without effect, if together they hold more than ``bytes_max``.
@@ -35,18 +40,28 @@ async def execute_together(
     together = _face(pipeline, bytes_max)
     if may_be_inside() and is_inside(pipeline):
         admission.check_reserve()
-        return together.put(decide(), around)
+        return together.put(events, around)
+    if len(events) >= _TURN:
+        await _let_others_run()  # what listeners have not read yet counts, too
     if admission.is_free:
         pipeline.lifecycle.check_open()
     else:
         await admission.wait_for_room()
     try:
-        events = together.put(decide(), around)
+        stamped = together.put(events, around)
     finally:
         admission.let_in()
-    if events:
-        await pipeline.until_committed(events[-1].seq)
-    return events
+    if stamped:
+        await pipeline.until_committed(stamped[-1].seq)
+    for _ in range(len(stamped) // _TURN):
+        await _let_others_run()
+    return stamped
+
+
+async def _let_others_run() -> None:
+    # Twice: what waits for the commit is woken in the first turn, and its listener called in the second.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 def weight_of(event: Event) -> int:
