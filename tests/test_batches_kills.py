@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from hubwire import GenericEvent, Hub, StoreJournal, codec
-from hubwire.errors import LogDamaged
+from hubwire.errors import LogDamaged, NewerVersion
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Outcome
 from hubwire.log import cut_log, find_cut
@@ -183,6 +183,31 @@ async def test_a_mark_of_an_odd_number_is_an_ordinary_record() -> None:
         again = log_on(await store_of(await files_of(store)), chained=False)
         await again.open()
         assert (again.records, again.recovery) == (2, None)
+
+
+@both
+async def test_a_flipped_bit_in_a_mark_is_damage(chained: bool) -> None:
+    """A mark that says less, or nothing, would let a part of a batch pass for whole."""
+    files = await written([[(0,)], [(1, 2, 3)], [(4,)]], chained=chained)
+    content = files[SEGMENT]
+    start = content.index(b"\n") + 1
+    end = content.index(b"\n", start) + 1
+    assert b"log.batch_begun" in content[start:end]
+    for place in range(start, end):
+        flipped = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+        assert await refuses({**files, SEGMENT: flipped}, chained=chained) is not None, place
+
+
+@both
+async def test_a_mark_of_a_newer_version_is_refused(chained: bool) -> None:
+    store = MemoryStore()
+    log = log_on(store, chained=chained)
+    mark = codec.decode_fields(log.batch_mark(2)) | {"v": 99}
+    await log.append([codec.encode_fields(mark), body(0), body(1)], seq=1, hub="a hub")
+    files = await files_of(store)
+    again = log_on(await store_of(files), chained=chained)
+    with pytest.raises(NewerVersion, match="it has version 99"):
+        await again.open()
 
 
 # --- an audit log -----------------------------------------------------------------------------------------------------
