@@ -85,6 +85,9 @@ class Batch:
     All of them, or none: after an exception in the block, a refusal, a denial by the arbiter, a cancellation before
     they are admitted, and also after a crash at any point. Hand it to functions that have events to add: so they join
     the caller's transaction. It takes events only; what a command changes in the block is changed at once.
+
+    The end of the block waits for the commit, and raises what :meth:`hubwire.Hub.emit_many` raises. Cancelled when the
+    events are admitted, it leaves ``committed`` empty, and they are committed all the same.
     """
 
     def __init__(self, batches: Batches, own: Own) -> None:
