@@ -141,9 +141,8 @@ def assemble(
     fanout = _fanout_of(pipeline, journal, clock, upkeep)
     set_aside = _reporting(clock, pipeline, abandoned, fanout.announcements)
     core, denials = _core_of(pipeline, state, clock, limits, arbiter, journal, upkeep)
-    from_threads = FromThreads(lifecycle.home, limits.thread_bytes_max)
+    asks, from_threads = Asks(core, state, clock), FromThreads(lifecycle.home, limits.thread_bytes_max)
     make_approvals = partial(_make_approvals, core, state, approvals, from_threads, abandoned, clock)
-    asks = Asks(core, state, clock)
     core.room.connect(partial(turn_of, core), asks.workload.has_time)
     make_actors = partial(_make_actors, core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max)
     return Parts(
