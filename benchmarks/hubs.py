@@ -66,6 +66,26 @@ def whole_way(root: Path, count: int, producers: int) -> float:
     return elapsed(work) / count
 
 
+def emits(root: Path | None, count: int, producers: int, batch: int = 1) -> float:
+    """Emit events, one by one or in batches, until all are committed; without ``root``, in memory."""
+
+    async def work() -> None:
+        async with Hub(None if root is None else FileStore(root)) as hub:
+
+            async def produce() -> None:
+                for number in range(count // producers // batch):
+                    if batch == 1:
+                        await hub.emit(Ticked(number=number))
+                    else:
+                        await hub.emit_many([Ticked(number=number + each) for each in range(batch)])
+
+            async with anyio.create_task_group() as tasks:
+                for _ in range(producers):
+                    tasks.start_soon(produce)
+
+    return elapsed(work) / count
+
+
 # --- fanning out ----------------------------------------------------------------------------------------------------
 
 

@@ -56,6 +56,17 @@ def audit_appends(root: Path, count: int, producers: int) -> float:
     return elapsed(work) / count
 
 
+def audit_batches(root: Path, count: int, batch: int) -> float:
+    """Append records as batches, one after the other."""
+
+    async def work() -> None:
+        async with AuditLog(FileStore(root)) as audit:
+            for _ in range(count // batch):
+                await audit.append_many([RECORD] * batch)
+
+    return elapsed(work) / count
+
+
 # --- a log that is there already ------------------------------------------------------------------------------------
 
 

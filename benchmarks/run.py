@@ -13,11 +13,12 @@ import time
 
 from asks import asks, dbos_steps, missing, tapio_asks
 from bounds import resident, resuming
-from hubs import emit_wait, fan_out, live_tail, queues, whole_way
+from hubs import emit_wait, emits, fan_out, live_tail, queues, whole_way
 from logs import (
     appends_in_memory,
     appends_on_disk,
     audit_appends,
+    audit_batches,
     filled,
     hashing,
     opening,
@@ -54,6 +55,19 @@ def appending() -> list[Row]:
             "raw group commit of ready lines",
             lambda root: raw_appends(root, 51_200, 256),
         ),
+        Row(
+            "a record of AuditLog.append_many, 100 at once, fsync",
+            lambda root: audit_batches(root, 20_000, 100),
+            "AuditLog.append, 1 producer",
+            lambda root: audit_appends(root, 1000, 1),
+        ),
+        Row(
+            "a record of AuditLog.append_many, 100 at once, fsync",
+            lambda root: audit_batches(root, 20_000, 100),
+            "AuditLog.append, 256 producers",
+            lambda root: audit_appends(root, 25_600, 256),
+            "all of a batch are there after a crash, or none",
+        ),
     ]
 
 
@@ -73,8 +87,34 @@ def committing() -> list[Row]:
             lambda root: ag2_whole_way(root, 5120, 256),
             "a journal line, an audit record, a count and a live subscriber on either side; AG2 never syncs",
         ),
+        *emitting_many(),
         *waiting(50),
         *waiting(99),
+    ]
+
+
+def emitting_many() -> list[Row]:
+    return [
+        Row(
+            "an event of emit_many, 100 at once, no store",
+            lambda _: emits(None, 20_000, 1, 100),
+            "emit",
+            lambda _: emits(None, 20_000, 1),
+        ),
+        Row(
+            "an event of emit_many, 100 at once, fsync",
+            lambda root: emits(root, 20_000, 1, 100),
+            "emit",
+            lambda root: emits(root, 500, 1),
+            "all of a batch are there after a crash, or none",
+        ),
+        Row(
+            "an event of emit_many, 100 at once, fsync, 16 producers",
+            lambda root: emits(root, 32_000, 16, 100),
+            "emit, 256 producers",
+            lambda root: emits(root, 25_600, 256),
+            "both share the syncs of the journal",
+        ),
     ]
 
 

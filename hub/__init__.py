@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         WaitingEnvelope as WaitingEnvelope,
     )
     from ._commands.approvals import ApprovalCommands as ApprovalCommands
+    from ._commands.batches import Batch as Batch
     from ._commands.gating import Gated as Gated, GatedBlocking as GatedBlocking
     from ._commit.backoff import Backoff as Backoff
     from ._delivery.attachment import Attachment as Attachment, AttachmentState as AttachmentState
@@ -73,7 +74,14 @@ if TYPE_CHECKING:
     from .approvals import Approval as Approval, ApprovalPolicy as ApprovalPolicy, PendingApproval as PendingApproval
     from .arbiter import Rule as Rule, RuleArbiter as RuleArbiter
     from .context import scope as scope
-    from .events import Event as Event, GenericEvent as GenericEvent, UnknownEvent as UnknownEvent, event as event
+    from .events import (
+        Event as Event,
+        GenericEvent as GenericEvent,
+        Outcome as Outcome,
+        Severity as Severity,
+        UnknownEvent as UnknownEvent,
+        event as event,
+    )
     from .limits import Limits as Limits
     from .listener import BaseHubListener as BaseHubListener
     from .messages import handles as handles, message as message
@@ -111,6 +119,7 @@ _NAMES = {
         "WaitingEnvelope",
     ),
     "_commands.approvals": ("ApprovalCommands",),
+    "_commands.batches": ("Batch",),
     "_commands.gating": ("Gated", "GatedBlocking"),
     "_commit.backoff": ("Backoff",),
     "_delivery.attachment": ("Attachment", "AttachmentState"),
@@ -132,7 +141,7 @@ _NAMES = {
     "approvals": ("Approval", "ApprovalPolicy", "PendingApproval"),
     "arbiter": ("Rule", "RuleArbiter"),
     "context": ("scope",),
-    "events": ("Event", "GenericEvent", "UnknownEvent", "event"),
+    "events": ("Event", "GenericEvent", "Outcome", "Severity", "UnknownEvent", "event"),
     "limits": ("Limits",),
     "messages": ("handles", "message"),
     "listener": ("BaseHubListener",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -25,6 +26,7 @@ from .events import EnvelopePosted, Event
 if TYPE_CHECKING:
     from ._actors.handles import ActorHandle
     from ._commands.approvals import ApprovalCommands
+    from ._commands.batches import Batch
 
 __all__ = ("ActingHub",)
 
@@ -100,13 +102,23 @@ class ActingHub:
             event = self._parts.emitting.allowed_now(event)
         return self._parts.pipeline.put_nowait((event,))[0]
 
-    def _own(self, event: E) -> E:
+    async def emit_many(self, events: Iterable[E]) -> list[E]:
+        """Commit several events of this agent, all or none, as :meth:`hubwire.Hub.emit_many`."""
+        return await self._parts.batches.made().emit_many(events, self._own)
+
+    def batch(self) -> Batch:
+        """Return a batch of events of this agent, as :meth:`hubwire.Hub.batch`."""
+        from ._commands.batches import Batch  # noqa: PLC0415 - few programs have batches
+
+        return Batch(self._parts.batches.made(), self._own)
+
+    def _own(self, event: E, call: Call = _EMIT) -> E:
         self._parts.pipeline.ingress.check(event)
         self._core.acting.check_here()
         if event.agent_id is None:
             own: Any = event
             return attrs.evolve(own, agent_id=self.agent.id)  # type: ignore[no-any-return]
-        self._core.acting.check(event.agent_id, _EMIT, "the event's agent_id")
+        self._core.acting.check(event.agent_id, call, "the event's agent_id")
         return event
 
     async def ask(

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from ._actors.handles import ActorHandle, Group
     from ._actors.on_demand import OnDemand
     from ._commands.approvals import ApprovalCommands
+    from ._commands.batches import Batch
+    from ._foreign.arguments import Call
     from .approvals import ApprovalPolicy
 
 __all__ = ("Hub", "HubHealth", "HubStatistics")
@@ -306,6 +308,33 @@ class Hub:
         if self._has_arbiter:
             event = self._parts.emitting.allowed_now(event)
         return self._pipeline.offer((event,))
+
+    async def emit_many(self, events: Iterable[E]) -> list[E]:
+        """Commit several events as a batch, all or none; return them stamped, in their order.
+
+        They have consecutive numbers and one time. Also after a crash at any point, all of them are there, or none.
+        Much cheaper than as many calls of :meth:`emit`. At most 1,000, which together have at most as many bytes as one
+        event may (``event_bytes_max``). The arbiter is asked about each before any is put: if it denies one, none is.
+        Cancelled while it waits to be admitted, no event is taken; cancelled later, all are committed all the same.
+
+        Raises what :meth:`emit` raises for one of them, :class:`~hubwire.errors.CommandRejected` if they are too many
+        or no list, and :class:`~hubwire.errors.EventTooLarge` if they are too large together.
+        """
+        return await self._parts.batches.made().emit_many(events, self._own)
+
+    def batch(self) -> Batch:
+        """Return a batch, whose events are committed together when its block ends: see :class:`hubwire.Batch`.
+
+        ``async with hub.batch() as batch: batch.emit(event)``. An exception in the block leaves none of them. It is for
+        events alone: commands in the block take effect at once, whatever becomes of the batch.
+        """
+        from ._commands.batches import Batch  # noqa: PLC0415 - few programs have batches
+
+        return Batch(self._parts.batches.made(), self._own)
+
+    def _own(self, event: E, _: Call) -> E:
+        self._ingress.check(event)
+        return event
 
     def emit_threadsafe(self, event: E) -> Future[E]:
         """Emit from any thread, or any other event loop; the future is done when the event is committed.

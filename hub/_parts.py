@@ -53,6 +53,7 @@ from .ports import Clock, Journal, KnowledgeStore
 if TYPE_CHECKING:
     from ._actors.registry import Actors  # imported with the first actor
     from ._commands.approvals import ApprovalCommands  # imported when they are used
+    from ._commands.batches import Batches
     from ._journal.upkeep import Upkeep  # imported only for a hub with a journal
     from .approvals import ApprovalPolicy
 
@@ -90,6 +91,7 @@ class Parts:
     groups: Groups
     approvals: Late[ApprovalCommands]
     emitting: Emitting
+    batches: Late[Batches]
     asks: Asks
     actors: LateActors
     timers: Timers
@@ -139,9 +141,8 @@ def assemble(
     fanout = _fanout_of(pipeline, journal, clock, upkeep)
     set_aside = _reporting(clock, pipeline, abandoned, fanout.announcements)
     core, denials = _core_of(pipeline, state, clock, limits, arbiter, journal, upkeep)
-    from_threads = FromThreads(lifecycle.home, limits.thread_bytes_max)
+    asks, from_threads = Asks(core, state, clock), FromThreads(lifecycle.home, limits.thread_bytes_max)
     make_approvals = partial(_make_approvals, core, state, approvals, from_threads, abandoned, clock)
-    asks = Asks(core, state, clock)
     core.room.connect(partial(turn_of, core), asks.workload.has_time)
     make_actors = partial(_make_actors, core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max)
     return Parts(
@@ -156,6 +157,7 @@ def assemble(
         groups=_groups_of(core, state, clock),
         approvals=Late(make_approvals),
         emitting=core.emitting,
+        batches=Late(partial(_make_batches, core, pipeline, limits)),
         asks=asks,
         actors=LateActors(core, make_actors),
         timers=Timers(pipeline, state, clock, partial(set_aside, "what is due")),
@@ -221,6 +223,12 @@ def _core_of(
     core = Core(pipeline, state.inboxes, authorizer, Acting(state.agents, denials), recall, journal)
     denials.connect(core)
     return core, denials
+
+
+def _make_batches(core: Core, pipeline: Pipeline, limits: Limits) -> Batches:
+    from ._commands.batches import Batches  # noqa: PLC0415 - few programs emit batches
+
+    return Batches(pipeline, core.emitting, core.authorizer.has_arbiter, limits.event_bytes_max)
 
 
 def _groups_of(core: Core, state: State, clock: Clock) -> Groups:

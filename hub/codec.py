@@ -352,7 +352,8 @@ def _compile_reader(cls: type[Event]) -> Callable[[Mapping[str, Any]], Event]:
     classes = {"open_class": cls.__mro__[1], "frozen_class": cls}
     namespace: dict[str, Any] = {**QUICK_NAMES, **classes, "new": object.__new__}
     lines = ["def read(fields):", "    event = new(open_class)", "    event._body = None; event._weight = 0"]
-    defaults = {field.name: field.default for field in fields_of(cls)}
+    # What a record does not say of the header is not said: a default severity is of events that are made.
+    defaults = {field.name: field.default for field in (*fields_of(cls), *fields_of(Event))}
     for name, type_ in types_of(cls).items():
         default, is_made = _default(type_, defaults[name])
         namespace |= {f"read_{name}": type_.read, f"default_{name}": default}

@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import inspect
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
@@ -130,6 +130,17 @@ class HubThread:
         """
         self._check_elsewhere()
         return _result(self.hub.emit_threadsafe(event))
+
+    def emit_many(self, events: Iterable[E]) -> list[E]:
+        """Commit several events, all or none, and return them stamped, as :meth:`Hub.emit_many` does; it blocks.
+
+        ``events`` is read in the calling thread. An interruption has the effect that it has on :meth:`emit`.
+        """
+        from ._commands.batches import listed  # noqa: PLC0415 - few programs emit batches
+
+        self._check_elsewhere()
+        given: Iterable[E] = listed(events)
+        return self.call(self.hub.emit_many, given)
 
     def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a coroutine function on the hub's event loop; return what it returns, and raise what it raises.

@@ -466,6 +466,15 @@ async def test_a_hub_writes_every_event_once(text_store: NewTextStore, tmp_path:
     assert (await verify(text_store())).events == len(records)
 
 
+async def test_a_batch_of_records_is_appended(text_store: NewTextStore) -> None:
+    audit = AuditLog(text_store())
+    assert list(await audit.append_many([{"n": 1}, {"n": "ä"}, {"n": 3}])) == [2, 3, 4]
+    await audit.aclose()
+    again = AuditLog(text_store())
+    await again.append({"n": 4})
+    assert [record["n"] for record in await again.read_all()] == [1, "ä", 3, 4]
+
+
 def test_a_journal_on_an_ag2_store_is_refused(text_store: NewTextStore) -> None:
     """The message says why."""
     with pytest.raises(ConfigurationError, match="cannot hold a journal"):

@@ -173,6 +173,7 @@ class World:
             "approver": "x",
             "is_passed": True,
             "listener": tool,
+            "events": [GenericEvent(kind="a.b"), GenericEvent(kind="a.c")],
             "actor": Idle(),
             "factory": lambda name: Idle(),
             "event": GenericEvent(kind="a.b"),

@@ -16,7 +16,7 @@ import hubwire.events
 from hubwire import Event, GenericEvent, UnknownEvent, codec, event
 from hubwire.context import EMPTY
 from hubwire.errors import InvalidRecord
-from hubwire.events import AgentRegistered, EnvelopePosted, FrozenDict, ListenerFailed, ToolCompleted, evolve
+from hubwire.events import AgentRegistered, EnvelopePosted, FrozenDict, ListenerFailed, Outcome, ToolCompleted, evolve
 from hubwire.events._event import own_fields
 from hubwire.events._stamp import stamp
 
@@ -90,7 +90,7 @@ def an_event_of(cls: type[Event], *, header: bool) -> Event:
     values = {name: a_value_of(hints[name]) for name in own_fields(cls)}
     if header:
         values |= {name: f"some {name}" for name in HEADER} | {"metadata": {"b": 1, "a": 2}}
-        values["traceparent"] = f"00-{'ab' * 16}-{'cd' * 8}-01"
+        values |= {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01", "severity": "warning", "outcome": Outcome.DENIED}
     return cls(**values)
 
 

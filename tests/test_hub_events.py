@@ -358,7 +358,7 @@ def test_a_misspelled_kind_is_refused(kind: Any) -> None:
         event(kind)
 
 
-@pytest.mark.parametrize("kind", ["user.login", "a.b", "a.b.c.d", "api_key.rehashed", "x2.done"])
+@pytest.mark.parametrize("kind", ["user.login", "a.b", "a.b.c.d", "api_token.made_anew", "x2.done"])
 def test_kinds_are_lower_case_words_with_dots(kind: str) -> None:
     class Anything(Event):
         pass

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import hubwire
+from hubwire.events._late import LATE
 
 PUBLIC: tuple[str, ...] = vars(hubwire)["__all__"]  # type checkers do not see it: they read the imports
 TREE = ast.parse(Path(hubwire.__file__).read_text())
@@ -57,6 +58,9 @@ LATER = {
     "hubwire._actors.life",
     "hubwire._actors.turn",
     "hubwire.messages",
+    "hubwire._commands.batches",  # and what is below it, with the first batch
+    "hubwire._commit.batches",
+    *(f"hubwire.events.{module}" for module in LATE),  # with the first event of their kinds
     "hubwire._commands.approvals",  # and what is below it, with the first command on approvals
     "hubwire.approvals",
     "hubwire.risk",

@@ -45,10 +45,11 @@ def _domain(module: ModuleType | None, classes: Iterator[type[Any]]) -> Iterator
 
 def _maker(kind: type[Any]) -> str:
     declared = f"`hubwire.events.{kind.__name__}`"
+    grave = f" · severity `{severity}`" if (severity := attrs.fields_dict(kind)["severity"].default) else ""
     if kind.command is None:
-        return f"{declared} · emitted by your code: `await hub.emit({kind.__name__}(...))`"
+        return f"{declared} · emitted by your code: `await hub.emit({kind.__name__}(...))`{grave}"
     maker = kind.command if kind.command.startswith("the hub") else f"`{kind.command}`"
-    return f"{declared} · made by {maker}"
+    return f"{declared} · made by {maker}{grave}"
 
 
 def _fields(kind: type[Any], documented: dict[tuple[str, str], str]) -> Iterator[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
+from .._foreign.arguments import has_method
 from .._foreign.guards import guarded, text_of
 from ..errors import HubFailed, JournalFailed, StoreFull
+from ..events import Event
 from ..ports import Clock, Journal
 from .ring import Ring
 
@@ -73,14 +75,18 @@ async def run_journal(
 
     While one append is in flight the next batch grows: group commit without timers.
     """
-    while await ring.applied.wait_beyond(ring.journaled.value):
-        end = ring.batch_end(ring.journaled.value, ring.applied.value)
-        events = ring.slice(ring.journaled.value, end)
+    append_batches = _append_batches_of(journal)
+    while await ring.applied.wait_beyond(start := ring.journaled.value):
+        end, groups = ring.batch_end(start, ring.applied.value), None
+        if ring.groups.waiting:
+            end, groups = ring.groups.take(start, end)
+        events = ring.slice(start, end)
+        append = partial(append_batches, start, groups) if groups else journal.append
         try:
             try:
-                await guarded(journal.append, events)
+                await guarded(append, events)
             except StoreFull as full:
-                await full_stores.retry("the journal", partial(guarded, journal.append, events), full)
+                await full_stores.retry("the journal", partial(guarded, append, events), full)
         except Exception as error:  # noqa: BLE001 - after any error, the hub cannot go on
             failure = JournalFailed(
                 f"the journal could not be written ({text_of(error)}), so the hub stops: mend its store, then start it"
@@ -91,3 +97,18 @@ async def run_journal(
             return
         ring.journaled.advance(end)
         downstream.after_journaled()
+
+
+def _append_batches_of(journal: Journal) -> Callable[[int, Sequence[range], Sequence[Event]], Awaitable[None]]:
+    """Return what appends events of which some have to stay together: see :class:`~hubwire.ports.BatchingJournal`."""
+    batching: Any = journal
+    can_batch = has_method(journal, "append_batches")
+
+    def append(start: int, groups: Sequence[range], events: Sequence[Event]) -> Awaitable[None]:
+        if not can_batch:
+            return journal.append(events)
+        batches = [range(group.start - start, group.stop - start) for group in groups]
+        made: Awaitable[None] = batching.append_batches(events, batches)
+        return made
+
+    return append

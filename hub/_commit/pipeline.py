@@ -148,19 +148,21 @@ class Pipeline:
         """
         if not events:
             return []
-        ring = self.ring
         around = context.current() if around is None else around
-        stamped = self.ingress.stamp(events, ring.applied.value, around, are_own=are_own)
-        apply, watchers = self._apply, self.watchers
-        for event in stamped:
+        return self.put_stamped(self.ingress.stamp(events, self.ring.applied.value, around, are_own=are_own))
+
+    def put_stamped(self, events: list[E]) -> list[E]:
+        """Apply events that went through ingress now, and put them on the ring; return them."""
+        ring, apply, watchers = self.ring, self._apply, self.watchers
+        for event in events:
             if event._weight >= LIGHT:  # noqa: SLF001 - stamping left it for us
                 ring.weigh(event.seq, event._weight)  # noqa: SLF001
             apply(event)
             if (watch := watchers.get(type(event))) is not None:
                 watch(event)
-        ring.put(stamped)
+        ring.put(events)
         self._downstream.after_put()
-        return stamped
+        return events
 
     def resume_at(self, at: str) -> None:
         """Stamp events later than this: the newest event of the snapshot that was restored."""

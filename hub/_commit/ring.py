@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from ..events import Event
 from ..limits import BATCH_BYTES_MAX, RING_BYTES_MAX
 from ..waking import Waker
+from .groups import Groups
 from .weights import Weights
 
 __all__ = ("Ring", "Watermark")
@@ -86,6 +87,8 @@ class Ring:
         """The ``seq`` that ``applied`` has to reach before cutting is worth it."""
         self.weights: Weights = Weights()
         """What the heavy ones among the events weigh."""
+        self.groups: Groups = Groups()
+        """Which of the events that are not journaled have to be journaled together."""
         self.is_numbered: bool = False
         """Whether the ``seq`` of the next event is known: not before the journal was read."""
         self._capacity = capacity

@@ -149,8 +149,13 @@ class Call(Value):
 
     # -- things --
 
-    def items(self, argument: str, value: object, *, of: str, most: int = ITEMS_MAX) -> tuple[Any, ...]:
-        """Return the items of a list; ``of`` says what it is a list of. A text is not a list of its letters."""
+    def items(
+        self, argument: str, value: object, *, of: str, most: int = ITEMS_MAX, too_many: str = ""
+    ) -> tuple[Any, ...]:
+        """Return the items of a list; ``of`` says what it is a list of. A text is not a list of its letters.
+
+        ``too_many`` says what to do with more than ``most``.
+        """
         if is_a(value, str) or is_a(value, bytes) or is_a(value, Mapping) or not is_a(value, Iterable):
             is_one = type(value) is str and value
             raise self.refusal(argument, value, f"a list of {of}", f"write [{shown(value)}]" if is_one else "")
@@ -160,7 +165,7 @@ class Call(Value):
         except Exception as error:
             raise self.refusal(argument, value, f"a list of {of}", "reading it raised an exception") from error
         if len(items) > most:
-            raise self.refusal(argument, value, f"a list of at most {most} {of}")
+            raise self.refusal(argument, value, f"a list of at most {most} {of}", too_many)
         return items
 
     def mapping(self, argument: str, value: object, *, wanted: str = "a mapping") -> dict[Any, Any]:

@@ -98,9 +98,17 @@ class StoreJournal:
         self.first_seq = await self._find_first_seq(reader) if self._oldest else 0
 
     async def append(self, events: Sequence[Event]) -> None:
+        await self._append(events, [codec.encode(event) for event in events])
+
+    async def append_batches(self, events: Sequence[Event], batches: Sequence[range]) -> None:
+        bodies = [codec.encode(event) for event in events]
+        for batch in reversed(batches):
+            bodies.insert(batch.start, self._log.batch_mark(len(batch)))
+        await self._append(events, bodies)
+
+    async def _append(self, events: Sequence[Event], bodies: Sequence[bytes]) -> None:
         assert events[0].seq == self._expected_seq
         self._expected_seq += len(events)
-        bodies = [codec.encode(event) for event in events]
         try:
             await self._log.append(bodies, seq=events[-1].seq, hub=events[-1].hub)
         except Exception:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ._canonical import FrozenDict, canonical
 from ._declare import event, kind_class
 from ._event import Event, GenericEvent, UnknownEvent, evolve
+from ._late import LATE_NAMES
+from ._severity import Outcome, Severity
 from .actors import ActorCrashed, ActorStarted, ActorStateSet, ActorStopped, GroupCrashed, GroupStopped
 from .agents import (
     AgentObserved,
@@ -102,11 +107,60 @@ from .tools import ToolAbandoned, ToolCalled, ToolCompleted, ToolFailed
 from .topics import TopicSubscribed, TopicUnsubscribed
 from .turns import TurnAbandoned, TurnCommitted, TurnEnded, TurnExtended, TurnFailed, TurnStarted
 
+# Type checkers read this block, and programs the table of :mod:`._late`: few have these kinds.
+if TYPE_CHECKING:
+    from .administration import (
+        AdminActed as AdminActed,
+        QuotaBreached as QuotaBreached,
+    )
+    from .facts import (
+        FactRead as FactRead,
+        FactWritten as FactWritten,
+        InstructionAudited as InstructionAudited,
+        InstructionPromoted as InstructionPromoted,
+        InstructionQuarantined as InstructionQuarantined,
+        QuarantineAdmitted as QuarantineAdmitted,
+        QuarantineReleased as QuarantineReleased,
+        instruction_event as instruction_event,
+        is_instruction_fact as is_instruction_fact,
+    )
+    from .federation import (
+        ApiKeyRehashed as ApiKeyRehashed,
+        FederationConnected as FederationConnected,
+        KeyRotated as KeyRotated,
+        ManifestPublished as ManifestPublished,
+        PeerClockSkewed as PeerClockSkewed,
+        ReplayRejected as ReplayRejected,
+        TokenIssued as TokenIssued,
+        TokenRevoked as TokenRevoked,
+    )
+    from .runs import (
+        ErrorRaised as ErrorRaised,
+        HookMutated as HookMutated,
+        LoopBlocked as LoopBlocked,
+        LoopWarned as LoopWarned,
+    )
+    from .skills import (
+        SkillAuthored as SkillAuthored,
+        SkillRated as SkillRated,
+        SkillUsed as SkillUsed,
+    )
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in LATE_NAMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f".{LATE_NAMES[name]}", __name__), name)
+        globals()[name] = value
+        return value
+
+
 __all__ = (
     "ActorCrashed",
     "ActorStarted",
     "ActorStateSet",
     "ActorStopped",
+    "AdminActed",
     "AgentObserved",
     "AgentRegistered",
     "AgentResumeSet",
@@ -114,6 +168,7 @@ __all__ = (
     "AgentSkillSet",
     "AgentSwitched",
     "AgentUnregistered",
+    "ApiKeyRehashed",
     "ApprovalApproved",
     "ApprovalApproverFailed",
     "ApprovalChallengeCompleted",
@@ -157,34 +212,56 @@ __all__ = (
     "EnvelopeRedelivered",
     "EnvelopeRejected",
     "EnvelopeReturned",
+    "ErrorRaised",
     "Event",
     "ExpectationFailed",
     "ExpectationHandled",
     "ExpectationHandlerCalled",
     "ExpectationHandlerFailed",
     "ExpectationViolated",
+    "FactRead",
+    "FactWritten",
+    "FederationConnected",
     "FrozenDict",
     "GenericEvent",
     "GroupCrashed",
     "GroupStopped",
+    "HookMutated",
     "HubClockStepped",
     "HubEntrySetAside",
     "HubGuestFailed",
     "HubStarted",
     "HubStopped",
     "InboxPressured",
+    "InstructionAudited",
+    "InstructionPromoted",
+    "InstructionQuarantined",
+    "KeyRotated",
     "ListenerAttached",
     "ListenerDetached",
     "ListenerFailed",
     "ListenerRestarted",
     "ListenerSuspended",
+    "LoopBlocked",
+    "LoopWarned",
     "MailboxOverflowed",
+    "ManifestPublished",
     "ModelAbandoned",
     "ModelCalled",
     "ModelCompleted",
     "ModelFailed",
+    "Outcome",
+    "PeerClockSkewed",
     "PolicyDecided",
+    "QuarantineAdmitted",
+    "QuarantineReleased",
+    "QuotaBreached",
+    "ReplayRejected",
     "SandboxDecided",
+    "Severity",
+    "SkillAuthored",
+    "SkillRated",
+    "SkillUsed",
     "TaskCancelRequested",
     "TaskCancelled",
     "TaskCheckpointed",
@@ -197,6 +274,8 @@ __all__ = (
     "TimerCancelled",
     "TimerFired",
     "TimerSet",
+    "TokenIssued",
+    "TokenRevoked",
     "ToolAbandoned",
     "ToolCalled",
     "ToolCompleted",
@@ -213,5 +292,11 @@ __all__ = (
     "canonical",
     "event",
     "evolve",
+    "instruction_event",
+    "is_instruction_fact",
     "kind_class",
 )
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

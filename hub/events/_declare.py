@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from importlib import import_module
 from typing import Any, TypeVar, cast, dataclass_transform
 
 import attrs
 
 from ..errors import ConfigurationError
 from ._event import HEADER, Event
+from ._late import LATE, LATE_MODULES
 from ._pairs import declared_fields, is_argument, pair
-from ._shown import shown
+from ._severity import Severity
+from ._shown import is_a, shown
 
 __all__ = ("check_kind", "declared_kinds", "event", "is_undeclared", "kind_class", "note_undeclared")
 
@@ -27,22 +30,30 @@ _UNDECLARED_MAX = 4096
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(attrs.field,))
-def event(kind: str, *, command: str | None = None) -> Callable[[type[E]], type[E]]:
+def event(
+    kind: str, *, command: str | None = None, severity: Severity | str | None = None
+) -> Callable[[type[E]], type[E]]:
     """Declare a kind of event: ``@event("billing.charged") class Charged(Event): amount: int``.
 
     Fields hold what JSON holds: text, integers, numbers, booleans, None, mappings and tuples of them. ``command`` names
-    the one command that makes such events, if a state machine owns them. Raises
-    :class:`~hubwire.errors.ConfigurationError` for a wrong or taken kind, or a field name that records reserve.
+    the one command that makes such events, if a state machine owns them. ``severity`` is that of events which are made
+    without one; it costs nothing, because it is the default of the field. Raises
+    :class:`~hubwire.errors.ConfigurationError` for a wrong or taken kind, a field name that records reserve, or what is
+    no :class:`~hubwire.events.Severity`.
     """
     check_kind(kind)
+    default = None if severity is None else _checked_severity(severity)
 
     def declare(cls: type[E]) -> type[E]:
-        frozen: type[Event] = pair(cls, _checked_fields(cls))
+        frozen: type[Event] = pair(cls, _checked_fields(cls), None if default is None else {"severity": default})
         open_class: type[Event] = frozen.__mro__[1]  # of that class it is while it is stamped in place
         open_class.kind, open_class.command = kind, command
+        name = (cls.__module__, cls.__qualname__)
         taken = _kinds.get(kind)
-        if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+        if taken is not None and (taken.__module__, taken.__qualname__) != name:
             raise ConfigurationError(f"kind {kind!r} is declared by {taken.__module__}.{taken.__qualname__} already")
+        if taken is None and (late := _late_name(kind)) is not None and late != name:
+            raise ConfigurationError(f"kind {kind!r} is declared by {'.'.join(late)} already")
         _kinds[kind] = frozen
         _undeclared.discard(kind)
         return cast(type[E], frozen)
@@ -71,13 +82,32 @@ def note_undeclared(kind: str) -> None:
 
 
 def declared_kinds() -> Collection[str]:
-    """Return the kinds that are declared in this process by now."""
-    return _kinds.keys()
+    """Return the kinds that are declared in this process by now, and those that are with the first event of theirs."""
+    return _kinds.keys() | LATE_MODULES.keys()
 
 
 def kind_class(kind: str) -> type[Event] | None:
     """Return the class that declares ``kind``, or None if it is not declared in this process."""
-    return _kinds.get(kind)
+    cls = _kinds.get(kind)
+    if cls is None and (module := LATE_MODULES.get(kind)) is not None:
+        import_module(f".{module}", __package__)
+        cls = _kinds.get(kind)
+    return cls
+
+
+def _late_name(kind: str) -> tuple[str, str] | None:
+    """Return the module and the name of the class of a kind that is declared with the first event of its."""
+    module = LATE_MODULES.get(kind)
+    return None if module is None else (f"{__package__}.{module}", LATE[module][kind])
+
+
+def _checked_severity(value: object) -> Severity:
+    try:
+        if is_a(value, str):
+            return Severity(str.__str__(value))
+    except ValueError:
+        pass
+    raise ConfigurationError(f"{shown(value)} is no severity; write one of {', '.join(map(str, Severity.__members__))}")
 
 
 def _checked_fields(cls: type[Any]) -> dict[str, Any]:

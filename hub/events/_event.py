@@ -12,6 +12,7 @@ import attrs
 
 from ..errors import ConfigurationError
 from ._pairs import define, fields_of, frozen_pair
+from ._severity import Outcome, Severity
 
 __all__ = ("HEADER", "OWN_DOMAINS", "Event", "GenericEvent", "UnknownEvent", "evolve", "field_names", "own_fields")
 
@@ -44,7 +45,8 @@ class Event:
       too, where a program emits it, and of these ``session_id`` and ``turn_id`` where a command makes it;
     * ``causation_id``: the ``id`` of the event whose handling emitted this one, and ``depth``, how many such steps lie
       before it; only the hub counts them;
-    * ``severity``: ``info``, ``warning`` or ``error``; ``outcome``: ``success``, ``failure`` or ``denied``;
+    * ``severity``, a :class:`Severity`, and ``outcome``, an :class:`Outcome`: members or their text, of which the hub
+      makes members. Other text is refused; it stays text where a record of an earlier version has it;
     * ``metadata``: further fields of the application.
     """
 
@@ -68,8 +70,8 @@ class Event:
     correlation_id: str | None = None
     causation_id: str | None = None
     traceparent: str | None = None
-    severity: str | None = None
-    outcome: str | None = None
+    severity: Severity | str | None = None
+    outcome: Outcome | str | None = None
     metadata: Mapping[str, Any] | None = None
     depth: int = 0
     _body: bytes | None = attrs.field(default=None, init=False, eq=False)

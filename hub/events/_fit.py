@@ -12,11 +12,13 @@ class, and is one for both ways: :mod:`._stamp` compiles it into the copying of 
   a marked substitute.
 * An annotation that does not say a type at run time is no check: ``Any``, a type variable, a name that was imported for
   type checkers alone. A default of None admits None.
+* ``severity`` and ``outcome`` hold members of their enumerations, :class:`Severity` and :class:`Outcome`.
 * ``traceparent`` has the form of W3C Trace Context: what is set from it has to be accepted by :mod:`hubwire.context`.
 """
 
 from __future__ import annotations
 
+import enum
 import re
 import sys
 import types
@@ -31,10 +33,11 @@ from .._values import Value
 from ._canonical import Freezer, is_mark, json_text
 from ._event import HEADER, Event
 from ._pairs import fields_of
+from ._severity import Outcome, Severity
 from ._types import (
     ANY,
     NONE,
-    QUICK_NAMES,
+    QUICK_NAMES as QUICK_TYPE_NAMES,
     Check,
     Misfit,
     check_of,
@@ -51,6 +54,9 @@ from ._types import (
 )
 
 __all__ = ("QUICK_NAMES", "TEXT", "TRACEPARENT", "FieldType", "Misfit", "types_of")
+
+QUICK_NAMES: Mapping[str, Any] = {**QUICK_TYPE_NAMES, "Severity": Severity, "Outcome": Outcome}
+"""What the expressions of :attr:`FieldType.quick` need besides."""
 
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, version-traceid-parentid-flags."""
@@ -106,6 +112,17 @@ class _TraceParent(FieldType):
             return None if was_taken(self.hint, value) or type(value) is str else super().read(value)
 
 
+class _Member(FieldType):
+    """Of a field that holds a member of an enumeration whose members are text."""
+
+    def read(self, value: Any) -> Any:
+        """Return the member; text that is none as it is: earlier versions took any."""
+        try:
+            return self.check(value)
+        except Misfit:
+            return value if type(value) is str else super().read(value)
+
+
 def types_of(cls: type[Event]) -> Mapping[str, FieldType]:
     """Return the types of the fields of a class that can be given, by their names."""
     fields = [field for field in fields_of(cls) if field.init and field.name not in HEADER]
@@ -117,7 +134,7 @@ def types_of(cls: type[Event]) -> Mapping[str, FieldType]:
 def _header() -> dict[str, FieldType]:
     fields = [field for field in fields_of(Event) if field.init]
     header = {name: _field_type(hint) for name, hint in _hints(Event, fields).items()}
-    return header | {"traceparent": _TRACEPARENT}
+    return header | {"traceparent": _TRACEPARENT, "severity": _member(Severity), "outcome": _member(Outcome)}
 
 
 def _field_type(hint: Any, default: Any = attrs.NOTHING) -> FieldType:
@@ -170,3 +187,26 @@ _TRACEPARENT = _TraceParent(
     numbers="",
     hint=Union[str, None],  # noqa: UP007 - as the others
 )
+
+
+def _member(members: type[enum.StrEnum]) -> FieldType:
+    by_text: dict[str, Any] = {str(each): each for each in members}
+
+    def check(value: Any) -> Any:
+        if value is None:
+            return None
+        member = by_text.get(value) if type(value) is str else None
+        if member is None:
+            raise Misfit
+        return member
+
+    return _Member(
+        wanted=f"one of {', '.join(map(repr, by_text))}, or None",
+        takes_none=True,
+        takes_mappings=False,
+        takes_lists=False,
+        quick=f"kind is {members.__name__}",
+        check=check,
+        numbers="",
+        hint=Union[str, None],  # noqa: UP007 - as the others
+    )

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, dataclass_transform
 
 import attrs
@@ -26,9 +27,19 @@ E = TypeVar("E")
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(attrs.field,))
-def define(cls: type[E], *, slots: bool = True) -> type[E]:
-    """Make a mutable attrs class; a type checker sees it frozen, as the other class of its pair is."""
-    return attrs.define(slots=slots, kw_only=True, repr=False, eq=False)(cls)
+def define(cls: type[E], *, slots: bool = True, defaults: Mapping[str, Any] | None = None) -> type[E]:
+    """Make a mutable attrs class; a type checker sees it frozen, as the other class of its pair is.
+
+    ``defaults`` are other ones of inherited fields.
+    """
+    transform = partial(_with_defaults, defaults) if defaults else None
+    return attrs.define(slots=slots, kw_only=True, repr=False, eq=False, field_transformer=transform)(cls)
+
+
+def _with_defaults(
+    defaults: Mapping[str, Any], _: type[Any], fields: list[attrs.Attribute[Any]]
+) -> list[attrs.Attribute[Any]]:
+    return [field.evolve(default=defaults[field.name]) if field.name in defaults else field for field in fields]
 
 
 if TYPE_CHECKING:
@@ -84,15 +95,16 @@ class _LazyFields:
     That takes 0.7 ms; a program imports a hundred kinds, and uses a few.
     """
 
-    def __init__(self, declaration: type[Any]) -> None:
+    def __init__(self, declaration: type[Any], defaults: Mapping[str, Any] | None) -> None:
         self._declaration = declaration
         self.frozen: type[Any]
+        self._defaults = defaults
 
     def __get__(self, _: object, cls: type[Any]) -> tuple[attrs.Attribute[Any], ...]:
         open_class: Any = next(each for each in cls.__mro__ if "__attrs_attrs__" in vars(each))
         with _making:
             if vars(open_class)["__attrs_attrs__"] is self:
-                made: Any = define(self._declaration, slots=False)
+                made: Any = define(self._declaration, slots=False, defaults=self._defaults)
                 open_class.__init__ = made.__init__
                 open_class.__attrs_attrs__ = made.__attrs_attrs__
                 if (init := _compiled_init(made, open_class, self.frozen)) is not None:
@@ -154,7 +166,7 @@ def _compiled_init(made: Any, open_class: type[Any], frozen: type[Any]) -> Calla
     return compiled
 
 
-def _open_class(declaration: type[Any], own: Iterable[str]) -> type[Any]:
+def _open_class(declaration: type[Any], own: Iterable[str], defaults: Mapping[str, Any] | None) -> type[Any]:
     """Return the class that ``declaration`` describes, with slots for its fields."""
     left_out = {"__dict__", "__weakref__", *own}
     body = {name: value for name, value in vars(declaration).items() if name not in left_out}
@@ -162,7 +174,7 @@ def _open_class(declaration: type[Any], own: Iterable[str]) -> type[Any]:
         "__slots__": tuple(own),
         "__qualname__": declaration.__qualname__,
         "__init__": _init_when_made,
-        "__attrs_attrs__": _LazyFields(declaration),
+        "__attrs_attrs__": _LazyFields(declaration, defaults),
     }
     metaclass: Any = type(declaration)
     made: type[Any] = metaclass(declaration.__name__, declaration.__bases__, body)
@@ -181,9 +193,12 @@ set_class = object.__dict__["__class__"].__set__
 """Assigns ``__class__`` to what refuses to have an attribute set."""
 
 
-def pair(declaration: type[E], own: Iterable[str]) -> Any:
-    """Make both classes of a declaration whose own fields these are; return the frozen one."""
-    open_class = _open_class(declaration, own)
+def pair(declaration: type[E], own: Iterable[str], defaults: Mapping[str, Any] | None = None) -> Any:
+    """Make both classes of a declaration whose own fields these are; return the frozen one.
+
+    ``defaults`` are those of inherited fields that have another one in this class.
+    """
+    open_class = _open_class(declaration, own, defaults)
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         set_class(self, open_class)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ._declare import event
 from ._event import Event
+from ._severity import Severity
 
 __all__ = ("ModelAbandoned", "ModelCalled", "ModelCompleted", "ModelFailed")
 
@@ -31,7 +32,7 @@ class ModelCompleted(Event):
     duration_ms: float | None = None
 
 
-@event("model.failed")
+@event("model.failed", severity=Severity.ERROR)
 class ModelFailed(Event):
     """The model did not answer: it refused, or could not be reached."""
 

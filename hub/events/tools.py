@@ -6,6 +6,8 @@ from typing import Any
 
 from ._declare import event
 from ._event import Event
+from ._preview import preview
+from ._severity import Severity
 
 __all__ = ("ToolAbandoned", "ToolCalled", "ToolCompleted", "ToolFailed")
 
@@ -18,6 +20,11 @@ class ToolCalled(Event):
     call_id: str
     arguments: Any = None
 
+    @property
+    def arguments_preview(self) -> str:
+        """The first 200 characters of the arguments, as text or JSON."""
+        return preview(self.arguments)
+
 
 @event("tool.completed")
 class ToolCompleted(Event):
@@ -28,8 +35,13 @@ class ToolCompleted(Event):
     result: Any = None
     duration_ms: float | None = None
 
+    @property
+    def result_preview(self) -> str:
+        """The first 200 characters of the result, as text or JSON."""
+        return preview(self.result)
 
-@event("tool.failed")
+
+@event("tool.failed", severity=Severity.ERROR)
 class ToolFailed(Event):
     """The tool raised an exception, or returned a value that its caller takes for an error."""
 

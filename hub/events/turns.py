@@ -9,6 +9,8 @@ from typing import Any
 
 from ._declare import event
 from ._event import Event
+from ._preview import preview
+from ._severity import Severity
 
 __all__ = ("TurnAbandoned", "TurnCommitted", "TurnEnded", "TurnExtended", "TurnFailed", "TurnStarted")
 
@@ -19,6 +21,11 @@ class TurnStarted(Event):
 
     envelope_id: str = ""
     prompt: Any = None
+
+    @property
+    def prompt_preview(self) -> str:
+        """The first 200 characters of the prompt, as text or JSON."""
+        return preview(self.prompt)
 
 
 @event("turn.committed", command="turn.commit()")
@@ -48,8 +55,13 @@ class TurnEnded(Event):
     tool_calls: int | None = None
     duration_ms: float | None = None
 
+    @property
+    def content_preview(self) -> str:
+        """The first 200 characters of the content, as text or JSON."""
+        return preview(self.content)
 
-@event("turn.failed")
+
+@event("turn.failed", severity=Severity.ERROR)
 class TurnFailed(Event):
     """The agent crashed in the turn, or gave up."""
 

@@ -19,9 +19,11 @@ is opened, rotated, closed, and soon after appends; and by ``d``, the number of 
 was written. What is bad before that are lost records, and the log is refused. Behind it, the beginning of a batch, or
 some sectors of one between zeros, is what a crash leaves of an append that was never acknowledged: it is set aside.
 Whole lines that are not as they were written are damage, because no crash leaves them. A last record that only lacks
-its line feed is whole. The file ``clean`` also counts the segments, so that one that is missing is seen. **What remains
-unknowable**: that records which were appended after the newest marker, in the last second or so, were cut off at the
-end of a line. Only who knows more than the log can tell: another log, a snapshot, a position.
+its line feed is whole. A record ``log.batch_begun`` says that the next ``records`` ones are a batch: all of them are
+kept, or what a crash has left of them is set aside, too. The file ``clean`` also counts the segments, so that one that
+is missing is seen. **What remains unknowable**: that records which were appended after the newest marker, in the last
+second or so, were cut off at the end of a line. Only who knows more than the log can tell: another log, a snapshot, a
+position.
 
 Opening only reads: see :func:`inspect`. What it found to be done is done before the first append, or by
 :meth:`Log.repair`. A hub opens its journal and its audit log, compares them, and only then appends.
@@ -33,9 +35,9 @@ so that the order of the calls holds for them too. Two writers are kept apart by
 ``expect`` everywhere: a writer that finds the segment longer than it left it is :class:`~hubwire.errors.Fenced`.
 
 The parts: :class:`Log` is the face. ``_queue`` holds its commands, ``_writing`` carries them out, ``_phase`` says where
-it is in its life. ``_segments`` works on the store, and ``_tail`` is where the log ends; ``_recovery``, ``_marking``,
-``_rotation``, ``_truncation`` and ``_compaction`` answer a question each for it. ``_reading`` works without a writer,
-and ``_index`` says where events are.
+it is in its life. ``_segments`` works on the store, and ``_tail`` is where the log ends; ``_recovery``, ``_repair``,
+``_marking``, ``_rotation``, ``_truncation`` and ``_compaction`` answer a question each for it. ``_reading`` works
+without a writer, and ``_index`` says where events are.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import attrs
+
 from .. import codec
 from ..errors import InvalidRecord, NewerVersion
 from ._chain import chain_value
@@ -13,7 +15,9 @@ from ._tail import VERSION, Tail
 
 __all__ = ("LineCheck", "durable_claimed", "is_fork", "is_tear")
 
-OWN_KINDS = frozenset({"log.opened", "log.recovered", "log.rotated"})
+_BATCH_BEGUN = "log.batch_begun"
+
+OWN_KINDS = frozenset({"log.opened", "log.recovered", "log.rotated", _BATCH_BEGUN})
 """The kinds of the records that a log writes by itself; they have no ``seq``."""
 
 _SECTOR_BYTES = 512
@@ -30,11 +34,24 @@ class LineCheck:
         self._suffix = b""
         """How the last line with a checksum ends before that."""
         self._durable = 0
-        """``d`` of that line."""
+        """``d`` of the last line."""
+        self._batch: tuple[Tail, int] | None = None
+        """The tail before the newest batch, and the number of the record after the batch."""
         self.has_checksums: bool = False
         """Whether a line had a checksum: then all that follow have one."""
         self.has_version: bool = False
         """Whether a line, or a record of the log itself, is of a version that always writes a marker."""
+
+    @property
+    def begun(self) -> Tail | None:
+        """The tail before the last batch, if not all of its records are there; None if all are, or it is not known.
+
+        A batch is one append, so that a line with a greater ``d`` was written when what is there of it was durable:
+        a version that knows no batches has gone on behind it.
+        """
+        if self._batch is None or self.tail.records >= self._batch[1] or self._durable > self._batch[0].records:
+            return None
+        return self._batch[0]
 
     def add(self, line: bytes, *, is_checked: bool = False) -> None:
         """Move past a line. ``is_checked``: whether its checksum, if it has one, was found right.
@@ -57,6 +74,7 @@ class LineCheck:
         self.has_checksums = codec.check_line(line, tail.records, is_due=self.has_checksums)
         if chain is not None and tail.chain is not None and chain != chain_value(tail.chain, codec.seal(body, durable)):
             raise InvalidRecord('its "h" does not follow from the record before it')
+        self._durable = durable
         self._move(line, fields)
         tail.chain = tail.chain if chain is None else chain
 
@@ -64,6 +82,8 @@ class LineCheck:
         """Move past a line whose fields were read."""
         self._note_version(fields)
         tail = self.tail
+        if fields.get("kind") == _BATCH_BEGUN and "seq" not in fields and type(fields.get("records")) is int:
+            self._batch = (attrs.evolve(tail), tail.records + 1 + fields["records"])
         tail.size += len(line) + 1
         tail.records += 1
         tail.last_line = line + b"\n"

@@ -195,6 +195,15 @@ class Log:
         self._writer.put(command)
         return await command.future
 
+    def batch_mark(self, records: int) -> bytes:
+        """Return a record that makes the next ``records`` ones of the same :meth:`append` a batch.
+
+        After a crash, all of a batch are there, or none. Put it before them in ``bodies``: it is a record of the
+        log's own, ``log.batch_begun``, with an index, and without ``seq``. One append may have several batches, and
+        records between them.
+        """
+        return self._segments.batch_mark(records)
+
     async def check(self) -> None:
         """Raise :class:`~hubwire.errors.Fenced` if another writer took over. A log that is not open has no writer.
 

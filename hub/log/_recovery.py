@@ -1,7 +1,7 @@
-"""Recovery: where a log ends, and what is left of the record that its last writer died over.
+"""Recovery: where a log ends, and what is left of the record, or the batch, that its last writer died over.
 
-Two steps: :func:`inspect` reads, :func:`repair` changes. Between them a keeper of more than this log can compare it
-with the rest, and a start that is refused has only read.
+Two steps: :func:`inspect` reads, :func:`._repair.repair` changes. Between them a keeper of more than this log can
+compare it with the rest, and a start that is refused has only read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import attrs
 
 from .. import codec
 from ..errors import InvalidRecord, LogDamaged, NewerVersion
-from ..ports import CuttableStore, HoldableStore, KnowledgeStore
+from ..ports import HoldableStore, KnowledgeStore
 from ._inspection import Inspection, Recovery
 from ._lines import LineCheck, durable_claimed, is_fork, is_tear
 from ._marker import Kept, Marker, read_kept, read_marker
@@ -21,7 +21,7 @@ from ._reading import LogReader, list_segments, segment_path
 from ._rotation import next_named
 from ._tail import Tail
 
-__all__ = ("inspect", "repair")
+__all__ = ("inspect",)
 
 _YIELD_EVERY = 256
 """Lines checked in one turn of the loop: a whole segment would block it for half a second."""
@@ -269,8 +269,13 @@ class _Inspector:
                 f"{self._path}/clean is missing; the end of the log was found by reading. Whether records were cut off"
                 " behind it is not known"
             )
-        if tail.size < len(content) and not self._completes(content, check):
-            await self._judge_rest(path, content, vouched, refusal)
+        is_whole = tail.size == len(content) or self._completes(content, check)
+        # Part of a batch is a tear, too. Without a marker it is kept: an operator may have cut the log there.
+        begun = check.begun if marker is not None else None
+        if begun is not None and begun.size < vouched:
+            begun = None
+        if not is_whole or begun is not None:
+            await self._judge_rest(path, content, vouched, refusal, begun)
         if marker is None and check.has_version:
             self._judge_marker(path)
 
@@ -316,8 +321,13 @@ class _Inspector:
         self.found = attrs.evolve(self.found, lacks_feed=True)
         return True
 
-    async def _judge_rest(self, path: str, content: bytes, vouched: int, refusal: InvalidRecord | None) -> None:
-        """Find that the bytes behind the last good record were never acknowledged, or raise."""
+    async def _judge_rest(
+        self, path: str, content: bytes, vouched: int, refusal: InvalidRecord | None, begun: Tail | None
+    ) -> None:
+        """Find that the bytes behind the last good record were never acknowledged, or raise.
+
+        ``begun`` is where a batch begins of which not all records are good: then the end of the log is there.
+        """
         tail = self.found.tail
         start, torn = tail.size, content[tail.size :]
         where = f"is damaged at byte {start}, record {tail.records}"
@@ -325,15 +335,18 @@ class _Inspector:
             where += " (its lines end in CR LF: it was copied as text)"
         if start < vouched or durable_claimed(torn) > tail.records:
             raise self._damaged(path, f"{where}: it was durable, as {_witness(start, vouched)}", start)
-        if not is_tear(content, start) and (self._is_held or not is_fork(content[:start], torn)):
+        if torn and not is_tear(content, start) and (self._is_held or not is_fork(content[:start], torn)):
             raise self._damaged(path, f"{where}: {refusal}. A crash does not leave that", start)
-        if self._ends_in_another_byte(torn):
+        if torn and self._ends_in_another_byte(torn):
             raise self._damaged(path, f"{where}: the line feed behind it was changed", start + len(torn) - 1)
         if self.found.marker is None and self.found.notes:
             raise self._damaged(
                 f"{self._path}/clean",
                 f"is damaged or missing: whether the {len(torn)} bytes at the end of {path} were durable is not known",
             )
+        if begun is not None:
+            start, torn = begun.size, content[begun.size :]
+            self.found = attrs.evolve(self.found, tail=begun, lacks_feed=False)
         self.found = attrs.evolve(
             self.found, torn=Recovery(path, start, len(torn), await self._torn_path(path, start, torn))
         )
@@ -368,32 +381,3 @@ def _is_last_of(line: bytes, tail: Tail) -> bool:
 
 def _witness(start: int, vouched: int) -> str:
     return "the file clean says" if start < vouched else "later records say"
-
-
-async def repair(store: KnowledgeStore, inspection: Inspection, *, is_held: bool) -> None:
-    """Carry out what an inspection found to be done, and mark the log as open. It may be called again after an error.
-
-    What was truncated goes first, which makes room on a full disk. No more is deleted: torn bytes are set aside.
-    """
-    inspection.check()
-    for leftover in inspection.leftovers:
-        await store.delete(leftover)
-    if inspection.writes_kept:
-        await store.write(f"{inspection.path}/kept", inspection.kept.encode())
-    tail, torn = inspection.tail, inspection.torn
-    path = inspection.last_segment
-    # After a failed fsync the page cache may show what the disk does not have, and a second fsync would report success.
-    # A new file is written through. (A log that cannot be held is on objects, which are whole.)
-    is_rewritten = is_held and not inspection.is_clean and bool(inspection.found_bytes)
-    if torn is not None or inspection.lacks_feed or is_rewritten:
-        content = await store.read_bytes(path) or b""
-        found_bytes = inspection.found_bytes
-        if len(content) != tail.size or tail.size == found_bytes:  # otherwise an attempt that failed later has done it
-            if torn is not None:
-                await store.write(torn.torn_path, content[tail.size :])
-            if isinstance(store, CuttableStore) and not inspection.lacks_feed:
-                await store.cut(path, tail.size, expect=found_bytes)  # a full disk has no room for a second copy
-            else:
-                kept = content[: tail.size] + (b"\n" if inspection.lacks_feed else b"")
-                await store.write(path, kept, expect=found_bytes)
-    await store.write(f"{inspection.path}/clean", Marker.of(tail, is_closed=False).encode())

@@ -16,7 +16,8 @@ from ._compaction import Compactor
 from ._inspection import Inspection
 from ._marking import Marking
 from ._reading import segment_path
-from ._recovery import inspect, repair
+from ._recovery import inspect
+from ._repair import repair
 from ._rotation import Rotation
 from ._tail import VERSION, Sealed, Tail
 from ._truncation import begin_at
@@ -144,6 +145,10 @@ class Segments:
     def announce(self, fields: Mapping[str, Any]) -> None:
         """Let the next batch begin with a ``log.opened`` that says this, in place of one that still waits."""
         self.preamble = [self._own_record("log.opened", **fields), *self.preamble[1:]]
+
+    def batch_mark(self, records: int) -> bytes:
+        """Return the record before a batch of so many records."""
+        return self._own_record("log.batch_begun", records=records)
 
     def seal(self, bodies: Sequence[bytes]) -> Sealed:
         """Return records ready to be appended."""

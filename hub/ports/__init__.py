@@ -7,7 +7,7 @@ object that has the methods is an implementation. :mod:`hubwire.testing` proves 
 from __future__ import annotations
 
 from ._clock import Clock
-from ._journal import Journal
+from ._journal import BatchingJournal, Journal
 from ._listener import HubListener
 from ._paths import normalize_path
 from ._store import (
@@ -23,6 +23,7 @@ from ._store import (
 )
 
 __all__ = (
+    "BatchingJournal",
     "ChangeCallback",
     "ChangeSubscription",
     "Clock",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ._store import KnowledgeStore
 
 if TYPE_CHECKING:
     from ..events import Event
 
-__all__ = ("Journal",)
+__all__ = ("BatchingJournal", "Journal")
 
 
 class Journal(Protocol):
@@ -101,3 +101,19 @@ class Journal(Protocol):
 
     async def aclose(self) -> None:
         """Write a clean marker, so that the next :meth:`open` need not read the events again; release the journal."""
+
+
+@runtime_checkable
+class BatchingJournal(Protocol):
+    """A journal that keeps batches together, also over a crash.
+
+    Without it, batches (:meth:`hubwire.Hub.emit_many`) go through :meth:`Journal.append`, whole and in one call each:
+    a journal of which a crash may leave a part of such a call leaves a part of a batch.
+    """
+
+    async def append_batches(self, events: Sequence[Event], batches: Sequence[range]) -> None:
+        """Append events as :meth:`Journal.append` does; after a crash, all events of a batch are held, or none.
+
+        ``batches`` are places in ``events``: ranges that do not overlap, in order, of two events or more. Events
+        between them are of no batch. The batches are independent of each other.
+        """

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from .. import codec
 from ..errors import AlreadyRunning, HistoryGone
 from ..events import Event, GenericEvent, ToolCalled
-from ..ports import Journal
+from ..ports import BatchingJournal, Journal
 from ._raises import raises
 
 __all__ = ("EventsContract", "MakeJournal", "bodies", "events_of", "made", "opened")
@@ -126,6 +126,24 @@ class EventsContract:
         assert epochs == sorted(set(epochs))
 
     # --- appending --------------------------------------------------------------------------------------------------
+
+    async def test_batches_come_back_like_other_events(self, journals: MakeJournal) -> None:
+        """Of a :class:`~hubwire.ports.BatchingJournal`; others are not asked."""
+        journal = await opened(journals, 3)
+        if isinstance(journal, BatchingJournal):
+            await journal.append_batches(made(3, 9), [range(2), range(2, 5), range(7, 9)])
+            await journal.append_batches(made(12, 2), [range(2)])
+            await journal.append(made(14, 1))
+            await check_holds(journal, 0, 15)
+            assert bodies(await events_of(journal, 4)) == bodies(made(5, 10))
+            await journal.aclose()
+            again = await opened(journals)
+            await check_holds(again, 0, 15)
+            await again.append(made(15, 2))
+            await check_holds(again, 0, 17)
+            await again.aclose()
+        else:
+            await journal.aclose()
 
     async def test_appended_events_are_counted(self, journals: MakeJournal) -> None:
         journal = await opened(journals)

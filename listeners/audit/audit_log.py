@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,7 +16,7 @@ from hubwire.log import SEGMENT_BYTES, Head, Log, LogReader, Record, follow
 from hubwire.ports import Clock, KnowledgeStore, normalize_path
 from hubwire.text_store import TextStore
 
-from . import _ag2, _arguments
+from . import _ag2, _arguments, _batches
 from ._clocks import ClockFunction, SteadyClock, clock_of, now
 from ._heads import HeadCallback, Heads
 from ._last import id_of_last_event
@@ -224,8 +225,36 @@ class AuditLog(BaseHubListener):
         body = codec.encode_record(self._redaction.record(fields))
         if len(body) > BODY_BYTES_MAX:  # it has no key of its own that is named as a line's are: those are refused
             body = await cut(self._store, self.path, body)
+        return await self._append((body,))
+
+    async def append_many(self, records: Iterable[Mapping[str, Any]]) -> range:
+        """Append records as a batch, all or none; return their indexes. They are stored when it returns.
+
+        They follow each other in the log, and those without ``at`` have one time. Also after a crash at any point, all
+        of them are there, or none. Much cheaper than as many calls of :meth:`append`. At most 1,000 records, and 8 MiB
+        together. Before them the log writes a record of its own, ``log.batch_begun``.
+
+        Raises what :meth:`append` raises for one of them, and then has written none; and
+        :class:`~hubwire.errors.InvalidRecord` if they are too many, or no list.
+        """
+        bodies = _batches.bodies_of(records, self._body_of, partial(now, self._clock))
+        for number, body in enumerate(bodies):
+            if len(body) > BODY_BYTES_MAX:
+                bodies[number] = await cut(self._store, self.path, body)
+        if len(bodies) < 2:
+            first = await self._append(bodies) if bodies else 0
+        else:
+            first = 1 + await self._append((self._log.batch_mark(len(bodies)), *bodies))
+        return range(first, first + len(bodies))
+
+    def _body_of(self, record: Mapping[str, Any], at: str) -> bytes:
+        fields = _fields_of(record)
+        fields.setdefault("at", at)
+        return codec.encode_record(self._redaction.record(fields))
+
+    async def _append(self, bodies: Sequence[bytes]) -> int:
         try:
-            index = await self._log.append((body,))
+            index = await self._log.append(bodies)
         except AlreadyRunning as error:
             raise self._place.explained(error) from error
         self._place.take()

@@ -83,6 +83,8 @@ async def _work(hub: Hub, count: int) -> None:
         await hub.emit(GenericEvent(kind="work.done", data={"number": number, "pad": "x" * (number % 7 * 40)}))
         if number % 5 == 0:
             await channel.post(agents[0], {"number": number})
+        if number % 8 == 0:
+            await hub.emit_many([GenericEvent(kind="work.done", data={"number": number, "of": n}) for n in range(3)])
         if number % 20 == 0:
             await hub.emit(GenericEvent(kind="work.large", data={"text": "y" * 70_000}))
         await hub.flush()

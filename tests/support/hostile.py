@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 import hubwire.events
 from hubwire import Event, GenericEvent, UnknownEvent, event
-from hubwire.events import FrozenDict
+from hubwire.events import FrozenDict, Outcome, Severity
 from hubwire.events._event import own_fields
 
 HAS_NUMPY = importlib.util.find_spec("numpy") is not None
@@ -166,6 +166,8 @@ def events_of(cls: type[Event]) -> st.SearchStrategy[Event]:
     header = {name: st.none() | values_of(str) for name in HEADER}
     header["metadata"] = st.none() | st.dictionaries(texts, payloads, max_size=3)
     header["traceparent"] = st.sampled_from([None, TRACE])
+    header["severity"] = st.sampled_from([None, "info", *Severity])
+    header["outcome"] = st.sampled_from([None, "denied", *Outcome])
     return st.builds(cls, **fields, **header)
 
 

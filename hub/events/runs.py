@@ -1,0 +1,51 @@
+"""Runs of agents, as their runtimes report them: loops, what hooks have changed, errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._declare import event
+from ._event import Event
+from ._severity import Severity
+
+__all__ = ("ErrorRaised", "HookMutated", "LoopBlocked", "LoopWarned")
+
+
+@event("loop.warned", severity=Severity.WARNING)
+class LoopWarned(Event):
+    """An agent seems to go round in a loop: it called ``tool`` again, ``call_count`` times by now.
+
+    ``pattern`` says what repeats, ``severity_level`` how grave the runtime takes it to be, in its own words.
+    """
+
+    tool: str
+    pattern: str = ""
+    severity_level: str = ""
+    call_count: int = 0
+
+
+@event("loop.blocked", severity=Severity.ERROR)
+class LoopBlocked(Event):
+    """A call of ``tool`` was not carried out, because the agent goes round in a loop: see ``loop.warned``."""
+
+    tool: str
+    pattern: str = ""
+    call_count: int = 0
+
+
+@event("hook.mutated")
+class HookMutated(Event):
+    """A hook of the runtime changed what a tool was called with, or what it returned: the field ``mutated_field``."""
+
+    hook: str
+    tool: str = ""
+    mutated_field: str = ""
+
+
+@event("error.raised", severity=Severity.ERROR)
+class ErrorRaised(Event):
+    """An error that no other kind tells of. ``error_context`` says where it was raised, as far as it is to be kept."""
+
+    error_type: str
+    error_message: str = ""
+    error_context: Any = None
