@@ -17,6 +17,7 @@ from .position import Position
 __all__ = (
     "ACTING_AS",
     "ATTEMPTS_MAX",
+    "DETACH",
     "LISTENER_TIMEOUT_SECONDS",
     "MAILBOX",
     "ON",
@@ -38,6 +39,7 @@ ATTEMPTS_MAX = 16
 """With the pauses between them, two minutes on average."""
 
 ACTING_AS = Call("hub.acting_as()")
+DETACH = Call("hub.detach()", ConfigurationError)
 ON = Call("hub.on()", ConfigurationError)
 SUPERVISE = Call("hub.supervise()", ConfigurationError)
 _HUB = Call("Hub()", ConfigurationError)
@@ -48,7 +50,7 @@ _FLUSH = Call("hub.flush()", ConfigurationError)
 
 _PATTERNS_MAX = 1000
 
-_SETTINGS = (*(field.name for field in attrs.fields(Options) if field.name != "pattern"), "in_loop")
+_SETTINGS = (*(field.name for field in attrs.fields(Options)), "in_loop")
 """What :meth:`hubwire.Hub.on` takes by keyword."""
 
 
@@ -93,11 +95,16 @@ def limits_with(limits: Limits | None, **keywords: Any) -> Limits:
 # --- listeners ------------------------------------------------------------------------------------------------------
 
 
-def options_of(*, name: object, pattern: Any, in_loop: object, **settings: Any) -> Options:
+def options_of(*, name: object, pattern: Any, in_loop: object, once: object, **settings: Any) -> Options:
     """Return what the caller of ``attach`` has chosen; what depends on the listener is checked with it."""
     name = _ATTACH.text("name", name, is_optional=True)
     _ATTACH.flag("in_loop", in_loop)
-    return Options(name=name, pattern=None if pattern is None else pattern_of(_ATTACH, pattern), **settings)
+    return Options(
+        name=name,
+        pattern=None if pattern is None else pattern_of(_ATTACH, pattern),
+        once=_ATTACH.flag("once", once),
+        **settings,
+    )
 
 
 def check_settings(settings: Mapping[str, object]) -> None:

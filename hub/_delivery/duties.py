@@ -332,6 +332,8 @@ class BestEffort(DutyRules):
         if failures is None:
             often = f"more than {RESTARTS_MAX} times in {RESTART_WINDOW_SECONDS:g} seconds"
             return Departure(f"failed {often}, last with {text_of(error)}")
+        if event.seq + 1 >= self._handler.ends_at:
+            return None  # it was attached for this event alone, and does not go on
         await self._handler.pause(failures)
         self._reports.restarted(announce=announce)
         return None

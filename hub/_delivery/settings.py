@@ -46,6 +46,7 @@ class Settings(Value):
     attempts_max: int
     batch_max: int
     batch_seconds: float
+    once: bool = False
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -62,6 +63,7 @@ class Options(Value):
     batch_max: int | None
     batch_seconds: float
     name: str | None
+    once: bool = False
 
     def settings_for(self, adapted: Adapted, taken: Collection[str], *, has_journal: bool) -> Settings:
         """Return the settings of this listener; ``taken``: the names of the others.
@@ -93,8 +95,10 @@ class Options(Value):
             attempts_max=_count("attempts_max", self.attempts_max),
             batch_max=BATCH_MAX if self.batch_max is None else _count("batch_max", self.batch_max),
             batch_seconds=_seconds("batch_seconds", self.batch_seconds, at_least=0.0),
+            once=self.once,
         )
         self._check_batch(settings)
+        self._check_function(adapted)
         return settings
 
     def _check_batch(self, settings: Settings) -> None:
@@ -114,6 +118,11 @@ class Options(Value):
             raise ConfigurationError(
                 f"batch_max={settings.batch_max} is more than mailbox={settings.mailbox} holds; give a larger mailbox"
             )
+
+    def _check_function(self, adapted: Adapted) -> None:
+        """Refuse what the hub can do for a function alone, which it calls with one event at a time."""
+        if self.once and not adapted.form.is_function:
+            raise ConfigurationError(f"once=True is for functions, and {adapted.name!r} is none; omit it")
 
     def _name(self, adapted: Adapted, taken: Collection[str]) -> str:
         if self.name is not None:

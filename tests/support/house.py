@@ -178,7 +178,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire.thread", "hubwire.actors", "hubwire.challenges"),
     ("hubwire._hub",),
     ("hubwire._health",),
-    ("hubwire._life", "hubwire._ways", "hubwire._acting"),
+    ("hubwire._life", "hubwire._listening", "hubwire._ways", "hubwire._acting"),
     ("hubwire._parts", "hubwire._arguments"),
     ("hubwire._actors",),
     ("hubwire._commands",),
