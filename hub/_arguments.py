@@ -50,6 +50,15 @@ _FLUSH = Call("hub.flush()", ConfigurationError)
 
 _PATTERNS_MAX = 1000
 
+_CONCURRENCY_MAX = 1000
+"""Each call that is under way has a task, of a sync function a thread."""
+
+_KEYS = (
+    *("kind", "tenant", "source", "actor", "agent_id", "session_id", "turn_id", "channel_id", "task_id"),
+    *("correlation_id", "causation_id"),
+)
+"""The fields of each event by which those that belong together can be told."""
+
 _SETTINGS = (*(field.name for field in attrs.fields(Options)), "in_loop")
 """What :meth:`hubwire.Hub.on` takes by keyword."""
 
@@ -95,7 +104,16 @@ def limits_with(limits: Limits | None, **keywords: Any) -> Limits:
 # --- listeners ------------------------------------------------------------------------------------------------------
 
 
-def options_of(*, name: object, pattern: Any, in_loop: object, once: object, **settings: Any) -> Options:
+def options_of(
+    *,
+    name: object,
+    pattern: Any,
+    in_loop: object,
+    once: object,
+    concurrency: object,
+    key: Any,
+    **settings: Any,
+) -> Options:
     """Return what the caller of ``attach`` has chosen; what depends on the listener is checked with it."""
     name = _ATTACH.text("name", name, is_optional=True)
     _ATTACH.flag("in_loop", in_loop)
@@ -103,8 +121,17 @@ def options_of(*, name: object, pattern: Any, in_loop: object, once: object, **s
         name=name,
         pattern=None if pattern is None else pattern_of(_ATTACH, pattern),
         once=_ATTACH.flag("once", once),
+        concurrency=_ATTACH.whole("concurrency", concurrency, least=1, most=_CONCURRENCY_MAX),
+        key=key if key is None or (callable(key) and not is_a(key, str)) else _key_of(key),
         **settings,
     )
+
+
+def _key_of(key: object) -> str:
+    """Return the name of a field that says which events are handled one after the other."""
+    if not is_a(key, str):
+        raise _ATTACH.refusal("key", key, f"one of {', '.join(_KEYS)}, or a function of the event")
+    return _ATTACH.one_of("key", key, _KEYS)
 
 
 def check_settings(settings: Mapping[str, object]) -> None:

@@ -201,6 +201,8 @@ class Hub:
         batch_seconds: float = 0.0,
         in_loop: bool = False,
         once: bool = False,
+        concurrency: int = 1,
+        key: str | Callable[[Event], str | int | None] | None = None,
         name: str | None = None,
     ) -> Attachment:
         """Attach a listener, before or after start: an object with ``on_events``, one with some hooks, or a function.
@@ -215,7 +217,10 @@ class Hub:
         so many are gathered, for at most that time, before it is called (not for REQUIRED or BLOCK). ``in_loop``: a
         sync function runs in a thread of its own, with the context copied; one that is quick may run on the loop.
         ``once``: a function is called for one event, the first that it gets, and then detached; with the retries of its
-        duty if it fails.
+        duty if it fails. ``concurrency``: how many calls of a function may be under way at once, at most 1,000; a sync
+        one has so many threads. Its position is the first event whose call has not ended. ``key``: events with the same
+        key are handled one after the other, those without a key in no order: the name of a field of every event, as
+        ``"channel_id"``, or a quick function of the event that returns a text, a number or None.
         ``name``: unique on this hub; made from its class by default. A DURABLE listener is found again by it after a
         restart.
 
@@ -235,6 +240,8 @@ class Hub:
             batch_seconds=batch_seconds,
             in_loop=in_loop,
             once=once,
+            concurrency=concurrency,
+            key=key,
             name=name,
         )
 

@@ -14,7 +14,7 @@ from .._head import Head
 from ..errors import ConfigurationError
 from ..events._shown import is_a, nearest_name
 from ..listener import HOOKS, BaseHubListener, from_hooks
-from .forms import Batches, Form, OneByOne
+from .forms import Batches, Form, OneByOne, Surroundings
 from .functions import InLoop, InThread, OnLoop
 
 __all__ = ("Adapted", "name_of")
@@ -35,10 +35,24 @@ class Adapted:
     def __init__(self, candidate: Any, *, in_loop: bool = False) -> None:
         """``in_loop``: a sync function is quick, and is called on the event loop."""
         self.candidate: Any = candidate
+        self._in_loop = in_loop
         self.name: str = name_of(candidate)
         self.form: Form = self._form(candidate, in_loop=in_loop)
         self.keeps_position: bool = self._has("last_seq")
         """Whether the listener says how far its own effects go."""
+        self.surroundings: Surroundings
+        """Known once it is being attached."""
+
+    def connect(self, surroundings: Surroundings) -> None:
+        """The listener is being attached."""
+        self.surroundings = surroundings
+        self.form.connect(surroundings)
+
+    def another(self) -> Adapted:
+        """Return the same listener, to be called side by side with this one."""
+        other = Adapted(self.candidate, in_loop=self._in_loop)
+        other.connect(self.surroundings)
+        return other
 
     # -- what it is --
 

@@ -30,7 +30,7 @@ from .place import Entry, Place, start_of
 from .reading import Reading
 from .reports import AttachmentStatistics, Reports
 from .settings import Settings, Since
-from .surroundings import surroundings_of
+from .wiring import reading_of, surroundings_of
 
 __all__ = ("Attachment", "AttachmentState", "Settings", "Since")
 
@@ -50,7 +50,7 @@ class Attachment:
         self._reports = Reports(settings.name, host.announcements)
         rules = rules_of(settings.duty, settings.overflow)
         held = host.pipeline if rules.holds_commit or rules.holds_emitters else None
-        listener.form.connect(surroundings_of(settings, self._reports, host, held))
+        listener.connect(surroundings_of(settings, self._reports, host, held))
         self._handler = Handler(listener, settings.timeout, host.clock, self._reports, held)
         matcher = Matcher(
             settings.pattern,
@@ -64,7 +64,8 @@ class Attachment:
         self._place = Place(cursor, partial(host.moved, self))
         tools = Tools(self._handler, self._reports, self._place, pipeline, host.clock)
         self.rules: DutyRules = rules(settings, tools)
-        self.reading: Reading = Reading(settings, self.rules, tools, self._life, partial(host.caught_up, self))
+        caught_up = partial(host.caught_up, self)
+        self.reading: Reading = reading_of(listener, settings, self.rules, tools, self._life, caught_up)
         self._scope: anyio.CancelScope | None = None
         self._holdings = Holdings(listener, self._place, self._reports)
 
@@ -138,7 +139,7 @@ class Attachment:
         if state is AttachmentState.SUSPENDED and (error := self.suspension) is not None:
             remedy = "; attachment.resume() lets it go on, resume(skip_missed=True) after that event"
             return f"{name} is suspended at event {self.done}: {text_of(error)}{'' if self.missed else remedy}"
-        if (trouble := self.rules.problem()) is not None:
+        if (trouble := self.reading.problem()) is not None:
             return f"{name} {trouble}"
         if state is AttachmentState.CATCHING_UP:
             return f"{name} has not caught up yet: {self._place.lag} events to go; await attachment.ready()"

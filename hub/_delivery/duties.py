@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from copy import copy
+from typing import ClassVar, Self
 
 import anyio
 import attrs
@@ -88,6 +89,19 @@ class DutyRules(ABC):
         self._handler = tools.handler
         self._reports = tools.reports
         self._place = tools.place
+
+    def beside(self, tools: Tools) -> Self:
+        """Return the same rules for another call of the listener, side by side with this one.
+
+        What counts for the listener as a whole, as how often it fails, the two have in common.
+        """
+        other = copy(self)
+        other.use(tools)
+        return other
+
+    def use(self, tools: Tools) -> None:
+        """Go on with another handler and another place."""
+        self._handler, self._place = tools.handler, tools.place
 
     @property
     def keeps_ring(self) -> bool:

@@ -44,6 +44,9 @@ class Form(ABC):
     is_function: bool = False
     """Whether this is a function: it can be asked to end between any two events."""
 
+    is_divisible: bool = False
+    """Whether several calls of it may be under way at once."""
+
     passed: int = 0
     """How many events of the batch went past the listener, because it was muted meanwhile."""
 

@@ -30,6 +30,7 @@ class Function(Form):
     """
 
     is_function = True
+    is_divisible = True
     _reports: Reports
 
     def __init__(self, function: Callable[[Event], Any]) -> None:

@@ -17,6 +17,7 @@ from ..errors import ListenerTimeout, PartialBatch
 from ..events import Event
 from ..ports import Clock
 from .adapted import Adapted
+from .forms import Form
 from .reports import Reports
 
 __all__ = ("Failure", "Handler")
@@ -48,7 +49,7 @@ class Handler:
     ) -> None:
         """``timeout`` is in seconds per event. ``held``: what a call with events holds up besides this listener."""
         self._listener = listener
-        self._form = listener.form
+        self._form: Form = listener.form
         self._timeout = timeout
         self._clock = clock
         self._reports = reports
@@ -143,6 +144,10 @@ class Handler:
         """Wait no longer for the call that the listener is in, nor for one that comes: there is no time left."""
         self._form.cut()
         self._guest.cut()
+
+    def divide(self, lanes: Form) -> None:
+        """The listener is called by several handlers, which stand behind this form; this one enters and leaves it."""
+        self._form = lanes
 
     def mute(self, *, is_muted: bool) -> None:
         """Let events go past the listener from now on, or no longer."""

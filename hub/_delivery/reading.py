@@ -44,6 +44,10 @@ class Reading:
         """Gather no longer while events below ``end`` are not handled."""
         self._gatherer.hurry(end)
 
+    def problem(self) -> str | None:
+        """Return what the listener is failing at just now, None if it is well."""
+        return self._rules.problem()
+
     # -- what the ring keeps --
 
     @property

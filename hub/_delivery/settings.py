@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal
 
 import attrs
@@ -47,6 +47,8 @@ class Settings(Value):
     batch_max: int
     batch_seconds: float
     once: bool = False
+    concurrency: int = 1
+    key: str | Callable[[Any], Any] | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -64,6 +66,8 @@ class Options(Value):
     batch_seconds: float
     name: str | None
     once: bool = False
+    concurrency: int = 1
+    key: str | Callable[[Any], Any] | None = None
 
     def settings_for(self, adapted: Adapted, taken: Collection[str], *, has_journal: bool) -> Settings:
         """Return the settings of this listener; ``taken``: the names of the others.
@@ -96,6 +100,8 @@ class Options(Value):
             batch_max=BATCH_MAX if self.batch_max is None else _count("batch_max", self.batch_max),
             batch_seconds=_seconds("batch_seconds", self.batch_seconds, at_least=0.0),
             once=self.once,
+            concurrency=self.concurrency,
+            key=self.key,
         )
         self._check_batch(settings)
         self._check_function(adapted)
@@ -123,6 +129,14 @@ class Options(Value):
         """Refuse what the hub can do for a function alone, which it calls with one event at a time."""
         if self.once and not adapted.form.is_function:
             raise ConfigurationError(f"once=True is for functions, and {adapted.name!r} is none; omit it")
+        if self.concurrency == 1:
+            return
+        if not adapted.form.is_divisible:
+            raise ConfigurationError(f"concurrency is for a function, and {adapted.name!r} is none; omit it")
+        if self.once:
+            raise ConfigurationError("once=True is for one call, so there is no concurrency; omit one of them")
+        if self.batch_seconds:
+            raise ConfigurationError("a function with concurrency gets events one by one; omit batch_seconds")
 
     def _name(self, adapted: Adapted, taken: Collection[str]) -> str:
         if self.name is not None:
