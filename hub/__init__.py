@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from .arbiter import Rule as Rule, RuleArbiter as RuleArbiter
     from .context import scope as scope
     from .events import Event as Event, GenericEvent as GenericEvent, UnknownEvent as UnknownEvent, event as event
+    from .functions import Chain as Chain
     from .limits import Limits as Limits
     from .listener import BaseHubListener as BaseHubListener
     from .messages import handles as handles, message as message
@@ -133,6 +134,7 @@ _NAMES = {
     "arbiter": ("Rule", "RuleArbiter"),
     "context": ("scope",),
     "events": ("Event", "GenericEvent", "UnknownEvent", "event"),
+    "functions": ("Chain",),
     "limits": ("Limits",),
     "messages": ("handles", "message"),
     "listener": ("BaseHubListener",),
@@ -154,6 +156,7 @@ _SUBMODULES = (
     "events",
     "expectations",
     "forks",
+    "functions",
     "guests",
     "limits",
     "listener",

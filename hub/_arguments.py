@@ -59,7 +59,7 @@ _KEYS = (
 )
 """The fields of each event by which those that belong together can be told."""
 
-_SETTINGS = (*(field.name for field in attrs.fields(Options)), "in_loop")
+_SETTINGS = (*(field.name for field in attrs.fields(Options)), "in_loop", "priority")
 """What :meth:`hubwire.Hub.on` takes by keyword."""
 
 

@@ -258,6 +258,10 @@ class Hub:
         of them; ``@hub.on`` alone lets it see all events. A function may be attached more than once, and is called by
         each of its attachments.
 
+        With ``priority=``, a whole number, functions are one listener: for each event, those with a higher number are
+        called first, equal ones in the order in which they were attached. Each has its own ``timeout``, and fails by
+        itself, under its own name: see :class:`~hubwire.functions.Chain`, which has the other duties too.
+
         Raises as :meth:`attach` does, and :class:`~hubwire.errors.ConfigurationError` for an unknown setting.
         """
         return self._listening.on(patterns, settings)

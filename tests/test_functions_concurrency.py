@@ -179,8 +179,7 @@ async def test_random_keys_keep_their_order(seed: int) -> None:
     async with Hub(MemoryStore()) as hub:
         settings: dict[str, Any] = {"duty": Duty.DURABLE, "name": "f", "concurrency": 4, "key": key_of}
         await attached(hub, work, pattern="number.*", **settings)
-        for n in range(300):
-            await hub.emit(said(n))
+        put(hub, *range(300))
         await hub.flush()
     assert heard == {key: list(range(key, 300, 5)) for key in range(5)}
 

@@ -14,10 +14,10 @@ from .._head import Head
 from ..errors import ConfigurationError
 from ..events._shown import is_a, nearest_name
 from ..listener import HOOKS, BaseHubListener, from_hooks
-from .forms import Batches, Form, OneByOne, Surroundings
+from .forms import Batches, Composed, Form, OneByOne, Surroundings
 from .functions import InLoop, InThread, OnLoop
 
-__all__ = ("Adapted", "name_of")
+__all__ = ("Adapted", "is_same", "name_of")
 
 _SEQ_MAX = 2**62
 """No hub will ever number so far; a position beyond is a mistake of the listener."""
@@ -73,6 +73,8 @@ class Adapted:
             self._check_async(*hooks)
             self._check_hooks()
             form = OneByOne(from_hooks(candidate).on_event)
+        elif is_a(candidate, Composed):
+            form = candidate.composed()
         elif callable(candidate):
             self._check_call(candidate, self.name, ("event",))
             self._check_no_generator(candidate)
@@ -237,6 +239,13 @@ def name_of(candidate: Any) -> str:
         name = None
     text = (clean(name, 200) if issubclass(type(name), str) else "") or class_name(candidate)
     return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def is_same(one: object, other: object) -> bool:
+    """Tell whether these are one function; a method is another object each time it is looked up. Calls no ``==``."""
+    if type(one) is MethodType and type(other) is MethodType:
+        return one.__func__ is other.__func__ and one.__self__ is other.__self__
+    return one is other
 
 
 def _is_async(function: Any) -> bool:

@@ -17,7 +17,7 @@ from .announcements import Announcements
 from .duty import Duty
 from .reports import Reports
 
-__all__ = ("Batches", "Form", "OneByOne", "Surroundings")
+__all__ = ("Batches", "Composed", "Form", "OneByOne", "Surroundings")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -47,6 +47,9 @@ class Form(ABC):
     is_divisible: bool = False
     """Whether several calls of it may be under way at once."""
 
+    bounds_itself: bool = False
+    """Whether its calls have their own times, so that a batch needs none."""
+
     passed: int = 0
     """How many events of the batch went past the listener, because it was muted meanwhile."""
 
@@ -71,6 +74,10 @@ class Form(ABC):
     @abstractmethod
     async def on_events(self, events: Sequence[Event]) -> None:
         """Have the listener handle a batch. Raises what it raises."""
+
+    def problem(self) -> str | None:
+        """Return what the form does not do any more, None if all is well."""
+        return None
 
     def is_calling(self) -> bool:
         """Return whether this code runs inside a call that the form makes by itself, in a task of its own."""
@@ -118,3 +125,11 @@ class OneByOne(Form):
             cause(event)
             await on_event(event)
             self._handled += 1
+
+
+class Composed(ABC):
+    """A listener that says itself how it is called."""
+
+    @abstractmethod
+    def composed(self) -> Form:
+        """Return its form, for one attachment."""

@@ -83,6 +83,10 @@ class Handler:
         """The listener comes to its end by itself once the events below this ``seq`` are handled, or given up."""
         return self._form.ends_at
 
+    def problem(self) -> str | None:
+        """Return what the listener does not do any more, None if all is well."""
+        return self._form.problem()
+
     def is_calling(self) -> bool:
         """Return whether this code runs inside a call of the listener, or in a task that such a call started."""
         return is_inside(self) or self._form.is_calling()
@@ -167,7 +171,9 @@ class Handler:
             return None
         handled = 0
         try:
-            if form.knows_place and len(events) > 1:
+            if form.bounds_itself:
+                await self._guest.call(self._deliver, events)
+            elif form.knows_place and len(events) > 1:
                 await self._guest.call(self._deliver, events, seconds=self._timeout, progress=form.handled)
             else:
                 await self._guest.call(self._deliver, events, seconds=self._timeout * len(events))

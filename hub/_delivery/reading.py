@@ -46,7 +46,7 @@ class Reading:
 
     def problem(self) -> str | None:
         """Return what the listener is failing at just now, None if it is well."""
-        return self._rules.problem()
+        return self._rules.problem() or self._handler.problem()
 
     # -- what the ring keeps --
 

@@ -182,6 +182,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire._parts", "hubwire._arguments"),
     ("hubwire._actors",),
     ("hubwire._commands",),
+    ("hubwire.functions",),
     ("hubwire._delivery",),
     ("hubwire._journal",),
     ("hubwire._commit",),
