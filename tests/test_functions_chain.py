@@ -181,11 +181,11 @@ async def test_a_chain_needs_as_long_as_its_functions_may() -> None:
     made: list[str] = []
 
     async def slow(each: Event) -> None:
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.3)
         made.append("slow")
 
     async with Hub() as hub:
-        await attached(hub, Chain(slow, slow, slow, slow), pattern="number.*", timeout=0.2)
+        await attached(hub, Chain(slow, slow, slow, slow), pattern="number.*", timeout=1.0)
         await emit_together(hub, 0)
         await until_idle()
         assert made == ["slow"] * 4

@@ -23,6 +23,7 @@ from hubwire import (
     ApprovalPolicy,
     Attachment,
     BaseActor,
+    Chain,
     Channel,
     ChannelCommands,
     DeadLetter,
@@ -195,6 +196,11 @@ ENDINGS = {"start", "aclose"}
 WAITING = {"ask", "gate", "request", "wait", "ready", "flush", "ended", "result", "outcome"}
 """Calls that wait for what may not come."""
 
+BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+
+OF_FUNCTIONS = ("once", "concurrency", "key", "priority", "in_loop", "name")
+"""Further settings of ``hub.on``."""
+
 MALFORMED = {"source": 5, "source_id": "\ud800", "occurred_at": "yesterday", "is_notice": True, "metadata": "x"}
 
 
@@ -225,14 +231,19 @@ def arguments(world: World, cls: type, method: str, name: str, value: Any, dice:
     function = getattr(cls, method)
     given = {each: world.valid(each) for each in required(function) if each != name}
     if inspect.signature(function).parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
-        key = dice.choice([*MALFORMED, "capabilities", "nmae", "seq", "duty", "since", "timeout", "mailbox"])
+        key = dice.choice(
+            [*MALFORMED, "capabilities", "nmae", "seq", "duty", "since", "timeout", "mailbox", *OF_FUNCTIONS]
+        )
         return {**given, key: MALFORMED.get(key, value)}
     return {**given, name: value}
 
 
 async def call(world: World, cls: type, method: str, given: dict[str, Any]) -> None:
     receiver = world.receiver(cls)
-    result = getattr(receiver, method)(**given)
+    kinds = {name: each.kind for name, each in inspect.signature(getattr(cls, method)).parameters.items()}
+    by_position = [given[name] for name in given if kinds.get(name) in BY_POSITION]
+    by_name = {name: value for name, value in given.items() if kinds.get(name) not in BY_POSITION}
+    result = getattr(receiver, method)(*by_position, **by_name)
     if inspect.isawaitable(result):
         await asyncio.wait_for(result, SECONDS_MAX if method in WAITING else 10)
     elif isinstance(result, OnDemand):
@@ -365,6 +376,7 @@ VALUES: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "NameScorer": (NameScorer, {}),
     "FunctionApprover": (FunctionApprover, {"name": "x", "function": tool}),
     "scope": (scope, {}),
+    "chain.add": (Chain().add, {"function": tool}),
     "register_type": (register_type, {"channel_type": None}),
     "register_evaluator": (register_evaluator, {"evaluator": None}),
 }
