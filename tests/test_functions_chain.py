@@ -466,7 +466,7 @@ async def test_wrong_settings_of_a_function_are_refused(settings: dict[str, Any]
     chain = Chain()
     chain.add(print, name="taken")
     with pytest.raises(ConfigurationError, match=message):
-        chain.add(len, **settings)
+        chain.add(len, **settings)  # type: ignore[arg-type]
     assert list(chain.names) == ["taken"]
     hub = Hub()
     hub.on("number.*", priority=0, name="taken")(print)

@@ -196,6 +196,7 @@ ENDINGS = {"start", "aclose"}
 WAITING = {"ask", "gate", "request", "wait", "ready", "flush", "ended", "result", "outcome"}
 """Calls that wait for what may not come."""
 
+BY_EITHER = (inspect.Parameter.POSITIONAL_OR_KEYWORD,)
 BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
 
 OF_FUNCTIONS = ("once", "concurrency", "key", "priority", "in_loop", "name")
@@ -240,10 +241,12 @@ def arguments(world: World, cls: type, method: str, name: str, value: Any, dice:
 
 async def call(world: World, cls: type, method: str, given: dict[str, Any]) -> None:
     receiver = world.receiver(cls)
-    kinds = {name: each.kind for name, each in inspect.signature(getattr(cls, method)).parameters.items()}
-    by_position = [given[name] for name in given if kinds.get(name) in BY_POSITION]
-    by_name = {name: value for name, value in given.items() if kinds.get(name) not in BY_POSITION}
-    result = getattr(receiver, method)(*by_position, **by_name)
+    parameters = inspect.signature(getattr(cls, method)).parameters
+    kinds = {name: parameters[name].kind for name in parameters if name in given}
+    has_rest = inspect.Parameter.VAR_POSITIONAL in kinds.values()
+    by_position = [name for name in kinds if kinds[name] in BY_POSITION or (has_rest and kinds[name] in BY_EITHER)]
+    by_name = {name: value for name, value in given.items() if name not in by_position}
+    result = getattr(receiver, method)(*(given[name] for name in by_position), **by_name)
     if inspect.isawaitable(result):
         await asyncio.wait_for(result, SECONDS_MAX if method in WAITING else 10)
     elif isinstance(result, OnDemand):
