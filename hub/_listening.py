@@ -131,7 +131,9 @@ class Listening:
 
         A pattern lies within another one if that matches it as text, ``*`` matching ``*``.
         """
-        return [each for each in self._fanout.attachments if each.is_function and all(map(outer.matches, each.pattern))]
+        chain = None if self._ranked is None else self._ranked.attachment  # its functions are detached one by one
+        functions = [each for each in self._fanout.attachments if each.is_function and each is not chain]
+        return [each for each in functions if all(map(outer.matches, each.pattern))]
 
 
 def _is_function(value: object) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from weakref import WeakSet
 
 from ._delivery.adapted import Adapted, is_same
-from ._delivery.attachment import Attachment, AttachmentState
+from ._delivery.attachment import Attachment
 from ._delivery.chained import Chained, Link
 from ._delivery.forms import Composed
 from ._foreign.arguments import Call, is_a, shown
@@ -172,7 +172,8 @@ class Ranked:
     def __init__(self, attach: Callable[[Chain], Attachment]) -> None:
         self._attach = attach
         self._chain = Chain()
-        self._attachment: Attachment | None = None
+        self.attachment: Attachment | None = None
+        """That of the chain; None while no function has a priority."""
 
     def add(self, function: Any, settings: Mapping[str, Any]) -> None:
         """Add a function, with the settings of :meth:`hubwire.Hub.on`."""
@@ -181,17 +182,17 @@ class Ranked:
                 f"{_ON.name}: functions with a priority are one listener, which {', '.join(others)} would be about:"
                 f" omit that, or write {_ATTACH}"
             )
-        attachment = self._attachment
-        is_attached = attachment is not None and attachment.state is not AttachmentState.DETACHED
-        if is_attached:
+        if self.attachment is not None and not self.attachment.is_leaving:
             self._chain._add(_ON, function, **settings)  # noqa: SLF001 - the errors name the call that was made
             return
         chain = Chain()
         chain._add(_ON, function, **settings)  # noqa: SLF001
-        self._attachment, self._chain = self._attach(chain), chain
+        self.attachment, self._chain = self._attach(chain), chain
 
     def found(self, which: object, outer: Patterns | None) -> Sequence[Link]:
         """Return those that a name or a function means, or that see nothing but what ``outer`` matches."""
+        if self.attachment is None or self.attachment.is_leaving:
+            return ()
         links = self._chain._links  # noqa: SLF001
         if outer is not None:
             return [each for each in links if all(map(outer.matches, each.kinds.patterns))]
@@ -203,10 +204,10 @@ class Ranked:
     def remove(self, links: Sequence[Link]) -> Attachment | None:
         """Call these no more; return the attachment that ends because there are no others."""
         self._chain._remove(links)  # noqa: SLF001
-        attachment = self._attachment
+        attachment = self.attachment
         if self._chain.functions or attachment is None:
             return None
-        self._attachment = None
+        self.attachment = None
         attachment.begin_to_detach()
         return attachment
 

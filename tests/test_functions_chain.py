@@ -351,8 +351,41 @@ async def test_a_function_with_a_priority_is_detached_like_any() -> None:
         await until(lambda: hub.attachments[0].state is AttachmentState.RUNNING)
         await emit_together(hub, 1)
         assert calls.made == ["c0", "d0", "a1"]
-        assert await hub.detach(pattern="*") == 2  # the listener, and its function
+        assert await hub.detach(pattern="*") == 1
         assert len(hub.attachments) == 0
+
+
+async def test_the_listener_of_those_with_a_priority_is_detached_by_its_name() -> None:
+    """With it all of them are gone, and a later one is the first of another."""
+    calls = Calls()
+    async with Hub() as hub:
+        gone = calls.function("a")
+        hub.on("number.*", priority=1)(gone)
+        assert await hub.detach("Chain") == 1
+        with pytest.raises(NotFound):
+            await hub.detach(gone)
+        hub.on("number.*", priority=1)(calls.function("b"))
+        await until(lambda: hub.attachments[0].state is AttachmentState.RUNNING)
+        await emit_together(hub, 0)
+        assert calls.made == ["b0"]
+
+
+async def test_a_function_is_not_added_to_a_listener_that_leaves() -> None:
+    calls = Calls()
+    async with Hub() as hub:
+
+        async def leave(each: Event) -> None:
+            calls.made.append("leave")
+            await hub.detach("Chain")
+            hub.on("number.*", priority=1)(calls.function("b"))
+
+        hub.on("number.*", priority=1)(leave)
+        await until(lambda: hub.attachments[0].state is AttachmentState.RUNNING)
+        await emit_together(hub, 0)
+        await until(lambda: hub.attachments[0].name == "Chain-2")
+        await until(lambda: hub.attachments[0].state is AttachmentState.RUNNING)
+        await emit_together(hub, 1)
+        assert calls.made == ["leave", "b1"]
 
 
 async def test_a_function_of_a_chain_detaches_itself() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hubwire import AttachmentState, Duty, Event, GenericEvent, Hub, Overflow
+from hubwire import AttachmentState, Chain, Duty, Event, GenericEvent, Hub, Overflow
 from hubwire.errors import ConfigurationError, ListenerFailed
 from hubwire.events import ListenerFailed as Failed, ListenerSuspended
 from hubwire.stores import MemoryStore
@@ -496,3 +496,83 @@ async def test_a_hundred_thousand_events_leave_nothing() -> None:
         window: Any = attachment.reading._window  # type: ignore[attr-defined]
         assert (count, window.waiting, len(window._order), len(window._handled)) == (20_000, 0, 0, 0)
         assert len(asyncio.all_tasks()) <= tasks + 8
+
+
+# --- what it may do -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["side by side", "chain"])
+async def test_a_required_function_emits_while_the_commit_waits_for_it(kind: str) -> None:
+    """Its emits return when they are applied, in each of its calls and not in the first alone."""
+    answered: list[int] = []
+
+    async def answer(each: Event) -> None:
+        event = await hub.emit(GenericEvent(kind="number.answered", data={"n": numbers([each])[0]}))
+        answered.append(event.data["n"])
+        assert event.causation_id == each.id
+
+    async with Hub() as hub:
+        settings: dict[str, Any] = {"pattern": "number.said", "duty": Duty.REQUIRED, "timeout": 5}
+        if kind == "chain":
+            await attached(hub, Chain(answer), **settings)
+        else:
+            await attached(hub, answer, concurrency=2, **settings)
+        for n in range(4):
+            await hub.emit(said(n))
+        await hub.flush()
+    assert answered == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ["side by side", "chain"])
+async def test_a_deaf_function_does_not_keep_the_hub_open(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on though it was cancelled, and the hub closes within its time."""
+    monkeypatch.setattr("hubwire._foreign.tasks.GRACE_SECONDS", 60.0)
+    release, begun = asyncio.Event(), asyncio.Event()
+
+    async def deaf(each: Event) -> None:
+        begun.set()
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    hub = Hub(close_seconds_max=0.2)
+    async with hub:
+        if kind == "chain":
+            await attached(hub, Chain(deaf), pattern="number.*")
+        else:
+            await attached(hub, deaf, pattern="number.*", concurrency=2)
+        await hub.emit(said(0))
+        await begun.wait()
+    release.set()
+    await until_idle()
+
+
+async def test_an_aborted_hub_leaves_no_calls() -> None:
+    work, hub = Work(), Hub()
+    await hub.start()
+    await attached(hub, work, pattern="number.*", concurrency=3)
+    put(hub, *range(6))
+    await until(lambda: len(work.begun) == 3)
+    await hub.abort()
+    await until_idle()
+    assert sorted(work.ended) == [0, 1, 2]
+    assert len(work.begun) == 3
+
+
+async def test_what_was_missed_while_suspended_leaves_nothing() -> None:
+    """What was handled out of turn and is skipped now is not remembered for ever."""
+    work = Work()
+    async with Hub(MemoryStore()) as hub:
+        settings: dict[str, Any] = {"duty": Duty.DURABLE, "name": "f", "concurrency": 3, "attempts_max": 1}
+        attachment = await attached(hub, work, pattern="number.*", **settings)
+        work.end(1, 2)
+        put(hub, 0, 1, 2)
+        await until(lambda: sorted(work.ended) == [1, 2])
+        work.fail(0)
+        await until(lambda: attachment.state is AttachmentState.SUSPENDED)
+        attachment.resume(skip_missed=True)
+        await hub.flush()
+        window: Any = attachment.reading._window  # type: ignore[attr-defined]
+        assert window._handled == set()

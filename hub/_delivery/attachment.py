@@ -217,6 +217,11 @@ class Attachment:
         """Return whether this is the host of the attachment."""
         return self._host is host
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the listener is detached, or is to be."""
+        return self._life.is_stopping or self.state is AttachmentState.DETACHED
+
     def begin_to_detach(self) -> None:
         """Let the listener come to its end, as :meth:`detach` says."""
         if self._scope is None:

@@ -164,6 +164,7 @@ class SideBySide(Reading):
                     await life.until(lambda: life.state is not AttachmentState.SUSPENDED or life.is_stopping)
                 else:
                     self._take_up(life.take_up())
+                    self._window.forget_before(cursor.seq)
             elif self._window.waiting >= self._waiting_max:
                 await life.until(self._goes_on)
             elif cursor.behind <= 0:

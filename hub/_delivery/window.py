@@ -76,3 +76,7 @@ class Window:
         self._ready.clear()
         self._behind.clear()
         self.waiting = 0
+
+    def forget_before(self, seq: int) -> None:
+        """Events below this ``seq`` are not read again."""
+        self._handled = {each for each in self._handled if each >= seq}
