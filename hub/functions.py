@@ -158,6 +158,9 @@ class Chain(Composed):
         for link in links:
             link.is_removed = True
         self._links = tuple(link for link in self._links if not link.is_removed)
+        for form in tuple(self._forms):
+            for link in links:
+                form.left(link)
 
     async def _until_idle(self, links: Sequence[Link]) -> None:
         """Return when none of these functions is being called."""

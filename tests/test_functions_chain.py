@@ -133,6 +133,8 @@ async def test_one_that_fails_does_not_keep_the_others_from_being_called() -> No
         assert calls.made == ["a0", "b0", "c0", "a1", "b1", "c1"]
         assert failures(await history(hub)) == [("b", "b fails")]
         assert hub.attachments[0].state is AttachmentState.RUNNING
+        assert hub.attachments[0].statistics().failed == 2
+        assert hub.attachments[0].statistics().handled == 2
 
 
 async def test_one_that_fails_too_often_is_called_no_more() -> None:
@@ -467,7 +469,6 @@ async def test_many_functions_leave_nothing() -> None:
             if n % 10 == 0:
                 await emit_together(hub, n)
             assert await hub.detach(function) == 20
-        await emit_together(hub, 1)
         await until_idle()
         assert len(asyncio.all_tasks()) == tasks
         form: Any = hub.attachments[0]._listener.form
@@ -532,7 +533,7 @@ def test_settings_of_a_listener_are_not_for_a_function_with_a_priority() -> None
 
 
 async def test_a_chain_has_no_concurrency() -> None:
-    with pytest.raises(ConfigurationError, match="concurrency is for a function"):
+    with pytest.raises(ConfigurationError, match="concurrency and key are for a function"):
         Hub().attach(Chain(print), concurrency=2)
 
 

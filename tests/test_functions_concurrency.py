@@ -472,8 +472,11 @@ async def test_impossible_concurrency_is_refused(settings: dict[str, Any], messa
 
 
 async def test_an_object_has_no_concurrency() -> None:
-    with pytest.raises(ConfigurationError, match="concurrency is for a function"):
+    with pytest.raises(ConfigurationError, match="concurrency and key are for a function"):
         Hub().attach(Recorder(), concurrency=2)
+    with pytest.raises(ConfigurationError, match="concurrency and key are for a function"):
+        Hub().attach(Recorder(), key="channel_id")
+    Hub().attach(print, key="channel_id")
 
 
 async def test_a_hundred_thousand_events_leave_nothing() -> None:

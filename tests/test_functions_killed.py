@@ -66,7 +66,7 @@ def life(root: Path, how: str, calls_max: int) -> int:
 def test_a_killed_process_loses_no_event_of_a_function(how: str, tmp_path: Path) -> None:
     """Each life ends in the middle of a call, until one comes to the end."""
     assert life(tmp_path, "emit", EVENTS) == 0
-    ends = []
+    ends: list[int] = []
     while not ends or ends[-1]:
         ends.append(life(tmp_path, how, 50 + 30 * len(ends)))
     assert len(ends) > 1

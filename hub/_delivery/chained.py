@@ -116,6 +116,16 @@ class Chained(OnLoop):
         if ring.is_numbered:
             self._begins[link] = ring.applied.value
 
+    def left(self, link: Link) -> None:
+        """A function was removed: it needs no task and no thread any more."""
+        self._lost.pop(link, None)
+        self._begins.pop(link, None)
+        member = self._members.get(link)
+        if member is not None and self._calling is not link:
+            member.handler.end()
+            if not member.handler.still_running:
+                del self._members[link]
+
     async def until_idle(self, link: Link) -> None:
         """Return when this function is not being called."""
         while self._calling is link:
@@ -151,7 +161,7 @@ class Chained(OnLoop):
         links, at = self._links(), self._at
         if at.seq != event.seq:
             at = self._at = _At(event.seq)
-            if len(self._members) + len(self._lost) > len(links):
+            if len(self._members) > len(links):
                 self._forget_removed(links)
         errors: list[Exception] = []
         for link in links:
@@ -196,6 +206,7 @@ class Chained(OnLoop):
                 member.handler.end()
                 del self._members[link]  # its call has ended meanwhile: it can be called again
             return False
+        self._reports.failed_in_part(error)
         if failure.is_final:
             self._lose(link, f"it cannot be called again: {text_of(error)}")
         elif member.failures.add(self._surroundings.clock.monotonic()) is None:
@@ -210,14 +221,9 @@ class Chained(OnLoop):
         self._surroundings.announcements.put(ListenerDetached(listener=link.name, reason=reason))
 
     def _forget_removed(self, links: tuple[Link, ...]) -> None:
-        present = set(links)
-        for link in [each for each in self._members if each not in present]:
-            member = self._members[link]
-            member.handler.end()
-            if not member.handler.still_running:
-                del self._members[link]
-        for link in [each for each in self._lost if each not in present]:
-            del self._lost[link]
+        """Forget those that were removed while they were called."""
+        for link in set(self._members).difference(links):
+            self.left(link)
 
 
 class _At:

@@ -97,6 +97,11 @@ class Reports:
         if announce:
             self._announcements.failure(self.name, error, seq)
 
+    def failed_in_part(self, error: Exception) -> None:
+        """One of several functions has failed, which is reported under its own name, and the listener goes on."""
+        self.count.failed += 1
+        self.count.last_error = text_of(error)
+
     def failed_to_leave(self, error: Exception) -> None:
         """Leaving the listener's context has failed. Only statistics report it."""
         self.count.last_error = text_of(error)

@@ -129,10 +129,12 @@ class Options(Value):
         """Refuse what the hub can do for a function alone, which it calls with one event at a time."""
         if self.once and not adapted.form.is_function:
             raise ConfigurationError(f"once=True is for functions, and {adapted.name!r} is none; omit it")
-        if self.concurrency == 1:
+        if self.concurrency == 1 and self.key is None:
             return
         if not adapted.form.is_divisible:
-            raise ConfigurationError(f"concurrency is for a function, and {adapted.name!r} is none; omit it")
+            raise ConfigurationError(f"concurrency and key are for a function, and {adapted.name!r} is none; omit them")
+        if self.concurrency == 1:
+            return
         if self.once:
             raise ConfigurationError("once=True is for one call, so there is no concurrency; omit one of them")
         if self.batch_seconds:

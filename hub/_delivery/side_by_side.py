@@ -7,6 +7,7 @@ there on, also what it had handled out of turn.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Hashable, Sequence
 from operator import itemgetter
 from types import NoneType
@@ -54,7 +55,7 @@ class Lanes(Form):
     is_function = True
 
     def __init__(self, make: Callable[[], Lane]) -> None:
-        self.stop_at: float = float("inf")
+        self.stop_at: float = math.inf
         """No call begins with an event from this ``seq`` on."""
         self._make = make
         self._all: list[Lane] = []
@@ -63,9 +64,13 @@ class Lanes(Form):
         """Those that make no more calls, and of which one goes on."""
 
     @property
-    def running(self) -> Sequence[Lane]:
-        """The lanes that are at an event."""
-        return [each for each in self._all if each not in self._idle]
+    def is_quiet(self) -> bool:
+        """Whether no lane is at an event."""
+        return len(self._idle) == len(self._all)
+
+    def problem(self) -> str | None:
+        found = (lane.rules.problem() for lane in self._all)
+        return next((each for each in found if each is not None), None)
 
     def borrow(self, most: int) -> Lane | None:
         """Return a lane that is idle; None if so many are at work."""
@@ -73,6 +78,8 @@ class Lanes(Form):
             if len(self._all) >= most:
                 return None
             self._all.append(lane := self._make())
+            if self.stop_at < math.inf:
+                lane.handler.hurry()
             return lane
         return self._idle.pop()
 
@@ -138,10 +145,6 @@ class SideBySide(Reading):
         self._ends: list[tuple[int, Suspension | Departure]] = []
         """Why the function is to get no more events, by the event at which that was found."""
         self._tasks: TaskGroup
-
-    def problem(self) -> str | None:
-        found = (lane.rules.problem() for lane in self._lanes.running)
-        return next((each for each in found if each is not None), None)
 
     # -- reading --
 
@@ -255,7 +258,7 @@ class SideBySide(Reading):
 
     async def _quiet(self) -> None:
         """Return when no call is under way."""
-        await self._life.until(lambda: not self._lanes.running)
+        await self._life.until(lambda: self._lanes.is_quiet)
 
     async def _take_break(self) -> None:
         """End what is under way, and forget what is not handled: it is read again, from the place on."""
