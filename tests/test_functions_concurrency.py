@@ -126,6 +126,7 @@ async def test_waiting_events_are_bounded() -> None:
         for n in range(2000):
             await hub.emit(said(n))
         await until_idle()
+        assert attachment.reading._window.waiting <= 2 * 10  # type: ignore[attr-defined]
         work.open()
         await hub.flush()
         assert attachment.statistics().dropped > 1900

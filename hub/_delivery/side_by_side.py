@@ -201,6 +201,10 @@ class SideBySide(Reading):
         await asyncio.sleep(0)  # a reader that finds all events on the ring must not keep the loop
         return None
 
+    def _is_level(self) -> bool:
+        # The commit is to wait for calls under way, and not for what the function has still to catch up with.
+        return super()._is_level() and not (self._rules.holds_commit and self._window.waiting)
+
     def _key_of(self, event: Event) -> Hashable:
         """Return the key of an event. Where the listener's own function fails at it, the event has none."""
         key = self._key
