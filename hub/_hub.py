@@ -216,17 +216,17 @@ class Hub:
         suspended. ``batch_max``: how many events it gets at once, at most; with ``batch_seconds``, by the hub's clock,
         so many are gathered, for at most that time, before it is called (not for REQUIRED or BLOCK). ``in_loop``: a
         sync function runs in a thread of its own, with the context copied; one that is quick may run on the loop.
-        ``once``: a function is called for one event, the first that it gets, and then detached; with the retries of its
-        duty if it fails. ``concurrency``: how many calls of a function may be under way at once, at most 1,000; a sync
-        one has so many threads. Its position is the first event whose call has not ended. ``key``: events with the same
-        key are handled one after the other, those without a key in no order: the name of a field of every event, as
-        ``"channel_id"``, or a quick function of the event that returns a text, a number or None.
-        ``name``: unique on this hub; made from its class by default. A DURABLE listener is found again by it after a
-        restart.
+        ``once``: a function is called for one event, with the retries of its duty, and then detached. ``concurrency``:
+        how many calls of a function may be under way at once, 1,000 at most; ``key``: what tells the events that stay
+        in order then, a field of every event as ``"channel_id"``, or a quick function of it that returns a text, a
+        number or None. ``name``: unique on this hub; made from its class by default. A DURABLE listener is found again
+        by it after a restart.
 
         Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken, and
         :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if it is closing, closed or failed.
         """
+        calls: dict[str, Any] = {"in_loop": in_loop, "once": once, "concurrency": concurrency, "key": key}
+        batches: dict[str, Any] = {"mailbox": mailbox, "batch_max": batch_max, "batch_seconds": batch_seconds}
         return self._listening.attach(
             listener,
             pattern=pattern,
@@ -234,15 +234,10 @@ class Hub:
             overflow=overflow,
             since=since,
             timeout=timeout,
-            mailbox=mailbox,
             attempts_max=attempts_max,
-            batch_max=batch_max,
-            batch_seconds=batch_seconds,
-            in_loop=in_loop,
-            once=once,
-            concurrency=concurrency,
-            key=key,
             name=name,
+            **calls,
+            **batches,
         )
 
     @overload
