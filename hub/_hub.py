@@ -210,35 +210,25 @@ class Hub:
         ``pattern``: the kinds it sees, ``*`` standing for any part of one; several may be given. ``duty``: see
         :class:`Duty`. ``since``: where it begins if it has no ``last_seq()``: ``"now"``, ``"start"`` of the journal, or
         a ``seq``. By default these three are what the listener's attributes of the same names say, else ``"*"``,
-        BEST_EFFORT and ``"now"``.
-        ``timeout``: seconds it may take per event. ``mailbox``: how many events a BEST_EFFORT listener may be behind
-        before ``overflow`` happens. ``attempts_max``: how often a DURABLE listener may fail at one event before it is
-        suspended. ``batch_max``: how many events it gets at once, at most; with ``batch_seconds``, by the hub's clock,
-        so many are gathered, for at most that time, before it is called (not for REQUIRED or BLOCK). ``in_loop``: a
-        sync function runs in a thread of its own, with the context copied; one that is quick may run on the loop.
-        ``once``: a function is called for one event, with the retries of its duty, and then detached. ``concurrency``:
-        how many calls of a function may be under way at once, 1,000 at most; ``key``: what tells the events that stay
-        in order then, a field of every event as ``"channel_id"``, or a quick function of it that returns a text, a
-        number or None. ``name``: unique on this hub; made from its class by default. A DURABLE listener is found again
-        by it after a restart.
+        BEST_EFFORT and ``"now"``. ``timeout``: seconds it may take per event. ``mailbox``: how many events a
+        BEST_EFFORT one may be behind before ``overflow`` happens. ``attempts_max``: how often a DURABLE listener may
+        fail at one event before it is suspended. ``batch_max``: how many events it gets at once, at most; with
+        ``batch_seconds``, by the hub's clock, so many are gathered, for at most that time (not for REQUIRED or BLOCK).
+        ``in_loop``: a sync function runs in a thread of its own, with the context copied; one that is quick may run on
+        the loop. ``once``: a function is called for one event, with the retries of its duty, and then detached.
+        ``concurrency``: how many calls of a function may be under way at once, 1,000 at most; ``key``: what tells the
+        events that stay in order then, a field of every event as ``"channel_id"``, or a quick function of it that
+        returns a text, a number or None. ``name``: unique on this hub; made from its class by default. A DURABLE
+        listener is found again by it after a restart.
 
         Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken, and
         :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if it is closing, closed or failed.
         """
         calls: dict[str, Any] = {"in_loop": in_loop, "once": once, "concurrency": concurrency, "key": key}
         batches: dict[str, Any] = {"mailbox": mailbox, "batch_max": batch_max, "batch_seconds": batch_seconds}
-        return self._listening.attach(
-            listener,
-            pattern=pattern,
-            duty=duty,
-            overflow=overflow,
-            since=since,
-            timeout=timeout,
-            attempts_max=attempts_max,
-            name=name,
-            **calls,
-            **batches,
-        )
+        bounds: dict[str, Any] = {"timeout": timeout, "attempts_max": attempts_max, "overflow": overflow}
+        which: dict[str, Any] = {"pattern": pattern, "duty": duty, "since": since, "name": name}
+        return self._listening.attach(listener, **which, **calls, **batches, **bounds)
 
     @overload
     def on(self, function: F, /) -> F: ...
