@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -104,38 +104,38 @@ def limits_with(limits: Limits | None, **keywords: Any) -> Limits:
 # --- listeners ------------------------------------------------------------------------------------------------------
 
 
-def options_of(
-    *,
-    name: object,
-    pattern: Any,
-    in_loop: object,
-    once: object,
-    concurrency: object,
-    key: Any,
-    **settings: Any,
-) -> Options:
+def options_of(*, pattern: Any, in_loop: object, **settings: Any) -> Options:
     """Return what the caller of ``attach`` has chosen; what depends on the listener is checked with it."""
-    name = _ATTACH.text("name", name, is_optional=True)
-    _ATTACH.flag("in_loop", in_loop)
-    return Options(
-        name=name,
-        pattern=None if pattern is None else pattern_of(_ATTACH, pattern),
-        once=_ATTACH.flag("once", once),
-        concurrency=_ATTACH.whole("concurrency", concurrency, least=1, most=_CONCURRENCY_MAX),
-        key=key if key is None or (callable(key) and not is_a(key, str)) else _key_of(key),
-        **settings,
-    )
-
-
-def _key_of(key: object) -> str:
-    """Return the name of a field that says which events are handled one after the other."""
-    if not is_a(key, str):
-        raise _ATTACH.refusal("key", key, f"one of {', '.join(_KEYS)}, or a function of the event")
-    return _ATTACH.one_of("key", key, _KEYS)
+    chosen = {name: _CHECKS[name](_ATTACH, value) if name in _CHECKS else value for name, value in settings.items()}
+    _CHECKS["in_loop"](_ATTACH, in_loop)
+    return Options(pattern=None if pattern is None else pattern_of(_ATTACH, pattern), **chosen)
 
 
 def check_settings(settings: Mapping[str, object]) -> None:
+    """Check what :meth:`hubwire.Hub.on` hands on: errors name the call that was made."""
     ON.keys("it", settings, _SETTINGS)
+    for name, value in settings.items():
+        if name in _CHECKS:
+            _CHECKS[name](ON, value)
+
+
+def _key_of(call: Call, key: Any) -> Any:
+    """Return what says which events are handled one after the other: the name of a field, a function, or None."""
+    if key is None or (callable(key) and not is_a(key, str)):
+        return key
+    if not is_a(key, str):
+        raise call.refusal("key", key, f"one of {', '.join(_KEYS)}, or a function of the event")
+    return call.one_of("key", key, _KEYS)
+
+
+_CHECKS: Mapping[str, Callable[[Call, Any], Any]] = {
+    "name": lambda call, value: call.text("name", value, is_optional=True),
+    "in_loop": lambda call, value: call.flag("in_loop", value),
+    "once": lambda call, value: call.flag("once", value),
+    "concurrency": lambda call, value: call.whole("concurrency", value, least=1, most=_CONCURRENCY_MAX),
+    "key": _key_of,
+}
+"""The settings that do not depend on the listener."""
 
 
 def pattern_of(call: Call, pattern: Any) -> str | tuple[str, ...]:
