@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         UnknownEvent as UnknownEvent,
         event as event,
     )
+    from .functions import Chain as Chain
     from .limits import Limits as Limits
     from .listener import BaseHubListener as BaseHubListener
     from .messages import handles as handles, message as message
@@ -142,6 +143,7 @@ _NAMES = {
     "arbiter": ("Rule", "RuleArbiter"),
     "context": ("scope",),
     "events": ("Event", "GenericEvent", "Outcome", "Severity", "UnknownEvent", "event"),
+    "functions": ("Chain",),
     "limits": ("Limits",),
     "messages": ("handles", "message"),
     "listener": ("BaseHubListener",),
@@ -163,6 +165,7 @@ _SUBMODULES = (
     "events",
     "expectations",
     "forks",
+    "functions",
     "guests",
     "limits",
     "listener",

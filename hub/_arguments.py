@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -17,6 +17,7 @@ from .position import Position
 __all__ = (
     "ACTING_AS",
     "ATTEMPTS_MAX",
+    "DETACH",
     "LISTENER_TIMEOUT_SECONDS",
     "MAILBOX",
     "ON",
@@ -38,6 +39,7 @@ ATTEMPTS_MAX = 16
 """With the pauses between them, two minutes on average."""
 
 ACTING_AS = Call("hub.acting_as()")
+DETACH = Call("hub.detach()", ConfigurationError)
 ON = Call("hub.on()", ConfigurationError)
 SUPERVISE = Call("hub.supervise()", ConfigurationError)
 _HUB = Call("Hub()", ConfigurationError)
@@ -48,7 +50,16 @@ _FLUSH = Call("hub.flush()", ConfigurationError)
 
 _PATTERNS_MAX = 1000
 
-_SETTINGS = (*(field.name for field in attrs.fields(Options) if field.name != "pattern"), "in_loop")
+_CONCURRENCY_MAX = 1000
+"""Each call that is under way has a task, of a sync function a thread."""
+
+_KEYS = (
+    *("kind", "tenant", "source", "actor", "agent_id", "session_id", "turn_id", "channel_id", "task_id"),
+    *("correlation_id", "causation_id"),
+)
+"""The fields of each event by which those that belong together can be told."""
+
+_SETTINGS = (*(field.name for field in attrs.fields(Options)), "in_loop", "priority")
 """What :meth:`hubwire.Hub.on` takes by keyword."""
 
 
@@ -93,15 +104,38 @@ def limits_with(limits: Limits | None, **keywords: Any) -> Limits:
 # --- listeners ------------------------------------------------------------------------------------------------------
 
 
-def options_of(*, name: object, pattern: Any, in_loop: object, **settings: Any) -> Options:
+def options_of(*, pattern: Any, in_loop: object, **settings: Any) -> Options:
     """Return what the caller of ``attach`` has chosen; what depends on the listener is checked with it."""
-    name = _ATTACH.text("name", name, is_optional=True)
-    _ATTACH.flag("in_loop", in_loop)
-    return Options(name=name, pattern=None if pattern is None else pattern_of(_ATTACH, pattern), **settings)
+    chosen = {name: _CHECKS[name](_ATTACH, value) if name in _CHECKS else value for name, value in settings.items()}
+    _CHECKS["in_loop"](_ATTACH, in_loop)
+    return Options(pattern=None if pattern is None else pattern_of(_ATTACH, pattern), **chosen)
 
 
 def check_settings(settings: Mapping[str, object]) -> None:
+    """Check what :meth:`hubwire.Hub.on` hands on: errors name the call that was made."""
     ON.keys("it", settings, _SETTINGS)
+    for name, value in settings.items():
+        if name in _CHECKS:
+            _CHECKS[name](ON, value)
+
+
+def _key_of(call: Call, key: Any) -> Any:
+    """Return what says which events are handled one after the other: the name of a field, a function, or None."""
+    if key is None or (callable(key) and not is_a(key, str)):
+        return key
+    if not is_a(key, str):
+        raise call.refusal("key", key, f"one of {', '.join(_KEYS)}, or a function of the event")
+    return call.one_of("key", key, _KEYS)
+
+
+_CHECKS: Mapping[str, Callable[[Call, Any], Any]] = {
+    "name": lambda call, value: call.text("name", value, is_optional=True),
+    "in_loop": lambda call, value: call.flag("in_loop", value),
+    "once": lambda call, value: call.flag("once", value),
+    "concurrency": lambda call, value: call.whole("concurrency", value, least=1, most=_CONCURRENCY_MAX),
+    "key": _key_of,
+}
+"""The settings that do not depend on the listener."""
 
 
 def pattern_of(call: Call, pattern: Any) -> str | tuple[str, ...]:

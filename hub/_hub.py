@@ -14,14 +14,10 @@ from ._arguments import (
     ATTEMPTS_MAX,
     LISTENER_TIMEOUT_SECONDS,
     MAILBOX,
-    ON,
     SUPERVISE,
     check_plug_ins,
-    check_settings,
     checked_listeners,
     limits_with,
-    options_of,
-    pattern_of,
 )
 from ._commands import (
     Agent,
@@ -42,6 +38,7 @@ from ._delivery.stream import EventStream
 from ._foreign.clocks import guarded_clock
 from ._health import Health, HubHealth, HubStatistics
 from ._life import HubLife
+from ._listening import Listening
 from ._parts import assemble, journal_on
 from ._reraise import append_context
 from ._state.turns import WatchLimits
@@ -127,7 +124,7 @@ class Hub:
         self._ingress = parts.pipeline.ingress
         self._lifecycle = parts.lifecycle
         self._has_arbiter = arbiter is not None
-        self._fanout = parts.fanout
+        self._listening = Listening(parts, self)
         self._ways = Ways(parts)
         self._life = HubLife(parts)
         self._health = Health(parts)
@@ -205,6 +202,9 @@ class Hub:
         batch_max: int | None = None,
         batch_seconds: float = 0.0,
         in_loop: bool = False,
+        once: bool = False,
+        concurrency: int = 1,
+        key: str | Callable[[Event], str | int | None] | None = None,
         name: str | None = None,
     ) -> Attachment:
         """Attach a listener, before or after start: an object with ``on_events``, one with some hooks, or a function.
@@ -212,55 +212,74 @@ class Hub:
         ``pattern``: the kinds it sees, ``*`` standing for any part of one; several may be given. ``duty``: see
         :class:`Duty`. ``since``: where it begins if it has no ``last_seq()``: ``"now"``, ``"start"`` of the journal, or
         a ``seq``. By default these three are what the listener's attributes of the same names say, else ``"*"``,
-        BEST_EFFORT and ``"now"``.
-        ``timeout``: seconds it may take per event. ``mailbox``: how many events a BEST_EFFORT listener may be behind
-        before ``overflow`` happens. ``attempts_max``: how often a DURABLE listener may fail at one event before it is
-        suspended. ``batch_max``: how many events it gets at once, at most; with ``batch_seconds``, by the hub's clock,
-        so many are gathered, for at most that time, before it is called (not for REQUIRED or BLOCK). ``in_loop``: a
-        sync function runs in a thread of its own, with the context copied; one that is quick may run on the loop.
-        ``name``: unique on this hub; made from its class by default. A DURABLE listener is found again by it after a
-        restart.
+        BEST_EFFORT and ``"now"``. ``timeout``: seconds it may take per event. ``mailbox``: how many events a
+        BEST_EFFORT one may be behind before ``overflow`` happens. ``attempts_max``: how often a DURABLE listener may
+        fail at one event before it is suspended. ``batch_max``: how many events it gets at once, at most; with
+        ``batch_seconds``, by the hub's clock, so many are gathered, for at most that time (not for REQUIRED or BLOCK).
+        ``in_loop``: a sync function runs in a thread of its own, with the context copied; one that is quick may run on
+        the loop. ``once``: a function is called for one event, with the retries of its duty, and then detached.
+        ``concurrency``: how many calls of a function may be under way at once, 1,000 at most; ``key``: what tells the
+        events that stay in order then, a field of every event as ``"channel_id"``, or a quick function of it that
+        returns a text, a number or None. ``name``: unique on this hub; made from its class by default. A DURABLE
+        listener is found again by it after a restart.
 
         Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken, and
         :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if it is closing, closed or failed.
         """
-        options = options_of(
-            in_loop=in_loop,
-            pattern=pattern,
-            duty=duty,
-            overflow=overflow,
-            since=since,
-            timeout=timeout,
-            mailbox=mailbox,
-            attempts_max=attempts_max,
-            batch_max=batch_max,
-            batch_seconds=batch_seconds,
-            name=name,
-        )
-        return self._fanout.attach(listener, options, self, in_loop=in_loop)
+        calls: dict[str, Any] = {"in_loop": in_loop, "once": once, "concurrency": concurrency, "key": key}
+        batches: dict[str, Any] = {"mailbox": mailbox, "batch_max": batch_max, "batch_seconds": batch_seconds}
+        bounds: dict[str, Any] = {"timeout": timeout, "attempts_max": attempts_max, "overflow": overflow}
+        which: dict[str, Any] = {"pattern": pattern, "duty": duty, "since": since, "name": name}
+        return self._listening.attach(listener, **which, **calls, **batches, **bounds)
 
     @overload
-    def on(self, pattern: F, /) -> F: ...
+    def on(self, function: F, /) -> F: ...
 
     @overload
-    def on(self, pattern: str | Iterable[str] = "*", **settings: Any) -> Callable[[F], F]: ...
+    def on(self, *patterns: str | Iterable[str], **settings: Any) -> Callable[[F], F]: ...
 
-    def on(self, pattern: Any = "*", **settings: Any) -> Any:
+    def on(self, *patterns: Any, **settings: Any) -> Any:
         """Attach the decorated function, sync or async; ``settings`` are those of :meth:`attach`.
 
-        ``@hub.on`` alone lets it see all events.
+        It sees the kinds that one of ``patterns`` matches, each event once: ``@hub.on("tool.*", "model.*")``, or a list
+        of them; ``@hub.on`` alone lets it see all events. A function may be attached more than once, and is called by
+        each of its attachments.
+
+        With ``priority=``, a whole number, functions are one listener: for each event, those with a higher number are
+        called first, equal ones in the order in which they were attached. Each has its own ``timeout``, and fails by
+        itself, under its own name: see :class:`~hubwire.functions.Chain`, which has the other duties too.
+
+        Raises as :meth:`attach` does, and :class:`~hubwire.errors.ConfigurationError` for an unknown setting.
         """
-        if callable(pattern):
-            self.attach(pattern, **settings)
-            return pattern
-        pattern = pattern_of(ON, pattern)
-        check_settings(settings)
+        return self._listening.on(patterns, settings)
 
-        def decorate(function: F) -> F:
-            self.attach(function, pattern=pattern, **settings)
-            return function
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """All listeners that are attached now, in the order in which they were; the tuple does not change."""
+        return self._listening.attachments
 
-        return decorate
+    async def detach(
+        self,
+        which: Attachment | str | Callable[..., Any] | object = None,
+        /,
+        *,
+        pattern: str | Iterable[str] | None = None,
+    ) -> int:
+        """Detach listeners; return how many. A REQUIRED one leaves after all events journaled until now.
+
+        ``which``: an attachment, its name, or a listener as it was attached: a function, or an object; one that is
+        attached more than once loses all its attachments. Or else ``pattern``: all functions that see nothing but what
+        it matches, so ``"tool.*"`` ends those on ``"tool.*"`` and ``"tool.called"``, and ``"*"`` all; objects, as
+        an audit log, stay.
+
+        When this returns, they are called no more. A function is not called for the rest of its batch either, whoever
+        detaches it; an object has its batch to the end. From inside a listener this returns at once: the others may
+        have the call to the end that they are in.
+
+        An attachment that has ended counts as none. Raises :class:`~hubwire.errors.NotFound` for a name or a listener
+        that is not attached, and :class:`~hubwire.errors.ConfigurationError` for an attachment of another hub.
+        """
+        return await self._listening.detach(which, pattern)
 
     async def forget(self, name: str) -> None:
         """Keep the position of a DURABLE listener no longer, nor the journal for it: it is not coming back.

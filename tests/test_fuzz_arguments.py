@@ -23,6 +23,7 @@ from hubwire import (
     ApprovalPolicy,
     Attachment,
     BaseActor,
+    Chain,
     Channel,
     ChannelCommands,
     DeadLetter,
@@ -196,6 +197,12 @@ ENDINGS = {"start", "aclose"}
 WAITING = {"ask", "gate", "request", "wait", "ready", "flush", "ended", "result", "outcome"}
 """Calls that wait for what may not come."""
 
+BY_EITHER = (inspect.Parameter.POSITIONAL_OR_KEYWORD,)
+BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+
+OF_FUNCTIONS = ("once", "concurrency", "key", "priority", "in_loop", "name")
+"""Further settings of ``hub.on``."""
+
 MALFORMED = {"source": 5, "source_id": "\ud800", "occurred_at": "yesterday", "is_notice": True, "metadata": "x"}
 
 
@@ -226,14 +233,21 @@ def arguments(world: World, cls: type, method: str, name: str, value: Any, dice:
     function = getattr(cls, method)
     given = {each: world.valid(each) for each in required(function) if each != name}
     if inspect.signature(function).parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
-        key = dice.choice([*MALFORMED, "capabilities", "nmae", "seq", "duty", "since", "timeout", "mailbox"])
+        key = dice.choice(
+            [*MALFORMED, "capabilities", "nmae", "seq", "duty", "since", "timeout", "mailbox", *OF_FUNCTIONS]
+        )
         return {**given, key: MALFORMED.get(key, value)}
     return {**given, name: value}
 
 
 async def call(world: World, cls: type, method: str, given: dict[str, Any]) -> None:
     receiver = world.receiver(cls)
-    result = getattr(receiver, method)(**given)
+    parameters = inspect.signature(getattr(cls, method)).parameters
+    kinds = {name: parameters[name].kind for name in parameters if name in given}
+    has_rest = inspect.Parameter.VAR_POSITIONAL in kinds.values()
+    by_position = [name for name in kinds if kinds[name] in BY_POSITION or (has_rest and kinds[name] in BY_EITHER)]
+    by_name = {name: value for name, value in given.items() if name not in by_position}
+    result = getattr(receiver, method)(*(given[name] for name in by_position), **by_name)
     if inspect.isawaitable(result):
         await asyncio.wait_for(result, SECONDS_MAX if method in WAITING else 10)
     elif isinstance(result, OnDemand):
@@ -366,6 +380,7 @@ VALUES: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "NameScorer": (NameScorer, {}),
     "FunctionApprover": (FunctionApprover, {"name": "x", "function": tool}),
     "scope": (scope, {}),
+    "chain.add": (Chain().add, {"function": tool}),
     "register_type": (register_type, {"channel_type": None}),
     "register_evaluator": (register_evaluator, {"evaluator": None}),
 }

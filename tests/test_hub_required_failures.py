@@ -235,7 +235,7 @@ async def test_an_internal_error_releases_all_waiters(monkeypatch: pytest.Monkey
     with pytest.raises(HubFailed, match="an error of its own") as raised:
         async with Hub(MemoryStore(), listeners=[Recorder()]) as hub:
             await hub.flush()
-            monkeypatch.setattr(hub._fanout, "after_journaled", lambda: 1 / 0)
+            monkeypatch.setattr(hub._parts.fanout, "after_journaled", lambda: 1 / 0)
             await hub.emit(said())
     assert isinstance(raised.value.__cause__, ExceptionGroup)
 

@@ -392,7 +392,7 @@ async def test_a_cancelled_journal_read_misses_nothing() -> None:
         got = [await anext(stream) for _ in range(3)]
         for _ in range(5):
             store.gate = anyio.Event()
-            hub._fanout.replays = Replays(hub._fanout.journal)  # type: ignore[arg-type] # has read nothing yet
+            hub._parts.fanout.replays = Replays(hub._parts.fanout.journal)  # type: ignore[arg-type] # has read nothing yet
             stream_of_another = hub.events(after=-1, pattern="number.*")
             reading = asyncio.create_task(anext(stream_of_another))
             await until_idle()

@@ -176,7 +176,7 @@ async def test_a_chain_of_listeners_keeps_no_ended_calls() -> None:
             await attachments().detach()
 
     def attachments() -> Attachment:
-        return hub._fanout.attachments[0]
+        return hub._parts.fanout.attachments[0]
 
     async with Hub() as hub:
         hub.attach(Successor(), pattern="go.*")

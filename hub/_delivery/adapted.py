@@ -14,9 +14,10 @@ from .._head import Head
 from ..errors import ConfigurationError
 from ..events._shown import is_a, nearest_name
 from ..listener import HOOKS, BaseHubListener, from_hooks
-from .forms import Batches, Form, InLoop, InThread, OneByOne
+from .forms import Batches, Composed, Form, OneByOne, Surroundings
+from .functions import InLoop, InThread, OnLoop
 
-__all__ = ("Adapted", "name_of")
+__all__ = ("Adapted", "is_same", "name_of")
 
 _SEQ_MAX = 2**62
 """No hub will ever number so far; a position beyond is a mistake of the listener."""
@@ -33,11 +34,25 @@ class Adapted:
 
     def __init__(self, candidate: Any, *, in_loop: bool = False) -> None:
         """``in_loop``: a sync function is quick, and is called on the event loop."""
-        self._candidate = candidate
+        self.candidate: Any = candidate
+        self._in_loop = in_loop
         self.name: str = name_of(candidate)
         self.form: Form = self._form(candidate, in_loop=in_loop)
         self.keeps_position: bool = self._has("last_seq")
         """Whether the listener says how far its own effects go."""
+        self.surroundings: Surroundings
+        """Known once it is being attached."""
+
+    def connect(self, surroundings: Surroundings) -> None:
+        """The listener is being attached."""
+        self.surroundings = surroundings
+        self.form.connect(surroundings)
+
+    def another(self) -> Adapted:
+        """Return the same listener, to be called side by side with this one."""
+        other = Adapted(self.candidate, in_loop=self._in_loop)
+        other.connect(self.surroundings)
+        return other
 
     # -- what it is --
 
@@ -58,10 +73,13 @@ class Adapted:
             self._check_async(*hooks)
             self._check_hooks()
             form = OneByOne(from_hooks(candidate).on_event)
+        elif is_a(candidate, Composed):
+            form = candidate.composed()
         elif callable(candidate):
             self._check_call(candidate, self.name, ("event",))
+            self._check_no_generator(candidate)
             if _is_async(candidate) or _is_async(vars(type(candidate)).get("__call__")):
-                form = OneByOne(candidate)
+                form = OnLoop(candidate)
             else:
                 return InLoop(candidate) if in_loop else InThread(candidate, self.name)
         else:
@@ -78,7 +96,7 @@ class Adapted:
         for name in names:
             if not _is_async(method := self._read(name)):
                 raise ConfigurationError(
-                    f"{repr_of(self._candidate)}.{name} must be a coroutine function: async def {name}(...)"
+                    f"{repr_of(self.candidate)}.{name} must be a coroutine function: async def {name}(...)"
                 )
             ours = getattr(BaseHubListener, name)
             if type(method) is not MethodType or method.__func__ is not ours:
@@ -98,9 +116,18 @@ class Adapted:
                 f" ({message_of(error)})"
             ) from error
 
+    def _check_no_generator(self, function: Any) -> None:
+        """Refuse a function that yields: a call of it makes a generator, and runs none of its code."""
+        for each in (function, vars(type(function)).get("__call__")):
+            if guarded_call(inspect.isgeneratorfunction, each) or guarded_call(inspect.isasyncgenfunction, each):
+                raise ConfigurationError(
+                    f"listener {self.name!r} cannot be attached: it is a generator, so a call of it runs none of its"
+                    " code; write it without yield"
+                )
+
     def _check_hooks(self) -> None:
         """Refuse a method that looks like a hook and is none: it would never be called."""
-        for name in sorted(_own_names(type(self._candidate))):
+        for name in sorted(_own_names(type(self.candidate))):
             if not name.startswith("on_") or name in ("on_events", "on_event", *HOOKS) or name in _OF_ACTORS:
                 continue
             if (near := nearest_name(name, HOOKS, cutoff=0.75)) is not None:
@@ -115,7 +142,7 @@ class Adapted:
     def _read(self, name: str) -> Any:
         """Return an attribute, None if there is none."""
         try:
-            return guarded_call(getattr, self._candidate, name, None)
+            return guarded_call(getattr, self.candidate, name, None)
         except Exception as error:
             raise ConfigurationError(
                 f"listener {self.name!r} cannot be attached: reading its {name} failed ({text_of(error)})"
@@ -133,7 +160,7 @@ class Adapted:
 
         Raises what the listener raises, and ``TypeError`` for another answer.
         """
-        answer = guarded_call(getattr, self._candidate, "hub_id", None)
+        answer = guarded_call(getattr, self.candidate, "hub_id", None)
         return expect(answer, (str, NoneType), "the id of a hub, or None")
 
     def last_seq(self) -> int | None:
@@ -143,7 +170,7 @@ class Adapted:
         """
         if not self.keeps_position:
             return None
-        given = guarded_call(self._candidate.last_seq)
+        given = guarded_call(self.candidate.last_seq)
         if inspect.iscoroutine(given):
             given.close()
         answer = expect(given, (int, NoneType), "the seq of an event, or None")
@@ -158,7 +185,7 @@ class Adapted:
         """
         if not self._has("last_id"):
             return None
-        return expect(guarded_call(self._candidate.last_id), (str, NoneType), "the id of an event, or None")
+        return expect(guarded_call(self.candidate.last_id), (str, NoneType), "the id of an event, or None")
 
     # -- what it does --
 
@@ -190,18 +217,18 @@ class Adapted:
     def head(self) -> Head | None:
         """The head of the log that the listener writes; None if it writes none, or none yet."""
         try:
-            head = guarded_call(getattr, self._candidate, "head", None)
+            head = guarded_call(getattr, self.candidate, "head", None)
         except Exception:  # noqa: BLE001 - the attribute is the listener's code; without an answer there is no head
             return None
         return head if isinstance(head, Head) else None
 
     async def enter(self) -> None:
-        if hasattr(type(self._candidate), "__aenter__"):
-            await self._candidate.__aenter__()
+        if hasattr(type(self.candidate), "__aenter__"):
+            await self.candidate.__aenter__()
 
     async def leave(self) -> None:
-        if hasattr(type(self._candidate), "__aexit__"):
-            await self._candidate.__aexit__(None, None, None)
+        if hasattr(type(self.candidate), "__aexit__"):
+            await self.candidate.__aexit__(None, None, None)
 
 
 def name_of(candidate: Any) -> str:
@@ -212,6 +239,13 @@ def name_of(candidate: Any) -> str:
         name = None
     text = (clean(name, 200) if issubclass(type(name), str) else "") or class_name(candidate)
     return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def is_same(one: object, other: object) -> bool:
+    """Tell whether these are one function; a method is another object each time it is looked up. Calls no ``==``."""
+    if type(one) is MethodType and type(other) is MethodType:
+        return one.__func__ is other.__func__ and one.__self__ is other.__self__
+    return one is other
 
 
 def _is_async(function: Any) -> bool:

@@ -12,7 +12,8 @@ from .._commit.pipeline import Pipeline
 from .._foreign.guards import class_name, message_of
 from ..context import EMPTY
 from ..errors import ListenerTimeout
-from ..events import Event, ListenerFailed, ListenerRestarted, MailboxOverflowed
+from ..events import Event, ListenerAnswered, ListenerFailed, ListenerRestarted, MailboxOverflowed
+from ..events._shown import shown, type_name
 from ..ports import Clock
 
 __all__ = ("Announcements",)
@@ -88,6 +89,27 @@ class Announcements:
             )
 
         self._tally((name, "overflow"), make, count, first_seq, last_seq)
+
+    def answer(self, name: str, seq: int, answer: object, count: int) -> None:
+        """Announce that a function has returned a value, so often, at the event ``seq`` first."""
+        key = (name, "answer")
+        tally = self._tallies.get(key)
+        if tally is not None and tally.count:
+            tally.count += count  # the first value since the last announcement is the one that is shown
+            return
+        answer_type, preview = type_name(answer), shown(answer)
+
+        def make(tally: _Tally) -> Event:
+            return ListenerAnswered(
+                severity="warning",
+                listener=name,
+                event_seq=seq,
+                answer_type=answer_type,
+                preview=preview,
+                count=tally.count,
+            )
+
+        self._tally(key, make, count, seq, seq)
 
     def restart(self, name: str, restarts: int) -> None:
         """Announce that a listener goes on after a failure or a suspension, so often by now."""

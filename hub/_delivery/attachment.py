@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Protocol
+from typing import Any
 
 import anyio
 import attrs
@@ -12,70 +12,33 @@ from anyio.abc import TaskGroup
 
 from .. import context
 from .._commit.held import Around, HeldCall
-from .._commit.pipeline import Pipeline
 from .._foreign.guards import is_cancelled, text_of
 from .._head import Head
 from .._journal.history import Mark
 from .._journal.positions import Handled
 from ..errors import ConfigurationError, HubClosed
-from ..ports import Clock
 from .adapted import Adapted
-from .announcements import Announcements
 from .cursor import Cursor
 from .duties import Departure, DutyRules, Tools, rules_of
 from .duty import Duty, Overflow
 from .handling import Handler
+from .holdings import Holdings
+from .host import Host
 from .life import AttachmentState, Life
 from .matcher import Matcher
 from .place import Entry, Place, start_of
 from .reading import Reading
-from .replays import Replays
 from .reports import AttachmentStatistics, Reports
 from .settings import Settings, Since
+from .wiring import reading_of, surroundings_of
 
 __all__ = ("Attachment", "AttachmentState", "Settings", "Since")
-
-
-class Host(Protocol):
-    """The fan-out, as an attachment knows it."""
-
-    pipeline: Pipeline
-    replays: Replays | None
-    clock: Clock
-    announcements: Announcements
-
-    async def check_history(self, attachment: Attachment) -> None:
-        """Stop a listener that is entered while the hub runs, if it holds another event than the journal."""
-
-    def place_if_numbered(self, attachment: Attachment) -> None:
-        """Give an attachment that was entered its place if the ring is numbered."""
-
-    def position_of(self, name: str) -> int | None:
-        """Return the position that is kept for a DURABLE name."""
-
-    def handled_by(self, name: str, last_seq: int | None) -> int:
-        """Return the ``seq`` below which a listener that holds ``last_seq`` is known to have handled what matches."""
-
-    async def save_position(self, attachment: Attachment) -> None:
-        """Keep the position of a DURABLE attachment whose name is new."""
-
-    def caught_up(self, attachment: Attachment) -> None:
-        """An attachment has reached the present."""
-
-    def moved(self, attachment: Attachment) -> None:
-        """An attachment has handled events."""
-
-    def remove(self, attachment: Attachment, reason: str) -> None:
-        """An attachment has come to its end."""
-
-    def forget(self, attachment: Attachment) -> None:
-        """An attachment was detached before its task ran."""
 
 
 class Attachment:
     """One listener on one hub. :meth:`hubwire.Hub.attach` makes it."""
 
-    def __init__(self, host: Host, listener: Adapted, settings: Settings) -> None:
+    def __init__(self, host: Host[Attachment], listener: Adapted, settings: Settings) -> None:
         self.name: str = settings.name
         self.duty: Duty = settings.duty
         self.overflow: Overflow = settings.overflow
@@ -87,6 +50,7 @@ class Attachment:
         self._reports = Reports(settings.name, host.announcements)
         rules = rules_of(settings.duty, settings.overflow)
         held = host.pipeline if rules.holds_commit or rules.holds_emitters else None
+        listener.connect(surroundings_of(settings, self._reports, host, held))
         self._handler = Handler(listener, settings.timeout, host.clock, self._reports, held)
         matcher = Matcher(
             settings.pattern,
@@ -100,14 +64,22 @@ class Attachment:
         self._place = Place(cursor, partial(host.moved, self))
         tools = Tools(self._handler, self._reports, self._place, pipeline, host.clock)
         self.rules: DutyRules = rules(settings, tools)
-        self.reading: Reading = Reading(settings, self.rules, tools, self._life, partial(host.caught_up, self))
+        caught_up = partial(host.caught_up, self)
+        self.reading: Reading = reading_of(listener, settings, self.rules, tools, self._life, caught_up)
         self._scope: anyio.CancelScope | None = None
-        self._held: int = 0
-        """Events below this ``seq`` are held by the listener, as it has said last."""
-        self.handled: Handled | None = None
-        """How far it had come when it said last which event it holds; None if it keeps no position."""
+        self._holdings = Holdings(listener, self._place, self._reports)
 
     # -- for the user --
+
+    @property
+    def listener(self) -> Any:
+        """The listener as it was attached: an object, or the function itself."""
+        return self._listener.candidate
+
+    @property
+    def is_muted(self) -> bool:
+        """Whether events go past the listener now: see :meth:`mute`."""
+        return self._handler.is_muted
 
     @property
     def state(self) -> AttachmentState:
@@ -157,6 +129,7 @@ class Attachment:
             position=self.done,
             lag=self._place.lag,
             still_running=self._handler.still_running,
+            is_muted=self.is_muted,
             **attrs.asdict(self._reports.count),
         )
 
@@ -166,7 +139,7 @@ class Attachment:
         if state is AttachmentState.SUSPENDED and (error := self.suspension) is not None:
             remedy = "; attachment.resume() lets it go on, resume(skip_missed=True) after that event"
             return f"{name} is suspended at event {self.done}: {text_of(error)}{'' if self.missed else remedy}"
-        if (trouble := self.rules.problem()) is not None:
+        if (trouble := self.reading.problem()) is not None:
             return f"{name} {trouble}"
         if state is AttachmentState.CATCHING_UP:
             return f"{name} has not caught up yet: {self._place.lag} events to go; await attachment.ready()"
@@ -202,13 +175,27 @@ class Attachment:
         Called by the listener itself, this returns at once. The position of a DURABLE listener is kept, and the
         journal for it: attached again under its name, it goes on from there. :meth:`hubwire.Hub.forget` ends that.
         """
-        if self._scope is None:
-            self._life.stop(0)
-            self._host.forget(self)
-            return
-        self.stop(self.rules.detach_end)
+        self.begin_to_detach()
         if not self.is_calling():
             await self.finished()
+
+    def mute(self) -> None:
+        """Let events go past the listener, which is not called with them, from the next one on: until :meth:`unmute`.
+
+        They count as handled: the commit does not wait, and a position moves on. :meth:`statistics` has their number.
+        An object that takes batches has its present one to the end. A mute is not kept: after a restart it is over.
+        Raises :class:`~hubwire.errors.ConfigurationError` for a listener that keeps its own position, as an audit log:
+        it would have a gap that it does not know of.
+        """
+        if self._listener.keeps_position:
+            raise ConfigurationError(
+                f"listener {self.name!r} keeps its own position, and muted it would miss events for good; detach it"
+            )
+        self._handler.mute(is_muted=True)
+
+    def unmute(self) -> None:
+        """Call the listener again, from the next event on; those that went past it do not come again."""
+        self._handler.mute(is_muted=False)
 
     def resume(self, *, skip_missed: bool = False) -> None:
         """Let a suspended listener go on with the event at which it failed, or to which it did not get.
@@ -225,6 +212,28 @@ class Attachment:
         self.reading.resume(skip_missed=skip_missed)
 
     # -- for the hub --
+
+    def is_on(self, host: object) -> bool:
+        """Return whether this is the host of the attachment."""
+        return self._host is host
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the listener is detached, or is to be."""
+        return self._life.is_stopping or self.state is AttachmentState.DETACHED
+
+    def begin_to_detach(self) -> None:
+        """Let the listener come to its end, as :meth:`detach` says."""
+        if self._scope is None:
+            self._life.stop(0)
+            self._host.forget(self)
+        else:
+            self.stop(self.rules.detach_end)
+
+    @property
+    def is_function(self) -> bool:
+        """Whether the listener is a function, or several."""
+        return self._listener.form.is_function
 
     @property
     def is_required(self) -> bool:
@@ -254,17 +263,12 @@ class Attachment:
     @property
     def owed(self) -> int:
         """Events below this ``seq`` need not be kept for the listener: it has handled them, and holds their effects."""
-        if not self._listener.keeps_position:
-            return self.done
-        if self._handler.has_ended:
-            return self._held
-        try:
-            last_seq = self._listener.last_seq()
-            self._held = self._place.held(last_seq)
-            self.handled = Handled(self._held, -1 if last_seq is None else last_seq)
-        except Exception as error:  # noqa: BLE001 - a wrong answer is the listener's own failure
-            self._reports.failed_to_answer(error, self.done)
-        return self._held
+        return self._holdings.owed(has_ended=self._handler.has_ended)
+
+    @property
+    def handled(self) -> Handled | None:
+        """How far the listener had come when it said last which event it holds; None if it keeps no position."""
+        return self._holdings.handled
 
     @property
     def head(self) -> Head | None:
@@ -274,10 +278,7 @@ class Attachment:
     @property
     def mark(self) -> Mark | None:
         """The last event that the listener says it holds, so that the journal has to; None if it does not say."""
-        entry = self._place.entry
-        if entry is None or entry.last_seq is None or entry.last_id is None:
-            return None
-        return Mark(entry.last_seq, entry.last_id, f"listener {self.name!r} handled it")
+        return self._holdings.mark
 
     def suspend_if_missing(self) -> None:
         """Give a DURABLE listener no more events if the next one is no longer held."""
@@ -290,7 +291,7 @@ class Attachment:
     def stop(self, end: int, failure: Exception | None = None) -> None:
         """Stop once the events below ``end`` are handled, or after the present batch if they are."""
         self._life.stop(end, failure)
-        self._handler.hurry()
+        self._handler.stop(end)
         self._place.wake()
 
     def cancel(self) -> None:
@@ -391,5 +392,5 @@ class Attachment:
         if start < first_seq <= self._host.handled_by(self.name, place.last_seq):
             start = first_seq  # what is not held any more did not match
         self.rules.check_start(start, first_seq)
-        self._held = start
+        self._holdings.begin(start)
         self.reading.go_from(start)

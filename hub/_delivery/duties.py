@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from copy import copy
+from typing import ClassVar, Self
 
 import anyio
 import attrs
@@ -88,6 +89,19 @@ class DutyRules(ABC):
         self._handler = tools.handler
         self._reports = tools.reports
         self._place = tools.place
+
+    def beside(self, tools: Tools) -> Self:
+        """Return the same rules for another call of the listener, side by side with this one.
+
+        What counts for the listener as a whole, as how often it fails, the two have in common.
+        """
+        other = copy(self)
+        other.use(tools)
+        return other
+
+    def use(self, tools: Tools) -> None:
+        """Go on with another handler and another place."""
+        self._handler, self._place = tools.handler, tools.place
 
     @property
     def keeps_ring(self) -> bool:
@@ -332,6 +346,8 @@ class BestEffort(DutyRules):
         if failures is None:
             often = f"more than {RESTARTS_MAX} times in {RESTART_WINDOW_SECONDS:g} seconds"
             return Departure(f"failed {often}, last with {text_of(error)}")
+        if event.seq + 1 >= self._handler.ends_at:
+            return None  # it was attached for this event alone, and does not go on
         await self._handler.pause(failures)
         self._reports.restarted(announce=announce)
         return None

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
-from .._foreign.threads import GuestThread
+import attrs
+
+from .._commit.pipeline import Pipeline
+from .._values import Value
 from ..context import cause
 from ..events import Event
+from ..ports import Clock
+from .announcements import Announcements
+from .duty import Duty
+from .reports import Reports
 
-__all__ = ("Batches", "Form", "InLoop", "InThread", "OneByOne")
+__all__ = ("Batches", "Composed", "Form", "OneByOne", "Surroundings")
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Surroundings(Value):
+    """What the form of an attached listener works with."""
+
+    duty: Duty
+    timeout: float
+    is_once: bool
+    reports: Reports
+    announcements: Announcements
+    pipeline: Pipeline
+    clock: Clock
+    held: object | None
+    """What a call of the listener holds up besides the listener itself."""
 
 
 class Form(ABC):
@@ -19,6 +40,27 @@ class Form(ABC):
 
     knows_place: bool = True
     """Whether :meth:`handled` says which event the listener is at."""
+
+    is_function: bool = False
+    """Whether this is a function: it can be asked to end between any two events."""
+
+    is_divisible: bool = False
+    """Whether several calls of it may be under way at once."""
+
+    bounds_itself: bool = False
+    """Whether its calls have their own times, so that a batch needs none."""
+
+    passed: int = 0
+    """How many events of the batch went past the listener, because it was muted meanwhile."""
+
+    left_seq: int | None = None
+    """The ``seq`` of the first event that the listener was not called with, because it was to end before."""
+
+    ends_at: float = math.inf
+    """The listener comes to its end by itself once the events below this ``seq`` are handled, or given up."""
+
+    def connect(self, surroundings: Surroundings) -> None:  # noqa: B027 - most forms need none of it
+        """The listener is being attached."""
 
     def handled(self) -> int:
         """Return how many events of the batch are handled, now or when it failed."""
@@ -32,6 +74,23 @@ class Form(ABC):
     @abstractmethod
     async def on_events(self, events: Sequence[Event]) -> None:
         """Have the listener handle a batch. Raises what it raises."""
+
+    def problem(self) -> str | None:
+        """Return what the form does not do any more, None if all is well."""
+        return None
+
+    def is_calling(self) -> bool:
+        """Return whether this code runs inside a call that the form makes by itself, in a task of its own."""
+        return False
+
+    def mute(self, *, is_muted: bool) -> None:  # noqa: B027 - by default it counts from the next batch on
+        """Let events go past the listener from now on, or no longer."""
+
+    def stop(self, end: float) -> None:  # noqa: B027 - most forms end after a batch
+        """Call the listener with no event from this ``seq`` on."""
+
+    def cut(self) -> None:  # noqa: B027 - most forms make no calls by themselves
+        """There is no time left for what the form calls by itself."""
 
     def end(self) -> None:  # noqa: B027 - most forms hold no resource
         """There are no more events."""
@@ -50,7 +109,7 @@ class Batches(Form):
 
 
 class OneByOne(Form):
-    """A listener that takes events one by one: a ``BaseHubListener``, or an async function."""
+    """A listener that takes events one by one: a ``BaseHubListener``."""
 
     def __init__(self, on_event: Callable[[Event], Awaitable[None]]) -> None:
         self._on_event = on_event
@@ -68,64 +127,9 @@ class OneByOne(Form):
             self._handled += 1
 
 
-class InLoop(OneByOne):
-    """A sync function that is quick, by its owner's word: it is called on the loop."""
+class Composed(ABC):
+    """A listener that says itself how it is called."""
 
-    def __init__(self, function: Callable[[Event], object]) -> None:
-        async def on_event(event: Event) -> None:
-            result: Any = function(event)
-            if result is not None and inspect.isawaitable(result):
-                await result
-
-        super().__init__(on_event)
-
-
-class InThread(Form):
-    """A sync function, which may block: it is called in a thread of its own, a batch at a time."""
-
-    def __init__(self, function: Callable[[Event], object], name: str) -> None:
-        self._function = function
-        self._thread = GuestThread(name)
-        self._pass = _Pass(())
-
-    def handled(self) -> int:
-        return self._pass.handled
-
-    @property
-    def still_running(self) -> int:
-        return self._thread.still_running
-
-    async def on_events(self, events: Sequence[Event]) -> None:
-        mine = self._pass = _Pass(events)
-        try:
-            while mine.handled < len(events):
-                result: Any = await self._thread.call(mine.run, self._function)
-                if result is not None:
-                    await result  # a function that returns a coroutine does not block
-                    mine.handled += 1
-        finally:
-            mine.is_over = True
-
-    def end(self) -> None:
-        self._thread.end()
-
-
-class _Pass:
-    """A way through a batch. One that was left behind in a thread must not count for the next."""
-
-    def __init__(self, events: Sequence[Event]) -> None:
-        self._events = events
-        self.handled: int = 0
-        self.is_over: bool = False
-
-    def run(self, function: Callable[[Event], object]) -> object:
-        """Call the function with the events, in the thread; return what has to be awaited on the loop."""
-        for event in self._events[self.handled :]:
-            if self.is_over:
-                break
-            cause(event)
-            result = function(event)
-            if result is not None and inspect.isawaitable(result):
-                return result
-            self.handled += 1
-        return None
+    @abstractmethod
+    def composed(self) -> Form:
+        """Return its form, for one attachment."""

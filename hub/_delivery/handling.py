@@ -17,6 +17,7 @@ from ..errors import ListenerTimeout, PartialBatch
 from ..events import Event
 from ..ports import Clock
 from .adapted import Adapted
+from .forms import Form
 from .reports import Reports
 
 __all__ = ("Failure", "Handler")
@@ -48,7 +49,7 @@ class Handler:
     ) -> None:
         """``timeout`` is in seconds per event. ``held``: what a call with events holds up besides this listener."""
         self._listener = listener
-        self._form = listener.form
+        self._form: Form = listener.form
         self._timeout = timeout
         self._clock = clock
         self._reports = reports
@@ -64,15 +65,31 @@ class Handler:
         """Whether the listener was left, and must not be called or asked any more."""
         self.is_hurried: bool = False
         """Whether the listener is to come to its end, so that failures are no longer followed by pauses."""
+        self.is_muted: bool = False
+        """Whether events go past the listener, which is not called with them."""
 
     @property
     def still_running(self) -> int:
         """How many calls were left behind, and go on."""
         return int(self._guest.is_still_running) + self._form.still_running
 
+    @property
+    def left_seq(self) -> int | None:
+        """The ``seq`` of the first event that the listener was not called with, because it was to end before."""
+        return self._form.left_seq
+
+    @property
+    def ends_at(self) -> float:
+        """The listener comes to its end by itself once the events below this ``seq`` are handled, or given up."""
+        return self._form.ends_at
+
+    def problem(self) -> str | None:
+        """Return what the listener does not do any more, None if all is well."""
+        return self._form.problem()
+
     def is_calling(self) -> bool:
         """Return whether this code runs inside a call of the listener, or in a task that such a call started."""
-        return is_inside(self)
+        return is_inside(self) or self._form.is_calling()
 
     async def enter(self, seconds_max: float | None) -> tuple[int | None, str | None, str | None]:
         """Enter the listener's context; return what it says: its last event's ``seq`` and ``id``, and its hub's id.
@@ -129,18 +146,38 @@ class Handler:
 
     def cut(self) -> None:
         """Wait no longer for the call that the listener is in, nor for one that comes: there is no time left."""
+        self._form.cut()
         self._guest.cut()
+
+    def divide(self, lanes: Form) -> None:
+        """The listener is called by several handlers, which stand behind this form; this one enters and leaves it."""
+        self._form = lanes
+
+    def mute(self, *, is_muted: bool) -> None:
+        """Let events go past the listener from now on, or no longer."""
+        self.is_muted = is_muted
+        self._form.mute(is_muted=is_muted)
+
+    def stop(self, end: float) -> None:
+        """Let the listener come to its end without a pause; a function gets no event from this ``seq`` on."""
+        self._form.stop(end)
+        self.hurry()
 
     async def call(self, events: Sequence[Event]) -> Failure | None:
         """Have the listener handle the events, in one call; return its failure if it does not handle all of them."""
         form = self._form
+        if self.is_muted:
+            self._reports.passed(len(events))
+            return None
         handled = 0
         try:
-            if form.knows_place and len(events) > 1:
+            if form.bounds_itself:
+                await self._guest.call(self._deliver, events)
+            elif form.knows_place and len(events) > 1:
                 await self._guest.call(self._deliver, events, seconds=self._timeout, progress=form.handled)
             else:
                 await self._guest.call(self._deliver, events, seconds=self._timeout * len(events))
-            handled = len(events)
+            handled = len(events) if form.left_seq is None else form.handled()
         except PartialBatch as error:
             handled = min(error.handled, len(events) - 1)
             cause = error.__cause__
@@ -156,7 +193,9 @@ class Handler:
             handled = self._handled(events)
             return Failure(error, handled, form.knows_place)
         finally:
-            self._reports.called(handled)
+            self._reports.called(handled - form.passed)
+            if form.passed:
+                self._reports.passed(form.passed)
         return None
 
     async def _deliver(self, events: Sequence[Event]) -> None:

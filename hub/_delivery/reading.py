@@ -35,6 +35,7 @@ class Reading:
         self._place = tools.place
         self._cursor = tools.place.cursor
         self._life = life
+        self._handler = tools.handler
         self._reports = tools.reports
         self._caught_up = caught_up
         self._gatherer = Gatherer(settings, tools.place, life, tools.clock)
@@ -42,6 +43,10 @@ class Reading:
     def hurry(self, end: int) -> None:
         """Gather no longer while events below ``end`` are not handled."""
         self._gatherer.hurry(end)
+
+    def problem(self) -> str | None:
+        """Return what the listener is failing at just now, None if it is well."""
+        return self._rules.problem() or self._handler.problem()
 
     # -- what the ring keeps --
 
@@ -75,8 +80,8 @@ class Reading:
 
     async def work(self) -> Departure:
         """Read and handle until the listener is to stop; return why it ended."""
-        life, place, cursor = self._life, self._place, self._cursor
-        while place.done < life.stop_at and not cursor.ended:
+        life, place, cursor, handler = self._life, self._place, self._cursor, self._handler
+        while place.done < min(life.stop_at, handler.ends_at) and not cursor.ended:
             if life.state is AttachmentState.SUSPENDED:
                 if life.is_stopping:
                     break
@@ -106,7 +111,8 @@ class Reading:
         end = await rules.handle(events) if events else None
         if isinstance(end, Suspension):
             return self._suspend(end)
-        self._advance(cursor.seq)
+        left_seq = self._handler.left_seq
+        self._advance(cursor.seq if left_seq is None else left_seq)
         return end
 
     async def _bear_unreadable(self, error: Exception) -> Departure | None:

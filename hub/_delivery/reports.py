@@ -39,6 +39,12 @@ class AttachmentStatistics(Value):
     last_error: str | None
     still_running: int = 0
     """How many calls of the listener were left behind, because they did not end in time, and go on now."""
+    is_muted: bool = False
+    """Whether events go past the listener now; see :meth:`Attachment.mute`."""
+    passed: int = 0
+    """How many events went past it while it was muted."""
+    answered: int = 0
+    """How often a function returned another value than None, which the hub has no use for."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -52,6 +58,8 @@ class Count:
     restarts: int = 0
     retries: int = 0
     last_error: str | None = None
+    passed: int = 0
+    answered: int = 0
 
 
 class Reports:
@@ -67,6 +75,16 @@ class Reports:
         self.count.handled += handled
         self.count.batches += 1
 
+    def passed(self, count: int) -> None:
+        """So many events went past the listener, which is muted."""
+        self.count.passed += count
+
+    def answered(self, event: Event, answer: object, count: int = 1) -> None:
+        """A function has returned what is not None: so often, at ``event`` first. No code of the value's is called."""
+        self.count.answered += count
+        if is_announced(event):
+            self._announcements.answer(self.name, event.seq, answer, count)
+
     def failed(self, error: Exception, seq: int, *, announce: bool, is_fatal: bool = False) -> None:
         """The listener has failed at the event ``seq``. ``announce``: by an event too.
 
@@ -78,6 +96,11 @@ class Reports:
             _log.problem("a listener has failed", error, listener=self.name, event=seq)
         if announce:
             self._announcements.failure(self.name, error, seq)
+
+    def failed_in_part(self, error: Exception) -> None:
+        """One of several functions has failed, which is reported under its own name, and the listener goes on."""
+        self.count.failed += 1
+        self.count.last_error = text_of(error)
 
     def failed_to_leave(self, error: Exception) -> None:
         """Leaving the listener's context has failed. Only statistics report it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal
 
 import attrs
@@ -46,6 +46,9 @@ class Settings(Value):
     attempts_max: int
     batch_max: int
     batch_seconds: float
+    once: bool = False
+    concurrency: int = 1
+    key: str | Callable[[Any], Any] | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -62,6 +65,9 @@ class Options(Value):
     batch_max: int | None
     batch_seconds: float
     name: str | None
+    once: bool = False
+    concurrency: int = 1
+    key: str | Callable[[Any], Any] | None = None
 
     def settings_for(self, adapted: Adapted, taken: Collection[str], *, has_journal: bool) -> Settings:
         """Return the settings of this listener; ``taken``: the names of the others.
@@ -93,8 +99,12 @@ class Options(Value):
             attempts_max=_count("attempts_max", self.attempts_max),
             batch_max=BATCH_MAX if self.batch_max is None else _count("batch_max", self.batch_max),
             batch_seconds=_seconds("batch_seconds", self.batch_seconds, at_least=0.0),
+            once=self.once,
+            concurrency=self.concurrency,
+            key=self.key,
         )
         self._check_batch(settings)
+        self._check_function(adapted)
         return settings
 
     def _check_batch(self, settings: Settings) -> None:
@@ -114,6 +124,21 @@ class Options(Value):
             raise ConfigurationError(
                 f"batch_max={settings.batch_max} is more than mailbox={settings.mailbox} holds; give a larger mailbox"
             )
+
+    def _check_function(self, adapted: Adapted) -> None:
+        """Refuse what the hub can do for a function alone, which it calls with one event at a time."""
+        if self.once and not adapted.form.is_function:
+            raise ConfigurationError(f"once=True is for functions, and {adapted.name!r} is none; omit it")
+        if self.concurrency == 1 and self.key is None:
+            return
+        if not adapted.form.is_divisible:
+            raise ConfigurationError(f"concurrency and key are for a function, and {adapted.name!r} is none; omit them")
+        if self.concurrency == 1:
+            return
+        if self.once:
+            raise ConfigurationError("once=True is for one call, so there is no concurrency; omit one of them")
+        if self.batch_seconds:
+            raise ConfigurationError("a function with concurrency gets events one by one; omit batch_seconds")
 
     def _name(self, adapted: Adapted, taken: Collection[str]) -> str:
         if self.name is not None:

@@ -43,6 +43,7 @@ GUESTS: dict[tuple[str, str], tuple[str, str]] = {
     ("_state.guests", "ask_at_deadline"): ("a channel type", _PURE),
     ("_state.guests", "ask_result"): ("a channel type", _PURE),
     ("listeners.live._feed", "_redact"): ("the redactor of a LiveTail", f"{_AT_ONCE}, for each event"),
+    ("_delivery.side_by_side", "_key_of"): ("the key of a listener", _AT_ONCE),
     ("_delivery.adapted", "last_seq"): ("last_seq() of a listener", f"{_AT_ONCE}: let it keep the number ready"),
     ("_delivery.adapted", "last_id"): ("last_id() of a listener", f"{_AT_ONCE}: let it keep the id ready"),
     ("_delivery.adapted", "head"): ("head of a listener", f"{_AT_ONCE}: let it keep the head ready"),

@@ -14,6 +14,7 @@ __all__ = (
     "HubGuestFailed",
     "HubStarted",
     "HubStopped",
+    "ListenerAnswered",
     "ListenerAttached",
     "ListenerDetached",
     "ListenerFailed",
@@ -115,6 +116,21 @@ class ListenerFailed(Event):
     error_type: str
     error_message: str
     event_seq: int
+    count: int
+
+
+@event("listener.answered", command=_COMMAND)
+class ListenerAnswered(Event):
+    """A function that listens returned a value, and the hub has no use for it: perhaps it was meant to be emitted.
+
+    ``count`` times since the last such event, at ``event_seq`` first; of the value returned there, this has the type
+    and a preview of at most 200 characters.
+    """
+
+    listener: str
+    event_seq: int
+    answer_type: str
+    preview: str
     count: int
 
 
