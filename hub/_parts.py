@@ -45,7 +45,7 @@ from ._state import State
 from ._state.turns import WatchLimits
 from .arbiter import Arbiter
 from .errors import ConfigurationError
-from .events import Event, HubClockStepped, HubEntrySetAside, HubGuestFailed
+from .events import EnvelopeDeadLettered, Event, HubClockStepped, HubEntrySetAside, HubGuestFailed
 from .limits import Limits
 from .own_log import OwnLog
 from .ports import Clock, Journal, KnowledgeStore
@@ -53,6 +53,8 @@ from .ports import Clock, Journal, KnowledgeStore
 if TYPE_CHECKING:
     from ._actors.registry import Actors  # imported with the first actor
     from ._commands.approvals import ApprovalCommands  # imported when they are used
+    from ._commands.dead_letters import DeadLetterCommands
+    from ._delivery.letter import DeadLetterPolicy
     from ._journal.upkeep import Upkeep  # imported only for a hub with a journal
     from .approvals import ApprovalPolicy
 
@@ -89,6 +91,7 @@ class Parts:
     core: Core
     groups: Groups
     approvals: Late[ApprovalCommands]
+    dead_letters: Late[DeadLetterCommands]
     emitting: Emitting
     asks: Asks
     actors: LateActors
@@ -125,6 +128,7 @@ def assemble(
     *,
     arbiter: Arbiter | None,
     approvals: ApprovalPolicy | None,
+    dead_letters: DeadLetterPolicy | None,
     watch: WatchLimits | None,
     acting_as: Callable[[Agent], object],
     hub: object,
@@ -140,6 +144,7 @@ def assemble(
     set_aside = _reporting(clock, pipeline, abandoned, fanout.announcements)
     core, denials = _core_of(pipeline, state, clock, limits, arbiter, journal, upkeep)
     from_threads = FromThreads(lifecycle.home, limits.thread_bytes_max)
+    groups = _groups_of(core, state, clock)
     make_approvals = partial(_make_approvals, core, state, approvals, from_threads, abandoned, clock)
     asks = Asks(core, state, clock)
     core.room.connect(partial(turn_of, core), asks.workload.has_time)
@@ -153,8 +158,9 @@ def assemble(
         pipeline=pipeline,
         fanout=fanout,
         core=core,
-        groups=_groups_of(core, state, clock),
+        groups=groups,
         approvals=Late(make_approvals),
+        dead_letters=_dead_letters_of(core, state, fanout, groups.inboxes, dead_letters),
         emitting=core.emitting,
         asks=asks,
         actors=LateActors(core, make_actors),
@@ -233,6 +239,27 @@ def _groups_of(core: Core, state: State, clock: Clock) -> Groups:
         timers=TimerCommands(core, state.timers),
         topics=TopicCommands(core, state),
     )
+
+
+def _dead_letters_of(
+    core: Core, state: State, fanout: Fanout, inboxes: InboxCommands, policy: DeadLetterPolicy | None
+) -> Late[DeadLetterCommands]:
+    letters = fanout.letters
+
+    def make() -> DeadLetterCommands:
+        from ._commands.dead_letters import DeadLetterCommands  # noqa: PLC0415 - most hubs have no dead letters
+        from ._commands.letter_requests import Requests  # noqa: PLC0415
+        from ._commands.retrying import Retries  # noqa: PLC0415
+
+        retries = Retries(core, letters, fanout.replays, fanout.find)
+        return DeadLetterCommands(state, letters, inboxes, retries, Requests(fanout.journal))
+
+    group = Late(make)
+    letters.policy = policy
+    letters.has_others = lambda: len(state.dead_letters) > 0
+    letters.take_requests = lambda: group.made().take_requests()
+    core.on_applied(EnvelopeDeadLettered, lambda _: letters.wake())
+    return group
 
 
 def _make_approvals(

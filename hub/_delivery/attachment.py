@@ -25,6 +25,7 @@ from .cursor import Cursor
 from .duties import Departure, DutyRules, Tools, rules_of
 from .duty import Duty, Overflow
 from .handling import Handler
+from .letters import Letters, LettersOf
 from .life import AttachmentState, Life
 from .matcher import Matcher
 from .place import Entry, Place, start_of
@@ -43,6 +44,7 @@ class Host(Protocol):
     replays: Replays | None
     clock: Clock
     announcements: Announcements
+    letters: Letters
 
     async def check_history(self, attachment: Attachment) -> None:
         """Stop a listener that is entered while the hub runs, if it holds another event than the journal."""
@@ -98,7 +100,8 @@ class Attachment:
         limit = rules.limit(pipeline.ring)
         cursor = Cursor(pipeline.ring, host.replays, limit, matcher, possession=pipeline.possession)
         self._place = Place(cursor, partial(host.moved, self))
-        tools = Tools(self._handler, self._reports, self._place, pipeline, host.clock)
+        self._letters = letters = LettersOf(host.letters, settings.name, settings.duty)
+        tools = Tools(self._handler, self._reports, self._place, pipeline, host.clock, letters)
         self.rules: DutyRules = rules(settings, tools)
         self.reading: Reading = Reading(settings, self.rules, tools, self._life, partial(host.caught_up, self))
         self._scope: anyio.CancelScope | None = None
@@ -157,6 +160,7 @@ class Attachment:
             position=self.done,
             lag=self._place.lag,
             still_running=self._handler.still_running,
+            dead_letters=self._letters.count,
             **attrs.asdict(self._reports.count),
         )
 

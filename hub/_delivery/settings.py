@@ -22,11 +22,14 @@ from .adapted import Adapted
 from .cursor import BATCH_MAX
 from .duty import Duty, Overflow
 
-__all__ = ("Options", "Settings", "Since")
+__all__ = ("DEAD_LETTER", "SUSPEND", "Options", "Settings", "Since")
 
 Since = Literal["now", "start"] | int
 
 _log = OwnLog("hub")
+
+SUSPEND = "suspend"
+DEAD_LETTER = "dead_letter"
 
 _NAME_CHARS_MAX = 200
 _COUNT_MAX = 2**62
@@ -46,6 +49,7 @@ class Settings(Value):
     attempts_max: int
     batch_max: int
     batch_seconds: float
+    when_exhausted: str = SUSPEND
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -62,6 +66,7 @@ class Options(Value):
     batch_max: int | None
     batch_seconds: float
     name: str | None
+    when_exhausted: str = SUSPEND
 
     def settings_for(self, adapted: Adapted, taken: Collection[str], *, has_journal: bool) -> Settings:
         """Return the settings of this listener; ``taken``: the names of the others.
@@ -93,6 +98,7 @@ class Options(Value):
             attempts_max=_count("attempts_max", self.attempts_max),
             batch_max=BATCH_MAX if self.batch_max is None else _count("batch_max", self.batch_max),
             batch_seconds=_seconds("batch_seconds", self.batch_seconds, at_least=0.0),
+            when_exhausted=_when_exhausted(self.when_exhausted, duty),
         )
         self._check_batch(settings)
         return settings
@@ -173,6 +179,17 @@ def _checked_name(name: object) -> str:
             f"the name {repr_of(name)} of a listener must be 1 to {_NAME_CHARS_MAX} characters that UTF-8 can hold"
         )
     return name
+
+
+def _when_exhausted(value: Any, duty: Duty) -> str:
+    chosen = str.__str__(value) if is_a(value, str) else ""
+    if chosen not in (SUSPEND, DEAD_LETTER):
+        raise ConfigurationError(f"when_exhausted must be {SUSPEND!r} or {DEAD_LETTER!r}, not {repr_of(value)}")
+    if chosen == DEAD_LETTER and duty is Duty.REQUIRED:
+        raise ConfigurationError(
+            f"when_exhausted={DEAD_LETTER!r} is for a DURABLE listener: a REQUIRED one never gives up an event"
+        )
+    return chosen
 
 
 def _since(value: Any) -> Since:

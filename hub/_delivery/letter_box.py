@@ -1,0 +1,378 @@
+"""The box of dead letters: which there are, where each of them is kept, and which have to go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
+
+import attrs
+import msgspec
+
+from .. import codec
+from .._values import Value
+from ..clock import timestamp
+from ..errors import InvalidRecord, LogDamaged
+from ..events import Event
+from ..ports import Clock
+from .duty import Duty
+from .letter import DeadLetterEntry, DeadLetterPolicy, DeadLetterReason, letter_id
+from .letter_files import Files, LetterReader, Place, line_of
+
+__all__ = ("Death", "Head", "LetterBox", "decode_entry", "heads_of")
+
+OVERFLOWS_MAX = 100
+"""How many letters about an overflow each listener may have: they must not crowd out those with an event."""
+
+_UNREADABLE = "the letter cannot be read where it is kept"
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Death(Value):
+    """What is known when a listener gives up an event, or events are dropped for it."""
+
+    attachment: str
+    duty: Duty
+    reason: DeadLetterReason
+    at_ns: int
+    event: Event | None = None
+    ranges: tuple[tuple[int, int], ...] = ()
+    count: int = 1
+    attempts: int = 1
+    error_type: str = ""
+    error: str = ""
+    traceback: str = ""
+
+    @property
+    def what(self) -> str:
+        """What tells it from others of the same listener: the same event may die again after a crash."""
+        return f"{self.ranges}" if self.event is None else self.event.id
+
+
+class Head(msgspec.Struct):
+    """What is known of a letter without reading it; its fields are in its line."""
+
+    id: str
+    attachment: str
+    duty: str
+    reason: str
+    kind: str | None
+    what: str
+    """The id of the event, or the ranges."""
+    seq: int
+    """Of the event, or the first that was dropped."""
+    first_at: str
+    last_at: str
+    at_ns: int
+    """When it died first."""
+    attempts: int = 1
+    retries: int = 0
+    count: int = 1
+    ranges: list[tuple[int, int]] = []
+    is_redacted: bool = False
+
+    @property
+    def is_overflow(self) -> bool:
+        return self.reason == DeadLetterReason.OVERFLOW.value
+
+
+class _Body(msgspec.Struct):
+    """The rest of a line."""
+
+    error_type: str = ""
+    error: str = ""
+    traceback: str = ""
+    event: msgspec.Raw = msgspec.Raw(b"null")
+
+
+@attrs.define(eq=False)
+class _Kept:
+    head: Head
+    place: Place
+
+
+class LetterBox:
+    """The letters of one hub. Changed by one task alone; read by any."""
+
+    def __init__(self, files: Files, policy: DeadLetterPolicy, clock: Clock) -> None:
+        self.files = files
+        self.size_bytes: int = 0
+        """What the letters take, without lines that do not count any more."""
+        self._policy = policy
+        self._clock = clock
+        self._kept: dict[str, _Kept] = {}
+        self._by_what: dict[tuple[str, str], str] = {}
+        self._in_file: Counter[str] = Counter()
+        """How many letters are in each file."""
+        self._overflows: Counter[str] = Counter()
+        """How many letters about an overflow each listener has."""
+        self._dropped: list[str] = []
+        """Letters that are kept no longer, which is to be written with the next line."""
+
+    # -- what there is --
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def heads(self) -> list[Head]:
+        """Return the heads of all letters, the oldest first."""
+        return [self._kept[each].head for each in sorted(self._kept)]
+
+    def find(self, letter_id: str) -> Head | None:
+        kept = self._kept.get(letter_id)
+        return None if kept is None else kept.head
+
+    def counts(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return how many there are by attachment, and by reason."""
+        heads = [kept.head for kept in self._kept.values()]
+        return dict(Counter(each.attachment for each in heads)), dict(Counter(each.reason for each in heads))
+
+    def owed(self) -> list[tuple[str, int]]:
+        """Return the DURABLE listeners that have letters, and for how many events these stand."""
+        found: Counter[str] = Counter()
+        for kept in self._kept.values():
+            if kept.head.duty == Duty.DURABLE.value:
+                found[kept.head.attachment] += kept.head.count
+        return sorted(found.items())
+
+    async def read(self, letter_id: str) -> DeadLetterEntry | None:
+        """Return a letter; without its event if that cannot be read; None if there is no such letter."""
+        while (kept := self._kept.get(letter_id)) is not None:
+            place = kept.place
+            try:
+                return decode_entry(kept.head, place, await self.files.read(place))
+            except LogDamaged as error:
+                if kept.place is place:
+                    return decode_entry(kept.head, place, None, error=f"{_UNREADABLE}: {error}")
+                # Meanwhile it was written anew, and the file deleted in which it was.
+        return None
+
+    # -- changes --
+
+    async def load(self) -> list[Head]:
+        """Take up what an earlier hub has kept; return what has to go meanwhile."""
+        async for said, place in heads_of(self.files):
+            if isinstance(said, Head):
+                self._keep(said, place)
+            else:
+                self._forget(said)
+        self._kept = dict(sorted(self._kept.items()))
+        return self.sweep()
+
+    async def put(self, deaths: Sequence[Death]) -> list[Head]:
+        """Keep what has died; return the letters that have to go for it. Durable when it returns."""
+        found = [self._line(death) for death in deaths]
+        await self._append(found)
+        gone = self.sweep()
+        await self._tidy()
+        return gone
+
+    async def change(self, letter: DeadLetterEntry, death: Death) -> None:
+        """Keep what has become of a letter when it was retried and has failed again."""
+        head = self.find(letter.id)
+        if head is None or (letter.event is None and not death.ranges):
+            return  # it is gone, or could not be read, and what there is of it stays
+        changed = msgspec.structs.replace(
+            head,
+            last_at=timestamp(death.at_ns),
+            attempts=head.attempts + 1,
+            retries=head.retries + 1,
+            reason=head.reason if death.ranges else death.reason.value,
+            ranges=list(death.ranges),
+            count=death.count,
+            seq=death.ranges[0][0] if death.ranges else head.seq,
+        )
+        body = None if letter.event is None else codec.encode(letter.event)
+        await self._append([(changed, _encode(changed, *self._texts(death), body))])
+        await self._tidy()
+
+    async def remove(self, letter_ids: Iterable[str]) -> list[Head]:
+        """Keep these no longer; return those of them that there were. Durable when it returns."""
+        gone = [kept.head for each in dict.fromkeys(letter_ids) if (kept := self._kept.get(each)) is not None]
+        if gone:
+            self._dropped += [each.id for each in gone]
+            await self._append([])
+            self._forget([each.id for each in gone])
+            await self._tidy()
+        return gone
+
+    async def _append(self, letters: Sequence[tuple[Head, bytes]]) -> None:
+        lines = [line for _, line in letters]
+        dropped = [*self._dropped]
+        if dropped:
+            lines.append(line_of({"gone": dropped}))
+        places = await self.files.append(lines)
+        self._dropped = self._dropped[len(dropped) :]
+        for (head, _), place in zip(letters, places, strict=False):
+            self._keep(head, place)
+
+    def sweep(self) -> list[Head]:
+        """Drop letters that are too many, too large together or too old, the oldest first; return them.
+
+        What is kept says so with the next letter: after a crash before that they are dropped again.
+        """
+        policy, gone = self._policy, list[Head]()
+        oldest_ns = -1
+        if policy.age_seconds_max is not None:
+            oldest_ns = self._clock.now_ns() - round(policy.age_seconds_max * 1e9)
+        crowded = {name for name, count in self._overflows.items() if count > OVERFLOWS_MAX}
+        count, size = len(self._kept), self.size_bytes
+        for kept in self._kept.values():
+            head = kept.head
+            is_over = count > policy.count_max or (size > policy.bytes_max and count > 1) or head.at_ns < oldest_ns
+            if not is_over and not crowded:
+                break
+            if is_over or (head.is_overflow and head.attachment in crowded):
+                gone.append(head)
+                crowded.discard(head.attachment)  # there is one more after each second at the most
+                count, size = count - 1, size - kept.place.size
+        self._forget([each.id for each in gone])
+        self._dropped += [each.id for each in gone]
+        return gone
+
+    async def _tidy(self) -> None:
+        """Delete the oldest files in which no letter is, and write anew what is left in them where little counts."""
+        files = self.files
+        while (oldest := files.oldest(with_current=not self._kept)) is not None:
+            if self._in_file[oldest] and files.size_bytes <= max(2 * self.size_bytes, self._policy.bytes_max):
+                return
+            if left := [kept for kept in self._kept.values() if kept.place.file == oldest]:
+                readable = [(kept, line) for kept in left if (line := await self._line_at(kept.place)) is not None]
+                for (kept, _), place in zip(readable, await files.append([line for _, line in readable]), strict=True):
+                    self._move(kept, place)
+                if len(readable) < len(left):
+                    return  # what is damaged stays where it is
+            await files.delete(oldest)
+        if not self._kept:
+            self._dropped = []
+
+    async def _line_at(self, place: Place) -> bytes | None:
+        try:
+            return await self.files.read(place)
+        except LogDamaged:
+            return None
+
+    # -- its parts --
+
+    def _keep(self, head: Head, place: Place) -> None:
+        if (kept := self._kept.get(head.id)) is not None:
+            kept.head = head
+            self._move(kept, place)
+            return
+        self._kept[head.id] = _Kept(head, place)
+        self._by_what[head.attachment, head.what] = head.id
+        self.size_bytes += place.size
+        self._in_file[place.file] += 1
+        self._overflows[head.attachment] += head.is_overflow
+
+    def _move(self, kept: _Kept, place: Place) -> None:
+        """A letter is in another line from now on."""
+        self.size_bytes += place.size - kept.place.size
+        self._in_file[kept.place.file] -= 1
+        self._in_file[place.file] += 1
+        kept.place = place
+
+    def _forget(self, letter_ids: Iterable[str]) -> None:
+        for each in letter_ids:
+            if (kept := self._kept.pop(each, None)) is not None:
+                self._by_what.pop((kept.head.attachment, kept.head.what), None)
+                self.size_bytes -= kept.place.size
+                self._in_file[kept.place.file] -= 1
+                self._overflows[kept.head.attachment] -= kept.head.is_overflow
+
+    def _line(self, death: Death) -> tuple[Head, bytes]:
+        """Return the letter of a death; that of the same event of the same listener goes on, as after a crash."""
+        event, at = death.event, timestamp(death.at_ns)
+        seq = death.ranges[0][0] if event is None else event.seq
+        before = self.find(self._by_what.get((death.attachment, death.what), ""))
+        body = None
+        is_redacted = False
+        if event is not None:
+            redactor = self._policy.redactor
+            shown = event if redactor is None else redactor.redact_event(event)
+            body, is_redacted = codec.encode(shown), shown is not event
+        head = Head(
+            id=letter_id(death.at_ns, seq, death.attachment, death.what) if before is None else before.id,
+            attachment=death.attachment,
+            duty=death.duty.value,
+            reason=death.reason.value,
+            kind=None if event is None else event.kind,
+            what=death.what,
+            seq=seq,
+            first_at=at if before is None else before.first_at,
+            last_at=at,
+            at_ns=death.at_ns if before is None else before.at_ns,
+            attempts=death.attempts + (0 if before is None else before.attempts),
+            retries=0 if before is None else before.retries,
+            count=death.count,
+            ranges=list(death.ranges),
+            is_redacted=is_redacted,
+        )
+        return head, _encode(head, *self._texts(death), body)
+
+    def _texts(self, death: Death) -> tuple[str, str, str]:
+        redactor = self._policy.redactor
+        texts = (death.error_type, death.error, death.traceback)
+        if redactor is None:
+            return texts
+        shown = [redactor.redact(text) for text in texts]
+        error_type, error, traceback = (text if type(text) is str else "(withheld)" for text in shown)
+        return error_type, error, traceback
+
+
+def _encode(head: Head, error_type: str, error: str, traceback: str, event: bytes | None) -> bytes:
+    fields: dict[str, Any] = msgspec.structs.asdict(head)
+    fields |= {"error_type": error_type, "error": error, "traceback": traceback}
+    if event is not None:
+        fields["event"] = msgspec.Raw(event)
+    return line_of(fields)
+
+
+async def heads_of(files: Files | LetterReader) -> AsyncIterator[tuple[Head | list[str], Place]]:
+    """Iterate over what lines say: a letter, or the ids of those that are gone."""
+    async for place, fields in files.load():
+        try:
+            if "gone" in fields:
+                yield msgspec.convert(fields["gone"], list[str]), place
+            else:
+                yield _checked(msgspec.convert(fields, Head)), place
+        except (ValueError, msgspec.MsgspecError) as error:
+            files.misread(place, error)
+
+
+def _checked(head: Head) -> Head:
+    Duty(head.duty), DeadLetterReason(head.reason)
+    return head
+
+
+def decode_entry(head: Head, place: Place, line: bytes | None, *, error: str = "") -> DeadLetterEntry:
+    """Return a letter, from its head and its line; None for a line that cannot be read, because of an ``error``."""
+    body, event = _Body(error=error), None
+    if line is not None:
+        body = msgspec.json.decode(line, type=_Body)
+        if bytes(body.event) != b"null":
+            try:
+                event = codec.decode(bytes(body.event))
+            except InvalidRecord as invalid:
+                body.error = f"{_UNREADABLE}: {invalid}"
+    return DeadLetterEntry(
+        id=head.id,
+        origin="listener",
+        attachment=head.attachment,
+        agent_id=None,
+        duty=Duty(head.duty),
+        reason=DeadLetterReason(head.reason),
+        kind=head.kind,
+        event=event,
+        ranges=tuple((first, last) for first, last in head.ranges),
+        count=head.count,
+        error_type=body.error_type,
+        error=body.error,
+        traceback=body.traceback,
+        attempts=head.attempts,
+        retries=head.retries,
+        first_at=head.first_at,
+        last_at=head.last_at,
+        size_bytes=place.size,
+        is_redacted=head.is_redacted,
+    )
