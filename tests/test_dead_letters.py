@@ -95,7 +95,7 @@ async def test_a_best_effort_failure_is_always_a_letter() -> None:
         assert numbers(each.event for each in letters if each.event) == [1, 3]
         assert {each.duty for each in letters} == {Duty.BEST_EFFORT}
         assert hub.health().healthy
-        assert "2 dead letters of BEST_EFFORT listeners" in hub.health().notes[0]
+        assert "2 dead letters are kept that are owed to no listener" in hub.health().notes[0]
 
 
 async def test_a_listener_that_is_detached_has_all_its_letters() -> None:

@@ -75,6 +75,11 @@ class Head(msgspec.Struct):
     def is_overflow(self) -> bool:
         return self.reason == DeadLetterReason.OVERFLOW.value
 
+    @property
+    def is_owed(self) -> bool:
+        """Whether the event was promised; one that was skipped, by the choice of a person, is not any more."""
+        return self.duty == Duty.DURABLE.value and self.reason != DeadLetterReason.DROPPED.value
+
 
 class _Body(msgspec.Struct):
     """The rest of a line."""
@@ -128,12 +133,8 @@ class LetterBox:
         return dict(Counter(each.attachment for each in heads)), dict(Counter(each.reason for each in heads))
 
     def owed(self) -> list[tuple[str, int]]:
-        """Return the DURABLE listeners that have letters, and for how many events these stand."""
-        found: Counter[str] = Counter()
-        for kept in self._kept.values():
-            if kept.head.duty == Duty.DURABLE.value:
-                found[kept.head.attachment] += kept.head.count
-        return sorted(found.items())
+        """Return the DURABLE listeners that are owed events in letters, and how many; each letter holds one."""
+        return sorted(Counter(kept.head.attachment for kept in self._kept.values() if kept.head.is_owed).items())
 
     async def read(self, letter_id: str) -> DeadLetterEntry | None:
         """Return a letter; without its event if that cannot be read; None if there is no such letter."""

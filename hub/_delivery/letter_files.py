@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -31,6 +31,7 @@ VERSION = 1
 _INDEX = "index"
 _ASIDE = "set-aside"
 _NAME = re.compile(r"\d{20}-\d{6}\.jsonl")
+_SEALED = re.compile(rb',"c":"[0-9a-f]{8}"\}')
 _SLICE = 64
 """Other tasks run after so many lines."""
 
@@ -138,8 +139,8 @@ class LetterReader:
             for number, (start, line) in enumerate(_lines(content)):
                 if number % _SLICE == 0:
                     await asyncio.sleep(0)
-                if (fields := self._understand(name, start, line)) is not None:
-                    yield Place(name, start, len(line)), fields
+                for begin, end, fields in self._understood(name, start, line):
+                    yield Place(name, begin, end - begin), fields
 
     async def _compare(self, names: Iterable[str]) -> None:
         """See whether files are missing that the index names."""
@@ -162,19 +163,21 @@ class LetterReader:
                 f"{self.path}/{name} is missing, and the dead letters in it are; restore it from a copy"
             )
 
-    def _understand(self, name: str, start: int, line: bytes) -> dict[str, Any] | None:
+    def _understood(self, name: str, start: int, line: bytes) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """Yield where there are lines, and what they say: one, unless it is damaged."""
         try:
             fields = codec.decode_marker(line)
         except InvalidRecord as error:
-            if not line.endswith(b"\n"):
-                return None  # the last append to it was not acknowledged
-            self._note(name, f"a dead letter in {self.path}/{name}, at byte {start}, is damaged: {error}")
-            return None
+            rescued = tuple(_rescued(line))
+            if rescued or line.endswith(b"\n"):  # otherwise it was not acknowledged: a kill has cut it
+                self._note(name, f"a dead letter in {self.path}/{name}, at byte {start}, is damaged: {error}")
+            yield from ((start + begin, start + end, fields) for begin, end, fields in rescued)
+            return
         if fields.pop("v") > VERSION:
             what = "was written by a newer version of hubwire; use that one"
             self._note(name, f"a dead letter in {self.path}/{name}, at byte {start}, {what}")
-            return None
-        return fields
+            return
+        yield start, start + len(line), fields
 
     def misread(self, place: Place, error: Exception) -> None:
         """Take note of a line that is what was written, but no letter."""
@@ -190,12 +193,12 @@ class LetterReader:
         path = f"{self.path}/{place.file}"
         line = await self._store.read_bytes(path, place.start, place.start + place.size)
         try:
-            codec.decode_marker(line or b"")
+            codec.decode_marker(_ended(line or b""))
         except InvalidRecord as error:
             what = "is missing" if line is None else f"is damaged at byte {place.start}: {error}"
             raise LogDamaged(f"{path}, which holds dead letters, {what}; restore it from a copy", path=path) from error
         assert line is not None
-        return line
+        return _ended(line)
 
 
 class LetterFiles:
@@ -289,3 +292,22 @@ def _lines(content: bytes) -> Iterable[tuple[int, bytes]]:
         end = content.find(b"\n", start) + 1 or len(content)
         yield start, content[start:end]
         start = end
+
+
+def _ended(line: bytes) -> bytes:
+    """Return a line with its line feed, where that alone is damaged."""
+    return line[:-1] + b"\n"
+
+
+def _rescued(line: bytes) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Yield the lines that are whole but for the line feed at their end, which would hide the next one too."""
+    begin = 0
+    for match in _SEALED.finditer(line):
+        try:
+            fields = codec.decode_marker(line[begin : match.end()] + b"\n")
+        except InvalidRecord:
+            continue
+        end = match.end() + 1
+        if fields.pop("v") <= VERSION and end <= len(line):
+            yield begin, end, fields
+        begin = end

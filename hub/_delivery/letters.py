@@ -316,7 +316,7 @@ class Letters:
         by_attachment: dict[str, list[Head]] = {}
         for head in heads:
             self._counts[outcome] += 1
-            if outcome == "dropped" and head.duty == Duty.DURABLE.value:
+            if outcome == "dropped" and head.is_owed:
                 self._owed_dropped += 1
             by_attachment.setdefault(head.attachment, []).append(head)
         for name, gone in by_attachment.items():
@@ -406,11 +406,10 @@ class Letters:
         """Return what is owed to listeners and was given up, or cannot be kept."""
         found = []
         if self._box is not None:
-            owed = self._box.owed()
             found += [
                 f"listener {name!r} is owed {count} events, which are dead letters: mend what it failed at, then await"
                 f" hub.dead_letters.retry_all(attachment={name!r}), or discard them"
-                for name, count in owed
+                for name, count in self._box.owed()
             ]
             found += self._box.files.problems
         if self._owed_dropped:
@@ -428,4 +427,4 @@ class Letters:
         rest = len(self._box) - sum(count for _, count in self._box.owed())
         if not rest:
             return ()
-        return (f"{rest} dead letters of BEST_EFFORT listeners are kept: await hub.dead_letters.list()",)
+        return (f"{rest} dead letters are kept that are owed to no listener: await hub.dead_letters.list()",)
