@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -136,7 +137,7 @@ def raising(error: Callable[[], BaseException]) -> Callable[[Event], Any]:
         (lambda: ExceptionGroup("both", [ValueError("one"), KeyError("two")]), DeadLetterReason.ALL_FAILED),
         (lambda: ContentRefused("not a Bill"), DeadLetterReason.VALIDATION),
         (lambda: EventInvalid("no amount", kind="a.b", field="amount"), DeadLetterReason.VALIDATION),
-        (lambda: "\ud800".encode(), DeadLetterReason.SERIALIZATION),
+        ("\ud800".encode, DeadLetterReason.SERIALIZATION),
     ],
     ids=["an error", "an exit", "a group", "content", "an event", "a text"],
 )
@@ -551,7 +552,6 @@ async def test_the_oldest_are_dropped_and_counted() -> None:
 
 async def test_letters_are_bounded_by_bytes() -> None:
     """One that alone has more is kept until the next one comes."""
-
     async with Hub(MemoryStore(), dead_letters=DeadLetterPolicy(bytes_max=10_000)) as hub:
         durable(hub, raising(lambda: ValueError("bad")), pattern="text.said")
         for n in range(10):
@@ -628,3 +628,69 @@ async def test_a_letter_holds_bounded_text() -> None:
         assert "its text raised SystemExit" in hostile.error
         assert len(long.error) <= 1010
         assert len(long.traceback) <= 8000
+
+
+# --- all of it ------------------------------------------------------------------------------------------------------
+
+
+class Sick:
+    """Functions that are sick at some numbers, each in its way, until they are mended."""
+
+    def __init__(self) -> None:
+        self.is_mended = threading.Event()
+        self.heard: dict[str, list[int]] = {}
+
+    def function(self, name: str, sort: str, every: int) -> Callable[[Event], Any]:
+        """Return a function that is sick at each number that is a multiple of ``every``."""
+        heard = self.heard[name] = []
+
+        async def listen(event: Event) -> None:
+            (n,) = numbers([event])
+            if n % every == 0 and not self.is_mended.is_set():
+                if sort == "hangs":
+                    await anyio.sleep_forever()
+                raise ExceptionGroup("all", [ValueError("bad")]) if sort == "fails wholly" else ValueError("bad")
+            heard.append(n)
+
+        def block(event: Event) -> None:
+            (n,) = numbers([event])
+            if n % every == 0 and not self.is_mended.is_set():
+                self.is_mended.wait()
+            else:
+                heard.append(n)
+
+        return block if sort == "blocks" else listen
+
+
+@pytest.mark.slow
+async def test_all_failures_of_thirty_functions_are_mended() -> None:
+    """Five of them fail, hang or block: each failure is one letter, and none is left when they are mended."""
+    count, sick = 5000, Sick()
+    every = {"fails": 2, "fails wholly": 5, "hangs": 1200, "blocks": 1700, "fails rarely": 999}
+    letters: Any
+    async with Hub(MemoryStore()) as hub:
+        for sort, each in every.items():
+            timeout = 1.0 if sort in ("hangs", "blocks") else 30.0
+            durable(hub, sick.function(sort, sort, each), name=sort, timeout=timeout)
+        for number in range(25):
+            duty = Duty.DURABLE if number % 2 else Duty.BEST_EFFORT
+            durable(
+                hub, sick.function(f"well {number}", "well", 10**9), name=f"well {number}", duty=duty, since="start"
+            )
+        for n in range(1, count + 1):
+            await hub.emit(said(n))
+        await hub.flush()
+        for sort, each in every.items():
+            letters = await hub.dead_letters.list(attachment=sort, limit=count)
+            assert numbers(letter.event for letter in letters) == list(range(each, count + 1, each))
+            assert {letter.attempts for letter in letters} == {1}
+        kept = hub.dead_letters.statistics().kept
+        assert kept == sum(count // each for each in every.values())
+        sick.is_mended.set()
+        results = await hub.dead_letters.retry_all()
+        assert [each.outcome for each in results] == [RetryOutcome.DELIVERED] * kept
+        assert hub.dead_letters.statistics().kept == 0
+        for name, heard in sick.heard.items():
+            assert sorted(set(heard)) == list(range(1, count + 1)), name
+            assert len(heard) == count or name == "blocks", "a thread that blocked goes on where it was"
+        assert not [each for each in hub.health().problems if "dead letters" in each]

@@ -33,7 +33,7 @@ from .letter_requests import Request, Requests
 from .places import InboxCommands
 from .retrying import Retries
 
-__all__ = ("DeadLetterCommands",)
+__all__ = ("DeadLetterCommands", "inbox_entry", "inbox_letter_id")
 
 _LIST = Call("hub.dead_letters.list()")
 _GET = Call("hub.dead_letters.get()")
@@ -121,7 +121,7 @@ class DeadLetterCommands:
         letters = []
         for each in sorted({*found, *of_inboxes})[:limit]:
             if (of_inbox := of_inboxes.get(each)) is not None:
-                letters.append(_entry(each, of_inbox))
+                letters.append(inbox_entry(each, of_inbox))
             elif (entry := await box.read(each)) is not None:
                 letters.append(entry)
         return letters
@@ -131,7 +131,7 @@ class DeadLetterCommands:
         letter_id = _id(_GET, letter_id)
         box = await self._up_to_date()
         if (of_inbox := self._inbox_letters().get(letter_id)) is not None:
-            return _entry(letter_id, of_inbox)
+            return inbox_entry(letter_id, of_inbox)
         if (entry := await box.read(letter_id)) is not None:
             return entry
         raise _not_found(_GET, letter_id)
@@ -316,14 +316,16 @@ class DeadLetterCommands:
         return await self._letters.do(swept)
 
     def _inbox_letters(self) -> dict[str, DeadLetter]:
-        return {_inbox_id(letter): letter for letter in self._of_inboxes}
+        return {inbox_letter_id(letter): letter for letter in self._of_inboxes}
 
 
-def _inbox_id(letter: DeadLetter) -> str:
+def inbox_letter_id(letter: DeadLetter) -> str:
+    """Return the id of a dead letter of an inbox among all."""
     return id_of(deadline_ns(letter.at, 0), letter.envelope.seq, letter.agent_id, letter.envelope_id)
 
 
-def _entry(letter_id: str, letter: DeadLetter) -> DeadLetterEntry:
+def inbox_entry(letter_id: str, letter: DeadLetter) -> DeadLetterEntry:
+    """Return a dead letter of an inbox as all are listed."""
     return DeadLetterEntry(
         id=letter_id,
         origin="inbox",

@@ -202,6 +202,6 @@ class DeadLetterPolicy(Value):
 
 
 def letter_id(at_ns: int, seq: int, *parts: str) -> str:
-    """Return an id that sorts by the time, then by the ``seq``, and is the same for the same time, ``seq`` and parts."""
+    """Return an id that sorts by the time, then by the ``seq``; it is the same for the same arguments."""
     digest = hashlib.blake2b("\0".join(parts).encode(errors="backslashreplace"), digest_size=4).hexdigest()
     return f"{max(0, at_ns) // 1000:014x}-{seq:012x}-{digest}"

@@ -25,7 +25,7 @@ from .copying import files_below, is_journal, logs_at
 from .lost import unfinished
 from .missing import Lived, missing_beside
 
-__all__ = ("JournalReport", "LogReport", "Problem", "StoreReport", "inspect_store")
+__all__ = ("JournalReport", "LogReport", "Problem", "ReadJournal", "StoreReport", "inspect_store")
 
 
 @attrs.frozen
@@ -211,7 +211,7 @@ class _Look:
         self.journals.append(report)
 
     async def _read_journal(self, report: JournalReport) -> JournalReport:
-        journal = _ReadJournal(self._store, report.path, report.inspection)
+        journal = ReadJournal(self._store, report.path, report.inspection)
         positions, snapshots = Positions(journal), Snapshots(journal, State().machines)
         accept = (
             f"restore the whole store from one backup; or give up what the journal does not hold: {self._accept_loss()}"
@@ -358,7 +358,7 @@ class _Look:
                 self._problem(error, advice)
 
 
-async def _replay(journal: _ReadJournal, end: Mark | None, snapshot: Snapshot | None, lived: Lived) -> None:
+async def _replay(journal: ReadJournal, end: Mark | None, snapshot: Snapshot | None, lived: Lived) -> None:
     """Read all events that a start would read, and compare them with what is kept, as a start does."""
     marks = [] if end is None else [end]
     if snapshot is not None and snapshot.last_id is not None and snapshot.seq > 0:
@@ -367,7 +367,7 @@ async def _replay(journal: _ReadJournal, end: Mark | None, snapshot: Snapshot | 
         lived.see(event)
 
 
-class _ReadJournal(StoreJournal):
+class ReadJournal(StoreJournal):
     """A journal that is only read: it is not opened, not held, and takes no events."""
 
     def __init__(self, store: KnowledgeStore, path: str, found: Inspection) -> None:
