@@ -64,6 +64,7 @@ async def test_a_durable_listener_may_go_on_after_a_letter() -> None:
         assert numbers(failing.events) == [0, 2]
         assert attachment.state is AttachmentState.RUNNING
         (letter,) = await hub.dead_letters.list()
+        assert letter.event is not None
         assert numbers([letter.event]) == [1]
         assert (letter.origin, letter.attachment, letter.agent_id) == ("listener", "picky", None)
         assert (letter.reason, letter.kind) == (DeadLetterReason.HANDLER_ERROR, "number.said")

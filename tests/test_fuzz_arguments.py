@@ -26,6 +26,7 @@ from hubwire import (
     Channel,
     ChannelCommands,
     DeadLetter,
+    DeadLetterCommands,
     Delivery,
     GenericEvent,
     Group,
@@ -48,6 +49,7 @@ from hubwire import (
     WatchLimits,
     scope,
 )
+from hubwire._commands.dead_letters import inbox_letter_id
 from hubwire._foreign.arguments import shown
 from hubwire.approvals import Answer, FunctionApprover, NameScorer
 from hubwire.arbiter import Allow, Deny
@@ -122,6 +124,7 @@ class World:
             Hub: hub,
             AgentCommands: hub.agents,
             ChannelCommands: hub.channels,
+            DeadLetterCommands: hub.dead_letters,
             InboxCommands: hub.inboxes,
             TaskCommands: hub.tasks,
             TimerCommands: hub.timers,
@@ -154,6 +157,7 @@ class World:
             "tool": "x",
             "model": "x",
             "letter": self.letter,
+            "letter_id": inbox_letter_id(self.letter),
             "task_id": self.task.id,
             "capability": "x",
             "ended": "completed",
@@ -184,7 +188,17 @@ class World:
 
 
 CLASSES = (
-    *(Hub, AgentCommands, ChannelCommands, InboxCommands, TaskCommands, TimerCommands, TurnCommands, ApprovalCommands),
+    *(
+        Hub,
+        AgentCommands,
+        ChannelCommands,
+        DeadLetterCommands,
+        InboxCommands,
+        TaskCommands,
+        TimerCommands,
+        TurnCommands,
+        ApprovalCommands,
+    ),
     TopicCommands,
     *(Agent, Channel, Task, Timer, Delivery, Group, ActorHandle),
 )
@@ -252,6 +266,7 @@ GROUPS: dict[type, str] = {
     Hub: "hub",
     AgentCommands: "hub.agents",
     ChannelCommands: "hub.channels",
+    DeadLetterCommands: "hub.dead_letters",
     InboxCommands: "hub.inboxes",
     TaskCommands: "hub.tasks",
     TimerCommands: "hub.timers",

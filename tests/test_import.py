@@ -58,6 +58,12 @@ LATER = {
     "hubwire._actors.turn",
     "hubwire.messages",
     "hubwire._commands.approvals",  # and what is below it, with the first command on approvals
+    "hubwire._delivery.letter",  # and what is below it, with the first dead letter
+    "hubwire._delivery.letter_box",
+    "hubwire._delivery.letter_files",
+    "hubwire._commands.dead_letters",
+    "hubwire._commands.letter_requests",
+    "hubwire._commands.retrying",
     "hubwire.approvals",
     "hubwire.risk",
     "hubwire.challenges",
