@@ -30,6 +30,7 @@ from hubwire.errors import (
     NotFound,
 )
 from hubwire.events import ListenerFailed, ListenerLettersRemoved, ListenerSuspended
+from hubwire.listeners import AuditLog
 from hubwire.stores import MemoryStore
 from hubwire.testing import GatedRecorder, ManualClock, Recorder, history
 from support import numbers, pass_time, said, until, until_idle
@@ -533,6 +534,100 @@ async def test_letters_that_are_gone_are_reported() -> None:
         assert {each.listener for each in removed} == {"picky"}
 
 
+async def test_several_letters_are_discarded_together() -> None:
+    clock = ManualClock()
+    async with Hub(MemoryStore(), clock=clock) as hub:
+        durable(hub, Failing(0, 1, 2))
+        durable(hub, Failing(1), name="other")
+        for n in range(3):
+            await hub.emit(said(n))
+            await hub.flush()
+            clock.advance(60)
+        a = await hub.agents.register("a", rule={"inbox": InboxRule(deliveries_max=1)})
+        await (await hub.channels.open([a])).post(a, "hello", to=[a])
+        await (await anext(a.inbox())).nack()
+        clock.advance(60)
+        assert await hub.dead_letters.discard_all(attachment="picky", older_than_seconds=200) == 1
+        assert await hub.dead_letters.discard_all(attachment="nobody") == 0
+        assert await hub.dead_letters.discard_all(older_than_seconds=90) == 3
+        assert [each.origin for each in await hub.dead_letters.list()] == ["inbox"]
+        assert await hub.dead_letters.discard_all(reason="a test") == 1
+
+
+async def test_a_listener_with_a_position_of_its_own_gets_no_old_event() -> None:
+    """It would say that it holds what it does not; an audit log would leave the event out, and call that handled."""
+    store = MemoryStore()
+
+    class Full(AuditLog):
+        async def on_events(self, events: Sequence[Event]) -> None:
+            if numbers(events) == [1]:
+                raise ValueError("bad number")
+            await super().on_events(events)
+
+    async with Hub(store) as hub:
+        with pytest.raises(ConfigurationError, match="says by last_seq"):
+            durable(hub, Full(store), name="log")
+        hub.attach(Full(store), duty=Duty.BEST_EFFORT, name="log", pattern="number.said")
+        await say(hub, 3)
+        (letter,) = await hub.dead_letters.list()
+        result = await hub.dead_letters.retry(letter.id)
+        assert result.outcome is RetryOutcome.NOT_ATTACHED
+        assert "takes no older event; discard the letter" in result.error
+
+
+async def test_a_listener_that_swallows_its_cancellation_in_a_retry_is_detached() -> None:
+    """Its letter stays, and is no second one; neither retry nor hub waits for it."""
+    over: list[bool] = []
+
+    class Deaf(Recorder):
+        is_deaf = False
+
+        async def on_events(self, events: Sequence[Event]) -> None:
+            while self.is_deaf:
+                try:
+                    await anyio.sleep_forever()
+                except asyncio.CancelledError:
+                    if over:
+                        raise
+            raise ValueError("bad")
+
+    listener = Deaf()
+    async with Hub(MemoryStore()) as hub:
+        attachment = durable(hub, listener, timeout=0.01)
+        await say(hub, 1)
+        listener.is_deaf = True
+        (result,) = await hub.dead_letters.retry_all()
+        assert (result.outcome, result.error_type) == (RetryOutcome.FAILED, "ListenerTimeout")
+        await attachment.finished()
+        (letter,) = await hub.dead_letters.list()
+        assert (letter.attempts, letter.retries) == (2, 1)
+        over.append(True)
+
+
+async def test_a_blocked_function_makes_no_letters_of_others() -> None:
+    blocked, well = threading.Event(), Recorder()
+    async with Hub(MemoryStore()) as hub:
+        durable(hub, lambda _: blocked.wait(), name="blocked", timeout=0.05)
+        durable(hub, well, name="well", timeout=5.0)
+        durable(hub, well.events.append, name="threaded", timeout=5.0)
+        await say(hub, 3)
+        assert hub.dead_letters.statistics().by_attachment == {"blocked": 3}
+        assert sorted(numbers(well.events)) == [0, 0, 1, 1, 2, 2]
+        blocked.set()
+
+
+async def test_nothing_is_made_while_nothing_fails() -> None:
+    """No file, no task, no import: a listener that is well costs what it did."""
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        durable(hub, Recorder())
+        await say(hub, 10)
+        letters = hub._fanout.letters
+        assert letters._box is None
+        assert not letters._is_working
+        assert "dead-letters/" not in await store.list("/journal")
+
+
 # --- bounds ---------------------------------------------------------------------------------------------------------
 
 
@@ -587,7 +682,7 @@ async def test_letters_become_too_old() -> None:
 async def test_arguments_are_checked() -> None:
     async with Hub(MemoryStore()) as hub:
         letters: Any = hub.dead_letters
-        for call in (
+        calls: tuple[Callable[[], Any], ...] = (
             lambda: letters.list(attachment=5),
             lambda: letters.list(kind="\ud800"),
             lambda: letters.list(kind="Not A Kind"),
@@ -600,12 +695,16 @@ async def test_arguments_are_checked() -> None:
             lambda: letters.retry_all(attempts_max=0),
             lambda: letters.retry_all(attachment=b"x"),
             lambda: letters.discard("x", reason=5),
-        ):
+            lambda: letters.discard_all(older_than_seconds=-1),
+            lambda: letters.discard_all(attachment=5),
+        )
+        for call in calls:
             with pytest.raises(CommandRejected, match=r"^hub\.dead_letters\.\w+\(\): "):
                 await call()
+    wrong: dict[str, Any]
     for wrong in ({"count_max": 0}, {"bytes_max": 5}, {"age_seconds_max": -1}, {"redactor": "all"}):
         with pytest.raises(ConfigurationError, match=r"^DeadLetterPolicy\(\): "):
-            DeadLetterPolicy(**wrong)  # type: ignore[arg-type]
+            DeadLetterPolicy(**wrong)
     with pytest.raises(ConfigurationError, match="write DeadLetterPolicy"):
         Hub(dead_letters=5)  # type: ignore[arg-type]
     with pytest.raises(HubClosed):

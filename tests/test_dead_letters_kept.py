@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,12 +22,14 @@ from hubwire import (
     StoreJournal,
     codec,
 )
+from hubwire._delivery.giving_up import LettersOf
+from hubwire._delivery.letters import WAITING_MAX
 from hubwire.errors import StoreError, StoreFull
 from hubwire.ports import KnowledgeStore
 from hubwire.redaction import RedactionRule, Redactor
 from hubwire.stores import FileStore, MemoryStore
-from hubwire.testing import ManualClock, Recorder
-from support import numbers, pass_time, said, until, until_idle
+from hubwire.testing import ManualClock, Recorder, history
+from support import AT, numbers, pass_time, said, until, until_idle
 from support.durable import Failing, kept_position
 
 FOLDER = "/journal/dead-letters"
@@ -374,19 +377,14 @@ async def test_best_effort_letters_wait_for_the_store() -> None:
         store.error = None
         await until(lambda: hub.dead_letters.statistics().waiting == 0)
         assert await given_up(hub) == [0, 1, 2]
-        letters = hub._fanout.letters
         store.error = StoreFull("no space left")
         (letter,) = (await hub.dead_letters.list())[:1]
         assert letter.event is not None
-        of_one = hub._fanout.letters
-        from hubwire._delivery.letters import WAITING_MAX, LettersOf
-
-        mine = LettersOf(of_one, "loose", Duty.BEST_EFFORT)
+        mine = LettersOf(hub._fanout.letters, "loose", Duty.BEST_EFFORT)
         for _ in range(WAITING_MAX + 10):
             mine.put(letter.event, ValueError("bad"))
         await until(lambda: hub.dead_letters.statistics().lost == 10)
         assert hub.dead_letters.statistics().waiting == WAITING_MAX
-        assert letters is of_one
 
 
 # --- redaction ------------------------------------------------------------------------------------------------------
@@ -524,3 +522,77 @@ async def test_overflows_do_not_crowd_out_other_letters() -> None:
         assert found.by_attachment == {"picky": 1, "slow": 100}
         overflows = await hub.dead_letters.list(reason=DeadLetterReason.OVERFLOW, limit=1000)
         assert overflows[0].ranges == ((500, 501),)
+
+
+@pytest.mark.slow
+async def test_a_hundred_thousand_letters_leave_no_more_than_is_kept() -> None:
+    """Neither in memory nor on disk, and the last of them are there."""
+    store, count = MemoryStore(), 100_000
+    policy = DeadLetterPolicy(count_max=1000, bytes_max=4 * 1024 * 1024)
+    async with Hub(store, dead_letters=policy) as hub:
+        mine = LettersOf(hub._fanout.letters, "loose", Duty.BEST_EFFORT)
+        for n in range(count):
+            event = GenericEvent(kind="number.said", id=f"{n // 2 * 2}", seq=n // 2 * 2, at=AT)  # each dies twice
+            mine.put(event, ValueError(f"{n}"))
+            if n % 500 == 499:
+                await hub.dead_letters.list(limit=1)
+        letters = await hub.dead_letters.list(limit=count)
+        assert len(letters) == 1000
+        assert (letters[-1].error, letters[-1].attempts) == (f"{count - 1}", 2)
+        assert sum([await store.size(path) or 0 for path in await files(store)]) <= 3 * policy.bytes_max
+        box = hub._fanout.letters._box
+        assert box is not None
+        assert len(box._by_what) == len(box._kept) == len(letters)
+
+
+# --- a process that is killed ---------------------------------------------------------------------------------------
+
+LIFE = """
+import asyncio, os, sys
+from hubwire import Duty, GenericEvent, Hub
+from hubwire.stores import FileStore
+
+async def listen(event):
+    if event.data["n"] % 3 == 0:
+        raise ValueError("bad number")
+    os.write(handled, f"{event.data['n']}\\n".encode())
+
+async def main():
+    async with Hub(FileStore(sys.argv[1])) as hub:
+        settings = {"duty": Duty.DURABLE, "attempts_max": 1, "when_exhausted": "dead_letter", "since": "start"}
+        hub.attach(listen, name="picky", pattern="number.said", **settings)
+        for n in range(int(sys.argv[2]), 10**9):
+            await hub.emit(GenericEvent(kind="number.said", data={"n": n}))
+            print(n, flush=True)
+
+handled = os.open(sys.argv[1] + "/handled", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+async def test_a_killed_process_loses_no_letter_of_a_durable_listener(tmp_path: Any) -> None:
+    """Each event of several lives was handled, or is one letter, or is handled by the last life."""
+    first = 0
+    for _ in range(4):
+        command = [sys.executable, "-P", "-c", LIFE, str(tmp_path), str(first)]
+        async with await anyio.open_process(command, stderr=None) as process:
+            assert process.stdout is not None
+            printed = b""
+            while printed.count(b"\n") < 40:
+                printed += await process.stdout.receive()
+            process.kill()
+            printed += b"".join([each async for each in process.stdout])
+        first = int(printed.split(b"\n")[-2]) + 10_000  # the last may be in the journal, and not printed
+    store, rest = FileStore(tmp_path), Failing(*range(0, 100_000, 3))
+    async with Hub(store) as hub:
+        durable(hub, rest)
+        await hub.flush()
+        emitted = [each.data["n"] for each in await history(hub) if isinstance(each, GenericEvent)]
+        content = await anyio.Path(tmp_path / "handled").read_text()
+        handled = {int(n) for n in content.split()} | set(numbers(rest.events))
+        letters = await given_up(hub)
+        assert len(letters) == len(set(letters))
+        assert set(letters) == {n for n in emitted if n % 3 == 0}
+        assert handled == {n for n in emitted if n % 3}
+    await store.aclose()

@@ -40,6 +40,7 @@ _GET = Call("hub.dead_letters.get()")
 _RETRY = Call("hub.dead_letters.retry()")
 _RETRY_ALL = Call("hub.dead_letters.retry_all()")
 _DISCARD = Call("hub.dead_letters.discard()")
+_DISCARD_ALL = Call("hub.dead_letters.discard_all()")
 
 _log = OwnLog("hub")
 
@@ -267,6 +268,29 @@ class DeadLetterCommands:
         if not await self._remove([letter_id], "discarded"):
             raise _not_found(_DISCARD, letter_id)
         _log.detail("a dead letter was discarded", letter=letter_id, reason=reason)
+
+    async def discard_all(
+        self, *, attachment: str | None = None, older_than_seconds: float = 0.0, reason: str = ""
+    ) -> int:
+        """Keep dead letters no longer; return how many there were. On disk when it returns.
+
+        ``attachment``: those of this listener alone; otherwise those of inboxes, too. ``older_than_seconds``: those
+        that died before that, by the hub's clock. ``reason`` is for the log. Raises as :meth:`discard`, but for what
+        was not there.
+        """
+        attachment = _DISCARD_ALL.text("attachment", attachment, is_optional=True)
+        seconds = _DISCARD_ALL.seconds("older_than_seconds", older_than_seconds, is_zero_ok=True)
+        reason = _DISCARD_ALL.text("reason", reason)
+        box = await self._up_to_date()
+        until_ns = self._letters.now_ns() - round(seconds * 1e9)
+        ids = [each.id for each in box.heads() if attachment in (None, each.attachment) and each.at_ns <= until_ns]
+        count = len(await self._remove(ids, "discarded"))
+        for letter in self._inbox_letters().values() if attachment is None else ():
+            if deadline_ns(letter.at, 0) <= until_ns:
+                await self._inboxes.discard(letter, reason=reason)
+                count += 1
+        _log.detail("dead letters were discarded", count=count, reason=reason)
+        return count
 
     async def _remove(self, letter_ids: Sequence[str], outcome: str) -> Sequence[Head]:
         if not letter_ids:

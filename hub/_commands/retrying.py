@@ -7,10 +7,11 @@ from contextlib import suppress
 
 from .._delivery.attachment import Attachment, AttachmentState
 from .._delivery.duty import Duty
+from .._delivery.giving_up import traceback_text
 from .._delivery.handling import Failure
 from .._delivery.letter import DeadLetterEntry, RetryOutcome, RetryResult, reason_of
 from .._delivery.letter_box import Death, Head, LetterBox
-from .._delivery.letters import Letters, traceback_text
+from .._delivery.letters import Letters
 from .._delivery.replays import Replays
 from .._foreign.guards import class_name, message_of
 from ..errors import ConfigurationError, HistoryGone, HubClosed, LogDamaged
@@ -170,6 +171,8 @@ def _why_not(attachment: Attachment | None, name: str) -> str | None:
         return f"no listener named {name!r} is attached; attach it, and retry"
     if attachment.is_required:
         return f"listener {name!r} is REQUIRED now, and the commit would wait for it; attach it with another duty"
+    if not attachment.reading.takes_old_events:
+        return f"listener {name!r} keeps its own position by last_seq(), and takes no older event; discard the letter"
     if attachment.state in (AttachmentState.STARTING, AttachmentState.DETACHED):
         return f"listener {name!r} is {attachment.state.value}; retry when it has its place"
     return None

@@ -24,8 +24,9 @@ from .announcements import Announcements
 from .cursor import Cursor
 from .duties import Departure, DutyRules, Tools, rules_of
 from .duty import Duty, Overflow
+from .giving_up import LettersOf
 from .handling import Handler
-from .letters import Letters, LettersOf
+from .letters import Letters
 from .life import AttachmentState, Life
 from .matcher import Matcher
 from .place import Entry, Place, start_of

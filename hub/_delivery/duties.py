@@ -21,8 +21,8 @@ from ..errors import HistoryGone, ListenerFailed, StoreFull
 from ..events import Event
 from ..ports import Clock
 from .duty import Duty, Overflow
+from .giving_up import LettersOf
 from .handling import Failure, Handler
-from .letters import LettersOf
 from .life import Suspension
 from .place import Place
 from .reports import Reports, is_announced

@@ -119,7 +119,8 @@ class RetryOutcome(Enum):
     FAILED = "failed"
     """The listener has failed again, or the inbox has no room; the letter is kept."""
     NOT_ATTACHED = "not_attached"
-    """No listener of this name can be given the event now, or no such agent is registered; the letter is kept."""
+    """No listener of this name can be given the event now, or no such agent is registered; the letter is kept. One that
+    is REQUIRED, or keeps its own position by ``last_seq()``, is not given an old event."""
     EVENT_GONE = "event_gone"
     """The event itself is not held any more; the letter is kept."""
 

@@ -162,8 +162,13 @@ class LetterBox:
 
     async def put(self, deaths: Sequence[Death]) -> list[Head]:
         """Keep what has died; return the letters that have to go for it. Durable when it returns."""
-        found = [self._line(death) for death in deaths]
-        await self._append(found)
+        found: dict[tuple[str, str], tuple[Head, bytes]] = {}
+        for death in deaths:
+            if (key := (death.attachment, death.what)) in found:
+                await self._append([*found.values()])  # the next one goes on from what this one becomes
+                found = {}
+            found[key] = self._line(death)
+        await self._append([*found.values()])
         gone = self.sweep()
         await self._tidy()
         return gone

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from .._foreign.guards import class_name, clean, message_of, text_of
+from .._foreign.guards import text_of
 from ..errors import HubClosed
-from ..events import Event
-from ..own_log import OwnLog, traceback_of
+from ..own_log import OwnLog
 from ..ports import Clock, Journal
 from .announcements import Announcements
 from .duty import Duty
+from .overflows import Overflows
 
 if TYPE_CHECKING:
     from .letter import DeadLetterPolicy, DeadLetterStatistics  # imported with the first letter
     from .letter_box import Death, Head, LetterBox
 
-__all__ = ("Letters", "LettersOf", "traceback_text")
+__all__ = ("Letters",)
 
 _log = OwnLog("hub")
 
@@ -34,10 +34,6 @@ T = TypeVar("T")
 WAITING_MAX = 1000
 """How many letters of BEST_EFFORT listeners wait for a store that fails; beyond, the oldest are lost."""
 
-TRACEBACK_CHARS_MAX = 8000
-RANGES_MAX = 100
-"""How many stretches one letter names; what is dropped beyond in the same second is added to the last one."""
-
 _FOLDER = "dead-letters"
 _REQUESTS = "requests/"
 
@@ -45,71 +41,6 @@ _DROPS_SECONDS = 1.0
 _AGAIN_SECONDS = 1.0
 REQUESTS_SECONDS = 10.0
 """How often a hub that has dead letters looks for requests of the command line."""
-
-
-def traceback_text(error: BaseException) -> str:
-    """Return where an error came from, as bounded text that can be stored; the innermost places, if they are many."""
-    return clean(traceback_of(error)[-TRACEBACK_CHARS_MAX:], TRACEBACK_CHARS_MAX)
-
-
-class LettersOf:
-    """The dead letters of one listener, as its duty makes them."""
-
-    def __init__(self, letters: Letters, attachment: str, duty: Duty) -> None:
-        self._letters = letters
-        self._attachment = attachment
-        self._duty = duty
-        self.count: int = 0
-        """How many there were, of which each may stand for several events."""
-
-    def put(self, event: Event, error: Exception) -> None:
-        """The listener has given up an event. The letter is stored soon."""
-        self._letters.put(self._death(event, error, 1))
-
-    async def store(self, event: Event, error: Exception, attempts: int) -> None:
-        """The listener gives up an event. The letter is stored when this returns; raises why it could not be."""
-        await self._letters.store(self._death(event, error, attempts))
-
-    def overflowed(self, count: int, first_seq: int, last_seq: int) -> None:
-        """Its mailbox has dropped events, which are next to each other but for those that it would not have got."""
-        self.count += 1
-        self._letters.overflowed(self._attachment, self._duty, count, first_seq, last_seq)
-
-    def skipped(self, count: int, first_seq: int, last_seq: int, error: Exception | None = None) -> None:
-        """It goes on without events that are not held any more, or which it was resumed after."""
-        from .letter import DeadLetterReason  # noqa: PLC0415 - most hubs have no letters
-        from .letter_box import Death  # noqa: PLC0415
-
-        self.count += 1
-        self._letters.put(
-            Death(
-                attachment=self._attachment,
-                duty=self._duty,
-                reason=DeadLetterReason.DROPPED,
-                at_ns=self._letters.now_ns(),
-                ranges=((first_seq, last_seq),),
-                count=count,
-                error_type="" if error is None else class_name(error),
-                error="" if error is None else message_of(error),
-            )
-        )
-
-    def _death(self, event: Event, error: Exception, attempts: int) -> Death:
-        from .letter import reason_of  # noqa: PLC0415 - most hubs have no letters
-        from .letter_box import Death  # noqa: PLC0415
-
-        self.count += 1
-        return Death(
-            attachment=self._attachment,
-            duty=self._duty,
-            reason=reason_of(error),
-            at_ns=self._letters.now_ns(),
-            event=event,
-            attempts=attempts,
-            error_type=class_name(error),
-            error=message_of(error),
-            traceback=traceback_text(error),
-        )
 
 
 class _Act:
@@ -140,8 +71,7 @@ class Letters:
         self._deaths: list[tuple[Death, asyncio.Future[None] | None]] = []
         """Letters to be stored, and who waits for it."""
         self._acts: list[_Act] = []
-        self._overflows: dict[str, tuple[Duty, int, list[tuple[int, int]]]] = {}
-        """What mailboxes have dropped since a second: how many events, and which stretches."""
+        self._overflows = Overflows()
         self._is_working = False
         self._has_ended = False
         self._news = asyncio.Event()
@@ -171,37 +101,17 @@ class Letters:
 
     def overflowed(self, attachment: str, duty: Duty, count: int, first_seq: int, last_seq: int) -> None:
         """Note what a mailbox has dropped; all that it drops in a second is one letter."""
-        _, before, ranges = self._overflows.get(attachment) or (duty, 0, [])
-        if len(ranges) < RANGES_MAX:
-            ranges.append((first_seq, last_seq))
-        else:
-            ranges[-1] = (ranges[-1][0], last_seq)
         if not self._overflows and self._tasks is not None:
             self._tasks.start_soon(self._gather_overflows)
-        self._overflows[attachment] = (duty, before + count, ranges)
+        self._overflows.add(attachment, duty, count, first_seq, last_seq)
 
     async def _gather_overflows(self) -> None:
         await self._clock.sleep(_DROPS_SECONDS)
         self._put_overflows()
 
     def _put_overflows(self) -> None:
-        if not self._overflows:
-            return
-        from .letter import DeadLetterReason  # noqa: PLC0415 - most hubs have no letters
-        from .letter_box import Death  # noqa: PLC0415
-
-        overflows, self._overflows = self._overflows, {}
-        for name, (duty, count, ranges) in overflows.items():
-            self.put(
-                Death(
-                    attachment=name,
-                    duty=duty,
-                    reason=DeadLetterReason.OVERFLOW,
-                    at_ns=self.now_ns(),
-                    ranges=tuple(ranges),
-                    count=count,
-                )
-            )
+        for death in self._overflows.take(self.now_ns()) if self._overflows else ():
+            self.put(death)
 
     # -- the task that writes --
 
@@ -212,7 +122,7 @@ class Letters:
     def _work_soon(self) -> None:
         self._news.set()
         self._has_some.set()
-        if not self._is_working and self._tasks is not None:
+        if not self._is_working and self._tasks is not None and not self._has_ended:
             self._is_working = True
             self._tasks.start_soon(self._work)
 
@@ -338,6 +248,8 @@ class Letters:
                     await self.box()
                 if _REQUESTS in names and self.take_requests is not None:
                     await self.take_requests()
+                if not self._deaths:
+                    self._error = None
             except Exception as error:  # noqa: BLE001 - the hub goes on, and looks again
                 self._error = text_of(error)
                 _log.problem("dead letters cannot be looked for", error)

@@ -162,6 +162,11 @@ class Reading:
 
     # -- dead letters --
 
+    @property
+    def takes_old_events(self) -> bool:
+        """Whether the listener can be given events that are older than those that it has."""
+        return not self._settings.keeps_own_position
+
     async def deliver_again(self, events: Sequence[Event]) -> Failure | None:
         """Have the listener handle events again when it is done with its batch; return its failure.
 

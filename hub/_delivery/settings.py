@@ -50,6 +50,8 @@ class Settings(Value):
     batch_max: int
     batch_seconds: float
     when_exhausted: str = SUSPEND
+    keeps_own_position: bool = False
+    """Whether the listener says by ``last_seq()`` how far it has come: it takes no event that is older."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -98,7 +100,8 @@ class Options(Value):
             attempts_max=_count("attempts_max", self.attempts_max),
             batch_max=BATCH_MAX if self.batch_max is None else _count("batch_max", self.batch_max),
             batch_seconds=_seconds("batch_seconds", self.batch_seconds, at_least=0.0),
-            when_exhausted=_when_exhausted(self.when_exhausted, duty),
+            when_exhausted=_when_exhausted(self.when_exhausted, duty, name, adapted),
+            keeps_own_position=adapted.keeps_position,
         )
         self._check_batch(settings)
         return settings
@@ -181,13 +184,18 @@ def _checked_name(name: object) -> str:
     return name
 
 
-def _when_exhausted(value: Any, duty: Duty) -> str:
+def _when_exhausted(value: Any, duty: Duty, name: str, adapted: Adapted) -> str:
     chosen = str.__str__(value) if is_a(value, str) else ""
     if chosen not in (SUSPEND, DEAD_LETTER):
         raise ConfigurationError(f"when_exhausted must be {SUSPEND!r} or {DEAD_LETTER!r}, not {repr_of(value)}")
     if chosen == DEAD_LETTER and duty is Duty.REQUIRED:
         raise ConfigurationError(
             f"when_exhausted={DEAD_LETTER!r} is for a DURABLE listener: a REQUIRED one never gives up an event"
+        )
+    if chosen == DEAD_LETTER and duty is Duty.DURABLE and adapted.keeps_position:
+        raise ConfigurationError(
+            f"listener {name!r} says by last_seq() that it holds all events up to one, so it cannot give one up;"
+            f" leave out when_exhausted={DEAD_LETTER!r}"
         )
     return chosen
 
