@@ -197,3 +197,27 @@ async def test_a_redacted_letter_is_printed_redacted(tmp_path: Path, capsys: pyt
     printed = capsys.readouterr().out
     assert "alice@example.org" not in printed
     assert "[redacted:email]" in printed
+
+
+async def test_doctor_knows_of_letters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """That there are some is a note; that one is damaged is a problem, with which a hub starts all the same."""
+    await leave(tmp_path, 1, 3)
+    assert await cli("doctor", str(tmp_path)) == 0
+    assert "2 dead letters are kept: hubwire dead-letters list" in " ".join(capsys.readouterr().out.split())
+    (path,) = await anyio.to_thread.run_sync(lambda: list(tmp_path.glob("journal/dead-letters/*.jsonl")))
+    content = await anyio.to_thread.run_sync(path.read_bytes)
+    await anyio.to_thread.run_sync(path.write_bytes, content.replace(b"bad number", b"bed number", 1))
+    assert await cli("doctor", str(tmp_path)) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "is damaged" in printed
+    assert "all the same: a hub starts here" in printed
+
+
+async def test_letters_are_in_a_backup(tmp_path: Path) -> None:
+    letters = await leave(tmp_path / "data", 1, 3)
+    assert await cli("backup", str(tmp_path / "data"), str(tmp_path / "copy")) == 0
+    assert await cli("restore", str(tmp_path / "copy"), str(tmp_path / "again")) == 0
+    store = FileStore(tmp_path / "again")
+    async with Hub(store) as hub:
+        assert await hub.dead_letters.list() == letters
+    await store.aclose()

@@ -15,8 +15,8 @@ from .. import codec
 from .._commands.dead_letters import inbox_entry, inbox_letter_id
 from .._commands.letter_requests import Request, leave_request, waiting_requests
 from .._delivery.letter import DeadLetterEntry
-from .._delivery.letter_box import Head, decode_entry, heads_of
-from .._delivery.letter_files import LetterReader, Place
+from .._delivery.letter_box import decode_entry
+from .._delivery.letter_files import LetterReader
 from .._delivery.letters import REQUESTS_SECONDS
 from .._journal.snapshots import Snapshots
 from .._state import State
@@ -26,6 +26,7 @@ from ..patterns import Patterns
 from ..ports import KnowledgeStore, normalize_path
 from .failures import CommandFailed
 from .inspection import ReadJournal
+from .letters_in import letters_in
 from .output import Paint, complain, escape, escape_json, plural, say
 from .target import open_target
 
@@ -117,15 +118,8 @@ class _Opened:
 
     async def _of_listeners(self) -> list[DeadLetterEntry]:
         reader = LetterReader(self.store, self.journal)
-        kept: dict[str, tuple[Head, Place]] = {}
-        async for said, place in heads_of(reader):
-            if isinstance(said, Head):
-                kept[said.id] = (said, place)
-            else:
-                for each in said:
-                    kept.pop(each, None)
         letters = []
-        for head, place in kept.values():
+        for head, place in (await letters_in(reader)).values():
             try:
                 letters.append(decode_entry(head, place, await reader.read(place)))
             except HubError as error:  # a hub that is at work may have written it anew

@@ -12,6 +12,7 @@ from hubwire.listeners.audit import Outcome, Verification, examine
 from hubwire.stores import FileStore
 
 from .. import codec
+from .._delivery.letter_files import LetterReader
 from .._journal.history import Mark, replay_checked
 from .._journal.positions import Positions
 from .._journal.snapshots import Snapshot, Snapshots
@@ -22,6 +23,7 @@ from ..log import Cut, Inspection, LogReader, find_cut, inspect, list_segments, 
 from ..ports import KnowledgeStore
 from .beginnings import NO_REPAIR, goes_on_from, has_snapshot, journal_beginning
 from .copying import files_below, is_journal, logs_at
+from .letters_in import letters_in
 from .lost import unfinished
 from .missing import Lived, missing_beside
 
@@ -209,6 +211,14 @@ class _Look:
         if not found.damage:
             report = await self._read_journal(report)
         self.journals.append(report)
+        await self._look_for_letters(path)
+
+    async def _look_for_letters(self, journal: str) -> None:
+        reader = LetterReader(self._store, journal)
+        if kept := await letters_in(reader):
+            self.notes.append(f"{len(kept)} dead letters are kept: hubwire dead-letters list {shlex.quote(self._name)}")
+        advice = "restore it from a backup; or leave it: a hub starts here, and goes on with the other dead letters"
+        self.problems += [Problem(each, advice, is_in_the_way=False) for each in reader.problems]
 
     async def _read_journal(self, report: JournalReport) -> JournalReport:
         journal = ReadJournal(self._store, report.path, report.inspection)
