@@ -32,7 +32,7 @@ from hubwire.errors import (
 from hubwire.events import ListenerFailed, ListenerLettersRemoved, ListenerSuspended
 from hubwire.listeners import AuditLog
 from hubwire.stores import MemoryStore
-from hubwire.testing import GatedRecorder, ManualClock, Recorder, history
+from hubwire.testing import Gate, GatedRecorder, ManualClock, Recorder, history
 from support import numbers, pass_time, said, until, until_idle
 from support.durable import Failing
 
@@ -155,7 +155,7 @@ async def test_an_error_has_its_reason(error: Callable[[], BaseException], reaso
 async def test_a_listener_that_hangs_has_a_timeout() -> None:
     """What the listener itself raises as TimeoutError is none of the hub's."""
     async with Hub(MemoryStore()) as hub:
-        durable(hub, hang, timeout=0.01, name="hangs")
+        durable(hub, hang, timeout=0.1, name="hangs")
         durable(hub, raising(lambda: TimeoutError("its own")), name="says so")
         await say(hub, 1)
         (letter,) = await hub.dead_letters.list(reason=DeadLetterReason.TIMEOUT)
@@ -443,6 +443,32 @@ async def test_a_retry_of_one_that_is_detached_meanwhile_ends() -> None:
             gate.open()
         assert [each.outcome for each in results] == [RetryOutcome.NOT_ATTACHED]
         assert len(await hub.dead_letters.list()) == 1
+
+
+async def test_a_retry_of_one_that_is_being_left_ends() -> None:
+    """It reads no more events, and is not detached yet: no task would answer."""
+    leaving = Gate(is_open=False)
+
+    class Slow(Recorder):
+        async def __aenter__(self) -> None:
+            """Have a context, which is left."""
+
+        async def __aexit__(self, *_: object) -> None:
+            await leaving.pass_through()
+
+    async with Hub(MemoryStore()) as hub:
+        attachment = durable(hub, Failing(0))
+        await say(hub, 1)
+        await attachment.detach()
+        attachment = durable(hub, Slow())
+        await attachment.ready()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(attachment.detach)
+            await until(lambda: attachment.reading._is_over)
+            (result,) = await hub.dead_letters.retry_all()
+            assert result.outcome is RetryOutcome.NOT_ATTACHED
+            assert "was detached before it got the dead letter" in result.error
+            leaving.open()
 
 
 async def test_two_tasks_do_not_deliver_one_letter_twice() -> None:
