@@ -276,6 +276,35 @@ async def test_statistics_have_every_number() -> None:
         assert (found.kept, found.retried, found.discarded) == (1, 1, 1)
 
 
+async def test_a_listener_that_fails_at_all_events_comes_to_an_end() -> None:
+    """It gets the hub's events about its own failures, and those lead to no more."""
+    async with Hub(MemoryStore()) as hub:
+        attachment = durable(hub, raising(lambda: ValueError("bad")), pattern="*")
+        await say(hub, 5)
+        await until_idle()
+        await hub.flush()
+        letters = await hub.dead_letters.list()
+        assert {each.kind for each in letters} >= {"number.said", "listener.failed"}
+        assert len(letters) == hub.statistics().committed - attachment.begins_seq
+        assert attachment.state is AttachmentState.RUNNING
+
+
+async def test_a_close_gives_up_nothing() -> None:
+    """An event that was not tried often enough when the hub ended comes again."""
+    store, failing = MemoryStore(), Failing(0)
+    async with Hub(store, close_seconds_max=0.5) as hub:
+        durable(hub, failing, attempts_max=16, since="start")
+        await hub.emit(said(0))
+        await until_idle()
+        assert failing.calls > 0
+    failing.bad.clear()
+    async with Hub(store) as hub:
+        durable(hub, failing, attempts_max=16)
+        await hub.flush()
+        assert not await hub.dead_letters.list()
+        assert numbers(failing.events) == [0]
+
+
 # --- looking --------------------------------------------------------------------------------------------------------
 
 

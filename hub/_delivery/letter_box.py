@@ -123,6 +123,11 @@ class LetterBox:
         """Return the heads of all letters, the oldest first."""
         return [self._kept[each].head for each in sorted(self._kept)]
 
+    def ends(self) -> tuple[Head, Head] | None:
+        """Return the heads of the oldest and the newest letter; None if there is none."""
+        kept = self._kept.values()
+        return (next(iter(kept)).head, next(reversed(kept)).head) if kept else None
+
     def find(self, letter_id: str) -> Head | None:
         kept = self._kept.get(letter_id)
         return None if kept is None else kept.head

@@ -7,7 +7,7 @@ are any: those that come meanwhile are written together.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -298,16 +298,16 @@ class Letters:
         from .letter import DeadLetterStatistics  # noqa: PLC0415 - most hubs have no letters
 
         box = self._box
-        heads: Sequence[Head] = () if box is None else box.heads()
+        ends = None if box is None else box.ends()
         by_attachment, by_reason = ({}, {}) if box is None else box.counts()
         return DeadLetterStatistics(
-            kept=len(heads),
+            kept=0 if box is None else len(box),
             size_bytes=0 if box is None else box.size_bytes,
             inbox=inbox,
             by_attachment=by_attachment,
             by_reason=by_reason,
-            oldest_at=heads[0].first_at if heads else None,
-            newest_at=heads[-1].first_at if heads else None,
+            oldest_at=None if ends is None else ends[0].first_at,
+            newest_at=None if ends is None else ends[1].first_at,
             waiting=len(self._deaths) + len(self._overflows),
             damaged=0 if box is None else box.files.damaged,
             last_error=self._error,
