@@ -252,7 +252,8 @@ def _dead_letters_of(
         from ._commands.retrying import Retries  # noqa: PLC0415
 
         retries = Retries(core, letters, fanout.replays, fanout.find)
-        return DeadLetterCommands(state, letters, inboxes, retries, Requests(fanout.journal))
+        lifecycle, requests = fanout.pipeline.lifecycle, Requests(fanout.journal)
+        return DeadLetterCommands(lifecycle, state.dead_letters, letters, inboxes, retries, requests)
 
     group = Late(make)
     letters.policy = policy

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from hubwire import (
@@ -764,6 +765,19 @@ async def test_arguments_are_checked() -> None:
         Hub(dead_letters=5)  # type: ignore[arg-type]
     with pytest.raises(HubClosed):
         await hub.dead_letters.list()
+
+
+async def test_another_loop_is_refused() -> None:
+    """It would wait for ever, and so would a hub that is not started, or has ended."""
+    hub = Hub(MemoryStore())
+    with pytest.raises(HubClosed):
+        await hub.dead_letters.list()
+    async with hub:
+        with pytest.raises(ConfigurationError, match="event loop"):
+            await anyio.to_thread.run_sync(lambda: asyncio.run(hub.dead_letters.retry_all()))
+    with pytest.raises(HubClosed):
+        await hub.dead_letters.discard_all()
+    assert hub.dead_letters.statistics().kept == 0
 
 
 async def test_a_letter_holds_bounded_text() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import attrs
 
+from .._commit.phase import Lifecycle
 from .._delivery.letter import (
     DeadLetterEntry,
     DeadLetterReason,
@@ -23,8 +24,7 @@ from .._delivery.letter_box import Head, LetterBox
 from .._delivery.letters import Letters
 from .._foreign.arguments import Call
 from .._foreign.guards import class_name, message_of
-from .._state import State
-from .._state.dead_letters import DeadLetter
+from .._state.dead_letters import DeadLetter, DeadLetters
 from .._state.moments import deadline_ns
 from ..errors import AccessDenied, CallerError, CommandRejected, HubClosed, InboxFull, NotFound
 from ..own_log import OwnLog
@@ -77,9 +77,16 @@ class DeadLetterCommands:
     """
 
     def __init__(
-        self, state: State, letters: Letters, inboxes: InboxCommands, retries: Retries, requests: Requests
+        self,
+        lifecycle: Lifecycle,
+        of_inboxes: DeadLetters,
+        letters: Letters,
+        inboxes: InboxCommands,
+        retries: Retries,
+        requests: Requests,
     ) -> None:
-        self._of_inboxes = state.dead_letters
+        self._lifecycle = lifecycle
+        self._of_inboxes = of_inboxes
         self._letters = letters
         self._inboxes = inboxes
         self._retries = retries
@@ -332,6 +339,7 @@ class DeadLetterCommands:
 
     async def _up_to_date(self) -> LetterBox:
         """Return the box, with all that has died until now."""
+        self._lifecycle.check_open()
 
         async def swept(box: LetterBox) -> LetterBox:
             self._letters.removed(box.sweep(), "dropped")

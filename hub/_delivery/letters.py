@@ -277,6 +277,8 @@ class Letters:
     def end(self) -> None:
         """The hub has ended: no task waits any more."""
         self._has_ended = True
+        if unstored := len(self._deaths) + len(self._overflows):
+            _log.problem("dead letters were not stored before the hub ended", count=unstored)
         closed = HubClosed("the hub was closed; what becomes of the dead letter is known at its next start")
         for act in self._acts:
             if not act.done.done():
