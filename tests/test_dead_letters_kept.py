@@ -387,6 +387,45 @@ async def test_best_effort_letters_wait_for_the_store() -> None:
         assert hub.dead_letters.statistics().waiting == WAITING_MAX
 
 
+async def test_files_that_cannot_be_deleted_lose_no_letter() -> None:
+    """The letter is stored all the same, and the listener goes on."""
+
+    class Sticky(MemoryStore):
+        is_stuck = True
+
+        async def delete(self, path: str) -> None:
+            if path.startswith(FOLDER) and self.is_stuck:
+                raise StoreError("permission denied")
+            await super().delete(path)
+
+    store = Sticky()
+    async with Hub(store, dead_letters=DeadLetterPolicy(bytes_max=8192)) as hub:
+        attachment = durable(hub, Failing(*range(100)))
+        for n in range(50):
+            await hub.emit(said(n))
+        await hub.flush()
+        assert attachment.state is AttachmentState.RUNNING
+        assert any("cannot be deleted: StoreError: permission denied" in each for each in hub.health().problems)
+        store.is_stuck = False
+        await hub.dead_letters.discard_all()
+        assert not await store.list(FOLDER)
+        assert not [each for each in hub.health().problems if "cannot be deleted" in each]
+
+
+async def test_letters_do_not_fill_the_memory_while_the_store_hangs() -> None:
+    store = Dying()
+    async with Hub(store, close_seconds_max=0.2) as hub:
+        event = await hub.emit(said(0))
+        mine = LettersOf(hub._fanout.letters, "loose", Duty.BEST_EFFORT)
+        store.may_write = False
+        mine.put(event, ValueError("bad"))
+        await until(lambda: store.waiting > 0)
+        for n in range(WAITING_MAX + 10):
+            mine.put(event, ValueError(f"{n}"))
+        found = hub.dead_letters.statistics()
+        assert (found.waiting, found.lost) == (WAITING_MAX, 10)
+
+
 # --- redaction ------------------------------------------------------------------------------------------------------
 
 

@@ -61,6 +61,7 @@ LATER = {
     "hubwire._delivery.letter",  # and what is below it, with the first dead letter
     "hubwire._delivery.letter_box",
     "hubwire._delivery.letter_files",
+    "hubwire._delivery.letter_lines",
     "hubwire._commands.dead_letters",
     "hubwire._commands.letter_requests",
     "hubwire._commands.retrying",

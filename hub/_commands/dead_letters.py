@@ -20,7 +20,8 @@ from .._delivery.letter import (
     RetryResult,
     letter_id as id_of,
 )
-from .._delivery.letter_box import Head, LetterBox
+from .._delivery.letter_box import LetterBox
+from .._delivery.letter_lines import Head
 from .._delivery.letters import Letters
 from .._foreign.arguments import Call
 from .._foreign.guards import class_name, message_of

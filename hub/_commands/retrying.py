@@ -10,7 +10,8 @@ from .._delivery.duty import Duty
 from .._delivery.giving_up import traceback_text
 from .._delivery.handling import Failure
 from .._delivery.letter import DeadLetterEntry, RetryOutcome, RetryResult, reason_of
-from .._delivery.letter_box import Death, Head, LetterBox
+from .._delivery.letter_box import LetterBox
+from .._delivery.letter_lines import Death, Head
 from .._delivery.letters import Letters
 from .._delivery.replays import Replays
 from .._foreign.guards import class_name, message_of

@@ -11,7 +11,7 @@ from .duty import Duty
 from .letters import Letters
 
 if TYPE_CHECKING:
-    from .letter_box import Death  # imported with the first letter
+    from .letter_lines import Death  # imported with the first letter
 
 __all__ = ("LettersOf", "traceback_text")
 
@@ -49,7 +49,7 @@ class LettersOf:
     def skipped(self, count: int, first_seq: int, last_seq: int, error: Exception | None = None) -> None:
         """It goes on without events that are not held any more, or which it was resumed after."""
         from .letter import DeadLetterReason  # noqa: PLC0415 - most hubs have no letters
-        from .letter_box import Death  # noqa: PLC0415
+        from .letter_lines import Death  # noqa: PLC0415
 
         self.count += 1
         self._letters.put(
@@ -67,7 +67,7 @@ class LettersOf:
 
     def _death(self, event: Event, error: Exception, attempts: int) -> Death:
         from .letter import reason_of  # noqa: PLC0415 - most hubs have no letters
-        from .letter_box import Death  # noqa: PLC0415
+        from .letter_lines import Death  # noqa: PLC0415
 
         self.count += 1
         return Death(

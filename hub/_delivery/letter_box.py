@@ -3,91 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import attrs
 import msgspec
 
 from .. import codec
-from .._values import Value
+from .._foreign.guards import text_of
 from ..clock import timestamp
-from ..errors import InvalidRecord, LogDamaged
-from ..events import Event
+from ..errors import LogDamaged
 from ..ports import Clock
-from .duty import Duty
-from .letter import DeadLetterEntry, DeadLetterPolicy, DeadLetterReason, letter_id
-from .letter_files import Files, LetterReader, Place, line_of
+from .letter import DeadLetterEntry, DeadLetterPolicy, letter_id
+from .letter_files import Files, Place, line_of
+from .letter_lines import Death, Head, decode_entry, encode_letter, heads_of
 
-__all__ = ("Death", "Head", "LetterBox", "decode_entry", "heads_of")
+__all__ = ("LetterBox",)
 
 OVERFLOWS_MAX = 100
 """How many letters about an overflow each listener may have: they must not crowd out those with an event."""
-
-_UNREADABLE = "the letter cannot be read where it is kept"
-
-
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Death(Value):
-    """What is known when a listener gives up an event, or events are dropped for it."""
-
-    attachment: str
-    duty: Duty
-    reason: DeadLetterReason
-    at_ns: int
-    event: Event | None = None
-    ranges: tuple[tuple[int, int], ...] = ()
-    count: int = 1
-    attempts: int = 1
-    error_type: str = ""
-    error: str = ""
-    traceback: str = ""
-
-    @property
-    def what(self) -> str:
-        """What tells it from others of the same listener: the same event may die again after a crash."""
-        return f"{self.ranges}" if self.event is None else self.event.id
-
-
-class Head(msgspec.Struct):
-    """What is known of a letter without reading it; its fields are in its line."""
-
-    id: str
-    attachment: str
-    duty: str
-    reason: str
-    kind: str | None
-    what: str
-    """The id of the event, or the ranges."""
-    seq: int
-    """Of the event, or the first that was dropped."""
-    first_at: str
-    last_at: str
-    at_ns: int
-    """When it died first."""
-    attempts: int = 1
-    retries: int = 0
-    count: int = 1
-    ranges: list[tuple[int, int]] = []
-    is_redacted: bool = False
-
-    @property
-    def is_overflow(self) -> bool:
-        return self.reason == DeadLetterReason.OVERFLOW.value
-
-    @property
-    def is_owed(self) -> bool:
-        """Whether the event was promised; one that was skipped, by the choice of a person, is not any more."""
-        return self.duty == Duty.DURABLE.value and self.reason != DeadLetterReason.DROPPED.value
-
-
-class _Body(msgspec.Struct):
-    """The rest of a line."""
-
-    error_type: str = ""
-    error: str = ""
-    traceback: str = ""
-    event: msgspec.Raw = msgspec.Raw(b"null")
 
 
 @attrs.define(eq=False)
@@ -103,6 +36,8 @@ class LetterBox:
         self.files = files
         self.size_bytes: int = 0
         """What the letters take, without lines that do not count any more."""
+        self.untidy: str | None = None
+        """Why old files could not be deleted; None while all is well."""
         self._policy = policy
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
@@ -149,7 +84,7 @@ class LetterBox:
                 return decode_entry(kept.head, place, await self.files.read(place))
             except LogDamaged as error:
                 if kept.place is place:
-                    return decode_entry(kept.head, place, None, error=f"{_UNREADABLE}: {error}")
+                    return decode_entry(kept.head, place, None, error=str(error))
                 # Meanwhile it was written anew, and the file deleted in which it was.
         return None
 
@@ -194,7 +129,7 @@ class LetterBox:
             seq=death.ranges[0][0] if death.ranges else head.seq,
         )
         body = None if letter.event is None else codec.encode(letter.event)
-        await self._append([(changed, _encode(changed, *self._texts(death), body))])
+        await self._append([(changed, encode_letter(changed, *self._texts(death), body))])
         await self._tidy()
 
     async def remove(self, letter_ids: Iterable[str]) -> list[Head]:
@@ -242,6 +177,15 @@ class LetterBox:
         return gone
 
     async def _tidy(self) -> None:
+        """Keep the files in bounds. An error is reported by health, and it is tried again with the next change."""
+        try:
+            await self._tidy_files()
+        except Exception as error:  # noqa: BLE001 - the letters are stored, and what they take is no reason to give one up
+            self.untidy = text_of(error)
+        else:
+            self.untidy = None
+
+    async def _tidy_files(self) -> None:
         """Delete the oldest files in which no letter is, and write anew what is left in them where little counts."""
         files = self.files
         while (oldest := files.oldest(with_current=not self._kept)) is not None:
@@ -319,7 +263,7 @@ class LetterBox:
             ranges=list(death.ranges),
             is_redacted=is_redacted,
         )
-        return head, _encode(head, *self._texts(death), body)
+        return head, encode_letter(head, *self._texts(death), body)
 
     def _texts(self, death: Death) -> tuple[str, str, str]:
         redactor = self._policy.redactor
@@ -329,61 +273,3 @@ class LetterBox:
         shown = [redactor.redact(text) for text in texts]
         error_type, error, traceback = (text if type(text) is str else "(withheld)" for text in shown)
         return error_type, error, traceback
-
-
-def _encode(head: Head, error_type: str, error: str, traceback: str, event: bytes | None) -> bytes:
-    fields: dict[str, Any] = msgspec.structs.asdict(head)
-    fields |= {"error_type": error_type, "error": error, "traceback": traceback}
-    if event is not None:
-        fields["event"] = msgspec.Raw(event)
-    return line_of(fields)
-
-
-async def heads_of(files: Files | LetterReader) -> AsyncIterator[tuple[Head | list[str], Place]]:
-    """Iterate over what lines say: a letter, or the ids of those that are gone."""
-    async for place, fields in files.load():
-        try:
-            if "gone" in fields:
-                yield msgspec.convert(fields["gone"], list[str]), place
-            else:
-                yield _checked(msgspec.convert(fields, Head)), place
-        except (ValueError, msgspec.MsgspecError) as error:
-            files.misread(place, error)
-
-
-def _checked(head: Head) -> Head:
-    Duty(head.duty), DeadLetterReason(head.reason)
-    return head
-
-
-def decode_entry(head: Head, place: Place, line: bytes | None, *, error: str = "") -> DeadLetterEntry:
-    """Return a letter, from its head and its line; None for a line that cannot be read, because of an ``error``."""
-    body, event = _Body(error=error), None
-    if line is not None:
-        body = msgspec.json.decode(line, type=_Body)
-        if bytes(body.event) != b"null":
-            try:
-                event = codec.decode(bytes(body.event))
-            except InvalidRecord as invalid:
-                body.error = f"{_UNREADABLE}: {invalid}"
-    return DeadLetterEntry(
-        id=head.id,
-        origin="listener",
-        attachment=head.attachment,
-        agent_id=None,
-        duty=Duty(head.duty),
-        reason=DeadLetterReason(head.reason),
-        kind=head.kind,
-        event=event,
-        ranges=tuple((first, last) for first, last in head.ranges),
-        count=head.count,
-        error_type=body.error_type,
-        error=body.error,
-        traceback=body.traceback,
-        attempts=head.attempts,
-        retries=head.retries,
-        first_at=head.first_at,
-        last_at=head.last_at,
-        size_bytes=place.size,
-        is_redacted=head.is_redacted,
-    )

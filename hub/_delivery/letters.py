@@ -23,7 +23,8 @@ from .overflows import Overflows
 
 if TYPE_CHECKING:
     from .letter import DeadLetterPolicy, DeadLetterStatistics  # imported with the first letter
-    from .letter_box import Death, Head, LetterBox
+    from .letter_box import LetterBox
+    from .letter_lines import Death, Head
 
 __all__ = ("Letters",)
 
@@ -89,8 +90,18 @@ class Letters:
 
     def put(self, death: Death) -> None:
         """Store a letter soon."""
+        if len(self._deaths) >= WAITING_MAX:
+            self._lose_oldest()  # the store does not answer
         self._deaths.append((death, None))
         self._work_soon()
+
+    def _lose_oldest(self) -> None:
+        """Give up the letter that has waited longest, and for which no listener waits."""
+        for number, (_, done) in enumerate(self._deaths):
+            if done is None:
+                del self._deaths[number]
+                self._counts["lost"] += 1
+                return
 
     async def store(self, death: Death) -> None:
         """Store a letter; raise why it could not be stored."""
@@ -326,6 +337,8 @@ class Letters:
                 for name, count in self._box.owed()
             ]
             found += self._box.files.problems
+            if self._box.untidy is not None:
+                found.append(f"old files of dead letters cannot be deleted: {self._box.untidy}")
         if self._owed_dropped:
             found.append(
                 f"{self._owed_dropped} dead letters of DURABLE listeners were dropped, being too many or too old"

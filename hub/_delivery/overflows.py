@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .duty import Duty
 
 if TYPE_CHECKING:
-    from .letter_box import Death  # imported with the first letter
+    from .letter_lines import Death  # imported with the first letter
 
 __all__ = ("Overflows",)
 
@@ -37,7 +37,7 @@ class Overflows:
     def take(self, at_ns: int) -> Sequence[Death]:
         """Return a letter for each listener, and begin anew."""
         from .letter import DeadLetterReason  # noqa: PLC0415 - most hubs have no letters
-        from .letter_box import Death  # noqa: PLC0415
+        from .letter_lines import Death  # noqa: PLC0415
 
         dropped, self._dropped = self._dropped, {}
         reason = DeadLetterReason.OVERFLOW

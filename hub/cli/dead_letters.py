@@ -15,8 +15,8 @@ from .. import codec
 from .._commands.dead_letters import inbox_entry, inbox_letter_id
 from .._commands.letter_requests import Request, leave_request, waiting_requests
 from .._delivery.letter import DeadLetterEntry
-from .._delivery.letter_box import decode_entry
 from .._delivery.letter_files import LetterReader
+from .._delivery.letter_lines import decode_entry
 from .._delivery.letters import REQUESTS_SECONDS
 from .._journal.snapshots import Snapshots
 from .._state import State

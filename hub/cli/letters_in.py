@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .._delivery.letter_box import Head, heads_of
 from .._delivery.letter_files import LetterReader, Place
+from .._delivery.letter_lines import Head, heads_of
 
 __all__ = ("letters_in",)
 
