@@ -225,10 +225,10 @@ class Hub:
         ``timeout``: seconds it may take per event. ``mailbox``: how many events a BEST_EFFORT listener may be behind
         before ``overflow`` happens. ``attempts_max``: how often a DURABLE listener may fail at one event before it is
         suspended; with ``when_exhausted="dead_letter"`` it goes on with the next event then, and that one is a dead
-        letter, as it always is of a BEST_EFFORT listener: see :attr:`dead_letters`. ``batch_max``: how many events it
-        gets at once, at most; with ``batch_seconds``, by the hub's clock, so many are gathered, for at most that time,
-        before it is called (not for REQUIRED or BLOCK). ``in_loop``: a sync function runs in a thread of its own, with
-        the context copied; one that is quick may run on the loop.
+        letter, as always of a BEST_EFFORT one: :attr:`dead_letters`. ``batch_max``: how many events it gets at once, at
+        most; with ``batch_seconds``, by the hub's clock, so many are gathered, for at most that time, before it is
+        called (not for REQUIRED or BLOCK). ``in_loop``: a sync function runs in a thread of its own, with the context
+        copied; a quick one may run on the loop.
         ``name``: unique on this hub; made from its class by default. A DURABLE listener is found again by it after a
         restart.
 

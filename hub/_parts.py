@@ -143,11 +143,8 @@ def assemble(
     fanout = _fanout_of(pipeline, journal, clock, upkeep)
     set_aside = _reporting(clock, pipeline, abandoned, fanout.announcements)
     core, denials = _core_of(pipeline, state, clock, limits, arbiter, journal, upkeep)
-    from_threads = FromThreads(lifecycle.home, limits.thread_bytes_max)
-    groups = _groups_of(core, state, clock)
+    asks, from_threads = _asks_of(core, state, clock), FromThreads(lifecycle.home, limits.thread_bytes_max)
     make_approvals = partial(_make_approvals, core, state, approvals, from_threads, abandoned, clock)
-    asks = Asks(core, state, clock)
-    core.room.connect(partial(turn_of, core), asks.workload.has_time)
     make_actors = partial(_make_actors, core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max)
     return Parts(
         limits=limits,
@@ -158,9 +155,9 @@ def assemble(
         pipeline=pipeline,
         fanout=fanout,
         core=core,
-        groups=groups,
+        groups=_groups_of(core, state, clock),
         approvals=Late(make_approvals),
-        dead_letters=_dead_letters_of(core, state, fanout, groups.inboxes, dead_letters),
+        dead_letters=_dead_letters_of(core, state, fanout, clock, dead_letters),
         emitting=core.emitting,
         asks=asks,
         actors=LateActors(core, make_actors),
@@ -242,7 +239,7 @@ def _groups_of(core: Core, state: State, clock: Clock) -> Groups:
 
 
 def _dead_letters_of(
-    core: Core, state: State, fanout: Fanout, inboxes: InboxCommands, policy: DeadLetterPolicy | None
+    core: Core, state: State, fanout: Fanout, clock: Clock, policy: DeadLetterPolicy | None
 ) -> Late[DeadLetterCommands]:
     letters = fanout.letters
 
@@ -253,6 +250,7 @@ def _dead_letters_of(
 
         retries = Retries(core, letters, fanout.replays, fanout.find)
         lifecycle, requests = fanout.pipeline.lifecycle, Requests(fanout.journal)
+        inboxes = InboxCommands(core, clock, state)
         return DeadLetterCommands(lifecycle, state.dead_letters, letters, inboxes, retries, requests)
 
     group = Late(make)
@@ -279,6 +277,12 @@ def _make_approvals(
 
 
 # -- actors --
+
+
+def _asks_of(core: Core, state: State, clock: Clock) -> Asks:
+    asks = Asks(core, state, clock)
+    core.room.connect(partial(turn_of, core), asks.workload.has_time)
+    return asks
 
 
 def _make_actors(
