@@ -47,10 +47,19 @@ if TYPE_CHECKING:
     )
     from ._commands.approvals import ApprovalCommands as ApprovalCommands
     from ._commands.batches import Batch as Batch
+    from ._commands.dead_letters import DeadLetterCommands as DeadLetterCommands
     from ._commands.gating import Gated as Gated, GatedBlocking as GatedBlocking
     from ._commit.backoff import Backoff as Backoff
     from ._delivery.attachment import Attachment as Attachment, AttachmentState as AttachmentState
     from ._delivery.duty import Duty as Duty, Overflow as Overflow
+    from ._delivery.letter import (
+        DeadLetterEntry as DeadLetterEntry,
+        DeadLetterPolicy as DeadLetterPolicy,
+        DeadLetterReason as DeadLetterReason,
+        DeadLetterStatistics as DeadLetterStatistics,
+        RetryOutcome as RetryOutcome,
+        RetryResult as RetryResult,
+    )
     from ._delivery.matcher import Matcher as Matcher
     from ._delivery.reports import AttachmentStatistics as AttachmentStatistics
     from ._delivery.stream import EventStream as EventStream
@@ -121,10 +130,19 @@ _NAMES = {
     ),
     "_commands.approvals": ("ApprovalCommands",),
     "_commands.batches": ("Batch",),
+    "_commands.dead_letters": ("DeadLetterCommands",),
     "_commands.gating": ("Gated", "GatedBlocking"),
     "_commit.backoff": ("Backoff",),
     "_delivery.attachment": ("Attachment", "AttachmentState"),
     "_delivery.duty": ("Duty", "Overflow"),
+    "_delivery.letter": (
+        "DeadLetterEntry",
+        "DeadLetterPolicy",
+        "DeadLetterReason",
+        "DeadLetterStatistics",
+        "RetryOutcome",
+        "RetryResult",
+    ),
     "_delivery.matcher": ("Matcher",),
     "_delivery.reports": ("AttachmentStatistics",),
     "_delivery.stream": ("EventStream",),

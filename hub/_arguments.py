@@ -67,7 +67,14 @@ _SETTINGS = (*(field.name for field in attrs.fields(Options)), "in_loop", "prior
 
 
 def check_plug_ins(
-    store: object, journal: object, clock: object, arbiter: object, approvals: object, watch: object, limits: object
+    store: object,
+    journal: object,
+    clock: object,
+    arbiter: object,
+    approvals: object,
+    watch: object,
+    limits: object,
+    dead_letters: object = None,
 ) -> None:
     """Refuse what cannot be a part of a hub, before a part is made; None stands for a part's default."""
     path = shown(store) if is_a(store, str) else "'./data'"
@@ -83,6 +90,10 @@ def check_plug_ins(
         from .approvals import ApprovalPolicy  # noqa: PLC0415 - few programs give one, and they have imported it
 
         _HUB.instance("approvals", approvals, ApprovalPolicy, advice="write ApprovalPolicy(...)")
+    if dead_letters is not None:
+        from ._delivery.letter import DeadLetterPolicy  # noqa: PLC0415 - few programs give one, and have imported it
+
+        _HUB.instance("dead_letters", dead_letters, DeadLetterPolicy, advice="write DeadLetterPolicy(...)")
     for argument, value, kind in (("watch", watch, WatchLimits), ("limits", limits, Limits)):
         if value is not None:
             _HUB.instance(argument, value, kind, advice=f"write {kind.__name__}(...)")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 
 from ._actors.rules import ActorStatistics
@@ -11,6 +13,9 @@ from ._foreign.clocks import GuardedClock
 from ._journal.statistics import JournalStatistics
 from ._parts import Parts
 from ._values import Value
+
+if TYPE_CHECKING:
+    from ._delivery.letter import DeadLetterStatistics  # imported with the first letter
 
 __all__ = ("Health", "HubHealth", "HubStatistics")
 
@@ -35,7 +40,7 @@ class HubStatistics(Value):
     posts_waiting: int
     """How many posts wait for room in inboxes: see ``InboxOverflow.BLOCK``."""
     dead_letters: int
-    """How many are kept: see ``hub.inboxes.dead_letters()``."""
+    """How many of inboxes are kept: see ``hub.inboxes.dead_letters()``."""
     tasks: int
     turns_open: int
     """How many turns, model calls and tool calls have begun and not ended."""
@@ -65,6 +70,8 @@ class HubStatistics(Value):
     """How many attachments were detached without being asked to, ever."""
     violations_waiting: int = 0
     """How many violations of expectations wait for a handler of the program's own."""
+    listener_letters: DeadLetterStatistics | None = None
+    """The dead letters of listeners; None while there never was one. See ``hub.dead_letters``."""
 
     @property
     def in_flight(self) -> int:
@@ -125,6 +132,7 @@ class Health:
             clock_steps_back=pipeline.ingress.time.steps_back,
             listeners_lost=fanout.lost.count,
             violations_waiting=len(parts.violation_handlers),
+            listener_letters=fanout.letters.statistics(len(state.dead_letters)),
             journal=None if parts.upkeep is None else parts.upkeep.statistics(),
         )
 
@@ -140,6 +148,7 @@ class Health:
         full = parts.pipeline.full_stores.waiting
         problems += [f"{writer} has no space to write: {error}" for writer, error in full.items()]
         problems += fanout.problems()
+        problems += fanout.letters.problems()
         problems += parts.actors.problems()
         problems += parts.violation_handlers.problems()
         problems += self._pulse_problems()
@@ -151,6 +160,7 @@ class Health:
         if parts.upkeep is not None:
             problems += parts.upkeep.problems()
         notes = () if parts.upkeep is None else parts.upkeep.notes()
+        notes += fanout.letters.notes()
         last = parts.pulse.last_stall
         if last is not None and last.culprit is not None and last is not parts.pulse.newest:
             notes += (f"until {last.at}, the event loop {last}",)

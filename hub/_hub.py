@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from ._acting import ActingHub
 from ._actors.rules import SPAWN_ON_DEMAND, GroupRules, Restart, RetryPolicy, SpawnSettings, Strategy
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from ._actors.on_demand import OnDemand
     from ._commands.approvals import ApprovalCommands
     from ._commands.batches import Batch
+    from ._commands.dead_letters import DeadLetterCommands
+    from ._delivery.letter import DeadLetterPolicy
     from ._foreign.arguments import Call
     from .approvals import ApprovalPolicy
 
@@ -77,7 +79,8 @@ class Hub:
     count instead: ``Hub(store, ring=16_384)``.
 
     ``arbiter`` decides before a command is carried out; without one, every command is allowed. ``approvals`` is how
-    approvals are decided, ``watch`` how long the hub waits for the end of turns, model calls and tool calls.
+    approvals are decided, ``dead_letters`` how many events that listeners have given up are kept, ``watch`` how long
+    the hub waits for the end of turns, model calls and tool calls.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for a setting that cannot work.
     """
@@ -91,6 +94,7 @@ class Hub:
         clock: Clock | None = None,
         arbiter: Arbiter | None = None,
         approvals: ApprovalPolicy | None = None,
+        dead_letters: DeadLetterPolicy | None = None,
         watch: WatchLimits | None = None,
         limits: Limits | None = None,
         ring: int | None = None,
@@ -102,7 +106,7 @@ class Hub:
         journal_bytes_max: int | None = None,
         arbiter_seconds_max: float | None = None,
     ) -> None:
-        check_plug_ins(store, journal, clock, arbiter, approvals, watch, limits)
+        check_plug_ins(store, journal, clock, arbiter, approvals, watch, limits, dead_letters)
         attached = checked_listeners(listeners)
         limits = limits_with(
             limits,
@@ -117,8 +121,9 @@ class Hub:
         )
         clock = guarded_clock(SystemClock() if clock is None else clock)
         journal = journal_on(store, journal, clock, limits)
-        guests: dict[str, Any] = {"arbiter": arbiter, "approvals": approvals, "watch": watch}
-        parts = assemble(limits, clock, journal, **guests, acting_as=self.acting_as, hub=self)
+        given: dict[str, Any] = {"arbiter": arbiter, "approvals": approvals, "watch": watch}
+        given |= {"dead_letters": dead_letters, "acting_as": self.acting_as, "hub": self}
+        parts = assemble(limits, clock, journal, **given)
         self._parts = parts
         self._pipeline = parts.pipeline
         self._ingress = parts.pipeline.ingress
@@ -174,6 +179,11 @@ class Hub:
         return self._parts.approvals.made()
 
     @property
+    def dead_letters(self) -> DeadLetterCommands:
+        """What listeners and agents failed at: ``list``, ``retry``, ``discard``; see :class:`DeadLetterCommands`."""
+        return self._parts.dead_letters.made()
+
+    @property
     def id(self) -> str:
         """The hub's id, made with its journal; empty before it is started for the first time."""
         return self._pipeline.hub_id
@@ -199,6 +209,7 @@ class Hub:
         timeout: float = LISTENER_TIMEOUT_SECONDS,
         mailbox: int = MAILBOX,
         attempts_max: int = ATTEMPTS_MAX,
+        when_exhausted: Literal["suspend", "dead_letter"] = "suspend",
         batch_max: int | None = None,
         batch_seconds: float = 0.0,
         in_loop: bool = False,
@@ -214,14 +225,15 @@ class Hub:
         a ``seq``. By default these three are what the listener's attributes of the same names say, else ``"*"``,
         BEST_EFFORT and ``"now"``. ``timeout``: seconds it may take per event. ``mailbox``: how many events a
         BEST_EFFORT one may be behind before ``overflow`` happens. ``attempts_max``: how often a DURABLE listener may
-        fail at one event before it is suspended. ``batch_max``: how many events it gets at once, at most; with
-        ``batch_seconds``, by the hub's clock, so many are gathered, for at most that time (not for REQUIRED or BLOCK).
-        ``in_loop``: a sync function runs in a thread of its own, with the context copied; one that is quick may run on
-        the loop. ``once``: a function is called for one event, with the retries of its duty, and then detached.
-        ``concurrency``: how many calls of a function may be under way at once, 1,000 at most; ``key``: what tells the
-        events that stay in order then, a field of every event as ``"channel_id"``, or a quick function of it that
-        returns a text, a number or None. ``name``: unique on this hub; made from its class by default. A DURABLE
-        listener is found again by it after a restart.
+        fail at one event before it is suspended; with ``when_exhausted="dead_letter"`` it goes on with the next event
+        then, and that one is a dead letter, as always of a BEST_EFFORT one: :attr:`dead_letters`. ``batch_max``: how
+        many events it gets at once, at most; with ``batch_seconds``, by the hub's clock, so many are gathered, for at
+        most that time (not for REQUIRED or BLOCK). ``in_loop``: a sync function runs in a thread of its own, with the
+        context copied; one that is quick may run on the loop. ``once``: a function is called for one event, with the
+        retries of its duty, and then detached. ``concurrency``: how many calls of a function may be under way at once,
+        1,000 at most; ``key``: what tells the events that stay in order then, a field of every event as
+        ``"channel_id"``, or a quick function of it that returns a text, a number or None. ``name``: unique on this hub;
+        made from its class by default. A DURABLE listener is found again by it after a restart.
 
         Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken, and
         :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if it is closing, closed or failed.
@@ -230,7 +242,8 @@ class Hub:
         batches: dict[str, Any] = {"mailbox": mailbox, "batch_max": batch_max, "batch_seconds": batch_seconds}
         bounds: dict[str, Any] = {"timeout": timeout, "attempts_max": attempts_max, "overflow": overflow}
         which: dict[str, Any] = {"pattern": pattern, "duty": duty, "since": since, "name": name}
-        return self._listening.attach(listener, **which, **calls, **batches, **bounds)
+        given_up: dict[str, Any] = {"when_exhausted": when_exhausted}
+        return self._listening.attach(listener, **which, **calls, **batches, **bounds, **given_up)
 
     @overload
     def on(self, function: F, /) -> F: ...

@@ -290,6 +290,8 @@ class HubLife:
         tasks.start_soon(parts.violation_handlers.run)
         tasks.start_soon(parts.denials.run)
         parts.actors.start(tasks)
+        if parts.journal is not None:
+            tasks.start_soon(fanout.letters.run)
 
     async def _number(self, tasks: TaskGroup) -> None:
         """Enter the listeners and recover the state; from then on it is known which ``seq`` comes next."""

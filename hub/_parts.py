@@ -45,7 +45,7 @@ from ._state import State
 from ._state.turns import WatchLimits
 from .arbiter import Arbiter
 from .errors import ConfigurationError
-from .events import Event, HubClockStepped, HubEntrySetAside, HubGuestFailed
+from .events import EnvelopeDeadLettered, Event, HubClockStepped, HubEntrySetAside, HubGuestFailed
 from .limits import Limits
 from .own_log import OwnLog
 from .ports import Clock, Journal, KnowledgeStore
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from ._actors.registry import Actors  # imported with the first actor
     from ._commands.approvals import ApprovalCommands  # imported when they are used
     from ._commands.batches import Batches
+    from ._commands.dead_letters import DeadLetterCommands
+    from ._delivery.letter import DeadLetterPolicy
     from ._journal.upkeep import Upkeep  # imported only for a hub with a journal
     from .approvals import ApprovalPolicy
 
@@ -90,6 +92,7 @@ class Parts:
     core: Core
     groups: Groups
     approvals: Late[ApprovalCommands]
+    dead_letters: Late[DeadLetterCommands]
     emitting: Emitting
     batches: Late[Batches]
     asks: Asks
@@ -127,6 +130,7 @@ def assemble(
     *,
     arbiter: Arbiter | None,
     approvals: ApprovalPolicy | None,
+    dead_letters: DeadLetterPolicy | None,
     watch: WatchLimits | None,
     acting_as: Callable[[Agent], object],
     hub: object,
@@ -141,9 +145,8 @@ def assemble(
     fanout = _fanout_of(pipeline, journal, clock, upkeep)
     set_aside = _reporting(clock, pipeline, abandoned, fanout.announcements)
     core, denials = _core_of(pipeline, state, clock, limits, arbiter, journal, upkeep)
-    asks, from_threads = Asks(core, state, clock), FromThreads(lifecycle.home, limits.thread_bytes_max)
+    asks, from_threads = _asks_of(core, state, clock), FromThreads(lifecycle.home, limits.thread_bytes_max)
     make_approvals = partial(_make_approvals, core, state, approvals, from_threads, abandoned, clock)
-    core.room.connect(partial(turn_of, core), asks.workload.has_time)
     make_actors = partial(_make_actors, core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max)
     return Parts(
         limits=limits,
@@ -156,6 +159,7 @@ def assemble(
         core=core,
         groups=_groups_of(core, state, clock),
         approvals=Late(make_approvals),
+        dead_letters=_dead_letters_of(core, state, fanout, clock, dead_letters),
         emitting=core.emitting,
         batches=Late(partial(_make_batches, core, pipeline, limits)),
         asks=asks,
@@ -243,6 +247,29 @@ def _groups_of(core: Core, state: State, clock: Clock) -> Groups:
     )
 
 
+def _dead_letters_of(
+    core: Core, state: State, fanout: Fanout, clock: Clock, policy: DeadLetterPolicy | None
+) -> Late[DeadLetterCommands]:
+    letters = fanout.letters
+
+    def make() -> DeadLetterCommands:
+        from ._commands.dead_letters import DeadLetterCommands  # noqa: PLC0415 - most hubs have no dead letters
+        from ._commands.letter_requests import Requests  # noqa: PLC0415
+        from ._commands.retrying import Retries  # noqa: PLC0415
+
+        retries = Retries(core, letters, fanout.replays, fanout.find)
+        lifecycle, requests = fanout.pipeline.lifecycle, Requests(fanout.journal)
+        inboxes = InboxCommands(core, clock, state)
+        return DeadLetterCommands(lifecycle, state.dead_letters, letters, inboxes, retries, requests)
+
+    group = Late(make)
+    letters.policy = policy
+    letters.has_others = lambda: len(state.dead_letters) > 0
+    letters.take_requests = lambda: group.made().take_requests()
+    core.on_applied(EnvelopeDeadLettered, lambda _: letters.wake())
+    return group
+
+
 def _make_approvals(
     core: Core,
     state: State,
@@ -259,6 +286,12 @@ def _make_approvals(
 
 
 # -- actors --
+
+
+def _asks_of(core: Core, state: State, clock: Clock) -> Asks:
+    asks = Asks(core, state, clock)
+    core.room.connect(partial(turn_of, core), asks.workload.has_time)
+    return asks
 
 
 def _make_actors(

@@ -47,6 +47,9 @@ class Chain(Composed):
     DURABLE, those that have failed get the event again with the retries of the duty, and no others; the position stays
     at the event until all of them have handled it. Attached as REQUIRED, all are called, and then the hub stops.
 
+    What one of them gives up is a dead letter of the chain, which names the function; a retry gives the event to all of
+    them again.
+
     Its functions may change at any time, also while they are called. One chain may be attached to several hubs.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for what is no function.

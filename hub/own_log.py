@@ -15,7 +15,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ("OwnLog",)
+__all__ = ("OwnLog", "traceback_of")
 
 LINES_MAX = 5
 """How many lines with the same message are written in one period."""
@@ -57,7 +57,7 @@ class OwnLog:
         if left_out:
             line += f" ({left_out} more like this were not logged)"
         if error is not None:
-            line += f"\n{_traceback_of(error)}"
+            line += f"\n{traceback_of(error)}"
         # An argument, so that a "%" in it is not taken for a place of one.
         self._logger.log(level, "%s", line)
 
@@ -85,7 +85,7 @@ def _text_of(value: object, make: Callable[[object], str] = repr) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
-def _traceback_of(error: BaseException) -> str:
+def traceback_of(error: BaseException) -> str:
     """Return where an error came from, and what it came from: places and texts, no source and no local variables.
 
     It reads no source file, because it may be called in an event loop.

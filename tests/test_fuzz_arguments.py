@@ -27,6 +27,7 @@ from hubwire import (
     Channel,
     ChannelCommands,
     DeadLetter,
+    DeadLetterCommands,
     Delivery,
     GenericEvent,
     Group,
@@ -49,6 +50,7 @@ from hubwire import (
     WatchLimits,
     scope,
 )
+from hubwire._commands.dead_letters import inbox_letter_id
 from hubwire._foreign.arguments import shown
 from hubwire.approvals import Answer, FunctionApprover, NameScorer
 from hubwire.arbiter import Allow, Deny
@@ -123,6 +125,7 @@ class World:
             Hub: hub,
             AgentCommands: hub.agents,
             ChannelCommands: hub.channels,
+            DeadLetterCommands: hub.dead_letters,
             InboxCommands: hub.inboxes,
             TaskCommands: hub.tasks,
             TimerCommands: hub.timers,
@@ -155,6 +158,7 @@ class World:
             "tool": "x",
             "model": "x",
             "letter": self.letter,
+            "letter_id": inbox_letter_id(self.letter),
             "task_id": self.task.id,
             "capability": "x",
             "ended": "completed",
@@ -186,7 +190,17 @@ class World:
 
 
 CLASSES = (
-    *(Hub, AgentCommands, ChannelCommands, InboxCommands, TaskCommands, TimerCommands, TurnCommands, ApprovalCommands),
+    *(
+        Hub,
+        AgentCommands,
+        ChannelCommands,
+        DeadLetterCommands,
+        InboxCommands,
+        TaskCommands,
+        TimerCommands,
+        TurnCommands,
+        ApprovalCommands,
+    ),
     TopicCommands,
     *(Agent, Channel, Task, Timer, Delivery, Group, ActorHandle),
 )
@@ -267,6 +281,7 @@ GROUPS: dict[type, str] = {
     Hub: "hub",
     AgentCommands: "hub.agents",
     ChannelCommands: "hub.channels",
+    DeadLetterCommands: "hub.dead_letters",
     InboxCommands: "hub.inboxes",
     TaskCommands: "hub.tasks",
     TimerCommands: "hub.timers",

@@ -62,6 +62,13 @@ LATER = {
     "hubwire._commit.batches",
     *(f"hubwire.events.{module}" for module in LATE),  # with the first event of their kinds
     "hubwire._commands.approvals",  # and what is below it, with the first command on approvals
+    "hubwire._delivery.letter",  # and what is below it, with the first dead letter
+    "hubwire._delivery.letter_box",
+    "hubwire._delivery.letter_files",
+    "hubwire._delivery.letter_lines",
+    "hubwire._commands.dead_letters",
+    "hubwire._commands.letter_requests",
+    "hubwire._commands.retrying",
     "hubwire.approvals",
     "hubwire.risk",
     "hubwire.challenges",

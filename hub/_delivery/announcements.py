@@ -12,11 +12,21 @@ from .._commit.pipeline import Pipeline
 from .._foreign.guards import class_name, message_of
 from ..context import EMPTY
 from ..errors import ListenerTimeout
-from ..events import Event, ListenerAnswered, ListenerFailed, ListenerRestarted, MailboxOverflowed
+from ..events import (
+    Event,
+    ListenerAnswered,
+    ListenerFailed,
+    ListenerLettersRemoved,
+    ListenerRestarted,
+    MailboxOverflowed,
+)
 from ..events._shown import shown, type_name
 from ..ports import Clock
 
 __all__ = ("Announcements",)
+
+_SEQS_MAX = 1000
+"""How many events one announcement names; when there are so many, it does not wait for the second to end."""
 
 _SECONDS = 1.0
 """At most one announcement per attachment and reason in this time; the rest are counted into the next one."""
@@ -62,8 +72,8 @@ class Announcements:
         if made and self._pipeline.lifecycle.takes_events:
             self.newest_seq = self._pipeline.put(made, EMPTY)[-1].seq
 
-    def failure(self, name: str, error: Exception, seq: int) -> None:
-        """Announce that a listener has failed at the event ``seq``."""
+    def failure(self, name: str, error: Exception, seq: int, *, count: int = 1, is_given_up: bool = False) -> None:
+        """Announce that a listener has failed at the event ``seq``, and perhaps does not get it again."""
         # The error itself would hold the listener, by its traceback.
         reason = "timeout" if isinstance(error, ListenerTimeout) else "error"
         error_type, error_message = class_name(error), message_of(error)
@@ -76,9 +86,10 @@ class Announcements:
                 error_message=error_message,
                 event_seq=tally.last_seq,
                 count=tally.count,
+                given_up=tuple(tally.seqs),
             )
 
-        self._tally((name, error_type), make, 1, seq, seq)
+        self._tally((name, error_type), make, count, seq, seq, names_seq=is_given_up)
 
     def overflow(self, name: str, count: int, first_seq: int, last_seq: int) -> None:
         """Announce that a listener misses ``count`` events."""
@@ -119,12 +130,27 @@ class Announcements:
 
         self._tally((name, "restart"), make, 1, 0, 0)
 
+    def letter_removed(self, name: str, reason: str, seq: int) -> None:
+        """Announce that a dead letter about the event ``seq`` is kept no longer."""
+
+        def make(tally: _Tally) -> Event:
+            return ListenerLettersRemoved(listener=name, reason=reason, count=tally.count, event_seqs=tuple(tally.seqs))
+
+        self._tally((name, f"letters {reason}"), make, 1, seq, seq, names_seq=True)
+
     def count(self, key: tuple[str, str], make: Callable[[int], Event]) -> None:
         """Announce what may happen often: ``make`` is given how often it did since the last such event."""
         self._tally(key, lambda tally: make(tally.count), 1, 0, 0)
 
     def _tally(
-        self, key: tuple[str, str], make: Callable[[_Tally], Event], count: int, first_seq: int, last_seq: int
+        self,
+        key: tuple[str, str],
+        make: Callable[[_Tally], Event],
+        count: int,
+        first_seq: int,
+        last_seq: int,
+        *,
+        names_seq: bool = False,
     ) -> None:
         tally = self._tallies.get(key)
         is_first = tally is None
@@ -133,25 +159,27 @@ class Announcements:
             if self._tasks is not None:
                 self._tasks.start_soon(self._announce_each_second, tally)
         tally.add(make, count, first_seq, last_seq)
-        if is_first:
+        if names_seq:
+            tally.seqs.append(first_seq)
+        if is_first or len(tally.seqs) >= _SEQS_MAX:
             self._announce(tally)
 
     async def _announce_each_second(self, tally: _Tally) -> None:
         """Announce every second the sum of what came together, until a second brings none."""
         await self._clock.sleep(_SECONDS)
-        while tally.count:
+        while tally.has_news:
             self._announce(tally)
             await self._clock.sleep(_SECONDS)
         del self._tallies[tally.key]
 
     def _announce(self, tally: _Tally) -> None:
-        if not tally.count:
+        if not tally.has_news:
             return
         # Not at once: the ring must not move while it is being trimmed, which is where an overflow comes from.
         if not self._made and self._tasks is not None:
             asyncio.get_running_loop().call_soon(self._put_made)
         self._made.append(tally.make(tally))
-        tally.count = 0
+        tally.count, tally.seqs = 0, []
 
 
 class _Tally:
@@ -164,6 +192,12 @@ class _Tally:
     def __init__(self, key: tuple[str, str]) -> None:
         self.key = key
         self.count = 0
+        self.seqs: list[int] = []
+        """Of the events that are named one by one."""
+
+    @property
+    def has_news(self) -> bool:
+        return self.count > 0 or bool(self.seqs)
 
     def add(self, make: Callable[[_Tally], Event], count: int, first_seq: int, last_seq: int) -> None:
         if not self.count:

@@ -21,6 +21,7 @@ from .adapted import Adapted
 from .cursor import Cursor
 from .duties import Departure, DutyRules, Tools, rules_of
 from .duty import Duty, Overflow
+from .giving_up import LettersOf
 from .handling import Handler
 from .holdings import Holdings
 from .host import Host
@@ -50,7 +51,8 @@ class Attachment:
         self._reports = Reports(settings.name, host.announcements)
         rules = rules_of(settings.duty, settings.overflow)
         held = host.pipeline if rules.holds_commit or rules.holds_emitters else None
-        listener.connect(surroundings_of(settings, self._reports, host, held))
+        self._letters = letters = LettersOf(host.letters, settings.name, settings.duty)
+        listener.connect(surroundings_of(settings, self._reports, letters, host, held))
         self._handler = Handler(listener, settings.timeout, host.clock, self._reports, held)
         matcher = Matcher(
             settings.pattern,
@@ -62,7 +64,7 @@ class Attachment:
         limit = rules.limit(pipeline.ring)
         cursor = Cursor(pipeline.ring, host.replays, limit, matcher, possession=pipeline.possession)
         self._place = Place(cursor, partial(host.moved, self))
-        tools = Tools(self._handler, self._reports, self._place, pipeline, host.clock)
+        tools = Tools(self._handler, self._reports, self._place, pipeline, host.clock, letters)
         self.rules: DutyRules = rules(settings, tools)
         caught_up = partial(host.caught_up, self)
         self.reading: Reading = reading_of(listener, settings, self.rules, tools, self._life, caught_up)
@@ -130,6 +132,7 @@ class Attachment:
             lag=self._place.lag,
             still_running=self._handler.still_running,
             is_muted=self.is_muted,
+            dead_letters=self._letters.count,
             **attrs.asdict(self._reports.count),
         )
 

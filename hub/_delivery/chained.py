@@ -159,7 +159,7 @@ class Chained(OnLoop):
 
     async def _call_all(self, event: Event) -> None:
         links, at = self._links(), self._at
-        if at.seq != event.seq:
+        if at.seq != event.seq or self.is_retry:
             at = self._at = _At(event.seq)
             if len(self._members) > len(links):
                 self._forget_removed(links)
@@ -199,14 +199,17 @@ class Chained(OnLoop):
     def _is_borne(self, link: Link, member: _Member, event: Event, failure: Failure) -> bool:
         """Report that a function has failed; return whether the event counts as handled by it all the same."""
         error, at = failure.error, self._at
-        member.reports.failed(error, event.seq, announce=is_announced(event) and link not in at.failed)
+        is_borne = self._surroundings.duty is Duty.BEST_EFFORT and not self.is_retry
+        announce = is_announced(event) and link not in at.failed
+        member.reports.failed(error, event.seq, announce=announce, is_given_up=is_borne)
         at.failed.add(link)
-        if self._surroundings.duty is not Duty.BEST_EFFORT:
+        if not is_borne:
             if failure.is_final and not member.handler.still_running:
                 member.handler.end()
                 del self._members[link]  # its call has ended meanwhile: it can be called again
             return False
         self._reports.failed_in_part(error)
+        self._surroundings.letters.put(event, error, link.name)
         if failure.is_final:
             self._lose(link, f"it cannot be called again: {text_of(error)}")
         elif member.failures.add(self._surroundings.clock.monotonic()) is None:

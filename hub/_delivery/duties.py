@@ -22,13 +22,14 @@ from ..errors import HistoryGone, ListenerFailed, StoreFull
 from ..events import Event
 from ..ports import Clock
 from .duty import Duty, Overflow
+from .giving_up import LettersOf
 from .handling import Failure, Handler
 from .life import Suspension
 from .place import Place
 from .reports import Reports, is_announced
-from .settings import Settings
+from .settings import DEAD_LETTER, Settings
 
-__all__ = ("Departure", "DutyRules", "Skip", "Tools", "rules_of", "unreadable_text")
+__all__ = ("Departure", "DutyRules", "Skip", "Tools", "left_behind", "rules_of", "unreadable_text")
 
 RESTARTS_MAX = 3
 RESTART_WINDOW_SECONDS = 5.0
@@ -59,6 +60,7 @@ class Tools(Value):
     place: Place
     pipeline: Pipeline
     clock: Clock
+    letters: LettersOf
 
 
 class DutyRules(ABC):
@@ -89,6 +91,7 @@ class DutyRules(ABC):
         self._handler = tools.handler
         self._reports = tools.reports
         self._place = tools.place
+        self._letters = tools.letters
 
     def beside(self, tools: Tools) -> Self:
         """Return the same rules for another call of the listener, side by side with this one.
@@ -172,7 +175,7 @@ class DutyRules(ABC):
     async def left_behind(self, event: Event, error: Exception) -> Suspension | Departure | None:
         """Do what follows when the listener goes on with a call though it was cancelled: it is not called again."""
         self._reports.failed(error, event.seq, announce=is_announced(event))
-        return Departure(f"it failed, and cannot be called again: {text_of(error)}", error)
+        return left_behind(error)
 
     @abstractmethod
     async def given_up(self, event: Event, error: Exception) -> Suspension | Departure | None:
@@ -307,8 +310,24 @@ class Durable(DutyRules):
     async def _try_again(self, event: Event, error: Exception) -> bool:
         return await self._pause(error, event.seq, announce=is_announced(event))
 
-    async def given_up(self, event: Event, error: Exception) -> Suspension:
-        return attrs.evolve(self._suspension(error), is_at_event=True)
+    async def given_up(self, event: Event, error: Exception) -> Suspension | None:
+        if not self._is_exhausted_by_letter():
+            return attrs.evolve(self._suspension(error), is_at_event=True)
+        try:
+            await self._letters.store(event, error, self._attempts)
+        except Exception as unstored:  # noqa: BLE001 - without a letter the event would be lost
+            error.add_note(f"its dead letter could not be stored: {text_of(unstored)}")
+            return attrs.evolve(self._suspension(unstored), is_at_event=True)
+        if is_announced(event):
+            self._reports.given_up(error, event.seq)
+        self._attempts = 0
+        self._place.advance(event.seq + 1)
+        return None
+
+    def _is_exhausted_by_letter(self) -> bool:
+        """Tell whether the event is to be a dead letter: not if it was tried less often, because the hub ends."""
+        settings = self._settings
+        return settings.when_exhausted == DEAD_LETTER and self._attempts >= settings.attempts_max
 
     async def unreadable(self, error: Exception, seq: int) -> Suspension | None:
         return None if await self._pause(error, seq, announce=True) else self._suspension(error)
@@ -316,7 +335,8 @@ class Durable(DutyRules):
     async def _pause(self, error: Exception, seq: int, *, announce: bool) -> bool:
         """Pause after a failure; return whether to try again."""
         self._attempts += 1
-        self._reports.failed(error, seq, announce=announce and self._attempts == 1)
+        is_reported_soon = self._is_exhausted_by_letter()
+        self._reports.failed(error, seq, announce=announce and self._attempts == 1 and not is_reported_soon)
         if self._attempts >= self._settings.attempts_max:
             return False
         await self._handler.pause(self._attempts)
@@ -341,7 +361,8 @@ class BestEffort(DutyRules):
 
     async def given_up(self, event: Event, error: Exception) -> Departure | None:
         announce = is_announced(event)
-        self._reports.failed(error, event.seq, announce=announce)
+        self._letters.put(event, error)
+        self._reports.failed(error, event.seq, announce=announce, is_given_up=True)
         failures = self._failures.add(self._clock.monotonic())
         if failures is None:
             often = f"more than {RESTARTS_MAX} times in {RESTART_WINDOW_SECONDS:g} seconds"
@@ -351,6 +372,11 @@ class BestEffort(DutyRules):
         await self._handler.pause(failures)
         self._reports.restarted(announce=announce)
         return None
+
+    async def left_behind(self, event: Event, error: Exception) -> Suspension | Departure | None:
+        self._letters.put(event, error)
+        self._reports.failed(error, event.seq, announce=is_announced(event), is_given_up=True)
+        return left_behind(error)
 
     async def unreadable(self, error: Exception, seq: int) -> Skip | Departure:
         if isinstance(error, HistoryGone) and error.first_seq > seq:
@@ -375,6 +401,11 @@ def rules_of(duty: Duty, overflow: Overflow) -> type[DutyRules]:
     if duty is Duty.BEST_EFFORT:
         return Block if overflow is Overflow.BLOCK else DropOldest
     return Required if duty is Duty.REQUIRED else Durable
+
+
+def left_behind(error: Exception) -> Departure:
+    """Return why a listener is detached that goes on with a call though it was cancelled."""
+    return Departure(f"it failed, and cannot be called again: {text_of(error)}", error)
 
 
 def unreadable_text(error: Exception) -> str:

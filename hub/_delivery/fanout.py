@@ -27,6 +27,7 @@ from ..ports import Clock, Journal
 from .adapted import Adapted
 from .announcements import Announcements
 from .attachment import Attachment, AttachmentState
+from .letters import Letters
 from .lost import Lost
 from .reading import DETACHED
 from .replays import Replays
@@ -53,6 +54,7 @@ class Fanout:
         self.replays: Replays | None = None if journal is None else Replays(journal)
         self.clock = clock
         self.announcements: Announcements = Announcements(pipeline, clock)
+        self.letters: Letters = Letters(journal, clock, self.announcements)
         self.attachments: list[Attachment] = []
         self.lost: Lost = Lost(clock)
         self._required: list[Attachment] = []
@@ -93,6 +95,10 @@ class Fanout:
             attachment.start_in(self._tasks, self._around, now)
         return attachment
 
+    def find(self, name: str) -> Attachment | None:
+        """Return the attachment of this name, if there is one."""
+        return next((each for each in self.attachments if each.name == name), None)
+
     def forget(self, attachment: Attachment) -> None:
         """Remove an attachment that was not entered."""
         if attachment in self.attachments:
@@ -106,6 +112,7 @@ class Fanout:
         if it is one of ours, which says what to do.
         """
         self._tasks, self._around = tasks, Around()  # the hub may be run in a turn of another hub
+        self.letters.start(tasks)
         attachments = tuple(self.attachments)
         for attachment in attachments:
             tasks.start_soon(attachment.run)
@@ -265,11 +272,13 @@ class Fanout:
                 for attachment in leaving:
                     await attachment.finished()
             await _cancel(leaving, until)
+        await self.letters.settle(max(deadline, anyio.current_time() + _LEAST_SECONDS))
 
     def end(self) -> None:
         """The hub has ended: remove the attachments that were not entered, so that no task waits for them."""
         for attachment in tuple(self.attachments):
             self.forget(attachment)
+        self.letters.end()
         if self._upkeep is not None:
             self._upkeep.end()
 

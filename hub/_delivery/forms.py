@@ -15,6 +15,7 @@ from ..events import Event
 from ..ports import Clock
 from .announcements import Announcements
 from .duty import Duty
+from .giving_up import LettersOf
 from .reports import Reports
 
 __all__ = ("Batches", "Composed", "Form", "OneByOne", "Surroundings")
@@ -28,6 +29,7 @@ class Surroundings(Value):
     timeout: float
     is_once: bool
     reports: Reports
+    letters: LettersOf
     announcements: Announcements
     pipeline: Pipeline
     clock: Clock
@@ -49,6 +51,9 @@ class Form(ABC):
 
     bounds_itself: bool = False
     """Whether its calls have their own times, so that a batch needs none."""
+
+    is_retry: bool = False
+    """Whether the events of the batch are dead letters, which the listener gets once more."""
 
     passed: int = 0
     """How many events of the batch went past the listener, because it was muted meanwhile."""

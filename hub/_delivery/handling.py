@@ -198,6 +198,14 @@ class Handler:
                 self._reports.passed(form.passed)
         return None
 
+    async def call_again(self, events: Sequence[Event]) -> Failure | None:
+        """Do the same with events that the listener has given up, in an order of their own."""
+        self._form.is_retry = True
+        try:
+            return await self.call(events)
+        finally:
+            self._form.is_retry = False
+
     async def _deliver(self, events: Sequence[Event]) -> None:
         context.cause(events[-1])
         with HeldCall(self) as call:

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 from .._commit.pipeline import Pipeline
 from ..ports import Clock
 from .announcements import Announcements
+from .letters import Letters
 from .replays import Replays
 
 __all__ = ("Host",)
@@ -22,6 +23,7 @@ class Host(Protocol[A_contra]):
     replays: Replays | None
     clock: Clock
     announcements: Announcements
+    letters: Letters
 
     async def check_history(self, attachment: A_contra) -> None:
         """Stop a listener that is entered while the hub runs, if it holds another event than the journal."""

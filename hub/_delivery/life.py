@@ -70,6 +70,8 @@ class Resumption(Value):
     skip_missed: bool
     skip_failed: bool = False
     """Whether it goes on after the event at which it has failed."""
+    error: Exception | None = None
+    """At what it has failed there."""
 
 
 class Life:

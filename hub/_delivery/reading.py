@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from .._foreign.guards import text_of
-from ..errors import HistoryGone
-from .duties import Departure, DutyRules, Skip, Tools, unreadable_text
+from ..errors import HistoryGone, HubClosed
+from ..events import Event
+from .again import Again, Answered
+from .duties import Departure, DutyRules, Skip, Tools, left_behind, unreadable_text
 from .gathering import Gatherer
+from .handling import Failure
 from .life import AttachmentState, Life, Resumption, Suspension
 from .settings import Settings
 
@@ -37,7 +41,11 @@ class Reading:
         self._life = life
         self._handler = tools.handler
         self._reports = tools.reports
+        self._letters = tools.letters
+        self._again: deque[Again] = deque()
+        """Events that the listener is to get again, between two batches: dead letters of its own."""
         self._caught_up = caught_up
+        self._is_over = False
         self._gatherer = Gatherer(settings, tools.place, life, tools.clock)
 
     def hurry(self, end: int) -> None:
@@ -68,6 +76,7 @@ class Reading:
         cursor = self._cursor
         if seq > cursor.seq and (missed := cursor.pass_over(seq)):
             self._reports.dropped(len(missed), missed[0].seq, missed[-1].seq)
+            self._letters.overflowed(len(missed), missed[0].seq, missed[-1].seq)
 
     # -- from the start to the stop --
 
@@ -80,12 +89,23 @@ class Reading:
 
     async def work(self) -> Departure:
         """Read and handle until the listener is to stop; return why it ended."""
-        life, place, cursor, handler = self._life, self._place, self._cursor, self._handler
-        while place.done < min(life.stop_at, handler.ends_at) and not cursor.ended:
-            if life.state is AttachmentState.SUSPENDED:
+        try:
+            return await self._work()
+        finally:
+            self._is_over = True
+            while self._again:
+                self._again.popleft().settle(None)
+
+    async def _work(self) -> Departure:
+        life, place, cursor, again = self._life, self._place, self._cursor, self._again
+        while place.done < min(life.stop_at, self._handler.ends_at) and not cursor.ended:
+            if again:
+                if (departure := await self._deliver_again(again.popleft())) is not None:
+                    return departure
+            elif life.state is AttachmentState.SUSPENDED:
                 if life.is_stopping:
                     break
-                await life.until(lambda: life.state is not AttachmentState.SUSPENDED or life.is_stopping)
+                await life.until(lambda: bool(again) or life.state is not AttachmentState.SUSPENDED or life.is_stopping)
             elif life.halt is not None:
                 self._take_up(life.take_up())
             elif cursor.behind <= 0:
@@ -145,6 +165,45 @@ class Reading:
             return True
         return cursor.is_on_ring and cursor.behind <= rules.room
 
+    # -- dead letters --
+
+    @property
+    def takes_old_events(self) -> bool:
+        """Whether the listener can be given events that are older than those that it has."""
+        return not self._settings.keeps_own_position
+
+    async def deliver_again(self, events: Sequence[Event]) -> Failure | None:
+        """Have the listener handle events again when it is done with its batch; return its failure.
+
+        Raises :class:`~hubwire.errors.HubClosed` if it is detached before.
+        """
+        if self._is_over:
+            raise _detached(self._settings.name)
+        again = Again(events)
+        self._again.append(again)
+        self._place.wake()
+        self._life.wake()
+        try:
+            answered = await again.answer
+        finally:
+            if again in self._again:
+                self._again.remove(again)
+        if answered is None:
+            raise _detached(self._settings.name)
+        return answered.failure
+
+    async def _deliver_again(self, again: Again) -> Departure | None:
+        answered: Answered | None = None
+        try:
+            answered = Answered(await self._call_again(again.events))
+        finally:
+            again.settle(answered)
+        failure = answered.failure
+        return left_behind(failure.error) if failure is not None and failure.is_final else None
+
+    async def _call_again(self, events: Sequence[Event]) -> Failure | None:
+        return await self._handler.call_again(events)
+
     # -- suspended and resumed --
 
     @property
@@ -167,7 +226,7 @@ class Reading:
         halt = self._life.halt
         has_failed = isinstance(halt, Suspension) and halt.is_at_event
         self._rules.forget_failures()
-        self._life.resume(Resumption(skip_missed, skip_failed=skip_missed and has_failed))
+        self._life.resume(Resumption(skip_missed, skip_missed and has_failed, self._life.suspension))
         self._reports.restarted()
 
     def _missing(self) -> Suspension | None:
@@ -198,15 +257,20 @@ class Reading:
             self._skip_to(missed[1] + 1)
             return
         if resumption.skip_failed:
-            self._skip_to(self._place.done + 1)
+            self._skip_to(self._place.done + 1, resumption.error)
             return
         self.suspend_if_missing()
         self._cursor.jump(self._place.done)
         self._advance(self._place.done)
 
-    def _skip_to(self, first_seq: int) -> None:
-        """Go on at ``first_seq``, because the events before it are no longer held."""
+    def _skip_to(self, first_seq: int, error: Exception | None = None) -> None:
+        """Go on at ``first_seq``, because the events before it are no longer held, or had led to an ``error``."""
         done = self._place.done
         self._reports.dropped(first_seq - done, done, first_seq - 1)
+        self._letters.skipped(first_seq - done, done, first_seq - 1, error)
         self._cursor.jump(first_seq)
         self._advance(first_seq)
+
+
+def _detached(name: str) -> HubClosed:
+    return HubClosed(f"listener {name!r} was detached before it got the dead letter; attach it again")

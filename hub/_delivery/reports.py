@@ -45,6 +45,8 @@ class AttachmentStatistics(Value):
     """How many events went past it while it was muted."""
     answered: int = 0
     """How often a function returned another value than None, which the hub has no use for."""
+    dead_letters: int = 0
+    """How many dead letters it has made: see ``hub.dead_letters``."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -85,17 +87,23 @@ class Reports:
         if is_announced(event):
             self._announcements.answer(self.name, event.seq, answer, count)
 
-    def failed(self, error: Exception, seq: int, *, announce: bool, is_fatal: bool = False) -> None:
+    def failed(
+        self, error: Exception, seq: int, *, announce: bool, is_fatal: bool = False, is_given_up: bool = False
+    ) -> None:
         """The listener has failed at the event ``seq``. ``announce``: by an event too.
 
-        What is fatal to the hub is in the log as the failure of the hub.
+        What is fatal to the hub is in the log as the failure of the hub. ``is_given_up``: it does not get it again.
         """
         self.count.failed += 1
         self.count.last_error = text_of(error)
         if not is_fatal:
             _log.problem("a listener has failed", error, listener=self.name, event=seq)
         if announce:
-            self._announcements.failure(self.name, error, seq)
+            self._announcements.failure(self.name, error, seq, is_given_up=is_given_up)
+
+    def given_up(self, error: Exception, seq: int) -> None:
+        """Announce that the listener does not get the event again at which it has failed, as was counted."""
+        self._announcements.failure(self.name, error, seq, is_given_up=True)
 
     def failed_in_part(self, error: Exception) -> None:
         """One of several functions has failed, which is reported under its own name, and the listener goes on."""

@@ -22,11 +22,14 @@ from .adapted import Adapted
 from .cursor import BATCH_MAX
 from .duty import Duty, Overflow
 
-__all__ = ("Options", "Settings", "Since")
+__all__ = ("DEAD_LETTER", "SUSPEND", "Options", "Settings", "Since")
 
 Since = Literal["now", "start"] | int
 
 _log = OwnLog("hub")
+
+SUSPEND = "suspend"
+DEAD_LETTER = "dead_letter"
 
 _NAME_CHARS_MAX = 200
 _COUNT_MAX = 2**62
@@ -49,6 +52,9 @@ class Settings(Value):
     once: bool = False
     concurrency: int = 1
     key: str | Callable[[Any], Any] | None = None
+    when_exhausted: str = SUSPEND
+    keeps_own_position: bool = False
+    """Whether the listener says by ``last_seq()`` how far it has come: it takes no event that is older."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -68,6 +74,7 @@ class Options(Value):
     once: bool = False
     concurrency: int = 1
     key: str | Callable[[Any], Any] | None = None
+    when_exhausted: str = SUSPEND
 
     def settings_for(self, adapted: Adapted, taken: Collection[str], *, has_journal: bool) -> Settings:
         """Return the settings of this listener; ``taken``: the names of the others.
@@ -102,6 +109,8 @@ class Options(Value):
             once=self.once,
             concurrency=self.concurrency,
             key=self.key,
+            when_exhausted=_when_exhausted(self.when_exhausted, duty, name, adapted),
+            keeps_own_position=adapted.keeps_position,
         )
         self._check_batch(settings)
         self._check_function(adapted)
@@ -198,6 +207,22 @@ def _checked_name(name: object) -> str:
             f"the name {repr_of(name)} of a listener must be 1 to {_NAME_CHARS_MAX} characters that UTF-8 can hold"
         )
     return name
+
+
+def _when_exhausted(value: Any, duty: Duty, name: str, adapted: Adapted) -> str:
+    chosen = str.__str__(value) if is_a(value, str) else ""
+    if chosen not in (SUSPEND, DEAD_LETTER):
+        raise ConfigurationError(f"when_exhausted must be {SUSPEND!r} or {DEAD_LETTER!r}, not {repr_of(value)}")
+    if chosen == DEAD_LETTER and duty is Duty.REQUIRED:
+        raise ConfigurationError(
+            f"when_exhausted={DEAD_LETTER!r} is for a DURABLE listener: a REQUIRED one never gives up an event"
+        )
+    if chosen == DEAD_LETTER and duty is Duty.DURABLE and adapted.keeps_position:
+        raise ConfigurationError(
+            f"listener {name!r} says by last_seq() that it holds all events up to one, so it cannot give one up;"
+            f" leave out when_exhausted={DEAD_LETTER!r}"
+        )
+    return chosen
 
 
 def _since(value: Any) -> Since:

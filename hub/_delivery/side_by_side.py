@@ -23,7 +23,7 @@ from .adapted import Adapted
 from .cursor import BATCH_MAX
 from .duties import Departure, DutyRules, Tools
 from .forms import Form
-from .handling import Handler
+from .handling import Failure, Handler
 from .life import AttachmentState, Life, Suspension
 from .place import Place
 from .reading import DETACHED, Reading
@@ -150,13 +150,16 @@ class SideBySide(Reading):
 
     async def work(self) -> Departure:
         async with anyio.create_task_group() as self._tasks:
-            departure = await self._work()
+            departure = await super().work()
         return departure  # noqa: RET504 - mypy cannot know that a task group swallows no exception
 
     async def _work(self) -> Departure:
-        life, place, cursor = self._life, self._place, self._cursor
+        life, place, cursor, again = self._life, self._place, self._cursor, self._again
         while place.done < life.stop_at and not cursor.ended:
-            if self._ends:
+            if again:
+                if (departure := await self._deliver_again(again.popleft())) is not None:
+                    return departure
+            elif self._ends:
                 if (departure := await self._end()) is not None:
                     return departure
             elif life.halt is not None:
@@ -164,7 +167,9 @@ class SideBySide(Reading):
                 if life.state is AttachmentState.SUSPENDED:
                     if life.is_stopping:
                         break
-                    await life.until(lambda: life.state is not AttachmentState.SUSPENDED or life.is_stopping)
+                    await life.until(
+                        lambda: bool(again) or life.state is not AttachmentState.SUSPENDED or life.is_stopping
+                    )
                 else:
                     self._take_up(life.take_up())
                     self._window.forget_before(cursor.seq)
@@ -181,7 +186,8 @@ class SideBySide(Reading):
     def _goes_on(self) -> bool:
         life = self._life
         has_room = self._window.waiting < self._waiting_max
-        return has_room or bool(self._ends) or life.halt is not None or self._place.done >= life.stop_at
+        is_wanted = bool(self._ends or self._again) or life.halt is not None
+        return has_room or is_wanted or self._place.done >= life.stop_at
 
     async def _read_on(self) -> Departure | None:
         cursor, window = self._cursor, self._window
@@ -256,6 +262,18 @@ class SideBySide(Reading):
                 return given
             self._reports.passed(1)
             self._window.handled(*given)
+        return None
+
+    async def _call_again(self, events: Sequence[Event]) -> Failure | None:
+        await self._quiet()
+        lane = self._lanes.borrow(self._settings.concurrency)
+        assert lane is not None
+        try:
+            for event in events:
+                if (failure := await lane.handler.call_again((event,))) is not None:
+                    return failure
+        finally:
+            self._lanes.give_back(lane)
         return None
 
     # -- pausing --

@@ -8,6 +8,7 @@ from typing import Any
 from .adapted import Adapted
 from .duties import DutyRules, Tools
 from .forms import Surroundings
+from .giving_up import LettersOf
 from .host import Host
 from .life import Life
 from .reading import Reading
@@ -17,13 +18,16 @@ from .settings import Settings
 __all__ = ("reading_of", "surroundings_of")
 
 
-def surroundings_of(settings: Settings, reports: Reports, host: Host[Any], held: object | None) -> Surroundings:
+def surroundings_of(
+    settings: Settings, reports: Reports, letters: LettersOf, host: Host[Any], held: object | None
+) -> Surroundings:
     """Return what the listener's form works with; ``held``: what calls of the listener hold up besides it."""
     return Surroundings(
         duty=settings.duty,
         timeout=settings.timeout,
         is_once=settings.once,
         reports=reports,
+        letters=letters,
         announcements=host.announcements,
         pipeline=host.pipeline,
         clock=host.clock,

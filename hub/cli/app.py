@@ -13,6 +13,7 @@ from cyclopts.validators import Number
 
 from .._version import installed_version
 from ..errors import ConfigurationError, HubError
+from .dead_letters_app import dead_letters
 from .failures import CommandFailed
 from .output import complain, log_to_stderr
 
@@ -260,6 +261,9 @@ def demo(
     from .demo import demo
 
     anyio.run(partial(demo, store, tickets=tickets, pace=pace))
+
+
+app.command(dead_letters)
 
 
 @app.meta.default

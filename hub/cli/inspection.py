@@ -12,6 +12,7 @@ from hubwire.listeners.audit import Outcome, Verification, examine
 from hubwire.stores import FileStore
 
 from .. import codec
+from .._delivery.letter_files import LetterReader
 from .._journal.history import Mark, replay_checked
 from .._journal.positions import Positions
 from .._journal.snapshots import Snapshot, Snapshots
@@ -22,10 +23,11 @@ from ..log import Cut, Inspection, LogReader, find_cut, inspect, list_segments, 
 from ..ports import KnowledgeStore
 from .beginnings import NO_REPAIR, goes_on_from, has_snapshot, journal_beginning
 from .copying import files_below, is_journal, logs_at
+from .letters_in import letters_in
 from .lost import unfinished
 from .missing import Lived, missing_beside
 
-__all__ = ("JournalReport", "LogReport", "Problem", "StoreReport", "inspect_store")
+__all__ = ("JournalReport", "LogReport", "Problem", "ReadJournal", "StoreReport", "inspect_store")
 
 
 @attrs.frozen
@@ -209,9 +211,17 @@ class _Look:
         if not found.damage:
             report = await self._read_journal(report)
         self.journals.append(report)
+        await self._look_for_letters(path)
+
+    async def _look_for_letters(self, journal: str) -> None:
+        reader = LetterReader(self._store, journal)
+        if kept := await letters_in(reader):
+            self.notes.append(f"{len(kept)} dead letters are kept: hubwire dead-letters list {shlex.quote(self._name)}")
+        advice = "restore it from a backup; or leave it: a hub starts here, and goes on with the other dead letters"
+        self.problems += [Problem(each, advice, is_in_the_way=False) for each in reader.problems]
 
     async def _read_journal(self, report: JournalReport) -> JournalReport:
-        journal = _ReadJournal(self._store, report.path, report.inspection)
+        journal = ReadJournal(self._store, report.path, report.inspection)
         positions, snapshots = Positions(journal), Snapshots(journal, State().machines)
         accept = (
             f"restore the whole store from one backup; or give up what the journal does not hold: {self._accept_loss()}"
@@ -358,7 +368,7 @@ class _Look:
                 self._problem(error, advice)
 
 
-async def _replay(journal: _ReadJournal, end: Mark | None, snapshot: Snapshot | None, lived: Lived) -> None:
+async def _replay(journal: ReadJournal, end: Mark | None, snapshot: Snapshot | None, lived: Lived) -> None:
     """Read all events that a start would read, and compare them with what is kept, as a start does."""
     marks = [] if end is None else [end]
     if snapshot is not None and snapshot.last_id is not None and snapshot.seq > 0:
@@ -367,7 +377,7 @@ async def _replay(journal: _ReadJournal, end: Mark | None, snapshot: Snapshot | 
         lived.see(event)
 
 
-class _ReadJournal(StoreJournal):
+class ReadJournal(StoreJournal):
     """A journal that is only read: it is not opened, not held, and takes no events."""
 
     def __init__(self, store: KnowledgeStore, path: str, found: Inspection) -> None:

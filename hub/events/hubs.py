@@ -18,6 +18,7 @@ __all__ = (
     "ListenerAttached",
     "ListenerDetached",
     "ListenerFailed",
+    "ListenerLettersRemoved",
     "ListenerRestarted",
     "ListenerSuspended",
     "MailboxOverflowed",
@@ -109,7 +110,10 @@ class ListenerDetached(Event):
 
 @event("listener.failed", command=_COMMAND)
 class ListenerFailed(Event):
-    """A listener failed to handle events: ``count`` since the last such event, the newest of them ``event_seq``."""
+    """A listener failed to handle events: ``count`` since the last such event, the newest of them ``event_seq``.
+
+    ``given_up`` are the ``seq`` of those that it does not get again: they are dead letters, see ``hub.dead_letters``.
+    """
 
     listener: str
     reason: str
@@ -117,6 +121,21 @@ class ListenerFailed(Event):
     error_message: str
     event_seq: int
     count: int
+    given_up: tuple[int, ...] = ()
+
+
+@event("listener.letters_removed", command=_COMMAND)
+class ListenerLettersRemoved(Event):
+    """Dead letters of a listener are kept no longer: ``count`` since the last such event, about ``event_seqs``.
+
+    ``reason`` is ``retried`` for those that it has handled by now, ``discarded``, or ``dropped``, because there were
+    too many, or they became too old. Of one about several events, the first is named.
+    """
+
+    listener: str
+    reason: str
+    count: int
+    event_seqs: tuple[int, ...]
 
 
 @event("listener.answered", command=_COMMAND)

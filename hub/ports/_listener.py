@@ -16,7 +16,8 @@ class HubListener(Protocol):
 
     **Order.** Events arrive in ascending ``seq``, each once, except that the unfinished part of a batch comes again:
     one by one after the listener raised or took too long, and to a REQUIRED or DURABLE listener after a restart of the
-    hub; a DURABLE one may then get events again that it has handled in the last second. Events that the attachment's
+    hub; a DURABLE one may then get events again that it has handled in the last second. A dead letter of the listener
+    that is retried comes between two batches, by itself; not to one with ``last_seq()``. Events that the attachment's
     pattern does not match are left out.
 
     **Durability.** A listener that is not REQUIRED gets only committed events: a crash cannot undo them. A REQUIRED
