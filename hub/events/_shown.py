@@ -64,7 +64,10 @@ def is_a(value: object, kind: type | tuple[type, ...]) -> bool:
 
 def nearest(given: object, known: Iterable[str]) -> str:
     """Return advice that names what was probably meant; none if no name is near."""
-    if not isinstance(given, str) or len(given) > 100:
+    if not is_a(given, str):
+        return ""
+    given = str.__str__(given)  # a subclass may answer for itself as it likes
+    if len(given) > 100:
         return ""
     found = nearest_name(given, known)
     return "" if found is None else f"is {found} meant?"
