@@ -179,4 +179,4 @@ def _end_of_iban(found: re.Match[str]) -> int:
 
 def is_card_number(number: int) -> bool:
     """Tell whether a whole number is that of a card."""
-    return is_card(str(number))
+    return 10**12 <= number < 10**19 and is_card(str(number))

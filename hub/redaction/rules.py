@@ -15,7 +15,7 @@ from ._arguments import items, refusal
 from ._engine import engine
 from ._tokens import Span
 
-__all__ = ("Finding", "RedactionRule")
+__all__ = ("Finding", "RedactionRule", "rule_of")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -98,6 +98,17 @@ class RedactionRule(Value):
             case (start, end) if type(start) is type(end) is int and 0 <= start <= end <= length:
                 return start, end
         raise ValueError(f"the rule {self.name!r} returned {shown(pair)}, which is no place in the text: {_PLACES}")
+
+
+def rule_of(error: BaseException) -> str | None:
+    """Return the name of the rule in which an error was raised; None if it was in none."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code is RedactionRule.spans.__code__:
+            name: str = trace.tb_frame.f_locals["self"].name
+            return name
+        trace = trace.tb_next
+    return None
 
 
 def _compiled(pattern: object) -> Any:
