@@ -39,6 +39,8 @@ class AttachmentStatistics(Value):
     last_error: str | None
     still_running: int = 0
     """How many calls of the listener were left behind, because they did not end in time, and go on now."""
+    withheld: int = 0
+    """Of how many events the listener has left out the contents, because they could not be redacted."""
 
 
 @attrs.define(eq=False, repr=False)

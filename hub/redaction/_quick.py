@@ -206,8 +206,7 @@ class Quick:
             result += places
             # The next search begins with the sign before a line, too.
             start = ends[places[-1]] - 1
-            if start < last:
-                start = last
+            start = max(start, last)
         return sorted(set(result))
 
 

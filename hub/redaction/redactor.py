@@ -11,7 +11,7 @@ from .. import codec
 from ..errors import ConfigurationError, HubError
 from ..events import Event
 from ..events._canonical import FrozenDict, freeze_json
-from ..events._shown import is_a, shown
+from ..events._shown import shown
 from ..own_log import OwnLog
 from ._events import (
     STAMP,
@@ -96,7 +96,7 @@ class Redactor:
         """Keys that name no family, and hold no finding."""
         self._quick = quick(self._names)
         self._fast = None if self._own else self._quick
-        """What looks through records as they are written: RE2 finds all that is looked for, but for rules of one's own."""
+        """What looks through records as they are written: RE2 finds all that may be one, but for rules of one's own."""
         self._may_hold = self._holds if self._quick is None else self._quick.may_hold
         self.length_min: int = 0 if self._own else LENGTH_MIN
         self.stamp: str = stamp_of(self._own, left, mode, key)
