@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from ._acting import ActingHub
 from ._actors.rules import SPAWN_ON_DEMAND, GroupRules, Restart, RetryPolicy, SpawnSettings, Strategy
@@ -22,6 +22,7 @@ from ._arguments import (
     limits_with,
     options_of,
     pattern_of,
+    redaction_by,
 )
 from ._commands import (
     Agent,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from ._actors.on_demand import OnDemand
     from ._commands.approvals import ApprovalCommands
     from .approvals import ApprovalPolicy
+    from .redaction import Redactor
 
 __all__ = ("Hub", "HubHealth", "HubStatistics")
 
@@ -80,6 +82,11 @@ class Hub:
     ``arbiter`` decides before a command is carried out; without one, every command is allowed. ``approvals`` is how
     approvals are decided, ``watch`` how long the hub waits for the end of turns, model calls and tool calls.
 
+    ``redactor`` redacts what agents and programs say before it is applied, journaled and delivered: a
+    :class:`~hubwire.redaction.Redactor`, or ``"default"`` for that of the package. Without one, the journal holds what
+    was said, and listeners redact what they show. What events refer to each other by stays: ids, names, keys, topics,
+    and the arguments of approvals.
+
     Raises :class:`~hubwire.errors.ConfigurationError` for a setting that cannot work.
     """
 
@@ -93,6 +100,7 @@ class Hub:
         arbiter: Arbiter | None = None,
         approvals: ApprovalPolicy | None = None,
         watch: WatchLimits | None = None,
+        redactor: Redactor | Literal["default"] | None = None,
         limits: Limits | None = None,
         ring: int | None = None,
         in_flight_max: int | None = None,
@@ -119,6 +127,7 @@ class Hub:
         clock = guarded_clock(SystemClock() if clock is None else clock)
         journal = journal_on(store, journal, clock, limits)
         guests: dict[str, Any] = {"arbiter": arbiter, "approvals": approvals, "watch": watch}
+        guests["redaction"] = redaction_by(redactor, limits)
         parts = assemble(limits, clock, journal, **guests, acting_as=self.acting_as, hub=self)
         self._parts = parts
         self._pipeline = parts.pipeline

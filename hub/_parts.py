@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from ._commands.approvals import ApprovalCommands  # imported when they are used
     from ._journal.upkeep import Upkeep  # imported only for a hub with a journal
     from .approvals import ApprovalPolicy
+    from .redaction.ingress import IngressRedaction
 
 __all__ = ("Groups", "Parts", "assemble", "journal_on")
 
@@ -126,6 +127,7 @@ def assemble(
     arbiter: Arbiter | None,
     approvals: ApprovalPolicy | None,
     watch: WatchLimits | None,
+    redaction: IngressRedaction | None,
     acting_as: Callable[[Agent], object],
     hub: object,
 ) -> Parts:
@@ -135,6 +137,7 @@ def assemble(
     """
     lifecycle, state, abandoned = Lifecycle(), State(watch), Abandoned()
     pipeline = _pipeline_of(journal, state, clock, lifecycle, limits)
+    pipeline.ingress.redaction = redaction
     upkeep = None if journal is None else _upkeep_of(journal, state, pipeline, clock, limits)
     fanout = _fanout_of(pipeline, journal, clock, upkeep)
     set_aside = _reporting(clock, pipeline, abandoned, fanout.announcements)
