@@ -47,7 +47,7 @@ from .arbiter import Arbiter
 from .errors import ConfigurationError
 from .events import Event, HubClockStepped, HubEntrySetAside, HubGuestFailed
 from .limits import Limits
-from .own_log import OwnLog
+from .own_log import OwnLog, redact_by
 from .ports import Clock, Journal, KnowledgeStore
 
 if TYPE_CHECKING:
@@ -60,6 +60,16 @@ if TYPE_CHECKING:
 __all__ = ("Groups", "Parts", "assemble", "journal_on")
 
 _log = OwnLog("hub")
+
+
+def _redacted(line: str) -> str:
+    from .redaction import Redactor  # noqa: PLC0415 - few programs ever have a line for their log
+
+    text: object = Redactor.shared().redact(line)
+    return text if type(text) is str else "(a line that could not be redacted)"
+
+
+redact_by(_redacted)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

@@ -174,15 +174,19 @@ class Redactor:
         return made
 
     def redact_line(self, line: bytes) -> bytes:
-        """Return a record, which :func:`hubwire.codec.encode_record` wrote as one line of JSON, redacted.
+        """Return a record, which :mod:`hubwire.codec` wrote as one object of JSON, redacted.
 
-        The same bytes if it has no finding; else a line in which ``redacted`` says by which rules. Of a record that
-        had to be withheld its kind and its time stay. It never raises: what is no record is withheld.
+        The same bytes if it has no finding; else an object in which ``redacted`` says by which rules. An event is
+        redacted as :meth:`redact_event` does it. Of a record that had to be withheld its kind and its time stay. It
+        never raises: what is no record is withheld, where it may hold a finding.
         """
         if self._fast is not None and not self._fast.line_may_hold(line):
             return line
         try:
             fields = freeze_json(codec.decode_fields(line))
+            if type(fields.get("seq")) is int and type(fields.get("kind")) is str:
+                event = codec.decode(line)
+                return line if (shown := self.redact_event(event)) is event else codec.encode(shown)
         except (HubError, RecursionError) as error:
             return codec.encode_fields({"$redacted": self._failed(error), STAMP: self.stamp})
         made = self.redact(fields)

@@ -43,13 +43,13 @@ class RedactionRule(Value):
 
     * ``name``: the family of what it finds: lower-case letters, digits and underscores. It is in the placeholder.
     * ``pattern``: a regular expression in the syntax of RE2, which takes linear time for any text; it needs
-      ``pip install 'hubwire[redaction]'``. The first group is what is replaced, or, without one, the whole match.
+      ``google-re2``, which is installed where there are wheels of it. The first group is what is replaced, or, without one, the whole match.
     * ``find``: a function that is called with each text, and returns pairs of start and end. It is called in the event
       loop, so it must be quick; it cannot be stopped.
     * ``keys``: names of keys whose values are replaced, of any form: ``employee_id`` is also ``employeeId``.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for a wrong argument, for a pattern that RE2 does not take, and
-    where the extra is not installed.
+    where RE2 is not installed.
     """
 
     name: str
@@ -118,7 +118,7 @@ def _compiled(pattern: object) -> Any:
     if re2 is None:
         raise ConfigurationError(
             "RedactionRule: a pattern needs RE2, which takes linear time whatever the text is; run pip install "
-            "'hubwire[redaction]', or give find, a function"
+            "google-re2, or give find, a function"
         )
     options = re2.Options()
     options.log_errors = False
