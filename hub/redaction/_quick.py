@@ -26,6 +26,12 @@ _MEMORY = 64 * 1024 * 1024
 
 _NOT_IN_A_WORD = r"(?:^|[^\w-])"
 
+_ANY_QUOTE = r"[\"'`]"
+
+_ANY_BARE = "[0-9]{13,19}"
+_BARE = "4[0-9]{12}|3[0-9]{13}|[2-6][0-9]{14}|[12][0-9]{14}(?:[^0-9]|$)|[0-9]{6}(?:19|20)[0-9]{10}(?:[^0-9]|$)"
+"""Digits that may be a card or an id of a person: times in milliseconds, microseconds and nanoseconds are none."""
+
 _LOOKS = ("(?<!", "(?<=", "(?!", "(?=")
 
 
@@ -86,7 +92,7 @@ def _patterns(signs: Iterable[str]) -> dict[str, list[str]]:
             r":[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]",
         ],
         "numbers": [
-            f"{_NOT_IN_A_WORD}(?:{loosened(_numbers.NUMBER.pattern)})",
+            f"{_NOT_IN_A_WORD}(?:{loosened(_numbers.NUMBER.pattern).replace(_ANY_BARE, _BARE)})",
             f"(?:^|[^\\w+]){loosened(_numbers.INTERNATIONAL.pattern)}",
         ],
         "lettered": [
@@ -100,7 +106,9 @@ def _patterns(signs: Iterable[str]) -> dict[str, list[str]]:
         "plain": [loosened(pattern.pattern) for _, _, pattern in _tokens.PLAIN],
         "private_keys": ["-----BEGIN "],
         "told": [f"(?i:{loosened(pattern.pattern)})" for pattern in (_assignments.SPACED, _assignments.PROSE)],
-        "assignments": [rf"(?i:{words})[\w.-]{{0,80}}\\{{0,8}}[\"'`]?\]?[ \t]{{0,4}}(?:=>?|:=?)[ \t]{{0,4}}[^=:/\s]"],
+        "assignments": [
+            rf"(?i:{words})[\w.-]{{0,80}}\\{{0,8}}{_ANY_QUOTE}?\]?[ \t]{{0,4}}(?:=>?|:=?)[ \t]{{0,4}}[^=:/\s]"
+        ],
     }
 
 
@@ -118,7 +126,7 @@ def _line_patterns(signs: Iterable[str], key_signs: Iterable[str]) -> list[str]:
     before a double one is a key. A key that names a family is looked for, and a text that does, behind ``"name":``.
     """
     some = _patterns(signs)
-    some["assignments"] = [each.replace("[\"'`]?", "['`]?") for each in some["assignments"]]
+    some["assignments"] = [each.replace(_ANY_QUOTE, "['`]") for each in some["assignments"]]
     named = f"(?:{'|'.join(key_signs)})"
     return [
         *(each for patterns in some.values() for each in patterns),

@@ -43,7 +43,8 @@ class RedactionRule(Value):
 
     * ``name``: the family of what it finds: lower-case letters, digits and underscores. It is in the placeholder.
     * ``pattern``: a regular expression in the syntax of RE2, which takes linear time for any text; it needs
-      ``google-re2``, which is installed where there are wheels of it. The first group is what is replaced, or, without one, the whole match.
+      ``google-re2``, which is installed where there are wheels of it. The first group is what is replaced, or, without
+      one, the whole match.
     * ``find``: a function that is called with each text, and returns pairs of start and end. It is called in the event
       loop, so it must be quick; it cannot be stopped.
     * ``keys``: names of keys whose values are replaced, of any form: ``employee_id`` is also ``employeeId``.
