@@ -47,8 +47,8 @@ _BESIDE = {"channel.created": {"topic"}, "tool.called": {"arguments"}}
 _DERIVED = "channel_state"
 """What a type of channels makes of a content. Where that is clean, this is."""
 
-_SUBSTITUTES: tuple[Any, ...] = ("[redacted]", 0, 0.0, None)
-"""For a value that the type of its field does not let be what stands for it."""
+_SUBSTITUTES: tuple[Any, ...] = ("[redacted]", ("[redacted]",), {}, (), 0, 0.0, False, None)
+"""For a value that the type of its field does not let be what stands for it; the first that it takes is used."""
 
 
 class IngressRedaction:
@@ -89,8 +89,7 @@ class IngressRedaction:
             return event
         if hasattr(event, _DERIVED) and getattr(event, _DERIVED) is not None:
             changes[_DERIVED] = self.value(getattr(event, _DERIVED))
-        metadata = changes.get("metadata", event.metadata) or {}
-        return self._stamped(event, {**changes, "metadata": {**metadata, STAMP: self.redactor.stamp}})
+        return self._stamped(event, changes)
 
     def _is_clean(self, value: Any) -> bool:
         try:
@@ -116,19 +115,25 @@ class IngressRedaction:
             return self._fitted(event, changes)
         except EventInvalid:
             pass
+        fitting: dict[str, Any] = {}
         for name, made in changes.items():  # a field takes no text, or no container
             for substitute in (made, *_SUBSTITUTES):
                 try:
                     self._fitted(event, {name: substitute})
                 except EventInvalid:
                     continue
-                changes[name] = substitute
+                if substitute != getattr(event, name):
+                    fitting[name] = substitute
                 break
-        return self._fitted(event, changes)
+            else:
+                fitting[name] = made  # its type takes none of them: the event is refused
+        return self._fitted(event, fitting) if fitting else event
 
     def _fitted(self, event: Event, changes: dict[str, Any]) -> Event:
+        metadata = changes.get("metadata", event.metadata) or {}
+        marked = {**changes, "metadata": {**metadata, STAMP: self.redactor.stamp}}
         around = Context(depth=event.depth)
-        return stamp(_copy_of(event, changes), event.seq, event.id, event.at, event.hub, around, self._bytes_max)
+        return stamp(_copy_of(event, marked), event.seq, event.id, event.at, event.hub, around, self._bytes_max)
 
 
 def _copy_of(event: Event, changes: dict[str, Any]) -> Event:
