@@ -60,8 +60,8 @@ class Made:
 
     def __init__(self, corpus: Any, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.secrets = [each.secret for each in corpus.positives()]
-        self.harmless = list(corpus.negatives())[:800]
+        self.secrets: list[str] = [each.secret for each in corpus.positives()]
+        self.harmless: list[str] = list(corpus.negatives())[:800]
 
     def record(self) -> dict[Any, Any]:
         return {self.key(): self.value(self.rng.choice([0, 3, 4]))}
@@ -215,6 +215,7 @@ async def test_a_session_is_no_finding_but_one_in_a_payload_is(quick: Quick) -> 
     redactor = Redactor()
     assert redactor.redact_events([plain, inner])[0] is plain
     made = redactor.redact_event(inner)
+    assert isinstance(made, GenericEvent)
     assert (made.session_id, made.data["session_id"]) == ("s1", "[redacted:session]")
 
 
@@ -222,9 +223,11 @@ async def test_an_event_made_by_hand_is_walked_through() -> None:
     """Its payload is not canonical, so its line would not show what is in it."""
     by_hand = GenericEvent(kind="a.said", data={"x": SECRET.encode()}, seq=1)
     (made,) = Redactor().redact_events([by_hand])
+    assert isinstance(made, GenericEvent)
     assert SECRET.encode() not in made.data["x"]
     (stamped,) = await events_of({"a": "clean"})
     (changed,) = Redactor().redact_events([evolve(stamped, data={"a": SECRET})])
+    assert isinstance(changed, GenericEvent)
     assert changed.data["a"] == "[redacted:email]"
 
 
@@ -233,7 +236,7 @@ async def test_redactors_with_equal_rules_share_their_work() -> None:
     assert Redactor().redact_event(event) is Redactor().redact_event(event)
     by_key = Redactor(mode="pseudonym", key=b"k" * 16), Redactor(mode="pseudonym", key=b"l" * 16)
     assert by_key[0].redact_event(event) != by_key[1].redact_event(event)
-    functions = [Redactor(rules=[RedactionRule("own", find=find)]) for find in (lambda _: [], lambda _: [])]
+    functions = [Redactor(rules=[RedactionRule("own", find=lambda _: [])]) for _ in range(2)]
     assert functions[0].redact_event(event) is not functions[1].redact_event(event)
 
 

@@ -95,7 +95,7 @@ def tail(
     ] = None,
     output: Annotated[
         Literal["pretty", "json"],
-        Parameter(name=["-o", "--output"], help="pretty: a line for people; json: the record as it is."),
+        Parameter(name=["-o", "--output"], help="pretty: a line for people; json: the record."),
     ] = "pretty",
     head: Annotated[
         bool, Parameter(help="Then print the head of the log: keep it elsewhere, for verify --expect-head.")
