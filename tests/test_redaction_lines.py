@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import random
 import sys
@@ -13,6 +14,7 @@ from unittest import mock
 import pytest
 
 from hubwire import GenericEvent, Hub, codec
+from hubwire.errors import ConfigurationError
 from hubwire.events import evolve
 from hubwire.events._canonical import freeze_json
 from hubwire.redaction import RedactionRule, Redactor
@@ -244,3 +246,15 @@ def test_a_text_in_a_substitute_is_no_bytes() -> None:
     """``$bytes`` of the application's own need not be Base64."""
     frozen = freeze_json({"$bytes": f"ñ {SECRET}"})
     assert Redactor().redact(frozen) == {"$bytes": "ñ [redacted:email]"}
+
+
+@pytest.mark.parametrize("odd", [None, 1, "text", {}, object(), bytearray(b"{}")], ids=range(6))
+def test_what_is_no_line_is_refused(odd: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"Redactor\.redact_line: line is the bytes of a record, not"):
+        Redactor().redact_line(odd)
+
+
+@pytest.mark.parametrize("odd", [None, 1, "text", object(), itertools.repeat(1), [1], [None]], ids=range(7))
+def test_what_are_no_events_is_refused(odd: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"Redactor\.redact_event"):
+        Redactor().redact_events(odd)

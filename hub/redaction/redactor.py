@@ -13,6 +13,7 @@ from ..events import Event
 from ..events._canonical import FrozenDict, freeze_json
 from ..events._shown import shown
 from ..own_log import OwnLog
+from ._arguments import items, refusal
 from ._events import (
     STAMP,
     Made,
@@ -52,6 +53,8 @@ _SHORT = 64
 _NEVER_PLAIN = frozenset({"value", "$bytes", "$map"})
 """Keys whose value is not what it seems: ``{"name": "password", "value": "..."}``, and marked substitutes."""
 
+
+_BATCH = "Redactor.redact_events"
 
 _log = OwnLog("redaction")
 
@@ -158,7 +161,8 @@ class Redactor:
         It is several times as quick, because it looks through what they are written as; encoding them is done here,
         and then once. Raises :class:`~hubwire.errors.ConfigurationError` for what is no event.
         """
-        made = list(events)
+        given: Any = events
+        made: list[Event] = list(given if type(given) in (list, tuple) else items(_BATCH, "events", given, "events"))
         quick = self._fast
         lines: list[bytes] = []
         places: list[int] = []
@@ -178,8 +182,12 @@ class Redactor:
 
         The same bytes if it has no finding; else an object in which ``redacted`` says by which rules. An event is
         redacted as :meth:`redact_event` does it. Of a record that had to be withheld its kind and its time stay. It
-        never raises: what is no record is withheld, where it may hold a finding.
+        never raises for bytes: what is no record is withheld, where it may hold a finding.
+
+        Raises :class:`~hubwire.errors.ConfigurationError` for what is not bytes.
         """
+        if type(line) is not bytes:
+            raise refusal("Redactor.redact_line", "line", line, "the bytes of a record")
         if self._fast is not None and not self._fast.line_may_hold(line):
             return line
         try:
