@@ -221,10 +221,9 @@ class Quick:
 def _without_escapes(line: bytes) -> bytes | None:
     """Return a line with what stands for its escapes: a single quotation mark for a double one; None if it has others.
 
-    Those are rare, or stand in a text for something that is escaped there, and all rules are to see it as it is.
+    Others are rare, or one in a text for what is escaped there, and the rules are to see it as it is. Of an escaped
+    backslash, one is left by whatever follows it.
     """
-    if b"\\\\" in line:
-        return None
     line = line.replace(b'\\"', b"'").replace(b"\\n", b"\n").replace(b"\\t", b"\t")
     return None if b"\\" in line else line
 
