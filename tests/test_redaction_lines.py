@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import itertools
 import json
 import random
 import sys
+import weakref
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -258,3 +260,19 @@ def test_what_is_no_line_is_refused(odd: Any) -> None:
 def test_what_are_no_events_is_refused(odd: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"Redactor\.redact_event"):
         Redactor().redact_events(odd)
+
+
+def test_what_a_redactor_remembers_is_bounded() -> None:
+    """Keys that it has seen, and events that it has made; these are forgotten with the last redactor of their rules."""
+    redactor = Redactor(mode="pseudonym", key=b"0" * 16)
+    for number in range(10_000):
+        redactor.redact({f"key {number} of many": 1})
+    for number in range(2_000):
+        redactor.redact_event(GenericEvent(kind="a.said", data={"text": SECRET}, seq=number))
+    assert len(redactor._plain) <= 4096
+    assert len(redactor._families) <= 4096
+    assert len(redactor._events._held) <= 1024
+    made = weakref.ref(redactor._events)
+    del redactor
+    gc.collect()
+    assert made() is None
