@@ -15,7 +15,7 @@ from unittest import mock
 
 import pytest
 
-from hubwire import GenericEvent, Hub, codec
+from hubwire import Event, GenericEvent, Hub, codec, event
 from hubwire.errors import ConfigurationError
 from hubwire.events import evolve
 from hubwire.events._canonical import freeze_json
@@ -194,9 +194,9 @@ def test_what_is_no_record_is_withheld(line: bytes) -> None:
 
 
 def test_the_line_of_an_event_is_redacted_as_the_event() -> None:
-    event = GenericEvent(kind="user.asked", data={"email": SECRET}, seq=3, session_id="s", id="i", at="t", hub="h")
-    line = codec.encode(event)
-    assert codec.decode(Redactor().redact_line(line)) == Redactor().redact_event(event)
+    asked = GenericEvent(kind="user.asked", data={"email": SECRET}, seq=3, session_id="s", id="i", at="t", hub="h")
+    line = codec.encode(asked)
+    assert codec.decode(Redactor().redact_line(line)) == Redactor().redact_event(asked)
 
 
 async def events_of(*data: dict[str, Any], session_id: str | None = None) -> list[Any]:
@@ -236,12 +236,12 @@ async def test_an_event_made_by_hand_is_walked_through() -> None:
 
 
 async def test_redactors_with_equal_rules_share_their_work() -> None:
-    (event,) = await events_of({"a": SECRET})
-    assert Redactor().redact_event(event) is Redactor().redact_event(event)
+    (emitted,) = await events_of({"a": SECRET})
+    assert Redactor().redact_event(emitted) is Redactor().redact_event(emitted)
     by_key = Redactor(mode="pseudonym", key=b"k" * 16), Redactor(mode="pseudonym", key=b"l" * 16)
-    assert by_key[0].redact_event(event) != by_key[1].redact_event(event)
+    assert by_key[0].redact_event(emitted) != by_key[1].redact_event(emitted)
     functions = [Redactor(rules=[RedactionRule("own", find=lambda _: [])]) for _ in range(2)]
-    assert functions[0].redact_event(event) is not functions[1].redact_event(event)
+    assert functions[0].redact_event(emitted) is not functions[1].redact_event(emitted)
 
 
 def test_a_text_in_a_substitute_is_no_bytes() -> None:
@@ -276,3 +276,22 @@ def test_what_a_redactor_remembers_is_bounded() -> None:
     del redactor
     gc.collect()
     assert made() is None
+
+
+@event("shelf.noted")
+class Noted(Event):
+    prompt: str
+
+
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("kind", ["shelf.noted", "turn.started", "a.said"])
+def test_a_field_that_its_class_does_not_have_hides_nothing(kind: str, *, changed: bool) -> None:
+    """An event of another version is written as the bytes it was read from."""
+    fields = {"at": "t", "hub": "h", "id": "i", "seq": 3, "kind": kind, "turn_id": "t", "note": SECRET}
+    read = codec.decode(codec.encode_fields({**fields, "prompt": SECRET if changed else "clean"}))
+    assert SECRET.encode() in codec.encode(read)
+    (made,) = Redactor().redact_events([read])
+    assert type(made) is type(read)
+    assert SECRET.encode() not in codec.encode(made)
+    clean = codec.decode(codec.encode_fields({**fields, "prompt": "1.2.3.4", "note": "call +1 or 0170"}))
+    assert Redactor().redact_event(clean) is clean

@@ -12,7 +12,7 @@ import attrs
 
 from .. import codec
 from ..events import Event, FrozenDict, GenericEvent, UnknownEvent
-from ..events._event import evolve, own_fields
+from ..events._event import evolve, field_names, own_fields
 from ..events._shown import is_a
 
 __all__ = (
@@ -23,6 +23,7 @@ __all__ = (
     "line_of",
     "looked_at",
     "names_of",
+    "unread_of",
     "values_of",
     "with_changes",
     "withheld",
@@ -73,6 +74,15 @@ def line_of(event: Event) -> bytes:
     line = codec.encode(event)
     # A second one is the application's, and stays.
     return line if event.session_id is None else line.replace(b'"session_id":', b'"":', 1)
+
+
+def unread_of(event: Event) -> dict[str, Any]:
+    """Return the fields that the bytes of an event have, and its class has not: it is written as it was read."""
+    body = event._body  # noqa: SLF001 - what the codec has read
+    if body is None or type(event) is UnknownEvent:
+        return {}
+    known = {*field_names(type(event)), "kind"}
+    return {name: value for name, value in codec.decode_fields(body).items() if name not in known}
 
 
 def looked_at(event: Event) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -22,6 +22,7 @@ from ._events import (
     line_of,
     looked_at,
     names_of,
+    unread_of,
     values_of,
     with_changes,
     withheld,
@@ -207,18 +208,25 @@ class Redactor:
     def _made_event(self, event: Event) -> Event:
         try:
             if not self._has_named_fields(type(event)) and self.is_clean(values_of(event)):
-                return event
+                return self._with_looked_at_bytes(event)
             context, own = looked_at(event)
             walk = Walk(self)
             changes = {name: made for name, value in context.items() if (made := walk.value(value)) is not value}
             if own:
                 made_own = Walk(self).value(own)
                 changes |= {name: made_own[name] for name, value in own.items() if made_own[name] is not value}
-            return with_changes(event, changes, self.stamp) if changes else event
+            return with_changes(event, changes, self.stamp) if changes else self._with_looked_at_bytes(event)
         except KeyboardInterrupt:  # it is meant for the program
             raise
         except BaseException as error:  # noqa: BLE001 - what cannot be redacted must not be let out
             return withheld(event, self._failed(error), self.stamp)
+
+    def _with_looked_at_bytes(self, event: Event) -> Event:
+        """Return the event; without the bytes it was read from, if there is a finding where its class has no field."""
+        unread = unread_of(event)
+        if not unread or self.redact(unread) is unread:
+            return event
+        return with_changes(event, {}, self.stamp)
 
     def _failed(self, error: BaseException) -> str:
         """Count and log that a value is withheld, and return the name of the error."""
