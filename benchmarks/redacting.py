@@ -25,6 +25,9 @@ RECORD = {
 }
 assert 280 <= len(codec.encode_fields(RECORD)) <= 320
 
+LINE = codec.encode_fields(RECORD)
+assert Redactor().redact_line(LINE) is LINE
+
 LARGE = "the quick brown fox, 17 pages; " * 32_000
 """A megabyte without a finding."""
 
@@ -64,6 +67,13 @@ def redacting() -> list[Row]:
             "Aperion: Redactor.redact",
             lambda _: by_aperion(2_000),
             missing=missing("aperion_event_bus", "aperion-event-bus"),
+        ),
+        Row(
+            "redaction of a clean 300-byte record as it is written",
+            lambda _: seconds_of(Redactor().redact_line, LINE, 20_000),
+            "of the record before it is encoded",
+            lambda _: seconds_of(Redactor().redact, RECORD, 20_000),
+            missing=missing("re2", "google-re2"),
         ),
         Row(
             "redaction of a clean megabyte",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -13,6 +13,9 @@ from ._state.turns import WatchLimits
 from .errors import ConfigurationError
 from .limits import Limits
 from .position import Position
+
+if TYPE_CHECKING:
+    from .redaction.ingress import IngressRedaction
 
 __all__ = (
     "ACTING_AS",
@@ -30,6 +33,7 @@ __all__ = (
     "options_of",
     "pattern_of",
     "reading_of",
+    "redaction_by",
     "seconds_to_flush",
 )
 
@@ -97,6 +101,17 @@ def check_plug_ins(
     for argument, value, kind in (("watch", watch, WatchLimits), ("limits", limits, Limits)):
         if value is not None:
             _HUB.instance(argument, value, kind, advice=f"write {kind.__name__}(...)")
+
+
+def redaction_by(redactor: object, limits: Limits) -> IngressRedaction | None:
+    """Return what redacts all that a hub takes in; None if it is to take everything as it comes."""
+    if redactor is None:
+        return None
+    from .redaction.choice import redacting  # noqa: PLC0415 - few hubs redact what they take in
+    from .redaction.ingress import IngressRedaction  # noqa: PLC0415
+
+    chosen = redacting("Hub()", redactor)
+    return None if chosen is None else IngressRedaction(chosen.redactor, limits.event_bytes_max)
 
 
 def checked_listeners(listeners: object) -> tuple[Any, ...]:

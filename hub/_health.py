@@ -72,6 +72,8 @@ class HubStatistics(Value):
     """How many violations of expectations wait for a handler of the program's own."""
     listener_letters: DeadLetterStatistics | None = None
     """The dead letters of listeners; None while there never was one. See ``hub.dead_letters``."""
+    withheld: int = 0
+    """How many values were taken in without their contents, because the ``redactor`` of the hub failed."""
 
     @property
     def in_flight(self) -> int:
@@ -133,6 +135,7 @@ class Health:
             listeners_lost=fanout.lost.count,
             violations_waiting=len(parts.violation_handlers),
             listener_letters=fanout.letters.statistics(len(state.dead_letters)),
+            withheld=0 if pipeline.ingress.redaction is None else pipeline.ingress.redaction.withheld,
             journal=None if parts.upkeep is None else parts.upkeep.statistics(),
         )
 
@@ -157,6 +160,12 @@ class Health:
         problems += parts.abandoned.problems()
         if isinstance(parts.clock, GuardedClock) and parts.clock.problem:
             problems.append(f"the clock fails, and the system's is used meanwhile: {parts.clock.problem}")
+        redaction = parts.pipeline.ingress.redaction
+        if redaction is not None and redaction.withheld:
+            problems.append(
+                f"the redactor of the hub has left out the contents of {redaction.withheld} values, because it could"
+                " not redact them: the log of the program says which rule fails"
+            )
         if parts.upkeep is not None:
             problems += parts.upkeep.problems()
         notes = () if parts.upkeep is None else parts.upkeep.notes()

@@ -18,6 +18,7 @@ from ._arguments import (
     check_plug_ins,
     checked_listeners,
     limits_with,
+    redaction_by,
 )
 from ._commands import (
     Agent,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from ._delivery.letter import DeadLetterPolicy
     from ._foreign.arguments import Call
     from .approvals import ApprovalPolicy
+    from .redaction import Redactor
 
 __all__ = ("Hub", "HubHealth", "HubStatistics")
 
@@ -82,6 +84,11 @@ class Hub:
     approvals are decided, ``dead_letters`` how many events that listeners have given up are kept, ``watch`` how long
     the hub waits for the end of turns, model calls and tool calls.
 
+    ``redactor`` redacts what agents and programs say before it is applied, journaled and delivered: a
+    :class:`~hubwire.redaction.Redactor`, or ``"default"`` for that of the package. Without one, the journal holds what
+    was said, and listeners redact what they show. What events refer to each other by stays: ids, names, keys, topics,
+    and the arguments of approvals.
+
     Raises :class:`~hubwire.errors.ConfigurationError` for a setting that cannot work.
     """
 
@@ -96,6 +103,7 @@ class Hub:
         approvals: ApprovalPolicy | None = None,
         dead_letters: DeadLetterPolicy | None = None,
         watch: WatchLimits | None = None,
+        redactor: Redactor | Literal["default"] | None = None,
         limits: Limits | None = None,
         ring: int | None = None,
         in_flight_max: int | None = None,
@@ -122,8 +130,8 @@ class Hub:
         clock = guarded_clock(SystemClock() if clock is None else clock)
         journal = journal_on(store, journal, clock, limits)
         given: dict[str, Any] = {"arbiter": arbiter, "approvals": approvals, "watch": watch}
-        given |= {"dead_letters": dead_letters, "acting_as": self.acting_as, "hub": self}
-        parts = assemble(limits, clock, journal, **given)
+        given |= {"dead_letters": dead_letters, "redaction": redaction_by(redactor, limits)}
+        parts = assemble(limits, clock, journal, **given, acting_as=self.acting_as, hub=self)
         self._parts = parts
         self._pipeline = parts.pipeline
         self._ingress = parts.pipeline.ingress

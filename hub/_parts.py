@@ -47,7 +47,7 @@ from .arbiter import Arbiter
 from .errors import ConfigurationError
 from .events import EnvelopeDeadLettered, Event, HubClockStepped, HubEntrySetAside, HubGuestFailed
 from .limits import Limits
-from .own_log import OwnLog
+from .own_log import OwnLog, redact_by
 from .ports import Clock, Journal, KnowledgeStore
 
 if TYPE_CHECKING:
@@ -58,10 +58,21 @@ if TYPE_CHECKING:
     from ._delivery.letter import DeadLetterPolicy
     from ._journal.upkeep import Upkeep  # imported only for a hub with a journal
     from .approvals import ApprovalPolicy
+    from .redaction.ingress import IngressRedaction
 
 __all__ = ("Groups", "Parts", "assemble", "journal_on")
 
 _log = OwnLog("hub")
+
+
+def _redacted(line: str) -> str:
+    from .redaction import Redactor  # noqa: PLC0415 - few programs ever have a line for their log
+
+    text: object = Redactor.shared().redact(line)
+    return text if type(text) is str else "(a line that could not be redacted)"
+
+
+redact_by(_redacted)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -132,6 +143,7 @@ def assemble(
     approvals: ApprovalPolicy | None,
     dead_letters: DeadLetterPolicy | None,
     watch: WatchLimits | None,
+    redaction: IngressRedaction | None,
     acting_as: Callable[[Agent], object],
     hub: object,
 ) -> Parts:
@@ -141,6 +153,7 @@ def assemble(
     """
     lifecycle, state, abandoned = Lifecycle(), State(watch), Abandoned()
     pipeline = _pipeline_of(journal, state, clock, lifecycle, limits)
+    pipeline.ingress.redaction = redaction
     upkeep = None if journal is None else _upkeep_of(journal, state, pipeline, clock, limits)
     fanout = _fanout_of(pipeline, journal, clock, upkeep)
     set_aside = _reporting(clock, pipeline, abandoned, fanout.announcements)

@@ -3,7 +3,7 @@
 They go to the loggers below ``hubwire``: ``hubwire.hub``, ``hubwire.audit``, ``hubwire.live``, ``hubwire.stores``. A
 program that has not set up logging sees warnings and errors on stderr, as of any library. A traceback is text without
 local variables, which may be secrets. Of lines that say the same, a few in ten seconds are written, and the next one
-says how many were not.
+says how many were not. In a program with a hub, what is personal or secret in them is redacted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ("OwnLog", "traceback_of")
+__all__ = ("OwnLog", "redact_by", "traceback_of")
 
 LINES_MAX = 5
 """How many lines with the same message are written in one period."""
@@ -27,6 +27,14 @@ FRAMES_MAX = 20
 VALUE_CHARS_MAX = 1000
 MESSAGES_MAX = 100
 """How many messages are told apart: of those of a guest there may be any number."""
+
+
+_redactors: list[Callable[[str], str]] = []
+
+
+def redact_by(redact: Callable[[str], str]) -> None:
+    """Have all lines redacted by this function from now on, before they are written: the rules are above this file."""
+    _redactors[:] = [redact]
 
 
 class OwnLog:
@@ -58,6 +66,11 @@ class OwnLog:
             line += f" ({left_out} more like this were not logged)"
         if error is not None:
             line += f"\n{traceback_of(error)}"
+        for redact in _redactors:
+            try:
+                line = redact(line)
+            except Exception as failure:  # noqa: BLE001 - as at the end of the interpreter, where nothing can be imported
+                line = f"{message} (the rest of this line could not be redacted: {type(failure).__name__})"
         # An argument, so that a "%" in it is not taken for a place of one.
         self._logger.log(level, "%s", line)
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import structlog
 
 from hubwire import Event, GenericEvent, UnknownEvent
 from hubwire.errors import ConfigurationError, PartialBatch
+
+if TYPE_CHECKING:
+    from hubwire.redaction import Redactor
+    from hubwire.redaction.choice import Redacting
 
 __all__ = ("StructLog",)
 
@@ -55,6 +59,9 @@ class StructLog:
     kind ends in a word like ``failed``; else ``info``. Fields of generic and unknown events are under ``data``, and
     so are fields whose names structlog uses itself.
 
+    What is personal or secret is redacted, by the rules of the package: see :class:`~hubwire.redaction.Redactor`.
+    ``redactor`` is another one, or None to log what comes as it is.
+
     Text is escaped as ``repr`` would: control characters, bidirectional marks and line breaks reach neither a terminal
     nor a log file. Long texts and large payloads are cut, marked by ``…``: the journal has them whole.
 
@@ -62,11 +69,27 @@ class StructLog:
     this listener. Raises :class:`~hubwire.errors.ConfigurationError` for an unknown level.
     """
 
-    def __init__(self, logger: Any = None, *, level: str = "info") -> None:
+    def __init__(
+        self,
+        logger: Any = None,
+        *,
+        level: str = "info",
+        redactor: Redactor | Literal["default"] | None = "default",
+    ) -> None:
         if level not in LEVELS:
             raise ConfigurationError(f"level {level!r} is not one of {', '.join(LEVELS)}")
         self._logger = logger
         self._wanted = frozenset(LEVELS[LEVELS.index(level) :])
+        self._redacting: Redacting | None = None
+        if redactor is not None:
+            from hubwire.redaction.choice import redacting  # noqa: PLC0415 - a log without one needs none of it
+
+            self._redacting = redacting("StructLog", redactor)
+
+    @property
+    def withheld(self) -> int:
+        """Of how many events the contents were left out, because they could not be redacted."""
+        return 0 if self._redacting is None else self._redacting.withheld
 
     async def on_events(self, events: Sequence[Event]) -> None:
         """Log a batch, one event after the other."""
@@ -74,7 +97,7 @@ class StructLog:
             self._logger = _default_logger()
         handled = 0
         try:
-            for event in events:
+            for event in events if self._redacting is None else self._redacting.events(events):
                 if (level := level_of(event)) in self._wanted:
                     getattr(self._logger, level)(_printable(event.kind), **_keys(event))
                 handled += 1

@@ -24,8 +24,10 @@ from hubwire.arbiter import Allow, Command
 from hubwire.channel_types import Conversation, Manifest
 from hubwire.clock import SystemClock
 from hubwire.expectations import Expectation, Owed, Situation
-from hubwire.listeners import LiveTail
+from hubwire.listeners import AuditLog, LiveTail
 from hubwire.own_log import OwnLog
+from hubwire.redaction import RedactionRule, Redactor
+from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock
 from support import said, until
 
@@ -183,6 +185,18 @@ async def test_a_blocking_redactor_is_named(guest: Blocking) -> None:
         async for _ in subscriber:
             break
         await named(hub, guest, "the redactor of a LiveTail", "redact")
+
+
+async def test_a_blocking_rule_of_a_redactor_is_named(guest: Blocking) -> None:
+    def find(_: str) -> list[tuple[int, int]]:
+        guest.block()
+        return []
+
+    redactor = Redactor(rules=[RedactionRule("slow", find=find)])
+    async with Hub(listeners=[AuditLog(MemoryStore(), redactor=redactor)]) as hub:
+        guest.expect("a rule of a redactor")
+        await hub.emit(said())
+        await named(hub, guest, "a rule of a redactor", "find")
 
 
 class Kept:

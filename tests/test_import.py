@@ -72,6 +72,8 @@ LATER = {
     "hubwire.approvals",
     "hubwire.risk",
     "hubwire.challenges",
+    "hubwire.redaction",  # and RE2, with the first listener or hub that redacts, or the first line of the log
+    "re2",
     "hubwire.thread",
     "hubwire.functions",  # with the first chain of functions
     "hubwire._delivery.chained",

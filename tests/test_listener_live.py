@@ -527,7 +527,8 @@ async def test_a_failing_redactor_leaks_no_payload(answer: str) -> None:
         assert b"secret" not in item.line.replace(b"secret.said", b"")
         assert (item.event.seq, item.event.id, item.event.kind) == (emitted.seq, emitted.id, "secret.said")
         assert tail.statistics().redaction_failures == 1
-        assert hub.health().healthy
+        assert hub.health().problems[0].startswith("listener 'LiveTail' has left out the contents of 1 events")
+        assert hub.statistics().attachments[0].withheld == 1
 
 
 @pytest.fixture

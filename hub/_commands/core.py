@@ -7,7 +7,7 @@ import copy
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
 import anyio
@@ -45,6 +45,9 @@ from .demand import Coming, Demand
 from .emitting import Emitting
 from .recall import Recall
 from .room import Room
+
+if TYPE_CHECKING:
+    from ..redaction.ingress import IngressRedaction
 
 __all__ = ("Core", "InboxReader", "new_id")
 
@@ -97,6 +100,8 @@ class Core:
         """Which agent gives commands: any, or one."""
         self.emitting: Emitting = Emitting(pipeline.ingress, authorizer)
         """Has the arbiter decide about events that are emitted."""
+        self.redaction: IngressRedaction | None = pipeline.ingress.redaction
+        """What redacts contents before they are decided about; None for nothing."""
         self.recall: Recall = recall
         self.demand: Demand = Demand()
         """Finds agents whose actors are made on demand."""

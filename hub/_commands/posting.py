@@ -66,6 +66,8 @@ class Posting:
     refusal: CommandRejected | None = None
     ticket: Ticket | None = None
     """Its place in line, while it waits for room in inboxes."""
+    is_redacted: bool = False
+    """Whether the content is not the one that was given."""
     is_blocked: bool = False
     """Whether the last decision was to wait for room."""
 
@@ -186,6 +188,9 @@ class Posting:
         have joined about which the arbiter has to decide first.
         """
         self.is_blocked = False
+        if (redaction := self.core.redaction) is not None:  # so that the type of the channel sees what is journaled
+            given, self.content = self.content, redaction.value(self.content)
+            self.is_redacted = self.is_redacted or self.content is not given
         self.earlier = None if self.idempotency_key is None else self._find()
         if self.earlier is not None:
             return ()
@@ -201,7 +206,7 @@ class Posting:
             return self._wait_for(ahead, draft)
         if self.ticket is not None:
             self._leave_line()
-        return events
+        return redaction.marked(events) if redaction is not None and self.is_redacted else events
 
     def _wait_for(self, agent_ids: tuple[str, ...], draft: Draft | None) -> Sequence[Event]:
         """Stand in line before these inboxes; refuse to where that would be for ever, and of what a turn has held."""

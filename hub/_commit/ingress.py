@@ -4,7 +4,8 @@
 2. **Freeze**: the payload is made canonical JSON, once; what JSON cannot hold becomes a marked substitute.
 3. **Stamp**: a copy gets ``seq``, ``id``, ``at``, ``hub`` and its context. The caller's object is untouched. What the
    hub has made itself, for its commands, is stamped without a copy.
-4. **Weigh**: an event larger than ``event_bytes_max`` is refused.
+4. **Redact**, where the hub is given a redactor: what is personal or secret is in no state and in no journal.
+5. **Weigh**: an event larger than ``event_bytes_max`` is refused.
 
 Freezing and stamping are one pass over the fields, compiled for each class (:mod:`hubwire.events`). All of a command's
 events pass, or none.
@@ -13,7 +14,7 @@ events pass, or none.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import codec
 from ..clock import uuid_of_now
@@ -25,6 +26,9 @@ from ..events._shown import is_a, shown
 from ..events._stamp import EMPTY, Context, stamp, stamp_own
 from ..ports import Clock
 from .time_of_day import TimeOfDay
+
+if TYPE_CHECKING:
+    from ..redaction.ingress import IngressRedaction
 
 __all__ = ("Ingress",)
 
@@ -44,6 +48,8 @@ class Ingress:
         self.hub_id: str = ""
         """The ``hub`` of every event; empty before the hub has found or made its id."""
         self.time: TimeOfDay = TimeOfDay(clock)
+        self.redaction: IngressRedaction | None = None
+        """None where a hub redacts nothing itself."""
         self._bytes_max = event_bytes_max
         self._emittable: set[type[Event]] = set()
         """The classes whose events passed the check: it depends on the class alone, but for generic events."""
@@ -99,11 +105,13 @@ class Ingress:
                 " before; let a listener not answer its own events"
             )
         at = self.time.stamp()
-        hub_id, bytes_max = self.hub_id, self._bytes_max
+        hub_id, bytes_max, redaction = self.hub_id, self._bytes_max, self.redaction
         stamp_one: Callable[..., Any] = stamp_own if are_own else stamp
         stamped: list[E] = []
         for event in events:
             done = stamp_one(event, seq, str(uuid_of_now()), at, hub_id, around, bytes_max)
+            if redaction is not None:
+                done = redaction.event(done)
             # Stamping has counted a lower bound. Only where the true size may be too large is it worth encoding now.
             if done._weight * 6 + _UNWEIGHED > bytes_max:  # noqa: SLF001 - stamping left it for us
                 self._weigh(done)

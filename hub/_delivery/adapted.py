@@ -222,6 +222,15 @@ class Adapted:
             return None
         return head if isinstance(head, Head) else None
 
+    @property
+    def withheld(self) -> int:
+        """Of how many events the listener has left out the contents, as it says; 0 if it does not say."""
+        try:
+            count = expect(guarded_call(getattr, self.candidate, "withheld", 0), int, "a number")
+        except Exception:  # noqa: BLE001 - the attribute is the listener's code, and most listeners have none
+            return 0
+        return max(count, 0)
+
     async def enter(self) -> None:
         if hasattr(type(self.candidate), "__aenter__"):
             await self.candidate.__aenter__()

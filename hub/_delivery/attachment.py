@@ -133,6 +133,7 @@ class Attachment:
             still_running=self._handler.still_running,
             is_muted=self.is_muted,
             dead_letters=self._letters.count,
+            withheld=self._listener.withheld,
             **attrs.asdict(self._reports.count),
         )
 
@@ -148,6 +149,9 @@ class Attachment:
             return f"{name} has not caught up yet: {self._place.lag} events to go; await attachment.ready()"
         if running := self._handler.still_running:
             return f"{name} has {running} calls that took too long and still run: mend what they wait for"
+        if count := self._listener.withheld:
+            what = "it could not redact them: the log of the program says which rule fails"
+            return f"{name} has left out the contents of {count} events or records, because {what}"
         return None
 
     async def ready(self) -> None:

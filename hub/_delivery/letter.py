@@ -185,8 +185,9 @@ class DeadLetterPolicy(Value):
     one comes."""
     age_seconds_max: float | None = 30 * _DAY_SECONDS
     """How long each is kept, by the hub's clock; None: for ever."""
-    redactor: Redactor | None = None
-    """What is kept and shown is redacted by it, at rest too; a retry delivers the true event, from the journal."""
+    redactor: Redactor | Literal["default"] | None = "default"
+    """What is kept and shown is redacted by it, at rest too, by default with the rules of the package; None: by none. A
+    retry delivers the true event, from the journal."""
 
     def __attrs_post_init__(self) -> None:
         changed: dict[str, Any] = {
@@ -196,10 +197,17 @@ class DeadLetterPolicy(Value):
         }
         for name, value in changed.items():
             object.__setattr__(self, name, value)
-        if self.redactor is not None:
-            from ..redaction import Redactor  # noqa: PLC0415 - few programs give one, and they have imported it
+        if self.redactor is not None and not (type(self.redactor) is str and self.redactor == "default"):
+            from ..redaction.choice import redacting  # noqa: PLC0415 - few programs give one
 
-            _POLICY.instance("redactor", self.redactor, Redactor, wanted="a hubwire.redaction.Redactor, or None")
+            redacting(_POLICY.name, self.redactor)
+
+    def uses(self) -> Redactor | None:
+        """Return the redactor that is used; None for none."""
+        from ..redaction.choice import redacting  # noqa: PLC0415 - with the first letter
+
+        chosen = redacting(_POLICY.name, self.redactor)
+        return None if chosen is None else chosen.redactor
 
 
 def letter_id(at_ns: int, seq: int, *parts: str) -> str:

@@ -243,7 +243,7 @@ class LetterBox:
         body = None
         is_redacted = False
         if event is not None:
-            redactor = self._policy.redactor
+            redactor = self._policy.uses()
             shown = event if redactor is None else redactor.redact_event(event)
             body, is_redacted = codec.encode(shown), shown is not event
         head = Head(
@@ -266,7 +266,7 @@ class LetterBox:
         return head, encode_letter(head, *self._texts(death), body)
 
     def _texts(self, death: Death) -> tuple[str, str, str]:
-        redactor = self._policy.redactor
+        redactor = self._policy.uses()
         texts = (death.error_type, death.error, death.traceback)
         if redactor is None:
             return texts

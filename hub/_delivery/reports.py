@@ -47,6 +47,8 @@ class AttachmentStatistics(Value):
     """How often a function returned another value than None, which the hub has no use for."""
     dead_letters: int = 0
     """How many dead letters it has made: see ``hub.dead_letters``."""
+    withheld: int = 0
+    """Of how many events the listener has left out the contents, because they could not be redacted."""
 
 
 @attrs.define(eq=False, repr=False)

@@ -26,6 +26,10 @@ Target = Annotated[str, Parameter(help="A directory, or the URL of a store: file
 LogPath = Annotated[
     str | None, Parameter(name="--log", help="The log within the store; by default /audit, else /journal.")
 ]
+Raw = Annotated[
+    bool,
+    Parameter(negative="", help="Print what is stored as it is: by default, what is personal or secret is redacted."),
+]
 
 
 def _check_lines(_: object, lines: int | str) -> None:
@@ -92,11 +96,12 @@ def tail(
     ] = None,
     output: Annotated[
         Literal["pretty", "json"],
-        Parameter(name=["-o", "--output"], help="pretty: a line for people; json: the record as it is."),
+        Parameter(name=["-o", "--output"], help="pretty: a line for people; json: the record."),
     ] = "pretty",
     head: Annotated[
         bool, Parameter(help="Then print the head of the log: keep it elsewhere, for verify --expect-head.")
     ] = False,
+    raw: Raw = False,
     log: LogPath = None,
 ) -> None:
     """Print the last events of a log, and with -f also the new ones. Stop it with Ctrl-C."""
@@ -113,6 +118,7 @@ def tail(
             selection=Selection(kinds=kind, agent=agent, channel=channel),
             as_json=output == "json",
             with_head=head,
+            raw=raw,
             log=log,
         )
     )
@@ -120,14 +126,19 @@ def tail(
 
 @app.command
 def show(
-    event: Annotated[str, Parameter(help="The event's seq or its id.")], target: Target, /, *, log: LogPath = None
+    event: Annotated[str, Parameter(help="The event's seq or its id.")],
+    target: Target,
+    /,
+    *,
+    raw: Raw = False,
+    log: LogPath = None,
 ) -> None:
     """Print one event in full."""
     import anyio
 
     from .show import show
 
-    anyio.run(partial(show, event, target, log=log))
+    anyio.run(partial(show, event, target, log=log, raw=raw))
 
 
 @app.command

@@ -12,6 +12,7 @@ from ..log import LogReader, Record
 from ..ports import KnowledgeStore
 from .failures import CommandFailed
 from .output import escape_json, say
+from .redacted import shown
 from .target import fields_of, find_log, open_target
 
 __all__ = ("RecordMissing", "show")
@@ -21,8 +22,11 @@ class RecordMissing(CommandFailed):
     """The log has no such record."""
 
 
-async def show(wanted: str, target: str, *, log: str | None) -> None:
-    """Print the record whose ``seq`` or ``id`` is ``wanted``, as JSON that a person can read."""
+async def show(wanted: str, target: str, *, log: str | None, raw: bool = False) -> None:
+    """Print the record whose ``seq`` or ``id`` is ``wanted``, as JSON that a person can read.
+
+    It is redacted, unless it is to be ``raw``.
+    """
     store = open_target(target)
     try:
         path = await find_log(store, log, target)
@@ -30,7 +34,7 @@ async def show(wanted: str, target: str, *, log: str | None) -> None:
         if found is None:
             what = f"seq {wanted}" if wanted.isdecimal() else f"id {wanted!r}"
             raise RecordMissing(f"the log {path} of {target} has no event with {what}")
-        fields = await _whole(store, path, found)
+        fields = shown(raw=raw).fields(await _whole(store, path, found))
         say(escape_json(json.dumps(fields, indent=2, ensure_ascii=False)))
     finally:
         await store.aclose()

@@ -17,7 +17,8 @@ from ..patterns import Patterns
 from ..ports import KnowledgeStore
 from .output import escape_json, is_terminal, say
 from .pretty import Pretty
-from .target import Names, fields_of, find_log, head_at, open_target, wait_for_log
+from .redacted import Shown, shown
+from .target import Names, fields_of, find_log, head_at, holds_name, open_target, wait_for_log
 
 __all__ = ("Selection", "tail")
 
@@ -68,13 +69,15 @@ async def tail(
     as_json: bool,
     log: str | None,
     with_head: bool = False,
+    raw: bool = False,
 ) -> None:
     """Print the last ``lines`` records (None: all) that are selected, then, with ``keep_following``, the new ones.
 
-    ``with_head``: in between, print the head of the log as it is then.
+    ``with_head``: in between, print the head of the log as it is then. They are redacted, unless they are to be
+    ``raw``.
     """
     store = open_target(target)
-    printer = _Printer(selection, as_json=as_json)
+    printer = _Printer(selection, shown(raw=raw), as_json=as_json)
     try:
         path = await (wait_for_log(store, log) if keep_following else find_log(store, log, target))
         next_index = await _print_last(store, path, lines, printer)
@@ -101,8 +104,9 @@ def _none_selected(path: str, target: str) -> str:
 class _Printer:
     """Prints the selected records, one line each."""
 
-    def __init__(self, selection: Selection, *, as_json: bool) -> None:
+    def __init__(self, selection: Selection, shown: Shown, *, as_json: bool) -> None:
         self.selection = selection
+        self._shown_as = shown.record
         self.names = Names()
         self.shown: int = 0
         self._as_json = as_json
@@ -110,17 +114,20 @@ class _Printer:
         self._is_terminal = is_terminal(sys.stdout)
 
     def takes(self, record: Record) -> bool:
+        self.learn(record)
         if self.selection.is_everything:
-            self.names.learn_line(record.line)
             return True
         fields = fields_of(record)
-        if fields is None:
-            return False
-        self.names.learn(fields)
-        return self.selection.takes(fields, self.names)
+        return fields is not None and self.selection.takes(fields, self.names)
+
+    def learn(self, record: Record) -> None:
+        """Learn names of agents and channels, as they are shown."""
+        if holds_name(record.line):
+            self.names.learn_line(self._shown_as(record).line)
 
     def show(self, record: Record) -> None:
         self.shown += 1
+        record = self._shown_as(record)
         if self._as_json:
             line = record.line.decode(errors="backslashreplace")
             say(escape_json(line) if self._is_terminal else line)
@@ -155,7 +162,7 @@ async def _go_near_end(store: KnowledgeStore, path: str, reader: LogReader, line
     start = end.index - lines
     while reader.index < min(start, _LEARN_RECORDS_MAX) and (records := await reader.read()):
         for record in records:
-            printer.names.learn_line(record.line)
+            printer.learn(record)
     await reader.seek_index(max(start, 0))
 
 

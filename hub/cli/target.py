@@ -24,6 +24,7 @@ __all__ = (
     "find_log",
     "head_at",
     "head_of",
+    "holds_name",
     "open_target",
     "wait_for_log",
 )
@@ -97,6 +98,11 @@ def head_of(record: Record) -> Head | None:
     return None if chain is None else Head(record.index + 1, chain.decode())
 
 
+def holds_name(line: bytes) -> bool:
+    """Tell whether a line may say what an agent or a channel is called."""
+    return b'"kind":"agent.registered"' in line or b'"kind":"channel.created"' in line
+
+
 class Names:
     """The names of agents and the topics of channels, as far as the records read so far hold them.
 
@@ -109,7 +115,7 @@ class Names:
 
     def learn_line(self, line: bytes) -> None:
         """Learn from a line, without decoding lines that hold no name."""
-        if b'"kind":"agent.registered"' in line or b'"kind":"channel.created"' in line:
+        if holds_name(line):
             try:
                 self.learn(codec.decode_fields(line))
             except InvalidRecord:

@@ -42,6 +42,8 @@ class HubListener(Protocol):
       handle events now and write them later. It must answer at once;
     * ``last_id() -> str | None``: that event's ``id``. With it the hub notices, at its start, that the journal holds
       another event there, because it was restored from an older copy: :class:`~hubwire.errors.JournalBehind`;
+    * ``withheld``: of how many events the listener has shown or stored no contents, because they could not be redacted.
+      It is in the statistics, and the hub is not healthy then;
     * ``pattern``, ``duty``, ``since``: the values for arguments of :meth:`Hub.attach` that are not given.
     """
 

@@ -68,6 +68,9 @@ _IBAN_LENGTHS: Mapping[str, int] = {
 """From the IBAN registry of SWIFT."""
 
 
+_IBAN_DIGITS = {ord(letter): str(number) for number, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 10)}
+
+
 def iban_length(country: str) -> int:
     """Return how many characters an IBAN of this country has; 0 if none has."""
     return _IBAN_LENGTHS.get(country, 0)
@@ -77,7 +80,7 @@ def is_iban(compact: str) -> bool:
     """Tell whether this is an IBAN, without spaces and in upper case: its length and its remainder are right."""
     if len(compact) != _IBAN_LENGTHS.get(compact[:2]):
         return False
-    return int("".join([str(int(each, 36)) for each in compact[4:] + compact[:4]])) % 97 == 1
+    return int((compact[4:] + compact[:4]).translate(_IBAN_DIGITS)) % 97 == 1
 
 
 # --- ids of persons -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""RE2, which is optional: the extra ``redaction`` brings it. It has no types, so it is imported by name."""
+"""RE2, which is a dependency where there are wheels of it. It has no types, so it is imported by name."""
 
 from __future__ import annotations
 

@@ -6,14 +6,28 @@ import operator
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 import attrs
 
 from .. import codec
 from ..events import Event, FrozenDict, GenericEvent, UnknownEvent
-from ..events._event import evolve, own_fields
+from ..events._event import evolve, field_names, own_fields
+from ..events._shown import is_a
 
-__all__ = ("Made", "is_own_kind", "looked_at", "names_of", "values_of", "with_changes", "withheld")
+__all__ = (
+    "STAMP",
+    "Made",
+    "is_as_written",
+    "is_own_kind",
+    "line_of",
+    "looked_at",
+    "names_of",
+    "unread_of",
+    "values_of",
+    "with_changes",
+    "withheld",
+)
 
 _CONTEXT = (
     *("tenant", "source", "source_id", "actor", "agent_id", "session_id", "turn_id", "channel_id", "task_id"),
@@ -49,6 +63,28 @@ def is_own_kind(kind: type[Event]) -> bool:
     return kind.__module__.startswith("hubwire.")
 
 
+def is_as_written(event: Event) -> bool:
+    """Tell whether all of an event is sure to be in its line: the codec has written it, or stamping has frozen it."""
+    is_known = type(event) is not UnknownEvent and is_a(event, Event)
+    return is_known and (event._body is not None or event._weight > 0)  # noqa: SLF001
+
+
+def line_of(event: Event) -> bytes:
+    """Return the line of an event without the one name in it that is no hint there."""
+    line = codec.encode(event)
+    # A second one is the application's, and stays.
+    return line if event.session_id is None else line.replace(b'"session_id":', b'"":', 1)
+
+
+def unread_of(event: Event) -> dict[str, Any]:
+    """Return the fields that the bytes of an event have, and its class has not: it is written as it was read."""
+    body = event._body  # noqa: SLF001 - what the codec has read
+    if body is None or type(event) is UnknownEvent:
+        return {}
+    known = {*field_names(type(event)), "kind"}
+    return {name: value for name, value in codec.decode_fields(body).items() if name not in known}
+
+
 def looked_at(event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return two groups of fields: those whose names are no hint, and those whose names are the application's."""
     kind = type(event)
@@ -76,18 +112,23 @@ def _with_own_body(event: UnknownEvent) -> UnknownEvent:
     return evolve(event, body=body)
 
 
-def withheld(event: Event, error: BaseException, stamp: str) -> GenericEvent:
+def withheld(event: Event, error: str, stamp: str) -> GenericEvent:
     """Return what is left of an event that could not be redacted: when it happened, and of which kind it was."""
     header = {name: getattr(event, name) for name in ("seq", "id", "at", "hub", "causation_id", "depth", "kind")}
     marks = FrozenDict({STAMP: stamp})
-    return GenericEvent(**header, metadata=marks, data=FrozenDict({"$redacted": type(error).__name__}))
+    return GenericEvent(**header, metadata=marks, data=FrozenDict({"$redacted": error}))
 
 
 class Made:
-    """The events that were redacted last, so that all listeners that share a redactor share the work."""
+    """The events that were redacted last, so that all listeners with the same rules share the work."""
 
     def __init__(self) -> None:
         self._held: OrderedDict[int, tuple[Event, Event]] = OrderedDict()
+
+    @classmethod
+    def of(cls, stamp: str) -> Made:
+        """Return the events that all redactors with this stamp have made."""
+        return _by_stamp.setdefault(stamp, cls())
 
     def get(self, event: Event, make: Callable[[Event], Event]) -> Event:
         held = self._held.get(id(event))
@@ -105,3 +146,6 @@ class Made:
             self._held.popitem(last=False)
         except KeyError:  # another thread was quicker
             pass
+
+
+_by_stamp: WeakValueDictionary[str, Made] = WeakValueDictionary()

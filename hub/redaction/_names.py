@@ -152,6 +152,24 @@ class Names:
         wanted = [words for words, family in self._family_of.items() if family not in _NOT_IN_TEXTS]
         return ["[_.-]*".join(words) for words in wanted] + list(self._endings)
 
+    def key_signs(self) -> list[str]:
+        """Return patterns of RE2 for the end of each key that names a family, and of few others, from any word on.
+
+        A word begins after what is no letter, or with a capital; between words is what is no letter and no digit, and
+        after the last one there may be what is no hint.
+        """
+        starts: dict[str, list[str]] = {}
+        for words in self._family_of:
+            rest = _GAPS.join([re.escape(words[0][1:]), *map(re.escape, words[1:])])
+            starts.setdefault(words[0][0], []).append(rest)
+        signs = [f"(?i:{'|'.join(sorted(self._endings))})"] if self._endings else []
+        for letter, some in sorted(starts.items()):
+            is_letter = letter.isascii() and letter.isalpha()
+            start = f"(?:[^a-zA-Z]{letter}|{letter.upper()})" if is_letter else f"(?i:{re.escape(letter)})"
+            signs.append(f"{start}(?i:{'|'.join(sorted(some))})")
+        tails = "|".join(sorted(_TAILS))
+        return [f'(?:{"|".join(signs)})(?i:[^"a-zA-Z]|{tails})*']
+
     def _at_the_end(self, words: list[str]) -> str | None:
         for count in range(min(self._words_max, len(words)), 0, -1):
             family = self._family_of.get(tuple(words[-count:]))
@@ -165,5 +183,8 @@ class Names:
         last, before = words[-count:], words[-count - 1]
         return count == 1 and before in _NOT_BEFORE.get(_SINGULAR.get(last[0], last[0]), ())
 
+
+_GAPS = r"[^\"a-zA-Z0-9]*"
+"""Between two words of a key."""
 
 _SINGULAR = {"addresses": "address"}

@@ -167,16 +167,18 @@ def _is_international(digits: str) -> bool:
 def _end_of_iban(found: re.Match[str]) -> int:
     """Return where an IBAN ends, which upper-case words may follow; 0 if it is none."""
     text, wanted = found[0], iban_length(found[0][:2])
+    if not wanted or not is_iban(text.replace(" ", "").replace("-", "")[:wanted]):
+        return 0
     compact = ""
     for index, each in enumerate(text):
         if each not in " -":
             compact += each
             if len(compact) == wanted:
                 is_at_the_end = not found.string[found.start() + index + 1 : found.start() + index + 2].isalnum()
-                return found.start() + index + 1 if is_at_the_end and is_iban(compact) else 0
+                return found.start() + index + 1 if is_at_the_end else 0
     return 0
 
 
 def is_card_number(number: int) -> bool:
     """Tell whether a whole number is that of a card."""
-    return is_card(str(number))
+    return 10**12 <= number < 10**19 and is_card(str(number))

@@ -8,11 +8,15 @@ text. Without it there is no such pass, and the same is found, ten times slower.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
+from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 from . import _assignments, _numbers, _tokens
 from ._engine import engine
+from ._names import Names
 from ._text import unescaped
 
 __all__ = ("Quick", "quick")
@@ -21,6 +25,12 @@ _MEMORY = 64 * 1024 * 1024
 """How many bytes RE2 may use for the states it has met; it begins again when they are full."""
 
 _NOT_IN_A_WORD = r"(?:^|[^\w-])"
+
+_ANY_QUOTE = r"[\"'`]"
+
+_ANY_BARE = "[0-9]{13,19}"
+_BARE = "4[0-9]{12}|3[0-9]{13}|[2-6][0-9]{14}|[12][0-9]{14}(?:[^0-9]|$)|[0-9]{6}(?:19|20)[0-9]{10}(?:[^0-9]|$)"
+"""Digits that may be a card or an id of a person: times in milliseconds, microseconds and nanoseconds are none."""
 
 _LOOKS = ("(?<!", "(?<=", "(?!", "(?=")
 
@@ -82,7 +92,7 @@ def _patterns(signs: Iterable[str]) -> dict[str, list[str]]:
             r":[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]",
         ],
         "numbers": [
-            f"{_NOT_IN_A_WORD}(?:{loosened(_numbers.NUMBER.pattern)})",
+            f"{_NOT_IN_A_WORD}(?:{loosened(_numbers.NUMBER.pattern).replace(_ANY_BARE, _BARE)})",
             f"(?:^|[^\\w+]){loosened(_numbers.INTERNATIONAL.pattern)}",
         ],
         "lettered": [
@@ -96,23 +106,55 @@ def _patterns(signs: Iterable[str]) -> dict[str, list[str]]:
         "plain": [loosened(pattern.pattern) for _, _, pattern in _tokens.PLAIN],
         "private_keys": ["-----BEGIN "],
         "told": [f"(?i:{loosened(pattern.pattern)})" for pattern in (_assignments.SPACED, _assignments.PROSE)],
-        "assignments": [rf"(?i:{words})[\w.-]{{0,80}}\\{{0,8}}[\"'`]?\]?[ \t]{{0,4}}(?:=>?|:=?)[ \t]{{0,4}}[^=:/\s]"],
+        "assignments": [
+            rf"(?i:{words})[\w.-]{{0,80}}\\{{0,8}}{_ANY_QUOTE}?\]?[ \t]{{0,4}}(?:=>?|:=?)[ \t]{{0,4}}[^=:/\s]"
+        ],
     }
 
 
-_JSON = r"(?:^|\n)[ \t]*[{\[]"
+_JSON = r"(?:^|\n)[ \t\r]*[{\[]"
 """Where a text of JSON may begin, in which signs may be escaped."""
+
+_GAP = r"[ \t\r\n]*"
+_QUOTE = "[\"']"
+
+
+def _line_patterns(signs: Iterable[str], key_signs: Iterable[str]) -> list[str]:
+    """Return what is looked for in a record that stands there as JSON, with all escapes taken back.
+
+    Its texts are in it as they are, each behind a quotation mark. Those within a text are single ones here, so a name
+    before a double one is a key. A key that names a family is looked for, and a text that does, behind ``"name":``.
+    """
+    some = _patterns(signs)
+    some["assignments"] = [each.replace(_ANY_QUOTE, "['`]") for each in some["assignments"]]
+    named = f"(?:{'|'.join(key_signs)})"
+    return [
+        *(each for patterns in some.values() for each in patterns),
+        rf"{named}{_QUOTE}{_GAP}:",
+        rf"{_QUOTE}(?:field|header|key|name){_QUOTE}{_GAP}:{_GAP}(?:{_QUOTE}[^\"]*)?{named}{_QUOTE}",
+        rf"\$(?:bytes|map){_QUOTE}",
+    ]
 
 
 class Quick:
     """Tells what a text may hold, by RE2. Where a text has lone surrogates, it may hold all that is looked for."""
 
-    def __init__(self, re2: Any, signs: Iterable[str]) -> None:
+    def __init__(self, re2: Any, names: Names) -> None:
         self._re2 = re2
+        self._names = names
         self._anchor = re2._Anchor.UNANCHORED  # noqa: SLF001
-        patterns = _patterns(signs)
-        self._any = self._compiled([_JSON, *(each for some in patterns.values() for each in some)])
-        self._each = {name: self._compiled(some) for name, some in patterns.items()}
+
+    @cached_property
+    def _any(self) -> Any:
+        return self._compiled([_JSON, *(each for some in _patterns(self._names.signs()).values() for each in some)])
+
+    @cached_property
+    def _each(self) -> dict[str, Any]:
+        return {name: self._compiled(some) for name, some in _patterns(self._names.signs()).items()}
+
+    @cached_property
+    def _line(self) -> Any:
+        return self._compiled(_line_patterns(self._names.signs(), self._names.key_signs()))
 
     def _compiled(self, patterns: Iterable[str]) -> Any:
         options = self._re2.Options()
@@ -139,8 +181,54 @@ class Quick:
             return None
         return [name for name, match in self._each.items() if match(self._anchor, data, 0, len(data))[0][0] >= 0]
 
+    def line_may_hold(self, line: bytes) -> bool:
+        """Tell whether a record, as one line of JSON of our codec, may hold a finding in a key or a value."""
+        if b"\\" in line:
+            plain = _without_escapes(line)
+            if plain is None:
+                return True
+            line = plain
+        found: int = self._line(self._anchor, line, 0, len(line))[0][0]
+        return found >= 0
 
-def quick(signs: Iterable[str]) -> Quick | None:
+    def suspects(self, lines: Sequence[bytes]) -> list[int]:
+        """Return the places of the lines that may hold a finding: one search goes through all of them."""
+        result: list[int] = []
+        plain: list[bytes] = []
+        for place, line in enumerate(lines):
+            if b"\\" in line:
+                shown = _without_escapes(line)
+                if shown is None:
+                    result.append(place)
+                plain.append(shown or b"")
+            else:
+                plain.append(line)
+        ends = list(accumulate([len(line) + 1 for line in plain]))
+        data, start, length = b"\n".join(plain), 0, ends[-1] - 1 if ends else 0
+        while start < length:
+            first, last = self._line(self._anchor, data, start, length)[0]
+            if first < 0:
+                break
+            # A match may begin with the sign before a line.
+            places = range(bisect_right(ends, first), bisect_right(ends, last - 1) + 1)
+            result += places
+            # The next search begins with the sign before a line, too.
+            start = ends[places[-1]] - 1
+            start = max(start, last)
+        return sorted(set(result))
+
+
+def _without_escapes(line: bytes) -> bytes | None:
+    """Return a line with what stands for its escapes: a single quotation mark for a double one; None if it has others.
+
+    Others are rare, or one in a text for what is escaped there, and the rules are to see it as it is. Of an escaped
+    backslash, one is left by whatever follows it.
+    """
+    line = line.replace(b'\\"', b"'").replace(b"\\n", b"\n").replace(b"\\t", b"\t")
+    return None if b"\\" in line else line
+
+
+def quick(names: Names) -> Quick | None:
     """Return what tells quickly what a text may hold; None where RE2 is not installed."""
     re2 = engine()
-    return None if re2 is None else Quick(re2, signs)
+    return None if re2 is None else Quick(re2, names)

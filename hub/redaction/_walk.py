@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import operator
 import re
@@ -44,8 +43,6 @@ _SCHEMA_WORDS = frozenset(
     )
 )
 """A container of these keys alone says what a value may be, and is none."""
-
-_CARD_LEAST = 10**12
 
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\],:]|[^\s{}\[\],:"]++', re.DOTALL)
 
@@ -139,8 +136,8 @@ class Walk:
         ((name, item),) = value.items()
         if name == "$bytes" and type(item) is str:
             try:
-                data = base64.b64decode(item)
-            except binascii.Error:
+                data = base64.b64decode(item, validate=True)
+            except ValueError:  # it only looks like one
                 return None
             made = self._bytes(data, path, family)
             return value if made is data else FrozenDict({name: base64.b64encode(made).decode()})
@@ -164,7 +161,7 @@ class Walk:
     def _number(self, value: int, path: Path, family: str | None) -> Any:
         if family in _NUMBERS:
             return self._replaced(family, str(value), path)
-        if _CARD_LEAST <= value < 10**19 and is_card_number(value):
+        if is_card_number(value):
             return self._replaced("card", str(value), path)
         return value
 

@@ -15,7 +15,7 @@ from ._arguments import items, refusal
 from ._engine import engine
 from ._tokens import Span
 
-__all__ = ("Finding", "RedactionRule")
+__all__ = ("Finding", "RedactionRule", "rule_of")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -43,13 +43,14 @@ class RedactionRule(Value):
 
     * ``name``: the family of what it finds: lower-case letters, digits and underscores. It is in the placeholder.
     * ``pattern``: a regular expression in the syntax of RE2, which takes linear time for any text; it needs
-      ``pip install 'hubwire[redaction]'``. The first group is what is replaced, or, without one, the whole match.
+      ``google-re2``, which is installed where there are wheels of it. The first group is what is replaced, or, without
+      one, the whole match.
     * ``find``: a function that is called with each text, and returns pairs of start and end. It is called in the event
       loop, so it must be quick; it cannot be stopped.
     * ``keys``: names of keys whose values are replaced, of any form: ``employee_id`` is also ``employeeId``.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for a wrong argument, for a pattern that RE2 does not take, and
-    where the extra is not installed.
+    where RE2 is not installed.
     """
 
     name: str
@@ -100,6 +101,17 @@ class RedactionRule(Value):
         raise ValueError(f"the rule {self.name!r} returned {shown(pair)}, which is no place in the text: {_PLACES}")
 
 
+def rule_of(error: BaseException) -> str | None:
+    """Return the name of the rule in which an error was raised; None if it was in none."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code is RedactionRule.spans.__code__:
+            name: str = trace.tb_frame.f_locals["self"].name
+            return name
+        trace = trace.tb_next
+    return None
+
+
 def _compiled(pattern: object) -> Any:
     if type(pattern) is not str or not 0 < len(pattern) <= LENGTH_MAX:
         raise refusal("RedactionRule", "pattern", pattern, f"a regular expression of at most {LENGTH_MAX} characters")
@@ -107,7 +119,7 @@ def _compiled(pattern: object) -> Any:
     if re2 is None:
         raise ConfigurationError(
             "RedactionRule: a pattern needs RE2, which takes linear time whatever the text is; run pip install "
-            "'hubwire[redaction]', or give find, a function"
+            "google-re2, or give find, a function"
         )
     options = re2.Options()
     options.log_errors = False

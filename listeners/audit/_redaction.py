@@ -2,63 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from hubwire import Event, codec
-from hubwire.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from hubwire.redaction import Redactor
+    from hubwire.redaction.choice import Redacting
 
 __all__ = ("Redaction",)
-
-STAMP = "redacted"
-"""The key of a record that was changed; its value are the rules."""
-
-
-_LENGTH_MAX = 64
-"""Of the kind and the time of a record that is withheld."""
 
 
 class Redaction:
     """Redacts by one redactor, or by none."""
 
-    def __init__(self, redactor: Redactor | None) -> None:
+    def __init__(self, redactor: Redactor | Literal["default"] | None) -> None:
+        self._by: Redacting | None = None
         if redactor is not None:
-            _check(redactor)
-        self._redactor = redactor
+            from hubwire.redaction.choice import redacting  # noqa: PLC0415 - a log without one needs none of it
+
+            self._by = redacting("AuditLog", redactor)
 
     @property
     def stamp(self) -> str | None:
         """The rules; None without a redactor."""
-        return None if self._redactor is None else self._redactor.stamp
+        return None if self._by is None else self._by.redactor.stamp
 
-    def record(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return the fields of a record as they are stored."""
-        if self._redactor is None:
-            return fields
-        made: dict[str, Any] = self._redactor.redact(fields)
-        if made is fields:
-            return fields
-        if "$redacted" in made:  # it was withheld: what happened, and when, stays
-            made = {**made, **{key: fields[key] for key in ("kind", "at") if _is_short(fields.get(key))}}
-        return {STAMP: self._redactor.stamp, **made}
+    @property
+    def withheld(self) -> int:
+        """Of how many events and records the contents were left out, because they could not be redacted."""
+        return 0 if self._by is None else self._by.withheld
 
-    def body(self, event: Event) -> bytes:
-        """Return the line of an event as it is stored."""
-        if self._redactor is None:
-            return codec.encode(event)
-        return codec.encode(self._redactor.redact_event(event))
+    def line(self, body: bytes) -> bytes:
+        """Return a record as it is stored."""
+        return body if self._by is None else self._by.line(body)
 
-
-def _is_short(value: object) -> bool:
-    return type(value) is str and len(value) <= _LENGTH_MAX
-
-
-def _check(redactor: object) -> None:
-    from hubwire.redaction import Redactor  # noqa: PLC0415 - most logs need none of it
-
-    if not isinstance(redactor, Redactor):
-        raise ConfigurationError(
-            f"redactor is a hubwire.redaction.Redactor, or None to store what comes as it is, not {redactor!r:.80}"
-        )
+    def bodies(self, events: Sequence[Event]) -> list[bytes]:
+        """Return the lines of events as they are stored."""
+        return [codec.encode(event) for event in (events if self._by is None else self._by.events(events))]

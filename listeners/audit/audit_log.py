@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 import attrs
@@ -58,9 +58,11 @@ class AuditLog(BaseHubListener):
     On a store of AG2's, or any other :class:`~hubwire.text_store.TextStore`, the log's promises are weaker:
     :attr:`durability` is ``"unknown"``, and :func:`~hubwire.text_store.as_knowledge_store` describes the others.
 
-    With a ``redactor``, such as :class:`~hubwire.redaction.Redactor` without arguments, what is personal or secret is
-    redacted before it is written. A record that was changed says so in ``redacted``, by the stamp of the rules;
-    ``log.opened`` says which rules are used on a hub.
+    What is personal or secret is redacted before it is written, by the rules of the package: see
+    :class:`~hubwire.redaction.Redactor`. ``redactor`` is another one, or None to store what comes as it is. A record
+    that was changed says so in ``redacted``, by the stamp of the rules; ``log.opened`` says which rules are used on a
+    hub. What cannot be redacted, because a rule fails, is stored without its contents and counted in
+    :attr:`withheld`; the hub is not healthy then.
 
     ``rotation`` is the size in bytes at which a segment is closed and the next one begun. ``clock`` gives the time of
     records without ``at``: a :class:`~hubwire.ports.Clock`, or a function as AG2 takes it, which returns ISO 8601 text,
@@ -83,7 +85,7 @@ class AuditLog(BaseHubListener):
         store: KnowledgeStore | TextStore,
         *,
         path: str = "/audit",
-        redactor: Redactor | None = None,
+        redactor: Redactor | Literal["default"] | None = "default",
         rotation: int = SEGMENT_BYTES,
         clock: Clock | ClockFunction | None = None,
         on_head: HeadCallback | None = None,
@@ -193,7 +195,7 @@ class AuditLog(BaseHubListener):
             if not events:
                 return
         self._is_unsettled = True
-        bodies = [self._redaction.body(event) for event in events]
+        bodies = self._redaction.bodies(events)
         for number, body in enumerate(bodies):
             if must_be_cut(body):
                 bodies[number] = await cut(self._store, self.path, body)
@@ -222,7 +224,7 @@ class AuditLog(BaseHubListener):
         fields = _fields_of(record)
         if "at" not in fields:
             fields["at"] = now(self._clock)
-        body = codec.encode_record(self._redaction.record(fields))
+        body = self._redaction.line(codec.encode_record(fields))
         if len(body) > BODY_BYTES_MAX:  # it has no key of its own that is named as a line's are: those are refused
             body = await cut(self._store, self.path, body)
         return await self._append((body,))
@@ -250,7 +252,7 @@ class AuditLog(BaseHubListener):
     def _body_of(self, record: Mapping[str, Any], at: str) -> bytes:
         fields = _fields_of(record)
         fields.setdefault("at", at)
-        return codec.encode_record(self._redaction.record(fields))
+        return self._redaction.line(codec.encode_record(fields))
 
     async def _append(self, bodies: Sequence[bytes]) -> int:
         try:
@@ -259,6 +261,11 @@ class AuditLog(BaseHubListener):
             raise self._place.explained(error) from error
         self._place.take()
         return index
+
+    @property
+    def withheld(self) -> int:
+        """Of how many events and records the contents were left out, because they could not be redacted."""
+        return self._redaction.withheld
 
     @property
     def subscriber_errors(self) -> int:

@@ -7,9 +7,9 @@ the same place with the same pattern get the very same batch.
 
 from __future__ import annotations
 
-from ._feed import Redactor
 from ._items import Missed, TailItem
+from ._redacting import RedactingFunction
 from ._subscriber import Subscriber, TailBatches
 from .live_tail import LiveTail, LiveTailStatistics
 
-__all__ = ("LiveTail", "LiveTailStatistics", "Missed", "Redactor", "Subscriber", "TailBatches", "TailItem")
+__all__ = ("LiveTail", "LiveTailStatistics", "Missed", "RedactingFunction", "Subscriber", "TailBatches", "TailItem")

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 import attrs
 
-from hubwire import Event, EventStream, GenericEvent, Hub, Matcher, UnknownEvent, codec
-from hubwire.own_log import OwnLog
+from hubwire import Event, EventStream, Hub, Matcher, codec
 from hubwire.waking import Waker
 
 from ._cursors import Cursors, HubCursors, Place
 from ._items import Missed, TailItem
+from ._redacting import Redact
 
-__all__ = ("Counts", "Feed", "Redactor")
-
-Redactor = Callable[[Event], Event | None]
-"""Returns the event as outsiders may see it, or None to withhold it."""
+__all__ = ("Counts", "Feed")
 
 _SLICE = 100
 """How many subscribers are served, or ended, in one turn of the loop."""
@@ -35,8 +32,6 @@ HELD_BYTES_MAX = 16 * 1024 * 1024
 
 BATCH_BYTES_MAX = 256 * 1024
 """How many bytes the batch of a subscriber may have, but for a single event: it is what a slow one keeps in memory."""
-
-_log = OwnLog("live")
 
 
 @attrs.define
@@ -96,10 +91,10 @@ class _Held(Generic[K, V]):
 class Feed:
     """What the subscribers of one hub share: the items, the batches, and the order in which they read on."""
 
-    def __init__(self, hub: Hub, redactor: Redactor | None, cursors: Cursors, counts: Counts) -> None:
+    def __init__(self, hub: Hub, redact: Redact | None, cursors: Cursors, counts: Counts) -> None:
         self.hub = hub
         self._cursors = HubCursors(cursors, hub)
-        self._redactor = redactor
+        self._redact = redact
         self._counts = counts
         self._items: _Held[int, TailItem | None] = _Held(ITEMS_HELD, HELD_BYTES_MAX)
         self._batches: _Held[tuple[int, int, tuple[str, ...]], tuple[TailItem, ...]] = _Held(
@@ -146,13 +141,17 @@ class Feed:
     def _shown(self, events: Sequence[Event]) -> list[TailItem]:
         """Return the items of these events, without those that the redactor withholds."""
         items: list[TailItem] = []
-        held, redactor, cursors, size_of = self._items.values, self._redactor, self._cursors, codec.size_of
+        held, cursors, size_of = self._items.values, self._cursors, codec.size_of
+        fresh: Sequence[Event | None] = [event for event in events if event.seq not in held]
+        if self._redact is not None and fresh:
+            fresh = self._redact(fresh, self._counts)  # type: ignore[arg-type]
+        made = iter(fresh)
         for event in events:  # as little as possible for each: it is what a tail costs a hub
             seq = event.seq
             if seq in held:
                 item = held[seq]
             else:
-                shown = event if redactor is None else self._redact(redactor, event)
+                shown = next(made)
                 item = None if shown is None else TailItem(shown, seq, event.id, cursors)
                 held[seq] = item
                 if shown is not None and (size := size_of(shown)):
@@ -161,31 +160,6 @@ class Feed:
                 items.append(item)
         self._items.trim()
         return items
-
-    def _redact(self, redactor: Redactor, event: Event) -> Event | None:
-        try:
-            shown = redactor(event)
-            if shown is None or shown is event:
-                return shown
-            if isinstance(shown, UnknownEvent):
-                # It encodes as the bytes it was read from, which contain the redacted fields.
-                shown = _with_own_body(shown)
-            codec.encode(shown)
-            return shown
-        except KeyboardInterrupt:  # it is meant for the program
-            raise
-        except BaseException as error:  # noqa: BLE001 - a redactor that fails must not let out what it should have hidden
-            self._counts.redaction_failures += 1
-            # Not the error's text, which may quote the payload.
-            _log.failure("redactor raised", kind=event.kind, seq=event.seq, error_type=type(error).__name__)
-            return GenericEvent(
-                kind=event.kind,
-                seq=event.seq,
-                id=event.id,
-                at=event.at,
-                hub=event.hub,
-                data={"$redacted": type(error).__name__},
-            )
 
     def missed(self, first_seq: int, last_seq: int) -> Missed:
         self._counts.missed += last_seq - first_seq + 1
@@ -208,11 +182,3 @@ class Feed:
     async def wait_for_place(self) -> None:
         """Return in a later step of the loop, after the subscribers that called this earlier."""
         await self._waker.wait_in_line()
-
-
-def _with_own_body(event: UnknownEvent) -> UnknownEvent:
-    kind: Any = Event
-    header = {field.name: getattr(event, field.name) for field in attrs.fields(kind) if field.init}
-    present = {name: value for name, value in header.items() if value is not None and (name, value) != ("depth", 0)}
-    body = codec.encode_fields({**event.fields, **present, "kind": event.kind})
-    return UnknownEvent(**header, kind=event.kind, fields=event.fields, body=body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakSet
 
 import attrs
@@ -11,8 +12,12 @@ from hubwire import Event, Hub
 from hubwire.errors import ConfigurationError, HubClosed, Overloaded
 
 from ._cursors import Cursors, other_history
-from ._feed import Counts, Feed, Redactor
+from ._feed import Counts, Feed
+from ._redacting import RedactingFunction, redacting
 from ._subscriber import Subscriber
+
+if TYPE_CHECKING:
+    from hubwire.redaction import Redactor
 
 __all__ = ("LiveTail", "LiveTailStatistics")
 
@@ -36,15 +41,17 @@ class LiveTailStatistics:
     missed: int
     """How many events were reported as :class:`Missed`, to all subscribers together."""
     redaction_failures: int
-    """How many events were handed out without their payload, because the redactor raised."""
+    """How many events were handed out without their payload, because the redactor or one of its rules raised."""
 
 
 class LiveTail:
     """Lets up to ``subscribers_max`` outsiders follow the committed events of the hub it is attached to.
 
-    ``redactor`` is called with each event before an outsider sees it, once for all subscribers while the event is
-    recent. It returns the event (:func:`hubwire.events.evolve` makes an altered copy) or None to withhold it. If it
-    raises, the event goes out without its payload. It must not wait: it runs on the loop.
+    What is personal or secret is redacted before an outsider sees it, once for all subscribers while the event is
+    recent, by the rules of the package: see :class:`~hubwire.redaction.Redactor`. ``redactor`` is another one, or None
+    to show everything; or a function of an event, which returns the event (:func:`hubwire.events.evolve` makes an
+    altered copy) or None to withhold it. If the function or a rule raises, the event goes out without its payload. It
+    must not wait: it runs on the loop.
 
     ``secret``, 16 bytes or more, signs the cursors: no client can make one. Give each process that serves the hub the
     same one, and cursors are good in all of them and after a restart. Without one, a random secret is made for the
@@ -58,21 +65,23 @@ class LiveTail:
     :meth:`close` ends all subscribers, so that a server with viewers can stop.
 
     Raises :class:`~hubwire.errors.ConfigurationError` if ``subscribers_max`` is less than 1, the secret is short, or
-    ``redactor`` cannot be called.
+    ``redactor`` is none and cannot be called.
     """
 
     pattern = "hub.started"
 
     def __init__(
-        self, *, redactor: Redactor | None = None, subscribers_max: int = 10_000, secret: str | bytes | None = None
+        self,
+        *,
+        redactor: Redactor | RedactingFunction | Literal["default"] | None = "default",
+        subscribers_max: int = 10_000,
+        secret: str | bytes | None = None,
     ) -> None:
         if type(subscribers_max) is not int or subscribers_max < 1:
             raise ConfigurationError(f"subscribers_max={subscribers_max!r} must be a whole number of at least 1")
-        if redactor is not None and not callable(redactor):
-            raise ConfigurationError(f"the redactor {redactor!r} cannot be called; give a function of one event")
         self._cursors = Cursors(secret)
         self._is_closed = False
-        self._redactor = redactor
+        self._redact = redacting(redactor)
         self._subscribers_max = subscribers_max
         self._feed: Feed | None = None
         # Weak: a subscriber whose connection broke is gone as soon as its last reference is; there is no unsubscribing.
@@ -81,7 +90,7 @@ class LiveTail:
 
     def bind(self, hub: Hub) -> None:
         """Serve the events of ``hub`` from now on, also if the tail was closed."""
-        self._feed = Feed(hub, self._redactor, self._cursors, self._counts)
+        self._feed = Feed(hub, self._redact, self._cursors, self._counts)
         self._is_closed = False
 
     async def on_events(self, events: Sequence[Event]) -> None:
@@ -141,6 +150,11 @@ class LiveTail:
         self._is_closed = True
         if self._feed is not None:
             self._feed.end(list(self._subscribers))
+
+    @property
+    def withheld(self) -> int:
+        """How many events were handed out without their payload, because the redactor or one of its rules raised."""
+        return self._counts.redaction_failures
 
     def statistics(self) -> LiveTailStatistics:
         """Return the state of the tail, now."""
