@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+import hubwire.events
 from hubwire import Agent, Channel, Event, GenericEvent, Hub, event
 from hubwire.errors import ConfigurationError, PostRejected
+from hubwire.events._event import own_fields
+from hubwire.events._fit import types_of
 from hubwire.redaction import RedactionRule, Redactor
+from hubwire.redaction.ingress import _names
 from hubwire.stores import MemoryStore
 
 SECRET = "jane@example.com"
@@ -175,3 +179,23 @@ async def test_a_program_may_check_what_it_makes_of_its_class() -> None:
 
     async with Hub(redactor=Redactor()) as hub:
         assert (await hub.emit(Sent(to=SECRET))).to == "[redacted:email]"
+
+
+KEPT = {
+    "arguments": "who approves has to see what will be done",
+    "channel_state": "a type makes it of contents, which are redacted",
+    "events": "they are redacted already",
+    "hints": "of a scorer",
+    "knobs": "a setting of a type",
+    "params": "a setting of an expectation",
+    "rule": "a setting of an agent",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(hubwire.events.__all__))
+def test_all_that_agents_say_in_kinds_of_the_hub_is_redacted(kind: str) -> None:
+    cls: Any = getattr(hubwire.events, kind)
+    if not (isinstance(cls, type) and issubclass(cls, Event) and hasattr(cls, "kind")) or cls is GenericEvent:
+        return
+    free = {name for name, type_ in types_of(cls).items() if type_.takes_mappings or type_.takes_lists}
+    assert free & set(own_fields(cls)) <= {*_names(cls), *KEPT}

@@ -25,19 +25,10 @@ _CONTEXT = ("source", "actor", "metadata")
 """What is text of the program's own in the context of each event; all else there is a reference."""
 
 _OF_OUR_KINDS = frozenset(
-    {
-        "content",
-        "data",
-        "error_message",
-        "observation",
-        "passport",
-        "payload",
-        "progress",
-        "prompt",
-        "reason",
-        "request",
-    }
-    | {"reason", "request", "response", "result", "resume", "skill", "state", "steps", "surroundings", "title"}
+    """
+    checkpoint content data detail error_context error_message observation passport payload preview progress prompt
+    reason request response result resume skill state steps surroundings title
+    """.split()
 )
 """The fields of the hub's own kinds that hold what agents say. ``events`` of a turn hold what is redacted already."""
 
