@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -31,11 +32,13 @@ def calls_in(subscribe: Callable[[], Subscriber], kept: list[Subscriber]) -> lis
             called.append(getattr(argument, "__qualname__", ""))
 
     before = sys.getprofile()
+    gc.disable()  # what it calls is of others
     sys.setprofile(note)
     try:
         kept.append(subscribe())
     finally:
         sys.setprofile(before)
+        gc.enable()
     return called
 
 

@@ -46,8 +46,9 @@ def event(
 
     def declare(cls: type[E]) -> type[E]:
         frozen: type[Event] = pair(cls, _checked_fields(cls), None if default is None else {"severity": default})
-        open_class: type[Event] = frozen.__mro__[1]  # of that class it is while it is stamped in place
-        open_class.kind, open_class.command = kind, command
+        # The other class of the pair is that of an event while it is stamped in place.
+        for each in (frozen, cast(type[Event], frozen.__mro__[1])):
+            each.kind, each.command = kind, command
         name = (cls.__module__, cls.__qualname__)
         taken = _kinds.get(kind)
         if taken is not None and (taken.__module__, taken.__qualname__) != name:
