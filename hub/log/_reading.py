@@ -291,8 +291,11 @@ class LogReader:
 
     async def _check_complete(self, end: Place, next_first: int) -> None:
         path = segment_path(self._path, end.segment)
-        if next_first != end.index or end.offset != await self._store.size(path):
+        is_next = next_first == end.index
+        if not is_next or end.offset != await self._store.size(path):
             if end.segment < await first_kept(self._store, self._path):
+                if is_next:
+                    return  # it was read to its end before it was truncated
                 raise await self._gone(end.index)
             raise LogDamaged(
                 f"{path} ends at record {end.index}, but the next segment begins at {next_first}; restore it from a"

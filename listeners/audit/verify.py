@@ -7,11 +7,13 @@ from typing import Any
 from msgspec import UNSET
 
 from hubwire.errors import ConfigurationError, LogDamaged
-from hubwire.log import Head, LogReader, Record, list_segments, segment_path
+from hubwire.log import Head, LogReader, Record, list_segments, read_kept, segment_path
 from hubwire.ports import HoldableStore, KnowledgeStore, normalize_path
 from hubwire.text_store import TextStore
 
+from ._anchors import Anchors
 from ._arguments import store_for
+from ._beginning import read_note
 from ._beside import Blobs, EndMarker, JournalBeside, unknown_files
 from ._findings import Findings
 from ._promise import Coverage, Promise
@@ -51,6 +53,7 @@ async def examine(
 
     * Integrity: each record is as it was written, in its place. Read are every ``h``, ``d``, ``seq`` and ``hub``, the
       names and ends of the segments, and the files of long records.
+      A log that was pruned begins with the record that a ``log.pruned`` in it names, and has to follow the ``h`` there.
     * Completeness: every event is there that the log was to hold, as its ``log.opened`` records say, and its end is
       where the marker of the last closing, the ``journal`` of the same hub on the same store, and what you expect say
       that it is. Pass ``journal=None`` not to read a journal.
@@ -91,9 +94,9 @@ class _Examination:
         findings, journal, coverage = self.findings, self._journal, self._coverage
         findings.marker = await EndMarker.read(self._store, self._path)
         findings.segments = await list_segments(self._store, self._path)
-        findings.checks = RecordChecks(self._path, findings.segments[0] if findings.segments else 0)
         reader = LogReader(self._store, self._path)
         try:
+            await self._begin()
             while records := await reader.read():
                 findings.checks.begin_segment(reader.segment)
                 for record in records:
@@ -109,6 +112,21 @@ class _Examination:
         size = await self._store.size(segment_path(self._path, reader.segment)) or 0
         findings.unfinished_bytes = max(size - reader.offset, 0)
 
+    async def _begin(self) -> None:
+        """Find where the log begins: what is before was pruned, and a crash may have left some of it."""
+        findings, kept = self.findings, (await read_kept(self._store, self._path)).first
+        findings.segments = [first for first in findings.segments if first >= kept]
+        first = findings.segments[0] if findings.segments else 0
+        findings.checks = RecordChecks(self._path, first)
+        findings.anchors = Anchors(self._path, first)
+        if first:
+            note = await read_note(self._store, self._path)
+            remembered = None if note is None else note.at(first)
+            # It is believed when the log itself has said the same.
+            findings.anchors.remembered = remembered
+            if remembered is not None:
+                self._coverage.resume(remembered.promise, remembered.last_seq)
+
     async def _look_at(self, record: Record, head: RecordHead) -> None:
         """Look closer at a record: most are events in one line, and the journal has the same event next."""
         findings = self.findings
@@ -120,14 +138,15 @@ class _Examination:
                     findings.integrity.add(fault)
             self._coverage.event(head.seq)
         else:
-            self._add_own(fields_of(record))
+            self._add_own(fields_of(record), record.index)
         if head.cut is not UNSET and (blob := blob_of(fields_of(record))) is not None:
             try:
                 await self._blobs.check(blob)
             except LogDamaged as error:
                 findings.integrity.add(str(error))
 
-    def _add_own(self, fields: dict[str, Any]) -> None:
+    def _add_own(self, fields: dict[str, Any], index: int) -> None:
+        self.findings.anchors.add(fields, index)
         if fields.get("kind") == "log.opened":
             self._coverage.opened(Promise.from_fields(fields))
         elif fields.get("kind") == "log.recovered":
