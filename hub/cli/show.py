@@ -12,7 +12,7 @@ from ..log import LogReader, Record
 from ..ports import KnowledgeStore
 from .failures import CommandFailed
 from .output import escape_json, say
-from .target import fields_of, find_log, open_target
+from .target import beginning_of, fields_of, find_log, open_target
 
 __all__ = ("RecordMissing", "show")
 
@@ -29,7 +29,10 @@ async def show(wanted: str, target: str, *, log: str | None) -> None:
         found = await (_by_seq(store, path, int(wanted)) if wanted.isdecimal() else _by_id(store, path, wanted))
         if found is None:
             what = f"seq {wanted}" if wanted.isdecimal() else f"id {wanted!r}"
-            raise RecordMissing(f"the log {path} of {target} has no event with {what}")
+            beginning = await beginning_of(store, path)
+            raise RecordMissing(
+                f"the log {path} of {target} has no event with {what}{'; ' if beginning else ''}{beginning}"
+            )
         fields = await _whole(store, path, found)
         say(escape_json(json.dumps(fields, indent=2, ensure_ascii=False)))
     finally:

@@ -17,7 +17,7 @@ from ..patterns import Patterns
 from ..ports import KnowledgeStore
 from .output import escape_json, is_terminal, say
 from .pretty import Pretty
-from .target import Names, fields_of, find_log, head_at, open_target, wait_for_log
+from .target import Names, beginning_of, fields_of, find_log, head_at, open_target, wait_for_log
 
 __all__ = ("Selection", "tail")
 
@@ -77,6 +77,8 @@ async def tail(
     printer = _Printer(selection, as_json=as_json)
     try:
         path = await (wait_for_log(store, log) if keep_following else find_log(store, log, target))
+        if lines is None and (beginning := await beginning_of(store, path)):
+            say(f"hubwire: {beginning}", sys.stderr)
         next_index = await _print_last(store, path, lines, printer)
         if not (as_json or keep_following or printer.shown or selection.is_everything or lines == 0):
             say(f"hubwire: {_none_selected(path, target)}", sys.stderr)
