@@ -138,6 +138,15 @@ async def test_the_two_newest_segments_stay() -> None:
     assert found.completeness.outcome is Outcome.HOLDS
 
 
+async def test_no_limit_takes_the_last_two_segments() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    audit = await days_of(store, clock, 6)
+    clock.advance(DAY / 2)
+    await audit.prune(retention=Retention(days=0, bytes_max=1, segments_max=2))
+    await audit.aclose()
+    assert len(await firsts(store)) == 2
+
+
 async def test_an_idle_log_has_one_segment_and_keeps_it() -> None:
     store, clock = MemoryStore(), ManualClock()
     audit = AuditLog(store, clock=clock)
@@ -306,8 +315,9 @@ async def test_damage_is_not_removed_unseen() -> None:
     await audit.aclose()
 
 
+@pytest.mark.parametrize("is_file_there", [True, False])
 @pytest.mark.parametrize("forged", [{"chain": "A" * 22}, {"first": 1}])
-async def test_a_forged_anchor_is_found(forged: dict[str, Any]) -> None:
+async def test_a_forged_anchor_is_found(forged: dict[str, Any], *, is_file_there: bool) -> None:
     """One that names another `h`, or another record, than the log begins with."""
     store, first = await pruned()
     chain = b""
@@ -327,6 +337,8 @@ async def test_a_forged_anchor_is_found(forged: dict[str, Any]) -> None:
             made += codec.seal(body, durable, chain) + b"\n"
         await store.write(segment_path("/audit", segment), made)
     await store.delete("/audit/clean")
+    if not is_file_there:
+        await store.delete("/audit/pruned")
     found = await examine(store)
     assert not found.holds
     assert first == found.first_record
