@@ -434,6 +434,33 @@ async def test_a_tail_goes_on_while_the_log_is_pruned() -> None:
     await audit.aclose()
 
 
+class PrunedMeanwhile(MemoryStore):
+    """A store whose log is pruned while a segment of it, or a long record, is read for the first time."""
+
+    audit: AuditLog | None = None
+    path = ""
+
+    async def read_bytes(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
+        if self.path and path.startswith(self.path):
+            self.path = ""
+            assert self.audit is not None
+            await self.audit.prune(retention=Retention(segments_max=3))
+        return await super().read_bytes(path, start, end)
+
+
+@pytest.mark.parametrize("path", ["/audit/log/", "/audit/blob/"])
+async def test_a_log_that_is_pruned_while_it_is_verified_holds(path: str) -> None:
+    """It is read anew from where it begins then."""
+    store = PrunedMeanwhile()
+    store.audit = await days_of(store, ManualClock(), 6, long_each=True)
+    store.path = path
+    found = await examine(store)
+    assert store.path == ""
+    assert found.holds
+    assert found.pruned is not None
+    await store.audit.aclose()
+
+
 async def test_a_hub_goes_on_over_prunings_and_restarts() -> None:
     """Each event is in the log once: its position is in what stays."""
     store, clock = MemoryStore(), ManualClock()

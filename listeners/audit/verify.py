@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from hubwire.errors import ConfigurationError, LogDamaged
+from hubwire.errors import ConfigurationError, HistoryGone, LogDamaged
 from hubwire.log import Head, LogReader, Record, list_segments, read_kept, segment_path
 from hubwire.ports import HoldableStore, KnowledgeStore, normalize_path
 from hubwire.text_store import TextStore
@@ -22,6 +22,8 @@ from ._verdicts import Verification
 from .blobs import blob_of
 
 __all__ = ("examine", "verify")
+
+_ATTEMPTS = 5
 
 
 async def verify(
@@ -71,9 +73,17 @@ async def examine(
         raise ConfigurationError(f"expect_head is a Head, or its text, not {head!r:.80}")
     if expect_records is not None and (type(expect_records) is not int or expect_records < 0):
         raise ConfigurationError(f"expect_records is a number of records, not {expect_records!r:.80}")
-    examination = _Examination(store_for(store), path, head, None if journal is None else normalize_path(journal))
-    await examination.read()
-    await examination.look_beside()
+    knowledge, beside = store_for(store), None if journal is None else normalize_path(journal)
+    for attempt in range(_ATTEMPTS):
+        examination = _Examination(knowledge, path, head, beside)
+        try:
+            await examination.read()
+        except HistoryGone:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            continue  # the log was pruned meanwhile: it begins later now
+        await examination.look_beside()
+        break
     return examination.findings.verification(expect_records)
 
 
@@ -143,6 +153,10 @@ class _Examination:
             try:
                 await self._blobs.check(blob)
             except LogDamaged as error:
+                if record.index < (await read_kept(self._store, self._path)).first:
+                    raise HistoryGone(
+                        f"record {record.index} of the log {self._path} was pruned", first_seq=0
+                    ) from error
                 findings.integrity.add(str(error))
 
     def _add_own(self, fields: dict[str, Any], index: int) -> None:
