@@ -139,13 +139,12 @@ async def test_a_pruned_audit_log_takes_no_event_from_a_durable_listener() -> No
     audit = AuditLog(store, rotation=1, clock=clock, retention=Retention(segments_max=2))
     async with Hub(store, clock=clock, listeners=[audit]) as hub:
         attachment = hub.attach(late, name="late", duty=Duty.DURABLE, since="start")
-        for _ in range(50):
-            event = await hub.emit(GenericEvent(kind="a.b"))
+        events = [await hub.emit(GenericEvent(kind="a.b")) for _ in range(50)]
         assert len(await firsts(store)) < 8
         late.gate.set()
         await until_idle()
         assert attachment.failure is None
-        assert late.seen[-1] >= event.seq
+        assert late.seen[-1] >= events[-1].seq
         assert late.seen == list(range(late.seen[0], late.seen[-1] + 1))
 
 

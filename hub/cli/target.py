@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 
 from hubwire.stores import open_store
+from hubwire.stores.compressed import compressed
 
 from .. import codec
 from ..errors import InvalidRecord
@@ -43,8 +44,8 @@ class LogMissing(CommandFailed):
 
 
 def open_target(target: str) -> KnowledgeStore:
-    """Return the store that a directory or a URL stands for."""
-    return open_store(target)
+    """Return the store that a directory or a URL stands for; what is compressed in it is read."""
+    return compressed(open_store(target), level=None)
 
 
 async def find_log(store: KnowledgeStore, path: str | None, target: str) -> str:

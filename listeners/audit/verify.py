@@ -74,16 +74,18 @@ async def examine(
     if expect_records is not None and (type(expect_records) is not int or expect_records < 0):
         raise ConfigurationError(f"expect_records is a number of records, not {expect_records!r:.80}")
     knowledge, beside = store_for(store), None if journal is None else normalize_path(journal)
-    for attempt in range(_ATTEMPTS):
+    attempts = 1
+    while True:
         examination = _Examination(knowledge, path, head, beside)
         try:
             await examination.read()
-        except HistoryGone:
-            if attempt == _ATTEMPTS - 1:
+        except HistoryGone:  # the log was pruned meanwhile: it begins later now
+            attempts += 1
+            if attempts > _ATTEMPTS:
                 raise
-            continue  # the log was pruned meanwhile: it begins later now
-        await examination.look_beside()
-        break
+        else:
+            break
+    await examination.look_beside()
     return examination.findings.verification(expect_records)
 
 
