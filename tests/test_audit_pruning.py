@@ -120,6 +120,19 @@ async def test_the_floor_holds_over_all_limits() -> None:
     assert (await verify(store)).pruned is not None
 
 
+async def test_a_floor_alone_is_known_to_other_programs() -> None:
+    """From the first record on, though the log itself prunes nothing."""
+    store, clock = MemoryStore(), ManualClock()
+    audit = await days_of(store, clock, 6, retention=Retention(days_min=30))
+    await until_idle()
+    await audit.aclose()
+    other = AuditLog(store, clock=clock)
+    for dry_run in (True, False):
+        report = await other.prune(retention=Retention(segments_max=2), dry_run=dry_run)
+        assert (report.segments, "for 30 days (days_min)" in report.held[0]) == (0, True)
+    await other.aclose()
+
+
 async def test_the_two_newest_segments_stay() -> None:
     """What the log knows of its position is in one of them."""
     store, clock = MemoryStore(), ManualClock()
@@ -473,6 +486,22 @@ async def test_a_hub_goes_on_over_prunings_and_restarts() -> None:
     found = await verify(store)
     assert found.completeness.outcome is Outcome.HOLDS
     assert len(await firsts(store)) <= 4
+
+
+async def test_numbers_are_not_used_again() -> None:
+    """Indexes and `seq` go on where they were, so that a cursor finds what comes after it."""
+    store, clock = MemoryStore(), ManualClock()
+    cursor = -1
+    for _ in range(4):
+        audit = AuditLog(store, rotation=400, clock=clock, retention=Retention(segments_max=2))
+        async with Hub(store, clock=clock, listeners=[audit]) as hub:
+            emitted = [(await hub.emit(GenericEvent(kind="a.b"))).seq for _ in range(9)]
+            await audit.prune()
+        records = [record async for record in audit.read(start=cursor + 1)]
+        assert records[0].index > cursor
+        assert emitted[-1] in [record.fields.get("seq") for record in records]
+        cursor = records[-1].index
+    assert cursor > 60
 
 
 async def test_two_hubs_prune_their_own_logs() -> None:

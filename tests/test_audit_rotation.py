@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from hubwire.errors import ConfigurationError
@@ -109,6 +110,26 @@ async def test_the_shortest_age_seals_each_append(tmp_path: Path) -> None:
         await asyncio.sleep(0)
     await audit.aclose()
     assert len(await firsts(store)) == 5
+    await verify(store)
+
+
+async def test_rotation_loses_no_line_of_many_writers() -> None:
+    """Each of them has all of its records in the log, in its order."""
+    store = MemoryStore()
+    audit = AuditLog(store, rotation=Rotation(bytes_max=2000, records_max=7, age_seconds_max=1e-3))
+
+    async def write(writer: int) -> None:
+        for number in range(300):
+            await audit.append({"writer": writer, "number": number})
+
+    async with anyio.create_task_group() as tasks:
+        for writer in range(8):
+            tasks.start_soon(write, writer)
+    await audit.aclose()
+    records = await audit.read_all()
+    for writer in range(8):
+        assert [each["number"] for each in records if each["writer"] == writer] == list(range(300))
+    assert len(await firsts(store)) > 100
     await verify(store)
 
 

@@ -13,6 +13,7 @@ import pytest
 from obstore.store import MemoryStore as MemoryService
 
 from hubwire import GenericEvent, Hub, StoreJournal
+from hubwire.cli.app import run
 from hubwire.errors import ConfigurationError, StoreError
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Retention, examine, verify
@@ -192,6 +193,33 @@ async def test_a_store_that_is_not_opened_so_says_how() -> None:
         with pytest.raises(ConfigurationError, match=r"are compressed: open its store as compressed\(store\)"):
             await call
     assert (await verify(compressed(below, level=None))).holds
+
+
+def test_the_command_reads_compressed_segments(tmp_path: Path) -> None:
+    """A backup holds plain ones; neither it nor a pruning compresses more."""
+    live_at, copy, back = (str(tmp_path / name) for name in ("live", "copy", "back"))
+    anyio.run(live, compressed(FileStore(live_at)))
+
+    def packed() -> int:
+        return len(list((tmp_path / "live").rglob("*.zst")))
+
+    before = packed()
+    assert before > 3
+    for arguments in (
+        ["verify", live_at],
+        ["doctor", live_at],
+        ["tail", live_at],
+        ["show", "1", live_at],
+        ["backup", live_at, copy],
+        ["restore", copy, back],
+        ["verify", back],
+    ):
+        assert run(arguments) == 0, arguments
+    assert not list((tmp_path / "copy").rglob("*.zst"))
+    assert packed() == before
+    assert run(["prune", live_at, "--segments", "3"]) == 0
+    assert packed() < before
+    assert run(["verify", live_at]) == 0
 
 
 @pytest.mark.parametrize("level", [0, 20, "9", 1.5, True, Stranger()], ids=repr)

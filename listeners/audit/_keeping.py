@@ -43,13 +43,13 @@ class Keeper:
         self._worker = Worker("hubwire audit pruning")
 
     @property
-    def is_limited(self) -> bool:
-        """Whether it prunes by itself."""
-        return self.retention is not None and self.retention.is_limited
+    def is_at_work(self) -> bool:
+        """Whether it looks at the log by itself: to prune it, or to write the floor down beside it."""
+        return self.retention is not None and (self.retention.is_limited or self.retention.days_min > 0)
 
     def appended(self, segment: int) -> None:
         """Records were appended to this segment."""
-        if self.is_limited and segment != self._segment and not self._worker.is_at_work:
+        if self.is_at_work and segment != self._segment and not self._worker.is_at_work:
             self._segment = segment
             self._worker.start(self._prune)
 
