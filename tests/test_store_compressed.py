@@ -133,6 +133,20 @@ async def test_every_range_is_read() -> None:
     assert not await store.exists(SEGMENT)
 
 
+async def test_other_decompressors_read_the_segments() -> None:
+    """The frames follow each other, and the table behind them is one that is skipped."""
+    zstandard = pytest.importorskip("zstandard")
+    content = random.Random(2).randbytes(600_000)
+    below = MemoryStore()
+    store = compressed(below)
+    await store.write(SEGMENT, content)
+    assert isinstance(store, CompactableStore)
+    await store.compact(SEGMENT)
+    packed = await below.read_bytes(f"{SEGMENT}.zst")
+    with zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as reader:
+        assert reader.read() == content
+
+
 async def test_a_kill_while_compressing_leaves_the_segment_whole() -> None:
     below = Killed()
     store = compressed(below)
