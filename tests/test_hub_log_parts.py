@@ -207,7 +207,7 @@ async def test_a_marker_gives_the_tail_back() -> None:
 
 
 def test_a_segment_is_full_at_its_size() -> None:
-    rotation = Rotation(100)
+    rotation = Rotation(bytes_max=100)
     assert [rotation.is_due(Tail(size=size)) for size in (0, 99, 100, 101)] == [False, False, True, True]
 
 

@@ -91,6 +91,24 @@ async def copy_of(store: MemoryStore) -> MemoryStore:
     return copy
 
 
+async def test_a_reader_goes_on_behind_what_it_has_read() -> None:
+    """It is not told that records are gone if it has read all of them, and the next segment is there."""
+    store = MemoryStore()
+    log = Log(store, "/log", clock=ManualClock(), segment_bytes=200)
+    await log.append([body(0)], seq=0, hub="a hub")
+    reader = LogReader(store, "/log")
+    seen = [record.index for record in await reader.read()]
+    for seq in range(1, 4):
+        await log.append([body(seq) for _ in range(3)], seq=seq, hub="a hub")
+    seen += [record.index for record in await reader.read()]
+    firsts = await segments(store)
+    assert seen[-1] == firsts[1] - 1
+    await log.truncate_before(firsts[1])
+    while records := await reader.read():
+        seen += [record.index for record in records]
+    assert seen == list(range(log.records))
+
+
 async def test_a_reader_learns_where_to_go_on() -> None:
     """If its place is truncated, it gets the first `seq` that is left."""
     store = MemoryStore()

@@ -254,6 +254,49 @@ def restore(
 
 
 @app.command
+def prune(
+    target: Target,
+    /,
+    *,
+    days: Annotated[
+        float | None, Parameter(validator=Number(gte=0), help="Remove segments whose newest record is older.")
+    ] = None,
+    segments: Annotated[
+        int | None, Parameter(validator=Number(gte=2), help="Remove the oldest segments beyond so many.")
+    ] = None,
+    size_bytes: Annotated[
+        int | None,
+        Parameter(name="--bytes", validator=Number(gte=1), help="Remove the oldest segments beyond so many bytes."),
+    ] = None,
+    reason: Annotated[str | None, Parameter(help="Why; it becomes part of a record of the log.")] = None,
+    dry_run: Annotated[bool, Parameter(help="Only say what would be removed.")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
+    log: Annotated[str | None, Parameter(name="--log", help="The log within the store; by default /audit.")] = None,
+) -> None:
+    """Remove the oldest segments of an audit log; the log says so, and the rest verifies.
+
+    Exits with 1 if a hub holds the log, or if a hold or the floor keeps what is over a limit.
+    """
+    import anyio
+
+    from .prune import prune
+
+    anyio.run(
+        partial(
+            prune,
+            target,
+            log=log,
+            days=days,
+            segments=segments,
+            size_bytes=size_bytes,
+            reason=reason,
+            dry_run=dry_run,
+            as_json=json,
+        )
+    )
+
+
+@app.command
 def demo(
     *,
     store: Annotated[

@@ -73,6 +73,8 @@ def _log_rows(report: LogReport) -> Mapping[str, str]:
     if known is not None:
         if known.last_seq is not None:
             rows["events"] = f"{known.events:,}, seq {known.first_seq} to {known.last_seq} of hub {known.hub}"
+        if known.pruned is not None:
+            rows["pruned"] = str(known.pruned)
         rows["head"] = str(known.head)
         rows["verify"] = ", ".join(f"{name} {verdict.outcome.value}" for name, verdict in known.verdicts.items())
     rows["closed"] = _closed(found.is_clean)
@@ -162,6 +164,7 @@ def _log_fields(report: LogReport) -> dict[str, object]:
         fields |= {
             "records": known.records,
             "events": known.events,
+            "first_record": known.first_record,
             "head": str(known.head),
             "verdicts": {name: verdict.outcome.value for name, verdict in known.verdicts.items()},
         }

@@ -9,7 +9,6 @@ from contextlib import suppress
 import attrs
 
 from hubwire.listeners.audit import Outcome, Verification, examine
-from hubwire.stores import FileStore
 
 from .. import codec
 from .._delivery.letter_files import LetterReader
@@ -112,9 +111,8 @@ async def inspect_store(store: KnowledgeStore, *, name: str, examine_logs: bool 
 
 
 async def _holder(store: KnowledgeStore, log: str) -> str | None:
-    if not isinstance(store, FileStore):
-        return None
-    return await store.holder(f"{log}/.lock")
+    holder_of: Callable[[str], Awaitable[str | None]] | None = getattr(store, "holder", None)  # files know it
+    return None if holder_of is None else await holder_of(f"{log}/.lock")
 
 
 class _Look:

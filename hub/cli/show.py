@@ -13,7 +13,7 @@ from ..ports import KnowledgeStore
 from .failures import CommandFailed
 from .output import escape_json, say
 from .redacted import shown
-from .target import fields_of, find_log, open_target
+from .target import beginning_of, fields_of, find_log, open_target
 
 __all__ = ("RecordMissing", "show")
 
@@ -33,7 +33,10 @@ async def show(wanted: str, target: str, *, log: str | None, raw: bool = False) 
         found = await (_by_seq(store, path, int(wanted)) if wanted.isdecimal() else _by_id(store, path, wanted))
         if found is None:
             what = f"seq {wanted}" if wanted.isdecimal() else f"id {wanted!r}"
-            raise RecordMissing(f"the log {path} of {target} has no event with {what}")
+            beginning = await beginning_of(store, path)
+            raise RecordMissing(
+                f"the log {path} of {target} has no event with {what}{'; ' if beginning else ''}{beginning}"
+            )
         fields = shown(raw=raw).fields(await _whole(store, path, found))
         say(escape_json(json.dumps(fields, indent=2, ensure_ascii=False)))
     finally:

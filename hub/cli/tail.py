@@ -18,7 +18,7 @@ from ..ports import KnowledgeStore
 from .output import escape_json, is_terminal, say
 from .pretty import Pretty
 from .redacted import Shown, shown
-from .target import Names, fields_of, find_log, head_at, holds_name, open_target, wait_for_log
+from .target import Names, beginning_of, fields_of, find_log, head_at, holds_name, open_target, wait_for_log
 
 __all__ = ("Selection", "tail")
 
@@ -80,6 +80,8 @@ async def tail(
     printer = _Printer(selection, shown(raw=raw), as_json=as_json)
     try:
         path = await (wait_for_log(store, log) if keep_following else find_log(store, log, target))
+        if lines is None and (beginning := await beginning_of(store, path)):
+            say(f"hubwire: {beginning}", sys.stderr)
         next_index = await _print_last(store, path, lines, printer)
         if not (as_json or keep_following or printer.shown or selection.is_everything or lines == 0):
             say(f"hubwire: {_none_selected(path, target)}", sys.stderr)

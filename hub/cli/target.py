@@ -8,10 +8,11 @@ from typing import Any
 import anyio
 
 from hubwire.stores import open_store
+from hubwire.stores.compressed import compressed
 
 from .. import codec
 from ..errors import InvalidRecord
-from ..log import Head, LogReader, Record, log_exists
+from ..log import Head, LogReader, Record, log_exists, read_kept
 from ..ports import KnowledgeStore, normalize_path
 from .failures import CommandFailed
 
@@ -20,6 +21,7 @@ __all__ = (
     "JOURNAL",
     "LogMissing",
     "Names",
+    "beginning_of",
     "fields_of",
     "find_log",
     "head_at",
@@ -43,8 +45,8 @@ class LogMissing(CommandFailed):
 
 
 def open_target(target: str) -> KnowledgeStore:
-    """Return the store that a directory or a URL stands for."""
-    return open_store(target)
+    """Return the store that a directory or a URL stands for; what is compressed in it is read."""
+    return compressed(open_store(target), level=None)
 
 
 async def find_log(store: KnowledgeStore, path: str | None, target: str) -> str:
@@ -54,6 +56,12 @@ async def find_log(store: KnowledgeStore, path: str | None, target: str) -> str:
             return candidate
     where = f"{AUDIT} or {JOURNAL}" if path is None else path
     raise LogMissing(f"there is no log in {target} at {where}; is it the directory or URL that the hub's store has?")
+
+
+async def beginning_of(store: KnowledgeStore, path: str) -> str:
+    """Return what is to be said of a log that does not begin with record 0; empty if it does."""
+    first = (await read_kept(store, path)).first
+    return f"{path} begins with record {first}: what was before is not kept any more" if first else ""
 
 
 async def wait_for_log(store: KnowledgeStore, path: str | None) -> str:

@@ -50,7 +50,7 @@ async def verify(
         if verdict.outcome is Outcome.FAILS:
             raise NotVerified(f"{verdict.faults[0]}")
     if not as_json:
-        say(f"verified {verification.records} records")
+        say(f"verified {verification.records - verification.first_record} records")
 
 
 def _as_json(verification: Verification) -> dict[str, object]:
@@ -70,9 +70,11 @@ def _print(found: Verification, target: str) -> None:
     rows = {
         "log": f"{found.path} in {target}",
         "hub": found.hub or "none: it holds no event of a hub",
-        "records": f"{found.records:,}, of which {events}",
+        "records": f"{found.records - found.first_record:,}, of which {events}",
         "head": str(found.head),
     }
+    if found.pruned is not None:
+        rows["pruned"] = str(found.pruned)
     for name, value in rows.items():
         say(f"{paint.dim(name.ljust(13))} {escape(value)}")
     for name, verdict in found.verdicts.items():

@@ -48,10 +48,10 @@ from ._cutting import Cut, cut_log, end_log, find_beginning, find_cut, find_firs
 from ._index import SPACING_BYTES, Place, SeqIndex
 from ._inspection import Inspection, Recovery
 from ._log import Log
-from ._marker import marked_end
+from ._marker import Kept, marked_end, read_kept
 from ._reading import LogReader, Record, follow, list_segments, log_exists, segment_path
 from ._recovery import inspect
-from ._rotation import SEGMENT_BYTES
+from ._rotation import SEGMENT_BYTES, Rotation, last_fields, moment_of
 
 __all__ = (
     "SEGMENT_BYTES",
@@ -59,11 +59,13 @@ __all__ = (
     "Cut",
     "Head",
     "Inspection",
+    "Kept",
     "Log",
     "LogReader",
     "Place",
     "Record",
     "Recovery",
+    "Rotation",
     "SeqIndex",
     "chain_value",
     "cut_log",
@@ -74,8 +76,11 @@ __all__ = (
     "find_unbegun",
     "follow",
     "inspect",
+    "last_fields",
     "list_segments",
     "log_exists",
     "marked_end",
+    "moment_of",
+    "read_kept",
     "segment_path",
 )

@@ -17,7 +17,9 @@ __all__ = ("LineCheck", "durable_claimed", "is_fork", "is_tear")
 
 _BATCH_BEGUN = "log.batch_begun"
 
-OWN_KINDS = frozenset({"log.opened", "log.recovered", "log.rotated", _BATCH_BEGUN})
+OWN_KINDS = frozenset(
+    {"log.opened", "log.recovered", "log.rotated", "log.pruned", "log.held", "log.released", _BATCH_BEGUN}
+)
 """The kinds of the records that a log writes by itself; they have no ``seq``."""
 
 _SECTOR_BYTES = 512

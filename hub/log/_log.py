@@ -49,9 +49,12 @@ class Log:
         chained: bool = False,
         announce_opening: bool = False,
         segment_bytes: int = SEGMENT_BYTES,
+        rotation: Rotation | None = None,
         on_appended: OnAppended | None = None,
     ) -> None:
-        """``on_appended`` is called with the index of the first record and the bodies of every batch that was appended.
+        """``rotation`` says when segments are sealed; without it they are when they have ``segment_bytes``.
+
+        ``on_appended`` is called with the index of the first record and the bodies of every batch that was appended.
 
         The calls come in order, and before the calls of :meth:`append` return. If one raises, the log fails.
         """
@@ -63,7 +66,7 @@ class Log:
             clock=clock,
             chained=chained,
             announce_opening=announce_opening,
-            rotation=Rotation(segment_bytes),
+            rotation=Rotation(bytes_max=segment_bytes) if rotation is None else rotation,
         )
         self._writer = Writer(self._segments, self._life, on_appended)
         register_at_fork(self)
@@ -203,6 +206,10 @@ class Log:
         records between them.
         """
         return self._segments.batch_mark(records)
+
+    def own_record(self, kind: str, **fields: Any) -> bytes:
+        """Return a record of the log's own for :meth:`append`, with ``at``, ``path`` and ``v``; without a ``seq``."""
+        return self._segments.own_record(kind, **fields)
 
     async def check(self) -> None:
         """Raise :class:`~hubwire.errors.Fenced` if another writer took over. A log that is not open has no writer.

@@ -12,7 +12,7 @@ import attrs
 
 from .. import codec
 from .._values import Value
-from ..errors import HistoryGone, InvalidRecord, LogDamaged
+from ..errors import ConfigurationError, HistoryGone, InvalidRecord, LogDamaged
 from ..ports import KnowledgeStore
 from ._index import SPACING_BYTES, Place, SeqIndex
 from ._marker import read_kept
@@ -34,6 +34,7 @@ FOLLOW_SECONDS = 5.0
 
 _CHUNK_BYTES = 1024 * 1024
 _LINE_BYTES_MAX = 64 * 1024 * 1024
+_PACKED_NAME = re.compile(r"\d{20}\.jsonl\.zst")
 _SEGMENT_NAME = re.compile(r"(\d{20})\.jsonl")
 
 
@@ -68,6 +69,11 @@ async def log_exists(store: KnowledgeStore, path: str) -> bool:
 async def list_segments(store: KnowledgeStore, path: str) -> list[int]:
     """Return the first indexes of the log's segments, ascending."""
     names = await store.list(f"{path}/log")
+    if any(_PACKED_NAME.fullmatch(name) for name in names):
+        raise ConfigurationError(
+            f"segments of the log {path} are compressed: open its store as compressed(store), from"
+            " hubwire.stores.compressed"
+        )
     return sorted(int(match[1]) for name in names if (match := _SEGMENT_NAME.fullmatch(name)))
 
 
@@ -291,8 +297,11 @@ class LogReader:
 
     async def _check_complete(self, end: Place, next_first: int) -> None:
         path = segment_path(self._path, end.segment)
-        if next_first != end.index or end.offset != await self._store.size(path):
+        is_next = next_first == end.index
+        if not is_next or end.offset != await self._store.size(path):
             if end.segment < await first_kept(self._store, self._path):
+                if is_next:
+                    return  # it was read to its end before it was truncated
                 raise await self._gone(end.index)
             raise LogDamaged(
                 f"{path} ends at record {end.index}, but the next segment begins at {next_first}; restore it from a"

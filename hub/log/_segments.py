@@ -18,7 +18,7 @@ from ._marking import Marking
 from ._reading import segment_path
 from ._recovery import inspect
 from ._repair import repair
-from ._rotation import Rotation
+from ._rotation import Rotation, SegmentAge
 from ._tail import VERSION, Sealed, Tail
 from ._truncation import begin_at
 
@@ -56,6 +56,7 @@ class Segments:
         self._chained = chained
         self._announce_opening = announce_opening
         self._rotation = rotation
+        self._age = SegmentAge(clock)
         self.marking: Marking = Marking(store, path, self._tail_now)
         self._newest = segment_path(path, 0)
         """The path of the segment that is being written."""
@@ -85,12 +86,12 @@ class Segments:
         except BaseException:
             await self._release()
             raise
-        self.preamble = [self._own_record("log.opened")] if self._announce_opening else []
+        self.preamble = [self.own_record("log.opened")] if self._announce_opening else []
         torn, notes = self.inspection.torn, self.inspection.notes
         if torn is not None:
-            self.preamble.append(self._own_record("log.recovered", **attrs.asdict(torn)))
+            self.preamble.append(self.own_record("log.recovered", **attrs.asdict(torn)))
         if notes:
-            self.preamble.append(self._own_record("log.recovered", notes=list(notes)))
+            self.preamble.append(self.own_record("log.recovered", notes=list(notes)))
 
     async def _inspect(self) -> None:
         self.inspection = found = await inspect(
@@ -99,6 +100,8 @@ class Segments:
         found.check()
         self.tail, self._kept = found.tail, found.kept
         self._newest = found.last_segment
+        if self._rotation.age_seconds_max is not None:
+            await self._age.find(self._store, [segment_path(self.path, first) for first in found.segments])
 
     async def repair(self) -> None:
         """Do what the opening found to be done, and mark the log as open. After an error it may be called again."""
@@ -144,11 +147,11 @@ class Segments:
 
     def announce(self, fields: Mapping[str, Any]) -> None:
         """Let the next batch begin with a ``log.opened`` that says this, in place of one that still waits."""
-        self.preamble = [self._own_record("log.opened", **fields), *self.preamble[1:]]
+        self.preamble = [self.own_record("log.opened", **fields), *self.preamble[1:]]
 
     def batch_mark(self, records: int) -> bytes:
         """Return the record before a batch of so many records."""
-        return self._own_record("log.batch_begun", records=records)
+        return self.own_record("log.batch_begun", records=records)
 
     def seal(self, bodies: Sequence[bytes]) -> Sealed:
         """Return records ready to be appended."""
@@ -166,7 +169,7 @@ class Segments:
     @property
     def is_full(self) -> bool:
         """Whether a new segment has to be begun before the next append."""
-        return self.tail.rotated or self._rotation.is_due(self.tail)
+        return self.tail.rotated or self._rotation.is_due(self.tail, self._age.seconds)
 
     async def rotate(self) -> None:
         """Begin a new segment. After an error it may be called again, and goes on where it stopped."""
@@ -174,7 +177,7 @@ class Segments:
         if not tail.rotated:
             # With the position in it, opening need not look for one further back than in this segment.
             following = segment_path(self.path, tail.records + 1)
-            body = self._own_record("log.rotated", next_segment=following, last_seq=tail.seq, last_hub=tail.hub)
+            body = self.own_record("log.rotated", next_segment=following, last_seq=tail.seq, last_hub=tail.hub)
             sealed = self.seal([body])
             await self._store.append(self._newest, sealed.content, expect=tail.size)
             tail.advance(sealed)
@@ -184,6 +187,7 @@ class Segments:
         self.compactor.add(self._newest)
         self._newest = following
         tail.rotate()
+        self._age.begin()
         await self.marking.write(is_closed=False)
 
     async def truncate_before(self, index: int) -> None:
@@ -193,7 +197,8 @@ class Segments:
         for segment in gone:
             await self._store.delete(segment)
 
-    def _own_record(self, kind: str, **fields: Any) -> bytes:
+    def own_record(self, kind: str, **fields: Any) -> bytes:
+        """Return a record of the log's own, with the time, the path and the version."""
         return codec.encode_fields(
             {"at": timestamp(self._clock.now_ns()), "kind": kind, "path": self.path, "v": VERSION, **fields}
         )

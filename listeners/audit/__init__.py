@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from hubwire.log import Head
+from hubwire.log import Head, Rotation
 
 from ._verdicts import Outcome, Verdict, Verification
 from .audit_log import AuditLog, AuditRecord, AuditSubscriber
+from .retention import Hold, Pruned, Pruning, Retention
 from .verify import examine, verify
 
 __all__ = (
@@ -13,7 +14,12 @@ __all__ = (
     "AuditRecord",
     "AuditSubscriber",
     "Head",
+    "Hold",
     "Outcome",
+    "Pruned",
+    "Pruning",
+    "Retention",
+    "Rotation",
     "Verdict",
     "Verification",
     "examine",

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, overload
 
-from hubwire.errors import ConfigurationError
+from hubwire.errors import ConfigurationError, InvalidRecord
+from hubwire.log import Rotation
 from hubwire.ports import KnowledgeStore
 from hubwire.text_store import TextStore, as_knowledge_store
 
-__all__ = ("function", "seconds", "segment_bytes", "store_for")
+__all__ = ("function", "rotation_of", "seconds", "store_for", "words")
 
 _STORE_METHODS = ("read", "read_range", "write", "append", "list", "exists", "delete", "on_change")
+
+_WORDS_MAX = 1000
+"""Of a reason or a name: it is one field of a line, and of a file that is read before each pruning."""
 
 
 def store_for(store: KnowledgeStore | TextStore) -> KnowledgeStore:
@@ -25,11 +29,42 @@ def store_for(store: KnowledgeStore | TextStore) -> KnowledgeStore:
     return as_knowledge_store(store)
 
 
-def segment_bytes(rotation: Any) -> int:
-    """Return the size at which a segment is closed."""
+def rotation_of(rotation: Any) -> Rotation:
+    """Return when segments are sealed."""
+    if type(rotation) is Rotation:
+        return rotation
     if type(rotation) is not int or rotation < 1:
-        raise ConfigurationError(f"rotation is the size of a segment in bytes, 1 or more, not {rotation!r:.80}")
-    return rotation
+        shown = f"{rotation!r:.80}" if type(rotation) in (int, float, str, bool) else type(rotation).__name__
+        raise ConfigurationError(
+            f"rotation is the size of a segment in bytes, 1 or more, or a Rotation, such as"
+            f" Rotation(age_seconds_max=86_400), not {shown}"
+        )
+    return Rotation(bytes_max=rotation)
+
+
+@overload
+def words(argument: str, value: Any) -> str: ...
+@overload
+def words(argument: str, value: Any, *, is_optional: bool) -> str | None: ...
+def words(argument: str, value: Any, *, is_optional: bool = False) -> str | None:
+    """Return a short text that a record can hold. Raises :class:`~hubwire.errors.InvalidRecord`."""
+    if value is None and is_optional:
+        return None
+    if type(value) is not str:
+        raise InvalidRecord(f"{argument} is text, not {type(value).__name__}")
+    if not 0 < len(value) <= _WORDS_MAX or not _is_utf8(value):
+        raise InvalidRecord(
+            f"{argument} is text of 1 to {_WORDS_MAX:,} characters that UTF-8 can hold; this one has {len(value):,}"
+        )
+    return value
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def seconds(name: str, value: Any) -> float:

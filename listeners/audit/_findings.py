@@ -5,6 +5,7 @@ from __future__ import annotations
 from hubwire.errors import LogDamaged
 from hubwire.log import Head
 
+from ._anchors import Anchors
 from ._beside import Blobs, EndMarker, JournalBeside
 from ._promise import Coverage
 from ._records import RecordChecks
@@ -42,6 +43,7 @@ class Findings:
         """Whether it is certain that the log was not opened since its marker was written."""
         self.segments: list[int] = []
         self.checks = RecordChecks(path, 0)
+        self.anchors = Anchors(path, 0)
         self.unfinished_bytes: int = 0
         """What follows the last line feed."""
         self.unexplained: list[str] = []
@@ -79,12 +81,15 @@ class Findings:
     def verification(self, expect_records: int | None) -> Verification:
         """Return the three verdicts."""
         checks = self.checks
+        self._look_at_beginning()
         if self.marker.fault is not None:
             self.integrity.add(self.marker.fault)
         if self.is_sealed and not self.is_damaged:
             self._add_foreign()
         return Verification(
             path=self._path,
+            first_record=self.segments[0] if self.segments else 0,
+            pruned=self.anchors.pruned,
             records=checks.records,
             events=checks.events,
             first_seq=checks.first_seq,
@@ -100,6 +105,19 @@ class Findings:
             ),
             notes=tuple(self._notes()),
         )
+
+    def _look_at_beginning(self) -> None:
+        """Hold the first record against what the log says that it follows."""
+        if (fault := self.anchors.check(self.checks)) is not None:
+            self.integrity.add(fault)
+        expected = self._expected
+        if expected is not None and (meets := self.anchors.meets(expected)) is not None:
+            self._meets_expected = meets
+            if not meets:
+                self.integrity.add(
+                    f"the log {self._path} begins after h {self.anchors.h} of record {expected.records - 1}, not"
+                    f" {expected.h} as expected: what was pruned is not the log whose head was kept"
+                )
 
     def _add_foreign(self) -> None:
         """Add what lies behind the end at which the log was closed."""
@@ -123,10 +141,14 @@ class Findings:
         if self._blobs.checked:
             looked_at.append(f"{_plural(self._blobs.checked, 'file')} of long records")
         not_looked_at = []
-        if self.segments[0]:
+        if (pruned := self.anchors.pruned) is not None:
+            not_looked_at.append(str(pruned))
+        elif self.segments[0]:
             not_looked_at.append(f"the h of record {self.segments[0]}, the first: what it follows is not there")
         if self.is_damaged:
             not_looked_at.append(f"the records from {self.checks.records} on, after the damage")
+        if self._expected is not None and self._expected.records < self.segments[0]:
+            not_looked_at.append(f"the expected head, of {_plural(self._expected.records, 'record')}: they were pruned")
         if not self._meets_expected:
             not_looked_at.append("whether all was written anew, with a new chain: a head kept elsewhere shows it")
         elif self._expected is not None and self._expected.records < self.checks.records:
@@ -170,7 +192,9 @@ class Findings:
         if not self.segments:
             had = f", and it had {_plural(self.marker.head.records, 'record')}" if self.marker.head else ""
             faults.add(f"there is no log at {path}{had}; is it the path that the log has?")
-        if first:
+        for fault in self.anchors.faults:
+            faults.add(fault)
+        if first and self.anchors.pruned is None and not self.is_damaged:
             faults.add(f"records 0 to {first - 1} of the log {path} are missing; restore them from a copy")
         if coverage.missing.count:
             faults.add(
@@ -256,6 +280,8 @@ class Findings:
 
     def _unseen_of_end(self, witnesses: list[str]) -> list[str]:
         unseen, coverage, journal = [], self._coverage, self._journal
+        if self.anchors.pruned is not None:
+            unseen.append(str(self.anchors.pruned))
         if not witnesses and not self.is_damaged:
             unseen.append("what came after the last record, if it was cut off")
         if journal is None:
@@ -272,7 +298,7 @@ class Findings:
         return unseen
 
     def _notes(self) -> list[str]:
-        notes, coverage, journal, orphans = [], self._coverage, self._journal, self._blobs.orphans
+        notes, coverage, journal, orphans = self.anchors.notes, self._coverage, self._journal, self._blobs.orphans
         if coverage.dropped.count:
             events = _plural(coverage.dropped.count, "event")
             notes.append(f"{events} did not reach the log, which is BEST_EFFORT: {coverage.dropped}")

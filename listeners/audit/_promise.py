@@ -115,6 +115,12 @@ class Coverage:
             self.absent.add(self.next_seq, promise.begins_seq - 1)
         self.next_seq = max(promise.begins_seq, self.next_seq or 0)
 
+    def resume(self, promise: Promise | None, last_seq: int | None) -> None:
+        """The log goes on, behind records that were pruned, with what held at their end."""
+        self.promise = self.last_promise = promise
+        self.is_selective = promise is not None and not promise.takes_all
+        self.next_seq = None if last_seq is None else last_seq + 1
+
     def event(self, seq: int) -> None:
         """The log holds this event."""
         if self.next_seq is not None and seq > self.next_seq and (ranges := self._ranges_of_gap()) is not None:

@@ -35,11 +35,11 @@ def fields_of(record: Record) -> dict[str, Any]:
 class RecordChecks:
     """Fed with all records of a log in their order. Each method raises ``LogDamaged`` at what cannot have been written.
 
-    A log that does not begin with record 0 has lost the ``h`` that its first record follows: that one is taken on
-    trust.
+    A log that does not begin with record 0 has lost the ``h`` that its first record follows. If that is not given as
+    ``before``, it is taken on trust until :meth:`follows` is asked.
     """
 
-    def __init__(self, path: str, first_index: int) -> None:
+    def __init__(self, path: str, first_index: int, before: bytes | None = None) -> None:
         self.records: int = first_index
         self.events: int = 0
         self.first_seq: int | None = None
@@ -47,7 +47,9 @@ class RecordChecks:
         self.hub: str | None = None
         self._path = path
         self._durable = 0
-        self._chain: bytes | None = None if first_index else b""
+        self._chain: bytes | None = before if first_index else b""
+        self._first: tuple[bytes, bytes] | None = None
+        """The first record without its ``h``, and that, if it was taken on trust."""
         self._rotated: dict[str, Any] | None = None
         """The fields of the record before, if that was ``log.rotated``."""
         self._segment = first_index
@@ -56,6 +58,10 @@ class RecordChecks:
     def head(self) -> Head:
         """The head of the log up to the last good record."""
         return Head(self.records, (self._chain or b"").decode())
+
+    def follows(self, before: bytes) -> bool:
+        """Tell whether the first record, which was taken on trust, follows this ``h``."""
+        return self._first is None or self._first[1] == chain_value(before, self._first[0])
 
     def begin_segment(self, first: int) -> None:
         """The records that follow are those of the segment that is named by the record ``first``."""
@@ -89,6 +95,8 @@ class RecordChecks:
             raise self._damaged(record, "has no h; an audit log is chained, a journal is not")
         if self._chain is not None and chain != chain_value(self._chain, codec.unchained(record.line)):
             raise self._damaged(record, "or one before it was changed: its h does not follow from the record before it")
+        if self._chain is None:
+            self._first = (codec.unchained(record.line), chain)
         if not self._durable <= durable <= record.index:
             raise self._damaged(record, f"has d {durable}, after a record with {self._durable}")
         if head.seq is not UNSET:

@@ -9,6 +9,8 @@ import attrs
 from hubwire.errors import LogDamaged
 from hubwire.log import Head
 
+from .retention import Pruned
+
 __all__ = ("Outcome", "Verdict", "Verification")
 
 
@@ -57,6 +59,10 @@ class Verification:
     """Whether every record is there that should be."""
     signer: Verdict
     """Whether it is known who wrote the log."""
+    first_record: int = 0
+    """The index of the first record that is there."""
+    pruned: Pruned | None = None
+    """What the log says of the records before; None if it begins with record 0, or does not say it."""
     notes: tuple[str, ...] = ()
     """What was noticed and is no fault."""
 

@@ -11,14 +11,16 @@ import anyio
 import attrs
 
 from hubwire import BaseHubListener, Duty, Event, codec
-from hubwire.errors import AlreadyRunning, ConfigurationError, InvalidRecord
-from hubwire.log import SEGMENT_BYTES, Head, Log, LogReader, Record, follow
+from hubwire.errors import AlreadyRunning, ConfigurationError
+from hubwire.log import SEGMENT_BYTES, Head, Log, LogReader, Record, Rotation, follow
 from hubwire.ports import Clock, KnowledgeStore, normalize_path
 from hubwire.text_store import TextStore
 
 from . import _ag2, _arguments, _batches
 from ._clocks import ClockFunction, SteadyClock, clock_of, now
+from ._fields import fields_given
 from ._heads import HeadCallback, Heads
+from ._keeping import Keeper, Prunable, retention_of
 from ._last import id_of_last_event
 from ._lending import Place
 from ._promise import Promise
@@ -26,6 +28,7 @@ from ._redaction import Redaction
 from ._subscribers import AuditSubscriber, Subscribers, is_own
 from ._verdicts import Verification
 from .blobs import BODY_BYTES_MAX, cut, must_be_cut, restore
+from .retention import Retention
 from .verify import verify
 
 if TYPE_CHECKING:
@@ -33,8 +36,6 @@ if TYPE_CHECKING:
     from hubwire.redaction import Redactor
 
 __all__ = ("AuditLog", "AuditRecord", "AuditSubscriber")
-
-_RESERVED = frozenset({"seq", "d", "h", "cut"})
 
 
 @attrs.frozen
@@ -47,7 +48,7 @@ class AuditRecord:
     """All fields of its line: those that were appended, then ``d`` and ``h``."""
 
 
-class AuditLog(BaseHubListener):
+class AuditLog(Prunable, BaseHubListener):
     """Appends every event of a hub, and records of your own, to an append-only log below ``path`` of a store.
 
     On a hub it is REQUIRED: an event is acknowledged when its record is stored, each event is in the log exactly once,
@@ -64,7 +65,9 @@ class AuditLog(BaseHubListener):
     hub. What cannot be redacted, because a rule fails, is stored without its contents and counted in
     :attr:`withheld`; the hub is not healthy then.
 
-    ``rotation`` is the size in bytes at which a segment is closed and the next one begun. ``clock`` gives the time of
+    ``rotation`` says when a segment is sealed and the next one begun: a :class:`~hubwire.log.Rotation`, or its size in
+    bytes. ``retention`` says how long records are kept: the log prunes itself by it when a segment was sealed, and when
+    it is first appended to; without one it keeps all. See :meth:`prune`. ``clock`` gives the time of
     records without ``at``: a :class:`~hubwire.ports.Clock`, or a function as AG2 takes it, which returns ISO 8601 text,
     a datetime, or seconds since 1970. ``on_head`` is an async function that gets the :class:`~hubwire.log.Head` of the
     log, to keep it elsewhere: when a segment is full, when the log is closed, and at most every ``head_seconds`` while
@@ -86,7 +89,8 @@ class AuditLog(BaseHubListener):
         *,
         path: str = "/audit",
         redactor: Redactor | Literal["default"] | None = "default",
-        rotation: int = SEGMENT_BYTES,
+        rotation: Rotation | int = SEGMENT_BYTES,
+        retention: Retention | None = None,
         clock: Clock | ClockFunction | None = None,
         on_head: HeadCallback | None = None,
         head_seconds: float = 60.0,
@@ -108,9 +112,10 @@ class AuditLog(BaseHubListener):
             clock=SteadyClock(self._clock),
             chained=True,
             announce_opening=True,
-            segment_bytes=_arguments.segment_bytes(rotation),
-            on_appended=self._subscribers.appended if on_head is None else self._appended,
+            rotation=_arguments.rotation_of(rotation),
+            on_appended=self._subscribers.appended if on_head is None and retention is None else self._appended,
         )
+        self._keeper = Keeper(self._store, self._log, SteadyClock(self._clock), retention_of(retention))
         self._heads = Heads(
             on_head if on_head is None else _arguments.function("on_head", on_head),
             _arguments.seconds("head_seconds", head_seconds),
@@ -131,6 +136,7 @@ class AuditLog(BaseHubListener):
     def _appended(self, first: int, bodies: Sequence[bytes]) -> None:
         self._subscribers.appended(first, bodies)
         self._heads.appended(self._log.segment)
+        self._keeper.appended(self._log.segment)
 
     # -- on a hub --
 
@@ -221,12 +227,13 @@ class AuditLog(BaseHubListener):
         it is not a mapping, if its kind begins with ``log.``, or if it uses a key that is reserved for the log:
         ``seq``, ``d``, ``h`` or ``cut``; and :class:`~hubwire.errors.EventTooLarge` for more than 8 MiB.
         """
-        fields = _fields_of(record)
+        fields = fields_given(record)
         if "at" not in fields:
             fields["at"] = now(self._clock)
         body = self._redaction.line(codec.encode_record(fields))
         if len(body) > BODY_BYTES_MAX:  # it has no key of its own that is named as a line's are: those are refused
-            body = await cut(self._store, self.path, body)
+            async with self._keeper.long_records:
+                return await self._append((await cut(self._store, self.path, body),))
         return await self._append((body,))
 
     async def append_many(self, records: Iterable[Mapping[str, Any]]) -> range:
@@ -240,9 +247,15 @@ class AuditLog(BaseHubListener):
         :class:`~hubwire.errors.InvalidRecord` if they are too many, or no list.
         """
         bodies = _batches.bodies_of(records, self._body_of, partial(now, self._clock))
-        for number, body in enumerate(bodies):
-            if len(body) > BODY_BYTES_MAX:
-                bodies[number] = await cut(self._store, self.path, body)
+        if not any(len(body) > BODY_BYTES_MAX for body in bodies):
+            return await self._append_batch(bodies)
+        async with self._keeper.long_records:
+            for number, body in enumerate(bodies):
+                if len(body) > BODY_BYTES_MAX:
+                    bodies[number] = await cut(self._store, self.path, body)
+            return await self._append_batch(bodies)
+
+    async def _append_batch(self, bodies: Sequence[bytes]) -> range:
         if len(bodies) < 2:
             first = await self._append(bodies) if bodies else 0
         else:
@@ -250,7 +263,7 @@ class AuditLog(BaseHubListener):
         return range(first, first + len(bodies))
 
     def _body_of(self, record: Mapping[str, Any], at: str) -> bytes:
-        fields = _fields_of(record)
+        fields = fields_given(record)
         fields.setdefault("at", at)
         return self._redaction.line(codec.encode_record(fields))
 
@@ -307,6 +320,7 @@ class AuditLog(BaseHubListener):
         """
         self._announced = None
         try:
+            await self._keeper.close()
             await self._log.aclose()
         finally:
             self._place.leave()
@@ -376,20 +390,3 @@ class AuditLog(BaseHubListener):
         except Exception:
             self.hook_failures += 1
             raise
-
-
-def _fields_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a record. Raises :class:`~hubwire.errors.InvalidRecord` if it cannot be one."""
-    if type(record) is not dict and not isinstance(record, Mapping):
-        raise InvalidRecord(f"a record is a dictionary, or another mapping, not {type(record).__name__}")
-    try:
-        fields = dict(record)
-    except Exception as error:
-        raise InvalidRecord(f"the record, of class {type(record).__name__}, cannot be read ({error!r:.200})") from error
-    if not _RESERVED.isdisjoint(fields):
-        taken = sorted(_RESERVED.intersection(fields))
-        raise InvalidRecord(f"a record cannot have the keys {', '.join(taken)}: the log writes them; rename them")
-    kind = fields.get("kind")
-    if isinstance(kind, str) and str.startswith(kind, "log."):
-        raise InvalidRecord(f"a record cannot be of kind {kind!r:.80}: those with log. are the log's own; rename it")
-    return fields

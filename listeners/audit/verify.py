@@ -6,12 +6,14 @@ from typing import Any
 
 from msgspec import UNSET
 
-from hubwire.errors import ConfigurationError, LogDamaged
-from hubwire.log import Head, LogReader, Record, list_segments, segment_path
+from hubwire.errors import ConfigurationError, HistoryGone, LogDamaged
+from hubwire.log import Head, LogReader, Record, list_segments, read_kept, segment_path
 from hubwire.ports import HoldableStore, KnowledgeStore, normalize_path
 from hubwire.text_store import TextStore
 
+from ._anchors import Anchors
 from ._arguments import store_for
+from ._beginning import read_note
 from ._beside import Blobs, EndMarker, JournalBeside, unknown_files
 from ._findings import Findings
 from ._promise import Coverage, Promise
@@ -20,6 +22,8 @@ from ._verdicts import Verification
 from .blobs import blob_of
 
 __all__ = ("examine", "verify")
+
+_ATTEMPTS = 5
 
 
 async def verify(
@@ -51,6 +55,7 @@ async def examine(
 
     * Integrity: each record is as it was written, in its place. Read are every ``h``, ``d``, ``seq`` and ``hub``, the
       names and ends of the segments, and the files of long records.
+      A log that was pruned begins with the record that a ``log.pruned`` in it names, and has to follow the ``h`` there.
     * Completeness: every event is there that the log was to hold, as its ``log.opened`` records say, and its end is
       where the marker of the last closing, the ``journal`` of the same hub on the same store, and what you expect say
       that it is. Pass ``journal=None`` not to read a journal.
@@ -68,8 +73,18 @@ async def examine(
         raise ConfigurationError(f"expect_head is a Head, or its text, not {head!r:.80}")
     if expect_records is not None and (type(expect_records) is not int or expect_records < 0):
         raise ConfigurationError(f"expect_records is a number of records, not {expect_records!r:.80}")
-    examination = _Examination(store_for(store), path, head, None if journal is None else normalize_path(journal))
-    await examination.read()
+    knowledge, beside = store_for(store), None if journal is None else normalize_path(journal)
+    attempts = 1
+    while True:
+        examination = _Examination(knowledge, path, head, beside)
+        try:
+            await examination.read()
+        except HistoryGone:  # the log was pruned meanwhile: it begins later now
+            attempts += 1
+            if attempts > _ATTEMPTS:
+                raise
+        else:
+            break
     await examination.look_beside()
     return examination.findings.verification(expect_records)
 
@@ -91,9 +106,9 @@ class _Examination:
         findings, journal, coverage = self.findings, self._journal, self._coverage
         findings.marker = await EndMarker.read(self._store, self._path)
         findings.segments = await list_segments(self._store, self._path)
-        findings.checks = RecordChecks(self._path, findings.segments[0] if findings.segments else 0)
         reader = LogReader(self._store, self._path)
         try:
+            await self._begin()
             while records := await reader.read():
                 findings.checks.begin_segment(reader.segment)
                 for record in records:
@@ -109,6 +124,21 @@ class _Examination:
         size = await self._store.size(segment_path(self._path, reader.segment)) or 0
         findings.unfinished_bytes = max(size - reader.offset, 0)
 
+    async def _begin(self) -> None:
+        """Find where the log begins: what is before was pruned, and a crash may have left some of it."""
+        findings, kept = self.findings, (await read_kept(self._store, self._path)).first
+        findings.segments = [first for first in findings.segments if first >= kept]
+        first = findings.segments[0] if findings.segments else 0
+        findings.checks = RecordChecks(self._path, first)
+        findings.anchors = Anchors(self._path, first)
+        if first:
+            note = await read_note(self._store, self._path)
+            remembered = None if note is None else note.at(first)
+            # It is believed when the log itself has said the same.
+            findings.anchors.remembered = remembered
+            if remembered is not None:
+                self._coverage.resume(remembered.promise, remembered.last_seq)
+
     async def _look_at(self, record: Record, head: RecordHead) -> None:
         """Look closer at a record: most are events in one line, and the journal has the same event next."""
         findings = self.findings
@@ -120,14 +150,19 @@ class _Examination:
                     findings.integrity.add(fault)
             self._coverage.event(head.seq)
         else:
-            self._add_own(fields_of(record))
+            self._add_own(fields_of(record), record.index)
         if head.cut is not UNSET and (blob := blob_of(fields_of(record))) is not None:
             try:
                 await self._blobs.check(blob)
             except LogDamaged as error:
+                if record.index < (await read_kept(self._store, self._path)).first:
+                    raise HistoryGone(
+                        f"record {record.index} of the log {self._path} was pruned", first_seq=0
+                    ) from error
                 findings.integrity.add(str(error))
 
-    def _add_own(self, fields: dict[str, Any]) -> None:
+    def _add_own(self, fields: dict[str, Any], index: int) -> None:
+        self.findings.anchors.add(fields, index)
         if fields.get("kind") == "log.opened":
             self._coverage.opened(Promise.from_fields(fields))
         elif fields.get("kind") == "log.recovered":

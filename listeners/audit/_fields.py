@@ -1,0 +1,29 @@
+"""The fields of a record of the caller's own: what they may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hubwire.errors import InvalidRecord
+
+__all__ = ("fields_given",)
+
+_RESERVED = frozenset({"seq", "d", "h", "cut"})
+
+
+def fields_given(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record. Raises :class:`~hubwire.errors.InvalidRecord` if it cannot be one."""
+    if type(record) is not dict and not isinstance(record, Mapping):
+        raise InvalidRecord(f"a record is a dictionary, or another mapping, not {type(record).__name__}")
+    try:
+        fields = dict(record)
+    except Exception as error:
+        raise InvalidRecord(f"the record, of class {type(record).__name__}, cannot be read ({error!r:.200})") from error
+    if not _RESERVED.isdisjoint(fields):
+        taken = sorted(_RESERVED.intersection(fields))
+        raise InvalidRecord(f"a record cannot have the keys {', '.join(taken)}: the log writes them; rename them")
+    kind = fields.get("kind")
+    if isinstance(kind, str) and str.startswith(kind, "log."):
+        raise InvalidRecord(f"a record cannot be of kind {kind!r:.80}: those with log. are the log's own; rename it")
+    return fields

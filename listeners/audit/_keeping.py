@@ -1,0 +1,173 @@
+"""The calls of an audit log about how long its records are kept: pruning, and legal holds."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+import attrs
+
+from hubwire.errors import AlreadyRunning, ConfigurationError
+from hubwire.log import Log
+from hubwire.own_log import OwnLog
+from hubwire.ports import Clock, KnowledgeStore
+
+from . import _arguments
+from ._guests import Worker
+from ._holds import read_keeping
+from ._lending import Place
+from ._one_by_one import OneByOne
+from ._pruning import Pruner
+from .retention import Hold, Pruning, Retention
+
+__all__ = ("Keeper", "Prunable", "retention_of")
+
+T = TypeVar("T")
+
+_log = OwnLog("audit")
+
+
+class Keeper:
+    """Prunes a log by its retention when a segment was sealed, and when the log was opened; and when it is told to."""
+
+    def __init__(self, store: KnowledgeStore, log: Log, clock: Clock, retention: Retention | None) -> None:
+        self.errors: int = 0
+        self.failure: Exception | None = None
+        """Why the newest pruning of its own failed; None if it went well."""
+        self.long_records: OneByOne = OneByOne()
+        """Entered by who writes the file of a record of the caller's own."""
+        self.retention: Retention | None = retention
+        self.pruner: Pruner = Pruner(store, log, clock, self.long_records)
+        self._log = log
+        self._segment: int | None = None
+        self._worker = Worker("hubwire audit pruning")
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it looks at the log by itself: to prune it, or to write the floor down beside it."""
+        return self.retention is not None and (self.retention.is_limited or self.retention.days_min > 0)
+
+    def appended(self, segment: int) -> None:
+        """Records were appended to this segment."""
+        if self.is_at_work and segment != self._segment and not self._worker.is_at_work:
+            self._segment = segment
+            self._worker.start(self._prune)
+
+    async def _prune(self) -> None:
+        assert self.retention is not None
+        try:
+            await self.pruner.prune(
+                self.retention, by="retention", reason=None, is_dry_run=False, floor=self.retention.days_min
+            )
+            self.failure = None
+        except Exception as error:  # noqa: BLE001 - it is counted and logged, and the log goes on
+            self.errors += 1
+            self.failure = error
+            _log.failure("an audit log could not be pruned", error, log=self._log.path)
+        self._segment = self._log.segment  # its own record may have begun one
+
+    async def close(self) -> None:
+        """End a pruning under way at its next step."""
+        await self.pruner.close()
+        self._segment = None
+
+
+class Prunable:
+    """What can be called on an audit log about how long its records are kept."""
+
+    path: str
+    _store: KnowledgeStore
+    _place: Place
+    _keeper: Keeper
+
+    async def prune(
+        self,
+        *,
+        dry_run: bool = False,
+        retention: Retention | None = None,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> Pruning:
+        """Remove the oldest segments that the retention does not keep; return what went, and what stays all the same.
+
+        The record ``log.pruned`` is in the log before, with where it begins then and the ``h`` before that, so that
+        :meth:`verify` knows the rest for the whole. It removes whole segments, never one of the two newest, none
+        younger than ``days_min``, and none while the log is held. Before they are removed they are read: damage raises
+        :class:`~hubwire.errors.LogDamaged`, and nothing goes. A crash or a cancellation leaves a log that is whole; the
+        next pruning finishes. Readers that stand in what goes get :class:`~hubwire.errors.HistoryGone`.
+
+        ``dry_run`` only reads, also beside another writer. ``retention`` is another one than that of the log, whose
+        floor holds all the same. ``by`` and ``reason`` are written down. Raises
+        :class:`~hubwire.errors.ConfigurationError` without a retention, and what :meth:`append` raises.
+        """
+        chosen = self._chosen(retention)
+        if type(dry_run) is not bool:
+            raise ConfigurationError(f"prune(): dry_run is True or False, not {type(dry_run).__name__}")
+        by = _arguments.words("prune(): by", by, is_optional=True)
+        reason = _arguments.words("prune(): reason", reason, is_optional=True)
+        own = self._keeper.retention
+        return await self._explained(
+            self._keeper.pruner.prune(
+                chosen, by=by, reason=reason, is_dry_run=dry_run, floor=None if own is None else own.days_min
+            )
+        )
+
+    def _chosen(self, retention: object) -> Retention:
+        own = self._keeper.retention
+        if retention is None:
+            if own is None:
+                raise ConfigurationError(
+                    f"prune(): the log {self.path} has no retention; give one, such as retention=Retention(days=183)"
+                )
+            return own
+        if type(retention) is not Retention:
+            raise ConfigurationError(f"prune(): retention is a Retention, not {type(retention).__name__}")
+        days_min = max(retention.days_min, 0 if own is None else own.days_min)
+        return attrs.evolve(retention, days_min=days_min)
+
+    async def hold(self, reason: str, *, name: str = "hold", by: str | None = None) -> None:
+        """Keep all records, whatever the retention says, until :meth:`release` is called with the same name.
+
+        It holds also over restarts, and for ``hubwire prune``. The log says so in a record ``log.held``. A pruning
+        under way ends first. Raises :class:`~hubwire.errors.InvalidRecord` if there is a hold of this name, and what
+        :meth:`append` raises.
+        """
+        reason = _arguments.words("hold(): reason", reason)
+        name = _arguments.words("hold(): name", name)
+        by = _arguments.words("hold(): by", by, is_optional=True)
+        await self._explained(self._keeper.pruner.hold(name, reason, by))
+
+    async def release(self, reason: str, *, name: str = "hold", by: str | None = None) -> None:
+        """Release the hold of this name, for a reason that is written down in a record ``log.released``.
+
+        Raises :class:`~hubwire.errors.NotFound` if there is none, and what :meth:`append` raises.
+        """
+        reason = _arguments.words("release(): reason", reason)
+        name = _arguments.words("release(): name", name)
+        by = _arguments.words("release(): by", by, is_optional=True)
+        await self._explained(self._keeper.pruner.release(name, reason, by))
+
+    async def holds(self) -> tuple[Hold, ...]:
+        """Return the holds that are on the log, the oldest first. It only reads."""
+        return (await read_keeping(self._store, self.path)).holds
+
+    @property
+    def prune_errors(self) -> int:
+        """How many prunings by the log's own retention have failed; each is logged, and the next one tries again."""
+        return self._keeper.errors
+
+    async def _explained(self, work: Awaitable[T]) -> T:
+        try:
+            result = await work
+        except AlreadyRunning as error:
+            raise self._place.explained(error) from error
+        return result
+
+
+def retention_of(value: Any) -> Retention | None:
+    """Return the retention of a log."""
+    if value is None or type(value) is Retention:
+        return value
+    raise ConfigurationError(
+        f"retention is a Retention, such as Retention(days=365), or None, not {type(value).__name__}"
+    )
