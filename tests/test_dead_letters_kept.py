@@ -31,20 +31,9 @@ from hubwire.stores import FileStore, MemoryStore
 from hubwire.testing import ManualClock, Recorder, history
 from support import AT, numbers, pass_time, said, until, until_idle
 from support.durable import Failing, kept_position
+from support.letters import durable, say
 
 FOLDER = "/journal/dead-letters"
-
-
-def durable(hub: Hub, listener: Any, **settings: Any) -> Any:
-    """Attach a listener that gives an event up when it has failed at it once."""
-    given = {"duty": Duty.DURABLE, "name": "picky", "pattern": "number.said", "attempts_max": 1}
-    return hub.attach(listener, **{**given, "when_exhausted": "dead_letter", **settings})
-
-
-async def say(hub: Hub, count: int, first: int = 0) -> None:
-    for n in range(first, first + count):
-        await hub.emit(said(n))
-    await hub.flush()
 
 
 async def files(store: KnowledgeStore) -> list[str]:
