@@ -176,6 +176,7 @@ _SUBMODULES = (
     "risk",
     "text_store",
     "thread",
+    "validation",
     "waking",
 )
 """The public modules, which are attributes of the package too."""

@@ -56,7 +56,14 @@ _SETTINGS = (*(field.name for field in attrs.fields(Options) if field.name != "p
 
 
 def check_plug_ins(
-    store: object, journal: object, clock: object, arbiter: object, approvals: object, watch: object, limits: object
+    store: object,
+    journal: object,
+    clock: object,
+    arbiter: object,
+    approvals: object,
+    watch: object,
+    limits: object,
+    validation: object,
 ) -> None:
     """Refuse what cannot be a part of a hub, before a part is made; None stands for a part's default."""
     path = shown(store) if is_a(store, str) else "'./data'"
@@ -72,6 +79,11 @@ def check_plug_ins(
         from .approvals import ApprovalPolicy  # noqa: PLC0415 - few programs give one, and they have imported it
 
         _HUB.instance("approvals", approvals, ApprovalPolicy, advice="write ApprovalPolicy(...)")
+    if validation is not None:
+        from .validation import Validation  # noqa: PLC0415 - as with approvals
+
+        wanted = "a hubwire.validation.Validation"
+        _HUB.instance("validation", validation, Validation, wanted=wanted, advice="write Validation(EventRule(...))")
     for argument, value, kind in (("watch", watch, WatchLimits), ("limits", limits, Limits)):
         if value is not None:
             _HUB.instance(argument, value, kind, advice=f"write {kind.__name__}(...)")

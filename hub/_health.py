@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 
 from ._actors.rules import ActorStatistics
@@ -11,6 +13,9 @@ from ._foreign.clocks import GuardedClock
 from ._journal.statistics import JournalStatistics
 from ._parts import Parts
 from ._values import Value
+
+if TYPE_CHECKING:
+    from ._commands.validating import Validating
 
 __all__ = ("Health", "HubHealth", "HubStatistics")
 
@@ -65,6 +70,14 @@ class HubStatistics(Value):
     """How many attachments were detached without being asked to, ever."""
     violations_waiting: int = 0
     """How many violations of expectations wait for a handler of the program's own."""
+    event_rules: int = 0
+    """How many rules the hub has for the events that callers emit; 0: they are not validated."""
+    events_refused: int = 0
+    """How many events were refused because they break a strict rule."""
+    events_questioned: int = 0
+    """How many were let pass, though they break rules of the mode ``warn``."""
+    checks_failed: int = 0
+    """How often a check of a rule, which is a function of the program's own, raised, or answered what is no answer."""
 
     @property
     def in_flight(self) -> int:
@@ -81,6 +94,17 @@ class HubHealth(Value):
     notes: tuple[str, ...] = ()
     """What is no problem, and worth knowing: what the start found of the journal and did about it, and which guest held
     up the event loop last."""
+
+
+def _validated(validating: Validating | None) -> dict[str, int]:
+    if validating is None:
+        return {}
+    return {
+        "event_rules": validating.rules,
+        "events_refused": validating.refused,
+        "events_questioned": validating.questioned,
+        "checks_failed": validating.checks_failed,
+    }
 
 
 class Health:
@@ -125,6 +149,7 @@ class Health:
             clock_steps_back=pipeline.ingress.time.steps_back,
             listeners_lost=fanout.lost.count,
             violations_waiting=len(parts.violation_handlers),
+            **_validated(parts.emitting.validating),
             journal=None if parts.upkeep is None else parts.upkeep.statistics(),
         )
 

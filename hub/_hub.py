@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from ._commands.batches import Batch
     from ._foreign.arguments import Call
     from .approvals import ApprovalPolicy
+    from .validation import Validation
 
 __all__ = ("Hub", "HubHealth", "HubStatistics")
 
@@ -81,6 +82,8 @@ class Hub:
 
     ``arbiter`` decides before a command is carried out; without one, every command is allowed. ``approvals`` is how
     approvals are decided, ``watch`` how long the hub waits for the end of turns, model calls and tool calls.
+    ``validation`` holds rules for the events that callers emit (:mod:`hubwire.validation`); without them, an event has
+    to be as its class declares it, and no more.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for a setting that cannot work.
     """
@@ -94,6 +97,7 @@ class Hub:
         clock: Clock | None = None,
         arbiter: Arbiter | None = None,
         approvals: ApprovalPolicy | None = None,
+        validation: Validation | None = None,
         watch: WatchLimits | None = None,
         limits: Limits | None = None,
         ring: int | None = None,
@@ -105,7 +109,7 @@ class Hub:
         journal_bytes_max: int | None = None,
         arbiter_seconds_max: float | None = None,
     ) -> None:
-        check_plug_ins(store, journal, clock, arbiter, approvals, watch, limits)
+        check_plug_ins(store, journal, clock, arbiter, approvals, watch, limits, validation)
         attached = checked_listeners(listeners)
         limits = limits_with(
             limits,
@@ -121,12 +125,13 @@ class Hub:
         clock = guarded_clock(SystemClock() if clock is None else clock)
         journal = journal_on(store, journal, clock, limits)
         guests: dict[str, Any] = {"arbiter": arbiter, "approvals": approvals, "watch": watch}
+        guests["validation"] = validation
         parts = assemble(limits, clock, journal, **guests, acting_as=self.acting_as, hub=self)
         self._parts = parts
         self._pipeline = parts.pipeline
         self._ingress = parts.pipeline.ingress
         self._lifecycle = parts.lifecycle
-        self._has_arbiter = arbiter is not None
+        self._is_guarded = parts.emitting.is_needed
         self._fanout = parts.fanout
         self._ways = Ways(parts)
         self._life = HubLife(parts)
@@ -280,11 +285,12 @@ class Hub:
         Cancelled while it waits to be admitted, the event is not taken; cancelled later, it is committed all the same.
 
         Raises :class:`~hubwire.errors.CommandRejected` for a kind that a command owns,
+        :class:`~hubwire.errors.EventInvalid` for one that is not as its class or a rule says,
         :class:`~hubwire.errors.AccessDenied` if the arbiter denies it, :class:`~hubwire.errors.EventTooLarge`,
         :class:`~hubwire.errors.HubClosed`, or what the hub failed with.
         """
         self._ingress.check(event)
-        if self._has_arbiter:
+        if self._is_guarded:
             event = await self._parts.emitting.allowed(event)
         return (await self._pipeline.emit((event,)))[0]
 
@@ -295,7 +301,7 @@ class Hub:
         arbiter that has to be awaited denies it.
         """
         self._ingress.check(event)
-        if self._has_arbiter:
+        if self._is_guarded:
             event = self._parts.emitting.allowed_now(event)
         return self._pipeline.put_nowait((event,))[0]
 
@@ -305,7 +311,7 @@ class Hub:
         Raises only for an event that no hub would take, or that the arbiter denies: see :meth:`emit_nowait`.
         """
         self._ingress.check(event)
-        if self._has_arbiter:
+        if self._is_guarded:
             event = self._parts.emitting.allowed_now(event)
         return self._pipeline.offer((event,))
 

@@ -54,8 +54,10 @@ if TYPE_CHECKING:
     from ._actors.registry import Actors  # imported with the first actor
     from ._commands.approvals import ApprovalCommands  # imported when they are used
     from ._commands.batches import Batches
+    from ._commands.validating import Validating
     from ._journal.upkeep import Upkeep  # imported only for a hub with a journal
     from .approvals import ApprovalPolicy
+    from .validation import Validation
 
 __all__ = ("Groups", "Parts", "assemble", "journal_on")
 
@@ -128,6 +130,7 @@ def assemble(
     arbiter: Arbiter | None,
     approvals: ApprovalPolicy | None,
     watch: WatchLimits | None,
+    validation: Validation | None,
     acting_as: Callable[[Agent], object],
     hub: object,
 ) -> Parts:
@@ -141,6 +144,7 @@ def assemble(
     fanout = _fanout_of(pipeline, journal, clock, upkeep)
     set_aside = _reporting(clock, pipeline, abandoned, fanout.announcements)
     core, denials = _core_of(pipeline, state, clock, limits, arbiter, journal, upkeep)
+    core.emitting.validating = _validating_of(validation, lifecycle, fanout.announcements, limits)
     asks, from_threads = Asks(core, state, clock), FromThreads(lifecycle.home, limits.thread_bytes_max)
     make_approvals = partial(_make_approvals, core, state, approvals, from_threads, abandoned, clock)
     core.room.connect(partial(turn_of, core), asks.workload.has_time)
@@ -225,10 +229,20 @@ def _core_of(
     return core, denials
 
 
+def _validating_of(
+    validation: Validation | None, lifecycle: Lifecycle, announcements: Announcements, limits: Limits
+) -> Validating | None:
+    if validation is None:
+        return None
+    from ._commands.validating import Validating  # noqa: PLC0415 - a hub without rules does not need it
+
+    return Validating(validation, lifecycle, announcements, limits.event_bytes_max)
+
+
 def _make_batches(core: Core, pipeline: Pipeline, limits: Limits) -> Batches:
     from ._commands.batches import Batches  # noqa: PLC0415 - few programs emit batches
 
-    return Batches(pipeline, core.emitting, core.authorizer.has_arbiter, limits.event_bytes_max)
+    return Batches(pipeline, core.emitting, limits.event_bytes_max)
 
 
 def _groups_of(core: Core, state: State, clock: Clock) -> Groups:

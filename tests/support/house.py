@@ -192,6 +192,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
         "hubwire.expectations",
         "hubwire.guests",
         "hubwire.messages",
+        "hubwire.validation",
     ),
     ("hubwire.risk",),
     ("hubwire._state", "hubwire._foreign", "hubwire.log"),
