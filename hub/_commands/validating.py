@@ -11,7 +11,7 @@ import attrs
 from .._commit.phase import Lifecycle
 from .._delivery.announcements import Announcements
 from ..context import Context, current
-from ..errors import EventInvalid, Fault
+from ..errors import CommandRejected, EventInvalid, Fault
 from ..events import Event, HubEventQuestioned, HubGuestFailed
 from ..events._shown import FAULTS_MAX, said
 from ..own_log import OwnLog
@@ -51,6 +51,7 @@ class Validating:
         self._announcements = announcements
         self._bytes_max = bytes_max
         self._reported: set[str] = set()
+        self._is_checking = False
 
     def checked(
         self, events: Sequence[E], around: Context | None = None, *, are_batch: bool = False
@@ -59,8 +60,17 @@ class Validating:
 
         ``around`` is the context that they inherit, by default that of the running code.
         """
+        if self._is_checking:
+            raise CommandRejected(
+                "a check of a rule emits an event, which would have to be checked, too; let it answer, and emit"
+                " from a listener"
+            )
         around = current() if around is None else around
-        examined = [self._validation._examine(event, self._bytes_max, around) for event in events]  # noqa: SLF001
+        self._is_checking = True
+        try:
+            examined = [self._validation._examine(event, self._bytes_max, around) for event in events]  # noqa: SLF001
+        finally:
+            self._is_checking = False
         faulty = [each for each in enumerate(examined) if each[1].faults or each[1].failures]
         if not faulty:
             return [each.event for each in examined], ()

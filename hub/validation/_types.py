@@ -9,6 +9,7 @@ import attrs
 
 from .._foreign.arguments import Call
 from .._foreign.guards import guarded_call
+from ..errors import CallerError
 from ..events._types import ANY, Check, Misfit, check_of, members_of, plain, rank, words
 from ._paths import Path, path_of
 
@@ -30,18 +31,23 @@ def type_of(call: Call, name: object, hint: Any) -> Type:
     """Compile the type of a field; refuse what says no type that can be checked."""
     path = path_of(call, "types", name)
     try:
-        if guarded_call(_says_a_type, hint):
-            return Type(path, hint, guarded_call(words, plain(hint)), guarded_call(check_of, plain(hint)))
-    except Exception:  # noqa: BLE001, S110 - an annotation may be an object of any class: then it is refused
-        pass
-    raise call.refusal(
-        f"types[{path.text!r}]",
-        hint,
-        "a type that can be checked: str, int, float, bool, list[str], dict, Literal, a class of values",
-    )
+        compiled = guarded_call(_compiled, hint)
+    except Exception as error:
+        raise _refusal(call, path, hint) from error  # an annotation may be an object of any class
+    if compiled is None:
+        raise _refusal(call, path, hint)
+    return Type(path, hint, *compiled)
 
 
-def _says_a_type(hint: Any) -> bool:
+def _refusal(call: Call, path: Path, hint: object) -> CallerError:
+    wanted = "a type that can be checked: str, int, float, bool, list[str], dict, Literal, a class of values"
+    return call.refusal(f"types[{path.text!r}]", hint, wanted)
+
+
+def _compiled(hint: Any) -> tuple[str, Check] | None:
+    """Return what a type takes, in words, and its check; None for what says none that can be checked."""
     if not isinstance(hint, (type, typing.NewType)) and typing.get_origin(hint) is None:
-        return False
-    return all(rank(each) != ANY for each in members_of(hint))
+        return None
+    if any(rank(each) == ANY for each in members_of(hint)):
+        return None
+    return words(plain(hint)), check_of(plain(hint))
