@@ -38,23 +38,27 @@ class Emitting:
         Raises :class:`~hubwire.errors.EventInvalid` if it breaks a rule, and :class:`~hubwire.errors.AccessDenied` if
         the arbiter denies it.
         """
-        if self.validating is None:
-            return await self.authorized(event)
-        (event,), doubts = self.validating.checked((event,))
+        event, doubts = self._validated(event)
         if self._authorizer.has_arbiter:
             event = await self.authorized(event)
-        self.validating.note(doubts)
+        if doubts and self.validating is not None:
+            self.validating.note(doubts)
         return event
 
     def allowed_now(self, event: E) -> E:
         """Do the same for a caller that cannot wait."""
-        if self.validating is None:
-            return self._authorized_now(event)
-        (event,), doubts = self.validating.checked((event,))
+        event, doubts = self._validated(event)
         if self._authorizer.has_arbiter:
             event = self._authorized_now(event)
-        self.validating.note(doubts)
+        if doubts and self.validating is not None:
+            self.validating.note(doubts)
         return event
+
+    def _validated(self, event: E) -> tuple[E, Sequence[Doubt]]:
+        if self.validating is None or self.validating.is_free(event):
+            return event, ()
+        (event,), doubts = self.validating.checked((event,))
+        return event, doubts
 
     async def all_allowed(self, events: Sequence[E], around: Context | None = None) -> Sequence[E]:
         """Do the same for the events of a batch: the arbiter is asked when all of them are right."""
@@ -63,7 +67,7 @@ class Emitting:
             events, doubts = self.validating.checked(events, around, are_batch=True)
         if self._authorizer.has_arbiter:
             events = [await self.authorized(event) for event in events]
-        if self.validating is not None:
+        if doubts and self.validating is not None:
             self.validating.note(doubts)
         return events
 

@@ -53,6 +53,10 @@ class Validating:
         self._reported: set[str] = set()
         self._is_checking = False
 
+    def is_free(self, event: Event) -> bool:
+        """Tell whether no rule is for the kind of an event."""
+        return self._validation._checks_for(event) is None  # noqa: SLF001 - what a hub asks, and programs need not
+
     def checked(
         self, events: Sequence[E], around: Context | None = None, *, are_batch: bool = False
     ) -> tuple[list[E], Sequence[Doubt]]:
@@ -83,7 +87,7 @@ class Validating:
 
     def note(self, doubts: Sequence[Doubt]) -> None:
         """Count and report events that are let pass."""
-        if not doubts or not self._is_heard():
+        if not self._is_heard():
             return
         self.questioned += len(doubts)
         for doubt in doubts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = ("Checks", "Examined", "Rule", "examine")
 _MEMBERS = (Severity, Outcome)
 """In the header these are, and rules are about their texts."""
 
+_NONE = frozenset[str]()
 _TEXT_MAX = 200
 _RULE_MAX = 100
 
@@ -51,7 +53,7 @@ class Rule:
         return clean(", ".join(self.patterns.patterns), _RULE_MAX)
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.define(eq=False, repr=False)
 class Examined:
     """What was found of an event."""
 
@@ -99,7 +101,7 @@ def examine(checks: Checks, event: Event, bytes_max: int, around: Context) -> Ex
     """
     if not checks.are_values_needed:
         return Examined(event, checks.known)
-    faults, failures = list(checks.known), []
+    faults, failures = list(checks.known), list[tuple[str, str]]()
     try:
         frozen = stamp(event, -1, "", "", "", around, bytes_max)
     except EventInvalid as error:
@@ -112,7 +114,9 @@ def examine(checks: Checks, event: Event, bytes_max: int, around: Context) -> Ex
         return Examined(event, tuple(faults[:FAULTS_MAX]))
     field = _fields_of(frozen)
     for rule, mode in checks.rules:
-        found = [*_value_faults(rule, mode, field, frozenset()), *_schema_faults(rule, mode, frozen)]
+        found = list(_value_faults(rule, mode, field, _NONE))
+        if rule.schema is not None:
+            found += _schema_faults(rule.schema, rule.name, mode, frozen)
         if not found and rule.check is not None:
             found, failure = _own_faults(rule, mode, frozen)
             failures += failure
@@ -124,13 +128,18 @@ def examine(checks: Checks, event: Event, bytes_max: int, around: Context) -> Ex
 
 
 def _fields_of(frozen: Event) -> Field:
-    names = field_names(type(frozen))
+    names = _names_of(type(frozen))
 
     def field(name: str) -> Any:
         value = getattr(frozen, name) if name in names else MISSING
         return str(value) if type(value) in _MEMBERS else value
 
     return field
+
+
+@cache
+def _names_of(cls: type[Event]) -> frozenset[str]:
+    return frozenset(field_names(cls))
 
 
 def _canonical_fields(event: Event, around: Context, bytes_max: int) -> Field:
@@ -165,15 +174,13 @@ def _given(value: Any) -> str:
 # --- schemas --------------------------------------------------------------------------------------------------------
 
 
-def _schema_faults(rule: Rule, mode: str, frozen: Event) -> Iterator[Fault]:
-    if rule.schema is None:
-        return
+def _schema_faults(schema: Schema, rule: str, mode: str, frozen: Event) -> Iterator[Fault]:
     is_generic = type(frozen) is GenericEvent
     payload: Any = frozen.data if is_generic else _own_payload(frozen)  # type: ignore[attr-defined]
-    for keys, wanted in rule.schema(payload, FAULTS_MAX):
+    for keys, wanted in schema(payload, FAULTS_MAX):
         whole = ("data", *keys) if is_generic else keys
         value = Path("", "payload", keys).value(lambda _: payload)
-        yield Fault(".".join(whole), wanted, _given(value), rule.name, mode)
+        yield Fault(".".join(whole), wanted, _given(value), rule, mode)
 
 
 def _own_payload(frozen: Event) -> Mapping[str, Any]:

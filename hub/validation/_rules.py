@@ -170,13 +170,17 @@ class Validation:
 
     def _examine(self, event: Any, bytes_max: int, around: Any) -> Examined:
         """Look at an event; a frozen copy comes back, where a rule is for its kind."""
+        checks = self._checks_for(event)
+        return Examined(event) if checks is None else examine(checks, event, bytes_max, around)
+
+    def _checks_for(self, event: Any) -> Checks | None:
+        """Return the rules for the kind of an event; None if there is none."""
         cls = type(event)
         key = cls if cls is not GenericEvent else event.kind if type(event.kind) is str else str.__str__(event.kind)
         try:
-            checks = self._known[key]
+            return self._known[key]
         except KeyError:
-            checks = self._compile(key, str.__str__(event.kind))
-        return Examined(event) if checks is None else examine(checks, event, bytes_max, around)
+            return self._compile(key, str.__str__(event.kind))
 
     def _compile(self, key: Any, kind: str) -> Checks | None:
         if len(self._known) >= _KINDS_MAX:
