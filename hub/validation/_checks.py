@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -127,19 +126,19 @@ def examine(checks: Checks, event: Event, bytes_max: int, around: Context) -> Ex
 # --- fields ---------------------------------------------------------------------------------------------------------
 
 
+_names: dict[type[Event], frozenset[str]] = {}
+"""The names of the fields of each class: to list them takes as long as to stamp an event."""
+
+
 def _fields_of(frozen: Event) -> Field:
-    names = _names_of(type(frozen))
+    cls = type(frozen)
+    names = _names.get(cls) or _names.setdefault(cls, frozenset(field_names(cls)))
 
     def field(name: str) -> Any:
         value = getattr(frozen, name) if name in names else MISSING
         return str(value) if type(value) in _MEMBERS else value
 
     return field
-
-
-@cache
-def _names_of(cls: type[Event]) -> frozenset[str]:
-    return frozenset(field_names(cls))
 
 
 def _canonical_fields(event: Event, around: Context, bytes_max: int) -> Field:
