@@ -226,6 +226,21 @@ class Holding:
         await self.released.wait()
 
 
+async def test_what_is_checked_is_what_is_committed() -> None:
+    """A caller that changes the payload while the event waits for room changes nothing."""
+    holding, data = Holding(), dict[str, Any](id=1)
+    async with Hub(validation=STRICT, limits=Limits(in_flight_max=1)) as hub:
+        await hub.flush()
+        hub.attach(holding, duty=Duty.REQUIRED)
+        await until_idle()
+        hub.offer(GenericEvent(kind="other.said"))
+        waiting = asyncio.ensure_future(hub.emit(GenericEvent(kind="user.login", source="crm", data=data)))
+        await until(lambda: hub.statistics().emitters_waiting == 1)
+        data["id"] = "x"
+        holding.released.set()
+        assert (await waiting).data == {"id": 1}
+
+
 async def test_rules_are_checked_before_there_is_room() -> None:
     """As every other refusal; what is right is dropped, or raises, as without rules."""
     holding = Holding()
