@@ -144,11 +144,9 @@ def assemble(
     fanout = _fanout_of(pipeline, journal, clock, upkeep)
     set_aside = _reporting(clock, pipeline, abandoned, fanout.announcements)
     core, denials = _core_of(pipeline, state, clock, limits, arbiter, journal, upkeep)
-    core.emitting.validating = _validating_of(validation, lifecycle, fanout.announcements, limits)
     asks, from_threads = Asks(core, state, clock), FromThreads(lifecycle.home, limits.thread_bytes_max)
-    make_approvals = partial(_make_approvals, core, state, approvals, from_threads, abandoned, clock)
     core.room.connect(partial(turn_of, core), asks.workload.has_time)
-    make_actors = partial(_make_actors, core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max)
+    core.emitting.validating = _validating_of(validation, lifecycle, fanout.announcements, limits)
     return Parts(
         limits=limits,
         lifecycle=lifecycle,
@@ -159,11 +157,11 @@ def assemble(
         fanout=fanout,
         core=core,
         groups=_groups_of(core, state, clock),
-        approvals=Late(make_approvals),
+        approvals=Late(partial(_make_approvals, core, state, approvals, from_threads, abandoned, clock)),
         emitting=core.emitting,
         batches=Late(partial(_make_batches, core, pipeline, limits)),
         asks=asks,
-        actors=LateActors(core, make_actors),
+        actors=LateActors(core, partial(_make_actors, core, state, asks, acting_as, clock, abandoned, limits)),
         timers=Timers(pipeline, state, clock, partial(set_aside, "what is due")),
         verdicts=Verdicts(core, state.approvals),
         violation_handlers=ViolationHandlers(core, state, clock, pipeline.ingress.time.now_ns, abandoned, hub),
@@ -282,11 +280,11 @@ def _make_actors(
     acting_as: Callable[[Agent], object],
     clock: Clock,
     abandoned: Abandoned,
-    stop_seconds_max: float,
+    limits: Limits,
 ) -> Actors:
     from ._actors.registry import Actors  # noqa: PLC0415 - a hub without actors does not need them
 
-    return Actors(core, state, asks, acting_as, clock, abandoned, stop_seconds_max)
+    return Actors(core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max)
 
 
 # -- what goes wrong is announced --

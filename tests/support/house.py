@@ -209,6 +209,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
         "hubwire._reraise",
         "hubwire._values",
     ),
+    ("hubwire._fault",),
 )
 """The wings and the public files of the hub, from the roof down. Places side by side do not know each other."""
 
