@@ -308,7 +308,7 @@ class Hub:
     def offer(self, event: Event) -> bool:
         """Take an event if the hub can take one now; otherwise drop it, count it, and return False.
 
-        Raises only for an event that no hub would take, or that the arbiter denies: see :meth:`emit_nowait`.
+        Raises only for an event that no hub would take, or that a rule or the arbiter refuses: see :meth:`emit_nowait`.
         """
         self._ingress.check(event)
         if self._is_guarded:

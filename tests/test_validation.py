@@ -11,7 +11,7 @@ import pytest
 
 from hubwire import Event, GenericEvent, Hub, event, scope
 from hubwire.arbiter import Allow, Command
-from hubwire.errors import CallerError, ConfigurationError, EventInvalid, EventTooLarge, Fault
+from hubwire.errors import CallerError, CommandRejected, ConfigurationError, EventInvalid, EventTooLarge, Fault
 from hubwire.events import HubEventQuestioned, HubGuestFailed, evolve
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder, history, peek
@@ -83,6 +83,46 @@ async def test_a_name_that_is_no_kind_is_refused_before_the_rules() -> None:
     async with Hub(validation=Validation(EventRule("*", required=["source"]))) as hub:
         with pytest.raises(ConfigurationError, match="is not a kind of event"):
             await hub.emit(GenericEvent(kind="user.login\n"))
+
+
+async def test_the_kinds_of_a_hub_may_be_a_closed_set() -> None:
+    """Of names, not of domains alone."""
+    kinds = ["gate.approved", "gate.denied", "gate.expired"]
+    async with Hub(validation=Validation(EventRule("*", kinds=kinds))) as hub:
+        for kind in kinds:
+            await hub.emit(GenericEvent(kind=kind))
+        with pytest.raises(EventInvalid, match=r"one of gate\.approved, gate\.denied, gate\.expired"):
+            await hub.emit(GenericEvent(kind="gate.aproved"))
+
+
+async def test_a_reserved_domain_may_be_warned_of() -> None:
+    """What a program keeps for some kinds; the domains of the hub itself are refused anyway."""
+    known = ["system.started", "system.stopped"]
+    async with Hub(validation=Validation(EventRule("system.*", kinds=known, mode="warn"))) as hub:
+        await hub.emit(GenericEvent(kind="system.started"))
+        assert hub.statistics().events_questioned == 0
+        await hub.emit(GenericEvent(kind="system.crashed"))
+        assert hub.statistics().events_questioned == 1
+        with pytest.raises(CommandRejected, match="a kind of the hub's own"):
+            await hub.emit(GenericEvent(kind="hub.crashed"))
+
+
+def test_a_policy_of_audits_is_a_rule_for_all_kinds() -> None:
+    """Who did it, for whom, and how it ended: of each event, and of these words."""
+    rule = EventRule(
+        "*", required=["actor", "tenant", "outcome", "severity"], types={"outcome": Literal["success", "failure"]}
+    )
+    right = evolve(login(), actor="jane", tenant="t1", outcome="success", severity="info")
+    assert found(rule, right) == []
+    assert paths(rule, evolve(right, actor=None, outcome="denied")) == ["actor", "outcome"]
+    assert paths(rule, evolve(right, severity="fatal")) == ["severity"]  # its class says that already
+
+
+@pytest.mark.parametrize("data", [5, "x", ["a"], None])
+async def test_a_payload_that_is_no_mapping_is_refused(data: Any) -> None:
+    """With rules as without; a rule about what is in it has nothing to add."""
+    rules = Validation(EventRule("*", required=["data.id", "source"]))
+    assert [each.path for each in rules.faults(GenericEvent(kind="user.login", data=data))] == ["data", "source"]
 
 
 def test_a_rule_is_for_a_kind_a_domain_or_the_hub() -> None:
