@@ -146,7 +146,7 @@ def assemble(
     core, denials = _core_of(pipeline, state, clock, limits, arbiter, journal, upkeep)
     asks, from_threads = Asks(core, state, clock), FromThreads(lifecycle.home, limits.thread_bytes_max)
     core.room.connect(partial(turn_of, core), asks.workload.has_time)
-    core.emitting.validating = _validating_of(validation, lifecycle, fanout.announcements, limits)
+    core.emitting.connect(_validating_of(validation, lifecycle, fanout.announcements, limits))
     return Parts(
         limits=limits,
         lifecycle=lifecycle,

@@ -274,6 +274,31 @@ def test_faults_are_bounded_and_safe_to_show() -> None:
     assert all(len(each.given) <= 200 for each in faults)
 
 
+async def test_a_strict_fault_is_not_lost_among_many_others() -> None:
+    """An error holds a hundred; that the event is refused is among them."""
+    many = EventRule("*", required=[f"data.n{number}" for number in range(500)], mode="warn")
+    async with Hub(validation=Validation(many, EventRule("*", required=["source"]))) as hub:
+        with pytest.raises(EventInvalid) as caught:
+            await hub.emit(login())
+    assert caught.value.field == "source"
+    assert len(caught.value.faults) == 100
+
+
+class Falsy:
+    """A check that has no truth value, and answers all the same."""
+
+    def __bool__(self) -> bool:
+        raise RuntimeError
+
+    def __call__(self, given: Event) -> str:
+        return "never right"
+
+
+def test_a_check_may_be_any_object_that_is_called() -> None:
+    (fault,) = Validation(EventRule("*", check=Falsy())).faults(login())
+    assert fault.wanted == "as a Falsy says (never right)"
+
+
 async def test_a_refusal_is_bounded_text() -> None:
     rule = EventRule("*", required=[f"data.{'n' * 400}{number}" for number in range(500)])
     async with Hub(validation=Validation(rule)) as hub:

@@ -26,11 +26,13 @@ class Emitting:
         self._authorizer = authorizer
         self.validating: Validating | None = None
         """None without rules."""
-
-    @property
-    def is_needed(self) -> bool:
+        self.is_needed: bool = authorizer.has_arbiter
         """Whether there are rules or an arbiter, which is known when the hub is made: without them, do not ask."""
-        return self._authorizer.has_arbiter or self.validating is not None
+
+    def connect(self, validating: Validating | None) -> None:
+        """Say, once and before the start, by which rules events are checked."""
+        self.validating = validating
+        self.is_needed = self.is_needed or validating is not None
 
     async def allowed(self, event: E) -> E:
         """Return the event, frozen as it was looked at.

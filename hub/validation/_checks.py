@@ -90,7 +90,7 @@ class Checks:
 
 
 def _looks_at_values(rule: Rule) -> bool:
-    return bool(rule.required or rule.types or rule.schema or rule.check)
+    return bool(rule.required or rule.types) or rule.schema is not None or rule.check is not None
 
 
 def examine(checks: Checks, event: Event, bytes_max: int, around: Context) -> Examined:
@@ -110,7 +110,7 @@ def examine(checks: Checks, event: Event, bytes_max: int, around: Context) -> Ex
         field = _canonical_fields(event, around, bytes_max)
         for rule, mode in checks.rules:
             faults += _value_faults(rule, mode, field, misfits)
-        return Examined(event, tuple(faults[:FAULTS_MAX]))
+        return Examined(event, _bounded(faults))
     field = _fields_of(frozen)
     for rule, mode in checks.rules:
         found = list(_value_faults(rule, mode, field, _NONE))
@@ -120,7 +120,14 @@ def examine(checks: Checks, event: Event, bytes_max: int, around: Context) -> Ex
             found, failure = _own_faults(rule, mode, frozen)
             failures += failure
         faults += found
-    return Examined(frozen, tuple(faults[:FAULTS_MAX]), tuple(failures))
+    return Examined(frozen, _bounded(faults), tuple(failures))
+
+
+def _bounded(faults: list[Fault]) -> tuple[Fault, ...]:
+    """Return so many faults as an error holds: those that refuse the event come first, and are never left out."""
+    if len(faults) > FAULTS_MAX:
+        faults.sort(key=lambda fault: fault.mode != "strict")
+    return tuple(faults[:FAULTS_MAX])
 
 
 # --- fields ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
-from .._foreign.arguments import Call, is_a
+from .._foreign.arguments import Call
 from .._foreign.guards import class_name, clean, guarded_call, is_async
 from .._values import Shown
 from ..context import current
@@ -142,12 +142,11 @@ class Validation:
 
     def __init__(self, *rules: EventRule, mode: Mode = "strict") -> None:
         """Raises :class:`~hubwire.errors.ConfigurationError` for what is no rule, and without any."""
-        if len(rules) == 1 and not is_a(rules[0], EventRule):
-            raise _VALIDATION.refusal("each rule", rules[0], "an EventRule", "write Validation(EventRule(...), ...)")
         if not 0 < len(rules) <= _RULES_MAX:
             raise ConfigurationError(f"Validation(): give 1 to {_RULES_MAX} rules, not {len(rules)}")
         for each in rules:
-            _VALIDATION.instance("each rule", each, EventRule, wanted="an EventRule")
+            if not issubclass(type(each), EventRule):
+                raise _VALIDATION.refusal("each rule", each, "an EventRule", "write Validation(EventRule(...), ...)")
         self.rules: Sequence[EventRule] = rules
         """The rules, in the order in which they are checked."""
         self.mode: str = _VALIDATION.one_of("mode", mode, MODES)
@@ -163,7 +162,8 @@ class Validation:
         ``fault.mode`` tells what refuses it from what it would be let pass with. Raises
         :class:`~hubwire.errors.ConfigurationError` for what is no event, and for the name of a kind that is none.
         """
-        _FAULTS.instance("event", event, Event, wanted="an event")
+        if not issubclass(type(event), Event):
+            raise _FAULTS.refusal("event", event, "an event")
         if type(event) is UnknownEvent or not is_kind(event.kind):
             raise _FAULTS.refusal("event", event, "an event of a kind that can be emitted")
         return self._examine(event, _BYTES_MAX, current()).faults
