@@ -469,6 +469,7 @@ async def test_an_event_that_is_too_large_is_refused_as_too_large() -> None:
         await hub.emit(login(x="x" * 5_000))
 
 
+@pytest.mark.slow
 async def test_a_hundred_thousand_kinds_leave_little() -> None:
     validation = Validation(EventRule("*", required=["source"]))
     for number in range(100_000):

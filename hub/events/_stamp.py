@@ -6,6 +6,7 @@ It is the hottest path of the hub, so the copying of each class is compiled: see
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
@@ -196,7 +197,7 @@ def _compiled(
         "open_class": cls.__mro__[1],
         "frozen_class": cls,
         "Freezer": Freezer,
-        "fit": _fit,
+        "fit": partial(_fit, types),
         "TEXT": TEXT,
         "EMPTY": EMPTY,
         "freeze_plain": freeze_plain,
@@ -229,19 +230,21 @@ def _indented(lines: list[str], *, optional: bool = False, depth: int = 1) -> li
     return ["    " * depth + line for line in lines]
 
 
-def _fit(event: Event, name: str, type_: FieldType, freezer: Freezer, value: Any) -> Any:
+def _fit(
+    types: Mapping[str, FieldType], event: Event, name: str, type_: FieldType, freezer: Freezer, value: Any
+) -> Any:
     """Return the value as the field holds it, or refuse the event."""
     try:
         return type_.fit(freezer, value)
     except Misfit:
-        raise _refusal(event, Fault(path=name, wanted=type_.wanted, given=shown(value)), freezer) from None
+        raise _refusal(types, event, Fault(path=name, wanted=type_.wanted, given=shown(value)), freezer) from None
 
 
-def _refusal(event: Event, first: Fault, freezer: Freezer) -> EventInvalid:
+def _refusal(types: Mapping[str, FieldType], event: Event, first: Fault, freezer: Freezer) -> EventInvalid:
     """Return the error for an event with a field that does not fit; it names all others that do not."""
     others = [
         Fault(path=name, wanted=type_.wanted, given=shown(value))
-        for name, type_ in types_of(type(event)).items()
+        for name, type_ in types.items()
         if name != first.path and not _fits(type_, freezer, value := getattr(event, name))
     ]
     faults = (first, *others)[:FAULTS_MAX]
