@@ -197,6 +197,7 @@ _SUBMODULES = (
     "risk",
     "text_store",
     "thread",
+    "validation",
     "waking",
 )
 """The public modules, which are attributes of the package too."""

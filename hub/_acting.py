@@ -91,14 +91,14 @@ class ActingHub:
     async def emit(self, event: E) -> E:
         """Commit an event of this agent, as :meth:`hubwire.Hub.emit`: its ``agent_id`` is set, if it has none."""
         event = self._own(event)
-        if self._core.authorizer.has_arbiter:
+        if self._core.emitting.is_needed:
             event = await self._parts.emitting.allowed(event)
         return (await self._parts.pipeline.emit((event,)))[0]
 
     def emit_nowait(self, event: E) -> E:
         """Take an event of this agent without waiting, as :meth:`hubwire.Hub.emit_nowait`."""
         event = self._own(event)
-        if self._core.authorizer.has_arbiter:
+        if self._core.emitting.is_needed:
             event = self._parts.emitting.allowed_now(event)
         return self._parts.pipeline.put_nowait((event,))[0]
 

@@ -79,6 +79,7 @@ def check_plug_ins(
     watch: object,
     limits: object,
     dead_letters: object = None,
+    validation: object = None,
 ) -> None:
     """Refuse what cannot be a part of a hub, before a part is made; None stands for a part's default."""
     path = shown(store) if is_a(store, str) else "'./data'"
@@ -98,6 +99,11 @@ def check_plug_ins(
         from ._delivery.letter import DeadLetterPolicy  # noqa: PLC0415 - few programs give one, and have imported it
 
         _HUB.instance("dead_letters", dead_letters, DeadLetterPolicy, advice="write DeadLetterPolicy(...)")
+    if validation is not None:
+        from .validation import Validation  # noqa: PLC0415 - as with approvals
+
+        wanted = "a hubwire.validation.Validation"
+        _HUB.instance("validation", validation, Validation, wanted=wanted, advice="write Validation(EventRule(...))")
     for argument, value, kind in (("watch", watch, WatchLimits), ("limits", limits, Limits)):
         if value is not None:
             _HUB.instance(argument, value, kind, advice=f"write {kind.__name__}(...)")

@@ -15,6 +15,7 @@ from ._parts import Parts
 from ._values import Value
 
 if TYPE_CHECKING:
+    from ._commands.validating import Validating
     from ._delivery.letter import DeadLetterStatistics  # imported with the first letter
 
 __all__ = ("Health", "HubHealth", "HubStatistics")
@@ -74,6 +75,14 @@ class HubStatistics(Value):
     """The dead letters of listeners; None while there never was one. See ``hub.dead_letters``."""
     withheld: int = 0
     """How many values were taken in without their contents, because the ``redactor`` of the hub failed."""
+    event_rules: int = 0
+    """How many rules the hub has for the events that callers emit; 0: they are not validated."""
+    events_refused: int = 0
+    """How many events were refused because they break a strict rule."""
+    events_questioned: int = 0
+    """How many were let pass, though they break rules of the mode ``warn``."""
+    checks_failed: int = 0
+    """How often a check of a rule, which is a function of the program's own, raised, or answered what is no answer."""
 
     @property
     def in_flight(self) -> int:
@@ -90,6 +99,17 @@ class HubHealth(Value):
     notes: tuple[str, ...] = ()
     """What is no problem, and worth knowing: what the start found of the journal and did about it, and which guest held
     up the event loop last."""
+
+
+def _validated(validating: Validating | None) -> dict[str, int]:
+    if validating is None:
+        return {}
+    return {
+        "event_rules": validating.rules,
+        "events_refused": validating.refused,
+        "events_questioned": validating.questioned,
+        "checks_failed": validating.checks_failed,
+    }
 
 
 class Health:
@@ -136,6 +156,7 @@ class Health:
             violations_waiting=len(parts.violation_handlers),
             listener_letters=fanout.letters.statistics(len(state.dead_letters)),
             withheld=0 if pipeline.ingress.redaction is None else pipeline.ingress.redaction.withheld,
+            **_validated(parts.emitting.validating),
             journal=None if parts.upkeep is None else parts.upkeep.statistics(),
         )
 

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from ._foreign.arguments import Call
     from .approvals import ApprovalPolicy
     from .redaction import Redactor
+    from .validation import Validation
 
 __all__ = ("Hub", "HubHealth", "HubStatistics")
 
@@ -82,7 +83,8 @@ class Hub:
 
     ``arbiter`` decides before a command is carried out; without one, every command is allowed. ``approvals`` is how
     approvals are decided, ``dead_letters`` how many events that listeners have given up are kept, ``watch`` how long
-    the hub waits for the end of turns, model calls and tool calls.
+    the hub waits for the end of turns, model calls and tool calls. ``validation`` holds rules for the events that
+    callers emit (:mod:`hubwire.validation`); without them, an event has to be as its class declares it, and no more.
 
     ``redactor`` redacts what agents and programs say before it is applied, journaled and delivered: a
     :class:`~hubwire.redaction.Redactor`, or ``"default"`` for that of the package. Without one, the journal holds what
@@ -102,6 +104,7 @@ class Hub:
         arbiter: Arbiter | None = None,
         approvals: ApprovalPolicy | None = None,
         dead_letters: DeadLetterPolicy | None = None,
+        validation: Validation | None = None,
         watch: WatchLimits | None = None,
         redactor: Redactor | Literal["default"] | None = None,
         limits: Limits | None = None,
@@ -114,7 +117,7 @@ class Hub:
         journal_bytes_max: int | None = None,
         arbiter_seconds_max: float | None = None,
     ) -> None:
-        check_plug_ins(store, journal, clock, arbiter, approvals, watch, limits, dead_letters)
+        check_plug_ins(store, journal, clock, arbiter, approvals, watch, limits, dead_letters, validation)
         attached = checked_listeners(listeners)
         limits = limits_with(
             limits,
@@ -129,14 +132,14 @@ class Hub:
         )
         clock = guarded_clock(SystemClock() if clock is None else clock)
         journal = journal_on(store, journal, clock, limits)
-        given: dict[str, Any] = {"arbiter": arbiter, "approvals": approvals, "watch": watch}
+        given: dict[str, Any] = {"arbiter": arbiter, "approvals": approvals, "watch": watch, "validation": validation}
         given |= {"dead_letters": dead_letters, "redaction": redaction_by(redactor, limits)}
         parts = assemble(limits, clock, journal, **given, acting_as=self.acting_as, hub=self)
         self._parts = parts
         self._pipeline = parts.pipeline
         self._ingress = parts.pipeline.ingress
         self._lifecycle = parts.lifecycle
-        self._has_arbiter = arbiter is not None
+        self._is_guarded = parts.emitting.is_needed
         self._listening = Listening(parts, self)
         self._ways = Ways(parts)
         self._life = HubLife(parts)
@@ -320,11 +323,12 @@ class Hub:
         Cancelled while it waits to be admitted, the event is not taken; cancelled later, it is committed all the same.
 
         Raises :class:`~hubwire.errors.CommandRejected` for a kind that a command owns,
+        :class:`~hubwire.errors.EventInvalid` for one that is not as its class or a rule says,
         :class:`~hubwire.errors.AccessDenied` if the arbiter denies it, :class:`~hubwire.errors.EventTooLarge`,
         :class:`~hubwire.errors.HubClosed`, or what the hub failed with.
         """
         self._ingress.check(event)
-        if self._has_arbiter:
+        if self._is_guarded:
             event = await self._parts.emitting.allowed(event)
         return (await self._pipeline.emit((event,)))[0]
 
@@ -335,17 +339,17 @@ class Hub:
         arbiter that has to be awaited denies it.
         """
         self._ingress.check(event)
-        if self._has_arbiter:
+        if self._is_guarded:
             event = self._parts.emitting.allowed_now(event)
         return self._pipeline.put_nowait((event,))[0]
 
     def offer(self, event: Event) -> bool:
         """Take an event if the hub can take one now; otherwise drop it, count it, and return False.
 
-        Raises only for an event that no hub would take, or that the arbiter denies: see :meth:`emit_nowait`.
+        Raises only for an event that no hub would take, or that a rule or the arbiter refuses: see :meth:`emit_nowait`.
         """
         self._ingress.check(event)
-        if self._has_arbiter:
+        if self._is_guarded:
             event = self._parts.emitting.allowed_now(event)
         return self._pipeline.offer((event,))
 

@@ -55,10 +55,12 @@ if TYPE_CHECKING:
     from ._commands.approvals import ApprovalCommands  # imported when they are used
     from ._commands.batches import Batches
     from ._commands.dead_letters import DeadLetterCommands
+    from ._commands.validating import Validating
     from ._delivery.letter import DeadLetterPolicy
     from ._journal.upkeep import Upkeep  # imported only for a hub with a journal
     from .approvals import ApprovalPolicy
     from .redaction.ingress import IngressRedaction
+    from .validation import Validation
 
 __all__ = ("Groups", "Parts", "assemble", "journal_on")
 
@@ -144,6 +146,7 @@ def assemble(
     dead_letters: DeadLetterPolicy | None,
     watch: WatchLimits | None,
     redaction: IngressRedaction | None,
+    validation: Validation | None,
     acting_as: Callable[[Agent], object],
     hub: object,
 ) -> Parts:
@@ -159,8 +162,7 @@ def assemble(
     set_aside = _reporting(clock, pipeline, abandoned, fanout.announcements)
     core, denials = _core_of(pipeline, state, clock, limits, arbiter, journal, upkeep)
     asks, from_threads = _asks_of(core, state, clock), FromThreads(lifecycle.home, limits.thread_bytes_max)
-    make_approvals = partial(_make_approvals, core, state, approvals, from_threads, abandoned, clock)
-    make_actors = partial(_make_actors, core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max)
+    core.emitting.connect(_validating_of(validation, lifecycle, fanout.announcements, limits))
     return Parts(
         limits=limits,
         lifecycle=lifecycle,
@@ -171,12 +173,12 @@ def assemble(
         fanout=fanout,
         core=core,
         groups=_groups_of(core, state, clock),
-        approvals=Late(make_approvals),
+        approvals=Late(partial(_make_approvals, core, state, approvals, from_threads, abandoned, clock)),
         dead_letters=_dead_letters_of(core, state, fanout, clock, dead_letters),
         emitting=core.emitting,
         batches=Late(partial(_make_batches, core, pipeline, limits)),
         asks=asks,
-        actors=LateActors(core, make_actors),
+        actors=LateActors(core, partial(_make_actors, core, state, asks, acting_as, clock, abandoned, limits)),
         timers=Timers(pipeline, state, clock, partial(set_aside, "what is due")),
         verdicts=Verdicts(core, state.approvals),
         violation_handlers=ViolationHandlers(core, state, clock, pipeline.ingress.time.now_ns, abandoned, hub),
@@ -242,10 +244,20 @@ def _core_of(
     return core, denials
 
 
+def _validating_of(
+    validation: Validation | None, lifecycle: Lifecycle, announcements: Announcements, limits: Limits
+) -> Validating | None:
+    if validation is None:
+        return None
+    from ._commands.validating import Validating  # noqa: PLC0415 - a hub without rules does not need it
+
+    return Validating(validation, lifecycle, announcements, limits.event_bytes_max)
+
+
 def _make_batches(core: Core, pipeline: Pipeline, limits: Limits) -> Batches:
     from ._commands.batches import Batches  # noqa: PLC0415 - few programs emit batches
 
-    return Batches(pipeline, core.emitting, core.authorizer.has_arbiter, limits.event_bytes_max)
+    return Batches(pipeline, core.emitting, limits.event_bytes_max)
 
 
 def _groups_of(core: Core, state: State, clock: Clock) -> Groups:
@@ -314,11 +326,11 @@ def _make_actors(
     acting_as: Callable[[Agent], object],
     clock: Clock,
     abandoned: Abandoned,
-    stop_seconds_max: float,
+    limits: Limits,
 ) -> Actors:
     from ._actors.registry import Actors  # noqa: PLC0415 - a hub without actors does not need them
 
-    return Actors(core, state, asks, acting_as, clock, abandoned, stop_seconds_max)
+    return Actors(core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max)
 
 
 # -- what goes wrong is announced --

@@ -45,7 +45,7 @@ class Ways:
             return (event,)
 
         self._pipeline.ingress.check(event)
-        if self._parts.core.authorizer.has_arbiter:
+        if self._parts.emitting.is_needed:
             event = await self._parts.emitting.allowed(event)
         future.set_result((await self._pipeline.execute(admitted, are_own=False))[0])
 

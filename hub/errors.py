@@ -11,6 +11,8 @@ exception behind an error is its ``__cause__``.
 
 from __future__ import annotations
 
+from ._fault import Fault
+
 __all__ = (
     "AccessDenied",
     "AlreadyExists",
@@ -26,6 +28,7 @@ __all__ = (
     "ContentRefused",
     "EventInvalid",
     "EventTooLarge",
+    "Fault",
     "Fenced",
     "HistoryGone",
     "HubAborted",
@@ -177,16 +180,21 @@ class Overloaded(CallerError):
 
 
 class EventInvalid(CallerError):
-    """A field of an event has a value that is not of its type, and cannot be fitted without a loss. No event was taken.
+    """An event is not as its class or a rule of the hub says (:mod:`hubwire.validation`). No event was taken.
 
-    What is committed has to be read back as it was, so it is refused at the call. ``kind`` is the event's, ``field``
-    the name of the field; the message says what it takes. Give it such a value, or declare the field with another type.
+    A field of a declared kind has a value that is not of its type, and cannot be fitted without a loss: what is
+    committed has to be read back as it was, so it is refused at the call. Or the hub was given rules, and the event
+    breaks one of those that are strict.
+
+    ``faults`` says all that is wrong with it, up to a hundred things; the message says the first ones. ``kind`` is the
+    event's, ``field`` the name, or the path, of the first field at fault.
     """
 
-    def __init__(self, message: str, *, kind: str, field: str) -> None:
+    def __init__(self, message: str, *, kind: str, field: str, faults: tuple[Fault, ...] = ()) -> None:
         super().__init__(message)
         self.kind = kind
         self.field = field
+        self.faults = faults
 
 
 class EventTooLarge(CallerError):

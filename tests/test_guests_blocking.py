@@ -29,6 +29,7 @@ from hubwire.own_log import OwnLog
 from hubwire.redaction import RedactionRule, Redactor
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock
+from hubwire.validation import EventRule, Validation
 from support import said, until
 
 
@@ -121,6 +122,16 @@ async def test_a_blocking_async_arbiter_is_named(guest: Blocking) -> None:
         guest.expect("the arbiter")
         await hub.agents.register("a")
         await named(hub, guest, "the arbiter", "Async.authorize")
+
+
+async def test_a_blocking_check_of_events_is_named(guest: Blocking) -> None:
+    def slow_check(event: Event) -> None:
+        guest.block()
+
+    async with Hub(validation=Validation(EventRule("work.*", check=slow_check))) as hub:
+        guest.expect("the check of a rule for events")
+        await hub.emit(GenericEvent(kind="work.done"))
+        await named(hub, guest, "the check of a rule for events", "slow_check")
 
 
 class Evaluator:

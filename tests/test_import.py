@@ -61,6 +61,9 @@ LATER = {
     "hubwire._commands.batches",  # and what is below it, with the first batch
     "hubwire._commit.batches",
     *(f"hubwire.events.{module}" for module in LATE),  # with the first event of their kinds
+    "hubwire._commands.validating",  # and what is below it, for a hub with rules
+    "hubwire.validation",
+    "jsonschema_rs",
     "hubwire._commands.approvals",  # and what is below it, with the first command on approvals
     "hubwire._delivery.letter",  # and what is below it, with the first dead letter
     "hubwire._delivery.letter_box",

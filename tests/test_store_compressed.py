@@ -59,7 +59,11 @@ class TestCompressedFiles(KnowledgeStoreContract, HoldableStoreContract):
 PORTS: tuple[Any, ...] = (HoldableStore, EagerStore, CuttableStore, ReservingStore)
 
 
-@pytest.mark.parametrize("make", [MemoryStore, lambda: FileStore("."), lambda: ObjectStore(MemoryService())], ids=str)
+@pytest.mark.parametrize(
+    "make",
+    [MemoryStore, lambda: FileStore("."), lambda: ObjectStore(MemoryService())],
+    ids=["memory", "files", "objects"],
+)
 def test_it_can_what_the_store_below_can(make: Callable[[], KnowledgeStore]) -> None:
     below = make()
     store = compressed(below)

@@ -45,7 +45,6 @@ class Batches(Value):
 
     _pipeline: Pipeline
     _emitting: Emitting
-    _has_arbiter: bool
     _bytes_max: int
 
     async def emit_many(self, events: object, own: Own) -> list[Any]:
@@ -54,13 +53,14 @@ class Batches(Value):
         return await self.commit(checked)
 
     async def commit(self, events: Sequence[Event], around: Context | None = None) -> list[Event]:
-        """Ask the arbiter about each event, and put all of them; return them stamped, when they are committed."""
-        if self._has_arbiter:
-            events = [await self._emitting.allowed(event) for event in events]
+        """Check the events by rules, ask the arbiter about each, and put all; return them stamped and committed."""
+        if self._emitting.is_needed:
+            events = await self._emitting.all_allowed(events, around)
         return await execute_together(self._pipeline, events, self._bytes_max, around)
 
     def frozen(self, event: E, around: Context) -> E:
-        """Return an event as it will be committed, but for its number and its time."""
+        """Return an event as it will be committed, but for its number and its time; raise if it breaks a rule."""
+        self._emitting.check(event, around)
         copy: Any = stamp(event, -1, "", "", "", around, self._bytes_max)
         return cast(E, copy)
 

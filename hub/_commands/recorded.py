@@ -126,9 +126,9 @@ class Recorded(ABC):
         """Return the beginning, frozen as the arbiter has seen it; raise if it denies it."""
         emitting = self._core.emitting
         try:
-            return await emitting.allowed(event)
+            return await emitting.authorized(event)
         except EventTooLarge as error:
-            return await emitting.allowed(self._lighter(event, error))
+            return await emitting.authorized(self._lighter(event, error))
 
     def _lighter(self, event: Event, error: EventTooLarge) -> Event:
         """Return the event without its payloads: their size stands in their place."""

@@ -38,6 +38,7 @@ _IN_THREAD = "let it await asyncio.to_thread(...) for what blocks"
 
 GUESTS: dict[tuple[str, str], tuple[str, str]] = {
     ("_commands.authorizer", "_authorize"): ("the arbiter", f"{_AT_ONCE}: make it async, and {_IN_THREAD}"),
+    ("validation._checks", "_called"): ("the check of a rule for events", _AT_ONCE),
     ("_state.expectations", "_owed"): ("an evaluator", _PURE),
     ("_state.guests", "call_type"): ("a channel type", _PURE),
     ("_state.guests", "ask_at_deadline"): ("a channel type", _PURE),

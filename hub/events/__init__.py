@@ -79,6 +79,7 @@ from .expectations import (
 from .hubs import (
     HubClockStepped,
     HubEntrySetAside,
+    HubEventQuestioned,
     HubGuestFailed,
     HubStarted,
     HubStopped,
@@ -231,6 +232,7 @@ __all__ = (
     "HookMutated",
     "HubClockStepped",
     "HubEntrySetAside",
+    "HubEventQuestioned",
     "HubGuestFailed",
     "HubStarted",
     "HubStopped",

@@ -14,13 +14,14 @@ import numbers
 import operator
 import types
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeGuard
 
 from ._canonical import FrozenDict
 
 __all__ = (
+    "FAULTS_MAX",
     "is_a",
     "is_name",
     "listed",
@@ -28,11 +29,16 @@ __all__ = (
     "nearest",
     "nearest_name",
     "number_of",
+    "said",
     "shown",
     "type_name",
     "whole_of",
 )
 
+FAULTS_MAX = 100
+"""How many faults of an event an error holds."""
+
+_FAULTS_SAID = 5
 _LENGTH_MAX = 200
 _TEXT_LENGTH_MAX = 80
 _NAME_LENGTH_MAX = 255
@@ -134,6 +140,13 @@ def listed(ids: Collection[str]) -> str:
     """Return ids, for an error: a few of them, and how many there are."""
     few = ", ".join(each[:_NAME_LENGTH_MAX] for each in islice(ids, _ITEMS_MAX))
     return few if len(ids) <= _ITEMS_MAX else f"{few} and {len(ids) - _ITEMS_MAX} more"
+
+
+def said(faults: Sequence[object]) -> Iterator[str]:
+    """Return what an error's message says of what is wrong: the first few, and how many more there are."""
+    yield from (str(each)[:_NAME_LENGTH_MAX] for each in islice(faults, _FAULTS_SAID))
+    if len(faults) > _FAULTS_SAID:
+        yield f"and {len(faults) - _FAULTS_SAID} more"
 
 
 def type_name(value: object) -> str:

@@ -6,18 +6,19 @@ It is the hottest path of the hub, so the copying of each class is compiled: see
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
 
 from .._values import Value
-from ..errors import EventInvalid, EventTooLarge
+from ..errors import EventInvalid, EventTooLarge, Fault
 from ._canonical import Freezer, PayloadTooLarge
 from ._event import HEADER, OWN_DOMAINS, Event, GenericEvent
 from ._fit import QUICK_NAMES, TEXT, FieldType, Misfit, types_of
 from ._pairs import fields_of, set_class
 from ._plain import freeze_plain
-from ._shown import shown
+from ._shown import FAULTS_MAX, said, shown
 
 __all__ = ("EMPTY", "Context", "stamp", "stamp_own")
 
@@ -196,7 +197,7 @@ def _compiled(
         "open_class": cls.__mro__[1],
         "frozen_class": cls,
         "Freezer": Freezer,
-        "fit": _fit,
+        "fit": partial(_fit, types),
         "TEXT": TEXT,
         "EMPTY": EMPTY,
         "freeze_plain": freeze_plain,
@@ -229,14 +230,41 @@ def _indented(lines: list[str], *, optional: bool = False, depth: int = 1) -> li
     return ["    " * depth + line for line in lines]
 
 
-def _fit(event: Event, name: str, type_: FieldType, freezer: Freezer, value: Any) -> Any:
+def _fit(
+    types: Mapping[str, FieldType], event: Event, name: str, type_: FieldType, freezer: Freezer, value: Any
+) -> Any:
     """Return the value as the field holds it, or refuse the event."""
     try:
         return type_.fit(freezer, value)
     except Misfit:
-        raise EventInvalid(
-            f"event {event.kind!r} is refused: its field {name!r} takes {type_.wanted}, and was given {shown(value)};"
-            f" give it such a value{'' if name in HEADER else ', or declare the field with another type'}",
-            kind=event.kind,
-            field=name,
-        ) from None
+        raise _refusal(types, event, Fault(path=name, wanted=type_.wanted, given=shown(value)), freezer) from None
+
+
+def _refusal(types: Mapping[str, FieldType], event: Event, first: Fault, freezer: Freezer) -> EventInvalid:
+    """Return the error for an event with a field that does not fit; it names all others that do not."""
+    others = [
+        Fault(path=name, wanted=type_.wanted, given=shown(value))
+        for name, type_ in types.items()
+        if name != first.path and not _fits(type_, freezer, value := getattr(event, name))
+    ]
+    faults = (first, *others)[:FAULTS_MAX]
+    declared = "" if first.path in HEADER else ", or declare the field with another type"
+    return EventInvalid(
+        f"event {event.kind!r} is refused: its field {first.path!r} takes {first.wanted}, and was given {first.given};"
+        f" give it such a value{declared}{''.join(f'; {each}' for each in said(others))}",
+        kind=event.kind,
+        field=first.path,
+        faults=faults,
+    )
+
+
+def _fits(type_: FieldType, freezer: Freezer, value: Any) -> bool:
+    if value is None and type_.takes_none:
+        return True
+    try:
+        type_.fit(freezer, value)
+    except Misfit:
+        return False
+    except PayloadTooLarge:
+        return True  # too much was looked at already: the event is refused all the same
+    return True

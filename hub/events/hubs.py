@@ -11,6 +11,7 @@ __all__ = (
     "FORMAT",
     "HubClockStepped",
     "HubEntrySetAside",
+    "HubEventQuestioned",
     "HubGuestFailed",
     "HubStarted",
     "HubStopped",
@@ -75,6 +76,19 @@ class HubGuestFailed(Event):
 
     guest: str
     reason: str
+    count: int
+
+
+@event("hub.event_questioned", command=_COMMAND)
+class HubEventQuestioned(Event):
+    """Events were let pass that break rules of the mode ``warn``: ``count`` of them since the last such event.
+
+    ``event_kind`` is their kind, ``*`` where many kinds are reported together. ``faults`` says what they have to be
+    like, of the last one, without what it was: the first few, and how many more. See :mod:`hubwire.validation`.
+    """
+
+    event_kind: str
+    faults: tuple[str, ...]
     count: int
 
 

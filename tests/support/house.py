@@ -193,6 +193,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
         "hubwire.expectations",
         "hubwire.guests",
         "hubwire.messages",
+        "hubwire.validation",
     ),
     ("hubwire.risk",),
     ("hubwire._state", "hubwire._foreign", "hubwire.log"),
@@ -209,6 +210,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
         "hubwire._reraise",
         "hubwire._values",
     ),
+    ("hubwire._fault",),
 )
 """The wings and the public files of the hub, from the roof down. Places side by side do not know each other."""
 
