@@ -8,8 +8,7 @@ from typing import Any
 
 import attrs
 
-from hubwire import Event, GenericEvent, Hub, RuleArbiter, scope
-from hubwire.arbiter import Rule
+from hubwire import Event, GenericEvent, Hub, scope
 from hubwire.errors import CommandRejected
 from hubwire.events import FactRead, FactWritten, QuotaBreached, kind_class
 from hubwire.events._event import own_fields
@@ -17,7 +16,7 @@ from hubwire.listeners import AuditLog
 from hubwire.stores import MemoryStore
 from support import until
 
-PAGE = Path(__file__).parents[1] / "docs" / "coming-from" / "stigmem.md"
+PAGE = (Path(__file__).parents[1] / "docs" / "coming-from" / "stigmem.md").read_text()
 OF_THE_HUB = ("listener.", "command.")
 TYPES = """
     fact_write fact_read capability_token_issue capability_token_revoke manifest_publish key_rotation federation_connect
@@ -34,7 +33,7 @@ TYPES = """
 
 def kinds_of_the_page() -> dict[str, str]:
     """Return for each type of stigmem's the kind that the page says."""
-    section = PAGE.read_text().partition("### Types of events")[2].partition("\n## ")[0]
+    section = PAGE.partition("### Types of events")[2].partition("\n## ")[0]
     found = {}
     for theirs, ours in re.findall(r"^\| (`[^|\n]+) \| (`[^|\n]+) \|$", section, re.MULTILINE):
         found.update(zip(re.findall(r"`([^`]+)`", theirs), re.findall(r"`([^`]+)`", ours), strict=True))
@@ -109,11 +108,10 @@ async def test_what_listeners_do_is_in_the_log() -> None:
         raise RuntimeError("no")
 
     store = MemoryStore()
-    arbiter = RuleArbiter({"*": Rule(tasks_max=0)})
-    async with Hub(store, listeners=[AuditLog(store)], arbiter=arbiter) as hub:
-        hub.attach(fails, pattern="fact.*", in_loop=True)
+    async with Hub(store, listeners=[AuditLog(store)]) as hub:
+        attached = hub.attach(fails, pattern="fact.*", in_loop=True)
         await hub.emit(FactRead(fact_id="f"))
-        await until(lambda: hub.statistics().attachments["fails"].failures == 1)
+        await until(lambda: attached.statistics().failed == 1)
         await hub.flush()
     records = [each for each in await AuditLog(store).read_all() if each.get("listener") == "fails"]
     assert [each["kind"] for each in records][:2] == ["listener.attached", "listener.failed"]
