@@ -37,7 +37,7 @@ TYPES = """
 def kinds_of_the_page() -> dict[str, str]:
     """Return for each type of stigmem's the kind that the page says."""
     section = PAGE.partition("### Types of events")[2].partition("\n## ")[0]
-    found = {}
+    found: dict[str, str] = {}
     for theirs, ours in re.findall(r"^\| (`[^|\n]+) \| (`[^|\n]+) \|$", section, re.MULTILINE):
         found.update(zip(re.findall(r"`([^`]+)`", theirs), re.findall(r"`([^`]+)`", ours), strict=True))
     return found
