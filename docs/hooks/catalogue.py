@@ -23,7 +23,7 @@ __all__ = ("catalogue", "kinds")
 def kinds() -> list[type[Any]]:
     """Return the class of every kind that ships, in the order of its file and its place there."""
     found = [each for name in events.__all__ if isinstance(each := getattr(events, name), type)]
-    declared = [each for each in found if issubclass(each, Event) and isinstance(each.__dict__.get("kind"), str)]
+    declared = [each for each in found if issubclass(each, Event) and isinstance(getattr(each, "kind", None), str)]
     return sorted(declared, key=lambda each: (each.__module__, _line(each)))
 
 
