@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from bisect import bisect_right
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -200,6 +201,10 @@ class LogReader:
         self._listed = await list_segments(self._store, self._path)
         return self._listed
 
+    def _listed_after(self, first: int) -> list[int]:
+        at = bisect_right(self._listed, first)
+        return self._listed[at : at + 1]
+
     def _go_to(self, first: int) -> None:
         self._place = Place(first, first)
 
@@ -219,9 +224,9 @@ class LogReader:
             if not segments:
                 return []
             place = Place(segments[0], segments[0])
-        elif place == self._end and place.index > place.segment and place.index in self._listed:
-            # Another segment was there before this one was read to its end, so that it got no more records since.
-            place = Place(place.index, place.index)
+        elif place == self._end and (following := self._listed_after(place.segment)) == [place.index]:
+            # It was there before this segment was read to its end, so that this one got no more records since.
+            place = Place(*following, *following)
         records, after = await self._read_from(place)
         while not records:
             later = [first for first in await self._list() if first > place.segment]
