@@ -224,9 +224,9 @@ class LogReader:
             if not segments:
                 return []
             place = Place(segments[0], segments[0])
-        elif place == self._end and (following := self._listed_after(place.segment)) == [place.index]:
-            # It was there before this segment was read to its end, so that this one got no more records since.
-            place = Place(*following, *following)
+        elif place == self._end and self._listed_after(place.segment) == [place.index]:
+            # Another segment was there before this one was read to its end, so that it got no more records since.
+            place = Place(place.index, place.index)
         records, after = await self._read_from(place)
         while not records:
             later = [first for first in await self._list() if first > place.segment]
