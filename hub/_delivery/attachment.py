@@ -25,7 +25,7 @@ from .handling import Handler
 from .holdings import Holdings
 from .host import Host
 from .life import AttachmentState, Life
-from .matcher import Matcher
+from .matcher import matcher_of
 from .place import Entry, Place, start_of
 from .reading import Reading
 from .reports import AttachmentStatistics, Reports
@@ -52,8 +52,9 @@ class Attachment:
         held = host.pipeline if rules.holds_commit or rules.holds_emitters else None
         listener.connect(surroundings_of(settings, self._reports, host, held))
         self._handler = Handler(listener, settings.timeout, host.clock, self._reports, held)
-        matcher = Matcher(
+        matcher = matcher_of(
             settings.pattern,
+            settings.filters,
             about=None if rules.sees_itself else settings.name,
             newest_about=lambda: host.announcements.newest_seq,
         )

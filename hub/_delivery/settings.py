@@ -21,6 +21,7 @@ from ..patterns import Patterns
 from .adapted import Adapted
 from .cursor import BATCH_MAX
 from .duty import Duty, Overflow
+from .matcher import Filters
 
 __all__ = ("Options", "Settings", "Since")
 
@@ -49,6 +50,7 @@ class Settings(Value):
     once: bool = False
     concurrency: int = 1
     key: str | Callable[[Any], Any] | None = None
+    filters: Filters | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -68,6 +70,7 @@ class Options(Value):
     once: bool = False
     concurrency: int = 1
     key: str | Callable[[Any], Any] | None = None
+    filters: Filters | None = None
 
     def settings_for(self, adapted: Adapted, taken: Collection[str], *, has_journal: bool) -> Settings:
         """Return the settings of this listener; ``taken``: the names of the others.
@@ -102,6 +105,7 @@ class Options(Value):
             once=self.once,
             concurrency=self.concurrency,
             key=self.key,
+            filters=self.filters,
         )
         self._check_batch(settings)
         self._check_function(adapted)

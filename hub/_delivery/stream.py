@@ -12,7 +12,7 @@ from ..errors import HistoryGone
 from ..events import Event
 from ..position import Position
 from .cursor import Cursor
-from .matcher import ALL, Matcher
+from .matcher import ALL, Filters, matcher_of
 from .replays import Replays
 
 __all__ = ("EventStream",)
@@ -28,6 +28,7 @@ class EventStream:
         after: int | None,
         pattern: str | Iterable[str],
         position: Position | None = None,
+        filters: Filters | None = None,
     ) -> None:
         """``position`` is that of ``after``: it is proved before the first event is returned."""
         ring = pipeline.ring
@@ -35,7 +36,7 @@ class EventStream:
         self._lifecycle = pipeline.lifecycle
         self._committed = pipeline.ring.committed
         start = ring.applied.value if after is None else after + 1
-        matcher = ALL if pattern == "*" else Matcher(pattern)
+        matcher = ALL if pattern == "*" and filters is None else matcher_of(pattern, filters)
         self._cursor = Cursor(ring, replays, ring.committed, matcher, start, pipeline.possession)
         self._batch: deque[Event] = deque()
         self._is_ended = False
