@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from ._state.tasks import TaskEntry as TaskEntry
     from ._state.timers import TimerEntry as TimerEntry
     from ._state.turns import OpenTurn as OpenTurn, WatchLimits as WatchLimits
+    from ._tenant import TenantHub as TenantHub
     from ._version import installed_version as installed_version
     from .actors import Actor as Actor, BaseActor as BaseActor, HeldPost as HeldPost, Turn as Turn
     from .approvals import Approval as Approval, ApprovalPolicy as ApprovalPolicy, PendingApproval as PendingApproval
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "_acting": ("ActingHub",),
+    "_tenant": ("TenantHub",),
     "_actors.draining": ("Drained",),
     "_actors.handles": ("ActorHandle", "Group"),
     "_actors.on_demand": ("OnDemand",),

@@ -15,6 +15,7 @@ from ._delivery.settings import Options
 from ._foreign.arguments import Call, has_method, is_a, shown
 from ._state.turns import WatchLimits
 from .errors import ConfigurationError
+from .events import canonical
 from .limits import Limits
 from .position import Position
 
@@ -25,6 +26,7 @@ __all__ = (
     "DETACH",
     "EVENTS",
     "FILTERS",
+    "FOR_TENANT",
     "LISTENER_TIMEOUT_SECONDS",
     "MAILBOX",
     "ON",
@@ -48,6 +50,7 @@ ATTEMPTS_MAX = 16
 """With the pauses between them, two minutes on average."""
 
 ACTING_AS = Call("hub.acting_as()")
+FOR_TENANT = Call("hub.for_tenant()")
 ATTACH = Call("hub.attach()", ConfigurationError)
 DETACH = Call("hub.detach()", ConfigurationError)
 EVENTS = Call("hub.events()", ConfigurationError)
@@ -161,6 +164,8 @@ def pattern_of(call: Call, pattern: Any) -> str | tuple[str, ...]:
 def filters_of(core: Core, call: Call, given: Mapping[str, Any]) -> Filters | None:
     """Return what selects events by their headers: by a tenant, an agent and a channel; None if nothing does."""
     tenant, agent, channel = given.get("tenant"), given.get("agent"), given.get("channel")
+    if (own := core.acting.tenant) is not None:
+        tenant = own
     if tenant is None and agent is None and channel is None:
         return None
     for name, value in (("agent", agent), ("channel", channel)):
@@ -169,16 +174,17 @@ def filters_of(core: Core, call: Call, given: Mapping[str, Any]) -> Filters | No
     return Filters(
         tenant=None if tenant is None else tenant_of(call, tenant),
         agent=None if agent is None else id_of(core, agent, call),
-        channel=channel_id_of(channel, call),
+        channel=channel_id_of(core, channel, call),
         id_of=core.acting.id_of,
+        is_all_there_is=own is not None,
     )
 
 
 def tenant_of(call: Call, tenant: object) -> str:
-    """Return the name of a tenant: a text of a bounded length that is not empty."""
+    """Return the name of a tenant: a text of a bounded length, as events have it, that is not empty."""
     text = call.id("tenant", tenant, wanted="the name of a tenant")
-    if not text:
-        raise call.refusal("tenant", text, "the name of a tenant, not empty")
+    if not text.strip() or canonical(text) != text:
+        raise call.refusal("tenant", text, "the name of a tenant, printable text that is not empty")
     return text
 
 

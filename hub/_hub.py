@@ -12,12 +12,14 @@ from ._actors.rules import SPAWN_ON_DEMAND, GroupRules, Restart, RetryPolicy, Sp
 from ._arguments import (
     ACTING_AS,
     ATTEMPTS_MAX,
+    FOR_TENANT,
     LISTENER_TIMEOUT_SECONDS,
     MAILBOX,
     SUPERVISE,
     check_plug_ins,
     checked_listeners,
     limits_with,
+    tenant_of,
 )
 from ._commands import (
     Agent,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from ._commands.approvals import ApprovalCommands
     from ._commands.batches import Batch
     from ._foreign.arguments import Call
+    from ._tenant import TenantHub  # imported with the first tenant
     from .approvals import ApprovalPolicy
 
 __all__ = ("Hub", "HubHealth", "HubStatistics")
@@ -185,6 +188,16 @@ class Hub:
         model or tools can reach this one. Raises :class:`~hubwire.errors.NotFound` if the agent is not registered.
         """
         return ActingHub(self._parts, id_of(self._parts.core, agent, ACTING_AS))
+
+    def for_tenant(self, tenant: str) -> TenantHub:
+        """Return the hub as one tenant has it, where several share it: see :class:`TenantHub`.
+
+        The hub itself sees all tenants, and is for the program's own code. A tenant need not be made before, and is
+        known by its name alone. Raises :class:`~hubwire.errors.CommandRejected` for what is no name.
+        """
+        from ._tenant import TenantHub  # noqa: PLC0415 - most hubs have no tenants
+
+        return TenantHub(self._parts, self._ways, tenant_of(FOR_TENANT, tenant))
 
     # -- listeners --
 

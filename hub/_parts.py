@@ -140,6 +140,7 @@ def assemble(
     upkeep = None if journal is None else _upkeep_of(journal, state, pipeline, clock, limits)
     fanout = _fanout_of(pipeline, journal, clock, upkeep)
     set_aside = _reporting(clock, pipeline, abandoned, fanout.announcements)
+    state.agents.on_tenant = partial(_know_owners, state, pipeline)
     core, denials = _core_of(pipeline, state, clock, limits, arbiter, journal, upkeep)
     asks, from_threads = Asks(core, state, clock), FromThreads(lifecycle.home, limits.thread_bytes_max)
     make_approvals = partial(_make_approvals, core, state, approvals, from_threads, abandoned, clock)
@@ -178,6 +179,14 @@ def assemble(
 def _pipeline_of(journal: Journal | None, state: State, clock: Clock, lifecycle: Lifecycle, limits: Limits) -> Pipeline:
     ring = Ring(limits.ring, bytes_max=limits.ring_bytes_max, batch_bytes_max=limits.batch_bytes_max)
     return Pipeline(ring, state.apply, journal, clock, lifecycle, limits)
+
+
+def _know_owners(state: State, pipeline: Pipeline) -> None:
+    """Let events say whose agents, channels and tasks they are about, from now on: a tenant has come."""
+    if pipeline.ingress.owners is None:
+        from ._state.owners import Owners  # noqa: PLC0415 - most hubs have no tenants
+
+        pipeline.ingress.owners = Owners(state.agents, state.channels, state.tasks).tenants_of
 
 
 def _upkeep_of(journal: Journal, state: State, pipeline: Pipeline, clock: Clock, limits: Limits) -> Upkeep:
@@ -220,7 +229,7 @@ def _core_of(
     authorizer = Authorizer(arbiter, state.agents, state.channels, clock, limits.arbiter_seconds_max, denials)
     archive = None if upkeep is None else upkeep.archive
     recall = Recall(pipeline.ring, state, journal, archive, bytes_max=limits.history_bytes_max // 4)
-    core = Core(pipeline, state.inboxes, authorizer, Acting(state.agents, denials), recall, journal)
+    core = Core(pipeline, state.inboxes, authorizer, Acting(state.agents, state, denials), recall, journal)
     denials.connect(core)
     return core, denials
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import anyio
 
 from ._arguments import EVENTS, filters_of, name_to_forget, reading_of, seconds_to_flush
+from ._commands import Core
 from ._commit.threads import rough_bytes
 from ._delivery.attachment import AttachmentState
 from ._delivery.stream import EventStream
@@ -53,10 +54,17 @@ class Ways:
         future.set_result((await self._pipeline.execute(admitted, are_own=False))[0])
 
     def events(
-        self, after: object, pattern: object, *, history: object, which: Mapping[str, object] = _NO_FILTERS
+        self,
+        after: object,
+        pattern: object,
+        *,
+        history: object,
+        which: Mapping[str, object] = _NO_FILTERS,
+        core: Core | None = None,
     ) -> EventStream:
+        """See :meth:`hubwire.Hub.events`; ``core`` is that of the face on which it was called."""
         position, seq, kinds, is_past_wanted = reading_of(after, pattern, history)
-        filters = filters_of(self._parts.core, EVENTS, which)
+        filters = filters_of(core or self._parts.core, EVENTS, which)
         ring, hub_id = self._pipeline.ring, self._pipeline.hub_id
         if not ring.is_numbered:
             self._lifecycle.check_open()  # which it is not: the error says whether it starts, or its start was refused

@@ -177,6 +177,7 @@ class World:
             "events": [GenericEvent(kind="a.b"), GenericEvent(kind="a.c")],
             "actor": Idle(),
             "factory": lambda name: Idle(),
+            "tenant": "acme",
             "event": GenericEvent(kind="a.b"),
             "other": self.actor,
             "channel_type": None,

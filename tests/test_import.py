@@ -66,6 +66,9 @@ LATER = {
     "hubwire.risk",
     "hubwire.challenges",
     "hubwire.thread",
+    "hubwire._tenant",  # and what is below it, with the first tenant
+    "hubwire._commands.tenancy",
+    "hubwire._state.owners",
     "hubwire.functions",  # with the first chain of functions
     "hubwire._delivery.chained",
     "hubwire._delivery.side_by_side",  # with the first function that handles several events at once

@@ -76,6 +76,8 @@ class Filters(Value):
     channel: str | None = None
     id_of: Callable[[str], str] = str
     """Returns the id of the agent that has a name; the name itself while none has."""
+    is_all_there_is: bool = False
+    """Whether the events of the tenant are all that there are for the reader."""
 
 
 class FilteredMatcher(Matcher):

@@ -92,6 +92,8 @@ class ChannelEntry(Value):
     """The state that its type keeps."""
     hidden: tuple[str, ...] = ()
     """The participants that its type does not see."""
+    tenant: str | None = None
+    """Whose it is: that of the agent that has opened it."""
 
     def manifest(self, participants: tuple[str, ...] | None = None) -> Manifest:
         """Return what its type decides by, with the present participants or with those given."""
@@ -232,6 +234,7 @@ class Channels:
                 invite_deadline_ns=_moment(event.at, event.invite_timeout_seconds),
                 expires_ns=_moment(event.at, event.ttl_seconds),
                 history=event.history,
+                tenant=self._agents.tenant_of(event.agent_id),
             )
         )
 
