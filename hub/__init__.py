@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from ._delivery.matcher import Matcher as Matcher
     from ._delivery.reports import AttachmentStatistics as AttachmentStatistics
     from ._delivery.stream import EventStream as EventStream
+    from ._health import TenantStatistics as TenantStatistics
     from ._hub import Hub as Hub, HubHealth as HubHealth, HubStatistics as HubStatistics
     from ._journal.statistics import JournalStatistics as JournalStatistics
     from ._journal.store_journal import StoreJournal as StoreJournal
@@ -84,7 +85,7 @@ if TYPE_CHECKING:
         event as event,
     )
     from .functions import Chain as Chain
-    from .limits import Limits as Limits
+    from .limits import Limits as Limits, TenantLimits as TenantLimits
     from .listener import BaseHubListener as BaseHubListener
     from .messages import handles as handles, message as message
     from .position import Position as Position
@@ -130,6 +131,7 @@ _NAMES = {
     "_delivery.matcher": ("Matcher",),
     "_delivery.reports": ("AttachmentStatistics",),
     "_delivery.stream": ("EventStream",),
+    "_health": ("TenantStatistics",),
     "_hub": ("Hub", "HubHealth", "HubStatistics"),
     "_journal.statistics": ("JournalStatistics",),
     "_journal.store_journal": ("StoreJournal",),
@@ -146,7 +148,7 @@ _NAMES = {
     "context": ("scope",),
     "events": ("Event", "GenericEvent", "Outcome", "Severity", "UnknownEvent", "event"),
     "functions": ("Chain",),
-    "limits": ("Limits",),
+    "limits": ("Limits", "TenantLimits"),
     "messages": ("handles", "message"),
     "listener": ("BaseHubListener",),
     "position": ("Position",),

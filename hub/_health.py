@@ -12,7 +12,22 @@ from ._journal.statistics import JournalStatistics
 from ._parts import Parts
 from ._values import Value
 
-__all__ = ("Health", "HubHealth", "HubStatistics")
+__all__ = ("Health", "HubHealth", "HubStatistics", "TenantStatistics")
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class TenantStatistics(Value):
+    """What one tenant of a hub did since the start."""
+
+    tenant: str
+    """Its name; ``(others)``: all that came after the first thousand, together."""
+    events: int
+    bytes: int
+    """The JSON of its events, if :class:`~hubwire.TenantLimits` bound the bytes of any tenant; else 0."""
+    breaches: int
+    """How often a quota refused a command of its."""
+    agents: int
+    channels: int
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -65,6 +80,8 @@ class HubStatistics(Value):
     """How many attachments were detached without being asked to, ever."""
     violations_waiting: int = 0
     """How many violations of expectations wait for a handler of the program's own."""
+    tenants: tuple[TenantStatistics, ...] = ()
+    """Of a hub that has agents of tenants, or limits for tenants: each whose events there were, by name."""
 
     @property
     def in_flight(self) -> int:
@@ -126,6 +143,21 @@ class Health:
             listeners_lost=fanout.lost.count,
             violations_waiting=len(parts.violation_handlers),
             journal=None if parts.upkeep is None else parts.upkeep.statistics(),
+            tenants=self._tenants(),
+        )
+
+    def _tenants(self) -> tuple[TenantStatistics, ...]:
+        state, meter = self._parts.state, self._parts.pipeline.meter
+        return tuple(
+            TenantStatistics(
+                tenant=tenant,
+                events=events,
+                bytes=size,
+                breaches=breaches,
+                agents=state.agents.count_of(tenant),
+                channels=state.channels.count_of(tenant),
+            )
+            for tenant, events, size, breaches in (() if meter is None else meter.numbers())
         )
 
     def health(self) -> HubHealth:

@@ -68,6 +68,7 @@ LATER = {
     "hubwire.thread",
     "hubwire._tenant",  # and what is below it, with the first tenant
     "hubwire._commands.tenancy",
+    "hubwire._commit.meter",
     "hubwire._state.owners",
     "hubwire.functions",  # with the first chain of functions
     "hubwire._delivery.chained",

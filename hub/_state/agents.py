@@ -217,6 +217,10 @@ class Agents:
         """Return the agents of a tenant."""
         return AgentsOf(self, tenant)
 
+    def count_of(self, tenant: str) -> int:
+        """Return how many agents of a tenant are registered."""
+        return len(self._names(tenant))
+
     def ids_of(self, tenant: str) -> Iterable[str]:
         """Return the ids of a tenant's agents, as they came."""
         return self._names(tenant).values()
