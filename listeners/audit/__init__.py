@@ -6,6 +6,7 @@ from hubwire.log import Head
 
 from ._verdicts import Outcome, Verdict, Verification
 from .audit_log import AuditLog, AuditRecord, AuditSubscriber
+from .tenants import TenantAuditLogs, TenantHeadCallback
 from .verify import examine, verify
 
 __all__ = (
@@ -14,6 +15,8 @@ __all__ = (
     "AuditSubscriber",
     "Head",
     "Outcome",
+    "TenantAuditLogs",
+    "TenantHeadCallback",
     "Verdict",
     "Verification",
     "examine",
