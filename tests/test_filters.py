@@ -129,8 +129,8 @@ async def test_a_reader_gets_the_history_of_one_agent_and_channel() -> None:
 
 WRONG: list[dict[str, Any]] = [
     *({"tenant": each} for each in (3, b"acme", "", "x" * 501, "\ud800", ["acme"])),
-    *({"agent": each} for each in (3, "", "x" * 501, "\ud800", object())),
-    *({"channel": each} for each in (3, "", "x" * 501, "\ud800", object())),
+    *({"agent": each} for each in (3, "", "x" * 501, "\ud800", ...)),
+    *({"channel": each} for each in (3, "", "x" * 501, "\ud800", ...)),
 ]
 
 
