@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from ._delivery.matcher import Matcher as Matcher
     from ._delivery.reports import AttachmentStatistics as AttachmentStatistics
     from ._delivery.stream import EventStream as EventStream
+    from ._health import TenantStatistics as TenantStatistics
     from ._hub import Hub as Hub, HubHealth as HubHealth, HubStatistics as HubStatistics
     from ._journal.statistics import JournalStatistics as JournalStatistics
     from ._journal.store_journal import StoreJournal as StoreJournal
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from ._state.tasks import TaskEntry as TaskEntry
     from ._state.timers import TimerEntry as TimerEntry
     from ._state.turns import OpenTurn as OpenTurn, WatchLimits as WatchLimits
+    from ._tenant import TenantHub as TenantHub
     from ._version import installed_version as installed_version
     from .actors import Actor as Actor, BaseActor as BaseActor, HeldPost as HeldPost, Turn as Turn
     from .approvals import Approval as Approval, ApprovalPolicy as ApprovalPolicy, PendingApproval as PendingApproval
@@ -92,7 +94,7 @@ if TYPE_CHECKING:
         event as event,
     )
     from .functions import Chain as Chain
-    from .limits import Limits as Limits
+    from .limits import Limits as Limits, TenantLimits as TenantLimits
     from .listener import BaseHubListener as BaseHubListener
     from .messages import handles as handles, message as message
     from .position import Position as Position
@@ -100,6 +102,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "_acting": ("ActingHub",),
+    "_tenant": ("TenantHub",),
     "_actors.draining": ("Drained",),
     "_actors.handles": ("ActorHandle", "Group"),
     "_actors.on_demand": ("OnDemand",),
@@ -146,6 +149,7 @@ _NAMES = {
     "_delivery.matcher": ("Matcher",),
     "_delivery.reports": ("AttachmentStatistics",),
     "_delivery.stream": ("EventStream",),
+    "_health": ("TenantStatistics",),
     "_hub": ("Hub", "HubHealth", "HubStatistics"),
     "_journal.statistics": ("JournalStatistics",),
     "_journal.store_journal": ("StoreJournal",),
@@ -162,7 +166,7 @@ _NAMES = {
     "context": ("scope",),
     "events": ("Event", "GenericEvent", "Outcome", "Severity", "UnknownEvent", "event"),
     "functions": ("Chain",),
-    "limits": ("Limits",),
+    "limits": ("Limits", "TenantLimits"),
     "messages": ("handles", "message"),
     "listener": ("BaseHubListener",),
     "position": ("Position",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -19,25 +18,23 @@ from ._commands import (
     TurnCommands,
 )
 from ._commands.agents import actor_of
+from ._face import EMIT, Face
 from ._foreign.arguments import Call
 from ._parts import Parts
 from .events import EnvelopePosted, Event
 
 if TYPE_CHECKING:
     from ._actors.handles import ActorHandle
-    from ._commands.approvals import ApprovalCommands
-    from ._commands.batches import Batch
 
 __all__ = ("ActingHub",)
 
 E = TypeVar("E", bound=Event)
 
 _ASK = Call("hub.ask()")
-_EMIT = Call("hub.emit()")
 _SPAWN = Call("hub.spawn()")
 
 
-class ActingHub:
+class ActingHub(Face):
     """A hub as one agent has it: what is done through it, that agent does.
 
     It is what actors get, as ``turn.hub`` and in ``on_start``; :meth:`hubwire.Hub.acting_as` gives it to others. The
@@ -51,6 +48,7 @@ class ActingHub:
 
     def __init__(self, parts: Parts, agent_id: str) -> None:
         core = parts.core.as_one(agent_id)
+        super().__init__(parts, core)
         self.agent: Agent = Agent(core, parts.state, agent_id, parts.state.agents.get(agent_id).name)
         """The agent that acts."""
         self.agents: AgentCommands = AgentCommands(core, parts.state)
@@ -65,8 +63,6 @@ class ActingHub:
         """As :attr:`hubwire.Hub.timers`; a timer is this agent's, and ends with it."""
         self.topics: TopicCommands = TopicCommands(core, parts.state)
         """As :attr:`hubwire.Hub.topics`; this agent publishes, and subscriptions are its own."""
-        self._core = core
-        self._parts = parts
 
     def __repr__(self) -> str:
         return f"<the hub as agent {self.agent.name!r} has it>"
@@ -78,43 +74,11 @@ class ActingHub:
                 f"the hub as one agent has it has no {name!r}: that is for the program's own code, which holds the hub"
             )
 
-    @property
-    def id(self) -> str:
-        """The hub's id, as :attr:`hubwire.Hub.id`."""
-        return self._core.hub_id
-
-    @property
-    def approvals(self) -> ApprovalCommands:
-        """As :attr:`hubwire.Hub.approvals`; requests are this agent's, and it answers in its own name."""
-        return self._parts.approvals.made()._through(self._core)  # noqa: SLF001 - it is no command
-
-    async def emit(self, event: E) -> E:
-        """Commit an event of this agent, as :meth:`hubwire.Hub.emit`: its ``agent_id`` is set, if it has none."""
-        event = self._own(event)
-        if self._core.emitting.is_needed:
-            event = await self._parts.emitting.allowed(event)
-        return (await self._parts.pipeline.emit((event,)))[0]
-
-    def emit_nowait(self, event: E) -> E:
-        """Take an event of this agent without waiting, as :meth:`hubwire.Hub.emit_nowait`."""
-        event = self._own(event)
-        if self._core.emitting.is_needed:
-            event = self._parts.emitting.allowed_now(event)
-        return self._parts.pipeline.put_nowait((event,))[0]
-
-    async def emit_many(self, events: Iterable[E]) -> list[E]:
-        """Commit several events of this agent, all or none, as :meth:`hubwire.Hub.emit_many`."""
-        return await self._parts.batches.made().emit_many(events, self._own)
-
-    def batch(self) -> Batch:
-        """Return a batch of events of this agent, as :meth:`hubwire.Hub.batch`."""
-        from ._commands.batches import Batch  # noqa: PLC0415 - few programs have batches
-
-        return Batch(self._parts.batches.made(), self._own)
-
-    def _own(self, event: E, call: Call = _EMIT) -> E:
+    def _own(self, event: E, call: Call = EMIT) -> E:
         self._parts.pipeline.ingress.check(event)
         self._core.acting.check_here()
+        if (tenancy := self._core.acting.tenancy) is not None:
+            tenancy.check_headers(event, call)
         if event.agent_id is None:
             own: Any = event
             return attrs.evolve(own, agent_id=self.agent.id)  # type: ignore[no-any-return]
@@ -134,7 +98,7 @@ class ActingHub:
         """Ask another agent, as :meth:`hubwire.Hub.ask`; the asker is this agent."""
         asker_id = actor_of(self._core, asker, _ASK, "asker")
         return await self._parts.asks.ask(
-            asker_id, answerer, content, timeout=timeout, channel=channel, is_linked=linked
+            asker_id, answerer, content, timeout=timeout, channel=channel, is_linked=linked, face=self._core
         )
 
     async def spawn(

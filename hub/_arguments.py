@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from ._commands import Core
+from ._commands.agents import id_of
+from ._commands.channel import channel_id_of
+from ._delivery.matcher import Filters
 from ._delivery.settings import Options
 from ._foreign.arguments import Call, has_method, is_a, shown
 from ._state.turns import WatchLimits
 from .errors import ConfigurationError
+from .events import canonical
 from .limits import Limits
 from .position import Position
 
@@ -19,8 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = (
     "ACTING_AS",
+    "ATTACH",
     "ATTEMPTS_MAX",
     "DETACH",
+    "EVENTS",
+    "FILTERS",
+    "FOR_TENANT",
     "LISTENER_TIMEOUT_SECONDS",
     "MAILBOX",
     "ON",
@@ -28,6 +37,7 @@ __all__ = (
     "check_plug_ins",
     "check_settings",
     "checked_listeners",
+    "filters_of",
     "limits_with",
     "name_to_forget",
     "options_of",
@@ -35,6 +45,7 @@ __all__ = (
     "reading_of",
     "redaction_by",
     "seconds_to_flush",
+    "tenant_of",
 )
 
 LISTENER_TIMEOUT_SECONDS = 30.0
@@ -43,13 +54,14 @@ ATTEMPTS_MAX = 16
 """With the pauses between them, two minutes on average."""
 
 ACTING_AS = Call("hub.acting_as()")
+FOR_TENANT = Call("hub.for_tenant()")
+ATTACH = Call("hub.attach()", ConfigurationError)
 DETACH = Call("hub.detach()", ConfigurationError)
+EVENTS = Call("hub.events()", ConfigurationError)
 ON = Call("hub.on()", ConfigurationError)
 SUPERVISE = Call("hub.supervise()", ConfigurationError)
 _HUB = Call("Hub()", ConfigurationError)
-_ATTACH = Call("hub.attach()", ConfigurationError)
 _FORGET = Call("hub.forget()", ConfigurationError)
-_EVENTS = Call("hub.events()", ConfigurationError)
 _FLUSH = Call("hub.flush()", ConfigurationError)
 
 _PATTERNS_MAX = 1000
@@ -63,7 +75,11 @@ _KEYS = (
 )
 """The fields of each event by which those that belong together can be told."""
 
-_SETTINGS = (*(field.name for field in attrs.fields(Options)), "in_loop", "priority")
+FILTERS = ("tenant", "agent", "channel")
+"""What the headers of the events may be asked for."""
+
+_OWN = {field.name for field in attrs.fields(Options)} - {"filters"}
+_SETTINGS = (*sorted(_OWN), *FILTERS, "in_loop", "priority")
 """What :meth:`hubwire.Hub.on` takes by keyword."""
 
 
@@ -138,9 +154,9 @@ def limits_with(limits: Limits | None, **keywords: Any) -> Limits:
 
 def options_of(*, pattern: Any, in_loop: object, **settings: Any) -> Options:
     """Return what the caller of ``attach`` has chosen; what depends on the listener is checked with it."""
-    chosen = {name: _CHECKS[name](_ATTACH, value) if name in _CHECKS else value for name, value in settings.items()}
-    _CHECKS["in_loop"](_ATTACH, in_loop)
-    return Options(pattern=None if pattern is None else pattern_of(_ATTACH, pattern), **chosen)
+    chosen = {name: _CHECKS[name](ATTACH, value) if name in _CHECKS else value for name, value in settings.items()}
+    _CHECKS["in_loop"](ATTACH, in_loop)
+    return Options(pattern=None if pattern is None else pattern_of(ATTACH, pattern), **chosen)
 
 
 def check_settings(settings: Mapping[str, object]) -> None:
@@ -177,6 +193,33 @@ def pattern_of(call: Call, pattern: Any) -> str | tuple[str, ...]:
     return tuple(call.text("each of pattern", each) for each in kinds)
 
 
+def filters_of(core: Core, call: Call, given: Mapping[str, Any]) -> Filters | None:
+    """Return what selects events by their headers: by a tenant, an agent and a channel; None if nothing does."""
+    tenant, agent, channel = given.get("tenant"), given.get("agent"), given.get("channel")
+    if (own := core.acting.tenant) is not None:
+        tenant = own
+    if tenant is None and agent is None and channel is None:
+        return None
+    for name, value in (("agent", agent), ("channel", channel)):
+        if is_a(value, str) and not value:
+            raise call.refusal(name, value, f"the id of {'an' if name == 'agent' else 'a'} {name}, not empty")
+    return Filters(
+        tenant=None if tenant is None else tenant_of(call, tenant),
+        agent=None if agent is None else id_of(core, agent, call),
+        channel=channel_id_of(core, channel, call),
+        id_of=core.acting.id_of,
+        is_all_there_is=own is not None,
+    )
+
+
+def tenant_of(call: Call, tenant: object) -> str:
+    """Return the name of a tenant: a text of a bounded length, as events have it, that is not empty."""
+    text = call.id("tenant", tenant, wanted="the name of a tenant")
+    if not text.strip() or canonical(text) != text:
+        raise call.refusal("tenant", text, "the name of a tenant, printable text that is not empty")
+    return text
+
+
 def name_to_forget(name: object) -> str:
     return _FORGET.text("name", name, wanted="the name of a listener")
 
@@ -187,15 +230,15 @@ def name_to_forget(name: object) -> str:
 def reading_of(after: object, pattern: object, history: object) -> tuple[Position | None, int | None, Any, bool]:
     """Return the position that is given, if it is one, where to read after, and the others as they are gone on with."""
     position = None if after is None else _position_of(after)
-    after = _EVENTS.whole("after", position.seq if position else after, least=-1, is_optional=True)
-    return position, after, pattern_of(_EVENTS, pattern), _EVENTS.flag("history", history)
+    after = EVENTS.whole("after", position.seq if position else after, least=-1, is_optional=True)
+    return position, after, pattern_of(EVENTS, pattern), EVENTS.flag("history", history)
 
 
 def _position_of(after: object) -> Position | None:
     """Return a position that is given as itself or as its text; None for a number."""
     if is_a(after, Position):
         return Position.parse(str(after))
-    return Position.parse(_EVENTS.text("after", after)) if is_a(after, str) else None
+    return Position.parse(EVENTS.text("after", after)) if is_a(after, str) else None
 
 
 def seconds_to_flush(timeout: object) -> float | None:

@@ -18,7 +18,22 @@ if TYPE_CHECKING:
     from ._commands.validating import Validating
     from ._delivery.letter import DeadLetterStatistics  # imported with the first letter
 
-__all__ = ("Health", "HubHealth", "HubStatistics")
+__all__ = ("Health", "HubHealth", "HubStatistics", "TenantStatistics")
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class TenantStatistics(Value):
+    """What one tenant of a hub did since the start."""
+
+    tenant: str
+    """Its name; ``(others)``: all that came after the first thousand, together."""
+    events: int
+    bytes: int
+    """The JSON of its events, if :class:`~hubwire.TenantLimits` bound the bytes of any tenant; else 0."""
+    breaches: int
+    """How often a quota refused a command of its."""
+    agents: int
+    channels: int
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -83,6 +98,8 @@ class HubStatistics(Value):
     """How many were let pass, though they break rules of the mode ``warn``."""
     checks_failed: int = 0
     """How often a check of a rule, which is a function of the program's own, raised, or answered what is no answer."""
+    tenants: tuple[TenantStatistics, ...] = ()
+    """Of a hub that has agents of tenants, or limits for tenants: each whose events there were, by name."""
 
     @property
     def in_flight(self) -> int:
@@ -158,6 +175,21 @@ class Health:
             withheld=0 if pipeline.ingress.redaction is None else pipeline.ingress.redaction.withheld,
             **_validated(parts.emitting.validating),
             journal=None if parts.upkeep is None else parts.upkeep.statistics(),
+            tenants=self._tenants(),
+        )
+
+    def _tenants(self) -> tuple[TenantStatistics, ...]:
+        state, meter = self._parts.state, self._parts.pipeline.meter
+        return tuple(
+            TenantStatistics(
+                tenant=tenant,
+                events=events,
+                bytes=size,
+                breaches=breaches,
+                agents=state.agents.count_of(tenant),
+                channels=state.channels.count_of(tenant),
+            )
+            for tenant, events, size, breaches in (() if meter is None else meter.numbers())
         )
 
     def health(self) -> HubHealth:

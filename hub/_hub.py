@@ -12,6 +12,7 @@ from ._actors.rules import SPAWN_ON_DEMAND, GroupRules, Restart, RetryPolicy, Sp
 from ._arguments import (
     ACTING_AS,
     ATTEMPTS_MAX,
+    FOR_TENANT,
     LISTENER_TIMEOUT_SECONDS,
     MAILBOX,
     SUPERVISE,
@@ -19,6 +20,7 @@ from ._arguments import (
     checked_listeners,
     limits_with,
     redaction_by,
+    tenant_of,
 )
 from ._commands import (
     Agent,
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from ._commands.dead_letters import DeadLetterCommands
     from ._delivery.letter import DeadLetterPolicy
     from ._foreign.arguments import Call
+    from ._tenant import TenantHub  # imported with the first tenant
     from .approvals import ApprovalPolicy
     from .redaction import Redactor
     from .validation import Validation
@@ -207,6 +210,16 @@ class Hub:
         """
         return ActingHub(self._parts, id_of(self._parts.core, agent, ACTING_AS))
 
+    def for_tenant(self, tenant: str) -> TenantHub:
+        """Return the hub as one tenant has it, where several share it: see :class:`TenantHub`.
+
+        The hub itself sees all tenants, and is for the program's own code. A tenant need not be made before, and is
+        known by its name alone. Raises :class:`~hubwire.errors.CommandRejected` for what is no name.
+        """
+        from ._tenant import TenantHub  # noqa: PLC0415 - most hubs have no tenants
+
+        return TenantHub(self._parts, self._ways, tenant_of(FOR_TENANT, tenant))
+
     # -- listeners --
 
     def attach(
@@ -227,6 +240,9 @@ class Hub:
         once: bool = False,
         concurrency: int = 1,
         key: str | Callable[[Event], str | int | None] | None = None,
+        tenant: str | None = None,
+        agent: Agent | str | None = None,
+        channel: Channel | str | None = None,
         name: str | None = None,
     ) -> Attachment:
         """Attach a listener, before or after start: an object with ``on_events``, one with some hooks, or a function.
@@ -243,8 +259,10 @@ class Hub:
         context copied; one that is quick may run on the loop. ``once``: a function is called for one event, with the
         retries of its duty, and then detached. ``concurrency``: how many calls of a function may be under way at once,
         1,000 at most; ``key``: what tells the events that stay in order then, a field of every event as
-        ``"channel_id"``, or a quick function of it that returns a text, a number or None. ``name``: unique on this hub;
-        made from its class by default. A DURABLE listener is found again by it after a restart.
+        ``"channel_id"``, or a quick function of it that returns a text, a number or None. ``tenant``, ``agent``,
+        ``channel``: of the events, those alone whose headers name these; ``agent`` may be a name, also one to come.
+        ``name``: unique on this hub; made from its class by default. A DURABLE listener is found again by it after a
+        restart.
 
         Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken, and
         :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if it is closing, closed or failed.
@@ -254,7 +272,8 @@ class Hub:
         bounds: dict[str, Any] = {"timeout": timeout, "attempts_max": attempts_max, "overflow": overflow}
         which: dict[str, Any] = {"pattern": pattern, "duty": duty, "since": since, "name": name}
         given_up: dict[str, Any] = {"when_exhausted": when_exhausted}
-        return self._listening.attach(listener, **which, **calls, **batches, **bounds, **given_up)
+        about: dict[str, Any] = {"tenant": tenant, "agent": agent, "channel": channel}
+        return self._listening.attach(listener, about, **which, **calls, **batches, **bounds, **given_up)
 
     @overload
     def on(self, function: F, /) -> F: ...
@@ -544,9 +563,18 @@ class Hub:
     # -- the way out --
 
     def events(
-        self, *, after: int | str | Position | None = None, pattern: str | Iterable[str] = "*", history: bool = True
+        self,
+        *,
+        after: int | str | Position | None = None,
+        pattern: str | Iterable[str] = "*",
+        history: bool = True,
+        tenant: str | None = None,
+        agent: Agent | str | None = None,
+        channel: Channel | str | None = None,
     ) -> EventStream:
         """Iterate over committed events with ``seq`` > ``after``: history, then live, without a gap or a duplicate.
+
+        ``pattern``, ``tenant``, ``agent`` and ``channel`` select among them, as in :meth:`attach`.
 
         By default from now on. A reader that goes on later keeps the :class:`Position` after the last event that it has
         handled, or its text: :class:`~hubwire.errors.InvalidCursor`, here or from the first read, then says that the
@@ -556,7 +584,8 @@ class Hub:
         :class:`~hubwire.errors.HistoryGone` when it asks for, or falls behind, what is held. Raises
         :class:`~hubwire.errors.HubClosed` before the hub is started, when there is no "now".
         """
-        return self._ways.events(after, pattern, history=history)
+        which = {"tenant": tenant, "agent": agent, "channel": channel}
+        return self._ways.events(after, pattern, history=history, which=which)
 
     async def flush(self, *, timeout: float | None = None) -> None:
         """Return when every event taken until now is committed, and every listener has handled it, or is suspended.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._arguments import DETACH, ON, check_settings, options_of, pattern_of
+from ._arguments import ATTACH, DETACH, ON, check_settings, filters_of, options_of, pattern_of
 from ._delivery.adapted import is_same
 from ._delivery.attachment import Attachment
 from ._foreign.arguments import is_a, nearest, shown
@@ -25,6 +25,7 @@ class Listening:
     """What the methods of the same names of a hub do."""
 
     def __init__(self, parts: Parts, hub: Any) -> None:
+        self._core = parts.core
         self._fanout = parts.fanout
         self._lifecycle = parts.lifecycle
         self._hub = hub
@@ -35,14 +36,16 @@ class Listening:
     def attachments(self) -> tuple[Attachment, ...]:
         return tuple(self._fanout.attachments)
 
-    def attach(self, listener: Any, *, in_loop: object, **settings: Any) -> Attachment:
-        options = options_of(in_loop=in_loop, **settings)
+    def attach(self, listener: Any, about: Mapping[str, Any], *, in_loop: object, **settings: Any) -> Attachment:
+        filters = filters_of(self._core, ATTACH, about)
+        options = options_of(in_loop=in_loop, filters=filters, **settings)
         return self._fanout.attach(listener, options, self._hub, in_loop=in_loop is True)
 
     # -- functions --
 
     def on(self, patterns: tuple[Any, ...], settings: dict[str, Any]) -> Any:
         check_settings(settings)
+        filters_of(self._core, ON, settings)
         if len(patterns) == 1 and _is_function(patterns[0]):
             self._listen(patterns[0], settings)
             return patterns[0]

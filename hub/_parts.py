@@ -160,6 +160,9 @@ def assemble(
     upkeep = None if journal is None else _upkeep_of(journal, state, pipeline, clock, limits)
     fanout = _fanout_of(pipeline, journal, clock, upkeep)
     set_aside = _reporting(clock, pipeline, abandoned, fanout.announcements)
+    state.agents.on_tenant = partial(_know_owners, state, pipeline, clock, limits)
+    if limits.tenants is not None:
+        _meter(state, pipeline, clock, limits)
     core, denials = _core_of(pipeline, state, clock, limits, arbiter, journal, upkeep)
     asks, from_threads = _asks_of(core, state, clock), FromThreads(lifecycle.home, limits.thread_bytes_max)
     core.emitting.connect(_validating_of(validation, lifecycle, fanout.announcements, limits))
@@ -197,6 +200,24 @@ def assemble(
 def _pipeline_of(journal: Journal | None, state: State, clock: Clock, lifecycle: Lifecycle, limits: Limits) -> Pipeline:
     ring = Ring(limits.ring, bytes_max=limits.ring_bytes_max, batch_bytes_max=limits.batch_bytes_max)
     return Pipeline(ring, state.apply, journal, clock, lifecycle, limits)
+
+
+def _know_owners(state: State, pipeline: Pipeline, clock: Clock, limits: Limits) -> None:
+    """Let events say whose agents, channels and tasks they are about, from now on: a tenant has come."""
+    if pipeline.ingress.owners is None:
+        from ._state.owners import Owners  # noqa: PLC0415 - most hubs have no tenants
+
+        pipeline.ingress.owners = Owners(state.agents, state.channels, state.tasks).tenants_of
+        _meter(state, pipeline, clock, limits)
+
+
+def _meter(state: State, pipeline: Pipeline, clock: Clock, limits: Limits) -> None:
+    """Count for tenants from now on, and refuse what is beyond their quotas."""
+    if pipeline.meter is None:
+        from ._commit.meter import Meter  # noqa: PLC0415 - most hubs have no tenants
+
+        present = {"agents_max": state.agents.count_of, "channels_max": state.channels.count_of}
+        pipeline.meter = Meter(clock, limits.tenants, present)
 
 
 def _upkeep_of(journal: Journal, state: State, pipeline: Pipeline, clock: Clock, limits: Limits) -> Upkeep:
@@ -239,7 +260,7 @@ def _core_of(
     authorizer = Authorizer(arbiter, state.agents, state.channels, clock, limits.arbiter_seconds_max, denials)
     archive = None if upkeep is None else upkeep.archive
     recall = Recall(pipeline.ring, state, journal, archive, bytes_max=limits.history_bytes_max // 4)
-    core = Core(pipeline, state.inboxes, authorizer, Acting(state.agents, denials), recall, journal)
+    core = Core(pipeline, state.inboxes, authorizer, Acting(state.agents, state, denials), recall, journal)
     denials.connect(core)
     return core, denials
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
 import anyio
 
-from ._arguments import name_to_forget, reading_of, seconds_to_flush
+from ._arguments import EVENTS, filters_of, name_to_forget, reading_of, seconds_to_flush
+from ._commands import Core
 from ._commit.threads import rough_bytes
 from ._delivery.attachment import AttachmentState
 from ._delivery.stream import EventStream
@@ -21,6 +23,8 @@ from .events._shown import shown
 __all__ = ("Ways",)
 
 E = TypeVar("E", bound=Event)
+
+_NO_FILTERS: Mapping[str, object] = {}
 
 
 class Ways:
@@ -49,8 +53,18 @@ class Ways:
             event = await self._parts.emitting.allowed(event)
         future.set_result((await self._pipeline.execute(admitted, are_own=False))[0])
 
-    def events(self, after: object, pattern: object, *, history: object) -> EventStream:
+    def events(
+        self,
+        after: object,
+        pattern: object,
+        *,
+        history: object,
+        which: Mapping[str, object] = _NO_FILTERS,
+        core: Core | None = None,
+    ) -> EventStream:
+        """See :meth:`hubwire.Hub.events`; ``core`` is that of the face on which it was called."""
         position, seq, kinds, is_past_wanted = reading_of(after, pattern, history)
+        filters = filters_of(core or self._parts.core, EVENTS, which)
         ring, hub_id = self._pipeline.ring, self._pipeline.hub_id
         if not ring.is_numbered:
             self._lifecycle.check_open()  # which it is not: the error says whether it starts, or its start was refused
@@ -60,7 +74,8 @@ class Ways:
             raise position.other_history(f"this is hub {hub_id}")
         if position is not None and position.seq >= ring.committed.value:
             raise position.other_history(f"the newest event is {ring.committed.value - 1} here")
-        return EventStream(self._pipeline, self._fanout.replays if is_past_wanted else None, seq, kinds, position)
+        replays = self._fanout.replays if is_past_wanted else None
+        return EventStream(self._pipeline, replays, seq, kinds, position, filters)
 
     async def flush(self, timeout: object) -> None:
         seconds = seconds_to_flush(timeout)

@@ -52,6 +52,7 @@ __all__ = (
     "PartialBatch",
     "PathPoisoned",
     "PostRejected",
+    "QuotaExceeded",
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
@@ -177,6 +178,25 @@ class Overloaded(CallerError):
 
     Wait for room (``await hub.emit``), drop the event (``hub.offer``), or raise the limit that the message names.
     """
+
+
+class QuotaExceeded(Overloaded):
+    """A tenant has used up a quota of its ``TenantLimits``. The command had no effect; ``quota.breached`` reports it.
+
+    ``dimension`` is the quota, ``limit`` what it allows, and ``value`` what it would have come to. Try the same again
+    after ``retry_after_seconds``; None: when there is room again. ``seq`` is that of the event, if there is one.
+    """
+
+    retry_after_seconds: float | None
+    seq: int | None
+
+    def __init__(self, message: str, *, tenant: str, dimension: str, limit: float, value: float) -> None:
+        super().__init__(message)
+        self.tenant = tenant
+        self.dimension = dimension
+        self.limit = limit
+        self.value = value
+        self.retry_after_seconds = self.seq = None
 
 
 class EventInvalid(CallerError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -10,7 +12,7 @@ from ._values import Value
 from .errors import ConfigurationError
 from .events._shown import is_a, number_of, shown, whole_of
 
-__all__ = ("Limits",)
+__all__ = ("Limits", "TenantLimits")
 
 RING_BYTES_MAX = 32 * 1024 * 1024
 BATCH_BYTES_MAX = 4 * 1024 * 1024
@@ -61,6 +63,8 @@ class Limits(Value):
     none. Without a store, a quarter of it is kept in memory."""
     arbiter_seconds_max: float = 5.0
     """How long the arbiter may take to answer; then the command is denied."""
+    tenants: TenantLimits | Mapping[str, TenantLimits] | None = None
+    """Quotas of tenants: for each the same, or by their names, ``"*"`` for all others."""
 
     def __attrs_post_init__(self) -> None:
         for name, smallest in _SMALLEST.items():
@@ -79,6 +83,60 @@ class Limits(Value):
                     f"{name} must be a number of seconds, 0 or more and at most {_SECONDS_MAX:g}, not {shown(value)}"
                 )
             object.__setattr__(self, name, seconds)
+        object.__setattr__(self, "tenants", _quotas(self.tenants))
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class TenantLimits(Value):
+    """The quotas of a tenant that shares a hub with others; None: no bound.
+
+    ``Hub(limits=Limits(tenants=TenantLimits(events_per_minute=600)))`` is for each tenant; a mapping has those of
+    some, by name, and of all others as ``"*"``. A tenant is what the header ``tenant`` of an event says: a scope is
+    enough.
+
+    A command beyond a quota raises :class:`~hubwire.errors.QuotaExceeded`, without effect; ``quota.breached`` has
+    committed before, but for ``emit_nowait``, which does not wait. Of one tenant and quota it is reported once a
+    second. What ends work, as an ack or a close, and what the hub does by itself counts and is not refused.
+
+    The numbers per minute are those of the running process: they fill again all the time, by the hub's clock, and are
+    whole after a restart. What is larger than one of them needs all of it.
+
+    Raises :class:`~hubwire.errors.ConfigurationError` for what is no whole number from 1 on, or None.
+    """
+
+    events_per_minute: int | None = None
+    bytes_per_minute: int | None = None
+    """Bytes are those of events as JSON, their headers included."""
+    agents_max: int | None = None
+    """How many agents it may have registered, through ``hub.for_tenant()``."""
+    channels_max: int | None = None
+    """How many channels it may have that have not ended."""
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("events_per_minute", "bytes_per_minute", "agents_max", "channels_max"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            number = _whole(value)
+            if number is None or not 1 <= number <= _LARGEST:
+                raise ConfigurationError(f"{name} must be a whole number of at least 1, or None, not {shown(value)}")
+            object.__setattr__(self, name, number)
+
+
+def _quotas(given: Any) -> TenantLimits | Mapping[str, TenantLimits] | None:
+    if given is None or type(given) is TenantLimits:
+        return given
+    error = ConfigurationError(f"tenants must be TenantLimits, or a mapping from names to them, not {shown(given)}")
+    if not is_a(given, Mapping):
+        raise error
+    try:
+        quotas = dict(given)
+    except Exception as failure:
+        raise error from failure
+    for name, limits in quotas.items():
+        if type(name) is not str or type(limits) is not TenantLimits:
+            raise ConfigurationError(f"tenants[{shown(name)}] must be TenantLimits by a name, not {shown(limits)}")
+    return MappingProxyType(quotas)
 
 
 def _whole(value: Any) -> int | None:

@@ -18,7 +18,7 @@ from hubwire.errors import Overloaded
 class Flow:
     """An admission over a ring of which only the numbers count."""
 
-    def __init__(self, **limits: int) -> None:
+    def __init__(self, **limits: Any) -> None:
         self.ring: Any = SimpleNamespace(
             applied=SimpleNamespace(value=0),
             committed=SimpleNamespace(value=0),

@@ -181,6 +181,7 @@ class World:
             "events": [GenericEvent(kind="a.b"), GenericEvent(kind="a.c")],
             "actor": Idle(),
             "factory": lambda name: Idle(),
+            "tenant": "acme",
             "event": GenericEvent(kind="a.b"),
             "other": self.actor,
             "channel_type": None,
@@ -214,7 +215,7 @@ WAITING = {"ask", "gate", "request", "wait", "ready", "flush", "ended", "result"
 BY_EITHER = (inspect.Parameter.POSITIONAL_OR_KEYWORD,)
 BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
 
-OF_FUNCTIONS = ("once", "concurrency", "key", "priority", "in_loop", "name")
+OF_FUNCTIONS = ("once", "concurrency", "key", "priority", "in_loop", "name", "tenant", "agent", "channel")
 """Further settings of ``hub.on``."""
 
 MALFORMED = {"source": 5, "source_id": "\ud800", "occurred_at": "yesterday", "is_notice": True, "metadata": "x"}

@@ -186,6 +186,14 @@ async def history() -> list[Event]:
         await hub.topics.publish("build.failed", 1, sender=planner, idempotency_key="topic")
         await channel.leave(planner)
         assert pending.id in coder.invitations
+        acme = hub.for_tenant("acme")
+        ours = [await acme.agents.register(name) for name in ("planner", "gone")]
+        await acme.channels.open(ours)
+        await acme.tasks.start(ours[0], "theirs")
+        await (await acme.tasks.start(ours[0], "done")).complete()
+        await acme.topics.subscribe(ours[1], "build.*")
+        await acme.topics.publish("build.done", 1, sender=ours[0], idempotency_key="topic")
+        await ours[1].unregister()
         task = await hub.tasks.start(coder, "fix", channel=channel, ttl_seconds=60)
         await task.checkpoint({"line": 7})
         await (await hub.tasks.start(coder, "over")).complete()

@@ -78,6 +78,10 @@ LATER = {
     "hubwire.redaction",  # and RE2, with the first listener or hub that redacts, or the first line of the log
     "re2",
     "hubwire.thread",
+    "hubwire._tenant",  # and what is below it, with the first tenant
+    "hubwire._commands.tenancy",
+    "hubwire._commit.meter",
+    "hubwire._state.owners",
     "hubwire.functions",  # with the first chain of functions
     "hubwire._delivery.chained",
     "hubwire._delivery.side_by_side",  # with the first function that handles several events at once

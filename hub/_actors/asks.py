@@ -112,12 +112,16 @@ class Asks:
         channel: Channel | None,
         is_linked: bool,
         call: Call = _ASK,
+        face: Core | None = None,
     ) -> EnvelopePosted:
-        """See :meth:`hubwire.Hub.ask`."""
+        """See :meth:`hubwire.Hub.ask`; ``face`` is the hub as the asker has it."""
         timeout = call.seconds("timeout", timeout)
         if channel is not None:
             call.instance("channel", channel, Channel, wanted="a Channel, or None")
         is_linked = call.flag("linked", is_linked)
+        if face is not None and face.acting.tenancy is not None:
+            answerer = id_of(face, answerer, call, "answerer")
+            face.acting.check_channel(None if channel is None else channel.id)
 
         def begin(core: Core) -> Coroutine[Any, Any, EnvelopePosted]:
             asker_id, answerer_id = id_of(core, asker, call, "asker"), id_of(core, answerer, call, "answerer")

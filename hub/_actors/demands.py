@@ -77,18 +77,20 @@ class Demands:
     def _want(self, agent_id: str) -> None:
         if self._around.has_actor(agent_id):
             return
-        entry = self._state.agents.known(agent_id)
-        if entry is not None and (on_demand := self._met_by(entry.name)) is not None:
+        if (on_demand := self._rule_of(agent_id)) is not None:
             on_demand.want(agent_id)
 
     def _meets(self, agent_id: str) -> bool:
-        entry = self._state.agents.known(agent_id)
-        return entry is not None and self._met_by(entry.name) is not None
+        return self._rule_of(agent_id) is not None
 
     def _holders(self, agent_id: str) -> Collection[str]:
-        entry = self._state.agents.known(agent_id)
-        on_demand = None if entry is None else self._met_by(entry.name)
+        on_demand = self._rule_of(agent_id)
         return () if on_demand is None else on_demand.holders(agent_id)
+
+    def _rule_of(self, agent_id: str) -> OnDemand | None:
+        """Return the rule for an agent that is registered; for those of tenants there is none."""
+        entry = self._state.agents.known(agent_id)
+        return None if entry is None or entry.tenant is not None else self._met_by(entry.name)
 
     def _met_by(self, name: str) -> OnDemand | None:
         return next((each for each in self._rules.values() if each.rule.matches(name)), None)

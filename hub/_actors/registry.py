@@ -138,7 +138,7 @@ class Actors:
                 f"agent {agent.name!r} has an actor already; stop that one first, or spawn it with workers=2"
             )
         if supervisor is None:
-            supervisor = self._group_of_one(agent.name)
+            supervisor = self._group_of_one(self._group_name(agent))
         crew = self._by_agent[agent.id] = Crew(agent, SharedInbox(agent))
         self._asks.open(agent.id)
         new_life = partial(Life, self._services, agent, crew.inbox, handling)
@@ -222,7 +222,7 @@ class Actors:
 
     async def _agent(self, name: str, actor: Any, settings: SpawnSettings, agents: AgentCommands) -> Agent:
         """Return the agent of this name; register it, if it is not, as the settings or the actor say."""
-        if (agent := self._agents.find(name)) is not None:
+        if (agent := agents.find(name)) is not None:
             return agent
         given = settings.registration
         about: dict[str, Any] = {
@@ -360,6 +360,11 @@ class Actors:
 
     def _members(self) -> list[Member]:
         return [member for supervisor in self._present for member in supervisor.all_members()]
+
+    def _group_name(self, agent: Agent) -> str:
+        """Return the name of the group that an actor is alone in: agents of several tenants may have one name."""
+        tenant = self._registered.tenant_of(agent.id)
+        return agent.name if tenant is None else f"{agent.name} of {tenant}"
 
     def _group_of_one(self, name: str) -> Supervisor:
         present = self._groups.get(name)

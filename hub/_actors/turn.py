@@ -48,8 +48,9 @@ class _Asks(Protocol):
         channel: Channel | None,
         is_linked: bool,
         call: Call,
+        face: Core,
     ) -> EnvelopePosted:
-        """See :meth:`hubwire.Hub.ask`."""
+        """See :meth:`hubwire.Hub.ask`; ``face`` is the hub as the asker has it."""
 
 
 @attrs.define(eq=False, repr=False, kw_only=True, on_setattr=attrs.setters.frozen)
@@ -293,9 +294,8 @@ class Turn(Shown, Generic[HubT_co]):
 
         The question is posted at once. Where it needs what the turn holds, :meth:`commit` that before.
         """
-        return await self._asks.ask(
-            self.agent, answerer, content, timeout=timeout, channel=channel, is_linked=linked, call=_ASK
-        )
+        how: dict[str, Any] = {"timeout": timeout, "channel": channel, "is_linked": linked}
+        return await self._asks.ask(self.agent, answerer, content, **how, call=_ASK, face=self._core)
 
     async def extend(self, seconds: float) -> None:
         """Hold the envelope for so many seconds from now on, by the hub's clock, where ``visibility_seconds`` end it.

@@ -10,7 +10,7 @@ import attrs
 from .._foreign.arguments import Call, is_a, number_of
 from .._foreign.guards import guarded_call
 from .._state import State
-from .._state.agents import ENDS, AgentEntry
+from .._state.agents import ENDS, AgentEntry, Agents, AgentsOf
 from .._state.origin import Origin
 from .._state.profiles import Observation, Passport, Resume, checked_rule
 from .._values import Shown
@@ -42,7 +42,6 @@ class AgentCommands:
     def __init__(self, core: Core, state: State) -> None:
         self._core = core
         self._state = state
-        self._agents = state.agents
 
     async def register(
         self,
@@ -92,7 +91,7 @@ class AgentCommands:
         about = {"rule": rule, "resume": claimed, "skill": skill, "passport": passport}
         await core.authorizer.authorize("register", None, core.acting.others, agent_name=name, content=about)
         await core.execute(
-            lambda: self._agents.register(
+            lambda: self._state.agents.register(
                 name,
                 capabilities,
                 agent_id=agent_id,
@@ -101,6 +100,7 @@ class AgentCommands:
                 skill=skill,
                 rule=rule,
                 registered_by=core.acting.agent_id,
+                tenant=core.acting.tenant,
                 **(origin or {}),
             )
         )
@@ -140,6 +140,10 @@ class AgentCommands:
         """Return all agents, or those that claim a capability or were observed to have it, oldest first."""
         capability = _LIST.text("capability", capability, is_optional=True)
         return [self._agent(entry) for entry in self._agents.all(capability)]
+
+    @property
+    def _agents(self) -> Agents | AgentsOf:
+        return self._core.acting.agents
 
     def _agent(self, entry: AgentEntry) -> Agent:
         return Agent(self._core, self._state, entry.agent_id, entry.name)
@@ -198,7 +202,8 @@ class Agent(Shown):
     @property
     def invitations(self) -> Sequence[str]:
         """The ids of the channels to which it is invited and has not answered: see :meth:`Channel.accept`."""
-        return [entry.channel_id for entry in self._state.channels.of(self.id) if self.id in entry.invited]
+        entries = self._state.channels.of(self.id)
+        return [entry.channel_id for entry in entries if self.id in entry.invited]
 
     @property
     def _entry(self) -> AgentEntry:
@@ -285,7 +290,7 @@ class Agent(Shown):
 def id_of(core: Core, agent: Agent | str, call: Call, argument: str = "agent") -> str:
     """Return the id of an agent, given as itself, its id or its name; refuse all else in the name of this call."""
     if type(agent) is Agent:
-        return agent.id
+        return agent.id if core.acting.tenancy is None else core.acting.id_of(agent.id)
     if not is_a(agent, str) and _has_agent(agent):
         raise call.refusal(argument, agent, _AGENT, "pass its .agent")
     return core.acting.id_of(call.id(argument, agent, wanted=_AGENT))

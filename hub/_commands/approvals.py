@@ -164,7 +164,7 @@ class ApprovalCommands:
         Raises :class:`~hubwire.errors.NotApproved`, and :class:`~hubwire.errors.NotFound` if no such approval is known.
         """
         self._core.check_may_wait("a verdict")
-        return await self._questions.verdict(_id(_WAIT, approval_id))
+        return await self._questions.verdict(self._id(_WAIT, approval_id))
 
     async def use(self, approval: Approval | str) -> None:
         """Use an approval, just before the agent acts: it is for one use. Return when that has committed.
@@ -172,7 +172,8 @@ class ApprovalCommands:
         Raises :class:`~hubwire.errors.CommandRejected` if it was used already, or the verdict is another one, and
         :class:`~hubwire.errors.NotFound` if there is no verdict, or none any more.
         """
-        approval_id = approval.approval_id if type(approval) is Approval else _id(_USE, approval)
+        given = approval.approval_id if type(approval) is Approval else approval
+        approval_id = self._id(_USE, given)
         if (verdict := self._approvals.given(approval_id)) is not None:
             self._core.acting.check(verdict.agent_id, _USE, "the agent that has requested it")
         await self._core.execute(lambda: self._approvals.use(approval_id))
@@ -182,7 +183,7 @@ class ApprovalCommands:
 
         Raises :class:`~hubwire.errors.NotFound` if there is no such approval, or a verdict already.
         """
-        approval_id = _id(_WITHDRAW, approval_id)
+        approval_id = self._id(_WITHDRAW, approval_id)
         reason = _WITHDRAW.text("reason", reason)[:_REASON_LENGTH_MAX]
         self._core.acting.check(self._approvals.get(approval_id).agent_id, _WITHDRAW, "the agent that has requested it")
         await self._core.execute(lambda: self._approvals.withdraw(approval_id, reason))
@@ -296,14 +297,15 @@ class ApprovalCommands:
         After a restart it is the same, also when the journal has let it go. Arguments with more than 16 KiB of JSON are
         in their event alone: see :meth:`arguments`.
         """
-        return tuple(pending_of(entry, self._agents) for entry in self._approvals)
+        seen = (entry for entry in self._approvals if self._core.acting.sees(entry.agent_id))
+        return tuple(pending_of(entry, self._agents) for entry in seen)
 
     async def arguments(self, approval_id: str) -> Any:
         """Return the arguments of a pending approval, also those that are too large for :meth:`pending`.
 
         Raises :class:`~hubwire.errors.NotFound`, which says where they are, if the hub does not have them any more.
         """
-        entry = self._approvals.get(_id(_ARGUMENTS, approval_id))
+        entry = self._approvals.get(self._id(_ARGUMENTS, approval_id))
         return await self._reviews.arguments_of(entry)
 
     async def answer(
@@ -326,7 +328,7 @@ class ApprovalCommands:
         answers too soon, or is the agent that wants to act, and :class:`~hubwire.errors.AccessDenied` if the arbiter
         denies it.
         """
-        approval_id = _id(_ANSWER, approval_id)
+        approval_id = self._id(_ANSWER, approval_id)
         modified: dict[str, Any] = {}
         if arguments is not None:
             if is_passed is not True:
@@ -351,7 +353,7 @@ class ApprovalCommands:
 
         What waits for the verdict gets ``NotApproved``, ``returned``. Raises what :meth:`answer` raises.
         """
-        approval_id = _id(_SEND_BACK, approval_id)
+        approval_id = self._id(_SEND_BACK, approval_id)
         who = await self._questions.approver(_SEND_BACK, approval_id, approver, proof)
         reason = _SEND_BACK.text("reason", reason)
         said = {"approver": who["approver"], "is_passed": False, "reason": reason, "arguments": None}
@@ -359,6 +361,12 @@ class ApprovalCommands:
         now_ns = self._reviews.clock.now_ns()
         answer = ApproverAnswer(is_passed=False, reason=reason, now_ns=now_ns, **who)
         await self._core.execute(lambda: self._approvals.send_back(approval_id, answer))
+
+    def _id(self, call: Call, approval_id: object) -> str:
+        """Return the id of an approval; refuse one that there is not for the caller's tenant."""
+        checked = _id(call, approval_id)
+        self._core.acting.check_approval(checked)
+        return checked
 
     # -- trust --
 

@@ -113,8 +113,8 @@ class Questions:
             key=key,
             digest=digest,
             fields={
-                "channel_id": channel_id_of(terms.channel, call),
-                "task_id": task_id_of(terms.task, call),
+                "channel_id": channel_id_of(self._core, terms.channel, call),
+                "task_id": task_id_of(self._core, terms.task, call),
                 "digest": digest,
                 "arguments_bytes": len(data),
                 "arguments_at": at,

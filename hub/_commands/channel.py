@@ -195,8 +195,11 @@ class Channel(ChannelReader):
             return  # the hub itself, which closes what is closing, was faster
 
 
-def channel_id_of(channel: Channel | str | None, call: Call, argument: str = "channel") -> str | None:
+def channel_id_of(core: Core, channel: Channel | str | None, call: Call, argument: str = "channel") -> str | None:
     """Return the id of a channel, given as itself or as its id; refuse all else in the name of this call."""
-    if type(channel) is Channel:
-        return channel.id
-    return None if channel is None else call.id(argument, channel, wanted="a Channel, or the id of one")
+    if channel is None:
+        return None
+    wanted = "a Channel, or the id of one"
+    channel_id = channel.id if type(channel) is Channel else call.id(argument, channel, wanted=wanted)
+    core.acting.check_channel(channel_id)
+    return channel_id

@@ -10,6 +10,7 @@ import attrs
 from .._foreign.arguments import Call, is_a, shown
 from .._state import State
 from .._state.channel_types import ChannelType
+from .._state.channels import ChannelEntry
 from .._state.evaluators import Evaluator, Expectation, ViolationHandler
 from .._state.membership import HISTORIES
 from .._state.origin import Origin
@@ -178,6 +179,7 @@ class ChannelCommands:
         """Return the channel with this id. Raises :class:`~hubwire.errors.NotFound` if it has ended, or never was."""
         channel_id = _GET.id("channel_id", channel_id, wanted="the id of a channel")
         self._check_is_no_topic(channel_id)
+        self._core.acting.check_channel(channel_id)
         self._channels.get(channel_id)
         return Channel(self._core, self._state, channel_id)
 
@@ -188,7 +190,9 @@ class ChannelCommands:
         :class:`~hubwire.errors.NotFound` for others.
         """
         channel_id = _RECALL.id("channel_id", channel_id, wanted="the id of a channel")
-        if channel_id not in self._channels and self._state.memories.ended(channel_id) is None:
+        tenancy = self._core.acting.tenancy
+        is_known = channel_id in self._channels or self._state.memories.ended(channel_id) is not None
+        if not is_known or (tenancy is not None and not tenancy.has_channel(channel_id)):
             self._check_is_no_topic(channel_id)
             raise NotFound(f"no channel {channel_id!r} is remembered: it ended long ago, or never existed")
         return Channel(self._core, self._state, channel_id)
@@ -196,7 +200,7 @@ class ChannelCommands:
     def _check_is_no_topic(self, given: str) -> None:
         """Refuse the topic of an open channel: other channels may have it, too."""
         if given and given not in self._channels:
-            for each in self._channels:
+            for each in self._entries:
                 if each.topic == given:
                     raise NotFound(
                         f"no channel has the id {shown(given)}; that is the topic of channel {each.channel_id}:"
@@ -205,8 +209,14 @@ class ChannelCommands:
 
     def list(self, *, agent: Agent | str | None = None) -> Sequence[Channel]:
         """Return the channels that have not ended, or those of them in which an agent takes part, or is invited to."""
-        entries = self._channels if agent is None else self._channels.of(id_of(self._core, agent, _LIST))
+        entries = self._entries if agent is None else self._channels.of(id_of(self._core, agent, _LIST))
         return [Channel(self._core, self._state, entry.channel_id) for entry in entries]
+
+    @property
+    def _entries(self) -> Iterable[ChannelEntry]:
+        """The channels that there are for the caller."""
+        tenancy = self._core.acting.tenancy
+        return self._channels if tenancy is None else [each for each in self._channels if each.tenant == tenancy.tenant]
 
 
 def _checked(core: Core, given: dict[str, Any]) -> dict[str, Any]:
@@ -222,7 +232,7 @@ def _checked(core: Core, given: dict[str, Any]) -> dict[str, Any]:
         "knobs": None if knobs is None else freeze(_OPEN.mapping("knobs", knobs)),
         "expectations": None if expectations is None else freeze(_expectations(core, expectations, roles)),
         "labels": None if labels is None else _OPEN.mapping("labels", labels),
-        "parent_id": channel_id_of(given["parent_id"], _OPEN, "parent"),
+        "parent_id": channel_id_of(core, given["parent_id"], _OPEN, "parent"),
         "ttl_seconds": seconds_or_rule(_OPEN, given["ttl_seconds"]),
         "invite": _OPEN.flag("invite", given["invite"]),
         "required_acks": _OPEN.whole("required_acks", given["required_acks"], is_optional=True),

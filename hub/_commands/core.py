@@ -139,6 +139,14 @@ class Core:
         """Return the same hub as one agent has it: all but ``acting`` is shared."""
         face = copy.copy(self)
         face.acting = self.acting.as_one(agent_id)
+        if face.acting.tenancy is not None:
+            face.demand = Demand()
+        return face
+
+    def as_tenant(self, tenant: str) -> Core:
+        """Return the same hub as one tenant has it. Rules for actors on demand are for agents that are no tenant's."""
+        face = copy.copy(self)
+        face.acting, face.demand = self.acting.as_tenant(tenant), Demand()
         return face
 
     def expecting(self, coming: Coming) -> Core:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import attrs
 
 from .._foreign.arguments import Call
 from .._state import State
+from .._state.agents import Agents, AgentsOf
 from .._state.dead_letters import DeadLetter
 from .._state.inboxes import Waiting
 from .._state.moments import deadline_ns
@@ -67,9 +69,18 @@ class InboxCommands:
     def __init__(self, core: Core, clock: Clock, state: State) -> None:
         self._core = core
         self._clock = clock
-        self._agents = state.agents
         self._inboxes = state.inboxes
         self._dead_letters = state.dead_letters
+
+    def _through(self, core: Core) -> InboxCommands:
+        """Return the same commands as a tenant has them, by its own ``core``."""
+        face = copy.copy(self)
+        face._core = core  # noqa: SLF001 - it is one of this class
+        return face
+
+    @property
+    def _agents(self) -> Agents | AgentsOf:
+        return self._core.acting.agents
 
     def list(self) -> Sequence[InboxState]:
         """Return the inboxes that are not empty, or for which posts wait, the fullest first."""
@@ -99,7 +110,7 @@ class InboxCommands:
         Raises :class:`~hubwire.errors.NotFound` for an agent that is not registered, and of which none are kept.
         """
         if agent is None:
-            return [*self._dead_letters]
+            return [each for each in self._dead_letters if self._core.acting.sees(each.agent_id)]
         agent_id = id_of(self._core, agent, _DEAD_LETTERS)
         letters = [each for each in self._dead_letters if each.agent_id == agent_id]
         return letters or self._none_of(agent_id)
@@ -118,7 +129,7 @@ class InboxCommands:
         Raises :class:`~hubwire.errors.NotFound` if it is not kept any more, or its agent is not registered, and
         :class:`~hubwire.errors.InboxFull`, and :class:`~hubwire.errors.AccessDenied` if the arbiter denies it.
         """
-        agent_id, envelope_id = _identity(letter, _REDELIVER)
+        agent_id, envelope_id = self._identity(letter, _REDELIVER)
         reason = _REDELIVER.text("reason", reason)
         await self._authorize("redeliver", letter, reason)
         await self._core.execute(lambda: self._dead_letters.redeliver(agent_id, envelope_id, reason))
@@ -129,7 +140,7 @@ class InboxCommands:
         Raises :class:`~hubwire.errors.NotFound` if it is not kept any more, and :class:`~hubwire.errors.AccessDenied`
         if the arbiter denies it.
         """
-        agent_id, envelope_id = _identity(letter, _DISCARD)
+        agent_id, envelope_id = self._identity(letter, _DISCARD)
         reason = _DISCARD.text("reason", reason)
         await self._authorize("discard", letter, reason)
         await self._core.execute(lambda: self._dead_letters.discard(agent_id, envelope_id, reason))
@@ -150,6 +161,12 @@ class InboxCommands:
             },
         )
 
+    def _identity(self, letter: DeadLetter, call: Call) -> tuple[str, str]:
+        letter = call.instance("letter", letter, DeadLetter, wanted="one of hub.inboxes.dead_letters()")
+        if not self._core.acting.sees(letter.agent_id):
+            self._agents.get(letter.agent_id)
+        return letter.agent_id, letter.envelope_id
+
     def _state_of(self, agent_id: str) -> InboxState:
         agent = self._agents.get(agent_id)
         pending = self._inboxes.pending(agent_id)
@@ -164,11 +181,6 @@ class InboxCommands:
             oldest=oldest,
             oldest_seconds=0.0 if oldest is None else _age_seconds(oldest, self._clock.now_ns()),
         )
-
-
-def _identity(letter: DeadLetter, call: Call) -> tuple[str, str]:
-    letter = call.instance("letter", letter, DeadLetter, wanted="one of hub.inboxes.dead_letters()")
-    return letter.agent_id, letter.envelope_id
 
 
 def _waiting(waiting: Waiting, now_ns: int) -> WaitingEnvelope:

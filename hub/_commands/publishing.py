@@ -43,7 +43,8 @@ class Publication(Posting):
         return self.envelopes.subscribers(self.topic, self.sender_id)
 
     def _find(self) -> KeyedPost | None:
-        return self.envelopes.find(self.topic, self.sender_id, self.content, self.audience, self.idempotency_key)
+        place = self.envelopes.place_of(self.topic, self.sender_id)
+        return self.envelopes.find(place, self.sender_id, self.content, self.audience, self.idempotency_key)
 
     def _put(self, draft: Draft | None) -> Sequence[Event]:
         return self.envelopes.publish(self.topic, self.sender_id, self.content, self.audience, **self._terms(draft))

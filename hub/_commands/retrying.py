@@ -17,7 +17,6 @@ from .._delivery.replays import Replays
 from .._foreign.guards import class_name, message_of
 from ..errors import ConfigurationError, HistoryGone, HubClosed, LogDamaged
 from ..events import Event
-from ..patterns import Patterns
 from .core import Core
 
 __all__ = ("Retries",)
@@ -145,13 +144,12 @@ class Retries:
 
     async def _of_ranges(self, attachment: Attachment, rest: list[tuple[int, int]]) -> AsyncIterator[Sequence[Event]]:
         """Iterate over batches of what was dropped together; ``rest`` is what of it is not delivered."""
-        patterns = Patterns(attachment.pattern)
         while rest:
             first, last = rest[0]
             while first <= last:
                 events = await self._read(first, last + 1)
                 rest[0] = (first, last)
-                if matching := [event for event in events if patterns.matches(event.kind)]:
+                if matching := attachment.selected(events):
                     yield matching
                 first = events[-1].seq + 1
             rest.pop(0)

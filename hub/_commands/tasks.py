@@ -110,6 +110,7 @@ class TaskCommands:
         has ended.
         """
         task_id, agent_id = _GET.id("task_id", task_id, wanted="the id of a task"), actor_of(self._core, agent, _GET)
+        self._core.acting.check_task(task_id)
         self._tasks.get(task_id)
         return Task(self._core, self._tasks, self._outcomes, task_id, agent_id)
 
@@ -119,11 +120,16 @@ class TaskCommands:
         The last 10,000 tasks that ended are remembered, and what they ended with for as long as a channel's history is
         kept: see :meth:`hubwire.Channel.history`. Raises :class:`~hubwire.errors.NotFound` for others.
         """
-        return await _outcome(self._core, self._tasks, self._outcomes, _OUTCOME.id("task_id", task_id, wanted="an id"))
+        task_id = _OUTCOME.id("task_id", task_id, wanted="an id")
+        if (tenancy := self._core.acting.tenancy) is not None and self._tasks.tenant_of(task_id) != tenancy.tenant:
+            raise _not_known(task_id)
+        return await _outcome(self._core, self._tasks, self._outcomes, task_id)
 
     def running(self) -> tuple[TaskEntry, ...]:
         """Return what the hub knows of each running task, oldest first."""
-        return tuple(entry for entry in self._tasks if not entry.left_behind)
+        tenancy = self._core.acting.tenancy
+        running = (entry for entry in self._tasks if not entry.left_behind)
+        return tuple(entry for entry in running if tenancy is None or entry.tenant == tenancy.tenant)
 
     async def _start(
         self,
@@ -137,8 +143,8 @@ class TaskCommands:
     ) -> Task:
         owner_id = actor_of(self._core, owner, call, "owner")
         title = call.text("title", title)
-        channel_id = channel_id_of(channel, call)
-        parent_id = task_id_of(parent, call, "parent")
+        channel_id = channel_id_of(self._core, channel, call)
+        parent_id = task_id_of(self._core, parent, call, "parent")
         settings["ttl_seconds"] = seconds_or_rule(call, settings["ttl_seconds"])
         settings["capability"] = call.text("capability", settings["capability"])
         allow = await self._authorize(owner_id, title, channel_id, parent_id, settings)
@@ -286,11 +292,13 @@ class Task(Shown):
         await self._core.execute(lambda: self._tasks.request_cancel(self.id, self.agent_id, reason))
 
 
-def task_id_of(task: Task | str | None, call: Call, argument: str = "task") -> str | None:
+def task_id_of(core: Core, task: Task | str | None, call: Call, argument: str = "task") -> str | None:
     """Return the id of a task, given as itself or as its id; refuse all else in the name of this call."""
-    if type(task) is Task:
-        return task.id
-    return None if task is None else call.id(argument, task, wanted="a Task, or the id of one")
+    if task is None:
+        return None
+    task_id = task.id if type(task) is Task else call.id(argument, task, wanted="a Task, or the id of one")
+    core.acting.check_task(task_id)
+    return task_id
 
 
 def _written(message: str) -> str:
@@ -307,10 +315,14 @@ async def _outcome(core: Core, tasks: Tasks, outcomes: Outcomes, task_id: str) -
             raise NotFound(f"task {task_id} was {ended.how}, and what it ended with is not kept any more")
         return _outcome_of(event)
     if not tasks.knows(task_id):
-        raise NotFound(f"no task {shown(task_id)} is known: it ended long ago, or was never started")
+        raise _not_known(task_id)
     core.check_may_wait("the end of a task")
     with outcomes.expected(task_id) as outcome:
         return _outcome_of(await outcome())
+
+
+def _not_known(task_id: str) -> NotFound:
+    return NotFound(f"no task {shown(task_id)} is known: it ended long ago, or was never started")
 
 
 def _outcome_of(event: Event) -> TaskOutcome:

@@ -93,7 +93,9 @@ class TimerCommands:
         timer_id, name = new_id(), call.text("name", name)
         core = self._core
         agent_id = core.acting.agent_id if agent is None else actor_of(core, agent, call)
-        channel_id, task_id = channel_id_of(channel, call), task_id_of(task, call)
+        if agent_id is None and core.acting.tenancy is not None:
+            raise call.refusal("agent", agent, "an agent of the tenant", "a timer belongs to the tenant of its agent")
+        channel_id, task_id = channel_id_of(core, channel, call), task_id_of(core, task, call)
         payload = core.authorizer.freeze(payload)
         facts = {"name": name, "seconds": seconds, "every_seconds": every_seconds, "times_max": times_max}
         await core.authorizer.authorize(
@@ -120,6 +122,8 @@ class TimerCommands:
         Through the hub of an agent, only one of its own.
         """
         timer = Timer(self._core, self._timers, _GET.id("timer_id", timer_id, wanted="the id of a timer"))
+        if (tenancy := self._core.acting.tenancy) is not None:
+            tenancy.check_timer(timer.id)
         self._core.acting.check(self._timers.get(timer.id).agent_id or "", _GET, "its agent")
         return timer
 
@@ -129,10 +133,14 @@ class TimerCommands:
         Through the hub of an agent, only its own.
         """
         name = _LIST.text("name", name, is_optional=True)
+        acting = self._core.acting
         return tuple(
             each
             for each in self._timers
-            if not each.left_behind and name in (None, each.name) and self._core.acting.may_act_as(each.agent_id or "")
+            if not each.left_behind
+            and name in (None, each.name)
+            and acting.may_act_as(each.agent_id or "")
+            and acting.sees(each.agent_id)
         )
 
 

@@ -112,13 +112,15 @@ class TopicCommands:
         """
         agent_id = None if agent is None else id_of(self._core, agent, _LIST)
         found = self._state.subscriptions.all(agent_id)
-        return [each for each in found if self._core.acting.may_act_as(each.agent_id)]
+        acting = self._core.acting
+        return [each for each in found if acting.may_act_as(each.agent_id) and acting.sees(each.agent_id)]
 
     def subscribers(self, topic: str) -> Sequence[Agent]:
         """Return the agents that get what is published on a topic."""
         agents, topic = self._state.agents, topic_of(_SUBSCRIBERS, topic)
         found = self._state.subscriptions.subscribers(topic)
-        return [Agent(self._core, self._state, each, agents.get(each).name) for each in found]
+        seen = [each for each in found if self._core.acting.sees(each)]
+        return [Agent(self._core, self._state, each, agents.get(each).name) for each in seen]
 
 
 async def _change(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .._foreign.arguments import Call
 from .._state.turns import OpenTurn, Turns
 from ..ports import Clock
+from .acting import Acting
 from .agents import Agent, actor_of
 from .channels import Channel
 from .core import Core, new_id
@@ -60,6 +62,8 @@ class TurnCommands:
             "channel_id": _thing(channel, Channel, "channel"),
             "task_id": _thing(task, Task, "task"),
         }
+        self._core.acting.check_channel(place["channel_id"])
+        self._core.acting.check_task(place["task_id"])
         named = {name: value for name, value in place.items() if value is not None}
         return RecordedTurn(self._core, self._clock, named, prompt)
 
@@ -92,12 +96,18 @@ class TurnCommands:
 
     def open(self) -> tuple[OpenTurn, ...]:
         """Return what has begun and not ended, oldest first."""
-        return tuple(self._turns)
+        acting = self._core.acting
+        return tuple(self._turns) if acting.tenancy is None else tuple(filter(_is_seen_by(acting), self._turns))
+
+
+def _is_seen_by(acting: Acting) -> Callable[[OpenTurn], bool]:
+    return lambda each: acting.sees(each.agent_id)
 
 
 def _of(core: Core, agent: Agent | str | None, call: Call) -> dict[str, str]:
     agent_id = core.acting.agent_id if agent is None else actor_of(core, agent, call)
-    return {} if agent_id is None else {"agent_id": agent_id}
+    place = {} if agent_id is None else {"agent_id": agent_id}
+    return place if core.acting.tenant is None else {**place, "tenant": core.acting.tenant}
 
 
 def _thing(value: Channel | Task | str | None, kind: type[Channel | Task], argument: str) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from ..context import Context, current
-from ..errors import EventTooLarge
+from ..errors import EventTooLarge, QuotaExceeded
 from ..events import Event
 from .held import is_inside, may_be_inside
 from .pipeline import Pipeline
@@ -46,6 +46,9 @@ async def execute_together(
         await admission.wait_for_room()
     try:
         stamped = _put(pipeline, events, bytes_max, around)
+    except QuotaExceeded as refused:
+        await pipeline.until_told(refused)
+        raise
     finally:
         admission.let_in()
     if stamped:
@@ -87,6 +90,7 @@ def _put(pipeline: Pipeline, events: Sequence[E], bytes_max: int, around: Contex
     seq = ring.applied.value
     stamped = pipeline.ingress.stamp(events, seq, current() if around is None else around, are_own=False)
     check_weight(sum(map(weight_of, stamped)), bytes_max, stamped[-1].kind)
+    pipeline.count(stamped, are_own=False, has_quota=True)
     if len(stamped) > 1 and ring.journaled is not ring.applied:  # without a journal, a crash leaves none of them
         ring.groups.add(range(seq, seq + len(stamped)))
     return pipeline.put_stamped(stamped)

@@ -13,8 +13,10 @@ events pass, or none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
 
 from .. import codec
 from ..clock import uuid_of_now
@@ -50,6 +52,11 @@ class Ingress:
         self.time: TimeOfDay = TimeOfDay(clock)
         self.redaction: IngressRedaction | None = None
         """None where a hub redacts nothing itself."""
+        self.owners: Callable[[Sequence[Event], Context], Sequence[str | None]] | None = None
+        """Returns, for each of some events, whose agent, channel or task it is about; None while there are no tenants.
+
+        An event that does not say so itself has this tenant, whatever the code works for that it comes from.
+        """
         self._bytes_max = event_bytes_max
         self._emittable: set[type[Event]] = set()
         """The classes whose events passed the check: it depends on the class alone, but for generic events."""
@@ -104,11 +111,14 @@ class Ingress:
                 f"event {events[0].kind!r} is number {around.depth} in a row that a listener emitted because of the one"
                 " before; let a listener not answer its own events"
             )
+        places = None if self.owners is None else _of_owners(around, self.owners(events, around))
         at = self.time.stamp()
         hub_id, bytes_max, redaction = self.hub_id, self._bytes_max, self.redaction
         stamp_one: Callable[..., Any] = stamp_own if are_own else stamp
         stamped: list[E] = []
         for event in events:
+            if places is not None:
+                around = next(places)
             done = stamp_one(event, seq, str(uuid_of_now()), at, hub_id, around, bytes_max)
             if redaction is not None:
                 done = redaction.event(done)
@@ -129,6 +139,15 @@ class Ingress:
                 size_bytes=size,
                 limit_bytes=limit,
             )
+
+
+def _of_owners(around: Context, tenants: Sequence[str | None]) -> Iterator[Context]:
+    """Yield what each event inherits: the context, of its owner where it has one."""
+    known: dict[str | None, Context] = {None: around, around.tenant: around}
+    for tenant in tenants:
+        if tenant not in known:
+            known[tenant] = attrs.evolve(around, tenant=tenant)
+        yield known[tenant]
 
 
 def _made_by_a_command(cls: type[Event]) -> CommandRejected:

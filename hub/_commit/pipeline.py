@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import context
-from ..errors import HubClosed, HubFailed, Overloaded
+from ..errors import HubClosed, HubFailed, Overloaded, QuotaExceeded
 from ..events import Event
 from ..limits import Limits
 from ..ports import Clock, Journal
@@ -24,6 +25,9 @@ from .phase import MOVES, Lifecycle, Phase
 from .possession import Possession
 from .ring import Ring
 from .weights import LIGHT
+
+if TYPE_CHECKING:
+    from .meter import Meter  # imported with the first tenant
 
 __all__ = ("Pipeline",)
 
@@ -62,6 +66,8 @@ class Pipeline:
         )
         self.watchers: dict[type[Event], Callable[[Any], None]] = {}
         """Called at once with each applied event of a kind, in this process only."""
+        self.meter: Meter | None = None
+        """What counts for tenants, and knows their quotas; None while there are no tenants."""
         self.offers_dropped: int = 0
         self._apply = apply
         self._journal = journal
@@ -95,13 +101,16 @@ class Pipeline:
         admission = self.admission
         if may_be_inside() and is_inside(self):
             admission.check_reserve()
-            return self.put(decide(), are_own=are_own)
+            return self.put(decide(), are_own=are_own, has_quota=True)
         if admission.is_free:
             self._check_open()
         else:
             await admission.wait_for_room()
         try:
-            events = self.put(decide(), are_own=are_own)
+            events = self.put(decide(), are_own=are_own, has_quota=True)
+        except QuotaExceeded as refused:
+            await self.until_told(refused)
+            raise
         finally:
             # A command that was refused leaves its room to the next.
             admission.let_in()
@@ -111,7 +120,7 @@ class Pipeline:
 
     def execute_now(self, decide: Callable[[], Sequence[E]]) -> list[E] | None:
         """Carry out a command without a wait, also for its commit; None, without effect, if it had to be admitted."""
-        if may_be_inside() or not self.admission.is_free:
+        if may_be_inside() or not self.admission.is_free or self.meter is not None:
             return None
         self._check_open()
         try:
@@ -129,7 +138,7 @@ class Pipeline:
                 lifecycle.check_open()
             if not self.admission.is_free:
                 self.admission.check_room_now()
-        return self.put(events, are_own=False)
+        return self.put(events, are_own=False, has_quota=True)
 
     def offer(self, events: Sequence[Event]) -> bool:
         """Put events if they can be taken now; otherwise drop and count them, and return False."""
@@ -140,16 +149,46 @@ class Pipeline:
             return False
         return True
 
-    def put(self, events: Sequence[E], around: context.Context | None = None, *, are_own: bool = True) -> list[E]:
+    def put(
+        self,
+        events: Sequence[E],
+        around: context.Context | None = None,
+        *,
+        are_own: bool = True,
+        has_quota: bool = False,
+    ) -> list[E]:
         """Take events through ingress, apply them and put them on the ring, without admission. All of them or none.
 
         ``around`` is the context that they inherit: by default, that of the running code. ``are_own``: they were made
-        for this, and are stamped without being copied.
+        for this, and are stamped without being copied. ``has_quota``: they are a command's, which a quota may refuse.
         """
         if not events:
             return []
         around = context.current() if around is None else around
-        return self.put_stamped(self.ingress.stamp(events, self.ring.applied.value, around, are_own=are_own))
+        stamped = self.ingress.stamp(events, self.ring.applied.value, around, are_own=are_own)
+        if self.meter is not None:
+            self.count(stamped, are_own=are_own, has_quota=has_quota)
+        return self.put_stamped(stamped)
+
+    def count(self, stamped: Sequence[Event], *, are_own: bool, has_quota: bool) -> None:
+        """Count events for their tenants; report and raise if they are a command's that is beyond a quota."""
+        meter = self.meter
+        if meter is None:
+            return
+        refused = meter.breach(stamped, are_own=are_own) if has_quota else None
+        if refused is not None:
+            meter.to_report(refused, self._put_report)
+            raise refused
+        meter.count(stamped)
+
+    def _put_report(self, event: Event) -> Event:
+        return self.put_stamped(self.ingress.stamp((event,), self.ring.applied.value, context.EMPTY, are_own=True))[0]
+
+    async def until_told(self, refused: QuotaExceeded) -> None:
+        """Return when the report of a breach has committed: the caller learns of it after the log."""
+        if refused.seq is not None:
+            with suppress(HubClosed, HubFailed):
+                await self.until_committed(refused.seq)
 
     def put_stamped(self, events: list[E]) -> list[E]:
         """Apply events that went through ingress now, and put them on the ring; return them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from .._head import Head
 from .._journal.history import Mark
 from .._journal.positions import Handled
 from ..errors import ConfigurationError, HubClosed
+from ..events import Event
 from .adapted import Adapted
 from .cursor import Cursor
 from .duties import Departure, DutyRules, Tools, rules_of
@@ -26,7 +28,7 @@ from .handling import Handler
 from .holdings import Holdings
 from .host import Host
 from .life import AttachmentState, Life
-from .matcher import Matcher
+from .matcher import matcher_of
 from .place import Entry, Place, start_of
 from .reading import Reading
 from .reports import AttachmentStatistics, Reports
@@ -54,12 +56,15 @@ class Attachment:
         self._letters = letters = LettersOf(host.letters, settings.name, settings.duty)
         listener.connect(surroundings_of(settings, self._reports, letters, host, held))
         self._handler = Handler(listener, settings.timeout, host.clock, self._reports, held)
-        matcher = Matcher(
+        matcher = matcher_of(
             settings.pattern,
+            settings.filters,
             about=None if rules.sees_itself else settings.name,
             newest_about=lambda: host.announcements.newest_seq,
         )
         self.pattern: tuple[str, ...] = matcher.patterns
+        self.selected: Callable[[Sequence[Event]], Sequence[Event]] = matcher.select
+        """Returns those of some events that the listener gets."""
         pipeline = host.pipeline
         limit = rules.limit(pipeline.ring)
         cursor = Cursor(pipeline.ring, host.replays, limit, matcher, possession=pipeline.possession)

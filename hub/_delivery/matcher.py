@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
+import attrs
+
+from .._values import Value
 from ..events import Event
 from ..patterns import Patterns
 
-__all__ = ("ALL", "Matcher")
+__all__ = ("ALL", "FilteredMatcher", "Filters", "Matcher", "matcher_of")
 
 _KINDS_MAX = 10_000
 """How many kinds are remembered. Programs have hundreds, but what they import may invent kinds without end."""
@@ -61,6 +64,72 @@ class Matcher:
         if not self._kinds.matches(kind):
             return False
         return None if self._about is not None and kind.startswith(("listener.", "mailbox.")) else True
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Filters(Value):
+    """What the headers of an event must say; None leaves one out."""
+
+    tenant: str | None = None
+    agent: str | None = None
+    """The id of an agent, or a name."""
+    channel: str | None = None
+    id_of: Callable[[str], str] = str
+    """Returns the id of the agent that has a name; the name itself while none has."""
+    is_all_there_is: bool = False
+    """Whether the events of the tenant are all that there are for the reader."""
+
+
+class FilteredMatcher(Matcher):
+    """Selects, of the events that the patterns match, those whose headers pass the filters.
+
+    A name means the agent that has it when this first looks at events while there is one.
+    """
+
+    def __init__(
+        self,
+        pattern: str | Iterable[str],
+        filters: Filters,
+        *,
+        about: str | None = None,
+        newest_about: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        super().__init__(pattern, about=about, newest_about=newest_about)
+        self._tenant = filters.tenant
+        self._agent = filters.agent
+        self._channel = filters.channel
+        self._id_of: Callable[[str], str] | None = None if filters.agent is None else filters.id_of
+
+    def select(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return those of the events, in the order of their ``seq``, that match and pass."""
+        # The headers first: what a filter is for is to leave most events out.
+        if (tenant := self._tenant) is not None:
+            events = [event for event in events if event.tenant == tenant]
+        if (channel := self._channel) is not None:
+            events = [event for event in events if event.channel_id == channel]
+        if self._agent is not None:
+            agent = self._agent_id(self._agent)
+            events = [event for event in events if event.agent_id == agent]
+        return super().select(events) if events else events
+
+    def _agent_id(self, given: str) -> str:
+        if self._id_of is not None and (agent_id := self._id_of(given)) != given:
+            self._agent, self._id_of = agent_id, None
+            return agent_id
+        return given
+
+
+def matcher_of(
+    pattern: str | Iterable[str],
+    filters: Filters | None,
+    *,
+    about: str | None = None,
+    newest_about: Callable[[], float] = lambda: math.inf,
+) -> Matcher:
+    """Return what selects by patterns, and by filters if there are any."""
+    if filters is None:
+        return Matcher(pattern, about=about, newest_about=newest_about)
+    return FilteredMatcher(pattern, filters, about=about, newest_about=newest_about)
 
 
 ALL = Matcher("*")

@@ -21,6 +21,7 @@ from ..patterns import Patterns
 from .adapted import Adapted
 from .cursor import BATCH_MAX
 from .duty import Duty, Overflow
+from .matcher import Filters
 
 __all__ = ("DEAD_LETTER", "SUSPEND", "Options", "Settings", "Since")
 
@@ -55,6 +56,7 @@ class Settings(Value):
     when_exhausted: str = SUSPEND
     keeps_own_position: bool = False
     """Whether the listener says by ``last_seq()`` how far it has come: it takes no event that is older."""
+    filters: Filters | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -75,6 +77,7 @@ class Options(Value):
     concurrency: int = 1
     key: str | Callable[[Any], Any] | None = None
     when_exhausted: str = SUSPEND
+    filters: Filters | None = None
 
     def settings_for(self, adapted: Adapted, taken: Collection[str], *, has_journal: bool) -> Settings:
         """Return the settings of this listener; ``taken``: the names of the others.
@@ -111,6 +114,7 @@ class Options(Value):
             key=self.key,
             when_exhausted=_when_exhausted(self.when_exhausted, duty, name, adapted),
             keeps_own_position=adapted.keeps_position,
+            filters=self.filters,
         )
         self._check_batch(settings)
         self._check_function(adapted)

@@ -12,7 +12,7 @@ from ..errors import HistoryGone
 from ..events import Event
 from ..position import Position
 from .cursor import Cursor
-from .matcher import ALL, Matcher
+from .matcher import ALL, Filters, matcher_of
 from .replays import Replays
 
 __all__ = ("EventStream",)
@@ -28,6 +28,7 @@ class EventStream:
         after: int | None,
         pattern: str | Iterable[str],
         position: Position | None = None,
+        filters: Filters | None = None,
     ) -> None:
         """``position`` is that of ``after``: it is proved before the first event is returned."""
         ring = pipeline.ring
@@ -35,8 +36,10 @@ class EventStream:
         self._lifecycle = pipeline.lifecycle
         self._committed = pipeline.ring.committed
         start = ring.applied.value if after is None else after + 1
-        matcher = ALL if pattern == "*" else Matcher(pattern)
+        matcher = ALL if pattern == "*" and filters is None else matcher_of(pattern, filters)
         self._cursor = Cursor(ring, replays, ring.committed, matcher, start, pipeline.possession)
+        self._tenant = None if filters is None or not filters.is_all_there_is else filters.tenant
+        self._only = None if self._tenant is None else matcher
         self._batch: deque[Event] = deque()
         self._is_ended = False
 
@@ -51,8 +54,12 @@ class EventStream:
         return max(0, self._cursor.limit - self.position)
 
     def peek(self) -> Event | None:
-        """Return the next event it looks at, whether it matches or not, if it is in memory; it stays where it is."""
-        return self._batch[0] if self._batch else self._cursor.peek()
+        """Return the next event it looks at, whether it matches or not, if it is in memory; it stays where it is.
+
+        One that a tenant reads shows no event of others here.
+        """
+        event = self._batch[0] if self._batch else self._cursor.peek()
+        return event if event is None or self._only is None or self._only.select((event,)) else None
 
     def end(self) -> None:
         """End the iteration: a task that waits for events gets none, and so do all later calls."""
@@ -93,7 +100,10 @@ class EventStream:
             with suppress(HistoryGone):
                 events = await self._replays.read(seq, seq + 1, 1)
         if events and events[0].id != position.id:
-            raise position.other_history(f"event {seq} is {events[0].id} here")
+            is_here = events[0].id if self._tenant is None else "another one"
+            raise position.other_history(f"event {seq} is {is_here} here")
+        if events and self._tenant is not None and events[0].tenant != self._tenant:
+            raise position.other_history(f"event {seq} is another one here")
         self._unproved = None
 
     def __aiter__(self) -> EventStream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -26,15 +27,20 @@ from ..events._shown import listed, nearest_name, shown
 from .origin import Origin
 from .profiles import InboxRule, Observation, Passport, Resume, checked_rule, is_latency, read, write
 
-__all__ = ("ENDS", "AgentEntry", "Agents", "is_id")
+__all__ = ("ENDS", "AgentEntry", "Agents", "AgentsOf", "is_id")
 
 TASKS_MAX = 10_000
 """How many observed tasks of an agent are remembered, so that none of them counts twice."""
+
+LEFT_MAX = 1000
+"""Of how many agents that have left it is remembered whose they were: what follows comes soon after."""
 
 _COMPARED_MAX = 1000
 """How many names are compared with one that there is not: comparing all of very many would hold up the loop."""
 
 _ID = re.compile(r"[0-9a-f]{32}")
+_NO_NAMES: Mapping[str, str] = {}
+
 ENDS = ("completed", "failed", "expired", "cancelled")
 
 
@@ -55,6 +61,8 @@ class AgentEntry(Value):
     observations: tuple[Observation, ...] = ()
     registered_by: str | None = None
     """The id of the agent that has registered it; None for the program itself."""
+    tenant: str | None = None
+    """Whose agent it is, where several tenants share the hub; None for the hub's own."""
 
     @property
     def capabilities(self) -> tuple[str, ...]:
@@ -74,14 +82,29 @@ class ObservedTasks(Value):
     task_ids: tuple[str, ...]
 
 
+@attrs.frozen(eq=False, repr=False)
+class LeftAgent(Value):
+    """Whose an agent was that has left: some events about it are still to come."""
+
+    agent_id: str
+    tenant: str
+
+
 class Agents:
     """The registry of agents."""
 
-    entry_types: ClassVar[tuple[type, ...]] = (AgentEntry, ObservedTasks)
+    entry_types: ClassVar[tuple[type, ...]] = (AgentEntry, ObservedTasks, LeftAgent)
 
     def __init__(self) -> None:
         self._by_id: dict[str, AgentEntry] = {}
         self._id_by_name: dict[str, str] = {}
+        """Of the agents that are no tenant's."""
+        self._of_tenants: dict[str, dict[str, str]] = {}
+        """By tenant, the ids of its agents by their names."""
+        self._left: OrderedDict[str, str] = OrderedDict()
+        """Of agents of tenants that have left, the newest, whose they were."""
+        self.on_tenant: Callable[[], None] | None = None
+        """Called when there is an agent of a tenant; more than once."""
         self._by_capability: dict[str, dict[str, None]] = {}
         self._tasks: dict[str, dict[str, None]] = {}
 
@@ -95,17 +118,20 @@ class Agents:
             AgentObserved: self._observed,
         }
 
-    def snapshot(self) -> list[AgentEntry | ObservedTasks]:
+    def snapshot(self) -> list[AgentEntry | ObservedTasks | LeftAgent]:
         tasks = [ObservedTasks(agent_id, tuple(task_ids)) for agent_id, task_ids in self._tasks.items()]
-        return [*self._by_id.values(), *tasks]
+        left = [LeftAgent(agent_id, tenant) for agent_id, tenant in self._left.items()]
+        return [*self._by_id.values(), *tasks, *left]
 
-    def restore(self, entries: Sequence[AgentEntry | ObservedTasks]) -> None:
+    def restore(self, entries: Sequence[AgentEntry | ObservedTasks | LeftAgent]) -> None:
         for entry in entries:
             if isinstance(entry, ObservedTasks):
                 self._tasks[entry.agent_id] = dict.fromkeys(entry.task_ids)
+            elif isinstance(entry, LeftAgent):
+                self._remember(entry.agent_id, entry.tenant)
             else:
                 self._by_id[entry.agent_id] = entry
-                self._id_by_name[entry.name] = entry.agent_id
+                self._name(entry)
                 self._index(entry)
 
     def __len__(self) -> int:
@@ -118,20 +144,22 @@ class Agents:
         try:
             return self._by_id[agent_id]
         except (KeyError, TypeError):
-            raise self._not_found(agent_id) from None
+            raise self.not_found(agent_id) from None
 
-    def _not_found(self, agent_id: object) -> NotFound:
-        named = self.find(agent_id) if type(agent_id) is str else None
+    def not_found(self, agent_id: object, tenant: str | None = None) -> NotFound:
+        """Return the error for what is no id of an agent, as one who knows the agents of a tenant gets it."""
+        named = self.find(agent_id, tenant) if type(agent_id) is str else None
         if named is None:
-            return self.no_such_name(agent_id)
+            return self.no_such_name(agent_id, tenant)
         return NotFound(
             f"no agent has the id {shown(agent_id)}; that is the name of the agent with the id {named.agent_id}: look"
             " it up with hub.agents.named()"
         )
 
-    def no_such_name(self, name: object) -> NotFound:
+    def no_such_name(self, name: object, tenant: str | None = None) -> NotFound:
         """Return the error for what is neither a name nor an id; it says which name is nearest."""
-        few = tuple(islice(self._id_by_name, _COMPARED_MAX)) if type(name) is str and len(name) <= 100 else ()
+        names = self._names(tenant)
+        few = tuple(islice(names, _COMPARED_MAX)) if type(name) is str and len(name) <= 100 else ()
         nearest = nearest_name(str(name), few) if few else None
         meant = "" if nearest is None else f"; is {shown(nearest)} meant?"
         known = "" if meant or not few else f"; registered are {listed([shown(each) for each in few])}"
@@ -168,10 +196,37 @@ class Agents:
             entry = self.known(entry.registered_by)
         return False
 
-    def find(self, name: str) -> AgentEntry | None:
-        """Return the agent with this name, if there is one."""
-        agent_id = self._id_by_name.get(name)
+    def find(self, name: str, tenant: str | None = None) -> AgentEntry | None:
+        """Return the agent with this name, if there is one: of a tenant, or else of those that are no tenant's."""
+        agent_id = self._names(tenant).get(name)
         return None if agent_id is None else self._by_id[agent_id]
+
+    def tenant_of(self, agent_id: str | None) -> str | None:
+        """Return whose agent this is, or was until it left not long ago; None if it is no tenant's."""
+        if agent_id is None:
+            return None
+        entry = self._by_id.get(agent_id)
+        return self._left.get(agent_id) if entry is None else entry.tenant
+
+    @property
+    def has_tenants(self) -> bool:
+        """Whether there are agents of tenants."""
+        return bool(self._of_tenants)
+
+    def of(self, tenant: str) -> AgentsOf:
+        """Return the agents of a tenant."""
+        return AgentsOf(self, tenant)
+
+    def count_of(self, tenant: str) -> int:
+        """Return how many agents of a tenant are registered."""
+        return len(self._names(tenant))
+
+    def ids_of(self, tenant: str) -> Iterable[str]:
+        """Return the ids of a tenant's agents, as they came."""
+        return self._names(tenant).values()
+
+    def _names(self, tenant: str | None) -> Mapping[str, str]:
+        return self._id_by_name if tenant is None else self._of_tenants.get(tenant, _NO_NAMES)
 
     def all(self, capability: str | None = None) -> list[AgentEntry]:
         """Return all agents, or those that claim a capability or were observed to have it, in order of id.
@@ -195,8 +250,10 @@ class Agents:
         skill: str = "",
         rule: Any = None,
         registered_by: str | None = None,
+        tenant: str | None = None,
         **origin: Unpack[Origin],
     ) -> list[Event]:
+        """Register an agent, of a tenant or of none."""
         # Stamping replaces text that UTF-8 cannot hold: an agent with such a name would not be found by it.
         if not isinstance(name, str) or not name.strip() or canonical(name) != name:
             raise CommandRejected(f"an agent's name must be printable text, not {shown(name)}")
@@ -209,8 +266,8 @@ class Agents:
         capabilities = tuple(capabilities)
         if wrong := [each for each in capabilities if not isinstance(each, str) or canonical(each) != each]:
             raise CommandRejected(f"a capability must be text that can be written, not {shown(wrong[0])}")
-        if name in self._id_by_name:
-            raise CommandRejected(f"an agent named {shown(name)} is registered already, as {self._id_by_name[name]}")
+        if (known := self._names(tenant).get(name)) is not None:
+            raise CommandRejected(f"an agent named {shown(name)} is registered already, as {known}")
         _check_skill(skill)
         return [
             AgentRegistered(
@@ -222,6 +279,8 @@ class Agents:
                 skill=skill,
                 rule=None if rule is None else checked_rule(rule),
                 registered_by=registered_by,
+                tenant=tenant,
+                of_tenant=tenant is not None,
                 **origin,
             )
         ]
@@ -278,7 +337,9 @@ class Agents:
 
         Those whose names were given meanwhile are left out.
         """
-        expected = [each for each in registrations if each.name not in self._id_by_name]
+        expected = [
+            each for each in registrations if self.find(each.name, each.tenant if each.of_tenant else None) is None
+        ]
         for each in expected:
             self._registered(each)
         try:
@@ -302,15 +363,45 @@ class Agents:
             rule=event.rule,
             inbox_rule=_inbox_rule(event.rule),
             registered_by=event.registered_by,
+            tenant=event.tenant if event.of_tenant else None,
         )
         self._by_id[entry.agent_id] = entry
-        self._id_by_name[entry.name] = entry.agent_id
+        self._name(entry)
         self._index(entry)
+
+    def _name(self, entry: AgentEntry) -> None:
+        if entry.tenant is None:
+            self._id_by_name[entry.name] = entry.agent_id
+            return
+        self._of_tenants.setdefault(entry.tenant, {})[entry.name] = entry.agent_id
+
+        self._has_come()
+
+    def _remember(self, agent_id: str, tenant: str) -> None:
+        self._left[agent_id] = tenant
+        if len(self._left) > LEFT_MAX:
+            self._left.popitem(last=False)
+        self._has_come()
+
+    def _has_come(self) -> None:
+        if self.on_tenant is not None:
+            self.on_tenant()
+
+    def _unname(self, entry: AgentEntry) -> None:
+        if entry.tenant is None:
+            del self._id_by_name[entry.name]
+            return
+        names = self._of_tenants[entry.tenant]
+        del names[entry.name]
+        if not names:
+            del self._of_tenants[entry.tenant]
 
     def _unregistered(self, event: AgentUnregistered) -> None:
         assert event.agent_id is not None
         entry = self._by_id.pop(event.agent_id)
-        del self._id_by_name[entry.name]
+        self._unname(entry)
+        if entry.tenant is not None:
+            self._remember(entry.agent_id, entry.tenant)
         self._tasks.pop(entry.agent_id, None)
         self._unindex(entry)
 
@@ -352,6 +443,42 @@ class Agents:
             del have[entry.agent_id]
             if not have:
                 del self._by_capability[capability]
+
+
+class AgentsOf:
+    """The agents of one tenant, as if there were no others."""
+
+    def __init__(self, agents: Agents, tenant: str) -> None:
+        self._agents = agents
+        self._tenant = tenant
+
+    def __contains__(self, agent_id: object) -> bool:
+        return type(agent_id) is str and self.known(agent_id) is not None
+
+    def get(self, agent_id: str) -> AgentEntry:
+        """Return the agent with this id; refuse that of another tenant's as one that there is not."""
+        if type(agent_id) is str and (entry := self.known(agent_id)) is not None:
+            return entry
+        raise self._agents.not_found(agent_id, self._tenant)
+
+    def known(self, agent_id: str) -> AgentEntry | None:
+        entry = self._agents.known(agent_id)
+        return entry if entry is not None and entry.tenant == self._tenant else None
+
+    def find(self, name: str) -> AgentEntry | None:
+        return self._agents.find(name, self._tenant)
+
+    def all(self, capability: str | None = None) -> list[AgentEntry]:
+        if capability is None:
+            return [self._agents.get(each) for each in self._agents.ids_of(self._tenant)]
+        return [each for each in self._agents.all(capability) if each.tenant == self._tenant]
+
+    def no_such_name(self, name: object) -> NotFound:
+        return self._agents.no_such_name(name, self._tenant)
+
+    def label(self, agent_id: str | None) -> str:
+        """Return an agent as messages name it; of another tenant's, what was given."""
+        return self._agents.label(agent_id) if agent_id in self else f"agent {shown(agent_id)}"
 
 
 def is_id(text: str) -> bool:

@@ -92,6 +92,8 @@ class ChannelEntry(Value):
     """The state that its type keeps."""
     hidden: tuple[str, ...] = ()
     """The participants that its type does not see."""
+    tenant: str | None = None
+    """Whose it is: that of the agent that has opened it."""
 
     def manifest(self, participants: tuple[str, ...] | None = None) -> Manifest:
         """Return what its type decides by, with the present participants or with those given."""
@@ -130,6 +132,7 @@ class Channels:
         self._by_agent: dict[str, dict[str, None]] = {}
         """The channels of an agent: those it participates in, and those it is invited to."""
         self._children: dict[str, dict[str, None]] = {}
+        self._of_tenants: dict[str, int] = {}
         self.closing: dict[str, None] = {}
         self.leaving: dict[tuple[str, str], None] = {}
         """Channel and agent, where the agent has left the hub and the channel has still to let it go."""
@@ -190,6 +193,10 @@ class Channels:
     def children(self, channel_id: str) -> Iterable[str]:
         return self._children.get(channel_id, ())
 
+    def count_of(self, tenant: str) -> int:
+        """Return how many channels of a tenant have not ended."""
+        return self._of_tenants.get(tenant, 0)
+
     def of(self, agent_id: str) -> list[ChannelEntry]:
         """Return the channels that the agent participates in, or is invited to."""
         return [self._by_id[channel_id] for channel_id in self._by_agent.get(agent_id, ())]
@@ -198,6 +205,8 @@ class Channels:
 
     def _add(self, entry: ChannelEntry) -> None:
         self._by_id[entry.channel_id] = entry
+        if entry.tenant is not None:
+            self._of_tenants[entry.tenant] = self.count_of(entry.tenant) + 1
         for agent_id in (*entry.participants, *entry.to_invite, *entry.invited):
             self._by_agent.setdefault(agent_id, {})[entry.channel_id] = None
         if entry.parent_id is not None:
@@ -232,6 +241,7 @@ class Channels:
                 invite_deadline_ns=_moment(event.at, event.invite_timeout_seconds),
                 expires_ns=_moment(event.at, event.ttl_seconds),
                 history=event.history,
+                tenant=self._agents.tenant_of(event.agent_id),
             )
         )
 
@@ -322,6 +332,10 @@ class Channels:
     def _ended(self, event: ChannelClosed | ChannelExpired) -> None:
         assert event.channel_id is not None
         entry = self._by_id.pop(event.channel_id)
+        if entry.tenant is not None:
+            self._of_tenants[entry.tenant] -= 1
+            if not self._of_tenants[entry.tenant]:
+                del self._of_tenants[entry.tenant]
         self.closing.pop(entry.channel_id, None)
         for agent_id in (*entry.participants, *entry.to_invite, *entry.invited):
             self._leave(entry.channel_id, agent_id)

@@ -221,7 +221,11 @@ class Envelopes:
 
     def subscribers(self, topic: str, sender_id: str) -> list[str]:
         """Return the ids of the agents that get what this one publishes on a topic: not itself."""
-        return [each for each in self._subscriptions.subscribers(topic) if each != sender_id]
+        found = [each for each in self._subscriptions.subscribers(topic) if each != sender_id]
+        if not self._agents.has_tenants:
+            return found
+        tenant, tenant_of = self._agents.tenant_of(sender_id), self._agents.tenant_of
+        return [each for each in found if tenant_of(each) == tenant]
 
     def notice(self, channel_id: str, content: Any, recipients: Iterable[str], *, envelope_id: str) -> list[Event]:
         """Post a notice of the hub itself: to types and expectations it is not a post, and it cannot be refused.
@@ -288,14 +292,23 @@ class Envelopes:
     def _at(self, place: str) -> str:
         if place in self._agents:
             return f"by {self._agents.label(place)} because of the same envelope"
-        return f"in channel {place}" if is_id(place) else f"on topic {shown(place)}"
+        return f"in channel {place}" if is_id(place) else f"on topic {shown(place.partition(chr(10))[0])}"
+
+    def _topic_place(self, event: EnvelopePosted) -> str | None:
+        """Return where a key of what was published means one envelope: on a topic, as each tenant has its own."""
+        return None if event.topic is None else self.place_of(event.topic, event.agent_id)
+
+    def place_of(self, topic: str, sender_id: str | None) -> str:
+        """Return a topic as keys know it."""
+        tenant = self._agents.tenant_of(sender_id) if self._agents.has_tenants else None
+        return topic if tenant is None else f"{topic}\n{tenant}"  # a topic has no line break
 
     # -- applying --
 
     def _posted(self, event: EnvelopePosted) -> None:
         key = event.idempotency_key
         if key is not None and not key.startswith(USED_ONCE):
-            self._keys.add(event)
+            self._keys.add(event, self._topic_place(event))
 
     def _ended(self, event: ChannelClosed | ChannelExpired) -> None:
         self._keys.end(event.channel_id or "")

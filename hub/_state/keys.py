@@ -93,10 +93,13 @@ class Keys:
         posts = self._by_channel.get(channel_id)
         return None if posts is None else posts.get(_digest(key, cause_id))
 
-    def add(self, event: EnvelopePosted) -> None:
-        """Remember a post with a key; forget the oldest, where they are too many or too old."""
+    def add(self, event: EnvelopePosted, topic_place: str | None = None) -> None:
+        """Remember a post with a key; forget the oldest, where they are too many or too old.
+
+        ``topic_place`` is what stands for its topic, by default the topic itself.
+        """
         assert event.idempotency_key is not None
-        place, cause_id = event.channel_id or event.topic, None
+        place, cause_id = event.channel_id or topic_place or event.topic, None
         if place is None:
             place, cause_id = event.agent_id or "", event.causation_id
         seconds = int(datetime.fromisoformat(event.at).timestamp())

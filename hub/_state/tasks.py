@@ -66,6 +66,8 @@ class TaskEntry(Value):
     cancel_requested_by: tuple[str, ...] = ()
     left_behind: str = ""
     """Why it has ended although its event is still to come; empty while it runs."""
+    tenant: str | None = None
+    """Whose it is: that of its owner."""
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -76,6 +78,7 @@ class EndedTask(Value):
     how: str
     seq: int = -1
     """The event with which it ended, and which has its result; -1 in snapshots of versions that kept no note of it."""
+    tenant: str | None = None
 
 
 class Tasks:
@@ -132,6 +135,11 @@ class Tasks:
         if entry.left_behind:
             raise CommandRejected(f"task {task_id} has ended: {entry.left_behind}")
         return entry
+
+    def tenant_of(self, task_id: str) -> str | None:
+        """Return whose task this is, if it runs, or has ended and is remembered."""
+        entry = self._tasks.find(task_id) or self._ended.get(task_id)
+        return None if entry is None else entry.tenant
 
     def knows(self, task_id: str) -> bool:
         """Return whether the task runs, or its end is still to come."""
@@ -321,6 +329,7 @@ class Tasks:
             capability=event.capability,
             started_at=event.at,
             deadline_ns=deadline,
+            tenant=self._agents.tenant_of(event.owner_id),
         )
         self._tasks.add(entry.task_id, entry, deadline)
 
@@ -337,8 +346,9 @@ class Tasks:
 
     def _end(self, event: Event) -> None:
         assert event.task_id is not None
+        tenant = self._tasks[event.task_id].tenant
         self._tasks.remove(event.task_id)
-        self._ended[event.task_id] = EndedTask(event.task_id, _ENDS[type(event)], event.seq)
+        self._ended[event.task_id] = EndedTask(event.task_id, _ENDS[type(event)], event.seq, tenant)
         if len(self._ended) > ENDED_MAX:
             self._ended.popitem(last=False)
 

@@ -164,11 +164,15 @@ class TimerTable:
         """Return the timer. Raises :class:`~hubwire.errors.NotFound` if it does not wait."""
         entry = self.find(timer_id)
         if entry is None:
-            raise NotFound(
-                f"timer {timer_id} does not wait: it has fired for the last time, was cancelled, or never was; see"
-                " hub.timers.list()"
-            )
+            raise self.not_waiting(timer_id)
         return entry
+
+    def not_waiting(self, timer_id: str) -> NotFound:
+        """Return the error for what is no timer that waits."""
+        return NotFound(
+            f"timer {timer_id} does not wait: it has fired for the last time, was cancelled, or never was; see"
+            " hub.timers.list()"
+        )
 
     # -- what happens by itself --
 

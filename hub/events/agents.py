@@ -25,6 +25,8 @@ class AgentRegistered(Event):
 
     ``passport``, ``resume`` and ``rule`` hold the fields of :class:`hubwire.Passport`, :class:`hubwire.Resume` and of
     its rule; None where none was given. ``registered_by`` is the id of the agent that has registered it, if one has.
+    ``of_tenant``: it is an agent of the event's ``tenant``, and its name is unique there: see
+    :meth:`hubwire.Hub.for_tenant`.
     """
 
     name: str
@@ -34,6 +36,7 @@ class AgentRegistered(Event):
     skill: str = ""
     rule: Mapping[str, Any] | None = None
     registered_by: str | None = None
+    of_tenant: bool = False
 
 
 @event("agent.unregistered", command="agent.unregister()")

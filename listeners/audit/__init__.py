@@ -7,6 +7,7 @@ from hubwire.log import Head, Rotation
 from ._verdicts import Outcome, Verdict, Verification
 from .audit_log import AuditLog, AuditRecord, AuditSubscriber
 from .retention import Hold, Pruned, Pruning, Retention
+from .tenants import TenantAuditLogs, TenantHeadCallback
 from .verify import examine, verify
 
 __all__ = (
@@ -20,6 +21,8 @@ __all__ = (
     "Pruning",
     "Retention",
     "Rotation",
+    "TenantAuditLogs",
+    "TenantHeadCallback",
     "Verdict",
     "Verification",
     "examine",

@@ -98,6 +98,8 @@ class AuditLog(Prunable, BaseHubListener):
     ) -> None:
         if type(path) is not str:
             raise ConfigurationError(f"path is where the log is on its store, such as '/audit', not {path!r:.80}")
+        if "{tenant}" in path:
+            raise ConfigurationError(f"path {path!r:.80} is one of many logs; write TenantAuditLogs(store, path=...)")
         self.path: str = normalize_path(path)
         self.hook_failures: int = 0
         """How many records of an AG2 hub were not stored. That hub drops the exceptions of its listeners: look here."""
