@@ -195,7 +195,10 @@ KEPT = {
 @pytest.mark.parametrize("kind", sorted(hubwire.events.__all__))
 def test_all_that_agents_say_in_kinds_of_the_hub_is_redacted(kind: str) -> None:
     cls: Any = getattr(hubwire.events, kind)
-    if not (isinstance(cls, type) and issubclass(cls, Event) and hasattr(cls, "kind")) or cls in (GenericEvent, UnknownEvent):
+    if not (isinstance(cls, type) and issubclass(cls, Event) and hasattr(cls, "kind")) or cls in (
+        GenericEvent,
+        UnknownEvent,
+    ):
         return
     free = {name for name, type_ in types_of(cls).items() if type_.takes_mappings or type_.takes_lists}
     assert free & set(own_fields(cls)) <= {*_names(cls), *KEPT}
