@@ -147,7 +147,7 @@ def scope(
 def scope_from(
     received: Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]],
 ) -> AbstractContextManager[Context]:
-    """Enter the :func:`scope` that the headers of a request name: ``with scope_from(request.headers): ...``.
+    """Return the scope that the headers of a request name, to be entered by ``with``.
 
     The ``correlation_id`` is that of ``X-Correlation-ID``; a new one where that is not there, or no printable ASCII of
     up to 256 characters. The ``traceparent`` is that of the header of this name; one that is malformed is left out, as
