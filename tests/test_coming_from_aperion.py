@@ -141,7 +141,8 @@ async def test_every_setting_has_a_place() -> None:
         name="shown",
     )
     assert (attachment.name, attachment.duty, attachment.overflow) == ("shown", Duty.BEST_EFFORT, Overflow.DROP_OLDEST)
-    for wrong in ({"timeout": 0}, {"concurrency": 0}, {"mailbox": 0}, {"handler_timeout": 30}):
+    wrongs: list[dict[str, Any]] = [{"timeout": 0}, {"concurrency": 0}, {"mailbox": 0}, {"handler_timeout": 30}]
+    for wrong in wrongs:
         with pytest.raises((ConfigurationError, TypeError)):
             hub.attach(lambda event: None, **wrong)
     async with hub:

@@ -30,12 +30,13 @@ from hubwire.listeners import AuditLog
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder, history
 
+ERROR = "error"
 BY_TAG: dict[str, tuple[Event, str | None]] = {
     "turn_start": (TurnStarted(turn_id="t", prompt="fix"), None),
     "turn_end": (TurnEnded(turn_id="t", content="fixed", tool_calls=1), None),
     "tool_call_attempt": (ToolCalled(tool="search", call_id="1", arguments={"q": "x"}), None),
     "tool_call_complete": (ToolCompleted(tool="search", call_id="1", result="3 hits", duration_ms=12.5), None),
-    "tool_call_failure": (ToolFailed(tool="search", call_id="1", error_type="OSError", error_message="x" * 500), "error"),
+    "tool_call_failure": (ToolFailed(tool="search", call_id="1", error_type="OSError", error_message="x" * 500), ERROR),
     "tool_policy_decision": (PolicyDecided(tool="search", action="deny", policy="p"), None),
     "sandbox_decision": (SandboxDecided(tool="search", backend="docker", reason="untrusted"), None),
     "tool_loop_warning": (LoopWarned(tool="search", pattern="same", severity_level="high", call_count=3), "warning"),
@@ -64,7 +65,7 @@ async def test_each_kind_has_one_here(tag: str) -> None:
 
 
 async def test_a_recorder_is_a_collector_in_memory() -> None:
-    """Its list is a copy of references to what cannot be changed."""
+    """What is in it cannot be changed; the list can."""
     seen = Recorder()
     async with Hub(listeners=[seen]) as hub:
         for event, _ in BY_TAG.values():
@@ -95,6 +96,12 @@ async def test_events_go_to_any_stream_as_lines() -> None:
     assert lines[-1] == b""
 
 
+def answer(attempt: int) -> str:
+    if attempt == 1:
+        raise TimeoutError("too slow")
+    return "3 hits"
+
+
 async def test_a_tool_call_has_its_events_in_order() -> None:
     """Each attempt is a call of its own; who audits sees the order in which they were emitted."""
     store = MemoryStore()
@@ -108,9 +115,7 @@ async def test_a_tool_call_has_its_events_in_order() -> None:
                 try:
                     async with turn.tool("search", {"q": "x"}) as call:
                         await hub.emit(SandboxDecided(tool="search", backend="docker"))
-                        if attempt == 1:
-                            raise TimeoutError("too slow")
-                        call.done("3 hits")
+                        call.done(answer(attempt))
                 except TimeoutError:
                     continue
                 await hub.emit(SkillUsed(skill="search", outcome="success"))
@@ -164,14 +169,10 @@ async def test_a_failing_listener_never_runs_a_tool_again() -> None:
     async with Hub(listeners=[Failing()]) as hub:
         coder = await hub.agents.register("coder")
         async with hub.turns.turn(coder) as turn:
-            for _ in range(4):
-                try:
-                    async with turn.tool("charge_card") as call:
-                        charged.append(1)
-                        call.done("charged")
-                except Exception:  # noqa: BLE001, PERF203 - as a runtime that tries again
-                    continue
-                break
+            async with turn.tool("charge_card") as call:
+                charged.append(1)
+                call.done("charged")
+            await hub.flush()
             turn.done("done")
         await hub.flush()
         kinds = [event.kind for event in await history(hub)]

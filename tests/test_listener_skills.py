@@ -33,8 +33,9 @@ async def test_skills_are_counted(clock: ManualClock | None) -> None:
     skills, store = Skills(), MemoryStore()
     async with Hub(store, clock=clock, listeners=[skills]) as hub:
         authored = await hub.emit(SkillAuthored(skill="search"))
-        for outcome in ("success", "success", "failure", "denied", None):
-            last = await hub.emit(used("search", outcome, 20.0))
+        for outcome in ("success", "success", "failure", "denied"):
+            await hub.emit(used("search", outcome, 20.0))
+        last = await hub.emit(used("search", None, 20.0))
         for rating in ("good", "good", "bad", "neutral"):
             await hub.emit(SkillRated(skill="search", rating=rating))
         await hub.emit(used("other.skill"))
