@@ -8,21 +8,32 @@ It is kept in context variables, so it follows the code: into child tasks, ``asy
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, Token
+from itertools import islice
 from types import NoneType
 from typing import Any, Protocol
 
 import attrs
 
+from .clock import uuid_of_now
 from .errors import ConfigurationError
 from .events import Event
 from .events._fit import TRACEPARENT
-from .events._shown import is_a, shown
+from .events._shown import is_a, shown, type_name
 from .events._stamp import EMPTY, Context
 
-__all__ = ("EMPTY", "Context", "HasId", "cause", "current", "scope")
+__all__ = ("CORRELATION_HEADER", "EMPTY", "Context", "HasId", "cause", "current", "headers", "scope", "scope_from")
+
+CORRELATION_HEADER = "X-Correlation-ID"
+"""The header of HTTP that :func:`headers` writes a ``correlation_id`` to, and :func:`scope_from` reads it from."""
+
+_HEADERS_MAX = 1000
+"""How many headers are looked through; servers take a hundred or so."""
+_VALUE = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
+"""What may be a correlation id in a header: printable ASCII of one line, and so no header of its own."""
 
 
 class HasId(Protocol):
@@ -131,6 +142,60 @@ def scope(
         yield inner
     finally:
         _leave(entered, token)
+
+
+def scope_from(
+    received: Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]],
+) -> AbstractContextManager[Context]:
+    """Return the scope that the headers of a request name, to be entered by ``with``.
+
+    The ``correlation_id`` is that of ``X-Correlation-ID``; a new one where that is not there, or no printable ASCII of
+    up to 256 characters. The ``traceparent`` is that of the header of this name; one that is malformed is left out, as
+    W3C Trace Context says. Upper and lower case of names are one; of a header that is given twice, the first counts.
+    Both come from outside: take them for a hint of what belongs together, not for an identity.
+
+    ``received`` is a mapping, or pairs as ASGI has them, of text or bytes; its first 1,000 headers are looked at. What
+    is neither, or fails when it is read, raises :class:`~hubwire.errors.ConfigurationError`.
+    """
+    found: dict[str, str] = {}
+    try:
+        pairs = received.items() if is_a(received, Mapping) else received  # type: ignore[union-attr]
+        for name, value in islice(iter(pairs), _HEADERS_MAX):
+            found.setdefault(_ascii(name).lower(), _ascii(value).strip(" \t"))
+    except Exception as error:
+        raise ConfigurationError(
+            f"scope_from(): headers are a mapping of names and values, or pairs of them, not a {type_name(received)}"
+        ) from error
+    correlation_id = found.get(CORRELATION_HEADER.lower(), "")
+    traceparent = found.get("traceparent", "")
+    return scope(
+        correlation_id=correlation_id if _VALUE.fullmatch(correlation_id) else str(uuid_of_now()),
+        traceparent=traceparent if TRACEPARENT.fullmatch(traceparent) else None,
+    )
+
+
+def headers() -> dict[str, str]:
+    """Return the headers that pass the context of this place on to another service, for :func:`scope_from` there.
+
+    They are ``X-Correlation-ID`` and ``traceparent``, each where the context has it. A correlation id that is no
+    printable ASCII of up to 256 characters cannot be in a header, and is left out.
+    """
+    here = current()
+    passed = {}
+    if here.correlation_id is not None and _VALUE.fullmatch(here.correlation_id):
+        passed[CORRELATION_HEADER] = here.correlation_id
+    if here.traceparent is not None:
+        passed["traceparent"] = here.traceparent
+    return passed
+
+
+def _ascii(text: Any) -> str:
+    """Return the name or value of a header; empty if it is neither text nor bytes, or no ASCII."""
+    if is_a(text, bytes):
+        text = bytes.decode(text, "ascii", "replace")
+    elif is_a(text, str):
+        text = str.__str__(text)
+    return text if type(text) is str and text.isascii() else ""
 
 
 def _id_of(value: HasId | str | None) -> Any:

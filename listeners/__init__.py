@@ -6,5 +6,6 @@ from .audit import AuditLog
 from .live import LiveTail, Missed
 from .log import StructLog
 from .metrics import Metrics
+from .skills import Skills
 
-__all__ = ("AuditLog", "LiveTail", "Metrics", "Missed", "StructLog")
+__all__ = ("AuditLog", "LiveTail", "Metrics", "Missed", "Skills", "StructLog")

@@ -6,7 +6,6 @@ taken. Every table is bounded, however many kinds, severities or call ids a prog
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -20,6 +19,7 @@ from hubwire.clock import SystemClock
 from hubwire.errors import ConfigurationError
 from hubwire.ports import Clock
 
+from ._histogram import Histogram
 from ._open_calls import TEXT_MAX, Call, OpenCalls, id_of
 
 __all__ = ("BOUNDS_SECONDS", "Latency", "Metrics", "MetricsSnapshot")
@@ -146,8 +146,8 @@ class Metrics:
     def reset(self) -> None:
         """Count from zero again. Beginnings without an end are not a count, and stay."""
         self._names: dict[tuple[str, str | None, str | None], int] = {}
-        self._ages = _Histogram()
-        self._durations: dict[str, _Histogram] = {}
+        self._ages = Histogram(BOUNDS_SECONDS)
+        self._durations: dict[str, Histogram] = {}
         self._open.forgotten = 0
         self._newest_seq: int | None = None
         self._since = self._clock.monotonic()
@@ -191,8 +191,8 @@ class Metrics:
             events_per_second=self._rate(),
             window_seconds=self._window_seconds,
             newest_seq=self._newest_seq,
-            age=self._ages.latency(),
-            durations=_frozen({what: histogram.latency() for what, histogram in self._durations.items()}),
+            age=Latency(**self._ages.numbers()),
+            durations=_frozen({what: Latency(**histogram.numbers()) for what, histogram in self._durations.items()}),
             open=_frozen(self._open.count()),
             forgotten=self._open.forgotten,
             hub=None if self._hub is None else self._hub.statistics(),
@@ -251,7 +251,7 @@ class Metrics:
             elif began is not None and moment is not None:
                 took.setdefault(what, []).append(moment - began)
         for what, durations in took.items():
-            self._durations.setdefault(what, _Histogram()).add(durations)
+            self._durations.setdefault(what, Histogram(BOUNDS_SECONDS)).add(durations)
 
 
 def _label(value: Any) -> str | None:
@@ -272,49 +272,6 @@ def _frozen(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 # --- how it measures ------------------------------------------------------------------------------------------------
-
-
-class _Histogram:
-    """Collects microseconds."""
-
-    _BOUNDS = tuple(round(bound * 1_000_000) for bound in BOUNDS_SECONDS)
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._sum = 0
-        self._max = 0
-        self._min: int | None = None
-        self._buckets = [0] * (len(self._BOUNDS) + 1)
-
-    def add(self, values: list[int]) -> None:
-        """Add values; negative ones, from a clock that was set back, count as 0."""
-        if not values:
-            return
-        smallest, largest = min(values), max(values)
-        if smallest < 0:
-            values = [max(value, 0) for value in values]
-            smallest, largest = 0, max(largest, 0)
-        self._count += len(values)
-        self._sum += sum(values)
-        self._max = max(self._max, largest)
-        self._min = smallest if self._min is None else min(self._min, smallest)
-        # Events of one batch are of similar age, and usually fall into one bucket.
-        bucket = bisect_left(self._BOUNDS, smallest)
-        if bucket == bisect_left(self._BOUNDS, largest):
-            self._buckets[bucket] += len(values)
-            return
-        for value in values:
-            self._buckets[bisect_left(self._BOUNDS, value)] += 1
-
-    def latency(self) -> Latency:
-        return Latency(
-            count=self._count,
-            sum_seconds=self._sum / 1e6,
-            max_seconds=self._max / 1e6,
-            bounds_seconds=BOUNDS_SECONDS,
-            buckets=tuple(self._buckets),
-            min_seconds=(self._min or 0) / 1e6,
-        )
 
 
 class _Moments:

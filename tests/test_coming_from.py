@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SYSTEMS = {
+    "aperion": [f"AP-{number}" for number in range(1, 33)],
+    "calute": [f"CX-{number}" for number in range(1, 14)],
     "attesta": [f"AT-{number}" for number in range(1, 45)],
     "stigmem": [f"ST-{number}" for number in range(1, 25)],
 }
