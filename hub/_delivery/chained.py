@@ -38,12 +38,12 @@ class Link:
         in_loop: bool,
     ) -> None:
         """``timeout``: None for that of the listener."""
-        self.function = function
-        self.name = name
-        self.priority = priority
-        self.kinds = kinds
-        self.timeout = timeout
-        self.in_loop = in_loop
+        self.function: Callable[[Event], object] = function
+        self.name: str = name
+        self.priority: int = priority
+        self.kinds: Patterns = kinds
+        self.timeout: float | None = timeout
+        self.in_loop: bool = in_loop
         self.is_removed: bool = False
         """Whether it is to be called no more, also where an event is on its way through the chain."""
 

@@ -31,6 +31,9 @@ class Function(Form):
 
     is_function = True
     is_divisible = True
+    passed: int
+    left_seq: int | None
+    ends_at: float
     _reports: Reports
 
     def __init__(self, function: Callable[[Event], Any]) -> None:

@@ -378,6 +378,10 @@ async def _replay(journal: ReadJournal, end: Mark | None, snapshot: Snapshot | N
 class ReadJournal(StoreJournal):
     """A journal that is only read: it is not opened, not held, and takes no events."""
 
+    epoch: int
+    hub_id: str | None
+    first_seq: int
+
     def __init__(self, store: KnowledgeStore, path: str, found: Inspection) -> None:
         super().__init__(store, path=path)
         self._found = found
