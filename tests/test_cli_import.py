@@ -22,6 +22,7 @@ from hubwire.cli.importer import BadItem, Call, Envelope, Result, parse
 from hubwire.cli.source import Item, open_source
 from hubwire.listeners.audit import AuditLog, verify
 from hubwire.log import follow
+from hubwire.redaction import Redactor
 from hubwire.stores import FileStore
 from support import count_independently
 
@@ -163,12 +164,14 @@ def what_was_said(store: Path) -> dict[str, list[tuple[str, str]]]:
 
 
 def what_the_file_says(file: Path) -> dict[str, list[tuple[str, str]]]:
-    said = defaultdict(list)
+    """The same, as the audit log holds it: without what is personal."""
+    said, redactor = defaultdict(list), Redactor.shared()
     for number, line in enumerate(read_lines(file)):
         for message in json.loads(line)["traj"]:
             text = message["content"] or ""
             failed = "tool.failed" if text.startswith("Error") else "tool.completed"
-            said[f"#{number} {file.name}"].append((failed if message["role"] == "tool" else "envelope.posted", text))
+            kind = failed if message["role"] == "tool" else "envelope.posted"
+            said[f"#{number} {file.name}"].append((kind, redactor.redact(text)))
     return said
 
 

@@ -9,8 +9,6 @@ from typing import Any, Literal, Self
 
 import attrs
 
-from hubwire.stores import FileStore
-
 from .. import codec
 from .._commands.dead_letters import inbox_entry, inbox_letter_id
 from .._commands.letter_requests import Request, leave_request, waiting_requests
@@ -25,7 +23,7 @@ from ..log import inspect, log_exists
 from ..patterns import Patterns
 from ..ports import KnowledgeStore, normalize_path
 from .failures import CommandFailed
-from .inspection import ReadJournal
+from .inspection import ReadJournal, holder_of
 from .letters_in import letters_in
 from .output import Paint, complain, escape, escape_json, plural, say
 from .target import open_target
@@ -145,7 +143,7 @@ class _Opened:
 
     async def holder(self) -> str | None:
         """Return which process is at work on it, if the store can tell."""
-        return await self.store.holder(f"{self.journal}/.lock") if isinstance(self.store, FileStore) else None
+        return await holder_of(self.store, self.journal)
 
     def find(self, letters: Sequence[DeadLetterEntry], letter_id: str) -> DeadLetterEntry:
         for letter in letters:

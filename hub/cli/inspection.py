@@ -26,7 +26,7 @@ from .letters_in import letters_in
 from .lost import unfinished
 from .missing import Lived, missing_beside
 
-__all__ = ("JournalReport", "LogReport", "Problem", "ReadJournal", "StoreReport", "inspect_store")
+__all__ = ("JournalReport", "LogReport", "Problem", "ReadJournal", "StoreReport", "holder_of", "inspect_store")
 
 
 @attrs.frozen
@@ -104,15 +104,16 @@ async def inspect_store(store: KnowledgeStore, *, name: str, examine_logs: bool 
     return StoreReport(
         journals=tuple(look.journals),
         logs=tuple(look.logs),
-        holders=tuple([holder for log in logs if (holder := await _holder(store, log)) is not None]),
+        holders=tuple([holder for log in logs if (holder := await holder_of(store, log)) is not None]),
         problems=tuple(look.problems),
         notes=tuple(look.notes),
     )
 
 
-async def _holder(store: KnowledgeStore, log: str) -> str | None:
-    holder_of: Callable[[str], Awaitable[str | None]] | None = getattr(store, "holder", None)  # files know it
-    return None if holder_of is None else await holder_of(f"{log}/.lock")
+async def holder_of(store: KnowledgeStore, log: str) -> str | None:
+    """Return which process is at work on a log, if the store can tell."""
+    ask: Callable[[str], Awaitable[str | None]] | None = getattr(store, "holder", None)  # files know it
+    return None if ask is None else await ask(f"{log}/.lock")
 
 
 class _Look:
