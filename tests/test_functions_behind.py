@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -72,19 +71,14 @@ async def test_a_function_that_is_too_slow_is_suspended() -> None:
         await until_idle()
         assert work.begun == [0, 1, 2]
         work.gate.open()
-        for _ in range(3):
-            with suppress(HistoryGone):  # what is reported of it may be what the journal drops the next segment for
-                await attachment.ready()
-                break
-            attachment.resume(skip_missed=True)
         await attachment.ready()
         await hub.emit(said(n))
         await hub.flush()
         tail = work.begun[3:]
         assert tail[0] > 3
         assert tail[-1] == n
-        assert tail == sorted(set(tail))
-        assert attachment.statistics().dropped >= n + 1 - 3 - len(tail)  # none is missed without being counted
+        assert tail == list(range(tail[0], n + 1))  # what it goes on with, it has a claim to
+        assert attachment.statistics().dropped == tail[0] - 3
         window: Any = attachment.reading._window  # type: ignore[attr-defined]
         assert window._handled == set()
         assert hub.health().healthy

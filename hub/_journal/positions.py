@@ -178,6 +178,10 @@ class Positions:
         if self.get(name) != seq:
             self._moved[name] = seq
 
+    def are_reclaimed(self, first_seq: int) -> bool:
+        """Tell whether a listener that had missed events goes on at one that is held, which is not kept yet."""
+        return any(self._kept.get(name, first_seq) < first_seq <= seq for name, seq in self._moved.items())
+
     async def keep_handled(self, handled: Mapping[str, Handled], hub: str) -> None:
         """Keep how far these have come, before the journal loses events that are older than that."""
         async with self._saving:

@@ -86,6 +86,8 @@ class Truncation:
         journal, bytes_max = self._journal, await self._bound()
         with suppress(StoreError):  # a full disk must be left all the same: what cannot be kept counts as not handled
             await self._keep_handled(attached, hub)
+            if self._positions.are_reclaimed(journal.first_seq):
+                await self._positions.save(hub)
         owed = self._owed()
         await self._truncate_before(self._floor(attached, owed), bytes_max)
         while journal.size_bytes > bytes_max and owed:
