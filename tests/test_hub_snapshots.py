@@ -157,6 +157,7 @@ async def test_a_snapshot_holds_one_moment() -> None:
         async with anyio.create_task_group() as tasks:
             for seed in (2, 3):
                 tasks.start_soon(partial(act, hub, random.Random(seed), 150, among_themselves=True))
+        await until_tidy(hub)  # the snapshots are coded in a thread, and a hub that closes does not wait for one
     events = history.events
     taken = [(seq_of(path), content) for what, path, content in store.changes if SNAPSHOTS in path and content]
     assert taken, "nothing was proved"
