@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
 from measure import elapsed, percentile
 
-from hubwire import Event, Hub, event
+from hubwire import Duty, Event, Hub, event
 from hubwire.listeners import AuditLog, LiveTail, Metrics
-from hubwire.stores import FileStore
+from hubwire.stores import FileStore, MemoryStore
 
 
 @event("bench.ticked")
@@ -132,6 +133,67 @@ def queues(listeners: int, count: int) -> float:
                     await asyncio.sleep(0)
 
     return elapsed(work) / count
+
+
+def emit_wait_of_many(percent: int, *, sick: bool, count: int = 40_000) -> float:
+    """How long emits of 16 producers wait beside 25 functions, and perhaps 5 more that fail, hang or block at times."""
+    waits: list[float] = []
+
+    async def well(_: Event) -> None:
+        """Take it."""
+
+    async def work() -> None:
+        async with Hub(MemoryStore()) as hub:
+            for number in range(25):
+                hub.attach(well, name=f"well-{number}", pattern="bench.ticked")
+            for function in _sick() if sick else ():
+                hub.attach(
+                    function,
+                    pattern="bench.ticked",
+                    duty=Duty.DURABLE,
+                    when_exhausted="dead_letter",
+                    attempts_max=1,
+                    timeout=0.5,
+                )
+
+            async def produce() -> None:
+                for number in range(count // 16):
+                    start = time.perf_counter()
+                    await hub.emit(Ticked(number=number))
+                    waits.append(time.perf_counter() - start)
+
+            async with anyio.create_task_group() as tasks:
+                for _ in range(16):
+                    tasks.start_soon(produce)
+
+    logging.disable()
+    asyncio.run(work())
+    logging.disable(logging.NOTSET)
+    return percentile(waits, percent)
+
+
+def _sick() -> Sequence[Callable[[Event], object]]:
+    async def fails(event: Event) -> None:
+        if event.seq % 777 == 0:
+            raise ValueError("sick")
+
+    def fails_in_thread(event: Event) -> None:
+        if event.seq % 1000 == 0:
+            raise ValueError("sick")
+
+    async def fails_rarely(event: Event) -> None:
+        if event.seq % 50_000 == 9:
+            raise KeyError("sick")
+
+    async def hangs(event: Event) -> None:
+        if event.seq % 20_000 == 1005:
+            await asyncio.sleep(3600)
+
+    def blocks(event: Event) -> None:
+        if event.seq % 20_000 == 1007:
+            time.sleep(1)
+
+    return fails, fails_in_thread, fails_rarely, hangs, blocks
 
 
 def emit_wait(percent: int, *, beside_slow: bool, count: int = 2000) -> float:

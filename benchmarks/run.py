@@ -13,7 +13,7 @@ import time
 
 from asks import asks, dbos_steps, missing, tapio_asks
 from bounds import resident, resuming
-from hubs import emit_wait, emits, fan_out, live_tail, queues, whole_way
+from hubs import emit_wait, emit_wait_of_many, emits, fan_out, live_tail, queues, whole_way
 from logs import (
     appends_in_memory,
     appends_on_disk,
@@ -133,6 +133,13 @@ def waiting(percent: int) -> list[Row]:
             lambda _: emit_wait(percent, beside_slow=True),
             "AG2: post_envelope beside one, memory store",
             lambda _: ag2_post_wait(percent),
+        ),
+        Row(
+            f"emit beside 30 functions, 5 of which fail, hang or block, p{percent}, memory store",
+            lambda _: emit_wait_of_many(percent, sick=True),
+            "the 25 others alone",
+            lambda _: emit_wait_of_many(percent, sick=False),
+            "16 producers as fast as they can; every failure is a dead letter",
         ),
     ]
 

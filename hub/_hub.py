@@ -82,7 +82,7 @@ class Hub:
     ``listeners`` are attached with what they declare themselves; :meth:`attach` has more settings. ``journal``
     replaces the journal that ``store`` would hold. ``clock`` is asked for every time of day, deadline and pause.
     ``limits`` are the bounds of the hub (:class:`~hubwire.Limits`); most may be given as keywords of their own, which
-    count instead: ``Hub(store, ring=16_384)``.
+    count instead: ``Hub(store, ring=65_536)``.
 
     ``arbiter`` decides before a command is carried out; without one, every command is allowed. ``approvals`` is how
     approvals are decided, ``dead_letters`` how many events that listeners have given up are kept, ``watch`` how long

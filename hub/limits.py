@@ -25,7 +25,7 @@ _SECONDS_MAX = 1e9
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Limits(Value):
-    """The bounds of a hub: ``Hub(store, limits=Limits(ring=16_384))``. Numbers count events if no unit is named.
+    """The bounds of a hub: ``Hub(store, limits=Limits(ring=65_536))``. Numbers count events if no unit is named.
 
     Beside the numbers of events there are budgets of bytes, and what is reached first counts. Bytes are those of the
     payload as JSON; an event of less than 1 KiB is bounded by its number alone. In memory an event takes twice as much
@@ -34,7 +34,7 @@ class Limits(Value):
     Raises :class:`~hubwire.errors.ConfigurationError` for a bound that cannot work.
     """
 
-    ring: int = 4096
+    ring: int = 16_384
     """How many recent events are kept in memory: so many at least, if ``ring_bytes_max`` allows it."""
     ring_bytes_max: int = RING_BYTES_MAX
     """The bytes of these events, and of what emitters wait for a BLOCK listener to handle. Older ones are read in the

@@ -8,12 +8,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
+import attrs
 import pytest
 
 from hubwire import BaseHubListener, Duty, Event, GenericEvent, Hub, StoreJournal
+from hubwire.cli import doctor as doctor_module
 from hubwire.cli.app import run
+from hubwire.cli.inspection import Problem, StoreReport, inspect_store
 from hubwire.errors import HubError
 from hubwire.listeners import AuditLog
+from hubwire.ports import KnowledgeStore
 from hubwire.stores import FileStore
 
 SEGMENT = "log/00000000000000000000.jsonl"
@@ -158,6 +162,30 @@ def test_a_store_in_use_is_looked_at(root: Path, hubwire: Say) -> None:
     assert "in use process" in doctor[1]
     assert repair[0] == 1
     assert "stop that hub first" in repair[1]
+
+
+@pytest.mark.parametrize("looks", [1, 3, 100])
+def test_what_a_hub_changes_meanwhile_is_no_problem(
+    root: Path, hubwire: Say, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """What is wrong with a store in use is told if it is seen at every look."""
+    seen = 0
+
+    async def changing(store: KnowledgeStore, *, name: str) -> StoreReport:
+        nonlocal seen
+        report = await inspect_store(store, name=name)
+        seen += 1
+        return attrs.evolve(report, problems=(Problem("it moved", "look", False),)) if seen <= looks else report
+
+    async def beside_a_hub() -> tuple[int, str]:
+        async with hub_on(FileStore(root)):
+            return await anyio.to_thread.run_sync(hubwire, "doctor")
+
+    monkeypatch.setattr(doctor_module, "inspect_store", changing)
+    code, said = anyio.run(beside_a_hub)
+    assert code == (looks > 3)
+    assert ("it moved" in said) == (looks > 3)
+    assert seen == min(looks, 3) + 1
 
 
 def test_an_empty_directory_is_not_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

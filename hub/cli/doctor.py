@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Mapping
 from shutil import get_terminal_size
 
+import anyio
 import attrs
 
 from ..errors import ConfigurationError
@@ -18,6 +19,10 @@ from .target import open_target
 
 __all__ = ("Unwell", "doctor", "say_store")
 
+_LOOKS_AGAIN = 3
+"""How often a store in use is looked at again if something seems wrong with it."""
+
+_PAUSE_SECONDS = 0.3
 _WIDTH_MAX = 110
 _LABEL = 12
 _COMMAND = ": hubwire "
@@ -34,6 +39,13 @@ async def doctor(target: str, *, as_json: bool) -> None:
         if not await store.exists("/"):
             raise ConfigurationError(f"{target} is empty; is it the directory or URL that the hub's store has?")
         report = await inspect_store(store, name=target)
+        for _ in range(_LOOKS_AGAIN):
+            if not (report.problems and report.holders):
+                break
+            await anyio.sleep(
+                _PAUSE_SECONDS
+            )  # what a hub changed while it was read is no problem the next time
+            report = await inspect_store(store, name=target)
     finally:
         await store.aclose()
     if as_json:
@@ -102,7 +114,7 @@ def _say_findings(report: StoreReport) -> None:
     for holder in report.holders:
         _say_wrapped(
             paint.bold("in use".ljust(_LABEL + 2)),
-            f"{holder}; what it changes meanwhile may look wrong: if there is a problem, look again",
+            f"{holder}; what is wrong was seen in each of {_LOOKS_AGAIN + 1} looks" if report.problems else holder,
         )
     for note in report.notes:
         _say_wrapped(paint.dim("note".ljust(_LABEL + 2)), note)
