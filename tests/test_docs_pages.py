@@ -101,7 +101,7 @@ def test_readme_links_exist() -> None:
 
 def test_options_stay_in_one_piece(hooks: Callable[[str], ModuleType]) -> None:
     """On a narrow page, too: in running text, wherever in its code; blocks of code scroll."""
-    whole = hooks("options").whole
+    breakable = hooks("inline").breakable
     option = '<span class="option">--expect-head</span>'
     for text, marked in (
         ("<code>--expect-head</code>", f"<code>{option}</code>"),
@@ -111,8 +111,16 @@ def test_options_stay_in_one_piece(hooks: Callable[[str], ModuleType]) -> None:
         ("<pre><span></span><code>--expect-head</code></pre>", None),
         ("<code>a--b</code> <code>---</code> <code>->-x</code>", None),
     ):
-        assert whole(text) == (text if marked is None else marked)
+        assert breakable(text) == (text if marked is None else marked)
     assert ".option { white-space: nowrap;" in (DOCS / "stylesheets" / "extra.css").read_text()
+
+
+def test_long_names_break_at_their_words(hooks: Callable[[str], ModuleType]) -> None:
+    breakable = hooks("inline").breakable
+    name = "<code>tests/test_functions.py::test_a_long_name</code>"
+    assert breakable(name) == ("<code>tests/<wbr>test_<wbr>functions.py::<wbr>test_<wbr>a_<wbr>long_<wbr>name</code>")
+    for text in ("<code>a_short_name</code>", name.removeprefix("<code>"), f"<pre>{name}</pre>"):
+        assert breakable(text) == text
 
 
 # --- words ----------------------------------------------------------------------------------------------------------

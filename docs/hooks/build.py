@@ -1,4 +1,4 @@
-"""What the build adds to Markdown: pictures, parts of pages that are made from the code, and options in one piece."""
+"""What the build adds to Markdown: pictures, parts of pages that are made from the code, and breaks in long names."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import catalogue
+import inline
 import lives
 import messages
-import options
 import pictures
 import wings
 
@@ -37,8 +37,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Keep options of commands in one piece."""
-    return options.whole(html)
+    """Keep options of commands in one piece, and break long names at their words."""
+    return inline.breakable(html)
 
 
 def on_post_page(output: str, page: Any, **_: Any) -> str:
