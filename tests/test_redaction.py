@@ -54,7 +54,7 @@ def test_secrets_and_personal_data_are_replaced(text: str) -> None:
         "2026-11-29 07:50:26,123 INFO [worker-3] fetched 17 pages in 0.0042 s",
         "version 1.2.3.4, v10.0.19041.1, Chrome/120.0.0.0, pip==23.2.1.4",
         "price 1,234.56 EUR and 12.99; order 123456789012",
-        "icon@2x.png git@github.com:org/repo.git getty@tty1.service @pytest.fixture",
+        "icon@2x.png git@github.com:org/repo.git getty@tty1.service user@run.jsonl agent@notes.ipynb @pytest.fixture",
         'password = get_password() token: str = None, secret=os.environ["X"]',
         "std::vector<int> a::b; 127.0.0.1:8080 0.0.0.0",
         "max_tokens=4096, prompt_tokens: 1234567, token_type: bearer",

@@ -21,8 +21,9 @@ _LOCAL_LENGTH_MAX = 64
 _NO_DOMAINS = frozenset(
     "png jpg jpeg gif svg webp ico css js mjs ts tsx jsx py pyc pyi rb go rs java c h cc cpp hpp cs php sh "
     "bash yaml yml json toml lock txt md rst html xml csv log conf cfg ini service socket target mount timer "
-    "slice device path so dll exe zip tar gz tgz whl jar deb rpm pdf append extend fixture mark parametrize "
-    "property setter getter".split()
+    "slice device path so dll exe zip tar gz tgz zst xz bz2 whl jar deb rpm pdf jsonl ndjson parquet tsv sql db sqlite "
+    "sqlite3 ipynb doc docx xls xlsx ppt pptx mp3 mp4 wav bin dat bak tmp lua kt wasm proto "
+    "append extend fixture mark parametrize property setter getter".split()
 )
 """Last parts that are endings of files, or names in programs: ``icon@2x.png``, ``getty@tty1.service``."""
 
