@@ -1,0 +1,142 @@
+"""Rows as output: a table for people, JSON, JSON Lines and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from .output import Paint, crop, escape, escape_json, is_terminal
+
+__all__ = ("Format", "Rows", "rows_as")
+
+Format = Literal["pretty", "json", "jsonl", "csv", "table"]
+
+_LOOKED_AT = 50
+"""So many rows are held back to see how wide the columns are."""
+_CELLS_MAX = 40
+"""A column is no wider, but for the last one."""
+
+Row = Mapping[str, Any]
+
+
+class Rows(Protocol):
+    """Takes rows one after the other, each with the same keys."""
+
+    def add(self, row: Row) -> None: ...
+    def end(self) -> None: ...
+
+
+def rows_as(output: Format, columns: Sequence[str]) -> Rows:
+    """Return what prints rows in a format; ``columns`` are the keys that a table and CSV show."""
+    if output == "json":
+        return _Json()
+    if output == "jsonl":
+        return _JsonLines()
+    return _Csv(columns) if output == "csv" else _Table(columns)
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def _encoded(row: Row) -> str:
+    line = msgspec.json.encode(row).decode()
+    return escape_json(line) if is_terminal(sys.stdout) else line
+
+
+class _JsonLines:
+    """An object a line."""
+
+    def add(self, row: Row) -> None:
+        _write(_encoded(row))
+
+    def end(self) -> None:
+        sys.stdout.flush()
+
+
+class _Json:
+    """One array, an element a line."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, row: Row) -> None:
+        sys.stdout.write(f"{',' if self._count else '['}\n{_encoded(row)}")
+        self._count += 1
+
+    def end(self) -> None:
+        _write("\n]" if self._count else "[]")
+        sys.stdout.flush()
+
+
+class _Csv:
+    """A line of names, and one for each row; objects and lists are JSON, what is not there is empty."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._clean: Callable[[str], str] = escape if is_terminal(sys.stdout) else str
+        self._writer = csv.writer(sys.stdout, lineterminator="\n")
+        self._writer.writerow(columns)
+
+    def add(self, row: Row) -> None:
+        self._writer.writerow([self._clean(_cell(row.get(column))) for column in self._columns])
+
+    def end(self) -> None:
+        sys.stdout.flush()
+
+
+class _Table:
+    """Columns below each other, as wide as the first rows need; on a terminal, no line is longer than that."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._held: list[list[str]] = []
+        self._widths: list[int] | None = None
+        self._paint = Paint(sys.stdout)
+        self._room = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
+
+    def add(self, row: Row) -> None:
+        cells = [escape(_cell(row.get(column))) for column in self._columns]
+        if self._widths is not None:
+            self._print(cells)
+            return
+        self._held.append(cells)
+        if len(self._held) == _LOOKED_AT:
+            self._begin()
+
+    def end(self) -> None:
+        if self._widths is None:
+            self._begin()
+        sys.stdout.flush()
+
+    def _begin(self) -> None:
+        rows = [list(self._columns), *self._held]
+        widths = [min(max(len(row[number]) for row in rows), _CELLS_MAX) for number in range(len(self._columns))]
+        self._widths = widths
+        _write(self._paint.dim(self._line(list(self._columns))))
+        for cells in self._held:
+            self._print(cells)
+        self._held.clear()
+
+    def _print(self, cells: list[str]) -> None:
+        _write(self._line(cells))
+
+    def _line(self, cells: list[str]) -> str:
+        assert self._widths is not None
+        *firsts, last = [
+            crop(cell, width).ljust(width) for cell, width in zip(cells[:-1], self._widths[:-1], strict=True)
+        ] + [cells[-1]]
+        line = "  ".join([*firsts, last]).rstrip()
+        return line if self._room is None else crop(line, self._room)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

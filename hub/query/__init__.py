@@ -1,0 +1,13 @@
+"""The read side of logs: which records are wanted, found without reading more than need be, and where to go on.
+
+Command line, dashboards, exports and programs read a log through it: :class:`Selection` says which records,
+:func:`query` finds them, and a cursor names a place in one history. It only reads: no hold, no writer, any store.
+"""
+
+from __future__ import annotations
+
+from ._looked import Looked
+from ._query import Found, Query, query
+from ._selection import Moment, Selection, Texts
+
+__all__ = ("Found", "Looked", "Moment", "Query", "Selection", "Texts", "query")
