@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from hubwire.log import Rotation, segment_path
 from hubwire.query import Selection, query
 from hubwire.stores import FileStore, MemoryStore
 from hubwire.testing import ManualClock
-from support.queries import START_NS, at, numbers, record, write_log
+from support.queries import FILTERS, START_NS, VALUES, at, numbers, record, write_log
 
 FIRST = segment_path("/audit", 0)
 
@@ -179,23 +178,6 @@ async def test_text_is_not_looked_for_in_what_the_log_adds() -> None:
 
 
 # --- any log, any selection: as by a plain reading --------------------------------------------------------------------
-
-FILTERS: dict[str, Callable[[dict[str, Any]], bool]] = {
-    "agent": lambda fields: fields["agent_id"] == "agent-3",
-    "kind": lambda fields: fields["kind"] in ("tool.called", "tool.completed"),
-    "where": lambda fields: fields["n"] in (5, 13, 40, 41),
-    "since": lambda fields: fields["at"] >= at(20),
-    "until": lambda fields: fields["at"] < at(60),
-    "text": lambda fields: "model" in fields["kind"],
-}
-VALUES = {
-    "agent": "agent-3",
-    "kind": "tool.*",
-    "where": {"n": ["5", "13", "40", "41"]},
-    "since": at(20),
-    "until": at(60),
-    "text": "MODEL",
-}
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,8 +6,20 @@ Command line, dashboards, exports and programs read a log through it: :class:`Se
 
 from __future__ import annotations
 
+from ._indexing import Indexed, drop_indexes, index_log
 from ._looked import Looked
 from ._query import Found, Query, query
 from ._selection import Moment, Selection, Texts
 
-__all__ = ("Found", "Looked", "Moment", "Query", "Selection", "Texts", "query")
+__all__ = (
+    "Found",
+    "Indexed",
+    "Looked",
+    "Moment",
+    "Query",
+    "Selection",
+    "Texts",
+    "drop_indexes",
+    "index_log",
+    "query",
+)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -15,7 +17,7 @@ from ..patterns import Patterns
 from ._moments import instant_of, instant_text
 from ._selection import FIELDS, Selection
 
-__all__ = ("BadLine", "Matcher", "Peeks", "is_object", "text_of", "whole_fields")
+__all__ = ("BadLine", "Matcher", "Peeks", "is_object", "lines_with", "text_of", "whole_fields")
 
 NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """The exceptions of msgspec for bytes that are not JSON, or not of the form that is wanted."""
@@ -53,13 +55,13 @@ class Peeks:
         """Return the attribute that a key has become."""
         return self._names[key]
 
-    def of_all(self, content: bytes) -> list[Any]:
-        """Return an object for each line, whose attributes are the keys. Raises :class:`BadLine`."""
+    def of_all(self, content: bytes, records: int) -> list[Any]:
+        """Return an object for each of so many lines, whose attributes are the keys. Raises :class:`BadLine`."""
         try:
             peeks = self._decoder.decode_lines(content)
         except NOT_JSON:
             peeks = []
-        if len(peeks) == content.count(b"\n") + 1:  # blank lines are passed over
+        if len(peeks) == records:  # blank lines are passed over
             return peeks
         return [self.of(line, number) for number, line in enumerate(content.split(b"\n"))]
 
@@ -143,33 +145,38 @@ class Matcher:
 
     # -- what is found --
 
-    def takes(self, line: bytes, number: int = 0) -> bool:
+    def takes(self, line: bytes) -> bool:
         """Tell whether a line is selected. Raises :class:`BadLine` if it is no JSON object."""
-        return self._passes(self.peeks.of(line, number)) and (self._text is None or self._text(line))
+        return self._passes(self.peeks.of(line, 0)) and (self._text is None or self._text(line))
 
     def _passes(self, peek: Any) -> bool:
         return all(test(getattr(peek, name)) for name, test in self._tests)
 
-    def find(self, content: bytes) -> Iterator[tuple[int, int, bytes]]:
-        """Iterate over the selected lines of a piece: their numbers, where they begin in it, and they themselves.
+    def find(self, content: bytes, records: int) -> list[tuple[int, int, bytes]]:
+        """Return the selected lines of a piece: their numbers, where they begin in it, and they themselves.
 
-        ``content`` are whole lines, without the last line feed. Raises :class:`BadLine`.
+        ``content`` are so many whole lines, without the last line feed. Raises :class:`BadLine`.
         """
-        scarce = self._scarce(content)
+        scarce = self._scarce(content, records)
         if scarce is not None:
-            yield from self._find_by(scarce, content)
-            return
-        begin = 0
-        peeks = self.peeks.of_all(content)
-        for number, line in enumerate(content.split(b"\n")):
-            if self._passes(peeks[number]) and (self._text is None or self._text(line)):
-                yield number, begin, line
-            begin += len(line) + 1
+            return list(self._find_by(scarce, content))
+        peeks = self.peeks.of_all(content, records)
+        numbers: Sequence[int] = range(records)
+        for name, test in self._tests:  # one test after the other, over all that are left: a loop a line takes longer
+            value_of = attrgetter(name)
+            numbers = [number for number in numbers if test(value_of(peeks[number]))]
+        if not numbers:
+            return []
+        lines = content.split(b"\n")
+        if self._text is not None:
+            numbers = [number for number in numbers if self._text(lines[number])]
+        begins = [0, *accumulate(len(line) + 1 for line in lines)]
+        return [(number, begins[number], lines[number]) for number in numbers]
 
-    def _scarce(self, content: bytes) -> list[bytes] | None:
+    def _scarce(self, content: bytes, records: int) -> list[bytes] | None:
         """Return needles of which a selected line holds one, if few lines do."""
         few: list[bytes] | None = None
-        least = content.count(b"\n") // _SPARSE + 1
+        least = records // _SPARSE + 1
         for needles in self._needles:
             count = sum(content.count(needle) for needle in needles)
             if count < least:
@@ -179,21 +186,30 @@ class Matcher:
         return few
 
     def _find_by(self, needles: list[bytes], content: bytes) -> Iterator[tuple[int, int, bytes]]:
-        places: set[int] = set()
-        for needle in needles:
-            at = content.find(needle)
-            while at >= 0:
-                places.add(content.rfind(b"\n", 0, at) + 1)
-                end = content.find(b"\n", at)
-                at = content.find(needle, end) if end >= 0 else -1
         number = passed = 0
-        for begin in sorted(places):
-            number += content.count(b"\n", passed, begin)
-            passed = begin
-            end = content.find(b"\n", begin)
-            line = content[begin : end if end >= 0 else None]
-            if self.takes(line, number):
+        for begin, line in lines_with(content, needles):
+            try:
+                is_taken = self.takes(line)
+            except BadLine as error:
+                raise BadLine(content.count(b"\n", 0, begin), error) from error
+            if is_taken:  # the lines between are counted for those alone: it takes longer than to find them
+                number += content.count(b"\n", passed, begin)
+                passed = begin
                 yield number, begin, line
+
+
+def lines_with(content: bytes, needles: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Iterate over the lines that hold one of the needles, and where each begins."""
+    places: set[int] = set()
+    for needle in needles:
+        at = content.find(needle)
+        while at >= 0:
+            places.add(content.rfind(b"\n", 0, at) + 1)
+            end = content.find(b"\n", at)
+            at = content.find(needle, end) if end >= 0 else -1
+    for begin in sorted(places):
+        end = content.find(b"\n", begin)
+        yield begin, content[begin : end if end >= 0 else None]
 
 
 def _is_end(text: str) -> bool:

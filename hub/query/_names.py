@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import ConfigurationError, InvalidRecord
-from ._matching import Matcher, whole_fields
+from ._matching import Matcher, lines_with, whole_fields
 from ._selection import Selection
 
 __all__ = ("NAMING", "Naming", "names_in")
@@ -15,6 +15,8 @@ _IDS_MAX = 100_000
 
 NAMING = {"agent.registered": ("agent_id", "name"), "channel.created": ("channel_id", "topic")}
 """The kinds of records that name an id, and the keys of id and name."""
+
+_NEEDLES = [f'"{kind}"'.encode() for kind in NAMING]
 
 
 class Naming:
@@ -26,13 +28,13 @@ class Naming:
         self._ids: dict[str, set[str]] = {"agent_id": set(), "channel_id": set()}
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of the records that have to be learnt; none if the selection has only ids."""
-        return tuple(kind for kind, (key, _) in NAMING.items() if self._wanted[key])
+    def is_needed(self) -> bool:
+        """Whether the selection has names, and not ids alone."""
+        return any(self._wanted.values())
 
-    def learn(self, line: bytes) -> None:
-        """Learn from a record that names an agent or a channel."""
-        for key, identifier, name in names_in(line):
+    def learn(self, content: bytes) -> None:
+        """Learn from the lines of a piece. What is damaged there names none, and is reported when it is read itself."""
+        for key, identifier, name in names_in(content):
             self.note(key, identifier, name)
 
     def note(self, key: str, identifier: str, name: str) -> None:
@@ -51,15 +53,18 @@ def _names(texts: tuple[str, ...]) -> frozenset[str]:
     return frozenset(text for text in texts if not text.startswith("…") and not _ID.fullmatch(text))
 
 
-def names_in(line: bytes) -> list[tuple[str, str, str]]:
-    """Return what a record names: the key, the id, and the name."""
-    try:
-        fields = whole_fields(line)
-    except InvalidRecord:
-        return []
-    kind = fields.get("kind")
-    if type(kind) is not str or kind not in NAMING:
-        return []
-    key, called = NAMING[kind]
-    identifier, name = fields.get(key), fields.get(called)
-    return [(key, identifier, name)] if type(identifier) is str and type(name) is str and name else []
+def names_in(content: bytes) -> list[tuple[str, str, str]]:
+    """Return what lines say about names: the key, the id, and the name."""
+    found = []
+    for _, line in lines_with(content, _NEEDLES):
+        try:
+            fields = whole_fields(line)
+        except InvalidRecord:
+            continue
+        kind = fields.get("kind")
+        if type(kind) is str and kind in NAMING:
+            key, called = NAMING[kind]
+            identifier, name = fields.get(key), fields.get(called)
+            if type(identifier) is str and type(name) is str and name:
+                found.append((key, identifier, name))
+    return found

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Iterable, Iterator
+from zlib import crc32
 
 import attrs
 
@@ -12,7 +14,9 @@ from .._values import Value
 from ..errors import HistoryGone, LogDamaged
 from ..log import Place, list_segments, read_kept, segment_path
 from ..ports import KnowledgeStore
+from ._index import Block
 from ._looked import Looked
+from ._plans import Plan, Plans, Wanted
 
 __all__ = ("PIECE_BYTES", "Piece", "Pieces")
 
@@ -31,10 +35,12 @@ class Piece(Value):
 
     place: Place
     content: bytes
+    records: int
+    """How many lines it has. Counting takes as long as looking for a text, so it is done once."""
 
-    @property
-    def records(self) -> int:
-        return self.content.count(b"\n") + 1
+    @classmethod
+    def of(cls, place: Place, content: bytes) -> Piece:
+        return cls(place, content, content.count(b"\n") + 1)
 
     @property
     def end(self) -> Place:
@@ -49,10 +55,13 @@ class Pieces:
     A segment that is missing, or that does not end where the next begins, is :class:`~hubwire.errors.LogDamaged`.
     """
 
-    def __init__(self, store: KnowledgeStore, path: str, looked: Looked) -> None:
+    def __init__(self, store: KnowledgeStore, path: str, looked: Looked, wanted: Wanted | None = None) -> None:
+        """``wanted`` is what an index may rule out: pieces without it are passed over."""
         self._store = store
         self._path = path
         self._looked = looked
+        self._wanted = Wanted() if wanted is None else wanted
+        self._plans = Plans(store, path, looked)
         self._rest_bytes = 0
         """The bytes behind the last line feed of the last segment."""
 
@@ -75,23 +84,34 @@ class Pieces:
                 return
             place = Place(known[0], known[0])
         while True:
-            following = next((first for first in known if first > place.segment), None)
-            async for piece in self._segment(place, is_last=following is None):
-                yield piece
-                place = piece.end
-            if following is None:
+            later = [first for first in known if first > place.segment]
+            plan = await self._plans.of([place.segment, *later[:-1]], self._wanted) if later else None
+            if plan is not None:
+                async for piece in self._planned(place, plan, plan.blocks):
+                    yield piece
+                place = Place(place.segment, place.segment + plan.records, plan.size)
+            else:
+                async for piece in self._segment(place, is_last=not later):
+                    yield piece
+                    place = piece.end
+            if not later:
                 if await self._has_grown(place):
                     continue
                 known = await self.segments()
-                following = next((first for first in known if first > place.segment), None)
-                if following is None:
+                later = [first for first in known if first > place.segment]
+                if not later:
                     return
                 # It may have got its last records between the read that found its end and the listing.
                 async for piece in self._segment(place, is_last=False):
                     yield piece
                     place = piece.end
-            await self._check_end(place, following)
-            place = Place(following, following)
+            await self._check_end(place, later[0])
+            place = Place(later[0], later[0])
+
+    async def of_segment(self, first: int) -> AsyncIterator[Piece]:
+        """Iterate over all of a sealed segment."""
+        async for piece in self._segment(Place(first, first), is_last=False):
+            yield piece
 
     async def _segment(self, place: Place, *, is_last: bool, end: int | None = None) -> AsyncIterator[Piece]:
         """Iterate over a segment from a place on, or to ``end``, an offset at which a line begins."""
@@ -124,7 +144,7 @@ class Pieces:
     def _rest(self, place: Place, rest: bytes) -> Iterator[Piece]:
         """Return the last line if only its line feed is missing, which its checksum tells."""
         if codec.has_checksum(rest):
-            yield Piece(place, rest)
+            yield Piece.of(place, rest)
         else:
             self._rest_bytes = len(rest)
             self._looked.unread_bytes += len(rest)
@@ -155,28 +175,65 @@ class Pieces:
         """Iterate from a place, by default from the present end, to the beginning: the newest piece first."""
         known = await self.segments()
         following: int | None = None
+        sealed = known[:-1]
         for first in reversed(known):
             if before is not None and first > before.segment:
                 continue
             end = before.offset if before is not None and first == before.segment else None
-            places = [Place(first, first)]
-            last = places[0]
-            async for piece in self._segment(places[0], is_last=first == known[-1], end=end):
-                last = piece.end
-                places.append(last)
+            below = sealed[bisect_left(sealed, first) :: -1] if first != known[-1] else []
+            plan = await self._plans.of(below, self._wanted) if below else None
+            if plan is not None:
+                last = Place(first, first + plan.records, plan.size)
+                async for piece in self._planned(Place(first, first), plan, reversed(plan.blocks), end):
+                    yield piece
+            else:
+                begin, is_last = Place(first, first), first == known[-1]
+                places = [begin, *[piece.end async for piece in self._segment(begin, is_last=is_last, end=end)]]
+                last = places[-1]
+                for number in range(len(places) - 1, 0, -1):
+                    async for piece in self._again(places[number - 1], places[number]):
+                        yield piece
             if following is not None:
                 await self._check_end(last, following)
             following = first
-            for number in range(len(places) - 1, 0, -1):
-                async for piece in self._again(places[number - 1], places[number]):
-                    yield piece
+
+    # -- by an index --
+
+    async def _planned(
+        self, start: Place, plan: Plan, blocks: Iterable[Block], end: int | None = None
+    ) -> AsyncIterator[Piece]:
+        """Iterate over blocks of a segment, from a place on and up to the offset ``end``."""
+        path = segment_path(self._path, start.segment)
+        read = 0
+        for block in blocks:
+            begin, stop = max(block.offset, start.offset), block.end if end is None else min(block.end, end)
+            if begin >= stop:
+                continue
+            content = await self._store.read_bytes(path, begin, stop - 1)
+            if content is None:
+                raise await self._gone(start)
+            is_whole = (begin, stop) == (block.offset, block.end)
+            if len(content) != stop - 1 - begin or (is_whole and crc32(content) != block.checksum):
+                raise LogDamaged(
+                    f"{path} was changed since its index was made: bytes {block.offset} to {block.end} are others now."
+                    " hubwire verify says whether it is damaged; restore it from a copy, or delete its index",
+                    path=path,
+                    byte_offset=block.offset,
+                )
+            read += stop - begin
+            self._looked.segments.add(start.segment)
+            self._looked.read_bytes += stop - begin
+            yield Piece.of(Place(start.segment, block.index if begin == block.offset else start.index, begin), content)
+            await asyncio.sleep(0)
+        self._looked.passed_segments += not read
+        self._looked.passed_bytes += (plan.size if end is None else end) - start.offset - read
 
     async def _again(self, place: Place, end: Place) -> AsyncIterator[Piece]:
         path = segment_path(self._path, place.segment)
         content = await self._store.read_bytes(path, place.offset, end.offset - 1)
         if content is None:
             raise await self._gone(place)
-        yield Piece(place, content)
+        yield Piece(place, content, end.index - place.index)
         await asyncio.sleep(0)
 
     # -- what is wrong --
@@ -217,6 +274,6 @@ def _cut(place: Place, whole: bytes) -> Iterator[Piece]:
     while begin <= len(whole):
         end = whole.find(b"\n", begin + PIECE_BYTES)
         end = len(whole) if end < 0 else end
-        piece = Piece(place, whole[begin:end])
+        piece = Piece.of(place, whole[begin:end])
         yield piece
         place, begin = piece.end, end + 1

@@ -14,6 +14,7 @@ from ._looked import Looked
 from ._matching import BadLine, Matcher, is_object
 from ._names import Naming
 from ._pieces import Piece, Pieces
+from ._plans import Plans, Wanted
 from ._selection import Selection
 
 __all__ = ("Search",)
@@ -33,10 +34,19 @@ class Search:
     async def matcher(self) -> Matcher:
         """Return what tells which lines are selected: the names in the selection are looked up in the whole log."""
         named = Naming(self._selection)
-        if kinds := named.kinds:
-            naming = Matcher(Selection(kind=kinds))
-            async for _, line in Search(self._store, self._path, naming.selection, Looked()).found(naming):
-                named.learn(line)
+        if named.is_needed:
+            plans = Plans(self._store, self._path, self._looked)
+            pieces = Pieces(self._store, self._path, Looked())
+            segments = await pieces.segments()
+            for first in segments:
+                is_last = first == segments[-1]
+                if not is_last and (names := await plans.names(first)) is not None:
+                    for each in names:
+                        named.note(*each)
+                    continue
+                some = pieces.forward(Place(first, first)) if is_last else pieces.of_segment(first)
+                async for piece in some:
+                    named.learn(piece.content)
         return named.matcher()
 
     async def found(
@@ -48,25 +58,27 @@ class Search:
             place = piece.place
             return [
                 (Place(place.segment, place.index + number, place.offset + begin), line)
-                for number, begin, line in matcher.find(piece.content)
+                for number, begin, line in matcher.find(piece.content, piece.records)
             ]
 
-        async for matches in self.each(find, after, newest_first=newest_first):
+        async for matches in self.each(find, matcher, after, newest_first=newest_first):
             self._looked.undated = matcher.undated
             for match in reversed(matches) if newest_first else matches:
                 yield match
 
     async def each(
-        self, look: Callable[[Piece], T], after: Cursor | None = None, *, newest_first: bool = False
+        self, look: Callable[[Piece], T], matcher: Matcher, after: Cursor | None = None, *, newest_first: bool = False
     ) -> AsyncIterator[T]:
-        """Iterate over what ``look`` returns for each piece; it raises :class:`BadLine` at what is no record.
+        """Iterate over what ``look`` returns for each piece that may hold what is selected.
 
-        Of a piece with damage in it, what is before that is looked at; then it raises.
+        ``look`` raises :class:`BadLine` at what is no record. Of a piece with damage in it, what is before that is
+        looked at; then it raises.
         """
         before = behind = None
         if after is not None:
             before, behind = await check_cursor(self._store, self._path, after)
-        pieces = Pieces(self._store, self._path, self._looked)
+        wanted = Wanted.of(self._selection.since, self._selection.until, matcher.keys)
+        pieces = Pieces(self._store, self._path, self._looked, wanted)
         async for piece in pieces.backward(before) if newest_first else pieces.forward(behind):
             try:
                 _check_sums(piece)
@@ -111,7 +123,7 @@ def _lines_before(piece: Piece, number: int) -> Piece | None:
     """Return the first lines of a piece; None for no line."""
     if not number:
         return None
-    return Piece(piece.place, b"\n".join(piece.content.split(b"\n")[:number]))
+    return Piece.of(piece.place, b"\n".join(piece.content.split(b"\n")[:number]))
 
 
 def _check_sums(piece: Piece) -> None:

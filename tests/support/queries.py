@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hubwire import codec
 from hubwire.clock import SystemClock, timestamp
-from hubwire.log import Log, Rotation
+from hubwire.log import Log, Rotation, moment_of
 from hubwire.ports import KnowledgeStore
 from hubwire.query import Query
 
@@ -32,6 +32,34 @@ def record(number: int, **fields: Any) -> dict[str, Any]:
     }
 
 
+FILTERS: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "agent": lambda fields: fields["agent_id"] == "agent-3",
+    "kind": lambda fields: fields["kind"] in ("tool.called", "tool.completed"),
+    "where": lambda fields: fields["n"] in (5, 13, 40, 41),
+    "since": lambda fields: fields["at"] >= at(20),
+    "until": lambda fields: fields["at"] < at(60),
+    "text": lambda fields: "model" in fields["kind"],
+}
+VALUES = {
+    "agent": "agent-3",
+    "kind": "tool.*",
+    "where": {"n": ["5", "13", "40", "41"]},
+    "since": at(20),
+    "until": at(60),
+    "text": "MODEL",
+}
+
+
+class _OfRecords(SystemClock):
+    """The time of the records that are written: those of the log itself have it, too."""
+
+    def __init__(self) -> None:
+        self.ns = START_NS
+
+    def now_ns(self) -> int:
+        return self.ns
+
+
 async def write_log(
     store: KnowledgeStore,
     records: Iterable[Mapping[str, Any]],
@@ -42,10 +70,12 @@ async def write_log(
     close: bool = True,
 ) -> None:
     """Write records as a log, with a segment for each ``records_max`` of them."""
-    log = Log(store, path, clock=SystemClock(), chained=chained, rotation=Rotation(records_max=records_max))
-    bodies = [codec.encode_fields(each) for each in records]
-    for begin in range(0, len(bodies), step := min(records_max, 500)):
-        await log.append(bodies[begin : begin + step])
+    clock = _OfRecords()
+    log = Log(store, path, clock=clock, chained=chained, rotation=Rotation(records_max=records_max))
+    given = list(records)
+    for begin in range(0, len(given), step := min(records_max, 500)):
+        await log.append([codec.encode_fields(each) for each in given[begin : begin + step]])
+        clock.ns = moment_of(given[min(begin + step, len(given)) - 1].get("at")) or clock.ns
     if close:
         await log.aclose()
 
