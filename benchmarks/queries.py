@@ -16,7 +16,7 @@ from hubwire import codec
 from hubwire.clock import SystemClock, timestamp
 from hubwire.log import Log
 from hubwire.ports import KnowledgeStore
-from hubwire.query import Selection, index_log, query
+from hubwire.query import Selection, count, index_log, query
 from hubwire.stores import FileStore
 
 RECORDS = 1_000_000
@@ -70,13 +70,23 @@ async def scan(store: KnowledgeStore) -> str:
     return f"{len([each async for each in found])} records"
 
 
+async def kinds(store: KnowledgeStore) -> str:
+    """Count by kind."""
+    return f"{len((await count(store)).rows)} kinds"
+
+
+async def kinds_hourly(store: KnowledgeStore) -> str:
+    """Count by kind and hour."""
+    return f"{len((await count(store, every='1h')).rows)} groups"
+
+
 async def index(store: KnowledgeStore) -> str:
     """Make the indexes of a log that has none."""
     await store.delete("/audit/index")
     return f"{(await index_log(store)).made} indexes"
 
 
-WORK = {"index": index, "minute": minute, "scan": scan}
+WORK = {"index": index, "minute": minute, "kinds": kinds, "kinds an hour": kinds_hourly, "scan": scan}
 
 
 async def measured(root: Path, what: str) -> None:

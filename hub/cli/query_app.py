@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from ..errors import ConfigurationError
 from .rows import Format
 from .selecting import Filters
+
+if TYPE_CHECKING:
+    from ..query import ApprovalRow
 
 __all__ = ("query",)
 
@@ -39,6 +42,31 @@ def query(
         ),
     ] = "pretty",
     columns: Annotated[str | None, Parameter(help="The fields of csv and table: at,kind,agent_id,data.order.")] = None,
+    count_by: Annotated[
+        tuple[str, ...], Parameter(help="Count the records by this field: kind, agent, data.order. Can be repeated.")
+    ] = (),
+    every: Annotated[str | None, Parameter(help="Count over time, by periods of 1h, 15m, 1d.")] = None,
+    approvals: Annotated[
+        bool, Parameter(help="Print approvals, a row each: who, what, risk, review, verdict; --where verdict=denied.")
+    ] = False,
+    rubber_stamps: Annotated[
+        bool, Parameter(help="Print only approvals of risky actions that came too fast, or faster than their policy.")
+    ] = False,
+    max_seconds: Annotated[
+        float,
+        Parameter(validator=Number(gte=0), help="How fast is too fast for --rubber-stamps; by default 5 seconds."),
+    ] = 5.0,
+    min_risk: Annotated[
+        Literal["low", "medium", "high", "critical"],
+        Parameter(help="What is risky for --rubber-stamps; by default high."),
+    ] = "high",
+    index: Annotated[
+        bool,
+        Parameter(
+            help="First write small indexes beside the log, which make narrow queries quick: without it, the store is"
+            " only read."
+        ),
+    ] = False,
     raw: Annotated[
         bool,
         Parameter(help="Print what is stored as it is: by default, what is personal or secret is redacted."),
@@ -50,10 +78,31 @@ def query(
     """Find records of a log: by kind, agent, channel, time and other fields. It only reads, also beside a hub."""
     import anyio
 
-    from .query import Page, print_records
+    from .query import Asked, Page, print_approvals, print_counts, print_records
 
-    chosen = [] if columns is None else [each.strip() for each in columns.split(",") if each.strip()]
-    page = Page(after=after, limit=limit, newest_first=newest_first)
-    anyio.run(
-        partial(print_records, store, filters.selection("query"), page, output=output, columns=chosen, raw=raw, log=log)
+    asked = Asked(
+        target=store,
+        selection=filters.selection("query"),
+        output=output,
+        columns=tuple(each.strip() for each in (columns or "").split(",") if each.strip()),
+        raw=raw,
+        log=log,
+        makes_index=index,
     )
+    is_counted, has_rows = bool(count_by or every), approvals or rubber_stamps
+    if is_counted and has_rows:
+        raise ConfigurationError(
+            "query: --count-by and --every count records, --approvals prints rows; give one of them"
+        )
+    if ((is_counted or has_rows) and (after is not None or newest_first)) or (is_counted and limit is not None):
+        raise ConfigurationError("query: --after, --newest-first and --limit page through records; leave them out here")
+    if is_counted:
+        anyio.run(print_counts, asked, count_by or ("kind",), every, filters.zone)
+    elif has_rows:
+
+        def is_wanted(row: ApprovalRow) -> bool:
+            return not rubber_stamps or row.is_review_too_short or row.is_rubber_stamp(max_seconds, min_risk)
+
+        anyio.run(print_approvals, asked, is_wanted, limit)
+    else:
+        anyio.run(print_records, asked, Page(after=after, limit=limit, newest_first=newest_first))

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import NoneType
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -96,43 +97,45 @@ class _Table:
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = columns
-        self._held: list[list[str]] = []
-        self._widths: list[int] | None = None
+        self._held: list[list[Any]] = []
+        self._forms: list[str] | None = None
+        """How each column but the last is laid out."""
         self._paint = Paint(sys.stdout)
         self._room = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
 
     def add(self, row: Row) -> None:
-        cells = [escape(_cell(row.get(column))) for column in self._columns]
-        if self._widths is not None:
-            self._print(cells)
+        cells = [row.get(column) for column in self._columns]
+        if self._forms is not None:
+            _write(self._line(self._forms, cells))
             return
         self._held.append(cells)
         if len(self._held) == _LOOKED_AT:
             self._begin()
 
     def end(self) -> None:
-        if self._widths is None:
+        if self._forms is None and self._held:
             self._begin()
         sys.stdout.flush()
 
     def _begin(self) -> None:
-        rows = [list(self._columns), *self._held]
-        widths = [min(max(len(row[number]) for row in rows), _CELLS_MAX) for number in range(len(self._columns))]
-        self._widths = widths
-        _write(self._paint.dim(self._line(list(self._columns))))
+        forms = self._forms = [self._form(number) for number in range(len(self._columns))]
+        _write(self._paint.dim(self._line(forms, self._columns)))
         for cells in self._held:
-            self._print(cells)
+            _write(self._line(forms, cells))
         self._held.clear()
 
-    def _print(self, cells: list[str]) -> None:
-        _write(self._line(cells))
+    def _form(self, number: int) -> str:
+        """Return the layout of a column: numbers stand below each other at the right."""
+        values = [cells[number] for cells in self._held]
+        width = max(len(self._columns[number]), *(len(escape(_cell(value))) for value in values))
+        is_numbers = all(type(value) in (int, float, NoneType) for value in values)
+        return f"{'>' if is_numbers else '<'}{min(width, _CELLS_MAX)}"
 
-    def _line(self, cells: list[str]) -> str:
-        assert self._widths is not None
-        *firsts, last = [
-            crop(cell, width).ljust(width) for cell, width in zip(cells[:-1], self._widths[:-1], strict=True)
-        ] + [cells[-1]]
-        line = "  ".join([*firsts, last]).rstrip()
+    def _line(self, forms: Sequence[str], cells: Sequence[Any]) -> str:
+        texts = [escape(_cell(cell)) for cell in cells]
+        shown = [format(crop(text, int(form[1:])), form) for text, form in zip(texts[:-1], forms[:-1], strict=True)]
+        last = format(texts[-1], forms[-1]) if forms[-1][0] == ">" else texts[-1]
+        line = "  ".join([*shown, last]).rstrip()
         return line if self._room is None else crop(line, self._room)
 
 

@@ -6,12 +6,17 @@ Command line, dashboards, exports and programs read a log through it: :class:`Se
 
 from __future__ import annotations
 
+from ._approvals import ApprovalRow, approvals
+from ._counts import Count, Counts, count
 from ._indexing import Indexed, drop_indexes, index_log
 from ._looked import Looked
 from ._query import Found, Query, query
 from ._selection import Moment, Selection, Texts
 
 __all__ = (
+    "ApprovalRow",
+    "Count",
+    "Counts",
     "Found",
     "Indexed",
     "Looked",
@@ -19,6 +24,8 @@ __all__ = (
     "Query",
     "Selection",
     "Texts",
+    "approvals",
+    "count",
     "drop_indexes",
     "index_log",
     "query",

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from .. import codec
 from .._foreign.arguments import Call, has_method
 from ..errors import ConfigurationError, LogDamaged
-from ..log import segment_path
+from ..log import read_kept, segment_path
 from ..ports import KnowledgeStore, normalize_path
 from ._index import KEYS, TAIL_BYTES, Block, encode_index, index_path
 from ._looked import Looked
@@ -59,6 +59,7 @@ async def index_log(store: KnowledgeStore, path: str = "/audit") -> Indexed:
         if await plans.names(first) is None:
             await _index(store, path, pieces, first)
             made += 1
+    await drop_indexes(store, path, (await read_kept(store, path)).first)  # it may have been pruned meanwhile
     return Indexed(max(len(segments) - 1, 0), made)
 
 

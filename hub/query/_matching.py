@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -17,7 +17,7 @@ from ..patterns import Patterns
 from ._moments import instant_of, instant_text
 from ._selection import FIELDS, Selection
 
-__all__ = ("BadLine", "Matcher", "Peeks", "is_object", "lines_with", "text_of", "whole_fields")
+__all__ = ("BadLine", "Matcher", "Peeks", "at_path", "is_object", "lines_with", "text_of", "whole_fields")
 
 NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """The exceptions of msgspec for bytes that are not JSON, or not of the form that is wanted."""
@@ -31,6 +31,7 @@ _SPARSE = 4
 """Lines are looked at one by one if so many times fewer of them hold a text that they must hold."""
 
 Test = Callable[[Any], bool]
+T = TypeVar("T")
 
 
 class BadLine(Exception):
@@ -95,6 +96,11 @@ class Matcher:
     # -- what is asked --
 
     @property
+    def is_everything(self) -> bool:
+        """Whether all records are selected."""
+        return not self._tests and self._text is None
+
+    @property
     def keys(self) -> list[tuple[str, frozenset[str]]]:
         """The keys that must have one of a few exact texts: what an index may rule out."""
         exact = [(key, frozenset(texts) | self._ids.get(key, frozenset())) for key, texts in self._texts.items()]
@@ -113,7 +119,7 @@ class Matcher:
             tests.append(("kind", _kind_test(self._patterns)))
         for key, texts in self.selection.where:
             first, *path = key.split(".")
-            tests.append((first, _at_path(path, _equals(texts)) if path else _equals(texts)))
+            tests.append((first, at_path(path, _equals(texts)) if path else _equals(texts)))
         since, until = self.selection.since, self.selection.until
         if since is not None or until is not None:
             tests.append(("at", self._time_test(since, until)))
@@ -246,11 +252,13 @@ def _equals(texts: tuple[str, ...]) -> Test:
     return lambda value: (value if type(value) is str else text_of(value)) in wanted
 
 
-def _at_path(path: list[str], test: Test) -> Test:
-    def inner(value: Any) -> bool:
+def at_path(path: list[str], use: Callable[[Any], T]) -> Callable[[Any], T]:
+    """Return what applies ``use`` to the value at a path of keys within another one."""
+
+    def inner(value: Any) -> T:
         for key in path:
             value = value.get(key, UNSET) if type(value) is dict else UNSET
-        return test(value)
+        return use(value)
 
     return inner
 

@@ -69,6 +69,7 @@ class Plans:
         self._looked = looked
         self._there: frozenset[int] | None = None
         self._plans: dict[int, Plan | None] = {}
+        self._failures: list[Exception] = []
 
     async def of(self, segments: Sequence[int], wanted: Wanted) -> Plan | None:
         """Return the plan for the first of these sealed segments, which are read in this order; None if it has none."""
@@ -79,6 +80,8 @@ class Plans:
             async with anyio.create_task_group() as tasks:
                 for first in segments[:_AHEAD]:
                     tasks.start_soon(self._make, first, wanted)
+            if self._failures:
+                raise self._failures[0]  # the group would wrap it
         return self._plans.pop(segments[0])
 
     async def has(self, first: int) -> bool:
@@ -107,6 +110,8 @@ class Plans:
             self._plans[first] = await self._planned(first, wanted)
         except (InvalidRecord, LookupError, TypeError, ValueError) as error:
             self._note(first, error)
+        except Exception as error:  # noqa: BLE001 - it is raised where all are there
+            self._failures.append(error)
 
     async def _planned(self, first: int, wanted: Wanted) -> Plan:
         header = await self._fitting(first)

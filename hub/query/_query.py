@@ -18,7 +18,7 @@ from ._matching import whole_fields
 from ._search import Search
 from ._selection import Selection
 
-__all__ = ("Found", "Query", "query")
+__all__ = ("Found", "Query", "query", "search_for")
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -68,16 +68,22 @@ def query(
     and :class:`~hubwire.errors.HistoryGone` if what it would read is pruned.
     """
     asked = Call(call, ConfigurationError)
-    chosen = Selection() if selection is None else asked.instance("selection", selection, Selection)
-    if not has_method(store, "read_bytes"):
-        raise asked.refusal("store", store, "a KnowledgeStore", "write FileStore('./data'), or open_store(url)")
+    looked = Looked()
     return Query(
-        Search(store, normalize_path(asked.text("path", path)), chosen, looked := Looked()),
+        search_for(asked, store, path, selection, looked),
         looked,
         after=None if after is None else Cursor.parse(after),
         limit=asked.whole("limit", limit, is_optional=True),
         newest_first=asked.flag("newest_first", newest_first),
     )
+
+
+def search_for(call: Call, store: Any, path: Any, selection: Any, looked: Looked) -> Search:
+    """Return the search that was asked for by a call, whose errors name it."""
+    chosen = Selection() if selection is None else call.instance("selection", selection, Selection)
+    if not has_method(store, "read_bytes"):
+        raise call.refusal("store", store, "a KnowledgeStore", "write FileStore('./data'), or open_store(url)")
+    return Search(store, normalize_path(call.text("path", path)), chosen, looked)
 
 
 class Query:
@@ -91,6 +97,11 @@ class Query:
         self._left = limit
         self._last: Found | None = None
         self._results = _run(search, after, newest_first=newest_first)
+
+    @classmethod
+    def over(cls, search: Search, looked: Looked) -> Query:
+        """Return the query of all that a search finds."""
+        return cls(search, looked, after=None, limit=None, newest_first=False)
 
     @property
     def cursor(self) -> str | None:

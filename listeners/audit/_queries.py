@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import tzinfo
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta, tzinfo
 from typing import TYPE_CHECKING, Never
 
 from hubwire.errors import ConfigurationError
@@ -12,7 +12,7 @@ from hubwire.ports import Clock, KnowledgeStore
 from ._clocks import SteadyClock
 
 if TYPE_CHECKING:
-    from hubwire.query import Moment, Query, Selection, Texts
+    from hubwire.query import ApprovalRow, Counts, Indexed, Moment, Query, Selection, Texts
 
 __all__ = ("Queryable",)
 
@@ -73,3 +73,28 @@ class Queryable:
         return query(
             self._store, self.path, selection, after=after, limit=limit, newest_first=newest_first, call="audit.query()"
         )
+
+    async def count(
+        self,
+        selection: Selection | None = None,
+        *,
+        by: Texts = "kind",
+        every: str | float | timedelta | None = None,
+        zone: str | tzinfo | None = None,
+    ) -> Counts:
+        """Count the selected records by fields, and over time, as :func:`hubwire.query.count` does."""
+        from hubwire.query import count  # noqa: PLC0415 - as above
+
+        return await count(self._store, self.path, selection, by=by, every=every, zone=zone, call="audit.count()")
+
+    def approvals(self, selection: Selection | None = None) -> AsyncIterator[ApprovalRow]:
+        """Iterate over approvals, a row each, as :func:`hubwire.query.approvals` does."""
+        from hubwire.query import approvals  # noqa: PLC0415 - as above
+
+        return approvals(self._store, self.path, selection, call="audit.approvals()")
+
+    async def index(self) -> Indexed:
+        """Write the indexes that sealed segments lack, as :func:`hubwire.query.index_log` does."""
+        from hubwire.query import index_log  # noqa: PLC0415 - as above
+
+        return await index_log(self._store, self.path)
