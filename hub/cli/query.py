@@ -19,7 +19,7 @@ from .redacted import Shown, shown
 from .rows import Format, rows_as
 from .target import Names, beginning_of, fields_of, find_log, open_target
 
-__all__ = ("Asked", "Page", "print_approvals", "print_counts", "print_records")
+__all__ = ("Asked", "Page", "explain", "opened", "print_approvals", "print_counts", "print_records")
 
 COLUMNS = ("index", "at", "seq", "kind", "agent_id", "channel_id", "task_id", "tenant", "outcome", "severity", "rest")
 """Of CSV; ``rest`` are all other fields, as JSON."""
@@ -57,7 +57,7 @@ class Asked:
 
 
 @asynccontextmanager
-async def _opened(asked: Asked) -> AsyncIterator[tuple[KnowledgeStore, str]]:
+async def opened(asked: Asked) -> AsyncIterator[tuple[KnowledgeStore, str]]:
     """Open the store, and find the log; write the indexes that it lacks, if that is asked for."""
     store = open_target(asked.target)
     try:
@@ -72,7 +72,7 @@ async def _opened(asked: Asked) -> AsyncIterator[tuple[KnowledgeStore, str]]:
 
 async def print_records(asked: Asked, page: Page) -> None:
     """Print the selected records; then, if there may be more of them, the cursor of the last one on standard error."""
-    async with _opened(asked) as (store, path):
+    async with opened(asked) as (store, path):
         found = query(
             store,
             path,
@@ -93,12 +93,12 @@ async def print_records(asked: Asked, page: Page) -> None:
         printer.end()
         if count and count == page.limit:
             say(f"cursor: {found.cursor}", sys.stderr)
-        await _explain(store, path, asked.target, found.looked, is_empty=not count)
+        await explain(store, path, asked.target, found.looked, is_empty=not count)
 
 
 async def print_counts(asked: Asked, by: Sequence[str], every: str | None, zone: str | None) -> None:
     """Print how many of the selected records there are, by fields and over time."""
-    async with _opened(asked) as (store, path):
+    async with opened(asked) as (store, path):
         counts = await count(store, path, asked.selection, by=by, every=every, zone=zone, call="query")
         as_shown = shown(raw=asked.raw)
         rows = rows_as(asked.output, (*(["begins"] if every else []), *counts.fields, "count"))
@@ -112,12 +112,12 @@ async def print_counts(asked: Asked, by: Sequence[str], every: str | None, zone:
                 values = _named(values, names)
             rows.add({**period, **values, "count": each.count})
         rows.end()
-        await _explain(store, path, asked.target, counts.looked, is_empty=not counts.total)
+        await explain(store, path, asked.target, counts.looked, is_empty=not counts.total)
 
 
 async def print_approvals(asked: Asked, is_wanted: Callable[[ApprovalRow], bool], limit: int | None) -> None:
     """Print approvals, a row each."""
-    async with _opened(asked) as (store, path):
+    async with opened(asked) as (store, path):
         as_shown = shown(raw=asked.raw)
         rows = rows_as(asked.output, asked.columns or _APPROVAL_COLUMNS)
         names = Names()
@@ -172,7 +172,7 @@ async def _learn(store: KnowledgeStore, path: str, as_shown: Shown, names: Names
             return
 
 
-async def _explain(store: KnowledgeStore, path: str, target: str, looked: Looked, *, is_empty: bool) -> None:
+async def explain(store: KnowledgeStore, path: str, target: str, looked: Looked, *, is_empty: bool) -> None:
     """Say on standard error what was not looked at, and why no record may have been found."""
     notes = notes_on(looked, path)
     if is_empty:

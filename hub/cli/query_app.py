@@ -14,13 +14,21 @@ from .selecting import Filters
 if TYPE_CHECKING:
     from ..query import ApprovalRow
 
-__all__ = ("query",)
+__all__ = ("query", "sql")
 
 _ALL = Filters()
 
+Store = Annotated[str, Parameter(help="A directory, or the URL of a store: file:///data.")]
+Raw = Annotated[
+    bool, Parameter(help="Print what is stored as it is: by default, what is personal or secret is redacted.")
+]
+LogPath = Annotated[
+    str | None, Parameter(name="--log", help="The log within the store; by default /audit, else /journal.")
+]
+
 
 def query(
-    store: Annotated[str, Parameter(help="A directory, or the URL of a store: file:///data.")],
+    store: Store,
     /,
     *,
     filters: Filters = _ALL,
@@ -67,13 +75,8 @@ def query(
             " only read."
         ),
     ] = False,
-    raw: Annotated[
-        bool,
-        Parameter(help="Print what is stored as it is: by default, what is personal or secret is redacted."),
-    ] = False,
-    log: Annotated[
-        str | None, Parameter(name="--log", help="The log within the store; by default /audit, else /journal.")
-    ] = None,
+    raw: Raw = False,
+    log: LogPath = None,
 ) -> None:
     """Find records of a log: by kind, agent, channel, time and other fields. It only reads, also beside a hub."""
     import anyio
@@ -106,3 +109,31 @@ def query(
         anyio.run(print_approvals, asked, is_wanted, limit)
     else:
         anyio.run(print_records, asked, Page(after=after, limit=limit, newest_first=newest_first))
+
+
+def sql(
+    store: Store,
+    statement: Annotated[str, Parameter(help="A statement over events, turns, model_calls, tool_calls, approvals.")],
+    /,
+    *,
+    filters: Filters = _ALL,
+    output: Annotated[
+        Format, Parameter(name=["-o", "--output"], help="pretty, table: for people; json: one array; jsonl; csv.")
+    ] = "pretty",
+    raw: Raw = False,
+    log: LogPath = None,
+) -> None:
+    """Run SQL over a log, by DuckDB. The filters say which records it sees. Times are in UTC: time, not at."""
+    from .query import Asked
+    from .sql import run_sql
+
+    asked = Asked(
+        target=store,
+        selection=filters.selection("sql"),
+        output=output,
+        columns=(),
+        raw=raw,
+        log=log,
+        makes_index=False,
+    )
+    run_sql(asked, statement)

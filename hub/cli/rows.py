@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from types import NoneType
 from typing import Any, Literal, Protocol
 
@@ -47,7 +47,7 @@ def _write(line: str) -> None:
 
 
 def _encoded(row: Row) -> str:
-    line = msgspec.json.encode(row).decode()
+    line = msgspec.json.encode(row, enc_hook=str).decode()
     return escape_json(line) if is_terminal(sys.stdout) else line
 
 
@@ -142,4 +142,6 @@ class _Table:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (datetime, date)):
+        return value.isoformat(" ") if isinstance(value, datetime) else value.isoformat()
+    return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()

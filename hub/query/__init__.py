@@ -10,6 +10,7 @@ from ._approvals import ApprovalRow, approvals
 from ._counts import Count, Counts, count
 from ._indexing import Indexed, drop_indexes, index_log
 from ._looked import Looked
+from ._moments import instant_of
 from ._query import Found, Query, query
 from ._selection import Moment, Selection, Texts
 
@@ -28,5 +29,6 @@ __all__ = (
     "count",
     "drop_indexes",
     "index_log",
+    "instant_of",
     "query",
 )

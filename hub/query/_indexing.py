@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from .. import codec
 from .._foreign.arguments import Call, has_method
-from ..errors import ConfigurationError, LogDamaged
+from ..errors import ConfigurationError, InvalidRecord, LogDamaged
 from ..log import read_kept, segment_path
 from ..ports import KnowledgeStore, normalize_path
 from ._index import KEYS, TAIL_BYTES, Block, encode_index, index_path
@@ -23,6 +23,7 @@ from ._plans import Plans
 
 __all__ = ("Indexed", "drop_indexes", "index_log")
 
+_LINE_BYTES = 128 * 1024
 _PEEKS = ("at", *KEYS)
 
 
@@ -54,6 +55,8 @@ async def index_log(store: KnowledgeStore, path: str = "/audit") -> Indexed:
     pieces = Pieces(store, path, Looked())
     plans = Plans(store, path, Looked())
     segments = await pieces.segments()
+    if segments:
+        await _check_chained(store, path, segments[0])
     made = 0
     for first in segments[:-1]:
         if await plans.names(first) is None:
@@ -70,12 +73,21 @@ async def drop_indexes(store: KnowledgeStore, path: str, before: int) -> None:
             await store.delete(f"{path}/index/{name}")
 
 
+async def _check_chained(store: KnowledgeStore, path: str, first: int) -> None:
+    content = await store.read_bytes(segment_path(path, first), 0, _LINE_BYTES) or b""
+    line, feed, _ = content.partition(b"\n")
+    try:
+        chain = codec.seal_of(line)[1] if feed else b"?"  # an audit log cuts longer records
+    except InvalidRecord:
+        chain = None
+    if chain is None:
+        raise ConfigurationError(f"index_log(): {path} is a journal, or no log of hubwire's; index an audit log")
+
+
 async def _index(store: KnowledgeStore, path: str, pieces: Pieces, first: int) -> None:
     made = _Making(Peeks(_PEEKS))
     end = 0
     async for piece in pieces.of_segment(first):
-        if not end and codec.has_checksum(piece.content.partition(b"\n")[0]):
-            raise ConfigurationError(f"index_log(): {path} is a journal, which is truncated; index an audit log")
         try:
             made.add(piece)
         except BadLine as bad:
