@@ -12,7 +12,7 @@ import attrs
 
 from ..log import Record
 from ..ports import KnowledgeStore
-from ..query import ApprovalRow, Found, Looked, Selection, approvals, count, index_log, query
+from ..query import ApprovalRow, Found, Looked, Selection, approvals, count, index_log, names_of, query
 from .output import escape_json, is_terminal, plural, say
 from .pretty import Pretty
 from .redacted import Shown, shown
@@ -27,7 +27,6 @@ COLUMNS = ("index", "at", "seq", "kind", "agent_id", "channel_id", "task_id", "t
 TABLE_COLUMNS = ("index", "at", "kind", "agent_id", "channel_id", "outcome", "rest")
 
 _LEARN_RECORDS_MAX = 100_000
-_NAMING = Selection(kind=("agent.registered", "channel.created"))
 
 
 @attrs.frozen
@@ -165,11 +164,10 @@ def _as_row(row: ApprovalRow, names: Names) -> dict[str, Any]:
 
 
 async def _learn(store: KnowledgeStore, path: str, as_shown: Shown, names: Names) -> None:
-    """Learn how agents and channels are called, from the first records: those hold most names."""
-    async for each in query(store, path, _NAMING):
-        names.learn_line(as_shown.record(Record(each.index, each.line)).line)
-        if each.index > _LEARN_RECORDS_MAX:
-            return
+    """Learn how agents and channels are called, from indexes and from the first records: those hold most names."""
+    async for key, identifier, name in names_of(store, path, read_records_max=_LEARN_RECORDS_MAX):
+        kind, called = ("agent.registered", "name") if key == "agent_id" else ("channel.created", "topic")
+        names.learn(as_shown.fields({"kind": kind, key: identifier, called: name}))
 
 
 async def explain(store: KnowledgeStore, path: str, target: str, looked: Looked, *, is_empty: bool) -> None:
