@@ -197,6 +197,7 @@ _SUBMODULES = (
     "patterns",
     "ports",
     "position",
+    "query",
     "redaction",
     "risk",
     "text_store",

@@ -16,6 +16,7 @@ from ..errors import ConfigurationError, HubError
 from .dead_letters_app import dead_letters
 from .failures import CommandFailed
 from .output import complain, log_to_stderr
+from .query_app import query, sql
 
 __all__ = ("run",)
 
@@ -318,6 +319,8 @@ def demo(
 
 
 app.command(dead_letters)
+app.command(query)
+app.command(sql)
 
 
 @app.meta.default

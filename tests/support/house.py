@@ -195,6 +195,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
         "hubwire.expectations",
         "hubwire.guests",
         "hubwire.messages",
+        "hubwire.query",
         "hubwire.validation",
     ),
     ("hubwire.risk",),
