@@ -186,6 +186,7 @@ _SUBMODULES = (
     "errors",
     "events",
     "expectations",
+    "exports",
     "forks",
     "functions",
     "guests",

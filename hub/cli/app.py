@@ -158,6 +158,55 @@ def stats(
 
 
 @app.command
+def export(
+    target: Target,
+    /,
+    *,
+    format_: Annotated[
+        Literal["jsonl", "csv"],
+        Parameter(name="--format", help="The format: jsonl is the records as they stand in the log."),
+    ],
+    output: Annotated[
+        str, Parameter(name=["-o", "--output"], allow_leading_hyphen=True, help="A file, or - for the standard output.")
+    ] = "-",
+    columns: Annotated[
+        str | None, Parameter(help="With csv: the fields that are columns, as seq,at,kind,content.text.")
+    ] = None,
+    kind: Annotated[
+        tuple[str, ...], Parameter(help="Only events of this kind; * stands for any text: 'tool.*'. Can be repeated.")
+    ] = (),
+    agent: Annotated[
+        str | None, Parameter(help="Only events of this agent: its name, its id, or the end of its id.")
+    ] = None,
+    channel: Annotated[
+        str | None, Parameter(help="Only events of this channel: its topic, its id, or the end of its id.")
+    ] = None,
+    force: Annotated[bool, Parameter(help="Replace the file if it is there.")] = False,
+    raw: Raw = False,
+    log: LogPath = None,
+) -> None:
+    """Write the records of a log for another tool: all of them, redacted, without a cap and in constant memory."""
+    import anyio
+
+    from .export import export
+    from .tail import Selection
+
+    anyio.run(
+        partial(
+            export,
+            target,
+            format_=format_,
+            output=output,
+            columns=columns,
+            selection=Selection(kinds=kind, agent=agent, channel=channel),
+            log=log,
+            raw=raw,
+            force=force,
+        )
+    )
+
+
+@app.command
 def verify(
     target: Target,
     /,

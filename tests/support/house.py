@@ -193,6 +193,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
         "hubwire.arbiter",
         "hubwire.channel_types",
         "hubwire.expectations",
+        "hubwire.exports",
         "hubwire.guests",
         "hubwire.messages",
         "hubwire.validation",

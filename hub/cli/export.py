@@ -1,0 +1,56 @@
+"""``hubwire export``: the records of a log in the format of another tool."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from ..errors import ConfigurationError
+from ..exports import Csv, Format, Jsonl
+from .exporting import STDOUT, Counts, exported_to, output_file, progress_bar, records_of, size_text
+from .output import is_terminal, plural, say
+from .tail import Selection
+from .target import beginning_of, find_log, open_target
+
+__all__ = ("FORMATS", "export")
+
+FORMATS: dict[str, Callable[[], Format]] = {"jsonl": Jsonl, "csv": Csv}
+
+
+async def export(
+    target: str,
+    *,
+    format_: str,
+    output: str,
+    columns: str | None,
+    selection: Selection,
+    log: str | None,
+    raw: bool,
+    force: bool,
+) -> None:
+    """Write the selected records of a log to a file, or the standard output."""
+    made = _format(format_, columns)
+    if output == STDOUT and format_ == "parquet" and is_terminal(sys.stdout):
+        raise ConfigurationError("Parquet is not for a terminal; name a file: --output events.parquet")
+    store = open_target(target)
+    counts = Counts()
+    try:
+        path = await find_log(store, log, target)
+        if beginning := await beginning_of(store, path):
+            say(f"hubwire: {beginning}", sys.stderr)
+        with output_file(output, force=force) as file, progress_bar() as progress:
+            records = records_of(store, path, selection, counts, progress)
+            await exported_to(file, records, made, counts, raw=raw)
+    finally:
+        await store.aclose()
+    if output != STDOUT:
+        kept = "unredacted" if raw else "redacted"
+        say(f"{plural(counts.written, 'record')} of {path}, {kept}: {output}, {size_text(counts.bytes)}")
+
+
+def _format(name: str, columns: str | None) -> Format:
+    if columns is None:
+        return FORMATS[name]()
+    if name != "csv":
+        raise ConfigurationError(f"--columns is for --format csv, not {name}")
+    return Csv([column.strip() for column in columns.split(",")])

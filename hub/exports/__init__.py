@@ -1,0 +1,15 @@
+"""Exports: the records of a log in the formats of other tools, streamed, and redacted unless asked otherwise.
+
+``async for piece in export(records, Csv()): file.write(piece)``. The records may be those of a
+:class:`~hubwire.log.LogReader`, ``hub.events()``, or dictionaries; a :class:`Format` says what becomes of them.
+"""
+
+from __future__ import annotations
+
+from ._export import export, export_now
+from ._format import Format
+from ._record import ExportRecord
+from .csv import Csv
+from .jsonl import Jsonl
+
+__all__ = ("Csv", "ExportRecord", "Format", "Jsonl", "export", "export_now")
