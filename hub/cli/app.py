@@ -163,7 +163,7 @@ def export(
     /,
     *,
     format_: Annotated[
-        Literal["jsonl", "csv"],
+        Literal["jsonl", "csv", "cloudevents", "ocsf", "ecs", "otlp", "parquet"],
         Parameter(name="--format", help="The format: jsonl is the records as they stand in the log."),
     ],
     output: Annotated[

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from ..errors import ConfigurationError
-from ..exports import Csv, Format, Jsonl
+from ..exports import CloudEvents, Csv, Ecs, Format, Jsonl, Ocsf, Otlp, Parquet
 from .exporting import STDOUT, Counts, exported_to, output_file, progress_bar, records_of, size_text
 from .output import is_terminal, plural, say
 from .tail import Selection
@@ -14,7 +14,15 @@ from .target import beginning_of, find_log, open_target
 
 __all__ = ("FORMATS", "export")
 
-FORMATS: dict[str, Callable[[], Format]] = {"jsonl": Jsonl, "csv": Csv}
+FORMATS: dict[str, Callable[[], Format]] = {
+    "jsonl": Jsonl,
+    "csv": Csv,
+    "cloudevents": CloudEvents,
+    "ocsf": Ocsf,
+    "ecs": Ecs,
+    "otlp": Otlp,
+    "parquet": Parquet,
+}
 
 
 async def export(

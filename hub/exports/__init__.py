@@ -9,7 +9,24 @@ from __future__ import annotations
 from ._export import export, export_now
 from ._format import Format
 from ._record import ExportRecord
+from .cloudevents import CloudEvents
 from .csv import Csv
+from .ecs import Ecs
 from .jsonl import Jsonl
+from .ocsf import Ocsf
+from .otlp import Otlp
+from .parquet import Parquet
 
-__all__ = ("Csv", "ExportRecord", "Format", "Jsonl", "export", "export_now")
+__all__ = (
+    "CloudEvents",
+    "Csv",
+    "Ecs",
+    "ExportRecord",
+    "Format",
+    "Jsonl",
+    "Ocsf",
+    "Otlp",
+    "Parquet",
+    "export",
+    "export_now",
+)
