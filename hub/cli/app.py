@@ -207,6 +207,51 @@ def export(
 
 
 @app.command
+def report(
+    target: Target,
+    /,
+    *,
+    output: Annotated[
+        str,
+        Parameter(name=["-o", "--output"], allow_leading_hyphen=True, help="The file, or - for the standard output."),
+    ],
+    title: Annotated[
+        str | None, Parameter(help="What stands at its head; by default the log, and what is selected.")
+    ] = None,
+    kind: Annotated[
+        tuple[str, ...], Parameter(help="Only events of this kind; * stands for any text: 'tool.*'. Can be repeated.")
+    ] = (),
+    agent: Annotated[
+        str | None, Parameter(help="Only events of this agent: its name, its id, or the end of its id.")
+    ] = None,
+    channel: Annotated[
+        str | None, Parameter(help="Only events of this channel: its topic, its id, or the end of its id.")
+    ] = None,
+    force: Annotated[bool, Parameter(help="Replace the file if it is there.")] = False,
+    raw: Raw = False,
+    log: LogPath = None,
+) -> None:
+    """Write a log, or a part of it, as one HTML file for a person: the page computes the chain again by itself."""
+    import anyio
+
+    from .report import report
+    from .tail import Selection
+
+    anyio.run(
+        partial(
+            report,
+            target,
+            output=output,
+            title=title,
+            selection=Selection(kinds=kind, agent=agent, channel=channel),
+            log=log,
+            raw=raw,
+            force=force,
+        )
+    )
+
+
+@app.command
 def verify(
     target: Target,
     /,

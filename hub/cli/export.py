@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ..errors import ConfigurationError
 from ..exports import CloudEvents, Csv, Ecs, Format, Jsonl, Ocsf, Otlp, Parquet
-from .exporting import STDOUT, Counts, exported_to, output_file, progress_bar, records_of, size_text
+from .exporting import STDOUT, Source, export_to, size_text
 from .output import is_terminal, plural, say
 from .tail import Selection
 from .target import beginning_of, find_log, open_target
@@ -41,19 +41,17 @@ async def export(
     if output == STDOUT and format_ == "parquet" and is_terminal(sys.stdout):
         raise ConfigurationError("Parquet is not for a terminal; name a file: --output events.parquet")
     store = open_target(target)
-    counts = Counts()
     try:
         path = await find_log(store, log, target)
         if beginning := await beginning_of(store, path):
             say(f"hubwire: {beginning}", sys.stderr)
-        with output_file(output, force=force) as file, progress_bar() as progress:
-            records = records_of(store, path, selection, counts, progress)
-            await exported_to(file, records, made, counts, raw=raw)
+        source = Source(store, path, selection, raw=raw)
+        size = await export_to(output, source, made, raw=raw, force=force)
     finally:
         await store.aclose()
     if output != STDOUT:
         kept = "unredacted" if raw else "redacted"
-        say(f"{plural(counts.written, 'record')} of {path}, {kept}: {output}, {size_text(counts.bytes)}")
+        say(f"{plural(source.written, 'record')} of {path}, {kept}: {output}, {size_text(size)}")
 
 
 def _format(name: str, columns: str | None) -> Format:

@@ -8,23 +8,23 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
-from typing import IO
+from typing import IO, Any
 
-import attrs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hubwire.listeners.audit.blobs import restore
 
 from ..exports import ExportRecord, Format, export
-from ..log import LogReader, Record
+from ..log import Head, LogReader, Record
 from ..ports import KnowledgeStore
 from .failures import CommandFailed
 from .output import is_terminal
+from .redacted import shown
 from .tail import Selection
-from .target import Names, fields_of
+from .target import Names, fields_of, head_of, holds_name
 
-__all__ = ("STDOUT", "Counts", "NotWritten", "exported_to", "output_file", "progress_bar", "records_of", "size_text")
+__all__ = ("STDOUT", "NotWritten", "Source", "export_to", "output_file", "size_text")
 
 STDOUT = "-"
 
@@ -33,64 +33,90 @@ class NotWritten(CommandFailed):
     """The output cannot be written, and nothing was changed."""
 
 
-@attrs.define
-class Counts:
-    """What went into an export."""
-
-    read: int = 0
-    written: int = 0
-    bytes: int = 0
-
-
 # --- in -------------------------------------------------------------------------------------------------------------
 
 
-async def records_of(
-    store: KnowledgeStore, path: str, selection: Selection, counts: Counts, progress: Progress
-) -> AsyncIterator[ExportRecord]:
-    """Iterate over the selected records of a log up to its present end, those that are too long for a line whole."""
-    end = LogReader(store, path)
-    await end.seek_end()
-    reader = LogReader(store, path)
-    names = Names()
-    task = progress.add_task("exporting", total=end.index)
-    while records := await reader.read():
-        for record in records:
-            if record.index >= end.index:
-                return
-            if _takes(selection, record, names):
-                counts.written += 1
-                yield ExportRecord(record.line, record.index, await _whole(store, path, record))
-        counts.read = records[-1].index + 1
-        progress.update(task, completed=counts.read)
+class Source:
+    """The selected records of a log, up to the end that it has when they are first asked for."""
 
+    def __init__(self, store: KnowledgeStore, path: str, selection: Selection, *, raw: bool) -> None:
+        self.written: int = 0
+        """How many records were selected."""
+        self.names_used: dict[str, str] = {}
+        """The names of agents and channels that the selected records are about; of all records none, they have them."""
+        self.head: Head | None = None
+        """The head of the log at that end; known when all was read, None for a log without a chain."""
+        self._store = store
+        self._path = path
+        self._selection = selection
+        self._shown = shown(raw=raw)
+        self._names = Names()
 
-def _takes(selection: Selection, record: Record, names: Names) -> bool:
-    if selection.is_everything:
+    async def records(self, progress: Progress) -> AsyncIterator[ExportRecord]:
+        """Iterate over the records; those that were too long for a line come whole."""
+        end = LogReader(self._store, self._path)
+        await end.seek_end()
+        reader = LogReader(self._store, self._path)
+        task = progress.add_task("exporting", total=end.index)
+        previous: Record | None = None
+        while records := await reader.read():
+            for record in records:
+                if record.index >= end.index:
+                    break
+                if self._takes(record):
+                    self.written += 1
+                    yield await self._made(record, previous)
+                previous = record
+            if records[-1].index + 1 >= end.index:
+                break
+            progress.update(task, completed=records[-1].index + 1)
+        progress.update(task, completed=end.index)
+        self.head = None if previous is None else head_of(previous)
+
+    def _takes(self, record: Record) -> bool:
+        if holds_name(record.line):
+            self._names.learn_line(self._shown.record(record).line)
+        if self._selection.is_everything:
+            return True
+        fields = fields_of(record)
+        if fields is None or not self._selection.takes(fields, self._names):
+            return False
+        self._use_names(fields)
         return True
-    names.learn_line(record.line)
-    fields = fields_of(record)
-    return fields is not None and selection.takes(fields, names)
 
+    def _use_names(self, fields: dict[str, Any]) -> None:
+        audience = fields.get("audience")
+        agents = [fields.get("agent_id"), *(audience if isinstance(audience, list) else ())]
+        known = {each: self._names.agent(each) for each in agents if isinstance(each, str)}
+        if isinstance(channel_id := fields.get("channel_id"), str):
+            known[channel_id] = self._names.channel(channel_id)
+        self.names_used |= known
 
-async def _whole(store: KnowledgeStore, path: str, record: Record) -> bytes | None:
-    if b'"cut":{' not in record.line or fields_of(record) is None:
-        return None
-    whole = await restore(store, path, record.body)
-    return None if whole == record.body else whole
+    async def _made(self, record: Record, before: Record | None) -> ExportRecord:
+        previous = "" if record.index == 0 else None
+        if before is not None and (head := head_of(before)) is not None:
+            previous = head.h
+        return ExportRecord(record.line, record.index, await self._whole(record), previous)
+
+    async def _whole(self, record: Record) -> bytes | None:
+        if b'"cut":{' not in record.line or fields_of(record) is None:
+            return None
+        whole = await restore(self._store, self._path, record.body)
+        return None if whole == record.body else whole
 
 
 # --- out ------------------------------------------------------------------------------------------------------------
 
 
-async def exported_to(
-    file: IO[bytes], records: AsyncIterator[ExportRecord], format_: Format, counts: Counts, *, raw: bool
-) -> None:
-    """Write an export to an open file."""
-    async for piece in export(records, format_, redactor=None if raw else "default"):
-        counts.bytes += len(piece)
-        file.write(piece)
-    file.flush()
+async def export_to(output: str, source: Source, format_: Format, *, raw: bool, force: bool) -> int:
+    """Write an export to a file, or the standard output, with a bar of progress; return how many bytes it has."""
+    written = 0
+    with output_file(output, force=force) as file, progress_bar() as progress:
+        async for piece in export(source.records(progress), format_, redactor=None if raw else "default"):
+            written += len(piece)
+            file.write(piece)
+        file.flush()
+    return written
 
 
 @contextmanager
@@ -110,9 +136,7 @@ def output_file(output: str, *, force: bool) -> Iterator[IO[bytes]]:
     try:
         descriptor, name = mkstemp(prefix=f".{path.name[:200]}.", suffix=".part", dir=path.parent)
     except OSError as error:
-        raise NotWritten(
-            f"{output} cannot be written: {error.strerror}; name a file in a directory of yours"
-        ) from error
+        raise NotWritten(f"{output} cannot be written ({error.strerror}); name a file where you may write") from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

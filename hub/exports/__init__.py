@@ -16,6 +16,7 @@ from .jsonl import Jsonl
 from .ocsf import Ocsf
 from .otlp import Otlp
 from .parquet import Parquet
+from .report import Report
 
 __all__ = (
     "CloudEvents",
@@ -27,6 +28,7 @@ __all__ = (
     "Ocsf",
     "Otlp",
     "Parquet",
+    "Report",
     "export",
     "export_now",
 )

@@ -44,7 +44,7 @@ async def export(
     """
     made, redaction = _checked(_EXPORT, records, format, redactor)
     try:
-        yield await _in_thread(_begun, made)
+        yield await _in_thread(_begun, made, redaction)
         batch: list[ExportRecord] = []
         weight = 0
         async for given in _each(records):
@@ -73,7 +73,7 @@ def export_now(
     if not is_a(records, Iterable):
         raise _EXPORT_NOW.refusal("records", records, "records in a list or an iterator", "or await export()")
     try:
-        yield _begun(made)
+        yield _begun(made, redaction)
         given = iter(records)
         while batch := [record_of(each) for each in islice(given, _RECORDS_AT_ONCE)]:
             yield _encoded(made, batch, redaction)
@@ -109,8 +109,9 @@ async def _in_thread(function: Callable[..., T], *args: Any) -> T:
 # --- the calls of a format: it may be a stranger's ------------------------------------------------------------------
 
 
-def _begun(format_: Format) -> bytes:
-    return expect(guarded_call(format_.begin), bytes, "the bytes that stand before the records")
+def _begun(format_: Format, redaction: Redacting | None) -> bytes:
+    stamp = None if redaction is None else redaction.redactor.stamp
+    return expect(guarded_call(format_.begin, stamp), bytes, "the bytes that stand before the records")
 
 
 def _encoded(format_: Format, records: list[ExportRecord], redaction: Redacting | None) -> bytes:

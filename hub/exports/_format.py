@@ -23,8 +23,12 @@ class Format:
     suffix: ClassVar[str] = ".out"
     """How a file of this format is named."""
 
-    def begin(self) -> bytes:
-        """Return what stands before the records. Forget an export before this one."""
+    def begin(self, redaction: str | None) -> bytes:  # noqa: ARG002 - it is for those who override it
+        """Return what stands before the records. Forget an export before this one.
+
+        ``redaction`` says by which rules they are redacted, as :attr:`hubwire.redaction.Redactor.stamp`; None if they
+        are exported as they are.
+        """
         return b""
 
     def encode(self, records: Sequence[ExportRecord]) -> bytes:

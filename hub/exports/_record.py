@@ -34,6 +34,8 @@ class ExportRecord(Value):
     """Its number in the log, from 0; None for a record that is from no log."""
     whole: bytes | None = None
     """The whole record, one JSON object, where it was too long for a line of its log."""
+    previous: str | None = None
+    """``h`` of the record before it in its log, where that is known; empty for the first record of a log."""
     is_redacted: bool = False
     """Whether it was changed for this export: then its line is not what its chain value stands for."""
 

@@ -41,7 +41,7 @@ class Csv(Format):
         self.columns: tuple[str, ...] = TABLE if columns is None else _checked(columns)
         self._is_table = self.columns == TABLE
 
-    def begin(self) -> bytes:
+    def begin(self, redaction: str | None) -> bytes:  # noqa: ARG002 - it is for formats that say it
         return _rows([map(neutral, self.columns)])
 
     def encode(self, records: Sequence[ExportRecord]) -> bytes:

@@ -75,7 +75,7 @@ class Ocsf(Format):
         self._previous: dict[str, Any] | None = None
         self._chain = ""
 
-    def begin(self) -> bytes:
+    def begin(self, redaction: str | None) -> bytes:  # noqa: ARG002 - it is for formats that say it
         self._names = Names()
         self._previous = None
         return b""

@@ -59,7 +59,7 @@ class Otlp(Format):
         self._version = installed_version()
         self._names = Names()
 
-    def begin(self) -> bytes:
+    def begin(self, redaction: str | None) -> bytes:  # noqa: ARG002 - it is for formats that say it
         self._names = Names()
         return b""
 

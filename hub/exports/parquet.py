@@ -39,7 +39,7 @@ class Parquet(Format):
         _duckdb()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def begin(self) -> bytes:
+    def begin(self, redaction: str | None) -> bytes:  # noqa: ARG002 - it is for formats that say it
         self.close()
         self._folder = tempfile.TemporaryDirectory(prefix="hubwire-export-")
         self._rows.touch(mode=0o600)
@@ -59,7 +59,7 @@ class Parquet(Format):
     def end(self) -> Iterator[bytes]:
         made = self._rows.with_name("made.parquet")
         columns = ", ".join(f"'{name}': '{type_}'" for name, type_ in _TYPES.items())
-        source = f"read_json(?, format = 'newline_delimited', columns = {{{columns}}}, maximum_object_size = 134217728)"  # noqa: S608
+        source = f"read_json(?, format = 'newline_delimited', columns = {{{columns}}}, maximum_object_size = 134217728)"
         with _duckdb().connect() as connection:
             connection.execute("SET preserve_insertion_order = true; SET threads = 1; SET TimeZone = 'UTC'")
             connection.execute("SET temp_directory = ?", [str(self._rows.parent)])
