@@ -9,7 +9,7 @@ from ..exports import Report
 from .exporting import STDOUT, Source, export_to, size_text
 from .output import plural, say
 from .tail import Selection
-from .target import beginning_of, find_log, open_target
+from .target import AUDIT, JOURNAL, beginning_of, find_log, open_target
 
 __all__ = ("report",)
 
@@ -39,7 +39,7 @@ async def report(
         beginning = await beginning_of(store, path)
         source = Source(store, path, selection, raw=raw)
         words = None if selection.is_everything else selection_text(selection)
-        heading = title if title is not None else f"{path} of {target}{f', {words}' if words else ''}"
+        heading = title if title is not None else _title(path, words)
         made = _LogReport(heading, words, source)
         size = await export_to(output, source, made, raw=raw, force=force)
     finally:
@@ -62,3 +62,9 @@ def selection_text(selection: Selection) -> str:
     words += [f"agent {selection.agent}"] if selection.agent is not None else []
     words += [f"channel {selection.channel}"] if selection.channel is not None else []
     return ", ".join(words)
+
+
+def _title(path: str, words: str | None) -> str:
+    """Return the title of a report. It does not name the store: a path or a URL may tell what its reader must not see."""
+    what = {AUDIT: "Audit log", JOURNAL: "Journal"}.get(path, f"The log {path}")
+    return what if words is None else f"{what}: {words}"

@@ -2,7 +2,7 @@
 
 const CHANNELS_AT_ONCE = 200;
 const SAID_AT_ONCE = 300;
-const QUIET = new Set(["envelope.acked", "tool.called", "channel.opened", "channel.invited", "channel.accepted", "turn.committed"]);
+const QUIET = new Set(["envelope.acked", "tool.called", "model.called", "turn.started", "channel.opened", "channel.invited", "channel.accepted", "turn.committed"]);
 
 function channelsView(state, wanted) {
   const channels = [...state.model.channels.values()];
@@ -43,13 +43,12 @@ function message(state, record) {
   const body = h("div", { class: "body data", dir: "auto" }, lines(text));
   if (text.length > 1200 || text.split("\n").length > 14) {
     body.classList.add("folded");
-    body.after?.();
   }
   const unfold = body.classList.contains("folded") ? h("button", { class: "link", type: "button", onclick: () => { body.classList.remove("folded"); unfold.remove(); } }, `All of it, ${count(text.length)} characters`) : null;
   return h("section", { class: "message", of: colourOf(name) },
     h("div", { class: "by" }, h("b", {}, h("bdi", {}, line(name))),
       h("span", {}, Array.isArray(fields.audience) && fields.audience.length ? `to ${fields.audience.slice(0, 4).map((id) => line(state.model.name(id))).join(", ")}` : ""),
-      h("button", { class: "link", type: "button", onclick: () => state.goTo("records", { record: record.place }) }, record.at === null ? "record" : clock(record.at))),
+      h("button", { class: "link quiet", type: "button", title: "The record", onclick: () => state.goTo("records", { record: record.place }) }, record.at === null ? "record" : clock(record.at))),
     body, unfold, Object.keys(rest).length ? h("div", { class: "dim" }, line(pairs(rest)).slice(0, 300)) : null);
 }
 
@@ -58,5 +57,5 @@ function happened(state, record) {
   const who = record.fields.agent_id ? state.model.name(record.fields.agent_id) : "";
   return h("div", { class: `happened ${record.look}` }, record.sign ? icon(record.sign, null, record.look) : kindIcon(record.kind),
     h("span", { class: "body" }, h("bdi", {}, record.kind.startsWith("tool.") ? gist : `${record.kind} ${gist}`), who ? h("span", { class: "dim" }, ` · ${line(who)}`) : null),
-    h("time", {}, h("button", { class: "link", type: "button", onclick: () => state.goTo("records", { record: record.place }) }, record.at === null ? "record" : clock(record.at))));
+    h("time", {}, h("button", { class: "link quiet", type: "button", title: "The record", onclick: () => state.goTo("records", { record: record.place }) }, record.at === null ? "record" : clock(record.at))));
 }

@@ -52,8 +52,16 @@ class Model {
     }
   }
 
+  /** The name of an agent or a channel; where several have one name, as those that were redacted, with the end of the id. */
   name(id) {
-    return this.names.get(id) ?? shortId(String(id));
+    const name = this.names.get(id);
+    if (name === undefined) return shortId(String(id));
+    if (!this.shared) {
+      const seen = new Map();
+      for (const each of this.names.values()) seen.set(each, (seen.get(each) ?? 0) + 1);
+      this.shared = new Set([...seen].filter(([, number]) => number > 1).map(([each]) => each));
+    }
+    return this.shared.has(name) ? `${name} ${String(id).slice(-6)}` : name;
   }
 
   at(record) {
@@ -186,6 +194,9 @@ class Model {
       case "agent.registered": return Array.isArray(fields.capabilities) && fields.capabilities.length ? `can ${fields.capabilities.join(", ")}` : "";
       case "channel.created": return Array.isArray(fields.participants) ? `with ${fields.participants.slice(0, 4).map((id) => this.name(id)).join(", ")}` : "";
       case "envelope.acked": return "handled";
+      case "model.called": return String(fields.model);
+      case "turn.started": return fields.prompt ? textOf(fields.prompt) : "";
+      case "turn.ended": return fields.content ? textOf(fields.content) : "";
     }
     if (record.kind.startsWith("approval.")) return `${fields.action ?? ""}${fields.reason ? `: ${fields.reason}` : ""}`;
     const rest = Object.entries(fields).filter(([name, value]) => !HEADER.has(name) && value !== null && value !== "" &&
@@ -203,7 +214,8 @@ class Model {
 }
 
 const HEADER = new Set(("agent_id at causation_id channel_id correlation_id d depth envelope_id h c hub id kind listener occurred_at" +
-  " participants recipients seq source source_id traceparent call_id metadata duration_ms").split(" "));
+  " participants recipients seq source source_id traceparent call_id metadata duration_ms turn_id session_id task_id approval_id severity" +
+  " outcome tenant actor").split(" "));
 
 function pairs(value) {
   if (value === null || value === undefined) return "";

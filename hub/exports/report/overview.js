@@ -66,15 +66,17 @@ function goes(action, ...cells) {
   return h("tr", { class: "goes", tabindex: "0", onclick: action, onkeydown: (event) => event.key === "Enter" && action() }, cells);
 }
 
+const COLUMNS = [["Events", "events"], ["Messages", "messages"], ["Turns", "turns"], ["Model calls", "models"], ["Tool calls", "tools"], ["Tokens", "tokens"]];
+
 function agentsTable(state) {
   const agents = [...state.model.agents.values()].sort((one, other) => other.events - one.events);
-  const hasTokens = agents.some((agent) => agent.tokens);
+  const columns = COLUMNS.filter(([, name]) => name === "events" || agents.some((agent) => agent[name]));
+  const place = (name) => (["turns", "models", "tokens"].includes(name) ? "wide-only" : "");
   const rows = agents.slice(0, ROWS_MAX).map((agent) => goes(() => state.goTo("records", { agent: agent.id }),
-    h("td", {}, named(state.model.name(agent.id))), numberCell(agent.events), numberCell(agent.messages), numberCell(agent.tools),
-    numberCell(agent.turns, "wide-only"), hasTokens ? numberCell(agent.tokens, "wide-only") : null,
+    h("td", {}, named(state.model.name(agent.id))), columns.map(([, name]) => numberCell(agent[name], place(name))),
     h("td", { class: `number ${agent.bad ? "bad" : "zero"}` }, count(agent.bad))));
-  return tablePanel("Agents", agents.length, [["Agent"], ["Events", "number"], ["Messages", "number"], ["Tool calls", "number"],
-    ["Turns", "number wide-only"], ...(hasTokens ? [["Tokens", "number wide-only"]] : []), ["Failed", "number"]], rows, "No record names an agent.");
+  return tablePanel("Agents", agents.length, [["Agent"], ...columns.map(([label, name]) => [label, `number ${place(name)}`]), ["Failed", "number"]], rows,
+    "No record names an agent.");
 }
 
 function kindsTable(state) {
@@ -110,9 +112,9 @@ function channelsTable(state) {
   const rows = channels.slice(0, ROWS_MAX).map((channel) => goes(() => state.goTo("channels", { channel: channel.id }),
     h("td", { class: "text" }, h("bdi", {}, line(state.model.name(channel.id)))),
     h("td", { class: "second wide-only" }, h("bdi", {}, line([...channel.agents].slice(0, 4).map((id) => state.model.name(id)).join(", ")))),
-    numberCell(channel.messages), numberCell(channel.tools), h("td", { class: `number ${channel.bad ? "bad" : "zero"}` }, count(channel.bad)),
+    numberCell(channel.messages), numberCell(channel.tools, "wide-only"), h("td", { class: `number ${channel.bad ? "bad" : "zero"}` }, count(channel.bad)),
     h("td", { class: "wide-only" }, channel.state), h("td", { class: "number wide-only" }, moment(channel.first)),
     h("td", { class: "number" }, channel.first === null ? "–" : took(channel.last - channel.first))));
-  return tablePanel("Channels", channels.length, [["Channel"], ["Agents", "wide-only"], ["Messages", "number"], ["Tool calls", "number"], ["Failed", "number"],
+  return tablePanel("Channels", channels.length, [["Channel"], ["Agents", "wide-only"], ["Messages", "number"], ["Tool calls", "number wide-only"], ["Failed", "number"],
     ["State", "wide-only"], ["Began, UTC", "number wide-only"], ["Took", "number"]], rows, "No record names a channel.", true);
 }

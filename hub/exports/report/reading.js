@@ -31,7 +31,7 @@ async function readRecords(progress) {
       records.push(recordOf(bytes.subarray(begin, end), records.length));
       begin = end + 1;
     }
-    block.textContent = "";
+    block.remove();
     progress(records.length);
     await pause();
   }

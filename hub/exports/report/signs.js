@@ -13,7 +13,7 @@ function h(tag, properties, ...children) {
     else if (name === "tint") element.style.setProperty("--tint", value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((each) => each !== null && each !== undefined && each !== false));
+  element.append(...children.flat(Infinity).filter((each) => each !== null && each !== undefined && each !== false));
   return element;
 }
 

@@ -19,8 +19,10 @@ function timeline(state) {
   };
   showMore();
   if (!runs.length) return h("div", { class: "view" }, h("div", { class: "panel empty" }, h("b", {}, "Nothing in these records took time."), "Turns, calls and messages are shown here, each from its beginning to its end."));
-  return h("div", { class: "view" }, h("div", { class: "legend", id: "span-legend" }, legend("talk", "message, until it was handled"), legend("work", "turn or task"), legend("model", "model call"),
-    legend("tool", "tool call"), legend("control-kind", "approval"), legend("wrong", "failed")), h("div", { class: "panel-gap" }), list, more);
+  const used = new Set(model.spans.map((span) => SPAN_LOOKS[span.domain][0]));
+  const legends = [["talk", "message, until it was handled"], ["work", "turn or task"], ["model", "model call"], ["tool", "tool call"], ["control-kind", "approval"], ["wrong", "failed"]];
+  return h("div", { class: "view" }, h("div", { class: "legend", id: "span-legend" },
+    legends.filter(([colour]) => colour === "wrong" || used.has(colour)).map(([colour, label]) => legend(colour, label))), list, more);
 }
 
 function runElement(state, run, isOpen) {
@@ -63,7 +65,7 @@ function spanRows(state, run, place, length) {
 function spanRow(state, span, place, last) {
   const fields = span.begins.fields;
   const what = { tool: () => state.model.gist(span.begins), envelope: () => state.model.content(fields.content), model: () => fields.model,
-    turn: () => "turn", task: () => fields.title ?? fields.name ?? "task", approval: () => `approval of ${fields.action}` }[span.domain]();
+    turn: () => (fields.prompt ? textOf(fields.prompt) : "turn"), task: () => String(fields.title ?? fields.name ?? "task"), approval: () => `approval of ${fields.action}` }[span.domain]();
   const end = span.ends;
   const words = end === null ? "open" : end.look ? `${took(span.to - span.from)} ${end.fields.error_message || end.fields.reason || end.kind.split(".")[1]}` : took(span.to - span.from);
   const label = h("span", { class: `took ${end ? end.look : ""}` }, line(words).slice(0, 120));
