@@ -82,15 +82,11 @@ const hexOf = (digest) => [...new Uint8Array(digest)].map((byte) => byte.toStrin
 /** Compute the chain value of each record from its line and the value before it; say of each what came out. */
 async function check(records, progress) {
   const digest = globalThis.crypto && crypto.subtle ? (bytes) => crypto.subtle.digest("SHA-256", bytes) : null;
-  const found = { holds: 0, wrong: 0, redacted: 0, unlinked: 0, unchained: 0, linked: 0, first: null, isAble: !!digest };
+  const found = { holds: 0, wrong: 0, redacted: 0, unlinked: 0, unchained: 0, first: null, isAble: !!digest };
   for (const record of records) {
-    record.checked = digest ? await checked(record, digest) : "not";
+    record.checked = digest ? await checked(record, before(record, records), digest) : "not";
     if (record.checked === "wrong" && found.first === null) found.first = record;
     if (record.checked in found) found[record.checked] += 1;
-    const before = records[record.place - 1];
-    if (record.index === 0 || (before && before.index + 1 === record.index && before.chain === record.previous)) {
-      found.linked += 1;
-    }
     if (record.place % 256 === 255) {
       progress(record.place + 1);
       await pause();
@@ -99,14 +95,22 @@ async function check(records, progress) {
   return found;
 }
 
-async function checked(record, digest) {
+/** The chain value that a record follows: that of the record before it, where that is here, else what the file says. */
+function before(record, records) {
+  if (record.index === 0) return "";
+  const last = records[record.place - 1];
+  const isNext = last && record.index !== null && last.index === record.index - 1;
+  return isNext && last.chain !== null ? last.chain : record.previous;
+}
+
+async function checked(record, previous, digest) {
   if (record.chain === null) return "unchained";
   if (record.isRedacted) return "redacted";
-  if (record.previous === null) return "unlinked";
-  const before = encoder.encode(record.previous);
-  const bytes = new Uint8Array(before.length + record.text.length - CHAIN_BYTES + 1);
-  bytes.set(before);
-  bytes.set(record.text.subarray(0, record.text.length - CHAIN_BYTES), before.length);
+  if (previous === null) return "unlinked";
+  const begin = encoder.encode(previous);
+  const bytes = new Uint8Array(begin.length + record.text.length - CHAIN_BYTES + 1);
+  bytes.set(begin);
+  bytes.set(record.text.subarray(0, record.text.length - CHAIN_BYTES), begin.length);
   bytes[bytes.length - 1] = 125; // the closing brace
   if (chainValue(await digest(bytes)) !== record.chain) return "wrong";
   const cut = record.fields.cut;
