@@ -343,7 +343,7 @@ def test_an_empty_export_is_a_whole_file(tmp_path: Path) -> None:
 def test_parquet_names_the_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'hubwire\[query\]'"):
-        Parquet()
+        exported([], Parquet())
 
 
 # --- all ------------------------------------------------------------------------------------------------------------

@@ -30,7 +30,9 @@ def chained(number: int, make: Callable[[int], dict[str, Any]]) -> list[ExportRe
     """Return the records of a log with a chain."""
     chain, records = b"", []
     for index in range(number):
-        body = codec.encode_record({"at": f"2026-01-01T10:{index // 60 % 60:02d}:{index % 60:02d}.000000Z", **make(index)})
+        body = codec.encode_record(
+            {"at": f"2026-01-01T10:{index // 60 % 60:02d}:{index % 60:02d}.000000Z", **make(index)}
+        )
         chain = chain_value(chain, codec.seal(body, index))
         records.append(ExportRecord(codec.seal(body, index, chain), index))
     return records

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import mkstemp
 from typing import IO, Any
 
+import anyio
+import anyio.to_thread
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -24,7 +27,7 @@ from .redacted import shown
 from .tail import Selection
 from .target import Names, fields_of, head_of, holds_name
 
-__all__ = ("STDOUT", "NotWritten", "Source", "export_to", "output_file", "size_text")
+__all__ = ("STDOUT", "NotWritten", "Source", "export_to", "size_text")
 
 STDOUT = "-"
 
@@ -111,42 +114,59 @@ class Source:
 async def export_to(output: str, source: Source, format_: Format, *, raw: bool, force: bool) -> int:
     """Write an export to a file, or the standard output, with a bar of progress; return how many bytes it has."""
     written = 0
-    with output_file(output, force=force) as file, progress_bar() as progress:
-        async for piece in export(source.records(progress), format_, redactor=None if raw else "default"):
-            written += len(piece)
-            file.write(piece)
-        file.flush()
+    with progress_bar() as progress:
+        async with _opened(output, force=force) as file:
+            async for piece in export(source.records(progress), format_, redactor=None if raw else "default"):
+                written += len(piece)
+                await anyio.to_thread.run_sync(file.write, piece)
     return written
 
 
-@contextmanager
-def output_file(output: str, *, force: bool) -> Iterator[IO[bytes]]:
+@asynccontextmanager
+async def _opened(output: str, *, force: bool) -> AsyncIterator[IO[bytes]]:
     """Open what the output goes to: ``-``, the standard output, or a file, which is there when all of it is written.
 
-    Only the user may read it: it may hold what others must not see. Raises :class:`NotWritten`.
+    Raises :class:`NotWritten`.
     """
     if output == STDOUT:
         yield sys.stdout.buffer
+        await anyio.to_thread.run_sync(sys.stdout.buffer.flush)
         return
     path = Path(output)
+    part = await anyio.to_thread.run_sync(partial(_begin, path, force=force))
+    try:
+        yield part
+        await anyio.to_thread.run_sync(_end, part, path)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(_discard, part)
+
+
+def _begin(path: Path, *, force: bool) -> IO[bytes]:
+    """Open a file beside the one that is wanted. Only the user may read it: it may hold what others must not see."""
     if path.is_dir():
-        raise NotWritten(f"{output} is a directory; name a file in it")
+        raise NotWritten(f"{path} is a directory; name a file in it")
     if path.exists() and not force:
-        raise NotWritten(f"{output} is there already; name another file, or pass --force to replace it")
+        raise NotWritten(f"{path} is there already; name another file, or pass --force to replace it")
     try:
-        descriptor, name = mkstemp(prefix=f".{path.name[:200]}.", suffix=".part", dir=path.parent)
+        descriptor, name = mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
     except OSError as error:
-        raise NotWritten(f"{output} cannot be written ({error.strerror}); name a file where you may write") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
+        raise NotWritten(f"{path} cannot be written ({error.strerror}); name a file where you may write") from error
+    os.close(descriptor)
+    return Path(name).open("wb")
+
+
+def _end(part: IO[bytes], path: Path) -> None:
+    part.flush()
+    os.fsync(part.fileno())
+    Path(part.name).replace(path)
+
+
+def _discard(part: IO[bytes]) -> None:
+    """Close the file, and remove it where it has not become the one that is wanted."""
+    part.close()
+    with suppress(OSError):
+        Path(part.name).unlink()
 
 
 def progress_bar() -> Progress:

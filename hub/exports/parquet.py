@@ -29,17 +29,17 @@ class Parquet(Format):
     It needs ``pip install 'hubwire[query]'``. The records go through a file in the temporary directory, because the end
     of a Parquet file says where its parts are: all bytes come at the end of the export.
 
-    Raises :class:`~hubwire.errors.ConfigurationError` without the package.
+    An export raises :class:`~hubwire.errors.ConfigurationError` without the package.
     """
 
     media_type = "application/vnd.apache.parquet"
     suffix = ".parquet"
 
     def __init__(self) -> None:
-        _duckdb()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def begin(self, redaction: str | None) -> bytes:  # noqa: ARG002 - it is for formats that say it
+        _duckdb()
         self.close()
         self._folder = tempfile.TemporaryDirectory(prefix="hubwire-export-")
         self._rows.touch(mode=0o600)
