@@ -62,7 +62,7 @@ def test_a_file_is_there_when_all_is_written(store: Path, tmp_path: Path) -> Non
     number = len(lines_of(store))
     assert re.fullmatch(rf"{number} records of /audit, redacted: {re.escape(str(file))}, [\d.]+ kB\n", run.stdout)
     assert len(list(csv.reader(io.StringIO(file.read_bytes().decode(), newline="")))) == number + 1
-    assert os.listdir(tmp_path) == ["events.csv"]
+    assert [each.name for each in tmp_path.iterdir()] == ["events.csv"]
     assert file.stat().st_mode & 0o777 == 0o600
 
 
@@ -82,7 +82,7 @@ def test_what_cannot_be_written_says_so(store: Path, tmp_path: Path) -> None:
         run = hubwire("export", store, "--format", "jsonl", "-o", output)
         assert run.returncode == 1
         assert words in run.stderr
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_log_leaves_no_half_file(store: Path, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_damaged_log_leaves_no_half_file(store: Path, tmp_path: Path) -> None:
     run = hubwire("export", copy, "--format", "jsonl", "-o", tmp_path / "out.jsonl")
     assert run.returncode == 1
     assert "restore it from a copy" in run.stderr
-    assert os.listdir(tmp_path) == ["store"]
+    assert [each.name for each in tmp_path.iterdir()] == ["store"]
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(store: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import tracemalloc
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,10 +179,18 @@ async def test_odd_arguments_raise_errors_of_ours(number: int) -> None:
             make()
         except ConfigurationError:
             continue
-    try:
+    with suppress(ConfigurationError), suppress_hostile():
         exported(made(), Jsonl())
-    except (ConfigurationError, RuntimeError) as error:
-        assert isinstance(error, ConfigurationError) or "hostile" in str(error)
+
+
+@contextmanager
+def suppress_hostile() -> Iterator[None]:
+    """What the iterator of the records raises comes out as it is."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "hostile" not in str(error):
+            raise
 
 
 # --- redaction ------------------------------------------------------------------------------------------------------
@@ -254,9 +263,9 @@ async def test_a_format_that_misbehaves_harms_only_its_export(where: str, what: 
         return
     if where == "end" and what == "text":
         pass
-    with pytest.raises(Exception):  # noqa: B017, PT011 - that it is an Exception is the promise
+    with pytest.raises(Exception):  # noqa: B017 - that it is an Exception is the promise
         exported([{"kind": "a.b"}], bad)
-    with pytest.raises(Exception):  # noqa: B017, PT011
+    with pytest.raises(Exception):  # noqa: B017
         _ = [piece async for piece in export([{"kind": "a.b"}], bad)]
     if where != "close":
         assert bad.closed == 2

@@ -86,7 +86,9 @@ def test_the_policy_names_the_program_and_the_style(worked: list[Record]) -> Non
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', made)
     program = re.search(r"<script>(.*?)</script>", made, re.DOTALL)
     style = re.search(r"<style>(.*?)</style>", made, re.DOTALL)
-    assert policy and program and style
+    assert policy
+    assert program
+    assert style
     for directive, source in (("script-src", program[1]), ("style-src", style[1])):
         digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
         assert f"{directive} 'sha256-{digest}'" in policy[1]

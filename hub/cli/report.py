@@ -65,6 +65,6 @@ def selection_text(selection: Selection) -> str:
 
 
 def _title(path: str, words: str | None) -> str:
-    """Return the title of a report. It does not name the store: a path or a URL may tell what its reader must not see."""
+    """Return the title of a report, without the store: its path or URL may tell what the reader must not see."""
     what = {AUDIT: "Audit log", JOURNAL: "Journal"}.get(path, f"The log {path}")
     return what if words is None else f"{what}: {words}"

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
+import anyio
 import anyio.to_thread
 
 from .._foreign.arguments import Call, is_a
@@ -59,7 +60,8 @@ async def export(
         while (piece := await _in_thread(_next_piece, pieces)) is not None:
             yield piece
     finally:
-        guarded_call(made.close)
+        with anyio.CancelScope(shield=True):
+            await _in_thread(guarded_call, made.close)
 
 
 def export_now(

@@ -4,8 +4,9 @@ Tool and model calls, envelopes, turns and tasks are API Activity (6003); agents
 Entity Management (3004); approvals are Authorize Session (3003); the hub, its listeners and its logs are Application
 Lifecycle (6002); the rest is Base Event (0). With the profile ``ai_operation`` the agent is an ``ai_agent``.
 
-The whole record is in ``raw_data``, with its SHA-256 beside it. By the profile ``record_integrity`` each event names the
-fingerprint of the one before it in the export, so that the exported file is a chain of its own.
+The whole record is in ``raw_data``, with its SHA-256 beside it. By the profile ``record_integrity`` each event names
+the fingerprint of the one before it, so that the exported file is a chain of its own: a fingerprint is the SHA-256 of
+the event without it, in canonical form (RFC 8785).
 """
 
 from __future__ import annotations
