@@ -199,6 +199,7 @@ _SUBMODULES = (
     "patterns",
     "ports",
     "position",
+    "query",
     "redaction",
     "risk",
     "text_store",

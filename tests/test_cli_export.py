@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import csv
 import gzip
 import io
@@ -21,7 +22,7 @@ from hubwire import Hub, codec
 from hubwire.exports.csv import plain
 from hubwire.listeners.audit import AuditLog
 from hubwire.listeners.audit.retention import Retention
-from hubwire.log import Rotation
+from hubwire.log import Record, Rotation, chain_value
 from hubwire.stores import FileStore
 from support.exports import make_log
 
@@ -231,6 +232,31 @@ def test_a_report_of_a_channel_says_what_was_selected(store: Path, tmp_path: Pat
     assert {"coder", "fix the build"} <= set(about["names"].values())
     assert about["head"].startswith(f"{len(lines_of(store))}:")
     assert b"<title>Audit log: kind tool.*, channel fix the build</title>" in file.read_bytes()
+
+
+def test_a_selection_has_the_chain_values_before(store: Path, tmp_path: Path) -> None:
+    """With them the reader's browser can hold each record against its own value."""
+    file = tmp_path / "report.html"
+    assert (
+        hubwire("report", store, "-o", file, "--agent", "coder", "--kind", "tool.*", "--kind", "agent.*").returncode
+        == 0
+    )
+    blocks = re.findall(rb'hubwire-records">([^<]*)<', file.read_bytes())
+    rows = [row for block in blocks for row in gzip.decompress(base64.b64decode(block)).split(b"\n")[:-1]]
+    lines = lines_of(store)
+    assert len(rows) == 5
+    for row in rows:
+        index, flags, previous, line = row.split(b"\t")
+        assert (flags, line) == (b"", lines[int(index)])
+        assert previous == Record(0, lines[int(index) - 1]).chain
+        assert chain_value(previous, codec.unchained(line)) == Record(0, line).chain
+
+
+def test_a_time_selects_too(store: Path, tmp_path: Path) -> None:
+    assert hubwire("export", store, "--format", "jsonl", "--since", "-1h").stdout.count("\n") == len(lines_of(store))
+    assert hubwire("export", store, "--format", "jsonl", "--until", "-1h").stdout == ""
+    assert hubwire("report", store, "-o", tmp_path / "x.html", "--until", "2020-01-01").returncode == 0
+    assert about_of(tmp_path / "x.html")["selection"] == "until 2020-01-01T00:00:00+00:00"
 
 
 def test_a_report_can_be_titled_and_go_to_a_pipe(store: Path) -> None:

@@ -14,8 +14,10 @@ from cyclopts.validators import Number
 from .._version import installed_version
 from ..errors import ConfigurationError, HubError
 from .dead_letters_app import dead_letters
+from .export_app import export, report
 from .failures import CommandFailed
 from .output import complain, log_to_stderr
+from .query_app import query, sql
 
 __all__ = ("run",)
 
@@ -155,100 +157,6 @@ def stats(
     from .stats import stats
 
     anyio.run(partial(stats, target, as_json=json, log=log))
-
-
-@app.command
-def export(
-    target: Target,
-    /,
-    *,
-    format_: Annotated[
-        Literal["jsonl", "csv", "cloudevents", "ocsf", "ecs", "otlp", "parquet"],
-        Parameter(name="--format", help="The format: jsonl is the records as they stand in the log."),
-    ],
-    output: Annotated[
-        str, Parameter(name=["-o", "--output"], allow_leading_hyphen=True, help="A file, or - for the standard output.")
-    ] = "-",
-    columns: Annotated[
-        str | None, Parameter(help="With csv: the fields that are columns, as seq,at,kind,content.text.")
-    ] = None,
-    kind: Annotated[
-        tuple[str, ...], Parameter(help="Only events of this kind; * stands for any text: 'tool.*'. Can be repeated.")
-    ] = (),
-    agent: Annotated[
-        str | None, Parameter(help="Only events of this agent: its name, its id, or the end of its id.")
-    ] = None,
-    channel: Annotated[
-        str | None, Parameter(help="Only events of this channel: its topic, its id, or the end of its id.")
-    ] = None,
-    force: Annotated[bool, Parameter(help="Replace the file if it is there.")] = False,
-    raw: Raw = False,
-    log: LogPath = None,
-) -> None:
-    """Write the records of a log for another tool: all of them, redacted, without a cap and in constant memory."""
-    import anyio
-
-    from .export import export
-    from .tail import Selection
-
-    anyio.run(
-        partial(
-            export,
-            target,
-            format_=format_,
-            output=output,
-            columns=columns,
-            selection=Selection(kinds=kind, agent=agent, channel=channel),
-            log=log,
-            raw=raw,
-            force=force,
-        )
-    )
-
-
-@app.command
-def report(
-    target: Target,
-    /,
-    *,
-    output: Annotated[
-        str,
-        Parameter(name=["-o", "--output"], allow_leading_hyphen=True, help="The file, or - for the standard output."),
-    ],
-    title: Annotated[
-        str | None, Parameter(help="What stands at its head; by default the log, and what is selected.")
-    ] = None,
-    kind: Annotated[
-        tuple[str, ...], Parameter(help="Only events of this kind; * stands for any text: 'tool.*'. Can be repeated.")
-    ] = (),
-    agent: Annotated[
-        str | None, Parameter(help="Only events of this agent: its name, its id, or the end of its id.")
-    ] = None,
-    channel: Annotated[
-        str | None, Parameter(help="Only events of this channel: its topic, its id, or the end of its id.")
-    ] = None,
-    force: Annotated[bool, Parameter(help="Replace the file if it is there.")] = False,
-    raw: Raw = False,
-    log: LogPath = None,
-) -> None:
-    """Write a log, or a part of it, as one HTML file for a person: the page computes the chain again by itself."""
-    import anyio
-
-    from .report import report
-    from .tail import Selection
-
-    anyio.run(
-        partial(
-            report,
-            target,
-            output=output,
-            title=title,
-            selection=Selection(kinds=kind, agent=agent, channel=channel),
-            log=log,
-            raw=raw,
-            force=force,
-        )
-    )
 
 
 @app.command
@@ -412,6 +320,10 @@ def demo(
 
 
 app.command(dead_letters)
+app.command(export)
+app.command(query)
+app.command(report)
+app.command(sql)
 
 
 @app.meta.default

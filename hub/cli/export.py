@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from ..errors import ConfigurationError
 from ..exports import CloudEvents, Csv, Ecs, Format, Jsonl, Ocsf, Otlp, Parquet
+from ..query import Selection
 from .exporting import STDOUT, Source, export_to, size_text
 from .output import is_terminal, plural, say
-from .tail import Selection
 from .target import beginning_of, find_log, open_target
 
 __all__ = ("FORMATS", "export")
@@ -45,7 +45,7 @@ async def export(
         path = await find_log(store, log, target)
         if beginning := await beginning_of(store, path):
             say(f"hubwire: {beginning}", sys.stderr)
-        source = Source(store, path, selection, raw=raw)
+        source = Source(store, path, selection)
         size = await export_to(output, source, made, raw=raw, force=force)
     finally:
         await store.aclose()

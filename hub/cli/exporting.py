@@ -21,15 +21,18 @@ from hubwire.listeners.audit.blobs import restore
 from ..exports import ExportRecord, Format, export
 from ..log import Head, LogReader, Record
 from ..ports import KnowledgeStore
+from ..query import Selection, query
 from .failures import CommandFailed
 from .output import is_terminal
 from .redacted import shown
-from .tail import Selection
-from .target import Names, fields_of, head_of, holds_name
+from .target import Names, fields_of, head_at, head_of
 
-__all__ = ("STDOUT", "NotWritten", "Source", "export_to", "size_text")
+__all__ = ("STDOUT", "LinkedSource", "NotWritten", "Source", "export_to", "size_text")
 
 STDOUT = "-"
+
+_PROGRESS_EVERY = 500
+_NAMING = Selection(kind=("agent.registered", "channel.created"))
 
 
 class NotWritten(CommandFailed):
@@ -39,73 +42,125 @@ class NotWritten(CommandFailed):
 # --- in -------------------------------------------------------------------------------------------------------------
 
 
+_Lines = AsyncIterator[tuple[Record, str | None]]
+"""Records, each with the chain value before it where that is known."""
+
+
 class Source:
     """The selected records of a log, up to the end that it has when they are first asked for."""
 
-    def __init__(self, store: KnowledgeStore, path: str, selection: Selection, *, raw: bool) -> None:
+    def __init__(self, store: KnowledgeStore, path: str, selection: Selection) -> None:
         self.written: int = 0
         """How many records were selected."""
-        self.names_used: dict[str, str] = {}
-        """The names of agents and channels that the selected records are about; of all records none, they have them."""
-        self.head: Head | None = None
-        """The head of the log at that end; known when all was read, None for a log without a chain."""
         self._store = store
         self._path = path
         self._selection = selection
-        self._shown = shown(raw=raw)
-        self._names = Names()
 
     async def records(self, progress: Progress) -> AsyncIterator[ExportRecord]:
         """Iterate over the records; those that were too long for a line come whole."""
-        end = LogReader(self._store, self._path)
-        await end.seek_end()
+        end = await self.end()
+        task = progress.add_task("exporting", total=end)
+        async for record, previous in self._lines(end):
+            self.written += 1
+            whole = await self._whole(record)
+            yield ExportRecord(record.line, record.index, whole, previous)
+            if self.written % _PROGRESS_EVERY == 0:
+                progress.update(task, completed=record.index)
+        progress.update(task, completed=end)
+
+    async def end(self) -> int:
+        """Return how many records the log has."""
         reader = LogReader(self._store, self._path)
-        task = progress.add_task("exporting", total=end.index)
-        previous: Record | None = None
-        while records := await reader.read():
-            for record in records:
-                if record.index >= end.index:
-                    break
-                if self._takes(record):
-                    self.written += 1
-                    yield await self._made(record, previous)
-                previous = record
-            if records[-1].index + 1 >= end.index:
-                break
-            progress.update(task, completed=records[-1].index + 1)
-        progress.update(task, completed=end.index)
-        self.head = None if previous is None else head_of(previous)
+        await reader.seek_end()
+        return reader.index
 
-    def _takes(self, record: Record) -> bool:
-        if holds_name(record.line):
-            self._names.learn_line(self._shown.record(record).line)
+    async def _lines(self, end: int) -> _Lines:
+        """Iterate over the records, each with the chain value before it where that is known."""
         if self._selection.is_everything:
-            return True
-        fields = fields_of(record)
-        if fields is None or not self._selection.takes(fields, self._names):
-            return False
-        self._use_names(fields)
-        return True
-
-    def _use_names(self, fields: dict[str, Any]) -> None:
-        audience = fields.get("audience")
-        agents = [fields.get("agent_id"), *(audience if isinstance(audience, list) else ())]
-        known = {each: self._names.agent(each) for each in agents if isinstance(each, str)}
-        if isinstance(channel_id := fields.get("channel_id"), str):
-            known[channel_id] = self._names.channel(channel_id)
-        self.names_used |= known
-
-    async def _made(self, record: Record, before: Record | None) -> ExportRecord:
-        previous = "" if record.index == 0 else None
-        if before is not None and (head := head_of(before)) is not None:
-            previous = head.h
-        return ExportRecord(record.line, record.index, await self._whole(record), previous)
+            async for record in each_record(self._store, self._path, 0, end):
+                yield record, "" if record.index == 0 else None
+            return
+        async for found in query(self._store, self._path, self._selection):
+            if found.index >= end:
+                return
+            yield Record(found.index, found.line), None
 
     async def _whole(self, record: Record) -> bytes | None:
         if b'"cut":{' not in record.line or fields_of(record) is None:
             return None
         whole = await restore(self._store, self._path, record.body)
         return None if whole == record.body else whole
+
+
+class LinkedSource(Source):
+    """The same, and what a report wants to know beside: the chain value before each record, the head, and names."""
+
+    def __init__(self, store: KnowledgeStore, path: str, selection: Selection, *, raw: bool) -> None:
+        super().__init__(store, path, selection)
+        self.head: Head | None = None
+        """The head of the log at that end; known when the records were read, None for a log without a chain."""
+        self.names: dict[str, str] = {}
+        """Names of agents and topics of channels that the selected records are about; without a selection, none."""
+        self._names = Names()
+        self._shown = shown(raw=raw)
+
+    async def _lines(self, end: int) -> _Lines:
+        if not self._selection.is_everything:
+            async for naming in query(self._store, self._path, _NAMING):
+                self._names.learn_line(self._shown.record(Record(naming.index, naming.line)).line)
+        lines = super()._lines(end)
+        async for record, previous in (
+            self._followed(lines) if self._selection.is_everything else self._linked(lines, end)
+        ):
+            if not self._selection.is_everything:
+                self._use_names(fields_of(record) or {})
+            yield record, previous
+        self.head = await head_at(self._store, self._path, end)
+
+    async def _followed(self, lines: _Lines) -> _Lines:
+        """Iterate over all records, each with the chain value of the one before."""
+        last: Record | None = None
+        async for record, known in lines:
+            yield record, known if last is None else _chain_of(last)
+            last = record
+
+    async def _linked(self, lines: _Lines, end: int) -> _Lines:
+        """Iterate over a selection, with the chain values before: the records between are read for them, once."""
+        walk: AsyncIterator[Record] | None = None
+        before: Record | None = None
+        async for record, _ in lines:
+            if walk is None:
+                walk = each_record(self._store, self._path, max(record.index - 1, 0), end)
+            previous = "" if record.index == 0 else None
+            while before is None or before.index < record.index:
+                if before is not None and before.index == record.index - 1:
+                    previous = _chain_of(before)
+                before = await anext(walk)
+            yield record, previous
+
+    def _use_names(self, fields: dict[str, Any]) -> None:
+        audience = fields.get("audience")
+        for each in (fields.get("agent_id"), *(audience if isinstance(audience, list) else ())):
+            if isinstance(each, str):
+                self.names[each] = self._names.agent(each)
+        if isinstance(channel_id := fields.get("channel_id"), str):
+            self.names[channel_id] = self._names.channel(channel_id)
+
+
+def _chain_of(record: Record) -> str | None:
+    head = head_of(record)
+    return None if head is None else head.h
+
+
+async def each_record(store: KnowledgeStore, path: str, start: int, end: int) -> AsyncIterator[Record]:
+    """Iterate over the records of a log from number ``start``, or the first that is kept, to before number ``end``."""
+    reader = LogReader(store, path)
+    await reader.seek_index(start)
+    while records := await reader.read():
+        for record in records:
+            if record.index >= end:
+                return
+            yield record
 
 
 # --- out ------------------------------------------------------------------------------------------------------------

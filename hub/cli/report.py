@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+import attrs
+
 from ..exports import Report
-from .exporting import STDOUT, Source, export_to, size_text
+from ..query import Selection
+from .exporting import STDOUT, LinkedSource, export_to, size_text
 from .output import plural, say
-from .tail import Selection
 from .target import AUDIT, JOURNAL, beginning_of, find_log, open_target
 
 __all__ = ("report",)
@@ -20,12 +22,12 @@ _COMFORTABLE = 100_000
 class _LogReport(Report):
     """A report that asks at its end what was learnt while its records were read."""
 
-    def __init__(self, title: str, selection: str | None, source: Source) -> None:
+    def __init__(self, title: str, selection: str | None, source: LinkedSource) -> None:
         super().__init__(title, selection=selection)
         self._source = source
 
     def end(self) -> Iterator[bytes]:
-        self.names, self.head = self._source.names_used, self._source.head
+        self.names, self.head = self._source.names, self._source.head
         yield from super().end()
 
 
@@ -37,7 +39,7 @@ async def report(
     try:
         path = await find_log(store, log, target)
         beginning = await beginning_of(store, path)
-        source = Source(store, path, selection, raw=raw)
+        source = LinkedSource(store, path, selection, raw=raw)
         words = None if selection.is_everything else selection_text(selection)
         heading = title if title is not None else _title(path, words)
         made = _LogReport(heading, words, source)
@@ -52,15 +54,22 @@ async def report(
     if source.head is not None:
         say(f"its head is {source.head}: keep it elsewhere, and compare it with that of the report", stream)
     if source.written > _COMFORTABLE:
-        advice = "select some: --channel, --agent, --kind"
+        advice = "select some: --channel, --agent, --since"
         say(f"hubwire: a browser takes a while for {plural(source.written, 'record')}; {advice}", sys.stderr)
 
 
 def selection_text(selection: Selection) -> str:
-    """Say what a selection takes, as the options that it was given by."""
-    words = [f"kind {kind}" for kind in selection.kinds]
-    words += [f"agent {selection.agent}"] if selection.agent is not None else []
-    words += [f"channel {selection.channel}"] if selection.channel is not None else []
+    """Say what a selection takes, in the words of its options."""
+    words = []
+    for name, value in attrs.asdict(selection, recurse=False).items():
+        if name in ("since", "until") or value in ((), None):
+            continue
+        if name == "where":
+            words += [f"{key} {' or '.join(texts)}" for key, texts in value]
+        else:
+            words.append(f"{name} {value if isinstance(value, str) else ' or '.join(value)}")
+    words += [f"since {selection.since_at.isoformat()}"] if selection.since_at is not None else []
+    words += [f"until {selection.until_at.isoformat()}"] if selection.until_at is not None else []
     return ", ".join(words)
 
 

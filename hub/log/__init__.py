@@ -52,6 +52,7 @@ from ._marker import Kept, marked_end, read_kept
 from ._reading import LogReader, Record, follow, list_segments, log_exists, segment_path
 from ._recovery import inspect
 from ._rotation import SEGMENT_BYTES, Rotation, last_fields, moment_of
+from ._sound import count_sound
 
 __all__ = (
     "SEGMENT_BYTES",
@@ -68,6 +69,7 @@ __all__ = (
     "Rotation",
     "SeqIndex",
     "chain_value",
+    "count_sound",
     "cut_log",
     "end_log",
     "find_beginning",

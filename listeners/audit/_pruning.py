@@ -6,7 +6,8 @@ The steps, each on the store before the next one begins:
 2. The record ``log.pruned`` says in the log where it will begin, and which ``h`` the record before that has.
 3. The file ``kept`` says that the log begins there. From here on, what is before is no part of it.
 4. The segments before are deleted, the oldest first.
-5. The files of long records that only they named are deleted; the file ``pruned`` says that it is done.
+5. Their indexes, and the files of long records that only they named are deleted; the file ``pruned`` says that this is
+   done.
 
 A pruning that ended before step 3 has not happened, and the next one decides anew. Later ones are finished by the next.
 """
@@ -127,6 +128,9 @@ class Pruner:
             await self._remove_blobs(note)
 
     async def _remove_blobs(self, note: Note) -> None:
+        from hubwire.query import drop_indexes  # noqa: PLC0415 - few logs are pruned, and all would pay for it
+
+        await drop_indexes(self._store, self._path, note.after.first)
         for digest in note.blobs:
             self._check_going_on()
             await self._store.delete(f"{self._path}/{Blob(digest, 0).name}")

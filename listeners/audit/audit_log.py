@@ -24,6 +24,7 @@ from ._keeping import Keeper, Prunable, retention_of
 from ._last import id_of_last_event
 from ._lending import Place
 from ._promise import Promise
+from ._queries import Queryable
 from ._redaction import Redaction
 from ._subscribers import AuditSubscriber, Subscribers, is_own
 from ._verdicts import Verification
@@ -48,7 +49,7 @@ class AuditRecord:
     """All fields of its line: those that were appended, then ``d`` and ``h``."""
 
 
-class AuditLog(Prunable, BaseHubListener):
+class AuditLog(Prunable, Queryable, BaseHubListener):
     """Appends every event of a hub, and records of your own, to an append-only log below ``path`` of a store.
 
     On a hub it is REQUIRED: an event is acknowledged when its record is stored, each event is in the log exactly once,

@@ -1,0 +1,147 @@
+"""Rows as output: a table for people, JSON, JSON Lines and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from types import NoneType
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from .output import Paint, crop, escape, escape_json, is_terminal
+
+__all__ = ("Format", "Rows", "rows_as")
+
+Format = Literal["pretty", "json", "jsonl", "csv", "table"]
+
+_LOOKED_AT = 50
+"""So many rows are held back to see how wide the columns are."""
+_CELLS_MAX = 40
+"""A column is no wider, but for the last one."""
+
+Row = Mapping[str, Any]
+
+
+class Rows(Protocol):
+    """Takes rows one after the other, each with the same keys."""
+
+    def add(self, row: Row) -> None: ...
+    def end(self) -> None: ...
+
+
+def rows_as(output: Format, columns: Sequence[str]) -> Rows:
+    """Return what prints rows in a format; ``columns`` are the keys that a table and CSV show."""
+    if output == "json":
+        return _Json()
+    if output == "jsonl":
+        return _JsonLines()
+    return _Csv(columns) if output == "csv" else _Table(columns)
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def _encoded(row: Row) -> str:
+    line = msgspec.json.encode(row, enc_hook=str).decode()
+    return escape_json(line) if is_terminal(sys.stdout) else line
+
+
+class _JsonLines:
+    """An object a line."""
+
+    def add(self, row: Row) -> None:
+        _write(_encoded(row))
+
+    def end(self) -> None:
+        sys.stdout.flush()
+
+
+class _Json:
+    """One array, an element a line."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, row: Row) -> None:
+        sys.stdout.write(f"{',' if self._count else '['}\n{_encoded(row)}")
+        self._count += 1
+
+    def end(self) -> None:
+        _write("\n]" if self._count else "[]")
+        sys.stdout.flush()
+
+
+class _Csv:
+    """A line of names, and one for each row; objects and lists are JSON, what is not there is empty."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._clean: Callable[[str], str] = escape if is_terminal(sys.stdout) else str
+        self._writer = csv.writer(sys.stdout, lineterminator="\n")
+        self._writer.writerow(columns)
+
+    def add(self, row: Row) -> None:
+        self._writer.writerow([self._clean(_cell(row.get(column))) for column in self._columns])
+
+    def end(self) -> None:
+        sys.stdout.flush()
+
+
+class _Table:
+    """Columns below each other, as wide as the first rows need; on a terminal, no line is longer than that."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._held: list[list[Any]] = []
+        self._forms: list[str] | None = None
+        """How each column but the last is laid out."""
+        self._paint = Paint(sys.stdout)
+        self._room = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
+
+    def add(self, row: Row) -> None:
+        cells = [row.get(column) for column in self._columns]
+        if self._forms is not None:
+            _write(self._line(self._forms, cells))
+            return
+        self._held.append(cells)
+        if len(self._held) == _LOOKED_AT:
+            self._begin()
+
+    def end(self) -> None:
+        if self._forms is None and self._held:
+            self._begin()
+        sys.stdout.flush()
+
+    def _begin(self) -> None:
+        forms = self._forms = [self._form(number) for number in range(len(self._columns))]
+        _write(self._paint.dim(self._line(forms, self._columns)))
+        for cells in self._held:
+            _write(self._line(forms, cells))
+        self._held.clear()
+
+    def _form(self, number: int) -> str:
+        """Return the layout of a column: numbers stand below each other at the right."""
+        values = [cells[number] for cells in self._held]
+        width = max(len(self._columns[number]), *(len(escape(_cell(value))) for value in values))
+        is_numbers = all(type(value) in (int, float, NoneType) for value in values)
+        return f"{'>' if is_numbers else '<'}{min(width, _CELLS_MAX)}"
+
+    def _line(self, forms: Sequence[str], cells: Sequence[Any]) -> str:
+        texts = [escape(_cell(cell)) for cell in cells]
+        shown = [format(crop(text, int(form[1:])), form) for text, form in zip(texts[:-1], forms[:-1], strict=True)]
+        last = format(texts[-1], forms[-1]) if forms[-1][0] == ">" else texts[-1]
+        line = "  ".join([*shown, last]).rstrip()
+        return line if self._room is None else crop(line, self._room)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (datetime, date)):
+        return value.isoformat(" ") if isinstance(value, datetime) else value.isoformat()
+    return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()

@@ -1,0 +1,179 @@
+"""Counts of the selected records, by some of their fields and over time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from operator import attrgetter
+from typing import Any
+
+import attrs
+from anyio import to_thread
+
+from .._foreign.arguments import Call, is_a
+from .._values import Value
+from ..errors import ConfigurationError
+from ..ports import KnowledgeStore
+from ._looked import Looked
+from ._matching import Matcher, Peeks, at_path, text_of
+from ._moments import instant_of, period, zone_of
+from ._pieces import Piece
+from ._query import search_for
+from ._search import Search
+from ._selection import FIELDS, Selection, Texts
+
+__all__ = ("Count", "Counts", "count")
+
+GROUPS_MAX = 10_000
+_FIELDS_MAX = 8
+_KNOWN_MAX = 10_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = 1_000_000
+
+
+@attrs.frozen(eq=False, repr=False)
+class Count(Value):
+    """How many records there are of one group."""
+
+    begins: datetime | None
+    """When its period begins; None if the counts are not over time, or the records have no time."""
+    values: tuple[str | None, ...]
+    """The text of each field that is counted by, in their order; None: it is not there. Other values are JSON."""
+    count: int
+
+
+@attrs.frozen(eq=False, repr=False)
+class Counts(Value):
+    """The counts of the selected records: by period, then the largest first."""
+
+    fields: tuple[str, ...]
+    """The keys of records that are counted by."""
+    rows: tuple[Count, ...]
+    total: int
+    looked: Looked = attrs.field(eq=False)
+    """What was looked at, and what was not."""
+
+
+async def count(
+    store: KnowledgeStore,
+    path: str = "/audit",
+    selection: Selection | None = None,
+    *,
+    by: Texts = "kind",
+    every: str | float | timedelta | None = None,
+    zone: str | tzinfo | None = None,
+    call: str = "count()",
+) -> Counts:
+    """Count the selected records of the log at ``path``.
+
+    ``by`` are fields: the names of filters, as ``agent``, or keys of records, as ``data.order``; at most 8. ``every``
+    is a period, ``"1h"``, that begins at midnight in ``zone``, by default UTC. The groups are at most 10,000: more
+    raise :class:`~hubwire.errors.ConfigurationError`. Otherwise as :func:`query`.
+    """
+    asked = Call(call, ConfigurationError)
+    fields = fields_of(asked, "by", by)
+    size = None if every is None else period(asked, "every", every)
+    within = UTC if zone is None else await to_thread.run_sync(zone_of, asked, zone)  # it may read a file
+    looked = Looked()
+    search = search_for(asked, store, path, selection, looked)
+    tally = _Tally(await search.matcher(), fields, None if size is None else _Periods(size, within))
+    await _run(search, tally, asked)
+    looked.undated = tally.matcher.undated
+    return Counts(fields, tally.rows(), sum(tally.counts.values()), looked)
+
+
+def fields_of(call: Call, argument: str, given: Any) -> tuple[str, ...]:
+    """Return the keys of records that names of filters, or keys, stand for."""
+    names = (given,) if is_a(given, str) else call.items(argument, given, of="fields", most=_FIELDS_MAX)
+    texts = [call.text(argument, name, wanted="a field", is_empty_ok=False) for name in names]
+    return tuple(dict.fromkeys(FIELDS.get(text, text) for text in texts))
+
+
+async def _run(search: Search, tally: _Tally, call: Call) -> None:
+    async for _ in search.each(tally.add, tally.matcher):
+        if len(tally.counts) > GROUPS_MAX:
+            raise ConfigurationError(
+                f"{call.name}: there are more than {GROUPS_MAX:,} groups by {', '.join(tally.fields)}; count by fields"
+                " with fewer values, by longer periods, or over a shorter time"
+            )
+
+
+class _Tally:
+    """Counts the selected lines of pieces."""
+
+    def __init__(self, matcher: Matcher, fields: Sequence[str], periods: _Periods | None) -> None:
+        self.matcher: Matcher = matcher
+        self.fields: tuple[str, ...] = tuple(fields)
+        self.counts: Counter[tuple[Any, ...]] = Counter()
+        self._periods = periods
+        keys = [field.partition(".")[0] for field in fields] + (["at"] if periods else [])
+        self._peeks = Peeks(list(dict.fromkeys(keys)))
+        self._columns = [
+            (attrgetter(self._peeks.name_of(field.partition(".")[0])), _value_of(field)) for field in fields
+        ]
+        self._at = attrgetter(self._peeks.name_of("at")) if periods else None
+
+    def add(self, piece: Piece) -> None:
+        """Count the selected lines of a piece."""
+        if self.matcher.is_everything:
+            peeks = self._peeks.of_all(piece.content, piece.records)
+        else:
+            peeks = [self._peeks.of(line, 0) for _, _, line in self.matcher.find(piece.content, piece.records)]
+        columns: list[Sequence[Any]] = []
+        if self._periods is not None and self._at is not None:
+            columns.append([self._periods.begin_of(at) for at in map(self._at, peeks)])
+        for getter, value_of in self._columns:
+            columns.append([value_of(value) for value in map(getter, peeks)])
+        self.counts.update(zip(*columns, strict=True) if columns else [()] * len(peeks))
+
+    def rows(self) -> tuple[Count, ...]:
+        """Return the counts: by period, then the largest first."""
+        is_over_time = self._periods is not None
+        rows = [
+            Count(None if not is_over_time else key[0], key[1:] if is_over_time else key, number)
+            for key, number in self.counts.items()
+        ]
+        first = datetime.min.replace(tzinfo=UTC)
+        return tuple(sorted(rows, key=lambda row: (row.begins or first, -row.count, tuple(map(str, row.values)))))
+
+
+def _value_of(field: str) -> Callable[[Any], str | None]:
+    """Return what makes text of a value that is none."""
+    _, dot, rest = field.partition(".")
+    if not dot:
+        return lambda value: value if type(value) is str else text_of(value)
+    return at_path(rest.split("."), text_of)
+
+
+class _Periods:
+    """In which period a time is."""
+
+    def __init__(self, size: int, zone: tzinfo) -> None:
+        self._size = size
+        self._zone = zone
+        self._known: dict[str, datetime | None] = {}
+        """By the beginning of a time: records of one minute are in one period, if those are of whole minutes."""
+        self._chars = 16 if size % (60 * _SECOND) == 0 else 19
+
+    def begin_of(self, at: Any) -> datetime | None:
+        """Return when the period of a record begins; None if it has no time."""
+        if self._size % _SECOND or type(at) is not str or len(at) != 27 or at[26] != "Z" or at[19] != ".":
+            return self._begin(instant_of(at))
+        start = at[: self._chars]
+        if start not in self._known:
+            if len(self._known) > _KNOWN_MAX:
+                self._known.clear()
+            self._known[start] = self._begin(instant_of(at))
+        return self._known[start]
+
+    def _begin(self, instant: int | None) -> datetime | None:
+        if instant is None:
+            return None
+        moment = _EPOCH + timedelta(microseconds=instant)
+        if self._zone is not UTC:  # a day has 23 hours, 24 or 25, and begins at midnight
+            local = moment.astimezone(self._zone).replace(tzinfo=UTC)
+            since = (local - _EPOCH) // timedelta(microseconds=1)
+            begin = _EPOCH + timedelta(microseconds=since // self._size * self._size)
+            return begin.replace(tzinfo=self._zone)
+        return _EPOCH + timedelta(microseconds=instant // self._size * self._size)

@@ -1,0 +1,190 @@
+"""The index of one sealed segment: which times, texts and names are in it, and where its blocks begin.
+
+A file beside the log, ``index/<segment>.idx``. Its first line is a JSON object with a checksum, as
+:func:`hubwire.codec.encode_marker` writes it: the segment, its size, the CRC-32 of its last 4 KiB, its records, its
+times, and where the sections are, each with its length and CRC-32. ``blocks`` has a row for each stretch of about
+128 KiB: where it begins, its first record, its earliest and latest time, and its CRC-32. ``keys`` is a Bloom filter
+over the texts of the keys that are often asked for. ``names`` are what agents and channels are called.
+
+All of it is in the log, so a file that is missing, of another version, or that does not fit is left aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any
+from zlib import crc32
+
+import attrs
+import msgspec
+
+from .. import codec
+from .._values import Value
+from ..errors import InvalidRecord
+from ..ports import KnowledgeStore
+
+__all__ = ("KEYS", "VERSION", "Block", "Bloom", "Header", "encode_index", "index_path", "read_header", "read_section")
+
+VERSION = 1
+
+KEYS = (
+    "kind",
+    "agent_id",
+    "channel_id",
+    "task_id",
+    "turn_id",
+    "session_id",
+    "tenant",
+    "correlation_id",
+    "causation_id",
+    "actor",
+    "source",
+    "topic",
+    "outcome",
+    "severity",
+    "approval_id",
+    "envelope_id",
+    "fact_id",
+)
+"""The keys that the filter knows."""
+
+TAIL_BYTES = 4096
+_HEADER_BYTES = 1024
+_BITS = 12
+_HASHES = 5
+"""Of five hundred texts that are not there, two or three are taken for being there: (1 - e^(-5/12))^5 = 0.0047."""
+
+_FILTERED_MAX = 500_000
+
+
+@attrs.frozen(eq=False, repr=False)
+class Block(Value):
+    """A stretch of whole lines in a segment."""
+
+    offset: int
+    index: int
+    end: int
+    """The offset behind its last line feed."""
+    records: int
+    earliest: int | None
+    """In microseconds since 1970; None if a record has no time."""
+    latest: int | None
+    checksum: int
+    """CRC-32 of its bytes without the last line feed."""
+
+
+@attrs.frozen(eq=False, repr=False)
+class Header(Value):
+    """What the first line of an index says."""
+
+    segment: int
+    size: int
+    records: int
+    tail: int
+    """CRC-32 of the last 4 KiB of the segment: in a chained log these hold an ``h`` that stands for all of it."""
+    earliest: int | None
+    latest: int | None
+    sections: dict[str, tuple[int, int, int]]
+    """Where each begins in the file, its length and its CRC-32."""
+
+
+def index_path(path: str, segment: int) -> str:
+    """Return where the index of a segment is."""
+    return f"{path}/index/{segment:020d}.idx"
+
+
+def encode_index(
+    segment: int, size: int, tail: int, blocks: list[Block], texts: Iterable[str], names: list[tuple[str, str, str]]
+) -> bytes:
+    """Return the file."""
+    times = [each.earliest for each in blocks], [each.latest for each in blocks]
+    is_dated = bool(blocks) and None not in times[0]
+    parts = {
+        "blocks": msgspec.msgpack.encode([attrs.astuple(each) for each in blocks]),
+        "keys": Bloom.over(set(texts)).bits,
+        "names": msgspec.msgpack.encode(names),
+    }
+    sections, offset = {}, 0
+    for name, part in parts.items():
+        sections[name] = (offset, len(part), crc32(part))
+        offset += len(part)
+    head = codec.encode_marker(
+        {
+            "segment": segment,
+            "size": size,
+            "tail": tail,
+            "records": sum(each.records for each in blocks),
+            "earliest": min(filter(None, times[0])) if is_dated else None,
+            "latest": max(filter(None, times[1])) if is_dated else None,
+            "sections": sections,
+        },
+        version=VERSION,
+    )
+    return b"".join([head.rstrip(b"\n").ljust(_HEADER_BYTES - 1), b"\n", *parts.values()])
+
+
+async def read_header(store: KnowledgeStore, path: str, segment: int) -> Header:
+    """Return the header of an index. Raises :class:`~hubwire.errors.InvalidRecord` if it cannot be used."""
+    content = await store.read_bytes(index_path(path, segment), 0, _HEADER_BYTES)
+    if content is None:
+        raise InvalidRecord("there is none")
+    fields = codec.decode_marker(content.rstrip() + b"\n")
+    if fields.pop("v") != VERSION:
+        raise InvalidRecord("it is of another version")
+    fields.pop("c", None)
+    fields["sections"] = {name: tuple(place) for name, place in fields["sections"].items()}
+    header = Header(**fields)
+    if header.segment != segment:
+        raise InvalidRecord(f"it is that of segment {header.segment}")
+    return header
+
+
+async def read_section(store: KnowledgeStore, path: str, header: Header, name: str) -> bytes:
+    """Return a section. Raises :class:`~hubwire.errors.InvalidRecord` if it is not as it was written."""
+    offset, size, checksum = header.sections[name]
+    begin = _HEADER_BYTES + offset
+    content = await store.read_bytes(index_path(path, header.segment), begin, begin + size) or b""
+    if len(content) != size or crc32(content) != checksum:
+        raise InvalidRecord(f"its section {name} is damaged")
+    return content
+
+
+def blocks_of(section: bytes) -> list[Block]:
+    """Return the blocks of a section that was checked."""
+    rows: list[Any] = msgspec.msgpack.decode(section)
+    return [Block(*row) for row in rows]
+
+
+def names_of(section: bytes) -> list[tuple[str, str, str]]:
+    """Return the names of a section that was checked."""
+    rows: list[Any] = msgspec.msgpack.decode(section)
+    return [(key, identifier, name) for key, identifier, name in rows]
+
+
+class Bloom:
+    """Which texts may be in a set, by Bloom, 'Space/Time Trade-offs in Hash Coding with Allowable Errors' (1970)."""
+
+    def __init__(self, bits: bytes) -> None:
+        self.bits: bytes = bits
+        """Empty: any text may be there."""
+
+    @classmethod
+    def over(cls, texts: set[str]) -> Bloom:
+        if len(texts) > _FILTERED_MAX:
+            return cls(b"")
+        bits = bytearray(max(len(texts) * _BITS // 8, 8))
+        for text in texts:
+            for place in _places(text, len(bits) * 8):
+                bits[place >> 3] |= 1 << (place & 7)
+        return cls(bytes(bits))
+
+    def may_hold(self, text: str) -> bool:
+        """Tell whether a text may be there; if not, it is not."""
+        bits = self.bits
+        return not bits or all(bits[place >> 3] & 1 << (place & 7) for place in _places(text, len(bits) * 8))
+
+
+def _places(text: str, count: int) -> list[int]:
+    digest = blake2b(text.encode(errors="surrogatepass"), digest_size=4 * _HASHES).digest()
+    return [int.from_bytes(digest[at : at + 4], "big") % count for at in range(0, 4 * _HASHES, 4)]
