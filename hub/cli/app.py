@@ -14,6 +14,7 @@ from cyclopts.validators import Number
 from .._version import installed_version
 from ..errors import ConfigurationError, HubError
 from .dead_letters_app import dead_letters
+from .export_app import export, report
 from .failures import CommandFailed
 from .output import complain, log_to_stderr
 from .query_app import query, sql
@@ -319,7 +320,9 @@ def demo(
 
 
 app.command(dead_letters)
+app.command(export)
 app.command(query)
+app.command(report)
 app.command(sql)
 
 

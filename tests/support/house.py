@@ -188,10 +188,12 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire._delivery",),
     ("hubwire._journal",),
     ("hubwire._commit",),
+    ("hubwire.exports",),
     (
         "hubwire.approvals",
         "hubwire.arbiter",
         "hubwire.channel_types",
+        "hubwire.cloudevents",
         "hubwire.expectations",
         "hubwire.guests",
         "hubwire.messages",

@@ -1,0 +1,62 @@
+"""``hubwire export``: the records of a log in the format of another tool."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from ..errors import ConfigurationError
+from ..exports import CloudEvents, Csv, Ecs, Format, Jsonl, Ocsf, Otlp, Parquet
+from ..query import Selection
+from .exporting import STDOUT, Source, export_to, size_text
+from .output import is_terminal, plural, say
+from .target import beginning_of, find_log, open_target
+
+__all__ = ("FORMATS", "export")
+
+FORMATS: dict[str, Callable[[], Format]] = {
+    "jsonl": Jsonl,
+    "csv": Csv,
+    "cloudevents": CloudEvents,
+    "ocsf": Ocsf,
+    "ecs": Ecs,
+    "otlp": Otlp,
+    "parquet": Parquet,
+}
+
+
+async def export(
+    target: str,
+    *,
+    format_: str,
+    output: str,
+    columns: str | None,
+    selection: Selection,
+    log: str | None,
+    raw: bool,
+    force: bool,
+) -> None:
+    """Write the selected records of a log to a file, or the standard output."""
+    made = _format(format_, columns)
+    if output == STDOUT and format_ == "parquet" and is_terminal(sys.stdout):
+        raise ConfigurationError("Parquet is not for a terminal; name a file: --output events.parquet")
+    store = open_target(target)
+    try:
+        path = await find_log(store, log, target)
+        if beginning := await beginning_of(store, path):
+            say(f"hubwire: {beginning}", sys.stderr)
+        source = Source(store, path, selection)
+        size = await export_to(output, source, made, raw=raw, force=force)
+    finally:
+        await store.aclose()
+    if output != STDOUT:
+        kept = "unredacted" if raw else "redacted"
+        say(f"{plural(source.written, 'record')} of {path}, {kept}: {output}, {size_text(size)}")
+
+
+def _format(name: str, columns: str | None) -> Format:
+    if columns is None:
+        return FORMATS[name]()
+    if name != "csv":
+        raise ConfigurationError(f"--columns is for --format csv, not {name}")
+    return Csv([column.strip() for column in columns.split(",")])

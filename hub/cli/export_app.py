@@ -1,0 +1,97 @@
+"""The verbs ``hubwire export`` and ``hubwire report``, and their arguments."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from .selecting import Filters
+
+__all__ = ("export", "report")
+
+_ALL = Filters()
+
+Target = Annotated[str, Parameter(help="A directory, or the URL of a store: file:///data.")]
+Force = Annotated[bool, Parameter(help="Replace the file if it is there.")]
+Raw = Annotated[
+    bool, Parameter(help="Write what is stored as it is: by default, what is personal or secret is redacted.")
+]
+LogPath = Annotated[
+    str | None, Parameter(name="--log", help="The log within the store; by default /audit, else /journal.")
+]
+
+
+def export(
+    target: Target,
+    /,
+    *,
+    filters: Filters = _ALL,
+    format_: Annotated[
+        Literal["jsonl", "csv", "cloudevents", "ocsf", "ecs", "otlp", "parquet"],
+        Parameter(name="--format", help="The format: jsonl is the records as they stand in the log."),
+    ],
+    output: Annotated[
+        str, Parameter(name=["-o", "--output"], allow_leading_hyphen=True, help="A file, or - for the standard output.")
+    ] = "-",
+    columns: Annotated[
+        str | None, Parameter(help="With csv: the fields that are columns, as seq,at,kind,content.text.")
+    ] = None,
+    force: Force = False,
+    raw: Raw = False,
+    log: LogPath = None,
+) -> None:
+    """Write the records of a log for another tool: all of them, redacted, without a cap and in constant memory."""
+    import anyio
+
+    from .export import export
+
+    anyio.run(
+        partial(
+            export,
+            target,
+            format_=format_,
+            output=output,
+            columns=columns,
+            selection=filters.selection("export"),
+            log=log,
+            raw=raw,
+            force=force,
+        )
+    )
+
+
+def report(
+    target: Target,
+    /,
+    *,
+    filters: Filters = _ALL,
+    output: Annotated[
+        str,
+        Parameter(name=["-o", "--output"], allow_leading_hyphen=True, help="The file, or - for the standard output."),
+    ],
+    title: Annotated[
+        str | None, Parameter(help="What stands at its head; by default the log, and what is selected.")
+    ] = None,
+    force: Force = False,
+    raw: Raw = False,
+    log: LogPath = None,
+) -> None:
+    """Write a log, or a part of it, as one HTML file for a person: the page computes the chain again by itself."""
+    import anyio
+
+    from .report import report
+
+    anyio.run(
+        partial(
+            report,
+            target,
+            output=output,
+            title=title,
+            selection=filters.selection("report"),
+            log=log,
+            raw=raw,
+            force=force,
+        )
+    )

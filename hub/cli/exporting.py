@@ -1,0 +1,250 @@
+"""What ``hubwire export`` and ``hubwire report`` share: the records of a log, and the file that they go to."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from tempfile import mkstemp
+from typing import IO, Any
+
+import anyio
+import anyio.to_thread
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from hubwire.listeners.audit.blobs import restore
+
+from ..exports import ExportRecord, Format, export
+from ..log import Head, LogReader, Record
+from ..ports import KnowledgeStore
+from ..query import Selection, query
+from .failures import CommandFailed
+from .output import is_terminal
+from .redacted import shown
+from .target import Names, fields_of, head_at, head_of
+
+__all__ = ("STDOUT", "LinkedSource", "NotWritten", "Source", "export_to", "size_text")
+
+STDOUT = "-"
+
+_PROGRESS_EVERY = 500
+_NAMING = Selection(kind=("agent.registered", "channel.created"))
+
+
+class NotWritten(CommandFailed):
+    """The output cannot be written, and nothing was changed."""
+
+
+# --- in -------------------------------------------------------------------------------------------------------------
+
+
+_Lines = AsyncIterator[tuple[Record, str | None]]
+"""Records, each with the chain value before it where that is known."""
+
+
+class Source:
+    """The selected records of a log, up to the end that it has when they are first asked for."""
+
+    def __init__(self, store: KnowledgeStore, path: str, selection: Selection) -> None:
+        self.written: int = 0
+        """How many records were selected."""
+        self._store = store
+        self._path = path
+        self._selection = selection
+
+    async def records(self, progress: Progress) -> AsyncIterator[ExportRecord]:
+        """Iterate over the records; those that were too long for a line come whole."""
+        end = await self.end()
+        task = progress.add_task("exporting", total=end)
+        async for record, previous in self._lines(end):
+            self.written += 1
+            whole = await self._whole(record)
+            yield ExportRecord(record.line, record.index, whole, previous)
+            if self.written % _PROGRESS_EVERY == 0:
+                progress.update(task, completed=record.index)
+        progress.update(task, completed=end)
+
+    async def end(self) -> int:
+        """Return how many records the log has."""
+        reader = LogReader(self._store, self._path)
+        await reader.seek_end()
+        return reader.index
+
+    async def _lines(self, end: int) -> _Lines:
+        """Iterate over the records, each with the chain value before it where that is known."""
+        if self._selection.is_everything:
+            async for record in each_record(self._store, self._path, 0, end):
+                yield record, "" if record.index == 0 else None
+            return
+        async for found in query(self._store, self._path, self._selection):
+            if found.index >= end:
+                return
+            yield Record(found.index, found.line), None
+
+    async def _whole(self, record: Record) -> bytes | None:
+        if b'"cut":{' not in record.line or fields_of(record) is None:
+            return None
+        whole = await restore(self._store, self._path, record.body)
+        return None if whole == record.body else whole
+
+
+class LinkedSource(Source):
+    """The same, and what a report wants to know beside: the chain value before each record, the head, and names."""
+
+    def __init__(self, store: KnowledgeStore, path: str, selection: Selection, *, raw: bool) -> None:
+        super().__init__(store, path, selection)
+        self.head: Head | None = None
+        """The head of the log at that end; known when the records were read, None for a log without a chain."""
+        self.names: dict[str, str] = {}
+        """Names of agents and topics of channels that the selected records are about; without a selection, none."""
+        self._names = Names()
+        self._shown = shown(raw=raw)
+
+    async def _lines(self, end: int) -> _Lines:
+        if not self._selection.is_everything:
+            async for naming in query(self._store, self._path, _NAMING):
+                self._names.learn_line(self._shown.record(Record(naming.index, naming.line)).line)
+        lines = super()._lines(end)
+        async for record, previous in (
+            self._followed(lines) if self._selection.is_everything else self._linked(lines, end)
+        ):
+            if not self._selection.is_everything:
+                self._use_names(fields_of(record) or {})
+            yield record, previous
+        self.head = await head_at(self._store, self._path, end)
+
+    async def _followed(self, lines: _Lines) -> _Lines:
+        """Iterate over all records, each with the chain value of the one before."""
+        last: Record | None = None
+        async for record, known in lines:
+            yield record, known if last is None else _chain_of(last)
+            last = record
+
+    async def _linked(self, lines: _Lines, end: int) -> _Lines:
+        """Iterate over a selection, with the chain values before: the records between are read for them, once."""
+        walk: AsyncIterator[Record] | None = None
+        before: Record | None = None
+        async for record, _ in lines:
+            if walk is None:
+                walk = each_record(self._store, self._path, max(record.index - 1, 0), end)
+            previous = "" if record.index == 0 else None
+            while before is None or before.index < record.index:
+                if before is not None and before.index == record.index - 1:
+                    previous = _chain_of(before)
+                before = await anext(walk)
+            yield record, previous
+
+    def _use_names(self, fields: dict[str, Any]) -> None:
+        audience = fields.get("audience")
+        for each in (fields.get("agent_id"), *(audience if isinstance(audience, list) else ())):
+            if isinstance(each, str):
+                self.names[each] = self._names.agent(each)
+        if isinstance(channel_id := fields.get("channel_id"), str):
+            self.names[channel_id] = self._names.channel(channel_id)
+
+
+def _chain_of(record: Record) -> str | None:
+    head = head_of(record)
+    return None if head is None else head.h
+
+
+async def each_record(store: KnowledgeStore, path: str, start: int, end: int) -> AsyncIterator[Record]:
+    """Iterate over the records of a log from number ``start``, or the first that is kept, to before number ``end``."""
+    reader = LogReader(store, path)
+    await reader.seek_index(start)
+    while records := await reader.read():
+        for record in records:
+            if record.index >= end:
+                return
+            yield record
+
+
+# --- out ------------------------------------------------------------------------------------------------------------
+
+
+async def export_to(output: str, source: Source, format_: Format, *, raw: bool, force: bool) -> int:
+    """Write an export to a file, or the standard output, with a bar of progress; return how many bytes it has."""
+    written = 0
+    with progress_bar() as progress:
+        async with _opened(output, force=force) as file:
+            async for piece in export(source.records(progress), format_, redactor=None if raw else "default"):
+                written += len(piece)
+                await anyio.to_thread.run_sync(file.write, piece)
+    return written
+
+
+@asynccontextmanager
+async def _opened(output: str, *, force: bool) -> AsyncIterator[IO[bytes]]:
+    """Open what the output goes to: ``-``, the standard output, or a file, which is there when all of it is written.
+
+    Raises :class:`NotWritten`.
+    """
+    if output == STDOUT:
+        yield sys.stdout.buffer
+        await anyio.to_thread.run_sync(sys.stdout.buffer.flush)
+        return
+    path = Path(output)
+    part = await anyio.to_thread.run_sync(partial(_begin, path, force=force))
+    try:
+        yield part
+        await anyio.to_thread.run_sync(_end, part, path)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(_discard, part)
+
+
+def _begin(path: Path, *, force: bool) -> IO[bytes]:
+    """Open a file beside the one that is wanted. Only the user may read it: it may hold what others must not see."""
+    if path.is_dir():
+        raise NotWritten(f"{path} is a directory; name a file in it")
+    if path.exists() and not force:
+        raise NotWritten(f"{path} is there already; name another file, or pass --force to replace it")
+    try:
+        descriptor, name = mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
+    except OSError as error:
+        raise NotWritten(f"{path} cannot be written ({error.strerror}); name a file where you may write") from error
+    os.close(descriptor)
+    return Path(name).open("wb")
+
+
+def _end(part: IO[bytes], path: Path) -> None:
+    part.flush()
+    os.fsync(part.fileno())
+    Path(part.name).replace(path)
+
+
+def _discard(part: IO[bytes]) -> None:
+    """Close the file, and remove it where it has not become the one that is wanted."""
+    part.close()
+    with suppress(OSError):
+        Path(part.name).unlink()
+
+
+def progress_bar() -> Progress:
+    """Return a bar of progress for the terminal at the standard error; it shows nothing where there is none."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("records"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        disable=not is_terminal(sys.stderr),
+        transient=True,
+    )
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes for people: ``813 bytes``, ``1.4 MB``."""
+    if size < 1000:
+        return f"{size} bytes"
+    for unit in ("kB", "MB", "GB"):
+        size_in = size / 1000
+        if size_in < 999.95 or unit == "GB":
+            return f"{size_in:,.1f} {unit}"
+        size = round(size_in)
+    raise AssertionError(unit)

@@ -1,0 +1,79 @@
+"""``hubwire report``: a log, or a part of it, as one HTML file for a person."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import attrs
+
+from ..exports import Report
+from ..query import Selection
+from .exporting import STDOUT, LinkedSource, export_to, size_text
+from .output import plural, say
+from .target import AUDIT, JOURNAL, beginning_of, find_log, open_target
+
+__all__ = ("report",)
+
+_COMFORTABLE = 100_000
+"""How many records the page of a report shows without making its reader wait."""
+
+
+class _LogReport(Report):
+    """A report that asks at its end what was learnt while its records were read."""
+
+    def __init__(self, title: str, selection: str | None, source: LinkedSource) -> None:
+        super().__init__(title, selection=selection)
+        self._source = source
+
+    def end(self) -> Iterator[bytes]:
+        self.names, self.head = self._source.names, self._source.head
+        yield from super().end()
+
+
+async def report(
+    target: str, *, output: str, title: str | None, selection: Selection, log: str | None, raw: bool, force: bool
+) -> None:
+    """Write the report, and say what is in it."""
+    store = open_target(target)
+    try:
+        path = await find_log(store, log, target)
+        beginning = await beginning_of(store, path)
+        source = LinkedSource(store, path, selection, raw=raw)
+        words = None if selection.is_everything else selection_text(selection)
+        heading = title if title is not None else _title(path, words)
+        made = _LogReport(heading, words, source)
+        size = await export_to(output, source, made, raw=raw, force=force)
+    finally:
+        await store.aclose()
+    stream = sys.stderr if output == STDOUT else sys.stdout
+    kept = "unredacted" if raw else "redacted"
+    say(f"{plural(source.written, 'record')} of {path}, {kept}: {output}, {size_text(size)}", stream)
+    if beginning:
+        say(f"hubwire: {beginning}", sys.stderr)
+    if source.head is not None:
+        say(f"its head is {source.head}: keep it elsewhere, and compare it with that of the report", stream)
+    if source.written > _COMFORTABLE:
+        advice = "select some: --channel, --agent, --since"
+        say(f"hubwire: a browser takes a while for {plural(source.written, 'record')}; {advice}", sys.stderr)
+
+
+def selection_text(selection: Selection) -> str:
+    """Say what a selection takes, in the words of its options."""
+    words = []
+    for name, value in attrs.asdict(selection, recurse=False).items():
+        if name in ("since", "until") or value in ((), None):
+            continue
+        if name == "where":
+            words += [f"{key} {' or '.join(texts)}" for key, texts in value]
+        else:
+            words.append(f"{name} {value if isinstance(value, str) else ' or '.join(value)}")
+    words += [f"since {selection.since_at.isoformat()}"] if selection.since_at is not None else []
+    words += [f"until {selection.until_at.isoformat()}"] if selection.until_at is not None else []
+    return ", ".join(words)
+
+
+def _title(path: str, words: str | None) -> str:
+    """Return the title of a report, without the store: its path or URL may tell what the reader must not see."""
+    what = {AUDIT: "Audit log", JOURNAL: "Journal"}.get(path, f"The log {path}")
+    return what if words is None else f"{what}: {words}"

@@ -1,0 +1,373 @@
+"""Reports, opened in a real browser: what they compute, what they say, and that no text in them does a thing."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import html
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubwire import codec
+from hubwire.exports import ExportRecord, Report, export_now
+from hubwire.log import Head, Record, chain_value
+from support.exports import HOSTILE, make_log, read_log
+
+SECRET = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD"
+BLOCK = re.compile(rb'<script type="text/x-hubwire-records">([^<]*)</script>')
+
+
+def chained(number: int, make: Callable[[int], dict[str, Any]]) -> list[ExportRecord]:
+    """Return the records of a log with a chain."""
+    chain, records = b"", []
+    for index in range(number):
+        body = codec.encode_record(
+            {"at": f"2026-01-01T10:{index // 60 % 60:02d}:{index % 60:02d}.000000Z", **make(index)}
+        )
+        chain = chain_value(chain, codec.seal(body, index))
+        records.append(ExportRecord(codec.seal(body, index, chain), index))
+    return records
+
+
+def said(index: int) -> dict[str, Any]:
+    return {"kind": "user.said", "seq": index, "text": f"word{index}", "agent_id": f"agent-{index % 3}"}
+
+
+def report(records: list[Any], *, redactor: Any = None, **options: Any) -> bytes:
+    return b"".join(export_now(records, Report("A log", **options), redactor=redactor))
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> None:
+    """The one loop of these tests is that of the browser's driver, for which they wait."""
+
+
+@pytest.fixture(scope="module")
+def worked(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    async def make() -> list[Record]:
+        store = await make_log(tmp_path_factory.mktemp("log"))
+        try:
+            return await read_log(store)
+        finally:
+            await store.aclose()
+
+    with ThreadPoolExecutor(1) as thread:  # the driver of the browser has a loop in this one
+        return thread.submit(asyncio.run, make()).result()
+
+
+# --- the file -------------------------------------------------------------------------------------------------------
+
+
+def test_no_text_of_a_record_stands_in_the_file(worked: list[Record]) -> None:
+    """Records are Base64, names and titles are escaped: there is no markup but that of the page."""
+    names = {text: text for text in HOSTILE}
+    made = b"".join(export_now(worked, Report(HOSTILE[0], selection=HOSTILE[1], names=names)))
+    for text in HOSTILE[:5]:
+        assert text.encode() not in made
+    assert made.lower().count(b"<script") == made.lower().count(b"</script") == len(BLOCK.findall(made)) + 2
+    assert html.escape(HOSTILE[0]).encode() in made
+    about = re.search(rb'<script type="application/json" id="about">(.*)</script>', made)
+    assert about is not None
+    assert json.loads(about[1])["names"] == names
+    assert b"\xe2\x80\xa8" not in about[1]
+
+
+def test_the_policy_names_the_program_and_the_style(worked: list[Record]) -> None:
+    made = report(worked).decode()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', made)
+    program = re.search(r"<script>(.*?)</script>", made, re.DOTALL)
+    style = re.search(r"<style>(.*?)</style>", made, re.DOTALL)
+    assert policy
+    assert program
+    assert style
+    for directive, source in (("script-src", program[1]), ("style-src", style[1])):
+        digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+        assert f"{directive} 'sha256-{digest}'" in policy[1]
+    assert policy[1].startswith("default-src 'none'; ")
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", made)
+
+
+def test_a_file_holds_the_lines_of_the_log(worked: list[Record]) -> None:
+    rows = [
+        row.split(b"\t")
+        for block in BLOCK.findall(report(worked))
+        for row in gzip.decompress(base64.b64decode(block)).removesuffix(b"\n").split(b"\n")
+    ]
+    assert [row[3] for row in rows] == [record.line for record in worked]
+    assert [int(row[0]) for row in rows] == [record.index for record in worked]
+
+
+# --- in a browser ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium here; apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        # As root, in a container, the sandbox of the browser has no rights to be made.
+        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+class Reader:
+    """A reader of reports: a browser, and what it was asked for and has complained of."""
+
+    def __init__(self, browser: Any, folder: Path) -> None:
+        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+        self.page = self.context.new_page()
+        self.folder = folder
+        self.trouble: list[str] = []
+        self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
+        self.page.on("console", lambda message: self.trouble.append(message.text))
+        self.page.on("dialog", lambda dialog: self.trouble.append(dialog.message))
+        self.page.on("request", self._asked)
+
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith(("file:", "blob:")):
+            self.trouble.append(f"asked for {request.url}")
+
+    def open(self, content: bytes) -> Any:
+        file = self.folder / "report.html"
+        file.write_bytes(content)
+        self.page.goto(file.as_uri())
+        self.page.wait_for_selector("html[data-checked], html[data-ready=failed]", state="attached")
+        return self.page
+
+    def view(self, name: str) -> Any:
+        self.page.click(f"#tab-{name}")
+        return self.page
+
+    def fact(self, name: str) -> str:
+        text: str = self.page.inner_text(f"#{name}")
+        return text
+
+
+@pytest.fixture
+def reader(browser: Any, tmp_path: Path) -> Iterator[Reader]:
+    made = Reader(browser, tmp_path)
+    yield made
+    made.context.close()
+    assert made.trouble == []
+
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_readers_browser_computes_the_chain_again(reader: Reader, worked: list[Record]) -> None:
+    reader.open(report(worked, redactor="default"))
+    total = len(worked)
+    assert f"Computed again: {total} of {total} records hold" in reader.fact("integrity")
+    assert f"Records 0 to {total - 1} are here, without a gap." in reader.fact("completeness")
+    chain = worked[-1].chain
+    assert chain is not None
+    assert reader.page.inner_text("#head") == f"{total}:{chain.decode()}"
+    assert "no record had to be changed" in reader.fact("redaction")
+
+
+def test_hostile_texts_are_shown_and_do_nothing(reader: Reader, worked: list[Record]) -> None:
+    page = reader.open(b"".join(export_now(worked, Report(HOSTILE[0], selection=HOSTILE[1]))))
+    assert page.title() == HOSTILE[0]
+    for view in ("overview", "timeline", "channels", "records"):
+        reader.view(view)
+        assert page.evaluate("document.querySelectorAll('main :is(script, img, iframe, b b, style, link)').length") == 0
+        assert page.title() == HOSTILE[0]
+    for text in HOSTILE:
+        page.fill(".search", text.split()[0])
+        assert page.locator(".row").count() > 0
+        page.locator(".row").last.click()
+    page.fill(".search", "]]>")
+    shown = page.locator(".row .gist").first.inner_text()
+    assert "\\u202e" in shown
+    assert "\\u2028" in shown
+    assert "\u202e" not in page.evaluate("document.body.innerText")
+
+
+def tampered(content: bytes, change: Callable[[list[bytes]], list[bytes]]) -> bytes:
+    """Return a report whose rows were changed after it was made."""
+
+    def changed(match: re.Match[bytes]) -> bytes:
+        rows = gzip.decompress(base64.b64decode(match[1])).removesuffix(b"\n").split(b"\n")
+        packed = base64.b64encode(gzip.compress(b"".join(b"%b\n" % row for row in change(rows))))
+        return b'<script type="text/x-hubwire-records">%b</script>' % packed
+
+    return BLOCK.sub(changed, content)
+
+
+def test_a_changed_record_is_named(reader: Reader) -> None:
+    content = report(chained(100, said))
+    page = reader.open(tampered(content, lambda rows: [row.replace(b"word77", b"word78") for row in rows]))
+    assert "1 record is not what the chain says" in reader.fact("integrity")
+    assert "record 77" in reader.fact("integrity")
+    page.click("#integrity .link")
+    assert "is not what its chain value stands for" in page.inner_text(".drawer")
+
+
+def test_a_forged_record_breaks_the_next(reader: Reader) -> None:
+    """It brings a chain value of its own, which its own content yields; the record behind it follows another."""
+    records = chained(100, said)
+    body = codec.encode_record({"kind": "user.said", "seq": 50, "text": "forged"})
+    before = records[49].chain
+    assert before is not None
+    chain = chain_value(before.encode(), codec.seal(body, 50))
+    records[50] = ExportRecord(codec.seal(body, 50, chain), 50)
+    records[51] = ExportRecord(records[51].line, 51, previous=chained(100, said)[50].chain)
+    reader.open(report(records))
+    assert "1 record is not what the chain says" in reader.fact("integrity")
+    assert "record 51" in reader.fact("integrity")
+
+
+def test_a_missing_record_is_missed(reader: Reader) -> None:
+    records = chained(20, said)
+    reader.open(report([*records[:7], *records[8:]]))
+    assert "Records are missing before record 8" in reader.fact("completeness")
+    assert "19 records hold, the others cannot be" in reader.fact("integrity").replace("18 of ", "")
+
+
+def test_a_file_that_was_cut_is_not_believed(reader: Reader) -> None:
+    page = reader.open(tampered(report(chained(20, said)), lambda rows: rows[:-1]))
+    assert "the file says that it holds 20 records, and 19 are in it" in page.inner_text("main")
+
+
+def test_what_is_redacted_for_the_report_is_counted_apart(reader: Reader) -> None:
+    records = chained(10, lambda index: said(index) | ({"note": SECRET} if index in (3, 4) else {}))
+    content = report(records, redactor="default")
+    page = reader.open(content)
+    assert "8 of 10 records hold, the others cannot be" in reader.fact("integrity")
+    assert "2 records were redacted for this report" in reader.fact("integrity")
+    assert "2 records were changed" in reader.fact("redaction")
+    reader.view("records")
+    page.select_option("select >> nth=0", "?redacted")
+    assert page.locator(".row").count() == 2
+    raw = Reader(reader.context.browser, reader.folder)
+    raw.open(report(records))
+    assert "Not redacted" in raw.fact("redaction")
+    assert "10 of 10" in raw.fact("integrity")
+
+
+def test_a_selection_says_what_it_cannot_show(reader: Reader) -> None:
+    records = chained(30, said)
+    chosen = [
+        ExportRecord(record.line, record.index, previous=records[index - 1].chain if index else "")
+        for index, record in enumerate(records)
+        if index % 3 == 1
+    ]
+    page = reader.open(
+        report(chosen, selection="agent one", names={"agent-1": "one"}, head=Head(30, records[-1].chain or ""))
+    )
+    assert "Computed again: 10 of 10 records hold" in reader.fact("integrity")
+    assert "only the whole log can show" in reader.fact("integrity")
+    assert "A selection: 10 records" in reader.fact("completeness")
+    assert page.inner_text("#head").startswith("30:")
+    assert "one" in page.inner_text("table >> nth=0")
+
+
+def test_the_head_that_a_reader_keeps_is_compared(reader: Reader) -> None:
+    records = chained(30, said)
+    page = reader.open(report(records))
+    for given, answer in (
+        (f"30:{records[-1].chain}", "The same"),
+        (f"10:{records[9].chain}", "goes on from the head that you keep"),
+        (f"10:{records[10].chain}", "Another log, or a changed one"),
+        (f"99:{records[9].chain}", "is not in this file"),
+        ("hello", "That is no head"),
+    ):
+        page.fill(".compare input", given)
+        page.click(".compare button")
+        assert answer in page.inner_text(".answer")
+
+
+def test_a_log_without_a_chain_proves_nothing(reader: Reader) -> None:
+    lines = codec.seal_all([codec.encode_record(said(index)) for index in range(5)], 0, 0)
+    reader.open(report([Record(index, line[:-1]) for index, line in enumerate(lines)]))
+    assert "Not provable: this log has no chain" in reader.fact("integrity")
+    assert "there is no head to compare" in reader.fact("completeness")
+
+
+def test_a_log_that_was_pruned_says_where_it_begins(reader: Reader) -> None:
+    reader.open(report(chained(30, said)[10:]))
+    assert "The log begins with record 10" in reader.fact("completeness")
+    assert "1 record cannot be computed" in reader.fact("integrity")
+
+
+@pytest.mark.parametrize("records", [[], [{"kind": "own.made"}], [Record(0, b'{"kind":"a.b\xff')], [{}]], ids=str)
+def test_records_from_no_log_are_shown_too(reader: Reader, records: list[Any]) -> None:
+    page = reader.open(report(records))
+    assert ("There is no record" in reader.fact("integrity")) == (not records)
+    for view in ("timeline", "channels", "records"):
+        reader.view(view)
+    assert page.locator(".row").count() == len(records)
+
+
+def test_a_changed_long_record_is_seen(reader: Reader) -> None:
+    whole = codec.encode_record({"kind": "own.made", "text": "x" * 100_000})
+    cut = {"blob": "blob/x.json", "bytes": len(whole), "sha256": hashlib.sha256(whole).hexdigest()}
+    short = chained(1, lambda _: {"kind": "own.made", "cut": cut})[0]
+    reader.open(report([ExportRecord(short.line, 0, whole)]))
+    assert "1 of 1 records hold" in reader.fact("integrity")
+    reader.open(report([ExportRecord(short.line, 0, whole.replace(b"xxx", b"xyx", 1))]))
+    assert "is not what the chain says" in reader.fact("integrity")
+
+
+def test_ten_thousand_records_are_a_few_rows(reader: Reader) -> None:
+    page = reader.open(report(chained(10_000, said)))
+    assert "10,000 of 10,000 records hold" in reader.fact("integrity")
+    reader.view("records")
+    assert page.locator(".row").count() < 80
+    page.fill(".search", "word9999")
+    assert page.inner_text(".tools .count") == "1 of 10,000 records"
+    page.fill(".search", "")
+    page.evaluate("document.querySelector('.rows').scrollTop = 1e9")
+    page.wait_for_selector(".row:has-text('9,999')")
+
+
+def test_the_keys_of_a_reader_work(reader: Reader) -> None:
+    page = reader.open(report(chained(50, said)))
+    page.keyboard.press("/")
+    page.keyboard.type("word1")
+    assert page.inner_text(".tools .count") == "11 of 50 records"
+    page.keyboard.press("Escape")
+    page.focus(".rows")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("j")
+    assert '"word10"' in page.inner_text(".drawer")
+    page.keyboard.press("Escape")
+    assert not page.is_visible(".drawer")
+
+
+def test_the_records_can_be_taken_out_again(reader: Reader, worked: list[Record]) -> None:
+    """A reader who trusts no page saves the lines, and computes the chain with a tool of his own."""
+    page = reader.open(report(worked))
+    reader.view("records")
+    with page.expect_download() as saved:
+        page.click("text=Save as JSON Lines")
+    content = Path(saved.value.path()).read_bytes()
+    assert content == b"".join(b"%b\n" % record.line for record in worked)
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_fits_its_screen(reader: Reader, worked: list[Record], width: int, scheme: str) -> None:
+    page = reader.page
+    page.set_viewport_size({"width": width, "height": 844})
+    page.emulate_media(color_scheme=scheme)
+    reader.open(report(worked))
+    for view in ("overview", "timeline", "channels", "records"):
+        reader.view(view)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    dark = page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(15, 17, 20)"
+    assert dark == (scheme == "dark")
+    page.click("#theme")
+    assert (page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(15, 17, 20)") != dark
