@@ -189,6 +189,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire._journal",),
     ("hubwire._commit",),
     (
+        "hubwire.addresses",
         "hubwire.approvals",
         "hubwire.arbiter",
         "hubwire.channel_types",
