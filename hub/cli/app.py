@@ -16,6 +16,7 @@ from ..errors import ConfigurationError, HubError
 from .dead_letters_app import dead_letters
 from .failures import CommandFailed
 from .output import complain, log_to_stderr
+from .webhook_app import webhook
 
 __all__ = ("run",)
 
@@ -318,6 +319,7 @@ def demo(
 
 
 app.command(dead_letters)
+app.command(webhook)
 
 
 @app.meta.default

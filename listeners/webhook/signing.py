@@ -19,13 +19,16 @@ import importlib
 import re
 import secrets as random_bytes
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any, Protocol, cast
 
 import attrs
 
 from hubwire.clock import SystemClock
 from hubwire.errors import ConfigurationError, SignatureInvalid
 from hubwire.ports import Clock
+
+from ._given import is_a
 
 __all__ = (
     "Secrets",
@@ -47,6 +50,7 @@ _HMAC_BYTES = range(24, 65)
 _SECRETS_MAX = 10
 _SIGNATURES_MAX = 50
 _VALUE_CHARS_MAX = 10_000
+_HEADERS_MAX = 1000
 _ID = re.compile(r"[!-~]{1,500}")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _INSTALL = "pip install 'hubwire[sign]'"
@@ -95,14 +99,13 @@ def new_key_pair() -> tuple[str, str]:
 
 def secrets_of(call: str, given: object, *, to_sign: bool) -> tuple[Key, ...]:
     """Return the keys of one secret or several. Raises :class:`~hubwire.errors.ConfigurationError`, without them."""
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        texts: list[Any] = [given]
-    else:
-        texts = []
-        for each in given:
-            texts.append(each)
-            if len(texts) > _SECRETS_MAX:
-                raise ConfigurationError(f"{call}: secret is more than {_SECRETS_MAX} secrets; leave out the oldest")
+    try:
+        is_one = type(given) is str or not is_a(given, Iterable)
+        texts: list[Any] = [given] if is_one else list(islice(cast(Iterable[Any], given), _SECRETS_MAX + 1))
+    except Exception as error:
+        raise ConfigurationError(f"{call}: secret is a list that cannot be read; give a list of texts") from error
+    if len(texts) > _SECRETS_MAX:
+        raise ConfigurationError(f"{call}: secret is more than {_SECRETS_MAX} secrets; leave out the oldest")
     if not texts:
         raise ConfigurationError(f"{call}: secret is an empty list; give a secret, or several while one is replaced")
     return tuple(_key(call, each, to_sign=to_sign) for each in texts)
@@ -111,7 +114,7 @@ def secrets_of(call: str, given: object, *, to_sign: bool) -> tuple[Key, ...]:
 def _key(call: str, text: Any, *, to_sign: bool) -> Key:
     form = "whsec_ and 24 to 64 bytes in Base64: new_secret() makes one"
     if type(text) is not str:
-        raise ConfigurationError(f"{call}: secret is text, {form}; it is of class {type(text).__name__}")
+        raise ConfigurationError(f"{call}: secret is text, {form}; it is {_class_of(text)}")
     prefix = next((each for each in (_HMAC, _PRIVATE, _PUBLIC) if text.startswith(each)), None)
     if prefix is None:
         raise ConfigurationError(f"{call}: secret begins with none of whsec_, whsk_ and whpk_; it is {form}")
@@ -201,6 +204,8 @@ def verify(
     is none.
     """
     keys = secrets_of("verify()", secret, to_sign=False)
+    if type(tolerance_seconds) not in (int, float) or not tolerance_seconds >= 0:
+        raise ConfigurationError("verify(): tolerance_seconds is a number of seconds, 0 or more")
     found = _headers(headers)
     id_, timestamp, signatures = (found.get(f"webhook-{name}") for name in ("id", "timestamp", "signature"))
     if id_ is None or timestamp is None or signatures is None:
@@ -230,20 +235,16 @@ def verify(
 
 
 def _headers(given: Any) -> dict[str, str]:
-    pairs = given.items() if isinstance(given, Mapping) else given
-    found: dict[str, str] = {}
     try:
-        for name, value in pairs:
-            key = _text(name).lower()
-            if key.startswith("webhook-"):
-                if key in found:
-                    raise SignatureInvalid(f"the message has {key[:50]} more than once")
-                found[key] = _text(value)
-    except (TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, SignatureInvalid):
-            raise
-        raise SignatureInvalid("the headers are neither a mapping nor pairs of name and value") from error
-    return found
+        pairs = list(given.items() if is_a(given, Mapping) else islice(given, _HEADERS_MAX))
+        named = [(_text(name).lower(), value) for name, value in pairs]
+        found = [(name, _text(value)) for name, value in named if name.startswith("webhook-")]
+    except Exception as error:
+        raise SignatureInvalid("the headers are neither a mapping nor pairs of name and value, as text") from error
+    headers = dict(found)
+    if len(headers) < len(found):
+        raise SignatureInvalid("the message has one of the headers webhook-... more than once")
+    return headers
 
 
 def _text(value: Any) -> str:
@@ -254,14 +255,19 @@ def _text(value: Any) -> str:
 
 
 def _bytes(body: Any) -> bytes:
-    if isinstance(body, str):
-        try:
-            return body.encode()
-        except UnicodeEncodeError as error:
-            raise SignatureInvalid("the body is text that UTF-8 cannot hold; give the bytes as they came") from error
-    if not isinstance(body, bytes | bytearray | memoryview):
-        raise SignatureInvalid(f"the body is bytes, as they came, not of class {type(body).__name__}")
-    return bytes(body)
+    try:
+        if is_a(body, str):
+            return str.encode(body)
+        if type(body) in (bytes, bytearray, memoryview):
+            return bytes(body)
+    except Exception as error:
+        raise SignatureInvalid("the body cannot be read as bytes; give them as they came") from error
+    raise SignatureInvalid(f"the body is bytes, as they came, not {_class_of(body)}")
+
+
+def _class_of(value: object) -> str:
+    """Return the class of a value that may be a secret, for an error."""
+    return "None" if value is None else f"an object of class {type.__dict__['__name__'].__get__(type(value))[:60]}"
 
 
 def _decoded(text: str) -> bytes | None:
@@ -300,7 +306,7 @@ def verify_sha256(body: bytes | str, value: str | bytes | None, secret: str | by
 def sha256_key(call: str, secret: object) -> bytes:
     """Return a secret of free form as a key."""
     try:
-        key = secret.encode() if isinstance(secret, str) else bytes(secret) if type(secret) is bytes else b""
+        key = str.encode(secret) if is_a(secret, str) else secret if type(secret) is bytes else b""
     except UnicodeEncodeError:
         key = b""
     if not key:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 import attrs
@@ -17,6 +18,7 @@ from hubwire.ports import Clock
 from .._histogram import Histogram
 from ..metrics import BOUNDS_SECONDS, Latency
 from ._circuit import Circuit, CircuitState
+from ._given import is_a, shown
 from ._sending import Answer, NoAnswer, Sender, check_installed
 from ._settings import backoff_of, guard_of, header_name, headers_of, number_of, proxy_of, timeouts_of, tls_of
 from .signing import Key, Secrets, secrets_of, sha256_key, sha256_of, sign
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ("Sha256Header", "Webhook", "WebhookStatistics")
 
 _CALL = "Webhook()"
+_KINDS_MAX = 1000
 
 RETRY = Backoff(seconds=0.5, seconds_max=300.0, jitter=0.5)
 ATTEMPTS_MAX = 900
@@ -155,7 +158,7 @@ class Webhook:
     ) -> None:
         guard = guard_of(allow, guard)
         self._endpoint = guard.endpoint(url, call=_CALL)
-        self.pattern: str | tuple[str, ...] = pattern if isinstance(pattern, str) else _kinds(pattern)
+        self.pattern: str | tuple[str, ...] = _kinds(pattern)
         self.attempts_max: int = number_of("attempts_max", attempts_max)
         self.__name__: str = f"webhook {self._endpoint.host}"
         self._keys = _keys(secret)
@@ -289,7 +292,7 @@ class _Body:
 
     def __init__(self, form: Any, source: Any, redactor: Any) -> None:
         if type(form) is not str or form not in ("cloudevent", "plain"):
-            raise ConfigurationError(f"{_CALL}: body is 'cloudevent' or 'plain', not {form!r:.40}")
+            raise ConfigurationError(f"{_CALL}: body is 'cloudevent' or 'plain', not {shown(form)}")
         self._is_plain = form == "plain"
         self.content_type: str = "application/json" if self._is_plain else cloudevents.CONTENT_TYPE
         if source is not None:
@@ -316,15 +319,17 @@ def _keys(secret: Any) -> tuple[Key, ...]:
 
 
 def _sha256(given: Any) -> Sha256Header | None:
-    if given is not None and not isinstance(given, Sha256Header):
-        raise ConfigurationError(f"{_CALL}: sha256 is a Sha256Header(secret), not of class {type(given).__name__}")
+    if given is not None and not is_a(given, Sha256Header):
+        raise ConfigurationError(f"{_CALL}: sha256 is a Sha256Header(secret), not {shown(given)}")
     return given
 
 
-def _kinds(pattern: Any) -> tuple[str, ...]:
+def _kinds(pattern: Any) -> str | tuple[str, ...]:
+    if type(pattern) is str:
+        return pattern
     try:
-        return tuple(pattern)
-    except TypeError as error:
+        return tuple(islice(pattern, _KINDS_MAX))
+    except Exception as error:
         raise ConfigurationError(
-            f"{_CALL}: pattern is a kind, as 'order.*', or several, not of class {type(pattern).__name__}"
+            f"{_CALL}: pattern is a kind, as 'order.*', or several, not {shown(pattern)}"
         ) from error
