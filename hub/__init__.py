@@ -176,6 +176,7 @@ _NAMES = {
 
 _SUBMODULES = (
     "actors",
+    "addresses",
     "approvals",
     "arbiter",
     "challenges",

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = (
     "ACTING_AS",
     "ATTACH",
-    "ATTEMPTS_MAX",
     "DETACH",
     "EVENTS",
     "FILTERS",
@@ -50,9 +49,6 @@ __all__ = (
 
 LISTENER_TIMEOUT_SECONDS = 30.0
 MAILBOX = 1000
-ATTEMPTS_MAX = 16
-"""With the pauses between them, two minutes on average."""
-
 ACTING_AS = Call("hub.acting_as()")
 FOR_TENANT = Call("hub.for_tenant()")
 ATTACH = Call("hub.attach()", ConfigurationError)

@@ -11,7 +11,6 @@ from ._acting import ActingHub
 from ._actors.rules import SPAWN_ON_DEMAND, GroupRules, Restart, RetryPolicy, SpawnSettings, Strategy
 from ._arguments import (
     ACTING_AS,
-    ATTEMPTS_MAX,
     FOR_TENANT,
     LISTENER_TIMEOUT_SECONDS,
     MAILBOX,
@@ -232,7 +231,7 @@ class Hub:
         since: Since | None = None,
         timeout: float = LISTENER_TIMEOUT_SECONDS,
         mailbox: int = MAILBOX,
-        attempts_max: int = ATTEMPTS_MAX,
+        attempts_max: int | None = None,
         when_exhausted: Literal["suspend", "dead_letter"] = "suspend",
         batch_max: int | None = None,
         batch_seconds: float = 0.0,
@@ -252,17 +251,17 @@ class Hub:
         a ``seq``. By default these three are what the listener's attributes of the same names say, else ``"*"``,
         BEST_EFFORT and ``"now"``. ``timeout``: seconds it may take per event. ``mailbox``: how many events a
         BEST_EFFORT one may be behind before ``overflow`` happens. ``attempts_max``: how often a DURABLE listener may
-        fail at one event before it is suspended; with ``when_exhausted="dead_letter"`` it goes on with the next event
-        then, and that one is a dead letter, as always of a BEST_EFFORT one: :attr:`dead_letters`. ``batch_max``: how
-        many events it gets at once, at most; with ``batch_seconds``, by the hub's clock, so many are gathered, for at
-        most that time (not for REQUIRED or BLOCK). ``in_loop``: a sync function runs in a thread of its own, with the
-        context copied; one that is quick may run on the loop. ``once``: a function is called for one event, with the
-        retries of its duty, and then detached. ``concurrency``: how many calls of a function may be under way at once,
-        1,000 at most; ``key``: what tells the events that stay in order then, a field of every event as
-        ``"channel_id"``, or a quick function of it that returns a text, a number or None. ``tenant``, ``agent``,
-        ``channel``: of the events, those alone whose headers name these; ``agent`` may be a name, also one to come.
-        ``name``: unique on this hub; made from its class by default. A DURABLE listener is found again by it after a
-        restart.
+        fail at one event before it is suspended, by default 16 times or what its attribute of that name says; with
+        ``when_exhausted="dead_letter"`` it goes on with the next event then, and that one is a dead letter, as always
+        of a BEST_EFFORT one: :attr:`dead_letters`. ``batch_max``: how many events it gets at once, at most; with
+        ``batch_seconds``, by the hub's clock, so many are gathered, for at most that time (not for REQUIRED or BLOCK).
+        ``in_loop``: a sync function runs in a thread of its own, with the context copied; one that is quick may run on
+        the loop. ``once``: a function is called for one event, with the retries of its duty, and then detached.
+        ``concurrency``: how many calls of a function may be under way at once, 1,000 at most; ``key``: what tells the
+        events that stay in order then, a field of every event as ``"channel_id"``, or a quick function of it that
+        returns a text, a number or None. ``tenant``, ``agent``, ``channel``: of the events, those alone whose headers
+        name these; ``agent`` may be a name, also one to come. ``name``: unique on this hub; made from its class by
+        default. A DURABLE listener is found again by it after a restart.
 
         Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken, and
         :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if it is closing, closed or failed.

@@ -15,6 +15,7 @@ from ._fault import Fault
 
 __all__ = (
     "AccessDenied",
+    "AddressForbidden",
     "AlreadyExists",
     "AlreadyRunning",
     "AppendConflict",
@@ -27,6 +28,7 @@ __all__ = (
     "ConfigurationError",
     "ContentRefused",
     "EventInvalid",
+    "EventRefused",
     "EventTooLarge",
     "Fault",
     "Fenced",
@@ -53,9 +55,12 @@ __all__ = (
     "PathPoisoned",
     "PostRejected",
     "QuotaExceeded",
+    "RetryLater",
+    "SignatureInvalid",
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
+    "TargetGone",
     "TaskNotCompleted",
 )
 
@@ -245,6 +250,13 @@ class InvalidCursor(CallerError, ValueError):
     """
 
 
+class SignatureInvalid(CallerError, ValueError):
+    """A message of a webhook was not signed with the secret, was changed on its way, or is too old: do not act on it.
+
+    Answer it with status 401. Sender and receiver need the same secret, and clocks that agree within the tolerance.
+    """
+
+
 class InvalidPath(CallerError, ValueError):
     """A store path breaks the rules of :func:`hubwire.ports.normalize_path`. Rename it as the message says."""
 
@@ -415,3 +427,40 @@ class PartialBatch(OperatorError):
     def __init__(self, handled: int) -> None:
         super().__init__(f"the first {handled} events of the batch are handled, the next one failed")
         self.handled = handled
+
+
+class RetryLater(OperatorError):
+    """A listener may raise this to say when it wants to get the event again, after ``seconds`` by the hub's clock.
+
+    A DURABLE one gets it after that time, in place of the hub's own pause. Where ``is_attempt`` is false the listener
+    has not tried at all, and this does not count as one of its ``attempts_max`` failures. With another duty it is a
+    failure as any other.
+    """
+
+    def __init__(self, message: str, *, seconds: float, is_attempt: bool = True) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+        self.is_attempt = is_attempt
+
+
+class EventRefused(OperatorError):
+    """A listener may raise this to say that it will not handle the event, however often it gets it.
+
+    The event is a dead letter at once, also of a DURABLE listener that would be suspended after other failures, and the
+    listener goes on with the next one. A REQUIRED listener cannot refuse an event: the hub stops.
+    """
+
+
+class TargetGone(OperatorError):
+    """A listener may raise this to say that what it delivers to is gone for good: it is detached.
+
+    The event was not handled. The position of a DURABLE listener is kept: attached again under its name it goes on with
+    that event, and ``hub.forget(name)`` ends that. After a REQUIRED one the hub stops, as after any failure.
+    """
+
+
+class AddressForbidden(OperatorError):
+    """A name leads to an address that the program must not connect to, as one inside its own network.
+
+    If the target is meant to be there, name it where the guard is made: ``AddressGuard(allow=["10.1.2.0/24"])``.
+    """

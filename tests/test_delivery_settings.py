@@ -40,7 +40,7 @@ class Hostile:
 WRONG: dict[str, list[Any]] = {
     "timeout": ["5", 0, -1, math.nan, math.inf, None, True, b"5", [5], Hostile(), Decimal("NaN")],
     "mailbox": ["5", 0, -1, 1.5, None, True, 10**30, math.nan, Hostile()],
-    "attempts_max": ["5", 0, -1, 1.5, None, False, Hostile()],
+    "attempts_max": ["5", 0, -1, 1.5, False, Hostile()],
     "batch_max": ["5", 0, -1, 1.5, True, 257, Hostile()],
     "batch_seconds": ["5", -1, math.nan, math.inf, None, True, Hostile()],
     "since": ["begin", "START", "", -1, 1.5, True, [1], b"now", 10**30, Hostile()],
@@ -66,7 +66,7 @@ async def test_a_wrong_setting_is_refused(setting: str, duty: Duty) -> None:
         pass
 
 
-@pytest.mark.parametrize("name", ["pattern", "duty", "since"])
+@pytest.mark.parametrize("name", ["pattern", "duty", "since", "attempts_max"])
 async def test_a_wrong_attribute_is_refused(name: str) -> None:
     """What a listener declares is checked as what its caller gives."""
     for value in (3.5, "Wrong Word", Hostile()):

@@ -83,6 +83,7 @@ LATER = {
     "hubwire._commands.tenancy",
     "hubwire._commit.meter",
     "hubwire._state.owners",
+    "hubwire.addresses",
     "hubwire.cloudevents",
     "hubwire.functions",  # with the first chain of functions
     "hubwire._delivery.chained",

@@ -16,10 +16,11 @@ import attrs
 from .._commit.backoff import FailureWindow
 from .._commit.pipeline import Pipeline
 from .._commit.ring import Ring, Watermark
-from .._foreign.guards import text_of
+from .._foreign.guards import guarded_call, text_of
 from .._values import Value
-from ..errors import HistoryGone, ListenerFailed, StoreFull
+from ..errors import EventRefused, HistoryGone, ListenerFailed, RetryLater, StoreFull, TargetGone
 from ..events import Event
+from ..events._shown import is_a, number_of
 from ..ports import Clock
 from .duty import Duty, Overflow
 from .giving_up import LettersOf
@@ -33,6 +34,9 @@ __all__ = ("Departure", "DutyRules", "Skip", "Tools", "left_behind", "rules_of",
 
 RESTARTS_MAX = 3
 RESTART_WINDOW_SECONDS = 5.0
+PAUSE_SECONDS_MIN = 0.01
+PAUSE_SECONDS_MAX = 86_400.0
+"""No listener gets an event again later than after a day: more is a mistake."""
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -158,9 +162,12 @@ class DutyRules(ABC):
                 is_single = True
                 if len(batch) > 1:
                     continue
-            if await self._try_again(events[0], failure.error):
+            error = failure.error
+            if is_a(error, TargetGone) and not self.holds_commit:
+                return self._target_gone(events[0], error)
+            if not is_a(error, EventRefused) and await self._try_again(events[0], error):
                 continue
-            if (end := await self.given_up(events[0], failure.error)) is not None:
+            if (end := await self.given_up(events[0], error)) is not None:
                 return end
             events = events[1:]
         return None
@@ -171,6 +178,10 @@ class DutyRules(ABC):
     async def _try_again(self, event: Event, error: Exception) -> bool:
         """Return whether the listener gets the event again, after a pause."""
         return False
+
+    def _target_gone(self, event: Event, error: Exception) -> Departure:
+        self._reports.failed(error, event.seq, announce=is_announced(event))
+        return Departure(text_of(error), error)
 
     async def left_behind(self, event: Event, error: Exception) -> Suspension | Departure | None:
         """Do what follows when the listener goes on with a call though it was cancelled: it is not called again."""
@@ -311,7 +322,10 @@ class Durable(DutyRules):
         return await self._pause(error, event.seq, announce=is_announced(event))
 
     async def given_up(self, event: Event, error: Exception) -> Suspension | None:
-        if not self._is_exhausted_by_letter():
+        if is_a(error, EventRefused):
+            self._attempts += 1
+            self._reports.failed(error, event.seq, announce=False)
+        elif not self._is_exhausted_by_letter():
             return attrs.evolve(self._suspension(error), is_at_event=True)
         try:
             await self._letters.store(event, error, self._attempts)
@@ -334,12 +348,14 @@ class Durable(DutyRules):
 
     async def _pause(self, error: Exception, seq: int, *, announce: bool) -> bool:
         """Pause after a failure; return whether to try again."""
-        self._attempts += 1
-        is_reported_soon = self._is_exhausted_by_letter()
-        self._reports.failed(error, seq, announce=announce and self._attempts == 1 and not is_reported_soon)
-        if self._attempts >= self._settings.attempts_max:
-            return False
-        await self._handler.pause(self._attempts)
+        seconds, is_attempt = _wish_of(error)
+        if is_attempt:
+            self._attempts += 1
+            is_reported_soon = self._is_exhausted_by_letter()
+            self._reports.failed(error, seq, announce=announce and self._attempts == 1 and not is_reported_soon)
+            if self._attempts >= self._settings.attempts_max:
+                return False
+        await self._handler.pause(self._attempts, seconds)
         if self._handler.is_hurried:
             return False
         self._reports.retried()
@@ -363,6 +379,8 @@ class BestEffort(DutyRules):
         announce = is_announced(event)
         self._letters.put(event, error)
         self._reports.failed(error, event.seq, announce=announce, is_given_up=True)
+        if is_a(error, EventRefused):
+            return None  # it is the event that is at fault
         failures = self._failures.add(self._clock.monotonic())
         if failures is None:
             often = f"more than {RESTARTS_MAX} times in {RESTART_WINDOW_SECONDS:g} seconds"
@@ -401,6 +419,21 @@ def rules_of(duty: Duty, overflow: Overflow) -> type[DutyRules]:
     if duty is Duty.BEST_EFFORT:
         return Block if overflow is Overflow.BLOCK else DropOldest
     return Required if duty is Duty.REQUIRED else Durable
+
+
+def _wish_of(error: Exception) -> tuple[float | None, bool]:
+    """Return after how many seconds the listener wants the event again, None to leave it to us, and if it has tried."""
+    if not is_a(error, RetryLater):
+        return None, True
+    try:
+        seconds = number_of(guarded_call(getattr, error, "seconds", None))
+        is_attempt = guarded_call(getattr, error, "is_attempt", True) is not False
+    except Exception:  # noqa: BLE001 - the error is the listener's, and a subclass may do what it likes
+        return None, True
+    if seconds is None:
+        return None, True
+    # What is never counted and never pauses would keep the loop for itself.
+    return min(max(seconds, 0.0 if is_attempt else PAUSE_SECONDS_MIN), PAUSE_SECONDS_MAX), is_attempt
 
 
 def left_behind(error: Exception) -> Departure:

@@ -226,11 +226,11 @@ class Handler:
         seconds = self._timeout * len(events)
         return ListenerTimeout(f"not done with {len(events)} events after {seconds:g} s{_rest(late)}")
 
-    async def pause(self, failures: int) -> None:
-        """Sleep for a random time that grows with the number of failures."""
+    async def pause(self, failures: int, seconds: float | None = None) -> None:
+        """Sleep for a random time that grows with the number of failures, or for as long as the listener has said."""
         if not self.is_hurried:
             with anyio.CancelScope() as self._pause:
-                await self._clock.sleep(_BACKOFF.pause_seconds(failures))
+                await self._clock.sleep(_BACKOFF.pause_seconds(failures) if seconds is None else seconds)
             self._pause = None
 
     def hurry(self) -> None:

@@ -10,7 +10,15 @@ import attrs
 
 from .._foreign.arguments import Call
 from .._values import Value
-from ..errors import ConfigurationError, ContentRefused, EventInvalid, EventTooLarge, InvalidRecord, ListenerTimeout
+from ..errors import (
+    ConfigurationError,
+    ContentRefused,
+    EventInvalid,
+    EventRefused,
+    EventTooLarge,
+    InvalidRecord,
+    ListenerTimeout,
+)
 from ..events import Event
 from ..events._shown import is_a
 from .duty import Duty
@@ -44,7 +52,7 @@ class DeadLetterReason(Enum):
     ALL_FAILED = "all_failed"
     """The listener stands for several, and raised an ``ExceptionGroup``: all of them failed."""
     VALIDATION = "validation"
-    """The listener refused what the event holds: :class:`~hubwire.errors.ContentRefused` or ``EventInvalid``."""
+    """The listener refused the event: :class:`~hubwire.errors.EventRefused`, ``ContentRefused`` or ``EventInvalid``."""
     SERIALIZATION = "serialization"
     """What the event holds could not be written or read: a ``UnicodeError``, ``InvalidRecord`` or ``EventTooLarge``."""
     OVERFLOW = "overflow"
@@ -59,7 +67,7 @@ def reason_of(error: BaseException) -> DeadLetterReason:
         return DeadLetterReason.TIMEOUT
     if is_a(error, BaseExceptionGroup):
         return DeadLetterReason.ALL_FAILED
-    if is_a(error, (ContentRefused, EventInvalid)):
+    if is_a(error, (EventRefused, ContentRefused, EventInvalid)):
         return DeadLetterReason.VALIDATION
     if is_a(error, (UnicodeError, InvalidRecord, EventTooLarge)):
         return DeadLetterReason.SERIALIZATION

@@ -131,6 +131,8 @@ class Reading:
         end = await rules.handle(events) if events else None
         if isinstance(end, Suspension):
             return self._suspend(end)
+        if end is not None and self._rules.keeps_position:
+            return end  # it goes on with the event at which it was, when it is attached again
         left_seq = self._handler.left_seq
         self._advance(cursor.seq if left_seq is None else left_seq)
         return end

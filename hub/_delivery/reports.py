@@ -6,8 +6,10 @@ import attrs
 
 from .._foreign.guards import class_name, message_of, text_of
 from .._values import Value
+from ..errors import EventRefused, RetryLater, TargetGone
 from ..events import Event, ListenerSuspended
 from ..events._event import OWN_DOMAINS
+from ..events._shown import is_a
 from ..own_log import OwnLog
 from .announcements import Announcements
 from .duty import Duty
@@ -16,6 +18,9 @@ from .life import AttachmentState, Suspension
 __all__ = ("AttachmentStatistics", "Count", "Reports", "is_announced")
 
 _log = OwnLog("hub")
+
+_SAYINGS = (RetryLater, EventRefused, TargetGone)
+"""What a listener raises to say what it wants: that is no mistake in its code."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -99,9 +104,16 @@ class Reports:
         self.count.failed += 1
         self.count.last_error = text_of(error)
         if not is_fatal:
-            _log.problem("a listener has failed", error, listener=self.name, event=seq)
+            self._tell(error, seq)
         if announce:
             self._announcements.failure(self.name, error, seq, is_given_up=is_given_up)
+
+    def _tell(self, error: Exception, seq: int) -> None:
+        """Log a failure: where it comes from, unless the listener itself says by it what it wants."""
+        if is_a(error, _SAYINGS):
+            _log.problem("a listener has failed", listener=self.name, event=seq, error=text_of(error))
+        else:
+            _log.problem("a listener has failed", error, listener=self.name, event=seq)
 
     def given_up(self, error: Exception, seq: int) -> None:
         """Announce that the listener does not get the event again at which it has failed, as was counted."""

@@ -32,6 +32,9 @@ _log = OwnLog("hub")
 SUSPEND = "suspend"
 DEAD_LETTER = "dead_letter"
 
+ATTEMPTS_MAX = 16
+"""With the pauses between them, two minutes on average."""
+
 _NAME_CHARS_MAX = 200
 _COUNT_MAX = 2**62
 
@@ -69,7 +72,7 @@ class Options(Value):
     since: Since | None
     timeout: float
     mailbox: int
-    attempts_max: int
+    attempts_max: int | None
     batch_max: int | None
     batch_seconds: float
     name: str | None
@@ -106,7 +109,7 @@ class Options(Value):
             since=_since(adapted.declared("since", "now") if self.since is None else self.since),
             timeout=_seconds("timeout", self.timeout),
             mailbox=_count("mailbox", self.mailbox),
-            attempts_max=_count("attempts_max", self.attempts_max),
+            attempts_max=_count("attempts_max", self._attempts_max(adapted)),
             batch_max=BATCH_MAX if self.batch_max is None else _count("batch_max", self.batch_max),
             batch_seconds=_seconds("batch_seconds", self.batch_seconds, at_least=0.0),
             once=self.once,
@@ -119,6 +122,9 @@ class Options(Value):
         self._check_batch(settings)
         self._check_function(adapted)
         return settings
+
+    def _attempts_max(self, adapted: Adapted) -> Any:
+        return adapted.declared("attempts_max", ATTEMPTS_MAX) if self.attempts_max is None else self.attempts_max
 
     def _check_batch(self, settings: Settings) -> None:
         """Refuse to gather where the commit or emitters wait, or more than a mailbox holds."""

@@ -18,6 +18,7 @@ from .export_app import export, report
 from .failures import CommandFailed
 from .output import complain, log_to_stderr
 from .query_app import query, sql
+from .webhook_app import webhook
 
 __all__ = ("run",)
 
@@ -324,6 +325,7 @@ app.command(export)
 app.command(query)
 app.command(report)
 app.command(sql)
+app.command(webhook)
 
 
 @app.meta.default

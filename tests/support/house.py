@@ -190,6 +190,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire._commit",),
     ("hubwire.exports",),
     (
+        "hubwire.addresses",
         "hubwire.approvals",
         "hubwire.arbiter",
         "hubwire.channel_types",

@@ -1,0 +1,208 @@
+"""Sending: one POST, to an address that was looked at, within its time; and what was answered."""
+
+from __future__ import annotations
+
+import importlib.util
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import anyio
+import attrs
+
+from hubwire import installed_version
+from hubwire.addresses import AddressGuard, Endpoint
+from hubwire.errors import AddressForbidden, ConfigurationError
+from hubwire.ports import Clock
+
+__all__ = ("Answer", "NoAnswer", "Sender", "Timeouts", "check_installed", "retry_after_of")
+
+_ANSWER_BYTES_MAX = 64 * 1024
+"""What is read of an answer, so that its connection can be used again; of a longer one the connection is closed."""
+
+_ANSWER_SECONDS_MAX = 2.0
+"""How long the rest of an answer is waited for, whose status is known."""
+
+_EXCERPT_CHARS_MAX = 200
+_RETRY_AFTER_SECONDS_MAX = 86_400.0
+_KEEP_ALIVE_SECONDS = 30.0
+_RESOLVED_SECONDS = 30.0
+"""How long the addresses of a name are used, if all goes well."""
+
+_ADDRESSES_TRIED_MAX = 4
+
+
+class NoAnswer(Exception):
+    """There was no answer; the message says why."""
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """In seconds: for one delivery in total, and for its phases."""
+
+    total: float
+    connect: float
+    write: float
+    read: float
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """What an endpoint has answered."""
+
+    status: int
+    retry_after: float | None
+    """In seconds."""
+    excerpt: str
+    """The beginning of the body, on one line."""
+
+
+def check_installed(call: str) -> None:
+    """Refuse to go on without the HTTP client; it is imported in a thread, because that takes a sixth of a second."""
+    try:
+        is_there = importlib.util.find_spec("httpx2") is not None
+    except ImportError:
+        is_there = False
+    if not is_there:
+        raise ConfigurationError(f"{call}: a webhook needs the package httpx2; pip install 'hubwire[webhooks]'")
+
+
+class Sender:
+    """Posts to one endpoint. It is open from :meth:`open` to :meth:`close`, in one event loop."""
+
+    def __init__(
+        self,
+        guard: AddressGuard,
+        endpoint: Endpoint,
+        timeouts: Timeouts,
+        clock: Clock,
+        *,
+        tls: ssl.SSLContext | None,
+        proxy: str | None,
+    ) -> None:
+        self._engine: Any = None
+        self._agent = ""
+        self._guard = guard
+        self._endpoint = endpoint
+        self._timeouts = timeouts
+        self._clock = clock
+        self._tls = tls
+        self._proxy = proxy
+        self._transport: Any = None
+        self._addresses: tuple[str, ...] = ()
+        self._resolved_at = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None
+
+    async def open(self) -> None:
+        """Make the connections possible. None is opened yet."""
+        # Importing the client, and reading the certificates of the system, would hold up the loop.
+        self._transport = await anyio.to_thread.run_sync(self._made_transport)
+
+    def _made_transport(self) -> Any:
+        engine: Any = importlib.import_module("httpx2")
+        self._engine, self._agent = engine, f"hubwire/{installed_version()}"
+        limits = engine.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS)
+        tls = self._tls or ssl.create_default_context()
+        return engine.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits, proxy=self._proxy, retries=0)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        transport, self._transport = self._transport, None
+        self._addresses = ()
+        if transport is not None:
+            await transport.aclose()
+
+    async def post(self, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Post a message. Raises :class:`NoAnswer`."""
+        try:
+            with anyio.fail_after(self._timeouts.total):
+                return await self._post(headers, body)
+        except TimeoutError as error:
+            self._addresses = ()
+            raise NoAnswer(f"no answer after {self._timeouts.total:g} s") from error
+        except AddressForbidden as error:
+            raise NoAnswer(str(error)) from error
+        except (OSError, self._engine.HTTPError, self._engine.StreamError) as error:
+            self._addresses = ()
+            raise NoAnswer(_said(error)) from error
+
+    async def _post(self, headers: Mapping[str, str], body: bytes) -> Answer:
+        addresses = (await self._resolved())[:_ADDRESSES_TRIED_MAX]
+        for address in addresses[:-1]:
+            try:
+                return await self._post_to(address, headers, body)
+            except (self._engine.ConnectError, self._engine.ConnectTimeout):
+                self._addresses = tuple(each for each in self._addresses if each != address)
+        return await self._post_to(addresses[-1], headers, body)
+
+    async def _resolved(self) -> tuple[str, ...]:
+        now = self._clock.monotonic()
+        if not self._addresses or not 0 <= now - self._resolved_at < _RESOLVED_SECONDS:
+            self._addresses = await self._guard.resolve(self._endpoint)
+            self._resolved_at = now
+        return self._addresses
+
+    async def _post_to(self, address: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        endpoint, times = self._endpoint, self._timeouts
+        host = f"[{address}]" if ":" in address else address
+        request = self._engine.Request(
+            "POST",
+            self._engine.URL(f"{endpoint.scheme}://{host}:{endpoint.port}{endpoint.target}"),
+            headers={"Host": endpoint.authority, "User-Agent": self._agent, **headers},
+            content=body,
+            extensions={
+                "sni_hostname": endpoint.host,  # the certificate is that of the name
+                "timeout": {"connect": times.connect, "read": times.read, "write": times.write, "pool": times.connect},
+                "target": endpoint.target.encode(),  # as it was given, byte by byte
+            },
+        )
+        response = await self._transport.handle_async_request(request)
+        try:
+            excerpt = await _beginning(response)
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(1.0):
+                await response.aclose()
+        after = retry_after_of(response.headers.get("retry-after"), self._clock)
+        return Answer(status=response.status_code, retry_after=after, excerpt=excerpt)
+
+
+async def _beginning(response: Any) -> str:
+    """Read an answer up to its bound, and return its beginning for people. Its status stands, whatever comes."""
+    read = bytearray()
+    with anyio.move_on_after(_ANSWER_SECONDS_MAX):
+        try:
+            async for chunk in response.stream:
+                read += chunk[: _ANSWER_BYTES_MAX - len(read)]
+                if len(read) >= _ANSWER_BYTES_MAX:
+                    break
+        except Exception as error:  # noqa: BLE001 - a body that breaks off does not change the status before it
+            read += f" ({type(error).__name__})".encode()
+    text = bytes(read[: 4 * _EXCERPT_CHARS_MAX]).decode(errors="replace")
+    line = "".join(each if each.isprintable() else " " for each in text)
+    return " ".join(line.split())[:_EXCERPT_CHARS_MAX]
+
+
+def retry_after_of(value: str | None, clock: Clock) -> float | None:
+    """Return how many seconds the header ``Retry-After`` means, a day at most; None if it is none."""
+    if value is None or len(value) > 100:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), _RETRY_AFTER_SECONDS_MAX)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    at = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    seconds = (at - datetime.fromtimestamp(clock.now_ns() / 1e9, tz=UTC)).total_seconds()
+    return min(max(seconds, 0.0), _RETRY_AFTER_SECONDS_MAX)
+
+
+def _said(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:_EXCERPT_CHARS_MAX]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,614 @@
+"""Webhooks: what is sent, what follows from the answers, and that no event is lost. The endpoints are real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import standardwebhooks
+from cloudevents.core.formats.json import JSONFormat
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from webhook_endpoint import Connection, Endpoint, Request
+
+from hubwire import Attachment, AttachmentState, Backoff, DeadLetterReason, Duty, GenericEvent, Hub, RetryOutcome, codec
+from hubwire.addresses import AddressGuard
+from hubwire.cloudevents import from_cloudevent
+from hubwire.errors import ConfigurationError, TargetGone
+from hubwire.listeners.webhook import (
+    CircuitState,
+    Sha256Header,
+    Webhook,
+    new_key_pair,
+    new_secret,
+    verify,
+    verify_sha256,
+)
+from hubwire.redaction import Redactor
+from hubwire.stores import FileStore, MemoryStore
+from support import until
+from support.odd import ODD
+
+LOOPBACK = ("127.0.0.1",)
+SOON = Backoff(seconds=0.001, seconds_max=0.01)
+
+
+def order(n: int = 0, **more: Any) -> GenericEvent:
+    return GenericEvent(kind="order.placed", data={"n": n, **more})
+
+
+def numbers(requests: list[Request]) -> list[int]:
+    return [json.loads(each.body)["data"]["n"] for each in requests]
+
+
+def webhook_to(endpoint: Endpoint, **settings: Any) -> Webhook:
+    return Webhook(endpoint.url, **{"secret": None, "pattern": "order.*", "allow": LOOPBACK, "retry": SOON, **settings})
+
+
+@asynccontextmanager
+async def sending(endpoint: Endpoint, **settings: Any) -> AsyncIterator[tuple[Hub, Webhook, Attachment]]:
+    async with Hub(MemoryStore()) as hub:
+        webhook = webhook_to(endpoint, **settings)
+        attachment = hub.attach(webhook)
+        await attachment.ready()
+        yield hub, webhook, attachment
+
+
+class Answers:
+    """Answers with these, one after the other, and then with 200."""
+
+    def __init__(self, *answers: int | tuple[int, dict[str, str]]) -> None:
+        self._rest = list(answers)
+
+    async def __call__(self, _: Request, connection: Connection) -> None:
+        given = self._rest.pop(0) if self._rest else 200
+        status, headers = given if isinstance(given, tuple) else (given, {})
+        await connection.say(status, b"" if status in (204, 304) else b"because", **headers)
+
+
+# --- what is sent ---------------------------------------------------------------------------------------------------
+
+
+async def test_an_event_is_posted_as_a_signed_cloudevent() -> None:
+    secret = new_secret()
+    async with Endpoint() as endpoint, sending(endpoint, secret=secret) as (hub, webhook, attachment):
+        emitted = await hub.emit(order(item="book"))
+        await hub.emit(GenericEvent(kind="user.met"))
+        await hub.flush()
+        (request,) = endpoint.requests
+        assert attachment.name == "webhook 127.0.0.1"
+        assert attachment.duty is Duty.DURABLE
+    assert request.target == "/hook"
+    assert request.headers["content-type"] == "application/cloudevents+json"
+    assert request.headers["user-agent"].startswith("hubwire/")
+    assert request.headers["webhook-id"] == emitted.id
+    assert request.headers["host"] == f"127.0.0.1:{endpoint.port}"
+    assert from_cloudevent(request.body) == emitted
+    assert JSONFormat().read(None, request.body).get_id() == emitted.id
+    assert standardwebhooks.Webhook(secret).verify(request.body, request.headers) == json.loads(request.body)
+    assert verify(request.body, request.headers, secret).id == emitted.id
+    numbers = webhook.statistics()
+    assert (numbers.delivered, numbers.attempts, numbers.last_status, numbers.latency.count) == (1, 1, 200, 1)
+
+
+async def test_a_plain_body_is_the_record() -> None:
+    async with Endpoint() as endpoint, sending(endpoint, body="plain") as (hub, _, _):
+        emitted = await hub.emit(order())
+        await hub.flush()
+    (request,) = endpoint.requests
+    assert request.body == codec.encode(emitted)
+    assert request.headers["content-type"] == "application/json"
+    assert "webhook-signature" not in request.headers
+
+
+async def test_all_that_is_chosen_is_sent() -> None:
+    (private, public), secret = new_key_pair(), new_secret()
+    settings: dict[str, Any] = {
+        "secret": [private, secret],
+        "sha256": Sha256Header("attesta's", name="X-Attesta-Signature"),
+        "headers": {"Authorization": "Bearer x"},
+        "source": "https://example.com/shop",
+    }
+    async with Endpoint() as endpoint, sending(endpoint, **settings) as (hub, webhook, _):
+        await hub.emit(order(0))
+        await hub.flush()
+        webhook.use_secret(newer := new_secret())
+        with pytest.raises(ConfigurationError):
+            webhook.use_secret("x")
+        await hub.emit(order(1))
+        await hub.flush()
+    first, second = endpoint.requests
+    for key in (public, secret):
+        verify(first.body, first.headers, key)
+    verify(second.body, second.headers, newer)
+    verify_sha256(first.body, first.headers["x-attesta-signature"], "attesta's")
+    assert first.headers["authorization"] == "Bearer x"
+    assert json.loads(first.body)["source"] == "https://example.com/shop"
+
+
+async def test_what_is_secret_is_not_sent_unless_it_is_asked_for() -> None:
+    bait = "ghp_" + "a1B2" * 9
+    for redactor in ("default", None, Redactor()):
+        async with Endpoint() as endpoint, sending(endpoint, redactor=redactor) as (hub, webhook, _):
+            await hub.emit(order(token=bait))
+            await hub.flush()
+        (request,) = endpoint.requests
+        assert (bait.encode() in request.body) == (redactor is None)
+        assert webhook.withheld == 0
+
+
+async def test_a_connection_is_used_again() -> None:
+    async with Endpoint() as endpoint, sending(endpoint) as (hub, _, _):
+        for n in range(100):
+            await hub.emit(order(n))
+        await hub.flush()
+    assert numbers(endpoint.requests) == list(range(100))
+    assert endpoint.connections == 1
+
+
+async def test_a_large_event_with_odd_text_arrives() -> None:
+    async with Endpoint() as endpoint, sending(endpoint, redactor=None) as (hub, _, _):
+        emitted = await hub.emit(order(text="\u2028\x00\U0001f600" * 100_000))
+        await hub.flush()
+    assert from_cloudevent(endpoint.requests[0].body) == emitted
+
+
+# --- what follows ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+async def test_an_event_that_is_taken_is_not_sent_again(status: int) -> None:
+    async with Endpoint(Answers(status)) as endpoint, sending(endpoint) as (hub, webhook, _):
+        await hub.emit(order(0))
+        await hub.emit(order(1))
+        await hub.flush()
+    assert numbers(endpoint.requests) == [0, 1]
+    assert webhook.statistics().failed == 0
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 304, 307, 308, 408, 425, 429, 500, 502, 503, 504, 599])
+async def test_an_event_that_may_be_taken_later_is_sent_again_before_the_next(status: int) -> None:
+    """Redirects are not followed, wherever they lead."""
+    answers = Answers((status, {"Location": "http://127.0.0.1:1/"}), (status, {"Location": "/other"}))
+    async with Endpoint(answers) as endpoint, sending(endpoint) as (hub, webhook, _):
+        await hub.emit(order(0))
+        await hub.emit(order(1))
+        await hub.flush()
+        assert await hub.dead_letters.list() == []
+    assert numbers(endpoint.requests) == [0, 0, 0, 1]
+    assert {each.target for each in endpoint.requests} == {"/hook"}
+    assert {each.headers["webhook-id"] for each in endpoint.requests[:3]} == {
+        endpoint.requests[0].headers["webhook-id"]
+    }
+    assert (webhook.statistics().failed, webhook.statistics().delivered) == (2, 2)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 411, 413, 415, 422, 451, 499])
+async def test_an_event_that_is_refused_is_a_dead_letter_and_blocks_none(status: int) -> None:
+    async with Endpoint(Answers(200, status)) as endpoint, sending(endpoint) as (hub, webhook, attachment):
+        for n in range(4):
+            await hub.emit(order(n))
+        await hub.flush()
+        (letter,) = await hub.dead_letters.list()
+        assert letter.reason is DeadLetterReason.VALIDATION
+        assert letter.error.startswith(f"{endpoint.url.removesuffix('/hook')} answered {status}: because; mend what")
+        assert webhook.statistics().refused == 1
+        assert (await hub.dead_letters.retry(letter.id)).outcome is RetryOutcome.DELIVERED
+        assert attachment.state is AttachmentState.RUNNING
+    assert numbers(endpoint.requests) == [0, 1, 2, 3, 1]
+
+
+async def test_an_endpoint_that_is_gone_gets_no_more() -> None:
+    """Attached again, it goes on with the same event."""
+    async with Endpoint(Answers(200, 410)) as endpoint, sending(endpoint) as (hub, webhook, attachment):
+        for n in range(4):
+            await hub.emit(order(n))
+        await until(lambda: attachment.state is AttachmentState.DETACHED)
+        assert isinstance(attachment.failure, TargetGone)
+        assert any("answered 410" in each for each in hub.health().problems)
+        assert numbers(endpoint.requests) == [0, 1]
+        hub.attach(webhook)
+        await hub.flush()
+        assert hub.health().healthy
+    assert numbers(endpoint.requests) == [0, 1, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [lambda: "1", lambda: format_datetime(datetime.now(tz=UTC) + timedelta(seconds=2), usegmt=True)],
+    ids=["seconds", "date"],
+)
+async def test_an_endpoint_says_when_it_is_to_be_tried_again(value: Callable[[], str]) -> None:
+    async with Endpoint(Answers((429, {"Retry-After": value()}))) as endpoint, sending(endpoint) as (hub, webhook, _):
+        await hub.emit(order(0))
+        await until(lambda: webhook.statistics().failed == 1)
+        assert webhook.statistics().circuit is CircuitState.OPEN
+        began = webhook.statistics().last_attempt_at or 0.0
+        await hub.flush()
+        assert (webhook.statistics().last_attempt_at or 0.0) - began >= 0.8
+        assert webhook.statistics().circuit is CircuitState.CLOSED
+
+
+@pytest.mark.parametrize("value", ["", "x", "-5", "1.5", "٣", "Wed, 99 Foo", "9" * 200, "0"])
+async def test_a_time_that_is_none_is_passed_over(value: str) -> None:
+    header = value.encode().decode("latin-1")
+    async with Endpoint(Answers((503, {"Retry-After": header}))) as endpoint, sending(endpoint) as (hub, _, _):
+        await hub.emit(order(0))
+        await hub.flush()
+    assert numbers(endpoint.requests) == [0, 0]
+
+
+async def test_an_endpoint_that_stays_away_is_suspended_after_its_attempts() -> None:
+    """No event is given up: it goes on when it is resumed."""
+    async with Endpoint(Answers(*[500] * 7)) as endpoint, sending(endpoint, attempts_max=7) as (hub, _, attachment):
+        await hub.emit(order(0))
+        await hub.emit(order(1))
+        await until(lambda: attachment.state is AttachmentState.SUSPENDED)
+        assert "answered 500: because" in str(attachment.suspension)
+        attachment.resume()
+        await hub.flush()
+    assert numbers(endpoint.requests) == [0] * 8 + [1]
+
+
+# --- endpoints that do harm -----------------------------------------------------------------------------------------
+
+
+async def test_an_answer_without_end_is_not_read_to_the_end() -> None:
+    async def flood(_: Request, connection: Connection) -> None:
+        await connection.flood(100 * 1024 * 1024)
+
+    async with Endpoint(flood) as endpoint, sending(endpoint) as (hub, webhook, _):
+        for n in range(5):
+            await hub.emit(order(n))
+        await hub.flush()
+    assert numbers(endpoint.requests) == [0, 1, 2, 3, 4]
+    assert webhook.statistics().failed == 0
+    assert endpoint.connections == 5
+
+
+async def say_hello(connection: Connection) -> None:
+    connection.writer.write(b"HELLO\r\n\r\n")
+    await connection.writer.drain()
+
+
+async def hang_up(connection: Connection) -> None:
+    connection.cut()
+
+
+async def long_headers(connection: Connection) -> None:
+    connection.writer.write(b"HTTP/1.1 200 OK\r\n" + b"X-Y: z\r\n" * 100_000)
+    await connection.writer.drain()
+
+
+async def hang(_: Connection) -> None:
+    await asyncio.Event().wait()
+
+
+async def drip(connection: Connection) -> None:
+    while True:
+        connection.writer.write(b"H")
+        await connection.writer.drain()
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("deed", [say_hello, hang_up, long_headers, hang, drip])
+async def test_an_endpoint_that_does_not_answer_gets_the_event_again(deed: Callable[[Connection], Any]) -> None:
+    rest = [deed, deed]
+
+    async def answering(_: Request, connection: Connection) -> None:
+        await (rest.pop(0)(connection) if rest else connection.say(200))
+
+    settings = {"timeout": 0.4, "read_timeout": 0.2}
+    async with Endpoint(answering) as endpoint, sending(endpoint, **settings) as (hub, webhook, _):
+        await hub.emit(order(0))
+        await hub.emit(order(1))
+        await hub.flush()
+    assert numbers(endpoint.requests) == [0, 0, 0, 1]
+    assert webhook.statistics().failed == 2
+
+
+async def test_a_body_that_breaks_off_does_not_change_the_answer() -> None:
+    async def answering(_: Request, connection: Connection) -> None:
+        connection.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
+        await connection.writer.drain()
+        connection.cut()
+
+    async with Endpoint(answering) as endpoint, sending(endpoint) as (hub, webhook, _):
+        await hub.emit(order(0))
+        await hub.flush()
+    assert (numbers(endpoint.requests), webhook.statistics().delivered) == ([0], 1)
+
+
+async def test_what_is_answered_is_shown_on_one_line() -> None:
+    async def answering(_: Request, connection: Connection) -> None:
+        await connection.say(400, b"\x1b[31mred\x00\n\xff\xe2\x80\xae" + b"x" * 100_000)
+
+    async with Endpoint(answering) as endpoint, sending(endpoint) as (hub, _, _):
+        await hub.emit(order(0))
+        await hub.flush()
+        (letter,) = await hub.dead_letters.list()
+    assert letter.error.isprintable()
+    assert len(letter.error) < 400
+
+
+async def test_emitters_do_not_wait_for_an_endpoint_that_hangs() -> None:
+    async def answering(_: Request, connection: Connection) -> None:
+        await hang(connection)
+
+    async with Endpoint(answering) as endpoint, sending(endpoint) as (hub, webhook, _):
+        for n in range(1000):
+            await hub.emit(order(n))
+        assert webhook.statistics().delivered == 0
+        assert (await hub.emit(order(1000))).seq > 1000
+
+
+# --- many at once ---------------------------------------------------------------------------------------------------
+
+
+async def test_several_are_under_way_at_once_and_no_more_than_that() -> None:
+    now = most = 0
+
+    async def answering(_: Request, connection: Connection) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.02)
+        now -= 1
+        await connection.say(200)
+
+    async with Endpoint(answering) as endpoint, Hub(MemoryStore()) as hub:
+        await hub.attach(webhook_to(endpoint), concurrency=4).ready()
+        for n in range(40):
+            await hub.emit(order(n))
+        await hub.flush()
+    assert most == 4
+    assert sorted(numbers(endpoint.requests)) == list(range(40))
+
+
+async def test_the_events_of_one_key_stay_in_order() -> None:
+    async def answering(request: Request, connection: Connection) -> None:
+        await connection.say(500 if len(endpoint.requests) % 5 == 0 else 200)
+
+    async with Endpoint(answering) as endpoint, Hub(MemoryStore()) as hub:
+        await hub.attach(webhook_to(endpoint), concurrency=8, key="session_id").ready()
+        for n in range(60):
+            await hub.emit(GenericEvent(kind="order.placed", data={"n": n}, session_id=str(n % 3)))
+        await hub.flush()
+    for key in range(3):
+        mine = [n for n in numbers(endpoint.requests) if n % 3 == key]
+        assert mine == sorted(mine)
+        assert sorted(set(mine)) == list(range(key, 60, 3))
+
+
+async def test_while_the_circuit_is_open_one_delivery_tries() -> None:
+    is_up = False
+
+    async def answering(_: Request, connection: Connection) -> None:
+        await connection.say(200 if is_up else 500)
+
+    pauses = Backoff(seconds=0.05, seconds_max=0.2)
+    async with Endpoint(answering) as endpoint, Hub(MemoryStore()) as hub:
+        webhook = webhook_to(endpoint, failures_max=3, retry=pauses)
+        attachment = hub.attach(webhook, concurrency=8)
+        await attachment.ready()
+        for n in range(50):
+            await hub.emit(order(n))
+        await until(lambda: webhook.statistics().circuit is CircuitState.OPEN)
+        while webhook.statistics().circuit is not CircuitState.HALF_OPEN:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        before = len(endpoint.requests)
+        while webhook.statistics().circuit is CircuitState.HALF_OPEN:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        assert len(endpoint.requests) <= before + 1
+        is_up = True
+        await hub.flush()
+        assert webhook.statistics().circuit is CircuitState.CLOSED
+        assert attachment.state is AttachmentState.RUNNING
+    assert set(numbers(endpoint.requests)) == set(range(50))
+
+
+# --- restarts -------------------------------------------------------------------------------------------------------
+
+
+async def test_what_was_not_delivered_is_delivered_after_a_restart(tmp_path: Path) -> None:
+    """A hub that ends in the middle of a pause, or of a delivery, loses nothing."""
+    async with Endpoint(Answers(*[200] * 3, *[500] * 1000)) as endpoint:
+        async with Hub(FileStore(tmp_path), close_seconds_max=0.5) as hub:
+            webhook = webhook_to(endpoint, retry=Backoff(seconds=60))
+            await hub.attach(webhook).ready()
+            for n in range(10):
+                await hub.emit(order(n))
+            await until(lambda: webhook.statistics().failed == 1)
+        assert numbers(endpoint.requests)[:4] == [0, 1, 2, 3]
+        endpoint.answering = Answers()
+        async with Hub(FileStore(tmp_path)) as hub:
+            hub.attach(webhook_to(endpoint))
+            await hub.flush()
+    found = numbers(endpoint.requests)
+    assert found == sorted(found)
+    assert set(found) == set(range(10))
+
+
+async def test_two_hubs_need_two_webhooks() -> None:
+    async with Endpoint() as endpoint, sending(endpoint) as (_, webhook, _), Hub(MemoryStore()) as other:
+        attachment = other.attach(webhook)
+        with pytest.raises(ConfigurationError, match="is attached to another hub, or twice; make a Webhook for each"):
+            await attachment.ready()
+
+
+async def test_the_same_webhook_serves_one_hub_after_the_other() -> None:
+    async with Endpoint() as endpoint:
+        webhook = webhook_to(endpoint)
+        for n in range(3):
+            async with Hub(MemoryStore()) as hub:
+                await hub.attach(webhook).ready()
+                await hub.emit(order(n))
+                await hub.flush()
+    assert numbers(endpoint.requests) == [0, 1, 2]
+
+
+# --- where to -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_name_that_leads_inside_is_not_connected_to() -> None:
+    """Also where it did lead outside when the webhook was made."""
+
+    async def resolver(_: str, __: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    async with Endpoint() as endpoint, Hub(MemoryStore()) as hub:
+        url = f"https://hooks.example.com:{endpoint.port}/hook"
+        webhook = Webhook(url, secret=None, guard=AddressGuard(resolver=resolver), retry=SOON, attempts_max=3)
+        attachment = hub.attach(webhook, pattern="order.*")
+        await attachment.ready()
+        await hub.emit(order(0))
+        await until(lambda: attachment.state is AttachmentState.SUSPENDED)
+        assert "leads to '127.0.0.1', which is not public" in str(attachment.suspension)
+        assert endpoint.connections == 0
+
+
+def certificate(name: str, path: Path) -> ssl.SSLContext:
+    """Return the context of a server of this name; its certificate is at ``path``, and trusted who trusts that."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(tz=UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    form = serialization.Encoding.PEM
+    private = key.private_bytes(form, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(made.public_bytes(form) + private)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
+
+
+@pytest.mark.parametrize("host", ["hooks.example.com", "other.example.com"])
+async def test_the_address_is_the_one_that_was_looked_at_and_the_certificate_that_of_the_name(
+    host: str, tmp_path: Path
+) -> None:
+    """The name is resolved once for many deliveries; a server of another name is not believed."""
+    asked = []
+
+    async def resolver(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    context = await asyncio.to_thread(certificate, "hooks.example.com", tmp_path / "pem")
+    tls = await asyncio.to_thread(ssl.create_default_context, cafile=tmp_path / "pem")
+    guard = AddressGuard(allow=["127.0.0.0/8"], resolver=resolver)
+    async with Endpoint(tls=context) as endpoint, Hub(MemoryStore()) as hub:
+        url = f"https://{host}:{endpoint.port}/hook?a=%2F&b"
+        webhook = Webhook(url, secret=None, pattern="order.*", guard=guard, tls=tls, retry=SOON, attempts_max=2)
+        attachment = hub.attach(webhook)
+        await attachment.ready()
+        for n in range(5):
+            await hub.emit(order(n))
+        if host == "hooks.example.com":
+            await hub.flush()
+            assert numbers(endpoint.requests) == [0, 1, 2, 3, 4]
+            assert endpoint.requests[0].headers["host"] == f"hooks.example.com:{endpoint.port}"
+            assert endpoint.requests[0].target == "/hook?a=%2F&b"
+            assert asked == ["hooks.example.com"]
+        else:
+            await until(lambda: attachment.state is AttachmentState.SUSPENDED)
+            assert "certificate" in str(attachment.suspension).lower()
+            assert endpoint.requests == []
+
+
+async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with Endpoint() as endpoint, sending(endpoint) as (hub, _, _):
+        await hub.emit(order(0))
+        await hub.flush()
+    assert numbers(endpoint.requests) == [0]
+
+
+async def test_a_proxy_that_is_chosen_is_used() -> None:
+    async with Endpoint() as proxy, Endpoint() as endpoint:  # noqa: SIM117
+        async with sending(endpoint, proxy=f"http://127.0.0.1:{proxy.port}") as (hub, _, _):
+            await hub.emit(order(0))
+            await hub.flush()
+    assert endpoint.requests == []
+    assert proxy.requests[0].headers["host"] == f"127.0.0.1:{endpoint.port}"
+    assert numbers(proxy.requests) == [0]
+
+
+# --- arguments ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"url": "http://example.com/"}, "use https"),
+        ({"url": "https://10.0.0.1/"}, "not a public address"),
+        ({"secret": "hello"}, "secret begins with none of whsec_"),
+        ({"secret": new_key_pair()[1]}, "cannot sign"),
+        ({"body": "xml"}, "body is 'cloudevent' or 'plain', not 'xml'"),
+        ({"source": "my hub"}, "source is a URI"),
+        ({"headers": {"Host": "x"}}, "headers has Host, which the webhook writes itself"),
+        ({"headers": {"a b": "x"}}, "a name that no header can have"),
+        ({"headers": {"X": "hidden\r\nY: z"}}, "the value of X in headers is not printable ASCII"),
+        ({"headers": [("X", "y")]}, "headers is a mapping"),
+        ({"sha256": "x"}, r"sha256 is a Sha256Header\(secret\)"),
+        ({"timeout": 0}, "timeout is a number of seconds, more than 0"),
+        ({"connect_timeout": None}, "connect_timeout is a number of seconds"),
+        ({"retry": 5}, "retry is a hubwire.Backoff"),
+        ({"attempts_max": 0}, "attempts_max is a whole number from 1"),
+        ({"failures_max": True}, "failures_max is a whole number from 1"),
+        ({"guard": "x"}, "guard is a hubwire.addresses.AddressGuard"),
+        ({"guard": AddressGuard(), "allow": ["10.0.0.0/8"]}, "allow and guard are both given"),
+        ({"proxy": "hidden@x"}, "proxy is the URL of a proxy"),
+        ({"tls": True}, "tls is an ssl.SSLContext"),
+        ({"redactor": "x"}, "redactor is a hubwire.redaction.Redactor"),
+        ({"pattern": 5}, "pattern is a kind"),
+    ],
+)
+def test_a_wrong_argument_is_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        Webhook(**{"url": "https://example.com/", "secret": None, **settings})
+    assert "hidden" not in str(caught.value)
+
+
+def test_odd_arguments_are_refused() -> None:
+    names = (
+        "url secret body source headers sha256 redactor allow guard proxy tls timeout retry attempts_max failures_max"
+    )
+    for make in ODD:
+        for name in [*names.split(), "connect_timeout", "write_timeout", "read_timeout"]:
+            try:
+                Webhook(**{"url": "https://example.com/", "secret": None, name: make()})
+            except ConfigurationError as error:
+                assert len(str(error)) < 1000  # noqa: PT017 - most are refused, and some are fine
+
+
+def test_neither_secret_nor_path_is_shown() -> None:
+    webhook = Webhook("https://example.com/hidden?token=hidden", secret="whsec_" + "hidden00" * 5)
+    assert repr(webhook) == "<Webhook to https://example.com>"
+
+
+async def test_a_webhook_holds_up_no_commit() -> None:
+    async with Hub(MemoryStore()) as hub:
+        with pytest.raises(ConfigurationError, match="a webhook cannot be REQUIRED"):
+            hub.attach(Webhook("https://example.com/", secret=None), duty=Duty.REQUIRED)
+        assert hub.attachments == ()
