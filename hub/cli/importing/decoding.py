@@ -24,7 +24,7 @@ class NotJson(ValueError):
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the value. Raises :class:`NotJson`. Lone surrogates, NaN and infinities are taken, as models write them."""
+    """Return the value. Lone surrogates, NaN and infinities are taken: models write them. Raises :class:`NotJson`."""
     try:
         if isinstance(text, bytes):
             text = text.decode()

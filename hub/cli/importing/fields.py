@@ -63,6 +63,7 @@ class Fields:
 
 
 def clean(value: str, key: str) -> str:
+    """Return a text that a field of an event can hold. Raises :class:`Wrong`."""
     if not is_clean(value):
         raise Wrong(f"has half a character in its {key!r}")
     return value

@@ -8,12 +8,20 @@ from itertools import islice
 import attrs
 
 from ..failures import CommandFailed
+from .ag2_audit import AG2Audit
+from .ag2_store import AG2Store
+from .anthropic import Anthropic
 from .conversation import BadItem, Conversation
 from .decoding import NotJson, parse_json
 from .fields import Wrong
 from .format import Chat, Facts, Options, chat_of
+from .gemini import Gemini
+from .langchain import LangChain
 from .openai_chat import OpenAIChat
+from .openai_responses import OpenAIResponses
+from .otlp import OTLP
 from .reading import Item, Source
+from .sharegpt import ShareGPT
 
 __all__ = ("FORMATS", "Format", "NotRecognised", "parse", "recognise")
 
@@ -22,7 +30,19 @@ _LOOKED_AT = 20
 
 Format = Chat | Facts
 
-FORMATS: dict[str, Format] = {each.name: each for each in (OpenAIChat(),)}
+_ALL: tuple[Format, ...] = (
+    OTLP(),
+    AG2Audit(),
+    AG2Store(),
+    ShareGPT(),
+    Gemini(),
+    LangChain(),
+    Anthropic(),
+    OpenAIResponses(),
+    OpenAIChat(),
+)
+
+FORMATS: dict[str, Format] = {each.name: each for each in _ALL}
 """In the order in which they are tried: one that takes what another one has stands behind it."""
 
 
@@ -47,7 +67,7 @@ def recognise(source: Source, options: Options) -> Recognised | None:
     Raises :class:`NotRecognised`.
     """
     found: Counter[str] = Counter()
-    looked_at = 0
+    looked_at, reason = 0, ""
     for item in islice(source.items(), _LOOKED_AT):
         looked_at += 1
         try:

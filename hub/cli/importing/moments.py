@@ -39,8 +39,8 @@ def take_moment(fields: Fields) -> str | None:
 def moment_of(value: Any) -> str | None:
     """Return a moment in UTC as ISO 8601 with microseconds and ``Z``; None if a value is none.
 
-    It is text of ISO 8601 with an offset, or seconds, milli-, micro- or nanoseconds since 1970. A time without an offset
-    is not known to be in UTC, and none.
+    It is text of ISO 8601 with an offset, or seconds, milli-, micro- or nanoseconds since 1970. A time without an
+    offset is not known to be in UTC, and none.
     """
     if isinstance(value, bool):
         return None

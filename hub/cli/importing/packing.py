@@ -26,7 +26,7 @@ _MARKS = {
 }
 """Byte order marks; that of UTF-32 begins like that of UTF-16."""
 _FOREIGN = {
-    b"SQLite format 3\0": "an SQLite database: export its messages as JSON",
+    b"SQLite format 3\0": "an SQLite database, and not one of a store of AG2: export its messages as JSON",
     b"PK\x03\x04": "a zip archive: unpack it, and import the files in it",
     b"PAR1": "a Parquet file: write it as JSON Lines",
     b"BZh": "compressed by bzip2: unpack it with bunzip2",
@@ -157,7 +157,10 @@ def _zstd(name: str) -> tuple[Any, Any]:
             library: Any = import_module(module)
         except ImportError:
             continue
-        if module == "zstandard":
-            return lambda: library.ZstdDecompressor().decompressobj(), library.ZstdError
-        return library.ZstdDecompressor, library.ZstdError
+        return (library.ZstdDecompressor if module != "zstandard" else _begin), library.ZstdError
     raise InputUnreadable(f"{name} is compressed by Zstandard, which needs Python 3.14 or: pip install 'hubwire[zstd]'")
+
+
+def _begin() -> Any:
+    library: Any = import_module("zstandard")
+    return library.ZstdDecompressor().decompressobj()

@@ -25,7 +25,7 @@ import msgspec
 from .decoding import NotJson, parse_json
 from .packing import InputUnreadable, damage_is_reported, unpacked
 
-__all__ = ("FileSource", "InputUnreadable", "Item", "Source", "base_name", "open_file")
+__all__ = ("FileSource", "InputUnreadable", "Item", "Source", "base_name", "is_message", "open_file", "printable_name")
 
 _ITEM_BYTES_MAX = 1024 * 1024 * 1024
 """A line or a document is read as a whole; packed, a few bytes can be endless lines."""
@@ -61,10 +61,15 @@ def base_name(name: str) -> str:
     return name
 
 
+def printable_name(path: str) -> str:
+    """Return the last part of a path, as text that UTF-8 can hold."""
+    return Path(path).absolute().name.encode(errors="replace").decode()
+
+
 @contextmanager
 def open_file(path: str) -> Iterator[FileSource]:
     """Open an input: a file, or ``-``, which is the standard input. Raises :class:`InputUnreadable`."""
-    name = "stdin" if path == "-" else Path(path).name.encode(errors="replace").decode()
+    name = "stdin" if path == "-" else printable_name(path)
     with damage_is_reported(name), _seekable(path) as file:
         yield FileSource(name, file)
 
@@ -240,9 +245,15 @@ def _is_message(element: bytes) -> bool:
 
 def is_message(value: dict[str, Any]) -> bool:
     """Tell whether an object is a message of a conversation, in any format, and no conversation of its own."""
-    if "messages" in value or "contents" in value or "conversations" in value:
+    if any(key in value for key in ("messages", "contents", "conversations", "conversation", "request")):
         return False
-    keys = ("role", "from", "lc")
-    return any(isinstance(value.get(key), str | int) for key in keys) or (
-        isinstance(value.get("type"), str) and ("data" in value or "call_id" in value)
+    kind = value.get("type")
+    if "lc" in value:
+        path = value.get("id")
+        return isinstance(path, list) and str(path[-1:]).lower().find("message") >= 0
+    return (
+        isinstance(value.get("role"), str)
+        or ("from" in value and "value" in value)
+        or isinstance(value.get("parts"), list)
+        or (isinstance(kind, str) and ("data" in value or "call_id" in value or kind == "reasoning"))
     )
