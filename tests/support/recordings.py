@@ -37,7 +37,12 @@ OPENAI_CHAT = {
 }
 
 RESPONSES = {
-    "request": {"model": "gpt-5-mini", "instructions": "be brief, please", "input": "what is new?", "tools": [{"type": "web_search"}]},
+    "request": {
+        "model": "gpt-5-mini",
+        "instructions": "be brief, please",
+        "input": "what is new?",
+        "tools": [{"type": "web_search"}],
+    },
     "response": {
         "id": "resp_1234",
         "object": "response",
@@ -46,17 +51,39 @@ RESPONSES = {
         "output": [
             {"type": "reasoning", "id": "rs_12", "summary": [{"type": "summary_text", "text": "thinking hard"}]},
             {"type": "web_search_call", "id": "ws_12", "status": "completed", "action": {"query": "news today"}},
-            {"type": "function_call", "id": "fc_12", "call_id": "call_12", "name": "lookup", "arguments": '{"k": "value-2"}'},
+            {
+                "type": "function_call",
+                "id": "fc_12",
+                "call_id": "call_12",
+                "name": "lookup",
+                "arguments": '{"k": "value-2"}',
+            },
             {"type": "function_call_output", "call_id": "call_12", "output": "the output"},
             {"type": "custom_tool_call", "call_id": "call_13", "name": "grep", "input": "needle"},
-            {"type": "custom_tool_call_output", "call_id": "call_13", "output": [{"type": "input_text", "text": "hay"}]},
-            {"type": "mcp_call", "id": "mcp_1", "name": "remote", "server_label": "server-1", "arguments": "{}", "error": "refused there"},
-            {"type": "message", "id": "msg_12", "role": "assistant", "status": "completed",
-             "content": [{"type": "output_text", "text": "nothing new", "annotations": []}]},
+            {
+                "type": "custom_tool_call_output",
+                "call_id": "call_13",
+                "output": [{"type": "input_text", "text": "hay"}],
+            },
+            {
+                "type": "mcp_call",
+                "id": "mcp_1",
+                "name": "remote",
+                "server_label": "server-1",
+                "arguments": "{}",
+                "error": "refused there",
+            },
+            {
+                "type": "message",
+                "id": "msg_12",
+                "role": "assistant",
+                "status": "completed",
+                "content": [{"type": "output_text", "text": "nothing new", "annotations": []}],
+            },
         ],
         "usage": {"input_tokens": 1001, "output_tokens": 2002},
     },
-}  # fmt: skip
+}
 
 ANTHROPIC = {
     "model": "claude-sonnet-4-5",
@@ -73,8 +100,11 @@ ANTHROPIC = {
                 {"type": "text", "text": "and once more"},
                 {"type": "tool_use", "id": "toolu_2", "name": "bash", "input": {"command": "pwd"}},
                 {"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": {"query": "files"}},
-                {"type": "web_search_tool_result", "tool_use_id": "srv_1",
-                 "content": {"type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"}},
+                {
+                    "type": "web_search_tool_result",
+                    "tool_use_id": "srv_1",
+                    "content": {"type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"},
+                },
             ],
         },
         {
@@ -85,30 +115,54 @@ ANTHROPIC = {
                 {"type": "text", "text": "thank you"},
             ],
         },
-        {"id": "msg_0001", "type": "message", "role": "assistant", "model": "claude-x",
-         "content": [{"type": "text", "text": "You have one."}], "stop_reason": "end_turn", "usage": {"input_tokens": 4711}},
+        {
+            "id": "msg_0001",
+            "type": "message",
+            "role": "assistant",
+            "model": "claude-x",
+            "content": [{"type": "text", "text": "You have one."}],
+            "stop_reason": "end_turn",
+            "usage": {"input_tokens": 4711},
+        },
     ],
-}  # fmt: skip
+}
 
 GEMINI = {
     "request": {
         "systemInstruction": {"parts": [{"text": "answer shortly"}]},
         "contents": [
-            {"role": "user", "parts": [{"text": "turn it on"}, {"inlineData": {"mimeType": "image/png", "data": "aW1n"}}]},
-            {"role": "model", "parts": [{"functionCall": {"name": "light", "id": "fc-1", "args": {"room": "kitchen"}},
-                                         "thoughtSignature": "dGhvdWdodA=="}]},
-            {"role": "user", "parts": [{"functionResponse": {"name": "light", "id": "fc-1", "response": {"error": "no power"}}}]},
+            {
+                "role": "user",
+                "parts": [{"text": "turn it on"}, {"inlineData": {"mimeType": "image/png", "data": "aW1n"}}],
+            },
+            {
+                "role": "model",
+                "parts": [
+                    {
+                        "functionCall": {"name": "light", "id": "fc-1", "args": {"room": "kitchen"}},
+                        "thoughtSignature": "dGhvdWdodA==",
+                    }
+                ],
+            },
+            {
+                "role": "user",
+                "parts": [{"functionResponse": {"name": "light", "id": "fc-1", "response": {"error": "no power"}}}],
+            },
         ],
         "generationConfig": {"temperature": 0.125},
     },
     "response": {
         "candidates": [
-            {"content": {"role": "model", "parts": [{"text": "It failed."}]}, "finishReason": "STOP", "avgLogprobs": -0.12345}
+            {
+                "content": {"role": "model", "parts": [{"text": "It failed."}]},
+                "finishReason": "STOP",
+                "avgLogprobs": -0.12345,
+            }
         ],
         "usageMetadata": {"promptTokenCount": 1234},
         "modelVersion": "gemini-2.5-flash",
     },
-}  # fmt: skip
+}
 
 
 def lc(name: str, /, **kwargs: Any) -> dict[str, Any]:
@@ -124,14 +178,24 @@ LANGCHAIN_DUMPS = [
         type="ai",
         response_metadata={"model_name": "model-x"},
         tool_calls=[{"name": "search", "args": {"query": "cats"}, "id": "call-1", "type": "tool_call"}],
-        invalid_tool_calls=[{"name": "broken", "args": "{half", "id": "call-2", "error": "bad JSON", "type": "invalid_tool_call"}],
+        invalid_tool_calls=[
+            {"name": "broken", "args": "{half", "id": "call-2", "error": "bad JSON", "type": "invalid_tool_call"}
+        ],
         usage_metadata={"input_tokens": 1111, "output_tokens": 2222, "total_tokens": 3333},
     ),
-    lc("ToolMessage", content="no cats", type="tool", name="search", tool_call_id="call-1", status="error", artifact={"raw": "bytes"}),
+    lc(
+        "ToolMessage",
+        content="no cats",
+        type="tool",
+        name="search",
+        tool_call_id="call-1",
+        status="error",
+        artifact={"raw": "bytes"},
+    ),
     lc("FunctionMessage", content="legacy result", type="function", name="older"),
     lc("ChatMessage", content="I disagree", type="chat", role="critic"),
     lc("RemoveMessage", content="", type="remove", id="message-9"),
-]  # fmt: skip
+]
 
 LANGCHAIN_DICTS = {
     "thread_id": "thread-12",
@@ -192,9 +256,15 @@ OTLP = {
                                 attribute("gen_ai.agent.name", stringValue="planner"),
                                 attribute("gen_ai.usage.input_tokens", intValue="1234"),
                                 attribute("gen_ai.usage.output_tokens", intValue="5678"),
-                                attribute("gen_ai.input.messages", stringValue='[{"role": "user", "parts": ["hello"]}]'),
-                                attribute("gen_ai.output.messages", stringValue='[{"role": "assistant", "parts": ["world"]}]'),
-                                attribute("gen_ai.response.finish_reasons", arrayValue={"values": [{"stringValue": "stop"}]}),
+                                attribute(
+                                    "gen_ai.input.messages", stringValue='[{"role": "user", "parts": ["hello"]}]'
+                                ),
+                                attribute(
+                                    "gen_ai.output.messages", stringValue='[{"role": "assistant", "parts": ["world"]}]'
+                                ),
+                                attribute(
+                                    "gen_ai.response.finish_reasons", arrayValue={"values": [{"stringValue": "stop"}]}
+                                ),
                             ],
                             "events": [{"timeUnixNano": "1767000000223456789", "name": "first token"}],
                             "status": {},
@@ -222,14 +292,19 @@ OTLP = {
                             "endTimeUnixNano": "1767000003000000000",
                             "attributes": [attribute("gen_ai.operation.name", stringValue="invoke_agent")],
                         },
-                        {"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b177", "name": "GET /health",
-                         "startTimeUnixNano": "1767000000000000000", "endTimeUnixNano": "1767000000001000000"},
+                        {
+                            "traceId": "5b8efff798038103d269b633813fc60c",
+                            "spanId": "eee19b7ec3c1b177",
+                            "name": "GET /health",
+                            "startTimeUnixNano": "1767000000000000000",
+                            "endTimeUnixNano": "1767000000001000000",
+                        },
                     ],
                 }
             ],
         }
     ]
-}  # fmt: skip
+}
 
 AG2_AUDIT = {
     "at": "2026-11-21T00:00:00+00:00",
@@ -246,12 +321,26 @@ AG2_STORE = {
     "metadata": {"state": "closed", "close_reason": "explicit_close", "labels": {"intent": "plan it"}},
     "names": {"0000017d6a": "planner"},
     "wal": [
-        {"channel_id": "0000017d6b", "sender_id": "0000017d6a", "audience": None, "event_type": "ag2.msg.text",
-         "event_data": {"text": "a plan", "style": "short"}, "envelope_id": "e0001", "created_at": "2026-11-21T00:00:01+00:00"},
-        {"channel_id": "0000017d6b", "sender_id": "unregistered", "audience": ["0000017d6a"], "event_type": "ag2.packet",
-         "event_data": {"handoff": "coder"}, "envelope_id": "e0002", "priority": "urgent"},
+        {
+            "channel_id": "0000017d6b",
+            "sender_id": "0000017d6a",
+            "audience": None,
+            "event_type": "ag2.msg.text",
+            "event_data": {"text": "a plan", "style": "short"},
+            "envelope_id": "e0001",
+            "created_at": "2026-11-21T00:00:01+00:00",
+        },
+        {
+            "channel_id": "0000017d6b",
+            "sender_id": "unregistered",
+            "audience": ["0000017d6a"],
+            "event_type": "ag2.packet",
+            "event_data": {"handoff": "coder"},
+            "envelope_id": "e0002",
+            "priority": "urgent",
+        },
     ],
-}  # fmt: skip
+}
 
 RECORDINGS: dict[str, tuple[str, Any]] = {
     "openai-chat": ("openai-chat", OPENAI_CHAT),

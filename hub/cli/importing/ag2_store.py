@@ -30,7 +30,8 @@ class AG2Store:
 
     def facts(self, value: Any) -> Iterator[Conversation]:
         if not isinstance(value, dict) or not self.recognises(value, Options()):
-            raise Wrong("is no part of a store of AG2; name its directory")
+            keys = ", ".join(sorted(value)) if isinstance(value, dict) else "no keys"
+            raise Wrong(f"is no part of a store of AG2, as it has {keys}; name the directory of the store")
         if "record" in value:
             yield from AG2Audit().facts(value["record"])
         elif "path" in value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .conversation import Draft, Speaker
+from .conversation import Draft, Speaker, said
 from .exchange import exchange_of, put_all, system_first
 from .fields import Fields, Wrong, named
 from .format import Opened, Options, messages_at
@@ -61,7 +61,7 @@ class Anthropic:
         fields.drop_if("type", ("message",))
         speaker = Speaker(role)
         if not isinstance(content, list):
-            draft.say(number, speaker, {"text": content}, fields.left, at=at)
+            draft.say(number, speaker, said(content), fields.left, at=at)
             return
         put_all(draft, number, speaker, content, fields.left, _is_apart, _put_block, at)
 

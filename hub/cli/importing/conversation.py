@@ -26,6 +26,7 @@ __all__ = (
     "Part",
     "Speaker",
     "check_sizes",
+    "said",
     "speaker_of",
 )
 
@@ -293,6 +294,29 @@ class Draft:
 def _id_text(call_id: Any) -> str:
     """Return an id as text; none, where it is missing, null or empty."""
     return "" if call_id is None else clean(as_text(call_id), "id")
+
+
+_MAY_BE_EMPTY = ("annotations", "logprobs")
+_TEXT_TYPES = (None, "text", "input_text", "output_text")
+
+
+def said(content: Any) -> dict[str, Any]:
+    """Return the content of an envelope for the content of a message: text, parts, or another value.
+
+    One part that is text and no more is text.
+    """
+    if isinstance(content, list):
+        text = _only_text(content[0]) if len(content) == 1 else None
+        return {"parts": content} if text is None else {"text": text}
+    return {"value": content} if isinstance(content, dict) else {"text": content}
+
+
+def _only_text(part: Any) -> str | None:
+    if not isinstance(part, dict) or part.get("type") not in _TEXT_TYPES or not isinstance(part.get("text"), str):
+        return None
+    if any(part[key] not in (None, []) for key in part if key in _MAY_BE_EMPTY):
+        return None
+    return str(part["text"]) if set(part) <= {"type", "text", *_MAY_BE_EMPTY} else None
 
 
 def check_sizes(parts: Iterable[Part], bytes_of_input: int) -> None:

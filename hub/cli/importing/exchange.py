@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .conversation import Draft, Speaker
+from .conversation import Draft, Speaker, said
 from .fields import Fields
 
 __all__ = ("exchange_of", "put_all", "system_first")
@@ -60,7 +60,7 @@ def put_all(
 
     def say() -> None:
         if parts or more or not apart:
-            draft.say(number, speaker, {"parts": [block for _, block in parts]}, more, at=at)
+            draft.say(number, speaker, said([block for _, block in parts]), more, at=at)
 
     if says_first:
         say()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .conversation import Draft, Speaker, speaker_of
+from .conversation import Draft, Speaker, said, speaker_of
 from .fields import Fields, Wrong, as_object, named
 from .format import Opened, Options, messages_at
 from .moments import take_moment
-from .openai_chat import put_result, said
+from .openai_chat import put_result
 
 __all__ = ("LangChain",)
 

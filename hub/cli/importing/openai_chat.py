@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .conversation import Draft, Speaker, speaker_of
+from .conversation import Draft, Speaker, said, speaker_of
 from .fields import Fields, Wrong, as_object, named
 from .format import Opened, Options, messages_at
 from .moments import take_moment
@@ -60,13 +60,6 @@ class OpenAIChat:
             function = Fields(legacy, "has as its function_call")
             tool, arguments = function.text("name"), function.take("arguments")
             draft.call(f"{number}/function-call", speaker, tool, None, as_object(arguments), rest=function.left, at=at)
-
-
-def said(content: Any) -> dict[str, Any]:
-    """Return the content of an envelope for the content of a message."""
-    if isinstance(content, list):
-        return {"parts": content}
-    return {"value": content} if isinstance(content, dict) else {"text": content}
 
 
 def _put_call(draft: Draft, part: str, speaker: Speaker, call: Any, index: int, at: str | None) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .conversation import ASSISTANT, Draft, Speaker, speaker_of
+from .conversation import ASSISTANT, Draft, Speaker, said, speaker_of
 from .exchange import exchange_of, system_first
 from .fields import Fields, Wrong, as_object, named
 from .format import Opened, Options, messages_at
 from .moments import take_moment
-from .openai_chat import has_failed, said
+from .openai_chat import has_failed
 
 __all__ = ("OpenAIResponses",)
 

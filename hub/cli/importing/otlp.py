@@ -38,7 +38,7 @@ _TOOLS = ("execute_tool",)
 _TURNS = ("invoke_agent", "create_agent", "invoke_workflow")
 _ERROR = (2, "STATUS_CODE_ERROR")
 _TRACE, _SPAN = re.compile(r"(?!0{32})[0-9a-f]{32}"), re.compile(r"(?!0{16})[0-9a-f]{16}")
-_WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
+_WHOLE = re.compile(r"-?\d{1,20}", re.ASCII)
 
 Phase = tuple[type[Event], Mapping[str, Any]]
 
@@ -215,8 +215,10 @@ def _attributes(listed: list[Any], label: str) -> dict[str, Any]:
     for each in listed:
         pair = Fields(each, f"{label} has as an attribute")
         key, value = pair.take("key"), pair.take("value")
-        if not isinstance(key, str) or key in made or pair.left:
-            raise Wrong(f"{label} has the attribute {as_text(key)[:64]!r} twice, or in another form than key and value")
+        if pair.left:
+            raise Wrong(f"{label} has an attribute with {', '.join(sorted(pair.left))} beside key and value")
+        if not isinstance(key, str) or key in made:
+            raise Wrong(f"{label} has the attribute {as_text(key)[:64]!r} twice, or without a key")
         made[key] = _value(value)
     return made
 
