@@ -60,7 +60,18 @@ def flat(value: Any) -> str:
 
 MAPPED = {
     # What a format says by its words, an event says by its kind, its fields, or its speaker by its role.
-    *("text", "input_text", "output_text", "tool_use", "tool_result", "tool_call", "tool_calls", "function", "function_call", "function_call_output"),
+    *(
+        "text",
+        "input_text",
+        "output_text",
+        "tool_use",
+        "tool_result",
+        "tool_call",
+        "tool_calls",
+        "function",
+        "function_call",
+        "function_call_output",
+    ),
     *("custom_tool_call", "custom_tool_call_output", "message", "custom", "tool", "model", "human", "ai", "gpt"),
     *("observation", "constructor", "langchain", "schema", "messages", "user", "assistant"),
     *("HumanMessage", "AIMessage", "SystemMessage", "ToolMessage", "FunctionMessage", "ChatMessage", "RemoveMessage"),
