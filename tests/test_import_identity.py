@@ -174,6 +174,13 @@ def test_a_conversation_that_grew_while_its_import_was_cut_short_is_finished_fir
     assert do_import(file, store)["there"] == 5
 
 
+def test_a_name_that_looks_like_a_person_is_known_again(tmp_path: Path) -> None:
+    """The audit log does not show such a name."""
+    file, store = tmp_path / "jane.doe@example.com.jsonl", tmp_path / "s"
+    do_import(write(file, chat("a")), store)
+    assert do_import(write(file, chat("a", "b")), store)["grown"] == 1
+
+
 @pytest.mark.parametrize("messages", [1500])
 def test_the_parts_of_a_long_conversation_are_in_their_order(messages: int, tmp_path: Path) -> None:
     """Many of them are on the way at once."""

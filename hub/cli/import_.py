@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hubwire.listeners.audit import AuditLog
 from hubwire.stores import open_store
+from hubwire.stores.compressed import compressed
 
 from .. import Hub
 from .failures import CommandFailed
@@ -154,7 +155,7 @@ async def _import(incoming: _Incoming, accounts: Accounts, store_url: str) -> No
     store = open_store(store_url)
     try:
         async with Hub(store, listeners=[AuditLog(store)], event_bytes_max=EVENT_BYTES_MAX) as hub:
-            known = await read_known(store)
+            known = await read_known(compressed(store, level=None))
             if known.first_record:
                 complain(
                     f"the audit log begins with record {known.first_record:,}: what was imported before that is not"

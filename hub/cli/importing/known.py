@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import product
 
 import attrs
 import msgspec
 
 from ...log import LogReader, read_kept
 from ...ports import KnowledgeStore
+from ...redaction import Redactor
 from .conversation import Conversation, Part
 
 __all__ = ("Known", "Place", "read_known", "source_id_of")
@@ -121,10 +123,12 @@ class Known:
         """Return the longest beginning of a conversation that came from the same input before, and forget it."""
         if not self._left:
             return None
-        for digest in reversed(conversation.chain):
-            place = self._left.get((source, digest))
+        # The log shows a name that looks like a person's as what stands for it.
+        sources = {source, str(Redactor.shared().redact(source))}
+        for digest, name in product(reversed(conversation.chain), sources):
+            place = self._left.get((name, digest))
             if place is not None and place.item.startswith(f"{conversation.format}:"):
-                del self._left[source, digest]
+                del self._left[name, digest]
                 return place
         return None
 
