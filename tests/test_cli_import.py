@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,8 +19,11 @@ import attrs
 import pytest
 
 from hubwire import Hub, HubStatistics
-from hubwire.cli.importer import BadItem, Call, Envelope, Result, parse
-from hubwire.cli.source import Item, open_source
+from hubwire.cli.importing.conversation import BadItem, Conversation, Envelope, Fact
+from hubwire.cli.importing.formats import FORMATS, parse as parse_as
+from hubwire.cli.importing.opening import open_source
+from hubwire.cli.importing.reading import Item
+from hubwire.events import ToolCalled, ToolCompleted
 from hubwire.listeners.audit import AuditLog, verify
 from hubwire.log import follow
 from hubwire.redaction import Redactor
@@ -28,7 +32,7 @@ from support import count_independently
 
 pytestmark = pytest.mark.slow  # each test runs the command as a program
 
-AIRLINE_SUMMARY = "200 channels, 4,144 envelopes, 1,164 tool calls, 1,091 completed, 73 failed"
+AIRLINE_SUMMARY = "200 channels, 4,144 envelopes, 1,164 tool calls, 1,164 completed, 0 failed, 200 other facts"
 
 
 def hubwire(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -68,6 +72,11 @@ def read_lines(file: Path) -> list[bytes]:
     return gzip.decompress(file.read_bytes()).split(b"\n")[:-1]
 
 
+def parse(item: Item) -> Conversation:
+    (conversation,) = parse_as(FORMATS["openai-chat"], item)
+    return conversation
+
+
 def lines(*conversations: Any) -> bytes:
     return b"".join(json.dumps(conversation).encode() + b"\n" for conversation in conversations)
 
@@ -100,13 +109,13 @@ CALLING = {
 @pytest.mark.slow
 def test_the_airline_file_is_imported_whole_and_once(shared_data: Path, tmp_path: Path) -> None:
     file = shared_data / "airline.jsonl.gz"
-    assert (import_into(tmp_path, file)).startswith(f"{AIRLINE_SUMMARY}; 0 of these 6,672 were already there")
+    assert (import_into(tmp_path, file)).startswith(f"{AIRLINE_SUMMARY}; 0 of these 6,872 were already there")
     numbers = stats(tmp_path)
     assert counted(numbers) == count_independently(read_lines(file))
     assert (numbers["channels"], numbers["agents"], numbers["damaged"]) == (200, 3, 0)
 
     again = import_into(tmp_path, file)
-    assert again.startswith(f"{AIRLINE_SUMMARY}; 6,672 of these 6,672 were already there")
+    assert again.startswith(f"{AIRLINE_SUMMARY}; 6,872 of these 6,872 were already there")
     assert counted(stats(tmp_path)) == count_independently(read_lines(file))
     assert what_was_said(tmp_path) == what_the_file_says(file)
 
@@ -169,9 +178,8 @@ def what_the_file_says(file: Path) -> dict[str, list[tuple[str, str]]]:
     for number, line in enumerate(read_lines(file)):
         for message in json.loads(line)["traj"]:
             text = message["content"] or ""
-            failed = "tool.failed" if text.startswith("Error") else "tool.completed"
-            kind = failed if message["role"] == "tool" else "envelope.posted"
-            said[f"#{number} {file.name}"].append((kind, redactor.redact(text)))
+            kind = "tool.completed" if message["role"] == "tool" else "envelope.posted"
+            said[f"#{number} {file.name.removesuffix('.gz')}"].append((kind, redactor.redact(text)))
     return said
 
 
@@ -179,37 +187,42 @@ def what_the_file_says(file: Path) -> dict[str, list[tuple[str, str]]]:
 
 
 def test_every_event_names_its_source(tmp_path: Path) -> None:
+    """The source is the input, and the source id says which item and which part it is."""
     file = tmp_path / "flights.jsonl"
     file.write_bytes(lines(CALLING))
     import_into(tmp_path / "store", file)
     found = [record for record in records(tmp_path / "store") if "source" in record]
-    assert {record["source"].partition(":")[0] for record in found} == {"flights.jsonl sha256"}
-    assert [(record["kind"], record["source_id"]) for record in found] == [
+    assert {record["source"] for record in found} == {"flights.jsonl"}
+    (item,) = {record["source_id"].partition("/")[0] for record in found if record["kind"] == "envelope.posted"}
+    assert re.fullmatch("openai-chat:[0-9a-f]{32}", item)
+    assert [
+        (record["kind"], re.sub("[0-9a-f]{32}", "…", record["source_id"].removeprefix(f"{item}/"))) for record in found
+    ] == [
         ("agent.registered", "-/-/user"),
         ("agent.registered", "-/-/assistant"),
-        ("channel.created", "0/-/opened"),
-        ("channel.opened", "0/-/opened"),
-        ("envelope.posted", "0/0/envelope"),
-        ("envelope.posted", "0/1/envelope"),
-        ("tool.called", "0/1/call-0"),
-        ("tool.called", "0/1/call-1"),
-        ("tool.completed", "0/2/result"),
-        ("tool.failed", "0/3/result"),
-        ("envelope.posted", "0/4/envelope"),
-        ("channel.closed", "0/-/closed"),
+        ("channel.created", "5-…-0/opened"),
+        ("channel.opened", "5-…-0/opened"),
+        ("envelope.posted", "0/envelope"),
+        ("envelope.posted", "1/envelope"),
+        ("tool.called", "1/call-0"),
+        ("tool.called", "1/call-1"),
+        ("tool.completed", "2/result"),
+        ("tool.completed", "3/result"),
+        ("envelope.posted", "4/envelope"),
+        ("channel.closed", "-/closed"),
     ]
 
 
 def test_tool_calls_belong_to_the_assistant(tmp_path: Path) -> None:
     """They keep what the model wrote, even if it is not valid JSON."""
     import_into(tmp_path, "-", stdin=lines(CALLING))
-    found = {record["source_id"]: record for record in records(tmp_path) if "source_id" in record}
-    assistant = found["-/-/assistant"]["agent_id"]
-    tools = [found[name] for name in ("0/1/call-0", "0/1/call-1", "0/2/result", "0/3/result")]
+    found = records(tmp_path)
+    (assistant,) = [each["agent_id"] for each in found if each.get("name") == "stdin/assistant"]
+    tools = [record for record in found if record["kind"].startswith("tool.")]
     assert {tool["agent_id"] for tool in tools} == {assistant}
     assert [(tool["tool"], tool["call_id"]) for tool in tools] == [("find", "c1"), ("book", "c2")] * 2
     assert [tool.get("arguments") for tool in tools[:2]] == [{"to": "SEA"}, "{broken"]
-    assert (tools[2]["result"], tools[3]["error_message"]) == ("09:30", "Error: no seats")
+    assert (tools[2]["result"], tools[3]["result"]) == ("09:30", "Error: no seats")
 
 
 def test_no_envelopes_are_pending_after_an_import(tmp_path: Path) -> None:
@@ -221,13 +234,6 @@ def test_no_envelopes_are_pending_after_an_import(tmp_path: Path) -> None:
 
     statistics = anyio.run(look)
     assert (statistics.agents, statistics.channels, statistics.envelopes_pending) == (2, 0, 0)
-
-
-def test_a_second_file_is_imported_beside_the_first(tmp_path: Path) -> None:
-    for name in ("one.jsonl", "two.jsonl"):
-        (tmp_path / name).write_bytes(lines(chat("hello", "hi"), chat("bye", "ciao")))
-        assert "0 of these 6 were already there" in import_into(tmp_path / "store", tmp_path / name)
-    assert counted(stats(tmp_path / "store"))["envelope.posted"] == 8
 
 
 def test_a_half_open_channel_is_replaced(tmp_path: Path) -> None:
@@ -268,7 +274,7 @@ FORMS = {
 @pytest.mark.parametrize(("name", "content"), FORMS.values(), ids=FORMS)
 def test_an_input_is_read_in_every_form(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
-    with open_source(str(tmp_path / name)) as source:
+    with open_source(str(tmp_path / name), "openai-chat") as source:
         twice = [[parse(item) for item in source.items()] for _ in range(2)]
     assert twice[0] == twice[1]
     assert [[part.content for part in each.parts if isinstance(part, Envelope)] for each in twice[0]] == [
@@ -281,9 +287,9 @@ def test_an_input_is_read_in_every_form(name: str, content: bytes, tmp_path: Pat
 @pytest.mark.parametrize("indent", [None, 2])
 def test_a_document_may_be_one_conversation(content: Any, indent: int | None, tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(json.dumps(content, indent=indent))
-    with open_source(str(tmp_path / "one.json")) as source:
+    with open_source(str(tmp_path / "one.json"), "openai-chat") as source:
         (conversation,) = [parse(item) for item in source.items()]
-    assert (conversation.roles, len(conversation.parts)) == (("user", "assistant"), 2)
+    assert (list(map(str, conversation.speakers)), len(conversation.parts)) == (["user", "assistant"], 2)
 
 
 def test_the_key_of_the_messages_may_be_named(tmp_path: Path) -> None:
@@ -300,9 +306,9 @@ def test_odd_output_of_models_is_accepted() -> None:
     assert isinstance(half, Envelope)
     assert half.content == {"text": "half \ud83d"}
     assert isinstance(parts, Envelope)
-    assert parts.content["more"] == {"name": "x"}
-    assert isinstance(result, Result)
-    assert not result.failed
+    assert str(parts.speaker) == "assistant:x"
+    assert isinstance(result, Fact)
+    assert result.kind is ToolCompleted
 
 
 def test_arguments_that_are_not_text_stay_as_they_are() -> None:
@@ -310,8 +316,8 @@ def test_arguments_that_are_not_text_stay_as_they_are() -> None:
     item = [{"role": "assistant", "content": "", "tool_calls": [{"id": "1", "function": function}]}]
     said, call = parse(Item(0, "line 1", json.dumps(item).encode())).parts
     assert isinstance(said, Envelope)
-    assert isinstance(call, Call)
-    assert call.arguments == {"a": 1}
+    assert isinstance(call, Fact)
+    assert (call.kind, call.fields["arguments"]) == (ToolCalled, {"a": 1})
 
 
 # --- bad items ------------------------------------------------------------------------------------------------------
@@ -333,13 +339,11 @@ BAD = {
         b'[{"role": "user", "tool_calls": [{"id": "1", "function": {"name": "f"}}]}]',
         "has a tool call 0 that is not a function call of the assistant",
     ),
-    "a call without an id": (
-        b'[{"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}]',
-        "message 0 has no value as its 'id', which must be text",
-    ),
-    "a result of no call": (
-        b'[{"role": "tool", "tool_call_id": "1"}]',
-        "the result of call '1', which was not made",
+    "a key twice": (b'[{"role": "user", "role": "tool"}]', "has the key 'role' twice in one object"),
+    "endless digits": (b'[{"role": "user", "content": ' + b"1" * 5000 + b"}]", "has a whole number of 5,000 digits"),
+    "an empty name": (
+        b'[{"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": ""}}]}]',
+        "message 0 has an empty 'name'",
     ),
     "half a character as a name": (
         b'[{"role": "tool", "tool_call_id": "1", "name": "\\ud800"}]',
@@ -380,14 +384,13 @@ def test_bad_items_can_be_skipped(tmp_path: Path) -> None:
     stdin = lines(chat("a"), 7, chat("b"))
     command = ("import", "-", "--format", "openai-chat", "--store", tmp_path, "--skip-bad")
     run = hubwire(*command, stdin=stdin)
-    assert run.returncode == 0
+    assert run.returncode == 3
     assert b"stdin, line 2: has a number" in run.stderr
     assert run.stdout.startswith(b"2 channels, 2 envelopes, 0 tool calls, 0 completed, 0 failed; 0 of these 4")
     assert b"1 bad item skipped" in run.stdout
-    assert [record["source_id"] for record in records(tmp_path) if record["kind"] == "envelope.posted"] == [
-        "0/0/envelope",
-        "2/0/envelope",
-    ]
+    assert b"refused, and not imported: has a number where a list of messages should be 1\n" in run.stdout
+    topics = [record["topic"] for record in records(tmp_path) if record["kind"] == "channel.created"]
+    assert topics == ["#0 stdin", "#2 stdin"]
 
 
 @pytest.mark.parametrize(

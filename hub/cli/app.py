@@ -54,23 +54,45 @@ app.meta.group_parameters = app.group_parameters
 @app.command(name="import")
 def import_(
     file: Annotated[
-        str, Parameter(allow_leading_hyphen=True, help="JSON Lines or JSON, also gzipped; - is the standard input.")
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="JSON Lines or JSON, also packed by gzip or Zstandard, or the directory of a store of AG2; - is the"
+            " standard input.",
+        ),
     ],
     /,
     *,
     store: Annotated[str, Parameter(help="The store of the hub: file:///data, or a directory.")],
-    format_: Annotated[  # noqa: ARG001 - there is one so far; scripts that name it stay right when there are more
-        Literal["openai-chat"], Parameter(name="--format", help="The format of the input.")
-    ],
-    skip_bad: Annotated[bool, Parameter(help="Skip items that are not conversations, and report each.")] = False,
+    format_: Annotated[
+        Literal[
+            "auto",
+            "openai-chat",
+            "openai-responses",
+            "anthropic",
+            "gemini",
+            "langchain",
+            "sharegpt",
+            "otlp",
+            "ag2-audit",
+            "ag2-store",
+        ],
+        Parameter(name="--format", help="The format of the input; by default it is recognised."),
+    ] = "auto",
+    skip_bad: Annotated[bool, Parameter(help="Skip items that are refused, and report each.")] = False,
     messages_key: Annotated[
-        str | None, Parameter(help="The key of the messages in an item; by default messages, else traj.")
+        str | None,
+        Parameter(help="The key of the messages in an item, with dots for keys below others: body.messages."),
     ] = None,
-) -> None:
-    """Import recorded conversations, each as a channel. Run it again after a failure: it goes on where it stopped."""
+    json: Annotated[bool, Parameter(help="Print one JSON object that accounts for all.")] = False,
+) -> int:
+    """Import what others have recorded, each conversation as a channel. Run it again: only what is new is imported.
+
+    Exits with 3 if items were skipped, with 1 if none was imported.
+    """
     from .import_ import import_file
 
-    import_file(file, store, skip_bad=skip_bad, messages_key=messages_key)
+    return import_file(file, store, format_name=format_, skip_bad=skip_bad, messages_key=messages_key, as_json=json)
 
 
 @app.command
@@ -336,12 +358,12 @@ def _launch(
     command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     log_to_stderr(debug=debug)
     try:
-        command(*bound.args, **bound.kwargs)
+        code = command(*bound.args, **bound.kwargs)
     except Exception as error:  # noqa: BLE001 - the last place where an error can become one line
         if debug:
             traceback.print_exc()
         return _failed(error)
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,16 +1,17 @@
-"""``hubwire import``: recorded conversations become channels, envelopes and tool calls of a hub.
+"""``hubwire import``: what others have recorded becomes channels, envelopes and facts of a hub.
 
-Every event carries where it comes from: ``source`` is the file's name and the digest of its content, ``source_id`` is
-``<conversation>/<message>/<part>``. The parts of a conversation are committed one after the other, so the journal
-always holds a beginning of it: a rerun finds the last part there, and goes on with the next.
+Every event carries where it comes from: ``source`` is the name of the input, ``source_id`` says of which item it is,
+by a digest of its content, and of which part (:mod:`hubwire.cli.importing.known`). So what is in the store already is
+found there, whatever the file is called now.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import anyio
 import attrs
@@ -19,202 +20,173 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hubwire.listeners.audit import AuditLog
 from hubwire.stores import open_store
+from hubwire.stores.compressed import compressed
 
-from .. import Agent, Channel, Hub
-from ..events import ToolCalled, ToolCompleted, ToolFailed
+from .. import Hub
 from .failures import CommandFailed
-from .importer import EVENT_BYTES_MAX, BadItem, Call, Conversation, Envelope, Part, Result, parse
+from .importing.accounts import Accounts
+from .importing.conversation import EVENT_BYTES_MAX, BadItem, Conversation
+from .importing.format import Options
+from .importing.formats import FORMATS, Format, parse, recognise
+from .importing.known import read_known
+from .importing.opening import open_source
+from .importing.reading import InputUnreadable, Item, Source, base_name
+from .importing.writing import Writing
 from .output import complain, is_terminal, plural, say
-from .resume import Resume, find_resume
-from .source import InputUnreadable, Source, open_source
 
-__all__ = ("Counts", "ImportRefused", "import_file")
+__all__ = ("NOT_ALL", "ImportRefused", "import_file")
 
-_AT_A_TIME = 256
-"""How many conversations are imported at once: they share the syncs of one batch."""
+NOT_ALL = 3
+"""The exit code of an import that left items out."""
 
 _COMPLAINTS_MAX = 10
 _PROGRESS_SECONDS = 0.1
+_HELD_BYTES_MAX = 32 * 1024 * 1024
+"""Of JSON; what it is made into takes several times as much memory. A larger input is read again for the import."""
 
 
 class ImportRefused(CommandFailed):
     """The input has bad items, so none of it was imported."""
 
 
-@attrs.define
-class Counts:
-    """The numbers of channels and of their parts in the input."""
-
-    channels: int = 0
-    envelopes: int = 0
-    calls: int = 0
-    completed: int = 0
-    failed: int = 0
-    skipped: int = 0
-
-    @property
-    def parts(self) -> int:
-        return self.channels + self.envelopes + self.calls + self.completed + self.failed
-
-    def add(self, conversation: Conversation) -> None:
-        self.channels += 1
-        for part in conversation.parts:
-            match part:
-                case Envelope():
-                    self.envelopes += 1
-                case Call():
-                    self.calls += 1
-                case Result(failed=True):
-                    self.failed += 1
-                case Result():
-                    self.completed += 1
-
-    def summary(self) -> str:
-        return (
-            f"{plural(self.channels, 'channel')}, {plural(self.envelopes, 'envelope')},"
-            f" {plural(self.calls, 'tool call')}, {self.completed:,} completed, {self.failed:,} failed"
-        )
-
-
-def import_file(path: str, store_url: str, *, skip_bad: bool, messages_key: str | None) -> None:
-    """Check the whole input, import it, and print how much it held.
+def import_file(
+    path: str,
+    store_url: str,
+    *,
+    format_name: str = "auto",
+    skip_bad: bool = False,
+    messages_key: str | None = None,
+    as_json: bool = False,
+) -> int:
+    """Check the whole input, import it, and print what became of it; return the exit code.
 
     Raises :class:`ImportRefused` before the import begins, if items are bad and not to be skipped.
     """
     began = time.monotonic()
-    with open_source(path) as source:
-        counts = _check(source, skip_bad=skip_bad, messages_key=messages_key)
-        there = anyio.run(_import, source, counts, store_url, messages_key)
-    skipped = f"; {plural(counts.skipped, 'bad item')} skipped" if counts.skipped else ""
-    seconds = time.monotonic() - began
-    say(f"{counts.summary()}; {there:,} of these {counts.parts:,} were already there{skipped} ({seconds:.1f} s)")
+    options = Options(messages_key)
+    with open_source(path, format_name) as source:
+        chosen = _format(source, format_name, options)
+        accounts = Accounts()
+        if chosen is not None:
+            incoming = _Incoming(source, chosen, options)
+            incoming.check(accounts, skip_bad=skip_bad)
+            anyio.run(_import, incoming, accounts, store_url)
+    _report(accounts, "none" if chosen is None else chosen.name, time.monotonic() - began, as_json=as_json)
+    return NOT_ALL if accounts.refused else 0
 
 
-def _check(source: Source, *, skip_bad: bool, messages_key: str | None) -> Counts:
-    """Count the parts of the input, and report every bad item."""
-    counts = Counts()
-    for item in source.items():
-        try:
-            counts.add(parse(item, messages_key=messages_key))
-        except BadItem as error:
-            counts.skipped += 1
-            if skip_bad or counts.skipped <= _COMPLAINTS_MAX:
-                complain(f"{source.name}, {error}")
-    if counts.skipped and not skip_bad:
-        items = plural(counts.skipped, "bad item")
-        raise ImportRefused(f"{source.name} has {items}: none of it was imported; correct it, or use --skip-bad")
-    return counts
+def _format(source: Source, name: str, options: Options) -> Format | None:
+    """Return the format that is named, or the one that is recognised; None for an input without items."""
+    if name != "auto":
+        return FORMATS[name]
+    found = recognise(source, options)
+    if found is None:
+        say(f"{source.name} is empty", sys.stderr)
+        return None
+    say(f"{source.name} is {found}", sys.stderr)
+    return found.format
 
 
-def _conversations(source: Source, messages_key: str | None) -> Iterator[Conversation]:
-    """Iterate over the good conversations; the bad ones were reported by the check before."""
-    digest = source.digest
-    for item in source.items():
-        try:
-            conversation = parse(item, messages_key=messages_key)
-        except BadItem:
-            continue
-        yield conversation
-    if source.digest != digest:
-        raise InputUnreadable(f"{source.name} was changed while it was imported; import it again")
+class _Incoming:
+    """The items of an input, with their names."""
+
+    def __init__(self, source: Source, format_: Format, options: Options) -> None:
+        self.source = source
+        self.items: list[str] = []
+        """The names of all, in order."""
+        self._format = format_
+        self._options = options
+        self._read: list[tuple[Item, list[Conversation]]] | None = []
+        """What the check has made of the input, so that it is made once; None if that is too much to hold."""
+
+    def check(self, accounts: Accounts, *, skip_bad: bool) -> None:
+        """Count what the input holds, and report every bad item."""
+        bad, held, seen = 0, 0, Counter[str]()
+        for item in self.source.items():
+            accounts.items += 1
+            try:
+                made = parse(self._format, item, self._options)
+                for conversation in made:
+                    accounts.add(conversation)
+                    self.items.append(_name(conversation, seen))
+                held += len(item.raw)
+                if self._read is not None:
+                    self._read.append((attrs.evolve(item, raw=b""), made))
+                if held > _HELD_BYTES_MAX:
+                    self._read = None
+            except BadItem as error:
+                bad += 1
+                accounts.refuse(error)
+                if skip_bad or bad <= _COMPLAINTS_MAX:
+                    complain(f"{self.source.name}, {error}")
+        if bad and not skip_bad:
+            raise ImportRefused(
+                f"{self.source.name} has {plural(bad, 'bad item')}: none of it was imported; correct it, or use"
+                " --skip-bad"
+            )
+
+    def conversations(self) -> Iterator[tuple[str, Conversation, str]]:
+        """Iterate over the good ones, with their topics; the bad ones were reported by the check before."""
+        name, seen = base_name(self.source.name), Counter[str]()
+        for item, made in self._made() if self._read is None else self._read:
+            for conversation in made:
+                yield _name(conversation, seen), conversation, f"#{item.number} {name}"
+
+    def _made(self) -> Iterator[tuple[Item, list[Conversation]]]:
+        digest = self.source.digest
+        for item in self.source.items():
+            try:
+                yield item, parse(self._format, item, self._options)
+            except BadItem:
+                continue
+        if self.source.digest != digest:
+            raise InputUnreadable(f"{self.source.name} was changed while it was imported; import it again")
 
 
-async def _import(source: Source, counts: Counts, store_url: str, messages_key: str | None) -> int:
-    """Import the parts that are not in the journal yet; return how many were there."""
+def _name(conversation: Conversation, seen: Counter[str]) -> str:
+    """Return the name of an item: the second of the same content in one input has another one than the first."""
+    name = f"{conversation.format}:{conversation.key}"
+    seen[name] += 1
+    return name if seen[name] == 1 else f"{name}.{seen[name]}"
+
+
+async def _import(incoming: _Incoming, accounts: Accounts, store_url: str) -> None:
+    """Import what is not in the store yet."""
     store = open_store(store_url)
     try:
         async with Hub(store, listeners=[AuditLog(store)], event_bytes_max=EVENT_BYTES_MAX) as hub:
-            importing = _Import(hub, source.name, f"{source.name} sha256:{source.digest}")
-            importing.resume = await find_resume(hub, importing.source)
-            there = importing.done = importing.resume.parts
+            known = await read_known(compressed(store, level=None))
+            if known.first_record:
+                complain(
+                    f"the audit log begins with record {known.first_record:,}: what was imported before that is not"
+                    " known, and is imported again"
+                )
+            known.leave(incoming.items)
+            writing = Writing(hub, base_name(incoming.source.name), known)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_show_progress, importing, counts.parts)
-                await importing.run(_conversations(source, messages_key))
+                tasks.start_soon(_show_progress, writing, accounts.parts)
+                await writing.run(incoming.conversations())
                 tasks.cancel_scope.cancel()
+            accounts.there, accounts.grown = writing.there, writing.grown
     finally:
         await store.aclose()
-    return there
 
 
-class _Import:
-    """One run of an import."""
-
-    def __init__(self, hub: Hub, name: str, source: str) -> None:
-        self.source = source
-        self.resume = Resume()
-        self.done = 0
-        """How many channels, envelopes, calls and results are committed."""
-        self._hub = hub
-        self._name = name
-        self._agents: dict[str, Agent] = {}
-        self._slots = anyio.Semaphore(_AT_A_TIME)
-
-    async def run(self, conversations: Iterator[Conversation]) -> None:
-        async with anyio.create_task_group() as tasks:
-            for conversation in conversations:
-                if self.resume.is_complete(conversation.number):
-                    continue
-                for role in conversation.roles:
-                    await self._register(role)
-                await self._slots.acquire()
-                tasks.start_soon(self._import, conversation)
-
-    async def _register(self, role: str) -> None:
-        """Find or register the agent for a role of this input: one for all its conversations, and for a rerun."""
-        if role not in self._agents:
-            name = f"{role}@{self._name}"
-            agent = self._hub.agents.find(name)
-            self._agents[role] = agent or await self._hub.agents.register(
-                name, source=self.source, source_id=f"-/-/{role}"
-            )
-
-    async def _import(self, conversation: Conversation) -> None:
-        try:
-            number = conversation.number
-            channel = await self._open(conversation)
-            for part in self.resume.rest(conversation):
-                await self._put(channel, part, f"{number}/{part.id}")
-                self.done += 1
-            await channel.close(source=self.source, source_id=f"{number}/-/closed")
-        finally:
-            self._slots.release()
-
-    async def _open(self, conversation: Conversation) -> Channel:
-        place = self.resume.place(conversation.number)
-        if place is not None:
-            return self._hub.channels.get(place.channel_id)
-        channel = await self._hub.channels.open(
-            [self._agents[role] for role in conversation.roles],
-            topic=f"#{conversation.number} {self._name}",
-            source=self.source,
-            source_id=f"{conversation.number}/-/opened",
-        )
-        self.done += 1
-        return channel
-
-    async def _put(self, channel: Channel, part: Part, source_id: str) -> None:
-        # No agent is to read these again, so they have no recipients: the inboxes stay empty.
-        if isinstance(part, Envelope):
-            agent = self._agents[part.role]
-            await channel.post(agent, part.content, to=(), source=self.source, source_id=source_id)
-            return
-        about: dict[str, Any] = {
-            "source": self.source,
-            "source_id": source_id,
-            "agent_id": self._agents["assistant"].id,
-            "channel_id": channel.id,
-            "tool": part.tool,
-            "call_id": part.call_id,
-        }
-        if isinstance(part, Call):
-            await self._hub.emit(ToolCalled(**about, arguments=part.arguments))
-        elif part.failed:
-            await self._hub.emit(ToolFailed(**about, error_type="Error", error_message=str(part.content)))
-        else:
-            await self._hub.emit(ToolCompleted(**about, result=part.content))
+def _report(accounts: Accounts, format_name: str, seconds: float, *, as_json: bool) -> None:
+    if as_json:
+        say(json.dumps({"format": format_name, **accounts.as_json(), "seconds": round(seconds, 3)}))
+        return
+    refused = f"; {plural(accounts.refused.total(), 'bad item')} skipped" if accounts.refused else ""
+    say(
+        f"{accounts.summary()}; {accounts.there:,} of these {accounts.parts:,} were already there{refused}"
+        f" ({seconds:.1f} s)"
+    )
+    say(f"from {plural(accounts.items, 'item')} with {plural(accounts.messages, 'message')}")
+    for line in accounts.lines():
+        say(line)
 
 
-async def _show_progress(importing: _Import, total: int) -> None:
+async def _show_progress(writing: Writing, total: int) -> None:
     """Show the progress on a terminal, until cancelled."""
     if not is_terminal(sys.stderr):
         return
@@ -222,5 +194,5 @@ async def _show_progress(importing: _Import, total: int) -> None:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=total)
         while True:
-            bar.update(task, completed=importing.done)
+            bar.update(task, completed=writing.done)
             await anyio.sleep(_PROGRESS_SECONDS)
