@@ -10,6 +10,7 @@ from ..events import Event, ListenerSuspended
 from ..events._event import OWN_DOMAINS
 from ..own_log import OwnLog
 from .announcements import Announcements
+from .call_times import CallTimes
 from .duty import Duty
 from .life import AttachmentState, Suspension
 
@@ -72,6 +73,7 @@ class Reports:
     def __init__(self, name: str, announcements: Announcements) -> None:
         self.count: Count = Count()
         self.name: str = name
+        self.call_times: CallTimes = announcements.call_times
         self._announcements = announcements
 
     def called(self, handled: int) -> None:
