@@ -144,7 +144,7 @@ class Metrics:
         self._window_seconds = window_seconds
         self._names_max = names_max
         self._hub: Hub | None = None
-        self._open = OpenCalls(open_max)
+        self._open: OpenCalls[int] = OpenCalls(open_max)
         self._moments = _Moments()
         self.reset()
 

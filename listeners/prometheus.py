@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from hubwire.errors import ConfigurationError
 from hubwire.ports import Clock, KnowledgeStore
@@ -69,7 +69,7 @@ class PrometheusMetrics(HubMetrics):
                 raise ConfigurationError("PrometheusMetrics(): registry is a CollectorRegistry of prometheus-client")
             registry.register(self)
 
-    async def __aenter__(self) -> PrometheusMetrics:
+    async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         await super().__aenter__()
         return self
