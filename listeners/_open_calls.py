@@ -36,7 +36,7 @@ class Call:
 
 
 class OpenCalls(Generic[T]):
-    """The beginnings whose end has not come, and what is kept of each. The oldest is forgotten where there are too many."""
+    """The beginnings whose end has not come, and what is kept of each; of too many, the oldest is forgotten."""
 
     def __init__(self, count_max: int) -> None:
         self.forgotten: int = 0

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support.otlp import Collector, Span, collector, trees
 
 from hubwire import Hub
 from hubwire.cli.scenario import Office
 from hubwire.listeners import AuditLog
 from hubwire.listeners.opentelemetry import OpenTelemetry
 from hubwire.stores import MemoryStore
+from support.otlp import Collector, Span, collector, trees
 
 TICKETS = ["#0 team", "#1 the build is red", "#2 login times out", "#3 the cart forgets its items"]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, cast
+
+import attrs
 
 from hubwire import Event, GenericEvent, UnknownEvent
 
@@ -46,17 +49,20 @@ _EPOCH_DIGITS = 1_000_000_000
 
 def field(event: Event, name: str) -> Any:
     """Return a field of an event of any class; None if it has no field of that name."""
+    own = getattr(event, name, None)
+    if own is not None:
+        return own
     if isinstance(event, GenericEvent):
-        return event.data.get(name, getattr(event, name, None))
-    if isinstance(event, UnknownEvent):
-        return event.fields.get(name, getattr(event, name, None))
-    return getattr(event, name, None)
+        return event.data.get(name)
+    return event.fields.get(name) if isinstance(event, UnknownEvent) else None
 
 
 def text_of(event: Event, name: str) -> str:
     """Return a field that is a text, as far as it is shown; empty where it is none."""
     value = field(event, name)
-    return _cut(value, VALUE_CHARS_MAX) if isinstance(value, str) else ""
+    if type(value) is str:
+        return value if len(value) < VALUE_CHARS_MAX and value.isascii() else _cut(value, VALUE_CHARS_MAX)
+    return _cut(str.__str__(value), VALUE_CHARS_MAX) if isinstance(value, str) else ""
 
 
 def moment_of(text: Any) -> int | None:
@@ -80,13 +86,24 @@ def of_begin(event: Event, *, content: bool) -> dict[str, Any]:
 
 def of_end(event: Event, *, content: bool) -> dict[str, Any]:
     """Return what an event adds to the attributes of its span. What is empty is left out."""
-    found: dict[str, Any] = {name: text for name, each in _TEXTS.items() if (text := text_of(event, each))}
-    for name, each in _NUMBERS.items():
+    texts, numbers = _fields_of(type(event))
+    found: dict[str, Any] = {name: text for name, each in texts if (text := text_of(event, each))}
+    for name, each in numbers:
         if type(number := field(event, each)) is int and 0 <= number < 2**63:
             found[name] = number
     if content:
         found |= content_of(event)
     return found
+
+
+@cache
+def _fields_of(cls: type[Event]) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]]:
+    """Return which fields events of a class may have, with their attributes: most have few of them."""
+    if cls in (GenericEvent, UnknownEvent):
+        return tuple(_TEXTS.items()), tuple(_NUMBERS.items())
+    own = {each.name for each in attrs.fields(cast(Any, cls))}
+    texts = tuple((name, each) for name, each in _TEXTS.items() if each in own)
+    return texts, tuple((name, each) for name, each in _NUMBERS.items() if each in own)
 
 
 def content_of(event: Event) -> dict[str, Any]:
@@ -111,5 +128,5 @@ def _plain(value: Any) -> Any:
 
 
 def _cut(text: str, chars_max: int) -> str:
-    text = text.encode(errors="backslashreplace").decode()
+    text = text if text.isascii() else text.encode(errors="backslashreplace").decode()
     return text if len(text) <= chars_max else f"{text[: chars_max - 1]}…"

@@ -6,10 +6,11 @@ out with it, so that no trace has holes.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from time import monotonic
+from functools import partial
 
 import anyio
 import attrs
@@ -26,7 +27,6 @@ _TORN_MAX = 10_000
 _PAUSE_SECONDS = 0.5
 _PAUSE_SECONDS_MAX = 30.0
 _ATTEMPTS_MAX = 8
-_POLL_SECONDS = 0.02
 
 _log = OwnLog("opentelemetry")
 
@@ -65,6 +65,9 @@ class Exporting:
         self._numbers = {"exported": 0, "dropped": 0, "failures": 0}
         self._last_error: str | None = None
         self._is_ending = False
+        self._ended = 0
+        """How many of the two threads at the end have ended."""
+        self._told: Callable[[], object] | None = None
         self._thread = threading.Thread(target=self._run, name="hubwire opentelemetry", daemon=True)
         self._thread.start()
 
@@ -87,11 +90,7 @@ class Exporting:
 
     async def flushed(self, seconds: float) -> bool:
         """Return whether nothing waits any more, after so many seconds at most."""
-        until = monotonic() + seconds
-        while self._waiting and self._thread.is_alive():
-            if monotonic() >= until:
-                return False
-            await anyio.sleep(_POLL_SECONDS)
+        await self._until(lambda: not self._waiting or not self._thread.is_alive(), seconds)
         return not self._waiting
 
     async def close(self, seconds: float) -> None:
@@ -102,13 +101,29 @@ class Exporting:
             self._condition.notify_all()
         closing = threading.Thread(target=self._close_exporter, name="hubwire opentelemetry end", daemon=True)
         closing.start()
-        until = monotonic() + seconds / 2
-        while (self._thread.is_alive() or closing.is_alive()) and monotonic() < until:
-            await anyio.sleep(_POLL_SECONDS)
+        await self._until(lambda: self._ended == 2, seconds / 2)
         if left := len(self._waiting):
             _log.problem("spans were not exported, because the hub ends", spans=left, last_error=self._last_error)
-        if self._thread.is_alive():
+        if self._ended < 2:
             _log.problem("an exporter of spans does not end, and is left behind")
+
+    async def _until(self, is_so: Callable[[], bool], seconds: float) -> None:
+        """Return when this is so, or the time is over. One task waits at a time."""
+        changed = asyncio.Event()
+        self._told = partial(asyncio.get_running_loop().call_soon_threadsafe, changed.set)
+        with anyio.move_on_after(seconds):
+            while not is_so():
+                await changed.wait()
+                changed.clear()
+        self._told = None
+
+    def _tell(self) -> None:
+        """Say to the task that waits that its condition may hold now."""
+        if (told := self._told) is not None:
+            try:
+                told()
+            except RuntimeError:  # the loop is closed
+                self._told = None
 
     def statistics(self) -> ExportStatistics:
         """Return the numbers, now."""
@@ -117,6 +132,17 @@ class Exporting:
     # -- the thread --
 
     def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._has_ended()
+
+    def _has_ended(self) -> None:
+        with self._condition:
+            self._ended += 1
+        self._tell()
+
+    def _work(self) -> None:
         failures = 0
         while batch := self._next():
             if self._is_exported(batch):
@@ -137,6 +163,7 @@ class Exporting:
             with self._condition:
                 for _ in batch:
                     self._waiting.popleft()
+            self._tell()
 
     def _next(self) -> list[SpanData]:
         """Return the spans to export next; none when there are to be no more."""
@@ -164,3 +191,5 @@ class Exporting:
             self._shutdown()
         except BaseException as error:  # noqa: BLE001 - as above
             _log.problem("an exporter of spans could not be shut down", error)
+        finally:
+            self._has_ended()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hubwire import installed_version
@@ -22,7 +23,7 @@ __all__ = ("check_installed", "exporter_to", "exports_by", "resource_of")
 def check_installed(name: str) -> None:
     """Raise :class:`~hubwire.errors.ConfigurationError` where OpenTelemetry is not installed."""
     try:
-        import opentelemetry.sdk.trace  # noqa: PLC0415 - an extra
+        import_module("opentelemetry.sdk.trace")
     except ImportError as error:
         raise ConfigurationError(f"{name} needs OpenTelemetry; install it by: pip install 'hubwire[otel]'") from error
 

@@ -144,12 +144,15 @@ class Tracing:
 
     def abandon(self, end_ns: int, reason: str, *, is_for_good: bool) -> Sequence[SpanData]:
         """End the turns and calls that are open; where it is for good, all else, too."""
+        self._abandon(end_ns, reason, is_for_good=is_for_good)
+        made, self._made = self._made, []
+        return made
+
+    def _abandon(self, end_ns: int, reason: str, *, is_for_good: bool) -> None:
         for call, begun in tuple(self._open.all().items()):
             if is_for_good or call.what not in _OF_ALL:
                 self._open.end(call)
                 self._end(begun, end_ns, {names.END: "abandoned", names.REASON: reason}, "error", reason)
-        made, self._made = self._made, []
-        return made
 
     # -- events --
 
@@ -166,8 +169,7 @@ class Tracing:
         elif kind == "agent.switched":
             self._agent_switched(event)
         elif kind == "hub.stopped":
-            kept = self._made
-            self._made = [*kept, *self.abandon(_moment(event), "the hub was stopped", is_for_good=False)]
+            self._abandon(_moment(event), "the hub was stopped", is_for_good=False)
         elif (what := _NOTED.get(kind)) is not None:
             self._note(event, what)
 
@@ -270,7 +272,7 @@ class Tracing:
         self._show_channel(event, event.channel_id, text_of(event, "topic"), links)
 
     def _show_channel(self, event: Event, channel_id: str, topic: str, links: list[Link]) -> None:
-        attributes = of_begin(event, content=False) | {names.CONVERSATION_ID: channel_id, names.CHANNEL: topic}
+        attributes = of_begin(event, content=False) | {names.CHANNEL: topic}
         place = self._place_of_channel(event.hub, channel_id)
         self._at_once(event, place, None, f"channel {topic[:60]}".rstrip(), attributes, links)
 
@@ -307,9 +309,9 @@ class Tracing:
     # -- what happens meanwhile --
 
     def _note(self, event: Event, what: str) -> None:
-        if event.kind == "envelope.posted" and (turn := self._turn_of(event)) is not None:
-            if envelope_id := text_of(event, "envelope_id"):
-                self._places.put(("envelope", envelope_id), turn)
+        envelope_id = text_of(event, "envelope_id") if event.kind == "envelope.posted" else ""
+        if envelope_id and (turn := self._turn_of(event)) is not None:
+            self._places.put(("envelope", envelope_id), turn)
         if what == "turn":
             begun = self._open_turn_of(event)
         else:
