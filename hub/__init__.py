@@ -178,6 +178,7 @@ _SUBMODULES = (
     "actors",
     "approvals",
     "arbiter",
+    "asgi",
     "challenges",
     "channel_types",
     "clock",
@@ -201,6 +202,7 @@ _SUBMODULES = (
     "risk",
     "text_store",
     "thread",
+    "tracing",
     "validation",
     "waking",
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from time import time_ns
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from hubwire import Duty, Event, Hub
@@ -118,8 +117,7 @@ class OpenTelemetry:
     async def __aexit__(self, *_: object) -> None:
         exporting = self._begin()
         if self._hub is None or self._hub.statistics().journal is None:
-            end_ns = moment_of(self._last_at) or time_ns()
-            exporting.put(self._tracing.abandon(end_ns, "the hub has ended", is_for_good=True))
+            exporting.put(self._tracing.abandon(moment_of(self._last_at) or 0, "the hub has ended", is_for_good=True))
         await exporting.close(_CLOSE_SECONDS)
 
     async def on_events(self, events: Sequence[Event]) -> None:
