@@ -179,6 +179,7 @@ _SUBMODULES = (
     "addresses",
     "approvals",
     "arbiter",
+    "asgi",
     "challenges",
     "channel_types",
     "clock",
@@ -205,6 +206,7 @@ _SUBMODULES = (
     "risk",
     "text_store",
     "thread",
+    "tracing",
     "validation",
     "waking",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
@@ -15,6 +15,7 @@ from ._commands import Core
 from ._commit.threads import rough_bytes
 from ._delivery.attachment import AttachmentState
 from ._delivery.stream import EventStream
+from ._foreign.arguments import Call, is_a
 from ._parts import Parts
 from .errors import ConfigurationError, NotFound
 from .events import Event
@@ -23,6 +24,8 @@ from .events._shown import shown
 __all__ = ("Ways",)
 
 E = TypeVar("E", bound=Event)
+
+_MEASURE_CALLS = Call("hub.measure_calls()", ConfigurationError)
 
 _NO_FILTERS: Mapping[str, object] = {}
 
@@ -36,6 +39,13 @@ class Ways:
         self._pipeline = parts.pipeline
         self._fanout = parts.fanout
         self._upkeep = parts.upkeep
+
+    def measure_calls(self, record: Callable[[str, float], object]) -> None:
+        if not callable(record) or is_a(record, type):
+            raise _MEASURE_CALLS.refusal(
+                "record", record, "a function", "write one that takes the name of an attachment, and seconds"
+            )
+        self._fanout.announcements.call_times.add(record)
 
     def emit_threadsafe(self, event: E) -> Future[E]:
         size = rough_bytes(event, self._parts.limits.thread_bytes_max)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import attrs
 
@@ -13,6 +13,8 @@ __all__ = ("TEXT_MAX", "Call", "OpenCalls", "id_of")
 
 TEXT_MAX = 128
 """Longer names and ids are not kept."""
+
+T = TypeVar("T")
 
 _LOOKED_AT_MAX = 100
 """How many beginnings with the same id are looked through for one that fits an end that names no agent."""
@@ -33,40 +35,55 @@ class Call:
         return len(agents) <= 1 and len(turns) <= 1
 
 
-class OpenCalls:
-    """The beginnings whose end has not come, and their moments. The oldest is forgotten where there are too many."""
+class OpenCalls(Generic[T]):
+    """The beginnings whose end has not come, and what is kept of each; of too many, the oldest is forgotten."""
 
     def __init__(self, count_max: int) -> None:
         self.forgotten: int = 0
         self._count_max = count_max
-        self._moments: dict[Call, int] = {}
+        self._kept: dict[Call, T] = {}
         self._by_tie: dict[tuple[str, str | int], dict[Call, None]] = {}
 
     def count(self) -> Mapping[str, int]:
         """Return how many there are of each sort."""
-        return Counter(call.what for call in self._moments)
+        return Counter(call.what for call in self._kept)
 
-    def begin(self, call: Call, moment: int) -> None:
-        if call not in self._moments and len(self._moments) >= self._count_max:
-            self._remove(next(iter(self._moments)))
+    def all(self) -> Mapping[Call, T]:
+        """Return what is kept of each, the oldest first."""
+        return self._kept
+
+    def begin(self, call: Call, kept: T) -> T | None:
+        """Keep this of a beginning; return what was kept of the one that it replaces, or that is forgotten for it."""
+        gone: T | None = self._kept.get(call)
+        if call not in self._kept and len(self._kept) >= self._count_max:
+            gone = self._remove(next(iter(self._kept)))
             self.forgotten += 1
-        self._moments[call] = moment
+        self._kept[call] = kept
         self._by_tie.setdefault((call.what, call.tie), {})[call] = None
+        return gone
 
-    def end(self, call: Call) -> int | None:
-        """Return the moment of the beginning to which this end belongs, and forget it; None if there is none."""
-        if call in self._moments:
-            return self._remove(call)
-        some = islice(self._by_tie.get((call.what, call.tie), ()), _LOOKED_AT_MAX)
-        fitting = next((begun for begun in some if call.may_be(begun)), None)
+    def find(self, call: Call) -> T | None:
+        """Return what is kept of the beginning to which this belongs; None if there is none."""
+        fitting = self._fitting(call)
+        return None if fitting is None else self._kept[fitting]
+
+    def end(self, call: Call) -> T | None:
+        """Return what is kept of the beginning to which this end belongs, and forget it; None if there is none."""
+        fitting = self._fitting(call)
         return None if fitting is None else self._remove(fitting)
 
-    def _remove(self, call: Call) -> int:
+    def _fitting(self, call: Call) -> Call | None:
+        if call in self._kept:
+            return call
+        some = islice(self._by_tie.get((call.what, call.tie), ()), _LOOKED_AT_MAX)
+        return next((begun for begun in some if call.may_be(begun)), None)
+
+    def _remove(self, call: Call) -> T:
         tie = (call.what, call.tie)
         del self._by_tie[tie][call]
         if not self._by_tie[tie]:
             del self._by_tie[tie]
-        return self._moments.pop(call)
+        return self._kept.pop(call)
 
 
 def id_of(value: Any) -> str | int | None:

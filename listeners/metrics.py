@@ -35,11 +35,18 @@ _PAIRS = {"tool": "call_id", "model": "call_id", "turn": "turn_id", "task": "tas
 _MILLISECONDS_MAX = 1e13
 """Three centuries: no call takes longer, also where its end says so."""
 
+_TOKENS_MAX = 2**53
+"""No call reads or writes more."""
+
 _STARTS = ("called", "started")
 _ENDS = ("abandoned", "cancelled", "completed", "ended", "expired", "failed")
+_VERDICTS = ("approved", "denied", "escalated", "expired", "returned", "withdrawn")
 _PAIRED = {
     f"{what}.{word}": (what, tie, word in _STARTS) for what, tie in _PAIRS.items() for word in (*_STARTS, *_ENDS)
-}
+} | {f"approval.{word}": ("approval", "approval_id", word == "requested") for word in ("requested", *_VERDICTS)}
+_OF_NO_AGENT = frozenset({"task", "approval"})
+"""Begun by one agent and ended by another; their ids are those of no other one."""
+_TOKENS = {"input": "input_tokens", "output": "output_tokens"}
 
 
 # --- what comes out -------------------------------------------------------------------------------------------------
@@ -95,13 +102,15 @@ class MetricsSnapshot:
     age: Latency
     """How old events were when they came here: how far behind the hub this listener, at least, is."""
     durations: Mapping[str, Latency]
-    """From beginning to end, by sort of call: ``"tool"``, ``"model"``, ``"turn"``, ``"task"``."""
+    """From beginning to end, by sort of call: ``"tool"``, ``"model"``, ``"turn"``, ``"task"``, ``"approval"``."""
     open: Mapping[str, int]
     """How many of them have begun and not ended: a gauge."""
     forgotten: int
     """How many beginnings were forgotten without an end, because too many were open."""
     hub: HubStatistics | None
     """The statistics of the hub, with the lag, drops and failures of every listener; None before it is attached."""
+    tokens: Mapping[str, int] = attrs.field(factory=dict)
+    """What models read, ``"input"``, and wrote, ``"output"``, as far as the ends of their calls say so."""
 
 
 # --- the listener ---------------------------------------------------------------------------------------------------
@@ -135,7 +144,7 @@ class Metrics:
         self._window_seconds = window_seconds
         self._names_max = names_max
         self._hub: Hub | None = None
-        self._open = OpenCalls(open_max)
+        self._open: OpenCalls[int] = OpenCalls(open_max)
         self._moments = _Moments()
         self.reset()
 
@@ -148,6 +157,7 @@ class Metrics:
         self._names: dict[tuple[str, str | None, str | None], int] = {}
         self._ages = Histogram(BOUNDS_SECONDS)
         self._durations: dict[str, Histogram] = {}
+        self._tokens: dict[str, int] = {}
         self._open.forgotten = 0
         self._newest_seq: int | None = None
         self._since = self._clock.monotonic()
@@ -196,6 +206,7 @@ class Metrics:
             open=_frozen(self._open.count()),
             forgotten=self._open.forgotten,
             hub=None if self._hub is None else self._hub.statistics(),
+            tokens=_frozen(self._tokens),
         )
 
     # -- names --
@@ -234,11 +245,12 @@ class Metrics:
         took: dict[str, list[int]] = {}
         for event, moment in zip(events, self._moments(events), strict=True):
             what, name, is_start = _PAIRED[event.kind]
+            if what == "model":
+                self._count_tokens(event)
             tie = id_of(_field(event, name))
             if tie is None:
                 continue
-            # A task may be begun by one agent and ended by another, and its id is that of no other one.
-            agent, turn = (None, None) if what == "task" else (id_of(event.agent_id), id_of(event.turn_id))
+            agent, turn = (None, None) if what in _OF_NO_AGENT else (id_of(event.agent_id), id_of(event.turn_id))
             call = Call(what, tie, agent, turn)
             if is_start:
                 if moment is not None:
@@ -252,6 +264,12 @@ class Metrics:
                 took.setdefault(what, []).append(moment - began)
         for what, durations in took.items():
             self._durations.setdefault(what, Histogram(BOUNDS_SECONDS)).add(durations)
+
+    def _count_tokens(self, event: Event) -> None:
+        for direction, name in _TOKENS.items():
+            number = _field(event, name)
+            if type(number) is int and 0 < number <= _TOKENS_MAX:
+                self._tokens[direction] = self._tokens.get(direction, 0) + number
 
 
 def _label(value: Any) -> str | None:

@@ -187,6 +187,7 @@ class World:
             "channel_type": None,
             "evaluator": None,
             "handler": tool,
+            "record": lambda name, seconds: None,
         }[name]
 
 

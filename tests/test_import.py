@@ -88,6 +88,11 @@ LATER = {
     "hubwire.functions",  # with the first chain of functions
     "hubwire._delivery.chained",
     "hubwire._delivery.side_by_side",  # with the first function that handles several events at once
+    "hubwire._baggage",
+    "hubwire.asgi",
+    "hubwire.tracing",
+    "opentelemetry",
+    "prometheus_client",
     "cattrs",
     "difflib",
 }

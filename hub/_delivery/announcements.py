@@ -22,6 +22,7 @@ from ..events import (
 )
 from ..events._shown import shown, type_name
 from ..ports import Clock
+from .call_times import CallTimes
 
 __all__ = ("Announcements",)
 
@@ -41,6 +42,8 @@ class Announcements:
     def __init__(self, pipeline: Pipeline, clock: Clock) -> None:
         self._pipeline = pipeline
         self._clock = clock
+        self.call_times: CallTimes = CallTimes()
+        """Those of all listeners of the hub."""
         self._tasks: TaskGroup | None = None
         self.newest_seq: float = math.inf
         """The ``seq`` above which no event is about a listener. Any event in the journal may be."""

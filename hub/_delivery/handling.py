@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from time import perf_counter
 
 import anyio
 import attrs
@@ -169,6 +170,8 @@ class Handler:
         if self.is_muted:
             self._reports.passed(len(events))
             return None
+        times = self._reports.call_times
+        began = perf_counter() if times.records else None
         handled = 0
         try:
             if form.bounds_itself:
@@ -193,6 +196,8 @@ class Handler:
             handled = self._handled(events)
             return Failure(error, handled, form.knows_place)
         finally:
+            if began is not None:
+                times.took(self._reports.name, perf_counter() - began)
             self._reports.called(handled - form.passed)
             if form.passed:
                 self._reports.passed(form.passed)

@@ -12,6 +12,7 @@ from ..events._event import OWN_DOMAINS
 from ..events._shown import is_a
 from ..own_log import OwnLog
 from .announcements import Announcements
+from .call_times import CallTimes
 from .duty import Duty
 from .life import AttachmentState, Suspension
 
@@ -77,6 +78,7 @@ class Reports:
     def __init__(self, name: str, announcements: Announcements) -> None:
         self.count: Count = Count()
         self.name: str = name
+        self.call_times: CallTimes = announcements.call_times
         self._announcements = announcements
 
     def called(self, handled: int) -> None:

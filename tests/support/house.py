@@ -107,7 +107,8 @@ def declared() -> set[str]:
         extra for name, extra in project["optional-dependencies"].items() if name not in {"docs", "lint", "test"}
     ]
     requirements = [requirement for some in (project["dependencies"], *for_users) for requirement in some]
-    return {re.split(r"[^A-Za-z0-9_-]", requirement)[0].replace("-", "_") for requirement in requirements}
+    named = {re.split(r"[^A-Za-z0-9_-]", requirement)[0].replace("-", "_") for requirement in requirements}
+    return {"opentelemetry" if name.startswith("opentelemetry_") else name for name in named}  # many packages, one name
 
 
 def undeclared_imports(house: House) -> list[str]:
@@ -203,7 +204,8 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ),
     ("hubwire.risk",),
     ("hubwire._state", "hubwire._foreign", "hubwire.log"),
-    ("hubwire.text_store", "hubwire.listener", "hubwire.redaction"),
+    ("hubwire.text_store", "hubwire.listener", "hubwire.redaction", "hubwire.asgi"),
+    ("hubwire.tracing",),
     ("hubwire.codec", "hubwire.context"),
     ("hubwire.clock", "hubwire.limits"),
     ("hubwire.ports", "hubwire.patterns", "hubwire.position", "hubwire._head", "hubwire._late", "hubwire._version"),
@@ -211,6 +213,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     (
         "hubwire.errors",
         "hubwire.forks",
+        "hubwire._baggage",
         "hubwire.own_log",
         "hubwire.waking",
         "hubwire._reraise",

@@ -1,0 +1,198 @@
+"""A collector that hangs, is busy, talks nonsense or is not there: the hub goes on, and ends in time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import anyio
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from support.otlp import Collector, collector, trees
+
+from hubwire import Duty, Hub
+from hubwire.errors import ConfigurationError
+from hubwire.events import ToolCalled, ToolCompleted, TurnEnded, TurnStarted
+from hubwire.listeners.opentelemetry import OpenTelemetry
+from hubwire.stores import MemoryStore
+
+
+@pytest.fixture
+def received() -> Iterator[Collector]:
+    with collector() as found:
+        yield found
+
+
+async def calls(hub: Hub, count: int = 3, *, first: int = 0) -> None:
+    for number in range(first, first + count):
+        await hub.emit(TurnStarted(turn_id=f"t{number}", agent_id="a"))
+        await hub.emit(ToolCalled(tool="x", call_id="c", turn_id=f"t{number}", agent_id="a"))
+        await hub.emit(ToolCompleted(tool="x", call_id="c", turn_id=f"t{number}", agent_id="a"))
+        await hub.emit(TurnEnded(turn_id=f"t{number}", agent_id="a"))
+
+
+async def no_threads() -> None:
+    """Return when no thread of an exporter is there: one that has said that it ends is there for a moment."""
+    while any(thread.name.startswith("hubwire opentelemetry") for thread in threading.enumerate()):
+        await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize("mood", ["busy", "garbled", "gone"])
+async def test_a_collector_in_trouble_harms_no_hub(received: Collector, mood: str) -> None:
+    """What is emitted is committed, other listeners get it, and the hub ends with all its threads."""
+    received.mood = mood
+    endpoint = "http://127.0.0.1:9/v1/traces" if mood == "gone" else received.endpoint
+    otel = OpenTelemetry(endpoint)
+    async with Hub(listeners=[otel]) as hub:
+        await calls(hub)
+        await hub.flush(timeout=5)
+        assert hub.health().healthy
+        assert hub.statistics().attachments[0].failed == 0
+    assert otel.statistics().exported == 0
+    assert otel.statistics().waiting == 6
+    await no_threads()
+
+
+async def test_a_collector_that_hangs_is_left_behind(received: Collector) -> None:
+    received.mood = "hanging"
+    otel = OpenTelemetry(received.endpoint)
+    async with Hub(listeners=[otel]) as hub:
+        await calls(hub)
+        await hub.flush(timeout=5)
+        assert hub.health().healthy
+    received.let_go.set()
+    await no_threads()
+
+
+async def test_spans_wait_for_a_collector_that_comes_back(received: Collector) -> None:
+    received.mood = "busy"
+    otel = OpenTelemetry(exporter=Moody(received))
+    async with Hub(listeners=[otel]) as hub:
+        await calls(hub)
+        while not otel.statistics().failures:
+            await anyio.sleep(0.01)
+        assert otel.statistics().last_error is not None
+        received.mood = "well"
+    assert otel.statistics().exported == 6
+    assert otel.statistics().last_error is None
+
+
+class Moody(SpanExporter):
+    """An exporter that fails while the collector is busy."""
+
+    def __init__(self, received: Collector) -> None:
+        self.received = received
+        self.spans = InMemorySpanExporter()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return SpanExportResult.FAILURE if self.received.mood == "busy" else self.spans.export(spans)
+
+    def shutdown(self) -> None:
+        self.spans.shutdown()
+
+
+class Hostile(SpanExporter):
+    def __init__(self, raised: type[BaseException], answer: Any = None) -> None:
+        self.raised = raised
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        raise self.raised("no")
+
+    def shutdown(self) -> None:
+        raise self.raised("no")
+
+
+@pytest.mark.parametrize("raised", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit])
+async def test_what_an_exporter_raises_stays_there(raised: type[BaseException]) -> None:
+    otel = OpenTelemetry(exporter=Hostile(raised))
+    async with Hub(listeners=[otel]) as hub:
+        await calls(hub)
+        await hub.flush(timeout=5)
+        assert hub.health().healthy
+    assert otel.statistics().failures >= 1
+    await no_threads()
+
+
+async def test_no_trace_has_holes_when_there_is_no_room() -> None:
+    """A trace whose first span has found no room is left out as a whole."""
+    gate = threading.Event()
+    exporter = Slow(gate)
+    otel = OpenTelemetry(exporter=exporter, waiting_max=6)
+    async with Hub(listeners=[otel]) as hub:
+        await calls(hub, 50)
+        await hub.flush()
+        gate.set()
+    spans = exporter.spans.get_finished_spans()
+    by_trace: dict[int, int] = {}
+    for span in spans:
+        assert span.context is not None
+        by_trace[span.context.trace_id] = by_trace.get(span.context.trace_id, 0) + 1
+    assert set(by_trace.values()) <= {1, 2}
+    numbers = otel.statistics()
+    assert numbers.dropped + numbers.exported == 100
+    assert numbers.dropped >= 90
+
+
+class Slow(Moody):
+    def __init__(self, gate: threading.Event) -> None:
+        self.gate = gate
+        self.spans = InMemorySpanExporter()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.gate.wait()
+        return self.spans.export(spans)
+
+
+async def test_a_durable_one_sends_each_span(received: Collector) -> None:
+    """What it is flushed for has arrived: it waits for the collector, and the hub does not."""
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        hub.attach(OpenTelemetry(received.endpoint), duty=Duty.DURABLE, name="otel", since="start")
+        await calls(hub, 5)
+        await hub.flush()
+        assert len(received.spans) == 10
+    trees(received.spans)
+
+
+async def test_a_restart_sends_no_other_spans(received: Collector) -> None:
+    """A replay of the journal gives the same spans: ids, times and parents."""
+    store = MemoryStore()
+    for _ in range(2):
+        async with Hub(store, listeners=[OpenTelemetry(received.endpoint)]) as hub:
+            await calls(hub, 1, first=0)
+    replayed = len(received.spans)
+    async with Hub(store) as hub:
+        hub.attach(OpenTelemetry(received.endpoint), since="start")
+        await hub.flush()
+    first, again = received.spans[:replayed], received.spans[replayed:]
+    assert again == first
+
+
+async def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'hubwire\[otel\]'"):
+        OpenTelemetry()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"endpoint": "localhost:4318"},
+        {"endpoint": ""},
+        {"endpoint": "http://x", "exporter": InMemorySpanExporter()},
+        {"exporter": object()},
+        {"service": 5},
+        {"ratio": 1.5},
+        {"ratio": "all"},
+        {"open_max": 0},
+        {"waiting_max": True},
+    ],
+)
+def test_odd_arguments_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"OpenTelemetry\(\)"):
+        OpenTelemetry(**wrong)
