@@ -84,6 +84,11 @@ class Attachment:
         return self._listener.candidate
 
     @property
+    def tenant(self) -> str | None:
+        """The tenant that has attached it: see :meth:`hubwire.TenantHub.attach`. None: the program itself."""
+        return None if self._settings.filters is None else self._settings.filters.owner
+
+    @property
     def is_muted(self) -> bool:
         """Whether events go past the listener now: see :meth:`mute`."""
         return self._handler.is_muted
