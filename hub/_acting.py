@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
+from ._actors.calls import turn_of
 from ._actors.rules import SpawnSettings, name_of
 from ._commands import (
     Agent,
@@ -19,6 +20,7 @@ from ._commands import (
 from ._face import EMIT, Face
 from ._foreign.arguments import Call
 from ._parts import Parts
+from .context import current
 from .events import Event
 
 __all__ = ("ActingHub",)
@@ -73,11 +75,26 @@ class ActingHub(Face):
         self._core.acting.check_here()
         if (tenancy := self._core.acting.tenancy) is not None:
             tenancy.check_headers(event, call)
+        changes = self._of_turn(event)
         if event.agent_id is None:
-            own: Any = event
-            return attrs.evolve(own, agent_id=self.agent.id)  # type: ignore[no-any-return]
-        self._core.acting.check(event.agent_id, call, "the event's agent_id")
-        return event
+            changes["agent_id"] = self.agent.id
+        else:
+            self._core.acting.check(event.agent_id, call, "the event's agent_id")
+        own: Any = event
+        return attrs.evolve(own, **changes) if changes else event
+
+    def _of_turn(self, event: Event) -> dict[str, str]:
+        """Return what the event does not say, nor the code around, of the agent's turn in which it is emitted."""
+        turn = turn_of(self._parts.core)
+        if turn is None or turn.agent_id != self.agent.id:
+            return {}
+        envelope, here = turn.envelope, current()
+        told = {"turn_id": turn.turn_id, "causation_id": envelope.id, "session_id": envelope.session_id}
+        return {
+            name: value
+            for name, value in told.items()
+            if value and getattr(event, name) is None and getattr(here, name) is None
+        }
 
     def _may_spawn(self, actor: Any, settings: SpawnSettings) -> SpawnSettings:
         if settings.name is None:  # the name of an actor is its code: it is read once

@@ -102,7 +102,6 @@ class Face(ABC):
         The agent is one of the tenant's; of an agent's hub, one that this agent registers, or has registered before.
         The actor gets the hub as its own agent has it.
         """
-        self._parts.lifecycle.check_open()
         settings = SpawnSettings(
             name=name,
             workers=workers,
@@ -117,8 +116,9 @@ class Face(ABC):
         handle.agent = self.agents.get(handle.agent.id)
         return handle
 
-    def _may_spawn(self, _: Any, settings: SpawnSettings) -> SpawnSettings:
+    def _may_spawn(self, actor: Any, settings: SpawnSettings) -> SpawnSettings:
         """Return how the actor is spawned; refuse one that may not be."""
+        del actor
         return settings
 
     @abstractmethod

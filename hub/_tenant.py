@@ -217,6 +217,10 @@ class TenantHub(Face):
         actors = self._parts.actors.made()
         return actors.spawn_on_demand(pattern, factory, idle_seconds, active_max, settings, self.tenant)
 
+    def _may_spawn(self, actor: Any, settings: SpawnSettings) -> SpawnSettings:
+        self._parts.lifecycle.check_open()
+        return super()._may_spawn(actor, settings)
+
     # -- the way out --
 
     def events(

@@ -150,7 +150,8 @@ async def test_a_listener_is_bound_to_the_tenants_view() -> None:
         assert isinstance(listener.hub, TenantHub)
         with pytest.raises(ConfigurationError, match=r"tail\.subscribe\(tenant='acme'\)"):
             acme.attach(LiveTail())
-        for wrong in ({"agent": "nobody"}, {"channel": "0" * 32}):
+        wrongs: tuple[dict[str, Any], ...] = ({"agent": "nobody"}, {"channel": "0" * 32})
+        for wrong in wrongs:
             with pytest.raises(NotFound):
                 acme.attach(Recorder(), **wrong)
         assert acme.attachments == hub.attachments
@@ -201,8 +202,9 @@ async def test_a_tenant_has_its_own_dead_letters() -> None:
             agent = await each.agents.register("worker", rule={"inbox": {"deliveries_max": 1}})
             await each.channels.open([agent, await each.agents.register("boss")])
         for each in (acme, globex):
-            worker, (channel,) = each.agents.get(each.agents.find("worker").id), each.channels.list()
-            await channel.post(each.agents.find("boss"), "work")
+            worker, (channel,) = each.agents.find("worker"), each.channels.list()
+            assert worker is not None
+            await channel.post("boss", "work")
             await (await anext(worker.inbox())).nack()
         await noted_by_each(acme, globex)
         await hub.flush()
@@ -309,6 +311,10 @@ async def test_a_tenant_has_its_numbers() -> None:
         assert other.statistics().events == 0  # it is the name of all that are not told apart
 
 
+def shown_by(items: Any) -> list[int]:
+    return numbers([each.event for each in items])
+
+
 # --- tails ----------------------------------------------------------------------------------------------------------
 
 
@@ -329,9 +335,9 @@ async def test_a_subscriber_gets_what_its_headers_say(how: str) -> None:
             tail.cursor_after(-1), pattern="note.*", **{how.replace("name", "agent"): given[how]}
         )
         plain = tail.subscribe(tail.cursor_after(-1), pattern="note.*")
-        assert numbers([each.event for each in await plain.take()]) == [1, 2, 3, 4]
+        assert shown_by(await plain.take()) == [1, 2, 3, 4]
         assert (
-            numbers([each.event for each in await subscriber.take()])
+            shown_by(await subscriber.take())
             == {
                 "tenant": [2],
                 "agent": [2],
@@ -345,8 +351,9 @@ async def test_a_subscription_names_what_it_refuses() -> None:
     async with Hub() as hub:
         tail = LiveTail()
         hub.attach(tail)
-        for wrong in ({"tenant": ""}, {"agent": ""}, {"channel": object()}, {"tenant": 5}):
+        wrongs: tuple[Any, ...] = ({"tenant": ""}, {"agent": ""}, {"channel": object()}, {"tenant": 5})
+        for wrong in wrongs:
             with pytest.raises(ConfigurationError, match=r"^tail\.subscribe\(\)"):
-                tail.subscribe(**wrong)  # type: ignore[arg-type]
+                tail.subscribe(**wrong)
         matcher = hub.matcher("note.*", tenant="acme")
         assert matcher.select([note()]) == []
