@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from hubwire import GenericEvent, Hub
+from hubwire.cli import main
 from hubwire.errors import ConfigurationError, HubError, JournalBehind, LogDamaged, StoreUnavailable
 from hubwire.listeners.audit import AuditLog, Head, Retention, Rotation, TenantAuditLogs
 from hubwire.redaction import RedactionRule, Redactor
@@ -352,3 +353,21 @@ async def test_numbers_of_closed_logs_are_counted() -> None:
         await emit(hub, 0, 6)
         assert logs.withheld - before >= 6
         assert any("left out the contents" in each for each in hub.health().problems)
+
+
+def test_the_command_names_the_logs_that_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who asks for ``/audit`` of a store of tenants, as the command does by default, is shown theirs."""
+
+    async def live() -> None:
+        store = FileStore(tmp_path)
+        async with Hub(store, listeners=[TenantAuditLogs(store)]) as hub:
+            await emit(hub, 0, 3)
+
+    anyio.run(live)
+    with pytest.raises(SystemExit):
+        main(["verify", str(tmp_path)])
+    said = capsys.readouterr().err
+    assert "at /audit, but below it: /audit/acme, /audit/globex, /audit/initech, …; give one by --log" in said
+    with pytest.raises(SystemExit) as end:
+        main(["verify", str(tmp_path), "--log", "/audit/acme"])
+    assert end.value.code == 0
