@@ -262,3 +262,55 @@ async def test_what_a_listener_says_of_itself_is_bounded(said: Any) -> None:
         problems = hub.health().problems
         assert len(problems) == (type(said) is str and said != "")
         assert all(len(each.encode()) < 2000 for each in problems)
+
+
+# --- a repair that cuts what was said -------------------------------------------------------------------------------
+
+
+async def pruned_at(path: Path) -> int:
+    """Return which record of the log says that it was pruned."""
+    found = [each.index async for each in AuditLog(FileStore(path)).read() if each.fields.get("kind") == "log.pruned"]
+    return found[-1]
+
+
+def test_a_repair_says_again_what_was_pruned(tmp_path: Path) -> None:
+    """The record that named the beginning of the log was behind the damage, so verify would call the rest missing."""
+
+    async def live() -> None:
+        audit = AuditLog(FileStore(tmp_path), rotation=1)
+        for number in range(8):
+            await audit.append({"number": number})
+        await audit.prune(retention=Retention(segments_max=4))
+        await audit.append({"number": 8})
+        await audit.aclose()
+
+    anyio.run(live)
+    at = anyio.run(pruned_at, tmp_path)
+    cut = ("repair", tmp_path, "cut", "--log", "/audit", "--at", str(at), "--reason", "a test")
+    assert "would say again in /audit that what is before its first record was pruned" in hubwire(*cut, "--dry-run")[1]
+    code, _, err = hubwire(*cut)
+    assert (code, err) == (0, "")
+    code, out, _ = hubwire("verify", tmp_path)
+    assert code == 0, out
+    assert "by hubwire repair (the record that said so was cut off)" in out
+    assert anyio.run(pruned_at, tmp_path) > at
+    assert hubwire("prune", tmp_path, "--segments", "2")[0] == 0
+    assert hubwire("verify", tmp_path)[0] == 0
+
+
+def test_a_repair_of_other_records_says_nothing_again(tmp_path: Path) -> None:
+    async def live() -> None:
+        audit = AuditLog(FileStore(tmp_path), rotation=1)
+        for number in range(8):
+            await audit.append({"number": number})
+        await audit.prune(retention=Retention(segments_max=4))
+        await audit.append({"number": 8})
+        await audit.append({"number": 9})
+        await audit.aclose()
+
+    anyio.run(live)
+    at = anyio.run(pruned_at, tmp_path)
+    code, out, _ = hubwire("repair", tmp_path, "cut", "--log", "/audit", "--at", str(at + 1), "--reason", "a test")
+    assert (code, "say again" in out) == (0, False)
+    assert anyio.run(pruned_at, tmp_path) == at
+    assert hubwire("verify", tmp_path)[0] == 0

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import attrs
 
 from hubwire.errors import AlreadyRunning, ConfigurationError
-from hubwire.log import Log
+from hubwire.log import Log, read_kept
 from hubwire.own_log import OwnLog
 from hubwire.ports import Clock, KnowledgeStore
 
@@ -126,6 +126,24 @@ class Prunable:
             raise ConfigurationError(f"prune(): retention is a Retention, not {type(retention).__name__}")
         days_min = max(retention.days_min, 0 if own is None else own.days_min)
         return attrs.evolve(retention, days_min=days_min)
+
+    async def says_pruned(self, *, before: int | None = None) -> bool:
+        """Return whether the log, up to the record ``before``, says of all that is gone that it was pruned.
+
+        For ``hubwire repair``, which may have to cut off the record that does: see :meth:`say_pruned_again`.
+        """
+        first = (await read_kept(self._store, self.path)).first
+        return first == 0 or await self._keeper.pruner.is_said(first, before=before)
+
+    async def say_pruned_again(self, reason: str, *, by: str) -> bool:
+        """Write a record ``log.pruned`` once more, if the log begins later than with record 0, and none says so.
+
+        It is taken from what is kept beside the log, and says only where the log begins; return whether it was written.
+        For ``hubwire repair``. Raises what :meth:`append` raises.
+        """
+        reason = self._redaction.words(_arguments.words("say_pruned_again(): reason", reason)) or ""
+        by = self._redaction.words(_arguments.words("say_pruned_again(): by", by)) or ""
+        return await self._explained(self._keeper.pruner.say_again(by, reason))
 
     async def hold(self, reason: str, *, name: str = "hold", by: str | None = None) -> None:
         """Keep all records, whatever the retention says, until :meth:`release` is called with the same name.
