@@ -6,31 +6,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from ._actors.rules import Restart, RetryPolicy, SpawnSettings, name_of
+from ._actors.calls import turn_of
+from ._actors.rules import SpawnSettings, name_of
 from ._commands import (
     Agent,
     AgentCommands,
-    Channel,
     ChannelCommands,
     TaskCommands,
     TimerCommands,
     TopicCommands,
     TurnCommands,
 )
-from ._commands.agents import actor_of
 from ._face import EMIT, Face
 from ._foreign.arguments import Call
 from ._parts import Parts
-from .events import EnvelopePosted, Event
-
-if TYPE_CHECKING:
-    from ._actors.handles import ActorHandle
+from .context import current
+from .events import Event
 
 __all__ = ("ActingHub",)
 
 E = TypeVar("E", bound=Event)
 
-_ASK = Call("hub.ask()")
 _SPAWN = Call("hub.spawn()")
 
 
@@ -79,57 +75,30 @@ class ActingHub(Face):
         self._core.acting.check_here()
         if (tenancy := self._core.acting.tenancy) is not None:
             tenancy.check_headers(event, call)
+        changes = self._of_turn(event)
         if event.agent_id is None:
-            own: Any = event
-            return attrs.evolve(own, agent_id=self.agent.id)  # type: ignore[no-any-return]
-        self._core.acting.check(event.agent_id, call, "the event's agent_id")
-        return event
+            changes["agent_id"] = self.agent.id
+        else:
+            self._core.acting.check(event.agent_id, call, "the event's agent_id")
+        own: Any = event
+        return attrs.evolve(own, **changes) if changes else event
 
-    async def ask(
-        self,
-        asker: Agent | str,
-        answerer: Agent | str,
-        content: Any,
-        *,
-        timeout: float = 60.0,
-        channel: Channel | None = None,
-        linked: bool = True,
-    ) -> EnvelopePosted:
-        """Ask another agent, as :meth:`hubwire.Hub.ask`; the asker is this agent."""
-        asker_id = actor_of(self._core, asker, _ASK, "asker")
-        return await self._parts.asks.ask(
-            asker_id, answerer, content, timeout=timeout, channel=channel, is_linked=linked, face=self._core
-        )
+    def _of_turn(self, event: Event) -> dict[str, str]:
+        """Return what the event does not say, nor the code around, of the agent's turn in which it is emitted."""
+        turn = turn_of(self._parts.core)
+        if turn is None or turn.agent_id != self.agent.id:
+            return {}
+        envelope, here = turn.envelope, current()
+        told = {"turn_id": turn.turn_id, "causation_id": envelope.id, "session_id": envelope.session_id}
+        return {
+            name: value
+            for name, value in told.items()
+            if value and getattr(event, name) is None and getattr(here, name) is None
+        }
 
-    async def spawn(
-        self,
-        actor: Any,
-        *,
-        name: str | None = None,
-        workers: int = 1,
-        concurrency: int | None = None,
-        visibility_seconds: float | None = None,
-        restart: Restart = Restart.PERMANENT,
-        retry: RetryPolicy | None = None,
-        **registration: Any,
-    ) -> ActorHandle:
-        """Let an actor handle the envelopes of an agent that this one registers, or has registered before.
-
-        As :meth:`hubwire.Hub.spawn`. The actor gets the hub as its own agent has it.
-        """
-        settings = SpawnSettings(
-            name=name,
-            workers=workers,
-            concurrency=concurrency,
-            visibility_seconds=visibility_seconds,
-            restart=restart,
-            retry=retry,
-            registration=registration,
-        )
+    def _may_spawn(self, actor: Any, settings: SpawnSettings) -> SpawnSettings:
         if settings.name is None:  # the name of an actor is its code: it is read once
             settings = attrs.evolve(settings, name=name_of(actor))
         if (agent := self.agents.find(settings.name or "")) is not None:
             self._core.acting.check_registered(agent.id, _SPAWN)
-        handle = await self._parts.actors.made().spawn(actor, settings, agents=self.agents)
-        handle.agent = self.agents.get(handle.agent.id)
-        return handle
+        return settings

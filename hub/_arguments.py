@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -10,7 +10,7 @@ import attrs
 from ._commands import Core
 from ._commands.agents import id_of
 from ._commands.channel import channel_id_of
-from ._delivery.matcher import Filters
+from ._delivery.matcher import FILTERS, Filters
 from ._delivery.settings import Options
 from ._foreign.arguments import Call, has_method, is_a, shown
 from ._state.turns import WatchLimits
@@ -27,10 +27,10 @@ __all__ = (
     "ATTACH",
     "DETACH",
     "EVENTS",
-    "FILTERS",
     "FOR_TENANT",
     "LISTENER_TIMEOUT_SECONDS",
     "MAILBOX",
+    "MATCHER",
     "ON",
     "SUPERVISE",
     "check_plug_ins",
@@ -54,6 +54,7 @@ FOR_TENANT = Call("hub.for_tenant()")
 ATTACH = Call("hub.attach()", ConfigurationError)
 DETACH = Call("hub.detach()", ConfigurationError)
 EVENTS = Call("hub.events()", ConfigurationError)
+MATCHER = Call("hub.matcher()", ConfigurationError)
 ON = Call("hub.on()", ConfigurationError)
 SUPERVISE = Call("hub.supervise()", ConfigurationError)
 _HUB = Call("Hub()", ConfigurationError)
@@ -70,9 +71,6 @@ _KEYS = (
     *("correlation_id", "causation_id"),
 )
 """The fields of each event by which those that belong together can be told."""
-
-FILTERS = ("tenant", "agent", "channel")
-"""What the headers of the events may be asked for."""
 
 _OWN = {field.name for field in attrs.fields(Options)} - {"filters"}
 _SETTINGS = (*sorted(_OWN), *FILTERS, "in_loop", "priority")
@@ -155,9 +153,9 @@ def options_of(*, pattern: Any, in_loop: object, **settings: Any) -> Options:
     return Options(pattern=None if pattern is None else pattern_of(ATTACH, pattern), **chosen)
 
 
-def check_settings(settings: Mapping[str, object]) -> None:
+def check_settings(settings: Mapping[str, object], not_for_it: Container[str] = ()) -> None:
     """Check what :meth:`hubwire.Hub.on` hands on: errors name the call that was made."""
-    ON.keys("it", settings, _SETTINGS)
+    ON.keys("it", settings, [each for each in _SETTINGS if each not in not_for_it])
     for name, value in settings.items():
         if name in _CHECKS:
             _CHECKS[name](ON, value)

@@ -1,17 +1,20 @@
-"""What the faces of a hub have in common, that of one agent and that of one tenant: approvals, and the way in."""
+"""What the faces of a hub have in common, that of one agent and that of one tenant: the way in, approvals, actors."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._commands import Core
+from ._actors.rules import Restart, RetryPolicy, SpawnSettings
+from ._commands import Agent, AgentCommands, Channel, Core
+from ._commands.agents import actor_of
 from ._foreign.arguments import Call
 from ._parts import Parts
-from .events import Event
+from .events import EnvelopePosted, Event
 
 if TYPE_CHECKING:
+    from ._actors.handles import ActorHandle
     from ._commands.approvals import ApprovalCommands
     from ._commands.batches import Batch
 
@@ -20,10 +23,13 @@ __all__ = ("EMIT", "Face")
 E = TypeVar("E", bound=Event)
 
 EMIT = Call("hub.emit()")
+_ASK = Call("hub.ask()")
 
 
 class Face(ABC):
     """A hub as an agent or a tenant has it."""
+
+    agents: AgentCommands
 
     def __init__(self, parts: Parts, core: Core) -> None:
         self._core = core
@@ -62,6 +68,58 @@ class Face(ABC):
         from ._commands.batches import Batch  # noqa: PLC0415 - few programs have batches
 
         return Batch(self._parts.batches.made(), self._own)
+
+    async def ask(
+        self,
+        asker: Agent | str,
+        answerer: Agent | str,
+        content: Any,
+        *,
+        timeout: float = 60.0,
+        channel: Channel | None = None,
+        linked: bool = True,
+    ) -> EnvelopePosted:
+        """Ask another agent, as :meth:`hubwire.Hub.ask`; the asker is this agent, or one of this tenant's."""
+        asker_id = actor_of(self._core, asker, _ASK, "asker")
+        return await self._parts.asks.ask(
+            asker_id, answerer, content, timeout=timeout, channel=channel, is_linked=linked, face=self._core
+        )
+
+    async def spawn(
+        self,
+        actor: Any,
+        *,
+        name: str | None = None,
+        workers: int = 1,
+        concurrency: int | None = None,
+        visibility_seconds: float | None = None,
+        restart: Restart = Restart.PERMANENT,
+        retry: RetryPolicy | None = None,
+        **registration: Any,
+    ) -> ActorHandle:
+        """Let an actor handle the envelopes of an agent, as :meth:`hubwire.Hub.spawn`.
+
+        The agent is one of the tenant's; of an agent's hub, one that this agent registers, or has registered before.
+        The actor gets the hub as its own agent has it.
+        """
+        settings = SpawnSettings(
+            name=name,
+            workers=workers,
+            concurrency=concurrency,
+            visibility_seconds=visibility_seconds,
+            restart=restart,
+            retry=retry,
+            registration=registration,
+        )
+        settings = self._may_spawn(actor, settings)
+        handle = await self._parts.actors.made().spawn(actor, settings, agents=self.agents)
+        handle.agent = self.agents.get(handle.agent.id)
+        return handle
+
+    def _may_spawn(self, actor: Any, settings: SpawnSettings) -> SpawnSettings:
+        """Return how the actor is spawned; refuse one that may not be."""
+        del actor
+        return settings
 
     @abstractmethod
     def _own(self, event: E, call: Call = EMIT) -> E:

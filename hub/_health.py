@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._commands.validating import Validating
     from ._delivery.letter import DeadLetterStatistics  # imported with the first letter
 
-__all__ = ("Health", "HubHealth", "HubStatistics", "TenantStatistics")
+__all__ = ("Health", "HubHealth", "HubStatistics", "TenantStatistics", "statistics_of_tenant")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -99,7 +99,7 @@ class HubStatistics(Value):
     checks_failed: int = 0
     """How often a check of a rule, which is a function of the program's own, raised, or answered what is no answer."""
     tenants: tuple[TenantStatistics, ...] = ()
-    """Of a hub that has agents of tenants, or limits for tenants: each whose events there were, by name."""
+    """Of a hub that has limits for tenants, or since it works for some: each whose events there were, by name."""
 
     @property
     def in_flight(self) -> int:
@@ -179,18 +179,8 @@ class Health:
         )
 
     def _tenants(self) -> tuple[TenantStatistics, ...]:
-        state, meter = self._parts.state, self._parts.pipeline.meter
-        return tuple(
-            TenantStatistics(
-                tenant=tenant,
-                events=events,
-                bytes=size,
-                breaches=breaches,
-                agents=state.agents.count_of(tenant),
-                channels=state.channels.count_of(tenant),
-            )
-            for tenant, events, size, breaches in (() if meter is None else meter.numbers())
-        )
+        meter = self._parts.pipeline.meter
+        return tuple(_of_tenant(self._parts, *each) for each in (() if meter is None else meter.numbers()))
 
     def health(self) -> HubHealth:
         """Return whether the hub keeps all its promises now, and which it does not keep."""
@@ -246,3 +236,21 @@ class Health:
                 f"event {committed} has waited {seconds:.0f} s for its commit, by {', '.join(holders) or 'the hub'}"
             )
         return problems
+
+
+def statistics_of_tenant(parts: Parts, tenant: str) -> TenantStatistics:
+    """Return the numbers of one tenant; those of one that did nothing yet are 0."""
+    meter = parts.pipeline.meter
+    numbers = (0, 0, 0) if meter is None else meter.numbers_of(tenant)
+    return _of_tenant(parts, tenant, *numbers)
+
+
+def _of_tenant(parts: Parts, tenant: str, events: int, size: int, breaches: int) -> TenantStatistics:
+    return TenantStatistics(
+        tenant=tenant,
+        events=events,
+        bytes=size,
+        breaches=breaches,
+        agents=parts.state.agents.count_of(tenant),
+        channels=parts.state.channels.count_of(tenant),
+    )

@@ -35,6 +35,7 @@ from ._commands import (
 from ._commands.agents import id_of
 from ._delivery.attachment import Attachment
 from ._delivery.duty import Duty, Overflow
+from ._delivery.matcher import Matcher
 from ._delivery.settings import Since
 from ._delivery.stream import EventStream
 from ._foreign.clocks import guarded_clock
@@ -217,7 +218,7 @@ class Hub:
         """
         from ._tenant import TenantHub  # noqa: PLC0415 - most hubs have no tenants
 
-        return TenantHub(self._parts, self._ways, tenant_of(FOR_TENANT, tenant))
+        return TenantHub(self._parts, self._ways, self._listening, tenant_of(FOR_TENANT, tenant))
 
     # -- listeners --
 
@@ -585,6 +586,22 @@ class Hub:
         """
         which = {"tenant": tenant, "agent": agent, "channel": channel}
         return self._ways.events(after, pattern, history=history, which=which)
+
+    def matcher(
+        self,
+        pattern: str | Iterable[str] = "*",
+        *,
+        tenant: str | None = None,
+        agent: Agent | str | None = None,
+        channel: Channel | str | None = None,
+    ) -> Matcher:
+        """Return what selects events as :meth:`attach` and :meth:`events` do: ``hub.matcher("tool.*").select(events)``.
+
+        For code that reads the events of the hub once, and hands them to many. An agent's name, also of one to come,
+        means the agent that has it when events are first selected while there is one. Raises
+        :class:`~hubwire.errors.ConfigurationError` for an argument that is not of its form.
+        """
+        return self._ways.matcher(pattern, {"tenant": tenant, "agent": agent, "channel": channel})
 
     async def flush(self, *, timeout: float | None = None) -> None:
         """Return when every event taken until now is committed, and every listener has handled it, or is suspended.

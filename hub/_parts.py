@@ -306,7 +306,7 @@ def _dead_letters_of(
         retries = Retries(core, letters, fanout.replays, fanout.find)
         lifecycle, requests = fanout.pipeline.lifecycle, Requests(fanout.journal)
         inboxes = InboxCommands(core, clock, state)
-        return DeadLetterCommands(lifecycle, state.dead_letters, letters, inboxes, retries, requests)
+        return DeadLetterCommands(lifecycle, state.dead_letters, letters, inboxes, retries, requests, core.acting)
 
     group = Late(make)
     letters.policy = policy

@@ -10,10 +10,11 @@ from typing import TypeVar
 
 import anyio
 
-from ._arguments import EVENTS, filters_of, name_to_forget, reading_of, seconds_to_flush
+from ._arguments import EVENTS, MATCHER, filters_of, name_to_forget, pattern_of, reading_of, seconds_to_flush
 from ._commands import Core
 from ._commit.threads import rough_bytes
 from ._delivery.attachment import AttachmentState
+from ._delivery.matcher import Matcher, matcher_of
 from ._delivery.stream import EventStream
 from ._foreign.arguments import Call, is_a
 from ._parts import Parts
@@ -86,6 +87,10 @@ class Ways:
             raise position.other_history(f"the newest event is {ring.committed.value - 1} here")
         replays = self._fanout.replays if is_past_wanted else None
         return EventStream(self._pipeline, replays, seq, kinds, position, filters)
+
+    def matcher(self, pattern: object, which: Mapping[str, object]) -> Matcher:
+        """See :meth:`hubwire.Hub.matcher`."""
+        return matcher_of(pattern_of(MATCHER, pattern), filters_of(self._parts.core, MATCHER, which))
 
     async def flush(self, timeout: object) -> None:
         seconds = seconds_to_flush(timeout)

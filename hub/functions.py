@@ -13,6 +13,7 @@ from ._delivery.adapted import Adapted, is_same
 from ._delivery.attachment import Attachment
 from ._delivery.chained import Chained, Link
 from ._delivery.forms import Composed
+from ._delivery.matcher import FILTERS, Filters
 from ._foreign.arguments import Call, is_a, shown
 from .errors import ConfigurationError, NotFound
 from .events import Event
@@ -126,6 +127,7 @@ class Chain(Composed):
         timeout: object = None,
         in_loop: object = False,  # noqa: FBT002 - it is checked here
         name: object = None,
+        filters: Filters | None = None,
     ) -> None:
         is_quick = call.flag("in_loop", in_loop)
         adapted = Adapted(function, in_loop=is_quick)
@@ -138,6 +140,7 @@ class Chain(Composed):
             kinds=Patterns(pattern),
             timeout=call.seconds("timeout", timeout, is_optional=True),
             in_loop=is_quick,
+            filters=filters,
         )
         place = next((n for n, each in enumerate(self._links) if each.priority < link.priority), len(self._links))
         self._links = (*self._links[:place], link, *self._links[place:])
@@ -181,18 +184,19 @@ class Ranked:
         self.attachment: Attachment | None = None
         """That of the chain; None while no function has a priority."""
 
-    def add(self, function: Any, settings: Mapping[str, Any]) -> None:
-        """Add a function, with the settings of :meth:`hubwire.Hub.on`."""
+    def add(self, function: Any, settings: Mapping[str, Any], filters: Filters | None) -> None:
+        """Add a function, with the settings of :meth:`hubwire.Hub.on`; ``filters`` are what some of them have made."""
+        settings = {name: value for name, value in settings.items() if name not in FILTERS}
         if others := sorted(set(settings) - _OF_FUNCTIONS):
             raise ConfigurationError(
                 f"{_ON.name}: functions with a priority are one listener, which {', '.join(others)} would be about:"
                 f" omit that, or write {_ATTACH}"
             )
         if self.attachment is not None and not self.attachment.is_leaving:
-            self._chain._add(_ON, function, **settings)  # noqa: SLF001 - the errors name the call that was made
+            self._chain._add(_ON, function, **settings, filters=filters)  # noqa: SLF001 - the errors name the call that was made
             return
         chain = Chain()
-        chain._add(_ON, function, **settings)  # noqa: SLF001
+        chain._add(_ON, function, **settings, filters=filters)  # noqa: SLF001
         self.attachment, self._chain = self._attach(chain), chain
 
     def found(self, which: object, outer: Patterns | None) -> Sequence[Link]:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import json
+import re
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
-from hubwire import codec
+from hubwire import GenericEvent, Hub, codec
+from hubwire.cli import main
 from hubwire.errors import HubError, InvalidRecord, NotFound
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Hold, Retention, examine, verify
-from hubwire.stores import MemoryStore
+from hubwire.stores import FileStore, MemoryStore
 from hubwire.testing import ManualClock
-from support import files_of, store_of
+from support import files_of, store_of, until
 from support.odd import Stranger
 from support.pruning import DAILY, Killed, days_of, firsts
 
@@ -142,3 +150,167 @@ async def test_hostile_words_are_words(words: str) -> None:
     assert (await verify(store)).holds
     fields = [codec.decode_fields(codec.encode_fields(each.fields)) async for each in audit.read()]
     assert [each["hold"] for each in fields if each.get("kind") in ("log.held", "log.released")] == [words, words]
+
+
+async def test_words_of_a_hold_are_redacted() -> None:
+    """At rest too, in the log and beside it; a log without a redactor has them as they were said."""
+    for redactor, kept in (("default", False), (None, True)):
+        store = MemoryStore()
+        audit = AuditLog(store, redactor=redactor)  # type: ignore[arg-type]
+        await audit.append({"text": "x"})
+        await audit.hold("as ann@example.org asked", by="bob@example.org")
+        await audit.prune(retention=LIMITS, by="eve@example.org", reason="sent to dan@example.org")
+        await audit.release("so said ann@example.org", by="bob@example.org")
+        await audit.aclose()
+        content = b"".join((await files_of(store)).values())
+        for name in (b"ann@", b"bob@"):
+            assert (name in content) is kept
+
+
+# --- the command line -----------------------------------------------------------------------------------------------
+
+
+def hubwire(*arguments: str | Path) -> tuple[int, str, str]:
+    """Run the command within this process; return the exit code, and what it printed."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
+        main([str(each) for each in arguments])
+    assert isinstance(end.value.code, int)
+    return end.value.code, out.getvalue(), err.getvalue()
+
+
+@pytest.mark.parametrize("path", ["/audit", "/audit/acme"])
+def test_the_command_holds_and_releases(tmp_path: Path, path: str) -> None:
+    """Of a tenant's log, too: it is any log below its path."""
+
+    async def live() -> None:
+        audit = AuditLog(FileStore(tmp_path), path=path, rotation=1)
+        for number in range(5):
+            await audit.append({"number": number})
+        await audit.aclose()
+
+    anyio.run(live)
+    held = hubwire("hold", tmp_path, "--log", path, "--reason", "case 7", "--name", "seven", "--by", "counsel")
+    assert held == (0, f"{path} is held by 'seven': no record of it is pruned until hubwire release\n", "")
+    code, out, _ = hubwire("holds", tmp_path, "--log", path)
+    assert code == 0
+    assert re.fullmatch(r"the hold 'seven', set at \S+ by counsel: case 7\n", out)
+    (found,) = json.loads(hubwire("holds", tmp_path, "--log", path, "--json")[1])
+    assert (found["name"], found["reason"], found["by"]) == ("seven", "case 7", "counsel")
+    code, out, err = hubwire("prune", tmp_path, "--log", path, "--segments", "2")
+    assert (code, out) == (1, f"held: {found and out.removeprefix('held: ')}")
+    assert "keeps more than was asked for" in err
+    code, _, err = hubwire("release", tmp_path, "--log", path, "--reason", "over")
+    assert code == 1
+    assert "has no hold 'hold'; its holds: 'seven'" in err
+    assert hubwire("release", tmp_path, "--log", path, "--reason", "over", "--name", "seven")[0] == 0
+    assert hubwire("holds", tmp_path, "--log", path)[1] == f"{path} has no hold on it\n"
+    assert hubwire("prune", tmp_path, "--log", path, "--segments", "2")[0] == 0
+    assert hubwire("verify", tmp_path, "--log", path)[0] == 0
+
+
+def test_the_command_leaves_a_log_in_use_alone(tmp_path: Path) -> None:
+    async def live() -> None:
+        async with Hub(FileStore(tmp_path), listeners=[AuditLog(FileStore(tmp_path))]):
+            for verb in ("hold", "release"):
+                code, _, err = await anyio.to_thread.run_sync(partial(hubwire, verb, tmp_path, "--reason", "case 7"))
+                assert code == 1
+                assert f"call it in that program, await audit.{verb}('case 7')" in err
+            assert (await anyio.to_thread.run_sync(partial(hubwire, "holds", tmp_path)))[0] == 0
+
+    anyio.run(live)
+    assert hubwire("hold", tmp_path, "--reason", "x", "--log", "/journal")[0] == 2
+    assert hubwire("hold", tmp_path, "--reason", "x", "--log", "/nowhere")[0] == 1
+    assert hubwire("hold", tmp_path)[0] == 2
+
+
+async def test_a_pruning_that_fails_is_in_health() -> None:
+    """Until one goes well: a log that only grows fills a disk."""
+    store = MemoryStore()
+    audit = AuditLog(store, rotation=1, retention=LIMITS)
+    async with Hub(store, listeners=[audit]) as hub:
+        assert hub.health().healthy
+        await store.write("/audit/holds", b"no list")
+        await hub.emit(GenericEvent(kind="note.taken"))
+        await until(lambda: audit.prune_errors > 0)
+        (problem,) = hub.health().problems
+        assert problem.startswith("listener 'AuditLog' says: cannot prune the log /audit")
+        await store.delete("/audit/holds")
+        await hub.emit(GenericEvent(kind="note.taken"))
+        await until(lambda: audit.problem is None)
+        assert hub.health().healthy
+
+
+@pytest.mark.parametrize("said", [5, "", ["x"], Stranger(), "\ud800", "x" * 5000], ids=range(6))
+async def test_what_a_listener_says_of_itself_is_bounded(said: Any) -> None:
+    """It is a stranger's: only a text counts, and no more of it than fits."""
+
+    class Says:
+        problem = said
+
+        async def on_events(self, _: Any) -> None: ...
+
+    class Raises(Says):
+        @property
+        def problem(self) -> str:  # type: ignore[override]
+            raise SystemExit
+
+    hub = Hub()
+    hub.attach(Raises())
+    hub.attach(Says())
+    async with hub:
+        problems = hub.health().problems
+        assert len(problems) == (type(said) is str and said != "")
+        assert all(len(each.encode()) < 2000 for each in problems)
+
+
+# --- a repair that cuts what was said -------------------------------------------------------------------------------
+
+
+async def pruned_at(path: Path) -> int:
+    """Return which record of the log says that it was pruned."""
+    found = [each.index async for each in AuditLog(FileStore(path)).read() if each.fields.get("kind") == "log.pruned"]
+    return found[-1]
+
+
+def test_a_repair_says_again_what_was_pruned(tmp_path: Path) -> None:
+    """The record that named the beginning of the log was behind the damage, so verify would call the rest missing."""
+
+    async def live() -> None:
+        audit = AuditLog(FileStore(tmp_path), rotation=1)
+        for number in range(8):
+            await audit.append({"number": number})
+        await audit.prune(retention=Retention(segments_max=4))
+        await audit.append({"number": 8})
+        await audit.aclose()
+
+    anyio.run(live)
+    at = anyio.run(pruned_at, tmp_path)
+    cut = ("repair", tmp_path, "cut", "--log", "/audit", "--at", str(at), "--reason", "a test")
+    assert "would say again in /audit that what is before its first record was pruned" in hubwire(*cut, "--dry-run")[1]
+    code, _, err = hubwire(*cut)
+    assert (code, err) == (0, "")
+    code, out, _ = hubwire("verify", tmp_path)
+    assert code == 0, out
+    assert "by hubwire repair (the record that said so was cut off)" in out
+    assert anyio.run(pruned_at, tmp_path) > at
+    assert hubwire("prune", tmp_path, "--segments", "2")[0] == 0
+    assert hubwire("verify", tmp_path)[0] == 0
+
+
+def test_a_repair_of_other_records_says_nothing_again(tmp_path: Path) -> None:
+    async def live() -> None:
+        audit = AuditLog(FileStore(tmp_path), rotation=1)
+        for number in range(8):
+            await audit.append({"number": number})
+        await audit.prune(retention=Retention(segments_max=4))
+        await audit.append({"number": 8})
+        await audit.append({"number": 9})
+        await audit.aclose()
+
+    anyio.run(live)
+    at = anyio.run(pruned_at, tmp_path)
+    code, out, _ = hubwire("repair", tmp_path, "cut", "--log", "/audit", "--at", str(at + 1), "--reason", "a test")
+    assert (code, "say again" in out) == (0, False)
+    assert anyio.run(pruned_at, tmp_path) == at
+    assert hubwire("verify", tmp_path)[0] == 0

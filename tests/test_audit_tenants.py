@@ -6,15 +6,20 @@ import asyncio
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from hubwire import GenericEvent, Hub
+from hubwire.cli import main
 from hubwire.errors import ConfigurationError, HubError, JournalBehind, LogDamaged, StoreUnavailable
-from hubwire.listeners.audit import AuditLog, Head, TenantAuditLogs
-from hubwire.redaction import Redactor
+from hubwire.listeners.audit import AuditLog, Head, Retention, Rotation, TenantAuditLogs
+from hubwire.redaction import RedactionRule, Redactor
 from hubwire.stores import FileStore, MemoryStore
+from support import until_idle
 
 TENANTS = ("acme", "globex", "initech")
 
@@ -284,3 +289,85 @@ def test_one_log_has_no_place_for_many() -> None:
 def test_what_is_no_tenant_has_no_log(tenant: Any) -> None:
     with pytest.raises(ConfigurationError, match="a tenant is known by its name"):
         TenantAuditLogs(MemoryStore()).path_of(tenant)
+
+
+# --- as an audit log is ---------------------------------------------------------------------------------------------
+
+
+async def test_logs_of_tenants_are_redacted_by_default() -> None:
+    store = MemoryStore()
+    async with Hub(store, listeners=[TenantAuditLogs(store)]) as hub:
+        await hub.emit(GenericEvent(kind="note.taken", data={"text": "from ann@example.org"}, tenant="acme"))
+    (record,) = await TenantAuditLogs(store).read_all("acme")
+    assert record["data"] == {"text": "from [redacted:email]"}
+
+
+async def test_each_log_of_a_tenant_prunes_itself() -> None:
+    """By the retention of all; a hold is for one of them."""
+    store = MemoryStore()
+    logs = TenantAuditLogs(store, rotation=Rotation(records_max=10), retention=Retention(segments_max=2), open_max=1)
+    async with Hub(store, listeners=[logs]) as hub:
+        await logs.hold("globex", "case 7", by="legal")
+        for _ in range(3):
+            await emit(hub, 0, 90)
+            await until_idle()
+        for tenant, is_held in (("acme", False), ("globex", True)):
+            assert (len(await logs.read_all(tenant)) == 90) is is_held
+            assert len(await logs.holds(tenant)) == is_held
+        await logs.release("globex", "it is over")
+        await logs.prune("globex")  # or it has done so by itself
+        assert len(await logs.read_all("globex")) < 90
+        assert (await logs.prune(None, retention=Retention(segments_max=5), dry_run=True)).records == 0
+        assert (logs.prune_errors, logs.head_errors, logs.withheld) == (0, 0, 0)
+        assert logs.open_logs <= 2
+        assert hub.health().healthy
+    assert all([(await logs.verify(tenant)).holds for tenant in (*TENANTS, None)])
+    assert (await logs.prune("acme", dry_run=True)).records == 0  # without a hub, too
+
+
+async def test_a_call_and_the_hub_open_one_log_once(tmp_path: Path) -> None:
+    """Two writers of one log would fence each other."""
+    store = FileStore(tmp_path)
+    logs = TenantAuditLogs(store, open_max=1)
+    async with Hub(store, listeners=[logs]) as hub:
+        for number in range(20):
+            tenant = TENANTS[number % 3]
+            async with anyio.create_task_group() as tasks:
+                for name in ("one", "other"):
+                    tasks.start_soon(partial(logs.hold, tenant, "why", name=f"{name} {number}"))
+                tasks.start_soon(hub.emit, note(number, tenant))
+                tasks.start_soon(partial(logs.prune, TENANTS[(number + 1) % 3], retention=Retention(days=1)))
+        assert hub.health().healthy
+    assert sum([len(await logs.holds(tenant)) for tenant in TENANTS]) == 40
+    assert all([(await logs.verify(tenant)).holds for tenant in TENANTS])
+
+
+async def test_numbers_of_closed_logs_are_counted() -> None:
+    def raises(_: str) -> list[Any]:
+        raise ValueError
+
+    store = MemoryStore()
+    logs = TenantAuditLogs(store, open_max=1, redactor=Redactor(rules=[RedactionRule("odd", find=raises)]))
+    async with Hub(store, listeners=[logs]) as hub:
+        before = logs.withheld
+        await emit(hub, 0, 6)
+        assert logs.withheld - before >= 6
+        assert any("left out the contents" in each for each in hub.health().problems)
+
+
+def test_the_command_names_the_logs_that_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who asks for ``/audit`` of a store of tenants, as the command does by default, is shown theirs."""
+
+    async def live() -> None:
+        store = FileStore(tmp_path)
+        async with Hub(store, listeners=[TenantAuditLogs(store)]) as hub:
+            await emit(hub, 0, 3)
+
+    anyio.run(live)
+    with pytest.raises(SystemExit):
+        main(["verify", str(tmp_path)])
+    said = capsys.readouterr().err
+    assert "at /audit, but below it: /audit/acme, /audit/globex, /audit/initech, …; give one by --log" in said
+    with pytest.raises(SystemExit) as end:
+        main(["verify", str(tmp_path), "--log", "/audit/acme"])
+    assert end.value.code == 0

@@ -81,8 +81,8 @@ async def test_equal_patterns_are_matched_by_one_object() -> None:
     async with Hub(listeners=[tail]) as hub:
         feed = tail._feed
         assert feed is not None
-        one = feed.matcher("number.*")
-        assert feed.matcher("number.*") is one
-        assert feed.matcher(["number.*"]) is one
-        assert feed.matcher(["number.*", "other.*"]) is not one
+        one = feed.matcher("number.*", {})
+        assert feed.matcher("number.*", {}) is one
+        assert feed.matcher(["number.*"], {}) is one
+        assert feed.matcher(["number.*", "other.*"], {}) is not one
         await hub.flush()

@@ -15,7 +15,7 @@ from obstore.store import MemoryStore as MemoryService
 from hubwire import GenericEvent, Hub, StoreJournal
 from hubwire.cli import main
 from hubwire.cli.backup import back_up, put_back
-from hubwire.cli.prune import InUse, _check_unused
+from hubwire.cli.prune import InUse, check_unused
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Retention, verify
 from hubwire.stores import FileStore, MemoryStore
@@ -158,9 +158,9 @@ async def test_a_store_without_holds_is_pruned_only_after_a_closing() -> None:
     audit = AuditLog(store, rotation=1)
     await audit.append({"n": 0})
     with pytest.raises(InUse, match="cannot tell whether a hub is at work"):
-        await _check_unused(store, "/audit")
+        await check_unused(store, "/audit", "stop it")
     await audit.aclose()
-    await _check_unused(store, "/audit")
+    await check_unused(store, "/audit", "stop it")
 
 
 @pytest.mark.slow  # of a busy store

@@ -146,11 +146,15 @@ async def test_what_is_no_filter_is_refused(given: dict[str, Any]) -> None:
         assert hub.attachments == ()
 
 
-async def test_functions_with_a_priority_have_no_filters() -> None:
+async def test_functions_with_a_priority_have_filters_of_their_own() -> None:
+    heard: list[tuple[str, Event]] = []
     async with Hub() as hub:
-        with pytest.raises(ConfigurationError, match="priority are one listener"):
-            hub.on("tool.*", priority=1, tenant="acme")(print)
-        assert hub.attachments == ()
+        hub.on("tool.*", priority=1, tenant="acme", in_loop=True)(lambda event: heard.append(("low", event)))
+        hub.on("tool.*", priority=2, in_loop=True)(lambda event: heard.append(("high", event)))
+        await hub.emit(tried(1, tenant="acme"))
+        await hub.emit(tried(2, tenant="globex"))
+        await hub.flush()
+    assert [(name, *numbers([each])) for name, each in heard] == [("high", 1), ("low", 1), ("high", 2)]
 
 
 def test_without_a_filter_the_plain_matcher_selects() -> None:

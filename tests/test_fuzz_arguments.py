@@ -42,6 +42,7 @@ from hubwire import (
     RuleArbiter,
     Task,
     TaskCommands,
+    TenantHub,
     Timer,
     TimerCommands,
     TopicCommands,
@@ -92,6 +93,8 @@ class World:
     attachment: Attachment
     letter: DeadLetter
     timer: Timer
+    tenant: TenantHub
+    of_tenant: tuple[Agent, Agent]
     number: int = 0
 
     @classmethod
@@ -104,6 +107,7 @@ class World:
         c = await hub.agents.register(f"d{number}", rule={"inbox": InboxRule(deliveries_max=1)})
         await (await hub.channels.open([a, c])).post(a, "hello")
         await (await anext(c.inbox())).nack()
+        tenant = hub.for_tenant(f"t{number}")
         return cls(
             hub=hub,
             a=a,
@@ -116,6 +120,8 @@ class World:
             attachment=hub.attach(lambda event: None, name=f"l{number}"),
             letter=hub.inboxes.dead_letters(c)[0],
             timer=await hub.timers.every(100),
+            tenant=tenant,
+            of_tenant=(await tenant.agents.register("a"), await tenant.agents.register("b")),
             number=number,
         )
 
@@ -123,6 +129,7 @@ class World:
         hub = self.hub
         return {
             Hub: hub,
+            TenantHub: self.tenant,
             AgentCommands: hub.agents,
             ChannelCommands: hub.channels,
             DeadLetterCommands: hub.dead_letters,
@@ -142,14 +149,15 @@ class World:
             Attachment: self.attachment,
         }[cls]
 
-    def valid(self, name: str) -> Any:
+    def valid(self, cls: type, name: str) -> Any:
         """Return a value that is right for the argument of this name, wherever it is required."""
+        a, b = self.of_tenant if cls is TenantHub else (self.a, self.b)
         return {
             "name": f"n{self.number}",
             "agent_id": self.a.id,
-            **dict.fromkeys(("agent", "owner", "sender", "asker"), self.a),
-            "answerer": self.b,
-            "participants": [self.a, self.b],
+            **dict.fromkeys(("agent", "owner", "sender", "asker"), a),
+            "answerer": b,
+            "participants": [a, b],
             "channel_id": self.channel.id,
             "content": "x",
             "title": "x",
@@ -194,6 +202,7 @@ class World:
 CLASSES = (
     *(
         Hub,
+        TenantHub,
         AgentCommands,
         ChannelCommands,
         DeadLetterCommands,
@@ -247,7 +256,7 @@ def required(method: Callable[..., Any]) -> list[str]:
 def arguments(world: World, cls: type, method: str, name: str, value: Any, dice: random.Random) -> dict[str, Any]:
     """Return what the method is called with: valid values, but for one argument."""
     function = getattr(cls, method)
-    given = {each: world.valid(each) for each in required(function) if each != name}
+    given = {each: world.valid(cls, each) for each in required(function) if each != name}
     if inspect.signature(function).parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
         key = dice.choice(
             [*MALFORMED, "capabilities", "nmae", "seq", "duty", "since", "timeout", "mailbox", *OF_FUNCTIONS]
@@ -281,6 +290,7 @@ async def call(world: World, cls: type, method: str, given: dict[str, Any]) -> N
 
 GROUPS: dict[type, str] = {
     Hub: "hub",
+    TenantHub: "hub",
     AgentCommands: "hub.agents",
     ChannelCommands: "hub.channels",
     DeadLetterCommands: "hub.dead_letters",

@@ -94,6 +94,13 @@ SHAPES += [
     "\\",
     "tel 1",
     "+1",
+    "4111 1111 ",
+    "GT12 ",
+    "pin: ",
+    "secret is ",
+    "api key: ",
+    "1:2:3:4:5:6:7:8 ",
+    "a@b.de ",
 ]
 
 
@@ -144,3 +151,34 @@ def test_recorded_conversations_keep_all_else(shared_data: Path) -> None:
                 assert "@" not in made
     assert texts == 5308
     assert 100 < changed < 1000
+
+
+IBANS = ["DE89370400440532013000", "GB29NWBK60161331926819", "NO9386011117947", "MT84MALT011000012345MTLCAST001S"]
+IBANS += ["GT82TRAJ01020000001210029690", "FR1420041010050500013M02606", "BR9700360305000010009795493P1"]
+
+
+@pytest.mark.parametrize("number", IBANS)
+def test_accounts_of_any_length_are_found(number: str) -> None:
+    """In groups and without, with upper-case words behind, and not with a letter too many or a wrong digit."""
+    redactor = Redactor()
+    groups = " ".join(number[start : start + 4] for start in range(0, len(number), 4))
+    for text in (number, groups, groups.replace(" ", "-")):
+        assert redactor.redact(f"to {text}, please") == "to [redacted:iban], please"
+        assert redactor.redact(f"{text} BIC DEUTDEFF") == "[redacted:iban] BIC DEUTDEFF"
+    wrong = number[:2] + f"{(int(number[2:4]) + 1) % 100:02}" + number[4:]
+    for text in (wrong, f"{number}X", f"X{number}"):
+        assert "[redacted:iban]" not in redactor.redact(f"to {text}, please")
+
+
+CARDS = (
+    "4111111111111111 4222222222222 5555555555554444 2223003122003222 378282246310005 6011111111111117 3530111333300000"
+)
+CARDS += " 30569309025904 36227206271667 6200000000000005 6304000000000000 4035501000000008"
+
+
+@pytest.mark.parametrize("number", CARDS.split())
+def test_cards_of_each_issuer_are_found(number: str) -> None:
+    redactor = Redactor()
+    assert redactor.redact(f"card {number}.") == "card [redacted:card]."
+    wrong = number[:-1] + str((int(number[-1]) + 1) % 10)
+    assert redactor.redact(f"card {wrong}.") == f"card {wrong}."

@@ -503,6 +503,6 @@ async def test_the_handle_has_what_is_the_tenants_alone() -> None:
         face = hub.for_tenant("acme")
         assert isinstance(face, TenantHub)
         assert "acme" in repr(face)
-        for name in ("attach", "statistics", "for_tenant", "aclose", "spawn_on_demand"):
+        for name in ("supervise", "health", "for_tenant", "aclose", "flush"):
             with pytest.raises(AttributeError, match="the program's own code"):
                 getattr(face, name)

@@ -119,9 +119,15 @@ class Asks:
         if channel is not None:
             call.instance("channel", channel, Channel, wanted="a Channel, or None")
         is_linked = call.flag("linked", is_linked)
+        # Without rules, and to a channel that is there, the answerer is there or the question is refused.
+        may_come = channel is None and self._core.demand.has_rules
+        asking = self._core
         if face is not None and face.acting.tenancy is not None:
-            answerer = id_of(face, answerer, call, "answerer")
             face.acting.check_channel(None if channel is None else channel.id)
+            if may_come:
+                asking = face
+            else:
+                answerer = id_of(face, answerer, call, "answerer")
 
         def begin(core: Core) -> Coroutine[Any, Any, EnvelopePosted]:
             asker_id, answerer_id = id_of(core, asker, call, "asker"), id_of(core, answerer, call, "answerer")
@@ -130,13 +136,12 @@ class Asks:
 
         async def command(core: Core) -> EnvelopePosted:
             with core.knowing():
-                asking = begin(core)
-            return await asking
+                answer = begin(core)
+            return await answer
 
-        if channel is not None or self._core.demand.coming is None:
-            # Without rules, and to a channel that is there, the answerer is there or the question is refused.
-            return await begin(self._core)
-        return await self._core.demand.run(self._core, (answerer,), command)
+        if not may_come:
+            return await begin(asking)
+        return await asking.demand.run(asking, (answerer,), command)
 
     def _new(self, asker_id: str, answerer_id: str, timeout: float, channel: Channel | None, *, is_linked: bool) -> Ask:
         self._core.check_may_wait("an answer")

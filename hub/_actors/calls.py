@@ -44,11 +44,14 @@ class LifeCall(ActorCall):
 class TurnCall(ActorCall):
     """A turn under way: the agent that it belongs to, and the envelope that it handles."""
 
-    __slots__ = ("_questions", "_scope", "agent_id", "ask", "envelope", "is_withdrawn")
+    __slots__ = ("_questions", "_scope", "agent_id", "ask", "envelope", "is_withdrawn", "turn_id")
 
-    def __init__(self, hub: object, agent_id: str, envelope: EnvelopePosted, ask: Ask | None = None) -> None:
+    def __init__(
+        self, hub: object, agent_id: str, envelope: EnvelopePosted, ask: Ask | None = None, turn_id: str | None = None
+    ) -> None:
         super().__init__(hub)
         self.agent_id: str = agent_id
+        self.turn_id: str | None = turn_id
         self.envelope: EnvelopePosted = envelope
         self.ask: Ask | None = ask
         """The question that it answers; None if the envelope is none, or no task of this process waits."""

@@ -25,24 +25,26 @@ class Demands:
         self._core = core
         self._state = state
         self._around = around
-        self._rules: dict[str, OnDemand] = {}
+        self._rules: dict[tuple[str | None, str], OnDemand] = {}
+        """By the tenant whose agents they are for, and their patterns."""
         self._is_watching = False
 
     def add(self, rule: Rule) -> OnDemand:
         """Go by a rule from now on; make the actors of agents that envelopes wait for."""
-        if rule.pattern in self._rules:
+        if (rule.tenant, rule.pattern) in self._rules:
             raise CommandRejected(
                 f"actors of {shown(rule.pattern)} are made on demand already; stop that, or give another pattern"
             )
-        on_demand = self._rules[rule.pattern] = OnDemand(rule, self._core, self._state, self._around)
+        on_demand = self._rules[rule.tenant, rule.pattern] = OnDemand(rule, self._core, self._state, self._around)
         self._watch()
         self._want_all()
         return on_demand
 
     def remove(self, on_demand: OnDemand) -> None:
         """Go by a rule no more: another one may be met by agents that envelopes wait for."""
-        if self._rules.get(on_demand.pattern) is on_demand:
-            del self._rules[on_demand.pattern]
+        key = on_demand.rule.tenant, on_demand.pattern
+        if self._rules.get(key) is on_demand:
+            del self._rules[key]
             if self._core.is_open:
                 self._want_all()
 
@@ -57,7 +59,8 @@ class Demands:
             return
         self._is_watching = True
         core = self._core
-        core.demand.coming, core.demand.meets, core.demand.holders = self._coming, self._meets, self._holders
+        rules = core.demand.rules
+        rules.coming, rules.meets, rules.holders = self._coming, self._meets, self._holders
         core.on_applied(EnvelopePosted, self._posted)
         for kind in (EnvelopeNacked, EnvelopeReturned, EnvelopeRedelivered):
             core.on_applied(kind, self._comes_again)
@@ -88,26 +91,27 @@ class Demands:
         return () if on_demand is None else on_demand.holders(agent_id)
 
     def _rule_of(self, agent_id: str) -> OnDemand | None:
-        """Return the rule for an agent that is registered; for those of tenants there is none."""
+        """Return the rule for an agent that is registered: one of its tenant."""
         entry = self._state.agents.known(agent_id)
-        return None if entry is None or entry.tenant is not None else self._met_by(entry.name)
+        return None if entry is None else self._met_by(entry.name, entry.tenant)
 
-    def _met_by(self, name: str) -> OnDemand | None:
-        return next((each for each in self._rules.values() if each.rule.matches(name)), None)
+    def _met_by(self, name: str, tenant: str | None) -> OnDemand | None:
+        rules = self._rules.values()
+        return next((each for each in rules if each.rule.tenant == tenant and each.rule.matches(name)), None)
 
-    def _coming(self, names: Iterable[str]) -> Coming | None:
+    def _coming(self, names: Iterable[str], tenant: str | None) -> Coming | None:
         """Return those that are not there and that meet a rule; None for none."""
-        found = [each for name in dict.fromkeys(names) if (each := self._registration(name)) is not None]
+        found = [each for name in dict.fromkeys(names) if (each := self._registration(name, tenant)) is not None]
         return Coming(self._state.agents, found) if found else None
 
-    def _registration(self, name: str) -> Registration | None:
+    def _registration(self, name: str, tenant: str | None) -> Registration | None:
         agents = self._state.agents
         if is_id(name) or len(name) > ID_LENGTH_MAX:
             return None  # it names none that could be registered: the command that it was given to says what it is
-        if agents.find(name) is not None or (on_demand := self._met_by(name)) is None:
+        if agents.find(name, tenant) is not None or (on_demand := self._met_by(name, tenant)) is None:
             return None
         given: dict[str, Any] = {"capabilities": (), **on_demand.rule.settings.registration}
-        (event,) = agents.register(name, agent_id=new_id(), **given)
+        (event,) = agents.register(name, agent_id=new_id(), tenant=tenant, **given)
         assert isinstance(event, AgentRegistered)
         about = {each: given.get(each) for each in ("rule", "resume", "skill", "passport")}
         return Registration(event=event, about=about)

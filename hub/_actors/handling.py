@@ -155,7 +155,7 @@ class TurnHandler:
         )
         workload = self._asks.workload
         error: Exception | None = None
-        call = TurnCall(self._core, self._agent.id, envelope, self._asks.of_question(envelope))
+        call = TurnCall(self._core, self._agent.id, envelope, self._asks.of_question(envelope), turn_id)
         workload.begin(call)
         try:
             with call:

@@ -51,9 +51,18 @@ class Rule(Value):
     settings: SpawnSettings
     idle_seconds: float
     active_max: int
+    tenant: str | None = None
+    """Whose agents it is for; None: those that are no tenant's."""
 
 
-def rule_of(pattern: object, factory: Any, idle_seconds: object, active_max: object, settings: SpawnSettings) -> Rule:
+def rule_of(
+    pattern: object,
+    factory: Any,
+    idle_seconds: object,
+    active_max: object,
+    settings: SpawnSettings,
+    tenant: str | None = None,
+) -> Rule:
     """Return a rule, checked."""
     text = SPAWN_ON_DEMAND.text(
         "pattern", pattern, wanted="a pattern of agents' names, as 'reviewer/*'", is_empty_ok=False
@@ -76,6 +85,7 @@ def rule_of(pattern: object, factory: Any, idle_seconds: object, active_max: obj
         settings=settings,
         idle_seconds=SPAWN_ON_DEMAND.seconds("idle_seconds", idle_seconds),
         active_max=SPAWN_ON_DEMAND.whole("active_max", active_max, least=1),
+        tenant=tenant,
     )
 
 

@@ -146,10 +146,16 @@ class Actors:
         return ActorHandle(crew, self)
 
     def spawn_on_demand(
-        self, pattern: object, factory: Any, idle_seconds: object, active_max: object, settings: SpawnSettings
+        self,
+        pattern: object,
+        factory: Any,
+        idle_seconds: object,
+        active_max: object,
+        settings: SpawnSettings,
+        tenant: str | None = None,
     ) -> OnDemand:
-        """See :meth:`hubwire.Hub.spawn_on_demand`."""
-        rule = rule_of(pattern, factory, idle_seconds, active_max, settings)
+        """See :meth:`hubwire.Hub.spawn_on_demand`; ``tenant``: whose agents it is for."""
+        rule = rule_of(pattern, factory, idle_seconds, active_max, settings, tenant)
         self._check_open()
         return self._demands.add(rule)
 
@@ -162,7 +168,7 @@ class Actors:
         on_wait: Callable[[], None],
     ) -> Crew:
         """Start the actor of an agent for which envelopes wait."""
-        supervisor = self._group_of_one(agent.name)
+        supervisor = self._group_of_one(self._group_name(agent))
         crew = self._by_agent[agent.id] = Crew(agent, SharedInbox(agent))
         crew.inbox.on_wait = on_wait
         self._asks.open(agent.id)
@@ -364,14 +370,21 @@ class Actors:
     def _group_name(self, agent: Agent) -> str:
         """Return the name of the group that an actor is alone in: agents of several tenants may have one name."""
         tenant = self._registered.tenant_of(agent.id)
-        return agent.name if tenant is None else f"{agent.name} of {tenant}"
+        if tenant is None:
+            return agent.name
+        name = f"{agent.name} of {tenant}"
+        # The name of another agent, or of a group of the program, may read alike; it must not stand in the way.
+        return f"{name} ({agent.id})" if self._is_taken(name) else name
 
     def _group_of_one(self, name: str) -> Supervisor:
-        present = self._groups.get(name)
-        is_there = present is not None and not present.is_stopped and present in self._present
-        if present is not None and is_there and not self._is_of_gone(present):
+        if self._is_taken(name):
             raise CommandRejected(f"a group of actors named {name!r} is there already; give the actor another name")
         return self._new_group(name, GroupRules(), above=None, is_alone=True)
+
+    def _is_taken(self, name: str) -> bool:
+        present = self._groups.get(name)
+        is_there = present is not None and not present.is_stopped and present in self._present
+        return present is not None and is_there and not self._is_of_gone(present)
 
     def _is_of_gone(self, supervisor: Supervisor) -> bool:
         """Tell whether it is of the actors of an agent that has left: another agent may have its name now."""

@@ -61,7 +61,8 @@ class Turn(Shown, Generic[HubT_co]):
     in one command: all of it happens, once, or none of it. A turn that raises, is cancelled or whose process is killed
     has made no post. If one of its posts is refused at the end, the turn has failed, as if it had raised that.
 
-    What it emits inherits the envelope's correlation id, tenant and trace context.
+    What it emits inherits the envelope's correlation id, tenant and trace context. What it emits through :attr:`hub`
+    has its ``turn_id``, the envelope's session, and the envelope as its cause, unless it says otherwise.
     """
 
     _asks: _Asks = attrs.field(repr=False, alias="asks")

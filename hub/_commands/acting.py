@@ -68,9 +68,11 @@ class Acting:
         entry = self.agents.find(given)
         if entry is not None:
             return entry.agent_id
+        if given in self._coming:
+            return self._coming[given]
         if self.tenancy is not None:
             raise self.agents.no_such_name(given)
-        return self._coming.get(given, given)
+        return given
 
     def check_channel(self, channel_id: str | None) -> None:
         """Raise :class:`~hubwire.errors.NotFound` for a channel that there is not for the caller's tenant."""

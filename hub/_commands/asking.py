@@ -17,6 +17,7 @@ from .._state.moments import deadline_ns
 from .._state.risks import Mode, RiskLevel
 from .._values import Value
 from ..approvals import Approval, ApprovalPolicy, Claim
+from ..context import current
 from ..errors import CommandRejected, NotApproved
 from ..events import Event
 from ..events._shown import shown
@@ -122,6 +123,7 @@ class Questions:
                 "hints": hints,
                 "idempotency_key": key,
                 "envelope_id": None if turn is None else turn.envelope.envelope_id,
+                "turn_id": None if turn is None or current().turn_id is not None else turn.turn_id,
             },
         )
 

@@ -140,13 +140,13 @@ class Core:
         face = copy.copy(self)
         face.acting = self.acting.as_one(agent_id)
         if face.acting.tenancy is not None:
-            face.demand = Demand()
+            face.demand = self.demand.of(face.acting.tenant)
         return face
 
     def as_tenant(self, tenant: str) -> Core:
-        """Return the same hub as one tenant has it. Rules for actors on demand are for agents that are no tenant's."""
+        """Return the same hub as one tenant has it."""
         face = copy.copy(self)
-        face.acting, face.demand = self.acting.as_tenant(tenant), Demand()
+        face.acting, face.demand = self.acting.as_tenant(tenant), self.demand.of(tenant)
         return face
 
     def expecting(self, coming: Coming) -> Core:

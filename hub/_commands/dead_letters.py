@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -23,6 +24,7 @@ from .._delivery.letter import (
 from .._delivery.letter_box import LetterBox
 from .._delivery.letter_lines import Head
 from .._delivery.letters import Letters
+from .._delivery.tenant_names import prefix_of
 from .._foreign.arguments import Call
 from .._foreign.guards import class_name, message_of
 from .._state.dead_letters import DeadLetter, DeadLetters
@@ -30,6 +32,8 @@ from .._state.moments import deadline_ns
 from ..errors import AccessDenied, CallerError, CommandRejected, HubClosed, InboxFull, NotFound
 from ..own_log import OwnLog
 from ..patterns import Patterns
+from .acting import Acting
+from .core import Core
 from .letter_requests import Request, Requests
 from .places import InboxCommands
 from .retrying import Retries
@@ -61,6 +65,7 @@ class _Wanted:
     after: str
 
     def takes(self, letter_id: str, attachment: str | None, kind: str | None, reason: str) -> bool:
+        """Return whether a letter is listed; ``attachment``: None for one of an inbox."""
         return (
             letter_id > self.after
             and (self.attachment is None or self.attachment == attachment)
@@ -73,7 +78,8 @@ class DeadLetterCommands:
     """``hub.dead_letters``: what could not be handled, kept to be looked at, retried and discarded.
 
     Those of listeners and those of inboxes are in one list: ``origin`` says which one is. For the program itself and
-    those who operate it. All of these raise :class:`~hubwire.errors.HubClosed` if the hub is not running, and what the
+    those who operate it; through :attr:`hubwire.TenantHub.dead_letters` those of a tenant's own listeners and inboxes
+    alone. All of these raise :class:`~hubwire.errors.HubClosed` if the hub is not running, and what the
     store raises if it cannot be read or written.
     """
 
@@ -85,6 +91,7 @@ class DeadLetterCommands:
         inboxes: InboxCommands,
         retries: Retries,
         requests: Requests,
+        acting: Acting,
     ) -> None:
         self._lifecycle = lifecycle
         self._of_inboxes = of_inboxes
@@ -92,6 +99,17 @@ class DeadLetterCommands:
         self._inboxes = inboxes
         self._retries = retries
         self._requests = requests
+        self._acting = acting
+        self._prefix = ""
+        """How the names of the listeners begin whose letters these are."""
+
+    def _through(self, core: Core) -> DeadLetterCommands:
+        """Return the same commands as a tenant has them, by its own ``core``."""
+        face = copy.copy(self)
+        face._acting = core.acting  # noqa: SLF001 - it is one of this class
+        face._prefix = prefix_of(core.acting.tenant or "")  # noqa: SLF001
+        face._inboxes = self._inboxes._through(core)  # noqa: SLF001 - it is no command
+        return face
 
     # -- looking --
 
@@ -112,7 +130,7 @@ class DeadLetterCommands:
 
         Raises :class:`~hubwire.errors.CommandRejected` for an argument.
         """
-        attachment = _LIST.text("attachment", attachment, is_optional=True)
+        attachment = self._name(_LIST, attachment)
         kind = _LIST.text("kind", kind, is_optional=True)
         if reason is not None:
             reason = _LIST.member("reason", reason, DeadLetterReason)
@@ -121,7 +139,7 @@ class DeadLetterCommands:
         after = _LIST.text("after", after, is_optional=True) or ""
         wanted = _Wanted(attachment=attachment, patterns=patterns, reason=reason, after=after)
         box = await self._up_to_date()
-        found = [head.id for head in box.heads() if wanted.takes(head.id, head.attachment, head.kind, head.reason)]
+        found = [head.id for head in self._heads(box) if wanted.takes(head.id, head.attachment, head.kind, head.reason)]
         of_inboxes = {
             each: letter
             for each, letter in self._inbox_letters().items()
@@ -141,13 +159,17 @@ class DeadLetterCommands:
         box = await self._up_to_date()
         if (of_inbox := self._inbox_letters().get(letter_id)) is not None:
             return inbox_entry(letter_id, of_inbox)
-        if (entry := await box.read(letter_id)) is not None:
+        if self._find(box, letter_id) is not None and (entry := await box.read(letter_id)) is not None:
             return entry
         raise _not_found(_GET, letter_id)
 
     def statistics(self) -> DeadLetterStatistics:
-        """Return the numbers of dead letters, as far as they are known at once."""
-        found = self._letters.statistics(len(self._of_inboxes), is_wanted=True)
+        """Return the numbers of dead letters, as far as they are known at once.
+
+        Those of a tenant are of what is kept of its own; what is counted, as ``retried``, is counted for the hub alone.
+        """
+        of_inboxes = len(self._inbox_letters()) if self._prefix else len(self._of_inboxes)
+        found = self._letters.statistics(of_inboxes, is_wanted=True, prefix=self._prefix)
         assert found is not None
         return found
 
@@ -175,7 +197,7 @@ class DeadLetterCommands:
         box = await self._up_to_date()
         if (of_inbox := self._inbox_letters().get(letter_id)) is not None:
             return await self._redeliver(letter_id, of_inbox)
-        if (head := box.find(letter_id)) is None:
+        if (head := self._find(box, letter_id)) is None:
             raise _not_found(_RETRY, letter_id)
         self._retries.check([head.attachment])
         if self._retries.is_under_way(letter_id):
@@ -198,13 +220,13 @@ class DeadLetterCommands:
         retried so often already, and have failed again, are left alone. Listeners get theirs side by side. Cancelled,
         it has retried some of them. Raises as :meth:`retry`, but for what is about a single letter.
         """
-        attachment = _RETRY_ALL.text("attachment", attachment, is_optional=True)
+        attachment = self._name(_RETRY_ALL, attachment)
         attempts_max = _RETRY_ALL.whole("attempts_max", attempts_max, least=1, is_optional=True)
         as_kept = _RETRY_ALL.flag("as_kept", as_kept)
         box = await self._up_to_date()
         most = float("inf") if attempts_max is None else attempts_max
         by_attachment: dict[str, list[Head]] = {}
-        for head in box.heads():
+        for head in self._heads(box):
             if attachment in (None, head.attachment) and head.retries < most:
                 by_attachment.setdefault(head.attachment, []).append(head)
         self._retries.check(by_attachment)
@@ -269,11 +291,11 @@ class DeadLetterCommands:
         :meth:`InboxCommands.discard` raises.
         """
         letter_id, reason = _id(_DISCARD, letter_id), _DISCARD.text("reason", reason)
-        await self._up_to_date()
+        box = await self._up_to_date()
         if (of_inbox := self._inbox_letters().get(letter_id)) is not None:
             await self._inboxes.discard(of_inbox, reason=reason)
             return
-        if not await self._remove([letter_id], "discarded"):
+        if self._find(box, letter_id) is None or not await self._remove([letter_id], "discarded"):
             raise _not_found(_DISCARD, letter_id)
         _log.detail("a dead letter was discarded", letter=letter_id, reason=reason)
 
@@ -286,12 +308,12 @@ class DeadLetterCommands:
         that died before that, by the hub's clock. ``reason`` is for the log. Raises as :meth:`discard`, but for what
         was not there.
         """
-        attachment = _DISCARD_ALL.text("attachment", attachment, is_optional=True)
+        attachment = self._name(_DISCARD_ALL, attachment)
         seconds = _DISCARD_ALL.seconds("older_than_seconds", older_than_seconds, is_zero_ok=True)
         reason = _DISCARD_ALL.text("reason", reason)
         box = await self._up_to_date()
         until_ns = self._letters.now_ns() - round(seconds * 1e9)
-        ids = [each.id for each in box.heads() if attachment in (None, each.attachment) and each.at_ns <= until_ns]
+        ids = [each.id for each in self._heads(box) if attachment in (None, each.attachment) and each.at_ns <= until_ns]
         count = len(await self._remove(ids, "discarded"))
         for letter in self._inbox_letters().values() if attachment is None else ():
             if deadline_ns(letter.at, 0) <= until_ns:
@@ -349,7 +371,23 @@ class DeadLetterCommands:
         return await self._letters.do(swept)
 
     def _inbox_letters(self) -> dict[str, DeadLetter]:
-        return {inbox_letter_id(letter): letter for letter in self._of_inboxes}
+        letters = self._of_inboxes
+        return {inbox_letter_id(each): each for each in letters if not self._prefix or self._acting.sees(each.agent_id)}
+
+    def _heads(self, box: LetterBox) -> Sequence[Head]:
+        """Return the letters of listeners that there are for the caller, the oldest first."""
+        return (
+            [each for each in box.heads() if each.attachment.startswith(self._prefix)] if self._prefix else box.heads()
+        )
+
+    def _find(self, box: LetterBox, letter_id: str) -> Head | None:
+        head = box.find(letter_id)
+        return None if head is None or not head.attachment.startswith(self._prefix) else head
+
+    def _name(self, call: Call, attachment: object) -> str | None:
+        """Return the name of a listener in full: a tenant may leave out what those of its own begin with."""
+        name = call.text("attachment", attachment, is_optional=True)
+        return name if name is None or name.startswith(self._prefix) else f"{self._prefix}{name}"
 
 
 def inbox_letter_id(letter: DeadLetter) -> str:

@@ -12,7 +12,7 @@ from .._state.agents import Agents
 from .._values import Value
 from ..events import AgentRegistered, EnvelopeRejected, Event
 
-__all__ = ("Coming", "Demand", "Registration")
+__all__ = ("Coming", "Demand", "DemandRules", "Registration")
 
 T = TypeVar("T")
 
@@ -67,18 +67,19 @@ class Coming:
         return [*missing, *events] if is_carried_out else events
 
     def _is_missing(self, registration: AgentRegistered) -> bool:
-        known = self._agents.find(registration.name)
+        known = self._agents.find(registration.name, registration.tenant if registration.of_tenant else None)
         if known is not None and known.agent_id != registration.agent_id:
             raise _Overtaken
         return known is None
 
 
-class Demand:
-    """Finds agents that are named and are not there, where a rule of :meth:`hubwire.Hub.spawn_on_demand` is met."""
+class DemandRules:
+    """What the rules of :meth:`hubwire.Hub.spawn_on_demand` say, for one hub; before the first rule, nothing."""
 
     def __init__(self) -> None:
-        self.coming: Callable[[Iterable[str]], Coming | None] | None = None
-        """Returns those of some names that rules are met by, and no agent has; None for none. None without rules."""
+        self.coming: Callable[[Iterable[str], str | None], Coming | None] | None = None
+        """Returns those of some names of a tenant, or of none, that rules are met by, and no agent has; None for none.
+        None without rules."""
         self.meets: Callable[[str], bool] = lambda _: False
         """Tells whether the actor of an agent is made on demand, given its id."""
         self.holders: Callable[[str], Collection[str]] = lambda _: ()
@@ -87,6 +88,31 @@ class Demand:
         None if there is a place, or if it is not made on demand.
         """
 
+
+class Demand:
+    """Finds agents that are named and are not there, where a rule of :meth:`hubwire.Hub.spawn_on_demand` is met."""
+
+    def __init__(self, rules: DemandRules | None = None, tenant: str | None = None) -> None:
+        self.rules: DemandRules = DemandRules() if rules is None else rules
+        self._tenant = tenant
+
+    def of(self, tenant: str | None) -> Demand:
+        """Return the same for the agents of a tenant."""
+        return Demand(self.rules, tenant)
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether there was a rule, of any tenant."""
+        return self.rules.coming is not None
+
+    def meets(self, agent_id: str) -> bool:
+        """Tell whether the actor of an agent is made on demand, given its id."""
+        return self.rules.meets(agent_id)
+
+    def holders(self, agent_id: str) -> Collection[str]:
+        """Return the agents whose actors hold all the places in which that of an agent could be made."""
+        return self.rules.holders(agent_id)
+
     async def run(self, core: Any, agents: Iterable[object], command: Callable[[Any], Awaitable[T]]) -> T:
         """Carry out a command that names these agents; return what it returns.
 
@@ -94,8 +120,8 @@ class Demand:
         through which they are registered by the first command that is carried out, in that very command. So one that is
         refused registers none.
         """
-        while self.coming is not None:
-            coming = self.coming([each for each in agents if type(each) is str])
+        while self.rules.coming is not None:
+            coming = self.rules.coming([each for each in agents if type(each) is str], self._tenant)
             if coming is None:
                 break
             try:

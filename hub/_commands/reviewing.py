@@ -69,7 +69,11 @@ class Reviews:
         return self._policies.get(approval_id, default)
 
     async def until_assessed(self, approval_id: str, policy: ApprovalPolicy) -> None:
-        """Have the scorers called; return when there is a challenge, or a verdict."""
+        """Have the scorers called; return when there is a challenge, or a verdict.
+
+        Raises what the hub ends with if it ends before: what it has not committed is not recorded.
+        """
+        outcome: Event | HubClosed | HubFailed | None = None
         with self._outcomes.expected(approval_id) as verdict:
             async with anyio.create_task_group() as tasks:
 
@@ -78,8 +82,16 @@ class Reviews:
                     tasks.cancel_scope.cancel()
 
                 tasks.start_soon(assess)
-                await _outcome_of(verdict)
+                outcome = await _outcome_of(verdict)
                 tasks.cancel_scope.cancel()
+        if isinstance(outcome, HubClosed | HubFailed):
+            raise outcome
+        self._core.check_failure()
+        entry = self._approvals.find(approval_id)
+        if outcome is None and entry is not None and entry.stage is not ApprovalStage.CHALLENGED:
+            raise self._core.end_error(
+                f"the hub was closed before approval {approval_id} was assessed: request it anew"
+            )
 
     async def until_verdict(self, approval_id: str, policy: ApprovalPolicy) -> Event:
         """Have the plug-ins decide, if no other task does so; return the verdict, by them or by the deadline."""

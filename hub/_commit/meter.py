@@ -98,6 +98,11 @@ class Meter:
         for tenant, each in sorted(self._counts.items()):
             yield tenant, each.events, each.bytes, each.breaches
 
+    def numbers_of(self, tenant: str) -> tuple[int, int, int]:
+        """Return the events of one tenant, their bytes, and its breaches; 0 for one that is not told apart."""
+        each = None if tenant == OTHERS else self._counts.get(tenant)
+        return (0, 0, 0) if each is None else (each.events, each.bytes, each.breaches)
+
     # -- counting --
 
     def count(self, events: Sequence[Event]) -> None:

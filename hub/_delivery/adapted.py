@@ -22,6 +22,8 @@ __all__ = ("Adapted", "is_same", "name_of")
 _SEQ_MAX = 2**62
 """No hub will ever number so far; a position beyond is a mistake of the listener."""
 
+_PROBLEM_CHARS_MAX = 1000
+
 _OF_ACTORS = frozenset({"on_envelope", "on_start", "on_stop"})
 """One object may be a listener and an actor."""
 
@@ -230,6 +232,15 @@ class Adapted:
         except Exception:  # noqa: BLE001 - the attribute is the listener's code, and most listeners have none
             return 0
         return max(count, 0)
+
+    @property
+    def problem(self) -> str | None:
+        """What the listener owes and does not do, as it says; None if it does not say."""
+        try:
+            said = guarded_call(getattr, self.candidate, "problem", None)
+        except Exception:  # noqa: BLE001 - the attribute is the listener's code, and most listeners have none
+            return None
+        return clean(str.__str__(said), _PROBLEM_CHARS_MAX) if is_a(said, str) and str.__str__(said) else None
 
     async def enter(self) -> None:
         if hasattr(type(self.candidate), "__aenter__"):

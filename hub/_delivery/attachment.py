@@ -84,6 +84,11 @@ class Attachment:
         return self._listener.candidate
 
     @property
+    def tenant(self) -> str | None:
+        """The tenant that has attached it: see :meth:`hubwire.TenantHub.attach`. None: the program itself."""
+        return None if self._settings.filters is None else self._settings.filters.owner
+
+    @property
     def is_muted(self) -> bool:
         """Whether events go past the listener now: see :meth:`mute`."""
         return self._handler.is_muted
@@ -154,6 +159,8 @@ class Attachment:
             return f"{name} has not caught up yet: {self._place.lag} events to go; await attachment.ready()"
         if running := self._handler.still_running:
             return f"{name} has {running} calls that took too long and still run: mend what they wait for"
+        if (said := self._listener.problem) is not None:
+            return f"{name} says: {said}"
         if count := self._listener.withheld:
             what = "it could not redact them: the log of the program says which rule fails"
             return f"{name} has left out the contents of {count} events or records, because {what}"

@@ -17,6 +17,7 @@ from .duty import Duty
 from .forms import Surroundings
 from .functions import OnLoop
 from .handling import Failure, Handler
+from .matcher import FilteredMatcher, Filters
 from .reports import Reports, is_announced
 
 __all__ = ("Chained", "Link")
@@ -25,7 +26,7 @@ __all__ = ("Chained", "Link")
 class Link:
     """One function of a chain."""
 
-    __slots__ = ("function", "in_loop", "is_removed", "kinds", "name", "priority", "timeout")
+    __slots__ = ("filters", "function", "in_loop", "is_removed", "kinds", "name", "priority", "timeout")
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Link:
         kinds: Patterns,
         timeout: float | None,
         in_loop: bool,
+        filters: Filters | None = None,
     ) -> None:
         """``timeout``: None for that of the listener."""
         self.function: Callable[[Event], object] = function
@@ -44,6 +46,7 @@ class Link:
         self.kinds: Patterns = kinds
         self.timeout: float | None = timeout
         self.in_loop: bool = in_loop
+        self.filters: Filters | None = filters
         self.is_removed: bool = False
         """Whether it is to be called no more, also where an event is on its way through the chain."""
 
@@ -62,6 +65,7 @@ class _Member:
         """The ``seq`` at which it joined: earlier events are not its own."""
         self.failures: FailureWindow = FailureWindow(RESTARTS_MAX, RESTART_WINDOW_SECONDS)
         self._kinds = link.kinds
+        self._filters: FilteredMatcher | None = None if link.filters is None else FilteredMatcher("*", link.filters)
         self._known: dict[str, bool] = {}
 
     def wants(self, event: Event) -> bool:
@@ -73,7 +77,7 @@ class _Member:
             if len(self._known) > _KINDS_MAX:
                 self._known.clear()
             answer = self._known[event.kind] = self._kinds.matches(event.kind)
-        return answer
+        return answer and (self._filters is None or bool(self._filters.passing((event,))))
 
 
 _KINDS_MAX = 10_000

@@ -7,7 +7,8 @@ are any: those that come meanwhile are written together.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -301,16 +302,18 @@ class Letters:
 
     # -- reports --
 
-    def statistics(self, inbox: int, *, is_wanted: bool = False) -> DeadLetterStatistics | None:
+    def statistics(self, inbox: int, *, is_wanted: bool = False, prefix: str = "") -> DeadLetterStatistics | None:
         """Return the numbers; None where there never was a letter, unless they are wanted even so.
 
-        ``inbox`` is how many are kept of inboxes.
+        ``inbox`` is how many are kept of inboxes. With a ``prefix``, what is kept of listeners whose names begin so.
         """
         if self._box is None and not (self._deaths or self._overflows or self._error or is_wanted):
             return None
         from .letter import DeadLetterStatistics  # noqa: PLC0415 - most hubs have no letters
 
         box = self._box
+        if prefix:
+            return _statistics_of([] if box is None else box.heads(), prefix, inbox)
         ends = None if box is None else box.ends()
         by_attachment, by_reason = ({}, {}) if box is None else box.counts()
         return DeadLetterStatistics(
@@ -355,3 +358,26 @@ class Letters:
         if not rest:
             return ()
         return (f"{rest} dead letters are kept that are owed to no listener: await hub.dead_letters.list()",)
+
+
+def _statistics_of(heads: Sequence[Head], prefix: str, inbox: int) -> DeadLetterStatistics:
+    """Return the numbers of the letters of some listeners; what is counted for the hub alone is 0."""
+    from .letter import DeadLetterStatistics  # noqa: PLC0415 - most hubs have no letters
+
+    own = [each for each in heads if each.attachment.startswith(prefix)]
+    return DeadLetterStatistics(
+        kept=len(own),
+        size_bytes=0,
+        inbox=inbox,
+        by_attachment=dict(Counter(each.attachment for each in own)),
+        by_reason=dict(Counter(each.reason for each in own)),
+        oldest_at=own[0].first_at if own else None,
+        newest_at=own[-1].first_at if own else None,
+        waiting=0,
+        retried=0,
+        discarded=0,
+        dropped=0,
+        lost=0,
+        damaged=0,
+        last_error=None,
+    )

@@ -11,7 +11,10 @@ from .._values import Value
 from ..events import Event
 from ..patterns import Patterns
 
-__all__ = ("ALL", "FilteredMatcher", "Filters", "Matcher", "matcher_of")
+__all__ = ("ALL", "FILTERS", "FilteredMatcher", "Filters", "Matcher", "matcher_of")
+
+FILTERS = ("tenant", "agent", "channel")
+"""What the headers of the events may be asked for."""
 
 _KINDS_MAX = 10_000
 """How many kinds are remembered. Programs have hundreds, but what they import may invent kinds without end."""
@@ -36,6 +39,8 @@ class Matcher:
         self._newest_about = newest_about
         self.patterns: tuple[str, ...] = self._kinds.patterns
         self.takes_all: bool = self._kinds.takes_all
+        self.key: tuple[object, ...] = self.patterns
+        """Equal for matchers that were made with the same patterns and filters."""
         self._known: dict[str, bool | None] = {}
 
     def select(self, events: Sequence[Event]) -> Sequence[Event]:
@@ -79,6 +84,11 @@ class Filters(Value):
     is_all_there_is: bool = False
     """Whether the events of the tenant are all that there are for the reader."""
 
+    @property
+    def owner(self) -> str | None:
+        """The tenant that reads, or has attached the listener; None for the program itself."""
+        return self.tenant if self.is_all_there_is else None
+
 
 class FilteredMatcher(Matcher):
     """Selects, of the events that the patterns match, those whose headers pass the filters.
@@ -99,9 +109,15 @@ class FilteredMatcher(Matcher):
         self._agent = filters.agent
         self._channel = filters.channel
         self._id_of: Callable[[str], str] | None = None if filters.agent is None else filters.id_of
+        self.key: tuple[object, ...] = (*self.patterns, None, filters.tenant, filters.agent, filters.channel)
 
     def select(self, events: Sequence[Event]) -> Sequence[Event]:
         """Return those of the events, in the order of their ``seq``, that match and pass."""
+        events = self.passing(events)
+        return super().select(events) if events else events
+
+    def passing(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return those of the events whose headers pass, of any kind."""
         # The headers first: what a filter is for is to leave most events out.
         if (tenant := self._tenant) is not None:
             events = [event for event in events if event.tenant == tenant]
@@ -110,7 +126,7 @@ class FilteredMatcher(Matcher):
         if self._agent is not None:
             agent = self._agent_id(self._agent)
             events = [event for event in events if event.agent_id == agent]
-        return super().select(events) if events else events
+        return events
 
     def _agent_id(self, given: str) -> str:
         if self._id_of is not None and (agent_id := self._id_of(given)) != given:

@@ -22,6 +22,7 @@ from .adapted import Adapted
 from .cursor import BATCH_MAX
 from .duty import Duty, Overflow
 from .matcher import Filters
+from .tenant_names import prefix_of
 
 __all__ = ("DEAD_LETTER", "SUSPEND", "Options", "Settings", "Since")
 
@@ -87,6 +88,8 @@ class Options(Value):
 
         Raises :class:`~hubwire.errors.ConfigurationError` for a setting that cannot work.
         """
+        owner = None if self.filters is None else self.filters.owner
+        prefix = "" if owner is None else prefix_of(owner)
         duty = adapted.declared("duty", Duty.BEST_EFFORT) if self.duty is None else self.duty
         if not is_a(duty, Duty):
             raise ConfigurationError(
@@ -96,10 +99,15 @@ class Options(Value):
             raise ConfigurationError(
                 f"overflow is {repr_of(self.overflow)}; it must be an Overflow: {member(self.overflow, Overflow)}"
             )
+        if owner is not None and duty is Duty.REQUIRED:
+            raise ConfigurationError(
+                f"listener {adapted.name!r} is REQUIRED, so the commands of all tenants would wait for it: give it"
+                f" another duty=..., or attach it to the hub itself, hub.attach(listener, tenant={owner!r})"
+            )
         if duty is Duty.DURABLE:
-            name = self._durable_name(adapted, has_journal=has_journal)
+            name = self._durable_name(adapted, prefix, has_journal=has_journal)
         else:
-            name = self._name(adapted, taken)
+            name = self._name(adapted, taken, prefix)
         pattern = adapted.declared("pattern", "*") if self.pattern is None else self.pattern
         settings = Settings(
             name=name,
@@ -159,19 +167,19 @@ class Options(Value):
         if self.batch_seconds:
             raise ConfigurationError("a function with concurrency gets events one by one; omit batch_seconds")
 
-    def _name(self, adapted: Adapted, taken: Collection[str]) -> str:
+    def _name(self, adapted: Adapted, taken: Collection[str], prefix: str) -> str:
         if self.name is not None:
-            return _checked_name(self.name)
-        stem = adapted.name
+            return f"{prefix}{_checked_name(self.name)}"
+        stem = f"{prefix}{adapted.name}"
         numbered = (f"{stem}-{number}" if number > 1 else stem for number in range(1, len(taken) + 2))
         return next(name for name in numbered if name not in taken)
 
-    def _durable_name(self, adapted: Adapted, *, has_journal: bool) -> str:
+    def _durable_name(self, adapted: Adapted, prefix: str, *, has_journal: bool) -> str:
         """Return a name that does not depend on the order of attaching: after a restart, it finds the position."""
         name = adapted.name if self.name is None else self.name
         if is_a(name, str) and name:
-            check_name(name)
-        name = _checked_name(name)
+            check_name(f"{prefix}{name}")
+        name = f"{prefix}{_checked_name(name)}"
         if not has_journal:
             raise ConfigurationError(
                 f"listener {name!r} is DURABLE, and this hub has no journal from which it could go on after a restart;"

@@ -33,7 +33,7 @@ from .moments import deadline_ns
 from .notices import Notices
 from .owned import Owned
 from .risks import ApprovalStage, FailMode, Mode, RiskLevel
-from .verdicts import VERDICTS, ApprovalEntry, Verdict, word_of
+from .verdicts import VERDICTS, ApprovalEntry, Verdict, place_of, word_of
 
 __all__ = ("ApprovalBook",)
 
@@ -143,10 +143,7 @@ class ApprovalBook:
         entry = ApprovalEntry(
             approval_id=event.approval_id,
             agent_id=event.agent_id,
-            session_id=event.session_id,
-            turn_id=event.turn_id,
-            channel_id=event.channel_id,
-            task_id=event.task_id,
+            **place_of(event),
             action=event.action,
             mode=Mode(event.mode),
             fail_mode=FailMode(event.fail_mode),
@@ -242,7 +239,7 @@ class ApprovalBook:
         word, at_ns = word_of(event), deadline_ns(event.at, 0)
         self._given.add(given(event, at_ns, entry))
         self._unlogged[entry.approval_id] = Verdict(
-            entry.approval_id, entry.action, word, event.id, event.seq, entry.agent_id
+            entry.approval_id, entry.action, word, event.id, event.seq, entry.agent_id, **place_of(event)
         )
         if is_judged_by_approvers(event) and entry.agent_id in self._agents:
             is_approved = (getattr(event, "enforce_verdict", "") or word) in ("approved", "modified")

@@ -39,7 +39,7 @@ from .approval_book import ApprovalBook
 from .moments import is_duration
 from .notices import notices_of
 from .risks import ApprovalStage, ChallengeKind, FailMode, Mode, RiskLevel, adjusted, check_share, level_of
-from .verdicts import ApprovalEntry, Verdict, about_of, approved, verdict
+from .verdicts import ApprovalEntry, Verdict, about_of, approved, place_of, verdict
 
 __all__ = ("Approvals",)
 
@@ -273,7 +273,11 @@ class Approvals(ApprovalBook):
             )
         return [
             ApprovalUsed(
-                approval_id=approval_id, action=grant.action, agent_id=grant.agent_id or None, digest=grant.digest
+                approval_id=approval_id,
+                action=grant.action,
+                agent_id=grant.agent_id or None,
+                digest=grant.digest,
+                **place_of(grant),
             )
         ]
 
@@ -292,6 +296,7 @@ class Approvals(ApprovalBook):
             AuditLogged(
                 approval_id=approval_id,
                 agent_id=unlogged.agent_id,
+                **place_of(unlogged),
                 action=unlogged.action,
                 verdict=unlogged.word,
                 verdict_id=unlogged.id,

@@ -10,7 +10,7 @@ import attrs
 
 from .._values import Value
 from ..events import Event
-from .verdicts import ApprovalEntry, word_of
+from .verdicts import ApprovalEntry, place_of, word_of
 
 __all__ = (
     "GIVEN_BYTES_MAX",
@@ -64,6 +64,11 @@ class GivenVerdict(Value):
     review_seconds: float | None = None
     arguments: Any = None
     is_used: bool = False
+    tenant: str | None = None
+    session_id: str | None = None
+    turn_id: str | None = None
+    channel_id: str | None = None
+    task_id: str | None = None
 
     @property
     def is_grant(self) -> bool:
@@ -88,6 +93,7 @@ def given(event: Any, at_ns: int, entry: ApprovalEntry | None = None) -> GivenVe
         risk_score=event.risk_score,
         risk_level=event.risk_level,
         reason=event.reason,
+        **place_of(event),
         **{name: getattr(event, name) for name in _COPIED if hasattr(event, name)},
     )
 

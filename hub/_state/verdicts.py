@@ -18,7 +18,7 @@ from ..events import (
 )
 from .risks import ApprovalStage, FailMode, Mode, RiskLevel
 
-__all__ = ("VERDICTS", "ApprovalEntry", "Verdict", "about_of", "approved", "verdict", "word_of")
+__all__ = ("VERDICTS", "ApprovalEntry", "Verdict", "about_of", "approved", "place_of", "verdict", "word_of")
 
 VERDICTS = (
     ApprovalApproved,
@@ -99,6 +99,7 @@ class ApprovalEntry(Value):
     refer_to: tuple[str, ...] = ()
     is_vouched: bool = False
     """Whether no name alone is enough to answer."""
+    tenant: str | None = None
 
     @property
     def unanswered(self) -> tuple[str, ...]:
@@ -116,6 +117,16 @@ class Verdict(Value):
     id: str
     seq: int
     agent_id: str | None
+    tenant: str | None = None
+    session_id: str | None = None
+    turn_id: str | None = None
+    channel_id: str | None = None
+    task_id: str | None = None
+
+
+def place_of(thing: Any) -> dict[str, Any]:
+    """Return where an approval belongs, as each event of it says, and what is kept of it."""
+    return {name: getattr(thing, name) for name in ("tenant", "session_id", "turn_id", "channel_id", "task_id")}
 
 
 def about_of(entry: ApprovalEntry) -> dict[str, Any]:
@@ -124,10 +135,7 @@ def about_of(entry: ApprovalEntry) -> dict[str, Any]:
         "approval_id": entry.approval_id,
         "action": entry.action,
         "agent_id": entry.agent_id,
-        "session_id": entry.session_id,
-        "turn_id": entry.turn_id,
-        "channel_id": entry.channel_id,
-        "task_id": entry.task_id,
+        **place_of(entry),
     }
 
 

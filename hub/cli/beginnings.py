@@ -1,16 +1,22 @@
-"""Where a damaged journal could begin instead: behind the damage, with the state from a snapshot."""
+"""Where a damaged journal could begin instead, behind the damage; and where a log says that it begins, after a cut."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
 import attrs
+
+from hubwire.listeners.audit import AuditLog
 
 from .._journal.sealed import unseal
 from .._journal.snapshots import VERSION
 from ..errors import InvalidRecord, NewerVersion
 from ..log import Cut, LogReader, find_beginning
 from ..ports import KnowledgeStore
+from .copying import files_below, is_journal
 
-__all__ = ("NO_REPAIR", "Beginning", "goes_on_from", "has_snapshot", "journal_beginning")
+__all__ = ("NO_REPAIR", "Beginning", "goes_on_from", "has_snapshot", "journal_beginning", "said_again")
 
 NO_REPAIR = (
     "restore the whole store from one backup: no snapshot goes on from what is left of the journal, so that no repair"
@@ -62,3 +68,29 @@ async def _snapshot_seqs(store: KnowledgeStore, journal: str) -> list[int]:
         if name.partition("-")[0].isdigit() and type(seq := fields.get("seq")) is int:
             found.append(seq)
     return found
+
+
+async def said_again(
+    store: KnowledgeStore, ends: Mapping[str, int | None]
+) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+    """Return what has to be said again in audit logs that are cut: where they begin.
+
+    ``ends`` are the records before which they are to end, None for one that is cut already. The record that names the
+    beginning of a pruned log may be behind its new end; what it said is kept beside the log.
+    """
+    steps: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+    for log, end in ends.items():
+        audit = AuditLog(store, path=log)
+        if await is_journal(store, log, [path async for path in files_below(store, log)]):
+            continue
+        if not await audit.says_pruned(before=end):
+            line = f"say again in {log} that what is before its first record was pruned"
+            steps.append((line, partial(_say_again, audit)))
+    return steps
+
+
+async def _say_again(audit: AuditLog) -> None:
+    try:
+        await audit.say_pruned_again("the record that said so was cut off", by="hubwire repair")
+    finally:
+        await audit.aclose()

@@ -16,7 +16,7 @@ from .failures import CommandFailed
 from .output import escape, plural, say
 from .target import AUDIT, find_log, open_target
 
-__all__ = ("InUse", "NotPruned", "prune")
+__all__ = ("InUse", "NotPruned", "check_unused", "prune")
 
 _BY = "hubwire prune"
 _LET_IT = (
@@ -57,7 +57,7 @@ async def prune(
         if await is_journal(store, path, [each async for each in files_below(store, path)]):
             raise ConfigurationError(f"{path} is a journal: its hub truncates it, see journal_bytes_max")
         if not dry_run:
-            await _check_unused(store, path)
+            await check_unused(store, path, _LET_IT)
         report = await _pruned(store, path, retention, reason, dry_run=dry_run)
     finally:
         await store.aclose()
@@ -69,7 +69,7 @@ async def prune(
         raise NotPruned(f"{path} keeps more than was asked for: {report.held[0]}")
 
 
-async def _check_unused(store: KnowledgeStore, path: str) -> None:
+async def check_unused(store: KnowledgeStore, path: str, advice: str) -> None:
     """See that no hub is at work on a log which it cannot hold: it would be fenced."""
     if isinstance(store, HoldableStore):
         return
@@ -77,7 +77,7 @@ async def _check_unused(store: KnowledgeStore, path: str) -> None:
     if marker is None or not marker.is_closed:
         raise InUse(
             f"the log {path} was not closed, and its store cannot tell whether a hub is at work on it. If one is,"
-            f" {_LET_IT}. If it was killed, start it and stop it once"
+            f" {advice}. If it was killed, start it and stop it once"
         )
 
 

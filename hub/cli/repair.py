@@ -35,7 +35,7 @@ from ..log import (
     segment_path,
 )
 from ..ports import HoldableStore, KnowledgeStore, normalize_path
-from .beginnings import journal_beginning
+from .beginnings import journal_beginning, said_again
 from .copying import files_below
 from .failures import CommandFailed
 from .inspection import JournalReport, StoreReport, inspect_store
@@ -189,11 +189,13 @@ class _Repairs:
     async def _cut(self, log: str, at: int | None, reason: str) -> list[Step]:
         cut = await find_cut(self._store, log, record=at)
         if cut is None and self._is_resumed:
-            return [self._finish_step(log), self._record_step([log], "cut", reason)]
+            again = await said_again(self._store, {log: None})
+            return [self._finish_step(log), self._record_step([log], "cut", reason), *again]
         if cut is None:
             where = "no damage was found in it" if at is None else f"it has no record {at}"
             raise ConfigurationError(f"{log} is not cut: {where}")
-        return [*self._cut_step(cut), self._record_step([log], "cut", reason)]
+        again = await said_again(self._store, {log: cut.record})
+        return [*self._cut_step(cut), self._record_step([log], "cut", reason), *again]
 
     def _cut_step(self, cut: Cut) -> list[Step]:
         async def carry_out() -> None:
@@ -256,11 +258,14 @@ class _Repairs:
                 partial(self._bring_back, journal),
             )
         ]
+        ends: dict[str, int | None] = dict.fromkeys(begun)
         for log in logs:
             if (cut := await find_cut(self._store, log, seq=journal.next_seq)) is not None:
                 steps += self._cut_step(cut)
+                ends[log] = cut.record
         steps += [self._finish_step(log) for log in begun]
-        return [*steps, self._record_step([journal.path, *logs, *begun], "accept-loss", reason)]
+        again = await said_again(self._store, ends)
+        return [*steps, self._record_step([journal.path, *logs, *begun], "accept-loss", reason), *again]
 
     async def _bring_back(self, journal: JournalReport) -> None:
         """Keep only what is before the journal's end."""

@@ -38,6 +38,8 @@ _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 1.0
 """A hub writes its journal a moment before its audit log."""
 _NAMES_MAX = 10_000
+_LOGS_SHOWN = 3
+"""How many logs are named where the one that was meant is not there."""
 
 
 class LogMissing(CommandFailed):
@@ -55,7 +57,20 @@ async def find_log(store: KnowledgeStore, path: str | None, target: str) -> str:
         if await log_exists(store, candidate):
             return candidate
     where = f"{AUDIT} or {JOURNAL}" if path is None else path
+    if below := await _logs_below(store, AUDIT if path is None else normalize_path(path)):
+        raise LogMissing(f"there is no log in {target} at {where}, but below it: {', '.join(below)}; give one by --log")
     raise LogMissing(f"there is no log in {target} at {where}; is it the directory or URL that the hub's store has?")
+
+
+async def _logs_below(store: KnowledgeStore, path: str) -> list[str]:
+    """Return a few of the logs that are right below a path, as those of tenants are."""
+    found: list[str] = []
+    for name in sorted(await store.list(path)):
+        if len(found) == _LOGS_SHOWN:
+            return [*found, "…"]
+        if name.endswith("/") and await log_exists(store, below := f"{path}/{name[:-1]}"):
+            found.append(below)
+    return found
 
 
 async def beginning_of(store: KnowledgeStore, path: str) -> str:

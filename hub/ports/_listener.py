@@ -44,6 +44,8 @@ class HubListener(Protocol):
       another event there, because it was restored from an older copy: :class:`~hubwire.errors.JournalBehind`;
     * ``withheld``: of how many events the listener has shown or stored no contents, because they could not be redacted.
       It is in the statistics, and the hub is not healthy then;
+    * ``problem``: what the listener owes and does not do, and what to do about it, in a sentence; None if all is well.
+      It is in the health of the hub, which is not healthy meanwhile;
     * ``pattern``, ``duty``, ``since``: the values for arguments of :meth:`Hub.attach` that are not given.
     """
 

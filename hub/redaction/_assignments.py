@@ -24,9 +24,13 @@ SPACED = re.compile(
     re.IGNORECASE,
 )
 PROSE = re.compile(
-    r"\b(password|passcode|passwort|pin|passphrase|api key|secret|token)[ \t](?:is|was|ist) ", re.IGNORECASE
+    r"\b(password|passcode|passwort|pin|passphrase|api key|secret|token)[ \t](?:is|was|ist) "
+    r"(?=[\"'`]?[^\s\"'`\d!@#$%^&*]*+[\d!@#$%^&*])",
+    re.IGNORECASE,
 )
+"""What follows is looked at as well: in most prose it is a word, and no secret."""
 
+_QUOTE_SIGNS = "\"'`\\"
 _QUOTE = re.compile(r"(\\{0,8})([\"'`])")
 _QUOTED = {quote: re.compile(rf"((?:[^{quote}\\\n]|\\.)*+){quote}") for quote in "\"'`"}
 _UNQUOTED = re.compile(r"[^\s\"'`<>(){}\[\],;&|\\]++")
@@ -47,6 +51,7 @@ _PLACEHOLDER = re.compile(
 _CODE = re.compile(
     r"[0-9.]+$|[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)+$|[A-Za-z_]+$|[A-Z_][A-Z0-9_]*$|[a-z]+(?:_[a-z0-9]+)+$|[a-z]+(?:-[a-z]+)+$"
 )
+_DIGIT = re.compile(r"\d")
 _NUMERAL = re.compile(r"[0-9.]+")
 _DATE = re.compile(r"[0-9]{1,4}[-./ ][0-9]{1,2}[-./ ][0-9]{1,4}")
 
@@ -86,11 +91,11 @@ _Value = tuple[int, bool, tuple[int, int]]
 
 def _value_after(text: str, found: re.Match[str], family: str) -> _Value:
     place = found.end()
-    quoted = _quoted(text, place)
-    if quoted is not None:
-        return quoted[1], _is_quoted_value(text[quoted[0] : quoted[1]], family), quoted
-    if text[place : place + 1] in "\"'`":
-        place += 1  # what was cut off has no second sign
+    if text[place : place + 1] in _QUOTE_SIGNS:
+        quoted = _quoted(text, place)
+        if quoted is not None:
+            return quoted[1], _is_quoted_value(text[quoted[0] : quoted[1]], family), quoted
+        place += text[place : place + 1] != "\\"  # what was cut off has no second sign
     value = _UNQUOTED.match(text, place)
     if value is None:
         return place, False, (place, place)
@@ -157,7 +162,7 @@ def _is_quoted_value(value: str, family: str) -> bool:
 def _is_plain_value(value: str, family: str, key: str, *, is_tight: bool) -> bool:
     if family not in SECRETS:
         return _is_of_family(value, family)
-    if _PLACEHOLDER.match(value) or len(value) < 4:
+    if len(value) < 4 or _PLACEHOLDER.match(value):
         return False
     if _CODE.match(value):
         is_setting = is_tight and (key.isupper() or key[:1].isupper())
@@ -168,19 +173,20 @@ def _is_plain_value(value: str, family: str, key: str, *, is_tight: bool) -> boo
 
 
 def _is_of_family(value: str, family: str) -> bool:
-    digits = sum(map(str.isdigit, value))
     if family == "birth":
         return _DATE.match(value) is not None
     if family == "card":
-        return digits in (3, 4) and value.isdigit()
-    return family in ("account", "id", "phone") and digits >= 5 and len(value) <= 40
+        return len(value) in (3, 4) and value.isdigit()
+    return family in ("account", "id", "phone") and 5 <= len(value) <= 40 and sum(map(str.isdigit, value)) >= 5
 
 
 def _is_odd(value: str) -> bool:
     """Tell whether a text is not a word: it has a digit or a sign among its letters."""
     if len(value) >= 6 and value[-1] in "!@#$%^&*" and value.isascii():
         return True
-    return len(value) >= 4 and not _PLACEHOLDER.match(value) and any(map(str.isdigit, value)) and not value.isdigit()
+    return (
+        len(value) >= 4 and _DIGIT.search(value) is not None and not value.isdigit() and not _PLACEHOLDER.match(value)
+    )
 
 
 # --- headers and addresses ------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from ._checks import PERSONAL_IDS, digits_of, iban_length, is_card, is_iban
+from ._checks import PERSONAL_IDS, digits_of, iban_form, is_card, is_iban
 from ._tokens import Span
 
 __all__ = ("is_card_number", "labelled", "lettered", "numbers")
@@ -27,7 +27,7 @@ def _ids(countries: tuple[str, ...], after: str) -> str:
 
 
 _CARD = (
-    "[0-9]{4}(?P<gap>[ -])[0-9]{4}(?P=gap)[0-9]{4}(?P=gap)[0-9]{1,7}"
+    "[1-6][0-9]{3}(?P<gap>[ -])[0-9]{4}(?P=gap)[0-9]{4}(?P=gap)[0-9]{1,7}"
     "|3[0-9]{3}(?P<gap_of_15>[ -])[0-9]{6}(?P=gap_of_15)[0-9]{4,5}"
 )
 
@@ -62,7 +62,7 @@ _CALLING_CODES = frozenset(
 _CALLING_DECADES = frozenset("21 22 23 24 25 26 29 35 37 38 42 50 59 67 68 69 80 85 87 88 96 97 99".split())
 
 LETTERED = re.compile(
-    rf"(?<![\w-])(?:(?P<iban>[A-Z]{{2}}[0-9]{{2}}(?:[ -]?[A-Z0-9]){{11,30}})|{_ids(_IDS_WITH_LETTERS, _END)})",
+    rf"(?<![\w-])(?:(?P<iban>{iban_form()})|{_ids(_IDS_WITH_LETTERS, _END)})",
     re.ASCII,
 )
 
@@ -132,8 +132,7 @@ def _lettered_at(found: re.Match[str]) -> Span | None:
     kind = found.lastgroup or ""
     if kind != "iban":
         return (*found.span(), "id") if _is_id(kind, found[0]) else None
-    end = _end_of_iban(found)
-    return (found.start(), end, "iban") if end > 0 else None
+    return (*found.span(), "iban") if is_iban(found[0].replace(" ", "").replace("-", "")) else None
 
 
 def _is_id(group: str, text: str) -> bool:
@@ -145,7 +144,7 @@ def _family_of_number(found: re.Match[str]) -> str | None:
     if kind == "phone":
         return "phone" if 9 <= len(digits_of(text)) <= 15 else None
     if kind == "card":
-        return "card" if is_card(digits_of(text)) else None
+        return "card" if is_card(text.replace(text[4], "")) else None
     if kind != "bare":
         return "id" if _is_id(kind, text) else None
     if is_card(text):
@@ -162,21 +161,6 @@ def _is_international(digits: str) -> bool:
     if digits[0] == "1":
         return len(digits) == 11 and digits[1] in "23456789"
     return digits[0] == "7" or digits[:2] in _CALLING_CODES or digits[:2] in _CALLING_DECADES
-
-
-def _end_of_iban(found: re.Match[str]) -> int:
-    """Return where an IBAN ends, which upper-case words may follow; 0 if it is none."""
-    text, wanted = found[0], iban_length(found[0][:2])
-    if not wanted or not is_iban(text.replace(" ", "").replace("-", "")[:wanted]):
-        return 0
-    compact = ""
-    for index, each in enumerate(text):
-        if each not in " -":
-            compact += each
-            if len(compact) == wanted:
-                is_at_the_end = not found.string[found.start() + index + 1 : found.start() + index + 2].isalnum()
-                return found.start() + index + 1 if is_at_the_end else 0
-    return 0
 
 
 def is_card_number(number: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import attrs
 
 from hubwire.errors import AlreadyRunning, ConfigurationError
-from hubwire.log import Log
+from hubwire.log import Log, read_kept
 from hubwire.own_log import OwnLog
 from hubwire.ports import Clock, KnowledgeStore
 
@@ -19,6 +19,7 @@ from ._indexing import Indexer
 from ._lending import Place
 from ._one_by_one import OneByOne
 from ._pruning import Pruner
+from ._redaction import Redaction
 from .retention import Hold, Pruning, Retention
 
 __all__ = ("Keeper", "Prunable", "retention_of")
@@ -87,6 +88,7 @@ class Prunable:
     _store: KnowledgeStore
     _place: Place
     _keeper: Keeper
+    _redaction: Redaction
 
     async def prune(
         self,
@@ -105,14 +107,14 @@ class Prunable:
         next pruning finishes. Readers that stand in what goes get :class:`~hubwire.errors.HistoryGone`.
 
         ``dry_run`` only reads, also beside another writer. ``retention`` is another one than that of the log, whose
-        floor holds all the same. ``by`` and ``reason`` are written down. Raises
+        floor holds all the same. ``by`` and ``reason`` are written down, redacted as records are. Raises
         :class:`~hubwire.errors.ConfigurationError` without a retention, and what :meth:`append` raises.
         """
         chosen = self._chosen(retention)
         if type(dry_run) is not bool:
             raise ConfigurationError(f"prune(): dry_run is True or False, not {type(dry_run).__name__}")
-        by = _arguments.words("prune(): by", by, is_optional=True)
-        reason = _arguments.words("prune(): reason", reason, is_optional=True)
+        by = self._redaction.words(_arguments.words("prune(): by", by, is_optional=True))
+        reason = self._redaction.words(_arguments.words("prune(): reason", reason, is_optional=True))
         own = self._keeper.retention
         return await self._explained(
             self._keeper.pruner.prune(
@@ -133,17 +135,37 @@ class Prunable:
         days_min = max(retention.days_min, 0 if own is None else own.days_min)
         return attrs.evolve(retention, days_min=days_min)
 
+    async def says_pruned(self, *, before: int | None = None) -> bool:
+        """Return whether the log, up to the record ``before``, says of all that is gone that it was pruned.
+
+        For ``hubwire repair``, which may have to cut off the record that does: see :meth:`say_pruned_again`.
+        """
+        first = (await read_kept(self._store, self.path)).first
+        return first == 0 or await self._keeper.pruner.is_said(first, before=before)
+
+    async def say_pruned_again(self, reason: str, *, by: str) -> bool:
+        """Write a record ``log.pruned`` once more, if the log begins later than with record 0, and none says so.
+
+        It is taken from what is kept beside the log, and says only where the log begins; return whether it was written.
+        For ``hubwire repair``. Raises what :meth:`append` raises.
+        """
+        reason = self._redaction.words(_arguments.words("say_pruned_again(): reason", reason)) or ""
+        by = self._redaction.words(_arguments.words("say_pruned_again(): by", by)) or ""
+        return await self._explained(self._keeper.pruner.say_again(by, reason))
+
     async def hold(self, reason: str, *, name: str = "hold", by: str | None = None) -> None:
         """Keep all records, whatever the retention says, until :meth:`release` is called with the same name.
 
-        It holds also over restarts, and for ``hubwire prune``. The log says so in a record ``log.held``. A pruning
-        under way ends first. Raises :class:`~hubwire.errors.InvalidRecord` if there is a hold of this name, and what
+        It holds also over restarts, and for ``hubwire prune``. The log says so in a record ``log.held``. ``reason`` and
+        ``by`` are redacted as records are: name a person by an id where who it was has to be known. A pruning under way
+        ends first. Raises :class:`~hubwire.errors.InvalidRecord` if there is a hold of this name, and what
         :meth:`append` raises.
         """
         reason = _arguments.words("hold(): reason", reason)
         name = _arguments.words("hold(): name", name)
         by = _arguments.words("hold(): by", by, is_optional=True)
-        await self._explained(self._keeper.pruner.hold(name, reason, by))
+        said = self._redaction.words(reason) or "", self._redaction.words(by)
+        await self._explained(self._keeper.pruner.hold(name, *said))
 
     async def release(self, reason: str, *, name: str = "hold", by: str | None = None) -> None:
         """Release the hold of this name, for a reason that is written down in a record ``log.released``.
@@ -153,7 +175,8 @@ class Prunable:
         reason = _arguments.words("release(): reason", reason)
         name = _arguments.words("release(): name", name)
         by = _arguments.words("release(): by", by, is_optional=True)
-        await self._explained(self._keeper.pruner.release(name, reason, by))
+        said = self._redaction.words(reason) or "", self._redaction.words(by)
+        await self._explained(self._keeper.pruner.release(name, *said))
 
     async def holds(self) -> tuple[Hold, ...]:
         """Return the holds that are on the log, the oldest first. It only reads."""
@@ -163,6 +186,17 @@ class Prunable:
     def prune_errors(self) -> int:
         """How many prunings by the log's own retention have failed; each is logged, and the next one tries again."""
         return self._keeper.errors
+
+    @property
+    def problem(self) -> str | None:
+        """What the log does not do, and what to do; None if all is well. The health of its hub says it, too."""
+        failure = self._keeper.failure
+        if failure is None:
+            return None
+        return (
+            f"cannot prune the log {self.path}, which keeps more than its retention says: {failure}; the next segment"
+            " that is sealed tries again"
+        )
 
     async def _explained(self, work: Awaitable[T]) -> T:
         try:

@@ -15,11 +15,12 @@ A pruning that ended before step 3 has not happened, and the next one decides an
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from msgspec import UNSET
 
 from hubwire.clock import timestamp
-from hubwire.errors import ConfigurationError, InvalidRecord, NotFound
+from hubwire.errors import ConfigurationError, InvalidRecord, LogDamaged, NotFound
 from hubwire.log import Log, LogReader, Record, read_kept
 from hubwire.ports import Clock, KnowledgeStore
 
@@ -153,6 +154,37 @@ class Pruner:
                     digests.discard(blob.sha256)
             await asyncio.sleep(0)
 
+    # -- what was cut off --
+
+    async def is_said(self, first: int, *, before: int | None = None) -> bool:
+        """Tell whether a ``log.pruned`` of the log, up to a record, names ``first`` as the beginning."""
+        reader = LogReader(self._store, self._path)
+        try:
+            while records := await reader.read():
+                for record in records:
+                    if before is not None and record.index >= before:
+                        return False
+                    if _names(record, first):
+                        return True
+        except LogDamaged:
+            return False
+        return False
+
+    async def say_again(self, by: str, reason: str) -> bool:
+        """Say in the log where it begins, if no record says so any more; return whether that was done."""
+        async with self._calls:
+            await self._log.open()
+            first = (await read_kept(self._store, self._path)).first
+            note = await read_note(self._store, self._path)
+            anchor = None if note is None else note.at(first)
+            if not first or anchor is None or await self.is_said(first):
+                return False
+            days_min = (await read_keeping(self._store, self._path)).days_min
+            gone: dict[str, Any] = {"records": 0, "segments": 0, "bytes": 0, "days_min": days_min}
+            record = self._log.own_record("log.pruned", **anchor.to_fields(), **gone, by=by, reason=reason)
+            await self._log.append([record])
+            return True
+
     # -- holds --
 
     async def hold(self, name: str, reason: str, by: str | None) -> None:
@@ -191,6 +223,15 @@ class Pruner:
             raise ConfigurationError(
                 f"the log {self._path} was closed while it was pruned; the next pruning finishes what was begun"
             )
+
+
+def _names(record: Record, first: int) -> bool:
+    """Tell whether a record is the log's own, and says that it begins with ``first``."""
+    if b'"kind":"log.pruned"' not in record.line:
+        return False
+    fields = fields_of(record)
+    anchor = Anchor.from_fields(fields)
+    return "seq" not in fields and anchor is not None and anchor.first == first
 
 
 class _Seen:

@@ -38,6 +38,13 @@ class Redaction:
         """Return a record as it is stored."""
         return body if self._by is None else self._by.line(body)
 
+    def words(self, text: str | None) -> str | None:
+        """Return a short text of the caller's as it is stored, also beside the log."""
+        if text is None or self._by is None:
+            return text
+        shown = self._by.redactor.redact(text)
+        return shown if type(shown) is str else "(withheld)"
+
     def bodies(self, events: Sequence[Event]) -> list[bytes]:
         """Return the lines of events as they are stored."""
         return [codec.encode(event) for event in (events if self._by is None else self._by.events(events))]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
+import attrs
 
 from hubwire import BaseHubListener, Duty, Event
 from hubwire.errors import ConfigurationError, JournalBehind, LogDamaged
-from hubwire.log import SEGMENT_BYTES, Head
+from hubwire.log import SEGMENT_BYTES, Head, Rotation
 from hubwire.ports import Clock, KnowledgeStore, normalize_path
 from hubwire.text_store import TextStore
 
@@ -22,6 +24,7 @@ from . import _arguments
 from ._clocks import ClockFunction
 from ._verdicts import Verification
 from .audit_log import AuditLog
+from .retention import Hold, Pruning, Retention
 
 if TYPE_CHECKING:
     from hubwire.redaction import Redactor
@@ -56,8 +59,10 @@ class TenantAuditLogs(BaseHubListener):
     after a crash the hub gives the events since then again, and each log leaves out those that it has.
 
     ``open_max``: so many logs are open at a time; the others are closed, with a clean mark, and opened again at their
-    next event. ``redactor``, ``rotation``, ``clock`` and ``head_seconds`` are those of :class:`AuditLog` for each, and
-    ``on_head`` gets the tenant, None for ``~hub``, and the head.
+    next event. ``redactor``, ``rotation``, ``retention``, ``clock`` and ``head_seconds`` are those of :class:`AuditLog`
+    for each: so each is redacted by default, and prunes itself by the retention while it is open. ``on_head`` gets the
+    tenant, None for ``~hub``, and the head. The command line takes each log by its path: ``hubwire verify STORE --log
+    /audit/acme``.
 
     Arguments that cannot be raise :class:`~hubwire.errors.ConfigurationError`. Entering raises what opening an
     :class:`AuditLog` raises, and :class:`~hubwire.errors.LogDamaged` where the position is lost or unreadable.
@@ -71,8 +76,9 @@ class TenantAuditLogs(BaseHubListener):
         store: KnowledgeStore | TextStore,
         *,
         path: str = "/audit/{tenant}",
-        redactor: Redactor | None = None,
-        rotation: int = SEGMENT_BYTES,
+        redactor: Redactor | Literal["default"] | None = "default",
+        rotation: Rotation | int = SEGMENT_BYTES,
+        retention: Retention | None = None,
         clock: Clock | ClockFunction | None = None,
         on_head: TenantHeadCallback | None = None,
         head_seconds: float = 60.0,
@@ -89,12 +95,19 @@ class TenantAuditLogs(BaseHubListener):
         self._settings: dict[str, Any] = {
             "redactor": redactor,
             "rotation": rotation,
+            "retention": retention,
             "clock": clock,
             "head_seconds": head_seconds,
         }
         self._own = self._log_of(None)  # its arguments are checked here
         self._logs: OrderedDict[str, AuditLog] = OrderedDict()
         """Those that are open, by tenant; the one used last at the end."""
+        self._opening = anyio.Lock()
+        self._lent: Counter[str] = Counter()
+        """How many calls from outside the hub are at work on a log, which is not closed for others meanwhile."""
+        self._is_entered = False
+        self._closed = _Numbers()
+        """Of the logs that were closed since."""
         self._last: tuple[int, str, str] | None = None
         """The ``seq``, the id and the hub of the last event in the logs."""
         self._kept: tuple[int, str, str] | None = None
@@ -125,6 +138,7 @@ class TenantAuditLogs(BaseHubListener):
             if self._last is None:
                 await self._write_position()
             self._note_overlap(None, self._own)
+            self._is_entered = True
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._own.aclose()
@@ -193,16 +207,26 @@ class TenantAuditLogs(BaseHubListener):
         if log is not None:
             self._logs.move_to_end(tenant)
             return log
-        for other in [each for each in self._logs if each not in needed]:
-            if len(self._logs) < self._open_max:
-                break
-            await self._logs[other].aclose()
-            del self._logs[other]
-        log = self._log_of(tenant)
-        await log.__aenter__()
-        self._logs[tenant] = log
+        async with self._opening:  # a call from outside the hub may be opening one, too
+            if (log := self._logs.get(tenant)) is not None:
+                return log
+            for other in [each for each in self._logs if each not in needed and not self._lent[each]]:
+                if len(self._logs) < self._open_max:
+                    break
+                await self._close(other)
+            log = self._log_of(tenant)
+            await log.__aenter__()
+            self._logs[tenant] = log
         self._note_overlap(tenant, log)
         return log
+
+    async def _close(self, tenant: str) -> None:
+        log = self._logs[tenant]
+        try:
+            await log.aclose()
+        finally:
+            del self._logs[tenant]
+            self._closed.add(log)
 
     def _note_overlap(self, tenant: str | None, log: AuditLog) -> None:
         last = log.last_seq()
@@ -232,12 +256,93 @@ class TenantAuditLogs(BaseHubListener):
 
     async def aclose(self) -> None:
         """Write how far the logs are, mark them as cleanly closed, and close them."""
+        self._is_entered = False
         if self._last != self._kept:
             await self._write_position()
-        while self._logs:
-            _, log = self._logs.popitem()
-            await log.aclose()
+        async with self._opening:
+            while self._logs:
+                await self._close(next(reversed(self._logs)))
         await self._own.aclose()
+
+    # -- how it does --
+
+    @property
+    def withheld(self) -> int:
+        """Of how many events the contents were left out, because they could not be redacted; of all logs together."""
+        return self._numbers().withheld
+
+    @property
+    def head_errors(self) -> int:
+        """How many calls of ``on_head`` have failed."""
+        return self._numbers().head_errors
+
+    @property
+    def prune_errors(self) -> int:
+        """How many prunings of logs by their retention have failed; each is logged, and the next one tries again."""
+        return self._numbers().prune_errors
+
+    @property
+    def problem(self) -> str | None:
+        """What one of the logs that are open does not do, and what to do; None if all is well."""
+        troubles = (log.problem for log in (self._own, *self._logs.values()))
+        return next((each for each in troubles if each is not None), None)
+
+    def _numbers(self) -> _Numbers:
+        numbers = attrs.evolve(self._closed)
+        for log in (self._own, *self._logs.values()):
+            numbers.add(log)
+        return numbers
+
+    # -- how long records are kept --
+
+    async def prune(
+        self,
+        tenant: str | None,
+        *,
+        dry_run: bool = False,
+        retention: Retention | None = None,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> Pruning:
+        """Remove the oldest segments of one log that the retention does not keep: see :meth:`AuditLog.prune`."""
+        async with self._borrowed(tenant) as log:
+            return await log.prune(dry_run=dry_run, retention=retention, by=by, reason=reason)
+
+    async def hold(self, tenant: str | None, reason: str, *, name: str = "hold", by: str | None = None) -> None:
+        """Keep all records of one log until they are released: see :meth:`AuditLog.hold`."""
+        async with self._borrowed(tenant) as log:
+            await log.hold(reason, name=name, by=by)
+
+    async def release(self, tenant: str | None, reason: str, *, name: str = "hold", by: str | None = None) -> None:
+        """Release a hold of one log: see :meth:`AuditLog.release`."""
+        async with self._borrowed(tenant) as log:
+            await log.release(reason, name=name, by=by)
+
+    async def holds(self, tenant: str | None) -> tuple[Hold, ...]:
+        """Return the holds that are on one log: see :meth:`AuditLog.holds`. It only reads."""
+        return await AuditLog(self._store, path=self.path_of(tenant)).holds()
+
+    @asynccontextmanager
+    async def _borrowed(self, tenant: str | None) -> AsyncIterator[AuditLog]:
+        """Lend the log of a tenant to a call from outside the hub: the one that is open, which has one writer."""
+        self.path_of(tenant)  # what is no tenant is refused
+        if not self._is_entered:
+            log = self._log_of(tenant)
+            try:
+                yield log
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await log.aclose()
+        elif tenant is None:
+            yield self._own
+        else:
+            self._lent[tenant] += 1
+            try:
+                yield await self._opened(tenant, (tenant,))
+            finally:
+                self._lent[tenant] -= 1
+                if not self._lent[tenant]:
+                    del self._lent[tenant]
 
     # -- the position --
 
@@ -286,6 +391,20 @@ class TenantAuditLogs(BaseHubListener):
     async def verify(self, tenant: str | None, *, expect_head: Head | str | None = None) -> Verification:
         """Check the log of a tenant, as :func:`hubwire.listeners.audit.verify` does."""
         return await AuditLog(self._store, path=self.path_of(tenant)).verify(expect_head=expect_head)
+
+
+@attrs.define
+class _Numbers:
+    """What is counted of some logs, together."""
+
+    withheld: int = 0
+    head_errors: int = 0
+    prune_errors: int = 0
+
+    def add(self, log: AuditLog) -> None:
+        self.withheld += log.withheld
+        self.head_errors += log.head_errors
+        self.prune_errors += log.prune_errors
 
 
 def _parts_of(path: object) -> tuple[str, str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 import attrs
 
 from hubwire import Event, EventStream, Hub, Matcher, codec
+from hubwire.errors import ConfigurationError
 from hubwire.waking import Waker
 
 from ._cursors import Cursors, HubCursors, Place
@@ -26,6 +27,8 @@ ITEMS_HELD = 4096
 """How many events are held redacted and encoded, for subscribers that reach them a little later than others."""
 
 BATCHES_HELD = 64
+
+_MATCHER = "hub.matcher()"
 
 HELD_BYTES_MAX = 16 * 1024 * 1024
 """How many bytes these events may have."""
@@ -97,10 +100,10 @@ class Feed:
         self._redact = redact
         self._counts = counts
         self._items: _Held[int, TailItem | None] = _Held(ITEMS_HELD, HELD_BYTES_MAX)
-        self._batches: _Held[tuple[int, int, tuple[str, ...]], tuple[TailItem, ...]] = _Held(
+        self._batches: _Held[tuple[int, int, tuple[object, ...]], tuple[TailItem, ...]] = _Held(
             BATCHES_HELD, HELD_BYTES_MAX
         )
-        self._matchers: WeakValueDictionary[tuple[str, ...], Matcher] = WeakValueDictionary()
+        self._matchers: WeakValueDictionary[tuple[object, ...], Matcher] = WeakValueDictionary()
         self._all: EventStream | None = None
         """A place before all events, never moved: it says how many there are."""
         self._waker = Waker(_SLICE)
@@ -118,16 +121,23 @@ class Feed:
         event = self.hub.events(after=seq - 1, history=False).peek() if seq >= 0 else None
         return Place(seq, "" if event is None else event.id)
 
-    def matcher(self, pattern: str | Iterable[str]) -> Matcher:
-        """Return the matcher of a pattern: one object for all equal patterns."""
-        if type(pattern) is str and (known := self._matchers.get((pattern,))) is not None:
+    def matcher(self, pattern: str | Iterable[str], which: Mapping[str, Any]) -> Matcher:
+        """Return the matcher of a pattern and filters: one object for all that are equal."""
+        if type(pattern) is str and not which and (known := self._matchers.get((pattern,))) is not None:
             return known
-        fresh = Matcher(pattern)
-        return self._matchers.setdefault(fresh.patterns, fresh)
+        if which:
+            try:
+                fresh = self.hub.matcher(pattern, **which)
+            except ConfigurationError as error:
+                # The error names the call that was made.
+                raise ConfigurationError(str(error).replace(_MATCHER, "tail.subscribe()", 1)) from error
+        else:
+            fresh = Matcher(pattern)
+        return self._matchers.setdefault(fresh.key, fresh)
 
     def batch(self, start: int, events: Sequence[Event], matcher: Matcher) -> tuple[TailItem, ...]:
         """Return the items of the events that match, from ``start`` on: built once, for the first subscriber there."""
-        key = (start, len(events), matcher.patterns)
+        key = (start, len(events), matcher.key)
         batches = self._batches
         batch = batches.values.get(key)
         if batch is None:

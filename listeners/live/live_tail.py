@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 import attrs
 
-from hubwire import Event, Hub
+from hubwire import Agent, Channel, Event, Hub
 from hubwire.errors import ConfigurationError, HubClosed, Overloaded
 
 from ._cursors import Cursors, other_history
@@ -90,6 +90,12 @@ class LiveTail:
 
     def bind(self, hub: Hub) -> None:
         """Serve the events of ``hub`` from now on, also if the tail was closed."""
+        if not isinstance(hub, Hub):
+            tenant = getattr(hub, "tenant", "...")
+            raise ConfigurationError(
+                "a tail is attached to the hub itself, and serves its subscribers one tenant each:"
+                f" tail.subscribe(tenant={tenant!r})"
+            )
         self._feed = Feed(hub, self._redact, self._cursors, self._counts)
         self._is_closed = False
 
@@ -97,24 +103,33 @@ class LiveTail:
         """Ignore the events: subscribers read for themselves."""
 
     def subscribe(
-        self, after: str | None = None, *, pattern: str | Iterable[str] = "*", lossy: bool = False
+        self,
+        after: str | None = None,
+        *,
+        pattern: str | Iterable[str] = "*",
+        tenant: str | None = None,
+        agent: Agent | str | None = None,
+        channel: Channel | str | None = None,
+        lossy: bool = False,
     ) -> Subscriber:
         """Return a subscriber to the events after the cursor ``after``: history, then live, no gap and no duplicate.
 
-        By default from now on. ``pattern`` selects kinds, as in :meth:`hubwire.Hub.attach`. A subscriber that falls
-        behind reads from the journal; a ``lossy`` one, and every subscriber of a hub without a journal, gets
-        :class:`Missed` for events that are no longer in memory, and goes on after them. It need not be closed.
+        By default from now on. ``pattern`` selects kinds, and ``tenant``, ``agent`` and ``channel`` those whose headers
+        name these, as in :meth:`hubwire.Hub.attach`. A subscriber that falls behind reads from the journal; a ``lossy``
+        one, and every subscriber of a hub without a journal, gets :class:`Missed` for events that are no longer in
+        memory, also of others, and goes on after them. It need not be closed.
 
         Raises :class:`~hubwire.errors.InvalidCursor`; :class:`~hubwire.errors.Overloaded` if there are too many;
         :class:`~hubwire.errors.HubClosed` before the hub is started, or after :meth:`close`;
         :class:`~hubwire.errors.ConfigurationError` before the tail is attached, or for a pattern that can match no
-        event.
+        event, or for what is no tenant, agent or channel.
         """
         feed = self._bound()
         if self._is_closed:
             raise HubClosed("this LiveTail is closed, because its server stops; subscribe again when that is back")
         newest = feed.newest_seq  # raises if the hub cannot be read: not started, or in another thread
-        matcher = feed.matcher(pattern)
+        given = {"tenant": tenant, "agent": agent, "channel": channel}
+        matcher = feed.matcher(pattern, {name: value for name, value in given.items() if value is not None})
         hub_id = feed.hub.id
         place = feed.place(newest) if after is None else self._cursors.place(after, hub_id)
         if place.seq > newest:
