@@ -197,7 +197,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
         "hubwire.messages",
         "hubwire.validation",
     ),
-    ("hubwire.risk",),
+    ("hubwire.risk", "hubwire.board"),
     ("hubwire._state", "hubwire._foreign", "hubwire.log"),
     ("hubwire.text_store", "hubwire.listener", "hubwire.redaction"),
     ("hubwire.codec", "hubwire.context"),
