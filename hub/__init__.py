@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from .actors import Actor as Actor, BaseActor as BaseActor, HeldPost as HeldPost, Turn as Turn
     from .approvals import Approval as Approval, ApprovalPolicy as ApprovalPolicy, PendingApproval as PendingApproval
     from .arbiter import Rule as Rule, RuleArbiter as RuleArbiter
+    from .board import Board as Board, BoardLimits as BoardLimits
     from .context import scope as scope
     from .events import (
         Event as Event,
@@ -163,6 +164,7 @@ _NAMES = {
     "actors": ("Actor", "BaseActor", "HeldPost", "Turn"),
     "approvals": ("Approval", "ApprovalPolicy", "PendingApproval"),
     "arbiter": ("Rule", "RuleArbiter"),
+    "board": ("Board", "BoardLimits"),
     "context": ("scope",),
     "events": ("Event", "GenericEvent", "Outcome", "Severity", "UnknownEvent", "event"),
     "functions": ("Chain",),
@@ -180,6 +182,7 @@ _SUBMODULES = (
     "approvals",
     "arbiter",
     "asgi",
+    "board",
     "challenges",
     "channel_types",
     "clock",

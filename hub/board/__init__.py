@@ -1,0 +1,56 @@
+"""The board: a pure, bounded projection of events for people. Dashboard, ``hubwire top`` and views of your own use it.
+
+``board.fold(event)`` for each event, then ``board.agents(now=…)``, ``board.approvals(now=…)`` and the others.
+"""
+
+from __future__ import annotations
+
+from ._board import Board
+from ._limits import BoardLimits
+from ._views import (
+    Activity,
+    AgentView,
+    ApprovalView,
+    Bucket,
+    ChannelView,
+    CountsView,
+    ExpectationView,
+    GapView,
+    HandOverView,
+    HubView,
+    LineView,
+    LinkView,
+    ListenerView,
+    RiskStepView,
+    Rows,
+    RunView,
+    SpanView,
+    TaskView,
+    Transcript,
+    Waterfall,
+)
+
+__all__ = (
+    "Activity",
+    "AgentView",
+    "ApprovalView",
+    "Board",
+    "BoardLimits",
+    "Bucket",
+    "ChannelView",
+    "CountsView",
+    "ExpectationView",
+    "GapView",
+    "HandOverView",
+    "HubView",
+    "LineView",
+    "LinkView",
+    "ListenerView",
+    "RiskStepView",
+    "Rows",
+    "RunView",
+    "SpanView",
+    "TaskView",
+    "Transcript",
+    "Waterfall",
+)
