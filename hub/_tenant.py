@@ -9,7 +9,7 @@ import attrs
 
 from ._acting import ActingHub
 from ._actors.rules import SPAWN_ON_DEMAND, Restart, RetryPolicy, SpawnSettings
-from ._arguments import ACTING_AS, ATTEMPTS_MAX, LISTENER_TIMEOUT_SECONDS, MAILBOX, name_to_forget
+from ._arguments import ACTING_AS, LISTENER_TIMEOUT_SECONDS, MAILBOX, name_to_forget
 from ._commands import (
     Agent,
     AgentCommands,
@@ -111,7 +111,7 @@ class TenantHub(Face):
         since: Since | None = None,
         timeout: float = LISTENER_TIMEOUT_SECONDS,
         mailbox: int = MAILBOX,
-        attempts_max: int = ATTEMPTS_MAX,
+        attempts_max: int | None = None,
         when_exhausted: Literal["suspend", "dead_letter"] = "suspend",
         batch_max: int | None = None,
         batch_seconds: float = 0.0,
