@@ -167,6 +167,7 @@ def test_no_record_is_told_of(log: Path) -> None:
     done = hubwire("query", log, "--agent", "codre")
     assert (done.returncode, done.stdout) == (0, "")
     assert "no record of /audit is selected" in done.stderr
+    assert "is tool.called meant?" in hubwire("query", log, "--kind", "tool.caled").stderr
 
 
 def test_a_cursor_of_another_log_is_refused(log: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

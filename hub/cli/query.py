@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import attrs
 
+from ..events._declare import declared_kinds
+from ..events._shown import nearest
 from ..log import Record
 from ..ports import KnowledgeStore
 from ..query import ApprovalRow, Found, Looked, Selection, approvals, count, index_log, names_of, query
@@ -92,7 +94,7 @@ async def print_records(asked: Asked, page: Page) -> None:
         printer.end()
         if count and count == page.limit:
             say(f"cursor: {found.cursor}", sys.stderr)
-        await explain(store, path, asked.target, found.looked, is_empty=not count)
+        await explain(store, path, asked, found.looked, is_empty=not count)
 
 
 async def print_counts(asked: Asked, by: Sequence[str], every: str | None, zone: str | None) -> None:
@@ -111,7 +113,7 @@ async def print_counts(asked: Asked, by: Sequence[str], every: str | None, zone:
                 values = _named(values, names)
             rows.add({**period, **values, "count": each.count})
         rows.end()
-        await explain(store, path, asked.target, counts.looked, is_empty=not counts.total)
+        await explain(store, path, asked, counts.looked, is_empty=not counts.total)
 
 
 async def print_approvals(asked: Asked, is_wanted: Callable[[ApprovalRow], bool], limit: int | None) -> None:
@@ -170,18 +172,26 @@ async def _learn(store: KnowledgeStore, path: str, as_shown: Shown, names: Names
         names.learn(as_shown.fields({"kind": kind, key: identifier, called: name}))
 
 
-async def explain(store: KnowledgeStore, path: str, target: str, looked: Looked, *, is_empty: bool) -> None:
+async def explain(store: KnowledgeStore, path: str, asked: Asked, looked: Looked, *, is_empty: bool) -> None:
     """Say on standard error what was not looked at, and why no record may have been found."""
     notes = notes_on(looked, path)
     if is_empty:
         beginning = await beginning_of(store, path)
-        where = shlex.quote(target)
+        where = shlex.quote(asked.target)
         notes.append(
-            f"no record of {path} is selected{'; ' if beginning else ''}{beginning}; `hubwire stats {where}` lists its"
-            f" kinds, `hubwire query {where} --kind agent.registered` its agents, `--kind channel.created` its channels"
+            f"no record of {path} is selected{_meant(asked.selection.kind)}{'; ' if beginning else ''}{beginning};"
+            f" `hubwire stats {where}` lists its kinds, `hubwire query {where} --kind agent.registered` its agents,"
+            " `--kind channel.created` its channels"
         )
     for note in notes:
         say(f"hubwire: {note}", sys.stderr)
+
+
+def _meant(kinds: Sequence[str]) -> str:
+    """Return which kind was probably meant, of those that ship; programs have others of their own."""
+    known = declared_kinds()
+    found = [nearest(kind, known) for kind in kinds if "*" not in kind and kind not in known]
+    return "".join(f"; {advice}" for advice in found if advice)
 
 
 def notes_on(looked: Looked, path: str) -> list[str]:
@@ -190,6 +200,11 @@ def notes_on(looked: Looked, path: str) -> list[str]:
     if looked.undated:
         notes.append(
             f"{looked.undated:,} more records have no time, or none that can be read, so they are not selected"
+        )
+    if looked.cut:
+        notes.append(
+            f"{plural(looked.cut, 'record')} of those read are too long for a line: what is only in their files was not"
+            " looked at; hubwire show prints it"
         )
     if looked.unread_bytes:
         notes.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Never
@@ -17,7 +18,7 @@ from ..patterns import Patterns
 from ..ports import Clock
 from ._moments import moment, zone_of
 
-__all__ = ("FIELDS", "Moment", "Selection", "Texts")
+__all__ = ("FIELDS", "Moment", "Selection", "Texts", "key_of")
 
 Texts = str | Iterable[str]
 """One text, or several of which one has to be met."""
@@ -46,6 +47,7 @@ _NAMES = ("kind", *FIELDS, "where", "text", "since", "until")
 _CHARS_MAX = 4096
 _VALUES_MAX = 1000
 _KEYS_MAX = 64
+_UNLIKELY = re.compile(r'["\\\x00-\x1f]')
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -181,6 +183,14 @@ def _bounded(call: Call, argument: str, value: Any) -> str:
     return text
 
 
+def key_of(call: Call, argument: str, value: Any) -> str:
+    """Return a key of records, or a path of keys."""
+    key = _bounded(call, argument, value)
+    if _UNLIKELY.search(key):
+        raise call.refusal(argument, key, "a key of records, without quotes, backslashes and control characters")
+    return key
+
+
 def _texts(call: Call, argument: str, value: Any) -> tuple[str, ...]:
     values = (value,) if is_a(value, str) else call.items(argument, value, of="texts", most=_VALUES_MAX)
     if not values:
@@ -199,6 +209,6 @@ def _where(call: Call, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     if len(mapping) > _KEYS_MAX:
         raise call.refusal("where", value, f"a mapping of at most {_KEYS_MAX} keys")
     pairs = [
-        (_bounded(call, "a key of where", key), _texts(call, f"where[{shown(key)}]", mapping[key])) for key in mapping
+        (key_of(call, "a key of where", key), _texts(call, f"where[{shown(key)}]", mapping[key])) for key in mapping
     ]
     return tuple(sorted(pairs))
