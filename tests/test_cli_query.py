@@ -320,3 +320,29 @@ def test_sql_without_duckdb_says_how_to_get_it(log: Path, monkeypatch: pytest.Mo
     done = hubwire("sql", log, "select 1")
     assert done.returncode == 2
     assert "pip install 'hubwire[query]'" in done.stderr
+
+
+# --- topics -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_published_is_found_by_its_topic(tmp_path: Path) -> None:
+    """By query and tail, with patterns; stats counts the topics."""
+
+    async def write() -> None:
+        store = FileStore(tmp_path)
+        async with Hub(store, listeners=[AuditLog(store)]) as hub:
+            boss = await hub.agents.register("boss")
+            reader = await hub.agents.register("reader")
+            await hub.topics.subscribe(reader, "*")
+            for topic in ("build.failed", "build.fixed", "bulk", "build.failed"):
+                await hub.topics.publish(topic, topic, sender=boss)
+
+    anyio.run(write)
+    for verb in (["query"], ["tail", "-n", "all"]):
+        for patterns, count in (["build.failed"], 2), (["build.*"], 3), (["bulk", "build.fixed"], 2), (["b"], 0):
+            options = [word for pattern in patterns for word in ("--topic", pattern)]
+            output = "jsonl" if verb == ["query"] else "json"
+            found = lines_of(hubwire(*verb, tmp_path, *options, "-o", output).stdout)
+            assert len(found) == count, (verb, patterns)
+            assert all(each["kind"] == "envelope.posted" for each in found)
+    assert json.loads(hubwire("stats", tmp_path, "--json").stdout)["topics"] == 3

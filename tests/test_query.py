@@ -479,6 +479,7 @@ async def test_each_store_can_be_queried(kind: str, tmp_path: Path) -> None:
 # --- large logs -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
     """Whatever is asked of a hundred thousand records."""
     store = FileStore(tmp_path)

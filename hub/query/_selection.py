@@ -73,7 +73,7 @@ class Selection(Value):
     actor: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
     topic: tuple[str, ...] = ()
-    """Of ``topic``: what was published on it, and the channel that was created with it."""
+    """Patterns over ``topic``: what was published on one, and the channel that was created with it. ``build.*``."""
     outcome: tuple[str, ...] = ()
     severity: tuple[str, ...] = ()
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -154,8 +154,9 @@ def _selection_for(call: Call, given: Mapping[str, Any], *, zone: Any = None, cl
             )
     given = {name: value for name, value in given.items() if value is not None}
     made: dict[str, Any] = {name: _texts(call, name, given[name]) for name in ("kind", *FIELDS) if name in given}
-    if "kind" in made:
-        Patterns(made["kind"], any_text=True)
+    for name in ("kind", "topic"):
+        if name in made:
+            Patterns(made[name], any_text=True)
     if "where" in given:
         made["where"] = _where(call, given["where"])
     if "text" in given:
