@@ -172,6 +172,7 @@ async def test_what_is_escaped_is_found() -> None:
         ({"agent": "Müller"}, [1, 2]),
         ({"text": "MÜLLER"}, [1, 2]),
         ({"text": 'a "QUOTED" agent-7'}, [3]),
+        ({"text": "AGENT-7"}, [3]),
         ({"where": {"n": "2"}}, [2]),
     ):
         assert await numbers(query(store, "/foreign", Selection.of(**filters))) == expected, filters
