@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import anyio
+import attrs
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -575,3 +577,47 @@ async def test_a_store_that_fails_is_reported() -> None:
         store.left = failing
         with pytest.raises(StoreError, match="away"):
             await numbers(query(store, selection=selection))
+
+
+@pytest.mark.parametrize("field", sorted(each.name for each in attrs.fields(Selection)))
+def test_a_selection_has_fields_of_its_types_alone(field: str) -> None:
+    """Also one that is made without ``of``."""
+    for make in ODD:
+        odd = make()
+        if odd is None:
+            continue
+        try:
+            made = Selection(**{field: odd})
+        except ConfigurationError:
+            continue
+        assert type(getattr(made, field)) in (tuple, int, str)
+
+
+async def test_a_query_beside_a_writer_that_rotates_and_prunes() -> None:
+    """It finds a stretch without a gap, or says that its beginning is gone; and takes no moment for damage."""
+    store = MemoryStore()
+    chance = random.Random(5)
+    written = 0
+    async with AuditLog(store, rotation=Rotation(records_max=7), indexed=True) as audit:
+
+        async def write() -> None:
+            nonlocal written
+            for _ in range(400):
+                await audit.append({"n": written, "agent_id": f"agent-{written % 3}", "at": at(written)})
+                written += 1
+                if written % 40 == 0:
+                    await audit.prune(retention=Retention(segments_max=3))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(write)
+            while written < 400:
+                newest_first = chance.random() < 0.5
+                filters = {"since": at(max(0, written - chance.randrange(60)))} if chance.random() < 0.5 else {}
+                try:
+                    found = await numbers(audit.query(newest_first=newest_first, **filters))
+                except HistoryGone:
+                    continue
+                ordered = found[::-1] if newest_first else found
+                assert ordered == list(range(ordered[0], ordered[-1] + 1)) if ordered else True
+                await asyncio.sleep(0)
+    assert written == 400

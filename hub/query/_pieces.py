@@ -68,9 +68,13 @@ class Pieces:
     async def segments(self) -> list[int]:
         """Return the segments that belong to the log: a crash may have left some that were truncated."""
         kept = (await read_kept(self._store, self._path)).first
-        listed = [first for first in await list_segments(self._store, self._path) if first >= kept]
-        if kept and listed and listed[0] != kept:
-            raise self._missing(kept)
+        while True:
+            listed = [first for first in await list_segments(self._store, self._path) if first >= kept]
+            if not kept or not listed or listed[0] == kept:
+                break
+            before, kept = kept, (await read_kept(self._store, self._path)).first
+            if kept == before:  # it was not pruned between the two looks
+                raise self._missing(kept)
         self._looked.first = kept
         return listed
 
@@ -173,7 +177,17 @@ class Pieces:
     # -- from the end --
 
     async def backward(self, before: Place | None) -> AsyncIterator[Piece]:
-        """Iterate from a place, by default from the present end, to the beginning: the newest piece first."""
+        """Iterate from a place, by default from the present end, to the beginning: the newest piece first.
+
+        What is pruned meanwhile is below the beginning then.
+        """
+        try:
+            async for piece in self._backward(before):
+                yield piece
+        except HistoryGone:
+            await self.segments()
+
+    async def _backward(self, before: Place | None) -> AsyncIterator[Piece]:
         known = await self.segments()
         following: int | None = None
         sealed = known[:-1]

@@ -47,6 +47,7 @@ _NAMES = ("kind", *FIELDS, "where", "text", "since", "until")
 _CHARS_MAX = 4096
 _VALUES_MAX = 1000
 _KEYS_MAX = 64
+_MADE = Call("Selection()", ConfigurationError)
 _UNLIKELY = re.compile(r'["\\\x00-\x1f]')
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -84,6 +85,20 @@ class Selection(Value):
     """The first instant that is wanted."""
     until: int | None = None
     """The first instant that is not wanted any more."""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse fields of other types than :meth:`of` makes."""
+        for name in ("kind", *FIELDS):
+            texts = getattr(self, name)
+            if type(texts) is not tuple or not all(type(text) is str for text in texts):
+                raise _MADE.refusal(name, texts, "a tuple of texts", "make one by Selection.of()")
+        if type(self.where) is not tuple or not all(map(_is_pair, self.where)):
+            raise _MADE.refusal("where", self.where, "a tuple of pairs", "make one by Selection.of()")
+        if self.text is not None and type(self.text) is not str:
+            raise _MADE.refusal("text", self.text, "text, or None")
+        for name in ("since", "until"):
+            if getattr(self, name) is not None and type(getattr(self, name)) is not int:
+                raise _MADE.refusal(name, getattr(self, name), "an instant, or None", "make one by Selection.of()")
 
     @classmethod
     def of(
@@ -203,6 +218,12 @@ def _texts(call: Call, argument: str, value: Any) -> tuple[str, ...]:
                 advice = nearest(each, choices) or f"write where={{{argument!r}: {shown(each)}}} for the word of others"
                 raise call.refusal(argument, each, f"one of {', '.join(choices)}", advice)
     return texts
+
+
+def _is_pair(value: Any) -> bool:
+    if type(value) is not tuple or len(value) != 2 or type(value[0]) is not str or type(value[1]) is not tuple:
+        return False
+    return all(type(text) is str for text in value[1])
 
 
 def _where(call: Call, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
