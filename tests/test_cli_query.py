@@ -138,6 +138,17 @@ def test_what_is_personal_is_redacted_unless_raw(log: Path) -> None:
     assert "jane@example.com" in hubwire("query", log, "--raw", "--log", "/journal").stdout
 
 
+def test_logs_of_strangers_are_redacted_too(tmp_path: Path) -> None:
+    """Their lines have no end as ours do."""
+    line = b'{"kind": "a.b", "note": "write to jane@example.com", "agent_id": "x"}\n'
+    anyio.run(FileStore(tmp_path).write, "/foreign/log/00000000000000000000.jsonl", line)
+    for output in ("pretty", "json", "jsonl", "csv", "table"):
+        done = hubwire("query", tmp_path, "--log", "/foreign", "-o", output)
+        assert "a.b" in done.stdout
+        assert "jane@example.com" not in done.stdout
+        assert "jane@example.com" in hubwire("query", tmp_path, "--log", "/foreign", "-o", output, "--raw").stdout
+
+
 def test_a_terminal_gets_no_control_characters(log: Path) -> None:
     for output in ("pretty", "json", "jsonl", "csv", "table"):
         written = on_terminal("query", log, "--kind", "order.placed", "-o", output, NO_COLOR="1")
@@ -221,7 +232,8 @@ def test_approvals_are_rows(log: Path) -> None:
         ("drop_table", "denied", "coder"),
     ]
     table = shown(hubwire("query", log, "--approvals", "--where", "verdict=denied"))
-    assert table[0].split()[:4] == ["requested_at", "agent", "action", "risk_level"]
+    assert table[0].split()[:4] == ["asked", "agent", "action", "risk"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d [\d:]{8}  coder  drop_table  \w+ [\d.]+ +denied   ann  \d+\.\ds", table[1])
     assert len(table) == 2
     stamps = lines_of(hubwire("query", log, "--rubber-stamps", "--min-risk", "low", "-o", "jsonl").stdout)
     assert [row["action"] for row in stamps] == ["deploy"]

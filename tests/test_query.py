@@ -612,7 +612,9 @@ async def test_a_query_beside_a_writer_that_rotates_and_prunes() -> None:
             tasks.start_soon(write)
             while written < 400:
                 newest_first = chance.random() < 0.5
-                filters = {"since": at(max(0, written - chance.randrange(60)))} if chance.random() < 0.5 else {}
+                filters: dict[str, Any] = {}
+                if chance.random() < 0.5:
+                    filters["since"] = at(max(0, written - chance.randrange(60)))
                 try:
                     found = await numbers(audit.query(newest_first=newest_first, **filters))
                 except HistoryGone:

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import attrs
 
+from ..codec import decode_fields
+from ..errors import InvalidRecord
 from ..events._declare import declared_kinds
 from ..events._shown import nearest
 from ..log import Record
@@ -120,7 +122,8 @@ async def print_approvals(asked: Asked, is_wanted: Callable[[ApprovalRow], bool]
     """Print approvals, a row each."""
     async with opened(asked) as (store, path):
         as_shown = shown(raw=asked.raw)
-        rows = rows_as(asked.output, asked.columns or _APPROVAL_COLUMNS)
+        is_short = asked.is_for_people and not asked.columns
+        rows = rows_as(asked.output, asked.columns or (_SHORT_COLUMNS if is_short else _APPROVAL_COLUMNS))
         names = Names()
         await _learn(store, path, as_shown, names)
         printed = 0
@@ -128,7 +131,8 @@ async def print_approvals(asked: Asked, is_wanted: Callable[[ApprovalRow], bool]
             if printed == limit:
                 break
             if is_wanted(each):
-                rows.add(as_shown.fields(_as_row(each, names)))
+                row = as_shown.fields(_as_row(each, names))
+                rows.add(_shortened(row) if is_short else row)
                 printed += 1
         rows.end()
         if not printed:
@@ -149,10 +153,28 @@ _APPROVAL_COLUMNS = (
 )
 
 
+_SHORT_COLUMNS = ("asked", "agent", "action", "risk", "verdict", "by", "review", "reason")
+
+
+def _shortened(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row that a narrow terminal has room for; a review that was too short says how long it had to be."""
+    score, taken, least = row["risk_score"], row["review_seconds"], row["review_seconds_min"]
+    review = "" if taken is None else f"{taken:.1f}s"
+    return {
+        **row,
+        "asked": str(row["requested_at"] or "-")[:19].replace("T", " "),
+        "risk": row["risk_level"] if score is None else f"{row['risk_level']} {score:.2g}",
+        "by": ", ".join(row["approvers"]),
+        "review": f"{review} < {least:g}s" if row["is_review_too_short"] else review,
+    }
+
+
 def _named(fields: dict[str, Any], names: Names) -> dict[str, Any]:
-    """Return fields with the names of agents and channels in the place of their ids."""
-    agent, channel = fields.get("agent_id"), fields.get("channel_id")
+    """Return fields as people read them: names in the place of ids, and the time to the millisecond."""
+    agent, channel, at = fields.get("agent_id"), fields.get("channel_id"), fields.get("at")
     named = dict(fields)
+    if isinstance(at, str):
+        named["at"] = at[:23].replace("T", " ")
     if isinstance(agent, str):
         named["agent_id"] = names.agent(agent)
     if isinstance(channel, str):
@@ -239,8 +261,13 @@ class _Lines:
 
     def add(self, found: Found) -> None:
         record = self._shown_as.record(Record(found.index, found.line))
-        fields = fields_of(record) or found.fields
-        sys.stdout.write(f"{self._pretty.line(fields)}\n")
+        try:
+            fields = fields_of(record) or decode_fields(record.line)  # a stranger's line has no end as ours do
+        except InvalidRecord:
+            line = self._pretty.damaged(record.index, record.line)
+        else:
+            line = self._pretty.line(fields)
+        sys.stdout.write(f"{line}\n")
 
     def end(self) -> None:
         sys.stdout.flush()
