@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import attrs
 
+from .._values import Shown
+
 __all__ = ("Looked",)
 
 
-@attrs.define(kw_only=True)
-class Looked:
+@attrs.define(kw_only=True, eq=False, repr=False)
+class Looked(Shown):
     """What a query has looked at so far. A record that it passed over is not known to be whole: verify says that."""
 
     first: int = 0
