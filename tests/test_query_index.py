@@ -44,6 +44,16 @@ async def test_a_narrow_range_reads_little() -> None:
     assert asked.looked.faults == []
 
 
+async def test_no_record_is_lost_at_the_ends_of_a_segment() -> None:
+    """Whichever is the first or the last that is wanted."""
+    store = await indexed()
+    for number in range(COUNT):
+        assert await numbers(query(store, selection=Selection.of(since=at(number)))) == list(range(number, COUNT))
+        assert await numbers(query(store, selection=Selection.of(until=at(number)))) == list(range(number))
+        just_after = Selection.of(until=at(number + 0.0000015))
+        assert await numbers(query(store, selection=just_after)) == list(range(number + 1))
+
+
 async def test_an_agent_that_is_in_few_segments_is_found_in_these() -> None:
     store = MemoryStore()
     records = [record(number, agent_id="rare" if number in (17, 44) else "usual") for number in range(COUNT)]

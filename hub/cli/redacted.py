@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Protocol
 
 import attrs
@@ -45,7 +46,10 @@ class _Redacted:
         """Return the record that is shown: itself, if it has no finding, as in a log that was redacted."""
         try:
             body = record.body
-        except InvalidRecord:  # it is damaged
+        except InvalidRecord:  # it is a stranger's, or damaged
+            with suppress(InvalidRecord):
+                decode_fields(record.line)
+                return attrs.evolve(record, line=self._redactor.redact_line(record.line))
             text = record.line.decode(errors="backslashreplace")
             made = self._redactor.redact(text)
             return record if made is text else attrs.evolve(record, line=made.encode())

@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from .. import codec
 from .._foreign.arguments import Call, has_method
+from .._values import Value
 from ..errors import ConfigurationError, HistoryGone, InvalidRecord, LogDamaged
 from ..log import read_kept, segment_path
 from ..ports import KnowledgeStore, normalize_path
@@ -27,8 +28,8 @@ _LINE_BYTES = 128 * 1024
 _PEEKS = ("at", *KEYS)
 
 
-@attrs.frozen
-class Indexed:
+@attrs.frozen(eq=False, repr=False)
+class Indexed(Value):
     """What :func:`index_log` has done."""
 
     segments: int

@@ -6,7 +6,6 @@ import math
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from .._foreign.arguments import Call, is_a, number_of
 
@@ -56,6 +55,8 @@ def zone_of(call: Call, value: Any) -> tzinfo:
     name = call.text("zone", value, wanted=wanted, is_empty_ok=False)
     if name.upper() in ("UTC", "Z"):
         return UTC
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - most readers name no zone, and all would pay for it
+
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, LookupError) as error:

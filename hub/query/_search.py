@@ -43,9 +43,12 @@ class Search:
         self, matcher: Matcher, after: Cursor | None = None, *, newest_first: bool = False
     ) -> AsyncIterator[tuple[Place, bytes]]:
         """Iterate over places and lines of the selected records."""
+        looks_inside = self._selection.text is not None or bool(self._selection.where)
 
         def find(piece: Piece) -> list[tuple[Place, bytes]]:
             place = piece.place
+            if looks_inside:
+                self._looked.cut += piece.content.count(b'"cut":{"blob":')
             return [
                 (Place(place.segment, place.index + number, place.offset + begin), line)
                 for number, begin, line in matcher.find(piece.content, piece.records)
