@@ -70,8 +70,8 @@ def test_a_file_is_there_when_all_is_written(store: Path, tmp_path: Path) -> Non
 def test_a_file_that_is_there_stays_unless_forced(store: Path, tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     file.write_text("mine")
-    for verb in (["export", store, "--format", "jsonl"], ["report", store]):
-        run = hubwire(*verb, "-o", file)
+    for verb in (["export", "--format", "jsonl"], ["report"]):
+        run = hubwire(*verb, store, "-o", file)
         assert (run.returncode, file.read_text()) == (1, "mine")
         assert "is there already; name another file, or pass --force to replace it" in run.stderr
     assert hubwire("export", store, "--format", "jsonl", "-o", file, "--force").returncode == 0
@@ -196,8 +196,8 @@ def test_all_of_the_recorded_conversations_are_exported(tmp_path: Path) -> None:
     with gzip.open(recorded) as file:
         (tmp_path / "some.jsonl").write_bytes(b"".join(next(file) for _ in range(10)))
     target = tmp_path / "store"
-    words = ["import", tmp_path / "some.jsonl", "--format", "openai-chat", "--store", target]
-    assert hubwire(*words).returncode == 0
+    words = ("--format", "openai-chat", "--store", target)
+    assert hubwire("import", tmp_path / "some.jsonl", *words).returncode == 0
     assert hubwire("export", target, "--format", "jsonl", "-o", tmp_path / "x.jsonl").returncode == 0
     assert (tmp_path / "x.jsonl").read_bytes() == (target / SEGMENT).read_bytes()
 

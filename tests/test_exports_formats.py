@@ -20,7 +20,10 @@ import jsonschema_rs
 import pytest
 from cloudevents.core.formats.json import JSONFormat
 from google.protobuf import json_format
-from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
+from ocsf_json_schema import (  # type: ignore[import-untyped] # it has no types
+    OcsfJsonSchemaEmbedded,
+    get_ocsf_schema,
+)
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 
 from hubwire import codec
@@ -103,7 +106,7 @@ def test_csv_holds_the_records(records: list[Record]) -> None:
     table = csv.DictReader(io.StringIO(exported(records, Csv()).decode(), newline=""))
     found = []
     for row in table:
-        fields = {name: plain(cell) for name, cell in row.items() if cell != "" and name != "data"}
+        fields: dict[str, Any] = {name: plain(cell) for name, cell in row.items() if cell != "" and name != "data"}
         fields |= {name: int(fields[name]) for name in ("seq", "d") if name in fields}
         found.append(fields | json.loads(row["data"] or "{}"))
     assert found == fields_of(records)
@@ -276,9 +279,9 @@ def flat(document: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def test_their_messages_read_the_otlp_records(records: list[Record]) -> None:
-    found = []
+    found: list[Any] = []
     for request in lines(records, Otlp()):
-        ids = []
+        ids: list[Any] = []
         for log in (each for scope in request["resourceLogs"][0]["scopeLogs"] for each in scope["logRecords"]):
             ids.append(log.get("traceId"))
             for name in ("traceId", "spanId"):  # OTLP writes them in hexadecimal, JSON of protobuf in Base64
@@ -353,7 +356,20 @@ def test_parquet_names_the_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch
 def test_records_of_strangers_are_exported_by_all(make: type[Format]) -> None:
     """A record has no field that it must have, and each field may be of any type."""
     odd: list[Any] = [None, True, 5, -1, 2**70, 1.5, "", "x", [], [1], {}, {"a": None}, "2026-13-45T99:99:99Z"]
-    names = ("seq", "id", "at", "kind", "hub", "agent_id", "traceparent", "severity", "outcome", "d", "h", "data")
+    names: tuple[str, ...] = (
+        "seq",
+        "id",
+        "at",
+        "kind",
+        "hub",
+        "agent_id",
+        "traceparent",
+        "severity",
+        "outcome",
+        "d",
+        "h",
+        "data",
+    )
     names += ("content", "tool", "reason", "duration_ms", "input_tokens", "name", "topic", "action", "$damaged")
     given = [{name: value} for name in names for value in odd]
     given += [{"kind": kind, **{name: odd[at % len(odd)] for at, name in enumerate(names[4:])}} for kind in KINDS]
