@@ -357,6 +357,35 @@ def test_the_records_can_be_taken_out_again(reader: Reader, worked: list[Record]
     assert content == b"".join(b"%b\n" % record.line for record in worked)
 
 
+def test_a_link_names_a_record(reader: Reader) -> None:
+    page = reader.open(report(chained(500, said)))
+    page.goto(f"{page.url.partition('#')[0]}#record-321")
+    page.wait_for_selector(".drawer:has-text('word321')")
+    page.keyboard.press("Escape")
+    reader.view("timeline")
+    assert page.url.endswith("#timeline")
+    page.reload()
+    page.wait_for_selector("#tab-timeline[aria-current=page]")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser: Any, tmp_path: Path, worked: list[Record], scheme: str) -> None:
+    """Axe is a program of its own, which the policy of the page forbids: it is let in for this."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    context = browser.new_context(bypass_csp=True, color_scheme=scheme)
+    page = context.new_page()
+    (tmp_path / "report.html").write_bytes(report(worked))
+    page.goto((tmp_path / "report.html").as_uri())
+    page.wait_for_selector("html[data-checked]", state="attached")
+    for view in ("overview", "timeline", "channels", "records"):
+        page.click(f"#tab-{view}")
+        if view == "records":
+            page.locator(".row").nth(12).click()
+        found = axe.run(page)
+        assert found.violations_count == 0, found.generate_report()
+    context.close()
+
+
 @pytest.mark.parametrize("width", [320, 390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_page_fits_its_screen(reader: Reader, worked: list[Record], width: int, scheme: str) -> None:

@@ -19,7 +19,6 @@ function recordsView(state, wanted) {
   const list = new List(state, drawer, number);
   const apply = () => {
     Object.assign(filter, { text: search.value, kind: kinds.value, agent: agents.value, channel: channels.value });
-    state.remember();
     list.show(chosen(state));
   };
   search.addEventListener("input", apply);
@@ -137,6 +136,7 @@ class List {
     if (top < this.element.scrollTop) this.element.scrollTop = top;
     if (top + this.height > this.element.scrollTop + this.element.clientHeight) this.element.scrollTop = top + this.height - this.element.clientHeight;
     this.mark();
+    setHash(`record-${record.index ?? record.place}`);
     this.drawer.replaceChildren(...this.details(record));
     this.drawer.hidden = false;
     this.drawer.scrollTop = 0;
@@ -150,6 +150,7 @@ class List {
   close() {
     this.drawer.hidden = true;
     this.selected = null;
+    setHash("records");
     this.mark();
     this.element.focus();
   }
