@@ -278,7 +278,6 @@ def test_the_head_that_a_reader_keeps_is_compared(reader: Reader) -> None:
     records = chained(30, said)
     page = reader.open(report(records))
     for given, answer in (
-        (f"30:{records[-1].chain}", "The same"),
         (f"10:{records[9].chain}", "goes on from the head that you keep"),
         (f"10:{records[10].chain}", "Another log, or a changed one"),
         (f"99:{records[9].chain}", "is not in this file"),
@@ -287,6 +286,20 @@ def test_the_head_that_a_reader_keeps_is_compared(reader: Reader) -> None:
         page.fill(".compare input", given)
         page.click(".compare button")
         assert answer in page.inner_text(".answer")
+    assert "To be compared by you" in reader.fact("completeness")
+    page.fill(".compare input", f"30:{records[-1].chain}")
+    page.keyboard.press("Enter")
+    assert "The same: up to here" in page.inner_text(".answer")
+    assert "Complete, by the head that you keep" in reader.fact("completeness")
+
+
+def test_a_head_makes_no_broken_log_complete(reader: Reader) -> None:
+    records = chained(30, said)
+    content = tampered(report(records), lambda rows: [row.replace(b"word7", b"wordx") for row in rows])
+    page = reader.open(content)
+    page.fill(".compare input", f"30:{records[-1].chain}")
+    page.click(".compare button")
+    assert "Complete, by" not in reader.fact("completeness")
 
 
 def test_a_log_without_a_chain_proves_nothing(reader: Reader) -> None:

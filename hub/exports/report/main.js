@@ -16,7 +16,9 @@ async function main() {
   addEventListener("hashchange", () => goToHash(state));
   document.documentElement.dataset.ready = "true";
   await pause();
-  showIntegrity(state, await check(records, (done) => showChecking(state, done)));
+  state.found = await check(records, (done) => showChecking(state, done));
+  showIntegrity(state, state.found);
+  state.redraw?.();
 }
 
 const VIEWS = [["overview", "Overview"], ["timeline", "Timeline"], ["channels", "Channels"], ["records", "Records"]];
@@ -31,7 +33,7 @@ function drawTabs(state) {
 
 function goTo(state, view, wanted) {
   state.view = view;
-  state.shownView = state.escape = state.focusSearch = undefined;
+  state.shownView = state.redraw = state.escape = state.focusSearch = undefined;
   if (view === "records" && ("agent" in wanted || "kind" in wanted || "channel" in wanted || "text" in wanted)) {
     state.filter = { text: "", kind: "", agent: "", channel: "", ...wanted };
   } else if (wanted.record !== undefined) state.filter = { text: "", kind: "", agent: "", channel: "" };

@@ -28,6 +28,7 @@ function recordsView(state, wanted) {
   const view = h("div", {}, h("div", { class: "tools" }, search, kinds, agents, channels, clear, save, number), h("div", { class: "split" }, h("div", { class: "list" }, heads, list.element), drawer));
   list.show(chosen(state));
   state.shownView = () => { list.draw(); if (wanted.record !== undefined) list.select(wanted.record); };
+  state.redraw = () => list.redraw();
   state.escape = () => list.close();
   state.focusSearch = () => search.focus();
   return view;
@@ -141,6 +142,12 @@ class List {
     this.drawer.hidden = false;
     this.drawer.scrollTop = 0;
     this.draw();
+  }
+
+  /** Show what has become known of the records meanwhile. */
+  redraw() {
+    this.show(this.records);
+    if (this.selected !== null) this.drawer.replaceChildren(...this.details(this.selected));
   }
 
   mark() {
