@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import anyio
+from measure import elapsed
 
 from hubwire import codec
 from hubwire.clock import SystemClock, timestamp
@@ -56,10 +62,10 @@ def resident_kib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-async def minute(store: KnowledgeStore) -> str:
+async def minute(store: KnowledgeStore, records: int = RECORDS) -> str:
     """Find what one agent did in one minute in the middle."""
-    begin = timestamp(START_NS + RECORDS // 2 * STEP_NS)
-    end = timestamp(START_NS + RECORDS // 2 * STEP_NS + 60 * 10**9)
+    begin = timestamp(START_NS + records // 2 * STEP_NS)
+    end = timestamp(START_NS + records // 2 * STEP_NS + 60 * 10**9)
     found = query(store, selection=Selection.of(agent=f"{7:032x}", since=begin, until=end))
     return f"{len([each async for each in found])} records"
 
@@ -84,6 +90,53 @@ async def index(store: KnowledgeStore) -> str:
     """Make the indexes of a log that has none."""
     await store.delete("/audit/index")
     return f"{(await index_log(store)).made} indexes"
+
+
+@cache
+def filled(records: int) -> Path:
+    """Return a folder with such a log and its indexes, which all rows share; it is gone when the program ends."""
+    root = Path(tempfile.mkdtemp(prefix="hubwire-bench-", dir="."))
+    atexit.register(shutil.rmtree, root)
+
+    async def make() -> None:
+        await fill(FileStore(root), records)
+        await index_log(FileStore(root))
+
+    anyio.run(make)
+    return root
+
+
+def finding(records: int) -> float:
+    """Find what one agent did in one minute in the middle, by a store that was never used."""
+    root = filled(records)
+    return elapsed(lambda: minute(FileStore(root), records))
+
+
+def counting(records: int) -> float:
+    """Count by kind; a record of it."""
+    root = filled(records)
+    return elapsed(lambda: kinds(FileStore(root))) / records
+
+
+def reading(records: int) -> float:
+    """Read all bytes of the log, a megabyte at a time."""
+    start = time.perf_counter()
+    for segment in sorted((filled(records) / "audit" / "log").iterdir()):
+        with segment.open("rb") as file:
+            while file.read(1024 * 1024):
+                pass
+    return time.perf_counter() - start
+
+
+def parsing(records: int) -> float:
+    """Count by kind with the json module; a record of it."""
+    counts: Counter[str] = Counter()
+    start = time.perf_counter()
+    for segment in sorted((filled(records) / "audit" / "log").iterdir()):
+        with segment.open("rb") as file:
+            for line in file:
+                counts[json.loads(line)["kind"]] += 1
+    return (time.perf_counter() - start) / records
 
 
 WORK = {"index": index, "minute": minute, "kinds": kinds, "kinds an hour": kinds_hourly, "scan": scan}

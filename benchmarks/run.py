@@ -27,6 +27,7 @@ from logs import (
 )
 from measure import Row, measure
 from peers import ag2_appends_in_memory, ag2_fan_out, ag2_post_wait, ag2_whole_way
+from queries import counting, finding, parsing, reading
 from redacting import redacting
 from rich.console import Console
 from rich.table import Table
@@ -235,6 +236,26 @@ def long_logs(records: int) -> list[Row]:
     ]
 
 
+def querying(records: int) -> list[Row]:
+    many = f"{records:,}"
+    return [
+        Row(
+            f"query: a minute of one agent, of {many} records, with indexes",
+            lambda _: finding(records),
+            "reading all bytes",
+            lambda _: reading(records),
+            "benchmarks/queries.py does it in a process of its own, and shows the memory",
+        ),
+        Row(
+            f"count by kind, a record of {many}",
+            lambda _: counting(records),
+            "json.loads of each line",
+            lambda _: parsing(records),
+            rounds_max=3,
+        ),
+    ]
+
+
 def bounded() -> list[Row]:
     return [
         Row(
@@ -295,6 +316,7 @@ def main() -> None:
         *fanning_out(),
         *asking(),
         *long_logs(records),
+        *querying(records),
         *bounded(),
         *redacting(),
         *importing(),

@@ -138,6 +138,17 @@ def test_what_is_personal_is_redacted_unless_raw(log: Path) -> None:
     assert "jane@example.com" in hubwire("query", log, "--raw", "--log", "/journal").stdout
 
 
+def test_logs_of_strangers_are_redacted_too(tmp_path: Path) -> None:
+    """Their lines have no end as ours do."""
+    line = b'{"kind": "a.b", "note": "write to jane@example.com", "agent_id": "x"}\n'
+    anyio.run(FileStore(tmp_path).write, "/foreign/log/00000000000000000000.jsonl", line)
+    for output in ("pretty", "json", "jsonl", "csv", "table"):
+        done = hubwire("query", tmp_path, "--log", "/foreign", "-o", output)
+        assert "a.b" in done.stdout
+        assert "jane@example.com" not in done.stdout
+        assert "jane@example.com" in hubwire("query", tmp_path, "--log", "/foreign", "-o", output, "--raw").stdout
+
+
 def test_a_terminal_gets_no_control_characters(log: Path) -> None:
     for output in ("pretty", "json", "jsonl", "csv", "table"):
         written = on_terminal("query", log, "--kind", "order.placed", "-o", output, NO_COLOR="1")
@@ -167,6 +178,7 @@ def test_no_record_is_told_of(log: Path) -> None:
     done = hubwire("query", log, "--agent", "codre")
     assert (done.returncode, done.stdout) == (0, "")
     assert "no record of /audit is selected" in done.stderr
+    assert "is tool.called meant?" in hubwire("query", log, "--kind", "tool.caled").stderr
 
 
 def test_a_cursor_of_another_log_is_refused(log: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -220,7 +232,8 @@ def test_approvals_are_rows(log: Path) -> None:
         ("drop_table", "denied", "coder"),
     ]
     table = shown(hubwire("query", log, "--approvals", "--where", "verdict=denied"))
-    assert table[0].split()[:4] == ["requested_at", "agent", "action", "risk_level"]
+    assert table[0].split()[:4] == ["asked", "agent", "action", "risk"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d [\d:]{8}  coder  drop_table  \w+ [\d.]+ +denied   ann  \d+\.\ds", table[1])
     assert len(table) == 2
     stamps = lines_of(hubwire("query", log, "--rubber-stamps", "--min-risk", "low", "-o", "jsonl").stdout)
     assert [row["action"] for row in stamps] == ["deploy"]
@@ -319,3 +332,29 @@ def test_sql_without_duckdb_says_how_to_get_it(log: Path, monkeypatch: pytest.Mo
     done = hubwire("sql", log, "select 1")
     assert done.returncode == 2
     assert "pip install 'hubwire[query]'" in done.stderr
+
+
+# --- topics -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_published_is_found_by_its_topic(tmp_path: Path) -> None:
+    """By query and tail, with patterns; stats counts the topics."""
+
+    async def write() -> None:
+        store = FileStore(tmp_path)
+        async with Hub(store, listeners=[AuditLog(store)]) as hub:
+            boss = await hub.agents.register("boss")
+            reader = await hub.agents.register("reader")
+            await hub.topics.subscribe(reader, "*")
+            for topic in ("build.failed", "build.fixed", "bulk", "build.failed"):
+                await hub.topics.publish(topic, topic, sender=boss)
+
+    anyio.run(write)
+    for verb in (["query"], ["tail", "-n", "all"]):
+        for patterns, count in (["build.failed"], 2), (["build.*"], 3), (["bulk", "build.fixed"], 2), (["b"], 0):
+            options = [word for pattern in patterns for word in ("--topic", pattern)]
+            output = "jsonl" if verb == ["query"] else "json"
+            found = lines_of(hubwire(*verb, tmp_path, *options, "-o", output).stdout)
+            assert len(found) == count, (verb, patterns)
+            assert all(each["kind"] == "envelope.posted" for each in found)
+    assert json.loads(hubwire("stats", tmp_path, "--json").stdout)["topics"] == 3

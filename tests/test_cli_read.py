@@ -329,6 +329,7 @@ def test_stats_counts_a_log(log: Path) -> None:
         "last_at": records[-1]["at"],
         "channels": 1,
         "agents": 2,
+        "topics": 0,
         "bytes": segment.stat().st_size,
         "segments": 1,
         "damaged": 0,

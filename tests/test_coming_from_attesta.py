@@ -9,9 +9,10 @@ import pytest
 
 from hubwire import ApprovalPolicy, Event, Hub, scope
 from hubwire.approvals import DEFAULT_CHALLENGES, ApprovalStage, ChallengeKind, FunctionApprover, Question, RiskLevel
-from hubwire.errors import CommandRejected, NotApproved
+from hubwire.errors import CommandRejected, ConfigurationError, NotApproved
 from hubwire.listeners import AuditLog
 from hubwire.log import list_segments, segment_path
+from hubwire.query import Selection
 from hubwire.risk import Environment, Fixed, Overrides
 from hubwire.stores import MemoryStore
 from hubwire.testing import history
@@ -225,3 +226,41 @@ async def test_a_cancelled_decision_leaves_its_trace() -> None:
             await waiting
     kinds = [each["kind"] for each in await AuditLog(store).read_all()]
     assert kinds.index("approval.challenge_issued") < kinds.index("approval.expired")
+
+
+# --- the trail --------------------------------------------------------------------------------------------------------
+
+
+async def test_entries_are_found_by_their_fields_and_dates() -> None:
+    """A field that no entry has is an error, and not ignored; a date has a zone, or is one in UTC."""
+    store = MemoryStore()
+    policy = ApprovalPolicy(approvers=[says(True)])
+    async with Hub(store, listeners=[AuditLog(store)], approvals=policy) as hub:
+        coder = await hub.agents.register("coder")
+        with scope(session="s-1"):
+            await hub.approvals.gate(coder, "deploy")
+        await hub.approvals.gate(coder, "delete_row")
+    audit = AuditLog(store)
+
+    async def actions(**filters: Any) -> list[str]:
+        return [row.action async for row in audit.approvals(Selection.of(**filters))]
+
+    assert await actions(where={"verdict": "approved"}, agent="coder") == ["deploy", "delete_row"]
+    assert await actions(session="s-1") == ["deploy"]
+    assert await actions(where={"action": "delete_row"}) == ["delete_row"]
+    assert await actions(where={"risk_level": ["high", "critical"]}, since="-1h") == ["deploy", "delete_row"]
+    assert await actions(until="-1h") == []
+    with pytest.raises(ConfigurationError, match="is risk_level meant"):
+        await actions(where={"risk_levl": "high"})
+
+
+async def test_approvals_that_came_too_fast_are_found() -> None:
+    """By the risk and the speed that the reader names."""
+    store = MemoryStore()
+    policy = ApprovalPolicy(approvers=[says(True)])
+    async with Hub(store, listeners=[AuditLog(store)], approvals=policy) as hub:
+        coder = await hub.agents.register("coder")
+        await hub.approvals.gate(coder, "deploy")
+        await hub.approvals.gate(coder, "read_file")
+    stamps = [row.action async for row in AuditLog(store).approvals() if row.is_rubber_stamp(5.0, "high")]
+    assert stamps == ["deploy"]

@@ -133,3 +133,54 @@ async def test_the_log_keeps_all_unless_it_is_told_otherwise() -> None:
     assert events == list(range(len(events)))
     assert len(await list_segments(store, "/audit")) > 3
     await AuditLog(store).verify()
+
+
+# --- finding records --------------------------------------------------------------------------------------------------
+
+
+async def written() -> AuditLog:
+    """Return the log of a node to which two agents wrote, from which one read, and that a peer was rejected by."""
+    store = MemoryStore()
+    async with Hub(store, listeners=[AuditLog(store)]) as hub:
+        for tenant, actor, fact in (
+            ("acme", "agent:ann", "f-1"),
+            ("acme", "agent:bob", "f-2"),
+            ("zeta", "agent:ann", "f-1"),
+        ):
+            with scope(tenant=tenant):
+                await hub.emit(FactWritten(fact_id=fact, actor=actor, source="node:a"))
+        with scope(tenant="acme"):
+            await hub.emit(FactRead(fact_id="f-1", actor="agent:bob", source="node:b"))
+            await hub.emit(GenericEvent(kind="peer.rejected", data={"peer_id": "p-1", "attested_key_id": "k-1"}))
+    return AuditLog(store)
+
+
+async def test_records_are_found_by_actor_source_fact_and_key() -> None:
+    """Newest first, page by page, and only those of the tenant."""
+    audit = await written()
+
+    async def facts(**filters: Any) -> list[str | None]:
+        return [each.fields.get("fact_id") async for each in audit.query(tenant="acme", newest_first=True, **filters)]
+
+    assert await facts(kind="fact.*") == ["f-1", "f-2", "f-1"]
+    assert await facts(actor="agent:bob") == ["f-1", "f-2"]
+    assert await facts(source="node:a") == ["f-2", "f-1"]
+    assert await facts(where={"fact_id": "f-2"}) == ["f-2"]
+    assert await facts(where={"data.attested_key_id": "k-1"}) == [None]
+    page = audit.query(tenant="acme", kind="fact.*", newest_first=True, limit=2)
+    assert [each.fields["fact_id"] async for each in page] == ["f-1", "f-2"]
+    assert await facts(kind="fact.*", after=page.cursor) == ["f-1"]
+
+
+async def test_the_trail_of_a_fact_is_read_oldest_first() -> None:
+    audit = await written()
+    trail = [each.fields["kind"] async for each in audit.query(where={"fact_id": "f-1"}, tenant="acme")]
+    assert trail == ["fact.written", "fact.read"]
+    assert [each async for each in audit.query(where={"fact_id": "f-9"})] == []
+
+
+async def test_what_peers_sent_is_found() -> None:
+    """In the same log, by the field that names the peer."""
+    audit = await written()
+    found = [each.fields["kind"] async for each in audit.query(where={"data.peer_id": "p-1"})]
+    assert found == ["peer.rejected"]

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
+import tracemalloc
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import anyio
+import attrs
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from hubwire import GenericEvent, Hub, codec, scope
-from hubwire.errors import ConfigurationError, HistoryGone, InvalidCursor, LogDamaged
+from hubwire.errors import CallerError, ConfigurationError, HistoryGone, InvalidCursor, LogDamaged, StoreError
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Retention
+from hubwire.listeners.audit._queries import Queryable
 from hubwire.log import Rotation, segment_path
-from hubwire.query import Selection, query
+from hubwire.query import Selection, count, index_log, query
 from hubwire.stores import FileStore, MemoryStore
+from hubwire.stores.compressed import compressed
 from hubwire.testing import ManualClock
+from support.log import Spy
+from support.odd import ODD
 from support.queries import FILTERS, START_NS, VALUES, at, numbers, record, write_log
 
 FIRST = segment_path("/audit", 0)
@@ -165,6 +174,7 @@ async def test_what_is_escaped_is_found() -> None:
         ({"agent": "Müller"}, [1, 2]),
         ({"text": "MÜLLER"}, [1, 2]),
         ({"text": 'a "QUOTED" agent-7'}, [3]),
+        ({"text": "AGENT-7"}, [3]),
         ({"where": {"n": "2"}}, [2]),
     ):
         assert await numbers(query(store, "/foreign", Selection.of(**filters))) == expected, filters
@@ -408,3 +418,208 @@ async def test_a_query_that_is_left_early_needs_no_closing(tmp_path: Path) -> No
         if found.index == 3:
             break
     await store.aclose()
+
+
+async def test_records_that_were_cut_are_counted() -> None:
+    """What is only in the file beside the log is not looked at, and that is said."""
+    store = MemoryStore()
+    async with AuditLog(store) as audit:
+        await audit.append({"kind": "a.b", "n": 1, "long": "needle " * 20_000})
+        await audit.append({"kind": "a.b", "n": 2, "short": "needle"})
+    asked = audit.query(text="needle")
+    assert await numbers(asked) == [2]
+    assert asked.looked.cut == 1
+    asked = audit.query(kind="a.b")
+    assert await numbers(asked) == [1, 2]
+    assert asked.looked.cut == 0
+
+
+# --- any store --------------------------------------------------------------------------------------------------------
+
+
+def stores(root: Path) -> dict[str, Callable[[], Any]]:
+    from obstore.store import MemoryStore as Bucket
+
+    from hubwire.stores.object import ObjectStore
+
+    bucket = Bucket()
+    return {
+        "file": lambda: FileStore(root),
+        "compressed": lambda: compressed(FileStore(root)),
+        "object": lambda: ObjectStore(bucket),
+    }
+
+
+@pytest.mark.parametrize("kind", ["file", "compressed", "object"])
+async def test_each_store_can_be_queried(kind: str, tmp_path: Path) -> None:
+    """With indexes and without, in both directions, from a cursor, and by a store that is opened anew."""
+    opened = stores(tmp_path)[kind]
+    store = opened()
+    async with AuditLog(store, rotation=Rotation(records_max=20)) as audit:
+        for begin in range(0, 100, 10):
+            await audit.append_many([record(number) for number in range(begin, begin + 10)])
+    if kind == "compressed":
+        for name in await store.uncompacted("/audit/log"):
+            if name != (await store.list("/audit/log"))[-1]:
+                await store.compact(f"/audit/log/{name}")
+        assert any(name.endswith(".zst") for name in await FileStore(tmp_path).list("/audit/log"))
+    await store.aclose()
+    for is_indexed in (False, True):
+        audit = AuditLog(store := opened())
+        if is_indexed:
+            assert (await audit.index()).made > 0
+        selection = Selection.of(agent="agent-3", since=at(20), until=at(90))
+        expected = list(range(23, 90, 10))
+        assert await numbers(audit.query(selection)) == expected
+        assert await numbers(audit.query(selection, newest_first=True)) == expected[::-1]
+        page = audit.query(selection, limit=3)
+        assert await numbers(page) == expected[:3]
+        assert await numbers(audit.query(selection, after=page.cursor)) == expected[3:]
+        assert (await audit.count(selection)).total == len(expected)
+        await store.aclose()
+
+
+# --- large logs -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+async def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
+    """Whatever is asked of a hundred thousand records."""
+    store = FileStore(tmp_path)
+    for number in range(10):
+        records = (record(each, data="x" * 100) for each in range(number * 10_000, (number + 1) * 10_000))
+        await write_log(store, records, records_max=8_000)
+    await index_log(store)
+    tracemalloc.start()
+    try:
+        for newest_first in (False, True):
+            async for found in query(store, newest_first=newest_first):
+                assert found.index >= 0
+        counts = await count(store, by=["kind", "agent"], every="1h")
+        assert counts.total > 100_000
+        assert await numbers(query(store, selection=Selection.of(where={"n": "99999"}, since=at(90_000)))) == [99_999]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    await store.aclose()
+    assert peak < 16 * 1024 * 1024
+
+
+# --- hostile arguments ------------------------------------------------------------------------------------------------
+
+
+ARGUMENTS = sorted(inspect.signature(Queryable.query).parameters.keys() - {"self", "unknown", "zone"})
+
+
+def is_ours(error: CallerError) -> bool:
+    """Tell whether an error is short enough to be read."""
+    return len(str(error)) < 2_000
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+async def test_odd_arguments_are_refused_or_harmless(name: str) -> None:
+    """Each argument, each odd value: an error of ours, or a query that can be run."""
+    audit = AuditLog(await log_of(*map(record, range(3))))
+    refused: list[CallerError] = []
+    for make in ODD:
+        try:
+            await numbers(audit.query(**{name: make()}))
+        except CallerError as error:
+            refused.append(error)
+    assert refused
+    assert all(map(is_ours, refused))
+
+
+@pytest.mark.parametrize("name", ["by", "every", "selection"])
+async def test_odd_arguments_of_counts_are_refused_or_harmless(name: str) -> None:
+    audit = AuditLog(await log_of(*map(record, range(3))))
+    refused: list[CallerError] = []
+    for make in ODD:
+        try:
+            await audit.count(**{name: make()})
+        except CallerError as error:
+            refused.append(error)
+    assert refused
+    assert all(map(is_ours, refused))
+
+
+def test_odd_zones_are_refused() -> None:
+    refused: list[CallerError] = []
+    for make in ODD:
+        try:
+            Selection.of(since="today", zone=make())
+        except CallerError as error:
+            refused.append(error)
+    assert len(refused) > len(ODD) // 2
+    assert all(map(is_ours, refused))
+
+
+class FailsAt(Spy):
+    """A store of which one read fails."""
+
+    left = 0
+
+    def _note(self, method: str, path: str) -> None:
+        self.left -= method == "read_bytes"
+        if method == "read_bytes" and not self.left:
+            raise StoreError("away", path=path)
+
+
+async def test_a_store_that_fails_is_reported() -> None:
+    """As the error that it raises, also where several indexes are asked for at once."""
+    store = FailsAt(await log_of(*map(record, range(60)), records_max=10))
+    await index_log(store)
+    selection = Selection.of(agent="agent-3", since=at(10))
+    store.left = 0
+    assert await numbers(query(store, selection=selection)) == [13, 23, 33, 43, 53]
+    reads = -store.left
+    for failing in range(1, reads + 1):
+        store.left = failing
+        with pytest.raises(StoreError, match="away"):
+            await numbers(query(store, selection=selection))
+
+
+@pytest.mark.parametrize("field", sorted(each.name for each in attrs.fields(Selection)))
+def test_a_selection_has_fields_of_its_types_alone(field: str) -> None:
+    """Also one that is made without ``of``."""
+    for make in ODD:
+        odd = make()
+        if odd is None:
+            continue
+        try:
+            made = Selection(**{field: odd})
+        except ConfigurationError:
+            continue
+        assert type(getattr(made, field)) in (tuple, int, str)
+
+
+async def test_a_query_beside_a_writer_that_rotates_and_prunes() -> None:
+    """It finds a stretch without a gap, or says that its beginning is gone; and takes no moment for damage."""
+    store = MemoryStore()
+    chance = random.Random(5)
+    written = 0
+    async with AuditLog(store, rotation=Rotation(records_max=7), indexed=True) as audit:
+
+        async def write() -> None:
+            nonlocal written
+            for _ in range(400):
+                await audit.append({"n": written, "agent_id": f"agent-{written % 3}", "at": at(written)})
+                written += 1
+                if written % 40 == 0:
+                    await audit.prune(retention=Retention(segments_max=3))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(write)
+            while written < 400:
+                newest_first = chance.random() < 0.5
+                filters: dict[str, Any] = {}
+                if chance.random() < 0.5:
+                    filters["since"] = at(max(0, written - chance.randrange(60)))
+                try:
+                    found = await numbers(audit.query(newest_first=newest_first, **filters))
+                except HistoryGone:
+                    continue
+                ordered = found[::-1] if newest_first else found
+                assert ordered == list(range(ordered[0], ordered[-1] + 1)) if ordered else True
+                await asyncio.sleep(0)
+    assert written == 400

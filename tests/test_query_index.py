@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from hubwire.errors import ConfigurationError, LogDamaged
+from hubwire.errors import ConfigurationError, LogDamaged, StoreError
 from hubwire.listeners import AuditLog
-from hubwire.log import segment_path
+from hubwire.listeners.audit import Retention
+from hubwire.log import Rotation, segment_path
 from hubwire.query import Selection, index_log, query
 from hubwire.stores import MemoryStore
+from support import until_idle
+from support.log import Spy
 from support.queries import FILTERS, VALUES, at, numbers, record, write_log
 
 COUNT = 60
@@ -39,6 +42,16 @@ async def test_a_narrow_range_reads_little() -> None:
     assert asked.looked.passed_segments == 4
     assert asked.looked.passed_bytes > 2 * asked.looked.read_bytes
     assert asked.looked.faults == []
+
+
+async def test_no_record_is_lost_at_the_ends_of_a_segment() -> None:
+    """Whichever is the first or the last that is wanted."""
+    store = await indexed()
+    for number in range(COUNT):
+        assert await numbers(query(store, selection=Selection.of(since=at(number)))) == list(range(number, COUNT))
+        assert await numbers(query(store, selection=Selection.of(until=at(number)))) == list(range(number))
+        just_after = Selection.of(until=at(number + 0.0000015))
+        assert await numbers(query(store, selection=just_after)) == list(range(number + 1))
 
 
 async def test_an_agent_that_is_in_few_segments_is_found_in_these() -> None:
@@ -173,3 +186,66 @@ async def test_making_an_index_twice_makes_it_once() -> None:
 async def test_a_log_with_indexes_verifies() -> None:
     store = await indexed()
     assert (await AuditLog(store).verify()).records > COUNT
+
+
+# --- by the writer ----------------------------------------------------------------------------------------------------
+
+
+async def test_an_indexed_log_indexes_what_it_seals() -> None:
+    """Also what was sealed before it was asked to."""
+    store = MemoryStore()
+    async with AuditLog(store, rotation=Rotation(records_max=10)) as audit:
+        for number in range(35):
+            await audit.append({"n": number})
+    assert await store.list("/audit/index") == []
+    async with AuditLog(store, rotation=Rotation(records_max=10), indexed=True) as audit:
+        for number in range(35, 70):
+            await audit.append({"n": number})
+            await until_idle()
+        sealed = [name[:20] for name in await store.list("/audit/log")][:-1]
+        assert [name[:20] for name in await store.list("/audit/index")] == sealed
+        assert await numbers(audit.query()) == list(range(70))
+
+
+async def test_pruning_deletes_the_indexes_of_what_it_prunes() -> None:
+    """So that no name outlives the records that had it."""
+    store = MemoryStore()
+    async with AuditLog(store, rotation=Rotation(records_max=5)) as audit:
+        for number in range(40):
+            await audit.append({"kind": "agent.registered", "agent_id": f"a{number}", "name": f"secret {number}"})
+        await audit.index()
+        await audit.prune(retention=Retention(segments_max=3))
+        left = {name[:20] for name in await store.list("/audit/log")}
+        assert {name[:20] for name in await store.list("/audit/index")} < left
+    contents = [await store.read_bytes(f"/audit/index/{name}") or b"" for name in await store.list("/audit/index")]
+    assert b"secret 0" not in b"".join(contents)
+
+
+async def test_an_index_that_cannot_be_written_harms_no_append() -> None:
+    store = Spy()
+    async with AuditLog(store, rotation=Rotation(records_max=5), indexed=True) as audit:
+        await audit.append({"n": 0})
+        store.failures["list"] = [StoreError("the disk is away", path="/audit") for _ in range(50)]
+        for number in range(1, 30):
+            await audit.append({"n": number})
+            await until_idle()
+        store.failures.clear()
+        for number in range(30, 40):
+            await audit.append({"n": number})
+            await until_idle()
+        assert await numbers(audit.query()) == list(range(40))
+        assert await store.list("/audit/index")
+
+
+def test_indexed_is_true_or_false() -> None:
+    with pytest.raises(ConfigurationError, match="indexed is True or False"):
+        AuditLog(MemoryStore(), indexed="yes")  # type: ignore[arg-type]
+
+
+async def test_a_closed_log_leaves_no_task_behind() -> None:
+    """However much there is to index."""
+    store = MemoryStore()
+    async with AuditLog(store, rotation=Rotation(records_max=50), indexed=True) as audit:
+        await audit.append_many([record(number) for number in range(1000)])
+        await audit.append_many([record(number) for number in range(1000)])
+    assert [task for task in asyncio.all_tasks() if "indexing" in task.get_name()] == []

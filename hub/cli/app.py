@@ -96,6 +96,10 @@ def tail(
     channel: Annotated[
         str | None, Parameter(help="Only events of this channel: its topic, its id, or the end of its id.")
     ] = None,
+    topic: Annotated[
+        tuple[str, ...],
+        Parameter(help="Only what was published on this topic; * stands for any text: 'build.*'. Can be repeated."),
+    ] = (),
     output: Annotated[
         Literal["pretty", "json"],
         Parameter(name=["-o", "--output"], help="pretty: a line for people; json: the record."),
@@ -117,7 +121,7 @@ def tail(
             target,
             lines=None if lines == "all" else lines,
             keep_following=follow,
-            selection=Selection(kinds=kind, agent=agent, channel=channel),
+            selection=Selection(kinds=kind, agent=agent, channel=channel, topics=topic),
             as_json=output == "json",
             with_head=head,
             raw=raw,

@@ -10,9 +10,13 @@ from typing import Any, Protocol
 
 import attrs
 
+from ..codec import decode_fields
+from ..errors import InvalidRecord
+from ..events._declare import declared_kinds
+from ..events._shown import nearest
 from ..log import Record
 from ..ports import KnowledgeStore
-from ..query import ApprovalRow, Found, Looked, Selection, approvals, count, index_log, query
+from ..query import ApprovalRow, Found, Looked, Selection, approvals, count, index_log, names_of, query
 from .output import escape_json, is_terminal, plural, say
 from .pretty import Pretty
 from .redacted import Shown, shown
@@ -27,7 +31,6 @@ COLUMNS = ("index", "at", "seq", "kind", "agent_id", "channel_id", "task_id", "t
 TABLE_COLUMNS = ("index", "at", "kind", "agent_id", "channel_id", "outcome", "rest")
 
 _LEARN_RECORDS_MAX = 100_000
-_NAMING = Selection(kind=("agent.registered", "channel.created"))
 
 
 @attrs.frozen
@@ -93,7 +96,7 @@ async def print_records(asked: Asked, page: Page) -> None:
         printer.end()
         if count and count == page.limit:
             say(f"cursor: {found.cursor}", sys.stderr)
-        await explain(store, path, asked.target, found.looked, is_empty=not count)
+        await explain(store, path, asked, found.looked, is_empty=not count)
 
 
 async def print_counts(asked: Asked, by: Sequence[str], every: str | None, zone: str | None) -> None:
@@ -112,14 +115,15 @@ async def print_counts(asked: Asked, by: Sequence[str], every: str | None, zone:
                 values = _named(values, names)
             rows.add({**period, **values, "count": each.count})
         rows.end()
-        await explain(store, path, asked.target, counts.looked, is_empty=not counts.total)
+        await explain(store, path, asked, counts.looked, is_empty=not counts.total)
 
 
 async def print_approvals(asked: Asked, is_wanted: Callable[[ApprovalRow], bool], limit: int | None) -> None:
     """Print approvals, a row each."""
     async with opened(asked) as (store, path):
         as_shown = shown(raw=asked.raw)
-        rows = rows_as(asked.output, asked.columns or _APPROVAL_COLUMNS)
+        is_short = asked.is_for_people and not asked.columns
+        rows = rows_as(asked.output, asked.columns or (_SHORT_COLUMNS if is_short else _APPROVAL_COLUMNS))
         names = Names()
         await _learn(store, path, as_shown, names)
         printed = 0
@@ -127,7 +131,8 @@ async def print_approvals(asked: Asked, is_wanted: Callable[[ApprovalRow], bool]
             if printed == limit:
                 break
             if is_wanted(each):
-                rows.add(as_shown.fields(_as_row(each, names)))
+                row = as_shown.fields(_as_row(each, names))
+                rows.add(_shortened(row) if is_short else row)
                 printed += 1
         rows.end()
         if not printed:
@@ -148,10 +153,28 @@ _APPROVAL_COLUMNS = (
 )
 
 
+_SHORT_COLUMNS = ("asked", "agent", "action", "risk", "verdict", "by", "review", "reason")
+
+
+def _shortened(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row that a narrow terminal has room for; a review that was too short says how long it had to be."""
+    score, taken, least = row["risk_score"], row["review_seconds"], row["review_seconds_min"]
+    review = "" if taken is None else f"{taken:.1f}s"
+    return {
+        **row,
+        "asked": str(row["requested_at"] or "-")[:19].replace("T", " "),
+        "risk": row["risk_level"] if score is None else f"{row['risk_level']} {score:.2g}",
+        "by": ", ".join(row["approvers"]),
+        "review": f"{review} < {least:g}s" if row["is_review_too_short"] else review,
+    }
+
+
 def _named(fields: dict[str, Any], names: Names) -> dict[str, Any]:
-    """Return fields with the names of agents and channels in the place of their ids."""
-    agent, channel = fields.get("agent_id"), fields.get("channel_id")
+    """Return fields as people read them: names in the place of ids, and the time to the millisecond."""
+    agent, channel, at = fields.get("agent_id"), fields.get("channel_id"), fields.get("at")
     named = dict(fields)
+    if isinstance(at, str):
+        named["at"] = at[:23].replace("T", " ")
     if isinstance(agent, str):
         named["agent_id"] = names.agent(agent)
     if isinstance(channel, str):
@@ -165,25 +188,32 @@ def _as_row(row: ApprovalRow, names: Names) -> dict[str, Any]:
 
 
 async def _learn(store: KnowledgeStore, path: str, as_shown: Shown, names: Names) -> None:
-    """Learn how agents and channels are called, from the first records: those hold most names."""
-    async for each in query(store, path, _NAMING):
-        names.learn_line(as_shown.record(Record(each.index, each.line)).line)
-        if each.index > _LEARN_RECORDS_MAX:
-            return
+    """Learn how agents and channels are called, from indexes and from the first records: those hold most names."""
+    async for key, identifier, name in names_of(store, path, read_records_max=_LEARN_RECORDS_MAX):
+        kind, called = ("agent.registered", "name") if key == "agent_id" else ("channel.created", "topic")
+        names.learn(as_shown.fields({"kind": kind, key: identifier, called: name}))
 
 
-async def explain(store: KnowledgeStore, path: str, target: str, looked: Looked, *, is_empty: bool) -> None:
+async def explain(store: KnowledgeStore, path: str, asked: Asked, looked: Looked, *, is_empty: bool) -> None:
     """Say on standard error what was not looked at, and why no record may have been found."""
     notes = notes_on(looked, path)
     if is_empty:
         beginning = await beginning_of(store, path)
-        where = shlex.quote(target)
+        where = shlex.quote(asked.target)
         notes.append(
-            f"no record of {path} is selected{'; ' if beginning else ''}{beginning}; `hubwire stats {where}` lists its"
-            f" kinds, `hubwire query {where} --kind agent.registered` its agents, `--kind channel.created` its channels"
+            f"no record of {path} is selected{_meant(asked.selection.kind)}{'; ' if beginning else ''}{beginning};"
+            f" `hubwire stats {where}` lists its kinds, `hubwire query {where} --kind agent.registered` its agents,"
+            " `--kind channel.created` its channels"
         )
     for note in notes:
         say(f"hubwire: {note}", sys.stderr)
+
+
+def _meant(kinds: Sequence[str]) -> str:
+    """Return which kind was probably meant, of those that ship; programs have others of their own."""
+    known = declared_kinds()
+    found = [nearest(kind, known) for kind in kinds if "*" not in kind and kind not in known]
+    return "".join(f"; {advice}" for advice in found if advice)
 
 
 def notes_on(looked: Looked, path: str) -> list[str]:
@@ -192,6 +222,11 @@ def notes_on(looked: Looked, path: str) -> list[str]:
     if looked.undated:
         notes.append(
             f"{looked.undated:,} more records have no time, or none that can be read, so they are not selected"
+        )
+    if looked.cut:
+        notes.append(
+            f"{plural(looked.cut, 'record')} of those read are too long for a line: what is only in their files was not"
+            " looked at; hubwire show prints it"
         )
     if looked.unread_bytes:
         notes.append(
@@ -226,8 +261,13 @@ class _Lines:
 
     def add(self, found: Found) -> None:
         record = self._shown_as.record(Record(found.index, found.line))
-        fields = fields_of(record) or found.fields
-        sys.stdout.write(f"{self._pretty.line(fields)}\n")
+        try:
+            fields = fields_of(record) or decode_fields(record.line)  # a stranger's line has no end as ours do
+        except InvalidRecord:
+            line = self._pretty.damaged(record.index, record.line)
+        else:
+            line = self._pretty.line(fields)
+        sys.stdout.write(f"{line}\n")
 
     def end(self) -> None:
         sys.stdout.flush()

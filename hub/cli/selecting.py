@@ -33,7 +33,9 @@ class Filters:
     channel: Annotated[
         tuple[str, ...], Parameter(help="Only records of this channel: its topic, its id, or the end of its id.")
     ] = ()
-    topic: Annotated[tuple[str, ...], Parameter(help="Only what was published on this topic.")] = ()
+    topic: Annotated[
+        tuple[str, ...], Parameter(help="Only what was published on this topic; * is any text: 'build.*'.")
+    ] = ()
     task: Annotated[tuple[str, ...], _of("task")] = ()
     turn: Annotated[tuple[str, ...], _of("turn")] = ()
     session: Annotated[tuple[str, ...], _of("session")] = ()

@@ -134,7 +134,7 @@ async def _run(asked: Asked, statement: str, connection: DuckDBPyConnection, fol
         for each in (*_VIEWS, *_LOCKS):
             await _thread(connection, connection.execute, each)
         await _print(connection, statement, asked)
-        await explain(store, path, asked.target, found.looked, is_empty=False)
+        await explain(store, path, asked, found.looked, is_empty=False)
 
 
 def _duckdb() -> Any:

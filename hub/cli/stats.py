@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from typing import Any
 
 import attrs
 import msgspec
@@ -17,12 +18,16 @@ from .target import find_log, head_of, open_target
 __all__ = ("Statistics", "count", "stats")
 
 
+_TOPICS_MAX = 100_000
+
+
 class _Peek(msgspec.Struct):
     """The few keys that are counted."""
 
     kind: str | None = None
     seq: int | None = None
     at: str | None = None
+    topic: Any = None
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
@@ -39,6 +44,8 @@ class Statistics:
     last_at: str | None = None
     channels: int = 0
     agents: int = 0
+    topics: int = 0
+    """On how many envelopes were published; at most 100,000 are told apart."""
     bytes: int = 0
     segments: int = 0
     damaged: int = 0
@@ -64,6 +71,7 @@ async def count(store: KnowledgeStore, path: str) -> Statistics:
     """Read a log from its beginning, and count."""
     numbers = Statistics(log=path)
     kinds: Counter[str] = Counter()
+    topics: set[str] = set()
     reader = LogReader(store, path)
     last: Record | None = None
     while records := await reader.read():
@@ -79,8 +87,11 @@ async def count(store: KnowledgeStore, path: str) -> Statistics:
             numbers.first_at = numbers.first_at or peek.at
             numbers.last_at = peek.at or numbers.last_at
             kinds[peek.kind or "(none)"] += 1
+            if peek.kind == "envelope.posted" and isinstance(peek.topic, str) and len(topics) < _TOPICS_MAX:
+                topics.add(peek.topic)
     head = None if last is None else head_of(last)
     numbers.head = None if head is None else str(head)
+    numbers.topics = len(topics)
     numbers.kinds = dict(sorted(kinds.items()))
     numbers.agents, numbers.channels = kinds["agent.registered"], kinds["channel.opened"]
     for name in await store.list(f"{path}/log"):
@@ -100,6 +111,7 @@ def _print(numbers: Statistics) -> None:
         "last": numbers.last_at or "-",
         "channels": f"{numbers.channels:,}",
         "agents": f"{numbers.agents:,}",
+        "topics": f"{numbers.topics:,}",
         "bytes": f"{numbers.bytes:,}",
         "segments": f"{numbers.segments:,}",
     }

@@ -34,11 +34,17 @@ class Selection:
     kinds: tuple[str, ...] = ()
     agent: str | None = None
     channel: str | None = None
+    topics: tuple[str, ...] = ()
     _patterns: Patterns | None = attrs.field(init=False, eq=False, repr=False)
+    _topics: Patterns | None = attrs.field(init=False, eq=False, repr=False)
 
     @_patterns.default
     def _compiled(self) -> Patterns | None:
         return Patterns(self.kinds, any_text=True) if self.kinds else None
+
+    @_topics.default
+    def _compiled_topics(self) -> Patterns | None:
+        return Patterns(self.topics, any_text=True) if self.topics else None
 
     @property
     def is_everything(self) -> bool:
@@ -48,6 +54,7 @@ class Selection:
         """Tell whether a record is selected; ``names`` must have learnt it."""
         return (
             (self._patterns is None or self._patterns.matches(str(fields.get("kind", ""))))
+            and (self._topics is None or (fields.get("topic") and self._topics.matches(str(fields["topic"]))) is True)
             and (self.agent is None or _is(self.agent, fields.get("agent_id"), names.agent))
             and (self.channel is None or _is(self.channel, fields.get("channel_id"), names.channel))
         )

@@ -12,6 +12,7 @@ from ._indexing import Indexed, drop_indexes, index_log
 from ._looked import Looked
 from ._moments import instant_of
 from ._query import Found, Query, query
+from ._search import names_of
 from ._selection import Moment, Selection, Texts
 
 __all__ = (
@@ -30,5 +31,6 @@ __all__ = (
     "drop_indexes",
     "index_log",
     "instant_of",
+    "names_of",
     "query",
 )

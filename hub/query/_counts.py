@@ -21,7 +21,7 @@ from ._moments import instant_of, period, zone_of
 from ._pieces import Piece
 from ._query import search_for
 from ._search import Search
-from ._selection import FIELDS, Selection, Texts
+from ._selection import FIELDS, Selection, Texts, key_of
 
 __all__ = ("Count", "Counts", "count")
 
@@ -86,7 +86,7 @@ async def count(
 def fields_of(call: Call, argument: str, given: Any) -> tuple[str, ...]:
     """Return the keys of records that names of filters, or keys, stand for."""
     names = (given,) if is_a(given, str) else call.items(argument, given, of="fields", most=_FIELDS_MAX)
-    texts = [call.text(argument, name, wanted="a field", is_empty_ok=False) for name in names]
+    texts = [key_of(call, argument, name) for name in names]
     return tuple(dict.fromkeys(FIELDS.get(text, text) for text in texts))
 
 

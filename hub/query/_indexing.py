@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from .. import codec
 from .._foreign.arguments import Call, has_method
-from ..errors import ConfigurationError, InvalidRecord, LogDamaged
+from ..errors import ConfigurationError, HistoryGone, InvalidRecord, LogDamaged
 from ..log import read_kept, segment_path
 from ..ports import KnowledgeStore, normalize_path
 from ._index import KEYS, TAIL_BYTES, Block, encode_index, index_path
@@ -37,12 +37,13 @@ class Indexed:
     """How many indexes were written: for segments that had none, or one that did not fit."""
 
 
-async def index_log(store: KnowledgeStore, path: str = "/audit") -> Indexed:
+async def index_log(store: KnowledgeStore, path: str = "/audit", *, check: bool = True) -> Indexed:
     """Write an index beside each sealed segment of an audit log that has none, and return what was done.
 
     A query finds by them a narrow range of a large log without reading the rest. They are files of their own, below
-    ``index`` in the path of the log, and take about one part in a hundred of it; the log itself is only read, also
-    while it is written. They can be deleted at any time. Pruning deletes those of what it prunes.
+    ``index`` in the path of the log, and take less than a hundredth of it; the log itself is only read, also while it
+    is written. They can be deleted at any time. Pruning deletes those of what it prunes. ``check``: whether those that
+    are there already are looked at, and made again if they do not fit.
 
     Raises :class:`~hubwire.errors.LogDamaged` at a segment that cannot be read, and
     :class:`~hubwire.errors.ConfigurationError` for a log that is not chained, such as a journal: what is truncated
@@ -59,8 +60,11 @@ async def index_log(store: KnowledgeStore, path: str = "/audit") -> Indexed:
         await _check_chained(store, path, segments[0])
     made = 0
     for first in segments[:-1]:
-        if await plans.names(first) is None:
-            await _index(store, path, pieces, first)
+        if await plans.names(first) is None if check else not await plans.has(first):
+            try:
+                await _index(store, path, pieces, first)
+            except HistoryGone:  # it was pruned meanwhile
+                continue
             made += 1
     await drop_indexes(store, path, (await read_kept(store, path)).first)  # it may have been pruned meanwhile
     return Indexed(max(len(segments) - 1, 0), made)

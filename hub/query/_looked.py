@@ -26,5 +26,8 @@ class Looked:
     """How many records met all that was asked but for a time, and had none that can be read."""
     unread_bytes: int = 0
     """The bytes at the end of the log that are no record: not finished yet, or what a crash has left."""
+    cut: int = 0
+    """How many of the records that were read are too long for a line, where text or fields were asked for: what is only
+    in the file beside the log was not looked at."""
     faults: list[str] = attrs.field(factory=list)
     """Why an index was not used."""

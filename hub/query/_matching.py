@@ -27,6 +27,7 @@ _END_OF_ID = re.compile(r"[0-9a-f]{6,31}", re.ASCII)
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@ +-]+", re.ASCII)
 """Text that every writer of JSON writes as it is."""
 
+_KNOWN_MAX = 10_000
 _SPARSE = 4
 """Lines are looked at one by one if so many times fewer of them hold a text that they must hold."""
 
@@ -84,7 +85,6 @@ class Matcher:
         wanted = {name: getattr(selection, name) for name in FIELDS}
         self._texts = {FIELDS[name]: texts for name, texts in wanted.items() if texts}
         self._ids = {"agent_id": agents, "channel_id": channels}
-        self._patterns = Patterns(selection.kind, any_text=True) if selection.kind else None
         self.undated: int = 0
         """How many records had no time, of those that meet all that was asked besides."""
         tests = self._compiled()
@@ -103,7 +103,11 @@ class Matcher:
     @property
     def keys(self) -> list[tuple[str, frozenset[str]]]:
         """The keys that must have one of a few exact texts: what an index may rule out."""
-        exact = [(key, frozenset(texts) | self._ids.get(key, frozenset())) for key, texts in self._texts.items()]
+        exact = [
+            (key, frozenset(texts) | self._ids.get(key, frozenset()))
+            for key, texts in self._texts.items()
+            if not _has_patterns(key, texts)
+        ]
         exact = [
             (key, texts) for key, texts in exact if key not in self._ids or not any(map(_is_end, self._texts[key]))
         ]
@@ -114,9 +118,12 @@ class Matcher:
     def _compiled(self) -> list[tuple[str, Test]]:
         tests: list[tuple[str, Test]] = []
         for key, texts in self._texts.items():
-            tests.append((key, _id_test(texts, self._ids[key]) if key in self._ids else _equals(texts)))
-        if self._patterns is not None:
-            tests.append(("kind", _kind_test(self._patterns)))
+            if key in self._ids:
+                tests.append((key, _id_test(texts, self._ids[key])))
+            else:
+                tests.append((key, _pattern_test(texts) if _has_patterns(key, texts) else _equals(texts)))
+        if self.selection.kind:
+            tests.append(("kind", _pattern_test(self.selection.kind)))
         for key, texts in self.selection.where:
             first, *path = key.split(".")
             tests.append((first, at_path(path, _equals(texts)) if path else _equals(texts)))
@@ -232,16 +239,21 @@ def _id_test(texts: tuple[str, ...], ids: frozenset[str]) -> Test:
     return lambda value: type(value) is str and (value in exact or value.endswith(ends))
 
 
-def _kind_test(patterns: Patterns) -> Test:
+def _has_patterns(key: str, texts: tuple[str, ...]) -> bool:
+    return key == "topic" and any("*" in text for text in texts)
+
+
+def _pattern_test(texts: tuple[str, ...]) -> Test:
+    patterns = Patterns(texts, any_text=True)
     known: dict[str, bool] = {}
 
-    def matches(kind: Any) -> bool:
-        if type(kind) is not str:
+    def matches(text: Any) -> bool:
+        if type(text) is not str:
             return False
-        if (answer := known.get(kind)) is None:
-            if len(known) > 10_000:
+        if (answer := known.get(text)) is None:
+            if len(known) > _KNOWN_MAX:
                 known.clear()
-            answer = known[kind] = patterns.matches(kind)
+            answer = known[text] = patterns.matches(text)
         return answer
 
     return matches

@@ -8,15 +8,15 @@ from ..errors import ConfigurationError, InvalidRecord
 from ._matching import Matcher, lines_with, whole_fields
 from ._selection import Selection
 
-__all__ = ("NAMING", "Naming", "names_in")
+__all__ = ("Naming", "names_in")
 
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _IDS_MAX = 100_000
 
-NAMING = {"agent.registered": ("agent_id", "name"), "channel.created": ("channel_id", "topic")}
+_NAMING = {"agent.registered": ("agent_id", "name"), "channel.created": ("channel_id", "topic")}
 """The kinds of records that name an id, and the keys of id and name."""
 
-_NEEDLES = [f'"{kind}"'.encode() for kind in NAMING]
+_NEEDLES = [f'"{kind}"'.encode() for kind in _NAMING]
 
 
 class Naming:
@@ -31,11 +31,6 @@ class Naming:
     def is_needed(self) -> bool:
         """Whether the selection has names, and not ids alone."""
         return any(self._wanted.values())
-
-    def learn(self, content: bytes) -> None:
-        """Learn from the lines of a piece. What is damaged there names none, and is reported when it is read itself."""
-        for key, identifier, name in names_in(content):
-            self.note(key, identifier, name)
 
     def note(self, key: str, identifier: str, name: str) -> None:
         """An agent or a channel is called so."""
@@ -62,8 +57,8 @@ def names_in(content: bytes) -> list[tuple[str, str, str]]:
         except InvalidRecord:
             continue
         kind = fields.get("kind")
-        if type(kind) is str and kind in NAMING:
-            key, called = NAMING[kind]
+        if type(kind) is str and kind in _NAMING:
+            key, called = _NAMING[kind]
             identifier, name = fields.get(key), fields.get(called)
             if type(identifier) is str and type(name) is str and name:
                 found.append((key, identifier, name))

@@ -68,9 +68,13 @@ class Pieces:
     async def segments(self) -> list[int]:
         """Return the segments that belong to the log: a crash may have left some that were truncated."""
         kept = (await read_kept(self._store, self._path)).first
-        listed = [first for first in await list_segments(self._store, self._path) if first >= kept]
-        if kept and listed and listed[0] != kept:
-            raise self._missing(kept)
+        while True:
+            listed = [first for first in await list_segments(self._store, self._path) if first >= kept]
+            if not kept or not listed or listed[0] == kept:
+                break
+            before, kept = kept, (await read_kept(self._store, self._path)).first
+            if kept == before:  # it was not pruned between the two looks
+                raise self._missing(kept)
         self._looked.first = kept
         return listed
 
@@ -105,7 +109,8 @@ class Pieces:
                 async for piece in self._segment(place, is_last=False):
                     yield piece
                     place = piece.end
-            await self._check_end(place, later[0])
+            if plan is None or place.index != later[0]:  # a plan has looked at the size
+                await self._check_end(place, later[0])
             place = Place(later[0], later[0])
 
     async def of_segment(self, first: int) -> AsyncIterator[Piece]:
@@ -172,7 +177,17 @@ class Pieces:
     # -- from the end --
 
     async def backward(self, before: Place | None) -> AsyncIterator[Piece]:
-        """Iterate from a place, by default from the present end, to the beginning: the newest piece first."""
+        """Iterate from a place, by default from the present end, to the beginning: the newest piece first.
+
+        What is pruned meanwhile is below the beginning then.
+        """
+        try:
+            async for piece in self._backward(before):
+                yield piece
+        except HistoryGone:
+            await self.segments()
+
+    async def _backward(self, before: Place | None) -> AsyncIterator[Piece]:
         known = await self.segments()
         following: int | None = None
         sealed = known[:-1]
@@ -193,7 +208,7 @@ class Pieces:
                 for number in range(len(places) - 1, 0, -1):
                     async for piece in self._again(places[number - 1], places[number]):
                         yield piece
-            if following is not None:
+            if following is not None and (plan is None or last.index != following):
                 await self._check_end(last, following)
             following = first
 

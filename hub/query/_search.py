@@ -12,12 +12,12 @@ from ..ports import KnowledgeStore
 from ._cursor import Cursor, check_cursor
 from ._looked import Looked
 from ._matching import BadLine, Matcher, is_object
-from ._names import Naming
+from ._names import Naming, names_in
 from ._pieces import Piece, Pieces
 from ._plans import Plans, Wanted
 from ._selection import Selection
 
-__all__ = ("Search",)
+__all__ = ("Search", "names_of")
 
 T = TypeVar("T")
 
@@ -35,27 +35,20 @@ class Search:
         """Return what tells which lines are selected: the names in the selection are looked up in the whole log."""
         named = Naming(self._selection)
         if named.is_needed:
-            plans = Plans(self._store, self._path, self._looked)
-            pieces = Pieces(self._store, self._path, Looked())
-            segments = await pieces.segments()
-            for first in segments:
-                is_last = first == segments[-1]
-                if not is_last and (names := await plans.names(first)) is not None:
-                    for each in names:
-                        named.note(*each)
-                    continue
-                some = pieces.forward(Place(first, first)) if is_last else pieces.of_segment(first)
-                async for piece in some:
-                    named.learn(piece.content)
+            async for key, identifier, name in names_of(self._store, self._path, self._looked):
+                named.note(key, identifier, name)
         return named.matcher()
 
     async def found(
         self, matcher: Matcher, after: Cursor | None = None, *, newest_first: bool = False
     ) -> AsyncIterator[tuple[Place, bytes]]:
         """Iterate over places and lines of the selected records."""
+        looks_inside = self._selection.text is not None or bool(self._selection.where)
 
         def find(piece: Piece) -> list[tuple[Place, bytes]]:
             place = piece.place
+            if looks_inside:
+                self._looked.cut += piece.content.count(b'"cut":{"blob":')
             return [
                 (Place(place.segment, place.index + number, place.offset + begin), line)
                 for number, begin, line in matcher.find(piece.content, piece.records)
@@ -132,3 +125,29 @@ def _check_sums(piece: Piece) -> None:
         count, _, error = count_sound(piece.content.split(b"\n"), piece.place.index, is_due=True)
         if error is not None:
             raise BadLine(count, error) from error
+
+
+async def names_of(
+    store: KnowledgeStore, path: str, looked: Looked | None = None, *, read_records_max: int | None = None
+) -> AsyncIterator[tuple[str, str, str]]:
+    """Iterate over what the log at ``path`` says of names: ``agent_id`` or ``channel_id``, the id, and the name.
+
+    From indexes, and from the segments that have none; of these it reads ``read_records_max`` records at most. What is
+    damaged there names none, and is reported when it is read itself.
+    """
+    pieces = Pieces(store, path, Looked())
+    plans = Plans(store, path, Looked() if looked is None else looked)
+    segments = await pieces.segments()
+    read = 0
+    for first in segments:
+        is_last = first == segments[-1]
+        if not is_last and (names := await plans.names(first)) is not None:
+            for each in names:
+                yield each
+            continue
+        async for piece in pieces.forward(Place(first, first)) if is_last else pieces.of_segment(first):
+            if read_records_max is not None and read >= read_records_max:
+                break
+            read += piece.records
+            for each in names_in(piece.content):
+                yield each

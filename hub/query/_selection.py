@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Never
@@ -17,7 +18,7 @@ from ..patterns import Patterns
 from ..ports import Clock
 from ._moments import moment, zone_of
 
-__all__ = ("FIELDS", "Moment", "Selection", "Texts")
+__all__ = ("FIELDS", "Moment", "Selection", "Texts", "key_of")
 
 Texts = str | Iterable[str]
 """One text, or several of which one has to be met."""
@@ -46,6 +47,8 @@ _NAMES = ("kind", *FIELDS, "where", "text", "since", "until")
 _CHARS_MAX = 4096
 _VALUES_MAX = 1000
 _KEYS_MAX = 64
+_MADE = Call("Selection()", ConfigurationError)
+_UNLIKELY = re.compile(r'["\\\x00-\x1f]')
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -71,7 +74,7 @@ class Selection(Value):
     actor: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
     topic: tuple[str, ...] = ()
-    """Of ``topic``: what was published on it, and the channel that was created with it."""
+    """Patterns over ``topic``: what was published on one, and the channel that was created with it. ``build.*``."""
     outcome: tuple[str, ...] = ()
     severity: tuple[str, ...] = ()
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -82,6 +85,20 @@ class Selection(Value):
     """The first instant that is wanted."""
     until: int | None = None
     """The first instant that is not wanted any more."""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse fields of other types than :meth:`of` makes."""
+        for name in ("kind", *FIELDS):
+            texts = getattr(self, name)
+            if type(texts) is not tuple or not all(type(text) is str for text in texts):
+                raise _MADE.refusal(name, texts, "a tuple of texts", "make one by Selection.of()")
+        if type(self.where) is not tuple or not all(map(_is_pair, self.where)):
+            raise _MADE.refusal("where", self.where, "a tuple of pairs", "make one by Selection.of()")
+        if self.text is not None and type(self.text) is not str:
+            raise _MADE.refusal("text", self.text, "text, or None")
+        for name in ("since", "until"):
+            if getattr(self, name) is not None and type(getattr(self, name)) is not int:
+                raise _MADE.refusal(name, getattr(self, name), "an instant, or None", "make one by Selection.of()")
 
     @classmethod
     def of(
@@ -152,8 +169,9 @@ def _selection_for(call: Call, given: Mapping[str, Any], *, zone: Any = None, cl
             )
     given = {name: value for name, value in given.items() if value is not None}
     made: dict[str, Any] = {name: _texts(call, name, given[name]) for name in ("kind", *FIELDS) if name in given}
-    if "kind" in made:
-        Patterns(made["kind"], any_text=True)
+    for name in ("kind", "topic"):
+        if name in made:
+            Patterns(made[name], any_text=True)
     if "where" in given:
         made["where"] = _where(call, given["where"])
     if "text" in given:
@@ -181,6 +199,14 @@ def _bounded(call: Call, argument: str, value: Any) -> str:
     return text
 
 
+def key_of(call: Call, argument: str, value: Any) -> str:
+    """Return a key of records, or a path of keys."""
+    key = _bounded(call, argument, value)
+    if _UNLIKELY.search(key):
+        raise call.refusal(argument, key, "a key of records, without quotes, backslashes and control characters")
+    return key
+
+
 def _texts(call: Call, argument: str, value: Any) -> tuple[str, ...]:
     values = (value,) if is_a(value, str) else call.items(argument, value, of="texts", most=_VALUES_MAX)
     if not values:
@@ -194,11 +220,17 @@ def _texts(call: Call, argument: str, value: Any) -> tuple[str, ...]:
     return texts
 
 
+def _is_pair(value: Any) -> bool:
+    if type(value) is not tuple or len(value) != 2 or type(value[0]) is not str or type(value[1]) is not tuple:
+        return False
+    return all(type(text) is str for text in value[1])
+
+
 def _where(call: Call, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     mapping = call.mapping("where", value, wanted='a mapping of keys to texts, as {"fact_id": "f-1"}')
     if len(mapping) > _KEYS_MAX:
         raise call.refusal("where", value, f"a mapping of at most {_KEYS_MAX} keys")
     pairs = [
-        (_bounded(call, "a key of where", key), _texts(call, f"where[{shown(key)}]", mapping[key])) for key in mapping
+        (key_of(call, "a key of where", key), _texts(call, f"where[{shown(key)}]", mapping[key])) for key in mapping
     ]
     return tuple(sorted(pairs))

@@ -10,7 +10,7 @@ from hubwire.log import Rotation
 from hubwire.ports import KnowledgeStore
 from hubwire.text_store import TextStore, as_knowledge_store
 
-__all__ = ("function", "rotation_of", "seconds", "store_for", "words")
+__all__ = ("flag", "function", "rotation_of", "seconds", "store_for", "words")
 
 _STORE_METHODS = ("read", "read_range", "write", "append", "list", "exists", "delete", "on_change")
 
@@ -72,6 +72,13 @@ def seconds(name: str, value: Any) -> float:
     if type(value) not in (int, float) or not 0 <= value < math.inf:
         raise ConfigurationError(f"{name} is a number of seconds, 0 or more, not {value!r:.80}")
     return float(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return True or False."""
+    if type(value) is not bool:
+        raise ConfigurationError(f"{name} is True or False, not {type(value).__name__}")
+    return value
 
 
 def function(name: str, value: Any) -> Any:

@@ -15,6 +15,7 @@ from hubwire.ports import Clock, KnowledgeStore
 from . import _arguments
 from ._guests import Worker
 from ._holds import read_keeping
+from ._indexing import Indexer
 from ._lending import Place
 from ._one_by_one import OneByOne
 from ._pruning import Pruner
@@ -30,7 +31,9 @@ _log = OwnLog("audit")
 class Keeper:
     """Prunes a log by its retention when a segment was sealed, and when the log was opened; and when it is told to."""
 
-    def __init__(self, store: KnowledgeStore, log: Log, clock: Clock, retention: Retention | None) -> None:
+    def __init__(
+        self, store: KnowledgeStore, log: Log, clock: Clock, retention: Retention | None, indexed: object
+    ) -> None:
         self.errors: int = 0
         self.failure: Exception | None = None
         """Why the newest pruning of its own failed; None if it went well."""
@@ -39,6 +42,7 @@ class Keeper:
         self.retention: Retention | None = retention
         self.pruner: Pruner = Pruner(store, log, clock, self.long_records)
         self._log = log
+        self._indexer = Indexer(store, log.path) if _arguments.flag("indexed", indexed) else None
         self._segment: int | None = None
         self._worker = Worker("hubwire audit pruning")
 
@@ -49,6 +53,8 @@ class Keeper:
 
     def appended(self, segment: int) -> None:
         """Records were appended to this segment."""
+        if self._indexer is not None:
+            self._indexer.appended(segment)
         if self.is_at_work and segment != self._segment and not self._worker.is_at_work:
             self._segment = segment
             self._worker.start(self._prune)
@@ -69,6 +75,8 @@ class Keeper:
     async def close(self) -> None:
         """End a pruning under way at its next step."""
         await self.pruner.close()
+        if self._indexer is not None:
+            await self._indexer.close()
         self._segment = None
 
 

@@ -68,7 +68,8 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
 
     ``rotation`` says when a segment is sealed and the next one begun: a :class:`~hubwire.log.Rotation`, or its size in
     bytes. ``retention`` says how long records are kept: the log prunes itself by it when a segment was sealed, and when
-    it is first appended to; without one it keeps all. See :meth:`prune`. ``clock`` gives the time of
+    it is first appended to; without one it keeps all. See :meth:`prune`. ``indexed`` has it write an index beside each
+    sealed segment, by which :meth:`query` finds a narrow range of a large log at once. ``clock`` gives the time of
     records without ``at``: a :class:`~hubwire.ports.Clock`, or a function as AG2 takes it, which returns ISO 8601 text,
     a datetime, or seconds since 1970. ``on_head`` is an async function that gets the :class:`~hubwire.log.Head` of the
     log, to keep it elsewhere: when a segment is full, when the log is closed, and at most every ``head_seconds`` while
@@ -92,6 +93,7 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
         redactor: Redactor | Literal["default"] | None = "default",
         rotation: Rotation | int = SEGMENT_BYTES,
         retention: Retention | None = None,
+        indexed: bool = False,
         clock: Clock | ClockFunction | None = None,
         on_head: HeadCallback | None = None,
         head_seconds: float = 60.0,
@@ -109,6 +111,7 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
         self._clock = clock_of(clock)
         self._subscribers = Subscribers(self._store, self.path)
         self._close_seconds_max = _arguments.seconds("close_seconds_max", close_seconds_max)
+        is_plain = on_head is None and retention is None and indexed is False
         self._log = Log(
             self._store,
             self.path,
@@ -116,9 +119,9 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
             chained=True,
             announce_opening=True,
             rotation=_arguments.rotation_of(rotation),
-            on_appended=self._subscribers.appended if on_head is None and retention is None else self._appended,
+            on_appended=self._subscribers.appended if is_plain else self._appended,
         )
-        self._keeper = Keeper(self._store, self._log, SteadyClock(self._clock), retention_of(retention))
+        self._keeper = Keeper(self._store, self._log, SteadyClock(self._clock), retention_of(retention), indexed)
         self._heads = Heads(
             on_head if on_head is None else _arguments.function("on_head", on_head),
             _arguments.seconds("head_seconds", head_seconds),
