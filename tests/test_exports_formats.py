@@ -33,7 +33,7 @@ from hubwire.cloudevents import from_cloudevent
 from hubwire.errors import ConfigurationError
 from hubwire.exports import CloudEvents, Csv, Ecs, Format, Jsonl, Ocsf, Otlp, Parquet, export_now
 from hubwire.exports.csv import plain
-from hubwire.exports.ocsf import VERSION
+from hubwire.exports.ocsf import _CLASS as CLASSES, VERSION
 from hubwire.log import Record
 from hubwire.stores import FileStore
 from support.exports import TRACEPARENT, make_log, read_log
@@ -386,3 +386,10 @@ def test_records_of_strangers_are_exported_by_all(make: type[Format]) -> None:
 
 
 KINDS = [f"{domain}.x" for domain in ("agent", "tool", "model", "approval", "hub", "channel", "turn", "own", "token")]
+
+
+def test_the_reference_says_the_class_of_each_kind() -> None:
+    page = Path(__file__).parents[1] / "docs" / "reference" / "exports.md"
+    rows = re.findall(r"^\| (`.*`) \| [\w ]+, (\d+) \|$", page.read_text(), re.MULTILINE)
+    said = {kind: int(uid) for kinds, uid in rows for kind in re.findall(r"`(\w+)`", kinds)}
+    assert said == {kind: uid for kind, (uid, _) in CLASSES.items()}
