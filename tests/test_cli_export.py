@@ -12,6 +12,8 @@ import os
 import pty
 import re
 import subprocess
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +72,8 @@ def test_a_file_is_there_when_all_is_written(store: Path, tmp_path: Path) -> Non
 def test_a_file_that_is_there_stays_unless_forced(store: Path, tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     file.write_text("mine")
-    for verb in (["export", store, "--format", "jsonl"], ["report", store]):
-        run = hubwire(*verb, "-o", file)
+    for verb in (["export", "--format", "jsonl"], ["report"]):
+        run = hubwire(*verb, store, "-o", file)
         assert (run.returncode, file.read_text()) == (1, "mine")
         assert "is there already; name another file, or pass --force to replace it" in run.stderr
     assert hubwire("export", store, "--format", "jsonl", "-o", file, "--force").returncode == 0
@@ -113,6 +115,41 @@ def test_progress_is_on_the_terminal_alone(store: Path, tmp_path: Path) -> None:
     os.close(ours)
     assert "exporting" in shown
     assert b"exporting" not in run.stdout
+
+
+def on_terminal(*arguments: str | Path) -> tuple[int, str]:
+    """Run the command with a terminal for its output; return its exit code, and what the terminal got."""
+    ours, theirs = pty.openpty()
+    got: list[bytes] = []
+
+    def drain() -> None:
+        with suppress(OSError):  # the other end was closed
+            while piece := os.read(ours, 65536):
+                got.append(piece)
+
+    reader = threading.Thread(target=drain)
+    reader.start()
+    done = subprocess.run([*COMMAND, *map(str, arguments)], stdout=theirs, stderr=theirs, check=False)
+    os.close(theirs)
+    reader.join()
+    os.close(ours)
+    return done.returncode, b"".join(got).decode(errors="replace").replace("\r\n", "\n")
+
+
+def test_a_terminal_gets_no_control_characters(store: Path) -> None:
+    for name in ("csv", "jsonl", "ecs"):
+        code, shown = on_terminal("export", store, "--format", name, "--kind", "envelope.posted")
+        assert code == 0
+        assert "exporting" not in shown
+        for char in ("\x9b", "\u202e", "\u2028", "\x00"):
+            assert char not in shown
+        assert "\\u202e" in shown
+
+
+def test_what_is_no_text_is_not_for_a_terminal(store: Path) -> None:
+    for words in (("export", store, "--format", "parquet"), ("report", store, "-o", "-")):
+        code, shown = on_terminal(*words)
+        assert (code, "name a file: --output FILE" in shown) == (2, True)
 
 
 # --- what goes in ---------------------------------------------------------------------------------------------------
@@ -196,8 +233,8 @@ def test_all_of_the_recorded_conversations_are_exported(tmp_path: Path) -> None:
     with gzip.open(recorded) as file:
         (tmp_path / "some.jsonl").write_bytes(b"".join(next(file) for _ in range(10)))
     target = tmp_path / "store"
-    words = ["import", tmp_path / "some.jsonl", "--format", "openai-chat", "--store", target]
-    assert hubwire(*words).returncode == 0
+    words = ("--format", "openai-chat", "--store", target)
+    assert hubwire("import", tmp_path / "some.jsonl", *words).returncode == 0
     assert hubwire("export", target, "--format", "jsonl", "-o", tmp_path / "x.jsonl").returncode == 0
     assert (tmp_path / "x.jsonl").read_bytes() == (target / SEGMENT).read_bytes()
 

@@ -278,7 +278,6 @@ def test_the_head_that_a_reader_keeps_is_compared(reader: Reader) -> None:
     records = chained(30, said)
     page = reader.open(report(records))
     for given, answer in (
-        (f"30:{records[-1].chain}", "The same"),
         (f"10:{records[9].chain}", "goes on from the head that you keep"),
         (f"10:{records[10].chain}", "Another log, or a changed one"),
         (f"99:{records[9].chain}", "is not in this file"),
@@ -287,6 +286,20 @@ def test_the_head_that_a_reader_keeps_is_compared(reader: Reader) -> None:
         page.fill(".compare input", given)
         page.click(".compare button")
         assert answer in page.inner_text(".answer")
+    assert "To be compared by you" in reader.fact("completeness")
+    page.fill(".compare input", f"30:{records[-1].chain}")
+    page.keyboard.press("Enter")
+    assert "The same: up to here" in page.inner_text(".answer")
+    assert "Complete, by the head that you keep" in reader.fact("completeness")
+
+
+def test_a_head_makes_no_broken_log_complete(reader: Reader) -> None:
+    records = chained(30, said)
+    content = tampered(report(records), lambda rows: [row.replace(b"word7", b"wordx") for row in rows])
+    page = reader.open(content)
+    page.fill(".compare input", f"30:{records[-1].chain}")
+    page.click(".compare button")
+    assert "Complete, by" not in reader.fact("completeness")
 
 
 def test_a_log_without_a_chain_proves_nothing(reader: Reader) -> None:
@@ -355,6 +368,35 @@ def test_the_records_can_be_taken_out_again(reader: Reader, worked: list[Record]
         page.click("text=Save as JSON Lines")
     content = Path(saved.value.path()).read_bytes()
     assert content == b"".join(b"%b\n" % record.line for record in worked)
+
+
+def test_a_link_names_a_record(reader: Reader) -> None:
+    page = reader.open(report(chained(500, said)))
+    page.goto(f"{page.url.partition('#')[0]}#record-321")
+    page.wait_for_selector(".drawer:has-text('word321')")
+    page.keyboard.press("Escape")
+    reader.view("timeline")
+    assert page.url.endswith("#timeline")
+    page.reload()
+    page.wait_for_selector("#tab-timeline[aria-current=page]")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser: Any, tmp_path: Path, worked: list[Record], scheme: str) -> None:
+    """Axe is a program of its own, which the policy of the page forbids: it is let in for this."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    context = browser.new_context(bypass_csp=True, color_scheme=scheme)
+    page = context.new_page()
+    (tmp_path / "report.html").write_bytes(report(worked))
+    page.goto((tmp_path / "report.html").as_uri())
+    page.wait_for_selector("html[data-checked]", state="attached")
+    for view in ("overview", "timeline", "channels", "records"):
+        page.click(f"#tab-{view}")
+        if view == "records":
+            page.locator(".row").nth(12).click()
+        found = axe.run(page)
+        assert found.violations_count == 0, found.generate_report()
+    context.close()
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280])

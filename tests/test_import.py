@@ -78,6 +78,8 @@ LATER = {
     "hubwire.query",  # and what is below it, with the first query
     "hubwire.redaction",  # and RE2, with the first listener or hub that redacts, or the first line of the log
     "re2",
+    "hubwire.exports",
+    "duckdb",
     "hubwire.thread",
     "hubwire._tenant",  # and what is below it, with the first tenant
     "hubwire._commands.tenancy",

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from ..errors import ConfigurationError
 from ..exports import CloudEvents, Csv, Ecs, Format, Jsonl, Ocsf, Otlp, Parquet
 from ..query import Selection
-from .exporting import STDOUT, Source, export_to, size_text
-from .output import is_terminal, plural, say
+from .exporting import STDOUT, Source, check_output, export_to, size_text
+from .output import plural, say
 from .target import beginning_of, find_log, open_target
 
 __all__ = ("FORMATS", "export")
@@ -38,8 +38,7 @@ async def export(
 ) -> None:
     """Write the selected records of a log to a file, or the standard output."""
     made = _format(format_, columns)
-    if output == STDOUT and format_ == "parquet" and is_terminal(sys.stdout):
-        raise ConfigurationError("Parquet is not for a terminal; name a file: --output events.parquet")
+    check_output(output, is_text=format_ != "parquet")
     store = open_target(target)
     try:
         path = await find_log(store, log, target)

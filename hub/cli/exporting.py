@@ -18,16 +18,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hubwire.listeners.audit.blobs import restore
 
+from ..errors import ConfigurationError
 from ..exports import ExportRecord, Format, export
 from ..log import Head, LogReader, Record
 from ..ports import KnowledgeStore
 from ..query import Selection, query
 from .failures import CommandFailed
-from .output import is_terminal
+from .output import escape_json, is_terminal
 from .redacted import shown
 from .target import Names, fields_of, head_at, head_of
 
-__all__ = ("STDOUT", "LinkedSource", "NotWritten", "Source", "export_to", "size_text")
+__all__ = ("STDOUT", "LinkedSource", "NotWritten", "Source", "check_output", "export_to", "size_text")
 
 STDOUT = "-"
 
@@ -166,10 +167,16 @@ async def each_record(store: KnowledgeStore, path: str, start: int, end: int) ->
 # --- out ------------------------------------------------------------------------------------------------------------
 
 
+def check_output(output: str, *, is_text: bool) -> None:
+    """Refuse to write to a terminal what is no text for people."""
+    if output == STDOUT and not is_text and is_terminal(sys.stdout):
+        raise ConfigurationError("this is not for a terminal; name a file: --output FILE")
+
+
 async def export_to(output: str, source: Source, format_: Format, *, raw: bool, force: bool) -> int:
     """Write an export to a file, or the standard output, with a bar of progress; return how many bytes it has."""
     written = 0
-    with progress_bar() as progress:
+    with progress_bar(output) as progress:
         async with _opened(output, force=force) as file:
             async for piece in export(source.records(progress), format_, redactor=None if raw else "default"):
                 written += len(piece)
@@ -184,7 +191,8 @@ async def _opened(output: str, *, force: bool) -> AsyncIterator[IO[bytes]]:
     Raises :class:`NotWritten`.
     """
     if output == STDOUT:
-        yield sys.stdout.buffer
+        file: Any = _Terminal() if is_terminal(sys.stdout) else sys.stdout.buffer
+        yield file
         await anyio.to_thread.run_sync(sys.stdout.buffer.flush)
         return
     path = Path(output)
@@ -195,6 +203,14 @@ async def _opened(output: str, *, force: bool) -> AsyncIterator[IO[bytes]]:
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(_discard, part)
+
+
+class _Terminal:
+    """A terminal as a file: characters that would move its cursor or hide in it are escaped, as in JSON."""
+
+    def write(self, piece: bytes) -> None:
+        text = piece.decode(errors="backslashreplace").replace("\r\n", "\n")
+        sys.stdout.write(escape_json(text))
 
 
 def _begin(path: Path, *, force: bool) -> IO[bytes]:
@@ -224,8 +240,8 @@ def _discard(part: IO[bytes]) -> None:
         Path(part.name).unlink()
 
 
-def progress_bar() -> Progress:
-    """Return a bar of progress for the terminal at the standard error; it shows nothing where there is none."""
+def progress_bar(output: str) -> Progress:
+    """Return a bar of progress at the standard error; it shows nothing where that is none, or shows the output."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -233,7 +249,9 @@ def progress_bar() -> Progress:
         TextColumn("records"),
         TimeElapsedColumn(),
         console=Console(stderr=True),
-        disable=not is_terminal(sys.stderr),
+        disable=not is_terminal(sys.stderr) or (output == STDOUT and is_terminal(sys.stdout)),
+        redirect_stdout=False,
+        redirect_stderr=False,
         transient=True,
     )
 

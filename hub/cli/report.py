@@ -9,7 +9,7 @@ import attrs
 
 from ..exports import Report
 from ..query import Selection
-from .exporting import STDOUT, LinkedSource, export_to, size_text
+from .exporting import STDOUT, LinkedSource, check_output, export_to, size_text
 from .output import plural, say
 from .target import AUDIT, JOURNAL, beginning_of, find_log, open_target
 
@@ -35,6 +35,7 @@ async def report(
     target: str, *, output: str, title: str | None, selection: Selection, log: str | None, raw: bool, force: bool
 ) -> None:
     """Write the report, and say what is in it."""
+    check_output(output, is_text=False)
     store = open_target(target)
     try:
         path = await find_log(store, log, target)

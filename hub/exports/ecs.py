@@ -42,6 +42,9 @@ _TYPES = {
 _LEVEL = {"info": "info", "warning": "warning", "error": "error"}
 _LABELS = ("channel_id", "task_id", "turn_id", "session_id", "approval_id", "envelope_id", "call_id", "correlation_id")
 
+_MILLISECONDS_MAX = 1e12
+"""Thirty years: of more, the nanoseconds would not fit the field."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -96,7 +99,7 @@ class Ecs(Format):
 
 def _event(fields: dict[str, Any], meaning: Meaning) -> dict[str, Any]:
     kind = text_of(fields, "kind") or "hubwire.record"
-    seq, duration = fields.get("seq"), fields.get("duration_ms")
+    seq = fields.get("seq")
     category, event_type = _CATEGORY.get(domain_of(fields)), _TYPES.get(kind.rpartition(".")[2])
     return _without_none(
         {
@@ -110,10 +113,16 @@ def _event(fields: dict[str, Any], meaning: Meaning) -> dict[str, Any]:
             "hash": text_of(fields, "h"),
             "category": None if category is None else [category],
             "type": ["info"] if event_type is None else [event_type],
-            "duration": int(duration * 1_000_000) if type(duration) in (int, float) and 0 <= duration < 1e12 else None,
+            "duration": _nanoseconds(fields.get("duration_ms")),
             "reason": text_of(fields, "reason"),
         }
     )
+
+
+def _nanoseconds(milliseconds: Any) -> int | None:
+    if type(milliseconds) not in (int, float) or not 0 <= milliseconds < _MILLISECONDS_MAX:
+        return None
+    return int(milliseconds * 1_000_000)
 
 
 def _without_none(fields: dict[str, Any]) -> dict[str, Any]:

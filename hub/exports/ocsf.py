@@ -65,7 +65,7 @@ _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
 class Ocsf(Format):
-    """A record a line, as an event of OCSF 1.9; see :mod:`hubwire.exports.ocsf` for the classes."""
+    """A record a line, as an event of OCSF 1.9, whose class follows from the first word of the kind."""
 
     media_type = "application/jsonl"
     suffix = ".ocsf.jsonl"

@@ -75,8 +75,7 @@ class Report(Format):
 
     def begin(self, redaction: str | None) -> bytes:
         self._redaction = redaction
-        self._records = 0
-        self._last: ExportRecord | None = None
+        self._records, self._last = 0, None
         return _page(self._title).encode(errors="backslashreplace")
 
     def encode(self, records: Sequence[ExportRecord]) -> bytes:

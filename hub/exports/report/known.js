@@ -114,7 +114,10 @@ function compareHead(state, given, answer) {
   const match = /^(\d+):([A-Za-z0-9_-]{22})$/.exec(given);
   const say = (look, text) => { answer.className = `answer ${look}`; answer.textContent = text; };
   if (!match) return say("odd", "That is no head: a head is a number, a colon, and 22 characters.");
-  if (given === state.about.head) return say("", "The same: up to here, this is the log whose head you keep.");
+  if (given === state.about.head) {
+    if (holdsWhole(state)) showVerdict(state.completeness, "good", "ok", "Complete, by the head that you keep");
+    return say("", "The same: up to here, this is the log whose head you keep.");
+  }
   const number = Number(match[1]);
   const record = state.records.find((each) => each.index === number - 1);
   if (record && record.chain === match[2]) {
@@ -122,6 +125,17 @@ function compareHead(state, given, answer) {
   }
   if (record) return say("bad", `Another log, or a changed one: here, record ${count(number - 1)} has the chain value ${record.chain}.`);
   return say("odd", `Record ${count(number - 1)} is not in this file, so that head cannot be compared.`);
+}
+
+/** Whether the chain of a whole log was computed from its first record to its head. */
+function holdsWhole(state) {
+  const { about, records, found } = state;
+  return about.selection === null && !!found && found.holds === records.length && records[0].index === 0 &&
+    records[records.length - 1].index === records.length - 1;
+}
+
+function showVerdict(element, look, sign, text) {
+  element.querySelector(".verdict").replaceWith(h("div", { class: `verdict ${look}` }, icon(sign), h("span", {}, text)));
 }
 
 function redactionFact(state) {

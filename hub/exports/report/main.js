@@ -8,15 +8,17 @@ async function main() {
   if (records.length !== about.records) throw new Error(`the file says that it holds ${about.records} records, and ${records.length} are in it: it was cut or changed`);
   state.known = knownPanel(state);
   state.goTo = (view, wanted = {}) => { goTo(state, view, wanted); };
-  state.remember = () => {};
   drawTabs(state);
   themeButton();
   addEventListener("keydown", (event) => onKey(state, event));
   loading.remove();
-  goTo(state, ["timeline", "channels", "records"].includes(location.hash.slice(1)) ? location.hash.slice(1) : "overview", {});
+  goToHash(state);
+  addEventListener("hashchange", () => goToHash(state));
   document.documentElement.dataset.ready = "true";
   await pause();
-  showIntegrity(state, await check(records, (done) => showChecking(state, done)));
+  state.found = await check(records, (done) => showChecking(state, done));
+  showIntegrity(state, state.found);
+  state.redraw?.();
 }
 
 const VIEWS = [["overview", "Overview"], ["timeline", "Timeline"], ["channels", "Channels"], ["records", "Records"]];
@@ -25,22 +27,36 @@ function drawTabs(state) {
   const counts = { timeline: state.model.spans.length, channels: state.model.channels.size, records: state.records.length };
   const tabs = document.getElementById("tabs");
   tabs.hidden = false;
-  tabs.append(...VIEWS.map(([name, label]) => h("button", { class: "tab", id: `tab-${name}`, type: "button", role: "tab", onclick: () => state.goTo(name) }, label,
+  tabs.append(...VIEWS.map(([name, label]) => h("button", { class: "tab", id: `tab-${name}`, type: "button", onclick: () => state.goTo(name) }, label,
     name in counts ? h("span", { class: "count" }, count(counts[name])) : null)));
 }
 
 function goTo(state, view, wanted) {
   state.view = view;
-  state.shownView = state.escape = state.focusSearch = undefined;
+  state.shownView = state.redraw = state.escape = state.focusSearch = undefined;
   if (view === "records" && ("agent" in wanted || "kind" in wanted || "channel" in wanted || "text" in wanted)) {
     state.filter = { text: "", kind: "", agent: "", channel: "", ...wanted };
   } else if (wanted.record !== undefined) state.filter = { text: "", kind: "", agent: "", channel: "" };
-  for (const [name] of VIEWS) document.getElementById(`tab-${name}`).setAttribute("aria-selected", String(name === view));
+  for (const [name] of VIEWS) document.getElementById(`tab-${name}`).setAttribute("aria-current", name === view ? "page" : "false");
   const made = { overview: () => overview(state), timeline: () => timeline(state), channels: () => channelsView(state, wanted.channel), records: () => recordsView(state, wanted) }[view]();
   document.getElementById("main").replaceChildren(made);
   if (view !== "channels" || !wanted.channel) scrollTo(0, 0);
   state.shownView?.();
-  try { history.replaceState(null, "", `#${view}`); } catch { /* A page of a mail or a frame has no history: it works all the same. */ }
+  if (wanted.record === undefined) setHash(view);
+}
+
+/** Keep in the address what is shown, so that a link to the file can name it. */
+function setHash(hash) {
+  try { history.replaceState(null, "", `#${hash}`); } catch { /* A page of a mail or a frame has no history: it works all the same. */ }
+}
+
+/** Show what the address names: a view, or a record by its number. */
+function goToHash(state) {
+  const hash = location.hash.slice(1);
+  const number = /^record-(\d+)$/.exec(hash);
+  const record = number && state.records.find((each) => (each.index ?? each.place) === Number(number[1]));
+  if (record) goTo(state, "records", { record: record.place });
+  else goTo(state, VIEWS.some(([name]) => name === hash) ? hash : "overview", {});
 }
 
 function onKey(state, event) {

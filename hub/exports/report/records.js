@@ -19,7 +19,6 @@ function recordsView(state, wanted) {
   const list = new List(state, drawer, number);
   const apply = () => {
     Object.assign(filter, { text: search.value, kind: kinds.value, agent: agents.value, channel: channels.value });
-    state.remember();
     list.show(chosen(state));
   };
   search.addEventListener("input", apply);
@@ -29,6 +28,7 @@ function recordsView(state, wanted) {
   const view = h("div", {}, h("div", { class: "tools" }, search, kinds, agents, channels, clear, save, number), h("div", { class: "split" }, h("div", { class: "list" }, heads, list.element), drawer));
   list.show(chosen(state));
   state.shownView = () => { list.draw(); if (wanted.record !== undefined) list.select(wanted.record); };
+  state.redraw = () => list.redraw();
   state.escape = () => list.close();
   state.focusSearch = () => search.focus();
   return view;
@@ -137,10 +137,17 @@ class List {
     if (top < this.element.scrollTop) this.element.scrollTop = top;
     if (top + this.height > this.element.scrollTop + this.element.clientHeight) this.element.scrollTop = top + this.height - this.element.clientHeight;
     this.mark();
+    setHash(`record-${record.index ?? record.place}`);
     this.drawer.replaceChildren(...this.details(record));
     this.drawer.hidden = false;
     this.drawer.scrollTop = 0;
     this.draw();
+  }
+
+  /** Show what has become known of the records meanwhile. */
+  redraw() {
+    this.show(this.records);
+    if (this.selected !== null) this.drawer.replaceChildren(...this.details(this.selected));
   }
 
   mark() {
@@ -150,6 +157,7 @@ class List {
   close() {
     this.drawer.hidden = true;
     this.selected = null;
+    setHash("records");
     this.mark();
     this.element.focus();
   }

@@ -69,10 +69,10 @@ function spanRow(state, span, place, last) {
   const end = span.ends;
   const words = end === null ? "open" : end.look ? `${took(span.to - span.from)} ${end.fields.error_message || end.fields.reason || end.kind.split(".")[1]}` : took(span.to - span.from);
   const label = h("span", { class: `took ${end ? end.look : ""}` }, line(words).slice(0, 120));
-  const right = place(span.to ?? last);
-  if (right > 70) {
-    label.style.right = `${(100 - Math.max(place(span.from), 0)).toFixed(3)}%`;
-  } else label.style.left = `${Math.max(right, 0).toFixed(3)}%`;
+  const left = Math.max(place(span.from), 0), right = Math.max(place(span.to ?? last), 0);
+  if (right <= 70) label.style.left = `${right.toFixed(3)}%`;
+  else label.style.right = `${(100 - (left >= 30 ? left : Math.min(right, 100))).toFixed(3)}%`;
+  if (right > 70 && left < 30) label.classList.add("inside");
   return h("button", { class: "span", type: "button", title: line(what), onclick: () => state.goTo("records", { record: span.begins.place }) },
     h("span", { class: "what" }, kindIcon(span.begins.kind), span.agent ? named(state.model.name(span.agent)) : null, h("bdi", { class: "cut second" }, line(what))),
     h("span", { class: "track" }, piece(span, place, last), label));
