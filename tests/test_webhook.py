@@ -439,6 +439,18 @@ async def test_what_was_not_delivered_is_delivered_after_a_restart(tmp_path: Pat
     assert set(found) == set(range(10))
 
 
+async def test_a_webhook_begins_with_what_there_was_before() -> None:
+    """Of one tenant alone, if it is attached so."""
+    async with Endpoint() as endpoint, Hub(MemoryStore()) as hub:
+        for n in range(6):
+            await hub.emit(GenericEvent(kind="order.placed", data={"n": n}, tenant=("a", "b")[n % 2]))
+        hub.attach(webhook_to(endpoint), since="start", tenant="b")
+        await hub.flush()
+        await hub.emit(GenericEvent(kind="order.placed", data={"n": 7}, tenant="b"))
+        await hub.flush()
+    assert numbers(endpoint.requests) == [1, 3, 5, 7]
+
+
 async def test_two_hubs_need_two_webhooks() -> None:
     async with Endpoint() as endpoint, sending(endpoint) as (_, webhook, _), Hub(MemoryStore()) as other:
         attachment = other.attach(webhook)

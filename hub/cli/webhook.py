@@ -11,10 +11,11 @@ from typing import Any
 
 import attrs
 
+from hubwire.listeners.webhook import new_key_pair, new_secret, verify
+
 from ..cloudevents import from_cloudevent
 from ..errors import ConfigurationError, HubError, InvalidRecord, SignatureInvalid
 from ..events import Event
-from ..listeners.webhook import new_key_pair, new_secret, verify
 from .failures import CommandFailed
 from .output import crop, escape, escape_json, is_terminal, say
 
