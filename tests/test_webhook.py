@@ -12,6 +12,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import standardwebhooks
 from cloudevents.core.formats.json import JSONFormat
@@ -24,7 +25,7 @@ from webhook_endpoint import Connection, Endpoint, Request
 from hubwire import Attachment, AttachmentState, Backoff, DeadLetterReason, Duty, GenericEvent, Hub, RetryOutcome, codec
 from hubwire.addresses import AddressGuard
 from hubwire.cloudevents import from_cloudevent
-from hubwire.errors import ConfigurationError, TargetGone
+from hubwire.errors import ConfigurationError, RetryLater, TargetGone
 from hubwire.listeners.webhook import (
     CircuitState,
     Sha256Header,
@@ -36,8 +37,10 @@ from hubwire.listeners.webhook import (
 )
 from hubwire.redaction import Redactor
 from hubwire.stores import FileStore, MemoryStore
-from support import until
+from hubwire.testing import ManualClock
+from support import pass_time, until
 from support.odd import ODD
+from support.payloads import stamped
 
 LOOPBACK = ("127.0.0.1",)
 SOON = Backoff(seconds=0.001, seconds_max=0.01)
@@ -56,8 +59,10 @@ def webhook_to(endpoint: Endpoint, **settings: Any) -> Webhook:
 
 
 @asynccontextmanager
-async def sending(endpoint: Endpoint, **settings: Any) -> AsyncIterator[tuple[Hub, Webhook, Attachment]]:
-    async with Hub(MemoryStore()) as hub:
+async def sending(
+    endpoint: Endpoint, *, close_seconds_max: float = 10.0, **settings: Any
+) -> AsyncIterator[tuple[Hub, Webhook, Attachment]]:
+    async with Hub(MemoryStore(), close_seconds_max=close_seconds_max) as hub:
         webhook = webhook_to(endpoint, **settings)
         attachment = hub.attach(webhook)
         await attachment.ready()
@@ -345,11 +350,61 @@ async def test_emitters_do_not_wait_for_an_endpoint_that_hangs() -> None:
     async def answering(_: Request, connection: Connection) -> None:
         await hang(connection)
 
-    async with Endpoint(answering) as endpoint, sending(endpoint) as (hub, webhook, _):
+    async with Endpoint(answering) as endpoint, sending(endpoint, close_seconds_max=0.2) as (hub, webhook, _):
         for n in range(1000):
             await hub.emit(order(n))
         assert webhook.statistics().delivered == 0
         assert (await hub.emit(order(1000))).seq > 1000
+
+
+async def test_a_hub_ends_in_time_while_an_endpoint_hangs(tmp_path: Path) -> None:
+    """What was under way is delivered by the next one."""
+
+    async def answering(_: Request, connection: Connection) -> None:
+        await hang(connection)
+
+    async with Endpoint(answering) as endpoint:
+        async with Hub(FileStore(tmp_path), close_seconds_max=0.5) as hub:
+            await hub.attach(webhook_to(endpoint)).ready()
+            await hub.emit(order(0))
+            await until(lambda: len(endpoint.requests) == 1)
+        endpoint.answering = Answers()
+        async with Hub(FileStore(tmp_path)) as hub:
+            hub.attach(webhook_to(endpoint))
+            await hub.flush()
+    assert numbers(endpoint.requests) == [0, 0]
+
+
+async def test_an_endpoint_that_is_away_disturbs_no_other() -> None:
+    async with (
+        Endpoint(Answers(*[500] * 10_000)) as bad,
+        Endpoint() as good,
+        Hub(MemoryStore(), close_seconds_max=0.2) as hub,
+    ):
+        failing, working = webhook_to(bad), webhook_to(good)
+        attachment = hub.attach(failing, name="bad", attempts_max=10_000)
+        await attachment.ready()
+        await hub.attach(working, name="good").ready()
+        for n in range(50):
+            await hub.emit(order(n))
+        await until(lambda: working.statistics().delivered == 50)
+        assert failing.statistics().delivered == 0
+        assert attachment.problem() is not None
+    assert numbers(good.requests) == list(range(50))
+
+
+async def test_pauses_go_by_the_clock_of_the_hub() -> None:
+    clock = ManualClock()
+    async with Endpoint(Answers(*[503] * 8)) as endpoint, Hub(MemoryStore(), clock=clock) as hub:
+        webhook = webhook_to(endpoint, clock=clock, secret=(secret := new_secret()), retry=Backoff(seconds=100))
+        await hub.attach(webhook).ready()
+        await hub.emit(order(0))
+        for attempts in range(1, 9):
+            await until(lambda: webhook.statistics().failed >= attempts)  # noqa: B023 - it is called at once
+            await pass_time(clock, 301)
+        await until(lambda: webhook.statistics().delivered == 1)
+        verify(endpoint.requests[-1].body, endpoint.requests[-1].headers, secret, clock=clock, tolerance_seconds=1e6)
+    assert len(endpoint.requests) == 9
 
 
 # --- many at once ---------------------------------------------------------------------------------------------------
@@ -415,6 +470,23 @@ async def test_while_the_circuit_is_open_one_delivery_tries() -> None:
         assert webhook.statistics().circuit is CircuitState.CLOSED
         assert attachment.state is AttachmentState.RUNNING
     assert set(numbers(endpoint.requests)) == set(range(50))
+
+
+async def test_a_try_that_is_cut_short_is_not_the_last() -> None:
+    """The circuit is half open while one delivery tries, and that one is cancelled."""
+    event = stamped(order(0))
+    async with Endpoint(Answers(500)) as endpoint, webhook_to(endpoint, failures_max=1) as webhook:
+        with pytest.raises(RetryLater):
+            await webhook(event)
+        await asyncio.sleep(0.02)
+        endpoint.answering = lambda _, connection: hang(connection)
+        with anyio.move_on_after(0.1) as scope:
+            await webhook(event)
+        assert scope.cancelled_caught
+        endpoint.answering = Answers()
+        await webhook(event)
+        assert webhook.statistics().circuit is CircuitState.CLOSED
+    assert numbers(endpoint.requests) == [0, 0, 0]
 
 
 # --- restarts -------------------------------------------------------------------------------------------------------
