@@ -121,7 +121,7 @@ async def test_all_that_is_chosen_is_sent() -> None:
     settings: dict[str, Any] = {
         "secret": [private, secret],
         "sha256": Sha256Header("attesta's", name="X-Attesta-Signature"),
-        "headers": {"Authorization": "Bearer x"},
+        "headers": {"Authorization": "Bearer x", "user-agent": "shop/1"},
         "source": "https://example.com/shop",
     }
     async with Endpoint() as endpoint, sending(endpoint, **settings) as (hub, webhook, _):
@@ -137,7 +137,7 @@ async def test_all_that_is_chosen_is_sent() -> None:
         verify(first.body, first.headers, key)
     verify(second.body, second.headers, newer)
     verify_sha256(first.body, first.headers["x-attesta-signature"], "attesta's")
-    assert first.headers["authorization"] == "Bearer x"
+    assert (first.headers["authorization"], first.headers["user-agent"]) == ("Bearer x", "shop/1")
     assert json.loads(first.body)["source"] == "https://example.com/shop"
 
 
@@ -523,6 +523,24 @@ async def test_a_webhook_begins_with_what_there_was_before() -> None:
     assert numbers(endpoint.requests) == [1, 3, 5, 7]
 
 
+async def test_a_webhook_that_promises_less_tries_once() -> None:
+    """What it gives up are dead letters, and it goes on."""
+    async with Endpoint(Answers(500, 200, 400)) as endpoint, Hub() as hub:
+        attachment = hub.attach(webhook_to(endpoint), duty=Duty.BEST_EFFORT)
+        await attachment.ready()
+        for n in range(4):
+            await hub.emit(order(n))
+            await hub.flush()
+        assert len(await hub.dead_letters.list()) == 2
+        assert attachment.state is AttachmentState.RUNNING
+    assert numbers(endpoint.requests) == [0, 1, 2, 3]
+
+
+async def test_a_webhook_that_is_not_attached_delivers_none() -> None:
+    with pytest.raises(ConfigurationError, match="is not attached"):
+        await Webhook("https://example.com/", secret=None)(stamped(order()))
+
+
 async def test_two_hubs_need_two_webhooks() -> None:
     async with Endpoint() as endpoint, sending(endpoint) as (_, webhook, _), Hub(MemoryStore()) as other:
         attachment = other.attach(webhook)
@@ -654,6 +672,7 @@ async def test_a_proxy_that_is_chosen_is_used() -> None:
         ({"headers": {"a b": "x"}}, "a name that no header can have"),
         ({"headers": {"X": "hidden\r\nY: z"}}, "the value of X in headers is not printable ASCII"),
         ({"headers": [("X", "y")]}, "headers is a mapping"),
+        ({"headers": {"X": "y", "x": "z"}}, "headers has x twice"),
         ({"sha256": "x"}, r"sha256 is a Sha256Header\(secret\)"),
         ({"timeout": 0}, "timeout is a number of seconds, more than 0"),
         ({"connect_timeout": None}, "connect_timeout is a number of seconds"),
