@@ -186,10 +186,10 @@ class AddressGuard:
         for each in found:
             parsed = _address(each)
             if parsed is None or not self._is_fine(endpoint, parsed):
+                what = "public" if endpoint.scheme == "https" else "one that http is allowed to"
                 raise AddressForbidden(
-                    f"{endpoint.origin} leads to {shown(each)}, which is "
-                    + ("not public" if endpoint.scheme == "https" else "not one that http is allowed to")
-                    + "; if it is meant, name it in the guard's allow=[...]"
+                    f"{endpoint.origin} leads to {shown(each)}, which is not {what}; if it is meant, name it in the"
+                    " guard's allow=[...]"
                 )
         if not found:
             raise OSError(f"{endpoint.host} has no address")

@@ -3,30 +3,24 @@
 :func:`to_cloudevent` makes a message of an event, or of a record as it is read from a log, and :func:`from_cloudevent`
 an event of a message. The form is the structured mode of JSON, whose content type is :data:`CONTENT_TYPE`:
 
-=================================  =================================================================================
-attribute                          of the event
-=================================  =================================================================================
-``id``                             ``id``; of a record without one a digest of the record
-``source``                         ``urn:hubwire:hub:`` and the id of the hub, or the argument ``source``
-``type``                           ``kind``
-``subject``                        ``agent_id``
-``time``                           ``at``
-``data``                           the fields of the kind, or ``data`` of a generic event
-``sequence``                       ``seq``, with zeros in front: as text it sorts as the number does
-``hubid``, ``hash``                ``hub``; the chain value ``h`` of a record of an audit log
-``partitionkey``                   the channel, the task or the agent: within it, order matters
-``origin``, ``originid``           ``source`` and ``source_id``
-``occurredat``                     ``occurred_at``
-``severitytext``, ``outcome``      ``severity``, ``outcome``
-``tenant``, ``actor``              the same
-``sessionid``, ``turnid``          ``session_id``, ``turn_id``
-``channelid``, ``taskid``          ``channel_id``, ``task_id``
-``correlationid``                  ``correlation_id``
-``causationid``, ``depth``         ``causation_id``, ``depth``
-``traceparent``                    the same
-``hubheader``                      as JSON text, what no attribute can hold: ``metadata``, and text with characters
-                                   that CloudEvents does not allow
-=================================  =================================================================================
+| attribute | of the event |
+|---|---|
+| ``id`` | ``id``; of a record without one a digest of the record |
+| ``source`` | ``urn:hubwire:hub:`` and the id of the hub, or the argument ``source`` |
+| ``type`` | ``kind`` |
+| ``subject`` | ``agent_id`` |
+| ``time`` | ``at`` |
+| ``data`` | the fields of the kind, or ``data`` of a generic event |
+| ``sequence`` | ``seq``, with zeros in front: as text it sorts as the number does |
+| ``hubid`` | ``hub`` |
+| ``hash`` | the chain value ``h`` of a record of an audit log |
+| ``partitionkey`` | the channel, the task or the agent: within it, order matters |
+| ``origin``, ``originid``, ``occurredat`` | ``source``, ``source_id``, ``occurred_at`` |
+| ``severitytext``, ``outcome`` | ``severity``, ``outcome`` |
+| ``tenant``, ``actor``, ``traceparent``, ``depth`` | the same |
+| ``sessionid``, ``turnid``, ``channelid``, ``taskid`` | ``session_id``, ``turn_id``, ``channel_id``, ``task_id`` |
+| ``correlationid``, ``causationid`` | ``correlation_id``, ``causation_id`` |
+| ``hubheader`` | as JSON text, what no attribute can hold: ``metadata``, and texts with control characters |
 
 An attribute is left out where its field is None. Nothing is lost: an event that went this way and back is equal, if its
 kind is declared at both ends, or generic at both.

@@ -90,8 +90,9 @@ async def test_what_arrives_is_printed_with_its_verdict() -> None:
             assert await listener.line() == f'    {{"item": "\\u001b[31mbook", "n": {n}}}'
         webhook = await send(listener.url, new_secret())
         assert (webhook.statistics().refused, webhook.statistics().last_status) == (1, 401)
-        assert (await listener.line()).startswith("SIGNATURE WRONG: no signature of the message fits the secret")
+        assert (await listener.line()).startswith("SIGNATURE WRONG  order.placed #")
         await listener.line()
+        assert (await listener.line()).startswith("    no signature of the message fits the secret")
         assert await listener.ended() == 0
 
 

@@ -116,7 +116,7 @@ async def test_what_was_not_tried_does_not_count() -> None:
 @pytest.mark.parametrize("seconds", ["x", None, float("nan"), -5, 10**400])
 async def test_a_wish_that_is_no_time_is_a_failure(seconds: Any) -> None:
     clock, listener = ManualClock(), Wishing({0: RetryLater("odd", seconds=seconds, is_attempt=False)})
-    async with Hub(MemoryStore(), clock=clock) as hub:
+    async with Hub(MemoryStore(), clock=clock, close_seconds_max=0.2) as hub:
         attachment = hub.attach(listener, name="l", attempts_max=3)
         await attachment.ready()
         await hub.emit(said(0))

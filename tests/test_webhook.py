@@ -12,6 +12,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import standardwebhooks
 from cloudevents.core.formats.json import JSONFormat
@@ -24,7 +25,7 @@ from webhook_endpoint import Connection, Endpoint, Request
 from hubwire import Attachment, AttachmentState, Backoff, DeadLetterReason, Duty, GenericEvent, Hub, RetryOutcome, codec
 from hubwire.addresses import AddressGuard
 from hubwire.cloudevents import from_cloudevent
-from hubwire.errors import ConfigurationError, TargetGone
+from hubwire.errors import ConfigurationError, RetryLater, TargetGone
 from hubwire.listeners.webhook import (
     CircuitState,
     Sha256Header,
@@ -36,8 +37,10 @@ from hubwire.listeners.webhook import (
 )
 from hubwire.redaction import Redactor
 from hubwire.stores import FileStore, MemoryStore
-from support import until
+from hubwire.testing import ManualClock
+from support import pass_time, until
 from support.odd import ODD
+from support.payloads import stamped
 
 LOOPBACK = ("127.0.0.1",)
 SOON = Backoff(seconds=0.001, seconds_max=0.01)
@@ -56,8 +59,10 @@ def webhook_to(endpoint: Endpoint, **settings: Any) -> Webhook:
 
 
 @asynccontextmanager
-async def sending(endpoint: Endpoint, **settings: Any) -> AsyncIterator[tuple[Hub, Webhook, Attachment]]:
-    async with Hub(MemoryStore()) as hub:
+async def sending(
+    endpoint: Endpoint, *, close_seconds_max: float = 10.0, **settings: Any
+) -> AsyncIterator[tuple[Hub, Webhook, Attachment]]:
+    async with Hub(MemoryStore(), close_seconds_max=close_seconds_max) as hub:
         webhook = webhook_to(endpoint, **settings)
         attachment = hub.attach(webhook)
         await attachment.ready()
@@ -116,7 +121,7 @@ async def test_all_that_is_chosen_is_sent() -> None:
     settings: dict[str, Any] = {
         "secret": [private, secret],
         "sha256": Sha256Header("attesta's", name="X-Attesta-Signature"),
-        "headers": {"Authorization": "Bearer x"},
+        "headers": {"Authorization": "Bearer x", "user-agent": "shop/1"},
         "source": "https://example.com/shop",
     }
     async with Endpoint() as endpoint, sending(endpoint, **settings) as (hub, webhook, _):
@@ -132,7 +137,7 @@ async def test_all_that_is_chosen_is_sent() -> None:
         verify(first.body, first.headers, key)
     verify(second.body, second.headers, newer)
     verify_sha256(first.body, first.headers["x-attesta-signature"], "attesta's")
-    assert first.headers["authorization"] == "Bearer x"
+    assert (first.headers["authorization"], first.headers["user-agent"]) == ("Bearer x", "shop/1")
     assert json.loads(first.body)["source"] == "https://example.com/shop"
 
 
@@ -345,11 +350,61 @@ async def test_emitters_do_not_wait_for_an_endpoint_that_hangs() -> None:
     async def answering(_: Request, connection: Connection) -> None:
         await hang(connection)
 
-    async with Endpoint(answering) as endpoint, sending(endpoint) as (hub, webhook, _):
+    async with Endpoint(answering) as endpoint, sending(endpoint, close_seconds_max=0.2) as (hub, webhook, _):
         for n in range(1000):
             await hub.emit(order(n))
         assert webhook.statistics().delivered == 0
         assert (await hub.emit(order(1000))).seq > 1000
+
+
+async def test_a_hub_ends_in_time_while_an_endpoint_hangs(tmp_path: Path) -> None:
+    """What was under way is delivered by the next one."""
+
+    async def answering(_: Request, connection: Connection) -> None:
+        await hang(connection)
+
+    async with Endpoint(answering) as endpoint:
+        async with Hub(FileStore(tmp_path), close_seconds_max=0.5) as hub:
+            await hub.attach(webhook_to(endpoint)).ready()
+            await hub.emit(order(0))
+            await until(lambda: len(endpoint.requests) == 1)
+        endpoint.answering = Answers()
+        async with Hub(FileStore(tmp_path)) as hub:
+            hub.attach(webhook_to(endpoint))
+            await hub.flush()
+    assert numbers(endpoint.requests) == [0, 0]
+
+
+async def test_an_endpoint_that_is_away_disturbs_no_other() -> None:
+    async with (
+        Endpoint(Answers(*[500] * 10_000)) as bad,
+        Endpoint() as good,
+        Hub(MemoryStore(), close_seconds_max=0.2) as hub,
+    ):
+        failing, working = webhook_to(bad), webhook_to(good)
+        attachment = hub.attach(failing, name="bad", attempts_max=10_000)
+        await attachment.ready()
+        await hub.attach(working, name="good").ready()
+        for n in range(50):
+            await hub.emit(order(n))
+        await until(lambda: working.statistics().delivered == 50)
+        assert failing.statistics().delivered == 0
+        assert attachment.problem() is not None
+    assert numbers(good.requests) == list(range(50))
+
+
+async def test_pauses_go_by_the_clock_of_the_hub() -> None:
+    clock = ManualClock()
+    async with Endpoint(Answers(*[503] * 8)) as endpoint, Hub(MemoryStore(), clock=clock) as hub:
+        webhook = webhook_to(endpoint, clock=clock, secret=(secret := new_secret()), retry=Backoff(seconds=100))
+        await hub.attach(webhook).ready()
+        await hub.emit(order(0))
+        for attempts in range(1, 9):
+            await until(lambda: webhook.statistics().failed >= attempts)  # noqa: B023 - it is called at once
+            await pass_time(clock, 301)
+        await until(lambda: webhook.statistics().delivered == 1)
+        verify(endpoint.requests[-1].body, endpoint.requests[-1].headers, secret, clock=clock, tolerance_seconds=1e6)
+    assert len(endpoint.requests) == 9
 
 
 # --- many at once ---------------------------------------------------------------------------------------------------
@@ -417,6 +472,23 @@ async def test_while_the_circuit_is_open_one_delivery_tries() -> None:
     assert set(numbers(endpoint.requests)) == set(range(50))
 
 
+async def test_a_try_that_is_cut_short_is_not_the_last() -> None:
+    """The circuit is half open while one delivery tries, and that one is cancelled."""
+    event = stamped(order(0))
+    async with Endpoint(Answers(500)) as endpoint, webhook_to(endpoint, failures_max=1) as webhook:
+        with pytest.raises(RetryLater):
+            await webhook(event)
+        await asyncio.sleep(0.02)
+        endpoint.answering = lambda _, connection: hang(connection)
+        with anyio.move_on_after(0.1) as scope:
+            await webhook(event)
+        assert scope.cancelled_caught
+        endpoint.answering = Answers()
+        await webhook(event)
+        assert webhook.statistics().circuit is CircuitState.CLOSED
+    assert numbers(endpoint.requests) == [0, 0, 0]
+
+
 # --- restarts -------------------------------------------------------------------------------------------------------
 
 
@@ -437,6 +509,36 @@ async def test_what_was_not_delivered_is_delivered_after_a_restart(tmp_path: Pat
     found = numbers(endpoint.requests)
     assert found == sorted(found)
     assert set(found) == set(range(10))
+
+
+async def test_a_webhook_begins_with_what_there_was_before() -> None:
+    """Of one tenant alone, if it is attached so."""
+    async with Endpoint() as endpoint, Hub(MemoryStore()) as hub:
+        for n in range(6):
+            await hub.emit(GenericEvent(kind="order.placed", data={"n": n}, tenant=("a", "b")[n % 2]))
+        hub.attach(webhook_to(endpoint), since="start", tenant="b")
+        await hub.flush()
+        await hub.emit(GenericEvent(kind="order.placed", data={"n": 7}, tenant="b"))
+        await hub.flush()
+    assert numbers(endpoint.requests) == [1, 3, 5, 7]
+
+
+async def test_a_webhook_that_promises_less_tries_once() -> None:
+    """What it gives up are dead letters, and it goes on."""
+    async with Endpoint(Answers(500, 200, 400)) as endpoint, Hub() as hub:
+        attachment = hub.attach(webhook_to(endpoint), duty=Duty.BEST_EFFORT)
+        await attachment.ready()
+        for n in range(4):
+            await hub.emit(order(n))
+            await hub.flush()
+        assert len(await hub.dead_letters.list()) == 2
+        assert attachment.state is AttachmentState.RUNNING
+    assert numbers(endpoint.requests) == [0, 1, 2, 3]
+
+
+async def test_a_webhook_that_is_not_attached_delivers_none() -> None:
+    with pytest.raises(ConfigurationError, match="is not attached"):
+        await Webhook("https://example.com/", secret=None)(stamped(order()))
 
 
 async def test_two_hubs_need_two_webhooks() -> None:
@@ -570,6 +672,7 @@ async def test_a_proxy_that_is_chosen_is_used() -> None:
         ({"headers": {"a b": "x"}}, "a name that no header can have"),
         ({"headers": {"X": "hidden\r\nY: z"}}, "the value of X in headers is not printable ASCII"),
         ({"headers": [("X", "y")]}, "headers is a mapping"),
+        ({"headers": {"X": "y", "x": "z"}}, "headers has x twice"),
         ({"sha256": "x"}, r"sha256 is a Sha256Header\(secret\)"),
         ({"timeout": 0}, "timeout is a number of seconds, more than 0"),
         ({"connect_timeout": None}, "connect_timeout is a number of seconds"),

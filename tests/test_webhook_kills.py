@@ -12,10 +12,11 @@ from typing import Any
 
 import anyio
 import pytest
+from webhook_endpoint import Endpoint
 
 from hubwire import Attachment, AttachmentState, Backoff, GenericEvent, Hub
 from hubwire.listeners.webhook import Webhook, new_secret
-from hubwire.stores import MemoryStore
+from hubwire.stores import FileStore, MemoryStore
 
 DRIVER = Path(__file__).with_name("webhook_endpoint.py")
 
@@ -122,8 +123,52 @@ async def survive(path: Path, events: int, kills: int) -> Counter[str]:
 
 
 async def test_an_endpoint_that_is_killed_and_misbehaves_gets_each_event_in_order(tmp_path: Path) -> None:
-    deeds = await survive(tmp_path, events=300, kills=4)
+    deeds = await survive(tmp_path, events=120, kills=2)
     assert deeds["410"] == 1
+
+
+PROGRAM = """
+import asyncio, sys
+from hubwire import GenericEvent, Hub
+from hubwire.listeners.webhook import Webhook
+from hubwire.stores import FileStore
+
+
+async def main(store, url, life):
+    webhook = Webhook(url, secret=None, pattern="order.*", allow=["127.0.0.1"])
+    async with Hub(FileStore(store)) as hub:
+        await hub.attach(webhook, name="orders").ready()
+        for n in range(10_000_000):
+            event = await hub.emit(GenericEvent(kind="order.placed", data={"n": n}))
+            print(event.seq, flush=True)
+
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+async def test_a_hub_that_is_killed_delivers_what_it_has_acknowledged(tmp_path: Path) -> None:
+    """Each event that a caller was told of arrives, and none overtakes another one, but for those that come again."""
+    acknowledged: list[int] = []
+    async with Endpoint() as endpoint:
+        for life in range(4):
+            arguments = (str(tmp_path / "store"), endpoint.url, str(life))
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-c", PROGRAM, *arguments, stdout=asyncio.subprocess.PIPE
+            )
+            assert process.stdout is not None
+            acknowledged += [int(await process.stdout.readline()) for _ in range(40 + 17 * life)]
+            process.kill()
+            await process.wait()
+        async with Hub(FileStore(tmp_path / "store")) as hub:
+            hub.attach(Webhook(endpoint.url, secret=None, pattern="order.*", allow=["127.0.0.1"]), name="orders")
+            await hub.flush()
+            assert await hub.dead_letters.list() == []
+        received = [int(json.loads(each.body)["sequence"]) for each in endpoint.requests]
+    assert set(acknowledged) <= set(received)
+    first = list(dict.fromkeys(received))
+    assert first == sorted(first)
 
 
 @pytest.mark.slow

@@ -11,10 +11,11 @@ from typing import Any
 
 import attrs
 
+from hubwire.listeners.webhook import new_key_pair, new_secret, verify
+
 from ..cloudevents import from_cloudevent
 from ..errors import ConfigurationError, HubError, InvalidRecord, SignatureInvalid
 from ..events import Event
-from ..listeners.webhook import new_key_pair, new_secret, verify
 from .failures import CommandFailed
 from .output import crop, escape, escape_json, is_terminal, say
 
@@ -131,13 +132,16 @@ class _Receiver:
             cells = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else _PRETTY_CELLS_MAX
             for line in _lines(message, verdict):
                 say(crop(escape(line), cells))
-        return 401 if verdict.is_refused else self._listening.status
+            if verdict.reason:
+                say(f"    {escape(verdict.reason)}")
+        return 401 if verdict.reason else self._listening.status
 
 
 @attrs.frozen
 class _Verdict:
     text: str
-    is_refused: bool = False
+    reason: str = ""
+    """Why it is refused."""
 
 
 def _verdict(message: _Message, secrets: Iterable[str]) -> _Verdict:
@@ -147,7 +151,7 @@ def _verdict(message: _Message, secrets: Iterable[str]) -> _Verdict:
     try:
         verify(message.body, message.headers, tuple(secrets))
     except SignatureInvalid as error:
-        return _Verdict(f"SIGNATURE WRONG: {error}", is_refused=True)
+        return _Verdict("SIGNATURE WRONG", str(error))
     return _Verdict("signature right")
 
 
@@ -184,6 +188,7 @@ def _fields(message: _Message, verdict: _Verdict) -> Mapping[str, Any]:
         "method": message.method,
         "target": message.target,
         "verdict": verdict.text,
+        **({"reason": verdict.reason} if verdict.reason else {}),
         "headers": {name.lower(): value for name, value in message.headers},
         "body": body,
     }

@@ -23,7 +23,7 @@ class CircuitState(Enum):
 
 MOVES: Mapping[CircuitState, frozenset[CircuitState]] = {
     CircuitState.CLOSED: frozenset({CircuitState.OPEN}),
-    CircuitState.OPEN: frozenset({CircuitState.HALF_OPEN, CircuitState.CLOSED}),  # one that was under way has worked
+    CircuitState.OPEN: frozenset({CircuitState.HALF_OPEN}),
     CircuitState.HALF_OPEN: frozenset({CircuitState.OPEN, CircuitState.CLOSED}),
 }
 """The states that can follow each state."""
@@ -60,9 +60,10 @@ class Circuit:
         return 0.0
 
     def worked(self) -> None:
-        """The endpoint has answered as it should."""
+        """The endpoint has answered as it should. An answer to a delivery of before closes no circuit that is open."""
         self.failures = 0
-        self._move(CircuitState.CLOSED)
+        if self.state is CircuitState.HALF_OPEN:
+            self._move(CircuitState.CLOSED)
 
     def failed(self, seconds_min: float | None) -> float:
         """The endpoint has failed; return after how many seconds to try again.

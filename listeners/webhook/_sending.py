@@ -81,15 +81,18 @@ class Sender:
         *,
         tls: ssl.SSLContext | None,
         proxy: str | None,
+        has_agent: bool,
     ) -> None:
+        """``has_agent``: the headers of each message say which program sends it."""
         self._engine: Any = None
-        self._agent = ""
+        self._agent: dict[str, str] = {}
         self._guard = guard
         self._endpoint = endpoint
         self._timeouts = timeouts
         self._clock = clock
         self._tls = tls
         self._proxy = proxy
+        self._has_agent = has_agent
         self._transport: Any = None
         self._addresses: tuple[str, ...] = ()
         self._resolved_at = 0.0
@@ -105,7 +108,9 @@ class Sender:
 
     def _made_transport(self) -> Any:
         engine: Any = importlib.import_module("httpx2")
-        self._engine, self._agent = engine, f"hubwire/{installed_version()}"
+        self._engine = engine
+        if not self._has_agent:
+            self._agent = {"User-Agent": f"hubwire/{installed_version()}"}
         limits = engine.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS)
         tls = self._tls or ssl.create_default_context()
         return engine.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits, proxy=self._proxy, retries=0)
@@ -153,7 +158,7 @@ class Sender:
         request = self._engine.Request(
             "POST",
             self._engine.URL(f"{endpoint.scheme}://{host}:{endpoint.port}{endpoint.target}"),
-            headers={"Host": endpoint.authority, "User-Agent": self._agent, **headers},
+            headers={"Host": endpoint.authority, **self._agent, **headers},
             content=body,
             extensions={
                 "sni_hostname": endpoint.host,  # the certificate is that of the name

@@ -39,6 +39,8 @@ def headers_of(given: Any) -> dict[str, str]:
             raise ConfigurationError(f"{_CALL}: headers has a name that no header can have: {shown(name)}")
         if name.lower() in _OURS:
             raise ConfigurationError(f"{_CALL}: headers has {name}, which the webhook writes itself; leave it out")
+        if name.lower() in map(str.lower, headers):
+            raise ConfigurationError(f"{_CALL}: headers has {name} twice, in different letters; leave one out")
         if type(value) is not str or not _VALUE.fullmatch(value):
             raise ConfigurationError(
                 f"{_CALL}: the value of {name} in headers is not printable ASCII of one line, or has spaces at its ends"

@@ -169,7 +169,15 @@ class Webhook:
         timeouts = timeouts_of(timeout, connect_timeout, write_timeout, read_timeout)
         self._circuit = Circuit(number_of("failures_max", failures_max), backoff_of(retry), self._clock.monotonic)
         check_installed(_CALL)
-        self._sender = Sender(guard, self._endpoint, timeouts, self._clock, tls=tls_of(tls), proxy=proxy_of(proxy))
+        self._sender = Sender(
+            guard,
+            self._endpoint,
+            timeouts,
+            self._clock,
+            tls=tls_of(tls),
+            proxy=proxy_of(proxy),
+            has_agent=any(name.lower() == "user-agent" for name in self._headers),
+        )
         self._counts = _Counts()
         self._latency = Histogram(BOUNDS_SECONDS)
 
@@ -219,6 +227,8 @@ class Webhook:
 
     async def __call__(self, event: Event) -> None:
         """Deliver an event. Raises what says to the hub what follows."""
+        if not self._sender.is_open:
+            raise ConfigurationError(f"{self!r} is not attached: hub.attach(webhook) lets it deliver")
         if wait := self._circuit.begin():
             raise RetryLater(
                 f"{self._endpoint.origin} has failed {self._circuit.failures} times in a row"
