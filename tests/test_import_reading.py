@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ DOCUMENTS = {
     b' {"role": "user", "content": "b"}]}, {"messages": [{"role": "user", "content": "c"}]} ]',
     "blank lines first": b"\n \n" + lines(*TWO),
 }
-PACKINGS = {
+PACKINGS: dict[str, Callable[[bytes], bytes]] = {
     "plain": lambda content: content,
     "gzip": gzip.compress,
     "zstd": zstandard.ZstdCompressor().compress,
