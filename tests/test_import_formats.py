@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -463,3 +464,38 @@ def test_a_response_without_tokens_has_none() -> None:
     _, ended = parsed("otlp", value).parts
     assert not isinstance(ended, Envelope)
     assert (ended.kind, ended.fields["input_tokens"]) == (ModelCompleted, None)
+
+
+# --- and how long it takes ------------------------------------------------------------------------------------------
+
+
+def long_talk(turns: int) -> list[dict[str, Any]]:
+    """Return messages with calls of every way to be paired; some calls have no result."""
+    made: list[dict[str, Any]] = []
+    for _ in range(turns):
+        made += [{"role": "user", "content": "go"}, asks(call("same", "a"), call(None, "b"), call(None, "c"))]
+        made += [result("1", tool_call_id="same"), result("2")]
+    return made
+
+
+def test_twice_the_messages_are_twice_the_work() -> None:
+    """Lines of code are counted, so that a busy machine does not matter."""
+
+    def work(turns: int) -> int:
+        count = 0
+
+        def counts(_: Any, __: str, ___: Any) -> Any:
+            nonlocal count
+            count += 1
+            return counts
+
+        raw = json.dumps(long_talk(turns)).encode()
+        before = sys.gettrace()
+        sys.settrace(counts)
+        try:
+            parse(FORMATS["openai-chat"], Item(0, "item 1", raw))
+        finally:
+            sys.settrace(before)
+        return count
+
+    assert work(400) <= 2.1 * work(200)
