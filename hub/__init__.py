@@ -181,6 +181,7 @@ _SUBMODULES = (
     "challenges",
     "channel_types",
     "clock",
+    "cloudevents",
     "codec",
     "context",
     "errors",

@@ -192,6 +192,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
         "hubwire.approvals",
         "hubwire.arbiter",
         "hubwire.channel_types",
+        "hubwire.cloudevents",
         "hubwire.expectations",
         "hubwire.guests",
         "hubwire.messages",
