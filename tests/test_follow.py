@@ -45,7 +45,7 @@ def received(store: Path) -> list[dict[str, Any]]:
 
 
 def values(store: Path) -> list[Any]:
-    return [record["data"]["record"].get("n") for record in received(store)]
+    return [record["data"].get("n") for record in received(store)]
 
 
 def lines(*items: Any) -> bytes:
@@ -74,18 +74,18 @@ def test_an_object_becomes_an_event_of_its_kind() -> None:
     assert isinstance(event, GenericEvent)
     assert (event.kind, event.source, event.source_id) == ("order.placed", "theirs", "o-1")
     assert event.occurred_at == "2026-01-02T03:04:05.000000Z"
-    assert event.data == {"record": {"total": 5}}
+    assert event.data == {"total": 5}
 
 
 @pytest.mark.parametrize("kind", ["no kind", "channel.opened", "tool.called", "Order.Placed", 5, None])
 def test_a_kind_that_is_none_here_is_kept(kind: Any) -> None:
     event = event_of({"kind": kind, "n": 1})
-    assert (event.kind, event.data) == ("record.received", {"record": {"kind": kind, "n": 1}})
+    assert (event.kind, event.data) == ("record.received", {"kind": kind, "n": 1})
 
 
 @pytest.mark.parametrize("value", [[1, 2], "text", 5, None])
 def test_a_value_that_is_no_object_is_kept(value: Any) -> None:
-    assert event_of(value).data == {"record": {"value": value}}
+    assert event_of(value).data == {"value": value}
 
 
 @pytest.mark.parametrize("content", [b"hello", b'{"a": 1, "a": 2}', b"\xff", b"[" * 50_000, b'{"specversion": "1.0"}'])

@@ -154,9 +154,7 @@ def _generic(value: dict[str, Any], source: str, kind: str | None) -> Event:
         if isinstance(given, str):
             del fields.left[own_id]
     at = take_moment(fields)
-    return GenericEvent(
-        kind=chosen or OTHER, data={"record": fields.left}, source=source, source_id=source_id, occurred_at=at
-    )
+    return GenericEvent(kind=chosen or OTHER, data=fields.left, source=source, source_id=source_id, occurred_at=at)
 
 
 def _is_id(value: Any) -> bool:
