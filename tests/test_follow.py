@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
@@ -17,6 +18,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from hubwire import GenericEvent, Hub
 from hubwire.cli.following.files import File
@@ -24,6 +26,7 @@ from hubwire.cli.following.lines import Line, LineTooLong, Splitter
 from hubwire.cli.following.records import KEY, events_of
 from hubwire.cli.importing.fields import Wrong
 from hubwire.cloudevents import to_cloudevent
+from hubwire.errors import CallerError
 from hubwire.events import ToolCalled
 from support.importing import records_of
 from support.recordings import AG2_AUDIT, OTLP
@@ -133,6 +136,61 @@ def test_records_of_ag2_and_spans_are_what_an_import_makes_of_them() -> None:
     assert event_of(AG2_AUDIT).kind == "turn.failed"
     kinds = [each.event.kind for each in events_of(Line(json.dumps(OTLP).encode(), "line 1"), "theirs")]
     assert kinds[:2] == ["model.called", "model.completed"]
+
+
+NAMES = st.sampled_from(
+    [
+        *("specversion", "id", "source", "type", "data", "data_base64", "time", "subject", "hubid", "sequence"),
+        *("hubheader", "seq", "at", "hub", "kind", "metadata", "severity", "agent_id", "tool", "call_id", "arguments"),
+    ]
+)
+INNER = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(st.characters(exclude_categories=()), max_size=4),
+        st.sampled_from(["1.0", "tool.called", "order.placed", "agent_registered", "0", "2026-01-02T03:04:05Z"]),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.one_of(NAMES, st.text(max_size=3)), inner)),
+    max_leaves=6,
+)
+RECORD = {"seq": 1, "id": "i", "at": "2026-01-02T03:04:05.000000Z", "hub": "h", "kind": "order.placed"}
+CLOUDEVENT = {"specversion": "1.0", "id": "i", "source": "s", "type": "order.placed"}
+
+
+def test_any_line_is_an_event_or_refused_with_words() -> None:
+    """What is made of it can be emitted, or is refused by the hub as a caller's error."""
+    made: list[Any] = []
+
+    @settings(max_examples=400, deadline=None)
+    @given(st.sampled_from([{}, RECORD, CLOUDEVENT]), st.dictionaries(NAMES, INNER, max_size=5))
+    def check(base: dict[str, Any], more: dict[str, Any]) -> None:
+        content = json.dumps({**base, **more}).encode()
+        with contextlib.suppress(Wrong):
+            made.extend(each.event for each in events_of(Line(content, "line 1", "x:0:y"), "theirs"))
+
+    check()
+    refused: list[CallerError] = []
+
+    async def emit() -> None:
+        async with Hub() as hub:
+            for event in made:
+                try:
+                    await hub.emit(event)
+                except CallerError as error:
+                    refused.append(error)
+
+    anyio.run(emit)
+    assert len(refused) < len(made)
+
+
+@pytest.mark.parametrize("number", ["1e999", "0.1000000000000000055511151231257827", "NaN", "12345678901234567890123"])
+@pytest.mark.parametrize("base", [RECORD, CLOUDEVENT, {}], ids=["record", "CloudEvent", "object"])
+def test_odd_numbers_come_through(base: dict[str, Any], number: str) -> None:
+    content = json.dumps({**base, "data": "HERE"}).replace('"HERE"', number).encode()
+    assert event_of(content).data is not None
 
 
 # --- a file ---------------------------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -464,6 +466,29 @@ def test_a_response_without_tokens_has_none() -> None:
     _, ended = parsed("otlp", value).parts
     assert not isinstance(ended, Envelope)
     assert (ended.kind, ended.fields["input_tokens"]) == (ModelCompleted, None)
+
+
+@pytest.mark.parametrize("odd", [[], {}, 5, None, True, [1]], ids=repr)
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_odd_values_are_refused_with_words_in_every_place(name: str, odd: Any) -> None:
+    """Each value of a recording in turn becomes one that nothing can look up, or count, or cut."""
+    format_name, value = RECORDINGS[name]
+    for number in range(sum(1 for _ in places_of(value))):
+        copy = json.loads(json.dumps(value))
+        holder, key = list(places_of(copy))[number]
+        holder[key] = odd
+        raw = json.dumps(copy).encode()
+        for each in FORMATS.values():
+            each.recognises(copy, Options())
+        with contextlib.suppress(BadItem):
+            parse(FORMATS[format_name], Item(0, "item 1", raw))
+
+
+def places_of(value: Any) -> Iterator[tuple[Any, Any]]:
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        yield value, key
+        yield from places_of(inner)
 
 
 # --- and how long it takes ------------------------------------------------------------------------------------------

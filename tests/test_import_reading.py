@@ -238,6 +238,7 @@ def test_an_item_is_refused_and_never_crashes_an_import() -> None:
     def check(name: str, value: Any) -> None:
         for each in FORMATS.values():
             each.recognises(value, Options())
+            each.recognises({"messages": [value], "contents": [value], "conversations": [value]}, Options())
         with contextlib.suppress(BadItem):
             parse(FORMATS[name], Item(0, "item 1", json.dumps(value).encode()))
 
