@@ -84,7 +84,7 @@ def as_object(value: Any) -> Any:
         return value
 
 
-def is_one_of(value: Any, names: Container[str]) -> bool:
+def is_one_of(value: Any, names: Container[Any]) -> bool:
     """Tell whether a value is one of these texts; it may be of a kind that no set can look up."""
     return isinstance(value, str) and value in names
 
