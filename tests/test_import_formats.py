@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -463,3 +466,61 @@ def test_a_response_without_tokens_has_none() -> None:
     _, ended = parsed("otlp", value).parts
     assert not isinstance(ended, Envelope)
     assert (ended.kind, ended.fields["input_tokens"]) == (ModelCompleted, None)
+
+
+@pytest.mark.parametrize("odd", [[], {}, 5, None, True, [1]], ids=repr)
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_odd_values_are_refused_with_words_in_every_place(name: str, odd: Any) -> None:
+    """Each value of a recording in turn becomes one that nothing can look up, or count, or cut."""
+    format_name, value = RECORDINGS[name]
+    for number in range(sum(1 for _ in places_of(value))):
+        copy = json.loads(json.dumps(value))
+        holder, key = list(places_of(copy))[number]
+        holder[key] = odd
+        raw = json.dumps(copy).encode()
+        for each in FORMATS.values():
+            each.recognises(copy, Options())
+        with contextlib.suppress(BadItem):
+            parse(FORMATS[format_name], Item(0, "item 1", raw))
+
+
+def places_of(value: Any) -> Iterator[tuple[Any, Any]]:
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        yield value, key
+        yield from places_of(inner)
+
+
+# --- and how long it takes ------------------------------------------------------------------------------------------
+
+
+def long_talk(turns: int) -> list[dict[str, Any]]:
+    """Return messages with calls of every way to be paired; some calls have no result."""
+    made: list[dict[str, Any]] = []
+    for _ in range(turns):
+        made += [{"role": "user", "content": "go"}, asks(call("same", "a"), call(None, "b"), call(None, "c"))]
+        made += [result("1", tool_call_id="same"), result("2")]
+    return made
+
+
+def test_twice_the_messages_are_twice_the_work() -> None:
+    """Lines of code are counted, so that a busy machine does not matter."""
+
+    def work(turns: int) -> int:
+        count = 0
+
+        def counts(_: Any, __: str, ___: Any) -> Any:
+            nonlocal count
+            count += 1
+            return counts
+
+        raw = json.dumps(long_talk(turns)).encode()
+        before = sys.gettrace()
+        sys.settrace(counts)
+        try:
+            parse(FORMATS["openai-chat"], Item(0, "item 1", raw))
+        finally:
+            sys.settrace(before)
+        return count
+
+    assert work(400) <= 2.1 * work(200)

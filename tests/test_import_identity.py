@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_a_file_that_grew_brings_its_new_items(tmp_path: Path) -> None:
     assert len(opened(tmp_path / "s")) == 3
 
 
-FORMS = {
+FORMS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "renamed": ("b.jsonl", lambda content: content),
     "gzip": ("a.jsonl.gz", gzip.compress),
     "zstd": ("a.jsonl.zst", zstandard.ZstdCompressor().compress),

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ DOCUMENTS = {
     b' {"role": "user", "content": "b"}]}, {"messages": [{"role": "user", "content": "c"}]} ]',
     "blank lines first": b"\n \n" + lines(*TWO),
 }
-PACKINGS = {
+PACKINGS: dict[str, Callable[[bytes], bytes]] = {
     "plain": lambda content: content,
     "gzip": gzip.compress,
     "zstd": zstandard.ZstdCompressor().compress,
@@ -237,6 +238,7 @@ def test_an_item_is_refused_and_never_crashes_an_import() -> None:
     def check(name: str, value: Any) -> None:
         for each in FORMATS.values():
             each.recognises(value, Options())
+            each.recognises({"messages": [value], "contents": [value], "conversations": [value]}, Options())
         with contextlib.suppress(BadItem):
             parse(FORMATS[name], Item(0, "item 1", json.dumps(value).encode()))
 

@@ -96,6 +96,35 @@ def import_(
 
 
 @app.command
+def follow(
+    stream: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="A file, read as it grows; a URL with lines of JSON or server-sent events; - is the standard input.",
+        ),
+    ],
+    /,
+    *,
+    store: Annotated[str, Parameter(help="The store of the hub: file:///data, or a directory.")],
+    kind: Annotated[
+        str | None, Parameter(help="The kind of events that name none; by default record.received.")
+    ] = None,
+    header: Annotated[
+        tuple[str, ...], Parameter(help="A header for a URL: 'Authorization: Bearer …'. Can be repeated.")
+    ] = (),
+    once: Annotated[bool, Parameter(help="Take in what is there now, and end.")] = False,
+) -> int:
+    """Take a stream of others' records into a store: lines of JSON, CloudEvents. Stop it with Ctrl-C.
+
+    Each becomes an event once, also when the stream is read again. Exits with 3 if lines were refused.
+    """
+    from .follow import follow
+
+    return follow(stream, store, kind=kind, headers=header, once=once)
+
+
+@app.command
 def tail(
     target: Target,
     /,

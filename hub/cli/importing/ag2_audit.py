@@ -9,7 +9,7 @@ from ... import GenericEvent
 from ...events import TurnFailed
 from .conversation import Conversation, Fact, check_sizes
 from .decoding import Digest, encoded
-from .fields import Fields, Wrong, is_clean
+from .fields import Fields, Wrong, is_clean, is_one_of
 from .format import Options
 from .moments import moment_of
 
@@ -39,7 +39,7 @@ class AG2Audit:
     sign = "records of AG2's audit log"
 
     def recognises(self, value: Any, _: Options) -> bool:
-        return isinstance(value, dict) and "at" in value and value.get("kind") in _KINDS
+        return isinstance(value, dict) and "at" in value and is_one_of(value.get("kind"), _KINDS)
 
     def facts(self, value: Any) -> Iterator[Conversation]:
         record = Fields(value)

@@ -32,6 +32,13 @@ class AG2Store:
         if not isinstance(value, dict) or not self.recognises(value, Options()):
             keys = ", ".join(sorted(value)) if isinstance(value, dict) else "no keys"
             raise Wrong(f"is no part of a store of AG2, as it has {keys}; name the directory of the store")
+        texts = [
+            value.get("path", ""),
+            value.get("channel", ""),
+            *Fields(value.get("names", {}), "has as names").left.values(),
+        ]
+        if not all(isinstance(text, str) for text in texts):
+            raise Wrong("is no part of a store of AG2: its path, its channel or a name is no text")
         if "record" in value:
             yield from AG2Audit().facts(value["record"])
         elif "path" in value:

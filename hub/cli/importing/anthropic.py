@@ -6,7 +6,7 @@ from typing import Any
 
 from .conversation import Draft, Speaker, said
 from .exchange import exchange_of, put_all, system_first
-from .fields import Fields, Wrong, named
+from .fields import Fields, Wrong, is_one_of, named
 from .format import Opened, Options, messages_at
 from .moments import take_moment
 
@@ -36,7 +36,9 @@ class Anthropic:
             return False
         blocks = [block for each in messages if isinstance(each.get("content"), list) for block in each["content"]]
         has_system = isinstance(value, dict) and "system" in exchange_of(value)[0].left
-        return has_system or any(isinstance(block, dict) and block.get("type") in _OWN_BLOCKS for block in blocks)
+        return has_system or any(
+            isinstance(block, dict) and is_one_of(block.get("type"), _OWN_BLOCKS) for block in blocks
+        )
 
     def open(self, value: Any, options: Options, _: Draft) -> Opened:
         if _is_response(value):

@@ -151,7 +151,7 @@ class _Calls:
         self._answers: Counter[str] = Counter()
         self._by_tool: dict[str, deque[_Made]] = {}
         self._all: deque[_Made] = deque()
-        self._taken: set[str] = set()
+        self._taken: dict[str, int] = {}
 
     def make(self, given: str, tool: str, speaker: Speaker, fallback: str) -> str:
         """Add a call; return its id, which no other call of the conversation has."""
@@ -170,11 +170,14 @@ class _Calls:
         return made
 
     def unique(self, wanted: str) -> str:
-        number, call_id = 1, wanted
-        while call_id in self._taken:
+        """Return an id that no other call has: the second of ``x`` is ``x#2``."""
+        number = self._taken.get(wanted, 0) + 1
+        call_id = wanted if number == 1 else f"{wanted}#{number}"
+        while call_id in self._taken and call_id != wanted:  # the record has an id that looks like this
             number += 1
             call_id = f"{wanted}#{number}"
-        self._taken.add(call_id)
+        self._taken[wanted] = number
+        self._taken.setdefault(call_id, 1)
         return call_id
 
     def _of_id(self, given: str) -> _Made | None:

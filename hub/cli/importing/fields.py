@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from .decoding import NotJson, parse_json
 
-__all__ = ("Fields", "Wrong", "as_object", "as_text", "clean", "is_clean", "named")
+__all__ = ("Fields", "Wrong", "as_object", "as_text", "clean", "is_clean", "is_one_of", "named")
 
 
 class Wrong(Exception):
@@ -82,6 +82,11 @@ def as_object(value: Any) -> Any:
         return parse_json(value)
     except NotJson:
         return value
+
+
+def is_one_of(value: Any, names: Container[Any]) -> bool:
+    """Tell whether a value is one of these texts; it may be of a kind that no set can look up."""
+    return isinstance(value, str) and value in names
 
 
 def as_text(value: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from .conversation import Draft, Speaker
 from .exchange import exchange_of, put_all, system_first
-from .fields import Fields, Wrong, named
+from .fields import Fields, Wrong, is_one_of, named
 from .format import Opened, Options, messages_at
 from .moments import take_moment
 
@@ -56,7 +56,7 @@ class Gemini:
     def put(self, draft: Draft, number: int, message: Any) -> None:
         fields = Fields(message)
         role, at = fields.take("role"), take_moment(fields)
-        if role not in _ROLES:
+        if role is not None and not is_one_of(role, _ROLES):
             raise Wrong(f"has the role {role!r}; roles are user, model, function, tool and system")
         if role in ("function", "tool"):
             fields.left["role"] = role

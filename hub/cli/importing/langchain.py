@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .conversation import Draft, Speaker, said, speaker_of
-from .fields import Fields, Wrong, as_object, named
+from .fields import Fields, Wrong, as_object, is_one_of, named
 from .format import Opened, Options, messages_at
 from .moments import take_moment
 from .openai_chat import put_result
@@ -109,7 +109,7 @@ def _unwrapped(message: Any) -> tuple[str, Fields]:
         path = outer.take("id")
         outer.drop_if("lc", (1,))
         outer.drop_if("type", ("constructor",))
-        if not (isinstance(path, list) and path[:1] == ["langchain"] and path[-1] in _CLASSES):
+        if not (isinstance(path, list) and path[:1] == ["langchain"] and is_one_of(path[-1], _CLASSES)):
             outer.left["class"] = path
     elif isinstance(outer.peek("data"), dict):
         inner = Fields(outer.take("data"))

@@ -6,7 +6,7 @@ from typing import Any
 
 from .conversation import ASSISTANT, UNKNOWN_TOOL, Draft, Speaker
 from .exchange import system_first
-from .fields import Fields, Wrong, as_object, as_text
+from .fields import Fields, Wrong, as_object, as_text, is_one_of
 from .format import Opened, Options, messages_at
 from .moments import take_moment
 
@@ -54,11 +54,11 @@ class ShareGPT:
     def put(self, draft: Draft, number: int, message: Any) -> None:
         fields = Fields(message)
         at, source, value = take_moment(fields), fields.take("from", "role"), fields.take("value", "content")
-        if source in _CALLS:
+        if is_one_of(source, _CALLS):
             _put_calls(draft, number, value, fields.left, at)
-        elif source in _RESULTS:
+        elif is_one_of(source, _RESULTS):
             draft.result(f"{number}/result", None, None, value, rest=fields.left, at=at)
-        elif source in _ROLES:
+        elif is_one_of(source, _ROLES):
             role = _ROLES[source]
             if source not in ("system", "human", "gpt", "user", "assistant"):
                 fields.left["from"] = source

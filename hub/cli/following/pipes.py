@@ -1,0 +1,46 @@
+"""The standard input, line by line until it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+
+from anyio import to_thread
+
+from .lines import Line, Splitter
+
+__all__ = ("StandardInput",)
+
+_PIECE_BYTES = 256 * 1024
+
+
+class StandardInput:
+    """``-``. Its lines have no place by which they would be known when they come again."""
+
+    def __init__(self) -> None:
+        self.name = "stdin"
+        self._count = 0
+
+    async def batches(self) -> AsyncIterator[Sequence[Line]]:
+        splitter = Splitter(self.name)
+        while content := await to_thread.run_sync(_read, abandon_on_cancel=True):
+            if lines := self._lines(splitter.feed(content)):
+                yield lines
+        if splitter.rest:
+            yield self._lines([splitter.rest])
+
+    def _lines(self, contents: list[bytes]) -> list[Line]:
+        made = []
+        for content in contents:
+            self._count += 1
+            made.append(Line(content.rstrip(b"\r\n"), f"line {self._count:,}"))
+        return made
+
+
+def _read() -> bytes:
+    """Return what is there, without a wait for more than the first byte.
+
+    By the descriptor: the end of the process would wait for the lock of a buffer that a thread is reading.
+    """
+    return os.read(sys.stdin.fileno(), _PIECE_BYTES)
