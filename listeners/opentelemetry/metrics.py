@@ -59,8 +59,8 @@ class OpenTelemetryMetrics(PushedMetrics):
         self._resource: Any = None
         self._began_ns = self._clock.now_ns()
 
-    async def __aexit__(self, *_: object) -> None:
-        await super().__aexit__(*_)
+    def finish(self) -> None:
+        """Shut the exporter down."""
         self._exporter.shutdown()
 
     def send(self, readings: Sequence[Reading]) -> None:
