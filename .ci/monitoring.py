@@ -1,6 +1,6 @@
-"""Write a dashboard for Grafana and alert rules for Prometheus, from the table of metrics: python .ci/monitoring.py
+"""Write a dashboard for Grafana, alert rules for Prometheus and a page of the reference, from the table of metrics.
 
-Both are in `docs/monitoring/`. They are made from `hubwire.listeners.families`, so a metric that is renamed there is
+`python .ci/monitoring.py` writes them into `docs/`. They are made from `hubwire.listeners.families`, so a metric that is renamed there is
 renamed here, and `tests/test_monitoring.py` fails while the files are not as this writes them.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from hubwire.listeners.families import FAMILIES, Family
 
-FOLDER = Path(__file__).resolve().parents[1] / "docs" / "monitoring"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 ROWS = {
@@ -25,6 +25,16 @@ ROWS = {
 }
 """By title, how the names of their metrics begin after `hub_`; all others are about the hub."""
 OTHERS = "Hub"
+
+MODULES = (
+    "listeners.prometheus",
+    "listeners.pushed",
+    "listeners.hub_metrics",
+    "listeners.families",
+    "listeners.opentelemetry.metrics",
+    "stores.measured",
+)
+"""What the page of the reference has below its tables."""
 
 OVERVIEW = (
     ("Healthy", "min(hub_healthy)", "bool_yes_no"),
@@ -189,14 +199,29 @@ def alerts() -> str:
     return "\n".join(lines) + "\n"
 
 
-FILES = {"dashboard.json": dashboard, "alerts.yml": alerts}
+def page() -> str:
+    lines = ["# Metrics", "", "<!-- Written by .ci/monitoring.py; change that, and run it. -->", ""]
+    lines += ["The names under which [metrics](../guides/metrics.md) are shown. No label is an agent.", ""]
+    for title in (OTHERS, *ROWS):
+        lines += [f"## {title}", "", "| name | type | labels | what it is |", "|---|---|---|---|"]
+        for family in FAMILIES:
+            if row_of(family) == title:
+                labels = ", ".join(f"`{label}`" for label in family.labels)
+                lines.append(f"| `{family.name}` | {family.type} | {labels} | {family.help.rstrip('.')} |")
+        lines.append("")
+    for module in MODULES:
+        lines += [f"::: hubwire.{module}", "    options: {heading_level: 2}", ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+FILES = {"monitoring/dashboard.json": dashboard, "monitoring/alerts.yml": alerts, "reference/metrics.md": page}
 
 
 def main() -> None:
-    FOLDER.mkdir(exist_ok=True)
     for name, write in FILES.items():
-        (FOLDER / name).write_text(write(), encoding="utf-8")
-        print(f"written: {(FOLDER / name).relative_to(FOLDER.parents[1])}")
+        (DOCS / name).parent.mkdir(exist_ok=True)
+        (DOCS / name).write_text(write(), encoding="utf-8")
+        print(f"written: docs/{name}")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class PushedMetrics(HubMetrics, ABC):
     def send(self, readings: Sequence[Reading]) -> None:
         """Hand these on. It is called in a thread of its own and may block; what it raises is logged and counted."""
 
-    def finish(self) -> None:  # noqa: B027 - most hold no resource
+    def finish(self) -> None:
         """Release what :meth:`send` needs: it is called after the last push, in the same thread."""
 
     async def __aenter__(self) -> Self:

@@ -9,7 +9,6 @@ from typing import Any
 import anyio
 import pytest
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
-from support.otlp import Collector, attributes_of, collector
 
 from hubwire import GenericEvent, Hub
 from hubwire.errors import ConfigurationError
@@ -18,6 +17,7 @@ from hubwire.listeners.families import FAMILIES
 from hubwire.listeners.metrics import Latency
 from hubwire.listeners.opentelemetry.metrics import OpenTelemetryMetrics
 from hubwire.listeners.pushed import CallbackMetrics
+from support.otlp import Collector, attributes_of, collector
 
 Number = tuple[str, str, Any, Mapping[str, str]]
 

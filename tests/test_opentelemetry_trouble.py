@@ -11,13 +11,13 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from support.otlp import Collector, collector, trees
 
 from hubwire import Duty, Hub
 from hubwire.errors import ConfigurationError
 from hubwire.events import ToolCalled, ToolCompleted, TurnEnded, TurnStarted
 from hubwire.listeners.opentelemetry import OpenTelemetry
 from hubwire.stores import MemoryStore
+from support.otlp import Collector, collector, trees
 
 
 @pytest.fixture
@@ -36,8 +36,9 @@ async def calls(hub: Hub, count: int = 3, *, first: int = 0) -> None:
 
 async def no_threads() -> None:
     """Return when no thread of an exporter is there: one that has said that it ends is there for a moment."""
-    while any(thread.name.startswith("hubwire opentelemetry") for thread in threading.enumerate()):
-        await anyio.sleep(0.01)
+    for thread in threading.enumerate():
+        if thread.name.startswith("hubwire opentelemetry"):
+            await anyio.to_thread.run_sync(thread.join)
 
 
 @pytest.mark.parametrize("mood", ["busy", "garbled", "gone"])
@@ -69,15 +70,15 @@ async def test_a_collector_that_hangs_is_left_behind(received: Collector) -> Non
 
 async def test_spans_wait_for_a_collector_that_comes_back(received: Collector) -> None:
     received.mood = "busy"
-    otel = OpenTelemetry(exporter=Moody(received))
+    exporter = Moody(received)
+    otel = OpenTelemetry(exporter=exporter)
     async with Hub(listeners=[otel]) as hub:
         await calls(hub)
-        while not otel.statistics().failures:
-            await anyio.sleep(0.01)
-        assert otel.statistics().last_error is not None
+        await anyio.to_thread.run_sync(exporter.asked.wait)
         received.mood = "well"
-    assert otel.statistics().exported == 6
-    assert otel.statistics().last_error is None
+    numbers = otel.statistics()
+    assert (numbers.exported, numbers.waiting, numbers.dropped, numbers.last_error) == (6, 0, 0, None)
+    assert numbers.failures >= 1
 
 
 class Moody(SpanExporter):
@@ -85,10 +86,13 @@ class Moody(SpanExporter):
 
     def __init__(self, received: Collector) -> None:
         self.received = received
+        self.asked = threading.Event()
         self.spans = InMemorySpanExporter()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return SpanExportResult.FAILURE if self.received.mood == "busy" else self.spans.export(spans)
+        result = SpanExportResult.FAILURE if self.received.mood == "busy" else self.spans.export(spans)
+        self.asked.set()
+        return result
 
     def shutdown(self) -> None:
         self.spans.shutdown()

@@ -360,7 +360,7 @@ async def test_a_measure_that_raises_is_called_once(raised: type[BaseException])
     handled = []
     async with Hub() as hub:
         hub.measure_calls(record)
-        hub.attach(lambda event: handled.append(event), pattern="a.b", in_loop=True)
+        hub.attach(handled.append, name="handler", pattern="a.b", in_loop=True)
         for _ in range(3):
             await hub.emit(GenericEvent(kind="a.b"))
             await hub.flush()

@@ -437,6 +437,6 @@ _MILLISECONDS_MAX = 1e13
 
 def _duration(event: Event) -> int | None:
     stated = field(event, "duration_ms")
-    if type(stated) in (int, float) and 0 <= stated <= _MILLISECONDS_MAX:
-        return round(stated * 1_000_000)
+    if type(stated) is int or type(stated) is float:
+        return round(stated * 1_000_000) if 0 <= stated <= _MILLISECONDS_MAX else None
     return None

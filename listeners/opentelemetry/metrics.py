@@ -87,16 +87,14 @@ class OpenTelemetryMetrics(PushedMetrics):
         for name, some in by_name.items():
             of = family(name)
             title, unit = _title(of)
+            points: list[Any] = [self._point(each, each.labels, now_ns) for each in some]
             data: Any
             if of.type == "histogram":
-                data = export.Histogram([self._point(each, each.labels, now_ns) for each in some], cumulative)
+                data = export.Histogram(points, cumulative)
+            elif of.type == "counter":
+                data = export.Sum(points, cumulative, is_monotonic=True)
             else:
-                points = [
-                    export.NumberDataPoint(dict(each.labels), self._began_ns, now_ns, each.value) for each in some
-                ]  # type: ignore[arg-type]
-                data = (
-                    export.Sum(points, cumulative, is_monotonic=True) if of.type == "counter" else export.Gauge(points)
-                )
+                data = export.Gauge(points)
             yield export.Metric(title, of.help, unit, data)
         for reading in by_name.get("hub_work_duration_seconds", ()):
             if gen_ai := _GEN_AI.get(reading.labels["what"]):
@@ -104,10 +102,11 @@ class OpenTelemetryMetrics(PushedMetrics):
                 yield export.Metric(gen_ai[0], "", "s", export.Histogram([point], cumulative))
 
     def _point(self, reading: Reading, labels: Any, now_ns: int) -> Any:
-        from opentelemetry.sdk.metrics.export import HistogramDataPoint  # noqa: PLC0415 - an extra
+        from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint  # noqa: PLC0415 - an extra
 
         latency = reading.value
-        assert isinstance(latency, Latency)
+        if not isinstance(latency, Latency):
+            return NumberDataPoint(dict(labels), self._began_ns, now_ns, latency)
         return HistogramDataPoint(
             attributes=dict(labels),
             start_time_unix_nano=self._began_ns,
