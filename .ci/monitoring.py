@@ -1,7 +1,7 @@
 """Write a dashboard for Grafana, alert rules for Prometheus and a page of the reference, from the table of metrics.
 
-`python .ci/monitoring.py` writes them into `docs/`. They are made from `hubwire.listeners.families`, so a metric that is renamed there is
-renamed here, and `tests/test_monitoring.py` fails while the files are not as this writes them.
+`python .ci/monitoring.py` writes them into `docs/`. They are made from `hubwire.listeners.families`: what is renamed
+there is renamed here, and `tests/test_monitoring.py` fails while the files are not as this writes them.
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ class HubMetrics(Metrics):
         self._file = None if store is None else TotalsFile(store, path)
         self._save_seconds = save_seconds
         self._saved_at = 0.0
+        self._is_read = False
         self._hub_id = ""
         self._counted = -1
         """The ``seq`` of the last event that the totals have."""
@@ -88,7 +89,8 @@ class HubMetrics(Metrics):
     # -- totals --
 
     async def __aenter__(self) -> Self:
-        if self._file is not None and (kept := await self._file.read()) is not None:
+        is_read, self._is_read = self._is_read, True  # it may be entered again, after a failure
+        if not is_read and self._file is not None and (kept := await self._file.read()) is not None:
             for kind, severity, outcome, number in kept.names:
                 name = (kind, severity, outcome)
                 self._names[name] = self._names.get(name, 0) + number

@@ -38,8 +38,9 @@ class PrometheusMetrics(HubMetrics):
 
     :meth:`exposition` returns them as the text of ``/metrics``, and :meth:`app` is a web application in ASGI that
     serves it. ``registry``: a ``CollectorRegistry`` of prometheus-client in which they are, too, beside the metrics of
-    the program: then whatever shows that registry shows them. Arguments are those of
-    :class:`~hubwire.listeners.hub_metrics.HubMetrics`; with a ``store``, totals of the log go on over restarts.
+    the program: then whatever shows that registry shows them. A registry has the metrics of one hub. Other arguments
+    are those of :class:`~hubwire.listeners.hub_metrics.HubMetrics`; with a ``store``, totals of the log go on over
+    restarts.
 
     Raises :class:`~hubwire.errors.ConfigurationError` where prometheus-client is not installed.
     """

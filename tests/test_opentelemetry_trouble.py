@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from hubwire import Duty, Hub
+from hubwire import AttachmentState, Duty, Hub
 from hubwire.errors import ConfigurationError
 from hubwire.events import ToolCalled, ToolCompleted, TurnEnded, TurnStarted
 from hubwire.listeners.opentelemetry import OpenTelemetry
@@ -159,6 +159,39 @@ async def test_a_durable_one_sends_each_span(received: Collector) -> None:
         await hub.flush()
         assert len(received.spans) == 10
     trees(received.spans)
+
+
+async def test_a_listener_can_be_entered_again(received: Collector) -> None:
+    """One object on one hub after the other, as after a failure: its exporter is made again."""
+    otel = OpenTelemetry(received.endpoint)
+    for run in range(1, 3):
+        async with Hub(listeners=[otel]) as hub:
+            await calls(hub)
+            await hub.flush()
+            assert await otel.flushed()
+        assert len(received.spans) == 6 * run
+
+
+async def test_a_durable_one_is_suspended_without_a_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on when it is resumed, and all spans arrive."""
+    from hubwire.listeners.opentelemetry import listener
+
+    monkeypatch.setattr(listener, "_CONFIRM_SECONDS", 0.01)
+    exporter = Slow(threading.Event())
+    async with Hub(MemoryStore()) as hub:
+        otel = OpenTelemetry(exporter=exporter)
+        attachment = hub.attach(otel, duty=Duty.DURABLE, name="otel", since="start", attempts_max=1)
+        await attachment.ready()
+        await calls(hub)
+        await hub.flush()
+        assert attachment.state is AttachmentState.SUSPENDED
+        assert not hub.health().healthy
+        exporter.gate.set()
+        monkeypatch.setattr(listener, "_CONFIRM_SECONDS", 20)
+        attachment.resume()
+        await hub.flush()
+        assert len(exporter.spans.get_finished_spans()) == 6
+        assert attachment.state is AttachmentState.RUNNING
 
 
 async def test_a_restart_sends_no_other_spans(received: Collector) -> None:

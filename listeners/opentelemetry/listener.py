@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from hubwire import Duty, Event, Hub
-from hubwire.errors import ConfigurationError, OperatorError
+from hubwire.errors import ConfigurationError
 
 from .._past import past_events
 from ._attributes import moment_of
@@ -76,6 +76,8 @@ class OpenTelemetry:
         if content is None:
             content = os.environ.get(CONTENT_VARIABLE, "").lower() in ("1", "true")
         self._exporter = exporter_to(endpoint) if exporter is None else exporter
+        self._endpoint = endpoint
+        self._is_own = exporter is None
         self._service = service
         self._tracing = Tracing(Settings(ratio=ratio, content=bool(content), open_max=open_max))
         self._waiting_max = waiting_max
@@ -106,6 +108,15 @@ class OpenTelemetry:
             return ExportStatistics(exported=0, waiting=0, dropped=0, failures=0, last_error=None)
         return self._exporting.statistics()
 
+    async def flushed(self, seconds: float = 5.0) -> bool:
+        """Return whether the collector has got all spans that have ended, after so many seconds at most.
+
+        Call ``hub.flush()`` before, so that what was emitted is a span.
+        """
+        if type(seconds) not in (int, float) or not 0 <= seconds < float("inf"):
+            raise ConfigurationError("OpenTelemetry.flushed(): seconds is a number, 0 or more")
+        return self._exporting is None or await self._exporting.flushed(seconds)
+
     def bind(self, hub: Hub) -> None:
         """Read what is open from the journal of this hub, at the first event."""
         self._hub = hub
@@ -133,7 +144,7 @@ class OpenTelemetry:
         self._newest = (events[0].hub, max(newest, events[-1].seq))
         self._last_at = events[-1].at
         if exporting.keeps_all and not await exporting.flushed(_CONFIRM_SECONDS):
-            raise OperatorError(
+            raise TimeoutError(
                 f"the collector has not taken spans for {_CONFIRM_SECONDS:g} s"
                 f" ({exporting.statistics().last_error}); start it, then resume the listener if it is suspended"
             )
@@ -150,6 +161,8 @@ class OpenTelemetry:
         if self._exporting is None or self._exporting.has_ended:
             attachments: Any = () if self._hub is None else self._hub.attachments
             duty = next((each.duty for each in attachments if each.listener is self), Duty.BEST_EFFORT)
+            if self._exporting is not None and self._is_own:  # the one before was shut down
+                self._exporter = exporter_to(self._endpoint)
             self._exporting = Exporting(
                 exports_by(self._exporter, self._service),
                 self._exporter.shutdown,
