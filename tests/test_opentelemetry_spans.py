@@ -30,6 +30,7 @@ from hubwire.events import (
 )
 from hubwire.listeners.opentelemetry import OpenTelemetry, names
 from hubwire.listeners.opentelemetry._tracing import KINDS, Settings, Tracing
+from hubwire.patterns import Patterns
 from hubwire.stores import MemoryStore
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -305,6 +306,28 @@ async def test_a_hand_over_is_a_link() -> None:
     (link,) = spans["invoke_agent b"].links
     assert f"{link.context.span_id:016x}" == hex_of(spans["invoke_agent a"])[1]
     assert dict(link.attributes or {}) == {names.LINK: "hand_over", names.HAND_OVER: "a"}
+
+
+async def test_a_service_that_a_turn_calls_is_part_of_it() -> None:
+    """And so is what is emitted in that scope."""
+    spans = Traced()
+    async with Hub(listeners=[spans.listener]) as hub:
+        await hub.emit(TurnStarted(turn_id="t"))
+        await hub.flush()
+        with context.scope(traceparent=spans.listener.traceparent("t")):
+            passed = context.headers()["traceparent"]
+            await hub.emit(ToolCalled(tool="x", call_id="c", turn_id="t"))
+            await hub.emit(ToolCompleted(tool="x", call_id="c", turn_id="t"))
+        await hub.emit(TurnEnded(turn_id="t"))
+    trace_id, span_id, _ = hex_of(spans["invoke_agent"])
+    assert passed == f"00-{trace_id}-{span_id}-01"
+    assert hex_of(spans["execute_tool x"]) == (trace_id, hex_of(spans["execute_tool x"])[1], span_id)
+    assert spans.listener.traceparent("unknown") is None
+
+
+def test_all_events_that_are_wanted_match_the_pattern() -> None:
+    patterns = Patterns(OpenTelemetry.pattern)
+    assert [kind for kind in KINDS if not patterns.matches(kind)] == []
 
 
 async def test_a_task_goes_on_over_a_restart() -> None:

@@ -143,11 +143,29 @@ async def test_no_trace_has_holes_when_there_is_no_room() -> None:
 class Slow(Moody):
     def __init__(self, gate: threading.Event) -> None:
         self.gate = gate
+        self.sizes: list[int] = []
         self.spans = InMemorySpanExporter()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.gate.wait()
+        self.sizes.append(len(spans))
         return self.spans.export(spans)
+
+
+async def test_large_contents_are_bounded() -> None:
+    """What waits is bounded by its texts, too, and a request to the collector is small enough for it."""
+    exporter = Slow(threading.Event())
+    otel = OpenTelemetry(exporter=exporter, content=True, redactor=None)
+    async with Hub(listeners=[otel]) as hub:
+        for number in range(1000):
+            about: dict[str, Any] = {"tool": "x", "call_id": f"c{number}", "agent_id": "a"}
+            await hub.emit(ToolCalled(**about, arguments="x" * 50_000))
+            await hub.emit(ToolCompleted(**about, result="y" * 50_000))
+        await hub.flush()
+        exporter.gate.set()
+        assert await otel.flushed()
+    assert sum(exporter.sizes) == 1000
+    assert max(exporter.sizes) < 80
 
 
 async def test_a_durable_one_sends_each_span(received: Collector) -> None:

@@ -104,17 +104,17 @@ class Tracing:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._open: OpenCalls[Begun] = OpenCalls(settings.open_max)
-        self._turns: dict[str, dict[int, Begun]] = {}
+        self._turns: dict[str | int, dict[int, Begun]] = {}
         """By agent, its turns that have not ended."""
         self._places: Recent[tuple[str, str | int], Place] = Recent(_RECENT_MAX)
         """Of turns and tasks, also when they have ended, by their ids; and of the turns that posted, by envelope."""
         self._roots: Recent[int, int] = Recent(_RECENT_MAX)
         """By trace, the span that is its root, where none outside of the hub is."""
-        self._channels: Recent[str, SpanData | None] = Recent(_RECENT_MAX)
+        self._channels: Recent[str | int, SpanData | None] = Recent(_RECENT_MAX)
         """Those whose span is still to be shown, before the first of its children, and None for the others."""
         self._used: Recent[int, None] = Recent(_RECENT_MAX)
         """The ids of spans that there were."""
-        self._names: Recent[str, str] = Recent(_RECENT_MAX)
+        self._names: Recent[str | int, str] = Recent(_RECENT_MAX)
         self._switched: Recent[str, tuple[Place, str]] = Recent(_RECENT_MAX)
         """By the name of an agent, the turn that handed over to it, and the name of the agent of that."""
         self._made: list[SpanData] = []
@@ -129,6 +129,10 @@ class Tracing:
         """How many were ended because too many were open."""
         return self._open.forgotten
 
+    def place_of_turn(self, turn_id: str) -> Place | None:
+        """Return where the span of a turn is; None if it has not begun, or was forgotten."""
+        return self._places.get(("turn", id_of(turn_id) or 0))
+
     def handle(self, events: Iterable[Event]) -> Sequence[SpanData]:
         """Return the spans that have ended with these events, those that are not sampled left out."""
         for event in events:
@@ -139,7 +143,8 @@ class Tracing:
     def learn(self, events: Iterable[Event]) -> None:
         """Take in events whose spans were shown before. Channels are shown again when they get a child."""
         for span in self.handle(events):
-            if (channel := span.attributes.get(names.CONVERSATION_ID)) and names.CHANNEL in span.attributes:
+            channel = id_of(span.attributes.get(names.CONVERSATION_ID))
+            if channel and names.CHANNEL in span.attributes:
                 self._channels.put(channel, span)
 
     def abandon(self, end_ns: int, reason: str, *, is_for_good: bool) -> Sequence[SpanData]:
@@ -181,8 +186,8 @@ class Tracing:
         if gone is not None:
             how = "replaced" if gone.place.span_id == begun.place.span_id or gone.what == what else "forgotten"
             self._end(gone, begun.start_ns, {names.END: how}, "error", f"it was {how}: its end has not come")
-        if what == "turn" and event.agent_id:
-            self._turns.setdefault(event.agent_id, {})[begun.place.span_id] = begun
+        if what == "turn" and begun.agent_id is not None:
+            self._turns.setdefault(begun.agent_id, {})[begun.place.span_id] = begun
 
     def _begun(self, event: Event, what: str, start_ns: int, call: Call) -> Begun:
         span_id = span_id_of(event.hub, what, str(call.turn or ""), str(call.agent or ""), str(call.tie))
@@ -207,7 +212,7 @@ class Tracing:
             start_ns=start_ns,
             attributes=attributes,
             links=links,
-            agent_id=event.agent_id,
+            agent_id=id_of(event.agent_id),
         )
 
     def _ended(self, event: Event, what: str, status: Status) -> None:
@@ -233,7 +238,7 @@ class Tracing:
         self._end(begun, end_ns, attributes, status, message if status == "error" else "")
 
     def _end(self, begun: Begun, end_ns: int, attributes: Mapping[str, Any], status: Status, message: str) -> None:
-        if begun.what == "turn" and begun.agent_id in self._turns:
+        if begun.what == "turn" and begun.agent_id is not None and begun.agent_id in self._turns:
             turns = self._turns[begun.agent_id]
             turns.pop(begun.place.span_id, None)
             if not turns:
@@ -244,10 +249,11 @@ class Tracing:
     # -- agents and channels: spans without a duration, so that they are there before what belongs to them --
 
     def _agent_registered(self, event: Event) -> None:
-        if not event.agent_id:
+        agent_id = id_of(event.agent_id)
+        if not event.agent_id or agent_id is None:
             return
         name = text_of(event, "name")
-        self._names.put(event.agent_id, name)
+        self._names.put(agent_id, name)
         span_id = span_id_of(event.hub, "agent", event.agent_id)
         if span_id in self._used:
             return
@@ -263,7 +269,7 @@ class Tracing:
     def _channel_created(self, event: Event) -> None:
         if not event.channel_id:
             return
-        self._channels.put(event.channel_id, None)
+        self._channels.put(id_of(event.channel_id) or 0, None)
         links = []
         if parent := text_of(event, "parent_id"):
             links.append(Link(self._place_of_channel(event.hub, parent), {names.LINK: "channel"}))
@@ -356,13 +362,13 @@ class Tracing:
         if what != "turn" and (turn := self._turn_of(event)) is not None:
             return turn
         task_id = text_of(event, "parent_id") if what == "task" else event.task_id
-        if task_id and (task := self._places.get(("task", task_id))) is not None:
+        if task_id and (task := self._places.get(("task", id_of(task_id) or 0))) is not None:
             return task
         envelope_id = text_of(event, "envelope_id")
         return self._places.get(("envelope", envelope_id)) if envelope_id else None
 
     def _turn_of(self, event: Event) -> Place | None:
-        if event.turn_id and (place := self._places.get(("turn", event.turn_id))) is not None:
+        if event.turn_id and (place := self._places.get(("turn", id_of(event.turn_id) or 0))) is not None:
             return place
         turn = self._open_turn_of(event)
         return None if turn is None else turn.place
@@ -371,7 +377,7 @@ class Tracing:
         """Return the turn that an event names; where it names none, the only one that its agent is in."""
         if event.turn_id:
             return self._open.find(Call("turn", id_of(event.turn_id) or "", None, None))
-        turns = self._turns.get(event.agent_id or "", {})
+        turns = self._turns.get(id_of(event.agent_id) or "", {})
         return next(iter(turns.values())) if len(turns) == 1 else None
 
     def _links(self, event: Event, what: str) -> list[Link]:
@@ -390,11 +396,12 @@ class Tracing:
 
     def _channel(self, event: Event, channel_id: str) -> Place:
         """Return the place of a channel, whose span is shown before those that belong to it."""
-        if channel_id not in self._channels:
+        key = id_of(channel_id) or 0
+        if key not in self._channels:
             self._show_channel(event, channel_id, "", [])
-        elif (span := self._channels.get(channel_id)) is not None:
+        elif (span := self._channels.get(key)) is not None:
             self._made.append(span)
-        self._channels.put(channel_id, None)
+        self._channels.put(key, None)
         return self._place_of_channel(event.hub, channel_id)
 
     def _place_of_channel(self, hub: str, channel_id: str) -> Place:
@@ -406,7 +413,7 @@ class Tracing:
         return (trace_id & 0xFFFF_FFFF_FFFF_FFFF) < round(self._settings.ratio * 2**64)
 
     def _name_of(self, agent_id: str | None) -> str:
-        return (self._names.get(agent_id) or "") if agent_id else ""
+        return (self._names.get(id_of(agent_id) or 0) or "") if agent_id else ""
 
 
 def _call(event: Event, what: str) -> Call | None:

@@ -12,6 +12,7 @@ from hubwire.errors import ConfigurationError
 from .._past import past_events
 from ._attributes import moment_of
 from ._exporting import Exporting, ExportStatistics
+from ._ids import traceparent_of
 from ._sdk import check_installed, exporter_to, exports_by
 from ._tracing import KINDS, Settings, Tracing
 
@@ -56,6 +57,12 @@ class OpenTelemetry:
     Raises :class:`~hubwire.errors.ConfigurationError` where OpenTelemetry is not installed, or for a bound that is
     none.
     """
+
+    pattern = (
+        *("agent.*", "approval.*", "channel.created", "envelope.*", "error.raised", "hub.stopped", "loop.*", "model.*"),
+        *("policy.decided", "sandbox.decided", "task.*", "tool.*", "turn.*"),
+    )
+    """The events that spans are made from; all others pass it by."""
 
     def __init__(
         self,
@@ -107,6 +114,17 @@ class OpenTelemetry:
         if self._exporting is None:
             return ExportStatistics(exported=0, waiting=0, dropped=0, failures=0, last_error=None)
         return self._exporting.statistics()
+
+    def traceparent(self, turn_id: str) -> str | None:
+        """Return the W3C Trace Context of the span of a turn, for the services that are called in it.
+
+        ``with context.scope(traceparent=otel.traceparent(turn.id)): headers = context.headers()``. It is None until the
+        listener has seen the beginning of the turn.
+        """
+        if type(turn_id) is not str:
+            raise ConfigurationError("OpenTelemetry.traceparent(): turn_id is a text, the id of a turn")
+        place = self._tracing.place_of_turn(turn_id)
+        return None if place is None else traceparent_of(place)
 
     async def flushed(self, seconds: float = 5.0) -> bool:
         """Return whether the collector has got all spans that have ended, after so many seconds at most.
