@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from hubwire.errors import ConfigurationError
 from hubwire.ports import Clock, KnowledgeStore
 
+from ._methods import has_methods
 from .families import FAMILIES, Family
 from .hub_metrics import HubMetrics, Reading
 from .metrics import Latency
@@ -66,7 +67,7 @@ class PrometheusMetrics(HubMetrics):
         self._last: list[Reading] = []
         """What the last scrape in another thread has shown."""
         if registry is not None:
-            if not callable(getattr(registry, "register", None)):
+            if not has_methods(registry, "register"):
                 raise ConfigurationError("PrometheusMetrics(): registry is a CollectorRegistry of prometheus-client")
             registry.register(self)
 

@@ -89,7 +89,7 @@ class CallbackMetrics(PushedMetrics):
         **settings: Any,
     ) -> None:
         super().__init__(seconds=seconds, **settings)
-        if not callable(callback) or isinstance(callback, type):
+        if not callable(callback) or issubclass(type(callback), type):
             raise ConfigurationError("CallbackMetrics(): callback is a function of a type, a name, a value and tags")
         self._callback = callback
 

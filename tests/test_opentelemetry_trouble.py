@@ -237,6 +237,11 @@ async def test_without_the_package_the_extra_is_named(monkeypatch: pytest.Monkey
         OpenTelemetry()
 
 
+class Unaskable:
+    def __getattribute__(self, name: str) -> Any:
+        raise SystemExit
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -244,6 +249,7 @@ async def test_without_the_package_the_extra_is_named(monkeypatch: pytest.Monkey
         {"endpoint": ""},
         {"endpoint": "http://x", "exporter": InMemorySpanExporter()},
         {"exporter": object()},
+        {"exporter": Unaskable()},
         {"service": 5},
         {"ratio": 1.5},
         {"ratio": "all"},

@@ -297,10 +297,17 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
         PrometheusMetrics()
 
 
+class Unaskable:
+    def __getattribute__(self, name: str) -> Any:
+        raise SystemExit
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"registry": 5},
+        {"registry": Unaskable()},
+        {"store": Unaskable()},
         {"store": MemoryStore},
         {"store": "file:///x"},
         {"save_seconds": -1},
@@ -343,9 +350,21 @@ async def test_calls_are_measured_where_it_is_asked_for() -> None:
         hub.attach(lambda event: None, name="quick", in_loop=True)
         await hub.emit(GenericEvent(kind="a.b"))
         await hub.flush()
-        hub.measure_calls(lambda name, seconds: calls.append((name, seconds)))
+        stop = hub.measure_calls(lambda name, seconds: calls.append((name, seconds)))
         await hub.emit(GenericEvent(kind="a.b"))
         await hub.flush()
+        stop()
+        measured_calls = len(calls)
+        await hub.emit(GenericEvent(kind="a.b"))
+        await hub.flush()
+        assert len(calls) == measured_calls
+        metrics = HubMetrics()
+        attachment = hub.attach(metrics)
+        await attachment.ready()
+        await attachment.detach()
+        await hub.emit(GenericEvent(kind="a.b"))
+        await hub.flush()
+        assert not hub._parts.fanout.announcements.call_times.records
     assert "quick" in {name for name, _ in calls}
     assert all(seconds >= 0 for _, seconds in calls)
 

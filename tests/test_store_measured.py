@@ -98,12 +98,13 @@ async def test_a_hub_on_it_is_as_on_the_store(tmp_path: Path) -> None:
         assert hub.statistics().committed > 10
 
 
-async def test_a_report_that_fails_harms_no_call() -> None:
+@pytest.mark.parametrize("raised", [ValueError, SystemExit, GeneratorExit])
+async def test_a_report_that_fails_harms_no_call(raised: type[BaseException]) -> None:
     made = []
 
     def fail(operation: str, *_: object, **__: object) -> None:
         made.append(operation)
-        raise ValueError("no")
+        raise raised("no")
 
     store = measured(MemoryStore(), fail)
     await store.write("/a", "x")

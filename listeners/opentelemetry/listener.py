@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from hubwire import Duty, Event, Hub
 from hubwire.errors import ConfigurationError
 
+from .._methods import has_methods
 from .._past import past_events
 from ._attributes import moment_of
 from ._exporting import Exporting, ExportStatistics
@@ -198,7 +199,7 @@ def _check(endpoint: object, exporter: object, service: object, ratio: object) -
         raise ConfigurationError("OpenTelemetry(): endpoint is an address such as http://localhost:4318/v1/traces")
     if endpoint is not None and exporter is not None:
         raise ConfigurationError("OpenTelemetry(): give it an endpoint or an exporter, which has its own, not both")
-    if exporter is not None and not callable(getattr(exporter, "export", None)):
+    if exporter is not None and not has_methods(exporter, "export", "shutdown"):
         raise ConfigurationError("OpenTelemetry(): exporter is a SpanExporter of opentelemetry-sdk")
     if type(ratio) not in (int, float) or not 0 <= ratio <= 1:  # type: ignore[operator]
         raise ConfigurationError("OpenTelemetry(): ratio is a number from 0, no trace, to 1, all traces")

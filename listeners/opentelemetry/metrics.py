@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hubwire import installed_version
 from hubwire.errors import ConfigurationError
 
+from .._methods import has_methods
 from ..families import Family, family
 from ..hub_metrics import Reading
 from ..metrics import Latency
@@ -45,7 +46,7 @@ class OpenTelemetryMetrics(PushedMetrics):
         **settings: Any,
     ) -> None:
         super().__init__(seconds=seconds, **settings)
-        if exporter is not None and (endpoint is not None or not callable(getattr(exporter, "export", None))):
+        if exporter is not None and (endpoint is not None or not has_methods(exporter, "export", "shutdown")):
             raise ConfigurationError(
                 "OpenTelemetryMetrics(): exporter is a MetricExporter of opentelemetry-sdk, with an endpoint of its own"
             )
