@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
+import anyio
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.status import StatusCode
 
-from hubwire import BaseActor, Event, GenericEvent, Hub, Turn, context
+from hubwire import ApprovalPolicy, BaseActor, Event, GenericEvent, Hub, Turn, context
+from hubwire.approvals import FunctionApprover
 from hubwire.events import (
     AgentSwitched,
     ModelCalled,
@@ -29,7 +31,8 @@ from hubwire.events import (
     evolve,
 )
 from hubwire.listeners.opentelemetry import OpenTelemetry, names
-from hubwire.listeners.opentelemetry._tracing import KINDS, Settings, Tracing
+from hubwire.listeners.opentelemetry._kinds import KINDS
+from hubwire.listeners.opentelemetry._tracing import Settings, Tracing
 from hubwire.patterns import Patterns
 from hubwire.stores import MemoryStore
 
@@ -294,6 +297,53 @@ async def test_a_team_of_actors_is_one_tree() -> None:
     assert "envelope.posted" in [each.name for each in outer.events]
 
 
+class Clerk(BaseActor):
+    async def on_envelope(self, turn: Turn) -> None:
+        if isinstance(turn.content, int):
+            await turn.post({"job": turn.content}, to=["worker"])
+
+
+class Busy(BaseActor):
+    """Has all jobs in its hands at once, before it goes on with the first."""
+
+    concurrency = 8
+
+    def __init__(self) -> None:
+        self.jobs = 0
+        self.all = anyio.Event()
+
+    async def on_envelope(self, turn: Turn) -> None:
+        self.jobs += 1
+        if self.jobs == 5:
+            self.all.set()
+        await self.all.wait()
+        await turn.hub.approvals.gate(turn.agent, f"job {turn.content['job']}")
+        await turn.post("done", to=["clerk"])
+
+
+async def test_turns_side_by_side_are_told_apart() -> None:
+    """What an actor does in one of several turns is part of that one: each job is a tree of its own."""
+    policy = ApprovalPolicy(approvers=[FunctionApprover("ann", lambda _: True, in_loop=True)])
+    spans = Traced()
+    async with Hub(listeners=[spans.listener], approvals=policy) as hub:
+        boss = await hub.agents.register("boss")
+        clerk = (await hub.spawn(Clerk(), name="clerk")).agent
+        worker = (await hub.spawn(Busy(), name="worker")).agent
+        channel = await hub.channels.open([boss, clerk, worker])
+        ended = hub.events(pattern="turn.ended")
+        for job in range(5):
+            await channel.post(boss, job, to=[clerk])
+        for _ in range(15):
+            await anext(ended)
+    assert spans.is_tree()
+    runs: dict[str, list[str]] = {}
+    for span in sorted(spans.spans, key=lambda span: span.start_time or 0):
+        runs.setdefault(hex_of(span)[0], []).append(span.name)
+    jobs = [run for run in runs.values() if len(run) > 1]
+    path = ["invoke_agent clerk", "invoke_agent worker"]
+    assert sorted(jobs) == [[*path, f"approve job {job}", "invoke_agent clerk"] for job in range(5)]
+
+
 async def test_a_hand_over_is_a_link() -> None:
     spans = Traced()
     async with Hub(listeners=[spans.listener]) as hub:
@@ -353,9 +403,6 @@ async def test_a_task_goes_on_over_a_restart() -> None:
 
 
 async def test_an_approval_is_a_span() -> None:
-    from hubwire import ApprovalPolicy
-    from hubwire.approvals import FunctionApprover
-
     policy = ApprovalPolicy(approvers=[FunctionApprover("ann", lambda _: True, in_loop=True)])
     spans = Traced()
     async with Hub(listeners=[spans.listener], approvals=policy) as hub:

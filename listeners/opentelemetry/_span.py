@@ -65,6 +65,9 @@ class Begun:
     attributes: dict[str, Any]
     links: list[Link]
     agent_id: str | int | None = None
+    correlation_id: str | int | None = None
+    handles: tuple[str | int, ...] = ()
+    """Of a turn: the ids of its envelope, and of the event with that."""
     notes: list[Note] = attrs.field(factory=list)
 
     def ended(self, end_ns: int, attributes: Mapping[str, Any], status: Status, message: str) -> SpanData:

@@ -18,73 +18,16 @@ from .._open_calls import Call, OpenCalls, id_of
 from . import names
 from ._attributes import field, moment_of, of_begin, of_end, text_of
 from ._ids import Place, parsed, span_id_of, trace_id_of
+from ._kinds import BEGINNINGS, ENDINGS, NOTED, OF_ALL, OPERATIONS, TIES
 from ._recent import Recent
 from ._span import Begun, Link, Note, SpanData, Status
+from ._turns import OpenTurns
 
-__all__ = ("KINDS", "Settings", "Tracing")
+__all__ = ("Settings", "Tracing")
 
 _RECENT_MAX = 10_000
 _NOTES_MAX = 100
 """How many notes a span has: a loop may have any number of them."""
-
-_TIES = {"turn": "turn_id", "model": "call_id", "tool": "call_id", "task": "task_id", "approval": "approval_id"}
-_BEGINNINGS = {
-    "turn.started": "turn",
-    "model.called": "model",
-    "tool.called": "tool",
-    "task.started": "task",
-    "approval.requested": "approval",
-}
-_ENDINGS: Mapping[str, tuple[str, Status]] = {
-    "turn.ended": ("turn", "ok"),
-    "turn.failed": ("turn", "error"),
-    "turn.abandoned": ("turn", "error"),
-    "model.completed": ("model", "ok"),
-    "model.failed": ("model", "error"),
-    "model.abandoned": ("model", "error"),
-    "tool.completed": ("tool", "ok"),
-    "tool.failed": ("tool", "error"),
-    "tool.abandoned": ("tool", "error"),
-    "task.completed": ("task", "ok"),
-    "task.failed": ("task", "error"),
-    "task.expired": ("task", "error"),
-    "task.cancelled": ("task", "unset"),
-    "approval.approved": ("approval", "ok"),
-    "approval.denied": ("approval", "unset"),
-    "approval.returned": ("approval", "unset"),
-    "approval.withdrawn": ("approval", "unset"),
-    "approval.escalated": ("approval", "error"),
-    "approval.expired": ("approval", "error"),
-}
-_NOTED = {
-    "approval.risk_scored": "approval",
-    "approval.trust_computed": "approval",
-    "approval.challenge_issued": "approval",
-    "approval.challenge_completed": "approval",
-    "approval.reminded": "approval",
-    "approval.referred": "approval",
-    "task.progressed": "task",
-    "task.checkpointed": "task",
-    "task.cancel_requested": "task",
-    "turn.extended": "turn",
-    "envelope.posted": "turn",
-    "envelope.rejected": "turn",
-    "envelope.dispatch_failed": "turn",
-    "error.raised": "turn",
-    "loop.warned": "turn",
-    "loop.blocked": "turn",
-    "policy.decided": "turn",
-    "sandbox.decided": "turn",
-}
-_OTHERS = ("agent.registered", "agent.switched", "channel.created", "hub.stopped")
-
-KINDS = frozenset({*_BEGINNINGS, *_ENDINGS, *_NOTED, *_OTHERS})
-"""The kinds of events that spans are made from."""
-
-_OF_ALL = frozenset({"task", "approval"})
-"""What goes on when the hub stops, and is not tied to an agent and a turn."""
-
-_OPERATIONS = {"turn": "invoke_agent", "model": "chat", "tool": "execute_tool", "task": "invoke_workflow"}
 
 
 @attrs.frozen(kw_only=True)
@@ -104,8 +47,7 @@ class Tracing:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._open: OpenCalls[Begun] = OpenCalls(settings.open_max)
-        self._turns: dict[str | int, dict[int, Begun]] = {}
-        """By agent, its turns that have not ended."""
+        self._turns = OpenTurns()
         self._places: Recent[tuple[str, str | int], Place] = Recent(_RECENT_MAX)
         """Of turns and tasks, also when they have ended, by their ids; and of the turns that posted, by envelope."""
         self._roots: Recent[int, int] = Recent(_RECENT_MAX)
@@ -155,7 +97,7 @@ class Tracing:
 
     def _abandon(self, end_ns: int, reason: str, *, is_for_good: bool) -> None:
         for call, begun in tuple(self._open.all().items()):
-            if is_for_good or call.what not in _OF_ALL:
+            if is_for_good or call.what not in OF_ALL:
                 self._open.end(call)
                 self._end(begun, end_ns, {names.END: "abandoned", names.REASON: reason}, "error", reason)
 
@@ -163,9 +105,9 @@ class Tracing:
 
     def _handle(self, event: Event) -> None:
         kind = event.kind
-        if (what := _BEGINNINGS.get(kind)) is not None:
+        if (what := BEGINNINGS.get(kind)) is not None:
             self._begin(event, what)
-        elif (ending := _ENDINGS.get(kind)) is not None:
+        elif (ending := ENDINGS.get(kind)) is not None:
             self._ended(event, *ending)
         elif kind == "agent.registered":
             self._agent_registered(event)
@@ -175,7 +117,7 @@ class Tracing:
             self._agent_switched(event)
         elif kind == "hub.stopped":
             self._abandon(_moment(event), "the hub was stopped", is_for_good=False)
-        elif (what := _NOTED.get(kind)) is not None:
+        elif (what := NOTED.get(kind)) is not None:
             self._note(event, what)
 
     def _begin(self, event: Event, what: str) -> None:
@@ -186,8 +128,8 @@ class Tracing:
         if gone is not None:
             how = "replaced" if gone.place.span_id == begun.place.span_id or gone.what == what else "forgotten"
             self._end(gone, begun.start_ns, {names.END: how}, "error", f"it was {how}: its end has not come")
-        if what == "turn" and begun.agent_id is not None:
-            self._turns.setdefault(begun.agent_id, {})[begun.place.span_id] = begun
+        if what == "turn":
+            self._turns.begin(begun, event)
 
     def _begun(self, event: Event, what: str, start_ns: int, call: Call) -> Begun:
         span_id = span_id_of(event.hub, what, str(call.turn or ""), str(call.agent or ""), str(call.tie))
@@ -198,7 +140,7 @@ class Tracing:
         if what in ("turn", "task"):
             self._places.put((what, call.tie), place)
         attributes = of_begin(event, content=self._settings.content)
-        if operation := _OPERATIONS.get(what):
+        if operation := OPERATIONS.get(what):
             attributes[names.OPERATION] = operation
         if agent := self._name_of(event.agent_id):
             attributes[names.AGENT_NAME] = agent
@@ -213,6 +155,7 @@ class Tracing:
             attributes=attributes,
             links=links,
             agent_id=id_of(event.agent_id),
+            correlation_id=id_of(event.correlation_id),
         )
 
     def _ended(self, event: Event, what: str, status: Status) -> None:
@@ -238,11 +181,8 @@ class Tracing:
         self._end(begun, end_ns, attributes, status, message if status == "error" else "")
 
     def _end(self, begun: Begun, end_ns: int, attributes: Mapping[str, Any], status: Status, message: str) -> None:
-        if begun.what == "turn" and begun.agent_id is not None and begun.agent_id in self._turns:
-            turns = self._turns[begun.agent_id]
-            turns.pop(begun.place.span_id, None)
-            if not turns:
-                del self._turns[begun.agent_id]
+        if begun.what == "turn":
+            self._turns.end(begun)
         if begun.place.is_sampled:
             self._made.append(begun.ended(end_ns, attributes, status, message))
 
@@ -364,7 +304,7 @@ class Tracing:
         task_id = text_of(event, "parent_id") if what == "task" else event.task_id
         if task_id and (task := self._places.get(("task", id_of(task_id) or 0))) is not None:
             return task
-        envelope_id = text_of(event, "envelope_id")
+        envelope_id = text_of(event, "envelope_id") if what == "turn" else ""
         return self._places.get(("envelope", envelope_id)) if envelope_id else None
 
     def _turn_of(self, event: Event) -> Place | None:
@@ -374,11 +314,10 @@ class Tracing:
         return None if turn is None else turn.place
 
     def _open_turn_of(self, event: Event) -> Begun | None:
-        """Return the turn that an event names; where it names none, the only one that its agent is in."""
+        """Return the turn that an event names; where it names none, one that its agent is in."""
         if event.turn_id:
             return self._open.find(Call("turn", id_of(event.turn_id) or "", None, None))
-        turns = self._turns.get(id_of(event.agent_id) or "", {})
-        return next(iter(turns.values())) if len(turns) == 1 else None
+        return self._turns.of(event)
 
     def _links(self, event: Event, what: str) -> list[Link]:
         if what not in ("turn", "task"):
@@ -417,10 +356,10 @@ class Tracing:
 
 
 def _call(event: Event, what: str) -> Call | None:
-    tie = id_of(field(event, _TIES[what]))
+    tie = id_of(field(event, TIES[what]))
     if tie is None:
         return None
-    if what in _OF_ALL or what == "turn":
+    if what in OF_ALL or what == "turn":
         return Call(what, tie, None, None)
     return Call(what, tie, id_of(event.agent_id), id_of(event.turn_id))
 
@@ -431,7 +370,7 @@ def _span_name(event: Event, what: str, agent: str) -> str:
         return f"invoke_workflow {(text_of(event, 'capability') or text_of(event, 'title'))[:60]}".rstrip()
     if what == "approval":
         return f"approve {text_of(event, 'action')[:60]}".rstrip()
-    return f"{_OPERATIONS[what]} {about[what][:100]}".rstrip()
+    return f"{OPERATIONS[what]} {about[what][:100]}".rstrip()
 
 
 def _moment(event: Event) -> int:

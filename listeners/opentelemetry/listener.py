@@ -14,8 +14,9 @@ from .._past import past_events
 from ._attributes import moment_of
 from ._exporting import Exporting, ExportStatistics
 from ._ids import traceparent_of
+from ._kinds import KINDS
 from ._sdk import check_installed, exporter_to, exports_by
-from ._tracing import KINDS, Settings, Tracing
+from ._tracing import Settings, Tracing
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
