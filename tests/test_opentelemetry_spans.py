@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.status import StatusCode
 
-from hubwire import ApprovalPolicy, BaseActor, Event, GenericEvent, Hub, Turn, context
+from hubwire import ApprovalPolicy, BaseActor, Escalate, Event, GenericEvent, Hub, Turn, context
 from hubwire.approvals import FunctionApprover
 from hubwire.events import (
     AgentSwitched,
@@ -35,6 +35,8 @@ from hubwire.listeners.opentelemetry._kinds import KINDS
 from hubwire.listeners.opentelemetry._tracing import Settings, Tracing
 from hubwire.patterns import Patterns
 from hubwire.stores import MemoryStore
+from hubwire.testing import ManualClock
+from support import pass_time
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SPAN}-01"
@@ -295,6 +297,38 @@ async def test_a_team_of_actors_is_one_tree() -> None:
     assert link.context.span_id == int(hex_of(spans["channel work"])[1], 16)
     assert dict(link.attributes or {}) == {names.LINK: "channel"}
     assert "envelope.posted" in [each.name for each in outer.events]
+
+
+class Mortal(BaseActor):
+    deaths = 0
+
+    async def on_envelope(self, turn: Turn) -> None:
+        if not self.deaths:
+            self.deaths += 1
+            raise Escalate(f"cannot handle {turn.content}")
+
+
+async def test_each_life_of_an_actor_is_a_span() -> None:
+    """With what it crashed with; one that ends with the hub has stopped."""
+    spans, clock = Traced(), ManualClock()
+    async with Hub(listeners=[spans.listener], clock=clock) as hub:
+        boss = await hub.agents.register("boss")
+        mortal = (await hub.spawn(Mortal(), name="mortal")).agent
+        await hub.spawn(Clerk(), name="clerk")
+        started = hub.events(pattern="actor.started")
+        clock.advance(5)
+        await (await hub.channels.open([boss, mortal])).post(boss, "this")
+        crashed = hub.events(after=-1, pattern="actor.crashed")
+        await anext(crashed)
+        await pass_time(clock, 60)
+        await anext(started)
+    lives = sorted((span for span in spans.spans if span.name == "agent mortal"), key=lambda each: each.start_time or 0)
+    assert [attributes(span)[names.END] for span in lives] == ["crashed", "stopped"]
+    assert (lives[0].status.status_code, lives[0].status.description) == (StatusCode.ERROR, "cannot handle this")
+    assert seconds(lives[0]) == 5
+    assert len({hex_of(span)[1] for span in lives}) == 2
+    assert attributes(spans["agent clerk"])[names.GROUP] == "clerk"
+    assert spans.is_tree()
 
 
 class Clerk(BaseActor):

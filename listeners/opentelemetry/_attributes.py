@@ -34,6 +34,7 @@ _TEXTS = {
     names.APPROVAL_ID: "approval_id",
     names.WORKFLOW_NAME: "title",
     names.RISK_LEVEL: "risk_level",
+    names.GROUP: "group",
     names.REASON: "reason",
     names.ERROR_TYPE: "error_type",
 }

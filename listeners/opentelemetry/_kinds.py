@@ -8,8 +8,16 @@ from ._span import Status
 
 __all__ = ("BEGINNINGS", "ENDINGS", "KINDS", "NOTED", "OF_ALL", "OPERATIONS", "TIES")
 
-TIES = {"turn": "turn_id", "model": "call_id", "tool": "call_id", "task": "task_id", "approval": "approval_id"}
+TIES = {
+    "life": "agent_id",
+    "turn": "turn_id",
+    "model": "call_id",
+    "tool": "call_id",
+    "task": "task_id",
+    "approval": "approval_id",
+}
 BEGINNINGS = {
+    "actor.started": "life",
     "turn.started": "turn",
     "model.called": "model",
     "tool.called": "tool",
@@ -17,6 +25,8 @@ BEGINNINGS = {
     "approval.requested": "approval",
 }
 ENDINGS: Mapping[str, tuple[str, Status]] = {
+    "actor.crashed": ("life", "error"),
+    "actor.stopped": ("life", "ok"),
     "turn.ended": ("turn", "ok"),
     "turn.failed": ("turn", "error"),
     "turn.abandoned": ("turn", "error"),

@@ -99,7 +99,10 @@ class Tracing:
         for call, begun in tuple(self._open.all().items()):
             if is_for_good or call.what not in OF_ALL:
                 self._open.end(call)
-                self._end(begun, end_ns, {names.END: "abandoned", names.REASON: reason}, "error", reason)
+                if call.what == "life":  # that ends well with the hub
+                    self._end(begun, end_ns, {names.END: "stopped", names.REASON: reason}, "unset", "")
+                else:
+                    self._end(begun, end_ns, {names.END: "abandoned", names.REASON: reason}, "error", reason)
 
     # -- events --
 
@@ -133,7 +136,7 @@ class Tracing:
 
     def _begun(self, event: Event, what: str, start_ns: int, call: Call) -> Begun:
         span_id = span_id_of(event.hub, what, str(call.turn or ""), str(call.agent or ""), str(call.tie))
-        if span_id in self._used:  # ids of calls were used before: its events tell the two apart
+        if what == "life" or span_id in self._used:  # ids of calls were used before: its events tell the two apart
             span_id = span_id_of(str(span_id), event.id)
         self._used.put(span_id, None)
         place, parent_id, links = self._place(event, what, span_id)
@@ -167,7 +170,7 @@ class Tracing:
         begun = self._open.end(call)
         if begun is None:
             span_id = span_id_of(event.hub, what, str(call.turn or ""), str(call.agent or ""), str(call.tie))
-            if span_id in self._used:
+            if what == "life" or span_id in self._used:
                 return  # its end has come before, or the hub did not wait for it any more
             start_ns = moment_of(text_of(event, "started_at"))
             begun = self._begun(event, what, end_ns - (took_ns or 0) if start_ns is None else start_ns, call)
@@ -271,6 +274,9 @@ class Tracing:
 
     def _place(self, event: Event, what: str, span_id: int) -> tuple[Place, int | None, list[Link]]:
         """Return the place of a span that begins, the id of its parent, None for the root, and its links."""
+        if what == "life":  # it outlasts what it was begun in
+            trace_id = trace_id_of(f"{event.hub} life {span_id}")
+            return Place(trace_id, span_id, self._is_sampled(trace_id)), None, []
         above = self._above(event, what)
         links = self._links(event, what)
         if (given := parsed(event.traceparent)) is not None:
@@ -361,6 +367,8 @@ def _call(event: Event, what: str) -> Call | None:
         return None
     if what in OF_ALL or what == "turn":
         return Call(what, tie, None, None)
+    if what == "life":
+        return Call(what, tie, None, id_of(field(event, "worker")))
     return Call(what, tie, id_of(event.agent_id), id_of(event.turn_id))
 
 
@@ -368,6 +376,8 @@ def _span_name(event: Event, what: str, agent: str) -> str:
     about = {"turn": agent, "model": text_of(event, "model"), "tool": text_of(event, "tool")}
     if what == "task":
         return f"invoke_workflow {(text_of(event, 'capability') or text_of(event, 'title'))[:60]}".rstrip()
+    if what == "life":
+        return f"agent {text_of(event, 'name')[:100]}".rstrip()
     if what == "approval":
         return f"approve {text_of(event, 'action')[:60]}".rstrip()
     return f"{OPERATIONS[what]} {about[what][:100]}".rstrip()

@@ -38,7 +38,7 @@ _LEARN_MAX = 100_000
 
 
 class OpenTelemetry:
-    """Makes spans of turns, model calls, tool calls, tasks and approvals, and sends them to a collector.
+    """Makes spans of actors, turns, model calls, tool calls, tasks and approvals, and sends them to a collector.
 
     ``endpoint``: the address for traces of a collector that takes OTLP over HTTP, such as
     ``http://localhost:4318/v1/traces``; by default, what the environment variables of OpenTelemetry say. ``exporter``:
@@ -61,8 +61,9 @@ class OpenTelemetry:
     """
 
     pattern = (
-        *("agent.*", "approval.*", "channel.created", "envelope.*", "error.raised", "hub.stopped", "loop.*", "model.*"),
-        *("policy.decided", "sandbox.decided", "task.*", "tool.*", "turn.*"),
+        *("actor.crashed", "actor.started", "actor.stopped", "agent.*", "approval.*", "channel.created", "envelope.*"),
+        *("error.raised", "hub.stopped", "loop.*", "model.*", "policy.decided", "sandbox.decided", "task.*", "tool.*"),
+        "turn.*",
     )
     """The events that spans are made from; all others pass it by."""
 
