@@ -618,14 +618,14 @@ class Hub:
         """Return whether the hub keeps all its promises now, and which it does not keep."""
         return self._health.health()
 
-    def measure_calls(self, record: Callable[[str, float], object]) -> None:
+    def measure_calls(self, record: Callable[[str, float], object]) -> Callable[[], None]:
         """Call ``record(name, seconds)`` after each call of a listener: its attachment, and how long the call took.
 
         It is called on the event loop, once for each batch, and has to return at once. One that raises is called no
-        more, and the log of the program says so. Without this, no clock is read for it. Of a chain of functions, each
-        is named. Raises :class:`~hubwire.errors.ConfigurationError` if it is no function.
+        more, and the log of the program says so. The function that is returned ends it. Without this, no clock is read.
+        Of a chain of functions, each is named. Raises :class:`~hubwire.errors.ConfigurationError` if it is no function.
         """
-        self._ways.measure_calls(record)
+        return self._ways.measure_calls(record)
 
     # -- life cycle --
 

@@ -41,12 +41,14 @@ class Ways:
         self._fanout = parts.fanout
         self._upkeep = parts.upkeep
 
-    def measure_calls(self, record: Callable[[str, float], object]) -> None:
+    def measure_calls(self, record: Callable[[str, float], object]) -> Callable[[], None]:
         if not callable(record) or is_a(record, type):
             raise _MEASURE_CALLS.refusal(
                 "record", record, "a function", "write one that takes the name of an attachment, and seconds"
             )
-        self._fanout.announcements.call_times.add(record)
+        call_times = self._fanout.announcements.call_times
+        call_times.add(record)
+        return partial(call_times.remove, record)
 
     def emit_threadsafe(self, event: E) -> Future[E]:
         size = rough_bytes(event, self._parts.limits.thread_bytes_max)

@@ -25,9 +25,10 @@ _STARTS = ("http.response.start", "websocket.accept")
 class CorrelationMiddleware:
     """Runs each request of an ASGI application in the scope that its headers name.
 
-    That is the one of :func:`~hubwire.context.scope_from`: events that are emitted while the request is answered have its correlation id and its trace. The response says
-    the id in ``X-Correlation-ID``. Where the program makes spans of requests by OpenTelemetry, events are part of that
-    span. ``baggage``: the keys of the header ``baggage`` that are let in.
+    That is the one of :func:`~hubwire.context.scope_from`: events that are emitted while the request is answered have
+    its correlation id and its trace. The response says the id in ``X-Correlation-ID``. Where the program makes spans of
+    requests by OpenTelemetry, events are part of that span. ``baggage``: the keys of the header ``baggage`` that are
+    let in.
 
     ``app.add_middleware(CorrelationMiddleware, baggage=["tier"])`` of Starlette and FastAPI, or
     ``CorrelationMiddleware(app)`` around any application. Raises :class:`~hubwire.errors.ConfigurationError` for what

@@ -107,7 +107,7 @@ def _traced(function: Any, name: str | None, kind: str, attributes: Mapping[str,
         raise ConfigurationError(f"traced() decorates a function, not a {type_name(function)}")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ConfigurationError("traced() decorates no generator: its work is not done when it returns")
-    title = name or getattr(function, "__qualname__", type(function).__name__)
+    title = str(name or getattr(function, "__qualname__", type(function).__name__))
     if inspect.iscoroutinefunction(function):
 
         @wraps(function)

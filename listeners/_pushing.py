@@ -23,9 +23,16 @@ class Pushing:
     """Calls ``send`` with the readings every so many seconds, in a daemon thread that ends with :meth:`close`."""
 
     def __init__(
-        self, read: Callable[[], list[Reading]], send: Callable[[Sequence[Reading]], None], seconds: float, name: str
+        self,
+        read: Callable[[], list[Reading]],
+        send: Callable[[Sequence[Reading]], None],
+        finish: Callable[[], None],
+        seconds: float,
+        name: str,
     ) -> None:
+        """``finish`` is called in the thread, after the last ``send``."""
         self.failures: int = 0
+        self._finish = finish
         self._read = read
         self._send = send
         self._seconds = seconds
@@ -52,6 +59,9 @@ class Pushing:
                     self._hand_on(readings)
             if self._last is not None:
                 self._hand_on(self._last)
+            self._finish()
+        except BaseException as error:  # noqa: BLE001 - as in _hand_on
+            _log.problem("what takes metrics could not be shut down", error)
         finally:
             try:
                 self._loop.call_soon_threadsafe(self._ended.set)

@@ -13,6 +13,8 @@ from hubwire.errors import ConfigurationError, StoreError
 from hubwire.own_log import OwnLog
 from hubwire.ports import KnowledgeStore, normalize_path
 
+from ._methods import has_methods
+
 __all__ = ("Totals", "TotalsFile")
 
 _VERSION = 1
@@ -35,9 +37,10 @@ class TotalsFile:
     """Where totals are kept. What cannot be read is not believed: it is reported, and counting begins anew."""
 
     def __init__(self, store: KnowledgeStore, path: str) -> None:
-        if isinstance(store, type) or not all(callable(getattr(store, name, None)) for name in ("read", "write")):
+        if not has_methods(store, "read", "write"):
+            kind = type(store).__name__
             raise ConfigurationError(
-                f"totals are kept on a store, such as FileStore('./data'), not {type(store)!r:.80}"
+                f"totals of metrics are kept on a store, such as FileStore('./data'), not {kind:.80}"
             )
         self._store = store
         self._path = normalize_path(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 from hubwire import Event, Hub, installed_version
@@ -19,6 +19,10 @@ __all__ = ("HubMetrics", "Reading")
 
 _STORE_FAMILIES = {"append": "hub_store_append_seconds", "read": "hub_store_read_seconds"}
 """By what the store does; all else is ``hub_store_write_seconds``."""
+
+
+def _already() -> None:
+    """There is nothing to end."""
 
 
 class HubMetrics(Metrics):
@@ -58,6 +62,9 @@ class HubMetrics(Metrics):
         self._file = None if store is None else TotalsFile(store, path)
         self._save_seconds = save_seconds
         self._saved_at = 0.0
+        self._is_read = False
+        self._unmeasured: Callable[[], None] = _already
+        """Ends what :meth:`_measure` has begun."""
         self._hub_id = ""
         self._counted = -1
         """The ``seq`` of the last event that the totals have."""
@@ -65,7 +72,12 @@ class HubMetrics(Metrics):
     def bind(self, hub: Hub) -> None:
         """Include this hub's statistics from now on, and how long its listeners take."""
         super().bind(hub)
-        hub.measure_calls(self.on_listener_call)
+        self._measure()
+
+    def _measure(self) -> None:
+        self._unmeasured()
+        if self._hub is not None:
+            self._unmeasured = self._hub.measure_calls(self.on_listener_call)
 
     # -- what is measured --
 
@@ -88,7 +100,9 @@ class HubMetrics(Metrics):
     # -- totals --
 
     async def __aenter__(self) -> Self:
-        if self._file is not None and (kept := await self._file.read()) is not None:
+        self._measure()
+        is_read, self._is_read = self._is_read, True  # it may be entered again, after a failure
+        if not is_read and self._file is not None and (kept := await self._file.read()) is not None:
             for kind, severity, outcome, number in kept.names:
                 name = (kind, severity, outcome)
                 self._names[name] = self._names.get(name, 0) + number
@@ -98,6 +112,8 @@ class HubMetrics(Metrics):
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._unmeasured()
+        self._unmeasured = _already
         await self._save()
 
     async def on_events(self, events: Sequence[Event]) -> None:

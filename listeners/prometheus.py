@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from hubwire.errors import ConfigurationError
 from hubwire.ports import Clock, KnowledgeStore
 
+from ._methods import has_methods
 from .families import FAMILIES, Family
 from .hub_metrics import HubMetrics, Reading
 from .metrics import Latency
@@ -38,8 +39,9 @@ class PrometheusMetrics(HubMetrics):
 
     :meth:`exposition` returns them as the text of ``/metrics``, and :meth:`app` is a web application in ASGI that
     serves it. ``registry``: a ``CollectorRegistry`` of prometheus-client in which they are, too, beside the metrics of
-    the program: then whatever shows that registry shows them. Arguments are those of
-    :class:`~hubwire.listeners.hub_metrics.HubMetrics`; with a ``store``, totals of the log go on over restarts.
+    the program: then whatever shows that registry shows them. A registry has the metrics of one hub. Other arguments
+    are those of :class:`~hubwire.listeners.hub_metrics.HubMetrics`; with a ``store``, totals of the log go on over
+    restarts.
 
     Raises :class:`~hubwire.errors.ConfigurationError` where prometheus-client is not installed.
     """
@@ -65,7 +67,7 @@ class PrometheusMetrics(HubMetrics):
         self._last: list[Reading] = []
         """What the last scrape in another thread has shown."""
         if registry is not None:
-            if not callable(getattr(registry, "register", None)):
+            if not has_methods(registry, "register"):
                 raise ConfigurationError("PrometheusMetrics(): registry is a CollectorRegistry of prometheus-client")
             registry.register(self)
 

@@ -46,7 +46,7 @@ class PushedMetrics(HubMetrics, ABC):
         kept: dict[str, Any] = {"store": store, "path": path, "save_seconds": save_seconds, "clock": clock}
         bounds: dict[str, Any] = {"labels_max": labels_max, "window_seconds": window_seconds, "open_max": open_max}
         super().__init__(**kept, **bounds, names_max=names_max)
-        self._seconds = seconds
+        self._every_seconds = seconds
         self._pushing: Pushing | None = None
 
     @property
@@ -58,9 +58,12 @@ class PushedMetrics(HubMetrics, ABC):
     def send(self, readings: Sequence[Reading]) -> None:
         """Hand these on. It is called in a thread of its own and may block; what it raises is logged and counted."""
 
+    def finish(self) -> None:
+        """Release what :meth:`send` needs: it is called after the last push, in the same thread."""
+
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        self._pushing = Pushing(self.readings, self.send, self._seconds, type(self).__name__)
+        self._pushing = Pushing(self.readings, self.send, self.finish, self._every_seconds, type(self).__name__)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -86,7 +89,7 @@ class CallbackMetrics(PushedMetrics):
         **settings: Any,
     ) -> None:
         super().__init__(seconds=seconds, **settings)
-        if not callable(callback) or isinstance(callback, type):
+        if not callable(callback) or issubclass(type(callback), type):
             raise ConfigurationError("CallbackMetrics(): callback is a function of a type, a name, a value and tags")
         self._callback = callback
 

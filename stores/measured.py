@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any, Protocol, cast
 
 from hubwire.errors import AlreadyExists, AppendConflict, ConfigurationError
+from hubwire.guests import failure_of
 from hubwire.own_log import OwnLog
 from hubwire.ports import CompactableStore, CuttableStore, EagerStore, HoldableStore, KnowledgeStore, ReservingStore
 
@@ -82,9 +83,9 @@ class _Measured:
         written = 0 if error is not None else size
         try:
             self._record(operation, str(path), perf_counter() - began, written, is_failure=is_failure)
-        except Exception as failure:  # noqa: BLE001 - it is a guest, and the call of the store has its own outcome
+        except BaseException as raised:  # noqa: BLE001 - it is a guest, and the call of the store has its own outcome
             self._record = None
-            _log.problem("a function of measured() has failed, and is called no more", failure)
+            _log.problem("a function of measured() has failed, and is called no more", failure_of(raised))
 
 
 def _timed(name: str) -> Callable[..., Awaitable[Any]]:

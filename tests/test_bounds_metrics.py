@@ -91,7 +91,7 @@ async def test_ended_calls_leave_nothing_behind() -> None:
     for number in range(1000):
         await metrics.on_events([completed(2, f"agent {number}", f"turn {number}")])
     assert not metrics.snapshot().open
-    assert not metrics._open._moments
+    assert not metrics._open.all()
     assert not metrics._open._by_tie
 
 
@@ -141,7 +141,7 @@ async def test_long_names_are_not_kept() -> None:
     metrics = await counted(GenericEvent(seq=1, kind=f"{long}.done", severity=long), called(1, long, long, long))
     assert OTHER in metrics.snapshot().by_kind
     assert all(part is None or len(part) < 200 for name in metrics._names for part in name)
-    assert all(len(str(part)) < 200 for call in metrics._open._moments for part in (call.tie, call.agent, call.turn))
+    assert all(len(str(part)) < 200 for call in metrics._open.all() for part in (call.tie, call.agent, call.turn))
     await metrics.on_events([completed(3, long, long, long)])
     assert metrics.snapshot().durations["tool"].sum_seconds == 2
 

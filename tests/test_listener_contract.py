@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 import anyio
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from hubwire import BaseHubListener, Event
 from hubwire.listeners import AuditLog
+from hubwire.listeners.opentelemetry import OpenTelemetry
+from hubwire.listeners.prometheus import PrometheusMetrics
+from hubwire.listeners.pushed import CallbackMetrics
 from hubwire.ports import HubListener
 from hubwire.stores import MemoryStore
 from hubwire.testing import HubListenerContract, Recorder
@@ -24,6 +28,24 @@ class TestRecorder(HubListenerContract):
     @pytest.fixture
     def listener(self) -> HubListener:
         return Recorder()
+
+
+class TestPrometheusMetrics(HubListenerContract):
+    @pytest.fixture
+    def listener(self) -> HubListener:
+        return PrometheusMetrics(store=MemoryStore())
+
+
+class TestCallbackMetrics(HubListenerContract):
+    @pytest.fixture
+    def listener(self) -> HubListener:
+        return CallbackMetrics(lambda *_: None)
+
+
+class TestOpenTelemetry(HubListenerContract):
+    @pytest.fixture
+    def listener(self) -> HubListener:
+        return OpenTelemetry(exporter=InMemorySpanExporter())
 
 
 class TestBaseHubListener(HubListenerContract):

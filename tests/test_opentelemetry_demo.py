@@ -82,6 +82,7 @@ anyio.run(main, sys.argv[1], sys.argv[2], int(sys.argv[3]))
 """
 
 
+@pytest.mark.slow
 async def test_a_killed_run_is_one_tree(received: Collector, tmp_path: Path) -> None:
     """What the process had in its hands is abandoned; what was sent twice is the same span."""
     for hang_after, code in ((2, -signal.SIGKILL), (0, 0)):
@@ -98,6 +99,7 @@ async def test_a_killed_run_is_one_tree(received: Collector, tmp_path: Path) -> 
     assert {(span.status, span.message) for span in abandoned} == {(2, "the hub was restarted")}
 
 
+@pytest.mark.slow
 def test_the_demo_itself_needs_no_collector(tmp_path: Path) -> None:
     program = "import sys; sys.modules['opentelemetry'] = None; import hubwire.listeners, hubwire.cli.scenario"
     subprocess.run([sys.executable, "-P", "-c", program], check=True, cwd=tmp_path)

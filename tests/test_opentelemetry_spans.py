@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
+import anyio
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.status import StatusCode
 
-from hubwire import BaseActor, Event, GenericEvent, Hub, Turn, context
+from hubwire import ApprovalPolicy, BaseActor, Escalate, Event, GenericEvent, Hub, Turn, context
+from hubwire.approvals import FunctionApprover
 from hubwire.events import (
     AgentSwitched,
     ModelCalled,
@@ -29,8 +31,12 @@ from hubwire.events import (
     evolve,
 )
 from hubwire.listeners.opentelemetry import OpenTelemetry, names
-from hubwire.listeners.opentelemetry._tracing import KINDS, Settings, Tracing
+from hubwire.listeners.opentelemetry._kinds import KINDS
+from hubwire.listeners.opentelemetry._tracing import Settings, Tracing
+from hubwire.patterns import Patterns
 from hubwire.stores import MemoryStore
+from hubwire.testing import ManualClock
+from support import pass_time
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SPAN}-01"
@@ -293,6 +299,85 @@ async def test_a_team_of_actors_is_one_tree() -> None:
     assert "envelope.posted" in [each.name for each in outer.events]
 
 
+class Mortal(BaseActor):
+    deaths = 0
+
+    async def on_envelope(self, turn: Turn) -> None:
+        if not self.deaths:
+            self.deaths += 1
+            raise Escalate(f"cannot handle {turn.content}")
+
+
+async def test_each_life_of_an_actor_is_a_span() -> None:
+    """With what it crashed with; one that ends with the hub has stopped."""
+    spans, clock = Traced(), ManualClock()
+    async with Hub(listeners=[spans.listener], clock=clock) as hub:
+        boss = await hub.agents.register("boss")
+        mortal = (await hub.spawn(Mortal(), name="mortal")).agent
+        await hub.spawn(Clerk(), name="clerk")
+        started = hub.events(pattern="actor.started")
+        clock.advance(5)
+        await (await hub.channels.open([boss, mortal])).post(boss, "this")
+        crashed = hub.events(after=-1, pattern="actor.crashed")
+        await anext(crashed)
+        await pass_time(clock, 60)
+        await anext(started)
+    lives = sorted((span for span in spans.spans if span.name == "agent mortal"), key=lambda each: each.start_time or 0)
+    assert [attributes(span)[names.END] for span in lives] == ["crashed", "stopped"]
+    assert (lives[0].status.status_code, lives[0].status.description) == (StatusCode.ERROR, "cannot handle this")
+    assert seconds(lives[0]) == 5
+    assert len({hex_of(span)[1] for span in lives}) == 2
+    assert attributes(spans["agent clerk"])[names.GROUP] == "clerk"
+    assert spans.is_tree()
+
+
+class Clerk(BaseActor):
+    async def on_envelope(self, turn: Turn) -> None:
+        if isinstance(turn.content, int):
+            await turn.post({"job": turn.content}, to=["worker"])
+
+
+class Busy(BaseActor):
+    """Has all jobs in its hands at once, before it goes on with the first."""
+
+    concurrency = 8
+
+    def __init__(self) -> None:
+        self.jobs = 0
+        self.all = anyio.Event()
+
+    async def on_envelope(self, turn: Turn) -> None:
+        self.jobs += 1
+        if self.jobs == 5:
+            self.all.set()
+        await self.all.wait()
+        await turn.hub.approvals.gate(turn.agent, f"job {turn.content['job']}")
+        await turn.post("done", to=["clerk"])
+
+
+async def test_turns_side_by_side_are_told_apart() -> None:
+    """What an actor does in one of several turns is part of that one: each job is a tree of its own."""
+    policy = ApprovalPolicy(approvers=[FunctionApprover("ann", lambda _: True, in_loop=True)])
+    spans = Traced()
+    async with Hub(listeners=[spans.listener], approvals=policy) as hub:
+        boss = await hub.agents.register("boss")
+        clerk = (await hub.spawn(Clerk(), name="clerk")).agent
+        worker = (await hub.spawn(Busy(), name="worker")).agent
+        channel = await hub.channels.open([boss, clerk, worker])
+        ended = hub.events(pattern="turn.ended")
+        for job in range(5):
+            await channel.post(boss, job, to=[clerk])
+        for _ in range(15):
+            await anext(ended)
+    assert spans.is_tree()
+    runs: dict[str, list[str]] = {}
+    for span in sorted(spans.spans, key=lambda span: span.start_time or 0):
+        runs.setdefault(hex_of(span)[0], []).append(span.name)
+    jobs = [run for run in runs.values() if len(run) > 1]
+    path = ["invoke_agent clerk", "invoke_agent worker"]
+    assert sorted(jobs) == [[*path, f"approve job {job}", "invoke_agent clerk"] for job in range(5)]
+
+
 async def test_a_hand_over_is_a_link() -> None:
     spans = Traced()
     async with Hub(listeners=[spans.listener]) as hub:
@@ -305,6 +390,28 @@ async def test_a_hand_over_is_a_link() -> None:
     (link,) = spans["invoke_agent b"].links
     assert f"{link.context.span_id:016x}" == hex_of(spans["invoke_agent a"])[1]
     assert dict(link.attributes or {}) == {names.LINK: "hand_over", names.HAND_OVER: "a"}
+
+
+async def test_a_service_that_a_turn_calls_is_part_of_it() -> None:
+    """And so is what is emitted in that scope."""
+    spans = Traced()
+    async with Hub(listeners=[spans.listener]) as hub:
+        await hub.emit(TurnStarted(turn_id="t"))
+        await hub.flush()
+        with context.scope(traceparent=spans.listener.traceparent("t")):
+            passed = context.headers()["traceparent"]
+            await hub.emit(ToolCalled(tool="x", call_id="c", turn_id="t"))
+            await hub.emit(ToolCompleted(tool="x", call_id="c", turn_id="t"))
+        await hub.emit(TurnEnded(turn_id="t"))
+    trace_id, span_id, _ = hex_of(spans["invoke_agent"])
+    assert passed == f"00-{trace_id}-{span_id}-01"
+    assert hex_of(spans["execute_tool x"]) == (trace_id, hex_of(spans["execute_tool x"])[1], span_id)
+    assert spans.listener.traceparent("unknown") is None
+
+
+def test_all_events_that_are_wanted_match_the_pattern() -> None:
+    patterns = Patterns(OpenTelemetry.pattern)
+    assert [kind for kind in KINDS if not patterns.matches(kind)] == []
 
 
 async def test_a_task_goes_on_over_a_restart() -> None:
@@ -330,9 +437,6 @@ async def test_a_task_goes_on_over_a_restart() -> None:
 
 
 async def test_an_approval_is_a_span() -> None:
-    from hubwire import ApprovalPolicy
-    from hubwire.approvals import FunctionApprover
-
     policy = ApprovalPolicy(approvers=[FunctionApprover("ann", lambda _: True, in_loop=True)])
     spans = Traced()
     async with Hub(listeners=[spans.listener], approvals=policy) as hub:
@@ -395,6 +499,7 @@ ODD: Sequence[Callable[[], Any]] = (
     lambda: PARENT,
     lambda: "2026-01-01T00:00:00Z",
 )
+TEXTS = (None, "", "t", "\ud800\x00\n", "x" * 100_000, PARENT, "2026-01-01T00:00:00Z")
 FIELDS = (
     *("call_id", "tool", "model", "envelope_id", "approval_id", "title", "reason", "started_at", "duration_ms", "name"),
     *("input_tokens", "passport", "to_agent", "from_agent", "topic", "parent_id", "arguments", "error_message"),
@@ -408,11 +513,10 @@ def test_events_of_any_values_are_survived() -> None:
     kinds = sorted(KINDS)
     header = ("turn_id", "agent_id", "channel_id", "task_id", "correlation_id", "traceparent", "occurred_at")
     for seq in range(5000):
-        about = {name: value for name in header if type(value := dice.choice(ODD)()) is str or value is None}
+        about: dict[str, Any] = {name: dice.choice(TEXTS) for name in header}
         fields = {name: dice.choice(ODD)() for name in dice.sample(FIELDS, 8)}
-        make = dice.choice((GenericEvent, UnknownEvent))
-        extra = {"data": fields} if make is GenericEvent else {"fields": fields}
-        event = make(kind=dice.choice(kinds), **about, **extra)
+        about["kind"] = dice.choice(kinds)
+        event = dice.choice((GenericEvent(data=fields, **about), UnknownEvent(fields=fields, **about)))
         for span in tracing.handle([evolve(event, seq=seq, id=f"e{seq}", at=at(seq % 60), hub="h")]):
             assert span.end_ns >= span.start_ns
             assert all(len(value) <= 8000 for value in span.attributes.values() if isinstance(value, str))

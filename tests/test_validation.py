@@ -155,7 +155,8 @@ async def test_what_an_event_inherits_counts_as_given(name: str) -> None:
     async with Hub(validation=validation) as hub:
         with pytest.raises(EventInvalid):
             await hub.emit(login())
-        with scope(**{{"session_id": "session", "task_id": "task"}.get(name, name): "x"}):
+        about: dict[str, Any] = {{"session_id": "session", "task_id": "task"}.get(name, name): "x"}
+        with scope(**about):
             assert getattr(await hub.emit(login()), name) == "x"
             assert validation.faults(login()) == ()
 

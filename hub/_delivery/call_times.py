@@ -23,8 +23,11 @@ class CallTimes:
 
     def add(self, record: Record) -> None:
         """Call this function, too, from now on."""
-        if record not in self.records:
-            self.records = (*self.records, record)
+        self.records = (*self.records, record)
+
+    def remove(self, record: Record) -> None:
+        """Call this function no more."""
+        self.records = tuple(each for each in self.records if each is not record)
 
     def took(self, name: str, seconds: float) -> None:
         """A listener was called for so long. A function that fails is called no more: it would fail each time."""
@@ -32,5 +35,5 @@ class CallTimes:
             try:
                 guarded_call(record, name, seconds)
             except Exception as error:  # noqa: BLE001 - it is a guest: reported, and the listener's call is unharmed
-                self.records = tuple(each for each in self.records if each is not record)
+                self.remove(record)
                 _log.problem("a function of hub.measure_calls() has failed, and is called no more", error)

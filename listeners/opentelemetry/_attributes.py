@@ -34,6 +34,7 @@ _TEXTS = {
     names.APPROVAL_ID: "approval_id",
     names.WORKFLOW_NAME: "title",
     names.RISK_LEVEL: "risk_level",
+    names.GROUP: "group",
     names.REASON: "reason",
     names.ERROR_TYPE: "error_type",
 }
@@ -86,7 +87,7 @@ def of_begin(event: Event, *, content: bool) -> dict[str, Any]:
 
 def of_end(event: Event, *, content: bool) -> dict[str, Any]:
     """Return what an event adds to the attributes of its span. What is empty is left out."""
-    texts, numbers = _fields_of(type(event))
+    texts, numbers = _fields_of(cast(Any, type(event)))
     found: dict[str, Any] = {name: text for name, each in texts if (text := text_of(event, each))}
     for name, each in numbers:
         if type(number := field(event, each)) is int and 0 <= number < 2**63:

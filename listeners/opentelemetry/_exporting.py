@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 
 import anyio
 import attrs
@@ -23,6 +24,9 @@ from ._span import SpanData
 __all__ = ("ExportStatistics", "Exporting")
 
 BATCH_MAX = 512
+BATCH_CHARS_MAX = 1_000_000
+"""A batch of spans with contents is smaller: collectors refuse requests of some megabytes."""
+WAITING_CHARS_MAX = 64_000_000
 _TORN_MAX = 10_000
 _PAUSE_SECONDS = 0.5
 _PAUSE_SECONDS_MAX = 30.0
@@ -61,6 +65,8 @@ class Exporting:
         self.keeps_all: bool = keeps_all
         self._condition = threading.Condition()
         self._waiting: deque[SpanData] = deque()
+        self._chars = 0
+        """Of the texts in the spans that wait."""
         self._torn: Recent[int, None] = Recent(_TORN_MAX)
         self._numbers = {"exported": 0, "dropped": 0, "failures": 0}
         self._last_error: str | None = None
@@ -76,11 +82,13 @@ class Exporting:
         with self._condition:
             for span in spans:
                 trace_id = span.place.trace_id
-                if not self.keeps_all and (trace_id in self._torn or len(self._waiting) >= self._waiting_max):
+                is_full = len(self._waiting) >= self._waiting_max or self._chars >= WAITING_CHARS_MAX
+                if not self.keeps_all and (is_full or trace_id in self._torn):
                     self._torn.put(trace_id, None)
                     self._numbers["dropped"] += 1
                 else:
                     self._waiting.append(span)
+                    self._chars += span.chars()
             self._condition.notify_all()
 
     @property
@@ -161,15 +169,23 @@ class Exporting:
                 for span in batch:
                     self._torn.put(span.place.trace_id, None)
             with self._condition:
-                for _ in batch:
+                for span in batch:
                     self._waiting.popleft()
+                    self._chars -= span.chars()
             self._tell()
 
     def _next(self) -> list[SpanData]:
         """Return the spans to export next; none when there are to be no more."""
         with self._condition:
             self._condition.wait_for(lambda: self._waiting or self._is_ending)
-            return [self._waiting[index] for index in range(min(len(self._waiting), BATCH_MAX))]
+            batch: list[SpanData] = []
+            chars = 0
+            for span in islice(self._waiting, BATCH_MAX):
+                chars += span.chars()
+                if batch and chars > BATCH_CHARS_MAX:
+                    break
+                batch.append(span)
+            return batch
 
     def _is_exported(self, batch: Sequence[SpanData]) -> bool:
         try:

@@ -47,6 +47,11 @@ class SpanData:
     status: Status = "unset"
     message: str = ""
 
+    def chars(self) -> int:
+        """Return how long its texts are, together."""
+        all_attributes = (self.attributes, *(note.attributes for note in self.notes))
+        return sum(len(text) for some in all_attributes for text in some.values() if isinstance(text, str))
+
 
 @attrs.define(kw_only=True, eq=False)
 class Begun:
@@ -59,7 +64,10 @@ class Begun:
     start_ns: int
     attributes: dict[str, Any]
     links: list[Link]
-    agent_id: str | None = None
+    agent_id: str | int | None = None
+    correlation_id: str | int | None = None
+    handles: tuple[str | int, ...] = ()
+    """Of a turn: the ids of its envelope, and of the event with that."""
     notes: list[Note] = attrs.field(factory=list)
 
     def ended(self, end_ns: int, attributes: Mapping[str, Any], status: Status, message: str) -> SpanData:

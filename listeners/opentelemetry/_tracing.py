@@ -18,73 +18,16 @@ from .._open_calls import Call, OpenCalls, id_of
 from . import names
 from ._attributes import field, moment_of, of_begin, of_end, text_of
 from ._ids import Place, parsed, span_id_of, trace_id_of
+from ._kinds import BEGINNINGS, ENDINGS, NOTED, OF_ALL, OPERATIONS, TIES
 from ._recent import Recent
 from ._span import Begun, Link, Note, SpanData, Status
+from ._turns import OpenTurns
 
-__all__ = ("KINDS", "Settings", "Tracing")
+__all__ = ("Settings", "Tracing")
 
 _RECENT_MAX = 10_000
 _NOTES_MAX = 100
 """How many notes a span has: a loop may have any number of them."""
-
-_TIES = {"turn": "turn_id", "model": "call_id", "tool": "call_id", "task": "task_id", "approval": "approval_id"}
-_BEGINNINGS = {
-    "turn.started": "turn",
-    "model.called": "model",
-    "tool.called": "tool",
-    "task.started": "task",
-    "approval.requested": "approval",
-}
-_ENDINGS: Mapping[str, tuple[str, Status]] = {
-    "turn.ended": ("turn", "ok"),
-    "turn.failed": ("turn", "error"),
-    "turn.abandoned": ("turn", "error"),
-    "model.completed": ("model", "ok"),
-    "model.failed": ("model", "error"),
-    "model.abandoned": ("model", "error"),
-    "tool.completed": ("tool", "ok"),
-    "tool.failed": ("tool", "error"),
-    "tool.abandoned": ("tool", "error"),
-    "task.completed": ("task", "ok"),
-    "task.failed": ("task", "error"),
-    "task.expired": ("task", "error"),
-    "task.cancelled": ("task", "unset"),
-    "approval.approved": ("approval", "ok"),
-    "approval.denied": ("approval", "unset"),
-    "approval.returned": ("approval", "unset"),
-    "approval.withdrawn": ("approval", "unset"),
-    "approval.escalated": ("approval", "error"),
-    "approval.expired": ("approval", "error"),
-}
-_NOTED = {
-    "approval.risk_scored": "approval",
-    "approval.trust_computed": "approval",
-    "approval.challenge_issued": "approval",
-    "approval.challenge_completed": "approval",
-    "approval.reminded": "approval",
-    "approval.referred": "approval",
-    "task.progressed": "task",
-    "task.checkpointed": "task",
-    "task.cancel_requested": "task",
-    "turn.extended": "turn",
-    "envelope.posted": "turn",
-    "envelope.rejected": "turn",
-    "envelope.dispatch_failed": "turn",
-    "error.raised": "turn",
-    "loop.warned": "turn",
-    "loop.blocked": "turn",
-    "policy.decided": "turn",
-    "sandbox.decided": "turn",
-}
-_OTHERS = ("agent.registered", "agent.switched", "channel.created", "hub.stopped")
-
-KINDS = frozenset({*_BEGINNINGS, *_ENDINGS, *_NOTED, *_OTHERS})
-"""The kinds of events that spans are made from."""
-
-_OF_ALL = frozenset({"task", "approval"})
-"""What goes on when the hub stops, and is not tied to an agent and a turn."""
-
-_OPERATIONS = {"turn": "invoke_agent", "model": "chat", "tool": "execute_tool", "task": "invoke_workflow"}
 
 
 @attrs.frozen(kw_only=True)
@@ -104,17 +47,16 @@ class Tracing:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._open: OpenCalls[Begun] = OpenCalls(settings.open_max)
-        self._turns: dict[str, dict[int, Begun]] = {}
-        """By agent, its turns that have not ended."""
+        self._turns = OpenTurns()
         self._places: Recent[tuple[str, str | int], Place] = Recent(_RECENT_MAX)
         """Of turns and tasks, also when they have ended, by their ids; and of the turns that posted, by envelope."""
         self._roots: Recent[int, int] = Recent(_RECENT_MAX)
         """By trace, the span that is its root, where none outside of the hub is."""
-        self._channels: Recent[str, SpanData | None] = Recent(_RECENT_MAX)
+        self._channels: Recent[str | int, SpanData | None] = Recent(_RECENT_MAX)
         """Those whose span is still to be shown, before the first of its children, and None for the others."""
         self._used: Recent[int, None] = Recent(_RECENT_MAX)
         """The ids of spans that there were."""
-        self._names: Recent[str, str] = Recent(_RECENT_MAX)
+        self._names: Recent[str | int, str] = Recent(_RECENT_MAX)
         self._switched: Recent[str, tuple[Place, str]] = Recent(_RECENT_MAX)
         """By the name of an agent, the turn that handed over to it, and the name of the agent of that."""
         self._made: list[SpanData] = []
@@ -129,6 +71,10 @@ class Tracing:
         """How many were ended because too many were open."""
         return self._open.forgotten
 
+    def place_of_turn(self, turn_id: str) -> Place | None:
+        """Return where the span of a turn is; None if it has not begun, or was forgotten."""
+        return self._places.get(("turn", id_of(turn_id) or 0))
+
     def handle(self, events: Iterable[Event]) -> Sequence[SpanData]:
         """Return the spans that have ended with these events, those that are not sampled left out."""
         for event in events:
@@ -139,7 +85,8 @@ class Tracing:
     def learn(self, events: Iterable[Event]) -> None:
         """Take in events whose spans were shown before. Channels are shown again when they get a child."""
         for span in self.handle(events):
-            if (channel := span.attributes.get(names.CONVERSATION_ID)) and names.CHANNEL in span.attributes:
+            channel = id_of(span.attributes.get(names.CONVERSATION_ID))
+            if channel and names.CHANNEL in span.attributes:
                 self._channels.put(channel, span)
 
     def abandon(self, end_ns: int, reason: str, *, is_for_good: bool) -> Sequence[SpanData]:
@@ -150,17 +97,20 @@ class Tracing:
 
     def _abandon(self, end_ns: int, reason: str, *, is_for_good: bool) -> None:
         for call, begun in tuple(self._open.all().items()):
-            if is_for_good or call.what not in _OF_ALL:
+            if is_for_good or call.what not in OF_ALL:
                 self._open.end(call)
-                self._end(begun, end_ns, {names.END: "abandoned", names.REASON: reason}, "error", reason)
+                if call.what == "life":  # that ends well with the hub
+                    self._end(begun, end_ns, {names.END: "stopped", names.REASON: reason}, "unset", "")
+                else:
+                    self._end(begun, end_ns, {names.END: "abandoned", names.REASON: reason}, "error", reason)
 
     # -- events --
 
     def _handle(self, event: Event) -> None:
         kind = event.kind
-        if (what := _BEGINNINGS.get(kind)) is not None:
+        if (what := BEGINNINGS.get(kind)) is not None:
             self._begin(event, what)
-        elif (ending := _ENDINGS.get(kind)) is not None:
+        elif (ending := ENDINGS.get(kind)) is not None:
             self._ended(event, *ending)
         elif kind == "agent.registered":
             self._agent_registered(event)
@@ -170,7 +120,7 @@ class Tracing:
             self._agent_switched(event)
         elif kind == "hub.stopped":
             self._abandon(_moment(event), "the hub was stopped", is_for_good=False)
-        elif (what := _NOTED.get(kind)) is not None:
+        elif (what := NOTED.get(kind)) is not None:
             self._note(event, what)
 
     def _begin(self, event: Event, what: str) -> None:
@@ -181,19 +131,19 @@ class Tracing:
         if gone is not None:
             how = "replaced" if gone.place.span_id == begun.place.span_id or gone.what == what else "forgotten"
             self._end(gone, begun.start_ns, {names.END: how}, "error", f"it was {how}: its end has not come")
-        if what == "turn" and event.agent_id:
-            self._turns.setdefault(event.agent_id, {})[begun.place.span_id] = begun
+        if what == "turn":
+            self._turns.begin(begun, event)
 
     def _begun(self, event: Event, what: str, start_ns: int, call: Call) -> Begun:
         span_id = span_id_of(event.hub, what, str(call.turn or ""), str(call.agent or ""), str(call.tie))
-        if span_id in self._used:  # ids of calls were used before: its events tell the two apart
+        if what == "life" or span_id in self._used:  # ids of calls were used before: its events tell the two apart
             span_id = span_id_of(str(span_id), event.id)
         self._used.put(span_id, None)
         place, parent_id, links = self._place(event, what, span_id)
         if what in ("turn", "task"):
             self._places.put((what, call.tie), place)
         attributes = of_begin(event, content=self._settings.content)
-        if operation := _OPERATIONS.get(what):
+        if operation := OPERATIONS.get(what):
             attributes[names.OPERATION] = operation
         if agent := self._name_of(event.agent_id):
             attributes[names.AGENT_NAME] = agent
@@ -207,7 +157,8 @@ class Tracing:
             start_ns=start_ns,
             attributes=attributes,
             links=links,
-            agent_id=event.agent_id,
+            agent_id=id_of(event.agent_id),
+            correlation_id=id_of(event.correlation_id),
         )
 
     def _ended(self, event: Event, what: str, status: Status) -> None:
@@ -219,7 +170,7 @@ class Tracing:
         begun = self._open.end(call)
         if begun is None:
             span_id = span_id_of(event.hub, what, str(call.turn or ""), str(call.agent or ""), str(call.tie))
-            if span_id in self._used:
+            if what == "life" or span_id in self._used:
                 return  # its end has come before, or the hub did not wait for it any more
             start_ns = moment_of(text_of(event, "started_at"))
             begun = self._begun(event, what, end_ns - (took_ns or 0) if start_ns is None else start_ns, call)
@@ -233,21 +184,19 @@ class Tracing:
         self._end(begun, end_ns, attributes, status, message if status == "error" else "")
 
     def _end(self, begun: Begun, end_ns: int, attributes: Mapping[str, Any], status: Status, message: str) -> None:
-        if begun.what == "turn" and begun.agent_id in self._turns:
-            turns = self._turns[begun.agent_id]
-            turns.pop(begun.place.span_id, None)
-            if not turns:
-                del self._turns[begun.agent_id]
+        if begun.what == "turn":
+            self._turns.end(begun)
         if begun.place.is_sampled:
             self._made.append(begun.ended(end_ns, attributes, status, message))
 
     # -- agents and channels: spans without a duration, so that they are there before what belongs to them --
 
     def _agent_registered(self, event: Event) -> None:
-        if not event.agent_id:
+        agent_id = id_of(event.agent_id)
+        if not event.agent_id or agent_id is None:
             return
         name = text_of(event, "name")
-        self._names.put(event.agent_id, name)
+        self._names.put(agent_id, name)
         span_id = span_id_of(event.hub, "agent", event.agent_id)
         if span_id in self._used:
             return
@@ -263,7 +212,7 @@ class Tracing:
     def _channel_created(self, event: Event) -> None:
         if not event.channel_id:
             return
-        self._channels.put(event.channel_id, None)
+        self._channels.put(id_of(event.channel_id) or 0, None)
         links = []
         if parent := text_of(event, "parent_id"):
             links.append(Link(self._place_of_channel(event.hub, parent), {names.LINK: "channel"}))
@@ -325,6 +274,9 @@ class Tracing:
 
     def _place(self, event: Event, what: str, span_id: int) -> tuple[Place, int | None, list[Link]]:
         """Return the place of a span that begins, the id of its parent, None for the root, and its links."""
+        if what == "life":  # it outlasts what it was begun in
+            trace_id = trace_id_of(f"{event.hub} life {span_id}")
+            return Place(trace_id, span_id, self._is_sampled(trace_id)), None, []
         above = self._above(event, what)
         links = self._links(event, what)
         if (given := parsed(event.traceparent)) is not None:
@@ -356,23 +308,22 @@ class Tracing:
         if what != "turn" and (turn := self._turn_of(event)) is not None:
             return turn
         task_id = text_of(event, "parent_id") if what == "task" else event.task_id
-        if task_id and (task := self._places.get(("task", task_id))) is not None:
+        if task_id and (task := self._places.get(("task", id_of(task_id) or 0))) is not None:
             return task
-        envelope_id = text_of(event, "envelope_id")
+        envelope_id = text_of(event, "envelope_id") if what == "turn" else ""
         return self._places.get(("envelope", envelope_id)) if envelope_id else None
 
     def _turn_of(self, event: Event) -> Place | None:
-        if event.turn_id and (place := self._places.get(("turn", event.turn_id))) is not None:
+        if event.turn_id and (place := self._places.get(("turn", id_of(event.turn_id) or 0))) is not None:
             return place
         turn = self._open_turn_of(event)
         return None if turn is None else turn.place
 
     def _open_turn_of(self, event: Event) -> Begun | None:
-        """Return the turn that an event names; where it names none, the only one that its agent is in."""
+        """Return the turn that an event names; where it names none, one that its agent is in."""
         if event.turn_id:
             return self._open.find(Call("turn", id_of(event.turn_id) or "", None, None))
-        turns = self._turns.get(event.agent_id or "", {})
-        return next(iter(turns.values())) if len(turns) == 1 else None
+        return self._turns.of(event)
 
     def _links(self, event: Event, what: str) -> list[Link]:
         if what not in ("turn", "task"):
@@ -390,11 +341,12 @@ class Tracing:
 
     def _channel(self, event: Event, channel_id: str) -> Place:
         """Return the place of a channel, whose span is shown before those that belong to it."""
-        if channel_id not in self._channels:
+        key = id_of(channel_id) or 0
+        if key not in self._channels:
             self._show_channel(event, channel_id, "", [])
-        elif (span := self._channels.get(channel_id)) is not None:
+        elif (span := self._channels.get(key)) is not None:
             self._made.append(span)
-        self._channels.put(channel_id, None)
+        self._channels.put(key, None)
         return self._place_of_channel(event.hub, channel_id)
 
     def _place_of_channel(self, hub: str, channel_id: str) -> Place:
@@ -406,15 +358,17 @@ class Tracing:
         return (trace_id & 0xFFFF_FFFF_FFFF_FFFF) < round(self._settings.ratio * 2**64)
 
     def _name_of(self, agent_id: str | None) -> str:
-        return (self._names.get(agent_id) or "") if agent_id else ""
+        return (self._names.get(id_of(agent_id) or 0) or "") if agent_id else ""
 
 
 def _call(event: Event, what: str) -> Call | None:
-    tie = id_of(field(event, _TIES[what]))
+    tie = id_of(field(event, TIES[what]))
     if tie is None:
         return None
-    if what in _OF_ALL or what == "turn":
+    if what in OF_ALL or what == "turn":
         return Call(what, tie, None, None)
+    if what == "life":
+        return Call(what, tie, None, id_of(field(event, "worker")))
     return Call(what, tie, id_of(event.agent_id), id_of(event.turn_id))
 
 
@@ -422,9 +376,11 @@ def _span_name(event: Event, what: str, agent: str) -> str:
     about = {"turn": agent, "model": text_of(event, "model"), "tool": text_of(event, "tool")}
     if what == "task":
         return f"invoke_workflow {(text_of(event, 'capability') or text_of(event, 'title'))[:60]}".rstrip()
+    if what == "life":
+        return f"agent {text_of(event, 'name')[:100]}".rstrip()
     if what == "approval":
         return f"approve {text_of(event, 'action')[:60]}".rstrip()
-    return f"{_OPERATIONS[what]} {about[what][:100]}".rstrip()
+    return f"{OPERATIONS[what]} {about[what][:100]}".rstrip()
 
 
 def _moment(event: Event) -> int:
@@ -437,6 +393,6 @@ _MILLISECONDS_MAX = 1e13
 
 def _duration(event: Event) -> int | None:
     stated = field(event, "duration_ms")
-    if type(stated) in (int, float) and 0 <= stated <= _MILLISECONDS_MAX:
-        return round(stated * 1_000_000)
+    if type(stated) is int or type(stated) is float:
+        return round(stated * 1_000_000) if 0 <= stated <= _MILLISECONDS_MAX else None
     return None

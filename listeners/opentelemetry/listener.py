@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from hubwire import Duty, Event, Hub
-from hubwire.errors import ConfigurationError, OperatorError
+from hubwire.errors import ConfigurationError
 
+from .._methods import has_methods
 from .._past import past_events
 from ._attributes import moment_of
 from ._exporting import Exporting, ExportStatistics
+from ._ids import traceparent_of
+from ._kinds import KINDS
 from ._sdk import check_installed, exporter_to, exports_by
-from ._tracing import KINDS, Settings, Tracing
+from ._tracing import Settings, Tracing
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -35,7 +38,7 @@ _LEARN_MAX = 100_000
 
 
 class OpenTelemetry:
-    """Makes spans of turns, model calls, tool calls, tasks and approvals, and sends them to a collector.
+    """Makes spans of actors, turns, model calls, tool calls, tasks and approvals, and sends them to a collector.
 
     ``endpoint``: the address for traces of a collector that takes OTLP over HTTP, such as
     ``http://localhost:4318/v1/traces``; by default, what the environment variables of OpenTelemetry say. ``exporter``:
@@ -57,6 +60,13 @@ class OpenTelemetry:
     none.
     """
 
+    pattern = (
+        *("actor.crashed", "actor.started", "actor.stopped", "agent.*", "approval.*", "channel.created", "envelope.*"),
+        *("error.raised", "hub.stopped", "loop.*", "model.*", "policy.decided", "sandbox.decided", "task.*", "tool.*"),
+        "turn.*",
+    )
+    """The events that spans are made from; all others pass it by."""
+
     def __init__(
         self,
         endpoint: str | None = None,
@@ -76,6 +86,8 @@ class OpenTelemetry:
         if content is None:
             content = os.environ.get(CONTENT_VARIABLE, "").lower() in ("1", "true")
         self._exporter = exporter_to(endpoint) if exporter is None else exporter
+        self._endpoint = endpoint
+        self._is_own = exporter is None
         self._service = service
         self._tracing = Tracing(Settings(ratio=ratio, content=bool(content), open_max=open_max))
         self._waiting_max = waiting_max
@@ -106,6 +118,26 @@ class OpenTelemetry:
             return ExportStatistics(exported=0, waiting=0, dropped=0, failures=0, last_error=None)
         return self._exporting.statistics()
 
+    def traceparent(self, turn_id: str) -> str | None:
+        """Return the W3C Trace Context of the span of a turn, for the services that are called in it.
+
+        ``with context.scope(traceparent=otel.traceparent(turn.id)): headers = context.headers()``. It is None until the
+        listener has seen the beginning of the turn.
+        """
+        if type(turn_id) is not str:
+            raise ConfigurationError("OpenTelemetry.traceparent(): turn_id is a text, the id of a turn")
+        place = self._tracing.place_of_turn(turn_id)
+        return None if place is None else traceparent_of(place)
+
+    async def flushed(self, seconds: float = 5.0) -> bool:
+        """Return whether the collector has got all spans that have ended, after so many seconds at most.
+
+        Call ``hub.flush()`` before, so that what was emitted is a span.
+        """
+        if type(seconds) not in (int, float) or not 0 <= seconds < float("inf"):
+            raise ConfigurationError("OpenTelemetry.flushed(): seconds is a number, 0 or more")
+        return self._exporting is None or await self._exporting.flushed(seconds)
+
     def bind(self, hub: Hub) -> None:
         """Read what is open from the journal of this hub, at the first event."""
         self._hub = hub
@@ -133,7 +165,7 @@ class OpenTelemetry:
         self._newest = (events[0].hub, max(newest, events[-1].seq))
         self._last_at = events[-1].at
         if exporting.keeps_all and not await exporting.flushed(_CONFIRM_SECONDS):
-            raise OperatorError(
+            raise TimeoutError(
                 f"the collector has not taken spans for {_CONFIRM_SECONDS:g} s"
                 f" ({exporting.statistics().last_error}); start it, then resume the listener if it is suspended"
             )
@@ -150,6 +182,8 @@ class OpenTelemetry:
         if self._exporting is None or self._exporting.has_ended:
             attachments: Any = () if self._hub is None else self._hub.attachments
             duty = next((each.duty for each in attachments if each.listener is self), Duty.BEST_EFFORT)
+            if self._exporting is not None and self._is_own:  # the one before was shut down
+                self._exporter = exporter_to(self._endpoint)
             self._exporting = Exporting(
                 exports_by(self._exporter, self._service),
                 self._exporter.shutdown,
@@ -167,7 +201,7 @@ def _check(endpoint: object, exporter: object, service: object, ratio: object) -
         raise ConfigurationError("OpenTelemetry(): endpoint is an address such as http://localhost:4318/v1/traces")
     if endpoint is not None and exporter is not None:
         raise ConfigurationError("OpenTelemetry(): give it an endpoint or an exporter, which has its own, not both")
-    if exporter is not None and not callable(getattr(exporter, "export", None)):
+    if exporter is not None and not has_methods(exporter, "export", "shutdown"):
         raise ConfigurationError("OpenTelemetry(): exporter is a SpanExporter of opentelemetry-sdk")
     if type(ratio) not in (int, float) or not 0 <= ratio <= 1:  # type: ignore[operator]
         raise ConfigurationError("OpenTelemetry(): ratio is a number from 0, no trace, to 1, all traces")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hubwire import installed_version
 from hubwire.errors import ConfigurationError
 
+from .._methods import has_methods
 from ..families import Family, family
 from ..hub_metrics import Reading
 from ..metrics import Latency
@@ -45,7 +46,7 @@ class OpenTelemetryMetrics(PushedMetrics):
         **settings: Any,
     ) -> None:
         super().__init__(seconds=seconds, **settings)
-        if exporter is not None and (endpoint is not None or not callable(getattr(exporter, "export", None))):
+        if exporter is not None and (endpoint is not None or not has_methods(exporter, "export", "shutdown")):
             raise ConfigurationError(
                 "OpenTelemetryMetrics(): exporter is a MetricExporter of opentelemetry-sdk, with an endpoint of its own"
             )
@@ -59,8 +60,8 @@ class OpenTelemetryMetrics(PushedMetrics):
         self._resource: Any = None
         self._began_ns = self._clock.now_ns()
 
-    async def __aexit__(self, *_: object) -> None:
-        await super().__aexit__(*_)
+    def finish(self) -> None:
+        """Shut the exporter down."""
         self._exporter.shutdown()
 
     def send(self, readings: Sequence[Reading]) -> None:
@@ -87,16 +88,14 @@ class OpenTelemetryMetrics(PushedMetrics):
         for name, some in by_name.items():
             of = family(name)
             title, unit = _title(of)
+            points: list[Any] = [self._point(each, each.labels, now_ns) for each in some]
             data: Any
             if of.type == "histogram":
-                data = export.Histogram([self._point(each, each.labels, now_ns) for each in some], cumulative)
+                data = export.Histogram(points, cumulative)
+            elif of.type == "counter":
+                data = export.Sum(points, cumulative, is_monotonic=True)
             else:
-                points = [
-                    export.NumberDataPoint(dict(each.labels), self._began_ns, now_ns, each.value) for each in some
-                ]  # type: ignore[arg-type]
-                data = (
-                    export.Sum(points, cumulative, is_monotonic=True) if of.type == "counter" else export.Gauge(points)
-                )
+                data = export.Gauge(points)
             yield export.Metric(title, of.help, unit, data)
         for reading in by_name.get("hub_work_duration_seconds", ()):
             if gen_ai := _GEN_AI.get(reading.labels["what"]):
@@ -104,10 +103,11 @@ class OpenTelemetryMetrics(PushedMetrics):
                 yield export.Metric(gen_ai[0], "", "s", export.Histogram([point], cumulative))
 
     def _point(self, reading: Reading, labels: Any, now_ns: int) -> Any:
-        from opentelemetry.sdk.metrics.export import HistogramDataPoint  # noqa: PLC0415 - an extra
+        from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint  # noqa: PLC0415 - an extra
 
         latency = reading.value
-        assert isinstance(latency, Latency)
+        if not isinstance(latency, Latency):
+            return NumberDataPoint(dict(labels), self._began_ns, now_ns, latency)
         return HistogramDataPoint(
             attributes=dict(labels),
             start_time_unix_nano=self._began_ns,

@@ -20,6 +20,7 @@ __all__ = (
     "CORRELATION_ID",
     "END",
     "ERROR_TYPE",
+    "GROUP",
     "HAND_OVER",
     "HUB_ID",
     "INPUT_MESSAGES",
@@ -83,6 +84,7 @@ TURN_ID = "hub.turn.id"
 TASK_ID = "hub.task.id"
 CHANNEL = "hub.channel.topic"
 CORRELATION_ID = "hub.correlation_id"
+GROUP = "hub.actor.group"
 APPROVAL_ID = "hub.approval.id"
 APPROVAL_VERDICT = "hub.approval.verdict"
 RISK_LEVEL = "hub.approval.risk_level"
