@@ -189,6 +189,7 @@ _SUBMODULES = (
     "forks",
     "functions",
     "guests",
+    "late_types",
     "limits",
     "listener",
     "log",

@@ -51,6 +51,7 @@ from .arbiter import Arbiter
 from .clock import SystemClock
 from .errors import HubFailed
 from .events import EnvelopePosted, Event
+from .late_types import late_type
 from .limits import Limits
 from .ports import Clock, Journal, KnowledgeStore
 from .position import Position
@@ -67,6 +68,18 @@ if TYPE_CHECKING:
     from .approvals import ApprovalPolicy
     from .redaction import Redactor
     from .validation import Validation
+else:
+    ActorHandle = late_type("hubwire._actors.handles", "ActorHandle")
+    Group = late_type("hubwire._actors.handles", "Group")
+    OnDemand = late_type("hubwire._actors.on_demand", "OnDemand")
+    ApprovalCommands = late_type("hubwire._commands.approvals", "ApprovalCommands")
+    Batch = late_type("hubwire._commands.batches", "Batch")
+    DeadLetterCommands = late_type("hubwire._commands.dead_letters", "DeadLetterCommands")
+    DeadLetterPolicy = late_type("hubwire._delivery.letter", "DeadLetterPolicy")
+    TenantHub = late_type("hubwire._tenant", "TenantHub")
+    ApprovalPolicy = late_type("hubwire.approvals", "ApprovalPolicy")
+    Redactor = late_type("hubwire.redaction", "Redactor")
+    Validation = late_type("hubwire.validation", "Validation")
 
 __all__ = ("Hub", "HubHealth", "HubStatistics")
 

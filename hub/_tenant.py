@@ -34,11 +34,15 @@ from ._parts import Parts
 from ._ways import Ways
 from .events import Event
 from .events._shown import shown
+from .late_types import late_type
 from .position import Position
 
 if TYPE_CHECKING:
     from ._actors.on_demand import OnDemand
     from ._commands.dead_letters import DeadLetterCommands
+else:
+    OnDemand = late_type("hubwire._actors.on_demand", "OnDemand")
+    DeadLetterCommands = late_type("hubwire._commands.dead_letters", "DeadLetterCommands")
 
 __all__ = ("TenantHub",)
 

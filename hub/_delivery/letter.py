@@ -13,10 +13,13 @@ from .._values import Value
 from ..errors import ConfigurationError, ContentRefused, EventInvalid, EventTooLarge, InvalidRecord, ListenerTimeout
 from ..events import Event
 from ..events._shown import is_a
+from ..late_types import late_type
 from .duty import Duty
 
 if TYPE_CHECKING:
     from ..redaction import Redactor
+else:
+    Redactor = late_type("hubwire.redaction", "Redactor")
 
 __all__ = (
     "DeadLetterEntry",

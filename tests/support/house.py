@@ -206,6 +206,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     (
         "hubwire.errors",
         "hubwire.forks",
+        "hubwire.late_types",
         "hubwire.own_log",
         "hubwire.waking",
         "hubwire._reraise",
