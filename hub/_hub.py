@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
@@ -257,6 +257,7 @@ class Hub:
         tenant: str | None = None,
         agent: Agent | str | None = None,
         channel: Channel | str | None = None,
+        metadata: Mapping[Any, Any] | None = None,
         name: str | None = None,
     ) -> Attachment:
         """Attach a listener, before or after start: an object with ``on_events``, one with some hooks, or a function.
@@ -275,8 +276,8 @@ class Hub:
         1,000 at most; ``key``: what tells the events that stay in order then, a field of every event as
         ``"channel_id"``, or a quick function of it that returns a text, a number or None. ``tenant``, ``agent``,
         ``channel``: of the events, those alone whose headers name these; ``agent`` may be a name, also one to come.
-        ``name``: unique on this hub; made from its class by default. A DURABLE listener is found again by it after a
-        restart.
+        ``metadata``: what the program wants to find at the attachment. ``name``: unique on this hub; made from its
+        class by default. A DURABLE listener is found again by it after a restart.
 
         Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken, and
         :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if it is closing, closed or failed.
@@ -285,7 +286,7 @@ class Hub:
         batches: dict[str, Any] = {"mailbox": mailbox, "batch_max": batch_max, "batch_seconds": batch_seconds}
         bounds: dict[str, Any] = {"timeout": timeout, "attempts_max": attempts_max, "overflow": overflow}
         which: dict[str, Any] = {"pattern": pattern, "duty": duty, "since": since, "name": name}
-        given_up: dict[str, Any] = {"when_exhausted": when_exhausted}
+        given_up: dict[str, Any] = {"when_exhausted": when_exhausted, "metadata": metadata}
         about: dict[str, Any] = {"tenant": tenant, "agent": agent, "channel": channel}
         return self._listening.attach(listener, about, **which, **calls, **batches, **bounds, **given_up)
 
