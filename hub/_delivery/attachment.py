@@ -87,7 +87,7 @@ class Attachment:
     @property
     def metadata(self) -> Mapping[Any, Any]:
         """What the program has said of it: ``attach(..., metadata={"team": "billing"})``. It is not for hubwire."""
-        return MappingProxyType(self._settings.metadata)  # type: ignore[arg-type]
+        return MappingProxyType(self._settings.metadata)
 
     @property
     def tenant(self) -> str | None:
