@@ -629,7 +629,11 @@ async def test_a_chain_may_be_for_one_event() -> None:
     heard: list[str] = []
     chain = Chain()
     for name in ("a", "b"):
-        chain.add(lambda event, name=name: heard.append(f"{name} {event.data['number']}"), in_loop=True)
+
+        def hear(event: Any, name: str = name) -> None:
+            heard.append(f"{name} {event.data['number']}")
+
+        chain.add(hear, in_loop=True)
     async with Hub() as hub:
         hub.attach(chain, pattern="number.*", once=True)
         for number in range(3):

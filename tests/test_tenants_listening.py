@@ -369,7 +369,7 @@ async def test_a_scope_brings_nothing_of_another_tenant(how: str, what: str) -> 
     async with Hub() as hub:
         acme, globex = hub.for_tenant("acme"), hub.for_tenant("globex")
         planner, worker = await acme.agents.register("planner"), await globex.agents.register("worker")
-        theirs = {
+        theirs: Any = {
             "agent": planner,
             "channel": await acme.channels.open([planner]),
             "task": await acme.tasks.start(planner, "plan"),
