@@ -196,6 +196,7 @@ _SUBMODULES = (
     "forks",
     "functions",
     "guests",
+    "late_types",
     "limits",
     "listener",
     "log",

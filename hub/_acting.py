@@ -74,7 +74,7 @@ class ActingHub(Face):
         self._parts.pipeline.ingress.check(event)
         self._core.acting.check_here()
         if (tenancy := self._core.acting.tenancy) is not None:
-            tenancy.check_headers(event, call)
+            tenancy.check_headers(event, call, has_agent=True)
         changes = self._of_turn(event)
         if event.agent_id is None:
             changes["agent_id"] = self.agent.id

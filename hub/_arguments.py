@@ -176,6 +176,9 @@ _CHECKS: Mapping[str, Callable[[Call, Any], Any]] = {
     "once": lambda call, value: call.flag("once", value),
     "concurrency": lambda call, value: call.whole("concurrency", value, least=1, most=_CONCURRENCY_MAX),
     "key": _key_of,
+    "metadata": lambda call, value: (
+        {} if value is None else call.mapping("metadata", value, wanted="a mapping, or None")
+    ),
 }
 """The settings that do not depend on the listener."""
 

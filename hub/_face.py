@@ -12,11 +12,16 @@ from ._commands.agents import actor_of
 from ._foreign.arguments import Call
 from ._parts import Parts
 from .events import EnvelopePosted, Event
+from .late_types import late_type
 
 if TYPE_CHECKING:
     from ._actors.handles import ActorHandle
     from ._commands.approvals import ApprovalCommands
     from ._commands.batches import Batch
+else:
+    ActorHandle = late_type("hubwire._actors.handles", "ActorHandle")
+    ApprovalCommands = late_type("hubwire._commands.approvals", "ApprovalCommands")
+    Batch = late_type("hubwire._commands.batches", "Batch")
 
 __all__ = ("EMIT", "Face")
 

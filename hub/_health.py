@@ -13,10 +13,13 @@ from ._foreign.clocks import GuardedClock
 from ._journal.statistics import JournalStatistics
 from ._parts import Parts
 from ._values import Value
+from .late_types import late_type
 
 if TYPE_CHECKING:
     from ._commands.validating import Validating
     from ._delivery.letter import DeadLetterStatistics  # imported with the first letter
+else:
+    DeadLetterStatistics = late_type("hubwire._delivery.letter", "DeadLetterStatistics")
 
 __all__ = ("Health", "HubHealth", "HubStatistics", "TenantStatistics", "statistics_of_tenant")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
@@ -50,6 +50,7 @@ from .arbiter import Arbiter
 from .clock import SystemClock
 from .errors import HubFailed
 from .events import EnvelopePosted, Event
+from .late_types import late_type
 from .limits import Limits
 from .ports import Clock, Journal, KnowledgeStore
 from .position import Position
@@ -66,6 +67,18 @@ if TYPE_CHECKING:
     from .approvals import ApprovalPolicy
     from .redaction import Redactor
     from .validation import Validation
+else:
+    ActorHandle = late_type("hubwire._actors.handles", "ActorHandle")
+    Group = late_type("hubwire._actors.handles", "Group")
+    OnDemand = late_type("hubwire._actors.on_demand", "OnDemand")
+    ApprovalCommands = late_type("hubwire._commands.approvals", "ApprovalCommands")
+    Batch = late_type("hubwire._commands.batches", "Batch")
+    DeadLetterCommands = late_type("hubwire._commands.dead_letters", "DeadLetterCommands")
+    DeadLetterPolicy = late_type("hubwire._delivery.letter", "DeadLetterPolicy")
+    TenantHub = late_type("hubwire._tenant", "TenantHub")
+    ApprovalPolicy = late_type("hubwire.approvals", "ApprovalPolicy")
+    Redactor = late_type("hubwire.redaction", "Redactor")
+    Validation = late_type("hubwire.validation", "Validation")
 
 __all__ = ("Hub", "HubHealth", "HubStatistics")
 
@@ -243,6 +256,7 @@ class Hub:
         tenant: str | None = None,
         agent: Agent | str | None = None,
         channel: Channel | str | None = None,
+        metadata: Mapping[Any, Any] | None = None,
         name: str | None = None,
     ) -> Attachment:
         """Attach a listener, before or after start: an object with ``on_events``, one with some hooks, or a function.
@@ -261,8 +275,9 @@ class Hub:
         ``concurrency``: how many calls of a function may be under way at once, 1,000 at most; ``key``: what tells the
         events that stay in order then, a field of every event as ``"channel_id"``, or a quick function of it that
         returns a text, a number or None. ``tenant``, ``agent``, ``channel``: of the events, those alone whose headers
-        name these; ``agent`` may be a name, also one to come. ``name``: unique on this hub; made from its class by
-        default. A DURABLE listener is found again by it after a restart.
+        name these; ``agent`` may be a name, also one to come. ``metadata``: what the program wants to find at the
+        attachment. ``name``: unique on this hub; made from its class by default. A DURABLE listener is found again by
+        it after a restart.
 
         Raises :class:`~hubwire.errors.ConfigurationError` if it cannot listen, or the name is taken, and
         :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if it is closing, closed or failed.
@@ -271,7 +286,7 @@ class Hub:
         batches: dict[str, Any] = {"mailbox": mailbox, "batch_max": batch_max, "batch_seconds": batch_seconds}
         bounds: dict[str, Any] = {"timeout": timeout, "attempts_max": attempts_max, "overflow": overflow}
         which: dict[str, Any] = {"pattern": pattern, "duty": duty, "since": since, "name": name}
-        given_up: dict[str, Any] = {"when_exhausted": when_exhausted}
+        given_up: dict[str, Any] = {"when_exhausted": when_exhausted, "metadata": metadata}
         about: dict[str, Any] = {"tenant": tenant, "agent": agent, "channel": channel}
         return self._listening.attach(listener, about, **which, **calls, **batches, **bounds, **given_up)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import attrs
@@ -34,11 +34,15 @@ from ._parts import Parts
 from ._ways import Ways
 from .events import Event
 from .events._shown import shown
+from .late_types import late_type
 from .position import Position
 
 if TYPE_CHECKING:
     from ._actors.on_demand import OnDemand
     from ._commands.dead_letters import DeadLetterCommands
+else:
+    OnDemand = late_type("hubwire._actors.on_demand", "OnDemand")
+    DeadLetterCommands = late_type("hubwire._commands.dead_letters", "DeadLetterCommands")
 
 __all__ = ("TenantHub",)
 
@@ -121,6 +125,7 @@ class TenantHub(Face):
         key: str | Callable[[Event], str | int | None] | None = None,
         agent: Agent | str | None = None,
         channel: Channel | str | None = None,
+        metadata: Mapping[Any, Any] | None = None,
         name: str | None = None,
     ) -> Attachment:
         """Attach a listener to the tenant's events, as :meth:`hubwire.Hub.attach`.
@@ -137,7 +142,7 @@ class TenantHub(Face):
         batches: dict[str, Any] = {"mailbox": mailbox, "batch_max": batch_max, "batch_seconds": batch_seconds}
         bounds: dict[str, Any] = {"timeout": timeout, "attempts_max": attempts_max, "overflow": Overflow.DROP_OLDEST}
         which: dict[str, Any] = {"pattern": pattern, "duty": duty, "since": since, "name": name}
-        given_up: dict[str, Any] = {"when_exhausted": when_exhausted}
+        given_up: dict[str, Any] = {"when_exhausted": when_exhausted, "metadata": metadata}
         about: dict[str, Any] = {"agent": agent, "channel": channel}
         return self._listening.attach(listener, about, **which, **calls, **batches, **bounds, **given_up)
 

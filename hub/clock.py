@@ -14,8 +14,8 @@ __all__ = ("SystemClock", "timestamp", "uuid_of_now")
 class SystemClock:
     """The clock of the machine."""
 
-    now_ns: staticmethod[[], int] = staticmethod(time.time_ns)
-    monotonic: staticmethod[[], float] = staticmethod(time.monotonic)
+    now_ns = staticmethod(time.time_ns)
+    monotonic = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)

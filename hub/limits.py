@@ -24,6 +24,43 @@ _SECONDS_MAX = 1e9
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
+class TenantLimits(Value):
+    """The quotas of a tenant that shares a hub with others; None: no bound.
+
+    ``Hub(limits=Limits(tenants=TenantLimits(events_per_minute=600)))`` is for each tenant; a mapping has those of
+    some, by name, and of all others as ``"*"``. A tenant is what the header ``tenant`` of an event says: a scope is
+    enough.
+
+    A command beyond a quota raises :class:`~hubwire.errors.QuotaExceeded`, without effect; ``quota.breached`` has
+    committed before, but for ``emit_nowait``, which does not wait. Of one tenant and quota it is reported once a
+    second. What ends work, as an ack or a close, and what the hub does by itself counts and is not refused.
+
+    The numbers per minute are those of the running process: they fill again all the time, by the hub's clock, and are
+    whole after a restart. What is larger than one of them needs all of it.
+
+    Raises :class:`~hubwire.errors.ConfigurationError` for what is no whole number from 1 on, or None.
+    """
+
+    events_per_minute: int | None = None
+    bytes_per_minute: int | None = None
+    """Bytes are those of events as JSON, their headers included."""
+    agents_max: int | None = None
+    """How many agents it may have registered, through ``hub.for_tenant()``."""
+    channels_max: int | None = None
+    """How many channels it may have that have not ended."""
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("events_per_minute", "bytes_per_minute", "agents_max", "channels_max"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            number = _whole(value)
+            if number is None or not 1 <= number <= _LARGEST:
+                raise ConfigurationError(f"{name} must be a whole number of at least 1, or None, not {shown(value)}")
+            object.__setattr__(self, name, number)
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Limits(Value):
     """The bounds of a hub: ``Hub(store, limits=Limits(ring=65_536))``. Numbers count events if no unit is named.
 
@@ -84,43 +121,6 @@ class Limits(Value):
                 )
             object.__setattr__(self, name, seconds)
         object.__setattr__(self, "tenants", _quotas(self.tenants))
-
-
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class TenantLimits(Value):
-    """The quotas of a tenant that shares a hub with others; None: no bound.
-
-    ``Hub(limits=Limits(tenants=TenantLimits(events_per_minute=600)))`` is for each tenant; a mapping has those of
-    some, by name, and of all others as ``"*"``. A tenant is what the header ``tenant`` of an event says: a scope is
-    enough.
-
-    A command beyond a quota raises :class:`~hubwire.errors.QuotaExceeded`, without effect; ``quota.breached`` has
-    committed before, but for ``emit_nowait``, which does not wait. Of one tenant and quota it is reported once a
-    second. What ends work, as an ack or a close, and what the hub does by itself counts and is not refused.
-
-    The numbers per minute are those of the running process: they fill again all the time, by the hub's clock, and are
-    whole after a restart. What is larger than one of them needs all of it.
-
-    Raises :class:`~hubwire.errors.ConfigurationError` for what is no whole number from 1 on, or None.
-    """
-
-    events_per_minute: int | None = None
-    bytes_per_minute: int | None = None
-    """Bytes are those of events as JSON, their headers included."""
-    agents_max: int | None = None
-    """How many agents it may have registered, through ``hub.for_tenant()``."""
-    channels_max: int | None = None
-    """How many channels it may have that have not ended."""
-
-    def __attrs_post_init__(self) -> None:
-        for name in ("events_per_minute", "bytes_per_minute", "agents_max", "channels_max"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            number = _whole(value)
-            if number is None or not 1 <= number <= _LARGEST:
-                raise ConfigurationError(f"{name} must be a whole number of at least 1, or None, not {shown(value)}")
-            object.__setattr__(self, name, number)
 
 
 def _quotas(given: Any) -> TenantLimits | Mapping[str, TenantLimits] | None:

@@ -11,10 +11,13 @@ import structlog
 
 from hubwire import Event, GenericEvent, UnknownEvent
 from hubwire.errors import ConfigurationError, PartialBatch
+from hubwire.late_types import late_type
 
 if TYPE_CHECKING:
     from hubwire.redaction import Redactor
     from hubwire.redaction.choice import Redacting
+else:
+    Redactor = late_type("hubwire.redaction", "Redactor")
 
 __all__ = ("StructLog",)
 

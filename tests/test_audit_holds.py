@@ -154,9 +154,10 @@ async def test_hostile_words_are_words(words: str) -> None:
 
 async def test_words_of_a_hold_are_redacted() -> None:
     """At rest too, in the log and beside it; a log without a redactor has them as they were said."""
-    for redactor, kept in (("default", False), (None, True)):
+    redactors: tuple[tuple[Any, bool], ...] = (("default", False), (None, True))
+    for redactor, kept in redactors:
         store = MemoryStore()
-        audit = AuditLog(store, redactor=redactor)  # type: ignore[arg-type]
+        audit = AuditLog(store, redactor=redactor)
         await audit.append({"text": "x"})
         await audit.hold("as ann@example.org asked", by="bob@example.org")
         await audit.prune(retention=LIMITS, by="eve@example.org", reason="sent to dan@example.org")
@@ -252,7 +253,7 @@ async def test_what_a_listener_says_of_itself_is_bounded(said: Any) -> None:
 
     class Raises(Says):
         @property
-        def problem(self) -> str:  # type: ignore[override]
+        def problem(self) -> str:
             raise SystemExit
 
     hub = Hub()

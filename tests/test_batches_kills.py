@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+import anyio
 import attrs
 import pytest
 
@@ -18,13 +19,13 @@ from hubwire import GenericEvent, Hub, StoreJournal, codec
 from hubwire.errors import LogDamaged, NewerVersion
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Outcome
-from hubwire.log import cut_log, find_cut
+from hubwire.log import LogReader, cut_log, find_cut, follow
 from hubwire.log._marker import Marker
 from hubwire.log._tail import Tail
 from hubwire.ports import KnowledgeStore
 from hubwire.stores import FileStore, MemoryStore
 from hubwire.testing import history
-from support import files_of, numbers, store_of
+from support import files_of, numbers, store_of, until, until_idle
 from support.recovered import SEGMENT, Files, both, check_goes_on, log_on, records, refuses
 
 SECTOR = 512
@@ -399,3 +400,53 @@ def test_killed_programs_leave_whole_batches(tmp_path: Any) -> None:
     assert set(acknowledged) <= journaled.keys() | own.keys()
     assert journaled
     assert own
+
+
+# --- readers --------------------------------------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("size", [0, 3000])
+async def test_readers_see_whole_batches_of_a_log_that_was_killed(
+    chained: bool, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its next start, too: what was never acknowledged is shown by none; in chunks of any length."""
+    if size:
+        monkeypatch.setattr("hubwire.log._reading._CHUNK_BYTES", 4096)
+    files = await written(GROUPS, chained=chained, size=size)
+    content, seen = files[SEGMENT], set[int]()
+    feeds = [at for at, byte in enumerate(content) if byte == 10]
+    ends = range(len(content) + 1) if not size else [0, *(at + more for at in feeds for more in range(3))]
+    for end in ends:
+        store = await store_of({**files, SEGMENT: content[:end]})
+        left = [json.loads(each.line).get("seq") for each in await records(store)]
+        assert left.count(None) <= 4
+        shown = [each for each in left if each is not None]
+        assert whole_groups(shown, GROUPS), (end, shown)
+        seen.add(len(shown))
+        reader = LogReader(store, "/log")
+        await reader.seek_end()
+        assert reader.index == len(left)
+    assert seen == {0, 1, 4, 5, 7, 8, 11, 13}
+
+
+async def test_a_follower_gets_a_batch_when_all_of_it_is_there() -> None:
+    files = await written(GROUPS[:2], chained=True)
+    content = files[SEGMENT]
+    cut = content.rindex(b"\n", 0, -1) + 1
+    store = await store_of({**files, SEGMENT: content[:cut]})
+    seen: list[Any] = []
+
+    async def look() -> None:
+        async for record in follow(store, "/log", start=0):
+            seen.append(json.loads(record.line).get("seq"))  # noqa: PERF401 - it is looked at meanwhile
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(look)
+        await until(lambda: 0 in seen)
+        await until_idle()
+        assert 1 not in seen
+        await store.append(SEGMENT, content[cut:])
+        await until(lambda: 3 in seen)
+        tasks.cancel_scope.cancel()
+    assert [each for each in seen if each is not None] == [0, 1, 2, 3]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hubwire import AttachmentState, BaseHubListener, Duty, Event, GenericEvent, Hub
+from hubwire import AttachmentState, BaseHubListener, Chain, Duty, Event, GenericEvent, Hub
 from hubwire.errors import ConfigurationError, NotFound
 from hubwire.events import ListenerFailed, ListenerRestarted
 from hubwire.listeners.audit import AuditLog
@@ -601,3 +601,43 @@ async def test_a_batch_under_way_ends_for_an_object_that_is_detached() -> None:
             recorder.open()
         assert numbers(recorder.events) == [0, 1, 2]
         assert attachment.state is AttachmentState.DETACHED
+
+
+async def test_an_attachment_shows_what_was_said_of_it() -> None:
+    """A copy, which cannot be changed there; hubwire makes no use of it."""
+    said: dict[str, Any] = {"team": "billing", "page": ["ann"]}
+    async with Hub() as hub:
+        hub.on("number.*", metadata=said)(print)
+        hub.attach(len, metadata=None)
+        hub.for_tenant("acme").attach(print, metadata=said)
+        said["team"] = "other"
+        first, second, third = hub.attachments
+        assert first.metadata == third.metadata == {"team": "billing", "page": ["ann"]}
+        assert second.metadata == {}
+        with pytest.raises(TypeError):
+            first.metadata["team"] = "x"  # type: ignore[index]
+        for wrong in (5, "x", [("a", 1)]):
+            with pytest.raises(ConfigurationError, match=r"^hub\.on\(\): metadata is a mapping"):
+                hub.on("number.*", metadata=wrong)(print)
+        with pytest.raises(ConfigurationError, match="metadata would be about"):
+            hub.on("number.*", priority=1, metadata=said)(print)
+        assert len(hub.attachments) == 3
+
+
+async def test_a_chain_may_be_for_one_event() -> None:
+    """All its functions get that one, and then it is detached."""
+    heard: list[str] = []
+    chain = Chain()
+    for name in ("a", "b"):
+
+        def hear(event: Any, name: str = name) -> None:
+            heard.append(f"{name} {event.data['number']}")
+
+        chain.add(hear, in_loop=True)
+    async with Hub() as hub:
+        hub.attach(chain, pattern="number.*", once=True)
+        for number in range(3):
+            await hub.emit(GenericEvent(kind="number.said", data={"number": number}))
+        await hub.flush()
+        assert not hub.attachments
+    assert heard == ["a 0", "b 0"]

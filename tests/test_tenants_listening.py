@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from hubwire import BaseActor, BaseHubListener, Duty, Event, GenericEvent, Hub, TenantHub, Turn
+from hubwire import BaseActor, BaseHubListener, Duty, Event, GenericEvent, Hub, TenantHub, Turn, scope
 from hubwire.errors import ConfigurationError, NotFound
 from hubwire.events import EnvelopePosted
 from hubwire.listeners import LiveTail
@@ -357,3 +357,37 @@ async def test_a_subscription_names_what_it_refuses() -> None:
                 tail.subscribe(**wrong)
         matcher = hub.matcher("note.*", tenant="acme")
         assert matcher.select([note()]) == []
+
+
+# --- scopes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["emit", "emit_many", "batch", "acting"])
+@pytest.mark.parametrize("what", ["agent", "channel", "task"])
+async def test_a_scope_brings_nothing_of_another_tenant(how: str, what: str) -> None:
+    """What an event does not say itself it inherits: that is checked as what it says."""
+    async with Hub() as hub:
+        acme, globex = hub.for_tenant("acme"), hub.for_tenant("globex")
+        planner, worker = await acme.agents.register("planner"), await globex.agents.register("worker")
+        theirs: Any = {
+            "agent": planner,
+            "channel": await acme.channels.open([planner]),
+            "task": await acme.tasks.start(planner, "plan"),
+        }[what]
+        seq = hub.statistics().applied
+        with scope(**{what: theirs}):
+            if how == "acting" and what == "agent":
+                assert (await hub.acting_as(worker).emit(note())).agent_id == worker.id
+                return
+            with pytest.raises(NotFound):
+                if how == "emit":
+                    await globex.emit(note())
+                elif how == "emit_many":
+                    await globex.emit_many([note()])
+                elif how == "acting":
+                    await hub.acting_as(worker).emit(note())
+                else:
+                    async with globex.batch() as batch:
+                        batch.emit(note())
+            assert (await acme.emit(note())).tenant == "acme"
+        assert hub.statistics().applied == seq + 1

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 import attrs
 
 from .._foreign.arguments import Call
+from .._state import State  # noqa: F401 - annotations of its constructor, which are its base's, are looked up here
 from .._state.channels import ChannelState
 from .._state.origin import Origin
 from ..errors import NotFound

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .._foreign.arguments import Call
 from .._state import State
 from .._state.agents import AgentsOf
+from ..context import current
 from ..errors import CommandRejected, NotFound
 from ..events import Event
 from ..events._shown import shown
@@ -55,14 +56,19 @@ class Tenancy:
         if entry is None or not self.has_agent(entry.agent_id):
             raise NotFound(f"no approval {shown(approval_id)} is known: it was never requested, or is long over")
 
-    def check_headers(self, event: Event, call: Call) -> None:
-        """Refuse an event that says it is another tenant's, or about what is not this one's."""
+    def check_headers(self, event: Event, call: Call, *, has_agent: bool = False) -> None:
+        """Refuse an event that says it is another tenant's, or about what is not this one's, be it by a scope.
+
+        ``has_agent``: it gets an agent of this tenant, if it names none.
+        """
         if event.tenant is not None and event.tenant != self.tenant:
             raise CommandRejected(
                 f"{call.name}: the event's tenant is {shown(event.tenant)}, and this is the hub as tenant"
                 f" {shown(self.tenant)} has it; omit it"
             )
-        if event.agent_id is not None:
-            self.agents.get(event.agent_id)
-        self.check_channel(event.channel_id)
-        self.check_task(event.task_id)
+        here = current()
+        agent_id = event.agent_id or (None if has_agent else here.agent_id)
+        if agent_id is not None:
+            self.agents.get(agent_id)
+        self.check_channel(event.channel_id or here.channel_id)
+        self.check_task(event.task_id or here.task_id)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import anyio
@@ -82,6 +83,11 @@ class Attachment:
     def listener(self) -> Any:
         """The listener as it was attached: an object, or the function itself."""
         return self._listener.candidate
+
+    @property
+    def metadata(self) -> Mapping[Any, Any]:
+        """What the program has said of it: ``attach(..., metadata={"team": "billing"})``. It is not for hubwire."""
+        return MappingProxyType(self._settings.metadata)
 
     @property
     def tenant(self) -> str | None:

@@ -21,10 +21,13 @@ from ..errors import (
 )
 from ..events import Event
 from ..events._shown import is_a
+from ..late_types import late_type
 from .duty import Duty
 
 if TYPE_CHECKING:
     from ..redaction import Redactor
+else:
+    Redactor = late_type("hubwire.redaction", "Redactor")
 
 __all__ = (
     "DeadLetterEntry",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Literal
 
 import attrs
@@ -61,6 +61,7 @@ class Settings(Value):
     keeps_own_position: bool = False
     """Whether the listener says by ``last_seq()`` how far it has come: it takes no event that is older."""
     filters: Filters | None = None
+    metadata: Mapping[Any, Any] = {}
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -82,6 +83,7 @@ class Options(Value):
     key: str | Callable[[Any], Any] | None = None
     when_exhausted: str = SUSPEND
     filters: Filters | None = None
+    metadata: Mapping[Any, Any] = {}
 
     def settings_for(self, adapted: Adapted, taken: Collection[str], *, has_journal: bool) -> Settings:
         """Return the settings of this listener; ``taken``: the names of the others.
@@ -126,6 +128,7 @@ class Options(Value):
             when_exhausted=_when_exhausted(self.when_exhausted, duty, name, adapted),
             keeps_own_position=adapted.keeps_position,
             filters=self.filters,
+            metadata=self.metadata,
         )
         self._check_batch(settings)
         self._check_function(adapted)

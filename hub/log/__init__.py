@@ -45,11 +45,12 @@ from __future__ import annotations
 from .._head import Head
 from ._chain import chain_value
 from ._cutting import Cut, cut_log, end_log, find_beginning, find_cut, find_first, find_unbegun
+from ._following import follow
 from ._index import SPACING_BYTES, Place, SeqIndex
 from ._inspection import Inspection, Recovery
 from ._log import Log
 from ._marker import Kept, marked_end, read_kept
-from ._reading import LogReader, Record, follow, list_segments, log_exists, segment_path
+from ._reading import LogReader, Record, list_segments, log_exists, segment_path
 from ._recovery import inspect
 from ._rotation import SEGMENT_BYTES, Rotation, last_fields, moment_of
 from ._sound import count_sound

@@ -13,9 +13,12 @@ from ._chain import chain_value
 from ._sound import head_of
 from ._tail import VERSION, Tail
 
-__all__ = ("LineCheck", "durable_claimed", "is_fork", "is_tear")
+__all__ = ("BATCH_BEGUN", "LineCheck", "batch_end", "durable_claimed", "is_fork", "is_tear")
 
 _BATCH_BEGUN = "log.batch_begun"
+
+BATCH_BEGUN = b'"kind":"log.batch_begun"'
+"""What is in the line that begins a batch; perhaps in others, too."""
 
 OWN_KINDS = frozenset(
     {"log.opened", "log.recovered", "log.rotated", "log.pruned", "log.held", "log.released", _BATCH_BEGUN}
@@ -84,7 +87,7 @@ class LineCheck:
         """Move past a line whose fields were read."""
         self._note_version(fields)
         tail = self.tail
-        if fields.get("kind") == _BATCH_BEGUN and "seq" not in fields and type(fields.get("records")) is int:
+        if _begins_batch(fields):
             self._batch = (attrs.evolve(tail), tail.records + 1 + fields["records"])
         tail.size += len(line) + 1
         tail.records += 1
@@ -131,6 +134,16 @@ class LineCheck:
                 )
             self.has_version = True
         self.has_version = self.has_version or self.has_checksums
+
+
+def batch_end(line: bytes, index: int) -> int | None:
+    """Return the index of the record behind the batch that this record begins; None if it begins none."""
+    fields = codec.decode_fields(line)
+    return index + 1 + fields["records"] if _begins_batch(fields) else None
+
+
+def _begins_batch(fields: dict[str, Any]) -> bool:
+    return fields.get("kind") == _BATCH_BEGUN and "seq" not in fields and type(fields.get("records")) is int
 
 
 def is_tear(content: bytes, start: int) -> bool:

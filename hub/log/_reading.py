@@ -8,15 +8,15 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-import anyio
 import attrs
 
 from .. import codec
 from .._values import Value
-from ..errors import ConfigurationError, HistoryGone, InvalidRecord, LogDamaged
+from ..errors import ConfigurationError, HistoryGone, InvalidRecord, LogDamaged, NewerVersion
 from ..ports import KnowledgeStore
 from ._index import SPACING_BYTES, Place, SeqIndex
-from ._marker import read_kept
+from ._lines import BATCH_BEGUN, batch_end
+from ._marker import read_kept, read_marker
 from ._sound import count_sound
 
 __all__ = (
@@ -24,14 +24,10 @@ __all__ = (
     "Record",
     "first_kept",
     "first_segment",
-    "follow",
     "list_segments",
     "log_exists",
     "segment_path",
 )
-
-FOLLOW_SECONDS = 5.0
-"""A follower that is not notified of a change looks for one after this time."""
 
 _CHUNK_BYTES = 1024 * 1024
 _LINE_BYTES_MAX = 64 * 1024 * 1024
@@ -95,9 +91,9 @@ async def first_kept(store: KnowledgeStore, path: str) -> int:
 class LogReader:
     """A place in a log, moved forward by reading. It needs no hold and disturbs no writer; memory is constant.
 
-    A reader sees whole records only: what a writer has not finished is not there yet. Checksums are checked: a record
-    that is not as it was written is :class:`~hubwire.errors.LogDamaged`, when the reader comes to it. If the records at
-    its place were truncated, reading raises :class:`~hubwire.errors.HistoryGone`.
+    A reader sees whole records only, and whole batches: what a writer has not finished is not there yet. Checksums are
+    checked: a record that is not as it was written is :class:`~hubwire.errors.LogDamaged`, when the reader comes to it.
+    If the records at its place were truncated, reading raises :class:`~hubwire.errors.HistoryGone`.
 
     With an ``index`` of the log, shared with other readers, it goes to an event without reading what is before it.
     """
@@ -109,6 +105,8 @@ class LogReader:
         self._chunk_bytes = _CHUNK_BYTES
         self._listed: list[int] = []
         """The segments that there were at the last listing."""
+        self._may_begin_batch = False
+        """Whether a batch may begin among the records read last."""
         self._end: Place | None = None
         """A place at which a segment ended when it was read after that listing."""
         self._place: Place | None = None
@@ -211,8 +209,7 @@ class LogReader:
     def _put_back(self, records: list[Record]) -> None:
         """Go back to before these records, the last ones read."""
         assert self._place is not None
-        size = sum(len(record.line) + 1 for record in records)
-        self._place = attrs.evolve(self._place, index=records[0].index, offset=self._place.offset - size)
+        self._place = _before(records, self._place)
 
     # -- reading from there on --
 
@@ -227,19 +224,41 @@ class LogReader:
         elif place == self._end and self._listed_after(place.segment) == [place.index]:
             # Another segment was there before this one was read to its end, so that it got no more records since.
             place = Place(place.index, place.index)
-        records, after = await self._read_from(place)
+        records, after = await self._read_whole(place)
         while not records:
             later = [first for first in await self._list() if first > place.segment]
             if not later:
                 break
             # The segment may have got its last records between the read that found its end and the listing.
-            records, after = await self._read_from(place)
+            records, after = await self._read_whole(place)
             if not records:
                 await self._check_complete(place, later[0])
                 place = Place(later[0], later[0])
-                records, after = await self._read_from(place)
+                records, after = await self._read_whole(place)
         self._place = after
         return records
+
+    async def _read_whole(self, place: Place) -> tuple[list[Record], Place]:
+        """Return as :meth:`_read_from`, without a batch at the present end of which not all is there.
+
+        It was never acknowledged: an append is under way, or a crash has torn it, and then the next start removes it.
+        """
+        self._may_begin_batch = False
+        records, after = await self._read_from(place)
+        begun = _unfinished(records) if self._may_begin_batch else None
+        if begun is None:
+            return records, after
+        at, end = begun
+        ahead, last = after, records[-1]
+        while ahead.index < end and last.durable <= records[at].index:
+            more, ahead = await self._read_from(ahead)
+            if not more:
+                if not await self._is_torn(place.segment, records[at].index):
+                    break
+                self._end = None
+                return records[:at], _before(records[at:], after)
+            last = more[-1]
+        return records, after
 
     async def read_sealed(self, first: int, next_first: int) -> AsyncIterator[Record]:
         """Iterate over one segment, which the one that begins at ``next_first`` follows.
@@ -266,7 +285,9 @@ class LogReader:
             end += len(chunk)
             whole, feed, _ = chunk.rpartition(b"\n")
             if feed:
-                records, after = self._check(place, b"".join([*pieces, whole]).split(b"\n"))
+                content = b"".join([*pieces, whole])
+                self._may_begin_batch = BATCH_BEGUN in content
+                records, after = self._check(place, content.split(b"\n"))
                 self._end = after if is_last and after.offset == end else None
                 return records, after
             pieces.append(chunk)
@@ -324,6 +345,19 @@ class LogReader:
             first_seq=first_seq or 0,
         )
 
+    async def _is_torn(self, segment: int, index: int) -> bool:
+        """Tell whether a batch from this record on, of which not all is there, is what recovery takes for a tear.
+
+        A version that knows no batches may have gone on behind it, and an operator may have cut the log there.
+        """
+        if any(first > segment for first in await list_segments(self._store, self._path)):
+            return False
+        try:
+            marker = await read_marker(self._store, self._path)
+        except (InvalidRecord, NewerVersion):
+            return False
+        return marker is not None and marker.tail.records <= index
+
     # -- segments, wherever the reader is --
 
     async def next_segment(self, first: int) -> int | None:
@@ -339,6 +373,21 @@ class LogReader:
             if (seq := _seq_of(record.line)) is not None:
                 return seq
         return None
+
+
+def _unfinished(records: list[Record]) -> tuple[int, int] | None:
+    """Return where among the records the last batch begins, and the index behind it, if that is not behind them."""
+    for at in range(len(records) - 1, -1, -1):
+        record = records[at]
+        if BATCH_BEGUN in record.line and (end := batch_end(record.line, record.index)) is not None:
+            return None if end <= records[-1].index + 1 else (at, end)
+    return None
+
+
+def _before(records: list[Record], after: Place) -> Place:
+    """Return the place before these records, which ``after`` is behind."""
+    size = sum(len(record.line) + 1 for record in records)
+    return attrs.evolve(after, index=records[0].index, offset=after.offset - size)
 
 
 def _passed(chunk: bytes, place: Place, seq: int, index: SeqIndex) -> Place:
@@ -375,32 +424,3 @@ def _seq_of(line: bytes) -> int | None:
     except InvalidRecord:
         return None
     return seq if type(seq) is int else None
-
-
-async def follow(store: KnowledgeStore, path: str, *, start: int | None = None) -> AsyncIterator[Record]:
-    """Iterate over the records of a log from index ``start``, by default from its present end, as it grows.
-
-    It never ends. A log that does not exist yet is waited for.
-    """
-    changed = asyncio.Event()
-
-    async def wake(_: str) -> None:
-        changed.set()
-
-    subscription = await store.on_change(f"{path}/log", wake)
-    try:
-        reader = LogReader(store, path)
-        if start is None:
-            await reader.seek_end()
-        else:
-            await reader.seek_index(start)
-        while True:
-            changed.clear()
-            while records := await reader.read():
-                for record in records:
-                    yield record
-            # A subscription may end, or miss a change: look now and then all the same.
-            with anyio.move_on_after(FOLLOW_SECONDS):
-                await changed.wait()
-    finally:
-        await subscription.close()

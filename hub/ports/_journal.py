@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from ..late_types import late_type
 from ._store import KnowledgeStore
 
 if TYPE_CHECKING:
     from ..events import Event
+else:
+    Event = late_type("hubwire.events", "Event")
 
 __all__ = ("BatchingJournal", "Journal")
 

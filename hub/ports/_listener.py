@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from ..late_types import late_type
+
 if TYPE_CHECKING:
     from ..events import Event
+else:
+    Event = late_type("hubwire.events", "Event")
 
 __all__ = ("HubListener",)
 

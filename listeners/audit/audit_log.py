@@ -12,6 +12,7 @@ import attrs
 
 from hubwire import BaseHubListener, Duty, Event, codec
 from hubwire.errors import AlreadyRunning, ConfigurationError
+from hubwire.late_types import late_type
 from hubwire.log import SEGMENT_BYTES, Head, Log, LogReader, Record, Rotation, follow
 from hubwire.ports import Clock, KnowledgeStore, normalize_path
 from hubwire.text_store import TextStore
@@ -35,6 +36,9 @@ from .verify import verify
 if TYPE_CHECKING:
     from hubwire import Attachment
     from hubwire.redaction import Redactor
+else:
+    Attachment = late_type("hubwire", "Attachment")
+    Redactor = late_type("hubwire.redaction", "Redactor")
 
 __all__ = ("AuditLog", "AuditRecord", "AuditSubscriber")
 

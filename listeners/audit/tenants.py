@@ -16,6 +16,7 @@ import attrs
 
 from hubwire import BaseHubListener, Duty, Event
 from hubwire.errors import ConfigurationError, JournalBehind, LogDamaged
+from hubwire.late_types import late_type
 from hubwire.log import SEGMENT_BYTES, Head, Rotation
 from hubwire.ports import Clock, KnowledgeStore, normalize_path
 from hubwire.text_store import TextStore
@@ -28,6 +29,8 @@ from .retention import Hold, Pruning, Retention
 
 if TYPE_CHECKING:
     from hubwire.redaction import Redactor
+else:
+    Redactor = late_type("hubwire.redaction", "Redactor")
 
 __all__ = ("TenantAuditLogs", "TenantHeadCallback")
 

@@ -10,6 +10,7 @@ import attrs
 
 from hubwire import Agent, Channel, Event, Hub
 from hubwire.errors import ConfigurationError, HubClosed, Overloaded
+from hubwire.late_types import late_type
 
 from ._cursors import Cursors, other_history
 from ._feed import Counts, Feed
@@ -18,6 +19,8 @@ from ._subscriber import Subscriber
 
 if TYPE_CHECKING:
     from hubwire.redaction import Redactor
+else:
+    Redactor = late_type("hubwire.redaction", "Redactor")
 
 __all__ = ("LiveTail", "LiveTailStatistics")
 

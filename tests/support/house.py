@@ -213,6 +213,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
         "hubwire.errors",
         "hubwire.forks",
         "hubwire._baggage",
+        "hubwire.late_types",
         "hubwire.own_log",
         "hubwire.waking",
         "hubwire._reraise",
