@@ -90,7 +90,7 @@ class Agents:
         """An agent has given a sign of life."""
         entry = self.kept.going.get(agent_id)
         if entry is None:
-            if agent_id in self.kept.ended or not 0 < len(agent_id) <= NAME_MAX:
+            if agent_id in self.kept.ended:
                 return
             entry = self._add(AgentEntry(agent_id, self.names.get(agent_id, ""), tenant, since_at=at))
         entry.last_at = at
@@ -199,13 +199,14 @@ class Agents:
 
     def _ask(self, event: Any, recipients: list[str]) -> None:
         """An envelope was sent directly: it is a question, or answers one."""
-        asked = self.asks.get(event.causation_id or "")
+        cause = event.causation_id
+        asked = self.asks.get(cause) if type(cause) is str else None
         if asked is not None and (asked.asker_id in recipients or asked.asker_id == event.answers):
             self._settle(asked.event_id)
             return
         if len(recipients) != 1 or type(event.agent_id) is not str or event.answers is not None:
             return
-        ask = AskEntry(event.id, event.envelope_id, event.agent_id, recipients[0], event.at)
+        ask = AskEntry(identifier(event.id), event.envelope_id, event.agent_id, recipients[0], event.at)
         self.asks[ask.event_id] = ask
         self._asked[ask.envelope_id] = ask.event_id
         if len(self.asks) > _ASKS_MAX:

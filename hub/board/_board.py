@@ -18,7 +18,7 @@ from ._counts import WIDTHS, WRONG, Counts, meaning_of
 from ._keeping import VERSION, BoardKept, damaged, read_kept
 from ._limits import BoardLimits
 from ._place import Place
-from ._reading import TEXT_MAX, Misfit, readable, text_or
+from ._reading import NAME_MAX, TEXT_MAX, Misfit, identifier, readable, text_or
 from ._runs import Runs
 from ._showing import STATES, Showing, Waits
 from ._views import (
@@ -96,13 +96,21 @@ class Board:
         """The ``seq`` of the last event that was folded, -1 before the first: go on with the one after it."""
         return self._place.seq
 
-    def fold(self, event: Event) -> bool:
-        """Take in an event. Return whether it is new: one that the board has seen changes nothing.
+    def fold(self, event: Event) -> None:
+        """Take in an event; one that the board has seen before changes nothing.
 
         It never raises for what an event holds. A ``seq`` that is left out is a gap, and told.
 
         Raises :class:`~hubwire.errors.ConfigurationError` for what is no event.
         """
+        self._fold(event)
+
+    def fold_all(self, events: Iterable[Event]) -> int:
+        """Take in events, as :meth:`fold` does; return how many of them the board had not seen before."""
+        return sum(map(self._fold, events))
+
+    def _fold(self, event: Event) -> bool:
+        """Return whether an event is new."""
         try:
             seq, hub, at, kind = event.seq, event.hub, event.at, event.kind
         except AttributeError:
@@ -121,10 +129,6 @@ class Board:
         except Misfit:
             self._misfits += 1
         return True
-
-    def fold_all(self, events: Iterable[Event]) -> int:
-        """Take in events, as :meth:`fold` does; return how many of them were new."""
-        return sum(map(self.fold, events))
 
     def missed(self, first_seq: int, last_seq: int, reason: str = "") -> None:
         """Tell the board of events that it will not get, for this ``reason``: it goes on after ``last_seq``.
@@ -150,10 +154,15 @@ class Board:
         meaning = meaning_of(kind, severity, outcome)
         self._counts.add(at, kind, meaning)
         self._at = at
-        agent_id = event.agent_id
-        if type(agent_id) is str and agent_id:
+        agent_id, tenant, occurred_at = event.agent_id, event.tenant, event.occurred_at
+        if tenant is not None and (type(tenant) is not str or len(tenant) > NAME_MAX):
+            raise Misfit
+        if occurred_at is not None and (type(occurred_at) is not str or len(occurred_at) > NAME_MAX):
+            raise Misfit
+        if agent_id is not None:
+            identifier(agent_id)
             if kind not in NOT_HEARD:
-                self._agents.heard(agent_id, at, event.tenant)
+                self._agents.heard(agent_id, at, tenant)
             if meaning == WRONG:
                 self._agents.erred(agent_id, self._counts.second // 60)
         handlers = self._handlers.get(kind)

@@ -85,7 +85,7 @@ class Counts:
 
     def add(self, at: str, kind: str, meaning: int) -> None:
         """Count an event. Raises :class:`~hubwire.board._reading.Misfit` for what is no time."""
-        if at[:19] != self._text:
+        if type(at) is not str or at[:19] != self._text:
             self._to(at)
         for bucket in self._now:
             bucket[meaning] += 1
