@@ -338,7 +338,7 @@ def test_a_long_history_takes_bounded_room() -> None:
             0,
         )
         for number in range(times):
-            about = {"agent_id": "a", "turn_id": f"turn {number}", "channel_id": "c"}
+            about: dict[str, Any] = {"agent_id": "a", "turn_id": f"turn {number}", "channel_id": "c"}
             events = told(
                 TurnStarted(**about),
                 ToolCalled(**about, tool="ls", call_id="1"),
@@ -363,7 +363,11 @@ def test_folding_touches_no_more_the_longer_the_history() -> None:
 
     board, seq, calls = Board(), 0, [0, 0]
     for number in range(400):
-        about = {"agent_id": f"agent {number % 7}", "turn_id": f"turn {number}", "channel_id": f"c{number % 5}"}
+        about: dict[str, Any] = {
+            "agent_id": f"agent {number % 7}",
+            "turn_id": f"turn {number}",
+            "channel_id": f"c{number % 5}",
+        }
         events = told(
             TurnStarted(**about),
             ToolCalled(**about, tool="ls", call_id="1", arguments={"path": "/"}),

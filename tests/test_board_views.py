@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hubwire import Board, BoardLimits, Hub, codec
+from hubwire import Board, BoardLimits, Duty, Hub, codec
 from hubwire.events import (
     ActorCrashed,
     ActorStarted,
@@ -51,7 +51,7 @@ from hubwire.stores import FileStore
 from support.board_events import START, agent, at, board_of
 from support.board_life import found
 
-TURN = {"agent_id": "a", "turn_id": "t"}
+TURN: dict[str, Any] = {"agent_id": "a", "turn_id": "t"}
 ASKED = ApprovalRequested(approval_id="p", agent_id="a", action="deploy", arguments={"to": "prod"}, timeout_seconds=100)
 
 
@@ -110,7 +110,7 @@ async def test_a_question_to_an_agent_is_seen_in_a_hub() -> None:
     seen: list[str] = []
     board = Board()
     async with Hub() as hub:
-        hub.attach(board.fold, name="board")
+        hub.attach(board.fold, name="board", duty=Duty.REQUIRED)
 
         async def answering(turn: Any) -> None:
             seen.append(next(each.state for each in board.agents() if each.name == "asker"))
@@ -118,7 +118,7 @@ async def test_a_question_to_an_agent_is_seen_in_a_hub() -> None:
 
         asker = await hub.agents.register("asker")
         answerer = await hub.spawn(answering, name="answerer")
-        assert await hub.ask(asker, answerer, "well?") is not None
+        assert await hub.ask(asker, answerer.agent, "well?") is not None
         await hub.flush()
     assert seen == ["waits_for_agent"]
     assert next(each.state for each in board.agents() if each.name == "asker") == "idle"
@@ -208,7 +208,7 @@ def test_an_agent_that_was_not_registered_has_an_inbox_of_unknown_depth() -> Non
 
 
 def test_a_transcript_reads_like_a_chat() -> None:
-    about = {"agent_id": "b", "channel_id": "c"}
+    about: dict[str, Any] = {"agent_id": "b", "channel_id": "c"}
     board = board_of(
         *map(agent, "ab"),
         ChannelCreated(
@@ -323,7 +323,7 @@ def test_an_end_that_comes_late_counts() -> None:
 
 
 def test_the_same_call_id_in_two_turns_is_two_calls() -> None:
-    other = {"agent_id": "b", "turn_id": "u"}
+    other: dict[str, Any] = {"agent_id": "b", "turn_id": "u"}
     board = board_of(
         TurnStarted(**TURN),
         TurnStarted(**other),
@@ -428,7 +428,7 @@ def test_listeners_in_trouble_stand_first() -> None:
     def attached(name: str) -> ListenerAttached:
         return ListenerAttached(listener=name, duty="durable", pattern=("*",), since_seq=0)
 
-    failed = {"error_type": "E", "error_message": "boom", "event_seq": 1}
+    failed: dict[str, Any] = {"error_type": "E", "error_message": "boom", "event_seq": 1}
     board = board_of(
         *map(attached, ["fine", "slow", "broken", "hook"]),
         MailboxOverflowed(listener="slow", count=7, first_seq=1, last_seq=7),

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import attrs
 
+from ._hub_views import Bucket, CountsView
 from ._limits import BoardLimits
 from ._reading import NAME_MAX, Misfit, time_of
 
@@ -118,6 +119,15 @@ class Counts:
         seconds, ring = WIDTHS[width], self.rings[width]
         end = last // seconds
         return [(at * seconds, ring.get(at) or [0, 0, 0]) for at in range(end - buckets + 1, end + 1)]
+
+    def view(self, per: str, buckets: int, last: int) -> CountsView:
+        """Return the same to look at."""
+        ring = self.ring(per, buckets, last)
+        found = [
+            Bucket(start=float(start), wrong=counts[WRONG], attention=counts[ATTENTION], other=counts[OTHER])
+            for start, counts in ring
+        ]
+        return CountsView(per=per, width_seconds=WIDTHS[per], buckets=tuple(found))
 
     # -- snapshots --
 

@@ -48,6 +48,8 @@ class BoardLimits(Value):
     listeners: int = 500
     kinds: int = 500
     """Kinds of events that are counted one by one."""
+    troubles: int = 100
+    """Events that were wrong, or need attention, the newest."""
     gaps: int = 100
     seconds: int = 600
     """For how many seconds the counts of each second are kept; likewise the next two."""
