@@ -44,15 +44,19 @@ SMALL = BoardLimits(
 async def lived(actions: list[str], seed: int, lives: int = 1) -> tuple[Hub, list[Event], Any]:
     """Let hubs live one after the other on a store; return the last one, all events, and what there was at its end."""
     clock, chance, store = ManualClock(), random.Random(seed), MemoryStore()
-    for number in range(lives):
-        async with Hub(store, clock=clock) as hub:
-            life = Life(hub, clock, chance, number=number * 1000)
-            for name in actions[number::lives]:
-                await life.do(name)
-            await until_idle()
-            await hub.flush()
-            facts, events = facts_of(hub), await history(hub)
-    return hub, events, facts
+    for number in range(lives - 1):
+        await live(Hub(store, clock=clock), Life(clock, chance, number * 1000), actions[number::lives])
+    hub = Hub(store, clock=clock)
+    return hub, *await live(hub, Life(clock, chance, lives * 1000), actions[lives - 1 :: lives])
+
+
+async def live(hub: Hub, life: Life, actions: list[str]) -> tuple[list[Event], Any]:
+    async with hub:
+        for name in actions:
+            await life.do(hub, name)
+        await until_idle()
+        await hub.flush()
+        return await history(hub), facts_of(hub)
 
 
 @given(actions=steps, seed=st.integers(0, 2**32), lives=st.integers(1, 2))

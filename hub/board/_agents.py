@@ -253,16 +253,19 @@ class Agents:
             held.pop(span.number, None)
             if not held:
                 del self.open[span.agent_id]
-        entry = self.kept.going.get(span.agent_id)
-        if entry is None or span.outcome == "abandoned" or span.is_recorded:
+
+    def turned_out(self, event: Any, family: str, outcome: str, detail: str) -> None:
+        """A turn or a call of an agent has ended well or badly, whether or not its beginning was seen."""
+        entry = self.kept.going.get(event.agent_id or "")
+        if entry is None or outcome == "abandoned":
             return
-        if span.outcome == "failed":
+        if outcome == "failed":
             entry.failures += 1
-            if span.family == "turn":
-                entry.failed, entry.failed_at = span.detail or "its turn failed", span.ended_at
+            if family == "turn":
+                entry.failed, entry.failed_at = detail or "it did not say why", event.at
         else:
             entry.failures = 0
-            if span.family == "turn":
+            if family == "turn":
                 entry.failed = entry.failed_at = ""
 
     def spent(self, agent_id: str | None, tokens: tuple[int | None, int | None], metadata: object) -> None:

@@ -224,6 +224,9 @@ class Runs:
         if family == "model" and outcome == "ok":
             tokens = (_whole(event.input_tokens), _whole(event.output_tokens))
             self._agents.spent(event.agent_id, tokens, event.metadata)
+        detail = _why(event, outcome)
+        if event.occurred_at is None and event.source_id is None:  # of now, and not recorded elsewhere
+            self._agents.turned_out(event, family, outcome, detail)
         if span is None:
             return
         if tokens != (None, None):
@@ -231,7 +234,7 @@ class Runs:
             if (run := self.kept.find(span.run_id)) is not None:
                 run.input_tokens += tokens[0] or 0
                 run.output_tokens += tokens[1] or 0
-        self._end(span, outcome, event, _why(event, outcome))
+        self._end(span, outcome, event, detail)
 
     def _end(self, span: SpanEntry, outcome: str, event: Any, detail: str) -> None:
         is_first = span.outcome == "open"

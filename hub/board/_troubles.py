@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from ._reading import NAME_MAX, TEXT_MAX, optional, text_or
+from ._reading import NAME_MAX, TEXT_MAX, optional, text_or, whole
 
 __all__ = ("TroubleEntry", "Troubles")
 
@@ -41,6 +41,8 @@ class Troubles:
             text = text_or(getattr(event, field, None), "", TEXT_MAX)
             if text:
                 break
+        if kind == "inbox.pressured":
+            text = f"{whole(event.pending)} of {whole(event.cap)} envelopes wait in its inbox"
         name = ""
         for field in ("tool", "model", "action", "listener", "expectation"):
             name = text_or(getattr(event, field, None))

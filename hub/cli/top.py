@@ -14,7 +14,7 @@ import anyio.lowlevel
 from .. import codec
 from ..board import Board
 from ..clock import SystemClock
-from ..errors import ConfigurationError, InvalidRecord
+from ..errors import ConfigurationError, InvalidRecord, LogDamaged
 from ..log import LogReader
 from ..ports import KnowledgeStore
 from .output import is_terminal
@@ -82,10 +82,16 @@ class _View:
 
     async def print_once(self) -> None:
         """Print a frame when all records there are were read."""
-        while await self._feed.read():
-            pass
+        damage: LogDamaged | None = None
+        try:
+            while await self._feed.read():
+                pass
+        except LogDamaged as error:  # what is before the damage is shown
+            damage = error
         columns = shutil.get_terminal_size().columns
         self._console(columns).print(self._frame(Size(columns, _ROWS), is_reading=False))
+        if damage is not None:
+            raise damage
 
     async def keep_drawing(self) -> None:
         """Draw anew while the log grows, at most twice a second, until it is interrupted."""

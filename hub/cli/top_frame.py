@@ -92,13 +92,13 @@ class Frame:
             waits = (
                 "Reading the log …" if is_reading else "There is no event yet: what a hub writes is shown as it comes."
             )
-            return [self._cut(Text("hubwire top", "bold").append(f"  {escape(self.title)}", "")), Text(waits)]
-        first = Text("hubwire top", "bold").append(f"  {escape(self.title)}  hub …{escape(hub.hub[-8:])}  ", "")
+            return [self._cut(Text("hubwire top", "bold").append(f"  {escape(self.title)}", "dim")), Text(waits)]
+        first = Text("hubwire top  ", "bold")
         first.append(*{"running": ("running", "green"), "stopped": ("stopped", "")}.get(hub.state, ("", "")))
-        clock = escape(hub.at[11:19])
-        first.append(f"  #{hub.seq:,} at {clock}", "dim")
+        first.append(f"  #{hub.seq:,} at {escape(hub.at[11:19])}  hub …{escape(hub.hub[-8:])}", "")
         if is_reading:
             first.append("  reading …", "cyan")
+        first.append(f"  {escape(self.title)}", "dim")
         second = Text(f"{hub.events:,} events  {hub.events_per_second:,.1f}/s ")
         counts = self.board.counts("second", buckets=60 if self.size.columns >= _WIDE else 30, now=self.now)
         second.append(sparkline([each.wrong + each.attention + each.other for each in counts.buckets]), "cyan")
@@ -124,7 +124,9 @@ class Frame:
 
     def _agents(self, hub: HubView, rows: int) -> list[RenderableType]:
         views = self.board.agents(now=self.now, limit=rows)
-        counts = ", ".join(f"{count:,} {_WORDS[state][1]}" for state, count in hub.agents.items() if count)
+        counts = ", ".join(
+            f"{count:,} {_WORDS[state][1].replace('waits', 'waiting')}" for state, count in hub.agents.items() if count
+        )
         heading = self._heading(f"Agents: {counts or 'none yet'}")
         if not len(views):
             return [heading]

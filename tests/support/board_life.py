@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from hubwire import Agent, ApprovalPolicy, Channel, Hub, InboxOverflow, InboxRule, Task, TenantHub
+from hubwire import Agent, ApprovalPolicy, Channel, Hub, InboxOverflow, InboxRule, Task
 from hubwire.approvals import ChallengeKind, RiskLevel
 from hubwire.board import Board
 from hubwire.errors import CallerError
@@ -35,16 +35,17 @@ ASKED = ApprovalPolicy(challenges=dict.fromkeys(RiskLevel, ChallengeKind.CONFIRM
 class Life:
     """A hub, and this and that which is done with it."""
 
-    hub: Hub | TenantHub
     clock: ManualClock
     chance: random.Random
+    number: int = 0
     channels: list[Channel] = attrs.Factory(list)
     tasks: list[Task] = attrs.Factory(list)
     open_turns: list[tuple[str, str]] = attrs.Factory(list)
-    number: int = 0
+    hub: Hub = attrs.Factory(Hub)
 
-    async def do(self, name: str) -> None:
+    async def do(self, hub: Hub, name: str) -> None:
         """Do one thing, where it is possible."""
+        self.hub = hub
         self.number += 1
         agents = list(self.hub.agents.list())
         if len(agents) < 2 or name == "register":
@@ -94,14 +95,11 @@ class Life:
 
     async def _read(self, agents: list[Agent]) -> None:
         for agent in agents:
-            if pending(self.hub, agent):  # type: ignore[arg-type]
+            if pending(self.hub, agent):
                 break
         else:
             return
-        delivery = None
-        for _ in range(1):
-            inbox = agent.inbox()
-            delivery = await _soon(anext(inbox))
+        delivery = await _soon(anext(agent.inbox()))
         if delivery is not None:
             await (delivery.ack() if self.chance.random() < 0.6 else delivery.nack("no"))
 
