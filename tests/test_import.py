@@ -82,6 +82,7 @@ LATER = {
     "hubwire._commands.tenancy",
     "hubwire._commit.meter",
     "hubwire._state.owners",
+    "hubwire.board",
     "hubwire.functions",  # with the first chain of functions
     "hubwire._delivery.chained",
     "hubwire._delivery.side_by_side",  # with the first function that handles several events at once
