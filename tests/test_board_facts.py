@@ -11,6 +11,8 @@ from hypothesis import given, settings, strategies as st
 
 from hubwire import Event, Hub, codec
 from hubwire.board import Board, BoardLimits
+from hubwire.events import GenericEvent, UnknownEvent, canonical
+from hubwire.events._event import field_names, own_fields
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, history
 from support import until_idle
@@ -115,6 +117,26 @@ async def test_a_log_shows_what_the_hub_has_shown(actions: list[str], seed: int)
     live.fold_all(events)
     read.fold_all(codec.decode(codec.encode(event)) for event in events)
     assert read.snapshot() == live.snapshot()
+
+
+@given(actions=steps, seed=st.integers(0, 2**32))
+@settings(max_examples=15)
+async def test_events_without_their_classes_give_the_same_board(actions: list[str], seed: int) -> None:
+    """As a version reads them that does not know them, and as generic events of the same kinds."""
+    _, events, _ = await lived(actions, seed)
+    live, unknown, generic = Board(), Board(), Board()
+    live.fold_all(events)
+    unknown.fold_all(loose(UnknownEvent, "fields", event) for event in events)
+    generic.fold_all(loose(GenericEvent, "data", event) for event in events)
+    assert unknown.snapshot() == live.snapshot()
+    assert generic.snapshot() == live.snapshot()
+
+
+def loose(cls: Any, name: str, event: Event) -> Event:
+    own = {field: getattr(event, field) for field in own_fields(type(event))}
+    header = {field: getattr(event, field) for field in field_names(type(event)) if field not in own}
+    made: Event = cls(kind=event.kind, **header, **{name: canonical(own)})
+    return made
 
 
 @given(actions=steps, seed=st.integers(0, 2**32))

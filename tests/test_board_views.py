@@ -88,6 +88,8 @@ def test_an_agent_waits_for_a_person_while_an_approval_does() -> None:
     asked = (agent("a"), TurnStarted(**TURN), ASKED)
     assert state(board_of(*asked)) == "waits_for_person"
     assert state(board_of(*asked), 500) == "waits_for_person", "that it is silent is no wonder"
+    shadow = ApprovalRequested(approval_id="p", agent_id="a", action="deploy", mode="shadow")
+    assert state(board_of(agent("a"), shadow)) == "idle", "it acts all the same"
     denied = ApprovalDenied(approval_id="p", agent_id="a", action="deploy")
     assert state(board_of(*asked, denied)) == "working"
 

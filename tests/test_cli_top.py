@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import os
 import re
 import signal
@@ -19,12 +20,15 @@ import anyio
 import anyio.to_thread
 import pytest
 from rich.cells import cell_len
+from rich.console import Console
 
 from hubwire import GenericEvent, Hub
-from hubwire.cli.top_frame import duration, sparkline
-from hubwire.events import ModelCompleted, ToolCalled, TurnFailed, TurnStarted
+from hubwire.board import Board
+from hubwire.cli.top_frame import Frame, Size, duration, sparkline
+from hubwire.events import ApprovalRequested, ErrorRaised, ModelCompleted, ToolCalled, TurnFailed, TurnStarted
 from hubwire.listeners.audit import AuditLog
 from hubwire.stores import FileStore
+from support.board_events import agent, board_of
 
 COMMAND = [sys.executable, "-P", "-m", "hubwire", "top"]
 EVIL = "evil\x1b[31m\u202eagent"
@@ -232,6 +236,28 @@ async def test_frames_are_bounded(tmp_path: Path) -> None:
         await screen.until(b"tester")
         frames = screen.drawn.count(b"hubwire top")
     assert frames < 60
+
+
+def test_a_frame_fits_the_rows_of_the_terminal() -> None:
+    """Also with hundreds of agents, approvals and errors; how many more there are is said."""
+    board = board_of(
+        *(agent(f"agent {number}") for number in range(300)),
+        *(ApprovalRequested(approval_id=str(number), agent_id="agent 1", action="x") for number in range(50)),
+        *(ErrorRaised(error_type="X", agent_id="agent 2") for _ in range(50)),
+    )
+    printed = io.StringIO()
+    frame = Frame(board, None, "./data /audit", Size(80, 24)).made(is_reading=False, damaged=0)
+    Console(file=printed, width=80).print(frame)
+    lines = printed.getvalue().rstrip("\n").split("\n")
+    assert len(lines) == 24
+    assert any(line.startswith("and 296 agents more") for line in lines)
+
+
+def test_a_board_without_events_says_what_comes() -> None:
+    printed = io.StringIO()
+    frame = Frame(Board(), 0.0, "./data /audit", Size(80, 24)).made(is_reading=False, damaged=0)
+    Console(file=printed, width=80).print(frame)
+    assert "There is no event yet" in printed.getvalue()
 
 
 # --- words ----------------------------------------------------------------------------------------------------------

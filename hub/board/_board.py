@@ -34,6 +34,9 @@ __all__ = ("Board",)
 
 _RATE_SECONDS = 10
 
+_HOLDING = ("enforce", "")
+"""The modes of approvals in which the agent does not act before the verdict."""
+
 
 class Board:
     """What people look at: agents, channels, runs, tasks, approvals and listeners, made out of events alone.
@@ -184,8 +187,9 @@ class Board:
         """Return the hub as a whole, and how many of what need a look."""
         at = moment("board.hub()", now, self._at)
         states = dict.fromkeys(STATES, 0)
-        for each in self._agent_views(at):
-            states[each.state] += 1
+        showing, waits = self._showing(at), self._waits()
+        for each in self._agents.kept:
+            states[showing.state(each, waits)[0]] += 1
         last = int(at)
         rate = self._counts.ring("second", _RATE_SECONDS, last - 1)
         return HubView(
@@ -319,7 +323,7 @@ class Board:
     def _waits(self) -> Waits:
         """Return for what agents wait, by agent: the oldest approval, the newest question and task of each."""
         return Waits(
-            {each.agent_id: each for each in reversed(self._approvals.kept.going.values())},
+            {each.agent_id: each for each in reversed(self._approvals.kept.going.values()) if each.mode in _HOLDING},
             {each.asker_id: each for each in self._agents.asks.values()},
             {each.owner_id: each for each in self._tasks.kept.going.values()},
         )

@@ -60,12 +60,17 @@ class Showing:
 
     # -- agents --
 
+    def state(self, entry: AgentEntry, waits: Waits) -> tuple[str, str]:
+        """Return the state of an agent, and why it has it."""
+        key, spans = entry.agent_id, self.agents.open.get(entry.agent_id)
+        work = next(iter(spans.values())) if spans else waits.tasks.get(key)
+        return self._state(entry, waits.approvals.get(key), waits.asks.get(key), work)
+
     def agent(self, entry: AgentEntry, waits: Waits) -> AgentView:
         key = entry.agent_id
         waiting, ask, task = waits.approvals.get(key), waits.asks.get(key), waits.tasks.get(key)
-        spans = list(self.agents.open.get(entry.agent_id, {}).values())
-        silent = self._since(entry.last_at)
-        state, why = self._state(entry, waiting, ask, spans[0] if spans else task, silent)
+        spans = list(self.agents.open.get(key, {}).values())
+        state, why = self.state(entry, waits)
         minutes = self._errors(entry)
         return AgentView(
             agent_id=entry.agent_id,
@@ -87,7 +92,7 @@ class Showing:
             output_tokens=entry.output_tokens,
             cost_usd=entry.cost_usd,
             last_seen_at=entry.last_at,
-            silent_seconds=silent,
+            silent_seconds=self._since(entry.last_at),
         )
 
     def _state(
@@ -96,7 +101,6 @@ class Showing:
         waiting: ApprovalEntry | None,
         ask: AskEntry | None,
         work: SpanEntry | TaskEntry | None,
-        silent: float | None,
     ) -> tuple[str, str]:
         if entry.life == "gone":
             return "gone", "it left the hub"
@@ -111,7 +115,7 @@ class Showing:
         if ask is not None:
             return "waits_for_agent", f"it has asked {self.agents.name(ask.answerer_id)}"
         owes = work or (entry.inbox and entry.life == "registered")
-        if owes and (silent or 0.0) >= self.silent_seconds:
+        if owes and (self._since(entry.last_at) or 0.0) >= self.silent_seconds:
             what = "what it has begun has not ended" if work else "its inbox is not empty"
             return "silent", f"it has not been heard of, and {what}"
         return ("working", "") if work else ("idle", "")
