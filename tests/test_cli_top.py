@@ -15,6 +15,7 @@ import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -188,7 +189,7 @@ def opened(arguments: tuple[str | Path, ...], columns: int) -> Terminal:
     left_out = ("COLUMNS", "LINES", "NO_COLOR")
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
     words = [*COMMAND, *map(str, arguments)]
-    given = {"stdin": other, "stdout": other, "stderr": other}
+    given: dict[str, Any] = {"stdin": other, "stdout": other, "stderr": other}
     process = subprocess.Popen(words, **given, env={**environment, "TERM": "xterm-256color"})
     os.close(other)
     return Terminal(end, process)

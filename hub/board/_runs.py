@@ -334,8 +334,8 @@ class Runs:
         turn = self._find("turn", event.turn_id, event)
         run = self.kept.find(self._run_of(event, turn))
         if run is not None and len(run.hand_overs) < _HAND_OVERS_MAX:
-            at, reason, place = event.occurred_at or event.at, words(event.reason, TEXT_MAX), turn and turn.number
-            run.hand_overs.append(HandOverEntry(at, from_agent, to_agent, reason, place, None))
+            at, place = event.occurred_at or event.at, None if turn is None else turn.number
+            run.hand_overs.append(HandOverEntry(at, from_agent, to_agent, words(event.reason, TEXT_MAX), place, None))
 
     # -- finding --
 

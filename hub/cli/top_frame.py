@@ -89,11 +89,12 @@ class Frame:
 
     def _head(self, hub: HubView, *, is_reading: bool, damaged: int) -> list[RenderableType]:
         if not hub.events:
-            waits = (
-                "Reading the log …" if is_reading else "There is no event yet: what a hub writes is shown as it comes."
-            )
-            return [self._cut(Text("hubwire top", "bold").append(f"  {escape(self.title)}", "dim")), Text(waits)]
-        first = Text("hubwire top  ", "bold")
+            waits = "Reading the log …" if is_reading else "There is no event yet: what comes is shown."
+            return [
+                self._cut(Text().append("hubwire top", "bold").append(f"  {escape(self.title)}", "dim")),
+                Text(waits),
+            ]
+        first = Text().append("hubwire top  ", "bold")
         first.append(*{"running": ("running", "green"), "stopped": ("stopped", "")}.get(hub.state, ("", "")))
         first.append(f"  #{hub.seq:,} at {escape(hub.at[11:19])}  hub …{escape(hub.hub[-8:])}", "")
         if is_reading:
@@ -132,7 +133,7 @@ class Frame:
             return [heading]
         is_wide = self.size.columns >= _WIDE
         table = _table()
-        table.add_column("", no_wrap=True, width=20, overflow="ellipsis")
+        table.add_column("", no_wrap=True, width=20 if is_wide else 15, overflow="ellipsis")
         table.add_column("agent", no_wrap=True, ratio=3, overflow="ellipsis")
         table.add_column("now", no_wrap=True, ratio=5 if is_wide else 4, overflow="ellipsis")
         table.add_column("inbox", justify="right", no_wrap=True)
@@ -149,6 +150,8 @@ class Frame:
 
     def _agent(self, view: AgentView, *, is_wide: bool) -> list[Text]:
         icon, words, style = _WORDS[view.state]
+        if not is_wide:
+            words = words.replace("waits for a person", "waits: person").replace("waits for an agent", "waits: agent")
         name = Text(escape(view.name), "dim" if view.group == "quiet" else "bold")
         inbox = "–" if view.inbox is None else f"{view.inbox:,}"
         is_full = view.inbox is not None and view.inbox_cap is not None and view.inbox >= 0.7 * view.inbox_cap
@@ -171,12 +174,13 @@ class Frame:
 
     def _approvals(self, views: list[ApprovalView]) -> Table:
         table = _table(show_header=False)
-        table.add_column(no_wrap=True, width=20, overflow="ellipsis")
+        table.add_column(no_wrap=True, width=20 if self.size.columns >= _WIDE else 15, overflow="ellipsis")
         table.add_column(no_wrap=True, ratio=3, overflow="ellipsis")
         table.add_column(no_wrap=True, ratio=7, overflow="ellipsis")
         table.add_column(justify="right", no_wrap=True)
         for view in views:
             left = "no time limit" if view.seconds_left is None else f"{duration(view.seconds_left)} left"
+            left = left if view.seconds_left != 0 else "its time is up"
             is_short = view.seconds_left is not None and view.seconds_left < 120
             risk = view.risk_level + ("" if view.risk_score is None else f" {view.risk_score:.2f}")
             table.add_row(
@@ -189,7 +193,7 @@ class Frame:
 
     def _troubles(self, views: list[TroubleView]) -> Table:
         table = _table(show_header=False)
-        table.add_column(no_wrap=True, width=20, overflow="ellipsis")
+        table.add_column(no_wrap=True, width=20 if self.size.columns >= _WIDE else 15, overflow="ellipsis")
         table.add_column(no_wrap=True, ratio=3, overflow="ellipsis")
         table.add_column(no_wrap=True, ratio=3, overflow="ellipsis")
         table.add_column(no_wrap=True, ratio=5, overflow="ellipsis")
@@ -215,9 +219,10 @@ def _number(count: int, style: str = "") -> Text:
 
 
 def _doing(view: AgentView) -> Text:
-    if view.group == "needs_look" and view.state != "waits_for_person":
-        why = view.why.partition(": ")[2] or view.why
-        return Text(escape(why), "red" if view.state == "failing" else "")
+    if view.state == "failing":
+        return Text(escape(view.why.partition(": ")[2] or view.why), "red")
+    if view.doing is None and view.state == "silent":
+        return Text("does not read its inbox")
     if view.doing is None:
         return Text("–", "dim")
     what = view.doing.family if not view.doing.name else f"{view.doing.family} {view.doing.name}"
