@@ -48,6 +48,7 @@ from hubwire.events import (
 )
 from hubwire.log import LogReader
 from hubwire.stores import FileStore
+from support import until
 from support.board_events import START, agent, at, board_of
 from support.board_life import found
 
@@ -305,6 +306,34 @@ def test_an_envelope_hands_the_work_over() -> None:
     assert [(each.from_agent, each.to_agent, each.from_span, each.to_span) for each in shown.hand_overs] == [
         ("name of a", "name of b", first.number, second.number)
     ]
+
+
+async def test_actors_hand_over_to_each_other() -> None:
+    """What an actor posts in a turn is handled in the same run."""
+    board = Board()
+    async with Hub() as hub:
+        hub.attach(board.fold, name="board")
+
+        async def coding(turn: Any) -> None:
+            assert turn.content == "do it"
+
+        coder = await hub.spawn(coding, name="coder")
+
+        async def planning(turn: Any) -> None:
+            await turn.post("do it", to=[coder.agent])
+
+        planner = await hub.spawn(planning, name="planner")
+        user = await hub.agents.register("user")
+        channel = await hub.channels.open([user, planner.agent, coder.agent])
+        await channel.post(user, "go", to=[planner.agent])
+        await until(lambda: board.hub().kinds.get("turn.ended") == 2)
+    (run,) = board.runs()
+    shown = found(board.run(run.run_id))
+    assert (run.title, [(span.agent, span.preview) for span in shown.spans]) == (
+        "go",
+        [("planner", "go"), ("coder", "do it")],
+    )
+    assert [(each.from_agent, each.to_agent) for each in shown.hand_overs] == [("planner", "coder")]
 
 
 def test_a_switch_is_a_hand_over() -> None:

@@ -13,14 +13,12 @@ from ._entries import HandOverEntry, RunEntry, SpanEntry
 from ._kept import Kept
 from ._limits import BoardLimits
 from ._reading import NAME_MAX, TEXT_MAX, gist, identifier, number, place_of, short, text_or, words
+from ._trail import Trail, TrailKept
 
 __all__ = ("Runs", "RunsKept")
 
 _LATE_MAX = 1_000
 """How many spans that were abandoned are looked at when an end comes late."""
-_POSTED_MAX = 2_048
-"""How many envelopes are remembered with their beginning, and the turn that has posted them."""
-_NOT_POSTED = ("", -1)
 _AGENTS_MAX = 50
 _HAND_OVERS_MAX = 100
 
@@ -43,7 +41,7 @@ class RunsKept:
     not_shown: int
     spans: list[SpanEntry]
     held: list[int]
-    posted: list[list[Any]]
+    trail: TrailKept
     next_number: int
 
 
@@ -62,8 +60,7 @@ class Runs:
         """The same by family and id."""
         self._late = 0
         """How many of them were abandoned."""
-        self._posted: dict[str, tuple[str, int]] = {}
-        """By envelope, what it says, and the span of the turn that has posted it, -1 if that is none."""
+        self._trail = Trail()
         self._next = 0
 
     def handlers(self) -> Mapping[str, Callable[[Any], None]]:
@@ -85,9 +82,9 @@ class Runs:
     # -- beginnings --
 
     def _turn_started(self, event: Any) -> None:
-        turn_id, envelope_id = identifier(event.turn_id), event.envelope_id
-        said, turn = self._posted.get(envelope_id, _NOT_POSTED) if type(envelope_id) is str else _NOT_POSTED
-        cause = self.spans.get(turn)
+        turn_id = identifier(event.turn_id)
+        said, before = self._trail.of(event.envelope_id)
+        cause = self.spans.get(before)
         if cause is not None and cause.agent_id == event.agent_id:
             cause = None
         task = self._find("task", event.task_id, event)
@@ -100,6 +97,7 @@ class Runs:
             or f"turn:{turn_id}"
         )
         span = self._begin(event, "turn", turn_id, "", run_id, task, gist(event.prompt) if event.prompt else said)
+        self._trail.handles(event, span.number)
         if cause is not None:
             span.cause = cause.number
             self._hand_over(event.at, span, cause)
@@ -312,16 +310,14 @@ class Runs:
                 self._end(span, "abandoned", event, "the hub was replaced by another one")
         for span in list(self._held.values()):
             self._let_go(span)
-        self._posted.clear()
+        self._trail.clear()
 
     # -- hand-overs --
 
     def posted(self, event: Any, envelope_id: str, said: str) -> None:
         """Remember what an envelope says, and in which turn it was posted."""
         turn = None if event.turn_id is None else self._find("turn", event.turn_id, event)
-        self._posted[envelope_id] = (said, -1 if turn is None else turn.number)
-        if len(self._posted) > _POSTED_MAX:
-            del self._posted[next(iter(self._posted))]
+        self._trail.posts(event, envelope_id, said, -1 if turn is None else turn.number)
 
     def _hand_over(self, at: str, span: SpanEntry, cause: SpanEntry) -> None:
         run = self.kept.find(span.run_id)
@@ -366,7 +362,7 @@ class Runs:
             self.kept.not_shown,
             list(self.spans.values()),
             list(self._held),
-            [[key, said, turn] for key, (said, turn) in self._posted.items()],
+            self._trail.snapshot(),
             self._next,
         )
 
@@ -375,7 +371,7 @@ class Runs:
         self.kept.ended = {run.run_id: run for run in kept.ended}
         self.kept.not_shown, self._next = kept.not_shown, kept.next_number
         self.spans = {span.number: span for span in kept.spans}
-        self._posted = {key: (said, turn) for key, said, turn in kept.posted}
+        self._trail.restore(kept.trail)
         for number_ in kept.held:
             span = self._held[number_] = self.spans[number_]
             self._by_id.setdefault((span.family, span.span_id), []).append(span)
