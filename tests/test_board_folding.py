@@ -11,6 +11,7 @@ import pytest
 from hubwire import Board, BoardLimits, GenericEvent, codec
 from hubwire.errors import CallerError, ConfigurationError, InvalidRecord
 from hubwire.events import (
+    AgentUnregistered,
     ApprovalRequested,
     ChannelCreated,
     ChannelOpened,
@@ -355,6 +356,27 @@ def test_a_long_history_takes_bounded_room() -> None:
         return len(str(kept))
 
     assert size(600) < size(300) * 1.2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_hundred_thousand_agents_leave_a_bounded_board() -> None:
+    """Each comes, says one thing to the next one, and goes."""
+    board, seq, sizes = Board(), 0, []
+    for number in range(100_000):
+        name = f"{number:032x}"
+        events = told(
+            agent(name),
+            posted(number, f"{number - 1:032x}", channel=f"c{number % 5000}", agent_id=name),
+            AgentUnregistered(agent_id=name, name=f"name of {name}"),
+            start=seq,
+        )
+        board.fold_all(events)
+        seq += len(events)
+        if number in (50_000, 99_999):
+            sizes.append(len(str(board.snapshot())))
+    assert board.agents().not_shown > 90_000
+    assert sizes[1] < sizes[0] * 1.1
 
 
 def test_folding_touches_no_more_the_longer_the_history() -> None:

@@ -353,6 +353,19 @@ def test_an_end_that_comes_late_counts() -> None:
     assert (run.state, run.abandoned, run.open) == ("ended", 0, 0)
 
 
+def test_late_ends_are_waited_for_within_bounds() -> None:
+    """Of more than a thousand that were abandoned, the oldest ones stay so."""
+    turns = [{"agent_id": "a", "turn_id": str(number), "session_id": str(number)} for number in range(1_100)]
+    abandoned = [TurnAbandoned(**turn, reason="late") for turn in turns]
+    limits = BoardLimits(runs=2_000)
+    board = board_of(
+        *(TurnStarted(**turn) for turn in turns), *abandoned, *(TurnEnded(**each) for each in turns), limits=limits
+    )
+    states = {run.run_id: run.state for run in board.runs()}
+    assert (states["session:0"], states["session:99"], states["session:100"]) == ("abandoned", "abandoned", "ended")
+    assert board.snapshot()["runs"]["held"] == []
+
+
 def test_the_same_call_id_in_two_turns_is_two_calls() -> None:
     other: dict[str, Any] = {"agent_id": "b", "turn_id": "u"}
     board = board_of(

@@ -29,7 +29,7 @@ from hubwire.cli.top_frame import Frame, Size, duration, sparkline
 from hubwire.events import ApprovalRequested, ErrorRaised, ModelCompleted, ToolCalled, TurnFailed, TurnStarted
 from hubwire.listeners.audit import AuditLog
 from hubwire.stores import FileStore
-from support.board_events import agent, board_of
+from support.board_events import agent, board_of, told
 
 COMMAND = [sys.executable, "-P", "-m", "hubwire", "top"]
 EVIL = "evil\x1b[31m\u202eagent"
@@ -252,6 +252,13 @@ def test_a_frame_fits_the_rows_of_the_terminal() -> None:
     lines = printed.getvalue().rstrip("\n").split("\n")
     assert len(lines) == 24
     assert any(line.startswith("and 296 agents more") for line in lines)
+
+
+def test_a_log_that_begins_later_says_so() -> None:
+    board, printed = Board(), io.StringIO()
+    board.fold_all(told(agent("a"), start=1234))
+    Console(file=printed, width=80).print(Frame(board, None, "x", Size(80, 24)).made(is_reading=False, damaged=0))
+    assert "from #1,234 on" in printed.getvalue()
 
 
 def test_a_board_without_events_says_what_comes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,7 +51,7 @@ class Agents:
 
     def __init__(self, limits: BoardLimits) -> None:
         self.kept: Kept[AgentEntry] = Kept(limits.agents, limits.agents_gone)
-        self.names: dict[str, str] = {}
+        self.names: OrderedDict[str, str] = OrderedDict()
         self.asks: dict[str, AskEntry] = {}
         """By the id of the event that posted it, what was asked and is not answered."""
         self._asked: dict[str, str] = {}
@@ -131,7 +132,7 @@ class Agents:
         self.names.pop(agent_id, None)
         self.names[agent_id] = name
         if len(self.names) > _NAMES_MAX:
-            del self.names[next(iter(self.names))]
+            self.names.popitem(last=False)
 
     def _unregistered(self, event: Any) -> None:
         self.leave(identifier(event.agent_id), event.at)
@@ -298,7 +299,7 @@ class Agents:
         self.kept.going = {entry.agent_id: entry for entry in kept.going}
         self.kept.ended = {entry.agent_id: entry for entry in kept.gone}
         self.kept.not_shown = kept.not_shown
-        self.names = dict(kept.names)
+        self.names = OrderedDict(kept.names)
         self.asks = {ask.event_id: ask for ask in kept.asks}
         self._asked = {ask.envelope_id: ask.event_id for ask in kept.asks}
         self._last_posted = kept.last_posted

@@ -112,7 +112,7 @@ class Counts:
             ring = self.rings[width]
             self._now.append(ring.setdefault(self.second // seconds, [0, 0, 0]))
             if len(ring) > self._most[width]:
-                del ring[min(ring)]
+                del ring[next(iter(ring))]
 
     def ring(self, width: str, buckets: int, last: int) -> list[tuple[int, list[int]]]:
         """Return so many buckets up to the second ``last``: when each begins, and its counts."""

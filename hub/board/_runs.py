@@ -41,6 +41,7 @@ class RunsKept:
     not_shown: int
     spans: list[SpanEntry]
     held: list[int]
+    late: list[int]
     trail: TrailKept
     next_number: int
 
@@ -58,8 +59,8 @@ class Runs:
         """Those whose end has not come, those that were abandoned included."""
         self._by_id: dict[tuple[str, str], list[SpanEntry]] = {}
         """The same by family and id."""
-        self._late = 0
-        """How many of them were abandoned."""
+        self._late: dict[int, SpanEntry] = {}
+        """Those of them that were abandoned, in this order."""
         self._trail = Trail()
         self._next = 0
 
@@ -243,11 +244,11 @@ class Runs:
         span.ended_at = event.occurred_at or event.at
         span.duration_ms = None if outcome == "abandoned" else number(getattr(event, "duration_ms", None))
         if outcome == "abandoned":
-            self._late += is_first
-            if self._late > _LATE_MAX:
-                self._let_go(next(each for each in self._held.values() if each.outcome == "abandoned"))
+            self._late[span.number] = span
+            if len(self._late) > _LATE_MAX:
+                self._let_go(next(iter(self._late.values())))
         else:
-            self._late -= not is_first
+            self._late.pop(span.number, None)
             del self._held[span.number]
             self._unname(span)
         self._agents.ended(span)
@@ -267,7 +268,7 @@ class Runs:
     def _let_go(self, span: SpanEntry) -> None:
         """Wait no longer for the end of a span that was abandoned."""
         if self._held.pop(span.number, None) is not None:
-            self._late -= 1
+            self._late.pop(span.number, None)
             self._unname(span)
             self._forget(span)
 
@@ -278,7 +279,7 @@ class Runs:
         del self._held[span.number]
         self._unname(span)
         self._forget(span)
-        self._late -= not was_open
+        self._late.pop(span.number, None)
         span.outcome = "abandoned"
         self._agents.ended(span)
         if run is not None:
@@ -362,6 +363,7 @@ class Runs:
             self.kept.not_shown,
             list(self.spans.values()),
             list(self._held),
+            list(self._late),
             self._trail.snapshot(),
             self._next,
         )
@@ -372,10 +374,10 @@ class Runs:
         self.kept.not_shown, self._next = kept.not_shown, kept.next_number
         self.spans = {span.number: span for span in kept.spans}
         self._trail.restore(kept.trail)
+        self._late = {number_: self.spans[number_] for number_ in kept.late}
         for number_ in kept.held:
             span = self._held[number_] = self.spans[number_]
             self._by_id.setdefault((span.family, span.span_id), []).append(span)
-            self._late += span.outcome == "abandoned"
             if span.outcome == "open" and not span.is_recorded and span.family != "task":
                 self._agents.began(span)
 

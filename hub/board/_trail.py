@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import attrs
@@ -25,9 +26,9 @@ class Trail:
     """From a turn over the envelopes that it posts to the turns that handle them."""
 
     def __init__(self) -> None:
-        self._posted: dict[str, tuple[str, int]] = {}
+        self._posted: OrderedDict[str, tuple[str, int]] = OrderedDict()
         """By envelope, the beginning of what it says, and the span of the turn that has posted it, or -1."""
-        self._handled: dict[str, int] = {}
+        self._handled: OrderedDict[str, int] = OrderedDict()
         """By the event that posted an envelope and the agent that handles it, as two lines of one text, the span."""
 
     def handles(self, event: Any, number: int) -> None:
@@ -35,7 +36,7 @@ class Trail:
         if type(event.causation_id) is str and type(event.agent_id) is str:
             self._handled[f"{event.causation_id}\n{event.agent_id}"] = number
             if len(self._handled) > _ENVELOPES_MAX:
-                del self._handled[next(iter(self._handled))]
+                self._handled.popitem(last=False)
 
     def posts(self, event: Any, envelope_id: str, said: str, number: int) -> None:
         """An envelope was posted: in the turn with this number, or, if that is -1, in the one that has caused it."""
@@ -43,7 +44,7 @@ class Trail:
             number = self._handled.get(f"{event.causation_id}\n{event.agent_id}", -1)
         self._posted[envelope_id] = (said, number)
         if len(self._posted) > _ENVELOPES_MAX:
-            del self._posted[next(iter(self._posted))]
+            self._posted.popitem(last=False)
 
     def of(self, envelope_id: object) -> tuple[str, int]:
         """Return what an envelope says, and the span of the turn that has posted it, -1 if that is not known."""
@@ -58,5 +59,5 @@ class Trail:
         return TrailKept(posted, [[key, number] for key, number in self._handled.items()])
 
     def restore(self, kept: TrailKept) -> None:
-        self._posted = {key: (said, number) for key, said, number in kept.posted}
-        self._handled = dict(kept.handled)
+        self._posted = OrderedDict((key, (said, number)) for key, said, number in kept.posted)
+        self._handled = OrderedDict(kept.handled)

@@ -104,6 +104,8 @@ class Frame:
         counts = self.board.counts("second", buckets=60 if self.size.columns >= _WIDE else 30, now=self.now)
         second.append(sparkline([each.wrong + each.attention + each.other for each in counts.buckets]), "cyan")
         second.append(f" {len(counts.buckets)} s", "dim")
+        if hub.first_seq > 0:
+            second.append(f"  from #{hub.first_seq:,} on", "dim")
         for count, words in (
             (hub.missing, f"{plural(hub.missing, 'event')} missing"),
             (damaged, f"{plural(damaged, 'record')} damaged"),
