@@ -87,6 +87,7 @@ LATER = {
     "hubwire._state.owners",
     "hubwire.addresses",
     "hubwire.cloudevents",
+    "hubwire.board",
     "hubwire.functions",  # with the first chain of functions
     "hubwire._delivery.chained",
     "hubwire._delivery.side_by_side",  # with the first function that handles several events at once

@@ -6,29 +6,11 @@
 from __future__ import annotations
 
 from ._board import Board
+from ._hub_views import Bucket, CountsView, GapView, HubView, ListenerView, TroubleView
 from ._limits import BoardLimits
-from ._views import (
-    Activity,
-    AgentView,
-    ApprovalView,
-    Bucket,
-    ChannelView,
-    CountsView,
-    ExpectationView,
-    GapView,
-    HandOverView,
-    HubView,
-    LineView,
-    LinkView,
-    ListenerView,
-    RiskStepView,
-    Rows,
-    RunView,
-    SpanView,
-    TaskView,
-    Transcript,
-    Waterfall,
-)
+from ._talk_views import Activity, AgentView, ChannelView, ExpectationView, LineView, LinkView, Transcript
+from ._view import Rows
+from ._work_views import ApprovalView, HandOverView, RiskStepView, RunView, SpanView, TaskView, Waterfall
 
 __all__ = (
     "Activity",
@@ -52,5 +34,6 @@ __all__ = (
     "SpanView",
     "TaskView",
     "Transcript",
+    "TroubleView",
     "Waterfall",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,7 +51,7 @@ class Agents:
 
     def __init__(self, limits: BoardLimits) -> None:
         self.kept: Kept[AgentEntry] = Kept(limits.agents, limits.agents_gone)
-        self.names: dict[str, str] = {}
+        self.names: OrderedDict[str, str] = OrderedDict()
         self.asks: dict[str, AskEntry] = {}
         """By the id of the event that posted it, what was asked and is not answered."""
         self._asked: dict[str, str] = {}
@@ -90,7 +91,7 @@ class Agents:
         """An agent has given a sign of life."""
         entry = self.kept.going.get(agent_id)
         if entry is None:
-            if agent_id in self.kept.ended or not 0 < len(agent_id) <= NAME_MAX:
+            if agent_id in self.kept.ended:
                 return
             entry = self._add(AgentEntry(agent_id, self.names.get(agent_id, ""), tenant, since_at=at))
         entry.last_at = at
@@ -131,7 +132,7 @@ class Agents:
         self.names.pop(agent_id, None)
         self.names[agent_id] = name
         if len(self.names) > _NAMES_MAX:
-            del self.names[next(iter(self.names))]
+            self.names.popitem(last=False)
 
     def _unregistered(self, event: Any) -> None:
         self.leave(identifier(event.agent_id), event.at)
@@ -199,13 +200,14 @@ class Agents:
 
     def _ask(self, event: Any, recipients: list[str]) -> None:
         """An envelope was sent directly: it is a question, or answers one."""
-        asked = self.asks.get(event.causation_id or "")
+        cause = event.causation_id
+        asked = self.asks.get(cause) if type(cause) is str else None
         if asked is not None and (asked.asker_id in recipients or asked.asker_id == event.answers):
             self._settle(asked.event_id)
             return
         if len(recipients) != 1 or type(event.agent_id) is not str or event.answers is not None:
             return
-        ask = AskEntry(event.id, event.envelope_id, event.agent_id, recipients[0], event.at)
+        ask = AskEntry(identifier(event.id), event.envelope_id, event.agent_id, recipients[0], event.at)
         self.asks[ask.event_id] = ask
         self._asked[ask.envelope_id] = ask.event_id
         if len(self.asks) > _ASKS_MAX:
@@ -252,16 +254,19 @@ class Agents:
             held.pop(span.number, None)
             if not held:
                 del self.open[span.agent_id]
-        entry = self.kept.going.get(span.agent_id)
-        if entry is None or span.outcome == "abandoned" or span.is_recorded:
+
+    def turned_out(self, event: Any, family: str, outcome: str, detail: str) -> None:
+        """A turn or a call of an agent has ended well or badly, whether or not its beginning was seen."""
+        entry = self.kept.going.get(event.agent_id or "")
+        if entry is None or outcome == "abandoned":
             return
-        if span.outcome == "failed":
+        if outcome == "failed":
             entry.failures += 1
-            if span.family == "turn":
-                entry.failed, entry.failed_at = span.detail or "its turn failed", span.ended_at
+            if family == "turn":
+                entry.failed, entry.failed_at = detail or "it did not say why", event.at
         else:
             entry.failures = 0
-            if span.family == "turn":
+            if family == "turn":
                 entry.failed = entry.failed_at = ""
 
     def spent(self, agent_id: str | None, tokens: tuple[int | None, int | None], metadata: object) -> None:
@@ -294,7 +299,7 @@ class Agents:
         self.kept.going = {entry.agent_id: entry for entry in kept.going}
         self.kept.ended = {entry.agent_id: entry for entry in kept.gone}
         self.kept.not_shown = kept.not_shown
-        self.names = dict(kept.names)
+        self.names = OrderedDict(kept.names)
         self.asks = {ask.event_id: ask for ask in kept.asks}
         self._asked = {ask.envelope_id: ask.event_id for ask in kept.asks}
         self._last_posted = kept.last_posted

@@ -10,7 +10,8 @@ from .._foreign.arguments import Call, is_a, number_of
 from ..errors import ConfigurationError
 from ._reading import time_of
 from ._showing import STATES
-from ._views import AgentView, Rows
+from ._talk_views import AgentView
+from ._view import Rows
 
 __all__ = ("Now", "cut", "id_of", "look", "moment")
 

@@ -14,34 +14,28 @@ from ..events import Event
 from ._agents import NOT_HEARD, Agents
 from ._asked import Now, cut, id_of, look, moment
 from ._channels import Channels
-from ._counts import WIDTHS, WRONG, Counts, meaning_of
+from ._counts import ATTENTION, WIDTHS, WRONG, Counts, meaning_of
+from ._entries import GapEntry
+from ._hub_views import CountsView, GapView, HubView, ListenerView, TroubleView
 from ._keeping import VERSION, BoardKept, damaged, read_kept
 from ._limits import BoardLimits
 from ._place import Place
-from ._reading import TEXT_MAX, Misfit, readable, text_or
+from ._reading import NAME_MAX, TEXT_MAX, Misfit, identifier, readable, text_or
 from ._runs import Runs
 from ._showing import STATES, Showing, Waits
-from ._views import (
-    AgentView,
-    ApprovalView,
-    Bucket,
-    ChannelView,
-    CountsView,
-    GapView,
-    HubView,
-    LinkView,
-    ListenerView,
-    Rows,
-    RunView,
-    TaskView,
-    Transcript,
-    Waterfall,
-)
+from ._talk_views import AgentView, ChannelView, LinkView, Transcript
+from ._troubles import Troubles
+from ._view import Rows
 from ._work import Approvals, Listeners, Tasks
+from ._work_showing import WorkShowing
+from ._work_views import ApprovalView, RunView, TaskView, Waterfall
 
 __all__ = ("Board",)
 
 _RATE_SECONDS = 10
+
+_HOLDING = ("enforce", "")
+"""The modes of approvals in which the agent does not act before the verdict."""
 
 
 class Board:
@@ -70,6 +64,7 @@ class Board:
         self._at, self._phase, self._version, self._started_at = "", "unknown", "", ""
         self._misfits = 0
         self._counts = Counts(self.limits)
+        self._troubles = Troubles(self.limits.troubles)
         self._agents = Agents(self.limits)
         self._runs = Runs(self.limits, self._agents)
         self._channels = Channels(self.limits, self._agents, self._runs)
@@ -96,13 +91,21 @@ class Board:
         """The ``seq`` of the last event that was folded, -1 before the first: go on with the one after it."""
         return self._place.seq
 
-    def fold(self, event: Event) -> bool:
-        """Take in an event. Return whether it is new: one that the board has seen changes nothing.
+    def fold(self, event: Event) -> None:
+        """Take in an event; one that the board has seen before changes nothing.
 
         It never raises for what an event holds. A ``seq`` that is left out is a gap, and told.
 
         Raises :class:`~hubwire.errors.ConfigurationError` for what is no event.
         """
+        self._fold(event)
+
+    def fold_all(self, events: Iterable[Event]) -> int:
+        """Take in events, as :meth:`fold` does; return how many of them the board had not seen before."""
+        return sum(map(self._fold, events))
+
+    def _fold(self, event: Event) -> bool:
+        """Return whether an event is new."""
         try:
             seq, hub, at, kind = event.seq, event.hub, event.at, event.kind
         except AttributeError:
@@ -121,10 +124,6 @@ class Board:
         except Misfit:
             self._misfits += 1
         return True
-
-    def fold_all(self, events: Iterable[Event]) -> int:
-        """Take in events, as :meth:`fold` does; return how many of them were new."""
-        return sum(map(self.fold, events))
 
     def missed(self, first_seq: int, last_seq: int, reason: str = "") -> None:
         """Tell the board of events that it will not get, for this ``reason``: it goes on after ``last_seq``.
@@ -150,15 +149,24 @@ class Board:
         meaning = meaning_of(kind, severity, outcome)
         self._counts.add(at, kind, meaning)
         self._at = at
-        agent_id = event.agent_id
-        if type(agent_id) is str and agent_id:
+        agent_id, tenant, occurred_at = event.agent_id, event.tenant, event.occurred_at
+        if tenant is not None and (type(tenant) is not str or len(tenant) > NAME_MAX):
+            raise Misfit
+        if occurred_at is not None and (type(occurred_at) is not str or len(occurred_at) > NAME_MAX):
+            raise Misfit
+        if agent_id is not None:
+            identifier(agent_id)
             if kind not in NOT_HEARD:
-                self._agents.heard(agent_id, at, event.tenant)
+                self._agents.heard(agent_id, at, tenant)
             if meaning == WRONG:
                 self._agents.erred(agent_id, self._counts.second // 60)
         handlers = self._handlers.get(kind)
+        if handlers is None and not meaning:
+            return
+        fields = readable(event)
+        if meaning:
+            self._troubles.add(fields, kind, meaning)
         if handlers is not None:
-            fields = readable(event)
             for handler in handlers:
                 handler(fields)
 
@@ -179,8 +187,9 @@ class Board:
         """Return the hub as a whole, and how many of what need a look."""
         at = moment("board.hub()", now, self._at)
         states = dict.fromkeys(STATES, 0)
-        for each in self._agent_views(at):
-            states[each.state] += 1
+        showing, waits = self._showing(at), self._waits()
+        for each in self._agents.kept:
+            states[showing.state(each, waits)[0]] += 1
         last = int(at)
         rate = self._counts.ring("second", _RATE_SECONDS, last - 1)
         return HubView(
@@ -208,11 +217,13 @@ class Board:
     @property
     def gaps(self) -> Rows[GapView]:
         """The events that the board was not given, the newest gaps last."""
-        found = (
-            GapView(first_seq=gap.first_seq, last_seq=gap.last_seq, reason=gap.reason, at=gap.at)
-            for gap in self._place.gaps
-        )
-        return Rows(tuple(found), self._place.gaps_more)
+        return Rows(tuple(map(_gap, self._place.gaps)), self._place.gaps_more)
+
+    def troubles(self, *, limit: int | None = None) -> Rows[TroubleView]:
+        """Return the events that were wrong, or need attention, the newest first."""
+        counted = self._counts.meanings[ATTENTION] + self._counts.meanings[WRONG]
+        entries, showing = list(reversed(self._troubles.entries)), self._work()
+        return cut("board.troubles()", entries, counted - len(entries), limit, showing.trouble)
 
     def agents(self, *, now: Now = None, limit: int | None = None) -> Rows[AgentView]:
         """Return the agents, those that need a look first: failing, waiting for a person, silent.
@@ -261,14 +272,14 @@ class Board:
         kept = self._runs.kept
         entries = sorted(kept, key=lambda each: each.last_at, reverse=True)
         entries.sort(key=lambda each: (not each.open, not each.failed))
-        return cut("board.runs()", entries, kept.not_shown, limit, self._showing().run)
+        return cut("board.runs()", entries, kept.not_shown, limit, self._work().run)
 
     def run(self, run_id: str, *, now: Now = None) -> Waterfall | None:
         """Return a run with its turns, calls and tasks; None if the board does not have it."""
         entry = self._runs.kept.find(id_of("board.run()", "run_id", run_id, most=1000))
         if entry is None:
             return None
-        showing = self._showing(moment("board.run()", now, self._at))
+        showing = self._work(moment("board.run()", now, self._at))
         spans = showing.spans([self._runs.spans[number] for number in entry.spans])
         return Waterfall(run=showing.run(entry), spans=spans, hand_overs=showing.hand_overs(entry))
 
@@ -276,20 +287,20 @@ class Board:
         """Return the tasks: those that run, the oldest first, then those that have ended, the newest first."""
         kept = self._tasks.kept
         entries = [*kept.going.values(), *reversed(kept.ended.values())]
-        showing = self._showing(moment("board.tasks()", now, self._at))
+        showing = self._work(moment("board.tasks()", now, self._at))
         return cut("board.tasks()", entries, kept.not_shown, limit, showing.task)
 
     def approvals(self, *, now: Now = None, limit: int | None = None) -> Rows[ApprovalView]:
         """Return the approvals: those that wait, the oldest first, then those that are decided, the newest first."""
         kept = self._approvals.kept
         entries = [*kept.going.values(), *reversed(kept.ended.values())]
-        showing = self._showing(moment("board.approvals()", now, self._at))
+        showing = self._work(moment("board.approvals()", now, self._at))
         return cut("board.approvals()", entries, kept.not_shown, limit, showing.approval)
 
     def listeners(self) -> Rows[ListenerView]:
         """Return the listeners, the troubled ones first, and the detached ones last."""
         kept = self._listeners.kept
-        found = [self._showing().listener(each) for each in kept]
+        found = [self._work().listener(each) for each in kept]
         found.sort(key=lambda each: (each.state == "detached", not each.is_troubled, each.listener))
         return Rows(tuple(found), kept.not_shown)
 
@@ -301,19 +312,18 @@ class Board:
         call = Call("board.counts()", ConfigurationError)
         per = call.one_of("per", per, tuple(WIDTHS))
         number = call.whole("buckets", buckets, least=1, most=10_000)
-        ring = self._counts.ring(per, number, int(moment(call.name, now, self._at)))
-        found = tuple(
-            Bucket(start=float(start), wrong=counts[2], attention=counts[1], other=counts[0]) for start, counts in ring
-        )
-        return CountsView(per=per, width_seconds=WIDTHS[per], buckets=found)
+        return self._counts.view(per, number, int(moment(call.name, now, self._at)))
 
     def _showing(self, now: float = 0.0) -> Showing:
         return Showing(self._agents, now, self.limits.silent_seconds)
 
+    def _work(self, now: float = 0.0) -> WorkShowing:
+        return WorkShowing(self._agents, now)
+
     def _waits(self) -> Waits:
         """Return for what agents wait, by agent: the oldest approval, the newest question and task of each."""
         return Waits(
-            {each.agent_id: each for each in reversed(self._approvals.kept.going.values())},
+            {each.agent_id: each for each in reversed(self._approvals.kept.going.values()) if each.mode in _HOLDING},
             {each.asker_id: each for each in self._agents.asks.values()},
             {each.owner_id: each for each in self._tasks.kept.going.values()},
         )
@@ -336,6 +346,7 @@ class Board:
             self._misfits,
             self._place.snapshot(),
             self._counts.snapshot(),
+            self._troubles.snapshot(),
             self._agents.snapshot(),
             self._channels.snapshot(),
             self._runs.snapshot(),
@@ -369,6 +380,7 @@ class Board:
         self._version, self._started_at = kept.hub_version, kept.started_at
         self._place.restore(kept.place)
         self._counts.restore(kept.counts)
+        self._troubles.restore(kept.troubles)
         self._agents.restore(kept.agents)
         self._runs.restore(kept.runs)
         self._channels.restore(kept.channels)
@@ -383,3 +395,7 @@ class _At:
 
     at: str
     occurred_at: str | None = None
+
+
+def _gap(entry: GapEntry) -> GapView:
+    return GapView(first_seq=entry.first_seq, last_seq=entry.last_seq, reason=entry.reason, at=entry.at)

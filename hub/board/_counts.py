@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import attrs
 
+from ._hub_views import Bucket, CountsView
 from ._limits import BoardLimits
 from ._reading import NAME_MAX, Misfit, time_of
 
@@ -85,7 +86,7 @@ class Counts:
 
     def add(self, at: str, kind: str, meaning: int) -> None:
         """Count an event. Raises :class:`~hubwire.board._reading.Misfit` for what is no time."""
-        if at[:19] != self._text:
+        if type(at) is not str or at[:19] != self._text:
             self._to(at)
         for bucket in self._now:
             bucket[meaning] += 1
@@ -111,13 +112,22 @@ class Counts:
             ring = self.rings[width]
             self._now.append(ring.setdefault(self.second // seconds, [0, 0, 0]))
             if len(ring) > self._most[width]:
-                del ring[min(ring)]
+                del ring[next(iter(ring))]
 
     def ring(self, width: str, buckets: int, last: int) -> list[tuple[int, list[int]]]:
         """Return so many buckets up to the second ``last``: when each begins, and its counts."""
         seconds, ring = WIDTHS[width], self.rings[width]
         end = last // seconds
         return [(at * seconds, ring.get(at) or [0, 0, 0]) for at in range(end - buckets + 1, end + 1)]
+
+    def view(self, per: str, buckets: int, last: int) -> CountsView:
+        """Return the same to look at."""
+        ring = self.ring(per, buckets, last)
+        found = [
+            Bucket(start=float(start), wrong=counts[WRONG], attention=counts[ATTENTION], other=counts[OTHER])
+            for start, counts in ring
+        ]
+        return CountsView(per=per, width_seconds=WIDTHS[per], buckets=tuple(found))
 
     # -- snapshots --
 

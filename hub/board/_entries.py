@@ -138,7 +138,7 @@ class LineEntry:
     seq: int
     at: str
     sort: str
-    """``said``, ``rejected``, ``calls``, ``violated`` or ``handed_over``."""
+    """``said``, ``rejected``, ``calls`` or ``violated``."""
     agent_id: str | None
     text: str
     to: list[str] = attrs.Factory(list)

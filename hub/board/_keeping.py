@@ -12,6 +12,7 @@ from ._channels import ChannelsKept
 from ._counts import CountsKept
 from ._place import PlaceKept
 from ._runs import RunsKept
+from ._troubles import TroubleEntry
 from ._work import ApprovalsKept, ListenersKept, TasksKept
 
 __all__ = ("VERSION", "BoardKept", "damaged", "read_kept")
@@ -33,6 +34,7 @@ class BoardKept:
     misfits: int
     place: PlaceKept
     counts: CountsKept
+    troubles: list[TroubleEntry]
     agents: AgentsKept
     channels: ChannelsKept
     runs: RunsKept

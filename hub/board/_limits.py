@@ -29,13 +29,14 @@ class BoardLimits(Value):
     agents_gone: int = 200
     channels: int = 1_000
     channels_ended: int = 200
-    participants: int = 1_000
+    participants: int = 200
     """Of one channel."""
     lines: int = 50
     """Of the transcript of one channel, the newest."""
     links: int = 200
     """Of who talks to whom: of one channel, and ten times as many of the whole hub."""
-    runs: int = 500
+    runs: int = 250
+    """Runs in which a part is open; and as many again of which all parts have ended. Likewise of listeners."""
     spans: int = 200
     """Of one run: its turns, calls and tasks."""
     spans_open: int = 10_000
@@ -48,6 +49,8 @@ class BoardLimits(Value):
     listeners: int = 500
     kinds: int = 500
     """Kinds of events that are counted one by one."""
+    troubles: int = 100
+    """Events that were wrong, or need attention, the newest."""
     gaps: int = 100
     seconds: int = 600
     """For how many seconds the counts of each second are kept; likewise the next two."""

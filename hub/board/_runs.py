@@ -13,14 +13,12 @@ from ._entries import HandOverEntry, RunEntry, SpanEntry
 from ._kept import Kept
 from ._limits import BoardLimits
 from ._reading import NAME_MAX, TEXT_MAX, gist, identifier, number, place_of, short, text_or, words
+from ._trail import Trail, TrailKept
 
 __all__ = ("Runs", "RunsKept")
 
 _LATE_MAX = 1_000
 """How many spans that were abandoned are looked at when an end comes late."""
-_POSTED_MAX = 2_048
-"""How many envelopes are remembered with their beginning, and the turn that has posted them."""
-_NOT_POSTED = ("", -1)
 _AGENTS_MAX = 50
 _HAND_OVERS_MAX = 100
 
@@ -43,7 +41,8 @@ class RunsKept:
     not_shown: int
     spans: list[SpanEntry]
     held: list[int]
-    posted: list[list[Any]]
+    late: list[int]
+    trail: TrailKept
     next_number: int
 
 
@@ -60,10 +59,9 @@ class Runs:
         """Those whose end has not come, those that were abandoned included."""
         self._by_id: dict[tuple[str, str], list[SpanEntry]] = {}
         """The same by family and id."""
-        self._late = 0
-        """How many of them were abandoned."""
-        self._posted: dict[str, tuple[str, int]] = {}
-        """By envelope, what it says, and the span of the turn that has posted it, -1 if that is none."""
+        self._late: dict[int, SpanEntry] = {}
+        """Those of them that were abandoned, in this order."""
+        self._trail = Trail()
         self._next = 0
 
     def handlers(self) -> Mapping[str, Callable[[Any], None]]:
@@ -85,9 +83,9 @@ class Runs:
     # -- beginnings --
 
     def _turn_started(self, event: Any) -> None:
-        turn_id, envelope_id = identifier(event.turn_id), event.envelope_id
-        said, turn = self._posted.get(envelope_id, _NOT_POSTED) if type(envelope_id) is str else _NOT_POSTED
-        cause = self.spans.get(turn)
+        turn_id = identifier(event.turn_id)
+        said, before = self._trail.of(event.envelope_id)
+        cause = self.spans.get(before)
         if cause is not None and cause.agent_id == event.agent_id:
             cause = None
         task = self._find("task", event.task_id, event)
@@ -100,6 +98,7 @@ class Runs:
             or f"turn:{turn_id}"
         )
         span = self._begin(event, "turn", turn_id, "", run_id, task, gist(event.prompt) if event.prompt else said)
+        self._trail.handles(event, span.number)
         if cause is not None:
             span.cause = cause.number
             self._hand_over(event.at, span, cause)
@@ -224,6 +223,9 @@ class Runs:
         if family == "model" and outcome == "ok":
             tokens = (_whole(event.input_tokens), _whole(event.output_tokens))
             self._agents.spent(event.agent_id, tokens, event.metadata)
+        detail = _why(event, outcome)
+        if event.occurred_at is None and event.source_id is None:  # of now, and not recorded elsewhere
+            self._agents.turned_out(event, family, outcome, detail)
         if span is None:
             return
         if tokens != (None, None):
@@ -231,7 +233,7 @@ class Runs:
             if (run := self.kept.find(span.run_id)) is not None:
                 run.input_tokens += tokens[0] or 0
                 run.output_tokens += tokens[1] or 0
-        self._end(span, outcome, event, _why(event, outcome))
+        self._end(span, outcome, event, detail)
 
     def _end(self, span: SpanEntry, outcome: str, event: Any, detail: str) -> None:
         is_first = span.outcome == "open"
@@ -242,11 +244,11 @@ class Runs:
         span.ended_at = event.occurred_at or event.at
         span.duration_ms = None if outcome == "abandoned" else number(getattr(event, "duration_ms", None))
         if outcome == "abandoned":
-            self._late += is_first
-            if self._late > _LATE_MAX:
-                self._let_go(next(each for each in self._held.values() if each.outcome == "abandoned"))
+            self._late[span.number] = span
+            if len(self._late) > _LATE_MAX:
+                self._let_go(next(iter(self._late.values())))
         else:
-            self._late -= not is_first
+            self._late.pop(span.number, None)
             del self._held[span.number]
             self._unname(span)
         self._agents.ended(span)
@@ -266,7 +268,7 @@ class Runs:
     def _let_go(self, span: SpanEntry) -> None:
         """Wait no longer for the end of a span that was abandoned."""
         if self._held.pop(span.number, None) is not None:
-            self._late -= 1
+            self._late.pop(span.number, None)
             self._unname(span)
             self._forget(span)
 
@@ -277,7 +279,7 @@ class Runs:
         del self._held[span.number]
         self._unname(span)
         self._forget(span)
-        self._late -= not was_open
+        self._late.pop(span.number, None)
         span.outcome = "abandoned"
         self._agents.ended(span)
         if run is not None:
@@ -309,16 +311,14 @@ class Runs:
                 self._end(span, "abandoned", event, "the hub was replaced by another one")
         for span in list(self._held.values()):
             self._let_go(span)
-        self._posted.clear()
+        self._trail.clear()
 
     # -- hand-overs --
 
     def posted(self, event: Any, envelope_id: str, said: str) -> None:
         """Remember what an envelope says, and in which turn it was posted."""
         turn = None if event.turn_id is None else self._find("turn", event.turn_id, event)
-        self._posted[envelope_id] = (said, -1 if turn is None else turn.number)
-        if len(self._posted) > _POSTED_MAX:
-            del self._posted[next(iter(self._posted))]
+        self._trail.posts(event, envelope_id, said, -1 if turn is None else turn.number)
 
     def _hand_over(self, at: str, span: SpanEntry, cause: SpanEntry) -> None:
         run = self.kept.find(span.run_id)
@@ -331,9 +331,8 @@ class Runs:
         turn = self._find("turn", event.turn_id, event)
         run = self.kept.find(self._run_of(event, turn))
         if run is not None and len(run.hand_overs) < _HAND_OVERS_MAX:
-            at, reason = event.occurred_at or event.at, words(event.reason, TEXT_MAX)
-            number_ = None if turn is None else turn.number
-            run.hand_overs.append(HandOverEntry(at, from_agent, to_agent, reason, number_, None))
+            at, place = event.occurred_at or event.at, None if turn is None else turn.number
+            run.hand_overs.append(HandOverEntry(at, from_agent, to_agent, words(event.reason, TEXT_MAX), place, None))
 
     # -- finding --
 
@@ -364,7 +363,8 @@ class Runs:
             self.kept.not_shown,
             list(self.spans.values()),
             list(self._held),
-            [[key, said, turn] for key, (said, turn) in self._posted.items()],
+            list(self._late),
+            self._trail.snapshot(),
             self._next,
         )
 
@@ -373,11 +373,11 @@ class Runs:
         self.kept.ended = {run.run_id: run for run in kept.ended}
         self.kept.not_shown, self._next = kept.not_shown, kept.next_number
         self.spans = {span.number: span for span in kept.spans}
-        self._posted = {key: (said, turn) for key, said, turn in kept.posted}
+        self._trail.restore(kept.trail)
+        self._late = {number_: self.spans[number_] for number_ in kept.late}
         for number_ in kept.held:
             span = self._held[number_] = self.spans[number_]
             self._by_id.setdefault((span.family, span.span_id), []).append(span)
-            self._late += span.outcome == "abandoned"
             if span.outcome == "open" and not span.is_recorded and span.family != "task":
                 self._agents.began(span)
 

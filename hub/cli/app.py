@@ -183,6 +183,24 @@ def tail(
 
 
 @app.command
+def top(
+    target: Target,
+    /,
+    *,
+    once: Annotated[bool, Parameter(help="Print one frame of what there is, and exit.")] = False,
+    tenant: Annotated[str | None, Parameter(help="Only what is of this tenant.")] = None,
+    raw: Raw = False,
+    log: LogPath = None,
+) -> None:
+    """Show which agents need a look, what waits for a person and what went wrong, and go on. Stop it with Ctrl-C."""
+    import anyio
+
+    from .top import top
+
+    anyio.run(partial(top, target, once=once, log=log, tenant=tenant, raw=raw))
+
+
+@app.command
 def show(
     event: Annotated[str, Parameter(help="The event's seq or its id.")],
     target: Target,

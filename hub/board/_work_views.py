@@ -1,0 +1,178 @@
+"""What a board shows of runs, tasks and approvals."""
+
+from __future__ import annotations
+
+import attrs
+
+from ._view import View
+
+__all__ = ("ApprovalView", "HandOverView", "RiskStepView", "RunView", "SpanView", "TaskView", "Waterfall")
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class SpanView(View):
+    """A turn, a call of a model or a tool, or a task: a bar of a waterfall."""
+
+    number: int
+    """Names it within the board."""
+    parent: int | None
+    """The span that it is a part of, where the waterfall has that."""
+    level: int
+    """How many are above it."""
+    family: str
+    """``turn``, ``model``, ``tool`` or ``task``."""
+    span_id: str
+    name: str
+    agent_id: str | None
+    agent: str
+    channel_id: str | None
+    task_id: str | None
+    turn_id: str | None
+    started_at: str
+    started_seq: int
+    ended_at: str
+    """Empty while it is open."""
+    seconds: float | None
+    """How long it took or is open by now; None if that is not known."""
+    outcome: str
+    """``open``, ``ok``, ``failed`` or ``abandoned``."""
+    detail: str
+    """How it has failed, or why it was abandoned."""
+    preview: str
+    """Of its prompt or arguments, at most 200 characters."""
+    is_recorded: bool
+    """Whether it was recorded elsewhere: no end of it is waited for."""
+    cause: int | None
+    """The turn that has handed its work over to this one."""
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class HandOverView(View):
+    """The work went from one agent to another."""
+
+    at: str
+    from_agent: str
+    to_agent: str
+    reason: str
+    from_span: int | None
+    to_span: int | None
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class RunView(View):
+    """Turns, calls and tasks that belong together."""
+
+    run_id: str
+    """What holds them together: ``correlation:…``, ``task:…``, ``session:…``, ``turn:…``, ``channel:…``."""
+    title: str
+    state: str
+    """``open``, ``failed``, ``abandoned`` or ``ended``."""
+    agents: tuple[str, ...]
+    """Names."""
+    started_at: str
+    last_at: str
+    open: int
+    turns: int
+    calls: int
+    tasks: int
+    failed: int
+    abandoned: int
+    input_tokens: int
+    output_tokens: int
+    not_shown: int
+    """How many of its spans are not shown."""
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Waterfall(View):
+    """A run with its spans."""
+
+    run: RunView
+    spans: tuple[SpanView, ...]
+    """Each after the one that it is a part of, and by when they began."""
+    hand_overs: tuple[HandOverView, ...]
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class TaskView(View):
+    """A task."""
+
+    task_id: str
+    title: str
+    owner_id: str
+    owner: str
+    tenant: str | None
+    state: str
+    """``running``, ``completed``, ``failed``, ``cancelled`` or ``expired``."""
+    is_cancel_requested: bool
+    is_observed: bool
+    channel_id: str | None
+    parent_id: str | None
+    capability: str
+    progress: str
+    detail: str
+    """Of one that has ended, its result or error or why."""
+    started_at: str
+    last_at: str
+    ended_at: str
+    seconds: float | None
+    """How long it took, or runs by now."""
+    seconds_left: float | None
+    """Until the hub ends it; None: it does not."""
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class RiskStepView(View):
+    """How one scorer came to the risk."""
+
+    scorer: str
+    score: str
+    reason: str
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ApprovalView(View):
+    """An approval."""
+
+    approval_id: str
+    agent_id: str
+    agent: str
+    tenant: str | None
+    action: str
+    arguments: str
+    """At most 200 characters of them; empty if they are elsewhere."""
+    arguments_at: str
+    arguments_bytes: int
+    requested_at: str
+    requested_seq: int
+    channel_id: str | None
+    task_id: str | None
+    turn_id: str | None
+    mode: str
+    fail_mode: str
+    state: str
+    """``waiting``, or the verdict: ``approved``, ``denied``, ``escalated``, ``expired``, ``withdrawn``,
+    ``returned``."""
+    stage: str
+    """How far it is: ``requested``, ``scored``, ``trusted``, ``asked`` or ``decided``."""
+    risk_score: float | None
+    risk_level: str
+    risk_steps: tuple[RiskStepView, ...]
+    trust: float | None
+    quorum: int
+    approvers: tuple[str, ...]
+    passed: tuple[str, ...]
+    failed: tuple[str, ...]
+    reminders: int
+    waited_seconds: float | None
+    """Since the request; of one that is decided, until the verdict."""
+    seconds_left: float | None
+    """Until it expires; None if it is decided, or that is not known."""
+    decided_at: str
+    decided_by: tuple[str, ...]
+    reason: str
+    is_failure: bool
+    """Whether the fail mode decided, because no approver could."""
+    is_used: bool
