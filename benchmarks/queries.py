@@ -171,7 +171,7 @@ def main() -> None:
         if not (root / "audit").exists():
             anyio.run(fill, FileStore(root), given.records)
         for what in WORK:
-            subprocess.run([sys.executable, "-P", __file__, "--root", str(root), "--do", what], check=True)
+            subprocess.run([sys.executable, __file__, "--root", str(root), "--do", what], check=True)
 
 
 if __name__ == "__main__":
