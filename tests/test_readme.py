@@ -38,7 +38,7 @@ def test_the_commands_of_the_readme_work_on_what_its_first_block_leaves(tmp_path
     run(sys.executable, "-P", "-c", PYTHON_BLOCKS[0], directory=tmp_path)
     hubwire = shutil.which("hubwire", path=str(Path(sys.executable).parent))
     assert hubwire is not None
-    assert len(HUBWIRE_COMMANDS) == 4
+    assert len(HUBWIRE_COMMANDS) == 5
     for command in HUBWIRE_COMMANDS:
         assert run(hubwire, *command.split()[1:], directory=tmp_path)
 
