@@ -1,7 +1,8 @@
 """OTLP, the protocol of OpenTelemetry, as log records in JSON: what its file exporter writes and a Collector reads.
 
 A line is an ``ExportLogsServiceRequest``. Ids of traces are hexadecimal, and whole numbers are text, as its mapping of
-JSON says. The names of the attributes are those of the GenAI conventions where they have one, and else ``hub.*``, as those of spans.
+JSON says. The names of the attributes are those of the GenAI conventions where they have one, and else ``hub.*``, as
+spans of a hub have them.
 """
 
 from __future__ import annotations
