@@ -306,7 +306,7 @@ def test_their_messages_read_the_otlp_records(records: list[Record]) -> None:
         assert log.event_name == fields["kind"]
         attributes = {each.key: value_of(each.value) for each in log.attributes}
         if "seq" in fields:
-            assert attributes["hubwire.event.seq"] == fields["seq"]
+            assert attributes["hub.seq"] == fields["seq"]
         if fields.get("traceparent") == TRACEPARENT:
             assert (log.trace_id.hex(), log.span_id.hex()) == (TRACEPARENT[3:35], TRACEPARENT[36:52])
         if fields["kind"] == "tool.called":

@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,8 @@ def browser() -> Iterator[Any]:
         pytest.skip("there is no chromium here; apt-get install chromium")
     with playwright.sync_playwright() as driver:
         # As root, in a container, the sandbox of the browser has no rights to be made.
-        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        options = ["--no-sandbox", "--host-resolver-rules=MAP report.test 127.0.0.1"]
+        opened = driver.chromium.launch(executable_path=chromium, args=options)
         yield opened
         opened.close()
 
@@ -368,6 +370,35 @@ def test_the_records_can_be_taken_out_again(reader: Reader, worked: list[Record]
         page.click("text=Save as JSON Lines")
     content = Path(saved.value.path()).read_bytes()
     assert content == b"".join(b"%b\n" % record.line for record in worked)
+
+
+def test_a_page_that_cannot_compute_says_so(browser: Any) -> None:
+    """Over plain http a browser gives pages no SHA-256, but for those of its own machine."""
+    content = report(chained(3, said))
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", Report.media_type)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server, ThreadPoolExecutor(1) as thread:
+        thread.submit(server.serve_forever)
+        context = browser.new_context()
+        try:
+            page = context.new_page()
+            page.goto(f"http://report.test:{server.server_address[1]}/")
+            page.wait_for_selector("html[data-checked=unable]", state="attached")
+            assert "Not checked: this browser does not compute SHA-256 here" in page.inner_text("#integrity")
+            page.click("#tab-records")
+            assert page.locator(".row").count() == 3
+        finally:
+            context.close()
+            server.shutdown()
 
 
 def test_a_link_names_a_record(reader: Reader) -> None:

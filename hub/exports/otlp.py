@@ -1,7 +1,8 @@
 """OTLP, the protocol of OpenTelemetry, as log records in JSON: what its file exporter writes and a Collector reads.
 
 A line is an ``ExportLogsServiceRequest``. Ids of traces are hexadecimal, and whole numbers are text, as its mapping of
-JSON says. The names of the attributes are those of the GenAI conventions where they have one, and else ``hubwire.*``.
+JSON says. The names of the attributes are those of the GenAI conventions where they have one, and else ``hub.*``, as
+spans of a hub have them.
 """
 
 from __future__ import annotations
@@ -24,20 +25,21 @@ _TEXTS = {
     "agent_id": "gen_ai.agent.id",
     "channel_id": "gen_ai.conversation.id",
     "error_type": "error.type",
-    "id": "hubwire.event.id",
-    "hub": "hubwire.hub.id",
-    "h": "hubwire.chain.value",
-    "tenant": "hubwire.tenant",
-    "actor": "hubwire.actor",
-    "task_id": "hubwire.task.id",
-    "turn_id": "hubwire.turn.id",
-    "session_id": "session.id",
-    "correlation_id": "hubwire.correlation.id",
-    "causation_id": "hubwire.causation.id",
-    "outcome": "hubwire.outcome",
+    "id": "hub.event.id",
+    "hub": "hub.id",
+    "h": "hub.chain",
+    "tenant": "hub.tenant",
+    "actor": "hub.actor",
+    "task_id": "hub.task.id",
+    "turn_id": "hub.turn.id",
+    "session_id": "hub.session.id",
+    "approval_id": "hub.approval.id",
+    "correlation_id": "hub.correlation_id",
+    "causation_id": "hub.causation_id",
+    "outcome": "hub.outcome",
 }
 _NUMBERS = {
-    "seq": "hubwire.event.seq",
+    "seq": "hub.seq",
     "input_tokens": "gen_ai.usage.input_tokens",
     "output_tokens": "gen_ai.usage.output_tokens",
 }

@@ -3,11 +3,24 @@
 async function main() {
   const about = JSON.parse(document.getElementById("about").textContent);
   const loading = document.getElementById("loading");
-  const records = await readRecords((done) => { loading.textContent = `Reading record ${count(done)} of ${count(about.records)}.`; });
-  const state = { about, records, model: new Model(records, about.names), filter: { text: "", kind: "", agent: "", channel: "" }, view: "overview" };
-  if (records.length !== about.records) throw new Error(`the file says that it holds ${about.records} records, and ${records.length} are in it: it was cut or changed`);
+  const records = await readRecords((done) => {
+    loading.textContent = `Reading record ${count(done)} of ${count(about.records)}.`;
+  });
+  const state = {
+    about,
+    records,
+    model: new Model(records, about.names),
+    filter: { text: "", kind: "", agent: "", channel: "" },
+    view: "overview",
+  };
+  if (records.length !== about.records)
+    throw new Error(
+      `the file says that it holds ${about.records} records, and ${records.length} are in it: it was cut or changed`,
+    );
   state.known = knownPanel(state);
-  state.goTo = (view, wanted = {}) => { goTo(state, view, wanted); };
+  state.goTo = (view, wanted = {}) => {
+    goTo(state, view, wanted);
+  };
   drawTabs(state);
   themeButton();
   addEventListener("keydown", (event) => onKey(state, event));
@@ -21,14 +34,31 @@ async function main() {
   state.redraw?.();
 }
 
-const VIEWS = [["overview", "Overview"], ["timeline", "Timeline"], ["channels", "Channels"], ["records", "Records"]];
+const VIEWS = [
+  ["overview", "Overview"],
+  ["timeline", "Timeline"],
+  ["channels", "Channels"],
+  ["records", "Records"],
+];
 
 function drawTabs(state) {
-  const counts = { timeline: state.model.spans.length, channels: state.model.channels.size, records: state.records.length };
+  const counts = {
+    timeline: state.model.spans.length,
+    channels: state.model.channels.size,
+    records: state.records.length,
+  };
   const tabs = document.getElementById("tabs");
   tabs.hidden = false;
-  tabs.append(...VIEWS.map(([name, label]) => h("button", { class: "tab", id: `tab-${name}`, type: "button", onclick: () => state.goTo(name) }, label,
-    name in counts ? h("span", { class: "count" }, count(counts[name])) : null)));
+  tabs.append(
+    ...VIEWS.map(([name, label]) =>
+      h(
+        "button",
+        { class: "tab", id: `tab-${name}`, type: "button", onclick: () => state.goTo(name) },
+        label,
+        name in counts ? h("span", { class: "count" }, count(counts[name])) : null,
+      ),
+    ),
+  );
 }
 
 function goTo(state, view, wanted) {
@@ -37,8 +67,14 @@ function goTo(state, view, wanted) {
   if (view === "records" && ("agent" in wanted || "kind" in wanted || "channel" in wanted || "text" in wanted)) {
     state.filter = { text: "", kind: "", agent: "", channel: "", ...wanted };
   } else if (wanted.record !== undefined) state.filter = { text: "", kind: "", agent: "", channel: "" };
-  for (const [name] of VIEWS) document.getElementById(`tab-${name}`).setAttribute("aria-current", name === view ? "page" : "false");
-  const made = { overview: () => overview(state), timeline: () => timeline(state), channels: () => channelsView(state, wanted.channel), records: () => recordsView(state, wanted) }[view]();
+  for (const [name] of VIEWS)
+    document.getElementById(`tab-${name}`).setAttribute("aria-current", name === view ? "page" : "false");
+  const made = {
+    overview: () => overview(state),
+    timeline: () => timeline(state),
+    channels: () => channelsView(state, wanted.channel),
+    records: () => recordsView(state, wanted),
+  }[view]();
   document.getElementById("main").replaceChildren(made);
   if (view !== "channels" || !wanted.channel) scrollTo(0, 0);
   state.shownView?.();
@@ -47,7 +83,11 @@ function goTo(state, view, wanted) {
 
 /** Keep in the address what is shown, so that a link to the file can name it. */
 function setHash(hash) {
-  try { history.replaceState(null, "", `#${hash}`); } catch { /* A page of a mail or a frame has no history: it works all the same. */ }
+  try {
+    history.replaceState(null, "", `#${hash}`);
+  } catch {
+    /* A page of a mail or a frame has no history: it works all the same. */
+  }
 }
 
 /** Show what the address names: a view, or a record by its number. */
@@ -71,10 +111,17 @@ function onKey(state, event) {
 
 function themeButton() {
   const element = document.getElementById("theme");
-  const isDark = () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-  const name = () => { element.textContent = isDark() ? "Light" : "Dark"; };
+  const isDark = () =>
+    (document.documentElement.dataset.theme ??
+      (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const name = () => {
+    element.textContent = isDark() ? "Light" : "Dark";
+  };
   element.hidden = false;
-  element.addEventListener("click", () => { document.documentElement.dataset.theme = isDark() ? "light" : "dark"; name(); });
+  element.addEventListener("click", () => {
+    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+    name();
+  });
   name();
 }
 

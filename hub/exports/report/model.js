@@ -1,12 +1,15 @@
 // What the records tell of: agents, channels, approvals, and spans of time that begin and end.
 
 const shortId = (id) => (id.length === 32 ? "…" + id.slice(-8) : id);
-const textOf = (value) => (typeof value === "string" ? value : JSON.stringify(value) ?? "");
+const textOf = (value) => (typeof value === "string" ? value : (JSON.stringify(value) ?? ""));
 
 const BAD = /\.(failed|violated|crashed|damaged|dispatch_failed|dead_lettered|suspended)$/;
 const ODD = /\.(rejected|denied|expired|abandoned|dropped|returned|blocked|warned|overflowed|questioned)$/;
 const SIGNS = [
-  [/\.violated$/, "late", "bad"], [BAD, "failed", "bad"], [/\.expired$/, "late", "odd"], [/\.abandoned$/, "abandoned", "odd"],
+  [/\.violated$/, "late", "bad"],
+  [BAD, "failed", "bad"],
+  [/\.expired$/, "late", "odd"],
+  [/\.abandoned$/, "abandoned", "odd"],
   [ODD, "refused", "odd"],
 ];
 
@@ -20,7 +23,17 @@ function lookOf(fields) {
 }
 
 const BEGINS = { "turn.started": 1, "tool.called": 1, "model.called": 1, "task.started": 1, "approval.requested": 1 };
-const ENDS = new Set(["ended", "failed", "abandoned", "completed", "cancelled", "expired", "approved", "denied", "withdrawn"]);
+const ENDS = new Set([
+  "ended",
+  "failed",
+  "abandoned",
+  "completed",
+  "cancelled",
+  "expired",
+  "approved",
+  "denied",
+  "withdrawn",
+]);
 
 function spanKey(domain, fields) {
   if (domain === "turn") return fields.turn_id ?? null;
@@ -46,7 +59,8 @@ class Model {
   }
 
   learn(fields) {
-    if (fields.kind === "agent.registered" && typeof fields.name === "string") this.names.set(fields.agent_id, fields.name);
+    if (fields.kind === "agent.registered" && typeof fields.name === "string")
+      this.names.set(fields.agent_id, fields.name);
     if (fields.kind === "channel.created" && typeof fields.topic === "string" && fields.topic) {
       this.names.set(fields.channel_id, fields.topic);
     }
@@ -109,7 +123,19 @@ class Model {
   foldChannel(id, record) {
     let channel = this.channels.get(id);
     if (!channel) {
-      channel = { id, records: [], spans: [], messages: 0, tools: 0, bad: 0, odd: 0, agents: new Set(), state: "open", first: null, last: null };
+      channel = {
+        id,
+        records: [],
+        spans: [],
+        messages: 0,
+        tools: 0,
+        bad: 0,
+        odd: 0,
+        agents: new Set(),
+        state: "open",
+        first: null,
+        last: null,
+      };
       this.channels.set(id, channel);
     }
     channel.records.push(record);
@@ -118,7 +144,8 @@ class Model {
     channel.bad += record.look === "bad";
     channel.odd += record.look === "odd";
     if (record.fields.agent_id) channel.agents.add(record.fields.agent_id);
-    if (record.kind === "channel.closed" || record.kind === "channel.expired") channel.state = record.kind.split(".")[1];
+    if (record.kind === "channel.closed" || record.kind === "channel.expired")
+      channel.state = record.kind.split(".")[1];
     if (record.at !== null) {
       channel.first = channel.first ?? record.at;
       channel.last = record.at;
@@ -134,11 +161,23 @@ class Model {
     }
     approval.records.push(record);
     const word = record.kind.split(".")[1];
-    if (word === "requested") Object.assign(approval, { at: record.at, agent: fields.agent_id, action: fields.action, arguments: fields.arguments, channel: fields.channel_id });
+    if (word === "requested")
+      Object.assign(approval, {
+        at: record.at,
+        agent: fields.agent_id,
+        action: fields.action,
+        arguments: fields.arguments,
+        channel: fields.channel_id,
+      });
     approval.action = approval.action ?? fields.action;
     if (fields.risk_level) Object.assign(approval, { risk: fields.risk_level, score: fields.risk_score });
     if (["approved", "denied", "expired", "withdrawn", "escalated", "returned"].includes(word)) {
-      Object.assign(approval, { state: word, ended: record.at, by: fields.approvers ?? [], reason: fields.reason ?? "" });
+      Object.assign(approval, {
+        state: word,
+        ended: record.at,
+        by: fields.approvers ?? [],
+        reason: fields.reason ?? "",
+      });
     }
   }
 
@@ -150,7 +189,9 @@ class Model {
       for (const to of Array.isArray(fields.audience) ? fields.audience : []) {
         this.begin(`envelope/${fields.envelope_id}/${to}`, record, "envelope", to);
       }
-    } else if (["envelope.acked", "envelope.dead_lettered", "envelope.expired", "envelope.dropped"].includes(record.kind)) {
+    } else if (
+      ["envelope.acked", "envelope.dead_lettered", "envelope.expired", "envelope.dropped"].includes(record.kind)
+    ) {
       this.end(`envelope/${fields.envelope_id}/${fields.agent_id}`, record);
     } else if (BEGINS[record.kind]) {
       const key = spanKey(domain, fields);
@@ -183,24 +224,53 @@ class Model {
     if (fields.$damaged !== undefined) return `damaged: ${fields.$damaged}`;
     switch (record.kind) {
       case "envelope.posted": {
-        const to = Array.isArray(fields.audience) && fields.audience.length
-          ? `→ ${fields.audience.slice(0, 4).map((id) => this.name(id)).join(", ")}: ` : "";
+        const to =
+          Array.isArray(fields.audience) && fields.audience.length
+            ? `→ ${fields.audience
+                .slice(0, 4)
+                .map((id) => this.name(id))
+                .join(", ")}: `
+            : "";
         return to + this.content(fields.content);
       }
-      case "tool.called": return `${fields.tool}(${pairs(fields.arguments)})`;
-      case "tool.completed": return `${fields.tool} → ${textOf(fields.result)}`;
-      case "tool.failed": return `${fields.tool} ✗ ${fields.error_message || fields.error_type || ""}`;
-      case "model.completed": return `${fields.model}${fields.input_tokens ? ` (${count(fields.input_tokens)} tokens in, ${count(fields.output_tokens | 0)} out)` : ""}`;
-      case "agent.registered": return Array.isArray(fields.capabilities) && fields.capabilities.length ? `can ${fields.capabilities.join(", ")}` : "";
-      case "channel.created": return Array.isArray(fields.participants) ? `with ${fields.participants.slice(0, 4).map((id) => this.name(id)).join(", ")}` : "";
-      case "envelope.acked": return "handled";
-      case "model.called": return String(fields.model);
-      case "turn.started": return fields.prompt ? textOf(fields.prompt) : "";
-      case "turn.ended": return fields.content ? textOf(fields.content) : "";
+      case "tool.called":
+        return `${fields.tool}(${pairs(fields.arguments)})`;
+      case "tool.completed":
+        return `${fields.tool} → ${textOf(fields.result)}`;
+      case "tool.failed":
+        return `${fields.tool} ✗ ${fields.error_message || fields.error_type || ""}`;
+      case "model.completed":
+        return `${fields.model}${fields.input_tokens ? ` (${count(fields.input_tokens)} tokens in, ${count(fields.output_tokens | 0)} out)` : ""}`;
+      case "agent.registered":
+        return Array.isArray(fields.capabilities) && fields.capabilities.length
+          ? `can ${fields.capabilities.join(", ")}`
+          : "";
+      case "channel.created":
+        return Array.isArray(fields.participants)
+          ? `with ${fields.participants
+              .slice(0, 4)
+              .map((id) => this.name(id))
+              .join(", ")}`
+          : "";
+      case "envelope.acked":
+        return "handled";
+      case "model.called":
+        return String(fields.model);
+      case "turn.started":
+        return fields.prompt ? textOf(fields.prompt) : "";
+      case "turn.ended":
+        return fields.content ? textOf(fields.content) : "";
     }
-    if (record.kind.startsWith("approval.")) return `${fields.action ?? ""}${fields.reason ? `: ${fields.reason}` : ""}`;
-    const rest = Object.entries(fields).filter(([name, value]) => !HEADER.has(name) && value !== null && value !== "" &&
-      !(Array.isArray(value) && !value.length) && !(value && typeof value === "object" && !Object.keys(value).length));
+    if (record.kind.startsWith("approval."))
+      return `${fields.action ?? ""}${fields.reason ? `: ${fields.reason}` : ""}`;
+    const rest = Object.entries(fields).filter(
+      ([name, value]) =>
+        !HEADER.has(name) &&
+        value !== null &&
+        value !== "" &&
+        !(Array.isArray(value) && !value.length) &&
+        !(value && typeof value === "object" && !Object.keys(value).length),
+    );
     return rest.length === 1 && rest[0][0] === "data" ? pairs(rest[0][1]) : pairs(Object.fromEntries(rest));
   }
 
@@ -213,12 +283,18 @@ class Model {
   }
 }
 
-const HEADER = new Set(("agent_id at causation_id channel_id correlation_id d depth envelope_id h c hub id kind listener occurred_at" +
-  " participants recipients seq source source_id traceparent call_id metadata duration_ms turn_id session_id task_id approval_id severity" +
-  " outcome tenant actor").split(" "));
+const HEADER = new Set(
+  (
+    "agent_id at causation_id channel_id correlation_id d depth envelope_id h c hub id kind listener occurred_at" +
+    " participants recipients seq source source_id traceparent call_id metadata duration_ms turn_id session_id task_id approval_id severity" +
+    " outcome tenant actor"
+  ).split(" "),
+);
 
 function pairs(value) {
   if (value === null || value === undefined) return "";
   if (typeof value !== "object" || Array.isArray(value)) return textOf(value);
-  return Object.entries(value).map(([name, each]) => `${name}=${textOf(each)}`).join(", ");
+  return Object.entries(value)
+    .map(([name, each]) => `${name}=${textOf(each)}`)
+    .join(", ");
 }

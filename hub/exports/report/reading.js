@@ -57,7 +57,10 @@ function recordOf(bytes, place) {
     index: index.length ? Number(decoder.decode(index)) : null,
     isRedacted: decoder.decode(flags).includes("r"),
     previous: decoder.decode(previous) === "-" ? null : decoder.decode(previous),
-    text, whole, chain: seal && seal[2] ? seal[2] : null, checked: "not",
+    text,
+    whole,
+    chain: seal && seal[2] ? seal[2] : null,
+    checked: "not",
     fields: fieldsOf(written, whole),
   };
 }
@@ -67,7 +70,9 @@ function fieldsOf(written, whole) {
     const fields = JSON.parse(written);
     if (whole) Object.assign(fields, JSON.parse(decoder.decode(whole)));
     if (fields && typeof fields === "object" && !Array.isArray(fields)) return fields;
-  } catch { /* It is damaged: its text is shown as it stands. */ }
+  } catch {
+    /* It is damaged: its text is shown as it stands. */
+  }
   return { $damaged: written };
 }
 

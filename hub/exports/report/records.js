@@ -1,20 +1,55 @@
 // All records, filtered: only the rows that are seen are in the page, so that a hundred thousand scroll as ten do.
 
 const CHECKED = {
-  holds: "holds: its chain value was computed again", wrong: "is not what its chain value stands for", redacted: "redacted for this report: cannot be computed",
-  unlinked: "cannot be computed: the value before it is not here", unchained: "its log has no chain", not: "not checked yet",
+  holds: "holds: its chain value was computed again",
+  wrong: "is not what its chain value stands for",
+  redacted: "redacted for this report: cannot be computed",
+  unlinked: "cannot be computed: the value before it is not here",
+  unchained: "its log has no chain",
+  not: "not checked yet",
 };
 
 function recordsView(state, wanted) {
   const filter = state.filter;
-  const search = h("input", { class: "search", type: "search", placeholder: "Filter: words that a record holds, all of them", "aria-label": "Filter the records", value: filter.text, spellcheck: "false" });
-  const kinds = choice("Kind", [["", "all kinds"], ["?bad", "what failed"], ["?odd", "refused, late, abandoned"], ["?redacted", "redacted here"],
-    ...[...state.model.kinds.keys()].sort().map((kind) => [kind, line(kind) || "(none)"])], filter.kind);
-  const byName = (ids) => ids.map((id) => [id, line(state.model.name(id)).slice(0, 60)]).sort((one, other) => one[1].localeCompare(other[1]));
+  const search = h("input", {
+    class: "search",
+    type: "search",
+    placeholder: "Filter: words that a record holds, all of them",
+    "aria-label": "Filter the records",
+    value: filter.text,
+    spellcheck: "false",
+  });
+  const kinds = choice(
+    "Kind",
+    [
+      ["", "all kinds"],
+      ["?bad", "what failed"],
+      ["?odd", "refused, late, abandoned"],
+      ["?redacted", "redacted here"],
+      ...[...state.model.kinds.keys()].sort().map((kind) => [kind, line(kind) || "(none)"]),
+    ],
+    filter.kind,
+  );
+  const byName = (ids) =>
+    ids.map((id) => [id, line(state.model.name(id)).slice(0, 60)]).sort((one, other) => one[1].localeCompare(other[1]));
   const agents = choice("Agent", [["", "all agents"], ...byName([...state.model.agents.keys()])], filter.agent);
-  const channels = choice("Channel", [["", "all channels"], ...byName([...state.model.channels.keys()])], filter.channel);
+  const channels = choice(
+    "Channel",
+    [["", "all channels"], ...byName([...state.model.channels.keys()])],
+    filter.channel,
+  );
   const number = h("span", { class: "count" });
-  const heads = h("div", { class: "heads", "aria-hidden": "true" }, h("span", {}, "Time, UTC"), h("span", { class: "right" }, "Seq"), h("span", {}, "Kind"), h("span", {}, "Agent"), h("span", { class: "where" }, "Channel"), h("span", {}, "What happened"), h("span", {}));
+  const heads = h(
+    "div",
+    { class: "heads", "aria-hidden": "true" },
+    h("span", {}, "Time, UTC"),
+    h("span", { class: "right" }, "Seq"),
+    h("span", {}, "Kind"),
+    h("span", {}, "Agent"),
+    h("span", { class: "where" }, "Channel"),
+    h("span", {}, "What happened"),
+    h("span", {}),
+  );
   const drawer = h("aside", { class: "drawer", "aria-label": "Record", hidden: true });
   const list = new List(state, drawer, number);
   const apply = () => {
@@ -23,11 +58,23 @@ function recordsView(state, wanted) {
   };
   search.addEventListener("input", apply);
   for (const each of [kinds, agents, channels]) each.addEventListener("change", apply);
-  const clear = button("Clear", () => { search.value = kinds.value = agents.value = channels.value = ""; apply(); search.focus(); });
+  const clear = button("Clear", () => {
+    search.value = kinds.value = agents.value = channels.value = "";
+    apply();
+    search.focus();
+  });
   const save = button("Save as JSON Lines", () => download(state, list.records));
-  const view = h("div", {}, h("div", { class: "tools" }, search, kinds, agents, channels, clear, save, number), h("div", { class: "split" }, h("div", { class: "list" }, heads, list.element), drawer));
+  const view = h(
+    "div",
+    {},
+    h("div", { class: "tools" }, search, kinds, agents, channels, clear, save, number),
+    h("div", { class: "split" }, h("div", { class: "list" }, heads, list.element), drawer),
+  );
   list.show(chosen(state));
-  state.shownView = () => { list.draw(); if (wanted.record !== undefined) list.select(wanted.record); };
+  state.shownView = () => {
+    list.draw();
+    if (wanted.record !== undefined) list.select(wanted.record);
+  };
   state.redraw = () => list.redraw();
   state.escape = () => list.close();
   state.focusSearch = () => search.focus();
@@ -35,7 +82,11 @@ function recordsView(state, wanted) {
 }
 
 function choice(label, options, value) {
-  const element = h("select", { "aria-label": label }, options.map(([key, text]) => h("option", { value: key }, text)));
+  const element = h(
+    "select",
+    { "aria-label": label },
+    options.map(([key, text]) => h("option", { value: key }, text)),
+  );
   element.value = value;
   if (element.value !== value) element.value = "";
   return element;
@@ -44,23 +95,34 @@ function choice(label, options, value) {
 function chosen(state) {
   const { text, kind, agent, channel } = state.filter;
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  return state.records.filter((record) =>
-    (!kind || record.kind === kind || (kind === "?bad" && record.look === "bad") || (kind === "?odd" && record.look === "odd") || (kind === "?redacted" && record.isRedacted)) &&
-    (!agent || record.fields.agent_id === agent) && (!channel || record.fields.channel_id === channel) &&
-    (!words.length || holds(state, record, words)));
+  return state.records.filter(
+    (record) =>
+      (!kind ||
+        record.kind === kind ||
+        (kind === "?bad" && record.look === "bad") ||
+        (kind === "?odd" && record.look === "odd") ||
+        (kind === "?redacted" && record.isRedacted)) &&
+      (!agent || record.fields.agent_id === agent) &&
+      (!channel || record.fields.channel_id === channel) &&
+      (!words.length || holds(state, record, words)),
+  );
 }
 
 function holds(state, record, words) {
   if (record.words === undefined) {
     const { agent_id: agent, channel_id: channel } = record.fields;
-    record.words = `${decoder.decode(record.text)} ${record.whole ? decoder.decode(record.whole) : ""} ${agent ? state.model.name(agent) : ""} ${channel ? state.model.name(channel) : ""} ${state.model.gist(record)}`.toLowerCase();
+    record.words =
+      `${decoder.decode(record.text)} ${record.whole ? decoder.decode(record.whole) : ""} ${agent ? state.model.name(agent) : ""} ${channel ? state.model.name(channel) : ""} ${state.model.gist(record)}`.toLowerCase();
   }
   return words.every((word) => record.words.includes(word));
 }
 
 function download(state, records) {
   const parts = records.flatMap((record) => [record.text, "\n"]);
-  const link = h("a", { href: URL.createObjectURL(new Blob(parts, { type: "application/jsonl" })), download: "records.jsonl" });
+  const link = h("a", {
+    href: URL.createObjectURL(new Blob(parts, { type: "application/jsonl" })),
+    download: "records.jsonl",
+  });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
@@ -70,26 +132,52 @@ class List {
     Object.assign(this, { state, drawer, number, records: [], selected: null, drawn: new Map() });
     this.height = matchMedia("(max-width: 860px)").matches ? 52 : 24;
     this.space = h("div", {});
-    this.element = h("div", { class: "rows", role: "listbox", tabindex: "0", "aria-label": "Records", onscroll: () => this.draw(), onkeydown: (event) => this.key(event) }, this.space);
-    addEventListener("resize", () => { this.height = matchMedia("(max-width: 860px)").matches ? 52 : 24; this.show(this.records); });
+    this.element = h(
+      "div",
+      {
+        class: "rows",
+        role: "listbox",
+        tabindex: "0",
+        "aria-label": "Records",
+        onscroll: () => this.draw(),
+        onkeydown: (event) => this.key(event),
+      },
+      this.space,
+    );
+    addEventListener("resize", () => {
+      this.height = matchMedia("(max-width: 860px)").matches ? 52 : 24;
+      this.show(this.records);
+    });
   }
 
   show(records) {
     this.records = records;
-    this.number.textContent = records.length === this.state.records.length ? plural(records.length, "record") : `${count(records.length)} of ${plural(this.state.records.length, "record")}`;
+    this.number.textContent =
+      records.length === this.state.records.length
+        ? plural(records.length, "record")
+        : `${count(records.length)} of ${plural(this.state.records.length, "record")}`;
     this.space.style.height = `${records.length * this.height}px`;
     for (const element of this.drawn.values()) element.remove();
     this.drawn.clear();
     this.element.querySelector(".empty")?.remove();
-    if (!records.length) this.element.append(h("div", { class: "empty" }, h("b", {}, "No record matches."), "Take a word away, or clear the filter."));
+    if (!records.length)
+      this.element.append(
+        h("div", { class: "empty" }, h("b", {}, "No record matches."), "Take a word away, or clear the filter."),
+      );
     this.draw();
   }
 
   draw() {
     const from = Math.max(0, Math.floor(this.element.scrollTop / this.height) - 8);
-    const to = Math.min(this.records.length, Math.ceil((this.element.scrollTop + this.element.clientHeight) / this.height) + 8);
+    const to = Math.min(
+      this.records.length,
+      Math.ceil((this.element.scrollTop + this.element.clientHeight) / this.height) + 8,
+    );
     for (const [place, element] of this.drawn) {
-      if (place < from || place >= to) { element.remove(); this.drawn.delete(place); }
+      if (place < from || place >= to) {
+        element.remove();
+        this.drawn.delete(place);
+      }
     }
     for (let place = from; place < to; place++) {
       if (!this.drawn.has(place)) {
@@ -101,15 +189,42 @@ class List {
   }
 
   row(record, place) {
-    const fields = record.fields, model = this.state.model;
+    const fields = record.fields,
+      model = this.state.model;
     const gist = line(model.gist(record)).slice(0, 500);
-    const element = h("div", { class: `row ${record.look}`, role: "option", "aria-selected": String(record === this.selected), onclick: () => this.open(record) },
-      h("span", { class: "time" }, record.at === null ? "–" : fields.at.slice(11, 23)), h("span", { class: "seq" }, typeof fields.seq === "number" ? count(fields.seq) : ""),
-      h("span", { class: "kind" }, kindIcon(record.kind), h("bdi", { class: "cut", title: line(record.kind) }, line(record.kind) || "(none)")),
+    const element = h(
+      "div",
+      {
+        class: `row ${record.look}`,
+        role: "option",
+        "aria-selected": String(record === this.selected),
+        onclick: () => this.open(record),
+      },
+      h("span", { class: "time" }, record.at === null ? "–" : fields.at.slice(11, 23)),
+      h("span", { class: "seq" }, typeof fields.seq === "number" ? count(fields.seq) : ""),
+      h(
+        "span",
+        { class: "kind" },
+        kindIcon(record.kind),
+        h("bdi", { class: "cut", title: line(record.kind) }, line(record.kind) || "(none)"),
+      ),
       h("span", { class: "who cut" }, typeof fields.agent_id === "string" ? named(model.name(fields.agent_id)) : ""),
-      h("bdi", { class: "where cut" }, typeof fields.channel_id === "string" ? line(model.name(fields.channel_id)) : ""),
+      h(
+        "bdi",
+        { class: "where cut" },
+        typeof fields.channel_id === "string" ? line(model.name(fields.channel_id)) : "",
+      ),
       h("bdi", { class: "gist cut", title: gist }, gist),
-      h("span", { class: "sign" }, record.checked === "wrong" ? icon("failed", "wrong", "not as written") : record.sign ? icon(record.sign, record.look === "bad" ? "wrong" : "attention", record.look) : ""));
+      h(
+        "span",
+        { class: "sign" },
+        record.checked === "wrong"
+          ? icon("failed", "wrong", "not as written")
+          : record.sign
+            ? icon(record.sign, record.look === "bad" ? "wrong" : "attention", record.look)
+            : "",
+      ),
+    );
     element.style.top = `${place * this.height}px`;
     return element;
   }
@@ -133,9 +248,11 @@ class List {
 
   open(record) {
     this.selected = record;
-    const at = this.records.indexOf(record), top = at * this.height;
+    const at = this.records.indexOf(record),
+      top = at * this.height;
     if (top < this.element.scrollTop) this.element.scrollTop = top;
-    if (top + this.height > this.element.scrollTop + this.element.clientHeight) this.element.scrollTop = top + this.height - this.element.clientHeight;
+    if (top + this.height > this.element.scrollTop + this.element.clientHeight)
+      this.element.scrollTop = top + this.height - this.element.clientHeight;
     this.mark();
     setHash(`record-${record.index ?? record.place}`);
     this.drawer.replaceChildren(...this.details(record));
@@ -151,7 +268,8 @@ class List {
   }
 
   mark() {
-    for (const [place, element] of this.drawn) element.setAttribute("aria-selected", String(this.records[place] === this.selected));
+    for (const [place, element] of this.drawn)
+      element.setAttribute("aria-selected", String(this.records[place] === this.selected));
   }
 
   close() {
@@ -163,15 +281,47 @@ class List {
   }
 
   details(record) {
-    const fields = record.fields, model = this.state.model;
-    const facts = [["Time", fields.at ? line(fields.at) : null], ["Record", record.index === null ? null : count(record.index)], ["Seq", typeof fields.seq === "number" ? count(fields.seq) : null],
+    const fields = record.fields,
+      model = this.state.model;
+    const facts = [
+      ["Time", fields.at ? line(fields.at) : null],
+      ["Record", record.index === null ? null : count(record.index)],
+      ["Seq", typeof fields.seq === "number" ? count(fields.seq) : null],
       ["Agent", typeof fields.agent_id === "string" ? named(model.name(fields.agent_id)) : null],
-      ["Channel", typeof fields.channel_id === "string" ? h("button", { class: "link", type: "button", onclick: () => this.state.goTo("channels", { channel: fields.channel_id }) }, line(model.name(fields.channel_id))) : null],
-      ["Took", typeof fields.duration_ms === "number" ? took(fields.duration_ms) : null], ["Chain", h("span", { class: record.checked === "wrong" ? "bad" : "" }, CHECKED[record.checked])],
-      ["Redacted", record.isRedacted ? "for this report" : null]];
-    return [h("header", {}, kindIcon(record.kind), h("h2", { class: "cut" }, h("bdi", {}, line(record.kind) || "(none)")), button("Close", () => this.close(), { "aria-keyshortcuts": "Escape" })),
+      [
+        "Channel",
+        typeof fields.channel_id === "string"
+          ? h(
+              "button",
+              {
+                class: "link",
+                type: "button",
+                onclick: () => this.state.goTo("channels", { channel: fields.channel_id }),
+              },
+              line(model.name(fields.channel_id)),
+            )
+          : null,
+      ],
+      ["Took", typeof fields.duration_ms === "number" ? took(fields.duration_ms) : null],
+      ["Chain", h("span", { class: record.checked === "wrong" ? "bad" : "" }, CHECKED[record.checked])],
+      ["Redacted", record.isRedacted ? "for this report" : null],
+    ];
+    return [
+      h(
+        "header",
+        {},
+        kindIcon(record.kind),
+        h("h2", { class: "cut" }, h("bdi", {}, line(record.kind) || "(none)")),
+        button("Close", () => this.close(), { "aria-keyshortcuts": "Escape" }),
+      ),
       h("div", { class: `said data ${record.look}`, dir: "auto" }, lines(model.gist(record)).slice(0, 20_000) || "–"),
-      h("dl", {}, facts.filter(([, value]) => value !== null).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])), json(fields)];
+      h(
+        "dl",
+        {},
+        facts.filter(([, value]) => value !== null).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+      ),
+      json(fields),
+    ];
   }
 }
 

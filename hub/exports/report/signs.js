@@ -33,8 +33,11 @@ function line(text) {
 
 /** A text that keeps its lines. */
 function lines(text) {
-  return String(text).replace(/\r\n/g, "\n").split(/([\n\t])/).map((part) =>
-    part === "\n" || part === "\t" ? part : part.replace(HIDDEN, numbered)).join("");
+  return String(text)
+    .replace(/\r\n/g, "\n")
+    .split(/([\n\t])/)
+    .map((part) => (part === "\n" || part === "\t" ? part : part.replace(HIDDEN, numbered)))
+    .join("");
 }
 
 const ICONS = {
@@ -56,7 +59,8 @@ const ICONS = {
   failed: "M4 4l8 8M12 4l-8 8",
   late: "M4.5 2.5h7M4.5 13.5h7M5.5 2.5c0 3 5 3.5 5 5.5s-5 2.5-5 5.5M10.5 2.5c0 3-5 3.5-5 5.5s5 2.5 5 5.5",
   refused: "M8 2.8a5.2 5.2 0 1 1 0 10.4A5.2 5.2 0 0 1 8 2.8M4.4 4.4l7.2 7.2",
-  abandoned: "M9.5 3A5.2 5.2 0 0 1 13 6.5M13 9.5a5.2 5.2 0 0 1-3 3.2M6.5 13A5.2 5.2 0 0 1 3 9.8M3 6.6A5.2 5.2 0 0 1 6.3 3.1",
+  abandoned:
+    "M9.5 3A5.2 5.2 0 0 1 13 6.5M13 9.5a5.2 5.2 0 0 1-3 3.2M6.5 13A5.2 5.2 0 0 1 3 9.8M3 6.6A5.2 5.2 0 0 1 6.3 3.1",
   open: "M8 2.8a5.2 5.2 0 1 1 0 10.4A5.2 5.2 0 0 1 8 2.8",
   question: "M8 2.8a5.2 5.2 0 1 1 0 10.4A5.2 5.2 0 0 1 8 2.8M6.5 6.5a1.6 1.6 0 1 1 2 1.6c-.4.2-.5.5-.5 1M8 11v.01",
   right: "M6 4l4 4-4 4",
@@ -64,12 +68,27 @@ const ICONS = {
 };
 
 const FAMILIES = {
-  envelope: ["envelope", "talk"], channel: ["channel", "talk"], topic: ["channel", "talk"], inbox: ["inbox", "talk"],
-  turn: ["turn", "work"], task: ["task", "work"], model: ["model", "model"], tool: ["tool", "tool"],
-  approval: ["approval", "control-kind"], policy: ["approval", "control-kind"], sandbox: ["approval", "control-kind"],
-  expectation: ["expectation", "control-kind"], agent: ["agent", "plumbing"], actor: ["agent", "plumbing"],
-  group: ["agent", "plumbing"], hub: ["hub", "plumbing"], listener: ["listener", "plumbing"],
-  mailbox: ["listener", "plumbing"], log: ["log", "plumbing"], audit: ["log", "plumbing"], timer: ["hub", "plumbing"],
+  envelope: ["envelope", "talk"],
+  channel: ["channel", "talk"],
+  topic: ["channel", "talk"],
+  inbox: ["inbox", "talk"],
+  turn: ["turn", "work"],
+  task: ["task", "work"],
+  model: ["model", "model"],
+  tool: ["tool", "tool"],
+  approval: ["approval", "control-kind"],
+  policy: ["approval", "control-kind"],
+  sandbox: ["approval", "control-kind"],
+  expectation: ["expectation", "control-kind"],
+  agent: ["agent", "plumbing"],
+  actor: ["agent", "plumbing"],
+  group: ["agent", "plumbing"],
+  hub: ["hub", "plumbing"],
+  listener: ["listener", "plumbing"],
+  mailbox: ["listener", "plumbing"],
+  log: ["log", "plumbing"],
+  audit: ["log", "plumbing"],
+  timer: ["hub", "plumbing"],
 };
 
 function icon(name, colour, label) {
