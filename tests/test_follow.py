@@ -78,6 +78,8 @@ def test_an_object_becomes_an_event_of_its_kind() -> None:
     assert (event.kind, event.source, event.source_id) == ("order.placed", "theirs", "o-1")
     assert event.occurred_at == "2026-01-02T03:04:05.000000Z"
     assert event.data == {"total": 5}
+    assert event_of({"correlation_id": "r-1", "session_id": 5, "tenant": "t"}).correlation_id == "r-1"
+    assert event_of({"correlation_id": "r-1", "session_id": 5, "tenant": "t"}).data == {"session_id": 5, "tenant": "t"}
 
 
 @pytest.mark.parametrize("kind", ["no kind", "channel.opened", "tool.called", "Order.Placed", 5, None])

@@ -32,6 +32,9 @@ _KINDS = ("kind", "type", "event", "event_type", "name")
 _FACTS = ("ag2-audit", "otlp")
 _SPELT = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _KIND_MAX = 200
+_ID_MAX = 1024
+_HEADER = ("agent_id", "channel_id", "session_id", "turn_id", "task_id", "correlation_id")
+"""What has the same name in the header of an event. Not the tenant: whose an event is does not depend on a stream."""
 _RECORD = {"seq", "id", "at", "hub", "kind"}
 
 
@@ -154,11 +157,16 @@ def _generic(value: dict[str, Any], source: str, kind: str | None) -> Event:
         if isinstance(given, str):
             del fields.left[own_id]
     at = take_moment(fields)
-    return GenericEvent(kind=chosen or OTHER, data=fields.left, source=source, source_id=source_id, occurred_at=at)
+    about = {name: fields.take(name) for name in _HEADER if _is_id(fields.left.get(name), only_text=True)}
+    return GenericEvent(
+        kind=chosen or OTHER, data=fields.left, source=source, source_id=source_id, occurred_at=at, **about
+    )
 
 
-def _is_id(value: Any) -> bool:
-    return (isinstance(value, str) and bool(value) and is_clean(value)) or type(value) is int
+def _is_id(value: Any, *, only_text: bool = False) -> bool:
+    if isinstance(value, str):
+        return 0 < len(value) <= _ID_MAX and is_clean(value)
+    return type(value) is int and not only_text
 
 
 def is_kind(text: str) -> bool:
