@@ -21,7 +21,7 @@ class Worker(BaseActor):
     concurrency = 4
 
     async def on_envelope(self, turn: Turn) -> None:
-        about: Any = {"agent_id": turn.agent.id, "turn_id": turn.id}
+        about: dict[str, Any] = {"agent_id": turn.agent.id, "turn_id": turn.id}
         await turn.hub.emit(ModelCalled(model="opus", call_id="call_0", **about))
         await turn.hub.emit(ToolCalled(tool="grep", call_id="call_1", **about))
         await turn.hub.approvals.gate(turn.agent, "write")
