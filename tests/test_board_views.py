@@ -355,7 +355,9 @@ def test_an_end_that_comes_late_counts() -> None:
 
 def test_late_ends_are_waited_for_within_bounds() -> None:
     """Of more than a thousand that were abandoned, the oldest ones stay so."""
-    turns: list[Any] = [{"agent_id": "a", "turn_id": str(number), "session_id": str(number)} for number in range(1_100)]
+    turns: list[dict[str, Any]] = [
+        {"agent_id": "a", "turn_id": str(number), "session_id": str(number)} for number in range(1_100)
+    ]
     abandoned = [TurnAbandoned(**turn, reason="late") for turn in turns]
     limits = BoardLimits(runs=2_000)
     board = board_of(
