@@ -130,6 +130,16 @@ def test_each_format_holds_the_same(log: Path) -> None:
     assert json.loads(hubwire("query", log, "--kind", "no.such", "-o", "json").stdout) == []
 
 
+def test_no_cell_is_a_formula(tmp_path: Path) -> None:
+    async def write() -> None:
+        async with AuditLog(FileStore(tmp_path)) as audit:
+            await audit.append({"kind": "x.said", "text": "=HYPERLINK(1)", "=key": -5})
+
+    anyio.run(write)
+    said = hubwire("query", tmp_path, "--kind", "x.said", "-o", "csv", "--columns", "text,=key").stdout
+    assert said.splitlines() == ["text,'=key", "'=HYPERLINK(1),-5"]
+
+
 def test_what_is_personal_is_redacted_unless_raw(log: Path) -> None:
     """In each format, and in a journal, which holds it as it was."""
     for output in ("pretty", "json", "jsonl", "csv", "table"):

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from ..exports.csv import neutral
 from .output import Paint, crop, escape, escape_json, is_terminal
 
 __all__ = ("Format", "Rows", "rows_as")
@@ -77,16 +78,23 @@ class _Json:
 
 
 class _Csv:
-    """A line of names, and one for each row; objects and lists are JSON, what is not there is empty."""
+    """A line of names, and one for each row; objects and lists are JSON, what is not there is empty.
+
+    No cell is a formula of a spreadsheet, as in :class:`~hubwire.exports.Csv`.
+    """
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = columns
         self._clean: Callable[[str], str] = escape if is_terminal(sys.stdout) else str
         self._writer = csv.writer(sys.stdout, lineterminator="\n")
-        self._writer.writerow(columns)
+        self._writer.writerow(map(neutral, columns))
 
     def add(self, row: Row) -> None:
-        self._writer.writerow([self._clean(_cell(row.get(column))) for column in self._columns])
+        self._writer.writerow([self._text(row.get(column)) for column in self._columns])
+
+    def _text(self, value: Any) -> str:
+        text = self._clean(_cell(value))
+        return neutral(text) if isinstance(value, str) else text
 
     def end(self) -> None:
         sys.stdout.flush()
