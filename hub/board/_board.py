@@ -190,8 +190,7 @@ class Board:
         showing, waits = self._showing(at), self._waits()
         for each in self._agents.kept:
             states[showing.state(each, waits)[0]] += 1
-        last = int(at)
-        rate = self._counts.ring("second", _RATE_SECONDS, last - 1)
+        rate = self._counts.ring("second", _RATE_SECONDS, int(at) - 1)
         return HubView(
             hub=self._place.hub,
             tenant=self.tenant,
@@ -354,8 +353,7 @@ class Board:
             self._approvals.snapshot(),
             self._listeners.snapshot(),
         )
-        found: dict[str, Any] = msgspec.to_builtins(kept)
-        return found
+        return dict(msgspec.to_builtins(kept))
 
     @classmethod
     def restore(cls, snapshot: Mapping[str, Any], *, limits: BoardLimits | None = None) -> Board:
