@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
@@ -15,7 +16,6 @@ from cloudevents.core.base import BaseCloudEvent
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given, strategies as st
-from test_hub_codec import Shaped, an_event_of, shipped_kinds
 
 from hubwire import Event, GenericEvent, Hub, UnknownEvent, codec
 from hubwire.cloudevents import CONTENT_TYPE, encode, from_cloudevent, to_cloudevent
@@ -25,6 +25,7 @@ from hubwire.listeners.audit import AuditLog
 from hubwire.stores import MemoryStore
 from support.odd import ODD
 from support.payloads import EvilMapping, stamped
+from support.shapes import Shaped, an_event_of, shipped_kinds
 
 TRACE = f"00-{'ab' * 16}-{'cd' * 8}-01"
 
@@ -225,7 +226,7 @@ def test_an_event_that_was_not_emitted_is_refused() -> None:
         b"[" * 100_000,
         EvilMapping(),
     ],
-    ids=str,
+    ids=count(),
 )
 def test_what_is_no_message_is_refused(message: Any) -> None:
     with pytest.raises(InvalidRecord, match=r"from_cloudevent\(\): |the line is"):

@@ -6,12 +6,14 @@ import contextlib
 import gzip
 import json
 import os
+import random
 import re
 import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +163,9 @@ def test_a_damaged_input_is_refused_in_one_line(name: str, tmp_path: Path) -> No
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("content", [os.urandom(4096), b"\0" * 4096, b"hello\n", b"\xff" * 10])
+@pytest.mark.parametrize(
+    "content", [random.Random(1).randbytes(4096), b"\0" * 4096, b"hello\n", b"\xff" * 10], ids=count()
+)
 def test_what_is_no_json_has_no_format(content: bytes, tmp_path: Path) -> None:
     with open_source(str(written(tmp_path / "x", content)), "auto") as source, pytest.raises(NotRecognised) as refusal:
         recognise(source, Options())
@@ -169,7 +173,9 @@ def test_what_is_no_json_has_no_format(content: bytes, tmp_path: Path) -> None:
     assert "--format" in str(refusal.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"[]", b" [ ] ", b"\xef\xbb\xbf", b"\xff\xfe", gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n\n", b"[]", b" [ ] ", b"\xef\xbb\xbf", b"\xff\xfe", gzip.compress(b"")], ids=count()
+)
 def test_an_empty_input_has_no_items(content: bytes, tmp_path: Path) -> None:
     with open_source(str(written(tmp_path / "x", content)), "auto") as source:
         assert recognise(source, Options()) is None
