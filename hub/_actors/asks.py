@@ -14,7 +14,7 @@ from typing import Any
 from .._commands.agents import Agent, id_of
 from .._commands.channel import Channel
 from .._commands.core import Core
-from .._commands.direct import DirectPost
+from .._commands.direct import direct_post
 from .._commands.posting import Posting
 from .._foreign.arguments import Call
 from .._foreign.timeouts import within
@@ -32,6 +32,7 @@ from ..events import (
     EnvelopePosted,
     Event,
 )
+from ..events._making import maker
 from ..ports import Clock
 from .alarms import Alarm
 from .calls import Ask, TurnCall, turns_around
@@ -42,6 +43,21 @@ __all__ = ("Asks",)
 ASKED = USED_ONCE
 LINKED = f"{ASKED}linked:"
 _ASK = Call("hub.ask()")
+
+_ask = maker(
+    Ask,
+    "hub",
+    "asker_id",
+    "answerer_id",
+    "answerer_name",
+    "is_linked",
+    "timeout",
+    "end",
+    "monotonic",
+    "turns",
+    "answer",
+    "channel_id",
+)
 
 
 class Asks:
@@ -157,7 +173,7 @@ class Asks:
                 f"{self._label(answerer_id)} was not asked: the time of the question that is answered here is over"
             )
         answerer = self._state.agents.known(answerer_id)
-        return Ask(
+        return _ask(
             hub=self._core,
             asker_id=asker_id,
             answerer_id=answerer_id,
@@ -220,8 +236,8 @@ class Asks:
 
     def _posting(self, core: Core, ask: Ask, content: Any) -> Posting:
         """Return the post of the question, with a key that a program cannot give to an envelope."""
-        of = DirectPost if ask.channel_id is None else Posting
-        posting = of(
+        make = direct_post if ask.channel_id is None else Posting
+        posting = make(
             core=core,
             envelopes=self._state.envelopes,
             channel_id=ask.channel_id or "",

@@ -18,6 +18,7 @@ from .._state.commits import written
 from .._state.drafts import Draft
 from ..errors import CommandRejected, EventTooLarge, HubError, PostRejected
 from ..events import ActorStateSet, EnvelopePosted, Event, TurnCommitted, canonical
+from ..events._making import maker
 from .states import StateKind, TurnState
 
 __all__ = ("HELD_MAX", "Commit", "Effects", "HeldPost")
@@ -158,6 +159,9 @@ class Commit:
                 held.event = await posting.posted_before(posting.earlier)
 
 
+_commit = maker(Commit, "core", "state", "delivery", "turn_id", "held", "kept")
+
+
 class Effects:
     """What one turn holds."""
 
@@ -220,7 +224,7 @@ class Effects:
     def take(self) -> Commit:
         """Return what is held so far, which is held no more."""
         held, self._held = self._held, []
-        return Commit(self._core, self._state, self._delivery, self._turn_id, held, self.kept)
+        return _commit(self._core, self._state, self._delivery, self._turn_id, held, self.kept)
 
     def end(self) -> Commit:
         """Hold no posts from now on; return what was held."""
