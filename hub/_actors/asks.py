@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 from .._commands.agents import Agent, id_of
@@ -138,21 +139,32 @@ class Asks:
         if face is not None and face.acting.tenancy is not None:
             answerer = id_of(face, answerer, call, "answerer")
             face.acting.check_channel(None if channel is None else channel.id)
-
-        def begin(core: Core) -> Coroutine[Any, Any, EnvelopePosted]:
-            asker_id, answerer_id = id_of(core, asker, call, "asker"), id_of(core, answerer, call, "answerer")
-            ask = self._new(asker_id, answerer_id, timeout, channel, is_linked=is_linked)
-            return self._ask(ask, self._posting(core, ask, content), timeout)
-
-        async def command(core: Core) -> EnvelopePosted:
-            with core.knowing():
-                asking = begin(core)
-            return await asking
-
-        if channel is not None or self._core.demand.coming is None:
+        core = self._core
+        if channel is not None or core.demand.coming is None:
             # Without rules, and to a channel that is there, the answerer is there or the question is refused.
-            return await begin(self._core)
-        return await self._core.demand.run(self._core, (answerer,), command)
+            return await self._begin(core, asker, answerer, content, timeout, channel, is_linked, call)
+        given = (asker, answerer, content, timeout, channel, is_linked, call)
+        return await core.demand.run(core, (answerer,), partial(self._begin_knowing, given))
+
+    async def _begin_knowing(self, given: tuple[Any, ...], core: Core) -> EnvelopePosted:
+        with core.knowing():
+            asking = self._begin(core, *given)
+        return await asking
+
+    def _begin(
+        self,
+        core: Core,
+        asker: Agent | str,
+        answerer: Agent | str,
+        content: Any,
+        timeout: float,
+        channel: Channel | None,
+        is_linked: bool,  # noqa: FBT001 - a function of each ask, called in two places
+        call: Call,
+    ) -> Coroutine[Any, Any, EnvelopePosted]:
+        asker_id, answerer_id = id_of(core, asker, call, "asker"), id_of(core, answerer, call, "answerer")
+        ask = self._new(asker_id, answerer_id, timeout, channel, is_linked=is_linked)
+        return self._ask(ask, self._posting(core, ask, content), timeout)
 
     def _new(self, asker_id: str, answerer_id: str, timeout: float, channel: Channel | None, *, is_linked: bool) -> Ask:
         self._core.check_may_wait("an answer")
@@ -254,6 +266,8 @@ class Asks:
     def _check_cycle(self, ask: Ask) -> None:
         if ask.asker_id == ask.answerer_id:
             raise AskCycle(f"{self._label(ask.asker_id)} asks itself, and would wait for ever")
+        if not ask.turns:
+            return
         above: list[tuple[TurnCall, tuple[str, ...]]] = [(each, (ask.answerer_id, ask.asker_id)) for each in ask.turns]
         seen: set[TurnCall] = set()
         for turn, below in above:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import attrs
@@ -206,29 +207,34 @@ class TurnHandler:
 
     async def _commit(self, commit: Commit) -> Exception | None:
         """Commit what the turn has held, with the ack of its envelope; return what it fails with, if it does."""
-        delivery, turn_id = commit.delivery, commit.turn_id
-        envelope = delivery.event
-
-        def ending(draft: Draft | None = None) -> Sequence[Event]:
-            ended = _turn_ended(
-                agent_id=self._agent.id, channel_id=envelope.channel_id, turn_id=turn_id, causation_id=envelope.id
-            )
-            if draft is not None and draft.has_dropped(delivery.agent_id, envelope.envelope_id):
-                return [ended]
-            return [ended, *self._ack(delivery)]
-
-        def stale() -> Sequence[Event]:
-            return [_stale(_about(self._agent, turn_id, envelope))]
-
+        ending = partial(self._ending, commit.turn_id, commit.delivery)
         try:
             if commit.is_empty:
                 await self._conclude(ending)
-            elif isinstance((await commit.run(ending, stale))[0], TurnAbandoned):
-                return None
+            else:
+                stale = partial(self._stale, commit.turn_id, commit.delivery)
+                if isinstance((await commit.run(ending, stale))[0], TurnAbandoned):
+                    return None
         except Exception as error:  # noqa: BLE001 - of a post that was refused, or of a state that cannot be kept
             return error
         self.handled += 1
         return None
+
+    def _ending(self, turn_id: str, delivery: Delivery, draft: Draft | None = None) -> Sequence[Event]:
+        envelope = delivery.event
+        ended = _turn_ended(
+            agent_id=self._agent.id, channel_id=envelope.channel_id, turn_id=turn_id, causation_id=envelope.id
+        )
+        if draft is not None and draft.has_dropped(delivery.agent_id, envelope.envelope_id):
+            return [ended]
+        return [ended, *self._ack(delivery)]
+
+    def _stale(self, turn_id: str, delivery: Delivery) -> Sequence[Event]:
+        reason = (
+            "its envelope has expired, was dropped, nacked, or given to another reader meanwhile; nothing that it held"
+            " was posted"
+        )
+        return [TurnAbandoned(**_about(self._agent, turn_id, delivery.event), reason=reason)]
 
     # -- what becomes of the envelope --
 
@@ -297,14 +303,6 @@ def _about(agent: Agent, turn_id: str, envelope: EnvelopePosted) -> dict[str, An
         "turn_id": turn_id,
         "causation_id": envelope.id,
     }
-
-
-def _stale(about: dict[str, Any]) -> TurnAbandoned:
-    reason = (
-        "its envelope has expired, was dropped, nacked, or given to another reader meanwhile; nothing that it held was"
-        " posted"
-    )
-    return TurnAbandoned(**about, reason=reason)
 
 
 def _failed(about: dict[str, Any], envelope: EnvelopePosted, error: Exception) -> TurnFailed:

@@ -93,8 +93,17 @@ class Delivery(Shown):
         audience = audience_of_reply(self.event)
         core, state = self._core, self._state
         core.acting.check_here()
-        terms: dict[str, Any] = {"audience": audience, "idempotency_key": idempotency_key}
-        return await post_because_of(core, state, self.agent_id, self.event, content, call=_REPLY, **terms).run()
+        posting = post_because_of(
+            core,
+            state,
+            self.agent_id,
+            self.event,
+            content,
+            audience=audience,
+            idempotency_key=idempotency_key,
+            call=_REPLY,
+        )
+        return await posting.run()
 
 
 _delivery = maker(Delivery, "core", "state", "agent_id", "event", "attempt")
