@@ -16,8 +16,9 @@ from hubwire.errors import EventInvalid, EventTooLarge
 from hubwire.events import EnvelopePosted, FrozenDict, TurnStarted
 from hubwire.events._canonical import Freezer
 from hubwire.events._declare import declared_kinds, kind_class
-from hubwire.events._event import own_fields
+from hubwire.events._event import evolve, own_fields
 from hubwire.events._fit import FieldType, Misfit, types_of
+from hubwire.events._making import event_maker, maker
 from hubwire.events._stamp import stamp, stamp_own
 
 AT = "2026-11-21T09:30:00.000001Z"
@@ -196,3 +197,81 @@ def test_wrong_arguments_are_refused_by_the_name_of_the_kind(arguments: Any) -> 
             Named(**arguments)
     with pytest.raises(TypeError, match="positional"):
         Named(*[1])  # type: ignore[call-arg]
+
+
+MAKERS = [
+    (EnvelopePosted, {"envelope_id": "e", "content": "c", "recipients": ("a",), "hops": 1, "topic": None}),
+    (TurnStarted, {"agent_id": "a", "turn_id": "t", "envelope_id": "e"}),
+    (Odd, {"text": "y", "anything": None}),
+]
+
+
+@pytest.mark.parametrize("context", CONTEXTS.values(), ids=CONTEXTS)
+@pytest.mark.parametrize(("cls", "values"), MAKERS, ids=lambda each: getattr(each, "__name__", ""))
+def test_what_a_maker_makes_is_what_its_class_makes(cls: Any, values: dict[str, Any], context: Context) -> None:
+    """Also when it is stamped, in place or as a copy, and whatever the fields hold that it is given."""
+    make = event_maker(cls, *values)
+    for name, right in values.items():
+        for value in [right, *VALUES]:
+            given = values | {name: value}
+            made, called = make(**given), cls(**given)
+            assert type(made) is cls
+            assert made == called
+            assert repr(made) == repr(called)
+            _, *stamped = stampings(cls, given, context)
+            copy, own = stamped_twice(made, context)
+            assert [repr(copy), repr(own)] == list(map(repr, stamped))
+            assert not isinstance(own, Event) or own._weight == copy._weight >= 0
+
+
+def stamped_twice(made: Event, context: Context) -> tuple[Any, Any]:
+    done: list[Any] = []
+    for way in (stamp, stamp_own):
+        try:
+            done.append(way(made, 7, "id", AT, "hub", context, 1 << 20))
+        except EventInvalid as error:
+            done.append(str(error))
+    return done[0], done[1]
+
+
+def test_what_a_maker_makes_is_frozen() -> None:
+    made = event_maker(TurnStarted, "turn_id")(turn_id="t")
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        made.seq = 8  # type: ignore[misc]
+    assert evolve(made, turn_id="u") == TurnStarted(turn_id="u")
+
+
+def test_what_is_known_is_not_looked_at() -> None:
+    value: Any = 3
+    make = event_maker(TurnStarted, "turn_id", "agent_id", known=("turn_id",))
+    assert stamp_own(make(turn_id=value, agent_id="a"), 7, "id", AT, "hub", EMPTY, 1 << 20).turn_id == value
+    with pytest.raises(EventInvalid, match="agent_id"):
+        stamp_own(make(turn_id="t", agent_id=value), 7, "id", AT, "hub", EMPTY, 1 << 20)
+
+
+def test_a_maker_makes_objects_of_any_class_of_attrs() -> None:
+    """Frozen ones, such as refuse to have some fields set, and those that set some when they are made."""
+
+    @attrs.frozen
+    class Frozen:
+        number: int
+        numbers: list[int] = attrs.Factory(list)
+
+    @attrs.define(on_setattr=attrs.setters.frozen)
+    class Kept:
+        _number: int
+        twice: int = attrs.field(init=False)
+
+        def __attrs_post_init__(self) -> None:
+            object.__setattr__(self, "twice", 2 * self._number)
+
+    frozen = maker(Frozen, "number")
+    assert frozen(3) == frozen(number=3) == Frozen(3)
+    assert frozen(3).numbers is not frozen(3).numbers
+    kept = maker(Kept, "number")(3)
+    assert (type(kept), kept) == (Kept, Kept(3))
+    for made in (frozen(3), kept):
+        with pytest.raises(AttributeError):
+            made.number = 4  # type: ignore[misc, union-attr]
+    with pytest.raises(TypeError):
+        frozen(3, numbers=[])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from hubwire import Hub
@@ -71,3 +73,20 @@ async def test_a_late_firing_names_its_own_time() -> None:
         assert [(each.number, each.missed) for each in recorder.of(TimerFired)] == [(3, 2), (4, 0)]
         moments = [deadline_ns(each.due_at, 0) for each in recorder.of(TimerFired)]
         assert moments == [first + 20 * 10**9, first + 30 * 10**9]
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "2026-11-21T09:30:00.000001Z",
+        "2026-11-21T09:30:00.999999Z",
+        "1969-12-31T23:59:59.250000Z",
+        "2026-11-21T09:30:00Z",
+        "2026-11-21T09:30:00.250Z",
+        "2026-11-21T09:30:00.25+02:00",
+        "2026-11-21T09:30:00.250000+00:00",
+    ],
+)
+def test_a_deadline_counts_from_any_form_of_a_moment(at: str) -> None:
+    since = datetime.fromisoformat(at) - datetime(1970, 1, 1, tzinfo=UTC)
+    assert deadline_ns(at, 1.5) == since // timedelta(microseconds=1) * 1000 + 1_500_000_000

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 from .._commands.agents import Agent, id_of
 from .._commands.channel import Channel
 from .._commands.core import Core
-from .._commands.direct import DirectPost
+from .._commands.direct import direct_post
 from .._commands.posting import Posting
 from .._foreign.arguments import Call
 from .._foreign.timeouts import within
@@ -32,6 +33,7 @@ from ..events import (
     EnvelopePosted,
     Event,
 )
+from ..events._making import maker
 from ..ports import Clock
 from .alarms import Alarm
 from .calls import Ask, TurnCall, turns_around
@@ -42,6 +44,21 @@ __all__ = ("Asks",)
 ASKED = USED_ONCE
 LINKED = f"{ASKED}linked:"
 _ASK = Call("hub.ask()")
+
+_ask = maker(
+    Ask,
+    "hub",
+    "asker_id",
+    "answerer_id",
+    "answerer_name",
+    "is_linked",
+    "timeout",
+    "end",
+    "monotonic",
+    "turns",
+    "answer",
+    "channel_id",
+)
 
 
 class Asks:
@@ -121,27 +138,37 @@ class Asks:
         is_linked = call.flag("linked", is_linked)
         # Without rules, and to a channel that is there, the answerer is there or the question is refused.
         may_come = channel is None and self._core.demand.has_rules
-        asking = self._core
+        core = self._core
         if face is not None and face.acting.tenancy is not None:
             face.acting.check_channel(None if channel is None else channel.id)
             if may_come:
-                asking = face
+                core = face
             else:
                 answerer = id_of(face, answerer, call, "answerer")
-
-        def begin(core: Core) -> Coroutine[Any, Any, EnvelopePosted]:
-            asker_id, answerer_id = id_of(core, asker, call, "asker"), id_of(core, answerer, call, "answerer")
-            ask = self._new(asker_id, answerer_id, timeout, channel, is_linked=is_linked)
-            return self._ask(ask, self._posting(core, ask, content), timeout)
-
-        async def command(core: Core) -> EnvelopePosted:
-            with core.knowing():
-                answer = begin(core)
-            return await answer
-
         if not may_come:
-            return await begin(asking)
-        return await asking.demand.run(asking, (answerer,), command)
+            return await self._begin(core, asker, answerer, content, timeout, channel, is_linked, call)
+        given = (asker, answerer, content, timeout, channel, is_linked, call)
+        return await core.demand.run(core, (answerer,), partial(self._begin_knowing, given))
+
+    async def _begin_knowing(self, given: tuple[Any, ...], core: Core) -> EnvelopePosted:
+        with core.knowing():
+            asking = self._begin(core, *given)
+        return await asking
+
+    def _begin(
+        self,
+        core: Core,
+        asker: Agent | str,
+        answerer: Agent | str,
+        content: Any,
+        timeout: float,
+        channel: Channel | None,
+        is_linked: bool,  # noqa: FBT001 - a function of each ask, called in two places
+        call: Call,
+    ) -> Coroutine[Any, Any, EnvelopePosted]:
+        asker_id, answerer_id = id_of(core, asker, call, "asker"), id_of(core, answerer, call, "answerer")
+        ask = self._new(asker_id, answerer_id, timeout, channel, is_linked=is_linked)
+        return self._ask(ask, self._posting(core, ask, content), timeout)
 
     def _new(self, asker_id: str, answerer_id: str, timeout: float, channel: Channel | None, *, is_linked: bool) -> Ask:
         self._core.check_may_wait("an answer")
@@ -162,7 +189,7 @@ class Asks:
                 f"{self._label(answerer_id)} was not asked: the time of the question that is answered here is over"
             )
         answerer = self._state.agents.known(answerer_id)
-        return Ask(
+        return _ask(
             hub=self._core,
             asker_id=asker_id,
             answerer_id=answerer_id,
@@ -225,8 +252,8 @@ class Asks:
 
     def _posting(self, core: Core, ask: Ask, content: Any) -> Posting:
         """Return the post of the question, with a key that a program cannot give to an envelope."""
-        of = DirectPost if ask.channel_id is None else Posting
-        posting = of(
+        make = direct_post if ask.channel_id is None else Posting
+        posting = make(
             core=core,
             envelopes=self._state.envelopes,
             channel_id=ask.channel_id or "",
@@ -243,6 +270,8 @@ class Asks:
     def _check_cycle(self, ask: Ask) -> None:
         if ask.asker_id == ask.answerer_id:
             raise AskCycle(f"{self._label(ask.asker_id)} asks itself, and would wait for ever")
+        if not ask.turns:
+            return
         above: list[tuple[TurnCall, tuple[str, ...]]] = [(each, (ask.answerer_id, ask.asker_id)) for each in ask.turns]
         seen: set[TurnCall] = set()
         for turn, below in above:

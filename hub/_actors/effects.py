@@ -18,6 +18,7 @@ from .._state.commits import written
 from .._state.drafts import Draft
 from ..errors import CommandRejected, EventTooLarge, HubError, PostRejected
 from ..events import ActorStateSet, EnvelopePosted, Event, TurnCommitted, canonical
+from ..events._making import maker
 from .states import StateKind, TurnState
 
 __all__ = ("HELD_MAX", "Commit", "Effects", "HeldPost")
@@ -64,11 +65,16 @@ class Commit:
         was refused with; see ``refused``.
         """
         try:
-            await self._authorize()
+            if self.core.authorizer.has_arbiter:
+                await self._authorize()
             while True:
                 # An actor that is stopped now has handled its envelope.
                 events = await self.core.execute_shielded(partial(self._decide, tail, stale))
-                await self._learn_posts(events)
+                self._learn_posts(events)
+                for held, posting in self.held:
+                    if posting.earlier is not None:
+                        with anyio.CancelScope(shield=True):
+                            held.event = await posting.posted_before(posting.earlier)
                 if not self._is_early:
                     break
                 await self._authorize_others()
@@ -87,9 +93,8 @@ class Commit:
         return [self.refused.rejected(error, content=content)]
 
     async def _authorize(self) -> None:
-        if self.core.authorizer.has_arbiter:
-            for _, posting in self.held:
-                await posting.authorize()
+        for _, posting in self.held:
+            await posting.authorize()
 
     async def _authorize_others(self) -> None:
         for _, posting in self.held:
@@ -148,14 +153,14 @@ class Commit:
         )
         return [committed, *events]
 
-    async def _learn_posts(self, events: Sequence[Event]) -> None:
-        posted = {event.envelope_id: event for event in events if isinstance(event, EnvelopePosted)}
-        for held, posting in self.held:
-            if posting.earlier is None:
-                held.event = posted.get(posting.envelope_id)
-                continue
-            with anyio.CancelScope(shield=True):
-                held.event = await posting.posted_before(posting.earlier)
+    def _learn_posts(self, events: Sequence[Event]) -> None:
+        held = {posting.envelope_id: held for held, posting in self.held if posting.earlier is None}
+        for event in events:
+            if isinstance(event, EnvelopePosted) and event.envelope_id in held:
+                held[event.envelope_id].event = event
+
+
+_commit = maker(Commit, "core", "state", "delivery", "turn_id", "held", "kept")
 
 
 class Effects:
@@ -220,7 +225,7 @@ class Effects:
     def take(self) -> Commit:
         """Return what is held so far, which is held no more."""
         held, self._held = self._held, []
-        return Commit(self._core, self._state, self._delivery, self._turn_id, held, self.kept)
+        return _commit(self._core, self._state, self._delivery, self._turn_id, held, self.kept)
 
     def end(self) -> Commit:
         """Hold no posts from now on; return what was held."""
@@ -254,5 +259,5 @@ class Effects:
 
 def _is_current(state: State, delivery: Delivery) -> bool:
     """Tell whether a delivery is still to be settled, or was acked by the turn itself."""
-    is_held = state.inboxes.is_held(delivery.agent_id, delivery.event.envelope_id, delivery.attempt)
-    return is_held or delivery.is_acked
+    held = state.inboxes.held(delivery.agent_id, delivery.event.envelope_id, delivery.attempt)
+    return held is not None or delivery.is_acked

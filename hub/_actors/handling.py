@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import attrs
@@ -20,6 +21,7 @@ from .._values import Value
 from ..context import scope
 from ..errors import HubClosed, HubFailed
 from ..events import EnvelopeExpired, EnvelopePosted, Event, TurnAbandoned, TurnEnded, TurnFailed, TurnStarted
+from ..events._making import event_maker, maker
 from ..own_log import OwnLog
 from ..ports import Clock
 from .asks import Asks
@@ -33,6 +35,23 @@ from .visibility import Visibility
 __all__ = ("Services", "TurnHandler")
 
 _log = OwnLog("hub")
+
+_ABOUT = ("agent_id", "channel_id", "turn_id", "causation_id")
+_turn_started = event_maker(TurnStarted, *_ABOUT, "envelope_id", known=(*_ABOUT, "envelope_id"))
+_turn = maker(
+    Turn,
+    "visibility",
+    "asks",
+    "stop",
+    "effects",
+    "core",
+    "hub_state",
+    "id",
+    "hub",
+    "agent",
+    "delivery",
+)
+_turn_ended = event_maker(TurnEnded, *_ABOUT, known=_ABOUT)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -103,22 +122,31 @@ class TurnHandler:
 
     async def _take_turn(self, delivery: Delivery, on_envelope: Callable[[Any], Awaitable[None]]) -> Exception | None:
         envelope = delivery.event
-        about = _about(self._agent, envelope)
+        agent, turn_id = self._agent, new_id()
         with _scope_of(envelope):
             # Without admission: at most one for each envelope, which the hub has admitted.
-            started = self._core.announce([TurnStarted(**about, envelope_id=envelope.envelope_id)])
+            begun = _turn_started(
+                agent_id=agent.id,
+                channel_id=envelope.channel_id,
+                turn_id=turn_id,
+                causation_id=envelope.id,
+                envelope_id=envelope.envelope_id,
+            )
+            started = self._core.announce([begun])
             try:
                 if started and self._services.is_recovered(envelope):
                     # It may have ended the process before, faster than the journal: now the beginning is kept first.
                     await self._core.until_committed(started[0].seq)
-                call, commit, error = await self._call(about["turn_id"], delivery, on_envelope)
+                call, commit, error = await self._call(turn_id, delivery, on_envelope)
                 if error is None and not call.was_cancelled:
-                    error = await self._commit(about, commit)
+                    error = await self._commit(commit)
                     if error is None:
                         return None
             except BaseException:
-                self._core.announce([TurnAbandoned(**about, reason="the actor was stopped")])
+                abandoned = TurnAbandoned(**_about(agent, turn_id, envelope), reason="the actor was stopped")
+                self._core.announce([abandoned])
                 raise
+            about = _about(agent, turn_id, envelope)
             if call.is_withdrawn and (error is not None or call.was_cancelled):
                 abandoned = TurnAbandoned(**about, reason="no task waits for its answer any more")
                 await self._conclude(lambda: [abandoned, *self._expiry(delivery)])
@@ -141,7 +169,7 @@ class TurnHandler:
         envelope, services = delivery.event, self._services
         effects = Effects(self._core, services.state, delivery, turn_id, self._state_kind)
         visibility = Visibility(services.clock, self._visibility_seconds)
-        turn = Turn(
+        turn = _turn(
             visibility=visibility,
             asks=self._asks,
             stop=self._stop,
@@ -177,25 +205,36 @@ class TurnHandler:
             workload.end(call)
         return call, commit, error
 
-    async def _commit(self, about: dict[str, Any], commit: Commit) -> Exception | None:
+    async def _commit(self, commit: Commit) -> Exception | None:
         """Commit what the turn has held, with the ack of its envelope; return what it fails with, if it does."""
-        delivery = commit.delivery
-
-        def ending(draft: Draft | None = None) -> Sequence[Event]:
-            envelope_id = delivery.event.envelope_id
-            if draft is not None and draft.has_dropped(delivery.agent_id, envelope_id):
-                return [TurnEnded(**about)]
-            return [TurnEnded(**about), *self._ack(delivery)]
-
+        ending = partial(self._ending, commit.turn_id, commit.delivery)
         try:
             if commit.is_empty:
                 await self._conclude(ending)
-            elif isinstance((await commit.run(ending, lambda: [_stale(about)]))[0], TurnAbandoned):
-                return None
+            else:
+                stale = partial(self._stale, commit.turn_id, commit.delivery)
+                if isinstance((await commit.run(ending, stale))[0], TurnAbandoned):
+                    return None
         except Exception as error:  # noqa: BLE001 - of a post that was refused, or of a state that cannot be kept
             return error
         self.handled += 1
         return None
+
+    def _ending(self, turn_id: str, delivery: Delivery, draft: Draft | None = None) -> Sequence[Event]:
+        envelope = delivery.event
+        ended = _turn_ended(
+            agent_id=self._agent.id, channel_id=envelope.channel_id, turn_id=turn_id, causation_id=envelope.id
+        )
+        if draft is not None and draft.has_dropped(delivery.agent_id, envelope.envelope_id):
+            return [ended]
+        return [ended, *self._ack(delivery)]
+
+    def _stale(self, turn_id: str, delivery: Delivery) -> Sequence[Event]:
+        reason = (
+            "its envelope has expired, was dropped, nacked, or given to another reader meanwhile; nothing that it held"
+            " was posted"
+        )
+        return [TurnAbandoned(**_about(self._agent, turn_id, delivery.event), reason=reason)]
 
     # -- what becomes of the envelope --
 
@@ -257,21 +296,13 @@ def _scope_of(envelope: EnvelopePosted) -> AbstractContextManager[object]:
 _NO_SCOPE = nullcontext()
 
 
-def _about(agent: Agent, envelope: EnvelopePosted) -> dict[str, Any]:
+def _about(agent: Agent, turn_id: str, envelope: EnvelopePosted) -> dict[str, Any]:
     return {
         "agent_id": agent.id,
         "channel_id": envelope.channel_id,
-        "turn_id": new_id(),
+        "turn_id": turn_id,
         "causation_id": envelope.id,
     }
-
-
-def _stale(about: dict[str, Any]) -> TurnAbandoned:
-    reason = (
-        "its envelope has expired, was dropped, nacked, or given to another reader meanwhile; nothing that it held was"
-        " posted"
-    )
-    return TurnAbandoned(**about, reason=reason)
 
 
 def _failed(about: dict[str, Any], envelope: EnvelopePosted, error: Exception) -> TurnFailed:

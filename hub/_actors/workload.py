@@ -30,7 +30,9 @@ class Workload:
             del self._concurrency[agent_id]
 
     def begin(self, turn: TurnCall) -> None:
-        self._turns.setdefault(turn.agent_id, set()).add(turn)
+        if (turns := self._turns.get(turn.agent_id)) is None:
+            turns = self._turns[turn.agent_id] = set()
+        turns.add(turn)
 
     def end(self, turn: TurnCall) -> None:
         turns = self._turns[turn.agent_id]

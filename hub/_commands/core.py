@@ -6,7 +6,6 @@ import asyncio
 import copy
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
@@ -116,7 +115,6 @@ class Core:
         self._journal = journal
         self._lifecycle = pipeline.lifecycle
         self._inboxes = inboxes
-        self._callbacks: dict[type[Event], list[Callable[[Any], None]]] = {}
         self._at_end: list[Callable[[], None]] = []
         self._readers: dict[str, list[ref[InboxReader]]] = {}
         """By agent. A list is read faster than a ``WeakSet``, and with each envelope."""
@@ -282,9 +280,7 @@ class Core:
 
     def on_applied(self, kind: type[Event], callback: Callable[[Any], None]) -> None:
         """Call this at once with each event of this kind that is applied, after the callbacks registered before."""
-        callbacks = self._callbacks.setdefault(kind, [])
-        callbacks.append(callback)
-        self._pipeline.watchers[kind] = callback if len(callbacks) == 1 else partial(_call_each, callbacks)
+        self._pipeline.watchers.setdefault(kind, []).append(callback)
 
     async def event_at(self, seq: int) -> Event | None:
         """Return an event that was applied; None if it is neither in memory nor in the journal any more."""
@@ -384,8 +380,3 @@ class Core:
         self._readers.pop(event.agent_id or "", None)
         for inbox in inboxes:
             inbox.look()
-
-
-def _call_each(callbacks: Sequence[Callable[[Any], None]], event: Event) -> None:
-    for callback in callbacks:
-        callback(event)

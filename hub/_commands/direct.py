@@ -12,10 +12,11 @@ from .._state import State
 from .._state.drafts import Draft
 from .._state.keys import KeyedPost
 from ..events import EnvelopePosted, Event
+from ..events._making import maker
 from .core import Core
 from .posting import PlaceOfPost, Posting
 
-__all__ = ("DirectPost", "direct_post_of")
+__all__ = ("DirectPost", "direct_post", "direct_post_of")
 
 
 @attrs.define(eq=False, repr=False, kw_only=True)
@@ -50,8 +51,12 @@ class DirectPost(Posting):
             unreachable=self.clearance.unreachable,
             delay_seconds=self.delay_seconds,
             draft=draft,
-            **self.origin,
         )
+
+
+direct_post = maker(
+    DirectPost, "core", "envelopes", "channel_id", "sender_id", "content", "audience", "cause", "origin"
+)
 
 
 def direct_post_of(
@@ -68,7 +73,7 @@ def direct_post_of(
     call: Call,
 ) -> DirectPost:
     """Return a direct post to be run. What is malformed in its terms is its ``refusal``."""
-    posting = DirectPost(
+    posting = direct_post(
         core=core,
         envelopes=state.envelopes,
         channel_id="",

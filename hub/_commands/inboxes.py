@@ -14,6 +14,7 @@ from .._state import State
 from .._state.inboxes import PRIORITIES, Waiting
 from .._values import Shown
 from ..events import EnvelopeDeadLettered, EnvelopePosted, Event
+from ..events._making import maker
 from .core import Core
 from .posting import POST
 from .replying import audience_of_reply, post_because_of
@@ -92,8 +93,20 @@ class Delivery(Shown):
         audience = audience_of_reply(self.event)
         core, state = self._core, self._state
         core.acting.check_here()
-        terms: dict[str, Any] = {"audience": audience, "idempotency_key": idempotency_key}
-        return await post_because_of(core, state, self.agent_id, self.event, content, call=_REPLY, **terms).run()
+        posting = post_because_of(
+            core,
+            state,
+            self.agent_id,
+            self.event,
+            content,
+            audience=audience,
+            idempotency_key=idempotency_key,
+            call=_REPLY,
+        )
+        return await posting.run()
+
+
+_delivery = maker(Delivery, "core", "state", "agent_id", "event", "attempt")
 
 
 class Inbox:
@@ -164,7 +177,7 @@ class Inbox:
                     queue.popleft()
                 elif ready_seq < committed:
                     queue.popleft()
-                    return Delivery(self._core, self._state, self.agent_id, envelope, waiting.attempts + 1), None
+                    return _delivery(self._core, self._state, self.agent_id, envelope, waiting.attempts + 1), None
                 else:
                     uncommitted = ready_seq if uncommitted is None else min(uncommitted, ready_seq)
                     break

@@ -28,11 +28,39 @@ def audience_of_reply(envelope: EnvelopePosted) -> list[str]:
 
 
 def post_because_of(
-    core: Core, state: State, sender_id: str, envelope: EnvelopePosted, content: Any, *, call: Call, **terms: Any
+    core: Core,
+    state: State,
+    sender_id: str,
+    envelope: EnvelopePosted,
+    content: Any,
+    *,
+    audience: list[str] | None,
+    priority: str = "normal",
+    idempotency_key: str | None = None,
+    deliver_after: float = 0.0,
+    call: Call,
 ) -> Posting:
     """Return what an agent posts because of an envelope, where that came from, to be run."""
+    if envelope.channel_id is None and envelope.topic is None:
+        # One by one: this is the way of the answer of each ask, and a dictionary of them takes longer.
+        return direct_post_of(
+            core,
+            state,
+            sender_id,
+            content,
+            audience=audience or [],
+            cause=envelope,
+            priority=priority,
+            idempotency_key=idempotency_key,
+            deliver_after=deliver_after,
+            call=call,
+        )
+    terms: dict[str, Any] = {
+        "audience": audience,
+        "priority": priority,
+        "idempotency_key": idempotency_key,
+        "deliver_after": deliver_after,
+    }
     if envelope.channel_id is not None:
         return posting_of(core, state, envelope.channel_id, sender_id, content, cause=envelope, call=call, **terms)
-    if envelope.topic is not None:
-        return publication_of(core, state, envelope.topic, sender_id, content, cause=envelope, call=call, **terms)
-    return direct_post_of(core, state, sender_id, content, cause=envelope, call=call, **terms)
+    return publication_of(core, state, envelope.topic or "", sender_id, content, cause=envelope, call=call, **terms)

@@ -64,8 +64,8 @@ class Pipeline:
         self.possession: Possession | None = (
             None if journal is None else Possession(journal, clock, lifecycle, self.fail)
         )
-        self.watchers: dict[type[Event], Callable[[Any], None]] = {}
-        """Called at once with each applied event of a kind, in this process only."""
+        self.watchers: dict[type[Event], list[Callable[[Any], None]]] = {}
+        """Called at once with each applied event of a kind, in this order, and in this process only."""
         self.meter: Meter | None = None
         """What counts for tenants, and knows their quotas; None while there are no tenants."""
         self.offers_dropped: int = 0
@@ -197,8 +197,9 @@ class Pipeline:
             if event._weight >= LIGHT:  # noqa: SLF001 - stamping left it for us
                 ring.weigh(event.seq, event._weight)  # noqa: SLF001
             apply(event)
-            if (watch := watchers.get(type(event))) is not None:
-                watch(event)
+            if (of_kind := watchers.get(type(event))) is not None:
+                for watch in of_kind:
+                    watch(event)
         ring.put(events)
         self._downstream.after_put()
         return events

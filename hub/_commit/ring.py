@@ -137,7 +137,7 @@ class Ring:
         """Add stamped events whose ``seq`` goes on from ``applied``."""
         applied = self.applied
         assert events[0].seq == applied.value
-        self._events.extend(events)
+        self._events += events
         applied.advance(applied.value + len(events))
 
     def slice(self, start: int, end: int) -> list[Event]:

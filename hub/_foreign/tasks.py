@@ -166,7 +166,8 @@ class GuestTask:
         self._is_over = True
         if self._alarm is not None:
             self._alarm.end()
-        self._rouse()
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
     # -- in the caller's task --
 
@@ -176,10 +177,6 @@ class GuestTask:
             raise call.failure(call.error)
         answer: Any = call.answer
         return answer  # type: ignore[no-any-return]
-
-    def _rouse(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
 
     async def _cancel(self, call: _Call[Any], grace_seconds: float | None) -> None:
         """Cancel a call, and wait until it has ended, or for as long as it may take to."""
@@ -231,7 +228,8 @@ class GuestTask:
             if loop.is_closed():
                 return
             call.has_ended = True
-            call.expire()
+            if call.news is not None:
+                call.expire()
             if self._waiting is not None:
                 return
 

@@ -9,7 +9,8 @@ import attrs
 
 from .._values import Value
 from ..errors import ChannelTypeFailed, PostRejected
-from ..events import ChannelClosed, ChannelExpired, EnvelopePosted, Event, canonical
+from ..events import ChannelClosed, ChannelExpired, EnvelopePosted, Event, canonical, evolve
+from ..events._making import event_maker
 from ..events._plain import freeze_plain
 from ..events._shown import shown
 from .agents import Agents, is_id
@@ -32,6 +33,24 @@ _KEY_LENGTH_MAX = 255
 
 RECIPIENTS_MAX = 10_000
 """Of what is published: as many as take part in a channel at most, since all get it in one turn of the loop."""
+
+_published = event_maker(
+    EnvelopePosted,
+    "agent_id",
+    "envelope_id",
+    "content",
+    "recipients",
+    "audience",
+    "priority",
+    "causation_id",
+    "hops",
+    "delegators",
+    "ttl_seconds",
+    "idempotency_key",
+    "delay_seconds",
+    "topic",
+    known=("agent_id", "envelope_id"),
+)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -185,7 +204,7 @@ class Envelopes:
 
         Without a topic it is for those named, directly.
         """
-        self._agents.get(sender_id)
+        sender = self._agents.get(sender_id)
         named = None if audience is None else tuple(dict.fromkeys(audience))
         reached = self.subscribers(topic or "", sender_id) if named is None else named
         if len(reached) > RECIPIENTS_MAX:
@@ -201,8 +220,8 @@ class Envelopes:
         if unreachable or not all_get_in(self._agents, reached, rooms):
             delivery = Delivering(None, sender_id, envelope_id, priority)
             delivery.to_each(self._agents, reached, unreachable or {}, rooms)
-        posted = EnvelopePosted(
-            agent_id=sender_id,
+        posted = _published(
+            agent_id=sender.agent_id,
             envelope_id=envelope_id,
             content=content,
             recipients=tuple(reached if delivery is None else delivery.recipients),
@@ -215,8 +234,9 @@ class Envelopes:
             idempotency_key=idempotency_key,
             delay_seconds=delay_seconds,
             topic=topic,
-            **origin,
         )
+        if origin:
+            posted = evolve(posted, **origin)
         return [posted] if delivery is None else delivery.events(posted)
 
     def subscribers(self, topic: str, sender_id: str) -> list[str]:

@@ -21,6 +21,7 @@ from ..events import (
     EnvelopeReturned,
     Event,
 )
+from ..events._making import event_maker, maker
 from ..events._shown import shown
 from .agents import Agents
 from .changing import changed
@@ -34,6 +35,11 @@ PRIORITIES = ("urgent", "normal", "background")
 
 _TTL = -1
 """In a deadline, in the place of the attempt."""
+
+_envelope_acked = event_maker(
+    EnvelopeAcked, "agent_id", "channel_id", "envelope_id", known=("agent_id", "channel_id", "envelope_id")
+)
+_waiting = maker(Waiting, "envelope", "ready_seq", "delayed_until_ns")
 
 
 class _Inbox:
@@ -333,7 +339,7 @@ class Inboxes:
 
     def _posted(self, event: EnvelopePosted) -> None:
         until = deadline_ns(event.at, event.delay_seconds) if event.delay_seconds else None
-        waiting = Waiting(envelope=event, ready_seq=event.seq, delayed_until_ns=until)
+        waiting = _waiting(envelope=event, ready_seq=event.seq, delayed_until_ns=until)
         for agent_id in event.recipients:
             self._put(agent_id, waiting)
 
@@ -370,4 +376,4 @@ class Inboxes:
 
 def _acked(agent_id: str, waiting: Waiting) -> list[Event]:
     envelope = waiting.envelope
-    return [EnvelopeAcked(agent_id=agent_id, channel_id=envelope.channel_id, envelope_id=envelope.envelope_id)]
+    return [_envelope_acked(agent_id=agent_id, channel_id=envelope.channel_id, envelope_id=envelope.envelope_id)]

@@ -24,11 +24,18 @@ def deadline_ns(at: str, seconds: float) -> int:
     return _ns_of(at) + round(seconds * 1e9)
 
 
-@lru_cache(maxsize=4)
 def _ns_of(at: str) -> int:
-    """Return an event's ``at`` in nanoseconds since the epoch; those of one command have the same."""
+    """Return an event's ``at`` in nanoseconds since the epoch."""
+    # Events of the hub have this form, and many are of one second.
+    if len(at) == 27 and at[19] == "." and at[26] == "Z" and (micros := at[20:26]).isdecimal():
+        return _ns_of_second(at[:19]) + int(micros) * 1000
     since = datetime.fromisoformat(at) - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
+
+
+@lru_cache(maxsize=4)
+def _ns_of_second(second: str) -> int:
+    return _ns_of(f"{second}Z")
 
 
 def text_of_ns(moment_ns: int) -> str:

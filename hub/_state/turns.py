@@ -31,6 +31,7 @@ from ..events import (
     TurnFailed,
     TurnStarted,
 )
+from ..events._making import maker
 from ..events._pairs import frozen_pair
 from ..events._shown import number_of, shown
 from .changing import changed
@@ -95,6 +96,23 @@ class OpenTurn(Value):
     def line(self) -> str | None:
         """Those that are due in the order in which they began: the family, without those that were extended."""
         return None if self.is_extended else self.family
+
+
+_open_turn = maker(
+    OpenTurn,
+    "seq",
+    "family",
+    "id",
+    "name",
+    "started_at",
+    "deadline_ns",
+    "agent_id",
+    "session_id",
+    "turn_id",
+    "channel_id",
+    "task_id",
+    "envelope_id",
+)
 
 
 class Turns:
@@ -208,7 +226,7 @@ class Turns:
             return
         if (earlier := self._find(family, id, event, is_exact=True)) is not None:
             self._open.remove(earlier)
-        entry = OpenTurn(
+        entry = _open_turn(
             seq=event.seq,
             family=family,
             id=id,

@@ -42,9 +42,7 @@ async def doctor(target: str, *, as_json: bool) -> None:
         for _ in range(_LOOKS_AGAIN):
             if not (report.problems and report.holders):
                 break
-            await anyio.sleep(
-                _PAUSE_SECONDS
-            )  # what a hub changed while it was read is no problem the next time
+            await anyio.sleep(_PAUSE_SECONDS)  # what a hub changed while it was read is no problem the next time
             report = await inspect_store(store, name=target)
     finally:
         await store.aclose()

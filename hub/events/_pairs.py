@@ -21,7 +21,7 @@ from ..errors import ConfigurationError
 if sys.version_info >= (3, 14):
     import annotationlib
 
-__all__ = ("declared_fields", "define", "fields_of", "frozen_pair", "is_argument", "pair", "set_class")
+__all__ = ("declared_fields", "define", "fields_of", "frozen_pair", "is_argument", "is_pair", "pair", "set_class")
 
 E = TypeVar("E")
 
@@ -224,6 +224,11 @@ def pair(declaration: type[E], own: Iterable[str], defaults: Mapping[str, Any] |
     )
     vars(open_class)["__attrs_attrs__"].frozen = frozen
     return frozen
+
+
+def is_pair(cls: type[Any]) -> bool:
+    """Tell whether this is the frozen class of a pair; the mutable one is the next in its ``__mro__``."""
+    return cls.__setattr__ is _refuse
 
 
 def _refuse(*_: object) -> NoReturn:

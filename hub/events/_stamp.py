@@ -16,6 +16,7 @@ from ..errors import EventInvalid, EventTooLarge, Fault
 from ._canonical import Freezer, PayloadTooLarge
 from ._event import HEADER, OWN_DOMAINS, Event, GenericEvent
 from ._fit import QUICK_NAMES, TEXT, FieldType, Misfit, types_of
+from ._making import given_to
 from ._pairs import fields_of, set_class
 from ._plain import freeze_plain
 from ._shown import FAULTS_MAX, said, shown
@@ -31,8 +32,9 @@ _PLACE_OF_COMMANDS = ("session_id", "turn_id")
 _stampers: dict[type[Event], Callable[..., Event]] = {}
 _placing: dict[type[Event], Callable[..., Event]] = {}
 """Of contexts that name a place: few do, and looking for it takes time."""
-_in_place: dict[type[Event], Callable[..., Event]] = {}
-_placing_in_place: dict[type[Event], Callable[..., Event]] = {}
+_in_place: dict[type[Event] | int, Callable[..., Event]] = {}
+_placing_in_place: dict[type[Event] | int, Callable[..., Event]] = {}
+"""By class; for an event of a maker by its number, which stands in the place of the weight: see :mod:`._making`."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -83,10 +85,12 @@ def stamp_own(event: Event, seq: int, id: str, at: str, hub: str, context: Conte
     """Stamp the event itself, as :func:`stamp` does a copy: one that was made for this, and that no other code has."""
     cls = type(event)
     stampers = _placing_in_place if context.is_placed else _in_place
+    number = event._weight  # noqa: SLF001 - it has none yet
+    key = number if number < 0 else cls
     try:
-        stamper = stampers[cls]
+        stamper = stampers[key]
     except KeyError:
-        stamper = stampers[cls] = _compile_stamper_in_place(cls, _inherited(cls, context))
+        stamper = stampers[key] = _compile_stamper_in_place(cls, _inherited(cls, context), number)
     try:
         return stamper(event, seq, id, at, hub, context, bytes_max)
     except BaseException as error:
@@ -143,8 +147,11 @@ def _compile_stamper(cls: type[Event], inherited: Collection[str]) -> Callable[.
     return _compiled(cls, types, lines)
 
 
-def _compile_stamper_in_place(cls: type[Event], inherited: Collection[str]) -> Callable[..., Event]:
-    """Compile the stamping of the event itself: what is right is only looked at, and most fields are None."""
+def _compile_stamper_in_place(cls: type[Event], inherited: Collection[str], number: int) -> Callable[..., Event]:
+    """Compile the stamping of the event itself: what is right is only looked at, and most fields are None.
+
+    ``number``: of the maker of these events, if it is negative; fields that it is not given have their defaults.
+    """
     types = {name: type_ for name, type_ in types_of(cls).items() if name not in _STAMPED}
     # What is right whenever it is given: most fields keep their defaults.
     defaults = {
@@ -156,7 +163,14 @@ def _compile_stamper_in_place(cls: type[Event], inherited: Collection[str]) -> C
         "    event.seq = seq; event.id = id; event.at = at; event.hub = hub; event.depth = context.depth",
         "    event._body = None; freezer = None; weight = 0",
     ]
+    looked_at: Collection[str] = types.keys()
+    if number < 0:
+        given, known = given_to(number)
+        empty = {field.name for field in fields_of(cls) if field.default is None}  # which each of these may be
+        looked_at = types.keys() - known - ((empty | defaults.keys()) - given)
     for name, type_ in types.items():
+        if name not in looked_at:
+            continue
         check = _check_lines(name, type_, f"type_{name}", stored=f"event.{name} = value")
         is_default = "None" if type_.takes_none else f"default_{name}" if name in defaults else ""
         if is_default:

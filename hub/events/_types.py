@@ -179,6 +179,9 @@ def quick(hint: Any) -> str:
 
 
 def _are_texts(value: tuple[Any, ...]) -> bool:
+    if len(value) == 1:
+        (text,) = value
+        return type(text) is str and len(text) <= _SHORT and text.isascii()
     if len(value) > 64 or not _STR.issuperset(map(type, value)):
         return False
     together = "".join(value)
