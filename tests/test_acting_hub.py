@@ -318,7 +318,7 @@ async def test_a_hub_of_an_agent_leaves_nothing_behind() -> None:
         core = hub._parts.core
 
         def kept() -> tuple[int, int]:
-            return sum(map(len, core._callbacks.values())), len(core._at_end)
+            return sum(map(len, hub._pipeline.watchers.values())), len(core._at_end)
 
         before = kept()
         for _ in range(100):
