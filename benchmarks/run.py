@@ -138,7 +138,7 @@ def waiting(percent: int) -> list[Row]:
         Row(
             f"emit beside 30 functions, 5 of which fail, hang or block, p{percent}, memory store",
             lambda _: emit_wait_of_many(percent, sick=True),
-            "the 25 others alone",
+            "the same 30 when all are well",
             lambda _: emit_wait_of_many(percent, sick=False),
             "16 producers as fast as they can; every failure is a dead letter",
         ),
