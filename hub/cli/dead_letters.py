@@ -98,8 +98,8 @@ class _Opened:
         if not await log_exists(self.store, self.journal):
             await self.store.aclose()
             raise LetterMissing(
-                f"there is no journal in {self._target} at {self.journal}; is it the directory or URL of a hub's store? "
-                "The store is named first, then the letter"
+                f"there is no journal in {self._target} at {self.journal}; is it the directory or URL of a hub's store?"
+                " The store is named first, then the letter"
             )
         return self
 
