@@ -27,6 +27,7 @@ __all__ = ("PrometheusMetrics",)
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_Application = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 _SCRAPE_SECONDS_MAX = 5.0
 """How long a scrape in another thread waits for the event loop of the hub."""
@@ -37,7 +38,7 @@ _ALLOWED = ("GET", "HEAD")
 class PrometheusMetrics(HubMetrics):
     """All numbers of a hub under the names of :mod:`hubwire.listeners.families`, for Prometheus.
 
-    :meth:`exposition` returns them as the text of ``/metrics``, and :meth:`app` is a web application in ASGI that
+    :meth:`exposition` returns them as the text of ``/metrics``, and :attr:`app` is a web application in ASGI that
     serves it. ``registry``: a ``CollectorRegistry`` of prometheus-client in which they are, too, beside the metrics of
     the program: then whatever shows that registry shows them. A registry has the metrics of one hub. Other arguments
     are those of :class:`~hubwire.listeners.hub_metrics.HubMetrics`; with a ``store``, totals of the log go on over
@@ -91,12 +92,21 @@ class PrometheusMetrics(HubMetrics):
         encode, content_type = exposition.choose_encoder(accept)
         return content_type, encode(self)
 
-    async def app(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
-        """Answer a request with the metrics, at whatever path it is mounted: an application as ASGI 3 has it.
+    @property
+    def app(self) -> _Application:
+        """What answers requests with the metrics, at whatever path it is mounted: an application as ASGI 3 has it.
 
         ``Mount("/metrics", metrics.app)`` of Starlette and FastAPI; ``uvicorn`` runs it alone. It answers ``GET`` and
         ``HEAD``; anybody who can reach it can read it, so it belongs on an inner network.
         """
+
+        # Servers take a method for an application of ASGI 2, which is called with the scope alone: so, a function.
+        async def application(scope: _Scope, receive: _Receive, send: _Send) -> None:
+            await self._serve(scope, receive, send)
+
+        return application
+
+    async def _serve(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         if scope["type"] == "lifespan":
             await _live(receive, send)
             return

@@ -90,6 +90,7 @@ async def test_wrong_words_are_refused(tmp_path: Path, capsys: pytest.CaptureFix
         (2, ["retry", root], "name the letters to retry"),
         (2, ["discard", root, "x", "--all"], "name the letters to discard"),
         (1, ["list", str(tmp_path / "other")], "there is no journal"),
+        (1, ["show", "1-2-3", root], "The store is named first, then the letter"),
         (1, ["list", root, "--log", "/elsewhere"], "there is no journal"),
         (2, ["list", root, "--reason", "boredom"], "boredom"),
         (2, ["list", root, "--kind", "No Kind"], "No Kind"),
@@ -121,6 +122,16 @@ async def test_requests_are_taken_up_by_the_next_start(tmp_path: Path, capsys: p
         while await store.list("/journal/dead-letters"):  # noqa: ASYNC110 - the hub tells no one
             await anyio.sleep(0.001)
     await store.aclose()
+
+
+async def test_what_is_asked_for_twice_waits_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Done twice, the second would be refused, for a letter that is gone."""
+    await leave(tmp_path, 1)
+    for _ in range(2):
+        assert await cli("dead-letters", "retry", str(tmp_path), "--attachment", "picky") == 0
+        assert "asked the hub to retry 1 dead letter" in capsys.readouterr().out
+    assert await cli("dead-letters", "list", str(tmp_path)) == 0
+    assert capsys.readouterr().out.count("waits for the hub: retry") == 1
 
 
 async def test_a_hub_at_work_takes_requests_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

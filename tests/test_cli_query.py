@@ -294,6 +294,36 @@ def test_sql_has_calls_and_approvals_as_tables(log: Path) -> None:
     assert rows_of(log, "select count(*) as turns from turns") == [{"turns": 0}]
 
 
+def test_sql_has_a_row_for_each_call_of_one_id(tmp_path: Path) -> None:
+    """Recorded conversations that begin alike have the same ids of calls; a beginning is a row, whatever is missing."""
+    pytest.importorskip("duckdb")
+
+    async def made() -> None:
+        store = FileStore(tmp_path / "data")
+        async with Hub(store, listeners=[AuditLog(store)]) as hub:
+            call: dict[str, Any] = {"tool": "search", "call_id": "c1", "agent_id": "coder"}
+            for channel in ("one", "two"):
+                await hub.emit(ToolCalled(**call, channel_id=channel))
+            await hub.emit(ToolCompleted(**call, channel_id="two"))
+            await hub.emit(ToolFailed(**call, channel_id="one", error_message="no"))
+            await hub.emit(ToolCalled(**call, channel_id="one"))
+            again: dict[str, Any] = {**call, "call_id": "c2"}
+            await hub.emit(ToolCalled(**again, channel_id="one"))
+            await hub.emit(ToolCompleted(**again))  # names no channel
+            await hub.emit(ToolCompleted(**{**call, "call_id": "c3"}))  # its beginning is not in the log
+
+    anyio.run(made)
+    found = rows_of(tmp_path / "data", "select call_id, state from tool_calls order by call_id, state")
+    states = [(row["call_id"], row["state"]) for row in found]
+    assert states == [
+        ("c1", "completed"),
+        ("c1", "failed"),
+        ("c1", "running"),
+        ("c2", "completed"),
+        ("c3", "completed"),
+    ]
+
+
 def test_sql_compares_instants(tmp_path: Path) -> None:
     """Whatever the form in which a record has its time."""
     pytest.importorskip("duckdb")

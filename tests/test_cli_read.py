@@ -519,6 +519,10 @@ FAILURES = {
     "no target": (["tail"], 2, "TARGET"),
     "an unknown verb": (["frobnicate"], 2, "frobnicate"),
     "an unknown option": (["tail", "{}", "--frobnicate"], 2, "--frobnicate"),
+    "an option that is missing": (["release", "{}"], 2, "hubwire release needs --reason. (see hubwire release --help)"),
+    "an option by a wrong name": (["export", "{}", "-f", "csv"], 2, "needs --format. It has no option -f."),
+    "an option that is misspelt": (["export", "{}", "--frmat", "csv"], 2, "Did you mean --format instead of --frmat?"),
+    "an unknown verb of a verb": (["dead-letters", "lst"], 2, "(see hubwire dead-letters --help)"),
     "a negative number": (["tail", "-n", "-1", "{}"], 2, "-1"),
     "no number": (["tail", "-n", "few", "{}"], 2, "few"),
 }

@@ -319,6 +319,7 @@ async def test_attachments_are_listed() -> None:
         AttachmentState.STARTING,
     )
     assert (first.listener, second.listener) == (recorder, print)
+    assert repr(second) == "Attachment(name='printer', duty=best_effort, state=starting)"
     async with hub:
         assert list(hub.attachments) == [first, second]
     assert list(hub.attachments) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from collections.abc import Iterator, MutableMapping
 from typing import Any
@@ -264,6 +265,13 @@ async def test_the_application_answers() -> None:
         assert "hub_healthy" in {family.name for family in parse(body["body"].decode())}
         assert (await request(metrics.app, "HEAD"))[1]["body"] == b""
         assert (await request(metrics.app, "POST"))[0]["status"] == 405
+
+
+def test_servers_take_the_application_for_asgi_3() -> None:
+    """They look whether it is a coroutine function, as uvicorn does, which takes a method for ASGI 2."""
+    app = PrometheusMetrics().app
+    assert inspect.isfunction(app)
+    assert inspect.iscoroutinefunction(app)
 
 
 async def test_the_application_has_a_life() -> None:

@@ -141,6 +141,9 @@ def test_days_begin_where_their_zone_says() -> None:
         ({"severity": "eror"}, "is error meant"),
         ({"outcome": "sucess"}, "is success meant"),
         ({"since": "yesterdy"}, "since is a time"),
+        ({"since": "10m"}, "since is a time.*write -10m"),
+        ({"since": "10 minutes ago"}, "since is a time"),
+        ({"since": "2026-11-21T10:00 Sea/Atlantis"}, "zone is a time zone"),
         ({"since": datetime(2027, 1, 15)}, "a datetime with a zone"),  # noqa: DTZ001 - it has none
         ({"since": "now", "until": "-1m"}, "until is exclusive"),
         ({"since": "now", "until": "now"}, "until is exclusive"),

@@ -94,6 +94,9 @@ class Attachment:
         """The tenant that has attached it: see :meth:`hubwire.TenantHub.attach`. None: the program itself."""
         return None if self._settings.filters is None else self._settings.filters.owner
 
+    def __repr__(self) -> str:
+        return f"Attachment(name={self.name!r}, duty={self.duty.value}, state={self.state.value})"
+
     @property
     def is_muted(self) -> bool:
         """Whether events go past the listener now: see :meth:`mute`."""

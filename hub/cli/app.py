@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 from cyclopts.validators import Number
 
 from .._version import installed_version
@@ -420,8 +420,19 @@ def run(arguments: Sequence[str]) -> int:
         launch, bound, _ = app.meta.parse_args(arguments, exit_on_error=False, print_error=False)
         return launch(*bound.args, **bound.kwargs) or 0
     except CycloptsError as error:
-        complain(f"{error} (see hubwire --help)")
+        complain(_misuse(error))
         return MISUSED
+
+
+def _misuse(error: CycloptsError) -> str:
+    """Return what is wrong with the words of a command, and where to read on."""
+    verb = " ".join(("hubwire", *(error.command_chain or ())))
+    if not isinstance(error, MissingArgumentError) or error.argument is None:
+        return f"{error} (see {verb} --help)"
+    nearest = str(error).partition("requires an argument.")[2].strip()
+    unknown = [each for each in error.unused_tokens or () if each.startswith("-")]
+    said = nearest or (f"It has no option {unknown[0]}." if unknown else "")
+    return " ".join(filter(None, (f"{verb} needs {error.argument.name}.", said, f"(see {verb} --help)")))
 
 
 def _failed(error: Exception) -> int:

@@ -99,6 +99,7 @@ class _Opened:
             await self.store.aclose()
             raise LetterMissing(
                 f"there is no journal in {self._target} at {self.journal}; is it the directory or URL of a hub's store?"
+                " The store is named first, then the letter"
             )
         return self
 
@@ -210,7 +211,10 @@ async def ask(
             wanted = [opened.find(letters, each) for each in dict.fromkeys(letter_ids)]
         else:
             wanted = [letter for letter in letters if attachment in (None, letter.attachment)]
+        asked = {(each.action, each.letter_id) for each in await opened.requests()}
         for letter in wanted:
+            if (action, letter.id) in asked:  # done once, the second would be refused
+                continue
             await leave_request(
                 opened.store, opened.journal, Request(action=action, letter_id=letter.id, reason=reason)
             )

@@ -67,7 +67,11 @@ from read_json($file, columns = {{i: 'bigint', t: 'bigint', a: 'varchar', c: 'va
 
 
 def _calls(name: str, domain: str, key: str, more: str) -> str:
-    """Return a view that has a row for each pair of facts of a domain, joined by a key."""
+    """Return a view that has a row for each pair of facts of a domain, joined by a key.
+
+    A key may come more than once: recorded conversations that begin alike have the same ids of calls. So facts that all
+    name a channel are joined within it, and in one channel each beginning begins a row.
+    """
     return f"""
 create view {name} as select
     {key}, min(time) filter (kind = '{domain}') as started,
@@ -78,9 +82,13 @@ create view {name} as select
     any_value(tenant) as tenant, {more}
     any_value(record->>'error_type') filter (kind like '%.failed') as error_type,
     any_value(record->>'error_message') filter (kind like '%.failed') as error_message
-from (select *, record->>'call_id' as call_id from events)
-where kind like '{domain.partition(".")[0]}.%' and kind not in ('turn.committed', 'turn.extended')
-group by {key}, agent_id
+from (select *, count(*) filter (kind = '{domain}')
+        over (partition by {key}, agent_id, place order by index) as beginnings
+    from (select *, case when count(*) over same = count(channel_id) over same then channel_id end as place
+        from (select *, record->>'call_id' as call_id from events)
+        where kind like '{domain.partition(".")[0]}.%' and kind not in ('turn.committed', 'turn.extended')
+        window same as (partition by {key}, agent_id)))
+group by {key}, agent_id, place, greatest(beginnings, 1)
 """  # noqa: S608 - it is called with texts of this file
 
 

@@ -79,7 +79,8 @@ def moment(call: Call, argument: str, value: Any, *, now: int, zone: tzinfo) -> 
         try:
             return _of_text(call, argument, text, now, zone)
         except (ValueError, OverflowError) as error:
-            raise call.refusal(argument, text[:_CHARS_MAX], _FORMS) from error
+            advice = f"write -{text}" if len(text) < _CHARS_MAX and _SPAN.fullmatch(text.lower()) else ""
+            raise call.refusal(argument, text[:_CHARS_MAX], _FORMS, advice) from error
     raise call.refusal(argument, value, _FORMS)
 
 
@@ -96,6 +97,7 @@ def _of_text(call: Call, argument: str, text: str, now: int, zone: tzinfo) -> in
         day = today.replace(microsecond=0, tzinfo=None) + timedelta(days=_DAYS[word])
         return (day.replace(tzinfo=zone) - _EPOCH) // _MICROSECOND
     if (named := _ZONE_NAME.fullmatch(text)) is not None:
+        _of_text(call, argument, named["rest"], now, UTC)  # of "10 minutes ago", the zone is not what is wrong
         return _of_text(call, argument, named["rest"], now, zone_of(call, named["zone"]))
     moment = datetime.fromisoformat(text.upper().replace(" ", "T", 1) if text[10:11] == " " else text.upper())
     return ((moment.replace(tzinfo=zone) if moment.tzinfo is None else moment) - _EPOCH) // _MICROSECOND

@@ -126,8 +126,11 @@ def _compiled(pattern: object) -> Any:
     try:
         compiled = re2.compile(pattern, options)
     except Exception as error:
+        said = error.args[0] if error.args else ""  # RE2 says it in bytes
+        said = said.decode(errors="replace") if type(said) is bytes else str(said)
         raise ConfigurationError(
-            f"RedactionRule: pattern is a regular expression in the syntax of RE2, not {shown(pattern)}: {error}"
+            f"RedactionRule: pattern is a regular expression in the syntax of RE2, not {shown(pattern)}: {said}; "
+            "with Python's own re, give find, a function"
         ) from error
     if compiled.search("") is not None:
         raise ConfigurationError(
