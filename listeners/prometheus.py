@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self
 
 from hubwire.errors import ConfigurationError
+from hubwire.late_types import late_type
 from hubwire.ports import Clock, KnowledgeStore
 
 from ._methods import has_methods
@@ -21,6 +22,9 @@ from .metrics import Latency
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
+else:
+    CollectorRegistry = late_type("prometheus_client", "CollectorRegistry")
+    Metric = late_type("prometheus_client.core", "Metric")
 
 __all__ = ("PrometheusMetrics",)
 

@@ -402,7 +402,7 @@ def test_an_imported_conversation_is_shown(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "hubwire", "import", str(source), "--store", str(tmp_path / "store")]
     subprocess.run([*command, "--format", "openai-chat"], check=True, capture_output=True)
     board = board_of_log(tmp_path / "store")
-    assert {each.name for each in board.agents()} == {"user@chat.jsonl", "assistant@chat.jsonl"}
+    assert {each.name for each in board.agents()} == {"chat.jsonl/user", "chat.jsonl/assistant"}
     (channel,) = board.channels()
     lines = found(board.channel(channel.channel_id)).lines
     assert [line.sort for line in lines] == ["said", "said", "calls", "said"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -19,12 +20,11 @@ from hubwire.listeners.webhook.signing import secrets_of, sha256_of, sign
 from hubwire.testing import ManualClock
 from support.odd import ODD
 
-NOW = datetime.now(tz=UTC)
 BODY = b'{"a": 1}'
 
 
 def signed(secret: Any, body: bytes = BODY, *, id: str = "msg_1", at: int | None = None) -> dict[str, str]:  # noqa: A002
-    timestamp = int(NOW.timestamp()) if at is None else at
+    timestamp = int(time.time()) if at is None else at
     keys = secrets_of("test()", secret, to_sign=True)
     return {
         "Webhook-Id": id,
@@ -38,12 +38,14 @@ def test_the_package_and_we_sign_alike(body: bytes, size: int) -> None:
     secret = "whsec_" + base64.b64encode(bytes(range(size))).decode()
     theirs = standardwebhooks.Webhook(secret)
     text = body.hex()
-    value = theirs.sign("id", NOW, text)
+    now = datetime.now(tz=UTC)  # of this call: an old message is refused
+    at = int(now.timestamp())
+    value = theirs.sign("id", now, text)
     keys = secrets_of("t()", secret, to_sign=True)
-    assert sign(keys, id="id", timestamp=int(NOW.timestamp()), body=text.encode()) == value
+    assert sign(keys, id="id", timestamp=at, body=text.encode()) == value
     theirs.verify(text, {key.lower(): each for key, each in signed(secret, text.encode()).items()}, json_parse=False)
-    headers = {"webhook-id": "id", "webhook-timestamp": str(int(NOW.timestamp())), "webhook-signature": value}
-    assert verify(text.encode(), headers, secret) == Verified(id="id", timestamp=int(NOW.timestamp()))
+    headers = {"webhook-id": "id", "webhook-timestamp": str(at), "webhook-signature": value}
+    assert verify(text.encode(), headers, secret) == Verified(id="id", timestamp=at)
 
 
 def test_the_known_answer_of_the_standard_is_ours() -> None:
@@ -94,7 +96,7 @@ def test_a_bit_that_changes_is_noticed(kind: str) -> None:
         changed[position // 8] ^= 1 << position % 8
         with pytest.raises(SignatureInvalid, match="no signature of the message fits the secret"):
             verify(bytes(changed), headers, secret)
-    for name, value in (("Webhook-Id", "msg_2"), ("webhook-timestamp", str(int(NOW.timestamp()) + 1))):
+    for name, value in (("Webhook-Id", "msg_2"), ("webhook-timestamp", str(int(time.time()) + 2))):
         with pytest.raises(SignatureInvalid):
             verify(BODY, {**headers, name: value}, secret)
 

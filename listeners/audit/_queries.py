@@ -7,12 +7,21 @@ from datetime import timedelta, tzinfo
 from typing import TYPE_CHECKING, Never
 
 from hubwire.errors import ConfigurationError
+from hubwire.late_types import late_type
 from hubwire.ports import Clock, KnowledgeStore
 
 from ._clocks import SteadyClock
 
 if TYPE_CHECKING:
     from hubwire.query import ApprovalRow, Counts, Indexed, Moment, Query, Selection, Texts
+else:
+    ApprovalRow = late_type("hubwire.query", "ApprovalRow")
+    Counts = late_type("hubwire.query", "Counts")
+    Indexed = late_type("hubwire.query", "Indexed")
+    Moment = late_type("hubwire.query", "Moment")
+    Query = late_type("hubwire.query", "Query")
+    Selection = late_type("hubwire.query", "Selection")
+    Texts = late_type("hubwire.query", "Texts")
 
 __all__ = ("Queryable",)
 

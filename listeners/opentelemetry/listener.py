@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from hubwire import Duty, Event, Hub
 from hubwire.errors import ConfigurationError
+from hubwire.late_types import late_type
 
 from .._methods import has_methods
 from .._past import past_events
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
     from hubwire.redaction import Redactor
     from hubwire.redaction.choice import Redacting
+else:
+    SpanExporter = late_type("opentelemetry.sdk.trace.export", "SpanExporter")
+    Redactor = late_type("hubwire.redaction", "Redactor")
+    Redacting = late_type("hubwire.redaction.choice", "Redacting")
 
 __all__ = ("CONTENT_VARIABLE", "OpenTelemetry")
 

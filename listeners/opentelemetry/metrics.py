@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubwire import installed_version
 from hubwire.errors import ConfigurationError
+from hubwire.late_types import late_type
 
 from .._methods import has_methods
 from ..families import Family, family
@@ -18,6 +19,9 @@ from ._sdk import check_installed, resource_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import Metric, MetricExporter
+else:
+    Metric = late_type("opentelemetry.sdk.metrics.export", "Metric")
+    MetricExporter = late_type("opentelemetry.sdk.metrics.export", "MetricExporter")
 
 __all__ = ("OpenTelemetryMetrics",)
 

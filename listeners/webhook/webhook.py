@@ -13,6 +13,7 @@ from hubwire import Attachment, Backoff, Duty, Event, cloudevents, codec
 from hubwire.addresses import AddressGuard
 from hubwire.clock import SystemClock
 from hubwire.errors import ConfigurationError, EventRefused, RetryLater, TargetGone
+from hubwire.late_types import late_type
 from hubwire.ports import Clock
 
 from .._histogram import Histogram
@@ -25,6 +26,8 @@ from .signing import Key, Secrets, secrets_of, sha256_key, sha256_of, sign
 
 if TYPE_CHECKING:
     from hubwire.redaction import Redactor
+else:
+    Redactor = late_type("hubwire.redaction", "Redactor")
 
 __all__ = ("Sha256Header", "Webhook", "WebhookStatistics")
 
