@@ -167,6 +167,7 @@ async def test_what_is_escaped_is_found() -> None:
         b'{"agent_id":"M\\u00fcller","n":1}',
         b'{ "n" : 2 , "agent_id" : "M\xc3\xbcller" }',
         b'{"note":"a \\"quoted\\" \\u0041gent-7","n":3}',
+        b'{"note":"line\\nhello","n":4}',
     ]
     store = MemoryStore()
     await store.write(segment_path("/foreign", 0), b"\n".join(lines) + b"\n")
@@ -175,6 +176,8 @@ async def test_what_is_escaped_is_found() -> None:
         ({"text": "MÜLLER"}, [1, 2]),
         ({"text": 'a "QUOTED" agent-7'}, [3]),
         ({"text": "AGENT-7"}, [3]),
+        ({"text": "nhello"}, []),
+        ({"text": "hello"}, [4]),
         ({"where": {"n": "2"}}, [2]),
     ):
         assert await numbers(query(store, "/foreign", Selection.of(**filters))) == expected, filters

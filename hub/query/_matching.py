@@ -292,7 +292,9 @@ class _TextTest:
     def __call__(self, line: bytes) -> bool:
         if self._quick is not None and b"\\u" not in line and line.isascii():
             at = line.rfind(b',"d":')
-            return self._quick in (line[:at] if at >= 0 else line).lower()
+            is_there = self._quick in (line[:at] if at >= 0 else line).lower()
+            if b"\\" not in line or not is_there:
+                return is_there  # else what is there may begin with the letter of an escape, ``\n``
         try:
             fields = whole_fields(line)
         except InvalidRecord:
