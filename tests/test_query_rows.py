@@ -224,6 +224,12 @@ async def test_an_approval_whose_beginning_was_pruned_is_a_row() -> None:
     assert [row async for row in approvals(store, selection=Selection.of(since=at(0)))] == []
 
 
+async def test_no_approval_was_asked_before_1970() -> None:
+    store = await log_of(*decision(1, level="high", seconds=1.0))
+    for until in ("1970-01-01", "1960-01-01"):
+        assert [row async for row in approvals(store, selection=Selection.of(until=until))] == []
+
+
 @pytest.mark.parametrize(
     ("filters", "said"),
     [({"kind": "x.y"}, "by kind"), ({"text": "x"}, "by text"), ({"where": {"verdct": "x"}}, "is verdict meant")],

@@ -169,7 +169,9 @@ class _Wanted:
     def takes(self, row: ApprovalRow) -> bool:
         if self._since is not None or self._until is not None:
             asked = instant_of(row.requested_at)
-            if asked is None or not (self._since or asked) <= asked < (self._until or asked + 1):
+            if asked is None or (self._since is not None and asked < self._since):
+                return False
+            if self._until is not None and asked >= self._until:
                 return False
         return all(text_of(getattr(row, key)) in texts for key, texts in self._where)
 
