@@ -212,6 +212,15 @@ def test_a_file_that_is_read_again_brings_only_what_is_new(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+def test_a_long_line_that_is_read_again_brings_nothing(tmp_path: Path) -> None:
+    """The audit log keeps a long record in a file of its own, and in its line neither metadata nor data."""
+    file, store = tmp_path / "theirs.jsonl", tmp_path / "store"
+    long = "x" * 500_000
+    file.write_bytes(lines({"n": 1, "text": long}, {"n": 2, "id": "o-2", "text": long}))
+    assert b"2 events; 0 were already there" in follow(file, store, "--once").stdout
+    assert b"0 events; 2 were already there" in follow(file, store, "--once").stdout
+
+
 def test_a_bad_line_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     file, store = tmp_path / "log.jsonl", tmp_path / "s"
     file.write_bytes(lines({"n": 1}) + b"oops\n" + lines({"n": 2}))
