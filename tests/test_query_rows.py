@@ -239,6 +239,13 @@ def test_rows_are_not_selected_as_records(filters: dict[str, Any], said: str) ->
         AuditLog(MemoryStore()).approvals(Selection.of(**filters))
 
 
+async def test_no_number_of_an_approval_is_too_large_for_a_float() -> None:
+    line = b'{"approval_id":"a","kind":"approval.approved","review_seconds":1%b,"risk_score":1%b}\n'
+    store = MemoryStore()
+    await store.write(segment_path("/audit", 0), line % (b"0" * 400, b"0" * 400))
+    assert [(row.risk_score, row.review_seconds) async for row in approvals(store)] == [(None, None)]
+
+
 async def test_records_of_strangers_are_no_trouble() -> None:
     """Whatever the fields of an approval hold."""
     odd: list[Any] = [None, 5, [1], {"a": 1}, "x", True, 1e308]

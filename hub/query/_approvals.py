@@ -33,6 +33,8 @@ _VERDICTS = {
 }
 _USED = "approval.used"
 _LEVELS = ("low", "medium", "high", "critical")
+_NUMBER_MAX = 10**18
+"""A record may have numbers that are larger than any float; none is a risk, or a number of seconds."""
 _OPEN_MAX = 100_000
 """So many questions without a verdict are remembered; the oldest then becomes a row as it is."""
 
@@ -228,7 +230,9 @@ def _text(fields: dict[str, Any], name: str) -> str | None:
 
 def _number(fields: dict[str, Any], name: str) -> float | None:
     value = fields.get(name)
-    return value if type(value) in (int, float) else None
+    if type(value) is not float and (type(value) is not int or abs(value) > _NUMBER_MAX):
+        return None
+    return value
 
 
 _NAMES = tuple(field.name for field in attrs.fields(ApprovalRow))
