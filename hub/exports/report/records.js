@@ -104,7 +104,7 @@ class List {
     const fields = record.fields, model = this.state.model;
     const gist = line(model.gist(record)).slice(0, 500);
     const element = h("div", { class: `row ${record.look}`, role: "option", "aria-selected": String(record === this.selected), onclick: () => this.open(record) },
-      h("span", { class: "time" }, record.at === null ? "–" : fields.at.slice(11, 23)), h("span", { class: "seq" }, typeof fields.seq === "number" ? count(fields.seq) : ""),
+      h("span", { class: "time" }, record.at === null ? "–" : new Date(record.at).toISOString().slice(11, 23)), h("span", { class: "seq" }, typeof fields.seq === "number" ? count(fields.seq) : ""),
       h("span", { class: "kind" }, kindIcon(record.kind), h("bdi", { class: "cut", title: line(record.kind) }, line(record.kind) || "(none)")),
       h("span", { class: "who cut" }, typeof fields.agent_id === "string" ? named(model.name(fields.agent_id)) : ""),
       h("bdi", { class: "where cut" }, typeof fields.channel_id === "string" ? line(model.name(fields.channel_id)) : ""),
@@ -171,7 +171,7 @@ class List {
       ["Redacted", record.isRedacted ? "for this report" : null]];
     return [h("header", {}, kindIcon(record.kind), h("h2", { class: "cut" }, h("bdi", {}, line(record.kind) || "(none)")), button("Close", () => this.close(), { "aria-keyshortcuts": "Escape" })),
       h("div", { class: `said data ${record.look}`, dir: "auto" }, lines(model.gist(record)).slice(0, 20_000) || "–"),
-      h("dl", {}, facts.filter(([, value]) => value !== null).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])), json(fields)];
+      h("dl", {}, facts.filter(([, value]) => value !== null).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])), json(record.raw)];
   }
 }
 

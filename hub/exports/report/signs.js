@@ -64,6 +64,7 @@ const ICONS = {
 };
 
 const FAMILIES = {
+  __proto__: null, // a kind may be called "constructor"
   envelope: ["envelope", "talk"], channel: ["channel", "talk"], topic: ["channel", "talk"], inbox: ["inbox", "talk"],
   turn: ["turn", "work"], task: ["task", "work"], model: ["model", "model"], tool: ["tool", "tool"],
   approval: ["approval", "control-kind"], policy: ["approval", "control-kind"], sandbox: ["approval", "control-kind"],

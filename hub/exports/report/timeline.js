@@ -8,7 +8,7 @@ function timeline(state) {
   const model = state.model;
   const runs = [...model.channels.values()].filter((channel) => channel.spans.length && channel.first !== null);
   const alone = model.spans.filter((span) => !model.channels.has(span.begins.fields.channel_id));
-  if (alone.length) runs.push({ id: null, spans: alone, bad: 0, odd: 0, first: alone[0].from, last: Math.max(...alone.map((span) => span.to ?? span.from)) });
+  if (alone.length) runs.push({ id: null, spans: alone, bad: 0, odd: 0, first: alone[0].from, last: alone.reduce((last, span) => Math.max(last, span.to ?? span.from), -Infinity) });
   const list = h("div", { class: "panel" });
   const more = h("p", { class: "more" });
   let shown = 0;
