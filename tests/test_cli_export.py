@@ -277,9 +277,9 @@ def test_an_output_that_cannot_be_kept_is_named(store: Path) -> None:
         run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
     assert run.returncode == 1
     assert b"the standard output cannot be written (No space left" in run.stderr
-    run = hubwire("export", store, "--format", "jsonl", "-o", "x" * 300)
-    assert "cannot be written" in run.stderr
-    assert run.returncode == 1
+    named = hubwire("export", store, "--format", "jsonl", "-o", "x" * 300)
+    assert "cannot be written" in named.stderr
+    assert named.returncode == 1
 
 
 @pytest.mark.parametrize("options", [(), ("--force",)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any
+from typing import Any, TypeGuard
 
 from .._foreign.arguments import Call, is_a, number_of
 
@@ -38,7 +38,7 @@ def instant_of(at: Any) -> int | None:
     return None
 
 
-def is_as_hubs_write(at: Any) -> bool:
+def is_as_hubs_write(at: Any) -> TypeGuard[str]:
     """Tell whether the time of a record is as hubs write it: the order of such texts is that of their instants.
 
     Of the same length are ``2026-11-21 10:00:00.000000Z`` and ``2026-W47-6T10:00:00.000000Z``, which is in no order.
