@@ -108,7 +108,8 @@ async def test_times_of_records_are_compared_as_instants(text: Any) -> None:
 async def test_times_before_1970_are_times() -> None:
     """And 1970 itself, which is 0: in a log with an index and in one without."""
     texts = ["1969-12-31T23:59:59.000000Z", "1970-01-01T00:00:00.000000Z", "1970-01-01T00:00:01.000000Z"]
-    for records in ([{"at": texts[1], "n": 1}] * 3, [{"at": text, "n": n} for n, text in enumerate(texts)]):
+    at_zero: list[dict[str, Any]] = [{"at": texts[1], "n": 1}] * 3
+    for records in (at_zero, [{"at": text, "n": n} for n, text in enumerate(texts)]):
         store = MemoryStore()
         # Without the records of the log itself, which are of today.
         lines = codec.seal_all([codec.encode_record(each) for each in records], 0, 0)
@@ -117,7 +118,7 @@ async def test_times_before_1970_are_times() -> None:
         expected = [each["n"] for each in records if each["at"] < texts[2]]
         assert await numbers(query(store, "/foreign", found)) == expected
         assert await numbers(query(store, "/foreign", Selection.of(until="1960-01-01"))) == []
-        block = [Block(0, 0, 9, 3, *(instant_of(each["at"]) for each in (records[0], records[-1])), 0)]
+        block = [Block(0, 0, 9, 3, instant_of(records[0]["at"]), instant_of(records[-1]["at"]), 0)]
         await store.write(index_path("/foreign", 0), encode_index(0, 9, 0, block, [], []))
         header = await read_header(store, "/foreign", 0)
         assert (header.earliest, header.latest) == (block[0].earliest, block[0].latest)
