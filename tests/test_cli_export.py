@@ -271,6 +271,39 @@ def test_a_report_of_a_channel_says_what_was_selected(store: Path, tmp_path: Pat
     assert b"<title>Audit log: kind tool.*, channel fix the build</title>" in file.read_bytes()
 
 
+def test_an_output_that_cannot_be_kept_is_named(store: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [*COMMAND, "export", str(store), "--format", "jsonl", "-o", "-"]
+        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert run.returncode == 1
+    assert b"the standard output cannot be written (No space left" in run.stderr
+    named = hubwire("export", store, "--format", "jsonl", "-o", "x" * 300)
+    assert "cannot be written" in named.stderr
+    assert named.returncode == 1
+
+
+@pytest.mark.parametrize("options", [(), ("--force",)])
+def test_what_is_no_file_is_not_replaced(store: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    """A pipe that has a name, or a device: others use it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    run = hubwire("export", store, "--format", "jsonl", "-o", pipe, *options)
+    assert run.returncode == 1
+    assert "is a device or a pipe" in run.stderr
+    assert pipe.is_fifo()
+
+
+def test_a_secret_that_is_searched_for_is_not_shown(store: Path, tmp_path: Path) -> None:
+    """Neither in the title nor in the words for the selection; with ``--raw`` it is."""
+    secrets = ("AKIAIOSFODNN7EXAMPLE", "hunter2hunter2", "ann@example.com")
+    filters = ("--text", secrets[0], "--where", f"data.password={secrets[1]}", "--agent", secrets[2])
+    for number, (raw, is_there) in enumerate((((), False), (("--raw",), True))):
+        file = tmp_path / f"{number}.html"
+        assert hubwire("report", store, "-o", file, *filters, *raw).returncode == 0
+        content = file.read_text()
+        assert [secret in content for secret in secrets] == [is_there] * 3
+
+
 def test_a_selection_has_the_chain_values_before(store: Path, tmp_path: Path) -> None:
     """With them the reader's browser can hold each record against its own value."""
     file = tmp_path / "report.html"

@@ -367,6 +367,14 @@ def test_a_wrong_statement_is_told_in_a_line(log: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("statement", ["", " ", ";", "/* none */"])
+def test_no_statement_is_refused(log: Path, statement: str) -> None:
+    pytest.importorskip("duckdb")
+    done = hubwire("sql", log, statement)
+    assert done.returncode == 2
+    assert "there is no statement" in done.stderr
+
+
 def test_sql_without_duckdb_says_how_to_get_it(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "duckdb", None)
     done = hubwire("sql", log, "select 1")

@@ -352,6 +352,27 @@ def test_an_empty_export_is_a_whole_file(tmp_path: Path) -> None:
     assert [exported([], each()) for each in (Jsonl, CloudEvents, Ocsf, Ecs, Otlp)] == [b""] * 5
 
 
+@pytest.mark.parametrize(
+    "at",
+    [
+        "2026-11-21T10:00:00.500000Z",
+        "2026-W47-6T10:00:00.5",
+        "20261121T100000.5Z",
+        "2026-11-21T10:00:00,5",
+        "2026-11-21T10:00:30.5+00:00:30",
+        "2026-11-22T09:59:00.5+23:59",
+    ],
+)
+def test_parquet_has_each_time_that_a_record_has(at: str, tmp_path: Path) -> None:
+    """Also in a form that DuckDB does not read; ``at`` is as it was."""
+    duckdb = pytest.importorskip("duckdb")
+    file = tmp_path / "events.parquet"
+    file.write_bytes(exported([{"kind": "own.made", "at": at}], Parquet()))
+    with duckdb.connect() as connection:
+        rows = connection.execute('SELECT "at", epoch_us("time") FROM read_parquet(?)', [str(file)]).fetchall()
+    assert rows == [(at, 1_795_255_200_500_000)]
+
+
 def test_parquet_names_the_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'hubwire\[query\]'"):

@@ -306,15 +306,56 @@ def test_a_head_makes_no_broken_log_complete(reader: Reader) -> None:
 
 def test_a_log_without_a_chain_proves_nothing(reader: Reader) -> None:
     lines = codec.seal_all([codec.encode_record(said(index)) for index in range(5)], 0, 0)
+    reader.open(report([Record(index, line[:-1]) for index, line in enumerate(lines, 10)]))
+    assert "a journal does not keep" in reader.fact("completeness")
+    assert "missing" not in reader.fact("completeness")
     reader.open(report([Record(index, line[:-1]) for index, line in enumerate(lines)]))
     assert "Not provable: this log has no chain" in reader.fact("integrity")
     assert "there is no head to compare" in reader.fact("completeness")
 
 
 def test_a_log_that_was_pruned_says_where_it_begins(reader: Reader) -> None:
-    reader.open(report(chained(30, said)[10:]))
-    assert "The log begins with record 10" in reader.fact("completeness")
-    assert "1 record cannot be computed" in reader.fact("integrity")
+    before = chained(30, said)[9].chain
+    pruned = {"kind": "log.pruned", "first": 10, "chain": before, "promise": {}, "last_seq": 9}
+    reader.open(report(chained(30, lambda index: pruned if index == 20 else said(index))[10:]))
+    assert "as its log.pruned records say" in reader.fact("completeness")
+    assert "20 of 20 records hold" in reader.fact("integrity")
+
+
+@pytest.mark.parametrize("more", [{"first": 9}, {"chain": "A" * 22}, {"seq": 20}], ids=str)
+def test_a_log_without_its_beginning_is_not_taken_for_pruned(reader: Reader, more: dict[str, Any]) -> None:
+    """No record says so: a ``log.pruned`` of another record, or one that is an event of a program, does not."""
+    pruned = {"kind": "log.pruned", "first": 10, "chain": chained(30, said)[9].chain, "promise": {}, "last_seq": 9}
+    records = chained(30, lambda index: {**pruned, **more} if index == 20 else said(index))[10:]
+    reader.open(report(records))
+    is_other = "chain" in more
+    assert ("1 record is not what the chain says" in reader.fact("integrity")) == is_other
+    assert ("Records are missing before record 10" in reader.fact("completeness")) != is_other
+
+
+def test_a_record_that_lost_its_chain_value_is_wrong(reader: Reader) -> None:
+    records = chained(30, said)
+    body = codec.encode_record({"kind": "user.said", "seq": 7, "text": "forged"})
+    records[7] = ExportRecord(codec.seal(body, 7), 7)
+    reader.open(report(records))
+    assert "1 record is not what the chain says" in reader.fact("integrity")
+    assert "record 7" in reader.fact("integrity")
+
+
+def test_a_kept_head_is_not_that_of_a_log_that_was_written_anew(reader: Reader) -> None:
+    """The file still names the head of the log, and all its records hold."""
+    records = chained(30, said)
+    anew = chained(30, lambda index: {**said(index), "text": "forged"} if index == 7 else said(index))
+    rows = [
+        row for block in BLOCK.findall(report(anew)) for row in gzip.decompress(base64.b64decode(block)).splitlines()
+    ]
+    page = reader.open(tampered(report(records), lambda _: rows))
+    assert "30 of 30 records hold" in reader.fact("integrity")
+    assert "written anew" in reader.fact("integrity")
+    page.fill(".compare input", f"30:{records[-1].chain}")
+    page.click(".compare button")
+    assert "the file was changed" in page.inner_text(".answer")
+    assert "Complete, by" not in reader.fact("completeness")
 
 
 @pytest.mark.parametrize("records", [[], [{"kind": "own.made"}], [Record(0, b'{"kind":"a.b\xff')], [{}]], ids=str)
@@ -326,14 +367,43 @@ def test_records_from_no_log_are_shown_too(reader: Reader, records: list[Any]) -
     assert page.locator(".row").count() == len(records)
 
 
+ODD_TYPES: list[Any] = [5, [{"toString": 1}], {"toString": None, "valueOf": 3}]
+STRANGERS: list[dict[str, Any]] = [
+    {"kind": "approval.requested", "approval_id": "a", "agent_id": "x", "action": "d", "channel_id": "c"},
+    {"kind": "approval.approved", "approval_id": "a", "approvers": ["x"], "reason": "r", "risk_level": "high"},
+    {"kind": "envelope.posted", "envelope_id": "e", "agent_id": "x", "channel_id": "c", "audience": ["y"]},
+    {"kind": "agent.registered", "agent_id": "x", "name": "n", "capabilities": ["c"]},
+    {"kind": "tool.failed", "call_id": "1", "tool": "t", "error_message": "m", "duration_ms": 1},
+    {"kind": "model.completed", "agent_id": "x", "model": "m", "input_tokens": 1, "output_tokens": 1},
+]
+
+
+@pytest.mark.parametrize("odd", ODD_TYPES, ids=str)
+def test_no_type_of_a_field_makes_a_report_unreadable(reader: Reader, odd: Any) -> None:
+    """Records of strangers may have an object where a text should be, and one of which JavaScript makes no text."""
+    records = [{"at": "2026-01-01T00:00:00Z", **given} for given in STRANGERS]
+    records += [{**given, name: odd} for given in list(records) for name in given]
+    records += [{**records[0], "kind": kind, "call_id": "1"} for kind in ("constructor", "toString.x", "__proto__.y")]
+    page = reader.open(report(records))
+    for view in ("overview", "timeline", "channels", "records"):
+        reader.view(view)
+    page.locator(".row").nth(7).click()
+    assert json.loads(page.inner_text(".drawer pre")) == json.loads(codec.encode_record(records[7]))
+
+
 def test_a_changed_long_record_is_seen(reader: Reader) -> None:
     whole = codec.encode_record({"kind": "own.made", "text": "x" * 100_000})
     cut = {"blob": "blob/x.json", "bytes": len(whole), "sha256": hashlib.sha256(whole).hexdigest()}
     short = chained(1, lambda _: {"kind": "own.made", "cut": cut})[0]
     reader.open(report([ExportRecord(short.line, 0, whole)]))
     assert "1 of 1 records hold" in reader.fact("integrity")
-    reader.open(report([ExportRecord(short.line, 0, whole.replace(b"xxx", b"xyx", 1))]))
-    assert "is not what the chain says" in reader.fact("integrity")
+    for forged in (
+        whole.replace(b"xxx", b"xyx", 1),
+        whole[:-1] + b',"cut":null}',
+        whole[:-1] + b',"cut":{"sha256":"x"}}',
+    ):
+        reader.open(report([ExportRecord(short.line, 0, forged)]))
+        assert "is not what the chain says" in reader.fact("integrity")
 
 
 def test_ten_thousand_records_are_a_few_rows(reader: Reader) -> None:

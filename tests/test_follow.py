@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from hubwire import GenericEvent, Hub
 from hubwire.cli.following.files import File
 from hubwire.cli.following.lines import Line, LineTooLong, Splitter
 from hubwire.cli.following.records import KEY, events_of
+from hubwire.cli.following.urls import _Event
 from hubwire.cli.importing.fields import Wrong
 from hubwire.cloudevents import to_cloudevent
 from hubwire.errors import CallerError
@@ -214,6 +216,15 @@ def test_a_file_that_is_read_again_brings_only_what_is_new(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+def test_a_long_line_that_is_read_again_brings_nothing(tmp_path: Path) -> None:
+    """The audit log keeps a long record in a file of its own, and in its line neither metadata nor data."""
+    file, store = tmp_path / "theirs.jsonl", tmp_path / "store"
+    long = "x" * 500_000
+    file.write_bytes(lines({"n": 1, "text": long}, {"n": 2, "id": "o-2", "text": long}))
+    assert b"2 events; 0 were already there" in follow(file, store, "--once").stdout
+    assert b"0 events; 2 were already there" in follow(file, store, "--once").stdout
+
+
 def test_a_bad_line_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     file, store = tmp_path / "log.jsonl", tmp_path / "s"
     file.write_bytes(lines({"n": 1}) + b"oops\n" + lines({"n": 2}))
@@ -292,6 +303,32 @@ def test_a_line_without_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("hubwire.cli.following.lines.LINE_BYTES_MAX", 100)
     with pytest.raises(LineTooLong, match="a line of more than 100 bytes"):
         Splitter("x").feed(b"y" * 101)
+
+
+def test_an_event_without_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubwire.cli.following.urls.LINE_BYTES_MAX", 100)
+    event = _Event(None)
+    for _ in range(3):  # what ends is forgotten
+        assert event.feed(b"data: " + b"x" * 90) is None
+        assert event.feed(b"") == b"x" * 90
+    assert event.feed(b"data: " + b"x" * 90) is None
+    with pytest.raises(LineTooLong, match="an event has more than 100 bytes"):
+        event.feed(b"data: " + b"x" * 90)
+
+
+@pytest.mark.slow
+def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:
+    """It takes the connection, and says not a word."""
+    pytest.importorskip("httpx2")
+    program = (
+        "from hubwire.cli.following import urls; from hubwire.cli import main; urls._ANSWER_SECONDS = 0.05; main()"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        command = [sys.executable, "-P", "-c", program, "follow", url, "--store", str(tmp_path / "s"), "--once"]
+        run = subprocess.run(command, capture_output=True, check=False, timeout=SECONDS_MAX)
+    assert run.returncode == 1
+    assert b"has not answered within 0.05 s" in run.stderr
 
 
 # --- the standard input ---------------------------------------------------------------------------------------------
@@ -381,6 +418,13 @@ def test_lines_at_a_url_are_read(server: Server, tmp_path: Path) -> None:
     assert server.asked[0]["authorization"] == "Bearer x"
     # What is after the path may be a secret.
     assert {each["source"] for each in received(tmp_path / "s")} == {server.url}
+
+
+@pytest.mark.slow
+def test_server_sent_events_may_begin_with_a_byte_order_mark(server: Server, tmp_path: Path) -> None:
+    server.answers = [(200, SSE, b'\xef\xbb\xbfdata: {"n": 1}\n\n')]
+    follow(server.url, tmp_path / "s", "--once")
+    assert values(tmp_path / "s") == [1]
 
 
 @pytest.mark.slow

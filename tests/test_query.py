@@ -22,7 +22,8 @@ from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Retention
 from hubwire.listeners.audit._queries import Queryable
 from hubwire.log import Rotation, segment_path
-from hubwire.query import Selection, count, index_log, query
+from hubwire.query import Selection, count, index_log, instant_of, query
+from hubwire.query._index import Block, encode_index, index_path, read_header
 from hubwire.stores import FileStore, MemoryStore
 from hubwire.stores.compressed import compressed
 from hubwire.testing import ManualClock
@@ -90,6 +91,8 @@ async def test_since_is_inclusive_and_until_exclusive() -> None:
         "2027-01-15T08:00:03.000000000+00:00",
         "2027-01-15T09:00:03+01:00",
         "2027-01-15 08:00:03",
+        "2027-01-15 08:00:03.000000Z",
+        "2027-W02-5T08:00:03.000000Z",
         "20270115T080003Z",
         1_800_000_003,
         1_800_000_003.0,
@@ -100,6 +103,25 @@ async def test_times_of_records_are_compared_as_instants(text: Any) -> None:
     store = await log_of({"at": text, "n": 1})
     for since, until, expected in ((at(3), at(4), [1]), (at(2), at(3), []), (at(3.000001), at(9), [])):
         assert await numbers(query(store, selection=Selection.of(since=since, until=until))) == expected
+
+
+async def test_times_before_1970_are_times() -> None:
+    """And 1970 itself, which is 0: in a log with an index and in one without."""
+    texts = ["1969-12-31T23:59:59.000000Z", "1970-01-01T00:00:00.000000Z", "1970-01-01T00:00:01.000000Z"]
+    at_zero: list[dict[str, Any]] = [{"at": texts[1], "n": 1}] * 3
+    for records in (at_zero, [{"at": text, "n": n} for n, text in enumerate(texts)]):
+        store = MemoryStore()
+        # Without the records of the log itself, which are of today.
+        lines = codec.seal_all([codec.encode_record(each) for each in records], 0, 0)
+        await store.write(segment_path("/foreign", 0), b"".join(lines))
+        found = Selection.of(until="1970-01-01T00:00:01Z")
+        expected = [each["n"] for each in records if each["at"] < texts[2]]
+        assert await numbers(query(store, "/foreign", found)) == expected
+        assert await numbers(query(store, "/foreign", Selection.of(until="1960-01-01"))) == []
+        block = [Block(0, 0, 9, 3, instant_of(records[0]["at"]), instant_of(records[-1]["at"]), 0)]
+        await store.write(index_path("/foreign", 0), encode_index(0, 9, 0, block, [], []))
+        header = await read_header(store, "/foreign", 0)
+        assert (header.earliest, header.latest) == (block[0].earliest, block[0].latest)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +192,7 @@ async def test_what_is_escaped_is_found() -> None:
         b'{"agent_id":"M\\u00fcller","n":1}',
         b'{ "n" : 2 , "agent_id" : "M\xc3\xbcller" }',
         b'{"note":"a \\"quoted\\" \\u0041gent-7","n":3}',
+        b'{"note":"line\\nhello","n":4}',
     ]
     store = MemoryStore()
     await store.write(segment_path("/foreign", 0), b"\n".join(lines) + b"\n")
@@ -178,6 +201,8 @@ async def test_what_is_escaped_is_found() -> None:
         ({"text": "MÜLLER"}, [1, 2]),
         ({"text": 'a "QUOTED" agent-7'}, [3]),
         ({"text": "AGENT-7"}, [3]),
+        ({"text": "nhello"}, []),
+        ({"text": "hello"}, [4]),
         ({"where": {"n": "2"}}, [2]),
     ):
         assert await numbers(query(store, "/foreign", Selection.of(**filters))) == expected, filters

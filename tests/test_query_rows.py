@@ -224,6 +224,12 @@ async def test_an_approval_whose_beginning_was_pruned_is_a_row() -> None:
     assert [row async for row in approvals(store, selection=Selection.of(since=at(0)))] == []
 
 
+async def test_no_approval_was_asked_before_1970() -> None:
+    store = await log_of(*decision(1, level="high", seconds=1.0))
+    for until in ("1970-01-01", "1960-01-01"):
+        assert [row async for row in approvals(store, selection=Selection.of(until=until))] == []
+
+
 @pytest.mark.parametrize(
     ("filters", "said"),
     [({"kind": "x.y"}, "by kind"), ({"text": "x"}, "by text"), ({"where": {"verdct": "x"}}, "is verdict meant")],
@@ -231,6 +237,13 @@ async def test_an_approval_whose_beginning_was_pruned_is_a_row() -> None:
 def test_rows_are_not_selected_as_records(filters: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         AuditLog(MemoryStore()).approvals(Selection.of(**filters))
+
+
+async def test_no_number_of_an_approval_is_too_large_for_a_float() -> None:
+    line = b'{"approval_id":"a","kind":"approval.approved","review_seconds":1%b,"risk_score":1%b}\n'
+    store = MemoryStore()
+    await store.write(segment_path("/audit", 0), line % (b"0" * 400, b"0" * 400))
+    assert [(row.risk_score, row.review_seconds) async for row in approvals(store)] == [(None, None)]
 
 
 async def test_records_of_strangers_are_no_trouble() -> None:

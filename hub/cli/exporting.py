@@ -180,7 +180,7 @@ async def export_to(output: str, source: Source, format_: Format, *, raw: bool, 
         async with _opened(output, force=force) as file:
             async for piece in export(source.records(progress), format_, redactor=None if raw else "default"):
                 written += len(piece)
-                await anyio.to_thread.run_sync(file.write, piece)
+                await anyio.to_thread.run_sync(_write, file, piece, output)
     return written
 
 
@@ -215,11 +215,13 @@ class _Terminal:
 
 def _begin(path: Path, *, force: bool) -> IO[bytes]:
     """Open a file beside the one that is wanted. Only the user may read it: it may hold what others must not see."""
-    if path.is_dir():
-        raise NotWritten(f"{path} is a directory; name a file in it")
-    if path.exists() and not force:
-        raise NotWritten(f"{path} is there already; name another file, or pass --force to replace it")
     try:
+        if path.is_dir():
+            raise NotWritten(f"{path} is a directory; name a file in it")
+        if path.exists() and not path.is_file():  # to replace a device would take it away from all others
+            raise NotWritten(f"{path} is a device or a pipe; name a file, or write to the standard output: -")
+        if path.exists() and not force:
+            raise NotWritten(f"{path} is there already; name another file, or pass --force to replace it")
         descriptor, name = mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
     except OSError as error:
         raise NotWritten(f"{path} cannot be written ({error.strerror}); name a file where you may write") from error
@@ -227,15 +229,33 @@ def _begin(path: Path, *, force: bool) -> IO[bytes]:
     return Path(name).open("wb")
 
 
+def _write(file: IO[bytes], piece: bytes, output: str) -> None:
+    try:
+        file.write(piece)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _not_kept(output, error) from error
+
+
 def _end(part: IO[bytes], path: Path) -> None:
-    part.flush()
-    os.fsync(part.fileno())
-    Path(part.name).replace(path)
+    try:
+        part.flush()
+        os.fsync(part.fileno())
+        Path(part.name).replace(path)
+    except OSError as error:
+        raise _not_kept(str(path), error) from error
+
+
+def _not_kept(output: str, error: OSError) -> NotWritten:
+    what = "the standard output" if output == STDOUT else output
+    return NotWritten(f"{what} cannot be written ({error.strerror}); make room there, or name another file")
 
 
 def _discard(part: IO[bytes]) -> None:
     """Close the file, and remove it where it has not become the one that is wanted."""
-    part.close()
+    with suppress(OSError):  # it may have more to write, for which there is no room
+        part.close()
     with suppress(OSError):
         Path(part.name).unlink()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import attrs
 
@@ -11,6 +12,7 @@ from ..exports import Report
 from ..query import Selection
 from .exporting import STDOUT, LinkedSource, check_output, export_to, size_text
 from .output import plural, say
+from .redacted import Shown, shown
 from .target import AUDIT, JOURNAL, beginning_of, find_log, open_target
 
 __all__ = ("report",)
@@ -41,7 +43,7 @@ async def report(
         path = await find_log(store, log, target)
         beginning = await beginning_of(store, path)
         source = LinkedSource(store, path, selection, raw=raw)
-        words = None if selection.is_everything else selection_text(selection)
+        words = None if selection.is_everything else selection_text(_as_shown(selection, shown(raw=raw)))
         heading = title if title is not None else _title(path, words)
         made = _LogReport(heading, words, source)
         size = await export_to(output, source, made, raw=raw, force=force)
@@ -57,6 +59,24 @@ async def report(
     if source.written > _COMFORTABLE:
         advice = "select some: --channel, --agent, --since"
         say(f"hubwire: a browser takes a while for {plural(source.written, 'record')}; {advice}", sys.stderr)
+
+
+def _as_shown(selection: Selection, as_shown: Shown) -> Selection:
+    """Return a selection for the words of a report: what is searched for may be what must not be shown."""
+    given = attrs.asdict(selection, recurse=False)
+    pairs = tuple((key, tuple(_redacted(as_shown, key, text) for text in texts)) for key, texts in selection.where)
+    changed: dict[str, Any] = {"where": pairs}
+    for name, value in given.items():
+        if name == "text" and value is not None:
+            changed[name] = _redacted(as_shown, name, value)
+        elif name != "where" and isinstance(value, tuple):
+            changed[name] = tuple(_redacted(as_shown, name, text) for text in value)
+    return attrs.evolve(selection, **changed)
+
+
+def _redacted(as_shown: Shown, key: str, text: str) -> str:
+    name = key.rpartition(".")[2]
+    return str(as_shown.fields({name: text}).get(name, text))
 
 
 def selection_text(selection: Selection) -> str:

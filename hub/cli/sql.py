@@ -242,7 +242,9 @@ def _insert_of(fields: dict[str, Any]) -> str:
 
 
 async def _print(connection: DuckDBPyConnection, statement: str, asked: Asked) -> None:
-    result = await _thread(connection, connection.execute, statement)
+    result: Any = await _thread(connection, connection.execute, statement)
+    if result is None:
+        raise ConfigurationError('sql: there is no statement; write one, as "select kind, time from events"')
     columns = _distinct([each[0] for each in result.description or ()])
     rows = rows_as(asked.output, columns)
     while some := await _thread(connection, result.fetchmany, _ROWS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from ._record import ExportRecord
 __all__ = ("Parquet",)
 
 _PIECE_BYTES = 1024 * 1024
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _TIME = "time"
 """When it happened, as a moment; ``at`` is the text of the record."""
 
@@ -81,8 +83,14 @@ def _row(fields: dict[str, Any]) -> dict[str, Any]:
     row = row_of(fields)
     nanoseconds = meaning_of(fields).nanoseconds
     if nanoseconds is not None:
-        row[_TIME] = fields["at"]
+        row[_TIME] = _as_duckdb_reads(nanoseconds)
     return row
+
+
+def _as_duckdb_reads(nanoseconds: int) -> str:
+    """Return a time in the one form that DuckDB reads, too: records may have it as a week, or without dashes."""
+    moment = _EPOCH + dt.timedelta(microseconds=nanoseconds // 1000)
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def _quoted(path: Path) -> str:

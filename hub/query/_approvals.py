@@ -33,6 +33,8 @@ _VERDICTS = {
 }
 _USED = "approval.used"
 _LEVELS = ("low", "medium", "high", "critical")
+_NUMBER_MAX = 10**18
+"""A record may have numbers that are larger than any float; none is a risk, or a number of seconds."""
 _OPEN_MAX = 100_000
 """So many questions without a verdict are remembered; the oldest then becomes a row as it is."""
 
@@ -169,7 +171,9 @@ class _Wanted:
     def takes(self, row: ApprovalRow) -> bool:
         if self._since is not None or self._until is not None:
             asked = instant_of(row.requested_at)
-            if asked is None or not (self._since or asked) <= asked < (self._until or asked + 1):
+            if asked is None or (self._since is not None and asked < self._since):
+                return False
+            if self._until is not None and asked >= self._until:
                 return False
         return all(text_of(getattr(row, key)) in texts for key, texts in self._where)
 
@@ -226,7 +230,9 @@ def _text(fields: dict[str, Any], name: str) -> str | None:
 
 def _number(fields: dict[str, Any], name: str) -> float | None:
     value = fields.get(name)
-    return value if type(value) in (int, float) else None
+    if type(value) is not float and (type(value) is not int or abs(value) > _NUMBER_MAX):
+        return None
+    return value
 
 
 _NAMES = tuple(field.name for field in attrs.fields(ApprovalRow))

@@ -98,8 +98,9 @@ def encode_index(
     segment: int, size: int, tail: int, blocks: list[Block], texts: Iterable[str], names: list[tuple[str, str, str]]
 ) -> bytes:
     """Return the file."""
-    times = [each.earliest for each in blocks], [each.latest for each in blocks]
-    is_dated = bool(blocks) and None not in times[0]
+    earliest = [each.earliest for each in blocks if each.earliest is not None]
+    latest = [each.latest for each in blocks if each.latest is not None]
+    is_dated = bool(blocks) and len(earliest) == len(blocks)
     parts = {
         "blocks": msgspec.msgpack.encode([attrs.astuple(each) for each in blocks]),
         "keys": Bloom.over(set(texts)).bits,
@@ -115,8 +116,8 @@ def encode_index(
             "size": size,
             "tail": tail,
             "records": sum(each.records for each in blocks),
-            "earliest": min(filter(None, times[0])) if is_dated else None,
-            "latest": max(filter(None, times[1])) if is_dated else None,
+            "earliest": min(earliest) if is_dated else None,
+            "latest": max(latest) if is_dated else None,
             "sections": sections,
         },
         version=VERSION,

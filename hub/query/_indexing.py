@@ -17,7 +17,7 @@ from ..ports import KnowledgeStore, normalize_path
 from ._index import KEYS, TAIL_BYTES, Block, encode_index, index_path
 from ._looked import Looked
 from ._matching import BadLine, Peeks, text_of
-from ._moments import instant_of
+from ._moments import instant_of, is_as_hubs_write
 from ._names import names_in
 from ._pieces import Piece, Pieces
 from ._plans import Plans
@@ -137,7 +137,7 @@ class _Making:
 
 def _times(values: list[Any]) -> tuple[int | None, int | None]:
     """Return the earliest and the latest time; None if a record has none."""
-    if all(type(value) is str and len(value) == 27 and value[26] == "Z" and value[19] == "." for value in values):
+    if all(map(is_as_hubs_write, values)):
         instants = [instant_of(min(values)), instant_of(max(values))]
     else:
         instants = [instant_of(value) for value in values]

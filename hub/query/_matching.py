@@ -14,7 +14,7 @@ from msgspec import UNSET
 from .. import codec
 from ..errors import InvalidRecord
 from ..patterns import Patterns
-from ._moments import instant_of, instant_text
+from ._moments import instant_of, instant_text, is_as_hubs_write
 from ._selection import FIELDS, Selection
 
 __all__ = ("BadLine", "Matcher", "Peeks", "at_path", "is_object", "lines_with", "text_of", "whole_fields")
@@ -138,7 +138,7 @@ class Matcher:
 
         def is_within(at: Any) -> bool:
             # Most records have a time as hubs write it, whose texts are in the order of their instants.
-            if type(at) is str and len(at) == 27 and at[26] == "Z" and at[19] == ".":
+            if is_as_hubs_write(at):
                 return first <= at < last
             instant = instant_of(at)
             if instant is None:
@@ -292,7 +292,9 @@ class _TextTest:
     def __call__(self, line: bytes) -> bool:
         if self._quick is not None and b"\\u" not in line and line.isascii():
             at = line.rfind(b',"d":')
-            return self._quick in (line[:at] if at >= 0 else line).lower()
+            is_there = self._quick in (line[:at] if at >= 0 else line).lower()
+            if b"\\" not in line or not is_there:
+                return is_there  # else what is there may begin with the letter of an escape, ``\n``
         try:
             fields = whole_fields(line)
         except InvalidRecord:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any
+from typing import Any, TypeGuard
 
 from .._foreign.arguments import Call, is_a, number_of
 
-__all__ = ("instant_of", "instant_text", "moment", "period", "zone_of")
+__all__ = ("instant_of", "instant_text", "is_as_hubs_write", "moment", "period", "zone_of")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -36,6 +36,14 @@ def instant_of(at: Any) -> int | None:
     except (ValueError, OverflowError):
         return None
     return None
+
+
+def is_as_hubs_write(at: Any) -> TypeGuard[str]:
+    """Tell whether the time of a record is as hubs write it: the order of such texts is that of their instants.
+
+    Of the same length are ``2026-11-21 10:00:00.000000Z`` and ``2026-W47-6T10:00:00.000000Z``, which is in no order.
+    """
+    return type(at) is str and len(at) == 27 and at[26] == "Z" and at[19] == "." and at[10] == "T" and at[7] == "-"
 
 
 def instant_text(instant: int) -> str:

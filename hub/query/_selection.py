@@ -182,7 +182,7 @@ def _selection_for(call: Call, given: Mapping[str, Any], *, zone: Any = None, cl
         for name in ("since", "until"):
             if name in given:
                 made[name] = moment(call, name, given[name], now=now, zone=within)
-        if made.get("since", 0) >= made.get("until", made.get("since", 0) + 1):
+        if "since" in made and "until" in made and made["since"] >= made["until"]:
             raise ConfigurationError(
                 f"{call.name}: until is exclusive and has to be after since; no time is between {shown(given['since'])}"
                 f" and {shown(given['until'])}"

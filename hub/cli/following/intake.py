@@ -15,7 +15,7 @@ from ...ports import KnowledgeStore
 from ..importing.fields import Wrong
 from ..output import complain
 from .lines import Line, Lines
-from .records import KEY, Incoming, events_of
+from .records import KEY, Incoming, events_of, keys_of
 
 __all__ = ("Intake", "Seen", "read_seen")
 
@@ -26,6 +26,10 @@ _COMPLAINTS_MAX = 10
 _MARK = f'"{KEY}":"'.encode()
 
 
+_CUT = b'"cut":{"blob":'
+"""What stands in a record that is too long for a line: its metadata is elsewhere, its source and its id are there."""
+
+
 class _Metadata(msgspec.Struct):
     followed: str | None = None
     sse_id: str | None = None
@@ -33,6 +37,7 @@ class _Metadata(msgspec.Struct):
 
 class _Peek(msgspec.Struct):
     source: str | None = None
+    source_id: str | None = None
     metadata: _Metadata | None = None
 
 
@@ -62,7 +67,7 @@ async def read_seen(store: KnowledgeStore) -> Seen:
     reader = LogReader(store, AUDIT)
     while records := await reader.read():
         for record in records:
-            if _MARK in record.line:
+            if _MARK in record.line or _CUT in record.line:
                 _learn(seen, record.line)
     return seen
 
@@ -72,6 +77,9 @@ def _learn(seen: Seen, line: bytes) -> None:
         peek = _peek(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return  # a record in which the mark stands by chance
+    if peek.metadata is None and peek.source_id is not None:
+        for key in keys_of(peek.source, peek.source_id):
+            seen.add(key)
     if peek.metadata is None or peek.metadata.followed is None:
         return
     seen.add(peek.metadata.followed)

@@ -21,7 +21,7 @@ from ..importing.formats import FORMATS
 from ..importing.moments import take_moment
 from .lines import Line
 
-__all__ = ("KEY", "OTHER", "Incoming", "events_of", "is_kind")
+__all__ = ("KEY", "OTHER", "Incoming", "events_of", "is_kind", "keys_of")
 
 KEY = "followed"
 """The key of metadata by which an event of a stream is known when it comes again."""
@@ -81,11 +81,25 @@ def _known(event: Event, line: Line) -> Incoming:
         metadata["sse_id"] = line.event_id
     key = None
     if identity is not None:
-        key = metadata[KEY] = hashlib.sha256(f"{event.source}\0{identity}".encode()).hexdigest()[:32]
+        key = metadata[KEY] = _key_of(f"{event.source}\0{identity}")
     if event.source_id is None:  # so that the hub takes it for what it is: recorded elsewhere
         digest = hashlib.sha256(line.content).hexdigest()[:32]
         event = evolve(event, source_id=line.event_id or line.identity or digest)
     return Incoming(evolve(event, metadata=metadata or None), key)
+
+
+def _key_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def keys_of(source: str | None, source_id: str) -> Iterator[str]:
+    """Iterate over the keys that an event of this source and id may have: they say which it is, whatever gave the id.
+
+    For a record whose metadata is not at hand.
+    """
+    for identity in (f"id {source_id}", f"sse {source_id}", source_id):
+        yield _key_of(f"{source}\0{identity}")
+    yield _key_of(source_id)
 
 
 def _event_of(value: dict[str, Any], source: str, kind: str | None) -> Event:
@@ -178,7 +192,7 @@ def _of_facts(made: Conversation, source: str) -> Iterator[Incoming]:
     for part in made.parts:
         assert not isinstance(part, Envelope), "only chats have envelopes"
         item = f"{made.format}:{made.key}/{part.id}"
-        key = hashlib.sha256(item.encode()).hexdigest()[:32]
+        key = _key_of(item)
         about: dict[str, Any] = {"source": source, "source_id": item, "occurred_at": part.occurred_at}
         metadata: Mapping[str, Any] = {**part.metadata, KEY: key}
         if part.speaker is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,12 +12,14 @@ import anyio
 
 from ..failures import CommandFailed
 from ..output import complain
-from .lines import Line, Splitter
+from .lines import LINE_BYTES_MAX, Line, LineTooLong, Splitter
 
 __all__ = ("Url", "is_url")
 
 _SSE = "text/event-stream"
 _CONNECT_SECONDS = 10.0
+_ANSWER_SECONDS = 60.0
+"""A stream may be silent for as long as it likes, but its server says at once that it is one."""
 _PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.5, 30.0
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -37,6 +41,7 @@ class Url:
         self.last_event_id: str | None = None
         self._count = 0
         self._is_sse = False
+        self._is_first = True
 
     async def batches(self) -> AsyncIterator[Sequence[Line]]:
         library = _library()
@@ -61,13 +66,16 @@ class Url:
             headers["Last-Event-ID"] = self.last_event_id
         timeout = library.Timeout(_CONNECT_SECONDS, read=None)
         try:
-            async with (
-                library.AsyncClient(timeout=timeout) as client,
-                client.stream("GET", self._url, headers={**headers, **self._headers}) as response,
-            ):
+            async with AsyncExitStack() as opened:
+                client = await opened.enter_async_context(library.AsyncClient(timeout=timeout))
+                stream = client.stream("GET", self._url, headers={**headers, **self._headers})
+                with anyio.move_on_after(_ANSWER_SECONDS) as waiting:
+                    response = await opened.enter_async_context(stream)
+                if waiting.cancelled_caught:
+                    raise _Transient(f"it has not answered within {_ANSWER_SECONDS:g} s")
                 self._check(response)
                 self._is_sse = response.headers.get("Content-Type", "").startswith(_SSE)
-                splitter, event = Splitter(self.name), _Event(self.last_event_id)
+                splitter, event, self._is_first = Splitter(self.name), _Event(self.last_event_id), True
                 async for content in response.aiter_bytes():
                     if lines := self._lines(splitter.feed(content), event):
                         yield lines
@@ -95,7 +103,10 @@ class Url:
             return [self._line(content.rstrip(b"\r\n"), None) for content in contents]
         made = []
         for content in contents:
-            if (data := event.feed(content.rstrip(b"\r\n"))) is not None:
+            line = content.rstrip(b"\r\n")
+            if self._is_first:
+                line, self._is_first = line.removeprefix(codecs.BOM_UTF8), False
+            if (data := event.feed(line)) is not None:
                 self.last_event_id = event.last_id
                 made.append(self._line(data, event.last_id))
         return made
@@ -111,15 +122,19 @@ class _Event:
     def __init__(self, last_id: str | None) -> None:
         self.last_id = last_id
         self._data: list[bytes] = []
+        self._size = 0
 
     def feed(self, line: bytes) -> bytes | None:
         """Take in a line; return the data of the event that ends with it, None if none does."""
         if not line:
-            data, self._data = self._data, []
+            data, self._data, self._size = self._data, [], 0
             return b"\n".join(data) if data else None
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
+            self._size += len(value) + 1
+            if self._size > LINE_BYTES_MAX:  # an event that never ends does not fill the memory
+                raise LineTooLong(f"an event has more than {LINE_BYTES_MAX:,} bytes of data, the most that is read")
             self._data.append(value)
         elif name == b"id" and b"\0" not in value:
             self.last_id = value.decode(errors="replace")

@@ -122,7 +122,12 @@ function showIntegrity(state, found) {
       all
         ? `Computed again: ${count(total)} of ${count(total)} records hold`
         : `Computed again: ${count(found.holds)} of ${count(total)} records hold, the others cannot be`,
-      h("p", {}, "SHA-256 over the chain value before and the line, for each record, in this browser."),
+      h(
+        "p",
+        {},
+        "SHA-256 over the chain value before and the line, for each record, in this browser. A log that was written anew",
+        " from some record on holds, too: only a head that you keep tells it from this one.",
+      ),
       notes,
     );
   }
@@ -163,11 +168,24 @@ function showCompleteness(state) {
     } else if (first.index === null) {
       notes.push(h("p", {}, "The records are from no log, so they have no numbers."));
     } else if (first.index > 0) {
+      const isSaid = anchorOf(records) !== null,
+        isChained = records.some((record) => record.chain !== null);
+      if (!isSaid && isChained) {
+        look = "bad";
+        sign = "failed";
+        verdict = `Records are missing before record ${count(first.index)}`;
+      }
       notes.push(
         h(
           "p",
           {},
-          `The log begins with record ${count(first.index)}: what was before is not kept any more, as its log.pruned records say.`,
+          `The log begins with record ${count(first.index)}: ${
+            isSaid
+              ? "what was before is not kept any more, as its log.pruned records say."
+              : isChained
+                ? "no log.pruned record says what became of those before."
+                : "a journal does not keep what it needs no more."
+          }`,
         ),
       );
     } else {
@@ -224,6 +242,13 @@ function compareHead(state, given, answer) {
     answer.textContent = text;
   };
   if (!match) return say("odd", "That is no head: a head is a number, a colon, and 22 characters.");
+  const last = state.records[state.records.length - 1];
+  if (state.about.selection === null && state.about.head !== `${last.index + 1}:${last.chain}`) {
+    return say(
+      "bad",
+      `The head that the file names is not that of its last record, which is ${last.index + 1}:${last.chain}: the file was changed.`,
+    );
+  }
   if (given === state.about.head) {
     if (holdsWhole(state)) showVerdict(state.completeness, "good", "ok", "Complete, by the head that you keep");
     return say("", "The same: up to here, this is the log whose head you keep.");

@@ -22,7 +22,14 @@ function lookOf(fields) {
   return fields.$damaged !== undefined ? { look: "bad", sign: "failed" } : { look: "", sign: null };
 }
 
-const BEGINS = { "turn.started": 1, "tool.called": 1, "model.called": 1, "task.started": 1, "approval.requested": 1 };
+const BEGINS = {
+  __proto__: null,
+  "turn.started": 1,
+  "tool.called": 1,
+  "model.called": 1,
+  "task.started": 1,
+  "approval.requested": 1,
+};
 const ENDS = new Set([
   "ended",
   "failed",

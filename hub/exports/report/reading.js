@@ -61,8 +61,35 @@ function recordOf(bytes, place) {
     whole,
     chain: seal && seal[2] ? seal[2] : null,
     checked: "not",
-    fields: fieldsOf(written, whole),
+    cut: whole ? fieldsOf(written, null).cut : null,
+    ...drawn(fieldsOf(written, whole)),
   };
+}
+
+const TEXTS = (
+  "kind at id hub agent_id channel_id envelope_id turn_id task_id call_id approval_id session_id tenant tool model action reason" +
+  " risk_level error_message error_type name topic title severity outcome redaction"
+).split(" ");
+const LISTS = ["audience", "participants", "capabilities", "approvers"];
+const NUMBERS = ["input_tokens", "output_tokens", "duration_ms", "risk_score"];
+
+/** The fields as they are, and as they are drawn: a record of a stranger may have an object where a text should be. */
+function drawn(raw) {
+  const fields = { ...raw };
+  if (typeof fields.at === "number" && Math.abs(fields.at) < 8.64e12)
+    fields.at = new Date(fields.at * 1000).toISOString();
+  const text = (value) =>
+    value === undefined || value === null ? value : typeof value === "string" ? value : JSON.stringify(value);
+  for (const name of TEXTS) if (name in raw) fields[name] = text(fields[name]);
+  for (const name of LISTS)
+    if (name in raw)
+      fields[name] = Array.isArray(raw[name])
+        ? raw[name].map((each) => text(each) ?? "null")
+        : text(raw[name]) === undefined || raw[name] === null
+          ? null
+          : [text(raw[name])];
+  for (const name of NUMBERS) if (name in raw && typeof raw[name] !== "number") fields[name] = null;
+  return { raw, fields };
 }
 
 function fieldsOf(written, whole) {
@@ -87,9 +114,18 @@ const hexOf = (digest) => [...new Uint8Array(digest)].map((byte) => byte.toStrin
 /** Compute the chain value of each record from its line and the value before it; say of each what came out. */
 async function check(records, progress) {
   const digest = globalThis.crypto && crypto.subtle ? (bytes) => crypto.subtle.digest("SHA-256", bytes) : null;
+  const anchor = anchorOf(records);
+  const isChained = records.some((record) => record.chain !== null);
   const found = { holds: 0, wrong: 0, redacted: 0, unlinked: 0, unchained: 0, first: null, isAble: !!digest };
   for (const record of records) {
-    record.checked = digest ? await checked(record, before(record, records), digest) : "not";
+    record.checked = digest
+      ? await checked(
+          record,
+          before(record, records) ?? (record.place === 0 && anchor !== null ? anchor.chain : null),
+          digest,
+          isChained,
+        )
+      : "not";
     if (record.checked === "wrong" && found.first === null) found.first = record;
     if (record.checked in found) found[record.checked] += 1;
     if (record.place % 256 === 255) {
@@ -100,6 +136,22 @@ async function check(records, progress) {
   return found;
 }
 
+/** The newest log.pruned that names the first record of a log as its beginning; null if none does. */
+function anchorOf(records) {
+  const first = records.length ? records[0].index : null;
+  const said =
+    first === null
+      ? []
+      : records.filter(
+          ({ fields }) =>
+            fields.kind === "log.pruned" &&
+            !("seq" in fields) &&
+            fields.first === first &&
+            typeof fields.chain === "string",
+        );
+  return said.length ? said[said.length - 1].fields : null;
+}
+
 /** The chain value that a record follows: that of the record before it, where that is here, else what the file says. */
 function before(record, records) {
   if (record.index === 0) return "";
@@ -108,8 +160,9 @@ function before(record, records) {
   return isNext && last.chain !== null ? last.chain : record.previous;
 }
 
-async function checked(record, previous, digest) {
-  if (record.chain === null) return "unchained";
+async function checked(record, previous, digest, isChained) {
+  // A log has a chain or none: a record without its value, among others that have theirs, has lost it.
+  if (record.chain === null) return isChained && record.index !== null ? "wrong" : "unchained";
   if (record.isRedacted) return "redacted";
   if (previous === null) return "unlinked";
   const begin = encoder.encode(previous);
@@ -118,7 +171,7 @@ async function checked(record, previous, digest) {
   bytes.set(record.text.subarray(0, record.text.length - CHAIN_BYTES), begin.length);
   bytes[bytes.length - 1] = 125; // the closing brace
   if (chainValue(await digest(bytes)) !== record.chain) return "wrong";
-  const cut = record.fields.cut;
-  if (record.whole && cut && hexOf(await digest(record.whole)) !== cut.sha256) return "wrong";
+  // What the line says of the whole is in the chain; the whole may say of itself what it likes.
+  if (record.whole && hexOf(await digest(record.whole)) !== (record.cut ? record.cut.sha256 : null)) return "wrong";
   return "holds";
 }

@@ -200,7 +200,7 @@ class List {
         "aria-selected": String(record === this.selected),
         onclick: () => this.open(record),
       },
-      h("span", { class: "time" }, record.at === null ? "–" : fields.at.slice(11, 23)),
+      h("span", { class: "time" }, record.at === null ? "–" : new Date(record.at).toISOString().slice(11, 23)),
       h("span", { class: "seq" }, typeof fields.seq === "number" ? count(fields.seq) : ""),
       h(
         "span",
@@ -320,7 +320,7 @@ class List {
         {},
         facts.filter(([, value]) => value !== null).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
       ),
-      json(fields),
+      json(record.raw),
     ];
   }
 }

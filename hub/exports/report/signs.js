@@ -68,6 +68,7 @@ const ICONS = {
 };
 
 const FAMILIES = {
+  __proto__: null, // a kind may be called "constructor"
   envelope: ["envelope", "talk"],
   channel: ["channel", "talk"],
   topic: ["channel", "talk"],

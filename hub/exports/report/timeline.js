@@ -22,7 +22,7 @@ function timeline(state) {
       bad: 0,
       odd: 0,
       first: alone[0].from,
-      last: Math.max(...alone.map((span) => span.to ?? span.from)),
+      last: alone.reduce((last, span) => Math.max(last, span.to ?? span.from), -Infinity),
     });
   const list = h("div", { class: "panel" });
   const more = h("p", { class: "more" });
