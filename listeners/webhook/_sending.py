@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -17,10 +18,13 @@ from hubwire.addresses import AddressGuard, Endpoint
 from hubwire.errors import AddressForbidden, ConfigurationError
 from hubwire.ports import Clock
 
-__all__ = ("Answer", "NoAnswer", "Sender", "Timeouts", "check_installed", "retry_after_of")
+__all__ = ("Answer", "NoAnswer", "Sender", "Timeouts", "beginning_of", "check_installed", "retry_after_of")
 
 _ANSWER_BYTES_MAX = 64 * 1024
 """What is read of an answer, so that its connection can be used again; of a longer one the connection is closed."""
+
+_ANSWER_CHUNKS_MAX = 500
+"""In how many pieces: thousands of one byte each come without a pause, and would hold up the event loop."""
 
 _ANSWER_SECONDS_MAX = 2.0
 """How long the rest of an answer is waited for, whose status is known."""
@@ -125,8 +129,8 @@ class Sender:
     async def post(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Post a message. Raises :class:`NoAnswer`."""
         try:
-            with anyio.fail_after(self._timeouts.total):
-                return await self._post(headers, body)
+            with anyio.fail_after(self._timeouts.total) as scope:
+                response = await self._post(headers, body)
         except TimeoutError as error:
             self._addresses = ()
             raise NoAnswer(f"no answer after {self._timeouts.total:g} s") from error
@@ -135,8 +139,19 @@ class Sender:
         except (OSError, self._engine.HTTPError, self._engine.StreamError) as error:
             self._addresses = ()
             raise NoAnswer(_said(error)) from error
+        return await self._answer(response, scope.deadline)
 
-    async def _post(self, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _answer(self, response: Any, deadline: float) -> Answer:
+        """Return what was answered. The status is known, so that nothing that follows makes it no answer."""
+        try:
+            excerpt = await beginning_of(response.stream, deadline)
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(1.0), suppress(Exception):
+                await response.aclose()
+        after = retry_after_of(response.headers.get("retry-after"), self._clock)
+        return Answer(status=response.status_code, retry_after=after, excerpt=excerpt)
+
+    async def _post(self, headers: Mapping[str, str], body: bytes) -> Any:
         addresses = (await self._resolved())[:_ADDRESSES_TRIED_MAX]
         for address in addresses[:-1]:
             try:
@@ -152,7 +167,7 @@ class Sender:
             self._resolved_at = now
         return self._addresses
 
-    async def _post_to(self, address: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _post_to(self, address: str, headers: Mapping[str, str], body: bytes) -> Any:
         endpoint, times = self._endpoint, self._timeouts
         host = f"[{address}]" if ":" in address else address
         request = self._engine.Request(
@@ -166,24 +181,19 @@ class Sender:
                 "target": endpoint.target.encode(),  # as it was given, byte by byte
             },
         )
-        response = await self._transport.handle_async_request(request)
-        try:
-            excerpt = await _beginning(response)
-        finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(1.0):
-                await response.aclose()
-        after = retry_after_of(response.headers.get("retry-after"), self._clock)
-        return Answer(status=response.status_code, retry_after=after, excerpt=excerpt)
+        return await self._transport.handle_async_request(request)
 
 
-async def _beginning(response: Any) -> str:
-    """Read an answer up to its bound, and return its beginning for people. Its status stands, whatever comes."""
+async def beginning_of(stream: AsyncIterable[bytes], deadline: float) -> str:
+    """Read an answer up to its bounds, and return its beginning for people. Its status stands, whatever comes."""
     read = bytearray()
-    with anyio.move_on_after(_ANSWER_SECONDS_MAX):
+    with anyio.CancelScope(deadline=min(deadline, anyio.current_time() + _ANSWER_SECONDS_MAX)):
         try:
-            async for chunk in response.stream:
+            chunks = 0
+            async for chunk in stream:
+                chunks += 1
                 read += chunk[: _ANSWER_BYTES_MAX - len(read)]
-                if len(read) >= _ANSWER_BYTES_MAX:
+                if len(read) >= _ANSWER_BYTES_MAX or chunks >= _ANSWER_CHUNKS_MAX:
                     break
         except Exception as error:  # noqa: BLE001 - a body that breaks off does not change the status before it
             read += f" ({type(error).__name__})".encode()
