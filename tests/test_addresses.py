@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import itertools
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -218,3 +220,30 @@ async def test_answers_that_are_no_texts_are_refused() -> None:
     guard = AddressGuard(resolver=resolver)
     with pytest.raises(AddressForbidden):
         await guard.resolve(endpoint_of(guard))
+
+
+async def test_a_resolver_may_answer_without_end() -> None:
+    async def resolver(_: str, __: int) -> Iterable[str]:
+        return itertools.repeat("8.8.8.8")
+
+    guard = AddressGuard(resolver=resolver)
+    assert await guard.resolve(guard.endpoint("https://example.com/")) == ("8.8.8.8",)
+
+
+@pytest.mark.parametrize("raised", [SystemExit, GeneratorExit, asyncio.CancelledError, BaseException])
+@pytest.mark.parametrize("is_late", [True, False])
+async def test_what_a_resolver_raises_ends_no_program(raised: type[BaseException], is_late: bool) -> None:
+    """Only an Exception comes out, also where the addresses raise when they are read."""
+
+    def addresses() -> Iterator[str]:
+        yield "8.8.8.8"
+        raise raised
+
+    async def resolver(_: str, __: int) -> Iterable[str]:
+        if is_late:
+            return addresses()
+        raise raised
+
+    guard = AddressGuard(resolver=resolver)
+    with pytest.raises(RuntimeError, match=f"it raised {raised.__name__}"):
+        await guard.resolve(guard.endpoint("https://example.com/"))

@@ -136,7 +136,7 @@ class Sender:
             raise NoAnswer(f"no answer after {self._timeouts.total:g} s") from error
         except AddressForbidden as error:
             raise NoAnswer(str(error)) from error
-        except (OSError, self._engine.HTTPError, self._engine.StreamError) as error:
+        except Exception as error:  # of the network, the client, or a resolver, which may raise any
             self._addresses = ()
             raise NoAnswer(_said(error)) from error
         return await self._answer(response, scope.deadline)
