@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
+import pytest
 from webhook_endpoint import Connection, Endpoint, Request
 
 from hubwire import Hub
 from hubwire.addresses import AddressGuard
 from hubwire.listeners.webhook import Webhook
+from hubwire.listeners.webhook._hidden import Hidden
 from hubwire.listeners.webhook._sending import beginning_of
 from hubwire.stores import MemoryStore
-from support.webhooks import SOON, numbers, order, sending
+from support import until
+from support.webhooks import LOOPBACK, SOON, numbers, order, sending
 
 
 async def test_a_status_stands_when_the_rest_does_not_come_in_time() -> None:
@@ -40,7 +44,7 @@ async def test_an_answer_in_tiny_pieces_does_not_hold_up_the_loop() -> None:
             yield b"x"
 
     async with asyncio.timeout(10):
-        assert (await beginning_of(pieces(), float("inf"))).startswith("xxx")
+        assert (await beginning_of(pieces(), float("inf"), Hidden(()))).startswith("xxx")
     assert handed_out <= 500
 
 
@@ -63,3 +67,44 @@ async def test_a_resolver_that_fails_is_a_delivery_that_failed() -> None:
             await hub.flush()
     assert numbers(endpoint.requests) == [0]
     assert (webhook.statistics().failed, webhook.statistics().delivered) == (2, 1)
+
+
+@pytest.mark.parametrize("status", [400, 503])
+async def test_a_secret_that_an_endpoint_repeats_is_not_reported(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    """As a page for debugging does, which shows the request: neither log nor statistics, health or letter have it."""
+
+    async def answering(request: Request, connection: Connection) -> None:
+        path = request.target.partition("?")[0]
+        said = f"Cannot POST {path}: " + "x" * 150 + f"{request.headers} {request.target}"
+        await connection.say(status, said.encode())
+
+    headers = {"Authorization": "Bearer " + "s3cr3t" * 20, "X-Key": "k3y-of-mine"}
+    async with Endpoint(answering) as endpoint, Hub(MemoryStore(), close_seconds_max=0.2) as hub:
+        url = f"http://127.0.0.1:{endpoint.port}/t0ken-in-path?and=t0ken"
+        webhook = Webhook(url, secret=None, headers=headers, allow=LOOPBACK)
+        attachment = hub.attach(webhook, pattern="order.*")
+        await attachment.ready()
+        await hub.emit(order(0))
+        await until(lambda: webhook.statistics().last_error is not None)
+        await until(lambda: "answered" in caplog.text)
+        reports = [webhook.statistics(), webhook, hub.health(), hub.statistics(), await hub.dead_letters.list()]
+    assert f"answered {status}" in repr(reports)
+    for secret in ("s3cr3t", "k3y-of", "t0ken"):
+        assert secret not in repr(reports)
+        assert secret not in caplog.text
+
+
+async def test_a_secret_in_what_is_no_answer_is_not_reported() -> None:
+    """The client says what it could not read, and that may be the request."""
+
+    async def answering(request: Request, connection: Connection) -> None:
+        connection.writer.write(request.headers["authorization"].encode() + b"\r\n\r\n")
+        await connection.writer.drain()
+
+    async with Endpoint(answering) as endpoint:
+        settings: dict[str, Any] = {"headers": {"Authorization": "Bearer s3cr3t-s3cr3t"}, "close_seconds_max": 0.2}
+        async with sending(endpoint, **settings) as (hub, webhook, _):
+            await hub.emit(order(0))
+            await until(lambda: webhook.statistics().last_error is not None)
+    assert "illegal status line" in str(webhook.statistics().last_error)
+    assert "s3cr3t" not in str(webhook.statistics().last_error)

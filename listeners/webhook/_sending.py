@@ -18,6 +18,8 @@ from hubwire.addresses import AddressGuard, Endpoint
 from hubwire.errors import AddressForbidden, ConfigurationError
 from hubwire.ports import Clock
 
+from ._hidden import Hidden
+
 __all__ = ("Answer", "NoAnswer", "Sender", "Timeouts", "beginning_of", "check_installed", "retry_after_of")
 
 _ANSWER_BYTES_MAX = 64 * 1024
@@ -86,8 +88,9 @@ class Sender:
         tls: ssl.SSLContext | None,
         proxy: str | None,
         has_agent: bool,
+        hidden: Hidden,
     ) -> None:
-        """``has_agent``: the headers of each message say which program sends it."""
+        """``has_agent``: the headers of each message say which program sends it. ``hidden``: what no answer may say."""
         self._engine: Any = None
         self._agent: dict[str, str] = {}
         self._guard = guard
@@ -97,6 +100,7 @@ class Sender:
         self._tls = tls
         self._proxy = proxy
         self._has_agent = has_agent
+        self._hidden = hidden
         self._transport: Any = None
         self._addresses: tuple[str, ...] = ()
         self._resolved_at = 0.0
@@ -138,18 +142,22 @@ class Sender:
             raise NoAnswer(str(error)) from error
         except Exception as error:  # of the network, the client, or a resolver, which may raise any
             self._addresses = ()
-            raise NoAnswer(_said(error)) from error
+            raise NoAnswer(self._said(error)) from error
         return await self._answer(response, scope.deadline)
 
     async def _answer(self, response: Any, deadline: float) -> Answer:
         """Return what was answered. The status is known, so that nothing that follows makes it no answer."""
         try:
-            excerpt = await beginning_of(response.stream, deadline)
+            excerpt = await beginning_of(response.stream, deadline, self._hidden)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(1.0), suppress(Exception):
                 await response.aclose()
         after = retry_after_of(response.headers.get("retry-after"), self._clock)
         return Answer(status=response.status_code, retry_after=after, excerpt=excerpt)
+
+    def _said(self, error: BaseException) -> str:
+        text = " ".join(self._hidden.without(str(error)).split())[:_EXCERPT_CHARS_MAX]
+        return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
     async def _post(self, headers: Mapping[str, str], body: bytes) -> Any:
         addresses = (await self._resolved())[:_ADDRESSES_TRIED_MAX]
@@ -184,7 +192,7 @@ class Sender:
         return await self._transport.handle_async_request(request)
 
 
-async def beginning_of(stream: AsyncIterable[bytes], deadline: float) -> str:
+async def beginning_of(stream: AsyncIterable[bytes], deadline: float, hidden: Hidden) -> str:
     """Read an answer up to its bounds, and return its beginning for people. Its status stands, whatever comes."""
     read = bytearray()
     with anyio.CancelScope(deadline=min(deadline, anyio.current_time() + _ANSWER_SECONDS_MAX)):
@@ -197,7 +205,7 @@ async def beginning_of(stream: AsyncIterable[bytes], deadline: float) -> str:
                     break
         except Exception as error:  # noqa: BLE001 - a body that breaks off does not change the status before it
             read += f" ({type(error).__name__})".encode()
-    text = bytes(read[: 4 * _EXCERPT_CHARS_MAX]).decode(errors="replace")
+    text = hidden.without(read.decode(errors="replace"))[: 4 * _EXCERPT_CHARS_MAX]
     line = "".join(each if each.isprintable() else " " for each in text)
     return " ".join(line.split())[:_EXCERPT_CHARS_MAX]
 
@@ -216,8 +224,3 @@ def retry_after_of(value: str | None, clock: Clock) -> float | None:
     at = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     seconds = (at - datetime.fromtimestamp(clock.now_ns() / 1e9, tz=UTC)).total_seconds()
     return min(max(seconds, 0.0), _RETRY_AFTER_SECONDS_MAX)
-
-
-def _said(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:_EXCERPT_CHARS_MAX]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
