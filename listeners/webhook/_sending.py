@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import ssl
 from collections.abc import AsyncIterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -16,6 +15,7 @@ import attrs
 from hubwire import installed_version
 from hubwire.addresses import AddressGuard, Endpoint
 from hubwire.errors import AddressForbidden, ConfigurationError
+from hubwire.own_log import OwnLog
 from hubwire.ports import Clock
 
 from ._hidden import Hidden
@@ -38,6 +38,8 @@ _RESOLVED_SECONDS = 30.0
 """How long the addresses of a name are used, if all goes well."""
 
 _ADDRESSES_TRIED_MAX = 4
+
+_log = OwnLog("webhook")
 
 
 class NoAnswer(Exception):
@@ -150,8 +152,11 @@ class Sender:
         try:
             excerpt = await beginning_of(response.stream, deadline, self._hidden)
         finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(1.0), suppress(Exception):
-                await response.aclose()
+            with anyio.CancelScope(shield=True), anyio.move_on_after(1.0):
+                try:
+                    await response.aclose()
+                except Exception as error:  # noqa: BLE001 - of the network or the client; the connection is gone then
+                    _log.problem("a connection to an endpoint could not be closed", error)
         after = retry_after_of(response.headers.get("retry-after"), self._clock)
         return Answer(status=response.status_code, retry_after=after, excerpt=excerpt)
 
