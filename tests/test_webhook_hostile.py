@@ -48,14 +48,20 @@ async def test_an_answer_in_tiny_pieces_does_not_hold_up_the_loop() -> None:
     assert handed_out <= 500
 
 
-async def test_a_resolver_that_fails_is_a_delivery_that_failed() -> None:
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+@pytest.mark.parametrize("raised", [LookupError, Unspeakable])
+async def test_a_resolver_that_fails_is_a_delivery_that_failed(raised: type[Exception]) -> None:
     """Whatever it raises: statistics say it, the circuit counts it, and the event is sent when it works again."""
     answers: list[list[str]] = []
 
     async def resolver(_: str, __: int) -> list[str]:
         answers.append(["127.0.0.1"])
         if len(answers) <= 2:
-            raise LookupError("the resolver is not well")
+            raise raised("the resolver is not well")
         return answers[-1]
 
     async with Endpoint() as endpoint:

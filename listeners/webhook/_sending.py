@@ -18,6 +18,7 @@ from hubwire.errors import AddressForbidden, ConfigurationError
 from hubwire.own_log import OwnLog
 from hubwire.ports import Clock
 
+from .._said import said
 from ._hidden import Hidden
 
 __all__ = ("Answer", "NoAnswer", "Sender", "Timeouts", "beginning_of", "check_installed", "retry_after_of")
@@ -161,7 +162,7 @@ class Sender:
         return Answer(status=response.status_code, retry_after=after, excerpt=excerpt)
 
     def _said(self, error: BaseException) -> str:
-        text = " ".join(self._hidden.without(str(error)).split())[:_EXCERPT_CHARS_MAX]
+        text = self._hidden.without(said(error))[:_EXCERPT_CHARS_MAX]
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
     async def _post(self, headers: Mapping[str, str], body: bytes) -> Any:
