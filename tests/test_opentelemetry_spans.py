@@ -18,6 +18,7 @@ from opentelemetry.trace.status import StatusCode
 
 from hubwire import ApprovalPolicy, BaseActor, Escalate, Event, GenericEvent, Hub, Turn, context
 from hubwire.approvals import FunctionApprover
+from hubwire.errors import ConfigurationError
 from hubwire.events import (
     AgentSwitched,
     ModelCalled,
@@ -450,6 +451,18 @@ async def test_an_approval_is_a_span() -> None:
     assert attributes(span)[names.APPROVAL_VERDICT] == "approved"
     assert span.status.status_code is StatusCode.OK
     assert "approval.challenge_issued" in [each.name for each in span.events]
+
+
+async def test_a_listener_makes_the_spans_of_one_hub_at_a_time() -> None:
+    """A second hub would shut the exporter down when it ends, and the first one's spans would be lost."""
+    shown = InMemorySpanExporter()
+    otel = OpenTelemetry(exporter=shown)
+    async with Hub(listeners=[otel]) as hub:
+        with pytest.raises(ConfigurationError, match="of another hub, which runs"):
+            async with Hub(listeners=[otel]):
+                pass
+        await hub.emit(ToolCompleted(tool="x", call_id="1"))
+    assert [span.name for span in shown.get_finished_spans()] == ["execute_tool x"]
 
 
 async def test_two_hubs_have_spans_of_their_own() -> None:

@@ -354,6 +354,22 @@ async def test_two_hubs_have_numbers_of_their_own() -> None:
         assert ("hub_events_total", (("type", "a.b"),)) not in samples(other)
 
 
+async def test_metrics_are_of_one_hub_at_a_time() -> None:
+    """A second hub would take their place, and the first one's numbers would stand still when it ends."""
+    metrics = PrometheusMetrics()
+    async with Hub(listeners=[metrics]) as hub:
+        with pytest.raises(ConfigurationError, match="of another hub, which runs"):
+            async with Hub(listeners=[metrics]):
+                pass
+        await hub.emit(GenericEvent(kind="order.placed"))
+        await hub.flush()
+        assert of(samples(metrics), "hub_events_total", type="order.placed") == 1
+    async with Hub(listeners=[metrics]) as hub:
+        await hub.emit(GenericEvent(kind="order.placed"))
+        await hub.flush()
+        assert of(samples(metrics), "hub_events_total", type="order.placed") == 2
+
+
 async def test_a_clock_that_stands_still_is_no_harm() -> None:
     clock = ManualClock()
     metrics = PrometheusMetrics(clock=clock)
