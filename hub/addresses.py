@@ -100,7 +100,7 @@ def is_public(address: str) -> bool:
 
 
 def _unmapped(given: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    if given.version == 4:
+    if given.version == 4 or given.scope_id is not None:
         return given
     number = int(given)
     if given in _6TO4:
@@ -111,8 +111,8 @@ def _unmapped(given: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 
 
 def _is_public(given: IPv4Address | IPv6Address) -> bool:
-    if given.version == 6 and given not in _PUBLIC_6:
-        return False
+    if given.version == 6 and (given not in _PUBLIC_6 or given.scope_id is not None):
+        return False  # who names one of this machine's interfaces, as by %eth0, does not mean the internet
     return not given.is_private and not any(given in network for network in _NOT_PUBLIC)
 
 
