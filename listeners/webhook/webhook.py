@@ -11,14 +11,13 @@ import attrs
 
 from hubwire import Attachment, Backoff, Duty, Event, cloudevents, codec
 from hubwire.addresses import AddressGuard
-from hubwire.clock import SystemClock
 from hubwire.errors import ConfigurationError, EventRefused, RetryLater, TargetGone
 from hubwire.ports import Clock
 
 from .._histogram import Histogram
 from ..metrics import BOUNDS_SECONDS, Latency
 from ._circuit import Circuit, CircuitState
-from ._given import is_a, shown
+from ._given import clock_of, is_a, shown
 from ._hidden import Hidden
 from ._sending import Answer, NoAnswer, Sender, check_installed
 from ._settings import backoff_of, guard_of, header_name, headers_of, number_of, proxy_of, timeouts_of, tls_of
@@ -163,7 +162,7 @@ class Webhook:
         self.attempts_max: int = number_of("attempts_max", attempts_max)
         self.__name__: str = f"webhook {self._endpoint.host}"
         self._keys = _keys(secret)
-        self._clock = clock or SystemClock()
+        self._clock = clock_of(_CALL, clock)
         self._encode = _Body(body, source, redactor)
         own_headers = headers_of(headers)
         self._headers = {**own_headers, "Content-Type": self._encode.content_type}
