@@ -17,6 +17,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,7 +25,7 @@ import anyio
 import attrs
 
 from ._foreign.arguments import Call, is_a, shown
-from ._foreign.guards import guarded_call
+from ._foreign.guards import guarded, guarded_call
 from .errors import AddressForbidden, ConfigurationError
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def is_public(address: str) -> bool:
 
 
 def _unmapped(given: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    if given.version == 4:
+    if given.version == 4 or given.scope_id is not None:
         return given
     number = int(given)
     if given in _6TO4:
@@ -110,8 +111,8 @@ def _unmapped(given: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 
 
 def _is_public(given: IPv4Address | IPv6Address) -> bool:
-    if given.version == 6 and given not in _PUBLIC_6:
-        return False
+    if given.version == 6 and (given not in _PUBLIC_6 or given.scope_id is not None):
+        return False  # who names one of this machine's interfaces, as by %eth0, does not mean the internet
     return not given.is_private and not any(given in network for network in _NOT_PUBLIC)
 
 
@@ -197,8 +198,8 @@ class AddressGuard:
 
     async def _look_up(self, endpoint: Endpoint) -> Sequence[str]:
         if self._resolver is not None:
-            given: Any = await guarded_call(self._resolver, endpoint.host, endpoint.port)
-            found = [each if type(each) is str else "" for each in given][:_ADDRESSES_MAX]
+            given = await guarded(self._resolver, endpoint.host, endpoint.port)
+            found = [each if type(each) is str else "" for each in guarded_call(_first, given)]
         else:
             answers = await anyio.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
             found = [str(answer[4][0]) for answer in answers]
@@ -211,6 +212,10 @@ class AddressGuard:
 
     def _is_listed(self, address: IPv4Address | IPv6Address) -> bool:
         return any(each in network for network in self._networks for each in (address, _unmapped(address)))
+
+
+def _first(given: Iterable[str]) -> list[str]:
+    return list(islice(given, _ADDRESSES_MAX))
 
 
 def _parsed(call: Call, url: Any) -> Endpoint:

@@ -90,7 +90,7 @@ def traced(
     Without OpenTelemetry the function is only called. Raises :class:`~hubwire.errors.ConfigurationError` for what is no
     function, and for a generator, whose work is not done when it returns.
     """
-    if callable(name) and not is_a(name, str):
+    if (callable(name) and not is_a(name, str)) or is_a(name, classmethod):
         return _traced(name, None, kind, {})
     if name is not None and (not is_a(name, str) or not name):
         raise ConfigurationError(f"traced(): name is a text that is not empty, not {shown(name)}")
@@ -103,12 +103,14 @@ def traced(
 
 
 def _traced(function: Any, name: str | None, kind: str, attributes: Mapping[str, Any]) -> Callable[..., Any]:
+    if is_a(function, (staticmethod, classmethod)):
+        raise ConfigurationError(f"traced() decorates the function itself: write @{type_name(function)} above @traced")
     if not callable(function) or is_a(function, type):
         raise ConfigurationError(f"traced() decorates a function, not a {type_name(function)}")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ConfigurationError("traced() decorates no generator: its work is not done when it returns")
     title = str(name or getattr(function, "__qualname__", type(function).__name__))
-    if inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
 
         @wraps(function)
         async def call_async(*args: Any, **kwargs: Any) -> Any:

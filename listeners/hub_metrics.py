@@ -65,12 +65,17 @@ class HubMetrics(Metrics):
         self._is_read = False
         self._unmeasured: Callable[[], None] = _already
         """Ends what :meth:`_measure` has begun."""
+        self._is_entered = False
         self._hub_id = ""
         self._counted = -1
         """The ``seq`` of the last event that the totals have."""
 
     def bind(self, hub: Hub) -> None:
-        """Include this hub's statistics from now on, and how long its listeners take."""
+        """Include this hub's statistics from now on, and how long its listeners take. It is for one hub at a time."""
+        if self._is_entered and self._hub is not None and hub is not self._hub:
+            raise ConfigurationError(
+                f"{type(self).__name__}: these are the metrics of another hub, which runs; make others for each hub"
+            )
         super().bind(hub)
         self._measure()
 
@@ -101,6 +106,7 @@ class HubMetrics(Metrics):
 
     async def __aenter__(self) -> Self:
         self._measure()
+        self._is_entered = True
         is_read, self._is_read = self._is_read, True  # it may be entered again, after a failure
         if not is_read and self._file is not None and (kept := await self._file.read()) is not None:
             for kind, severity, outcome, number in kept.names:
@@ -114,6 +120,7 @@ class HubMetrics(Metrics):
     async def __aexit__(self, *_: object) -> None:
         self._unmeasured()
         self._unmeasured = _already
+        self._is_entered = False
         await self._save()
 
     async def on_events(self, events: Sequence[Event]) -> None:

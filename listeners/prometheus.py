@@ -74,7 +74,17 @@ class PrometheusMetrics(HubMetrics):
         if registry is not None:
             if not has_methods(registry, "register"):
                 raise ConfigurationError("PrometheusMetrics(): registry is a CollectorRegistry of prometheus-client")
+            self._register(registry)
+
+    def _register(self, registry: CollectorRegistry) -> None:
+        try:
             registry.register(self)
+        except ValueError as error:
+            raise ConfigurationError(
+                "PrometheusMetrics(): registry has metrics of these names already, of another hub: a registry is for"
+                " one. Give this one a CollectorRegistry() of its own; or registry.unregister(metrics) those of a hub"
+                " that has ended, or go on with them for the next one"
+            ) from error
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -93,7 +103,10 @@ class PrometheusMetrics(HubMetrics):
         By default that is the text format of Prometheus; OpenMetrics where the header names it.
         """
         exposition = _client().exposition
-        encode, content_type = exposition.choose_encoder(accept)
+        try:
+            encode, content_type = exposition.choose_encoder(accept)
+        except Exception:  # noqa: BLE001 - it reads what a client has sent, such as version=x; then the default is sent
+            encode, content_type = exposition.choose_encoder("")
         return content_type, encode(self)
 
     @property
@@ -127,8 +140,8 @@ class PrometheusMetrics(HubMetrics):
     # -- the collector --
 
     def describe(self) -> Iterable[Metric]:
-        """Return no names: prometheus-client calls this when it registers, and would take numbers for it."""
-        return ()
+        """Return all metrics without numbers: a registry refuses, by their names, those of a second hub."""
+        return [_metric(family, ()) for family in FAMILIES]
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics, as a registry of prometheus-client calls for them, in any thread.

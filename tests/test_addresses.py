@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import itertools
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ INSIDE = [
     *("::", "::1", "fe80::1", "fe80::1%eth0", "fec0::1", "fc00::1", "fd12::1", "ff02::1", "100::1"),
     *("2001:db8::1", "2001::1", "2001:10::1", "2001:20::1", "3fff::1", "5f00::1", "4000::1", "64:ff9b:1::1"),
     *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b::a9fe:a9fe"),
+    *("2606:4700::1111%eth0", "::ffff:8.8.8.8%lo", "2002:808:808::1%1"),
     *("2002:7f00:1::", "2002:a00:1::1", "2002:a9fe:a9fe::"),
 ]
 OUTSIDE = ["8.8.8.8", "93.184.216.34", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450::1"]
@@ -218,3 +221,30 @@ async def test_answers_that_are_no_texts_are_refused() -> None:
     guard = AddressGuard(resolver=resolver)
     with pytest.raises(AddressForbidden):
         await guard.resolve(endpoint_of(guard))
+
+
+async def test_a_resolver_may_answer_without_end() -> None:
+    async def resolver(_: str, __: int) -> Iterable[str]:
+        return itertools.repeat("8.8.8.8")
+
+    guard = AddressGuard(resolver=resolver)
+    assert await guard.resolve(guard.endpoint("https://example.com/")) == ("8.8.8.8",)
+
+
+@pytest.mark.parametrize("raised", [SystemExit, GeneratorExit, asyncio.CancelledError, BaseException])
+@pytest.mark.parametrize("is_late", [True, False])
+async def test_what_a_resolver_raises_ends_no_program(raised: type[BaseException], is_late: bool) -> None:
+    """Only an Exception comes out, also where the addresses raise when they are read."""
+
+    def addresses() -> Iterator[str]:
+        yield "8.8.8.8"
+        raise raised
+
+    async def resolver(_: str, __: int) -> Iterable[str]:
+        if is_late:
+            return addresses()
+        raise raised
+
+    guard = AddressGuard(resolver=resolver)
+    with pytest.raises(RuntimeError, match=f"it raised {raised.__name__}"):
+        await guard.resolve(guard.endpoint("https://example.com/"))

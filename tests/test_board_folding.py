@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -473,6 +475,40 @@ def test_a_snapshot_that_cannot_be_read_is_refused(change: dict[str, Any]) -> No
     snapshot = {**board_of(*SOME).snapshot(), **change}
     with pytest.raises(InvalidRecord, match="make the board anew, by folding the log from its beginning"):
         Board.restore(snapshot)
+
+
+@pytest.mark.parametrize("tenant", ["", "\ud800"])
+def test_a_snapshot_of_a_tenant_without_a_name_is_refused(tenant: str) -> None:
+    with pytest.raises(InvalidRecord, match="make the board anew"):
+        Board.restore({**board_of(*SOME).snapshot(), "tenant": tenant})
+
+
+@pytest.mark.parametrize("value", ["DELETED", None, "\ud800", "", -1, [], [[]], {}, 1.5])
+def test_a_snapshot_that_was_changed_anywhere_is_refused_or_of_use(value: Any) -> None:
+    """Whatever stands at any of its places: what is restored shows itself, folds on, and makes a snapshot."""
+    whole = json.dumps(board_of(*SOME).snapshot())
+    for place in places(json.loads(whole)):
+        snapshot = json.loads(whole)
+        inner = snapshot
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = value
+        if value == "DELETED":
+            del inner[place[-1]]
+        try:
+            board = Board.restore(snapshot)
+        except InvalidRecord:
+            continue
+        for show in (board.hub, board.agents, board.channels, board.runs, board.tasks, board.troubles, board.snapshot):
+            show()
+        board.fold_all(SOME)
+
+
+def places(value: Any, *before: Any) -> Iterator[tuple[Any, ...]]:
+    """Return the way to each value within another one."""
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield (*before, key)
+        yield from places(value[key], *before, key)
 
 
 def test_a_snapshot_that_contradicts_itself_is_refused() -> None:

@@ -509,6 +509,15 @@ def test_a_broken_pipe_is_silent(tmp_path: Path) -> None:
     assert (run.returncode, run.stderr, run.stdout.count("\n")) == (141, "", 1)
 
 
+def test_an_output_that_is_closed_is_no_traceback(tmp_path: Path) -> None:
+    """As cron and daemons may start it: the work is done, though there is no place for what it prints."""
+    write_journal(tmp_path, 3)
+    closed = f'"$0" -P -m hubwire stats {tmp_path} >&-'
+    run = subprocess.run(["bash", "-c", closed, sys.executable], capture_output=True, text=True, check=False)
+    assert "Traceback" not in run.stderr
+    assert run.returncode == 0
+
+
 FAILURES = {
     "no log": (["tail", "{}"], 1, "there is no log in {} at /audit or /journal"),
     "no such directory": (["stats", "{}/gone"], 1, "there is no log in {}/gone"),

@@ -70,6 +70,18 @@ async def test_a_frame_fits_the_terminal(busy: Path, columns: int) -> None:
     assert "…" in done.stdout.decode()
 
 
+async def test_a_narrow_frame_says_who_and_what(busy: Path) -> None:
+    """Rather than numbers beside names of two letters."""
+    text = (await hubwire(busy, "--once", columns=40)).stdout.decode()
+    assert re.search(r"working +coder +tool py", text)
+
+
+async def test_a_reader_that_leaves_early_is_no_failure(busy: Path) -> None:
+    pipe = '"$0" -P -m hubwire top "$1" --once | true; exit ${PIPESTATUS[0]}'
+    done = await anyio.run_process(["bash", "-c", pipe, sys.executable, str(busy)], check=False)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 async def test_a_frame_shows_who_needs_a_look_first(busy: Path) -> None:
     """Then what waits for a person, and what went wrong."""
     text = (await hubwire(busy, "--once", columns=120)).stdout.decode()

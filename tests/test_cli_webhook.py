@@ -106,6 +106,16 @@ async def test_with_json_each_message_is_an_object() -> None:
     assert message["headers"]["content-type"] == "application/json"
 
 
+@pytest.mark.parametrize("body", [b'{"x": NaN}', b'{"x": Infinity}', b"[" * 5000])
+async def test_a_body_that_is_no_json_is_text(body: bytes) -> None:
+    """NaN too, which Python reads: what is printed is JSON for all readers."""
+    async with listening("-o", "json") as listener:
+        _, writer = await asyncio.open_connection("127.0.0.1", int(listener.url.rpartition(":")[2].rstrip("/")))
+        writer.write(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        assert json.loads(await listener.line())["body"] == body.decode()
+        writer.close()
+
+
 async def test_another_status_can_be_tried() -> None:
     async with listening("--status", "422") as listener:
         webhook = await send(listener.url, new_secret())
@@ -120,12 +130,14 @@ async def test_another_status_can_be_tried() -> None:
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 200),
         (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 00000000000099999999999\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: " + b"0" * 5000 + b"\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
         (b"hello\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nno colon\r\n\r\n", 400),
         (b"x" * 100_000, 400),
     ],
-    ids=range(8),
+    ids=range(10),
 )
 async def test_what_is_no_webhook_is_answered_too(request_: bytes, status: int) -> None:
     async with listening() as listener:

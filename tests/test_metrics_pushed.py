@@ -55,7 +55,10 @@ async def test_a_callback_is_called_again_and_again() -> None:
     async with Hub(listeners=[CallbackMetrics(callback, seconds=0.01)]):
         await reached.wait()
     assert set(threads) == {"hubwire CallbackMetrics"}
-    assert not [each for each in threading.enumerate() if each.name == "hubwire CallbackMetrics"]
+    for thread in threading.enumerate():
+        if thread.name == "hubwire CallbackMetrics":  # it has said that it ends, and is there for a moment
+            await anyio.to_thread.run_sync(thread.join, 10)
+            assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("raised", [ValueError, SystemExit, KeyboardInterrupt])

@@ -9,13 +9,16 @@ from uuid import uuid4
 
 import anyio
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.status import StatusCode
 
 from hubwire import ApprovalPolicy, BaseActor, Escalate, Event, GenericEvent, Hub, Turn, context
 from hubwire.approvals import FunctionApprover
+from hubwire.errors import ConfigurationError
 from hubwire.events import (
     AgentSwitched,
     ModelCalled,
@@ -32,6 +35,8 @@ from hubwire.events import (
 )
 from hubwire.listeners.opentelemetry import OpenTelemetry, names
 from hubwire.listeners.opentelemetry._kinds import KINDS
+from hubwire.listeners.opentelemetry._sdk import exports_by
+from hubwire.listeners.opentelemetry._span import SpanData
 from hubwire.listeners.opentelemetry._tracing import Settings, Tracing
 from hubwire.patterns import Patterns
 from hubwire.stores import MemoryStore
@@ -448,6 +453,18 @@ async def test_an_approval_is_a_span() -> None:
     assert "approval.challenge_issued" in [each.name for each in span.events]
 
 
+async def test_a_listener_makes_the_spans_of_one_hub_at_a_time() -> None:
+    """A second hub would shut the exporter down when it ends, and the first one's spans would be lost."""
+    shown = InMemorySpanExporter()
+    otel = OpenTelemetry(exporter=shown)
+    async with Hub(listeners=[otel]) as hub:
+        with pytest.raises(ConfigurationError, match="of another hub, which runs"):
+            async with Hub(listeners=[otel]):
+                pass
+        await hub.emit(ToolCompleted(tool="x", call_id="1"))
+    assert [span.name for span in shown.get_finished_spans()] == ["execute_tool x"]
+
+
 async def test_two_hubs_have_spans_of_their_own() -> None:
     spans = [Traced(), Traced()]
     async with Hub(listeners=[spans[0].listener]) as one, Hub(listeners=[spans[1].listener]) as other:
@@ -498,8 +515,11 @@ ODD: Sequence[Callable[[], Any]] = (
     lambda: True,
     lambda: PARENT,
     lambda: "2026-01-01T00:00:00Z",
+    lambda: "0001-01-01T00:00:00Z",
+    lambda: 9e12,
 )
 TEXTS = (None, "", "t", "\ud800\x00\n", "x" * 100_000, PARENT, "2026-01-01T00:00:00Z")
+TIMES = ("0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59Z")
 FIELDS = (
     *("call_id", "tool", "model", "envelope_id", "approval_id", "title", "reason", "started_at", "duration_ms", "name"),
     *("input_tokens", "passport", "to_agent", "from_agent", "topic", "parent_id", "arguments", "error_message"),
@@ -507,17 +527,41 @@ FIELDS = (
 
 
 def test_events_of_any_values_are_survived() -> None:
-    """Events of other versions, and of other systems, may have anything in any field."""
+    """Events of other versions, and of other systems, may have anything in any field; a collector takes the spans."""
     dice = random.Random(1)
+    made: list[SpanData] = []
     tracing = Tracing(Settings(content=True, open_max=50))
     kinds = sorted(KINDS)
     header = ("turn_id", "agent_id", "channel_id", "task_id", "correlation_id", "traceparent", "occurred_at")
     for seq in range(5000):
-        about: dict[str, Any] = {name: dice.choice(TEXTS) for name in header}
+        about: dict[str, Any] = {name: dice.choice((*TEXTS, *TIMES)) for name in header}
         fields = {name: dice.choice(ODD)() for name in dice.sample(FIELDS, 8)}
         about["kind"] = dice.choice(kinds)
         event = dice.choice((GenericEvent(data=fields, **about), UnknownEvent(fields=fields, **about)))
         for span in tracing.handle([evolve(event, seq=seq, id=f"e{seq}", at=at(seq % 60), hub="h")]):
             assert span.end_ns >= span.start_ns
             assert all(len(value) <= 8000 for value in span.attributes.values() if isinstance(value, str))
+            made.append(span)
     assert tracing.open_count <= 50
+    exports_by(Encoded(), None)(made)
+
+
+async def test_a_time_that_a_collector_cannot_have_holds_up_no_spans() -> None:
+    """A clock of another system says any time; the span has the time at which the hub took its event then."""
+    shown = InMemorySpanExporter()
+    async with Hub(listeners=[OpenTelemetry(exporter=shown)]) as hub:
+        for number, time in enumerate(("1969-12-31T23:59:59Z", "9999-12-31T23:59:59Z")):
+            await hub.emit(ToolCalled(tool="x", call_id=str(number), occurred_at=time))
+            await hub.emit(ToolCompleted(tool="x", call_id=str(number)))
+        await hub.emit(ToolCompleted(tool="x", call_id="3", duration_ms=9e12))
+    spans = shown.get_finished_spans()
+    assert [seconds(span) < 60 for span in spans] == [True, True, False]
+    Encoded().export(spans)
+
+
+class Encoded(SpanExporter):
+    """Writes spans as OTLP has them."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        assert encode_spans(spans).SerializeToString()
+        return SpanExportResult.SUCCESS

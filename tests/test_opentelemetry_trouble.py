@@ -111,7 +111,12 @@ class Hostile(SpanExporter):
         raise self.raised("no")
 
 
-@pytest.mark.parametrize("raised", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit])
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+@pytest.mark.parametrize("raised", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit, Unspeakable])
 async def test_what_an_exporter_raises_stays_there(raised: type[BaseException]) -> None:
     otel = OpenTelemetry(exporter=Hostile(raised))
     async with Hub(listeners=[otel]) as hub:
@@ -119,6 +124,7 @@ async def test_what_an_exporter_raises_stays_there(raised: type[BaseException]) 
         await hub.flush(timeout=5)
         assert hub.health().healthy
     assert otel.statistics().failures >= 1
+    assert str(otel.statistics().last_error).startswith(raised.__name__)
     await no_threads()
 
 

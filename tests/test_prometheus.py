@@ -299,6 +299,28 @@ async def test_a_registry_is_scraped_in_any_thread() -> None:
     assert b'hub_events_total{type="a.b"} 1.0' in await anyio.to_thread.run_sync(generate_latest, registry)
 
 
+@pytest.mark.parametrize(
+    "accept", ["application/openmetrics-text; version=xx", "\xff;version=;q=", ";;;,,", "a" * 10_000]
+)
+async def test_what_a_client_accepts_may_be_nonsense(accept: str) -> None:
+    metrics = PrometheusMetrics()
+    async with Hub(listeners=[metrics]):
+        content_type, body = metrics.exposition(accept)
+    assert content_type.startswith("text/plain")
+    assert b"hub_healthy 1.0" in body
+
+
+async def test_a_registry_has_the_metrics_of_one_hub() -> None:
+    """With those of two each sample would be there twice, which Prometheus does not take."""
+    registry = CollectorRegistry()
+    first = PrometheusMetrics(registry=registry)
+    with pytest.raises(ConfigurationError, match="of another hub"):
+        PrometheusMetrics(registry=registry)
+    registry.unregister(first)
+    async with Hub(listeners=[PrometheusMetrics(registry=registry)]):
+        assert generate_latest(registry).count(b"\nhub_healthy ") == 1
+
+
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'hubwire\[prometheus\]'"):
@@ -338,6 +360,22 @@ async def test_two_hubs_have_numbers_of_their_own() -> None:
         await second.flush()
         assert ("hub_events_total", (("type", "a.b"),)) in samples(one)
         assert ("hub_events_total", (("type", "a.b"),)) not in samples(other)
+
+
+async def test_metrics_are_of_one_hub_at_a_time() -> None:
+    """A second hub would take their place, and the first one's numbers would stand still when it ends."""
+    metrics = PrometheusMetrics()
+    async with Hub(listeners=[metrics]) as hub:
+        with pytest.raises(ConfigurationError, match="of another hub, which runs"):
+            async with Hub(listeners=[metrics]):
+                pass
+        await hub.emit(GenericEvent(kind="order.placed"))
+        await hub.flush()
+        assert of(samples(metrics), "hub_events_total", type="order.placed") == 1
+    async with Hub(listeners=[metrics]) as hub:
+        await hub.emit(GenericEvent(kind="order.placed"))
+        await hub.flush()
+        assert of(samples(metrics), "hub_events_total", type="order.placed") == 2
 
 
 async def test_a_clock_that_stands_still_is_no_harm() -> None:

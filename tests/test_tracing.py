@@ -225,6 +225,27 @@ async def test_what_happens_in_a_traced_function_is_part_of_it(exporter: InMemor
     assert tool.context.trace_id == outer.context.trace_id == int(TRACE, 16)
 
 
+async def test_the_span_of_an_async_object_lasts_as_long_as_its_work(exporter: InMemorySpanExporter) -> None:
+    """An object whose call is async is an async function."""
+
+    class Agent:
+        async def __call__(self, question: str) -> str:
+            await asyncio.sleep(0)
+            assert current_traceparent() is not None
+            return f"{question}!"
+
+    assert await traced(Agent())("why") == "why!"
+    (span,) = exporter.get_finished_spans()
+    assert (span.name, span.status.status_code) == ("Agent", StatusCode.OK)
+
+
+@pytest.mark.parametrize("wrapper", [staticmethod, classmethod])
+def test_what_wraps_a_method_stands_above_traced(wrapper: Any) -> None:
+    """Below it, the method would get an argument too many, when it is called."""
+    with pytest.raises(ConfigurationError, match=f"write @{wrapper.__name__} above @traced"):
+        traced(wrapper(lambda: None))
+
+
 def test_a_traced_function_without_a_provider_is_called() -> None:
     """OpenTelemetry is installed, and the program has not set it up."""
     assert traced(current_traceparent)() is None

@@ -160,6 +160,7 @@ def test_odd_arguments_are_refused() -> None:
             lambda odd: verify(BODY, [(odd, odd)], secret),
             lambda odd: verify(BODY, signed(secret), odd),
             lambda odd: verify(BODY, signed(secret), secret, tolerance_seconds=odd),
+            lambda odd: verify(BODY, signed(secret), secret, clock=odd),
             lambda odd: verify_sha256(odd, "sha256=", "s"),
             lambda odd: verify_sha256(BODY, odd, "s"),
             lambda odd: verify_sha256(BODY, "sha256=", odd),

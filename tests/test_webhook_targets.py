@@ -153,6 +153,7 @@ async def test_a_proxy_that_is_chosen_is_used() -> None:
         ({"tls": True}, "tls is an ssl.SSLContext"),
         ({"redactor": "x"}, "redactor is a hubwire.redaction.Redactor"),
         ({"pattern": 5}, "pattern is a kind"),
+        ({"clock": 5}, "clock is a hubwire.ports.Clock"),
     ],
 )
 def test_a_wrong_argument_is_refused(settings: dict[str, Any], words: str) -> None:
@@ -162,11 +163,9 @@ def test_a_wrong_argument_is_refused(settings: dict[str, Any], words: str) -> No
 
 
 def test_odd_arguments_are_refused() -> None:
-    names = (
-        "url secret body source headers sha256 redactor allow guard proxy tls timeout retry attempts_max failures_max"
-    )
+    names = "url secret body source headers sha256 redactor allow guard proxy tls timeout retry attempts_max clock"
     for make in ODD:
-        for name in [*names.split(), "connect_timeout", "write_timeout", "read_timeout"]:
+        for name in [*names.split(), "failures_max", "connect_timeout", "write_timeout", "read_timeout"]:
             try:
                 Webhook(**{"url": "https://example.com/", "secret": None, name: make()})
             except ConfigurationError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import attrs
+import msgspec
 
 from ._hub_views import Bucket, CountsView
 from ._limits import BoardLimits
@@ -59,11 +60,11 @@ class CountsKept:
     """What a snapshot has of them."""
 
     total: int
-    meanings: list[int]
+    meanings: Annotated[list[int], msgspec.Meta(min_length=3, max_length=3)]
     kinds: dict[str, int]
     kinds_more: int
     second: int
-    rings: dict[str, list[list[int]]]
+    rings: dict[str, list[Annotated[list[int], msgspec.Meta(min_length=4, max_length=4)]]]
 
 
 class Counts:

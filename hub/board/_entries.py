@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import attrs
+import msgspec
 
 __all__ = (
     "AgentEntry",
@@ -49,7 +52,7 @@ class AgentEntry:
     failed_at: str = ""
     failures: int = 0
     """How many of its calls have failed since one went well."""
-    errors: list[list[int]] = attrs.Factory(list)
+    errors: list[Annotated[list[int], msgspec.Meta(min_length=2, max_length=2)]] = attrs.Factory(list)
     """Minutes since 1970 and how many errors each had, the newest last."""
     input_tokens: int = 0
     output_tokens: int = 0

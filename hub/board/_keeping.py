@@ -53,9 +53,13 @@ def read_kept(snapshot: object) -> BoardKept:
             " log from its beginning"
         )
     try:
-        return msgspec.convert(snapshot, BoardKept)
-    except (msgspec.ValidationError, RecursionError) as error:
+        kept = msgspec.convert(snapshot, BoardKept)
+        (kept.tenant or "").encode()  # JSON can hold lone surrogates, and no name has them
+    except (msgspec.ValidationError, UnicodeError, RecursionError) as error:
         raise damaged(error) from error
+    if kept.tenant == "":
+        raise damaged(ValueError("its tenant has no name"))
+    return kept
 
 
 def damaged(error: Exception) -> InvalidRecord:

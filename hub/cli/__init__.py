@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 __all__ = ("main",)
 
@@ -16,6 +17,9 @@ PIPE_BROKEN = 141
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command with the arguments of the process, and exit: 0 done, 1 failed, 2 used wrongly."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed before the start, as by >&-
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
     try:
         from .app import run
 

@@ -133,6 +133,10 @@ class _View:
     def _console(width: int | None) -> Any:
         from rich.console import Console
 
+        class Terminal(Console):
+            def on_broken_pipe(self) -> None:
+                raise  # noqa: PLE0704 - the BrokenPipeError, which the command ends by as all of them do
+
         with suppress(AttributeError):
             sys.stdout.flush()
-        return Console(width=width, highlight=False, markup=False, emoji=False, legacy_windows=False)
+        return Terminal(width=width, highlight=False, markup=False, emoji=False, legacy_windows=False)

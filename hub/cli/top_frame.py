@@ -14,6 +14,8 @@ __all__ = ("Frame", "Size")
 
 _WIDE = 110
 """Columns from which on a row has room for tokens, cost and turns."""
+_NARROW = 60
+"""Columns below which a row has room for who it is and what it does, and for no numbers."""
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 
@@ -133,20 +135,23 @@ class Frame:
         heading = self._heading(f"Agents: {counts or 'none yet'}")
         if not len(views):
             return [heading]
-        is_wide = self.size.columns >= _WIDE
+        is_wide, is_narrow = self.size.columns >= _WIDE, self.size.columns < _NARROW
         table = _table()
         table.add_column("", no_wrap=True, width=20 if is_wide else 15, overflow="ellipsis")
         table.add_column("agent", no_wrap=True, ratio=3, overflow="ellipsis")
         table.add_column("now", no_wrap=True, ratio=5 if is_wide else 4, overflow="ellipsis")
-        table.add_column("inbox", justify="right", no_wrap=True)
+        if not is_narrow:
+            table.add_column("inbox", justify="right", no_wrap=True)
         if is_wide:
             table.add_column("turns", justify="right", no_wrap=True)
             table.add_column("tokens", justify="right", no_wrap=True)
             table.add_column("cost", justify="right", no_wrap=True)
-        table.add_column("err", justify="right", no_wrap=True)
-        table.add_column("seen", justify="right", no_wrap=True)
+        if not is_narrow:
+            table.add_column("err", justify="right", no_wrap=True)
+            table.add_column("seen", justify="right", no_wrap=True)
         for view in views:
-            table.add_row(*self._agent(view, is_wide=is_wide))
+            cells = self._agent(view, is_wide=is_wide)
+            table.add_row(*(cells[:3] if is_narrow else cells))
         more = views.not_shown
         return [heading, table, *([Text(f"and {plural(more, 'agent')} more", "dim")] if more else [])]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 
@@ -23,6 +24,7 @@ __all__ = ("Listening", "listen", "print_secret")
 
 _HEAD_BYTES_MAX = 64 * 1024
 _BODY_BYTES_MAX = 16 * 1024 * 1024
+_LENGTH = re.compile(r"[0-9]{1,20}")
 _SECONDS_MAX = 30.0
 """How long one request may take to arrive, and a connection may be idle."""
 _CONNECTIONS_MAX = 100
@@ -179,9 +181,13 @@ def _lines(message: _Message, verdict: _Verdict) -> Iterable[str]:
         yield f"    {body}"
 
 
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
 def _fields(message: _Message, verdict: _Verdict) -> Mapping[str, Any]:
     try:
-        body: Any = json.loads(message.body)
+        body: Any = json.loads(message.body, parse_constant=_refuse)
     except (ValueError, RecursionError):
         body = message.body.decode(errors="replace")
     return {
@@ -214,7 +220,7 @@ async def _message(head: bytes, reader: asyncio.StreamReader, writer: asyncio.St
         body = await _chunks(reader)
     else:
         length = named.get("content-length", "0")
-        if not (length.isascii() and length.isdigit()) or int(length[:12]) > _BODY_BYTES_MAX:
+        if not _LENGTH.fullmatch(length) or int(length) > _BODY_BYTES_MAX:
             raise _Malformed
         body = await reader.readexactly(int(length))
     return _Message(words[0], words[1], headers, body)

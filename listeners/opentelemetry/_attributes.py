@@ -46,6 +46,8 @@ _CONTENTS = {
     names.OUTPUT_MESSAGES: ("response", "content"),
 }
 _EPOCH_DIGITS = 1_000_000_000
+_MOMENT_MAX = 2**63 - 1
+"""In the year 2262. OTLP has no time before 1970, and its readers none after this."""
 
 
 def field(event: Event, name: str) -> Any:
@@ -67,14 +69,15 @@ def text_of(event: Event, name: str) -> str:
 
 
 def moment_of(text: Any) -> int | None:
-    """Return a time as nanoseconds since the epoch; None for what is no time with a zone."""
+    """Return a time as nanoseconds since the epoch; None for what is no time with a zone, or none that OTLP has."""
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             return None
-        return int(moment.replace(microsecond=0).timestamp()) * _EPOCH_DIGITS + moment.microsecond * 1000
+        found = int(moment.replace(microsecond=0).timestamp()) * _EPOCH_DIGITS + moment.microsecond * 1000
     except (TypeError, ValueError, OverflowError):
         return None
+    return found if 0 <= found <= _MOMENT_MAX else None
 
 
 def of_begin(event: Event, *, content: bool) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import attrs
 
 from hubwire.own_log import OwnLog
 
+from .._said import said
 from ._recent import Recent
 from ._span import SpanData
 
@@ -191,7 +192,7 @@ class Exporting:
         try:
             self._export(batch)
         except BaseException as error:  # noqa: BLE001 - the exporter is a guest, and this is its own thread
-            self._last_error = f"{type(error).__name__}: {error!s:.200}"
+            self._last_error = f"{type(error).__name__}: {said(error):.200}"
             _log.problem("spans could not be exported", error, spans=len(batch))
             return False
         self._last_error = None

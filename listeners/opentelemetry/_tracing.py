@@ -173,11 +173,11 @@ class Tracing:
             if what == "life" or span_id in self._used:
                 return  # its end has come before, or the hub did not wait for it any more
             start_ns = moment_of(text_of(event, "started_at"))
-            begun = self._begun(event, what, end_ns - (took_ns or 0) if start_ns is None else start_ns, call)
+            begun = self._begun(event, what, max(0, end_ns - (took_ns or 0)) if start_ns is None else start_ns, call)
             attributes[names.BEGIN_UNKNOWN] = True
         elif took_ns is not None:
             # Of what was recorded afterwards, both events came at the end.
-            begun.start_ns = min(begun.start_ns, end_ns - took_ns)
+            begun.start_ns = min(begun.start_ns, max(0, end_ns - took_ns))
         if what == "approval":
             attributes[names.APPROVAL_VERDICT] = attributes[names.END]
         message = "" if status == "ok" else text_of(event, "error_message") or text_of(event, "reason")

@@ -144,7 +144,12 @@ class OpenTelemetry:
         return self._exporting is None or await self._exporting.flushed(seconds)
 
     def bind(self, hub: Hub) -> None:
-        """Read what is open from the journal of this hub, at the first event."""
+        """Read what is open from the journal of this hub, at the first event. It is for one hub at a time."""
+        is_at_work = self._exporting is not None and not self._exporting.has_ended
+        if is_at_work and self._hub is not None and hub is not self._hub:
+            raise ConfigurationError(
+                "OpenTelemetry: it makes the spans of another hub, which runs; make another one for each hub"
+            )
         self._hub = hub
 
     async def __aenter__(self) -> Self:

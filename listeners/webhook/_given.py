@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TypeGuard, TypeVar
 
-__all__ = ("is_a", "shown")
+from hubwire.clock import SystemClock
+from hubwire.errors import ConfigurationError
+from hubwire.ports import Clock
+
+from .._methods import has_methods
+
+__all__ = ("clock_of", "is_a", "shown")
 
 T = TypeVar("T")
 
@@ -27,3 +33,12 @@ def shown(value: object) -> str:
         return repr(value)
     name: str = type.__dict__["__name__"].__get__(type(value))
     return f"an object of class {name[:_CHARS_MAX]}"
+
+
+def clock_of(call: str, given: Clock | None) -> Clock:
+    """Return the clock that is given, or else the system's. Raises :class:`~hubwire.errors.ConfigurationError`."""
+    if given is None:
+        return SystemClock()
+    if not has_methods(given, "now_ns", "monotonic"):
+        raise ConfigurationError(f"{call}: clock is a hubwire.ports.Clock, not {shown(given)}")
+    return given

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -15,12 +15,19 @@ import attrs
 from hubwire import installed_version
 from hubwire.addresses import AddressGuard, Endpoint
 from hubwire.errors import AddressForbidden, ConfigurationError
+from hubwire.own_log import OwnLog
 from hubwire.ports import Clock
 
-__all__ = ("Answer", "NoAnswer", "Sender", "Timeouts", "check_installed", "retry_after_of")
+from .._said import said
+from ._hidden import Hidden
+
+__all__ = ("Answer", "NoAnswer", "Sender", "Timeouts", "beginning_of", "check_installed", "retry_after_of")
 
 _ANSWER_BYTES_MAX = 64 * 1024
 """What is read of an answer, so that its connection can be used again; of a longer one the connection is closed."""
+
+_ANSWER_CHUNKS_MAX = 500
+"""In how many pieces: thousands of one byte each come without a pause, and would hold up the event loop."""
 
 _ANSWER_SECONDS_MAX = 2.0
 """How long the rest of an answer is waited for, whose status is known."""
@@ -32,6 +39,8 @@ _RESOLVED_SECONDS = 30.0
 """How long the addresses of a name are used, if all goes well."""
 
 _ADDRESSES_TRIED_MAX = 4
+
+_log = OwnLog("webhook")
 
 
 class NoAnswer(Exception):
@@ -82,8 +91,9 @@ class Sender:
         tls: ssl.SSLContext | None,
         proxy: str | None,
         has_agent: bool,
+        hidden: Hidden,
     ) -> None:
-        """``has_agent``: the headers of each message say which program sends it."""
+        """``has_agent``: the headers of each message say which program sends it. ``hidden``: what no answer may say."""
         self._engine: Any = None
         self._agent: dict[str, str] = {}
         self._guard = guard
@@ -93,6 +103,7 @@ class Sender:
         self._tls = tls
         self._proxy = proxy
         self._has_agent = has_agent
+        self._hidden = hidden
         self._transport: Any = None
         self._addresses: tuple[str, ...] = ()
         self._resolved_at = 0.0
@@ -125,18 +136,36 @@ class Sender:
     async def post(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Post a message. Raises :class:`NoAnswer`."""
         try:
-            with anyio.fail_after(self._timeouts.total):
-                return await self._post(headers, body)
+            with anyio.fail_after(self._timeouts.total) as scope:
+                response = await self._post(headers, body)
         except TimeoutError as error:
             self._addresses = ()
             raise NoAnswer(f"no answer after {self._timeouts.total:g} s") from error
         except AddressForbidden as error:
             raise NoAnswer(str(error)) from error
-        except (OSError, self._engine.HTTPError, self._engine.StreamError) as error:
+        except Exception as error:  # of the network, the client, or a resolver, which may raise any
             self._addresses = ()
-            raise NoAnswer(_said(error)) from error
+            raise NoAnswer(self._said(error)) from error
+        return await self._answer(response, scope.deadline)
 
-    async def _post(self, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _answer(self, response: Any, deadline: float) -> Answer:
+        """Return what was answered. The status is known, so that nothing that follows makes it no answer."""
+        try:
+            excerpt = await beginning_of(response.stream, deadline, self._hidden)
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(1.0):
+                try:
+                    await response.aclose()
+                except Exception as error:  # noqa: BLE001 - of the network or the client; the connection is gone then
+                    _log.problem("a connection to an endpoint could not be closed", error)
+        after = retry_after_of(response.headers.get("retry-after"), self._clock)
+        return Answer(status=response.status_code, retry_after=after, excerpt=excerpt)
+
+    def _said(self, error: BaseException) -> str:
+        text = self._hidden.without(said(error))[:_EXCERPT_CHARS_MAX]
+        return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+    async def _post(self, headers: Mapping[str, str], body: bytes) -> Any:
         addresses = (await self._resolved())[:_ADDRESSES_TRIED_MAX]
         for address in addresses[:-1]:
             try:
@@ -152,7 +181,7 @@ class Sender:
             self._resolved_at = now
         return self._addresses
 
-    async def _post_to(self, address: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _post_to(self, address: str, headers: Mapping[str, str], body: bytes) -> Any:
         endpoint, times = self._endpoint, self._timeouts
         host = f"[{address}]" if ":" in address else address
         request = self._engine.Request(
@@ -166,28 +195,23 @@ class Sender:
                 "target": endpoint.target.encode(),  # as it was given, byte by byte
             },
         )
-        response = await self._transport.handle_async_request(request)
-        try:
-            excerpt = await _beginning(response)
-        finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(1.0):
-                await response.aclose()
-        after = retry_after_of(response.headers.get("retry-after"), self._clock)
-        return Answer(status=response.status_code, retry_after=after, excerpt=excerpt)
+        return await self._transport.handle_async_request(request)
 
 
-async def _beginning(response: Any) -> str:
-    """Read an answer up to its bound, and return its beginning for people. Its status stands, whatever comes."""
+async def beginning_of(stream: AsyncIterable[bytes], deadline: float, hidden: Hidden) -> str:
+    """Read an answer up to its bounds, and return its beginning for people. Its status stands, whatever comes."""
     read = bytearray()
-    with anyio.move_on_after(_ANSWER_SECONDS_MAX):
+    with anyio.CancelScope(deadline=min(deadline, anyio.current_time() + _ANSWER_SECONDS_MAX)):
         try:
-            async for chunk in response.stream:
+            chunks = 0
+            async for chunk in stream:
+                chunks += 1
                 read += chunk[: _ANSWER_BYTES_MAX - len(read)]
-                if len(read) >= _ANSWER_BYTES_MAX:
+                if len(read) >= _ANSWER_BYTES_MAX or chunks >= _ANSWER_CHUNKS_MAX:
                     break
         except Exception as error:  # noqa: BLE001 - a body that breaks off does not change the status before it
             read += f" ({type(error).__name__})".encode()
-    text = bytes(read[: 4 * _EXCERPT_CHARS_MAX]).decode(errors="replace")
+    text = hidden.without(read.decode(errors="replace"))[: 4 * _EXCERPT_CHARS_MAX]
     line = "".join(each if each.isprintable() else " " for each in text)
     return " ".join(line.split())[:_EXCERPT_CHARS_MAX]
 
@@ -206,8 +230,3 @@ def retry_after_of(value: str | None, clock: Clock) -> float | None:
     at = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     seconds = (at - datetime.fromtimestamp(clock.now_ns() / 1e9, tz=UTC)).total_seconds()
     return min(max(seconds, 0.0), _RETRY_AFTER_SECONDS_MAX)
-
-
-def _said(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:_EXCERPT_CHARS_MAX]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

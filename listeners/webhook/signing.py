@@ -24,11 +24,10 @@ from typing import Any, Protocol, cast
 
 import attrs
 
-from hubwire.clock import SystemClock
 from hubwire.errors import ConfigurationError, SignatureInvalid
 from hubwire.ports import Clock
 
-from ._given import is_a
+from ._given import clock_of, is_a
 
 __all__ = (
     "Secrets",
@@ -206,6 +205,7 @@ def verify(
     keys = secrets_of("verify()", secret, to_sign=False)
     if type(tolerance_seconds) not in (int, float) or not tolerance_seconds >= 0:
         raise ConfigurationError("verify(): tolerance_seconds is a number of seconds, 0 or more")
+    reading = clock_of("verify()", clock)
     found = _headers(headers)
     id_, timestamp, signatures = (found.get(f"webhook-{name}") for name in ("id", "timestamp", "signature"))
     if id_ is None or timestamp is None or signatures is None:
@@ -213,7 +213,7 @@ def verify(
         raise SignatureInvalid(f"the message has no {', '.join(missing)}: it was not signed by Standard Webhooks")
     if not _ID.fullmatch(id_) or not _TIMESTAMP.fullmatch(timestamp):
         raise SignatureInvalid("webhook-id or webhook-timestamp of the message is malformed")
-    sent, now = int(timestamp), (clock or SystemClock()).now_ns() / 1e9
+    sent, now = int(timestamp), reading.now_ns() / 1e9
     if not abs(now - sent) <= tolerance_seconds:
         when = "ago" if now > sent else "from now"
         raise SignatureInvalid(

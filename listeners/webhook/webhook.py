@@ -11,7 +11,6 @@ import attrs
 
 from hubwire import Attachment, Backoff, Duty, Event, cloudevents, codec
 from hubwire.addresses import AddressGuard
-from hubwire.clock import SystemClock
 from hubwire.errors import ConfigurationError, EventRefused, RetryLater, TargetGone
 from hubwire.late_types import late_type
 from hubwire.ports import Clock
@@ -19,7 +18,8 @@ from hubwire.ports import Clock
 from .._histogram import Histogram
 from ..metrics import BOUNDS_SECONDS, Latency
 from ._circuit import Circuit, CircuitState
-from ._given import is_a, shown
+from ._given import clock_of, is_a, shown
+from ._hidden import Hidden
 from ._sending import Answer, NoAnswer, Sender, check_installed
 from ._settings import backoff_of, guard_of, header_name, headers_of, number_of, proxy_of, timeouts_of, tls_of
 from .signing import Key, Secrets, secrets_of, sha256_key, sha256_of, sign
@@ -165,13 +165,15 @@ class Webhook:
         self.attempts_max: int = number_of("attempts_max", attempts_max)
         self.__name__: str = f"webhook {self._endpoint.host}"
         self._keys = _keys(secret)
-        self._clock = clock or SystemClock()
+        self._clock = clock_of(_CALL, clock)
         self._encode = _Body(body, source, redactor)
-        self._headers = {**headers_of(headers), "Content-Type": self._encode.content_type}
+        own_headers = headers_of(headers)
+        self._headers = {**own_headers, "Content-Type": self._encode.content_type}
         self._sha256 = _sha256(sha256)
         timeouts = timeouts_of(timeout, connect_timeout, write_timeout, read_timeout)
         self._circuit = Circuit(number_of("failures_max", failures_max), backoff_of(retry), self._clock.monotonic)
         check_installed(_CALL)
+        target = self._endpoint.target
         self._sender = Sender(
             guard,
             self._endpoint,
@@ -180,6 +182,7 @@ class Webhook:
             tls=tls_of(tls),
             proxy=proxy_of(proxy),
             has_agent=any(name.lower() == "user-agent" for name in self._headers),
+            hidden=Hidden([*own_headers.values(), target, *target.split("?")]),
         )
         self._counts = _Counts()
         self._latency = Histogram(BOUNDS_SECONDS)
