@@ -108,8 +108,9 @@ async def test_times_of_records_are_compared_as_instants(text: Any) -> None:
 async def test_times_before_1970_are_times() -> None:
     """And 1970 itself, which is 0: in a log with an index and in one without."""
     texts = ["1969-12-31T23:59:59.000000Z", "1970-01-01T00:00:00.000000Z", "1970-01-01T00:00:01.000000Z"]
-    at_zero: list[dict[str, Any]] = [{"at": texts[1], "n": 1}] * 3
-    for records in (at_zero, [{"at": text, "n": n} for n, text in enumerate(texts)]):
+    zero: list[dict[str, Any]] = [{"at": texts[1], "n": 1}] * 3
+    three: list[dict[str, Any]] = [{"at": text, "n": n} for n, text in enumerate(texts)]
+    for records in (zero, three):
         store = MemoryStore()
         # Without the records of the log itself, which are of today.
         lines = codec.seal_all([codec.encode_record(each) for each in records], 0, 0)
