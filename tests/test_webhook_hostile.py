@@ -92,7 +92,8 @@ async def test_a_secret_that_an_endpoint_repeats_is_not_reported(status: int, ca
         await attachment.ready()
         await hub.emit(order(0))
         await until(lambda: webhook.statistics().last_error is not None)
-        await until(lambda: "answered" in caplog.text)
+        if status == 400:
+            await hub.flush()  # then there is a letter
         reports = [webhook.statistics(), webhook, hub.health(), hub.statistics(), await hub.dead_letters.list()]
     assert f"answered {status}" in repr(reports)
     for secret in ("s3cr3t", "k3y-of", "t0ken"):
