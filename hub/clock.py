@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import anyio
 from uuid_utils import UUID, uuid7
@@ -14,8 +15,15 @@ __all__ = ("SystemClock", "timestamp", "uuid_of_now")
 class SystemClock:
     """The clock of the machine."""
 
-    now_ns = staticmethod(time.time_ns)
-    monotonic = staticmethod(time.monotonic)
+    if TYPE_CHECKING:
+
+        def now_ns(self) -> int: ...
+
+        def monotonic(self) -> float: ...
+
+    else:  # without a call in between: every event is stamped with it
+        now_ns = staticmethod(time.time_ns)
+        monotonic = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)

@@ -65,7 +65,7 @@ class OpenTelemetry:
     none.
     """
 
-    pattern = (
+    pattern: tuple[str, ...] = (
         *("actor.crashed", "actor.started", "actor.stopped", "agent.*", "approval.*", "channel.created", "envelope.*"),
         *("error.raised", "hub.stopped", "loop.*", "model.*", "policy.decided", "sandbox.decided", "task.*", "tool.*"),
         "turn.*",

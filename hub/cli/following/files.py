@@ -32,7 +32,7 @@ class File:
     """A file; with ``once`` it is read to its end as it is now."""
 
     def __init__(self, path: str, *, once: bool) -> None:
-        self.name = _ROTATED.sub("", printable_name(path))
+        self.name: str = _ROTATED.sub("", printable_name(path))
         self._path = Path(path)
         self._once = once
         self._file: BinaryIO | None = None

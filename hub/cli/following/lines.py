@@ -46,7 +46,7 @@ class Splitter:
     """Cuts bytes into lines at their line feeds; a beginning of a line waits for its end."""
 
     def __init__(self, name: str) -> None:
-        self.rest = b""
+        self.rest: bytes = b""
         self._name = name
 
     def feed(self, content: bytes) -> list[bytes]:

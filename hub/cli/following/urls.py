@@ -34,7 +34,7 @@ class Url:
 
     def __init__(self, url: str, *, headers: Mapping[str, str], once: bool) -> None:
         parts = urlsplit(url)
-        self.name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        self.name: str = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self._url = url
         self._headers = dict(headers)
         self._once = once

@@ -92,7 +92,7 @@ class AG2Source:
 
     def __init__(self, name: str, files: Files) -> None:
         self.name = name
-        self.digest = ""
+        self.digest: str = ""
         self._files = files
 
     def items(self) -> Iterator[Item]:

@@ -117,7 +117,7 @@ class FileSource:
 
     def __init__(self, name: str, file: IO[bytes]) -> None:
         self.name = name
-        self.digest = ""
+        self.digest: str = ""
         self._file = file
         self._form = self._look()
 

@@ -36,11 +36,11 @@ class Writing:
     """One run of an import."""
 
     def __init__(self, hub: Hub, source: str, known: Known) -> None:
-        self.done = 0
+        self.done: int = 0
         """How many channels and parts are committed."""
-        self.there = 0
+        self.there: int = 0
         """How many of them were there before."""
-        self.grown = 0
+        self.grown: int = 0
         """How many conversations go on that were there before."""
         self._hub = hub
         self._source = source
