@@ -85,7 +85,7 @@ class Pulse:
             self.newest = Stall(seconds)
         else:
             culprit = None if self._watch is None else self._watch.seen()
-            self.newest = self.last_stall = Stall(seconds, culprit, timestamp(SystemClock.now_ns()))
+            self.newest = self.last_stall = Stall(seconds, culprit, timestamp(SystemClock().now_ns()))
             _log.problem("the event loop stood still", seconds=round(seconds, 1), where=self.newest.reason)
         self._look()
         self._beat_later()

@@ -45,7 +45,7 @@ class GuardedClock:
         """Called with each problem."""
         self._clock = clock
         now = time.monotonic()
-        self._day = (SystemClock.now_ns(), now)
+        self._day = (SystemClock().now_ns(), now)
         """The last good time of day, and when that was by the system's monotonic clock."""
         self._elapsed = (now, now)
 

@@ -61,7 +61,7 @@ class SteadyClock(SystemClock):
             ns = self._clock.now_ns()
             timestamp(ns)
         except Exception:  # noqa: BLE001 - an append that needs the clock raises it
-            return SystemClock.now_ns()
+            return SystemClock().now_ns()
         return ns
 
 
