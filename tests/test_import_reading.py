@@ -230,7 +230,7 @@ def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
 def test_an_input_of_another_program_is_never_opened_as_a_store(tmp_path: Path) -> None:
     """A database without the table of a store of AG2 is no store."""
     path = tmp_path / "other.db"
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE t (a)")
     with pytest.raises(InputUnreadable, match="an SQLite database"), open_source(str(path), "auto"):
         pass
