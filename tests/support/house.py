@@ -189,6 +189,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire._journal",),
     ("hubwire._commit",),
     ("hubwire.exports",),
+    ("hubwire.words",),
     (
         "hubwire.addresses",
         "hubwire.approvals",
