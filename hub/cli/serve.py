@@ -41,6 +41,7 @@ async def serve(target: str, settings: Settings) -> None:
     """Serve the dashboard of a log until Ctrl-C; a log that is not there yet is waited for."""
     store = open_target(target)
     try:
+        path: str | None
         try:
             path = await find_log(store, settings.log, target)
         except LogMissing:
