@@ -34,6 +34,11 @@ class Place:
     store: KnowledgeStore
     path: str
 
+    @property
+    def is_chained(self) -> bool:
+        """Whether it is an audit log, which can be verified, and no journal."""
+        return not self.path.endswith("/journal")
+
 
 class Logs:
     """Finds the log of a source, and lets few read it at once: a scan of a large one takes seconds of a processor."""

@@ -56,7 +56,7 @@ class Parts:
         self.rows: Rows = Rows(source.names)
         self.boards: Boards = Boards(source, clock)
         self.logs: Logs = Logs(source)
-        self.verifying: Verifying = Verifying(source)
+        self.verifying: Verifying = Verifying(source, self.logs, clock)
         self.streams: Streams = Streams(source, self.rows, self.verifying, streams_max=streams_max)
         self.sessions: Sessions = Sessions(access, Tries(), clock)
 
