@@ -20,7 +20,17 @@ from hubwire.errors import (
 )
 from hubwire.own_log import OwnLog
 
-from . import _actions, _board_api, _checks, _history, _openapi, _session_api, _stream_api
+from . import (
+    _actions,
+    _board_api,
+    _checks,
+    _export_api,
+    _history,
+    _listeners_api,
+    _openapi,
+    _session_api,
+    _stream_api,
+)
 from ._asked import Asked, Endpoint
 from ._http import Problem, Reply, problem_reply
 from ._limits import Rate
@@ -37,6 +47,18 @@ _HEADERS_MAX = 100
 _TENANT_CHARS_MAX = 200
 _PUBLIC = frozenset(("/healthz", "/readyz"))
 """What those who watch over processes ask, who are nobody: they say no more than a word."""
+
+_PARTS = (
+    _session_api,
+    _stream_api,
+    _board_api,
+    _history,
+    _export_api,
+    _actions,
+    _listeners_api,
+    _checks,
+    _openapi,
+)
 
 _log = OwnLog("dashboard")
 
@@ -148,7 +170,7 @@ class App:
 
 
 def _all_endpoints() -> Iterator[Endpoint]:
-    for part in (_session_api, _stream_api, _board_api, _history, _actions, _checks, _openapi):
+    for part in _PARTS:
         yield from part.endpoints()
 
 
