@@ -57,7 +57,6 @@ _PARTS = (
     _actions,
     _listeners_api,
     _checks,
-    _openapi,
 )
 
 _log = OwnLog("dashboard")
@@ -70,7 +69,8 @@ class App:
         self.parts: Parts = parts
         self._pages = Pages()
         self._rate = Rate(*rate)
-        self.endpoints: tuple[Endpoint, ...] = tuple(_all_endpoints())
+        places = list(_all_endpoints())
+        self.endpoints: tuple[Endpoint, ...] = (*places, _openapi.endpoint_for(places))
         self._routes = [(Route(each.path, _unused, methods=[each.method]), each) for each in self.endpoints]
 
     # -- ASGI --

@@ -19,7 +19,7 @@ from ._logs import Place
 from ._rows import run_of
 from ._selecting import PAGING, selection_of
 
-__all__ = ("endpoints",)
+__all__ = ("FACETS", "endpoints")
 
 _LIMIT = 200
 _LIMIT_MAX = 1000
@@ -28,7 +28,7 @@ _BINS_MAX = 1000
 _SPAN = timedelta(minutes=5)
 _SECONDS = 30.0
 """So long a request may read the log."""
-_FACETS = ("kind", "agent", "channel", "outcome", "tenant", "severity", "source")
+FACETS = ("kind", "agent", "channel", "outcome", "tenant", "severity", "source")
 _FACET_ROWS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -148,10 +148,10 @@ def _meaning(row: Count) -> str | None:
 async def _facets(asked: Asked) -> Reply:
     """Return which values the fields of the selected events have, the most frequent first."""
     selection = selection_of(asked, also=("fields",))
-    fields = asked.texts("fields") or _FACETS[:5]
+    fields = asked.texts("fields") or FACETS[:5]
     for each in fields:
-        if each not in _FACETS:
-            raise refused(f"there are no facets by {each[:40]!r}", f"fields={','.join(_FACETS)}")
+        if each not in FACETS:
+            raise refused(f"there are no facets by {each[:40]!r}", f"fields={','.join(FACETS)}")
     place = await asked.parts.logs.place()
     await asked.parts.boards.feed(None)
     found: dict[str, list[Any]] = {}
