@@ -35,7 +35,7 @@ async def written(path: Path, count: int = 50) -> AsyncIterator[Hub]:
 
 
 def change_a_byte(path: Path) -> None:
-    [segment] = (path / "audit").glob("*.jsonl")
+    [segment] = (path / "audit" / "log").iterdir()
     segment.write_bytes(segment.read_bytes().replace(b'"number":20', b'"number":21'))
 
 
@@ -186,7 +186,7 @@ async def test_numbers_for_prometheus_are_those_of_its_listener() -> None:
         await hub.flush()
         answer = await client.get("metrics")
         assert answer.status_code == 200
-        assert "hubwire_" in answer.text
+        assert "hub_events_total" in answer.text
 
 
 # --- openapi ----------------------------------------------------------------------------------------------------------
