@@ -373,6 +373,8 @@ class Runs:
         self.kept.ended = {run.run_id: run for run in kept.ended}
         self.kept.not_shown, self._next = kept.not_shown, kept.next_number
         self.spans = {span.number: span for span in kept.spans}
+        if any(each not in self.spans for run in self.kept for each in run.spans):
+            raise KeyError("spans")
         self._trail.restore(kept.trail)
         self._late = {number_: self.spans[number_] for number_ in kept.late}
         for number_ in kept.held:
