@@ -48,8 +48,9 @@ STAMP = MODULES / ".installed"
 
 NPM_FAILED = """
 The page of the dashboard was not built: npm could not install what {lock} names
-(exit code {code}, its words are above). If the npm registry cannot be reached from here, set NPM_CONFIG_REGISTRY to a mirror, or install a
-wheel: it has the page in it. Where {modules} is up to date, no network is needed.
+(exit code {code}, its words are above). If the npm registry cannot be reached from here, set NPM_CONFIG_REGISTRY to
+a mirror, or install a wheel: it has the page in it. Where {modules}
+is up to date, no network is needed.
 """
 
 
