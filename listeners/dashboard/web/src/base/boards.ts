@@ -72,9 +72,13 @@ export interface HubView {
 
 export interface Activity {
   family: string;
+  id: string;
   name: string;
+  preview: string;
+  channel_id?: string | null;
   since_at: string;
   seconds: number;
+  seconds_left?: number | null;
 }
 
 export interface AgentView {
@@ -84,6 +88,7 @@ export interface AgentView {
   capabilities: string[];
   is_registered: boolean;
   state: string;
+  since_at: string;
   group: string;
   why: string;
   doing?: Activity | null;
@@ -100,6 +105,15 @@ export interface AgentView {
   silent_seconds?: number | null;
 }
 
+export interface CallView {
+  seq: number;
+  tool: string;
+  arguments: string;
+  outcome: string;
+  detail: string;
+  seconds?: number | null;
+}
+
 export interface LineView {
   seq: number;
   at: string;
@@ -110,8 +124,10 @@ export interface LineView {
   text: string;
   recipients: number;
   acked: number;
+  acked_seconds?: number | null;
   failed: number;
   calls: Record<string, number>;
+  items: CallView[];
 }
 
 export interface LinkView {
@@ -149,16 +165,31 @@ export interface ChannelView {
   ended_at: string;
   last_at: string;
   posts: number;
+  acked: number;
   rejected: number;
   failed: number;
   violations: number;
+  calls: number;
+  calls_failed: number;
+  input_tokens: number;
+  output_tokens: number;
+  approvals_waiting: number;
+  last?: LineView | null;
+  last_trouble?: LineView | null;
   expectations: ExpectationView[];
+}
+
+export interface DoingView {
+  agent_id: string;
+  agent: string;
+  doing: Activity;
 }
 
 export interface Transcript {
   channel: ChannelView;
   lines: LineView[];
   lines_not_shown: number;
+  doing: DoingView[];
   links: LinkView[];
   links_not_shown: number;
 }
@@ -197,6 +228,18 @@ export interface HandOverView {
   to_span?: number | null;
 }
 
+export interface RestartView {
+  down_at: string;
+  up_at: string;
+  was_stopped: boolean;
+}
+
+export interface BarView {
+  start: number;
+  seconds?: number | null;
+  outcome: string;
+}
+
 export interface RunView {
   run_id: string;
   title: string;
@@ -204,6 +247,9 @@ export interface RunView {
   agents: string[];
   started_at: string;
   last_at: string;
+  seconds?: number | null;
+  bars: BarView[];
+  failures: number[];
   open: number;
   turns: number;
   calls: number;
@@ -219,6 +265,7 @@ export interface Waterfall {
   run: RunView;
   spans: SpanView[];
   hand_overs: HandOverView[];
+  restarts: RestartView[];
 }
 
 export interface TaskView {
