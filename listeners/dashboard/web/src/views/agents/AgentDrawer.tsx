@@ -10,6 +10,7 @@ import { useKeys } from "../../frame/keys.ts";
 import { Unread } from "../../parts/Notes.tsx";
 import { Age, AgentName, Button, Facts, Since } from "../../parts/parts.tsx";
 import { agentState, KindSign, OutcomeSign, StateSign } from "../../parts/Sign.tsx";
+import { ChannelLink } from "../ChannelLink.tsx";
 import { doingWords, FamilySign, whyWords } from "./Card.tsx";
 import { ErrorBars } from "./ErrorBars.tsx";
 
@@ -74,10 +75,7 @@ function About({ agent }: { agent: AgentView }) {
                 </span>
               ),
             ],
-            [
-              "Channel",
-              doing?.channel_id && <a href={href("channels", doing.channel_id)}>{visible(doing.channel_id)}</a>,
-            ],
+            ["Channel", doing?.channel_id && <ChannelLink key="channel" channelId={doing.channel_id} />],
             ["Inbox", `${number(agent.inbox)}${agent.inbox_cap ? ` of ${number(agent.inbox_cap)}` : ""}`],
             ["In flight", `${many(agent.in_flight, "turn")}, ${many(agent.calls_open, "call")}`],
             [
