@@ -64,7 +64,7 @@ function TalkHead({ channel, shown }: { channel: ChannelView; shown: "talk" | "e
       <h2 class="cut" title={channelName(channel)}>
         {channelName(channel)}
       </h2>
-      {channel.type && <span class="chip only-wide">{visible(channel.type)}</span>}
+      {channel.type && <span class="chip talk-type">{visible(channel.type)}</span>}
       <span class="chip">
         {visible(channel.state)}{" "}
         {channel.ended_at ? <span class="quiet">{clock(channel.ended_at)}</span> : <Since at={channel.created_at} />}
@@ -108,8 +108,9 @@ function Lines({ transcript }: { transcript: Transcript }) {
     k: () => (list.current?.contains(document.activeElement) ? move(-1) : false),
     e: nextError,
   });
+  const begun = lines_not_shown > 0 ? Number.NEGATIVE_INFINITY : instant(channel.created_at);
   const time = (line: LineView, before: LineView | undefined) =>
-    before === undefined || instant(line.at) - instant(before.at) > PAUSE_MS;
+    instant(line.at) - (before === undefined ? begun : instant(before.at)) > PAUSE_MS;
   return (
     <>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be reached by keys */}
@@ -159,13 +160,18 @@ function Lines({ transcript }: { transcript: Transcript }) {
 function Opened({ channel }: { channel: ChannelView }) {
   const names = namesOf(channel.participant_names, channel.participants.length + channel.participants_not_shown);
   return (
-    <li class="talk-note">
-      <KindSign kind="channel.opened" />
-      <span class="second">{names ? `opened with ${names}` : "the channel was opened"}</span>
-      <time class="quiet talk-time" dateTime={channel.created_at}>
-        {clock(channel.created_at)}
-      </time>
-    </li>
+    <>
+      <li class="talk-rule quiet">
+        <span>{clockMinutes(instant(channel.created_at))}</span>
+      </li>
+      <li class="talk-note">
+        <KindSign kind="channel.opened" />
+        <span class="second">{names ? `opened with ${names}` : "the channel was opened"}</span>
+        <time class="quiet talk-time" dateTime={channel.created_at}>
+          {clock(channel.created_at)}
+        </time>
+      </li>
+    </>
   );
 }
 

@@ -4,8 +4,8 @@ import type { LinkView } from "../../base/boards.ts";
 
 export const WIDTH = 312;
 export const BOX_HEIGHT = 26;
-const NODES_MAX = 7;
-const ARROWS_MAX = 14;
+const NODES_MAX = 6;
+const ARROWS_MAX = 12;
 const BOX_MOST = 128;
 const BOX_LEAST = 52;
 
@@ -104,7 +104,7 @@ function arrow(from: Node, to: Node, count: number, most: number): Arrow {
   const middle = { x: (from.x + to.x) / 2 - (dy / length) * bend, y: (from.y + to.y) / 2 + (dx / length) * bend };
   const start = border(from, middle, 2);
   const end = border(to, middle, 3);
-  const stroke = 1 + 3 * Math.sqrt(count / most);
+  const stroke = 1 + 2.5 * (count / most);
   const size = 4 + stroke;
   const angle = Math.atan2(end.y - middle.y, end.x - middle.x);
   const tip = (turn: number) =>
