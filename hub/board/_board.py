@@ -316,7 +316,7 @@ class Board:
         return TalkShowing(self._agents, now, self._approvals.by_channel())
 
     def _work(self, now: float = 0.0) -> WorkShowing:
-        return WorkShowing(self._agents, now, self._runs.spans)
+        return WorkShowing(self._agents, now, self._runs.spans, self._channels.kept)
 
     def _waits(self) -> Waits:
         """Return for what agents wait, by agent: the oldest approval, the newest question and task of each."""

@@ -193,7 +193,7 @@ class Runs:
             run.tasks += 1
         else:
             run.calls += 1
-        run.title = run.title or (span.name if span.family == "task" else short(span.preview, 80))
+        run.title = run.title or (short(span.preview, 80) if span.family == "turn" else span.name)
         if span.agent_id is not None and span.agent_id not in run.agents and len(run.agents) < _AGENTS_MAX:
             run.agents.append(span.agent_id)
         run.spans.append(span.number)

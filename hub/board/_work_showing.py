@@ -8,8 +8,9 @@ import attrs
 
 from ._agents import Agents
 from ._counts import WRONG
-from ._entries import ApprovalEntry, ListenerEntry, RestartEntry, RunEntry, SpanEntry, TaskEntry
+from ._entries import ApprovalEntry, ChannelEntry, ListenerEntry, RestartEntry, RunEntry, SpanEntry, TaskEntry
 from ._hub_views import ListenerView, TroubleView
+from ._kept import Kept
 from ._reading import short, time_of
 from ._troubles import TroubleEntry
 from ._work_views import (
@@ -35,6 +36,7 @@ class WorkShowing:
     agents: Agents
     now: float
     all_spans: Mapping[int, SpanEntry]
+    channels: Kept[ChannelEntry]
 
     # -- runs --
 
@@ -45,7 +47,7 @@ class WorkShowing:
         ends = [self.now if each.outcome == "open" else time_of(each.ended_at) or 0.0 for each in spans]
         return RunView(
             run_id=entry.run_id,
-            title=entry.title,
+            title=self._title(entry),
             state="open" if entry.open else state,
             agents=tuple(map(self.agents.name, entry.agents)),
             started_at=entry.started_at,
@@ -63,6 +65,12 @@ class WorkShowing:
             output_tokens=entry.output_tokens,
             not_shown=entry.not_shown,
         )
+
+    def _title(self, entry: RunEntry) -> str:
+        """Return what a run is about; of one that is held together by a channel alone, the topic of that."""
+        sort, _, name = entry.run_id.partition(":")
+        channel = self.channels.find(name) if sort == "channel" else None
+        return channel.topic if channel is not None and channel.topic else entry.title
 
     def spans(self, entries: list[SpanEntry]) -> tuple[SpanView, ...]:
         """Return the spans of a run, each after the one that it is a part of."""

@@ -26,16 +26,17 @@ const BYS = [
   ["agent", "By agent"],
   ["time", "By time"],
 ] as const;
-const LIMITS = [60, 500];
+const FIRST = 60;
+const MOST = 500;
 
 export function Runs() {
-  const limit = param("more") ? LIMITS[1] : LIMITS[0];
-  const reading = useBoard<RunView>("runs", { limit });
   const list = useRef<HTMLDivElement>(null);
   const isHeld = useIsAmong(list);
-  const order = (param("order") || "open") as OrderName;
+  const order = ORDERS.find(([value]) => value === param("order"))?.[0] ?? "open";
+  // The server sorts as this page does by itself, and no other way.
+  const reading = useBoard<RunView>("runs", { limit: param("more") || order !== "open" ? MOST : FIRST });
   const text = param("text");
-  const by = (param("by") || "cause") as By;
+  const by = BYS.find(([value]) => value === param("by"))?.[0] ?? "cause";
   const all = reading.data?.rows ?? [];
   const open = place.value.id ? [place.value.id, ...paramAll("open")] : paramAll("open");
   const shown = sorted(

@@ -1,6 +1,6 @@
 // The waterfall of a run: a row a turn, model or tool; bars over time beside them.
 
-import { useRef } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import type { SpanView, Waterfall } from "../../base/boards.ts";
 import { now } from "../../base/clock.ts";
 import { clock, coarse, duration, instant, many, number, visible } from "../../base/format.ts";
@@ -16,41 +16,50 @@ import { arrowsOf, barsOf, endOf, type Scale, ticksOf } from "./geometry.ts";
 import { type By, type Row, rowsOf } from "./spans.ts";
 
 const RIGHT = 8;
+/** Of a telephone, where the sign of a row stands. */
+const SIGN = 26;
 const LABELS = 84;
 
 export function Plot({ waterfall, by }: { waterfall: Waterfall; by: By }) {
   const { run, spans, hand_overs, restarts } = waterfall;
   const area = useRef<HTMLDivElement>(null);
   const width = useWidth(area, 860);
-  const folded = new Set(paramAll("fold"));
-  const rows = rowsOf(spans, by, folded);
+  const folded = paramAll("fold").join(" ");
+  const rows = useMemo(() => rowsOf(spans, by, new Set(folded.split(" "))), [spans, by, folded]);
   const chosen = param("span");
+  const isHere = chosen.endsWith(`@${run.run_id}`);
+  // Each second only the bars move: the rows beside them stay as they are.
+  const list = useMemo(
+    () => (
+      <ol>
+        {rows.map((row) => (
+          <RowLine
+            key={row.span.number}
+            row={row}
+            isChosen={isHere && chosen === `${row.span.number}@${run.run_id}`}
+            onOpen={() => setParams({ span: `${row.span.number}@${run.run_id}` })}
+            onFold={() => setParams({ fold: toggled(paramAll("fold"), `${row.span.number}`) })}
+          />
+        ))}
+      </ol>
+    ),
+    [rows, isHere ? chosen : "", run.run_id],
+  );
   const begun = Math.min(...spans.map((span) => instant(span.started_at)));
   const until = run.open ? now.value : Math.max(...spans.map((span) => endOf(span, now.value)));
   const narrow = isNarrow.value;
   const measures = narrow ? { rowHeight: 44, middle: 30 } : { rowHeight: 24, middle: 12 };
   const left = narrow ? 2 : 16;
   // What has ended leaves room for the words of its last bar.
-  const rest = run.open ? RIGHT : narrow ? RIGHT : LABELS;
+  const rest = narrow ? SIGN : run.open ? RIGHT : LABELS;
   const scale: Scale = { from: begun, to: Math.max(until, begun + 1), left, width: Math.max(60, width - left - rest) };
   const bars = barsOf(rows, scale, now.value, measures);
   const arrows = arrowsOf(hand_overs, bars);
-  const open = (span: SpanView) => setParams({ span: `${span.number}@${run.run_id}` });
   return (
     <div class="waterfall">
       <Axis scale={scale} isOpen={run.open > 0} />
       <div class="waterfall-rows">
-        <ol>
-          {rows.map((row) => (
-            <RowLine
-              key={row.span.number}
-              row={row}
-              isChosen={chosen === `${row.span.number}@${run.run_id}`}
-              onOpen={() => open(row.span)}
-              onFold={() => setParams({ fold: toggled([...folded], `${row.span.number}`) })}
-            />
-          ))}
-        </ol>
+        {list}
         <div class="waterfall-area" ref={area}>
           <Bars
             id={`run-${run.run_id.replace(/\W/g, "_")}`}

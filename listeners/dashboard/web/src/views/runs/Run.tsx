@@ -9,6 +9,7 @@ import { Unread } from "../../parts/Notes.tsx";
 import { OutcomeSign, Sign } from "../../parts/Sign.tsx";
 import { useWidth } from "../arranged.ts";
 import { Hatches } from "./Hatches.tsx";
+import { hasFailed } from "./order.ts";
 import { Plot } from "./Plot.tsx";
 import type { By } from "./spans.ts";
 
@@ -37,13 +38,16 @@ export function runTitle(run: RunView): string {
 
 function outcomeOf(run: RunView): "open" | "failed" | "abandoned" | "ok" {
   if (run.open) return "open";
-  return run.state === "failed" ? "failed" : run.state === "abandoned" ? "abandoned" : "ok";
+  if (hasFailed(run)) return "failed";
+  return run.state === "abandoned" ? "abandoned" : "ok";
 }
 
 function Troubles({ run }: { run: RunView }) {
   const parts = [run.failed && `${number(run.failed)} failed`, run.abandoned && `${number(run.abandoned)} abandoned`];
   const words = parts.filter(Boolean).join(", ");
-  return words ? <span class={run.failed ? "run-troubles wrong" : "run-troubles attention"}>{words}</span> : null;
+  return words ? (
+    <span class={hasFailed(run) && !run.open ? "run-troubles wrong" : "run-troubles second"}>{words}</span>
+  ) : null;
 }
 
 export function Run({ run, by, isOpen, onToggle }: RunProps) {

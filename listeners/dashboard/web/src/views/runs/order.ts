@@ -15,8 +15,13 @@ export function passes(run: RunView, text: string): boolean {
   return [run.title, ...run.agents].some((each) => each.toLowerCase().includes(small));
 }
 
+/** Whether a turn of a run has failed: a call that failed, and was made up for, leaves it well. */
+export function hasFailed(run: RunView): boolean {
+  return run.bars.some((bar) => bar.outcome === "failed");
+}
+
 function rank(run: RunView): number {
-  return run.open ? 0 : run.failed ? 1 : 2;
+  return run.open ? 0 : hasFailed(run) ? 1 : 2;
 }
 
 export function sorted(runs: readonly RunView[], order: OrderName): RunView[] {
