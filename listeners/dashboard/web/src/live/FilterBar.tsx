@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 import { FIELDS, type Field, type Part, partsOf } from "../base/filter.ts";
 import { clock, number, visible } from "../base/format.ts";
 import { paramAll, setParams } from "../base/router.ts";
+import { isNarrow } from "../base/screen.ts";
 import type { Outcome, Row } from "../base/wire.ts";
 import { type Choice, Combo } from "../parts/Combo.tsx";
 import { AgentName, Button, Chip, Key } from "../parts/parts.tsx";
@@ -94,6 +95,10 @@ const LOOK_BACK: readonly (readonly [number, string])[] = [
   [86_400, "last 24 hours"],
 ];
 
+export function backWords(seconds: number): string {
+  return LOOK_BACK.find(([each]) => each === seconds)?.[1] ?? "time shown";
+}
+
 function typed(text: string): Choice[] {
   const list: Choice[] = [];
   if (!text) return list;
@@ -106,6 +111,14 @@ function typed(text: string): Choice[] {
     });
   else if (/^[\w*]+(\.[\w*]*)+$|\*/.test(text)) {
     list.push({ key: "kind", words: <Pair name="kind" value={text} />, act: () => add("kind", text) });
+  }
+  const domain = text.toLowerCase();
+  if ([...countBy((row) => row.kind).keys()].some((kind) => kind.startsWith(`${domain}.`))) {
+    list.push({
+      key: "domain",
+      words: <Pair name="kind" value={`${domain}.*`} />,
+      act: () => add("kind", `${domain}.*`),
+    });
   }
   list.push({ key: "text", words: <Pair name="text" value={text} />, act: () => setParams({ text }, false) });
   return list;
@@ -213,8 +226,15 @@ export function FilterBar() {
           <Key>esc</Key>
         </span>
       ) : (
-        <Button look="plain" class="add-filter" sign="plus" hotkey="f" onClick={openFilter}>
-          Filter
+        <Button
+          look="plain"
+          class="add-filter"
+          sign={isNarrow.value ? "filter" : "plus"}
+          hotkey="f"
+          label={isNarrow.value ? "Filter" : ""}
+          onClick={openFilter}
+        >
+          {isNarrow.value ? "" : "Filter"}
         </Button>
       )}
     </div>

@@ -9,17 +9,20 @@ import { isNarrow } from "../base/screen.ts";
 import { isGap } from "../stream/rows.ts";
 import { rows } from "../stream/state.ts";
 import { BINS, type Bin, sums } from "./bins.ts";
+import { backWords } from "./FilterBar.tsx";
 import { back, bins, entryAt, figuresVersion, filter, pausedAt, range } from "./model.ts";
 
-const HEIGHT = 56;
+/** Of the bars, in pixels. */
+function chartHeight(): number {
+  return isNarrow.value ? 34 : 56;
+}
+
+/** Up to so many events are not told apart, and make no high bars. */
+const FEW = 8;
 const WORDS: Record<Shown, string> = { wrong: "failed", attention: "refused or abandoned", other: "all others" };
 
-function backWords(seconds: number): string {
-  return seconds < 3600
-    ? `Last ${seconds / 60} minutes`
-    : seconds === 3600
-      ? "Last hour"
-      : `Last ${seconds / 3600} hours`;
+function title(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 function toggle(which: Shown): void {
@@ -36,11 +39,13 @@ export function Histogram() {
   const width = bins.width;
   const peak = Math.max(...list.map((bin) => bin[0] + bin[1] + bin[2]));
   const shown = filter.value.shown;
+  const isQuiet = all[0] + all[1] === 0 && all[2] <= FEW && shown.length === 0;
   return (
     <section class="histogram" aria-label="Events over time">
       <div class="legend">
-        <h2 class="only-wide">{backWords(back.value)}</h2>
-        {SHOWN.map((which, index) => (
+        <h2 class="only-wide">{title(backWords(back.value))}</h2>
+        {isQuiet && <span class="quiet">{many(all[2], "event")}</span>}
+        {(isQuiet ? [] : SHOWN).map((which, index) => (
           <button
             key={which}
             type="button"
@@ -56,7 +61,7 @@ export function Histogram() {
         {isNarrow.value ? (
           <span class="quiet">{coarse(back.value * 1000)}</span>
         ) : (
-          <span class="quiet">peak {number(Math.ceil((peak * 1000) / width))}/s</span>
+          !isQuiet && <span class="quiet">peak {number(Math.ceil((peak * 1000) / width))}/s</span>
         )}
       </div>
       <Chart start={start} list={list} width={width} peak={peak} />
@@ -81,6 +86,7 @@ function Chart({ start, list, width, peak }: ChartProps) {
     if (box.current) observer.observe(box.current);
     return () => observer.disconnect();
   }, []);
+  const height = chartHeight();
   const step = room / BINS;
   const timeAt = (x: number) => start + (Math.max(0, Math.min(room, x)) / step) * width;
   const xOf = (ms: number) => ((ms - start) / width) * step;
@@ -110,7 +116,7 @@ function Chart({ start, list, width, peak }: ChartProps) {
         title={drag ? `${clock(timeAt(drag.from))} to ${clock(timeAt(drag.to))}` : ""}
       >
         {room > 0 && (
-          <svg width={room} height={HEIGHT} viewBox={`0 0 ${room} ${HEIGHT}`} aria-hidden="true">
+          <svg width={room} height={chartHeight()} viewBox={`0 0 ${room} ${height}`} aria-hidden="true">
             <Bars list={list} step={step} peak={peak} />
             <Gaps start={start} width={width} step={step} />
             <Unread room={room} xOf={xOf} />
@@ -125,18 +131,19 @@ function Chart({ start, list, width, peak }: ChartProps) {
 
 /** Three layers, one on the other, a path each; the edge on top carries the contrast. */
 function Bars({ list, step, peak }: { list: readonly Bin[]; step: number; peak: number }) {
+  const height = chartHeight();
   const paths = ["", "", ""];
   let edge = "";
-  const room = HEIGHT - 8;
+  const room = height - (height >> 3);
   const gap = step > 3 ? 1 : 0;
   list.forEach((bin, index) => {
     const left = Math.round(index * step);
     const right = Math.round((index + 1) * step) - gap;
-    let foot = HEIGHT;
+    let foot = height;
     bin.forEach((count, part) => {
       if (count === 0) return;
-      const height = Math.max(part === 2 ? 1 : 2, (count / peak) * room);
-      const top = Math.max(0, foot - height);
+      const tall = Math.max(part === 2 ? 1 : 2, (count / Math.max(peak, FEW)) * room);
+      const top = Math.max(0, foot - tall);
       paths[part] += `M${left} ${foot}V${top.toFixed(1)}H${right}V${foot}z`;
       foot = top;
     });
@@ -144,7 +151,7 @@ function Bars({ list, step, peak }: { list: readonly Bin[]; step: number; peak: 
   });
   return (
     <>
-      <path class="bars-ground" d={`M0 ${HEIGHT - 0.5}H${step * BINS}`} />
+      <path class="bars-ground" d={`M0 ${height - 0.5}H${step * BINS}`} />
       <path class="bars-other" d={paths[2]} />
       <path class="bars-edge" d={edge} />
       <path class="bars-attention" d={paths[1]} />
@@ -179,7 +186,7 @@ function Gaps({ start, width, step }: { start: number; width: number; step: numb
       {found.map(({ from, to }) => {
         const left = Math.floor((from - start) / width) * step;
         const right = Math.max(left + step, Math.ceil((to - start) / width) * step);
-        return <rect key={from} x={left} width={right - left} height={HEIGHT} fill="url(#hatched)" />;
+        return <rect key={from} x={left} width={right - left} height={chartHeight()} fill="url(#hatched)" />;
       })}
     </>
   );
@@ -193,8 +200,8 @@ function Unread({ room, xOf }: { room: number; xOf: (ms: number) => number }) {
   const x = Math.round(Math.max(1, Math.min(room - 1, xOf(instant(top.at)))));
   return (
     <>
-      <rect class="unread" x={x} width={room - x} height={HEIGHT} />
-      <path class="flag-line" d={`M${x} 0V${HEIGHT}`} />
+      <rect class="unread" x={x} width={room - x} height={chartHeight()} />
+      <path class="flag-line" d={`M${x} 0V${chartHeight()}`} />
       <path class="flag" d={`M${x - 4} 0H${x + 4}L${x} 5z`} />
     </>
   );
@@ -204,7 +211,7 @@ function Selection({ drag, xOf }: { drag: { from: number; to: number } | null; x
   const held = range.value;
   const [from, to] = drag ? [drag.from, drag.to] : held ? [xOf(held.since), xOf(held.until)] : [0, 0];
   if (from === to) return null;
-  return <rect class="selection" x={Math.min(from, to)} width={Math.abs(to - from)} height={HEIGHT} />;
+  return <rect class="selection" x={Math.min(from, to)} width={Math.abs(to - from)} height={chartHeight()} />;
 }
 
 function Axis({ start, width, step, room }: { start: number; width: number; step: number; room: number }) {

@@ -165,6 +165,7 @@ function useFollowing(scroller: RefObject<HTMLDivElement | null>, lister: Lister
 
 /** Above the rows: that the list is paused, or that it is busy. */
 function Strip() {
+  void listVersion.value;
   const at = pausedAt.value;
   const fresh = newCount();
   if (range.value) return null;

@@ -1,15 +1,15 @@
 // What stands below the rows when there is nothing, or next to nothing, to see.
 
 import { FIELDS, type Field, partsOf, wholeTest } from "../base/filter.ts";
-import { coarse, many, number } from "../base/format.ts";
+import { many, number } from "../base/format.ts";
 import { familyOf } from "../base/kinds.ts";
 import { setParams } from "../base/router.ts";
 import { Empty } from "../parts/Empty.tsx";
 import { Button } from "../parts/parts.tsx";
 import { isGap } from "../stream/rows.ts";
 import { health, rows } from "../stream/state.ts";
-import { dropPart, NO_FILTER, nameOf } from "./FilterBar.tsx";
-import { back, drawnCount, filter, listVersion, range, rangeRows } from "./model.ts";
+import { backWords, dropPart, NO_FILTER, nameOf } from "./FilterBar.tsx";
+import { back, drawnCount, entryAt, filter, listVersion, range, rangeRows } from "./model.ts";
 
 const SAY = `planner = await hub.agents.register("planner")
 channel = await hub.channels.open([planner], topic="hello")
@@ -50,11 +50,11 @@ export function Nothing() {
       </div>
     );
   }
-  if (drawnCount() > 0 || health.value === "connecting") return null;
+  if (drawnRows() > 0 || health.value === "connecting") return null;
   return (
     <div class="below-rows">
       <section class="empty" aria-live="off">
-        <h2>No event matches in the last {coarse(back.value * 1000)}</h2>
+        <h2>No event matches in the {backWords(back.value)}</h2>
         <p>
           {many(rows.all.length, "event was", "events were")} hidden by{" "}
           {parts.map((part) => `${part.name} ${part.value}`).join(", ")}.
@@ -75,6 +75,17 @@ export function Nothing() {
       </section>
     </div>
   );
+}
+
+/** Rows that are drawn; gaps are none. More than a screenful is not counted on. */
+function drawnRows(): number {
+  const count = drawnCount();
+  let found = 0;
+  for (let index = 0; index < count && found < FEW; index += 1) {
+    const entry = entryAt(index, count);
+    if (entry && !isGap(entry)) found += 1;
+  }
+  return found;
 }
 
 function NothingInRange() {

@@ -95,8 +95,8 @@ let _listTimer: ReturnType<typeof setTimeout> | undefined;
 let _figuresTimer: ReturnType<typeof setTimeout> | undefined;
 let listAt = Number.NEGATIVE_INFINITY;
 let figuresAt = Number.NEGATIVE_INFINITY;
-let matched = 0;
-let countedAt = performance.now();
+/** Rows that match, by the second in which they came. */
+const matched = new Map<number, number>();
 let saidNew = 0;
 
 function drawSoon(): void {
@@ -118,10 +118,10 @@ function drawList(): void {
 function drawFigures(): void {
   _figuresTimer = undefined;
   figuresAt = performance.now();
-  const seconds = Math.max(0.25, (figuresAt - countedAt) / 1000);
-  const rate = matched / seconds;
-  matched = 0;
-  countedAt = figuresAt;
+  const second = Math.floor(hubNow() / 1000);
+  for (const old of matched.keys()) if (old < second - 5) matched.delete(old);
+  // The last whole second, or the one before: rows may be on their way.
+  const rate = Math.max(matched.get(second - 1) ?? 0, matched.get(second - 2) ?? 0);
   batch(() => {
     figuresVersion.value += 1;
     busyRate.value = rate > (busyRate.peek() ? CALM : BUSY) ? Math.round(rate) : 0;
@@ -136,11 +136,14 @@ let test: ((row: Row) => boolean) | null = null;
 let whole: ((row: Row) => boolean) | null = null;
 
 function count(fresh: readonly Row[]): void {
-  // What a page gets when it opens is not the rate at which it comes.
-  const isPast = fresh.length > 0 && hubNow() - instant(fresh[0]?.at) > 5000;
+  const recent = hubNow() - 5000;
   for (const row of fresh) {
     if (test === null || test(row)) bins.add(row);
-    if (!isPast && (whole === null || whole(row))) matched += 1;
+    if (whole !== null && !whole(row)) continue;
+    const at = instant(row.at);
+    if (at < recent) continue;
+    const second = Math.floor(at / 1000);
+    matched.set(second, (matched.get(second) ?? 0) + 1);
   }
 }
 
@@ -150,7 +153,7 @@ function begin(): void {
   whole = wholeTest(filter.peek());
   rows.filter(whole);
   bins = new Bins(back.peek());
-  matched = 0;
+  matched.clear();
   let first: number | null = null;
   for (let index = 0; index < rows.all.length; index += 1) {
     const entry = rows.all.at(index);

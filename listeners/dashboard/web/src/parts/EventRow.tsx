@@ -107,7 +107,7 @@ export function EventRow(props: EventRowProps) {
       </span>
       <span
         role="gridcell"
-        class={agent ? `c-agent cut agent-${agentColour(row.agent ?? "")}` : "c-agent"}
+        class={row.agent_id ? `c-agent cut agent-${agentColour(row.agent ?? "")}` : "c-agent cut"}
         title={agent}
       >
         {agent}
@@ -139,7 +139,7 @@ function NarrowRow({
 }: EventRowProps & { shared: Shared; agent: string; words: string }) {
   const channel = channelWords(row, true);
   return (
-    <div {...shared} class={`row row-narrow ${agent ? `agent-${agentColour(row.agent ?? "")}` : ""}`}>
+    <div {...shared} class={`row row-narrow ${row.agent_id ? `agent-${agentColour(row.agent ?? "")}` : ""}`}>
       <span role="gridcell" class="n-head">
         <KindSign kind={row.kind} size={16} />
         <b class="cut">{agent || visible(row.kind)}</b>
