@@ -10,21 +10,34 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
+
+import anyio
 
 from hubwire.errors import ConfigurationError
 from hubwire.waking import start_later
 
-if TYPE_CHECKING:
-    from .dashboard import Dashboard
+from .access import Access
 
-__all__ = ("Serving", "serve")
+__all__ = ("Served", "Serving")
 
 _CALL = "dashboard.serve()"
 _HEADER_BYTES_MAX = 64 * 1024
 _CONNECTIONS_MAX = 2000
+_STOP_SECONDS = 5.0
 _REQUEST_SECONDS = 15.0
 """How long a connection may take until its first request is there."""
+
+
+class Served(Protocol):
+    """What is served: a dashboard."""
+
+    @property
+    def access(self) -> Access: ...
+    def add_host(self, name: str) -> None: ...
+    def end_streams(self) -> None: ...
+    async def aclose(self) -> None: ...
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
 
 
 class Serving:
@@ -32,7 +45,7 @@ class Serving:
 
     def __init__(
         self,
-        dashboard: Dashboard,
+        dashboard: Served,
         *,
         host: str = "127.0.0.1",
         port: int = 8765,
@@ -40,7 +53,7 @@ class Serving:
         keyfile: str | Path | None = None,
         insecure: bool = False,
     ) -> None:
-        """As :meth:`Dashboard.serve` has them."""
+        """As :meth:`hubwire.listeners.dashboard.Dashboard.serve` has them."""
         if type(host) is not str or not host or len(host) > 255 or not host.isprintable():
             raise ConfigurationError(f"{_CALL}: host is the name or the address to listen at, as '127.0.0.1'")
         if type(port) is not int or not 0 <= port <= 65_535:
@@ -72,11 +85,8 @@ class Serving:
     async def __aenter__(self) -> str:
         if self._server is not None:
             raise ConfigurationError(f"{_CALL}: this one is serving; call dashboard.serve() for each block")
-        uvicorn = _uvicorn()
-        tls = self._tls()
-        bound = self._bound()
-        config = _config(uvicorn, self._dashboard, tls)
-        self._server = _server_class(uvicorn)(config)
+        # Importing the server, looking up the host and reading certificates would hold up the loop.
+        self._server, bound, tls = await anyio.to_thread.run_sync(self._prepared)
         scheme = "http" if tls is None else "https"
         host = f"[{self._host}]" if ":" in self._host else self._host
         self.address = f"{scheme}://{host}:{bound.getsockname()[1]}/"
@@ -99,19 +109,33 @@ class Serving:
         assert server is not None
         server.should_exit = True
         self._dashboard.end_streams()
-        try:
-            await asyncio.shield(task)
-        finally:
-            if not task.done():
+        # The caller's own cancellation waits: connections and the socket are closed in any case, and that is quick.
+        with anyio.CancelScope(shield=True):
+            _, going = await asyncio.wait([task], timeout=_STOP_SECONDS)
+            if going:
                 task.cancel()
                 await asyncio.wait([task])
             self._server = self._task = None
             await self._dashboard.aclose()
+        if not task.cancelled():
+            task.result()
 
     async def wait(self) -> None:
         """Return when the server has ended by itself: it failed. Within the block."""
         if self._task is not None:
             await asyncio.shield(self._task)
+
+    def _prepared(self) -> tuple[Any, socket.socket, ssl.SSLContext | None]:
+        uvicorn = _uvicorn()
+        tls = self._tls()
+        bound = self._bound()
+        try:
+            config = _config(uvicorn, self._dashboard, tls)
+            config.load()
+            return _server_class(uvicorn)(config), bound, tls
+        except BaseException:
+            bound.close()
+            raise
 
     def _bound(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -138,16 +162,6 @@ class Serving:
                 f"{_CALL}: certfile {self._certificate[0]} and keyfile {self._certificate[1]} cannot be used: {error}"
             ) from error
         return context
-
-
-async def serve(dashboard: Dashboard, **settings: Any) -> None:
-    """Be the server of a dashboard until the task is cancelled.
-
-    ``settings`` are those of :meth:`Dashboard.serve`.
-    """
-    serving = dashboard.serve(**settings)
-    async with serving:
-        await serving.wait()
 
 
 def _is_loopback(host: str) -> bool:
