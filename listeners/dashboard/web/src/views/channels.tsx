@@ -6,6 +6,7 @@ import type { ChannelView, Transcript } from "../base/boards.ts";
 import { many, number } from "../base/format.ts";
 import { go, goView, param, place, setParams } from "../base/router.ts";
 import { useKeys } from "../frame/keys.ts";
+import { Detail } from "../live/Detail.tsx";
 import { Empty } from "../parts/Empty.tsx";
 import { Unread } from "../parts/Notes.tsx";
 import { useArranged, useIsAmong, useStops } from "./arranged.ts";
@@ -55,9 +56,10 @@ export function Channels() {
       </section>
     );
   }
-  return (
+  const sel = /^\d+$/.test(param("sel")) ? Number(param("sel")) : null;
+  const list = (
     <section
-      class={`view channels ${openId ? "channels-open" : ""} ${param("about") ? "channels-about" : ""}`}
+      class={`view channels ${openId ? "channels-open" : ""} ${sel !== null ? "channels-beside" : param("about") ? "channels-about" : ""}`}
       aria-label="Channels"
     >
       <List rows={rows} order={order} openId={openId} notShown={reading.data?.not_shown ?? 0}>
@@ -65,6 +67,20 @@ export function Channels() {
       </List>
       {openId && <One key={openId} channelId={openId} />}
     </section>
+  );
+  return (
+    <>
+      {list}
+      {sel !== null && (
+        <Detail
+          seq={sel}
+          row={null}
+          onClose={() => setParams({ sel: null })}
+          onSeq={(seq) => setParams({ sel: `${seq}` })}
+          onContext={(row) => goView("live", "", { ...(openId ? { channel: [openId] } : {}), sel: [`${row.seq}`] })}
+        />
+      )}
+    </>
   );
 }
 

@@ -5,7 +5,7 @@ import { useBoardOne, useReading } from "../../base/board.ts";
 import type { AgentView } from "../../base/boards.ts";
 import { clock, many, money, number, UNKNOWN, visible } from "../../base/format.ts";
 import { goView, href } from "../../base/router.ts";
-import { Drawer } from "../../frame/Drawer.tsx";
+import { Drawer, DrawerTitle } from "../../frame/Drawer.tsx";
 import { useKeys } from "../../frame/keys.ts";
 import { Unread } from "../../parts/Notes.tsx";
 import { Age, AgentName, Button, Facts, Since } from "../../parts/parts.tsx";
@@ -24,7 +24,7 @@ export function AgentDrawer({ agentId, onClose }: { agentId: string; onClose: ()
   return (
     <Drawer
       label={`Agent ${agent ? visible(agent.name) : ""}`}
-      head={<h2 class="cut">{agent ? <AgentName name={agent.name} strong /> : "Agent"}</h2>}
+      head={<DrawerTitle>{agent ? <AgentName name={agent.name} strong /> : "Agent"}</DrawerTitle>}
       onClose={onClose}
       moves
     >

@@ -88,7 +88,7 @@ function Doing({ agent }: { agent: AgentView }) {
         {words}
       </span>
       {doing.family === "approval" ? (
-        <a class="decide" href={href("approvals", doing.id)}>
+        <a class="card-decide" href={href("approvals", doing.id)}>
           Decide
         </a>
       ) : (
@@ -108,7 +108,7 @@ function Inbox({ agent }: { agent: AgentView }) {
   const share = inboxShare(agent);
   const isFull = (share ?? 0) >= FULL;
   return (
-    <div class="figure figure-inbox">
+    <div class="card-figure figure-inbox">
       <dt>Inbox</dt>
       <dd>
         <b class={inbox ? "" : "zero"}>{number(inbox)}</b>
@@ -129,22 +129,22 @@ function Figures({ agent }: { agent: AgentView }) {
   const tokens = agent.input_tokens + agent.output_tokens;
   const flight = agent.in_flight || agent.calls_open;
   return (
-    <dl class="figures">
+    <dl class="card-figures">
       <Inbox agent={agent} />
-      <div class="figure">
+      <div class="card-figure">
         <dt>In flight</dt>
         <dd>
           <b class={flight ? "" : "zero"}>{number(flight)}</b>
         </dd>
       </div>
-      <div class="figure figure-errors">
+      <div class="card-figure figure-errors">
         <dt>Errors, 15 min</dt>
         <dd>
           <b class={agent.errors === 0 ? "zero" : agent.state === "failing" ? "wrong" : ""}>{number(agent.errors)}</b>
           <ErrorBars minutes={agent.errors_by_minute} isWrong={agent.state === "failing"} />
         </dd>
       </div>
-      <div class="figure figure-tokens">
+      <div class="card-figure figure-tokens">
         <dt>Tokens</dt>
         <dd>
           <b class={tokens ? "" : "zero"}>{tokens ? short(tokens) : UNKNOWN}</b>

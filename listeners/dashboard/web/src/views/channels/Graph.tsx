@@ -56,9 +56,11 @@ function Box({ node }: { node: Node }) {
       <title>{name}</title>
       <rect class="graph-box" x={left} y={top} width={node.width} height={BOX_HEIGHT} rx={6} />
       <rect class="graph-bar" x={left + 7} y={top + 6} width={3} height={BOX_HEIGHT - 12} />
-      <text x={left + 16} y={node.y + 4}>
-        {shown}
-      </text>
+      <svg x={left + 14} y={top} width={Math.max(10, node.width - 18)} height={BOX_HEIGHT} class="graph-name-box">
+        <text x={2} y={BOX_HEIGHT / 2 + 4}>
+          {shown}
+        </text>
+      </svg>
     </g>
   );
 }

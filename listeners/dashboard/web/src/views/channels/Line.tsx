@@ -6,11 +6,11 @@ import { api, troubleOf } from "../../base/api.ts";
 import type { CallView, ChannelView, LineView } from "../../base/boards.ts";
 import { clock, duration, many, number, visible, whole } from "../../base/format.ts";
 import { agentColour } from "../../base/kinds.ts";
-import { href } from "../../base/router.ts";
 import type { Json, Outcome } from "../../base/wire.ts";
 import { OutcomeSign, Sign } from "../../parts/Sign.tsx";
 import { callWords } from "../agents/Card.tsx";
 import { namesOf } from "./Entry.tsx";
+import { eventLink } from "./eventLink.ts";
 
 export interface LineProps {
   line: LineView;
@@ -120,7 +120,7 @@ function Said({ line }: { line: LineView }) {
   return (
     <li class={`talk-said agent-${agentColour(line.agent)}`}>
       <p class="talk-who">
-        <a class="cut" data-stop href={href("live", "", { sel: [`${line.seq}`] })} title={visible(line.agent)}>
+        <a class="cut" data-stop {...eventLink(line.seq)} title={visible(line.agent)}>
           <b>{visible(line.agent) || "the hub"}</b>
         </a>
         {to && (
@@ -154,7 +154,7 @@ function Note({ line }: { line: LineView }) {
         class={`wrapped ${tone}`}
         data-stop
         data-wrong={isWrong || isRefused ? "" : undefined}
-        href={href("live", "", { sel: [`${line.seq}`] })}
+        {...eventLink(line.seq)}
       >
         <NoteWords line={line} />
       </a>
@@ -235,7 +235,7 @@ function Call({ call }: { call: CallView }) {
   const tone = call.outcome === "failed" ? "wrong" : "attention";
   return (
     <li>
-      <a class="talk-call" href={href("live", "", { sel: [`${call.seq}`] })}>
+      <a class="talk-call" {...eventLink(call.seq)}>
         <OutcomeSign outcome={call.outcome as Outcome} />
         <span class={call.detail ? "cut talk-call-name" : "cut talk-call-alone"} title={words}>
           <b class="named">{name}</b>

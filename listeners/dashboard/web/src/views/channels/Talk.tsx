@@ -13,6 +13,7 @@ import { KindSign, OutcomeSign, Sign } from "../../parts/Sign.tsx";
 import { doingWords, FamilySign } from "../agents/Card.tsx";
 import { stopsOf, toggled, useStops } from "../arranged.ts";
 import { channelName, namesOf } from "./Entry.tsx";
+import { eventLink } from "./eventLink.ts";
 import { Line } from "./Line.tsx";
 
 const SHOWN = [
@@ -229,7 +230,7 @@ function AllEvents({ channel }: { channel: ChannelView }) {
       <ol class="newest">
         {rows.map((row) => (
           <li key={row.seq}>
-            <a href={href("live", "", { sel: [`${row.seq}`], channel: [channel.channel_id] })}>
+            <a {...eventLink(row.seq)} data-stop>
               <span class="quiet">{clock(row.at)}</span>
               <KindSign kind={row.kind} />
               <span class="talk-kind cut">{visible(row.kind)}</span>

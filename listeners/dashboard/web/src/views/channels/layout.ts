@@ -60,7 +60,8 @@ export function layout(links: readonly LinkView[]): Layout {
   const height = chosen.length <= 2 ? 150 : chosen.length <= 4 ? 200 : 250;
   const nodes = chosen.map(([id, { name }], index) => placed(id, name, index, chosen.length, height));
   const byId = new Map(nodes.map((node) => [node.id, node]));
-  const most = Math.max(...links.map((link) => link.count), 1);
+  // Few envelopes are thin arrows, also where there is nothing to compare them with.
+  const most = Math.max(...links.map((link) => link.count), 6);
   const arrows: Arrow[] = [];
   for (const link of links) {
     const from = byId.get(link.from_id);

@@ -46,14 +46,14 @@ export function Plot({ waterfall, by }: { waterfall: Waterfall; by: By }) {
     [rows, isHere ? chosen : "", run.run_id],
   );
   const begun = Math.min(...spans.map((span) => instant(span.started_at)));
-  const until = run.open ? now.value : Math.max(...spans.map((span) => endOf(span, now.value)));
+  const until = run.open ? now.value : Math.max(...spans.map((span) => endOf(span, now.value, restarts)));
   const narrow = isNarrow.value;
   const measures = narrow ? { rowHeight: 44, middle: 30 } : { rowHeight: 24, middle: 12 };
   const left = narrow ? 2 : 16;
   // What has ended leaves room for the words of its last bar.
   const rest = narrow ? SIGN : run.open ? RIGHT : LABELS;
   const scale: Scale = { from: begun, to: Math.max(until, begun + 1), left, width: Math.max(60, width - left - rest) };
-  const bars = barsOf(rows, scale, now.value, measures);
+  const bars = barsOf(rows, scale, { now: now.value, restarts }, measures);
   const arrows = arrowsOf(hand_overs, bars);
   return (
     <div class="waterfall">
@@ -185,7 +185,7 @@ function Below({ waterfall, begun }: { waterfall: Waterfall; begun: number }) {
             <rect class="restart-box" x="0.5" y="0.5" width="11" height="11" />
             <path class="restart-line" d="M1 11L11 1M1 6L6 1M6 11L11 6" />
           </svg>
-          {`The hub was ${each.was_stopped ? "stopped" : "killed"} at +${since(each.down_at, begun)} and was back at +${since(each.up_at, begun)}.${abandoned ? " What was open is abandoned; envelopes without an ack came again." : ""}`}
+          {`The hub was ${each.was_stopped ? "stopped" : "killed"} after +${since(each.down_at, begun)} and was back at +${since(each.up_at, begun)}.${abandoned ? " What was open is abandoned; envelopes without an ack came again." : ""}`}
         </p>
       ))}
       {run.not_shown > 0 && (

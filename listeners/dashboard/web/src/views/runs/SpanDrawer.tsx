@@ -5,7 +5,7 @@ import type { SpanView, Waterfall } from "../../base/boards.ts";
 import { duration, number, visible, whole } from "../../base/format.ts";
 import { goView, href, setParams } from "../../base/router.ts";
 import type { Outcome } from "../../base/wire.ts";
-import { Drawer } from "../../frame/Drawer.tsx";
+import { Drawer, DrawerTitle } from "../../frame/Drawer.tsx";
 import { useKeys } from "../../frame/keys.ts";
 import { Unread } from "../../parts/Notes.tsx";
 import { AgentName, Button, Facts, Since } from "../../parts/parts.tsx";
@@ -30,7 +30,7 @@ export function SpanDrawer({ runId, number: wanted, onClose }: Props) {
     <Drawer
       label="A part of the run"
       head={
-        <h2 class="cut">
+        <DrawerTitle>
           {span ? (
             <>
               <FamilySign family={span.family} /> {span.family === "turn" ? "Turn" : visible(span.name)}
@@ -38,7 +38,7 @@ export function SpanDrawer({ runId, number: wanted, onClose }: Props) {
           ) : (
             "Part of a run"
           )}
-        </h2>
+        </DrawerTitle>
       }
       onClose={onClose}
       moves

@@ -1,6 +1,6 @@
 // Where things of a waterfall stand, in pixels: pure, so that it can be tested.
 
-import type { HandOverView, SpanView } from "../../base/boards.ts";
+import type { HandOverView, RestartView, SpanView } from "../../base/boards.ts";
 import { duration, instant } from "../../base/format.ts";
 import type { Row } from "./spans.ts";
 
@@ -18,10 +18,14 @@ export function place(scale: Scale, at: number): number {
   return scale.left + Math.max(0, Math.min(1, share)) * scale.width;
 }
 
-/** When a span ended, in milliseconds since 1970; of an open one, now. */
-export function endOf(span: SpanView, now: number): number {
-  if (span.outcome === "open" || !span.ended_at) return span.outcome === "open" ? now : instant(span.started_at);
-  return Math.max(instant(span.started_at), instant(span.ended_at));
+/** When a span ended, in milliseconds since 1970; of an open one, now; of one that a restart has torn, when that was. */
+export function endOf(span: SpanView, now: number, restarts: readonly RestartView[]): number {
+  if (span.outcome === "open") return now;
+  const begun = instant(span.started_at);
+  const end = Math.max(begun, span.ended_at ? instant(span.ended_at) : begun);
+  if (span.outcome !== "abandoned") return end;
+  const torn = restarts.find((each) => instant(each.down_at) >= begun && instant(each.up_at) <= end);
+  return torn ? instant(torn.down_at) : end;
 }
 
 const STEPS = [
@@ -67,10 +71,17 @@ export interface Measures {
   middle: number;
 }
 
-export function barsOf(rows: readonly Row[], scale: Scale, now: number, measures: Measures): Bar[] {
+export interface Moments {
+  /** Milliseconds since 1970. */
+  now: number;
+  restarts: readonly RestartView[];
+}
+
+export function barsOf(rows: readonly Row[], scale: Scale, moments: Moments, measures: Measures): Bar[] {
   return rows.map((row, index) => {
     const left = place(scale, instant(row.span.started_at));
-    const right = Math.max(left + 3, place(scale, endOf(row.span, now)));
+    const least = row.span.outcome === "abandoned" ? 7 : 3;
+    const right = Math.max(left + least, place(scale, endOf(row.span, moments.now, moments.restarts)));
     const isTurn = row.span.family === "turn" || row.span.family === "task";
     return { row, index, left, right, y: index * measures.rowHeight + measures.middle, height: isTurn ? 14 : 10 };
   });
