@@ -12,7 +12,7 @@ PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test quick check lint types architecture docs sizes tools bench redaction clean python
+.PHONY: help demo test quick check lint types architecture docs sizes tools bench page redaction clean python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,7 @@ check: lint types architecture docs sizes ## Lint, format, types, architecture, 
 lint: tools
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
+	$(RUN) .ci/hubwire_build.py check
 
 types: tools
 	$(RUN) -m mypy --package hubwire
@@ -52,6 +53,9 @@ docs: python ## Build the documentation into site/
 sizes: tools ## Show how far the code is from its targets of size; ARGS=--all for every place
 	@$(RUN) .ci/sizes.py $(ARGS)
 
+page: tools ## Bundle the page of the dashboard in place, for an editable install
+	@$(RUN) .ci/hubwire_build.py
+
 tools: python
 	@$(INSTALL) test lint
 
@@ -65,6 +69,7 @@ redaction: python ## Print how much of its corpus the redactor finds; ARGS=--all
 
 clean: ## Remove whatever the other commands have made
 	rm -rf .venv .build build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf listeners/dashboard/_page listeners/dashboard/_page.fresh listeners/dashboard/web/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 python:

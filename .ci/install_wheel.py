@@ -23,7 +23,12 @@ VENV_LIBRARY = VENV / "lib" / f"python{sys.version_info.major}.{sys.version_info
 # The digest of the pyproject.toml whose dependencies are installed, then the extras.
 STAMP = VENV / "installed-dependencies"
 
-WHEEL_INPUTS = ("pyproject.toml", "README.md", "LICENSE", "hub", "listeners", "stores")
+# What npm has installed for the page of the dashboard, kept between builds: one without it needs the network.
+MODULES = Path("listeners", "dashboard", "web", "node_modules")
+KEPT_MODULES = ROOT / ".build" / "node_modules"
+
+WHEEL_INPUTS = (".ci/hubwire_build.py", "pyproject.toml", "README.md", "LICENSE", "hub", "listeners", "stores")
+NOT_INPUTS = {"__pycache__", "node_modules", "_page"}
 
 
 def main(extras: list[str]) -> None:
@@ -63,7 +68,7 @@ def wheel_inputs() -> list[Path]:
         if listed.returncode == 0:
             return sorted(path for name in listed.stdout.split("\0") if (ROOT / (path := Path(name))).is_file())
     found = [path for name in WHEEL_INPUTS for path in (ROOT / name, *(ROOT / name).rglob("*")) if path.is_file()]
-    return sorted(path.relative_to(ROOT) for path in found if "__pycache__" not in path.parts)
+    return sorted(path.relative_to(ROOT) for path in found if not NOT_INPUTS & set(path.parts))
 
 
 def digest(files: list[Path]) -> str:
@@ -83,7 +88,10 @@ def build(files: list[Path], target: Path) -> Path:
         for file in files:
             (source / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / file, source / file)
+        if KEPT_MODULES.exists():
+            KEPT_MODULES.rename(source / MODULES)
         pip("wheel", "--no-deps", "--wheel-dir", str(BUILD / "fresh"), str(source))
+        (source / MODULES).rename(KEPT_MODULES)
         (BUILD / "fresh").rename(target)
     (wheel,) = target.glob("*.whl")
     return wheel

@@ -470,7 +470,7 @@ def test_a_moment_may_be_said_in_three_ways() -> None:
         board.agents(now=dt.datetime(2026, 1, 1))  # noqa: DTZ001
 
 
-@pytest.mark.parametrize("change", [{"version": 2}, {"version": "1"}, {"agents": 5}, {"place": None}, {"runs": {}}])
+@pytest.mark.parametrize("change", [{"version": 1}, {"version": "2"}, {"agents": 5}, {"place": None}, {"runs": {}}])
 def test_a_snapshot_that_cannot_be_read_is_refused(change: dict[str, Any]) -> None:
     snapshot = {**board_of(*SOME).snapshot(), **change}
     with pytest.raises(InvalidRecord, match="make the board anew, by folding the log from its beginning"):

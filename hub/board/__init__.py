@@ -8,19 +8,42 @@ from __future__ import annotations
 from ._board import Board
 from ._hub_views import Bucket, CountsView, GapView, HubView, ListenerView, TroubleView
 from ._limits import BoardLimits
-from ._talk_views import Activity, AgentView, ChannelView, ExpectationView, LineView, LinkView, Transcript
+from ._talk_views import (
+    Activity,
+    AgentView,
+    CallView,
+    ChannelView,
+    DoingView,
+    ExpectationView,
+    LineView,
+    LinkView,
+    Transcript,
+)
 from ._view import Rows
-from ._work_views import ApprovalView, HandOverView, RiskStepView, RunView, SpanView, TaskView, Waterfall
+from ._work_views import (
+    ApprovalView,
+    BarView,
+    HandOverView,
+    RestartView,
+    RiskStepView,
+    RunView,
+    SpanView,
+    TaskView,
+    Waterfall,
+)
 
 __all__ = (
     "Activity",
     "AgentView",
     "ApprovalView",
+    "BarView",
     "Board",
     "BoardLimits",
     "Bucket",
+    "CallView",
     "ChannelView",
     "CountsView",
+    "DoingView",
     "ExpectationView",
     "GapView",
     "HandOverView",
@@ -28,6 +51,7 @@ __all__ = (
     "LineView",
     "LinkView",
     "ListenerView",
+    "RestartView",
     "RiskStepView",
     "Rows",
     "RunView",

@@ -15,14 +15,15 @@ from ._agents import NOT_HEARD, Agents
 from ._asked import Now, cut, id_of, moment
 from ._channels import Channels
 from ._counts import ATTENTION, WIDTHS, WRONG, Counts, meaning_of
-from ._entries import GapEntry
 from ._hub_views import CountsView, GapView, HubView, ListenerView, TroubleView
 from ._keeping import VERSION, BoardKept, damaged, read_kept
+from ._life import Life
 from ._limits import BoardLimits
 from ._place import Place
 from ._reading import NAME_MAX, TEXT_MAX, Misfit, identifier, readable, text_or
 from ._runs import Runs
 from ._showing import STATES, Showing, Waits
+from ._talk_showing import TalkShowing
 from ._talk_views import AgentView, ChannelView, LinkView, Transcript
 from ._troubles import Troubles
 from ._view import Rows
@@ -61,7 +62,8 @@ class Board:
         self.limits: BoardLimits = limits or BoardLimits()
         # Of others' events, which lie between those of a tenant, a board may not be given any.
         self._place = Place(self.limits.gaps, may_skip=self.tenant is not None)
-        self._at, self._phase, self._version, self._started_at = "", "unknown", "", ""
+        self._at = self._before = ""
+        self._life = Life()
         self._misfits = 0
         self._counts = Counts(self.limits)
         self._troubles = Troubles(self.limits.troubles)
@@ -139,7 +141,7 @@ class Board:
 
     def _replaced(self, at: str) -> None:
         """The events are those of another hub from now on: what the one before had in memory is gone."""
-        self._phase = "unknown"
+        self._life.replaced()
         self._runs.lose(_At(at))
         for part in (self._agents, self._channels, self._tasks, self._approvals, self._listeners):
             part.lose(at)
@@ -148,7 +150,7 @@ class Board:
         severity, outcome = event.severity, event.outcome
         meaning = meaning_of(kind, severity, outcome)
         self._counts.add(at, kind, meaning)
-        self._at = at
+        self._before, self._at = self._at, at
         agent_id, tenant, occurred_at = event.agent_id, event.tenant, event.occurred_at
         if tenant is not None and (type(tenant) is not str or len(tenant) > NAME_MAX):
             raise Misfit
@@ -171,14 +173,13 @@ class Board:
                 handler(fields)
 
     def _hub_started(self, event: Any) -> None:
-        self._phase, self._started_at = "running", event.at
-        self._version = text_or(event.version)
+        self._life.started(text_or(event.version), event.at, self._before)
         # Who listens, and which actors there are, the hub says anew.
         self._listeners.lose(event.at, "the hub was started again")
         self._agents.restarted()
 
     def _hub_stopped(self, event: Any) -> None:
-        self._phase = "stopped"
+        self._life.stopped()
         self._listeners.lose(event.at, "the hub was stopped")
 
     # -- what it shows --
@@ -194,9 +195,9 @@ class Board:
         return HubView(
             hub=self._place.hub,
             tenant=self.tenant,
-            state=self._phase,
-            version=self._version,
-            started_at=self._started_at,
+            state=self._life.phase,
+            version=self._life.version,
+            started_at=self._life.started_at,
             seq=self._place.seq,
             first_seq=self._place.first_seq,
             at=self._at,
@@ -216,7 +217,7 @@ class Board:
     @property
     def gaps(self) -> Rows[GapView]:
         """The events that the board was not given, the newest gaps last."""
-        return Rows(tuple(map(_gap, self._place.gaps)), self._place.gaps_more)
+        return self._place.rows()
 
     def troubles(self, *, limit: int | None = None) -> Rows[TroubleView]:
         """Return the events that were wrong, or need attention, the newest first."""
@@ -244,36 +245,30 @@ class Board:
 
     def channels(self, *, limit: int | None = None) -> Rows[ChannelView]:
         """Return the channels: those with violations, refusals or failures first, then those of the newest events."""
-        showing = self._showing()
+        showing = self._talk()
         entries = sorted(self._channels.kept, key=lambda each: each.last_at, reverse=True)
         entries.sort(key=lambda each: (bool(each.ended_at), not (each.violations or each.rejected or each.failed)))
         return cut("board.channels()", entries, self._channels.kept.not_shown, limit, showing.channel)
 
-    def channel(self, channel_id: str) -> Transcript | None:
+    def channel(self, channel_id: str, *, now: Now = None) -> Transcript | None:
         """Return what was said in a channel, and who talks to whom; None if the board does not have it."""
         entry = self._channels.kept.find(id_of("board.channel()", "channel_id", channel_id))
         if entry is None:
             return None
-        showing = self._showing()
-        return Transcript(
-            channel=showing.channel(entry),
-            lines=tuple(map(showing.line, entry.lines)),
-            lines_not_shown=entry.lines_more,
-            links=showing.links(entry.links),
-            links_not_shown=entry.links_more,
-        )
+        return self._talk(moment("board.channel()", now, self._at)).transcript(entry)
 
     def links(self, *, limit: int | None = None) -> Rows[LinkView]:
         """Return who writes to whom in the whole hub, the most used first; envelopes of topics and asks count, too."""
-        found = self._showing().links(self._channels.links)
+        found = self._talk().links(self._channels.links)
         return cut("board.links()", found, self._channels.links_more, limit)
 
-    def runs(self, *, limit: int | None = None) -> Rows[RunView]:
+    def runs(self, *, now: Now = None, limit: int | None = None) -> Rows[RunView]:
         """Return the runs: open ones, then failed ones, then the others, the newest first."""
         kept = self._runs.kept
         entries = sorted(kept, key=lambda each: each.last_at, reverse=True)
         entries.sort(key=lambda each: (not each.open, not each.failed))
-        return cut("board.runs()", entries, kept.not_shown, limit, self._work().run)
+        showing = self._work(moment("board.runs()", now, self._at))
+        return cut("board.runs()", entries, kept.not_shown, limit, showing.run)
 
     def run(self, run_id: str, *, now: Now = None) -> Waterfall | None:
         """Return a run with its turns, calls and tasks; None if the board does not have it."""
@@ -282,7 +277,8 @@ class Board:
             return None
         showing = self._work(moment("board.run()", now, self._at))
         spans = showing.spans([self._runs.spans[number] for number in entry.spans])
-        return Waterfall(run=showing.run(entry), spans=spans, hand_overs=showing.hand_overs(entry))
+        restarts = showing.restarts(entry, self._life.restarts)
+        return Waterfall(run=showing.run(entry), spans=spans, hand_overs=showing.hand_overs(entry), restarts=restarts)
 
     def tasks(self, *, now: Now = None, limit: int | None = None) -> Rows[TaskView]:
         """Return the tasks: those that run, the oldest first, then those that have ended, the newest first."""
@@ -318,8 +314,11 @@ class Board:
     def _showing(self, now: float = 0.0) -> Showing:
         return Showing(self._agents, now, self.limits.silent_seconds)
 
+    def _talk(self, now: float = 0.0) -> TalkShowing:
+        return TalkShowing(self._agents, now, self._approvals.by_channel())
+
     def _work(self, now: float = 0.0) -> WorkShowing:
-        return WorkShowing(self._agents, now)
+        return WorkShowing(self._agents, now, self._runs.spans, self._channels.kept)
 
     def _waits(self) -> Waits:
         """Return for what agents wait, by agent: the oldest approval, the newest question and task of each."""
@@ -337,9 +336,7 @@ class Board:
             VERSION,
             self.tenant,
             self._at,
-            self._phase,
-            self._version,
-            self._started_at,
+            self._life.snapshot(),
             self._misfits,
             self._place.snapshot(),
             self._counts.snapshot(),
@@ -372,8 +369,8 @@ class Board:
         return board
 
     def _take_back(self, kept: BoardKept) -> None:
-        self._at, self._phase, self._misfits = kept.at, kept.phase, kept.misfits
-        self._version, self._started_at = kept.hub_version, kept.started_at
+        self._at, self._misfits = kept.at, kept.misfits
+        self._life.restore(kept.life)
         self._place.restore(kept.place)
         self._counts.restore(kept.counts)
         self._troubles.restore(kept.troubles)
@@ -391,7 +388,3 @@ class _At:
 
     at: str
     occurred_at: str | None = None
-
-
-def _gap(entry: GapEntry) -> GapView:
-    return GapView(first_seq=entry.first_seq, last_seq=entry.last_seq, reason=entry.reason, at=entry.at)

@@ -8,10 +8,10 @@ from typing import Any
 import attrs
 
 from ._agents import Agents
-from ._entries import ChannelEntry, ExpectationEntry, LineEntry
+from ._entries import CallEntry, ChannelEntry, ExpectationEntry, LineEntry
 from ._kept import Kept
 from ._limits import BoardLimits
-from ._reading import TEXT_MAX, gist, identifier, names, optional, text_or, whole, words
+from ._reading import TEXT_MAX, gist, identifier, names, number, optional, short, text_or, whole, words
 from ._runs import Runs
 
 __all__ = ("Channels", "ChannelsKept")
@@ -20,6 +20,9 @@ EVERYONE = "*"
 """Who an envelope is to that many agents got."""
 _WIDE = 16
 _NAMED_MAX = 8
+_CALLS_MAX = 12
+"""How many calls of one line are remembered one by one."""
+_ARGUMENTS_MAX = 100
 _EXPECTATIONS_MAX = 20
 
 
@@ -67,7 +70,10 @@ class Channels:
             "envelope.dead_lettered": self._failed,
             "envelope.dropped": self._failed,
             "tool.called": self._tool_called,
+            "tool.completed": self._tool_completed,
             "tool.failed": self._tool_failed,
+            "tool.abandoned": self._tool_abandoned,
+            "model.completed": self._model_completed,
             "expectation.violated": self._violated,
             "expectation.failed": self._troubled,
             "expectation.handler_failed": self._troubled,
@@ -135,6 +141,8 @@ class Channels:
         entry, agent_id = self._of(event), identifier(event.agent_id)
         if agent_id in entry.invited:
             entry.invited.remove(agent_id)
+        if agent_id not in entry.participants:
+            self._went(event, entry, "joined", agent_id)
         self._take_in(entry, agent_id, text_or(getattr(event, "role", "")))
 
     def _declined(self, event: Any) -> None:
@@ -144,8 +152,19 @@ class Channels:
 
     def _removed(self, event: Any) -> None:
         entry, agent_id = self._of(event), identifier(event.agent_id)
+        self._went(event, entry, "left", agent_id)
         if entry.participants.pop(agent_id, None) is None and entry.participants_more:
             entry.participants_more -= 1
+
+    def _went(self, event: Any, entry: ChannelEntry, sort: str, agent_id: str) -> None:
+        """An agent came or went: those that did so one after the other are one line."""
+        line = entry.lines[-1] if entry.lines else None
+        if line is None or line.sort != sort:
+            line = LineEntry(event.seq, event.occurred_at or event.at, sort, None, "")
+            self._write(entry, line, entry.last_at or event.at)
+        line.recipients += 1
+        if len(line.to) < _NAMED_MAX:
+            line.to.append(agent_id)
 
     def _closing(self, event: Any) -> None:
         entry = self._of(event)
@@ -209,6 +228,9 @@ class Channels:
         line = self._lines.get(event.envelope_id) if type(event.envelope_id) is str else None
         if line is not None:
             line.acked += 1
+            line.acked_at = event.occurred_at or event.at
+        if event.channel_id is not None:
+            self._of(event).acked += 1
 
     def _failed(self, event: Any) -> None:
         """An envelope did not reach a recipient, or was given up by it."""
@@ -230,15 +252,44 @@ class Channels:
         if tool in line.calls or len(line.calls) < _NAMED_MAX:
             line.calls[tool] = line.calls.get(tool, 0) + 1
         line.recipients += 1
+        entry.calls += 1
+        if len(line.items) < _CALLS_MAX:
+            said = "" if event.arguments is None else short(gist(event.arguments), _ARGUMENTS_MAX)
+            line.items.append(CallEntry(text_or(event.call_id), event.seq, tool, said))
+
+    def _tool_completed(self, event: Any) -> None:
+        self._tool_ended(event, "ok", "")
+
+    def _tool_abandoned(self, event: Any) -> None:
+        self._tool_ended(event, "abandoned", text_or(event.reason, "", TEXT_MAX))
 
     def _tool_failed(self, event: Any) -> None:
+        text = text_or(event.error_message, text_or(event.error_type), TEXT_MAX)
+        line = self._tool_ended(event, "failed", text)
+        if line is not None:
+            line.failed += 1
+            line.text = text
+        if event.channel_id is not None:
+            self._of(event).calls_failed += 1
+
+    def _tool_ended(self, event: Any, outcome: str, detail: str) -> LineEntry | None:
+        """Return the line that the call stands in, or else the newest one with calls of the agent."""
         if event.channel_id is None:
-            return
-        for line in reversed(self._of(event).lines):
-            if line.sort == "calls" and line.agent_id == event.agent_id:
-                line.failed += 1
-                line.text = text_or(event.error_message, text_or(event.error_type), TEXT_MAX)
-                return
+            return None
+        lines = [each for each in self._of(event).lines if each.sort == "calls" and each.agent_id == event.agent_id]
+        for line in reversed(lines):
+            for call in line.items:
+                if call.outcome == "open" and call.call_id == event.call_id:
+                    call.outcome, call.detail = outcome, detail
+                    call.took_ms = number(getattr(event, "duration_ms", None))
+                    return line
+        return lines[-1] if lines else None
+
+    def _model_completed(self, event: Any) -> None:
+        if event.channel_id is not None:
+            entry = self._of(event)
+            entry.input_tokens += whole(event.input_tokens)
+            entry.output_tokens += whole(event.output_tokens)
 
     # -- expectations --
 

@@ -11,12 +11,14 @@ __all__ = (
     "AgentEntry",
     "ApprovalEntry",
     "AskEntry",
+    "CallEntry",
     "ChannelEntry",
     "ExpectationEntry",
     "GapEntry",
     "HandOverEntry",
     "LineEntry",
     "ListenerEntry",
+    "RestartEntry",
     "RunEntry",
     "SpanEntry",
     "TaskEntry",
@@ -115,6 +117,16 @@ class HandOverEntry:
 
 
 @attrs.define(eq=False)
+class RestartEntry:
+    """The hub was away between two moments."""
+
+    down_at: str
+    up_at: str
+    was_stopped: bool
+    """Whether it was stopped in good order, and not killed."""
+
+
+@attrs.define(eq=False)
 class RunEntry:
     run_id: str
     title: str
@@ -135,13 +147,26 @@ class RunEntry:
 
 
 @attrs.define(eq=False)
+class CallEntry:
+    """A call of a tool, in a line of a transcript."""
+
+    call_id: str
+    seq: int
+    tool: str
+    arguments: str
+    outcome: str = "open"
+    detail: str = ""
+    took_ms: float | None = None
+
+
+@attrs.define(eq=False)
 class LineEntry:
     """A line of a transcript."""
 
     seq: int
     at: str
     sort: str
-    """``said``, ``rejected``, ``calls`` or ``violated``."""
+    """``said``, ``rejected``, ``calls``, ``violated``, ``joined`` or ``left``."""
     agent_id: str | None
     text: str
     to: list[str] = attrs.Factory(list)
@@ -152,6 +177,10 @@ class LineEntry:
     """Of an envelope, how many recipients did not get or not handle it; of calls, how many failed."""
     calls: dict[str, int] = attrs.Factory(dict)
     """The tools that were called, and how often."""
+    items: list[CallEntry] = attrs.Factory(list)
+    """The calls one by one, the first ones."""
+    acked_at: str = ""
+    """When the last recipient has handled it."""
 
 
 @attrs.define(eq=False)
@@ -192,6 +221,11 @@ class ChannelEntry:
     links: dict[str, int] = attrs.Factory(dict)
     """By sender and recipient, as two lines of one text, how many envelopes."""
     links_more: int = 0
+    acked: int = 0
+    calls: int = 0
+    calls_failed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
     expectations: list[ExpectationEntry] = attrs.Factory(list)
 
 

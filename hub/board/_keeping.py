@@ -10,6 +10,7 @@ from ..errors import InvalidRecord
 from ._agents import AgentsKept
 from ._channels import ChannelsKept
 from ._counts import CountsKept
+from ._life import LifeKept
 from ._place import PlaceKept
 from ._runs import RunsKept
 from ._troubles import TroubleEntry
@@ -17,7 +18,7 @@ from ._work import ApprovalsKept, ListenersKept, TasksKept
 
 __all__ = ("VERSION", "BoardKept", "damaged", "read_kept")
 
-VERSION = 1
+VERSION = 2
 """Of snapshots: one more whenever what they hold changes its shape."""
 
 
@@ -28,9 +29,7 @@ class BoardKept:
     version: int
     tenant: str | None
     at: str
-    phase: str
-    hub_version: str
-    started_at: str
+    life: LifeKept
     misfits: int
     place: PlaceKept
     counts: CountsKept

@@ -5,6 +5,8 @@ from __future__ import annotations
 import attrs
 
 from ._entries import GapEntry
+from ._hub_views import GapView
+from ._view import Rows
 
 __all__ = ("Place", "PlaceKept")
 
@@ -69,6 +71,14 @@ class Place:
         if len(self.gaps) > self._gaps_max:
             del self.gaps[0]
             self.gaps_more += 1
+
+    def rows(self) -> Rows[GapView]:
+        """Return what is missing, the newest last."""
+        found = (
+            GapView(first_seq=each.first_seq, last_seq=each.last_seq, reason=each.reason, at=each.at)
+            for each in self.gaps
+        )
+        return Rows(tuple(found), self.gaps_more)
 
     def snapshot(self) -> PlaceKept:
         return PlaceKept(

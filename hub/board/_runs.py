@@ -193,7 +193,7 @@ class Runs:
             run.tasks += 1
         else:
             run.calls += 1
-        run.title = run.title or (span.name if span.family == "task" else short(span.preview, 80))
+        run.title = run.title or (short(span.preview, 80) if span.family == "turn" else span.name)
         if span.agent_id is not None and span.agent_id not in run.agents and len(run.agents) < _AGENTS_MAX:
             run.agents.append(span.agent_id)
         run.spans.append(span.number)
@@ -373,6 +373,8 @@ class Runs:
         self.kept.ended = {run.run_id: run for run in kept.ended}
         self.kept.not_shown, self._next = kept.not_shown, kept.next_number
         self.spans = {span.number: span for span in kept.spans}
+        if any(each not in self.spans for run in self.kept for each in run.spans):
+            raise KeyError("spans")
         self._trail.restore(kept.trail)
         self._late = {number_: self.spans[number_] for number_ in kept.late}
         for number_ in kept.held:

@@ -7,21 +7,11 @@ from typing import Any
 import attrs
 
 from ._agents import ERROR_MINUTES, Agents
-from ._channels import EVERYONE
-from ._entries import (
-    AgentEntry,
-    ApprovalEntry,
-    AskEntry,
-    ChannelEntry,
-    ExpectationEntry,
-    LineEntry,
-    SpanEntry,
-    TaskEntry,
-)
+from ._entries import AgentEntry, ApprovalEntry, AskEntry, SpanEntry, TaskEntry
 from ._reading import time_of
-from ._talk_views import Activity, AgentView, ChannelView, ExpectationView, LineView, LinkView
+from ._talk_views import Activity, AgentView
 
-__all__ = ("GROUPS", "STATES", "Showing", "Waits")
+__all__ = ("GROUPS", "STATES", "Showing", "Waits", "activity_of")
 
 _FAILING_SECONDS = ERROR_MINUTES * 60.0
 _FAILURES_IN_A_ROW = 3
@@ -35,6 +25,23 @@ GROUPS = {
     **dict.fromkeys(("working", "waits_for_agent"), "at_work"),
     **dict.fromkeys(("idle", "gone"), "quiet"),
 }
+
+
+def activity_of(waiting: ApprovalEntry, now: float) -> Activity:
+    """Return what an agent does that waits for a verdict."""
+    begun = time_of(waiting.requested_at)
+    waited = 0.0 if begun is None else max(0.0, now - begun)
+    limit = waiting.timeout_seconds
+    return Activity(
+        family="approval",
+        id=waiting.approval_id,
+        name=waiting.action,
+        preview=waiting.arguments,
+        channel_id=waiting.channel_id,
+        since_at=waiting.requested_at,
+        seconds=waited,
+        seconds_left=None if limit is None or begun is None else max(0.0, limit - waited),
+    )
 
 
 @attrs.frozen
@@ -57,9 +64,6 @@ class Showing:
     def _since(self, at: str) -> float | None:
         begun = time_of(at)
         return None if begun is None else max(0.0, self.now - begun)
-
-    def _names(self, agent_ids: list[str]) -> tuple[str, ...]:
-        return tuple(map(self.agents.name, agent_ids))
 
     # -- agents --
 
@@ -92,6 +96,7 @@ class Showing:
             capabilities=tuple(entry.capabilities),
             is_registered=entry.life == "registered",
             state=state,
+            since_at=self._begun_at(state, entry, waiting, ask, spans),
             group=GROUPS[state],
             why=why,
             doing=self._doing(waiting, ask, task, spans),
@@ -138,18 +143,47 @@ class Showing:
     ) -> Activity | None:
         calls = [span for span in spans if span.family != "turn"]
         if calls:
-            family, name, at = calls[-1].family, calls[-1].name, calls[-1].started_at
-        elif waiting is not None:
-            family, name, at = "approval", waiting.action, waiting.requested_at
-        elif ask is not None:
-            family, name, at = "ask", self.agents.name(ask.answerer_id), ask.at
-        elif spans:
-            family, name, at = "turn", "", spans[-1].started_at
-        elif task is not None:
-            family, name, at = "task", task.title, task.started_at
-        else:
-            return None
-        return Activity(family=family, name=name, since_at=at, seconds=self._since(at) or 0.0)
+            return self._span(calls[-1])
+        if waiting is not None:
+            return activity_of(waiting, self.now)
+        if ask is not None:
+            return self._activity("ask", ask.event_id, self.agents.name(ask.answerer_id), ask.at)
+        if spans:
+            return self._span(spans[-1])
+        if task is not None:
+            return self._activity("task", task.task_id, task.title, task.started_at, task.progress, task.channel_id)
+        return None
+
+    def _span(self, span: SpanEntry) -> Activity:
+        return self._activity(span.family, span.span_id, span.name, span.started_at, span.preview, span.channel_id)
+
+    def _activity(
+        self, family: str, key: str, name: str, at: str, preview: str = "", channel_id: str | None = None
+    ) -> Activity:
+        return Activity(
+            family=family,
+            id=key,
+            name=name,
+            preview=preview,
+            channel_id=channel_id,
+            since_at=at,
+            seconds=self._since(at) or 0.0,
+            seconds_left=None,
+        )
+
+    def _begun_at(
+        self, state: str, entry: AgentEntry, waiting: ApprovalEntry | None, ask: AskEntry | None, spans: list[SpanEntry]
+    ) -> str:
+        """Return since when an agent is in its state; empty if that is not known."""
+        if state == "failing":
+            return entry.failed_at if entry.failed else ""
+        if state == "waits_for_person":
+            return waiting.requested_at if waiting else ""
+        if state == "waits_for_agent":
+            return ask.at if ask else ""
+        if state == "working" and spans:
+            return spans[0].started_at
+        return entry.last_at
 
     def _errors(self, entry: AgentEntry) -> tuple[int, ...]:
         if not entry.errors:
@@ -160,65 +194,3 @@ class Showing:
             if last - ERROR_MINUTES < minute <= last:
                 counts[minute - last - 1] += count
         return tuple(counts)
-
-    # -- channels --
-
-    def channel(self, entry: ChannelEntry) -> ChannelView:
-        participants = list(entry.participants)
-        return ChannelView(
-            channel_id=entry.channel_id,
-            topic=entry.topic,
-            type=entry.type,
-            tenant=entry.tenant,
-            state=entry.state,
-            reason=entry.reason,
-            creator_id=entry.creator_id,
-            participants=tuple(participants),
-            participant_names=self._names(participants),
-            participants_not_shown=entry.participants_more,
-            invited=tuple(entry.invited),
-            parent_id=entry.parent_id,
-            created_at=entry.created_at,
-            ended_at=entry.ended_at,
-            last_at=entry.last_at,
-            posts=entry.posts,
-            rejected=entry.rejected,
-            failed=entry.failed,
-            violations=entry.violations,
-            expectations=tuple(map(self._expectation, entry.expectations)),
-        )
-
-    def _expectation(self, entry: ExpectationEntry) -> ExpectationView:
-        return ExpectationView(
-            name=entry.name,
-            on_violation=entry.on_violation,
-            state="troubled" if entry.trouble else "violated" if entry.violations else "kept",
-            violations=entry.violations,
-            last_violated_at=entry.last_at,
-            violators=self._names(entry.violators),
-            trouble=entry.trouble,
-        )
-
-    def line(self, entry: LineEntry) -> LineView:
-        return LineView(
-            seq=entry.seq,
-            at=entry.at,
-            sort=entry.sort,
-            agent_id=entry.agent_id,
-            agent=self.agents.name(entry.agent_id),
-            to=self._names(entry.to),
-            text=entry.text,
-            recipients=entry.recipients,
-            acked=entry.acked,
-            failed=entry.failed,
-            calls=dict(entry.calls),
-        )
-
-    def links(self, links: dict[str, int]) -> tuple[LinkView, ...]:
-        found = []
-        for key, count in sorted(links.items(), key=lambda item: (-item[1], item[0])):
-            from_id, _, to_id = key.partition("\n")
-            to_agent = "everyone" if to_id == EVERYONE else self.agents.name(to_id)
-            from_agent = self.agents.name(from_id)
-            found.append(LinkView(from_id=from_id, from_agent=from_agent, to_id=to_id, to_agent=to_agent, count=count))
-        return tuple(found)

@@ -157,6 +157,14 @@ class Approvals:
             **{f"approval.{verdict}": partial(self._decided, verdict) for verdict in verdicts},
         }
 
+    def by_channel(self) -> dict[str, list[ApprovalEntry]]:
+        """Return those that wait, by the channel they are about."""
+        found: dict[str, list[ApprovalEntry]] = {}
+        for entry in self.kept.going.values():
+            if entry.channel_id is not None:
+                found.setdefault(entry.channel_id, []).append(entry)
+        return found
+
     def _requested(self, event: Any) -> None:
         approval_id = identifier(event.approval_id)
         arguments_at = text_or(event.arguments_at)

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from ._agents import Agents
 from ._counts import WRONG
-from ._entries import ApprovalEntry, ListenerEntry, RunEntry, SpanEntry, TaskEntry
+from ._entries import ApprovalEntry, ChannelEntry, ListenerEntry, RestartEntry, RunEntry, SpanEntry, TaskEntry
 from ._hub_views import ListenerView, TroubleView
+from ._kept import Kept
 from ._reading import short, time_of
 from ._troubles import TroubleEntry
-from ._work_views import ApprovalView, HandOverView, RiskStepView, RunView, SpanView, TaskView
+from ._work_views import (
+    ApprovalView,
+    BarView,
+    HandOverView,
+    RestartView,
+    RiskStepView,
+    RunView,
+    SpanView,
+    TaskView,
+)
 
 __all__ = ("WorkShowing",)
+
+_BARS_MAX = 60
 
 
 @attrs.frozen
@@ -21,18 +35,26 @@ class WorkShowing:
 
     agents: Agents
     now: float
+    all_spans: Mapping[int, SpanEntry]
+    channels: Kept[ChannelEntry]
 
     # -- runs --
 
     def run(self, entry: RunEntry) -> RunView:
         state = "failed" if entry.failed else "abandoned" if entry.abandoned else "ended"
+        spans = [self.all_spans[number] for number in entry.spans]
+        begun = time_of(entry.started_at)
+        ends = [self.now if each.outcome == "open" else time_of(each.ended_at) or 0.0 for each in spans]
         return RunView(
             run_id=entry.run_id,
-            title=entry.title,
+            title=self._title(entry),
             state="open" if entry.open else state,
             agents=tuple(map(self.agents.name, entry.agents)),
             started_at=entry.started_at,
             last_at=entry.last_at,
+            seconds=None if begun is None else max(0.0, max(ends, default=0.0) - begun),
+            bars=_bars(spans, begun),
+            failures=_failures(spans, begun),
             open=entry.open,
             turns=entry.turns,
             calls=entry.calls,
@@ -43,6 +65,12 @@ class WorkShowing:
             output_tokens=entry.output_tokens,
             not_shown=entry.not_shown,
         )
+
+    def _title(self, entry: RunEntry) -> str:
+        """Return what a run is about; of one that is held together by a channel alone, the topic of that."""
+        sort, _, name = entry.run_id.partition(":")
+        channel = self.channels.find(name) if sort == "channel" else None
+        return channel.topic if channel is not None and channel.topic else entry.title
 
     def spans(self, entries: list[SpanEntry]) -> tuple[SpanView, ...]:
         """Return the spans of a run, each after the one that it is a part of."""
@@ -99,6 +127,15 @@ class WorkShowing:
                 to_span=each.to_span,
             )
             for each in entry.hand_overs
+        )
+
+    def restarts(self, entry: RunEntry, restarts: list[RestartEntry]) -> tuple[RestartView, ...]:
+        """Return when the hub was away between the beginning and the end of a run."""
+        begun, ended = time_of(entry.started_at) or 0.0, self.now if entry.open else time_of(entry.last_at) or 0.0
+        return tuple(
+            RestartView(down_at=each.down_at, up_at=each.up_at, was_stopped=each.was_stopped)
+            for each in restarts
+            if (time_of(each.up_at) or 0.0) >= begun and (time_of(each.down_at) or 0.0) <= ended
         )
 
     # -- tasks, approvals, listeners --
@@ -198,3 +235,23 @@ class WorkShowing:
             last_error=entry.last_error,
             last_error_at=entry.last_error_at,
         )
+
+
+def _bars(spans: list[SpanEntry], begun: float | None) -> tuple[BarView, ...]:
+    """Return a run in small: its turns, or what is a part of no other if it has none."""
+    if begun is None:
+        return ()
+    there = {each.number for each in spans}
+    shown = [each for each in spans if each.family == "turn"] or [each for each in spans if each.parent not in there]
+    found: list[BarView] = []
+    for each in shown[-_BARS_MAX:]:
+        start, end = time_of(each.started_at), time_of(each.ended_at) if each.ended_at else None
+        if start is not None:
+            seconds = None if end is None else max(0.0, end - start)
+            found.append(BarView(start=max(0.0, start - begun), seconds=seconds, outcome=each.outcome))
+    return tuple(found)
+
+
+def _failures(spans: list[SpanEntry], begun: float | None) -> tuple[float, ...]:
+    ends = [time_of(each.ended_at) for each in spans if each.outcome == "failed"]
+    return tuple(max(0.0, end - begun) for end in ends[-_BARS_MAX:] if end is not None and begun is not None)

@@ -6,7 +6,17 @@ import attrs
 
 from ._view import View
 
-__all__ = ("ApprovalView", "HandOverView", "RiskStepView", "RunView", "SpanView", "TaskView", "Waterfall")
+__all__ = (
+    "ApprovalView",
+    "BarView",
+    "HandOverView",
+    "RestartView",
+    "RiskStepView",
+    "RunView",
+    "SpanView",
+    "TaskView",
+    "Waterfall",
+)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -61,6 +71,28 @@ class HandOverView(View):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
+class RestartView(View):
+    """The hub was away."""
+
+    down_at: str
+    """When the last event before was."""
+    up_at: str
+    was_stopped: bool
+    """Whether it was stopped in good order; otherwise its process has ended, or was killed."""
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class BarView(View):
+    """A part of a run in small: a turn, or where there is none, a call or a task."""
+
+    start: float
+    """In seconds since the run began."""
+    seconds: float | None
+    """How long it took; None: it is open."""
+    outcome: str
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class RunView(View):
     """Turns, calls and tasks that belong together."""
 
@@ -73,6 +105,12 @@ class RunView(View):
     """Names."""
     started_at: str
     last_at: str
+    seconds: float | None
+    """From its beginning to the end of its last part, or by now if it is open; None if that is not known."""
+    bars: tuple[BarView, ...]
+    """Its turns in small, at most 60, the newest; what holds no other comes first."""
+    failures: tuple[float, ...]
+    """When a part of it has failed, in seconds since it began, at most 60."""
     open: int
     turns: int
     calls: int
@@ -93,6 +131,8 @@ class Waterfall(View):
     spans: tuple[SpanView, ...]
     """Each after the one that it is a part of, and by when they began."""
     hand_overs: tuple[HandOverView, ...]
+    restarts: tuple[RestartView, ...]
+    """When the hub was away while the run went on."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

@@ -62,6 +62,8 @@ def read_house(root: Path) -> House:
     for folder, import_name in IMPORT_NAMES.items():
         for path in sorted((root / folder).rglob("*.py")):
             inner = path.relative_to(root / folder).with_suffix("").parts
+            if "node_modules" in inner:
+                continue
             name = ".".join((import_name, *inner)).removesuffix(".__init__")
             file = path.relative_to(root).as_posix()
             house[name] = Module(file=file, name=name, tree=ast.parse(path.read_text(encoding="utf-8"), file))
@@ -467,8 +469,14 @@ def wrong_shipment(root: Path, installed: Path) -> list[str]:
     ]
 
 
+# The page of the dashboard: the build bundles what is in `web` into `_page`, which git does not know.
+PAGE_FOLDERS = {("dashboard", "web"), ("dashboard", "_page")}
+
+
 def files_below(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
         inner = path.relative_to(folder)
+        if PAGE_FOLDERS & {inner.parts[:2], inner.parts[1:3]}:
+            continue
         if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in inner.parts):
             yield inner

@@ -1,0 +1,173 @@
+// What server and page say to each other. Absent fields were null.
+
+import type { ApprovalView, HubView, LineView, ListenerView } from "./boards.ts";
+
+export type Role = "read" | "operate" | "admin";
+
+export interface Session {
+  person: string;
+  role: Role;
+  contents: boolean;
+  tenants?: string[] | null;
+  source: "hub" | "log";
+  hub: { id: string; name: string; version: string };
+}
+
+export type Meaning = "attention" | "wrong";
+export type Outcome = "ok" | "failed" | "refused" | "denied" | "expired" | "abandoned" | "late" | "open";
+
+/** An event, as a line. */
+export interface Row {
+  seq: number;
+  at: string;
+  kind: string;
+  agent_id?: string;
+  agent?: string;
+  channel_id?: string;
+  channel?: string;
+  task_id?: string;
+  turn_id?: string;
+  tenant?: string;
+  correlation?: string;
+  run_id?: string;
+  words?: string;
+  meaning?: Meaning;
+  outcome?: Outcome;
+  took_ms?: number;
+  occurred_at?: string;
+}
+
+export interface Gap {
+  first_seq: number;
+  last_seq: number;
+  code: "journal" | "behind";
+  text: string;
+}
+
+export interface Verify {
+  state: "none" | "checking" | "verified" | "broken" | "stopped";
+  seq?: number | null;
+  of?: number | null;
+  seconds_left?: number | null;
+  text?: string;
+  at?: string | null;
+}
+
+export interface Tick {
+  now: string;
+  hub: HubView;
+  rate: number[];
+  lag_ms?: number | null;
+  dropped: { listeners: number; by: { listener: string; dropped: number }[] };
+  verify: Verify;
+  problem?: { text: string; suggestion: string } | null;
+}
+
+export interface Stale {
+  code: "cursor" | "other_hub" | "slow" | "ended";
+  text: string;
+  was?: string | null;
+  is?: string | null;
+}
+
+export interface Looked {
+  first_seq?: number | null;
+  last_seq?: number | null;
+  text?: string;
+}
+
+export interface Page {
+  rows: Row[];
+  cursor?: string | null;
+  looked: Looked;
+}
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+export interface Linked {
+  caused_by?: Row;
+  answers?: Row;
+  correlation_events?: number;
+  run_id?: string;
+}
+
+export interface Detail {
+  row: Row;
+  event?: { [key: string]: Json } | null;
+  contents: "shown" | "hidden";
+  linked: Linked;
+}
+
+export interface Histogram {
+  /** Seconds since 1970. */
+  start: number;
+  width_seconds: number;
+  /** Of each bin: wrong, attention, others. */
+  bins: [number, number, number][];
+}
+
+export interface Facets {
+  facets: Record<string, [string, number][]>;
+  counted: number;
+}
+
+export interface Board<T> {
+  seq: number;
+  now: string;
+  rows: T[];
+  not_shown: number;
+}
+
+export interface ListenerRow extends ListenerView {
+  lag?: number | null;
+  handled?: number | null;
+  retries?: number | null;
+}
+
+export interface Listeners {
+  rows: ListenerRow[];
+  watermarks: { committed?: number | null; audited?: number | null; delivered?: number | null };
+  figures: {
+    hub: Record<string, Json>;
+    store?: { p50_ms: number; p99_ms: number } | null;
+    journal?: { bytes: number; first_seq: number; seq: number } | null;
+    audit?: { bytes: number; records: number; first_seq: number; seq: number } | null;
+    ring?: { held: number; capacity: number } | null;
+  };
+}
+
+export interface ApprovalDetail {
+  approval: ApprovalView;
+  arguments?: { [key: string]: Json } | null;
+  said_before: LineView[];
+  may_decide: boolean;
+  why_not?: string;
+}
+
+export interface Decided {
+  by: string[];
+  verdict: string;
+  at: string;
+  reason: string;
+}
+
+export interface DeadLetter {
+  id: string;
+  listener: string;
+  seq: number;
+  kind: string;
+  agent?: string;
+  error: string;
+  attempts: number;
+  failed_at: string;
+}
+
+export interface DeadLetters {
+  rows: DeadLetter[];
+  total: number;
+}
+
+export interface Done {
+  done: number;
+  failed: { id: string; message: string }[];
+}

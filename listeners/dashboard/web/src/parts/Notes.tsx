@@ -1,0 +1,34 @@
+// What a view says when there is nothing to show yet, or no answer.
+
+import type { Trouble } from "../base/api.ts";
+import type { Reading } from "../base/board.ts";
+import { Button } from "./parts.tsx";
+import { Sign } from "./Sign.tsx";
+
+export function TroubleNote({ trouble, onAgain }: { trouble: Trouble; onAgain?: () => void }) {
+  return (
+    <div class="note" role="alert">
+      <Sign name="failed" class="tone-wrong" size={14} />
+      <p>
+        <b>{trouble.message}</b> {trouble.suggestion}
+      </p>
+      {onAgain && <Button onClick={onAgain}>Try again</Button>}
+    </div>
+  );
+}
+
+/** What stands in place of a reading that has no data: what is waited for, or what went wrong. */
+export function Unread({ reading, what }: { reading: Reading<unknown>; what: string }) {
+  if (reading.trouble) return <TroubleNote trouble={reading.trouble} onAgain={reading.again} />;
+  return reading.isSlow ? <p class="note quiet">Waiting for {what}.</p> : null;
+}
+
+/** Beside contents that a role may not see. */
+export function HiddenNote() {
+  return (
+    <p class="note">
+      <Sign name="refused" size={14} />
+      <span>Contents are hidden from your role. Kinds, names, times and outcomes are shown.</span>
+    </p>
+  );
+}

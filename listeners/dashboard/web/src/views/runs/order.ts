@@ -1,0 +1,32 @@
+import type { RunView } from "../../base/boards.ts";
+
+export const ORDERS = [
+  ["open", "open, then failed, then newest"],
+  ["newest", "newest first"],
+  ["longest", "longest first"],
+  ["failures", "most failures first"],
+] as const;
+export type OrderName = (typeof ORDERS)[number][0];
+
+/** Whether the title or an agent of a run has a text in it. */
+export function passes(run: RunView, text: string): boolean {
+  if (!text) return true;
+  const small = text.toLowerCase();
+  return [run.title, ...run.agents].some((each) => each.toLowerCase().includes(small));
+}
+
+/** Whether a turn of a run has failed: a call that failed, and was made up for, leaves it well. */
+export function hasFailed(run: RunView): boolean {
+  return run.bars.some((bar) => bar.outcome === "failed");
+}
+
+function rank(run: RunView): number {
+  return run.open ? 0 : hasFailed(run) ? 1 : 2;
+}
+
+export function sorted(runs: readonly RunView[], order: OrderName): RunView[] {
+  const found = [...runs].sort((one, other) => (one.started_at < other.started_at ? 1 : -1));
+  if (order === "longest") return found.sort((one, other) => (other.seconds ?? 0) - (one.seconds ?? 0));
+  if (order === "failures") return found.sort((one, other) => other.failed - one.failed);
+  return order === "newest" ? found : found.sort((one, other) => rank(one) - rank(other));
+}
