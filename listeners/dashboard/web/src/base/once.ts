@@ -1,0 +1,49 @@
+// Reading what does not change while it is shown: once for each key, and again when asked to.
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { type Trouble, troubleOf } from "./api.ts";
+import type { Reading } from "./board.ts";
+
+const SLOW_MS = 300;
+
+interface State<T> {
+  of: string;
+  data: T | null;
+  trouble: Trouble | null;
+  isSlow: boolean;
+}
+
+/** Read by `read` for each `key`. What was read for the same `of` stays while it is read anew. An empty key: nothing. */
+export function useOnce<T>(of: string, key: string, read: (signal: AbortSignal) => Promise<T>): Reading<T> {
+  const [state, setState] = useState<State<T>>({ of: "", data: null, trouble: null, isSlow: false });
+  const [turn, setTurn] = useState(0);
+  const reader = useRef(read);
+  reader.current = read;
+  useEffect(() => {
+    if (!key) return;
+    const abort = new AbortController();
+    const kept = (old: State<T>) => (old.of === of ? old.data : null);
+    const slow = setTimeout(() => setState((old) => ({ of, data: kept(old), trouble: null, isSlow: true })), SLOW_MS);
+    reader
+      .current(abort.signal)
+      .then((data) => {
+        if (!abort.signal.aborted) setState({ of, data, trouble: null, isSlow: false });
+      })
+      .catch((error) => {
+        if (abort.signal.aborted) return;
+        setState((old) => ({ of, data: kept(old), trouble: troubleOf(error), isSlow: false }));
+      })
+      .finally(() => clearTimeout(slow));
+    return () => {
+      abort.abort();
+      clearTimeout(slow);
+    };
+  }, [of, key, turn]);
+  const isSame = state.of === of;
+  return {
+    data: isSame ? state.data : null,
+    trouble: isSame ? state.trouble : null,
+    isSlow: isSame && state.isSlow,
+    again: () => setTurn((old) => old + 1),
+  };
+}
