@@ -47,9 +47,10 @@ MODULES = WEB / "node_modules"
 STAMP = MODULES / ".installed"
 
 NPM_FAILED = """
-The page of the dashboard was not built: npm could not install what {lock} names (exit code {code}, its words are above).
-If the npm registry cannot be reached from here, set NPM_CONFIG_REGISTRY to a mirror, or install a wheel from PyPI: a
-wheel has the page in it. Where {modules} is up to date, no network is needed.
+The page of the dashboard was not built: npm could not install what {lock} names
+(exit code {code}, its words are above). If the npm registry cannot be reached from here, set NPM_CONFIG_REGISTRY to
+a mirror, or install a wheel: it has the page in it. Where {modules}
+is up to date, no network is needed.
 """
 
 
@@ -126,7 +127,8 @@ def licences(inputs: dict[str, Any]) -> str:
         files = sorted(path for path in (MODULES / package).iterdir() if path.name.upper().startswith("LICEN"))
         if not files:
             sys.exit(f"{package} has no file of its licence: it may not be bundled")
-        texts.append(f"{package} {about['version']} ({about['license']})\n\n{files[0].read_text(encoding='utf-8').strip()}")
+        licence = files[0].read_text(encoding="utf-8").strip()
+        texts.append(f"{package} {about['version']} ({about['license']})\n\n{licence}")
     return f"\n\n{'-' * 80}\n\n".join(texts) + "\n"
 
 
