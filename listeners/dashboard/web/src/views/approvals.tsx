@@ -44,14 +44,14 @@ export function Approvals() {
   };
   return (
     <>
-      <section class="view approvals" aria-label="Approvals">
+      <section class="view approvals contained" aria-label="Approvals">
         <header class="view-head">
           <h1>Approvals</h1>
           {count > 0 && <span class="accent named">{waitWords(count)}</span>}
           <span class="space" />
           {sums.median !== null && <span class="second only-roomy">median answer today {median(sums.median)}</span>}
         </header>
-        <div class="view-scroll contained">
+        <div class="view-scroll">
           {!board.data ? (
             <Unread reading={board} what="the approvals" />
           ) : rows.length === 0 ? (

@@ -168,14 +168,18 @@ function topicOf(channelId: string): string {
 
 function SaidPart({ one, lines }: { one: ApprovalView; lines: readonly LineView[] }) {
   if (!lines.length && !one.channel_id) return null;
+  const who = session.value;
+  const isHidden = who !== null && who !== "unknown" && !who.contents;
+  const head = lines.length ? "Said before" : isHidden ? "Asked" : "Nothing was said before";
   const topic = one.channel_id ? visible(topicOf(one.channel_id)) || "its channel" : "";
   return (
     <section class="drawer-part">
       <h3>
-        {lines.length ? "Said before" : "Nothing was said before"}
+        {head}
         {one.channel_id && (
           <>
-            , in <a href={href("channels", one.channel_id)}>{topic}</a>
+            {head === "Asked" ? " in " : ", in "}
+            <a href={href("channels", one.channel_id)}>{topic}</a>
           </>
         )}
       </h3>
