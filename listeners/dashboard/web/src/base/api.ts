@@ -1,6 +1,6 @@
 // Requests to the server, below where the page is mounted. What fails is a Trouble: what happened, and what to do.
 
-import type { ApprovalView } from "./boards.ts";
+import type { ApprovalView, ListenerView } from "./boards.ts";
 import type {
   ApprovalDetail,
   Board,
@@ -101,6 +101,8 @@ export const api = {
     get<Board<T>>(`api/board/${name}`, query, signal),
   boardOne: <T>(name: string, one: string, signal?: AbortSignal) => get<T>(`api/board/${name}/${id(one)}`, {}, signal),
   listeners: (signal?: AbortSignal) => get<Listeners>("api/listeners", {}, signal),
+
+  resume: (name: string) => post<{ listener: ListenerView }>(`api/listeners/${id(name)}/resume`),
 
   approval: (one: string, signal?: AbortSignal) => get<ApprovalDetail>(`api/approvals/${id(one)}`, {}, signal),
   decide: (one: string, verdict: "approve" | "deny", reason: string) =>

@@ -126,12 +126,12 @@ export interface ListenerRow extends ListenerView {
 
 export interface Listeners {
   rows: ListenerRow[];
-  watermarks: { committed?: number | null; audited?: number | null; delivered?: number | null };
+  watermarks: Record<string, number | null>;
   figures: {
-    hub: Record<string, Json>;
+    hub: { healthy?: boolean | null; problems?: string[] | null; emitters_waiting?: number | null };
     store?: { p50_ms: number; p99_ms: number } | null;
-    journal?: { bytes: number; first_seq: number; seq: number } | null;
-    audit?: { bytes: number; records: number; first_seq: number; seq: number } | null;
+    journal?: { bytes: number; first_seq: number; seq: number; limit_bytes?: number | null } | null;
+    audit?: { bytes: number; records: number; first_seq: number; seq: number; segments?: number | null } | null;
     ring?: { held: number; capacity: number } | null;
   };
 }
