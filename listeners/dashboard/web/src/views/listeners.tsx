@@ -16,7 +16,7 @@ import { ListenerDrawer } from "./listeners/ListenerDrawer.tsx";
 import { countOf, sorted } from "./listeners/words.ts";
 
 const CODE = [
-  ["Let a function hear of events", 'async def tell(event):\n    print(event.kind, event.seq)\nhub.on("tool.*", tell)'],
+  ["Let a function hear of events", '@hub.on("tool.*")\nasync def tell(event):\n    print(event.kind, event.seq)'],
 ] as const;
 
 export function Listeners() {

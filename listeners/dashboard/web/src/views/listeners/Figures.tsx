@@ -56,14 +56,14 @@ export function Figures({ read }: { read: Listeners }) {
       </Figure>
       <Figure
         name="Store latency"
-        value={duration(store?.p50_ms)}
+        value={latency(store?.p50_ms)}
         chart={
           latencies.value.length > 1 && (
             <Sparkline values={latencies.value} label="Store latency since this was opened" />
           )
         }
       >
-        {store ? `p99 ${duration(store.p99_ms)}` : "the store does not tell"}
+        {store ? `p99 ${latency(store.p99_ms)}` : "the store does not tell"}
       </Figure>
       <Figure
         name="Journal"
@@ -96,6 +96,11 @@ export function Figures({ read }: { read: Listeners }) {
       </Figure>
     </dl>
   );
+}
+
+/** With a digit after the point where it counts: 3.1 ms. */
+function latency(ms: number | null | undefined): string {
+  return typeof ms === "number" && ms >= 0.05 && ms < 99.5 ? `${ms.toFixed(1)} ms` : duration(ms);
 }
 
 function auditWords(audit: NonNullable<Listeners["figures"]["audit"]>, verify: Verify | undefined): string {
