@@ -19,6 +19,7 @@ from .failures import CommandFailed
 from .incoming_app import follow, import_
 from .output import complain, log_to_stderr
 from .query_app import query, sql
+from .serve_app import serve
 from .webhook_app import webhook
 
 __all__ = ("run",)
@@ -54,6 +55,7 @@ app.meta.group_parameters = app.group_parameters
 
 app.command(import_, name="import")
 app.command(follow)
+app.command(serve)
 
 
 @app.command

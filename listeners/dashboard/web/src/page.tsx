@@ -10,6 +10,7 @@ import { startKeys } from "./frame/keys.ts";
 import { signIn } from "./frame/SignIn.tsx";
 import { say } from "./frame/say.tsx";
 import { learnTenants } from "./frame/TopBar.tsx";
+import { startLive } from "./live/model.ts";
 import { askSession, connect, health, session, tick } from "./stream/state.ts";
 
 async function start(): Promise<void> {
@@ -23,8 +24,12 @@ async function start(): Promise<void> {
   const root = document.getElementById("page");
   if (root) render(<App refused={refused} />, root);
   const isSignedIn = computed(() => session.value !== null);
+  let hasBegun = false;
   isSignedIn.subscribe((value) => {
-    if (value) connect();
+    if (!value) return;
+    if (!hasBegun) startLive();
+    hasBegun = true;
+    connect();
   });
   effect(() => {
     const who = session.value;

@@ -19,8 +19,13 @@ export interface Reading<T> {
   again: () => void;
 }
 
-/** Read by `read` while the part is shown. `key` names what is read: another one is read anew. */
-export function useReading<T>(key: string, read: (signal: AbortSignal) => Promise<T>): Reading<T> {
+/** Read by `read` while the part is shown; `once`: what does not change. `key` names what is read: another is read anew. */
+export function useReading<T>(
+  key: string,
+  read: (signal: AbortSignal) => Promise<T>,
+  options: { once?: boolean } = {},
+): Reading<T> {
+  const isOnce = options.once === true;
   const [state, setState] = useState<{
     key: string;
     data: T | null;
@@ -78,7 +83,7 @@ export function useReading<T>(key: string, read: (signal: AbortSignal) => Promis
     void start();
     const stop = effect(() => {
       const seq = tick.value?.hub.seq;
-      if (health.value === "live" && seq !== undefined && seq !== seqRead) request();
+      if (!isOnce && health.value === "live" && seq !== undefined && seq !== seqRead) request();
     });
     return () => {
       abort.abort();
@@ -86,7 +91,7 @@ export function useReading<T>(key: string, read: (signal: AbortSignal) => Promis
       clearTimeout(slow);
       stop();
     };
-  }, [key]);
+  }, [key, isOnce]);
   const isSame = state.key === key;
   return {
     data: isSame ? state.data : null,

@@ -38,12 +38,12 @@ export function Button(props: ButtonProps) {
       type="button"
       id={props.id}
       class={classes}
-      aria-label={label}
+      aria-label={label || undefined}
       aria-pressed={props.pressed}
       aria-expanded={props.expanded}
       aria-disabled={off ? true : undefined}
-      aria-keyshortcuts={hotkey}
-      title={off || label}
+      aria-keyshortcuts={hotkey || undefined}
+      title={off || label || undefined}
       onClick={(event) => (off ? event.preventDefault() : props.onClick?.(event))}
     >
       {sign && <Sign name={sign} size={14} />}

@@ -1,0 +1,145 @@
+"""Boards: what agents, channels and runs are doing, folded once for all who look."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from hubwire.board import Board
+from hubwire.clock import timestamp
+from hubwire.errors import HubError
+from hubwire.own_log import OwnLog
+from hubwire.ports import Clock
+from hubwire.waking import start_later
+
+from ._http import encoded
+from ._source import Gap, Source, Which
+
+__all__ = ("BoardFeed", "Boards")
+
+_TENANTS_MAX = 50
+"""Of so many tenants boards are kept, those that were looked at last."""
+_READY_SECONDS = 5.0
+
+_log = OwnLog("dashboard")
+
+
+class BoardFeed:
+    """A board, and the task that folds the events of a source into it."""
+
+    def __init__(self, source: Source, tenant: str | None, clock: Clock) -> None:
+        self.board: Board = Board(tenant=tenant)
+        self.tenant: str | None = tenant
+        self.problem: str = ""
+        """Why it folds no more."""
+        self._source = source
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+        self._is_ready = asyncio.Event()
+        self._bodies: OrderedDict[tuple[Any, ...], tuple[int, bytes]] = OrderedDict()
+
+    def start(self) -> None:
+        """Begin to fold, if that has not begun."""
+        if self._task is None:
+            self._task = start_later(self._fold(), name="hubwire dashboard board")
+
+    async def stop(self) -> None:
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def ready(self) -> None:
+        """Return when the board has what there was when it began, or after five seconds."""
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                await self._is_ready.wait()
+        except TimeoutError:
+            return
+
+    async def _fold(self) -> None:
+        try:
+            await self._follow()
+        except HubError as error:
+            self.problem = str(error)[:300]
+            _log.problem("the board of a dashboard has ended", error)
+        finally:
+            self._is_ready.set()
+
+    async def _follow(self) -> None:
+        source = self._source
+        reader = source.read(source.cursor_after(-1), Which(tenant=self.tenant))
+        if not reader.lag:
+            self._is_ready.set()
+        while batch := await reader.take():
+            if isinstance(batch, Gap):
+                self.board.missed(batch.first_seq, batch.last_seq, "they are no longer kept")
+            else:
+                for item in batch:
+                    self.board.fold(item.event)
+                    if item.event.kind in ("agent.registered", "channel.created"):
+                        source.names.learn(_naming(item.event))
+            if not reader.lag:
+                self._is_ready.set()
+            await asyncio.sleep(0)
+
+    @property
+    def now(self) -> float | None:
+        """As of when it is looked at: of a log whose hub was stopped, as it was then."""
+        is_over = self._source.sort == "log" and self.board.hub().state == "stopped"
+        return None if is_over else self._clock.now_ns() / 1e9
+
+    def moment(self, now: float | None) -> str:
+        """Return the text of this time."""
+        return self.board.hub().at if now is None else timestamp(int(now * 1e9))
+
+    def body(self, key: tuple[Any, ...], make: Callable[[], Any]) -> bytes:
+        """Return what a view shows as JSON: made once a second at most, for all who look."""
+        second = int(self._clock.now_ns() // 1_000_000_000)
+        if (found := self._bodies.get(key)) is not None and found[0] == second:
+            return found[1]
+        body = encoded(make())
+        self._bodies[key] = (second, body)
+        self._bodies.move_to_end(key)
+        if len(self._bodies) > 64:
+            self._bodies.popitem(last=False)
+        return body
+
+
+def _naming(event: Any) -> dict[str, Any]:
+    fields = ("kind", "agent_id", "name", "channel_id", "topic")
+    return {name: value for name in fields if (value := getattr(event, name, None)) is not None}
+
+
+class Boards:
+    """The boards of all events, and of single tenants."""
+
+    def __init__(self, source: Source, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+        self._feeds: OrderedDict[str | None, BoardFeed] = OrderedDict()
+
+    async def feed(self, tenant: str | None) -> BoardFeed:
+        """Return the board of a tenant, None for that of all, when it has what there is."""
+        found = self._feeds.get(tenant)
+        if found is None:
+            await self._source.open()
+            found = self._feeds.setdefault(tenant, BoardFeed(self._source, tenant, self._clock))
+            found.start()
+            await self._let_go()
+        self._feeds.move_to_end(tenant)
+        await found.ready()
+        return found
+
+    async def _let_go(self) -> None:
+        while len(self._feeds) > _TENANTS_MAX:
+            oldest = next(each for each in self._feeds if each is not None)
+            await self._feeds.pop(oldest).stop()
+
+    async def close(self) -> None:
+        """End all tasks."""
+        feeds = list(self._feeds.values())
+        self._feeds.clear()
+        for feed in feeds:
+            await feed.stop()

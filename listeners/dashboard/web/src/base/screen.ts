@@ -1,0 +1,13 @@
+import { signal } from "@preact/signals";
+
+function media(query: string) {
+  const list = matchMedia(query);
+  const holds = signal(list.matches);
+  list.addEventListener("change", (event) => {
+    holds.value = event.matches;
+  });
+  return holds;
+}
+
+/** Whether the page is as narrow as a telephone: lists have two lines a row. */
+export const isNarrow = media("(max-width: 599px)");

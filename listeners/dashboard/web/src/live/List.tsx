@@ -1,0 +1,207 @@
+// The rows of Live. Only what is seen is in the page; a row stays at its pixel while the list is paused.
+
+import { elementScroll, observeElementOffset, observeElementRect, Virtualizer } from "@tanstack/virtual-core";
+import type { RefObject } from "preact";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { showsWrongAlone } from "../base/filter.ts";
+import { number } from "../base/format.ts";
+import { goView, setParams } from "../base/router.ts";
+import { isNarrow } from "../base/screen.ts";
+import { EventHeads, EventRow, GAP_HEIGHT, GapLine, NARROW_ROW_HEIGHT, rowHeight } from "../parts/EventRow.tsx";
+import { Button, Key } from "../parts/parts.tsx";
+import { Sign } from "../parts/Sign.tsx";
+import { isGap, seqOf } from "../stream/rows.ts";
+import {
+  busyRate,
+  cursor,
+  drawnCount,
+  entryAt,
+  filter,
+  listVersion,
+  newCount,
+  pause,
+  pausedAt,
+  range,
+  resume,
+} from "./model.ts";
+
+type Lister = Virtualizer<HTMLDivElement, HTMLDivElement>;
+
+/** A list that draws what is seen of `count` entries of the sizes that `sizeOf` says. */
+function useLister(
+  scroller: RefObject<HTMLDivElement | null>,
+  count: number,
+  sizeOf: (index: number) => number,
+  margin: number,
+) {
+  const [, draw] = useState(0);
+  // Sizes go by what an entry is, and entries move on as new ones come: another function of keys has them read again.
+  const version = listVersion.value;
+  const getItemKey = useMemo(() => (index: number) => index, [version, count, isNarrow.value]);
+  const options = {
+    count,
+    getItemKey,
+    estimateSize: sizeOf,
+    scrollMargin: margin,
+    overscan: 12,
+    getScrollElement: () => scroller.current,
+    scrollToFn: elementScroll,
+    observeElementRect,
+    observeElementOffset,
+    onChange: () => draw((old) => old + 1),
+  };
+  const held = useRef<Lister | null>(null);
+  held.current ??= new Virtualizer<HTMLDivElement, HTMLDivElement>(options);
+  const lister = held.current;
+  lister.setOptions(options);
+  useLayoutEffect(() => lister._didMount(), [lister]);
+  useLayoutEffect(() => lister._willUpdate());
+  return lister;
+}
+
+export interface ListProps {
+  selected: number | null;
+  beside: boolean;
+  onOpen: (seq: number) => void;
+}
+
+export function List({ selected, beside, onOpen }: ListProps) {
+  void listVersion.value;
+  const scroller = useRef<HTMLDivElement>(null);
+  const heads = useRef<HTMLDivElement>(null);
+  const count = drawnCount();
+  const sizeOf = (index: number) => {
+    const entry = entryAt(index, count);
+    return entry && isGap(entry) ? (isNarrow.value ? NARROW_ROW_HEIGHT : GAP_HEIGHT) : rowHeight();
+  };
+  const margin = useHeadHeight(heads, scroller);
+  const lister = useLister(scroller, count, sizeOf, margin);
+  useFollowing(scroller, lister, count, margin);
+  const at = cursor.value ?? selected;
+  return (
+    <div
+      ref={scroller}
+      role="grid"
+      class={`rows ${beside ? "rows-beside" : ""} ${showsWrongAlone(filter.value) ? "rows-wrong" : ""}`}
+      aria-label="Events, newest first"
+      aria-rowcount={count + 1}
+      aria-activedescendant={at === null ? undefined : `row-${at}`}
+      tabIndex={0}
+      onScroll={() => {
+        if ((scroller.current?.scrollTop ?? 0) > 2) pause();
+      }}
+    >
+      <div ref={heads} role="rowgroup" class="rows-heads">
+        {!isNarrow.value && <EventHeads />}
+        <Strip />
+      </div>
+      <div role="rowgroup" class="rows-body" style={{ height: `${lister.getTotalSize()}px` }}>
+        {lister.getVirtualItems().map((item) => {
+          const entry = entryAt(item.index, count);
+          if (!entry) return null;
+          const top = item.start - margin;
+          if (isGap(entry)) {
+            const read = () =>
+              goView("log", "", { first_seq: [`${entry.first_seq}`], last_seq: [`${entry.last_seq}`] });
+            const words = { first: entry.first_seq, last: entry.last_seq, code: entry.code, text: entry.text };
+            return <GapLine key={`g${entry.first_seq}`} {...words} top={top} index={item.index} onRead={read} />;
+          }
+          return (
+            <EventRow
+              key={entry.seq}
+              row={entry}
+              top={top}
+              index={item.index}
+              isSelected={entry.seq === at}
+              beside={beside}
+              onOpen={(row) => onOpen(row.seq)}
+            />
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+/** How high heads and strip are. When the strip comes or goes, the rows below it stay where they are. */
+function useHeadHeight(heads: RefObject<HTMLDivElement | null>, scroller: RefObject<HTMLDivElement | null>): number {
+  const [height, setHeight] = useState(0);
+  const isPaused = pausedAt.value !== null;
+  const was = useRef(0);
+  useLayoutEffect(() => {
+    const is = heads.current?.offsetHeight ?? 0;
+    if (is === was.current) return;
+    if (isPaused && was.current && scroller.current) scroller.current.scrollTop += is - was.current;
+    was.current = is;
+    setHeight(is);
+  });
+  return height;
+}
+
+/** The newest row is at the top while the list is not paused; a chosen one is brought into sight. */
+function useFollowing(scroller: RefObject<HTMLDivElement | null>, lister: Lister, count: number, margin: number): void {
+  const isPaused = pausedAt.value !== null || range.value !== null;
+  useLayoutEffect(() => {
+    if (!isPaused && scroller.current) scroller.current.scrollTop = 0;
+  }, [isPaused]);
+  const chosen = cursor.value;
+  useEffect(() => {
+    const element = scroller.current;
+    if (chosen === null || !element) return;
+    for (let index = 0; index < count; index += 1) {
+      const entry = entryAt(index, count);
+      if (!entry || seqOf(entry) < chosen) return;
+      if (seqOf(entry) !== chosen) continue;
+      const item = lister.measurementsCache[index];
+      if (!item) return;
+      const top = item.start - margin;
+      const room = element.clientHeight - margin;
+      if (top < element.scrollTop) element.scrollTop = top;
+      else if (top + item.size > element.scrollTop + room) element.scrollTop = top + item.size - room;
+      return;
+    }
+  }, [chosen]);
+}
+
+/** Above the rows: that the list is paused, or that it is busy. */
+function Strip() {
+  void listVersion.value;
+  const at = pausedAt.value;
+  const fresh = newCount();
+  if (range.value) return null;
+  if (at !== null) {
+    return (
+      <div role="row" class="strip strip-paused">
+        <span role="gridcell" class="strip-words">
+          <Sign name="pause" size={14} class="tone-accent" />
+          <span>Paused at #{number(at)}</span>
+        </span>
+        <span role="gridcell">
+          <Button look="filled" sign="up" hotkey={isNarrow.value ? "" : "home"} onClick={resume}>
+            {fresh ? `${number(fresh)} new` : "Go on"}
+          </Button>
+        </span>
+      </div>
+    );
+  }
+  if (!busyRate.value) return null;
+  return (
+    <div role="row" class="strip strip-busy">
+      <span role="gridcell" class="strip-words">
+        {isNarrow.value ? (
+          <span>{number(busyRate.value)} events a second: drawn twice a second.</span>
+        ) : (
+          <span class="cut">
+            {number(busyRate.value)} events a second. The newest screenful is drawn twice a second; scroll or{" "}
+            <Key>space</Key> holds it, and a filter makes it readable.
+          </span>
+        )}
+      </span>
+      <span role="gridcell">
+        <Button look="plain" hotkey={isNarrow.value ? "" : "e"} onClick={() => setParams({ show: "wrong" }, false)}>
+          Only failures
+        </Button>
+      </span>
+    </div>
+  );
+}

@@ -1,0 +1,196 @@
+// A row of events, as Live and Log have it: eight cells in a line, or, on a narrow page, two lines.
+
+import { now } from "../base/clock.ts";
+import { age, clock, duration, instant, number, visible, whole } from "../base/format.ts";
+import { agentColour } from "../base/kinds.ts";
+import { isNarrow } from "../base/screen.ts";
+import { times } from "../base/settings.ts";
+import type { Row } from "../base/wire.ts";
+import { Button } from "./parts.tsx";
+import { KindSign, OutcomeSign, Sign } from "./Sign.tsx";
+
+export const ROW_HEIGHT = 24;
+export const NARROW_ROW_HEIGHT = 52;
+export const GAP_HEIGHT = 28;
+
+export function rowHeight(): number {
+  return isNarrow.value ? NARROW_ROW_HEIGHT : ROW_HEIGHT;
+}
+
+/** The heads of the columns. `beside`: a drawer takes room. */
+export function EventHeads() {
+  return (
+    <div role="row" class="row row-head">
+      <span role="columnheader" class="c-time">
+        Time
+      </span>
+      <span role="columnheader" class="c-seq">
+        Seq
+      </span>
+      <span role="columnheader" class="c-kind">
+        Kind
+      </span>
+      <span role="columnheader" class="c-agent">
+        Agent
+      </span>
+      <span role="columnheader" class="c-channel">
+        Channel
+      </span>
+      <span role="columnheader" class="c-words">
+        What happened
+      </span>
+      <span role="columnheader" class="c-outcome">
+        <span class="unseen">Outcome</span>
+      </span>
+      <span role="columnheader" class="c-took">
+        Took
+      </span>
+    </div>
+  );
+}
+
+export interface EventRowProps {
+  row: Row;
+  /** From the top of the list, in pixels; without it the row stands where it is. */
+  top?: number;
+  index: number;
+  isSelected: boolean;
+  /** A drawer takes room: time loses its milliseconds, and channel its topic. */
+  beside: boolean;
+  onOpen: (row: Row) => void;
+}
+
+function placed(top: number | undefined) {
+  return top === undefined ? {} : { style: { transform: `translateY(${top}px)` } };
+}
+
+function Time({ row, beside }: { row: Row; beside: boolean }) {
+  const text = times.value === "ago" ? age(now.value - instant(row.at)) : clock(row.at, !beside);
+  return <time dateTime={row.at}>{text}</time>;
+}
+
+/** `#52`, or with its topic; a channel without a number is known by its topic. */
+function channelWords(row: Row, beside: boolean): string {
+  const words = visible(row.channel ?? "");
+  const short = /^#\S+/.exec(words)?.[0];
+  return beside && short ? short : words;
+}
+
+function tone(row: Row): string {
+  return row.meaning === "wrong" ? "wrong" : row.meaning === "attention" ? "attention" : "";
+}
+
+export function EventRow(props: EventRowProps) {
+  const { row, top, index, isSelected, beside, onOpen } = props;
+  const agent = row.agent ? visible(row.agent) : "";
+  const words = visible(row.words ?? "");
+  const shared = {
+    role: "row" as const,
+    id: `row-${row.seq}`,
+    "aria-rowindex": index + 2,
+    "aria-selected": isSelected,
+    onClick: () => onOpen(row),
+    ...placed(top),
+  };
+  if (isNarrow.value) return <NarrowRow {...props} shared={shared} agent={agent} words={words} />;
+  return (
+    <div {...shared} class="row">
+      <span role="gridcell" class="c-time" title={whole(row.at)}>
+        <Time row={row} beside={beside} />
+      </span>
+      <span role="gridcell" class="c-seq">
+        {number(row.seq)}
+      </span>
+      <span role="gridcell" class="c-kind" title={visible(row.kind)}>
+        <KindSign kind={row.kind} />
+        <span class="cut">{visible(row.kind)}</span>
+      </span>
+      <span
+        role="gridcell"
+        class={row.agent_id ? `c-agent cut agent-${agentColour(row.agent ?? "")}` : "c-agent cut"}
+        title={agent}
+      >
+        {agent}
+      </span>
+      <span role="gridcell" class="c-channel cut" title={visible(row.channel ?? "")}>
+        {channelWords(row, beside)}
+      </span>
+      <span role="gridcell" class={`c-words cut ${tone(row)}`} title={words}>
+        {words}
+      </span>
+      <span role="gridcell" class="c-outcome">
+        {row.outcome && row.outcome !== "ok" && <OutcomeSign outcome={row.outcome} />}
+      </span>
+      <span role="gridcell" class="c-took">
+        {row.took_ms === undefined ? "" : duration(row.took_ms)}
+      </span>
+    </div>
+  );
+}
+
+type Shared = Record<string, unknown> & { role: "row" };
+
+function NarrowRow({
+  row,
+  beside,
+  shared,
+  agent,
+  words,
+}: EventRowProps & { shared: Shared; agent: string; words: string }) {
+  const channel = channelWords(row, true);
+  return (
+    <div {...shared} class={`row row-narrow ${row.agent_id ? `agent-${agentColour(row.agent ?? "")}` : ""}`}>
+      <span role="gridcell" class="n-head">
+        <KindSign kind={row.kind} size={16} />
+        <b class="cut">{agent || visible(row.kind)}</b>
+        {agent && <span class="cut quiet n-kind">{visible(row.kind)}</span>}
+        <span class="space" />
+        {row.outcome && row.outcome !== "ok" && <OutcomeSign outcome={row.outcome} />}
+        <span class="quiet n-side">
+          <span class="cut">{channel}</span>
+          {channel && <span>·</span>}
+          <span>
+            {times.value === "clock" && !beside ? age(now.value - instant(row.at)) : age(now.value - instant(row.at))}
+          </span>
+        </span>
+      </span>
+      <span role="gridcell" class={`n-words cut ${tone(row)}`}>
+        {words}
+      </span>
+    </div>
+  );
+}
+
+export interface GapLineProps {
+  first: number;
+  last: number;
+  code: string;
+  text: string;
+  top?: number;
+  index: number;
+  onRead: () => void;
+}
+
+/** Events that are not here, and why. */
+export function GapLine({ first, last, code, text, top, index, onRead }: GapLineProps) {
+  const isHere = code === "behind";
+  const events = first === last ? `Event ${number(first)} is` : `Events ${number(first)} to ${number(last)} are`;
+  const words = `${events} gone${isHere ? " from this page" : ""}:`;
+  return (
+    <div role="row" id={`row-${first}`} aria-rowindex={index + 2} class="row-gap" {...placed(top)}>
+      <span role="gridcell" class="gap-words" title={`${words} ${visible(text)}`}>
+        <Sign name="gap" size={14} />
+        <span class="gap-text">
+          <b>{words}</b> {visible(text)}
+        </span>
+      </span>
+      <span role="gridcell">
+        {isHere && (
+          <Button look="plain" onClick={onRead}>
+            Read them from the log
+          </Button>
+        )}
+      </span>
+    </div>
+  );
+}
