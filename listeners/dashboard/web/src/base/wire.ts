@@ -71,6 +71,7 @@ export interface Stale {
 }
 
 export interface Looked {
+  records?: number | null;
   first_seq?: number | null;
   last_seq?: number | null;
   text?: string;
@@ -107,7 +108,8 @@ export interface Histogram {
 }
 
 export interface Facets {
-  facets: Record<string, [string, number][]>;
+  /** Values, how often, and what an id is called. */
+  facets: Record<string, [string, number, string?][]>;
   counted: number;
 }
 

@@ -26,7 +26,7 @@ export function useShown(): [number, () => void] {
 export function Decided({ rows, shown, onMore, tally, selected, roving }: DecidedProps) {
   return (
     <section class="decided">
-      <header class="part-head">
+      <header class="section-head">
         <h2>Decided</h2>
         {tally.today > 0 && (
           <span class="second">

@@ -68,7 +68,7 @@ export function DeadLetters({ turn, names, onDone }: DeadLettersProps) {
   const of = listener || (names.length === 1 ? names[0] : "");
   return (
     <section class="letters" ref={section} aria-label="Dead letters">
-      <header class="part-head letters-head">
+      <header class="section-head letters-head">
         <h2>Dead letters</h2>
         <span class="second">
           {of && !listener && `of ${visible(of)} · `}
