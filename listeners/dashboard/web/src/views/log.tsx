@@ -107,9 +107,11 @@ export function Log() {
         <VerifyStrip />
         {gapTrouble && <TroubleNote trouble={gapTrouble} />}
         <div class={sideIsOpen ? "log-body side-open" : "log-body"}>
-          <aside class="facets" aria-label="Counts, each a filter">
-            {read ? <FacetList read={read} /> : <Unread reading={facets} what="the counts" />}
-          </aside>
+          {!isNothing && (
+            <aside class="facets" aria-label="Counts, each a filter">
+              {read ? <FacetList read={read} /> : <Unread reading={facets} what="the counts" />}
+            </aside>
+          )}
           <div class="log-main">
             {!pages.isRead ? (
               pages.trouble ? (
