@@ -164,6 +164,7 @@ def check_page() -> None:
     failed = [
         node(str(MODULES / "typescript" / "bin" / "tsc"), "--noEmit", check=False),
         node(str(MODULES / "@biomejs" / "biome" / "bin" / "biome"), "check", "--error-on-warnings", ".", check=False),
+        node("--test", "--test-reporter=dot", *map(str, sorted((WEB / "tests").glob("*.test.ts"))), check=False),
     ]
     sys.exit(any(failed))
 

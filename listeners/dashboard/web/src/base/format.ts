@@ -20,9 +20,9 @@ export function short(value: number | null | undefined): string {
 
 export function money(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return UNKNOWN;
-  return value > 0 && value < 0.01
-    ? `$${value.toFixed(4)}`
-    : `$${number(Math.floor(value))}${value.toFixed(2).slice(-3)}`;
+  if (value > 0 && value < 0.01) return `$${value.toFixed(4)}`;
+  const [whole = "", cents = ""] = value.toFixed(2).split(".");
+  return `$${number(Number(whole))}.${cents}`;
 }
 
 export function bytes(value: number | null | undefined): string {

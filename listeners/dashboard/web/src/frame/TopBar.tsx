@@ -56,7 +56,9 @@ export function TopBar() {
 function LinkState() {
   const state = health.value;
   const { value } = link;
+  const who = session.value;
   void now.value;
+  if (state === "live" && who !== null && who !== "unknown" && who.source === "log") return <LogState />;
   if (value.state !== "lost") {
     const lag = tick.value?.lag_ms;
     return (
@@ -84,6 +86,22 @@ function LinkState() {
       <Button look="plain" onClick={connectNow}>
         Now
       </Button>
+    </div>
+  );
+}
+
+/** A log without a hub that answers for it: what it shows is as of its last event. */
+function LogState() {
+  const hub = tick.value?.hub;
+  return (
+    <div class="top-part link-state">
+      <span class="dot" aria-hidden="true" />
+      <span class="named">Log</span>
+      {hub?.at && (
+        <span class="quiet">
+          {hub.state === "stopped" ? "hub stopped at" : "as of"} {clock(hub.at)}
+        </span>
+      )}
     </div>
   );
 }

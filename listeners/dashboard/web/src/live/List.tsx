@@ -23,6 +23,7 @@ import {
   pausedAt,
   range,
   resume,
+  shown,
 } from "./model.ts";
 
 type Lister = Virtualizer<HTMLDivElement, HTMLDivElement>;
@@ -43,7 +44,7 @@ function useLister(
     getItemKey,
     estimateSize: sizeOf,
     scrollMargin: margin,
-    overscan: 12,
+    overscan: 8,
     getScrollElement: () => scroller.current,
     scrollToFn: elementScroll,
     observeElementRect,
@@ -78,6 +79,8 @@ export function List({ selected, beside, onOpen }: ListProps) {
   const lister = useLister(scroller, count, sizeOf, margin);
   useFollowing(scroller, lister, count, margin);
   const at = cursor.value ?? selected;
+  const items = lister.getVirtualItems();
+  const slots = useSlots(items.length);
   return (
     <div
       ref={scroller}
@@ -96,7 +99,7 @@ export function List({ selected, beside, onOpen }: ListProps) {
         <Strip />
       </div>
       <div role="rowgroup" class="rows-body" style={{ height: `${lister.getTotalSize()}px` }}>
-        {lister.getVirtualItems().map((item) => {
+        {items.map((item) => {
           const entry = entryAt(item.index, count);
           if (!entry) return null;
           const top = item.start - margin;
@@ -104,11 +107,11 @@ export function List({ selected, beside, onOpen }: ListProps) {
             const read = () =>
               goView("log", "", { first_seq: [`${entry.first_seq}`], last_seq: [`${entry.last_seq}`] });
             const words = { first: entry.first_seq, last: entry.last_seq, code: entry.code, text: entry.text };
-            return <GapLine key={`g${entry.first_seq}`} {...words} top={top} index={item.index} onRead={read} />;
+            return <GapLine key={slots(item.index, count)} {...words} top={top} index={item.index} onRead={read} />;
           }
           return (
             <EventRow
-              key={entry.seq}
+              key={slots(item.index, count)}
               row={entry}
               top={top}
               index={item.index}
@@ -121,6 +124,17 @@ export function List({ selected, beside, onOpen }: ListProps) {
       </div>
     </div>
   );
+}
+
+/**
+ * Which element shows a row: the one that shows it already, else one that is no longer needed. A row has the same one
+ * wherever the list is scrolled to, and none is made while it scrolls.
+ */
+function useSlots(needed: number): (index: number, count: number) => number {
+  const most = useRef(1);
+  most.current = Math.max(most.current, needed);
+  const { dropped } = shown();
+  return (index, count) => (dropped + count - 1 - index) % most.current;
 }
 
 /** How high heads and strip are. When the strip comes or goes, the rows below it stay where they are. */

@@ -119,7 +119,7 @@ export function EventRow(props: EventRowProps) {
         {words}
       </span>
       <span role="gridcell" class="c-outcome">
-        {row.outcome && row.outcome !== "ok" && <OutcomeSign outcome={row.outcome} />}
+        <End row={row} />
       </span>
       <span role="gridcell" class="c-took">
         {row.took_ms === undefined ? "" : duration(row.took_ms)}
@@ -128,15 +128,15 @@ export function EventRow(props: EventRowProps) {
   );
 }
 
+/** How it ended. What is well, and what had not ended then, shows no sign. */
+function End({ row }: { row: Row }) {
+  if (!row.outcome || row.outcome === "ok" || row.outcome === "open") return null;
+  return <OutcomeSign outcome={row.outcome} />;
+}
+
 type Shared = Record<string, unknown> & { role: "row" };
 
-function NarrowRow({
-  row,
-  beside,
-  shared,
-  agent,
-  words,
-}: EventRowProps & { shared: Shared; agent: string; words: string }) {
+function NarrowRow({ row, shared, agent, words }: EventRowProps & { shared: Shared; agent: string; words: string }) {
   const channel = channelWords(row, true);
   return (
     <div {...shared} class={`row row-narrow ${row.agent_id ? `agent-${agentColour(row.agent ?? "")}` : ""}`}>
@@ -145,13 +145,11 @@ function NarrowRow({
         <b class="cut">{agent || visible(row.kind)}</b>
         {agent && <span class="cut quiet n-kind">{visible(row.kind)}</span>}
         <span class="space" />
-        {row.outcome && row.outcome !== "ok" && <OutcomeSign outcome={row.outcome} />}
+        <End row={row} />
         <span class="quiet n-side">
           <span class="cut">{channel}</span>
           {channel && <span>·</span>}
-          <span>
-            {times.value === "clock" && !beside ? age(now.value - instant(row.at)) : age(now.value - instant(row.at))}
-          </span>
+          <span>{age(now.value - instant(row.at))}</span>
         </span>
       </span>
       <span role="gridcell" class={`n-words cut ${tone(row)}`}>

@@ -25,6 +25,12 @@ export function lastSeqOf(entry: Entry): number {
 export class Ring<T> {
   #items: T[] = [];
   #from = 0;
+  #dropped = 0;
+
+  /** How many were taken away at the beginning, in all. */
+  get dropped(): number {
+    return this.#dropped;
+  }
 
   get length(): number {
     return this.#items.length - this.#from;
@@ -40,7 +46,9 @@ export class Ring<T> {
 
   /** Take the first ones away. */
   drop(count: number): void {
-    this.#from = Math.min(this.#from + count, this.#items.length);
+    const fewer = Math.min(count, this.length);
+    this.#from += fewer;
+    this.#dropped += fewer;
     if (this.#from > 8192 && this.#from * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#from);
       this.#from = 0;

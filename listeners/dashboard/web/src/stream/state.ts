@@ -125,6 +125,9 @@ function takeGap(gap: Gap): void {
 function takeTick(body: Tick): void {
   learnTime(body.now);
   tick.value = body;
+  const who = session.peek();
+  // A log that was empty when the page asked has a hub by now.
+  if (who !== null && who !== "unknown" && who.hub.id === "" && body.hub.hub !== "") void askSession();
 }
 
 function takeStale(stale: Stale): void {
