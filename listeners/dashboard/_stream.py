@@ -30,6 +30,8 @@ ROWS_MAX = 64
 LAST = 2000
 _HEARTBEAT_SECONDS = 15.0
 _TICK_SECONDS = 1.0
+_PATIENCE_SECONDS = 1.0
+"""How long one read of what there is may take, at first."""
 _SLOW_SECONDS = 20.0
 """How long a write may wait for a client that does not read."""
 BEHIND_MAX = 200_000
@@ -164,6 +166,9 @@ class Client:
         self._behind = BEHIND_MAX
         self._due = 0.0
         """When the next tick is."""
+        self._patience = _PATIENCE_SECONDS
+        self._place = ""
+        """Where it was when it last had waited in vain."""
         self._is_new = True
         """Whether it has asked for the newest events: then it misses none that were before."""
         self._has_read = False
@@ -235,13 +240,18 @@ class Client:
         if lag := reader.lag:
             if lag > self._behind:
                 raise _Slow(f"this client is {lag:,} events behind")
-            return await self._pass_on(await reader.take())
-        self._behind = BEHIND_MAX
-        seconds = _HEARTBEAT_SECONDS if self._feed is None else max(0.0, self._due - now)
+        else:
+            self._behind = BEHIND_MAX
+        before = self._place
+        seconds = _HEARTBEAT_SECONDS if self._feed is None else max(self._due - now, self._patience if lag else 0.0)
         try:
             async with asyncio.timeout(seconds):
                 batch = await reader.take()
         except TimeoutError:
+            # There was nothing for it; or the store needs longer to read it, and gets it.
+            self._place = reader.cursor
+            is_slow = lag and before == self._place
+            self._patience = min(_HEARTBEAT_SECONDS, self._patience * 2) if is_slow else _PATIENCE_SECONDS
             if self._feed is None:
                 await self._write(b":\n\n")
             return True
