@@ -92,13 +92,15 @@ const ORDER = ["applied", "journaled", "committed", "audited", "delivered"];
 
 /** How far events have come: each stage is behind the one before it. */
 function Watermarks({ of }: { of: Read }) {
-  const known = ORDER.filter((name) => typeof of.watermarks[name] === "number");
+  const marks = of.watermarks ?? {};
+  const known = ORDER.filter((name) => typeof marks[name] === "number");
+  if (known.length === 0) return null;
   return (
     <ol class="watermarks" aria-label="How far events have come">
       {known.map((name, index) => (
         <li key={name}>
           {index > 0 && <Sign name="right" size={12} class="tone-quiet" />}
-          <span class="second">{name}</span> <span class="named">{number(of.watermarks[name])}</span>
+          <span class="second">{name}</span> <span class="named">{number(marks[name])}</span>
         </li>
       ))}
     </ol>

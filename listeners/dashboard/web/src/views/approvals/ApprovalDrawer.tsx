@@ -7,7 +7,7 @@ import { bytes, clock, number, visible, whole } from "../../base/format.ts";
 import { agentColour } from "../../base/kinds.ts";
 import { useOnce } from "../../base/once.ts";
 import { href, param, setParams } from "../../base/router.ts";
-import type { ApprovalDetail } from "../../base/wire.ts";
+import type { ApprovalDetail, Json } from "../../base/wire.ts";
 import { Drawer } from "../../frame/Drawer.tsx";
 import { Fields } from "../../parts/Fields.tsx";
 import { JsonTree } from "../../parts/JsonTree.tsx";
@@ -17,7 +17,7 @@ import { Sign } from "../../parts/Sign.tsx";
 import { rows, session } from "../../stream/state.ts";
 import { Decide } from "./Decide.tsx";
 import { RiskPart } from "./Risk.tsx";
-import { afterThat, countdown, deadlineOf, deciders, isWaiting, modeWords, verdictOf } from "./words.ts";
+import { afterThat, argumentWords, countdown, deadlineOf, deciders, isWaiting, modeWords, verdictOf } from "./words.ts";
 
 export interface ApprovalDrawerProps {
   id: string;
@@ -122,14 +122,21 @@ function ArgumentsPart({ one, detail }: { one: ApprovalView; detail: ApprovalDet
   const who = session.value;
   const isHidden = who !== null && who !== "unknown" && !who.contents;
   if (!detail) return null;
-  if (!found) {
+  if (found === null || found === undefined) {
     const words = one.arguments_at
       ? `They are elsewhere: ${visible(one.arguments_at)} (${bytes(one.arguments_bytes)}).`
-      : "It has no arguments.";
+      : one.arguments
+        ? argumentWords(one.arguments)
+        : "It has none.";
     return (
       <section class="drawer-part">
         <h3>Arguments</h3>
-        {isHidden ? <HiddenNote /> : <p class="second">{words}</p>}
+        {isHidden ? <HiddenNote /> : <p class="second arguments-words">{words}</p>}
+        {!isHidden && one.arguments && !one.arguments_at && (
+          <p>
+            <a href={href("log", "", { sel: [String(one.requested_seq)] })}>All of them, in the log</a>
+          </p>
+        )}
       </section>
     );
   }
@@ -147,13 +154,17 @@ function ArgumentsPart({ one, detail }: { one: ApprovalView; detail: ApprovalDet
           onChoose={(value) => setParams({ arguments: value === "json" ? value : null })}
         />
       </header>
-      {form === "fields" && Object.keys(found).length > 0 ? (
+      {form === "fields" && isRecord(found) ? (
         <Fields key={one.approval_id} value={found} />
       ) : (
         <JsonTree key={one.approval_id} value={found} label="Arguments" />
       )}
     </section>
   );
+}
+
+function isRecord(value: Json): value is { [key: string]: Json } {
+  return value !== null && typeof value === "object" && !Array.isArray(value) && Object.keys(value).length > 0;
 }
 
 /** The topic of a channel, as far as the rows of this page tell. */

@@ -64,7 +64,8 @@ export function DeadLetters({ turn, names, onDone }: DeadLettersProps) {
   useKeys({ space: toggleHere });
 
   if (!reading.data) return <Unread reading={reading} what="the dead letters" />;
-  const { total } = reading.data;
+  // The server counts those of all listeners.
+  const total = listener && letters.length < LIMIT ? letters.length : reading.data.total;
   const of = listener || (names.length === 1 ? names[0] : "");
   return (
     <section class="letters" ref={section} aria-label="Dead letters">

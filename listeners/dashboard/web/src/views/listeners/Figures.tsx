@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { bytes, duration, many, number, UNKNOWN, visible } from "../../base/format.ts";
-import type { Listeners, Verify } from "../../base/wire.ts";
+import type { Listeners, Figures as Read, Verify } from "../../base/wire.ts";
 import { Sparkline } from "../../frame/TopBar.tsx";
 import { Meter } from "../../parts/parts.tsx";
 import { tick } from "../../stream/state.ts";
@@ -36,34 +36,24 @@ function Figure(props: {
 
 export function Figures({ read }: { read: Listeners }) {
   const { hub, store, journal, audit, ring } = read.figures;
+  const p50 = store?.p50_ms;
   useEffect(() => {
-    if (store) latencies.value = [...latencies.peek(), store.p50_ms].slice(-HISTORY);
+    if (typeof p50 === "number") latencies.value = [...latencies.peek(), p50].slice(-HISTORY);
   }, [read]);
-  const problems = hub.problems ?? [];
-  const isWrong = hub.healthy === false || problems.length > 0;
-  const waiting = hub.emitters_waiting;
   const share = journal?.limit_bytes ? journal.bytes / journal.limit_bytes : null;
   return (
     <dl class="figures">
-      <Figure
-        name="Hub"
-        value={hub.healthy === undefined ? UNKNOWN : isWrong ? "Not healthy" : "Healthy"}
-        isWrong={isWrong}
-      >
-        <span class="cut" title={visible(problems.join("\n"))}>
-          {problems.length ? visible(problems.join(" · ")) : hub.healthy ? "keeps all that it owes" : "no hub tells"}
-        </span>
-      </Figure>
+      <HubFigure hub={hub} />
       <Figure
         name="Store latency"
-        value={latency(store?.p50_ms)}
+        value={latency(p50)}
         chart={
           latencies.value.length > 1 && (
             <Sparkline values={latencies.value} label="Store latency since this was opened" />
           )
         }
       >
-        {store ? `p99 ${latency(store.p99_ms)}` : "the store does not tell"}
+        {storeWords(store)}
       </Figure>
       <Figure
         name="Journal"
@@ -77,25 +67,50 @@ export function Figures({ read }: { read: Listeners }) {
       <Figure name="Audit log" value={audit ? bytes(audit.bytes) : UNKNOWN}>
         {audit ? auditWords(audit, tick.value?.verify) : "no AuditLog is attached"}
       </Figure>
-      <Figure
-        name="Ring"
-        value={ring ? number(ring.held) : UNKNOWN}
-        chart={
-          ring &&
-          ring.capacity > 0 && (
-            <Meter
-              share={ring.held / ring.capacity}
-              label={`${number(ring.held)} of ${number(ring.capacity)} events`}
-            />
-          )
-        }
-      >
-        {ring ? `of ${number(ring.capacity)}` : "no hub tells"}
-        {typeof waiting === "number" &&
-          ` · ${waiting ? many(waiting, "emitter waits", "emitters wait") : "nobody waits"} to emit`}
-      </Figure>
+      <RingFigure ring={ring} waiting={hub?.emitters_waiting} />
     </dl>
   );
+}
+
+function HubFigure({ hub }: { hub: Read["hub"] }) {
+  const problems = hub?.problems ?? [];
+  const isWrong = hub?.healthy === false;
+  const lag = hub?.loop_lag_ms;
+  const well = typeof lag === "number" ? `its loop lags ${latency(lag)}` : "keeps all that it owes";
+  const words = problems.length ? visible(problems.join(" · ")) : hub ? well : "no hub tells: this is a log";
+  return (
+    <Figure name="Hub" value={!hub ? UNKNOWN : isWrong ? "Not healthy" : "Healthy"} isWrong={isWrong}>
+      <span class="cut" title={words}>
+        {words}
+      </span>
+    </Figure>
+  );
+}
+
+function RingFigure({ ring, waiting }: { ring: Read["ring"]; waiting: number | null | undefined }) {
+  const capacity = ring?.capacity ?? 0;
+  const held = ring?.held ?? 0;
+  const words = [
+    ring ? (capacity > 0 ? `of ${number(capacity)}` : "events") : "no hub tells",
+    typeof ring?.bytes === "number" && bytes(ring.bytes),
+    typeof waiting === "number" &&
+      `${waiting ? many(waiting, "emitter waits", "emitters wait") : "nobody waits"} to emit`,
+  ].filter(Boolean);
+  return (
+    <Figure
+      name="Ring"
+      value={ring ? number(held) : UNKNOWN}
+      chart={capacity > 0 && <Meter share={held / capacity} label={`${number(held)} of ${number(capacity)} events`} />}
+    >
+      {words.join(" · ")}
+    </Figure>
+  );
+}
+
+function storeWords(store: Read["store"]): string {
+  if (typeof store?.p99_ms === "number") return `p99 ${latency(store.p99_ms)}`;
+  if (store?.stalled_ms) return `an event has waited for ${latency(store.stalled_ms)}`;
+  return store ? "nothing waits to be committed" : "the store does not tell";
 }
 
 /** With a digit after the point where it counts: 3.1 ms. */
@@ -103,7 +118,7 @@ function latency(ms: number | null | undefined): string {
   return typeof ms === "number" && ms >= 0.05 && ms < 99.5 ? `${ms.toFixed(1)} ms` : duration(ms);
 }
 
-function auditWords(audit: NonNullable<Listeners["figures"]["audit"]>, verify: Verify | undefined): string {
+function auditWords(audit: NonNullable<Read["audit"]>, verify: Verify | undefined): string {
   const held = audit.segments ? `in ${many(audit.segments, "segment")}` : many(audit.records, "record");
   if (verify?.state === "verified") return `${held} · verified to #${number(verify.seq)}`;
   if (verify?.state === "broken") return `${held} · broken at #${number(verify.seq)}`;

@@ -90,7 +90,7 @@ export function LetterRows({ letters, picked, onPick, withListener }: LetterRows
               >
                 <Letter letter={letter} withListener={withListener}>
                   <Box
-                    label={`Event #${number(letter.seq)}, ${visible(letter.kind)}`}
+                    label={`Event #${number(letter.seq)}, ${visible(letter.kind ?? "")}`}
                     isChecked={picked.has(letter.id)}
                     onPress={(event) => pick(letter.id, event.shiftKey)}
                   />
@@ -114,25 +114,34 @@ export function LetterRows({ letters, picked, onPick, withListener }: LetterRows
 function Letter(props: { letter: DeadLetter; withListener: boolean; children: preact.ComponentChildren }) {
   const { letter, withListener, children } = props;
   const failedAt = instant(letter.failed_at);
-  const error = visible(letter.error.slice(0, 2000));
+  const kind = visible(letter.kind ?? "");
+  const error = visible(
+    [letter.error_type, (letter.error ?? letter.reason_code ?? "").slice(0, 2000)].filter(Boolean).join(": "),
+  );
+  const more = (letter.count ?? 1) > 1 ? ` and ${number((letter.count ?? 1) - 1)} more` : "";
   return (
     <>
       <td class="letter-box">{children}</td>
       <td class="right letter-seq">
-        <a class="second" href={href("log", "", { sel: [String(letter.seq)] })}>
-          #{number(letter.seq)}
-        </a>
+        {typeof letter.seq === "number" ? (
+          <a class="second" href={href("log", "", { sel: [String(letter.seq)] })}>
+            #{number(letter.seq)}
+          </a>
+        ) : (
+          <span class="quiet">{UNKNOWN}</span>
+        )}
       </td>
       <td class="letter-kind">
         <span class="with-sign">
-          <KindSign kind={letter.kind} />
-          <span class="cut" title={visible(letter.kind)}>
-            {visible(letter.kind)}
+          <KindSign kind={letter.kind ?? ""} />
+          <span class="cut" title={kind + more}>
+            {kind || UNKNOWN}
+            {more}
           </span>
         </span>
       </td>
       <td class="letter-agent">{letter.agent && <AgentName name={letter.agent} />}</td>
-      {withListener && <td class="letter-agent second">{visible(letter.listener)}</td>}
+      {withListener && <td class="letter-agent second">{visible(letter.listener) || "inbox"}</td>}
       <td class="letter-why" title={error}>
         {error}
       </td>

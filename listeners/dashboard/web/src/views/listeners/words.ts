@@ -18,11 +18,15 @@ const STATES: Record<string, StateWords> = {
   detached: { sign: "gone", tone: "quiet", words: "detached" },
 };
 
+/** What a hub tells of the attachment is newer than what its events have told. */
+export const phaseOf = (row: ListenerRow): string => row.phase || row.state;
+
 export function stateOf(row: ListenerRow): StateWords {
-  return STATES[row.state] ?? { sign: "idle", tone: "quiet", words: visible(row.state) };
+  const phase = phaseOf(row);
+  return STATES[phase] ?? { sign: "idle", tone: "quiet", words: visible(phase) };
 }
 
-export const isSuspended = (row: ListenerRow): boolean => row.state === "suspended";
+export const isSuspended = (row: ListenerRow): boolean => phaseOf(row) === "suspended";
 
 export function dutyWords(duty: string): string {
   return visible(duty).replaceAll("_", " ");
@@ -32,7 +36,7 @@ export function dutyWords(duty: string): string {
 export function sorted(rows: readonly ListenerRow[]): ListenerRow[] {
   const rank = (row: ListenerRow) => {
     if (isSuspended(row)) return 0;
-    if (row.state === "detached") return 3;
+    if (phaseOf(row) === "detached") return 3;
     return row.is_troubled ? 1 : 2;
   };
   return [...rows].sort((left, right) => rank(left) - rank(right));
@@ -47,11 +51,11 @@ export function remarkOf(row: ListenerRow, now: number): string {
   }
   if (row.reason && row.is_troubled) return visible(row.reason);
   const since = now - instant(row.since_at);
-  if (row.state === "catching_up" && !Number.isNaN(since)) return `started ${age(since)} ago`;
+  if (phaseOf(row) === "catching_up" && !Number.isNaN(since)) return `started ${age(since)} ago`;
   return "";
 }
 
 /** How many are in a state that the head of the view names. */
 export function countOf(rows: readonly ListenerRow[], state: string): number {
-  return rows.filter((row) => row.state === state).length;
+  return rows.filter((row) => phaseOf(row) === state).length;
 }
