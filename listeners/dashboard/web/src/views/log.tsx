@@ -107,9 +107,9 @@ export function Log() {
         <VerifyStrip />
         {gapTrouble && <TroubleNote trouble={gapTrouble} />}
         <div class={sideIsOpen ? "log-body side-open" : "log-body"}>
-          {!isNothing && (
+          {!isNothing && !pages.trouble && (
             <aside class="facets" aria-label="Counts, each a filter">
-              {read ? <FacetList read={read} /> : <Unread reading={facets} what="the counts" />}
+              {read && !facets.trouble ? <FacetList read={read} /> : <Unread reading={facets} what="the counts" />}
             </aside>
           )}
           <div class="log-main">

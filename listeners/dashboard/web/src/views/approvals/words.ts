@@ -35,7 +35,7 @@ export function argumentWords(json: string): string {
   if (!inner) return visible(json);
   const parts = (inner[1] ?? "").split(/("(?:[^"\\]|\\.)*")/);
   const told = parts.map((part, index) => {
-    if (index % 2 === 0) return part.replace(/^:/, "=").replaceAll(",", ", ");
+    if (index % 2 === 0) return part.replace(/^:\s*/, "=").replace(/,\s*/g, ", ").replace(/"/, "");
     return unquoted(part);
   });
   return visible(told.join(""));

@@ -16,7 +16,17 @@ const HEADS: Record<string, string> = {
   channel: "Channel",
   tenant: "Tenant",
 };
-const OUTCOMES = ["ok", "failed", "refused", "denied", "expired", "abandoned", "late", "open"];
+/** The signs of outcomes, by the words of records and of rows. */
+const OUTCOMES: Record<string, Outcome> = {
+  success: "ok",
+  failure: "failed",
+  ...Object.fromEntries(
+    (["ok", "failed", "refused", "denied", "expired", "abandoned", "late", "open"] as const).map((each) => [
+      each,
+      each,
+    ]),
+  ),
+};
 const SHOWN = 8;
 
 export function FacetList({ read }: { read: Read }) {
@@ -95,10 +105,11 @@ function Words({ field, value }: { field: string; value: string }) {
         <KindSign kind={value} /> {words}
       </>
     );
-  if (field === "outcome" && OUTCOMES.includes(value))
+  const outcome = field === "outcome" && Object.hasOwn(OUTCOMES, value) ? OUTCOMES[value] : undefined;
+  if (outcome)
     return (
       <>
-        <OutcomeSign outcome={value as Outcome} /> {words}
+        <OutcomeSign outcome={outcome} /> {words}
       </>
     );
   return words;

@@ -29,10 +29,14 @@ export function partsOf(params: Params): Part[] {
   return parts;
 }
 
+/** Rows say of an outcome in the words of people; records have others. */
+const OUTCOMES: Record<string, string> = { ok: "success", failed: "failure" };
+
 /** What the server is asked for. */
 export function queryOf(params: Params): Query {
   const query: Query = {};
-  for (const { field, value } of partsOf(params)) {
+  for (const { field, value: given } of partsOf(params)) {
+    const value = field === "outcome" ? (OUTCOMES[given] ?? given) : given;
     const before = query[field];
     if ((SINGLE as readonly string[]).includes(field)) query[field] = value;
     else query[field] = Array.isArray(before) ? [...before, value] : [value];
