@@ -2,8 +2,14 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { isNarrow } from "../base/screen.ts";
 import { Button, Key } from "../parts/parts.tsx";
 import { useKeys } from "./keys.ts";
+
+/** The title of a drawer. On a narrow page, where the drawer takes the place of the view, it is that of the page. */
+export function DrawerTitle({ children }: { children: ComponentChildren }) {
+  return isNarrow.value ? <h1 class="cut">{children}</h1> : <h2 class="cut">{children}</h2>;
+}
 
 export interface DrawerProps {
   /** What it shows, for readers. */

@@ -5,7 +5,7 @@ import { useReading } from "../base/board.ts";
 import { clock, duration, instant, many, number, visible, whole } from "../base/format.ts";
 import { goView, href } from "../base/router.ts";
 import type { Detail as EventDetail, Json, Row } from "../base/wire.ts";
-import { Drawer } from "../frame/Drawer.tsx";
+import { Drawer, DrawerTitle } from "../frame/Drawer.tsx";
 import { useKeys } from "../frame/keys.ts";
 import { CopyButton, copy } from "../parts/Empty.tsx";
 import { JsonTree } from "../parts/JsonTree.tsx";
@@ -34,7 +34,7 @@ export function Detail({ seq, row: known, onClose, onSeq, onContext }: DetailPro
   const head = (
     <>
       {row && <KindSign kind={row.kind} size={16} />}
-      <h2 class="cut">{row ? visible(row.kind) : "Event"}</h2>
+      <DrawerTitle>{row ? visible(row.kind) : "Event"}</DrawerTitle>
       <span class="quiet">#{number(seq)}</span>
     </>
   );

@@ -10,7 +10,7 @@ import { isNarrow } from "../base/screen.ts";
 import { EventHeads, EventRow, GAP_HEIGHT, GapLine, NARROW_ROW_HEIGHT, rowHeight } from "../parts/EventRow.tsx";
 import { Button, Key } from "../parts/parts.tsx";
 import { Sign } from "../parts/Sign.tsx";
-import { isGap, seqOf } from "../stream/rows.ts";
+import { type Entry, isGap, seqOf } from "../stream/rows.ts";
 import {
   busyRate,
   cursor,
@@ -80,6 +80,7 @@ export function List({ selected, beside, onOpen }: ListProps) {
   useFollowing(scroller, lister, count, margin);
   const at = cursor.value ?? selected;
   const items = lister.getVirtualItems();
+  const isDrawn = at !== null && items.some(({ index }) => isEvent(entryAt(index, count), at));
   const slots = useSlots(items.length);
   return (
     <div
@@ -88,7 +89,7 @@ export function List({ selected, beside, onOpen }: ListProps) {
       class={`rows ${beside ? "rows-beside" : ""} ${showsWrongAlone(filter.value) ? "rows-wrong" : ""}`}
       aria-label="Events, newest first"
       aria-rowcount={count + 1}
-      aria-activedescendant={at === null ? undefined : `row-${at}`}
+      aria-activedescendant={isDrawn ? `row-${at}` : undefined}
       tabIndex={0}
       onScroll={() => {
         if ((scroller.current?.scrollTop ?? 0) > 2) pause();
@@ -124,6 +125,10 @@ export function List({ selected, beside, onOpen }: ListProps) {
       </div>
     </div>
   );
+}
+
+function isEvent(entry: Entry | undefined, seq: number): boolean {
+  return entry !== undefined && !isGap(entry) && entry.seq === seq;
 }
 
 /**

@@ -21,7 +21,8 @@ export function Empty({ title, children, code = [] }: EmptyProps) {
           <h3>{head}</h3>
           <div class="code">
             <CopyButton text={lines} />
-            <pre>
+            {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by keyboard */}
+            <pre tabIndex={0}>
               <code>{coloured(lines)}</code>
             </pre>
           </div>
