@@ -1,6 +1,6 @@
 // Requests to the server, below where the page is mounted. What fails is a Trouble: what happened, and what to do.
 
-import type { ApprovalView, ListenerView } from "./boards.ts";
+import type { ApprovalView } from "./boards.ts";
 import type {
   ApprovalDetail,
   Board,
@@ -102,7 +102,8 @@ export const api = {
   boardOne: <T>(name: string, one: string, signal?: AbortSignal) => get<T>(`api/board/${name}/${id(one)}`, {}, signal),
   listeners: (signal?: AbortSignal) => get<Listeners>("api/listeners", {}, signal),
 
-  resume: (name: string) => post<{ listener: ListenerView }>(`api/listeners/${id(name)}/resume`),
+  resume: (name: string) =>
+    post<{ listener: { listener: string; phase: string } }>("api/listeners/resume", { listener: name }),
 
   approval: (one: string, signal?: AbortSignal) => get<ApprovalDetail>(`api/approvals/${id(one)}`, {}, signal),
   decide: (one: string, verdict: "approve" | "deny", reason: string) =>
