@@ -54,7 +54,7 @@ export function RiskPart({ one }: { one: ApprovalView }) {
           ))}
           <tr>
             <th scope="row">
-              <Sign name="warning" size={14} class={high ? "tone-attention" : "tone-quiet"} />
+              <Sign name="warning" size={14} class={`risk-step-sign ${high ? "tone-attention" : "tone-quiet"}`} />
               remains
             </th>
             <td class={high ? "named attention" : "named"}>{scoreWords(one.risk_score)}</td>
@@ -64,7 +64,7 @@ export function RiskPart({ one }: { one: ApprovalView }) {
           </tr>
           <tr>
             <th scope="row">
-              <Sign name="person" size={14} class="tone-quiet" />
+              <Sign name="person" size={14} class="risk-step-sign tone-quiet" />
               asked
             </th>
             <td class="named">
@@ -86,7 +86,7 @@ function StepRow({ step }: { step: RiskStepView }) {
   return (
     <tr>
       <th scope="row">
-        <Sign name={isTrust ? "agent" : "expectation"} size={14} class="tone-quiet" />
+        <Sign name={isTrust ? "agent" : "expectation"} size={14} class="risk-step-sign tone-quiet" />
         {isTrust ? "trust" : "scored"}
       </th>
       <td class="named">{step.score || UNKNOWN}</td>
