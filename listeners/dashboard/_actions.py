@@ -1,4 +1,7 @@
-"""Actions: deciding approvals, retrying and discarding dead letters; each is in the log, with its person, before."""
+"""Actions: deciding approvals, retrying and discarding dead letters, resuming listeners.
+
+Each is in the log, with its person, before it is done.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 
 from hubwire import Hub
 from hubwire.approvals import PendingApproval
-from hubwire.errors import CommandRejected, HubError, NotFound
+from hubwire.errors import CommandRejected, HistoryGone, HubError, NotFound
 from hubwire.events import AdminActed
 
 from ._asked import Asked, Endpoint
@@ -219,6 +222,30 @@ def _ids(given: dict[str, Any]) -> Sequence[str]:
     return tuple(dict.fromkeys(ids))
 
 
+# -- listeners --
+
+
+async def _resume(asked: Asked) -> Reply:
+    """Let a suspended listener go on from where it stopped; one that is not suspended is left alone."""
+    hub, name = hub_of(asked), (await asked.body()).get("listener")
+    if not isinstance(name, str) or not name:
+        raise refused("listener is the name of a listener", "api/listeners says which there are")
+    if asked.tenant is not None:
+        raise Problem(403, "not_allowed", "listeners are of the whole hub, not of a tenant")
+    attachment = next((each for each in hub.attachments if each.name == name), None)
+    if attachment is None:
+        raise Problem(404, "not_found", f"there is no listener {name[:80]!r}", "api/listeners says which there are")
+    await _recorded(asked, "listener.resume", name[:_ID_CHARS_MAX])
+    try:
+        attachment.resume()
+    except HubError as error:
+        problem = "the events that come next are gone" if isinstance(error, HistoryGone) else "it has ended"
+        raise Problem(
+            409, "refused", f"{name[:80]!r} cannot go on: {problem}", "resume it in the program, with skip_missed=True"
+        ) from error
+    return json_reply({"listener": {"listener": attachment.name, "phase": attachment.state.value}})
+
+
 def endpoints() -> tuple[Endpoint, ...]:
     """Return the places of the interface that this file answers."""
     return (
@@ -227,4 +254,5 @@ def endpoints() -> tuple[Endpoint, ...]:
         Endpoint("GET", "/api/dead-letters", _letters, says="what listeners and agents could not handle"),
         Endpoint("POST", "/api/dead-letters/retry", _retry, "operate", "deliver dead letters once more"),
         Endpoint("POST", "/api/dead-letters/discard", _discard, "operate", "keep dead letters no longer"),
+        Endpoint("POST", "/api/listeners/resume", _resume, "operate", "let a suspended listener go on"),
     )

@@ -102,6 +102,9 @@ export const api = {
   boardOne: <T>(name: string, one: string, signal?: AbortSignal) => get<T>(`api/board/${name}/${id(one)}`, {}, signal),
   listeners: (signal?: AbortSignal) => get<Listeners>("api/listeners", {}, signal),
 
+  resume: (name: string) =>
+    post<{ listener: { listener: string; phase: string } }>("api/listeners/resume", { listener: name }),
+
   approval: (one: string, signal?: AbortSignal) => get<ApprovalDetail>(`api/approvals/${id(one)}`, {}, signal),
   decide: (one: string, verdict: "approve" | "deny", reason: string) =>
     post<{ approval: ApprovalView }>(`api/approvals/${id(one)}/decision`, { verdict, reason }),
