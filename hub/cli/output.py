@@ -9,12 +9,24 @@ import unicodedata
 import zlib
 from typing import TextIO
 
-__all__ = ("Paint", "complain", "crop", "escape", "escape_json", "is_terminal", "log_to_stderr", "plural", "say")
+from ..words import escape
+
+__all__ = (
+    "Paint",
+    "cells_of",
+    "complain",
+    "crop",
+    "escape",
+    "escape_json",
+    "is_terminal",
+    "log_to_stderr",
+    "plural",
+    "say",
+)
 
 _COLOURS = (39, 208, 77, 170, 220, 45, 203, 141, 114, 215, 80, 183)
 """Of the 256-colour palette, far from each other, and readable on black and on white."""
 
-_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _NOT_ASCII = re.compile(r"[^\x20-\x7e]")
 
 
@@ -57,26 +69,6 @@ def plural(number: int, noun: str) -> str:
 # --- safety ---------------------------------------------------------------------------------------------------------
 
 
-def escape(text: str) -> str:
-    r"""Return the text on one line, with every character that is not printable as ``\x1b``, ``\u202e``, ``\n``.
-
-    Such characters move the cursor, change colours, ring the bell, reverse the direction of writing, or look like
-    another character: the Unicode categories of control, format, surrogate, private and unassigned, and all spaces but
-    the usual one.
-    """
-    return text if text.isprintable() else _NOT_ASCII.sub(_escaped, text)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    char = match[0]
-    if char.isprintable():
-        return char
-    code = ord(char)
-    return _ESCAPES.get(char) or (
-        f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-    )
-
-
 def escape_json(line: str) -> str:
     """Return JSON of the same value, with every character that is not printable escaped as JSON escapes it."""
     return line if line.isprintable() else _NOT_ASCII.sub(_json_escaped, line)
@@ -112,6 +104,9 @@ class Paint:
     def red(self, text: str) -> str:
         return self(text, "31")
 
+    def amber(self, text: str) -> str:
+        return self(text, "33")
+
     def green(self, text: str) -> str:
         return self(text, "32")
 
@@ -120,13 +115,22 @@ class Paint:
         return self(text, f"38;5;{_COLOURS[zlib.crc32(name.encode(errors='replace')) % len(_COLOURS)]}")
 
 
+def cells_of(text: str) -> int:
+    """Return how many cells of a terminal a text takes."""
+    return len(text) if text.isascii() else sum(map(_cells, text))
+
+
+def _cells(char: str) -> int:
+    return 2 if unicodedata.east_asian_width(char) in "WF" else not unicodedata.combining(char)
+
+
 def crop(text: str, cells: int) -> str:
     """Cut the text to this many cells of a terminal, in which a wide character takes two."""
     if len(text) * 2 <= cells:
         return text
     used = 0
     for index, char in enumerate(text):
-        used += 2 if unicodedata.east_asian_width(char) in "WF" else not unicodedata.combining(char)
+        used += _cells(char)
         if used > cells:
             return f"{text[: index - 1]}…"
     return text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 
 import anyio
@@ -14,6 +13,7 @@ from .. import codec
 from ..errors import InvalidRecord
 from ..log import Head, LogReader, Record, log_exists, read_kept
 from ..ports import KnowledgeStore, normalize_path
+from ..words import Names, holds_name
 from .failures import CommandFailed
 
 __all__ = (
@@ -37,7 +37,6 @@ JOURNAL = "/journal"
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 1.0
 """A hub writes its journal a moment before its audit log."""
-_NAMES_MAX = 10_000
 _LOGS_SHOWN = 3
 """How many logs are named where the one that was meant is not there."""
 
@@ -119,51 +118,3 @@ def head_of(record: Record) -> Head | None:
     except InvalidRecord:
         return None
     return None if chain is None else Head(record.index + 1, chain.decode())
-
-
-def holds_name(line: bytes) -> bool:
-    """Tell whether a line may say what an agent or a channel is called."""
-    return b'"kind":"agent.registered"' in line or b'"kind":"channel.created"' in line
-
-
-class Names:
-    """The names of agents and the topics of channels, as far as the records read so far hold them.
-
-    Only the last 10,000 of each, so that memory does not grow with the log.
-    """
-
-    def __init__(self) -> None:
-        self._agents: OrderedDict[str, str] = OrderedDict()
-        self._channels: OrderedDict[str, str] = OrderedDict()
-
-    def learn_line(self, line: bytes) -> None:
-        """Learn from a line, without decoding lines that hold no name."""
-        if holds_name(line):
-            try:
-                self.learn(codec.decode_fields(line))
-            except InvalidRecord:
-                return
-
-    def learn(self, fields: dict[str, Any]) -> None:
-        match fields:
-            case {"kind": "agent.registered", "agent_id": str(agent_id), "name": str(name)}:
-                _remember(self._agents, agent_id, name)
-            case {"kind": "channel.created", "channel_id": str(channel_id), "topic": str(topic)} if topic:
-                _remember(self._channels, channel_id, topic)
-
-    def agent(self, agent_id: str) -> str:
-        return self._agents.get(agent_id) or _short(agent_id)
-
-    def channel(self, channel_id: str) -> str:
-        return self._channels.get(channel_id) or _short(channel_id)
-
-
-def _remember(names: OrderedDict[str, str], key: str, name: str) -> None:
-    names[key] = name
-    if len(names) > _NAMES_MAX:
-        names.popitem(last=False)
-
-
-def _short(identifier: str) -> str:
-    """The end of an id: ids sort by time, so those of one moment have the same beginning."""
-    return f"…{identifier[-8:]}" if len(identifier) == 32 else identifier

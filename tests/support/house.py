@@ -201,6 +201,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
         "hubwire.query",
         "hubwire.validation",
     ),
+    ("hubwire.words",),
     ("hubwire.risk", "hubwire.board"),
     ("hubwire._state", "hubwire._foreign", "hubwire.log"),
     ("hubwire.text_store", "hubwire.listener", "hubwire.redaction", "hubwire.asgi"),
