@@ -19,6 +19,7 @@ from .failures import CommandFailed
 from .incoming_app import follow, import_
 from .output import complain, log_to_stderr
 from .query_app import query, sql
+from .tail_app import tail
 from .webhook_app import webhook
 
 __all__ = ("run",)
@@ -36,11 +37,6 @@ Raw = Annotated[
 ]
 
 
-def _check_lines(_: object, lines: int | str) -> None:
-    if isinstance(lines, int) and lines < 0:
-        raise ValueError("Must be 0 or more, or all.")
-
-
 app: App = App(
     name="hubwire",
     help="Watch agents at work: import, follow, count and check the events of a hub.",
@@ -56,62 +52,7 @@ app.command(import_, name="import")
 app.command(follow)
 
 
-@app.command
-def tail(
-    target: Target,
-    /,
-    *,
-    follow: Annotated[
-        bool,
-        Parameter(name=["-f", "--follow"], help="Print new events as they come; wait for a log that is not there yet."),
-    ] = False,
-    lines: Annotated[
-        int | Literal["all"],
-        Parameter(
-            name=["-n", "--lines"], validator=_check_lines, help="How many of the last records, or all; by default 10."
-        ),
-    ] = 10,
-    kind: Annotated[
-        tuple[str, ...], Parameter(help="Only events of this kind; * stands for any text: 'tool.*'. Can be repeated.")
-    ] = (),
-    agent: Annotated[
-        str | None, Parameter(help="Only events of this agent: its name, its id, or the end of its id.")
-    ] = None,
-    channel: Annotated[
-        str | None, Parameter(help="Only events of this channel: its topic, its id, or the end of its id.")
-    ] = None,
-    topic: Annotated[
-        tuple[str, ...],
-        Parameter(help="Only what was published on this topic; * stands for any text: 'build.*'. Can be repeated."),
-    ] = (),
-    output: Annotated[
-        Literal["pretty", "json"],
-        Parameter(name=["-o", "--output"], help="pretty: a line for people; json: the record."),
-    ] = "pretty",
-    head: Annotated[
-        bool, Parameter(help="Then print the head of the log: keep it elsewhere, for verify --expect-head.")
-    ] = False,
-    raw: Raw = False,
-    log: LogPath = None,
-) -> None:
-    """Print the last events of a log, and with -f also the new ones. Stop it with Ctrl-C."""
-    import anyio
-
-    from .tail import Selection, tail
-
-    anyio.run(
-        partial(
-            tail,
-            target,
-            lines=None if lines == "all" else lines,
-            keep_following=follow,
-            selection=Selection(kinds=kind, agent=agent, channel=channel, topics=topic),
-            as_json=output == "json",
-            with_head=head,
-            raw=raw,
-            log=log,
-        )
-    )
+app.command(tail)
 
 
 @app.command
