@@ -1,305 +1,166 @@
-"""The words of a record: what one line says of it, the same in a terminal and on a page.
+"""The words for an event: one line that says what it is about, the same wherever people read it.
 
-``line_of`` gives the words, with names in the place of ids as far as :class:`Names` has learnt them; ``meaning_of``
-says whether they are wrong or need attention, ``escape`` makes them safe to show.
+``hubwire tail``, the dashboard and views of your own use it: :func:`words_of` for the line, :func:`meaning_of` and
+:func:`outcome_of` for how it looks, :class:`Names` for what agents and channels are called.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import msgspec
+from typing import Any, Literal
 
 from . import codec
+from ._gists import gist_of
 from .board._counts import meaning_of as _number_of
 from .errors import InvalidRecord
 
-__all__ = ("Names", "escape", "holds_name", "line_of", "meaning_of")
-
-_NAMES_MAX = 10_000
-_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
-_NOT_ASCII = re.compile(r"[^\x20-\x7e]")
-_AUDIENCE_MAX = 4
-_COMMITTED_MAX = 8
-_BEGINNING_MAX = 160
-"""Characters of what an agent was asked or has answered: its beginning tells which one it is."""
-
-_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
-
-# Fields that stand elsewhere in the line, or are for programs.
-_LEFT_OUT = frozenset(
-    (
-        "agent_id",
-        "approval_id",
-        "at",
-        "call_id",
-        "causation_id",
-        "channel_id",
-        "correlation_id",
-        "d",
-        "depth",
-        "digest",
-        "duration_ms",
-        "envelope_id",
-        "h",
-        "hub",
-        "id",
-        "kind",
-        "listener",
-        "occurred_at",
-        "participants",
-        "recipients",
-        "seq",
-        "source",
-        "source_id",
-        "started_at",
-        "traceparent",
-        "turn_id",
-    )
+__all__ = (
+    "Meaning",
+    "Names",
+    "Outcome",
+    "cells_of",
+    "crop",
+    "escape",
+    "gist_of",
+    "holds_name",
+    "meaning_of",
+    "outcome_of",
+    "took_ms_of",
+    "without_contents",
+    "words_of",
 )
 
+Meaning = Literal["wrong", "attention"]
+Outcome = Literal["ok", "failed", "refused", "denied", "expired", "abandoned", "late", "open"]
 
-def line_of(kind: str, fields: Mapping[str, Any], names: Names) -> str:
-    """Return what happened, in the words that a line has room for; names stand in the place of ids."""
-    data = fields.get("data")
-    if isinstance(data, dict) and data.keys() == {"$redacted"}:
-        return f"withheld: it could not be redacted ({_text(data['$redacted'])})"
-    gist = _GISTS.get(kind)
-    return _rest(fields, names) if gist is None or "cut" in fields else gist(fields, names)
+CHARS_MAX = 200
+_NAMES_MAX = 10_000
+
+_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_NOT_ASCII = re.compile(r"[^\x20-\x7e]")
 
 
-def meaning_of(fields: Mapping[str, Any]) -> str:
-    """Return what a record means to a person: ``wrong``, ``attention``, or empty for all others.
+def words_of(fields: Mapping[str, Any], names: Names) -> str:
+    """Return what the fields of an event say in one line, without who and where it was: at most 200 characters.
 
-    What failed is wrong; what was refused, denied, abandoned or came too late needs attention.
+    ``fields`` are those of a record, as JSON has them. What is not printable is escaped. It never raises for what a
+    field holds.
     """
-    number = _number_of(str(fields.get("kind", "")), fields.get("severity"), fields.get("outcome"))
-    return ("", "attention", "wrong")[number]
+    return crop(escape(gist_of(fields, names)[:CHARS_MAX]), CHARS_MAX)
 
 
-# --- talk -----------------------------------------------------------------------------------------------------------
+# --- how it looks ---------------------------------------------------------------------------------------------------
 
 
-def _posted(fields: Mapping[str, Any], names: Names) -> str:
-    audience, topic = fields.get("audience"), fields.get("topic")
-    places = [f"on {topic}"] if isinstance(topic, str) else []
-    if isinstance(audience, list) and audience:
-        more = f" and {len(audience) - _AUDIENCE_MAX} more" if len(audience) > _AUDIENCE_MAX else ""
-        places.append(f"→ {', '.join(names.agent(str(agent_id)) for agent_id in audience[:_AUDIENCE_MAX])}{more}")
-    return (f"{' '.join(places)}: " if places else "") + _said(fields.get("content"))
+def meaning_of(fields: Mapping[str, Any]) -> Meaning | None:
+    """Return whether an event is wrong or needs attention, as boards have it; None for all others."""
+    found = _number_of(str(fields.get("kind", "")), fields.get("severity"), fields.get("outcome"))
+    return _MEANINGS[found]
 
 
-def _registered(fields: Mapping[str, Any], _: Names) -> str:
-    capabilities = fields.get("capabilities")
-    return f"can {', '.join(map(str, capabilities))}" if isinstance(capabilities, list) and capabilities else ""
-
-
-def _created(fields: Mapping[str, Any], names: Names) -> str:
-    participants = fields.get("participants")
-    if not isinstance(participants, list):
-        return ""
-    if len(participants) > _AUDIENCE_MAX:
-        return f"{len(participants)} participants"
-    return f"with {', '.join(names.agent(str(agent_id)) for agent_id in participants)}"
-
-
-def _rejected(fields: Mapping[str, Any], _: Names) -> str:
-    return str(fields.get("reason"))
-
-
-# --- calls ----------------------------------------------------------------------------------------------------------
-
-
-def _called(fields: Mapping[str, Any], _: Names) -> str:
-    arguments = fields.get("arguments")
-    return f"{fields.get('tool')}({'' if arguments is None else _pairs(arguments)})"
-
-
-def _completed(fields: Mapping[str, Any], _: Names) -> str:
-    return f"{fields.get('tool')} → {_text(fields.get('result'))}"
-
-
-def _tool_failed(fields: Mapping[str, Any], _: Names) -> str:
-    return f"{fields.get('tool')} ✗ {_error(fields)}"
-
-
-def _model_called(fields: Mapping[str, Any], _: Names) -> str:
-    return _joined(fields.get("model"), "←", _newest(fields.get("request")))
-
-
-def _model_completed(fields: Mapping[str, Any], _: Names) -> str:
-    numbers = [
-        *(f"{count:,} {word}" for key, word in _TOKENS if type(count := fields.get(key)) is int),
-        *([] if (took := _took(fields)) is None else [took]),
-    ]
-    said = _joined(fields.get("model"), "→", _newest(fields.get("response")))
-    return f"{said} ({', '.join(numbers)})" if numbers else said
-
-
-_TOKENS = (("input_tokens", "in"), ("output_tokens", "out"))
-
-
-def _model_failed(fields: Mapping[str, Any], _: Names) -> str:
-    return f"{fields.get('model')} ✗ {_error(fields)}"
-
-
-# --- turns ----------------------------------------------------------------------------------------------------------
-
-
-def _turn_started(fields: Mapping[str, Any], _: Names) -> str:
-    prompt = fields.get("prompt")
-    return "" if prompt is None else f"← {_newest(prompt)}"
-
-
-def _turn_ended(fields: Mapping[str, Any], _: Names) -> str:
-    content, calls, took = fields.get("content"), fields.get("tool_calls"), _took(fields)
-    numbers = [
-        *([f"{calls:,} tool call{'' if calls == 1 else 's'}"] if type(calls) is int and calls else []),
-        *([] if took is None else [took]),
-    ]
-    said = "" if content is None else f"→ {_newest(content)}"
-    return " ".join(filter(None, (said, f"({', '.join(numbers)})" if numbers else "")))
-
-
-def _turn_failed(fields: Mapping[str, Any], _: Names) -> str:
-    return f"✗ {_error(fields)}"
-
-
-def _committed(fields: Mapping[str, Any], _: Names) -> str:
-    """Say what a turn has led to, by the kinds: the events themselves stand below it."""
-    events = fields.get("events")
-    if not isinstance(events, list):
-        return ""
-    kinds = [str(each.get("kind")) for each in events[:_COMMITTED_MAX] if isinstance(each, dict)]
-    return ", ".join(kinds) + (f" and {len(events) - _COMMITTED_MAX} more" if len(events) > _COMMITTED_MAX else "")
-
-
-# --- approvals ------------------------------------------------------------------------------------------------------
-
-
-def _requested(fields: Mapping[str, Any], _: Names) -> str:
-    arguments = fields.get("arguments")
-    return f"{fields.get('action')}({'' if arguments is None else _pairs(arguments)})"
-
-
-def _verdict(fields: Mapping[str, Any], _: Names) -> str:
-    approvers, reason = fields.get("approvers"), fields.get("reason")
-    by = f" by {', '.join(map(str, approvers))}" if isinstance(approvers, list) and approvers else ""
-    return f"{fields.get('action')}{by}{f': {reason}' if reason else ''}"
-
-
-# --- all others -----------------------------------------------------------------------------------------------------
-
-
-def _rest(fields: Mapping[str, Any], names: Names) -> str:
-    rest = {key: value for key, value in fields.items() if key not in _LEFT_OUT and value not in (None, "", [], {})}
-    metadata = rest.get("metadata")
-    if isinstance(metadata, dict) and metadata.keys() == {"redacted"}:  # the text itself shows that it was redacted
-        del rest["metadata"]
-    if rest.keys() == {"data"}:
-        return _pairs(rest["data"])
-    return _pairs({_said_of(key, value): _named(value, names) for key, value in rest.items()})
-
-
-def _said_of(key: str, value: Any) -> str:
-    """Return a key as it stands beside a name."""
-    return key.removesuffix("_id") if isinstance(value, str) and _ID.fullmatch(value) else key
-
-
-def _named(value: Any, names: Names) -> Any:
-    """Return the names of the agents and channels whose ids a value is, or holds."""
-    if isinstance(value, str) and _ID.fullmatch(value):
-        return names.any(value)
-    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
-        more = [f"and {len(value) - _AUDIENCE_MAX} more"] if len(value) > _AUDIENCE_MAX else []
-        return ", ".join([*(str(_named(each, names)) for each in value[:_AUDIENCE_MAX]), *more])
-    return value
-
-
-_GISTS: dict[str, Callable[[Mapping[str, Any], Names], str]] = {
-    "agent.registered": _registered,
-    "approval.approved": _verdict,
-    "approval.denied": _verdict,
-    "approval.escalated": _verdict,
-    "approval.expired": _verdict,
-    "approval.requested": _requested,
-    "approval.returned": _verdict,
-    "approval.withdrawn": _verdict,
-    "channel.created": _created,
-    "envelope.posted": _posted,
-    "envelope.rejected": _rejected,
-    "model.abandoned": _model_failed,
-    "model.called": _model_called,
-    "model.completed": _model_completed,
-    "model.failed": _model_failed,
-    "tool.abandoned": _tool_failed,
-    "tool.called": _called,
-    "tool.completed": _completed,
-    "tool.failed": _tool_failed,
-    "turn.abandoned": _turn_failed,
-    "turn.committed": _committed,
-    "turn.ended": _turn_ended,
-    "turn.failed": _turn_failed,
-    "turn.started": _turn_started,
-}
-
-
-# --- texts ----------------------------------------------------------------------------------------------------------
-
-
-def _error(fields: Mapping[str, Any]) -> str:
-    return str(fields.get("error_message") or fields.get("error_type") or fields.get("reason") or "")
-
-
-def _took(fields: Mapping[str, Any]) -> str | None:
-    """Return how long it took, as ``40 ms`` or ``1.84 s``; None if that was not measured."""
-    taken = fields.get("duration_ms")
-    if type(taken) not in (int, float) or not 0 <= taken < 1e12:
+def outcome_of(fields: Mapping[str, Any]) -> Outcome | None:
+    """Return what has become of what an event tells, or ``open`` where it begins what ends later; None for neither."""
+    stated = fields.get("outcome")
+    if isinstance(stated, str) and (found := _STATED.get(stated)):
+        return found
+    kind = fields.get("kind")
+    if not isinstance(kind, str):
         return None
-    return f"{taken:.0f} ms" if taken < 1000 else f"{taken / 1000:.2f} s"
+    return _OUTCOMES.get(kind) or _BY_VERB.get(kind.rpartition(".")[2])
 
 
-def _joined(name: Any, sign: str, said: str) -> str:
-    return f"{name} {sign} {said}" if said else str(name)
+def took_ms_of(fields: Mapping[str, Any]) -> float | None:
+    """Return how many milliseconds that took which an event ends; None where that is not told."""
+    took = fields.get("duration_ms")
+    return took if isinstance(took, (int, float)) and not isinstance(took, bool) and 0 <= took < 1e15 else None
 
 
-def _newest(content: Any) -> str:
-    """Return the beginning of what was said last in a request, a response or a prompt."""
-    for _ in range(6):
-        if isinstance(content, list) and content and all(isinstance(each, (dict, str)) for each in content):
-            content = content[-1]
-        elif isinstance(content, dict) and (key := next((key for key in _SPEAKING if content.get(key)), None)):
-            content = content[key]
-        else:
-            break
-    said = "" if content is None else _text(content).strip()
-    return said if len(said) <= _BEGINNING_MAX else f"{said[: _BEGINNING_MAX - 1]}…"
+# --- without contents -----------------------------------------------------------------------------------------------
 
 
-_SPEAKING = ("messages", "choices", "message", "output", "content", "text", "prompt", "input")
-"""Where the words stand in what the makers of models send and answer."""
+def without_contents(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an event with names, numbers and sizes alone: what was said is told by its size.
+
+    For who may see that agents work, and not on what.
+    """
+    return {name: value if name in _NAMING else _size_of(value) for name, value in fields.items()}
 
 
-def _said(content: Any) -> str:
-    if not isinstance(content, dict) or "text" not in content:
-        return _text(content)
-    rest = {key: value for key, value in content.items() if key != "text"}
-    return f"{_text(content['text'] or '(no text)')}{f' ({_pairs(rest)})' if rest else ''}"
+def _size_of(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return f"{len(value):,} characters" if value else ""
+    if isinstance(value, dict) and isinstance(text := value.get("text"), str):
+        return f"{len(text):,} characters"
+    if isinstance(value, (dict, list)):
+        return f"{len(value):,} {'entry' if len(value) == 1 else 'entries'}" if value else value
+    return "hidden"
 
 
-def _pairs(fields: Any) -> str:
-    return (
-        ", ".join(f"{key}={_text(value)}" for key, value in fields.items())
-        if isinstance(fields, dict)
-        else _text(fields)
+_NAMING = frozenset(
+    (
+        *("action", "actor", "agent_id", "answerer_id", "approval_id", "approvers", "asker_id", "at", "audience"),
+        *("call_id", "capabilities", "capability", "causation_id", "channel_id", "correlation_id", "creator_id", "cut"),
+        *(
+            "d",
+            "decided_by",
+            "depth",
+            "duty",
+            "envelope_id",
+            "error_type",
+            "expectation",
+            "fail_mode",
+            "failed",
+            "from",
+        ),
+        *("group", "guest", "h", "hub", "id", "in_reply_to", "invited", "kind", "level", "listener", "mode", "model"),
+        *("name", "occurred_at", "on_violation", "outcome", "owner_id", "parent_id", "participants", "passed"),
+        *(
+            "pattern",
+            "phase",
+            "provider",
+            "recipients",
+            "recipient_id",
+            "role",
+            "scorer",
+            "segment",
+            "seq",
+            "session_id",
+        ),
+        *("severity", "skill", "source", "source_id", "span_id", "stage", "state", "stop_reason", "task_id", "tenant"),
+        *("timer_id", "tool", "topic", "traceparent", "turn_id", "type", "verdict", "version", "violators"),
     )
+)
+"""The fields that name what an event is about: the others hold what was said, done, or found."""
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+_MEANINGS: tuple[Meaning | None, ...] = (None, "attention", "wrong")
+
+_STATED: Mapping[str, Outcome] = {"success": "ok", "failure": "failed", "denied": "denied"}
+
+_OUTCOMES: Mapping[str, Outcome] = {
+    "approval.requested": "open",
+    "listener.suspended": "failed",
+    "expectation.violated": "failed",
+    "loop.blocked": "refused",
+    "turn.ended": "ok",
+    "turn.started": "open",
+    "task.started": "open",
+    "model.called": "open",
+    "tool.called": "open",
+}
+_BY_VERB: Mapping[str, Outcome] = {
+    **dict.fromkeys(("completed", "approved", "accepted"), "ok"),
+    **dict.fromkeys(("crashed", "dead_lettered", "dispatch_failed", "dropped", "failed", "mirror_failed"), "failed"),
+    **dict.fromkeys(("declined", "nacked", "refused", "rejected"), "refused"),
+    **dict.fromkeys(("denied",), "denied"),
+    **dict.fromkeys(("expired",), "expired"),
+    **dict.fromkeys(("abandoned", "cancelled", "withdrawn"), "abandoned"),
+}
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -313,10 +174,12 @@ def holds_name(line: bytes) -> bool:
 class Names:
     """The names of agents and the topics of channels, as far as the records read so far hold them.
 
-    Only the last 10,000 of each, so that memory does not grow with the log.
+    Only the last 10,000 of each, so that memory does not grow with the log. ``look_up`` is asked for the name of an
+    agent that is not among them; it returns an empty text where it has none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, look_up: Callable[[str], str] | None = None) -> None:
+        self._look_up = look_up
         self._agents: OrderedDict[str, str] = OrderedDict()
         self._channels: OrderedDict[str, str] = OrderedDict()
 
@@ -328,13 +191,28 @@ class Names:
             except InvalidRecord:
                 return
 
-    def learn(self, fields: Mapping[str, Any]) -> None:
-        """Learn from a record that says what an agent or a channel is called."""
+    def learn(self, fields: dict[str, Any]) -> None:
         match fields:
             case {"kind": "agent.registered", "agent_id": str(agent_id), "name": str(name)}:
                 _remember(self._agents, agent_id, name)
             case {"kind": "channel.created", "channel_id": str(channel_id), "topic": str(topic)} if topic:
                 _remember(self._channels, channel_id, topic)
+
+    def agent(self, agent_id: str) -> str:
+        if found := self._agents.get(agent_id):
+            return found
+        if self._look_up is not None and (found := self._look_up(agent_id)):
+            _remember(self._agents, agent_id, found)
+            return found
+        return _short(agent_id)
+
+    def channel(self, channel_id: str) -> str:
+        """Return the topic of a channel, or the end of its id."""
+        return self._channels.get(channel_id) or _short(channel_id)
+
+    def any(self, identifier: str) -> str:
+        """Return what an agent or a channel is called, or the end of the id."""
+        return self._channels.get(identifier) or self.agent(identifier)
 
     @property
     def agents(self) -> frozenset[str]:
@@ -345,18 +223,6 @@ class Names:
     def channels(self) -> frozenset[str]:
         """The topics of channels that are known."""
         return frozenset(self._channels.values())
-
-    def agent(self, agent_id: str) -> str:
-        """Return the name of an agent, or the end of its id."""
-        return self._agents.get(agent_id) or _short(agent_id)
-
-    def channel(self, channel_id: str) -> str:
-        """Return the topic of a channel, or the end of its id."""
-        return self._channels.get(channel_id) or _short(channel_id)
-
-    def any(self, identifier: str) -> str:
-        """Return what an agent or a channel is called, or the end of the id."""
-        return self._agents.get(identifier) or self._channels.get(identifier) or _short(identifier)
 
 
 def _remember(names: OrderedDict[str, str], key: str, name: str) -> None:
@@ -370,7 +236,7 @@ def _short(identifier: str) -> str:
     return f"…{identifier[-8:]}" if len(identifier) == 32 else identifier
 
 
-# --- safety ----------------------------------------------------------------------------------------------------------
+# --- safety -----------------------------------------------------------------------------------------------------------
 
 
 def escape(text: str) -> str:
@@ -391,3 +257,24 @@ def _escaped(match: re.Match[str]) -> str:
     return _ESCAPES.get(char) or (
         f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
     )
+
+
+def cells_of(text: str) -> int:
+    """Return how many cells of a terminal a text takes."""
+    return len(text) if text.isascii() else sum(map(_cells, text))
+
+
+def _cells(char: str) -> int:
+    return 2 if unicodedata.east_asian_width(char) in "WF" else not unicodedata.combining(char)
+
+
+def crop(text: str, cells: int) -> str:
+    """Cut the text to this many cells of a terminal, in which a wide character takes two."""
+    if len(text) * 2 <= cells:
+        return text
+    used = 0
+    for index, char in enumerate(text):
+        used += _cells(char)
+        if used > cells:
+            return f"{text[: index - 1]}…"
+    return text

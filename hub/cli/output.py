@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-import unicodedata
 import zlib
 from typing import TextIO
 
-from ..words import escape
+from ..words import cells_of, crop, escape
 
 __all__ = (
     "Paint",
@@ -113,24 +112,3 @@ class Paint:
     def by(self, text: str, name: str) -> str:
         """Colour a text by a name: the same name always has the same colour."""
         return self(text, f"38;5;{_COLOURS[zlib.crc32(name.encode(errors='replace')) % len(_COLOURS)]}")
-
-
-def cells_of(text: str) -> int:
-    """Return how many cells of a terminal a text takes."""
-    return len(text) if text.isascii() else sum(map(_cells, text))
-
-
-def _cells(char: str) -> int:
-    return 2 if unicodedata.east_asian_width(char) in "WF" else not unicodedata.combining(char)
-
-
-def crop(text: str, cells: int) -> str:
-    """Cut the text to this many cells of a terminal, in which a wide character takes two."""
-    if len(text) * 2 <= cells:
-        return text
-    used = 0
-    for index, char in enumerate(text):
-        used += _cells(char)
-        if used > cells:
-            return f"{text[: index - 1]}…"
-    return text

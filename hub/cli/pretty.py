@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from ..words import Names, line_of, meaning_of
+from ..words import Names, gist_of, meaning_of
 from .output import Paint, cells_of, crop, escape, is_terminal
 
 __all__ = ("Pretty",)
@@ -68,9 +68,9 @@ class Pretty:
     def line(self, fields: dict[str, Any], source: str = "") -> str:
         """Return the line for a record, behind the name of the source that it is from, if there are several."""
         self.names.learn(fields)
-        kind, gist = str(fields.get("kind", "")), line_of(str(fields.get("kind", "")), fields, self.names)
+        kind, gist = str(fields.get("kind", "")), gist_of(fields, self.names)
         time, number, who, what, where = self._head(fields, kind)
-        colour = {"wrong": self._paint.red, "attention": self._paint.amber}.get(meaning_of(fields), str)
+        colour = {"wrong": self._paint.red, "attention": self._paint.amber}.get(meaning_of(fields) or "", str)
         used = sum(cells_of(each) + 1 for each in (escape(source), time, number, who, what, where) if each)
         painted = (
             self._paint.by(escape(source), source),
@@ -95,7 +95,7 @@ class Pretty:
         agent, channel = fields.get("agent_id"), fields.get("channel_id")
         who = self.names.agent(agent) if isinstance(agent, str) else str(fields.get("listener") or "")
         where = f"[{self.names.channel(channel)}]" if isinstance(channel, str) else ""
-        return " ".join(filter(None, (who, kind, where, line_of(kind, fields, self.names))))
+        return " ".join(filter(None, (who, kind, where, gist_of(fields, self.names))))
 
     def damaged(self, index: int, line: bytes) -> str:
         """Return the line for a record that cannot be read."""
@@ -112,7 +112,7 @@ class Pretty:
         who += " " * (self._who_cells - cells_of(who))
         what = escape(kind)
         if self._columns is not None:
-            what = crop(what, max(_KIND_CELLS, self._columns // 4))
+            what = crop(what, self._columns // 2 if layout.in_two else max(_KIND_CELLS, self._columns // 5))
         if layout.in_two:
             return self._time(fields), "", who.rstrip(), what, ""
         return self._time(fields), number, who, what.ljust(_KIND_CELLS), self._where(fields)

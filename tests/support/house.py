@@ -189,6 +189,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire._journal",),
     ("hubwire._commit",),
     ("hubwire.exports",),
+    ("hubwire.words",),
     (
         "hubwire.addresses",
         "hubwire.approvals",
@@ -201,8 +202,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
         "hubwire.query",
         "hubwire.validation",
     ),
-    ("hubwire.words",),
-    ("hubwire.risk", "hubwire.board"),
+    ("hubwire.risk", "hubwire.board", "hubwire._gists"),
     ("hubwire._state", "hubwire._foreign", "hubwire.log"),
     ("hubwire.text_store", "hubwire.listener", "hubwire.redaction", "hubwire.asgi"),
     ("hubwire.tracing",),
