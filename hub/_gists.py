@@ -206,7 +206,9 @@ def _rest(fields: Mapping[str, Any], names: Called) -> str:
     if isinstance(metadata, dict) and metadata.keys() == {"redacted"}:  # the text itself shows that it was redacted
         del rest["metadata"]
     if rest.keys() == {"data"}:
-        return _pairs(rest["data"])
+        if not isinstance(rest["data"], dict):
+            return _text(rest["data"])
+        rest = rest["data"]
     return _pairs({_said_of(key, value): _named(value, names) for key, value in rest.items()})
 
 

@@ -110,7 +110,7 @@ class LogSource:
         try:
             async for each in records:
                 record = Record(each.index, each.line)
-                if each.index < self._next and self._sieve.has_text(record):
+                if each.index < self._next and self._sieve.passes(record):
                     found.append(record)
                     if len(found) == lines:
                         break

@@ -73,7 +73,7 @@ class Pretty:
         colour = {"wrong": self._paint.red, "attention": self._paint.amber}.get(meaning_of(fields) or "", str)
         used = sum(cells_of(each) + 1 for each in (escape(source), time, number, who, what, where) if each)
         painted = (
-            self._paint.by(escape(source), source),
+            self._paint.by(escape(source), source.rstrip()),
             self._paint.dim(time),
             self._paint.dim(number),
             self._paint.by(who, who.rstrip()) if who.strip() else who,

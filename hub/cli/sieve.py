@@ -1,38 +1,51 @@
-"""Which records a tail shows: those that its filters select, and whose text has what is looked for."""
+"""Which records a tail shows: those that its filters select, with the outcome and the text that is looked for."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import get_args
 
 from ..errors import ConfigurationError
 from ..log import Record
 from ..query import Selection
 from ..query._matching import BadLine
 from ..query._names import Naming, names_in
-from ..words import Names, holds_name
+from ..words import Names, Outcome, holds_name, outcome_of
 from .pretty import Pretty
 from .redacted import Shown
 from .target import fields_of
 
-__all__ = ("Sieve",)
+__all__ = ("OUTCOMES", "Sieve")
+
+OUTCOMES = get_args(Outcome)
+_ALSO = {"success": "ok", "failure": "failed"}
+"""How records say it themselves."""
 
 
 class Sieve:
     """Tells record by record which are selected, learning on the way how agents and channels are called.
 
-    ``grep`` are regular expressions of which a record has to match one, ``exclude`` those of which it may match none:
-    in the line that is printed for people, uncut, or in the record itself, as it is shown.
+    ``outcomes`` are those of :func:`hubwire.words.outcome_of`. ``grep`` are regular expressions of which
+    one has to be found, ``exclude`` those of which none may be: in the line that is printed for people, uncut, or in
+    the record itself, as it is shown.
     """
 
     def __init__(
-        self, selection: Selection, shown: Shown, *, grep: Sequence[str] = (), exclude: Sequence[str] = ()
+        self,
+        selection: Selection,
+        shown: Shown,
+        *,
+        outcomes: Sequence[str] = (),
+        grep: Sequence[str] = (),
+        exclude: Sequence[str] = (),
     ) -> None:
         self.selection: Selection = selection
         self.names: Names = Names()
         self._shown_as = shown
         self._naming = Naming(selection)
         self._matcher = self._naming.matcher()
+        self._outcomes = frozenset(_ALSO.get(each, each) for each in outcomes)
         self._grep = _compiled("--grep", grep)
         self._exclude = _compiled("--exclude", exclude)
         self._pretty = Pretty(self.names)
@@ -40,12 +53,7 @@ class Sieve:
     @property
     def is_everything(self) -> bool:
         """Whether all records are selected."""
-        return self._matcher.is_everything and not self.looks_into_text
-
-    @property
-    def looks_into_text(self) -> bool:
-        """Whether there is a text that is looked for, beside what the selection says."""
-        return bool(self._grep or self._exclude)
+        return self._matcher.is_everything and not (self._outcomes or self._grep or self._exclude)
 
     @property
     def is_by_name(self) -> bool:
@@ -74,23 +82,26 @@ class Sieve:
         if self.is_everything:
             return True
         try:
-            return self._matcher.takes(record.line) and self.has_text(record)
+            return self._matcher.takes(record.line) and self.passes(record)
         except BadLine:
             return False
 
-    def has_text(self, record: Record) -> bool:
-        """Tell whether the text of a record has what is looked for, and nothing that is left out."""
-        if not self.looks_into_text:
+    def passes(self, record: Record) -> bool:
+        """Tell whether a record that is selected has the outcome and the text that is looked for besides."""
+        if not (self._outcomes or self._grep or self._exclude):
             return True
         shown = self._shown_as.record(record)
         fields = fields_of(shown)
-        texts = [
-            shown.line.decode(errors="backslashreplace"),
-            *([] if fields is None else [self._pretty.whole(fields)]),
-        ]
-        return (not self._grep or any(each.search(text) for each in self._grep for text in texts)) and not any(
-            each.search(text) for each in self._exclude for text in texts
-        )
+        if self._outcomes and (fields is None or outcome_of(fields) not in self._outcomes):
+            return False
+        texts = [shown.line.decode(errors="backslashreplace")]
+        if fields is not None:
+            texts.append(self._pretty.whole(fields))
+        return (not self._grep or _is_found(self._grep, texts)) and not _is_found(self._exclude, texts)
+
+
+def _is_found(patterns: Sequence[re.Pattern[str]], texts: Sequence[str]) -> bool:
+    return any(each.search(text) for each in patterns for text in texts)
 
 
 def _compiled(option: str, patterns: Sequence[str]) -> list[re.Pattern[str]]:

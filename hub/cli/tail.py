@@ -35,6 +35,7 @@ _READER_GONE_SECONDS = 0.5
 _MERGE_SECONDS = 0.25
 """How long records of several sources are held back, so that they are printed by their time."""
 _WAITING_MAX = 1000
+_NAME_CELLS_MAX = 20
 
 
 @attrs.frozen(kw_only=True)
@@ -46,6 +47,7 @@ class Tail:
     """How many of the last records; None: all."""
     keep_following: bool = False
     output: Output = "pretty"
+    outcomes: tuple[str, ...] = ()
     grep: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     zone: tzinfo | None = None
@@ -71,9 +73,9 @@ async def tail(targets: Sequence[str], asked: Tail) -> None:
     if len(targets) > 1 and asked.with_head:
         raise ConfigurationError("tail --head: one log has a head, and several are named; name one")
     as_shown = shown(raw=asked.raw)
-    sieve = Sieve(asked.selection, as_shown, grep=asked.grep, exclude=asked.exclude)
+    sieve = Sieve(asked.selection, as_shown, outcomes=asked.outcomes, grep=asked.grep, exclude=asked.exclude)
     printer = Printer(asked.output, as_shown, sieve.names, asked.zone)
-    names = short_names(targets) if len(targets) > 1 else [""]
+    names = _columns(short_names(targets)) if len(targets) > 1 else [""]
     async with AsyncExitStack() as opened:
         sources = [_source(target, asked, sieve) for target in targets]
         for source in sources:
@@ -214,6 +216,13 @@ def short_names(targets: Sequence[str]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return [f"{'/'.join(each[-1:])}#{number}" for number, each in enumerate(parts, 1)]
+
+
+def _columns(names: Sequence[str]) -> list[str]:
+    """Return names as wide as each other, the ends of those that are too long for a column."""
+    ends = [name if len(name) <= _NAME_CELLS_MAX else f"…{name[1 - _NAME_CELLS_MAX :]}" for name in names]
+    told = ends if len(set(ends)) == len(ends) else [f"{number}:{name}" for number, name in enumerate(ends, 1)]
+    return [name.ljust(max(map(len, told))) for name in told]
 
 
 async def _fail_without_reader() -> None:

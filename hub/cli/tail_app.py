@@ -5,15 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Literal
 
+import attrs
 from cyclopts import Parameter
 
 from ..errors import ConfigurationError
-from .selecting import Filters
+from .selecting import TailFilters
 from .tail_output import Output
 
 __all__ = ("tail",)
 
-_ALL = Filters()
+_ALL = TailFilters()
 _LINES = 10
 
 LogPath = Annotated[
@@ -44,7 +45,7 @@ def tail(
             help="How many of the last records, or all; by default 10, and all with --since.",
         ),
     ] = None,
-    filters: Filters = _ALL,
+    filters: TailFilters = _ALL,
     grep: Annotated[
         tuple[str, ...],
         Parameter(
@@ -82,7 +83,8 @@ def tail(
     from .tail import Tail, tail
 
     asked = Tail(
-        selection=filters.selection("tail"),
+        selection=attrs.evolve(filters, outcome=()).selection("tail"),
+        outcomes=tuple(map(_outcome, filters.outcome)),
         lines=_lines(lines, has_since=filters.since is not None),
         keep_following=follow,
         output=output,
@@ -100,3 +102,15 @@ def _lines(given: int | str | None, *, has_since: bool) -> int | None:
     if given is None:
         return None if has_since else _LINES
     return given if isinstance(given, int) else None
+
+
+def _outcome(given: str) -> str:
+    from .._foreign.arguments import nearest
+    from .sieve import OUTCOMES
+
+    if given in (*OUTCOMES, "success", "failure"):
+        return given
+    advice = nearest(given, OUTCOMES)
+    raise ConfigurationError(
+        f"tail: outcome is one of {', '.join(OUTCOMES)}, not {given[:80]!r}{f'; {advice}' if advice else ''}"
+    )
