@@ -13,9 +13,11 @@ from cyclopts.validators import Number
 
 from .._version import installed_version
 from ..errors import ConfigurationError, HubError
+from .approvals_app import approvals
 from .dead_letters_app import dead_letters
 from .export_app import export, report
 from .failures import CommandFailed
+from .hub_client import token_file as given_token_file
 from .incoming_app import follow, import_
 from .output import complain, log_to_stderr
 from .query_app import query, sql
@@ -329,6 +331,7 @@ def demo(
     anyio.run(partial(demo, store, tickets=tickets, pace=pace))
 
 
+app.command(approvals)
 app.command(dead_letters)
 app.command(export)
 app.command(query)
@@ -340,8 +343,12 @@ app.command(webhook)
 @app.meta.default
 def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    token_file: Annotated[
+        str | None, Parameter(help="For the address of a hub: the file with the token; else HUBWIRE_TOKEN has it.")
+    ] = None,
     debug: Annotated[bool, Parameter(help="Show the traceback of an error, and log the retries.")] = False,
 ) -> int:
+    given_token_file.set(token_file)
     command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     log_to_stderr(debug=debug)
     try:

@@ -11,14 +11,11 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from .. import codec
 from ..board import Board
 from ..clock import SystemClock
-from ..errors import ConfigurationError, InvalidRecord, LogDamaged
-from ..log import LogReader
-from ..ports import KnowledgeStore
+from ..errors import ConfigurationError
+from .feed import Feed
 from .output import is_terminal
-from .redacted import shown
 from .target import find_log, open_target, wait_for_log
 from .top_frame import Frame, Size
 
@@ -29,8 +26,6 @@ _LOOK_SECONDS = 0.5
 """How often a log that is written is looked at."""
 _ROWS = 40
 """Of a frame that goes to no terminal."""
-_BATCH = 500
-"""How many records are read before the clock is looked at again."""
 
 
 async def top(target: str, *, once: bool, log: str | None, tenant: str | None, raw: bool) -> None:
@@ -42,52 +37,23 @@ async def top(target: str, *, once: bool, log: str | None, tenant: str | None, r
     store = open_target(target)
     try:
         path = await (find_log(store, log, target) if once else wait_for_log(store, log))
-        view = _View(_Feed(store, path, Board(tenant=tenant), raw=raw), f"{target} {path}")
+        view = _View(Feed(store, path, Board(tenant=tenant), raw=raw), f"{target} {path}")
         await (view.print_once() if once else view.keep_drawing())
     finally:
         await store.aclose()
 
 
-class _Feed:
-    """Folds the records of a log into a board."""
-
-    def __init__(self, store: KnowledgeStore, path: str, board: Board, *, raw: bool) -> None:
-        self.board: Board = board
-        self.damaged: int = 0
-        self._reader = LogReader(store, path)
-        self._shown_as = shown(raw=raw).record
-
-    async def read(self) -> bool:
-        """Fold the next records; return whether there were any."""
-        records = await self._reader.read()
-        for number, record in enumerate(records):
-            try:
-                body = self._shown_as(record).body
-                if b'"seq":' in body:
-                    self.board.fold(codec.decode(body))
-            except InvalidRecord:
-                self.damaged += b'"seq":' in record.line
-            if number % _BATCH == _BATCH - 1:
-                await anyio.lowlevel.checkpoint()
-        return bool(records)
-
-
 class _View:
     """Draws what a feed has brought."""
 
-    def __init__(self, feed: _Feed, title: str) -> None:
+    def __init__(self, feed: Feed, title: str) -> None:
         self._feed = feed
         self._title = title
         self._clock = SystemClock()
 
     async def print_once(self) -> None:
         """Print a frame when all records there are were read."""
-        damage: LogDamaged | None = None
-        try:
-            while await self._feed.read():
-                pass
-        except LogDamaged as error:  # what is before the damage is shown
-            damage = error
+        damage = await self._feed.read_all()
         columns = shutil.get_terminal_size().columns
         self._console(columns).print(self._frame(Size(columns, _ROWS), is_reading=False))
         if damage is not None:
