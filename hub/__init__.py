@@ -213,6 +213,7 @@ _SUBMODULES = (
     "tracing",
     "validation",
     "waking",
+    "words",
 )
 """The public modules, which are attributes of the package too."""
 

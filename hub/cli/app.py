@@ -22,6 +22,7 @@ from .incoming_app import follow, import_
 from .output import complain, log_to_stderr
 from .query_app import query, sql
 from .tail_app import tail
+from .serve_app import serve
 from .webhook_app import webhook
 
 __all__ = ("run",)
@@ -52,6 +53,7 @@ app.meta.group_parameters = app.group_parameters
 
 app.command(import_, name="import")
 app.command(follow)
+app.command(serve)
 
 
 app.command(tail)

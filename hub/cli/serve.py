@@ -1,0 +1,102 @@
+"""``hubwire serve``: the dashboard of a log."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+
+import anyio
+import attrs
+
+from hubwire.listeners.dashboard import Access, Dashboard, Person
+
+from ..errors import ConfigurationError
+from .failures import CommandFailed
+from .output import say
+from .target import AUDIT, JOURNAL, LogMissing, find_log, open_target
+
+__all__ = ("Settings", "serve")
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """How it is served."""
+
+    port: int
+    host: str
+    host_names: tuple[str, ...]
+    show_content: bool
+    token_file: str | None
+    certfile: str | None
+    keyfile: str | None
+    insecure: bool
+    name: str
+    log: str | None
+
+
+async def serve(target: str, settings: Settings) -> None:
+    """Serve the dashboard of a log until Ctrl-C; a log that is not there yet is waited for."""
+    store = open_target(target)
+    try:
+        path: str | None
+        try:
+            path = await find_log(store, settings.log, target)
+        except LogMissing:
+            where = settings.log or f"{AUDIT} or {JOURNAL}"
+            say(f"hubwire: waiting for a log in {target} at {where}", sys.stderr)
+            path = settings.log
+        access, token = _access(settings.token_file)
+        dashboard = Dashboard.of_log(
+            store,
+            path=path,
+            access=access,
+            show_content=settings.show_content,
+            hosts=settings.host_names,
+            name=settings.name,
+        )
+        serving = dashboard.serve(
+            host=settings.host,
+            port=settings.port,
+            certfile=settings.certfile,
+            keyfile=settings.keyfile,
+            insecure=settings.insecure,
+        )
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with serving as url:
+                say(f"{url}#token={token}" if token else url)
+                if settings.token_file and not token:
+                    say(f"hubwire: its token is in {settings.token_file}", sys.stderr)
+                async for _ in signals:
+                    break
+    finally:
+        await store.aclose()
+
+
+def _access(token_file: str | None) -> tuple[Access, str | None]:
+    """Return who may look, and the token if it has to be shown: it was made now, and is kept."""
+    if token_file is None:
+        return Access(), None
+    path = Path(token_file)
+    made = None
+    try:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            if path.stat().st_mode & 0o077:
+                raise CommandFailed(
+                    f"others than its owner can read {token_file}; write chmod 600 {token_file}, and a new token"
+                ) from None
+        else:
+            made = secrets.token_urlsafe(32)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(f"{made}\n")
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandFailed(f"--token-file {token_file} cannot be read or made: {error}") from error
+    try:
+        return Access([Person(name="operator", role="operate", token=token)]), made
+    except ConfigurationError as error:
+        raise CommandFailed(f"--token-file {token_file} holds no token: {error}") from error

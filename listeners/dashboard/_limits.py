@@ -1,0 +1,73 @@
+"""Limits on who asks: how often an address may ask, and how often it may try to sign in."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict, deque
+
+import attrs
+
+from ._http import Problem
+
+__all__ = ("Rate", "Tries")
+
+_ADDRESSES_MAX = 10_000
+
+
+class Rate:
+    """So many requests a second of each address, and more at once after a pause."""
+
+    def __init__(self, per_second: float, burst: int) -> None:
+        self._per_second = per_second
+        self._burst = float(burst)
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """By address: how many requests it had left, and when."""
+
+    def check(self, address: str) -> None:
+        """Count a request. Refuse it if there were too many."""
+        now = time.monotonic()
+        left, at = self._left.pop(address, (self._burst, now))
+        left = min(self._burst, left + (now - at) * self._per_second)
+        is_fine = left >= 1
+        self._left[address] = (left - 1 if is_fine else left, now)
+        if len(self._left) > _ADDRESSES_MAX:
+            self._left.popitem(last=False)
+        if not is_fine:
+            raise _too_many("there are too many requests from this address", 1 / self._per_second)
+
+
+@attrs.define
+class Tries:
+    """How often a sign-in may fail in a minute: of one address, and of all together."""
+
+    of_address: int = 10
+    of_all: int = 300
+    _failed: OrderedDict[str, deque[float]] = attrs.field(init=False, factory=OrderedDict)
+    _all: deque[float] = attrs.field(init=False, factory=deque)
+
+    def check(self, address: str) -> None:
+        """Refuse a try, whether its token is right or wrong, after too many that have failed."""
+        now = time.monotonic()
+        for failed, most in ((self._failed.get(address), self.of_address), (self._all, self.of_all)):
+            while failed and failed[0] < now - 60:
+                failed.popleft()
+            if failed and len(failed) >= most:
+                raise _too_many("too many sign-ins have failed", failed[0] + 60 - now)
+
+    def fail(self, address: str) -> None:
+        """Count a try that has failed."""
+        now = time.monotonic()
+        failed = self._failed.pop(address, None) or deque(maxlen=self.of_address)
+        failed.append(now)
+        self._failed[address] = failed
+        if len(self._failed) > _ADDRESSES_MAX:
+            self._failed.popitem(last=False)
+        self._all.append(now)
+        if len(self._all) > self.of_all:
+            self._all.popleft()
+
+
+def _too_many(message: str, seconds: float) -> Problem:
+    wait = max(1, math.ceil(seconds))
+    return Problem(429, "too_many", message, f"try again in {wait} s", headers={"Retry-After": str(wait)})

@@ -1,0 +1,292 @@
+"""The events of a log: beside the hub that writes it, or of one that has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import attrs
+
+from hubwire import Event, Hub, codec
+from hubwire.errors import HistoryGone, HubError, InvalidCursor, InvalidRecord, LogDamaged
+from hubwire.log import LogReader, Record, follow, log_exists
+from hubwire.own_log import OwnLog
+from hubwire.ports import KnowledgeStore
+from hubwire.redaction import Redactor
+from hubwire.waking import start_later
+from hubwire.words import Names
+
+from ._source import Gap, Reader, Which
+
+__all__ = ("LogSource",)
+
+_HELD = 20_000
+"""So many events of a log are in memory, the newest; a reader that is farther back reads the log itself."""
+_BATCH = 256
+_LOOK_SECONDS = 0.5
+_LOGS = ("/audit", "/journal")
+
+_log = OwnLog("dashboard")
+
+
+@attrs.frozen(eq=False)
+class LogItem:
+    """An event of a log, redacted."""
+
+    event: Event
+    line: bytes
+
+    @property
+    def seq(self) -> int:
+        return self.event.seq
+
+    @property
+    def cursor(self) -> str:
+        return _cursor(self.event.seq, self.event.hub, self.event.id)
+
+
+def _cursor(seq: int, hub: str, event_id: str) -> str:
+    # 16 bytes at the beginning are where others have a signature: what is asked of a log needs none.
+    return base64.urlsafe_b64encode(bytes(16) + f"{seq}@{hub}@{event_id}".encode()).decode().rstrip("=")
+
+
+class LogSource:
+    """Reads a log on and on, and holds its newest events for all readers."""
+
+    sort: Literal["hub", "log"] = "log"
+
+    def __init__(self, store: KnowledgeStore, path: str | None) -> None:
+        self.hub: Hub | None = None
+        self.store: KnowledgeStore = store
+        self.path: str | None = path
+        self.names: Names = Names()
+        self.items: list[LogItem] = []
+        self.seqs: list[int] = []
+        self._id = ""
+        self._problem: tuple[str, str] | None = None
+        self._redactor = Redactor.shared()
+        self._task: asyncio.Task[None] | None = None
+        self._is_read = asyncio.Event()
+        self.changed: asyncio.Event = asyncio.Event()
+        """Set when there is more, and replaced by another one."""
+
+    @property
+    def id(self) -> str:
+        return self._id
+
+    @property
+    def newest_seq(self) -> int:
+        return self.seqs[-1] if self.seqs else -1
+
+    @property
+    def problem(self) -> tuple[str, str] | None:
+        return self._problem
+
+    async def open(self) -> None:
+        """Begin to read, and return when what there is was read."""
+        if self._task is None or self._task.done():
+            self._is_read.clear()
+            self._task = start_later(self._run(), name="hubwire dashboard log")
+        await self._is_read.wait()
+
+    async def close(self) -> None:
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def cursor_after(self, seq: int) -> str:
+        at = bisect_right(self.seqs, seq) - 1
+        event_id = self.items[at].event.id if at >= 0 and self.seqs[at] == seq else ""
+        return _cursor(seq, self._id, event_id)
+
+    def read(self, after: str, which: Which) -> Reader:
+        return LogPlace(self, self._place(after), which)
+
+    def _place(self, cursor: str) -> int:
+        try:
+            content = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[16:].decode()
+            seq, hub, event_id = content.split("@")
+            number = int(seq)
+        except (binascii.Error, ValueError) as error:
+            raise InvalidCursor(f"{cursor[:80]!r} is not a cursor of this log") from error
+        if hub != self._id:
+            raise InvalidCursor(f"the cursor belongs to hub {hub[:80]}, and this log is one of hub {self._id}")
+        if number > self.newest_seq:
+            raise InvalidCursor(f"the cursor is after event {number}, and this log ends at {self.newest_seq}")
+        at = bisect_right(self.seqs, number) - 1
+        if event_id and at >= 0 and self.seqs[at] == number and self.items[at].event.id != event_id:
+            raise InvalidCursor(f"the cursor is after event {event_id[:80]}, which this log does not have")
+        return number
+
+    # -- reading the log --
+
+    async def _run(self) -> None:
+        try:
+            await self._follow()
+        except LogDamaged as error:
+            self._problem = (
+                str(error)[:300],
+                "hubwire doctor and hubwire verify say what is damaged, and what can be done",
+            )
+        except HubError as error:
+            self._problem = str(error)[:300], "look at the store, and start the dashboard again"
+            _log.problem("the log of a dashboard cannot be read any more", error)
+        finally:
+            self._is_read.set()
+            self._wake()
+
+    async def _follow(self) -> None:
+        path = self.path = self.path or await self._find()
+        reader = LogReader(self.store, path)
+        while records := await reader.read():
+            self.take(records)
+            await asyncio.sleep(0)
+        self._is_read.set()
+        async for record in follow(self.store, path, start=reader.index):
+            self.take([record])
+            self._wake()
+
+    async def _find(self) -> str:
+        while True:
+            for path in _LOGS:
+                if await log_exists(self.store, path):
+                    return path
+            self._is_read.set()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Hold the events of these records."""
+        for record in records:
+            item = self.item(record)
+            if item is None or item.seq <= self.newest_seq:
+                continue
+            self._id = self._id or item.event.hub
+            self.items.append(item)
+            self.seqs.append(item.seq)
+            if item.event.kind in ("agent.registered", "channel.created"):
+                self.names.learn(codec.decode_fields(item.line))
+        if len(self.items) > 2 * _HELD:
+            del self.items[:-_HELD], self.seqs[:-_HELD]
+
+    def item(self, record: Record) -> LogItem | None:
+        """Return the event of a record, redacted; None for a record that is none."""
+        try:
+            body = record.body
+            if b'"seq":' not in body:
+                return None
+            line = self._redactor.redact_line(body)
+            return LogItem(codec.decode(line), line)
+        except InvalidRecord:
+            return None
+
+    def _wake(self) -> None:
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there will be no more."""
+        return self._task is None or self._task.done()
+
+
+class LogPlace:
+    """A reader of a log: from memory, or from the log itself where that is farther back."""
+
+    def __init__(self, source: LogSource, after: int, which: Which) -> None:
+        self._source = source
+        self._after = after
+        self._takes = _taking(source, which)
+        self._old: LogReader | None = None
+        self._rest: list[LogItem] = []
+        self._is_ended = asyncio.Event()
+
+    @property
+    def cursor(self) -> str:
+        return self._source.cursor_after(self._after)
+
+    @property
+    def lag(self) -> int:
+        return max(0, self._source.newest_seq - self._after)
+
+    async def take(self) -> Sequence[LogItem] | Gap:
+        source = self._source
+        while not self._is_ended.is_set():
+            if not self.lag:
+                if source.has_ended:
+                    return ()
+                await self._more()
+                continue
+            if not source.seqs or self._after + 1 < source.seqs[0]:
+                found = await self._from_log()
+                if isinstance(found, Gap):
+                    return found
+            else:
+                at = bisect_right(source.seqs, self._after)
+                found = source.items[at : at + _BATCH]
+                await asyncio.sleep(0)
+            if found:
+                self._after = found[-1].seq
+                if taken := [item for item in found if self._takes(item.event)]:
+                    return taken
+        return ()
+
+    async def _more(self) -> None:
+        changed = self._source.changed
+        waiting = [start_later(changed.wait()), start_later(self._is_ended.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waiting:
+                each.cancel()
+
+    async def _from_log(self) -> list[LogItem] | Gap:
+        source = self._source
+        if self._old is None:
+            self._old = LogReader(source.store, source.path or _LOGS[0])
+            await self._old.seek_after_seq(self._after)
+        while not self._rest:
+            try:
+                records = await self._old.read()
+            except HistoryGone:
+                return self._skip()
+            if not records:
+                return self._skip()
+            made = map(source.item, records)
+            self._rest = [item for item in made if item is not None and item.seq > self._after]
+        if self._rest[0].seq > self._after + 1:
+            return self._skip_to(self._rest[0].seq)
+        found, self._rest = self._rest[:_BATCH], self._rest[_BATCH:]
+        return found
+
+    def _skip(self) -> list[LogItem] | Gap:
+        self._old, self._rest = None, []
+        return self._skip_to(self._source.seqs[0]) if self._source.seqs else []
+
+    def _skip_to(self, seq: int) -> Gap:
+        first, self._after = self._after + 1, seq - 1
+        return Gap(first, seq - 1, self._source.cursor_after(seq - 1))
+
+    def end(self) -> None:
+        self._is_ended.set()
+
+
+def _taking(source: LogSource, which: Which) -> Callable[[Event], bool]:
+    patterns, names = which.patterns, source.names
+
+    def takes(event: Any) -> bool:
+        agent_id, channel_id = event.agent_id, event.channel_id
+        return (
+            (patterns is None or patterns.matches(event.kind))
+            and (which.tenant is None or event.tenant == which.tenant)
+            and (which.agent is None or (agent_id and which.agent in (agent_id, names.agent(agent_id))) is True)
+            and (
+                which.channel is None
+                or (channel_id and which.channel in (channel_id, names.channel(channel_id))) is True
+            )
+        )
+
+    return takes

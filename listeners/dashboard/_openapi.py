@@ -1,0 +1,12 @@
+"""The description of the interface, for programs that use it."""
+
+from __future__ import annotations
+
+from ._http import Endpoint
+
+__all__ = ("endpoints",)
+
+
+def endpoints() -> tuple[Endpoint, ...]:
+    """Return the places of the interface that this file answers."""
+    return ()
