@@ -21,8 +21,9 @@ from .hub_client import token_file as given_token_file
 from .incoming_app import follow, import_
 from .output import complain, log_to_stderr
 from .query_app import query, sql
-from .tail_app import tail
+from .run_app import completion_of, run as run_verb
 from .serve_app import serve
+from .tail_app import tail
 from .webhook_app import webhook
 
 __all__ = ("run",)
@@ -338,8 +339,10 @@ app.command(dead_letters)
 app.command(export)
 app.command(query)
 app.command(report)
+app.command(run_verb, name="run")
 app.command(sql)
 app.command(webhook)
+app.command(completion_of(app))
 
 
 @app.meta.default
@@ -350,6 +353,8 @@ def _launch(
     ] = None,
     debug: Annotated[bool, Parameter(help="Show the traceback of an error, and log the retries.")] = False,
 ) -> int:
+    if token_file is not None and tokens[:1] == ("serve",):
+        tokens = (*tokens, "--token-file", token_file)  # it makes the file that all others read
     given_token_file.set(token_file)
     command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     log_to_stderr(debug=debug)

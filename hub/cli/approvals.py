@@ -253,9 +253,7 @@ def _facts(details: _Details, paint: Paint) -> list[str]:
     quorum = f"{len(approval['passed'])} of {approval['quorum']} have said yes" if approval["quorum"] else ""
     lines += [
         _fact("trust", "" if approval["trust"] is None else f"{approval['trust']:.2f}"),
-        _fact(
-            "quorum", f"{len(approval['passed'])} of {approval['quorum']} have said yes" if approval["quorum"] else ""
-        ),
+        _fact("quorum", quorum),
         _fact("approvers", escape(", ".join(approval["approvers"]))),
         _fact("id", escape(approval["approval_id"])),
         _fact("may decide", escape(details.why_not and f"no: {details.why_not}")),
