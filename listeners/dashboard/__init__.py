@@ -7,7 +7,7 @@ application in ASGI, to be mounted in one's own.
 from __future__ import annotations
 
 from .access import Access, Authenticating, Person, Role
-from .dashboard import Dashboard, DashboardStatistics
-from .serving import Serving, serve
+from .dashboard import Dashboard, DashboardStatistics, serve
+from .serving import Serving
 
 __all__ = ("Access", "Authenticating", "Dashboard", "DashboardStatistics", "Person", "Role", "Serving", "serve")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._http import Endpoint
+from ._asked import Endpoint
 
 __all__ = ("endpoints",)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import attrs
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Match, Route
@@ -20,21 +19,18 @@ from hubwire.errors import (
     Overloaded,
 )
 from hubwire.own_log import OwnLog
-from hubwire.ports import Clock
 
-from . import _actions, _boards, _checks, _history, _openapi, _session_api, _stream
-from ._boards import Boards
-from ._http import Asked, Endpoint, Problem, Reply, problem_reply
-from ._limits import Rate, Tries
+from . import _actions, _board_api, _checks, _history, _openapi, _session_api, _stream_api
+from ._asked import Asked, Endpoint
+from ._http import Problem, Reply, problem_reply
+from ._limits import Rate
 from ._pages import Pages
-from ._rows import Rows
-from ._security import SECURITY_HEADERS, Hosts, check_origin
-from ._sessions import Sessions, address_of
-from ._source import Source
-from ._stream import Streams
-from .access import Access, Person
+from ._parts import Parts
+from ._security import SECURITY_HEADERS, check_origin
+from ._sessions import address_of
+from .access import Person
 
-__all__ = ("App", "AppCounts")
+__all__ = ("App",)
 
 _HEADER_BYTES_MAX = 32 * 1024
 _HEADERS_MAX = 100
@@ -45,58 +41,15 @@ _PUBLIC = frozenset(("/healthz", "/readyz"))
 _log = OwnLog("dashboard")
 
 
-@attrs.define
-class AppCounts:
-    """What the application has counted."""
-
-    requests: int = 0
-    refused: int = 0
-    """Of them, those that were answered with an error of the client's."""
-    failed: int = 0
-    sign_ins: int = 0
-    sign_ins_failed: int = 0
-
-
 class App:
-    """Answers requests. Its parts are what the endpoints work with."""
+    """Answers requests."""
 
-    def __init__(
-        self,
-        source: Source,
-        access: Access,
-        hosts: Hosts,
-        clock: Clock,
-        *,
-        name: str,
-        show_content: bool,
-        streams_max: int,
-        rate: tuple[float, int],
-    ) -> None:
-        self.source: Source = source
-        self.access: Access = access
-        self.hosts: Hosts = hosts
-        self.clock: Clock = clock
-        self.name: str = name
-        self.show_content: bool = show_content
-        self.counts: AppCounts = AppCounts()
-        self.rows: Rows = Rows(source.names)
-        self.boards: Boards = Boards(source, clock)
-        self.streams: Streams = Streams(source, self.rows, streams_max=streams_max)
-        self.sessions: Sessions = Sessions(access, Tries(), clock)
+    def __init__(self, parts: Parts, *, rate: tuple[float, int]) -> None:
+        self.parts: Parts = parts
         self._pages = Pages()
         self._rate = Rate(*rate)
         self.endpoints: tuple[Endpoint, ...] = tuple(_all_endpoints())
         self._routes = [(Route(each.path, _unused, methods=[each.method]), each) for each in self.endpoints]
-
-    def shows_contents(self, person: Person) -> bool:
-        """Tell whether a person sees what agents say."""
-        return self.show_content if person.contents is None else person.contents
-
-    async def close(self) -> None:
-        """End all streams, and all tasks."""
-        self.streams.end_all()
-        await self.boards.close()
-        await self.source.close()
 
     # -- ASGI --
 
@@ -113,7 +66,7 @@ class App:
                 message = {**message, "headers": [*message.get("headers", ()), *SECURITY_HEADERS]}
             await send(message)
 
-        self.counts.requests += 1
+        self.parts.counts.requests += 1
         request = Request(scope, receive)
         try:
             reply = await self._answer(request)
@@ -127,7 +80,7 @@ class App:
         while True:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
-                await self.close()
+                await self.parts.close()
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return
@@ -135,9 +88,9 @@ class App:
     def _problem(self, error: Exception) -> Reply:
         problem = _as_problem(error)
         if problem.status < 500:
-            self.counts.refused += 1
+            self.parts.counts.refused += 1
         elif problem.code == "failed":
-            self.counts.failed += 1
+            self.parts.counts.failed += 1
             _log.failure("a request to the dashboard failed", error)
         return problem_reply(problem)
 
@@ -146,14 +99,14 @@ class App:
     async def _answer(self, request: Request) -> Reply:
         scope = request.scope
         _check_size(scope)
-        self.hosts.check(request.headers.get("host", ""))
+        self.parts.hosts.check(request.headers.get("host", ""))
         path = _path_of(scope)
         if path not in _PUBLIC:
             self._rate.check(address_of(scope))
-        has_cookie = self.sessions.cookie_name(request) in request.cookies
+        has_cookie = self.parts.sessions.cookie_name(request) in request.cookies
         check_origin(request.method, request.headers, has_cookie=has_cookie)
         if path == "/api/session" and request.method == "POST":
-            return await _session_api.sign_in(self, request)
+            return await _session_api.sign_in(self.parts, request)
         if path.startswith("/api/") or path in ("/metrics", *_PUBLIC):
             return await self._ask(request, path)
         if request.method not in ("GET", "HEAD"):
@@ -167,7 +120,7 @@ class App:
         if path in _PUBLIC:
             person = Person(name="nobody")
         else:
-            person = await self.sessions.person_of(request)
+            person = await self.parts.sessions.person_of(request)
         if not person.may(endpoint.role):
             raise Problem(
                 403,
@@ -176,8 +129,8 @@ class App:
                 "sign in as a person of that role",
             )
         request.scope["path_params"] = parameters
-        tenant, contents = _tenant_of(request, person), self.shows_contents(person)
-        asked = Asked(app=self, request=request, person=person, tenant=tenant, contents=contents)
+        tenant, contents = _tenant_of(request, person), self.parts.shows_contents(person)
+        asked = Asked(parts=self.parts, request=request, person=person, tenant=tenant, contents=contents)
         return await endpoint.handler(asked)
 
     def _found(self, request: Request, path: str) -> tuple[Endpoint, Mapping[str, Any]]:
@@ -195,7 +148,7 @@ class App:
 
 
 def _all_endpoints() -> Iterator[Endpoint]:
-    for part in (_session_api, _stream, _boards, _history, _actions, _checks, _openapi):
+    for part in (_session_api, _stream_api, _board_api, _history, _actions, _checks, _openapi):
         yield from part.endpoints()
 
 

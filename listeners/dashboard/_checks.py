@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from ._asked import Endpoint
 
-from ._http import Endpoint
-from ._source import Source
-
-__all__ = ("endpoints", "verify_view")
-
-
-def verify_view(_: Source) -> dict[str, Any]:
-    """Return how far the audit log was verified; ticks have it too."""
-    return {"state": "none"}
+__all__ = ("endpoints",)
 
 
 def endpoints() -> tuple[Endpoint, ...]:

@@ -6,29 +6,28 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import attrs
 from starlette.responses import Response
 
 from hubwire.errors import HubError, InvalidCursor
 from hubwire.waking import start_later
-from hubwire.words import Outcome
 
 from ._boards import BoardFeed
-from ._http import Asked, Endpoint, Problem, Reply, encoded, refused
+from ._http import Problem, encoded
 from ._rows import Item, Rows, joined, pieces
 from ._source import Gap, Reader, Source, Which, hub_of_cursor
 from ._ticks import tick_frame
+from ._verifying import Verifying
 
-__all__ = ("ABORT", "Streams", "endpoints")
+__all__ = ("ABORT", "LAST", "Client", "Form", "StreamReply", "Streams")
 
 _Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 ROWS_MAX = 64
 """Of one frame. What a reader got at once is several frames, and one write."""
 LAST = 2000
-_LAST_MAX = 100_000
 _HEARTBEAT_SECONDS = 15.0
 _TICK_SECONDS = 1.0
 _SLOW_SECONDS = 20.0
@@ -120,8 +119,9 @@ class StreamCounts:
 class Streams:
     """All clients that read."""
 
-    def __init__(self, source: Source, rows: Rows, *, streams_max: int) -> None:
+    def __init__(self, source: Source, rows: Rows, verifying: Verifying, *, streams_max: int) -> None:
         self.source: Source = source
+        self.verifying: Verifying = verifying
         self.frames: Frames = Frames(rows)
         self.counts: StreamCounts = StreamCounts()
         self._streams_max = streams_max
@@ -229,7 +229,8 @@ class Client:
         assert reader is not None
         now = time.monotonic()
         if self._feed is not None and now >= self._due:
-            await self._write(tick_frame(self._streams.source, self._feed, contents=self._form.contents))
+            streams, contents = self._streams, self._form.contents
+            await self._write(tick_frame(streams.source, self._feed, streams.verifying, contents=contents))
             self._due = now + _TICK_SECONDS
         if lag := reader.lag:
             if lag > self._behind:
@@ -292,9 +293,6 @@ async def _nowhere(_: dict[str, Any]) -> None:
     """Before it is known where to."""
 
 
-# --- the endpoint ---------------------------------------------------------------------------------------------------
-
-
 class StreamReply(Response):
     """Answers a request with a stream."""
 
@@ -321,34 +319,3 @@ class StreamReply(Response):
         while (await receive())["type"] != "http.disconnect":
             pass
         self._client.end()
-
-
-async def _stream(asked: Asked) -> Reply:
-    streams = asked.app.streams
-    form = _form(asked)
-    last = asked.whole("last", LAST, most=_LAST_MAX)
-    feed = await asked.app.boards.feed(asked.tenant) if asked.flag("boards") else None
-    cursor = asked.request.headers.get("last-event-id") or asked.text("since")
-    await streams.source.open()
-    client = Client(streams, form, feed)
-    streams.add(client)
-    try:
-        first = client.begin(cursor, last)
-    except BaseException:
-        streams.remove(client)
-        raise
-    return StreamReply(streams, client, first)
-
-
-def _form(asked: Asked) -> Form:
-    outcomes = asked.texts("outcome")
-    for each in outcomes:
-        if each not in get_args(Outcome):
-            raise refused(f"{each[:80]!r} is no outcome", f"one of {', '.join(get_args(Outcome))}")
-    which = Which(asked.texts("kind"), asked.tenant, asked.text("agent"), asked.text("channel"))
-    return Form(which, asked.contents, asked.flag("raw"), asked.texts("task"), outcomes)
-
-
-def endpoints() -> tuple[Endpoint, ...]:
-    """Return the place of the stream."""
-    return (Endpoint("GET", "/api/stream", _stream, says="events as they come, as text/event-stream"),)

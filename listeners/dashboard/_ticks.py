@@ -7,21 +7,21 @@ from typing import Any
 from hubwire.errors import HubError
 
 from ._boards import BoardFeed
-from ._checks import verify_view
 from ._source import Source
+from ._verifying import Verifying
 
 __all__ = ("tick_frame",)
 
 _RATE_SECONDS = 60
 
 
-def tick_frame(source: Source, feed: BoardFeed, *, contents: bool) -> bytes:
+def tick_frame(source: Source, feed: BoardFeed, verifying: Verifying, *, contents: bool) -> bytes:
     """Return the frame that tells of the hub now; made once a second."""
-    body = feed.body(("tick", contents), lambda: _tick(source, feed, contents=contents))
+    body = feed.body(("tick", contents), lambda: _tick(source, feed, verifying, contents=contents))
     return b"event: tick\ndata: " + body + b"\n\n"
 
 
-def _tick(source: Source, feed: BoardFeed, *, contents: bool) -> dict[str, Any]:
+def _tick(source: Source, feed: BoardFeed, verifying: Verifying, *, contents: bool) -> dict[str, Any]:
     now, board = feed.now, feed.board
     counts = board.counts("second", buckets=_RATE_SECONDS, now=now)
     problem = source.problem
@@ -31,7 +31,7 @@ def _tick(source: Source, feed: BoardFeed, *, contents: bool) -> dict[str, Any]:
         "rate": [bucket.wrong + bucket.attention + bucket.other for bucket in counts.buckets],
         "lag_ms": None,
         "dropped": {"listeners": 0, "by": []},
-        "verify": verify_view(source),
+        "verify": verifying.view(),
         "problem": None,
     }
     if problem is not None:

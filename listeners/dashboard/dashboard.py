@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from hubwire.redaction import Redactor
 
     from ._app import App
+    from ._parts import Parts
     from .serving import Serving
 else:
     Redactor = late_type("hubwire.redaction", "Redactor")
     Serving = late_type("hubwire.listeners.dashboard.serving", "Serving")
 
-__all__ = ("Dashboard", "DashboardStatistics")
+__all__ = ("Dashboard", "DashboardStatistics", "serve")
 
 _STREAMS_MAX = 1000
 _RATE = (50.0, 300)
@@ -95,6 +96,7 @@ class Dashboard:
         tail = LiveTail(redactor=redactor, subscribers_max=100_000, secret=b"hubwire dashboard cursors")
         hub.attach(tail)
         self._app: App = make(HubSource(hub, tail))
+        self._parts: Parts = self._app.parts
 
     @classmethod
     def of_log(
@@ -119,6 +121,7 @@ class Dashboard:
 
         found = cls.__new__(cls)
         found._app = make(LogSource(store, path))  # noqa: SLF001 - it is of this class
+        found._parts = found._app.parts  # noqa: SLF001 - likewise
         return found
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -128,7 +131,7 @@ class Dashboard:
     @property
     def access(self) -> Access:
         """Who may look; ``access.made_token`` is the token that was made, if none was given."""
-        return self._app.access
+        return self._parts.access
 
     def serve(
         self,
@@ -153,19 +156,19 @@ class Dashboard:
 
     def add_host(self, name: str) -> None:
         """Let requests for another name in: that of the address which is served."""
-        self._app.hosts.add(name)
+        self._parts.hosts.add(name)
 
     def end_streams(self) -> None:
         """Tell all clients that the server stops; they come again to the next one, from their places."""
-        self._app.streams.end_all()
+        self._parts.streams.end_all()
 
     async def aclose(self) -> None:
         """End all clients and all tasks. The next request begins anew."""
-        await self._app.close()
+        await self._parts.close()
 
     def statistics(self) -> DashboardStatistics:
         """Return the state of the dashboard, now."""
-        counts, streams = self._app.counts, self._app.streams
+        counts, streams = self._parts.counts, self._parts.streams
         return DashboardStatistics(
             streams=len(streams),
             streams_opened=streams.counts.opened,
@@ -179,6 +182,16 @@ class Dashboard:
             sign_ins=counts.sign_ins,
             sign_ins_failed=counts.sign_ins_failed,
         )
+
+
+async def serve(dashboard: Dashboard, **settings: Any) -> None:
+    """Be the server of a dashboard until the task is cancelled.
+
+    ``settings`` are those of :meth:`Dashboard.serve`.
+    """
+    serving = dashboard.serve(**settings)
+    async with serving:
+        await serving.wait()
 
 
 def _made(
@@ -195,15 +208,16 @@ def _made(
         raise ConfigurationError("Dashboard(): streams_max is a whole number from 1 to 100,000")
     try:
         from ._app import App  # noqa: PLC0415 - an extra
+        from ._parts import Parts  # noqa: PLC0415 - an extra
         from ._security import Hosts  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ConfigurationError(
             "Dashboard(): it needs the packages starlette and uvicorn; install them by: pip install 'hubwire[web]'"
         ) from error
     given = Hosts(hosts)
-    settings: dict[str, Any] = {"name": name, "show_content": show_content, "streams_max": streams_max, "rate": _RATE}
+    settings: dict[str, Any] = {"name": name, "show_content": show_content, "streams_max": streams_max}
 
     def make(source: Any) -> App:
-        return App(source, access or Access(), given, clock or SystemClock(), **settings)
+        return App(Parts(source, access or Access(), given, clock or SystemClock(), **settings), rate=_RATE)
 
     return make

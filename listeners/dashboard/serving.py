@@ -10,15 +10,14 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from hubwire.errors import ConfigurationError
 from hubwire.waking import start_later
 
-if TYPE_CHECKING:
-    from .dashboard import Dashboard
+from .access import Access
 
-__all__ = ("Serving", "serve")
+__all__ = ("Served", "Serving")
 
 _CALL = "dashboard.serve()"
 _HEADER_BYTES_MAX = 64 * 1024
@@ -27,12 +26,23 @@ _REQUEST_SECONDS = 15.0
 """How long a connection may take until its first request is there."""
 
 
+class Served(Protocol):
+    """What is served: a dashboard."""
+
+    @property
+    def access(self) -> Access: ...
+    def add_host(self, name: str) -> None: ...
+    def end_streams(self) -> None: ...
+    async def aclose(self) -> None: ...
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+
 class Serving:
     """Serves a dashboard while its block runs; the value of the block is the address to open."""
 
     def __init__(
         self,
-        dashboard: Dashboard,
+        dashboard: Served,
         *,
         host: str = "127.0.0.1",
         port: int = 8765,
@@ -40,7 +50,7 @@ class Serving:
         keyfile: str | Path | None = None,
         insecure: bool = False,
     ) -> None:
-        """As :meth:`Dashboard.serve` has them."""
+        """As :meth:`hubwire.listeners.dashboard.Dashboard.serve` has them."""
         if type(host) is not str or not host or len(host) > 255 or not host.isprintable():
             raise ConfigurationError(f"{_CALL}: host is the name or the address to listen at, as '127.0.0.1'")
         if type(port) is not int or not 0 <= port <= 65_535:
@@ -138,16 +148,6 @@ class Serving:
                 f"{_CALL}: certfile {self._certificate[0]} and keyfile {self._certificate[1]} cannot be used: {error}"
             ) from error
         return context
-
-
-async def serve(dashboard: Dashboard, **settings: Any) -> None:
-    """Be the server of a dashboard until the task is cancelled.
-
-    ``settings`` are those of :meth:`Dashboard.serve`.
-    """
-    serving = dashboard.serve(**settings)
-    async with serving:
-        await serving.wait()
 
 
 def _is_loopback(host: str) -> bool:
