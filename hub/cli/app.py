@@ -66,16 +66,20 @@ def top(
     /,
     *,
     once: Annotated[bool, Parameter(help="Print one frame of what there is, and exit.")] = False,
+    plain: Annotated[bool, Parameter(help="Draw frames without keys, as without the extra tui.")] = False,
     tenant: Annotated[str | None, Parameter(help="Only what is of this tenant.")] = None,
     raw: Raw = False,
     log: LogPath = None,
-) -> None:
-    """Show which agents need a look, what waits for a person and what went wrong, and go on. Stop it with Ctrl-C."""
+) -> int:
+    """Show which agents need a look, what waits for a person and what went wrong, and go on. Stop it with Ctrl-C.
+
+    With the extra tui it has keys: ? lists them.
+    """
     import anyio
 
     from .top import top
 
-    anyio.run(partial(top, target, once=once, log=log, tenant=tenant, raw=raw))
+    return anyio.run(partial(top, target, once=once, plain=plain, log=log, tenant=tenant, raw=raw))
 
 
 @app.command

@@ -20,7 +20,16 @@ from .rows import rows_as
 from .target import find_log, open_target
 from .top_frame import duration
 
-__all__ = ("ApprovalMissing", "decide", "list_approvals", "show_approval")
+__all__ = (
+    "ApprovalMissing",
+    "Details",
+    "decide",
+    "details_from",
+    "facts_of",
+    "list_approvals",
+    "show_approval",
+    "too_late",
+)
 
 COLUMNS = ("id", "left", "agent", "risk", "action")
 ALL_COLUMNS = ("id", "state", "left", "agent", "risk", "action")
@@ -35,7 +44,7 @@ class ApprovalMissing(CommandFailed):
 
 
 @attrs.frozen
-class _Details:
+class Details:
     """One approval, with what was said before."""
 
     approval: Fields
@@ -51,7 +60,7 @@ class _Place(Protocol):
     name: str
 
     async def approvals(self) -> list[Fields]: ...
-    async def details(self, approval: Fields) -> _Details: ...
+    async def details(self, approval: Fields) -> Details: ...
 
 
 async def list_approvals(target: str, *, log: str | None, is_all: bool, as_json: bool, raw: bool) -> None:
@@ -77,14 +86,14 @@ async def list_approvals(target: str, *, log: str | None, is_all: bool, as_json:
 async def show_approval(target: str, approval_id: str, *, log: str | None, as_json: bool, raw: bool) -> None:
     """Print one approval in full: who wants what, how risky that is, what was said before, and who has answered."""
 
-    async def use(place: _Place) -> _Details:
+    async def use(place: _Place) -> Details:
         return await place.details(_one_of(await place.approvals(), approval_id, place.name))
 
     details = await _at(target, log, raw=raw, use=use)
     if as_json:
         say(escape_json(json.dumps(attrs.asdict(details), indent=2, ensure_ascii=False)))
         return
-    for line in _facts(details, Paint(sys.stdout)):
+    for line in facts_of(details, Paint(sys.stdout)):
         say(line)
 
 
@@ -105,7 +114,7 @@ async def decide(
             body = {"verdict": verdict, "reason": reason}
             answer = await client.post(f"api/approvals/{approval['approval_id']}/decision", body)
         except HubRefused as error:
-            raise _too_late(error, verdict) or error from error
+            raise too_late(error, verdict) or error from error
     decided = answer["approval"]
     if as_json:
         say(escape_json(json.dumps(decided, ensure_ascii=False)))
@@ -115,7 +124,8 @@ async def decide(
     say(f"{_end(decided)} {escape(decided['action'])} of {escape(decided['agent'])}: {state}")
 
 
-def _too_late(error: HubRefused, verdict: str) -> CommandFailed | None:
+def too_late(error: HubRefused, verdict: str) -> CommandFailed | None:
+    """Return who was faster, if an answer came too late; None if that is not what is wrong."""
     decided = error.details.get("decided") if error.code == "too_late" and isinstance(error.details, dict) else None
     if not isinstance(decided, dict):
         return None
@@ -157,12 +167,12 @@ class _Log:
         now = None if stopped else SystemClock().now_ns() / 1e9
         return [each.to_json() for each in sorted(self._board.approvals(now=now), key=lambda each: each.requested_seq)]
 
-    async def details(self, approval: Fields) -> _Details:
+    async def details(self, approval: Fields) -> Details:
         channel_id = approval["channel_id"]
         transcript: Transcript | None = None if channel_id is None else self._board.channel(channel_id)
         lines = [] if transcript is None else [each.to_json() for each in transcript.lines]
         before = [each for each in lines if each["seq"] < approval["requested_seq"]]
-        return _Details(approval, said_before=[*before[-_SAID_BEFORE:]])
+        return Details(approval, said_before=[*before[-_SAID_BEFORE:]])
 
 
 class _Hub:
@@ -176,11 +186,16 @@ class _Hub:
         found: list[Fields] = (await self._client.get("api/board/approvals"))["rows"]
         return sorted(found, key=lambda each: int(each["requested_seq"]))
 
-    async def details(self, approval: Fields) -> _Details:
+    async def details(self, approval: Fields) -> Details:
         found = await self._client.get(f"api/approvals/{approval['approval_id']}")
-        why_not = "" if found.get("may_decide") else str(found.get("why_not") or "")
-        said: list[Fields] = found.get("said_before") or []
-        return _Details(found["approval"], found.get("arguments"), [*said[-_SAID_BEFORE:]], why_not)
+        return details_from(found)
+
+
+def details_from(found: Fields) -> Details:
+    """Return the details of an approval as the interface of a dashboard gives them."""
+    why_not = "" if found.get("may_decide") else str(found.get("why_not") or "")
+    said: list[Fields] = found.get("said_before") or []
+    return Details(found["approval"], found.get("arguments"), [*said[-_SAID_BEFORE:]], why_not)
 
 
 def _one_of(approvals: list[Fields], wanted: str, name: str) -> Fields:
@@ -232,7 +247,7 @@ def _risk(approval: Fields) -> str:
     return approval["risk_level"] + ("" if score is None else f" {score:.2f}")
 
 
-def _facts(details: _Details, paint: Paint) -> list[str]:
+def facts_of(details: Details, paint: Paint) -> list[str]:
     """Return the lines that a person decides by, in the order in which they matter."""
     approval = details.approval
     decided = ", ".join(approval["decided_by"])

@@ -15,7 +15,7 @@ from .output import escape_json, say
 from .redacted import shown
 from .target import beginning_of, fields_of, find_log, open_target
 
-__all__ = ("RecordMissing", "show")
+__all__ = ("RecordMissing", "as_text", "show")
 
 
 class RecordMissing(CommandFailed):
@@ -38,9 +38,14 @@ async def show(wanted: str, target: str, *, log: str | None, raw: bool = False) 
                 f"the log {path} of {target} has no event with {what}{'; ' if beginning else ''}{beginning}"
             )
         fields = shown(raw=raw).fields(await _whole(store, path, found))
-        say(escape_json(json.dumps(fields, indent=2, ensure_ascii=False)))
+        say(as_text(fields))
     finally:
         await store.aclose()
+
+
+def as_text(value: Any) -> str:
+    """Return a value as JSON that a person can read, and that cannot harm a terminal."""
+    return escape_json(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 async def _by_seq(store: KnowledgeStore, path: str, seq: int) -> Record | None:

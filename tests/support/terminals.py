@@ -50,8 +50,8 @@ class Terminal:
         while read := await anyio.to_thread.run_sync(self._read):
             self.drawn += read
 
-    def type(self, keys: str) -> None:
-        os.write(self.end, keys.encode())
+    async def type(self, keys: str) -> None:
+        await anyio.to_thread.run_sync(os.write, self.end, keys.encode())
 
 
 def _opened(arguments: tuple[str | Path, ...], columns: int, given: dict[str, str]) -> Terminal:
