@@ -21,7 +21,7 @@ def hidden_view(view: dict[str, Any], *, contents: bool) -> dict[str, Any]:
 def _without(value: Any) -> Any:
     if isinstance(value, dict):
         return hidden_view(value, contents=False)
-    return [_without(each) for each in value] if isinstance(value, list) else value
+    return [_without(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _size(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -34,23 +35,24 @@ async def sign_in(parts: Parts, request: Request) -> Reply:
             401, "not_signed_in", "the token is not one of this dashboard", "see where it was shown at the start"
         )
     parts.counts.sign_ins += 1
-    return json_reply(_session(parts, person), headers={"Set-Cookie": parts.sessions.cookie(request, person)})
+    return json_reply(await _session(parts, person), headers={"Set-Cookie": parts.sessions.cookie(request, person)})
 
 
-def _session(parts: Parts, person: Person) -> dict[str, Any]:
+async def _session(parts: Parts, person: Person) -> dict[str, Any]:
     hub_id = parts.source.id
+    version = await anyio.to_thread.run_sync(installed_version)  # it reads files, once
     return {
         "person": person.name,
         "role": person.role,
         "contents": parts.shows_contents(person),
         "tenants": None if person.tenants is None else list(person.tenants),
         "source": parts.source.sort,
-        "hub": {"id": hub_id, "name": parts.name or hub_id[-8:] or "hub", "version": installed_version()},
+        "hub": {"id": hub_id, "name": parts.name or hub_id[-8:] or "hub", "version": version},
     }
 
 
 async def _session_of(asked: Asked) -> Reply:
-    return json_reply(_session(asked.parts, asked.person))
+    return json_reply(await _session(asked.parts, asked.person))
 
 
 async def _sign_out(asked: Asked) -> Reply:

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+import anyio
+
 from hubwire.errors import ConfigurationError
 from hubwire.waking import start_later
 
@@ -22,6 +24,7 @@ __all__ = ("Served", "Serving")
 _CALL = "dashboard.serve()"
 _HEADER_BYTES_MAX = 64 * 1024
 _CONNECTIONS_MAX = 2000
+_STOP_SECONDS = 5.0
 _REQUEST_SECONDS = 15.0
 """How long a connection may take until its first request is there."""
 
@@ -82,11 +85,8 @@ class Serving:
     async def __aenter__(self) -> str:
         if self._server is not None:
             raise ConfigurationError(f"{_CALL}: this one is serving; call dashboard.serve() for each block")
-        uvicorn = _uvicorn()
-        tls = self._tls()
-        bound = self._bound()
-        config = _config(uvicorn, self._dashboard, tls)
-        self._server = _server_class(uvicorn)(config)
+        # Importing the server, looking up the host and reading certificates would hold up the loop.
+        self._server, bound, tls = await anyio.to_thread.run_sync(self._prepared)
         scheme = "http" if tls is None else "https"
         host = f"[{self._host}]" if ":" in self._host else self._host
         self.address = f"{scheme}://{host}:{bound.getsockname()[1]}/"
@@ -109,19 +109,33 @@ class Serving:
         assert server is not None
         server.should_exit = True
         self._dashboard.end_streams()
-        try:
-            await asyncio.shield(task)
-        finally:
-            if not task.done():
+        # The caller's own cancellation waits: connections and the socket are closed in any case, and that is quick.
+        with anyio.CancelScope(shield=True):
+            _, going = await asyncio.wait([task], timeout=_STOP_SECONDS)
+            if going:
                 task.cancel()
                 await asyncio.wait([task])
             self._server = self._task = None
             await self._dashboard.aclose()
+        if not task.cancelled():
+            task.result()
 
     async def wait(self) -> None:
         """Return when the server has ended by itself: it failed. Within the block."""
         if self._task is not None:
             await asyncio.shield(self._task)
+
+    def _prepared(self) -> tuple[Any, socket.socket, ssl.SSLContext | None]:
+        uvicorn = _uvicorn()
+        tls = self._tls()
+        bound = self._bound()
+        try:
+            config = _config(uvicorn, self._dashboard, tls)
+            config.load()
+            return _server_class(uvicorn)(config), bound, tls
+        except BaseException:
+            bound.close()
+            raise
 
     def _bound(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET

@@ -1,0 +1,392 @@
+"""Who may look at a dashboard, and which requests are refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx2
+import pytest
+from support.dashboard import Frames, sign_in, signed_in, stranger
+
+from hubwire import Hub
+from hubwire.errors import ConfigurationError
+from hubwire.events import GenericEvent
+from hubwire.listeners.dashboard import Access, Dashboard, Person
+from hubwire.testing import ManualClock
+
+TOKEN = "t0-" + "k" * 40
+OTHER = "t1-" + "k" * 40
+SAME = {"Sec-Fetch-Site": "same-origin"}
+
+
+def person(**given: Any) -> Person:
+    return Person(**{"name": "m.keller", "token": TOKEN, "role": "operate", **given})
+
+
+def code_of(answer: httpx2.Response) -> str:
+    found: str = answer.json()["error"]["code"]
+    return found
+
+
+# --- hosts and origins ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1:80:80", "", "[::1", "LOCALHOST@x"]
+)
+async def test_another_host_is_refused(host: str) -> None:
+    """A page of others may have made its name lead here."""
+    async with Hub() as hub, stranger(Dashboard(hub)) as client:
+        for path in ("", "api/session", "healthz"):
+            answer = await client.get(path, headers={"Host": host})
+            assert (answer.status_code, code_of(answer)) == (421, "wrong_host")
+
+
+async def test_a_host_that_was_named_is_served() -> None:
+    async with Hub() as hub, stranger(Dashboard(hub, hosts=["Ops.Example.com"])) as client:
+        for host in ("ops.example.com", "OPS.example.com:8443", "localhost:1", "[::1]:8765"):
+            assert (await client.get("", headers={"Host": host})).status_code == 200
+
+
+ELSEWHERE = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "none"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost:1"},
+    {"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"},
+]
+
+
+@pytest.mark.parametrize("headers", ELSEWHERE)
+async def test_another_page_changes_nothing(headers: dict[str, str]) -> None:
+    async with Hub() as hub, signed_in(Dashboard(hub)) as client:
+        del client.headers["Sec-Fetch-Site"]
+        answer = await client.request("DELETE", "api/session", headers=headers)
+        assert (answer.status_code, code_of(answer)) == (403, "wrong_origin")
+        assert (await client.get("api/session")).status_code == 200
+
+
+async def test_a_browser_has_to_say_which_page_it_was() -> None:
+    """A client with a token of its own in a header is no browser that could be led here."""
+    async with Hub() as hub:
+        dashboard = Dashboard(hub)
+        async with signed_in(dashboard) as client:
+            del client.headers["Sec-Fetch-Site"]
+            assert code_of(await client.request("DELETE", "api/session")) == "wrong_origin"
+            client.cookies.clear()
+            bearer = {"Authorization": f"Bearer {dashboard.access.made_token}"}
+            assert (await client.request("DELETE", "api/session", headers=bearer)).status_code == 204
+
+
+async def test_every_answer_says_what_a_browser_may_do() -> None:
+    async with Hub() as hub, signed_in(Dashboard(hub)) as client:
+        answers = [await client.get(path) for path in ("", "api/session", "api/nothing", "nothing")]
+        answers.append(await client.get("", headers={"Host": "evil.example"}))
+        answers.append(await client.post("api/session", content=b"x" * 100_000))
+        for answer in answers:
+            assert "default-src 'none'" in answer.headers["content-security-policy"]
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["referrer-policy"] == "no-referrer"
+            assert "access-control-allow-origin" not in answer.headers
+            assert answer.headers["cache-control"] in ("no-store", "no-cache", "private, no-cache")
+
+
+# --- signing in -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_cookie_is_for_the_page_alone() -> None:
+    async with Hub() as hub, stranger(Dashboard(hub, access=Access([person()]))) as client:
+        answer = await client.post("api/session", json={"token": TOKEN})
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+        assert TOKEN not in cookie
+        assert answer.json() == {
+            "person": "m.keller",
+            "role": "operate",
+            "contents": False,
+            "tenants": None,
+            "source": "hub",
+            "hub": {"id": hub.id, "name": hub.id[-8:], "version": answer.json()["hub"]["version"]},
+        }
+
+
+@pytest.mark.parametrize("body", [{}, {"token": ""}, {"token": 1}, {"token": ["x"]}, {"token": None}])
+async def test_what_is_no_token_is_refused(body: dict[str, Any]) -> None:
+    async with Hub() as hub, stranger(Dashboard(hub)) as client:
+        assert code_of(await client.post("api/session", json=body)) == "invalid"
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{", b"\xff", b"[" * 50_000, b'{"token": 1' + b"0" * 3000 + b"}", b"null"])
+async def test_what_is_no_json_is_refused(content: bytes) -> None:
+    async with Hub() as hub, stranger(Dashboard(hub)) as client:
+        answer = await client.post("api/session", content=content, headers={"Content-Type": "application/json"})
+        assert answer.status_code in (400, 413)
+
+
+async def test_a_form_of_another_page_is_no_sign_in() -> None:
+    """A form can send text without asking, but not JSON."""
+    async with Hub() as hub, stranger(Dashboard(hub)) as client:
+        answer = await client.post("api/session", content=b'{"token": "x"}', headers={"Content-Type": "text/plain"})
+        assert answer.status_code == 415
+
+
+async def test_guessing_tokens_is_stopped() -> None:
+    """The right one is refused then, too: that it is right must not be told."""
+    async with Hub() as hub, stranger(Dashboard(hub, access=Access([person()]))) as client:
+        answers = [await client.post("api/session", json={"token": f"wrong-{n}"}) for n in range(12)]
+        assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 2
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        assert (await client.post("api/session", json={"token": TOKEN})).status_code == 429
+        assert (await client.get("api/session", headers={"Authorization": f"Bearer {TOKEN}"})).status_code == 429
+
+
+async def test_a_session_ends_by_itself() -> None:
+    clock = ManualClock()
+    async with Hub() as hub:
+        dashboard = Dashboard(hub, access=Access([person()], session_seconds=60), clock=clock)
+        async with signed_in(dashboard, TOKEN) as client:
+            clock.advance(59)
+            assert (await client.get("api/session")).status_code == 200
+            clock.advance(2)
+            assert code_of(await client.get("api/session")) == "not_signed_in"
+
+
+async def test_who_has_signed_out_is_out() -> None:
+    """Also with the cookie of before, which another one may have kept."""
+    async with Hub() as hub, signed_in(Dashboard(hub)) as client:
+        kept = dict(client.cookies)
+        assert (await client.request("DELETE", "api/session")).status_code == 204
+        client.cookies.update(kept)
+        assert (await client.get("api/session")).status_code == 401
+
+
+async def test_a_session_lasts_over_a_restart() -> None:
+    """It is known by the token of its person: with another token it ends."""
+    async with Hub() as hub, signed_in(Dashboard(hub, access=Access([person()])), TOKEN) as client:
+        [(name, value)] = client.cookies.items()
+        for token, status in ((TOKEN, 200), (OTHER, 401)):
+            other = Dashboard(hub, access=Access([person(token=token)]))
+            async with stranger(other) as later:
+                number = await cookie_name_of(later, token)
+                later.cookies.clear()
+                later.cookies.set(number, value)
+                assert (await later.get("api/session")).status_code == status
+        assert name.startswith("hubwire-")
+
+
+async def cookie_name_of(client: httpx2.AsyncClient, token: str) -> str:
+    await sign_in(client, token)
+    [name] = client.cookies
+    return str(name)
+
+
+async def test_a_cookie_that_was_changed_is_none() -> None:
+    async with Hub() as hub, signed_in(Dashboard(hub)) as client:
+        [(name, value)] = client.cookies.items()
+        for changed in (value[:-3] + "AAA", value[:40], "A" * 80, "é" * 10, "=", "A" * 5000, "." * 40):
+            answer = await client.get("api/session", headers={"Cookie": f"{name}={changed}".encode()})
+            assert answer.status_code == 401, changed
+
+
+# --- roles, tenants, contents ---------------------------------------------------------------------------------------
+
+
+async def test_a_person_of_a_tenant_sees_no_other() -> None:
+    """In the stream, on boards, and whichever is named."""
+    access = Access([person(tenants=("north",), contents=True)])
+    async with Hub() as hub:
+        for tenant in ("north", "south"):
+            await hub.for_tenant(tenant).agents.register(f"{tenant} agent")
+            await hub.for_tenant(tenant).emit(GenericEvent(kind="secret.told", data={"of": tenant}))
+        async with signed_in(Dashboard(hub, access=access), TOKEN) as client:
+            async with Frames.of(client) as frames:
+                rows = (await frames.of_event("rows")).data
+                assert {row["tenant"] for row in rows} == {"north"}
+                assert "south" not in json.dumps(rows)
+            agents = (await client.get("api/board/agents")).json()["rows"]
+            assert [agent["name"] for agent in agents] == ["north agent"]
+            for path in ("api/stream?tenant=south", "api/board/agents?tenant=south", "api/board/listeners"):
+                assert code_of(await client.get(path)) == "not_allowed"
+
+
+async def test_a_person_of_all_may_look_at_one_tenant() -> None:
+    async with Hub() as hub:
+        for tenant in ("north", "south"):
+            await hub.for_tenant(tenant).agents.register(tenant)
+        async with signed_in(Dashboard(hub)) as client:
+            found = (await client.get("api/board/agents?tenant=south")).json()["rows"]
+            assert [agent["name"] for agent in found] == ["south"]
+            assert len((await client.get("api/board/agents")).json()["rows"]) == 2
+
+
+@pytest.mark.parametrize("raw", ["", "?raw=1"])
+async def test_contents_are_hidden_from_who_may_not_see_them(raw: str) -> None:
+    """Names and sizes are told; a person who may see them does."""
+    access = Access([person(), person(name="other", token=OTHER, contents=True)])
+    async with Hub() as hub:
+        planner, coder = await hub.agents.register("planner"), await hub.agents.register("coder")
+        channel = await hub.channels.open([planner, coder], topic="fix")
+        await channel.post(planner, {"text": "the plan is a wrench"}, to=[coder])
+        await hub.emit(GenericEvent(kind="wrench.found", data={"where": "wrench drawer"}))
+        dashboard = Dashboard(hub, access=access)
+        for token, is_shown in ((TOKEN, False), (OTHER, True)):
+            async with signed_in(dashboard, token) as client, Frames.of(client, f"api/stream{raw}") as frames:
+                text = json.dumps(await frames.rows(6), ensure_ascii=False)
+                text += (await client.get(f"api/board/channels/{channel.id}")).text
+                assert ("the plan is a wrench" in text) is is_shown
+                assert ("drawer" in text) is is_shown
+                assert ("20 characters" in text) is not is_shown
+
+
+async def test_secrets_are_redacted_for_everybody() -> None:
+    async with Hub() as hub:
+        await hub.emit(GenericEvent(kind="key.made", data={"api_key": "sk-live-4eC39HqLyjWDarjtT1zdp7dc", "n": 1}))
+        async with signed_in(Dashboard(hub, show_content=True)) as client:
+            for raw in ("", "?raw=1"):
+                async with Frames.of(client, f"api/stream{raw}") as frames:
+                    assert "4eC39HqLyjWDarjtT1zdp7dc" not in json.dumps(await frames.rows(1))
+
+
+# --- a sign-in of the program's own ---------------------------------------------------------------------------------
+
+
+async def test_a_program_says_who_asks() -> None:
+    def authenticate(scope: Any) -> Person | None:
+        found = dict(scope["headers"]).get(b"x-user")
+        return Person(name=found.decode(), role="read") if found else None
+
+    async with Hub() as hub, stranger(Dashboard(hub, access=Access(authenticate=authenticate))) as client:
+        assert (await client.get("api/session")).status_code == 401
+        assert (await client.get("api/session", headers={"X-User": "ann"})).json()["person"] == "ann"
+        assert (await client.post("api/session", json={"token": "x"}, headers=SAME)).status_code == 404
+
+
+def raises(_: object) -> Person:
+    raise RuntimeError("no directory")
+
+
+def exits(_: object) -> Person:
+    raise SystemExit(3)
+
+
+async def hostile(_: object) -> Any:
+    return {"name": "admin", "role": "admin"}
+
+
+@pytest.mark.parametrize("authenticate", [raises, exits, hostile, lambda _: "admin"])
+async def test_whom_a_program_cannot_recognise_is_nobody(authenticate: Any) -> None:
+    async with Hub() as hub, stranger(Dashboard(hub, access=Access(authenticate=authenticate))) as client:
+        assert (await client.get("api/session")).status_code == 401
+        assert (await client.get("")).status_code == 200
+
+
+# --- too much -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_body_that_is_too_large_is_refused() -> None:
+    """Also where its length is not told before."""
+
+    async def pieces() -> Any:
+        for _ in range(100):
+            yield b"x" * 1000
+
+    async with Hub() as hub, stranger(Dashboard(hub)) as client:
+        for content in (b"x" * 100_000, pieces()):
+            answer = await client.post("api/session", content=content, headers={"Content-Type": "application/json"})
+            assert (answer.status_code, code_of(answer)) == (413, "too_large")
+
+
+async def test_headers_that_are_too_large_are_refused() -> None:
+    async with Hub() as hub, stranger(Dashboard(hub)) as client:
+        assert (await client.get("", headers={"X-Large": "x" * 40_000})).status_code == 431
+        many = {f"X-{n}": "x" for n in range(120)}
+        assert (await client.get("", headers=many)).status_code == 431
+        assert (await client.get("", headers={"X-Large": "x" * 500_000})).status_code in (400, 431)
+        assert (await client.get("")).status_code == 200
+
+
+async def test_too_many_requests_are_refused() -> None:
+    async with Hub() as hub, signed_in(Dashboard(hub)) as client:
+        answers = [await client.get("api/session") for _ in range(400)]
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert refused
+        assert refused[0].headers["retry-after"]
+
+
+async def test_a_connection_without_a_request_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubwire.listeners.dashboard.serving._REQUEST_SECONDS", 0.05)
+    async with Hub() as hub, stranger(Dashboard(hub)) as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: local")
+        async with asyncio.timeout(10):
+            with pytest.raises(ConnectionResetError):
+                raise ConnectionResetError if await reader.read() == b"" else AssertionError
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x00\xff\xfe\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /api/board/agents/%00%ff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /api/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        b"POST /api/session HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"GET /api/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+    ],
+)
+async def test_what_is_no_request_harms_nothing(request_: bytes) -> None:
+    async with Hub() as hub, stranger(Dashboard(hub)) as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        writer.write(request_)
+        await writer.drain()
+        async with asyncio.timeout(20):
+            line = await reader.readline()
+        assert line == b"" or line.split()[1][:1] == b"4"
+        writer.close()
+        assert (await client.get("")).status_code == 200
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"name": ""},
+        {"name": "a\nb"},
+        {"name": 1},
+        {"role": "root"},
+        {"role": None},
+        {"token": "short"},
+        {"token": "ü" * 30},
+        {"token": 5},
+        {"tenants": ()},
+        {"tenants": "north"},
+        {"tenants": (1,)},
+        {"contents": 1},
+    ],
+)
+async def test_what_is_no_person_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"Person\(\)"):
+        person(**given)
+
+
+async def test_two_people_have_two_tokens_and_names() -> None:
+    for other in (person(name="other"), person(token=OTHER)):
+        with pytest.raises(ConfigurationError, match="another person"):
+            Access([person(), other])
+    with pytest.raises(ConfigurationError, match="has no token"):
+        Access([Person(name="ann")])
+    with pytest.raises(ConfigurationError, match="not both"):
+        Access([person()], authenticate=lambda _: None)
+
+
+async def test_a_token_is_not_shown_by_accident() -> None:
+    assert TOKEN not in repr(person())
