@@ -17,7 +17,7 @@ from .approvals_app import approvals
 from .dead_letters_app import dead_letters
 from .export_app import export, report
 from .failures import CommandFailed
-from .hub_client import token_file as given_token_file
+from .hub_client import is_hub, token_file as given_token_file
 from .incoming_app import follow, import_
 from .output import complain, log_to_stderr
 from .query_app import query, sql
@@ -128,7 +128,7 @@ def verify(
         int | None, Parameter(validator=Number(gte=0), help="How many records the log has at least.")
     ] = None,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
-) -> None:
+) -> int:
     """Check an audit log: whether its records are as written, whether all are there, and what is not known.
 
     Exits with 0 if no verdict fails, with 1 if the log is damaged, incomplete or not there.
@@ -137,7 +137,13 @@ def verify(
 
     from .verify import verify
 
+    if is_hub(target):
+        from .remote import only_stores, verify as verify_at
+
+        only_stores("verify", {"--log": log, "--expect-head": expect_head, "--expect-records": expect_records})
+        return anyio.run(partial(verify_at, target, as_json=json))
     anyio.run(partial(verify, target, log=log, expect_head=expect_head, expect_records=expect_records, as_json=json))
+    return 0
 
 
 @app.command
@@ -146,13 +152,18 @@ def doctor(
     /,
     *,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
-) -> None:
+) -> int:
     """Look at a store: what is there, what is wrong, what can be done. It only reads; exits with 1 if unwell."""
     import anyio
 
     from .doctor import doctor
 
+    if is_hub(target):
+        from .remote import doctor as doctor_at
+
+        return anyio.run(partial(doctor_at, target, as_json=json))
     anyio.run(partial(doctor, target, as_json=json))
+    return 0
 
 
 @app.command

@@ -184,7 +184,8 @@ class HubClient:
         if 200 <= status < 300:
             return
         try:
-            error = msgspec.json.decode(response.content)["error"]
+            body = msgspec.json.decode(response.content)
+            error = body["error"]
             code, message = str(error["code"]), str(error["message"])
             suggestion = str(error.get("suggestion") or "")
         except (msgspec.MsgspecError, LookupError, TypeError, AttributeError):
@@ -198,7 +199,7 @@ class HubClient:
         said = f"{self.name}: {message.rstrip('.')}{f'; {suggestion}' if suggestion else ''}"
         if status in (429, 502, 503, 504):
             raise HubUnreachable(said)
-        raise HubRefused(said, status=status, code=code, details=error)
+        raise HubRefused(said, status=status, code=code, details=body)
 
     def _no_dashboard(self, response: Any) -> CommandFailed:
         if response.status_code in (502, 503, 504):

@@ -11,6 +11,7 @@ from ..codec import decode_fields
 from ..log import LogReader, Record
 from ..ports import KnowledgeStore
 from .failures import CommandFailed
+from .hub_client import is_hub
 from .output import escape_json, say
 from .redacted import shown
 from .target import beginning_of, fields_of, find_log, open_target
@@ -27,6 +28,12 @@ async def show(wanted: str, target: str, *, log: str | None, raw: bool = False) 
 
     It is redacted, unless it is to be ``raw``.
     """
+    if is_hub(target):
+        from .remote import only_stores, show as show_at
+
+        only_stores("show", {"--log": log, "--raw": raw})
+        await show_at(target, wanted)
+        return
     store = open_target(target)
     try:
         path = await find_log(store, log, target)

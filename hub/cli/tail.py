@@ -23,6 +23,8 @@ from ..errors import ConfigurationError, InvalidRecord
 from ..events._declare import declared_kinds
 from ..log import Record
 from ..query import Selection
+from .hub_client import is_hub
+from .hub_source import HubSource
 from .log_source import LogSource
 from .output import say
 from .redacted import shown
@@ -72,6 +74,8 @@ async def tail(targets: Sequence[str], asked: Tail) -> None:
     """Print the last records that are selected of all targets together, then, if it is to follow, the new ones."""
     if len(targets) > 1 and asked.with_head:
         raise ConfigurationError("tail --head: one log has a head, and several are named; name one")
+    if asked.with_head and is_hub(targets[0]):
+        raise ConfigurationError("tail --head: a log has a head; name the store of the hub")
     as_shown = shown(raw=asked.raw)
     sieve = Sieve(asked.selection, as_shown, outcomes=asked.outcomes, grep=asked.grep, exclude=asked.exclude)
     printer = Printer(asked.output, as_shown, sieve.names, asked.zone)
@@ -91,6 +95,8 @@ async def tail(targets: Sequence[str], asked: Tail) -> None:
 
 
 def _source(target: str, asked: Tail, sieve: Sieve) -> Source:
+    if is_hub(target):
+        return HubSource(target, sieve)
     return LogSource(target, asked.log, sieve)
 
 
