@@ -96,18 +96,19 @@ class HubSource:
             yield record
 
     async def _recent(self, lines: int) -> AsyncIterator[Record]:
-        """Iterate over the newest events, until the hub has said twice how it is without one between."""
-        ticks = 0
+        """Iterate over the newest events as they are now; a hub says at once, and each second, which is its newest."""
+        newest, ticks, seen = -1, 0, -1
         # Its type says iterator, but it is a generator, and has a connection to close.
-        messages = cast(
-            Any, self._client.messages("api/stream", None, raw=1, boards=1, last=lines, tenant=self._tenant)
-        )
-        async with aclosing(messages):
+        messages = self._client.messages("api/stream", None, raw=1, boards=1, last=lines, tenant=self._tenant)
+        async with aclosing(cast(Any, messages)):
             async for message in messages:
-                ticks = ticks + 1 if message.event == "tick" else 0
+                if message.event == "tick":
+                    ticks += 1
+                    newest = newest if newest >= 0 else _seq_of_tick(message.data)
                 for record in _records(message):
+                    seen = record.index
                     yield record
-                if ticks == 2 or message.event == "stale":
+                if ticks == 2 or seen >= newest >= 0 or message.event == "stale":
                     return
 
     async def _history(self) -> AsyncIterator[Record]:
@@ -174,6 +175,17 @@ def _record(line: bytes, name: str) -> Record:
         return HubRecord(_peek(line).seq, line)
     except msgspec.MsgspecError as error:
         raise CommandFailed(f"{name} has sent what is no event: {line[:80]!r}") from error
+
+
+def _seq_of_tick(data: bytes) -> int:
+    return _tick(data).hub.seq
+
+
+class _Tick(msgspec.Struct):
+    hub: _Peek
+
+
+_tick = msgspec.json.Decoder(_Tick).decode
 
 
 def _text_of(message: Message) -> str:

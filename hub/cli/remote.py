@@ -209,7 +209,7 @@ async def dead_letters(
         row = next((each for each in rows if each["id"] == letter_id), None)
         if row is None:
             raise CommandFailed(
-                f"{client.name} has no dead letter {letter_id!r:.80}; `hubwire dead-letters list` prints those there are"
+                f"{client.name} has no dead letter {letter_id!r:.80}; `hubwire dead-letters list` prints them"
             )
         say(as_text(row))
     elif as_json:
