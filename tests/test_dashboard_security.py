@@ -8,13 +8,13 @@ from typing import Any
 
 import httpx2
 import pytest
-from support.dashboard import Frames, sign_in, signed_in, stranger
 
 from hubwire import Hub
 from hubwire.errors import ConfigurationError
 from hubwire.events import GenericEvent
 from hubwire.listeners.dashboard import Access, Dashboard, Person
 from hubwire.testing import ManualClock
+from support.dashboard import Frames, sign_in, signed_in, stranger
 
 TOKEN = "t0-" + "k" * 40
 OTHER = "t1-" + "k" * 40
@@ -189,7 +189,7 @@ async def test_a_cookie_that_was_changed_is_none() -> None:
     async with Hub() as hub, signed_in(Dashboard(hub)) as client:
         [(name, value)] = client.cookies.items()
         for changed in (value[:-3] + "AAA", value[:40], "A" * 80, "é" * 10, "=", "A" * 5000, "." * 40):
-            answer = await client.get("api/session", headers={"Cookie": f"{name}={changed}".encode()})
+            answer = await client.get("api/session", headers={b"Cookie": f"{name}={changed}".encode()})
             assert answer.status_code == 401, changed
 
 

@@ -16,13 +16,13 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from support.dashboard import Frames, sign_in, signed_in, stranger
 
 from hubwire import Hub
 from hubwire.errors import ConfigurationError
 from hubwire.events import GenericEvent
 from hubwire.listeners.dashboard import Access, Dashboard, Person, serve
 from hubwire.stores import MemoryStore
+from support.dashboard import Frames, sign_in, signed_in, stranger
 
 HERE = "127.0.0.1"
 
@@ -115,10 +115,9 @@ async def test_a_dashboard_can_be_served_again() -> None:
 
 
 async def test_two_dashboards_are_served_in_one_process() -> None:
-    async with Hub() as one, Hub() as two:
-        async with signed_in(Dashboard(one)) as first, signed_in(Dashboard(two)) as second:
-            ids = [(await client.get("api/session")).json()["hub"]["id"] for client in (first, second)]
-            assert ids == [one.id, two.id]
+    async with Hub() as one, Hub() as two, signed_in(Dashboard(one)) as first, signed_in(Dashboard(two)) as second:
+        ids = [(await client.get("api/session")).json()["hub"]["id"] for client in (first, second)]
+        assert ids == [one.id, two.id]
 
 
 async def test_two_dashboards_watch_one_hub() -> None:
@@ -197,7 +196,7 @@ async def test_with_a_certificate_it_is_served_by_https(certificate: tuple[Path,
 async def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     async with Hub() as hub:
         serving = Dashboard(hub).serve(port=0, certfile=tmp_path / "no.pem", keyfile=tmp_path / "no.pem")
-        with pytest.raises(ConfigurationError, match="no.pem cannot be used"):
+        with pytest.raises(ConfigurationError, match=r"no\.pem cannot be used"):
             await serving.__aenter__()
 
 
