@@ -1,0 +1,39 @@
+"""From the parameters of a request to the records that it asks for."""
+
+from __future__ import annotations
+
+from hubwire.errors import ConfigurationError
+from hubwire.query import Selection
+
+from ._asked import Asked
+from ._http import refused
+
+__all__ = ("FILTERS", "PAGING", "selection_of")
+
+FILTERS = (
+    *("kind", "agent", "channel", "task", "turn", "session", "correlation", "actor", "source", "topic"),
+    *("outcome", "severity"),
+)
+"""Each can be given more than once, or with commas."""
+_ONE = ("text", "since", "until", "zone")
+PAGING = ("after", "limit", "newest_first")
+
+
+def selection_of(asked: Asked, *, also: tuple[str, ...] = ()) -> Selection:
+    """Return which records a request asks for; ``also`` are its other parameters.
+
+    Those of a person who may see some tenants alone are of the tenant that was asked for. Raises
+    :class:`~._http.Problem` for a filter that there is not, or that cannot be; it names the nearest.
+    """
+    known = {*FILTERS, *_ONE, *also, "tenant"}
+    given: dict[str, object] = {name: found for name in FILTERS if (found := asked.texts(name))}
+    given |= {name: found for name in _ONE if (found := asked.text(name)) is not None}
+    given |= {name: asked.text(name) for name in asked.request.query_params if name not in known}
+    if asked.tenant is not None:
+        given["tenant"] = asked.tenant
+    if not asked.contents and "text" in given:
+        raise refused("text looks through what is hidden from you", "ask by kind, agent, channel or time instead")
+    try:
+        return Selection.of(**given, clock=asked.parts.clock, call=asked.request.url.path)  # type: ignore[arg-type]
+    except ConfigurationError as error:
+        raise refused(str(error)) from error
