@@ -78,13 +78,13 @@ def retry(
     all_: All = False,
     attachment: OfListener = None,
     log: JournalPath = "/journal",
-) -> None:
+) -> int:
     """Ask the hub to deliver letters once more: it does when it starts, or within ten seconds if it runs."""
     import anyio
 
     from .dead_letters import ask
 
-    anyio.run(partial(ask, store, "retry", letters, is_all=all_, attachment=attachment, reason="", log=log))
+    return anyio.run(partial(ask, store, "retry", letters, is_all=all_, attachment=attachment, reason="", log=log))
 
 
 @dead_letters.command
@@ -96,10 +96,12 @@ def discard(
     attachment: OfListener = None,
     reason: Annotated[str, Parameter(help="Why.")] = "",
     log: JournalPath = "/journal",
-) -> None:
+) -> int:
     """Ask the hub to give letters up: it does when it starts, or within ten seconds if it runs."""
     import anyio
 
     from .dead_letters import ask
 
-    anyio.run(partial(ask, store, "discard", letters, is_all=all_, attachment=attachment, reason=reason, log=log))
+    return anyio.run(
+        partial(ask, store, "discard", letters, is_all=all_, attachment=attachment, reason=reason, log=log)
+    )

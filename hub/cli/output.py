@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
-import zlib
 from typing import TextIO
 
-from ..words import crop, escape
+from ..words import cells_of, crop, escape
 
-__all__ = ("Paint", "complain", "crop", "escape", "escape_json", "is_terminal", "log_to_stderr", "plural", "say")
+__all__ = (
+    "PLAIN",
+    "Paint",
+    "cells_of",
+    "complain",
+    "crop",
+    "escape",
+    "escape_json",
+    "is_terminal",
+    "log_to_stderr",
+    "plural",
+    "say",
+)
 
-_COLOURS = (39, 208, 77, 170, 220, 45, 203, 141, 114, 215, 80, 183)
-"""Of the 256-colour palette, far from each other, and readable on black and on white."""
+_COLOURS = (142, 64, 71, 37, 96, 98, 140, 175)
+"""Of the 256-colour palette, nearest to the eight of the dashboard, and readable on black and on white."""
 
 _NOT_ASCII = re.compile(r"[^\x20-\x7e]")
 
@@ -78,6 +90,7 @@ class Paint:
     """Colours text, if the stream is a terminal with colours and NO_COLOR is not set."""
 
     def __init__(self, stream: TextIO) -> None:
+        self._has_256 = "256" in os.environ.get("TERM", "") or bool(os.environ.get("COLORTERM"))
         self.on: bool = is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def __call__(self, text: str, style: str) -> str:
@@ -100,4 +113,17 @@ class Paint:
 
     def by(self, text: str, name: str) -> str:
         """Colour a text by a name: the same name always has the same colour."""
-        return self(text, f"38;5;{_COLOURS[zlib.crc32(name.encode(errors='replace')) % len(_COLOURS)]}")
+        return self(text, f"38;5;{_COLOURS[colour_of(name)]}" if self._has_256 else "1")
+
+
+def colour_of(name: str) -> int:
+    """Return which of eight colours an agent has by its name, the same as on the page: FNV-1a over UTF-16."""
+    hashed = 0x811C9DC5
+    units = name.encode("utf-16-le", "surrogatepass")
+    for low, high in zip(units[::2], units[1::2], strict=True):
+        hashed = ((hashed ^ (low | high << 8)) * 0x01000193) & 0xFFFFFFFF
+    return (hashed ^ hashed >> 15) % 8
+
+
+PLAIN = Paint(io.StringIO())
+"""Colours nothing."""

@@ -23,7 +23,7 @@ from .redacted import Shown, shown
 from .rows import Format, rows_as
 from .target import Names, beginning_of, fields_of, find_log, open_target
 
-__all__ = ("Asked", "Page", "explain", "opened", "print_approvals", "print_counts", "print_records")
+__all__ = ("Asked", "Page", "explain", "opened", "print_approvals", "print_at", "print_counts", "print_records")
 
 COLUMNS = ("index", "at", "seq", "kind", "agent_id", "channel_id", "task_id", "tenant", "outcome", "severity", "rest")
 """Of CSV; ``rest`` are all other fields, as JSON."""
@@ -97,6 +97,19 @@ async def print_records(asked: Asked, page: Page) -> None:
         if count and count == page.limit:
             say(f"cursor: {found.cursor}", sys.stderr)
         await explain(store, path, asked, found.looked, is_empty=not count)
+
+
+async def print_at(asked: Asked, page: Page) -> None:
+    """Print the selected events of a running hub."""
+    from .remote import query as query_at
+
+    printer = _printer(asked.output, shown(raw=False), asked.columns)
+    newest_first = page.newest_first
+    count = await query_at(
+        asked.target, asked.selection, printer, limit=page.limit, newest_first=newest_first, names=printer.names
+    )
+    if not count:
+        say(f"hubwire: no event of {asked.target} is selected", sys.stderr)
 
 
 async def print_counts(asked: Asked, by: Sequence[str], every: str | None, zone: str | None) -> None:

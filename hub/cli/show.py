@@ -11,11 +11,12 @@ from ..codec import decode_fields
 from ..log import LogReader, Record
 from ..ports import KnowledgeStore
 from .failures import CommandFailed
+from .hub_client import is_hub
 from .output import escape_json, say
 from .redacted import shown
 from .target import beginning_of, fields_of, find_log, open_target
 
-__all__ = ("RecordMissing", "show")
+__all__ = ("RecordMissing", "as_text", "show")
 
 
 class RecordMissing(CommandFailed):
@@ -27,6 +28,12 @@ async def show(wanted: str, target: str, *, log: str | None, raw: bool = False) 
 
     It is redacted, unless it is to be ``raw``.
     """
+    if is_hub(target):
+        from .remote import only_stores, show as show_at
+
+        only_stores("show", {"--log": log, "--raw": raw})
+        await show_at(target, wanted)
+        return
     store = open_target(target)
     try:
         path = await find_log(store, log, target)
@@ -38,9 +45,14 @@ async def show(wanted: str, target: str, *, log: str | None, raw: bool = False) 
                 f"the log {path} of {target} has no event with {what}{'; ' if beginning else ''}{beginning}"
             )
         fields = shown(raw=raw).fields(await _whole(store, path, found))
-        say(escape_json(json.dumps(fields, indent=2, ensure_ascii=False)))
+        say(as_text(fields))
     finally:
         await store.aclose()
+
+
+def as_text(value: Any) -> str:
+    """Return a value as JSON that a person can read, and that cannot harm a terminal."""
+    return escape_json(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 async def _by_seq(store: KnowledgeStore, path: str, seq: int) -> Record | None:
