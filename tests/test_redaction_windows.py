@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from hubwire.redaction import Redactor, _numbers, _windows
 
@@ -61,7 +60,7 @@ def test_a_token_of_any_length_is_one_finding(run: int) -> None:
             assert (found.start, found.end) == (len(filler), len(filler) + len(token))
 
 
-def one_by_one(pattern: re.Pattern[str], text: str, lettered: bool) -> list[tuple[int, int, str]]:  # noqa: FBT001
+def one_by_one(pattern: re.Pattern[str], text: str, lettered: bool) -> list[tuple[int, int, str]]:
     """What is right, by a search for each: as the rule is written down."""
     result, found = [], pattern.search(text)
     while found is not None:

@@ -1,7 +1,7 @@
 """Searches through long texts, a window at a time.
 
-A search of :mod:`re` lets no other thread run before it ends, and in a megabyte it may take a twentieth of a second. What
-is found is the same as without windows.
+A search of :mod:`re` lets no other thread run before it ends, and in a megabyte it may take some 50 ms. What is found
+is the same as without windows.
 """
 
 from __future__ import annotations
