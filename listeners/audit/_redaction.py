@@ -34,6 +34,10 @@ class Redaction:
         """Of how many events and records the contents were left out, because they could not be redacted."""
         return 0 if self._by is None else self._by.withheld
 
+    def line(self, body: bytes) -> bytes:
+        """Return a record as it is stored, redacted at once: one that is not large."""
+        return body if self._by is None else self._by.line(body)
+
     async def lines(self, bodies: list[bytes]) -> list[bytes]:
         """Return records as they are stored."""
         return bodies if self._by is None else await self._by.shown_lines(bodies)

@@ -242,7 +242,11 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
         fields = fields_given(record)
         if "at" not in fields:
             fields["at"] = now(self._clock)
-        (body,) = await self._redaction.lines([codec.encode_record(fields)])
+        body = codec.encode_record(fields)
+        if len(body) > BODY_BYTES_MAX:
+            (body,) = await self._redaction.lines([body])
+        else:
+            body = self._redaction.line(body)
         if len(body) > BODY_BYTES_MAX:  # it has no key of its own that is named as a line's are: those are refused
             async with self._keeper.long_records:
                 return await self._append((await cut(self._store, self.path, body),))
