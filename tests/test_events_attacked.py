@@ -6,6 +6,7 @@ import copy
 import pickle
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -123,8 +124,8 @@ class Raising:
     def _fail(self, *_: Any) -> Any:
         raise object.__getattribute__(self, "__dict__")["error"]
 
-    __class__ = property(_fail)  # type: ignore[assignment]
-    __str__ = __repr__ = __eq__ = __hash__ = __bool__ = __len__ = __iter__ = _fail  # type: ignore[assignment]
+    __class__ = property(_fail)
+    __str__ = __repr__ = __eq__ = __hash__ = __bool__ = __len__ = __iter__ = _fail
 
 
 class Stop(BaseException):
@@ -220,8 +221,8 @@ def in_threads(count: int, work: Callable[[], Any]) -> list[Any]:
 
 def test_threads_that_use_a_kind_first_make_equal_events() -> None:
     for number in range(30):
-        cls = declared(f"attacked.raced_{number}", {"count": int, "tags": tuple[str, ...]}, tags=("a",))
-        made = in_threads(8, lambda cls=cls: cls(count=1))
+        cls: Any = declared(f"attacked.raced_{number}", {"count": int, "tags": tuple[str, ...]}, tags=("a",))
+        made = in_threads(8, partial(cls, count=1))
         assert {type(each) for each in made} == {cls}
         assert all(each == made[0] for each in made)
         with pytest.raises(AttributeError):
@@ -232,7 +233,7 @@ def test_threads_that_use_a_maker_first_make_equal_events() -> None:
     for number in range(30):
         cls = declared(f"attacked.made_{number}", {"count": int, "found": dict}, found=attrs.field(factory=dict))
         make, make_plain = event_maker(cls, "count"), maker(cls, "count")
-        made = in_threads(8, lambda make=make: make(count=1)) + in_threads(8, lambda make=make_plain: make(1))
+        made = in_threads(8, partial(make, count=1)) + in_threads(8, partial(make_plain, 1))
         assert {type(each) for each in made} == {cls}
         assert all(each == made[0] for each in made)
         assert len({id(each.found) for each in made}) == len(made)

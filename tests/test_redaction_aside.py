@@ -15,8 +15,7 @@ from hubwire.listeners.audit import verify
 from hubwire.redaction import RedactionRule, Redactor
 from hubwire.redaction.aside import LARGE_BYTES, TOGETHER_BYTES, are_large
 from hubwire.stores import MemoryStore
-
-from .support import until
+from support import until
 
 LARGE = "x7 " * (LARGE_BYTES // 3 + 1)
 
@@ -150,7 +149,7 @@ async def test_a_subscriber_cancelled_while_an_event_is_redacted_misses_none() -
         before = subscriber.cursor
         await hub.emit(noted(f"{LARGE} secret-odd"))
         await hub.emit(noted("next"))
-        task = asyncio.create_task(anext(subscriber))  # type: ignore[arg-type]
+        task = asyncio.create_task(anext(subscriber))
         await until(lambda: (True, False) in watched.threads)
         task.cancel()
         watched.gate.set()
@@ -198,7 +197,7 @@ async def test_a_structured_log_redacts_a_large_event_in_a_thread() -> None:
     async with Hub() as hub:
         await hub.attach(listener, pattern="user.*").ready()
         await hub.emit(noted(f"secret-odd {LARGE}"))
-        await until(lambda: lines.lines)
+        await until(lambda: lines.lines != [])
     watched.check()
     assert lines.lines[0]["data"]["text"].startswith("[redacted:odd]")
 
