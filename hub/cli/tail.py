@@ -12,9 +12,10 @@ from typing import Any
 import anyio
 import attrs
 
-from ..log import LogReader, Record, follow
+from ..log import LogReader, Record, follow, log_exists
 from ..patterns import Patterns
 from ..ports import KnowledgeStore
+from .meant import meant
 from .output import escape_json, is_terminal, say
 from .pretty import Pretty
 from .redacted import Shown, shown
@@ -90,8 +91,10 @@ async def tail(
         if lines is None and (beginning := await beginning_of(store, path)):
             say(f"hubwire: {beginning}", sys.stderr)
         next_index = await _print_last(store, path, lines, printer)
-        if not (as_json or keep_following or printer.shown or selection.is_everything or lines == 0):
-            say(f"hubwire: {_none_selected(path, target)}", sys.stderr)
+        if not (as_json or printer.shown or selection.is_everything or lines == 0):
+            advice = await _meant(store, path, selection, shown(raw=raw))
+            if advice or not keep_following:
+                say(f"hubwire: {_none_selected(path, target, advice)}", sys.stderr)
         if with_head:
             head = await head_at(store, path, next_index)
             say(f'{{"head":"{head or ""}"}}' if as_json else f"head {head or '-'}")
@@ -101,12 +104,21 @@ async def tail(
         await store.aclose()
 
 
-def _none_selected(path: str, target: str) -> str:
+async def _meant(store: KnowledgeStore, path: str, selection: Selection, as_shown: Shown) -> str:
+    """Return what is to be said of names and kinds that the log does not have; empty if it has all, or no record."""
+    if not await log_exists(store, path):
+        return ""
+    agents = () if selection.agent is None else (selection.agent,)
+    channels = () if selection.channel is None else (selection.channel,)
+    return await meant(store, path, as_shown, kinds=selection.kinds, agents=agents, channels=channels)
+
+
+def _none_selected(path: str, target: str, advice: str) -> str:
     """Say that no record was selected, by a name that was misspelt perhaps, and where the names stand."""
     where = shlex.quote(target)
     return (
-        f"no record of {path} is selected; `hubwire stats {where}` lists its kinds, `hubwire tail {where} -n all --kind"
-        " agent.registered` its agents, `--kind channel.created` its channels"
+        f"no record of {path} is selected{advice}; `hubwire stats {where}` lists its kinds,"
+        f" `hubwire tail {where} -n all --kind agent.registered` its agents, `--kind channel.created` its channels"
     )
 
 
