@@ -29,6 +29,7 @@ _LOOK_SECONDS = 0.5
 """How often a log that is written is looked at."""
 _ROWS = 40
 """Of a frame that goes to no terminal."""
+_STATES = {"hub.started": "running", "hub.stopped": "stopped"}
 _BATCH = 500
 """How many records are read before the clock is looked at again."""
 
@@ -54,6 +55,8 @@ class _Feed:
     def __init__(self, store: KnowledgeStore, path: str, board: Board, *, raw: bool) -> None:
         self.board: Board = board
         self.damaged: int = 0
+        self.state: str = "unknown"
+        """Of the hub: the board of a tenant has no event that says it."""
         self._reader = LogReader(store, path)
         self._shown_as = shown(raw=raw).record
 
@@ -64,7 +67,9 @@ class _Feed:
             try:
                 body = self._shown_as(record).body
                 if b'"seq":' in body:
-                    self.board.fold(codec.decode(body))
+                    event = codec.decode(body)
+                    self.board.fold(event)
+                    self.state = _STATES.get(event.kind, self.state)
             except InvalidRecord:
                 self.damaged += b'"seq":' in record.line
             if number % _BATCH == _BATCH - 1:
@@ -124,10 +129,11 @@ class _View:
                 return
 
     def _frame(self, size: Size, *, is_reading: bool) -> Any:
-        hub = self._feed.board.hub()
+        board = self._feed.board
+        state = board.hub().state if board.tenant is None else self._feed.state
         # What a hub has left behind that was stopped is shown as it was then.
-        now = None if hub.state == "stopped" else self._clock.now_ns() / 1e9
-        return Frame(self._feed.board, now, self._title, size).made(is_reading=is_reading, damaged=self._feed.damaged)
+        now = None if state == "stopped" else self._clock.now_ns() / 1e9
+        return Frame(board, now, self._title, size, state).made(is_reading=is_reading, damaged=self._feed.damaged)
 
     @staticmethod
     def _console(width: int | None) -> Any:
