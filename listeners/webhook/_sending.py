@@ -59,13 +59,13 @@ class Answer:
 
 
 def check_installed(call: str) -> None:
-    """Refuse to go on without the HTTP client; it is imported in a thread, because that takes a sixth of a second."""
+    """Refuse to go on without the HTTP client for proxies; it is imported in a thread, because that takes its time."""
     try:
         is_there = importlib.util.find_spec("httpx2") is not None
     except ImportError:
         is_there = False
     if not is_there:
-        raise ConfigurationError(f"{call}: a webhook needs the package httpx2; pip install 'hubwire[webhooks]'")
+        raise ConfigurationError(f"{call}: a proxy needs the package httpx2; pip install 'hubwire[webhooks]'")
 
 
 class Sender:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, cast
 
 __all__ = ("Response", "Wire")
@@ -157,7 +157,7 @@ class Response:
         raise ConnectionError(f"more than {_INTERIM_MAX} answers 1xx, and none that counts")
 
     @property
-    async def stream(self) -> AsyncIterator[bytes]:
+    async def stream(self) -> AsyncGenerator[bytes, None]:
         """Iterate over the body. Raises ``ConnectionError`` if it breaks off."""
         coding, length = self.headers.get("transfer-encoding"), self.headers.get("content-length", "")
         if self.status_code in (101, 204, 304):
@@ -174,7 +174,7 @@ class Response:
             while self._wire.buffer or await self._wire.more(self._seconds):
                 yield self._taken(len(self._wire.buffer))
 
-    async def _part(self, left: int) -> AsyncIterator[bytes]:
+    async def _part(self, left: int) -> AsyncGenerator[bytes, None]:
         while left:
             if not self._wire.buffer and not await self._wire.more(self._seconds):
                 raise ConnectionError("the answer breaks off")
@@ -182,7 +182,7 @@ class Response:
             left -= len(part)
             yield part
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
         while True:
             match = _CHUNK.fullmatch(await self._wire.line(self._seconds))
             if match is None:
