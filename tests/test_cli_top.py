@@ -125,6 +125,8 @@ async def test_a_tenant_sees_what_is_its_own(tmp_path: Path) -> None:
         await hub.agents.register("another")
         await hub.flush()
         text = (await hubwire(tmp_path, "--once", "--tenant", "acme")).stdout.decode()
+    assert "hubwire top  running" in text
+    assert "hubwire top  stopped" in (await hubwire(tmp_path, "--once", "--tenant", "acme")).stdout.decode()
     assert "theirs" in text
     assert "another" not in text
     assert "missing" not in text

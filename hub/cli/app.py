@@ -84,8 +84,20 @@ def top(
 
 @app.command
 def show(
-    event: Annotated[str, Parameter(help="The event's seq or its id.")],
-    target: Target,
+    event: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="The event's seq or its id, the place of a record as index:7, or -1 for the last one.",
+        ),
+    ],
+    target: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="A directory, or the URL of a store: file:///data. It may also stand before the event.",
+        ),
+    ],
     /,
     *,
     raw: Raw = False,
@@ -95,8 +107,9 @@ def show(
     import anyio
 
     from .show import show
+    from .target import in_order
 
-    anyio.run(partial(show, event, target, log=log, raw=raw))
+    anyio.run(partial(show, *in_order(event, target), log=log, raw=raw))
 
 
 @app.command

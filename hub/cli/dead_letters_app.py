@@ -56,7 +56,7 @@ def list_(
 
 @dead_letters.command
 def show(
-    store: Target,
+    store: Annotated[str, Parameter(help="A directory, or the URL of a store. It may also stand behind the letter.")],
     letter: Annotated[str, Parameter(help="The id of the letter, as list prints it.")],
     /,
     *,
@@ -66,7 +66,9 @@ def show(
     import anyio
 
     from .dead_letters import show_letter
+    from .target import in_order
 
+    letter, store = in_order(letter, store)
     anyio.run(partial(show_letter, store, letter, log=log))
 
 

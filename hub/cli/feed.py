@@ -14,6 +14,7 @@ from .redacted import shown
 
 __all__ = ("Feed",)
 
+_STATES = {"hub.started": "running", "hub.stopped": "stopped"}
 _BATCH = 500
 """How many records are read before others have their turn."""
 
@@ -25,6 +26,8 @@ class Feed:
         self.board: Board = board
         self.damaged: int = 0
         """How many records could not be read."""
+        self.state: str = "unknown"
+        """Of the hub: the board of a tenant has no event that says it."""
         self._reader = LogReader(store, path)
         self._shown_as = shown(raw=raw).record
 
@@ -35,7 +38,9 @@ class Feed:
             try:
                 body = self._shown_as(record).body
                 if b'"seq":' in body:
-                    self.board.fold(codec.decode(body))
+                    event = codec.decode(body)
+                    self.board.fold(event)
+                    self.state = _STATES.get(event.kind, self.state)
             except InvalidRecord:
                 self.damaged += b'"seq":' in record.line
             if number % _BATCH == _BATCH - 1:

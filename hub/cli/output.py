@@ -6,7 +6,11 @@ import io
 import os
 import re
 import sys
-from typing import TextIO
+from functools import cache
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    import logging
 
 from ..words import cells_of, crop, escape
 
@@ -51,6 +55,29 @@ def log_to_stderr(*, debug: bool) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    own = logging.getLogger("hubwire")
+    for handler in [each for each in own.handlers if isinstance(each, _own_lines())]:
+        own.removeHandler(handler)
+    own.addHandler(_own_lines()(level))
+
+
+@cache
+def _own_lines() -> type[logging.Handler]:
+    """Return the class of what prints the log lines of hubwire itself; only a verb that is run imports logging."""
+    import logging
+
+    class OwnLines(logging.Handler):
+        """Prints a line as the command says its own; where an error came from is for ``--debug``."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            message = record.getMessage()
+            if self.level <= logging.DEBUG:
+                print(message, file=sys.stderr, flush=True)
+            else:
+                first, feed, _ = message.partition("\n")
+                complain(f"{first} (--debug shows where)" if feed else first)
+
+    return OwnLines
 
 
 def is_terminal(stream: TextIO) -> bool:

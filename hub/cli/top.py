@@ -153,10 +153,11 @@ class _View:
                 return
 
     def _frame(self, size: Size, *, is_reading: bool) -> Any:
-        hub = self._feed.board.hub()
+        board = self._feed.board
+        state = board.hub().state if board.tenant is None else self._feed.state
         # What a hub has left behind that was stopped is shown as it was then.
-        now = None if hub.state == "stopped" else self._clock.now_ns() / 1e9
-        return Frame(self._feed.board, now, self._title, size).made(is_reading=is_reading, damaged=self._feed.damaged)
+        now = None if state == "stopped" else self._clock.now_ns() / 1e9
+        return Frame(board, now, self._title, size, state).made(is_reading=is_reading, damaged=self._feed.damaged)
 
     @staticmethod
     def _console(width: int | None) -> Any:

@@ -72,6 +72,8 @@ class Frame:
     now: float | None
     title: str
     size: Size
+    state: str = "unknown"
+    """Of the hub: running or stopped, as far as is known."""
 
     def made(self, *, is_reading: bool, damaged: int) -> RenderableType:
         """Return the whole frame, which fits the terminal."""
@@ -99,7 +101,7 @@ class Frame:
                 Text(waits),
             ]
         first = Text().append("hubwire top  ", "bold")
-        first.append(*{"running": ("running", "green"), "stopped": ("stopped", "")}.get(hub.state, ("", "")))
+        first.append(*{"running": ("running", "green"), "stopped": ("stopped", "")}.get(self.state, ("", "")))
         first.append(f"  #{hub.seq:,} at {escape(hub.at[11:19])}  hub …{escape(hub.hub[-8:])}", "")
         if is_reading:
             first.append("  reading …", "cyan")

@@ -172,7 +172,8 @@ class Webhook:
         self._sha256 = _sha256(sha256)
         timeouts = timeouts_of(timeout, connect_timeout, write_timeout, read_timeout)
         self._circuit = Circuit(number_of("failures_max", failures_max), backoff_of(retry), self._clock.monotonic)
-        check_installed(_CALL)
+        if proxy is not None:
+            check_installed(_CALL)
         target = self._endpoint.target
         self._sender = Sender(
             guard,

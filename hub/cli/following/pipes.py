@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from anyio import to_thread
 
-from .lines import Line, Splitter
+from .lines import Line, Splitter, TooLong
 
 __all__ = ("StandardInput",)
 
@@ -23,18 +23,22 @@ class StandardInput:
         self._count = 0
 
     async def batches(self) -> AsyncIterator[Sequence[Line]]:
-        splitter = Splitter(self.name)
+        splitter = Splitter()
         while content := await to_thread.run_sync(_read, abandon_on_cancel=True):
             if lines := self._lines(splitter.feed(content)):
                 yield lines
-        if splitter.rest:
-            yield self._lines([splitter.rest])
+        if lines := self._lines(splitter.end()):
+            yield lines
 
-    def _lines(self, contents: list[bytes]) -> list[Line]:
+    def _lines(self, contents: list[bytes | TooLong]) -> list[Line]:
         made = []
         for content in contents:
             self._count += 1
-            made.append(Line(content.rstrip(b"\r\n"), f"line {self._count:,}"))
+            place = f"line {self._count:,}"
+            if isinstance(content, TooLong):
+                made.append(Line(b"", place, refusal=content.refusal))
+            else:
+                made.append(Line(content.rstrip(b"\r\n"), place))
         return made
 
 
