@@ -86,8 +86,7 @@ def test_a_signal_leaves_no_half_file(verb: list[str], ending: signal.Signals, s
 @pytest.mark.parametrize("ending", SIGNALS)
 def test_a_statement_that_runs_is_ended_by_a_signal(ending: signal.Signals, store: Path, tmp_path: Path) -> None:
     """Its copy of the records is gone then."""
-    never = "select count(*) from range(900000000000) t(j) where hash(j) = 0"
-    statement = "select range as i from range(30000) union all " + never
+    statement = "select range as i from range(30000) union all select sum(j) from range(900000000000) t(j)"
     with running("sql", store, statement, "-o", "csv", folder=tmp_path / "tmp") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"i\n"  # it is at work on the rest
