@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,6 +36,7 @@ __all__ = ("run_sql",)
 
 T = TypeVar("T")
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PIECE_BYTES = 64 * 1024 * 1024
 """So much is written to a file before DuckDB takes it over."""
 
@@ -256,7 +258,8 @@ def _line(found: Found, as_shown: Shown, names: Names) -> bytes:
 def _approval(row: Any, names: Names) -> dict[str, Any]:
     fields = attrs.asdict(row)
     for name in ("requested", "decided"):
-        fields[name] = fields.pop(f"{name}_at")
+        instant = instant_of(fields.pop(f"{name}_at"))  # of a stranger's text, DuckDB would refuse all
+        fields[name] = None if instant is None else _EPOCH + timedelta(microseconds=instant)
     fields["agent"] = None if row.agent_id is None else names.agent(row.agent_id)
     return fields
 
