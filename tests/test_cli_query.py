@@ -372,6 +372,16 @@ def test_sql_compares_instants(tmp_path: Path) -> None:
     ]
 
 
+def test_sql_takes_approvals_of_any_time(tmp_path: Path) -> None:
+    """One that is no time is not known; it keeps no statement from what else there is."""
+    pytest.importorskip("duckdb")
+    times: list[Any] = ["soon", "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59Z", 8e13, at(0)]
+    asked = [{"at": time, "kind": "approval.requested", "approval_id": f"{n}"} for n, time in enumerate(times)]
+    anyio.run(write_log, FileStore(tmp_path), asked)
+    found = rows_of(tmp_path, "select approval_id, epoch(requested) as seconds from approvals order by approval_id")
+    assert [row["seconds"] for row in found] == [None, None, 253_402_300_799, None, 1_800_000_000]
+
+
 def test_sql_reaches_no_file(log: Path, tmp_path: Path) -> None:
     """It sees its copy alone, writes none, and its copy is redacted."""
     pytest.importorskip("duckdb")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,7 @@ __all__ = ("run",)
 
 FAILED = 1
 MISUSED = 2
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 Target = Annotated[str, Parameter(help="A directory, or the URL of a store: file:///data.")]
 LogPath = Annotated[
@@ -405,6 +407,8 @@ def run(arguments: Sequence[str]) -> int:
     except CycloptsError as error:
         complain(_misuse(error))
         return MISUSED
+    except OSError as error:  # of what is printed without a verb, as the help
+        return _failed(error)
 
 
 def _misuse(error: CycloptsError) -> str:
@@ -428,9 +432,16 @@ def _failed(error: Exception) -> int:
             complain(leaf)
             return MISUSED if isinstance(leaf, ConfigurationError) else FAILED
     if isinstance(leaves[0], OSError):
-        complain(leaves[0])
+        complain(_of_system(leaves[0]))
         return FAILED
     raise error
+
+
+def _of_system(error: OSError) -> str:
+    """Return what the system refused; what has no name and cannot be written is the output."""
+    if error.filename is None and error.errno in _NOT_WRITTEN:
+        return f"the standard output cannot be written ({error.strerror}); make room there, or write to another place"
+    return str(error)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -24,9 +24,10 @@ from ..patterns import Patterns
 from ..ports import KnowledgeStore, normalize_path
 from .failures import CommandFailed
 from .hub_client import is_hub
-from .inspection import ReadJournal, holder_of
+from .inspection import holder_of
 from .letters_in import letters_in
 from .output import Paint, complain, escape, escape_json, plural, say
+from .read_journal import ReadJournal
 from .target import open_target
 
 __all__ = ("LetterMissing", "Wanted", "ask", "list_letters", "show_letter")

@@ -18,7 +18,7 @@ from ._holds import read_keeping
 from ._indexing import Indexer
 from ._lending import Place
 from ._one_by_one import OneByOne
-from ._pruning import Pruner
+from ._pruning import Pruner, PruningEnded
 from ._redaction import Redaction
 from .retention import Hold, Pruning, Retention
 
@@ -67,6 +67,8 @@ class Keeper:
                 self.retention, by="retention", reason=None, is_dry_run=False, floor=self.retention.days_min
             )
             self.failure = None
+        except PruningEnded:  # by close(): that is no failure, and the next opening finishes what was begun
+            return
         except Exception as error:  # noqa: BLE001 - it is counted and logged, and the log goes on
             self.errors += 1
             self.failure = error

@@ -34,9 +34,13 @@ from ._records import RecordChecks, RecordHead, fields_of
 from .blobs import Blob, blob_of
 from .retention import Hold, Pruning, Retention
 
-__all__ = ("Pruner",)
+__all__ = ("Pruner", "PruningEnded")
 
 _YIELD_EVERY = 256
+
+
+class PruningEnded(ConfigurationError):
+    """The log was closed while it was pruned."""
 
 
 class Pruner:
@@ -260,7 +264,7 @@ class Pruner:
 
     def _check_going_on(self) -> None:
         if self._is_closing or not self._log.is_open:
-            raise ConfigurationError(
+            raise PruningEnded(
                 f"the log {self._path} was closed while it was pruned; the next pruning finishes what was begun"
             )
 
