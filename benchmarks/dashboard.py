@@ -103,6 +103,7 @@ async def main() -> None:
     alone = await emitting(0)
     watched = await emitting(CLIENTS)
     for name, first, second in zip(("p50", "p99"), alone, watched, strict=True):
+        times = second / first
         print(
             f"emit {name}                {first:12,.0f} us  {second:8,.0f} us with {CLIENTS} clients, {times:.1f} times"
         )

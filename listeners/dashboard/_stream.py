@@ -165,10 +165,14 @@ class Streams:
 class Client:
     """One client, and its place."""
 
-    def __init__(self, streams: Streams, form: Form, feed: BoardFeed | None) -> None:
+    def __init__(self, streams: Streams, form: Form, feed: BoardFeed | None, lasts: Callable[[], bool]) -> None:
+        """``lasts``: whether the session has not ended, by which it may read."""
         self._streams = streams
         self._form = form
         self._feed = feed
+        self._lasts = lasts
+        self._looks_at = 0.0
+        """When it is asked next."""
         self._reader: Reader | None = None
         self._send: _Send = _nowhere
         self._behind = BEHIND_MAX
@@ -215,7 +219,7 @@ class Client:
     async def run(self, send: _Send, first: bytes) -> bool:
         """Send until the client goes, the server stops, or there is no more; return whether it was told the end."""
         self._send = send
-        code, text = "ended", "the server has stopped, or the hub was closed"
+        code, text = "ended", "the server has stopped, the hub was closed, or the session has ended"
         try:
             await self._write(b"retry: 2000\n\n" + first)
             while not self.is_gone and await self._step():
@@ -242,6 +246,10 @@ class Client:
         reader = self._reader
         assert reader is not None
         now = time.monotonic()
+        if now >= self._looks_at:
+            self._looks_at = now + _HEARTBEAT_SECONDS
+            if not self._lasts():
+                return False
         if self._feed is not None and now >= self._due:
             streams, contents = self._streams, self._form.contents
             await self._write(tick_frame(streams.source, self._feed, streams.verifying, contents=contents))

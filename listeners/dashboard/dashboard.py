@@ -29,7 +29,8 @@ else:
 __all__ = ("Dashboard", "DashboardStatistics", "serve")
 
 _STREAMS_MAX = 1000
-_RATE = (50.0, 300)
+_RATE = (100.0, 500)
+"""Requests of one address: so many a second, and so many at once."""
 
 
 @attrs.frozen(kw_only=True)
