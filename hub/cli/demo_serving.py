@@ -13,7 +13,7 @@ import anyio
 from hubwire.listeners.audit import AuditLog
 
 from .. import Agent, Channel, Hub
-from ..approvals import ApprovalPolicy
+from ..approvals import ApprovalPolicy, ChallengeKind
 from ..errors import ConfigurationError, HubError
 from ..events import (
     ModelCalled,
@@ -25,6 +25,7 @@ from ..events import (
     TurnStarted,
 )
 from ..ports import KnowledgeStore
+from ..risk import RiskLevel
 from .output import complain, say
 from .scenario import title_of
 
@@ -35,7 +36,8 @@ _STEP_SECONDS = 1.2
 _AT_A_TIME = 2
 _ASK_EVERY = 4
 """Of so many tickets, one wants to be deployed, and waits for a person."""
-_POLICY = ApprovalPolicy(timeout_seconds=300.0)
+# A quiz has a question of its own, which no page asks: here a person says yes or no.
+_POLICY = ApprovalPolicy(timeout_seconds=300.0, challenges=dict.fromkeys(RiskLevel, ChallengeKind.CONFIRM))
 _NAMES = ("planner", "coder", "tester", "reviewer")
 
 
@@ -130,7 +132,11 @@ class _Team:
             call: dict[str, Any] = {"model": "demo-1", "call_id": secrets.token_hex(8)}
             await emit(ModelCalled(request={"text": f"What is next for ticket #{ticket}?"}, **call, **about))
             await anyio.sleep(self._seconds)
-            taken = {"input_tokens": 800 + ticket % 7 * 130, "output_tokens": 60, "duration_ms": self._seconds * 1000}
+            taken: dict[str, Any] = {
+                "input_tokens": 800 + ticket % 7 * 130,
+                "output_tokens": 60,
+                "duration_ms": self._seconds * 1000,
+            }
             await emit(ModelCompleted(response={"text": f"I call {tool}."}, **taken, **call, **about))
             used: dict[str, Any] = {"tool": tool, "call_id": secrets.token_hex(8)}
             await emit(ToolCalled(arguments=arguments, **used, **about))
