@@ -268,7 +268,7 @@ def _error(fields: Mapping[str, Any]) -> str:
 
 def _took(fields: Mapping[str, Any]) -> str | None:
     """Return how long it took, as ``40 ms`` or ``1.84 s``; None if that was not measured."""
-    taken = fields.get("duration_ms")
+    taken: Any = fields.get("duration_ms")
     if type(taken) not in (int, float) or not 0 <= taken < 1e12:
         return None
     return f"{taken:.0f} ms" if taken < 1000 else f"{taken / 1000:.2f} s"

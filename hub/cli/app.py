@@ -355,13 +355,25 @@ def demo(
     pace: Annotated[
         float, Parameter(validator=Number(gte=0), help="Seconds that each step of an agent takes; by default 0.04.")
     ] = 0.04,
+    no_serve: Annotated[
+        bool, Parameter(help="End when the log is verified; by default the team goes on beside a dashboard.")
+    ] = False,
+    port: Annotated[
+        int | None,
+        Parameter(
+            validator=Number(gte=0, lte=65_535), help="The port of the dashboard; by default 8765, or else a free one."
+        ),
+    ] = None,
 ) -> None:
-    """Watch agents at work: they are killed in the middle, start again, recover and finish; then verify the log."""
+    """Watch agents at work: they are killed in the middle, start again, recover and finish; then verify the log.
+
+    On a terminal it ends with the address of a dashboard, beside which they go on working until Ctrl-C.
+    """
     import anyio
 
     from .demo import demo
 
-    anyio.run(partial(demo, store, tickets=tickets, pace=pace))
+    anyio.run(partial(demo, store, tickets=tickets, pace=pace, serves=not no_serve, port=port))
 
 
 app.command(approvals)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 import attrs
@@ -244,14 +244,15 @@ def _call(approval: Fields, arguments: Any = None) -> str:
 
 def _risk(approval: Fields) -> str:
     score = approval["risk_score"]
-    return approval["risk_level"] + ("" if score is None else f" {score:.2f}")
+    return str(approval["risk_level"]) + ("" if score is None else f" {score:.2f}")
 
 
 def facts_of(details: Details, paint: Paint) -> list[str]:
     """Return the lines that a person decides by, in the order in which they matter."""
     approval = details.approval
     decided = ", ".join(approval["decided_by"])
-    colour = {"waiting": str, "approved": paint.green}.get(approval["state"], paint.amber)
+    colours: dict[str, Callable[[str], str]] = {"waiting": str, "approved": paint.green}
+    colour = colours.get(approval["state"], paint.amber)
     waits = approval["state"] == "waiting"
     lines = [
         paint.bold(f"{escape(approval['agent'])} wants {escape(_call(approval, details.arguments))}"),

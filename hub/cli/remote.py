@@ -107,9 +107,11 @@ async def export(address: str, format_: str, output: str, selection: Selection, 
     async with HubClient(address) as client:
         lines = client.lines("api/export", format=format_, **filters_of(selection))
         if output == "-":
-            clean = escape_json if is_terminal(sys.stdout) else str
+            is_shown = is_terminal(sys.stdout)
+            clean = escape if format_ == "csv" else escape_json
             async for line in lines:
-                say(clean(line.decode(errors="backslashreplace")))
+                text = line.removesuffix(b"\r").decode(errors="backslashreplace")
+                say(clean(text) if is_shown else text)
             return
         part = anyio.Path(f"{output}.part")
         async with await part.open("wb") as file:
@@ -189,7 +191,8 @@ async def verify(address: str, *, as_json: bool) -> int:
     if as_json:
         say(escape_json(json.dumps(found, ensure_ascii=False)))
     elif is_whole:
-        say(f"{client.name}: {escape(str(found['text']))}")
+        more = str(found.get("text") or "")
+        say(f"verified to #{found['seq']:,}{f'; {escape(more)}' if more else ''}")
     else:
         raise CommandFailed(f"{client.name}: {found.get('text') or found['state']}")
     return 0 if is_whole else 1
