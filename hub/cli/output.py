@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import sys
 from functools import cache
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     import logging
@@ -17,6 +18,7 @@ from ..words import cells_of, crop, escape
 __all__ = (
     "PLAIN",
     "Paint",
+    "as_text",
     "cells_of",
     "complain",
     "crop",
@@ -32,6 +34,11 @@ _COLOURS = (142, 64, 71, 37, 96, 98, 140, 175)
 """Of the 256-colour palette, nearest to the eight of the dashboard, and readable on black and on white."""
 
 _NOT_ASCII = re.compile(r"[^\x20-\x7e]")
+
+
+def as_text(value: Any) -> str:
+    """Return a value as JSON that a person can read, and that cannot harm a terminal."""
+    return escape_json(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def say(line: str, file: TextIO | None = None) -> None:
