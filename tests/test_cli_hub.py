@@ -43,9 +43,11 @@ async def hubwire(*arguments: str | Path, token: str = OPERATOR, code: int = 0) 
 @asynccontextmanager
 async def hub_at(root: Path, port: int = 0) -> AsyncIterator[tuple[Hub, str]]:
     store = FileStore(root)
-    async with Hub(store, listeners=[AuditLog(store)]) as hub:
-        async with Dashboard(hub, access=ACCESS, show_content=True).serve(port=port) as url:
-            yield hub, url
+    async with (
+        Hub(store, listeners=[AuditLog(store)]) as hub,
+        Dashboard(hub, access=ACCESS, show_content=True).serve(port=port) as url,
+    ):
+        yield hub, url
     await store.aclose()
 
 

@@ -25,7 +25,7 @@ from ..events import (
     TurnStarted,
 )
 from ..ports import KnowledgeStore
-from ..risk import RiskLevel
+from ..approvals import RiskLevel
 from .output import complain, say
 from .scenario import title_of
 

@@ -41,7 +41,13 @@ def _with_numbers(asked: Asked, rows: list[dict[str, Any]], statistics: HubStati
         if each is not None and row["state"] != "detached":
             row.update(_numbers_of(each))
     for name, each in numbers.items():
-        told = {"listener": name, "duty": each.duty.value, "pattern": [], "state": "attached", "is_troubled": False}
+        told: dict[str, Any] = {
+            "listener": name,
+            "duty": each.duty.value,
+            "pattern": [],
+            "state": "attached",
+            "is_troubled": False,
+        }
         rows.append({**told, "reason": "", "since_at": "", "last_error": "", "last_error_at": "", **_numbers_of(each)})
     for row in rows:
         if row.get("last_error"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from anyio import to_thread
 
@@ -30,14 +31,14 @@ async def selection_of(asked: Asked, *, also: tuple[str, ...] = ()) -> Selection
     :class:`~._http.Problem` for a filter that there is not, or that cannot be; it names the nearest.
     """
     known = {*FILTERS, *_ONE, *also, "tenant"}
-    given: dict[str, object] = {name: found for name in FILTERS if (found := asked.texts(name))}
-    given |= {name: found for name in _ONE if (found := asked.text(name)) is not None}
+    given: dict[str, Any] = {name: texts for name in FILTERS if (texts := asked.texts(name))}
+    given |= {name: text for name in _ONE if (text := asked.text(name)) is not None}
     given |= {name: asked.text(name) for name in asked.request.query_params if name not in known}
     if asked.tenant is not None:
         given["tenant"] = asked.tenant
     if not asked.contents and "text" in given:
         raise refused("text looks through what is hidden from you", "ask by kind, agent, channel or time instead")
-    make = partial(Selection.of, **given, clock=asked.parts.clock, call=asked.request.url.path)  # type: ignore[arg-type]
+    make = partial(Selection.of, **given, clock=asked.parts.clock, call=asked.request.url.path)
     try:
         return await to_thread.run_sync(make) if "zone" in given else make()  # zones are files
     except ConfigurationError as error:
