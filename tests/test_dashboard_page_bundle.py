@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from support.house import ROOT
-
 import hubwire
+from support.house import ROOT
 
 WEB = ROOT / "listeners" / "dashboard" / "web"
 PAGE = Path(hubwire.__file__).resolve().parent / "listeners" / "dashboard" / "_page"
