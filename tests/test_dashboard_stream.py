@@ -309,6 +309,6 @@ async def test_names_are_known_whose_beginning_is_not() -> None:
         agent = await hub.agents.register("coder")
         for _ in range(20):
             await notes(hub, 500)
-        last = (await hub.emit(note(1, agent_id=agent.id))).seq
-        async with signed_in(Dashboard(hub)) as client, Frames.of(client, "api/stream?last=1") as frames:
+        async with signed_in(Dashboard(hub)) as client, Frames.of(client, "api/stream?last=0") as frames:
+            last = (await hub.emit(note(1, agent_id=agent.id))).seq
             assert (await frames.rows(last))[-1]["agent"] == "coder"

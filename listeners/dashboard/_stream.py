@@ -35,6 +35,9 @@ _FULL = 256
 """A client that has so many events to read does not wait."""
 _SLICE = 8
 """So many clients are written to in one turn of the loop, so that the hub has its turns in between."""
+_LONG = 5000
+_PAUSE_SECONDS = 0.002
+"""A client that reads a long history pauses so long after each write."""
 _HEARTBEAT_SECONDS = 15.0
 _TICK_SECONDS = 1.0
 _PATIENCE_SECONDS = 1.0
@@ -289,6 +292,8 @@ class Client:
             self._streams.counts.events += len(batch)
             await self._streams.line.wait_in_line()
             await self._write(frames)
+            if self._reader is not None and self._reader.lag > _LONG:
+                await asyncio.sleep(_PAUSE_SECONDS)
             self._rests_until = time.monotonic() + _REST_SECONDS
         return True
 
