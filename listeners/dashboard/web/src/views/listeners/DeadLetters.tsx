@@ -19,15 +19,13 @@ const LIMIT = 1000;
 export interface DeadLettersProps {
   /** Another number reads them anew: how many there are, as the board counts them. */
   turn: number;
-  /** The listeners that have some. */
-  names: readonly string[];
   onDone: () => void;
 }
 
 /** What an action came to. */
 type Answer = { words: string; failed: Done["failed"] } | { trouble: Trouble };
 
-export function DeadLetters({ turn, names, onDone }: DeadLettersProps) {
+export function DeadLetters({ turn, onDone }: DeadLettersProps) {
   const listener = param("listener");
   const reading = useOnce(listener, `${listener} ${turn}`, (signal) =>
     api.deadLetters({ listener, limit: LIMIT }, signal),
@@ -66,7 +64,8 @@ export function DeadLetters({ turn, names, onDone }: DeadLettersProps) {
   if (!reading.data) return <Unread reading={reading} what="the dead letters" />;
   // The server counts those of all listeners.
   const total = listener && letters.length < LIMIT ? letters.length : reading.data.total;
-  const of = listener || (names.length === 1 ? names[0] : "");
+  const first = letters[0]?.listener ?? "";
+  const of = listener || (letters.every((letter) => letter.listener === first) ? first : "");
   return (
     <section class="letters" ref={section} aria-label="Dead letters">
       <header class="section-head letters-head">
