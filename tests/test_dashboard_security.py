@@ -310,9 +310,10 @@ async def test_headers_that_are_too_large_are_refused() -> None:
         assert (await client.get("")).status_code == 200
 
 
-async def test_too_many_requests_are_refused() -> None:
+async def test_too_many_requests_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubwire.listeners.dashboard.dashboard._RATE", (0.1, 20))
     async with Hub() as hub, signed_in(Dashboard(hub)) as client:
-        answers = [await client.get("api/session") for _ in range(400)]
+        answers = [await client.get("api/session") for _ in range(30)]
         refused = [answer for answer in answers if answer.status_code == 429]
         assert refused
         assert refused[0].headers["retry-after"]
@@ -390,3 +391,19 @@ async def test_two_people_have_two_tokens_and_names() -> None:
 
 async def test_a_token_is_not_shown_by_accident() -> None:
     assert TOKEN not in repr(person())
+
+
+async def test_a_stream_ends_with_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubwire.listeners.dashboard._stream._HEARTBEAT_SECONDS", 0.05)
+    async with Hub() as hub, signed_in(Dashboard(hub)) as client, Frames.of(client) as frames:
+        await frames.of_event("rows")
+        assert (await client.request("DELETE", "api/session")).status_code == 204
+        assert (await frames.of_event("stale")).data["code"] == "ended"
+
+
+async def test_the_head_of_a_stream_is_no_stream() -> None:
+    async with Hub() as hub:
+        dashboard = Dashboard(hub)
+        async with signed_in(dashboard) as client:
+            assert (await client.head("api/stream")).status_code == 200
+            assert dashboard.statistics().streams == 0

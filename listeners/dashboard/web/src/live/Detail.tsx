@@ -5,13 +5,14 @@ import { useReading } from "../base/board.ts";
 import { clock, duration, instant, many, number, visible, whole } from "../base/format.ts";
 import { goView, href } from "../base/router.ts";
 import type { Detail as EventDetail, Json, Row } from "../base/wire.ts";
-import { Drawer, DrawerTitle } from "../frame/Drawer.tsx";
+import { Drawer, DrawerTitle, PartTitle } from "../frame/Drawer.tsx";
 import { useKeys } from "../frame/keys.ts";
 import { CopyButton, copy } from "../parts/Empty.tsx";
 import { JsonTree } from "../parts/JsonTree.tsx";
 import { HiddenNote, Unread } from "../parts/Notes.tsx";
 import { Age, AgentName, Button, Facts } from "../parts/parts.tsx";
 import { KindSign, OutcomeSign } from "../parts/Sign.tsx";
+import { tick } from "../stream/state.ts";
 
 export interface DetailProps {
   seq: number;
@@ -48,7 +49,7 @@ export function Detail({ seq, row: known, onClose, onSeq, onContext }: DetailPro
       {detail?.event && (
         <section class="drawer-part">
           <header class="part-head">
-            <h3>JSON</h3>
+            <PartTitle>JSON</PartTitle>
             <CopyButton text={json} hotkey="y" />
           </header>
           <JsonTree key={seq} value={detail.event} label="The event as JSON" />
@@ -163,7 +164,7 @@ function Links({ row, detail, onSeq, onContext }: LinksProps) {
   const run = linked?.run_id ?? row.run_id;
   return (
     <section class="drawer-part">
-      <h3>Linked</h3>
+      <PartTitle>Linked</PartTitle>
       <Facts
         rows={[
           ["Caused by", linked?.caused_by && <Other row={linked.caused_by} onSeq={onSeq} />],
@@ -200,8 +201,10 @@ function Other({ row, words, onSeq }: { row: Row; words?: boolean; onSeq: (seq: 
   );
 }
 
-/** Around an event: so long before and after it. */
+/** Around an event: a quarter of a minute before and after it, and less where so much happens that it would be cut. */
 export function around(row: Row): { since: string; until: string } {
   const at = instant(row.at);
-  return { since: new Date(at - 15_000).toISOString(), until: new Date(at + 15_000).toISOString() };
+  const rate = Math.max(1, tick.peek()?.hub.events_per_second ?? 1);
+  const span = Math.min(15_000, Math.max(100, 300_000 / rate));
+  return { since: new Date(at - span).toISOString(), until: new Date(at + span).toISOString() };
 }

@@ -22,6 +22,7 @@ import {
   pause,
   pausedAt,
   range,
+  rangeRows,
   resume,
   shown,
 } from "./model.ts";
@@ -164,6 +165,7 @@ function useFollowing(scroller: RefObject<HTMLDivElement | null>, lister: Lister
     if (!isPaused && scroller.current) scroller.current.scrollTop = 0;
   }, [isPaused]);
   const chosen = cursor.value;
+  const held = rangeRows.value;
   useEffect(() => {
     const element = scroller.current;
     if (chosen === null || !element) return;
@@ -172,14 +174,20 @@ function useFollowing(scroller: RefObject<HTMLDivElement | null>, lister: Lister
       if (!entry || seqOf(entry) < chosen) return;
       if (seqOf(entry) !== chosen) continue;
       const item = lister.measurementsCache[index];
-      if (!item) return;
-      const top = item.start - margin;
-      const room = element.clientHeight - margin;
-      if (top < element.scrollTop) element.scrollTop = top;
-      else if (top + item.size > element.scrollTop + room) element.scrollTop = top + item.size - room;
+      if (item) bringIntoSight(element, item.start - margin, item.size, margin);
       return;
     }
-  }, [chosen]);
+  }, [chosen, held]);
+}
+
+/** Scroll as little as needed; to what was far away so that it stands in the middle. */
+function bringIntoSight(element: HTMLElement, top: number, size: number, margin: number): void {
+  const room = element.clientHeight - margin;
+  const above = element.scrollTop - top;
+  const below = top + size - element.scrollTop - room;
+  if (Math.max(above, below) > size * 3) element.scrollTop = top - (room - size) / 2;
+  else if (above > 0) element.scrollTop = top;
+  else if (below > 0) element.scrollTop += below;
 }
 
 /** Above the rows: that the list is paused, or that it is busy. */
