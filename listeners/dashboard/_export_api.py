@@ -21,13 +21,13 @@ __all__ = ("endpoints",)
 _FORMATS: Mapping[str, tuple[Callable[[], Format], str, str]] = {
     "jsonl": (Jsonl, "application/x-ndjson", "jsonl"),
     "csv": (Csv, "text/csv", "csv"),
-    "cloudevents": (CloudEvents, "application/cloudevents-batch+json", "json"),
+    "cloudevents": (CloudEvents, "application/x-ndjson", "jsonl"),
 }
 
 
 async def _export(asked: Asked) -> Reply:
     """Stream the selected records, redacted, with a lock on nothing: also while the log is written."""
-    selection = selection_of(asked, also=("format",))
+    selection = await selection_of(asked, also=("format",))
     name = asked.text("format", "jsonl") or "jsonl"
     if name not in _FORMATS:
         raise refused(f"there is no format {name[:40]!r}", f"format={'|'.join(_FORMATS)}")

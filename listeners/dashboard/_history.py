@@ -34,7 +34,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def _events(asked: Asked) -> Reply:
-    selection = selection_of(asked, also=PAGING)
+    selection = await selection_of(asked, also=PAGING)
     limit = asked.whole("limit", _LIMIT, least=1, most=_LIMIT_MAX)
     logs = asked.parts.logs
     place = await logs.place()
@@ -105,7 +105,7 @@ async def _event(asked: Asked) -> Reply:
 
 async def _histogram(asked: Asked) -> Reply:
     """Return how many events there were over time, by what they mean."""
-    selection = selection_of(asked, also=("bins",))
+    selection = await selection_of(asked, also=("bins",))
     bins = asked.whole("bins", _BINS, least=1, most=_BINS_MAX)
     now = _EPOCH + timedelta(microseconds=asked.parts.clock.now_ns() // 1000)
     until = selection.until_at or now
@@ -147,7 +147,7 @@ def _meaning(row: Count) -> str | None:
 
 async def _facets(asked: Asked) -> Reply:
     """Return which values the fields of the selected events have, the most frequent first."""
-    selection = selection_of(asked, also=("fields",))
+    selection = await selection_of(asked, also=("fields",))
     fields = asked.texts("fields") or FACETS[:5]
     for each in fields:
         if each not in FACETS:

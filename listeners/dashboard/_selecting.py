@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from anyio import to_thread
+
 from hubwire.errors import ConfigurationError
 from hubwire.query import Selection
 
@@ -19,7 +23,7 @@ _ONE = ("text", "since", "until", "zone")
 PAGING = ("after", "limit", "newest_first")
 
 
-def selection_of(asked: Asked, *, also: tuple[str, ...] = ()) -> Selection:
+async def selection_of(asked: Asked, *, also: tuple[str, ...] = ()) -> Selection:
     """Return which records a request asks for; ``also`` are its other parameters.
 
     Those of a person who may see some tenants alone are of the tenant that was asked for. Raises
@@ -33,7 +37,8 @@ def selection_of(asked: Asked, *, also: tuple[str, ...] = ()) -> Selection:
         given["tenant"] = asked.tenant
     if not asked.contents and "text" in given:
         raise refused("text looks through what is hidden from you", "ask by kind, agent, channel or time instead")
+    make = partial(Selection.of, **given, clock=asked.parts.clock, call=asked.request.url.path)  # type: ignore[arg-type]
     try:
-        return Selection.of(**given, clock=asked.parts.clock, call=asked.request.url.path)  # type: ignore[arg-type]
+        return await to_thread.run_sync(make) if "zone" in given else make()  # zones are files
     except ConfigurationError as error:
         raise refused(str(error)) from error
