@@ -23,6 +23,8 @@ export interface RovingOptions {
   /** The row that is opened; empty: none. */
   open: string;
   onOpen: (key: string) => void;
+  /** Whether keys are heeded only while a row of this list has the focus: there is another list above it. */
+  isSecond?: boolean;
 }
 
 function element(name: string, key: string): HTMLElement | null {
@@ -36,7 +38,7 @@ function isControl(event: Event): boolean {
   return control !== null && control !== currentTarget;
 }
 
-export function useRoving({ name, keys, open, onOpen }: RovingOptions): Roving {
+export function useRoving({ name, keys, open, onOpen, isSecond }: RovingOptions): Roving {
   const [at, setAt] = useState("");
   const held = useRef({ keys, open, at });
   held.current = { keys, open, at };
@@ -46,6 +48,7 @@ export function useRoving({ name, keys, open, onOpen }: RovingOptions): Roving {
     found?.scrollIntoView({ block: "nearest" });
   };
   const move = (by: number) => {
+    if (isSecond && !document.activeElement?.closest(`[data-row^="${CSS.escape(name)} "]`)) return false;
     const { keys: all, open: opened, at: place } = held.current;
     const here = all.indexOf(all.includes(place) ? place : opened);
     const next = here < 0 ? all[by > 0 ? 0 : all.length - 1] : all[Math.max(0, Math.min(all.length - 1, here + by))];

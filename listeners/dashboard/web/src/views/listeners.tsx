@@ -59,11 +59,7 @@ export function Listeners() {
               ) : (
                 <Attachments rows={rows} selected={selected} roving={roving} onDone={reading.again} />
               )}
-              <DeadLetters
-                turn={letters}
-                names={rows.filter((row) => row.dead_letters > 0).map((row) => row.listener)}
-                onDone={reading.again}
-              />
+              <DeadLetters turn={letters} onDone={reading.again} />
             </>
           )}
         </div>

@@ -46,7 +46,7 @@ export function ApprovalDrawer({ id, known, at, onClose, onDecided }: ApprovalDr
       head={
         <>
           <Sign name="approval" class="family-control" />
-          <h1>Approval</h1>
+          <h2 class="drawer-title">Approval</h2>
           {one && (
             <span class="quiet cut" title={whole(one.requested_at)}>
               asked at {clock(one.requested_at)} ·{" "}

@@ -123,8 +123,7 @@ function Form({ one, off, onDecided, onSent, onLate }: FormProps) {
   const back = () => {
     setPhase({ name: "looking" });
     setMissing(false);
-    field.current?.blur();
-    field.current?.closest<HTMLElement>(".drawer")?.focus();
+    field.current?.closest(".decide")?.querySelector("button")?.focus();
   };
   useKeys({ a: () => arm("approve"), d: () => arm("deny") });
 

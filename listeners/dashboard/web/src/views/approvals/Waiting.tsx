@@ -42,7 +42,7 @@ export function Waiting({ rows, selected, at, roving }: WaitingProps) {
           <tr
             key={one.approval_id}
             aria-selected={one.approval_id === selected}
-            class={isWaiting(one) ? undefined : "just-decided"}
+            class={isWaiting(one) ? "waiting-row" : "waiting-row just-decided"}
             {...roving.row(one.approval_id)}
           >
             <td class="cell-left">{isWaiting(one) ? <TimeLeft one={one} at={at} /> : <JustDecided one={one} />}</td>

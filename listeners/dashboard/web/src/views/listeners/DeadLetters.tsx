@@ -1,12 +1,11 @@
 // Events that a listener has given up: looked through, retried, discarded.
 
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { api, type Trouble, troubleOf } from "../../base/api.ts";
 import { many, number, visible } from "../../base/format.ts";
 import { useOnce } from "../../base/once.ts";
 import { param, setParams } from "../../base/router.ts";
 import type { Done } from "../../base/wire.ts";
-import { useKeys } from "../../frame/keys.ts";
 import { say } from "../../frame/say.tsx";
 import { Unread } from "../../parts/Notes.tsx";
 import { Chip } from "../../parts/parts.tsx";
@@ -19,15 +18,13 @@ const LIMIT = 1000;
 export interface DeadLettersProps {
   /** Another number reads them anew: how many there are, as the board counts them. */
   turn: number;
-  /** The listeners that have some. */
-  names: readonly string[];
   onDone: () => void;
 }
 
 /** What an action came to. */
 type Answer = { words: string; failed: Done["failed"] } | { trouble: Trouble };
 
-export function DeadLetters({ turn, names, onDone }: DeadLettersProps) {
+export function DeadLetters({ turn, onDone }: DeadLettersProps) {
   const listener = param("listener");
   const reading = useOnce(listener, `${listener} ${turn}`, (signal) =>
     api.deadLetters({ listener, limit: LIMIT }, signal),
@@ -35,7 +32,6 @@ export function DeadLetters({ turn, names, onDone }: DeadLettersProps) {
   const [picked, setPicked] = useState<ReadonlySet<string>>(new Set());
   const [isBusy, setBusy] = useState(false);
   const [answer, setAnswer] = useState<Answer | null>(null);
-  const section = useRef<HTMLElement>(null);
   const letters = reading.data?.rows ?? [];
   const chosen = letters.filter((letter) => picked.has(letter.id)).map((letter) => letter.id);
 
@@ -54,21 +50,13 @@ export function DeadLetters({ turn, names, onDone }: DeadLettersProps) {
     reading.again();
     onDone();
   };
-  /** Space at a row picks it, wherever the box is. */
-  const toggleHere = () => {
-    const row = document.activeElement;
-    if (!(row instanceof HTMLElement) || !section.current?.contains(row) || !row.dataset.row) return false;
-    row.querySelector<HTMLInputElement>("input[type=checkbox]")?.click();
-    return true;
-  };
-  useKeys({ space: toggleHere });
-
   if (!reading.data) return <Unread reading={reading} what="the dead letters" />;
   // The server counts those of all listeners.
   const total = listener && letters.length < LIMIT ? letters.length : reading.data.total;
-  const of = listener || (names.length === 1 ? names[0] : "");
+  const first = letters[0]?.listener ?? "";
+  const of = listener || (letters.every((letter) => letter.listener === first) ? first : "");
   return (
-    <section class="letters" ref={section} aria-label="Dead letters">
+    <section class="letters" aria-label="Dead letters">
       <header class="section-head letters-head">
         <h2>Dead letters</h2>
         <span class="second">

@@ -39,6 +39,7 @@ export function LetterRows({ letters, picked, onPick, withListener }: LetterRows
     name: "letter",
     keys: rows.map((letter) => letter.id),
     open: "",
+    isSecond: true,
     onOpen: (id) => pick(id, false),
   });
   const count = letters.filter((letter) => picked.has(letter.id)).length;
@@ -86,6 +87,11 @@ export function LetterRows({ letters, picked, onPick, withListener }: LetterRows
                 onClick={(event) => {
                   if (event.target instanceof Element && event.target.closest("a, input")) return;
                   pick(letter.id, event.shiftKey);
+                }}
+                onKeyDown={(event) => {
+                  if (event.target !== event.currentTarget || (event.key !== " " && event.key !== "Enter")) return;
+                  pick(letter.id, event.shiftKey);
+                  event.preventDefault();
                 }}
               >
                 <Letter letter={letter} withListener={withListener}>

@@ -23,9 +23,9 @@ export function ListenerDrawer({ row, onClose, onDone }: ListenerDrawerProps) {
       head={
         <>
           <Sign name="listener" class="family-plumbing" />
-          <h1 class="cut" title={row ? visible(row.listener) : ""}>
+          <h2 class="cut drawer-title" title={row ? visible(row.listener) : ""}>
             {row ? visible(row.listener) : "Listener"}
-          </h1>
+          </h2>
         </>
       }
     >
