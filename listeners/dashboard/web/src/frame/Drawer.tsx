@@ -11,6 +11,11 @@ export function DrawerTitle({ children }: { children: ComponentChildren }) {
   return isNarrow.value ? <h1 class="cut">{children}</h1> : <h2 class="cut">{children}</h2>;
 }
 
+/** The title of a part of a drawer, a level below the drawer's own. */
+export function PartTitle({ children }: { children: ComponentChildren }) {
+  return isNarrow.value ? <h2 class="part-title">{children}</h2> : <h3 class="part-title">{children}</h3>;
+}
+
 export interface DrawerProps {
   /** What it shows, for readers. */
   label: string;

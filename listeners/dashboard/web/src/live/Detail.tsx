@@ -5,7 +5,7 @@ import { useReading } from "../base/board.ts";
 import { clock, duration, instant, many, number, visible, whole } from "../base/format.ts";
 import { goView, href } from "../base/router.ts";
 import type { Detail as EventDetail, Json, Row } from "../base/wire.ts";
-import { Drawer, DrawerTitle } from "../frame/Drawer.tsx";
+import { Drawer, DrawerTitle, PartTitle } from "../frame/Drawer.tsx";
 import { useKeys } from "../frame/keys.ts";
 import { CopyButton, copy } from "../parts/Empty.tsx";
 import { JsonTree } from "../parts/JsonTree.tsx";
@@ -48,7 +48,7 @@ export function Detail({ seq, row: known, onClose, onSeq, onContext }: DetailPro
       {detail?.event && (
         <section class="drawer-part">
           <header class="part-head">
-            <h3>JSON</h3>
+            <PartTitle>JSON</PartTitle>
             <CopyButton text={json} hotkey="y" />
           </header>
           <JsonTree key={seq} value={detail.event} label="The event as JSON" />
@@ -163,7 +163,7 @@ function Links({ row, detail, onSeq, onContext }: LinksProps) {
   const run = linked?.run_id ?? row.run_id;
   return (
     <section class="drawer-part">
-      <h3>Linked</h3>
+      <PartTitle>Linked</PartTitle>
       <Facts
         rows={[
           ["Caused by", linked?.caused_by && <Other row={linked.caused_by} onSeq={onSeq} />],

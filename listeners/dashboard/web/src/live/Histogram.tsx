@@ -239,24 +239,26 @@ function Table({ start, list, width }: { start: number; list: readonly Bin[]; wi
   const parts = 5;
   const each = BINS / parts;
   return (
-    <table class="unseen">
-      <caption>Events over time</caption>
-      <tbody>
-        {Array.from({ length: parts }, (_, part) => {
-          const [wrong, attention, other] = sums(list.slice(part * each, (part + 1) * each));
-          const from = start + part * each * width;
-          return (
-            <tr key={part}>
-              <th scope="row">
-                {clock(from)} to {clock(from + each * width)}
-              </th>
-              <td>{many(wrong + attention + other, "event")}</td>
-              <td>{number(wrong)} failed</td>
-              <td>{number(attention)} refused or abandoned</td>
-            </tr>
-          );
-        })}
-      </tbody>
-    </table>
+    <div class="unseen">
+      <table>
+        <caption>Events over time</caption>
+        <tbody>
+          {Array.from({ length: parts }, (_, part) => {
+            const [wrong, attention, other] = sums(list.slice(part * each, (part + 1) * each));
+            const from = start + part * each * width;
+            return (
+              <tr key={part}>
+                <th scope="row">
+                  {clock(from)} to {clock(from + each * width)}
+                </th>
+                <td>{many(wrong + attention + other, "event")}</td>
+                <td>{number(wrong)} failed</td>
+                <td>{number(attention)} refused or abandoned</td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </div>
   );
 }

@@ -22,6 +22,7 @@ import {
   pause,
   pausedAt,
   range,
+  rangeRows,
   resume,
   shown,
 } from "./model.ts";
@@ -164,6 +165,7 @@ function useFollowing(scroller: RefObject<HTMLDivElement | null>, lister: Lister
     if (!isPaused && scroller.current) scroller.current.scrollTop = 0;
   }, [isPaused]);
   const chosen = cursor.value;
+  const held = rangeRows.value;
   useEffect(() => {
     const element = scroller.current;
     if (chosen === null || !element) return;
@@ -179,7 +181,7 @@ function useFollowing(scroller: RefObject<HTMLDivElement | null>, lister: Lister
       else if (top + item.size > element.scrollTop + room) element.scrollTop = top + item.size - room;
       return;
     }
-  }, [chosen]);
+  }, [chosen, held]);
 }
 
 /** Above the rows: that the list is paused, or that it is busy. */

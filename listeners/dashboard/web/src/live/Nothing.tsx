@@ -5,6 +5,7 @@ import { many, number } from "../base/format.ts";
 import { familyOf } from "../base/kinds.ts";
 import { setParams } from "../base/router.ts";
 import { Empty } from "../parts/Empty.tsx";
+import { Waiting } from "../parts/Notes.tsx";
 import { Button } from "../parts/parts.tsx";
 import { isGap } from "../stream/rows.ts";
 import { health, rows } from "../stream/state.ts";
@@ -90,7 +91,7 @@ function drawnRows(): number {
 
 function NothingInRange() {
   const held = rangeRows.value;
-  if (held === null) return null;
+  if (held === null) return <Waiting what="the events of this stretch" />;
   if (held.trouble) return <p class="note wrong">{held.trouble}</p>;
   if (held.list.length > 0) {
     return held.isCut ? (

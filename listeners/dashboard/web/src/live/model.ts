@@ -15,6 +15,9 @@ import { Bins } from "./bins.ts";
 /** At most two paints of the list a second, and one of the figures. */
 const LIST_MS = 500;
 const FIGURES_MS = 1000;
+/** What a page gets when it opens is drawn sooner: it comes at once, and ends. */
+const FIRST_MS = 150;
+const RECENT_MS = 5000;
 /** Rows a second from which on the list is busy, and below which it no longer is. */
 const BUSY = 30;
 const CALM = 20;
@@ -91,21 +94,28 @@ export function resume(): void {
 
 // --- when it is drawn
 
-let _listTimer: ReturnType<typeof setTimeout> | undefined;
-let _figuresTimer: ReturnType<typeof setTimeout> | undefined;
+let listTimer: ReturnType<typeof setTimeout> | undefined;
+let figuresTimer: ReturnType<typeof setTimeout> | undefined;
 let listAt = Number.NEGATIVE_INFINITY;
 let figuresAt = Number.NEGATIVE_INFINITY;
 /** Rows that match, by the second in which they came. */
 const matched = new Map<number, number>();
 let saidNew = 0;
 
-function drawSoon(): void {
-  _listTimer ??= setTimeout(drawList, Math.max(0, listAt + LIST_MS - performance.now()));
-  _figuresTimer ??= setTimeout(drawFigures, Math.max(0, figuresAt + FIGURES_MS - performance.now()));
+function drawSoon(isPast: boolean): void {
+  if (isPast) {
+    clearTimeout(listTimer);
+    clearTimeout(figuresTimer);
+    listTimer = setTimeout(drawList, FIRST_MS);
+    figuresTimer = setTimeout(drawFigures, FIRST_MS);
+    return;
+  }
+  listTimer ??= setTimeout(drawList, Math.max(0, listAt + LIST_MS - performance.now()));
+  figuresTimer ??= setTimeout(drawFigures, Math.max(0, figuresAt + FIGURES_MS - performance.now()));
 }
 
 function drawList(): void {
-  _listTimer = undefined;
+  listTimer = undefined;
   listAt = performance.now();
   batch(() => {
     listVersion.value += 1;
@@ -116,7 +126,7 @@ function drawList(): void {
 }
 
 function drawFigures(): void {
-  _figuresTimer = undefined;
+  figuresTimer = undefined;
   figuresAt = performance.now();
   const second = Math.floor(hubNow() / 1000);
   for (const old of matched.keys()) if (old < second - 5) matched.delete(old);
@@ -127,7 +137,7 @@ function drawFigures(): void {
     busyRate.value = rate > (busyRate.peek() ? CALM : BUSY) ? Math.round(rate) : 0;
   });
   // The rate falls to nothing also when nothing comes.
-  if (busyRate.peek()) _figuresTimer = setTimeout(drawFigures, FIGURES_MS);
+  if (busyRate.peek()) figuresTimer = setTimeout(drawFigures, FIGURES_MS);
 }
 
 // --- what is counted and shown
@@ -136,7 +146,7 @@ let test: ((row: Row) => boolean) | null = null;
 let whole: ((row: Row) => boolean) | null = null;
 
 function count(fresh: readonly Row[]): void {
-  const recent = hubNow() - 5000;
+  const recent = hubNow() - RECENT_MS;
   for (const row of fresh) {
     if (test === null || test(row)) bins.add(row);
     if (whole !== null && !whole(row)) continue;
@@ -207,7 +217,7 @@ export function startLive(): void {
         bins.coverFrom(instant(fresh[0].at));
       }
       count(fresh);
-      drawSoon();
+      drawSoon(fresh[0] !== undefined && instant(fresh[0].at) < hubNow() - RECENT_MS);
     },
     cleared: () => {
       covered = false;
@@ -235,6 +245,6 @@ export function startLive(): void {
     wasLost = health.value === "stale" || health.value === "reconnecting";
   });
   setInterval(() => {
-    if (!document.hidden) _figuresTimer ??= setTimeout(drawFigures, 0);
+    if (!document.hidden) figuresTimer ??= setTimeout(drawFigures, 0);
   }, FIGURES_MS);
 }

@@ -1,5 +1,6 @@
 // What a view says when there is nothing to show yet, or no answer.
 
+import { useEffect, useState } from "preact/hooks";
 import type { Trouble } from "../base/api.ts";
 import type { Reading } from "../base/board.ts";
 import { Button } from "./parts.tsx";
@@ -15,6 +16,18 @@ export function TroubleNote({ trouble, onAgain }: { trouble: Trouble; onAgain?: 
       {onAgain && <Button onClick={onAgain}>Try again</Button>}
     </div>
   );
+}
+
+const SLOW_MS = 300;
+
+/** What is waited for, once it has taken a moment. */
+export function Waiting({ what }: { what: string }) {
+  const [isSlow, setSlow] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setSlow(true), SLOW_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  return isSlow ? <p class="note quiet">Waiting for {what}.</p> : null;
 }
 
 /** What stands in place of a reading that has no data: what is waited for, or what went wrong. */

@@ -1,6 +1,7 @@
 // Live: a histogram above all events as they come.
 
 import { param, setParams } from "../base/router.ts";
+import { isMedium } from "../base/screen.ts";
 import { times } from "../base/settings.ts";
 import type { Row } from "../base/wire.ts";
 import { useKeys } from "../frame/keys.ts";
@@ -151,7 +152,7 @@ export function Live() {
           </span>
         </header>
         <Histogram />
-        <List selected={seq} beside={seq !== null} onOpen={open} />
+        <List selected={seq} beside={seq !== null || isMedium.value} onOpen={open} />
         <Nothing />
       </section>
       {seq !== null && <Detail seq={seq} row={rowOf(seq)} onClose={close} onSeq={open} onContext={showInContext} />}
