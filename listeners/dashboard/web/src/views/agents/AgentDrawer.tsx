@@ -106,7 +106,7 @@ function NewestEvents({ agentId }: { agentId: string }) {
   const rows = reading.data?.rows ?? [];
   return (
     <div class="drawer-part">
-      <h3>Newest events</h3>
+      <h2>Newest events</h2>
       {reading.data === null && <Unread reading={reading} what="its events" />}
       {reading.data && rows.length === 0 && <p class="quiet">None that is kept.</p>}
       <ol class="newest">

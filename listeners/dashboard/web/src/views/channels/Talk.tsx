@@ -53,6 +53,8 @@ export function Talk({ transcript }: { transcript: Transcript }) {
 }
 
 function TalkHead({ channel, shown }: { channel: ChannelView; shown: "talk" | "events" }) {
+  // Where the list is hidden, this is the title of the page.
+  const Title = matchMedia("(max-width: 899px)").matches ? "h1" : "h2";
   return (
     <header class="view-head talk-head">
       <Button
@@ -62,9 +64,9 @@ function TalkHead({ channel, shown }: { channel: ChannelView; shown: "talk" | "e
         label="Back to the list"
         onClick={() => go({ ...place.value, id: "" })}
       />
-      <h2 class="cut" title={channelName(channel)}>
+      <Title class="cut talk-title" title={channelName(channel)}>
         {channelName(channel)}
-      </h2>
+      </Title>
       {channel.type && <span class="chip talk-type">{visible(channel.type)}</span>}
       <span class="chip">
         {visible(channel.state)}{" "}

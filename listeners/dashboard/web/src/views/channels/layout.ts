@@ -74,7 +74,9 @@ export function layout(links: readonly LinkView[]): Layout {
 /** Round an ellipse; the one that talks most stands at the top, and two stand below each other. */
 function placed(id: string, name: string, index: number, count: number, height: number): Node {
   const width = boxWidth(name);
-  const turn = (index / count) * 2 * Math.PI - Math.PI / 2;
+  // Five stand where six would, without the lowest: at even distances two of them would lie on each other.
+  const share = count === 5 ? (index < 3 ? index : index + 1) / 6 : index / count;
+  const turn = share * 2 * Math.PI - Math.PI / 2;
   const half = WIDTH / 2 - BOX_MOST / 2 - 2;
   const x = count === 1 ? WIDTH / 2 : WIDTH / 2 + Math.cos(turn) * half;
   const y = height / 2 + Math.sin(turn) * (height / 2 - BOX_HEIGHT / 2 - 3);

@@ -1,7 +1,7 @@
 // The bars of a waterfall, the arrows between them, and the bands in which the hub was away.
 
 import type { RestartView, SpanView } from "../../base/boards.ts";
-import { coarse, duration, instant, visible } from "../../base/format.ts";
+import { age, coarse, duration, instant, visible } from "../../base/format.ts";
 import { type Bar, labelOf, type Over, place, type Scale, ticksOf } from "./geometry.ts";
 import { Hatches } from "./Hatches.tsx";
 
@@ -51,7 +51,7 @@ export function Bars({ id, width, height, bars, arrows, restarts, scale, now, on
         </g>
       ))}
       {bars.map((bar) => (
-        <Words key={bar.row.span.number} bar={bar} arrows={arrows} width={width} />
+        <Words key={bar.row.span.number} bar={bar} arrows={arrows} width={width} now={now} />
       ))}
     </svg>
   );
@@ -100,24 +100,38 @@ function wordsOf(span: SpanView): string {
     const why = visible(span.detail).replace(/\s+/g, " ").trim();
     return why ? `abandoned: ${why}` : `abandoned after ${took}`;
   }
-  if (span.outcome !== "open") return took;
-  return span.seconds === null || span.seconds === undefined ? "open" : `${coarse(span.seconds * 1000)}, open`;
+  return took;
+}
+
+/** The words of a bar, and shorter ones for where there is less room. */
+function textsOf(span: SpanView, now: number | null): string[] {
+  if (span.outcome !== "open") {
+    const all = wordsOf(span);
+    return [all.length > WORDS_MAX ? `${all.slice(0, WORDS_MAX - 1)}…` : all];
+  }
+  const ms = now === null ? Number.NaN : now - instant(span.started_at);
+  return Number.isNaN(ms) ? ["open"] : [`${coarse(ms)}, open`, coarse(ms), age(ms)];
 }
 
 const WORDS_MAX = 64;
 
-function Words({ bar, arrows, width }: { bar: Bar; arrows: readonly Over[]; width: number }) {
+interface WordsProps {
+  bar: Bar;
+  arrows: readonly Over[];
+  width: number;
+  now: number | null;
+}
+
+function Words({ bar, arrows, width, now }: WordsProps) {
   const { span } = bar.row;
-  const all = wordsOf(span);
-  const text = all.length > WORDS_MAX ? `${all.slice(0, WORDS_MAX - 1)}…` : all;
-  const label = labelOf(bar, text, arrows, { left: 2, right: width - 4 });
+  const label = labelOf(bar, textsOf(span, now), arrows, { left: 2, right: width - 4 });
   if (!label) return null;
   const tone =
     span.outcome === "failed" ? "words-wrong" : span.outcome === "abandoned" ? "words-attention" : "words-took";
   return (
     <text class={`bar-words ${tone}`} x={label.x} y={bar.y + 4} text-anchor={label.anchor}>
       {label.text}
-      {label.text !== all && <title>{all}</title>}
+      {span.detail && <title>{visible(span.detail)}</title>}
     </text>
   );
 }

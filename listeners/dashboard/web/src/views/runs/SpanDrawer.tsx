@@ -130,7 +130,7 @@ function Around({ span, spans, runId }: { span: SpanView; spans: readonly SpanVi
   if (there.length === 0) return null;
   return (
     <div class="drawer-part">
-      <h3>Linked</h3>
+      <h2>Linked</h2>
       <ul class="span-links">
         {there.slice(0, 30).map(([words, each]) => (
           <li key={`${words} ${each.number}`}>

@@ -95,6 +95,8 @@ export interface Over {
   x: number;
   top: number;
   bottom: number;
+  /** The bar that it goes to. */
+  end: Bar;
   words: string;
 }
 
@@ -117,6 +119,7 @@ export function arrowsOf(handOvers: readonly HandOverView[], bars: readonly Bar[
       x,
       top: Math.min(start, to.y),
       bottom: Math.max(start, to.y),
+      end: to,
       words: each.reason,
     });
   }
@@ -129,33 +132,40 @@ export interface Label {
   text: string;
 }
 
-const CHARACTER = 6.1;
+const CHARACTER = 6.5;
 const GAP = 8;
 
-/** Where the words of a bar stand: to its right, past arrows; to its left where there is no room; never under an arrow. */
-export function labelOf(
-  bar: Bar,
-  text: string,
-  arrows: readonly Over[],
-  edges: { left: number; right: number },
-): Label | null {
-  if (!text) return null;
-  const wanted = text.length * CHARACTER;
+export interface Edges {
+  left: number;
+  right: number;
+}
+
+/**
+ * Where the words of a bar stand: to its right, past arrows; to its left where there is no room; never under an arrow.
+ * Of `texts` the first that has room; where none has, the last one is cut.
+ */
+export function labelOf(bar: Bar, texts: readonly string[], arrows: readonly Over[], edges: Edges): Label | null {
   const crossing = arrows
     .filter((arrow) => arrow.top - 9 <= bar.y && arrow.bottom + 9 >= bar.y)
     .map((arrow) => arrow.x);
-  const right = freeRight(bar.right + GAP, wanted, crossing);
-  if (right + wanted <= edges.right) return { x: right, anchor: "start", text };
-  const end = bar.left - (arrows.some((arrow) => Math.abs(arrow.bottom - bar.y) < 1 && arrow.x < bar.left) ? 14 : GAP);
-  const clear = !crossing.some((x) => x > end - wanted - 4 && x < end + 4);
-  if (end - wanted >= edges.left && clear) return { x: end, anchor: "end", text };
-  const roomRight = edges.right - right;
-  const roomLeft = clear ? end - edges.left : 0;
-  const room = Math.max(roomRight, roomLeft);
-  const fits = Math.floor(room / CHARACTER) - 1;
-  if (fits < 3) return null;
-  const cut = `${text.slice(0, fits)}…`;
-  return roomRight >= roomLeft ? { x: right, anchor: "start", text: cut } : { x: end, anchor: "end", text: cut };
+  // An arrow comes in at the left.
+  const end = bar.left - (arrows.some((arrow) => arrow.end === bar && arrow.x < bar.left) ? 14 : GAP);
+  let cut: Label | null = null;
+  for (const text of texts.filter(Boolean)) {
+    const wanted = text.length * CHARACTER;
+    const right = freeRight(bar.right + GAP, wanted, crossing);
+    if (right + wanted <= edges.right) return { x: right, anchor: "start", text };
+    const isClear = !crossing.some((x) => x > end - wanted - 4 && x < end + 4);
+    if (end - wanted >= edges.left && isClear) return { x: end, anchor: "end", text };
+    const roomRight = edges.right - right;
+    const roomLeft = isClear ? end - edges.left : 0;
+    const fits = Math.floor(Math.max(roomRight, roomLeft) / CHARACTER) - 1;
+    const shown = `${text.slice(0, Math.max(0, fits))}…`;
+    if (fits < 3) cut = null;
+    else if (roomRight >= roomLeft) cut = { x: right, anchor: "start", text: shown };
+    else cut = { x: end, anchor: "end", text: shown };
+  }
+  return cut;
 }
 
 function freeRight(from: number, wanted: number, crossing: readonly number[]): number {
