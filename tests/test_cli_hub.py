@@ -43,10 +43,8 @@ async def hubwire(*arguments: str | Path, token: str = OPERATOR, code: int = 0) 
 @asynccontextmanager
 async def hub_at(root: Path, port: int = 0) -> AsyncIterator[tuple[Hub, str]]:
     store = FileStore(root)
-    async with (
-        Hub(store, listeners=[AuditLog(store)]) as hub,
-        Dashboard(hub, access=ACCESS, show_content=True).serve(port=port) as url,
-    ):
+    hub = Hub(store, listeners=[AuditLog(store)])
+    async with hub, Dashboard(hub, access=ACCESS, show_content=True).serve(port=port) as url:
         yield hub, url
     await store.aclose()
 
@@ -80,7 +78,7 @@ async def test_the_verbs_of_a_store_are_there_for_a_hub(tmp_path: Path) -> None:
     async with hub_at(tmp_path) as (hub, url):
         await work(hub)
         assert "pytest ✗ 1 failed" in (await hubwire("query", "--kind", "tool.failed", url))[0]
-        assert "1 failed" in (await hubwire("show", "-1", url))[0] or True
+        assert "seq" in (await hubwire("show", "-1", url))[0]
         assert json.loads((await hubwire("show", "2", url))[0])["seq"] == 2
         assert re.search(r"agents +1\n", (await hubwire("stats", url))[0])
         assert "keeps all its promises" in (await hubwire("doctor", url))[0]
@@ -106,7 +104,7 @@ async def test_an_approval_is_decided_at_the_address(tmp_path: Path) -> None:
         _, said = await hubwire("approvals", "deny", url, asked[1], code=2)
         assert "give --reason" in said
         _, said = await hubwire("approvals", "deny", url, asked[1], "--reason", "no", token=READER, code=1)
-        assert "may" in said
+        assert "has the role read" in said
         await hubwire("approvals", "deny", url, asked[1], "--reason", "no")
         _, said = await hubwire("approvals", "approve", url, asked[1], code=1)
         assert "m.keller" in said or "no approval" in said
@@ -176,7 +174,8 @@ async def test_a_tail_goes_on_behind_the_last_event(tmp_path: Path) -> None:
             await hub.emit(GenericEvent(kind="own.done", data={"n": number}))
             number += 1
         await hub.flush()
-    assert b"retrying http://127.0.0.1" in await complaints.receive_until(b"\n", 1 << 16)
+    while b"retrying http://127.0.0.1" not in await complaints.receive_until(b"\n", 1 << 16):
+        pass
     async with hub_at(tmp_path, port) as (hub, _):
         for _ in range(3):
             await hub.emit(GenericEvent(kind="own.done", data={"n": number}))

@@ -132,11 +132,8 @@ class _Team:
             call: dict[str, Any] = {"model": "demo-1", "call_id": secrets.token_hex(8)}
             await emit(ModelCalled(request={"text": f"What is next for ticket #{ticket}?"}, **call, **about))
             await anyio.sleep(self._seconds)
-            taken: dict[str, Any] = {
-                "input_tokens": 800 + ticket % 7 * 130,
-                "output_tokens": 60,
-                "duration_ms": self._seconds * 1000,
-            }
+            taken: dict[str, Any] = {"input_tokens": 800 + ticket % 7 * 130, "output_tokens": 60}
+            taken["duration_ms"] = self._seconds * 1000
             await emit(ModelCompleted(response={"text": f"I call {tool}."}, **taken, **call, **about))
             used: dict[str, Any] = {"tool": tool, "call_id": secrets.token_hex(8)}
             await emit(ToolCalled(arguments=arguments, **used, **about))

@@ -65,8 +65,8 @@ class HubClient:
     """Asks the dashboard of one hub."""
 
     def __init__(self, address: str) -> None:
-        parts = urlsplit(address)
         try:
+            parts = urlsplit(address)
             host, _ = parts.hostname or "", parts.port
         except ValueError as error:
             raise ConfigurationError(f"{address!r:.200} is no address: {error}") from error

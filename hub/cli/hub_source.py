@@ -137,10 +137,11 @@ class HubSource:
     def _taken(self, message: Message) -> list[Record]:
         """Return the wanted events of a message; say what else it tells."""
         if message.event == "gap":
-            complain(f"{self._client.name}: {_text_of(message)}")
-        elif message.event == "stale":
-            self._seq = -1
-            complain(f"{self._client.name}: {_text_of(message)}")
+            complain(f"{self._client.name}: {_field_of(message, 'text')}")
+        elif message.event == "stale" and (code := _field_of(message, "code")) != "ended":
+            if code != "slow":  # its numbers begin anew
+                self._seq = -1
+            complain(f"{self._client.name}: {_field_of(message, 'text')}")
         if message.id:
             self._last_id = message.id
         fresh = [record for record in _records(message) if record.index > self._seq]
@@ -188,12 +189,12 @@ class _Tick(msgspec.Struct):
 _tick = msgspec.json.Decoder(_Tick).decode
 
 
-def _text_of(message: Message) -> str:
+def _field_of(message: Message, name: str) -> str:
     try:
         found = msgspec.json.decode(message.data)
-        return str(found["text"]) if isinstance(found, dict) and "text" in found else message.event
     except msgspec.MsgspecError:
-        return message.event
+        return ""
+    return str(found.get(name) or "") if isinstance(found, dict) else ""
 
 
 def filters_of(selection: Selection) -> dict[str, Any]:
