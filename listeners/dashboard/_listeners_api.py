@@ -22,7 +22,8 @@ async def _listeners(asked: Asked) -> Reply:
     if hub is not None:
         statistics = hub.statistics()
         found["rows"] = _with_numbers(asked, rows, statistics)
-        delivered = min((each.position for each in statistics.attachments), default=statistics.committed)
+        at_work = [each.position for each in statistics.attachments if each.state.value != "detached"]
+        delivered = min(at_work, default=statistics.committed)
         audit = asked.parts.logs.audit
         found["watermarks"] = {
             "committed": statistics.committed - 1,
