@@ -219,16 +219,17 @@ async def terminal(*arguments: str | Path, columns: int = 80) -> AsyncIterator[T
         os.close(screen.end)
 
 
-async def test_a_growing_log_is_drawn_anew(tmp_path: Path) -> None:
-    """It waits for the log, shows what comes, and gives the terminal back on Ctrl-C."""
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_growing_log_is_drawn_anew(ending: signal.Signals, tmp_path: Path) -> None:
+    """It waits for the log, shows what comes, and gives the terminal back on Ctrl-C, or when it is told to end."""
     async with terminal(tmp_path) as screen, Hub(FileStore(tmp_path)) as hub:
         coder = await hub.agents.register("coder")
         await screen.until(b"coder")
         await hub.emit(ToolCalled(agent_id=coder.id, tool="pytest", call_id="1"))
         await screen.until(b"tool pytest")
-        screen.process.send_signal(signal.SIGINT)
+        screen.process.send_signal(ending)
         await screen.rest()
-        assert await anyio.to_thread.run_sync(screen.process.wait) == 130
+        assert await anyio.to_thread.run_sync(screen.process.wait) == 128 + ending
     assert b"\x1b[?1049h" in screen.drawn, "it draws on a screen of its own"
     assert b"\x1b[?1049l" in screen.drawn, "and gives back the one before"
     assert b"\x1b[?25h" in screen.drawn, "with its cursor"

@@ -118,7 +118,7 @@ class _View:
     @staticmethod
     async def _stop_on_signal(scope: anyio.CancelScope) -> None:
         """End on Ctrl-C between two frames, so that the terminal is given back as it was."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with anyio.open_signal_receiver(signal.SIGINT) as signals:
             async for _ in signals:
                 scope.cancel()
                 return
