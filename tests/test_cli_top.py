@@ -165,16 +165,17 @@ async def test_what_is_before_the_damage_of_a_journal_is_shown(tmp_path: Path) -
 # --- frames of a log that grows -------------------------------------------------------------------------------------
 
 
-async def test_a_growing_log_is_drawn_anew(tmp_path: Path) -> None:
-    """It waits for the log, shows what comes, and gives the terminal back on Ctrl-C."""
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_growing_log_is_drawn_anew(ending: signal.Signals, tmp_path: Path) -> None:
+    """It waits for the log, shows what comes, and gives the terminal back on Ctrl-C, or when it is told to end."""
     async with terminal("top", "--plain", tmp_path) as screen, Hub(FileStore(tmp_path)) as hub:
         coder = await hub.agents.register("coder")
         await screen.until(b"coder")
         await hub.emit(ToolCalled(agent_id=coder.id, tool="pytest", call_id="1"))
         await screen.until(b"tool pytest")
-        screen.process.send_signal(signal.SIGINT)
+        screen.process.send_signal(ending)
         await screen.rest()
-        assert await anyio.to_thread.run_sync(screen.process.wait) == 130
+        assert await anyio.to_thread.run_sync(screen.process.wait) == 128 + ending
     assert b"\x1b[?1049h" in screen.drawn, "it draws on a screen of its own"
     assert b"\x1b[?1049l" in screen.drawn, "and gives back the one before"
     assert b"\x1b[?25h" in screen.drawn, "with its cursor"

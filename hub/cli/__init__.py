@@ -50,12 +50,11 @@ def _ending_in_order(ends: list[int]) -> Iterator[None]:
     As timeout, a service manager and a terminal that is closed send it. One that is ignored, as below nohup, stays so.
     """
 
-    def end(number: int, frame: FrameType | None) -> None:
+    def end(number: int, _: FrameType | None) -> None:
         ends.append(number)
-        interrupt = signal.getsignal(signal.SIGINT)  # a running loop has its own, which cancels the task
-        if not callable(interrupt):
+        if not callable(signal.getsignal(signal.SIGINT)):  # it is ignored
             raise KeyboardInterrupt
-        interrupt(signal.SIGINT, frame)
+        signal.raise_signal(signal.SIGINT)  # for whichever handler a running loop has
 
     is_main = threading.current_thread() is threading.main_thread()  # only there a handler can be set
     kept = [each for each in (signal.SIGTERM, signal.SIGHUP) if is_main and signal.getsignal(each) is signal.SIG_DFL]

@@ -89,6 +89,8 @@ async def _with_keys(target: str, *, log: str | None, tenant: str | None, raw: b
             tasks.cancel_scope.cancel()
         if app.failure is not None:
             raise app.failure
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt  # which signal it was, the command knows
         return code or 0
     finally:
         await source.aclose()
@@ -100,7 +102,7 @@ async def _is_log_there(store: KnowledgeStore, log: str | None) -> bool:
 
 async def _leave_on_signal(app: Any) -> None:
     """End on a signal between two frames, so that the terminal is given back as it was."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with anyio.open_signal_receiver(signal.SIGINT) as signals:
         async for _ in signals:
             app.exit(INTERRUPTED)
             return
@@ -147,7 +149,7 @@ class _View:
     @staticmethod
     async def _stop_on_signal(scope: anyio.CancelScope) -> None:
         """End on Ctrl-C between two frames, so that the terminal is given back as it was."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with anyio.open_signal_receiver(signal.SIGINT) as signals:
             async for _ in signals:
                 scope.cancel()
                 return
