@@ -50,6 +50,7 @@ const copied = signal<symbol | null>(null);
 
 /** Copy a text; returns whether the browser did. */
 export async function copy(text: string): Promise<boolean> {
+  if (!text) return false;
   try {
     await navigator.clipboard.writeText(text);
     return true;
