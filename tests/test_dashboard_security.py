@@ -417,7 +417,8 @@ async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
     monkeypatch.setattr("hubwire.listeners.dashboard._http._BODY_SECONDS", 0.05)
     async with Hub() as hub, stranger(Dashboard(hub)) as client:
         reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
-        head = b"POST /api/session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        kind = b"Content-Type: application/json"
+        head = b"POST /api/session HTTP/1.1\r\nHost: localhost\r\n" + kind + b"\r\nContent-Length: 9\r\n\r\n{"
         writer.write(head)
         async with asyncio.timeout(20):
             assert (await reader.readline()).split()[1] == b"408"
