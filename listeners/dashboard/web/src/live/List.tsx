@@ -81,13 +81,18 @@ export function List({ selected, beside, onOpen }: ListProps) {
   useFollowing(scroller, lister, count, margin);
   const at = cursor.value ?? selected;
   const items = lister.getVirtualItems();
+  const isNumbered = items.some(({ index }) => /^#\d/.test(channelOf(entryAt(index, count))));
+  const isWrong = showsWrongAlone(filter.value);
+  const classes = ["rows", beside && "rows-beside", isNumbered && "rows-numbered", isWrong && "rows-wrong"]
+    .filter(Boolean)
+    .join(" ");
   const isDrawn = at !== null && items.some(({ index }) => isEvent(entryAt(index, count), at));
   const slots = useSlots(items.length);
   return (
     <div
       ref={scroller}
       role="grid"
-      class={`rows ${beside ? "rows-beside" : ""} ${showsWrongAlone(filter.value) ? "rows-wrong" : ""}`}
+      class={classes}
       aria-label="Events, newest first"
       aria-rowcount={count + 1}
       aria-activedescendant={isDrawn ? `row-${at}` : undefined}
@@ -106,8 +111,7 @@ export function List({ selected, beside, onOpen }: ListProps) {
           if (!entry) return null;
           const top = item.start - margin;
           if (isGap(entry)) {
-            const read = () =>
-              goView("log", "", { first_seq: [`${entry.first_seq}`], last_seq: [`${entry.last_seq}`] });
+            const read = () => readFromLog(item.index, count);
             const words = { first: entry.first_seq, last: entry.last_seq, code: entry.code, text: entry.text };
             return <GapLine key={slots(item.index, count)} {...words} top={top} index={item.index} onRead={read} />;
           }
@@ -128,8 +132,21 @@ export function List({ selected, beside, onOpen }: ListProps) {
   );
 }
 
+function channelOf(entry: Entry | undefined): string {
+  return entry !== undefined && !isGap(entry) ? (entry.channel ?? "") : "";
+}
+
 function isEvent(entry: Entry | undefined, seq: number): boolean {
   return entry !== undefined && !isGap(entry) && entry.seq === seq;
+}
+
+/** Go to the log at a gap: to the time from the row below it to the row above it. */
+function readFromLog(index: number, count: number): void {
+  const [older, newer] = [entryAt(index + 1, count), entryAt(index - 1, count)];
+  goView("log", "", {
+    ...(older && !isGap(older) ? { since: [older.at] } : {}),
+    ...(newer && !isGap(newer) ? { until: [newer.at] } : {}),
+  });
 }
 
 /**
@@ -216,7 +233,7 @@ function Strip() {
     <div role="row" class="strip strip-busy">
       <span role="gridcell" class="strip-words">
         {isNarrow.value ? (
-          <span>{number(busyRate.value)} events a second: drawn twice a second.</span>
+          <span>{number(busyRate.value)} events a second</span>
         ) : (
           <span class="cut">
             {number(busyRate.value)} events a second. The newest screenful is drawn twice a second; scroll or{" "}

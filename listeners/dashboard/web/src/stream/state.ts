@@ -53,6 +53,8 @@ export function onRows(listener: { rows: Listener; cleared: () => void }): () =>
 
 let client: Client | null = null;
 let lastTenant: string | null = null;
+/** Of the last row or gap that came. */
+let cursor = "";
 
 /** Listen to the stream; after a new sign-in, anew. */
 export function connect(): void {
@@ -60,7 +62,7 @@ export function connect(): void {
     client.again();
     return;
   }
-  client = new Client(hear);
+  client = new Client(hear, () => ({ cursor, seq: rows.lastSeq }));
   tenant.subscribe((wanted) => {
     if (lastTenant !== null) clear();
     lastTenant = wanted;
@@ -75,16 +77,23 @@ export function connectNow(): void {
 
 function clear(): void {
   rows.clear();
+  cursor = "";
   droppedHere.value = 0;
   for (const listener of listeners) listener.cleared();
 }
 
 function hear(told: Told): void {
   batch(() => {
-    if (told.type === "open") link.value = { state: "live" };
+    if (told.type === "open") opened();
     else if (told.type === "lost") lost(told);
     else take(told.type, told.data);
+    if (told.type === "rows" || told.type === "gap") cursor = told.cursor;
   });
+}
+
+function opened(): void {
+  link.value = { state: "live" };
+  if (session.peek() === "unknown") void askSession();
 }
 
 function lost(told: Told & { type: "lost" }): void {
