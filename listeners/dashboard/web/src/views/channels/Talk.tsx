@@ -68,7 +68,7 @@ function TalkHead({ channel, shown }: { channel: ChannelView; shown: "talk" | "e
         {channelName(channel)}
       </Title>
       {channel.type && <span class="chip talk-type">{visible(channel.type)}</span>}
-      <span class="chip">
+      <span class="chip talk-state">
         {visible(channel.state)}{" "}
         {channel.ended_at ? <span class="quiet">{clock(channel.ended_at)}</span> : <Since at={channel.created_at} />}
       </span>
