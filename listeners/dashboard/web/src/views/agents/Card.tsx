@@ -163,7 +163,7 @@ function leftWords(agent: AgentView): string {
   const since = instant(agent.doing?.since_at);
   const limit = (agent.doing?.seconds ?? 0) + left;
   const rest = limit * 1000 - (now.value - since);
-  return rest > 0 ? `${coarse(rest)} left to approve or deny` : "the time to approve or deny is over";
+  return left > 0 && rest > 0 ? `${coarse(rest)} left to approve or deny` : "the time to approve or deny is over";
 }
 
 /** Why a card stands where it does. */
