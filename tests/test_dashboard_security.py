@@ -8,13 +8,13 @@ from typing import Any
 
 import httpx2
 import pytest
-from support.dashboard import Frames, sign_in, signed_in, stranger
 
 from hubwire import Hub
 from hubwire.errors import ConfigurationError
 from hubwire.events import GenericEvent
 from hubwire.listeners.dashboard import Access, Dashboard, Person
 from hubwire.testing import ManualClock
+from support.dashboard import Frames, sign_in, signed_in, stranger
 
 TOKEN = "t0-" + "k" * 40
 OTHER = "t1-" + "k" * 40
@@ -189,7 +189,7 @@ async def test_a_cookie_that_was_changed_is_none() -> None:
     async with Hub() as hub, signed_in(Dashboard(hub)) as client:
         [(name, value)] = client.cookies.items()
         for changed in (value[:-3] + "AAA", value[:40], "A" * 80, "é" * 10, "=", "A" * 5000, "." * 40):
-            answer = await client.get("api/session", headers={"Cookie": f"{name}={changed}".encode()})
+            answer = await client.get("api/session", headers={b"Cookie": f"{name}={changed}".encode()})
             assert answer.status_code == 401, changed
 
 
@@ -310,9 +310,10 @@ async def test_headers_that_are_too_large_are_refused() -> None:
         assert (await client.get("")).status_code == 200
 
 
-async def test_too_many_requests_are_refused() -> None:
+async def test_too_many_requests_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubwire.listeners.dashboard.dashboard._RATE", (0.1, 20))
     async with Hub() as hub, signed_in(Dashboard(hub)) as client:
-        answers = [await client.get("api/session") for _ in range(400)]
+        answers = [await client.get("api/session") for _ in range(30)]
         refused = [answer for answer in answers if answer.status_code == 429]
         assert refused
         assert refused[0].headers["retry-after"]
@@ -390,3 +391,19 @@ async def test_two_people_have_two_tokens_and_names() -> None:
 
 async def test_a_token_is_not_shown_by_accident() -> None:
     assert TOKEN not in repr(person())
+
+
+async def test_a_stream_ends_with_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubwire.listeners.dashboard._stream._HEARTBEAT_SECONDS", 0.05)
+    async with Hub() as hub, signed_in(Dashboard(hub)) as client, Frames.of(client) as frames:
+        await frames.of_event("rows")
+        assert (await client.request("DELETE", "api/session")).status_code == 204
+        assert (await frames.of_event("stale")).data["code"] == "ended"
+
+
+async def test_the_head_of_a_stream_is_no_stream() -> None:
+    async with Hub() as hub:
+        dashboard = Dashboard(hub)
+        async with signed_in(dashboard) as client:
+            assert (await client.head("api/stream")).status_code == 200
+            assert dashboard.statistics().streams == 0

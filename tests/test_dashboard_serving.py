@@ -7,6 +7,8 @@ import datetime as dt
 import ipaddress
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,13 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from support.dashboard import Frames, sign_in, signed_in, stranger
 
 from hubwire import Hub
 from hubwire.errors import ConfigurationError
 from hubwire.events import GenericEvent
 from hubwire.listeners.dashboard import Access, Dashboard, Person, serve
 from hubwire.stores import MemoryStore
+from support.dashboard import Frames, sign_in, signed_in, stranger
 
 HERE = "127.0.0.1"
 
@@ -115,10 +117,9 @@ async def test_a_dashboard_can_be_served_again() -> None:
 
 
 async def test_two_dashboards_are_served_in_one_process() -> None:
-    async with Hub() as one, Hub() as two:
-        async with signed_in(Dashboard(one)) as first, signed_in(Dashboard(two)) as second:
-            ids = [(await client.get("api/session")).json()["hub"]["id"] for client in (first, second)]
-            assert ids == [one.id, two.id]
+    async with Hub() as one, Hub() as two, signed_in(Dashboard(one)) as first, signed_in(Dashboard(two)) as second:
+        ids = [(await client.get("api/session")).json()["hub"]["id"] for client in (first, second)]
+        assert ids == [one.id, two.id]
 
 
 async def test_two_dashboards_watch_one_hub() -> None:
@@ -197,7 +198,7 @@ async def test_with_a_certificate_it_is_served_by_https(certificate: tuple[Path,
 async def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     async with Hub() as hub:
         serving = Dashboard(hub).serve(port=0, certfile=tmp_path / "no.pem", keyfile=tmp_path / "no.pem")
-        with pytest.raises(ConfigurationError, match="no.pem cannot be used"):
+        with pytest.raises(ConfigurationError, match=r"no\.pem cannot be used"):
             await serving.__aenter__()
 
 
@@ -244,3 +245,65 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return certfile, keyfile
+
+
+WRONG: list[dict[str, Any]] = [
+    {"access": [Person(name="ann", token="a" * 30)]},
+    {"access": "token"},
+    {"show_content": 1},
+    {"hosts": "ops.example.com"},
+    {"hosts": [1]},
+    {"hosts": ["https://ops.example.com"]},
+    {"hosts": ["ops.example.com:80"]},
+    {"hosts": 5},
+    {"name": 5},
+    {"name": "a\x1b"},
+    {"name": "x" * 200},
+    {"streams_max": 0},
+    {"streams_max": True},
+    {"clock": 5},
+    {"redactor": "none"},
+]
+
+
+@pytest.mark.parametrize("given", WRONG, ids=repr)
+async def test_a_setting_that_cannot_work_is_refused(given: dict[str, Any]) -> None:
+    """And nothing is attached to the hub."""
+    async with Hub() as hub:
+        with pytest.raises(ConfigurationError):
+            Dashboard(hub, **given)
+        assert not hub.attachments
+
+
+@pytest.mark.parametrize(
+    "given", [{"host": ""}, {"host": 5}, {"port": -1}, {"port": "80"}, {"certfile": "x"}, {"insecure": 1}], ids=repr
+)
+async def test_a_place_that_cannot_be_served_at_is_refused(given: dict[str, Any]) -> None:
+    async with Hub() as hub:
+        with pytest.raises(ConfigurationError, match=r"dashboard\.serve\(\)"):
+            Dashboard(hub).serve(**given)
+
+
+async def test_what_is_no_hub_or_store_is_refused() -> None:
+    for wrong in (None, "hub", Hub, object()):
+        with pytest.raises(ConfigurationError, match="hub is a Hub"):
+            Dashboard(wrong)  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="store is a store"):
+            Dashboard.of_log(wrong)  # type: ignore[arg-type]
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    """And importing it needs nothing of it."""
+    program = """
+import sys
+sys.modules["starlette"] = sys.modules["uvicorn"] = None
+from hubwire import Hub
+from hubwire.errors import ConfigurationError
+from hubwire.listeners.dashboard import Dashboard
+try:
+    Dashboard(Hub())
+except ConfigurationError as error:
+    print(error)
+"""
+    found = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, timeout=50, check=True)
+    assert b"pip install 'hubwire[web]'" in found.stdout

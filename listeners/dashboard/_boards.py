@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -15,13 +17,15 @@ from hubwire.ports import Clock
 from hubwire.waking import start_later
 
 from ._http import encoded
-from ._source import Gap, Source, Which
+from ._source import Gap, Reader, Source, Which
 
 __all__ = ("BoardFeed", "Boards")
 
 _TENANTS_MAX = 50
 """Of so many tenants boards are kept, those that were looked at last."""
 _READY_SECONDS = 5.0
+_LOOK_SECONDS = 0.005
+_LONG = 2000
 
 _log = OwnLog("dashboard")
 
@@ -37,7 +41,9 @@ class BoardFeed:
         self._source = source
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
-        self._is_ready = asyncio.Event()
+        self._reader: Reader | None = None
+        self._is_ready = False
+        """Whether it has what there was, or has had the time for it."""
         self._bodies: OrderedDict[tuple[Any, ...], tuple[int, bytes]] = OrderedDict()
 
     def start(self) -> None:
@@ -52,11 +58,11 @@ class BoardFeed:
 
     async def ready(self) -> None:
         """Return when the board has what there was when it began, or after five seconds."""
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_READY_SECONDS):
-                await self._is_ready.wait()
-        except TimeoutError:
-            return
+                while not self._is_ready and (self._reader is None or self._reader.lag):  # noqa: ASYNC110 - no event tells
+                    await asyncio.sleep(_LOOK_SECONDS)
+        self._is_ready = True
 
     async def _fold(self) -> None:
         try:
@@ -65,14 +71,13 @@ class BoardFeed:
             self.problem = str(error)[:300]
             _log.problem("the board of a dashboard has ended", error)
         finally:
-            self._is_ready.set()
+            self._is_ready = True
 
     async def _follow(self) -> None:
         source = self._source
-        reader = source.read(source.cursor_after(-1), Which(tenant=self.tenant))
-        if not reader.lag:
-            self._is_ready.set()
+        reader = self._reader = source.read(source.cursor_after(-1), Which(tenant=self.tenant))
         while batch := await reader.take():
+            begun = time.monotonic()
             if isinstance(batch, Gap):
                 self.board.missed(batch.first_seq, batch.last_seq, "they are no longer kept")
             else:
@@ -80,9 +85,8 @@ class BoardFeed:
                     self.board.fold(item.event)
                     if item.event.kind in ("agent.registered", "channel.created"):
                         source.names.learn(_naming(item.event))
-            if not reader.lag:
-                self._is_ready.set()
-            await asyncio.sleep(0)
+            # A long history takes half of the loop at most: the hub is at work meanwhile.
+            await asyncio.sleep(time.monotonic() - begun if reader.lag > _LONG else 0)
 
     @property
     def now(self) -> float | None:
@@ -119,6 +123,9 @@ class Boards:
         self._source = source
         self._clock = clock
         self._feeds: OrderedDict[str | None, BoardFeed] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._feeds)
 
     async def feed(self, tenant: str | None) -> BoardFeed:
         """Return the board of a tenant, None for that of all, when it has what there is."""

@@ -87,7 +87,7 @@ class LogSource:
         return self._problem
 
     async def open(self) -> None:
-        """Begin to read, and return when what there is was read."""
+        """Begin to read, and return when the newest of what there is was read."""
         if self._task is None or self._task.done():
             self._is_read.clear()
             self._task = start_later(self._run(), name="hubwire dashboard log")
@@ -141,9 +141,12 @@ class LogSource:
 
     async def _follow(self) -> None:
         path = self.path = self.path or await self._find()
-        reader = LogReader(self.store, path)
+        end, reader = LogReader(self.store, path), LogReader(self.store, path)
+        await end.seek_end()
+        await reader.seek_index(max(0, end.index - _HELD))
         while records := await reader.read():
             self.take(records)
+            self._wake()
             await asyncio.sleep(0)
         self._is_read.set()
         async for record in follow(self.store, path, start=reader.index):

@@ -39,6 +39,7 @@ async def sign_in(parts: Parts, request: Request) -> Reply:
 
 
 async def _session(parts: Parts, person: Person) -> dict[str, Any]:
+    await parts.source.open()
     hub_id = parts.source.id
     version = await anyio.to_thread.run_sync(installed_version)  # it reads files, once
     return {

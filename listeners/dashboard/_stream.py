@@ -12,7 +12,7 @@ import attrs
 from starlette.responses import Response
 
 from hubwire.errors import HubError, InvalidCursor
-from hubwire.waking import start_later
+from hubwire.waking import Waker, start_later
 
 from ._boards import BoardFeed
 from ._http import Problem, encoded
@@ -28,8 +28,20 @@ _Send = Callable[[dict[str, Any]], Awaitable[None]]
 ROWS_MAX = 64
 """Of one frame. What a reader got at once is several frames, and one write."""
 LAST = 2000
+_REST_SECONDS = 0.05
+"""After a write a client that is up to date waits so long, and gets then what has come meanwhile: a hundred clients
+that are each written to at each event would take the loop from the hub."""
+_FULL = 256
+"""A client that has so many events to read does not wait."""
+_SLICE = 8
+"""So many clients are written to in one turn of the loop, so that the hub has its turns in between."""
+_LONG = 5000
+_PAUSE_SECONDS = 0.002
+"""A client that reads a long history pauses so long after each write."""
 _HEARTBEAT_SECONDS = 15.0
 _TICK_SECONDS = 1.0
+_PATIENCE_SECONDS = 1.0
+"""How long one read of what there is may take, at first."""
 _SLOW_SECONDS = 20.0
 """How long a write may wait for a client that does not read."""
 BEHIND_MAX = 200_000
@@ -124,6 +136,7 @@ class Streams:
         self.verifying: Verifying = verifying
         self.frames: Frames = Frames(rows)
         self.counts: StreamCounts = StreamCounts()
+        self.line: Waker = Waker(_SLICE)
         self._streams_max = streams_max
         self._clients: set[Client] = set()
 
@@ -155,15 +168,23 @@ class Streams:
 class Client:
     """One client, and its place."""
 
-    def __init__(self, streams: Streams, form: Form, feed: BoardFeed | None) -> None:
+    def __init__(self, streams: Streams, form: Form, feed: BoardFeed | None, lasts: Callable[[], bool]) -> None:
+        """``lasts``: whether the session has not ended, by which it may read."""
         self._streams = streams
         self._form = form
         self._feed = feed
+        self._lasts = lasts
+        self._looks_at = 0.0
+        """When it is asked next."""
         self._reader: Reader | None = None
         self._send: _Send = _nowhere
         self._behind = BEHIND_MAX
         self._due = 0.0
         """When the next tick is."""
+        self._rests_until = 0.0
+        self._patience = _PATIENCE_SECONDS
+        self._place = ""
+        """Where it was when it last had waited in vain."""
         self._is_new = True
         """Whether it has asked for the newest events: then it misses none that were before."""
         self._has_read = False
@@ -201,7 +222,7 @@ class Client:
     async def run(self, send: _Send, first: bytes) -> bool:
         """Send until the client goes, the server stops, or there is no more; return whether it was told the end."""
         self._send = send
-        code, text = "ended", "the server has stopped, or the hub was closed"
+        code, text = "ended", "the server has stopped, the hub was closed, or the session has ended"
         try:
             await self._write(b"retry: 2000\n\n" + first)
             while not self.is_gone and await self._step():
@@ -228,20 +249,32 @@ class Client:
         reader = self._reader
         assert reader is not None
         now = time.monotonic()
+        if now >= self._looks_at:
+            self._looks_at = now + _HEARTBEAT_SECONDS
+            if not self._lasts():
+                return False
         if self._feed is not None and now >= self._due:
             streams, contents = self._streams, self._form.contents
             await self._write(tick_frame(streams.source, self._feed, streams.verifying, contents=contents))
             self._due = now + _TICK_SECONDS
+        if self._rests_until > now and reader.lag < _FULL and not self.is_gone:
+            await asyncio.sleep(self._rests_until - now)
+            now = time.monotonic()
         if lag := reader.lag:
             if lag > self._behind:
                 raise _Slow(f"this client is {lag:,} events behind")
-            return await self._pass_on(await reader.take())
-        self._behind = BEHIND_MAX
-        seconds = _HEARTBEAT_SECONDS if self._feed is None else max(0.0, self._due - now)
+        else:
+            self._behind = BEHIND_MAX
+        before = self._place
+        seconds = _HEARTBEAT_SECONDS if self._feed is None else max(self._due - now, self._patience if lag else 0.0)
         try:
             async with asyncio.timeout(seconds):
                 batch = await reader.take()
         except TimeoutError:
+            # There was nothing for it; or the store needs longer to read it, and gets it.
+            self._place = reader.cursor
+            is_slow = lag and before == self._place
+            self._patience = min(_HEARTBEAT_SECONDS, self._patience * 2) if is_slow else _PATIENCE_SECONDS
             if self._feed is None:
                 await self._write(b":\n\n")
             return True
@@ -257,7 +290,11 @@ class Client:
         self._is_new, self._has_read = False, True
         if frames := self._streams.frames.of(batch, self._form):
             self._streams.counts.events += len(batch)
+            await self._streams.line.wait_in_line()
             await self._write(frames)
+            if self._reader is not None and self._reader.lag > _LONG:
+                await asyncio.sleep(_PAUSE_SECONDS)
+            self._rests_until = time.monotonic() + _REST_SECONDS
         return True
 
     def _gap(self, gap: Gap) -> dict[str, Any]:

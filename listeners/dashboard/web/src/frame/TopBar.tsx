@@ -23,7 +23,7 @@ export function TopBar() {
         <b class="cut" title={hub ? visible(hub.name) : ""}>
           {hub ? visible(hub.name) || "hub" : ""}
         </b>
-        <code title={hub?.id}>{shortId(hub?.id ?? tick.value?.hub.hub ?? "")}</code>
+        {hub?.name !== shortId(hub?.id ?? "") && <code title={hub?.id}>{shortId(hub?.id ?? "")}</code>}
       </div>
       <LinkState />
       <Rate />

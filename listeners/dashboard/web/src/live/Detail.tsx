@@ -12,6 +12,7 @@ import { JsonTree } from "../parts/JsonTree.tsx";
 import { HiddenNote, Unread } from "../parts/Notes.tsx";
 import { Age, AgentName, Button, Facts } from "../parts/parts.tsx";
 import { KindSign, OutcomeSign } from "../parts/Sign.tsx";
+import { tick } from "../stream/state.ts";
 
 export interface DetailProps {
   seq: number;
@@ -200,8 +201,10 @@ function Other({ row, words, onSeq }: { row: Row; words?: boolean; onSeq: (seq: 
   );
 }
 
-/** Around an event: so long before and after it. */
+/** Around an event: a quarter of a minute before and after it, and less where so much happens that it would be cut. */
 export function around(row: Row): { since: string; until: string } {
   const at = instant(row.at);
-  return { since: new Date(at - 15_000).toISOString(), until: new Date(at + 15_000).toISOString() };
+  const rate = Math.max(1, tick.peek()?.hub.events_per_second ?? 1);
+  const span = Math.min(15_000, Math.max(100, 300_000 / rate));
+  return { since: new Date(at - span).toISOString(), until: new Date(at + span).toISOString() };
 }

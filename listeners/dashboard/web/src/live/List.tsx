@@ -106,8 +106,7 @@ export function List({ selected, beside, onOpen }: ListProps) {
           if (!entry) return null;
           const top = item.start - margin;
           if (isGap(entry)) {
-            const read = () =>
-              goView("log", "", { first_seq: [`${entry.first_seq}`], last_seq: [`${entry.last_seq}`] });
+            const read = () => readFromLog(item.index, count);
             const words = { first: entry.first_seq, last: entry.last_seq, code: entry.code, text: entry.text };
             return <GapLine key={slots(item.index, count)} {...words} top={top} index={item.index} onRead={read} />;
           }
@@ -130,6 +129,15 @@ export function List({ selected, beside, onOpen }: ListProps) {
 
 function isEvent(entry: Entry | undefined, seq: number): boolean {
   return entry !== undefined && !isGap(entry) && entry.seq === seq;
+}
+
+/** Go to the log at a gap: to the time from the row below it to the row above it. */
+function readFromLog(index: number, count: number): void {
+  const [older, newer] = [entryAt(index + 1, count), entryAt(index - 1, count)];
+  goView("log", "", {
+    ...(older && !isGap(older) ? { since: [older.at] } : {}),
+    ...(newer && !isGap(newer) ? { until: [newer.at] } : {}),
+  });
 }
 
 /**
@@ -174,14 +182,20 @@ function useFollowing(scroller: RefObject<HTMLDivElement | null>, lister: Lister
       if (!entry || seqOf(entry) < chosen) return;
       if (seqOf(entry) !== chosen) continue;
       const item = lister.measurementsCache[index];
-      if (!item) return;
-      const top = item.start - margin;
-      const room = element.clientHeight - margin;
-      if (top < element.scrollTop) element.scrollTop = top;
-      else if (top + item.size > element.scrollTop + room) element.scrollTop = top + item.size - room;
+      if (item) bringIntoSight(element, item.start - margin, item.size, margin);
       return;
     }
   }, [chosen, held]);
+}
+
+/** Scroll as little as needed; to what was far away so that it stands in the middle. */
+function bringIntoSight(element: HTMLElement, top: number, size: number, margin: number): void {
+  const room = element.clientHeight - margin;
+  const above = element.scrollTop - top;
+  const below = top + size - element.scrollTop - room;
+  if (Math.max(above, below) > size * 3) element.scrollTop = top - (room - size) / 2;
+  else if (above > 0) element.scrollTop = top;
+  else if (below > 0) element.scrollTop += below;
 }
 
 /** Above the rows: that the list is paused, or that it is busy. */

@@ -1,0 +1,200 @@
+"""The dashboard of a log: beside the hub that writes it, or without one."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from test_dashboard_stream import notes, seqs
+
+from hubwire import Hub
+from hubwire.listeners.audit import AuditLog
+from hubwire.listeners.dashboard import Dashboard
+from hubwire.stores import FileStore, MemoryStore
+from support.dashboard import Frames, sign_in, signed_in
+
+
+async def test_a_log_is_shown_without_its_hub(tmp_path: Any) -> None:
+    async with Hub(FileStore(tmp_path), listeners=[AuditLog(FileStore(tmp_path))]) as hub:
+        agent = await hub.agents.register("coder")
+        await notes(hub, 400)
+        hub_id = hub.id
+    store = FileStore(tmp_path)
+    async with signed_in(Dashboard.of_log(store)) as client:
+        session = (await client.get("api/session")).json()
+        assert (session["source"], session["hub"]["id"]) == ("log", hub_id)
+        async with Frames.of(client, "api/stream?boards=1") as frames:
+            tick = (await frames.of_event("tick")).data
+            assert (tick["hub"]["state"], tick["now"]) == ("stopped", tick["hub"]["at"])
+            rows = await frames.rows(402)
+            assert seqs(rows) == list(range(rows[-1]["seq"] + 1))
+            assert rows[-1]["kind"] == "hub.stopped"
+        [shown] = (await client.get("api/board/agents")).json()["rows"]
+        assert (shown["agent_id"], shown["name"]) == (agent.id, "coder")
+    await store.aclose()
+
+
+async def test_a_log_is_followed_while_it_is_written() -> None:
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        last = await notes(hub, 10)
+        async with signed_in(Dashboard.of_log(store)) as client, Frames.of(client) as frames:
+            await frames.rows(last)
+            later = await notes(hub, 10)
+            assert seqs(await frames.rows(later))[-1] == later
+
+
+async def test_a_log_that_is_not_there_yet_is_waited_for() -> None:
+    store = MemoryStore()
+    async with signed_in(Dashboard.of_log(store)) as client, Frames.of(client) as frames, Hub(store) as hub:
+        last = await notes(hub, 10)
+        assert seqs(await frames.rows(last)) == list(range(last + 1))
+
+
+async def test_a_reader_that_is_far_back_reads_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each event once, from the log and then from memory."""
+    monkeypatch.setattr("hubwire.listeners.dashboard._log_source._HELD", 100)
+    store = MemoryStore()
+    async with Hub(store) as hub:
+        await notes(hub, 5)
+        async with signed_in(Dashboard.of_log(store)) as client:
+            async with Frames.of(client) as frames:
+                await frames.of_event("rows")
+                cursor = frames.last_id
+                seen = seqs(await frames.rows(5)) if cursor is None else []
+            last = [await notes(hub, 200) for _ in range(10)][-1]
+            async with Frames.of(client, after=cursor) as frames:
+                found = seqs(await frames.rows(last))
+                assert found == list(range(found[0], last + 1))
+                assert len(seen) <= found[0]
+
+
+async def test_a_cursor_of_another_log_is_stale() -> None:
+    cursor = None
+    for _ in range(2):
+        store = MemoryStore()
+        async with Hub(store) as hub:
+            last = await notes(hub, 10)
+            async with signed_in(Dashboard.of_log(store)) as client, Frames.of(client, after=cursor) as frames:
+                if cursor is not None:
+                    assert (await frames.of_event("stale", "rows")).data["code"] == "other_hub"
+                await frames.rows(last)
+                cursor = frames.last_id
+
+
+async def test_damage_is_told(tmp_path: Path) -> None:
+    async with Hub(FileStore(tmp_path)) as hub:
+        await notes(hub, 300)
+    await anyio.to_thread.run_sync(damage, tmp_path)
+    store = FileStore(tmp_path)
+    async with signed_in(Dashboard.of_log(store)) as client, Frames.of(client, "api/stream?boards=1") as frames:
+        tick = (await frames.of_event("tick")).data
+        assert "doctor" in tick["problem"]["suggestion"]
+    await store.aclose()
+
+
+def damage(folder: Path) -> None:
+    [segment] = (folder / "journal" / "log").iterdir()
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 1
+    segment.write_bytes(content)
+
+
+# --- hubwire serve --------------------------------------------------------------------------------------------------
+
+
+class Command:
+    """``hubwire serve`` in a process of its own."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "hubwire", "serve", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def address(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().decode().strip()
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        status = self.process.wait(30)
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return status
+
+
+async def test_the_command_serves_a_log(tmp_path: Path) -> None:
+    """The token is shown once, and kept where only its owner can read it; a killed server is gone on with."""
+    async with Hub(FileStore(tmp_path / "store")) as hub:
+        last = await notes(hub, 20)
+    arguments = (str(tmp_path / "store"), "--port", "0", "--token-file", str(tmp_path / "token"))
+    first = await anyio.to_thread.run_sync(Command, *arguments)
+    base, _, token = (await anyio.to_thread.run_sync(first.address)).partition("#token=")
+    assert re.fullmatch(r"http://127\.0\.0\.1:[0-9]+/", base)
+    async with httpx2.AsyncClient(base_url=base, timeout=20, trust_env=False, verify=False) as client:
+        await sign_in(client, token)
+        async with Frames.of(client) as frames:
+            await frames.rows(last)
+            cursor = frames.last_id
+    assert await anyio.to_thread.run_sync(first.end, signal.SIGKILL) == -signal.SIGKILL
+    assert (await anyio.Path(tmp_path / "token").stat()).st_mode & 0o777 == 0o600
+    async with Hub(FileStore(tmp_path / "store")) as hub:
+        later = await notes(hub, 20)
+        second = await anyio.to_thread.run_sync(Command, *arguments)
+        again = await anyio.to_thread.run_sync(second.address)
+        assert "#" not in again
+        async with httpx2.AsyncClient(base_url=again, timeout=20, trust_env=False, verify=False) as client:
+            await sign_in(client, token)
+            async with Frames.of(client, after=cursor) as frames:
+                found = seqs(await frames.rows(later))
+                assert found == list(range(found[0], later + 1))
+                assert found[0] > last
+        assert await anyio.to_thread.run_sync(second.end, signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o660])
+def test_a_token_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "token"
+    file.write_text("a" * 40)
+    file.chmod(mode)
+    found = run(str(tmp_path), "--token-file", str(file))
+    assert found.returncode == 1
+    assert b"chmod 600" in found.stderr
+
+
+def test_the_command_does_not_listen_beyond_the_machine(tmp_path: Path) -> None:
+    found = run(str(tmp_path), "--host", "0.0.0.0")  # noqa: S104 - it is refused
+    assert found.returncode == 2
+    assert b"certfile" in found.stderr
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "hubwire", "serve", *arguments], capture_output=True, timeout=50, check=False
+    )
+
+
+async def test_many_readers_of_a_log_get_each_event_once() -> None:
+    store = MemoryStore()
+    async with Hub(store) as hub, signed_in(Dashboard.of_log(store)) as client:
+        await notes(hub, 10)
+
+        async def read() -> list[int]:
+            async with Frames.of(client) as frames:
+                return seqs(await frames.rows(500))
+
+        tasks = [asyncio.ensure_future(read()) for _ in range(20)]
+        last = [await notes(hub, 10) for _ in range(50)][-1]
+        for found in await asyncio.gather(*tasks):
+            assert found == list(range(found[-1] + 1))
+        assert last > 500
