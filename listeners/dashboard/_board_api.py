@@ -21,7 +21,7 @@ _Listing = Callable[[Board, float | None, int], Any]
 _LISTS: Mapping[str, _Listing] = {
     "agents": lambda board, now, limit: board.agents(now=now, limit=limit),
     "channels": lambda board, _, limit: board.channels(limit=limit),
-    "runs": lambda board, _, limit: board.runs(limit=limit),
+    "runs": lambda board, now, limit: board.runs(now=now, limit=limit),
     "tasks": lambda board, now, limit: board.tasks(now=now, limit=limit),
     "approvals": lambda board, now, limit: board.approvals(now=now, limit=limit),
     "links": lambda board, _, limit: board.links(limit=limit),
@@ -33,7 +33,7 @@ _OF_ALL = frozenset(("listeners",))
 
 _ONE: Mapping[str, Callable[[Board, str, float | None], Any]] = {
     "agents": lambda board, which, now: board.agent(which, now=now),
-    "channels": lambda board, which, _: board.channel(which),
+    "channels": lambda board, which, now: board.channel(which, now=now),
     "runs": lambda board, which, now: board.run(which, now=now),
 }
 

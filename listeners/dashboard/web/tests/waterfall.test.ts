@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { RunView, SpanView } from "../src/base/boards.ts";
 import { arrowsOf, barsOf, endOf, labelOf, type Scale, ticksOf } from "../src/views/runs/geometry.ts";
-import { passes, sorted } from "../src/views/runs/order.ts";
+import { hasFailed, passes, sorted } from "../src/views/runs/order.ts";
 import { rowsOf } from "../src/views/runs/spans.ts";
 
 const START = Date.parse("2026-01-01T00:00:00Z");
@@ -99,7 +99,16 @@ test("rows are a tree, the turns of each agent together, or in the order of time
 
 test("open runs stand first, then those in which a turn has failed, then the newest", () => {
   const run = (title: string, second: number, more: Partial<RunView> = {}): RunView =>
-    ({ title, agents: ["coder"], started_at: at(second), open: 0, failed: 0, bars: [], ...more }) as unknown as RunView;
+    ({
+      title,
+      agents: ["coder"],
+      started_at: at(second),
+      open: 0,
+      turns: 1,
+      failed: 0,
+      bars: [],
+      ...more,
+    }) as unknown as RunView;
   const failed = { failed: 1, bars: [{ start: 0, seconds: 1, outcome: "failed" }] };
   const runs = [run("old", 1), run("new", 9), run("failed", 2, failed), run("open", 0, { open: 1 })];
   const made = run("a call of it failed", 10, { failed: 1, bars: [{ start: 0, seconds: 1, outcome: "ok" }] });
@@ -111,4 +120,11 @@ test("open runs stand first, then those in which a turn has failed, then the new
     [passes(made, "CALL"), passes(made, "Coder"), passes(made, "x"), passes(made, "")],
     [true, true, false, true],
   );
+});
+
+test("a run of calls alone has failed if the last one has", () => {
+  const bar = (outcome: string) => ({ start: 0, seconds: 1, outcome });
+  const run = (turns: number, ...outcomes: string[]) => ({ turns, bars: outcomes.map(bar) }) as unknown as RunView;
+  const found = [run(0, "failed", "ok"), run(0, "ok", "failed"), run(2, "failed", "ok"), run(0)].map(hasFailed);
+  assert.deepEqual(found, [false, true, true, false]);
 });

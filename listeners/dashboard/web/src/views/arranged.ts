@@ -67,7 +67,7 @@ const STOP = "[data-stop], tbody tr[tabindex]";
 
 /** What of a list can have the focus, in its order. */
 export function stopsOf(list: HTMLElement | null): HTMLElement[] {
-  return list ? [...list.querySelectorAll<HTMLElement>(STOP)].filter((stop) => stop.offsetParent !== null) : [];
+  return list ? [...list.querySelectorAll<HTMLElement>(STOP)] : [];
 }
 
 /** One tab stop for a list: the entry that had the focus last. Returns what `j` and `k` do. */
@@ -82,7 +82,10 @@ export function useStops(list: Part): (step: number) => void {
     const refresh = () => {
       const stops = stopsOf(list.current);
       const chosen = last.current && stops.includes(last.current) ? last.current : stops[0];
-      for (const stop of stops) stop.tabIndex = stop === chosen ? 0 : -1;
+      for (const stop of stops) {
+        const wanted = stop === chosen ? 0 : -1;
+        if (stop.tabIndex !== wanted) stop.tabIndex = wanted;
+      }
     };
     refresh();
     const element = list.current;

@@ -162,7 +162,8 @@ function leftWords(agent: AgentView): string {
   if (left === null || left === undefined) return "waits for approve or deny";
   const since = instant(agent.doing?.since_at);
   const limit = (agent.doing?.seconds ?? 0) + left;
-  return `${coarse(Math.max(0, limit * 1000 - (now.value - since)))} left to approve or deny`;
+  const rest = limit * 1000 - (now.value - since);
+  return left > 0 && rest > 0 ? `${coarse(rest)} left to approve or deny` : "the time to approve or deny is over";
 }
 
 /** Why a card stands where it does. */

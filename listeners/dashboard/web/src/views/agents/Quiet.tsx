@@ -2,7 +2,7 @@
 
 import type { AgentView } from "../../base/boards.ts";
 import { clock, money, number, short, UNKNOWN } from "../../base/format.ts";
-import { Age, AgentName, type Column, Since, Table } from "../../parts/parts.tsx";
+import { Age, AgentName, type Column, Table } from "../../parts/parts.tsx";
 import { agentState, StateSign } from "../../parts/Sign.tsx";
 
 function Count({ value }: { value: number | null | undefined }) {
@@ -16,7 +16,9 @@ const COLUMNS: readonly Column<AgentView>[] = [
     cell: (agent) => (
       <span class="quiet quiet-state">
         <StateSign state={agent.state} /> {agentState(agent.state).words}{" "}
-        {agent.state === "gone" ? `since ${clock(agent.since_at)}` : agent.since_at && <Since at={agent.since_at} />}
+        {agent.state === "gone"
+          ? `since ${clock(agent.since_at)}`
+          : agent.since_at && <Age at={agent.since_at} plain />}
       </span>
     ),
   },

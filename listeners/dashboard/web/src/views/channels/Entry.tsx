@@ -45,6 +45,13 @@ export function channelName(channel: ChannelView): string {
   return visible(channel.topic) || `#${visible(channel.channel_id.slice(-8))}`;
 }
 
+/** Of `#109 rebook` the number, which stands apart, and the rest. */
+export function nameParts(channel: ChannelView): { number: string; name: string } {
+  const whole = channelName(channel);
+  const found = /^(#\d{1,9})\s+(\S.*)$/s.exec(whole);
+  return found ? { number: found[1] ?? "", name: found[2] ?? "" } : { number: "", name: whole };
+}
+
 export function namesOf(names: readonly string[], all = names.length): string {
   const shown = names.slice(0, 3).map(visible);
   const rest = all - shown.length;
@@ -81,7 +88,7 @@ export function Entry({
   onOpen: (id: string) => void;
 }) {
   const trouble = troubleOf(channel);
-  const name = channelName(channel);
+  const { number, name } = nameParts(channel);
   const said = words(channel, trouble);
   return (
     <li>
@@ -96,10 +103,14 @@ export function Entry({
           onOpen(channel.channel_id);
         }}
       >
-        <Sign name="channel" class={channel.ended_at ? "tone-quiet" : "family-talk"} size={14} />
+        {number ? (
+          <span class="channel-number quiet">{number}</span>
+        ) : (
+          <Sign name="channel" class={channel.ended_at ? "tone-quiet" : "family-talk"} size={14} />
+        )}
         <span class="channel-lines">
           <span class="channel-first">
-            <span class={channel.ended_at ? "cut" : "cut named"} title={name}>
+            <span class={channel.ended_at ? "cut" : "cut named"} title={channelName(channel)}>
               {name}
             </span>
             <span class="space" />

@@ -12,7 +12,7 @@ import { Button, Key, Segmented, Since } from "../../parts/parts.tsx";
 import { KindSign, OutcomeSign, Sign } from "../../parts/Sign.tsx";
 import { doingWords, FamilySign } from "../agents/Card.tsx";
 import { stopsOf, toggled, useStops } from "../arranged.ts";
-import { channelName, namesOf } from "./Entry.tsx";
+import { channelName, nameParts, namesOf } from "./Entry.tsx";
 import { eventLink } from "./eventLink.ts";
 import { Line } from "./Line.tsx";
 
@@ -54,6 +54,7 @@ export function Talk({ transcript }: { transcript: Transcript }) {
 
 function TalkHead({ channel, shown }: { channel: ChannelView; shown: "talk" | "events" }) {
   // Where the list is hidden, this is the title of the page.
+  const { number, name } = nameParts(channel);
   const Title = matchMedia("(max-width: 899px)").matches ? "h1" : "h2";
   return (
     <header class="view-head talk-head">
@@ -65,10 +66,11 @@ function TalkHead({ channel, shown }: { channel: ChannelView; shown: "talk" | "e
         onClick={() => go({ ...place.value, id: "" })}
       />
       <Title class="cut talk-title" title={channelName(channel)}>
-        {channelName(channel)}
+        {number && <span class="talk-number">{number}</span>}
+        {name}
       </Title>
       {channel.type && <span class="chip talk-type">{visible(channel.type)}</span>}
-      <span class="chip">
+      <span class="chip talk-state">
         {visible(channel.state)}{" "}
         {channel.ended_at ? <span class="quiet">{clock(channel.ended_at)}</span> : <Since at={channel.created_at} />}
       </span>

@@ -142,7 +142,7 @@ export interface Edges {
 
 /**
  * Where the words of a bar stand: to its right, past arrows; to its left where there is no room; never under an arrow.
- * Of `texts` the first that has room; where none has, the last one is cut.
+ * Of `texts` the first that has room; one that stands alone is cut where it has none.
  */
 export function labelOf(bar: Bar, texts: readonly string[], arrows: readonly Over[], edges: Edges): Label | null {
   const crossing = arrows
@@ -161,7 +161,8 @@ export function labelOf(bar: Bar, texts: readonly string[], arrows: readonly Ove
     const roomLeft = isClear ? end - edges.left : 0;
     const fits = Math.floor(Math.max(roomRight, roomLeft) / CHARACTER) - 1;
     const shown = `${text.slice(0, Math.max(0, fits))}…`;
-    if (fits < 3) cut = null;
+    // A duration that is cut says another one.
+    if (fits < 3 || texts.length > 1) cut = null;
     else if (roomRight >= roomLeft) cut = { x: right, anchor: "start", text: shown };
     else cut = { x: end, anchor: "end", text: shown };
   }

@@ -15,8 +15,9 @@ export function passes(run: RunView, text: string): boolean {
   return [run.title, ...run.agents].some((each) => each.toLowerCase().includes(small));
 }
 
-/** Whether a turn of a run has failed: a call that failed, and was made up for, leaves it well. */
+/** Whether a turn of a run has failed, or, where it has none, the last call: one that was made up for leaves it well. */
 export function hasFailed(run: RunView): boolean {
+  if (run.turns === 0) return run.bars.at(-1)?.outcome === "failed";
   return run.bars.some((bar) => bar.outcome === "failed");
 }
 
