@@ -130,7 +130,7 @@ function ArgumentsPart({ one, detail }: { one: ApprovalView; detail: ApprovalDet
         : "It has none.";
     return (
       <section class="drawer-part">
-        <h3>Arguments</h3>
+        <h3 class="part-title">Arguments</h3>
         {isHidden ? <HiddenNote /> : <p class="second arguments-words">{words}</p>}
         {!isHidden && one.arguments && !one.arguments_at && (
           <p>
@@ -143,7 +143,7 @@ function ArgumentsPart({ one, detail }: { one: ApprovalView; detail: ApprovalDet
   return (
     <section class="drawer-part arguments">
       <header>
-        <h3>Arguments</h3>
+        <h3 class="part-title">Arguments</h3>
         <Segmented
           label="How the arguments are shown"
           choices={[
@@ -185,7 +185,7 @@ function SaidPart({ one, lines }: { one: ApprovalView; lines: readonly LineView[
   const topic = one.channel_id ? visible(topicOf(one.channel_id)) || "its channel" : "";
   return (
     <section class="drawer-part">
-      <h3>
+      <h3 class="part-title">
         {head}
         {one.channel_id && (
           <>

@@ -45,7 +45,7 @@ export function RiskPart({ one }: { one: ApprovalView }) {
   const high = isHigh(one.risk_level);
   return (
     <section class="drawer-part">
-      <h3>Risk</h3>
+      <h3 class="part-title">Risk</h3>
       <table class="risk-steps">
         <caption class="unseen">How the risk came about, step by step</caption>
         <tbody>
