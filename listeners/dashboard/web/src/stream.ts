@@ -32,7 +32,7 @@ class Tab {
       this.leave();
       tabs.add(this);
       this.#tenant = asked.tenant;
-      this.#shared = exchange.join(asked.tenant, this.#line);
+      this.#shared = exchange.join(asked.tenant, this.#line, asked.had);
     } else if (asked.type === "again") {
       this.#shared?.again();
     } else if (asked.type === "leave") {

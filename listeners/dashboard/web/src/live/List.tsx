@@ -106,8 +106,7 @@ export function List({ selected, beside, onOpen }: ListProps) {
           if (!entry) return null;
           const top = item.start - margin;
           if (isGap(entry)) {
-            const read = () =>
-              goView("log", "", { first_seq: [`${entry.first_seq}`], last_seq: [`${entry.last_seq}`] });
+            const read = () => readFromLog(item.index, count);
             const words = { first: entry.first_seq, last: entry.last_seq, code: entry.code, text: entry.text };
             return <GapLine key={slots(item.index, count)} {...words} top={top} index={item.index} onRead={read} />;
           }
@@ -130,6 +129,15 @@ export function List({ selected, beside, onOpen }: ListProps) {
 
 function isEvent(entry: Entry | undefined, seq: number): boolean {
   return entry !== undefined && !isGap(entry) && entry.seq === seq;
+}
+
+/** Go to the log at a gap: to the time from the row below it to the row above it. */
+function readFromLog(index: number, count: number): void {
+  const [older, newer] = [entryAt(index + 1, count), entryAt(index - 1, count)];
+  goView("log", "", {
+    ...(older && !isGap(older) ? { since: [older.at] } : {}),
+    ...(newer && !isGap(newer) ? { until: [newer.at] } : {}),
+  });
 }
 
 /**

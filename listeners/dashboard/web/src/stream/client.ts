@@ -1,17 +1,21 @@
 // The page's side of the stream: over the worker that all tabs share, or, where there is none, by itself.
 
 import type { Told } from "./connection.ts";
-import { Exchange, type Shared } from "./hub.ts";
+import { Exchange, type Had, NOTHING_HAD, type Shared } from "./hub.ts";
 
 declare const VERSION: string;
 
 /** What a tab says to the worker. */
-export type Asked = { type: "listen"; tenant: string } | { type: "again" } | { type: "alive" } | { type: "leave" };
+export type Asked =
+  | { type: "listen"; tenant: string; had: Had }
+  | { type: "again" }
+  | { type: "alive" }
+  | { type: "leave" };
 
 export type Heard = Told | { type: "gone" };
 
 interface Way {
-  listen(tenant: string): void;
+  listen(tenant: string, had: Had): void;
   again(): void;
   leave(): void;
 }
@@ -26,10 +30,10 @@ class Alone implements Way {
     this.#line = { tell };
   }
 
-  listen(tenant: string): void {
+  listen(tenant: string, had: Had): void {
     this.leave();
     this.#tenant = tenant;
-    this.#shared = this.#exchange.join(tenant, this.#line);
+    this.#shared = this.#exchange.join(tenant, this.#line, had);
   }
 
   again(): void {
@@ -57,8 +61,8 @@ class Together implements Way {
     this.#port.postMessage(asked);
   }
 
-  listen(tenant: string): void {
-    this.#ask({ type: "listen", tenant });
+  listen(tenant: string, had: Had): void {
+    this.#ask({ type: "listen", tenant, had });
   }
 
   again(): void {
@@ -72,14 +76,17 @@ class Together implements Way {
 
 export class Client {
   readonly #tell: (told: Told) => void;
+  readonly #had: () => Had;
   #way: Way;
   #tenant = "";
 
-  constructor(tell: (told: Told) => void) {
+  /** `had`: what the page has by now. */
+  constructor(tell: (told: Told) => void, had: () => Had) {
     this.#tell = tell;
+    this.#had = had;
     this.#way = this.#open();
     addEventListener("pageshow", (event) => {
-      if (event.persisted) this.listen(this.#tenant);
+      if (event.persisted) this.#goOn();
     });
   }
 
@@ -89,7 +96,7 @@ export class Client {
       // A tab of another version of the page has a worker of its own version.
       const worker = new SharedWorker(`stream.js?${VERSION}`, { name: `hubwire ${VERSION}` });
       worker.onerror = () => this.#alone();
-      return new Together(worker, (heard) => (heard.type === "gone" ? this.listen(this.#tenant) : this.#tell(heard)));
+      return new Together(worker, (heard) => (heard.type === "gone" ? this.#goOn() : this.#tell(heard)));
     } catch {
       return new Alone(this.#tell);
     }
@@ -97,12 +104,18 @@ export class Client {
 
   #alone(): void {
     this.#way = new Alone(this.#tell);
-    this.#way.listen(this.#tenant);
+    this.#way.listen(this.#tenant, this.#had());
   }
 
+  /** Listen from the newest rows on. */
   listen(tenant: string): void {
     this.#tenant = tenant;
-    this.#way.listen(tenant);
+    this.#way.listen(tenant, NOTHING_HAD);
+  }
+
+  /** After a sleep: listen from where the page is. */
+  #goOn(): void {
+    this.#way.listen(this.#tenant, this.#had());
   }
 
   again(): void {

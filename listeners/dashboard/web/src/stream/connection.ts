@@ -20,6 +20,8 @@ const EVENTS = ["rows", "gap", "tick", "stale"] as const;
 export interface ConnectionOptions {
   base: string;
   tenant: string;
+  /** Where it begins; empty: with the newest `last`. */
+  cursor: string;
   last: number;
   tell: (told: Told) => void;
 }
@@ -35,6 +37,7 @@ export class Connection {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
+    this.#cursor = options.cursor;
     this.#watch = setInterval(() => {
       if (this.#source && Date.now() - this.#heardAt > SILENT_MS) this.#lost(false);
     }, 5000);

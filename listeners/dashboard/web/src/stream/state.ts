@@ -53,6 +53,8 @@ export function onRows(listener: { rows: Listener; cleared: () => void }): () =>
 
 let client: Client | null = null;
 let lastTenant: string | null = null;
+/** Of the last row or gap that came. */
+let cursor = "";
 
 /** Listen to the stream; after a new sign-in, anew. */
 export function connect(): void {
@@ -60,7 +62,7 @@ export function connect(): void {
     client.again();
     return;
   }
-  client = new Client(hear);
+  client = new Client(hear, () => ({ cursor, seq: rows.lastSeq }));
   tenant.subscribe((wanted) => {
     if (lastTenant !== null) clear();
     lastTenant = wanted;
@@ -75,6 +77,7 @@ export function connectNow(): void {
 
 function clear(): void {
   rows.clear();
+  cursor = "";
   droppedHere.value = 0;
   for (const listener of listeners) listener.cleared();
 }
@@ -84,6 +87,7 @@ function hear(told: Told): void {
     if (told.type === "open") link.value = { state: "live" };
     else if (told.type === "lost") lost(told);
     else take(told.type, told.data);
+    if (told.type === "rows" || told.type === "gap") cursor = told.cursor;
   });
 }
 
