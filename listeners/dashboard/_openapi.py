@@ -68,8 +68,13 @@ _BODIES: Mapping[str, Mapping[str, Any]] = {
     "/api/approvals/{id}/decision": {"verdict": {"type": "string", "enum": ["approve", "deny"]}, "reason": _REASON},
     "/api/dead-letters/retry": {"ids": _IDS},
     "/api/dead-letters/discard": {"ids": _IDS, "reason": _REASON},
+    "/api/listeners/resume": {"listener": _TEXT},
 }
-_NEEDED = {"/api/session": ["token"], "/api/approvals/{id}/decision": ["verdict"]}
+_NEEDED = {
+    "/api/session": ["token"],
+    "/api/approvals/{id}/decision": ["verdict"],
+    "/api/listeners/resume": ["listener"],
+}
 _TYPES = {"/api/stream": "text/event-stream", "/metrics": "text/plain", "/healthz": "text/plain"}
 _PUBLIC = ("/healthz", "/readyz")
 

@@ -83,7 +83,8 @@ async function request<T>(
 
 const get = <T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> =>
   request<T>("GET", address(path, query), signal ? { signal } : {});
-const post = <T>(path: string, body: unknown = {}): Promise<T> => request<T>("POST", path, { body });
+const post = <T>(path: string, body: unknown = {}, query: Query = {}): Promise<T> =>
+  request<T>("POST", address(path, query), { body });
 const id = encodeURIComponent;
 
 export const api = {
@@ -105,13 +106,15 @@ export const api = {
   resume: (name: string) =>
     post<{ listener: { listener: string; phase: string } }>("api/listeners/resume", { listener: name }),
 
-  approval: (one: string, signal?: AbortSignal) => get<ApprovalDetail>(`api/approvals/${id(one)}`, {}, signal),
-  decide: (one: string, verdict: "approve" | "deny", reason: string) =>
-    post<{ approval: ApprovalView }>(`api/approvals/${id(one)}/decision`, { verdict, reason }),
+  approval: (one: string, tenant: string, signal?: AbortSignal) =>
+    get<ApprovalDetail>(`api/approvals/${id(one)}`, { tenant }, signal),
+  decide: (one: string, tenant: string, verdict: "approve" | "deny", reason: string) =>
+    post<{ approval: ApprovalView }>(`api/approvals/${id(one)}/decision`, { verdict, reason }, { tenant }),
 
   deadLetters: (query: Query = {}, signal?: AbortSignal) => get<DeadLetters>("api/dead-letters", query, signal),
-  retry: (ids: string[]) => post<Done>("api/dead-letters/retry", { ids }),
-  discard: (ids: string[], reason: string) => post<Done>("api/dead-letters/discard", { ids, reason }),
+  retry: (ids: string[], tenant: string) => post<Done>("api/dead-letters/retry", { ids }, { tenant }),
+  discard: (ids: string[], tenant: string, reason: string) =>
+    post<Done>("api/dead-letters/discard", { ids, reason }, { tenant }),
 
   verify: () => get<Verify>("api/verify"),
   startVerify: () => post<Verify>("api/verify"),

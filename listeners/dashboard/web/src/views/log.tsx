@@ -12,7 +12,6 @@ import { TroubleNote, Unread } from "../parts/Notes.tsx";
 import { Export } from "./log/Export.tsx";
 import { FACETS, FacetList } from "./log/Facets.tsx";
 import { FoundBar, NothingFound } from "./log/Found.tsx";
-import { useGap } from "./log/gap.ts";
 import { learnFacet } from "./log/names.ts";
 import { type Pages, usePages } from "./log/pages.ts";
 import { QUERY_ID, QueryLine } from "./log/QueryLine.tsx";
@@ -86,7 +85,6 @@ export function Log() {
   const pages = usePages(query, newestFirst);
   const key = JSON.stringify(query);
   const facets = useOnce("facets", key, (signal) => api.facets({ ...query, fields: FACETS.join(",") }, signal));
-  const gapTrouble = useGap();
   const seq = selectedSeq();
   const at = useCursor(pages, seq);
   const read = facets.data;
@@ -105,7 +103,6 @@ export function Log() {
           <Export query={query} count={isNothing ? 0 : counted} />
         </header>
         <VerifyStrip />
-        {gapTrouble && <TroubleNote trouble={gapTrouble} />}
         <div class={sideIsOpen ? "log-body side-open" : "log-body"}>
           {!isNothing && !pages.trouble && (
             <aside class="facets" aria-label="Counts, each a filter">

@@ -14,7 +14,7 @@ import { JsonTree } from "../../parts/JsonTree.tsx";
 import { HiddenNote, Unread } from "../../parts/Notes.tsx";
 import { Age, Segmented } from "../../parts/parts.tsx";
 import { Sign } from "../../parts/Sign.tsx";
-import { rows, session } from "../../stream/state.ts";
+import { rows, session, tenant } from "../../stream/state.ts";
 import { Decide } from "./Decide.tsx";
 import { RiskPart } from "./Risk.tsx";
 import { afterThat, argumentWords, countdown, deadlineOf, deciders, isWaiting, modeWords, verdictOf } from "./words.ts";
@@ -31,7 +31,7 @@ export interface ApprovalDrawerProps {
 
 export function ApprovalDrawer({ id, known, at, onClose, onDecided }: ApprovalDrawerProps) {
   const turn = known ? `${known.state} ${known.stage} ${known.passed.length} ${known.failed.length}` : "";
-  const detail = useOnce(id, `${id} ${turn}`, (signal) => api.approval(id, signal));
+  const detail = useOnce(id, `${id} ${turn}`, (signal) => api.approval(id, tenant.value, signal));
   const one = known ?? detail.data?.approval ?? null;
   const again = () => {
     detail.again();
@@ -130,7 +130,7 @@ function ArgumentsPart({ one, detail }: { one: ApprovalView; detail: ApprovalDet
         : "It has none.";
     return (
       <section class="drawer-part">
-        <h3>Arguments</h3>
+        <h3 class="part-title">Arguments</h3>
         {isHidden ? <HiddenNote /> : <p class="second arguments-words">{words}</p>}
         {!isHidden && one.arguments && !one.arguments_at && (
           <p>
@@ -143,7 +143,7 @@ function ArgumentsPart({ one, detail }: { one: ApprovalView; detail: ApprovalDet
   return (
     <section class="drawer-part arguments">
       <header>
-        <h3>Arguments</h3>
+        <h3 class="part-title">Arguments</h3>
         <Segmented
           label="How the arguments are shown"
           choices={[
@@ -185,7 +185,7 @@ function SaidPart({ one, lines }: { one: ApprovalView; lines: readonly LineView[
   const topic = one.channel_id ? visible(topicOf(one.channel_id)) || "its channel" : "";
   return (
     <section class="drawer-part">
-      <h3>
+      <h3 class="part-title">
         {head}
         {one.channel_id && (
           <>

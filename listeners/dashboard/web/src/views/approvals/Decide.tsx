@@ -9,7 +9,7 @@ import { useKeys } from "../../frame/keys.ts";
 import { say } from "../../frame/say.tsx";
 import { Age, Button, Key } from "../../parts/parts.tsx";
 import { Sign } from "../../parts/Sign.tsx";
-import { session, whyNotOperate } from "../../stream/state.ts";
+import { session, tenant, whyNotOperate } from "../../stream/state.ts";
 import { deciders, isWaiting, verdictOf } from "./words.ts";
 
 type Verdict = "approve" | "deny";
@@ -104,7 +104,7 @@ function Form({ one, off, onDecided, onSent, onLate }: FormProps) {
     setTrouble(null);
     onSent(verdict);
     try {
-      await api.decide(id, verdict, reason.trim());
+      await api.decide(id, tenant.value, verdict, reason.trim());
       keepDraft(id, "");
       say(verdict === "approve" ? "approved" : "denied", "verdict");
       field.current?.blur();

@@ -45,7 +45,7 @@ export function RiskPart({ one }: { one: ApprovalView }) {
   const high = isHigh(one.risk_level);
   return (
     <section class="drawer-part">
-      <h3>Risk</h3>
+      <h3 class="part-title">Risk</h3>
       <table class="risk-steps">
         <caption class="unseen">How the risk came about, step by step</caption>
         <tbody>
@@ -98,7 +98,7 @@ function StepRow({ step }: { step: RiskStepView }) {
 function askedWords(one: ApprovalView): string {
   const answered = [
     one.passed.length && `${one.passed.join(", ")} passed it`,
-    one.failed.length && `${one.failed.join(", ")} did not`,
+    one.failed.length && `${one.failed.join(", ")} did not pass it`,
   ].filter(Boolean);
   const open = one.approvers.filter((name) => !one.passed.includes(name) && !one.failed.includes(name));
   const waits = one.state === "waiting" && open.length ? `may answer: ${open.join(", ")}` : "";

@@ -10,6 +10,7 @@ import { say } from "../../frame/say.tsx";
 import { Unread } from "../../parts/Notes.tsx";
 import { Chip } from "../../parts/parts.tsx";
 import { Sign } from "../../parts/Sign.tsx";
+import { tenant } from "../../stream/state.ts";
 import { LetterActions } from "./LetterActions.tsx";
 import { LetterRows } from "./LetterRows.tsx";
 
@@ -26,8 +27,9 @@ type Answer = { words: string; failed: Done["failed"] } | { trouble: Trouble };
 
 export function DeadLetters({ turn, onDone }: DeadLettersProps) {
   const listener = param("listener");
-  const reading = useOnce(listener, `${listener} ${turn}`, (signal) =>
-    api.deadLetters({ listener, limit: LIMIT }, signal),
+  const shown = `${tenant.value} ${listener}`;
+  const reading = useOnce(shown, `${shown} ${turn}`, (signal) =>
+    api.deadLetters({ listener, tenant: tenant.value, limit: LIMIT }, signal),
   );
   const [picked, setPicked] = useState<ReadonlySet<string>>(new Set());
   const [isBusy, setBusy] = useState(false);
@@ -69,8 +71,8 @@ export function DeadLetters({ turn, onDone }: DeadLettersProps) {
           <LetterActions
             count={chosen.length}
             isBusy={isBusy}
-            onRetry={() => void act("handed over again", api.retry)}
-            onDiscard={(reason) => void act("discarded", (ids) => api.discard(ids, reason))}
+            onRetry={() => void act("handed over again", (ids) => api.retry(ids, tenant.value))}
+            onDiscard={(reason) => void act("discarded", (ids) => api.discard(ids, tenant.value, reason))}
           />
         )}
       </header>

@@ -51,7 +51,13 @@ export function LetterRows({ letters, picked, onPick, withListener }: LetterRows
         <thead>
           <tr>
             <th scope="col" class="letter-box">
-              <Box label="All of them" isChecked={count === letters.length} isPart={count > 0} onPress={all} />
+              <Box
+                label="All of them"
+                words="all"
+                isChecked={count === letters.length}
+                isPart={count > 0}
+                onPress={all}
+              />
             </th>
             <th scope="col" class="right letter-seq">
               Seq
@@ -159,7 +165,14 @@ function Letter(props: { letter: DeadLetter; withListener: boolean; children: pr
   );
 }
 
-function Box(props: { label: string; isChecked: boolean; isPart?: boolean; onPress: (event: MouseEvent) => void }) {
+function Box(props: {
+  label: string;
+  /** Where there are no heads: what the box is for. */
+  words?: string;
+  isChecked: boolean;
+  isPart?: boolean;
+  onPress: (event: MouseEvent) => void;
+}) {
   return (
     <label class="box">
       <input
@@ -169,6 +182,7 @@ function Box(props: { label: string; isChecked: boolean; isPart?: boolean; onPre
         indeterminate={Boolean(props.isPart) && !props.isChecked}
         onClick={props.onPress}
       />
+      {props.words && <span class="box-words">{props.words}</span>}
     </label>
   );
 }

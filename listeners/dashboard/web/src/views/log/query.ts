@@ -7,10 +7,10 @@ import type { Params } from "../../base/router.ts";
 /** Fields of which several values may be asked for: any of them. */
 export const FIELDS = [
   ...["kind", "agent", "channel", "task", "turn", "session", "correlation", "actor", "source", "topic"],
-  ...["outcome", "severity", "tenant"],
+  ...["outcome", "severity"],
 ] as const;
 /** Fields of one value. */
-export const SINGLE = ["text", "since", "until"] as const;
+export const SINGLE = ["tenant", "text", "since", "until"] as const;
 export const NAMES: readonly string[] = [...FIELDS, ...SINGLE];
 
 export interface Part {
