@@ -16,11 +16,10 @@ import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from hubwire import GenericEvent, Hub
-from hubwire.approvals import ApprovalPolicy, ChallengeKind
+from hubwire.approvals import ApprovalPolicy, ChallengeKind, RiskLevel
 from hubwire.events import ToolCalled, ToolFailed
 from hubwire.listeners.audit import AuditLog
 from hubwire.listeners.dashboard import Access, Dashboard, Person
-from hubwire.risk import RiskLevel
 from hubwire.stores import FileStore
 
 pytestmark = pytest.mark.slow  # each test runs the command as a program

@@ -13,7 +13,7 @@ import anyio
 from hubwire.listeners.audit import AuditLog
 
 from .. import Agent, Channel, Hub
-from ..approvals import ApprovalPolicy, ChallengeKind
+from ..approvals import ApprovalPolicy, ChallengeKind, RiskLevel
 from ..errors import ConfigurationError, HubError
 from ..events import (
     ModelCalled,
@@ -25,7 +25,6 @@ from ..events import (
     TurnStarted,
 )
 from ..ports import KnowledgeStore
-from ..risk import RiskLevel
 from .output import complain, say
 from .scenario import title_of
 
