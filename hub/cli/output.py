@@ -33,6 +33,9 @@ __all__ = (
 _COLOURS = (142, 64, 71, 37, 96, 98, 140, 175)
 """Of the 256-colour palette, nearest to the eight of the dashboard, and readable on black and on white."""
 
+_OF_EIGHT_COLOURS = frozenset({"ansi", "cons25", "linux", "vt100", "vt220"})
+"""Terminals that have eight colours, of which two have a meaning here: names are bold there."""
+
 _NOT_ASCII = re.compile(r"[^\x20-\x7e]")
 
 
@@ -124,7 +127,7 @@ class Paint:
     """Colours text, if the stream is a terminal with colours and NO_COLOR is not set."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._has_256 = "256" in os.environ.get("TERM", "") or bool(os.environ.get("COLORTERM"))
+        self._has_256 = os.environ.get("TERM") not in _OF_EIGHT_COLOURS
         self.on: bool = is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def __call__(self, text: str, style: str) -> str:
