@@ -1,6 +1,6 @@
 """Searches through long texts, a window at a time.
 
-A search of :mod:`re` lets no other thread run before it ends, and in a megabyte it may take some 50 ms. What is found
+A search of ``re`` lets no other thread run before it ends, and in a megabyte it may take some 50 ms. What is found
 is the same as without windows.
 """
 
