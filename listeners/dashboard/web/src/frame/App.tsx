@@ -8,6 +8,7 @@ import { Live } from "../views/live.tsx";
 import { Log } from "../views/log.tsx";
 import { Runs } from "../views/runs.tsx";
 import { Banner } from "./Banner.tsx";
+import { Guard } from "./Guard.tsx";
 import { KeyList } from "./KeyList.tsx";
 import { Rail, Tabs } from "./Rail.tsx";
 import { SignIn } from "./SignIn.tsx";
@@ -36,7 +37,9 @@ export function App({ refused }: { refused: string }) {
         <Rail />
         <main id="main" class="main" tabIndex={-1}>
           <Banner />
-          <div class="stage">{SHOWN[place.value.view]()}</div>
+          <div class="stage">
+            <Guard key={place.value.view}>{SHOWN[place.value.view]()}</Guard>
+          </div>
         </main>
       </div>
       <Tabs />

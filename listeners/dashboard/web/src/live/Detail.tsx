@@ -27,9 +27,9 @@ export function Detail({ seq, row: known, onClose, onSeq, onContext }: DetailPro
   const reading = useReading<EventDetail>(`event ${seq}`, (signal) => api.event(seq, signal), { once: true });
   const detail = reading.data;
   const row = detail?.row ?? known;
-  const json = detail?.event ? JSON.stringify(sorted(detail.event), null, 2) : "";
+  const json = () => jsonOf(detail?.event ?? null);
   useKeys({
-    y: () => (json ? void copy(json) : false),
+    y: () => (detail?.event ? void copy(json()) : false),
     c: () => (row ? onContext(row) : false),
   });
   const head = (
@@ -57,6 +57,19 @@ export function Detail({ seq, row: known, onClose, onSeq, onContext }: DetailPro
       )}
     </Drawer>
   );
+}
+
+/** The record with its keys sorted; as it came, where it is too deep to be sorted. */
+function jsonOf(event: Fields): string {
+  try {
+    return JSON.stringify(sorted(event), null, 2);
+  } catch {
+    try {
+      return JSON.stringify(event);
+    } catch {
+      return "";
+    }
+  }
 }
 
 function sorted(value: Json): Json {

@@ -81,13 +81,18 @@ export function List({ selected, beside, onOpen }: ListProps) {
   useFollowing(scroller, lister, count, margin);
   const at = cursor.value ?? selected;
   const items = lister.getVirtualItems();
+  const isNumbered = items.some(({ index }) => /^#\d/.test(channelOf(entryAt(index, count))));
+  const isWrong = showsWrongAlone(filter.value);
+  const classes = ["rows", beside && "rows-beside", isNumbered && "rows-numbered", isWrong && "rows-wrong"]
+    .filter(Boolean)
+    .join(" ");
   const isDrawn = at !== null && items.some(({ index }) => isEvent(entryAt(index, count), at));
   const slots = useSlots(items.length);
   return (
     <div
       ref={scroller}
       role="grid"
-      class={`rows ${beside ? "rows-beside" : ""} ${showsWrongAlone(filter.value) ? "rows-wrong" : ""}`}
+      class={classes}
       aria-label="Events, newest first"
       aria-rowcount={count + 1}
       aria-activedescendant={isDrawn ? `row-${at}` : undefined}
@@ -125,6 +130,10 @@ export function List({ selected, beside, onOpen }: ListProps) {
       </div>
     </div>
   );
+}
+
+function channelOf(entry: Entry | undefined): string {
+  return entry !== undefined && !isGap(entry) ? (entry.channel ?? "") : "";
 }
 
 function isEvent(entry: Entry | undefined, seq: number): boolean {
@@ -224,7 +233,7 @@ function Strip() {
     <div role="row" class="strip strip-busy">
       <span role="gridcell" class="strip-words">
         {isNarrow.value ? (
-          <span>{number(busyRate.value)} events a second: drawn twice a second.</span>
+          <span>{number(busyRate.value)} events a second</span>
         ) : (
           <span class="cut">
             {number(busyRate.value)} events a second. The newest screenful is drawn twice a second; scroll or{" "}

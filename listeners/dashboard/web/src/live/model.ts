@@ -103,6 +103,8 @@ const matched = new Map<number, number>();
 let saidNew = 0;
 
 function drawSoon(isPast: boolean): void {
+  // A page that is not seen is drawn when it is seen again.
+  if (document.hidden) return;
   if (isPast) {
     clearTimeout(listTimer);
     clearTimeout(figuresTimer);
@@ -244,6 +246,7 @@ export function startLive(): void {
     if (health.value === "live" && wasLost) untracked(() => void askBefore(bins));
     wasLost = health.value === "stale" || health.value === "reconnecting";
   });
+  document.addEventListener("visibilitychange", () => drawSoon(true));
   setInterval(() => {
     if (!document.hidden) figuresTimer ??= setTimeout(drawFigures, 0);
   }, FIGURES_MS);

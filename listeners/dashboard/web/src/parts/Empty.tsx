@@ -2,6 +2,7 @@
 
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
 import { Button } from "./parts.tsx";
 
 export interface EmptyProps {
@@ -44,10 +45,12 @@ function coloured(lines: string): ComponentChildren[] {
   });
 }
 
-const copied = signal("");
+/** The button that was pressed last, and did it: it says so for a moment. */
+const copied = signal<symbol | null>(null);
 
 /** Copy a text; returns whether the browser did. */
 export async function copy(text: string): Promise<boolean> {
+  if (!text) return false;
   try {
     await navigator.clipboard.writeText(text);
     return true;
@@ -70,17 +73,25 @@ function copyBySelection(text: string): boolean {
   return done;
 }
 
-export function CopyButton({ text, hotkey, words = "Copy" }: { text: string; hotkey?: string; words?: string }) {
+export interface CopyButtonProps {
+  /** A function for what is made only when it is wanted. */
+  text: string | (() => string);
+  hotkey?: string;
+  words?: string;
+}
+
+export function CopyButton({ text, hotkey, words = "Copy" }: CopyButtonProps) {
+  const [me] = useState(() => Symbol("button"));
   const press = async () => {
-    if (!(await copy(text))) return;
-    copied.value = text;
+    if (!(await copy(typeof text === "string" ? text : text()))) return;
+    copied.value = me;
     setTimeout(() => {
-      if (copied.value === text) copied.value = "";
+      if (copied.value === me) copied.value = null;
     }, 1500);
   };
   return (
     <Button class="copy" sign="copy" onClick={() => void press()} {...(hotkey ? { hotkey } : {})}>
-      {copied.value === text ? "Copied" : words}
+      {copied.value === me ? "Copied" : words}
     </Button>
   );
 }

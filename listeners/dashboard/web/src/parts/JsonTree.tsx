@@ -6,7 +6,7 @@ import type { Json } from "../base/wire.ts";
 
 /** So many entries are shown at once: a click shows as many more. */
 const STEP = 100;
-const TEXT_STEP = 2000;
+const TEXT_STEP = 240;
 const OPEN_LEVELS = 1;
 
 export function JsonTree({ value, label }: { value: Json; label: string }) {

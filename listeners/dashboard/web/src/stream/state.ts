@@ -84,11 +84,16 @@ function clear(): void {
 
 function hear(told: Told): void {
   batch(() => {
-    if (told.type === "open") link.value = { state: "live" };
+    if (told.type === "open") opened();
     else if (told.type === "lost") lost(told);
     else take(told.type, told.data);
     if (told.type === "rows" || told.type === "gap") cursor = told.cursor;
   });
+}
+
+function opened(): void {
+  link.value = { state: "live" };
+  if (session.peek() === "unknown") void askSession();
 }
 
 function lost(told: Told & { type: "lost" }): void {
