@@ -14,6 +14,7 @@ import { Card } from "./agents/Card.tsx";
 import { NoAgents, NoneMatch } from "./agents/Nothing.tsx";
 import { Quiet } from "./agents/Quiet.tsx";
 import { toggled, useArranged, useIsAmong, useStops } from "./arranged.ts";
+import { textOf, Unless } from "./Unless.tsx";
 
 const STATES = ["failing", "waits_for_person", "silent", "working", "waits_for_agent", "idle", "gone"] as const;
 const GROUPS = [
@@ -122,7 +123,12 @@ function Group({ group, words, agents, openId }: GroupProps) {
       ) : (
         <ul class="cards">
           {drawn.map((agent) => (
-            <Card key={agent.agent_id} agent={agent} isOpen={agent.agent_id === openId} onOpen={openAgent} />
+            <Unless
+              key={agent.agent_id}
+              same={`${agent.agent_id === openId} ${place.value.params.tenant} ${textOf(agent)}`}
+            >
+              {() => <Card agent={agent} isOpen={agent.agent_id === openId} onOpen={openAgent} />}
+            </Unless>
           ))}
         </ul>
       )}

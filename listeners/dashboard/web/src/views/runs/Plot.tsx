@@ -11,6 +11,7 @@ import { AgentName } from "../../parts/parts.tsx";
 import { OutcomeSign, Sign } from "../../parts/Sign.tsx";
 import { callWords, FamilySign } from "../agents/Card.tsx";
 import { toggled, useWidth } from "../arranged.ts";
+import { textOf, Unless } from "../Unless.tsx";
 import { Bars } from "./Bars.tsx";
 import { arrowsOf, barsOf, endOf, type Scale, ticksOf } from "./geometry.ts";
 import { type By, type Row, rowsOf } from "./spans.ts";
@@ -33,27 +34,35 @@ export function Plot({ waterfall, by }: { waterfall: Waterfall; by: By }) {
     () => (
       <ol>
         {rows.map((row) => (
-          <RowLine
+          <Unless
             key={row.span.number}
-            row={row}
-            isChosen={isHere && chosen === `${row.span.number}@${run.run_id}`}
-            onOpen={() => setParams({ span: `${row.span.number}@${run.run_id}` })}
-            onFold={() => setParams({ fold: toggled(paramAll("fold"), `${row.span.number}`) })}
-          />
+            same={`${isHere && chosen === `${row.span.number}@${run.run_id}`} ${row.level} ${row.inside} ${row.isFolded} ${textOf(row.span)}`}
+          >
+            {() => (
+              <RowLine
+                row={row}
+                isChosen={isHere && chosen === `${row.span.number}@${run.run_id}`}
+                onOpen={() => setParams({ span: `${row.span.number}@${run.run_id}` })}
+                onFold={() => setParams({ fold: toggled(paramAll("fold"), `${row.span.number}`) })}
+              />
+            )}
+          </Unless>
         ))}
       </ol>
     ),
     [rows, isHere ? chosen : "", run.run_id],
   );
   const begun = Math.min(...spans.map((span) => instant(span.started_at)));
-  const until = run.open ? now.value : Math.max(...spans.map((span) => endOf(span, now.value, restarts)));
+  // What has ended does not move.
+  const moment = run.open ? now.value : now.peek();
+  const until = run.open ? moment : Math.max(...spans.map((span) => endOf(span, moment, restarts)));
   const narrow = isNarrow.value;
   const measures = narrow ? { rowHeight: 44, middle: 30 } : { rowHeight: 24, middle: 12 };
   const left = narrow ? 2 : 16;
   // What has ended leaves room for the words of its last bar.
   const rest = narrow ? SIGN : run.open ? RIGHT : LABELS;
   const scale: Scale = { from: begun, to: Math.max(until, begun + 1), left, width: Math.max(60, width - left - rest) };
-  const bars = barsOf(rows, scale, { now: now.value, restarts }, measures);
+  const bars = barsOf(rows, scale, { now: moment, restarts }, measures);
   const arrows = arrowsOf(hand_overs, bars);
   return (
     <div class="waterfall">
@@ -69,7 +78,7 @@ export function Plot({ waterfall, by }: { waterfall: Waterfall; by: By }) {
             arrows={arrows}
             restarts={restarts}
             scale={scale}
-            now={run.open ? now.value : null}
+            now={run.open ? moment : null}
             onPress={(span) => goView("live", "", liveParams(span))}
           />
         </div>
@@ -103,7 +112,8 @@ interface RowLineProps {
 
 /** For how long, how it ended: what readers hear, who do not see the bar. */
 function toldWords(span: SpanView): string {
-  const took = span.seconds === null || span.seconds === undefined ? "" : duration(span.seconds * 1000);
+  const isOver = span.outcome !== "open" && span.seconds !== null && span.seconds !== undefined;
+  const took = isOver ? duration((span.seconds ?? 0) * 1000) : "";
   const words = [`began at ${clock(span.started_at)}`, took && `took ${took}`, span.outcome, visible(span.detail)];
   return words.filter(Boolean).join(", ");
 }
