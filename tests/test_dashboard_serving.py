@@ -263,6 +263,7 @@ WRONG: list[dict[str, Any]] = [
     {"streams_max": True},
     {"clock": 5},
     {"redactor": "none"},
+    {"redactor": None},
 ]
 
 
@@ -275,9 +276,10 @@ async def test_a_setting_that_cannot_work_is_refused(given: dict[str, Any]) -> N
         assert not hub.attachments
 
 
-@pytest.mark.parametrize(
-    "given", [{"host": ""}, {"host": 5}, {"port": -1}, {"port": "80"}, {"certfile": "x"}, {"insecure": 1}], ids=repr
-)
+PLACES = ({"host": ""}, {"host": 5}, {"port": -1}, {"port": "80"}, {"certfile": "x"}, {"insecure": 1})
+
+
+@pytest.mark.parametrize("given", PLACES, ids=repr)
 async def test_a_place_that_cannot_be_served_at_is_refused(given: dict[str, Any]) -> None:
     async with Hub() as hub:
         with pytest.raises(ConfigurationError, match=r"dashboard\.serve\(\)"):

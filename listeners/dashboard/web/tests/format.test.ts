@@ -67,3 +67,11 @@ test("an instant that is none has no time", () => {
   assert.equal(format.clock("yesterday"), "–");
   assert.equal(format.whole(""), "");
 });
+
+test("a time of day is the last one, and no other text is one", () => {
+  const now = new Date(2026, 10, 29, 15, 0, 0).getTime();
+  assert.equal(format.timeOfDay("14:59", now), now - 60_000);
+  assert.equal(format.timeOfDay("15:00:01", now), new Date(2026, 10, 28, 15, 0, 1).getTime());
+  for (const text of ["", "24:00", "12:60", "12", "1:2", "12:00:00:00"])
+    assert.ok(Number.isNaN(format.timeOfDay(text, now)));
+});

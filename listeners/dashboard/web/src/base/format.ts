@@ -96,6 +96,18 @@ export function clockMinutes(at: number): string {
   return clock(at).slice(0, 5);
 }
 
+/** When it was last that time of day, where the reader is: `15:07`, `15:07:30`. NaN for what is none. */
+export function timeOfDay(text: string, now: number): number {
+  const found = /^(\d{1,2}):(\d{2})(?::(\d{2}))?$/.exec(text);
+  if (!found) return Number.NaN;
+  const [hours, minutes, seconds] = [Number(found[1]), Number(found[2]), Number(found[3] ?? 0)];
+  if (hours > 23 || minutes > 59 || seconds > 59) return Number.NaN;
+  const date = new Date(now);
+  date.setHours(hours, minutes, seconds, 0);
+  if (date.getTime() > now) date.setDate(date.getDate() - 1);
+  return date.getTime();
+}
+
 /** Date, time and zone: for titles, where there is room. */
 export function whole(at: string | null | undefined): string {
   const date = new Date(at ?? Number.NaN);

@@ -1,8 +1,9 @@
 // The chips of the filter, and the field that adds one.
 
 import { signal } from "@preact/signals";
+import { hubNow } from "../base/clock.ts";
 import { FIELDS, type Field, type Part, partsOf } from "../base/filter.ts";
-import { clock, number, visible } from "../base/format.ts";
+import { clock, number, timeOfDay, visible } from "../base/format.ts";
 import { paramAll, setParams } from "../base/router.ts";
 import { isNarrow } from "../base/screen.ts";
 import type { Outcome, Row } from "../base/wire.ts";
@@ -99,8 +100,21 @@ export function backWords(seconds: number): string {
   return LOOK_BACK.find(([each]) => each === seconds)?.[1] ?? "time shown";
 }
 
+/** `since 15:07` and `until 15:09:30`: the stretch that the chart selects by pointer. */
+function typedTime(text: string): Choice[] {
+  const found = /^(since|until)[\s:=]+([\d:]+)$/.exec(text);
+  const now = hubNow();
+  const at = timeOfDay(found?.[2] ?? "", now);
+  if (!found || Number.isNaN(at)) return [];
+  const held = range.value;
+  const since = found[1] === "since" ? at : Math.min(held?.since ?? at - back.value * 1000, at);
+  const until = found[1] === "until" ? at : Math.max(held?.until ?? now, at);
+  const act = () => setParams({ since: new Date(since).toISOString(), until: new Date(until).toISOString() }, false);
+  return [{ key: "time", words: <Pair name="time" value={`${clock(since)} to ${clock(until)}`} />, act }];
+}
+
 function typed(text: string): Choice[] {
-  const list: Choice[] = [];
+  const list = typedTime(text);
   if (!text) return list;
   const named = /^(kind|agent|channel|task|turn|outcome|tenant|correlation|text)[\s:=]+(.+)$/.exec(text);
   if (named)
