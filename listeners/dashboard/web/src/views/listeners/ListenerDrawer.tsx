@@ -1,7 +1,7 @@
 import { number, UNKNOWN, visible } from "../../base/format.ts";
 import { href, setParams } from "../../base/router.ts";
 import type { ListenerRow } from "../../base/wire.ts";
-import { Drawer } from "../../frame/Drawer.tsx";
+import { Drawer, DrawerTitle } from "../../frame/Drawer.tsx";
 import { Age, Button, Facts } from "../../parts/parts.tsx";
 import { Sign } from "../../parts/Sign.tsx";
 import { Resume } from "./Attachments.tsx";
@@ -23,9 +23,7 @@ export function ListenerDrawer({ row, onClose, onDone }: ListenerDrawerProps) {
       head={
         <>
           <Sign name="listener" class="family-plumbing" />
-          <h2 class="cut drawer-title" title={row ? visible(row.listener) : ""}>
-            {row ? visible(row.listener) : "Listener"}
-          </h2>
+          <DrawerTitle>{row ? visible(row.listener) : "Listener"}</DrawerTitle>
         </>
       }
     >
