@@ -4,7 +4,7 @@ import { useBoard } from "../base/board.ts";
 import type { ApprovalView } from "../base/boards.ts";
 import { now } from "../base/clock.ts";
 import { duration, instant, many, number } from "../base/format.ts";
-import { param, place, setParams } from "../base/router.ts";
+import { select, selectedId } from "../base/selected.ts";
 import { Empty } from "../parts/Empty.tsx";
 import { Unread } from "../parts/Notes.tsx";
 import { useRoving } from "../parts/roving.ts";
@@ -30,16 +30,14 @@ export function Approvals() {
   const rows = board.data?.rows ?? NONE;
   const { waiting, decided } = useSorted(rows);
   const [shown, onMore] = useShown();
-  const selected = place.value.id || param("sel");
-  const open = (id: string) => setParams({ sel: id });
+  const selected = selectedId();
   const keys = [...waiting, ...decided.slice(0, shown)].map((one) => one.approval_id);
-  const roving = useRoving({ name: "approval", keys, open: selected, onOpen: open });
+  const roving = useRoving({ name: "approval", keys, open: selected, onOpen: select });
   const at = instant(board.data?.now);
   const count = waiting.filter(isWaiting).length;
   const sums = tally(decided, midnightOf(now.peek()));
   const close = () => {
-    place.value = place.peek().id ? { ...place.peek(), id: "" } : place.peek();
-    setParams({ sel: null, arguments: null });
+    select(null, { arguments: null });
     setTimeout(() => roving.focus(selected), 0);
   };
   return (

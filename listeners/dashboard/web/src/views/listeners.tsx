@@ -3,7 +3,7 @@
 import { api } from "../base/api.ts";
 import { useReading } from "../base/board.ts";
 import { number } from "../base/format.ts";
-import { param, place, setParams } from "../base/router.ts";
+import { select, selectedId } from "../base/selected.ts";
 import type { Listeners as Read } from "../base/wire.ts";
 import { Empty } from "../parts/Empty.tsx";
 import { Unread } from "../parts/Notes.tsx";
@@ -22,16 +22,15 @@ const CODE = [
 export function Listeners() {
   const reading = useReading("listeners", api.listeners);
   const rows = sorted(reading.data?.rows ?? []);
-  const selected = place.value.id || param("sel");
+  const selected = selectedId();
   const roving = useRoving({
     name: "listener",
     keys: rows.map((row) => row.listener),
     open: selected,
-    onOpen: (name) => setParams({ sel: name }),
+    onOpen: select,
   });
   const close = () => {
-    if (place.peek().id) place.value = { ...place.peek(), id: "" };
-    setParams({ sel: null });
+    select(null);
     setTimeout(() => roving.focus(selected), 0);
   };
   const letters = rows.reduce((sum, row) => sum + row.dead_letters, 0);

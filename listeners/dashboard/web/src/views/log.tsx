@@ -4,7 +4,8 @@ import { useEffect, useState } from "preact/hooks";
 import { api } from "../base/api.ts";
 import { filterOf, showsWrongAlone } from "../base/filter.ts";
 import { useOnce } from "../base/once.ts";
-import { goView, param, place, setParams } from "../base/router.ts";
+import { goView, param, place } from "../base/router.ts";
+import { select, selectedId } from "../base/selected.ts";
 import type { Row } from "../base/wire.ts";
 import { useKeys } from "../frame/keys.ts";
 import { around, Detail } from "../live/Detail.tsx";
@@ -20,17 +21,16 @@ import { Rows } from "./log/Rows.tsx";
 import { VerifyStrip } from "./log/VerifyStrip.tsx";
 
 function selectedSeq(): number | null {
-  const text = param("sel") || place.value.id;
+  const text = selectedId();
   return /^\d{1,15}$/.test(text) ? Number(text) : null;
 }
 
 function open(seq: number): void {
-  setParams({ sel: `${seq}` });
+  select(`${seq}`);
 }
 
 function close(): void {
-  if (place.peek().id) place.value = { ...place.peek(), id: "" };
-  setParams({ sel: null });
+  select(null);
 }
 
 function showInContext(row: Row): void {

@@ -8,7 +8,7 @@ import { agentColour } from "../../base/kinds.ts";
 import { useOnce } from "../../base/once.ts";
 import { href, param, setParams } from "../../base/router.ts";
 import type { ApprovalDetail, Json } from "../../base/wire.ts";
-import { Drawer } from "../../frame/Drawer.tsx";
+import { Drawer, DrawerTitle, PartTitle } from "../../frame/Drawer.tsx";
 import { Fields } from "../../parts/Fields.tsx";
 import { JsonTree } from "../../parts/JsonTree.tsx";
 import { HiddenNote, Unread } from "../../parts/Notes.tsx";
@@ -46,7 +46,7 @@ export function ApprovalDrawer({ id, known, at, onClose, onDecided }: ApprovalDr
       head={
         <>
           <Sign name="approval" class="family-control" />
-          <h2 class="drawer-title">Approval</h2>
+          <DrawerTitle>Approval</DrawerTitle>
           {one && (
             <span class="quiet cut" title={whole(one.requested_at)}>
               asked at {clock(one.requested_at)} ·{" "}
@@ -130,7 +130,7 @@ function ArgumentsPart({ one, detail }: { one: ApprovalView; detail: ApprovalDet
         : "It has none.";
     return (
       <section class="drawer-part">
-        <h3 class="part-title">Arguments</h3>
+        <PartTitle>Arguments</PartTitle>
         {isHidden ? <HiddenNote /> : <p class="second arguments-words">{words}</p>}
         {!isHidden && one.arguments && !one.arguments_at && (
           <p>
@@ -143,7 +143,7 @@ function ArgumentsPart({ one, detail }: { one: ApprovalView; detail: ApprovalDet
   return (
     <section class="drawer-part arguments">
       <header>
-        <h3 class="part-title">Arguments</h3>
+        <PartTitle>Arguments</PartTitle>
         <Segmented
           label="How the arguments are shown"
           choices={[
@@ -185,7 +185,7 @@ function SaidPart({ one, lines }: { one: ApprovalView; lines: readonly LineView[
   const topic = one.channel_id ? visible(topicOf(one.channel_id)) || "its channel" : "";
   return (
     <section class="drawer-part">
-      <h3 class="part-title">
+      <PartTitle>
         {head}
         {one.channel_id && (
           <>
@@ -193,7 +193,7 @@ function SaidPart({ one, lines }: { one: ApprovalView; lines: readonly LineView[
             <a href={href("channels", one.channel_id)}>{topic}</a>
           </>
         )}
-      </h3>
+      </PartTitle>
       {lines.map((line) => (
         <blockquote key={line.seq + line.text} class={`said agent-${agentColour(line.agent)}`}>
           <cite>{visible(line.agent)}</cite> {visible(line.text)}

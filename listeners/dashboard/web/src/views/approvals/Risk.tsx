@@ -2,6 +2,7 @@
 
 import type { ApprovalView, RiskStepView } from "../../base/boards.ts";
 import { many, UNKNOWN, visible } from "../../base/format.ts";
+import { PartTitle } from "../../frame/Drawer.tsx";
 import { Sign } from "../../parts/Sign.tsx";
 import { isHigh, stepsOf } from "./words.ts";
 
@@ -45,7 +46,7 @@ export function RiskPart({ one }: { one: ApprovalView }) {
   const high = isHigh(one.risk_level);
   return (
     <section class="drawer-part">
-      <h3 class="part-title">Risk</h3>
+      <PartTitle>Risk</PartTitle>
       <table class="risk-steps">
         <caption class="unseen">How the risk came about, step by step</caption>
         <tbody>

@@ -1,7 +1,8 @@
 import { number, UNKNOWN, visible } from "../../base/format.ts";
-import { href, setParams } from "../../base/router.ts";
+import { href } from "../../base/router.ts";
+import { select } from "../../base/selected.ts";
 import type { ListenerRow } from "../../base/wire.ts";
-import { Drawer } from "../../frame/Drawer.tsx";
+import { Drawer, DrawerTitle } from "../../frame/Drawer.tsx";
 import { Age, Button, Facts } from "../../parts/parts.tsx";
 import { Sign } from "../../parts/Sign.tsx";
 import { Resume } from "./Attachments.tsx";
@@ -23,9 +24,7 @@ export function ListenerDrawer({ row, onClose, onDone }: ListenerDrawerProps) {
       head={
         <>
           <Sign name="listener" class="family-plumbing" />
-          <h2 class="cut drawer-title" title={row ? visible(row.listener) : ""}>
-            {row ? visible(row.listener) : "Listener"}
-          </h2>
+          <DrawerTitle>{row ? visible(row.listener) : "Listener"}</DrawerTitle>
         </>
       }
     >
@@ -65,7 +64,7 @@ export function ListenerDrawer({ row, onClose, onDone }: ListenerDrawerProps) {
               What happened to it, in the log
             </a>
             {row.dead_letters > 0 && (
-              <Button look="plain" onClick={() => setParams({ listener: row.listener })}>
+              <Button look="plain" onClick={() => select(null, { listener: row.listener })}>
                 Only its dead letters
               </Button>
             )}
