@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from ..words import cells_of, crop, escape
 
 __all__ = (
     "PLAIN",
     "Paint",
+    "as_text",
     "cells_of",
     "complain",
     "crop",
@@ -75,6 +77,11 @@ def plural(number: int, noun: str) -> str:
 def escape_json(line: str) -> str:
     """Return JSON of the same value, with every character that is not printable escaped as JSON escapes it."""
     return line if line.isprintable() else _NOT_ASCII.sub(_json_escaped, line)
+
+
+def as_text(value: Any) -> str:
+    """Return a value as JSON that a person can read, and that cannot harm a terminal."""
+    return escape_json(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def _json_escaped(match: re.Match[str]) -> str:

@@ -17,9 +17,8 @@ from ..query import Found, Selection
 from .failures import CommandFailed
 from .hub_client import HubClient
 from .hub_source import filters_of
-from .output import Paint, escape, escape_json, is_terminal, plural, say
+from .output import Paint, as_text, escape, escape_json, is_terminal, plural, say
 from .rows import rows_as
-from .show import as_text
 
 __all__ = ("dead_letters", "decide_letters", "doctor", "export", "only_stores", "query", "show", "stats", "verify")
 

@@ -12,11 +12,11 @@ from ..log import LogReader, Record
 from ..ports import KnowledgeStore
 from .failures import CommandFailed
 from .hub_client import is_hub
-from .output import escape_json, say
+from .output import as_text, say
 from .redacted import shown
 from .target import beginning_of, fields_of, find_log, open_target
 
-__all__ = ("RecordMissing", "as_text", "show")
+__all__ = ("RecordMissing", "show")
 
 
 class RecordMissing(CommandFailed):
@@ -48,11 +48,6 @@ async def show(wanted: str, target: str, *, log: str | None, raw: bool = False) 
         say(as_text(fields))
     finally:
         await store.aclose()
-
-
-def as_text(value: Any) -> str:
-    """Return a value as JSON that a person can read, and that cannot harm a terminal."""
-    return escape_json(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 async def _by_seq(store: KnowledgeStore, path: str, seq: int) -> Record | None:

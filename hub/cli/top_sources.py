@@ -19,9 +19,8 @@ from ..ports import KnowledgeStore
 from ..words import Names, meaning_of, outcome_of, took_ms_of, words_of
 from .approvals import Details, details_from, facts_of, too_late
 from .hub_client import HubClient, HubRefused, HubUnreachable
-from .output import PLAIN
+from .output import PLAIN, as_text
 from .redacted import shown
-from .show import as_text
 
 __all__ = ("HubTop", "LogTop", "Top", "View")
 
