@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from typing import Any
 
@@ -188,7 +189,10 @@ async def cookie_name_of(client: httpx2.AsyncClient, token: str) -> str:
 async def test_a_cookie_that_was_changed_is_none() -> None:
     async with Hub() as hub, signed_in(Dashboard(hub)) as client:
         [(name, value)] = client.cookies.items()
-        for changed in (value[:-3] + "AAA", value[:40], "A" * 80, "é" * 10, "=", "A" * 5000, "." * 40):
+        raw = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
+        forged = base64.urlsafe_b64encode(bytes([raw[0] ^ 1]) + raw[1:]).decode().rstrip("=")
+        longer = base64.urlsafe_b64encode(raw[:32] + b"9" + raw[32:]).decode().rstrip("=")
+        for changed in (forged, longer, value[:-3] + "AAA", value[:40], "A" * 80, "é" * 10, "=", "A" * 5000, "." * 40):
             answer = await client.get("api/session", headers={b"Cookie": f"{name}={changed}".encode()})
             assert answer.status_code == 401, changed
 
@@ -310,9 +314,10 @@ async def test_headers_that_are_too_large_are_refused() -> None:
         assert (await client.get("")).status_code == 200
 
 
-async def test_too_many_requests_are_refused() -> None:
+async def test_too_many_requests_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubwire.listeners.dashboard.dashboard._RATE", (0.1, 20))
     async with Hub() as hub, signed_in(Dashboard(hub)) as client:
-        answers = [await client.get("api/session") for _ in range(400)]
+        answers = [await client.get("api/session") for _ in range(30)]
         refused = [answer for answer in answers if answer.status_code == 429]
         assert refused
         assert refused[0].headers["retry-after"]
@@ -390,3 +395,53 @@ async def test_two_people_have_two_tokens_and_names() -> None:
 
 async def test_a_token_is_not_shown_by_accident() -> None:
     assert TOKEN not in repr(person())
+
+
+async def test_a_stream_ends_with_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubwire.listeners.dashboard._stream._HEARTBEAT_SECONDS", 0.05)
+    async with Hub() as hub, signed_in(Dashboard(hub)) as client, Frames.of(client) as frames:
+        await frames.of_event("rows")
+        assert (await client.request("DELETE", "api/session")).status_code == 204
+        assert (await frames.of_event("stale")).data["code"] == "ended"
+
+
+async def test_the_head_of_a_stream_is_no_stream() -> None:
+    async with Hub() as hub:
+        dashboard = Dashboard(hub)
+        async with signed_in(dashboard) as client:
+            assert (await client.head("api/stream")).status_code == 200
+            assert dashboard.statistics().streams == 0
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubwire.listeners.dashboard._http._BODY_SECONDS", 0.05)
+    async with Hub() as hub, stranger(Dashboard(hub)) as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        kind = b"Content-Type: application/json"
+        head = b"POST /api/session HTTP/1.1\r\nHost: localhost\r\n" + kind + b"\r\nContent-Length: 9\r\n\r\n{"
+        writer.write(head)
+        async with asyncio.timeout(20):
+            assert (await reader.readline()).split()[1] == b"408"
+        writer.close()
+
+
+async def test_more_connections_than_may_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, so that they take none of the files that the process may open."""
+    monkeypatch.setattr("hubwire.listeners.dashboard.serving._CONNECTIONS_MAX", 3)
+    async with Hub() as hub, stranger(Dashboard(hub)) as client:
+        port = client.base_url.port
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(8)]
+        ended = 0
+        async with asyncio.timeout(20):
+            while ended < 5:
+                ended = 0
+                for reader, _ in held:
+                    try:
+                        async with asyncio.timeout(0.01):
+                            ended += await reader.read(1) == b""
+                    except ConnectionResetError:
+                        ended += 1
+                    except TimeoutError:
+                        pass
+        for _, writer in held:
+            writer.close()

@@ -7,6 +7,8 @@ import datetime as dt
 import ipaddress
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -243,3 +245,67 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return certfile, keyfile
+
+
+WRONG: list[dict[str, Any]] = [
+    {"access": [Person(name="ann", token="a" * 30)]},
+    {"access": "token"},
+    {"show_content": 1},
+    {"hosts": "ops.example.com"},
+    {"hosts": [1]},
+    {"hosts": ["https://ops.example.com"]},
+    {"hosts": ["ops.example.com:80"]},
+    {"hosts": 5},
+    {"name": 5},
+    {"name": "a\x1b"},
+    {"name": "x" * 200},
+    {"streams_max": 0},
+    {"streams_max": True},
+    {"clock": 5},
+    {"redactor": "none"},
+    {"redactor": None},
+]
+
+
+@pytest.mark.parametrize("given", WRONG, ids=repr)
+async def test_a_setting_that_cannot_work_is_refused(given: dict[str, Any]) -> None:
+    """And nothing is attached to the hub."""
+    async with Hub() as hub:
+        with pytest.raises(ConfigurationError):
+            Dashboard(hub, **given)
+        assert not hub.attachments
+
+
+PLACES = ({"host": ""}, {"host": 5}, {"port": -1}, {"port": "80"}, {"certfile": "x"}, {"insecure": 1})
+
+
+@pytest.mark.parametrize("given", PLACES, ids=repr)
+async def test_a_place_that_cannot_be_served_at_is_refused(given: dict[str, Any]) -> None:
+    async with Hub() as hub:
+        with pytest.raises(ConfigurationError, match=r"dashboard\.serve\(\)"):
+            Dashboard(hub).serve(**given)
+
+
+async def test_what_is_no_hub_or_store_is_refused() -> None:
+    for wrong in (None, "hub", Hub, object()):
+        with pytest.raises(ConfigurationError, match="hub is a Hub"):
+            Dashboard(wrong)  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="store is a store"):
+            Dashboard.of_log(wrong)  # type: ignore[arg-type]
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    """And importing it needs nothing of it."""
+    program = """
+import sys
+sys.modules["starlette"] = sys.modules["uvicorn"] = None
+from hubwire import Hub
+from hubwire.errors import ConfigurationError
+from hubwire.listeners.dashboard import Dashboard
+try:
+    Dashboard(Hub())
+except ConfigurationError as error:
+    print(error)
+"""
+    found = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, timeout=50, check=True)
+    assert b"pip install 'hubwire[web]'" in found.stdout

@@ -230,14 +230,16 @@ async def test_a_client_that_does_not_read_is_dropped(monkeypatch: pytest.Monkey
 
 
 async def test_more_clients_than_may_are_told_to_wait() -> None:
-    async with Hub() as hub, signed_in(Dashboard(hub, streams_max=1)) as client:
+    async with AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(Hub())
+        dashboard = Dashboard(hub, streams_max=1)
+        client = await stack.enter_async_context(signed_in(dashboard))
         async with Frames.of(client) as frames:
             await frames.of_event("rows")
             answer = await client.get("api/stream")
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
             assert answer.headers["retry-after"]
-        while (await client.get("api/stream?last=x")).status_code != 400:
-            pass
+        await until(lambda: not dashboard.statistics().streams)
         async with Frames.of(client) as frames:
             await frames.of_event("rows")
 
@@ -299,3 +301,14 @@ async def test_a_large_event_holds_nobody_up() -> None:
         async with Frames.of(client) as frames:
             row = (await frames.rows(event.seq))[-1]
             assert row["words"].endswith("KiB: open the event to read it")
+
+
+async def test_names_are_known_whose_beginning_is_not() -> None:
+    """An agent that was registered before all that is kept has its name, redacted as all that is shown."""
+    async with Hub(ring=64, in_flight_max=16) as hub:
+        agent = await hub.agents.register("coder")
+        for _ in range(20):
+            await notes(hub, 500)
+        async with signed_in(Dashboard(hub)) as client, Frames.of(client, "api/stream?last=0") as frames:
+            last = (await hub.emit(note(1, agent_id=agent.id))).seq
+            assert (await frames.rows(last))[-1]["agent"] == "coder"

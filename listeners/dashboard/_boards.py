@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ _TENANTS_MAX = 50
 """Of so many tenants boards are kept, those that were looked at last."""
 _READY_SECONDS = 5.0
 _LOOK_SECONDS = 0.005
+_LONG = 2000
 
 _log = OwnLog("dashboard")
 
@@ -84,6 +86,7 @@ class BoardFeed:
         source = self._source
         reader = self._reader = source.read(source.cursor_after(-1), Which(tenant=self.tenant))
         while batch := await reader.take():
+            begun = time.monotonic()
             if isinstance(batch, Gap):
                 self.board.missed(batch.first_seq, batch.last_seq, "they are no longer kept")
             else:
@@ -91,7 +94,8 @@ class BoardFeed:
                     self.board.fold(item.event)
                     if item.event.kind in ("agent.registered", "channel.created"):
                         source.names.learn(_naming(item.event))
-            await asyncio.sleep(0)
+            # A long history takes half of the loop at most: the hub is at work meanwhile.
+            await asyncio.sleep(time.monotonic() - begun if reader.lag > _LONG else 0)
 
     @property
     def now(self) -> float | None:

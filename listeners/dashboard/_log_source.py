@@ -90,6 +90,7 @@ class LogSource:
         """Begin to read, and return when the newest of what there is was read."""
         if self._task is None or self._task.done():
             self._is_read.clear()
+            self._problem = None
             self._task = start_later(self._run(), name="hubwire dashboard log")
         await self._is_read.wait()
 

@@ -46,10 +46,15 @@ class Hosts:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
+        wrong = ConfigurationError("Dashboard(): hosts is a list of host names, as ['ops.example.com']")
         if isinstance(names, (str, bytes)):
-            raise ConfigurationError("Dashboard(): hosts is a list of host names, as ['ops.example.com']")
+            raise wrong
         self._names = set(LOOPBACK)
-        for name in names:
+        try:
+            given = list(names)
+        except TypeError:
+            raise wrong from None
+        for name in given:
             if type(name) is not str or not _HOST.fullmatch(name.lower()):
                 raise ConfigurationError(
                     f"Dashboard(): {name!r:.80} in hosts is no host name without a port, as 'ops.example.com'"

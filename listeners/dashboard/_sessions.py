@@ -73,6 +73,12 @@ class Sessions:
             return self.by_token(token.strip(), address_of(request.scope))
         return self._of_cookie(request.cookies.get(self.cookie_name(request), ""))
 
+    def lasts(self, request: Request) -> bool:
+        """Tell whether the session of a request that was answered once has not ended since."""
+        if self._access.authenticate is not None or "authorization" in request.headers:
+            return True
+        return self._of_cookie(request.cookies.get(self.cookie_name(request), "")) is not None
+
     @staticmethod
     async def _recognised(authenticate: Any, request: Request) -> Person | None:
         async def ask() -> Any:

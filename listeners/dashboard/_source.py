@@ -12,6 +12,7 @@ import attrs
 from hubwire import Hub
 from hubwire.errors import HubClosed, HubError
 from hubwire.patterns import Patterns
+from hubwire.redaction import Redactor
 from hubwire.words import Names
 
 from ..live import LiveTail, Missed
@@ -23,6 +24,7 @@ _CURSOR_SECRET = b"hubwire.dashboard"
 """Cursors are not secrets here: who may read at all may read from any place on. They last over a restart."""
 
 _BEGINNING = -1
+_NAMES_MAX = 10_000
 
 
 @attrs.frozen
@@ -106,6 +108,7 @@ class HubSource:
         self._hub = hub
         self._tail = tail
         self.names: Names = Names()
+        self._has_names = False
 
     @property
     def id(self) -> str:
@@ -126,7 +129,15 @@ class HubSource:
         return None
 
     async def open(self) -> None:
-        """A hub is read by its readers."""
+        """Learn what agents and channels are called whose beginning is in the journal no more."""
+        if self._has_names:
+            return
+        self._has_names = True
+        redact = Redactor.shared().redact
+        for agent in self._hub.agents.list()[-_NAMES_MAX:]:
+            self.names.learn({"kind": "agent.registered", "agent_id": agent.id, "name": redact(agent.name)})
+        for channel in self._hub.channels.list()[-_NAMES_MAX:]:
+            self.names.learn({"kind": "channel.created", "channel_id": channel.id, "topic": redact(channel.topic)})
 
     async def close(self) -> None:
         """A hub is closed by its program."""

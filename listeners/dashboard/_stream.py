@@ -35,6 +35,9 @@ _FULL = 256
 """A client that has so many events to read does not wait."""
 _SLICE = 8
 """So many clients are written to in one turn of the loop, so that the hub has its turns in between."""
+_LONG = 5000
+_PAUSE_SECONDS = 0.002
+"""A client that reads a long history pauses so long after each write."""
 _HEARTBEAT_SECONDS = 15.0
 _TICK_SECONDS = 1.0
 _PATIENCE_SECONDS = 1.0
@@ -165,10 +168,14 @@ class Streams:
 class Client:
     """One client, and its place."""
 
-    def __init__(self, streams: Streams, form: Form, feed: BoardFeed | None) -> None:
+    def __init__(self, streams: Streams, form: Form, feed: BoardFeed | None, lasts: Callable[[], bool]) -> None:
+        """``lasts``: whether the session has not ended, by which it may read."""
         self._streams = streams
         self._form = form
         self._feed = feed
+        self._lasts = lasts
+        self._looks_at = 0.0
+        """When it is asked next."""
         self._reader: Reader | None = None
         self._send: _Send = _nowhere
         self._behind = BEHIND_MAX
@@ -215,7 +222,7 @@ class Client:
     async def run(self, send: _Send, first: bytes) -> bool:
         """Send until the client goes, the server stops, or there is no more; return whether it was told the end."""
         self._send = send
-        code, text = "ended", "the server has stopped, or the hub was closed"
+        code, text = "ended", "the server has stopped, the hub was closed, or the session has ended"
         try:
             await self._write(b"retry: 2000\n\n" + first)
             while not self.is_gone and await self._step():
@@ -242,6 +249,10 @@ class Client:
         reader = self._reader
         assert reader is not None
         now = time.monotonic()
+        if now >= self._looks_at:
+            self._looks_at = now + _HEARTBEAT_SECONDS
+            if not self._lasts():
+                return False
         if self._feed is not None and now >= self._due:
             streams, contents = self._streams, self._form.contents
             await self._write(tick_frame(streams.source, self._feed, streams.verifying, contents=contents))
@@ -281,6 +292,8 @@ class Client:
             self._streams.counts.events += len(batch)
             await self._streams.line.wait_in_line()
             await self._write(frames)
+            if self._reader is not None and self._reader.lag > _LONG:
+                await asyncio.sleep(_PAUSE_SECONDS)
             self._rests_until = time.monotonic() + _REST_SECONDS
         return True
 

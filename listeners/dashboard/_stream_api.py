@@ -23,7 +23,10 @@ async def _stream(asked: Asked) -> Reply:
     feed = await asked.parts.boards.feed(asked.tenant) if asked.flag("boards") else None
     cursor = asked.request.headers.get("last-event-id") or asked.text("since")
     await streams.source.open()
-    client = Client(streams, form, feed)
+    if asked.request.method == "HEAD":
+        return Reply(b"", 200, {}, "text/event-stream")
+    sessions, request = asked.parts.sessions, asked.request
+    client = Client(streams, form, feed, lambda: sessions.lasts(request))
     streams.add(client)
     try:
         first = client.begin(cursor, last)

@@ -12,8 +12,9 @@ from hubwire import Hub
 from hubwire.clock import SystemClock
 from hubwire.errors import ConfigurationError
 from hubwire.late_types import late_type
-from hubwire.ports import Clock, KnowledgeStore
+from hubwire.ports import Clock, KnowledgeStore, normalize_path
 
+from .._methods import has_methods
 from .access import Access
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ else:
 __all__ = ("Dashboard", "DashboardStatistics", "serve")
 
 _STREAMS_MAX = 1000
-_RATE = (50.0, 300)
+_RATE = (100.0, 500)
+"""Requests of one address: so many a second, and so many at once."""
 
 
 @attrs.frozen(kw_only=True)
@@ -90,6 +92,8 @@ class Dashboard:
             raise ConfigurationError(
                 f"Dashboard(): hub is a Hub, not a {type(hub).__name__}; a log without one: Dashboard.of_log(store)"
             )
+        if redactor is None:
+            raise ConfigurationError("Dashboard(): what it shows is redacted: redactor is a Redactor, or 'default'")
         make = _made(access, show_content, hosts, name, streams_max, clock)
         from ._source import HubSource  # noqa: PLC0415 - likewise
 
@@ -116,6 +120,9 @@ class Dashboard:
         ``path``: the log within the store, by default its audit log, else its journal. The store stays the caller's to
         close. Other arguments are those of the class. What needs a hub, as deciding approvals, is refused.
         """
+        if not has_methods(store, "read_bytes", "list", "on_change"):
+            raise ConfigurationError("Dashboard.of_log(): store is a store, as FileStore('./data') or open_store(url)")
+        path = None if path is None else normalize_path(path)
         make = _made(access, show_content, hosts, name, streams_max, clock)
         from ._log_source import LogSource  # noqa: PLC0415 - likewise
 
@@ -204,6 +211,8 @@ def _made(
         raise ConfigurationError("Dashboard(): show_content is True or False")
     if type(name) is not str or len(name) > 100 or not (name.isprintable() or not name):
         raise ConfigurationError("Dashboard(): name is at most 100 printable characters")
+    if clock is not None and not has_methods(clock, "now_ns", "monotonic"):
+        raise ConfigurationError("Dashboard(): clock is a Clock, with now_ns() and monotonic()")
     if type(streams_max) is not int or not 1 <= streams_max <= 100_000:
         raise ConfigurationError("Dashboard(): streams_max is a whole number from 1 to 100,000")
     try:

@@ -324,7 +324,7 @@ BANS = (
             "hub/_commit/threads.py": "what a call from another thread raises belongs to its caller's future",
             "hub/_foreign/tasks.py": "a task group would wait for a guest that ends never; its failures have a caller",
             "hub/log": "a write under way outlives its cancelled caller, and all who wait for it get its failure",
-            "listeners/dashboard": "what it folds and serves outlives the request that begins it; aclose() waits for it",
+            "listeners/dashboard": "what it folds outlives the request that begins it; aclose() waits for it",
             "listeners/audit": "an audit log works without a hub, and calls its subscribers from a task of its own",
             "stores": "a store calls those who watch it from a task of its own, and has no task group to live in",
         },
