@@ -40,7 +40,12 @@ async def lived(*, redacts: bool = True) -> AsyncIterator[tuple[Hub, MemoryStore
         channel = await hub.channels.open([coder, tester], topic="fix the build")
         await channel.post(coder, f"write to jane@example.com, the key is {SECRET}")
         for number in range(CALLS):
-            call: dict[str, Any] = {"agent_id": coder.id, "tool": "pytest", "call_id": str(number), "correlation_id": "run-1"}
+            call: dict[str, Any] = {
+                "agent_id": coder.id,
+                "tool": "pytest",
+                "call_id": str(number),
+                "correlation_id": "run-1",
+            }
             called = await hub.emit(ToolCalled(**call, arguments={"number": number}))
             await hub.emit(ToolFailed(**call, error_message="no disk", causation_id=called.id))
         await hub.for_tenant("acme").emit(GenericEvent(kind="order.placed", data={"id": 7}))
