@@ -129,8 +129,12 @@ async def test_pages_follow_each_other_without_a_gap(client: httpx2.AsyncClient,
         ("zone=Mars/Olympus&since=today", "zone"),
         (f"text={'x' * 3000}", "text"),
         ("kind=" + ",".join("abc" for _ in range(200)), "kind"),
+        ("clock=1", "no filter 'clock'"),
+        ("call=1", "no filter 'call'"),
+        ("cls=", "no filter 'cls'"),
+        ("where=x", "where"),
     ],
-    ids=range(12),
+    ids=range(16),
 )
 async def test_a_filter_that_cannot_be_is_refused_with_advice(query: str, said: str) -> None:
     async with of_hub() as client:
@@ -244,6 +248,16 @@ async def test_a_histogram_counts_every_event_once(client: httpx2.AsyncClient) -
         assert found["width_seconds"] == pytest.approx(3600 / bins, rel=0.01)
     found = (await client.get("api/histogram?since=-1h&kind=order.*&bins=3")).json()
     assert sum(map(sum, found["bins"])) == 1
+
+
+@pytest.mark.parametrize(
+    "query", ["until=0001-01-01", "since=9999-12-31", "until=9999-12-31T23:59:59-12:00", "since=0001-01-01&bins=1000"]
+)
+async def test_a_histogram_of_any_time_is_one(query: str) -> None:
+    async with of_hub() as client:
+        answer = await client.get(f"api/histogram?{query}")
+        assert answer.status_code == 200, answer.text
+        assert len(answer.json()["bins"]) <= 1001
 
 
 async def test_facets_name_agents_and_channels(client: httpx2.AsyncClient) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import attrs
+
 from hubwire.errors import ConfigurationError
 from hubwire.query import Count, Looked, Selection, count, query
 from hubwire.words import meaning_of
@@ -31,6 +33,7 @@ _SECONDS = 30.0
 FACETS = ("kind", "agent", "channel", "outcome", "tenant", "severity", "source")
 _FACET_ROWS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = datetime.min.replace(tzinfo=UTC)
 
 
 async def _events(asked: Asked) -> Reply:
@@ -109,7 +112,9 @@ async def _histogram(asked: Asked) -> Reply:
     bins = asked.whole("bins", _BINS, least=1, most=_BINS_MAX)
     now = _EPOCH + timedelta(microseconds=asked.parts.clock.now_ns() // 1000)
     until = selection.until_at or now
-    since = selection.since_at or until - _SPAN
+    since = selection.since_at or max(until, _FIRST + _SPAN) - _SPAN
+    if selection.since_at is None:  # what was before is not read for it
+        selection = attrs.evolve(selection, since=(since - _EPOCH) // timedelta(microseconds=1))
     place = await asked.parts.logs.place()
     async with asked.parts.logs.turn(), _deadline():
         while True:

@@ -22,6 +22,8 @@ FILTERS = (
 """Each can be given more than once, or with commas."""
 _ONE = ("text", "since", "until", "zone")
 PAGING = ("after", "limit", "newest_first")
+_OWN = ("cls", "clock", "call")
+"""What a selection is made with besides filters: it is not the client's to give."""
 
 
 async def selection_of(asked: Asked, *, also: tuple[str, ...] = ()) -> Selection:
@@ -33,7 +35,11 @@ async def selection_of(asked: Asked, *, also: tuple[str, ...] = ()) -> Selection
     known = {*FILTERS, *_ONE, *also, "tenant"}
     given: dict[str, Any] = {name: texts for name in FILTERS if (texts := asked.texts(name))}
     given |= {name: text for name in _ONE if (text := asked.text(name)) is not None}
-    given |= {name: asked.text(name) for name in asked.request.query_params if name not in known}
+    for name in asked.request.query_params:
+        if name in _OWN:
+            raise refused(f"there is no filter {name!r}", f"there are {', '.join((*FILTERS, *_ONE))}")
+        if name not in known:
+            given[name] = asked.text(name)
     if asked.tenant is not None:
         given["tenant"] = asked.tenant
     if not asked.contents and "text" in given:
