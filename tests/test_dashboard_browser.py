@@ -75,15 +75,14 @@ def test_a_pause_holds_the_rows_and_counts_the_new_ones(live: Served, person: Lo
 
 
 def test_scrolling_away_pauses_and_keeps_the_place(live: Served, person: Looking) -> None:
-    events = live.emit(*numbered(0, 500))
+    live.emit(*numbered(0, 500))
     page = person.open(live)
     person.wait(lambda: len(person.rows()) > 20)
     page.get_by_role("grid").hover()
     page.mouse.wheel(0, 3000)
     page.get_by_role("button", name="Go on").wait_for()
-    row = page.locator(f"#row-{events[-130].seq}")
-    row.wait_for()
-    person.until_still(row)
+    person.until_still()
+    row = page.locator(f"#row-{person.rows()[16]}")
     text, place = row.inner_text(), row.bounding_box()
     live.emit(*numbered(1000, 300))
     page.get_by_role("button", name="300 new").wait_for()
@@ -102,7 +101,7 @@ def test_a_restart_of_the_server_loses_and_doubles_nothing(live: Served, person:
     live.emit(*numbered(100, 20))
     assert person.rows()[0] == newest
     live.serve()
-    person.wait(lambda: person.rows()[0] == newest + 20, 40)
+    person.wait(lambda: person.rows()[0] >= newest + 20, 40)
     assert person.is_whole()
     person.trouble.clear()  # the browser tells of connections that failed
 
@@ -136,7 +135,7 @@ def test_what_is_kept_no_longer_is_a_row_that_says_so(browser: Any, person: Look
             last = live.emit(*numbered(first, 10))[-1]
         live.serve()
         gap = page.get_by_role("row", name=re.compile(rf"Events {newest + 1} to [\d,]+ are gone"))
-        person.wait(lambda: person.rows()[0] == last.seq, 40)
+        person.wait(lambda: person.rows()[0] >= last.seq, 40)
         page.get_by_role("grid").focus()
         page.keyboard.press("End")
         gap.wait_for()
@@ -196,6 +195,7 @@ def test_a_filter_shows_what_matches_alone(live: Served, person: Looking) -> Non
     person.wait(lambda: len(person.rows()) > 20)
     page.keyboard.press("/")
     page.keyboard.type("number=17")
+    page.keyboard.press("Enter")
     person.wait(lambda: len(person.rows()) == 1)
     assert "number=17" in page.get_by_role("grid").inner_text()
     live.emit(*numbered(17, 1), *numbered(18, 1))
@@ -208,8 +208,7 @@ def test_a_link_shows_a_colleague_the_same_view(live: Served, person: Looking, b
     person.wait(lambda: len(person.rows()) > 10)
     page.get_by_role("button", name=re.compile("^1 failed")).click()
     person.wait(lambda: len(person.rows()) == 1)
-    page.keyboard.press("j")
-    page.keyboard.press("Enter")
+    page.locator("[role=row][id]").click()
     page.locator("aside.drawer").wait_for()
     address = page.url
     assert "token" not in address
@@ -251,7 +250,7 @@ def test_an_approval_is_decided_by_keyboard_alone(live: Served, person: Looking)
     page.keyboard.type("the passenger is ill")
     page.keyboard.press("Enter")
     approval = task.result(20)
-    assert (approval.approver, approval.reason) == ("ann", "the passenger is ill")
+    assert (approval.approvers, approval.reason) == (("ann",), "the passenger is ill")
     page.locator(".view").get_by_text("the passenger is ill").first.wait_for()
 
 

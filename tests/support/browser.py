@@ -249,12 +249,12 @@ class Looking:
         """Return which requests went to another place than the server."""
         return [url for url in self.asked if not url.startswith(("http://127.0.0.1:", "blob:"))]
 
-    def until_still(self, row: Any) -> None:
-        """Wait until a row no longer moves."""
+    def until_still(self) -> None:
+        """Wait until the list no longer scrolls."""
         places: list[Any] = []
 
         def is_still() -> bool:
-            places.append(row.bounding_box())
+            places.append(self.page.get_by_role("grid").evaluate("grid => grid.scrollTop"))
             return len(places) > 3 and places[-1] == places[-2] == places[-3]
 
         self.wait(is_still)
