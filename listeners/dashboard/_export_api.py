@@ -14,6 +14,7 @@ from hubwire.words import without_contents
 from ._asked import Asked, Endpoint
 from ._checks import hub_of
 from ._http import Problem, Reply, encoded, refused
+from ._outcomes import Outcomes
 from ._selecting import selection_of
 
 __all__ = ("endpoints",)
@@ -27,18 +28,18 @@ _FORMATS: Mapping[str, tuple[Callable[[], Format], str, str]] = {
 
 async def _export(asked: Asked) -> Reply:
     """Stream the selected records, redacted, with a lock on nothing: also while the log is written."""
-    selection = await selection_of(asked, also=("format",))
+    chosen = await selection_of(asked, also=("format",))
     name = asked.text("format", "jsonl") or "jsonl"
     if name not in _FORMATS:
         raise refused(f"there is no format {name[:40]!r}", f"format={'|'.join(_FORMATS)}")
     make, media_type, suffix = _FORMATS[name]
     logs = asked.parts.logs
     place = await logs.place()
-    found = query(place.store, place.path, selection, call=asked.request.url.path)
+    found = query(place.store, place.path, chosen.selection, call=asked.request.url.path)
 
     async def pieces() -> AsyncIterator[bytes]:
         async with logs.turn():
-            async for piece in export(_records(found, contents=asked.contents), make()):
+            async for piece in export(_records(found, chosen.outcomes, contents=asked.contents), make()):
                 yield piece
 
     file = f"hubwire-{(asked.parts.source.id or 'log')[-8:]}.{suffix}"
@@ -46,8 +47,10 @@ async def _export(asked: Asked) -> Reply:
     return StreamingResponse(pieces(), 200, headers, media_type)
 
 
-async def _records(found: Query, *, contents: bool) -> AsyncIterator[ExportRecord]:
+async def _records(found: Query, outcomes: Outcomes, *, contents: bool) -> AsyncIterator[ExportRecord]:
     async for each in found:
+        if outcomes.wanted and not outcomes.takes(each.fields):
+            continue
         if contents:
             yield ExportRecord(line=each.line, index=each.index)
         else:
