@@ -38,7 +38,7 @@ async def _export(asked: Asked) -> Reply:
 
     async def pieces() -> AsyncIterator[bytes]:
         async with logs.turn():
-            async for piece in export(_records(found, contents=asked.contents), make()):
+            async for piece in export(_records(found, contents=asked.contents), make(), redactor=logs.redactor):
                 yield piece
 
     file = f"hubwire-{(asked.parts.source.id or 'log')[-8:]}.{suffix}"
@@ -51,7 +51,8 @@ async def _records(found: Query, *, contents: bool) -> AsyncIterator[ExportRecor
         if contents:
             yield ExportRecord(line=each.line, index=each.index)
         else:
-            yield ExportRecord(line=encoded(without_contents(each.fields)), index=each.index, is_redacted=True)
+            # The names that are left may hold what is personal, too: they are redacted like all else.
+            yield ExportRecord(line=encoded(without_contents(each.fields)), index=each.index)
 
 
 async def _metrics(asked: Asked) -> Reply:
