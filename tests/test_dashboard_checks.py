@@ -88,6 +88,17 @@ async def test_verifying_shows_how_far_it_is_and_can_be_stopped(tmp_path: Path) 
             assert (await verified(client))["state"] == "verified"
 
 
+async def test_a_reading_that_is_stopped_before_it_begins_is_over(tmp_path: Path) -> None:
+    async with written(tmp_path) as hub:
+        dashboard = Dashboard(hub)
+        async with signed_in(dashboard) as client:
+            verifying = dashboard._parts.verifying  # noqa: SLF001 - over HTTP it has always begun by then
+            await verifying.start()
+            await verifying.stop()
+            assert (await client.get("api/verify")).json()["state"] == "stopped"
+            assert (await verified(client))["state"] == "verified"
+
+
 async def test_a_journal_alone_is_not_verified() -> None:
     async with Hub(MemoryStore()) as hub, signed_in(Dashboard(hub)) as client:
         answer = await client.post("api/verify")

@@ -264,6 +264,7 @@ WRONG: list[dict[str, Any]] = [
     {"clock": 5},
     {"redactor": "none"},
     {"redactor": None},
+    {"redactor": lambda event: event},
 ]
 
 

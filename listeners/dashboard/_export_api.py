@@ -39,7 +39,8 @@ async def _export(asked: Asked) -> Reply:
 
     async def pieces() -> AsyncIterator[bytes]:
         async with logs.turn():
-            async for piece in export(_records(found, chosen.outcomes, contents=asked.contents), make()):
+            records = _records(found, chosen.outcomes, contents=asked.contents)
+            async for piece in export(records, make(), redactor=logs.redactor):
                 yield piece
 
     file = f"hubwire-{(asked.parts.source.id or 'log')[-8:]}.{suffix}"
@@ -54,7 +55,8 @@ async def _records(found: Query, outcomes: Outcomes, *, contents: bool) -> Async
         if contents:
             yield ExportRecord(line=each.line, index=each.index)
         else:
-            yield ExportRecord(line=encoded(without_contents(each.fields)), index=each.index, is_redacted=True)
+            # The names that are left may hold what is personal, too: they are redacted like all else.
+            yield ExportRecord(line=encoded(without_contents(each.fields)), index=each.index)
 
 
 async def _metrics(asked: Asked) -> Reply:

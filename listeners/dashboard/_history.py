@@ -189,6 +189,7 @@ async def _numbers(place: Place, chosen: Chosen, field: str) -> Counter[str | No
 
 def _facet(asked: Asked, field: str, value: str | None, number: int) -> list[Any]:
     names = asked.parts.rows.names
+    value = None if value is None else str(asked.parts.logs.redactor.redact(value))
     named = {"agent": names.agent, "channel": names.channel}.get(field)
     return [value, number] if named is None or value is None else [value, number, named(value)]
 

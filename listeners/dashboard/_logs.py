@@ -46,7 +46,7 @@ class Logs:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._redactor = Redactor.shared()
+        self.redactor: Redactor = source.redactor
 
     @property
     def audit(self) -> AuditLog | None:
@@ -92,7 +92,7 @@ class Logs:
 
     def shown(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Return the fields of a record without what is personal or secret."""
-        return codec.decode_fields(self._redactor.redact_line(codec.encode_fields(fields)))
+        return codec.decode_fields(self.redactor.redact_line(codec.encode_fields(fields)))
 
     async def record(self, place: Place, seq: int) -> dict[str, Any] | None:
         """Return the fields of the event with this number, also of one that is too long for a line; None: it has none.
