@@ -18,7 +18,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 demo: python ## Run a live multi-agent scenario, tail it and verify its log
-	@$(INSTALL)
+	@$(INSTALL) web
 	@.venv/bin/hubwire demo $(ARGS)
 
 test: python ## Run the tests against the wheel

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import anyio
 from measure import elapsed, percentile
@@ -40,12 +41,13 @@ class Slow:
             await asyncio.sleep(0.001)
 
 
-def whole_way(root: Path, count: int, producers: int) -> float:
+def whole_way(root: Path, count: int, producers: int, *, redacted: bool = True) -> float:
     """Emit to a journal and an audit log, both synced, with metrics and a live subscriber."""
 
     async def work() -> None:
-        store, tail = FileStore(root), LiveTail()
-        async with Hub(store, listeners=[AuditLog(store), Metrics(), tail]) as hub:
+        redactor: Literal["default"] | None = "default" if redacted else None
+        store, tail = FileStore(root), LiveTail(redactor=redactor)
+        async with Hub(store, listeners=[AuditLog(store, redactor=redactor), Metrics(), tail]) as hub:
             subscriber = tail.subscribe(pattern="bench.ticked")
 
             async def follow() -> None:

@@ -41,9 +41,9 @@ def raw_appends(root: Path, count: int, batch: int) -> float:
     return seconds / count
 
 
-def audit_appends(root: Path, count: int, producers: int) -> float:
+def audit_appends(root: Path, count: int, producers: int, *, redacted: bool = True) -> float:
     async def work() -> None:
-        async with AuditLog(FileStore(root)) as audit:
+        async with AuditLog(FileStore(root), redactor="default" if redacted else None) as audit:
 
             async def produce() -> None:
                 for _ in range(count // producers):

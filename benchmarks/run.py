@@ -51,10 +51,16 @@ def appending() -> list[Row]:
             lambda root: raw_appends(root, 1000, 1),
         ),
         Row(
-            "AuditLog.append, 256 producers, fsync, chain",
+            "AuditLog.append, 256 producers, fsync, chain, redaction",
             lambda root: audit_appends(root, 51_200, 256),
             "raw group commit of ready lines",
             lambda root: raw_appends(root, 51_200, 256),
+        ),
+        Row(
+            "AuditLog.append, 256 producers, fsync, chain, redaction",
+            lambda root: audit_appends(root, 25_600, 256),
+            "without redaction",
+            lambda root: audit_appends(root, 25_600, 256, redacted=False),
         ),
         Row(
             "a record of AuditLog.append_many, 100 at once, fsync",
@@ -73,7 +79,7 @@ def appending() -> list[Row]:
 
 
 def committing() -> list[Row]:
-    whole = "whole way: emit -> journal and AuditLog both synced, Metrics, LiveTail, 256 producers"
+    whole = "whole way: emit -> journal and AuditLog both synced, redaction, Metrics, LiveTail, 256 producers"
     return [
         Row(
             whole,
@@ -87,6 +93,13 @@ def committing() -> list[Row]:
             "AG2: post_envelope, audited, disk store, 256 producers",
             lambda root: ag2_whole_way(root, 5120, 256),
             "a journal line, an audit record, a count and a live subscriber on either side; AG2 never syncs",
+        ),
+        Row(
+            whole,
+            lambda root: whole_way(root, 25_600, 256),
+            "without redaction",
+            lambda root: whole_way(root, 25_600, 256, redacted=False),
+            "the audit log and the tail share what is redacted",
         ),
         *emitting_many(),
         *waiting(50),

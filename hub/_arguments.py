@@ -210,10 +210,10 @@ def filters_of(core: Core, call: Call, given: Mapping[str, Any]) -> Filters | No
 
 
 def tenant_of(call: Call, tenant: object) -> str:
-    """Return the name of a tenant: a text of a bounded length, as events have it, that is not empty."""
+    """Return the name of a tenant: a text of a bounded length, as events have it, that is not empty and has no NUL."""
     text = call.id("tenant", tenant, wanted="the name of a tenant")
-    if not text.strip() or canonical(text) != text:
-        raise call.refusal("tenant", text, "the name of a tenant, printable text that is not empty")
+    if not text.strip() or "\0" in text or canonical(text) != text:
+        raise call.refusal("tenant", text, "the name of a tenant, text that is not empty and has no NUL")
     return text
 
 

@@ -16,6 +16,7 @@ from ._commit.held import may_be_inside
 from ._commit.own_thread import in_own_thread
 from ._commit.phase import Phase
 from ._commit.repair import repair
+from ._delivery.first_failure import prepare
 from ._foreign.guards import text_of
 from ._parts import Parts
 from ._reraise import append_context
@@ -292,6 +293,7 @@ class HubLife:
         parts.actors.start(tasks)
         if parts.journal is not None:
             tasks.start_soon(fanout.letters.run)
+            tasks.start_soon(prepare)
 
     async def _number(self, tasks: TaskGroup) -> None:
         """Enter the listeners and recover the state; from then on it is known which ``seq`` comes next."""

@@ -51,9 +51,14 @@ class CorrelationMiddleware:
 
             async def send_with_id(message: Message) -> None:
                 if message["type"] in _STARTS:
-                    given = [pair for pair in message.get("headers", ()) if bytes(pair[0]).lower() != _NAME]
+                    given = [pair for pair in message.get("headers", ()) if _bytes_of(pair[0]).lower() != _NAME]
                     message = {**message, "headers": [*given, (_NAME, answer)]}
                 await send(message)
 
             with scope(traceparent=current_traceparent()):
                 await self._app(scope_of_request, receive, send_with_id)
+
+
+def _bytes_of(name: Any) -> bytes:
+    """Return the name of a header, which the application may have written as text: the server says what it takes."""
+    return str.encode(name, errors="replace") if is_a(name, str) else bytes(name)

@@ -9,11 +9,14 @@ says how many were not. In a program with a hub, what is personal or secret in t
 from __future__ import annotations
 
 import logging
+import os
+import re
 import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 __all__ = ("OwnLog", "redact_by", "traceback_of")
 
@@ -28,6 +31,10 @@ VALUE_CHARS_MAX = 1000
 MESSAGES_MAX = 100
 """How many messages are told apart: of those of a guest there may be any number."""
 
+
+_OURS = f"{Path(__file__).parent}{os.sep}"
+_CALLERS = re.compile(r"[/\\](asyncio|anyio|concurrent)[/\\]|[/\\]threading\.py$")
+"""The files of hubwire, and of what it calls through."""
 
 _redactors: list[Callable[[str], str]] = []
 
@@ -109,13 +116,28 @@ def traceback_of(error: BaseException) -> str:
     while each is not None and id(each) not in seen and len(seen) < CHAIN_MAX:
         seen.add(id(each))
         lines.append("Traceback:" if len(seen) == 1 else "from:")
-        frames = deque(traceback.walk_tb(each.__traceback__), FRAMES_MAX)
-        lines += [f"  {frame.f_code.co_filename}:{number} in {frame.f_code.co_name}" for frame, number in frames]
+        lines += _places_of(each)
         lines.append(_said_by(each))
         if isinstance(each, BaseExceptionGroup):
             lines += [f"  of which {_said_by(part)}" for part in each.exceptions[:CHAIN_MAX]]
         each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
     return "\n".join(lines).encode(errors="backslashreplace").decode()
+
+
+def _places_of(error: BaseException) -> list[str]:
+    """Return where an error went through: from the first place outside of hubwire on, if there is one.
+
+    What is above that is how hubwire calls any guest: it says nothing, and would be all that a reader sees at first.
+    """
+    places: deque[str] = deque(maxlen=FRAMES_MAX)
+    callers, is_inside = 0, False
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        name = frame.f_code.co_filename
+        if not is_inside and not (name.startswith(_OURS) or _CALLERS.search(name)):
+            is_inside, callers = True, len(places)
+            places.clear()
+        places.append(f"  {name}:{number} in {frame.f_code.co_name}")
+    return [f"  (called by hubwire, {callers} places)", *places] if callers else list(places)
 
 
 def _said_by(error: BaseException) -> str:

@@ -12,9 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import msgspec
-
 from . import codec
+from ._gists import gist_of
 from .board._counts import meaning_of as _number_of
 from .errors import InvalidRecord
 
@@ -22,6 +21,7 @@ __all__ = (
     "Meaning",
     "Names",
     "Outcome",
+    "cells_of",
     "crop",
     "escape",
     "gist_of",
@@ -37,38 +37,10 @@ Meaning = Literal["wrong", "attention"]
 Outcome = Literal["ok", "failed", "refused", "denied", "expired", "abandoned", "late", "open"]
 
 CHARS_MAX = 200
-_AUDIENCE_MAX = 4
-_COMMITTED_MAX = 8
 _NAMES_MAX = 10_000
 
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _NOT_ASCII = re.compile(r"[^\x20-\x7e]")
-
-# Fields that stand elsewhere in the line, or are for programs.
-_LEFT_OUT = frozenset(
-    (
-        "agent_id",
-        "at",
-        "causation_id",
-        "channel_id",
-        "correlation_id",
-        "d",
-        "depth",
-        "envelope_id",
-        "h",
-        "hub",
-        "id",
-        "kind",
-        "listener",
-        "occurred_at",
-        "participants",
-        "recipients",
-        "seq",
-        "source",
-        "source_id",
-        "traceparent",
-    )
-)
 
 
 def words_of(fields: Mapping[str, Any], names: Names) -> str:
@@ -78,101 +50,6 @@ def words_of(fields: Mapping[str, Any], names: Names) -> str:
     field holds.
     """
     return crop(escape(gist_of(fields, names)[:CHARS_MAX]), CHARS_MAX)
-
-
-def gist_of(fields: Mapping[str, Any], names: Names) -> str:
-    """Return the same whole, and as it is: not escaped."""
-    kind = fields.get("kind")
-    data = fields.get("data")
-    if isinstance(data, dict) and data.keys() == {"$redacted"}:
-        return f"withheld: it could not be redacted ({_text(data['$redacted'])})"
-    gist = _GISTS.get(kind) if isinstance(kind, str) else None
-    return _rest(fields, names) if gist is None or "cut" in fields else gist(fields, names)
-
-
-def _posted(fields: Mapping[str, Any], names: Names) -> str:
-    content, audience, topic = fields.get("content"), fields.get("audience"), fields.get("topic")
-    places = [f"on {topic}"] if isinstance(topic, str) else []
-    if isinstance(audience, list) and audience:
-        more = f" and {len(audience) - _AUDIENCE_MAX} more" if len(audience) > _AUDIENCE_MAX else ""
-        places.append(f"→ {', '.join(names.agent(str(agent_id)) for agent_id in audience[:_AUDIENCE_MAX])}{more}")
-    to = f"{' '.join(places)}: " if places else ""
-    if not isinstance(content, dict) or "text" not in content:
-        return to + _text(content)
-    rest = {key: value for key, value in content.items() if key != "text"}
-    return f"{to}{_text(content['text'] or '(no text)')}{f' ({_pairs(rest)})' if rest else ''}"
-
-
-def _called(fields: Mapping[str, Any], _: Names) -> str:
-    arguments = fields.get("arguments")
-    return f"{fields.get('tool')}({'' if arguments is None else _pairs(arguments)})"
-
-
-def _completed(fields: Mapping[str, Any], _: Names) -> str:
-    return f"{fields.get('tool')} → {_text(fields.get('result'))}"
-
-
-def _failed(fields: Mapping[str, Any], _: Names) -> str:
-    return f"{fields.get('tool')} ✗ {fields.get('error_message') or fields.get('error_type')}"
-
-
-def _registered(fields: Mapping[str, Any], _: Names) -> str:
-    capabilities = fields.get("capabilities")
-    return f"can {', '.join(map(str, capabilities))}" if isinstance(capabilities, list) and capabilities else ""
-
-
-def _created(fields: Mapping[str, Any], names: Names) -> str:
-    participants = fields.get("participants")
-    if not isinstance(participants, list):
-        return ""
-    if len(participants) > _AUDIENCE_MAX:
-        return f"{len(participants)} participants"
-    return f"with {', '.join(names.agent(str(agent_id)) for agent_id in participants)}"
-
-
-def _committed(fields: Mapping[str, Any], _: Names) -> str:
-    """Say what a turn has led to, by the kinds: the events themselves stand below it."""
-    events = fields.get("events")
-    if not isinstance(events, list):
-        return ""
-    kinds = [str(each.get("kind")) for each in events[:_COMMITTED_MAX] if isinstance(each, dict)]
-    return ", ".join(kinds) + (f" and {len(events) - _COMMITTED_MAX} more" if len(events) > _COMMITTED_MAX else "")
-
-
-def _rejected(fields: Mapping[str, Any], _: Names) -> str:
-    return str(fields.get("reason"))
-
-
-def _rest(fields: Mapping[str, Any], _: Names) -> str:
-    rest = {key: value for key, value in fields.items() if key not in _LEFT_OUT and value not in (None, "", [], {})}
-    metadata = rest.get("metadata")
-    if isinstance(metadata, dict) and metadata.keys() == {"redacted"}:  # the text itself shows that it was redacted
-        del rest["metadata"]
-    return _pairs(rest["data"] if rest.keys() == {"data"} else rest)
-
-
-_GISTS: dict[str, Callable[[Mapping[str, Any], Names], str]] = {
-    "agent.registered": _registered,
-    "channel.created": _created,
-    "envelope.posted": _posted,
-    "envelope.rejected": _rejected,
-    "tool.called": _called,
-    "tool.completed": _completed,
-    "tool.failed": _failed,
-    "turn.committed": _committed,
-}
-
-
-def _pairs(fields: Any) -> str:
-    return (
-        ", ".join(f"{key}={_text(value)}" for key, value in fields.items())
-        if isinstance(fields, dict)
-        else _text(fields)
-    )
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 # --- how it looks ---------------------------------------------------------------------------------------------------
@@ -330,7 +207,22 @@ class Names:
         return _short(agent_id)
 
     def channel(self, channel_id: str) -> str:
+        """Return the topic of a channel, or the end of its id."""
         return self._channels.get(channel_id) or _short(channel_id)
+
+    def any(self, identifier: str) -> str:
+        """Return what an agent or a channel is called, or the end of the id."""
+        return self._channels.get(identifier) or self.agent(identifier)
+
+    @property
+    def agents(self) -> frozenset[str]:
+        """The names of agents that are known."""
+        return frozenset(self._agents.values())
+
+    @property
+    def channels(self) -> frozenset[str]:
+        """The topics of channels that are known."""
+        return frozenset(self._channels.values())
 
 
 def _remember(names: OrderedDict[str, str], key: str, name: str) -> None:
@@ -367,13 +259,22 @@ def _escaped(match: re.Match[str]) -> str:
     )
 
 
+def cells_of(text: str) -> int:
+    """Return how many cells of a terminal a text takes."""
+    return len(text) if text.isascii() else sum(map(_cells, text))
+
+
+def _cells(char: str) -> int:
+    return 2 if unicodedata.east_asian_width(char) in "WF" else not unicodedata.combining(char)
+
+
 def crop(text: str, cells: int) -> str:
     """Cut the text to this many cells of a terminal, in which a wide character takes two."""
     if len(text) * 2 <= cells:
         return text
     used = 0
     for index, char in enumerate(text):
-        used += 2 if unicodedata.east_asian_width(char) in "WF" else not unicodedata.combining(char)
+        used += _cells(char)
         if used > cells:
             return f"{text[: index - 1]}…"
     return text

@@ -100,7 +100,7 @@ class StructLog:
             self._logger = _default_logger()
         handled = 0
         try:
-            for event in events if self._redacting is None else self._redacting.events(events):
+            for event in events if self._redacting is None else await self._redacting.shown(events):
                 if (level := level_of(event)) in self._wanted:
                     getattr(self._logger, level)(_printable(event.kind), **_keys(event))
                 handled += 1

@@ -135,6 +135,8 @@ class _Compressed:
                 await self._store.read_bytes(path + _SUFFIX, max(0, size - table_size), size) or b"", size
             )
         except (ValueError, ArithmeticError) as error:
+            if await self._store.size(path + _SUFFIX) is None:
+                return None  # it was deleted between the two reads
             raise self._damaged(path, error) from error
         self._tables[path] = table
         if len(self._tables) > _TABLES_MAX:

@@ -169,6 +169,21 @@ def test_who_needs_a_look_stands_first() -> None:
     assert [each.agent_id for each in views] == ["failing", "person", "silent", "full", "at work", "idle", "gone"]
     assert [each.group for each in views] == [*["needs_look"] * 3, *["at_work"] * 2, *["quiet"] * 2]
     assert board.hub().agents["silent"] == 1
+    for limit in range(8):
+        some = board.agents(limit=limit)
+        assert [each.agent_id for each in some] == [each.agent_id for each in views][:limit]
+        assert some.not_shown == 7 - limit
+
+
+def test_an_agent_that_left_for_others_and_is_heard_again_is_still_at_work() -> None:
+    """Also on a board that was restored: what it has begun is remembered either way."""
+    limits = BoardLimits(agents=1)
+    board = board_of(TurnStarted(**TURN), agent("b"), ToolCalled(**TURN, tool="t", call_id="1"), limits=limits)
+    again = Board.restore(board.snapshot(), limits=limits)
+    assert state(board) == state(again) == "working"
+    assert found(board.agent("a")).in_flight == found(again.agent("a")).in_flight == 1
+    gone = board_of(TurnStarted(**TURN), AgentUnregistered(agent_id="a", name="a"))
+    assert (state(gone), found(gone.agent("a")).in_flight) == ("gone", 0)
 
 
 def test_an_agent_does_the_innermost_of_what_it_has_begun() -> None:

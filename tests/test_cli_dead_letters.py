@@ -61,9 +61,11 @@ async def test_letters_are_listed_and_shown(tmp_path: Path, capsys: pytest.Captu
     assert await cli("dead-letters", "list", str(tmp_path), "-o", "json", "--attachment", "picky") == 0
     found = [json.loads(line) for line in capsys.readouterr().out.split("\n")[:-1]]
     assert [each["event"]["data"]["n"] for each in found] == [1, 3]
+    assert await cli("dead-letters", "show", letters[0].id, str(tmp_path)) == 0
+    other_way = capsys.readouterr().out
     assert await cli("dead-letters", "show", str(tmp_path), letters[0].id) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert shown == found[0]
+    assert json.loads(other_way) == shown == found[0]
     assert (shown["reason"], shown["duty"], shown["origin"]) == ("handler_error", "durable", "listener")
     assert "on_events" in shown["traceback"]
 
@@ -90,7 +92,8 @@ async def test_wrong_words_are_refused(tmp_path: Path, capsys: pytest.CaptureFix
         (2, ["retry", root], "name the letters to retry"),
         (2, ["discard", root, "x", "--all"], "name the letters to discard"),
         (1, ["list", str(tmp_path / "other")], "there is no journal"),
-        (1, ["show", "1-2-3", root], "The store is named first, then the letter"),
+        (1, ["show", "1-2-3", root], "has no dead letter '1-2-3'"),
+        (1, ["retry", "1-2-3", root], "The store is named first, then the letter"),
         (1, ["list", root, "--log", "/elsewhere"], "there is no journal"),
         (2, ["list", root, "--reason", "boredom"], "boredom"),
         (2, ["list", root, "--kind", "No Kind"], "No Kind"),

@@ -432,3 +432,23 @@ async def test_an_import_does_not_disturb_a_running_hub(tmp_path: Path) -> None:
 def test_no_progress_bar_without_a_terminal(tmp_path: Path) -> None:
     run = hubwire("import", "-", "--format", "openai-chat", "--store", tmp_path, stdin=lines(chat("a")))
     assert run.stderr == b""
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_disk_that_takes_no_more_is_told_in_lines(debug: bool, tmp_path: Path) -> None:
+    """Where in the package it was found is for ``--debug``."""
+    (tmp_path / "chat.jsonl").write_text('{"messages": [{"role": "user", "content": "x"}]}\n' * 500)
+    program = (
+        "import resource, signal; from hubwire.cli import main; from hubwire._commit import journaling;"
+        "journaling._DEADLINE_SECONDS = 0.01; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)); main()"
+    )
+    words = ["import", str(tmp_path / "chat.jsonl"), "--store", str(tmp_path / "s"), *(["--debug"] if debug else [])]
+    run = subprocess.run([sys.executable, "-P", "-c", program, *words], capture_output=True, check=False)
+    assert run.returncode == 1
+    lines = run.stderr.decode().splitlines()
+    assert lines[-1].startswith("hubwire: the journal could not be written")
+    assert any("Traceback" in line for line in lines) == debug
+    if not debug:
+        assert "hubwire: a hub has failed (--debug shows where)" in lines
+        assert len(lines) <= 4

@@ -10,7 +10,7 @@ import pytest
 from hubwire import Event
 from hubwire.cli.pretty import Pretty
 from hubwire.codec import encode
-from hubwire.events import EnvelopePosted, TurnStarted
+from hubwire.events import EnvelopePosted, TaskStarted, TurnStarted
 from hubwire.redaction import RedactionRule, Redactor
 
 
@@ -59,5 +59,5 @@ def test_the_stamp_of_redaction_is_left_out() -> None:
     assert redacted.metadata is not None
     assert "metadata" not in line_of(redacted)
     assert "[redacted:email]" in line_of(redacted)
-    noted = Redactor().redact_event(TurnStarted(turn_id="t", prompt="to jane@example.com", metadata={"a": 1}))
-    assert '"a":1' in line_of(noted)
+    told = TaskStarted(task_id="t", owner_id="a", title="to jane@example.com", metadata={"a": 1})
+    assert '"a":1' in line_of(Redactor().redact_event(told))

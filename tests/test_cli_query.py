@@ -15,10 +15,11 @@ from test_cli_read import HOSTILE, hubwire, on_terminal, shown
 
 from hubwire import ApprovalPolicy, GenericEvent, Hub
 from hubwire.approvals import FunctionApprover
+from hubwire.clock import SystemClock
 from hubwire.errors import NotApproved
 from hubwire.events import ModelCalled, ModelCompleted, ToolCalled, ToolCompleted, ToolFailed
 from hubwire.listeners.audit import AuditLog
-from hubwire.log import Rotation
+from hubwire.log import Log, Rotation
 from hubwire.stores import FileStore
 from support.queries import at, lines_of, record, write_log
 
@@ -130,6 +131,24 @@ def test_each_format_holds_the_same(log: Path) -> None:
     assert json.loads(hubwire("query", log, "--kind", "no.such", "-o", "json").stdout) == []
 
 
+@pytest.mark.parametrize("output", ["csv", "table"])
+def test_a_number_that_no_program_can_hold_ends_no_query(output: str, tmp_path: Path) -> None:
+    """The record is there as its text, as in exports, and those behind it are, too."""
+
+    async def write() -> None:
+        log = Log(FileStore(tmp_path), "/audit", clock=SystemClock(), chained=True)
+        await log.append([b'{"kind":"x.said","n":1e999}', b'{"kind":"x.said","n":2}'])
+        await log.aclose()
+
+    anyio.run(write)
+    done = hubwire("query", tmp_path, "--kind", "x.said", "-o", output, "--columns", "index,n,rest")
+    assert (done.returncode, done.stderr) == (0, "")
+    _, first, second = done.stdout.splitlines()
+    assert "$damaged" in first
+    assert "1e999" in first
+    assert re.split("[, ]+", second.strip())[:2] == ["1", "2"]
+
+
 def test_no_cell_is_a_formula(tmp_path: Path) -> None:
     async def write() -> None:
         async with AuditLog(FileStore(tmp_path)) as audit:
@@ -187,8 +206,22 @@ def test_a_filter_that_is_misspelt_is_an_error(log: Path) -> None:
 def test_no_record_is_told_of(log: Path) -> None:
     done = hubwire("query", log, "--agent", "codre")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "no record of /audit is selected" in done.stderr
-    assert "is tool.called meant?" in hubwire("query", log, "--kind", "tool.caled").stderr
+    assert "no record of /audit is selected; no agent is called 'codre', did you mean coder?" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["query", "tail"])
+def test_a_name_that_is_misspelt_gets_a_suggestion(verb: str, log: Path) -> None:
+    """Of agents, channels and kinds, also those that the program has declared itself; none where all are known."""
+    for option, given, wanted in (
+        ("--agent", "codre", "no agent is called 'codre', did you mean coder?"),
+        ("--channel", "the buid", "no channel is called 'the buid', did you mean the build?"),
+        ("--kind", "tool.caled", "no record is of kind 'tool.caled', did you mean tool.called?"),
+        ("--kind", "order.plced", "no record is of kind 'order.plced', did you mean order.placed?"),
+        ("--agent", "zzz", "no agent is called 'zzz';"),
+    ):
+        assert wanted in hubwire(verb, log, option, given).stderr
+    known = hubwire(verb, log, "--agent", "coder", "--kind", "agent.switched").stderr
+    assert "no record of /audit is selected; `hubwire stats" in known
 
 
 def test_a_cursor_of_another_log_is_refused(log: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -337,6 +370,16 @@ def test_sql_compares_instants(tmp_path: Path) -> None:
         ("3", None),
         ("4", None),
     ]
+
+
+def test_sql_takes_approvals_of_any_time(tmp_path: Path) -> None:
+    """One that is no time is not known; it keeps no statement from what else there is."""
+    pytest.importorskip("duckdb")
+    times: list[Any] = ["soon", "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59Z", 8e13, at(0)]
+    asked = [{"at": time, "kind": "approval.requested", "approval_id": f"{n}"} for n, time in enumerate(times)]
+    anyio.run(write_log, FileStore(tmp_path), asked)
+    found = rows_of(tmp_path, "select approval_id, epoch(requested) as seconds from approvals order by approval_id")
+    assert [row["seconds"] for row in found] == [None, None, 253_402_300_799, None, 1_800_000_000]
 
 
 def test_sql_reaches_no_file(log: Path, tmp_path: Path) -> None:

@@ -292,6 +292,24 @@ def test_show_finds_an_event_by_seq_or_id(log: Path) -> None:
     assert json.loads("".join(shown(hubwire("show", by_seq["id"], log)))) == by_seq
 
 
+def test_show_takes_event_and_store_in_either_order(log: Path) -> None:
+    by_seq = hubwire("show", "9", log).stdout
+    assert hubwire("show", log, "9").stdout == by_seq
+    assert hubwire("show", f"file://{log}", "9").stdout == by_seq
+
+
+def test_show_finds_a_record_by_its_place(log: Path) -> None:
+    """From the beginning or from the end, also one that is no event and has no seq."""
+    lines = as_json(hubwire("tail", "-n", "all", "-o", "json", log))
+    for place, wanted in (("index:0", lines[0]), ("index:13", lines[13]), ("-1", lines[-1]), ("-14", lines[0])):
+        for words in (("show", place, log), ("show", log, place)):
+            assert json.loads("".join(shown(hubwire(*words)))) == wanted
+    for place in ("index:14", "-15"):
+        run = hubwire("show", place, log)
+        assert (run.returncode, run.stdout) == (1, "")
+        assert f"has no record with {place}" in run.stderr
+
+
 @pytest.mark.parametrize("event", ["99", "no-such-id"])
 def test_show_reports_a_missing_event(event: str, log: Path) -> None:
     run = hubwire("show", event, log)

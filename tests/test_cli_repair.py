@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from hubwire.cli.inspection import Problem, StoreReport, inspect_store
 from hubwire.errors import HubError
 from hubwire.listeners import AuditLog
 from hubwire.ports import KnowledgeStore
-from hubwire.stores import FileStore
+from hubwire.stores import FileStore, MemoryStore
 
 SEGMENT = "log/00000000000000000000.jsonl"
 
@@ -162,6 +163,37 @@ def test_a_store_in_use_is_looked_at(root: Path, hubwire: Say) -> None:
     assert "in use process" in doctor[1]
     assert repair[0] == 1
     assert "stop that hub first" in repair[1]
+
+
+def test_a_hub_that_goes_on_while_it_is_looked_at_is_well(tmp_path: Path) -> None:
+    """Its journal is read first, so the log and the positions that are read after it are of later events."""
+
+    class Busy(MemoryStore):
+        hub: Hub | None = None
+
+        async def list(self, path: str = "/") -> builtins.list[str]:
+            if self.hub is not None and path in ("/audit/log", "/journal/positions"):
+                hub, self.hub = self.hub, None
+                await hub.emit_many([GenericEvent(kind="work.done", data={"n": n}) for n in range(20)])
+                await hub.flush()
+                self.hub = hub
+            return await super().list(path)
+
+    async def beside_a_hub() -> StoreReport:
+        store = Busy()
+        hub = Hub(store, listeners=[AuditLog(store)])
+        hub.attach(Mirror(), name="mirror", duty=Duty.DURABLE, since="start")
+        async with hub:
+            await hub.emit(GenericEvent(kind="work.done", data={}))
+            store.hub = hub
+            report = await inspect_store(store, name="s")
+            store.hub = None
+        return report
+
+    report = anyio.run(beside_a_hub)
+    assert report.problems == ()
+    assert report.logs[0].inspection.tail.seq is not None
+    assert report.logs[0].inspection.tail.seq >= report.journals[0].next_seq  # it has gone on in between
 
 
 @pytest.mark.parametrize("looks", [1, 3, 100])

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import io
 import os
 import re
 import signal
-import struct
 import subprocess
 import sys
-import termios
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -30,6 +24,7 @@ from hubwire.events import ApprovalRequested, ErrorRaised, ModelCompleted, ToolC
 from hubwire.listeners.audit import AuditLog
 from hubwire.stores import FileStore
 from support.board_events import agent, board_of, told
+from support.terminals import terminal
 
 COMMAND = [sys.executable, "-P", "-m", "hubwire", "top"]
 EVIL = "evil\x1b[31m\u202eagent"
@@ -130,6 +125,8 @@ async def test_a_tenant_sees_what_is_its_own(tmp_path: Path) -> None:
         await hub.agents.register("another")
         await hub.flush()
         text = (await hubwire(tmp_path, "--once", "--tenant", "acme")).stdout.decode()
+    assert "hubwire top  running" in text
+    assert "hubwire top  stopped" in (await hubwire(tmp_path, "--once", "--tenant", "acme")).stdout.decode()
     assert "theirs" in text
     assert "another" not in text
     assert "missing" not in text
@@ -168,67 +165,17 @@ async def test_what_is_before_the_damage_of_a_journal_is_shown(tmp_path: Path) -
 # --- frames of a log that grows -------------------------------------------------------------------------------------
 
 
-class Terminal:
-    """A pseudo-terminal with a command in it, and all that the command has drawn."""
-
-    def __init__(self, end: int, process: subprocess.Popen[bytes]) -> None:
-        self.end = end
-        self.process = process
-        self.drawn = b""
-
-    def _read(self) -> bytes:
-        try:
-            return os.read(self.end, 65536)
-        except OSError as error:
-            if error.errno != errno.EIO:  # that is how the end of a terminal reads
-                raise
-            return b""
-
-    async def until(self, wanted: bytes) -> None:
-        while wanted not in self.drawn:
-            read = await anyio.to_thread.run_sync(self._read)
-            assert read, f"it has ended, and has not drawn {wanted!r}: {self.drawn!r}"
-            self.drawn += read
-
-    async def rest(self) -> None:
-        while read := await anyio.to_thread.run_sync(self._read):
-            self.drawn += read
-
-
-def opened(arguments: tuple[str | Path, ...], columns: int) -> Terminal:
-    end, other = os.openpty()
-    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    left_out = ("COLUMNS", "LINES", "NO_COLOR")
-    environment = {name: value for name, value in os.environ.items() if name not in left_out}
-    words = [*COMMAND, *map(str, arguments)]
-    given: dict[str, Any] = {"stdin": other, "stdout": other, "stderr": other}
-    process = subprocess.Popen(words, **given, env={**environment, "TERM": "xterm-256color"})
-    os.close(other)
-    return Terminal(end, process)
-
-
-@asynccontextmanager
-async def terminal(*arguments: str | Path, columns: int = 80) -> AsyncIterator[Terminal]:
-    screen = await anyio.to_thread.run_sync(opened, arguments, columns)
-    try:
-        yield screen
-    finally:
-        screen.process.kill()
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(screen.process.wait)
-        os.close(screen.end)
-
-
-async def test_a_growing_log_is_drawn_anew(tmp_path: Path) -> None:
-    """It waits for the log, shows what comes, and gives the terminal back on Ctrl-C."""
-    async with terminal(tmp_path) as screen, Hub(FileStore(tmp_path)) as hub:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_growing_log_is_drawn_anew(ending: signal.Signals, tmp_path: Path) -> None:
+    """It waits for the log, shows what comes, and gives the terminal back on Ctrl-C, or when it is told to end."""
+    async with terminal("top", "--plain", tmp_path) as screen, Hub(FileStore(tmp_path)) as hub:
         coder = await hub.agents.register("coder")
         await screen.until(b"coder")
         await hub.emit(ToolCalled(agent_id=coder.id, tool="pytest", call_id="1"))
         await screen.until(b"tool pytest")
-        screen.process.send_signal(signal.SIGINT)
+        screen.process.send_signal(ending)
         await screen.rest()
-        assert await anyio.to_thread.run_sync(screen.process.wait) == 130
+        assert await anyio.to_thread.run_sync(screen.process.wait) == 128 + ending
     assert b"\x1b[?1049h" in screen.drawn, "it draws on a screen of its own"
     assert b"\x1b[?1049l" in screen.drawn, "and gives back the one before"
     assert b"\x1b[?25h" in screen.drawn, "with its cursor"
@@ -236,9 +183,25 @@ async def test_a_growing_log_is_drawn_anew(tmp_path: Path) -> None:
     assert b"\x1b[1;31m" in screen.drawn or b"\x1b[36m" in screen.drawn, "with colours"
 
 
+@pytest.mark.parametrize("ending", ["q", signal.SIGTERM], ids=["key", "signal"])
+async def test_the_terminal_is_given_back(tmp_path: Path, ending: str | signal.Signals) -> None:
+    """By the one with keys, too: it draws what comes, and leaves no trace."""
+    async with Hub(FileStore(tmp_path)) as hub, terminal("top", tmp_path, columns=100) as screen:
+        await hub.agents.register("coder")
+        await screen.until(b"coder")
+        if isinstance(ending, str):
+            await screen.type(ending)
+        else:
+            screen.process.send_signal(ending)
+        await screen.rest()
+        assert await anyio.to_thread.run_sync(screen.process.wait) == (0 if ending == "q" else 130)
+    assert screen.drawn.rindex(b"\x1b[?1049l") > screen.drawn.rindex(b"\x1b[?1049h")
+    assert b"Traceback" not in screen.drawn
+
+
 async def test_frames_are_bounded(tmp_path: Path) -> None:
     """However many events there are: thousands a second are two frames."""
-    async with Hub(FileStore(tmp_path)) as hub, terminal(tmp_path) as screen:
+    async with Hub(FileStore(tmp_path)) as hub, terminal("top", "--plain", tmp_path) as screen:
         await hub.agents.register("coder")
         await screen.until(b"coder")
         for number in range(3000):

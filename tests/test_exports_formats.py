@@ -409,6 +409,20 @@ def test_records_of_strangers_are_exported_by_all(make: type[Format]) -> None:
 KINDS = [f"{domain}.x" for domain in ("agent", "tool", "model", "approval", "hub", "channel", "turn", "own", "token")]
 
 
+FAR = ["9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+05:00", "9999-12-31T23:30:00-08:00"]
+
+
+@pytest.mark.parametrize("at", FAR)
+@pytest.mark.parametrize("make", [Jsonl, Csv, CloudEvents, Ocsf, Ecs, Otlp, Parquet])
+def test_a_time_at_the_end_of_the_calendar_is_exported(make: type[Format], at: str) -> None:
+    """Two of them are in no calendar, by their zone; for OTLP, whose field ends before, their time is not known."""
+    made = b"".join(export_now([{"kind": "a.b", "at": at, "seq": 1}], make()))
+    assert made
+    if make is Otlp:
+        read = json_format.Parse(made, LogsData())
+        assert read.resource_logs[0].scope_logs[0].log_records[0].time_unix_nano == 0
+
+
 def test_the_reference_says_the_class_of_each_kind() -> None:
     page = Path(__file__).parents[1] / "docs" / "reference" / "exports.md"
     rows = re.findall(r"^\| (`.*`) \| [\w ]+, (\d+) \|$", page.read_text(), re.MULTILINE)

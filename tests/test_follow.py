@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,17 @@ from hypothesis import given, settings, strategies as st
 
 from hubwire import GenericEvent, Hub
 from hubwire.cli.following.files import File
-from hubwire.cli.following.lines import Line, LineTooLong, Splitter
+from hubwire.cli.following.lines import Line, Splitter, TooLong
 from hubwire.cli.following.records import KEY, events_of
-from hubwire.cli.following.urls import _Event
+from hubwire.cli.following.urls import _Ends, _Event
 from hubwire.cli.importing.fields import Wrong
 from hubwire.cloudevents import to_cloudevent
 from hubwire.errors import CallerError
 from hubwire.events import ToolCalled
+from hubwire.listeners import AuditLog
+from hubwire.listeners.audit import Retention
+from hubwire.log import Rotation
+from hubwire.stores import FileStore
 from support.importing import records_of
 from support.recordings import AG2_AUDIT, OTLP
 
@@ -300,9 +305,37 @@ def test_what_is_no_file_is_refused(target: str, tmp_path: Path) -> None:
 
 
 def test_a_line_without_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is known by its size when it ends; those before and behind are whole."""
     monkeypatch.setattr("hubwire.cli.following.lines.LINE_BYTES_MAX", 100)
-    with pytest.raises(LineTooLong, match="a line of more than 100 bytes"):
-        Splitter("x").feed(b"y" * 101)
+    splitter = Splitter()
+    assert splitter.feed(b"a\n" + b"y" * 101) == [b"a\n"]
+    for _ in range(1000):
+        assert splitter.feed(b"y" * 101) == []
+    assert len(splitter._rest) <= 100
+    assert splitter.waiting_bytes == 101 * 1001
+    long, after = splitter.feed(b"z\nb\nc")
+    assert isinstance(long, TooLong)
+    assert (long.size, after) == (101 * 1001 + 2, b"b\n")
+    assert splitter.end() == [b"c"]
+    assert splitter.end() == []
+    (exact, over) = splitter.feed(b"x" * 100 + b"\n" + b"x" * 101 + b"\n")
+    assert exact == b"x" * 100 + b"\n"
+    assert isinstance(over, TooLong)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    pieces=st.lists(st.binary(max_size=4) | st.sampled_from([b"\n", b"\r", b"aaaaaaaaa", b"aaaaaaaaaaa\n"])),
+)
+def test_pieces_make_the_same_lines_as_the_whole(pieces: list[bytes]) -> None:
+    """However the bytes come, and whichever lines are too long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hubwire.cli.following.lines.LINE_BYTES_MAX", 10)
+        whole, parts = Splitter(), Splitter()
+        expected = [*whole.feed(b"".join(pieces)), *whole.end()]
+        found = [line for piece in pieces for line in parts.feed(piece)]
+        assert parts.waiting_bytes == len(b"".join(pieces).rpartition(b"\n")[2])
+        assert [*found, *parts.end()] == expected
 
 
 def test_an_event_without_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,9 +344,48 @@ def test_an_event_without_end_does_not_fill_the_memory(monkeypatch: pytest.Monke
     for _ in range(3):  # what ends is forgotten
         assert event.feed(b"data: " + b"x" * 90) is None
         assert event.feed(b"") == b"x" * 90
-    assert event.feed(b"data: " + b"x" * 90) is None
-    with pytest.raises(LineTooLong, match="an event has more than 100 bytes"):
-        event.feed(b"data: " + b"x" * 90)
+    for _ in range(1000):
+        assert event.feed(b"data: " + b"x" * 90) is None
+    assert not event._data
+    assert event.feed(b"") == TooLong(91_000, "")
+    assert event.feed(b"data: 1") is None
+    assert event.feed(b"") == b"1"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", ["file", "stdin"])
+def test_a_line_that_is_too_long_is_refused_by_name(stream: str, tmp_path: Path) -> None:
+    """And the others are taken; what comes again is known."""
+    long = b'{"n": "' + b"x" * (17 << 20) + b'"}\n'
+    content = lines({"id": "a", "n": 1}) + long + lines({"id": "b", "n": 2})
+    (tmp_path / "f").write_bytes(content)
+    target, stdin = (tmp_path / "f", b"") if stream == "file" else ("-", content)
+    run = follow(target, tmp_path / "s", "--once", stdin=stdin)
+    assert run.returncode == 3
+    assert f"line 2: it has {len(long):,} bytes, and at most 16,777,216 are read".encode() in run.stderr
+    assert run.stdout.splitlines()[0] == b"3 lines, 2 events; 0 were already there, 1 refused"
+    run = follow(target, tmp_path / "s", "--once", stdin=stdin)
+    assert run.stdout.splitlines()[0] == b"3 lines, 0 events; 2 were already there, 1 refused"
+
+
+@pytest.mark.slow
+def test_what_was_pruned_is_said_to_be_unknown(tmp_path: Path) -> None:
+    """A stream that is read again brings it once more, and no record tells that."""
+
+    async def prune() -> None:
+        async with AuditLog(FileStore(tmp_path / "s"), rotation=Rotation(records_max=2)) as audit:
+            for number in range(9):
+                await audit.append({"n": number})
+            await audit.prune(retention=Retention(segments_max=2))
+
+    (tmp_path / "f").write_bytes(lines({"n": 1}))
+    assert follow(tmp_path / "f", tmp_path / "s", "--once").stderr == b""
+    anyio.run(prune)
+    said = follow(tmp_path / "f", tmp_path / "s", "--once").stderr
+    assert (
+        b"what was before is not kept any more. What the stream has brought by those records is taken for new" in said
+    )
+    assert said.count(b"\n") == 1
 
 
 @pytest.mark.slow
@@ -388,7 +460,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(code)
         self.send_header("Content-Type", kind)
         if 300 <= code < 400:
-            self.send_header("Location", "http://elsewhere.example/")
+            self.send_header("Location", "http://me:word@elsewhere.example/x?token=secret#part")
         self.end_headers()
         self.wfile.write(body)
 
@@ -427,6 +499,28 @@ def test_server_sent_events_may_begin_with_a_byte_order_mark(server: Server, tmp
     assert values(tmp_path / "s") == [1]
 
 
+@settings(max_examples=200, deadline=None)
+@given(end=st.sampled_from([b"\r", b"\n", b"\r\n"]), cuts=st.sets(st.integers(1, 60)))
+def test_server_sent_events_may_have_any_ends_of_lines(end: bytes, cuts: set[int]) -> None:
+    """CR alone, too, and wherever the pieces that come over the network are cut."""
+    text = b"id: 1\ndata: {\ndata: 1}\n\n: silence\n\ndata: 2\n\n".replace(b"\n", end)
+    at = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
+    splitter, ends, event = Splitter(), _Ends(), _Event(None)
+    found = []
+    for begin, stop in pairwise(at):
+        for line in splitter.feed(ends.of(text[begin:stop])):
+            assert isinstance(line, bytes)
+            found.append(event.feed(line.rstrip(b"\n")))
+    assert [each for each in found if each is not None] == [b"{\n1}", b"2"]
+
+
+@pytest.mark.slow
+def test_server_sent_events_with_bare_returns_are_read(server: Server, tmp_path: Path) -> None:
+    server.answers = [(200, SSE, b'id: 1\rdata: {"n": 1}\r\rid: 2\rdata: {"n": 2}\r\r')]
+    follow(server.url, tmp_path / "s", "--once")
+    assert values(tmp_path / "s") == [1, 2]
+
+
 @pytest.mark.slow
 def test_server_sent_events_go_on_behind_the_last_one(server: Server, tmp_path: Path) -> None:
     """Over a lost connection, a server that is busy, and a new start."""
@@ -450,7 +544,7 @@ def test_server_sent_events_go_on_behind_the_last_one(server: Server, tmp_path: 
     [
         (404, b"answers 404"),
         (401, b"answers 401; give what it asks for with --header"),
-        (302, b"it has moved to http://elsewhere.example/; name that"),
+        (302, b"it has moved to http://elsewhere.example/x; name that"),
     ],
 )
 def test_an_answer_that_is_no_stream_is_refused(code: int, reason: bytes, server: Server, tmp_path: Path) -> None:
@@ -458,4 +552,5 @@ def test_an_answer_that_is_no_stream_is_refused(code: int, reason: bytes, server
     run = follow(server.url, tmp_path / "s")
     assert run.returncode == 1
     assert reason in run.stderr
+    assert b"secret" not in run.stderr
     assert run.stderr.count(b"\n") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 import textwrap
@@ -14,10 +15,11 @@ import structlog
 from hubwire import Backoff, BaseActor, Duty, GenericEvent, Hub, RetryPolicy
 from hubwire._actors import handling, supervision
 from hubwire._commit import phase
-from hubwire.errors import ListenerFailed
+from hubwire.errors import HubError, ListenerFailed
 from hubwire.listeners import AuditLog, StructLog
 from hubwire.listeners.audit import _subscribers
-from hubwire.own_log import LINES_MAX, MESSAGES_MAX, OwnLog
+from hubwire.own_log import LINES_MAX, MESSAGES_MAX, OwnLog, traceback_of
+from hubwire.query import Selection
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder
 
@@ -56,9 +58,20 @@ async def test_a_failed_turn_is_logged_without_its_locals(caplog: pytest.LogCapt
     (line,) = lines(caplog, "hubwire.hub")
     assert line.startswith("a turn has failed actor=Coder envelope=")
     assert "ValueError: no route to host" in line
-    assert "in on_envelope" in line
+    places = line.partition("Traceback:\n")[2].splitlines()
+    assert re.fullmatch(r"  \(called by hubwire, \d+ places\)", places[0])
+    assert places[1].startswith(f"  {__file__}:")
+    assert places[1].endswith("in on_envelope")
     assert "secret" not in line
     assert "hunter2" not in line
+
+
+def test_an_error_of_hubwire_itself_shows_all_its_places() -> None:
+    """And one that went from a guest back into hubwire shows all behind the guest."""
+    with pytest.raises(HubError) as caught:
+        Selection.of(since="no time")
+    assert not traceback_of(caught.value).startswith("Traceback:\n  (called")
+    assert "_selection.py" in traceback_of(caught.value)
 
 
 async def test_a_failed_hub_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -538,8 +538,12 @@ async def test_a_gated_tool_runs_only_when_approved(hub: Hub, coder: Agent, reco
     with pytest.raises(NotApproved):
         await deploy("site", n=3)
     assert ran == ["site"]
-    with pytest.raises(TypeError):
+    with pytest.raises(
+        TypeError, match=r"^deploy\(\): missing a required argument: 'what'; no approval was requested$"
+    ):
         await deploy()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^look up\(\): got an unexpected keyword argument 'kye'"):
+        await find("a", kye="a")  # type: ignore[call-arg]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(find, "a")
         await until_idle()

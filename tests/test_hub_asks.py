@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from hubwire import Duty, Hub, InboxRule, Turn
+from hubwire import Backoff, Duty, Hub, InboxRule, RetryPolicy, Turn
 from hubwire.errors import (
     AskCycle,
     AskFailed,
@@ -179,6 +179,34 @@ async def test_an_ask_times_out_by_the_clock(linked: bool) -> None:
         await hub.flush()
         assert len(recorder.of("turn.abandoned")) == (1 if linked else 0)
         assert recorder.of("turn.failed") == []
+
+
+async def test_a_timeout_says_that_the_turn_failed() -> None:
+    """With what, and which event says so; the turn may be tried again later, so the question waited on."""
+    clock, recorder = ManualClock(), Recorder()
+
+    async def clerk(turn: Turn) -> None:
+        raise ValueError("no such\n\x1bform " + "x" * 10_000)
+
+    async with Hub(clock=clock, listeners=[recorder]) as hub:
+        handle = await hub.spawn(clerk, retry=RetryPolicy(backoff=Backoff(1000)))
+        boss = await hub.agents.register("boss")
+
+        async def ask() -> None:
+            with pytest.raises(
+                AskTimeout, match=r"^agent 'clerk' has not answered within 5 s; its turn failed"
+            ) as caught:
+                await hub.ask(boss, handle.agent, "job", timeout=5)
+            (failed,) = recorder.of("turn.failed")
+            said = str(caught.value)
+            assert "failed with ValueError: no such  form xxx" in said
+            assert said.endswith(f"(turn.failed, seq {failed.seq})")
+            assert len(said) < 500
+            assert said.isprintable()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await advance(clock, 5.1)
 
 
 async def test_an_abandoned_question_is_not_handled() -> None:

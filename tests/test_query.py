@@ -23,6 +23,7 @@ from hubwire.listeners.audit import Retention
 from hubwire.listeners.audit._queries import Queryable
 from hubwire.log import Rotation, segment_path
 from hubwire.query import Selection, count, index_log, instant_of, query
+from hubwire.query._cursor import Cursor
 from hubwire.query._index import Block, encode_index, index_path, read_header
 from hubwire.stores import FileStore, MemoryStore
 from hubwire.stores.compressed import compressed
@@ -291,6 +292,8 @@ async def test_a_changed_cursor_is_refused() -> None:
     store = await log_of(*map(record, range(5)))
     _, segment, offset, index, mark = ([found.cursor async for found in query(store)][3]).split("-", 4)
     for changed in (
+        f"q1-{segment}-{offset}-{int(index) + 1}-{mark}",
+        f"q1-{segment}-{offset}-{index}-{mark[:-9]}",
         f"q1-{segment}-{int(offset) + 1}-{index}-{mark}",
         f"q1-{segment}-0-{index}-{mark}",
         f"q1-{segment}-999999-{index}-{mark}",
@@ -304,6 +307,16 @@ async def test_a_changed_cursor_is_refused() -> None:
     ):
         with pytest.raises(InvalidCursor):
             await numbers(query(store, after=changed))  # type: ignore[arg-type]
+
+
+async def test_a_forged_index_is_no_damage_of_the_log() -> None:
+    """Whoever makes a cursor with all that belongs to it is told that the cursor is wrong, and not the log."""
+    store = await log_of(*map(record, range(20)), records_max=6)
+    eighth = Cursor.parse([found.cursor async for found in query(store)][8])
+    forged = str(Cursor(eighth.segment, eighth.offset, eighth.index + 1, eighth.print))
+    with pytest.raises(InvalidCursor, match=f"says that it is after record {eighth.index + 1}, but record"):
+        await numbers(query(store, after=forged))
+    assert await numbers(query(store, after=forged, newest_first=True)) == list(range(6, -1, -1))
 
 
 async def test_a_cursor_of_what_was_pruned_says_so() -> None:

@@ -44,6 +44,14 @@ async def test_a_narrow_range_reads_little() -> None:
     assert asked.looked.faults == []
 
 
+async def test_an_index_is_read_at_once() -> None:
+    """One read for it and one for the end of its segment: each goes to another thread, or over a network."""
+    store = Spy(await indexed())
+    asked = query(store, selection=Selection.of(kind="tool.completed", since=at(22), until=at(24)))
+    assert await numbers(asked) == [22]
+    assert {store.count("read_bytes", name) for name in await store.list("/audit/index")} == {1}
+
+
 async def test_no_record_is_lost_at_the_ends_of_a_segment() -> None:
     """Whichever is the first or the last that is wanted."""
     store = await indexed()

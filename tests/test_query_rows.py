@@ -84,6 +84,42 @@ async def test_counts_go_by_periods() -> None:
     assert (undated.begins, undated.values) == (None, ("x",))
 
 
+async def test_an_hour_that_a_zone_has_twice_is_two_periods() -> None:
+    """When the clocks go back, and when they go forward; and a clock that jumps back sorts its records by time."""
+    times = ["2026-10-25T01:10:00Z", "2026-10-25T00:10:00Z", "2026-10-25T00:40:00Z", "2026-10-25T02:10:00Z"]
+    times += ["2026-03-29T01:59:00Z", "2026-03-29T00:59:00Z"]
+    store = await log_of(*[{"kind": "a.b", "at": each} for each in times])
+    counts = await count(store, every="1h", zone="Europe/Berlin")
+    assert [(row.begins.isoformat(), row.count) for row in counts.rows if row.begins is not None] == [
+        ("2026-03-29T01:00:00+01:00", 1),
+        ("2026-03-29T03:00:00+02:00", 1),
+        ("2026-10-25T02:00:00+02:00", 2),
+        ("2026-10-25T02:00:00+01:00", 1),
+        ("2026-10-25T03:00:00+01:00", 1),
+    ]
+    days = await count(store, every="1d", zone="America/Santiago")  # its clocks go back and forward at midnight
+    assert sum(row.count for row in days.rows) == len(times)
+    assert all(row.begins is not None and row.begins.hour in (0, 1) for row in days.rows)
+
+
+FAR = ["9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00.000000Z", 1e11, 8e13, -8e13, 1e308]
+FAR += ["0001-01-01T00:00:00+05:00", "9999-12-31T23:30:00-08:00"]
+
+
+@pytest.mark.parametrize("every", [0.25, "1h", "1d", "1w", 1e11, "999999999w"])
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Los_Angeles"])
+async def test_a_time_at_the_end_of_the_calendar_is_counted(zone: str, every: Any) -> None:
+    """One that is in no calendar counts as none."""
+    store = await log_of(*[{"kind": "a.b", "at": each} for each in FAR])
+    counts = await count(store, every=every, zone=zone)
+    assert sum(row.count for row in counts.rows if row.begins is None) == 5
+    assert counts.total == len(FAR)
+    for since, until in (("-999999999w", None), ("0001-01-01", "9999-12-31T23:59:59.999999"), (None, "9999-12-31")):
+        selected = Selection.of(since=since, until=until, zone=zone)
+        assert (selected.since_at, selected.until_at) != (None, None)
+        assert (await count(store, selection=selected, every=every, zone=zone)).total in (1, 2, 3)
+
+
 @pytest.mark.parametrize("every", [0.25, "1s", "90s", "7m", "1h30m", "1d", "1w"])
 async def test_each_record_is_in_the_period_of_its_time(every: Any) -> None:
     records = [{"at": at(number * 0.3), "n": number} for number in range(300)]

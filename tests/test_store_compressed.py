@@ -151,6 +151,28 @@ async def test_other_decompressors_read_the_segments() -> None:
         assert reader.read() == content
 
 
+async def test_a_segment_that_is_pruned_while_it_is_opened_is_missing() -> None:
+    """It is not damaged: what reads a log looks then whether it was pruned."""
+
+    class Pruned(MemoryStore):
+        async def size(self, path: str) -> int | None:
+            size = await super().size(path)
+            await self.delete(path)
+            return size
+
+    below = Pruned()
+    store = compressed(below)
+    await store.write(SEGMENT, b"a line\n" * 1000)
+    packing = compressed(store_like := MemoryStore())
+    await packing.write(SEGMENT, b"a line\n" * 1000)
+    assert isinstance(packing, CompactableStore)
+    await packing.compact(SEGMENT)
+    await below.write(f"{SEGMENT}.zst", await store_like.read_bytes(f"{SEGMENT}.zst") or b"")
+    await below.delete(SEGMENT)
+    assert await store.read_bytes(SEGMENT) is None
+    assert await store.list("/a/log") == []
+
+
 async def test_a_kill_while_compressing_leaves_the_segment_whole() -> None:
     below = Killed()
     store = compressed(below)

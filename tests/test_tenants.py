@@ -471,7 +471,7 @@ async def test_no_event_with_tenants_is_asked_for_by_a_caller() -> None:
 # --- names ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [3, None, b"acme", "", " ", "x" * 501, "\ud800", ["acme"]], ids=repr)
+@pytest.mark.parametrize("name", [3, None, b"acme", "", " ", "x" * 501, "\ud800", "a\0b", "\0", ["acme"]], ids=repr)
 async def test_what_is_no_name_of_a_tenant_is_refused(name: Any) -> None:
     async with Hub() as hub:
         with pytest.raises(CommandRejected, match=r"hub\.for_tenant\(\): tenant is"):

@@ -130,6 +130,17 @@ async def test_a_request_without_an_id_gets_one() -> None:
     assert len(set(ids)) == 2
 
 
+@pytest.mark.parametrize("name", ["X-Correlation-ID", bytearray(b"x-correlation-id")])
+async def test_an_application_may_write_names_as_text(name: Any) -> None:
+    """As some do; what the server makes of the other headers is between these two."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "headers": [(name, b"theirs"), ("x-\udc80", "1"), (b"y", b"2")]})
+
+    sent = await request(CorrelationMiddleware(app), (b"x-correlation-id", b"job"))
+    assert sent[0]["headers"] == [("x-\udc80", "1"), (b"y", b"2"), (b"x-correlation-id", b"job")]
+
+
 async def test_requests_side_by_side_keep_their_contexts() -> None:
     seen: dict[str, list[str | None]] = {}
 

@@ -33,7 +33,7 @@ from hubwire.stores import FileStore, MemoryStore
 from hubwire.testing import ManualClock
 from support import pass_time, until
 from support.payloads import stamped
-from support.webhooks import Answers, numbers, order, sending, webhook_to
+from support.webhooks import LOOPBACK, SOON, Answers, numbers, order, sending, webhook_to
 
 # --- what is sent ---------------------------------------------------------------------------------------------------
 
@@ -327,6 +327,25 @@ async def test_a_hub_ends_in_time_while_an_endpoint_hangs(tmp_path: Path) -> Non
             hub.attach(webhook_to(endpoint))
             await hub.flush()
     assert numbers(endpoint.requests) == [0, 0]
+
+
+async def test_a_hub_is_closed_without_a_wait_for_an_endpoint_that_is_away(tmp_path: Path) -> None:
+    """What is owed is delivered after the next start; the time that closing may take is for those who work."""
+    async with Endpoint() as endpoint:
+        url = endpoint.url
+    hub = Hub(FileStore(tmp_path))
+    webhook = Webhook(url, secret=None, allow=LOOPBACK, retry=SOON, pattern="order.*")
+    hub.attach(webhook)
+    await hub.start()
+    await hub.emit(order(0))
+    await until(lambda: webhook.statistics().failed >= 2)
+    failed = webhook.statistics().failed
+    await hub.aclose()
+    assert webhook.statistics().failed < failed + 20  # of hundreds, in the six seconds that others may take
+    async with Endpoint(port=endpoint.port) as again, Hub(FileStore(tmp_path)) as hub:
+        hub.attach(Webhook(url, secret=None, allow=LOOPBACK, retry=SOON, pattern="order.*"))
+        await until(lambda: bool(again.requests))
+    assert numbers(again.requests) == [0]
 
 
 async def test_an_endpoint_that_is_away_disturbs_no_other() -> None:

@@ -195,7 +195,12 @@ def test_the_header_of_github_is_ours() -> None:
     [
         ("cryptography", "new_key_pair()", "new_key_pair(): keys of Ed25519 need the package cryptography; pip"),
         ("cryptography", "verify(b'', {}, 'whpk_' + 'A' * 43 + '=')", "pip install 'hubwire[sign]'"),
-        ("httpx2", "Webhook('https://a.example', secret=None)", "Webhook(): a webhook needs the package httpx2; pip"),
+        ("httpx2", "print(Webhook('https://a.example', secret=None))", "<Webhook to https://a.example>"),
+        (
+            "httpx2",
+            "Webhook('https://a.example', secret=None, proxy='http://b.example')",
+            "Webhook(): a proxy needs the package httpx2; pip",
+        ),
         ("httpx2", "print(new_secret()[:6])", "whsec_"),
     ],
 )

@@ -18,6 +18,7 @@ from .._commands.core import Core
 from .._commands.direct import direct_post
 from .._commands.posting import Posting
 from .._foreign.arguments import Call
+from .._foreign.guards import clean
 from .._foreign.timeouts import within
 from .._state import State
 from .._state.keys import USED_ONCE
@@ -32,6 +33,7 @@ from ..events import (
     EnvelopeExpired,
     EnvelopePosted,
     Event,
+    TurnFailed,
 )
 from ..events._making import maker
 from ..ports import Clock
@@ -44,6 +46,8 @@ __all__ = ("Asks",)
 ASKED = USED_ONCE
 LINKED = f"{ASKED}linked:"
 _ASK = Call("hub.ask()")
+_SAID_CHARS_MAX = 300
+"""How much of why a turn failed is in an error."""
 
 _ask = maker(
     Ask,
@@ -81,6 +85,7 @@ class Asks:
         self._closed: dict[str, str] = {}
         """Why agents that are registered do not answer: their actors were stopped with their groups."""
         core.on_applied(EnvelopePosted, self._posted)
+        core.on_applied(TurnFailed, self._turn_failed)
         for kind in (EnvelopeDeadLettered, EnvelopeDropped):
             core.on_applied(kind, self._lost)
         for end in (ChannelClosed, ChannelExpired):
@@ -231,7 +236,9 @@ class Asks:
                 await within(self._clock, ask.left(), self._core.until_committed, answer.seq)
         except TimeoutError:
             whose = "" if ask.timeout == timeout else ", all that was left for the question that is answered here"
-            raise AskTimeout(f"{ask.answerer} has not answered within {ask.timeout:g} s{whose}") from None
+            raise AskTimeout(
+                f"{ask.answerer} has not answered within {ask.timeout:g} s{whose}{_failure_of(ask)}"
+            ) from None
         finally:
             self._forget(ask)
         return answer
@@ -346,6 +353,11 @@ class Asks:
         if ask is not None and ask.answerer_id == event.agent_id:
             ask.fail(f"it could not handle the question, which was dead-lettered or dropped ({event.reason})")
 
+    def _turn_failed(self, event: TurnFailed) -> None:
+        ask = self._by_envelope.get(event.envelope_id)
+        if ask is not None and ask.answerer_id == event.agent_id:
+            ask.failed = event
+
     def _channel_ended(self, event: ChannelClosed | ChannelExpired) -> None:
         for ask in self._by_channel.get(event.channel_id or "", ()):
             ask.fail("the channel of the question has ended")
@@ -362,6 +374,15 @@ class Asks:
         for ask in self._by_key.values():
             if not ask.answer.done():
                 ask.answer.set_exception(self._core.end_error("the hub was closed before the answer came"))
+
+
+def _failure_of(ask: Ask) -> str:
+    """Return what is known of the turn in which the question was handled, if that failed."""
+    if (failed := ask.failed) is None:
+        return ""
+    text = clean(f"{failed.error_type}: {failed.error_message}", _SAID_CHARS_MAX)
+    said = "".join(char if char.isprintable() else " " for char in text)
+    return f"; its turn failed with {said} (turn.failed, seq {failed.seq})"
 
 
 async def _result(future: asyncio.Future[EnvelopePosted]) -> EnvelopePosted:

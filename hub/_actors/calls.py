@@ -16,7 +16,7 @@ import attrs
 
 from .._commit.held import NestedCall
 from ..errors import AskFailed
-from ..events import EnvelopePosted
+from ..events import EnvelopePosted, TurnFailed
 from ..events._shown import shown
 
 __all__ = ("ActorCall", "Ask", "LifeCall", "TurnCall", "is_held_up", "turn_of", "turns_around")
@@ -112,6 +112,8 @@ class Ask:
     channel_id: str | None = None
     """In which it is asked; None: in no channel."""
     question: EnvelopePosted | None = None
+    failed: TurnFailed | None = None
+    """The last turn of the question, if it failed."""
 
     def __attrs_post_init__(self) -> None:
         self.turn = next((turn for turn in self.turns if turn.held is self.hub), None) if self.turns else None

@@ -58,8 +58,14 @@ class Tool:
         self._signature = inspect.signature(function)
 
     def bind(self, args: Any, kwargs: Any) -> tuple[inspect.BoundArguments, Any]:
-        """Return the arguments of one call, with those that it left to their defaults, and their canonical form."""
-        bound = self._signature.bind(*args, **kwargs)
+        """Return the arguments of one call, with those that it left to their defaults, and their canonical form.
+
+        Raises ``TypeError``, as the tool itself would, for arguments that it does not have.
+        """
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}(): {error}; no approval was requested") from None
         bound.apply_defaults()
         return bound, exact(self._call, f"the arguments of {self.name}", bound.arguments)
 

@@ -73,7 +73,7 @@ class Ingress:
         for a kind that a command makes, or that is the hub's own.
         """
         cls = type(event)
-        if cls in self._emittable or (cls is GenericEvent and is_undeclared(event.kind)):
+        if cls in self._emittable or (cls is GenericEvent and is_undeclared(getattr(event, "kind", ""))):
             return
         if not is_a(event, Event):
             raise ConfigurationError(
@@ -84,7 +84,7 @@ class Ingress:
         if cls is UnknownEvent:
             raise CommandRejected("an UnknownEvent comes from reading; emit GenericEvent(kind=..., data=...)")
         if cls is GenericEvent:
-            check_kind(event.kind)
+            check_kind(getattr(event, "kind", ""))
             kind = str.__str__(event.kind)  # a subclass may answer for itself as it likes
             if (declared := kind_class(kind)) is not None:
                 if declared.command is not None:

@@ -38,6 +38,9 @@ from .wiring import reading_of, surroundings_of
 
 __all__ = ("Attachment", "AttachmentState", "Settings", "Since")
 
+_LOOK_SECONDS = 0.05
+"""How often a hub that is closed looks whether a listener fails: that is no move in its life, which would wake it."""
+
 
 class Attachment:
     """One listener on one hub. :meth:`hubwire.Hub.attach` makes it."""
@@ -349,6 +352,13 @@ class Attachment:
         at_rest = (AttachmentState.SUSPENDED, AttachmentState.DETACHED)
         self.reading.hurry(end)
         await self._life.until(lambda: self.done >= end or self.state in at_rest)
+
+    async def drain_to_close(self, end: int) -> None:
+        """As :meth:`drain`, but do not wait for a listener that fails again and again: its place is kept."""
+        while self.done < end and not self.rules.is_failing:
+            with anyio.move_on_after(_LOOK_SECONDS):
+                await self.drain(end)
+                return
 
     async def entered(self) -> None:
         """Return when the listener has been entered, or could not be."""

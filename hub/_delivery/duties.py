@@ -206,6 +206,11 @@ class DutyRules(ABC):
         """Return what the listener is failing at just now, None if it is well."""
         return None
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the listener has failed more than once at its event, which it is owed also after a restart."""
+        return False
+
     def crashed(self, reason: str, seq: int) -> None:
         """Do what follows when the listener's task has ended at ``seq`` though neither listener nor hub meant it to."""
 
@@ -306,6 +311,10 @@ class Durable(DutyRules):
             f"fails at event {self._place.done}, {self._attempts} times of {self._settings.attempts_max} by now, and is"
             f" tried again ({self._reports.count.last_error}): mend the cause"
         )
+
+    @property
+    def is_failing(self) -> bool:
+        return self._attempts > 1
 
     def forget_failures(self) -> None:
         self._attempts = 0

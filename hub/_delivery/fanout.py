@@ -237,10 +237,13 @@ class Fanout:
 
     async def drain(self, end: int) -> None:
         """Return when the events below ``end`` are committed, and each listener has handled them or never will."""
-        with suppress(HubClosed, HubFailed):  # the hub has ended, and its attachments with it
-            await self.pipeline.until_committed(end - 1)
+        await self._until_committed(end)
         for attachment in tuple(self.attachments):
             await attachment.drain(end)
+
+    async def _until_committed(self, end: int) -> None:
+        with suppress(HubClosed, HubFailed):  # the hub has ended, and its attachments with it
+            await self.pipeline.until_committed(end - 1)
 
     async def close(self, deadline: float) -> None:
         """Add no listener any more; let those there are handle all events, also those to which that leads.
@@ -252,7 +255,9 @@ class Fanout:
         with anyio.move_on_at(deadline):
             while end < self._applied.value:
                 end = self._applied.value
-                await self.drain(end)
+                await self._until_committed(end)
+                for attachment in tuple(self.attachments):
+                    await attachment.drain_to_close(end)
         owed = min(end, self._committed.value)
         at_work = [each for each in self.attachments if each.state is not AttachmentState.SUSPENDED]
         await _cancel([each for each in at_work if each.done < owed and not each.is_required], deadline)

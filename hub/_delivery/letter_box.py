@@ -12,6 +12,7 @@ from .. import codec
 from .._foreign.guards import text_of
 from ..clock import timestamp
 from ..errors import LogDamaged
+from ..events import Event
 from ..ports import Clock
 from .letter import DeadLetterEntry, DeadLetterPolicy, letter_id
 from .letter_files import Files, Place, line_of
@@ -107,7 +108,7 @@ class LetterBox:
             if (key := (death.attachment, death.what)) in found:
                 await self._append([*found.values()])  # the next one goes on from what this one becomes
                 found = {}
-            found[key] = self._line(death)
+            found[key] = self._line(death, await self._shown(death.event))
         await self._append([*found.values()])
         gone = self.sweep()
         await self._tidy()
@@ -235,17 +236,21 @@ class LetterBox:
                 self._in_file[kept.place.file] -= 1
                 self._overflows[kept.head.attachment] -= kept.head.is_overflow
 
-    def _line(self, death: Death) -> tuple[Head, bytes]:
+    async def _shown(self, event: Event | None) -> Event | None:
+        """Return the event of a death as it is kept."""
+        redactor = None if event is None else self._policy.uses()
+        if event is None or redactor is None:
+            return event
+        from ..redaction.aside import redact_event  # noqa: PLC0415 - with the first letter
+
+        return await redact_event(redactor, event)
+
+    def _line(self, death: Death, shown: Event | None) -> tuple[Head, bytes]:
         """Return the letter of a death; that of the same event of the same listener goes on, as after a crash."""
         event, at = death.event, timestamp(death.at_ns)
         seq = death.ranges[0][0] if event is None else event.seq
         before = self.find(self._by_what.get((death.attachment, death.what), ""))
-        body = None
-        is_redacted = False
-        if event is not None:
-            redactor = self._policy.uses()
-            shown = event if redactor is None else redactor.redact_event(event)
-            body, is_redacted = codec.encode(shown), shown is not event
+        body = None if shown is None else codec.encode(shown)
         head = Head(
             id=letter_id(death.at_ns, seq, death.attachment, death.what) if before is None else before.id,
             attachment=death.attachment,
@@ -261,7 +266,7 @@ class LetterBox:
             retries=0 if before is None else before.retries,
             count=death.count,
             ranges=list(death.ranges),
-            is_redacted=is_redacted,
+            is_redacted=shown is not event,
         )
         return head, encode_letter(head, *self._texts(death), body)
 

@@ -57,7 +57,7 @@ class Agents:
         self._asked: dict[str, str] = {}
         """By the id of the envelope, that of the event."""
         self.open: dict[str, dict[int, SpanEntry]] = {}
-        """By agent, its turns and calls whose end has not come."""
+        """By agent, its turns and calls whose end has not come; also of agents that left, and may be heard again."""
         self._last_posted: list[str] = []
         """The id of the envelope that was posted last, and its recipients."""
 
@@ -110,9 +110,7 @@ class Agents:
                 del errors[0]
 
     def _add(self, entry: AgentEntry) -> AgentEntry:
-        left = self.kept.add(entry.agent_id, entry)
-        if left is not None:
-            self.open.pop(left.agent_id, None)
+        self.kept.add(entry.agent_id, entry)
         return entry
 
     # -- their lives --
@@ -141,7 +139,6 @@ class Agents:
         """An agent is gone."""
         entry = self.of(agent_id)
         entry.life, entry.since_at, entry.inbox = "gone", at, 0
-        self.open.pop(agent_id, None)
         self.kept.end(agent_id, entry)
         for ask in [ask for ask in self.asks.values() if agent_id in (ask.asker_id, ask.answerer_id)]:
             self._settle(ask.event_id)
@@ -242,7 +239,7 @@ class Agents:
 
     def began(self, span: SpanEntry) -> None:
         """A turn or a call of an agent has begun."""
-        if span.agent_id is not None and span.agent_id in self.kept.going:
+        if span.agent_id is not None:
             self.open.setdefault(span.agent_id, {})[span.number] = span
 
     def ended(self, span: SpanEntry) -> None:

@@ -9,11 +9,9 @@ from typing import Any
 from .._foreign.arguments import Call, is_a, number_of
 from ..errors import ConfigurationError
 from ._reading import time_of
-from ._showing import STATES
-from ._talk_views import AgentView
 from ._view import Rows
 
-__all__ = ("Now", "cut", "id_of", "look", "moment")
+__all__ = ("Now", "cut", "id_of", "moment")
 
 Now = float | str | dt.datetime | None
 """A moment: seconds since 1970, a text as events have it, or a datetime with a zone. None: that of the newest event."""
@@ -33,16 +31,6 @@ def moment(name: str, now: object, newest: str) -> float:
         wanted = "seconds since 1970, a datetime with a zone, or a time as text"
         raise Call(name, ConfigurationError).refusal("now", now, wanted)
     return found
-
-
-def look(view: AgentView) -> tuple[Any, ...]:
-    """Order agents by who needs a look, the one that has waited longest, or has most to do, first."""
-    rank = STATES.index(view.state)
-    if view.group == "needs_look":
-        return rank, -(view.silent_seconds or 0.0), view.name, view.agent_id
-    if view.group == "at_work":
-        return STATES.index("working"), -(view.inbox or 0), view.name, view.agent_id
-    return rank, -len(view.last_seen_at), view.name, view.agent_id
 
 
 def id_of(name: str, argument: str, value: object, most: int = 512) -> str:

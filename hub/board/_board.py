@@ -12,7 +12,7 @@ from .._foreign.arguments import Call, is_a
 from ..errors import ConfigurationError
 from ..events import Event
 from ._agents import NOT_HEARD, Agents
-from ._asked import Now, cut, id_of, look, moment
+from ._asked import Now, cut, id_of, moment
 from ._channels import Channels
 from ._counts import ATTENTION, WIDTHS, WRONG, Counts, meaning_of
 from ._hub_views import CountsView, GapView, HubView, ListenerView, TroubleView
@@ -231,8 +231,10 @@ class Board:
         Then come those at work, the fullest inbox first, and then the others.
         """
         call = "board.agents()"
-        found = sorted(self._agent_views(moment(call, now, self._at)), key=look)
-        return cut(call, found, self._agents.kept.not_shown, limit)
+        showing, waits = self._showing(moment(call, now, self._at)), self._waits()
+        # Views are made of those alone that are shown: an order needs little of what a view has.
+        found = sorted(self._agents.kept, key=lambda entry: showing.place(entry, waits))
+        return cut(call, found, self._agents.kept.not_shown, limit, lambda entry: showing.agent(entry, waits))
 
     def agent(self, agent_id: str, *, now: Now = None) -> AgentView | None:
         """Return an agent by its id; None if the board does not have it."""
@@ -325,10 +327,6 @@ class Board:
             {each.asker_id: each for each in self._agents.asks.values()},
             {each.owner_id: each for each in self._tasks.kept.going.values()},
         )
-
-    def _agent_views(self, now: float) -> list[AgentView]:
-        waits, showing = self._waits(), self._showing(now)
-        return [showing.agent(each, waits) for each in self._agents.kept]
 
     # -- snapshots --
 

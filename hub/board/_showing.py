@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from ._agents import ERROR_MINUTES, Agents
@@ -13,6 +15,7 @@ __all__ = ("GROUPS", "STATES", "Showing", "Waits", "activity_of")
 
 _FAILING_SECONDS = ERROR_MINUTES * 60.0
 _FAILURES_IN_A_ROW = 3
+_NO_ERRORS = (0,) * ERROR_MINUTES
 
 STATES = ("failing", "waits_for_person", "silent", "working", "waits_for_agent", "idle", "gone")
 """The states of agents, those that need a look first."""
@@ -70,10 +73,20 @@ class Showing:
         work = next(iter(spans.values())) if spans else waits.tasks.get(key)
         return self._state(entry, waits.approvals.get(key), waits.asks.get(key), work)
 
+    def place(self, entry: AgentEntry, waits: Waits) -> tuple[Any, ...]:
+        """Order agents by who needs a look, the one that has waited longest, or has most to do, first."""
+        state, _ = self.state(entry, waits)
+        group, name = GROUPS[state], entry.name or self.agents.name(entry.agent_id)
+        if group == "needs_look":
+            return STATES.index(state), -(self._since(entry.last_at) or 0.0), name, entry.agent_id
+        if group == "at_work":
+            return STATES.index("working"), 0 if entry.life == "seen" else -entry.inbox, name, entry.agent_id
+        return STATES.index(state), -len(entry.last_at), name, entry.agent_id
+
     def agent(self, entry: AgentEntry, waits: Waits) -> AgentView:
         key = entry.agent_id
         waiting, ask, task = waits.approvals.get(key), waits.asks.get(key), waits.tasks.get(key)
-        spans = list(self.agents.open.get(key, {}).values())
+        spans = [] if entry.life == "gone" else list(self.agents.open.get(key, {}).values())
         state, why = self.state(entry, waits)
         minutes = self._errors(entry)
         return AgentView(
@@ -173,6 +186,8 @@ class Showing:
         return entry.last_at
 
     def _errors(self, entry: AgentEntry) -> tuple[int, ...]:
+        if not entry.errors:
+            return _NO_ERRORS
         last = int(self.now) // 60
         counts = [0] * ERROR_MINUTES
         for minute, count in entry.errors:

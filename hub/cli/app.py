@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -13,19 +14,24 @@ from cyclopts.validators import Number
 
 from .._version import installed_version
 from ..errors import ConfigurationError, HubError
+from .approvals_app import approvals
 from .dead_letters_app import dead_letters
 from .export_app import export, report
 from .failures import CommandFailed
+from .hub_client import is_hub, token_file as given_token_file
 from .incoming_app import follow, import_
 from .output import complain, log_to_stderr
 from .query_app import query, sql
+from .run_app import completion_of, run as run_verb
 from .serve_app import serve
+from .tail_app import tail
 from .webhook_app import webhook
 
 __all__ = ("run",)
 
 FAILED = 1
 MISUSED = 2
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 Target = Annotated[str, Parameter(help="A directory, or the URL of a store: file:///data.")]
 LogPath = Annotated[
@@ -35,11 +41,6 @@ Raw = Annotated[
     bool,
     Parameter(negative="", help="Print what is stored as it is: by default, what is personal or secret is redacted."),
 ]
-
-
-def _check_lines(_: object, lines: int | str) -> None:
-    if isinstance(lines, int) and lines < 0:
-        raise ValueError("Must be 0 or more, or all.")
 
 
 app: App = App(
@@ -58,62 +59,7 @@ app.command(follow)
 app.command(serve)
 
 
-@app.command
-def tail(
-    target: Target,
-    /,
-    *,
-    follow: Annotated[
-        bool,
-        Parameter(name=["-f", "--follow"], help="Print new events as they come; wait for a log that is not there yet."),
-    ] = False,
-    lines: Annotated[
-        int | Literal["all"],
-        Parameter(
-            name=["-n", "--lines"], validator=_check_lines, help="How many of the last records, or all; by default 10."
-        ),
-    ] = 10,
-    kind: Annotated[
-        tuple[str, ...], Parameter(help="Only events of this kind; * stands for any text: 'tool.*'. Can be repeated.")
-    ] = (),
-    agent: Annotated[
-        str | None, Parameter(help="Only events of this agent: its name, its id, or the end of its id.")
-    ] = None,
-    channel: Annotated[
-        str | None, Parameter(help="Only events of this channel: its topic, its id, or the end of its id.")
-    ] = None,
-    topic: Annotated[
-        tuple[str, ...],
-        Parameter(help="Only what was published on this topic; * stands for any text: 'build.*'. Can be repeated."),
-    ] = (),
-    output: Annotated[
-        Literal["pretty", "json"],
-        Parameter(name=["-o", "--output"], help="pretty: a line for people; json: the record."),
-    ] = "pretty",
-    head: Annotated[
-        bool, Parameter(help="Then print the head of the log: keep it elsewhere, for verify --expect-head.")
-    ] = False,
-    raw: Raw = False,
-    log: LogPath = None,
-) -> None:
-    """Print the last events of a log, and with -f also the new ones. Stop it with Ctrl-C."""
-    import anyio
-
-    from .tail import Selection, tail
-
-    anyio.run(
-        partial(
-            tail,
-            target,
-            lines=None if lines == "all" else lines,
-            keep_following=follow,
-            selection=Selection(kinds=kind, agent=agent, channel=channel, topics=topic),
-            as_json=output == "json",
-            with_head=head,
-            raw=raw,
-            log=log,
-        )
-    )
+app.command(tail)
 
 
 @app.command
@@ -122,22 +68,38 @@ def top(
     /,
     *,
     once: Annotated[bool, Parameter(help="Print one frame of what there is, and exit.")] = False,
+    plain: Annotated[bool, Parameter(help="Draw frames without keys, as without the extra tui.")] = False,
     tenant: Annotated[str | None, Parameter(help="Only what is of this tenant.")] = None,
     raw: Raw = False,
     log: LogPath = None,
-) -> None:
-    """Show which agents need a look, what waits for a person and what went wrong, and go on. Stop it with Ctrl-C."""
+) -> int:
+    """Show which agents need a look, what waits for a person and what went wrong, and go on. Stop it with Ctrl-C.
+
+    With the extra tui it has keys: ? lists them.
+    """
     import anyio
 
     from .top import top
 
-    anyio.run(partial(top, target, once=once, log=log, tenant=tenant, raw=raw))
+    return anyio.run(partial(top, target, once=once, plain=plain, log=log, tenant=tenant, raw=raw))
 
 
 @app.command
 def show(
-    event: Annotated[str, Parameter(help="The event's seq or its id.")],
-    target: Target,
+    event: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="The event's seq or its id, the place of a record as index:7, or -1 for the last one.",
+        ),
+    ],
+    target: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="A directory, or the URL of a store: file:///data. It may also stand before the event.",
+        ),
+    ],
     /,
     *,
     raw: Raw = False,
@@ -147,8 +109,9 @@ def show(
     import anyio
 
     from .show import show
+    from .target import in_order
 
-    anyio.run(partial(show, event, target, log=log, raw=raw))
+    anyio.run(partial(show, *in_order(event, target), log=log, raw=raw))
 
 
 @app.command
@@ -180,7 +143,7 @@ def verify(
         int | None, Parameter(validator=Number(gte=0), help="How many records the log has at least.")
     ] = None,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
-) -> None:
+) -> int:
     """Check an audit log: whether its records are as written, whether all are there, and what is not known.
 
     Exits with 0 if no verdict fails, with 1 if the log is damaged, incomplete or not there.
@@ -189,7 +152,13 @@ def verify(
 
     from .verify import verify
 
+    if is_hub(target):
+        from .remote import only_stores, verify as verify_at
+
+        only_stores("verify", {"--log": log, "--expect-head": expect_head, "--expect-records": expect_records})
+        return anyio.run(partial(verify_at, target, as_json=json))
     anyio.run(partial(verify, target, log=log, expect_head=expect_head, expect_records=expect_records, as_json=json))
+    return 0
 
 
 @app.command
@@ -198,13 +167,18 @@ def doctor(
     /,
     *,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
-) -> None:
+) -> int:
     """Look at a store: what is there, what is wrong, what can be done. It only reads; exits with 1 if unwell."""
     import anyio
 
     from .doctor import doctor
 
+    if is_hub(target):
+        from .remote import doctor as doctor_at
+
+        return anyio.run(partial(doctor_at, target, as_json=json))
     anyio.run(partial(doctor, target, as_json=json))
+    return 0
 
 
 @app.command
@@ -323,7 +297,7 @@ def hold(
 ) -> None:
     """Keep all records of an audit log, whatever its retention says, until it is released.
 
-    Exits with 1 if a program has the log open: that program holds it, by await audit.hold().
+    Also beside a program that has the log open: it counts at once, and that program writes it into the log later.
     """
     import anyio
 
@@ -381,28 +355,49 @@ def demo(
     pace: Annotated[
         float, Parameter(validator=Number(gte=0), help="Seconds that each step of an agent takes; by default 0.04.")
     ] = 0.04,
+    no_serve: Annotated[
+        bool, Parameter(help="End when the log is verified; by default the team goes on beside a dashboard.")
+    ] = False,
+    port: Annotated[
+        int | None,
+        Parameter(
+            validator=Number(gte=0, lte=65_535), help="The port of the dashboard; by default 8765, or else a free one."
+        ),
+    ] = None,
 ) -> None:
-    """Watch agents at work: they are killed in the middle, start again, recover and finish; then verify the log."""
+    """Watch agents at work: they are killed in the middle, start again, recover and finish; then verify the log.
+
+    On a terminal it ends with the address of a dashboard, beside which they go on working until Ctrl-C.
+    """
     import anyio
 
     from .demo import demo
 
-    anyio.run(partial(demo, store, tickets=tickets, pace=pace))
+    anyio.run(partial(demo, store, tickets=tickets, pace=pace, serves=not no_serve, port=port))
 
 
+app.command(approvals)
 app.command(dead_letters)
 app.command(export)
 app.command(query)
 app.command(report)
+app.command(run_verb, name="run")
 app.command(sql)
 app.command(webhook)
+app.command(completion_of(app))
 
 
 @app.meta.default
 def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    token_file: Annotated[
+        str | None, Parameter(help="For the address of a hub: the file with the token; else HUBWIRE_TOKEN has it.")
+    ] = None,
     debug: Annotated[bool, Parameter(help="Show the traceback of an error, and log the retries.")] = False,
 ) -> int:
+    if token_file is not None and tokens[:1] == ("serve",):
+        tokens = (*tokens, "--token-file", token_file)  # it makes the file that all others read
+    given_token_file.set(token_file)
     command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     log_to_stderr(debug=debug)
     try:
@@ -424,6 +419,8 @@ def run(arguments: Sequence[str]) -> int:
     except CycloptsError as error:
         complain(_misuse(error))
         return MISUSED
+    except OSError as error:  # of what is printed without a verb, as the help
+        return _failed(error)
 
 
 def _misuse(error: CycloptsError) -> str:
@@ -447,9 +444,16 @@ def _failed(error: Exception) -> int:
             complain(leaf)
             return MISUSED if isinstance(leaf, ConfigurationError) else FAILED
     if isinstance(leaves[0], OSError):
-        complain(leaves[0])
+        complain(_of_system(leaves[0]))
         return FAILED
     raise error
+
+
+def _of_system(error: OSError) -> str:
+    """Return what the system refused; what has no name and cannot be written is the output."""
+    if error.filename is None and error.errno in _NOT_WRITTEN:
+        return f"the standard output cannot be written ({error.strerror}); make room there, or write to another place"
+    return str(error)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

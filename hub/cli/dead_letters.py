@@ -23,12 +23,17 @@ from ..log import inspect, log_exists
 from ..patterns import Patterns
 from ..ports import KnowledgeStore, normalize_path
 from .failures import CommandFailed
-from .inspection import ReadJournal, holder_of
+from .hub_client import is_hub
+from .inspection import holder_of
 from .letters_in import letters_in
 from .output import Paint, complain, escape, escape_json, plural, say
+from .read_journal import ReadJournal
 from .target import open_target
 
 __all__ = ("LetterMissing", "Wanted", "ask", "list_letters", "show_letter")
+
+
+_SHOWN_MAX = 500
 
 
 class LetterMissing(CommandFailed):
@@ -63,6 +68,12 @@ class Wanted:
 
 async def list_letters(target: str, wanted: Wanted, *, lines: int, as_json: bool, log: str) -> None:
     """Print the letters that are wanted, the oldest first. Complains about what is not as it was written."""
+    if is_hub(target):
+        from .remote import dead_letters, only_stores
+
+        only_stores("dead-letters list", {"--kind": wanted.kind, "--reason": wanted.reason, "--after": wanted.after})
+        await dead_letters(target, attachment=wanted.attachment, lines=lines, as_json=as_json)
+        return
     async with _Opened(target, log) as opened:
         letters = [letter for letter in await opened.letters() if wanted.takes(letter)][:lines]
         waiting = await opened.requests()
@@ -79,6 +90,11 @@ async def list_letters(target: str, wanted: Wanted, *, lines: int, as_json: bool
 
 async def show_letter(target: str, letter_id: str, *, log: str) -> None:
     """Print one letter in full."""
+    if is_hub(target):
+        from .remote import dead_letters
+
+        await dead_letters(target, attachment=None, lines=_SHOWN_MAX, as_json=True, letter_id=letter_id)
+        return
     async with _Opened(target, log) as opened:
         letter = opened.find(await opened.letters(), letter_id)
     say(escape_json(json.dumps(_fields(letter), indent=2, ensure_ascii=False)))
@@ -201,8 +217,15 @@ async def ask(
     attachment: str | None,
     reason: str,
     log: str,
-) -> None:
-    """Leave requests for the hub; say when it takes them up."""
+) -> int:
+    """Leave requests for the hub, and say when it takes them up; at its address, have it done at once.
+
+    Returns the exit code.
+    """
+    if is_hub(target):
+        from .remote import decide_letters
+
+        return await decide_letters(target, action, letter_ids, is_all=is_all, attachment=attachment, reason=reason)
     if bool(letter_ids) == (is_all or attachment is not None):
         raise ConfigurationError(f"name the letters to {action}, or give --all, or --attachment with a listener's name")
     async with _Opened(target, log) as opened:
@@ -221,9 +244,10 @@ async def ask(
         holder = await opened.holder()
     if not wanted:
         say("no dead letters")
-        return
+        return 0
     say(f"asked the hub to {action} {plural(len(wanted), 'dead letter')}; {_when(holder, action)}")
     opened.complain()
+    return 0
 
 
 def _when(holder: str | None, action: str) -> str:

@@ -56,7 +56,7 @@ def list_(
 
 @dead_letters.command
 def show(
-    store: Target,
+    store: Annotated[str, Parameter(help="A directory, or the URL of a store. It may also stand behind the letter.")],
     letter: Annotated[str, Parameter(help="The id of the letter, as list prints it.")],
     /,
     *,
@@ -66,7 +66,9 @@ def show(
     import anyio
 
     from .dead_letters import show_letter
+    from .target import in_order
 
+    letter, store = in_order(letter, store)
     anyio.run(partial(show_letter, store, letter, log=log))
 
 
@@ -78,13 +80,13 @@ def retry(
     all_: All = False,
     attachment: OfListener = None,
     log: JournalPath = "/journal",
-) -> None:
+) -> int:
     """Ask the hub to deliver letters once more: it does when it starts, or within ten seconds if it runs."""
     import anyio
 
     from .dead_letters import ask
 
-    anyio.run(partial(ask, store, "retry", letters, is_all=all_, attachment=attachment, reason="", log=log))
+    return anyio.run(partial(ask, store, "retry", letters, is_all=all_, attachment=attachment, reason="", log=log))
 
 
 @dead_letters.command
@@ -96,10 +98,12 @@ def discard(
     attachment: OfListener = None,
     reason: Annotated[str, Parameter(help="Why.")] = "",
     log: JournalPath = "/journal",
-) -> None:
+) -> int:
     """Ask the hub to give letters up: it does when it starts, or within ten seconds if it runs."""
     import anyio
 
     from .dead_letters import ask
 
-    anyio.run(partial(ask, store, "discard", letters, is_all=all_, attachment=attachment, reason=reason, log=log))
+    return anyio.run(
+        partial(ask, store, "discard", letters, is_all=all_, attachment=attachment, reason=reason, log=log)
+    )

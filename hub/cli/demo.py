@@ -25,8 +25,9 @@ from hubwire.stores import MemoryStore, open_store
 from ..errors import ConfigurationError
 from ..log import LogReader, Record, follow, log_exists
 from ..ports import KnowledgeStore
+from .demo_serving import serve_team
 from .failures import CommandFailed
-from .output import Paint, say
+from .output import Paint, is_terminal, say
 from .pretty import Pretty
 from .target import AUDIT, JOURNAL, fields_of
 
@@ -37,8 +38,13 @@ class DemoFailed(CommandFailed):
     """A check of the demo failed."""
 
 
-async def demo(store_url: str | None, *, tickets: int, pace: float) -> None:
-    """Run the demo on a store, by default in a temporary directory. Raises :class:`DemoFailed` if a check fails."""
+async def demo(
+    store_url: str | None, *, tickets: int, pace: float, serves: bool = False, port: int | None = None
+) -> None:
+    """Run the demo on a store, by default in a temporary directory. Raises :class:`DemoFailed` if a check fails.
+
+    With ``serves``, the team then goes on beside a dashboard until Ctrl-C, if the output is a terminal.
+    """
     with _place(store_url) as url:
         store = _readable(url)
         try:
@@ -47,6 +53,8 @@ async def demo(store_url: str | None, *, tickets: int, pace: float) -> None:
             show = _Show(store, url, tickets, pace)
             await show.run()
             await show.check()
+            if serves and is_terminal(sys.stdout):
+                await serve_team(store, port=port)
         finally:
             await store.aclose()
 

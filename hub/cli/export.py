@@ -9,6 +9,7 @@ from ..errors import ConfigurationError
 from ..exports import CloudEvents, Csv, Ecs, Format, Jsonl, Ocsf, Otlp, Parquet
 from ..query import Selection
 from .exporting import STDOUT, Source, check_output, export_to, size_text
+from .hub_client import is_hub
 from .output import plural, say
 from .target import beginning_of, find_log, open_target
 
@@ -37,6 +38,12 @@ async def export(
     force: bool,
 ) -> None:
     """Write the selected records of a log to a file, or the standard output."""
+    if is_hub(target):
+        from .remote import export as export_at, only_stores
+
+        only_stores("export", {"--columns": columns, "--log": log, "--raw": raw})
+        await export_at(target, format_, output, selection, force=force)
+        return
     made = _format(format_, columns)
     check_output(output, is_text=format_ != "parquet")
     store = open_target(target)

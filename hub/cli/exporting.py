@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import mkstemp
+from threading import Lock
 from typing import IO, Any
 
 import anyio
@@ -195,14 +196,13 @@ async def _opened(output: str, *, force: bool) -> AsyncIterator[IO[bytes]]:
         yield file
         await anyio.to_thread.run_sync(sys.stdout.buffer.flush)
         return
-    path = Path(output)
-    part = await anyio.to_thread.run_sync(partial(_begin, path, force=force))
+    part = _Part(Path(output))
     try:
-        yield part
-        await anyio.to_thread.run_sync(_end, part, path)
+        yield await anyio.to_thread.run_sync(partial(part.begin, force=force))
+        await anyio.to_thread.run_sync(part.end)
     finally:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(_discard, part)
+            await anyio.to_thread.run_sync(part.discard)
 
 
 class _Terminal:
@@ -213,20 +213,59 @@ class _Terminal:
         sys.stdout.write(escape_json(text))
 
 
-def _begin(path: Path, *, force: bool) -> IO[bytes]:
-    """Open a file beside the one that is wanted. Only the user may read it: it may hold what others must not see."""
-    try:
-        if path.is_dir():
-            raise NotWritten(f"{path} is a directory; name a file in it")
-        if path.exists() and not path.is_file():  # to replace a device would take it away from all others
-            raise NotWritten(f"{path} is a device or a pipe; name a file, or write to the standard output: -")
-        if path.exists() and not force:
-            raise NotWritten(f"{path} is there already; name another file, or pass --force to replace it")
-        descriptor, name = mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
-    except OSError as error:
-        raise NotWritten(f"{path} cannot be written ({error.strerror}); name a file where you may write") from error
-    os.close(descriptor)
-    return Path(name).open("wb")
+class _Part:
+    """The file beside the one that is wanted, whose name it gets when all is written.
+
+    Ctrl-C does not wait for the thread in which it is begun: one that is discarded by then is not begun any more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+        self._is_discarded = False
+        self._lock = Lock()
+
+    def begin(self, *, force: bool) -> IO[bytes]:
+        """Open it. Only the user may read it: it may hold what others must not see. Raises :class:`NotWritten`."""
+        path = self._path
+        with self._lock:
+            try:
+                if path.is_dir():
+                    raise NotWritten(f"{path} is a directory; name a file in it")
+                if path.exists() and not path.is_file():  # to replace a device would take it away from all others
+                    raise NotWritten(f"{path} is a device or a pipe; name a file, or write to the standard output: -")
+                if path.exists() and not force:
+                    raise NotWritten(f"{path} is there already; name another file, or pass --force to replace it")
+                if self._is_discarded:
+                    raise NotWritten(f"{path} is not written: the command was ended")
+                descriptor, name = mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
+            except OSError as error:
+                text = f"{path} cannot be written ({error.strerror}); name a file where you may write"
+                raise NotWritten(text) from error
+            os.close(descriptor)
+            self._file = Path(name).open("wb")  # noqa: SIM115 - until it is discarded
+            return self._file
+
+    def end(self) -> None:
+        """Give it the name that is wanted."""
+        assert self._file is not None
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            Path(self._file.name).replace(self._path)
+        except OSError as error:
+            raise _not_kept(str(self._path), error) from error
+
+    def discard(self) -> None:
+        """Close it, and remove it where it has not become the one that is wanted."""
+        with self._lock:
+            self._is_discarded = True
+            if self._file is None:
+                return
+            with suppress(OSError):  # it may have more to write, for which there is no room
+                self._file.close()
+            with suppress(OSError):
+                Path(self._file.name).unlink()
 
 
 def _write(file: IO[bytes], piece: bytes, output: str) -> None:
@@ -238,26 +277,9 @@ def _write(file: IO[bytes], piece: bytes, output: str) -> None:
         raise _not_kept(output, error) from error
 
 
-def _end(part: IO[bytes], path: Path) -> None:
-    try:
-        part.flush()
-        os.fsync(part.fileno())
-        Path(part.name).replace(path)
-    except OSError as error:
-        raise _not_kept(str(path), error) from error
-
-
 def _not_kept(output: str, error: OSError) -> NotWritten:
     what = "the standard output" if output == STDOUT else output
     return NotWritten(f"{what} cannot be written ({error.strerror}); make room there, or name another file")
-
-
-def _discard(part: IO[bytes]) -> None:
-    """Close the file, and remove it where it has not become the one that is wanted."""
-    with suppress(OSError):  # it may have more to write, for which there is no room
-        part.close()
-    with suppress(OSError):
-        Path(part.name).unlink()
 
 
 def progress_bar(output: str) -> Progress:

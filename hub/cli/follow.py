@@ -12,15 +12,17 @@ from hubwire.stores.compressed import compressed
 
 from .. import Hub
 from ..errors import ConfigurationError
+from ..ports import KnowledgeStore
 from .failures import CommandFailed
 from .following.files import File
-from .following.intake import Intake, Seen, read_seen
+from .following.intake import AUDIT, Intake, Seen, read_seen
 from .following.lines import Lines
 from .following.pipes import StandardInput
 from .following.records import OTHER, is_kind
 from .following.urls import Url, is_url
 from .importing.conversation import EVENT_BYTES_MAX
-from .output import plural, say
+from .output import complain, plural, say
+from .target import beginning_of
 
 __all__ = ("NOT_ALL", "follow")
 
@@ -52,11 +54,20 @@ async def _follow(target: str, store_url: str, kind: str, headers: dict[str, str
     try:
         async with Hub(store, listeners=[AuditLog(store)], event_bytes_max=EVENT_BYTES_MAX) as hub:
             seen = await read_seen(compressed(store, level=None))
+            await _warn(store, seen)
             intake = Intake(hub, seen, kind)
             await intake.run(_stream(target, headers, seen, once))
             return intake
     finally:
         await store.aclose()
+
+
+async def _warn(store: KnowledgeStore, seen: Seen) -> None:
+    """Say what may come twice, because no record tells that it has come before."""
+    if beginning := await beginning_of(store, AUDIT):
+        complain(f"{beginning}. What the stream has brought by those records is taken for new if it comes again")
+    if seen.forgotten:
+        complain(f"the oldest {seen.forgotten:,} of what streams have brought are taken for new if they come again")
 
 
 def _stream(target: str, headers: dict[str, str], seen: Seen, once: bool) -> Lines:

@@ -1,4 +1,4 @@
-"""``hubwire hold``, ``release`` and ``holds``: legal holds on an audit log that no program has open."""
+"""``hubwire hold``, ``release`` and ``holds``: legal holds on an audit log, which a program may have open."""
 
 from __future__ import annotations
 
@@ -21,10 +21,28 @@ __all__ = ("hold", "holds", "release")
 
 
 async def hold(target: str, reason: str, *, name: str, by: str | None, log: str | None) -> None:
-    """Keep all records of a log until they are released. Raises :class:`InUse` while a program has it open."""
-    async with _opened(target, log, f"await audit.hold({reason!r})") as audit:
-        await audit.hold(reason, name=name, by=by)
+    """Keep all records of a log until they are released, also of one that a program has open."""
+    try:
+        async with _opened(target, log, "") as audit:
+            await audit.hold(reason, name=name, by=by)
+    except InUse:
+        await _hold_beside(target, reason, name=name, by=by, log=log)
+        return
     say(escape(f"{audit.path} is held by {name!r}: no record of it is pruned until hubwire release"))
+
+
+async def _hold_beside(target: str, reason: str, *, name: str, by: str | None, log: str | None) -> None:
+    store = open_target(target)
+    try:
+        audit = AuditLog(store, path=await _path_of(store, log, target))
+        first = await audit.hold_beside(reason, name=name, by=by)
+    finally:
+        await store.aclose()
+    what = "no record of it is pruned" if first is None else f"no record from {first} on is pruned"
+    say(escape(f"{audit.path} is held by {name!r}: {what} until it is released"))
+    say("a program has the log open: it writes log.held when it prunes next")
+    if first is not None:
+        say(f"a pruning had begun before: records before {first} may be gone, or go now")
 
 
 async def release(target: str, reason: str, *, name: str, by: str | None, log: str | None) -> None:

@@ -15,7 +15,6 @@ from .._delivery.letter_files import LetterReader
 from .._journal.history import Mark, replay_checked
 from .._journal.positions import Positions
 from .._journal.snapshots import Snapshot, Snapshots
-from .._journal.store_journal import StoreJournal
 from .._state import State
 from ..errors import HubError, JournalBehind, LogDamaged, NewerVersion
 from ..log import Cut, Inspection, LogReader, find_cut, inspect, list_segments, segment_path
@@ -25,8 +24,9 @@ from .copying import files_below, is_journal, logs_at
 from .letters_in import letters_in
 from .lost import unfinished
 from .missing import Lived, missing_beside
+from .read_journal import ReadJournal
 
-__all__ = ("JournalReport", "LogReport", "Problem", "ReadJournal", "StoreReport", "holder_of", "inspect_store")
+__all__ = ("JournalReport", "LogReport", "Problem", "StoreReport", "holder_of", "inspect_store")
 
 
 @attrs.frozen
@@ -231,6 +231,7 @@ class _Look:
 
         async def read_beside() -> None:
             kept.update(await journal.kept())
+            await journal.look_again()
             await positions.load(kept)
             nonlocal newest
             newest = await snapshots.load(kept)
@@ -302,7 +303,7 @@ class _Look:
                 for fault in verdict.faults
             ]
         self.logs.append(LogReport(path=path, inspection=found, verification=verification))
-        self._compare(path, found)
+        await self._compare(path, found)
         if not found.damage:
             await self._look_for_hole(path, found)
 
@@ -345,8 +346,11 @@ class _Look:
                     duty = str(codec.decode_fields(record.body).get("duty", duty))
         return duty
 
-    def _compare(self, path: str, found: Inspection) -> None:
-        """Compare the end of a log with the journal of the same hub: the journal is never behind."""
+    async def _compare(self, path: str, found: Inspection) -> None:
+        """Compare the end of a log with the journal of the same hub: the journal is never behind.
+
+        The end of the journal is that of now: a hub at work has gone on since the journal was read, before the log.
+        """
         for journal in self.journals:
             last = found.tail.seq
             if found.damage or last is None or journal.inspection.damage:
@@ -354,10 +358,10 @@ class _Look:
             if journal.next_seq == 0:
                 text = f"the log {path} holds event {last}, but the journal {journal.path} is empty: it has lost all"
                 self._problem(text, NO_REPAIR)
-            elif found.tail.hub == journal.hub and last >= journal.next_seq:
+            elif found.tail.hub == journal.hub and last >= (end := await self._end_of(journal)):
                 error = JournalBehind(
                     f"the log {path} holds event {last}, but the journal {journal.path} of the same hub ends before"
-                    f" {journal.next_seq}: it has lost its end, or was restored from an older copy",
+                    f" {end}: it has lost its end, or was restored from an older copy",
                     path=journal.path,
                 )
                 advice = (
@@ -365,6 +369,11 @@ class _Look:
                     f" hold: {self._accept_loss()}"
                 )
                 self._problem(error, advice)
+
+    async def _end_of(self, journal: JournalReport) -> int:
+        now = ReadJournal(self._store, journal.path, journal.inspection)
+        await now.look_again()
+        return now.next_seq
 
 
 async def _replay(journal: ReadJournal, end: Mark | None, snapshot: Snapshot | None, lived: Lived) -> None:
@@ -374,29 +383,3 @@ async def _replay(journal: ReadJournal, end: Mark | None, snapshot: Snapshot | N
         marks.append(Mark(snapshot.seq - 1, snapshot.last_id, "a snapshot was taken"))
     async for event in replay_checked(journal, 0 if snapshot is None else snapshot.seq, marks):
         lived.see(event)
-
-
-class ReadJournal(StoreJournal):
-    """A journal that is only read: it is not opened, not held, and takes no events."""
-
-    epoch: int
-    hub_id: str | None
-    first_seq: int
-
-    def __init__(self, store: KnowledgeStore, path: str, found: Inspection) -> None:
-        super().__init__(store, path=path)
-        self._found = found
-
-    @property
-    def next_seq(self) -> int:
-        return 0 if self._found.tail.seq is None else self._found.tail.seq + 1
-
-    @property
-    def size_bytes(self) -> int:
-        return self._found.size_bytes
-
-    async def open(self) -> None:
-        self.epoch, self.hub_id = self._found.tail.records, self._found.tail.hub
-        reader = LogReader(self.store, self.path)
-        await reader.seek_index(0)
-        self.first_seq = await self._find_first_seq(reader)

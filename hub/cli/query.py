@@ -12,18 +12,17 @@ import attrs
 
 from ..codec import decode_fields
 from ..errors import InvalidRecord
-from ..events._declare import declared_kinds
-from ..events._shown import nearest
 from ..log import Record
 from ..ports import KnowledgeStore
 from ..query import ApprovalRow, Found, Looked, Selection, approvals, count, index_log, names_of, query
+from .meant import meant
 from .output import escape_json, is_terminal, plural, say
 from .pretty import Pretty
 from .redacted import Shown, shown
 from .rows import Format, rows_as
 from .target import Names, beginning_of, fields_of, find_log, open_target
 
-__all__ = ("Asked", "Page", "explain", "opened", "print_approvals", "print_counts", "print_records")
+__all__ = ("Asked", "Page", "explain", "opened", "print_approvals", "print_at", "print_counts", "print_records")
 
 COLUMNS = ("index", "at", "seq", "kind", "agent_id", "channel_id", "task_id", "tenant", "outcome", "severity", "rest")
 """Of CSV; ``rest`` are all other fields, as JSON."""
@@ -97,6 +96,19 @@ async def print_records(asked: Asked, page: Page) -> None:
         if count and count == page.limit:
             say(f"cursor: {found.cursor}", sys.stderr)
         await explain(store, path, asked, found.looked, is_empty=not count)
+
+
+async def print_at(asked: Asked, page: Page) -> None:
+    """Print the selected events of a running hub."""
+    from .remote import query as query_at
+
+    printer = _printer(asked.output, shown(raw=False), asked.columns)
+    newest_first = page.newest_first
+    count = await query_at(
+        asked.target, asked.selection, printer, limit=page.limit, newest_first=newest_first, names=printer.names
+    )
+    if not count:
+        say(f"hubwire: no event of {asked.target} is selected", sys.stderr)
 
 
 async def print_counts(asked: Asked, by: Sequence[str], every: str | None, zone: str | None) -> None:
@@ -199,21 +211,17 @@ async def explain(store: KnowledgeStore, path: str, asked: Asked, looked: Looked
     notes = notes_on(looked, path)
     if is_empty:
         beginning = await beginning_of(store, path)
-        where = shlex.quote(asked.target)
+        where, chosen = shlex.quote(asked.target), asked.selection
+        advice = await meant(
+            store, path, shown(raw=asked.raw), kinds=chosen.kind, agents=chosen.agent, channels=chosen.channel
+        )
         notes.append(
-            f"no record of {path} is selected{_meant(asked.selection.kind)}{'; ' if beginning else ''}{beginning};"
+            f"no record of {path} is selected{advice}{'; ' if beginning else ''}{beginning};"
             f" `hubwire stats {where}` lists its kinds, `hubwire query {where} --kind agent.registered` its agents,"
             " `--kind channel.created` its channels"
         )
     for note in notes:
         say(f"hubwire: {note}", sys.stderr)
-
-
-def _meant(kinds: Sequence[str]) -> str:
-    """Return which kind was probably meant, of those that ship; programs have others of their own."""
-    known = declared_kinds()
-    found = [nearest(kind, known) for kind in kinds if "*" not in kind and kind not in known]
-    return "".join(f"; {advice}" for advice in found if advice)
 
 
 def notes_on(looked: Looked, path: str) -> list[str]:
@@ -306,7 +314,7 @@ class _Cells:
         self._rows = rows_as(output, self._columns)
 
     def add(self, found: Found) -> None:
-        fields = self._shown_as.fields(found.fields)
+        fields = self._shown_as.fields(_fields_of(found))
         row: dict[str, Any] = {column: _at(fields, column) for column in self._columns}
         if "index" in row:
             row["index"] = found.index
@@ -321,6 +329,14 @@ class _Cells:
 
 
 _HEADER = ("hub", "id")
+
+
+def _fields_of(found: Found) -> dict[str, Any]:
+    """Return the fields of a record; of one whose numbers no program can hold, as exports do, its text."""
+    try:
+        return found.fields
+    except InvalidRecord:
+        return {"$damaged": found.line.decode(errors="backslashreplace")}
 
 
 def _at(fields: dict[str, Any], column: str) -> Any:

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from ..errors import ConfigurationError
+from .hub_client import is_hub
 from .rows import Format
 from .selecting import Filters
 
@@ -99,7 +100,14 @@ def query(
         )
     if ((is_counted or has_rows) and (after is not None or newest_first)) or (is_counted and limit is not None):
         raise ConfigurationError("query: --after, --newest-first and --limit page through records; leave them out here")
-    if is_counted:
+    if is_hub(store):
+        from .query import print_at
+        from .remote import only_stores
+
+        given = {"--count-by": count_by, "--every": every, "--after": after, "--approvals": approvals}
+        only_stores("query", {**given, "--rubber-stamps": rubber_stamps, "--index": index, "--raw": raw, "--log": log})
+        anyio.run(print_at, asked, Page(limit=limit, newest_first=newest_first))
+    elif is_counted:
         anyio.run(print_counts, asked, count_by or ("kind",), every, filters.zone)
     elif has_rows:
 

@@ -12,7 +12,7 @@ from ..errors import ConfigurationError
 if TYPE_CHECKING:
     from ..query import Selection
 
-__all__ = ("Filters",)
+__all__ = ("Filters", "TailFilters")
 
 
 def _of(what: str) -> Parameter:
@@ -71,6 +71,17 @@ class Filters:
         if self.where:
             given["where"] = _pairs(self.where)
         return Selection.of(**given, call=verb)
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class TailFilters(Filters):
+    """The filters of a tail: an outcome is told by the kind of an event, too."""
+
+    outcome: Annotated[
+        tuple[str, ...],
+        Parameter(help="Only of this outcome: ok, failed, refused, denied, expired, abandoned, late, open."),
+    ] = ()
 
 
 def _pairs(texts: tuple[str, ...]) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from hubwire.listeners.audit.blobs import restore
@@ -11,11 +12,14 @@ from ..codec import decode_fields
 from ..log import LogReader, Record
 from ..ports import KnowledgeStore
 from .failures import CommandFailed
-from .output import escape_json, say
+from .hub_client import is_hub
+from .output import as_text, say
 from .redacted import shown
 from .target import beginning_of, fields_of, find_log, open_target
 
 __all__ = ("RecordMissing", "show")
+
+_PLACE = re.compile(r"index:(\d{1,18})|(-[1-9]\d{0,17})", re.ASCII)
 
 
 class RecordMissing(CommandFailed):
@@ -23,24 +27,53 @@ class RecordMissing(CommandFailed):
 
 
 async def show(wanted: str, target: str, *, log: str | None, raw: bool = False) -> None:
-    """Print the record whose ``seq`` or ``id`` is ``wanted``, as JSON that a person can read.
+    """Print the record whose ``seq``, ``id`` or place is ``wanted``, as JSON that a person can read.
 
-    It is redacted, unless it is to be ``raw``.
+    A place is ``index:7``, or ``-1`` for the last record. It is redacted, unless it is to be ``raw``.
     """
+    if is_hub(target):
+        from .remote import only_stores, show as show_at
+
+        only_stores("show", {"--log": log, "--raw": raw})
+        await show_at(target, wanted)
+        return
     store = open_target(target)
     try:
         path = await find_log(store, log, target)
-        found = await (_by_seq(store, path, int(wanted)) if wanted.isdecimal() else _by_id(store, path, wanted))
+        what, found = await _found(store, path, wanted)
         if found is None:
-            what = f"seq {wanted}" if wanted.isdecimal() else f"id {wanted!r}"
-            beginning = await beginning_of(store, path)
-            raise RecordMissing(
-                f"the log {path} of {target} has no event with {what}{'; ' if beginning else ''}{beginning}"
-            )
+            advice = await beginning_of(store, path) or _advice(wanted)
+            raise RecordMissing(f"the log {path} of {target} has no {what}{'; ' if advice else ''}{advice}")
         fields = shown(raw=raw).fields(await _whole(store, path, found))
-        say(escape_json(json.dumps(fields, indent=2, ensure_ascii=False)))
+        say(as_text(fields))
     finally:
         await store.aclose()
+
+
+async def _found(store: KnowledgeStore, path: str, wanted: str) -> tuple[str, Record | None]:
+    """Return what is looked for, in words, and the record, if it is there."""
+    if (place := _PLACE.fullmatch(wanted)) is not None:
+        return f"record with {wanted}", await _by_index(store, path, int(place[1] or place[2]))
+    if not wanted.isdecimal():
+        return f"event with id {wanted!r}", await _by_id(store, path, wanted)
+    return f"event with seq {wanted}", await _by_seq(store, path, int(wanted))
+
+
+def _advice(wanted: str) -> str:
+    return f"index:{wanted} is the record at that place, -1 the last one" if wanted.isdecimal() else ""
+
+
+async def _by_index(store: KnowledgeStore, path: str, index: int) -> Record | None:
+    reader = LogReader(store, path)
+    if index < 0:
+        await reader.seek_end()
+        index += reader.index
+    if index >= 0:
+        await reader.seek_index(index)
+        for record in await reader.read():
+            if record.index == index:
+                return record
+    return None
 
 
 async def _by_seq(store: KnowledgeStore, path: str, seq: int) -> Record | None:

@@ -7,8 +7,10 @@ read nor write another file.
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,11 +36,14 @@ __all__ = ("run_sql",)
 
 T = TypeVar("T")
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PIECE_BYTES = 64 * 1024 * 1024
 """So much is written to a file before DuckDB takes it over."""
 
 _OBJECT_BYTES = 16 * 1024 * 1024
 _ROWS = 1000
+_CLOSE_ATTEMPTS = 500
+_CLOSE_PAUSE_SECONDS = 0.02
 
 _TEXTS = (
     *("id", "kind", "hub", "tenant", "source", "source_id", "actor", "agent_id", "session_id", "turn_id", "channel_id"),
@@ -169,7 +174,19 @@ def _connected(duckdb: Any, folder: Path) -> Iterator[DuckDBPyConnection]:
         is_unknown = isinstance(error, duckdb.CatalogException)
         raise CommandFailed(f"{said}{tables if is_unknown else ''}") from error
     finally:
-        connection.close()
+        _close(duckdb, connection)
+
+
+def _close(duckdb: Any, connection: DuckDBPyConnection) -> None:
+    """Close it; a statement that was interrupted may have a moment to go in its thread, in which it is busy."""
+    for _ in range(_CLOSE_ATTEMPTS):
+        try:
+            connection.close()
+        except duckdb.Error:
+            connection.interrupt()
+            time.sleep(_CLOSE_PAUSE_SECONDS)
+        else:
+            return
 
 
 async def _thread(connection: DuckDBPyConnection, function: Callable[..., T], *arguments: Any) -> T:
@@ -193,12 +210,22 @@ async def _files(
         lines.append(line)
         size, longest = size + len(line), max(longest, len(line))
         if size >= _PIECE_BYTES:
-            await to_thread.run_sync(file.write_bytes, b"".join(lines))
+            await to_thread.run_sync(_write, file, b"".join(lines))
             yield file, longest
             lines, size, longest = [], 0, 0
     if lines:
-        await to_thread.run_sync(file.write_bytes, b"".join(lines))
+        await to_thread.run_sync(_write, file, b"".join(lines))
         yield file, longest
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise CommandFailed(
+            f"sql: its copy of the records in {file.parent} cannot be written ({error.strerror}); make room there, or"
+            " name a place with more by TMPDIR=/path"
+        ) from error
 
 
 class _Peek(msgspec.Struct):
@@ -231,7 +258,8 @@ def _line(found: Found, as_shown: Shown, names: Names) -> bytes:
 def _approval(row: Any, names: Names) -> dict[str, Any]:
     fields = attrs.asdict(row)
     for name in ("requested", "decided"):
-        fields[name] = fields.pop(f"{name}_at")
+        instant = instant_of(fields.pop(f"{name}_at"))  # of a stranger's text, DuckDB would refuse all
+        fields[name] = None if instant is None else _EPOCH + timedelta(microseconds=instant)
     fields["agent"] = None if row.agent_id is None else names.agent(row.agent_id)
     return fields
 

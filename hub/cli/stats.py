@@ -12,6 +12,7 @@ import msgspec
 
 from ..log import LogReader, Record
 from ..ports import KnowledgeStore
+from .hub_client import is_hub
 from .output import Paint, escape, say
 from .target import find_log, head_of, open_target
 
@@ -56,6 +57,12 @@ class Statistics:
 
 async def stats(target: str, *, as_json: bool, log: str | None) -> None:
     """Print the numbers of a log."""
+    if is_hub(target):
+        from .remote import only_stores, stats as stats_at
+
+        only_stores("stats", {"--log": log})
+        await stats_at(target, as_json=as_json)
+        return
     store = open_target(target)
     try:
         statistics = await count(store, await find_log(store, log, target))

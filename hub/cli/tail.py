@@ -1,186 +1,234 @@
-"""``hubwire tail``: the last records of a log, and the new ones."""
+"""``hubwire tail``: the last records of one or several logs, and the new ones."""
 
 from __future__ import annotations
 
+import heapq
 import select
 import shlex
 import sys
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from datetime import tzinfo
+from typing import Protocol
 
 import anyio
 import attrs
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from ..log import LogReader, Record, follow
-from ..patterns import Patterns
-from ..ports import KnowledgeStore
-from .output import escape_json, is_terminal, say
-from .pretty import Pretty
-from .redacted import Shown, shown
-from .target import Names, beginning_of, fields_of, find_log, head_at, holds_name, open_target, wait_for_log
+from .. import codec
+from .._foreign.arguments import nearest
+from ..clock import SystemClock
+from ..errors import ConfigurationError, InvalidRecord
+from ..events._declare import declared_kinds
+from ..log import Record
+from ..query import Selection
+from .hub_client import is_hub
+from .hub_source import HubSource
+from .log_source import LogSource
+from .output import say
+from .redacted import shown
+from .sieve import Sieve
+from .tail_output import Output, Printer
 
-__all__ = ("Selection", "tail")
+__all__ = ("Tail", "tail")
 
 _READER_GONE_SECONDS = 0.5
-_LEARN_RECORDS_MAX = 100_000
-_ID_END_MIN = 6
+_MERGE_SECONDS = 0.25
+"""How long records of several sources are held back, so that they are printed by their time."""
+_WAITING_MAX = 1000
+_NAME_CELLS_MAX = 20
 
 
-@attrs.frozen
-class Selection:
-    """Which records are selected; an empty selection takes all."""
+@attrs.frozen(kw_only=True)
+class Tail:
+    """What is asked of a tail."""
 
-    kinds: tuple[str, ...] = ()
-    agent: str | None = None
-    channel: str | None = None
-    topics: tuple[str, ...] = ()
-    _patterns: Patterns | None = attrs.field(init=False, eq=False, repr=False)
-    _topics: Patterns | None = attrs.field(init=False, eq=False, repr=False)
+    selection: Selection
+    lines: int | None = 10
+    """How many of the last records; None: all."""
+    keep_following: bool = False
+    output: Output = "pretty"
+    outcomes: tuple[str, ...] = ()
+    grep: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    zone: tzinfo | None = None
+    """In which times are shown; None: in UTC, as records have them."""
+    with_head: bool = False
+    raw: bool = False
+    log: str | None = None
 
-    @_patterns.default
-    def _compiled(self) -> Patterns | None:
-        return Patterns(self.kinds, any_text=True) if self.kinds else None
 
-    @_topics.default
-    def _compiled_topics(self) -> Patterns | None:
-        return Patterns(self.topics, any_text=True) if self.topics else None
+class Source(Protocol):
+    """Where records come from."""
 
-    @property
-    def is_everything(self) -> bool:
-        return self == Selection()
+    target: str
 
-    def takes(self, fields: dict[str, Any], names: Names) -> bool:
-        """Tell whether a record is selected; ``names`` must have learnt it."""
+    async def open(self, *, waits: bool) -> None: ...
+    def last(self, lines: int | None) -> AsyncIterator[Record]: ...
+    def coming(self) -> AsyncIterator[Record]: ...
+    async def aclose(self) -> None: ...
+
+
+async def tail(targets: Sequence[str], asked: Tail) -> None:
+    """Print the last records that are selected of all targets together, then, if it is to follow, the new ones."""
+    if len(targets) > 1 and asked.with_head:
+        raise ConfigurationError("tail --head: one log has a head, and several are named; name one")
+    if asked.with_head and is_hub(targets[0]):
+        raise ConfigurationError("tail --head: a log has a head; name the store of the hub")
+    as_shown = shown(raw=asked.raw)
+    sieve = Sieve(asked.selection, as_shown, outcomes=asked.outcomes, grep=asked.grep, exclude=asked.exclude)
+    printer = Printer(asked.output, as_shown, sieve.names, asked.zone)
+    names = _columns(short_names(targets)) if len(targets) > 1 else [""]
+    async with AsyncExitStack() as opened:
+        sources = [_source(target, asked, sieve) for target in targets]
+        for source in sources:
+            opened.push_async_callback(source.aclose)
+        async with anyio.create_task_group() as tasks:
+            if asked.keep_following:
+                tasks.start_soon(_fail_without_reader)
+            run = _Run(dict(zip(names, sources, strict=True)), asked, sieve, printer)
+            await run.print_last()
+            if asked.keep_following:
+                await run.print_coming()
+            tasks.cancel_scope.cancel()
+
+
+def _source(target: str, asked: Tail, sieve: Sieve) -> Source:
+    if is_hub(target):
+        return HubSource(target, sieve)
+    return LogSource(target, asked.log, sieve)
+
+
+class _Run:
+    """One tail, on sources that have names."""
+
+    def __init__(self, sources: dict[str, Source], asked: Tail, sieve: Sieve, printer: Printer) -> None:
+        self._sources = sources
+        self._asked = asked
+        self._sieve = sieve
+        self._printer = printer
+
+    async def print_last(self) -> None:
+        """Print what there is."""
+        asked = self._asked
+        async with anyio.create_task_group() as tasks:
+            for source in self._sources.values():
+                tasks.start_soon(_open, source, asked.keep_following)
+        if asked.lines is None:
+            async for name, record in _merged(self._sources):
+                self._printer.show(record, name)
+        else:
+            last: deque[tuple[str, Record]] = deque(maxlen=asked.lines)
+            async for each in _merged(self._sources, asked.lines):
+                last.append(each)
+            for name, record in last:
+                self._printer.show(record, name)
+        is_all = self._sieve.is_everything or asked.lines == 0
+        if self._printer.is_for_people and not (asked.keep_following or self._printer.shown or is_all):
+            say(f"hubwire: {self._none_selected()}", sys.stderr)
+        if asked.with_head:
+            for source in self._sources.values():
+                if isinstance(source, LogSource):
+                    head = await source.head()
+                    say(f"head {head or '-'}" if self._printer.is_for_people else f'{{"head":"{head}"}}')
+
+    def _none_selected(self) -> str:
+        """Say that no record was selected, by a name that was misspelt perhaps, and where the names stand."""
+        source = next(iter(self._sources.values()))
+        where, selection, names = shlex.quote(source.target), self._sieve.selection, self._sieve.names
+        known = (
+            *((each, declared_kinds()) for each in selection.kind if "*" not in each),
+            *((each, names.agents) for each in selection.agent),
+            *((each, names.channels) for each in selection.channel),
+        )
+        advice = [nearest(each, tuple(choices)) for each, choices in known if each not in choices]
+        path = source.path if isinstance(source, LogSource) and len(self._sources) == 1 else "the logs"
         return (
-            (self._patterns is None or self._patterns.matches(str(fields.get("kind", ""))))
-            and (self._topics is None or (fields.get("topic") and self._topics.matches(str(fields["topic"]))) is True)
-            and (self.agent is None or _is(self.agent, fields.get("agent_id"), names.agent))
-            and (self.channel is None or _is(self.channel, fields.get("channel_id"), names.channel))
+            f"no record of {path} is selected{''.join(f'; {each}' for each in advice if each)}; `hubwire stats {where}`"
+            f" lists its kinds, `hubwire tail {where} -n all --kind agent.registered` its agents,"
+            " `--kind channel.created` its channels"
         )
 
-
-def _is(wanted: str, identifier: Any, name: Callable[[str], str]) -> bool:
-    if not isinstance(identifier, str):
-        return False
-    end = wanted.removeprefix("…")
-    return wanted in (identifier, name(identifier)) or (len(end) >= _ID_END_MIN and identifier.endswith(end))
-
-
-async def tail(
-    target: str,
-    *,
-    lines: int | None,
-    keep_following: bool,
-    selection: Selection,
-    as_json: bool,
-    log: str | None,
-    with_head: bool = False,
-    raw: bool = False,
-) -> None:
-    """Print the last ``lines`` records (None: all) that are selected, then, with ``keep_following``, the new ones.
-
-    ``with_head``: in between, print the head of the log as it is then. They are redacted, unless they are to be
-    ``raw``.
-    """
-    store = open_target(target)
-    printer = _Printer(selection, shown(raw=raw), as_json=as_json)
-    try:
-        path = await (wait_for_log(store, log) if keep_following else find_log(store, log, target))
-        if lines is None and (beginning := await beginning_of(store, path)):
-            say(f"hubwire: {beginning}", sys.stderr)
-        next_index = await _print_last(store, path, lines, printer)
-        if not (as_json or keep_following or printer.shown or selection.is_everything or lines == 0):
-            say(f"hubwire: {_none_selected(path, target)}", sys.stderr)
-        if with_head:
-            head = await head_at(store, path, next_index)
-            say(f'{{"head":"{head or ""}"}}' if as_json else f"head {head or '-'}")
-        if keep_following:
-            await _print_coming(store, path, next_index, printer)
-    finally:
-        await store.aclose()
-
-
-def _none_selected(path: str, target: str) -> str:
-    """Say that no record was selected, by a name that was misspelt perhaps, and where the names stand."""
-    where = shlex.quote(target)
-    return (
-        f"no record of {path} is selected; `hubwire stats {where}` lists its kinds, `hubwire tail {where} -n all --kind"
-        " agent.registered` its agents, `--kind channel.created` its channels"
-    )
-
-
-class _Printer:
-    """Prints the selected records, one line each."""
-
-    def __init__(self, selection: Selection, shown: Shown, *, as_json: bool) -> None:
-        self.selection = selection
-        self._shown_as = shown.record
-        self.names = Names()
-        self.shown: int = 0
-        self._as_json = as_json
-        self._pretty = Pretty(self.names)
-        self._is_terminal = is_terminal(sys.stdout)
-
-    def takes(self, record: Record) -> bool:
-        self.learn(record)
-        if self.selection.is_everything:
-            return True
-        fields = fields_of(record)
-        return fields is not None and self.selection.takes(fields, self.names)
-
-    def learn(self, record: Record) -> None:
-        """Learn names of agents and channels, as they are shown."""
-        if holds_name(record.line):
-            self.names.learn_line(self._shown_as(record).line)
-
-    def show(self, record: Record) -> None:
-        self.shown += 1
-        record = self._shown_as(record)
-        if self._as_json:
-            line = record.line.decode(errors="backslashreplace")
-            say(escape_json(line) if self._is_terminal else line)
-            return
-        fields = fields_of(record)
-        say(self._pretty.damaged(record.index, record.line) if fields is None else self._pretty.line(fields))
-
-
-async def _print_last(store: KnowledgeStore, path: str, lines: int | None, printer: _Printer) -> int:
-    """Print the last records there are; return the index of the one that comes next."""
-    reader = LogReader(store, path)
-    if printer.selection.is_everything and lines is not None:
-        await _go_near_end(store, path, reader, lines, printer)
-    last: deque[Record] = deque(maxlen=lines)
-    while records := await reader.read():
-        for record in records:
-            if not printer.takes(record):
-                continue
-            if lines is None:
-                printer.show(record)
+    async def print_coming(self) -> None:
+        """Print what comes, until the time until which records are wanted, if there is one."""
+        until = self._asked.selection.until
+        seconds = float("inf") if until is None else max(until / 1e6 - SystemClock().now_ns() / 1e9, 0)
+        with anyio.move_on_after(seconds):
+            if len(self._sources) == 1:
+                (source,) = self._sources.values()
+                async for record in source.coming():
+                    self._printer.show(record)
             else:
-                last.append(record)
-    for record in last:
-        printer.show(record)
-    return reader.index
+                await self._print_several()
+
+    async def _print_several(self) -> None:
+        sending, receiving = anyio.create_memory_object_stream[tuple[str, Record]](_WAITING_MAX)
+        async with anyio.create_task_group() as tasks, sending, receiving:
+            for name, source in self._sources.items():
+                tasks.start_soon(_pass_on, name, source, sending)
+            await self._print_by_time(receiving)
+
+    async def _print_by_time(self, receiving: MemoryObjectReceiveStream[tuple[str, Record]]) -> None:
+        while True:
+            held = [await receiving.receive()]
+            await anyio.sleep(_MERGE_SECONDS)
+            while receiving.statistics().current_buffer_used:
+                held.append(receiving.receive_nowait())
+            for name, record in sorted(held, key=lambda each: _time_of(each[1])):
+                self._printer.show(record, name)
 
 
-async def _go_near_end(store: KnowledgeStore, path: str, reader: LogReader, lines: int, printer: _Printer) -> None:
-    """Go to the last ``lines`` records; of those before, read only the first ones, because they hold the names."""
-    end = LogReader(store, path)
-    await end.seek_end()
-    start = end.index - lines
-    while reader.index < min(start, _LEARN_RECORDS_MAX) and (records := await reader.read()):
-        for record in records:
-            printer.learn(record)
-    await reader.seek_index(max(start, 0))
+async def _open(source: Source, waits: bool) -> None:
+    await source.open(waits=waits)
 
 
-async def _print_coming(store: KnowledgeStore, path: str, next_index: int, printer: _Printer) -> None:
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_fail_without_reader)
-        async for record in follow(store, path, start=next_index):
-            if printer.takes(record):
-                printer.show(record)
+async def _pass_on(name: str, source: Source, sending: MemoryObjectSendStream[tuple[str, Record]]) -> None:
+    async for record in source.coming():
+        await sending.send((name, record))
+
+
+async def _merged(sources: dict[str, Source], lines: int | None = None) -> AsyncIterator[tuple[str, Record]]:
+    """Iterate over the last records of all sources, by their time; those of one source stay in their order."""
+    heads: list[tuple[str, int, Record]] = []
+    streams = [(name, source.last(lines)) for name, source in sources.items()]
+
+    async def advance(number: int, least: str) -> None:
+        async for record in streams[number][1]:
+            heapq.heappush(heads, (max(_time_of(record), least), number, record))
+            return
+
+    for number in range(len(streams)):
+        await advance(number, "")
+    while heads:
+        at, number, record = heapq.heappop(heads)
+        yield streams[number][0], record
+        await advance(number, at)
+
+
+def _time_of(record: Record) -> str:
+    try:
+        at = codec.decode_fields(record.line).get("at")
+    except InvalidRecord:
+        return ""
+    return at if isinstance(at, str) else ""
+
+
+def short_names(targets: Sequence[str]) -> list[str]:
+    """Return a short name for each target, by which it is told from the others."""
+    parts = [[part for part in target.split("?")[0].replace("://", "/").split("/") if part] for target in targets]
+    for count in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(each[-count:]) for each in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{'/'.join(each[-1:])}#{number}" for number, each in enumerate(parts, 1)]
+
+
+def _columns(names: Sequence[str]) -> list[str]:
+    """Return names as wide as each other, the ends of those that are too long for a column."""
+    ends = [name if len(name) <= _NAME_CELLS_MAX else f"…{name[1 - _NAME_CELLS_MAX :]}" for name in names]
+    told = ends if len(set(ends)) == len(ends) else [f"{number}:{name}" for number, name in enumerate(ends, 1)]
+    return [name.ljust(max(map(len, told))) for name in told]
 
 
 async def _fail_without_reader() -> None:

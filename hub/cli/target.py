@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -27,6 +28,7 @@ __all__ = (
     "head_at",
     "head_of",
     "holds_name",
+    "in_order",
     "open_target",
     "wait_for_log",
 )
@@ -48,6 +50,21 @@ class LogMissing(CommandFailed):
 def open_target(target: str) -> KnowledgeStore:
     """Return the store that a directory or a URL stands for; what is compressed in it is read."""
     return compressed(open_store(target), level=None)
+
+
+def in_order(what: str, target: str) -> tuple[str, str]:
+    """Return what is asked of a store, and the store, whichever of the two was named first.
+
+    The second word is the store, unless the first one alone is a directory or a URL.
+    """
+    return (target, what) if _is_place(what) and not _is_place(target) else (what, target)
+
+
+def _is_place(text: str) -> bool:
+    try:
+        return "://" in text or Path(text).is_dir()
+    except (OSError, ValueError):  # what is no path
+        return False
 
 
 async def find_log(store: KnowledgeStore, path: str | None, target: str) -> str:

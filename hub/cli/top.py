@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import signal
 import sys
@@ -11,83 +12,113 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from .. import codec
 from ..board import Board
 from ..clock import SystemClock
-from ..errors import ConfigurationError, InvalidRecord, LogDamaged
-from ..log import LogReader
+from ..errors import ConfigurationError
+from ..log import log_exists
 from ..ports import KnowledgeStore
-from .output import is_terminal
-from .redacted import shown
-from .target import find_log, open_target, wait_for_log
+from .feed import Feed
+from .hub_client import is_hub
+from .output import is_terminal, say
+from .target import AUDIT, JOURNAL, find_log, open_target, wait_for_log
 from .top_frame import Frame, Size
 
 __all__ = ("top",)
 
+INTERRUPTED = 130
 _FRAMES_PER_SECOND = 2
 _LOOK_SECONDS = 0.5
 """How often a log that is written is looked at."""
 _ROWS = 40
 """Of a frame that goes to no terminal."""
-_BATCH = 500
-"""How many records are read before the clock is looked at again."""
 
 
-async def top(target: str, *, once: bool, log: str | None, tenant: str | None, raw: bool) -> None:
-    """Show the agents of a log that is written, or finished; with ``once`` print one frame of what there is."""
+async def top(target: str, *, once: bool, plain: bool, log: str | None, tenant: str | None, raw: bool) -> int:
+    """Show the agents of a log or a hub until it is left; with ``once`` print one frame of what there is.
+
+    Without the extra ``tui``, and with ``plain``, frames of a log are drawn without keys.
+    """
     if not once and not is_terminal(sys.stdout):
         raise ConfigurationError(
             "hubwire top draws on a terminal, and the output is none; write --once to print one frame"
         )
+    # It is drawn on the standard error.
+    if not (once or plain) and has_textual() and is_terminal(sys.stderr):
+        return await _with_keys(target, log=log, tenant=tenant, raw=raw)
+    if is_hub(target):
+        raise ConfigurationError(
+            "hubwire top draws a running hub with keys alone: pip install 'hubwire[tui]', and leave out --once and"
+            " --plain; hubwire stats prints its numbers"
+        )
     store = open_target(target)
     try:
         path = await (find_log(store, log, target) if once else wait_for_log(store, log))
-        view = _View(_Feed(store, path, Board(tenant=tenant), raw=raw), f"{target} {path}")
+        view = _View(Feed(store, path, Board(tenant=tenant), raw=raw), f"{target} {path}")
         await (view.print_once() if once else view.keep_drawing())
     finally:
         await store.aclose()
+    return 0
 
 
-class _Feed:
-    """Folds the records of a log into a board."""
+def has_textual() -> bool:
+    """Tell whether the extra ``tui`` is there."""
+    return importlib.util.find_spec("textual") is not None
 
-    def __init__(self, store: KnowledgeStore, path: str, board: Board, *, raw: bool) -> None:
-        self.board: Board = board
-        self.damaged: int = 0
-        self._reader = LogReader(store, path)
-        self._shown_as = shown(raw=raw).record
 
-    async def read(self) -> bool:
-        """Fold the next records; return whether there were any."""
-        records = await self._reader.read()
-        for number, record in enumerate(records):
-            try:
-                body = self._shown_as(record).body
-                if b'"seq":' in body:
-                    self.board.fold(codec.decode(body))
-            except InvalidRecord:
-                self.damaged += b'"seq":' in record.line
-            if number % _BATCH == _BATCH - 1:
-                await anyio.lowlevel.checkpoint()
-        return bool(records)
+async def _with_keys(target: str, *, log: str | None, tenant: str | None, raw: bool) -> int:
+    from .top_app import TopApp
+    from .top_sources import HubTop, LogTop, Top
+
+    source: Top
+    if is_hub(target):
+        source = HubTop(target, tenant=tenant)
+    else:
+        store = open_target(target)
+        try:
+            if not await _is_log_there(store, log):
+                say(f"hubwire: waiting for {target}: there is no log in it yet", sys.stderr)
+            source = LogTop(store, await wait_for_log(store, log), target, tenant=tenant, raw=raw)
+        except BaseException:
+            await store.aclose()
+            raise
+    try:
+        app = TopApp(source)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_leave_on_signal, app)
+            code = await app.run_async()
+            tasks.cancel_scope.cancel()
+        if app.failure is not None:
+            raise app.failure
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt  # which signal it was, the command knows
+        return code or 0
+    finally:
+        await source.aclose()
+
+
+async def _is_log_there(store: KnowledgeStore, log: str | None) -> bool:
+    return any([await log_exists(store, each) for each in ((AUDIT, JOURNAL) if log is None else (log,))])
+
+
+async def _leave_on_signal(app: Any) -> None:
+    """End on a signal between two frames, so that the terminal is given back as it was."""
+    with anyio.open_signal_receiver(signal.SIGINT) as signals:
+        async for _ in signals:
+            app.exit(INTERRUPTED)
+            return
 
 
 class _View:
     """Draws what a feed has brought."""
 
-    def __init__(self, feed: _Feed, title: str) -> None:
+    def __init__(self, feed: Feed, title: str) -> None:
         self._feed = feed
         self._title = title
         self._clock = SystemClock()
 
     async def print_once(self) -> None:
         """Print a frame when all records there are were read."""
-        damage: LogDamaged | None = None
-        try:
-            while await self._feed.read():
-                pass
-        except LogDamaged as error:  # what is before the damage is shown
-            damage = error
+        damage = await self._feed.read_all()
         columns = shutil.get_terminal_size().columns
         self._console(columns).print(self._frame(Size(columns, _ROWS), is_reading=False))
         if damage is not None:
@@ -118,16 +149,17 @@ class _View:
     @staticmethod
     async def _stop_on_signal(scope: anyio.CancelScope) -> None:
         """End on Ctrl-C between two frames, so that the terminal is given back as it was."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with anyio.open_signal_receiver(signal.SIGINT) as signals:
             async for _ in signals:
                 scope.cancel()
                 return
 
     def _frame(self, size: Size, *, is_reading: bool) -> Any:
-        hub = self._feed.board.hub()
+        board = self._feed.board
+        state = board.hub().state if board.tenant is None else self._feed.state
         # What a hub has left behind that was stopped is shown as it was then.
-        now = None if hub.state == "stopped" else self._clock.now_ns() / 1e9
-        return Frame(self._feed.board, now, self._title, size).made(is_reading=is_reading, damaged=self._feed.damaged)
+        now = None if state == "stopped" else self._clock.now_ns() / 1e9
+        return Frame(board, now, self._title, size, state).made(is_reading=is_reading, damaged=self._feed.damaged)
 
     @staticmethod
     def _console(width: int | None) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,7 +12,7 @@ from rich.text import Text
 from ..board import AgentView, ApprovalView, Board, HubView, TroubleView
 from .output import escape, plural
 
-__all__ = ("Frame", "Size")
+__all__ = ("WORDS", "Frame", "Size", "duration", "sparkline")
 
 _WIDE = 110
 """Columns from which on a row has room for tokens, cost and turns."""
@@ -19,7 +21,7 @@ _NARROW = 60
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 
-_WORDS = {
+WORDS: Mapping[str, tuple[str, str, str]] = {
     "failing": ("✗", "failing", "red"),
     "waits_for_person": ("☻", "waits for a person", "yellow"),
     "silent": ("◌", "silent", "yellow"),
@@ -70,6 +72,8 @@ class Frame:
     now: float | None
     title: str
     size: Size
+    state: str = "unknown"
+    """Of the hub: running or stopped, as far as is known."""
 
     def made(self, *, is_reading: bool, damaged: int) -> RenderableType:
         """Return the whole frame, which fits the terminal."""
@@ -97,7 +101,7 @@ class Frame:
                 Text(waits),
             ]
         first = Text().append("hubwire top  ", "bold")
-        first.append(*{"running": ("running", "green"), "stopped": ("stopped", "")}.get(hub.state, ("", "")))
+        first.append(*{"running": ("running", "green"), "stopped": ("stopped", "")}.get(self.state, ("", "")))
         first.append(f"  #{hub.seq:,} at {escape(hub.at[11:19])}  hub …{escape(hub.hub[-8:])}", "")
         if is_reading:
             first.append("  reading …", "cyan")
@@ -130,7 +134,7 @@ class Frame:
     def _agents(self, hub: HubView, rows: int) -> list[RenderableType]:
         views = self.board.agents(now=self.now, limit=rows)
         counts = ", ".join(
-            f"{count:,} {_WORDS[state][1].replace('waits', 'waiting')}" for state, count in hub.agents.items() if count
+            f"{count:,} {WORDS[state][1].replace('waits', 'waiting')}" for state, count in hub.agents.items() if count
         )
         heading = self._heading(f"Agents: {counts or 'none yet'}")
         if not len(views):
@@ -156,7 +160,7 @@ class Frame:
         return [heading, table, *([Text(f"and {plural(more, 'agent')} more", "dim")] if more else [])]
 
     def _agent(self, view: AgentView, *, is_wide: bool) -> list[Text]:
-        icon, words, style = _WORDS[view.state]
+        icon, words, style = WORDS[view.state]
         if not is_wide:
             words = words.replace("waits for a person", "waits: person").replace("waits for an agent", "waits: agent")
         name = Text(escape(view.name), "dim" if view.group == "quiet" else "bold")

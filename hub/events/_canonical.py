@@ -162,7 +162,9 @@ class Freezer:
             return self._freeze_object(value)
         except PayloadTooLarge:
             raise
-        except Exception as error:  # noqa: BLE001 - no exception of an object that is read may stop the event
+        except KeyboardInterrupt:  # it is meant for the program
+            raise
+        except BaseException as error:  # noqa: BLE001 - no exception of an object that is read may stop the event
             return self._object(value, "error", class_name(error).rpartition(".")[2])
 
     def _weigh(self, size: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any, TypeVar, cast, dataclass_transform
 
 import attrs
@@ -12,7 +13,7 @@ import attrs
 from ..errors import ConfigurationError
 from ._event import HEADER, Event
 from ._late import LATE, LATE_MODULES
-from ._pairs import declared_fields, is_argument, pair
+from ._pairs import alias_of, declared_fields, default_of, is_argument, pair
 from ._severity import Severity
 from ._shown import is_a, shown
 
@@ -39,7 +40,7 @@ def event(
     the one command that makes such events, if a state machine owns them. ``severity`` is that of events which are made
     without one; it costs nothing, because it is the default of the field. Raises
     :class:`~hubwire.errors.ConfigurationError` for a wrong or taken kind, a field name that records reserve, or what is
-    no :class:`~hubwire.events.Severity`.
+    no :class:`~hubwire.events.Severity`; and for a default that one event could change for all: a list or a dictionary.
     """
     check_kind(kind)
     default = None if severity is None else _checked_severity(severity)
@@ -117,6 +118,11 @@ def _checked_fields(cls: type[Any]) -> dict[str, Any]:
         raise ConfigurationError(
             f"{cls.__qualname__} must inherit from Event itself: kinds do not inherit from each other"
         )
+    if taken := sorted(_NOT_DECLARED.intersection(vars(cls))):
+        raise ConfigurationError(
+            f"{cls.__qualname__} defines {', '.join(taken)}, but events are also made by copying their fields; leave it"
+            " out: __attrs_post_init__ is called for what is made by the program"
+        )
     own = declared_fields(cls)
     if clash := sorted(name for name in own if name in HEADER or name in _RESERVED):
         raise ConfigurationError(
@@ -127,4 +133,33 @@ def _checked_fields(cls: type[Any]) -> dict[str, Any]:
             f"{cls.__qualname__} declares {', '.join(hidden)}, but every field of an event is public, and an argument"
             " when it is made; rename it, or make it a property"
         )
+    if odd := sorted(name for name in own if not _is_argument_name(name)):
+        raise ConfigurationError(
+            f"{cls.__qualname__} declares {', '.join(map(shown, odd))}, which cannot be the name of an argument;"
+            " rename it"
+        )
+    for name, default in own.items():
+        kind = type(default_of(default))
+        if kind.__hash__ is None:
+            raise ConfigurationError(
+                f"{cls.__qualname__} declares {name} with one {kind.__name__} as the default of all its events, each of"
+                f" which could change it for the others; write {name} = attrs.field(factory={kind.__name__})"
+            )
+        if (alias := alias_of(default)) not in (None, name):
+            raise ConfigurationError(
+                f"{cls.__qualname__} declares {name} with the alias {shown(alias)}, but records know a field by one"
+                " name; call the field so"
+            )
     return own
+
+
+def _is_argument_name(name: str) -> bool:
+    if name.isascii():
+        return name.isidentifier() and not iskeyword(name) and name != "self"
+    import unicodedata  # noqa: PLC0415 - few have such names
+
+    return name.isidentifier() and unicodedata.normalize("NFKC", name) == name  # Python reads it so in a call
+
+
+_NOT_DECLARED = frozenset({"__init__", "__new__", "__setattr__", "__delattr__", "__getattribute__"})
+"""Methods that kinds have from here."""

@@ -21,7 +21,18 @@ from ..errors import ConfigurationError
 if sys.version_info >= (3, 14):
     import annotationlib
 
-__all__ = ("declared_fields", "define", "fields_of", "frozen_pair", "is_argument", "is_pair", "pair", "set_class")
+__all__ = (
+    "alias_of",
+    "declared_fields",
+    "default_of",
+    "define",
+    "fields_of",
+    "frozen_pair",
+    "is_argument",
+    "is_pair",
+    "pair",
+    "set_class",
+)
 
 E = TypeVar("E")
 
@@ -84,6 +95,16 @@ def declared_fields(cls: type[Any]) -> dict[str, Any]:
 def is_argument(default: Any) -> bool:
     """Tell whether a field with this default can be given when the event is made."""
     return not isinstance(default, _Field) or bool(cast(Any, default).init)
+
+
+def default_of(default: Any) -> Any:
+    """Return the default that a declaration gives a field, by assigning it or by ``attrs.field``."""
+    return cast(Any, default)._default if isinstance(default, _Field) else default  # noqa: SLF001 - attrs has no other
+
+
+def alias_of(default: Any) -> Any:
+    """Return the name by which a field is given when an event is made; None for its own."""
+    return cast(Any, default).alias if isinstance(default, _Field) else None
 
 
 # --- the mutable class ----------------------------------------------------------------------------------------------
@@ -222,6 +243,8 @@ def pair(declaration: type[E], own: Iterable[str], defaults: Mapping[str, Any] |
             "__deepcopy__": lambda self, _: self,
         },
     )
+    if (parameters := vars(open_class).get("__parameters__")) is not None:
+        type.__setattr__(frozen, "__parameters__", parameters)  # a generic class takes those of its bases that it names
     vars(open_class)["__attrs_attrs__"].frozen = frozen
     return frozen
 

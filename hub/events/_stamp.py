@@ -79,6 +79,21 @@ def stamp(event: Event, seq: int, id: str, at: str, hub: str, context: Context, 
         return stamper(event, seq, id, at, hub, context, bytes_max)
     except PayloadTooLarge as error:
         raise _too_large(event, error, bytes_max) from None
+    except AttributeError:
+        for field in fields_of(cls):
+            if not hasattr(event, field.name):
+                raise _unmade(event, field.name) from None
+        raise
+
+
+def _unmade(event: Event, name: str) -> EventInvalid:
+    kind, made_by = str(getattr(event, "kind", "")), type(event).__name__
+    return EventInvalid(
+        f"the {made_by} is refused: it has no {name}, because it was not made by calling {made_by}(...); make it so",
+        kind=kind,
+        field=name,
+        faults=(Fault(path=name, wanted="a value", given="nothing"),),
+    )
 
 
 def stamp_own(event: Event, seq: int, id: str, at: str, hub: str, context: Context, bytes_max: int) -> Event:  # noqa: A002

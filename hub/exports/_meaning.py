@@ -68,10 +68,9 @@ def _nanoseconds(at: str | None) -> int | None:
         return None
     try:
         moment = dt.datetime.fromisoformat(at)
-    except ValueError:
+        moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    except (ValueError, OverflowError):  # by its zone it may be before year 1, or after 9999
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
     since = moment - _EPOCH
     return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
 

@@ -19,6 +19,9 @@ from ._record import ExportRecord
 
 __all__ = ("Otlp",)
 
+_NANOSECONDS_END = 2**64
+"""The field is fixed64, which ends in 2554; 0 is a time that is not known."""
+
 _SEVERITY = {"info": (9, "INFO"), "warning": (13, "WARN"), "error": (17, "ERROR")}
 _OPERATIONS = {"tool": "execute_tool", "model": "chat", "turn": "invoke_agent", "task": "invoke_workflow"}
 _TEXTS = {
@@ -78,9 +81,11 @@ class Otlp(Format):
         self._names.learn(fields)
         meaning = meaning_of(fields)
         number, text = _SEVERITY[meaning.severity]
+        known = meaning.nanoseconds or 0
+        nanoseconds = str(known if 0 <= known < _NANOSECONDS_END else 0)
         made: dict[str, Any] = {
-            "timeUnixNano": str(max(meaning.nanoseconds or 0, 0)),
-            "observedTimeUnixNano": str(max(meaning.nanoseconds or 0, 0)),
+            "timeUnixNano": nanoseconds,
+            "observedTimeUnixNano": nanoseconds,
             "severityNumber": number,
             "severityText": text,
             "eventName": text_of(fields, "kind") or "hubwire.record",

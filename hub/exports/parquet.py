@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ class Parquet(Format):
     It needs ``pip install 'hubwire[query]'``. The records go through a file in the temporary directory, because the end
     of a Parquet file says where its parts are: all bytes come at the end of the export.
 
-    An export raises :class:`~hubwire.errors.ConfigurationError` without the package.
+    An export raises :class:`~hubwire.errors.ConfigurationError` without the package, and ``OSError`` with the name of
+    that directory if it is full.
     """
 
     media_type = "application/vnd.apache.parquet"
@@ -54,9 +56,16 @@ class Parquet(Format):
 
     def encode(self, records: Sequence[ExportRecord]) -> bytes:
         rows = [_row(record.fields) for record in records]
-        with self._rows.open("ab") as file:
-            file.write("".join(f"{json_text(row)}\n" for row in rows).encode())
+        try:
+            with self._rows.open("ab") as file:
+                file.write("".join(f"{json_text(row)}\n" for row in rows).encode())
+        except OSError as error:  # of a file that is written it would not say which
+            raise self._unwritten(error.errno, str(error.strerror)) from error
         return b""
+
+    def _unwritten(self, number: int | None, said: str) -> OSError:
+        advice = "Parquet() keeps rows there: make room, or name a place with more by TMPDIR=/path"
+        return OSError(errno.EIO if number is None else number, f"{said}; {advice}", str(self._rows.parent))
 
     def end(self) -> Iterator[bytes]:
         made = self._rows.with_name("made.parquet")
@@ -65,10 +74,11 @@ class Parquet(Format):
         with _duckdb().connect() as connection:
             connection.execute("SET preserve_insertion_order = true; SET threads = 1; SET TimeZone = 'UTC'")
             connection.execute("SET temp_directory = ?", [str(self._rows.parent)])
-            connection.execute(
-                f"COPY (SELECT * FROM {source}) TO '{_quoted(made)}' (FORMAT parquet, COMPRESSION zstd)",  # noqa: S608 - both are ours
-                [str(self._rows)],
-            )
+            copy = f"COPY (SELECT * FROM {source}) TO '{_quoted(made)}' (FORMAT parquet, COMPRESSION zstd)"  # noqa: S608 - both are ours
+            try:
+                connection.execute(copy, [str(self._rows)])
+            except _duckdb().IOException as error:
+                raise self._unwritten(None, str(error).partition("\n")[0]) from error
         with made.open("rb") as file:
             while piece := file.read(_PIECE_BYTES):
                 yield piece

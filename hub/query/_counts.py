@@ -17,7 +17,7 @@ from ..errors import ConfigurationError
 from ..ports import KnowledgeStore
 from ._looked import Looked
 from ._matching import Matcher, Peeks, at_path, text_of
-from ._moments import instant_of, period, zone_of
+from ._moments import FIRST_INSTANT, instant_of, period, zone_of
 from ._pieces import Piece
 from ._query import search_for
 from ._search import Search
@@ -29,7 +29,9 @@ GROUPS_MAX = 10_000
 _FIELDS_MAX = 8
 _KNOWN_MAX = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _SECOND = 1_000_000
+_HOUR = 3600 * _SECOND
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -129,13 +131,19 @@ class _Tally:
 
     def rows(self) -> tuple[Count, ...]:
         """Return the counts: by period, then the largest first."""
-        is_over_time = self._periods is not None
-        rows = [
-            Count(None if not is_over_time else key[0], key[1:] if is_over_time else key, number)
-            for key, number in self.counts.items()
-        ]
-        first = datetime.min.replace(tzinfo=UTC)
-        return tuple(sorted(rows, key=lambda row: (row.begins or first, -row.count, tuple(map(str, row.values)))))
+        periods = self._periods
+        if periods is None:
+            return tuple(Count(None, key, number) for key, number in sorted(self.counts.items(), key=_largest_first))
+        rows = [((key[1:], number), key[0]) for key, number in self.counts.items()]
+        rows.sort(key=lambda row: (FIRST_INSTANT - 1 if row[1] is None else row[1], *_largest_first(row[0])))
+        return tuple(
+            Count(None if begin is None else periods.moment_of(begin), key, number) for (key, number), begin in rows
+        )
+
+
+def _largest_first(row: tuple[tuple[Any, ...], int]) -> tuple[Any, ...]:
+    values, number = row
+    return (-number, tuple(map(str, values)))
 
 
 def _value_of(field: str) -> Callable[[Any], str | None]:
@@ -147,17 +155,17 @@ def _value_of(field: str) -> Callable[[Any], str | None]:
 
 
 class _Periods:
-    """In which period a time is."""
+    """In which period a time is: by the instant at which that begins, as a zone has some hours twice."""
 
     def __init__(self, size: int, zone: tzinfo) -> None:
         self._size = size
         self._zone = zone
-        self._known: dict[str, datetime | None] = {}
+        self._known: dict[str, int | None] = {}
         """By the beginning of a time: records of one minute are in one period, if those are of whole minutes."""
         self._chars = 16 if size % (60 * _SECOND) == 0 else 19
 
-    def begin_of(self, at: Any) -> datetime | None:
-        """Return when the period of a record begins; None if it has no time."""
+    def begin_of(self, at: Any) -> int | None:
+        """Return the instant at which the period of a record begins; None if it has no time."""
         if self._size % _SECOND or type(at) is not str or len(at) != 27 or at[26] != "Z" or at[19] != ".":
             return self._begin(instant_of(at))
         start = at[: self._chars]
@@ -167,13 +175,21 @@ class _Periods:
             self._known[start] = self._begin(instant_of(at))
         return self._known[start]
 
-    def _begin(self, instant: int | None) -> datetime | None:
+    def moment_of(self, begin: int) -> datetime:
+        """Return such an instant as it is written in the zone."""
+        moment = _EPOCH + begin * _MICROSECOND
+        try:
+            return moment.astimezone(self._zone)
+        except OverflowError:  # it is the first or the last day of the calendar
+            return moment
+
+    def _begin(self, instant: int | None) -> int | None:
         if instant is None:
             return None
-        moment = _EPOCH + timedelta(microseconds=instant)
-        if self._zone is not UTC:  # a day has 23 hours, 24 or 25, and begins at midnight
-            local = moment.astimezone(self._zone).replace(tzinfo=UTC)
-            since = (local - _EPOCH) // timedelta(microseconds=1)
-            begin = _EPOCH + timedelta(microseconds=since // self._size * self._size)
-            return begin.replace(tzinfo=self._zone)
-        return _EPOCH + timedelta(microseconds=instant // self._size * self._size)
+        moment = self.moment_of(instant)
+        offset = (moment.utcoffset() or timedelta()) // _MICROSECOND
+        begin = (instant + offset) // self._size * self._size - offset
+        if self._size > _HOUR and self._zone is not UTC:  # a day has 23 hours, 24 or 25, and begins at midnight
+            local = self.moment_of(max(begin, FIRST_INSTANT))
+            begin += offset - (local.utcoffset() or timedelta()) // _MICROSECOND
+        return max(begin, FIRST_INSTANT)

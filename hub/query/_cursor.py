@@ -15,11 +15,12 @@ from ..errors import HistoryGone, InvalidCursor, InvalidRecord
 from ..log import Place, read_kept, segment_path
 from ..ports import KnowledgeStore
 
-__all__ = ("Cursor", "check_cursor")
+__all__ = ("Cursor", "check_cursor", "check_index")
 
-_TEXT = re.compile(r"q1-(\d{1,19})-(\d{1,19})-(\d{1,19})-([A-Za-z0-9_-]{8,22})", re.ASCII)
+_TEXT = re.compile(r"q1-(\d{1,19})-(\d{1,19})-(\d{1,19})-([A-Za-z0-9_-]{8,22})-([0-9a-f]{8})", re.ASCII)
 _LINE_BYTES = 64 * 1024
 _LINE_BYTES_MAX = 64 * 1024 * 1024
+_COUNTED_BYTES = 256 * 1024
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -40,14 +41,24 @@ class Cursor(Value):
     def parse(cls, text: Any) -> Cursor:
         """Return the cursor of a text. Raises :class:`~hubwire.errors.InvalidCursor` for any other text."""
         match = _TEXT.fullmatch(str.__str__(text)) if is_a(text, str) else None
-        if match is None or not int(match[1]) <= int(match[3]):
+        made = None if match is None else cls(int(match[1]), int(match[2]), int(match[3]), match[4])
+        if match is None or made is None or made.segment > made.index or made.check != match[5]:
             raise InvalidCursor(
                 f"{shown(text)} is not a cursor of a query; give back one as a query gave it, or begin without"
             )
-        return cls(int(match[1]), int(match[2]), int(match[3]), match[4])
+        return made
 
     def __str__(self) -> str:
+        return f"{self._text}-{self.check}"
+
+    @property
+    def _text(self) -> str:
         return f"q1-{self.segment}-{self.offset}-{self.index}-{self.print}"
+
+    @property
+    def check(self) -> str:
+        """What tells a cursor of which a part was changed: that the index is right is seen from no single record."""
+        return f"{crc32(self._text.encode()):08x}"
 
 
 def _print_of(line: bytes) -> str:
@@ -81,6 +92,25 @@ async def check_cursor(store: KnowledgeStore, path: str, cursor: Cursor) -> tupl
         )
     before = Place(cursor.segment, cursor.index, cursor.offset)
     return before, Place(cursor.segment, cursor.index + 1, cursor.offset + len(line) + 1)
+
+
+async def check_index(store: KnowledgeStore, path: str, cursor: Cursor) -> None:
+    """Count the records before that of a cursor: for where its index is in doubt, because it takes a while.
+
+    Raises :class:`~hubwire.errors.InvalidCursor` if there is another number of them than the cursor says.
+    """
+    segment, index, offset = segment_path(path, cursor.segment), cursor.segment, 0
+    while offset < cursor.offset:
+        content = await store.read_bytes(segment, offset, min(offset + _COUNTED_BYTES, cursor.offset))
+        if not content:
+            return
+        index += content.count(b"\n")
+        offset += len(content)
+    if index != cursor.index:
+        raise InvalidCursor(
+            f"the cursor says that it is after record {cursor.index}, but record {index} of the log {path} is at its"
+            " place; give back one as a query gave it, or begin without"
+        )
 
 
 async def _line_at(store: KnowledgeStore, segment: str, offset: int) -> bytes | None:

@@ -51,6 +51,9 @@ KEYS = (
 
 TAIL_BYTES = 4096
 _HEADER_BYTES = 1024
+_BEGIN_BYTES = 16 * 1024
+"""So much is read with the header: all of most indexes, and a read costs more than a few kilobytes."""
+
 _BITS = 12
 _HASHES = 5
 """Of five hundred texts that are not there, two or three are taken for being there: (1 - e^(-5/12))^5 = 0.0047."""
@@ -87,6 +90,8 @@ class Header(Value):
     latest: int | None
     sections: dict[str, tuple[int, int, int]]
     """Where each begins in the file, its length and its CRC-32."""
+    beginning: bytes
+    """The first bytes of the file: the sections of a small one."""
 
 
 def index_path(path: str, segment: int) -> str:
@@ -127,15 +132,15 @@ def encode_index(
 
 async def read_header(store: KnowledgeStore, path: str, segment: int) -> Header:
     """Return the header of an index. Raises :class:`~hubwire.errors.InvalidRecord` if it cannot be used."""
-    content = await store.read_bytes(index_path(path, segment), 0, _HEADER_BYTES)
+    content = await store.read_bytes(index_path(path, segment), 0, _BEGIN_BYTES)
     if content is None:
         raise InvalidRecord("there is none")
-    fields = codec.decode_marker(content.rstrip() + b"\n")
+    fields = codec.decode_marker(content[:_HEADER_BYTES].rstrip() + b"\n")
     if fields.pop("v") != VERSION:
         raise InvalidRecord("it is of another version")
     fields.pop("c", None)
     fields["sections"] = {name: tuple(place) for name, place in fields["sections"].items()}
-    header = Header(**fields)
+    header = Header(**fields, beginning=content)
     if header.segment != segment:
         raise InvalidRecord(f"it is that of segment {header.segment}")
     return header
@@ -145,7 +150,10 @@ async def read_section(store: KnowledgeStore, path: str, header: Header, name: s
     """Return a section. Raises :class:`~hubwire.errors.InvalidRecord` if it is not as it was written."""
     offset, size, checksum = header.sections[name]
     begin = _HEADER_BYTES + offset
-    content = await store.read_bytes(index_path(path, header.segment), begin, begin + size) or b""
+    if begin + size <= len(header.beginning):
+        content = header.beginning[begin : begin + size]
+    else:
+        content = await store.read_bytes(index_path(path, header.segment), begin, begin + size) or b""
     if len(content) != size or crc32(content) != checksum:
         raise InvalidRecord(f"its section {name} is damaged")
     return content

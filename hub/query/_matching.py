@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -172,7 +172,7 @@ class Matcher:
         """
         scarce = self._scarce(content, records)
         if scarce is not None:
-            return list(self._find_by(scarce, content))
+            return list(self._find_in(scarce, content))
         peeks = self.peeks.of_all(content, records)
         numbers: Sequence[int] = range(records)
         for name, test in self._tests:  # one test after the other, over all that are left: a loop a line takes longer
@@ -186,21 +186,26 @@ class Matcher:
         begins = [0, *accumulate(len(line) + 1 for line in lines)]
         return [(number, begins[number], lines[number]) for number in numbers]
 
-    def _scarce(self, content: bytes, records: int) -> list[bytes] | None:
-        """Return needles of which a selected line holds one, if few lines do."""
-        few: list[bytes] | None = None
-        least = records // _SPARSE + 1
+    def _scarce(self, content: bytes, records: int) -> list[int] | None:
+        """Return where lines begin of which each selected one is one, if these are few; None if they are many.
+
+        The bytes are looked through once for each key that is asked for: that takes longer than all else, where a log
+        has no index.
+        """
+        few: list[int] | None = None
+        most = records // _SPARSE
         for needles in self._needles:
-            count = sum(content.count(needle) for needle in needles)
-            if count < least:
-                few, least = needles, count
-            if not count:
-                break
+            begins = _begins_with(content, needles, most)
+            if begins is not None:
+                few, most = begins, len(begins)
+                if not few:
+                    break
         return few
 
-    def _find_by(self, needles: list[bytes], content: bytes) -> Iterator[tuple[int, int, bytes]]:
+    def _find_in(self, begins: Iterable[int], content: bytes) -> Iterator[tuple[int, int, bytes]]:
         number = passed = 0
-        for begin, line in lines_with(content, needles):
+        for begin in begins:
+            line = _line_at(content, begin)
             try:
                 is_taken = self.takes(line)
             except BadLine as error:
@@ -211,18 +216,29 @@ class Matcher:
                 yield number, begin, line
 
 
-def lines_with(content: bytes, needles: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Iterate over the lines that hold one of the needles, and where each begins."""
+def _begins_with(content: bytes, needles: Sequence[bytes], most: int) -> list[int] | None:
+    """Return where the lines begin that hold one of the needles, in order; None if they are more than ``most``."""
     places: set[int] = set()
     for needle in needles:
         at = content.find(needle)
         while at >= 0:
             places.add(content.rfind(b"\n", 0, at) + 1)
+            if len(places) > most:
+                return None
             end = content.find(b"\n", at)
             at = content.find(needle, end) if end >= 0 else -1
-    for begin in sorted(places):
-        end = content.find(b"\n", begin)
-        yield begin, content[begin : end if end >= 0 else None]
+    return sorted(places)
+
+
+def _line_at(content: bytes, begin: int) -> bytes:
+    end = content.find(b"\n", begin)
+    return content[begin : end if end >= 0 else None]
+
+
+def lines_with(content: bytes, needles: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Iterate over the lines that hold one of the needles, and where each begins."""
+    for begin in _begins_with(content, needles, len(content)) or ():
+        yield begin, _line_at(content, begin)
 
 
 def _is_end(text: str) -> bool:

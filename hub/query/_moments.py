@@ -9,10 +9,23 @@ from typing import Any, TypeGuard
 
 from .._foreign.arguments import Call, is_a, number_of
 
-__all__ = ("instant_of", "instant_text", "is_as_hubs_write", "moment", "period", "zone_of")
+__all__ = (
+    "FIRST_INSTANT",
+    "LAST_INSTANT",
+    "instant_of",
+    "instant_text",
+    "is_as_hubs_write",
+    "moment",
+    "period",
+    "zone_of",
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+FIRST_INSTANT: int = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+LAST_INSTANT: int = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+"""The calendar of Python has the years 1 to 9999, in UTC."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SPAN = re.compile(r"(?:\d{1,9}[smhdw])+")
 _PART = re.compile(r"(\d{1,9})([smhdw])")
@@ -30,12 +43,14 @@ def instant_of(at: Any) -> int | None:
     try:
         if type(at) is str:
             moment = datetime.fromisoformat(at)
-            return ((moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment) - _EPOCH) // _MICROSECOND
-        if type(at) in (int, float) and math.isfinite(at):
-            return timedelta(seconds=at) // _MICROSECOND
+            instant = ((moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment) - _EPOCH) // _MICROSECOND
+        elif type(at) in (int, float) and math.isfinite(at):
+            instant = timedelta(seconds=at) // _MICROSECOND
+        else:
+            return None
     except (ValueError, OverflowError):
         return None
-    return None
+    return instant if FIRST_INSTANT <= instant <= LAST_INSTANT else None
 
 
 def is_as_hubs_write(at: Any) -> TypeGuard[str]:
@@ -78,18 +93,23 @@ def moment(call: Call, argument: str, value: Any, *, now: int, zone: tzinfo) -> 
     """
     if is_a(value, datetime):
         try:
-            return int((value - _EPOCH) // _MICROSECOND)
+            return _in_calendar(int((value - _EPOCH) // _MICROSECOND))
         except Exception as error:  # a subclass or its zone may raise what it likes
             advice = "write .astimezone(), or .replace(tzinfo=UTC)"
             raise call.refusal(argument, value, "a datetime with a zone", advice) from error
     if is_a(value, str):
         text = call.text(argument, value, wanted=_FORMS, is_empty_ok=False).strip()
         try:
-            return _of_text(call, argument, text, now, zone)
+            return _in_calendar(_of_text(call, argument, text, now, zone))
         except (ValueError, OverflowError) as error:
             advice = f"write -{text}" if len(text) < _CHARS_MAX and _SPAN.fullmatch(text.lower()) else ""
             raise call.refusal(argument, text[:_CHARS_MAX], _FORMS, advice) from error
     raise call.refusal(argument, value, _FORMS)
+
+
+def _in_calendar(instant: int) -> int:
+    """Return an instant, or the first or last that there is: before it and behind it is no record."""
+    return max(FIRST_INSTANT, min(instant, LAST_INSTANT))
 
 
 def _of_text(call: Call, argument: str, text: str, now: int, zone: tzinfo) -> int:

@@ -9,7 +9,7 @@ from .. import codec
 from ..errors import LogDamaged
 from ..log import Place, count_sound, segment_path
 from ..ports import KnowledgeStore
-from ._cursor import Cursor, check_cursor
+from ._cursor import Cursor, check_cursor, check_index
 from ._looked import Looked
 from ._matching import BadLine, Matcher, is_object
 from ._names import Naming, names_in
@@ -70,6 +70,23 @@ class Search:
         before = behind = None
         if after is not None:
             before, behind = await check_cursor(self._store, self._path, after)
+        try:
+            async for result in self._each(look, matcher, before, behind, newest_first=newest_first):
+                yield result
+        except LogDamaged:
+            if after is not None:  # it may be that the cursor is wrong, and not the log
+                await check_index(self._store, self._path, after)
+            raise
+
+    async def _each(
+        self,
+        look: Callable[[Piece], T],
+        matcher: Matcher,
+        before: Place | None,
+        behind: Place | None,
+        *,
+        newest_first: bool,
+    ) -> AsyncIterator[T]:
         wanted = Wanted.of(self._selection.since, self._selection.until, matcher.keys)
         pieces = Pieces(self._store, self._path, self._looked, wanted)
         async for piece in pieces.backward(before) if newest_first else pieces.forward(behind):

@@ -16,7 +16,7 @@ from ..errors import ConfigurationError
 from ..events import Outcome, Severity
 from ..patterns import Patterns
 from ..ports import Clock
-from ._moments import moment, zone_of
+from ._moments import FIRST_INSTANT, LAST_INSTANT, moment, zone_of
 
 __all__ = ("FIELDS", "Moment", "Selection", "Texts", "key_of")
 
@@ -97,8 +97,9 @@ class Selection(Value):
         if self.text is not None and type(self.text) is not str:
             raise _MADE.refusal("text", self.text, "text, or None")
         for name in ("since", "until"):
-            if getattr(self, name) is not None and type(getattr(self, name)) is not int:
-                raise _MADE.refusal(name, getattr(self, name), "an instant, or None", "make one by Selection.of()")
+            instant = getattr(self, name)
+            if instant is not None and not (type(instant) is int and FIRST_INSTANT <= instant <= LAST_INSTANT):
+                raise _MADE.refusal(name, instant, "an instant, or None", "make one by Selection.of()")
 
     @classmethod
     def of(

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from ._tokens import Span
+from ._windows import each, is_in
 
 __all__ = ("assignments", "schemes", "signatures", "told", "userinfo")
 
@@ -60,10 +61,10 @@ SECRETS = frozenset({"password", "secret", "token", "key", "auth", "session", "c
 
 def assignments(text: str, family_of: Callable[[str], str | None]) -> Iterator[Span]:
     """Yield the values after names and signs: ``password=...``; what was read as one value is not read again."""
-    if _SIGN.search(text) is None:
+    if not is_in(_SIGN, text):
         return
     read = 0
-    for found in ASSIGNED.finditer(text):
+    for found in each(ASSIGNED, text):
         if found.start() >= read and (family := family_of(found[1])) is not None:
             read, is_one, span = _value_after(text, found, family)
             if is_one:
@@ -73,13 +74,13 @@ def assignments(text: str, family_of: Callable[[str], str | None]) -> Iterator[S
 def told(text: str, family_of: Callable[[str], str | None]) -> Iterator[Span]:
     """Yield the values after names of several words, and of those that prose tells: ``the password is ...``."""
     read = 0
-    for found in SPACED.finditer(text):
+    for found in each(SPACED, text):
         family = family_of(found[1].replace(" ", "_").replace("-", "_"))
         if found.start() >= read and family is not None:
             read, is_one, span = _value_after(text, found, family)
             if is_one:
                 yield *span, family
-    for found in PROSE.finditer(text):
+    for found in each(PROSE, text, looks_for_space=True):
         value = _WORD.match(text, found.end() + (text[found.end() : found.end() + 1] in "\"'`"))
         if value is not None and _is_odd(shown := value[0].rstrip(".!?:")):
             yield value.start(), value.start() + len(shown), "password"
@@ -201,7 +202,7 @@ SIGNED = re.compile(
 
 def schemes(text: str) -> Iterator[Span]:
     """Yield what follows ``Bearer`` and ``Basic``."""
-    for found in SCHEME.finditer(text):
+    for found in each(SCHEME, text):
         value = found[3].rstrip(".:")
         if _is_basic(value) if found[2] else _is_bearer(value):
             yield found.start(3), found.start(3) + len(value), "basic" if found[2] else "bearer"
@@ -209,7 +210,7 @@ def schemes(text: str) -> Iterator[Span]:
 
 def userinfo(text: str) -> Iterator[Span]:
     """Yield user and password before the host of an address."""
-    for found in USERINFO.finditer(text):
+    for found in each(USERINFO, text):
         user, colon, password = found[1].partition(":")
         is_given = found[1][0] not in "[{$<%" and password[:1] not in ("[", "{", "$", "<", "%", "*")
         if is_given and ((colon and password) or len(user) >= 20):
@@ -218,7 +219,7 @@ def userinfo(text: str) -> Iterator[Span]:
 
 def signatures(text: str) -> Iterator[Span]:
     """Yield what signs an address: with it, it opens without a password."""
-    for found in SIGNED.finditer(text):
+    for found in each(SIGNED, text):
         yield found.start(1), found.end(1), "sas"
 
 

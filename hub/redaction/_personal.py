@@ -6,6 +6,7 @@ import re
 from collections.abc import Container, Iterator
 
 from ._tokens import Span
+from ._windows import each, is_in
 
 __all__ = ("emails", "ip_addresses")
 
@@ -30,7 +31,7 @@ _NO_DOMAINS = frozenset(
 
 def emails(text: str, taken: Container[int] = ()) -> Iterator[Span]:
     """Yield e-mail addresses, but for those whose sign is at one of the places that are taken."""
-    for found in _AT.finditer(text):
+    for found in each(_AT, text):
         if found.start() in taken:
             continue
         domain = found[1]
@@ -79,13 +80,13 @@ _COLONS = re.compile(
 
 
 def ip_addresses(text: str) -> Iterator[Span]:
-    if _DOTS.search(text):
-        for found in _QUAD.finditer(text):
+    if is_in(_DOTS, text):
+        for found in each(_QUAD, text):
             start = found.start()
             if not _NOT_PERSONAL.match(found[0]) and not _VERSION_BEFORE.search(text, max(0, start - 16), start):
                 yield start, found.end(), "ip"
-    if _MANY_COLONS.search(text):
-        for found in _COLONS.finditer(text):
+    if is_in(_MANY_COLONS, text):
+        for found in each(_COLONS, text):
             if _is_ipv6(found[0]):
                 yield found.start(), found.end(), "ip"
 

@@ -66,8 +66,16 @@ def has_placeholder(text: str) -> bool:
 
 def merged(spans: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     """Return findings in order, without overlaps: of two that overlap one that covers both, named by the longer."""
+    given = list(spans)
+    in_order, last = sorted(given), 0
+    for start, end, _ in in_order:
+        if start < last or end <= start:
+            break
+        last = end
+    else:  # none overlaps, as nearly always
+        return in_order
     result: list[tuple[int, int, str]] = []
-    for start, end, family in sorted(spans, key=lambda span: (span[0], -span[1])):
+    for start, end, family in sorted(given, key=lambda span: (span[0], -span[1])):
         if result and start < result[-1][1]:
             first, last, other = result[-1]
             if end > last:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ._windows import each
+
 __all__ = ("Span", "plain", "private_keys", "separated")
 
 Span = tuple[int, int, str]
@@ -89,6 +91,9 @@ _PLAIN: tuple[tuple[str, str, str], ...] = (
 
 PLAIN = tuple((family, sign, re.compile(pattern, re.ASCII)) for family, sign, pattern in _PLAIN)
 
+_OF_PARTS = frozenset({"eyJ", "SG."})
+"""Those of parts of any length, so that only what follows the first one tells whether they are any."""
+
 _AWS_SECRET = re.compile(
     r"(?<![A-Za-z0-9/+=])(?=[A-Za-z/+]{0,39}[0-9])(?=[a-z0-9/+]{0,39}[A-Z])(?=[A-Z0-9/+]{0,39}[a-z])"
     r"[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])",
@@ -102,7 +107,7 @@ _PEM_BODY = re.compile(r"(?:[A-Za-z0-9+/=:, \t\r\n-]|\\[nr])*+", re.ASCII)
 
 def separated(text: str) -> Iterator[Span]:
     """Yield tokens whose beginning ends with a separator."""
-    for found in _SEPARATED_PATTERN.finditer(text):
+    for found in each(_SEPARATED_PATTERN, text):
         yield _start_of(text, found.start()), found.end(), _SEPARATED_FAMILIES[(found.lastindex or 1) - 1]
 
 
@@ -110,10 +115,10 @@ def plain(text: str) -> Iterator[Span]:
     """Yield all other tokens; and beside a key id of AWS, what may be its secret."""
     for family, sign, pattern in PLAIN:
         if sign in text:
-            spans = [(*found.span(), family) for found in pattern.finditer(text)]
+            spans = [(*found.span(), family) for found in each(pattern, text, looks_for_space=sign in _OF_PARTS)]
             yield from spans
             if spans and family == "aws":
-                for secret in _AWS_SECRET.finditer(text):
+                for secret in each(_AWS_SECRET, text):
                     yield *secret.span(), "aws"
 
 

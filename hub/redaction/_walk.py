@@ -190,12 +190,19 @@ class Walk:
         return made
 
     def _without(self, text: str, spans: list[Span], path: Path | None) -> str:
+        if self._found is not None and path is not None:
+            for start, end, family in spans:
+                self._found(family, path, start, end)
         place = 0
         pieces: list[str] = []
+        made: dict[tuple[str, str], str] = {}
         for start, end, family in spans:
-            if self._found is not None and path is not None:
-                self._found(family, path, start, end)
-            pieces += (text[place:start], self._rules.replacement(family, text[start:end]))
+            what = family, text[start:end]
+            shown = made.get(what)
+            if shown is None:
+                shown = made[what] = self._rules.replacement(*what)
+            pieces.append(text[place:start])
+            pieces.append(shown)
             place = end
         pieces.append(text[place:])
         return "".join(pieces)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .. import codec
 from ..errors import ConfigurationError
 from ..events import Event, GenericEvent
 from ..events._shown import is_a, shown
+from .aside import LARGE_BYTES, Aside, are_large
 from .redactor import Redactor
 
 __all__ = ("Redacting", "redacting")
@@ -20,17 +22,49 @@ class Redacting:
         self.withheld: int = 0
         """Of how many events and records the contents were left out, because they could not be redacted."""
 
+    async def shown(self, events: Sequence[Event]) -> list[Event]:
+        """Return events, redacted: see :meth:`Redactor.redact_events`. What is large is redacted in a thread."""
+        if not self.are_large(events):
+            return self.events(events)
+        return self._counted(events, await Aside.of(self.redactor).call(self._encoded, events))
+
+    @staticmethod
+    def are_large(events: Sequence[Event]) -> bool:
+        """Tell whether these events are redacted in a thread."""
+        return are_large(events)
+
+    async def shown_lines(self, bodies: Sequence[bytes]) -> list[bytes]:
+        """Return records, redacted: see :meth:`Redactor.redact_line`. What is large is redacted in a thread."""
+        if sum(map(len, bodies)) <= LARGE_BYTES:
+            return [*map(self.line, bodies)]
+        made = await Aside.of(self.redactor).call(self._lines, bodies)
+        return [*map(self._counted_line, bodies, made)]
+
     def events(self, events: Sequence[Event]) -> list[Event]:
-        """Return events, redacted: see :meth:`Redactor.redact_events`."""
+        """Return events, redacted at once: see :meth:`Redactor.redact_events`."""
+        return self._counted(events, self.redactor.redact_events(events))
+
+    def line(self, body: bytes) -> bytes:
+        """Return a record, redacted at once: see :meth:`Redactor.redact_line`."""
+        return self._counted_line(body, self.redactor.redact_line(body))
+
+    def _encoded(self, events: Sequence[Event]) -> list[Event]:
+        """Return events, redacted, and encoded by the way: that takes milliseconds, too."""
         made = self.redactor.redact_events(events)
+        for event in made:
+            codec.encode(event)
+        return made
+
+    def _lines(self, bodies: Sequence[bytes]) -> list[bytes]:
+        return [*map(self.redactor.redact_line, bodies)]
+
+    def _counted(self, events: Sequence[Event], made: list[Event]) -> list[Event]:
         for old, new in zip(events, made, strict=True):
             if new is not old and type(new) is GenericEvent and new.data.keys() == {"$redacted"}:
                 self.withheld += 1
         return made
 
-    def line(self, body: bytes) -> bytes:
-        """Return a record, redacted: see :meth:`Redactor.redact_line`."""
-        made = self.redactor.redact_line(body)
+    def _counted_line(self, body: bytes, made: bytes) -> bytes:
         if made is not body and b'"$redacted":' in made:
             self.withheld += 1
         return made

@@ -46,7 +46,7 @@ class RedactionRule(Value):
       ``google-re2``, which is installed where there are wheels of it. The first group is what is replaced, or, without
       one, the whole match.
     * ``find``: a function that is called with each text, and returns pairs of start and end. It is called in the event
-      loop, so it must be quick; it cannot be stopped.
+      loop, for what has more than 64 KB in a thread; so it must be quick, and it cannot be stopped.
     * ``keys``: names of keys whose values are replaced, of any form: ``employee_id`` is also ``employeeId``.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for a wrong argument, for a pattern that RE2 does not take, and

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
+from hubwire import codec
 from hubwire.errors import CallerError, EventTooLarge, InvalidRecord
+
+from ._fields import fields_given
 
 __all__ = ("BYTES_MAX", "RECORDS_MAX", "bodies_of")
 
@@ -15,7 +18,7 @@ BYTES_MAX = 8 * 1024 * 1024
 """What one record may have, too: both are one append to the store."""
 
 
-def bodies_of(records: object, encode: Callable[[Any, str], bytes], now: Callable[[], str]) -> list[bytes]:
+def bodies_of(records: object, now: Callable[[], str]) -> list[bytes]:
     """Return the lines of records, with one time for those that have none; raise at the first that cannot be one."""
     given = _listed(records)
     at = now() if given else ""
@@ -23,7 +26,7 @@ def bodies_of(records: object, encode: Callable[[Any, str], bytes], now: Callabl
     size = 0
     for number, record in enumerate(given):
         try:
-            bodies.append(encode(record, at))
+            bodies.append(_body_of(record, at))
         except CallerError as error:
             error.add_note(f"It is number {number} of the {len(given)} records of append_many(); none was written.")
             raise
@@ -37,6 +40,12 @@ def bodies_of(records: object, encode: Callable[[Any, str], bytes], now: Callabl
                 limit_bytes=BYTES_MAX,
             )
     return bodies
+
+
+def _body_of(record: Any, at: str) -> bytes:
+    fields = fields_given(record)
+    fields.setdefault("at", at)
+    return codec.encode_record(fields)
 
 
 def _listed(records: Any) -> tuple[Any, ...]:

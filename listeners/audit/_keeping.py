@@ -18,7 +18,7 @@ from ._holds import read_keeping
 from ._indexing import Indexer
 from ._lending import Place
 from ._one_by_one import OneByOne
-from ._pruning import Pruner
+from ._pruning import Pruner, PruningEnded
 from ._redaction import Redaction
 from .retention import Hold, Pruning, Retention
 
@@ -67,6 +67,8 @@ class Keeper:
                 self.retention, by="retention", reason=None, is_dry_run=False, floor=self.retention.days_min
             )
             self.failure = None
+        except PruningEnded:  # by close(): that is no failure, and the next opening finishes what was begun
+            return
         except Exception as error:  # noqa: BLE001 - it is counted and logged, and the log goes on
             self.errors += 1
             self.failure = error
@@ -166,6 +168,22 @@ class Prunable:
         by = _arguments.words("hold(): by", by, is_optional=True)
         said = self._redaction.words(reason) or "", self._redaction.words(by)
         await self._explained(self._keeper.pruner.hold(name, *said))
+
+    async def hold_beside(self, reason: str, *, name: str = "hold", by: str | None = None) -> int | None:
+        """Keep all records of a log that another program may have open, as :meth:`hold` does where none has.
+
+        It counts at once: each pruning looks for it before it removes anything. That program takes it into the log, as
+        a record ``log.held``, when it prunes, holds or releases next; :meth:`holds` names it from now on. Return None;
+        or, where a pruning had begun before, the index of the first record that is kept for certain: those before it
+        may go. The other program has to be of a version that has this method.
+
+        Raises :class:`~hubwire.errors.InvalidRecord` if there is a hold of this name.
+        """
+        reason = _arguments.words("hold_beside(): reason", reason)
+        name = _arguments.words("hold_beside(): name", name)
+        by = _arguments.words("hold_beside(): by", by, is_optional=True)
+        said = self._redaction.words(reason) or "", self._redaction.words(by)
+        return await self._keeper.pruner.hold_beside(name, *said)
 
     async def release(self, reason: str, *, name: str = "hold", by: str | None = None) -> None:
         """Release the hold of this name, for a reason that is written down in a record ``log.released``.

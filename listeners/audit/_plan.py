@@ -10,7 +10,7 @@ from hubwire.log import last_fields, list_segments, moment_of, read_kept, segmen
 from hubwire.ports import KnowledgeStore
 
 from ._holds import Keeping
-from .retention import Pruning, Retention
+from .retention import Hold, Pruning, Retention
 
 __all__ = ("Plan", "plan_for")
 
@@ -33,6 +33,11 @@ class Plan:
     size_bytes: int = 0
     reasons: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
+
+    def held_by(self, holds: tuple[Hold, ...]) -> Plan:
+        """Return the plan that removes nothing, because of these holds."""
+        held = tuple(map(str, holds))
+        return attrs.evolve(self, first=self.begins, segments=(), size_bytes=0, reasons=(), held=held)
 
     def report(self, *, is_dry_run: bool) -> Pruning:
         """Return it as its caller sees it."""

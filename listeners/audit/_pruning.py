@@ -17,15 +17,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import attrs
 from msgspec import UNSET
 
 from hubwire.clock import timestamp
-from hubwire.errors import ConfigurationError, InvalidRecord, LogDamaged, NotFound
+from hubwire.errors import AlreadyExists, ConfigurationError, InvalidRecord, LogDamaged, NotFound
 from hubwire.log import Log, LogReader, Record, read_kept
 from hubwire.ports import Clock, KnowledgeStore
 
 from ._beginning import Anchor, Note, anchor_of, read_note
-from ._holds import Keeping, read_keeping
+from ._holds import Keeping, forget_beside, read_keeping, set_beside
 from ._one_by_one import OneByOne
 from ._plan import Plan, plan_for
 from ._promise import Promise
@@ -33,9 +34,13 @@ from ._records import RecordChecks, RecordHead, fields_of
 from .blobs import Blob, blob_of
 from .retention import Hold, Pruning, Retention
 
-__all__ = ("Pruner",)
+__all__ = ("Pruner", "PruningEnded")
 
 _YIELD_EVERY = 256
+
+
+class PruningEnded(ConfigurationError):
+    """The log was closed while it was pruned."""
 
 
 class Pruner:
@@ -68,22 +73,23 @@ class Pruner:
             await self._log.open()
             self._check_going_on()
             await self._finish()
+            await self._take_in()
             keeping = await self._with_floor(floor)
             plan = await plan_for(self._store, self._path, retention, keeping, self._clock.now_ns())
-            if plan.segments:
-                await self._carry_out(plan, max(keeping.days_min, retention.days_min), by, reason)
-            return plan.report(is_dry_run=False)
+            held = plan.segments and await self._carry_out(plan, max(keeping.days_min, retention.days_min), by, reason)
+            return (plan.held_by(held) if held else plan).report(is_dry_run=False)
 
     async def _with_floor(self, days_min: float | None) -> Keeping:
         """Write the floor down beside the log, for who prunes it later without its program."""
         keeping = await read_keeping(self._store, self._path)
         if days_min is None or keeping.days_min == days_min:
             return keeping
-        keeping = Keeping(keeping.holds, float(days_min))
+        keeping = attrs.evolve(keeping, days_min=float(days_min))
         await keeping.write(self._store, self._path)
         return keeping
 
-    async def _carry_out(self, plan: Plan, days_min: float, by: str | None, reason: str | None) -> None:
+    async def _carry_out(self, plan: Plan, days_min: float, by: str | None, reason: str | None) -> tuple[Hold, ...]:
+        """Do what is planned; or return the holds that were set beside the program meanwhile."""
         before = await anchor_of(self._store, self._path, plan.begins)
         seen = _Seen(self._path, before)
         await self._read(plan, seen)
@@ -91,6 +97,10 @@ class Pruner:
         after = Anchor(plan.first, seen.checks.head.h, seen.promise, last_seq)
         note = Note(before, after, is_done=False, blobs=tuple(seen.blobs), shared=tuple(seen.shared))
         await note.write(self._store, self._path)
+        # After the note, so that a hold which is not seen here is set by code that sees the note.
+        if held := (await read_keeping(self._store, self._path)).holds:
+            await Note(before, before).write(self._store, self._path)
+            return held
         record = self._log.own_record(
             "log.pruned",
             **after.to_fields(),
@@ -105,6 +115,7 @@ class Pruner:
         self._check_going_on()
         await self._log.truncate_before(plan.first)
         await self._remove_blobs(note)
+        return ()
 
     async def _read(self, plan: Plan, seen: _Seen) -> None:
         """Read and check all that goes. Raises :class:`~hubwire.errors.LogDamaged`: damage is not removed unseen."""
@@ -191,10 +202,10 @@ class Pruner:
         """Hold all records."""
         async with self._calls:
             await self._log.open()
-            keeping = await read_keeping(self._store, self._path)
+            keeping = await self._take_in()
             if keeping.named(name) is not None:
-                raise InvalidRecord(f"the log {self._path} has a hold {name!r:.80} already; give this one another name")
-            hold = Hold(name=name, reason=reason, by=by, at=timestamp(self._clock.now_ns()))
+                raise self._taken(name)
+            hold = self._hold(name, reason, by)
             await Keeping((*keeping.holds, hold), keeping.days_min).write(self._store, self._path)
             await self._log.append([self._log.own_record("log.held", hold=name, reason=reason, by=by)])
 
@@ -202,13 +213,46 @@ class Pruner:
         """Release a hold."""
         async with self._calls:
             await self._log.open()
-            keeping = await read_keeping(self._store, self._path)
+            keeping = await self._take_in()
             if keeping.named(name) is None:
                 names = ", ".join(repr(hold.name) for hold in keeping.holds) or "none"
                 raise NotFound(f"the log {self._path} has no hold {name!r:.80}; its holds: {names:.500}")
             await self._log.append([self._log.own_record("log.released", hold=name, reason=reason, by=by)])
             holds = tuple(hold for hold in keeping.holds if hold.name != name)
             await Keeping(holds, keeping.days_min).write(self._store, self._path)
+
+    async def hold_beside(self, name: str, reason: str, by: str | None) -> int | None:
+        """Hold all records of a log that another program may have open.
+
+        Return the first record that is held for certain, where a pruning has begun before; None if all are.
+        """
+        if (await read_keeping(self._store, self._path)).named(name) is not None:
+            raise self._taken(name)
+        try:
+            await set_beside(self._store, self._path, self._hold(name, reason, by))
+        except AlreadyExists:
+            raise self._taken(name) from None
+        note = await read_note(self._store, self._path)
+        return None if note is None or note.is_done else note.after.first
+
+    async def _take_in(self) -> Keeping:
+        """Take into the log the holds that were set beside this program; return what keeps records."""
+        keeping = await read_keeping(self._store, self._path)
+        new = keeping.beside
+        if new:
+            own = self._log.own_record
+            await self._log.append([own("log.held", hold=hold.name, reason=hold.reason, by=hold.by) for hold in new])
+            # After a crash here it is done once more.
+            await attrs.evolve(keeping, beside=()).write(self._store, self._path)
+        for name in (*(hold.name for hold in new), *keeping.left_over):
+            await forget_beside(self._store, self._path, name)
+        return attrs.evolve(keeping, beside=(), left_over=())
+
+    def _hold(self, name: str, reason: str, by: str | None) -> Hold:
+        return Hold(name=name, reason=reason, by=by, at=timestamp(self._clock.now_ns()))
+
+    def _taken(self, name: str) -> InvalidRecord:
+        return InvalidRecord(f"the log {self._path} has a hold {name!r:.80} already; give this one another name")
 
     # -- closing --
 
@@ -220,7 +264,7 @@ class Pruner:
 
     def _check_going_on(self) -> None:
         if self._is_closing or not self._log.is_open:
-            raise ConfigurationError(
+            raise PruningEnded(
                 f"the log {self._path} was closed while it was pruned; the next pruning finishes what was begun"
             )
 

@@ -33,6 +33,11 @@ class Queryable:
     _store: KnowledgeStore
     _clock: Clock
 
+    @property
+    def store(self) -> KnowledgeStore:
+        """The store that the log is on, for readers of its records: :func:`hubwire.query.query`, ``LogReader``."""
+        return self._store
+
     def query(
         self,
         selection: Selection | None = None,

@@ -35,8 +35,12 @@ class Redaction:
         return 0 if self._by is None else self._by.withheld
 
     def line(self, body: bytes) -> bytes:
-        """Return a record as it is stored."""
+        """Return a record as it is stored, redacted at once: one that is not large."""
         return body if self._by is None else self._by.line(body)
+
+    async def lines(self, bodies: list[bytes]) -> list[bytes]:
+        """Return records as they are stored."""
+        return bodies if self._by is None else await self._by.shown_lines(bodies)
 
     def words(self, text: str | None) -> str | None:
         """Return a short text of the caller's as it is stored, also beside the log."""
@@ -45,6 +49,6 @@ class Redaction:
         shown = self._by.redactor.redact(text)
         return shown if type(shown) is str else "(withheld)"
 
-    def bodies(self, events: Sequence[Event]) -> list[bytes]:
+    async def bodies(self, events: Sequence[Event]) -> list[bytes]:
         """Return the lines of events as they are stored."""
-        return [codec.encode(event) for event in (events if self._by is None else self._by.events(events))]
+        return [codec.encode(event) for event in (events if self._by is None else await self._by.shown(events))]

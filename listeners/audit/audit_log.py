@@ -211,7 +211,7 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
             if not events:
                 return
         self._is_unsettled = True
-        bodies = self._redaction.bodies(events)
+        bodies = await self._redaction.bodies(events)
         for number, body in enumerate(bodies):
             if must_be_cut(body):
                 bodies[number] = await cut(self._store, self.path, body)
@@ -233,14 +233,20 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
     async def append(self, record: Mapping[str, Any]) -> int:
         """Append a record, with the time as ``at`` if it has none; return its index. It is stored when it returns.
 
-        Values that JSON cannot hold are kept as marked substitutes. Raises :class:`~hubwire.errors.InvalidRecord` if
-        it is not a mapping, if its kind begins with ``log.``, or if it uses a key that is reserved for the log:
-        ``seq``, ``d``, ``h`` or ``cut``; and :class:`~hubwire.errors.EventTooLarge` for more than 8 MiB.
+        Values that JSON cannot hold are kept as marked substitutes. A record of more than 64 KB is redacted in a
+        thread: of calls at the same time one with a smaller record may come first. Raises
+        :class:`~hubwire.errors.InvalidRecord` if it is not a mapping, if its kind begins with ``log.``, or if it uses a
+        key that is reserved for the log: ``seq``, ``d``, ``h`` or ``cut``; and
+        :class:`~hubwire.errors.EventTooLarge` for more than 8 MiB.
         """
         fields = fields_given(record)
         if "at" not in fields:
             fields["at"] = now(self._clock)
-        body = self._redaction.line(codec.encode_record(fields))
+        body = codec.encode_record(fields)
+        if len(body) > BODY_BYTES_MAX:
+            (body,) = await self._redaction.lines([body])
+        else:
+            body = self._redaction.line(body)
         if len(body) > BODY_BYTES_MAX:  # it has no key of its own that is named as a line's are: those are refused
             async with self._keeper.long_records:
                 return await self._append((await cut(self._store, self.path, body),))
@@ -256,7 +262,8 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
         Raises what :meth:`append` raises for one of them, and then has written none; and
         :class:`~hubwire.errors.InvalidRecord` if they are too many, or no list.
         """
-        bodies = _batches.bodies_of(records, self._body_of, partial(now, self._clock))
+        bodies = _batches.bodies_of(records, partial(now, self._clock))
+        bodies = await self._redaction.lines(bodies)
         if not any(len(body) > BODY_BYTES_MAX for body in bodies):
             return await self._append_batch(bodies)
         async with self._keeper.long_records:
@@ -271,11 +278,6 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
         else:
             first = 1 + await self._append((self._log.batch_mark(len(bodies)), *bodies))
         return range(first, first + len(bodies))
-
-    def _body_of(self, record: Mapping[str, Any], at: str) -> bytes:
-        fields = fields_given(record)
-        fields.setdefault("at", at)
-        return self._redaction.line(codec.encode_record(fields))
 
     async def _append(self, bodies: Sequence[bytes]) -> int:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import UNSET
@@ -50,6 +51,7 @@ async def examine(
     expect_head: Head | str | None = None,
     expect_records: int | None = None,
     journal: str | None = "/journal",
+    progress: Callable[[int], object] | None = None,
 ) -> Verification:
     """Read a log from its beginning, with constant memory; return what it holds, and three verdicts on it.
 
@@ -64,10 +66,15 @@ async def examine(
     ``expect_head`` is a head of this log that was kept elsewhere, ``expect_records`` a number of records that it has at
     least: without one of them a program that can write to the store can write all of it anew, and it would hold.
 
+    ``progress`` is called again and again with the index of the record up to which it has read; what it raises ends the
+    reading, and is raised.
+
     It needs no hold, and may run beside a hub at work. Raises what the store raises, and
     :class:`~hubwire.errors.ConfigurationError` for arguments that cannot be.
     """
     path = normalize_path(path)
+    if progress is not None and not callable(progress):
+        raise ConfigurationError(f"progress is a function of a number, not {progress!r:.80}")
     head = Head.parse(expect_head) if isinstance(expect_head, str) else expect_head
     if head is not None and not isinstance(head, Head):
         raise ConfigurationError(f"expect_head is a Head, or its text, not {head!r:.80}")
@@ -76,7 +83,7 @@ async def examine(
     knowledge, beside = store_for(store), None if journal is None else normalize_path(journal)
     attempts = 1
     while True:
-        examination = _Examination(knowledge, path, head, beside)
+        examination = _Examination(knowledge, path, head, beside, progress)
         try:
             await examination.read()
         except HistoryGone:  # the log was pruned meanwhile: it begins later now
@@ -92,7 +99,15 @@ async def examine(
 class _Examination:
     """One reading of a log from its beginning to its end."""
 
-    def __init__(self, store: KnowledgeStore, path: str, expected: Head | None, journal: str | None) -> None:
+    def __init__(
+        self,
+        store: KnowledgeStore,
+        path: str,
+        expected: Head | None,
+        journal: str | None,
+        progress: Callable[[int], object] | None,
+    ) -> None:
+        self._progress = progress
         self._store = store
         self._path = path
         self._torn: set[str] = set()
@@ -111,6 +126,8 @@ class _Examination:
             await self._begin()
             while records := await reader.read():
                 findings.checks.begin_segment(reader.segment)
+                if self._progress is not None:
+                    self._progress(records[0].index)
                 for record in records:
                     head = findings.checks.add(record)
                     findings.meet_heads()

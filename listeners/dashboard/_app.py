@@ -20,7 +20,17 @@ from hubwire.errors import (
 )
 from hubwire.own_log import OwnLog
 
-from . import _actions, _board_api, _checks, _history, _openapi, _session_api, _stream_api
+from . import (
+    _actions,
+    _board_api,
+    _checks,
+    _export_api,
+    _history,
+    _listeners_api,
+    _openapi,
+    _session_api,
+    _stream_api,
+)
 from ._asked import Asked, Endpoint
 from ._http import Problem, Reply, problem_reply
 from ._limits import Rate
@@ -38,6 +48,17 @@ _TENANT_CHARS_MAX = 200
 _PUBLIC = frozenset(("/healthz", "/readyz"))
 """What those who watch over processes ask, who are nobody: they say no more than a word."""
 
+_PARTS = (
+    _session_api,
+    _stream_api,
+    _board_api,
+    _history,
+    _export_api,
+    _actions,
+    _listeners_api,
+    _checks,
+)
+
 _log = OwnLog("dashboard")
 
 
@@ -48,7 +69,8 @@ class App:
         self.parts: Parts = parts
         self._pages = Pages()
         self._rate = Rate(*rate)
-        self.endpoints: tuple[Endpoint, ...] = tuple(_all_endpoints())
+        places = list(_all_endpoints())
+        self.endpoints: tuple[Endpoint, ...] = (*places, _openapi.endpoint_for(places))
         self._routes = [(Route(each.path, _unused, methods=[each.method]), each) for each in self.endpoints]
 
     # -- ASGI --
@@ -148,7 +170,7 @@ class App:
 
 
 def _all_endpoints() -> Iterator[Endpoint]:
-    for part in (_session_api, _stream_api, _board_api, _history, _actions, _checks, _openapi):
+    for part in _PARTS:
         yield from part.endpoints()
 
 

@@ -64,6 +64,15 @@ class BoardFeed:
                     await asyncio.sleep(_LOOK_SECONDS)
         self._is_ready = True
 
+    async def caught_up(self, seq: int) -> None:
+        """Return when the board has folded this event, or after a second."""
+        try:
+            async with asyncio.timeout(1.0):
+                while self.board.seq < seq and self._task and not self._task.done():  # noqa: ASYNC110 - folds tell no one
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            return
+
     async def _fold(self) -> None:
         try:
             await self._follow()

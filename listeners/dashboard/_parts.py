@@ -8,6 +8,7 @@ from hubwire.ports import Clock
 
 from ._boards import Boards
 from ._limits import Tries
+from ._logs import Logs
 from ._rows import Rows
 from ._security import Hosts
 from ._sessions import Sessions
@@ -54,7 +55,8 @@ class Parts:
         self.counts: Counts = Counts()
         self.rows: Rows = Rows(source.names)
         self.boards: Boards = Boards(source, clock)
-        self.verifying: Verifying = Verifying(source)
+        self.logs: Logs = Logs(source)
+        self.verifying: Verifying = Verifying(source, self.logs, clock)
         self.streams: Streams = Streams(source, self.rows, self.verifying, streams_max=streams_max)
         self.sessions: Sessions = Sessions(access, Tries(), clock)
 

@@ -59,6 +59,10 @@ class Rows:
         """Return the row of an event."""
         return self._row(fields_of(event), contents=contents)
 
+    def row_of(self, fields: dict[str, Any], *, contents: bool) -> Row:
+        """Return the row of a record, which need not be an event of this version."""
+        return self._row(fields, contents=contents)
+
     def encoded_row(self, item: Item, *, contents: bool) -> bytes:
         """Return the row of an event as JSON."""
         return self._made(item, contents=contents, raw=False)

@@ -1,23 +1,117 @@
-"""Verifying the audit log on request, in the background."""
+"""Verifying the audit log on request, in the background: one reading at a time, for all who look."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
+import attrs
+
+from hubwire.clock import timestamp
+from hubwire.errors import HubError
+from hubwire.own_log import OwnLog
+from hubwire.ports import Clock
+from hubwire.waking import start_later
+
+from ..audit import Outcome, Verification
+from ..audit.verify import examine
+from ._http import Problem
+from ._logs import Logs
 from ._source import Source
 
 __all__ = ("Verifying",)
+
+_log = OwnLog("dashboard")
+
+
+@attrs.frozen(kw_only=True)
+class _Result:
+    """What a reading has found."""
+
+    state: str
+    """``verified``, ``broken``, ``stopped`` or ``failed``."""
+    seq: int | None
+    text: str
+    at: str
+
+
+@attrs.define
+class _Reading:
+    """A reading that is under way."""
+
+    begun: float
+    task: asyncio.Task[None] | None = None
+    index: int = 0
+    """The record up to which it has read."""
 
 
 class Verifying:
     """How far the audit log was verified, and what was found."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, logs: Logs, clock: Clock) -> None:
         self._source = source
+        self._logs = logs
+        self._clock = clock
+        self._reading: _Reading | None = None
+        self._result: _Result | None = None
 
     def view(self) -> dict[str, Any]:
         """Return where it is; ticks have it, too."""
-        return {"state": "none"}
+        of, reading, result = self._source.newest_seq, self._reading, self._result
+        if reading is not None:
+            taken = time.monotonic() - reading.begun
+            left = taken / reading.index * max(of - reading.index, 0) if reading.index else None
+            return {"state": "checking", "seq": reading.index, "of": of, "seconds_left": left}
+        if result is None:
+            return {"state": "none", "of": of}
+        return {**attrs.asdict(result), "of": of}
+
+    async def start(self) -> None:
+        """Begin to read, if that is not under way. Raises :class:`~._http.Problem` if there is no audit log."""
+        place = await self._logs.place()
+        if not place.is_chained:
+            raise Problem(
+                409,
+                "no_log",
+                f"{place.path} is no audit log: its records are not chained",
+                "attach one: Hub(store, listeners=[AuditLog(store)])",
+            )
+        if self._reading is None:
+            reading = self._reading = _Reading(time.monotonic())
+            reading.task = start_later(self._read(reading), name="hubwire dashboard verify")
+
+    async def _read(self, reading: _Reading) -> None:
+        def progress(index: int) -> None:
+            reading.index = index
+
+        state, seq, text = "stopped", None, "it was stopped"
+        try:
+            place = await self._logs.place()
+            async with self._logs.turn():
+                found = await examine(place.store, place.path, progress=progress)
+            state, seq, text = _said(found)
+        except (HubError, Problem, OSError) as error:
+            state, text = "failed", str(error)[:500]
+            _log.problem("an audit log could not be verified", error)
+        finally:
+            self._result = _Result(state=state, seq=seq, text=text, at=timestamp(self._clock.now_ns()))
+            self._reading = None
+
+    async def stop(self) -> None:
+        """End a reading that is under way."""
+        if (reading := self._reading) is not None and reading.task is not None:
+            reading.task.cancel()
+            await asyncio.wait([reading.task])
 
     async def close(self) -> None:
         """Stop what is under way."""
+        await self.stop()
+
+
+def _said(found: Verification) -> tuple[str, int | None, str]:
+    faults = [fault for verdict in found.verdicts.values() for fault in verdict.faults]
+    if found.holds:
+        unknown = [each.reason for each in found.verdicts.values() if each.outcome is Outcome.UNKNOWN]
+        return "verified", found.last_seq, "; ".join(unknown)[:500]
+    return "broken", found.last_seq, faults[0][:500] if faults else "it does not hold"

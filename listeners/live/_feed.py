@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
@@ -107,6 +107,7 @@ class Feed:
         self._all: EventStream | None = None
         """A place before all events, never moved: it says how many there are."""
         self._waker = Waker(_SLICE)
+        self._preparing = asyncio.Lock()
         self._ending: deque[Ending] = deque()
 
     @property
@@ -150,12 +151,28 @@ class Feed:
 
     def _shown(self, events: Sequence[Event]) -> list[TailItem]:
         """Return the items of these events, without those that the redactor withholds."""
+        held = self._items.values
+        fresh = [event for event in events if event.seq not in held]
+        shown = fresh if self._redact is None or not fresh else self._redact(fresh, self._counts)
+        return self._items_of(events, iter(shown))
+
+    def has_to_prepare(self, start: int, events: Sequence[Event], matcher: Matcher) -> bool:
+        """Tell whether :meth:`batch` would hold up the loop, unless :meth:`prepare` is awaited before."""
+        is_there = self._redact is None or (start, len(events), matcher.key) in self._batches.values
+        return not is_there and self._redact is not None and self._redact.is_long_for(events)
+
+    async def prepare(self, events: Sequence[Event], matcher: Matcher) -> None:
+        """Have :meth:`batch` find these events redacted: it is done in a thread, once for all subscribers."""
+        async with self._preparing:
+            held = self._items.values
+            fresh = [event for event in matcher.select(events) if event.seq not in held]
+            if fresh and self._redact is not None:
+                self._items_of(fresh, iter(await self._redact.aside(fresh, self._counts)))
+
+    def _items_of(self, events: Sequence[Event], made: Iterator[Event | None]) -> list[TailItem]:
+        """Return the items of these events; those that are not held yet are made of the next ones of what is shown."""
         items: list[TailItem] = []
         held, cursors, size_of = self._items.values, self._cursors, codec.size_of
-        fresh: Sequence[Event | None] = [event for event in events if event.seq not in held]
-        if self._redact is not None and fresh:
-            fresh = self._redact(fresh, self._counts)  # type: ignore[arg-type]
-        made = iter(fresh)
         for event in events:  # as little as possible for each: it is what a tail costs a hub
             seq = event.seq
             if seq in held:

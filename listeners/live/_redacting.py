@@ -25,8 +25,16 @@ class Counted(Protocol):
     redaction_failures: int
 
 
-Redact = Callable[[Sequence[Event], Counted], Sequence[Event | None]]
-"""Returns events as outsiders may see them, None for those that are withheld, and counts failures."""
+class Redact(Protocol):
+    """Makes of events what outsiders may see of them, None of those that are withheld, and counts failures."""
+
+    def __call__(self, events: Sequence[Event], counts: Counted) -> Sequence[Event | None]: ...
+
+    def is_long_for(self, events: Sequence[Event]) -> bool:
+        """Tell whether that would hold up the event loop, and :meth:`aside` is to be awaited instead."""
+
+    async def aside(self, events: Sequence[Event], counts: Counted) -> Sequence[Event | None]:
+        """Return the same as a call, made in a thread."""
 
 
 def redacting(redactor: object) -> Redact | None:
@@ -50,6 +58,14 @@ class _ByRules:
         counts.redaction_failures = self.rules.withheld
         return made
 
+    def is_long_for(self, events: Sequence[Event]) -> bool:
+        return self.rules.are_large(events)
+
+    async def aside(self, events: Sequence[Event], counts: Counted) -> Sequence[Event | None]:
+        made = await self.rules.shown(events)
+        counts.redaction_failures = self.rules.withheld
+        return made
+
 
 @attrs.frozen(eq=False)
 class _ByFunction:
@@ -57,6 +73,13 @@ class _ByFunction:
 
     def __call__(self, events: Sequence[Event], counts: Counted) -> Sequence[Event | None]:
         return [_redact(self.function, event, counts) for event in events]
+
+    def is_long_for(self, events: Sequence[Event]) -> bool:  # noqa: ARG002
+        """A function of the program's own may not be one for other threads."""
+        return False
+
+    async def aside(self, events: Sequence[Event], counts: Counted) -> Sequence[Event | None]:
+        return self(events, counts)
 
 
 def _redact(function: RedactingFunction, event: Event, counts: Counted) -> Event | None:

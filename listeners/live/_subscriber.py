@@ -36,6 +36,8 @@ class Subscriber:
         """The last item handed out one by one."""
         self._rest: deque[TailItem | Missed] = deque()
         self._is_ended = False
+        self._taken: Sequence[Event] = ()
+        """Events after the place that are made ready in a thread: cancelled meanwhile, a task has not read them."""
         # It begins with the event before the place, which proves that the place is one in this history.
         self._unproved: Place | None = place if place.event_id else None
         self._stream = self._open(place.seq - 1 if place.event_id else place.seq)
@@ -84,21 +86,28 @@ class Subscriber:
             self._rest.clear()
             return rest
         while not self._is_ended:
-            # With the whole ring still to read, it would read on and on and never let another task run; and of many
-            # that come back at once, each would read a batch in the same turn.
-            if self._stream.behind:
-                await self._feed.wait_for_place()
-            try:
-                events = await self._stream.take(bytes_max=BATCH_BYTES_MAX)
-            except HistoryGone as gone:
-                if (missed := self._skip_to(gone.first_seq)) is None:
+            if not self._taken:
+                # With the whole ring still to read, it would read on and on and never let another task run; and of
+                # many that come back at once, each would read a batch in the same turn.
+                if self._stream.behind:
+                    await self._feed.wait_for_place()
+                try:
+                    events = await self._stream.take(bytes_max=BATCH_BYTES_MAX)
+                except HistoryGone as gone:
+                    if (missed := self._skip_to(gone.first_seq)) is None:
+                        continue
+                    return (missed,)
+                if not events:
+                    return ()
+                if not (events := self._proved(events)):
                     continue
-                return (missed,)
-            if not events:
-                return ()
-            if not (events := self._proved(events)):
-                continue
-            start = self._read_to.seq + 1
+                self._taken = events
+            start, events = self._read_to.seq + 1, self._taken
+            if self._feed.has_to_prepare(start, events, self._matcher):
+                await self._feed.prepare(events, self._matcher)
+                if self._is_ended:
+                    break
+            self._taken = ()
             self._read_to = Place(events[-1].seq, events[-1].id)
             if batch := self._feed.batch(start, events, self._matcher):
                 return batch

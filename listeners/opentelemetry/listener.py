@@ -171,7 +171,7 @@ class OpenTelemetry:
         if newest < 0 < events[0].seq and self._hub is not None:
             await self._learn(self._hub, events[0].seq)
         new = [event for event in events if event.seq > newest and event.kind in KINDS]
-        exporting.put(self._tracing.handle(self._shown(new)))
+        exporting.put(self._tracing.handle(await self._shown(new)))
         self._newest = (events[0].hub, max(newest, events[-1].seq))
         self._last_at = events[-1].at
         if exporting.keeps_all and not await exporting.flushed(_CONFIRM_SECONDS):
@@ -183,10 +183,10 @@ class OpenTelemetry:
     async def _learn(self, hub: Hub, before: int) -> None:
         """Take in what is open: the spans that have ended were sent before."""
         async for past in past_events(hub, max(-1, before - 1 - _LEARN_MAX), before):
-            self._tracing.learn(self._shown([event for event in past if event.kind in KINDS]))
+            self._tracing.learn(await self._shown([event for event in past if event.kind in KINDS]))
 
-    def _shown(self, events: Sequence[Event]) -> Sequence[Event]:
-        return events if self._redacting is None or not events else list(self._redacting.events(events))
+    async def _shown(self, events: Sequence[Event]) -> Sequence[Event]:
+        return events if self._redacting is None or not events else await self._redacting.shown(events)
 
     def _begin(self) -> Exporting:
         if self._exporting is None or self._exporting.has_ended:

@@ -1,7 +1,7 @@
 """Webhooks: a listener that posts events to a URL, and what their receiver needs.
 
-:class:`Webhook` needs ``pip install 'hubwire[webhooks]'``. :mod:`.signing` needs nothing, but for Ed25519
-``pip install 'hubwire[sign]'``.
+:class:`Webhook` needs ``pip install 'hubwire[webhooks]'`` behind a proxy, :mod:`.signing` needs
+``pip install 'hubwire[sign]'`` for Ed25519, and nothing else.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ from hubwire.ports import Clock
 
 from .._said import said
 from ._hidden import Hidden
+from ._ways import Direct, NotConnected, Proxied, Timeouts
 
-__all__ = ("Answer", "NoAnswer", "Sender", "Timeouts", "beginning_of", "check_installed", "retry_after_of")
+__all__ = ("Answer", "NoAnswer", "Sender", "beginning_of", "check_installed", "retry_after_of")
 
 _ANSWER_BYTES_MAX = 64 * 1024
 """What is read of an answer, so that its connection can be used again; of a longer one the connection is closed."""
@@ -34,7 +35,6 @@ _ANSWER_SECONDS_MAX = 2.0
 
 _EXCERPT_CHARS_MAX = 200
 _RETRY_AFTER_SECONDS_MAX = 86_400.0
-_KEEP_ALIVE_SECONDS = 30.0
 _RESOLVED_SECONDS = 30.0
 """How long the addresses of a name are used, if all goes well."""
 
@@ -45,16 +45,6 @@ _log = OwnLog("webhook")
 
 class NoAnswer(Exception):
     """There was no answer; the message says why."""
-
-
-@attrs.frozen(kw_only=True)
-class Timeouts:
-    """In seconds: for one delivery in total, and for its phases."""
-
-    total: float
-    connect: float
-    write: float
-    read: float
 
 
 @attrs.frozen(kw_only=True)
@@ -69,13 +59,13 @@ class Answer:
 
 
 def check_installed(call: str) -> None:
-    """Refuse to go on without the HTTP client; it is imported in a thread, because that takes a sixth of a second."""
+    """Refuse to go on without the HTTP client for proxies; it is imported in a thread, because that takes its time."""
     try:
         is_there = importlib.util.find_spec("httpx2") is not None
     except ImportError:
         is_there = False
     if not is_there:
-        raise ConfigurationError(f"{call}: a webhook needs the package httpx2; pip install 'hubwire[webhooks]'")
+        raise ConfigurationError(f"{call}: a proxy needs the package httpx2; pip install 'hubwire[webhooks]'")
 
 
 class Sender:
@@ -94,7 +84,6 @@ class Sender:
         hidden: Hidden,
     ) -> None:
         """``has_agent``: the headers of each message say which program sends it. ``hidden``: what no answer may say."""
-        self._engine: Any = None
         self._agent: dict[str, str] = {}
         self._guard = guard
         self._endpoint = endpoint
@@ -104,34 +93,33 @@ class Sender:
         self._proxy = proxy
         self._has_agent = has_agent
         self._hidden = hidden
-        self._transport: Any = None
+        self._way: Direct | Proxied | None = None
         self._addresses: tuple[str, ...] = ()
         self._resolved_at = 0.0
 
     @property
     def is_open(self) -> bool:
-        return self._transport is not None
+        return self._way is not None
 
     async def open(self) -> None:
         """Make the connections possible. None is opened yet."""
         # Importing the client, and reading the certificates of the system, would hold up the loop.
-        self._transport = await anyio.to_thread.run_sync(self._made_transport)
+        self._way = await anyio.to_thread.run_sync(self._made)
 
-    def _made_transport(self) -> Any:
-        engine: Any = importlib.import_module("httpx2")
-        self._engine = engine
+    def _made(self) -> Direct | Proxied:
         if not self._has_agent:
             self._agent = {"User-Agent": f"hubwire/{installed_version()}"}
-        limits = engine.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS)
         tls = self._tls or ssl.create_default_context()
-        return engine.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits, proxy=self._proxy, retries=0)
+        if self._proxy is not None:
+            return Proxied(self._endpoint, self._timeouts, tls, self._proxy)
+        return Direct(self._endpoint, self._timeouts, tls)
 
     async def close(self) -> None:
         """Close the connections."""
-        transport, self._transport = self._transport, None
+        way, self._way = self._way, None
         self._addresses = ()
-        if transport is not None:
-            await transport.aclose()
+        if way is not None:
+            await way.aclose()
 
     async def post(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Post a message. Raises :class:`NoAnswer`."""
@@ -166,13 +154,16 @@ class Sender:
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
     async def _post(self, headers: Mapping[str, str], body: bytes) -> Any:
-        addresses = (await self._resolved())[:_ADDRESSES_TRIED_MAX]
+        way, addresses = self._way, (await self._resolved())[:_ADDRESSES_TRIED_MAX]
+        if way is None:
+            raise ConnectionError("the webhook is closed")
+        given = {"Host": self._endpoint.authority, **self._agent, **headers}
         for address in addresses[:-1]:
             try:
-                return await self._post_to(address, headers, body)
-            except (self._engine.ConnectError, self._engine.ConnectTimeout):
+                return await way.post(address, given, body)
+            except NotConnected:
                 self._addresses = tuple(each for each in self._addresses if each != address)
-        return await self._post_to(addresses[-1], headers, body)
+        return await way.post(addresses[-1], given, body)
 
     async def _resolved(self) -> tuple[str, ...]:
         now = self._clock.monotonic()
@@ -180,22 +171,6 @@ class Sender:
             self._addresses = await self._guard.resolve(self._endpoint)
             self._resolved_at = now
         return self._addresses
-
-    async def _post_to(self, address: str, headers: Mapping[str, str], body: bytes) -> Any:
-        endpoint, times = self._endpoint, self._timeouts
-        host = f"[{address}]" if ":" in address else address
-        request = self._engine.Request(
-            "POST",
-            self._engine.URL(f"{endpoint.scheme}://{host}:{endpoint.port}{endpoint.target}"),
-            headers={"Host": endpoint.authority, **self._agent, **headers},
-            content=body,
-            extensions={
-                "sni_hostname": endpoint.host,  # the certificate is that of the name
-                "timeout": {"connect": times.connect, "read": times.read, "write": times.write, "pool": times.connect},
-                "target": endpoint.target.encode(),  # as it was given, byte by byte
-            },
-        )
-        return await self._transport.handle_async_request(request)
 
 
 async def beginning_of(stream: AsyncIterable[bytes], deadline: float, hidden: Hidden) -> str:

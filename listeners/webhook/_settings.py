@@ -13,7 +13,7 @@ from hubwire.addresses import AddressGuard
 from hubwire.errors import ConfigurationError
 
 from ._given import is_a, shown
-from ._sending import Timeouts
+from ._ways import Timeouts
 
 __all__ = ("backoff_of", "guard_of", "header_name", "headers_of", "number_of", "proxy_of", "timeouts_of", "tls_of")
 

@@ -172,7 +172,8 @@ class Webhook:
         self._sha256 = _sha256(sha256)
         timeouts = timeouts_of(timeout, connect_timeout, write_timeout, read_timeout)
         self._circuit = Circuit(number_of("failures_max", failures_max), backoff_of(retry), self._clock.monotonic)
-        check_installed(_CALL)
+        if proxy is not None:
+            check_installed(_CALL)
         target = self._endpoint.target
         self._sender = Sender(
             guard,
@@ -253,7 +254,7 @@ class Webhook:
             self._heed(answer)
 
     async def _attempt(self, event: Event) -> Answer:
-        body = self._encode(event)
+        body = await self._encode(event)
         now = self._clock.now_ns() / 1e9
         headers = dict(self._headers)
         headers["webhook-id"] = event.id
@@ -324,9 +325,9 @@ class _Body:
     def withheld(self) -> int:
         return 0 if self._redacting is None else int(self._redacting.withheld)
 
-    def __call__(self, event: Event) -> bytes:
+    async def __call__(self, event: Event) -> bytes:
         if self._redacting is not None:
-            (event,) = self._redacting.events((event,))
+            (event,) = await self._redacting.shown((event,))
         return codec.encode(event) if self._is_plain else cloudevents.encode(event, source=self._source)
 
 

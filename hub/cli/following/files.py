@@ -18,7 +18,7 @@ from anyio import to_thread
 
 from ..failures import CommandFailed
 from ..importing.reading import printable_name
-from .lines import Line, Splitter
+from .lines import Line, Splitter, TooLong
 
 __all__ = ("File",)
 
@@ -40,7 +40,7 @@ class File:
 
     def _begin(self) -> None:
         """Forget what was read: the next line is the first one of another file."""
-        self._splitter = Splitter(self.name)
+        self._splitter = Splitter()
         self._first = ""
         self._offset = 0
         self._count = 0
@@ -88,7 +88,7 @@ class File:
         """At the end: see whether the file was cut, or another one has its name."""
         assert self._file is not None
         mine = os.fstat(self._file.fileno())
-        if mine.st_size < self._offset + len(self._splitter.rest):
+        if mine.st_size < self._offset + self._splitter.waiting_bytes:
             rest = self._close_line()
             self._file.seek(0)
             self._begin()
@@ -109,17 +109,20 @@ class File:
 
     def _close_line(self) -> list[Line]:
         """Return the last line, if it has no line feed and no more of it comes."""
-        rest, self._splitter.rest = self._splitter.rest, b""
-        return self._lines([rest]) if rest else []
+        return self._lines(self._splitter.end())
 
-    def _lines(self, contents: list[bytes]) -> list[Line]:
-        made = []
-        for content in contents:
-            if not self._first and content.strip():
-                self._first = hashlib.sha256(content.strip()).hexdigest()[:16]
-            self._count += 1
-            digest = hashlib.sha256(content.strip()).hexdigest()[:16]
-            identity = f"{self._first}:{self._offset}:{digest}"
-            made.append(Line(content.rstrip(b"\r\n"), f"line {self._count:,}", identity))
-            self._offset += len(content)
-        return made
+    def _lines(self, contents: list[bytes | TooLong]) -> list[Line]:
+        return [self._line(content) for content in contents]
+
+    def _line(self, content: bytes | TooLong) -> Line:
+        self._count += 1
+        offset, place = self._offset, f"line {self._count:,}"
+        if isinstance(content, TooLong):
+            self._offset += content.size
+            self._first = self._first or content.digest
+            return Line(b"", place, refusal=content.refusal)
+        self._offset += len(content)
+        digest = hashlib.sha256(content.strip()).hexdigest()[:16]
+        if not self._first and content.strip():
+            self._first = digest
+        return Line(content.rstrip(b"\r\n"), place, f"{self._first}:{offset}:{digest}")

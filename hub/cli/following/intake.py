@@ -17,7 +17,7 @@ from ..output import complain
 from .lines import Line, Lines
 from .records import KEY, Incoming, events_of, keys_of
 
-__all__ = ("Intake", "Seen", "read_seen")
+__all__ = ("AUDIT", "Intake", "Seen", "read_seen")
 
 AUDIT = "/audit"
 _KEYS_MAX = 1_000_000
@@ -49,6 +49,8 @@ class Seen:
 
     def __init__(self) -> None:
         self._keys: OrderedDict[str, None] = OrderedDict()
+        self.forgotten: int = 0
+        """How many keys were more than are kept."""
         self.last_event_ids: dict[str, str] = {}
         """By source, the id of the last server-sent event."""
 
@@ -56,6 +58,7 @@ class Seen:
         self._keys[key] = None
         if len(self._keys) > _KEYS_MAX:
             self._keys.popitem(last=False)
+            self.forgotten += 1
 
     def __contains__(self, key: str | None) -> bool:
         return key in self._keys
@@ -109,9 +112,12 @@ class Intake:
     async def _take(self, lines: Sequence[Line], source: str) -> None:
         fresh: list[tuple[Line, Incoming]] = []
         for line in lines:
-            if not line.content.strip():
+            if line.refusal is None and not line.content.strip():
                 continue
             self.lines += 1
+            if line.refusal is not None:
+                self._refuse(source, line, line.refusal)
+                continue
             try:
                 for each in events_of(line, source, self.kind):
                     if each.key in self.seen:

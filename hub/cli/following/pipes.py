@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 
-from anyio import to_thread
+from anyio import to_thread, wait_readable
 
-from .lines import Line, Splitter
+from .lines import Line, Splitter, TooLong
 
 __all__ = ("StandardInput",)
 
@@ -23,24 +24,32 @@ class StandardInput:
         self._count = 0
 
     async def batches(self) -> AsyncIterator[Sequence[Line]]:
-        splitter = Splitter(self.name)
-        while content := await to_thread.run_sync(_read, abandon_on_cancel=True):
+        splitter = Splitter()
+        while content := await _read():
             if lines := self._lines(splitter.feed(content)):
                 yield lines
-        if splitter.rest:
-            yield self._lines([splitter.rest])
+        if lines := self._lines(splitter.end()):
+            yield lines
 
-    def _lines(self, contents: list[bytes]) -> list[Line]:
+    def _lines(self, contents: list[bytes | TooLong]) -> list[Line]:
         made = []
         for content in contents:
             self._count += 1
-            made.append(Line(content.rstrip(b"\r\n"), f"line {self._count:,}"))
+            place = f"line {self._count:,}"
+            if isinstance(content, TooLong):
+                made.append(Line(b"", place, refusal=content.refusal))
+            else:
+                made.append(Line(content.rstrip(b"\r\n"), place))
         return made
 
 
-def _read() -> bytes:
-    """Return what is there, without a wait for more than the first byte.
+async def _read() -> bytes:
+    """Return what is there, and wait for no more than the first byte.
 
-    By the descriptor: the end of the process would wait for the lock of a buffer that a thread is reading.
+    The wait is in the loop: the end of the process would wait for a thread that reads. By the descriptor, as it would
+    for the lock of a buffer, too.
     """
-    return os.read(sys.stdin.fileno(), _PIECE_BYTES)
+    descriptor = sys.stdin.fileno()
+    with suppress(PermissionError):  # a file: what it has is there, and no loop waits for that
+        await wait_readable(descriptor)
+    return await to_thread.run_sync(os.read, descriptor, _PIECE_BYTES)

@@ -6,13 +6,13 @@ import codecs
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 
 from ..failures import CommandFailed
 from ..output import complain
-from .lines import LINE_BYTES_MAX, Line, LineTooLong, Splitter
+from .lines import LINE_BYTES_MAX, Line, Splitter, TooLong
 
 __all__ = ("Url", "is_url")
 
@@ -75,13 +75,14 @@ class Url:
                     raise _Transient(f"it has not answered within {_ANSWER_SECONDS:g} s")
                 self._check(response)
                 self._is_sse = response.headers.get("Content-Type", "").startswith(_SSE)
-                splitter, event, self._is_first = Splitter(self.name), _Event(self.last_event_id), True
+                splitter, event, self._is_first = Splitter(), _Event(self.last_event_id), True
+                ends = _Ends()
                 async for content in response.aiter_bytes():
-                    if lines := self._lines(splitter.feed(content), event):
+                    if lines := self._lines(splitter.feed(ends.of(content) if self._is_sse else content), event):
                         yield lines
                 # Server-sent events end with a blank line: what has none is not complete.
-                if splitter.rest and not self._is_sse:
-                    yield self._lines([splitter.rest], event)
+                if not self._is_sse and (lines := self._lines(splitter.end(), event)):
+                    yield lines
         except (library.InvalidURL, library.UnsupportedProtocol, library.LocalProtocolError) as error:
             raise CommandFailed(f"{self.name} cannot be read: {_reason(error)}") from error
 
@@ -92,28 +93,48 @@ class Url:
         if code == 204:
             raise CommandFailed(f"{self.name} answers 204: it has no more events")
         if response.is_redirect:
-            target = response.headers.get("Location", "another place")
+            target = _without_secrets(response.headers.get("Location", "another place"))
             raise CommandFailed(f"{self.name} answers {code}: it has moved to {target}; name that")
         if code != 200:
             hint = "; give what it asks for with --header" if code in (401, 403) else ""
             raise CommandFailed(f"{self.name} answers {code}{hint}")
 
-    def _lines(self, contents: list[bytes], event: _Event) -> list[Line]:
-        if not self._is_sse:
-            return [self._line(content.rstrip(b"\r\n"), None) for content in contents]
+    def _lines(self, contents: list[bytes | TooLong], event: _Event) -> list[Line]:
         made = []
         for content in contents:
-            line = content.rstrip(b"\r\n")
-            if self._is_first:
-                line, self._is_first = line.removeprefix(codecs.BOM_UTF8), False
+            line = content.rstrip(b"\r\n") if isinstance(content, bytes) else content
+            if not self._is_sse:
+                made.append(self._line(line, None))
+                continue
+            if self._is_first and isinstance(line, bytes):
+                line = line.removeprefix(codecs.BOM_UTF8)
+            self._is_first = False
             if (data := event.feed(line)) is not None:
                 self.last_event_id = event.last_id
                 made.append(self._line(data, event.last_id))
         return made
 
-    def _line(self, content: bytes, event_id: str | None) -> Line:
+    def _line(self, content: bytes | TooLong, event_id: str | None) -> Line:
         self._count += 1
-        return Line(content, f"event {self._count:,}", event_id=event_id or None)
+        place = f"event {self._count:,}"
+        if isinstance(content, TooLong):
+            return Line(b"", place, refusal=content.refusal)
+        return Line(content, place, event_id=event_id or None)
+
+
+class _Ends:
+    """Makes a line feed of each end of a line of server-sent events: CR LF, LF, or CR alone."""
+
+    def __init__(self) -> None:
+        self._is_behind_cr = False
+
+    def of(self, content: bytes) -> bytes:
+        if self._is_behind_cr:
+            content = content.removeprefix(b"\n")
+            self._is_behind_cr = False
+        if content:
+            self._is_behind_cr = content.endswith(b"\r")
+        return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 class _Event:
@@ -123,22 +144,41 @@ class _Event:
         self.last_id = last_id
         self._data: list[bytes] = []
         self._size = 0
+        """Of its data, also of what is not kept: an event that never ends does not fill the memory."""
 
-    def feed(self, line: bytes) -> bytes | None:
+    def feed(self, line: bytes | TooLong) -> bytes | TooLong | None:
         """Take in a line; return the data of the event that ends with it, None if none does."""
+        if isinstance(line, TooLong):
+            self._add(b"", line.size)
+            return None
         if not line:
-            data, self._data, self._size = self._data, [], 0
+            data, size, self._data, self._size = self._data, self._size, [], 0
+            if size > LINE_BYTES_MAX:
+                return TooLong(size, "")
             return b"\n".join(data) if data else None
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._size += len(value) + 1
-            if self._size > LINE_BYTES_MAX:  # an event that never ends does not fill the memory
-                raise LineTooLong(f"an event has more than {LINE_BYTES_MAX:,} bytes of data, the most that is read")
-            self._data.append(value)
+            self._add(value, len(value) + 1)
         elif name == b"id" and b"\0" not in value:
             self.last_id = value.decode(errors="replace")
         return None
+
+    def _add(self, value: bytes, size: int) -> None:
+        self._size += size
+        if self._size <= LINE_BYTES_MAX:
+            self._data.append(value)
+        else:
+            self._data.clear()
+
+
+def _without_secrets(url: str) -> str:
+    """Return a URL without what may be a secret: user, password, query and fragment."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "another place"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 class _Transient(Exception):

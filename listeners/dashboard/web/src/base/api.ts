@@ -1,6 +1,7 @@
 // Requests to the server, below where the page is mounted. What fails is a Trouble: what happened, and what to do.
 
 import type { ApprovalView } from "./boards.ts";
+import { place } from "./router.ts";
 import type {
   ApprovalDetail,
   Board,
@@ -83,8 +84,15 @@ async function request<T>(
 
 const get = <T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> =>
   request<T>("GET", address(path, query), signal ? { signal } : {});
-const post = <T>(path: string, body: unknown = {}): Promise<T> => request<T>("POST", path, { body });
+const post = <T>(path: string, body: unknown = {}, query: Query = {}): Promise<T> =>
+  request<T>("POST", address(path, query), { body });
 const id = encodeURIComponent;
+
+/** The tenant that is looked at: who may see several has to say which. */
+function ofTenant(): Query {
+  const tenant = place.peek().params.tenant?.[0];
+  return tenant ? { tenant } : {};
+}
 
 export const api = {
   session: () => get<Session>("api/session"),
@@ -92,23 +100,29 @@ export const api = {
   signOut: () => request<void>("DELETE", "api/session"),
 
   events: (query: Query, signal?: AbortSignal) => get<Page>("api/events", query, signal),
-  event: (seq: number, signal?: AbortSignal) => get<Detail>(`api/events/${seq}`, {}, signal),
+  event: (seq: number, signal?: AbortSignal) => get<Detail>(`api/events/${seq}`, ofTenant(), signal),
   histogram: (query: Query, signal?: AbortSignal) => get<Histogram>("api/histogram", query, signal),
   facets: (query: Query, signal?: AbortSignal) => get<Facets>("api/facets", query, signal),
   exportAddress: (query: Query) => address("api/export", query),
 
   board: <T>(name: string, query: Query = {}, signal?: AbortSignal) =>
     get<Board<T>>(`api/board/${name}`, query, signal),
-  boardOne: <T>(name: string, one: string, signal?: AbortSignal) => get<T>(`api/board/${name}/${id(one)}`, {}, signal),
+  boardOne: <T>(name: string, one: string, signal?: AbortSignal) => 
+    get<T>(`api/board/${name}/${id(one)}`, ofTenant(), signal),
   listeners: (signal?: AbortSignal) => get<Listeners>("api/listeners", {}, signal),
 
-  approval: (one: string, signal?: AbortSignal) => get<ApprovalDetail>(`api/approvals/${id(one)}`, {}, signal),
-  decide: (one: string, verdict: "approve" | "deny", reason: string) =>
-    post<{ approval: ApprovalView }>(`api/approvals/${id(one)}/decision`, { verdict, reason }),
+  resume: (name: string) =>
+    post<{ listener: { listener: string; phase: string } }>("api/listeners/resume", { listener: name }),
+
+  approval: (one: string, tenant: string, signal?: AbortSignal) =>
+    get<ApprovalDetail>(`api/approvals/${id(one)}`, { tenant }, signal),
+  decide: (one: string, tenant: string, verdict: "approve" | "deny", reason: string) =>
+    post<{ approval: ApprovalView }>(`api/approvals/${id(one)}/decision`, { verdict, reason }, { tenant }),
 
   deadLetters: (query: Query = {}, signal?: AbortSignal) => get<DeadLetters>("api/dead-letters", query, signal),
-  retry: (ids: string[]) => post<Done>("api/dead-letters/retry", { ids }),
-  discard: (ids: string[], reason: string) => post<Done>("api/dead-letters/discard", { ids, reason }),
+  retry: (ids: string[], tenant: string) => post<Done>("api/dead-letters/retry", { ids }, { tenant }),
+  discard: (ids: string[], tenant: string, reason: string) =>
+    post<Done>("api/dead-letters/discard", { ids, reason }, { tenant }),
 
   verify: () => get<Verify>("api/verify"),
   startVerify: () => post<Verify>("api/verify"),

@@ -71,6 +71,7 @@ export interface Stale {
 }
 
 export interface Looked {
+  records?: number | null;
   first_seq?: number | null;
   last_seq?: number | null;
   text?: string;
@@ -107,7 +108,8 @@ export interface Histogram {
 }
 
 export interface Facets {
-  facets: Record<string, [string, number][]>;
+  /** Values, how often, and what an id is called. */
+  facets: Record<string, [string, number, string?][]>;
   counted: number;
 }
 
@@ -122,23 +124,32 @@ export interface ListenerRow extends ListenerView {
   lag?: number | null;
   handled?: number | null;
   retries?: number | null;
+  /** Where its attachment is in its life, where a hub tells. */
+  phase?: string | null;
+}
+
+export interface Figures {
+  hub?: {
+    healthy?: boolean | null;
+    problems?: string[] | null;
+    emitters_waiting?: number | null;
+    loop_lag_ms?: number | null;
+  } | null;
+  store?: { p50_ms?: number | null; p99_ms?: number | null; stalled_ms?: number | null } | null;
+  journal?: { bytes: number; first_seq: number; seq: number; limit_bytes?: number | null } | null;
+  audit?: { bytes: number; records: number; seq?: number | null; segments?: number | null } | null;
+  ring?: { held: number; capacity?: number | null; bytes?: number | null } | null;
 }
 
 export interface Listeners {
   rows: ListenerRow[];
-  watermarks: { committed?: number | null; audited?: number | null; delivered?: number | null };
-  figures: {
-    hub: Record<string, Json>;
-    store?: { p50_ms: number; p99_ms: number } | null;
-    journal?: { bytes: number; first_seq: number; seq: number } | null;
-    audit?: { bytes: number; records: number; first_seq: number; seq: number } | null;
-    ring?: { held: number; capacity: number } | null;
-  };
+  watermarks?: Record<string, number | null> | null;
+  figures: Figures;
 }
 
 export interface ApprovalDetail {
   approval: ApprovalView;
-  arguments?: { [key: string]: Json } | null;
+  arguments?: Json;
   said_before: LineView[];
   may_decide: boolean;
   why_not?: string;
@@ -154,10 +165,15 @@ export interface Decided {
 export interface DeadLetter {
   id: string;
   listener: string;
-  seq: number;
-  kind: string;
-  agent?: string;
-  error: string;
+  /** Of its event; null if it was dropped, or was an envelope. */
+  seq?: number | null;
+  kind?: string | null;
+  agent?: string | null;
+  error?: string | null;
+  error_type?: string | null;
+  reason_code?: string | null;
+  /** How many events it stands for. */
+  count?: number | null;
   attempts: number;
   failed_at: string;
 }

@@ -1,0 +1,57 @@
+"""A log that is folded into a board, record by record."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.lowlevel
+
+from .. import codec
+from ..board import Board
+from ..errors import InvalidRecord, LogDamaged
+from ..log import LogReader
+from ..ports import KnowledgeStore
+from .redacted import shown
+
+__all__ = ("Feed",)
+
+_STATES = {"hub.started": "running", "hub.stopped": "stopped"}
+_BATCH = 500
+"""How many records are read before others have their turn."""
+
+
+class Feed:
+    """Folds the records of a log into a board, as they are shown."""
+
+    def __init__(self, store: KnowledgeStore, path: str, board: Board, *, raw: bool) -> None:
+        self.board: Board = board
+        self.damaged: int = 0
+        """How many records could not be read."""
+        self.state: str = "unknown"
+        """Of the hub: the board of a tenant has no event that says it."""
+        self._reader = LogReader(store, path)
+        self._shown_as = shown(raw=raw).record
+
+    async def read(self) -> bool:
+        """Fold the next records; return whether there were any."""
+        records = await self._reader.read()
+        for number, record in enumerate(records):
+            try:
+                body = self._shown_as(record).body
+                if b'"seq":' in body:
+                    event = codec.decode(body)
+                    self.board.fold(event)
+                    self.state = _STATES.get(event.kind, self.state)
+            except InvalidRecord:
+                self.damaged += b'"seq":' in record.line
+            if number % _BATCH == _BATCH - 1:
+                await anyio.lowlevel.checkpoint()
+        return bool(records)
+
+    async def read_all(self) -> LogDamaged | None:
+        """Fold all that there is; return what has ended it, if that was damage."""
+        try:
+            while await self.read():
+                pass
+        except LogDamaged as error:  # what is before the damage is shown
+            return error
+        return None

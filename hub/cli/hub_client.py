@@ -1,0 +1,243 @@
+"""A hub at the address of its dashboard: what the verbs ask it over HTTP, and its errors as ours.
+
+By httpx2, and not by the standard library: a stream has to end at Ctrl-C, which a thread in a read does not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+import attrs
+import msgspec
+
+from ..errors import ConfigurationError
+from .failures import CommandFailed
+from .output import complain
+
+__all__ = ("HubClient", "HubRefused", "HubUnreachable", "Message", "is_hub", "token_file")
+
+TOKEN_VARIABLE = "HUBWIRE_TOKEN"  # noqa: S105 - the name of a variable
+token_file: ContextVar[str | None] = ContextVar("token_file", default=None)
+"""The file that has the token, if one is given to the command."""
+
+_ANSWER_SECONDS = 30.0
+_SILENT_SECONDS = 60.0
+"""A stream without a heartbeat for so long is taken for lost; one comes every 15 s."""
+_LINE_BYTES_MAX = 64 * 1024 * 1024
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class HubUnreachable(CommandFailed):
+    """There is no answer from the address, or not at present."""
+
+
+class HubRefused(CommandFailed):
+    """The hub has answered with an error."""
+
+    def __init__(self, message: str, *, status: int, code: str = "", details: Any = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.details = details
+
+
+@attrs.frozen
+class Message:
+    """One server-sent event."""
+
+    event: str
+    id: str
+    data: bytes
+
+
+def is_hub(target: str) -> bool:
+    """Tell whether a target is the address of a hub's dashboard, and no store."""
+    return target.lower().startswith(("http://", "https://"))
+
+
+class HubClient:
+    """Asks the dashboard of one hub."""
+
+    def __init__(self, address: str) -> None:
+        try:
+            parts = urlsplit(address)
+            host, _ = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise ConfigurationError(f"{address!r:.200} is no address: {error}") from error
+        if not host:
+            raise ConfigurationError(f"{address!r:.200} names no host; write http://127.0.0.1:8300")
+        token = _token() or parse_qs(parts.fragment).get("token", [""])[0]
+        if token and parts.scheme == "http" and host not in _LOOPBACK:
+            complain(f"the token goes unencrypted to {host}; write https:// if it has that")
+        self.name: str = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._has_token = bool(token)
+        self._library = _library()
+        self._client = self._library.AsyncClient(
+            base_url=f"{self.name}/",
+            headers=self._headers,
+            timeout=self._library.Timeout(_ANSWER_SECONDS),
+            trust_env=host not in _LOOPBACK,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    # -- one question --
+
+    async def get(self, path: str, **parameters: Any) -> Any:
+        """Return the answer to a question. What is None or empty is not asked."""
+        return await self._ask("GET", path, params=_given(parameters))
+
+    async def post(self, path: str, body: Any = None) -> Any:
+        """Have an action done; return the answer."""
+        # The server checks where a request is from: this one is from its own page, or as good as.
+        parts = urlsplit(self.name)
+        return await self._ask(
+            "POST", path, json={} if body is None else body, headers={"Origin": f"{parts.scheme}://{parts.netloc}"}
+        )
+
+    async def _ask(self, method: str, path: str, **more: Any) -> Any:
+        try:
+            response = await self._client.request(method, path, **more)
+        except self._library.HTTPError as error:
+            raise self._unreachable(error) from error
+        self._check(response)
+        if not response.content:
+            return None
+        try:
+            return msgspec.json.decode(response.content)
+        except msgspec.MsgspecError as error:
+            raise self._no_dashboard(response) from error
+
+    # -- streams --
+
+    async def lines(self, path: str, **parameters: Any) -> AsyncIterator[bytes]:
+        """Iterate over the lines of a download, without their line feeds."""
+        async with self._opened(path, _given(parameters), {}) as response:
+            async for line in self._split(response):
+                if line:
+                    yield line
+
+    async def messages(self, path: str, last_id: str | None, **parameters: Any) -> AsyncIterator[Message]:
+        """Iterate over server-sent events, from behind the one of this id on, until the server closes the stream."""
+        headers = {"Accept": "text/event-stream", **({} if last_id is None else {"Last-Event-ID": last_id})}
+        async with self._opened(path, _given(parameters), headers) as response:
+            event, identifier, data = "", last_id or "", list[bytes]()
+            async for raw in self._split(response):
+                line = raw.rstrip(b"\r")
+                name, _, value = line.partition(b":")
+                value = value.removeprefix(b" ")
+                if not line:
+                    if data:
+                        yield Message(event or "message", identifier, b"\n".join(data))
+                    event, data = "", []
+                elif name == b"event":
+                    event = value.decode(errors="replace")
+                elif name == b"id" and b"\0" not in value:
+                    identifier = value.decode(errors="replace")
+                elif name == b"data":
+                    data.append(value)
+
+    @asynccontextmanager
+    async def _opened(self, path: str, parameters: dict[str, Any], headers: dict[str, str]) -> AsyncIterator[Any]:
+        timeout = self._library.Timeout(_ANSWER_SECONDS, read=_SILENT_SECONDS)
+        try:
+            async with self._client.stream(
+                "GET", path, params=parameters, headers=headers, timeout=timeout
+            ) as response:
+                if response.status_code != 200:
+                    await response.aread()
+                    self._check(response)
+                yield response
+        except self._library.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    async def _split(self, response: Any) -> AsyncIterator[bytes]:
+        rest = b""
+        async for content in response.aiter_bytes():
+            *lines, rest = (rest + content).split(b"\n")
+            for line in lines:
+                yield line
+            if len(rest) > _LINE_BYTES_MAX:
+                raise CommandFailed(f"{self.name} has sent a line of more than {_LINE_BYTES_MAX:,} bytes, and no end")
+        if rest:
+            yield rest
+
+    # -- errors --
+
+    def _check(self, response: Any) -> None:
+        status = response.status_code
+        if 200 <= status < 300:
+            return
+        try:
+            body = msgspec.json.decode(response.content)
+            error = body["error"]
+            code, message = str(error["code"]), str(error["message"])
+            suggestion = str(error.get("suggestion") or "")
+        except (msgspec.MsgspecError, LookupError, TypeError, AttributeError):
+            raise self._no_dashboard(response) from None
+        if status == 401:
+            suggestion = (
+                "the token that was given is not one of its tokens"
+                if self._has_token
+                else f"give its token by the variable {TOKEN_VARIABLE}, or by --token-file"
+            )
+        said = f"{self.name}: {message.rstrip('.')}{f'; {suggestion}' if suggestion else ''}"
+        if status in (429, 502, 503, 504):
+            raise HubUnreachable(said)
+        raise HubRefused(said, status=status, code=code, details=body)
+
+    def _no_dashboard(self, response: Any) -> CommandFailed:
+        if response.status_code in (502, 503, 504):
+            return HubUnreachable(f"{self.name} answers {response.status_code}")
+        moved = "; it has moved elsewhere, name that address" if response.is_redirect else ""
+        return CommandFailed(
+            f"{self.name} answers {response.status_code} as no dashboard of a hub does{moved}; name the address that"
+            " hubwire serve prints, with the path it is mounted at"
+        )
+
+    def _unreachable(self, error: Exception) -> HubUnreachable:
+        return HubUnreachable(
+            f"{self.name} cannot be reached: {str(error) or type(error).__name__}; is the program that serves its"
+            " dashboard running there?"
+        )
+
+
+def _given(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value not in (None, "", (), [])}
+
+
+def _token() -> str:
+    path = token_file.get()
+    if path is None:
+        return os.environ.get(TOKEN_VARIABLE, "").strip()
+    try:
+        token = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"--token-file {path} cannot be read: {reason}") from error
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigurationError(f"--token-file {path} has no token: it is one word, alone in its file")
+    return token
+
+
+def _library() -> Any:
+    try:
+        import httpx2
+    except ImportError as error:
+        raise CommandFailed("the address of a hub needs the library httpx2: pip install 'hubwire[webhooks]'") from error
+    return httpx2

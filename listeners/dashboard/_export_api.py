@@ -1,0 +1,79 @@
+"""Exports of what is shown, streamed; and the numbers of the hub for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from starlette.responses import Response, StreamingResponse
+
+from hubwire.exports import CloudEvents, Csv, ExportRecord, Format, Jsonl, export
+from hubwire.query import Query, query
+from hubwire.words import without_contents
+
+from ._asked import Asked, Endpoint
+from ._checks import hub_of
+from ._http import Problem, Reply, encoded, refused
+from ._outcomes import Outcomes
+from ._selecting import selection_of
+
+__all__ = ("endpoints",)
+
+_FORMATS: Mapping[str, tuple[Callable[[], Format], str, str]] = {
+    "jsonl": (Jsonl, "application/x-ndjson", "jsonl"),
+    "csv": (Csv, "text/csv", "csv"),
+    "cloudevents": (CloudEvents, "application/x-ndjson", "jsonl"),
+}
+
+
+async def _export(asked: Asked) -> Reply:
+    """Stream the selected records, redacted, with a lock on nothing: also while the log is written."""
+    chosen = await selection_of(asked, also=("format",))
+    name = asked.text("format", "jsonl") or "jsonl"
+    if name not in _FORMATS:
+        raise refused(f"there is no format {name[:40]!r}", f"format={'|'.join(_FORMATS)}")
+    make, media_type, suffix = _FORMATS[name]
+    logs = asked.parts.logs
+    place = await logs.place()
+    found = query(place.store, place.path, chosen.selection, call=asked.request.url.path)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        async with logs.turn():
+            async for piece in export(_records(found, chosen.outcomes, contents=asked.contents), make()):
+                yield piece
+
+    file = f"hubwire-{(asked.parts.source.id or 'log')[-8:]}.{suffix}"
+    headers = {"Content-Disposition": f'attachment; filename="{file}"'}
+    return StreamingResponse(pieces(), 200, headers, media_type)
+
+
+async def _records(found: Query, outcomes: Outcomes, *, contents: bool) -> AsyncIterator[ExportRecord]:
+    async for each in found:
+        if outcomes.wanted and not outcomes.takes(each.fields):
+            continue
+        if contents:
+            yield ExportRecord(line=each.line, index=each.index)
+        else:
+            yield ExportRecord(line=encoded(without_contents(each.fields)), index=each.index, is_redacted=True)
+
+
+async def _metrics(asked: Asked) -> Reply:
+    """Return the numbers of the hub, if a listener for Prometheus is attached to it."""
+    if asked.tenant is not None:
+        raise Problem(403, "not_allowed", "metrics are of the whole hub, not of a tenant")
+    for attachment in hub_of(asked).attachments:
+        exposition: Any = getattr(attachment.listener, "exposition", None)
+        if callable(exposition):
+            media_type, body = exposition(asked.request.headers.get("accept", ""))
+            return Response(body, 200, {"Content-Type": media_type})
+    raise Problem(
+        404, "not_found", "this hub counts nothing for Prometheus", "attach one: Hub(listeners=[PrometheusMetrics()])"
+    )
+
+
+def endpoints() -> tuple[Endpoint, ...]:
+    """Return the places of the interface that this file answers."""
+    return (
+        Endpoint("GET", "/api/export", _export, says="the selected records as a file: JSON Lines, CSV, CloudEvents"),
+        Endpoint("GET", "/metrics", _metrics, says="the numbers of the hub, for Prometheus"),
+    )

@@ -1,0 +1,117 @@
+"""The log that history is read from: the audit log of a hub, or the log that a dashboard is of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+
+from hubwire import codec
+from hubwire.errors import InvalidRecord
+from hubwire.log import LogReader
+from hubwire.ports import KnowledgeStore
+from hubwire.redaction import Redactor
+
+from ..audit import AuditLog
+from ..audit.blobs import restore
+from ._http import Problem
+from ._log_source import LogSource
+from ._source import Source
+
+__all__ = ("Logs", "Place")
+
+_AT_ONCE = 4
+_WAIT_SECONDS = 20.0
+
+
+@attrs.frozen
+class Place:
+    """Where a log is."""
+
+    store: KnowledgeStore
+    path: str
+
+    @property
+    def is_chained(self) -> bool:
+        """Whether it is an audit log, which can be verified, and no journal."""
+        return not self.path.endswith("/journal")
+
+
+class Logs:
+    """Finds the log of a source, and lets few read it at once: a scan of a large one takes seconds of a processor."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._redactor = Redactor.shared()
+
+    @property
+    def audit(self) -> AuditLog | None:
+        """The audit log that is attached to the hub; None if there is none, or no hub."""
+        hub = self._source.hub
+        for attachment in () if hub is None else hub.attachments:
+            if isinstance(attachment.listener, AuditLog) and attachment.tenant is None:
+                return attachment.listener
+        return None
+
+    async def place(self) -> Place:
+        """Return where the log is. Raises :class:`Problem` if there is none."""
+        source = self._source
+        if isinstance(source, LogSource):
+            await source.open()
+            if source.path is not None:
+                return Place(source.store, source.path)
+            raise Problem(409, "no_log", "there is no log in this store yet", "start a hub on it")
+        audit = self.audit
+        if audit is None:
+            raise Problem(
+                409,
+                "no_log",
+                "this hub has no audit log, so there is no history to ask",
+                "attach one: Hub(store, listeners=[AuditLog(store)])",
+            )
+        return Place(audit.store, audit.path)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for one's turn to read. Raises :class:`Problem` if that takes too long."""
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise Problem(
+                503, "overloaded", "others read the log, and it takes long", "try again", headers={"Retry-After": "5"}
+            ) from error
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    def shown(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields of a record without what is personal or secret."""
+        return codec.decode_fields(self._redactor.redact_line(codec.encode_fields(fields)))
+
+    async def record(self, place: Place, seq: int) -> dict[str, Any] | None:
+        """Return the fields of the event with this number, also of one that is too long for a line; None: it has none.
+
+        They are not redacted.
+        """
+        reader = LogReader(place.store, place.path)
+        await reader.seek_after_seq(seq - 1)
+        while records := await reader.read():
+            for record in records:
+                try:
+                    fields = codec.decode_fields(record.body)
+                except InvalidRecord:
+                    continue
+                found = fields.get("seq")
+                if isinstance(found, int) and found >= seq:
+                    if found > seq:
+                        return None
+                    if "cut" in fields:
+                        fields |= codec.decode_fields(await restore(place.store, place.path, record.body))
+                    return fields
+        return None

@@ -1,0 +1,197 @@
+"""The command at the address of a running hub: a real dashboard on loopback, asked by the command as a program."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from hubwire import GenericEvent, Hub
+from hubwire.approvals import ApprovalPolicy, ChallengeKind, RiskLevel
+from hubwire.events import ToolCalled, ToolFailed
+from hubwire.listeners.audit import AuditLog
+from hubwire.listeners.dashboard import Access, Dashboard, Person
+from hubwire.stores import FileStore
+
+pytestmark = pytest.mark.slow  # each test runs the command as a program
+
+COMMAND = [sys.executable, "-P", "-m", "hubwire"]
+OPERATOR, READER = "o" * 32, "r" * 32
+ACCESS = Access([Person(name="m.keller", role="operate", token=OPERATOR), Person(name="guest", token=READER)])
+POLICY = ApprovalPolicy(challenges=dict.fromkeys(RiskLevel, ChallengeKind.CONFIRM))
+EVIL = "evil\x1b[31m\u202eagent"
+
+
+async def hubwire(*arguments: str | Path, token: str = OPERATOR, code: int = 0) -> tuple[str, str]:
+    environment = {**os.environ, "HUBWIRE_TOKEN": token}
+    done = await anyio.run_process([*COMMAND, *map(str, arguments)], check=False, env=environment)
+    assert done.returncode == code, done
+    assert b"Traceback" not in done.stderr
+    return done.stdout.decode(), done.stderr.decode()
+
+
+@asynccontextmanager
+async def hub_at(root: Path, port: int = 0) -> AsyncIterator[tuple[Hub, str]]:
+    store = FileStore(root)
+    hub = Hub(store, listeners=[AuditLog(store)])
+    async with hub, Dashboard(hub, access=ACCESS, show_content=True).serve(port=port) as url:
+        yield hub, url
+    await store.aclose()
+
+
+async def work(hub: Hub) -> None:
+    coder = hub.agents.find("coder") or await hub.agents.register("coder")
+    await hub.emit(ToolCalled(agent_id=coder.id, tool="pytest", call_id="1", arguments={"path": EVIL}))
+    await hub.emit(ToolFailed(agent_id=coder.id, tool="pytest", call_id="1", error_message="1 failed"))
+    await hub.flush()
+
+
+# --- what is printed ------------------------------------------------------------------------------------------------
+
+
+async def test_a_tail_of_a_hub_prints_what_one_of_its_log_prints(tmp_path: Path) -> None:
+    async with hub_at(tmp_path) as (hub, url):
+        await work(hub)
+        of_hub = (await hubwire("tail", "-n", "2", url))[0]
+        of_log = (await hubwire("tail", "-n", "2", "--kind", "tool.*", tmp_path))[0]
+        assert of_hub == of_log
+        assert "pytest ✗ 1 failed" in of_hub
+        assert r"\x1b[31m" in of_hub
+        assert "\x1b" not in of_hub
+        for filters in (["--agent", "coder", "--kind", "tool.called"], ["--grep", "evil"], ["--outcome", "open"]):
+            lines = (await hubwire("tail", *filters, "-o", "json", url))[0].split("\n")[:-1]
+            assert [json.loads(line)["kind"] for line in lines] == ["tool.called"]
+        assert (await hubwire("tail", "-n", "0", url))[0] == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        pytest.param(["query", "--kind", "tool.failed"], r"pytest ✗ 1 failed", id="query"),
+        pytest.param(["show", "-1"], r'"seq": ', id="show the last"),
+        pytest.param(["show", "2"], r'"seq": 2\n', id="show"),
+        pytest.param(["stats"], r"agents +1\n", id="stats"),
+        pytest.param(["doctor"], r"keeps all its promises", id="doctor"),
+        pytest.param(["verify"], r"verified to #\d+", id="verify"),
+        pytest.param(["dead-letters", "list"], r"no dead letters", id="dead letters"),
+        pytest.param(["export", "--format", "csv", "--kind", "tool.*"], r"tool\.failed", id="export"),
+    ],
+)
+async def test_the_verbs_of_a_store_are_there_for_a_hub(words: list[str], printed: str, tmp_path: Path) -> None:
+    async with hub_at(tmp_path) as (hub, url):
+        await work(hub)
+        assert re.search(printed, (await hubwire(*words, url))[0])
+
+
+async def test_what_only_a_store_can_answer_is_said(tmp_path: Path) -> None:
+    _, said = await hubwire("query", "--count-by", "kind", "http://127.0.0.1:1", code=2)
+    assert "is for a store" in said
+    _, said = await hubwire("export", "--format", "parquet", "http://127.0.0.1:1", code=2)
+    assert "name its store" in said
+
+
+async def test_an_approval_is_decided_at_the_address(tmp_path: Path) -> None:
+    async with hub_at(tmp_path) as (hub, url):
+        coder = await hub.agents.register("coder")
+        asked = [await hub.approvals.request(coder, "deploy", arguments={"n": n}, policy=POLICY) for n in (1, 2)]
+        listed = (await hubwire("approvals", "list", url))[0]
+        assert listed.count("deploy") == 2
+        shown = (await hubwire("approvals", "show", url, asked[0][-8:]))[0]
+        assert "coder wants deploy(n=1)" in shown
+        assert "approved" in (await hubwire("approvals", "approve", url, asked[0], "--reason", "fine"))[0]
+        assert (await hub.approvals.wait(asked[0])).approvers == ("m.keller",)
+        _, said = await hubwire("approvals", "deny", url, asked[1], code=2)
+        assert "give --reason" in said
+        _, said = await hubwire("approvals", "deny", url, asked[1], "--reason", "no", token=READER, code=1)
+        assert "has the role read" in said
+        await hubwire("approvals", "deny", url, asked[1], "--reason", "no")
+        _, said = await hubwire("approvals", "approve", url, asked[1], code=1)
+        assert "m.keller" in said or "no approval" in said
+
+
+async def test_a_store_has_its_approvals_to_look_at(tmp_path: Path) -> None:
+    async with hub_at(tmp_path) as (hub, _):
+        coder = await hub.agents.register("coder")
+        approval = await hub.approvals.request(coder, "deploy", arguments={"n": EVIL}, policy=POLICY)
+        await hub.flush()
+        assert "deploy" in (await hubwire("approvals", "list", tmp_path))[0]
+        shown = (await hubwire("approvals", "show", tmp_path, approval))[0]
+        assert "coder wants deploy" in shown
+        assert "\x1b" not in shown
+        _, said = await hubwire("approvals", "approve", tmp_path, approval, code=2)
+        assert "Name the address of its dashboard" in said
+        _, said = await hubwire("approvals", "show", tmp_path, "nothing", code=1)
+        assert "approvals list --all" in said
+
+
+# --- what goes wrong ------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_wrong_with_an_address_is_said(tmp_path: Path) -> None:
+    async with hub_at(tmp_path) as (_, url):
+        for token, words in ((("x" * 32), "not one of its tokens"), ("", "HUBWIRE_TOKEN")):
+            _, said = await hubwire("tail", url, token=token, code=1)
+            assert words in said
+        _, said = await hubwire("tail", f"{url}elsewhere", code=1)
+        assert "name the address" in said or "there is nothing at" in said
+    _, said = await hubwire("tail", url, code=1)
+    assert "cannot be reached" in said
+    for address in ("http://", "http://127.0.0.1:99999", "http://[::1"):
+        _, said = await hubwire("stats", address, code=2)
+        assert "address" in said or "names no host" in said
+
+
+async def test_a_token_may_come_from_a_file_or_the_address(tmp_path: Path) -> None:
+    file = anyio.Path(tmp_path / "token")
+    await file.write_text(f"{OPERATOR}\n", encoding="ascii")
+    async with hub_at(tmp_path / "store") as (_, url):
+        await hubwire("approvals", "list", url, "--token-file", str(file), token="")
+        await hubwire("approvals", "list", f"{url}#token={OPERATOR}", token="")
+        _, said = await hubwire("tail", url, "--token-file", "no/such", code=2)
+        assert "--token-file no/such cannot be read" in said
+
+
+async def test_a_tail_goes_on_behind_the_last_event(tmp_path: Path) -> None:
+    """After the program with the hub was ended and started again, nothing is printed twice, and nothing is left out."""
+    seen: list[int] = []
+    async with hub_at(tmp_path) as (hub, url):
+        port = int(url.rstrip("/").rpartition(":")[2])
+        arguments = ["tail", "-f", "-n", "0", "--kind", "own.*", "-o", "json", url]
+        process = await anyio.open_process(
+            [*COMMAND, *arguments], stderr=subprocess.PIPE, env={**os.environ, "HUBWIRE_TOKEN": OPERATOR}
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        lines, complaints = BufferedByteReceiveStream(process.stdout), BufferedByteReceiveStream(process.stderr)
+        number = 0
+        while not seen:  # from when on it listens is not told
+            await hub.emit(GenericEvent(kind="own.done", data={"n": number}))
+            number += 1
+            with anyio.move_on_after(0.2):
+                seen.append(json.loads(await lines.receive_until(b"\n", 1 << 16))["data"]["n"])
+        for _ in range(3):
+            await hub.emit(GenericEvent(kind="own.done", data={"n": number}))
+            number += 1
+        await hub.flush()
+    while b"retrying http://127.0.0.1" not in await complaints.receive_until(b"\n", 1 << 16):
+        pass
+    async with hub_at(tmp_path, port) as (hub, _):
+        for _ in range(3):
+            await hub.emit(GenericEvent(kind="own.done", data={"n": number}))
+            number += 1
+        await hub.flush()
+        while seen[-1] != number - 1:
+            seen.append(json.loads(await lines.receive_until(b"\n", 1 << 16))["data"]["n"])
+    process.kill()
+    with anyio.CancelScope(shield=True):
+        await process.aclose()
+    assert seen == list(range(seen[0], number))
