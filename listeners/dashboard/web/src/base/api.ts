@@ -107,7 +107,7 @@ export const api = {
 
   board: <T>(name: string, query: Query = {}, signal?: AbortSignal) =>
     get<Board<T>>(`api/board/${name}`, query, signal),
-  boardOne: <T>(name: string, one: string, signal?: AbortSignal) => 
+  boardOne: <T>(name: string, one: string, signal?: AbortSignal) =>
     get<T>(`api/board/${name}/${id(one)}`, ofTenant(), signal),
   listeners: (signal?: AbortSignal) => get<Listeners>("api/listeners", {}, signal),
 
