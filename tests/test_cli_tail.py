@@ -69,7 +69,7 @@ async def work(root: Path) -> None:
         await hub.emit(TurnStarted(prompt="please " * 100, **about))
         await hub.emit(ModelCalled(model="gpt", call_id="1", request=request, **about))
         answer = {"choices": [{"message": {"role": "assistant", "content": "I test it first."}}]}
-        taken = {"input_tokens": 1234, "output_tokens": 5, "duration_ms": 1840}
+        taken: dict[str, Any] = {"input_tokens": 1234, "output_tokens": 5, "duration_ms": 1840}
         await hub.emit(ModelCompleted(model="gpt", call_id="1", response=answer, **taken, **about))
         await hub.emit(ModelFailed(model="gpt", call_id="2", error_message="429", **about))
         await hub.emit(ToolCalled(tool="pytest", call_id="3", arguments={"path": "tests"}, **about))
