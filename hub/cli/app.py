@@ -18,6 +18,7 @@ from .approvals_app import approvals
 from .dead_letters_app import dead_letters
 from .export_app import export, report
 from .failures import CommandFailed
+from .holds_app import hold, holds, release
 from .hub_client import is_hub, token_file as given_token_file
 from .incoming_app import follow, import_
 from .output import complain, log_to_stderr
@@ -341,6 +342,9 @@ def holds(
     from .holds import holds
 
     anyio.run(partial(holds, target, log=log, as_json=json))
+app.command(hold)
+app.command(release)
+app.command(holds)
 
 
 @app.command
