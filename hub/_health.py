@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ._actors.rules import ActorStatistics
+from ._commit.append_times import AppendTimes
 from ._commit.pulse import LAG_SECONDS, STALL_SECONDS
 from ._delivery.reports import AttachmentStatistics
 from ._foreign.clocks import GuardedClock
@@ -103,6 +104,10 @@ class HubStatistics(Value):
     """How often a check of a rule, which is a function of the program's own, raised, or answered what is no answer."""
     tenants: tuple[TenantStatistics, ...] = ()
     """Of a hub that has limits for tenants, or since it works for some: each whose events there were, by name."""
+    append_seconds_p50: float | None = None
+    """How long an append to the journal took: the median of the last half minute to minute; None if there was none."""
+    append_seconds_p99: float | None = None
+    """What 99 of 100 appends took at most, likewise."""
 
     @property
     def in_flight(self) -> int:
@@ -130,6 +135,13 @@ def _validated(validating: Validating | None) -> dict[str, int]:
         "events_questioned": validating.questioned,
         "checks_failed": validating.checks_failed,
     }
+
+
+def _appended(times: AppendTimes | None) -> dict[str, float | None]:
+    if times is None:
+        return {}
+    p50, p99 = times.seconds(0.5, 0.99)
+    return {"append_seconds_p50": p50, "append_seconds_p99": p99}
 
 
 class Health:
@@ -179,6 +191,7 @@ class Health:
             **_validated(parts.emitting.validating),
             journal=None if parts.upkeep is None else parts.upkeep.statistics(),
             tenants=self._tenants(),
+            **_appended(pipeline.append_times),
         )
 
     def _tenants(self) -> tuple[TenantStatistics, ...]:

@@ -100,6 +100,22 @@ async def test_events_are_found_by_the_filters_of_queries(client: httpx2.AsyncCl
     assert (await events(client, "text=NO+DISK&limit=1"))["rows"]
 
 
+async def test_outcomes_are_asked_for_as_rows_tell_them(client: httpx2.AsyncClient) -> None:
+    """Most events tell it by their kind alone."""
+    rows = (await events(client, "outcome=failed&limit=1000"))["rows"]
+    assert [row["outcome"] for row in rows] == ["failed"] * CALLS
+    assert (await events(client, "outcome=failure&limit=1000"))["rows"] == rows
+    both = (await events(client, "outcome=failed,open&kind=tool.*&limit=1000"))["rows"]
+    assert len(both) == 2 * CALLS
+    bins = (await client.get("api/histogram?since=-1h&outcome=failed")).json()["bins"]
+    assert [sum(each) for each in zip(*bins, strict=True)] == [CALLS, 0, 0]
+    facets = (await client.get("api/facets?outcome=failed&fields=kind,outcome")).json()["facets"]
+    assert facets == {"kind": [["tool.failed", CALLS]], "outcome": [["failed", CALLS]]}
+    assert len((await client.get("api/export?outcome=failed")).text.splitlines()) == CALLS
+    cursor = (await events(client, "outcome=failed&limit=5"))["cursor"]
+    assert (await events(client, f"outcome=failed&limit=1000&after={cursor}"))["rows"] == rows[5:]
+
+
 @pytest.mark.parametrize("order", ["", "newest_first=1&"])
 async def test_pages_follow_each_other_without_a_gap(client: httpx2.AsyncClient, order: str) -> None:
     whole = [row["seq"] for row in (await events(client, f"{order}limit=1000"))["rows"]]

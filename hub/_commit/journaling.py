@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from time import perf_counter_ns
 from typing import Any, Protocol
 
 from .._foreign.arguments import has_method
@@ -11,6 +12,7 @@ from .._foreign.guards import guarded, text_of
 from ..errors import HubFailed, JournalFailed, StoreFull
 from ..events import Event
 from ..ports import Clock, Journal
+from .append_times import AppendTimes
 from .ring import Ring
 
 __all__ = ("Downstream", "FullStores", "run_journal")
@@ -70,6 +72,7 @@ async def run_journal(
     full_stores: FullStores,
     downstream: Downstream,
     fail: Callable[[HubFailed], None],
+    times: AppendTimes,
 ) -> None:
     """Append what is applied to the journal, a batch at a time, for as long as the hub runs.
 
@@ -82,6 +85,7 @@ async def run_journal(
             end, groups = ring.groups.take(start, end)
         events = ring.slice(start, end)
         append = partial(append_batches, start, groups) if groups else journal.append
+        begun_ns = perf_counter_ns()
         try:
             try:
                 await guarded(append, events)
@@ -95,6 +99,7 @@ async def run_journal(
             failure.__cause__ = error
             fail(failure)
             return
+        times.add(begun_ns, perf_counter_ns())
         ring.journaled.advance(end)
         downstream.after_journaled()
 

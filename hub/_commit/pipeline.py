@@ -17,6 +17,7 @@ from ..events import Event
 from ..limits import Limits
 from ..ports import Clock, Journal
 from .admission import Admission
+from .append_times import AppendTimes
 from .commits import CommitWaiters, never_committed
 from .held import is_inside, may_be_inside
 from .ingress import Ingress
@@ -68,6 +69,7 @@ class Pipeline:
         """Called at once with each applied event of a kind, in this order, and in this process only."""
         self.meter: Meter | None = None
         """What counts for tenants, and knows their quotas; None while there are no tenants."""
+        self.append_times: AppendTimes | None = None if journal is None else AppendTimes()
         self.offers_dropped: int = 0
         self._apply = apply
         self._journal = journal
@@ -267,8 +269,10 @@ class Pipeline:
 
     async def run_journal(self) -> None:
         """Append what is applied to the journal for as long as the hub runs."""
-        assert self._journal is not None
-        await run_journal(self._journal, self.ring, self.full_stores, self._downstream, self.fail)
+        journal, times = self._journal, self.append_times
+        assert journal is not None
+        assert times is not None
+        await run_journal(journal, self.ring, self.full_stores, self._downstream, self.fail, times)
 
     def fail(self, failure: HubFailed, *, is_logged: bool = True) -> None:
         """Stop for good: every task that waits for admission or a commit gets the failure. The first failure counts."""

@@ -14,6 +14,8 @@ from hubwire.words import without_contents
 from ._asked import Asked, Endpoint
 from ._checks import hub_of
 from ._http import Problem, Reply, encoded, refused
+from ._logs import Logs
+from ._outcomes import Outcomes
 from ._selecting import selection_of
 
 __all__ = ("endpoints",)
@@ -27,27 +29,41 @@ _FORMATS: Mapping[str, tuple[Callable[[], Format], str, str]] = {
 
 async def _export(asked: Asked) -> Reply:
     """Stream the selected records, redacted, with a lock on nothing: also while the log is written."""
-    selection = await selection_of(asked, also=("format",))
+    chosen = await selection_of(asked, also=("format",))
     name = asked.text("format", "jsonl") or "jsonl"
     if name not in _FORMATS:
         raise refused(f"there is no format {name[:40]!r}", f"format={'|'.join(_FORMATS)}")
     make, media_type, suffix = _FORMATS[name]
     logs = asked.parts.logs
     place = await logs.place()
-    found = query(place.store, place.path, selection, call=asked.request.url.path)
+    found = query(place.store, place.path, chosen.selection, call=asked.request.url.path)
 
-    async def pieces() -> AsyncIterator[bytes]:
-        async with logs.turn():
-            async for piece in export(_records(found, contents=asked.contents), make()):
-                yield piece
-
+    records = _records(found, chosen.outcomes, contents=asked.contents)
+    pieces = export(records, make(), redactor=logs.redactor)
     file = f"hubwire-{(asked.parts.source.id or 'log')[-8:]}.{suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{file}"'}
-    return StreamingResponse(pieces(), 200, headers, media_type)
+    if asked.request.method == "HEAD":
+        return Response(b"", 200, headers, media_type)
+    first = b""
+    async with logs.turn():  # what cannot be read is told before there is half a file
+        while not first and (piece := await anext(pieces, None)) is not None:
+            first = piece
+    return StreamingResponse(_in_turns(first, pieces, logs), 200, headers, media_type)
 
 
-async def _records(found: Query, *, contents: bool) -> AsyncIterator[ExportRecord]:
+async def _in_turns(first: bytes, pieces: AsyncIterator[bytes], logs: Logs) -> AsyncIterator[bytes]:
+    """Iterate over a file; who takes it slowly, or not at all, keeps no one from reading meanwhile."""
+    piece: bytes | None = first
+    while piece is not None:
+        yield piece
+        async with logs.turn(is_patient=True):
+            piece = await anext(pieces, None)
+
+
+async def _records(found: Query, outcomes: Outcomes, *, contents: bool) -> AsyncIterator[ExportRecord]:
     async for each in found:
+        if outcomes.wanted and not outcomes.takes(each.fields):
+            continue
         if contents:
             yield ExportRecord(line=each.line, index=each.index)
         else:

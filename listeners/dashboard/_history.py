@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,14 +13,14 @@ import attrs
 
 from hubwire.errors import ConfigurationError
 from hubwire.query import Count, Looked, Selection, count, query
-from hubwire.words import meaning_of
+from hubwire.words import meaning_of, outcome_of
 
 from ._asked import Asked, Endpoint
 from ._http import Problem, Reply, json_reply, refused
 from ._linked import linked
 from ._logs import Place
 from ._rows import run_of
-from ._selecting import PAGING, selection_of
+from ._selecting import PAGING, Chosen, selection_of
 
 __all__ = ("FACETS", "endpoints")
 
@@ -37,7 +38,7 @@ _FIRST = datetime.min.replace(tzinfo=UTC)
 
 
 async def _events(asked: Asked) -> Reply:
-    selection = await selection_of(asked, also=PAGING)
+    chosen = await selection_of(asked, also=PAGING)
     limit = asked.whole("limit", _LIMIT, least=1, most=_LIMIT_MAX)
     logs = asked.parts.logs
     place = await logs.place()
@@ -45,14 +46,19 @@ async def _events(asked: Asked) -> Reply:
     found = query(
         place.store,
         place.path,
-        selection,
+        chosen.selection,
         after=asked.text("after"),
-        limit=limit,
         newest_first=asked.flag("newest_first"),
         call=asked.request.url.path,
     )
+    records: list[dict[str, Any]] = []
     async with logs.turn(), _deadline():
-        records = [each.fields async for each in found]
+        async for each in found:
+            if chosen.outcomes.takes(fields := each.fields):
+                records.append(fields)
+                if len(records) == limit:
+                    break
+        await found.aclose()
     # Records of the log's own, and those of programs, are no events: they have no number.
     events = [logs.shown(each) for each in records if "seq" in each]
     rows = [asked.parts.rows.row_of(each, contents=asked.contents) for each in events]
@@ -74,8 +80,19 @@ def _looked(looked: Looked) -> dict[str, Any]:
     return {"first": looked.first, "records": looked.records, "text": "; ".join(said)}
 
 
-def _deadline() -> asyncio.Timeout:
-    return asyncio.timeout(_SECONDS)
+@asynccontextmanager
+async def _deadline() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise Problem(
+            503,
+            "overloaded",
+            f"the log is so large that reading it took longer than {_SECONDS:.0f} s",
+            "ask for less: since=, until=, kind= or agent=",
+            headers={"Retry-After": "5"},
+        ) from error
 
 
 async def _event(asked: Asked) -> Reply:
@@ -108,7 +125,8 @@ async def _event(asked: Asked) -> Reply:
 
 async def _histogram(asked: Asked) -> Reply:
     """Return how many events there were over time, by what they mean."""
-    selection = await selection_of(asked, also=("bins",))
+    chosen = await selection_of(asked, also=("bins",))
+    selection = chosen.selection
     bins = asked.whole("bins", _BINS, least=1, most=_BINS_MAX)
     now = _EPOCH + timedelta(microseconds=asked.parts.clock.now_ns() // 1000)
     until = selection.until_at or now
@@ -130,29 +148,28 @@ async def _histogram(asked: Asked) -> Reply:
     begin = (since - _EPOCH) // width * width
     made = [[0, 0, 0] for _ in range((until - _EPOCH - begin) // width + 1)]
     for row in counts:
+        fields = dict(zip(_MEANING, row.values, strict=True))
+        if not chosen.outcomes.takes(fields):
+            continue
         at = -1 if row.begins is None else (row.begins - _EPOCH - begin) // width
         if 0 <= at < len(made):
-            made[at][_PLACES[_meaning(row)]] += row.count
+            made[at][_PLACES[meaning_of(fields)]] += row.count
     start, seconds = begin / timedelta(seconds=1), width / timedelta(seconds=1)
     return json_reply({"start": start, "width_seconds": seconds, "bins": made})
 
 
 _PLACES: Mapping[str | None, int] = {"wrong": 0, "attention": 1, None: 2}
+_MEANING = ("kind", "severity", "outcome")
+"""What an event means, these say."""
 
 
 async def _over_time(place: Place, selection: Selection, width: timedelta) -> tuple[Count, ...]:
-    by = ("kind", "severity", "outcome")
-    return (await count(place.store, place.path, selection, by=by, every=width, call="api/histogram")).rows
-
-
-def _meaning(row: Count) -> str | None:
-    kind, severity, outcome = row.values
-    return meaning_of({"kind": kind, "severity": severity, "outcome": outcome})
+    return (await count(place.store, place.path, selection, by=_MEANING, every=width, call="api/histogram")).rows
 
 
 async def _facets(asked: Asked) -> Reply:
     """Return which values the fields of the selected events have, the most frequent first."""
-    selection = await selection_of(asked, also=("fields",))
+    chosen = await selection_of(asked, also=("fields",))
     fields = asked.texts("fields") or FACETS[:5]
     for each in fields:
         if each not in FACETS:
@@ -163,17 +180,28 @@ async def _facets(asked: Asked) -> Reply:
     total = 0
     async with asked.parts.logs.turn(), _deadline():
         for field in dict.fromkeys(fields):
-            counts = await count(place.store, place.path, selection, by=field, call="api/facets")
-            total = counts.total
-            by_value: Counter[str | None] = Counter()
-            for row in counts.rows:
-                by_value[row.values[0]] += row.count
-            found[field] = [_facet(asked, field, *each) for each in by_value.most_common(_FACET_ROWS + 1) if each[0]]
-    return json_reply({"facets": {name: rows[:_FACET_ROWS] for name, rows in found.items()}, "counted": total})
+            numbers = await _numbers(place, chosen, field)
+            total = sum(numbers.values())
+            most = numbers.most_common(_FACET_ROWS + 1)  # of them one may be of those without a value
+            found[field] = [_facet(asked, field, *each) for each in most if each[0]][:_FACET_ROWS]
+    return json_reply({"facets": found, "counted": total})
+
+
+async def _numbers(place: Place, chosen: Chosen, field: str) -> Counter[str | None]:
+    """Return how many of the events that are asked for have each value of a field."""
+    is_told = chosen.outcomes.wanted or field == "outcome"  # then by their kinds, too
+    by = tuple(dict.fromkeys((field, "kind", "outcome"))) if is_told else (field,)
+    found: Counter[str | None] = Counter()
+    for row in (await count(place.store, place.path, chosen.selection, by=by, call="api/facets")).rows:
+        fields = dict(zip(by, row.values, strict=True))
+        if chosen.outcomes.takes(fields):
+            found[outcome_of(fields) if field == "outcome" else row.values[0]] += row.count
+    return found
 
 
 def _facet(asked: Asked, field: str, value: str | None, number: int) -> list[Any]:
     names = asked.parts.rows.names
+    value = None if value is None else str(asked.parts.logs.redactor.redact(value))
     named = {"agent": names.agent, "channel": names.channel}.get(field)
     return [value, number] if named is None or value is None else [value, number, named(value)]
 

@@ -74,7 +74,11 @@ def _figures(asked: Asked, hub: Hub, statistics: HubStatistics) -> dict[str, Any
             "in_flight": statistics.in_flight,
             "loop_lag_ms": round(statistics.loop_lag_seconds * 1000, 1),
         },
-        "store": {"stalled_ms": round(statistics.commit_stalled_seconds * 1000, 1), "p50_ms": None, "p99_ms": None},
+        "store": {
+            "stalled_ms": round(statistics.commit_stalled_seconds * 1000, 1),
+            "p50_ms": _milliseconds(statistics.append_seconds_p50),
+            "p99_ms": _milliseconds(statistics.append_seconds_p99),
+        },
         "journal": None
         if journal is None
         else {
@@ -93,6 +97,10 @@ def _figures(asked: Asked, hub: Hub, statistics: HubStatistics) -> dict[str, Any
         },
         "ring": {"held": statistics.ring_events, "bytes": statistics.ring_bytes},
     }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
 
 
 def endpoints() -> tuple[Endpoint, ...]:

@@ -68,7 +68,7 @@ class LogSource:
         self.seqs: list[int] = []
         self._id = ""
         self._problem: tuple[str, str] | None = None
-        self._redactor = Redactor.shared()
+        self.redactor: Redactor = Redactor.shared()
         self._task: asyncio.Task[None] | None = None
         self._is_read = asyncio.Event()
         self.changed: asyncio.Event = asyncio.Event()
@@ -182,7 +182,7 @@ class LogSource:
             body = record.body
             if b'"seq":' not in body:
                 return None
-            line = self._redactor.redact_line(body)
+            line = self.redactor.redact_line(body)
             return LogItem(codec.decode(line), line)
         except InvalidRecord:
             return None

@@ -46,7 +46,7 @@ class Logs:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._redactor = Redactor.shared()
+        self.redactor: Redactor = source.redactor
 
     @property
     def audit(self) -> AuditLog | None:
@@ -76,10 +76,10 @@ class Logs:
         return Place(audit.store, audit.path)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for one's turn to read. Raises :class:`Problem` if that takes too long."""
+    async def turn(self, *, is_patient: bool = False) -> AsyncIterator[None]:
+        """Wait for one's turn to read. Raises :class:`Problem` if that takes too long, but to who is patient."""
         try:
-            async with asyncio.timeout(_WAIT_SECONDS):
+            async with asyncio.timeout(None if is_patient else _WAIT_SECONDS):
                 await self._turns.acquire()
         except TimeoutError as error:
             raise Problem(
@@ -92,7 +92,7 @@ class Logs:
 
     def shown(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Return the fields of a record without what is personal or secret."""
-        return codec.decode_fields(self._redactor.redact_line(codec.encode_fields(fields)))
+        return codec.decode_fields(self.redactor.redact_line(codec.encode_fields(fields)))
 
     async def record(self, place: Place, seq: int) -> dict[str, Any] | None:
         """Return the fields of the event with this number, also of one that is too long for a line; None: it has none.

@@ -14,6 +14,7 @@ from hubwire import board, installed_version
 from ._asked import Asked, Endpoint
 from ._history import FACETS
 from ._http import Reply, json_reply
+from ._outcomes import OUTCOMES
 from ._selecting import FILTERS
 
 __all__ = ("document", "endpoint_for")
@@ -25,6 +26,7 @@ _FLAG: Mapping[str, Any] = {"type": "string", "enum": ["0", "1"]}
 _SAID: Mapping[str, tuple[Mapping[str, Any], str]] = {
     **{name: (_TEXT, f"records of this {name}; several with commas") for name in FILTERS},
     "kind": (_TEXT, "patterns over kinds, such as tool.*; several with commas"),
+    "outcome": (_TEXT, f"what became of it: {', '.join(OUTCOMES)}; several with commas"),
     "text": (_TEXT, "text in the record, in whatever case"),
     "since": (_TEXT, "the first instant: ISO 8601, -10m, today"),
     "until": (_TEXT, "the first instant that is not wanted any more"),

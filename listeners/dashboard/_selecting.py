@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import attrs
 from anyio import to_thread
 
 from hubwire.errors import ConfigurationError
@@ -12,8 +13,9 @@ from hubwire.query import Selection
 
 from ._asked import Asked
 from ._http import refused
+from ._outcomes import Outcomes
 
-__all__ = ("FILTERS", "PAGING", "selection_of")
+__all__ = ("FILTERS", "PAGING", "Chosen", "selection_of")
 
 FILTERS = (
     *("kind", "agent", "channel", "task", "turn", "session", "correlation", "actor", "source", "topic"),
@@ -26,7 +28,15 @@ _OWN = ("cls", "clock", "call")
 """What a selection is made with besides filters: it is not the client's to give."""
 
 
-async def selection_of(asked: Asked, *, also: tuple[str, ...] = ()) -> Selection:
+@attrs.frozen
+class Chosen:
+    """Which records are asked for."""
+
+    selection: Selection
+    outcomes: Outcomes
+
+
+async def selection_of(asked: Asked, *, also: tuple[str, ...] = ()) -> Chosen:
     """Return which records a request asks for; ``also`` are its other parameters.
 
     Those of a person who may see some tenants alone are of the tenant that was asked for. Raises
@@ -40,12 +50,14 @@ async def selection_of(asked: Asked, *, also: tuple[str, ...] = ()) -> Selection
             raise refused(f"there is no filter {name!r}", f"there are {', '.join((*FILTERS, *_ONE))}")
         if name not in known:
             given[name] = asked.text(name)
+    outcomes = Outcomes.of(given.pop("outcome", ()))
     if asked.tenant is not None:
         given["tenant"] = asked.tenant
     if not asked.contents and "text" in given:
         raise refused("text looks through what is hidden from you", "ask by kind, agent, channel or time instead")
     make = partial(Selection.of, **given, clock=asked.parts.clock, call=asked.request.url.path)
     try:
-        return await to_thread.run_sync(make) if "zone" in given else make()  # zones are files
+        selection = await to_thread.run_sync(make) if "zone" in given else make()  # zones are files
     except ConfigurationError as error:
         raise refused(str(error)) from error
+    return Chosen(selection, outcomes)

@@ -84,6 +84,10 @@ class Source(Protocol):
     @property
     def names(self) -> Names: ...
     @property
+    def redactor(self) -> Redactor:
+        """What redacts its events, and all else that is shown of it."""
+
+    @property
     def problem(self) -> tuple[str, str] | None:
         """Why there are no more events, and what to do; None if nothing is wrong."""
 
@@ -103,10 +107,11 @@ class HubSource:
 
     sort: Literal["hub", "log"] = "hub"
 
-    def __init__(self, hub: Hub, tail: LiveTail) -> None:
+    def __init__(self, hub: Hub, tail: LiveTail, redactor: Redactor) -> None:
         self.hub: Hub | None = hub
         self._hub = hub
         self._tail = tail
+        self.redactor: Redactor = redactor
         self.names: Names = Names()
         self._has_names = False
 
@@ -133,7 +138,7 @@ class HubSource:
         if self._has_names:
             return
         self._has_names = True
-        redact = Redactor.shared().redact
+        redact = self.redactor.redact
         for agent in self._hub.agents.list()[-_NAMES_MAX:]:
             self.names.learn({"kind": "agent.registered", "agent_id": agent.id, "name": redact(agent.name)})
         for channel in self._hub.channels.list()[-_NAMES_MAX:]:

@@ -12,7 +12,7 @@ from hubwire.clock import timestamp
 from hubwire.errors import HubError
 from hubwire.own_log import OwnLog
 from hubwire.ports import Clock
-from hubwire.waking import start_later
+from hubwire.waking import Beginning, start_later
 
 from ..audit import Outcome, Verification
 from ..audit.verify import examine
@@ -79,7 +79,8 @@ class Verifying:
             )
         if self._reading is None:
             reading = self._reading = _Reading(time.monotonic())
-            reading.task = start_later(self._read(reading), name="hubwire dashboard verify")
+            # It begins also if it is stopped before: else it would be under way for ever.
+            reading.task = start_later(Beginning(self._read(reading)), name="hubwire dashboard verify")
 
     async def _read(self, reading: _Reading) -> None:
         def progress(index: int) -> None:

@@ -66,7 +66,7 @@ class Dashboard:
     ``access``: who may look, and do what (:class:`Access`); without it, a token is made for one person with the role
     ``operate``. ``show_content``: whether people see what agents say and the arguments of tools; by default names and
     sizes alone, but for people with ``contents=True``. What is personal or secret is redacted in any case, by
-    ``redactor``, as :class:`~hubwire.listeners.live.LiveTail` has it. ``hosts``: the names under which it is served,
+    ``redactor``, a :class:`~hubwire.redaction.Redactor`: also from a log that was written without one. ``hosts``: the names under which it is served,
     besides those of this machine: requests for others are refused. ``name``: what the page calls the hub.
     ``streams_max``: how many clients may read at once. ``clock`` is that of sessions and of what is shown as of now.
 
@@ -92,14 +92,13 @@ class Dashboard:
             raise ConfigurationError(
                 f"Dashboard(): hub is a Hub, not a {type(hub).__name__}; a log without one: Dashboard.of_log(store)"
             )
-        if redactor is None:
-            raise ConfigurationError("Dashboard(): what it shows is redacted: redactor is a Redactor, or 'default'")
+        redacts = _redactor(redactor)
         make = _made(access, show_content, hosts, name, streams_max, clock)
         from ._source import HubSource  # noqa: PLC0415 - likewise
 
-        tail = LiveTail(redactor=redactor, subscribers_max=100_000, secret=b"hubwire dashboard cursors")
+        tail = LiveTail(redactor=redacts, subscribers_max=100_000, secret=b"hubwire dashboard cursors")
         hub.attach(tail)
-        self._app: App = make(HubSource(hub, tail))
+        self._app: App = make(HubSource(hub, tail, redacts))
         self._parts: Parts = self._app.parts
 
     @classmethod
@@ -199,6 +198,17 @@ async def serve(dashboard: Dashboard, **settings: Any) -> None:
     serving = dashboard.serve(**settings)
     async with serving:
         await serving.wait()
+
+
+def _redactor(given: object) -> Redactor:
+    """Return what redacts: history is of records, which a function of events could not redact."""
+    from hubwire.redaction import Redactor  # noqa: PLC0415 - beside the parts that need the extra
+
+    if type(given) is str and given == "default":
+        return Redactor.shared()
+    if not isinstance(given, Redactor):
+        raise ConfigurationError("Dashboard(): what it shows is redacted: redactor is a Redactor, or 'default'")
+    return given
 
 
 def _made(

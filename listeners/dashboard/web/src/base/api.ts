@@ -1,6 +1,7 @@
 // Requests to the server, below where the page is mounted. What fails is a Trouble: what happened, and what to do.
 
 import type { ApprovalView } from "./boards.ts";
+import { place } from "./router.ts";
 import type {
   ApprovalDetail,
   Board,
@@ -87,20 +88,27 @@ const post = <T>(path: string, body: unknown = {}, query: Query = {}): Promise<T
   request<T>("POST", address(path, query), { body });
 const id = encodeURIComponent;
 
+/** The tenant that is looked at: who may see several has to say which. */
+function ofTenant(): Query {
+  const tenant = place.peek().params.tenant?.[0];
+  return tenant ? { tenant } : {};
+}
+
 export const api = {
   session: () => get<Session>("api/session"),
   signIn: (token: string) => post<Session>("api/session", { token }),
   signOut: () => request<void>("DELETE", "api/session"),
 
   events: (query: Query, signal?: AbortSignal) => get<Page>("api/events", query, signal),
-  event: (seq: number, signal?: AbortSignal) => get<Detail>(`api/events/${seq}`, {}, signal),
+  event: (seq: number, signal?: AbortSignal) => get<Detail>(`api/events/${seq}`, ofTenant(), signal),
   histogram: (query: Query, signal?: AbortSignal) => get<Histogram>("api/histogram", query, signal),
   facets: (query: Query, signal?: AbortSignal) => get<Facets>("api/facets", query, signal),
   exportAddress: (query: Query) => address("api/export", query),
 
   board: <T>(name: string, query: Query = {}, signal?: AbortSignal) =>
     get<Board<T>>(`api/board/${name}`, query, signal),
-  boardOne: <T>(name: string, one: string, signal?: AbortSignal) => get<T>(`api/board/${name}/${id(one)}`, {}, signal),
+  boardOne: <T>(name: string, one: string, signal?: AbortSignal) =>
+    get<T>(`api/board/${name}/${id(one)}`, ofTenant(), signal),
   listeners: (signal?: AbortSignal) => get<Listeners>("api/listeners", {}, signal),
 
   resume: (name: string) =>
