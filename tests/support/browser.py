@@ -196,6 +196,7 @@ class Looking:
 
     def tab(self) -> Any:
         page = self.context.new_page()
+        page.set_default_timeout(15_000)
         page.on("pageerror", lambda error: self.trouble.append(f"error {error}"))
         page.on("console", self._said)
         page.on("dialog", lambda dialog: self.trouble.append(f"dialog {dialog.message}"))
@@ -225,11 +226,14 @@ class Looking:
         self.page.locator("main").locator("[data-row], [data-stop], [role=row][id], .empty").first.wait_for()
 
     def select(self) -> None:
-        """Open the first row of a view by the keyboard, and wait until it is seen."""
+        """Open the first row of a view, or the next one, by the keyboard, and wait until it is seen."""
         before = self.page.evaluate("location.hash")
         self.page.keyboard.press("j")
         self.page.keyboard.press("Enter")
-        self.page.wait_for_function("before => location.hash !== before", arg=before)
+        if before.startswith("#/channels"):
+            self.page.locator(".talk").first.wait_for()
+        else:
+            self.page.wait_for_function("before => location.hash !== before", arg=before)
 
     def rows(self, page: Any = None) -> list[int]:
         """Return the numbers of the events that Live lists, as the eye meets them: they are placed, not in order."""
