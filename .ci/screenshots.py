@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 import shutil
 import sys
@@ -32,9 +33,9 @@ CONVERSATIONS = ROOT.parent / "shared" / "data" / "airline.jsonl.gz"
 VIEWS = ("live", "agents", "channels", "runs", "approvals", "listeners", "log")
 SIZES = {"": (1440, 900), "-390": (390, 844)}
 TOKEN = "a-token-for-pictures-alone"  # noqa: S105 - of a hub that is gone when the program ends
-_STEP_SECONDS = 0.4
-_WORK_SECONDS = 25.0
-_AT_A_TIME = 5
+_STEP_SECONDS = 0.6
+_WORK_SECONDS = 30.0
+_AT_A_TIME = 3
 _POLICY = ApprovalPolicy(timeout_seconds=900, challenges=dict.fromkeys(RiskLevel, ChallengeKind.CONFIRM))
 
 
@@ -62,34 +63,47 @@ class Conversations:
         if not self._told:
             return
         desk = await self._hub.agents.register("desk")
-        await asyncio.gather(*(self._one_after_the_other(desk, number) for number in range(_AT_A_TIME)))
+        lines = (self._one_after_the_other(desk, number) for number in range(_AT_A_TIME))
+        await asyncio.gather(self._read(desk), *lines)
+
+    @staticmethod
+    async def _read(agent: Agent) -> None:
+        async for delivery in agent.inbox():
+            await asyncio.sleep(_STEP_SECONDS)
+            await delivery.ack()
 
     async def _one_after_the_other(self, desk: Agent, number: int) -> None:
         traveller = await self._hub.agents.register(f"traveller-{number + 1}")
+        reading = asyncio.create_task(self._read(traveller))
         for case, told in enumerate(self._told[number::_AT_A_TIME]):
             said = next(each["content"] for each in told if each["role"] == "user")
             channel = await self._hub.channels.open([desk, traveller], topic=str(said).split(".")[0][:40])
             await self._tell(told, desk, traveller, channel, f"case-{number}-{case}")
             await channel.close("the traveller has what was asked for")
+        reading.cancel()
 
     async def _tell(self, told: list[Any], desk: Agent, traveller: Agent, channel: Channel, case: str) -> None:
         emit = self._hub.emit
         about: dict[str, Any] = {"agent_id": desk.id, "channel_id": channel.id, "correlation_id": case}
+        asked = ""
         for number, line in enumerate(told):
             await asyncio.sleep(_STEP_SECONDS)
             if line["role"] == "user":
-                await channel.post(traveller, str(line["content"]), to=[desk])
+                asked = str(line["content"])
+                await channel.post(traveller, asked, to=[desk])
             elif line["role"] == "assistant":
                 turn = {**about, "turn_id": f"{case}-{number}"}
                 call = {**turn, "model": "gpt-4o", "call_id": f"{case}-{number}"}
-                await emit(TurnStarted(prompt=case, **turn))
+                await emit(TurnStarted(prompt=asked, **turn))
                 await emit(ModelCalled(request={"messages": number}, **call))
                 await asyncio.sleep(_STEP_SECONDS)
+                tools = [tool["function"]["name"] for tool in line.get("tool_calls") or []]
+                said = line["content"] or f"I call {', '.join(tools)}."
                 tokens = {"input_tokens": 900 + 60 * number, "output_tokens": 80, "duration_ms": 400.0}
-                await emit(ModelCompleted(response={"text": line["content"] or ""}, **tokens, **call))
+                await emit(ModelCompleted(response={"text": said}, **tokens, **call))
                 for tool in line.get("tool_calls") or []:
                     await self._call(tool, told[number + 1 :], turn)
-                await emit(TurnEnded(content=line["content"] or "", **turn))
+                await emit(TurnEnded(content=said, **turn))
                 if line["content"]:
                     await channel.post(desk, str(line["content"]), to=[traveller])
 
@@ -165,7 +179,7 @@ def take(url: str, folder: Path) -> None:
                 for view in VIEWS:
                     page.evaluate("hash => { location.hash = hash }", f"#/{view}")
                     _open(page, view, is_wide=not suffix)
-                    save(page.screenshot(), folder / f"{view}-{theme}{suffix}.png")
+                    save(page.screenshot(), folder / f"{view}-{theme}{suffix}.webp")
                 context.close()
         browser.close()
 
@@ -175,8 +189,9 @@ def _open(page: Any, view: str, *, is_wide: bool) -> None:
     shown = "main [role=row][id], main [data-row], main [data-stop]"
     page.locator(shown).first.wait_for()
     if view == "live" and is_wide:
-        failed = page.locator("main [role=row][id]").filter(has=page.locator(".wrong")).first
-        (failed if failed.count() else page.locator(shown).first).click()
+        page.keyboard.press("Space")
+        page.keyboard.press("e")
+        page.keyboard.press("Enter")
     elif view in ("channels", "approvals") and is_wide:
         page.locator(shown).first.click()
     elif view == "runs":
@@ -185,14 +200,11 @@ def _open(page: Any, view: str, *, is_wide: bool) -> None:
 
 
 def save(picture: bytes, place: Path) -> None:
-    """Write a picture with as few colours as it needs: a page has few."""
-    import io  # noqa: PLC0415 - beside what needs it
-
-    from PIL import Image  # noqa: PLC0415 - likewise
+    """Write a picture as small as it can be with every colour as it is: colours have meanings here."""
+    from PIL import Image  # noqa: PLC0415 - beside what needs it
 
     place.parent.mkdir(parents=True, exist_ok=True)
-    colours = Image.open(io.BytesIO(picture)).convert("RGB").quantize(128, dither=Image.Dither.NONE)
-    colours.save(place, optimize=True)
+    Image.open(io.BytesIO(picture)).convert("RGB").save(place, lossless=True, method=6)
     print(f"{place.stat().st_size / 1000:6.0f} kB  {place.name}")
 
 

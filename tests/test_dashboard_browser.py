@@ -248,7 +248,7 @@ def test_an_approval_is_decided_by_keyboard_alone(live: Served, person: Looking)
     page.keyboard.type("the passenger is ill")
     page.keyboard.press("Enter")
     approval = task.result(20)
-    assert approval.approvers == ("ann",)
+    assert (approval.approvers, approval.reason) == (("ann",), "the passenger is ill")
     page.locator(".view").get_by_text("the passenger is ill").first.wait_for()
 
 

@@ -76,6 +76,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.mark.parametrize("view", VIEWS)
 def test_text_of_agents_is_text(hostile: Served, person: Looking, view: str) -> None:
     page = person.open(hostile, view)
+    if view in ("live", "agents", "channels"):
+        page.locator("main").get_by_text("<img src=x").first.wait_for()
     for _ in range({"live": 12, "channels": 12, "listeners": 0}.get(view, 1)):
         person.select()
     seen = page.evaluate("document.body.innerHTML")
@@ -85,8 +87,6 @@ def test_text_of_agents_is_text(hostile: Served, person: Looking, view: str) -> 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert len(page.evaluate("[...document.querySelectorAll('*')]")) < 10_000
     assert "\u202e" not in seen
-    if view in ("live", "agents", "channels"):
-        assert page.get_by_text("<img src=x").count() > 0
 
 
 def test_the_policy_of_the_page_runs_no_other_script(hostile: Served, person: Looking) -> None:
