@@ -154,9 +154,7 @@ def test_another_hub_is_told_and_its_numbers_begin_anew(person: Looking) -> None
         person.trouble.clear()
 
 
-def test_ten_tabs_get_all_of_two_thousand_events_a_second(
-    alone: Alone, person: Looking, record_property: Any
-) -> None:
+def test_ten_tabs_get_all_of_two_thousand_events_a_second(alone: Alone, person: Looking, record_property: Any) -> None:
     person.open(alone)
     tabs = [person.page, *(person.tab() for _ in range(9))]
     for tab in tabs[1:]:

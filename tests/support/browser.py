@@ -23,7 +23,19 @@ from hubwire.listeners import AuditLog, dashboard
 from hubwire.listeners.dashboard import Access, Dashboard, Person
 from hubwire.stores import FileStore
 
-__all__ = ("TOKENS", "VIEWS", "Alone", "Looking", "Served", "chromium", "failed", "free_port", "gate", "numbered", "served")
+__all__ = (
+    "TOKENS",
+    "VIEWS",
+    "Alone",
+    "Looking",
+    "Served",
+    "chromium",
+    "failed",
+    "free_port",
+    "gate",
+    "numbered",
+    "served",
+)
 
 VIEWS = ("live", "agents", "channels", "runs", "approvals", "listeners", "log")
 PAGE = Path(dashboard.__file__).resolve().parent / "_page"
@@ -223,7 +235,7 @@ class Looking:
         """Show a view, and wait until it has what it shows."""
         self.page.evaluate("hash => { location.hash = hash }", f"#/{view}{query}")
         self.page.locator(f"section.view[aria-label={view.capitalize()}]").wait_for()
-        self.page.locator("main").locator("[data-row], [data-stop], [role=row][id], .empty").first.wait_for()
+        self.page.locator("main").locator("[data-row], [data-stop], tbody tr, [role=row][id], .empty").first.wait_for()
 
     def select(self) -> None:
         """Open the first row of a view, or the next one, by the keyboard, and wait until it is seen."""
