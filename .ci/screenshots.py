@@ -108,7 +108,7 @@ class Conversations:
                 await asyncio.sleep(_STEP_SECONDS)
                 tools = [tool["function"]["name"] for tool in line.get("tool_calls") or []]
                 said = line["content"] or f"I call {', '.join(tools)}."
-                tokens = {"input_tokens": 900 + 60 * number, "output_tokens": 80, "duration_ms": 400.0}
+                tokens: dict[str, Any] = {"input_tokens": 900 + 60 * number, "output_tokens": 80, "duration_ms": 400.0}
                 await emit(ModelCompleted(response={"text": said}, **tokens, **call))
                 for tool in line.get("tool_calls") or []:
                     await self._call(tool, told[number + 1 :], turn)
@@ -180,7 +180,7 @@ def take(url: str, folder: Path) -> None:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for theme in ("light", "dark"):
             for suffix, (width, height) in SIZES.items():
-                size = {"width": width, "height": height}
+                size: Any = {"width": width, "height": height}
                 context = browser.new_context(viewport=size, color_scheme=theme, reduced_motion="reduce")
                 page = context.new_page()
                 page.goto(f"{url}#token={TOKEN}")

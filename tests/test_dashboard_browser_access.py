@@ -34,7 +34,7 @@ async def _live(hub: Hub) -> None:
     desk, coder = await hub.agents.register("desk"), await hub.agents.register("coder")
     channel = await hub.channels.open([desk, coder], topic="rebook K1NW8N")
     await channel.post(desk, "Yes, please proceed")
-    turn = {"agent_id": coder.id, "turn_id": "1", "correlation_id": "case", "channel_id": channel.id}
+    turn: dict[str, Any] = {"agent_id": coder.id, "turn_id": "1", "correlation_id": "case", "channel_id": channel.id}
     await hub.emit(TurnStarted(**turn))
     await hub.emit(ToolCalled(**turn, tool="book", call_id="1", arguments={"cabin": "economy"}))
     await hub.emit(ToolFailed(**turn, tool="book", call_id="1", error_message="no seats"))
@@ -64,7 +64,7 @@ def test_the_checker_of_accessibility_finds_nothing(lived: Served, person: Looki
     page.emulate_media(color_scheme=theme, reduced_motion="reduce")
     page.set_viewport_size({"width": width, "height": 900})
     person.open(lived)
-    found = []
+    found: list[tuple[str, ...]] = []
     for view in VIEWS:
         person.go(view)
         # Where there is room, a drawer stands beside its view: both are checked at once.

@@ -59,7 +59,12 @@ async def _say_all(hub: Hub) -> None:
         agent = await hub.agents.register(title[:40] if name in ("markup", "bidi", "link", "percent") else name)
         channel = await hub.channels.open([agent, bob], topic=title)
         await channel.post(agent, text if name != "long" else "x" * 200_000)
-        turn = {"agent_id": agent.id, "turn_id": name, "correlation_id": title, "channel_id": channel.id}
+        turn: dict[str, Any] = {
+            "agent_id": agent.id,
+            "turn_id": name,
+            "correlation_id": title,
+            "channel_id": channel.id,
+        }
         await hub.emit(TurnStarted(**turn))
         await hub.emit(ToolCalled(**turn, tool=title, call_id="1", arguments={"it": text}))
         await hub.emit(ToolFailed(**turn, tool=title, call_id="1", error_message=title, metadata={"it": text}))

@@ -312,7 +312,7 @@ def numbered(first: int, count: int, **fields: Any) -> list[Event]:
 
 
 def failed(agent_id: str, message: str) -> list[Event]:
-    call = {"agent_id": agent_id, "tool": "book", "call_id": "1"}
+    call: dict[str, Any] = {"agent_id": agent_id, "tool": "book", "call_id": "1"}
     return [ToolCalled(**call), ToolFailed(**call, error_message=message)]
 
 
