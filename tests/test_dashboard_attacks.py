@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -12,13 +12,14 @@ import httpx2
 import pytest
 
 from hubwire import Hub
-from hubwire.events import GenericEvent, ToolCalled
+from hubwire.events import Event, GenericEvent, ToolCalled
 from hubwire.listeners import AuditLog
-from hubwire.listeners.dashboard import Access, Dashboard, Person, _history, _logs
+from hubwire.listeners.dashboard import Access, Dashboard, Person, _boards, _history, _logs, _stream
 from hubwire.redaction import RedactionRule, Redactor
 from hubwire.stores import MemoryStore
+from hubwire.testing import ManualClock
 from support import until
-from support.dashboard import signed_in
+from support.dashboard import Frames, signed_in, stranger
 
 TOKENS = {name: f"token-of-{name}-{'x' * 20}" for name in ("ann", "bob", "eve")}
 PEOPLE = [
@@ -126,3 +127,93 @@ async def test_a_log_that_is_too_large_to_be_read_at_once_is_said_to_be(
         error = answer.json()["error"]
         assert (answer.status_code, error["code"]) == (503, "overloaded")
         assert "since=" in error["suggestion"]
+
+
+# --- who is no longer let in, and who only seems to attack ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("then", [None, Person(name="m", tenants=("acme",)), Person(name="m", contents=True)], ids=repr)
+async def test_a_stream_ends_when_the_program_recognises_its_person_no_more(
+    then: Person | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or as one who may see less, or more: the client comes again, and gets what that one may see."""
+    monkeypatch.setattr(_stream, "_HEARTBEAT_SECONDS", 0.05)
+    recognised: list[Person | None] = [Person(name="m")]
+    access = Access(authenticate=lambda _: recognised[-1])
+    async with Hub() as hub, stranger(Dashboard(hub, access=access)) as client, Frames.of(client) as frames:
+        await frames.of_event("rows")
+        recognised.append(then)
+        assert (await frames.of_event("stale")).data["code"] == "ended"
+
+
+async def test_a_program_with_an_old_token_locks_out_no_one_else() -> None:
+    """Behind a proxy all come from one address."""
+    async with Hub() as hub, stranger(Dashboard(hub, access=Access(PEOPLE))) as client:
+        old, right = {"Authorization": f"Bearer {'o' * 30}"}, {"Authorization": f"Bearer {TOKENS['ann']}"}
+        for _ in range(30):
+            assert (await client.get("api/session", headers=old)).status_code == 401
+        assert (await client.get("api/session", headers=right)).status_code == 200
+        for number in range(10):
+            guess = {"Authorization": f"Bearer {'o' * 30}{number}"}
+            answer = await client.get("api/session", headers=guess)
+        assert answer.status_code == 429
+
+
+# --- a hub, or a board, that fails ------------------------------------------------------------------------------------
+
+
+class Stuck:
+    """A listener that does not end with an event until it is let go."""
+
+    def __init__(self) -> None:
+        self.is_free = asyncio.Event()
+
+    async def on_events(self, events: Sequence[Event]) -> None:  # noqa: ARG002
+        await self.is_free.wait()
+
+
+async def test_a_decision_is_answered_while_a_listener_is_stuck() -> None:
+    async with Hub() as hub:
+        hub.attach(stuck := Stuck())
+        agent = await hub.agents.register("refunds")
+        gate = asyncio.create_task(hub.approvals.gate(agent, "refund", arguments={}))
+        await until(lambda: bool(hub.approvals.pending()))
+        which = hub.approvals.pending()[0].approval_id
+        async with seen_by(hub, "ann") as client, asyncio.timeout(10):
+            answer = await client.post(f"api/approvals/{which}/decision", json={"verdict": "approve"})
+            assert answer.json()["approval"]["state"] == "approved"
+        await gate
+        stuck.is_free.set()
+
+
+async def test_a_board_that_was_asked_for_before_its_hub_began_is_there_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_boards, "_AGAIN_SECONDS", 0.0)
+    hub = Hub()
+    dashboard = Dashboard(hub)
+    async with signed_in(dashboard) as client:
+        answer = await client.get("api/board/agents")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "ended")
+        async with hub:
+            await hub.agents.register("coder")
+            assert [row["name"] for row in (await client.get("api/board/agents")).json()["rows"]] == ["coder"]
+
+
+async def test_a_board_that_cannot_fold_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fold(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("hubwire.board.Board.fold", fold)
+    async with Hub() as hub, seen_by(hub, "ann") as client:
+        async with Frames.of(client, "api/stream?boards=1") as frames:
+            assert "ZeroDivisionError" in (await frames.of_event("tick")).data["problem"]["text"]
+            assert (await frames.of_event("rows")).data
+        assert (await client.get("api/board/agents")).status_code == 503
+
+
+async def test_a_board_goes_on_while_its_clock_stands_still() -> None:
+    async with Hub() as hub, seen_by(hub, "ann", clock=ManualClock()) as client:
+        assert not (await client.get("api/board/agents")).json()["rows"]
+        await hub.agents.register("coder")
+        async with asyncio.timeout(10):
+            while not (await client.get("api/board/agents")).json()["rows"]:
+                await asyncio.sleep(0.1)
