@@ -351,6 +351,7 @@ class StreamReply(Response):
             await asyncio.wait([watching])
         if not is_told and callable(abort := scope.get(ABORT)):
             abort()
+            await asyncio.sleep(0)  # the server knows then that the client has gone, and complains of nothing
 
     async def _watch(self, receive: Any) -> None:
         while (await receive())["type"] != "http.disconnect":
