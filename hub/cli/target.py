@@ -77,7 +77,9 @@ async def find_log(store: KnowledgeStore, path: str | None, target: str) -> str:
             return candidate
     where = f"{AUDIT} or {JOURNAL}" if path is None else path
     if below := await _logs_below(store, AUDIT if path is None else normalize_path(path)):
-        error = LogMissing(f"there is no log in {target} at {where}, but below it: {', '.join(below)}; give one by --log")
+        error = LogMissing(
+            f"there is no log in {target} at {where}, but below it: {', '.join(below)}; give one by --log"
+        )
         error.is_below = True
         raise error
     raise LogMissing(f"there is no log in {target} at {where}; is it the directory or URL that the hub's store has?")

@@ -168,7 +168,9 @@ class Streams:
 class Client:
     """One client, and its place."""
 
-    def __init__(self, streams: Streams, form: Form, feed: BoardFeed | None, lasts: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(
+        self, streams: Streams, form: Form, feed: BoardFeed | None, lasts: Callable[[], Awaitable[bool]]
+    ) -> None:
         """``lasts``: whether the session has not ended, by which it may read."""
         self._streams = streams
         self._form = form

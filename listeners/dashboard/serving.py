@@ -26,7 +26,7 @@ _HEADER_BYTES_MAX = 64 * 1024
 _CONNECTIONS_MAX = 2000
 _STOP_SECONDS = 5.0
 _REQUEST_SECONDS = 15.0
-"""How long a connection may take until a request is there, from its beginning; the first from that of the connection."""
+"""How long a request may take from its beginning, the first from that of its connection, until it is there."""
 
 
 class Served(Protocol):
