@@ -26,6 +26,9 @@ _TENANTS_MAX = 50
 _READY_SECONDS = 5.0
 _LOOK_SECONDS = 0.005
 _LONG = 2000
+_AGAIN_SECONDS = 0.5
+_AGAIN_LATER_SECONDS = 30.0
+"""After so long a board that has failed begins anew, when it is asked for."""
 
 _log = OwnLog("dashboard")
 
@@ -42,9 +45,10 @@ class BoardFeed:
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
         self._reader: Reader | None = None
+        self._ended_at = 0.0
         self._is_ready = False
         """Whether it has what there was, or has had the time for it."""
-        self._bodies: OrderedDict[tuple[Any, ...], tuple[int, bytes]] = OrderedDict()
+        self._bodies: OrderedDict[tuple[Any, ...], tuple[tuple[int, int], bytes]] = OrderedDict()
 
     def start(self) -> None:
         """Begin to fold, if that has not begun."""
@@ -55,6 +59,14 @@ class BoardFeed:
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
+
+    @property
+    def is_to_begin_anew(self) -> bool:
+        """Whether it has failed some time ago: at once, as before the start of its hub, or after it had events."""
+        if not self.problem:
+            return False
+        pause = _AGAIN_SECONDS if self.board.seq < 0 else _AGAIN_LATER_SECONDS
+        return time.monotonic() >= self._ended_at + pause
 
     async def ready(self) -> None:
         """Return when the board has what there was when it began, or after five seconds."""
@@ -79,8 +91,12 @@ class BoardFeed:
         except HubError as error:
             self.problem = str(error)[:300]
             _log.problem("the board of a dashboard has ended", error)
+        except Exception as error:  # noqa: BLE001 - the dashboard goes on without it, and says so
+            self.problem = f"the board has failed: {type(error).__name__}; look at the log of the program"
+            _log.failure("the board of a dashboard has failed", error)
         finally:
             self._is_ready = True
+            self._ended_at = time.monotonic()
 
     async def _follow(self) -> None:
         source = self._source
@@ -109,7 +125,7 @@ class BoardFeed:
 
     def body(self, key: tuple[Any, ...], make: Callable[[], Any]) -> bytes:
         """Return what a view shows as JSON: made once a second at most, for all who look."""
-        second = int(self._clock.now_ns() // 1_000_000_000)
+        second = int(self._clock.now_ns() // 1_000_000_000), int(time.monotonic())  # the one may stand still
         if (found := self._bodies.get(key)) is not None and found[0] == second:
             return found[1]
         body = encoded(make())
@@ -139,6 +155,9 @@ class Boards:
     async def feed(self, tenant: str | None) -> BoardFeed:
         """Return the board of a tenant, None for that of all, when it has what there is."""
         found = self._feeds.get(tenant)
+        if found is not None and found.is_to_begin_anew:
+            del self._feeds[tenant]
+            found = None
         if found is None:
             await self._source.open()
             found = self._feeds.setdefault(tenant, BoardFeed(self._source, tenant, self._clock))

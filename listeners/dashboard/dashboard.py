@@ -66,9 +66,10 @@ class Dashboard:
     ``access``: who may look, and do what (:class:`Access`); without it, a token is made for one person with the role
     ``operate``. ``show_content``: whether people see what agents say and the arguments of tools; by default names and
     sizes alone, but for people with ``contents=True``. What is personal or secret is redacted in any case, by
-    ``redactor``, a :class:`~hubwire.redaction.Redactor`: also from a log that was written without one. ``hosts``: the names under which it is served,
-    besides those of this machine: requests for others are refused. ``name``: what the page calls the hub.
-    ``streams_max``: how many clients may read at once. ``clock`` is that of sessions and of what is shown as of now.
+    ``redactor``, a :class:`~hubwire.redaction.Redactor`: also from a log that was written without one. ``hosts``: the
+    names under which it is served, besides those of this machine: requests for others are refused. ``name``: what the
+    page calls the hub. ``streams_max``: how many clients may read at once. ``clock`` is that of sessions and of what is
+    shown as of now.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for a setting that cannot work, and where the packages of the
     extra ``web`` are not installed.

@@ -19,14 +19,14 @@ from hubwire.waking import start_later
 
 from .access import Access
 
-__all__ = ("Served", "Serving")
+__all__ = ("Served", "Serving", "is_loopback")
 
 _CALL = "dashboard.serve()"
 _HEADER_BYTES_MAX = 64 * 1024
 _CONNECTIONS_MAX = 2000
 _STOP_SECONDS = 5.0
 _REQUEST_SECONDS = 15.0
-"""How long a connection may take until a request is there, from its beginning; the first from that of the connection."""
+"""How long a request may take from its beginning, the first from that of its connection, until it is there."""
 
 
 class Served(Protocol):
@@ -62,7 +62,7 @@ class Serving:
             raise ConfigurationError(f"{_CALL}: give certfile and keyfile, or neither")
         if type(insecure) is not bool:
             raise ConfigurationError(f"{_CALL}: insecure is True or False")
-        if certfile is None and not insecure and not _is_loopback(host):
+        if certfile is None and not insecure and not is_loopback(host):
             raise ConfigurationError(
                 f"{_CALL}: beyond this machine, at {host!r}, tokens and events could be read on the way; give certfile"
                 " and keyfile for https, or insecure=True if a proxy in front of it, or a private network, sees to that"
@@ -164,7 +164,8 @@ class Serving:
         return context
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether an address can be reached from this machine alone."""
     if host == "localhost":
         return True
     try:
