@@ -39,6 +39,8 @@ class Settings:
 
 async def serve(target: str, settings: Settings) -> None:
     """Serve the dashboard of a log until Ctrl-C; a log that is not there yet is waited for."""
+    if await anyio.Path(target).is_file():
+        raise CommandFailed(f"{target} is a file, and a store is a directory: name the one that the hub writes to")
     store = open_target(target)
     try:
         path: str | None
