@@ -21,8 +21,16 @@ from hubwire import Agent, ApprovalPolicy, Channel, Duty, Event, Hub
 from hubwire.approvals import ChallengeKind, RiskLevel
 from hubwire.cli import demo_serving
 from hubwire.errors import HubError
-from hubwire.events import GenericEvent, ModelCalled, ModelCompleted, ToolCalled, ToolCompleted, ToolFailed
-from hubwire.events import TurnEnded, TurnStarted
+from hubwire.events import (
+    GenericEvent,
+    ModelCalled,
+    ModelCompleted,
+    ToolCalled,
+    ToolCompleted,
+    ToolFailed,
+    TurnEnded,
+    TurnStarted,
+)
 from hubwire.listeners import AuditLog
 from hubwire.listeners.dashboard import Access, Dashboard, Person
 from hubwire.stores import FileStore

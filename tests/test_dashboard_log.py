@@ -173,6 +173,16 @@ def test_a_token_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> N
     assert b"chmod 600" in found.stderr
 
 
+def test_a_file_is_no_store_to_wait_for(tmp_path: Path) -> None:
+    file = tmp_path / "team.py"
+    file.touch()
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "hubwire", "serve", str(file)], capture_output=True, timeout=50, check=False
+    )
+    assert done.returncode == 1
+    assert b"team.py is a file, and a store is a directory" in done.stderr
+
+
 def test_the_command_does_not_listen_beyond_the_machine(tmp_path: Path) -> None:
     found = run(str(tmp_path), "--host", "0.0.0.0")  # noqa: S104 - it is refused
     assert found.returncode == 2

@@ -42,7 +42,7 @@ async def serve(target: str, settings: Settings) -> None:
     """Serve the dashboard of a log until Ctrl-C; a log that is not there yet is waited for."""
     _check_host(settings)
     if await _is_file(target):
-        raise CommandFailed(f"{target} is a file; name the directory or the URL that the hub's store has")
+        raise CommandFailed(f"{target} is a file, and a store is a directory: name the one that the hub writes to")
     store = open_target(target)
     try:
         path: str | None

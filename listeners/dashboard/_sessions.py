@@ -56,6 +56,13 @@ class Sessions:
     async def person_of(self, request: Request) -> Person:
         """Return of whom a request is. Refuses one of nobody's."""
         person = await self._found(request)
+        if person is None and self._access.authenticate is not None:
+            raise Problem(
+                401,
+                "sign_in_elsewhere",  # the page has no field for a token then
+                "nobody is signed in",
+                "sign in where the program that serves this has its login, then load the page again",
+            )
         if person is None:
             raise Problem(
                 401,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -143,7 +144,7 @@ class Serving:
             bound = socket.create_server((self._host, self._port), family=family, backlog=256)
         except (OSError, UnicodeError) as error:
             raise ConfigurationError(
-                f"{_CALL}: {self._host} port {self._port} cannot be listened at: {error}; take another port, or port=0"
+                f"{_CALL}: {self._host} port {self._port} cannot be listened at: {_reason(error)}; take another port, or port=0"
                 " for a free one"
             ) from error
         # Accepted connections inherit it: without, each answer waits 40 ms for the client to acknowledge its headers.
@@ -162,6 +163,13 @@ class Serving:
                 f"{_CALL}: certfile {self._certificate[0]} and keyfile {self._certificate[1]} cannot be used: {error}"
             ) from error
         return context
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    """Say why in the words of the system alone: what asyncio and socket add is said already."""
+    number = getattr(error, "errno", None)
+    is_of_names = isinstance(error, socket.gaierror)  # their numbers are others
+    return os.strerror(number) if number is not None and not is_of_names else str(error)
 
 
 def is_loopback(host: str) -> bool:
