@@ -300,6 +300,20 @@ async def test_a_block_that_was_changed_is_damage() -> None:
         await numbers(query(store, selection=Selection.of(agent="agent-3")))
 
 
+async def test_one_of_all_is_not_asked_of_the_segment_that_grows() -> None:
+    """It was sealed, and is the last one again, as those behind it were lost."""
+    store = MemoryStore()
+    await write_log(store, map(record, range(40)), records_max=20)
+    await index_log(store)
+    first, *later = await list_segments(store, "/audit")
+    for each in later:
+        await store.delete(segment_path("/audit", each))
+    lines = (await files_of(store))[segment_path("/audit", first)].splitlines(keepends=True)
+    await store.append(segment_path("/audit", first), next(line for line in lines if b'"n":3,' in line))
+    asked = query(store, selection=Selection.of(since=at(3), until=at(4)))
+    assert (await numbers(asked), asked.looked.faults) == ([3, 3], [])
+
+
 async def test_a_journal_has_none() -> None:
     store = MemoryStore()
     await write_log(store, (record(n, data="x" * 50_000) for n in range(30)), path="/journal", chained=False)
@@ -395,7 +409,6 @@ async def test_older_versions_do_not_take_it_for_one_of_all() -> None:
 
 async def test_a_copy_of_a_busy_store_has_none_that_is_ahead() -> None:
     """It grows while it is copied, and its index is replaced: the copy has one of them, and no mixture."""
-
     written: set[bytes] = set()
 
     class Busy(Spy):
