@@ -54,6 +54,7 @@ class Billing:
     pattern = "refund.paid"
 
     async def on_events(self, events: list[Event]) -> None:
+        del events  # it does not come to them
         raise ConnectionError("503 Service Unavailable from https://billing.internal/hook")
 
 

@@ -117,7 +117,8 @@ def test_every_view_is_reached_by_its_keys_and_the_list_of_them(lived: Served, p
 
 # Rows of a list are one stop, and j and k go from one to the next.
 CONTROLS = """() => [...document.querySelectorAll('button, a[href], input, select, [tabindex="0"]')].filter(each =>
-    each.tabIndex >= 0 && !each.disabled && !('stop' in each.dataset || 'row' in each.dataset) && each.checkVisibility({visibilityProperty: true}) &&
+    each.tabIndex >= 0 && !each.disabled && !each.matches('[data-stop], [data-row]') &&
+    each.checkVisibility({visibilityProperty: true}) &&
     !each.closest('[inert]')).map(each => each.dataset.tried = each.outerHTML.slice(0, 150))"""
 FOCUSED = """() => {
     const at = document.activeElement
