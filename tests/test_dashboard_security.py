@@ -166,6 +166,17 @@ async def test_who_has_signed_out_is_out() -> None:
         assert (await client.get("api/session")).status_code == 401
 
 
+async def test_who_has_signed_out_stays_out_with_another_spelling_of_the_cookie() -> None:
+    """Base64 has several texts for the same bytes."""
+    async with Hub() as hub, signed_in(Dashboard(hub)) as client:
+        [(name, value)] = client.cookies.items()
+        assert (await client.request("DELETE", "api/session")).status_code == 204
+        client.cookies.clear()
+        for spelling in (value, f"{value}.", f"!{value}", f"{value}=", f"{value[:9]}.{value[9:]}", f"{value}===="):
+            answer = await client.get("api/session", headers={"Cookie": f"{name}={spelling}"})
+            assert answer.status_code == 401, spelling
+
+
 async def test_a_session_lasts_over_a_restart() -> None:
     """It is known by the token of its person: with another token it ends."""
     async with Hub() as hub, signed_in(Dashboard(hub, access=Access([person()])), TOKEN) as client:

@@ -138,7 +138,7 @@ class Sessions:
         """End the session of a request; return the header that takes the cookie away."""
         value = request.cookies.get(self.cookie_name(request), "")
         if self._of_cookie(value) is not None:
-            self._revoked[hashlib.sha256(value.encode()).digest()] = None
+            self._revoked[hashlib.sha256(_raw(value)).digest()] = None
             if len(self._revoked) > _REVOKED_MAX:
                 self._revoked.popitem(last=False)
         return self._header(request, "", 0)
@@ -154,7 +154,7 @@ class Sessions:
         if not value or len(value) > _COOKIE_CHARS_MAX or not value.isascii():
             return None
         try:
-            raw = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
+            raw = _raw(value)
         except (binascii.Error, ValueError):
             return None
         signature, content = raw[:32], raw[32:]
@@ -162,9 +162,14 @@ class Sessions:
         person = self._access.named(rest.partition("|")[2])
         if person is None or not hmac.compare_digest(signature, _signature(person, content)):
             return None
-        if hashlib.sha256(value.encode()).digest() in self._revoked or int(ends) <= self._seconds():
+        if hashlib.sha256(raw).digest() in self._revoked or int(ends) <= self._seconds():
             return None
         return person
+
+
+def _raw(value: str) -> bytes:
+    """Return what a cookie says. Several texts say the same: a session is known by this alone."""
+    return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
 
 
 def _signature(person: Person, content: bytes) -> bytes:
