@@ -179,7 +179,7 @@ async def test_an_index_changes_no_result_while_the_log_lives(seed: int) -> None
         else:
             await audit.aclose()
         chosen = chance.sample(sorted(FILTERS), chance.choice([1, 2]))
-        selection = Selection.of(**{name: VALUES[name] for name in chosen})
+        selection = Selection.of(**{name: VALUES[name] for name in chosen})  # type: ignore[arg-type]
         options: dict[str, Any] = {"newest_first": chance.random() < 0.5, "page": chance.choice([1, 4, 1000])}
         without = await plain(store)
         assert await found_in(store, selection, **options) == await found_in(without, selection, **options), step
