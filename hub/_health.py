@@ -137,7 +137,7 @@ def _validated(validating: Validating | None) -> dict[str, int]:
     }
 
 
-def _appended(times: AppendTimes | None) -> dict[str, float | None]:
+def _appended(times: AppendTimes | None) -> dict[str, Any]:
     if times is None:
         return {}
     p50, p99 = times.seconds(0.5, 0.99)

@@ -144,8 +144,8 @@ class Serving:
             bound = socket.create_server((self._host, self._port), family=family, backlog=256)
         except (OSError, UnicodeError) as error:
             raise ConfigurationError(
-                f"{_CALL}: {self._host} port {self._port} cannot be listened at: {_reason(error)}; take another port, or port=0"
-                " for a free one"
+                f"{_CALL}: {self._host} port {self._port} cannot be listened at: {_reason(error)}; take another port,"
+                " or port=0 for a free one"
             ) from error
         # Accepted connections inherit it: without, each answer waits 40 ms for the client to acknowledge its headers.
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
