@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,6 +90,29 @@ async def test_a_cursor_of_another_log_is_stale() -> None:
                     assert (await frames.of_event("stale", "rows")).data["code"] == "other_hub"
                 await frames.rows(last)
                 cursor = frames.last_id
+
+
+async def test_another_hub_in_the_place_of_a_log_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The directory was emptied, and used anew: what it holds now is shown, also if it is less."""
+    monkeypatch.setattr("hubwire.listeners.dashboard._log_source._REPLACED_SECONDS", 0.05)
+    async with Hub(FileStore(tmp_path)) as hub:
+        await hub.agents.register("of before")
+        last = await notes(hub, 50)
+    store = FileStore(tmp_path)
+    async with signed_in(Dashboard.of_log(store)) as client:
+        async with Frames.of(client, "api/stream?boards=1") as frames:
+            await frames.rows(last)
+            await anyio.to_thread.run_sync(shutil.rmtree, tmp_path / "journal")
+            async with Hub(FileStore(tmp_path)) as hub:
+                await hub.agents.register("of now")
+            assert (await frames.of_event("stale")).data["code"] == "cursor"
+        async with Frames.of(client, "api/stream?boards=1", after=frames.last_id) as frames:
+            stale, rows = await frames.of_event("stale"), await frames.of_event("rows")
+            assert (stale.data["code"], stale.data["is"]) == ("other_hub", hub.id)
+            assert "of now" in str(rows.data)
+        agents = (await client.get("api/board/agents")).json()["rows"]
+        assert [each["name"] for each in agents] == ["of now"]
+    await store.aclose()
 
 
 async def test_damage_is_told(tmp_path: Path) -> None:

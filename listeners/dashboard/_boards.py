@@ -65,6 +65,8 @@ class BoardFeed:
         """Whether it has failed some time ago: at once, as before the start of its hub, or after it had events."""
         if not self.problem:
             return False
+        if self._source.id != self.board.hub().hub:
+            return True
         pause = _AGAIN_SECONDS if self.board.seq < 0 else _AGAIN_LATER_SECONDS
         return time.monotonic() >= self._ended_at + pause
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import attrs
+import msgspec
 
 from hubwire import Event, Hub, codec
 from hubwire.errors import HistoryGone, HubError, InvalidCursor, InvalidRecord, LogDamaged
-from hubwire.log import LogReader, Record, follow, log_exists
+from hubwire.log import LogReader, Record, follow, list_segments, log_exists, segment_path
 from hubwire.own_log import OwnLog
 from hubwire.ports import KnowledgeStore
 from hubwire.redaction import Redactor
@@ -28,9 +29,15 @@ _HELD = 20_000
 """So many events of a log are in memory, the newest; a reader that is farther back reads the log itself."""
 _BATCH = 256
 _LOOK_SECONDS = 0.5
+_REPLACED_SECONDS = 2.0
+"""How often it is looked whether the log is still the same."""
 _LOGS = ("/audit", "/journal")
 
 _log = OwnLog("dashboard")
+
+
+class _Beginning(msgspec.Struct):
+    hub: str = ""
 
 
 @attrs.frozen(eq=False)
@@ -67,6 +74,10 @@ class LogSource:
         self.items: list[LogItem] = []
         self.seqs: list[int] = []
         self._id = ""
+        self._writer = ""
+        """The hub of the first record, when reading began."""
+        self.life: int = 0
+        """Which of the logs it is that were in this place, one after the other."""
         self._problem: tuple[str, str] | None = None
         self.redactor: Redactor = Redactor.shared()
         self._task: asyncio.Task[None] | None = None
@@ -127,7 +138,8 @@ class LogSource:
 
     async def _run(self) -> None:
         try:
-            await self._follow()
+            while await self._is_replaced_later():
+                self._forget()
         except LogDamaged as error:
             self._problem = (
                 str(error)[:300],
@@ -140,8 +152,46 @@ class LogSource:
             self._is_read.set()
             self._wake()
 
+    async def _is_replaced_later(self) -> bool:
+        """Follow the log; return whether another hub writes in its place now: it was removed, and begun anew."""
+        self._writer = ""
+        following = start_later(self._follow(), name="hubwire dashboard log reader")
+        try:
+            while True:
+                await asyncio.wait([following], timeout=_REPLACED_SECONDS)
+                now = await self._beginning()
+                if self._writer and now and now != self._writer:
+                    return True
+                self._writer = self._writer or now
+                if following.done():
+                    following.result()
+                    return False
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
+            if not following.cancelled():
+                following.exception()
+
+    async def _beginning(self) -> str:
+        """Return the hub of the first record that the log has; empty if that is not known."""
+        if self.path is None:
+            return ""
+        try:
+            segments = await list_segments(self.store, self.path)
+            content = await self.store.read_bytes(segment_path(self.path, segments[0]), 0, 65_536) if segments else b""
+            return msgspec.json.decode((content or b"").partition(b"\n")[0], type=_Beginning).hub
+        except (HubError, msgspec.MsgspecError):
+            return ""
+
+    def _forget(self) -> None:
+        """Begin with another log; who reads is told that his place is none of it."""
+        self.items, self.seqs, self._id = [], [], ""
+        self.life += 1
+        self._wake()
+
     async def _follow(self) -> None:
         path = self.path = self.path or await self._find()
+        self._writer = await self._beginning()
         end, reader = LogReader(self.store, path), LogReader(self.store, path)
         await end.seek_end()
         await reader.seek_index(max(0, end.index - _HELD))
@@ -206,6 +256,7 @@ class LogPlace:
         self._takes = _taking(source, which)
         self._old: LogReader | None = None
         self._rest: list[LogItem] = []
+        self._life = source.life
         self._is_ended = asyncio.Event()
 
     @property
@@ -219,6 +270,8 @@ class LogPlace:
     async def take(self) -> Sequence[LogItem] | Gap:
         source = self._source
         while not self._is_ended.is_set():
+            if self._life != source.life:
+                raise InvalidCursor("another hub writes its log in this place now")
             if not self.lag:
                 if source.has_ended:
                     return ()

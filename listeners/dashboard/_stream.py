@@ -80,7 +80,7 @@ class Frames:
 
     def of(self, items: Sequence[Item], form: Form) -> bytes:
         """Return these events as frames: empty, if the form takes none of them."""
-        key = (items[0].seq, items[-1].seq, len(items), form)
+        key = (items[0].event.id, items[-1].event.id, len(items), form)
         found = self._held.get(key)
         if found is None:
             found = self._held[key] = b"".join(map(self._frame(form), pieces(self._taken(items, form), ROWS_MAX)))
