@@ -12,13 +12,17 @@ import anyio
 import attrs
 
 from hubwire.listeners.dashboard import Access, Dashboard, Person
+from hubwire.stores import FileStore
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, HubError
+from ..ports import KnowledgeStore
 from .failures import CommandFailed
 from .output import say
 from .target import AUDIT, JOURNAL, LogMissing, find_log, open_target
 
 __all__ = ("Settings", "serve")
+
+KEEP_NOTHING = "none"
 
 
 @attrs.frozen(kw_only=True)
@@ -35,11 +39,12 @@ class Settings:
     insecure: bool
     name: str
     log: str | None
+    keep: str | None
 
 
 async def serve(target: str, settings: Settings) -> None:
     """Serve the dashboard of a log until Ctrl-C; a log that is not there yet is waited for."""
-    store = open_target(target)
+    store, keep = open_target(target), _keep(settings.keep)
     try:
         path: str | None
         try:
@@ -56,6 +61,7 @@ async def serve(target: str, settings: Settings) -> None:
             show_content=settings.show_content,
             hosts=settings.host_names,
             name=settings.name,
+            keep=keep,
         )
         serving = dashboard.serve(
             host=settings.host,
@@ -73,6 +79,21 @@ async def serve(target: str, settings: Settings) -> None:
                     break
     finally:
         await store.aclose()
+        if keep is not None:
+            await keep.aclose()
+
+
+def _keep(folder: str | None) -> KnowledgeStore | None:
+    """Return where boards are kept: by default, the directory for caches of whoever calls the command."""
+    if folder == KEEP_NOTHING:
+        return None
+    if folder is not None:
+        return FileStore(folder)
+    caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        return FileStore((caches if caches.is_absolute() else Path.home() / ".cache") / "hubwire")
+    except (RuntimeError, OSError, HubError):  # there is no such directory: each start reads the log
+        return None
 
 
 def _access(token_file: str | None) -> tuple[Access, str | None]:
