@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx2
@@ -14,7 +14,7 @@ import pytest
 from hubwire import Hub
 from hubwire.events import GenericEvent, ToolCalled
 from hubwire.listeners import AuditLog
-from hubwire.listeners.dashboard import Access, Dashboard, Person
+from hubwire.listeners.dashboard import Access, Dashboard, Person, _history, _logs
 from hubwire.redaction import RedactionRule, Redactor
 from hubwire.stores import MemoryStore
 from support import until
@@ -89,3 +89,40 @@ async def test_names_are_redacted_where_they_are_all_that_is_shown(path: str) ->
             assert answer.status_code == 200
             assert "redacted:email" in answer.text
             assert "jane@" not in answer.text
+
+
+# --- who is slow, and what is large ------------------------------------------------------------------------------------
+
+
+async def test_downloads_that_nobody_takes_keep_no_one_from_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_logs, "_WAIT_SECONDS", 1.0)
+    async with unredacted() as hub:
+        for _ in range(6):
+            await hub.emit_many([GenericEvent(kind="x.y", data={"text": "x" * 3000}) for _ in range(1000)])
+        await hub.flush()
+        async with seen_by(hub, "ann") as client, AsyncExitStack() as stack:
+            for _ in range(6):
+                answer = await stack.enter_async_context(client.stream("GET", "api/export"))
+                assert answer.status_code == 200
+            assert (await client.get("api/events?limit=1")).status_code == 200
+            total = sum([len(piece) async for piece in answer.aiter_bytes()])
+            assert total > 6 * 1000 * 3000
+
+
+async def test_the_head_of_a_download_reads_nothing() -> None:
+    async with unredacted() as hub, seen_by(hub, "ann") as client:
+        answer = await client.head("api/export?format=csv")
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert "attachment" in answer.headers["Content-Disposition"]
+
+
+@pytest.mark.parametrize("path", ["events", "histogram", "facets"])
+async def test_a_log_that_is_too_large_to_be_read_at_once_is_said_to_be(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_history, "_SECONDS", 0.0)
+    async with unredacted() as hub, seen_by(hub, "ann") as client:
+        answer = await client.get(f"api/{path}")
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (503, "overloaded")
+        assert "since=" in error["suggestion"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from hubwire.events import GenericEvent, ToolCalled, ToolFailed, TurnStarted
-from support.browser import TOKENS, Looking, Served, chromium, served
+from hubwire import Hub
+from support.browser import Alone, Looking, Served, chromium, failed, gate, numbered, served
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +22,7 @@ def blockbuster() -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with chromium("--host-resolver-rules=MAP evil.example 127.0.0.1") as opened:
+    with chromium() as opened:
         yield opened
 
 
@@ -34,23 +33,20 @@ def live(tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Alone]:
+    found = Alone(tmp_path)
+    found.start()
+    yield found
+    found.kill()
+
+
+@pytest.fixture
 def person(browser: Any) -> Iterator[Looking]:
     found = Looking(browser)
     yield found
     found.close()
     assert found.trouble == []
-    assert not [url for url in found.asked if not url.startswith(("http://127.0.0.1:", "blob:"))]
-
-
-def numbered(first: int, count: int, **fields: Any) -> list[GenericEvent]:
-    return [
-        GenericEvent(kind="order.placed", data={"number": number}, **fields) for number in range(first, first + count)
-    ]
-
-
-def failed(agent_id: str, message: str) -> list[Any]:
-    call = {"agent_id": agent_id, "tool": "book", "call_id": "1"}
-    return [ToolCalled(**call), ToolFailed(**call, error_message=message)]
+    assert found.elsewhere() == []
 
 
 # --- what comes -------------------------------------------------------------------------------------------------------
@@ -79,57 +75,131 @@ def test_a_pause_holds_the_rows_and_counts_the_new_ones(live: Served, person: Lo
 
 
 def test_scrolling_away_pauses_and_keeps_the_place(live: Served, person: Looking) -> None:
-    live.emit(*numbered(0, 500))
+    events = live.emit(*numbered(0, 500))
     page = person.open(live)
     person.wait(lambda: len(person.rows()) > 20)
     page.get_by_role("grid").hover()
     page.mouse.wheel(0, 3000)
-    page.wait_for_timeout(300)
-    row = (
-        page.get_by_role("grid")
-        .get_by_text("number=400", exact=False)
-        .or_(page.get_by_role("grid").locator("[role=row]").nth(10))
-        .first
-    )
+    page.get_by_role("button", name="Go on").wait_for()
+    row = page.locator(f"#row-{events[-130].seq}")
+    row.wait_for()
+    person.until_still(row)
     text, place = row.inner_text(), row.bounding_box()
     live.emit(*numbered(1000, 300))
-    page.get_by_role("button", name=re.compile("300 new")).wait_for()
+    page.get_by_role("button", name="300 new").wait_for()
     assert row.inner_text() == text
     assert row.bounding_box() == place
 
 
 def test_a_restart_of_the_server_loses_and_doubles_nothing(live: Served, person: Looking) -> None:
+    """The hub goes on meanwhile."""
     live.emit(*numbered(0, 30))
     page = person.open(live)
     person.wait(lambda: len(person.rows()) > 20)
-    page.get_by_role("button", name="Pause").wait_for()
     newest = person.rows()[0]
     live.stop_serving()
-    page.get_by_text(re.compile("Reconnecting|Stale|Nothing heard")).first.wait_for()
+    page.get_by_text(re.compile("Reconnecting")).wait_for()
     live.emit(*numbered(100, 20))
     assert person.rows()[0] == newest
     live.serve()
     person.wait(lambda: person.rows()[0] == newest + 20, 40)
-    rows = person.rows()
-    assert rows == list(range(rows[0], rows[0] - len(rows), -1))
+    assert person.is_whole()
     person.trouble.clear()  # the browser tells of connections that failed
 
 
-def test_the_same_hub_after_a_restart_goes_on(tmp_path: Path, person: Looking) -> None:
-    with served(tmp_path) as live:
-        live.emit(*numbered(0, 30))
-        person.open(live)
-        person.wait(lambda: len(person.rows()) > 20)
+def test_a_killed_server_is_found_again_with_all_rows(alone: Alone, person: Looking) -> None:
+    last, _ = alone.emit(100)
+    page = person.open(alone)
+    person.wait(lambda: person.rows()[:1] == [last])
+    alone.kill()
+    page.get_by_text(re.compile("Reconnecting")).wait_for()
+    assert person.rows()[0] == last
+    alone.start()
+    after, _ = alone.emit(100)
+    person.wait(lambda: person.rows()[0] == after, 40)
+    assert after > last + 100
+    assert person.count() == after + 1
+    assert person.is_whole()
+    assert page.get_by_text("This is another hub").count() == 0
+    person.trouble.clear()
+
+
+def test_what_is_kept_no_longer_is_a_row_that_says_so(browser: Any, person: Looking) -> None:
+    with served(lambda: Hub(ring=64, in_flight_max=16)) as live:
+        live.emit(*numbered(0, 10))
+        page = person.open(live)
+        person.wait(lambda: len(person.rows()) > 10)
         newest = person.rows()[0]
-        live.stop()
-        live.start()
-        person.wait(lambda: person.rows()[0] > newest, 40)
-        rows = person.rows()
-        assert rows == list(range(rows[0], rows[0] - len(rows), -1))
+        live.stop_serving()
+        page.get_by_text(re.compile("Reconnecting")).wait_for()
+        for first in range(0, 1000, 10):
+            last = live.emit(*numbered(first, 10))[-1]
+        live.serve()
+        gap = page.get_by_role("row", name=re.compile(rf"Events {newest + 1} to [\d,]+ are gone"))
+        person.wait(lambda: person.rows()[0] == last.seq, 40)
+        page.get_by_role("grid").focus()
+        page.keyboard.press("End")
+        gap.wait_for()
         person.trouble.clear()
 
 
+def test_another_hub_is_told_and_its_numbers_begin_anew(person: Looking) -> None:
+    with served(Hub) as live:
+        live.emit(*numbered(0, 40))
+        page = person.open(live)
+        person.wait(lambda: len(person.rows()) > 20)
+        live.stop()
+        live.start()
+        page.get_by_text("This is another hub than before").wait_for(timeout=40_000)
+        [event] = live.emit(*numbered(0, 1))
+        person.wait(lambda: person.rows()[:1] == [event.seq])
+        assert person.count() == event.seq + 1
+        person.trouble.clear()
+
+
+def test_ten_tabs_get_all_of_two_thousand_events_a_second(
+    alone: Alone, person: Looking, record_property: Any
+) -> None:
+    person.open(alone)
+    tabs = [person.page, *(person.tab() for _ in range(9))]
+    for tab in tabs[1:]:
+        tab.goto(f"{alone.url}#/live")
+    person.wait(lambda: all(person.rows(tab) for tab in tabs))
+    last, share = alone.emit(6000, rate=2000)
+    record_property("the share of a core that ten tabs cost", share)
+    person.wait(lambda: all(person.rows(tab)[0] == last for tab in tabs), 50)
+    assert {person.count(tab) for tab in tabs} == {last + 1}
+    assert all(person.is_whole(tab) for tab in tabs)
+
+
+def test_a_hundred_thousand_rows_scroll_with_few_in_the_page(live: Served, person: Looking) -> None:
+    page = person.open(live)
+    for first in range(0, 100_000, 1000):
+        last = live.emit(*numbered(first, 1000))[-1]
+    person.wait(lambda: max(person.rows(), default=0) == last.seq, 50)
+    assert person.count() > 99_000
+    grid = page.get_by_role("grid")
+    for share in (0.5, 1.0, 0.1):
+        grid.evaluate("(grid, share) => { grid.scrollTop = grid.scrollHeight * share }", share)
+        wanted = last.seq - 100_000 * share
+        person.wait(lambda wanted=wanted: min(abs(seq - wanted) for seq in person.rows()) < 100)  # type: ignore[misc]
+        assert len(person.rows()) < 120
+        assert person.is_whole()
+
+
 # --- what is looked for -----------------------------------------------------------------------------------------------
+
+
+def test_a_filter_shows_what_matches_alone(live: Served, person: Looking) -> None:
+    live.emit(*failed("desk", "no seats"), *numbered(0, 40))
+    page = person.open(live)
+    person.wait(lambda: len(person.rows()) > 20)
+    page.keyboard.press("/")
+    page.keyboard.type("number=17")
+    person.wait(lambda: len(person.rows()) == 1)
+    assert "number=17" in page.get_by_role("grid").inner_text()
+    live.emit(*numbered(17, 1), *numbered(18, 1))
+    person.wait(lambda: len(person.rows()) == 2)
 
 
 def test_a_link_shows_a_colleague_the_same_view(live: Served, person: Looking, browser: Any) -> None:
@@ -138,13 +208,16 @@ def test_a_link_shows_a_colleague_the_same_view(live: Served, person: Looking, b
     person.wait(lambda: len(person.rows()) > 10)
     page.get_by_role("button", name=re.compile("^1 failed")).click()
     person.wait(lambda: len(person.rows()) == 1)
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.locator("aside.drawer").wait_for()
     address = page.url
-    assert "#token" not in address
+    assert "token" not in address
     other = Looking(browser)
     other.open(live)
     other.page.goto(address)
-    other.wait(lambda: len(other.rows()) == 1)
-    assert other.rows() == person.rows()
+    other.wait(lambda: other.rows() == person.rows())
+    other.page.locator("aside.drawer").get_by_text("no seats").first.wait_for()
     assert other.trouble == []
     other.close()
 
@@ -152,42 +225,18 @@ def test_a_link_shows_a_colleague_the_same_view(live: Served, person: Looking, b
 def test_the_next_failure_is_one_key_away(live: Served, person: Looking) -> None:
     live.emit(*failed("desk", "no seats on flight 7"), *numbered(0, 40))
     page = person.open(live)
+    # Above 30 rows a second, `e` filters: this is how it was before there was so much.
+    page.get_by_text(re.compile("events a second")).wait_for(state="hidden")
     person.wait(lambda: len(person.rows()) > 20)
     page.keyboard.press("e")
     page.keyboard.press("Enter")
-    drawer = page.get_by_role("complementary").last
-    drawer.wait_for()
-    assert "no seats on flight 7" in drawer.inner_text()
+    drawer = page.locator("aside.drawer")
+    drawer.get_by_text("no seats on flight 7").first.wait_for()
     page.keyboard.press("Escape")
-    person.wait(lambda: page.get_by_role("complementary").count() == 0 or not drawer.is_visible())
-
-
-def test_a_hundred_thousand_rows_scroll_with_few_in_the_page(live: Served, person: Looking) -> None:
-    page = person.open(live)
-    for first in range(0, 30_000, 1000):
-        live.emit(*numbered(first, 1000))
-    person.wait(lambda: max(person.rows(), default=0) > 29_990, 40)
-    grid = page.get_by_role("grid")
-    assert grid.locator("[role=row]").count() < 120
-    page.keyboard.press("Space")
-    grid.hover()
-    for _ in range(20):
-        page.mouse.wheel(0, 20_000)
-    page.wait_for_timeout(500)
-    assert min(person.rows()) < 29_000
-    assert grid.locator("[role=row]").count() < 120
+    drawer.wait_for(state="detached")
 
 
 # --- approvals --------------------------------------------------------------------------------------------------------
-
-
-def gate(live: Served, arguments: dict[str, Any]) -> Any:
-    async def ask() -> Any:
-        agent = await live.hub.agents.register("refunds")
-        return live.hub.approvals.gate(agent, "refund", arguments=arguments)
-
-    coroutine = live.call(ask)
-    return live.portal.start_task_soon(asyncio.wait_for, coroutine, 60)
 
 
 def test_an_approval_is_decided_by_keyboard_alone(live: Served, person: Looking) -> None:
@@ -196,27 +245,25 @@ def test_an_approval_is_decided_by_keyboard_alone(live: Served, person: Looking)
     page.keyboard.press("g")
     page.keyboard.press("p")
     page.get_by_text("refund(amount=1203)").first.wait_for()
-    page.keyboard.press("j")
-    page.keyboard.press("Enter")
+    person.select()
     page.get_by_role("button", name=re.compile("^Approve")).wait_for()
     page.keyboard.press("a")
     page.keyboard.type("the passenger is ill")
     page.keyboard.press("Enter")
     approval = task.result(20)
     assert (approval.approver, approval.reason) == ("ann", "the passenger is ill")
+    page.locator(".view").get_by_text("the passenger is ill").first.wait_for()
 
 
 def test_a_denial_without_a_reason_is_not_sent(live: Served, person: Looking) -> None:
     task = gate(live, {"amount": 1203})
     page = person.open(live, "approvals")
-    page.get_by_text("refund(amount=1203)").first.wait_for()
-    page.keyboard.press("j")
-    page.keyboard.press("Enter")
+    person.select()
     page.get_by_role("button", name=re.compile("^Deny")).wait_for()
     page.keyboard.press("d")
     page.keyboard.press("Enter")
-    page.wait_for_timeout(500)
-    assert not task.done()
+    page.get_by_text("a denial needs a reason").wait_for()
+    assert not [url for url in person.asked if url.endswith("/decision")]
     page.keyboard.type("not today")
     page.keyboard.press("Enter")
     with pytest.raises(Exception, match="not today"):
@@ -226,174 +273,13 @@ def test_a_denial_without_a_reason_is_not_sent(live: Served, person: Looking) ->
 def test_who_may_only_look_is_told_so(live: Served, person: Looking) -> None:
     task = gate(live, {"amount": 1203})
     page = person.open(live, "approvals", "red")
-    page.get_by_text("refund(amount=1203)").first.click()
+    person.select()
     page.get_by_text("You may look.").first.wait_for()
     page.keyboard.press("a")
-    page.wait_for_timeout(300)
-    assert not task.done()
+    page.keyboard.type("x")
+    page.keyboard.press("Enter")
+    page.keyboard.press("g")
+    page.keyboard.press("l")
+    page.locator("section.live").wait_for()
+    assert not [url for url in person.asked if url.endswith("/decision")]
     task.cancel()
-
-
-# --- hostile text -----------------------------------------------------------------------------------------------------
-
-HOSTILE = {
-    "markup": "<img src=x onerror=alert(1)><script>alert(2)</script><b>bold</b>",
-    "link": "javascript:alert(3)",
-    "bidi": "\u202egnp.exe\u202c\u2066 \u2069",
-    "controls": "\x1b[31mred\x07\x00",
-    "zalgo": "a" + "\u0301" * 500,
-    "long": "x" * 1_000_000,
-    "keys": {f"key {number}": number for number in range(10_000)},
-    "deep": [[[[[[[[[[[[["deep"]]]]]]]]]]]]],
-    "proto": {"__proto__": {"polluted": True}, "constructor": {"prototype": 1}},
-}
-
-
-@pytest.mark.parametrize("name", list(HOSTILE))
-def test_text_of_agents_is_text(live: Served, person: Looking, name: str) -> None:
-    text = HOSTILE[name]
-    title = str(text)[:60]
-
-    async def live_it() -> None:
-        agent = await live.hub.agents.register(title[:40] if name in ("markup", "bidi", "link") else "mallory")
-        channel = await live.hub.channels.open([agent, await live.hub.agents.register("bob")], topic=title)
-        await channel.post(agent, text if name != "long" else text[:200_000])
-        turn = {"agent_id": agent.id, "turn_id": "1", "correlation_id": title}
-        await live.hub.emit(TurnStarted(**turn))
-        await live.hub.emit(ToolCalled(**turn, tool=title, call_id="1", arguments={"it": text}))
-        await live.hub.emit(ToolFailed(**turn, tool=title, call_id="1", error_message=title, metadata={"it": text}))
-
-    live.call(live_it)
-    page = person.open(live)
-    person.wait(lambda: len(person.rows()) > 3)
-    page.keyboard.press("j")
-    page.keyboard.press("Enter")
-    page.wait_for_timeout(500)
-    for view in ("agents", "channels", "runs", "approvals", "listeners", "log"):
-        person.go(view)
-        page.wait_for_timeout(300)
-        page.keyboard.press("j")
-        page.keyboard.press("Enter")
-        page.wait_for_timeout(300)
-    assert page.locator("img[src=x], main b, main script").count() == 0
-    assert page.evaluate("({}).polluted") is None
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-# --- who may ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_wrong_token_shows_where_to_sign_in(live: Served, person: Looking) -> None:
-    page = person.page
-    page.goto(f"{live.url}#token=wrong-{'x' * 30}")
-    page.get_by_label(re.compile("token", re.IGNORECASE)).first.wait_for()
-    assert "wrong-" not in page.url
-    page.get_by_label(re.compile("token", re.IGNORECASE)).first.fill(TOKENS["ann"])
-    page.keyboard.press("Enter")
-    page.get_by_role("navigation", name="Views").wait_for()
-    assert page.evaluate("document.cookie") == ""
-    assert "token" not in page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
-    person.trouble.clear()  # the browser tells of the 401
-
-
-def test_another_name_that_leads_here_sees_nothing(live: Served, person: Looking) -> None:
-    """A page of others has let its name lead to this machine."""
-    answer = person.page.goto(f"http://evil.example:{live.port}/")
-    assert answer.status == 421
-    person.trouble.clear()
-    person.asked.clear()
-
-
-def test_contents_stay_hidden_from_who_may_not_see_them(live: Served, person: Looking) -> None:
-    live.emit(*failed("desk", "the secret of the failure"))
-    page = person.open(live, person="eve")
-    person.wait(lambda: len(person.rows()) > 2)
-    for view in ("live", "agents", "runs", "log"):
-        person.go(view)
-        page.wait_for_timeout(300)
-        page.keyboard.press("j")
-        page.keyboard.press("Enter")
-        page.wait_for_timeout(300)
-        assert "the secret of the failure" not in page.content()
-
-
-# --- what everyone can use --------------------------------------------------------------------------------------------
-
-VIEWS = ("live", "agents", "channels", "runs", "approvals", "listeners", "log")
-
-
-def lived(live: Served) -> Any:
-    """Let a hub have a little of everything; return what waits for a person."""
-
-    async def live_it() -> None:
-        async def sick(_: object) -> None:
-            raise ConnectionError("503 Service Unavailable")
-
-        live.hub.attach(sick, pattern="tool.failed", name="pager")
-        desk, coder = await live.hub.agents.register("desk"), await live.hub.agents.register("coder")
-        channel = await live.hub.channels.open([desk, coder], topic="rebook K1NW8N")
-        await channel.post(desk, "Yes, please proceed")
-        turn = {"agent_id": coder.id, "turn_id": "1", "correlation_id": "case", "channel_id": channel.id}
-        await live.hub.emit(TurnStarted(**turn))
-        await live.hub.emit(ToolCalled(**turn, tool="book", call_id="1", arguments={"cabin": "economy"}))
-        await live.hub.emit(ToolFailed(**turn, tool="book", call_id="1", error_message="no seats"))
-
-    live.call(live_it)
-    return gate(live, {"amount": 1203})
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
-def test_the_checker_of_accessibility_finds_nothing(tmp_path: Path, browser: Any, theme: str, width: int) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    with served(tmp_path) as live:
-        task = lived(live)
-        person = Looking(browser, width=width, color_scheme=theme)
-        page = person.open(live)
-        for view in VIEWS:
-            person.go(view)
-            page.wait_for_timeout(700)
-            for state in ("", "open"):
-                if state:
-                    page.keyboard.press("j")
-                    page.keyboard.press("Enter")
-                    page.wait_for_timeout(400)
-                found = axe.run(page).response["violations"]
-                assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == [], f"{view} {state}"
-            page.keyboard.press("Escape")
-        task.cancel()
-        person.close()
-        assert person.trouble == []
-
-
-@pytest.mark.parametrize("width", [1440, 900, 390, 320])
-def test_no_view_scrolls_sideways(tmp_path: Path, browser: Any, width: int) -> None:
-    with served(tmp_path) as live:
-        task = lived(live)
-        person = Looking(browser, width=width)
-        page = person.open(live)
-        for view in VIEWS:
-            person.go(view)
-            page.wait_for_timeout(400)
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
-        task.cancel()
-        person.close()
-        assert person.trouble == []
-
-
-def test_every_view_is_reached_by_its_keys_and_the_list_of_them(live: Served, person: Looking) -> None:
-    page = person.open(live)
-    for key, view in zip(
-        "acrphvl", ("agents", "channels", "runs", "approvals", "listeners", "log", "live"), strict=True
-    ):
-        page.keyboard.press("g")
-        page.keyboard.press(key)
-        page.wait_for_url(re.compile(f"#/{view}"))
-    page.keyboard.press("?")
-    keys = page.get_by_role("dialog")
-    keys.wait_for()
-    assert "next error" in keys.inner_text()
-    page.keyboard.press("Escape")
-    keys.wait_for(state="hidden")
-    page.keyboard.press("t")
-    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") in ("dark", "light")

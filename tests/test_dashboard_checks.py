@@ -18,6 +18,7 @@ from anyio import to_thread
 from hubwire import Hub
 from hubwire.events import GenericEvent
 from hubwire.listeners import AuditLog
+from hubwire.listeners.audit import examine
 from hubwire.listeners.dashboard import Access, Dashboard, Person
 from hubwire.listeners.prometheus import PrometheusMetrics
 from hubwire.stores import FileStore, MemoryStore
@@ -92,11 +93,32 @@ async def test_a_reading_that_is_stopped_before_it_begins_is_over(tmp_path: Path
     async with written(tmp_path) as hub:
         dashboard = Dashboard(hub)
         async with signed_in(dashboard) as client:
-            verifying = dashboard._parts.verifying  # noqa: SLF001 - over HTTP it has always begun by then
+            verifying = dashboard._parts.verifying
             await verifying.start()
             await verifying.stop()
             assert (await client.get("api/verify")).json()["state"] == "stopped"
             assert (await verified(client))["state"] == "verified"
+
+
+async def test_the_loop_has_its_turns_while_a_log_is_verified() -> None:
+    """A hub is at work in it: a megabyte of short records is not looked at in one turn."""
+    store = MemoryStore()
+    async with Hub(listeners=[AuditLog(store)]) as hub:
+        for _ in range(8):
+            await hub.emit_many([GenericEvent(kind="x.y", data={}) for _ in range(1000)])
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    found = await examine(store)
+    counting.cancel()
+    assert found.records > 8000
+    assert turns > 25
 
 
 async def test_a_journal_alone_is_not_verified() -> None:

@@ -334,6 +334,19 @@ async def test_a_connection_without_a_request_is_closed(monkeypatch: pytest.Monk
         writer.close()
 
 
+async def test_a_second_request_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubwire.listeners.dashboard.serving._REQUEST_SECONDS", 0.2)
+    async with Hub() as hub, stranger(Dashboard(hub)) as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert b"200 OK" in await reader.readuntil(b"ok\n")
+            writer.write(b"GET / HTTP/1.1\r\nHost: local")
+            with pytest.raises(ConnectionResetError):
+                raise ConnectionResetError if await reader.read() == b"" else AssertionError
+        writer.close()
+
+
 @pytest.mark.parametrize(
     "request_",
     [

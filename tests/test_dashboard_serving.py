@@ -268,7 +268,7 @@ WRONG: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("given", WRONG, ids=repr)
+@pytest.mark.parametrize("given", WRONG, ids=range(len(WRONG)))
 async def test_a_setting_that_cannot_work_is_refused(given: dict[str, Any]) -> None:
     """And nothing is attached to the hub."""
     async with Hub() as hub:

@@ -122,7 +122,7 @@ async def test_times_before_1970_are_times() -> None:
         assert await numbers(query(store, "/foreign", Selection.of(until="1960-01-01"))) == []
         block = [Block(0, 0, 9, 3, instant_of(records[0]["at"]), instant_of(records[-1]["at"]), 0)]
         await store.write(index_path("/foreign", 0), encode_index(0, 9, 0, block, [], []))
-        header = await read_header(store, "/foreign", 0)
+        header = await read_header(store, index_path("/foreign", 0), 0)
         assert (header.earliest, header.latest) == (block[0].earliest, block[0].latest)
 
 

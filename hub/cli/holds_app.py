@@ -26,7 +26,7 @@ def hold(
 ) -> None:
     """Keep all records of an audit log, whatever its retention says, until it is released.
 
-    Exits with 1 if a program has the log open: that program holds it, by await audit.hold().
+    Also beside a program that has the log open: it counts at once, and that program writes it into the log later.
     """
     import anyio
 

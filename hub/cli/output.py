@@ -111,10 +111,6 @@ def escape_json(line: str) -> str:
     return line if line.isprintable() else _NOT_ASCII.sub(_json_escaped, line)
 
 
-def as_text(value: Any) -> str:
-    """Return a value as JSON that a person can read, and that cannot harm a terminal."""
-    return escape_json(json.dumps(value, indent=2, ensure_ascii=False))
-
 
 def _json_escaped(match: re.Match[str]) -> str:
     char = match[0]

@@ -95,18 +95,20 @@ class Pieces:
             place = Place(known[0], known[0])
         while True:
             later = [first for first in known if first > place.segment]
-            plan = await self._plans.of([place.segment, *later[:-1]], self._wanted) if later else None
+            plan = await self._plans.of([place.segment, *later], self._wanted, known[-1]) if known else None
             if plan is not None:
                 async for piece in self._planned(place, plan, plan.blocks):
                     yield piece
-                place = Place(place.segment, place.segment + plan.records, plan.size)
-            else:
+                place = max(place, plan.end, key=_offset)
+            if plan is None or not plan.is_whole:
                 async for piece in self._segment(place, is_last=not later):
                     yield piece
                     place = piece.end
             if not later:
-                if await self._has_grown(place):
-                    continue
+                while await self._has_grown(place):
+                    async for piece in self._segment(place, is_last=True):
+                        yield piece
+                        place = piece.end
                 known = await self.segments()
                 later = [first for first in known if first > place.segment]
                 if not later:
@@ -115,19 +117,18 @@ class Pieces:
                 async for piece in self._segment(place, is_last=False):
                     yield piece
                     place = piece.end
-            if plan is None or place.index != later[0]:  # a plan has looked at the size
+            if plan is None or not plan.is_whole or place.index != later[0]:  # such a plan has looked at the size
                 await self._check_end(place, later[0])
             place = Place(later[0], later[0])
 
-    async def of_segment(self, first: int) -> AsyncIterator[Piece]:
-        """Iterate over all of a sealed segment."""
-        async for piece in self._segment(Place(first, first), is_last=False):
+    async def of_segment(self, begin: Place) -> AsyncIterator[Piece]:
+        """Iterate over the whole lines of a segment from a place on."""
+        async for piece in self._segment(begin, is_last=False):
             yield piece
 
     async def _segment(self, place: Place, *, is_last: bool, end: int | None = None) -> AsyncIterator[Piece]:
         """Iterate over a segment from a place on, or to ``end``, an offset at which a line begins."""
         path = segment_path(self._path, place.segment)
-        self._looked.segments.add(place.segment)
         size = self._read_bytes
         while end is None or place.offset < end:
             stop = place.offset + size if end is None else min(place.offset + size, end)
@@ -137,6 +138,8 @@ class Pieces:
                 self._read_bytes = FAR_BYTES
             if chunk is None:
                 raise await self._gone(place)
+            if chunk:
+                self._looked.segments.add(place.segment)
             whole, feed, rest = chunk.rpartition(b"\n")
             is_end = len(chunk) < stop - place.offset
             if not feed and not is_end:
@@ -199,25 +202,25 @@ class Pieces:
     async def _backward(self, before: Place | None) -> AsyncIterator[Piece]:
         known = await self.segments()
         following: int | None = None
-        sealed = known[:-1]
         for first in reversed(known):
             if before is not None and first > before.segment:
                 continue
             end = before.offset if before is not None and first == before.segment else None
-            below = sealed[bisect_left(sealed, first) :: -1] if first != known[-1] else []
-            plan = await self._plans.of(below, self._wanted) if below else None
-            if plan is not None:
-                last = Place(first, first + plan.records, plan.size)
-                async for piece in self._planned(Place(first, first), plan, reversed(plan.blocks), end):
-                    yield piece
-            else:
-                begin, is_last = Place(first, first), first == known[-1]
-                places = [begin, *[piece.end async for piece in self._segment(begin, is_last=is_last, end=end)]]
+            # The last one is often all that is read of a log from its end: the others' plans are for when it is not.
+            below = known[bisect_left(known, first) :: -1] if first != known[-1] else known[-1:]
+            plan = await self._plans.of(below, self._wanted, known[-1])
+            last = Place(first, first) if plan is None else plan.end
+            if plan is None or (not plan.is_whole and (end is None or end > last.offset)):
+                is_last = first == known[-1]
+                places = [last, *[piece.end async for piece in self._segment(last, is_last=is_last, end=end)]]
                 last = places[-1]
                 for number in range(len(places) - 1, 0, -1):
                     async for piece in self._again(places[number - 1], places[number]):
                         yield piece
-            if following is not None and (plan is None or last.index != following):
+            if plan is not None:
+                async for piece in self._planned(Place(first, first), plan, reversed(plan.blocks), end):
+                    yield piece
+            if following is not None and (plan is None or not plan.is_whole or last.index != following):
                 await self._check_end(last, following)
             following = first
 
@@ -249,8 +252,9 @@ class Pieces:
             self._looked.read_bytes += stop - begin
             yield Piece.of(Place(start.segment, block.index if begin == block.offset else start.index, begin), content)
             await asyncio.sleep(0)
-        self._looked.passed_segments += not read
-        self._looked.passed_bytes += (plan.size if end is None else end) - start.offset - read
+        passed = (plan.end.offset if end is None else min(end, plan.end.offset)) - start.offset - read
+        self._looked.passed_segments += plan.is_whole and not read
+        self._looked.passed_bytes += max(passed, 0)
 
     async def _again(self, place: Place, end: Place) -> AsyncIterator[Piece]:
         path = segment_path(self._path, place.segment)
@@ -290,6 +294,10 @@ class Pieces:
     def _missing(self, first: int) -> LogDamaged:
         path = segment_path(self._path, first)
         return LogDamaged(f"{path} is missing; restore it from a copy", path=path, byte_offset=0)
+
+
+def _offset(place: Place) -> int:
+    return place.offset
 
 
 def _cut(place: Place, whole: bytes) -> Iterator[Piece]:

@@ -157,12 +157,14 @@ async def names_of(
     segments = await pieces.segments()
     read = 0
     for first in segments:
-        is_last = first == segments[-1]
-        if not is_last and (names := await plans.names(first)) is not None:
-            for each in names:
+        is_last, place = first == segments[-1], Place(first, first)
+        if (known := await plans.named(first, segments[-1])) is not None:
+            for each in known.names:
                 yield each
-            continue
-        async for piece in pieces.forward(Place(first, first)) if is_last else pieces.of_segment(first):
+            if known.is_whole:
+                continue
+            place = known.end
+        async for piece in pieces.forward(place) if is_last else pieces.of_segment(place):
             if read_records_max is not None and read >= read_records_max:
                 break
             read += piece.records

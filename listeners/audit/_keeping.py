@@ -55,7 +55,7 @@ class Keeper:
     def appended(self, segment: int) -> None:
         """Records were appended to this segment."""
         if self._indexer is not None:
-            self._indexer.appended(segment)
+            self._indexer.appended(segment, self._log.segment_bytes)
         if self.is_at_work and segment != self._segment and not self._worker.is_at_work:
             self._segment = segment
             self._worker.start(self._prune)
@@ -81,6 +81,11 @@ class Keeper:
         if self._indexer is not None:
             await self._indexer.close()
         self._segment = None
+
+    async def finish(self, seconds: float) -> None:
+        """Index what the closed log has, in so many seconds at most."""
+        if self._indexer is not None:
+            await self._indexer.finish(seconds)
 
 
 class Prunable:

@@ -73,7 +73,8 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
     ``rotation`` says when a segment is sealed and the next one begun: a :class:`~hubwire.log.Rotation`, or its size in
     bytes. ``retention`` says how long records are kept: the log prunes itself by it when a segment was sealed, and when
     it is first appended to; without one it keeps all. See :meth:`prune`. ``indexed`` has it write an index beside each
-    sealed segment, by which :meth:`query` finds a narrow range of a large log at once. ``clock`` gives the time of
+    segment, by which :meth:`query` finds a narrow range of a large log at once: when it is sealed, each 4 MB that the
+    last one grows by, and when the log is closed. ``clock`` gives the time of
     records without ``at``: a :class:`~hubwire.ports.Clock`, or a function as AG2 takes it, which returns ISO 8601 text,
     a datetime, or seconds since 1970. ``on_head`` is an async function that gets the :class:`~hubwire.log.Head` of the
     log, to keep it elsewhere: when a segment is full, when the log is closed, and at most every ``head_seconds`` while
@@ -328,12 +329,14 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
     async def aclose(self) -> None:
         """Mark the log as cleanly closed, and close it. The next append opens it again.
 
-        Subscribers and ``on_head`` are called with what came last, for at most ``close_seconds_max`` each.
+        Subscribers and ``on_head`` are called with what came last, for at most ``close_seconds_max`` each. An indexed
+        log has as long to index what came last.
         """
         self._announced = None
         try:
             await self._keeper.close()
             await self._log.aclose()
+            await self._keeper.finish(self._close_seconds_max)
         finally:
             self._place.leave()
             await self._subscribers.aclose(self._close_seconds_max)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,8 @@ from .blobs import blob_of
 __all__ = ("examine", "verify")
 
 _ATTEMPTS = 5
+_SLICE = 256
+"""So many records are looked at in one turn of the loop: a hub may be at work in it."""
 
 
 async def verify(
@@ -128,7 +131,9 @@ class _Examination:
                 findings.checks.begin_segment(reader.segment)
                 if self._progress is not None:
                     self._progress(records[0].index)
-                for record in records:
+                for number, record in enumerate(records):
+                    if number % _SLICE == _SLICE - 1:
+                        await asyncio.sleep(0)
                     head = findings.checks.add(record)
                     findings.meet_heads()
                     if head.seq is not UNSET and head.cut is UNSET and (journal is None or journal.is_met_by(head)):

@@ -14,6 +14,7 @@ from hubwire.words import without_contents
 from ._asked import Asked, Endpoint
 from ._checks import hub_of
 from ._http import Problem, Reply, encoded, refused
+from ._logs import Logs
 from ._outcomes import Outcomes
 from ._selecting import selection_of
 
@@ -37,15 +38,26 @@ async def _export(asked: Asked) -> Reply:
     place = await logs.place()
     found = query(place.store, place.path, chosen.selection, call=asked.request.url.path)
 
-    async def pieces() -> AsyncIterator[bytes]:
-        async with logs.turn():
-            records = _records(found, chosen.outcomes, contents=asked.contents)
-            async for piece in export(records, make(), redactor=logs.redactor):
-                yield piece
-
+    records = _records(found, chosen.outcomes, contents=asked.contents)
+    pieces = export(records, make(), redactor=logs.redactor)
     file = f"hubwire-{(asked.parts.source.id or 'log')[-8:]}.{suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{file}"'}
-    return StreamingResponse(pieces(), 200, headers, media_type)
+    if asked.request.method == "HEAD":
+        return Response(b"", 200, headers, media_type)
+    first = b""
+    async with logs.turn():  # what cannot be read is told before there is half a file
+        while not first and (piece := await anext(pieces, None)) is not None:
+            first = piece
+    return StreamingResponse(_in_turns(first, pieces, logs), 200, headers, media_type)
+
+
+async def _in_turns(first: bytes, pieces: AsyncIterator[bytes], logs: Logs) -> AsyncIterator[bytes]:
+    """Iterate over a file; who takes it slowly, or not at all, keeps no one from reading meanwhile."""
+    piece: bytes | None = first
+    while piece is not None:
+        yield piece
+        async with logs.turn(is_patient=True):
+            piece = await anext(pieces, None)
 
 
 async def _records(found: Query, outcomes: Outcomes, *, contents: bool) -> AsyncIterator[ExportRecord]:
@@ -55,8 +67,7 @@ async def _records(found: Query, outcomes: Outcomes, *, contents: bool) -> Async
         if contents:
             yield ExportRecord(line=each.line, index=each.index)
         else:
-            # The names that are left may hold what is personal, too: they are redacted like all else.
-            yield ExportRecord(line=encoded(without_contents(each.fields)), index=each.index)
+            yield ExportRecord(line=encoded(without_contents(each.fields)), index=each.index, is_redacted=True)
 
 
 async def _metrics(asked: Asked) -> Reply:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -79,8 +80,19 @@ def _looked(looked: Looked) -> dict[str, Any]:
     return {"first": looked.first, "records": looked.records, "text": "; ".join(said)}
 
 
-def _deadline() -> asyncio.Timeout:
-    return asyncio.timeout(_SECONDS)
+@asynccontextmanager
+async def _deadline() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise Problem(
+            503,
+            "overloaded",
+            f"the log is so large that reading it took longer than {_SECONDS:.0f} s",
+            "ask for less: since=, until=, kind= or agent=",
+            headers={"Retry-After": "5"},
+        ) from error
 
 
 async def _event(asked: Asked) -> Reply:

@@ -76,10 +76,10 @@ class Logs:
         return Place(audit.store, audit.path)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for one's turn to read. Raises :class:`Problem` if that takes too long."""
+    async def turn(self, *, is_patient: bool = False) -> AsyncIterator[None]:
+        """Wait for one's turn to read. Raises :class:`Problem` if that takes too long, but to who is patient."""
         try:
-            async with asyncio.timeout(_WAIT_SECONDS):
+            async with asyncio.timeout(None if is_patient else _WAIT_SECONDS):
                 await self._turns.acquire()
         except TimeoutError as error:
             raise Problem(

@@ -26,7 +26,7 @@ _HEADER_BYTES_MAX = 64 * 1024
 _CONNECTIONS_MAX = 2000
 _STOP_SECONDS = 5.0
 _REQUEST_SECONDS = 15.0
-"""How long a connection may take until its first request is there."""
+"""How long a connection may take until a request is there, from its beginning; the first from that of the connection."""
 
 
 class Served(Protocol):
@@ -225,7 +225,9 @@ def _protocol_class() -> Any:
     from ._stream import ABORT  # noqa: PLC0415 - an extra
 
     class Protocol(H11Protocol):
-        """A connection that is closed where there are too many, or its first request does not come."""
+        """A connection that is closed where there are too many, or a request does not come to its end."""
+
+        _waiting: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -238,15 +240,35 @@ def _protocol_class() -> Any:
                 await inner({**scope, ABORT: transport.abort}, receive, send)
 
             self.app = app
-            self._waiting = self.loop.call_later(_REQUEST_SECONDS, self._give_up)
+            self._wait()
 
-        def _give_up(self) -> None:
-            if self.cycle is None:
-                self.transport.abort()
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.cycle is None or self.cycle.response_complete:
+                self._wait_for_rest()
+            else:
+                self._stop_waiting()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self.cycle.response_complete:
+                self._wait_for_rest()
+
+        def _wait_for_rest(self) -> None:
+            """Wait for the end of a request that has begun to come."""
+            if self._waiting is None and self.conn.trailing_data[0]:
+                self._wait()
+
+        def _wait(self) -> None:
+            self._waiting = self.loop.call_later(_REQUEST_SECONDS, self.transport.abort)
+
+        def _stop_waiting(self) -> None:
+            if self._waiting is not None:
+                self._waiting.cancel()
+                self._waiting = None
 
         def connection_lost(self, exc: Exception | None) -> None:
-            if (waiting := getattr(self, "_waiting", None)) is not None:
-                waiting.cancel()
+            self._stop_waiting()
             super().connection_lost(exc)
 
     return Protocol
