@@ -94,7 +94,8 @@ class BoardFeed:
                 await self._follow()
             except InvalidCursor:
                 # What was kept is of another history: a store that was restored from a copy, and has gone on since.
-                self.board, self._place.cursor = Board(tenant=self.tenant), ""
+                self.board = Board(tenant=self.tenant)
+                self._place.forget()
                 await self._follow()
         except HubError as error:
             self.problem = str(error)[:300]
@@ -189,6 +190,10 @@ class _Place:
     def is_due(self) -> bool:
         """Whether it is time to keep it."""
         return self.kept is not None and self._clock.monotonic() - self._kept_at >= _KEEP_SECONDS
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.cursor, self.kept_seq = "", -1
 
     async def keep(self, board: Board) -> None:
         """Keep a board, if it has more than was kept; while it is not folded."""
