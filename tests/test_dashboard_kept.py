@@ -91,9 +91,10 @@ async def test_rows_at_the_end_have_the_names_of_the_beginning(monkeypatch: pyte
 # --- boards that are kept --------------------------------------------------------------------------------------------
 
 
-async def test_a_board_goes_on_after_what_was_kept(made: list[int]) -> None:
+async def test_a_board_goes_on_after_what_was_kept(monkeypatch: pytest.MonkeyPatch, made: list[int]) -> None:
+    monkeypatch.setattr("hubwire.listeners.dashboard._log_source._FIRST", 50)
     store, keep = MemoryStore(), MemoryStore()
-    await written(store, "planner", count=1000)
+    await written(store, "planner", count=950)
     async with signed_in(Dashboard.of_log(store, keep=keep)) as client:
         assert await names(client) == ["planner"]
     await written(store, "coder", count=10)
@@ -106,7 +107,7 @@ async def test_a_board_goes_on_after_what_was_kept(made: list[int]) -> None:
         assert (await client.get("api/board/agents")).json() == expected
         feed = await dashboard._parts.boards.feed(None)
         assert not feed.board.gaps.rows
-        assert made.count(500) == 1  # to be held in memory, and not for the board
+        assert 500 not in made
 
 
 async def test_a_board_of_a_live_hub_is_kept() -> None:
@@ -154,7 +155,7 @@ async def test_a_board_far_back_in_another_history_is_not_believed(
         b"x" * 10,
         b"[" * 100_000,
         lambda content: content[:-1],
-        lambda content: content[:500] + bytes([content[500] ^ 1]) + content[501:],
+        lambda content: content.replace(b"planner", b"planned"),
         lambda content: content[:64] + b"\n" + b'{"board": {"version": 999}, "cursor": "x"}',
     ],
     ids=["empty", "short", "deep", "cut", "flipped", "another-version"],
