@@ -32,7 +32,7 @@ _SPAN = timedelta(minutes=5)
 _SECONDS = 30.0
 """So long a request may read the log."""
 _NAMES_SECONDS = 0.5
-FACETS = ("kind", "agent", "channel", "outcome", "tenant", "severity", "source")
+FACETS = ("kind", "agent", "channel", "outcome", "tenant", "severity", "source", "tool", "error_type")
 _FACET_ROWS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST = datetime.min.replace(tzinfo=UTC)

@@ -271,6 +271,7 @@ class LogPlace:
             self._old = LogReader(source.store, source.path or _LOGS[0])
             await self._old.seek_after_seq(self._after - 1 if self._unproved else self._after)
         found: list[LogItem] = []
+        taken: list[Record] = []
         while not found:
             if not self._records:
                 try:
