@@ -112,6 +112,7 @@ async def test_a_board_goes_on_after_what_was_kept(monkeypatch: pytest.MonkeyPat
 
 async def test_a_board_of_a_live_hub_is_kept() -> None:
     store, keep = MemoryStore(), MemoryStore()
+    found: list[str] = []
     for agent in ("planner", "coder"):
         async with Hub(store) as hub:
             await hub.agents.register(agent)
