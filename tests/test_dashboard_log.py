@@ -16,7 +16,8 @@ import pytest
 from test_dashboard_stream import notes, seqs
 
 from hubwire import Hub
-from hubwire.listeners.audit import AuditLog
+from hubwire.events import GenericEvent
+from hubwire.listeners.audit import AuditLog, TenantAuditLogs
 from hubwire.listeners.dashboard import Dashboard
 from hubwire.stores import FileStore, MemoryStore
 from support.dashboard import Frames, sign_in, signed_in
@@ -198,10 +199,38 @@ def test_a_token_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> N
     assert b"chmod 600" in found.stderr
 
 
+def test_a_file_is_no_store_to_wait_for(tmp_path: Path) -> None:
+    file = tmp_path / "team.py"
+    file.touch()
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "hubwire", "serve", str(file)], capture_output=True, timeout=50, check=False
+    )
+    assert done.returncode == 1
+    assert b"team.py is a file, and a store is a directory" in done.stderr
+
+
 def test_the_command_does_not_listen_beyond_the_machine(tmp_path: Path) -> None:
     found = run(str(tmp_path), "--host", "0.0.0.0")  # noqa: S104 - it is refused
     assert found.returncode == 2
-    assert b"certfile" in found.stderr
+    assert b"--certfile" in found.stderr
+    assert b"--insecure-i-know" in found.stderr
+
+
+def test_the_command_does_not_wait_for_what_will_not_come(tmp_path: Path) -> None:
+    (file := tmp_path / "segment.log").write_text("x")
+    found = run(str(file), "--port", "0")
+    assert found.returncode == 1
+    assert b"is a file" in found.stderr
+
+
+async def test_the_command_names_the_logs_of_tenants(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    async with Hub(listeners=[TenantAuditLogs(store)]) as hub:
+        await hub.for_tenant("acme").emit(GenericEvent(kind="x.y", data={}))
+    found = await anyio.to_thread.run_sync(run, str(tmp_path), "--port", "0")
+    assert found.returncode == 1
+    assert b"/audit/acme" in found.stderr
+    assert b"--log" in found.stderr
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:

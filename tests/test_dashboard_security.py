@@ -265,7 +265,9 @@ async def test_a_program_says_who_asks() -> None:
         return Person(name=found.decode(), role="read") if found else None
 
     async with Hub() as hub, stranger(Dashboard(hub, access=Access(authenticate=authenticate))) as client:
-        assert (await client.get("api/session")).status_code == 401
+        nobody = await client.get("api/session")
+        assert (nobody.status_code, code_of(nobody)) == (401, "sign_in_elsewhere")
+        assert "has its login" in nobody.json()["error"]["suggestion"]
         assert (await client.get("api/session", headers={"X-User": "ann"})).json()["person"] == "ann"
         assert (await client.post("api/session", json={"token": "x"}, headers=SAME)).status_code == 404
 

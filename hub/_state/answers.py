@@ -157,9 +157,9 @@ def conclusion(entry: ApprovalEntry) -> Event | None:
         return None
     if len(entry.passed) >= entry.quorum:
         if not entry.is_modified:
-            return verdict(entry, "approved", approvers=entry.passed)
+            return verdict(entry, "approved", approvers=entry.passed, reason=entry.reason)
         if entry.mode.value != "enforce":
-            return verdict(entry, "modified", approvers=entry.passed)
+            return verdict(entry, "modified", approvers=entry.passed, reason=entry.reason)
         return approved(
             entry,
             approvers=entry.passed,

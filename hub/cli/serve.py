@@ -12,6 +12,7 @@ import anyio
 import attrs
 
 from hubwire.listeners.dashboard import Access, Dashboard, Person
+from hubwire.listeners.dashboard.serving import is_loopback
 from hubwire.stores import FileStore
 
 from ..errors import ConfigurationError, HubError
@@ -44,12 +45,17 @@ class Settings:
 
 async def serve(target: str, settings: Settings) -> None:
     """Serve the dashboard of a log until Ctrl-C; a log that is not there yet is waited for."""
+    _check_host(settings)
+    if await _is_file(target):
+        raise CommandFailed(f"{target} is a file, and a store is a directory: name the one that the hub writes to")
     store, keep = open_target(target), _keep(settings.keep)
     try:
         path: str | None
         try:
             path = await find_log(store, settings.log, target)
-        except LogMissing:
+        except LogMissing as error:
+            if error.is_below:  # those of tenants are there: the one that was meant will not come by itself
+                raise
             where = settings.log or f"{AUDIT} or {JOURNAL}"
             say(f"hubwire: waiting for a log in {target} at {where}", sys.stderr)
             path = settings.log
@@ -94,6 +100,23 @@ def _keep(folder: str | None) -> KnowledgeStore | None:
         return FileStore((caches if caches.is_absolute() else Path.home() / ".cache") / "hubwire")
     except (RuntimeError, OSError, HubError):  # there is no such directory: each start reads the log
         return None
+
+
+def _check_host(settings: Settings) -> None:
+    """Refuse, in the words of the command, to be reached from elsewhere without TLS."""
+    if settings.certfile is None and not settings.insecure and not is_loopback(settings.host):
+        raise ConfigurationError(
+            f"serve: beyond this machine, at --host {settings.host}, tokens and events could be read on the way; give"
+            " --certfile and --keyfile for https, or --insecure-i-know if a proxy in front of it, or a private network,"
+            " sees to that"
+        )
+
+
+async def _is_file(target: str) -> bool:
+    try:
+        return "://" not in target and await anyio.Path(target).is_file()
+    except (OSError, ValueError):  # what is no path
+        return False
 
 
 def _access(token_file: str | None) -> tuple[Access, str | None]:

@@ -31,6 +31,9 @@ _IDLE_SECONDS = 600.0
 """A board that was not looked at for so long folds no more: the next look lets it go on where it was."""
 _KEEP_SECONDS = 30.0
 """How often a board is kept while it changes."""
+_AGAIN_SECONDS = 0.5
+_AGAIN_LATER_SECONDS = 30.0
+"""After so long a board that has failed begins anew, when it is asked for."""
 
 _log = OwnLog("dashboard")
 
@@ -47,9 +50,10 @@ class BoardFeed:
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
         self._reader: Reader | None = None
+        self._ended_at = 0.0
         self._is_ready = False
         """Whether it has what there was, or has had the time for it."""
-        self._bodies: OrderedDict[tuple[Any, ...], tuple[int, bytes]] = OrderedDict()
+        self._bodies: OrderedDict[tuple[Any, ...], tuple[tuple[int, int], bytes]] = OrderedDict()
         self._place = _Place(kept, clock)
         self._looked = clock.monotonic()
 
@@ -67,6 +71,14 @@ class BoardFeed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_READY_SECONDS):
                     await self._place.keep(self.board)
+
+    @property
+    def is_to_begin_anew(self) -> bool:
+        """Whether it has failed some time ago: at once, as before the start of its hub, or after it had events."""
+        if not self.problem:
+            return False
+        pause = _AGAIN_SECONDS if self.board.seq < 0 else _AGAIN_LATER_SECONDS
+        return time.monotonic() >= self._ended_at + pause
 
     async def ready(self, seconds: float = _READY_SECONDS) -> None:
         """Return when the board has what there was when it began, or after so many seconds."""
@@ -100,8 +112,12 @@ class BoardFeed:
         except HubError as error:
             self.problem = str(error)[:300]
             _log.problem("the board of a dashboard has ended", error)
+        except Exception as error:  # noqa: BLE001 - the dashboard goes on without it, and says so
+            self.problem = f"the board has failed: {type(error).__name__}; look at the log of the program"
+            _log.failure("the board of a dashboard has failed", error)
         finally:
             self._is_ready = True
+            self._ended_at = time.monotonic()
 
     async def _begin(self) -> None:
         """Take up the board that was kept, if there is one, and this one has not begun."""
@@ -161,7 +177,7 @@ class BoardFeed:
     def body(self, key: tuple[Any, ...], make: Callable[[], Any]) -> bytes:
         """Return what a view shows as JSON: made once a second at most, for all who look."""
         self.start()
-        second = int(self._clock.now_ns() // 1_000_000_000)
+        second = int(self._clock.now_ns() // 1_000_000_000), int(time.monotonic())  # the one may stand still
         if (found := self._bodies.get(key)) is not None and found[0] == second:
             return found[1]
         body = encoded(make())
@@ -225,6 +241,9 @@ class Boards:
     async def feed(self, tenant: str | None, seconds: float = _READY_SECONDS) -> BoardFeed:
         """Return the board of a tenant, None for that of all, when it has what there is, or after so many seconds."""
         found = self._feeds.get(tenant)
+        if found is not None and found.is_to_begin_anew:
+            del self._feeds[tenant]
+            found = None
         if found is None:
             await self._source.open()
             found = self._feeds.setdefault(tenant, BoardFeed(self._source, tenant, self._clock, self._kept))

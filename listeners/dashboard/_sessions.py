@@ -56,6 +56,13 @@ class Sessions:
     async def person_of(self, request: Request) -> Person:
         """Return of whom a request is. Refuses one of nobody's."""
         person = await self._found(request)
+        if person is None and self._access.authenticate is not None:
+            raise Problem(
+                401,
+                "sign_in_elsewhere",  # the page has no field for a token then
+                "nobody is signed in",
+                "sign in where the program that serves this has its login, then load the page again",
+            )
         if person is None:
             raise Problem(
                 401,
@@ -73,9 +80,11 @@ class Sessions:
             return self.by_token(token.strip(), address_of(request.scope))
         return self._of_cookie(request.cookies.get(self.cookie_name(request), ""))
 
-    def lasts(self, request: Request) -> bool:
-        """Tell whether the session of a request that was answered once has not ended since."""
-        if self._access.authenticate is not None or "authorization" in request.headers:
+    async def lasts(self, request: Request, person: Person) -> bool:
+        """Tell whether a request that was answered once is still one of this person, who may do the same as then."""
+        if self._access.authenticate is not None:
+            return await self._recognised(self._access.authenticate, request) == person
+        if "authorization" in request.headers:
             return True
         return self._of_cookie(request.cookies.get(self.cookie_name(request), "")) is not None
 
@@ -105,7 +114,7 @@ class Sessions:
         self._tries.check(address)
         person = self._access.by_token(token)
         if person is None:
-            self._tries.fail(address)
+            self._tries.fail(address, token)
         return person
 
     # -- the cookie --

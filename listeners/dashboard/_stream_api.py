@@ -28,7 +28,7 @@ async def _stream(asked: Asked) -> Reply:
     if asked.request.method == "HEAD":
         return Reply(b"", 200, {}, "text/event-stream")
     sessions, request = asked.parts.sessions, asked.request
-    client = Client(streams, form, feed, lambda: sessions.lasts(request))
+    client = Client(streams, form, feed, lambda: sessions.lasts(request, asked.person))
     streams.add(client)
     try:
         first = client.begin(cursor, last)

@@ -68,8 +68,8 @@ class Dashboard:
     sizes alone, but for people with ``contents=True``. What is personal or secret is redacted in any case, by
     ``redactor``, a :class:`~hubwire.redaction.Redactor`: also from a log that was written without one. ``hosts``: the
     names under which it is served, besides those of this machine: requests for others are refused. ``name``: what the
-    page calls the hub.
-    ``streams_max``: how many clients may read at once. ``clock`` is that of sessions and of what is shown as of now.
+    page calls the hub. ``streams_max``: how many clients may read at once. ``clock`` is that of sessions and of what is
+    shown as of now.
     ``keep``: a store in which it keeps what it has folded, below ``/boards``, so that a page opens at once also where
     the log is long. Nothing is lost with it but time; who can read it reads what agents say; closing it is up to you.
 

@@ -23,7 +23,19 @@ from hubwire.listeners import AuditLog, dashboard
 from hubwire.listeners.dashboard import Access, Dashboard, Person
 from hubwire.stores import FileStore
 
-__all__ = ("TOKENS", "VIEWS", "Alone", "Looking", "Served", "chromium", "failed", "free_port", "gate", "numbered", "served")
+__all__ = (
+    "TOKENS",
+    "VIEWS",
+    "Alone",
+    "Looking",
+    "Served",
+    "chromium",
+    "failed",
+    "free_port",
+    "gate",
+    "numbered",
+    "served",
+)
 
 VIEWS = ("live", "agents", "channels", "runs", "approvals", "listeners", "log")
 PAGE = Path(dashboard.__file__).resolve().parent / "_page"
@@ -196,6 +208,7 @@ class Looking:
 
     def tab(self) -> Any:
         page = self.context.new_page()
+        page.set_default_timeout(15_000)
         page.on("pageerror", lambda error: self.trouble.append(f"error {error}"))
         page.on("console", self._said)
         page.on("dialog", lambda dialog: self.trouble.append(f"dialog {dialog.message}"))
@@ -222,14 +235,17 @@ class Looking:
         """Show a view, and wait until it has what it shows."""
         self.page.evaluate("hash => { location.hash = hash }", f"#/{view}{query}")
         self.page.locator(f"section.view[aria-label={view.capitalize()}]").wait_for()
-        self.page.locator("main").locator("[data-row], [data-stop], [role=row][id], .empty").first.wait_for()
+        self.page.locator("main").locator("[data-row], [data-stop], tbody tr, [role=row][id], .empty").first.wait_for()
 
     def select(self) -> None:
-        """Open the first row of a view by the keyboard, and wait until it is seen."""
+        """Open the first row of a view, or the next one, by the keyboard, and wait until it is seen."""
         before = self.page.evaluate("location.hash")
         self.page.keyboard.press("j")
         self.page.keyboard.press("Enter")
-        self.page.wait_for_function("before => location.hash !== before", arg=before)
+        if before.startswith("#/channels"):
+            self.page.locator(".talk").first.wait_for()
+        else:
+            self.page.wait_for_function("before => location.hash !== before", arg=before)
 
     def rows(self, page: Any = None) -> list[int]:
         """Return the numbers of the events that Live lists, as the eye meets them: they are placed, not in order."""
@@ -249,12 +265,12 @@ class Looking:
         """Return which requests went to another place than the server."""
         return [url for url in self.asked if not url.startswith(("http://127.0.0.1:", "blob:"))]
 
-    def until_still(self, row: Any) -> None:
-        """Wait until a row no longer moves."""
+    def until_still(self) -> None:
+        """Wait until the list no longer scrolls."""
         places: list[Any] = []
 
         def is_still() -> bool:
-            places.append(row.bounding_box())
+            places.append(self.page.get_by_role("grid").evaluate("grid => grid.scrollTop"))
             return len(places) > 3 and places[-1] == places[-2] == places[-3]
 
         self.wait(is_still)

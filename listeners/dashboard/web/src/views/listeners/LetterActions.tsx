@@ -68,7 +68,7 @@ export function LetterActions({ count, isBusy, onRetry, onDiscard }: LetterActio
     );
   }
   return (
-    <>
+    <div class="letter-actions">
       <span class="second">{count > 0 ? `${number(count)} selected` : ""}</span>
       <Button off={off} hotkey="r" onClick={onRetry}>
         Retry {count > 0 ? number(count) : ""}
@@ -76,6 +76,6 @@ export function LetterActions({ count, isBusy, onRetry, onDiscard }: LetterActio
       <Button off={off} hotkey="x" onClick={ask}>
         Discard {count > 0 ? number(count) : ""}
       </Button>
-    </>
+    </div>
   );
 }

@@ -35,13 +35,15 @@ export interface FoundBarProps {
 export function FoundBar({ pages, counted, newestFirst, sideIsOpen }: FoundBarProps) {
   const looked = lookedAt(pages.looked);
   const count = counted ?? (pages.hasMore ? null : pages.rows.length);
+  // A page of the newest reads the end of the log alone, and the count has looked at all of it.
+  const isOf = looked !== null && count !== null && looked >= count;
   const flip = () => setParams({ order: newestFirst ? "oldest" : null }, false);
   return (
     <div class="found-bar">
       <b class="named">{count === null ? `${number(pages.rows.length)} events so far` : many(count, "event")}</b>
       <span class="second cut" title={visible(pages.looked?.text ?? "")}>
-        {looked !== null && `of ${number(looked)} looked at`}
-        {pages.tookMs !== null && `${looked !== null ? ", " : ""}in ${duration(pages.tookMs)}`}
+        {isOf && `of ${number(looked)} looked at`}
+        {pages.tookMs !== null && `${isOf ? ", " : ""}in ${duration(pages.tookMs)}`}
         {pages.looked?.text && ` · ${visible(pages.looked.text)}`}
       </span>
       <span class="space" />
