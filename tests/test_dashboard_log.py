@@ -34,8 +34,9 @@ async def test_a_log_is_shown_without_its_hub(tmp_path: Any) -> None:
         session = (await client.get("api/session")).json()
         assert (session["source"], session["hub"]["id"]) == ("log", hub_id)
         async with Frames.of(client, "api/stream?boards=1") as frames:
-            tick = (await frames.of_event("tick")).data
-            assert (tick["hub"]["state"], tick["now"]) == ("stopped", tick["hub"]["at"])
+            while (tick := (await frames.of_event("tick")).data)["hub"]["state"] != "stopped":
+                pass
+            assert tick["now"] == tick["hub"]["at"]
             rows = await frames.rows(402)
             assert seqs(rows) == list(range(rows[-1]["seq"] + 1))
             assert rows[-1]["kind"] == "hub.stopped"
@@ -136,6 +137,13 @@ def damage(folder: Path) -> None:
 # --- hubwire serve --------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command keeps boards."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    return tmp_path / "caches"
+
+
 class Command:
     """``hubwire serve`` in a process of its own."""
 
@@ -156,6 +164,24 @@ class Command:
         self.process.stdout.close()
         self.process.stderr.close()
         return status
+
+
+async def test_the_command_keeps_boards_for_the_next_start(tmp_path: Path, caches: Path) -> None:
+    async with Hub(FileStore(tmp_path / "store")) as hub:
+        await notes(hub, 20)
+    for arguments, folder in (((), caches / "hubwire"), (("--keep", str(tmp_path / "kept")), tmp_path / "kept")):
+        command = await anyio.to_thread.run_sync(Command, str(tmp_path / "store"), "--port", "0", *arguments)
+        base, _, token = (await anyio.to_thread.run_sync(command.address)).partition("#token=")
+        async with httpx2.AsyncClient(base_url=base, timeout=20, trust_env=False, verify=False) as client:
+            await sign_in(client, token)
+            assert (await client.get("api/board/agents")).status_code == 200
+        assert await anyio.to_thread.run_sync(command.end, signal.SIGTERM) == 0
+        [file] = [each async for each in anyio.Path(folder / "boards").iterdir()]
+        assert (await file.stat()).st_mode & 0o077 == 0
+    command = await anyio.to_thread.run_sync(Command, str(tmp_path / "store"), "--port", "0", "--keep", "none")
+    await anyio.to_thread.run_sync(command.address)
+    assert await anyio.to_thread.run_sync(command.end, signal.SIGTERM) == 0
+    assert not await anyio.Path("none").exists()
 
 
 async def test_the_command_serves_a_log(tmp_path: Path) -> None:

@@ -13,13 +13,17 @@ import attrs
 
 from hubwire.listeners.dashboard import Access, Dashboard, Person
 from hubwire.listeners.dashboard.serving import is_loopback
+from hubwire.stores import FileStore
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, HubError
+from ..ports import KnowledgeStore
 from .failures import CommandFailed
 from .output import say
 from .target import AUDIT, JOURNAL, LogMissing, find_log, open_target
 
 __all__ = ("Settings", "serve")
+
+KEEP_NOTHING = "none"
 
 
 @attrs.frozen(kw_only=True)
@@ -36,6 +40,7 @@ class Settings:
     insecure: bool
     name: str
     log: str | None
+    keep: str | None
 
 
 async def serve(target: str, settings: Settings) -> None:
@@ -43,7 +48,7 @@ async def serve(target: str, settings: Settings) -> None:
     _check_host(settings)
     if await _is_file(target):
         raise CommandFailed(f"{target} is a file, and a store is a directory: name the one that the hub writes to")
-    store = open_target(target)
+    store, keep = open_target(target), _keep(settings.keep)
     try:
         path: str | None
         try:
@@ -62,6 +67,7 @@ async def serve(target: str, settings: Settings) -> None:
             show_content=settings.show_content,
             hosts=settings.host_names,
             name=settings.name,
+            keep=keep,
         )
         serving = dashboard.serve(
             host=settings.host,
@@ -79,6 +85,21 @@ async def serve(target: str, settings: Settings) -> None:
                     break
     finally:
         await store.aclose()
+        if keep is not None:
+            await keep.aclose()
+
+
+def _keep(folder: str | None) -> KnowledgeStore | None:
+    """Return where boards are kept: by default, the directory for caches of whoever calls the command."""
+    if folder == KEEP_NOTHING:
+        return None
+    if folder is not None:
+        return FileStore(folder)
+    caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        return FileStore((caches if caches.is_absolute() else Path.home() / ".cache") / "hubwire")
+    except (RuntimeError, OSError, HubError):  # there is no such directory: each start reads the log
+        return None
 
 
 def _check_host(settings: Settings) -> None:

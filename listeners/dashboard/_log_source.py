@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from hubwire.own_log import OwnLog
 from hubwire.ports import KnowledgeStore
 from hubwire.redaction import Redactor
 from hubwire.waking import start_later
-from hubwire.words import Names
+from hubwire.words import Names, holds_name
 
 from ._source import Gap, Reader, Which
 
@@ -27,6 +28,8 @@ __all__ = ("LogSource",)
 
 _HELD = 20_000
 """So many events of a log are in memory, the newest; a reader that is farther back reads the log itself."""
+_FIRST = 2200
+"""So many are read at first, those that a stream begins with, and some: readers get what is older from the log."""
 _BATCH = 256
 _LOOK_SECONDS = 0.5
 _REPLACED_SECONDS = 2.0
@@ -116,9 +119,10 @@ class LogSource:
         return _cursor(seq, self._id, event_id)
 
     def read(self, after: str, which: Which) -> Reader:
-        return LogPlace(self, self._place(after), which)
+        return LogPlace(self, *self._place(after), which)
 
-    def _place(self, cursor: str) -> int:
+    def _place(self, cursor: str) -> tuple[int, str]:
+        """Return after which event it is, and the id of that where it is still to be proved."""
         try:
             content = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[16:].decode()
             seq, hub, event_id = content.split("@")
@@ -130,9 +134,11 @@ class LogSource:
         if number > self.newest_seq:
             raise InvalidCursor(f"the cursor is after event {number}, and this log ends at {self.newest_seq}")
         at = bisect_right(self.seqs, number) - 1
-        if event_id and at >= 0 and self.seqs[at] == number and self.items[at].event.id != event_id:
-            raise InvalidCursor(f"the cursor is after event {event_id[:80]}, which this log does not have")
-        return number
+        if at < 0 or self.seqs[at] != number:
+            return number, event_id
+        if event_id and self.items[at].event.id != event_id:
+            raise _unknown(event_id)
+        return number, ""
 
     # -- reading the log --
 
@@ -194,15 +200,24 @@ class LogSource:
         self._writer = await self._beginning()
         end, reader = LogReader(self.store, path), LogReader(self.store, path)
         await end.seek_end()
-        await reader.seek_index(max(0, end.index - _HELD))
+        await self._learn_names(path)
+        await reader.seek_index(max(0, end.index - min(_FIRST, _HELD)))
         while records := await reader.read():
-            self.take(records)
-            self._wake()
-            await asyncio.sleep(0)
+            for start in range(0, len(records), _BATCH):
+                self.take(records[start : start + _BATCH])
+                self._wake()
+                await asyncio.sleep(0)
         self._is_read.set()
         async for record in follow(self.store, path, start=reader.index):
             self.take([record])
             self._wake()
+
+    async def _learn_names(self, path: str) -> None:
+        """Learn what agents and channels are called that are there since the beginning: most logs begin with them."""
+        with contextlib.suppress(LogDamaged, HistoryGone):
+            for record in await LogReader(self.store, path).read():
+                if holds_name(record.body) and (item := self.item(record)) is not None:
+                    self.names.learn_line(item.line)
 
     async def _find(self) -> str:
         while True:
@@ -250,12 +265,14 @@ class LogSource:
 class LogPlace:
     """A reader of a log: from memory, or from the log itself where that is farther back."""
 
-    def __init__(self, source: LogSource, after: int, which: Which) -> None:
+    def __init__(self, source: LogSource, after: int, unproved: str, which: Which) -> None:
+        """``unproved``: the id of the event ``after``, where the log is still to be asked whether it has that."""
         self._source = source
         self._after = after
+        self._unproved = unproved
         self._takes = _taking(source, which)
         self._old: LogReader | None = None
-        self._rest: list[LogItem] = []
+        self._records: list[Record] = []
         self._life = source.life
         self._is_ended = asyncio.Event()
 
@@ -277,11 +294,12 @@ class LogPlace:
                     return ()
                 await self._more()
                 continue
-            if not source.seqs or self._after + 1 < source.seqs[0]:
+            if self._unproved or not source.seqs or self._after + 1 < source.seqs[0]:
                 found = await self._from_log()
                 if isinstance(found, Gap):
                     return found
             else:
+                self._old, self._records = None, []
                 at = bisect_right(source.seqs, self._after)
                 found = source.items[at : at + _BATCH]
                 await asyncio.sleep(0)
@@ -304,24 +322,49 @@ class LogPlace:
         source = self._source
         if self._old is None:
             self._old = LogReader(source.store, source.path or _LOGS[0])
-            await self._old.seek_after_seq(self._after)
-        while not self._rest:
-            try:
-                records = await self._old.read()
-            except HistoryGone:
-                return self._skip()
-            if not records:
-                return self._skip()
-            made = map(source.item, records)
-            self._rest = [item for item in made if item is not None and item.seq > self._after]
-        if self._rest[0].seq > self._after + 1:
-            return self._skip_to(self._rest[0].seq)
-        found, self._rest = self._rest[:_BATCH], self._rest[_BATCH:]
+            await self._old.seek_after_seq(self._after - 1 if self._unproved else self._after)
+        found: list[LogItem] = []
+        taken: list[Record] = []
+        while not found:
+            if not self._records:
+                try:
+                    self._records = await self._old.read()
+                except HistoryGone:
+                    return self._skip()
+                if not self._records:
+                    return self._skip()
+            taken, self._records = self._records[:_BATCH], self._records[_BATCH:]
+            found = self._items(taken)
+            await asyncio.sleep(0)
+        if found[0].seq > self._after + 1:
+            self._records = taken + self._records
+            return self._skip_to(found[0].seq)
+        return found
+
+    def _items(self, records: Sequence[Record]) -> list[LogItem]:
+        """Return the events after this place; that before it proves the place.
+
+        Raises :class:`~hubwire.errors.InvalidCursor` if it is another one.
+        """
+        found = []
+        for record in records:
+            seq = _seq_of(record)
+            if seq is None or seq < self._after:
+                continue
+            if seq == self._after and self._unproved:
+                item = self._source.item(record)
+                if item is not None and item.event.id != self._unproved:
+                    raise _unknown(self._unproved)
+                self._unproved = ""
+            if seq > self._after and (item := self._source.item(record)) is not None:
+                self._unproved = ""
+                found.append(item)
         return found
 
     def _skip(self) -> list[LogItem] | Gap:
-        self._old, self._rest = None, []
-        return self._skip_to(self._source.seqs[0]) if self._source.seqs else []
+        self._old, self._records, self._unproved = None, [], ""
+        seqs = self._source.seqs
+        return self._skip_to(seqs[0]) if seqs and seqs[0] > self._after + 1 else []
 
     def _skip_to(self, seq: int) -> Gap:
         first, self._after = self._after + 1, seq - 1
@@ -329,6 +372,18 @@ class LogPlace:
 
     def end(self) -> None:
         self._is_ended.set()
+
+
+def _unknown(event_id: str) -> InvalidCursor:
+    return InvalidCursor(f"the cursor is after event {event_id[:80]}, which this log does not have")
+
+
+def _seq_of(record: Record) -> int | None:
+    try:
+        seq = codec.decode_fields(record.body).get("seq")
+    except InvalidRecord:
+        return None
+    return seq if type(seq) is int else None
 
 
 def _taking(source: LogSource, which: Which) -> Callable[[Event], bool]:
