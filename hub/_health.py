@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ._actors.rules import ActorStatistics
-from ._commit.append_times import AppendTimes
 from ._commit.pulse import LAG_SECONDS, STALL_SECONDS
 from ._delivery.reports import AttachmentStatistics
 from ._foreign.clocks import GuardedClock
@@ -137,13 +136,6 @@ def _validated(validating: Validating | None) -> dict[str, int]:
     }
 
 
-def _appended(times: AppendTimes | None) -> dict[str, float | None]:
-    if times is None:
-        return {}
-    p50, p99 = times.seconds(0.5, 0.99)
-    return {"append_seconds_p50": p50, "append_seconds_p99": p99}
-
-
 class Health:
     """Looks at the parts of a hub."""
 
@@ -154,7 +146,8 @@ class Health:
         """Return every number there is, at once."""
         parts = self._parts
         pipeline, state, fanout = parts.pipeline, parts.state, parts.fanout
-        ring = pipeline.ring
+        ring, times = pipeline.ring, pipeline.append_times
+        p50, p99 = (None, None) if times is None else times.seconds(0.5, 0.99)
         return HubStatistics(
             applied=ring.applied.value,
             journaled=ring.journaled.value,
@@ -191,7 +184,8 @@ class Health:
             **_validated(parts.emitting.validating),
             journal=None if parts.upkeep is None else parts.upkeep.statistics(),
             tenants=self._tenants(),
-            **_appended(pipeline.append_times),
+            append_seconds_p50=p50,
+            append_seconds_p99=p99,
         )
 
     def _tenants(self) -> tuple[TenantStatistics, ...]:

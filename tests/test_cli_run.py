@@ -123,6 +123,13 @@ async def test_a_dashboard_is_served_beside_the_hub(tmp_path: Path) -> None:
         pytest.param("async def hub(name): ...", "hub", "missing a required argument: 'name'", id="arguments"),
         pytest.param("async def mine(): ...", "hub", "has no 'hub'", id="another name"),
         pytest.param("async def hub(): ...", "hub", "is NoneType, and has to be", id="nothing"),
+        pytest.param(
+            "import asyncio\nasync def main(): ...\nasyncio.run(main())",
+            "main",
+            'below if __name__ == "__main__":',
+            id="asyncio",
+        ),
+        pytest.param("async def main(): ...\nanyio.run(main)", "main", 'below if __name__ == "__main__":', id="anyio"),
         pytest.param("@asynccontextmanager\nasync def hub():\n    yield 5", "hub", "yield hub", id="a wrong value"),
     ],
 )

@@ -194,7 +194,7 @@ async def test_the_terminal_is_given_back(tmp_path: Path, ending: str | signal.S
         else:
             screen.process.send_signal(ending)
         await screen.rest()
-        assert await anyio.to_thread.run_sync(screen.process.wait) == (0 if ending == "q" else 130)
+        assert await anyio.to_thread.run_sync(screen.process.wait) == (0 if isinstance(ending, str) else 128 + ending)
     assert screen.drawn.rindex(b"\x1b[?1049l") > screen.drawn.rindex(b"\x1b[?1049h")
     assert b"Traceback" not in screen.drawn
 

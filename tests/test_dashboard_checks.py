@@ -16,6 +16,7 @@ import pytest
 from anyio import to_thread
 
 from hubwire import Hub
+from hubwire.errors import StoreError
 from hubwire.events import GenericEvent
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import examine
@@ -119,6 +120,23 @@ async def test_the_loop_has_its_turns_while_a_log_is_verified() -> None:
     counting.cancel()
     assert found.records > 8000
     assert turns > 25
+
+
+@pytest.mark.parametrize("error", [StoreError("the disk is gone"), ZeroDivisionError("secret")], ids=repr)
+async def test_a_log_that_cannot_be_read_is_said_to_be(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def examine(*_: Any, **__: Any) -> None:
+        raise error
+
+    async with written(tmp_path) as hub, signed_in(Dashboard(hub)) as client:
+        monkeypatch.setattr("hubwire.listeners.dashboard._verifying.examine", examine)
+        found = await verified(client)
+        assert found["state"] == "stopped"
+        assert "could not be read" in found["text"]
+        assert "secret" not in found["text"]
+        monkeypatch.undo()
+        assert (await verified(client))["state"] == "verified"
 
 
 async def test_a_journal_alone_is_not_verified() -> None:

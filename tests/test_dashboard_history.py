@@ -47,7 +47,7 @@ async def lived(*, redacts: bool = True) -> AsyncIterator[tuple[Hub, MemoryStore
                 "correlation_id": "run-1",
             }
             called = await hub.emit(ToolCalled(**call, arguments={"number": number}))
-            await hub.emit(ToolFailed(**call, error_message="no disk", causation_id=called.id))
+            await hub.emit(ToolFailed(**call, error_type="OSError", error_message="no disk", causation_id=called.id))
         await hub.for_tenant("acme").emit(GenericEvent(kind="order.placed", data={"id": 7}))
         await hub.flush()
         yield hub, store
@@ -283,6 +283,30 @@ async def test_facets_name_agents_and_channels(client: httpx2.AsyncClient) -> No
     assert "fix the build" in found["channel"][0][2]
     assert found["tenant"] == [["acme", 1]]
     assert (await client.get("api/facets?fields=nope")).status_code == 400
+
+
+async def test_tools_and_types_of_errors_are_facets_and_filters(client: httpx2.AsyncClient) -> None:
+    asked = "api/facets?fields=tool,error_type"
+    found = (await client.get(asked)).json()
+    [[tool, calls]], [[error, failures]] = found["facets"]["tool"], found["facets"]["error_type"]
+    assert (calls, failures) == (2 * CALLS, CALLS)
+    assert found["counted"] > calls
+    rows = (await events(client, f"tool={tool}&error={error}&limit=1000"))["rows"]
+    assert [row["kind"] for row in rows] == ["tool.failed"] * CALLS
+    assert len((await events(client, f"tool=none,{tool}&limit=1000"))["rows"]) == 2 * CALLS
+    narrowed = (await client.get(f"{asked}&error={error}")).json()
+    assert narrowed == {"facets": {"tool": [[tool, CALLS]], "error_type": [[error, CALLS]]}, "counted": CALLS}
+    assert len((await client.get(f"api/export?error={error}")).text.splitlines()) == CALLS
+    assert (await events(client, "error=none"))["rows"] == []
+    assert (await client.get("api/events?where=tool")).status_code == 400
+
+
+async def test_names_of_tools_are_told_where_contents_are_hidden() -> None:
+    """What agents say is not among them."""
+    async with of_hub("eve") as client:
+        answer = await client.get("api/facets?fields=tool,error_type")
+        assert answer.json()["facets"]["tool"]
+        assert "no disk" not in answer.text
 
 
 # --- exports ----------------------------------------------------------------------------------------------------------

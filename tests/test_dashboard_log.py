@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import pytest
 from test_dashboard_stream import notes, seqs
 
 from hubwire import Hub
-from hubwire.listeners.audit import AuditLog
+from hubwire.events import GenericEvent
+from hubwire.listeners.audit import AuditLog, TenantAuditLogs
 from hubwire.listeners.dashboard import Dashboard
 from hubwire.stores import FileStore, MemoryStore
 from support.dashboard import Frames, sign_in, signed_in
@@ -32,8 +34,9 @@ async def test_a_log_is_shown_without_its_hub(tmp_path: Any) -> None:
         session = (await client.get("api/session")).json()
         assert (session["source"], session["hub"]["id"]) == ("log", hub_id)
         async with Frames.of(client, "api/stream?boards=1") as frames:
-            tick = (await frames.of_event("tick")).data
-            assert (tick["hub"]["state"], tick["now"]) == ("stopped", tick["hub"]["at"])
+            while (tick := (await frames.of_event("tick")).data)["hub"]["state"] != "stopped":
+                pass
+            assert tick["now"] == tick["hub"]["at"]
             rows = await frames.rows(402)
             assert seqs(rows) == list(range(rows[-1]["seq"] + 1))
             assert rows[-1]["kind"] == "hub.stopped"
@@ -90,6 +93,29 @@ async def test_a_cursor_of_another_log_is_stale() -> None:
                 cursor = frames.last_id
 
 
+async def test_another_hub_in_the_place_of_a_log_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The directory was emptied, and used anew: what it holds now is shown, also if it is less."""
+    monkeypatch.setattr("hubwire.listeners.dashboard._log_source._REPLACED_SECONDS", 0.05)
+    async with Hub(FileStore(tmp_path)) as hub:
+        await hub.agents.register("of before")
+        last = await notes(hub, 50)
+    store = FileStore(tmp_path)
+    async with signed_in(Dashboard.of_log(store)) as client:
+        async with Frames.of(client, "api/stream?boards=1") as frames:
+            await frames.rows(last)
+            await anyio.to_thread.run_sync(shutil.rmtree, tmp_path / "journal")
+            async with Hub(FileStore(tmp_path)) as hub:
+                await hub.agents.register("of now")
+            assert (await frames.of_event("stale")).data["code"] == "cursor"
+        async with Frames.of(client, "api/stream?boards=1", after=frames.last_id) as frames:
+            stale, rows = await frames.of_event("stale"), await frames.of_event("rows")
+            assert (stale.data["code"], stale.data["is"]) == ("other_hub", hub.id)
+            assert "of now" in str(rows.data)
+        agents = (await client.get("api/board/agents")).json()["rows"]
+        assert [each["name"] for each in agents] == ["of now"]
+    await store.aclose()
+
+
 async def test_damage_is_told(tmp_path: Path) -> None:
     async with Hub(FileStore(tmp_path)) as hub:
         await notes(hub, 300)
@@ -109,6 +135,13 @@ def damage(folder: Path) -> None:
 
 
 # --- hubwire serve --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command keeps boards."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    return tmp_path / "caches"
 
 
 class Command:
@@ -131,6 +164,24 @@ class Command:
         self.process.stdout.close()
         self.process.stderr.close()
         return status
+
+
+async def test_the_command_keeps_boards_for_the_next_start(tmp_path: Path, caches: Path) -> None:
+    async with Hub(FileStore(tmp_path / "store")) as hub:
+        await notes(hub, 20)
+    for arguments, folder in (((), caches / "hubwire"), (("--keep", str(tmp_path / "kept")), tmp_path / "kept")):
+        command = await anyio.to_thread.run_sync(Command, str(tmp_path / "store"), "--port", "0", *arguments)
+        base, _, token = (await anyio.to_thread.run_sync(command.address)).partition("#token=")
+        async with httpx2.AsyncClient(base_url=base, timeout=20, trust_env=False, verify=False) as client:
+            await sign_in(client, token)
+            assert (await client.get("api/board/agents")).status_code == 200
+        assert await anyio.to_thread.run_sync(command.end, signal.SIGTERM) == 0
+        [file] = [each async for each in anyio.Path(folder / "boards").iterdir()]
+        assert (await file.stat()).st_mode & 0o077 == 0
+    command = await anyio.to_thread.run_sync(Command, str(tmp_path / "store"), "--port", "0", "--keep", "none")
+    await anyio.to_thread.run_sync(command.address)
+    assert await anyio.to_thread.run_sync(command.end, signal.SIGTERM) == 0
+    assert not await anyio.Path("none").exists()
 
 
 async def test_the_command_serves_a_log(tmp_path: Path) -> None:
@@ -172,10 +223,38 @@ def test_a_token_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> N
     assert b"chmod 600" in found.stderr
 
 
+def test_a_file_is_no_store_to_wait_for(tmp_path: Path) -> None:
+    file = tmp_path / "team.py"
+    file.touch()
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "hubwire", "serve", str(file)], capture_output=True, timeout=50, check=False
+    )
+    assert done.returncode == 1
+    assert b"team.py is a file, and a store is a directory" in done.stderr
+
+
 def test_the_command_does_not_listen_beyond_the_machine(tmp_path: Path) -> None:
     found = run(str(tmp_path), "--host", "0.0.0.0")  # noqa: S104 - it is refused
     assert found.returncode == 2
-    assert b"certfile" in found.stderr
+    assert b"--certfile" in found.stderr
+    assert b"--insecure-i-know" in found.stderr
+
+
+def test_the_command_does_not_wait_for_what_will_not_come(tmp_path: Path) -> None:
+    (file := tmp_path / "segment.log").write_text("x")
+    found = run(str(file), "--port", "0")
+    assert found.returncode == 1
+    assert b"is a file" in found.stderr
+
+
+async def test_the_command_names_the_logs_of_tenants(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    async with Hub(listeners=[TenantAuditLogs(store)]) as hub:
+        await hub.for_tenant("acme").emit(GenericEvent(kind="x.y", data={}))
+    found = await anyio.to_thread.run_sync(run, str(tmp_path), "--port", "0")
+    assert found.returncode == 1
+    assert b"/audit/acme" in found.stderr
+    assert b"--log" in found.stderr
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -166,6 +166,17 @@ async def test_who_has_signed_out_is_out() -> None:
         assert (await client.get("api/session")).status_code == 401
 
 
+async def test_who_has_signed_out_stays_out_with_another_spelling_of_the_cookie() -> None:
+    """Base64 has several texts for the same bytes."""
+    async with Hub() as hub, signed_in(Dashboard(hub)) as client:
+        [(name, value)] = client.cookies.items()
+        assert (await client.request("DELETE", "api/session")).status_code == 204
+        client.cookies.clear()
+        for spelling in (value, f"{value}.", f"!{value}", f"{value}=", f"{value[:9]}.{value[9:]}", f"{value}===="):
+            answer = await client.get("api/session", headers={"Cookie": f"{name}={spelling}"})
+            assert answer.status_code == 401, spelling
+
+
 async def test_a_session_lasts_over_a_restart() -> None:
     """It is known by the token of its person: with another token it ends."""
     async with Hub() as hub, signed_in(Dashboard(hub, access=Access([person()])), TOKEN) as client:
@@ -265,7 +276,9 @@ async def test_a_program_says_who_asks() -> None:
         return Person(name=found.decode(), role="read") if found else None
 
     async with Hub() as hub, stranger(Dashboard(hub, access=Access(authenticate=authenticate))) as client:
-        assert (await client.get("api/session")).status_code == 401
+        nobody = await client.get("api/session")
+        assert (nobody.status_code, code_of(nobody)) == (401, "sign_in_elsewhere")
+        assert "has its login" in nobody.json()["error"]["suggestion"]
         assert (await client.get("api/session", headers={"X-User": "ann"})).json()["person"] == "ann"
         assert (await client.post("api/session", json={"token": "x"}, headers=SAME)).status_code == 404
 

@@ -165,7 +165,9 @@ async def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server((HERE, 0)) as taken:
         port = taken.getsockname()[1]
         async with Hub() as hub:
-            with pytest.raises(ConfigurationError, match=f"{HERE} port {port} cannot be listened at"):
+            with pytest.raises(
+                ConfigurationError, match=f"{HERE} port {port} cannot be listened at: Address already in use; take"
+            ):
                 async with Dashboard(hub).serve(port=port):
                     pass
 

@@ -208,8 +208,10 @@ async def test_a_hundred_clients_get_each_event_once() -> None:
         assert dashboard.statistics().streams == 100
 
 
-async def test_a_client_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others and the hub do not notice."""
+async def test_a_client_that_does_not_read_is_dropped(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others and the hub do not notice, and the log of the program is not filled with it."""
     monkeypatch.setattr("hubwire.listeners.dashboard._stream._SLOW_SECONDS", 0.2)
     async with Hub(MemoryStore()) as hub:
         dashboard = Dashboard(hub)
@@ -227,6 +229,7 @@ async def test_a_client_that_does_not_read_is_dropped(monkeypatch: pytest.Monkey
                 assert seqs(await frames.rows(last))[-1] == last
             await until(lambda: dashboard.statistics().streams == 1)
             stuck.close()
+    assert "without completing" not in caplog.text
 
 
 async def test_more_clients_than_may_are_told_to_wait() -> None:

@@ -16,8 +16,12 @@ from hubwire.channel_types import Conversation, Manifest
 
 BRANCHES = (errors.CallerError, errors.OperatorError)
 ROOTS = {errors.HubError, *BRANCHES}
-SIGNALS = {"hubwire._delivery.handling.Failed"}
-"""Never leaves its module."""
+SIGNALS = {
+    "hubwire._delivery.handling.Failed",
+    "hubwire.listeners.audit._pruning.PruningEnded",
+    "hubwire.query._index.NoIndex",
+}
+"""Signals within a package: none leaves it but as the public error that it derives from."""
 
 
 def exceptions() -> Iterator[type[BaseException]]:

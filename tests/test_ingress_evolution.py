@@ -51,7 +51,7 @@ def line_of(event: Event) -> bytes:
 
 def test_an_added_field_has_its_default() -> None:
     body = line_of(first()(amount=42, note="refund"))
-    after = declare({"amount": int, "note": str, "lines": tuple[str, ...], "rate": float}, note="", lines=[], rate=1.0)
+    after = declare({"amount": int, "note": str, "lines": tuple[str, ...], "rate": float}, note="", lines=(), rate=1.0)
     read: Any = codec.decode(body)
     assert type(read) is after
     assert (read.amount, read.note, read.lines, read.rate) == (42, "refund", (), 1.0)

@@ -24,7 +24,7 @@ from hubwire.listeners.audit._queries import Queryable
 from hubwire.log import Rotation, segment_path
 from hubwire.query import Selection, count, index_log, instant_of, query
 from hubwire.query._cursor import Cursor
-from hubwire.query._index import Block, encode_index, index_path, read_header
+from hubwire.query._index import Block, Bloom, encode_index, index_path, read_header
 from hubwire.stores import FileStore, MemoryStore
 from hubwire.stores.compressed import compressed
 from hubwire.testing import ManualClock
@@ -121,7 +121,7 @@ async def test_times_before_1970_are_times() -> None:
         assert await numbers(query(store, "/foreign", found)) == expected
         assert await numbers(query(store, "/foreign", Selection.of(until="1960-01-01"))) == []
         block = [Block(0, 0, 9, 3, instant_of(records[0]["at"]), instant_of(records[-1]["at"]), 0)]
-        await store.write(index_path("/foreign", 0), encode_index(0, 9, 0, block, [], []))
+        await store.write(index_path("/foreign", 0), encode_index(0, 9, 0, block, Bloom(b""), []))
         header = await read_header(store, index_path("/foreign", 0), 0)
         assert (header.earliest, header.latest) == (block[0].earliest, block[0].latest)
 

@@ -38,9 +38,16 @@ def test_the_commands_of_the_readme_work_on_what_its_first_block_leaves(tmp_path
     run(sys.executable, "-P", "-c", PYTHON_BLOCKS[0], directory=tmp_path)
     hubwire = shutil.which("hubwire", path=str(Path(sys.executable).parent))
     assert hubwire is not None
-    assert len(HUBWIRE_COMMANDS) == 5
+    assert len(HUBWIRE_COMMANDS) == 6
     for command in HUBWIRE_COMMANDS:
-        assert run(hubwire, *command.split()[1:], directory=tmp_path)
+        if command.startswith("hubwire serve"):  # it goes on until it is stopped
+            served = [hubwire, *command.split()[1:], "--port", "0"]
+            with subprocess.Popen(served, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
+                assert server.stdout is not None
+                assert server.stdout.readline().startswith("http://127.0.0.1:")
+                server.terminate()
+        else:
+            assert run(hubwire, *command.split()[1:], directory=tmp_path)
 
 
 def test_every_example_is_listed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 import attrs
@@ -199,12 +200,10 @@ def _checked_patterns(name: str, pattern: Any) -> tuple[str, ...]:
     """
     patterns = Patterns(pattern).patterns
     for each in patterns:
-        kinds = declared_kinds()
-        if each == "*" or any(map(Patterns(each).matches, kinds)):
+        matches, near = _meant(each, len(declared_kinds()))
+        if matches:
             continue
         domain, dot, _ = each.partition(".")
-        known = sorted({*kinds, *(f"{kind.partition('.')[0]}.*" for kind in kinds)})
-        near = nearest_name(each, known, cutoff=0.8)
         if dot and domain in OWN_DOMAINS:
             raise ConfigurationError(
                 f"listener {name!r}: pattern {each[:80]!r} matches no kind of the hub's own events of {domain!r};"
@@ -218,6 +217,19 @@ def _checked_patterns(name: str, pattern: Any) -> tuple[str, ...]:
                 nearest=near,
             )
     return patterns
+
+
+@lru_cache(maxsize=1024)
+def _meant(pattern: str, _declared: int) -> tuple[bool, str | None]:
+    """Return whether a pattern matches a kind that is declared, and which one is meant if not.
+
+    Looked up once for all that attach by it, while there are so many kinds: it takes a millisecond.
+    """
+    kinds = declared_kinds()
+    if pattern == "*" or any(map(Patterns(pattern).matches, kinds)):
+        return True, None
+    known = sorted({*kinds, *(f"{kind.partition('.')[0]}.*" for kind in kinds)})
+    return False, nearest_name(pattern, known, cutoff=0.8)
 
 
 def _checked_name(name: object) -> str:

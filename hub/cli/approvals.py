@@ -104,7 +104,7 @@ async def decide(
     if not is_hub(target):
         raise ConfigurationError(
             f"approvals {verdict}: {target} is a store, and a store is only read: the hub decides. Name the address of"
-            " its dashboard, which hubwire serve or hubwire run --dashboard prints"
+            " its dashboard, which its program prints, or hubwire run --dashboard"
         )
     if verdict == "deny" and not reason.strip():
         raise ConfigurationError("approvals deny: the agent is told why; give --reason")

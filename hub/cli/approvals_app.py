@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 __all__ = ("approvals",)
 
 Target = Annotated[str, Parameter(help="A directory, the URL of a store, or the address of a running hub's dashboard.")]
-Address = Annotated[str, Parameter(help="The address of a running hub's dashboard: http://127.0.0.1:8300.")]
+Address = Annotated[str, Parameter(help="The address of a running hub's dashboard: http://127.0.0.1:8765.")]
 Approval = Annotated[str, Parameter(help="The id of the approval, or the end of it, as list prints it.")]
 Output = Annotated[
     Literal["pretty", "json"],

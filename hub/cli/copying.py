@@ -149,8 +149,8 @@ def _stage(path: str, journals: Sequence[str], logs: Sequence[str]) -> int:
     is_segment = log is not None and path.startswith(f"{log}/log/")
     if log in journals:
         return 0 if path == f"{log}/kept" else 1 if is_segment else 2
-    if log is not None and path.startswith(f"{log}/index/"):
-        return 3  # Once: that of the segment that grows is replaced, and covers no more than is copied of that later.
+    if log is not None and path.startswith(f"{log}/index/") and path.endswith(".growing"):
+        return 3  # Once: it is replaced, and covers no more of its segment than is copied of that later.
     if log is not None and path in {f"{log}/{name}" for name in ("clean", "kept", "pruned", "holds")}:
         # Once: a pruning replaces them. The segments that they speak of are copied before, or after.
         return 3

@@ -51,7 +51,8 @@ async def serve_team(store: KnowledgeStore, *, port: int | None, step_seconds: f
         hub = await stack.enter_async_context(Hub(store, listeners=[AuditLog(store)]))
         address = await _served(stack, Dashboard(hub, show_content=True), port)
         say("")
-        say(f"The team goes on. Look at it, and decide what waits for you: {address}")
+        say("The team goes on. Look at it, and decide what waits for you:")
+        say(address)  # on a line of its own, where a terminal of 80 columns does not break it
         say("Stop it with Ctrl-C.")
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with anyio.create_task_group() as tasks:
@@ -124,6 +125,7 @@ class _Team:
             "agent_id": self._agents[name].id,
             "channel_id": channel.id,
             "turn_id": secrets.token_hex(8),
+            "correlation_id": channel.id,  # the turns for a ticket are one run
         }
         emit = self._hub.emit
         await emit(TurnStarted(prompt=f"ticket #{ticket}: {title_of(ticket)}", **about))

@@ -71,7 +71,7 @@ class HubClient:
         except ValueError as error:
             raise ConfigurationError(f"{address!r:.200} is no address: {error}") from error
         if not host:
-            raise ConfigurationError(f"{address!r:.200} names no host; write http://127.0.0.1:8300")
+            raise ConfigurationError(f"{address!r:.200} names no host; write http://127.0.0.1:8765")
         token = _token() or parse_qs(parts.fragment).get("token", [""])[0]
         if token and parts.scheme == "http" and host not in _LOOPBACK:
             complain(f"the token goes unencrypted to {host}; write https:// if it has that")
@@ -239,5 +239,5 @@ def _library() -> Any:
     try:
         import httpx2
     except ImportError as error:
-        raise CommandFailed("the address of a hub needs the library httpx2: pip install 'hubwire[webhooks]'") from error
+        raise CommandFailed("the address of a hub needs the library httpx2: pip install 'hubwire[web]'") from error
     return httpx2

@@ -111,7 +111,6 @@ def escape_json(line: str) -> str:
     return line if line.isprintable() else _NOT_ASCII.sub(_json_escaped, line)
 
 
-
 def _json_escaped(match: re.Match[str]) -> str:
     char = match[0]
     # In JSON a line feed stands only between tokens, never inside a text.

@@ -66,7 +66,7 @@ async def opened(asked: Asked) -> AsyncIterator[tuple[KnowledgeStore, str]]:
         path = await find_log(store, asked.log, asked.target)
         if asked.makes_index:
             done = await index_log(store, path)
-            growing = f", and {done.growing_bytes:,} bytes of the last one" if done.growing_bytes else ""
+            growing = f"; that of the last one covers {done.growing_bytes:,} bytes" if done.growing_bytes else ""
             say(f"hubwire: {done.made} of {plural(done.segments, 'sealed segment')} indexed now{growing}", sys.stderr)
         yield store, path
     finally:

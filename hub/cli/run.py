@@ -151,8 +151,19 @@ class _told:  # noqa: N801 - it reads as a verb
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, RuntimeError) and _runs_a_loop(error):
+            raise CommandFailed(
+                f"{self._name} runs an event loop while it is imported; write the line that does, such as"
+                ' asyncio.run(main()), below if __name__ == "__main__":'
+            ) from error
         if isinstance(error, Exception) and not isinstance(error, (ModuleNotFoundError, HubError)):
             complain(f"{self._name} cannot be imported:")
+
+
+def _runs_a_loop(error: RuntimeError) -> bool:
+    """Whether a loop was to be run within ours: asyncio and anyio say so in words alone."""
+    text = str(error)
+    return "cannot be called from a running event loop" in text or text.startswith("Already running asyncio")
 
 
 @asynccontextmanager

@@ -12,13 +12,18 @@ import anyio
 import attrs
 
 from hubwire.listeners.dashboard import Access, Dashboard, Person
+from hubwire.listeners.dashboard.serving import is_loopback
+from hubwire.stores import FileStore
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, HubError
+from ..ports import KnowledgeStore
 from .failures import CommandFailed
 from .output import say
 from .target import AUDIT, JOURNAL, LogMissing, find_log, open_target
 
 __all__ = ("Settings", "serve")
+
+KEEP_NOTHING = "none"
 
 
 @attrs.frozen(kw_only=True)
@@ -35,16 +40,22 @@ class Settings:
     insecure: bool
     name: str
     log: str | None
+    keep: str | None
 
 
 async def serve(target: str, settings: Settings) -> None:
     """Serve the dashboard of a log until Ctrl-C; a log that is not there yet is waited for."""
-    store = open_target(target)
+    _check_host(settings)
+    if await _is_file(target):
+        raise CommandFailed(f"{target} is a file, and a store is a directory: name the one that the hub writes to")
+    store, keep = open_target(target), _keep(settings.keep)
     try:
         path: str | None
         try:
             path = await find_log(store, settings.log, target)
-        except LogMissing:
+        except LogMissing as error:
+            if error.is_below:  # those of tenants are there: the one that was meant will not come by itself
+                raise
             where = settings.log or f"{AUDIT} or {JOURNAL}"
             say(f"hubwire: waiting for a log in {target} at {where}", sys.stderr)
             path = settings.log
@@ -56,6 +67,7 @@ async def serve(target: str, settings: Settings) -> None:
             show_content=settings.show_content,
             hosts=settings.host_names,
             name=settings.name,
+            keep=keep,
         )
         serving = dashboard.serve(
             host=settings.host,
@@ -73,6 +85,38 @@ async def serve(target: str, settings: Settings) -> None:
                     break
     finally:
         await store.aclose()
+        if keep is not None:
+            await keep.aclose()
+
+
+def _keep(folder: str | None) -> KnowledgeStore | None:
+    """Return where boards are kept: by default, the directory for caches of whoever calls the command."""
+    if folder == KEEP_NOTHING:
+        return None
+    if folder is not None:
+        return FileStore(folder)
+    caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        return FileStore((caches if caches.is_absolute() else Path.home() / ".cache") / "hubwire")
+    except (RuntimeError, OSError, HubError):  # there is no such directory: each start reads the log
+        return None
+
+
+def _check_host(settings: Settings) -> None:
+    """Refuse, in the words of the command, to be reached from elsewhere without TLS."""
+    if settings.certfile is None and not settings.insecure and not is_loopback(settings.host):
+        raise ConfigurationError(
+            f"serve: beyond this machine, at --host {settings.host}, tokens and events could be read on the way; give"
+            " --certfile and --keyfile for https, or --insecure-i-know if a proxy in front of it, or a private network,"
+            " sees to that"
+        )
+
+
+async def _is_file(target: str) -> bool:
+    try:
+        return "://" not in target and await anyio.Path(target).is_file()
+    except (OSError, ValueError):  # what is no path
+        return False
 
 
 def _access(token_file: str | None) -> tuple[Access, str | None]:

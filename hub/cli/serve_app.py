@@ -39,6 +39,13 @@ def serve(
     log: Annotated[
         str | None, Parameter(name="--log", help="The log within the store; by default /audit, else /journal.")
     ] = None,
+    keep: Annotated[
+        str | None,
+        Parameter(
+            help="The directory that keeps what was read, so that it opens at once the next time; by default one for"
+            " hubwire among your caches. It holds what agents say, redacted. 'none' keeps nothing."
+        ),
+    ] = None,
 ) -> None:
     """Serve the dashboard of a log, beside the hub that writes it or without one. Stop it with Ctrl-C."""
     import anyio
@@ -56,5 +63,6 @@ def serve(
         insecure=insecure_i_know,
         name=name,
         log=log,
+        keep=keep,
     )
     anyio.run(partial(serve, target, settings))

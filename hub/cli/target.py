@@ -46,6 +46,9 @@ _LOGS_SHOWN = 3
 class LogMissing(CommandFailed):
     """There is no log at the given place."""
 
+    is_below: bool = False
+    """Whether there are logs below it, as those of tenants are."""
+
 
 def open_target(target: str) -> KnowledgeStore:
     """Return the store that a directory or a URL stands for; what is compressed in it is read."""
@@ -74,7 +77,11 @@ async def find_log(store: KnowledgeStore, path: str | None, target: str) -> str:
             return candidate
     where = f"{AUDIT} or {JOURNAL}" if path is None else path
     if below := await _logs_below(store, AUDIT if path is None else normalize_path(path)):
-        raise LogMissing(f"there is no log in {target} at {where}, but below it: {', '.join(below)}; give one by --log")
+        error = LogMissing(
+            f"there is no log in {target} at {where}, but below it: {', '.join(below)}; give one by --log"
+        )
+        error.is_below = True
+        raise error
     raise LogMissing(f"there is no log in {target} at {where}; is it the directory or URL that the hub's store has?")
 
 

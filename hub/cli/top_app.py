@@ -51,7 +51,7 @@ q       quit"""
 class _Text(ModalScreen[None]):
     """A text over the rest, until Escape."""
 
-    BINDINGS: ClassVar = [
+    BINDINGS: ClassVar[list[Any]] = [
         Binding("escape,q,enter,question_mark", "dismiss_text", "close"),
         Binding("j", "scroll(1)", show=False),
         Binding("k", "scroll(-1)", show=False),
@@ -77,7 +77,7 @@ class _Text(ModalScreen[None]):
 class TopApp(App[int]):
     """Draws what a source brings, once a second and at each key; returns the exit code."""
 
-    CSS = """
+    CSS: ClassVar[str] = """
     #head, #views, #note, #hints { height: 1; }
     #hints { color: $text-muted; }
     DataTable { height: 1fr; }
@@ -86,8 +86,8 @@ class TopApp(App[int]):
     _Text { align: center middle; }
     #text { width: 90%; max-width: 110; height: auto; max-height: 90%; padding: 1 2; background: $panel; }
     """
-    ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar = [
+    ENABLE_COMMAND_PALETTE: ClassVar[bool] = False
+    BINDINGS: ClassVar[list[Any]] = [
         Binding("ctrl+c", "interrupt", priority=True, show=False),
         Binding("q", "leave"),
         Binding("j", "move(1)"),

@@ -6,7 +6,7 @@ from zlib import crc32
 
 from ..log import Place, segment_path
 from ..ports import KnowledgeStore
-from ._index import TAIL_BYTES, Bloom, Stretch, encode_growing, growing_path
+from ._index import TAIL_BYTES, Stretch, encode_growing, growing_path
 from ._learning import Making
 from ._looked import Looked
 from ._matching import BadLine
@@ -57,11 +57,11 @@ async def _longer(pieces: Pieces, covered: Covered, size: int, stretch_bytes: in
     blocks, stretches, names = list(covered.blocks), list(covered.stretches), list(covered.names)
     end, made = covered.end, Making()
 
-    def end_stretch() -> None:
+    async def end_stretch() -> None:
         if made.blocks:
             blocks.extend(made.blocks)
             names.extend(made.names)
-            stretches.append(Stretch(len(made.blocks), Bloom.over(set(made.keys)).bits))
+            stretches.append(Stretch(len(made.blocks), (await made.keys()).bits))
 
     async for piece in pieces.of_segment(end):
         try:
@@ -70,9 +70,9 @@ async def _longer(pieces: Pieces, covered: Covered, size: int, stretch_bytes: in
             break
         end = piece.end
         if made.size >= stretch_bytes:
-            end_stretch()
+            await end_stretch()
             made = Making()
         if end.offset >= size:
             break
-    end_stretch()
+    await end_stretch()
     return Covered(end, tuple(blocks), tuple(stretches), tuple(names))

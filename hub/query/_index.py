@@ -15,6 +15,7 @@ All of it is in the log, so a file that is missing, of another version, or that 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
@@ -77,6 +78,8 @@ _HASHES = 5
 """Of five hundred texts that are not there, two or three are taken for being there: (1 - e^(-5/12))^5 = 0.0047."""
 
 _FILTERED_MAX = 500_000
+_FILTERED_AT_ONCE = 500
+"""A millisecond or two."""
 
 
 class NoIndex(InvalidRecord):
@@ -142,10 +145,10 @@ def growing_path(path: str, segment: int) -> str:
 
 
 def encode_index(
-    segment: int, size: int, tail: int, blocks: list[Block], texts: Iterable[str], names: list[tuple[str, str, str]]
+    segment: int, size: int, tail: int, blocks: list[Block], keys: Bloom, names: list[tuple[str, str, str]]
 ) -> bytes:
     """Return the file for a sealed segment."""
-    return _encode(segment, size, tail, blocks, {"keys": Bloom.over(set(texts)).bits, "names": _packed(names)})
+    return _encode(segment, size, tail, blocks, {"keys": keys.bits, "names": _packed(names)})
 
 
 def encode_growing(
@@ -239,13 +242,16 @@ class Bloom:
         """Empty: any text may be there."""
 
     @classmethod
-    def over(cls, texts: set[str]) -> Bloom:
-        if len(texts) > _FILTERED_MAX:
+    async def over(cls, texts: Iterable[str], count: int) -> Bloom:
+        """Return the filter of so many texts; meanwhile the loop runs on, as they can be a hundred thousand."""
+        if count > _FILTERED_MAX:
             return cls(b"")
-        bits = bytearray(max(len(texts) * _BITS // 8, 8))
-        for text in texts:
+        bits = bytearray(max(count * _BITS // 8, 8))
+        for number, text in enumerate(texts):
             for place in _places(text, len(bits) * 8):
                 bits[place >> 3] |= 1 << (place & 7)
+            if number % _FILTERED_AT_ONCE == 0:
+                await asyncio.sleep(0)
         return cls(bytes(bits))
 
     def may_hold(self, text: str) -> bool:

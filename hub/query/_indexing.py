@@ -111,5 +111,5 @@ async def _index(store: KnowledgeStore, path: str, pieces: Pieces, first: int) -
             ) from bad
         end = piece.end.offset
     tail = await store.read_bytes(segment_path(path, first), max(end - TAIL_BYTES, 0), end) or b""
-    content = encode_index(first, end, crc32(tail), made.blocks, made.keys, made.names)
+    content = encode_index(first, end, crc32(tail), made.blocks, await made.keys(), made.names)
     await store.write(index_path(path, first), content)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from zlib import crc32
 
 from msgspec import UNSET
 
-from ._index import KEYS, Block
+from ._index import KEYS, Block, Bloom
 from ._matching import Peeks, text_of
 from ._moments import instant_of, is_as_hubs_write
 from ._names import names_in
@@ -31,10 +30,10 @@ class Making:
         self._peeks = Peeks(_PEEKS)
         self._at = self._peeks.name_of("at")
 
-    @property
-    def keys(self) -> Iterator[str]:
-        """The texts that the filter is to know."""
-        return (f"{key}\0{text}" for key, some in self.texts.items() for text in some)
+    async def keys(self) -> Bloom:
+        """Return the filter over the texts of the keys."""
+        texts = (f"{key}\0{text}" for key, some in self.texts.items() for text in some)
+        return await Bloom.over(texts, sum(map(len, self.texts.values())))
 
     def add(self, piece: Piece) -> None:
         """Learn from a piece. Raises :class:`BadLine`, and has learnt nothing then."""

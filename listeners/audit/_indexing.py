@@ -22,6 +22,9 @@ _GROWTH_BYTES = 4 * 1024 * 1024
 _GROWTH_PART = 8
 """Of a large segment, an eighth more: its index is written anew each time, and is a hundredth of what it covers."""
 
+_SIZE_MIN = 256 * 1024
+"""A smaller segment has no index, and a program may close many logs."""
+
 
 class Indexer:
     """Writes the indexes that the log lacks, in a task of its own, when a segment was begun or has grown."""
@@ -32,12 +35,14 @@ class Indexer:
         self._store = store
         self._path = path
         self._segment: int | None = None
+        self._size: int = 0
         self._due_bytes: int = 0
         """The size of the segment at which it is indexed next."""
         self._worker = Worker("hubwire audit indexing")
 
     def appended(self, segment: int, size: int) -> None:
         """Records were appended to this segment, which has this size now."""
+        self._size = size
         if (segment != self._segment or size >= self._due_bytes) and not self._worker.is_at_work:
             self._segment = segment
             self._due_bytes = size + max(_GROWTH_BYTES, size // _GROWTH_PART)
@@ -62,6 +67,8 @@ class Indexer:
         if self._segment is None or self._worker.is_at_work:
             return
         self._segment = None
+        if self._size < _SIZE_MIN:
+            return
         self._worker.start(partial(self._index, sealed=False))
         try:
             await self._worker.finish(seconds)

@@ -119,7 +119,6 @@ async def _decide(asked: Asked) -> Reply:
         raise await _too_late(asked, approval_id) from None
     except CommandRejected as error:
         raise Problem(409, "refused", str(error)[:500], "ask who is named as approver") from error
-    await hub.flush()
     return json_reply({"approval": await _seen(asked, approval_id)})
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from hubwire.board import Board, Rows
 
 from ._asked import Asked, Endpoint
+from ._boards import BoardFeed
 from ._hiding import hidden_view
 from ._http import Problem, Reply, refused, tagged_reply
 
@@ -38,6 +39,15 @@ _ONE: Mapping[str, Callable[[Board, str, float | None], Any]] = {
 }
 
 
+async def _feed(asked: Asked) -> BoardFeed:
+    """Return the board that is asked for. Raises :class:`~._http.Problem` if it could not even begin."""
+    feed = await asked.parts.boards.feed(asked.tenant)
+    if feed.problem and feed.board.seq < 0:
+        message = feed.problem if asked.contents else "the board could not begin"
+        raise Problem(503, "ended", message, "look at the log of the program", headers={"Retry-After": "2"})
+    return feed
+
+
 async def _list(asked: Asked) -> Reply:
     name = asked.path["name"]
     if name not in _LISTS:
@@ -45,7 +55,7 @@ async def _list(asked: Asked) -> Reply:
     if name in _OF_ALL and asked.tenant is not None:
         raise Problem(403, "not_allowed", f"{name} are of the whole hub, not of a tenant")
     limit = asked.whole("limit", _LIMIT, least=1, most=_LIMIT_MAX)
-    feed = await asked.parts.boards.feed(asked.tenant)
+    feed = await _feed(asked)
 
     def make() -> Any:
         now = feed.now
@@ -62,7 +72,7 @@ async def _one(asked: Asked) -> Reply:
         raise Problem(404, "not_found", f"there is no board {name[:80]!r} of one", f"one of {', '.join(_ONE)}")
     if not 0 < len(which) <= 1000 or not which.isprintable():
         raise refused(f"{which[:80]!r} is no id")
-    feed = await asked.parts.boards.feed(asked.tenant)
+    feed = await _feed(asked)
 
     def make() -> Any:
         now = feed.now
@@ -79,7 +89,7 @@ async def _counts(asked: Asked) -> Reply:
     if per not in ("second", "minute", "hour"):
         raise refused(f"per={per!r:.80} is second, minute or hour", "per=minute")
     buckets = asked.whole("buckets", 60, least=1, most=10_000)
-    feed = await asked.parts.boards.feed(asked.tenant)
+    feed = await _feed(asked)
     body = feed.body(("counts", per, buckets), lambda: feed.board.counts(per, buckets=buckets, now=feed.now).to_json())
     return tagged_reply(asked.request, body)
 

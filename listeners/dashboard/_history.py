@@ -31,7 +31,8 @@ _BINS_MAX = 1000
 _SPAN = timedelta(minutes=5)
 _SECONDS = 30.0
 """So long a request may read the log."""
-FACETS = ("kind", "agent", "channel", "outcome", "tenant", "severity", "source")
+_NAMES_SECONDS = 0.5
+FACETS = ("kind", "agent", "channel", "outcome", "tenant", "severity", "source", "tool", "error_type")
 _FACET_ROWS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST = datetime.min.replace(tzinfo=UTC)
@@ -42,7 +43,7 @@ async def _events(asked: Asked) -> Reply:
     limit = asked.whole("limit", _LIMIT, least=1, most=_LIMIT_MAX)
     logs = asked.parts.logs
     place = await logs.place()
-    await asked.parts.boards.feed(None)  # it learns the names of agents and channels
+    await asked.parts.boards.feed(None, _NAMES_SECONDS)  # it learns the names of agents and channels
     found = query(
         place.store,
         place.path,
@@ -101,7 +102,7 @@ async def _event(asked: Asked) -> Reply:
         raise refused(f"{seq[:40]!r} is no number of an event", "as in api/events/4711")
     logs = asked.parts.logs
     place = await logs.place()
-    await asked.parts.boards.feed(None)  # it learns the names of agents and channels
+    await asked.parts.boards.feed(None, _NAMES_SECONDS)  # it learns the names of agents and channels
     async with logs.turn(), _deadline():
         fields = await logs.record(place, int(seq))
         if fields is None or (asked.tenant is not None and fields.get("tenant") != asked.tenant):
@@ -175,7 +176,7 @@ async def _facets(asked: Asked) -> Reply:
         if each not in FACETS:
             raise refused(f"there are no facets by {each[:40]!r}", f"fields={','.join(FACETS)}")
     place = await asked.parts.logs.place()
-    await asked.parts.boards.feed(None)
+    await asked.parts.boards.feed(None, _NAMES_SECONDS)
     found: dict[str, list[Any]] = {}
     total = 0
     async with asked.parts.logs.turn(), _deadline():

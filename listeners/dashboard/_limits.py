@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import secrets
 import time
 from collections import OrderedDict, deque
 
@@ -39,12 +41,19 @@ class Rate:
 
 @attrs.define
 class Tries:
-    """How often a sign-in may fail in a minute: of one address, and of all together."""
+    """How often a sign-in may fail in a minute: of one address, and of all together.
+
+    The same wrong token again is no further guess: a program with an old one must not lock out all who come from its
+    address, or by the same proxy.
+    """
 
     of_address: int = 10
     of_all: int = 300
     _failed: OrderedDict[str, deque[float]] = attrs.field(init=False, factory=OrderedDict)
     _all: deque[float] = attrs.field(init=False, factory=deque)
+    _tried: OrderedDict[bytes, float] = attrs.field(init=False, factory=OrderedDict)
+    """When a token was tried last that was counted."""
+    _salt: bytes = attrs.field(init=False, factory=lambda: secrets.token_bytes(16))
 
     def check(self, address: str) -> None:
         """Refuse a try, whether its token is right or wrong, after too many that have failed."""
@@ -55,9 +64,16 @@ class Tries:
             if failed and len(failed) >= most:
                 raise _too_many("too many sign-ins have failed", failed[0] + 60 - now)
 
-    def fail(self, address: str) -> None:
-        """Count a try that has failed."""
+    def fail(self, address: str, token: str) -> None:
+        """Count a try that has failed, if it was not made before."""
         now = time.monotonic()
+        tried = hashlib.sha256(self._salt + f"{address} {token}".encode(errors="surrogatepass")).digest()
+        if self._tried.get(tried, now - 60) > now - 60:
+            return
+        self._tried[tried] = now
+        self._tried.move_to_end(tried)
+        if len(self._tried) > self.of_all:
+            self._tried.popitem(last=False)
         failed = self._failed.pop(address, None) or deque(maxlen=self.of_address)
         failed.append(now)
         self._failed[address] = failed

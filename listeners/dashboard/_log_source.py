@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import attrs
+import msgspec
 
 from hubwire import Event, Hub, codec
 from hubwire.errors import HistoryGone, HubError, InvalidCursor, InvalidRecord, LogDamaged
-from hubwire.log import LogReader, Record, follow, log_exists
+from hubwire.log import LogReader, Record, follow, list_segments, log_exists, segment_path
 from hubwire.own_log import OwnLog
 from hubwire.ports import KnowledgeStore
 from hubwire.redaction import Redactor
 from hubwire.waking import start_later
-from hubwire.words import Names
+from hubwire.words import Names, holds_name
 
 from ._source import Gap, Reader, Which
 
@@ -26,11 +28,19 @@ __all__ = ("LogSource",)
 
 _HELD = 20_000
 """So many events of a log are in memory, the newest; a reader that is farther back reads the log itself."""
+_FIRST = 2200
+"""So many are read at first, those that a stream begins with, and some: readers get what is older from the log."""
 _BATCH = 256
 _LOOK_SECONDS = 0.5
+_REPLACED_SECONDS = 2.0
+"""How often it is looked whether the log is still the same."""
 _LOGS = ("/audit", "/journal")
 
 _log = OwnLog("dashboard")
+
+
+class _Beginning(msgspec.Struct):
+    hub: str = ""
 
 
 @attrs.frozen(eq=False)
@@ -67,6 +77,10 @@ class LogSource:
         self.items: list[LogItem] = []
         self.seqs: list[int] = []
         self._id = ""
+        self._writer = ""
+        """The hub of the first record, when reading began."""
+        self.life: int = 0
+        """Which of the logs it is that were in this place, one after the other."""
         self._problem: tuple[str, str] | None = None
         self.redactor: Redactor = Redactor.shared()
         self._task: asyncio.Task[None] | None = None
@@ -105,9 +119,10 @@ class LogSource:
         return _cursor(seq, self._id, event_id)
 
     def read(self, after: str, which: Which) -> Reader:
-        return LogPlace(self, self._place(after), which)
+        return LogPlace(self, *self._place(after), which)
 
-    def _place(self, cursor: str) -> int:
+    def _place(self, cursor: str) -> tuple[int, str]:
+        """Return after which event it is, and the id of that where it is still to be proved."""
         try:
             content = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[16:].decode()
             seq, hub, event_id = content.split("@")
@@ -119,15 +134,18 @@ class LogSource:
         if number > self.newest_seq:
             raise InvalidCursor(f"the cursor is after event {number}, and this log ends at {self.newest_seq}")
         at = bisect_right(self.seqs, number) - 1
-        if event_id and at >= 0 and self.seqs[at] == number and self.items[at].event.id != event_id:
-            raise InvalidCursor(f"the cursor is after event {event_id[:80]}, which this log does not have")
-        return number
+        if at < 0 or self.seqs[at] != number:
+            return number, event_id
+        if event_id and self.items[at].event.id != event_id:
+            raise _unknown(event_id)
+        return number, ""
 
     # -- reading the log --
 
     async def _run(self) -> None:
         try:
-            await self._follow()
+            while await self._is_replaced_later():
+                self._forget()
         except LogDamaged as error:
             self._problem = (
                 str(error)[:300],
@@ -140,19 +158,66 @@ class LogSource:
             self._is_read.set()
             self._wake()
 
+    async def _is_replaced_later(self) -> bool:
+        """Follow the log; return whether another hub writes in its place now: it was removed, and begun anew."""
+        self._writer = ""
+        following = start_later(self._follow(), name="hubwire dashboard log reader")
+        try:
+            while True:
+                await asyncio.wait([following], timeout=_REPLACED_SECONDS)
+                now = await self._beginning()
+                if self._writer and now and now != self._writer:
+                    return True
+                self._writer = self._writer or now
+                if following.done():
+                    following.result()
+                    return False
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
+            if not following.cancelled():
+                following.exception()
+
+    async def _beginning(self) -> str:
+        """Return the hub of the first record that the log has; empty if that is not known."""
+        if self.path is None:
+            return ""
+        try:
+            segments = await list_segments(self.store, self.path)
+            content = await self.store.read_bytes(segment_path(self.path, segments[0]), 0, 65_536) if segments else b""
+            return msgspec.json.decode((content or b"").partition(b"\n")[0], type=_Beginning).hub
+        except (HubError, msgspec.MsgspecError):
+            return ""
+
+    def _forget(self) -> None:
+        """Begin with another log; who reads is told that his place is none of it."""
+        self.items, self.seqs, self._id = [], [], ""
+        self.life += 1
+        self._wake()
+
     async def _follow(self) -> None:
         path = self.path = self.path or await self._find()
+        self._writer = await self._beginning()
         end, reader = LogReader(self.store, path), LogReader(self.store, path)
         await end.seek_end()
-        await reader.seek_index(max(0, end.index - _HELD))
+        await self._learn_names(path)
+        await reader.seek_index(max(0, end.index - min(_FIRST, _HELD)))
         while records := await reader.read():
-            self.take(records)
-            self._wake()
-            await asyncio.sleep(0)
+            for start in range(0, len(records), _BATCH):
+                self.take(records[start : start + _BATCH])
+                self._wake()
+                await asyncio.sleep(0)
         self._is_read.set()
         async for record in follow(self.store, path, start=reader.index):
             self.take([record])
             self._wake()
+
+    async def _learn_names(self, path: str) -> None:
+        """Learn what agents and channels are called that are there since the beginning: most logs begin with them."""
+        with contextlib.suppress(LogDamaged, HistoryGone):
+            for record in await LogReader(self.store, path).read():
+                if holds_name(record.body) and (item := self.item(record)) is not None:
+                    self.names.learn_line(item.line)
 
     async def _find(self) -> str:
         while True:
@@ -200,12 +265,15 @@ class LogSource:
 class LogPlace:
     """A reader of a log: from memory, or from the log itself where that is farther back."""
 
-    def __init__(self, source: LogSource, after: int, which: Which) -> None:
+    def __init__(self, source: LogSource, after: int, unproved: str, which: Which) -> None:
+        """``unproved``: the id of the event ``after``, where the log is still to be asked whether it has that."""
         self._source = source
         self._after = after
+        self._unproved = unproved
         self._takes = _taking(source, which)
         self._old: LogReader | None = None
-        self._rest: list[LogItem] = []
+        self._records: list[Record] = []
+        self._life = source.life
         self._is_ended = asyncio.Event()
 
     @property
@@ -219,16 +287,19 @@ class LogPlace:
     async def take(self) -> Sequence[LogItem] | Gap:
         source = self._source
         while not self._is_ended.is_set():
+            if self._life != source.life:
+                raise InvalidCursor("another hub writes its log in this place now")
             if not self.lag:
                 if source.has_ended:
                     return ()
                 await self._more()
                 continue
-            if not source.seqs or self._after + 1 < source.seqs[0]:
+            if self._unproved or not source.seqs or self._after + 1 < source.seqs[0]:
                 found = await self._from_log()
                 if isinstance(found, Gap):
                     return found
             else:
+                self._old, self._records = None, []
                 at = bisect_right(source.seqs, self._after)
                 found = source.items[at : at + _BATCH]
                 await asyncio.sleep(0)
@@ -251,24 +322,49 @@ class LogPlace:
         source = self._source
         if self._old is None:
             self._old = LogReader(source.store, source.path or _LOGS[0])
-            await self._old.seek_after_seq(self._after)
-        while not self._rest:
-            try:
-                records = await self._old.read()
-            except HistoryGone:
-                return self._skip()
-            if not records:
-                return self._skip()
-            made = map(source.item, records)
-            self._rest = [item for item in made if item is not None and item.seq > self._after]
-        if self._rest[0].seq > self._after + 1:
-            return self._skip_to(self._rest[0].seq)
-        found, self._rest = self._rest[:_BATCH], self._rest[_BATCH:]
+            await self._old.seek_after_seq(self._after - 1 if self._unproved else self._after)
+        found: list[LogItem] = []
+        taken: list[Record] = []
+        while not found:
+            if not self._records:
+                try:
+                    self._records = await self._old.read()
+                except HistoryGone:
+                    return self._skip()
+                if not self._records:
+                    return self._skip()
+            taken, self._records = self._records[:_BATCH], self._records[_BATCH:]
+            found = self._items(taken)
+            await asyncio.sleep(0)
+        if found[0].seq > self._after + 1:
+            self._records = taken + self._records
+            return self._skip_to(found[0].seq)
+        return found
+
+    def _items(self, records: Sequence[Record]) -> list[LogItem]:
+        """Return the events after this place; that before it proves the place.
+
+        Raises :class:`~hubwire.errors.InvalidCursor` if it is another one.
+        """
+        found = []
+        for record in records:
+            seq = _seq_of(record)
+            if seq is None or seq < self._after:
+                continue
+            if seq == self._after and self._unproved:
+                item = self._source.item(record)
+                if item is not None and item.event.id != self._unproved:
+                    raise _unknown(self._unproved)
+                self._unproved = ""
+            if seq > self._after and (item := self._source.item(record)) is not None:
+                self._unproved = ""
+                found.append(item)
         return found
 
     def _skip(self) -> list[LogItem] | Gap:
-        self._old, self._rest = None, []
-        return self._skip_to(self._source.seqs[0]) if self._source.seqs else []
+        self._old, self._records, self._unproved = None, [], ""
+        seqs = self._source.seqs
+        return self._skip_to(seqs[0]) if seqs and seqs[0] > self._after + 1 else []
 
     def _skip_to(self, seq: int) -> Gap:
         first, self._after = self._after + 1, seq - 1
@@ -276,6 +372,18 @@ class LogPlace:
 
     def end(self) -> None:
         self._is_ended.set()
+
+
+def _unknown(event_id: str) -> InvalidCursor:
+    return InvalidCursor(f"the cursor is after event {event_id[:80]}, which this log does not have")
+
+
+def _seq_of(record: Record) -> int | None:
+    try:
+        seq = codec.decode_fields(record.body).get("seq")
+    except InvalidRecord:
+        return None
+    return seq if type(seq) is int else None
 
 
 def _taking(source: LogSource, which: Which) -> Callable[[Event], bool]:

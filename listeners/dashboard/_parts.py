@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from hubwire.ports import Clock
+from hubwire.ports import Clock, KnowledgeStore
 
 from ._boards import Boards
 from ._limits import Tries
@@ -45,6 +45,7 @@ class Parts:
         name: str,
         show_content: bool,
         streams_max: int,
+        keep: KnowledgeStore | None = None,
     ) -> None:
         self.source: Source = source
         self.access: Access = access
@@ -54,7 +55,7 @@ class Parts:
         self.show_content: bool = show_content
         self.counts: Counts = Counts()
         self.rows: Rows = Rows(source.names)
-        self.boards: Boards = Boards(source, clock)
+        self.boards: Boards = Boards(source, clock, keep)
         self.logs: Logs = Logs(source)
         self.verifying: Verifying = Verifying(source, self.logs, clock)
         self.streams: Streams = Streams(source, self.rows, self.verifying, streams_max=streams_max)

@@ -19,12 +19,14 @@ __all__ = ("FILTERS", "PAGING", "Chosen", "selection_of")
 
 FILTERS = (
     *("kind", "agent", "channel", "task", "turn", "session", "correlation", "actor", "source", "topic"),
-    *("outcome", "severity"),
+    *("outcome", "severity", "tool", "error"),
 )
 """Each can be given more than once, or with commas."""
+_KEYS = {"tool": "tool", "error": "error_type"}
+"""Of those that are no filters of queries, the key of records that each looks at: it holds names, and no contents."""
 _ONE = ("text", "since", "until", "zone")
 PAGING = ("after", "limit", "newest_first")
-_OWN = ("cls", "clock", "call")
+_OWN = ("cls", "clock", "call", "where")
 """What a selection is made with besides filters: it is not the client's to give."""
 
 
@@ -51,6 +53,8 @@ async def selection_of(asked: Asked, *, also: tuple[str, ...] = ()) -> Chosen:
         if name not in known:
             given[name] = asked.text(name)
     outcomes = Outcomes.of(given.pop("outcome", ()))
+    if where := {key: given.pop(name) for name, key in _KEYS.items() if name in given}:
+        given["where"] = where
     if asked.tenant is not None:
         given["tenant"] = asked.tenant
     if not asked.contents and "text" in given:

@@ -56,6 +56,13 @@ class Sessions:
     async def person_of(self, request: Request) -> Person:
         """Return of whom a request is. Refuses one of nobody's."""
         person = await self._found(request)
+        if person is None and self._access.authenticate is not None:
+            raise Problem(
+                401,
+                "sign_in_elsewhere",  # the page has no field for a token then
+                "nobody is signed in",
+                "sign in where the program that serves this has its login, then load the page again",
+            )
         if person is None:
             raise Problem(
                 401,
@@ -73,9 +80,11 @@ class Sessions:
             return self.by_token(token.strip(), address_of(request.scope))
         return self._of_cookie(request.cookies.get(self.cookie_name(request), ""))
 
-    def lasts(self, request: Request) -> bool:
-        """Tell whether the session of a request that was answered once has not ended since."""
-        if self._access.authenticate is not None or "authorization" in request.headers:
+    async def lasts(self, request: Request, person: Person) -> bool:
+        """Tell whether a request that was answered once is still one of this person, who may do the same as then."""
+        if self._access.authenticate is not None:
+            return await self._recognised(self._access.authenticate, request) == person
+        if "authorization" in request.headers:
             return True
         return self._of_cookie(request.cookies.get(self.cookie_name(request), "")) is not None
 
@@ -105,7 +114,7 @@ class Sessions:
         self._tries.check(address)
         person = self._access.by_token(token)
         if person is None:
-            self._tries.fail(address)
+            self._tries.fail(address, token)
         return person
 
     # -- the cookie --
@@ -129,7 +138,7 @@ class Sessions:
         """End the session of a request; return the header that takes the cookie away."""
         value = request.cookies.get(self.cookie_name(request), "")
         if self._of_cookie(value) is not None:
-            self._revoked[hashlib.sha256(value.encode()).digest()] = None
+            self._revoked[hashlib.sha256(_raw(value)).digest()] = None
             if len(self._revoked) > _REVOKED_MAX:
                 self._revoked.popitem(last=False)
         return self._header(request, "", 0)
@@ -145,7 +154,7 @@ class Sessions:
         if not value or len(value) > _COOKIE_CHARS_MAX or not value.isascii():
             return None
         try:
-            raw = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
+            raw = _raw(value)
         except (binascii.Error, ValueError):
             return None
         signature, content = raw[:32], raw[32:]
@@ -153,9 +162,14 @@ class Sessions:
         person = self._access.named(rest.partition("|")[2])
         if person is None or not hmac.compare_digest(signature, _signature(person, content)):
             return None
-        if hashlib.sha256(value.encode()).digest() in self._revoked or int(ends) <= self._seconds():
+        if hashlib.sha256(raw).digest() in self._revoked or int(ends) <= self._seconds():
             return None
         return person
+
+
+def _raw(value: str) -> bytes:
+    """Return what a cookie says. Several texts say the same: a session is known by this alone."""
+    return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
 
 
 def _signature(person: Person, content: bytes) -> bytes:

@@ -80,7 +80,7 @@ class Frames:
 
     def of(self, items: Sequence[Item], form: Form) -> bytes:
         """Return these events as frames: empty, if the form takes none of them."""
-        key = (items[0].seq, items[-1].seq, len(items), form)
+        key = (items[0].event.id, items[-1].event.id, len(items), form)
         found = self._held.get(key)
         if found is None:
             found = self._held[key] = b"".join(map(self._frame(form), pieces(self._taken(items, form), ROWS_MAX)))
@@ -168,7 +168,9 @@ class Streams:
 class Client:
     """One client, and its place."""
 
-    def __init__(self, streams: Streams, form: Form, feed: BoardFeed | None, lasts: Callable[[], bool]) -> None:
+    def __init__(
+        self, streams: Streams, form: Form, feed: BoardFeed | None, lasts: Callable[[], Awaitable[bool]]
+    ) -> None:
         """``lasts``: whether the session has not ended, by which it may read."""
         self._streams = streams
         self._form = form
@@ -251,7 +253,7 @@ class Client:
         now = time.monotonic()
         if now >= self._looks_at:
             self._looks_at = now + _HEARTBEAT_SECONDS
-            if not self._lasts():
+            if not await self._lasts():
                 return False
         if self._feed is not None and now >= self._due:
             streams, contents = self._streams, self._form.contents
@@ -351,6 +353,7 @@ class StreamReply(Response):
             await asyncio.wait([watching])
         if not is_told and callable(abort := scope.get(ABORT)):
             abort()
+            await asyncio.sleep(0)  # the server knows then that the client has gone, and complains of nothing
 
     async def _watch(self, receive: Any) -> None:
         while (await receive())["type"] != "http.disconnect":

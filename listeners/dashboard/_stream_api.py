@@ -14,19 +14,21 @@ from ._stream import LAST, Client, Form, StreamReply
 __all__ = ("endpoints",)
 
 _LAST_MAX = 100_000
+_BOARD_SECONDS = 0.4
+"""Rows do not wait longer for the board of a long log: the ticks that follow have what it has got to."""
 
 
 async def _stream(asked: Asked) -> Reply:
     streams = asked.parts.streams
     form = _form(asked)
     last = asked.whole("last", LAST, most=_LAST_MAX)
-    feed = await asked.parts.boards.feed(asked.tenant) if asked.flag("boards") else None
+    feed = await asked.parts.boards.feed(asked.tenant, _BOARD_SECONDS) if asked.flag("boards") else None
     cursor = asked.request.headers.get("last-event-id") or asked.text("since")
     await streams.source.open()
     if asked.request.method == "HEAD":
         return Reply(b"", 200, {}, "text/event-stream")
     sessions, request = asked.parts.sessions, asked.request
-    client = Client(streams, form, feed, lambda: sessions.lasts(request))
+    client = Client(streams, form, feed, lambda: sessions.lasts(request, asked.person))
     streams.add(client)
     try:
         first = client.begin(cursor, last)

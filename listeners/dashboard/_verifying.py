@@ -30,7 +30,7 @@ class _Result:
     """What a reading has found."""
 
     state: str
-    """``verified``, ``broken``, ``stopped`` or ``failed``."""
+    """``verified``, ``broken`` or ``stopped``: by a person, or because it could not be read."""
     seq: int | None
     text: str
     at: str
@@ -92,9 +92,14 @@ class Verifying:
             async with self._logs.turn():
                 found = await examine(place.store, place.path, progress=progress)
             state, seq, text = _said(found)
-        except (HubError, Problem, OSError) as error:
-            state, text = "failed", str(error)[:500]
+        except Problem as error:
+            text = f"it could not be read: {error.message}"
+        except HubError as error:
+            text = f"it could not be read: {str(error)[:450]}"
             _log.problem("an audit log could not be verified", error)
+        except Exception as error:  # noqa: BLE001 - who looks is told, and the dashboard goes on
+            text = f"it could not be read: {type(error).__name__}; look at the log of the program"
+            _log.failure("verifying an audit log failed", error)
         finally:
             self._result = _Result(state=state, seq=seq, text=text, at=timestamp(self._clock.now_ns()))
             self._reading = None

@@ -66,9 +66,12 @@ class Dashboard:
     ``access``: who may look, and do what (:class:`Access`); without it, a token is made for one person with the role
     ``operate``. ``show_content``: whether people see what agents say and the arguments of tools; by default names and
     sizes alone, but for people with ``contents=True``. What is personal or secret is redacted in any case, by
-    ``redactor``, a :class:`~hubwire.redaction.Redactor`: also from a log that was written without one. ``hosts``: the names under which it is served,
-    besides those of this machine: requests for others are refused. ``name``: what the page calls the hub.
-    ``streams_max``: how many clients may read at once. ``clock`` is that of sessions and of what is shown as of now.
+    ``redactor``, a :class:`~hubwire.redaction.Redactor`: also from a log that was written without one. ``hosts``: the
+    names under which it is served, besides those of this machine: requests for others are refused. ``name``: what the
+    page calls the hub. ``streams_max``: how many clients may read at once. ``clock`` is that of sessions and of what is
+    shown as of now.
+    ``keep``: a store in which it keeps what it has folded, below ``/boards``, so that a page opens at once also where
+    the log is long. Nothing is lost with it but time; who can read it reads what agents say; closing it is up to you.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for a setting that cannot work, and where the packages of the
     extra ``web`` are not installed.
@@ -85,6 +88,7 @@ class Dashboard:
         redactor: Redactor | Literal["default"] = "default",
         streams_max: int = _STREAMS_MAX,
         clock: Clock | None = None,
+        keep: KnowledgeStore | None = None,
     ) -> None:
         from ..live import LiveTail  # noqa: PLC0415 - beside the parts that need the extra
 
@@ -93,7 +97,7 @@ class Dashboard:
                 f"Dashboard(): hub is a Hub, not a {type(hub).__name__}; a log without one: Dashboard.of_log(store)"
             )
         redacts = _redactor(redactor)
-        make = _made(access, show_content, hosts, name, streams_max, clock)
+        make = _made(access, show_content, hosts, name, streams_max, clock, keep)
         from ._source import HubSource  # noqa: PLC0415 - likewise
 
         tail = LiveTail(redactor=redacts, subscribers_max=100_000, secret=b"hubwire dashboard cursors")
@@ -113,6 +117,7 @@ class Dashboard:
         name: str = "",
         streams_max: int = _STREAMS_MAX,
         clock: Clock | None = None,
+        keep: KnowledgeStore | None = None,
     ) -> Dashboard:
         """Return the dashboard of a log, beside the hub that writes it or without one: it only reads.
 
@@ -122,7 +127,7 @@ class Dashboard:
         if not has_methods(store, "read_bytes", "list", "on_change"):
             raise ConfigurationError("Dashboard.of_log(): store is a store, as FileStore('./data') or open_store(url)")
         path = None if path is None else normalize_path(path)
-        make = _made(access, show_content, hosts, name, streams_max, clock)
+        make = _made(access, show_content, hosts, name, streams_max, clock, keep)
         from ._log_source import LogSource  # noqa: PLC0415 - likewise
 
         found = cls.__new__(cls)
@@ -212,7 +217,13 @@ def _redactor(given: object) -> Redactor:
 
 
 def _made(
-    access: object, show_content: object, hosts: Any, name: object, streams_max: object, clock: Clock | None
+    access: object,
+    show_content: object,
+    hosts: Any,
+    name: object,
+    streams_max: object,
+    clock: Clock | None,
+    keep: KnowledgeStore | None,
 ) -> Any:
     """Return what makes an application of a source, after its settings were checked."""
     if access is not None and not isinstance(access, Access):
@@ -223,6 +234,8 @@ def _made(
         raise ConfigurationError("Dashboard(): name is at most 100 printable characters")
     if clock is not None and not has_methods(clock, "now_ns", "monotonic"):
         raise ConfigurationError("Dashboard(): clock is a Clock, with now_ns() and monotonic()")
+    if keep is not None and not has_methods(keep, "read_bytes", "size", "write", "list", "delete"):
+        raise ConfigurationError("Dashboard(): keep is a store, as FileStore('./boards') or open_store(url), or None")
     if type(streams_max) is not int or not 1 <= streams_max <= 100_000:
         raise ConfigurationError("Dashboard(): streams_max is a whole number from 1 to 100,000")
     try:
@@ -234,7 +247,7 @@ def _made(
             "Dashboard(): it needs the packages starlette and uvicorn; install them by: pip install 'hubwire[web]'"
         ) from error
     given = Hosts(hosts)
-    settings: dict[str, Any] = {"name": name, "show_content": show_content, "streams_max": streams_max}
+    settings: dict[str, Any] = {"name": name, "show_content": show_content, "streams_max": streams_max, "keep": keep}
 
     def make(source: Any) -> App:
         return App(Parts(source, access or Access(), given, clock or SystemClock(), **settings), rate=_RATE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -19,14 +20,14 @@ from hubwire.waking import start_later
 
 from .access import Access
 
-__all__ = ("Served", "Serving")
+__all__ = ("Served", "Serving", "is_loopback")
 
 _CALL = "dashboard.serve()"
 _HEADER_BYTES_MAX = 64 * 1024
 _CONNECTIONS_MAX = 2000
 _STOP_SECONDS = 5.0
 _REQUEST_SECONDS = 15.0
-"""How long a connection may take until a request is there, from its beginning; the first from that of the connection."""
+"""How long a request may take from its beginning, the first from that of its connection, until it is there."""
 
 
 class Served(Protocol):
@@ -62,7 +63,7 @@ class Serving:
             raise ConfigurationError(f"{_CALL}: give certfile and keyfile, or neither")
         if type(insecure) is not bool:
             raise ConfigurationError(f"{_CALL}: insecure is True or False")
-        if certfile is None and not insecure and not _is_loopback(host):
+        if certfile is None and not insecure and not is_loopback(host):
             raise ConfigurationError(
                 f"{_CALL}: beyond this machine, at {host!r}, tokens and events could be read on the way; give certfile"
                 " and keyfile for https, or insecure=True if a proxy in front of it, or a private network, sees to that"
@@ -143,8 +144,8 @@ class Serving:
             bound = socket.create_server((self._host, self._port), family=family, backlog=256)
         except (OSError, UnicodeError) as error:
             raise ConfigurationError(
-                f"{_CALL}: {self._host} port {self._port} cannot be listened at: {error}; take another port, or port=0"
-                " for a free one"
+                f"{_CALL}: {self._host} port {self._port} cannot be listened at: {_reason(error)}; take another port,"
+                " or port=0 for a free one"
             ) from error
         # Accepted connections inherit it: without, each answer waits 40 ms for the client to acknowledge its headers.
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -164,7 +165,15 @@ class Serving:
         return context
 
 
-def _is_loopback(host: str) -> bool:
+def _reason(error: OSError | UnicodeError) -> str:
+    """Say why in the words of the system alone: what asyncio and socket add is said already."""
+    number = getattr(error, "errno", None)
+    is_of_names = isinstance(error, socket.gaierror)  # their numbers are others
+    return os.strerror(number) if number is not None and not is_of_names else str(error)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address can be reached from this machine alone."""
     if host == "localhost":
         return True
     try:

@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { api, troubleOf } from "../base/api.ts";
 import { Button } from "../parts/parts.tsx";
 import { Sign } from "../parts/Sign.tsx";
-import { session } from "../stream/state.ts";
+import { hasOtherLogin, session } from "../stream/state.ts";
 
 /** What a token was refused for, if it came with the address. */
 export async function signIn(token: string): Promise<string> {
@@ -15,6 +15,21 @@ export async function signIn(token: string): Promise<string> {
   }
 }
 
+/** Where people sign in at the program that serves the page: no token would be taken here. */
+function SignInElsewhere() {
+  return (
+    <main class="sign-in">
+      <h1>
+        <Sign name="mark" class="tone-accent" size={18} /> hubwire
+      </h1>
+      <p>You are not signed in. Sign in where the program that serves this page has its login, then come back.</p>
+      <Button look="filled" large onClick={() => location.reload()}>
+        Load again
+      </Button>
+    </main>
+  );
+}
+
 export function SignIn({ refused = "" }: { refused?: string }) {
   const [token, setToken] = useState("");
   const [trouble, setTrouble] = useState(refused);
@@ -25,6 +40,7 @@ export function SignIn({ refused = "" }: { refused?: string }) {
     }
     setTrouble(await signIn(token.trim()));
   };
+  if (hasOtherLogin.value) return <SignInElsewhere />;
   return (
     <main class="sign-in">
       <h1>

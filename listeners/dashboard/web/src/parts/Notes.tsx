@@ -36,12 +36,15 @@ export function Unread({ reading, what }: { reading: Reading<unknown>; what: str
   return reading.isSlow ? <p class="note quiet">Waiting for {what}.</p> : null;
 }
 
-/** Beside contents that a role may not see. */
+/** Beside contents that a person may not see. */
 export function HiddenNote() {
   return (
     <p class="note">
       <Sign name="refused" size={14} />
-      <span>Contents are hidden from your role. Kinds, names, times and outcomes are shown.</span>
+      <span>
+        Contents are hidden from you; kinds, names, times and outcomes are shown. Who runs the dashboard can show them:
+        see show_content in its guide.
+      </span>
     </p>
   );
 }

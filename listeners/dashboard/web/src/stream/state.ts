@@ -15,6 +15,8 @@ const STALE_MS = 30_000;
 export type Link = { state: "connecting" } | { state: "live" } | { state: "lost"; since: number; againAt: number };
 
 export const session = signal<Session | null | "unknown">("unknown");
+/** Whether people sign in at the program that serves the page, and not here with a token. */
+export const hasOtherLogin = signal(false);
 export const link = signal<Link>({ state: "connecting" });
 export const tick = signal<Tick | null>(null);
 /** Another hub than before answers: the ids of both. */
@@ -154,6 +156,8 @@ export async function askSession(): Promise<void> {
   try {
     session.value = await api.session();
   } catch (error) {
-    if (error instanceof Error && "status" in error && error.status === 401) session.value = null;
+    if (!(error instanceof Error && "status" in error && error.status === 401)) return;
+    hasOtherLogin.value = "code" in error && error.code === "sign_in_elsewhere";
+    session.value = null;
   }
 }

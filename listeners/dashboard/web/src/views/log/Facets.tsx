@@ -8,10 +8,12 @@ import { KindSign, OutcomeSign } from "../../parts/Sign.tsx";
 import { nameOf } from "./names.ts";
 import { withoutPart, withPart } from "./query.ts";
 
-export const FACETS = ["kind", "outcome", "agent", "channel", "tenant"] as const;
+export const FACETS = ["kind", "outcome", "tool", "error_type", "agent", "channel", "tenant"] as const;
 const HEADS: Record<string, string> = {
   kind: "Kind",
   outcome: "Outcome",
+  tool: "Tool",
+  error_type: "Error",
   agent: "Agent",
   channel: "Channel",
   tenant: "Tenant",
@@ -28,6 +30,11 @@ const OUTCOMES: Record<string, Outcome> = {
   ),
 };
 const SHOWN = 8;
+
+/** The filter by what is counted: of an error, its type is. */
+export function filterOf(field: string): string {
+  return field === "error_type" ? "error" : field;
+}
 
 export function FacetList({ read }: { read: Read }) {
   const fields = FACETS.filter((field) => (read.facets[field] ?? []).length > 0);
@@ -73,7 +80,8 @@ function Group({
 }
 
 function FacetButton(props: { field: string; value: string; count: number; counted: number }) {
-  const { field, value, count, counted } = props;
+  const { value, count, counted } = props;
+  const field = filterOf(props.field);
   const isOn = paramAll(field).includes(value);
   const press = () => {
     const { params } = place.peek();

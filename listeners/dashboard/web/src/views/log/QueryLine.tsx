@@ -7,7 +7,7 @@ import type { Facets } from "../../base/wire.ts";
 import { type Choice, Combo } from "../../parts/Combo.tsx";
 import { Chip, Key } from "../../parts/parts.tsx";
 import { Sign } from "../../parts/Sign.tsx";
-import { FACETS } from "./Facets.tsx";
+import { FACETS, filterOf } from "./Facets.tsx";
 import { nameOf } from "./names.ts";
 import { FIELDS, NAMES, type Part, partsOf, SINGLE, typedPart, valueWords, withoutPart, withPart } from "./query.ts";
 
@@ -55,12 +55,12 @@ function choicesOf(facets: Facets | null, text: string): Choice[] {
   if (typed) list.push(choice(typed));
   else if (/^[\w*]+(\.[\w*]*)+$/.test(text)) list.push(choice({ field: "kind", value: text }));
   if (text && !typed) list.push(choice({ field: "text", value: text }));
-  for (const name of typed ? FACETS.filter((each) => each === typed.field) : FACETS) {
+  for (const name of typed ? FACETS.filter((each) => filterOf(each) === typed.field) : FACETS) {
     const found = (facets?.facets[name] ?? []).filter(
       ([value]) => value.toLowerCase().includes(small) || nameOf(value).toLowerCase().includes(small),
     );
     for (const [value, count] of found.slice(0, text ? 8 : 3))
-      list.push(choice({ field: name, value }, number(count), "In what is found"));
+      list.push(choice({ field: filterOf(name), value }, number(count), "In what is found"));
   }
   if (typed?.field === "since" || typed?.field === "until" || !text)
     for (const value of TIMES) list.push(choice({ field: typed?.field ?? "since", value }, undefined, "Time"));

@@ -7,7 +7,7 @@ import type { Params } from "../../base/router.ts";
 /** Fields of which several values may be asked for: any of them. */
 export const FIELDS = [
   ...["kind", "agent", "channel", "task", "turn", "session", "correlation", "actor", "source", "topic"],
-  ...["outcome", "severity"],
+  ...["outcome", "severity", "tool", "error"],
 ] as const;
 /** Fields of one value. */
 export const SINGLE = ["tenant", "text", "since", "until"] as const;
