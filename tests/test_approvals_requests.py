@@ -102,12 +102,13 @@ async def test_request_answer_and_wait_are_calls() -> None:
     async with Hub(store) as hub:
         coder = await hub.agents.register("coder")
         approval_id = await hub.approvals.request(coder, "deploy", arguments={"to": "prod"}, idempotency_key="k")
-        await hub.approvals.answer(approval_id, "ann", is_passed=True)
+        await hub.approvals.answer(approval_id, "ann", is_passed=True, reason="the tests are green")
     async with Hub(store) as hub:
         again = await hub.approvals.request(coder.id, "deploy", arguments={"to": "prod"}, idempotency_key="k")
         assert again == approval_id
         approval = await hub.approvals.wait(again)
         assert (approval.approvers, approval.was_used) == (("ann",), False)
+        assert approval.reason == "the tests are green"
         await hub.approvals.use(approval)
         with pytest.raises(CommandRejected, match="was used already"):
             await hub.approvals.use(approval_id)
