@@ -16,11 +16,12 @@ _prepared: list[bool] = []
 async def prepare() -> None:
     """Import, in a thread, what keeps dead letters, and what redacts them and the lines of the log.
 
-    A program that ends meanwhile waits for the thread; its hub does not.
+    A hub that is closed meanwhile waits for the thread: one that is still at work when the interpreter ends, as those
+    of a :class:`~hubwire.HubThread` could be, has the process aborted by the rules' library.
     """
     if not _prepared:
         _prepared.append(True)
-        await to_thread.run_sync(_import, abandon_on_cancel=True, limiter=CapacityLimiter(1))
+        await to_thread.run_sync(_import, limiter=CapacityLimiter(1))
 
 
 def _import() -> None:
