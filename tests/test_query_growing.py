@@ -81,7 +81,7 @@ async def test_only_the_tail_of_the_last_segment_is_read() -> None:
         asked = query(store, selection=Selection.of(since=at(20), until=at(21)), newest_first=newest_first)
         assert await numbers(asked) == [20]
         assert asked.looked.read_bytes < 700_000
-    assert asked.looked.passed_segments == 0
+        assert asked.looked.passed_segments == 0
 
 
 async def test_a_stretch_without_an_agent_is_passed_over() -> None:
