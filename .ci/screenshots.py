@@ -14,6 +14,7 @@ import json
 import shutil
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -210,10 +211,10 @@ def _open(page: Any, view: str, *, is_wide: bool) -> None:
 
 def save(picture: bytes, place: Path) -> None:
     """Write a picture as small as it can be with every colour as it is: colours have meanings here."""
-    from PIL import Image  # noqa: PLC0415 - beside what needs it
+    image: Any = import_module("PIL.Image")  # the type checkers run where it is not installed
 
     place.parent.mkdir(parents=True, exist_ok=True)
-    Image.open(io.BytesIO(picture)).convert("RGB").save(place, lossless=True, method=6)
+    image.open(io.BytesIO(picture)).convert("RGB").save(place, lossless=True, method=6)
     print(f"{place.stat().st_size / 1000:6.0f} kB  {place.name}")
 
 
