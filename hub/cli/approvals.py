@@ -266,9 +266,10 @@ def facts_of(details: Details, paint: Paint) -> list[str]:
         f"               {escape(each['scorer'])}: {escape(str(each['score']))} {escape(each['reason'] or '')}".rstrip()
         for each in approval["risk_steps"] or ()
     ]
+    is_a_step = any(each["scorer"] == "trust" for each in approval["risk_steps"] or ())
     quorum = f"{len(approval['passed'])} of {approval['quorum']} have said yes" if approval["quorum"] else ""
     lines += [
-        _fact("trust", "" if approval["trust"] is None else f"{approval['trust']:.2f}"),
+        _fact("trust", "" if approval["trust"] is None or is_a_step else f"{approval['trust']:.2f}"),
         _fact("quorum", quorum),
         _fact("approvers", escape(", ".join(approval["approvers"]))),
         _fact("id", escape(approval["approval_id"])),

@@ -134,7 +134,14 @@ async def _histogram(asked: Asked) -> Reply:
     since = selection.since_at or max(until, _FIRST + _SPAN) - _SPAN
     if selection.since_at is None:  # what was before is not read for it
         selection = attrs.evolve(selection, since=(since - _EPOCH) // timedelta(microseconds=1))
-    place = await asked.parts.logs.place()
+    try:
+        place = await asked.parts.logs.place()
+    except Problem as problem:  # a page that asks what was before it came is answered: nothing is known
+        if problem.code != "no_log":
+            raise
+        width = max((until - since) / bins, timedelta(milliseconds=1))
+        start, seconds = (since - _EPOCH) / timedelta(seconds=1), width / timedelta(seconds=1)
+        return json_reply({"start": start, "width_seconds": seconds, "bins": [], "text": problem.message})
     async with asked.parts.logs.turn(), _deadline():
         while True:
             width = max((until - since) / bins, timedelta(milliseconds=1))
