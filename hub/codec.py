@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import NoneType
 from typing import Any, NoReturn, cast
 from zlib import crc32
@@ -318,10 +319,16 @@ def _own_names(cls: type[Event]) -> frozenset[str]:
 
 def _decode_unknown(kind: str, fields: FrozenDict, body: bytes) -> UnknownEvent:
     # What is in the header by name but not by type is left to the other fields.
-    types = types_of(UnknownEvent)
+    types = _types_of_unknown()
     header = {name: fields[name] for name in _HEADER_KEYS if name in fields and _is_header(types[name], fields[name])}
     rest = FrozenDict({name: value for name, value in fields.items() if name not in header and name != "kind"})
     return UnknownEvent(kind=kind, fields=rest, body=body, **header)
+
+
+@cache
+def _types_of_unknown() -> Mapping[str, FieldType]:
+    """Return the types of the header: to compile them takes longer than to read an event."""
+    return types_of(UnknownEvent)
 
 
 def _is_header(type_: FieldType, value: Any) -> bool:
