@@ -34,40 +34,40 @@ class LogSource:
         """Of the log within its store; empty before it was found."""
         self._log = log
         self._sieve = sieve
-        self._store: KnowledgeStore = open_target(target)
+        self.store: KnowledgeStore = open_target(target)
         self._next = 0
 
     async def open(self, *, waits: bool) -> None:
         """Find the log; with ``waits``, say that it is waited for if it is not there yet."""
         if not waits:
-            self.path = await find_log(self._store, self._log, self.target)
+            self.path = await find_log(self.store, self._log, self.target)
             return
         pause = _PAUSE_SECONDS
         while not self.path:
             try:
                 if not await self._is_there():
                     complain(f"waiting for {self.target}: there is no log in it yet")
-                self.path = await wait_for_log(self._store, self._log)
+                self.path = await wait_for_log(self.store, self._log)
             except StoreUnavailable as error:
                 pause = await self._pause(error, pause)
 
     async def _is_there(self) -> bool:
         paths = ("/audit", "/journal") if self._log is None else (normalize_path(self._log),)
-        return any([await log_exists(self._store, path) for path in paths])
+        return any([await log_exists(self.store, path) for path in paths])
 
     async def aclose(self) -> None:
         """Close the store."""
-        await self._store.aclose()
+        await self.store.aclose()
 
     # -- what there is --
 
     async def last(self, lines: int | None) -> AsyncIterator[Record]:
         """Iterate over the last records that are wanted, the oldest first; all for None."""
-        if lines is None and (beginning := await beginning_of(self._store, self.path)):
+        if lines is None and (beginning := await beginning_of(self.store, self.path)):
             say(f"hubwire: {escape(beginning)}", sys.stderr)
         if lines is not None or self._sieve.is_by_name:
             await self._learn()
-        end = LogReader(self._store, self.path)
+        end = LogReader(self.store, self.path)
         if lines == 0:
             await end.seek_end()
             self._next = end.index
@@ -87,7 +87,7 @@ class LogSource:
 
     async def _learn(self) -> None:
         most = None if self._sieve.is_by_name else _LEARN_RECORDS_MAX
-        async for key, identifier, name in names_of(self._store, self.path, read_records_max=most):
+        async for key, identifier, name in names_of(self.store, self.path, read_records_max=most):
             self._sieve.note(key, identifier, name)
 
     async def _scanned(self, reader: LogReader, lines: int | None) -> AsyncIterator[Record]:
@@ -106,7 +106,7 @@ class LogSource:
     async def _found(self, lines: int) -> list[Record]:
         """Return the last records that are wanted before the end as it was, read backwards, by indexes."""
         found: list[Record] = []
-        records = query(self._store, self.path, self._sieve.selection, newest_first=True, call="tail")
+        records = query(self.store, self.path, self._sieve.selection, newest_first=True, call="tail")
         try:
             async for each in records:
                 record = Record(each.index, each.line)
@@ -115,14 +115,14 @@ class LogSource:
                     if len(found) == lines:
                         break
         except LogDamaged:  # what is damaged is passed over: verify is there to say where it is
-            return [record async for record in self._scanned(LogReader(self._store, self.path), lines)]
+            return [record async for record in self._scanned(LogReader(self.store, self.path), lines)]
         finally:
             await records.aclose()
         return found[::-1]
 
     async def head(self) -> str:
         """Return the head of the log after the records that were last; empty if it has none."""
-        return str(await head_at(self._store, self.path, self._next) or "")
+        return str(await head_at(self.store, self.path, self._next) or "")
 
     # -- what comes --
 
@@ -132,7 +132,7 @@ class LogSource:
         while True:
             try:
                 # Its type says iterator, but it is a generator, and has a subscription to close.
-                records = cast(AsyncGenerator[Record, None], follow(self._store, self.path, start=self._next))
+                records = cast(AsyncGenerator[Record, None], follow(self.store, self.path, start=self._next))
                 async with aclosing(records):
                     async for record in records:
                         if record.index > self._next:

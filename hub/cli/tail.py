@@ -17,15 +17,14 @@ import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from .. import codec
-from .._foreign.arguments import nearest
 from ..clock import SystemClock
 from ..errors import ConfigurationError, InvalidRecord
-from ..events._declare import declared_kinds
 from ..log import Record
 from ..query import Selection
 from .hub_client import is_hub
 from .hub_source import HubSource
 from .log_source import LogSource
+from .meant import meant
 from .output import say
 from .redacted import shown
 from .sieve import Sieve
@@ -126,26 +125,23 @@ class _Run:
                 self._printer.show(record, name)
         is_all = self._sieve.is_everything or asked.lines == 0
         if self._printer.is_for_people and not (asked.keep_following or self._printer.shown or is_all):
-            say(f"hubwire: {self._none_selected()}", sys.stderr)
+            say(f"hubwire: {await self._none_selected()}", sys.stderr)
         if asked.with_head:
             for source in self._sources.values():
                 if isinstance(source, LogSource):
                     head = await source.head()
                     say(f"head {head or '-'}" if self._printer.is_for_people else f'{{"head":"{head}"}}')
 
-    def _none_selected(self) -> str:
+    async def _none_selected(self) -> str:
         """Say that no record was selected, by a name that was misspelt perhaps, and where the names stand."""
-        source = next(iter(self._sources.values()))
-        where, selection, names = shlex.quote(source.target), self._sieve.selection, self._sieve.names
-        known = (
-            *((each, declared_kinds()) for each in selection.kind if "*" not in each),
-            *((each, names.agents) for each in selection.agent),
-            *((each, names.channels) for each in selection.channel),
-        )
-        advice = [nearest(each, tuple(choices)) for each, choices in known if each not in choices]
-        path = source.path if isinstance(source, LogSource) and len(self._sources) == 1 else "the logs"
+        source, selection = next(iter(self._sources.values())), self._sieve.selection
+        where, path, advice = shlex.quote(source.target), "the logs", ""
+        if isinstance(source, LogSource) and len(self._sources) == 1:
+            path = source.path
+            asked = {"kinds": selection.kind, "agents": selection.agent, "channels": selection.channel}
+            advice = await meant(source.store, path, shown(raw=self._asked.raw), **asked)
         return (
-            f"no record of {path} is selected{''.join(f'; {each}' for each in advice if each)}; `hubwire stats {where}`"
+            f"no record of {path} is selected{advice}; `hubwire stats {where}`"
             f" lists its kinds, `hubwire tail {where} -n all --kind agent.registered` its agents,"
             " `--kind channel.created` its channels"
         )
