@@ -73,6 +73,7 @@ def test_the_checker_of_accessibility_finds_nothing(lived: Served, person: Looki
         person.select()
         if view not in ("runs", "channels"):
             page.locator("aside.drawer").wait_for()
+        page.locator("h1").first.wait_for(state="attached")  # what is opened comes a moment later
         found += [(view, "open", each) for each in person.violations()]
     page.keyboard.press("?")
     page.get_by_role("dialog").wait_for()
