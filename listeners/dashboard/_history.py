@@ -139,18 +139,18 @@ async def _histogram(asked: Asked) -> Reply:
     except Problem as problem:  # a page that asks what was before it came is answered: nothing is known
         if problem.code != "no_log":
             raise
-        width = max((until - since) / bins, timedelta(milliseconds=1))
-        start, seconds = (since - _EPOCH) / timedelta(seconds=1), width / timedelta(seconds=1)
+        start, seconds = (since - _EPOCH) / timedelta(seconds=1), (until - since) / timedelta(seconds=bins)
         return json_reply({"start": start, "width_seconds": seconds, "bins": [], "text": problem.message})
+    width = max((until - since) / bins, timedelta(milliseconds=1))
     async with asked.parts.logs.turn(), _deadline():
         while True:
-            width = max((until - since) / bins, timedelta(milliseconds=1))
             try:
                 counts = await _over_time(place, selection, width)
             except ConfigurationError as error:
                 if bins == 1 or "groups" not in str(error):
                     raise
                 bins = max(1, bins // 4)
+                width = max((until - since) / bins, timedelta(milliseconds=1))
                 continue
             break
     begin = (since - _EPOCH) // width * width
