@@ -15,7 +15,7 @@ from ._http import encoded
 __all__ = ("Item", "Row", "Rows")
 
 Row = dict[str, Any]
-"""What ``api.md`` of the dashboard's reference calls a row."""
+"""The fields of an event that a list shows, by their names; those without a value are left out."""
 
 _HELD = 8192
 _HELD_BYTES = 16 * 1024 * 1024
