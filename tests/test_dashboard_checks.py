@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from hubwire.listeners.dashboard import Access, Dashboard, Person
 from hubwire.listeners.prometheus import PrometheusMetrics
 from hubwire.stores import FileStore, MemoryStore
 from support.dashboard import Frames, sign_in, signed_in, stranger
+from support.house import ROOT
 
 READER = "token-of-a-reader-" + "x" * 20
 
@@ -258,6 +260,14 @@ async def test_the_interface_is_described_and_every_place_of_it_is_there(tmp_pat
                     if said["in"] == "query" and answer.status_code == 200 and said["name"] in ("limit", "bins"):
                         refused = await client.get(f"{found.removeprefix('/')}?{said['name']}=x")
                         assert refused.status_code == 400, (path, said)
+
+
+async def test_the_reference_has_a_row_for_every_place() -> None:
+    page = await to_thread.run_sync((ROOT / "docs" / "reference" / "dashboard.md").read_text)
+    rows = set(re.findall(r"^\| (GET|POST|DELETE) \| `([^`]+)` \| `(\w+)` \| (.+) \|$", page, re.MULTILINE))
+    async with Hub() as hub:
+        places = Dashboard(hub)._app.endpoints
+        assert rows == {(each.method, each.path.replace(":path}", "}"), each.role, each.says) for each in places}
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "OPTIONS", "TRACE", "POST"])
