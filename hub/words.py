@@ -214,16 +214,6 @@ class Names:
         """Return what an agent or a channel is called, or the end of the id."""
         return self._channels.get(identifier) or self.agent(identifier)
 
-    @property
-    def agents(self) -> frozenset[str]:
-        """The names of agents that are known."""
-        return frozenset(self._agents.values())
-
-    @property
-    def channels(self) -> frozenset[str]:
-        """The topics of channels that are known."""
-        return frozenset(self._channels.values())
-
 
 def _remember(names: OrderedDict[str, str], key: str, name: str) -> None:
     names[key] = name

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from hubwire import Hub
 from hubwire.events import GenericEvent, ToolCalled, ToolFailed
 from hubwire.listeners import AuditLog
 from hubwire.listeners.dashboard import Access, Dashboard, Person
+from hubwire.redaction import Redactor
 from hubwire.stores import MemoryStore
 from support.dashboard import signed_in
 
@@ -198,6 +200,24 @@ async def test_a_long_record_is_shown_whole() -> None:
             found = (await client.get(f"api/events/{sent.seq}")).json()
             assert found["event"]["data"]["text"] == "long " * 300_000
             assert len(found["row"]["words"]) <= 200
+
+
+async def test_a_large_record_is_redacted_away_from_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of hostile text takes tenths of a second, in which every agent of the hub would wait."""
+    threads: list[bool] = []
+    real = Redactor.redact_line
+
+    def watched(self: Redactor, line: bytes) -> bytes:
+        if b"x.large" in line:
+            threads.append(threading.current_thread() is threading.main_thread())
+        return real(self, line)
+
+    async with lived() as (hub, _):
+        sent = await hub.emit(GenericEvent(kind="x.large", data={"text": "DE12 " * 30_000}))
+        async with signed_in(Dashboard(hub, access=Access(PEOPLE)), TOKENS["ann"]) as client:
+            monkeypatch.setattr(Redactor, "redact_line", watched)
+            assert (await client.get(f"api/events/{sent.seq}")).json()["event"]["kind"] == "x.large"
+    assert threads == [False]
 
 
 # --- what is hidden ---------------------------------------------------------------------------------------------------

@@ -111,7 +111,6 @@ class TopApp(App[int]):
         self._source = source
         self._rows: list[Mapping[str, Any]] = []
         self._not_shown = 0
-        self._seen_seq = -1
         """The newest event when the view was paused."""
         self.is_paused: bool = False
         self._goes = False

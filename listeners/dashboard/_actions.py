@@ -97,7 +97,7 @@ async def _arguments(asked: Asked, approval_id: str) -> Any:
         found = await hub_of(asked).approvals.arguments(approval_id)
     except HubError:  # they are withheld, or gone: the view says where they are
         return None
-    return asked.parts.logs.shown({"arguments": found})["arguments"]
+    return (await asked.parts.logs.record_shown({"arguments": found}))["arguments"]
 
 
 async def _decide(asked: Asked) -> Reply:

@@ -61,7 +61,7 @@ async def _events(asked: Asked) -> Reply:
                     break
         await found.aclose()
     # Records of the log's own, and those of programs, are no events: they have no number.
-    events = [logs.shown(each) for each in records if "seq" in each]
+    events = [await logs.record_shown(each) for each in records if "seq" in each]
     rows = [asked.parts.rows.row_of(each, contents=asked.contents) for each in events]
     is_more = len(records) == limit
     return json_reply({"rows": rows, "cursor": found.cursor if is_more else None, "looked": _looked(found.looked)})
@@ -108,7 +108,7 @@ async def _event(asked: Asked) -> Reply:
         if fields is None or (asked.tenant is not None and fields.get("tenant") != asked.tenant):
             raise Problem(404, "not_found", f"the log has no event #{int(seq):,}", "it may have been pruned")
         found = await linked(asked, place, fields)
-    shown = logs.shown(fields)
+    shown = await logs.record_shown(fields)
     if (run_id := run_of(fields)) is not None:
         found["run_id"] = run_id
     return json_reply(

@@ -23,7 +23,7 @@ async def linked(asked: Asked, place: Place, fields: dict[str, Any]) -> dict[str
     found: dict[str, Any] = {}
     cause = await _by_id(asked, place, fields.get("causation_id"), fields.get("at"))
     if cause is not None:
-        row = asked.parts.rows.row_of(asked.parts.logs.shown(cause), contents=asked.contents)
+        row = asked.parts.rows.row_of(await asked.parts.logs.record_shown(cause), contents=asked.contents)
         is_answer = fields.get("kind") == "envelope.posted" and cause.get("kind") == "envelope.posted"
         found["answers" if is_answer else "caused_by"] = row
     correlation = fields.get("correlation_id")

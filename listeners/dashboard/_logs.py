@@ -14,6 +14,7 @@ from hubwire.errors import InvalidRecord
 from hubwire.log import LogReader
 from hubwire.ports import KnowledgeStore
 from hubwire.redaction import Redactor
+from hubwire.redaction.aside import LARGE_BYTES, Aside
 
 from ..audit import AuditLog
 from ..audit.blobs import restore
@@ -91,8 +92,18 @@ class Logs:
             self._turns.release()
 
     def shown(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return the fields of a record without what is personal or secret."""
-        return codec.decode_fields(self.redactor.redact_line(codec.encode_fields(fields)))
+        """Return fields without what is personal or secret; for short ones: it is done on the loop."""
+        return self._redacted(codec.encode_fields(fields))
+
+    async def record_shown(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields of a record without what is personal or secret; a large one is redacted in a thread."""
+        line = codec.encode_fields(fields)
+        if len(line) <= LARGE_BYTES:
+            return self._redacted(line)
+        return await Aside.of(self.redactor).call(self._redacted, line)
+
+    def _redacted(self, line: bytes) -> dict[str, Any]:
+        return codec.decode_fields(self.redactor.redact_line(line))
 
     async def record(self, place: Place, seq: int) -> dict[str, Any] | None:
         """Return the fields of the event with this number, also of one that is too long for a line; None: it has none.
