@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import attrs
@@ -24,9 +24,11 @@ __all__ = (
     "ApprovalMissing",
     "Details",
     "decide",
+    "decided_at",
     "details_from",
     "facts_of",
     "list_approvals",
+    "one_of",
     "show_approval",
     "too_late",
 )
@@ -87,7 +89,7 @@ async def show_approval(target: str, approval_id: str, *, log: str | None, as_js
     """Print one approval in full: who wants what, how risky that is, what was said before, and who has answered."""
 
     async def use(place: _Place) -> Details:
-        return await place.details(_one_of(await place.approvals(), approval_id, place.name))
+        return await place.details(one_of(await place.approvals(), approval_id, place.name))
 
     details = await _at(target, log, raw=raw, use=use)
     if as_json:
@@ -109,19 +111,27 @@ async def decide(
     if verdict == "deny" and not reason.strip():
         raise ConfigurationError("approvals deny: the agent is told why; give --reason")
     async with HubClient(target) as client:
-        approval = _one_of(await _Hub(client).approvals(), approval_id, client.name)
-        try:
-            body = {"verdict": verdict, "reason": reason}
-            answer = await client.post(f"api/approvals/{approval['approval_id']}/decision", body)
-        except HubRefused as error:
-            raise too_late(error, verdict) or error from error
-    decided = answer["approval"]
+        decided = await decided_at(client, approval_id, verdict, reason)
     if as_json:
         say(escape_json(json.dumps(decided, ensure_ascii=False)))
         return
     waits = decided["state"] == "waiting"
     state = "answered; others have to answer, too" if waits else decided["state"]
     say(f"{_end(decided)} {escape(decided['action'])} of {escape(decided['agent'])}: {state}")
+
+
+async def decided_at(
+    client: HubClient, approval_id: str, verdict: Literal["approve", "deny"], reason: str
+) -> dict[str, Any]:
+    """Have a hub take the answer to an approval; return the approval as it is then."""
+    approval = one_of(await _Hub(client).approvals(), approval_id, client.name)
+    try:
+        body = {"verdict": verdict, "reason": reason}
+        answer = await client.post(f"api/approvals/{approval['approval_id']}/decision", body)
+    except HubRefused as error:
+        raise too_late(error, verdict) or error from error
+    decided: dict[str, Any] = answer["approval"]
+    return decided
 
 
 def too_late(error: HubRefused, verdict: str) -> CommandFailed | None:
@@ -198,7 +208,8 @@ def details_from(found: Fields) -> Details:
     return Details(found["approval"], found.get("arguments"), [*said[-_SAID_BEFORE:]], why_not)
 
 
-def _one_of(approvals: list[Fields], wanted: str, name: str) -> Fields:
+def one_of(approvals: Sequence[Fields], wanted: str, name: str) -> Fields:
+    """Return the approval of this id, or of the end of one. Raises :class:`ApprovalMissing`."""
     end = wanted.removeprefix("…")
     exact = [each for each in approvals if each["approval_id"] == wanted]
     ends = [each for each in approvals if len(end) >= _END_CHARS_MIN and each["approval_id"].endswith(end)]

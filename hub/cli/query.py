@@ -22,7 +22,17 @@ from .redacted import Shown, shown
 from .rows import Format, rows_as
 from .target import Names, beginning_of, fields_of, find_log, open_target
 
-__all__ = ("Asked", "Page", "explain", "opened", "print_approvals", "print_at", "print_counts", "print_records")
+__all__ = (
+    "Asked",
+    "Page",
+    "explain",
+    "notes_on",
+    "opened",
+    "print_approvals",
+    "print_at",
+    "print_counts",
+    "print_records",
+)
 
 COLUMNS = ("index", "at", "seq", "kind", "agent_id", "channel_id", "task_id", "tenant", "outcome", "severity", "rest")
 """Of CSV; ``rest`` are all other fields, as JSON."""

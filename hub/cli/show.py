@@ -17,7 +17,7 @@ from .output import as_text, say
 from .redacted import shown
 from .target import beginning_of, fields_of, find_log, open_target
 
-__all__ = ("RecordMissing", "show")
+__all__ = ("RecordMissing", "found_record", "missing_record", "show", "whole_record")
 
 _PLACE = re.compile(r"index:(\d{1,18})|(-[1-9]\d{0,17})", re.ASCII)
 
@@ -40,23 +40,28 @@ async def show(wanted: str, target: str, *, log: str | None, raw: bool = False) 
     store = open_target(target)
     try:
         path = await find_log(store, log, target)
-        what, found = await _found(store, path, wanted)
+        what, found = await found_record(store, path, wanted)
         if found is None:
-            advice = await beginning_of(store, path) or _advice(wanted)
-            raise RecordMissing(f"the log {path} of {target} has no {what}{'; ' if advice else ''}{advice}")
-        fields = shown(raw=raw).fields(await _whole(store, path, found))
+            raise await missing_record(store, path, target, what, wanted)
+        fields = shown(raw=raw).fields(await whole_record(store, path, found))
         say(as_text(fields))
     finally:
         await store.aclose()
 
 
-async def _found(store: KnowledgeStore, path: str, wanted: str) -> tuple[str, Record | None]:
+async def found_record(store: KnowledgeStore, path: str, wanted: str) -> tuple[str, Record | None]:
     """Return what is looked for, in words, and the record, if it is there."""
     if (place := _PLACE.fullmatch(wanted)) is not None:
         return f"record with {wanted}", await _by_index(store, path, int(place[1] or place[2]))
     if not wanted.isdecimal():
         return f"event with id {wanted!r}", await _by_id(store, path, wanted)
     return f"event with seq {wanted}", await _by_seq(store, path, int(wanted))
+
+
+async def missing_record(store: KnowledgeStore, path: str, target: str, what: str, wanted: str) -> RecordMissing:
+    """Return the error that says that a log does not have what is ``wanted``, and what to do."""
+    advice = await beginning_of(store, path) or _advice(wanted)
+    return RecordMissing(f"the log {path} of {target} has no {what}{'; ' if advice else ''}{advice}")
 
 
 def _advice(wanted: str) -> str:
@@ -97,7 +102,7 @@ async def _by_id(store: KnowledgeStore, path: str, identifier: str) -> Record | 
     return None
 
 
-async def _whole(store: KnowledgeStore, path: str, record: Record) -> dict[str, Any]:
+async def whole_record(store: KnowledgeStore, path: str, record: Record) -> dict[str, Any]:
     """Return the record's keys; of a record that was too long for a line, also those of the file that holds it."""
     fields = decode_fields(record.line)
     if "cut" in fields:
