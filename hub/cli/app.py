@@ -21,6 +21,7 @@ from .failures import CommandFailed
 from .holds_app import hold, holds, release
 from .hub_client import is_hub, token_file as given_token_file
 from .incoming_app import follow, import_
+from .mcp_app import mcp
 from .output import complain, log_to_stderr
 from .query_app import query, sql
 from .run_app import completion_of, run as run_verb
@@ -322,6 +323,7 @@ def demo(
 app.command(approvals)
 app.command(dead_letters)
 app.command(export)
+app.command(mcp)
 app.command(query)
 app.command(report)
 app.command(run_verb, name="run")
