@@ -6,11 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 
-from hubwire.errors import (
+from .. import Hub
+from ..context import scope
+from ..errors import (
     AccessDenied,
     CommandRejected,
     ConfigurationError,
@@ -20,17 +22,13 @@ from hubwire.errors import (
     NotApproved,
     Overloaded,
 )
-from hubwire.events import Event, RecordingDropped
-from hubwire.own_log import OwnLog
-from hubwire.redaction import Redactor
-
-from ._capture import captured, short_text
+from ..events import Event, RecordingDropped
+from ..own_log import OwnLog
+from ..redaction import Redactor
+from ._capture import captured
 from ._queue import Entry, Queue
 from ._spans import Spans
 from .verdict import Verdict
-
-if TYPE_CHECKING:
-    from hubwire import Hub
 
 __all__ = ("Bringing",)
 
@@ -81,10 +79,11 @@ class Bringing:
         self.refused: int = 0
         self._dropped_before = 0
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing is taken in any more."""
-        return self._has_finished.done()
+    def ending(self) -> Future[None]:
+        """Return a future that is done when nothing is taken in any more."""
+        ending: Future[None] = Future()
+        self._has_finished.add_done_callback(lambda _: ending.set_result(None))
+        return ending
 
     @property
     def replays(self) -> int:
@@ -123,10 +122,8 @@ class Bringing:
         dropped = self._queue.dropped_total
         if dropped == 0:
             return ()
-        return (
-            f"the recorder of {self._source} has left out {dropped} calls, because more came than the hub could take"
-            " in, or it was closed",
-        )
+        why = "because more came than the hub could take in, or it was closed"
+        return (f"the recorder of {self._source} has left out {dropped} calls, {why}",)
 
     def statistics(self) -> Mapping[str, int]:
         return {
@@ -174,7 +171,8 @@ class Bringing:
         agent = self._spans.agent_of(entry, self._agent)
         agent_id = await self._agent_id(face, agent)
         if entry.step in ("ask", "verdict"):
-            await self._ask(face, entry, agent_id or agent)
+            with scope(**self._spans.place_of(entry)):
+                await self._ask(face, entry, agent_id or agent)
         else:
             await self._put_steps(face, self._spans.fold(entry, agent, agent_id))
 
@@ -270,7 +268,9 @@ class Bringing:
             if isinstance(error, HubClosed | HubFailed):
                 raise
             self.refused += 1
-            _log.problem("the hub refused an approval of a runtime", error, source=self._source, action=fields["action"])
+            _log.problem(
+                "the hub refused an approval of a runtime", error, source=self._source, action=fields["action"]
+            )
         else:
             if future is not None and not future.done():
                 future.set_result(approval_id)

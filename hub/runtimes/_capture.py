@@ -1,13 +1,13 @@
 """What is kept of the objects that a runtime hands over: plain JSON values, cut to a bound.
 
-It is made inside the runtime's own call, so it is bounded in time as well: no more of a value is looked at than is kept,
-and of objects, only the fields of those that are made of fields. A stranger's ``__str__`` is not called: it may take a
-second, or move a tensor. Whatever an object does when it is looked at, no exception comes out.
+It is made inside the runtime's own call, so it is bounded in time as well: no more of a value is looked at than is
+kept, and of objects, only the fields of those that are made of fields. A stranger's ``__str__`` is not called: it may
+take a second, or move a tensor. Whatever an object does when it is looked at, no exception comes out.
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import enum
 import pathlib
@@ -25,7 +25,7 @@ _DEPTH_MAX = 12
 _ERROR_CHARS_MAX = 1000
 _NAME_CHARS_MAX = 200
 _INT_BITS_MAX = 128
-_WRITTEN = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, pathlib.PurePath, uuid.UUID)
+_WRITTEN = (dt.date, dt.time, dt.timedelta, decimal.Decimal, pathlib.PurePath, uuid.UUID)
 """Of the standard library: what their text is, is known, and is short."""
 
 
@@ -120,7 +120,7 @@ class _Copy:
         return copy
 
     def _items(self, values: Any, depth: int) -> list[Any]:
-        copy = []
+        copy: list[Any] = []
         for item in values:
             if self.left <= 0:
                 copy.append(f"{CUT} {len(values) - len(copy)} more")
@@ -157,9 +157,8 @@ def _fields_of(kind: type) -> tuple[str, ...] | None:
         return tuple(name for name in islice(fields, 100) if not name.startswith("_"))
     if (fields := getattr(kind, "__attrs_attrs__", None)) is not None:
         return tuple(field.name for field in islice(fields, 100) if not field.name.startswith("_"))
-    if (fields := getattr(kind, "__struct_fields__", None)) is not None or issubclass(kind, tuple):
-        names = fields or getattr(kind, "_fields", ())
-        return tuple(islice(names, 100))
+    if (fields := getattr(kind, "__struct_fields__", None) or getattr(kind, "_fields", None)) is not None:
+        return tuple(islice(fields, 100))
     return None
 
 

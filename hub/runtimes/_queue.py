@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import attrs
 
-from hubwire.context import Context
+from ..context import Context
 
 __all__ = ("Entry", "Grade", "Queue")
 
@@ -122,7 +122,7 @@ class Queue:
         """Put what has no end."""
         with self._lock:
             entry.parent = self._nearest(entry.parent)
-            if not self._has_room(entry, grade):
+            if grade is not Grade.END and not self._has_room(entry, grade):
                 return False
             self._put(entry)
             return True

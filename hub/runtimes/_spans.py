@@ -7,14 +7,14 @@ to it, and what has not ended then is abandoned.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import attrs
 
-from hubwire.context import EMPTY, Context
-from hubwire.events import (
+from ..context import EMPTY, Context
+from ..events import (
     AgentSwitched,
     ErrorRaised,
     Event,
@@ -34,7 +34,6 @@ from hubwire.events import (
     TurnStarted,
     evolve,
 )
-
 from ._queue import Entry
 
 __all__ = ("END_WAITS_SECONDS", "Span", "Spans", "moment")
@@ -108,7 +107,9 @@ class Place:
 class Spans:
     """Holds what is open, and makes events of entries."""
 
-    def __init__(self, source: str, session: str | None, tidy: Callable[[Any], Any], on_gone: Callable[[str], None]):
+    def __init__(
+        self, source: str, session: str | None, tidy: Callable[[Any], Any], on_gone: Callable[[str], None]
+    ) -> None:
         """``tidy`` redacts and cuts a captured value; ``on_gone`` is told the key of what was abandoned."""
         self._source = source
         self._session = session
@@ -371,6 +372,13 @@ class Spans:
                 None,
             )
 
+    def place_of(self, entry: Entry) -> dict[str, Any]:
+        """Return what :func:`hubwire.scope` takes to be where an entry belongs."""
+        header = self.header(self._open.get(entry.key) or self.find(entry.parent), entry, None)
+        names = {"correlation_id": "correlation_id", "traceparent": "traceparent", "session_id": "session"}
+        names |= {"turn_id": "turn", "channel_id": "channel", "task_id": "task"}
+        return {names[name]: value for name, value in header.items() if name in names and value is not None}
+
     def header(self, span: Span | None, entry: Entry, agent_id: str | None) -> dict[str, Any]:
         """Return the header of an event about what is in ``span``, or about no run."""
         if span is not None:
@@ -446,5 +454,5 @@ def _late(entry: Entry) -> str | None:
 def moment(wall_ns: int) -> str:
     """Return a time of day as events have it: ISO 8601 in UTC, with microseconds."""
     seconds, rest = divmod(wall_ns // 1000, 1_000_000)
-    day = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    day = dt.datetime.fromtimestamp(seconds, dt.UTC)
     return f"{day:%Y-%m-%dT%H:%M:%S}.{rest:06}Z"

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self
+from typing import Any, Concatenate, Final, ParamSpec, Self
 
 import attrs
 
-from hubwire.context import current
-from hubwire.errors import ConfigurationError, HubError
-from hubwire.forks import register_at_fork
-from hubwire.own_log import OwnLog
-
+from .. import Hub, HubThread
+from ..context import current
+from ..errors import ConfigurationError
+from ..forks import register_at_fork
+from ..own_log import OwnLog
+from ..redaction import Redactor
 from ._bringing import Bringing
 from ._capture import captured, error_message, error_type, short_text, size_of
 from ._queue import ENTRY_BYTES, Entry, Grade, Queue
 from .verdict import Verdict
-
-if TYPE_CHECKING:
-    from hubwire import Hub, HubThread
-    from hubwire.redaction import Redactor
 
 __all__ = ("Recorder", "RecorderStatistics")
 
@@ -38,7 +33,7 @@ PREVIEW_CHARS: Final = 200
 CONTENT_CHARS: Final = 64 * 1024
 APPROVAL_CHARS: Final = 1024 * 1024
 MARGIN_CHARS: Final = 2048
-"""How much more is looked at than is shown, so that no half of a secret stands at the cut where it is not recognised."""
+"""How much more is looked at than is shown: half of a secret at the cut would not be recognised."""
 
 
 @attrs.frozen(kw_only=True)
@@ -65,7 +60,7 @@ def _harmless(method: Callable[Concatenate[Recorder, P], None]) -> Callable[Conc
     """Let a method return whatever happens in it: the runtime that calls it must go on."""
 
     @functools.wraps(method)
-    def harmless(self: Recorder, *args: P.args, **kwargs: P.kwargs) -> None:
+    def harmless(self: Recorder, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             method(self, *args, **kwargs)
         except KeyboardInterrupt:
@@ -243,7 +238,7 @@ class Recorder:
 
     @_harmless
     def stream(self, key: str, text: str) -> None:
-        """A piece of the answer of a model call has come. The first is recorded, and then how far it is, now and then."""
+        """A piece of a model's answer has come. The first is recorded, and then how far it is, now and then."""
         now = time.monotonic()
         stream = self._streams.get(key)
         if stream is None:
@@ -329,7 +324,7 @@ class Recorder:
     def decide_blocking(
         self, key: str, action: str, arguments: Any = None, *, agent: str | None = None, parent: str | None = None
     ) -> Verdict:
-        """Likewise for a thread that may wait; in the hub's own event loop it answers at once that it cannot be asked."""
+        """Likewise for a thread that may wait. In the hub's own event loop it approves nothing, and says so at once."""
         return self._bringing.decide_blocking(self._asked(key, action, arguments, agent, parent))
 
     def _asked(self, key: str, action: str, arguments: Any, agent: str | None, parent: str | None) -> Future[str]:
@@ -392,10 +387,9 @@ class Recorder:
 
     def _mark(self) -> Future[Any]:
         mark: Future[Any] = Future()
-        if self._bringing.has_ended:
-            mark.set_result(None)
-        else:
-            self._put("mark", Grade.END, "", None, future=mark)
+        if self._queue.is_closed:
+            return self._bringing.ending()
+        self._put("mark", Grade.END, "", None, future=mark)
         return mark
 
     def __enter__(self) -> Self:
@@ -442,9 +436,7 @@ class Recorder:
     def _copy(self, value: Any) -> Any:
         return None if value is None else captured(value, self._chars + MARGIN_CHARS)
 
-    def _begin(
-        self, step: str, grade: Grade, key: str, parent: str | None, at: float | None, **fields: Any
-    ) -> None:
+    def _begin(self, step: str, grade: Grade, key: str, parent: str | None, at: float | None, **fields: Any) -> None:
         if (entry := self._entry(step, key, parent, at, fields)) is not None:
             self._queue.begin(entry, grade)
 
@@ -502,8 +494,6 @@ class _Stream:
 
 
 def _hub_of(hub: Any) -> Any:
-    from hubwire import Hub, HubThread  # noqa: PLC0415 - whoever gives one has imported it
-
     if isinstance(hub, HubThread):
         return hub.hub
     if isinstance(hub, Hub):

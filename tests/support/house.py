@@ -177,6 +177,7 @@ def cycles(house: House) -> list[str]:
 STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire.__main__",),
     ("hubwire.cli", "hubwire.testing"),
+    ("hubwire.runtimes",),
     ("hubwire",),
     ("hubwire.thread", "hubwire.actors", "hubwire.challenges"),
     ("hubwire._hub",),
