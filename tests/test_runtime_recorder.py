@@ -65,7 +65,7 @@ async def deploy(target: str) -> str:
 class TestHandMadeRuntime(RuntimeContract):
     def record(self, hub: Hub | HubThread, **settings: Any) -> Recorder:
         for there in runtime.recorders:
-            if there._hub is getattr(hub, "hub", hub) and not there.is_closed:
+            if there.hub is getattr(hub, "hub", hub) and not there.is_closed:
                 return there
         recorder = Recorder(hub, source="hand-made", **settings)
         runtime.recorders.append(recorder)

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import anyio
 
 from .. import Hub
+from ..clock import SystemClock
 from ..context import scope
 from ..errors import (
     AccessDenied,
@@ -35,6 +36,8 @@ __all__ = ("Bringing",)
 T = TypeVar("T")
 
 _log = OwnLog("runtimes")
+
+_time_of_day = SystemClock()  # that of the runtime, whatever clock the hub has
 
 _BATCH: Final = 64
 _TURN_SECONDS: Final = 0.002
@@ -101,16 +104,17 @@ class Bringing:
                 self._wake.clear()
                 await self._take_in(face)
                 if self._is_finishing and not len(self._queue):
-                    await self._end(face, hub)
+                    await self._abandon_all(face, hub)
+                    self._end_at_once()
                     return
                 timeout = _SWEEP_SECONDS if self._spans.is_waiting else None
                 with anyio.move_on_after(timeout):
                     await self._wake.wait()
         except (HubClosed, HubFailed):
-            self._queue.close()
-        finally:
-            self._settle()
-            self._queue.on_entry(None)
+            self._end_at_once()
+        except asyncio.CancelledError:
+            self._end_at_once()
+            raise
 
     async def finish(self) -> None:
         """Take in all that is queued, and abandon what is open."""
@@ -167,7 +171,17 @@ class Bringing:
         if entry.step == "mark":
             entry.fields["future"].set_result(self._newest)
             return
-        entry.is_late = time.time_ns() - entry.wall_ns > _LATE_NS
+        entry.is_late = _time_of_day.now_ns() - entry.wall_ns > _LATE_NS
+        try:
+            await self._taken(face, entry)
+        except (HubClosed, HubFailed):
+            raise
+        except Exception as error:  # noqa: BLE001 - the entries after it are to be taken in
+            self.refused += 1
+            _set(entry.fields.get("future"), error)
+            _log.problem("a recorder could not bring in what it was told", error, source=self._source, step=entry.step)
+
+    async def _taken(self, face: Any, entry: Entry) -> None:
         agent = self._spans.agent_of(entry, self._agent)
         agent_id = await self._agent_id(face, agent)
         if entry.step in ("ask", "verdict"):
@@ -198,16 +212,20 @@ class Bringing:
         self._newest = put
         return put
 
-    async def _end(self, face: Any, hub: Hub) -> None:
+    async def _abandon_all(self, face: Any, hub: Hub) -> None:
         await self._put_steps(face, self._spans.abandon_all("its recorder was closed before its end"))
         if self._newest is not None:
             await self._committed(hub, self._newest)
-        self._settle()
 
-    def _settle(self) -> None:
-        """What still waits for the hub waits in vain."""
-        for entry in self._queue.take(1_000_000):
-            _set(entry.fields.get("future"), HubClosed("the hub was closed before it was asked"))
+    def _end_at_once(self) -> None:
+        """Take in nothing more: what still waits for the hub waits in vain."""
+        self._queue.close()
+        self._queue.on_entry(None)
+        for entry in self._queue.take(len(self._queue)):
+            if entry.step == "mark":
+                entry.fields["future"].set_result(None)
+            else:
+                _set(entry.fields.get("future"), HubClosed("the hub was closed before it was asked"))
         self._ended.set()
         if not self._has_finished.done():
             self._has_finished.set_result(None)
@@ -280,19 +298,22 @@ class Bringing:
         try:
             approval_id = await _done(asked)
             return await self._here(lambda hub: _verdict(hub, self._tenant, approval_id))
-        except HubError as error:
+        except Exception as error:  # noqa: BLE001 - what cannot be decided is not approved
             return Verdict(is_approved=False, reason=f"the hub could not be asked: {error}")
 
     def decide_blocking(self, asked: Future[str]) -> Verdict:
         try:
-            if self._is_here():
-                raise ConfigurationError("the hub's own event loop would wait for itself; use decide()")
+            self._check_elsewhere("decide()")
             approval_id = asked.result()
             return self._there(lambda hub: _verdict(hub, self._tenant, approval_id)).result()
-        except HubError as error:
+        except Exception as error:  # noqa: BLE001 - what cannot be decided is not approved
             return Verdict(is_approved=False, reason=f"the hub could not be asked: {error}")
 
     # -- other loops and threads --
+
+    def _check_elsewhere(self, instead: str) -> None:
+        if self._is_here():
+            raise ConfigurationError(f"the hub's own event loop would wait for itself; use 'await recorder.{instead}'")
 
     def _is_here(self) -> bool:
         try:
@@ -322,16 +343,14 @@ class Bringing:
             await self._here(lambda hub: self._committed(hub, newest))
 
     def flush_blocking(self, mark: Future[Event | None], timeout: float | None) -> None:
-        if self._is_here():
-            raise ConfigurationError("the hub's own event loop would wait for itself; use 'await recorder.flush()'")
+        self._check_elsewhere("flush()")
         newest = mark.result(timeout)
         if newest is not None:
             self._there(lambda hub: self._committed(hub, newest)).result(timeout)
 
-    def close(self, handle: Any) -> None:
+    def close(self) -> None:
         """Let the hub take in what waits, and end; it is not waited for."""
         self._is_finishing = True
-        self._handle = handle
         self._wake_soon()
 
     async def closed(self) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 
 from .. import Hub, HubThread
 from ..errors import ConfigurationError
-from .recorder import Recorder
+from .recorder import Recorder, hub_of
 
 __all__ = ("imported", "opened")
 
-_open: weakref.WeakKeyDictionary[Any, dict[str, Recorder]] = weakref.WeakKeyDictionary()
+_open: weakref.WeakKeyDictionary[Hub, weakref.WeakValueDictionary[str, Recorder]] = weakref.WeakKeyDictionary()
+"""Weak on both sides: a recorder holds its hub. The callbacks that a runtime was given hold the recorder."""
 _lock = threading.Lock()
 
 
@@ -31,7 +32,7 @@ def opened(
     of :class:`Recorder`, which raises what is wrong with them.
     """
     with _lock:
-        of_hub = _open.setdefault(hub, {}) if hub is not None else {}
+        of_hub = _open.setdefault(hub_of(hub), weakref.WeakValueDictionary())
         if (there := of_hub.get(source)) is not None and not there.is_closed:
             return there
         recorder = Recorder(hub, source=source, **settings)

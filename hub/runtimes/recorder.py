@@ -13,6 +13,7 @@ from typing import Any, Concatenate, Final, ParamSpec, Self
 import attrs
 
 from .. import Hub, HubThread
+from ..clock import SystemClock
 from ..context import current
 from ..errors import ConfigurationError
 from ..forks import register_at_fork
@@ -23,11 +24,13 @@ from ._capture import captured, error_message, error_type, short_text, size_of
 from ._queue import ENTRY_BYTES, Entry, Grade, Queue
 from .verdict import Verdict
 
-__all__ = ("Recorder", "RecorderStatistics")
+__all__ = ("Recorder", "RecorderStatistics", "hub_of")
 
 P = ParamSpec("P")
 
 _log = OwnLog("runtimes")
+
+_time_of_day = SystemClock()
 
 PREVIEW_CHARS: Final = 200
 CONTENT_CHARS: Final = 64 * 1024
@@ -112,7 +115,7 @@ class Recorder:
         queue_bytes_max: int = 32 * 1024 * 1024,
         stream_seconds: float = 5.0,
     ) -> None:
-        self._hub = _hub_of(hub)
+        self._hub = hub_of(hub)
         self.source: Final = _name("source", source)
         self._chars = CONTENT_CHARS if _bool("content", content) else PREVIEW_CHARS
         self._queue = Queue(_whole("queue_max", queue_max), _whole("queue_bytes_max", queue_bytes_max))
@@ -131,7 +134,7 @@ class Recorder:
             chars_max=self._chars,
         )
         register_at_fork(self)
-        self._handle = self._hub.feed(self._bringing, name=f"recorder of {self.source}")
+        self._hub.feed(self._bringing, name=f"recorder of {self.source}")
 
     # -- what begins and ends --
 
@@ -367,7 +370,7 @@ class Recorder:
             except Exception as error:  # noqa: BLE001 - the others are to be taken away too
                 self._failed("close", error)
         self._queue.close()
-        self._bringing.close(self._handle)
+        self._bringing.close()
 
     async def aclose(self) -> None:
         """Likewise, and return when the hub has taken in what waited. Works in any event loop."""
@@ -407,6 +410,11 @@ class Recorder:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    @property
+    def hub(self) -> Hub:
+        """The hub that it records in."""
+        return self._hub
 
     @property
     def is_closed(self) -> bool:
@@ -459,7 +467,7 @@ class Recorder:
                 fields[name] = short_text(value)
             elif type(value) in (str, dict, list):
                 size += size_of(value)
-        wall, tick = time.time_ns(), time.monotonic_ns()
+        wall, tick = _time_of_day.now_ns(), time.monotonic_ns()
         if at is not None and (told := _time_ns(at)) is not None:
             wall, tick = told, tick - (wall - told)
         parent = None if parent is None else short_text(parent) or None
@@ -493,7 +501,8 @@ class _Stream:
         return True
 
 
-def _hub_of(hub: Any) -> Any:
+def hub_of(hub: object) -> Hub:
+    """Return the hub that was given, or the one of the thread that was."""
     if isinstance(hub, HubThread):
         return hub.hub
     if isinstance(hub, Hub):

@@ -250,11 +250,14 @@ class RuntimeContract:
     async def test_the_hub_may_live_in_a_thread_of_its_own(self) -> None:
         hub, heard = Hub(), Recorder()
         hub.attach(heard)
-        with HubThread(hub) as thread:
+        thread = HubThread(hub)
+        await asyncio.to_thread(thread.start)
+        approving = asyncio.ensure_future(asyncio.to_thread(thread.call, approve_all, hub))
+        try:
             recorder = self.record(thread)
-            approving = asyncio.ensure_future(asyncio.to_thread(thread.call, approve_all, hub))
             assert await self._bounded(self.run_job(recorder)) == ANSWER
             await recorder.aclose()
+        finally:
             await asyncio.to_thread(thread.close)
             await asyncio.wait([approving], timeout=SECONDS_MAX)
         check_pairs(heard.events)
