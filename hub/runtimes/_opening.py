@@ -27,7 +27,7 @@ def opened(
     source: str,
     install: Callable[[R], Callable[[], object] | None],
     *,
-    kind: type[R],
+    kind: type[R] = Recorder,  # type: ignore[assignment]
     **settings: Any,
 ) -> R:
     """Return the recorder of a runtime for a hub: the one that is open, or a new one.

@@ -167,6 +167,8 @@ class Spans:
         if len(self._seen) > _SEEN_MAX:
             del self._seen[next(iter(self._seen))]
         parent = self.find(entry.parent)
+        if parent is not None:
+            yield from self._released_above(parent)
         place = self._place(entry, parent)
         fields = entry.fields
         wanted = entry.key if entry.step == "turn" else str(fields.get("call_id") or entry.key)
@@ -213,6 +215,12 @@ class Spans:
             event, span.held = span.held, None
             above = _shown_above(span)
             yield evolve(event, causation_id=above or event.causation_id), span
+
+    def _released_above(self, span: Span) -> Iterator[Step]:
+        """What is held back has begun all the same when something begins in it."""
+        if span.parent is not None:
+            yield from self._released_above(span.parent)
+        yield from self._released(span)
 
     # -- ends --
 

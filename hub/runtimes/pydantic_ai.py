@@ -67,8 +67,8 @@ def record(hub: Hub | HubThread, *, asks: bool = False, **settings: Any) -> Pyda
 async def resume(recorder: Recorder, agent: Any, result: Any, **settings: Any) -> Any:
     """Ask the hub about all tool calls that a run waits for, and run on; return the result that waits for none.
 
-    ``agent`` and ``settings`` are what :meth:`Agent.run` is called on and with. What is denied is told to the model with
-    its reason. A result that waits for calls that are executed elsewhere is returned as it is. Asked again about the
+    ``agent`` and ``settings`` are what :meth:`Agent.run` is called on and with. What is denied is told to the model
+    with its reason. A result that waits for calls that are executed elsewhere is returned as it is. Asked again about the
     same result, also by another process, the hub has the same questions.
     """
     deferred = imported("pydantic_ai", "pydantic_ai")
@@ -87,7 +87,7 @@ def from_pydantic_ai(agent: Any, *, name: str | None = None, **settings: Any) ->
     """
     messages = imported("pydantic_ai.messages", "pydantic_ai")
 
-    async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:
+    async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
         past: list[Any] = []
         for each in history:
             if each.is_own:
@@ -109,7 +109,7 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
     exceptions = imported("pydantic_ai.exceptions", "pydantic_ai")
     not_now: tuple[type[BaseException], ...] = (exceptions.ApprovalRequired, exceptions.CallDeferred)
 
-    class HubwireCapability(base):  # type: ignore[misc] - its class is known when it is installed
+    class HubwireCapability(base):  # type: ignore[misc]  # its class is known when it is installed
         """Tells a recorder what an agent does."""
 
         async def wrap_run(self, ctx: Any, *, handler: Any) -> Any:
@@ -152,7 +152,15 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
             )
             return response
 
-        async def wrap_tool_execute(self, ctx: Any, *, call: Any, tool_def: Any, args: Any, handler: Any) -> Any:
+        async def wrap_tool_execute(
+            self,
+            ctx: Any,
+            *,
+            call: Any,
+            tool_def: Any,  # noqa: ARG002 - it is passed by name
+            args: Any,
+            handler: Any,
+        ) -> Any:
             key = f"{ctx.run_id}:{call.tool_call_id}-{next(_numbers)}"
             recorder.begin_tool(
                 key, call.tool_name, parent=f"{ctx.run_id}", arguments=args, call_id=call.tool_call_id, is_held=True
