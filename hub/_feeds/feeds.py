@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
 
@@ -50,8 +49,6 @@ class Feeds:
         """The names of those that are being removed."""
         self._numbers: dict[str, int] = {}
         """How many feeds were called so: what the next one's name ends with."""
-        self._failed: asyncio.Future[None] | None = None
-        """Done when the hub has failed; None before the first feed runs."""
         register_at_fork(self)
 
     def after_fork_in_child(self) -> None:
@@ -159,9 +156,6 @@ class Feeds:
     def _begin(self, feeding: Feeding) -> None:
         tasks = self._ground.tasks
         if tasks is not None and feeding.state is FeedState.WAITING:
-            if self._failed is None:
-                self._failed = self._lifecycle.failed(self._lifecycle.home.running())
-                self._failed.add_done_callback(lambda _: self._cancel())
             feeding.begin()
             self._ground.context().run(tasks.start_soon, feeding.live)
 
@@ -177,10 +171,6 @@ class Feeds:
             for feeding in present:
                 await feeding.has_ended.wait()
         for feeding in present:
-            feeding.cancel()
-
-    def _cancel(self) -> None:
-        for feeding in self._present():
             feeding.cancel()
 
     def end(self) -> None:
