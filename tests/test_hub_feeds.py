@@ -727,6 +727,14 @@ async def test_a_long_name_is_cut() -> None:
     assert len(hub.feed(Long()).name) == 200
 
 
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "\ud800", "x" * 501, 5, b"a"], ids=repr)
+async def test_a_name_that_cannot_be_shown_is_refused(name: Any) -> None:
+    hub = Hub()
+    with pytest.raises(ConfigurationError, match=r"^hub\.feed\(\): name is the feed's name, a text"):
+        hub.feed(Idle(), name=name)
+    assert hub.feeds == ()
+
+
 # --- where it runs --------------------------------------------------------------------------------------------------
 
 

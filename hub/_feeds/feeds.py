@@ -25,6 +25,8 @@ FINISH_SECONDS = 10.0
 ENDED_MAX = 100
 """How many feeds that have returned are kept, the newest, with their numbers."""
 
+_NAME = "the feed's name, a text"
+
 _PROBLEMS_MAX = 20
 
 _NAMES_MAX = 10_000
@@ -61,7 +63,7 @@ class Feeds:
         """See :meth:`hubwire.Hub.feed`."""
         if self._lifecycle.home.is_forked:
             raise self._lifecycle.home.forked()
-        text = FEED.text("name", name, is_optional=True, wanted="the feed's name, a text", is_empty_ok=False)
+        text = None if name is None else _name_of(name)
         feed = AdaptedFeed(candidate)
         with self._lock:
             self._check_takes()
@@ -203,3 +205,10 @@ class Feeds:
     def _present(self) -> list[Feeding]:
         with self._lock:
             return [feeding for feeding, _ in self._handles.values()]
+
+
+def _name_of(name: object) -> str:
+    text = FEED.id("name", name, wanted=_NAME)
+    if not text.strip() or not text.isprintable():
+        raise FEED.refusal("name", text, f"{_NAME} that is printable and not empty")
+    return text
