@@ -129,11 +129,10 @@ async def recorded(work: Any, **settings: Any) -> list[Event]:
     heard = Heard()
     async with Hub() as hub:
         hub.attach(heard)
-        async with record(hub, **settings) as recorder:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(approve_all, hub)
-                await work(recorder)
-                tasks.cancel_scope.cancel()
+        async with record(hub, **settings) as recorder, anyio.create_task_group() as tasks:
+            tasks.start_soon(approve_all, hub)
+            await work(recorder)
+            tasks.cancel_scope.cancel()
         await hub.flush(timeout=30)
     check_pairs(heard.events)
     return heard.events
@@ -380,4 +379,3 @@ async def test_an_agent_answers_envelopes_and_remembers_the_channel() -> None:
                 break
         assert said == "3 messages"
         await recorder.flush()
-
