@@ -92,7 +92,7 @@ from .hubs import (
     ListenerSuspended,
     MailboxOverflowed,
 )
-from .models import ModelAbandoned, ModelCalled, ModelCompleted, ModelFailed
+from .models import ModelAbandoned, ModelCalled, ModelCompleted, ModelFailed, ModelProgressed
 from .policies import CommandDenied, PolicyDecided, SandboxDecided
 from .tasks import (
     TaskCancelled,
@@ -142,6 +142,7 @@ if TYPE_CHECKING:
         HookMutated as HookMutated,
         LoopBlocked as LoopBlocked,
         LoopWarned as LoopWarned,
+        RecordingDropped as RecordingDropped,
     )
     from .skills import (
         SkillAuthored as SkillAuthored,
@@ -256,12 +257,14 @@ __all__ = (
     "ModelCalled",
     "ModelCompleted",
     "ModelFailed",
+    "ModelProgressed",
     "Outcome",
     "PeerClockSkewed",
     "PolicyDecided",
     "QuarantineAdmitted",
     "QuarantineReleased",
     "QuotaBreached",
+    "RecordingDropped",
     "ReplayRejected",
     "SandboxDecided",
     "Severity",

@@ -8,7 +8,7 @@ from ._declare import event
 from ._event import Event
 from ._severity import Severity
 
-__all__ = ("ModelAbandoned", "ModelCalled", "ModelCompleted", "ModelFailed")
+__all__ = ("ModelAbandoned", "ModelCalled", "ModelCompleted", "ModelFailed", "ModelProgressed")
 
 
 @event("model.called")
@@ -30,6 +30,22 @@ class ModelCompleted(Event):
     input_tokens: int | None = None
     output_tokens: int | None = None
     duration_ms: float | None = None
+    cost_usd: float | None = None
+    """What the call cost, in US dollars, as the runtime reckons it."""
+
+
+@event("model.progressed")
+class ModelProgressed(Event):
+    """The answer of a model comes in pieces: ``pieces`` of them by now, with ``characters``; ``text`` is their end.
+
+    The first piece is told, and then how far it is every few seconds; ``model.completed`` has the whole.
+    """
+
+    model: str
+    call_id: str
+    pieces: int
+    characters: int
+    text: Any = None
 
 
 @event("model.failed", severity=Severity.ERROR)

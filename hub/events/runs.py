@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ._declare import event
 from ._event import Event
 from ._severity import Severity
 
-__all__ = ("ErrorRaised", "HookMutated", "LoopBlocked", "LoopWarned")
+__all__ = ("ErrorRaised", "HookMutated", "LoopBlocked", "LoopWarned", "RecordingDropped")
 
 
 @event("loop.warned", severity=Severity.WARNING)
@@ -49,3 +50,14 @@ class ErrorRaised(Event):
     error_type: str
     error_message: str = ""
     error_context: Any = None
+
+
+@event("recording.dropped", severity=Severity.WARNING)
+class RecordingDropped(Event):
+    """The recorder of a runtime had no room for ``count`` of its calls: more came than the hub could take in.
+
+    ``steps`` says how many of each sort: what is least important is left out first.
+    """
+
+    count: int
+    steps: Mapping[str, int] | None = None

@@ -8,6 +8,7 @@ from .journals import JournalContract, MakeJournal
 from .listeners import HubListenerContract
 from .peek import history, peek, pending
 from .recorder import Recorder
+from .runtimes import RuntimeContract
 from .stores import HoldableStoreContract, KnowledgeStoreContract
 
 __all__ = (
@@ -20,6 +21,7 @@ __all__ = (
     "MakeJournal",
     "ManualClock",
     "Recorder",
+    "RuntimeContract",
     "history",
     "peek",
     "pending",

@@ -177,6 +177,7 @@ def cycles(house: House) -> list[str]:
 STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire.__main__",),
     ("hubwire.cli", "hubwire.testing"),
+    ("hubwire.runtimes",),
     ("hubwire",),
     ("hubwire.thread", "hubwire.actors", "hubwire.challenges"),
     ("hubwire._hub",),
@@ -184,7 +185,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire._health", "hubwire._life", "hubwire._listening", "hubwire._ways", "hubwire._acting"),
     ("hubwire._face",),
     ("hubwire._parts", "hubwire._arguments"),
-    ("hubwire._actors",),
+    ("hubwire._actors", "hubwire._feeds"),
     ("hubwire._commands",),
     ("hubwire.functions",),
     ("hubwire._delivery",),

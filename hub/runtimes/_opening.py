@@ -1,0 +1,64 @@
+"""Opening recorders for adapters: one for each hub and runtime, however often it is asked for."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
+from typing import Any, TypeVar
+
+from .. import Hub, HubThread
+from ..errors import ConfigurationError
+from .recorder import Recorder, hub_of
+
+__all__ = ("imported", "opened")
+
+R = TypeVar("R", bound=Recorder)
+
+_open: weakref.WeakKeyDictionary[Hub, weakref.WeakValueDictionary[str, Recorder]] = weakref.WeakKeyDictionary()
+"""Weak on both sides: a recorder holds its hub. The callbacks that a runtime was given hold the recorder."""
+_lock = threading.Lock()
+
+
+def opened(
+    hub: Hub | HubThread,
+    source: str,
+    install: Callable[[R], Callable[[], object] | None],
+    *,
+    kind: type[R] = Recorder,  # type: ignore[assignment]
+    **settings: Any,
+) -> R:
+    """Return the recorder of a runtime for a hub: the one that is open, or a new one.
+
+    ``install`` gives a new one the runtime's callbacks, and returns what takes them away again. ``settings`` are those
+    of :class:`Recorder`, which raises what is wrong with them, and ``kind`` is it, or a subclass of an adapter's own.
+    """
+    with _lock:
+        of_hub = _open.setdefault(hub_of(hub), weakref.WeakValueDictionary())
+        there = of_hub.get(source)
+        if isinstance(there, kind) and not there.is_closed:
+            return there
+        recorder = kind(hub, source=source, **settings)
+        try:
+            undo = install(recorder)
+        except BaseException:
+            recorder.close()
+            raise
+        if undo is not None:
+            recorder.on_close(undo)
+        of_hub[source] = recorder
+        return recorder
+
+
+def imported(module: str, extra: str) -> ModuleType:
+    """Import a module of a runtime; say how to install it where it is missing."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        if error.name is not None and error.name.partition(".")[0] == module.partition(".")[0]:
+            raise ConfigurationError(
+                f"hubwire.runtimes.{extra} needs {module.partition('.')[0]}: pip install 'hubwire[{extra}]'"
+            ) from error
+        raise

@@ -1,0 +1,465 @@
+"""What a runtime has begun and not ended, and the events that its steps are.
+
+Pure and synchronous: entries go in, in the order in which they came, and events come out. Runtimes do not close what
+they open: a cancelled run ends before its tools do, and some ends never come. So an end waits a while for what belongs
+to it, and what has not ended then is abandoned.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import attrs
+
+from ..context import EMPTY, Context
+from ..events import (
+    AgentSwitched,
+    ErrorRaised,
+    Event,
+    ModelAbandoned,
+    ModelCalled,
+    ModelCompleted,
+    ModelFailed,
+    ModelProgressed,
+    Severity,
+    ToolAbandoned,
+    ToolCalled,
+    ToolCompleted,
+    ToolFailed,
+    TurnAbandoned,
+    TurnEnded,
+    TurnFailed,
+    TurnStarted,
+    evolve,
+)
+from ._queue import Entry
+
+__all__ = ("END_WAITS_SECONDS", "OLD_SECONDS", "Span", "Spans", "moment")
+
+END_WAITS_SECONDS: Final = 5.0
+"""How long the end of something waits for the ends of what belongs to it."""
+
+OLD_SECONDS: Final = 600.0
+"""What has begun so long ago may be abandoned to make room."""
+
+_SEEN_MAX: Final = 20_000
+"""How many keys that have ended are remembered: a runtime that replays a run says them again."""
+
+_CANCELLED = frozenset({"CancelledError", "KeyboardInterrupt", "GeneratorExit"})
+
+Step = tuple[Event, "Span | None"]
+"""An event; and of a beginning, what has begun with it."""
+
+
+@attrs.define(slots=True, eq=False)
+class Span:
+    """A turn, a model call or a tool call that has begun."""
+
+    family: str
+    key: str
+    id: str
+    """Its ``turn_id`` or ``call_id`` in the events."""
+    name: str
+    """The model or the tool; empty for a turn."""
+    agent: str
+    """The agent's name."""
+    agent_id: str | None
+    parent: Span | None
+    place: Place
+    begun: Entry
+    begun_id: str | None = None
+    """The id of the event that it has begun with; None while that is held back."""
+    held: Event | None = None
+    """That event, while it is held back."""
+    ending: Entry | None = None
+    """Its end, while that waits for what belongs to it."""
+    inner: dict[str, Span] = attrs.field(factory=dict)
+    """What belongs to it and has not ended, by key."""
+    totals: dict[str, float] = attrs.field(factory=dict)
+    """Tools called, tokens, cost: of a turn, its own and those of its calls."""
+
+    @property
+    def turn(self) -> Span | None:
+        """The turn that it belongs to, or is."""
+        span: Span | None = self
+        while span is not None and span.family != "turn":
+            span = span.parent
+        return span
+
+
+@attrs.frozen(slots=True, eq=False)
+class Place:
+    """What all events of one run have in common."""
+
+    run: str
+    session: str | None
+    context: Context
+    call_ids: dict[str, int] = attrs.field(factory=dict)
+    """How often an id of a call was used in this run: ids are unique there."""
+
+    @property
+    def correlation_id(self) -> str:
+        return self.context.correlation_id or self.run
+
+
+class Spans:
+    """Holds what is open, and makes events of entries."""
+
+    def __init__(
+        self, source: str, session: str | None, tidy: Callable[[Any], Any], on_gone: Callable[[str], None]
+    ) -> None:
+        """``tidy`` redacts and cuts a captured value; ``on_gone`` is told the key of what was abandoned."""
+        self._source = source
+        self._session = session
+        self._tidy = tidy
+        self._on_gone = on_gone
+        self._open: dict[str, Span] = {}
+        self._waiting: dict[str, Span] = {}
+        """Those whose end waits, the longest first."""
+        self._seen: dict[str, None] = {}
+        self.replays: int = 0
+        """How many beginnings were left out because they were there already."""
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def find(self, key: str | None) -> Span | None:
+        return None if key is None else self._open.get(key)
+
+    def agent_of(self, entry: Entry, default: str) -> str:
+        """Return the name of the agent that an entry is about."""
+        if given := entry.fields.get("agent"):
+            return str(given)
+        span = self._open.get(entry.key) or self.find(entry.parent)
+        return default if span is None else span.agent
+
+    def fold(self, entry: Entry, agent: str, agent_id: str | None) -> Iterator[Step]:
+        """Yield the events that an entry is, in order."""
+        step = entry.step
+        if step in ("turn", "model", "tool"):
+            yield from self._begin(entry, agent, agent_id)
+        elif step in ("end", "fail", "discard", "release"):
+            span = self._open.get(entry.key)
+            if span is None:
+                return
+            if step == "release":
+                yield from self._released(span)
+            elif step == "discard":
+                yield from self._discarded(span, str(entry.fields.get("reason") or "its runtime dropped it"))
+            elif span.inner:
+                span.ending = entry
+                self._waiting[span.key] = span
+            else:
+                yield from self._ended(span, entry)
+        else:
+            yield from self._said(entry, agent, agent_id)
+
+    # -- beginnings --
+
+    def _begin(self, entry: Entry, agent: str, agent_id: str | None) -> Iterator[Step]:
+        if entry.key in self._seen or entry.key in self._open:
+            self.replays += 1
+            self._on_gone(entry.key)
+            return
+        self._seen[entry.key] = None
+        if len(self._seen) > _SEEN_MAX:
+            del self._seen[next(iter(self._seen))]
+        parent = self.find(entry.parent)
+        if parent is not None:
+            yield from self._released_above(parent)
+        place = self._place(entry, parent)
+        fields = entry.fields
+        wanted = entry.key if entry.step == "turn" else str(fields.get("call_id") or entry.key)
+        span = Span(
+            family=entry.step,
+            key=entry.key,
+            id=_unique(place, wanted, entry.step),
+            name=str(fields.get("name") or ""),
+            agent=agent,
+            agent_id=agent_id,
+            parent=parent,
+            place=place,
+            begun=entry,
+        )
+        self._open[entry.key] = span
+        if parent is not None:
+            parent.inner[entry.key] = span
+        event = self._beginning(span, entry)
+        if fields.get("is_held"):
+            span.held = event
+        else:
+            yield event, span
+
+    def _place(self, entry: Entry, parent: Span | None) -> Place:
+        session = entry.fields.get("session")
+        if parent is None:
+            return Place(entry.key, session or self._session, entry.context or EMPTY)
+        if session and session != parent.place.session:
+            return attrs.evolve(parent.place, session=session)
+        return parent.place
+
+    def _beginning(self, span: Span, entry: Entry) -> Event:
+        fields, header = entry.fields, self._header(span, entry)
+        if span.family == "turn":
+            return TurnStarted(prompt=self._tidy(fields.get("prompt")), **header)
+        if span.family == "model":
+            return ModelCalled(model=span.name, call_id=span.id, request=self._tidy(fields.get("request")), **header)
+        if (turn := span.turn) is not None:
+            turn.totals["tool_calls"] = turn.totals.get("tool_calls", 0) + 1
+        return ToolCalled(tool=span.name, call_id=span.id, arguments=self._tidy(fields.get("arguments")), **header)
+
+    def _released(self, span: Span) -> Iterator[Step]:
+        if span.held is not None:
+            event, span.held = span.held, None
+            above = _shown_above(span)
+            yield evolve(event, causation_id=above or event.causation_id), span
+
+    def _released_above(self, span: Span) -> Iterator[Step]:
+        """What is held back has begun all the same when something begins in it."""
+        if span.parent is not None:
+            yield from self._released_above(span.parent)
+        yield from self._released(span)
+
+    # -- ends --
+
+    def _ended(self, span: Span, entry: Entry) -> Iterator[Step]:
+        yield from self._released(span)
+        yield self._end(span, entry), None
+        yield from self._gone(span)
+
+    def _gone(self, span: Span) -> Iterator[Step]:
+        del self._open[span.key]
+        self._waiting.pop(span.key, None)
+        above = span.parent
+        if above is None:
+            return
+        above.inner.pop(span.key, None)
+        for name, number in span.totals.items():
+            if name != "tool_calls" or span.family != "turn":
+                above.totals[name] = above.totals.get(name, 0) + number
+        if above.ending is not None and not above.inner:
+            yield from self._ended(above, above.ending)
+
+    def _end(self, span: Span, entry: Entry) -> Event:
+        fields = entry.fields
+        header = self._header(span, entry)
+        duration = round(max(entry.tick_ns - span.begun.tick_ns, 0) / 1e6, 3)
+        _count(span.totals, fields)
+        if entry.step == "fail":
+            failed: dict[str, Any] = {
+                "error_type": fields["error_type"],
+                "error_message": self._tidy(fields["error_message"]),
+                "duration_ms": duration,
+            }
+            if failed["error_type"] in _CANCELLED:
+                header["severity"] = Severity.WARNING  # it was stopped, and did not fail by itself
+            if span.family == "turn":
+                return TurnFailed(**failed, **header)
+            if span.family == "model":
+                return ModelFailed(model=span.name, call_id=span.id, **failed, **header)
+            return ToolFailed(tool=span.name, call_id=span.id, **failed, **header)
+        result = self._tidy(fields.get("result"))
+        if span.family == "turn":
+            calls = int(span.totals.pop("tool_calls", 0))
+            if span.totals:
+                header["metadata"] = {**header["metadata"], **span.totals}
+            return TurnEnded(content=result, tool_calls=calls, duration_ms=duration, **header)
+        if span.family == "tool":
+            return ToolCompleted(tool=span.name, call_id=span.id, result=result, duration_ms=duration, **header)
+        if extra := fields.get("extra"):
+            header["metadata"] = {**header["metadata"], **extra}
+        return ModelCompleted(
+            model=span.name or str(fields.get("name") or ""),
+            call_id=span.id,
+            response=result,
+            input_tokens=_whole(span.totals.get("input_tokens")),
+            output_tokens=_whole(span.totals.get("output_tokens")),
+            cost_usd=span.totals.get("cost_usd"),
+            duration_ms=duration,
+            **header,
+        )
+
+    def _discarded(self, span: Span, reason: str) -> Iterator[Step]:
+        if span.held is not None:
+            if span.family == "tool" and (turn := span.turn) is not None:
+                turn.totals["tool_calls"] -= 1
+            for inner in list(span.inner.values()):
+                inner.parent = span.parent
+                if span.parent is not None:
+                    span.parent.inner[inner.key] = inner
+            span.inner.clear()
+            yield from self._gone(span)
+        else:
+            yield from self._abandon(span, reason)
+
+    # -- what never ends --
+
+    def due(self, tick_ns: int) -> Iterator[Step]:
+        """End what has waited long enough for what belongs to it, which is abandoned."""
+        for span in list(self._waiting.values()):
+            if span.ending is None or tick_ns - span.ending.tick_ns < END_WAITS_SECONDS * 1e9:
+                continue
+            for inner in list(span.inner.values()):
+                reason = f"its end had not come {END_WAITS_SECONDS:g} s after that of what it belongs to"
+                yield from self._abandon(inner, reason)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there are ends that wait."""
+        return bool(self._waiting)
+
+    def abandon_old(self, tick_ns: int) -> Iterator[Step]:
+        """Abandon the oldest that is open, if it is open for long: for its end there is no room any more."""
+        oldest = next(iter(self._open.values()), None)
+        if oldest is not None and tick_ns - oldest.begun.tick_ns > OLD_SECONDS * 1e9:
+            yield from self._abandon(oldest, "its end has not come, and too many others have begun")
+
+    def abandon_all(self, reason: str) -> Iterator[Step]:
+        """Abandon all that is open, the innermost first."""
+        while self._open:
+            yield from self._abandon(next(iter(self._open.values())), reason)
+
+    def _abandon(self, span: Span, reason: str) -> Iterator[Step]:
+        if self._open.get(span.key) is not span:
+            return
+        for inner in list(span.inner.values()):
+            yield from self._abandon(inner, reason)
+        if self._open.get(span.key) is not span:
+            return  # its end had come, and waited for the last of these
+        self._on_gone(span.key)
+        if span.ending is not None:
+            yield from self._ended(span, span.ending)
+            return
+        yield from self._released(span)
+        header, started_at = self._header(span, span.begun), moment(span.begun.wall_ns)
+        header["occurred_at"] = None
+        if span.family == "turn":
+            yield TurnAbandoned(reason=reason, started_at=started_at, **header), None
+        elif span.family == "model":
+            yield ModelAbandoned(model=span.name, call_id=span.id, reason=reason, started_at=started_at, **header), None
+        else:
+            yield ToolAbandoned(tool=span.name, call_id=span.id, reason=reason, started_at=started_at, **header), None
+        yield from self._gone(span)
+
+    # -- what has no end --
+
+    def _said(self, entry: Entry, agent: str, agent_id: str | None) -> Iterator[Step]:
+        span, fields = self._open.get(entry.key) or self.find(entry.parent), entry.fields
+        if entry.step == "usage":
+            if span is not None:
+                _count(span.totals, fields)
+            return
+        header = self.header(span, entry, agent_id)
+        if entry.step == "progress":
+            if span is not None:
+                yield (
+                    ModelProgressed(
+                        model=span.name,
+                        call_id=span.id,
+                        pieces=fields["pieces"],
+                        characters=fields["characters"],
+                        text=self._tidy(fields.get("text")),
+                        **header,
+                    ),
+                    None,
+                )
+        elif entry.step == "hand_over":
+            reason = self._tidy(fields.get("reason")) or ""
+            yield AgentSwitched(from_agent=agent, to_agent=fields["to"], reason=reason, **header), None
+        elif entry.step == "error":
+            yield (
+                ErrorRaised(
+                    error_type=fields["error_type"],
+                    error_message=self._tidy(fields["error_message"]),
+                    error_context=self._tidy(fields.get("where")),
+                    **header,
+                ),
+                None,
+            )
+
+    def place_of(self, entry: Entry) -> dict[str, Any]:
+        """Return what :func:`hubwire.scope` takes to be where an entry belongs."""
+        header = self.header(self._open.get(entry.key) or self.find(entry.parent), entry, None)
+        names = {"correlation_id": "correlation_id", "traceparent": "traceparent", "session_id": "session"}
+        names |= {"turn_id": "turn", "channel_id": "channel", "task_id": "task"}
+        return {names[name]: value for name, value in header.items() if name in names and value is not None}
+
+    def header(self, span: Span | None, entry: Entry, agent_id: str | None) -> dict[str, Any]:
+        """Return the header of an event about what is in ``span``, or about no run."""
+        if span is not None:
+            return self._header(span, entry, agent_id)
+        context = entry.context or EMPTY
+        return {
+            "agent_id": agent_id,
+            "session_id": entry.fields.get("session") or self._session,
+            "tenant": context.tenant,
+            "correlation_id": context.correlation_id,
+            "causation_id": context.causation_id,
+            "traceparent": context.traceparent,
+            "channel_id": context.channel_id,
+            "task_id": context.task_id,
+            "source": self._source,
+            "occurred_at": _late(entry),
+        }
+
+    def _header(self, span: Span, entry: Entry, agent_id: str | None = None) -> dict[str, Any]:
+        place, turn = span.place, span.turn
+        above = span.begun_id if entry is not span.begun else None
+        metadata: dict[str, Any] = {"run": place.run}
+        if span.family == "turn" and span.parent is not None and (outer := span.parent.turn) is not None:
+            metadata["parent_turn_id"] = outer.id
+        elif span.family == "turn" and place.context.turn_id is not None:
+            metadata["parent_turn_id"] = place.context.turn_id
+        return {
+            "agent_id": agent_id or span.agent_id,
+            "session_id": place.session or place.context.session_id,
+            "turn_id": turn.id if turn is not None else place.context.turn_id,
+            "tenant": place.context.tenant,
+            "correlation_id": place.correlation_id,
+            "causation_id": above or _shown_above(span) or place.context.causation_id,
+            "traceparent": place.context.traceparent,
+            "channel_id": place.context.channel_id,
+            "task_id": place.context.task_id,
+            "source": self._source,
+            "occurred_at": _late(entry),
+            "metadata": metadata,
+        }
+
+
+def _shown_above(span: Span) -> str | None:
+    """Return the event that the nearest began with, of what it belongs to."""
+    above = span.parent
+    while above is not None:
+        if above.begun_id is not None:
+            return above.begun_id
+        above = above.parent
+    return None
+
+
+def _unique(place: Place, wanted: str, family: str) -> str:
+    used = place.call_ids.get(f"{family}:{wanted}", 0) + 1
+    place.call_ids[f"{family}:{wanted}"] = used
+    return wanted if used == 1 else f"{wanted}#{used}"
+
+
+def _count(totals: dict[str, float], fields: Any) -> None:
+    for name in ("input_tokens", "output_tokens", "cost_usd"):
+        if (number := fields.get(name)) is not None:
+            totals[name] = totals.get(name, 0) + number
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
+
+
+def _late(entry: Entry) -> str | None:
+    return moment(entry.wall_ns) if entry.is_late else None
+
+
+def moment(wall_ns: int) -> str:
+    """Return a time of day as events have it: ISO 8601 in UTC, with microseconds."""
+    seconds, rest = divmod(wall_ns // 1000, 1_000_000)
+    day = dt.datetime.fromtimestamp(seconds, dt.UTC)
+    return f"{day:%Y-%m-%dT%H:%M:%S}.{rest:06}Z"

@@ -1,0 +1,361 @@
+"""What hubwire expects of every adapter of an agent runtime, as tests: prove your own by subclassing.
+
+A subclass runs one small job in its runtime, on that runtime's offline double of a model, with and without a recorder.
+The job: the agent ``planner`` calls the tool ``search(query="build log")``, which returns ``"2 errors"``, and hands
+over to ``coder``. That one calls ``lint(path="app.py")``, which raises ``ValueError("no such file: app.py")``, and then
+``deploy(target="staging")``, which a person has to approve and which returns ``"deployed to staging"``. It ends with
+``"The build is green."``. What a runtime does not have is left out of the job, and named in
+:attr:`RuntimeContract.lacks`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import anyio
+
+from .. import Event, Hub, HubThread
+from ..errors import HubFailed
+from ..runtimes import Recorder as RuntimeRecorder
+from .recorder import Recorder
+
+__all__ = ("ANSWER", "RuntimeContract")
+
+ANSWER = "The build is green."
+
+SECONDS_MAX = 30.0
+
+_BEGINNINGS = {"turn.started": "turn", "model.called": "model", "tool.called": "tool"}
+_ENDS = ("completed", "failed", "ended", "abandoned")
+
+
+class RuntimeContract:
+    """Tests of an adapter in :mod:`hubwire.runtimes`, or one of your own."""
+
+    lacks: ClassVar[frozenset[str]] = frozenset()
+    """What the runtime has no notion of, or shows to nobody: ``approval``, ``hand_over``, ``usage``, ``cancelling``,
+    ``error_text`` (it withholds why a tool failed), ``model`` (its calls of models), ``failing`` (a run cannot fail),
+    ``loops`` (its runs are bound to one event loop)."""
+
+    # -- what a subclass does --
+
+    def record(self, hub: Hub | HubThread, **settings: Any) -> RuntimeRecorder:
+        """Call the adapter's ``record``."""
+        raise NotImplementedError
+
+    async def run_job(self, recorder: RuntimeRecorder | None, *, asks: bool = True) -> str:
+        """Run the job, and return its answer. ``recorder`` is what :meth:`record` has returned; None: there is none.
+
+        The hub is asked for the approval; without a recorder, or without ``asks``, the job approves it itself, in the
+        runtime's own way.
+        """
+        raise NotImplementedError
+
+    async def run_failing(self, recorder: RuntimeRecorder | None) -> type[BaseException]:
+        """Run an agent ``planner`` whose model raises; return the class of what the runtime raises to its caller."""
+        raise NotImplementedError
+
+    async def run_hanging(self, recorder: RuntimeRecorder | None, started: anyio.Event) -> None:
+        """Run an agent ``planner`` whose tool ``wait`` sets ``started`` and then waits for ever."""
+        raise NotImplementedError
+
+    async def run_job_for_both(self, recorder: RuntimeRecorder, second: RuntimeRecorder) -> str:
+        """Run the job, which approves the action itself, so that both recorders hear it.
+
+        To be overridden where a recorder hears only the agents that it was given to.
+        """
+        assert not second.is_closed
+        return await self.run_job(recorder, asks=False)
+
+    # -- what is recorded --
+
+    async def test_the_whole_job_is_recorded(self) -> None:
+        events = await self._job_events()
+        check_pairs(events)
+        self._check_tools(events)
+        ended = of(events, "turn.ended")
+        assert ended, "no turn has ended"
+        assert any(event.content_preview for event in ended), "no turn has its content"
+        if "model" not in self.lacks:
+            models = of(events, "model.completed")
+            assert len(models) >= 3, "calls of the model are missing"
+            if "usage" not in self.lacks:
+                assert any(model.input_tokens for model in models), "no call has tokens"
+
+    async def test_the_agents_are_named(self) -> None:
+        events = await self._job_events()
+        names = {event.agent_id: event.name for event in of(events, "agent.registered")}
+        assert "planner" in names.values(), names
+        who = {event.tool: names.get(event.agent_id) for event in of(events, "tool.called")}
+        assert who["search"] == "planner", who
+        if "hand_over" not in self.lacks:
+            assert who["lint"] == "coder", who
+            switched = of(events, "agent.switched")
+            assert [(event.from_agent, event.to_agent) for event in switched] == [("planner", "coder")], switched
+
+    async def test_an_approval_stands_before_its_call(self) -> None:
+        if "approval" in self.lacks:
+            return
+        events = await self._job_events()
+        requested = of(events, "approval.requested")
+        assert [event.action for event in requested] == ["deploy"], "one approval, of the action that needs it"
+        assert requested[0].arguments == {"target": "staging"}, "a person has to see what is decided"
+        verdict, called = of(events, "approval.approved"), [e for e in of(events, "tool.called") if e.tool == "deploy"]
+        assert requested[0].seq < verdict[0].seq < called[0].seq
+
+    async def test_it_all_belongs_together(self) -> None:
+        events = [event for event in await self._job_events() if event.source is not None]
+        correlations = {event.correlation_id for event in events}
+        sessions = {event.session_id for event in events}
+        assert len(correlations) == 1 or (len(sessions) == 1 and None not in sessions), (correlations, sessions)
+        begun = {event.id for event in events}
+        roots = [event for event in events if event.causation_id not in begun]
+        assert all(event.kind == "turn.started" for event in roots), [(event.kind, event) for event in roots]
+
+    async def test_contents_are_cut_unless_they_are_wanted(self) -> None:
+        whole = await self._job_events(content=True)
+        lint = [event for event in of(whole, "tool.called") if event.tool == "lint"]
+        assert lint[0].arguments == {"path": "app.py"}
+
+    async def test_a_run_that_fails_has_failed(self) -> None:
+        if "failing" in self.lacks:
+            return
+        async with Hub() as hub:
+            heard = Recorder()
+            hub.attach(heard)
+            async with self.record(hub) as recorder:
+                await self.run_failing(recorder)
+            await hub.flush(timeout=SECONDS_MAX)
+        check_pairs(heard.events)
+        assert "turn.failed" in heard.kinds, heard.kinds
+        assert "turn.ended" not in heard.kinds, heard.kinds
+
+    async def test_a_run_that_is_cancelled_has_not_ended_well(self) -> None:
+        if "cancelling" in self.lacks:
+            return
+        async with Hub() as hub:
+            heard = Recorder()
+            hub.attach(heard)
+            async with self.record(hub) as recorder:
+                await self._cancel(recorder)
+            await hub.flush(timeout=SECONDS_MAX)
+        check_pairs(heard.events)
+        tool = [event.kind for event in heard.events if getattr(event, "tool", "") == "wait"]
+        assert tool[0] == "tool.called", tool
+        assert tool[1] in ("tool.failed", "tool.abandoned"), tool
+        assert "turn.ended" not in heard.kinds, heard.kinds
+
+    # -- what the runtime notices --
+
+    async def test_the_answer_is_the_same_with_and_without(self) -> None:
+        without = await self._bounded(self.run_job(None))
+        async with Hub() as hub:
+            with self.record(hub) as recorder:
+                recorded = await self._bounded(self._job(hub, recorder))
+        assert (without, recorded) == (ANSWER, ANSWER)
+
+    async def test_an_error_is_the_same_with_and_without(self) -> None:
+        if "failing" in self.lacks:
+            return
+        without = await self._bounded(self.run_failing(None))
+        async with Hub() as hub:
+            with self.record(hub) as recorder:
+                recorded = await self._bounded(self.run_failing(recorder))
+        assert recorded is without
+
+    async def test_a_hub_that_was_closed_or_has_failed_is_not_noticed(self) -> None:
+        async with Hub() as hub:
+            recorder = self.record(hub)
+        assert await self._bounded(self._unapproved(recorder)) == ANSWER
+        recorder.close()
+        hub = Hub()
+        await hub.start()
+        recorder = self.record(hub)
+        await hub.abort()
+        assert await self._bounded(self._unapproved(recorder)) == ANSWER
+        recorder.close()
+
+    async def test_a_hub_that_is_not_started_is_not_noticed(self) -> None:
+        recorder = self.record(Hub())
+        assert await self._bounded(self._unapproved(recorder)) == ANSWER
+        recorder.close()
+
+    async def test_a_full_queue_is_not_noticed_and_is_told(self) -> None:
+        async with Hub() as hub:
+            heard = Recorder()
+            hub.attach(heard)
+            async with self.record(hub, queue_max=1) as recorder:
+                assert await self._bounded(self._unapproved(recorder)) == ANSWER
+                assert recorder.statistics().dropped > 0
+                assert any("left out" in problem for problem in hub.health().problems)
+            await hub.flush(timeout=SECONDS_MAX)
+        check_pairs(heard.events)
+
+    async def test_recording_twice_records_once(self) -> None:
+        async with Hub() as hub:
+            heard = Recorder()
+            hub.attach(heard)
+            with self.record(hub) as recorder:
+                assert self.record(hub) is recorder
+                await self._bounded(self._job(hub, recorder))
+                await recorder.flush()
+            await hub.flush(timeout=SECONDS_MAX)
+        calls = [event.tool for event in of(heard.events, "tool.called")]
+        assert calls.count("search") == 1, calls
+
+    async def test_two_hubs_hear_both(self) -> None:
+        async with Hub() as one, Hub() as other:
+            heard = [Recorder(), Recorder()]
+            one.attach(heard[0])
+            other.attach(heard[1])
+            with self.record(one) as recorder, self.record(other) as second:
+                await self._bounded(self.run_job_for_both(recorder, second))
+                await recorder.flush()
+                await second.flush()
+            await one.flush(timeout=SECONDS_MAX)
+            await other.flush(timeout=SECONDS_MAX)
+        for each in heard:
+            assert [event.tool for event in of(each.events, "tool.called")].count("search") == 1
+
+    async def test_nothing_is_left_when_it_is_closed(self) -> None:
+        await self._bounded(self.run_job(None))  # what the runtime itself makes once is there from now on
+        async with Hub() as hub:
+            tasks, threads = _tasks(), threading.active_count()
+            recorder = self.record(hub)
+            await self._bounded(self._job(hub, recorder))
+            await recorder.aclose()
+            heard = Recorder()
+            attachment = hub.attach(heard, pattern=["turn.*", "tool.*", "model.*"])
+            await attachment.ready()
+            await self._bounded(self.run_job(None))
+            await hub.flush(timeout=SECONDS_MAX)
+            await attachment.detach()
+            assert heard.kinds == [], "a closed recorder records"
+            gc.collect()
+            assert len(_tasks() - tasks) <= 1, _tasks() - tasks
+            assert threading.active_count() <= threads + 1
+
+    async def test_a_run_in_another_thread_and_loop_is_recorded(self) -> None:
+        if "loops" in self.lacks:
+            return
+        async with Hub() as hub:
+            heard = Recorder()
+            hub.attach(heard)
+            async with self.record(hub) as recorder:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(approve_all, hub)
+                    answer = await anyio.to_thread.run_sync(lambda: asyncio.run(self.run_job(recorder)))
+                    tasks.cancel_scope.cancel()
+                assert answer == ANSWER
+            await hub.flush(timeout=SECONDS_MAX)
+        check_pairs(heard.events)
+        self._check_tools(heard.events)
+
+    async def test_the_hub_may_live_in_a_thread_of_its_own(self) -> None:
+        hub, heard = Hub(), Recorder()
+        hub.attach(heard)
+        thread = HubThread(hub)
+        await asyncio.to_thread(thread.start)
+        approving = asyncio.ensure_future(asyncio.to_thread(thread.call, approve_all, hub))
+        try:
+            recorder = self.record(thread)
+            assert await self._bounded(self.run_job(recorder)) == ANSWER
+            await recorder.aclose()
+        finally:
+            await asyncio.to_thread(thread.close)
+            await asyncio.wait([approving], timeout=SECONDS_MAX)
+        check_pairs(heard.events)
+        self._check_tools(heard.events)
+
+    # -- parts of these --
+
+    async def _job_events(self, **settings: Any) -> Sequence[Event]:
+        async with Hub() as hub:
+            heard = Recorder()
+            hub.attach(heard)
+            async with self.record(hub, **settings) as recorder:
+                await self._bounded(self._job(hub, recorder))
+                statistics = recorder.statistics()
+            await hub.flush(timeout=SECONDS_MAX)
+        assert statistics.failures == 0, "the adapter has failed inside"
+        assert statistics.dropped == 0
+        return heard.events
+
+    async def _job(self, hub: Hub, recorder: RuntimeRecorder, *others: Hub) -> str:
+        async with anyio.create_task_group() as tasks:
+            for each in (hub, *others):
+                tasks.start_soon(approve_all, each)
+            answer = await self.run_job(recorder)
+            tasks.cancel_scope.cancel()
+        return answer
+
+    async def _unapproved(self, recorder: RuntimeRecorder) -> str:
+        return await self.run_job(recorder, asks=False)  # a hub that is gone approves nothing
+
+    async def _cancel(self, recorder: RuntimeRecorder | None) -> None:
+        started = anyio.Event()
+        task = asyncio.ensure_future(self.run_hanging(recorder, started))
+        with anyio.fail_after(SECONDS_MAX):
+            await started.wait()
+        task.cancel()
+        await asyncio.wait([task], timeout=SECONDS_MAX)
+        assert task.done()
+        if not task.cancelled():
+            task.exception()
+
+    async def _bounded(self, work: Any) -> Any:
+        with anyio.fail_after(SECONDS_MAX):
+            return await work
+
+    def _check_tools(self, events: Sequence[Event]) -> None:
+        called = {event.tool: event for event in of(events, "tool.called")}
+        assert {"search", "lint", "deploy"} <= set(called), list(called)
+        assert called["search"].arguments == {"query": "build log"}, called["search"].arguments
+        assert called["lint"].arguments == {"path": "app.py"}, called["lint"].arguments
+        done = {event.tool: event for event in of(events, "tool.completed")}
+        assert "2 errors" in str(done["search"].result), done["search"].result
+        assert "deployed" in str(done["deploy"].result), done["deploy"].result
+        assert "lint" not in done, "a tool that has failed is recorded as done"
+        failed = {event.tool: event for event in of(events, "tool.failed")}
+        assert list(failed) == ["lint"], list(failed)
+        if "error_text" not in self.lacks:
+            assert "no such file" in failed["lint"].error_message, failed["lint"].error_message
+        assert [event.tool for event in of(events, "tool.called")].count("deploy") == 1
+
+
+def of(events: Sequence[Event], kind: str) -> list[Any]:
+    """Return the events of one kind."""
+    return [event for event in events if event.kind == kind]
+
+
+def check_pairs(events: Sequence[Event]) -> None:
+    """Assert that all that has begun has ended, once, and nothing else."""
+    open_calls: dict[tuple[str, str | None, str], Event] = {}
+    for event in events:
+        family, _, last = event.kind.partition(".")
+        if event.kind in _BEGINNINGS:
+            key = (family, event.turn_id, getattr(event, "call_id", ""))
+            assert key not in open_calls, f"{key} begins twice"
+            open_calls[key] = event
+        elif family in ("turn", "model", "tool") and last in _ENDS:
+            key = (family, event.turn_id, getattr(event, "call_id", ""))
+            assert open_calls.pop(key, None) is not None, f"{event.kind} of {key}, which has not begun"
+    assert open_calls == {}, f"these have not ended: {list(open_calls)}"
+
+
+async def approve_all(hub: Hub) -> None:
+    """Approve what waits, as a person at the dashboard would, until this is cancelled."""
+    try:
+        async for event in hub.events(after=-1, pattern="approval.challenge_issued"):
+            if any(each.approval_id == event.approval_id for each in hub.approvals.pending()):  # type: ignore[attr-defined]
+                await hub.approvals.answer(event.approval_id, "ann", is_passed=True)  # type: ignore[attr-defined]
+    except HubFailed:
+        return
+
+
+def _tasks() -> set[asyncio.Task[Any]]:
+    return {task for task in asyncio.all_tasks() if not task.done()}
