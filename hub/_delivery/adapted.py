@@ -15,7 +15,7 @@ from ..errors import ConfigurationError
 from ..events._shown import is_a, nearest_name
 from ..listener import HOOKS, BaseHubListener, from_hooks
 from .forms import Batches, Composed, Form, OneByOne, Surroundings
-from .functions import InLoop, InThread, OnLoop
+from .functions import InLoop, InThread, LooksAhead, OnLoop
 
 __all__ = ("Adapted", "is_same", "name_of")
 
@@ -81,7 +81,7 @@ class Adapted:
             self._check_call(candidate, self.name, ("event",))
             self._check_no_generator(candidate)
             if _is_async(candidate) or _is_async(vars(type(candidate)).get("__call__")):
-                form = OnLoop(candidate)
+                form = LooksAhead(candidate, ahead) if (ahead := self._ahead()) else OnLoop(candidate)
             else:
                 return InLoop(candidate) if in_loop else InThread(candidate, self.name)
         else:
@@ -93,6 +93,17 @@ class Adapted:
         if in_loop:
             raise ConfigurationError(f"listener {self.name!r} is not a sync function; omit in_loop=True")
         return form
+
+    def _ahead(self) -> Any:
+        """Return what the function is told by which events come; None if it does not want to know."""
+        if not hasattr(type(self.candidate), "look_ahead"):
+            return None
+        if _is_async(look_ahead := self._read("look_ahead")):
+            raise ConfigurationError(
+                f"{repr_of(self.candidate)}.look_ahead must not be async: def look_ahead(self, events)"
+            )
+        self._check_call(look_ahead, "look_ahead", ("events",))
+        return look_ahead
 
     def _check_async(self, *names: str) -> None:
         for name in names:

@@ -15,7 +15,7 @@ from ..events import Event
 from .forms import Form, Surroundings
 from .reports import Reports
 
-__all__ = ("Function", "InLoop", "InThread", "OnLoop")
+__all__ = ("Function", "InLoop", "InThread", "LooksAhead", "OnLoop")
 
 
 class _Halted(Exception):
@@ -109,6 +109,40 @@ class OnLoop(Function):
             if (answer := await self.current(event)) is not None:
                 self._reports.answered(event, answer)
             self._handled += 1
+
+
+class LooksAhead(OnLoop):
+    """An async function that is told which events come, so that it can begin with them before it is called."""
+
+    def __init__(self, function: Callable[[Event], Any], look_ahead: Callable[[Sequence[Event]], Any]) -> None:
+        super().__init__(function)
+        self._look_ahead = look_ahead
+        self._is_told = False
+
+    async def _handle(self, events: Sequence[Event]) -> None:
+        if len(events) == 1 or self.current is not self.function:
+            await super()._handle(events)
+            return
+        self._handled = 0
+        self._is_told = True
+        guarded_call(self._look_ahead, events)
+        try:
+            await super()._handle(events)
+        finally:
+            self._take_back()
+
+    def _arrange(self) -> None:
+        super()._arrange()
+        self._take_back()  # it may not be called with all of them any more
+
+    def _take_back(self) -> None:
+        if not self._is_told:
+            return
+        self._is_told = False
+        try:
+            guarded_call(self._look_ahead, ())
+        except Exception as error:  # noqa: BLE001 - it is the function's own failure, and changes no call
+            self._reports.failed_in_part(error)
 
 
 class InLoop(OnLoop):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
@@ -18,6 +18,7 @@ from hubwire.ports import Clock
 from .._histogram import Histogram
 from ..metrics import BOUNDS_SECONDS, Latency
 from ._circuit import Circuit, CircuitState
+from ._courier import Courier
 from ._given import clock_of, is_a, shown
 from ._hidden import Hidden
 from ._sending import Answer, NoAnswer, Sender, check_installed
@@ -185,6 +186,7 @@ class Webhook:
             has_agent=any(name.lower() == "user-agent" for name in self._headers),
             hidden=Hidden([*own_headers.values(), target, *target.split("?")]),
         )
+        self._courier = Courier(self.__name__, self._prepare, self._deliver)
         self._counts = _Counts()
         self._latency = Histogram(BOUNDS_SECONDS)
 
@@ -224,18 +226,34 @@ class Webhook:
             )
 
     async def __aenter__(self) -> Self:
-        if self._sender.is_open:
+        if self._courier.is_open:
             raise ConfigurationError(f"{self!r} is attached to another hub, or twice; make a Webhook for each")
-        await self._sender.open()
+        await self._courier.open(self._sender.open)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._sender.close()
+        await self._courier.close(self._sender.close)
+
+    def look_ahead(self, events: Sequence[Event]) -> None:
+        """Let these events be delivered one after the other, without a wait for the hub between two of them."""
+        self._courier.expect(events)
 
     async def __call__(self, event: Event) -> None:
         """Deliver an event. Raises what says to the hub what follows."""
-        if not self._sender.is_open:
+        if not self._courier.is_open:
             raise ConfigurationError(f"{self!r} is not attached: hub.attach(webhook) lets it deliver")
+        await self._courier.deliver(event)
+
+    async def _prepare(self) -> None:
+        if not self._sender.is_fresh and not self._circuit.is_left_alone:
+            await self._sender.look_up()
+
+    # -- in the thread of the courier --
+
+    async def _deliver(self, event: Event) -> bool:
+        """Deliver an event; return False, without an attempt, if it is not known where to."""
+        if not self._sender.is_ready and not self._circuit.is_left_alone:
+            return False
         if wait := self._circuit.begin():
             raise RetryLater(
                 f"{self._endpoint.origin} has failed {self._circuit.failures} times in a row"
@@ -250,11 +268,11 @@ class Webhook:
         except BaseException:  # among them a cancellation: another call is to try then
             self._circuit.abandoned()
             raise
-        else:
-            self._heed(answer)
+        self._heed(answer)
+        return True
 
     async def _attempt(self, event: Event) -> Answer:
-        body = await self._encode(event)
+        body = self._encode(event)
         now = self._clock.now_ns() / 1e9
         headers = dict(self._headers)
         headers["webhook-id"] = event.id
@@ -325,9 +343,9 @@ class _Body:
     def withheld(self) -> int:
         return 0 if self._redacting is None else int(self._redacting.withheld)
 
-    async def __call__(self, event: Event) -> bytes:
+    def __call__(self, event: Event) -> bytes:
         if self._redacting is not None:
-            (event,) = await self._redacting.shown((event,))
+            (event,) = self._redacting.events((event,))
         return codec.encode(event) if self._is_plain else cloudevents.encode(event, source=self._source)
 
 
