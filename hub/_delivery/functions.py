@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._foreign.guards import guarded_call
+from .._foreign.guards import expect, guarded_call
 from .._foreign.threads import GuestThread
 from ..context import cause
 from ..events import Event
@@ -117,32 +117,39 @@ class LooksAhead(OnLoop):
     def __init__(self, function: Callable[[Event], Any], look_ahead: Callable[[Sequence[Event]], Any]) -> None:
         super().__init__(function)
         self._look_ahead = look_ahead
-        self._is_told = False
+        self._told: Sequence[Event] = ()
+        self._begun_end = 0
+        """Events below this ``seq`` are begun: it is called with them, though it is muted or to end by now."""
 
     async def _handle(self, events: Sequence[Event]) -> None:
-        if len(events) == 1 or self.current is not self.function:
-            await super()._handle(events)
-            return
         self._handled = 0
-        self._is_told = True
-        guarded_call(self._look_ahead, events)
         try:
+            if len(events) > 1 and self.current is self.function:
+                self._told = events
+                guarded_call(self._look_ahead, events)
             await super()._handle(events)
         finally:
             self._take_back()
+            self._begun_end = 0
 
     def _arrange(self) -> None:
         super()._arrange()
-        self._take_back()  # it may not be called with all of them any more
+        self._take_back()
+
+    def _checked(self, event: Event) -> Any:
+        return self.function(event) if event.seq < self._begun_end else super()._checked(event)
 
     def _take_back(self) -> None:
-        if not self._is_told:
+        """The function may not be called any more with what it was told, unless it has begun with it."""
+        if not (told := self._told):
             return
-        self._is_told = False
+        self._told = ()
         try:
-            guarded_call(self._look_ahead, ())
-        except Exception as error:  # noqa: BLE001 - it is the function's own failure, and changes no call
+            begun = expect(guarded_call(self._look_ahead, ()), int, "how many events were begun")
+        except Exception as error:  # noqa: BLE001 - it is the function's own failure: what it has begun comes again
             self._reports.failed_in_part(error)
+        else:
+            self._begun_end = told[begun - 1].seq + 1 if 0 < begun <= len(told) else 0
 
 
 class InLoop(OnLoop):

@@ -94,11 +94,14 @@ class Courier:
         if scope.cancelled_caught:
             _log.problem("the thread of a webhook hangs in a delivery, and is left behind", webhook=self._name)
 
-    def expect(self, events: Sequence[Event]) -> None:
-        """:meth:`deliver` will be called with these, one after the other; with none: not with what was expected."""
-        if self._expected is not None:
-            self._expected.withdraw()
-        self._expected = _Round(events, self._deliver) if events else None
+    def expect(self, events: Sequence[Event]) -> int:
+        """:meth:`deliver` will be called with these, one after the other.
+
+        With none, only with those of the events that were expected which have begun; return how many these are.
+        """
+        if events:
+            self._expected = _Round(events, self._deliver)
+        return 0 if events or self._expected is None else self._expected.withdraw()
 
     async def deliver(self, event: Event) -> None:
         """Return when an event is delivered. Raises its failure; cancelled, it returns if the event is delivered."""
@@ -126,8 +129,10 @@ class _Round:
         self._deliver = deliver
         self._given = 0
         """How many events the hub has called for."""
+        self._lock = threading.Lock()
         self._limit = len(events)
         """The place before which events are delivered; less once the round is withdrawn."""
+        self._begun = 0
         self._done = 0
         """How many events are delivered."""
         self._is_over = False
@@ -154,9 +159,11 @@ class _Round:
         if not _call_in(loop, self._start):
             self._is_over, self._error = True, RuntimeError("the thread of the webhook has ended")
 
-    def withdraw(self) -> None:
-        """Let no event begin that has not begun."""
-        self._limit = 0
+    def withdraw(self) -> int:
+        """Let no event begin that has not begun; return how many have."""
+        with self._lock:
+            self._limit = self._begun
+            return self._begun
 
     async def delivered(self, place: int) -> bool:
         """Return True when the event is delivered; False if it was not begun, and will not be. Raises its failure."""
@@ -201,7 +208,7 @@ class _Round:
         loop, end = asyncio.get_running_loop(), time.monotonic() + _ROUND_SECONDS_MAX
         timer: asyncio.TimerHandle | None = None
         try:
-            while self._done < self._limit and (not self._done or time.monotonic() < end):
+            while self._begin_next(end):
                 if not await self._deliver(self._events[self._done]):
                     break
                 self._done += 1
@@ -213,6 +220,13 @@ class _Round:
             timer.cancel()
         self._is_over = True
         self._tell()
+
+    def _begin_next(self, end: float) -> bool:
+        with self._lock:
+            if self._done >= self._limit or (self._done and time.monotonic() >= end):
+                return False
+            self._begun = self._done + 1
+            return True
 
     def _tell(self) -> None:
         _call_in(self._home, self._settle)

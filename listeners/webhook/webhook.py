@@ -234,9 +234,12 @@ class Webhook:
     async def __aexit__(self, *_: object) -> None:
         await self._courier.close(self._sender.close)
 
-    def look_ahead(self, events: Sequence[Event]) -> None:
-        """Let these events be delivered one after the other, without a wait for the hub between two of them."""
-        self._courier.expect(events)
+    def look_ahead(self, events: Sequence[Event]) -> int:
+        """Let these events be delivered one after the other, without a wait for the hub between two of them.
+
+        With none, let none of them begin that has not begun; return how many have.
+        """
+        return self._courier.expect(events)
 
     async def __call__(self, event: Event) -> None:
         """Deliver an event. Raises what says to the hub what follows."""
