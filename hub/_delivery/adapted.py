@@ -80,7 +80,7 @@ class Adapted:
         elif callable(candidate):
             self._check_call(candidate, self.name, ("event",))
             self._check_no_generator(candidate)
-            if _is_async(candidate) or _is_async(vars(type(candidate)).get("__call__")):
+            if _is_async(candidate) or _is_async(_call_of(type(candidate))):
                 form = LooksAhead(candidate, ahead) if (ahead := self._ahead()) else OnLoop(candidate)
             else:
                 return InLoop(candidate) if in_loop else InThread(candidate, self.name)
@@ -131,7 +131,7 @@ class Adapted:
 
     def _check_no_generator(self, function: Any) -> None:
         """Refuse a function that yields: a call of it makes a generator, and runs none of its code."""
-        for each in (function, vars(type(function)).get("__call__")):
+        for each in (function, _call_of(type(function))):
             if guarded_call(inspect.isgeneratorfunction, each) or guarded_call(inspect.isasyncgenfunction, each):
                 raise ConfigurationError(
                     f"listener {self.name!r} cannot be attached: it is a generator, so a call of it runs none of its"
@@ -281,6 +281,11 @@ def is_same(one: object, other: object) -> bool:
 
 def _is_async(function: Any) -> bool:
     return guarded_call(inspect.iscoroutinefunction, function)
+
+
+def _call_of(kind: type) -> Any:
+    """Return the method by which objects of a class are called, inherited or not; None if there is none."""
+    return next((vars(each)["__call__"] for each in kind.__mro__ if "__call__" in vars(each)), None)
 
 
 def _own_names(kind: type) -> set[str]:

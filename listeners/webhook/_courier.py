@@ -19,7 +19,7 @@ import anyio
 
 from hubwire import Event
 from hubwire.own_log import OwnLog
-from hubwire.waking import Beginning
+from hubwire.waking import Beginning, start_later
 
 __all__ = ("Courier",)
 
@@ -199,7 +199,7 @@ class _Round:
 
     def _start(self) -> None:
         # Cancelled before its first step it has to say all the same that it is over.
-        self._task = asyncio.get_running_loop().create_task(Beginning(self._run()))
+        self._task = start_later(Beginning(self._run()))
 
     def _cancel(self) -> None:
         self._task.cancel()
@@ -270,8 +270,7 @@ def _run(make: Callable[[], None], started: _Tell, ended: _Tell) -> None:
 
 def _start_last(last: Callable[[], Awaitable[None]]) -> None:
     loop = asyncio.get_running_loop()
-    task = loop.create_task(_awaited(last))
-    task.add_done_callback(lambda _: loop.stop())
+    start_later(_awaited(last)).add_done_callback(lambda _: loop.stop())
 
 
 async def _awaited(last: Callable[[], Awaitable[None]]) -> None:
