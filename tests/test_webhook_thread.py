@@ -123,7 +123,7 @@ async def test_no_delivery_is_made_in_the_thread_of_the_hub() -> None:
 
 async def test_each_webhook_has_a_thread_that_ends_with_its_hub() -> None:
     """Two hubs of one program, with one webhook each: neither waits for the thread of the other."""
-    assert threads() == []
+    await until(lambda: threads() == [])
     async with Endpoint() as endpoint, sending(endpoint) as (one, *_), sending(endpoint) as (other, *_):
         assert len(threads()) == 2
         await asyncio.gather(one.emit(order(1)), other.emit(order(2)))
@@ -154,6 +154,7 @@ async def test_a_webhook_that_is_never_left_takes_its_thread_along() -> None:
     """As where the loop of a hub is closed before the hub is."""
     async with Endpoint() as endpoint:
         webhook = webhook_to(endpoint)
+        await until(lambda: threads() == [])
         await webhook.__aenter__()
         assert len(threads()) == 1
         del webhook
@@ -205,6 +206,18 @@ async def test_a_round_stops_at_the_event_that_fails() -> None:
         statistics = webhook.statistics()
     assert numbers(endpoint.requests) == [0, 1, 2, 2, 2, 3, 4, 5]
     assert (statistics.delivered, statistics.failed, statistics.refused) == (5, 2, 1)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+async def test_an_event_that_is_refused_refuses_no_other(count: int) -> None:
+    """The rest of its round is another one, also where that is a single event."""
+    async with Endpoint(Answers(200, 400)) as endpoint, behind(endpoint, count) as (hub, webhook, _):
+        await hub.flush()
+        (letter,) = await hub.dead_letters.list()
+        assert letter.event is not None
+        assert letter.event.data["n"] == 1  # type: ignore[attr-defined]
+        assert webhook.statistics().delivered == count - 1
+    assert numbers(endpoint.requests) == list(range(count))
 
 
 async def test_a_webhook_that_is_detached_in_a_round_sends_no_event_twice() -> None:

@@ -99,25 +99,29 @@ class Courier:
 
         With none, only with those of the events that were expected which have begun; return how many these are.
         """
+        before, self._expected = self._expected, None
         if events:
             self._expected = _Round(events, self._deliver)
-        return 0 if events or self._expected is None else self._expected.withdraw()
+        elif before is not None and (begun := before.withdraw()) > before.given:
+            self._expected = before
+            return begun
+        return 0
 
     async def deliver(self, event: Event) -> None:
         """Return when an event is delivered. Raises its failure; cancelled, it returns if the event is delivered."""
-        given, place = self._expected, None
-        if given is not None:
-            place = given.place_of(event)
-        if given is None or place is None:
-            given, place = _Round((event,), self._deliver), 0
-        while True:
-            if not given.is_begun:
-                await asyncio.sleep(0)  # who waits for the commit of the event goes on first
-                await self._prepare()
-                given.begin(self._loop)
-            if await given.delivered(place):
-                return
-            given, place = _Round((event,), self._deliver), 0
+        expected = self._expected
+        place = None if expected is None else expected.place_of(event)
+        if expected is not None and place is not None and await self._delivered(expected, place):
+            return
+        while not await self._delivered(_Round((event,), self._deliver), 0):
+            pass  # what was prepared was used up by another delivery
+
+    async def _delivered(self, events: _Round, place: int) -> bool:
+        if not events.is_begun:
+            await asyncio.sleep(0)  # who waits for the commit of the event goes on first
+            await self._prepare()
+            events.begin(self._loop)
+        return await events.delivered(place)
 
 
 class _Round:
@@ -127,7 +131,7 @@ class _Round:
         self.is_begun: bool = False
         self._events = events
         self._deliver = deliver
-        self._given = 0
+        self.given: int = 0
         """How many events the hub has called for."""
         self._lock = threading.Lock()
         self._limit = len(events)
@@ -146,10 +150,10 @@ class _Round:
 
     def place_of(self, event: Event) -> int | None:
         """Return the place of the event that the hub calls for next; None if it is another one."""
-        place = self._given
-        if place >= len(self._events) or self._events[place] is not event:
+        place = self.given
+        if place >= self._limit or self._events[place] is not event:
             return None
-        self._given += 1
+        self.given += 1
         return place
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:

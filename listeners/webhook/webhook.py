@@ -122,6 +122,9 @@ class Webhook:
     addresses are looked at, and the connection is made to one of these. Redirects are not followed. ``proxy`` is the
     URL of a proxy; those of the environment are not used. ``tls`` is a context of one's own, as for another CA.
 
+    **Where it is done.** In a thread of its own: rules of the redactor are called there, and ``clock``; a resolver is
+    awaited in the hub's event loop.
+
     **How long.** ``timeout`` seconds for one delivery, and for its phases ``connect_timeout``, ``write_timeout`` and
     ``read_timeout``. Where ``timeout`` is more than 25, give ``attach`` a greater one.
 
