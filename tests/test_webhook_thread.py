@@ -246,8 +246,9 @@ async def test_a_webhook_that_is_muted_in_a_round_sends_what_it_has_begun() -> N
     assert sent == [*range(handled), 200]
 
 
-async def test_a_delivery_that_takes_too_long_does_not_repeat_those_before_it() -> None:
-    """The hub cancels its call, of which it has not been told yet that others of the round are done."""
+async def test_a_delivery_that_takes_too_long_does_not_repeat_those_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub cancels its call when it has not been told yet that it is done, and others of the round."""
+    monkeypatch.setattr(_courier, "_TOLD_EVERY_SECONDS", 1000.0)
 
     async def answering(request: Request, connection: Connection) -> None:
         if numbers([request]) == [3] and numbers(endpoint.requests).count(3) == 1:
@@ -298,6 +299,25 @@ async def test_a_rule_that_hangs_holds_up_no_emitter_and_no_other_webhook(blockb
     assert endpoint.requests == []  # and the hub is closed
     gate.goes_on.set()
     await until(lambda: threads() == [])
+
+
+async def test_a_thread_that_hangs_is_left_behind(
+    blockbuster: BlockBuster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    blockbuster.functions["threading.Lock.acquire"].can_block_in("test_webhook_thread.py", "find")
+    monkeypatch.setattr(_courier, "_CLOSE_SECONDS_MAX", 0.01)
+    gate = Gate("hang here")
+    async with Endpoint() as endpoint, asyncio.TaskGroup() as tasks:
+        webhook = webhook_to(endpoint, redactor=gate.redactor)
+        await webhook.__aenter__()
+        delivery = tasks.create_task(webhook(stamped(order(0, text="hang here"))))
+        await until(gate.is_at_it.is_set)
+        await webhook.__aexit__()
+        assert "is left behind" in caplog.text
+        delivery.cancel()
+        await asyncio.sleep(0)
+        gate.goes_on.set()
+        await until(lambda: delivery.done() and threads() == [])
 
 
 async def test_a_webhook_without_its_thread_says_so() -> None:

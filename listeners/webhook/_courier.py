@@ -261,15 +261,17 @@ def _run(make: Callable[[], None], started: _Tell, ended: _Tell) -> None:
     try:
         make()
         loop = asyncio.new_event_loop()
-    except Exception as error:  # noqa: BLE001 - it is raised where the thread was started
+    except BaseException as error:  # noqa: BLE001 - it is raised where the thread was started
         started(None, error)
         return
     started(loop)
     try:
         loop.run_forever()
-        _end(loop)
     finally:
-        ended(None)
+        try:
+            _end(loop)
+        finally:
+            ended(None)
 
 
 def _start_last(last: Callable[[], Awaitable[None]]) -> None:
