@@ -69,7 +69,7 @@ class Courier:
         self._ended = here.create_future()
         thread = threading.Thread(
             target=_run,
-            args=(make, _Tell(here, started), _Tell(here, self._ended)),
+            args=([make], _Tell(here, started), _Tell(here, self._ended)),
             name=f"hubwire {self._name}"[:100],
             daemon=True,
         )
@@ -256,10 +256,10 @@ class _Tell:
             self._future.set_exception(error)
 
 
-def _run(make: Callable[[], None], started: _Tell, ended: _Tell) -> None:
-    """Run an event loop: what the thread does."""
+def _run(make: list[Callable[[], None]], started: _Tell, ended: _Tell) -> None:
+    """Run an event loop: what the thread does. ``make`` is taken out, so that the thread does not keep its owner."""
     try:
-        make()
+        make.pop()()
         loop = asyncio.new_event_loop()
     except BaseException as error:  # noqa: BLE001 - it is raised where the thread was started
         started(None, error)
