@@ -111,7 +111,7 @@ async def test_no_delivery_is_made_in_the_thread_of_the_hub() -> None:
             witness.note("sending")
             return await post(*args)
 
-        webhook._sender.post = posted  # type: ignore[method-assign]
+        webhook._sender.post = posted  # type: ignore[assignment, method-assign]
         hub.attach(webhook)
         for n in range(3):
             await hub.emit(order(n))
@@ -142,7 +142,7 @@ def test_hubs_in_loops_of_their_own_have_webhooks_of_their_own() -> None:
             return numbers(endpoint.requests)
 
     found: list[list[int]] = []
-    workers = [threading.Thread(target=lambda n=n: found.append(asyncio.run(run(n)))) for n in range(3)]  # type: ignore[misc]
+    workers = [threading.Thread(target=lambda n=n: found.append(asyncio.run(run(n)))) for n in range(3)]
     for each in workers:
         each.start()
     for each in workers:
