@@ -31,6 +31,7 @@ from queries import counting, finding, parsing, reading
 from redacting import redacting
 from rich.console import Console
 from rich.table import Table
+from webhooks import emit_wait_beside
 
 SEGMENT_RECORDS = 40_000
 """A log of so many is one segment, nearly full."""
@@ -147,6 +148,13 @@ def waiting(percent: int) -> list[Row]:
             lambda _: emit_wait(percent, beside_slow=True),
             "AG2: post_envelope beside one, memory store",
             lambda _: ag2_post_wait(percent),
+        ),
+        Row(
+            f"an emit every 2 ms beside a webhook, p{percent}, memory store",
+            lambda _: emit_wait_beside(percent, "webhook"),
+            "beside a DURABLE function that does nothing",
+            lambda _: emit_wait_beside(percent, "function"),
+            "the endpoint is a process of its own; each event is redacted, signed and delivered",
         ),
         Row(
             f"emit beside 30 functions, 5 of which fail, hang or block, p{percent}, memory store",

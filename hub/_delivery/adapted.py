@@ -15,7 +15,7 @@ from ..errors import ConfigurationError
 from ..events._shown import is_a, nearest_name
 from ..listener import HOOKS, BaseHubListener, from_hooks
 from .forms import Batches, Composed, Form, OneByOne, Surroundings
-from .functions import InLoop, InThread, OnLoop
+from .functions import InLoop, InThread, LooksAhead, OnLoop
 
 __all__ = ("Adapted", "is_same", "name_of")
 
@@ -80,8 +80,8 @@ class Adapted:
         elif callable(candidate):
             self._check_call(candidate, self.name, ("event",))
             self._check_no_generator(candidate)
-            if _is_async(candidate) or _is_async(vars(type(candidate)).get("__call__")):
-                form = OnLoop(candidate)
+            if _is_async(candidate) or _is_async(_call_of(type(candidate))):
+                form = LooksAhead(candidate, ahead) if (ahead := self._ahead()) else OnLoop(candidate)
             else:
                 return InLoop(candidate) if in_loop else InThread(candidate, self.name)
         else:
@@ -93,6 +93,17 @@ class Adapted:
         if in_loop:
             raise ConfigurationError(f"listener {self.name!r} is not a sync function; omit in_loop=True")
         return form
+
+    def _ahead(self) -> Any:
+        """Return what the function is told by which events come; None if it does not want to know."""
+        if not hasattr(type(self.candidate), "look_ahead"):
+            return None
+        if _is_async(look_ahead := self._read("look_ahead")):
+            raise ConfigurationError(
+                f"{repr_of(self.candidate)}.look_ahead must not be async: def look_ahead(self, events)"
+            )
+        self._check_call(look_ahead, "look_ahead", ("events",))
+        return look_ahead
 
     def _check_async(self, *names: str) -> None:
         for name in names:
@@ -120,7 +131,7 @@ class Adapted:
 
     def _check_no_generator(self, function: Any) -> None:
         """Refuse a function that yields: a call of it makes a generator, and runs none of its code."""
-        for each in (function, vars(type(function)).get("__call__")):
+        for each in (function, _call_of(type(function))):
             if guarded_call(inspect.isgeneratorfunction, each) or guarded_call(inspect.isasyncgenfunction, each):
                 raise ConfigurationError(
                     f"listener {self.name!r} cannot be attached: it is a generator, so a call of it runs none of its"
@@ -270,6 +281,11 @@ def is_same(one: object, other: object) -> bool:
 
 def _is_async(function: Any) -> bool:
     return guarded_call(inspect.iscoroutinefunction, function)
+
+
+def _call_of(kind: type) -> Any:
+    """Return the method by which objects of a class are called, inherited or not; None if there is none."""
+    return next((vars(each)["__call__"] for each in kind.__mro__ if "__call__" in vars(each)), None)
 
 
 def _own_names(kind: type) -> set[str]:

@@ -8,14 +8,14 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._foreign.guards import guarded_call
+from .._foreign.guards import expect, guarded_call
 from .._foreign.threads import GuestThread
 from ..context import cause
 from ..events import Event
 from .forms import Form, Surroundings
 from .reports import Reports
 
-__all__ = ("Function", "InLoop", "InThread", "OnLoop")
+__all__ = ("Function", "InLoop", "InThread", "LooksAhead", "OnLoop")
 
 
 class _Halted(Exception):
@@ -109,6 +109,47 @@ class OnLoop(Function):
             if (answer := await self.current(event)) is not None:
                 self._reports.answered(event, answer)
             self._handled += 1
+
+
+class LooksAhead(OnLoop):
+    """An async function that is told which events come, so that it can begin with them before it is called."""
+
+    def __init__(self, function: Callable[[Event], Any], look_ahead: Callable[[Sequence[Event]], Any]) -> None:
+        super().__init__(function)
+        self._look_ahead = look_ahead
+        self._told: Sequence[Event] = ()
+        self._begun_end = 0
+        """Events below this ``seq`` are begun: it is called with them, though it is muted or to end by now."""
+
+    async def _handle(self, events: Sequence[Event]) -> None:
+        self._handled = 0
+        try:
+            if len(events) > 1 and self.current is self.function:
+                self._told = events
+                guarded_call(self._look_ahead, events)
+            await super()._handle(events)
+        finally:
+            self._take_back()
+            self._begun_end = 0
+
+    def _arrange(self) -> None:
+        super()._arrange()
+        self._take_back()
+
+    def _checked(self, event: Event) -> Any:
+        return self.function(event) if event.seq < self._begun_end else super()._checked(event)
+
+    def _take_back(self) -> None:
+        """The function may not be called any more with what it was told, unless it has begun with it."""
+        if not (told := self._told):
+            return
+        self._told = ()
+        try:
+            begun = expect(guarded_call(self._look_ahead, ()), int, "how many events were begun")
+        except Exception as error:  # noqa: BLE001 - it is the function's own failure: what it has begun comes again
+            self._reports.failed_in_part(error)
+        else:
+            self._begun_end = told[begun - 1].seq + 1 if 0 < begun <= len(told) else 0
 
 
 class InLoop(OnLoop):

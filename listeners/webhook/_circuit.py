@@ -45,6 +45,13 @@ class Circuit:
         self._monotonic = monotonic
         self._until = 0.0
 
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether the endpoint may not be tried now."""
+        return self.state is CircuitState.HALF_OPEN or (
+            self.state is CircuitState.OPEN and self._until > self._monotonic()
+        )
+
     def begin(self) -> float:
         """Return 0 if the endpoint may be tried now, else after how many seconds to ask again.
 

@@ -69,7 +69,7 @@ def check_installed(call: str) -> None:
 
 
 class Sender:
-    """Posts to one endpoint. It is open from :meth:`open` to :meth:`close`, in one event loop."""
+    """Posts to one endpoint, from :meth:`open` to :meth:`close`: in one event loop, but for :meth:`look_up`."""
 
     def __init__(
         self,
@@ -96,15 +96,24 @@ class Sender:
         self._way: Direct | Proxied | None = None
         self._addresses: tuple[str, ...] = ()
         self._resolved_at = 0.0
+        self._unresolved: Exception | None = None
+        """Why the addresses are not known; the next post fails by it."""
+        self._looked_up_seconds = 0.0
+        """How much of the time of the next post is gone."""
 
     @property
-    def is_open(self) -> bool:
-        return self._way is not None
+    def is_ready(self) -> bool:
+        """Whether it is known where to post to, or why not."""
+        return bool(self._addresses) or self._unresolved is not None
 
-    async def open(self) -> None:
-        """Make the connections possible. None is opened yet."""
-        # Importing the client, and reading the certificates of the system, would hold up the loop.
-        self._way = await anyio.to_thread.run_sync(self._made)
+    @property
+    def is_fresh(self) -> bool:
+        """Whether that was found out a short time ago."""
+        return self.is_ready and 0 <= self._clock.monotonic() - self._resolved_at < _RESOLVED_SECONDS
+
+    def open(self) -> None:
+        """Make the connections possible. None is opened yet. It may block: certificates of the system are read."""
+        self._way = self._made()
 
     def _made(self) -> Direct | Proxied:
         if not self._has_agent:
@@ -121,15 +130,29 @@ class Sender:
         if way is not None:
             await way.aclose()
 
+    async def look_up(self) -> None:
+        """Find out where to post to, in the hub's event loop: a resolver of the caller's own may belong to that."""
+        began = anyio.current_time()
+        try:
+            with anyio.fail_after(self._timeouts.total):
+                self._addresses = await self._guard.resolve(self._endpoint)
+            self._unresolved = None
+        except Exception as error:  # noqa: BLE001 - of the network or a resolver, which may raise any
+            self._addresses, self._unresolved = (), error
+        self._resolved_at = self._clock.monotonic()
+        self._looked_up_seconds = anyio.current_time() - began
+
     async def post(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Post a message. Raises :class:`NoAnswer`."""
+        spent, self._looked_up_seconds = self._looked_up_seconds, 0.0
         try:
-            with anyio.fail_after(self._timeouts.total) as scope:
+            with anyio.fail_after(self._timeouts.total - spent) as scope:
                 response = await self._post(headers, body)
         except TimeoutError as error:
             self._addresses = ()
             raise NoAnswer(f"no answer after {self._timeouts.total:g} s") from error
         except AddressForbidden as error:
+            self._addresses = ()
             raise NoAnswer(str(error)) from error
         except Exception as error:  # of the network, the client, or a resolver, which may raise any
             self._addresses = ()
@@ -154,9 +177,12 @@ class Sender:
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
     async def _post(self, headers: Mapping[str, str], body: bytes) -> Any:
-        way, addresses = self._way, (await self._resolved())[:_ADDRESSES_TRIED_MAX]
+        way, addresses = self._way, self._addresses[:_ADDRESSES_TRIED_MAX]
         if way is None:
             raise ConnectionError("the webhook is closed")
+        unresolved, self._unresolved = self._unresolved, None
+        if unresolved is not None:
+            raise unresolved
         given = {"Host": self._endpoint.authority, **self._agent, **headers}
         for address in addresses[:-1]:
             try:
@@ -164,13 +190,6 @@ class Sender:
             except NotConnected:
                 self._addresses = tuple(each for each in self._addresses if each != address)
         return await way.post(addresses[-1], given, body)
-
-    async def _resolved(self) -> tuple[str, ...]:
-        now = self._clock.monotonic()
-        if not self._addresses or not 0 <= now - self._resolved_at < _RESOLVED_SECONDS:
-            self._addresses = await self._guard.resolve(self._endpoint)
-            self._resolved_at = now
-        return self._addresses
 
 
 async def beginning_of(stream: AsyncIterable[bytes], deadline: float, hidden: Hidden) -> str:

@@ -1,7 +1,7 @@
 """One connection for HTTP/1.1 (RFC 9112): a request is written, and what is answered is read up to its bounds.
 
-It has as little as a webhook needs. A library for all that HTTP can do takes ten times as long for a delivery, and all
-of that in the event loop, where whatever emits events waits for it.
+It has as little as a webhook needs. A library for all that HTTP can do takes ten times as long for a delivery, and
+holds the interpreter so long, for which whatever emits events waits.
 """
 
 from __future__ import annotations

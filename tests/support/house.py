@@ -328,6 +328,7 @@ BANS = (
             "hub/_foreign/tasks.py": "a task group would wait for a guest that ends never; its failures have a caller",
             "hub/log": "a write under way outlives its cancelled caller, and all who wait for it get its failure",
             "listeners/dashboard": "what it folds outlives the request that begins it; aclose() waits for it",
+            "listeners/webhook/_courier.py": "the hub hands over to its thread, and gets what a delivery raises",
             "listeners/audit": "an audit log works without a hub, and calls its subscribers from a task of its own",
             "stores": "a store calls those who watch it from a task of its own, and has no task group to live in",
         },
