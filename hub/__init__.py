@@ -212,6 +212,7 @@ _SUBMODULES = (
     "query",
     "redaction",
     "risk",
+    "runtimes",
     "text_store",
     "thread",
     "tracing",
