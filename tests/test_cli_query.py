@@ -188,11 +188,11 @@ def test_a_terminal_gets_no_control_characters(log: Path) -> None:
 def test_a_filter_that_is_misspelt_is_an_error(log: Path) -> None:
     for arguments, said in (
         (["--agnet", "coder"], "--agent"),
-        (["--severity", "eror"], "is error meant"),
+        (["--severity", "eror"], "did you mean error"),
         (["--since", "yesterdy"], "since is a time"),
         (["--where", "order"], "KEY=VALUE"),
         (["--limit", "0"], "limit"),
-        (["--approvals", "--where", "verdct=denied"], "is verdict meant"),
+        (["--approvals", "--where", "verdct=denied"], "did you mean verdict"),
         (["--count-by", "kind", "--approvals"], "one of them"),
         (["--count-by", "kind", "--newest-first"], "leave them out"),
         (["--every", "soon"], "every is a period"),
@@ -206,17 +206,17 @@ def test_a_filter_that_is_misspelt_is_an_error(log: Path) -> None:
 def test_no_record_is_told_of(log: Path) -> None:
     done = hubwire("query", log, "--agent", "codre")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "no record of /audit is selected; no agent is called 'codre', did you mean coder?" in done.stderr
+    assert "no record of /audit is selected; no agent is called 'codre'; did you mean coder?" in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["query", "tail"])
 def test_a_name_that_is_misspelt_gets_a_suggestion(verb: str, log: Path) -> None:
     """Of agents, channels and kinds, also those that the program has declared itself; none where all are known."""
     for option, given, wanted in (
-        ("--agent", "codre", "no agent is called 'codre', did you mean coder?"),
-        ("--channel", "the buid", "no channel is called 'the buid', did you mean the build?"),
-        ("--kind", "tool.caled", "no record is of kind 'tool.caled', did you mean tool.called?"),
-        ("--kind", "order.plced", "no record is of kind 'order.plced', did you mean order.placed?"),
+        ("--agent", "codre", "no agent is called 'codre'; did you mean coder?"),
+        ("--channel", "the buid", "no channel is called 'the buid'; did you mean the build?"),
+        ("--kind", "tool.caled", "no record is of kind 'tool.caled'; did you mean tool.called?"),
+        ("--kind", "order.plced", "no record is of kind 'order.plced'; did you mean order.placed?"),
         ("--agent", "zzz", "no agent is called 'zzz';"),
     ):
         assert wanted in hubwire(verb, log, option, given).stderr

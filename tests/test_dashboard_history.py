@@ -135,7 +135,7 @@ async def test_pages_follow_each_other_without_a_gap(client: httpx2.AsyncClient,
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("agnt=coder", "is agent meant?"),
+        ("agnt=coder", "did you mean agent?"),
         ("since=yesterdy", "since"),
         ("since=2026-01-02&until=2026-01-01", "until is exclusive"),
         ("outcome=bad", "outcome is one of"),

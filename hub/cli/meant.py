@@ -85,4 +85,4 @@ def _is_whole(kind: str) -> bool:
 
 def _advice(text: str, known: Iterable[str]) -> str:
     near = nearest_name(text[:_TEXT_CHARS_MAX], set(known))
-    return "" if near is None else f", did you mean {near}?"
+    return "" if near is None else f"; did you mean {near}?"
