@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -21,6 +21,7 @@ from hubwire.events import ToolCalled, ToolFailed
 from hubwire.listeners.audit import AuditLog
 from hubwire.listeners.dashboard import Access, Dashboard, Person
 from hubwire.stores import FileStore
+from support.terminals import terminal
 
 pytestmark = pytest.mark.slow  # each test runs the command as a program
 
@@ -195,3 +196,64 @@ async def test_a_tail_goes_on_behind_the_last_event(tmp_path: Path) -> None:
     with anyio.CancelScope(shield=True):
         await process.aclose()
     assert seen == list(range(seen[0], number))
+
+
+# --- top ------------------------------------------------------------------------------------------------------------
+
+
+def without_textual(*arguments: str) -> list[str]:
+    """Return the command as it is where the extra tui was not installed."""
+    program = "import sys; sys.modules['textual'] = None; from hubwire.cli import main; main(sys.argv[1:])"
+    return [sys.executable, "-P", "-c", program, *arguments]
+
+
+@pytest.mark.parametrize("has_textual", [True, False])
+async def test_a_frame_of_a_hub_is_as_one_of_its_log(tmp_path: Path, has_textual: bool) -> None:
+    """With the extra tui and without it: printing one frame takes none."""
+    async with hub_at(tmp_path) as (hub, url):
+        await work(hub)
+        coder = hub.agents.find("coder")
+        assert coder is not None
+        await hub.approvals.request(coder, "deploy", arguments={"path": EVIL}, policy=POLICY)
+        await hub.flush()
+        environment = {**os.environ, "HUBWIRE_TOKEN": OPERATOR, "COLUMNS": "100"}
+        drawn = []
+        for target in (url, str(tmp_path)):
+            words = ["top", "--once", target]
+            command = [*COMMAND, *words] if has_textual else without_textual(*words)
+            done = await anyio.run_process(command, env=environment)
+            drawn.append(re.sub(r"[\d.]+ (?:ms|s)\b|[▁▂▃▄▅▆▇█]|[\d.]+/s| +", " ", done.stdout.decode()).split("\n"))
+    assert [line.split() for line in drawn[0][2:]] == [line.split() for line in drawn[1][2:]]
+    assert any("Approvals: 1 waiting" in line for line in drawn[0])
+    assert "running" in drawn[0][0]
+    assert not any("\x1b" in line for line in drawn[0])
+
+
+async def test_a_hub_is_drawn_anew_without_keys(tmp_path: Path) -> None:
+    """A hub that is away for a while is said, and it goes on when that is there again."""
+    async with AsyncExitStack() as stack:
+        async with hub_at(tmp_path) as (hub, url):
+            await work(hub)
+            port = int(url.rstrip("/").rpartition(":")[2])
+            screen = await stack.enter_async_context(
+                terminal("top", "--plain", url, columns=120, HUBWIRE_TOKEN=OPERATOR)
+            )
+            await screen.until(b"coder")
+            await hub.agents.register("tester")
+            await screen.until(b"tester")
+        await screen.until(b"cannot be reached")
+        async with hub_at(tmp_path, port) as (hub, _):
+            await hub.agents.register("third")
+            await screen.until(b"third")
+
+
+async def test_what_is_wrong_with_the_hub_of_a_frame_is_said(tmp_path: Path) -> None:
+    _, said = await hubwire("top", "--once", "http://127.0.0.1:1", code=1)
+    assert "cannot be reached" in said
+    _, said = await hubwire("top", "--once", "--raw", "http://127.0.0.1:1", code=2)
+    assert "--raw is for a store" in said
+    _, said = await hubwire("top", "http://127.0.0.1:1", code=2)
+    assert "write --once to print one frame" in said
+    async with hub_at(tmp_path) as (_, url):
+        _, said = await hubwire("top", "--once", url, token="x" * 32, code=1)
+        assert "not one of its tokens" in said

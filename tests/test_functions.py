@@ -410,7 +410,9 @@ async def test_what_is_not_attached_cannot_be_detached() -> None:
     """A name or a function that is not there is an error, so a typing error is seen; an ended attachment is not."""
     async with Hub() as hub, Hub() as other:
         attachment = await attached(hub, print, name="printer")
-        with pytest.raises(NotFound, match=r"hub.detach\(\): no listener named 'pinter' is attached; did you mean printer"):
+        with pytest.raises(
+            NotFound, match=r"hub.detach\(\): no listener named 'pinter' is attached; did you mean printer"
+        ):
             await hub.detach("pinter")
         with pytest.raises(NotFound, match="is not attached"):
             await hub.detach(len)

@@ -18,6 +18,7 @@ from ..log import LogReader
 from ..ports import KnowledgeStore
 from ..words import Names, meaning_of, outcome_of, took_ms_of, words_of
 from .approvals import Details, details_from, facts_of, too_late
+from .feed import read_on
 from .hub_client import HubClient, HubRefused, HubUnreachable
 from .output import PLAIN, as_text
 from .redacted import shown
@@ -87,7 +88,7 @@ class LogTop:
                 await anyio.sleep_forever()
 
     async def _read(self) -> bool:
-        records = await self._reader.read()
+        records = await read_on(self._reader)
         for number, record in enumerate(records):
             try:
                 body = self._shown_as.record(record).body
