@@ -70,7 +70,7 @@ class HubFeed:
     @property
     def board(self) -> FetchedBoard:
         """What the hub has said last; it has to be asked before."""
-        assert self._board is not None  # noqa: S101 - the first question is answered, or raises
+        assert self._board is not None
         return self._board
 
     @property
@@ -114,7 +114,7 @@ class HubFeed:
             return msgspec.convert(found, view)
         except msgspec.ValidationError as error:
             raise CommandFailed(
-                f"{self._client.name} has boards of another version of hubwire: {error}; use the command of that version"
+                f"{self._client.name} has boards of another version of hubwire: {error}; use the command of that one"
             ) from error
 
 
