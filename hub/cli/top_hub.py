@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import attrs
 import msgspec
@@ -101,9 +101,8 @@ class HubFeed:
         return FetchedBoard(self._made(tick["hub"], HubView), tuple(tick.get("rate") or ()), rows)
 
     async def _tick(self) -> Any:
-        # Its type says iterator, but it is a generator, and has a connection to close.
         messages = self._client.messages("api/stream", None, last=0, boards=1, tenant=self._tenant)
-        async with aclosing(cast(Any, messages)):
+        async with aclosing(messages):
             async for message in messages:
                 if message.event == "tick":
                     return msgspec.json.decode(message.data)

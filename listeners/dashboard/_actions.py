@@ -1,4 +1,4 @@
-"""Actions: deciding approvals, retrying and discarding dead letters, resuming listeners.
+"""Actions: deciding approvals, retrying and discarding dead letters, resuming listeners, writing indexes.
 
 Each is in the log, with its person, before it is done.
 """
@@ -245,6 +245,24 @@ async def _resume(asked: Asked) -> Reply:
     return json_reply({"listener": {"listener": attachment.name, "phase": attachment.state.value}})
 
 
+# -- indexes --
+
+
+async def _index(asked: Asked) -> Reply:
+    """Write the indexes that the audit log lacks: narrow queries of a large log are quick then."""
+    if asked.tenant is not None:
+        raise Problem(403, "not_allowed", "indexes are of the whole log, not of a tenant")
+    hub_of(asked)
+    audit = asked.parts.logs.audit
+    if audit is None:
+        raise Problem(
+            404, "no_log", "this hub has no audit log, and a journal has no indexes", "attach one: AuditLog(store)"
+        )
+    await _recorded(asked, "log.index", audit.path)
+    done = await audit.index()
+    return json_reply({"segments": done.segments, "made": done.made, "growing_bytes": done.growing_bytes})
+
+
 def endpoints() -> tuple[Endpoint, ...]:
     """Return the places of the interface that this file answers."""
     return (
@@ -253,5 +271,6 @@ def endpoints() -> tuple[Endpoint, ...]:
         Endpoint("GET", "/api/dead-letters", _letters, says="what listeners and agents could not handle"),
         Endpoint("POST", "/api/dead-letters/retry", _retry, "operate", "deliver dead letters once more"),
         Endpoint("POST", "/api/dead-letters/discard", _discard, "operate", "keep dead letters no longer"),
+        Endpoint("POST", "/api/index", _index, "operate", "write the indexes that the audit log lacks"),
         Endpoint("POST", "/api/listeners/resume", _resume, "operate", "let a suspended listener go on"),
     )

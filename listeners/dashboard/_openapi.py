@@ -52,7 +52,7 @@ _PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "/api/events/{seq}": ("tenant",),
     "/api/histogram": (*_FILTERS, "bins"),
     "/api/facets": (*_FILTERS, "fields"),
-    "/api/export": (*_FILTERS, "format"),
+    "/api/export": (*_FILTERS, "format", "after", "limit", "newest_first"),
     "/api/stream": ("since", "last", "tenant", "kind", "agent", "channel", "boards", "raw"),
     "/api/board/{name}": ("tenant", "limit"),
     "/api/board/{name}/{id}": ("tenant",),
