@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
@@ -94,7 +96,7 @@ async def test_the_verbs_of_a_store_are_there_for_a_hub(words: list[str], printe
 
 
 async def test_what_only_a_store_can_answer_is_said(tmp_path: Path) -> None:
-    _, said = await hubwire("query", "--count-by", "kind", "http://127.0.0.1:1", code=2)
+    _, said = await hubwire("query", "--raw", "http://127.0.0.1:1", code=2)
     assert "is for a store" in said
     _, said = await hubwire("export", "--format", "parquet", "http://127.0.0.1:1", code=2)
     assert "name its store" in said
@@ -117,6 +119,49 @@ async def test_an_approval_is_decided_at_the_address(tmp_path: Path) -> None:
         await hubwire("approvals", "deny", url, asked[1], "--reason", "no")
         _, said = await hubwire("approvals", "approve", url, asked[1], code=1)
         assert "m.keller" in said or "no approval" in said
+
+
+QUIZ = ApprovalPolicy(challenges=dict.fromkeys(RiskLevel, ChallengeKind.QUIZ))
+
+
+async def test_a_quiz_is_replied_to_by_options(tmp_path: Path) -> None:
+    """What it asks is said; a wrong reply decides nothing."""
+    async with hub_at(tmp_path) as (hub, url):
+        coder = await hub.agents.register("coder")
+        asked = await hub.approvals.request(coder, "drop_table", arguments={"name": "users", "rows": 3}, policy=QUIZ)
+        assert (
+            "asks first   Type the value of name; Type the value of rows"
+            in ((await hubwire("approvals", "show", url, asked))[0])
+        )
+        _, said = await hubwire("approvals", "approve", url, asked, code=2)
+        assert "Type the value of name; Type the value of rows. Give --reply, once for each" in said
+        _, said = await hubwire("approvals", "approve", url, asked, "--reply", "users", "--reply", "4", code=1)
+        assert "the quiz was not passed" in said
+        assert "nothing was decided" in said
+        assert hub.approvals.pending()
+        done, _ = await hubwire("approvals", "approve", url, asked, "--reply", "users", "--reply", "3")
+        assert "drop_table of coder: approved" in done
+
+
+async def test_a_quiz_is_asked_on_a_terminal(tmp_path: Path) -> None:
+    """After who wants what, how risky that is, and with which arguments; Ctrl-C decides nothing."""
+    async with hub_at(tmp_path) as (hub, url):
+        coder = await hub.agents.register("coder")
+        asked = await hub.approvals.request(coder, "drop_table", arguments={"name": "users", "rows": 3}, policy=QUIZ)
+        words = ("approvals", "approve", url, asked)
+        async with terminal(*words, HUBWIRE_TOKEN=OPERATOR, NO_COLOR="1") as screen:
+            await screen.until(b"Type the value of name: ")
+            assert b"coder wants drop_table(name=users, rows=3)" in screen.drawn
+            screen.process.send_signal(signal.SIGINT)
+            await screen.rest()
+            assert await anyio.to_thread.run_sync(screen.process.wait) == 130
+        assert hub.approvals.pending()
+        async with terminal(*words, HUBWIRE_TOKEN=OPERATOR, NO_COLOR="1") as screen:
+            await screen.until(b"Type the value of name: ")
+            await screen.type("users\n")
+            await screen.until(b"Type the value of rows: ")
+            await screen.type("3\n")
+            await screen.until(b"drop_table of coder: approved")
 
 
 async def test_a_store_has_its_approvals_to_look_at(tmp_path: Path) -> None:

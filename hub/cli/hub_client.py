@@ -103,7 +103,7 @@ class HubClient:
     async def aclose(self) -> None:
         """Close the streams, also those that a reader has left in the middle, and the connections."""
         for stream in self._streams:
-            if not stream.ag_running:  # else the task that reads it ends it
+            if not getattr(stream, "ag_running", False):  # else the task that reads it ends it
                 await stream.aclose()
         await self._client.aclose()
 

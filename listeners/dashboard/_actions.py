@@ -14,6 +14,7 @@ from hubwire.errors import CommandRejected, HistoryGone, HubError, NotFound
 from hubwire.events import AdminActed
 
 from ._asked import Asked, Endpoint
+from ._challenges import challenge_view, check_replies
 from ._checks import hub_of
 from ._hiding import hidden_view
 from ._http import Problem, Reply, json_reply, refused
@@ -51,13 +52,21 @@ async def _approval(asked: Asked) -> Reply:
     approval_id = asked.path["id"]
     feed = await asked.parts.boards.feed(asked.tenant)
     view = _view(asked, feed.board.approvals(now=feed.now), approval_id)
-    found: dict[str, Any] = {"approval": view, "arguments": None, "said_before": [], **_may_decide(asked, view)}
+    found: dict[str, Any] = {
+        "approval": view,
+        "arguments": None,
+        "said_before": [],
+        "challenge": None,
+        **_may_decide(asked, view),
+    }
     channel_id = view.get("channel_id")
     if channel_id and (transcript := feed.board.channel(channel_id)) is not None:
         before = [line for line in transcript.lines if line.seq < view["requested_seq"]][-_SAID_BEFORE:]
         found["said_before"] = [hidden_view(line.to_json(), contents=asked.contents) for line in before]
-    if asked.contents and asked.parts.source.hub is not None and view["state"] == "waiting":
+    hub = asked.parts.source.hub
+    if hub is not None and view["state"] == "waiting" and (entry := _pending(hub, approval_id)) is not None:
         found["arguments"] = await _arguments(asked, approval_id)
+        found["challenge"] = challenge_view(entry, found["arguments"])
     return json_reply(found)
 
 
@@ -92,7 +101,9 @@ def _pending(hub: Hub, approval_id: str) -> PendingApproval | None:
 
 
 async def _arguments(asked: Asked, approval_id: str) -> Any:
-    """Return what an agent wants to act with, redacted."""
+    """Return what an agent wants to act with, redacted; None where that is hidden from the person, or out of reach."""
+    if not asked.contents:
+        return None
     try:
         found = await hub_of(asked).approvals.arguments(approval_id)
     except HubError:  # they are withheld, or gone: the view says where they are
@@ -110,8 +121,11 @@ async def _decide(asked: Asked) -> Reply:
     hub = hub_of(asked)
     feed = await asked.parts.boards.feed(asked.tenant)
     _view(asked, feed.board.approvals(now=feed.now), approval_id)  # of another tenant there is none
-    if _pending(hub, approval_id) is None:
+    entry = _pending(hub, approval_id)
+    if entry is None:
         raise await _too_late(asked, approval_id)
+    if verdict == "approve":
+        check_replies(entry, await _arguments(asked, approval_id), given)
     await _recorded(asked, f"approval.{verdict}", approval_id, reason=reason)
     try:
         await hub.approvals.answer(approval_id, asked.person.name, is_passed=verdict == "approve", reason=reason)

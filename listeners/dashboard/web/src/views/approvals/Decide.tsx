@@ -72,8 +72,11 @@ interface FormProps extends DecideProps {
   onLate: (decided: Decided) => void;
 }
 
-function Form({ one, off, onDecided, onSent, onLate }: FormProps) {
+function Form({ one, detail, off, onDecided, onSent, onLate }: FormProps) {
   const id = one.approval_id;
+  const prompts = detail?.challenge?.prompts ?? [];
+  const [replies, setReplies] = useState<string[]>([]);
+  const quiz = useRef<HTMLDivElement>(null);
   const [reason, setReason] = useState(drafts.get(id) ?? "");
   const [phase, setPhase] = useState<Phase>({ name: "looking" });
   const [isMissing, setMissing] = useState(false);
@@ -93,6 +96,12 @@ function Form({ one, off, onDecided, onSent, onLate }: FormProps) {
     setPhase({ name: "armed", verdict });
     field.current?.focus();
   };
+  /** Go to the first question of the quiz that has no reply; false: all have one. */
+  const goToUnreplied = (): boolean => {
+    const at = prompts.findIndex((_, index) => !replies[index]?.trim());
+    if (at >= 0) quiz.current?.querySelectorAll("input")[at]?.focus();
+    return at >= 0;
+  };
   const send = async (verdict: Verdict) => {
     if (off || phase.name === "sending") return;
     if (verdict === "deny" && !reason.trim()) {
@@ -100,11 +109,13 @@ function Form({ one, off, onDecided, onSent, onLate }: FormProps) {
       field.current?.focus();
       return;
     }
+    const said = verdict === "approve" ? prompts.map((_, index) => replies[index] ?? "") : [];
+    if (verdict === "approve" && goToUnreplied()) return;
     setPhase({ name: "sending", verdict });
     setTrouble(null);
     onSent(verdict);
     try {
-      await api.decide(id, tenant.value, verdict, reason.trim());
+      await api.decide(id, tenant.value, verdict, reason.trim(), said);
       keepDraft(id, "");
       say(verdict === "approve" ? "approved" : "denied", "verdict");
       field.current?.blur();
@@ -139,6 +150,37 @@ function Form({ one, off, onDecided, onSent, onLate }: FormProps) {
           </span>
         </p>
       )}
+      {armed === "approve" && prompts.length > 0 && (
+        <div class="decide-quiz" ref={quiz}>
+          {prompts.map((prompt, index) => (
+            <label key={prompt.text} class="decide-prompt">
+              <span>{visible(prompt.text)}</span>
+              <span class="decide-field">
+                <input
+                  type="text"
+                  maxLength={2000}
+                  autocomplete="off"
+                  spellcheck={false}
+                  placeholder={prompt.choices.map(visible).join(" / ")}
+                  value={replies[index] ?? ""}
+                  onInput={(event) => {
+                    const next = prompts.map((_, at) => replies[at] ?? "");
+                    next[index] = event.currentTarget.value;
+                    setReplies(next);
+                  }}
+                  onKeyDown={(event) => {
+                    if (event.isComposing) return;
+                    if (event.key === "Enter") void send("approve");
+                    else if (event.key === "Escape") back();
+                    else return;
+                    event.preventDefault();
+                  }}
+                />
+              </span>
+            </label>
+          ))}
+        </div>
+      )}
       <div class="decide-field">
         <input
           ref={field}
@@ -164,7 +206,7 @@ function Form({ one, off, onDecided, onSent, onLate }: FormProps) {
           }}
         />
         <span id="decide-hint" class={isMissing ? "attention" : "quiet"}>
-          {isMissing ? "a denial needs a reason" : hint(armed)}
+          {isMissing ? "a denial needs a reason" : hint(armed, prompts.length)}
         </span>
       </div>
       <div class="decide-row">
@@ -195,8 +237,8 @@ function Note() {
   return <>{person && `As ${person}. `}A verdict is final and is on disk before the agent acts.</>;
 }
 
-function hint(armed: Verdict | null): string {
-  if (armed === "approve") return "Enter approves";
+function hint(armed: Verdict | null, questions: number): string {
+  if (armed === "approve") return questions ? "Enter approves, when all is replied" : "Enter approves";
   if (armed === "deny") return "Enter denies";
   return "needed to deny";
 }
