@@ -18,7 +18,7 @@ from .feed import Feed
 from .hub_client import HubClient, HubRefused, is_hub
 from .output import Paint, escape, escape_json, is_terminal, say
 from .rows import rows_as
-from .target import find_log, open_target
+from .target import READING_SECONDS, find_log, open_target
 from .top_frame import duration
 
 __all__ = (
@@ -197,7 +197,7 @@ async def _at(target: str, log: str | None, *, raw: bool, use: Any) -> Any:
     if is_hub(target):
         async with HubClient(target) as client:
             return await use(_Hub(client))
-    store = open_target(target)
+    store = open_target(target, READING_SECONDS)
     try:
         feed = Feed(store, await find_log(store, log, target), Board(), raw=raw)
         damage = await feed.read_all()

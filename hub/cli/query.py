@@ -17,7 +17,7 @@ from .output import plural, say
 from .query_printers import named, printer_of
 from .redacted import Shown, shown
 from .rows import Format, rows_as
-from .target import Names, beginning_of, find_log, open_target
+from .target import READING_SECONDS, Names, beginning_of, find_log, open_target
 
 __all__ = (
     "Asked",
@@ -69,7 +69,7 @@ class Asked:
 @asynccontextmanager
 async def opened(asked: Asked) -> AsyncIterator[tuple[KnowledgeStore, str]]:
     """Open the store, and find the log; write the indexes that it lacks, if that is asked for."""
-    store = open_target(asked.target)
+    store = open_target(asked.target, READING_SECONDS)
     try:
         path = await find_log(store, asked.log, asked.target)
         if asked.makes_index:

@@ -19,7 +19,9 @@ from .failures import CommandFailed
 
 __all__ = (
     "AUDIT",
+    "FOLLOWING_SECONDS",
     "JOURNAL",
+    "READING_SECONDS",
     "LogMissing",
     "Names",
     "beginning_of",
@@ -36,6 +38,10 @@ __all__ = (
 AUDIT = "/audit"
 JOURNAL = "/journal"
 
+READING_SECONDS = 10.0
+"""How long a verb that reads once waits for a service: a person waits with it, and can write it again."""
+FOLLOWING_SECONDS = 4.0
+"""How long one that follows does, before it says so and tries again: it has no end."""
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 1.0
 """A hub writes its journal a moment before its audit log."""
@@ -50,9 +56,12 @@ class LogMissing(CommandFailed):
     """Whether there are logs below it, as those of tenants are."""
 
 
-def open_target(target: str) -> KnowledgeStore:
-    """Return the store that a directory or a URL stands for; what is compressed in it is read."""
-    return compressed(open_store(target), level=None)
+def open_target(target: str, patience_seconds: float | None = None) -> KnowledgeStore:
+    """Return the store that a directory or a URL stands for; what is compressed in it is read.
+
+    For so long a service that cannot be reached is asked again before a call fails; None: as long as hubs ask.
+    """
+    return compressed(open_store(target, deadline_seconds=patience_seconds), level=None)
 
 
 def in_order(what: str, target: str) -> tuple[str, str]:

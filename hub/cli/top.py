@@ -14,14 +14,14 @@ import anyio.lowlevel
 
 from ..board import Board
 from ..clock import SystemClock
-from ..errors import ConfigurationError, LogDamaged
+from ..errors import ConfigurationError, LogDamaged, StoreUnavailable
 from ..log import log_exists
 from ..ports import KnowledgeStore
 from .feed import Feed
 from .hub_client import HubClient, is_hub
 from .output import is_terminal, say
 from .remote import only_stores
-from .target import AUDIT, JOURNAL, find_log, open_target, wait_for_log
+from .target import AUDIT, FOLLOWING_SECONDS, JOURNAL, READING_SECONDS, find_log, open_target, wait_for_log
 from .top_frame import Boards, Frame, Size
 from .top_hub import HubFeed
 
@@ -51,7 +51,7 @@ async def top(target: str, *, once: bool, plain: bool, log: str | None, tenant: 
         async with HubClient(target) as client:
             await _View(HubFeed(client, tenant), client.name).draw(once=once)
         return 0
-    store = open_target(target)
+    store = open_target(target, READING_SECONDS if once else FOLLOWING_SECONDS)
     try:
         path = await (find_log(store, log, target) if once else wait_for_log(store, log))
         await _View(Feed(store, path, Board(tenant=tenant), raw=raw), f"{target} {path}").draw(once=once)
@@ -73,7 +73,7 @@ async def _with_keys(target: str, *, log: str | None, tenant: str | None, raw: b
     if is_hub(target):
         source = HubTop(target, tenant=tenant)
     else:
-        store = open_target(target)
+        store = open_target(target, FOLLOWING_SECONDS)
         try:
             if not await _is_log_there(store, log):
                 say(f"hubwire: waiting for {target}: there is no log in it yet", sys.stderr)
@@ -132,6 +132,7 @@ class _View:
         self._feed = feed
         self._title = title
         self._clock = SystemClock()
+        self._trouble = ""
 
     async def draw(self, *, once: bool) -> None:
         """Draw one frame, or one after the other."""
@@ -159,7 +160,7 @@ class _View:
     async def _draw(self, live: Any) -> None:
         drawn = float("-inf")
         while True:
-            is_reading = await self._feed.read()
+            is_reading = await self._read()
             now = anyio.current_time()
             if now - drawn >= 1 / _FRAMES_PER_SECOND:
                 drawn = now
@@ -167,6 +168,16 @@ class _View:
                 live.update(self._frame(size, is_reading=is_reading), refresh=True)
             if not is_reading:
                 await anyio.sleep(self._feed.pause_seconds)
+
+    async def _read(self) -> bool:
+        """Read on; a store that is away for a while is said, and tried again."""
+        try:
+            is_reading = await self._feed.read()
+        except StoreUnavailable as error:
+            self._trouble = f"retrying: {error}"
+            return False
+        self._trouble = ""
+        return is_reading
 
     @staticmethod
     async def _stop_on_signal(scope: anyio.CancelScope) -> None:
@@ -180,7 +191,7 @@ class _View:
         feed, state = self._feed, self._feed.state
         # What a hub has left behind that was stopped is shown as it was then.
         now = None if state == "stopped" else self._clock.now_ns() / 1e9
-        frame = Frame(feed.board, now, self._title, size, state, feed.trouble)
+        frame = Frame(feed.board, now, self._title, size, state, self._trouble or feed.trouble)
         return frame.made(is_reading=is_reading, damaged=feed.damaged)
 
     @staticmethod

@@ -14,7 +14,7 @@ from hubwire.listeners.audit import Outcome, Verdict, Verification, examine
 from ..log import Head
 from .failures import CommandFailed
 from .output import Paint, escape, plural, say
-from .target import AUDIT, find_log, open_target
+from .target import AUDIT, READING_SECONDS, find_log, open_target
 
 __all__ = ("NotVerified", "verify")
 
@@ -36,7 +36,7 @@ async def verify(
 ) -> None:
     """Print what is known of a log. Raises :class:`NotVerified` if a verdict on it fails."""
     head = None if expect_head is None else Head.parse(expect_head)
-    store = open_target(target)
+    store = open_target(target, READING_SECONDS)
     try:
         path = await find_log(store, log or AUDIT, target)
         verification = await examine(store, path, expect_head=head, expect_records=expect_records)

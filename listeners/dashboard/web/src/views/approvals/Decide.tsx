@@ -68,7 +68,8 @@ export function Decide(props: DecideProps) {
 interface FormProps extends DecideProps {
   /** Why it may not be decided; empty: it may. */
   off: string;
-  onSent: (verdict: Verdict) => void;
+  /** An answer is on its way; null: it did not count. */
+  onSent: (verdict: Verdict | null) => void;
   onLate: (decided: Decided) => void;
 }
 
@@ -114,6 +115,7 @@ function Form({ one, detail, off, onDecided, onSent, onLate }: FormProps) {
     setPhase({ name: "sending", verdict });
     setTrouble(null);
     onSent(verdict);
+    let next: Phase = { name: "looking" };
     try {
       await api.decide(id, tenant.value, verdict, reason.trim(), said);
       keepDraft(id, "");
@@ -122,9 +124,13 @@ function Form({ one, detail, off, onDecided, onSent, onLate }: FormProps) {
     } catch (error) {
       const failed = troubleOf(error);
       if (failed.code === "too_late" && failed.decided) onLate(failed.decided);
-      else if (shown.current) setTrouble(failed);
+      else if (shown.current) {
+        onSent(null);
+        setTrouble(failed);
+        if (failed.code === "challenge") next = { name: "armed", verdict };
+      }
     }
-    if (shown.current) setPhase({ name: "looking" });
+    if (shown.current) setPhase(next);
     onDecided();
   };
   const press = (verdict: Verdict) => {
@@ -140,13 +146,16 @@ function Form({ one, detail, off, onDecided, onSent, onLate }: FormProps) {
 
   const armed = phase.name === "looking" ? null : phase.verdict;
   const isSending = phase.name === "sending";
+  /** What was replied was wrong: the questions are right below. */
+  const isQuiz = trouble?.code === "challenge";
   return (
     <div class="decide">
       {trouble && (
         <p class="decide-trouble" role="alert">
-          <Sign name="failed" size={14} class="tone-wrong" />
+          <Sign name="failed" size={14} class={isQuiz ? "tone-attention" : "tone-wrong"} />
           <span>
-            <b>{trouble.message}</b> {trouble.suggestion} Nothing was decided by this page.
+            <b>{trouble.message}</b>
+            {isQuiz ? ". " : ` ${trouble.suggestion} `}Nothing was decided by this page.
           </span>
         </p>
       )}
