@@ -51,9 +51,9 @@ async def lived(tmp_path: Path) -> AsyncIterator[tuple[Hub, str, Path]]:
         await channel.post(coder, f"the key is {SECRET}")
         for number in range(30):
             agent = coder if number % 3 else tester
-            call = {"agent_id": agent.id, "tool": f"tool-{number % 2}", "call_id": str(number)}
-            await hub.emit(ToolCalled(**call, arguments={"number": number}))
-            await hub.emit(ToolFailed(**call, error_message="no disk"))
+            tool, call_id = f"tool-{number % 2}", str(number)
+            await hub.emit(ToolCalled(agent_id=agent.id, tool=tool, call_id=call_id, arguments={"number": number}))
+            await hub.emit(ToolFailed(agent_id=agent.id, tool=tool, call_id=call_id, error_message="no disk"))
         for number in range(3):
             approval = await hub.approvals.request(coder, "deploy", arguments={"number": number}, policy=POLICY)
             if number:

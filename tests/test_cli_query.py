@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
+from rich.cells import cell_len
 from test_cli_read import HOSTILE, hubwire, on_terminal, shown
 
 from hubwire import ApprovalPolicy, GenericEvent, Hub
@@ -22,6 +23,7 @@ from hubwire.listeners.audit import AuditLog
 from hubwire.log import Log, Rotation
 from hubwire.stores import FileStore
 from support.queries import at, lines_of, record, write_log
+from support.terminals import plain, printed
 
 pytestmark = pytest.mark.slow  # each test runs the command
 
@@ -449,3 +451,23 @@ def test_what_was_published_is_found_by_its_topic(tmp_path: Path) -> None:
             assert len(found) == count, (verb, patterns)
             assert all(each["kind"] == "envelope.posted" for each in found)
     assert json.loads(hubwire("stats", tmp_path, "--json").stdout)["topics"] == 3
+
+
+async def test_a_table_on_a_narrow_terminal_has_a_place_for_each_column(tmp_path: Path) -> None:
+    """The widest give way, numbers stay whole, and wide characters take two cells."""
+    async with Hub(FileStore(tmp_path)) as hub:
+        long, wide = (
+            await hub.agents.register("an agent with a long name"),
+            await hub.agents.register("調査エージェント"),
+        )
+        for agent in (long, wide):
+            await hub.emit(GenericEvent(kind="own.done.with.a.long.kind", agent_id=agent.id, data={"n": 123_456}))
+        await hub.flush()
+    words = ("query", tmp_path, "--kind", "own.*", "-o", "table", "--columns", "at,kind,agent_id,data.n")
+    for columns in (60, 48):
+        lines = plain(await printed(*words, columns=columns)).rstrip("\n").split("\n")
+        assert max(map(cell_len, lines)) <= columns
+        assert all(line.endswith("123456") for line in lines[1:])
+        assert len({cell_len(line) for line in lines[1:]}) == 1
+        assert "an agen" in lines[1]
+        assert "調" in lines[2]

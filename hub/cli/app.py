@@ -29,6 +29,9 @@ from .webhook_app import webhook
 __all__ = ("run",)
 
 Target = Annotated[str, Parameter(help="A directory, or the URL of a store: file:///data.")]
+Place = Annotated[
+    str, Parameter(help="A directory, the URL of a store, file:///data, or the address of a hub's dashboard.")
+]
 LogPath = Annotated[
     str | None, Parameter(name="--log", help="The log within the store; by default /audit, else /journal.")
 ]
@@ -59,7 +62,7 @@ app.command(tail)
 
 @app.command
 def top(
-    target: Target,
+    target: Place,
     /,
     *,
     once: Annotated[bool, Parameter(help="Print one frame of what there is, and exit.")] = False,
@@ -92,7 +95,8 @@ def show(
         str,
         Parameter(
             allow_leading_hyphen=True,
-            help="A directory, or the URL of a store: file:///data. It may also stand before the event.",
+            help="A directory, the URL of a store, file:///data, or the address of a hub's dashboard. It may also stand"
+            " before the event.",
         ),
     ],
     /,
@@ -111,7 +115,7 @@ def show(
 
 @app.command
 def stats(
-    target: Target,
+    target: Place,
     /,
     *,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
@@ -127,7 +131,7 @@ def stats(
 
 @app.command
 def verify(
-    target: Target,
+    target: Place,
     /,
     *,
     log: Annotated[str | None, Parameter(help="The log within the store; by default /audit.")] = None,
@@ -158,7 +162,7 @@ def verify(
 
 @app.command
 def doctor(
-    target: Target,
+    target: Place,
     /,
     *,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,

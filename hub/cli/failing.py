@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from cyclopts import CycloptsError, MissingArgumentError
+from cyclopts import Argument, CycloptsError, MissingArgumentError
 
 from ..errors import ConfigurationError, HubError
 from .failures import CommandFailed
@@ -26,7 +26,15 @@ def misuse(error: CycloptsError) -> str:
     nearest = str(error).partition("requires an argument.")[2].strip()
     unknown = [each for each in error.unused_tokens or () if each.startswith("-")]
     said = nearest or (f"It has no option {unknown[0]}." if unknown else "")
-    return " ".join(filter(None, (f"{verb} needs {error.argument.name}.", said, f"(see {verb} --help)")))
+    needs = f"{verb} needs {error.argument.name}{_meaning(error.argument)}"
+    return " ".join(filter(None, (needs, said, f"(see {verb} --help)")))
+
+
+def _meaning(argument: Argument) -> str:
+    """Return what an argument is, as its help says, behind a colon: a name in capitals says little."""
+    said = (argument.parameter.help or "").strip().removesuffix(".")
+    is_word = said[1:2].islower() or said[1:2] == " "  # and no JSON
+    return f": {said[0].lower() if is_word else said[0]}{said[1:]}." if said else "."
 
 
 def failed(error: Exception) -> int:

@@ -20,6 +20,9 @@ __all__ = ("query", "sql")
 _ALL = Filters()
 
 Store = Annotated[str, Parameter(help="A directory, or the URL of a store: file:///data.")]
+Place = Annotated[
+    str, Parameter(help="A directory, the URL of a store, file:///data, or the address of a hub's dashboard.")
+]
 Raw = Annotated[
     bool, Parameter(help="Print what is stored as it is: by default, what is personal or secret is redacted.")
 ]
@@ -29,7 +32,7 @@ LogPath = Annotated[
 
 
 def query(
-    store: Store,
+    store: Place,
     /,
     *,
     filters: Filters = _ALL,

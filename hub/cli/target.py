@@ -22,15 +22,18 @@ __all__ = (
     "FOLLOWING_SECONDS",
     "JOURNAL",
     "READING_SECONDS",
+    "WHICH",
     "LogMissing",
     "Names",
     "beginning_of",
+    "emptiness",
     "fields_of",
     "find_log",
     "head_at",
     "head_of",
     "holds_name",
     "in_order",
+    "not_there",
     "open_target",
     "wait_for_log",
 )
@@ -42,6 +45,7 @@ READING_SECONDS = 10.0
 """How long a verb that reads once waits for a service: a person waits with it, and can write it again."""
 FOLLOWING_SECONDS = 4.0
 """How long one that follows does, before it says so and tries again: it has no end."""
+WHICH = "is it the directory or URL that the hub's store has?"
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 1.0
 """A hub writes its journal a moment before its audit log."""
@@ -91,7 +95,23 @@ async def find_log(store: KnowledgeStore, path: str | None, target: str) -> str:
         )
         error.is_below = True
         raise error
-    raise LogMissing(f"there is no log in {target} at {where}; is it the directory or URL that the hub's store has?")
+    raise LogMissing(f"there is no log in {target}{await not_there(target) or f' at {where}; {WHICH}'}")
+
+
+async def not_there(target: str) -> str:
+    """Return what is wrong with a place that should be a directory with a store; empty if it is one, or a URL."""
+    place = anyio.Path(target)
+    if "://" in target or await place.is_dir():
+        return ""
+    if await place.exists():
+        return ": it is a file, and a store is a directory; hubwire import takes what others have recorded into one"
+    return f": there is no such directory; {WHICH}"
+
+
+async def emptiness(target: str) -> str:
+    """Return why there is no store to look at."""
+    why = await not_there(target)
+    return f"{target} is no store{why}" if why else f"{target} is empty; {WHICH}"
 
 
 async def _logs_below(store: KnowledgeStore, path: str) -> list[str]:
