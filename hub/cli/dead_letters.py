@@ -113,10 +113,8 @@ class _Opened:
     async def __aenter__(self) -> Self:
         if not await log_exists(self.store, self.journal):
             await self.store.aclose()
-            raise LetterMissing(
-                f"there is no journal in {self._target}"
-                f"{await not_there(self._target) or f' at {self.journal}; {WHICH}'} The store is named first, then the letter"
-            )
+            why = await not_there(self._target) or f" at {self.journal}; {WHICH}"
+            raise LetterMissing(f"there is no journal in {self._target}{why} The store is named first, then the letter")
         return self
 
     async def __aexit__(self, *_: object) -> None:
