@@ -176,7 +176,7 @@ async def test_a_store_has_its_approvals_to_look_at(tmp_path: Path) -> None:
         _, said = await hubwire("approvals", "approve", tmp_path, approval, code=2)
         assert "Name the address of its dashboard" in said
         _, said = await hubwire("approvals", "show", tmp_path, "nothing", code=1)
-        assert "approvals list --all" in said
+        assert "--all` prints those that are remembered" in said
 
 
 # --- what goes wrong ------------------------------------------------------------------------------------------------

@@ -554,6 +554,11 @@ FAILURES = {
         2,
         "is no store: there is no such directory; is it",
     ),
+    "the address of a hub": (
+        ["holds", "https://h.example"],
+        2,
+        "is the address of a hub, and this is asked of a store",
+    ),
     "a file": (["doctor", __file__], 2, "it is a file, and a store is a directory; hubwire import takes"),
     "a file where a log is read": (["query", __file__], 1, "it is a file, and a store is a directory; hubwire import"),
     "letters where there is no store": (["dead-letters", "list", "{}/gone"], 1, "there is no such directory; is it"),

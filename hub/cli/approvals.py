@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
@@ -262,7 +263,8 @@ def _one_of(approvals: list[Fields], wanted: str, name: str) -> Fields:
     if found:
         raise ApprovalMissing(f"{len(found)} approvals of {name} end in {end!r}; give the whole id")
     raise ApprovalMissing(
-        f"{name} has no approval {wanted!r:.80}; `hubwire approvals list --all` prints those that are remembered"
+        f"{name} has no approval {wanted!r:.80}; `hubwire approvals list {shlex.quote(name)} --all` prints those that are"
+        " remembered"
     )
 
 

@@ -11,11 +11,12 @@ from hubwire.stores import open_store
 from hubwire.stores.compressed import compressed
 
 from .. import codec
-from ..errors import InvalidRecord
+from ..errors import ConfigurationError, InvalidRecord
 from ..log import Head, LogReader, Record, log_exists, read_kept
 from ..ports import KnowledgeStore, normalize_path
 from ..words import Names, holds_name
 from .failures import CommandFailed
+from .hub_client import is_hub
 
 __all__ = (
     "AUDIT",
@@ -65,6 +66,11 @@ def open_target(target: str, patience_seconds: float | None = None) -> Knowledge
 
     For so long a service that cannot be reached is asked again before a call fails; None: as long as hubs ask.
     """
+    if is_hub(target):
+        raise ConfigurationError(
+            f"{target!r:.200} is the address of a hub, and this is asked of a store: name its directory or URL. tail,"
+            " show, query, export, stats, verify, doctor, top, approvals and dead-letters take the address, too"
+        )
     return compressed(open_store(target, deadline_seconds=patience_seconds), level=None)
 
 
