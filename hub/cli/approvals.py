@@ -263,8 +263,8 @@ def _one_of(approvals: list[Fields], wanted: str, name: str) -> Fields:
     if found:
         raise ApprovalMissing(f"{len(found)} approvals of {name} end in {end!r}; give the whole id")
     raise ApprovalMissing(
-        f"{name} has no approval {wanted!r:.80}; `hubwire approvals list {shlex.quote(name)} --all` prints those that are"
-        " remembered"
+        f"{name} has no approval {wanted!r:.80}; `hubwire approvals list {shlex.quote(name)} --all` prints those"
+        " that are remembered"
     )
 
 
