@@ -118,7 +118,12 @@ class Quiz:
     def _pairs(self, question: Question) -> list[tuple[str, str]]:
         arguments = question.arguments if isinstance(question.arguments, Mapping) else {}
         values = {name: each if type(each) is str else _written(each) for name, each in arguments.items()}
-        short = [(name, each) for name, each in values.items() if 0 < len(each.strip()) <= _QUIZ_LENGTH_MAX]
+        # What is not printable can be neither read nor typed.
+        short = [
+            (name, each)
+            for name, each in values.items()
+            if 0 < len(each.strip()) <= _QUIZ_LENGTH_MAX and each.strip().isprintable()
+        ]
         if not short:
             return [("Type the name of the action", question.action.strip())]
         return [(f"Type the value of {_written(name)}", each.strip()) for name, each in short[: self._prompts_max]]

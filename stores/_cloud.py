@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import attrs
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore
 
@@ -13,22 +14,28 @@ from hubwire.errors import ConfigurationError
 from .object import ObjectStore
 from .s3 import S3Store
 
-__all__ = ("azure", "gcs", "s3")
+__all__ = ("How", "azure", "gcs", "s3")
 
 
-def s3(bucket: str, prefix: str, *, endpoint: str | None, region: str | None, single_writer: bool) -> ObjectStore:
+@attrs.frozen(kw_only=True)
+class How:
+    """What all of these stores are made with."""
+
+    single_writer: bool
+    deadline_seconds: float
+
+
+def s3(bucket: str, prefix: str, how: How, *, endpoint: str | None, region: str | None) -> ObjectStore:
     with _configuring(f"s3://{bucket}"):
-        return S3Store(bucket, prefix, endpoint=endpoint, region=region, single_writer=single_writer)
+        return S3Store(bucket, prefix, endpoint=endpoint, region=region, **attrs.asdict(how))
 
 
-def gcs(bucket: str, prefix: str, *, single_writer: bool) -> ObjectStore:
+def gcs(bucket: str, prefix: str, how: How) -> ObjectStore:
     with _configuring(f"gs://{bucket}"):
-        return ObjectStore(GCSStore(bucket, retry_config={"max_retries": 0}), prefix, single_writer=single_writer)
+        return ObjectStore(GCSStore(bucket, retry_config={"max_retries": 0}), prefix, **attrs.asdict(how))
 
 
-def azure(
-    container: str, prefix: str, *, account: str | None, endpoint: str | None, single_writer: bool
-) -> ObjectStore:
+def azure(container: str, prefix: str, how: How, *, account: str | None, endpoint: str | None) -> ObjectStore:
     given = {"account_name": account, "endpoint": endpoint}
     with _configuring(f"az://{container}"):
         service = AzureStore(
@@ -37,7 +44,7 @@ def azure(
             client_options={"allow_http": (endpoint or "").startswith("http://")},
             retry_config={"max_retries": 0},
         )
-        return ObjectStore(service, prefix, single_writer=single_writer)
+        return ObjectStore(service, prefix, **attrs.asdict(how))
 
 
 @contextmanager

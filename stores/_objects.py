@@ -38,6 +38,7 @@ _BATCH = "hubwirebatch"
 
 PAGE = 1000
 _LAST_ANSWER_SECONDS = 0.05
+_READING = ("read", "list")
 _PAUSE_SECONDS = 0.05
 _PAUSE_SECONDS_MAX = 5.0
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -198,9 +199,14 @@ class Objects:
                 if not _is_transient(error):
                     raise self._translated(doing, path, error) from error
                 if self._clock.monotonic() + pause > deadline:
+                    advice = (
+                        "See that the service is up, and that its address is right"
+                        if doing in _READING
+                        else "Whether it happened is unknown; see that the service is up, then look"
+                    )
                     raise StoreUnavailable(
                         f"cannot {doing} {path!r} in {self._place}: tried for {self._deadline_seconds:g} s, at last:"
-                        f" {_reason(error)}. Whether it happened is unknown; see that the service is up, then look",
+                        f" {_reason(error)}. {advice}",
                         path=path,
                     ) from error
                 _log.detail("store.retry", doing=doing, path=path, reason=_reason(error), pause_seconds=pause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from hubwire.errors import ConfigurationError
@@ -16,6 +17,7 @@ _SUPPORTED = (
     "memory://, file:///absolute/path, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, or a directory"
     " such as ./data"
 )
+_DEADLINE_SECONDS = 60.0
 _OBJECT_OPTIONS = {
     "s3": {"endpoint", "region", "single_writer"},
     "gs": {"single_writer"},
@@ -23,16 +25,22 @@ _OBJECT_OPTIONS = {
 }
 
 
-def open_store(url: str) -> KnowledgeStore:
+def open_store(url: str, *, deadline_seconds: float | None = None) -> KnowledgeStore:
     """Make the store that a URL, or the plain path of a directory, stands for.
 
     ``memory://`` is a new :class:`MemoryStore`, ``file:///data`` and ``./data`` a :class:`FileStore`.
     ``s3://bucket/prefix?endpoint=…&region=…``, ``gs://bucket/prefix`` and ``az://container/prefix?account=…`` are an
     :class:`~hubwire.stores.object.ObjectStore`, which needs the extra ``s3``; credentials come from the environment,
     and ``single_writer=true`` is for services without conditional requests. A URL is percent-decoded (``%20`` is a
-    space); a plain path is taken as it is. Like the constructors this does no I/O. Raises
-    :class:`~hubwire.errors.ConfigurationError` for a URL of another form.
+    space); a plain path is taken as it is. ``deadline_seconds`` is how long a service that cannot be reached is asked
+    again before a call raises :class:`~hubwire.errors.StoreUnavailable`; None: a minute.
+
+    Like the constructors this does no I/O. Raises :class:`~hubwire.errors.ConfigurationError` for a URL of another
+    form.
     """
+    seconds = _DEADLINE_SECONDS if deadline_seconds is None else deadline_seconds
+    if type(seconds) not in (int, float) or not 0 < seconds < inf:
+        raise ConfigurationError(f"deadline_seconds is a number of seconds above 0, or None, not {seconds!r:.80}")
     if not url:
         raise ConfigurationError(f"the store URL is empty; use {_SUPPORTED}")
     if "\0" in url:
@@ -46,7 +54,7 @@ def open_store(url: str) -> KnowledgeStore:
         case "file":
             return _open_file(url)
         case "s3" | "gs" | "az":
-            return _open_object(url)
+            return _open_object(url, seconds)
     raise ConfigurationError(f"the store URL {url!r} has the unknown scheme {scheme!r}; use {_SUPPORTED}")
 
 
@@ -76,7 +84,7 @@ def _open_file(url: str) -> FileStore:
     return FileStore(root)
 
 
-def _open_object(url: str) -> KnowledgeStore:
+def _open_object(url: str, seconds: float) -> KnowledgeStore:
     parts = urlsplit(url)
     scheme, bucket = parts.scheme, parts.netloc
     pairs = parse_qsl(parts.query, keep_blank_values=True)
@@ -99,8 +107,9 @@ def _open_object(url: str) -> KnowledgeStore:
         ) from error
     prefix = unquote(parts.path)
     place, single_writer = options.get("endpoint"), single == "true"
+    how = _cloud.How(single_writer=single_writer, deadline_seconds=seconds)
     if scheme == "s3":
-        return _cloud.s3(bucket, prefix, endpoint=place, region=options.get("region"), single_writer=single_writer)
+        return _cloud.s3(bucket, prefix, how, endpoint=place, region=options.get("region"))
     if scheme == "gs":
-        return _cloud.gcs(bucket, prefix, single_writer=single_writer)
-    return _cloud.azure(bucket, prefix, account=options.get("account"), endpoint=place, single_writer=single_writer)
+        return _cloud.gcs(bucket, prefix, how)
+    return _cloud.azure(bucket, prefix, how, account=options.get("account"), endpoint=place)

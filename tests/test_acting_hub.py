@@ -278,7 +278,7 @@ async def test_what_is_no_agent_is_refused_by_name() -> None:
         for odd in (5, None, "\ud800", "x" * 1000, object(), ["coder"]):
             with pytest.raises(CommandRejected, match=r"hub\.acting_as\(\): agent is an Agent"):
                 hub.acting_as(cast(Any, odd))
-        with pytest.raises(NotFound, match="is 'coder' meant"):
+        with pytest.raises(NotFound, match="did you mean 'coder'"):
             hub.acting_as("codre")
         for value in (5, None, object()):
             with pytest.raises(ConfigurationError, match="is not an event"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from hubwire import Hub, Turn
 from hubwire.errors import AskCycle, CommandRejected, NotFound
 from hubwire.stores import MemoryStore
+from support.house import ROOT
 
 
 async def test_an_agent_is_found_by_its_name_or_refused() -> None:
@@ -19,7 +21,7 @@ async def test_an_agent_is_found_by_its_name_or_refused() -> None:
         planner = await hub.agents.register("planner")
         await hub.agents.register("coder")
         assert hub.agents.named("planner") == planner
-        with pytest.raises(NotFound, match=r"no agent 'planer' is registered; .*; is 'planner' meant"):
+        with pytest.raises(NotFound, match=r"no agent 'planer' is registered; .*; did you mean 'planner'"):
             hub.agents.named("planer")
         with pytest.raises(NotFound, match="registered are 'planner', 'coder'"):
             hub.agents.named("xyz")
@@ -48,7 +50,7 @@ async def test_a_missing_name_among_very_many_is_refused_too() -> None:
     async with Hub() as hub:
         agents = hub._parts.state.agents
         agents._id_by_name |= {f"agent {number}": "0" * 32 for number in range(100_000)}
-        with pytest.raises(NotFound, match="is 'agent 999' meant"):
+        with pytest.raises(NotFound, match="did you mean 'agent 999'"):
             hub.agents.named("agent 9999999")
 
 
@@ -101,3 +103,11 @@ async def test_actors_are_asked_by_name() -> None:
         await hub.spawn(echo)
         await hub.spawn(front)
         assert (await hub.ask("boss", "front", 5)).content == 5
+
+
+def test_what_was_probably_meant_is_asked_in_the_same_words_everywhere() -> None:
+    """As Python and most commands do: a reader knows the form, and finds the name in it at once."""
+    other = re.compile(r"\bis [^\s\"]{1,40} meant\?|nearest \w+ is |perhaps you meant|maybe you meant")
+    sources = [path for folder in ("hub", "listeners", "stores") for path in (ROOT / folder).rglob("*.py")]
+    assert len(sources) > 100
+    assert [str(path) for path in sources if other.search(path.read_text(encoding="utf-8"))] == []

@@ -54,7 +54,7 @@ async def test_origins_name_a_source_and_nothing_else() -> None:
         for value in ("yesterday", "2020-01-01", "2020-01-01T00:00:00", "2020-01-01T01:00:00+01:00", 5):
             with pytest.raises(CommandRejected, match="occurred_at is a moment"):
                 await channel.post(agent, "x", occurred_at=value)  # type: ignore[arg-type]
-        with pytest.raises(CommandRejected, match="is priority meant"):
+        with pytest.raises(CommandRejected, match="did you mean priority"):
             await channel.post(agent, "x", prioritty="urgent")  # type: ignore[call-arg]
         assert hub.statistics().applied == before
 

@@ -149,9 +149,9 @@ def test_a_list_without_an_end_is_refused() -> None:
 
 def test_the_nearest_known_name_is_offered() -> None:
     """For a key that is not known, and a word that is none of a few."""
-    with pytest.raises(CommandRejected, match="has no 'capacty'; it has capacity, overflow; is capacity meant"):
+    with pytest.raises(CommandRejected, match="has no 'capacty'; it has capacity, overflow; did you mean capacity"):
         CALL.keys("inbox", ["capacty"], ("capacity", "overflow"))
-    with pytest.raises(CommandRejected, match="is urgent meant"):
+    with pytest.raises(CommandRejected, match="did you mean urgent"):
         CALL.one_of("priority", "urgnt", ("urgent", "normal"))
     with pytest.raises(CommandRejected):
         CALL.one_of("priority", Hostile(), ("urgent", "normal"))

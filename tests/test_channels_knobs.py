@@ -37,7 +37,7 @@ async def test_an_unknown_knob_is_refused(name: str) -> None:
 async def test_a_misspelled_knob_names_the_nearest(name: str, wrong: str, meant: str) -> None:
     async with Hub() as hub:
         agents = [await hub.agents.register(each) for each in ("a", "b")]
-        with pytest.raises(CommandRejected, match=rf"is {meant} meant\?"):
+        with pytest.raises(CommandRejected, match=rf"did you mean {meant}\?"):
             await hub.channels.open(agents, type=name, knobs={wrong: 3})
 
 
@@ -60,7 +60,7 @@ async def test_a_type_says_its_own_knobs() -> None:
     async with hub:
         a, b, c = [await hub.agents.register(each) for each in ("a", "b", "c")]
         channel = await hub.channels.open([a, b], type="sealed", knobs={"seals": 2})
-        with pytest.raises(CommandRejected, match=r"is seals meant\?"):
+        with pytest.raises(CommandRejected, match=r"did you mean seals\?"):
             await hub.channels.open([a, b], type="sealed", knobs={"seal": 2})
     again = Hub(store)
     again.channels.register_type(Bare())
@@ -107,5 +107,5 @@ async def test_what_a_type_says_later_is_not_asked() -> None:
         agent = await hub.agents.register("a")
         with pytest.raises(CommandRejected, match="channel type 'late' version 1 failed in begin"):
             await hub.channels.open([agent], type="late", knobs={"speed": 1})
-        with pytest.raises(CommandRejected, match=r"is speed meant\?"):
+        with pytest.raises(CommandRejected, match=r"did you mean speed\?"):
             await hub.channels.open([agent], type="late", knobs={"sped": 1})

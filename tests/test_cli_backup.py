@@ -144,4 +144,4 @@ def test_the_commands_say_what_they_did(tmp_path: Path, capsys: pytest.CaptureFi
     assert "restored 5 files" in capsys.readouterr().out
     assert run(["verify", f"{tmp_path}/back"]) == 0
     assert run(["backup", f"{tmp_path}/nowhere", f"{tmp_path}/other"]) == 2
-    assert "is empty" in capsys.readouterr().err
+    assert "there is no such directory" in capsys.readouterr().err

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
@@ -21,6 +23,7 @@ from hubwire.events import ToolCalled, ToolFailed
 from hubwire.listeners.audit import AuditLog
 from hubwire.listeners.dashboard import Access, Dashboard, Person
 from hubwire.stores import FileStore
+from support.terminals import terminal
 
 pytestmark = pytest.mark.slow  # each test runs the command as a program
 
@@ -93,7 +96,7 @@ async def test_the_verbs_of_a_store_are_there_for_a_hub(words: list[str], printe
 
 
 async def test_what_only_a_store_can_answer_is_said(tmp_path: Path) -> None:
-    _, said = await hubwire("query", "--count-by", "kind", "http://127.0.0.1:1", code=2)
+    _, said = await hubwire("query", "--raw", "http://127.0.0.1:1", code=2)
     assert "is for a store" in said
     _, said = await hubwire("export", "--format", "parquet", "http://127.0.0.1:1", code=2)
     assert "name its store" in said
@@ -118,6 +121,49 @@ async def test_an_approval_is_decided_at_the_address(tmp_path: Path) -> None:
         assert "m.keller" in said or "no approval" in said
 
 
+QUIZ = ApprovalPolicy(challenges=dict.fromkeys(RiskLevel, ChallengeKind.QUIZ))
+
+
+async def test_a_quiz_is_replied_to_by_options(tmp_path: Path) -> None:
+    """What it asks is said; a wrong reply decides nothing."""
+    async with hub_at(tmp_path) as (hub, url):
+        coder = await hub.agents.register("coder")
+        asked = await hub.approvals.request(coder, "drop_table", arguments={"name": "users", "rows": 3}, policy=QUIZ)
+        assert (
+            "asks first   Type the value of name; Type the value of rows"
+            in ((await hubwire("approvals", "show", url, asked))[0])
+        )
+        _, said = await hubwire("approvals", "approve", url, asked, code=2)
+        assert "Type the value of name; Type the value of rows. Give --reply, once for each" in said
+        _, said = await hubwire("approvals", "approve", url, asked, "--reply", "users", "--reply", "4", code=1)
+        assert "the quiz was not passed" in said
+        assert "nothing was decided" in said
+        assert hub.approvals.pending()
+        done, _ = await hubwire("approvals", "approve", url, asked, "--reply", "users", "--reply", "3")
+        assert "drop_table of coder: approved" in done
+
+
+async def test_a_quiz_is_asked_on_a_terminal(tmp_path: Path) -> None:
+    """After who wants what, how risky that is, and with which arguments; Ctrl-C decides nothing."""
+    async with hub_at(tmp_path) as (hub, url):
+        coder = await hub.agents.register("coder")
+        asked = await hub.approvals.request(coder, "drop_table", arguments={"name": "users", "rows": 3}, policy=QUIZ)
+        words = ("approvals", "approve", url, asked)
+        async with terminal(*words, HUBWIRE_TOKEN=OPERATOR, NO_COLOR="1") as screen:
+            await screen.until(b"Type the value of name: ")
+            assert b"coder wants drop_table(name=users, rows=3)" in screen.drawn
+            screen.process.send_signal(signal.SIGINT)
+            await screen.rest()
+            assert await anyio.to_thread.run_sync(screen.process.wait) == 130
+        assert hub.approvals.pending()
+        async with terminal(*words, HUBWIRE_TOKEN=OPERATOR, NO_COLOR="1") as screen:
+            await screen.until(b"Type the value of name: ")
+            await screen.type("users\n")
+            await screen.until(b"Type the value of rows: ")
+            await screen.type("3\n")
+            await screen.until(b"drop_table of coder: approved")
+
+
 async def test_a_store_has_its_approvals_to_look_at(tmp_path: Path) -> None:
     async with hub_at(tmp_path) as (hub, _):
         coder = await hub.agents.register("coder")
@@ -130,7 +176,7 @@ async def test_a_store_has_its_approvals_to_look_at(tmp_path: Path) -> None:
         _, said = await hubwire("approvals", "approve", tmp_path, approval, code=2)
         assert "Name the address of its dashboard" in said
         _, said = await hubwire("approvals", "show", tmp_path, "nothing", code=1)
-        assert "approvals list --all" in said
+        assert "--all` prints those that are remembered" in said
 
 
 # --- what goes wrong ------------------------------------------------------------------------------------------------
@@ -195,3 +241,64 @@ async def test_a_tail_goes_on_behind_the_last_event(tmp_path: Path) -> None:
     with anyio.CancelScope(shield=True):
         await process.aclose()
     assert seen == list(range(seen[0], number))
+
+
+# --- top ------------------------------------------------------------------------------------------------------------
+
+
+def without_textual(*arguments: str) -> list[str]:
+    """Return the command as it is where the extra tui was not installed."""
+    program = "import sys; sys.modules['textual'] = None; from hubwire.cli import main; main(sys.argv[1:])"
+    return [sys.executable, "-P", "-c", program, *arguments]
+
+
+@pytest.mark.parametrize("has_textual", [True, False])
+async def test_a_frame_of_a_hub_is_as_one_of_its_log(tmp_path: Path, has_textual: bool) -> None:
+    """With the extra tui and without it: printing one frame takes none."""
+    async with hub_at(tmp_path) as (hub, url):
+        await work(hub)
+        coder = hub.agents.find("coder")
+        assert coder is not None
+        await hub.approvals.request(coder, "deploy", arguments={"path": EVIL}, policy=POLICY)
+        await hub.flush()
+        environment = {**os.environ, "HUBWIRE_TOKEN": OPERATOR, "COLUMNS": "100"}
+        drawn = []
+        for target in (url, str(tmp_path)):
+            words = ["top", "--once", target]
+            command = [*COMMAND, *words] if has_textual else without_textual(*words)
+            done = await anyio.run_process(command, env=environment)
+            drawn.append(re.sub(r"[\d.]+ (?:ms|s)\b|[▁▂▃▄▅▆▇█]|[\d.]+/s| +", " ", done.stdout.decode()).split("\n"))
+    assert [line.split() for line in drawn[0][2:]] == [line.split() for line in drawn[1][2:]]
+    assert any("Approvals: 1 waiting" in line for line in drawn[0])
+    assert "running" in drawn[0][0]
+    assert not any("\x1b" in line for line in drawn[0])
+
+
+async def test_a_hub_is_drawn_anew_without_keys(tmp_path: Path) -> None:
+    """A hub that is away for a while is said, and it goes on when that is there again."""
+    async with AsyncExitStack() as stack:
+        async with hub_at(tmp_path) as (hub, url):
+            await work(hub)
+            port = int(url.rstrip("/").rpartition(":")[2])
+            screen = await stack.enter_async_context(
+                terminal("top", "--plain", url, columns=120, HUBWIRE_TOKEN=OPERATOR)
+            )
+            await screen.until(b"coder")
+            await hub.agents.register("tester")
+            await screen.until(b"tester")
+        await screen.until(b"cannot be reached")
+        async with hub_at(tmp_path, port) as (hub, _):
+            await hub.agents.register("third")
+            await screen.until(b"third")
+
+
+async def test_what_is_wrong_with_the_hub_of_a_frame_is_said(tmp_path: Path) -> None:
+    _, said = await hubwire("top", "--once", "http://127.0.0.1:1", code=1)
+    assert "cannot be reached" in said
+    _, said = await hubwire("top", "--once", "--raw", "http://127.0.0.1:1", code=2)
+    assert "--raw is for a store" in said
+    _, said = await hubwire("top", "http://127.0.0.1:1", code=2)
+    assert "write --once to print one frame" in said
+    async with hub_at(tmp_path) as (_, url):
+        _, said = await hubwire("top", "--once", url, token="x" * 32, code=1)
+        assert "not one of its tokens" in said

@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
+from rich.cells import cell_len
 from test_cli_read import HOSTILE, hubwire, on_terminal, shown
 
 from hubwire import ApprovalPolicy, GenericEvent, Hub
@@ -22,6 +23,7 @@ from hubwire.listeners.audit import AuditLog
 from hubwire.log import Log, Rotation
 from hubwire.stores import FileStore
 from support.queries import at, lines_of, record, write_log
+from support.terminals import plain, printed
 
 pytestmark = pytest.mark.slow  # each test runs the command
 
@@ -188,11 +190,11 @@ def test_a_terminal_gets_no_control_characters(log: Path) -> None:
 def test_a_filter_that_is_misspelt_is_an_error(log: Path) -> None:
     for arguments, said in (
         (["--agnet", "coder"], "--agent"),
-        (["--severity", "eror"], "is error meant"),
+        (["--severity", "eror"], "did you mean error"),
         (["--since", "yesterdy"], "since is a time"),
         (["--where", "order"], "KEY=VALUE"),
         (["--limit", "0"], "limit"),
-        (["--approvals", "--where", "verdct=denied"], "is verdict meant"),
+        (["--approvals", "--where", "verdct=denied"], "did you mean verdict"),
         (["--count-by", "kind", "--approvals"], "one of them"),
         (["--count-by", "kind", "--newest-first"], "leave them out"),
         (["--every", "soon"], "every is a period"),
@@ -206,17 +208,17 @@ def test_a_filter_that_is_misspelt_is_an_error(log: Path) -> None:
 def test_no_record_is_told_of(log: Path) -> None:
     done = hubwire("query", log, "--agent", "codre")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "no record of /audit is selected; no agent is called 'codre', did you mean coder?" in done.stderr
+    assert "no record of /audit is selected; no agent is called 'codre'; did you mean coder?" in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["query", "tail"])
 def test_a_name_that_is_misspelt_gets_a_suggestion(verb: str, log: Path) -> None:
     """Of agents, channels and kinds, also those that the program has declared itself; none where all are known."""
     for option, given, wanted in (
-        ("--agent", "codre", "no agent is called 'codre', did you mean coder?"),
-        ("--channel", "the buid", "no channel is called 'the buid', did you mean the build?"),
-        ("--kind", "tool.caled", "no record is of kind 'tool.caled', did you mean tool.called?"),
-        ("--kind", "order.plced", "no record is of kind 'order.plced', did you mean order.placed?"),
+        ("--agent", "codre", "no agent is called 'codre'; did you mean coder?"),
+        ("--channel", "the buid", "no channel is called 'the buid'; did you mean the build?"),
+        ("--kind", "tool.caled", "no record is of kind 'tool.caled'; did you mean tool.called?"),
+        ("--kind", "order.plced", "no record is of kind 'order.plced'; did you mean order.placed?"),
         ("--agent", "zzz", "no agent is called 'zzz';"),
     ):
         assert wanted in hubwire(verb, log, option, given).stderr
@@ -449,3 +451,23 @@ def test_what_was_published_is_found_by_its_topic(tmp_path: Path) -> None:
             assert len(found) == count, (verb, patterns)
             assert all(each["kind"] == "envelope.posted" for each in found)
     assert json.loads(hubwire("stats", tmp_path, "--json").stdout)["topics"] == 3
+
+
+async def test_a_table_on_a_narrow_terminal_has_a_place_for_each_column(tmp_path: Path) -> None:
+    """The widest give way, numbers stay whole, and wide characters take two cells."""
+    async with Hub(FileStore(tmp_path)) as hub:
+        long, wide = (
+            await hub.agents.register("an agent with a long name"),
+            await hub.agents.register("調査エージェント"),
+        )
+        for agent in (long, wide):
+            await hub.emit(GenericEvent(kind="own.done.with.a.long.kind", agent_id=agent.id, data={"n": 123_456}))
+        await hub.flush()
+    words = ("query", tmp_path, "--kind", "own.*", "-o", "table", "--columns", "at,kind,agent_id,data.n")
+    for columns in (60, 48):
+        lines = plain(await printed(*words, columns=columns)).rstrip("\n").split("\n")
+        assert max(map(cell_len, lines)) <= columns
+        assert all(line.endswith("123456") for line in lines[1:])
+        assert len({cell_len(line) for line in lines[1:]}) == 1
+        assert "an agen" in lines[1]
+        assert "調" in lines[2]

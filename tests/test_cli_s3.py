@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import re
@@ -9,13 +10,18 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import anyio
 import anyio.to_thread
 import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
 
+from hubwire import GenericEvent, Hub
+from hubwire.listeners.audit import AuditLog
 from hubwire.log import log_exists
 from hubwire.stores import open_store
 from support import count_independently
@@ -127,3 +133,109 @@ async def test_a_tail_follows_a_log_in_a_bucket(url: str, tmp_path: Path) -> Non
     kinds = [json.loads(line)["kind"] for line in told.split(b"\n") if line.endswith(b"}")]
     assert kinds.count("envelope.posted") == 1
     assert kinds[-1] == "hub.stopped"
+
+
+# --- a service that is away for a while -----------------------------------------------------------------------------
+
+
+class Line:
+    """The way to a service, which can be cut and mended: then its port refuses connections, or takes them again."""
+
+    def __init__(self, url: str) -> None:
+        self._service = urlsplit(parse_qs(urlsplit(url).query)["endpoint"][0])
+        self._listener: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self.port = 0
+        self.url = url
+
+    async def mend(self) -> None:
+        self._listener = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+        self.port = self._listener.sockets[0].getsockname()[1]
+        self.url = self.url.replace(self._service.netloc, f"127.0.0.1:{self.port}")
+
+    async def cut(self) -> None:
+        assert self._listener is not None
+        self._listener.close()
+        for each in self._open:
+            each.transport.abort()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        others = await asyncio.open_connection(self._service.hostname, self._service.port)
+        self._open |= {writer, others[1]}
+        with suppress(ConnectionError):
+            await asyncio.gather(_passed_on(reader, others[1]), _passed_on(others[0], writer))
+        for each in (writer, others[1]):
+            self._open.discard(each)
+            each.close()
+
+
+async def _passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while piece := await reader.read(65_536):
+        writer.write(piece)
+        await writer.drain()
+    writer.close()
+
+
+async def test_a_tail_goes_on_after_the_service_was_away(url: str) -> None:
+    """It says that it tries again, and prints what came meanwhile: nothing twice, and nothing left out."""
+    line = Line(url)
+    await line.mend()
+    store = open_store(url)
+    async with Hub(store, listeners=[AuditLog(store)]) as hub:
+        await hub.emit(GenericEvent(kind="own.done", data={"n": 0}))
+        await hub.flush()
+        arguments = command("tail", "-f", "-n", "1", "-o", "json", "--kind", "own.*", line.url)
+        async with await anyio.open_process(arguments) as tail:
+            assert tail.stdout is not None
+            assert tail.stderr is not None
+            lines, said = BufferedByteReceiveStream(tail.stdout), BufferedByteReceiveStream(tail.stderr)
+
+            async def number() -> int:
+                found: int = json.loads(await lines.receive_until(b"\n", 1 << 16))["data"]["n"]
+                return found
+
+            seen = [await number()]
+            await hub.emit(GenericEvent(kind="own.done", data={"n": 1}))
+            seen.append(await number())
+            await line.cut()
+            for n in range(2, 6):
+                await hub.emit(GenericEvent(kind="own.done", data={"n": n}))
+            await hub.flush()
+            retrying = await said.receive_until(b"\n", 1 << 16)
+            assert retrying.startswith(b"hubwire: retrying S3 (1 s): cannot ")
+            await line.mend()
+            await hub.emit(GenericEvent(kind="own.done", data={"n": 6}))
+            while seen[-1] != 6:
+                seen.append(await number())
+            tail.terminate()
+    assert seen == [*range(7)]
+
+
+async def test_a_tail_waits_for_a_service_that_is_not_there_yet(url: str) -> None:
+    store = open_store(url)
+    async with Hub(store, listeners=[AuditLog(store)]) as hub:
+        await hub.emit(GenericEvent(kind="own.done", data={"n": 0}))
+        await hub.flush()
+    line = Line(url)
+    await line.mend()
+    await line.cut()
+    async with await anyio.open_process(command("tail", "-f", "-n", "1", "--kind", "own.*", line.url)) as tail:
+        assert tail.stdout is not None
+        assert tail.stderr is not None
+        said = BufferedByteReceiveStream(tail.stderr)
+        assert b"retrying S3 (1 s)" in await said.receive_until(b"\n", 1 << 16)
+        await line.mend()
+        assert b"own.done" in await tail.stdout.receive()
+        tail.terminate()
+
+
+@pytest.mark.parametrize("verb", ["query", "stats", "tail"])
+async def test_what_reads_once_fails_soon_where_the_service_is_away(url: str, verb: str) -> None:
+    """It says for how long it has tried, and what to look at."""
+    line = Line(url)
+    await line.mend()
+    await line.cut()
+    done = await anyio.run_process(command(verb, line.url), check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+    said = done.stderr.decode()
+    assert re.fullmatch(r"hubwire: cannot \w+ .* tried for 10 s, at last: .*See that the service is up.*\n", said), said

@@ -116,7 +116,7 @@ async def test_a_tail_has_the_filters_of_queries(options: list[str], kinds: list
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        pytest.param(["--outcome", "faild"], "is failed meant?", id="outcome"),
+        pytest.param(["--outcome", "faild"], "did you mean failed?", id="outcome"),
         pytest.param(["--since", "10 minutes ago"], "since is a time", id="since"),
         pytest.param(["--grep", "("], "--grep is a regular expression", id="grep"),
         pytest.param(["--exclude", "*"], "--exclude is a regular expression", id="exclude"),

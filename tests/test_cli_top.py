@@ -19,9 +19,10 @@ from rich.console import Console
 
 from hubwire import GenericEvent, Hub
 from hubwire.board import Board
+from hubwire.cli.feed import Feed
 from hubwire.cli.top_frame import Frame, Size, duration, sparkline
 from hubwire.events import ApprovalRequested, ErrorRaised, ModelCompleted, ToolCalled, TurnFailed, TurnStarted
-from hubwire.listeners.audit import AuditLog
+from hubwire.listeners.audit import AuditLog, Retention
 from hubwire.stores import FileStore
 from support.board_events import agent, board_of, told
 from support.terminals import terminal
@@ -69,6 +70,8 @@ async def test_a_narrow_frame_says_who_and_what(busy: Path) -> None:
     """Rather than numbers beside names of two letters."""
     text = (await hubwire(busy, "--once", columns=40)).stdout.decode()
     assert re.search(r"working +coder +tool py", text)
+    assert re.search(r"events .*[▁-█] +12 s$", text, re.MULTILINE), "the newest second is the one that counts"
+    assert re.search(r"^\d+ min .{1,4} evil\S+ +drop_\S+.*$", text, re.MULTILINE)
 
 
 async def test_a_reader_that_leaves_early_is_no_failure(busy: Path) -> None:
@@ -160,6 +163,26 @@ async def test_what_is_before_the_damage_of_a_journal_is_shown(tmp_path: Path) -
     text = await damaged(tmp_path, "journal")
     assert "coder" in text
     assert "is damaged at byte" in text
+
+
+async def test_what_is_pruned_while_it_is_read_is_missing_and_no_failure(tmp_path: Path) -> None:
+    """A frame shows what is kept; how much is missing it counts."""
+    store = FileStore(tmp_path)
+    audit = AuditLog(store, rotation=1000)
+    async with Hub(store, listeners=[audit]) as hub:
+        await hub.agents.register("coder")
+        await hub.flush()
+        feed = Feed(store, "/audit", Board(), raw=False)
+        while not feed.board.seq > 0:
+            await feed.read()
+        for number in range(60):
+            await hub.emit(GenericEvent(kind="own.done", data={"number": number}))
+        await hub.agents.register("tester")
+        await hub.flush()
+        await audit.prune(retention=Retention(segments_max=2))
+        assert await feed.read_all() is None
+        assert feed.board.seq > 60
+        assert feed.board.hub().missing > 0
 
 
 # --- frames of a log that grows -------------------------------------------------------------------------------------

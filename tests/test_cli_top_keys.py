@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,14 @@ EVIL = "evil\x1b[31m\u202e[bold]agent"
 class Watched(LogTop):
     """A log on which decisions are noted, as a hub's dashboard would do them."""
 
-    decided: list[tuple[str, str, str]]
+    decided: list[tuple[str, ...]]
+    asked_first: tuple[str, ...] = ()
 
-    async def decide(self, approval_id: str, verdict: str, reason: str) -> str:
-        self.decided.append((approval_id, verdict, reason))
+    async def prompts(self, approval_id: str) -> list[str]:
+        return [*self.asked_first]
+
+    async def decide(self, approval_id: str, verdict: str, reason: str, replies: Sequence[str]) -> str:
+        self.decided.append((approval_id, verdict, reason, *replies))
         return "approved"
 
 
@@ -140,6 +144,24 @@ async def test_the_cursor_stays_on_its_row(tmp_path: Path) -> None:
         assert app._selected_key() == key
         await pilot.press("e")
         assert "turn.failed" in lines(app)[app.query_one(DataTable).cursor_row]
+
+
+async def test_what_a_yes_needs_is_asked_one_after_the_other(tmp_path: Path) -> None:
+    """A denial needs no more than its reason, and esc leaves all of it undone."""
+    async with hub_at_work(tmp_path) as hub, top(tmp_path) as (app, pilot, source):
+        pending = hub.approvals.pending()[0].approval_id
+        source.why_not, source.asked_first = "", ("Type the value of name", "Type the value of rows")
+        field = app.query_one("#ask", Input)
+        await pilot.press("g", "p", "a", "o", "k", "enter")
+        assert field.placeholder == "Type the value of name (1 of 2); esc goes back"
+        await pilot.press("u", "enter")
+        assert field.placeholder == "Type the value of rows (2 of 2); esc goes back"
+        await pilot.press("escape")
+        assert source.decided == []
+        await pilot.press("a", "enter", "u", "enter", "3", "enter")
+        assert source.decided == [(pending, "approve", "", "u", "3")]
+        await pilot.press("d", "n", "o", "enter")
+        assert source.decided[1:] == [(pending, "deny", "no")]
 
 
 async def test_an_approval_is_decided_by_keys(tmp_path: Path) -> None:

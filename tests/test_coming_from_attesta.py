@@ -250,7 +250,7 @@ async def test_entries_are_found_by_their_fields_and_dates() -> None:
     assert await actions(where={"action": "delete_row"}) == ["delete_row"]
     assert await actions(where={"risk_level": ["high", "critical"]}, since="-1h") == ["deploy", "delete_row"]
     assert await actions(until="-1h") == []
-    with pytest.raises(ConfigurationError, match="is risk_level meant"):
+    with pytest.raises(ConfigurationError, match="did you mean risk_level"):
         await actions(where={"risk_levl": "high"})
 
 

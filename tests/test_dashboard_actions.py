@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,7 @@ import httpx2
 import pytest
 
 from hubwire import Approval, Hub
-from hubwire.approvals import ApprovalPolicy, FunctionApprover
+from hubwire.approvals import ApprovalPolicy, ChallengeKind, FunctionApprover, RiskLevel
 from hubwire.errors import NotApproved
 from hubwire.events import AdminActed, Event, GenericEvent
 from hubwire.listeners import AuditLog
@@ -84,6 +85,59 @@ async def test_a_person_approves_and_the_agent_goes_on() -> None:
         approval = await gate
         assert isinstance(approval, Approval)
         assert (await client.get(f"api/approvals/{which}")).json()["may_decide"] is False
+
+
+QUIZ = ApprovalPolicy(challenges=dict.fromkeys(RiskLevel, ChallengeKind.QUIZ))
+
+
+async def test_a_quiz_is_passed_before_a_yes_counts() -> None:
+    """Its answers are what the person is shown; without them, or with others, nothing is decided."""
+    async with asked(QUIZ) as (hub, gate, which), as_person(hub) as client:
+        challenge = (await client.get(f"api/approvals/{which}")).json()["challenge"]
+        assert challenge["kind"] == "quiz"
+        assert [each["text"] for each in challenge["prompts"]] == [
+            "Type the value of amount",
+            "Type the value of mail",
+        ]
+        place = f"api/approvals/{which}/decision"
+        for replies in ([], ["12"], ["12", "jane@example.com"], ["12", ""], ["[redacted:email]", "12"]):
+            answer = await client.post(place, json={"verdict": "approve", "replies": replies})
+            assert (answer.status_code, code_of(answer)) == (409, "challenge"), replies
+            assert answer.json()["challenge"] == challenge
+        assert [each.approval_id for each in hub.approvals.pending()] == [which]
+        assert await acted(hub) == [], "what was not asked for in the end is no act"
+        answer = await client.post(place, json={"verdict": "approve", "replies": [" 12 ", "[redacted:email]"]})
+        assert answer.json()["approval"]["state"] == "approved"
+        await gate
+
+
+async def test_a_no_needs_no_quiz() -> None:
+    async with asked(QUIZ) as (hub, gate, which), as_person(hub) as client:
+        answer = await client.post(f"api/approvals/{which}/decision", json={"verdict": "deny", "reason": "too much"})
+        assert answer.json()["approval"]["state"] == "denied"
+        with pytest.raises(NotApproved):
+            await gate
+
+
+async def test_a_quiz_tells_nothing_of_what_is_hidden() -> None:
+    """Who does not see the arguments repeats the action."""
+    async with asked(QUIZ) as (hub, gate, which), as_person(hub, "eve") as client:
+        found = (await client.get(f"api/approvals/{which}")).json()
+        assert [each["text"] for each in found["challenge"]["prompts"]] == ["Type the name of the action"]
+        assert "amount" not in str(found["challenge"])
+        await client.post(f"api/approvals/{which}/decision", json={"verdict": "approve", "replies": ["refund"]})
+        await gate
+
+
+async def test_replies_that_are_none_are_refused() -> None:
+    async with asked(QUIZ) as (hub, _, which), as_person(hub) as client:
+        for hostile in [each for each in HOSTILE if each != []] + [["x" * 2001], ["x"] * 21]:
+            content = json.dumps({"verdict": "approve", "replies": hostile})
+            answer = await client.post(
+                f"api/approvals/{which}/decision", content=content, headers={"Content-Type": "application/json"}
+            )
+            assert answer.status_code in (400, 409), hostile
+        assert hub.approvals.pending()
 
 
 async def test_a_denial_says_why_and_the_agent_reads_it() -> None:

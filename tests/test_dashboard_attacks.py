@@ -225,12 +225,12 @@ async def test_a_board_goes_on_while_its_clock_stands_still() -> None:
 
 OF_ALL = {
     *("GET /api/listeners", "POST /api/listeners/resume", "GET /api/statistics", "GET /api/health", "GET /metrics"),
-    *("POST /api/verify", "DELETE /api/verify", "GET /api/board/listeners"),
+    *("POST /api/verify", "DELETE /api/verify", "GET /api/board/listeners", "POST /api/index"),
 }
 """What a person of some tenants alone is refused."""
 OPERATE = {
     *("POST /api/approvals/{id}/decision", "POST /api/dead-letters/retry", "POST /api/dead-letters/discard"),
-    "POST /api/listeners/resume",
+    *("POST /api/listeners/resume", "POST /api/index"),
 }
 BODIES = {"resume": {"listener": "none"}, "decision": {"verdict": "approve"}, "retry": {"ids": ["x"]}}
 BODIES["discard"] = BODIES["retry"]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hubwire import Hub
+from hubwire.approvals import ApprovalPolicy, ChallengeKind, RiskLevel
 from support.browser import Alone, Looking, Served, chromium, failed, gate, numbered, served
 
 pytestmark = pytest.mark.slow
@@ -248,6 +249,29 @@ def test_an_approval_is_decided_by_keyboard_alone(live: Served, person: Looking)
     approval = task.result(20)
     assert (approval.approvers, approval.reason) == (("ann",), "the passenger is ill")
     page.locator(".view").get_by_text("the passenger is ill").first.wait_for()
+
+
+def test_a_quiz_is_asked_before_a_yes_is_sent(live: Served, person: Looking) -> None:
+    """By keyboard alone: what has no reply is gone to, and a wrong reply decides nothing."""
+    policy = ApprovalPolicy(challenges=dict.fromkeys(RiskLevel, ChallengeKind.QUIZ))
+    task = gate(live, {"amount": 1203, "to": "Zürich"}, policy)
+    page = person.open(live, "approvals")
+    person.select()
+    page.get_by_role("button", name=re.compile("^Approve")).wait_for()
+    page.keyboard.press("a")
+    page.get_by_label("Type the value of amount").wait_for()
+    page.keyboard.press("Enter")
+    page.keyboard.type("1204")
+    page.keyboard.press("Enter")
+    assert not [url for url in person.asked if url.endswith("/decision")]
+    page.keyboard.type("Zürich")
+    page.keyboard.press("Enter")
+    page.get_by_text("the quiz was not passed").wait_for()
+    page.get_by_label("Type the value of amount").fill("1203")
+    page.keyboard.press("Enter")
+    assert task.result(20).approvers == ("ann",)
+    assert all("409" in each for each in person.trouble)
+    person.trouble.clear()
 
 
 def test_a_denial_without_a_reason_is_not_sent(live: Served, person: Looking) -> None:

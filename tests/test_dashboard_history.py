@@ -135,7 +135,7 @@ async def test_pages_follow_each_other_without_a_gap(client: httpx2.AsyncClient,
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("agnt=coder", "is agent meant?"),
+        ("agnt=coder", "did you mean agent?"),
         ("since=yesterdy", "since"),
         ("since=2026-01-02&until=2026-01-01", "until is exclusive"),
         ("outcome=bad", "outcome is one of"),
@@ -341,6 +341,39 @@ async def test_exports_are_whole_files(client: httpx2.AsyncClient) -> None:
     lines = (await client.get("api/export?kind=tool.*&format=cloudevents")).text.splitlines()
     assert [json.loads(line)["specversion"] for line in lines] == ["1.0"] * 2 * CALLS
     assert (await client.get("api/export?format=exe")).status_code == 400
+
+
+@pytest.mark.parametrize("order", ["", "newest_first=1&"])
+async def test_pages_of_an_export_make_the_whole(client: httpx2.AsyncClient, order: str) -> None:
+    """Each says where the next begins, and the last one does not."""
+    whole = (await client.get("api/export?outcome=failed")).text.splitlines()
+    assert len(whole) == CALLS
+    seen, cursor = [], ""
+    while True:
+        page = await client.get(f"api/export?outcome=failed&{order}limit=7&after={cursor}")
+        assert page.status_code == 200
+        seen += page.text.splitlines()
+        if (cursor := page.headers.get("hubwire-cursor", "")) == "":
+            break
+        assert len(page.text.splitlines()) == 7
+    assert seen == (whole if not order else whole[::-1])
+    for wrong in ("limit=0", "limit=10001", "limit=x", "after=q1-forged", "newest_first=2"):
+        assert (await client.get(f"api/export?{wrong}")).status_code == 400
+
+
+async def test_a_page_of_large_records_ends_early() -> None:
+    store = MemoryStore()
+    async with Hub(store, listeners=[AuditLog(store)]) as hub:
+        for _ in range(300):
+            await hub.emit(GenericEvent(kind="own.large", data={"text": "x" * 20_000}))
+        await hub.flush()
+        async with signed_in(Dashboard(hub, access=Access(PEOPLE)), TOKENS["ann"]) as client:
+            page = await client.get("api/export?kind=own.large&limit=1000")
+            count = len(page.text.splitlines())
+            assert 200 <= count < 300
+            rest = await client.get(f"api/export?kind=own.large&limit=1000&after={page.headers['hubwire-cursor']}")
+            assert len(rest.text.splitlines()) == 300 - count
+            assert "hubwire-cursor" not in rest.headers
 
 
 async def test_a_client_that_leaves_an_export_leaves_nothing_behind() -> None:

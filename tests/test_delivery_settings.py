@@ -140,7 +140,7 @@ class OnlyTypo:
 )
 def test_a_hook_that_does_not_exist_is_refused(listener: object, nearest: str) -> None:
     """The error names the nearest one that does."""
-    with pytest.raises(ConfigurationError, match=f"nearest hook is {nearest}"):
+    with pytest.raises(ConfigurationError, match=rf"did you mean {nearest}\?"):
         Hub().attach(listener)
 
 
@@ -208,7 +208,7 @@ def test_a_pattern_of_own_kinds_has_to_match_one() -> None:
     """The hub's own kinds are all known. A kind of a program may be declared later."""
     hub = Hub()
     for pattern, advice in (
-        ("hub.strated", r"is hub\.started meant"),
+        ("hub.strated", r"did you mean hub\.started"),
         (["tool.*", "mailbox.zzzzzzzz"], r"write mailbox\.\* for all of them"),
     ):
         with pytest.raises(ConfigurationError, match=rf"matches no kind of the hub's own events of .*{advice}"):

@@ -60,7 +60,7 @@ async def test_an_event_that_matches_several_patterns_comes_once() -> None:
         (([],), {}, "no pattern is given"),
         (("number.*", print), {}, "a function is given beside patterns"),
         (("number.*",), {"pattern": "x.*"}, "give them once"),
-        (("number.*",), {"onec": True}, "is once meant"),
+        (("number.*",), {"onec": True}, "did you mean once"),
         (("number.*",), {"once": 1}, "once is True or False"),
         ((Hostile(),), {}, "cannot be attached"),
     ],
@@ -410,7 +410,9 @@ async def test_what_is_not_attached_cannot_be_detached() -> None:
     """A name or a function that is not there is an error, so a typing error is seen; an ended attachment is not."""
     async with Hub() as hub, Hub() as other:
         attachment = await attached(hub, print, name="printer")
-        with pytest.raises(NotFound, match=r"hub.detach\(\): no listener named 'pinter' is attached; is printer meant"):
+        with pytest.raises(
+            NotFound, match=r"hub.detach\(\): no listener named 'pinter' is attached; did you mean printer"
+        ):
             await hub.detach("pinter")
         with pytest.raises(NotFound, match="is not attached"):
             await hub.detach(len)

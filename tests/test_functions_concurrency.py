@@ -460,7 +460,7 @@ async def test_a_hub_lets_calls_end_when_it_closes() -> None:
         ({"concurrency": "4"}, "concurrency"),
         ({"concurrency": 2, "once": True}, "once=True is for one call"),
         ({"concurrency": 2, "batch_seconds": 1.0}, "omit batch_seconds"),
-        ({"key": "chanel_id"}, "is channel_id meant"),
+        ({"key": "chanel_id"}, "did you mean channel_id"),
         ({"key": 3}, "or a function of the event"),
         ({"key": "\ud800"}, "key"),
     ],

@@ -57,9 +57,9 @@ async def none() -> None: ...
     ("actor", "message"),
     [
         (Idle(), r"class Idle cannot be an actor: it would lose each envelope; give it async def on_envelope\(self, t"),
-        (Misspelt(), r"class Misspelt has on_enveloppe, which the hub does not call; is on_envelope meant\?"),
+        (Misspelt(), r"class Misspelt has on_enveloppe, which the hub does not call; did you mean on_envelope\?"),
         (Heir(), r"class Heir has on_enveloppe"),
-        (Late(), r"class Late has on_strat, .*; is on_start meant\?"),
+        (Late(), r"class Late has on_strat, .*; did you mean on_start\?"),
         (
             Greedy(),
             r"class Greedy cannot be an actor: on_envelope is called as on_envelope\(turn\) \(missing .*content",

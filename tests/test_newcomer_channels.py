@@ -35,7 +35,7 @@ async def test_a_misspelt_reader_of_a_channel_is_refused() -> None:
         boss, clerk, _ = [await hub.agents.register(name) for name in ("boss", "clerk", "eve")]
         channel = await hub.channels.open([boss, clerk])
         for read in (channel.history, channel.view):
-            with pytest.raises(NotFound, match=r"no agent 'clark' is registered; .*is 'clerk' meant\?"):
+            with pytest.raises(NotFound, match=r"no agent 'clark' is registered; .*did you mean 'clerk'\?"):
                 await read(agent="clark")
             with pytest.raises(CommandRejected, match=r"^agent 'eve' is not a participant of channel"):
                 await read(agent="eve")

@@ -89,7 +89,7 @@ async def test_the_way_to_restart_is_advised() -> None:
             r"class InboxRule has the fields of an InboxRule, and no inbox; write rule=\{'inbox': I",
         ),
         ({"capacity": 2}, r"\{'capacity': 2\} has the fields of an InboxRule"),
-        ({"inbx": InboxRule(capacity=2)}, r"the rule has 'inbx', and no inbox; is inbox meant\?"),
+        ({"inbx": InboxRule(capacity=2)}, r"the rule has 'inbx', and no inbox; did you mean inbox\?"),
     ],
     ids=["an InboxRule", "its fields", "misspelt"],
 )
@@ -110,7 +110,7 @@ async def test_dead_letters_of_a_misspelt_name_are_refused() -> None:
     async with Hub() as hub:
         clerk = await hub.agents.register("clerk")
         assert not hub.inboxes.dead_letters("clerk")
-        with pytest.raises(NotFound, match=r"no agent 'clark' is registered; .*is 'clerk' meant\?"):
+        with pytest.raises(NotFound, match=r"no agent 'clark' is registered; .*did you mean 'clerk'\?"):
             hub.inboxes.dead_letters("clark")
         assert not hub.inboxes.dead_letters(clerk)
 

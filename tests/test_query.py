@@ -160,10 +160,10 @@ def test_days_begin_where_their_zone_says() -> None:
 @pytest.mark.parametrize(
     ("filters", "said"),
     [
-        ({"agnet": "planner"}, "is agent meant"),
+        ({"agnet": "planner"}, "did you mean agent"),
         ({"risk_level": "high"}, "where="),
-        ({"severity": "eror"}, "is error meant"),
-        ({"outcome": "sucess"}, "is success meant"),
+        ({"severity": "eror"}, "did you mean error"),
+        ({"outcome": "sucess"}, "did you mean success"),
         ({"since": "yesterdy"}, "since is a time"),
         ({"since": "10m"}, "since is a time.*write -10m"),
         ({"since": "10 minutes ago"}, "since is a time"),

@@ -249,7 +249,7 @@ async def test_rubber_stamps_are_found() -> None:
     assert [row.is_rubber_stamp(min_risk="medium") for row in rows] == [True, True, False, True, False, False]
     assert [row.is_rubber_stamp(max_review_seconds=10) for row in rows] == [True, True, True, False, False, False]
     assert [row.is_review_too_short for row in rows] == [False, True, False, True, False, True]
-    with pytest.raises(ConfigurationError, match="is high meant"):
+    with pytest.raises(ConfigurationError, match="did you mean high"):
         rows[0].is_rubber_stamp(min_risk="hihg")
 
 
@@ -268,7 +268,7 @@ async def test_no_approval_was_asked_before_1970() -> None:
 
 @pytest.mark.parametrize(
     ("filters", "said"),
-    [({"kind": "x.y"}, "by kind"), ({"text": "x"}, "by text"), ({"where": {"verdct": "x"}}, "is verdict meant")],
+    [({"kind": "x.y"}, "by kind"), ({"text": "x"}, "by text"), ({"where": {"verdct": "x"}}, "did you mean verdict")],
 )
 def test_rows_are_not_selected_as_records(filters: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):

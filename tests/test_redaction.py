@@ -388,7 +388,7 @@ def test_an_interrupt_is_for_the_program() -> None:
         ({"rules": [1]}, "rules is a list of RedactionRule"),
         ({"rules": [RedactionRule("a", keys=["b"]), RedactionRule("a", keys=["c"])]}, "two rules have the name"),
         ({"without": "ip"}, "without is a list"),
-        ({"without": ["emial"]}, "is email meant"),
+        ({"without": ["emial"]}, "did you mean email"),
         ({"mode": "hash"}, "mode is"),
         ({"mode": "pseudonym"}, "16 random bytes"),
         ({"mode": "pseudonym", "key": b"short"}, "16 random bytes"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,3 +105,11 @@ def test_an_impossible_url_is_refused(url: str, message: str) -> None:
     """The message names those that are possible."""
     with pytest.raises(ConfigurationError, match=message):
         open_store(url)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "5", True, [5]])
+def test_a_deadline_that_is_none_is_refused(seconds: Any) -> None:
+    for url in ("memory://", "./data", "s3://bucket/prefix?region=x"):
+        with pytest.raises(ConfigurationError, match="deadline_seconds is a number of seconds"):
+            open_store(url, deadline_seconds=seconds)
+    assert isinstance(open_store("memory://", deadline_seconds=5), MemoryStore)

@@ -599,7 +599,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"check": 5}, "check is a function"),
     ({"check": asyncio.sleep}, "check is a function that is called with the event, and is not async"),
     ({"kinds": "Billing.*"}, "kinds are lower-case"),
-    ({"required": ["source"], "mode": "strcit"}, "mode is one of strict, warn, not 'strcit'; is strict meant?"),
+    ({"required": ["source"], "mode": "strcit"}, "mode is one of strict, warn, not 'strcit'; did you mean strict?"),
     ({"required": ["source"], "when_check_fails": True}, "when_check_fails is one of fault, pass"),
 ]
 

@@ -114,6 +114,6 @@ def _check_names(actor: Any, names: set[str]) -> None:
     for name in sorted(names.difference(_METHODS, HOOKS, ("on_event", "on_events"))):
         if near := nearest_name(name, _METHODS, cutoff=0.75):
             raise ConfigurationError(
-                f"{shown(actor)} has {name}, which the hub does not call; is {near} meant? The hub calls"
+                f"{shown(actor)} has {name}, which the hub does not call; did you mean {near}? The hub calls"
                 f" {', '.join(_METHODS)}"
             )

@@ -145,8 +145,8 @@ class Adapted:
                 continue
             if (near := nearest_name(name, HOOKS, cutoff=0.75)) is not None:
                 raise ConfigurationError(
-                    f"listener {self.name!r} has {name}, which is no hook and would never be called; the nearest hook"
-                    f" is {near}. Override on_event for what has no hook of its own"
+                    f"listener {self.name!r} has {name}, which is no hook and would never be called; did you mean"
+                    f" {near}? Override on_event for what has no hook of its own"
                 )
 
     def _has(self, name: str) -> bool:

@@ -207,7 +207,7 @@ def _checked_patterns(name: str, pattern: Any) -> tuple[str, ...]:
         if dot and domain in OWN_DOMAINS:
             raise ConfigurationError(
                 f"listener {name!r}: pattern {each[:80]!r} matches no kind of the hub's own events of {domain!r};"
-                f" {f'is {near} meant?' if near else f'write {domain}.* for all of them'}"
+                f" {f'did you mean {near}?' if near else f'write {domain}.* for all of them'}"
             )
         if near is not None:
             _log.problem(

@@ -161,7 +161,7 @@ class Agents:
         names = self._names(tenant)
         few = tuple(islice(names, _COMPARED_MAX)) if type(name) is str and len(name) <= 100 else ()
         nearest = nearest_name(str(name), few) if few else None
-        meant = "" if nearest is None else f"; is {shown(nearest)} meant?"
+        meant = "" if nearest is None else f"; did you mean {shown(nearest)}?"
         known = "" if meant or not few else f"; registered are {listed([shown(each) for each in few])}"
         return NotFound(f"no agent {shown(name)} is registered; register it, or look it up by name{meant or known}")
 

@@ -211,7 +211,7 @@ def checked_rule(rule: Any) -> Mapping[str, Any]:
         meant = nearest_name(unknown[0], _OF_INBOX)
         raise CommandRejected(
             f"an InboxRule has no {shown(unknown[0])}; it has {', '.join(sorted(_OF_INBOX))}"
-            + ("" if meant is None else f"; is {meant} meant?")
+            + ("" if meant is None else f"; did you mean {meant}?")
         )
     try:
         read(InboxRule, inbox)
@@ -230,4 +230,4 @@ def _check_names_inbox(rule: Any, fields: Mapping[str, Any]) -> None:
             " rule={'inbox': InboxRule(...)}"
         )
     if (near := nearest_name("inbox", fields, cutoff=0.8)) is not None:
-        raise CommandRejected(f"the rule has {shown(near)}, and no inbox; is inbox meant?")
+        raise CommandRejected(f"the rule has {shown(near)}, and no inbox; did you mean inbox?")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
 from .._version import installed_version
-from ..errors import ConfigurationError, HubError
 from .approvals_app import approvals
 from .dead_letters_app import dead_letters
 from .export_app import export, report
-from .failures import CommandFailed
+from .failing import MISUSED, failed, misuse
 from .holds_app import hold, holds, release
 from .hub_client import is_hub, token_file as given_token_file
 from .incoming_app import follow, import_
@@ -31,11 +29,10 @@ from .webhook_app import webhook
 
 __all__ = ("run",)
 
-FAILED = 1
-MISUSED = 2
-_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-
 Target = Annotated[str, Parameter(help="A directory, or the URL of a store: file:///data.")]
+Place = Annotated[
+    str, Parameter(help="A directory, the URL of a store, file:///data, or the address of a hub's dashboard.")
+]
 LogPath = Annotated[
     str | None, Parameter(name="--log", help="The log within the store; by default /audit, else /journal.")
 ]
@@ -66,7 +63,7 @@ app.command(tail)
 
 @app.command
 def top(
-    target: Target,
+    target: Place,
     /,
     *,
     once: Annotated[bool, Parameter(help="Print one frame of what there is, and exit.")] = False,
@@ -99,7 +96,8 @@ def show(
         str,
         Parameter(
             allow_leading_hyphen=True,
-            help="A directory, or the URL of a store: file:///data. It may also stand before the event.",
+            help="A directory, the URL of a store, file:///data, or the address of a hub's dashboard. It may also stand"
+            " before the event.",
         ),
     ],
     /,
@@ -118,7 +116,7 @@ def show(
 
 @app.command
 def stats(
-    target: Target,
+    target: Place,
     /,
     *,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
@@ -134,7 +132,7 @@ def stats(
 
 @app.command
 def verify(
-    target: Target,
+    target: Place,
     /,
     *,
     log: Annotated[str | None, Parameter(help="The log within the store; by default /audit.")] = None,
@@ -165,7 +163,7 @@ def verify(
 
 @app.command
 def doctor(
-    target: Target,
+    target: Place,
     /,
     *,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
@@ -350,7 +348,7 @@ def _launch(
     except Exception as error:  # noqa: BLE001 - the last place where an error can become one line
         if debug:
             traceback.print_exc()
-        return _failed(error)
+        return failed(error)
     return code if isinstance(code, int) else 0
 
 
@@ -362,48 +360,7 @@ def run(arguments: Sequence[str]) -> int:
         launch, bound, _ = app.meta.parse_args(arguments, exit_on_error=False, print_error=False)
         return launch(*bound.args, **bound.kwargs) or 0
     except CycloptsError as error:
-        complain(_misuse(error))
+        complain(misuse(error))
         return MISUSED
     except OSError as error:  # of what is printed without a verb, as the help
-        return _failed(error)
-
-
-def _misuse(error: CycloptsError) -> str:
-    """Return what is wrong with the words of a command, and where to read on."""
-    verb = " ".join(("hubwire", *(error.command_chain or ())))
-    if not isinstance(error, MissingArgumentError) or error.argument is None:
-        return f"{error} (see {verb} --help)"
-    nearest = str(error).partition("requires an argument.")[2].strip()
-    unknown = [each for each in error.unused_tokens or () if each.startswith("-")]
-    said = nearest or (f"It has no option {unknown[0]}." if unknown else "")
-    return " ".join(filter(None, (f"{verb} needs {error.argument.name}.", said, f"(see {verb} --help)")))
-
-
-def _failed(error: Exception) -> int:
-    """Print an error in one line, if it is one that a user can act on; return the exit code."""
-    leaves = list(_leaves(error))
-    if any(isinstance(leaf, BrokenPipeError) for leaf in leaves):
-        raise BrokenPipeError
-    for leaf in leaves:
-        if isinstance(leaf, (HubError, CommandFailed)):
-            complain(leaf)
-            return MISUSED if isinstance(leaf, ConfigurationError) else FAILED
-    if isinstance(leaves[0], OSError):
-        complain(_of_system(leaves[0]))
-        return FAILED
-    raise error
-
-
-def _of_system(error: OSError) -> str:
-    """Return what the system refused; what has no name and cannot be written is the output."""
-    if error.filename is None and error.errno in _NOT_WRITTEN:
-        return f"the standard output cannot be written ({error.strerror}); make room there, or write to another place"
-    return str(error)
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
+        return failed(error)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+import anyio
 import attrs
 
 from ..board import Board, Transcript
@@ -15,9 +17,9 @@ from ..errors import ConfigurationError
 from .failures import CommandFailed
 from .feed import Feed
 from .hub_client import HubClient, HubRefused, is_hub
-from .output import Paint, escape, escape_json, say
+from .output import Paint, escape, escape_json, is_terminal, say
 from .rows import rows_as
-from .target import find_log, open_target
+from .target import READING_SECONDS, find_log, open_target
 from .top_frame import duration
 
 __all__ = (
@@ -54,6 +56,14 @@ class Details:
     said_before: list[Fields] = attrs.Factory(list)
     why_not: str = ""
     """Why the reader may not decide it; empty if that is not so."""
+    challenge: Fields | None = None
+    """What a yes has to come with: its kind, and prompts."""
+
+    @property
+    def prompts(self) -> list[str]:
+        """What has to be replied to before a yes counts."""
+        found: list[Fields] = [] if self.challenge is None else self.challenge["prompts"]
+        return [f"{each['text']} ({'/'.join(each['choices'])})" if each["choices"] else each["text"] for each in found]
 
 
 class _Place(Protocol):
@@ -99,10 +109,20 @@ async def show_approval(target: str, approval_id: str, *, log: str | None, as_js
         say(line)
 
 
-async def decide(
-    target: str, approval_id: str, verdict: Literal["approve", "deny"], reason: str, *, as_json: bool
+def decide(
+    target: str,
+    approval_id: str,
+    verdict: Literal["approve", "deny"],
+    reason: str,
+    replies: Sequence[str] = (),
+    *,
+    as_json: bool,
 ) -> None:
-    """Approve or deny at a running hub; print what has become of it."""
+    """Approve or deny at a running hub; print what has become of it.
+
+    What a person has to reply to first is asked on a terminal, between two questions to the hub: while one waits for
+    a line, Ctrl-C has to end it.
+    """
     if not is_hub(target):
         raise ConfigurationError(
             f"approvals {verdict}: {target} is a store, and a store is only read: the hub decides. Name the address of"
@@ -110,8 +130,10 @@ async def decide(
         )
     if verdict == "deny" and not reason.strip():
         raise ConfigurationError("approvals deny: the agent is told why; give --reason")
-    async with HubClient(target) as client:
-        decided = await decided_at(client, approval_id, verdict, reason)
+    details = anyio.run(_details_at, target, approval_id)
+    if verdict == "approve" and details.prompts and not details.why_not and not replies:
+        replies = _replied(details)
+    decided = anyio.run(_decide_at, target, details.approval["approval_id"], verdict, reason, tuple(replies))
     if as_json:
         say(escape_json(json.dumps(decided, ensure_ascii=False)))
         return
@@ -121,17 +143,56 @@ async def decide(
 
 
 async def decided_at(
-    client: HubClient, approval_id: str, verdict: Literal["approve", "deny"], reason: str
-) -> dict[str, Any]:
+    client: HubClient,
+    approval_id: str,
+    verdict: Literal["approve", "deny"],
+    reason: str,
+    replies: Sequence[str] = (),
+) -> Fields:
     """Have a hub take the answer to an approval; return the approval as it is then."""
     approval = one_of(await _Hub(client).approvals(), approval_id, client.name)
     try:
-        body = {"verdict": verdict, "reason": reason}
+        body: dict[str, Any] = {"verdict": verdict, "reason": reason, "replies": list(replies)}
         answer = await client.post(f"api/approvals/{approval['approval_id']}/decision", body)
     except HubRefused as error:
+        if error.code == "challenge":
+            raise CommandFailed(f"{error}; nothing was decided") from error
         raise too_late(error, verdict) or error from error
-    decided: dict[str, Any] = answer["approval"]
+    decided: Fields = answer["approval"]
     return decided
+
+
+async def _decide_at(
+    target: str, approval_id: str, verdict: Literal["approve", "deny"], reason: str, replies: Sequence[str]
+) -> Fields:
+    async with HubClient(target) as client:
+        return await decided_at(client, approval_id, verdict, reason, replies)
+
+
+async def _details_at(target: str, approval_id: str) -> Details:
+    async with HubClient(target) as client:
+        place = _Hub(client)
+        return await place.details(one_of(await place.approvals(), approval_id, client.name))
+
+
+def _replied(details: Details) -> list[str]:
+    """Ask on the terminal what has to be replied to before a yes counts."""
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        raise ConfigurationError(
+            f"approvals approve: a yes to this counts with replies: {'; '.join(details.prompts)}. Give --reply,"
+            " once for each, in this order"
+        )
+    paint = Paint(sys.stderr)
+    for line in facts_of(details, paint):
+        say(line, sys.stderr)
+    replies = []
+    for prompt in details.prompts:
+        print(f"{paint.bold(escape(prompt))}: ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            raise CommandFailed("not approved: the input has ended before all was replied")
+        replies.append(line.strip())
+    return replies
 
 
 def too_late(error: HubRefused, verdict: str) -> CommandFailed | None:
@@ -153,7 +214,7 @@ async def _at(target: str, log: str | None, *, raw: bool, use: Any) -> Any:
     if is_hub(target):
         async with HubClient(target) as client:
             return await use(_Hub(client))
-    store = open_target(target)
+    store = open_target(target, READING_SECONDS)
     try:
         feed = Feed(store, await find_log(store, log, target), Board(), raw=raw)
         damage = await feed.read_all()
@@ -205,7 +266,7 @@ def details_from(found: Fields) -> Details:
     """Return the details of an approval as the interface of a dashboard gives them."""
     why_not = "" if found.get("may_decide") else str(found.get("why_not") or "")
     said: list[Fields] = found.get("said_before") or []
-    return Details(found["approval"], found.get("arguments"), [*said[-_SAID_BEFORE:]], why_not)
+    return Details(found["approval"], found.get("arguments"), [*said[-_SAID_BEFORE:]], why_not, found.get("challenge"))
 
 
 def one_of(approvals: Sequence[Fields], wanted: str, name: str) -> Fields:
@@ -219,7 +280,8 @@ def one_of(approvals: Sequence[Fields], wanted: str, name: str) -> Fields:
     if found:
         raise ApprovalMissing(f"{len(found)} approvals of {name} end in {end!r}; give the whole id")
     raise ApprovalMissing(
-        f"{name} has no approval {wanted!r:.80}; `hubwire approvals list --all` prints those that are remembered"
+        f"{name} has no approval {wanted!r:.80}; `hubwire approvals list {shlex.quote(name)} --all` prints those"
+        " that are remembered"
     )
 
 
@@ -283,6 +345,7 @@ def facts_of(details: Details, paint: Paint) -> list[str]:
         _fact("trust", "" if approval["trust"] is None or is_a_step else f"{approval['trust']:.2f}"),
         _fact("quorum", quorum),
         _fact("approvers", escape(", ".join(approval["approvers"]))),
+        _fact("asks first", escape("; ".join(details.prompts))),
         _fact("id", escape(approval["approval_id"])),
         _fact("may decide", escape(details.why_not and f"no: {details.why_not}")),
     ]

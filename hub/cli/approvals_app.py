@@ -68,14 +68,19 @@ def approve(
     /,
     *,
     reason: Annotated[str, Parameter(help="Why; it becomes part of the audit log.")] = "",
+    reply: Annotated[
+        tuple[str, ...],
+        Parameter(
+            allow_leading_hyphen=True,
+            help="What is replied to the quiz of an action of high risk, once for each question; else a terminal asks.",
+        ),
+    ] = (),
     output: Output = "pretty",
 ) -> None:
     """Approve at a running hub, as the person whose token is given."""
-    import anyio
-
     from .approvals import decide
 
-    anyio.run(partial(decide, target, approval, "approve", reason, as_json=output == "json"))
+    decide(target, approval, "approve", reason, reply, as_json=output == "json")
 
 
 @approvals.command
@@ -88,8 +93,6 @@ def deny(
     output: Output = "pretty",
 ) -> None:
     """Deny at a running hub, as the person whose token is given, with a reason."""
-    import anyio
-
     from .approvals import decide
 
-    anyio.run(partial(decide, target, approval, "deny", reason, as_json=output == "json"))
+    decide(target, approval, "deny", reason, as_json=output == "json")

@@ -15,7 +15,7 @@ from .doctor import say_store
 from .failures import CommandFailed
 from .inspection import StoreReport, inspect_store
 from .output import plural, say
-from .target import open_target
+from .target import emptiness, open_target
 
 __all__ = ("back_up", "backup", "put_back", "restore")
 
@@ -47,7 +47,7 @@ async def back_up(
     no file to copy or the target is not empty, and :class:`CommandFailed` if no copy is consistent.
     """
     if not await source.exists("/"):
-        raise ConfigurationError(f"{name} is empty; is it the directory or URL that the hub's store has?")
+        raise ConfigurationError(await emptiness(name))
     await _check_empty(target, target_name)
     why: str | None = None
     for _ in range(_ATTEMPTS):

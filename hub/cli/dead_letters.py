@@ -28,7 +28,7 @@ from .inspection import holder_of
 from .letters_in import letters_in
 from .output import Paint, complain, escape, escape_json, plural, say
 from .read_journal import ReadJournal
-from .target import open_target
+from .target import WHICH, not_there, open_target
 
 __all__ = ("LetterMissing", "Wanted", "ask", "list_letters", "show_letter")
 
@@ -113,10 +113,8 @@ class _Opened:
     async def __aenter__(self) -> Self:
         if not await log_exists(self.store, self.journal):
             await self.store.aclose()
-            raise LetterMissing(
-                f"there is no journal in {self._target} at {self.journal}; is it the directory or URL of a hub's store?"
-                " The store is named first, then the letter"
-            )
+            why = await not_there(self._target) or f" at {self.journal}; {WHICH}"
+            raise LetterMissing(f"there is no journal in {self._target}{why} The store is named first, then the letter")
         return self
 
     async def __aexit__(self, *_: object) -> None:

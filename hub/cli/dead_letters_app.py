@@ -10,7 +10,9 @@ from cyclopts.validators import Number
 
 __all__ = ("dead_letters",)
 
-Target = Annotated[str, Parameter(help="A directory, or the URL of a store: file:///data.")]
+Target = Annotated[
+    str, Parameter(help="A directory, the URL of a store, file:///data, or the address of a hub's dashboard.")
+]
 JournalPath = Annotated[str, Parameter(name="--log", help="The journal within the store; by default /journal.")]
 Letters = Annotated[tuple[str, ...], Parameter(help="The ids of the letters, as list prints them.")]
 All = Annotated[bool, Parameter(name="--all", help="All letters that there are now.")]

@@ -35,7 +35,7 @@ _STEP_SECONDS = 1.2
 _AT_A_TIME = 2
 _ASK_EVERY = 4
 """Of so many tickets, one wants to be deployed, and waits for a person."""
-# A quiz has a question of its own, which no page asks: here a person says yes or no.
+# Who tries this out says yes or no, and passes no quiz before.
 _POLICY = ApprovalPolicy(timeout_seconds=300.0, challenges=dict.fromkeys(RiskLevel, ChallengeKind.CONFIRM))
 _NAMES = ("planner", "coder", "tester", "reviewer")
 

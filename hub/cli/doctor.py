@@ -15,7 +15,7 @@ from ..errors import ConfigurationError
 from .failures import CommandFailed
 from .inspection import JournalReport, LogReport, StoreReport, inspect_store
 from .output import Paint, escape, plural, say
-from .target import open_target
+from .target import READING_SECONDS, emptiness, open_target
 
 __all__ = ("Unwell", "doctor", "say_store")
 
@@ -34,10 +34,10 @@ class Unwell(CommandFailed):
 
 async def doctor(target: str, *, as_json: bool) -> None:
     """Print what is found. Raises :class:`Unwell` if there is a problem."""
-    store = open_target(target)
+    store = open_target(target, READING_SECONDS)
     try:
         if not await store.exists("/"):
-            raise ConfigurationError(f"{target} is empty; is it the directory or URL that the hub's store has?")
+            raise ConfigurationError(await emptiness(target))
         report = await inspect_store(store, name=target)
         for _ in range(_LOOKS_AGAIN):
             if not (report.problems and report.holders):

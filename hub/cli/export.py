@@ -11,7 +11,7 @@ from ..query import Selection
 from .exporting import STDOUT, Source, check_output, export_to, size_text
 from .hub_client import is_hub
 from .output import plural, say
-from .target import beginning_of, find_log, open_target
+from .target import READING_SECONDS, beginning_of, find_log, open_target
 
 __all__ = ("FORMATS", "export")
 
@@ -46,7 +46,7 @@ async def export(
         return
     made = _format(format_, columns)
     check_output(output, is_text=format_ != "parquet")
-    store = open_target(target)
+    store = open_target(target, READING_SECONDS)
     try:
         path = await find_log(store, log, target)
         if beginning := await beginning_of(store, path):

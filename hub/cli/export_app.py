@@ -14,6 +14,9 @@ __all__ = ("export", "report")
 _ALL = Filters()
 
 Target = Annotated[str, Parameter(help="A directory, or the URL of a store: file:///data.")]
+Place = Annotated[
+    str, Parameter(help="A directory, the URL of a store, file:///data, or the address of a hub's dashboard.")
+]
 Force = Annotated[bool, Parameter(help="Replace the file if it is there.")]
 Raw = Annotated[
     bool, Parameter(help="Write what is stored as it is: by default, what is personal or secret is redacted.")
@@ -24,7 +27,7 @@ LogPath = Annotated[
 
 
 def export(
-    target: Target,
+    target: Place,
     /,
     *,
     filters: Filters = _ALL,

@@ -7,12 +7,12 @@ import anyio.lowlevel
 
 from .. import codec
 from ..board import Board
-from ..errors import InvalidRecord, LogDamaged
-from ..log import LogReader
+from ..errors import HistoryGone, InvalidRecord, LogDamaged
+from ..log import LogReader, Record
 from ..ports import KnowledgeStore
 from .redacted import shown
 
-__all__ = ("Feed",)
+__all__ = ("Feed", "read_on")
 
 _STATES = {"hub.started": "running", "hub.stopped": "stopped"}
 _BATCH = 500
@@ -22,25 +22,34 @@ _BATCH = 500
 class Feed:
     """Folds the records of a log into a board, as they are shown."""
 
+    pause_seconds: float = 0.5
+    """How often a log that is written is looked at."""
+    trouble: str = ""
+    """It is read here: what fails raises."""
+
     def __init__(self, store: KnowledgeStore, path: str, board: Board, *, raw: bool) -> None:
         self.board: Board = board
         self.damaged: int = 0
         """How many records could not be read."""
-        self.state: str = "unknown"
-        """Of the hub: the board of a tenant has no event that says it."""
+        self._state = "unknown"
         self._reader = LogReader(store, path)
         self._shown_as = shown(raw=raw).record
 
+    @property
+    def state(self) -> str:
+        """Of the hub: the board of a tenant has no event that says it."""
+        return self._state if self.board.tenant is not None else self.board.hub().state
+
     async def read(self) -> bool:
         """Fold the next records; return whether there were any."""
-        records = await self._reader.read()
+        records = await read_on(self._reader)
         for number, record in enumerate(records):
             try:
                 body = self._shown_as(record).body
                 if b'"seq":' in body:
                     event = codec.decode(body)
                     self.board.fold(event)
-                    self.state = _STATES.get(event.kind, self.state)
+                    self._state = _STATES.get(event.kind, self._state)
             except InvalidRecord:
                 self.damaged += b'"seq":' in record.line
             if number % _BATCH == _BATCH - 1:
@@ -55,3 +64,15 @@ class Feed:
         except LogDamaged as error:  # what is before the damage is shown
             return error
         return None
+
+
+async def read_on(reader: LogReader) -> list[Record]:
+    """Return the next records; after what was pruned before it was read, those that are kept.
+
+    A board counts what is missing by the numbers of events.
+    """
+    while True:
+        try:
+            return await reader.read()
+        except HistoryGone:
+            await reader.seek_index(reader.index)

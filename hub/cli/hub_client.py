@@ -6,11 +6,11 @@ By httpx2, and not by the standard library: a stream has to end at Ctrl-C, which
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import attrs
@@ -30,7 +30,13 @@ _ANSWER_SECONDS = 30.0
 _SILENT_SECONDS = 60.0
 """A stream without a heartbeat for so long is taken for lost; one comes every 15 s."""
 _LINE_BYTES_MAX = 64 * 1024 * 1024
+_CURSOR = "Hubwire-Cursor"
+_STREAMS_MAX = 8
+"""A reader has one stream, and a few that have ended."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+T = TypeVar("T")
 
 
 class HubUnreachable(CommandFailed):
@@ -78,6 +84,8 @@ class HubClient:
         self.name: str = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._has_token = bool(token)
+        self._streams: list[AsyncGenerator[Any, None]] = []
+        """Those that were begun: the loop would end them all at once, one within the other, and complain."""
         self._library = _library()
         self._client = self._library.AsyncClient(
             base_url=f"{self.name}/",
@@ -93,7 +101,10 @@ class HubClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the streams, also those that a reader has left in the middle, and the connections."""
+        for stream in self._streams:
+            if not getattr(stream, "ag_running", False):  # else the task that reads it ends it
+                await stream.aclose()
         await self._client.aclose()
 
     # -- one question --
@@ -102,20 +113,28 @@ class HubClient:
         """Return the answer to a question. What is None or empty is not asked."""
         return await self._ask("GET", path, params=_given(parameters))
 
-    async def post(self, path: str, body: Any = None) -> Any:
-        """Have an action done; return the answer."""
+    async def post(self, path: str, body: Any = None, *, seconds: float = _ANSWER_SECONDS) -> Any:
+        """Have an action done; return the answer, which may take so long."""
         # The server checks where a request is from: this one is from its own page, or as good as.
         parts = urlsplit(self.name)
         return await self._ask(
-            "POST", path, json={} if body is None else body, headers={"Origin": f"{parts.scheme}://{parts.netloc}"}
+            "POST",
+            path,
+            json={} if body is None else body,
+            headers={"Origin": f"{parts.scheme}://{parts.netloc}"},
+            timeout=self._library.Timeout(_ANSWER_SECONDS, read=seconds),
         )
 
-    async def _ask(self, method: str, path: str, **more: Any) -> Any:
+    async def _asked(self, method: str, path: str, **more: Any) -> Any:
         try:
             response = await self._client.request(method, path, **more)
         except self._library.HTTPError as error:
             raise self._unreachable(error) from error
         self._check(response)
+        return response
+
+    async def _ask(self, method: str, path: str, **more: Any) -> Any:
+        response = await self._asked(method, path, **more)
         if not response.content:
             return None
         try:
@@ -123,21 +142,45 @@ class HubClient:
         except msgspec.MsgspecError as error:
             raise self._no_dashboard(response) from error
 
+    async def page(self, path: str, **parameters: Any) -> tuple[bytes, str | None]:
+        """Return a page of a download, and the cursor behind which the next one begins; None for the last page."""
+        timeout = self._library.Timeout(_ANSWER_SECONDS, read=_SILENT_SECONDS)
+        response = await self._asked("GET", path, params=_given(parameters), timeout=timeout)
+        return response.content, response.headers.get(_CURSOR)
+
     # -- streams --
 
-    async def lines(self, path: str, **parameters: Any) -> AsyncIterator[bytes]:
+    def lines(self, path: str, **parameters: Any) -> AsyncGenerator[bytes, None]:
         """Iterate over the lines of a download, without their line feeds."""
-        async with self._opened(path, _given(parameters), {}) as response:
-            async for line in self._split(response):
+        return self._begun(self._lines(path, parameters))
+
+    def messages(self, path: str, last_id: str | None, **parameters: Any) -> AsyncGenerator[Message, None]:
+        """Iterate over server-sent events, from behind the one of this id on, until the server closes the stream."""
+        return self._begun(self._messages(path, last_id, parameters))
+
+    def _begun(self, stream: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        self._streams = [*self._streams[-_STREAMS_MAX:], stream]
+        return stream
+
+    async def _lines(self, path: str, parameters: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+        async with (
+            self._opened(path, _given(parameters), {}) as response,
+            aclosing(self._split(response)) as lines,
+        ):
+            async for line in lines:
                 if line:
                     yield line
 
-    async def messages(self, path: str, last_id: str | None, **parameters: Any) -> AsyncIterator[Message]:
-        """Iterate over server-sent events, from behind the one of this id on, until the server closes the stream."""
+    async def _messages(
+        self, path: str, last_id: str | None, parameters: dict[str, Any]
+    ) -> AsyncGenerator[Message, None]:
         headers = {"Accept": "text/event-stream", **({} if last_id is None else {"Last-Event-ID": last_id})}
-        async with self._opened(path, _given(parameters), headers) as response:
+        async with (
+            self._opened(path, _given(parameters), headers) as response,
+            aclosing(self._split(response)) as lines,
+        ):
             event, identifier, data = "", last_id or "", list[bytes]()
-            async for raw in self._split(response):
+            async for raw in lines:
                 line = raw.rstrip(b"\r")
                 name, _, value = line.partition(b":")
                 value = value.removeprefix(b" ")
@@ -166,14 +209,17 @@ class HubClient:
         except self._library.HTTPError as error:
             raise self._unreachable(error) from error
 
-    async def _split(self, response: Any) -> AsyncIterator[bytes]:
+    async def _split(self, response: Any) -> AsyncGenerator[bytes, None]:
         rest = b""
-        async for content in response.aiter_bytes():
-            *lines, rest = (rest + content).split(b"\n")
-            for line in lines:
-                yield line
-            if len(rest) > _LINE_BYTES_MAX:
-                raise CommandFailed(f"{self.name} has sent a line of more than {_LINE_BYTES_MAX:,} bytes, and no end")
+        async with aclosing(response.aiter_bytes()) as pieces:
+            async for content in pieces:
+                *lines, rest = (rest + content).split(b"\n")
+                for line in lines:
+                    yield line
+                if len(rest) > _LINE_BYTES_MAX:
+                    raise CommandFailed(
+                        f"{self.name} has sent a line of more than {_LINE_BYTES_MAX:,} bytes, and no end"
+                    )
         if rest:
             yield rest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import attrs
@@ -98,9 +98,8 @@ class HubSource:
     async def _recent(self, lines: int) -> AsyncIterator[Record]:
         """Iterate over the newest events as they are now; a hub says at once, and each second, which is its newest."""
         newest, ticks, seen = -1, 0, -1
-        # Its type says iterator, but it is a generator, and has a connection to close.
         messages = self._client.messages("api/stream", None, raw=1, boards=1, last=lines, tenant=self._tenant)
-        async with aclosing(cast(Any, messages)):
+        async with aclosing(messages):
             async for message in messages:
                 if message.event == "tick":
                     ticks += 1
@@ -124,7 +123,7 @@ class HubSource:
             last = 0 if self._begins_at_end else _LAST_MAX
             try:
                 stream = self._client.messages("api/stream", self._last_id, raw=1, last=last, tenant=self._tenant)
-                async with aclosing(cast(Any, stream)):
+                async with aclosing(stream):
                     async for message in stream:
                         pause = _PAUSE_SECONDS
                         for record in self._taken(message):
@@ -198,11 +197,10 @@ def _field_of(message: Message, name: str) -> str:
 
 
 def filters_of(selection: Selection) -> dict[str, Any]:
-    """Return a selection as the parameters of a dashboard's interface."""
+    """Return a selection as the parameters of a dashboard's interface: without ``where``, with one tenant at most."""
     found: dict[str, Any] = {name: list(getattr(selection, name)) for name in ("kind", *FIELDS)}
     found["text"] = selection.text
+    found["tenant"] = list(selection.tenant) if len(selection.tenant) == 1 else []
     for name, moment in (("since", selection.since_at), ("until", selection.until_at)):
         found[name] = None if moment is None else moment.isoformat()
-    if selection.where:
-        found["where"] = [f"{key}={text}" for key, texts in selection.where for text in texts]
     return found

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import cast
+from functools import partial
+from typing import TypeVar, cast
 
 import anyio
 
@@ -16,7 +17,7 @@ from ..ports import KnowledgeStore, normalize_path
 from ..query import names_of, query
 from .output import complain, escape, say
 from .sieve import Sieve
-from .target import beginning_of, find_log, head_at, open_target, wait_for_log
+from .target import FOLLOWING_SECONDS, READING_SECONDS, beginning_of, find_log, head_at, open_target, wait_for_log
 
 __all__ = ("LogSource",)
 
@@ -25,16 +26,23 @@ _PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 1.0, 30.0
 _AGAIN_SECONDS = 0.2
 
 
-class LogSource:
-    """The log at a directory or a store URL. ``sieve`` says which of its records are wanted."""
+T = TypeVar("T")
 
-    def __init__(self, target: str, log: str | None, sieve: Sieve) -> None:
+
+class LogSource:
+    """The log at a directory or a store URL. ``sieve`` says which of its records are wanted.
+
+    ``is_patient``: whether a service that cannot be reached is waited for without end, and that is said.
+    """
+
+    def __init__(self, target: str, log: str | None, sieve: Sieve, *, is_patient: bool) -> None:
         self.target: str = target
         self.path: str = ""
         """Of the log within its store; empty before it was found."""
         self._log = log
         self._sieve = sieve
-        self.store: KnowledgeStore = open_target(target)
+        self.store: KnowledgeStore = open_target(target, FOLLOWING_SECONDS if is_patient else READING_SECONDS)
+        self._is_patient = is_patient
         self._next = 0
 
     async def open(self, *, waits: bool) -> None:
@@ -63,26 +71,26 @@ class LogSource:
 
     async def last(self, lines: int | None) -> AsyncIterator[Record]:
         """Iterate over the last records that are wanted, the oldest first; all for None."""
-        if lines is None and (beginning := await beginning_of(self.store, self.path)):
+        if lines is None and (beginning := await self._patiently(partial(beginning_of, self.store, self.path))):
             say(f"hubwire: {escape(beginning)}", sys.stderr)
         if lines is not None or self._sieve.is_by_name:
-            await self._learn()
+            await self._patiently(self._learn)
         end = LogReader(self.store, self.path)
         if lines == 0:
-            await end.seek_end()
+            await self._patiently(end.seek_end)
             self._next = end.index
         elif self._sieve.is_everything and lines is not None:
-            await end.seek_end()
-            await end.seek_index(max(end.index - lines, 0))
+            await self._patiently(end.seek_end)
+            await self._patiently(partial(end.seek_index, max(end.index - lines, 0)))
             async for record in self._scanned(end, lines):
                 yield record
         elif lines is None:
             async for record in self._scanned(end, None):
                 yield record
         else:
-            await end.seek_end()
+            await self._patiently(end.seek_end)
             self._next = end.index
-            for record in await self._found(lines):
+            for record in await self._patiently(partial(self._found, lines)):
                 yield record
 
     async def _learn(self) -> None:
@@ -92,7 +100,7 @@ class LogSource:
 
     async def _scanned(self, reader: LogReader, lines: int | None) -> AsyncIterator[Record]:
         last: deque[Record] = deque(maxlen=lines)
-        while records := await reader.read():
+        while records := await self._patiently(reader.read):
             for record in records:
                 if self._sieve.takes(record):
                     if lines is None:
@@ -147,6 +155,17 @@ class LogSource:
 
     def _say_pruned(self, first: int) -> None:
         complain(f"{self.target}: records {self._next} to {first - 1} are gone: they were pruned before they were read")
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what a call returns; one that follows makes it again until the store can be reached."""
+        pause = _PAUSE_SECONDS
+        while True:
+            try:
+                return await call()
+            except StoreUnavailable as error:
+                if not self._is_patient:
+                    raise
+                pause = await self._pause(error, pause)
 
     async def _pause(self, error: StoreUnavailable, seconds: float) -> float:
         """Wait for a store that cannot be reached; return how long to wait the next time."""

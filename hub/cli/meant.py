@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..query import names_of, query
 from .output import escape
 from .redacted import Shown
 
-__all__ = ("meant",)
+__all__ = ("meant", "meant_of")
 
 _RECORDS_MAX = 100_000
 _NAMES_MAX = 10_000
@@ -35,12 +35,20 @@ async def meant(
 
     The first 100,000 records are looked at, and all names of indexes. What is redacted is not suggested.
     """
-    said: list[str] = []
     wanted = {"agent_id": tuple(agents), "channel_id": tuple(channels)}
-    if any(wanted.values()):
-        said += _of_names(wanted, await _names(store, path, as_shown))
-    if any(_is_whole(kind) for kind in kinds):
-        said += _of_kinds(kinds, await _kinds(store, path))
+    known = await _names(store, path, as_shown) if any(wanted.values()) else {}
+    kinds = tuple(kinds)
+    return meant_of(wanted, known, kinds, await _kinds(store, path) if any(map(_is_whole, kinds)) else ())
+
+
+def meant_of(
+    wanted: Mapping[str, tuple[str, ...]],
+    known: Mapping[str, Mapping[str, str]],
+    kinds: Iterable[str],
+    known_kinds: Iterable[str],
+) -> str:
+    """Return the same for names and kinds that are known already; all declared kinds are known besides."""
+    said = [*_of_names(wanted, known), *_of_kinds(kinds, {*declared_kinds(), *known_kinds})]
     return "".join(f"; {escape(each)}" for each in said)
 
 
@@ -54,7 +62,7 @@ async def _names(store: KnowledgeStore, path: str, as_shown: Shown) -> dict[str,
 
 
 async def _kinds(store: KnowledgeStore, path: str) -> set[str]:
-    kinds = set(declared_kinds())
+    kinds = set[str]()
     kind: Any = None
     async for each in query(store, path, limit=_RECORDS_MAX):
         with suppress(InvalidRecord):
@@ -64,7 +72,7 @@ async def _kinds(store: KnowledgeStore, path: str) -> set[str]:
     return kinds
 
 
-def _of_names(wanted: dict[str, tuple[str, ...]], known: dict[str, dict[str, str]]) -> Iterator[str]:
+def _of_names(wanted: Mapping[str, tuple[str, ...]], known: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     for key, texts in wanted.items():
         for text in texts:
             end = text.removeprefix("…")
@@ -85,4 +93,4 @@ def _is_whole(kind: str) -> bool:
 
 def _advice(text: str, known: Iterable[str]) -> str:
     near = nearest_name(text[:_TEXT_CHARS_MAX], set(known))
-    return "" if near is None else f", did you mean {near}?"
+    return "" if near is None else f"; did you mean {near}?"

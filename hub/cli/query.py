@@ -6,21 +6,18 @@ import shlex
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 
-from ..codec import decode_fields
-from ..errors import InvalidRecord
-from ..log import Record
 from ..ports import KnowledgeStore
-from ..query import ApprovalRow, Found, Looked, Selection, approvals, count, index_log, names_of, query
+from ..query import ApprovalRow, Counts, Indexed, Looked, Selection, approvals, count, index_log, names_of, query
 from .meant import meant
-from .output import escape_json, is_terminal, plural, say
-from .pretty import Pretty
+from .output import plural, say
+from .query_printers import named, printer_of
 from .redacted import Shown, shown
 from .rows import Format, rows_as
-from .target import Names, beginning_of, fields_of, find_log, open_target
+from .target import READING_SECONDS, Names, beginning_of, find_log, open_target
 
 __all__ = (
     "Asked",
@@ -29,15 +26,12 @@ __all__ = (
     "notes_on",
     "opened",
     "print_approvals",
-    "print_at",
     "print_counts",
     "print_records",
+    "say_indexed",
+    "show_approvals",
+    "show_counts",
 )
-
-COLUMNS = ("index", "at", "seq", "kind", "agent_id", "channel_id", "task_id", "tenant", "outcome", "severity", "rest")
-"""Of CSV; ``rest`` are all other fields, as JSON."""
-
-TABLE_COLUMNS = ("index", "at", "kind", "agent_id", "channel_id", "outcome", "rest")
 
 _LEARN_RECORDS_MAX = 100_000
 
@@ -49,6 +43,11 @@ class Page:
     after: str | None = None
     limit: int | None = None
     newest_first: bool = False
+
+    @property
+    def is_all(self) -> bool:
+        """Whether it is all of it, in its order."""
+        return self.after is None and self.limit is None and not self.newest_first
 
 
 @attrs.frozen(kw_only=True)
@@ -71,16 +70,20 @@ class Asked:
 @asynccontextmanager
 async def opened(asked: Asked) -> AsyncIterator[tuple[KnowledgeStore, str]]:
     """Open the store, and find the log; write the indexes that it lacks, if that is asked for."""
-    store = open_target(asked.target)
+    store = open_target(asked.target, READING_SECONDS)
     try:
         path = await find_log(store, asked.log, asked.target)
         if asked.makes_index:
-            done = await index_log(store, path)
-            growing = f"; that of the last one covers {done.growing_bytes:,} bytes" if done.growing_bytes else ""
-            say(f"hubwire: {done.made} of {plural(done.segments, 'sealed segment')} indexed now{growing}", sys.stderr)
+            say_indexed(await index_log(store, path))
         yield store, path
     finally:
         await store.aclose()
+
+
+def say_indexed(done: Indexed) -> None:
+    """Say on standard error which indexes there are now."""
+    growing = f"; that of the last one covers {done.growing_bytes:,} bytes" if done.growing_bytes else ""
+    say(f"hubwire: {done.made} of {plural(done.segments, 'sealed segment')} indexed now{growing}", sys.stderr)
 
 
 async def print_records(asked: Asked, page: Page) -> None:
@@ -96,8 +99,8 @@ async def print_records(asked: Asked, page: Page) -> None:
             call="query",
         )
         as_shown = shown(raw=asked.raw)
-        printer = _printer(asked.output, as_shown, asked.columns)
-        if isinstance(printer, _Lines) or asked.output == "table":
+        printer = printer_of(asked.output, as_shown, asked.columns)
+        if printer.learns:
             await _learn(store, path, as_shown, printer.names)
         count = 0
         async for each in found:
@@ -109,57 +112,62 @@ async def print_records(asked: Asked, page: Page) -> None:
         await explain(store, path, asked, found.looked, is_empty=not count)
 
 
-async def print_at(asked: Asked, page: Page) -> None:
-    """Print the selected events of a running hub."""
-    from .remote import query as query_at
-
-    printer = _printer(asked.output, shown(raw=False), asked.columns)
-    newest_first = page.newest_first
-    count = await query_at(
-        asked.target, asked.selection, printer, limit=page.limit, newest_first=newest_first, names=printer.names
-    )
-    if not count:
-        say(f"hubwire: no event of {asked.target} is selected", sys.stderr)
-
-
 async def print_counts(asked: Asked, by: Sequence[str], every: str | None, zone: str | None) -> None:
     """Print how many of the selected records there are, by fields and over time."""
     async with opened(asked) as (store, path):
         counts = await count(store, path, asked.selection, by=by, every=every, zone=zone, call="query")
-        as_shown = shown(raw=asked.raw)
-        rows = rows_as(asked.output, (*(["begins"] if every else []), *counts.fields, "count"))
         names = Names()
         if asked.is_for_people and {"agent_id", "channel_id"}.intersection(counts.fields):
-            await _learn(store, path, as_shown, names)
-        for each in counts.rows:
-            period = {"begins": None if each.begins is None else each.begins.isoformat()} if every else {}
-            values = as_shown.fields(dict(zip(counts.fields, each.values, strict=True)))
-            if asked.is_for_people:
-                values = _named(values, names)
-            rows.add({**period, **values, "count": each.count})
-        rows.end()
+            await _learn(store, path, shown(raw=asked.raw), names)
+        show_counts(asked, counts, names, has_periods=every is not None)
         await explain(store, path, asked, counts.looked, is_empty=not counts.total)
+
+
+def show_counts(asked: Asked, counts: Counts, names: Names, *, has_periods: bool) -> None:
+    """Print counts, a row each."""
+    as_shown = shown(raw=asked.raw)
+    rows = rows_as(asked.output, (*(["begins"] if has_periods else []), *counts.fields, "count"))
+    for each in counts.rows:
+        period = {"begins": None if each.begins is None else each.begins.isoformat()} if has_periods else {}
+        values = as_shown.fields(dict(zip(counts.fields, each.values, strict=True)))
+        if asked.is_for_people:
+            values = named(values, names)
+        rows.add({**period, **values, "count": each.count})
+    rows.end()
 
 
 async def print_approvals(asked: Asked, is_wanted: Callable[[ApprovalRow], bool], limit: int | None) -> None:
     """Print approvals, a row each."""
     async with opened(asked) as (store, path):
-        as_shown = shown(raw=asked.raw)
-        is_short = asked.is_for_people and not asked.columns
-        rows = rows_as(asked.output, asked.columns or (_SHORT_COLUMNS if is_short else _APPROVAL_COLUMNS))
         names = Names()
-        await _learn(store, path, as_shown, names)
-        printed = 0
-        async for each in approvals(store, path, asked.selection, call="query"):
-            if printed == limit:
-                break
-            if is_wanted(each):
-                row = as_shown.fields(_as_row(each, names))
-                rows.add(_shortened(row) if is_short else row)
-                printed += 1
-        rows.end()
-        if not printed:
-            say(f"hubwire: no approval of {path} is selected", sys.stderr)
+        await _learn(store, path, shown(raw=asked.raw), names)
+        found = approvals(store, path, asked.selection, call="query")
+        await show_approvals(asked, found, is_wanted, limit, names, path)
+
+
+async def show_approvals(
+    asked: Asked,
+    found: AsyncIterator[ApprovalRow],
+    is_wanted: Callable[[ApprovalRow], bool],
+    limit: int | None,
+    names: Names,
+    name: str,
+) -> None:
+    """Print approvals, a row each; ``name`` is how it is called where they are from."""
+    as_shown = shown(raw=asked.raw)
+    is_short = asked.is_for_people and not asked.columns
+    rows = rows_as(asked.output, asked.columns or (_SHORT_COLUMNS if is_short else _APPROVAL_COLUMNS))
+    printed = 0
+    async for each in found:
+        if printed == limit:
+            break
+        if is_wanted(each):
+            row = as_shown.fields(_as_row(each, names))
+            rows.add(_shortened(row) if is_short else row)
+            printed += 1
+    rows.end()
+    if not printed:
+        say(f"hubwire: no approval of {name} is selected", sys.stderr)
 
 
 _APPROVAL_COLUMNS = (
@@ -190,19 +198,6 @@ def _shortened(row: dict[str, Any]) -> dict[str, Any]:
         "by": ", ".join(row["approvers"]),
         "review": f"{review} < {least:g}s" if row["is_review_too_short"] else review,
     }
-
-
-def _named(fields: dict[str, Any], names: Names) -> dict[str, Any]:
-    """Return fields as people read them: names in the place of ids, and the time to the millisecond."""
-    agent, channel, at = fields.get("agent_id"), fields.get("channel_id"), fields.get("at")
-    named = dict(fields)
-    if isinstance(at, str):
-        named["at"] = at[:23].replace("T", " ")
-    if isinstance(agent, str):
-        named["agent_id"] = names.agent(agent)
-    if isinstance(channel, str):
-        named["channel_id"] = names.channel(channel)
-    return named
 
 
 def _as_row(row: ApprovalRow, names: Names) -> dict[str, Any]:
@@ -253,107 +248,3 @@ def notes_on(looked: Looked, path: str) -> list[str]:
             " crash or damage has left; hubwire doctor says which"
         )
     return notes + looked.faults
-
-
-class _Printer(Protocol):
-    names: Names
-
-    def add(self, found: Found) -> None: ...
-    def end(self) -> None: ...
-
-
-def _printer(output: Format, as_shown: Shown, columns: Sequence[str]) -> _Printer:
-    if output == "pretty":
-        return _Lines(as_shown)
-    if output in ("json", "jsonl"):
-        return _Whole(as_shown, is_array=output == "json")
-    return _Cells(output, as_shown, columns)
-
-
-class _Lines:
-    """A line for people."""
-
-    def __init__(self, as_shown: Shown) -> None:
-        self.names = Names()
-        self._shown_as = as_shown
-        self._pretty = Pretty(self.names)
-
-    def add(self, found: Found) -> None:
-        record = self._shown_as.record(Record(found.index, found.line))
-        try:
-            fields = fields_of(record) or decode_fields(record.line)  # a stranger's line has no end as ours do
-        except InvalidRecord:
-            line = self._pretty.damaged(record.index, record.line)
-        else:
-            line = self._pretty.line(fields)
-        sys.stdout.write(f"{line}\n")
-
-    def end(self) -> None:
-        sys.stdout.flush()
-
-
-class _Whole:
-    """The record itself, an object a line, or an element of one array."""
-
-    def __init__(self, as_shown: Shown, *, is_array: bool) -> None:
-        self.names = Names()
-        self._shown_as = as_shown
-        self._is_array = is_array
-        self._is_terminal = is_terminal(sys.stdout)
-        self._count = 0
-
-    def add(self, found: Found) -> None:
-        line = self._shown_as.record(Record(found.index, found.line)).line.decode(errors="backslashreplace")
-        line = escape_json(line) if self._is_terminal else line
-        sys.stdout.write(f"{',' if self._count else '['}\n{line}" if self._is_array else f"{line}\n")
-        self._count += 1
-
-    def end(self) -> None:
-        if self._is_array:
-            sys.stdout.write("\n]\n" if self._count else "[]\n")
-        sys.stdout.flush()
-
-
-class _Cells:
-    """A row of some fields."""
-
-    def __init__(self, output: Format, as_shown: Shown, columns: Sequence[str]) -> None:
-        self._shown_as = as_shown
-        self.names = Names()
-        self._is_named = output == "table"
-        self._columns = tuple(columns) or (TABLE_COLUMNS if self._is_named else COLUMNS)
-        self._rows = rows_as(output, self._columns)
-
-    def add(self, found: Found) -> None:
-        fields = self._shown_as.fields(_fields_of(found))
-        row: dict[str, Any] = {column: _at(fields, column) for column in self._columns}
-        if "index" in row:
-            row["index"] = found.index
-        if "rest" in row:
-            named = {*_HEADER, *(column.partition(".")[0] for column in self._columns)}
-            rest = {name: value for name, value in fields.items() if name not in named}
-            row["rest"] = {name: value for name, value in rest.items() if value or not self._is_named}
-        self._rows.add(_named(row, self.names) if self._is_named else row)
-
-    def end(self) -> None:
-        self._rows.end()
-
-
-_HEADER = ("hub", "id")
-
-
-def _fields_of(found: Found) -> dict[str, Any]:
-    """Return the fields of a record; of one whose numbers no program can hold, as exports do, its text."""
-    try:
-        return found.fields
-    except InvalidRecord:
-        return {"$damaged": found.line.decode(errors="backslashreplace")}
-
-
-def _at(fields: dict[str, Any], column: str) -> Any:
-    value: Any = fields.get(column)
-    if value is None and "." in column:
-        value = fields
-        for key in column.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-    return value

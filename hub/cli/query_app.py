@@ -20,6 +20,9 @@ __all__ = ("query", "sql")
 _ALL = Filters()
 
 Store = Annotated[str, Parameter(help="A directory, or the URL of a store: file:///data.")]
+Place = Annotated[
+    str, Parameter(help="A directory, the URL of a store, file:///data, or the address of a hub's dashboard.")
+]
 Raw = Annotated[
     bool, Parameter(help="Print what is stored as it is: by default, what is personal or secret is redacted.")
 ]
@@ -29,7 +32,7 @@ LogPath = Annotated[
 
 
 def query(
-    store: Store,
+    store: Place,
     /,
     *,
     filters: Filters = _ALL,
@@ -82,7 +85,7 @@ def query(
     """Find records of a log: by kind, agent, channel, time and other fields. It only reads, also beside a hub."""
     import anyio
 
-    from .query import Asked, Page, print_approvals, print_counts, print_records
+    from .query import Asked, Page
 
     asked = Asked(
         target=store,
@@ -101,13 +104,13 @@ def query(
     if ((is_counted or has_rows) and (after is not None or newest_first)) or (is_counted and limit is not None):
         raise ConfigurationError("query: --after, --newest-first and --limit page through records; leave them out here")
     if is_hub(store):
-        from .query import print_at
         from .remote import only_stores
+        from .remote_query import print_approvals, print_counts, print_records
 
-        given = {"--count-by": count_by, "--every": every, "--after": after, "--approvals": approvals}
-        only_stores("query", {**given, "--rubber-stamps": rubber_stamps, "--index": index, "--raw": raw, "--log": log})
-        anyio.run(print_at, asked, Page(limit=limit, newest_first=newest_first))
-    elif is_counted:
+        only_stores("query", {"--raw": raw, "--log": log})
+    else:
+        from .query import print_approvals, print_counts, print_records
+    if is_counted:
         anyio.run(print_counts, asked, count_by or ("kind",), every, filters.zone)
     elif has_rows:
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import anyio
 
 from ..errors import ConfigurationError
-from ..log import Place
-from ..query import Found, Selection
+from ..query import Selection
 from .failures import CommandFailed
 from .hub_client import HubClient
 from .hub_source import filters_of
 from .output import Paint, as_text, escape, escape_json, is_terminal, plural, say
+from .remote_query import reading
 from .rows import rows_as
 
-__all__ = ("dead_letters", "decide_letters", "doctor", "export", "only_stores", "query", "show", "stats", "verify")
+__all__ = ("dead_letters", "decide_letters", "doctor", "export", "only_stores", "show", "stats", "verify")
 
 _PAGE = 500
 _POLL_SECONDS = 0.5
@@ -61,50 +61,19 @@ async def show(address: str, wanted: str) -> None:
         say(as_text(found.get("event") or found["row"]))
 
 
-async def query(
-    address: str, selection: Selection, printer: Any, *, limit: int | None, newest_first: bool, names: Any
-) -> int:
-    """Print the selected events of a hub by the printer of a query; return how many there were."""
-    async with HubClient(address) as client:
-        await _learn(client, names)
-        newest: deque[bytes] = deque(maxlen=limit)
-        count = 0
-        async for line in client.lines("api/export", format="jsonl", **filters_of(selection)):
-            if newest_first:
-                newest.append(line)
-                continue
-            printer.add(Found(Place(0, count, 0), line))
-            count += 1
-            if count == limit:
-                break
-        for line in reversed(newest):
-            printer.add(Found(Place(0, count, 0), line))
-            count += 1
-        printer.end()
-        return count
-
-
-async def _learn(client: HubClient, names: Any) -> None:
-    for board, kind, key, called in (
-        ("agents", "agent.registered", "agent_id", "name"),
-        ("channels", "channel.created", "channel_id", "topic"),
-    ):
-        for each in (await client.get(f"api/board/{board}", limit=5000))["rows"]:
-            names.learn({"kind": kind, key: each[key], called: each[called]})
-
-
 async def export(address: str, format_: str, output: str, selection: Selection, *, force: bool) -> None:
     """Write the selected events of a hub to a file, or the standard output, as its dashboard sends them: redacted."""
     if format_ not in ("jsonl", "csv", "cloudevents"):
         raise ConfigurationError(
             f"export: a hub's address gives jsonl, csv and cloudevents, not {format_}; name its store for that"
         )
+    if selection.where and format_ != "jsonl":
+        raise ConfigurationError(f"export: at a hub's address, --where is for jsonl, not {format_}; name its store")
     path = anyio.Path(output)
     if output != "-" and await path.exists() and not force:
         raise ConfigurationError(f"export: {output} is there already; give --force to write it anew")
     count = 0
-    async with HubClient(address) as client:
-        lines = client.lines("api/export", format=format_, **filters_of(selection))
+    async with HubClient(address) as client, _download(client, format_, selection) as lines:
         if output == "-":
             is_shown = is_terminal(sys.stdout)
             clean = escape if format_ == "csv" else escape_json
@@ -119,6 +88,17 @@ async def export(address: str, format_: str, output: str, selection: Selection, 
                 count += 1
         await part.rename(Path(output))
     say(f"{plural(count - (format_ == 'csv' and count > 0), 'record')} of {client.name}, redacted: {output}")
+
+
+@asynccontextmanager
+async def _download(client: HubClient, format_: str, selection: Selection) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Give the lines of an export."""
+    if format_ == "jsonl":
+        async with reading(client, selection) as lines:
+            yield lines
+    else:
+        async with aclosing(client.lines("api/export", format=format_, **filters_of(selection))) as lines:
+            yield lines
 
 
 # --- numbers --------------------------------------------------------------------------------------------------------

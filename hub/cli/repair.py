@@ -41,7 +41,7 @@ from .failures import CommandFailed
 from .inspection import JournalReport, StoreReport, inspect_store
 from .lost import Intention, Lost, unfinished
 from .output import escape, plural, say
-from .target import open_target
+from .target import emptiness, open_target
 
 __all__ = ("ACTIONS", "repair")
 
@@ -58,7 +58,7 @@ async def repair(
     store = open_target(target)
     try:
         if not await store.exists("/"):
-            raise ConfigurationError(f"{target} is empty; is it the directory or URL that the hub's store has?")
+            raise ConfigurationError(await emptiness(target))
         wanted = Intention(at=timestamp(SystemClock().now_ns()), action=action, name=name, log=log)
         begun = await _begun_before(store, wanted)
         repairs = _Repairs(store, target, begun or wanted, is_resumed=begun is not None)

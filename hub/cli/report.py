@@ -13,7 +13,7 @@ from ..query import Selection
 from .exporting import STDOUT, LinkedSource, check_output, export_to, size_text
 from .output import plural, say
 from .redacted import Shown, shown
-from .target import AUDIT, JOURNAL, beginning_of, find_log, open_target
+from .target import AUDIT, JOURNAL, READING_SECONDS, beginning_of, find_log, open_target
 
 __all__ = ("report",)
 
@@ -38,7 +38,7 @@ async def report(
 ) -> None:
     """Write the report, and say what is in it."""
     check_output(output, is_text=False)
-    store = open_target(target)
+    store = open_target(target, READING_SECONDS)
     try:
         path = await find_log(store, log, target)
         beginning = await beginning_of(store, path)

@@ -10,10 +10,11 @@ from datetime import date, datetime
 from types import NoneType
 from typing import Any, Literal, Protocol
 
+import attrs
 import msgspec
 
 from ..exports.csv import neutral
-from .output import Paint, crop, escape, escape_json, is_terminal
+from .output import Paint, cells_of, crop, escape, escape_json, is_terminal
 
 __all__ = ("Format", "Rows", "rows_as")
 
@@ -23,6 +24,8 @@ _LOOKED_AT = 50
 """So many rows are held back to see how wide the columns are."""
 _CELLS_MAX = 40
 """A column is no wider, but for the last one."""
+_CELLS_MIN, _EMPTY_MIN = 8, 3
+"""Where a terminal is narrow, a column of text is no narrower; nor is one that is empty."""
 
 Row = Mapping[str, Any]
 
@@ -100,51 +103,83 @@ class _Csv:
         sys.stdout.flush()
 
 
+@attrs.frozen
+class _Column:
+    """How a column is laid out."""
+
+    width: int
+    """In cells of a terminal. The last column has all the room that is left."""
+    is_numbers: bool
+    """Numbers stand below each other at the right."""
+    least: int
+    """Where a terminal is narrow, it is no narrower; then what has no room at the right is cut."""
+
+    def shown(self, text: str) -> str:
+        """Return a text as wide as the column."""
+        text = crop(text, self.width)
+        space = " " * (self.width - cells_of(text))
+        return f"{space}{text}" if self.is_numbers else f"{text}{space}"
+
+
 class _Table:
     """Columns below each other, as wide as the first rows need; on a terminal, no line is longer than that."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = columns
         self._held: list[list[Any]] = []
-        self._forms: list[str] | None = None
-        """How each column but the last is laid out."""
+        self._laid_out: list[_Column] | None = None
         self._paint = Paint(sys.stdout)
         self._room = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
 
     def add(self, row: Row) -> None:
         cells = [row.get(column) for column in self._columns]
-        if self._forms is not None:
-            _write(self._line(self._forms, cells))
+        if self._laid_out is not None:
+            _write(self._line(self._laid_out, cells))
             return
         self._held.append(cells)
         if len(self._held) == _LOOKED_AT:
             self._begin()
 
     def end(self) -> None:
-        if self._forms is None and self._held:
+        if self._laid_out is None and self._held:
             self._begin()
         sys.stdout.flush()
 
     def _begin(self) -> None:
-        forms = self._forms = [self._form(number) for number in range(len(self._columns))]
-        _write(self._paint.dim(self._line(forms, self._columns)))
+        columns = [self._column(number) for number in range(len(self._columns))]
+        self._laid_out = columns if self._room is None else _fitted(columns, self._room)
+        _write(self._paint.dim(self._line(self._laid_out, self._columns)))
         for cells in self._held:
-            _write(self._line(forms, cells))
+            _write(self._line(self._laid_out, cells))
         self._held.clear()
 
-    def _form(self, number: int) -> str:
-        """Return the layout of a column: numbers stand below each other at the right."""
+    def _column(self, number: int) -> _Column:
         values = [cells[number] for cells in self._held]
-        width = max(len(self._columns[number]), *(len(escape(_cell(value))) for value in values))
-        is_numbers = all(type(value) in (int, float, NoneType) for value in values)
-        return f"{'>' if is_numbers else '<'}{min(width, _CELLS_MAX)}"
+        width = max(cells_of(self._columns[number]), *(cells_of(escape(_cell(value))) for value in values))
+        is_empty = not any(map(_cell, values))
+        is_numbers = all(type(value) in (int, float, NoneType) for value in values) and not is_empty
+        width = min(width, _CELLS_MAX)
+        return _Column(width, is_numbers, width if is_numbers else _EMPTY_MIN if is_empty else _CELLS_MIN)
 
-    def _line(self, forms: Sequence[str], cells: Sequence[Any]) -> str:
+    def _line(self, columns: Sequence[_Column], cells: Sequence[Any]) -> str:
         texts = [escape(_cell(cell)) for cell in cells]
-        shown = [format(crop(text, int(form[1:])), form) for text, form in zip(texts[:-1], forms[:-1], strict=True)]
-        last = format(texts[-1], forms[-1]) if forms[-1][0] == ">" else texts[-1]
+        shown = [column.shown(text) for column, text in zip(columns[:-1], texts[:-1], strict=True)]
+        last = columns[-1].shown(texts[-1]) if columns[-1].is_numbers else texts[-1]
         line = "  ".join([*shown, last]).rstrip()
         return line if self._room is None else crop(line, self._room)
+
+
+def _fitted(columns: Sequence[_Column], room: int) -> list[_Column]:
+    """Return columns of which the widest are narrower, so that each has a place: numbers stay whole."""
+    widths = [each.width for each in columns]
+    excess = sum(widths) + 2 * (len(columns) - 1) - room
+    while excess > 0:
+        wide = [at for at, each in enumerate(columns) if widths[at] > each.least]
+        if not wide:
+            break
+        widths[max(wide, key=lambda at: widths[at])] -= 1
+        excess -= 1
+    return [attrs.evolve(each, width=width) for width, each in zip(widths, columns, strict=True)]
 
 
 def _cell(value: Any) -> str:

@@ -15,7 +15,7 @@ from .failures import CommandFailed
 from .hub_client import is_hub
 from .output import as_text, say
 from .redacted import shown
-from .target import beginning_of, fields_of, find_log, open_target
+from .target import READING_SECONDS, beginning_of, fields_of, find_log, open_target
 
 __all__ = ("RecordMissing", "found_record", "missing_record", "show", "whole_record")
 
@@ -37,7 +37,7 @@ async def show(wanted: str, target: str, *, log: str | None, raw: bool = False) 
         only_stores("show", {"--log": log, "--raw": raw})
         await show_at(target, wanted)
         return
-    store = open_target(target)
+    store = open_target(target, READING_SECONDS)
     try:
         path = await find_log(store, log, target)
         what, found = await found_record(store, path, wanted)

@@ -14,7 +14,7 @@ from ..log import LogReader, Record
 from ..ports import KnowledgeStore
 from .hub_client import is_hub
 from .output import Paint, escape, say
-from .target import find_log, head_of, open_target
+from .target import READING_SECONDS, find_log, head_of, open_target
 
 __all__ = ("Statistics", "count", "stats")
 
@@ -63,7 +63,7 @@ async def stats(target: str, *, as_json: bool, log: str | None) -> None:
         only_stores("stats", {"--log": log})
         await stats_at(target, as_json=as_json)
         return
-    store = open_target(target)
+    store = open_target(target, READING_SECONDS)
     try:
         statistics = await count(store, await find_log(store, log, target))
     finally:

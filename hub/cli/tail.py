@@ -96,7 +96,7 @@ async def tail(targets: Sequence[str], asked: Tail) -> None:
 def _source(target: str, asked: Tail, sieve: Sieve) -> Source:
     if is_hub(target):
         return HubSource(target, sieve)
-    return LogSource(target, asked.log, sieve)
+    return LogSource(target, asked.log, sieve, is_patient=asked.keep_following)
 
 
 class _Run:

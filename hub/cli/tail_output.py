@@ -12,7 +12,7 @@ from ..log import Record
 from ..words import Names
 from .output import complain, escape_json, is_terminal, say
 from .pretty import Pretty
-from .query import COLUMNS
+from .query_printers import COLUMNS
 from .redacted import Shown
 from .rows import rows_as
 from .target import fields_of

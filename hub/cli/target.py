@@ -11,24 +11,30 @@ from hubwire.stores import open_store
 from hubwire.stores.compressed import compressed
 
 from .. import codec
-from ..errors import InvalidRecord
+from ..errors import ConfigurationError, InvalidRecord
 from ..log import Head, LogReader, Record, log_exists, read_kept
 from ..ports import KnowledgeStore, normalize_path
 from ..words import Names, holds_name
 from .failures import CommandFailed
+from .hub_client import is_hub
 
 __all__ = (
     "AUDIT",
+    "FOLLOWING_SECONDS",
     "JOURNAL",
+    "READING_SECONDS",
+    "WHICH",
     "LogMissing",
     "Names",
     "beginning_of",
+    "emptiness",
     "fields_of",
     "find_log",
     "head_at",
     "head_of",
     "holds_name",
     "in_order",
+    "not_there",
     "open_target",
     "wait_for_log",
 )
@@ -36,6 +42,11 @@ __all__ = (
 AUDIT = "/audit"
 JOURNAL = "/journal"
 
+READING_SECONDS = 10.0
+"""How long a verb that reads once waits for a service: a person waits with it, and can write it again."""
+FOLLOWING_SECONDS = 4.0
+"""How long one that follows does, before it says so and tries again: it has no end."""
+WHICH = "is it the directory or URL that the hub's store has?"
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 1.0
 """A hub writes its journal a moment before its audit log."""
@@ -50,9 +61,17 @@ class LogMissing(CommandFailed):
     """Whether there are logs below it, as those of tenants are."""
 
 
-def open_target(target: str) -> KnowledgeStore:
-    """Return the store that a directory or a URL stands for; what is compressed in it is read."""
-    return compressed(open_store(target), level=None)
+def open_target(target: str, patience_seconds: float | None = None) -> KnowledgeStore:
+    """Return the store that a directory or a URL stands for; what is compressed in it is read.
+
+    For so long a service that cannot be reached is asked again before a call fails; None: as long as hubs ask.
+    """
+    if is_hub(target):
+        raise ConfigurationError(
+            f"{target!r:.200} is the address of a hub, and this is asked of a store: name its directory or URL. tail,"
+            " show, query, export, stats, verify, doctor, top, approvals and dead-letters take the address, too"
+        )
+    return compressed(open_store(target, deadline_seconds=patience_seconds), level=None)
 
 
 def in_order(what: str, target: str) -> tuple[str, str]:
@@ -82,7 +101,23 @@ async def find_log(store: KnowledgeStore, path: str | None, target: str) -> str:
         )
         error.is_below = True
         raise error
-    raise LogMissing(f"there is no log in {target} at {where}; is it the directory or URL that the hub's store has?")
+    raise LogMissing(f"there is no log in {target}{await not_there(target) or f' at {where}; {WHICH}'}")
+
+
+async def not_there(target: str) -> str:
+    """Return what is wrong with a place that should be a directory with a store; empty if it is one, or a URL."""
+    place = anyio.Path(target)
+    if "://" in target or await place.is_dir():
+        return ""
+    if await place.exists():
+        return ": it is a file, and a store is a directory; hubwire import takes what others have recorded into one"
+    return f": there is no such directory; {WHICH}"
+
+
+async def emptiness(target: str) -> str:
+    """Return why there is no store to look at."""
+    why = await not_there(target)
+    return f"{target} is no store{why}" if why else f"{target} is empty; {WHICH}"
 
 
 async def _logs_below(store: KnowledgeStore, path: str) -> list[str]:

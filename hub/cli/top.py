@@ -7,28 +7,28 @@ import shutil
 import signal
 import sys
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import anyio.lowlevel
 
 from ..board import Board
 from ..clock import SystemClock
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, LogDamaged, StoreUnavailable
 from ..log import log_exists
 from ..ports import KnowledgeStore
 from .feed import Feed
-from .hub_client import is_hub
+from .hub_client import HubClient, is_hub
 from .output import is_terminal, say
-from .target import AUDIT, JOURNAL, find_log, open_target, wait_for_log
-from .top_frame import Frame, Size
+from .remote import only_stores
+from .target import AUDIT, FOLLOWING_SECONDS, JOURNAL, READING_SECONDS, find_log, open_target, wait_for_log
+from .top_frame import Boards, Frame, Size
+from .top_hub import HubFeed
 
 __all__ = ("top",)
 
 INTERRUPTED = 130
 _FRAMES_PER_SECOND = 2
-_LOOK_SECONDS = 0.5
-"""How often a log that is written is looked at."""
 _ROWS = 40
 """Of a frame that goes to no terminal."""
 
@@ -36,25 +36,25 @@ _ROWS = 40
 async def top(target: str, *, once: bool, plain: bool, log: str | None, tenant: str | None, raw: bool) -> int:
     """Show the agents of a log or a hub until it is left; with ``once`` print one frame of what there is.
 
-    Without the extra ``tui``, and with ``plain``, frames of a log are drawn without keys.
+    Without the extra ``tui``, and with ``plain``, frames are drawn without keys.
     """
     if not once and not is_terminal(sys.stdout):
         raise ConfigurationError(
             "hubwire top draws on a terminal, and the output is none; write --once to print one frame"
         )
+    if is_hub(target):
+        only_stores("top", {"--log": log, "--raw": raw})
     # It is drawn on the standard error.
     if not (once or plain) and has_textual() and is_terminal(sys.stderr):
         return await _with_keys(target, log=log, tenant=tenant, raw=raw)
     if is_hub(target):
-        raise ConfigurationError(
-            "hubwire top draws a running hub with keys alone: pip install 'hubwire[tui]', and leave out --once and"
-            " --plain; hubwire stats prints its numbers"
-        )
-    store = open_target(target)
+        async with HubClient(target) as client:
+            await _View(HubFeed(client, tenant), client.name).draw(once=once)
+        return 0
+    store = open_target(target, READING_SECONDS if once else FOLLOWING_SECONDS)
     try:
         path = await (find_log(store, log, target) if once else wait_for_log(store, log))
-        view = _View(Feed(store, path, Board(tenant=tenant), raw=raw), f"{target} {path}")
-        await (view.print_once() if once else view.keep_drawing())
+        await _View(Feed(store, path, Board(tenant=tenant), raw=raw), f"{target} {path}").draw(once=once)
     finally:
         await store.aclose()
     return 0
@@ -73,7 +73,7 @@ async def _with_keys(target: str, *, log: str | None, tenant: str | None, raw: b
     if is_hub(target):
         source = HubTop(target, tenant=tenant)
     else:
-        store = open_target(target)
+        store = open_target(target, FOLLOWING_SECONDS)
         try:
             if not await _is_log_there(store, log):
                 say(f"hubwire: waiting for {target}: there is no log in it yet", sys.stderr)
@@ -108,13 +108,35 @@ async def _leave_on_signal(app: Any) -> None:
             return
 
 
+class _Feed(Protocol):
+    """Where a frame is from."""
+
+    @property
+    def board(self) -> Boards: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def trouble(self) -> str: ...
+    @property
+    def damaged(self) -> int: ...
+    @property
+    def pause_seconds(self) -> float: ...
+    async def read(self) -> bool: ...
+    async def read_all(self) -> LogDamaged | None: ...
+
+
 class _View:
     """Draws what a feed has brought."""
 
-    def __init__(self, feed: Feed, title: str) -> None:
+    def __init__(self, feed: _Feed, title: str) -> None:
         self._feed = feed
         self._title = title
         self._clock = SystemClock()
+        self._trouble = ""
+
+    async def draw(self, *, once: bool) -> None:
+        """Draw one frame, or one after the other."""
+        await (self.print_once() if once else self.keep_drawing())
 
     async def print_once(self) -> None:
         """Print a frame when all records there are were read."""
@@ -128,6 +150,7 @@ class _View:
         """Draw anew while the log grows, at most twice a second, until it is interrupted."""
         from rich.live import Live
 
+        await self._feed.read()  # what is wrong with an address is said on the screen that stays
         with Live(console=self._console(None), screen=True, auto_refresh=False) as live:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._stop_on_signal, tasks.cancel_scope)
@@ -137,14 +160,24 @@ class _View:
     async def _draw(self, live: Any) -> None:
         drawn = float("-inf")
         while True:
-            is_reading = await self._feed.read()
+            is_reading = await self._read()
             now = anyio.current_time()
             if now - drawn >= 1 / _FRAMES_PER_SECOND:
                 drawn = now
                 size = Size(live.console.width, live.console.height)
                 live.update(self._frame(size, is_reading=is_reading), refresh=True)
             if not is_reading:
-                await anyio.sleep(_LOOK_SECONDS)
+                await anyio.sleep(self._feed.pause_seconds)
+
+    async def _read(self) -> bool:
+        """Read on; a store that is away for a while is said, and tried again."""
+        try:
+            is_reading = await self._feed.read()
+        except StoreUnavailable as error:
+            self._trouble = f"retrying: {error}"
+            return False
+        self._trouble = ""
+        return is_reading
 
     @staticmethod
     async def _stop_on_signal(scope: anyio.CancelScope) -> None:
@@ -155,11 +188,11 @@ class _View:
                 return
 
     def _frame(self, size: Size, *, is_reading: bool) -> Any:
-        board = self._feed.board
-        state = board.hub().state if board.tenant is None else self._feed.state
+        feed, state = self._feed, self._feed.state
         # What a hub has left behind that was stopped is shown as it was then.
         now = None if state == "stopped" else self._clock.now_ns() / 1e9
-        return Frame(board, now, self._title, size, state).made(is_reading=is_reading, damaged=self._feed.damaged)
+        frame = Frame(feed.board, now, self._title, size, state, self._trouble or feed.trouble)
+        return frame.made(is_reading=is_reading, damaged=feed.damaged)
 
     @staticmethod
     def _console(width: int | None) -> Any:

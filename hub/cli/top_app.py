@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import attrs
 from rich.text import Text
 from textual import events
 from textual.app import App, ComposeResult
@@ -74,6 +75,18 @@ class _Text(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
+@attrs.define
+class _Decision:
+    """A decision that is being made."""
+
+    approval_id: str
+    verdict: str
+    reason: str = ""
+    prompts: list[str] = attrs.Factory(list)
+    """What has to be replied to before a yes counts."""
+    replies: list[str] = attrs.Factory(list)
+
+
 class TopApp(App[int]):
     """Draws what a source brings, once a second and at each key; returns the exit code."""
 
@@ -117,8 +130,8 @@ class TopApp(App[int]):
         """Whether the next letter names a view."""
         self._search = ""
         self._asks = ""
-        """What the field is for: ``search``, ``approve`` or ``deny``; empty while it is hidden."""
-        self._asks_about = ""
+        """What the field is for: ``search``, ``approve``, ``deny`` or ``reply``; empty while it is hidden."""
+        self._decision: _Decision | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="head")
@@ -322,7 +335,7 @@ class TopApp(App[int]):
         elif self._source.why_not:
             self.notify(self._source.why_not)
         else:
-            self._asks_about = str(row["approval_id"])
+            self._decision = _Decision(str(row["approval_id"]), verdict)
             needed = "" if verdict == "approve" else " (needed)"
             self._show_field(verdict, f"why {verdict}{needed}; enter {verdict}s, esc goes back", "")
 
@@ -347,13 +360,23 @@ class TopApp(App[int]):
             self.notify("the agent is told why: write a reason")
             return
         self._hide_field()
-        if asks in ("approve", "deny"):
-            await self._decide(asks, said)
+        if asks != "search" and self._decision is not None:
+            await self._go_on(self._decision, asks, said)
         await self._redraw()
 
-    async def _decide(self, verdict: str, reason: str) -> None:
+    async def _go_on(self, decision: _Decision, asks: str, said: str) -> None:
+        """Take in a reason or a reply; ask what has to be replied to before a yes counts, and then decide."""
         try:
-            state = await self._source.decide(self._asks_about, verdict, reason)
+            if asks == "reply":
+                decision.replies.append(said)
+            else:
+                decision.reason = said
+                decision.prompts = await self._source.prompts(decision.approval_id) if asks == "approve" else []
+            if (number := len(decision.replies)) < len(decision.prompts):
+                count = f" ({number + 1} of {len(decision.prompts)})" if len(decision.prompts) > 1 else ""
+                self._show_field("reply", f"{decision.prompts[number]}{count}; esc goes back", "")
+                return
+            state = await self._source.decide(decision.approval_id, decision.verdict, decision.reason, decision.replies)
         except (CommandFailed, HubError) as error:
             self.notify(escape(str(error)), severity="warning", markup=False)
         else:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import attrs
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..board import AgentView, ApprovalView, Board, HubView, TroubleView
+from ..board import AgentView, ApprovalView, CountsView, HubView, Rows, TroubleView
 from .output import escape, plural
 
-__all__ = ("WORDS", "Frame", "Size", "duration", "sparkline")
+__all__ = ("WORDS", "Boards", "Frame", "Size", "duration", "sparkline")
 
 _WIDE = 110
 """Columns from which on a row has room for tokens, cost and turns."""
@@ -30,6 +31,16 @@ WORDS: Mapping[str, tuple[str, str, str]] = {
     "idle": ("○", "idle", "dim"),
     "gone": ("–", "gone", "dim"),
 }
+
+
+class Boards(Protocol):
+    """What is drawn: a board that is folded here, or what a hub says of its own."""
+
+    def hub(self, *, now: float | None = None) -> HubView: ...
+    def counts(self, per: str = "second", *, buckets: int = 60, now: float | None = None) -> CountsView: ...
+    def agents(self, *, now: float | None = None, limit: int | None = None) -> Rows[AgentView]: ...
+    def approvals(self, *, now: float | None = None, limit: int | None = None) -> Rows[ApprovalView]: ...
+    def troubles(self, *, limit: int | None = None) -> Rows[TroubleView]: ...
 
 
 @attrs.frozen
@@ -68,12 +79,14 @@ def sparkline(counts: list[int]) -> str:
 class Frame:
     """What is drawn, as of ``now``; None: as of the newest event."""
 
-    board: Board
+    board: Boards
     now: float | None
     title: str
     size: Size
     state: str = "unknown"
     """Of the hub: running or stopped, as far as is known."""
+    trouble: str = ""
+    """Why what is drawn is not of now; empty if it is."""
 
     def made(self, *, is_reading: bool, damaged: int) -> RenderableType:
         """Return the whole frame, which fits the terminal."""
@@ -99,6 +112,7 @@ class Frame:
             return [
                 self._cut(Text().append("hubwire top", "bold").append(f"  {escape(self.title)}", "dim")),
                 Text(waits),
+                *self._trouble(),
             ]
         first = Text().append("hubwire top  ", "bold")
         first.append(*{"running": ("running", "green"), "stopped": ("stopped", "")}.get(self.state, ("", "")))
@@ -107,7 +121,8 @@ class Frame:
             first.append("  reading …", "cyan")
         first.append(f"  {escape(self.title)}", "dim")
         second = Text(f"{hub.events:,} events  {hub.events_per_second:,.1f}/s ")
-        counts = self.board.counts("second", buckets=60 if self.size.columns >= _WIDE else 30, now=self.now)
+        seconds = 60 if self.size.columns >= _WIDE else 30 if self.size.columns >= _NARROW else 12
+        counts = self.board.counts("second", buckets=seconds, now=self.now)
         second.append(sparkline([each.wrong + each.attention + each.other for each in counts.buckets]), "cyan")
         second.append(f" {len(counts.buckets)} s", "dim")
         if hub.first_seq > 0:
@@ -119,7 +134,10 @@ class Frame:
         ):
             if count:
                 second.append(f"  {words}", "red")
-        return [self._cut(first), self._cut(second)]
+        return [self._cut(first), self._cut(second), *self._trouble()]
+
+    def _trouble(self) -> list[RenderableType]:
+        return [self._cut(Text(escape(self.trouble), "yellow"))] if self.trouble else []
 
     def _cut(self, text: Text) -> Text:
         text.truncate(self.size.columns, overflow="ellipsis")
@@ -184,27 +202,34 @@ class Frame:
     # -- what waits, and what went wrong --
 
     def _approvals(self, views: list[ApprovalView]) -> Table:
+        is_narrow = self.size.columns < _NARROW
         table = _table(show_header=False)
-        table.add_column(no_wrap=True, width=20 if self.size.columns >= _WIDE else 15, overflow="ellipsis")
+        table.add_column(no_wrap=True, width=self._first_width, overflow="ellipsis")
         table.add_column(no_wrap=True, ratio=3, overflow="ellipsis")
-        table.add_column(no_wrap=True, ratio=7, overflow="ellipsis")
-        table.add_column(justify="right", no_wrap=True)
+        table.add_column(no_wrap=True, ratio=4 if is_narrow else 7, overflow="ellipsis")
+        if not is_narrow:
+            table.add_column(justify="right", no_wrap=True)
         for view in views:
             left = "no time limit" if view.seconds_left is None else f"{duration(view.seconds_left)} left"
             left = left if view.seconds_left != 0 else "its time is up"
             is_short = view.seconds_left is not None and view.seconds_left < 120
             risk = view.risk_level + ("" if view.risk_score is None else f" {view.risk_score:.2f}")
-            table.add_row(
-                Text(left, "yellow" if is_short else ""),
+            cells = [
+                Text(left.removesuffix(" left") if is_narrow else left, "yellow" if is_short else ""),
                 Text(escape(view.agent), "bold"),
                 Text(escape(f"{view.action} {view.arguments}".strip())),
                 Text(escape(risk), "yellow" if view.risk_level in ("high", "critical") else "dim"),
-            )
+            ]
+            table.add_row(*(cells[:3] if is_narrow else cells))
         return table
+
+    @property
+    def _first_width(self) -> int:
+        return 20 if self.size.columns >= _WIDE else 15 if self.size.columns >= _NARROW else 10
 
     def _troubles(self, views: list[TroubleView]) -> Table:
         table = _table(show_header=False)
-        table.add_column(no_wrap=True, width=20 if self.size.columns >= _WIDE else 15, overflow="ellipsis")
+        table.add_column(no_wrap=True, width=self._first_width, overflow="ellipsis")
         table.add_column(no_wrap=True, ratio=3, overflow="ellipsis")
         table.add_column(no_wrap=True, ratio=3, overflow="ellipsis")
         table.add_column(no_wrap=True, ratio=5, overflow="ellipsis")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import anyio
@@ -18,6 +18,7 @@ from ..log import LogReader
 from ..ports import KnowledgeStore
 from ..words import Names, meaning_of, outcome_of, took_ms_of, words_of
 from .approvals import Details, details_from, facts_of, too_late
+from .feed import read_on
 from .hub_client import HubClient, HubRefused, HubUnreachable
 from .output import PLAIN, as_text
 from .redacted import shown
@@ -49,7 +50,8 @@ class Top(Protocol):
     async def rate(self) -> list[int]: ...
     async def rows(self, view: View) -> tuple[list[Row], int]: ...
     async def details(self, view: View, row: Row) -> str: ...
-    async def decide(self, approval_id: str, verdict: str, reason: str) -> str: ...
+    async def prompts(self, approval_id: str) -> list[str]: ...
+    async def decide(self, approval_id: str, verdict: str, reason: str, replies: Sequence[str]) -> str: ...
     async def aclose(self) -> None: ...
 
 
@@ -87,7 +89,7 @@ class LogTop:
                 await anyio.sleep_forever()
 
     async def _read(self) -> bool:
-        records = await self._reader.read()
+        records = await read_on(self._reader)
         for number, record in enumerate(records):
             try:
                 body = self._shown_as.record(record).body
@@ -151,7 +153,11 @@ class LogTop:
             return "\n".join(facts_of(Details(row), PLAIN))
         return as_text(row["fields"] if view == "live" else row)
 
-    async def decide(self, approval_id: str, verdict: str, reason: str) -> str:
+    async def prompts(self, approval_id: str) -> list[str]:
+        """Nothing is decided in a log."""
+        raise NotImplementedError
+
+    async def decide(self, approval_id: str, verdict: str, reason: str, replies: Sequence[str]) -> str:
         """Nothing is decided in a log."""
         raise NotImplementedError
 
@@ -233,9 +239,13 @@ class HubTop:
             return "\n".join(facts_of(details_from(found), PLAIN))
         return as_text(row)
 
-    async def decide(self, approval_id: str, verdict: str, reason: str) -> str:
+    async def prompts(self, approval_id: str) -> list[str]:
+        """Return what has to be replied to before a yes counts."""
+        return details_from(await self._client.get(f"api/approvals/{approval_id}")).prompts
+
+    async def decide(self, approval_id: str, verdict: str, reason: str, replies: Sequence[str]) -> str:
         """Approve or deny; return what has become of it."""
-        body = {"verdict": verdict, "reason": reason}
+        body = {"verdict": verdict, "reason": reason, "replies": list(replies)}
         try:
             answer = await self._client.post(f"api/approvals/{approval_id}/decision", body)
         except HubRefused as error:

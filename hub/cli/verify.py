@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterable
@@ -13,13 +14,15 @@ from hubwire.listeners.audit import Outcome, Verdict, Verification, examine
 
 from ..log import Head
 from .failures import CommandFailed
-from .output import Paint, escape, plural, say
-from .target import AUDIT, find_log, open_target
+from .output import Paint, escape, is_terminal, plural, say
+from .target import AUDIT, READING_SECONDS, find_log, open_target
 
 __all__ = ("NotVerified", "verify")
 
 _WIDTH = 110
 _INDENT = " " * 24
+_ROOM_MIN = 24
+"""Of a text behind its label: on a narrower terminal, lines are broken by that."""
 
 
 class NotVerified(CommandFailed):
@@ -36,7 +39,7 @@ async def verify(
 ) -> None:
     """Print what is known of a log. Raises :class:`NotVerified` if a verdict on it fails."""
     head = None if expect_head is None else Head.parse(expect_head)
-    store = open_target(target)
+    store = open_target(target, READING_SECONDS)
     try:
         path = await find_log(store, log or AUDIT, target)
         verification = await examine(store, path, expect_head=head, expect_records=expect_records)
@@ -108,4 +111,5 @@ def _print_rows(label: str, texts: Iterable[str], paint: Paint) -> None:
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(escape(text), _WIDTH - len(_INDENT), break_on_hyphens=False) or [""]
+    width = min(_WIDTH, shutil.get_terminal_size().columns) if is_terminal(sys.stdout) else _WIDTH
+    return textwrap.wrap(escape(text), max(width - len(_INDENT), _ROOM_MIN), break_on_hyphens=False) or [""]

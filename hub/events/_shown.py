@@ -76,7 +76,7 @@ def nearest(given: object, known: Iterable[str]) -> str:
     if len(given) > 100:
         return ""
     found = nearest_name(given, known)
-    return "" if found is None else f"is {found} meant?"
+    return "" if found is None else f"did you mean {found}?"
 
 
 def nearest_name(given: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

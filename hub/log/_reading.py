@@ -340,8 +340,8 @@ class LogReader:
         kept = await first_kept(self._store, self._path)
         first_seq = await self.first_seq_of(kept)
         return HistoryGone(
-            f"record {index} of the log {self._path} was truncated; the oldest kept is record {kept}, with event"
-            f" {first_seq}",
+            f"record {index} of the log {self._path} was pruned or truncated while it was read; the oldest kept is"
+            f" record {kept}, with event {first_seq}. Try again: reading begins there now",
             first_seq=first_seq or 0,
         )
 

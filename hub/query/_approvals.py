@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
 import attrs
@@ -15,10 +15,10 @@ from ..ports import KnowledgeStore
 from ._looked import Looked
 from ._matching import text_of
 from ._moments import instant_of
-from ._query import Query, search_for
+from ._query import Found, Query, search_for
 from ._selection import Selection
 
-__all__ = ("ApprovalRow", "approvals")
+__all__ = ("ApprovalRow", "approvals", "rows_of", "steps_of")
 
 _STEPS = (
     "approval.requested",
@@ -124,6 +124,12 @@ def approvals(
     """
     asked = Call(call, ConfigurationError)
     chosen = Selection() if selection is None else asked.instance("selection", selection, Selection)
+    looked = Looked()
+    return rows_of(Query.over(search_for(asked, store, path, steps_of(chosen, call), looked), looked), chosen)
+
+
+def steps_of(chosen: Selection, call: str) -> Selection:
+    """Return which records approvals are made of. Raises :class:`~hubwire.errors.ConfigurationError`."""
     if chosen.kind or chosen.text is not None:
         wrong = "kind" if chosen.kind else "text"
         raise ConfigurationError(f"{call}: approvals are rows, not records: they cannot be selected by {wrong}")
@@ -133,13 +139,11 @@ def approvals(
             raise ConfigurationError(
                 f"{call}: an approval has no {shown(key)}; it has {', '.join(_NAMES)}{'; ' if advice else ''}{advice}"
             )
-    kinds = (*_STEPS, *_VERDICTS, _USED)
-    events = attrs.evolve(chosen, kind=kinds, where=(), until=None)
-    looked = Looked()
-    return _rows(Query.over(search_for(asked, store, path, events, looked), looked), chosen)
+    return attrs.evolve(chosen, kind=(*_STEPS, *_VERDICTS, _USED), where=(), until=None)
 
 
-async def _rows(found: Query, selection: Selection) -> AsyncIterator[ApprovalRow]:
+async def rows_of(found: AsyncIterable[Found], selection: Selection) -> AsyncIterator[ApprovalRow]:
+    """Iterate over the approvals that records tell of, in the order of their verdicts; then those that are pending."""
     wanted = _Wanted(selection)
     pending: OrderedDict[str, ApprovalRow] = OrderedDict()
     async for each in found:

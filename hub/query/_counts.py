@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from operator import attrgetter
 from typing import Any
@@ -14,6 +14,7 @@ from anyio import to_thread
 from .._foreign.arguments import Call, is_a
 from .._values import Value
 from ..errors import ConfigurationError
+from ..log import Place
 from ..ports import KnowledgeStore
 from ._looked import Looked
 from ._matching import Matcher, Peeks, at_path, text_of
@@ -23,7 +24,7 @@ from ._query import search_for
 from ._search import Search
 from ._selection import FIELDS, Selection, Texts, key_of
 
-__all__ = ("Count", "Counts", "count")
+__all__ = ("Count", "Counts", "count", "count_lines")
 
 GROUPS_MAX = 10_000
 _FIELDS_MAX = 8
@@ -32,6 +33,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _SECOND = 1_000_000
 _HOUR = 3600 * _SECOND
+_LINES_AT_ONCE = 500
+_NOWHERE = Place(0, 0, 0)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -85,6 +88,39 @@ async def count(
     return Counts(fields, tally.rows(), sum(tally.counts.values()), looked)
 
 
+async def count_lines(
+    lines: AsyncIterable[bytes],
+    selection: Selection,
+    *,
+    by: Texts = "kind",
+    every: str | float | timedelta | None = None,
+    zone: str | tzinfo | None = None,
+    call: str = "count_lines()",
+) -> Counts:
+    """Count records that come from elsewhere than a log, each the JSON of one; otherwise as :func:`count`.
+
+    The ``selection`` is of what a record says itself: names of agents and channels are not known here.
+    """
+    asked = Call(call, ConfigurationError)
+    fields = fields_of(asked, "by", by)
+    size = None if every is None else period(asked, "every", every)
+    within = UTC if zone is None else await to_thread.run_sync(zone_of, asked, zone)
+    tally = _Tally(Matcher(selection), fields, None if size is None else _Periods(size, within))
+    batch: list[bytes] = []
+    async for line in lines:
+        batch.append(line)
+        if len(batch) == _LINES_AT_ONCE:
+            tally.add(Piece.of(_NOWHERE, b"\n".join(batch)))
+            batch.clear()
+            _check_groups(tally, asked)
+    if batch:
+        tally.add(Piece.of(_NOWHERE, b"\n".join(batch)))
+        _check_groups(tally, asked)
+    looked = Looked()
+    looked.undated = tally.matcher.undated
+    return Counts(fields, tally.rows(), sum(tally.counts.values()), looked)
+
+
 def fields_of(call: Call, argument: str, given: Any) -> tuple[str, ...]:
     """Return the keys of records that names of filters, or keys, stand for."""
     names = (given,) if is_a(given, str) else call.items(argument, given, of="fields", most=_FIELDS_MAX)
@@ -94,11 +130,15 @@ def fields_of(call: Call, argument: str, given: Any) -> tuple[str, ...]:
 
 async def _run(search: Search, tally: _Tally, call: Call) -> None:
     async for _ in search.each(tally.add, tally.matcher):
-        if len(tally.counts) > GROUPS_MAX:
-            raise ConfigurationError(
-                f"{call.name}: there are more than {GROUPS_MAX:,} groups by {', '.join(tally.fields)}; count by fields"
-                " with fewer values, by longer periods, or over a shorter time"
-            )
+        _check_groups(tally, call)
+
+
+def _check_groups(tally: _Tally, call: Call) -> None:
+    if len(tally.counts) > GROUPS_MAX:
+        raise ConfigurationError(
+            f"{call.name}: there are more than {GROUPS_MAX:,} groups by {', '.join(tally.fields)}; count by fields"
+            " with fewer values, by longer periods, or over a shorter time"
+        )
 
 
 class _Tally:

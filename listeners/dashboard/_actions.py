@@ -1,4 +1,4 @@
-"""Actions: deciding approvals, retrying and discarding dead letters, resuming listeners.
+"""Actions: deciding approvals, retrying and discarding dead letters, resuming listeners, writing indexes.
 
 Each is in the log, with its person, before it is done.
 """
@@ -14,6 +14,7 @@ from hubwire.errors import CommandRejected, HistoryGone, HubError, NotFound
 from hubwire.events import AdminActed
 
 from ._asked import Asked, Endpoint
+from ._challenges import challenge_view, check_replies
 from ._checks import hub_of
 from ._hiding import hidden_view
 from ._http import Problem, Reply, json_reply, refused
@@ -51,13 +52,21 @@ async def _approval(asked: Asked) -> Reply:
     approval_id = asked.path["id"]
     feed = await asked.parts.boards.feed(asked.tenant)
     view = _view(asked, feed.board.approvals(now=feed.now), approval_id)
-    found: dict[str, Any] = {"approval": view, "arguments": None, "said_before": [], **_may_decide(asked, view)}
+    found: dict[str, Any] = {
+        "approval": view,
+        "arguments": None,
+        "said_before": [],
+        "challenge": None,
+        **_may_decide(asked, view),
+    }
     channel_id = view.get("channel_id")
     if channel_id and (transcript := feed.board.channel(channel_id)) is not None:
         before = [line for line in transcript.lines if line.seq < view["requested_seq"]][-_SAID_BEFORE:]
         found["said_before"] = [hidden_view(line.to_json(), contents=asked.contents) for line in before]
-    if asked.contents and asked.parts.source.hub is not None and view["state"] == "waiting":
+    hub = asked.parts.source.hub
+    if hub is not None and view["state"] == "waiting" and (entry := _pending(hub, approval_id)) is not None:
         found["arguments"] = await _arguments(asked, approval_id)
+        found["challenge"] = challenge_view(entry, found["arguments"])
     return json_reply(found)
 
 
@@ -92,7 +101,9 @@ def _pending(hub: Hub, approval_id: str) -> PendingApproval | None:
 
 
 async def _arguments(asked: Asked, approval_id: str) -> Any:
-    """Return what an agent wants to act with, redacted."""
+    """Return what an agent wants to act with, redacted; None where that is hidden from the person, or out of reach."""
+    if not asked.contents:
+        return None
     try:
         found = await hub_of(asked).approvals.arguments(approval_id)
     except HubError:  # they are withheld, or gone: the view says where they are
@@ -110,8 +121,11 @@ async def _decide(asked: Asked) -> Reply:
     hub = hub_of(asked)
     feed = await asked.parts.boards.feed(asked.tenant)
     _view(asked, feed.board.approvals(now=feed.now), approval_id)  # of another tenant there is none
-    if _pending(hub, approval_id) is None:
+    entry = _pending(hub, approval_id)
+    if entry is None:
         raise await _too_late(asked, approval_id)
+    if verdict == "approve":
+        check_replies(entry, await _arguments(asked, approval_id), given)
     await _recorded(asked, f"approval.{verdict}", approval_id, reason=reason)
     try:
         await hub.approvals.answer(approval_id, asked.person.name, is_passed=verdict == "approve", reason=reason)
@@ -245,6 +259,24 @@ async def _resume(asked: Asked) -> Reply:
     return json_reply({"listener": {"listener": attachment.name, "phase": attachment.state.value}})
 
 
+# -- indexes --
+
+
+async def _index(asked: Asked) -> Reply:
+    """Write the indexes that the audit log lacks: narrow queries of a large log are quick then."""
+    if asked.tenant is not None:
+        raise Problem(403, "not_allowed", "indexes are of the whole log, not of a tenant")
+    hub_of(asked)
+    audit = asked.parts.logs.audit
+    if audit is None:
+        raise Problem(
+            404, "no_log", "this hub has no audit log, and a journal has no indexes", "attach one: AuditLog(store)"
+        )
+    await _recorded(asked, "log.index", audit.path)
+    done = await audit.index()
+    return json_reply({"segments": done.segments, "made": done.made, "growing_bytes": done.growing_bytes})
+
+
 def endpoints() -> tuple[Endpoint, ...]:
     """Return the places of the interface that this file answers."""
     return (
@@ -253,5 +285,6 @@ def endpoints() -> tuple[Endpoint, ...]:
         Endpoint("GET", "/api/dead-letters", _letters, says="what listeners and agents could not handle"),
         Endpoint("POST", "/api/dead-letters/retry", _retry, "operate", "deliver dead letters once more"),
         Endpoint("POST", "/api/dead-letters/discard", _discard, "operate", "keep dead letters no longer"),
+        Endpoint("POST", "/api/index", _index, "operate", "write the indexes that the audit log lacks"),
         Endpoint("POST", "/api/listeners/resume", _resume, "operate", "let a suspended listener go on"),
     )

@@ -22,7 +22,7 @@ from ._logs import Place
 from ._rows import run_of
 from ._selecting import PAGING, Chosen, selection_of
 
-__all__ = ("FACETS", "endpoints")
+__all__ = ("FACETS", "deadline", "endpoints")
 
 _LIMIT = 200
 _LIMIT_MAX = 1000
@@ -53,7 +53,7 @@ async def _events(asked: Asked) -> Reply:
         call=asked.request.url.path,
     )
     records: list[dict[str, Any]] = []
-    async with logs.turn(), _deadline():
+    async with logs.turn(), deadline():
         async for each in found:
             if chosen.outcomes.takes(fields := each.fields):
                 records.append(fields)
@@ -82,7 +82,8 @@ def _looked(looked: Looked) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _deadline() -> AsyncIterator[None]:
+async def deadline() -> AsyncIterator[None]:
+    """Bound how long a request may read the log. Raises :class:`Problem` when that is over."""
     try:
         async with asyncio.timeout(_SECONDS):
             yield
@@ -103,7 +104,7 @@ async def _event(asked: Asked) -> Reply:
     logs = asked.parts.logs
     place = await logs.place()
     await asked.parts.boards.feed(None, _NAMES_SECONDS)  # it learns the names of agents and channels
-    async with logs.turn(), _deadline():
+    async with logs.turn(), deadline():
         fields = await logs.record(place, int(seq))
         if fields is None or (asked.tenant is not None and fields.get("tenant") != asked.tenant):
             raise Problem(404, "not_found", f"the log has no event #{int(seq):,}", "it may have been pruned")
@@ -142,7 +143,7 @@ async def _histogram(asked: Asked) -> Reply:
         start, seconds = (since - _EPOCH) / timedelta(seconds=1), (until - since) / timedelta(seconds=bins)
         return json_reply({"start": start, "width_seconds": seconds, "bins": [], "text": problem.message})
     width = max((until - since) / bins, timedelta(milliseconds=1))
-    async with asked.parts.logs.turn(), _deadline():
+    async with asked.parts.logs.turn(), deadline():
         while True:
             try:
                 counts = await _over_time(place, selection, width)
@@ -186,7 +187,7 @@ async def _facets(asked: Asked) -> Reply:
     await asked.parts.boards.feed(None, _NAMES_SECONDS)
     found: dict[str, list[Any]] = {}
     total = 0
-    async with asked.parts.logs.turn(), _deadline():
+    async with asked.parts.logs.turn(), deadline():
         for field in dict.fromkeys(fields):
             numbers = await _numbers(place, chosen, field)
             total = sum(numbers.values())

@@ -52,7 +52,7 @@ _PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "/api/events/{seq}": ("tenant",),
     "/api/histogram": (*_FILTERS, "bins"),
     "/api/facets": (*_FILTERS, "fields"),
-    "/api/export": (*_FILTERS, "format"),
+    "/api/export": (*_FILTERS, "format", "after", "limit", "newest_first"),
     "/api/stream": ("since", "last", "tenant", "kind", "agent", "channel", "boards", "raw"),
     "/api/board/{name}": ("tenant", "limit"),
     "/api/board/{name}/{id}": ("tenant",),
@@ -67,7 +67,11 @@ _REASON = {"type": "string", "maxLength": 2000}
 _IDS = {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": 1000}
 _BODIES: Mapping[str, Mapping[str, Any]] = {
     "/api/session": {"token": _TEXT},
-    "/api/approvals/{id}/decision": {"verdict": {"type": "string", "enum": ["approve", "deny"]}, "reason": _REASON},
+    "/api/approvals/{id}/decision": {
+        "verdict": {"type": "string", "enum": ["approve", "deny"]},
+        "reason": _REASON,
+        "replies": {"type": "array", "items": _TEXT, "maxItems": 20},
+    },
     "/api/dead-letters/retry": {"ids": _IDS},
     "/api/dead-letters/discard": {"ids": _IDS, "reason": _REASON},
     "/api/listeners/resume": {"listener": _TEXT},

@@ -18,6 +18,7 @@ import anyio.from_thread
 import pytest
 
 from hubwire import Hub
+from hubwire.approvals import ApprovalPolicy
 from hubwire.events import Event, GenericEvent, ToolCalled, ToolFailed
 from hubwire.listeners import AuditLog, dashboard
 from hubwire.listeners.dashboard import Access, Dashboard, Person
@@ -316,11 +317,11 @@ def failed(agent_id: str, message: str) -> list[Event]:
     return [ToolCalled(**call), ToolFailed(**call, error_message=message)]
 
 
-def gate(live: Served, arguments: dict[str, Any]) -> Any:
+def gate(live: Served, arguments: dict[str, Any], policy: ApprovalPolicy | None = None) -> Any:
     """Let an agent ask for what a person has to approve; return the task that waits for it."""
 
     async def ask() -> Any:
         agent = await live.hub.agents.register("refunds")
-        return live.hub.approvals.gate(agent, "refund", arguments=arguments)
+        return live.hub.approvals.gate(agent, "refund", arguments=arguments, policy=policy)
 
     return live.portal.start_task_soon(asyncio.wait_for, live.call(ask), 60)

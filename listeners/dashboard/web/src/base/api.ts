@@ -116,8 +116,8 @@ export const api = {
 
   approval: (one: string, tenant: string, signal?: AbortSignal) =>
     get<ApprovalDetail>(`api/approvals/${id(one)}`, { tenant }, signal),
-  decide: (one: string, tenant: string, verdict: "approve" | "deny", reason: string) =>
-    post<{ approval: ApprovalView }>(`api/approvals/${id(one)}/decision`, { verdict, reason }, { tenant }),
+  decide: (one: string, tenant: string, verdict: "approve" | "deny", reason: string, replies: string[]) =>
+    post<{ approval: ApprovalView }>(`api/approvals/${id(one)}/decision`, { verdict, reason, replies }, { tenant }),
 
   deadLetters: (query: Query = {}, signal?: AbortSignal) => get<DeadLetters>("api/dead-letters", query, signal),
   retry: (ids: string[], tenant: string) => post<Done>("api/dead-letters/retry", { ids }, { tenant }),

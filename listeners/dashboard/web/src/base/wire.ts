@@ -153,6 +153,14 @@ export interface ApprovalDetail {
   said_before: LineView[];
   may_decide: boolean;
   why_not?: string;
+  /** What a yes has to come with; none: it is not asked yet, or is decided. */
+  challenge?: Challenge | null;
+}
+
+export interface Challenge {
+  kind: string;
+  /** To be replied to, in this order; empty: a plain yes is enough. */
+  prompts: { text: string; choices: string[] }[];
 }
 
 export interface Decided {

@@ -68,12 +68,16 @@ export function Decide(props: DecideProps) {
 interface FormProps extends DecideProps {
   /** Why it may not be decided; empty: it may. */
   off: string;
-  onSent: (verdict: Verdict) => void;
+  /** An answer is on its way; null: it did not count. */
+  onSent: (verdict: Verdict | null) => void;
   onLate: (decided: Decided) => void;
 }
 
-function Form({ one, off, onDecided, onSent, onLate }: FormProps) {
+function Form({ one, detail, off, onDecided, onSent, onLate }: FormProps) {
   const id = one.approval_id;
+  const prompts = detail?.challenge?.prompts ?? [];
+  const [replies, setReplies] = useState<string[]>([]);
+  const quiz = useRef<HTMLDivElement>(null);
   const [reason, setReason] = useState(drafts.get(id) ?? "");
   const [phase, setPhase] = useState<Phase>({ name: "looking" });
   const [isMissing, setMissing] = useState(false);
@@ -93,6 +97,12 @@ function Form({ one, off, onDecided, onSent, onLate }: FormProps) {
     setPhase({ name: "armed", verdict });
     field.current?.focus();
   };
+  /** Go to the first question of the quiz that has no reply; false: all have one. */
+  const goToUnreplied = (): boolean => {
+    const at = prompts.findIndex((_, index) => !replies[index]?.trim());
+    if (at >= 0) quiz.current?.querySelectorAll("input")[at]?.focus();
+    return at >= 0;
+  };
   const send = async (verdict: Verdict) => {
     if (off || phase.name === "sending") return;
     if (verdict === "deny" && !reason.trim()) {
@@ -100,20 +110,27 @@ function Form({ one, off, onDecided, onSent, onLate }: FormProps) {
       field.current?.focus();
       return;
     }
+    const said = verdict === "approve" ? prompts.map((_, index) => replies[index] ?? "") : [];
+    if (verdict === "approve" && goToUnreplied()) return;
     setPhase({ name: "sending", verdict });
     setTrouble(null);
     onSent(verdict);
+    let next: Phase = { name: "looking" };
     try {
-      await api.decide(id, tenant.value, verdict, reason.trim());
+      await api.decide(id, tenant.value, verdict, reason.trim(), said);
       keepDraft(id, "");
       say(verdict === "approve" ? "approved" : "denied", "verdict");
       field.current?.blur();
     } catch (error) {
       const failed = troubleOf(error);
       if (failed.code === "too_late" && failed.decided) onLate(failed.decided);
-      else if (shown.current) setTrouble(failed);
+      else if (shown.current) {
+        onSent(null);
+        setTrouble(failed);
+        if (failed.code === "challenge") next = { name: "armed", verdict };
+      }
     }
-    if (shown.current) setPhase({ name: "looking" });
+    if (shown.current) setPhase(next);
     onDecided();
   };
   const press = (verdict: Verdict) => {
@@ -129,15 +146,49 @@ function Form({ one, off, onDecided, onSent, onLate }: FormProps) {
 
   const armed = phase.name === "looking" ? null : phase.verdict;
   const isSending = phase.name === "sending";
+  /** What was replied was wrong: the questions are right below. */
+  const isQuiz = trouble?.code === "challenge";
   return (
     <div class="decide">
       {trouble && (
         <p class="decide-trouble" role="alert">
-          <Sign name="failed" size={14} class="tone-wrong" />
+          <Sign name="failed" size={14} class={isQuiz ? "tone-attention" : "tone-wrong"} />
           <span>
-            <b>{trouble.message}</b> {trouble.suggestion} Nothing was decided by this page.
+            <b>{trouble.message}</b>
+            {isQuiz ? ". " : ` ${trouble.suggestion} `}Nothing was decided by this page.
           </span>
         </p>
+      )}
+      {armed === "approve" && prompts.length > 0 && (
+        <div class="decide-quiz" ref={quiz}>
+          {prompts.map((prompt, index) => (
+            <label key={prompt.text} class="decide-prompt">
+              <span>{visible(prompt.text)}</span>
+              <span class="decide-field">
+                <input
+                  type="text"
+                  maxLength={2000}
+                  autocomplete="off"
+                  spellcheck={false}
+                  placeholder={prompt.choices.map(visible).join(" / ")}
+                  value={replies[index] ?? ""}
+                  onInput={(event) => {
+                    const next = prompts.map((_, at) => replies[at] ?? "");
+                    next[index] = event.currentTarget.value;
+                    setReplies(next);
+                  }}
+                  onKeyDown={(event) => {
+                    if (event.isComposing) return;
+                    if (event.key === "Enter") void send("approve");
+                    else if (event.key === "Escape") back();
+                    else return;
+                    event.preventDefault();
+                  }}
+                />
+              </span>
+            </label>
+          ))}
+        </div>
       )}
       <div class="decide-field">
         <input
@@ -164,7 +215,7 @@ function Form({ one, off, onDecided, onSent, onLate }: FormProps) {
           }}
         />
         <span id="decide-hint" class={isMissing ? "attention" : "quiet"}>
-          {isMissing ? "a denial needs a reason" : hint(armed)}
+          {isMissing ? "a denial needs a reason" : hint(armed, prompts.length)}
         </span>
       </div>
       <div class="decide-row">
@@ -195,8 +246,8 @@ function Note() {
   return <>{person && `As ${person}. `}A verdict is final and is on disk before the agent acts.</>;
 }
 
-function hint(armed: Verdict | null): string {
-  if (armed === "approve") return "Enter approves";
+function hint(armed: Verdict | null, questions: number): string {
+  if (armed === "approve") return questions ? "Enter approves, when all is replied" : "Enter approves";
   if (armed === "deny") return "Enter denies";
   return "needed to deny";
 }
