@@ -74,6 +74,56 @@ def test_a_pause_holds_the_rows_and_counts_the_new_ones(live: Served, person: Lo
     person.wait(lambda: person.rows()[0] == held[0] + 12)
 
 
+PLACES = """() => {
+    const strip = document.querySelector('.strip').getBoundingClientRect().bottom
+    const rows = [...document.querySelectorAll('[role=row][id^=row-]')].map(row => [row.id, row.getBoundingClientRect()])
+    const cut = rows.filter(([, {top, bottom}]) => top < strip - 0.5 && bottom > strip + 0.5)
+    return {strip, cut: cut.map(([id]) => id), tops: Object.fromEntries(rows.map(([id, {top}]) => [id, top]))}
+}"""
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_pause_moves_no_row_and_covers_none(live: Served, person: Looking, width: int) -> None:
+    person.page.set_viewport_size({"width": width, "height": 844})
+    live.emit(*numbered(0, 20))
+    page = person.open(live)
+    person.wait(lambda: len(person.rows()) > 12)
+    page.locator(".strip-following").wait_for()
+    before = page.evaluate(PLACES)
+    page.keyboard.press("Space")
+    page.locator(".strip-paused").wait_for()
+    assert page.evaluate(PLACES) == before
+    assert before["cut"] == []
+    page.keyboard.press("Space")
+    last = live.emit(*numbered(0, 60))[-1]
+    page.locator(".strip-busy").wait_for()
+    person.wait(lambda: person.rows()[:1] == [last.seq])
+    assert page.evaluate(PLACES)["strip"] == before["strip"]
+
+
+@pytest.mark.parametrize("way", ["far", "j", "k"])
+def test_what_keys_bring_into_sight_cuts_no_row_at_the_top(live: Served, person: Looking, way: str) -> None:
+    last = live.emit(*numbered(0, 400))[-1]
+    page = person.open(live)
+    person.wait(lambda: person.rows()[:1] == [last.seq])
+    page.keyboard.press("j")
+    if way == "far":
+        person.go("live", f"?sel={last.seq - 201}")
+        page.keyboard.press("j")
+        page.locator(f"#row-{last.seq - 202}").wait_for()
+    else:
+        for _ in range(40):
+            page.keyboard.press("j")
+        for _ in range(40 if way == "k" else 0):
+            page.keyboard.press("k")
+    person.until_still()
+    places = page.evaluate(PLACES)
+    assert places["cut"] == []
+    chosen = page.locator("[role=row][aria-selected=true]")
+    box = chosen.bounding_box()
+    assert places["strip"] <= box["y"] <= 900 - box["height"]
+
+
 def test_scrolling_away_pauses_and_keeps_the_place(live: Served, person: Looking) -> None:
     live.emit(*numbered(0, 500))
     page = person.open(live)

@@ -10,7 +10,7 @@ import { Button } from "../../parts/parts.tsx";
 import type { Roving } from "../../parts/roving.ts";
 import { Sign } from "../../parts/Sign.tsx";
 import { whyNotOperate } from "../../stream/state.ts";
-import { dutyWords, isSuspended, remarkOf, stateOf } from "./words.ts";
+import { dutyWords, isSuspended, isWrong, remarkOf, stateOf } from "./words.ts";
 
 const HEADS = ["Listener", "Duty", "State", "Lag", "Handled", "Dropped", "Failed", "Retries", "Last error"];
 
@@ -38,7 +38,7 @@ export function Attachments({ rows, selected, roving, onDone }: AttachmentsProps
         {rows.map((row) => (
           <tr
             key={row.listener}
-            class={isSuspended(row) ? "is-wrong" : undefined}
+            class={isWrong(row) ? "is-wrong" : undefined}
             aria-selected={row.listener === selected}
             {...roving.row(row.listener)}
           >
@@ -52,7 +52,7 @@ export function Attachments({ rows, selected, roving, onDone }: AttachmentsProps
 
 function Cells({ row, onDone }: { row: ListenerRow; onDone: () => void }) {
   const state = stateOf(row);
-  const wrong = isSuspended(row);
+  const wrong = isWrong(row);
   return (
     <>
       <td class="listener-name">
@@ -78,7 +78,7 @@ function Cells({ row, onDone }: { row: ListenerRow; onDone: () => void }) {
       <td class="listener-remark">
         <span class="remark">
           <Remark row={row} />
-          {wrong && <Resume name={row.listener} onDone={onDone} />}
+          {isSuspended(row) && <Resume name={row.listener} onDone={onDone} />}
         </span>
       </td>
     </>
@@ -96,7 +96,7 @@ function Count({ head, value, isWrong }: { head: string; value: number | null | 
 function Remark({ row }: { row: ListenerRow }) {
   const words = remarkOf(row, now.value);
   return (
-    <span class={isSuspended(row) ? "cut wrong" : "cut second"} title={words}>
+    <span class={isWrong(row) ? "cut wrong" : "cut second"} title={words}>
       {words}
     </span>
   );
