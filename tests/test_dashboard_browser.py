@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hubwire import Hub
-from support.browser import Alone, Looking, Served, chromium, failed, gate, numbered, served
+from support.browser import Alone, Looking, Served, asleep, chromium, failed, gate, numbered, served
 
 pytestmark = pytest.mark.slow
 
@@ -187,6 +187,35 @@ def test_what_is_kept_no_longer_is_a_row_that_says_so(person: Looking) -> None:
         page.get_by_role("grid").evaluate("grid => { grid.scrollTop = grid.scrollHeight }")
         page.locator(".row-gap").get_by_text(re.compile(rf"Events {newest + 1} to [\d,]+ are gone")).wait_for()
         person.trouble.clear()
+
+
+def test_a_frozen_tab_wakes_up_with_all_that_came(live: Served, person: Looking) -> None:
+    """As browsers freeze the tabs that are not looked at."""
+    live.emit(*numbered(0, 20))
+    page = person.open(live)
+    person.wait(lambda: len(person.rows()) > 20)
+    states = person.context.new_cdp_session(page)
+    states.send("Page.setWebLifecycleState", {"state": "frozen"})
+    last = [live.emit(*numbered(first, 500))[-1] for first in range(0, 10_000, 500)][-1]
+    states.send("Page.setWebLifecycleState", {"state": "active"})
+    person.wait(lambda: person.rows()[:1] == [last.seq], 40)
+    assert person.count() == last.seq + 1
+
+
+def test_a_machine_that_slept_has_all_rows_or_a_row_for_the_gap(browser: Any, person: Looking) -> None:
+    """All processes of the browser are stopped meanwhile, and the server cannot write on."""
+    with served(lambda: Hub(ring=1024)) as live:
+        live.emit(*numbered(0, 20))
+        page = person.open(live)
+        person.wait(lambda: len(person.rows()) > 20)
+        with asleep(browser):
+            last = [live.emit(*numbered(first, 500))[-1] for first in range(0, 30_000, 500)][-1]
+        person.wait(lambda: person.rows()[:1] == [last.seq], 40)
+        dropped = page.get_by_role("button", name=re.compile("dropped$")).inner_text()
+        assert int(re.sub(r"\D", "", dropped)) >= last.seq + 1 - person.count() > 0
+        page.keyboard.press("Space")
+        above, end, begin, below = person.newest_gap()
+        assert above == end + 1 > begin == below + 1
 
 
 def test_another_hub_is_told_and_its_numbers_begin_anew(person: Looking) -> None:
