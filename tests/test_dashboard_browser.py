@@ -76,7 +76,8 @@ def test_a_pause_holds_the_rows_and_counts_the_new_ones(live: Served, person: Lo
 
 PLACES = """() => {
     const strip = document.querySelector('.strip').getBoundingClientRect().bottom
-    const rows = [...document.querySelectorAll('[role=row][id^=row-]')].map(row => [row.id, row.getBoundingClientRect()])
+    const rows = [...document.querySelectorAll('[role=row][id^=row-]')]
+        .map(row => [row.id, row.getBoundingClientRect()])
     const cut = rows.filter(([, {top, bottom}]) => top < strip - 0.5 && bottom > strip + 0.5)
     return {strip, cut: cut.map(([id]) => id), tops: Object.fromEntries(rows.map(([id, {top}]) => [id, top]))}
 }"""
