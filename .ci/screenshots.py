@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from hubwire import Agent, ApprovalPolicy, Channel, Duty, Event, Hub
@@ -105,7 +106,9 @@ class Conversations:
         reading = asyncio.create_task(self._read(traveller))
         for case, told in enumerate(self._told[number::_AT_A_TIME]):
             said = next(each["content"] for each in told if each["role"] == "user")
-            channel = await self._hub.channels.open([desk, traveller], topic=str(said).split(".")[0][:40])
+            channel = await self._hub.channels.open(
+                [desk, traveller], topic=shorten(str(said).split(".")[0], 40, placeholder="…")
+            )
             await self._tell(told, desk, traveller, channel, f"case-{number}-{case}")
             await channel.close("the traveller has what was asked for")
         reading.cancel()
@@ -214,7 +217,7 @@ def _a_moment(draw: random.Random, desks: list[Agent], channels: list[Channel], 
     while len(events) < _BUSY_RATE / 20:
         name = f"{count + len(events)}"
         about: dict[str, Any] = {"agent_id": draw.choice(desks).id, "channel_id": draw.choice(channels).id}
-        about |= {"turn_id": name, "correlation_id": name}
+        about |= {"turn_id": name, "correlation_id": f"case-{(count + len(events)) // _BUSY_RATE}"}
         used: dict[str, Any] = {"tool": draw.choice(("book_reservation", "search_direct_flight")), "call_id": name}
         took = round(draw.uniform(5, 3000), 1)
         tokens = {"input_tokens": draw.randrange(900, 9000), "output_tokens": draw.randrange(20, 300)}

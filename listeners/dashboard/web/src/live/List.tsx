@@ -11,6 +11,7 @@ import { EventHeads, EventRow, GAP_HEIGHT, GapLine, NARROW_ROW_HEIGHT, rowHeight
 import { Button, Key } from "../parts/parts.tsx";
 import { Sign } from "../parts/Sign.tsx";
 import { type Entry, isGap, seqOf } from "../stream/rows.ts";
+import { health } from "../stream/state.ts";
 import {
   busyRate,
   cursor,
@@ -207,7 +208,8 @@ function bringIntoSight(element: HTMLElement, top: number, size: number, margin:
 function Strip() {
   if (range.value) return null;
   if (pausedAt.value !== null) return <Paused at={pausedAt.value} />;
-  return busyRate.value ? <Busy rate={busyRate.value} /> : <Following />;
+  const isLost = health.value === "reconnecting" || health.value === "stale";
+  return busyRate.value && !isLost ? <Busy rate={busyRate.value} /> : <Following isLost={isLost} />;
 }
 
 interface StripLineProps {
@@ -261,7 +263,7 @@ function Busy({ rate }: { rate: number }) {
       {isNarrow.value ? (
         <span>{number(rate)} events a second</span>
       ) : (
-        <span class="cut">
+        <span class="cut" title="Scroll or space holds it, and a filter makes it readable">
           {number(rate)} events a second. The newest screenful is drawn twice a second; scroll or <Key>space</Key> holds
           it, and a filter makes it readable.
         </span>
@@ -270,7 +272,7 @@ function Busy({ rate }: { rate: number }) {
   );
 }
 
-function Following() {
+function Following({ isLost }: { isLost: boolean }) {
   return (
     <StripLine
       class="strip-following"
@@ -286,7 +288,9 @@ function Following() {
         )
       }
     >
-      <span class="cut">Follows what happens, the newest on top</span>
+      <span class="cut">
+        {isLost ? "What came before the hub was out of reach" : "Follows what happens, the newest on top"}
+      </span>
     </StripLine>
   );
 }

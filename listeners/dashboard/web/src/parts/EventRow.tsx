@@ -148,17 +148,25 @@ function NarrowRow({ row, shared, agent, words }: EventRowProps & { shared: Shar
     <div {...shared} class={`row row-narrow ${colourOf(row)}`}>
       <span role="gridcell" class="n-head">
         <KindSign kind={row.kind} size={16} />
-        <b class="cut">{agent || visible(row.kind)}</b>
-        {agent && <span class="cut quiet n-kind">{visible(row.kind)}</span>}
+        <b class="cut" title={agent || visible(row.kind)}>
+          {agent || visible(row.kind)}
+        </b>
+        {agent && (
+          <span class="cut quiet n-kind" title={visible(row.kind)}>
+            {visible(row.kind)}
+          </span>
+        )}
         <span class="space" />
         <End row={row} />
         <span class="quiet n-side">
-          <span class="cut">{channel}</span>
+          <span class="cut" title={visible(row.channel ?? "")}>
+            {channel}
+          </span>
           {channel && <span>·</span>}
           <span>{age(now.value - instant(row.at))}</span>
         </span>
       </span>
-      <span role="gridcell" class={`n-words cut ${tone(row)}`}>
+      <span role="gridcell" class={`n-words cut ${tone(row)}`} title={words}>
         {words}
       </span>
     </div>
