@@ -217,6 +217,14 @@ def test_a_machine_that_slept_has_all_rows_or_a_row_for_the_gap(browser: Any, pe
         page.keyboard.press("Space")
         above, end, begin, below = person.newest_gap()
         assert above == end + 1 > begin == below + 1
+        page.set_viewport_size({"width": 390, "height": 844})
+        person.wait(lambda: bool(page.locator(".row-narrow").count()))
+        person.newest_gap()
+        words = page.locator(".gap-text").first
+        assert re.fullmatch(
+            r"Events [\d,]+ to [\d,]+ are gone from this page: this page was too far behind", words.inner_text()
+        )
+        assert words.evaluate("text => text.scrollHeight <= text.clientHeight && text.clientHeight <= 48")
 
 
 def test_another_hub_is_told_and_its_numbers_begin_anew(person: Looking) -> None:

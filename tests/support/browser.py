@@ -330,18 +330,22 @@ NEWEST_GAP = """async () => {
     const drawn = () => [...grid.querySelectorAll('[role=row][id^=row-]')].sort(
         (one, other) => one.ariaRowIndex - other.ariaRowIndex)
     const seqOf = row => Number(row.id.slice(4))
+    const scroll = async top => {
+        grid.scrollTop = top
+        await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
+    }
+    await scroll(0)
     const newest = seqOf(drawn()[0])
     let [low, high] = [0, grid.scrollHeight]
     while (high - low > 24) {
         const middle = (low + high) / 2
-        grid.scrollTop = middle
-        await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
+        await scroll(middle)
         const rows = drawn()
         const at = rows.findIndex(row => row.matches('.row-gap'))
         const isWhole = newest - seqOf(rows[0]) === rows[0].ariaRowIndex - 2
         if (isWhole && at > 0 && at < rows.length - 1)
             return [seqOf(rows[at - 1]), rows[at].querySelector('b').textContent, seqOf(rows[at + 1])]
-        if (isWhole && at < 0) low = middle
+        if (isWhole && at !== 0) low = middle
         else high = middle
     }
     throw new Error('there is no gap')

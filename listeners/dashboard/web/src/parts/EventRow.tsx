@@ -183,23 +183,29 @@ export interface GapLineProps {
   onRead: () => void;
 }
 
+/** The reason alone: a server says before it which events they are. */
+export function whyOf(text: string): string {
+  return visible(text.replace(/^events [\d,]+ to [\d,]+ are gone: /, ""));
+}
+
 /** Events that are not here, and why. */
 export function GapLine({ first, last, code, text, top, index, onRead }: GapLineProps) {
   const isHere = code === "behind";
   const events = first === last ? `Event ${number(first)} is` : `Events ${number(first)} to ${number(last)} are`;
   const words = `${events} gone${isHere ? " from this page" : ""}:`;
+  const why = whyOf(text);
   return (
     <div role="row" id={`row-${first}`} aria-rowindex={index + 2} class="row-gap" {...placed(top)}>
-      <span role="gridcell" class="gap-words" title={`${words} ${visible(text)}`}>
+      <span role="gridcell" class="gap-words" title={`${words} ${why}`}>
         <Sign name="gap" size={14} />
         <span class="gap-text">
-          <b>{words}</b> {visible(text)}
+          <b>{words}</b> {why}
         </span>
       </span>
       <span role="gridcell">
         {isHere && (
           <Button look="plain" onClick={onRead}>
-            Read them from the log
+            {isNarrow.value ? "Read them" : "Read them from the log"}
           </Button>
         )}
       </span>
