@@ -74,6 +74,22 @@ def test_a_pause_holds_the_rows_and_counts_the_new_ones(live: Served, person: Lo
     person.wait(lambda: person.rows()[0] == held[0] + 12)
 
 
+def test_a_press_opens_the_row_that_was_pressed(live: Served, person: Looking) -> None:
+    """Also where others come between the press and its end."""
+    live.emit(*numbered(0, 40))
+    page = person.open(live)
+    person.wait(lambda: len(person.rows()) > 20)
+    pressed = person.rows()[9]
+    place = page.locator(f"#row-{pressed}").bounding_box()
+    page.mouse.move(place["x"] + 300, place["y"] + place["height"] / 2)
+    page.mouse.down()
+    live.emit(*numbered(100, 5))
+    page.get_by_role("button", name="5 new").wait_for()
+    page.mouse.up()
+    page.locator("aside.drawer").get_by_text(f"#{pressed}", exact=True).first.wait_for()
+    assert f"sel={pressed}" in page.url
+
+
 PLACES = """() => {
     const strip = document.querySelector('.strip').getBoundingClientRect().bottom
     const rows = [...document.querySelectorAll('[role=row][id^=row-]')]

@@ -106,7 +106,15 @@ export function List({ selected, beside, onOpen }: ListProps) {
         {!isNarrow.value && <EventHeads />}
         <Strip />
       </div>
-      <div role="rowgroup" class="rows-body" style={{ height: `${lister.getTotalSize()}px` }}>
+      {/* A row that is pressed stays below the pointer until it is let go: what is opened is what was pressed. */}
+      <div
+        role="rowgroup"
+        class="rows-body"
+        onPointerDown={(event) => {
+          if (event.button === 0) pause();
+        }}
+        style={{ height: `${lister.getTotalSize()}px` }}
+      >
         {items.map((item) => {
           const entry = entryAt(item.index, count);
           if (!entry) return null;
