@@ -220,7 +220,7 @@ def _a_moment(draw: random.Random, desks: list[Agent], channels: list[Channel], 
         about |= {"turn_id": name, "correlation_id": f"case-{(count + len(events)) // _BUSY_RATE}"}
         used: dict[str, Any] = {"tool": draw.choice(("book_reservation", "search_direct_flight")), "call_id": name}
         took = round(draw.uniform(5, 3000), 1)
-        tokens = {"input_tokens": draw.randrange(900, 9000), "output_tokens": draw.randrange(20, 300)}
+        tokens: dict[str, Any] = {"input_tokens": draw.randrange(900, 9000), "output_tokens": draw.randrange(20, 300)}
         events += [
             TurnStarted(**about),
             ModelCalled(model="gpt-4o", call_id=name, **about),
@@ -298,7 +298,7 @@ def take_states(url: str, folder: Path) -> None:
                 page.context.close()
 
 
-def take_busy(url: str, folder: Path, end: Callable[[], None]) -> None:
+def take_busy(url: str, folder: Path, end: Callable[[], object]) -> None:
     """Take the pictures of 2,000 events a second, and of a hub that is gone then."""
     with looking() as sign_in:
         pages = {(theme, suffix): sign_in(url, theme, SIZES[suffix]) for theme in THEMES for suffix in SIZES}
