@@ -11,7 +11,7 @@ import pytest
 
 from hubwire import Hub
 from hubwire.approvals import ApprovalPolicy, ChallengeKind, RiskLevel
-from support.browser import Alone, Looking, Served, chromium, failed, gate, numbered, served
+from support.browser import Alone, Looking, Served, asleep, chromium, failed, gate, numbered, served
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +73,73 @@ def test_a_pause_holds_the_rows_and_counts_the_new_ones(live: Served, person: Lo
     assert person.rows() == held
     page.keyboard.press("Home")
     person.wait(lambda: person.rows()[0] == held[0] + 12)
+
+
+def test_a_press_opens_the_row_that_was_pressed(live: Served, person: Looking) -> None:
+    """Also where others come between the press and its end."""
+    live.emit(*numbered(0, 40))
+    page = person.open(live)
+    person.wait(lambda: len(person.rows()) > 20)
+    pressed = person.rows()[9]
+    place = page.locator(f"#row-{pressed}").bounding_box()
+    page.mouse.move(place["x"] + 300, place["y"] + place["height"] / 2)
+    page.mouse.down()
+    live.emit(*numbered(100, 5))
+    page.get_by_role("button", name="5 new").wait_for()
+    page.mouse.up()
+    page.locator("aside.drawer").get_by_text(f"#{pressed}", exact=True).first.wait_for()
+    assert f"sel={pressed}" in page.url
+
+
+PLACES = """() => {
+    const strip = document.querySelector('.strip').getBoundingClientRect().bottom
+    const rows = [...document.querySelectorAll('[role=row][id^=row-]')]
+        .map(row => [row.id, row.getBoundingClientRect()])
+    const cut = rows.filter(([, {top, bottom}]) => top < strip - 0.5 && bottom > strip + 0.5)
+    return {strip, cut: cut.map(([id]) => id), tops: Object.fromEntries(rows.map(([id, {top}]) => [id, top]))}
+}"""
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_pause_moves_no_row_and_covers_none(live: Served, person: Looking, width: int) -> None:
+    person.page.set_viewport_size({"width": width, "height": 844})
+    live.emit(*numbered(0, 20))
+    page = person.open(live)
+    person.wait(lambda: len(person.rows()) > 12)
+    page.locator(".strip-following").wait_for()
+    before = page.evaluate(PLACES)
+    page.keyboard.press("Space")
+    page.locator(".strip-paused").wait_for()
+    assert page.evaluate(PLACES) == before
+    assert before["cut"] == []
+    page.keyboard.press("Space")
+    last = live.emit(*numbered(0, 60))[-1]
+    page.locator(".strip-busy").wait_for()
+    person.wait(lambda: person.rows()[:1] == [last.seq])
+    assert page.evaluate(PLACES)["strip"] == before["strip"]
+
+
+@pytest.mark.parametrize("way", ["far", "j", "k"])
+def test_what_keys_bring_into_sight_cuts_no_row_at_the_top(live: Served, person: Looking, way: str) -> None:
+    last = live.emit(*numbered(0, 400))[-1]
+    page = person.open(live)
+    person.wait(lambda: person.rows()[:1] == [last.seq])
+    page.keyboard.press("j")
+    if way == "far":
+        person.go("live", f"?sel={last.seq - 201}")
+        page.keyboard.press("j")
+        page.locator(f"#row-{last.seq - 202}").wait_for()
+    else:
+        for _ in range(40):
+            page.keyboard.press("j")
+        for _ in range(40 if way == "k" else 0):
+            page.keyboard.press("k")
+    person.until_still()
+    places = page.evaluate(PLACES)
+    assert places["cut"] == []
+    chosen = page.locator("[role=row][aria-selected=true]")
+    box = chosen.bounding_box()
+    assert places["strip"] <= box["y"] <= 900 - box["height"]
 
 
 def test_scrolling_away_pauses_and_keeps_the_place(live: Served, person: Looking) -> None:
@@ -138,6 +205,43 @@ def test_what_is_kept_no_longer_is_a_row_that_says_so(person: Looking) -> None:
         page.get_by_role("grid").evaluate("grid => { grid.scrollTop = grid.scrollHeight }")
         page.locator(".row-gap").get_by_text(re.compile(rf"Events {newest + 1} to [\d,]+ are gone")).wait_for()
         person.trouble.clear()
+
+
+def test_a_frozen_tab_wakes_up_with_all_that_came(live: Served, person: Looking) -> None:
+    """As browsers freeze the tabs that are not looked at."""
+    live.emit(*numbered(0, 20))
+    page = person.open(live)
+    person.wait(lambda: len(person.rows()) > 20)
+    states = person.context.new_cdp_session(page)
+    states.send("Page.setWebLifecycleState", {"state": "frozen"})
+    last = [live.emit(*numbered(first, 500))[-1] for first in range(0, 10_000, 500)][-1]
+    states.send("Page.setWebLifecycleState", {"state": "active"})
+    person.wait(lambda: person.rows()[:1] == [last.seq], 40)
+    assert person.count() == last.seq + 1
+
+
+def test_a_machine_that_slept_has_all_rows_or_a_row_for_the_gap(browser: Any, person: Looking) -> None:
+    """All processes of the browser are stopped meanwhile, and the server cannot write on."""
+    with served(lambda: Hub(ring=1024)) as live:
+        live.emit(*numbered(0, 20))
+        page = person.open(live)
+        person.wait(lambda: len(person.rows()) > 20)
+        with asleep(browser):
+            last = [live.emit(*numbered(first, 500))[-1] for first in range(0, 30_000, 500)][-1]
+        person.wait(lambda: person.rows()[:1] == [last.seq], 40)
+        dropped = page.get_by_role("button", name=re.compile("dropped$")).inner_text()
+        assert int(re.sub(r"\D", "", dropped)) >= last.seq + 1 - person.count() > 0
+        page.keyboard.press("Space")
+        above, end, begin, below = person.newest_gap()
+        assert above == end + 1 > begin == below + 1
+        page.set_viewport_size({"width": 390, "height": 844})
+        person.wait(lambda: bool(page.locator(".row-narrow").count()))
+        person.newest_gap()
+        words = page.locator(".gap-text").first
+        assert re.fullmatch(
+            r"Events [\d,]+ to [\d,]+ are gone from this page: this page was too far behind", words.inner_text()
+        )
+        assert words.evaluate("text => text.scrollHeight <= text.clientHeight && text.clientHeight <= 48")
 
 
 def test_another_hub_is_told_and_its_numbers_begin_anew(person: Looking) -> None:

@@ -98,6 +98,42 @@ def test_no_view_scrolls_sideways(lived: Served, person: Looking) -> None:
     assert wide == []
 
 
+# From the middle of a control, how far to each side a finger hits it: its label is touched for it.
+SMALL = """() => {
+    const small = []
+    for (const each of document.querySelectorAll('button, a[href], input, select, summary')) {
+        if (each.disabled || !each.checkVisibility({visibilityProperty: true}) || each.matches('.skip')) continue
+        each.scrollIntoView({block: 'center'})
+        const {left, top, width, height} = each.getBoundingClientRect()
+        const [x, y] = [left + Math.min(width, 120) / 2, top + height / 2]
+        const label = each.closest('label, .search, .query-line') ?? each
+        const isHit = (across, down) => label.contains(document.elementFromPoint(x + across, y + down))
+        const reach = (across, down) => {
+            let far = 0
+            while (far < 60 && isHit(across * (far + 1), down * (far + 1))) far += 1
+            return far
+        }
+        const [wide, high] = [reach(1, 0) + reach(-1, 0) + 1, reach(0, 1) + reach(0, -1) + 1]
+        if (wide < 43 || high < 43) small.push(`${wide} x ${high}: ${each.outerHTML.slice(0, 120)}`)
+    }
+    return small
+}"""
+
+
+def test_a_finger_meets_every_control_of_a_phone(lived: Served, person: Looking) -> None:
+    """44 pixels, as the width of a finger; half a pixel at each side may be rounded away."""
+    person.page.set_viewport_size({"width": 390, "height": 844})
+    page = person.open(lived)
+    found: list[tuple[str, ...]] = []
+    for view in VIEWS:
+        person.go(view)
+        found += [(view, each) for each in page.evaluate(SMALL)]
+        person.select()
+        page.locator("h1").first.wait_for(state="attached")
+        found += [(view, "open", each) for each in page.evaluate(SMALL)]
+    assert found == []
+
+
 def test_every_view_is_reached_by_its_keys_and_the_list_of_them(lived: Served, person: Looking) -> None:
     page = person.open(lived)
     for key, view in zip(

@@ -103,6 +103,7 @@ def test_the_policy_of_the_page_runs_no_other_script(hostile: Served, person: Lo
         document.body.insertAdjacentHTML('beforeend', '<img src=x onerror="window.ran = true">')
     }""")
     person.wait(lambda: sum(each.startswith("error CSP") for each in person.trouble) >= 2)
+    person.wait(lambda: sum("404" in each for each in person.trouble) >= 2)  # of the picture, which there is not
     assert page.evaluate("window.ran") is None
     person.trouble.clear()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import shutil
 import signal
 import socket
@@ -30,6 +32,7 @@ __all__ = (
     "Alone",
     "Looking",
     "Served",
+    "asleep",
     "chromium",
     "failed",
     "free_port",
@@ -62,6 +65,21 @@ def chromium(*options: str) -> Iterator[Any]:
         opened = driver.chromium.launch(executable_path=program, args=["--no-sandbox", *options])
         yield opened
         opened.close()
+
+
+@contextmanager
+def asleep(browser: Any) -> Iterator[None]:
+    """Stop all processes of a browser meanwhile, as if its machine slept."""
+    asked = browser.new_browser_cdp_session()
+    numbers = [each["id"] for each in asked.send("SystemInfo.getProcessInfo")["processInfo"]]
+    asked.detach()
+    for number in numbers:
+        os.kill(number, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            os.kill(number, signal.SIGCONT)
 
 
 def free_port() -> int:
@@ -258,6 +276,12 @@ class Looking:
         rows = self.rows(page)
         return rows == list(range(rows[0], rows[0] - len(rows), -1))
 
+    def newest_gap(self) -> tuple[int, int, int, int]:
+        """Return the row of the newest gap: the numbers of the rows above and below it, and what it says between."""
+        above, words, below = self.page.evaluate(NEWEST_GAP)
+        first, last = re.findall(r"\d+", words.replace(",", ""))[:2]
+        return above, int(last), int(first), below
+
     def count(self, page: Any = None) -> int:
         """Return how many rows Live has, drawn or not."""
         return int((page or self.page).get_by_role("grid").get_attribute("aria-rowcount")) - 1
@@ -299,6 +323,34 @@ class Looking:
 
 ROWS = """() => [...document.querySelectorAll('[role=grid] [role=row][id^=row-]')]
   .sort((one, other) => one.ariaRowIndex - other.ariaRowIndex).map(row => Number(row.id.slice(4)))"""
+
+
+# As long as no event is missing above a row, its number and its place add up to the number of the newest one.
+NEWEST_GAP = """async () => {
+    const grid = document.querySelector('[role=grid]')
+    const drawn = () => [...grid.querySelectorAll('[role=row][id^=row-]')].sort(
+        (one, other) => one.ariaRowIndex - other.ariaRowIndex)
+    const seqOf = row => Number(row.id.slice(4))
+    const scroll = async top => {
+        grid.scrollTop = top
+        await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
+    }
+    await scroll(0)
+    const newest = seqOf(drawn()[0])
+    let [low, high] = [0, grid.scrollHeight]
+    while (high - low > 24) {
+        const middle = (low + high) / 2
+        await scroll(middle)
+        const rows = drawn()
+        const at = rows.findIndex(row => row.matches('.row-gap'))
+        const isWhole = newest - seqOf(rows[0]) === rows[0].ariaRowIndex - 2
+        if (isWhole && at > 0 && at < rows.length - 1)
+            return [seqOf(rows[at - 1]), rows[at].querySelector('b').textContent, seqOf(rows[at + 1])]
+        if (isWhole && at !== 0) low = middle
+        else high = middle
+    }
+    throw new Error('there is no gap')
+}"""
 
 
 def _axe() -> str:

@@ -75,3 +75,12 @@ test("a time of day is the last one, and no other text is one", () => {
   for (const text of ["", "24:00", "12:60", "12", "1:2", "12:00:00:00"])
     assert.ok(Number.isNaN(format.timeOfDay(text, now)));
 });
+
+test("words of others end with a full stop where a sentence follows", () => {
+  assert.deepEqual(["restore it", "Restore it.", "why?", "cut…"].map(format.sentence), [
+    "restore it.",
+    "Restore it.",
+    "why?",
+    "cut…",
+  ]);
+});

@@ -6,16 +6,21 @@ import { countOf, remarkOf, sorted, stateOf } from "../src/views/listeners/words
 const row = (listener: string, given: Partial<ListenerRow> = {}): ListenerRow =>
   ({ listener, state: "attached", is_troubled: false, last_error: "", reason: "", ...given }) as ListenerRow;
 
-test("the suspended stand first, then the troubled, and the detached last", () => {
+test("what gets nothing against its program's wish stands first, then the troubled, and the detached last", () => {
   const rows = [
-    row("gone", { state: "detached" }),
+    row("gone", { state: "detached", reason: "detached", is_troubled: true }),
     row("well"),
+    row("given up", { state: "detached", reason: "failed more than 3 times in 5 seconds", is_troubled: true }),
     row("dropped", { is_troubled: true }),
     row("stopped", { phase: "suspended", is_troubled: true }),
   ];
   assert.deepEqual(
     sorted(rows).map((each) => each.listener),
-    ["stopped", "dropped", "well", "gone"],
+    ["given up", "stopped", "dropped", "well", "gone"],
+  );
+  assert.deepEqual(
+    rows.map((each) => stateOf(each).tone),
+    ["quiet", "good", "wrong", "good", "wrong"],
   );
   assert.equal(countOf(rows, "suspended"), 1);
 });

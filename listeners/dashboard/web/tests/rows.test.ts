@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Row } from "../src/base/wire.ts";
-import { isGap, RowStore, seqOf } from "../src/stream/rows.ts";
+import { isBehind, isGap, RowStore, seqOf } from "../src/stream/rows.ts";
 
 const row = (seq: number, meaning?: "wrong"): Row => ({
   seq,
@@ -69,4 +69,15 @@ test("another hub begins anew", () => {
   store.clear();
   assert.equal(store.add(many(0, 4)).length, 5);
   assert.deepEqual(seqs(store), [2, 3, 4]);
+});
+
+test("a count that is behind the rows tells no rate of now", () => {
+  const store = new RowStore();
+  assert.equal(isBehind("2026-01-01T00:00:00Z", store.newestAt), false, "there is no row yet");
+  store.add([{ ...row(0), at: "2026-01-01T00:00:09Z" }]);
+  assert.equal(isBehind("2026-01-01T00:00:08Z", store.newestAt), false);
+  assert.equal(isBehind("2026-01-01T00:00:03Z", store.newestAt), true);
+  assert.equal(isBehind("", store.newestAt), false, "what counts has told no time yet");
+  store.addGap({ first_seq: 1, last_seq: 8, code: "behind", text: "" });
+  assert.equal(store.newestAt, "");
 });

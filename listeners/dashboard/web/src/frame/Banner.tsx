@@ -1,7 +1,7 @@
 // At most one banner above a view, the worst first.
 
 import { now } from "../base/clock.ts";
-import { clock, coarse, number, shortId } from "../base/format.ts";
+import { clock, coarse, number, sentence, shortId, visible } from "../base/format.ts";
 import { goView, href } from "../base/router.ts";
 import { Button } from "../parts/parts.tsx";
 import { Sign } from "../parts/Sign.tsx";
@@ -15,7 +15,7 @@ export function Banner() {
         <Sign name="failed" class="tone-wrong" />
         <p>
           <b>The audit log is broken at #{number(heard.verify.seq)}:</b>{" "}
-          {heard.verify.text || "a record was changed after it was written."}
+          {sentence(visible(heard.verify.text || "a record was changed after it was written"))}
         </p>
         <a href={href("log")}>What to do</a>
       </div>
@@ -26,7 +26,7 @@ export function Banner() {
       <div class="banner banner-wrong" role="alert">
         <Sign name="failed" class="tone-wrong" />
         <p>
-          <b>{heard.problem.text}</b> {heard.problem.suggestion}
+          <b>{sentence(visible(heard.problem.text))}</b> {visible(heard.problem.suggestion)}
         </p>
         <a href={href("listeners")}>Listeners</a>
       </div>

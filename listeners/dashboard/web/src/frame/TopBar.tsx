@@ -1,11 +1,12 @@
 import { signal } from "@preact/signals";
 import { now } from "../base/clock.ts";
-import { clock, coarse, many, number, shortId, visible } from "../base/format.ts";
+import { clock, coarse, many, number, shortId, UNKNOWN, visible } from "../base/format.ts";
 import { setParams } from "../base/router.ts";
 import { isDark, switchTheme } from "../base/settings.ts";
 import type { Verify } from "../base/wire.ts";
 import { Button } from "../parts/parts.tsx";
 import { Sign } from "../parts/Sign.tsx";
+import { isBehind } from "../stream/rows.ts";
 import { connectNow, droppedHere, health, link, rows, session, tenant, tick } from "../stream/state.ts";
 import { keyListIsOpen } from "./keys.ts";
 import { Search } from "./Search.tsx";
@@ -112,7 +113,8 @@ function Rate() {
   const heard = tick.value;
   const isLive = health.value === "live" || health.value === "connecting";
   const rate = heard && isLive ? heard.rate : [];
-  const current = heard && isLive ? number(Math.round(heard.hub.events_per_second)) : "–";
+  const isKnown = heard && isLive && !isBehind(heard.hub.at, rows.newestAt);
+  const current = isKnown ? number(Math.round(heard.hub.events_per_second)) : UNKNOWN;
   return (
     <div class="top-part rate" title="Events a second, and the last 60 seconds of them">
       <span class="rate-number named">{current}</span>

@@ -1,7 +1,7 @@
 // The rows of Live. Only what is seen is in the page; a row stays at its pixel while the list is paused.
 
 import { elementScroll, observeElementOffset, observeElementRect, Virtualizer } from "@tanstack/virtual-core";
-import type { RefObject } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { showsWrongAlone } from "../base/filter.ts";
 import { number } from "../base/format.ts";
@@ -11,6 +11,7 @@ import { EventHeads, EventRow, GAP_HEIGHT, GapLine, NARROW_ROW_HEIGHT, rowHeight
 import { Button, Key } from "../parts/parts.tsx";
 import { Sign } from "../parts/Sign.tsx";
 import { type Entry, isGap, seqOf } from "../stream/rows.ts";
+import { health } from "../stream/state.ts";
 import {
   busyRate,
   cursor,
@@ -76,7 +77,7 @@ export function List({ selected, beside, onOpen }: ListProps) {
     const entry = entryAt(index, count);
     return entry && isGap(entry) ? (isNarrow.value ? NARROW_ROW_HEIGHT : GAP_HEIGHT) : rowHeight();
   };
-  const margin = useHeadHeight(heads, scroller);
+  const margin = useHeadHeight(heads);
   const lister = useLister(scroller, count, sizeOf, margin);
   useFollowing(scroller, lister, count, margin);
   const at = cursor.value ?? selected;
@@ -105,7 +106,15 @@ export function List({ selected, beside, onOpen }: ListProps) {
         {!isNarrow.value && <EventHeads />}
         <Strip />
       </div>
-      <div role="rowgroup" class="rows-body" style={{ height: `${lister.getTotalSize()}px` }}>
+      {/* A row that is pressed stays below the pointer until it is let go: what is opened is what was pressed. */}
+      <div
+        role="rowgroup"
+        class="rows-body"
+        onPointerDown={(event) => {
+          if (event.button === 0) pause();
+        }}
+        style={{ height: `${lister.getTotalSize()}px` }}
+      >
         {items.map((item) => {
           const entry = entryAt(item.index, count);
           if (!entry) return null;
@@ -160,18 +169,10 @@ function useSlots(needed: number): (index: number, count: number) => number {
   return (index, count) => (dropped + count - 1 - index) % most.current;
 }
 
-/** How high heads and strip are. When the strip comes or goes, the rows below it stay where they are. */
-function useHeadHeight(heads: RefObject<HTMLDivElement | null>, scroller: RefObject<HTMLDivElement | null>): number {
+/** How high heads and strip are. */
+function useHeadHeight(heads: RefObject<HTMLDivElement | null>): number {
   const [height, setHeight] = useState(0);
-  const isPaused = pausedAt.value !== null;
-  const was = useRef(0);
-  useLayoutEffect(() => {
-    const is = heads.current?.offsetHeight ?? 0;
-    if (is === was.current) return;
-    if (isPaused && was.current && scroller.current) scroller.current.scrollTop += is - was.current;
-    was.current = is;
-    setHeight(is);
-  });
+  useLayoutEffect(() => setHeight(heads.current?.offsetHeight ?? 0));
   return height;
 }
 
@@ -197,55 +198,107 @@ function useFollowing(scroller: RefObject<HTMLDivElement | null>, lister: Lister
   }, [chosen, held]);
 }
 
-/** Scroll as little as needed; to what was far away so that it stands in the middle. */
+/** Scroll as little as needed; to what was far away so that it stands in the middle. No row is cut at the top. */
 function bringIntoSight(element: HTMLElement, top: number, size: number, margin: number): void {
   const room = element.clientHeight - margin;
   const above = element.scrollTop - top;
   const below = top + size - element.scrollTop - room;
-  if (Math.max(above, below) > size * 3) element.scrollTop = top - (room - size) / 2;
+  const before = Math.max(0, Math.floor(room / size) - 1);
+  if (Math.max(above, below) > size * 3) element.scrollTop = top - Math.floor(before / 2) * size;
   else if (above > 0) element.scrollTop = top;
-  else if (below > 0) element.scrollTop += below;
+  else if (below > 0) element.scrollTop = top - before * size;
 }
 
-/** Above the rows: that the list is paused, or that it is busy. */
+/**
+ * Above the rows: whether they follow what happens, are too many to be read, or are paused. It is always there and
+ * always as high, so that no row moves or is covered when that changes.
+ */
 function Strip() {
-  void listVersion.value;
-  const at = pausedAt.value;
-  const fresh = newCount();
   if (range.value) return null;
-  if (at !== null) {
-    return (
-      <div role="row" class="strip strip-paused">
-        <span role="gridcell" class="strip-words">
-          <Sign name="pause" size={14} class="tone-accent" />
-          <span>Paused at #{number(at)}</span>
-        </span>
-        <span role="gridcell">
-          <Button look="filled" sign="up" hotkey={isNarrow.value ? "" : "home"} onClick={resume}>
-            {fresh ? `${number(fresh)} new` : "Go on"}
-          </Button>
-        </span>
-      </div>
-    );
-  }
-  if (!busyRate.value) return null;
+  if (pausedAt.value !== null) return <Paused at={pausedAt.value} />;
+  const isLost = health.value === "reconnecting" || health.value === "stale";
+  return busyRate.value && !isLost ? <Busy rate={busyRate.value} /> : <Following isLost={isLost} />;
+}
+
+interface StripLineProps {
+  class: string;
+  children: ComponentChildren;
+  /** What can be done, at its end. */
+  action: ComponentChildren;
+}
+
+function StripLine({ class: extra, children, action }: StripLineProps) {
   return (
-    <div role="row" class="strip strip-busy">
+    <div role="row" class={`strip ${extra}`}>
       <span role="gridcell" class="strip-words">
-        {isNarrow.value ? (
-          <span>{number(busyRate.value)} events a second</span>
-        ) : (
-          <span class="cut">
-            {number(busyRate.value)} events a second. The newest screenful is drawn twice a second; scroll or{" "}
-            <Key>space</Key> holds it, and a filter makes it readable.
-          </span>
-        )}
+        {children}
       </span>
-      <span role="gridcell">
+      <span role="gridcell" class="strip-action">
+        {action}
+      </span>
+    </div>
+  );
+}
+
+function Paused({ at }: { at: number }) {
+  void listVersion.value;
+  const fresh = newCount();
+  return (
+    <StripLine
+      class="strip-paused"
+      action={
+        <Button look="filled" sign="up" hotkey={isNarrow.value ? "" : "home"} onClick={resume}>
+          {fresh ? `${number(fresh)} new` : "Go on"}
+        </Button>
+      }
+    >
+      <Sign name="pause" size={14} class="tone-accent" />
+      <span>Paused at #{number(at)}</span>
+    </StripLine>
+  );
+}
+
+function Busy({ rate }: { rate: number }) {
+  return (
+    <StripLine
+      class="strip-busy"
+      action={
         <Button look="plain" hotkey={isNarrow.value ? "" : "e"} onClick={() => setParams({ show: "wrong" }, false)}>
           Only failures
         </Button>
+      }
+    >
+      {isNarrow.value ? (
+        <span>{number(rate)} events a second</span>
+      ) : (
+        <span class="cut" title="Scroll or space holds it, and a filter makes it readable">
+          {number(rate)} events a second. The newest screenful is drawn twice a second; scroll or <Key>space</Key> holds
+          it, and a filter makes it readable.
+        </span>
+      )}
+    </StripLine>
+  );
+}
+
+function Following({ isLost }: { isLost: boolean }) {
+  return (
+    <StripLine
+      class="strip-following"
+      action={
+        isNarrow.value ? (
+          <Button look="plain" onClick={pause}>
+            Pause
+          </Button>
+        ) : (
+          <span class="strip-keys">
+            <Key>j</Key> <Key>k</Key> move <Key>enter</Key> open <Key>e</Key> next error
+          </span>
+        )
+      }
+    >
+      <span class="cut">
+        {isLost ? "What came before the hub was out of reach" : "Follows what happens, the newest on top"}
       </span>
-    </div>
+    </StripLine>
   );
 }

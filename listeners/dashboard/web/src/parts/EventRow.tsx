@@ -1,5 +1,6 @@
 // A row of events, as Live and Log have it: eight cells in a line, or, on a narrow page, two lines.
 
+import type { ComponentChildren } from "preact";
 import { now } from "../base/clock.ts";
 import { age, clock, duration, instant, number, visible, whole } from "../base/format.ts";
 import { agentColour } from "../base/kinds.ts";
@@ -17,35 +18,43 @@ export function rowHeight(): number {
   return isNarrow.value ? NARROW_ROW_HEIGHT : ROW_HEIGHT;
 }
 
-/** The heads of the columns. `beside`: a drawer takes room. */
+/** The columns: what the classes of their cells end in, and their heads. */
+const HEADS = [
+  ["time", "Time"],
+  ["seq", "Seq"],
+  ["kind", "Kind"],
+  ["agent", "Agent"],
+  ["channel", "Channel"],
+  ["words", "What happened"],
+  ["outcome", <span class="unseen">Outcome</span>],
+  ["took", "Took"],
+] as const;
+
 export function EventHeads() {
   return (
     <div role="row" class="row row-head">
-      <span role="columnheader" class="c-time">
-        Time
-      </span>
-      <span role="columnheader" class="c-seq">
-        Seq
-      </span>
-      <span role="columnheader" class="c-kind">
-        Kind
-      </span>
-      <span role="columnheader" class="c-agent">
-        Agent
-      </span>
-      <span role="columnheader" class="c-channel">
-        Channel
-      </span>
-      <span role="columnheader" class="c-words">
-        What happened
-      </span>
-      <span role="columnheader" class="c-outcome">
-        <span class="unseen">Outcome</span>
-      </span>
-      <span role="columnheader" class="c-took">
-        Took
-      </span>
+      {HEADS.map(([name, words]) => (
+        <span key={name} role="columnheader" class={`c-${name}`}>
+          {words}
+        </span>
+      ))}
     </div>
+  );
+}
+
+interface CellProps {
+  of: (typeof HEADS)[number][0];
+  class?: string | undefined;
+  /** The whole of what may be cut. */
+  title?: string;
+  children: ComponentChildren;
+}
+
+function Cell({ of, class: extra, title, children }: CellProps) {
+  return (
+    <span role="gridcell" class={extra ? `c-${of} ${extra}` : `c-${of}`} title={title}>
+      {children}
+    </span>
   );
 }
 
@@ -76,6 +85,11 @@ function channelWords(row: Row, beside: boolean): string {
   return beside && short ? short : words;
 }
 
+/** The colour of the agent that did it; none, if it was none. */
+function colourOf(row: Row): string {
+  return row.agent_id ? `agent-${agentColour(row.agent ?? "")}` : "";
+}
+
 function tone(row: Row): string {
   return row.meaning === "wrong" ? "wrong" : row.meaning === "attention" ? "attention" : "";
 }
@@ -95,35 +109,27 @@ export function EventRow(props: EventRowProps) {
   if (isNarrow.value) return <NarrowRow {...props} shared={shared} agent={agent} words={words} />;
   return (
     <div {...shared} class="row">
-      <span role="gridcell" class="c-time" title={whole(row.at)}>
+      <Cell of="time" title={whole(row.at)}>
         <Time row={row} beside={beside} />
-      </span>
-      <span role="gridcell" class="c-seq">
-        {number(row.seq)}
-      </span>
-      <span role="gridcell" class="c-kind" title={visible(row.kind)}>
+      </Cell>
+      <Cell of="seq">{number(row.seq)}</Cell>
+      <Cell of="kind" title={visible(row.kind)}>
         <KindSign kind={row.kind} />
         <span class="cut">{visible(row.kind)}</span>
-      </span>
-      <span
-        role="gridcell"
-        class={row.agent_id ? `c-agent cut agent-${agentColour(row.agent ?? "")}` : "c-agent cut"}
-        title={agent}
-      >
+      </Cell>
+      <Cell of="agent" class={`cut ${colourOf(row)}`} title={agent}>
         {agent}
-      </span>
-      <span role="gridcell" class="c-channel cut" title={visible(row.channel ?? "")}>
+      </Cell>
+      <Cell of="channel" class="cut" title={visible(row.channel ?? "")}>
         {channelWords(row, beside)}
-      </span>
-      <span role="gridcell" class={`c-words cut ${tone(row)}`} title={words}>
+      </Cell>
+      <Cell of="words" class={`cut ${tone(row)}`} title={words}>
         {words}
-      </span>
-      <span role="gridcell" class="c-outcome">
+      </Cell>
+      <Cell of="outcome">
         <End row={row} />
-      </span>
-      <span role="gridcell" class="c-took">
-        {row.took_ms === undefined ? "" : duration(row.took_ms)}
-      </span>
+      </Cell>
+      <Cell of="took">{row.took_ms === undefined ? "" : duration(row.took_ms)}</Cell>
     </div>
   );
 }
@@ -139,20 +145,28 @@ type Shared = Record<string, unknown> & { role: "row" };
 function NarrowRow({ row, shared, agent, words }: EventRowProps & { shared: Shared; agent: string; words: string }) {
   const channel = channelWords(row, true);
   return (
-    <div {...shared} class={`row row-narrow ${row.agent_id ? `agent-${agentColour(row.agent ?? "")}` : ""}`}>
+    <div {...shared} class={`row row-narrow ${colourOf(row)}`}>
       <span role="gridcell" class="n-head">
         <KindSign kind={row.kind} size={16} />
-        <b class="cut">{agent || visible(row.kind)}</b>
-        {agent && <span class="cut quiet n-kind">{visible(row.kind)}</span>}
+        <b class="cut" title={agent || visible(row.kind)}>
+          {agent || visible(row.kind)}
+        </b>
+        {agent && (
+          <span class="cut quiet n-kind" title={visible(row.kind)}>
+            {visible(row.kind)}
+          </span>
+        )}
         <span class="space" />
         <End row={row} />
         <span class="quiet n-side">
-          <span class="cut">{channel}</span>
+          <span class="cut" title={visible(row.channel ?? "")}>
+            {channel}
+          </span>
           {channel && <span>·</span>}
           <span>{age(now.value - instant(row.at))}</span>
         </span>
       </span>
-      <span role="gridcell" class={`n-words cut ${tone(row)}`}>
+      <span role="gridcell" class={`n-words cut ${tone(row)}`} title={words}>
         {words}
       </span>
     </div>
@@ -169,23 +183,29 @@ export interface GapLineProps {
   onRead: () => void;
 }
 
+/** The reason alone: a server says before it which events they are. */
+export function whyOf(text: string): string {
+  return visible(text.replace(/^events [\d,]+ to [\d,]+ are gone: /, ""));
+}
+
 /** Events that are not here, and why. */
 export function GapLine({ first, last, code, text, top, index, onRead }: GapLineProps) {
   const isHere = code === "behind";
   const events = first === last ? `Event ${number(first)} is` : `Events ${number(first)} to ${number(last)} are`;
   const words = `${events} gone${isHere ? " from this page" : ""}:`;
+  const why = whyOf(text);
   return (
     <div role="row" id={`row-${first}`} aria-rowindex={index + 2} class="row-gap" {...placed(top)}>
-      <span role="gridcell" class="gap-words" title={`${words} ${visible(text)}`}>
+      <span role="gridcell" class="gap-words" title={`${words} ${why}`}>
         <Sign name="gap" size={14} />
         <span class="gap-text">
-          <b>{words}</b> {visible(text)}
+          <b>{words}</b> {why}
         </span>
       </span>
       <span role="gridcell">
         {isHere && (
           <Button look="plain" onClick={onRead}>
-            Read them from the log
+            {isNarrow.value ? "Read them" : "Read them from the log"}
           </Button>
         )}
       </span>

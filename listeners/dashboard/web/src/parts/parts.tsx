@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { now } from "../base/clock.ts";
-import { age, coarse, instant, UNKNOWN, visible, whole } from "../base/format.ts";
+import { age, coarse, instant, number, UNKNOWN, visible, whole } from "../base/format.ts";
 import { agentColour } from "../base/kinds.ts";
 import { Sign } from "./Sign.tsx";
 
@@ -138,64 +138,16 @@ export function Facts({ rows }: { rows: readonly (readonly [string, ComponentChi
   );
 }
 
-export interface Column<T> {
-  head: string;
-  /** Numbers stand at the right, and so does their head. */
-  right?: boolean;
-  class?: string;
-  cell: (row: T) => ComponentChildren;
-}
-
-export interface TableProps<T> {
-  /** What the table is, for readers. */
-  label: string;
-  columns: readonly Column<T>[];
-  rows: readonly T[];
-  keyOf: (row: T) => string | number;
-  rowClass?: (row: T) => string;
-  selected?: string | number | null;
-  onOpen?: (row: T, event: Event) => void;
-}
-
-export function Table<T>(props: TableProps<T>) {
-  const { columns, rows, keyOf, rowClass, selected, onOpen } = props;
-  const place = (column: Column<T>) => [column.right && "right", column.class].filter(Boolean).join(" ") || undefined;
+/** Below a list that shows its first ones alone. */
+export function ShowMore({ step, left, onMore }: { step: number; left: number; onMore: () => void }) {
+  if (left <= 0) return null;
   return (
-    <table class="table">
-      <caption class="unseen">{props.label}</caption>
-      <thead>
-        <tr>
-          {columns.map((column) => (
-            <th key={column.head} scope="col" class={place(column)}>
-              {column.head}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {rows.map((row) => (
-          <tr
-            key={keyOf(row)}
-            class={rowClass?.(row)}
-            aria-selected={selected === undefined ? undefined : selected === keyOf(row)}
-            tabIndex={onOpen ? 0 : undefined}
-            onClick={onOpen && ((event) => onOpen(row, event))}
-            onKeyDown={onOpen && ((event) => opens(event) && onOpen(row, event))}
-          >
-            {columns.map((column) => (
-              <td key={column.head} class={place(column)}>
-                {column.cell(row)}
-              </td>
-            ))}
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <p class="more-row">
+      <Button onClick={onMore}>
+        Show {number(Math.min(step, left))} of {number(left)} more
+      </Button>
+    </p>
   );
-}
-
-function opens(event: KeyboardEvent): boolean {
-  return event.key === "Enter" && event.target === event.currentTarget;
 }
 
 /** A bar that is full to a share of 0 to 1. */

@@ -73,6 +73,14 @@ export class Ring<T> {
   }
 }
 
+/** Counts that are older than this beside the rows do not tell how much happens now. */
+const BEHIND_MS = 3000;
+
+/** Whether what counts events, as of `countedAt`, is behind rows that are here already: a rate of it is no rate of now. */
+export function isBehind(countedAt: string | null | undefined, newestAt: string): boolean {
+  return Date.parse(newestAt) - Date.parse(countedAt ?? "") > BEHIND_MS;
+}
+
 export type Test = (row: Row) => boolean;
 
 /** What came in: rows that match the filter, and those that do not. */
@@ -97,6 +105,12 @@ export class RowStore {
   /** The seq of the newest row or gap, -1 before the first. */
   get lastSeq(): number {
     return this.#lastSeq;
+  }
+
+  /** When the newest row happened; empty if there is none, or a gap came after it. */
+  get newestAt(): string {
+    const newest = this.all.at(this.all.length - 1);
+    return newest && !isGap(newest) ? newest.at : "";
   }
 
   /** Rows in their order. What is here already comes again after a reconnect, and is left out. */

@@ -83,7 +83,9 @@ export function Agents() {
           {reading.data && <span class="quiet">{number(all.length + (reading.data.not_shown ?? 0))}</span>}
           <Summary agents={all} chosen={chosen} />
           <span class="space" />
-          <span class="quiet only-wide head-note">Who needs a look comes first</span>
+          <span class="quiet only-wide head-note" title="Who needs a look comes first">
+            Who needs a look comes first
+          </span>
         </header>
         <div class="view-scroll agents-list" ref={list}>
           {reading.data === null && <Unread reading={reading} what="the agents" />}

@@ -13,7 +13,7 @@ import { Attachments } from "./listeners/Attachments.tsx";
 import { DeadLetters } from "./listeners/DeadLetters.tsx";
 import { Figures } from "./listeners/Figures.tsx";
 import { ListenerDrawer } from "./listeners/ListenerDrawer.tsx";
-import { countOf, sorted } from "./listeners/words.ts";
+import { countOf, isGivenUp, sorted } from "./listeners/words.ts";
 
 const CODE = [
   ["Let a function hear of events", '@hub.on("tool.*")\nasync def tell(event):\n    print(event.kind, event.seq)'],
@@ -41,6 +41,7 @@ export function Listeners() {
           <h1>Listeners</h1>
           {reading.data && <span class="quiet">{number(rows.length)}</span>}
           <Told sign="failed" tone="wrong" count={countOf(rows, "suspended")} words="suspended" />
+          <Told sign="failed" tone="wrong" count={rows.filter(isGivenUp).length} words="given up" />
           <Told sign="again" tone="accent" count={countOf(rows, "catching_up")} words="catching up" />
           <span class="space" />
           {reading.data && <Watermarks of={reading.data} />}

@@ -1,5 +1,6 @@
 // Live: a histogram above all events as they come.
 
+import { useEffect } from "preact/hooks";
 import { param, setParams } from "../base/router.ts";
 import { isMedium } from "../base/screen.ts";
 import { times } from "../base/settings.ts";
@@ -111,6 +112,10 @@ export function Live() {
   void listVersion.value;
   const seq = selectedSeq();
   const isPaused = pausedAt.value !== null;
+  // A link, or the way back, has opened another one: keys go on from there.
+  useEffect(() => {
+    if (seq !== null && cursor.peek() !== null) cursor.value = seq;
+  }, [seq]);
   useKeys({
     space: () => (isPaused ? resume() : pause()),
     home,

@@ -110,7 +110,7 @@ function Inbox({ agent }: { agent: AgentView }) {
   return (
     <div class="card-figure figure-inbox">
       <dt>Inbox</dt>
-      <dd>
+      <dd title={inbox_cap ? `${number(inbox)} of ${number(inbox_cap)}` : undefined}>
         <b class={inbox ? "" : "zero"}>{number(inbox)}</b>
         {inbox_cap ? <span class="quiet"> of {number(inbox_cap)}</span> : null}
         {share !== null && (

@@ -2,8 +2,9 @@
 
 import type { AgentView } from "../../base/boards.ts";
 import { clock, money, number, short, UNKNOWN } from "../../base/format.ts";
-import { Age, AgentName, type Column, Table } from "../../parts/parts.tsx";
+import { Age, AgentName } from "../../parts/parts.tsx";
 import { agentState, StateSign } from "../../parts/Sign.tsx";
+import { type Column, opens, Table } from "../../parts/Table.tsx";
 
 function Count({ value }: { value: number | null | undefined }) {
   return <span class={value ? "" : "quiet"}>{number(value)}</span>;
@@ -61,7 +62,7 @@ export function Quiet(props: { agents: readonly AgentView[]; openId: string; onO
         rows={props.agents}
         keyOf={(agent) => agent.agent_id}
         selected={props.openId || null}
-        onOpen={(agent) => props.onOpen(agent.agent_id)}
+        row={(agent) => opens(() => props.onOpen(agent.agent_id))}
       />
     </div>
   );

@@ -1,9 +1,11 @@
 import type { ApprovalView } from "../../base/boards.ts";
 import { now } from "../../base/clock.ts";
-import { UNKNOWN, visible, whole } from "../../base/format.ts";
-import { AgentName, Meter } from "../../parts/parts.tsx";
+import { number, UNKNOWN, visible, whole } from "../../base/format.ts";
+import { Meter } from "../../parts/parts.tsx";
 import type { Roving } from "../../parts/roving.ts";
 import { Sign } from "../../parts/Sign.tsx";
+import { type Column, Table } from "../../parts/Table.tsx";
+import { AGENT, Call } from "./Call.tsx";
 import { Risk } from "./Risk.tsx";
 import { allowedOf, argumentWords, countdown, deadlineOf, deciders, isWaiting, verdictOf } from "./words.ts";
 
@@ -17,51 +19,35 @@ export interface WaitingProps {
 }
 
 export function Waiting({ rows, selected, at, roving }: WaitingProps) {
+  const columns: readonly Column<ApprovalView>[] = [
+    {
+      head: "Time left",
+      class: "column-left",
+      cell: (one) => (isWaiting(one) ? <TimeLeft one={one} at={at} /> : <JustDecided one={one} />),
+    },
+    AGENT,
+    { head: "Wants to run", class: "column-call", cell: (one) => <Call one={one} after={<Arguments one={one} />} /> },
+    { head: "Risk", class: "column-risk", cell: (one) => <Risk one={one} /> },
+    {
+      head: "Answered",
+      class: "column-answered",
+      title: (one) => visible(one.passed.join(", ")),
+      cell: (one) => `${number(one.passed.length)} of ${number(one.quorum)}`,
+    },
+  ];
   return (
-    <table class="table approvals-table waiting">
-      <caption class="unseen">What waits for a person, the oldest first</caption>
-      <thead>
-        <tr>
-          <th scope="col" class="column-left">
-            Time left
-          </th>
-          <th scope="col" class="column-agent">
-            Agent
-          </th>
-          <th scope="col">Wants to run</th>
-          <th scope="col" class="column-risk">
-            Risk
-          </th>
-          <th scope="col" class="column-answered">
-            Answered
-          </th>
-        </tr>
-      </thead>
-      <tbody>
-        {rows.map((one) => (
-          <tr
-            key={one.approval_id}
-            aria-selected={one.approval_id === selected}
-            class={isWaiting(one) ? "waiting-row" : "waiting-row just-decided"}
-            {...roving.row(one.approval_id)}
-          >
-            <td class="cell-left">{isWaiting(one) ? <TimeLeft one={one} at={at} /> : <JustDecided one={one} />}</td>
-            <td class="cell-agent">
-              <AgentName name={one.agent} />
-            </td>
-            <td class="cell-call">
-              <Call one={one} />
-            </td>
-            <td class="cell-risk">
-              <Risk one={one} />
-            </td>
-            <td class="cell-answered" title={visible(one.passed.join(", "))}>
-              {one.passed.length} of {one.quorum}
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <Table
+      label="What waits for a person, the oldest first"
+      class="approvals-table waiting"
+      columns={columns}
+      rows={rows}
+      keyOf={(one) => one.approval_id}
+      selected={selected}
+      row={(one) => ({
+        class: isWaiting(one) ? "waiting-row" : "waiting-row just-decided",
+        ...roving.row(one.approval_id),
+      })}
+    />
   );
 }
 
@@ -94,13 +80,6 @@ function JustDecided({ one }: { one: ApprovalView }) {
   );
 }
 
-export function Call({ one }: { one: ApprovalView }) {
-  const words = one.arguments ? argumentWords(one.arguments) : "";
-  const action = visible(one.action);
-  return (
-    <span class="cut call" title={`${action}(${words})`}>
-      <b>{action}</b>
-      <span class="second">({words})</span>
-    </span>
-  );
+function Arguments({ one }: { one: ApprovalView }) {
+  return <span class="second">({one.arguments ? argumentWords(one.arguments) : ""})</span>;
 }

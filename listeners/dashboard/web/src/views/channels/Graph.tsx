@@ -3,7 +3,8 @@
 import type { LinkView } from "../../base/boards.ts";
 import { many, number, visible } from "../../base/format.ts";
 import { agentColour } from "../../base/kinds.ts";
-import { AgentName, Table } from "../../parts/parts.tsx";
+import { AgentName } from "../../parts/parts.tsx";
+import { Table } from "../../parts/Table.tsx";
 import { type Arrow, BOX_HEIGHT, layout, type Node, WIDTH } from "./layout.ts";
 
 export function Graph({ links, notShown }: { links: readonly LinkView[]; notShown: number }) {

@@ -9,10 +9,9 @@ import { say } from "../../frame/say.tsx";
 import { Button } from "../../parts/parts.tsx";
 import type { Roving } from "../../parts/roving.ts";
 import { Sign } from "../../parts/Sign.tsx";
+import { type Column, Table } from "../../parts/Table.tsx";
 import { whyNotOperate } from "../../stream/state.ts";
-import { dutyWords, isSuspended, remarkOf, stateOf } from "./words.ts";
-
-const HEADS = ["Listener", "Duty", "State", "Lag", "Handled", "Dropped", "Failed", "Retries", "Last error"];
+import { dutyWords, isSuspended, isWrong, remarkOf, stateOf } from "./words.ts";
 
 export interface AttachmentsProps {
   rows: readonly ListenerRow[];
@@ -22,81 +21,78 @@ export interface AttachmentsProps {
 }
 
 export function Attachments({ rows, selected, roving, onDone }: AttachmentsProps) {
+  const remark: Column<ListenerRow> = {
+    head: "Last error",
+    class: "listener-remark",
+    cell: (row) => (
+      <span class="remark">
+        <Remark row={row} />
+        {isSuspended(row) && <Resume name={row.listener} onDone={onDone} />}
+      </span>
+    ),
+  };
   return (
-    <table class="table attachments">
-      <caption class="unseen">What listens to the hub, the troubled first</caption>
-      <thead>
-        <tr>
-          {HEADS.map((head, index) => (
-            <th key={head} scope="col" class={index > 2 && index < 8 ? `right at-${index}` : `at-${index}`}>
-              {head}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {rows.map((row) => (
-          <tr
-            key={row.listener}
-            class={isSuspended(row) ? "is-wrong" : undefined}
-            aria-selected={row.listener === selected}
-            {...roving.row(row.listener)}
-          >
-            <Cells row={row} onDone={onDone} />
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <Table
+      label="What listens to the hub, the troubled first"
+      class="attachments"
+      columns={[...COLUMNS, remark]}
+      rows={rows}
+      keyOf={(row) => row.listener}
+      selected={selected}
+      row={(row) => ({ class: isWrong(row) ? "is-wrong" : undefined, ...roving.row(row.listener) })}
+    />
   );
 }
 
-function Cells({ row, onDone }: { row: ListenerRow; onDone: () => void }) {
+function Name({ row }: { row: ListenerRow }) {
+  return (
+    <span class="with-sign">
+      <Sign name="listener" size={14} class="family-plumbing" />
+      <span class="named cut" title={visible(row.listener)}>
+        {visible(row.listener)}
+      </span>
+    </span>
+  );
+}
+
+function State({ row }: { row: ListenerRow }) {
   const state = stateOf(row);
-  const wrong = isSuspended(row);
   return (
-    <>
-      <td class="listener-name">
-        <span class="with-sign">
-          <Sign name="listener" size={14} class="family-plumbing" />
-          <span class="named cut" title={visible(row.listener)}>
-            {visible(row.listener)}
-          </span>
-        </span>
-      </td>
-      <td class="second listener-duty">{dutyWords(row.duty)}</td>
-      <td class="listener-state">
-        <span class="with-sign">
-          <Sign name={state.sign} size={14} class={`tone-${state.tone}`} />
-          <span class={wrong ? "named wrong" : "named"}>{state.words}</span>
-        </span>
-      </td>
-      <Count head="lag" value={row.lag} isWrong={wrong && (row.lag ?? 0) > 0} />
-      <Count head="handled" value={row.handled} />
-      <Count head="dropped" value={row.dropped} isWrong={row.dropped > 0} />
-      <Count head="failed" value={row.failed} />
-      <Count head="retries" value={row.retries} />
-      <td class="listener-remark">
-        <span class="remark">
-          <Remark row={row} />
-          {wrong && <Resume name={row.listener} onDone={onDone} />}
-        </span>
-      </td>
-    </>
+    <span class="with-sign">
+      <Sign name={state.sign} size={14} class={`tone-${state.tone}`} />
+      <span class={isWrong(row) ? "named wrong" : "named"}>{state.words}</span>
+    </span>
   );
 }
 
-function Count({ head, value, isWrong }: { head: string; value: number | null | undefined; isWrong?: boolean }) {
-  return (
-    <td class={`right ${isWrong ? "wrong" : value ? "" : "quiet"}`} data-head={head}>
-      {number(value)}
-    </td>
-  );
+type CountName = "lag" | "handled" | "dropped" | "failed" | "retries";
+
+function count(head: string, name: CountName, isBad: (row: ListenerRow) => boolean = () => false): Column<ListenerRow> {
+  return {
+    head,
+    class: `listener-${name}`,
+    right: true,
+    label: name,
+    tone: (row) => (row[name] && isBad(row) ? "wrong" : row[name] ? undefined : "quiet"),
+    cell: (row) => number(row[name]),
+  };
 }
+
+const COLUMNS: readonly Column<ListenerRow>[] = [
+  { head: "Listener", class: "listener-name", cell: (row) => <Name row={row} /> },
+  { head: "Duty", class: "listener-duty", cell: (row) => <span class="second">{dutyWords(row.duty)}</span> },
+  { head: "State", class: "listener-state", cell: (row) => <State row={row} /> },
+  count("Lag", "lag", isSuspended),
+  count("Handled", "handled"),
+  count("Dropped", "dropped", () => true),
+  count("Failed", "failed"),
+  count("Retries", "retries"),
+];
 
 function Remark({ row }: { row: ListenerRow }) {
   const words = remarkOf(row, now.value);
   return (
-    <span class={isSuspended(row) ? "cut wrong" : "cut second"} title={words}>
+    <span class={isWrong(row) ? "cut wrong" : "cut second"} title={words}>
       {words}
     </span>
   );

@@ -92,7 +92,8 @@ function RingFigure({ ring, waiting }: { ring: Read["ring"]; waiting: number | n
   const held = ring?.held ?? 0;
   const words = [
     ring ? (capacity > 0 ? `of ${number(capacity)}` : "events") : "no hub tells",
-    typeof ring?.bytes === "number" && bytes(ring.bytes),
+    // Only large events are weighed.
+    Boolean(ring?.bytes) && bytes(ring?.bytes),
     typeof waiting === "number" &&
       `${waiting ? many(waiting, "emitter waits", "emitters wait") : "nobody waits"} to emit`,
   ].filter(Boolean);

@@ -5,9 +5,10 @@ import { now } from "../../base/clock.ts";
 import { age, instant, many, number, UNKNOWN, visible, whole } from "../../base/format.ts";
 import { href } from "../../base/router.ts";
 import type { DeadLetter } from "../../base/wire.ts";
-import { AgentName, Button } from "../../parts/parts.tsx";
+import { AgentName, ShowMore } from "../../parts/parts.tsx";
 import { useRoving } from "../../parts/roving.ts";
 import { KindSign } from "../../parts/Sign.tsx";
+import { type Column, Table } from "../../parts/Table.tsx";
 
 const STEP = 200;
 
@@ -44,126 +45,110 @@ export function LetterRows({ letters, picked, onPick, withListener }: LetterRows
   });
   const count = letters.filter((letter) => picked.has(letter.id)).length;
   const all = () => onPick(count === letters.length ? new Set() : new Set(letters.map((letter) => letter.id)));
+  const box: Column<DeadLetter> = {
+    name: "box",
+    class: "letter-box",
+    head: <Box label="All of them" words="all" isChecked={count === letters.length} isPart={count > 0} onPress={all} />,
+    cell: (letter) => (
+      <Box
+        label={`Event #${number(letter.seq)}, ${visible(letter.kind ?? "")}`}
+        isChecked={picked.has(letter.id)}
+        onPress={(event) => pick(letter.id, event.shiftKey)}
+      />
+    ),
+  };
   return (
     <>
-      <table class="table letter-rows">
-        <caption class="unseen">Events that were given up, the newest first</caption>
-        <thead>
-          <tr>
-            <th scope="col" class="letter-box">
-              <Box
-                label="All of them"
-                words="all"
-                isChecked={count === letters.length}
-                isPart={count > 0}
-                onPress={all}
-              />
-            </th>
-            <th scope="col" class="right letter-seq">
-              Seq
-            </th>
-            <th scope="col" class="letter-kind">
-              Kind
-            </th>
-            <th scope="col" class="letter-agent">
-              Agent
-            </th>
-            {withListener && (
-              <th scope="col" class="letter-agent">
-                Listener
-              </th>
-            )}
-            <th scope="col">Why it failed</th>
-            <th scope="col" class="right letter-tried">
-              Tried
-            </th>
-            <th scope="col" class="right letter-when">
-              Last try
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((letter) => {
-            const row = roving.row(letter.id);
-            return (
-              <tr
-                key={letter.id}
-                {...row}
-                class={picked.has(letter.id) ? "is-picked" : undefined}
-                onClick={(event) => {
-                  if (event.target instanceof Element && event.target.closest("a, input")) return;
-                  pick(letter.id, event.shiftKey);
-                }}
-                onKeyDown={(event) => {
-                  if (event.target !== event.currentTarget || (event.key !== " " && event.key !== "Enter")) return;
-                  pick(letter.id, event.shiftKey);
-                  event.preventDefault();
-                }}
-              >
-                <Letter letter={letter} withListener={withListener}>
-                  <Box
-                    label={`Event #${number(letter.seq)}, ${visible(letter.kind ?? "")}`}
-                    isChecked={picked.has(letter.id)}
-                    onPress={(event) => pick(letter.id, event.shiftKey)}
-                  />
-                </Letter>
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
-      {letters.length > shown && (
-        <p class="more-row">
-          <Button onClick={() => setShown(shown + STEP)}>
-            Show {number(Math.min(STEP, letters.length - shown))} of {number(letters.length - shown)} more
-          </Button>
-        </p>
-      )}
+      <Table
+        label="Events that were given up, the newest first"
+        class="letter-rows"
+        columns={[box, ...BEFORE, ...(withListener ? [LISTENER] : []), ...AFTER]}
+        rows={rows}
+        keyOf={(letter) => letter.id}
+        row={(letter) => ({
+          ...roving.row(letter.id),
+          class: picked.has(letter.id) ? "is-picked" : undefined,
+          onClick: (event) => {
+            if (event.target instanceof Element && event.target.closest("a, input, label")) return;
+            pick(letter.id, event.shiftKey);
+          },
+          onKeyDown: (event) => {
+            if (event.target !== event.currentTarget || (event.key !== " " && event.key !== "Enter")) return;
+            pick(letter.id, event.shiftKey);
+            event.preventDefault();
+          },
+        })}
+      />
+      <ShowMore step={STEP} left={letters.length - shown} onMore={() => setShown(shown + STEP)} />
     </>
   );
 }
 
-function Letter(props: { letter: DeadLetter; withListener: boolean; children: preact.ComponentChildren }) {
-  const { letter, withListener, children } = props;
-  const failedAt = instant(letter.failed_at);
-  const kind = visible(letter.kind ?? "");
-  const error = visible(
-    [letter.error_type, (letter.error ?? letter.reason_code ?? "").slice(0, 2000)].filter(Boolean).join(": "),
-  );
-  const more = (letter.count ?? 1) > 1 ? ` and ${number((letter.count ?? 1) - 1)} more` : "";
+function Seq({ seq }: { seq: number | null | undefined }) {
+  if (typeof seq !== "number") return <span class="quiet">{UNKNOWN}</span>;
   return (
-    <>
-      <td class="letter-box">{children}</td>
-      <td class="right letter-seq">
-        {typeof letter.seq === "number" ? (
-          <a class="second" href={href("log", "", { sel: [String(letter.seq)] })}>
-            #{number(letter.seq)}
-          </a>
-        ) : (
-          <span class="quiet">{UNKNOWN}</span>
-        )}
-      </td>
-      <td class="letter-kind">
-        <span class="with-sign">
-          <KindSign kind={letter.kind ?? ""} />
-          <span class="cut" title={kind + more}>
-            {kind || UNKNOWN}
-            {more}
-          </span>
-        </span>
-      </td>
-      <td class="letter-agent">{letter.agent && <AgentName name={letter.agent} />}</td>
-      {withListener && <td class="letter-agent second">{visible(letter.listener) || "inbox"}</td>}
-      <td class="letter-why" title={error}>
-        {error}
-      </td>
-      <td class="right second letter-tried">{many(letter.attempts, "try", "tries")}</td>
-      <td class="right second letter-when" title={whole(letter.failed_at)}>
-        {Number.isNaN(failedAt) ? UNKNOWN : `${age(now.value - failedAt)} ago`}
-      </td>
-    </>
+    <a class="second" href={href("log", "", { sel: [String(seq)] })}>
+      #{number(seq)}
+    </a>
   );
 }
+
+function Kind({ letter }: { letter: DeadLetter }) {
+  const more = (letter.count ?? 1) > 1 ? ` and ${number((letter.count ?? 1) - 1)} more` : "";
+  const words = `${visible(letter.kind ?? "") || UNKNOWN}${more}`;
+  return (
+    <span class="with-sign">
+      <KindSign kind={letter.kind ?? ""} />
+      <span class="cut" title={words}>
+        {words}
+      </span>
+    </span>
+  );
+}
+
+function why(letter: DeadLetter): string {
+  const error = (letter.error ?? letter.reason_code ?? "").slice(0, 2000);
+  return visible([letter.error_type, error].filter(Boolean).join(": "));
+}
+
+function triedAgo(letter: DeadLetter): string {
+  const failedAt = instant(letter.failed_at);
+  return Number.isNaN(failedAt) ? UNKNOWN : `${age(now.value - failedAt)} ago`;
+}
+
+const second = () => "second";
+
+const BEFORE: readonly Column<DeadLetter>[] = [
+  { head: "Seq", class: "letter-seq", right: true, cell: (letter) => <Seq seq={letter.seq} /> },
+  { head: "Kind", class: "letter-kind", cell: (letter) => <Kind letter={letter} /> },
+  { head: "Agent", class: "letter-agent", cell: (letter) => letter.agent && <AgentName name={letter.agent} /> },
+];
+
+const LISTENER: Column<DeadLetter> = {
+  head: "Listener",
+  class: "letter-agent",
+  tone: second,
+  cell: (letter) => visible(letter.listener) || "inbox",
+};
+
+const AFTER: readonly Column<DeadLetter>[] = [
+  { head: "Why it failed", class: "letter-why", title: why, cell: why },
+  {
+    head: "Tried",
+    class: "letter-tried",
+    right: true,
+    tone: second,
+    cell: (letter) => many(letter.attempts, "try", "tries"),
+  },
+  {
+    head: "Last try",
+    class: "letter-when",
+    right: true,
+    tone: second,
+    title: (letter) => whole(letter.failed_at),
+    cell: triedAgo,
+  },
+];
 
 function Box(props: {
   label: string;

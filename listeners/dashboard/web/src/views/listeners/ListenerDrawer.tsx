@@ -6,7 +6,7 @@ import { Drawer, DrawerTitle } from "../../frame/Drawer.tsx";
 import { Age, Button, Facts } from "../../parts/parts.tsx";
 import { Sign } from "../../parts/Sign.tsx";
 import { Resume } from "./Attachments.tsx";
-import { dutyWords, isSuspended, stateOf } from "./words.ts";
+import { dutyWords, isGivenUp, isSuspended, isWrong, stateOf } from "./words.ts";
 
 export interface ListenerDrawerProps {
   row: ListenerRow | null;
@@ -35,10 +35,11 @@ export function ListenerDrawer({ row, onClose, onDone }: ListenerDrawerProps) {
           <section class="drawer-part">
             <p class="listener-words">
               <Sign name={state.sign} size={14} class={`tone-${state.tone}`} />{" "}
-              <b class={isSuspended(row) ? "wrong" : undefined}>{state.words}</b>
+              <b class={isWrong(row) ? "wrong" : undefined}>{state.words}</b>
               {row.reason && `: ${visible(row.reason)}`}
             </p>
             {isSuspended(row) && <p class="second">It gets no event until it is resumed; none is lost meanwhile.</p>}
+            {isGivenUp(row) && <p class="second">It gets no event any more: the program has to attach it again.</p>}
             {row.last_error && <pre class="error-text">{visible(row.last_error.slice(0, 20_000))}</pre>}
             {isSuspended(row) && <Resume name={row.listener} onDone={onDone} />}
           </section>

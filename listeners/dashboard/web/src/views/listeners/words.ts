@@ -21,8 +21,18 @@ const STATES: Record<string, StateWords> = {
 /** What a hub tells of the attachment is newer than what its events have told. */
 export const phaseOf = (row: ListenerRow): string => row.phase || row.state;
 
+/** Detached because it failed too often, and not by the program: that one's reason is the bare word. */
+export const isGivenUp = (row: ListenerRow): boolean =>
+  phaseOf(row) === "detached" && row.reason !== "" && row.reason !== "detached";
+
+/** Whether it gets nothing, against the wish of the program. */
+export const isWrong = (row: ListenerRow): boolean => isSuspended(row) || isGivenUp(row);
+
+const GIVEN_UP: StateWords = { sign: "failed", tone: "wrong", words: "detached" };
+
 export function stateOf(row: ListenerRow): StateWords {
   const phase = phaseOf(row);
+  if (isGivenUp(row)) return GIVEN_UP;
   return STATES[phase] ?? { sign: "idle", tone: "quiet", words: visible(phase) };
 }
 
@@ -35,7 +45,7 @@ export function dutyWords(duty: string): string {
 /** The troubled first: those that get nothing, then those that lost or failed at events, then all others as they came. */
 export function sorted(rows: readonly ListenerRow[]): ListenerRow[] {
   const rank = (row: ListenerRow) => {
-    if (isSuspended(row)) return 0;
+    if (isWrong(row)) return 0;
     if (phaseOf(row) === "detached") return 3;
     return row.is_troubled ? 1 : 2;
   };

@@ -87,7 +87,7 @@ export function Rows({ pages, label, at, selected, beside, isWrongAlone, onOpen 
   );
 }
 
-/** A row that keys have come to is brought into sight. */
+/** A row that keys have come to is brought into sight; none is cut at the top. */
 function useBringing(
   scroller: { current: HTMLDivElement | null },
   heads: { current: HTMLDivElement | null },
@@ -100,7 +100,8 @@ function useBringing(
     const room = element.clientHeight - (heads.current?.offsetHeight ?? 0);
     const top = at * size;
     if (top < element.scrollTop) element.scrollTop = top;
-    else if (top + size > element.scrollTop + room) element.scrollTop = top + size - room;
+    else if (top + size > element.scrollTop + room)
+      element.scrollTop = top + size - Math.max(1, Math.floor(room / size)) * size;
   }, [at, size]);
 }
 

@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { api, type Trouble, troubleOf } from "../../base/api.ts";
-import { coarse, number, visible } from "../../base/format.ts";
+import { coarse, number, sentence, visible } from "../../base/format.ts";
 import type { Verify } from "../../base/wire.ts";
 import { Age, Button, Meter } from "../../parts/parts.tsx";
 import { Sign } from "../../parts/Sign.tsx";
@@ -73,7 +73,7 @@ function Words({ verify }: { verify: Verify | null }) {
         <Sign name="failed" size={14} class="tone-wrong" />
         <span>
           <b class="wrong">Log broken at #{seq}:</b>{" "}
-          {visible(verify.text || "this record was changed after it was written.")}{" "}
+          {sentence(visible(verify.text || "this record was changed after it was written"))}{" "}
           <span class="second">
             Keep the log as it is, and compare it with a copy. <code>hubwire verify</code> names each record that does
             not fit.
