@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from ._delivery.matcher import Matcher as Matcher
     from ._delivery.reports import AttachmentStatistics as AttachmentStatistics
     from ._delivery.stream import EventStream as EventStream
+    from ._feeds.handle import FeedHandle as FeedHandle
+    from ._feeds.states import FeedState as FeedState, FeedStatistics as FeedStatistics
     from ._health import TenantStatistics as TenantStatistics
     from ._hub import Hub as Hub, HubHealth as HubHealth, HubStatistics as HubStatistics
     from ._journal.statistics import JournalStatistics as JournalStatistics
@@ -150,6 +152,8 @@ _NAMES = {
     "_delivery.matcher": ("Matcher",),
     "_delivery.reports": ("AttachmentStatistics",),
     "_delivery.stream": ("EventStream",),
+    "_feeds.handle": ("FeedHandle",),
+    "_feeds.states": ("FeedState", "FeedStatistics"),
     "_health": ("TenantStatistics",),
     "_hub": ("Hub", "HubHealth", "HubStatistics"),
     "_journal.statistics": ("JournalStatistics",),

@@ -18,8 +18,10 @@ from .late_types import late_type
 if TYPE_CHECKING:
     from ._commands.validating import Validating
     from ._delivery.letter import DeadLetterStatistics  # imported with the first letter
+    from ._feeds.states import FeedStatistics  # imported with the first feed
 else:
     DeadLetterStatistics = late_type("hubwire._delivery.letter", "DeadLetterStatistics")
+    FeedStatistics = late_type("hubwire._feeds.states", "FeedStatistics")
 
 __all__ = ("Health", "HubHealth", "HubStatistics", "TenantStatistics", "statistics_of_tenant")
 
@@ -103,6 +105,8 @@ class HubStatistics(Value):
     """How often a check of a rule, which is a function of the program's own, raised, or answered what is no answer."""
     tenants: tuple[TenantStatistics, ...] = ()
     """Of a hub that has limits for tenants, or since it works for some: each whose events there were, by name."""
+    feeds: tuple[FeedStatistics, ...] = ()
+    """Of each feed there is, and the last 100 that have returned; see :meth:`hubwire.Hub.feed`."""
     append_seconds_p50: float | None = None
     """How long an append to the journal took: the median of the last half minute to minute; None if there was none."""
     append_seconds_p99: float | None = None
@@ -166,6 +170,7 @@ class Health:
             approvals_pending=len(state.approvals),
             asks_pending=len(parts.asks),
             actors=parts.actors.statistics(),
+            feeds=parts.feeds.statistics(),
             attachments=(
                 *(attachment.statistics() for attachment in fanout.attachments),
                 *fanout.lost.statistics,
@@ -207,6 +212,7 @@ class Health:
         problems += fanout.letters.problems()
         problems += parts.actors.problems()
         problems += parts.violation_handlers.problems()
+        problems += parts.feeds.problems()
         problems += self._pulse_problems()
         problems += parts.set_aside.problems()
         problems += parts.timers.problems()

@@ -52,7 +52,7 @@ from .errors import HubFailed
 from .events import EnvelopePosted, Event
 from .late_types import late_type
 from .limits import Limits
-from .ports import Clock, Journal, KnowledgeStore
+from .ports import Clock, Feed, Journal, KnowledgeStore
 from .position import Position
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from ._commands.batches import Batch
     from ._commands.dead_letters import DeadLetterCommands
     from ._delivery.letter import DeadLetterPolicy
+    from ._feeds.handle import FeedHandle
     from ._foreign.arguments import Call
     from ._tenant import TenantHub  # imported with the first tenant
     from .approvals import ApprovalPolicy
@@ -75,6 +76,7 @@ else:
     Batch = late_type("hubwire._commands.batches", "Batch")
     DeadLetterCommands = late_type("hubwire._commands.dead_letters", "DeadLetterCommands")
     DeadLetterPolicy = late_type("hubwire._delivery.letter", "DeadLetterPolicy")
+    FeedHandle = late_type("hubwire._feeds.handle", "FeedHandle")
     TenantHub = late_type("hubwire._tenant", "TenantHub")
     ApprovalPolicy = late_type("hubwire.approvals", "ApprovalPolicy")
     Redactor = late_type("hubwire.redaction", "Redactor")
@@ -427,6 +429,25 @@ class Hub:
         ``thread_bytes_max`` of :class:`~hubwire.Limits`.
         """
         return self._ways.emit_threadsafe(event)
+
+    # -- feeds --
+
+    def feed(self, feed: Feed, *, name: str | None = None) -> FeedHandle:
+        """Let a feed bring events into the hub from outside of it: an object with ``async def run(self, hub)``.
+
+        It runs from when the hub is open until it returns, is removed, or the hub is closed: see
+        :class:`hubwire.ports.Feed`. Works before the start and after it, from any thread and any other event loop, and
+        returns at once. ``name`` is unique on this hub; made from its attribute ``name`` or its class by default.
+
+        Raises :class:`~hubwire.errors.ConfigurationError` if it is no feed, feeds the hub already, or the name is
+        taken, and :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if it is closing, closed or failed.
+        """
+        return self._parts.feeds.made().add(feed, name)
+
+    @property
+    def feeds(self) -> tuple[FeedHandle, ...]:
+        """The feeds there are, and the last 100 that have returned, in the order in which they were given."""
+        return self._parts.feeds.handles
 
     # -- actors --
 

@@ -10,9 +10,8 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from ._actors.calls import ActorCall
 from ._commands import new_id
-from ._commit.held import may_be_inside
+from ._commit.held import is_nested
 from ._commit.own_thread import in_own_thread
 from ._commit.phase import Phase
 from ._commit.repair import repair
@@ -34,6 +33,8 @@ ABORT_SECONDS_MAX = 1.0
 LEAVE_BEHIND_SECONDS = 3.0
 """How long after the deadline closing waits for code that was cancelled."""
 
+_FEEDS_FINISH = 0.15
+_FEEDS_END = 0.2
 _ACTORS_STOP = 0.4
 _ACTORS_END = 0.5
 _LISTENERS_HANDLE = 0.6
@@ -151,7 +152,8 @@ class HubLife:
     def _is_called_by_guest(self) -> bool:
         """Tell whether this code runs in a guest whose end the end of the hub waits for."""
         parts = self._parts
-        return parts.fanout.is_calling() or parts.actors.is_calling() or parts.violation_handlers.is_calling()
+        guests = (parts.fanout, parts.actors, parts.violation_handlers, parts.feeds)
+        return any(each.is_calling() for each in guests)
 
     async def _until_over(self, main: asyncio.Task[None]) -> None:
         """Return when the hub has come to its end, also where the caller is cancelled meanwhile: then raise that.
@@ -164,7 +166,7 @@ class HubLife:
                 try:
                     await asyncio.wait([main], timeout=seconds)
                 except asyncio.CancelledError as error:
-                    if cancelled is None and (may_be_inside() or ActorCall.innermost.get()):
+                    if cancelled is None and is_nested():
                         # A guest of another hub, which does not wait for it as long as this one may take.
                         asyncio.get_running_loop().call_later(_INNER_SECONDS, main.cancel)
                     cancelled = error
@@ -225,6 +227,7 @@ class HubLife:
         parts.pulse.stop()
         parts.pipeline.end()
         parts.core.end()
+        parts.feeds.end()
         parts.fanout.end()
         parts.from_threads.close(lifecycle.failure)
 
@@ -291,6 +294,7 @@ class HubLife:
         tasks.start_soon(parts.violation_handlers.run)
         tasks.start_soon(parts.denials.run)
         parts.actors.start(tasks)
+        parts.feeds.start(tasks)
         if parts.journal is not None:
             tasks.start_soon(fanout.letters.run)
             tasks.start_soon(prepare)
@@ -320,6 +324,7 @@ class HubLife:
         """Stop in order; each step has a share of the time, and what a step does not need is left to the next ones."""
         parts, pipeline, lifecycle = self._parts, self._pipeline, self._lifecycle
         fanout, deadline = parts.fanout, self._end_of_closing
+        await parts.feeds.stop(deadline.at(_FEEDS_FINISH), deadline.at(_FEEDS_END))
         parts.violation_handlers.drain()
         await parts.actors.stop(deadline.at(_ACTORS_STOP), deadline.at(_ACTORS_END))
         await parts.violation_handlers.stop(deadline.at(_ACTORS_STOP), deadline.at(_ACTORS_END))

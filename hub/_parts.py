@@ -38,6 +38,7 @@ from ._commit.threads import FromThreads
 from ._commit.timers import Timers
 from ._delivery.announcements import Announcements
 from ._delivery.fanout import Fanout
+from ._feeds.late import LateFeeds
 from ._foreign.abandoned import Abandoned
 from ._foreign.clocks import GuardedClock
 from ._late import Late
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     from ._commands.dead_letters import DeadLetterCommands
     from ._commands.validating import Validating
     from ._delivery.letter import DeadLetterPolicy
+    from ._feeds.feeds import Feeds
+    from ._feeds.ground import Ground
     from ._journal.upkeep import Upkeep  # imported only for a hub with a journal
     from .approvals import ApprovalPolicy
     from .redaction.ingress import IngressRedaction
@@ -110,6 +113,7 @@ class Parts:
     batches: Late[Batches]
     asks: Asks
     actors: LateActors
+    feeds: LateFeeds
     timers: Timers
     verdicts: Verdicts
     violation_handlers: ViolationHandlers
@@ -182,6 +186,7 @@ def assemble(
         batches=Late(partial(_make_batches, core, pipeline, limits)),
         asks=asks,
         actors=LateActors(core, partial(_make_actors, core, state, asks, acting_as, clock, abandoned, limits)),
+        feeds=LateFeeds(partial(_make_feeds, hub, clock, lifecycle, abandoned, fanout.announcements)),
         timers=Timers(pipeline, state, clock, partial(set_aside, "what is due")),
         verdicts=Verdicts(core, state.approvals),
         violation_handlers=ViolationHandlers(core, state, clock, pipeline.ingress.time.now_ns, abandoned, hub),
@@ -352,6 +357,19 @@ def _make_actors(
     from ._actors.registry import Actors  # noqa: PLC0415 - a hub without actors does not need them
 
     return Actors(core, state, asks, acting_as, clock, abandoned, limits.close_seconds_max)
+
+
+# -- what comes from outside --
+
+
+def _make_feeds(
+    hub: object, clock: Clock, lifecycle: Lifecycle, abandoned: Abandoned, announcements: Announcements, ground: Ground
+) -> Feeds:
+    from ._feeds.feeding import Surroundings  # noqa: PLC0415 - a hub without feeds does not need them
+    from ._feeds.feeds import Feeds  # noqa: PLC0415
+
+    around = Surroundings(hub=hub, clock=clock, lifecycle=lifecycle, abandoned=abandoned, announcements=announcements)
+    return Feeds(around, ground)
 
 
 # -- what goes wrong is announced --

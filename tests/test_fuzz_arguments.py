@@ -74,6 +74,13 @@ class Idle(BaseActor):
         """Do nothing."""
 
 
+class Nothing:
+    """Feeds nothing."""
+
+    async def run(self, hub: object) -> None:
+        """Return at once."""
+
+
 async def tool() -> None:
     """Do nothing."""
 
@@ -188,6 +195,7 @@ class World:
             "listener": tool,
             "events": [GenericEvent(kind="a.b"), GenericEvent(kind="a.c")],
             "actor": Idle(),
+            "feed": Nothing(),
             "factory": lambda name: Idle(),
             "tenant": "acme",
             "event": GenericEvent(kind="a.b"),

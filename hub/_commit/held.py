@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import ClassVar, Self
 
-__all__ = ("Around", "HeldCall", "NestedCall", "is_inside", "may_be_inside")
+__all__ = ("Around", "HeldCall", "NestedCall", "is_inside", "is_nested", "may_be_inside")
 
 
 class NestedCall:
@@ -72,6 +72,11 @@ class HeldCall(NestedCall):
 is_inside = HeldCall.is_inside
 may_be_inside = HeldCall.innermost.get
 """Return None, and cheaply, where this code is inside no such call of any hub."""
+
+
+def is_nested() -> bool:
+    """Tell whether this code is inside a call of a guest, of any sort and any hub."""
+    return any(sort.innermost.get() is not None for sort in NestedCall.sorts)
 
 
 class Around:

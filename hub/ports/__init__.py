@@ -1,4 +1,4 @@
-"""The ports of a hub: listeners, stores, journals, clocks, and the rules for store paths.
+"""The ports of a hub: listeners, feeds, stores, journals, clocks, and the rules for store paths.
 
 These protocols carry the promises; implementations document only their differences. No base class is needed: an
 object that has the methods is an implementation. :mod:`hubwire.testing` proves that it keeps the promises.
@@ -7,6 +7,7 @@ object that has the methods is an implementation. :mod:`hubwire.testing` proves 
 from __future__ import annotations
 
 from ._clock import Clock
+from ._feed import Feed
 from ._journal import BatchingJournal, Journal
 from ._listener import HubListener
 from ._paths import normalize_path
@@ -30,6 +31,7 @@ __all__ = (
     "CompactableStore",
     "CuttableStore",
     "EagerStore",
+    "Feed",
     "Hold",
     "HoldableStore",
     "HubListener",

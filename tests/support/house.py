@@ -184,7 +184,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire._health", "hubwire._life", "hubwire._listening", "hubwire._ways", "hubwire._acting"),
     ("hubwire._face",),
     ("hubwire._parts", "hubwire._arguments"),
-    ("hubwire._actors",),
+    ("hubwire._actors", "hubwire._feeds"),
     ("hubwire._commands",),
     ("hubwire.functions",),
     ("hubwire._delivery",),

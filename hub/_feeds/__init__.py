@@ -1,0 +1,1 @@
+"""Feeds: what brings events into a hub from outside of it."""
