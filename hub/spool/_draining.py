@@ -12,13 +12,14 @@ from anyio import to_thread
 
 from ..errors import CallerError, HubClosed, Overloaded
 from ..events import Event, GenericEvent, Severity, evolve
+from ._lines import file_name
 from ._marks import Marks
 from ._reading import SPOOL, Line, batches
 from ._sources import Sources
 
 __all__ = ("Counts", "Drain", "Emitter", "key_of")
 
-_BATCH = 200
+_BATCH = 300
 _BATCH_BYTES = 1024 * 1024
 _LOOK_AGAIN_SECONDS = 0.2
 
@@ -124,8 +125,10 @@ def key_of(event: Event) -> tuple[str, int] | None:
     said = None if event.metadata is None else event.metadata.get(SPOOL)
     if type(said) is not str:
         return None
-    file, _, place = said.rpartition(":")
-    return (f"{file}.jsonl", int(place)) if place.isascii() and place.isdecimal() else None
+    stream, *numbers = said.split(":")
+    if len(numbers) != 2 or not all(number.isascii() and number.isdecimal() for number in numbers):
+        return None
+    return file_name(stream, int(numbers[0])), int(numbers[1])
 
 
 def _events_of(line: Line) -> Iterator[Event]:

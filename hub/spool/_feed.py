@@ -50,7 +50,7 @@ class SpoolFeed:
 
     ``hub.feed(SpoolFeed(directory))`` follows the directory until the hub closes. The events of all files are taken in
     the order of their times. Each keeps what it says of itself, ``occurred_at`` is when it was written, and its metadata
-    say from which line it is: ``{"spool": "<file>:<line>"}``. A hub with a journal is asked at the start what it has
+    say from which line it is: ``{"spool": "<stream>:<first number>:<line>"}``. A hub with a journal is asked at the start what it has
     committed, by a listener of the name ``spool:<id of the directory>``; one in memory has nothing to remember.
 
     A file is deleted when all of it is committed and its writer is gone or has gone on to another file; with

@@ -7,7 +7,7 @@ import fcntl
 import os
 import sys
 
-from ._lines import file_name, is_sound, name_of, number_of, stream_of
+from ._lines import file_name, first_of, is_sound, new_stream, number_of, stream_of
 
 __all__ = ("OpenFile", "make_directory", "open_file", "sync_directory")
 
@@ -90,7 +90,7 @@ def open_file(directory: str, *, size_max: int, sync: bool, after: OpenFile | No
                 if found is not None:
                     return found
     for _ in range(_ATTEMPTS):
-        stream = os.urandom(8).hex() if after is None else after.stream
+        stream = new_stream() if after is None else after.stream
         number = 0 if after is None else after.number
         if (made := _create(directory, stream, number)) is not None:
             if sync:
@@ -123,7 +123,7 @@ def _adopt(directory: str, name: str, size_max: int) -> OpenFile | None:
         return None
     try:
         size = os.fstat(fd).st_size
-        number = None if size >= size_max else _last_number(fd, size, name_of(name) - 1)
+        number = None if size >= size_max else _last_number(fd, size, first_of(name) - 1)
     except BaseException:
         found.close()
         raise

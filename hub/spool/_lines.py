@@ -1,7 +1,7 @@
 """The form of a spool: names of files, and the lines in them. Of the standard library alone: hooks have no time.
 
-A file is called ``<stream>.<number>.jsonl``: 16 hexadecimal digits that no other stream has, also of another boot or
-machine, and the number of its first line, by which the files of a stream are in order. A line is one object of JSON::
+A file is called ``<stream>.<number>.jsonl``: 16 letters that no other stream has, also of another boot or machine, and
+the number of its first line, by which the files of a stream are in order. A line is one object of JSON::
 
     {"n":12,"p":4711,"at":"2026-11-21T09:30:00.000001Z","e":{"kind":"tool.called", ...},"c":"0a1b2c3d"}
 
@@ -24,10 +24,11 @@ __all__ = (
     "Damaged",
     "body_of",
     "file_name",
+    "first_of",
     "is_sound",
     "line_of",
     "moment",
-    "name_of",
+    "new_stream",
     "number_of",
     "stream_of",
     "used_bytes",
@@ -46,7 +47,8 @@ _STREAM_CHARS = 16
 _NUMBER_CHARS = 12
 _NAME_CHARS = _STREAM_CHARS + 1 + _NUMBER_CHARS + len(SUFFIX)
 _SEAL_BYTES = len(b',"c":"01234567"}')
-_HEX = frozenset("0123456789abcdef")
+_LETTERS = "abcdefghijklmnop"
+"""Not digits, of which many in a row may be taken for the number of a card, and be redacted."""
 
 
 class Damaged(Exception):
@@ -54,6 +56,10 @@ class Damaged(Exception):
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
+
+
+def new_stream() -> str:
+    return "".join(_LETTERS[byte & 15] + _LETTERS[byte >> 4] for byte in os.urandom(_STREAM_CHARS // 2))
 
 
 def file_name(stream: str, first: int) -> str:
@@ -64,10 +70,10 @@ def stream_of(name: str) -> str | None:
     """Return the stream of a file; None of what is no file of a spool."""
     stream, number = name[:_STREAM_CHARS], name[_STREAM_CHARS + 1 : -len(SUFFIX)]
     is_one = len(name) == _NAME_CHARS and name.endswith(SUFFIX) and name[_STREAM_CHARS] == "."
-    return stream if is_one and _HEX.issuperset(stream) and number.isascii() and number.isdecimal() else None
+    return stream if is_one and not stream.strip(_LETTERS) and number.isascii() and number.isdecimal() else None
 
 
-def name_of(file: str) -> int:
+def first_of(file: str) -> int:
     """Return the number of the first line of a file, which its name says."""
     return int(file[_STREAM_CHARS + 1 : -len(SUFFIX)])
 

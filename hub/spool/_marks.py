@@ -53,6 +53,9 @@ class Marks:
             raise LogDamaged(f"{path} has version {fields['v']}; this hubwire reads version {_VERSION}: use a newer one")
         return cls(directory, *_read(path, fields))
 
+    def __len__(self) -> int:
+        return len(self._taken)
+
     def taken(self, name: str) -> int:
         """Return how many lines of a file are taken."""
         with self._lock:
@@ -81,7 +84,9 @@ class Marks:
 
     def forget_missing(self) -> None:
         """Forget files that are gone."""
-        for name in [name for name in self._taken if not os.path.lexists(f"{self._directory}/{name}")]:
+        with self._lock:
+            names = list(self._taken)
+        for name in [name for name in names if not os.path.lexists(f"{self._directory}/{name}")]:
             self.forget(name)
 
     def save(self) -> None:

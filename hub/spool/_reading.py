@@ -13,7 +13,7 @@ from .. import codec
 from .._values import Value
 from ..errors import HubError
 from ..events import Event, GenericEvent, UnknownEvent, evolve
-from ._lines import LINE_BYTES_MAX, Damaged, body_of, name_of, stream_of
+from ._lines import LINE_BYTES_MAX, Damaged, body_of, first_of, number_of, stream_of
 
 __all__ = ("SPOOL", "Line", "Reader", "batches", "in_order")
 
@@ -47,7 +47,7 @@ class Line(Value):
     @property
     def key(self) -> str:
         """What tells the line from all others, of all spools."""
-        return f"{self.file.removesuffix('.jsonl')}:{self.place}"
+        return f"{stream_of(self.file)}:{first_of(self.file)}:{self.place}"
 
 
 def in_order(names: Sequence[str]) -> list[str]:
@@ -68,7 +68,7 @@ class Reader:
         self.offset: int = 0
         """How many bytes of whole lines were read."""
         self.place: int = 0
-        self.expected: int = name_of(name)
+        self.expected: int = first_of(name)
         """The number that the next line should have."""
         self._newest = ""
 
@@ -128,7 +128,7 @@ class Reader:
             self.expected += 1
             return None if self.place <= self._taken else self._bad(str(damage), size)
         if self.place <= self._taken:
-            self.expected = int(body[5 : body.index(b",")]) + 1
+            self.expected = number_of(body) + 1
             return None
         return self._parsed(body, size)
 

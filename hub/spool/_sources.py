@@ -114,6 +114,8 @@ class Sources:
             finally:
                 if name in self._sources:
                     source.reader.release()
+        if len(self._marks) > len(self._sources):  # what the hub was asked about may be gone
+            self._marks.forget_missing()
 
     def close(self) -> None:
         for source in self._sources.values():
