@@ -100,7 +100,9 @@ class SpoolFeed:
                     " the kinds spool.* say which they are: remove those files when you have looked at them"
                 )
         if counts.lost or counts.missing:
-            found.append(f"{counts.lost + counts.missing:,} events for {self.directory} could not be written, or are gone")
+            found.append(
+                f"{counts.lost + counts.missing:,} events for {self.directory} could not be written, or are gone"
+            )
         return found
 
     def statistics(self) -> Mapping[str, int]:

@@ -50,7 +50,9 @@ class Marks:
                 " is in the spool is taken once more"
             ) from error
         if fields["v"] != _VERSION:
-            raise LogDamaged(f"{path} has version {fields['v']}; this hubwire reads version {_VERSION}: use a newer one")
+            raise LogDamaged(
+                f"{path} has version {fields['v']}; this hubwire reads version {_VERSION}: use a newer one"
+            )
         return cls(directory, *_read(path, fields))
 
     def __len__(self) -> int:

@@ -11,6 +11,7 @@ import attrs
 
 from .. import codec
 from .._foreign.arguments import Call, has_method
+from .._foreign.guards import guarded_call
 from .._values import Value
 from ..clock import SystemClock
 from ..context import current
@@ -20,6 +21,7 @@ from ..events._declare import check_kind, kind_class
 from ..events._event import OWN_DOMAINS
 from ..events._shown import is_a, shown
 from ..events._stamp import stamp
+from ..forks import register_at_fork
 from ..own_log import OwnLog
 from ..ports import Clock
 from ._lines import LINE_BYTES_MAX
@@ -88,6 +90,7 @@ class Spool:
             now_ns=(SystemClock() if clock is None else clock).now_ns,
             told=self._tell,
         )
+        register_at_fork(self._writer)
 
     def __repr__(self) -> str:
         return f"<Spool {shown(self.directory)}: {self._writer.written} written, {self._writer.failures} failures>"
@@ -156,8 +159,8 @@ class Spool:
 def directory_of(call: Call, directory: object) -> str:
     """Return a path as text, absolute, so that a change of the working directory does not move it."""
     try:
-        path = os.fspath(directory)  # type: ignore[call-overload]
-    except TypeError:
+        path = directory if type(directory) is str else guarded_call(os.fspath, directory)
+    except Exception:  # noqa: BLE001 - it may be of a class that does what it wants
         raise call.refusal("directory", directory, DIRECTORY) from None
     text = call.text("directory", path, wanted=DIRECTORY, is_empty_ok=False)
     if "\0" in text:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
+from _thread import RLock
 from collections import deque
 
-from ..forks import register_at_fork
 from ._files import OpenFile, make_directory, open_file
 from ._lines import LINE_BYTES_MAX, line_of, moment, used_bytes
 
@@ -44,7 +43,7 @@ class Writer:
         now_ns: Callable[[], int] = time.time_ns,
         told: Callable[[BaseException], object] | None = None,
     ) -> None:
-        """``told`` is called with the first of failures in a row."""
+        """``told`` is called with the first of failures in a row. A process that may fork registers it for that."""
         self.directory: str = directory
         self._sync = sync
         self._bytes_max = bytes_max
@@ -52,10 +51,9 @@ class Writer:
         self._now_ns = now_ns
         self._told = told
         self._begin()
-        register_at_fork(self)
 
     def _begin(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._is_writing = False
         self._waiting: deque[bytes] = deque(maxlen=_WAITING_MAX)
         """What signal handlers have appended while their thread was writing."""
@@ -133,7 +131,9 @@ class Writer:
 
     def _write(self, event: bytes) -> int:
         if len(event) > LINE_BYTES_MAX:
-            raise Refused(f"the event has {len(event):,} bytes, more than {LINE_BYTES_MAX:,}; store its payload elsewhere")
+            raise Refused(
+                f"the event has {len(event):,} bytes, more than {LINE_BYTES_MAX:,}; store its payload elsewhere"
+            )
         self._check_room(len(event))
         file = self._opened()
         line = line_of(file.number + 1, os.getpid(), moment(self._now_ns()), self.lost, event)
@@ -152,9 +152,7 @@ class Writer:
                 return file
             self._file = None
             file.close()
-        self._file = open_file(
-            self.directory, size_max=self._file_bytes_max, sync=self._sync, after=self._full
-        )
+        self._file = open_file(self.directory, size_max=self._file_bytes_max, sync=self._sync, after=self._full)
         self._full = None
         return self._file
 
