@@ -41,7 +41,7 @@ def plain_id(text: str | None) -> str | None:
 
 
 def outline(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a hook says without its contents: which parts there are, and those that are known to be no content."""
+    """Return what a hook says without its contents: which parts there are, and those that are surely no content."""
     keys = [key for key in payload if plain(key)][:_KEYS_MAX]
     said = {key: value for key in keys if key in _SAID and (value := plain(payload[key])) is not None}
     return {**said, "keys": sorted(keys)}

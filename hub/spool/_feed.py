@@ -49,9 +49,10 @@ class SpoolFeed:
     """Takes what processes leave in a spool into a hub, each event once, also over crashes of all of them.
 
     ``hub.feed(SpoolFeed(directory))`` follows the directory until the hub closes. The events of all files are taken in
-    the order of their times. Each keeps what it says of itself, ``occurred_at`` is when it was written, and its metadata
-    say from which line it is: ``{"spool": "<stream>:<first number>:<line>"}``. A hub with a journal is asked at the start what it has
-    committed, by a listener of the name ``spool:<id of the directory>``; one in memory has nothing to remember.
+    the order of their times. Each keeps what it says of itself, ``occurred_at`` is when it was written, and its
+    metadata say from which line it is: ``{"spool": "<stream>:<first number>:<line>"}``. A hub with a journal is asked
+    at the start what it has committed, by a listener of the name ``spool:<id of the directory>``; one in memory has
+    nothing to remember.
 
     A file is deleted when all of it is committed and its writer is gone or has gone on to another file; with
     ``archive``, a directory on the same disk, it is put there instead. A line that is not as it was written is never

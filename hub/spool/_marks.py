@@ -46,8 +46,8 @@ class Marks:
             fields = codec.decode_marker(content)
         except InvalidRecord as error:
             raise LogDamaged(
-                f"{path}: {error}; it says what is taken of the spool. Put back a copy of it, or remove it, and all that"
-                " is in the spool is taken once more"
+                f"{path}: {error}; it says what is taken of the spool. Put back a copy of it, or remove it, and all"
+                " that is in the spool is taken once more"
             ) from error
         if fields["v"] != _VERSION:
             raise LogDamaged(
@@ -102,7 +102,7 @@ class Marks:
             content = codec.encode_marker(fields, version=_VERSION)
             path = f"{self._directory}/{TAKEN}"
             with open(f"{path}.new", "wb") as file:  # noqa: PTH123
-                os.chmod(file.fileno(), 0o600)
+                os.fchmod(file.fileno(), 0o600)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

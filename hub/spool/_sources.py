@@ -14,7 +14,7 @@ from ._lines import LOCK
 from ._marks import Marks
 from ._reading import Line, Reader, in_order
 
-__all__ = ("SET_ASIDE", "Source", "Sources", "take_lock")
+__all__ = ("SET_ASIDE", "Source", "Sources", "is_locked", "take_lock")
 
 SET_ASIDE = "set-aside"
 """The directory within a spool for files with lines that could not be taken."""
@@ -23,6 +23,21 @@ _OPEN_MAX = 400
 """How many files are open at a time: a process may have a thousand or so."""
 _LINGER_SECONDS = 5.0
 """How long a file that no writer has is left for the next writer, before it is deleted."""
+
+
+def is_locked(directory: str) -> bool:
+    """Tell whether a process drains the directory. Raises ``OSError``."""
+    try:
+        fd = os.open(f"{directory}/{LOCK}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def take_lock(directory: str) -> int:
@@ -39,8 +54,8 @@ def take_lock(directory: str) -> int:
         holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
         os.close(fd)
         raise AlreadyRunning(
-            f"{directory} is being drained by process {holder or '(not known yet)'}; a spool is drained by one at a time:"
-            " end that one, or leave the directory to it"
+            f"{directory} is being drained by process {holder or '(not known yet)'}; a spool is drained by one at a"
+            " time: end that one, or leave the directory to it"
         ) from None
     except BaseException:
         os.close(fd)

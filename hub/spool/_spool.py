@@ -60,8 +60,8 @@ class Spool:
     of several failures in a row is a warning in the log, and the next line that can be written says how many events
     are lost before it, which becomes an event of the hub: ``spool.events_lost``.
 
-    ``directory``: made when the first event comes, for the user alone; one that is gone later is not made again, because
-    what was mounted there may come back. ``durability``: ``"fsync"``, so that what was appended survives the loss of
+    ``directory``: made when the first event comes, for the user alone; one that is gone later is not made again,
+    because what was mounted there may come back. ``durability``: ``"fsync"``, so that what was appended survives the loss of
     power, or ``"flush"``, so that it survives the end of the process, also by a kill; a member of
     :class:`~hubwire.stores.Durability` says the same. ``bytes_max``: how much the directory may hold that was not
     taken; what comes beyond it is lost. ``file_bytes_max``: after so many bytes a writer goes on in another file, and
@@ -117,8 +117,8 @@ class Spool:
 
         ``event``: any event that a program may emit, or the kind of one without a declaration, with its ``data`` and
         fields of its header: ``spool.append("build.finished", {"ok": True}, agent_id="ci")``. What it leaves out of its
-        context is taken from :mod:`hubwire.context`, and ``occurred_at`` is now. The number counts from 1, without a gap
-        but for what others write to the file; with the default durability the event is on the medium then.
+        context is taken from :mod:`hubwire.context`, and ``occurred_at`` is now. The number counts from 1, without a
+        gap but for what others write to the file; with the default durability the event is on the medium then.
 
         It waits for the disk, so call it by ``asyncio.to_thread`` in an event loop. Called inside of another call, as
         by a signal handler, it returns None, and the event is written right after the other one. It raises only what a

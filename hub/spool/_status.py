@@ -9,11 +9,11 @@ import attrs
 
 from .._foreign.arguments import Call
 from .._values import Value
-from ..errors import AlreadyRunning, ConfigurationError, NotFound
+from ..errors import ConfigurationError, NotFound
 from ._lines import stream_of
 from ._marks import Marks
 from ._reading import Reader, in_order
-from ._sources import SET_ASIDE, take_lock
+from ._sources import SET_ASIDE, is_locked
 from ._spool import directory_of
 
 __all__ = ("SpoolFile", "SpoolStatus", "read_status")
@@ -77,7 +77,7 @@ def read_status(directory: str | os.PathLike[str]) -> SpoolStatus:
             files.append(_read(path, name, marks.taken(name)))
         except FileNotFoundError:
             continue  # it was taken meanwhile
-    return SpoolStatus(directory=path, files=files, set_aside=_set_aside(path), is_drained=_is_drained(path))
+    return SpoolStatus(directory=path, files=files, set_aside=_set_aside(path), is_drained=is_locked(path))
 
 
 def _read(directory: str, name: str, taken: int) -> SpoolFile:
@@ -108,11 +108,3 @@ def _set_aside(directory: str) -> list[str]:
         return sorted(name for name in os.listdir(f"{directory}/{SET_ASIDE}") if stream_of(name))  # noqa: PTH208
     except FileNotFoundError:
         return []
-
-
-def _is_drained(directory: str) -> bool:
-    try:
-        os.close(take_lock(directory))
-    except AlreadyRunning:
-        return True
-    return False
