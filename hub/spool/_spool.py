@@ -61,8 +61,8 @@ class Spool:
     are lost before it, which becomes an event of the hub: ``spool.events_lost``.
 
     ``directory``: made when the first event comes, for the user alone; one that is gone later is not made again,
-    because what was mounted there may come back. ``durability``: ``"fsync"``, so that what was appended survives the loss of
-    power, or ``"flush"``, so that it survives the end of the process, also by a kill; a member of
+    because what was mounted there may come back. ``durability``: ``"fsync"``, so that what was appended survives the
+    loss of power, or ``"flush"``, so that it survives the end of the process, also by a kill; a member of
     :class:`~hubwire.stores.Durability` says the same. ``bytes_max``: how much the directory may hold that was not
     taken; what comes beyond it is lost. ``file_bytes_max``: after so many bytes a writer goes on in another file, and
     the old one is deleted when it is taken. ``clock``: by which lines are dated.
@@ -147,6 +147,10 @@ class Spool:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        if (writer := getattr(self, "_writer", None)) is not None:  # it was refused, else
+            writer.close()
 
     def _tell(self, error: BaseException) -> None:
         _log.problem(

@@ -1,0 +1,54 @@
+"""What is in a spool, read by the standard library alone, and what a store has of it."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hubwire import Hub
+from hubwire.listeners import AuditLog
+from hubwire.spool import SpoolFeed
+from hubwire.stores import FileStore
+
+from .importing import records_of
+
+__all__ = ("drained", "files_of", "lines_of", "taken_into", "values_of")
+
+
+def files_of(spool: Path) -> list[Path]:
+    return sorted(spool.glob("*.jsonl"))
+
+
+def lines_of(spool: Path) -> list[dict[str, Any]]:
+    """Return the lines, file by file; each has to be whole, and as it was written."""
+    found = []
+    for file in files_of(spool):
+        content = file.read_bytes()
+        assert not content or content.endswith(b"\n"), f"{file} is torn"
+        for line in content.split(b"\n")[:-1]:
+            assert line.endswith(b',"c":"%08x"}' % zlib.crc32(line[:-16])), line
+            found.append(json.loads(line))
+    return found
+
+
+def values_of(spool: Path, key: str = "n") -> list[Any]:
+    return [line["e"]["data"][key] for line in lines_of(spool)]
+
+
+async def drained(spool: Path, store: Path, **settings: Any) -> SpoolFeed:
+    """Drain what is there into a store, by a hub that lives as long."""
+    feed = SpoolFeed(spool, follow=False, **settings)
+    files = FileStore(store)
+    async with Hub(files, listeners=[AuditLog(files)]) as hub:
+        await feed.run(hub)
+    await files.aclose()
+    return feed
+
+
+def taken_into(store: Path, *kinds: str) -> Sequence[dict[str, Any]]:
+    """Return what a store has of spools, in the order of its log; of these kinds alone, if there are any."""
+    records = [record for record in records_of(store) if "spool" in (record.get("metadata") or {})]
+    return [record for record in records if not kinds or record["kind"] in kinds]
