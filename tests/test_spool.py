@@ -309,7 +309,7 @@ for child in range(5):
     if (pid := os.fork()) == 0:
         for number in range(20):
             spool.append("a.done", {"n": ["child", child, number]})
-        os.write(1, b"%d %d\n" % (spool.statistics().written, spool.failures))
+        os.write(1, b"%d %d\\n" % (spool.statistics().written, spool.failures))
         os._exit(0)
     children.append(pid)
 for pid in children:
@@ -377,15 +377,14 @@ def handle(number, frame):
     raise KeyboardInterrupt
 signal.signal(signal.SIGALRM, handle)
 number = 0
-signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
 while interrupts < 100:
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.002)
         while True:
             spool.append("a.done", {"n": number, "x": "y" * 2000})
             number += 1
     except KeyboardInterrupt:
         interrupts += 1
-signal.setitimer(signal.ITIMER_REAL, 0)
 print(spool.append("a.done", {"n": "end"}) is not None)
 """
 
@@ -394,9 +393,8 @@ def test_what_a_signal_handler_raises_goes_through(place: Path) -> None:
     """Ctrl-C is the program's, and leaves no part of a line."""
     assert run(INTERRUPTED, place)[-1] == "True"
     found = values_of(place)
-    assert found[-1] == "end" or "end" in found
-    numbers = [each for each in found if each != "end"]
-    assert set(numbers) == set(range(max(numbers) + 1)) or len(set(numbers)) > 0
+    assert "end" in found
+    assert {each for each in found if each != "end"}
 
 
 WRITING = """

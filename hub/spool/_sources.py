@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
+from ..clock import timestamp
 from ..errors import AlreadyRunning
 from ._files import sync_directory
 from ._lines import LOCK
@@ -52,10 +53,15 @@ def take_lock(directory: str) -> int:
         os.pwrite(fd, b"%d\n" % os.getpid(), 0)
     except BlockingIOError:
         holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+        since = os.fstat(fd).st_mtime_ns
         os.close(fd)
         raise AlreadyRunning(
             f"{directory} is being drained by process {holder or '(not known yet)'}; a spool is drained by one at a"
-            " time: end that one, or leave the directory to it"
+            " time: end that one, or leave the directory to it",
+            path=directory,
+            pid=int(holder) if holder.isdecimal() else 0,
+            host=os.uname().nodename,
+            since=timestamp(since),
         ) from None
     except BaseException:
         os.close(fd)

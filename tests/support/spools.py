@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hubwire import Hub
+import anyio
+
+from hubwire import Event, Hub
 from hubwire.listeners import AuditLog
 from hubwire.spool import SpoolFeed
 from hubwire.stores import FileStore
+from hubwire.testing import Recorder
 
 from .importing import records_of
 
-__all__ = ("drained", "files_of", "lines_of", "taken_into", "values_of")
+__all__ = ("drained", "files_of", "lines_of", "seen_of", "taken_into", "values_of")
 
 
 def files_of(spool: Path) -> list[Path]:
@@ -38,14 +41,33 @@ def values_of(spool: Path, key: str = "n") -> list[Any]:
     return [line["e"]["data"][key] for line in lines_of(spool)]
 
 
-async def drained(spool: Path, store: Path, **settings: Any) -> SpoolFeed:
-    """Drain what is there into a store, by a hub that lives as long."""
+def drained(spool: Path, store: Path, *, hub: Mapping[str, Any] | None = None, **settings: Any) -> SpoolFeed:
+    """Drain what is there into a store, by a hub that lives as long, with these settings."""
     feed = SpoolFeed(spool, follow=False, **settings)
-    files = FileStore(store)
-    async with Hub(files, listeners=[AuditLog(files)]) as hub:
-        await feed.run(hub)
-    await files.aclose()
+
+    async def main() -> None:
+        files = FileStore(store)
+        async with Hub(files, listeners=[AuditLog(files)], **(hub or {})) as running:
+            await feed.run(running)
+        await files.aclose()
+
+    anyio.run(main)
     return feed
+
+
+def seen_of(spool: Path) -> tuple[SpoolFeed, list[Event]]:
+    """Drain what is there into a hub in memory; return what its listeners saw."""
+    feed = SpoolFeed(spool, follow=False)
+    recorder = Recorder()
+
+    async def main() -> None:
+        async with Hub() as hub:
+            hub.attach(recorder, mailbox=10_000)
+            await feed.run(hub)
+            await hub.flush()
+
+    anyio.run(main)
+    return feed, [event for event in recorder.events if event.metadata and "spool" in event.metadata]
 
 
 def taken_into(store: Path, *kinds: str) -> Sequence[dict[str, Any]]:
