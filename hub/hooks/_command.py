@@ -37,7 +37,7 @@ class Options:
             word = words.pop(0)
             option, equals, value = word.partition("=")
             if option in ("--spool", "--name"):
-                if not equals and not words:
+                if not equals and (not words or words[0].startswith("-")):
                     raise NoHook(f"{option} needs a value")
                 given = value if equals else words.pop(0)
                 if option == "--spool":

@@ -20,7 +20,7 @@ __all__ = ("AGENTS", "Asked", "NoHook", "events_of")
 AGENTS = ("claude-code", "codex", "gemini-cli")
 """The coding agents whose hooks are known."""
 
-_TEXT_CHARS_MAX = 100_000
+_TEXT_CHARS_MAX = 20_000
 """What is kept of one text."""
 
 _DEPTH_MAX = 32
