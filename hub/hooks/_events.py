@@ -233,7 +233,8 @@ def _text(payload: Payload, key: str) -> str | None:
 
 def _milliseconds(payload: Payload) -> float | None:
     value = payload.get("duration_ms")
-    return value if type(value) in (int, float) and 0 <= value < 1e12 else None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number and 0 <= value < 1e12 else None
 
 
 def _as_text(value: Any) -> str:

@@ -163,13 +163,13 @@ class Spool:
 def directory_of(call: Call, directory: object) -> str:
     """Return a path as text, absolute, so that a change of the working directory does not move it."""
     try:
-        path = directory if type(directory) is str else guarded_call(os.fspath, directory)
+        path = directory if type(directory) is str else guarded_call(lambda: os.fspath(directory))  # type: ignore[call-overload]
     except Exception:  # noqa: BLE001 - it may be of a class that does what it wants
         raise call.refusal("directory", directory, DIRECTORY) from None
     text = call.text("directory", path, wanted=DIRECTORY, is_empty_ok=False)
     if "\0" in text:
         raise call.refusal("directory", text, "a path without NUL")
-    return text if text.startswith("/") else os.path.join(os.getcwd(), text)  # noqa: PTH109, PTH118 - it stays text
+    return os.path.normpath(os.path.join(os.getcwd(), text))  # noqa: PTH109, PTH118 - it stays text
 
 
 def _encoded(event: object, data: Any, header: Mapping[str, Any]) -> bytes:
