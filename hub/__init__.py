@@ -205,7 +205,6 @@ _SUBMODULES = (
     "forks",
     "functions",
     "guests",
-    "hooks",
     "late_types",
     "limits",
     "listener",

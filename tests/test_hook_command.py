@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hubwire.hooks import AGENTS
+from hubwire.cli.hooking import AGENTS
 from support.spools import drained, lines_of, taken_into
 
 SECRET = "sk-ant-api03-" + "abcDEF0123456789" * 4
@@ -268,7 +268,7 @@ def test_a_hook_imports_next_to_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert "hubwire.hooks" in loaded
+    assert "hubwire.cli.hooking" in loaded
     for heavy in (
         "attr",
         "msgspec",

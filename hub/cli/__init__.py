@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if getattr(sys, name) is None:  # it was closed before the start, as by >&-
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115, PTH123
     if _is_hook(words):
-        from ..hooks import run as run_hook
+        from .hooking import run as run_hook
 
         sys.exit(run_hook(words[1:]))
     from .ending import ending_in_order

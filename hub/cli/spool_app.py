@@ -69,7 +69,7 @@ def hook(
     ] = False,
 ) -> int:
     """Record what a hook of a coding agent is given, as events in a spool. The agent calls it; see --print-config."""
-    from ..hooks import run
+    from .hooking import run
 
     words = [agent, *([] if payload is None else [payload])]
     words += [f"--{key}={value}" for key, value in (("spool", spool), ("name", name)) if value is not None]

@@ -178,7 +178,6 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire.__main__",),
     ("hubwire.cli", "hubwire.testing"),
     ("hubwire",),
-    ("hubwire.hooks",),
     ("hubwire.thread", "hubwire.actors", "hubwire.challenges", "hubwire.spool"),
     ("hubwire._hub",),
     ("hubwire._tenant",),
@@ -314,7 +313,7 @@ BANS = (
         instead="ask the Clock, so that a test can move the time",
         allowed={
             "hub/clock.py": "is the Clock",
-            "hub/hooks": "a hook is a process of some milliseconds, and does not wait for the import of a Clock",
+            "hub/cli/hooking": "a hook is a process of some milliseconds, and does not wait for the import of a Clock",
             "hub/spool/_writing.py": "writes for hooks; Spool gives it the Clock of its program",
         },
     ),

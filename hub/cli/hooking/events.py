@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ._names import outline, plain, plain_id
-from ._turns import Turns
+from .names import outline, plain, plain_id
+from .turns import Turns
 
 TYPE_CHECKING = False  # as of `typing`, which takes longer to import than all that is done here
 if TYPE_CHECKING:
@@ -233,8 +233,9 @@ def _text(payload: Payload, key: str) -> str | None:
 
 def _milliseconds(payload: Payload) -> float | None:
     value = payload.get("duration_ms")
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if is_number and 0 <= value < 1e12 else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return value if 0 <= value < 1e12 else None
 
 
 def _as_text(value: Any) -> str:

@@ -6,9 +6,9 @@ import json
 import os
 import sys
 
-from ..spool._writing import Writer
-from ._events import AGENTS, Asked, NoHook, events_of
-from ._turns import Turns
+from ...spool._writing import Writer
+from .events import AGENTS, Asked, NoHook, events_of
+from .turns import Turns
 
 TYPE_CHECKING = False  # as of `typing`, which takes longer to import than all that is done here
 if TYPE_CHECKING:
@@ -113,13 +113,13 @@ def _no_number(_: str) -> None:
 
 
 def _redact() -> Any:
-    from ..redaction import Redactor  # noqa: PLC0415 - it takes several times as long as all the rest
+    from ...redaction import Redactor  # noqa: PLC0415 - it takes several times as long as all the rest
 
     return Redactor.shared().redact
 
 
 def _print_config(options: Options, arguments: Sequence[str]) -> None:
-    from ._config import config_of  # noqa: PLC0415 - a hook that is called does not print
+    from .config import config_of  # noqa: PLC0415 - a hook that is called does not print
 
     words = [word for word in arguments if word not in ("--print-config", "--strict")]
     sys.stdout.write(config_of(options.agent, _quoted(["hubwire", "hook", *words])) + "\n")
