@@ -262,9 +262,14 @@ def test_what_is_no_file_of_a_spool_is_left_alone(place: Path, store: Path) -> N
     fill(place, 1)
     for name in ("x.jsonl", "notes.txt", "ABCDEFGHIJKLMNOP.000000000001.jsonl", "abcdefghijklmnop.00000000000x.jsonl"):
         (place / name).write_text("{}\n")
+    (place / "abcdefghijklmnop.000000000001.jsonl").symlink_to(place / "notes.txt")
+    (place / "abcdefghijklmnop.000000000002.jsonl").mkdir()
+    os.mkfifo(place / "aaaaaaaaaaaaaaaa.000000000003.jsonl")
+    with Spool(place) as spool:
+        assert spool.append("a.done", {"n": 1}) == 2
     drained(place, store)
-    assert numbers(store) == [0]
-    assert len(list(place.glob("*.jsonl"))) == 3
+    assert numbers(store) == [0, 1]
+    assert len(list(place.glob("*.jsonl"))) == 6
 
 
 # --- what is known to be taken --------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import sys
+from stat import S_ISREG
 
 from ._lines import file_name, first_of, is_sound, new_stream, number_of, stream_of
 
@@ -113,7 +114,8 @@ def _adopt(directory: str, name: str, size_max: int) -> OpenFile | None:
     """Return a file that was there, with the number of its last line; None if it is in use, full, torn or damaged."""
     path = f"{directory}/{name}"
     try:
-        if os.stat(path, follow_symlinks=False).st_size >= size_max:  # noqa: PTH116
+        status = os.stat(path, follow_symlinks=False)  # noqa: PTH116
+        if not S_ISREG(status.st_mode) or status.st_size >= size_max:
             return None
         fd = os.open(path, _FLAGS)
     except OSError:

@@ -15,7 +15,7 @@ from ..errors import HubError
 from ..events import Event, GenericEvent, UnknownEvent, evolve
 from ._lines import LINE_BYTES_MAX, Damaged, body_of, first_of, number_of, stream_of
 
-__all__ = ("SPOOL", "Line", "Reader", "batches", "in_order")
+__all__ = ("SPOOL", "Line", "Reader", "batches", "files_in")
 
 SPOOL = "spool"
 """The key of metadata under which an event says of which line it is."""
@@ -50,9 +50,11 @@ class Line(Value):
         return f"{stream_of(self.file)}:{first_of(self.file)}:{self.place}"
 
 
-def in_order(names: Sequence[str]) -> list[str]:
-    """Return those that are files of a spool: those of one stream as they were written."""
-    return sorted(name for name in names if stream_of(name) is not None)
+def files_in(directory: str) -> list[str]:
+    """Return the names of the files of a spool, those of one stream as they were written. Raises ``OSError``."""
+    with os.scandir(directory) as found:
+        names = [entry.name for entry in found if stream_of(entry.name) and entry.is_file(follow_symlinks=False)]
+    return sorted(names)
 
 
 class Reader:

@@ -13,7 +13,7 @@ from ..errors import AlreadyRunning
 from ._files import sync_directory
 from ._lines import LOCK
 from ._marks import Marks
-from ._reading import Line, Reader, in_order
+from ._reading import Line, Reader, files_in
 
 __all__ = ("SET_ASIDE", "Source", "Sources", "is_locked", "take_lock")
 
@@ -102,7 +102,7 @@ class Sources:
 
     def next(self) -> list[Line]:
         """Return lines that are next in the order of time, those of one file as they are there; none at the end."""
-        for name in in_order(os.listdir(self._directory)):  # noqa: PTH208 - text, as the names of files are
+        for name in files_in(self._directory):
             if name not in self._sources and len(self._sources) < _OPEN_MAX:
                 try:
                     reader = Reader(self._directory, name, self._marks.taken(name))

@@ -169,7 +169,7 @@ def directory_of(call: Call, directory: object) -> str:
     text = call.text("directory", path, wanted=DIRECTORY, is_empty_ok=False)
     if "\0" in text:
         raise call.refusal("directory", text, "a path without NUL")
-    return os.path.normpath(os.path.join(os.getcwd(), text))  # noqa: PTH109, PTH118 - it stays text
+    return os.path.normpath(text if text.startswith("/") else f"{os.getcwd()}/{text}")  # noqa: PTH109 - it stays text
 
 
 def _encoded(event: object, data: Any, header: Mapping[str, Any]) -> bytes:

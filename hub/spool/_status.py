@@ -12,7 +12,7 @@ from .._values import Value
 from ..errors import ConfigurationError, NotFound
 from ._lines import stream_of
 from ._marks import Marks
-from ._reading import Reader, in_order
+from ._reading import Reader, files_in
 from ._sources import SET_ASIDE, is_locked
 from ._spool import directory_of
 
@@ -72,7 +72,7 @@ def read_status(directory: str | os.PathLike[str]) -> SpoolStatus:
         raise NotFound(f"there is no directory {path}; a spool is made when its first event comes")
     marks = Marks.load(path)
     files = []
-    for name in in_order(os.listdir(path)):  # noqa: PTH208
+    for name in files_in(path):
         try:
             files.append(_read(path, name, marks.taken(name)))
         except FileNotFoundError:

@@ -113,19 +113,19 @@ def _no_number(_: str) -> None:
 
 
 def _redact() -> Any:
-    from ...redaction import Redactor  # noqa: PLC0415 - it takes several times as long as all the rest
+    from ...redaction import Redactor  # it takes several times as long as all the rest
 
     return Redactor.shared().redact
 
 
 def _print_config(options: Options, arguments: Sequence[str]) -> None:
-    from .config import config_of  # noqa: PLC0415 - a hook that is called does not print
+    from .config import config_of  # a hook that is called does not print
 
     words = [word for word in arguments if word not in ("--print-config", "--strict")]
     sys.stdout.write(config_of(options.agent, _quoted(["hubwire", "hook", *words])) + "\n")
 
 
 def _quoted(words: Sequence[str]) -> str:
-    from shlex import join  # noqa: PLC0415 - as above
+    from shlex import join  # as above
 
     return join(words)

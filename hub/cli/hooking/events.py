@@ -243,7 +243,7 @@ def _as_text(value: Any) -> str:
 
 
 def _written(value: Any) -> str:
-    from json import dumps  # noqa: PLC0415 - it is imported by then
+    from json import dumps  # it is imported by then
 
     return value if isinstance(value, str) else dumps(value, sort_keys=True)
 

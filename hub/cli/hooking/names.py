@@ -35,7 +35,7 @@ def plain_id(text: str | None) -> str | None:
         return None
     if 0 < len(text) <= _CHARS_MAX and not text.strip(_LETTERS):
         return text
-    from hashlib import sha256  # noqa: PLC0415 - ids are names, nearly always
+    from hashlib import sha256  # ids are names, nearly always
 
     return f"sha256:{sha256(text.encode(errors='surrogatepass')).hexdigest()[:32]}"
 
