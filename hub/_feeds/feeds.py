@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
 
@@ -25,6 +24,8 @@ FINISH_SECONDS = 10.0
 
 ENDED_MAX = 100
 """How many feeds that have returned are kept, the newest, with their numbers."""
+
+_NAME = "the feed's name, a text"
 
 _PROBLEMS_MAX = 20
 
@@ -50,8 +51,6 @@ class Feeds:
         """The names of those that are being removed."""
         self._numbers: dict[str, int] = {}
         """How many feeds were called so: what the next one's name ends with."""
-        self._failed: asyncio.Future[None] | None = None
-        """Done when the hub has failed; None before the first feed runs."""
         register_at_fork(self)
 
     def after_fork_in_child(self) -> None:
@@ -64,7 +63,7 @@ class Feeds:
         """See :meth:`hubwire.Hub.feed`."""
         if self._lifecycle.home.is_forked:
             raise self._lifecycle.home.forked()
-        text = FEED.text("name", name, is_optional=True, wanted="the feed's name, a text", is_empty_ok=False)
+        text = None if name is None else _name_of(name)
         feed = AdaptedFeed(candidate)
         with self._lock:
             self._check_takes()
@@ -159,9 +158,6 @@ class Feeds:
     def _begin(self, feeding: Feeding) -> None:
         tasks = self._ground.tasks
         if tasks is not None and feeding.state is FeedState.WAITING:
-            if self._failed is None:
-                self._failed = self._lifecycle.failed(self._lifecycle.home.running())
-                self._failed.add_done_callback(lambda _: self._cancel())
             feeding.begin()
             self._ground.context().run(tasks.start_soon, feeding.live)
 
@@ -177,10 +173,6 @@ class Feeds:
             for feeding in present:
                 await feeding.has_ended.wait()
         for feeding in present:
-            feeding.cancel()
-
-    def _cancel(self) -> None:
-        for feeding in self._present():
             feeding.cancel()
 
     def end(self) -> None:
@@ -213,3 +205,10 @@ class Feeds:
     def _present(self) -> list[Feeding]:
         with self._lock:
             return [feeding for feeding, _ in self._handles.values()]
+
+
+def _name_of(name: object) -> str:
+    text = FEED.id("name", name, wanted=_NAME)
+    if not text.strip() or not text.isprintable():
+        raise FEED.refusal("name", text, f"{_NAME} that is printable and not empty")
+    return text
