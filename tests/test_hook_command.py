@@ -21,7 +21,7 @@ COMMON = {
     "cwd": "/home/ada/shop",
     "permission_mode": "default",
 }
-CALL = {"tool_name": "Bash", "tool_input": {"command": f"echo {SECRET}"}, "tool_use_id": "toolu_01ABC"}
+CALL: dict[str, Any] = {"tool_name": "Bash", "tool_input": {"command": f"echo {SECRET}"}, "tool_use_id": "toolu_01ABC"}
 
 
 @pytest.fixture

@@ -434,7 +434,7 @@ def test_a_kill_loses_nothing_that_was_acknowledged(place: Path) -> None:
             assert process.stdout is not None
             said = b""
             while said.count(b"\n") < 1 + life * 3:
-                said += process.stdout.read1(1000)
+                said += process.stdout.readline()
             process.send_signal(signal.SIGKILL)
             said += process.stdout.read()
         acknowledged += [[str(life), int(number)] for number in said.split(b"\n")[:-1]]
