@@ -368,6 +368,23 @@ def test_signal_handlers_may_append(place: Path) -> None:
     assert int(inside) > 0
 
 
+def test_an_append_inside_of_another_comes_after_it(place: Path) -> None:
+    """As that of a signal handler, at the worst moment."""
+
+    class Interrupting(ManualClock):
+        def now_ns(self) -> int:
+            if (count := len(inside)) < 5:
+                inside.append(spool.append("a.done", {"n": ["inside", count]}))
+            return super().now_ns()
+
+    inside: list[int | None] = []
+    spool = Spool(place, clock=Interrupting())
+    assert spool.append("a.done", {"n": "outside"}) == 1
+    assert inside == [None] * 5
+    assert [line["n"] for line in lines_of(place)] == list(range(1, 7))
+    assert values_of(place) == ["outside", *(["inside", count] for count in range(5))]
+
+
 INTERRUPTED = """
 import signal, sys
 from hubwire.spool import Spool

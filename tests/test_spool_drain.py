@@ -83,12 +83,17 @@ def test_kinds_of_other_programs_come_in(place: Path, store: Path) -> None:
     assert (baked["kind"], baked["data"], baked["agent_id"]) == ("cake.baked", {"layers": 3}, "baker")
 
 
-def test_files_are_taken_in_the_order_of_time(place: Path, store: Path) -> None:
+@pytest.mark.parametrize("piece", [1500, 1024 * 1024], ids=["in pieces", "at once"])
+def test_files_are_taken_in_the_order_of_time(
+    piece: int, place: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As the call of a tool and its end, which two processes write."""
+    monkeypatch.setattr("hubwire.spool._reading._PIECE_BYTES", piece)
     clock = ManualClock()
     spools = [Spool(place, clock=clock, durability="flush") for _ in range(3)]
     for number in range(90):
-        spools[number * 7 % 3].append("a.done", {"n": number})
+        which = number * 7 % 3
+        spools[which].append("a.done", {"n": number, "x": "y" * 400 * which})
         clock.advance(0.001)
     for spool in spools:
         spool.close()
