@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -86,4 +85,4 @@ def test_what_is_not_there_is_said(place: Path, tmp_path: Path) -> None:
         assert refused.returncode == 1
         assert "end that one, or leave the directory to it" in refused.stderr
     finally:
-        os.close(lock)
+        lock.release()

@@ -345,7 +345,7 @@ def test_a_second_drain_is_refused_or_waits(place: Path, store: Path) -> None:
             tasks.start_soon(feed.run, hub)
             while not feed.problems():  # noqa: ASYNC110
                 await anyio.sleep(0.01)
-            os.close(lock)
+            lock.release()
 
     anyio.run(main)
     assert feed.statistics()["lines"] == 3
@@ -448,3 +448,27 @@ def test_a_hundred_thousand_lines_leave_nothing(place: Path) -> None:
     assert (seen, feed.statistics()["lines"]) == (100_000, 100_000)
     assert sorted(path.name for path in place.iterdir()) == ["drain.lock", "taken.json"]
     assert (place / "taken.json").stat().st_size < 200
+
+
+FORKED = """
+import os, sys, time
+from hubwire.spool._sources import take_lock
+lock = take_lock(sys.argv[1])
+if os.fork() == 0:
+    os.close(1)
+    sys.stdin.read()
+    os._exit(0)
+os._exit(0)
+"""
+
+
+def test_a_forked_child_does_not_keep_the_lock(place: Path, store: Path) -> None:
+    """It goes on when the drain that it was forked from is dead."""
+    fill(place, 3)
+    command = [sys.executable, "-P", "-c", FORKED, str(place)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read() == b""  # both have closed it: the child by hand, its parent by its end
+        process.wait()
+        drained(place, store, waits=False)
+    assert numbers(store) == [0, 1, 2]

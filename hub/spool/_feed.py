@@ -18,7 +18,7 @@ from ..own_log import OwnLog
 from ._draining import Counts, Drain, key_of
 from ._files import make_directory
 from ._marks import Marks
-from ._sources import Sources, take_lock
+from ._sources import DrainLock, Sources, take_lock
 from ._spool import directory_of
 
 __all__ = ("SpoolFeed",)
@@ -100,9 +100,9 @@ class SpoolFeed:
                     f"{count:,} lines of {self.directory} are {what}; their files are in set-aside there, and events of"
                     " the kinds spool.* say which they are: remove those files when you have looked at them"
                 )
-        if counts.lost or counts.missing:
+        if counts.missing:
             found.append(
-                f"{counts.lost + counts.missing:,} events for {self.directory} could not be written, or are gone"
+                f"{counts.missing:,} lines of {self.directory} are gone: the kind spool.lines_missing says where"
             )
         return found
 
@@ -123,7 +123,7 @@ class SpoolFeed:
         finally:
             self._finishing = None
             self._finished.set()
-            os.close(lock)
+            lock.release()
 
     async def finish(self) -> None:
         """Take in what is there by now; then the feed ends. Returns at once if it does not run."""
@@ -131,7 +131,7 @@ class SpoolFeed:
             self._finishing.set()
             await self._finished.wait()
 
-    async def _locked(self) -> int:
+    async def _locked(self) -> DrainLock:
         while True:
             try:
                 return await to_thread.run_sync(self._take_lock)
@@ -141,7 +141,7 @@ class SpoolFeed:
                 self._problem = str(error)
             await anyio.sleep(self._poll_seconds)
 
-    def _take_lock(self) -> int:
+    def _take_lock(self) -> DrainLock:
         make_directory(self.directory)
         return take_lock(self.directory)
 

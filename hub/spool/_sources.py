@@ -10,12 +10,13 @@ from collections.abc import Iterator
 
 from ..clock import timestamp
 from ..errors import AlreadyRunning
+from ..forks import register_at_fork
 from ._files import sync_directory
 from ._lines import LOCK
 from ._marks import Marks
 from ._reading import Line, Reader, files_in
 
-__all__ = ("SET_ASIDE", "Source", "Sources", "is_locked", "take_lock")
+__all__ = ("SET_ASIDE", "DrainLock", "Source", "Sources", "is_locked", "take_lock")
 
 SET_ASIDE = "set-aside"
 """The directory within a spool for files with lines that could not be taken."""
@@ -41,8 +42,24 @@ def is_locked(directory: str) -> bool:
     return False
 
 
-def take_lock(directory: str) -> int:
-    """Lock the directory for one drain; return the descriptor that holds the lock.
+class DrainLock:
+    """The lock of one drain on its directory. A forked child does not have it: it ends with this process."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        register_at_fork(self)
+
+    def after_fork_in_child(self) -> None:
+        self.release()
+
+    def release(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def take_lock(directory: str) -> DrainLock:
+    """Lock the directory for one drain.
 
     Raises :class:`~hubwire.errors.AlreadyRunning` if another has it, and ``OSError``.
     """
@@ -66,7 +83,7 @@ def take_lock(directory: str) -> int:
     except BaseException:
         os.close(fd)
         raise
-    return fd
+    return DrainLock(fd)
 
 
 class Source:
