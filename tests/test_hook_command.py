@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -283,3 +284,30 @@ def test_a_hook_imports_next_to_nothing() -> None:
     ):
         assert heavy not in loaded
     assert len([name for name in loaded if name.startswith("hubwire")]) <= 12
+
+
+@pytest.mark.parametrize("words", [(), ("claude-code",)])
+def test_a_person_at_a_terminal_is_told(words: tuple[str, ...]) -> None:
+    """Where nothing is piped in, the command says what it is for, and does not wait."""
+    end, terminal = pty.openpty()
+    try:
+        command = [sys.executable, "-P", "-m", "hubwire", "hook", *words]
+        done = subprocess.run(command, stdin=terminal, capture_output=True, text=True, check=False, timeout=60)
+    finally:
+        os.close(end)
+        os.close(terminal)
+    assert done.returncode == 2
+    assert "--print-config claude-code" in done.stderr or "the name of an agent: claude-code" in done.stderr
+
+
+def test_hooks_at_once_lose_nothing(place: Path, tmp_path: Path) -> None:
+    """As of tools that are called side by side; they share a few files."""
+    command = [sys.executable, "-P", "-m", "hubwire", "hook", "claude-code", "--strict"]
+    environment = {**os.environ, "HUBWIRE_SPOOL": str(place)}
+    said = [{**COMMON, "hook_event_name": "PreToolUse", **CALL, "tool_use_id": f"t-{each}"} for each in range(20)]
+    words = [[*command, json.dumps(each)] for each in said]
+    started = [subprocess.Popen(each, env=environment, stdin=subprocess.DEVNULL) for each in words]
+    assert [process.wait(60) for process in started] == [0] * 20
+    drained(place, tmp_path / "store")
+    called = sorted(event["call_id"] for event in taken_into(tmp_path / "store"))
+    assert called == sorted(f"t-{each}" for each in range(20))

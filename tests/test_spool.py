@@ -69,6 +69,18 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], place: Path) -> No
     assert not place.exists()
 
 
+@pytest.mark.parametrize("argument", ["directory", "durability", "bytes_max", "file_bytes_max", "clock"])
+def test_odd_settings_are_refused_or_work(argument: str, place: Path) -> None:
+    refusals = []
+    for make in ODD:
+        try:
+            Spool(**{"directory": place, argument: make()})
+        except ConfigurationError as error:
+            refusals.append(str(error))
+    assert refusals
+    assert {refusal.startswith(f"Spool(): {argument} is") for refusal in refusals} == {True}
+
+
 def test_a_member_of_durability_says_the_same(place: Path) -> None:
     spool = Spool(place, durability=Durability.FLUSH)
     assert spool.append("a.done") == 1

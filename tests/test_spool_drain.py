@@ -25,6 +25,7 @@ from hubwire.spool import Spool, SpoolFeed, read_status
 from hubwire.spool._sources import take_lock
 from hubwire.stores import FileStore
 from hubwire.testing import ManualClock
+from support.odd import ODD
 from support.spools import drained, files_of, seen_of, taken_into
 
 
@@ -359,6 +360,18 @@ def test_a_second_drain_is_refused_or_waits(place: Path, store: Path) -> None:
 def test_wrong_settings_are_refused(settings: dict[str, Any], place: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"SpoolFeed\(\): "):
         SpoolFeed(**{"directory": place, **settings})
+
+
+@pytest.mark.parametrize("argument", ["directory", "follow", "waits", "archive", "poll_seconds"])
+def test_odd_settings_are_refused_or_work(argument: str, place: Path) -> None:
+    refusals = []
+    for make in ODD:
+        try:
+            SpoolFeed(**{"directory": place, argument: make()})
+        except ConfigurationError as error:
+            refusals.append(str(error))
+    assert refusals
+    assert {refusal.startswith(f"SpoolFeed(): {argument} is") for refusal in refusals} == {True}
 
 
 def test_there_is_no_status_of_what_is_not_there(place: Path) -> None:

@@ -77,7 +77,7 @@ class SpoolFeed:
     ) -> None:
         self.directory: str = directory_of(_FEED, directory)
         self.name: str = "spool"
-        self._archive = None if archive is None else directory_of(_FEED, archive)
+        self._archive = None if archive is None else directory_of(_FEED, archive, "archive")
         self._follow = _FEED.flag("follow", follow)
         self._waits = _FEED.flag("waits", waits)
         self._poll_seconds = _FEED.seconds("poll_seconds", poll_seconds)

@@ -160,15 +160,15 @@ class Spool:
         )
 
 
-def directory_of(call: Call, directory: object) -> str:
+def directory_of(call: Call, directory: object, argument: str = "directory") -> str:
     """Return a path as text, absolute, so that a change of the working directory does not move it."""
     try:
         path = directory if type(directory) is str else guarded_call(lambda: os.fspath(directory))  # type: ignore[call-overload]
     except Exception:  # noqa: BLE001 - it may be of a class that does what it wants
-        raise call.refusal("directory", directory, DIRECTORY) from None
-    text = call.text("directory", path, wanted=DIRECTORY, is_empty_ok=False)
+        raise call.refusal(argument, directory, DIRECTORY) from None
+    text = call.text(argument, path, wanted=DIRECTORY, is_empty_ok=False)
     if "\0" in text:
-        raise call.refusal("directory", text, "a path without NUL")
+        raise call.refusal(argument, text, "a path without NUL")
     return os.path.normpath(text if text.startswith("/") else f"{os.getcwd()}/{text}")  # noqa: PTH109 - it stays text
 
 

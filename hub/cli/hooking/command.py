@@ -65,10 +65,10 @@ def default_directory() -> str:
 def run(arguments: Sequence[str]) -> int:
     """Run ``hubwire hook``; return the exit code: 0, unless it was to be ``--strict`` and could not record.
 
-    It prints only what ``--print-config`` asks for, and with ``--strict`` why it could not record: so no hook of it
-    ever holds up an agent or speaks to it.
+    It prints only what ``--print-config`` asks for, and with ``--strict``, or to a person at a terminal, why it could
+    not record: so no hook of it ever holds up an agent or speaks to it.
     """
-    is_strict = "--strict" in arguments
+    is_strict = "--strict" in arguments or "--print-config" in arguments or _is_typed(arguments)
     try:
         options = Options(arguments)
         if "--print-config" in options.flags:
@@ -78,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 0
     except Exception as error:  # noqa: BLE001 - an agent must not be held up by what records it
-        if is_strict or "--print-config" in arguments:
+        if is_strict:
             sys.stderr.write(f"hubwire hook: {error}\n")
             return _MISUSED if isinstance(error, NoHook) else 1
     return 0
@@ -86,6 +86,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def record(options: Options) -> int:
     """Leave the events of one call of a hook in the spool; return how many there are. Raises why it could not."""
+    if options.payload is None and sys.stdin.isatty():
+        raise NoHook(
+            f"it reads from the standard input what {options.agent} gives to its hooks; hubwire hook --print-config"
+            f" {options.agent} prints what lets {options.agent} call it"
+        )
     content = sys.stdin.buffer.read(_INPUT_BYTES_MAX + 1) if options.payload is None else options.payload.encode()
     if len(content) > _INPUT_BYTES_MAX:
         raise NoHook(f"it has more than {_INPUT_BYTES_MAX:,} bytes")
@@ -106,6 +111,11 @@ def record(options: Options) -> int:
         if writer.append(line) is None:
             raise OSError(f"it cannot be written: {writer.last_error}")
     return len(events)
+
+
+def _is_typed(arguments: Sequence[str]) -> bool:
+    """Tell whether a person has typed the command: hooks have no terminal, or are given their JSON as an argument."""
+    return not any(word.startswith("{") for word in arguments) and sys.stdin.isatty()
 
 
 def _no_number(_: str) -> None:
