@@ -6,10 +6,15 @@ Names are imported when they are first used: a program that reads a log or write
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+
+TYPE_CHECKING = (
+    False  # as of `typing`: a hook of a coding agent does not wait for that, which takes a third of its time
+)
 
 # Type checkers read this block and programs the table below it; tests/test_import.py holds them equal.
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._acting import ActingHub as ActingHub
     from ._actors.draining import Drained as Drained
     from ._actors.handles import ActorHandle as ActorHandle, Group as Group
@@ -213,6 +218,7 @@ _SUBMODULES = (
     "redaction",
     "risk",
     "runtimes",
+    "spool",
     "text_store",
     "thread",
     "tracing",

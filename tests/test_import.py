@@ -76,6 +76,7 @@ LATER = {
     "hubwire.approvals",
     "hubwire.risk",
     "hubwire.challenges",
+    "hubwire.spool",
     "hubwire.query",  # and what is below it, with the first query
     "hubwire.redaction",  # and RE2, with the first listener or hub that redacts, or the first line of the log
     "re2",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
+
+TYPE_CHECKING = False  # as of `typing`: see `_is_hook`
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ("main",)
 
@@ -24,15 +22,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Ended by a signal it exits with 128 and the number of that, after it has left what it does in good order.
     """
-    for name in ("stdout", "stderr"):
+    words = sys.argv[1:] if arguments is None else arguments
+    for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed before the start, as by >&-
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+    if _is_hook(words):
+        from .hooking import run as run_hook
+
+        sys.exit(run_hook(words[1:]))
+    from .ending import ending_in_order
+
     ends: list[int] = []
     try:
-        with _ending_in_order(ends):
+        with ending_in_order(ends):
             from .app import run
 
-            code = run(sys.argv[1:] if arguments is None else arguments)
+            code = run(words)
             sys.stdout.flush()
     except KeyboardInterrupt:
         code = 128 + ends[0] if ends else INTERRUPTED
@@ -43,25 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-@contextmanager
-def _ending_in_order(ends: list[int]) -> Iterator[None]:
-    """Let a signal that asks for the end do what Ctrl-C does, and note it: no half file is left behind.
-
-    As timeout, a service manager and a terminal that is closed send it. One that is ignored, as below nohup, stays so.
-    """
-
-    def end(number: int, _: FrameType | None) -> None:
-        ends.append(number)
-        if not callable(signal.getsignal(signal.SIGINT)):  # it is ignored
-            raise KeyboardInterrupt
-        signal.raise_signal(signal.SIGINT)  # for whichever handler a running loop has
-
-    is_main = threading.current_thread() is threading.main_thread()  # only there a handler can be set
-    kept = [each for each in (signal.SIGTERM, signal.SIGHUP) if is_main and signal.getsignal(each) is signal.SIG_DFL]
-    try:
-        for each in kept:
-            signal.signal(each, end)
-        yield
-    finally:
-        for each in kept:
-            signal.signal(each, signal.SIG_DFL)
+def _is_hook(words: Sequence[str]) -> bool:
+    """Tell whether a hook of a coding agent calls: the agent waits, so nothing is imported that it does not need."""
+    return words[:1] == ["hook"] and not {"--help", "-h"}.intersection(words)

@@ -24,6 +24,7 @@ from .output import complain, log_to_stderr
 from .query_app import query, sql
 from .run_app import completion_of, run as run_verb
 from .serve_app import serve
+from .spool_app import hook, spool
 from .tail_app import tail
 from .webhook_app import webhook
 
@@ -325,6 +326,8 @@ app.command(mcp)
 app.command(query)
 app.command(report)
 app.command(run_verb, name="run")
+app.command(spool)
+app.command(hook)
 app.command(sql)
 app.command(webhook)
 app.command(completion_of(app))
