@@ -22,7 +22,7 @@ demo: python ## Run a live multi-agent scenario, tail it and verify its log
 	@.venv/bin/hubwire demo $(ARGS)
 
 test: python ## Run the tests against the wheel
-	@$(INSTALL) test
+	@$(INSTALL) test frameworks
 	$(PYTEST) $(ARGS)
 
 quick: python ## Run the tests but the slow ones, in two minutes or less

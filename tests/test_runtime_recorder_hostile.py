@@ -191,12 +191,12 @@ async def test_what_is_said_under_a_lock_of_its_own_is_heard() -> None:
                     recorder.begin_turn("dying", agent="a")
                     recorder.end("dying")
 
+            held: list[Any] = [Dying()]
+
             def put(entry: Any) -> None:
-                nonlocal held
-                held = None
+                held.clear()
                 plain(entry)
 
-            held: Any = Dying()
             plain, recorder._queue._put = recorder._queue._put, put  # type: ignore[method-assign]
             recorder.begin_turn("living", agent="a")
             recorder.end("living")

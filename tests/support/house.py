@@ -105,9 +105,8 @@ def inner_imports(house: House) -> Iterator[tuple[Module, Import, Module]]:
 def declared() -> set[str]:
     """The import names of what a user installs: the dependencies, and the extras that are not for developing."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for_users = [
-        extra for name, extra in project["optional-dependencies"].items() if name not in {"docs", "lint", "test"}
-    ]
+    not_theirs = {"docs", "frameworks", "lint", "test"}
+    for_users = [extra for name, extra in project["optional-dependencies"].items() if name not in not_theirs]
     requirements = [requirement for some in (project["dependencies"], *for_users) for requirement in some]
     named = {re.split(r"[^A-Za-z0-9_-]", requirement)[0].replace("-", "_") for requirement in requirements}
     return {"opentelemetry" if name.startswith("opentelemetry_") else name for name in named}  # many packages, one name
