@@ -256,6 +256,12 @@ class LogSource:
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 
+    async def more(self, seq: int) -> bool:
+        """Return when there is more than this event, or another log; false if no more will come."""
+        if self.newest_seq == seq and not self.has_ended:
+            await self.changed.wait()
+        return self.newest_seq != seq or not self.has_ended
+
     @property
     def has_ended(self) -> bool:
         """Whether there will be no more."""
@@ -284,13 +290,13 @@ class LogPlace:
     def lag(self) -> int:
         return max(0, self._source.newest_seq - self._after)
 
-    async def take(self) -> Sequence[LogItem] | Gap:
+    async def take(self, *, waits: bool = True) -> Sequence[LogItem] | Gap:
         source = self._source
         while not self._is_ended.is_set():
             if self._life != source.life:
                 raise InvalidCursor("another hub writes its log in this place now")
             if not self.lag:
-                if source.has_ended:
+                if source.has_ended or not waits:
                     return ()
                 await self._more()
                 continue

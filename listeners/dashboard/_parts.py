@@ -67,7 +67,7 @@ class Parts:
 
     async def close(self) -> None:
         """End all streams, and all tasks. What is asked next begins anew."""
-        self.streams.end_all()
+        await self.streams.close()
         await self.verifying.close()
         await self.boards.close()
         await self.source.close()
