@@ -115,6 +115,7 @@ class Dashboard:
         show_content: bool = False,
         hosts: Iterable[str] = (),
         name: str = "",
+        redactor: Redactor | Literal["default"] = "default",
         streams_max: int = _STREAMS_MAX,
         clock: Clock | None = None,
         keep: KnowledgeStore | None = None,
@@ -127,11 +128,12 @@ class Dashboard:
         if not has_methods(store, "read_bytes", "list", "on_change"):
             raise ConfigurationError("Dashboard.of_log(): store is a store, as FileStore('./data') or open_store(url)")
         path = None if path is None else normalize_path(path)
+        redacts = _redactor(redactor)
         make = _made(access, show_content, hosts, name, streams_max, clock, keep)
         from ._log_source import LogSource  # noqa: PLC0415 - likewise
 
         found = cls.__new__(cls)
-        found._app = make(LogSource(store, path))  # noqa: SLF001 - it is of this class
+        found._app = make(LogSource(store, path, redacts))  # noqa: SLF001 - it is of this class
         found._parts = found._app.parts  # noqa: SLF001 - likewise
         return found
 
