@@ -141,6 +141,7 @@ def _access(token_file: str | None) -> tuple[Access, str | None]:
     except (OSError, UnicodeDecodeError) as error:
         raise CommandFailed(f"--token-file {token_file} cannot be read or made: {error}") from error
     try:
-        return Access([Person(name="operator", role="operate", token=token)]), made
+        person = Person(name="operator", role="operate", token=token)
     except ConfigurationError as error:
         raise CommandFailed(f"--token-file {token_file} holds no token: {error}") from error
+    return Access([person], sessions_file=f"{token_file}.sessions"), made

@@ -86,6 +86,7 @@ class Serving:
     async def __aenter__(self) -> str:
         if self._server is not None:
             raise ConfigurationError(f"{_CALL}: this one is serving; call dashboard.serve() for each block")
+        await self._dashboard.access.ended.open()
         # Importing the server, looking up the host and reading certificates would hold up the loop.
         self._server, bound, tls = await anyio.to_thread.run_sync(self._prepared)
         scheme = "http" if tls is None else "https"
