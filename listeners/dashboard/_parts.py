@@ -28,6 +28,7 @@ class Counts:
     refused: int = 0
     """Of them, those that were answered with an error of the client's."""
     failed: int = 0
+    malformed: int = 0
     sign_ins: int = 0
     sign_ins_failed: int = 0
 

@@ -52,6 +52,8 @@ class DashboardStatistics:
     requests_refused: int
     requests_failed: int
     """How many failed by an error of the dashboard's own: the log of the program says which."""
+    requests_malformed: int
+    """How many were no HTTP, or asked for another protocol, where :meth:`Dashboard.serve` serves it."""
     sign_ins: int
     sign_ins_failed: int
 
@@ -171,6 +173,10 @@ class Dashboard:
         """Let requests for another name in: that of the address which is served."""
         self._parts.hosts.add(name)
 
+    def note_malformed(self) -> None:
+        """Count a request that was none: for what serves it."""
+        self._parts.counts.malformed += 1
+
     def end_streams(self) -> None:
         """Tell all clients that the server stops; they come again to the next one, from their places."""
         self._parts.streams.end_all()
@@ -192,6 +198,7 @@ class Dashboard:
             requests=counts.requests,
             requests_refused=counts.refused,
             requests_failed=counts.failed,
+            requests_malformed=counts.malformed,
             sign_ins=counts.sign_ins,
             sign_ins_failed=counts.sign_ins_failed,
         )
