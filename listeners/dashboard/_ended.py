@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import time
 from collections import OrderedDict
 from pathlib import Path
 
 import anyio.to_thread
 
+from hubwire.clock import SystemClock
 from hubwire.errors import ConfigurationError
 
 __all__ = ("Ended",)
@@ -93,7 +93,8 @@ class Ended:
         for _, digest in ended:
             self._note(digest)
         if not is_whole or len(ended) > _LINES_MAX:
-            self._rewrite(path, [each for each in ended if each[0] > time.time()])
+            now = SystemClock().now_ns() // 1_000_000_000
+            self._rewrite(path, [each for each in ended if each[0] > now])
 
     def _rewrite(self, path: Path, ended: list[tuple[int, bytes]]) -> None:
         made = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")

@@ -46,7 +46,8 @@ class Place:
         """
         if self._is_ended:
             return False
-        turn = self._turn = asyncio.get_running_loop().create_future()
+        turn: _Turn = asyncio.get_running_loop().create_future()
+        self._turn = turn
         self._line.add(turn, due, news_from)
         return await turn
 

@@ -261,7 +261,8 @@ def _protocol_class(note_malformed: Callable[[], None]) -> Any:
         _waiting: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
-            self.logger = _Quiet(self.logger, note_malformed)
+            quiet: Any = _Quiet(self.logger, note_malformed)
+            self.logger = quiet
             super().connection_made(transport)
             if len(self.connections) > _CONNECTIONS_MAX:
                 transport.abort()
