@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -157,7 +158,7 @@ async def test_a_long_log_is_verified_in_slices(monkeypatch: pytest.MonkeyPatch)
     async with Hub(store, listeners=[AuditLog(store)]) as hub:
         for _ in range(3):
             await hub.emit_many([GenericEvent(kind="note.made", data={"n": n}) for n in range(1000)])
-    monkeypatch.setattr("hubwire.listeners.audit.verify._SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(import_module("hubwire.listeners.audit.verify"), "_SLICE_SECONDS", 0.0)
     turns = 0
     task = asyncio.create_task(examine(store))
     while not task.done():

@@ -271,7 +271,7 @@ async def test_records_of_programs_are_shown_and_hidden_as_events_are() -> None:
 
 async def test_facets_of_all_fields_read_the_log_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async with lived() as (hub, store), signed_in(Dashboard(hub, access=Access(PEOPLE)), TOKENS["ann"]) as client:
-        alone = {}
+        alone: dict[str, Any] = {}
         for field in FACETS:
             alone |= (await client.get(f"api/facets?fields={field}")).json()["facets"]
         reads: list[str] = []

@@ -209,12 +209,12 @@ async def test_a_sign_out_at_the_command_lasts_over_its_restart(tmp_path: Path) 
     file = str(tmp_path / "token")
     first = await anyio.to_thread.run_sync(Command, str(tmp_path / "store"), "--port", "0", "--token-file", file)
     base, _, token = (await anyio.to_thread.run_sync(first.address)).partition("#token=")
-    values = []
+    cookies = []
     for is_leaving in (True, False):
         async with httpx2.AsyncClient(base_url=base, timeout=20, trust_env=False, verify=False) as client:
             await sign_in(client, token)
-            [(name, value)] = client.cookies.items()
-            values.append(value)
+            [cookie] = client.cookies.items()
+            cookies.append(cookie)
             if is_leaving:
                 assert (await client.request("DELETE", "api/session")).status_code == 204
     assert await anyio.to_thread.run_sync(first.end, signal.SIGKILL) == -signal.SIGKILL
@@ -223,7 +223,7 @@ async def test_a_sign_out_at_the_command_lasts_over_its_restart(tmp_path: Path) 
     second = await anyio.to_thread.run_sync(Command, str(tmp_path / "store"), "--port", port, "--token-file", file)
     await anyio.to_thread.run_sync(second.address)
     statuses = []
-    for value in values:
+    for name, value in cookies:
         async with httpx2.AsyncClient(base_url=base, timeout=20, trust_env=False, verify=False) as client:
             client.cookies.set(name, value)
             statuses.append((await client.get("api/session")).status_code)

@@ -24,7 +24,13 @@ from support import AT
 from support.dashboard import signed_in
 
 MANY = 100_000
-REQUESTED = {"agent_id": "a" * 32, "action": "refund", "arguments": {"n": 1}, "mode": "gate", "digest": "d" * 64}
+REQUESTED: dict[str, Any] = {
+    "agent_id": "a" * 32,
+    "action": "refund",
+    "arguments": {"n": 1},
+    "mode": "gate",
+    "digest": "d" * 64,
+}
 
 
 def requested(number: int) -> ApprovalRequested:

@@ -198,7 +198,7 @@ async def test_many_who_guess_lock_no_one_else_out(monkeypatch: pytest.MonkeyPat
     tries.check("10.9.9.9")  # who comes from elsewhere is listened to at once
     async with Hub() as hub:
         dashboard = Dashboard(hub, access=Access([person()]))
-        dashboard._parts.sessions._tries = tries  # type: ignore[attr-defined]
+        dashboard._parts.sessions._tries = tries
         async with signed_in(dashboard, TOKEN) as client:
             assert (await client.get("api/session")).status_code == 200
             assert (await client.get("api/session", headers={"Authorization": f"Bearer {TOKEN}"})).status_code == 200
