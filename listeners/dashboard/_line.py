@@ -21,6 +21,13 @@ __all__ = ("Line", "Place")
 
 _GAP_SECONDS = 0.001
 """Between two clients. A loop that is idle wakes no more often than once a millisecond."""
+_GAP_SECONDS_MAX = 0.005
+_TURNS = 4
+"""So many turns of the loop pass in any case: what is emitted takes three or four."""
+_GAP_SHARE = 2
+"""The gap is so many times as long as what was done before it, if that is longer: on a busy machine, too, the hub has
+most of the loop.
+"""
 _LONG = 200
 """For each so many that wait, one more client is let on at once."""
 _TOGETHER_SECONDS = 0.02
@@ -64,6 +71,7 @@ class Line:
     def __init__(self, source: Source) -> None:
         self._queue: deque[_Turn] = deque()
         self._is_moving = False
+        self._moved_at = 0.0
         self._moments = _Moments(self)
         self._news = _News(source, self)
 
@@ -99,7 +107,18 @@ class Line:
         # Also when none is left: the one that comes next may come in the same turn of the loop.
         self._is_moving = not left or bool(self._queue)
         if self._is_moving:
-            asyncio.get_running_loop().call_later(_GAP_SECONDS, self._move)
+            self._moved_at = time.monotonic()
+            # It comes after the steps of those that were let on.
+            asyncio.get_running_loop().call_soon(self._pass, _TURNS)
+
+    def _pass(self, turns: int) -> None:
+        """Let so many turns of the loop pass, and then the rest of the gap."""
+        loop = asyncio.get_running_loop()
+        if turns:
+            loop.call_soon(self._pass, turns - 1)
+            return
+        worked = time.monotonic() - self._moved_at
+        loop.call_later(min(max(_GAP_SECONDS, _GAP_SHARE * worked), _GAP_SECONDS_MAX), self._move)
 
     async def close(self) -> None:
         """End all tasks."""
