@@ -21,6 +21,7 @@ class Called(Protocol):
 _AUDIENCE_MAX = 4
 _COMMITTED_MAX = 8
 _BEGINNING_MAX = 160
+_DIGITS_MAX = 20
 """Characters of what an agent was asked or has answered: its beginning tells which one it is."""
 
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -197,6 +198,26 @@ def _answered(fields: Mapping[str, Any], _: Called) -> str:
     return f"{fields.get('action')}: {fields.get('approver')} says {says}{f': {reason}' if reason else ''}"
 
 
+# --- the hub --------------------------------------------------------------------------------------------------------
+
+
+def _stopped(fields: Mapping[str, Any], _: Called) -> str:
+    """Say how many records the logs had: their heads are for programs, and ``-o json`` has them."""
+    heads = fields.get("heads")
+    if not isinstance(heads, dict):
+        return ""
+    counted = [(str(name), _records_of(head)) for name, head in heads.items()]
+    return ", ".join(f"{name}: {records}" for name, records in counted[:_COMMITTED_MAX] if records)
+
+
+def _records_of(head: Any) -> str:
+    """Return how many records are before a head; empty if it is none."""
+    records, colon, _ = str(head).partition(":")
+    if not colon or not records.isascii() or not records.isdigit() or len(records) > _DIGITS_MAX:
+        return ""
+    return f"{int(records):,} record" + ("s" if int(records) != 1 else "")
+
+
 # --- all others -----------------------------------------------------------------------------------------------------
 
 
@@ -243,6 +264,7 @@ _GISTS: dict[str, Callable[[Mapping[str, Any], Called], str]] = {
     "channel.created": _created,
     "envelope.posted": _posted,
     "envelope.rejected": _rejected,
+    "hub.stopped": _stopped,
     "model.abandoned": _model_failed,
     "model.called": _model_called,
     "model.completed": _model_completed,

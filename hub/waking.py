@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextvars import Context
 from typing import Any, TypeVar
 
-__all__ = ("Beginning", "FirstStep", "Wake", "Waker", "start_later")
+__all__ = ("Beginning", "FirstStep", "Slices", "Wake", "Waker", "start_later")
 
 T = TypeVar("T")
 
@@ -150,6 +151,26 @@ class Wake(asyncio.Future[None]):
             context.run(step, self)
         finally:
             asyncio._enter_task(loop, here)  # noqa: SLF001
+
+
+class Slices:
+    """Cuts work that holds the loop for long into slices of ``seconds``, so that others have their turns in between.
+
+    It takes ``share`` of the loop at most: 1 is all that others leave, with a half it rests as long as it has worked.
+    """
+
+    def __init__(self, seconds: float, share: float = 1.0) -> None:
+        self._seconds = seconds
+        self._rest = (1.0 - share) / share
+        self._begun = time.perf_counter()
+
+    async def cut(self) -> None:
+        """End the slice, if it has lasted long enough. To be awaited again and again between pieces of work."""
+        worked = time.perf_counter() - self._begun
+        if worked >= self._seconds:
+            # What took much longer has waited for a file or a peer meanwhile, and others had the loop.
+            await asyncio.sleep(min(worked, 4 * self._seconds) * self._rest)
+            self._begun = time.perf_counter()
 
 
 class Waker:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from importlib import import_module
 from typing import Any
 
+import pytest
+
 from hubwire import GenericEvent, Hub, StoreJournal, codec
+from hubwire.errors import ConfigurationError
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Outcome, examine
 from hubwire.listeners.audit._beside import JournalBeside, _Event
@@ -145,3 +150,23 @@ async def test_a_journal_of_another_hub_is_not_compared() -> None:
     assert not beside.is_met_by(RecordHead(seq=5, id="5", kind="a.b", hub="this"))
     beside._next[0].hub = "this"
     assert beside.is_met_by(RecordHead(seq=5, id="5", kind="a.b", hub="this"))
+
+
+async def test_a_long_log_is_verified_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub may be at work in the same loop: it has its turns after a few records."""
+    store = MemoryStore()
+    async with Hub(store, listeners=[AuditLog(store)]) as hub:
+        for _ in range(3):
+            await hub.emit_many([GenericEvent(kind="note.made", data={"n": n}) for n in range(1000)])
+    monkeypatch.setattr(import_module("hubwire.listeners.audit.verify"), "_SLICE_SECONDS", 0.0)
+    turns = 0
+    task = asyncio.create_task(examine(store))
+    while not task.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert task.result().holds
+    assert turns > 3000 / 20
+    for share in (0, 1.5, True, "0.5", None):
+        with pytest.raises(ConfigurationError, match="share"):
+            await examine(store, share=share)  # type: ignore[arg-type]
+    assert (await examine(store, share=0.5)).holds

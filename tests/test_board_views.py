@@ -482,7 +482,10 @@ def test_an_approval_shows_who_asks_what_and_why_it_is_risky() -> None:
 def test_the_approval_that_waits_longest_stands_first() -> None:
     asked = [ApprovalRequested(approval_id=each, agent_id="a", action=each) for each in "pqr"]
     denied = ApprovalDenied(approval_id="p", action="p")
-    assert [each.approval_id for each in board_of(*asked, denied).approvals()] == ["q", "r", "p"]
+    board = board_of(*asked, denied)
+    assert [each.approval_id for each in board.approvals()] == ["q", "r", "p"]
+    assert [board.approval(each.approval_id) for each in board.approvals()] == list(board.approvals())
+    assert board.approval("x") is None
 
 
 def test_listeners_in_trouble_stand_first() -> None:

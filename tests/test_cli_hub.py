@@ -107,6 +107,8 @@ async def test_an_approval_is_decided_at_the_address(tmp_path: Path) -> None:
         coder = await hub.agents.register("coder")
         asked = [await hub.approvals.request(coder, "deploy", arguments={"n": n}, policy=POLICY) for n in (1, 2)]
         listed = (await hubwire("approvals", "list", url))[0]
+        array = json.loads((await hubwire("approvals", "list", url, "-o", "json"))[0])
+        assert [each["approval_id"] for each in array] == asked
         assert listed.count("deploy") == 2
         shown = (await hubwire("approvals", "show", url, asked[0][-8:]))[0]
         assert "coder wants deploy(n=1)" in shown
@@ -169,6 +171,7 @@ async def test_a_store_has_its_approvals_to_look_at(tmp_path: Path) -> None:
         coder = await hub.agents.register("coder")
         approval = await hub.approvals.request(coder, "deploy", arguments={"n": EVIL}, policy=POLICY)
         await hub.flush()
+        assert json.loads((await hubwire("approvals", "list", tmp_path, "-o", "json"))[0])[0]["approval_id"] == approval
         assert "deploy" in (await hubwire("approvals", "list", tmp_path))[0]
         shown = (await hubwire("approvals", "show", tmp_path, approval))[0]
         assert "coder wants deploy" in shown

@@ -116,6 +116,34 @@ async def test_a_dashboard_is_served_beside_the_hub(tmp_path: Path) -> None:
         assert await run.process.wait() == 0
 
 
+async def test_a_dashboard_may_be_reached_from_elsewhere(tmp_path: Path) -> None:
+    file = await write(tmp_path, FORMS["a hub"])
+    async with running(file, "--dashboard", "0", "--host", "0.0.0.0", "--insecure-i-know") as run:  # noqa: S104 - it is what is tried
+        await run.until_it_runs()
+        assert (await run.lines.receive_until(b"\n", 1000)).startswith(b"dashboard: http://0.0.0.0:")
+        run.process.send_signal(signal.SIGTERM)
+        assert await run.process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--host", "0.0.0.0"), "--certfile and --keyfile for https, or --insecure-i-know"),  # noqa: S104 - likewise
+        (("--certfile", "x.pem"), "--certfile and --keyfile, or neither"),
+    ],
+)
+async def test_a_dashboard_that_cannot_be_served_is_refused_in_flags(
+    tmp_path: Path, given: tuple[str, ...], said: str
+) -> None:
+    """Before the hub is started."""
+    file = await write(tmp_path, FORMS["a hub"])
+    done = await anyio.run_process([*COMMAND, "run", file, "--dashboard", "0", *given], check=False)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.decode().split())
+    assert "insecure=True" not in done.stderr.decode()
+    assert not await anyio.Path(tmp_path / "store").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "name", "said"),
     [

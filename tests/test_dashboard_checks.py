@@ -253,7 +253,12 @@ async def test_the_interface_is_described_and_every_place_of_it_is_there(tmp_pat
         assert len(names) == len(set(names))
         for path, operations in document["paths"].items():
             if "get" in operations and path != "/api/stream":
-                found = path.replace("{seq}", "1").replace("{name}/{id}", "agents/x").replace("{name}", "agents")
+                found = (
+                    path.replace("{seq}", "1")
+                    .replace("{index}", "1")
+                    .replace("{name}/{id}", "agents/x")
+                    .replace("{name}", "agents")
+                )
                 answer = await client.get(found.replace("{id}", "x").removeprefix("/"))
                 assert answer.status_code in (200, 404), (path, answer.text)
                 for said in operations["get"]["parameters"]:

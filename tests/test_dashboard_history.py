@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,10 +15,12 @@ import httpx2
 import pytest
 
 from hubwire import Hub
+from hubwire.errors import ConfigurationError
 from hubwire.events import GenericEvent, ToolCalled, ToolFailed
 from hubwire.listeners import AuditLog
 from hubwire.listeners.dashboard import Access, Dashboard, Person
-from hubwire.redaction import Redactor
+from hubwire.listeners.dashboard._history import FACETS
+from hubwire.redaction import RedactionRule, Redactor
 from hubwire.stores import MemoryStore
 from support.dashboard import signed_in
 
@@ -220,6 +222,74 @@ async def test_a_large_record_is_redacted_away_from_the_loop(monkeypatch: pytest
     assert threads == [False]
 
 
+# --- records that are no events ---------------------------------------------------------------------------------------
+
+
+async def test_records_that_are_no_events_are_shown_on_request(client: httpx2.AsyncClient) -> None:
+    """Those of the log's own: they have no number, and are known by their place."""
+    assert "log.opened" not in [row["kind"] for row in (await events(client, "limit=1000"))["rows"]]
+    rows = (await events(client, "records=1&limit=1000"))["rows"]
+    [opened] = [row for row in rows if row["kind"] == "log.opened"]
+    assert opened["index"] == 0
+    assert "seq" not in opened
+    assert all(("seq" in row) != ("index" in row) for row in rows)
+    found = (await client.get(f"api/records/{opened['index']}")).json()
+    assert found["row"] == opened
+    assert found["event"]["kind"] == "log.opened"
+    by_place = (await client.get("api/records/5")).json()
+    assert by_place == (await client.get(f"api/events/{by_place['row']['seq']}")).json()
+
+
+@pytest.mark.parametrize("index", ["999999", "-1", "x", "1e3", "9" * 30, "%00"])
+async def test_a_record_that_there_is_not(index: str) -> None:
+    async with of_hub() as client:
+        assert (await client.get(f"api/records/{index}")).status_code in (400, 404)
+
+
+async def test_records_of_programs_are_shown_and_hidden_as_events_are() -> None:
+    store = MemoryStore()
+    async with AuditLog(store, redactor=None) as log:
+        await log.append({"kind": "bank.opened", "note": f"by {SECRET}"})
+        await log.append({"kind": "bank.checked", "agent_id": ["x"], "at": 7, "words": {"text": "of jane@example.com"}})
+    dashboard = Dashboard.of_log(store, access=Access(PEOPLE))
+    async with signed_in(dashboard, TOKENS["ann"]) as client:
+        rows = (await events(client, "records=1&kind=bank.*"))["rows"]
+        assert [row["kind"] for row in rows] == ["bank.opened", "bank.checked"]
+        answer = await client.get(f"api/records/{rows[0]['index']}")
+        assert "[redacted:" in answer.text
+        assert SECRET not in answer.text
+    dashboard = Dashboard.of_log(store, access=Access(PEOPLE))
+    async with signed_in(dashboard, TOKENS["eve"]) as client:
+        answer = await client.get(f"api/records/{rows[0]['index']}")
+        assert answer.json()["event"] is None
+        assert "redacted:" not in answer.text  # only how long it is
+    dashboard = Dashboard.of_log(store, access=Access(PEOPLE))
+    async with signed_in(dashboard, TOKENS["bob"]) as client:
+        assert (await client.get(f"api/records/{rows[0]['index']}")).status_code == 404
+        assert (await events(client, "records=1"))["rows"] == []
+
+
+async def test_facets_of_all_fields_read_the_log_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with lived() as (hub, store), signed_in(Dashboard(hub, access=Access(PEOPLE)), TOKENS["ann"]) as client:
+        alone: dict[str, Any] = {}
+        for field in FACETS:
+            alone |= (await client.get(f"api/facets?fields={field}")).json()["facets"]
+        reads: list[str] = []
+        read = store.read_bytes
+
+        async def counted(path: str, *where: int) -> bytes | None:
+            reads.append(path)
+            return await read(path, *where)
+
+        monkeypatch.setattr(store, "read_bytes", counted)
+        await client.get("api/facets?fields=kind")
+        for_one = sum("/audit/log/" in path for path in reads)
+        reads.clear()
+        together = (await client.get(f"api/facets?fields={','.join(FACETS)}")).json()["facets"]
+        assert together == alone
+        assert sum("/audit/log/" in path for path in reads) == for_one > 1
+
+
 # --- what is hidden ---------------------------------------------------------------------------------------------------
 
 
@@ -229,6 +299,45 @@ async def test_what_is_secret_is_redacted_also_from_a_log_that_has_it(path: str)
         answer = await client.get(f"api/{path}")
         assert SECRET not in answer.text
         assert "jane@example.com" not in answer.text
+
+
+@pytest.mark.parametrize("of", ["hub", "log"])
+async def test_a_text_is_looked_for_in_what_is_shown(of: str) -> None:
+    """Else who may not see a key could find it out, letter by letter."""
+    async with lived(redacts=False) as (hub, store):
+        access = Access(PEOPLE)
+        dashboard = Dashboard(hub, access=access) if of == "hub" else Dashboard.of_log(store, access=access)
+        async with signed_in(dashboard, TOKENS["ann"]) as client:
+            for text in (SECRET, SECRET[:14], "jane@example.com", "JANE", "redacted", "email"):
+                assert (await events(client, f"text={text}&limit=1000"))["rows"] == [], text
+                assert (await client.get(f"api/export?text={text}")).text == ""
+                assert (await client.get(f"api/facets?text={text}&fields=kind")).json()["counted"] == 0
+                assert not sum(map(sum, (await client.get(f"api/histogram?since=-1h&text={text}")).json()["bins"]))
+            assert len((await events(client, "text=write+to&limit=1000"))["rows"]) == 1
+            assert (await client.get("api/facets?text=write+to&fields=kind")).json()["counted"] == 1
+            assert (await client.get("api/events?shown=1")).status_code == 400
+
+
+async def test_the_dashboard_of_a_log_redacts_as_it_is_told() -> None:
+    """Also what is secret by a rule of the program's own."""
+
+    def found(text: str) -> Iterator[tuple[int, int]]:
+        at = text.find("no disk")
+        if at >= 0:
+            yield at, at + len("no disk")
+
+    async with lived() as (_, store):
+        redactor = Redactor(rules=[RedactionRule("disks", find=found)])
+        dashboard = Dashboard.of_log(store, access=Access(PEOPLE), redactor=redactor)
+        async with signed_in(dashboard, TOKENS["ann"]) as client:
+            for path in ("events?limit=1000", "export", "board/runs"):
+                answer = await client.get(f"api/{path}")
+                assert answer.status_code == 200
+                assert "no disk" not in answer.text
+            assert (await events(client, "text=no+disk"))["rows"] == []
+        for wrong in (None, "none", 7, str):
+            with pytest.raises(ConfigurationError, match="redactor"):
+                Dashboard.of_log(store, redactor=wrong)  # type: ignore[arg-type]
 
 
 async def test_contents_are_hidden_from_who_may_not_see_them() -> None:

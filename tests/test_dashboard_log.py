@@ -184,6 +184,53 @@ async def test_the_command_keeps_boards_for_the_next_start(tmp_path: Path, cache
     assert not await anyio.Path("none").exists()
 
 
+async def test_a_place_that_keeps_nothing_is_gone_without(tmp_path: Path) -> None:
+    """Nothing is lost with what is kept but time: the log is read instead, and the command says so."""
+    async with Hub(FileStore(tmp_path / "store")) as hub:
+        await hub.agents.register("coder")
+    taken = anyio.Path(tmp_path / "taken")
+    await taken.write_text("a file")
+    for arguments in (("--keep", str(taken)), ("--keep", str(tmp_path / "kept"))):
+        if arguments[1].endswith("kept"):  # a file in it that is none of its own
+            await anyio.Path(tmp_path / "kept" / "boards").mkdir(parents=True)
+            await anyio.Path(tmp_path / "kept" / "boards" / f"{'9' * 20}-{'0' * 32}.json").write_text("{}")
+        command = await anyio.to_thread.run_sync(Command, str(tmp_path / "store"), "--port", "0", *arguments)
+        base, _, token = (await anyio.to_thread.run_sync(command.address)).partition("#token=")
+        async with httpx2.AsyncClient(base_url=base, timeout=20, trust_env=False, verify=False) as client:
+            await sign_in(client, token)
+            assert [row["name"] for row in (await client.get("api/board/agents")).json()["rows"]] == ["coder"]
+        assert await anyio.to_thread.run_sync(command.end, signal.SIGTERM) == 0
+    assert await taken.read_text() == "a file"
+
+
+async def test_a_sign_out_at_the_command_lasts_over_its_restart(tmp_path: Path) -> None:
+    async with Hub(FileStore(tmp_path / "store")) as hub:
+        await notes(hub, 2)
+    file = str(tmp_path / "token")
+    first = await anyio.to_thread.run_sync(Command, str(tmp_path / "store"), "--port", "0", "--token-file", file)
+    base, _, token = (await anyio.to_thread.run_sync(first.address)).partition("#token=")
+    cookies = []
+    for is_leaving in (True, False):
+        async with httpx2.AsyncClient(base_url=base, timeout=20, trust_env=False, verify=False) as client:
+            await sign_in(client, token)
+            [cookie] = client.cookies.items()
+            cookies.append(cookie)
+            if is_leaving:
+                assert (await client.request("DELETE", "api/session")).status_code == 204
+    assert await anyio.to_thread.run_sync(first.end, signal.SIGKILL) == -signal.SIGKILL
+    assert (await anyio.Path(f"{file}.sessions").stat()).st_mode & 0o777 == 0o600
+    port = base.rstrip("/").rpartition(":")[2]  # the name of the cookie has it
+    second = await anyio.to_thread.run_sync(Command, str(tmp_path / "store"), "--port", port, "--token-file", file)
+    await anyio.to_thread.run_sync(second.address)
+    statuses = []
+    for name, value in cookies:
+        async with httpx2.AsyncClient(base_url=base, timeout=20, trust_env=False, verify=False) as client:
+            client.cookies.set(name, value)
+            statuses.append((await client.get("api/session")).status_code)
+    assert await anyio.to_thread.run_sync(second.end, signal.SIGTERM) == 0
+    assert statuses == [401, 200]
+
+
 async def test_the_command_serves_a_log(tmp_path: Path) -> None:
     """The token is shown once, and kept where only its owner can read it; a killed server is gone on with."""
     async with Hub(FileStore(tmp_path / "store")) as hub:

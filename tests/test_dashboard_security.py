@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 
 from hubwire import Hub
 from hubwire.errors import ConfigurationError
 from hubwire.events import GenericEvent
-from hubwire.listeners.dashboard import Access, Dashboard, Person
+from hubwire.listeners.dashboard import Access, Dashboard, Person, _limits
+from hubwire.listeners.dashboard._limits import Tries
 from hubwire.testing import ManualClock
 from support.dashboard import Frames, sign_in, signed_in, stranger
 
@@ -177,18 +182,145 @@ async def test_who_has_signed_out_stays_out_with_another_spelling_of_the_cookie(
             assert answer.status_code == 401, spelling
 
 
-async def test_a_session_lasts_over_a_restart() -> None:
+async def test_many_who_guess_lock_no_one_else_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From however many addresses: their own answers come later, and no one else's."""
+    slept: list[float] = []
+    tries = Tries()
+
+    async def noted(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(_limits, "asyncio", SimpleNamespace(sleep=noted))
+    for number in range(400):
+        tries.check(f"10.0.{number // 200}.{number % 200}")
+        await tries.fail(f"10.0.{number // 200}.{number % 200}", f"guess {number}")
+    assert slept == [tries.slow_seconds] * 100
+    tries.check("10.9.9.9")  # who comes from elsewhere is listened to at once
+    async with Hub() as hub:
+        dashboard = Dashboard(hub, access=Access([person()]))
+        dashboard._parts.sessions._tries = tries
+        async with signed_in(dashboard, TOKEN) as client:
+            assert (await client.get("api/session")).status_code == 200
+            assert (await client.get("api/session", headers={"Authorization": f"Bearer {TOKEN}"})).status_code == 200
+            assert len(slept) == 100
+            wrong = await client.get("api/session", headers={"Authorization": f"Bearer {OTHER}"})
+            assert wrong.status_code == 401
+            assert len(slept) == 101
+
+
+async def restarted(access: Access, cookie: str, token: str = TOKEN) -> int:
+    """Return how a dashboard that was started anew answers a cookie of before."""
+    async with Hub() as hub, stranger(Dashboard(hub, access=access)) as client:
+        number = await cookie_name_of(client, token)
+        client.cookies.clear()
+        client.cookies.set(number, cookie)
+        return (await client.get("api/session")).status_code
+
+
+async def cookie_of(access: Access) -> str:
+    async with Hub() as hub, signed_in(Dashboard(hub, access=access), TOKEN) as client:
+        [value] = client.cookies.values()
+        return str(value)
+
+
+async def test_a_restart_ends_all_sessions() -> None:
+    """Who has signed out is remembered nowhere: no cookie of before may be good."""
+    cookie = await cookie_of(Access([person()]))
+    assert await restarted(Access([person()]), cookie) == 401
+
+
+async def test_a_session_lasts_over_a_restart_with_a_file(tmp_path: Path) -> None:
     """It is known by the token of its person: with another token it ends."""
-    async with Hub() as hub, signed_in(Dashboard(hub, access=Access([person()])), TOKEN) as client:
-        [(name, value)] = client.cookies.items()
-        for token, status in ((TOKEN, 200), (OTHER, 401)):
-            other = Dashboard(hub, access=Access([person(token=token)]))
-            async with stranger(other) as later:
-                number = await cookie_name_of(later, token)
-                later.cookies.clear()
-                later.cookies.set(number, value)
-                assert (await later.get("api/session")).status_code == status
-        assert name.startswith("hubwire-")
+    file = tmp_path / "sessions"
+    cookie = await cookie_of(Access([person()], sessions_file=file))
+    assert await restarted(Access([person()], sessions_file=str(file)), cookie) == 200
+    assert await restarted(Access([person(token=OTHER)], sessions_file=file), cookie, OTHER) == 401
+    assert (await anyio.Path(file).stat()).st_mode & 0o777 == 0o600
+    assert TOKEN not in await anyio.Path(file).read_text()
+
+
+async def test_who_has_signed_out_is_out_after_a_restart(tmp_path: Path) -> None:
+    """Also after one that came in the middle of writing it."""
+    file = tmp_path / "sessions"
+    cookies = []
+    async with Hub() as hub:
+        for _ in range(3):
+            async with signed_in(Dashboard(hub, access=Access([person()], sessions_file=file)), TOKEN) as client:
+                [cookie] = client.cookies.values()
+                cookies.append(cookie)
+                if len(cookies) < 3:
+                    assert (await client.request("DELETE", "api/session")).status_code == 204
+    assert [await restarted(Access([person()], sessions_file=file), cookie) for cookie in cookies] == [401, 401, 200]
+    path = anyio.Path(file)
+    whole = await path.read_bytes()
+    assert whole.count(b"\n") == 3
+    first, second, _ = (end + 1 for end, char in enumerate(whole) if char == 10)
+    for cut in (second, second + 1, second + 5, second + 20, len(whole) - 1):
+        await path.write_bytes(whole[:cut])
+        statuses = [await restarted(Access([person()], sessions_file=file), cookie) for cookie in cookies]
+        assert statuses == [401, 200, 200]
+        assert await path.read_bytes() == whole[:second]
+    for cut in (0, 1, first - 1):  # it had just been made
+        await path.write_bytes(whole[:cut])
+        assert await restarted(Access([person()], sessions_file=file), cookies[2]) == 401
+
+
+async def test_a_file_of_sessions_that_is_none_is_refused(tmp_path: Path) -> None:
+    """When it is served; and where it is mounted, by each request."""
+    file = anyio.Path(tmp_path / "sessions")
+    await Access([person()], sessions_file=str(file)).ended.open()
+    whole = await file.read_bytes()
+
+    async def check(path: anyio.Path, said: str) -> None:
+        async with Hub() as hub:
+            dashboard = Dashboard(hub, access=Access([person()], sessions_file=str(path)))
+            with pytest.raises(ConfigurationError, match=said):
+                async with dashboard.serve(port=0):
+                    raise AssertionError("it was served")
+            transport = httpx2.ASGITransport(dashboard)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                for answer in (await client.get("api/session"), await client.post("api/session", json={})):
+                    assert answer.status_code == 503
+                    assert str(path) not in answer.text
+
+    for content in (b"\n", b"\xff\n", b"x" * 65 + b"\n", whole + b"1 2\n", whole + b"x" * 70 + b"\n", whole[2:]):
+        await file.write_bytes(content)
+        await check(file, "remove it")
+    await file.write_bytes(whole)
+    await file.chmod(0o644)
+    await check(file, "others than its owner")
+    await check(anyio.Path(tmp_path / "none" / "sessions"), "cannot be read or made")
+    for wrong in (7, b"x", "", [file]):
+        with pytest.raises(ConfigurationError, match="sessions_file"):
+            Access([person()], sessions_file=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="authenticate"):
+        Access(authenticate=lambda _: None, sessions_file=tmp_path / "other")
+
+
+async def test_many_sign_outs_leave_a_small_file(tmp_path: Path) -> None:
+    """What would have ended by itself is forgotten."""
+    file = anyio.Path(tmp_path / "sessions")
+    await Access([person()], sessions_file=str(file)).ended.open()
+    later = int(time.time()) + 3600
+    lines = "".join(f"{later if n % 100 == 0 else 5} {n:064x}\n" for n in range(100_000))
+    await file.write_bytes(await file.read_bytes() + lines.encode())
+    access = Access([person()], sessions_file=str(file))
+    await access.ended.open()
+    assert (await file.read_bytes()).count(b"\n") == 1 + 1000
+    assert (99_900).to_bytes(32, "big") in access.ended
+    assert [each.name async for each in anyio.Path(tmp_path).iterdir()] == ["sessions"]
+
+
+async def test_a_sign_out_counts_also_where_it_cannot_be_kept(tmp_path: Path) -> None:
+    file = tmp_path / "sessions"
+    async with Hub() as hub:
+        dashboard = Dashboard(hub, access=Access([person()], sessions_file=file))
+        async with signed_in(dashboard, TOKEN) as client:
+            kept = dict(client.cookies)
+            await anyio.Path(file).unlink()
+            assert (await client.request("DELETE", "api/session")).status_code == 204
+            client.cookies.update(kept)
+            assert (await client.get("api/session")).status_code == 401
 
 
 async def cookie_name_of(client: httpx2.AsyncClient, token: str) -> str:

@@ -77,6 +77,29 @@ async def raw_status(port: int, target: str) -> int:
     return int(answer.split(b" ", 2)[1])
 
 
+async def test_what_strangers_send_is_counted_and_not_complained_of(caplog: pytest.LogCaptureFixture) -> None:
+    """A line for each would fill the log of a program with what anyone likes."""
+    async with Hub() as hub:
+        dashboard = Dashboard(hub)
+        async with stranger(dashboard) as client:
+            for content in (
+                b"\x16\x03\x01\x02\x00\x01",
+                b"GET /\r\n\r\n",
+                b"GET / HTTP/1.1\r\nHo st: x\r\n\r\n",
+                UPGRADE,
+            ):
+                reader, writer = await asyncio.open_connection(HERE, client.base_url.port or 0)
+                writer.write(content + b"\r\n\r\n")
+                await reader.readline()
+                writer.close()
+            assert (await client.get("healthz")).status_code == 200
+        assert dashboard.statistics().requests_malformed == 4
+    assert not [record for record in caplog.records if record.levelname != "DEBUG" and "uvicorn" in record.name]
+
+
+UPGRADE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket"
+
+
 async def test_serving_ends_at_once_with_streams_open() -> None:
     async with Hub(MemoryStore()) as hub:
         dashboard = Dashboard(hub)

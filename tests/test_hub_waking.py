@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from hubwire import Attachment, BaseActor, Duty, Event, GenericEvent, Hub, Turn
+from hubwire import Attachment, BaseActor, Duty, Event, GenericEvent, Hub, Turn, waking
 from hubwire._commit.backoff import Backoff, FailureWindow
 from hubwire._commit.commits import CommitWaiters
 from hubwire._commit.held import HeldCall
 from hubwire._commit.phase import Phase
 from hubwire.errors import HubClosed, HubFailed, Overloaded
-from hubwire.waking import Waker
+from hubwire.waking import Slices, Waker
 from support import GatedStore, until_idle
 
 
@@ -56,6 +57,44 @@ async def test_next_turn_lets_earlier_callers_go_first() -> None:
         tasks.start_soon(take_turns, "a")
         tasks.start_soon(take_turns, "b")
     assert order == ["a", "b"] * 3
+
+
+async def test_long_work_leaves_the_loop_to_others_between_its_slices() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(count())
+    short, long = Slices(0.0), Slices(3600.0)
+    for _ in range(100):
+        await long.cut()
+    assert turns == 0
+    for _ in range(100):
+        await short.cut()
+    assert turns == 100
+    task.cancel()
+
+
+async def test_work_that_takes_a_share_of_the_loop_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as it has worked, for a half; what has waited for a file meanwhile does not rest for that."""
+    rests: list[float] = []
+    now = 100.0
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    monkeypatch.setattr(waking, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(waking, "asyncio", SimpleNamespace(sleep=rest))
+    half, quarter = Slices(1.0, 0.5), Slices(1.0, 0.25)
+    for seconds in (0.5, 0.75, 60.0):
+        now += seconds
+        await half.cut()
+        await quarter.cut()
+    assert rests == [1.25, 3.75, 4.0, 12.0]
 
 
 async def test_cancelled_futures_are_passed_over() -> None:

@@ -15,7 +15,7 @@ from hubwire.approvals import FunctionApprover
 from hubwire.errors import ConfigurationError, HubError, LogDamaged, NotApproved
 from hubwire.listeners import AuditLog
 from hubwire.log import segment_path
-from hubwire.query import Selection, approvals, count, index_log
+from hubwire.query import Selection, approvals, count, count_each, index_log
 from hubwire.stores import MemoryStore
 from support.queries import START_NS, at, record, write_log
 
@@ -144,6 +144,59 @@ async def test_days_of_a_zone_begin_at_its_midnight() -> None:
         (datetime(2026, 10, 25, tzinfo=berlin), 25),
         (datetime(2026, 10, 26, tzinfo=berlin), 13),
     ]
+
+
+async def test_several_counts_are_one_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And each is what it would be alone, also of a selection."""
+    store = await log_of(*(record(n) for n in range(500)))
+    groups: Any = ["kind", "agent", ("kind", "agent"), "data.order", "no_such_key"]
+    reads = 0
+    read = store.read_bytes
+
+    async def counted(path: str, *where: int) -> bytes | None:
+        nonlocal reads
+        reads += "/log/" in path
+        return await read(path, *where)
+
+    monkeypatch.setattr(store, "read_bytes", counted)
+    for selection in (None, Selection.of(kind="tool.*"), Selection.of(text="agent")):
+        reads = 0
+        alone = [await count(store, selection=selection, by=by) for by in groups]
+        for_all, reads = reads, 0
+        together = await count_each(store, selection=selection, by=groups)
+        assert together == tuple(alone)
+        assert together[0].total > 0
+        assert reads == for_all // len(groups)
+
+
+@pytest.mark.parametrize("by", ["kind", 7, None, [7], [["kind"] * 9], [""], [b"x"], ["kind"] * 21])
+async def test_what_cannot_be_counted_together_is_refused(by: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"count_each\(\): by"):
+        await count_each(await log_of(record(1)), by=by)
+
+
+async def test_a_text_has_to_be_in_what_is_shown_too() -> None:
+    """What makes the line is called for those alone that have the text."""
+    store = await log_of(*({"kind": "note.made", "text": text} for text in ("a key: 4711", "a door", "key 4711 of jo")))
+    seen: list[bytes] = []
+
+    def shown(line: bytes) -> bytes:
+        seen.append(line)
+        return line.replace(b"4711", b"****")
+
+    async def total(text: str) -> int:
+        seen.clear()
+        return (await count(store, selection=Selection.of(text=text, shown=shown))).total
+
+    assert (await total("key"), len(seen)) == (2, 2)
+    assert (await total("4711"), len(seen)) == (0, 2)
+    assert (await total("door"), len(seen)) == (1, 1)
+    assert (await total("****"), len(seen)) == (0, 0)
+    for wrong in (7, "x", b"x"):
+        with pytest.raises(ConfigurationError, match="shown"):
+            Selection.of(text="x", shown=wrong)  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="shown"):
+            Selection(text="x", shown=wrong)  # type: ignore[arg-type]
 
 
 async def test_too_many_groups_are_refused() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -138,6 +140,63 @@ async def test_a_tail_redacts_a_large_event_in_a_thread_once() -> None:
             assert all(text.endswith("[redacted:odd]") for text in shown)
     watched.check()
     assert watched.threads.count((True, False)) <= 3  # what a search of one event takes, and not twenty times that
+
+
+async def test_a_subscriber_that_comes_by_meanwhile_mixes_nothing_up() -> None:
+    """What it has read is not to be taken for what another one still waits for."""
+    watched = Watched()
+    watched.gate = threading.Event()
+    tail = LiveTail(redactor=watched.redactor)
+    async with Hub(listeners=[tail]) as hub:
+        slow = tail.subscribe(pattern=("user.*", "other.*"))
+        await hub.emit_many([noted(LARGE), noted("1")])
+        quick = tail.subscribe(pattern="other.*")
+        await hub.emit_many([GenericEvent(kind="other.noted", data={"text": "2"}), noted("3")])
+        task = asyncio.create_task(slow.take())
+        await until(lambda: (True, False) in watched.threads)
+        assert [item.event.data["text"] for item in await quick.take()] == ["2"]  # type: ignore[union-attr]
+        watched.gate.set()
+        shown = [(item.seq, item.event.seq, item.event.data["text"][:2]) for item in await task]  # type: ignore[union-attr]
+    assert [text for _, _, text in shown] == ["x7", "1", "2", "3"]
+    assert all(seq == of_event for seq, of_event, _ in shown)
+
+
+async def test_many_events_are_redacted_few_in_each_turn() -> None:
+    """Who emits meanwhile waits for a few of them, and not for a batch."""
+    turn, seen = 0, Counter[int]()
+
+    def find(text: str) -> Iterator[tuple[int, int]]:
+        begun = time.perf_counter()
+        while time.perf_counter() - begun < 0.00003:  # as long as an event of usual size takes
+            pass
+        seen[turn] += text.startswith("note ")
+        yield from ()
+
+    tail = LiveTail(redactor=Redactor(rules=[RedactionRule("odd", find=find)]))
+    async with Hub(listeners=[tail]) as hub:
+        subscriber = tail.subscribe(pattern="user.*")
+        await hub.emit_many([noted(f"note {number}") for number in range(200)])
+        task = asyncio.create_task(subscriber.take())
+        while not task.done():
+            turn += 1
+            await asyncio.sleep(0)
+        assert [item.event.data["text"] for item in task.result()] == [f"note {number}" for number in range(200)]  # type: ignore[union-attr]
+    assert sum(seen.values()) >= 200
+    assert max(seen.values()) < 50
+
+
+async def test_a_subscriber_takes_what_is_there_without_waiting() -> None:
+    tail = LiveTail()
+    async with Hub(listeners=[tail]) as hub:
+        subscriber = tail.subscribe(pattern="user.*")
+        assert await subscriber.take_there() == ()
+        await hub.emit(noted("1"))
+        (item,) = await subscriber.take_there()
+        assert item.event.data["text"] == "1"  # type: ignore[union-attr]
+        await hub.emit(GenericEvent(kind="other.noted"))
+        assert await subscriber.take_there() == ()
+        assert subscriber.lag == 0
+    assert await subscriber.take_there() == ()
 
 
 async def test_a_subscriber_cancelled_while_an_event_is_redacted_misses_none() -> None:

@@ -19,11 +19,23 @@ VALUES = st.recursive(
 )
 KINDS = (
     *("agent.registered", "channel.created", "envelope.posted", "envelope.rejected", "tool.called", "tool.completed"),
-    *("tool.failed", "turn.committed", "note.made", ""),
+    *("tool.failed", "turn.committed", "hub.stopped", "note.made", ""),
 )
 FIELDS = (
     *("content", "audience", "topic", "arguments", "tool", "result", "error_message", "capabilities", "participants"),
-    *("events", "reason", "data", "metadata", "agent_id", "channel_id", "name", "severity", "outcome", "duration_ms"),
+    *(
+        "heads",
+        "events",
+        "reason",
+        "data",
+        "metadata",
+        "agent_id",
+        "channel_id",
+        "name",
+        "severity",
+        "outcome",
+        "duration_ms",
+    ),
 )
 
 
@@ -106,3 +118,12 @@ def test_a_name_that_was_not_seen_is_looked_up() -> None:
     names = Names(look_up)
     assert [names.agent("a"), names.agent("a"), names.agent("b")] == ["ann", "ann", "b"]
     assert asked == ["a", "b"]
+
+
+def test_the_end_of_a_hub_says_how_long_its_logs_are() -> None:
+    """Their heads are for programs."""
+    names = Names()
+    heads = {"AuditLog": "1204:5f1c", "EU desk": "1:00ab"}
+    assert words_of({"kind": "hub.stopped", "heads": heads}, names) == "AuditLog: 1,204 records, EU desk: 1 record"
+    for none in ({}, None, "1 entry", {"AuditLog": None, "x": "9", "y": "٣:1", "z": f"{'9' * 5000}:1"}):
+        assert words_of({"kind": "hub.stopped", "heads": none}, names) == ""

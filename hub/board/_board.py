@@ -294,6 +294,11 @@ class Board:
         showing = self._work(moment("board.approvals()", now, self._at))
         return cut("board.approvals()", entries, kept.not_shown, limit, showing.approval)
 
+    def approval(self, approval_id: str, *, now: Now = None) -> ApprovalView | None:
+        """Return an approval by its id; None if the board does not have it."""
+        entry = self._approvals.kept.find(id_of("board.approval()", "approval_id", approval_id))
+        return None if entry is None else self._work(moment("board.approval()", now, self._at)).approval(entry)
+
     def listeners(self) -> Rows[ListenerView]:
         """Return the listeners, the troubled ones first, and the detached ones last."""
         kept = self._listeners.kept

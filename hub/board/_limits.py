@@ -43,8 +43,8 @@ class BoardLimits(Value):
     """Of all runs: those whose end has not come."""
     tasks: int = 5_000
     tasks_ended: int = 500
-    approvals: int = 1_000
-    """Those that wait for a verdict."""
+    approvals: int = 10_000
+    """Those that wait for a verdict: a hub lets no more of them wait, and each can be decided."""
     approvals_decided: int = 200
     listeners: int = 500
     kinds: int = 500

@@ -83,8 +83,7 @@ async def list_approvals(target: str, *, log: str | None, is_all: bool, as_json:
         if is_all or each["state"] == "waiting"
     ]
     if as_json:
-        for each in found:
-            say(escape_json(json.dumps(each, ensure_ascii=False)))
+        say(escape_json(json.dumps(found, ensure_ascii=False)))
         return
     if not found:
         say(f"no approval {'is remembered' if is_all else 'waits'}", sys.stderr)

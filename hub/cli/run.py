@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import anyio
+import attrs
 from anyio.abc import TaskStatus
 
 from .. import Hub
@@ -21,18 +22,33 @@ from ..errors import ConfigurationError, HubClosed, HubError
 from .failures import CommandFailed
 from .output import complain, say
 
-__all__ = ("run",)
+__all__ = ("Dashboards", "run")
 
 INTERRUPTED = 130
 _ATTRIBUTE = "hub"
 _FORMS = "a Hub, an async function that returns one, or an async context manager whose value is one"
 
 
-async def run(target: str, *, dashboard: int | None, host: str, show_content: bool) -> int:
+@attrs.frozen(kw_only=True)
+class Dashboards:
+    """How the dashboard of a hub is served."""
+
+    port: int
+    host: str
+    host_names: tuple[str, ...]
+    show_content: bool
+    certfile: str | None
+    keyfile: str | None
+    insecure: bool
+
+
+async def run(target: str, *, dashboard: Dashboards | None) -> int:
     """Run the hub that ``FILE.py:NAME`` or ``module:NAME`` is until a signal; return the exit code.
 
     SIGTERM closes the hub, as Ctrl-C does; a second one ends the program as it is. Raises what the hub failed with.
     """
+    if dashboard is not None:
+        _check(dashboard)
     found = _attribute(target)
     ending = _Ending()
     async with anyio.create_task_group() as tasks:
@@ -40,7 +56,7 @@ async def run(target: str, *, dashboard: int | None, host: str, show_content: bo
         async with AsyncExitStack() as stack:
             hub = await stack.enter_async_context(_hub_of(found, target))
             if dashboard is not None:
-                await _serve(stack, hub, dashboard, host, show_content=show_content)
+                await _serve(stack, hub, dashboard)
             complain(f"{target} runs; stop it with Ctrl-C")
             await ending.wait(hub)
             if ending.signal is not None:
@@ -84,11 +100,27 @@ class _Ending:
             tasks.cancel_scope.cancel()
 
 
-async def _serve(stack: AsyncExitStack, hub: Hub, port: int, host: str, *, show_content: bool) -> None:
+def _check(settings: Dashboards) -> None:
+    """Refuse what cannot be served before the hub is started."""
+    from .serve import check_host
+
+    check_host("run", settings.host, settings.certfile, insecure=settings.insecure)
+    if (settings.certfile is None) is not (settings.keyfile is None):
+        raise ConfigurationError("run: give --certfile and --keyfile, or neither")
+
+
+async def _serve(stack: AsyncExitStack, hub: Hub, settings: Dashboards) -> None:
     from hubwire.listeners.dashboard import Dashboard
 
-    address = await stack.enter_async_context(Dashboard(hub, show_content=show_content).serve(host=host, port=port))
-    say(f"dashboard: {address}")
+    dashboard = Dashboard(hub, show_content=settings.show_content, hosts=settings.host_names)
+    serving = dashboard.serve(
+        host=settings.host,
+        port=settings.port,
+        certfile=settings.certfile,
+        keyfile=settings.keyfile,
+        insecure=settings.insecure,
+    )
+    say(f"dashboard: {await stack.enter_async_context(serving)}")
 
 
 # --- what the user has written --------------------------------------------------------------------------------------

@@ -31,13 +31,30 @@ def run(
     show_content: Annotated[
         bool, Parameter(help="Show what agents say on the dashboard; by default names and sizes alone.")
     ] = False,
+    host_name: Annotated[
+        tuple[str, ...], Parameter(help="A name under which browsers come, as ops.example.com. Can be repeated.")
+    ] = (),
+    certfile: Annotated[str | None, Parameter(help="The certificate for https, a PEM file.")] = None,
+    keyfile: Annotated[str | None, Parameter(help="Its key, a PEM file.")] = None,
+    insecure_i_know: Annotated[
+        bool, Parameter(help="Listen beyond this machine without https: who is in between can read all, tokens too.")
+    ] = False,
 ) -> int:
     """Run a hub of your own until Ctrl-C or SIGTERM, which close it in order."""
     import anyio
 
-    from .run import run
+    from .run import Dashboards, run
 
-    return anyio.run(partial(run, target, dashboard=dashboard, host=host, show_content=show_content))
+    settings = Dashboards(
+        port=dashboard or 0,
+        host=host,
+        host_names=host_name,
+        show_content=show_content,
+        certfile=certfile,
+        keyfile=keyfile,
+        insecure=insecure_i_know,
+    )
+    return anyio.run(partial(run, target, dashboard=None if dashboard is None else settings))
 
 
 def completion_of(app: App) -> App:

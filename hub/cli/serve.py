@@ -21,7 +21,7 @@ from .failures import CommandFailed
 from .output import say
 from .target import AUDIT, JOURNAL, LogMissing, find_log, open_target
 
-__all__ = ("Settings", "serve")
+__all__ = ("Settings", "check_host", "serve")
 
 KEEP_NOTHING = "none"
 
@@ -45,7 +45,7 @@ class Settings:
 
 async def serve(target: str, settings: Settings) -> None:
     """Serve the dashboard of a log until Ctrl-C; a log that is not there yet is waited for."""
-    _check_host(settings)
+    check_host("serve", settings.host, settings.certfile, insecure=settings.insecure)
     if await _is_file(target):
         raise CommandFailed(f"{target} is a file, and a store is a directory: name the one that the hub writes to")
     store, keep = open_target(target), _keep(settings.keep)
@@ -102,11 +102,11 @@ def _keep(folder: str | None) -> KnowledgeStore | None:
         return None
 
 
-def _check_host(settings: Settings) -> None:
+def check_host(verb: str, host: str, certfile: str | None, *, insecure: bool) -> None:
     """Refuse, in the words of the command, to be reached from elsewhere without TLS."""
-    if settings.certfile is None and not settings.insecure and not is_loopback(settings.host):
+    if certfile is None and not insecure and not is_loopback(host):
         raise ConfigurationError(
-            f"serve: beyond this machine, at --host {settings.host}, tokens and events could be read on the way; give"
+            f"{verb}: beyond this machine, at --host {host}, tokens and events could be read on the way; give"
             " --certfile and --keyfile for https, or --insecure-i-know if a proxy in front of it, or a private network,"
             " sees to that"
         )
@@ -141,6 +141,7 @@ def _access(token_file: str | None) -> tuple[Access, str | None]:
     except (OSError, UnicodeDecodeError) as error:
         raise CommandFailed(f"--token-file {token_file} cannot be read or made: {error}") from error
     try:
-        return Access([Person(name="operator", role="operate", token=token)]), made
+        person = Person(name="operator", role="operate", token=token)
     except ConfigurationError as error:
         raise CommandFailed(f"--token-file {token_file} holds no token: {error}") from error
+    return Access([person], sessions_file=f"{token_file}.sessions"), made

@@ -98,11 +98,15 @@ class LogReader:
     With an ``index`` of the log, shared with other readers, it goes to an event without reading what is before it.
     """
 
-    def __init__(self, store: KnowledgeStore, path: str, index: SeqIndex | None = None) -> None:
+    def __init__(
+        self, store: KnowledgeStore, path: str, index: SeqIndex | None = None, *, chunk_bytes: int = _CHUNK_BYTES
+    ) -> None:
+        """``chunk_bytes``: how much is read and looked at in one turn of the loop, but for a longer line."""
         self._store = store
         self._path = path
         self._index = index
-        self._chunk_bytes = _CHUNK_BYTES
+        self._chunk_bytes_max = chunk_bytes
+        self._chunk_bytes = chunk_bytes
         self._listed: list[int] = []
         """The segments that there were at the last listing."""
         self._may_begin_batch = False
@@ -158,7 +162,9 @@ class LogReader:
             async with index.search:
                 place = index.find(seq + 1) or await self._search(index, seq + 1)
         self._place = place
-        self._chunk_bytes = SPACING_BYTES  # often a few events are wanted; more are read from chunk to chunk
+        self._chunk_bytes = min(
+            SPACING_BYTES, self._chunk_bytes_max
+        )  # often a few events are wanted; more are read from chunk to chunk
 
     async def _segment_of(self, seq: int, first: int, index: SeqIndex | None) -> int:
         """Return the segment that holds the event ``seq``, not before the one that begins at record ``first``."""
@@ -281,7 +287,7 @@ class LogReader:
         end = place.offset
         while chunk := await self._store.read_bytes(path, end, end + self._chunk_bytes):
             is_last = len(chunk) < self._chunk_bytes
-            self._chunk_bytes = min(2 * self._chunk_bytes, _CHUNK_BYTES)
+            self._chunk_bytes = min(2 * self._chunk_bytes, self._chunk_bytes_max)
             end += len(chunk)
             whole, feed, _ = chunk.rpartition(b"\n")
             if feed:

@@ -7,7 +7,7 @@ Command line, dashboards, exports and programs read a log through it: :class:`Se
 from __future__ import annotations
 
 from ._approvals import ApprovalRow, approvals
-from ._counts import Count, Counts, count
+from ._counts import Count, Counts, count, count_each
 from ._indexing import Indexed, drop_indexes, index_log
 from ._looked import Looked
 from ._moments import instant_of
@@ -28,6 +28,7 @@ __all__ = (
     "Texts",
     "approvals",
     "count",
+    "count_each",
     "drop_indexes",
     "index_log",
     "instant_of",

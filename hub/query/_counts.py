@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from operator import attrgetter
 from typing import Any
@@ -24,10 +24,11 @@ from ._query import search_for
 from ._search import Search
 from ._selection import FIELDS, Selection, Texts, key_of
 
-__all__ = ("Count", "Counts", "count", "count_lines")
+__all__ = ("Count", "Counts", "count", "count_each", "count_lines")
 
 GROUPS_MAX = 10_000
 _FIELDS_MAX = 8
+_EACH_MAX = 20
 _KNOWN_MAX = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -121,6 +122,32 @@ async def count_lines(
     return Counts(fields, tally.rows(), sum(tally.counts.values()), looked)
 
 
+async def count_each(
+    store: KnowledgeStore,
+    path: str = "/audit",
+    selection: Selection | None = None,
+    *,
+    by: Iterable[Texts],
+    call: str = "count_each()",
+) -> tuple[Counts, ...]:
+    """Count the selected records several times, and read the log once: by each of ``by``, which are at most 20.
+
+    ``await count_each(store, by=["kind", "agent", ("kind", "outcome")])`` returns what three calls of :func:`count`
+    would, and raises the same.
+    """
+    asked = Call(call, ConfigurationError)
+    given = asked.items("by", by, of="fields, or groups of fields", most=_EACH_MAX)
+    groups = [fields_of(asked, "by", each) for each in given]
+    looked = Looked()
+    search = search_for(asked, store, path, selection, looked)
+    tallies = _Tallies(await search.matcher(), groups)
+    async for _ in search.each(tallies.add, tallies.matcher):
+        for each in tallies.all:
+            _check_groups(each, asked)
+    looked.undated = tallies.matcher.undated
+    return tuple(Counts(each.fields, each.rows(), sum(each.counts.values()), looked) for each in tallies.all)
+
+
 def fields_of(call: Call, argument: str, given: Any) -> tuple[str, ...]:
     """Return the keys of records that names of filters, or keys, stand for."""
     names = (given,) if is_a(given, str) else call.items(argument, given, of="fields", most=_FIELDS_MAX)
@@ -141,16 +168,44 @@ def _check_groups(tally: _Tally, call: Call) -> None:
         )
 
 
+def _found(matcher: Matcher, peeks: Peeks, piece: Piece) -> list[Any]:
+    """Return what is to be known of each of the selected lines of a piece."""
+    if matcher.is_everything:
+        return peeks.of_all(piece.content, piece.records)
+    return [peeks.of(line, 0) for _, _, line in matcher.find(piece.content, piece.records)]
+
+
+def _keys_of(fields: Iterable[str]) -> list[str]:
+    return [field.partition(".")[0] for field in fields]
+
+
+class _Tallies:
+    """Counts the selected lines of pieces by several groups of fields."""
+
+    def __init__(self, matcher: Matcher, groups: Sequence[tuple[str, ...]]) -> None:
+        self.matcher: Matcher = matcher
+        self._peeks = Peeks(list(dict.fromkeys(key for fields in groups for key in _keys_of(fields))))
+        self.all: list[_Tally] = [_Tally(matcher, fields, None, self._peeks) for fields in groups]
+
+    def add(self, piece: Piece) -> None:
+        """Count the selected lines of a piece."""
+        peeks = _found(self.matcher, self._peeks, piece)
+        for each in self.all:
+            each.add_found(peeks)
+
+
 class _Tally:
     """Counts the selected lines of pieces."""
 
-    def __init__(self, matcher: Matcher, fields: Sequence[str], periods: _Periods | None) -> None:
+    def __init__(
+        self, matcher: Matcher, fields: Sequence[str], periods: _Periods | None, peeks: Peeks | None = None
+    ) -> None:
         self.matcher: Matcher = matcher
         self.fields: tuple[str, ...] = tuple(fields)
         self.counts: Counter[tuple[Any, ...]] = Counter()
         self._periods = periods
-        keys = [field.partition(".")[0] for field in fields] + (["at"] if periods else [])
-        self._peeks = Peeks(list(dict.fromkeys(keys)))
+        keys = _keys_of(fields) + (["at"] if periods else [])
+        self._peeks = Peeks(list(dict.fromkeys(keys))) if peeks is None else peeks
         self._columns = [
             (attrgetter(self._peeks.name_of(field.partition(".")[0])), _value_of(field)) for field in fields
         ]
@@ -158,10 +213,10 @@ class _Tally:
 
     def add(self, piece: Piece) -> None:
         """Count the selected lines of a piece."""
-        if self.matcher.is_everything:
-            peeks = self._peeks.of_all(piece.content, piece.records)
-        else:
-            peeks = [self._peeks.of(line, 0) for _, _, line in self.matcher.find(piece.content, piece.records)]
+        self.add_found(_found(self.matcher, self._peeks, piece))
+
+    def add_found(self, peeks: Sequence[Any]) -> None:
+        """Count the lines of which this is known."""
         columns: list[Sequence[Any]] = []
         if self._periods is not None and self._at is not None:
             columns.append([self._periods.begin_of(at) for at in map(self._at, peeks)])

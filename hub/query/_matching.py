@@ -90,7 +90,7 @@ class Matcher:
         tests = self._compiled()
         self.peeks: Peeks = Peeks(list(dict.fromkeys(key for key, _ in tests)))
         self._tests = [(self.peeks.name_of(key), test) for key, test in tests]
-        self._text = None if selection.text is None else _TextTest(selection.text)
+        self._text = None if selection.text is None else _TextTest(selection.text, selection.shown)
         self._needles = self._found_needles()
 
     # -- what is asked --
@@ -299,13 +299,22 @@ def text_of(value: Any) -> str | None:
 
 
 class _TextTest:
-    """Whether a text is in the JSON of a record, in whatever case, and however its writer has escaped it."""
+    """Whether a text is in the JSON of a record, in whatever case, and however its writer has escaped it.
 
-    def __init__(self, text: str) -> None:
+    ``shown`` makes of a line the one that its reader sees. Looking there alone would redact each line of a log.
+    """
+
+    def __init__(self, text: str, shown: Callable[[bytes], bytes] | None) -> None:
+        self._shown = shown
         self._wanted = text.casefold()
         self._quick = text.lower().encode() if text.isascii() and _PLAIN.fullmatch(text) else None
 
     def __call__(self, line: bytes) -> bool:
+        if not self._is_in(line):
+            return False
+        return self._shown is None or (seen := self._shown(line)) is line or self._is_in(seen)
+
+    def _is_in(self, line: bytes) -> bool:
         if self._quick is not None and b"\\u" not in line and line.isascii():
             at = line.rfind(b',"d":')
             is_there = self._quick in (line[:at] if at >= 0 else line).lower()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Never
 
@@ -85,6 +85,11 @@ class Selection(Value):
     """The first instant that is wanted."""
     until: int | None = None
     """The first instant that is not wanted any more."""
+    shown: Callable[[bytes], bytes] | None = None
+    """What makes of a line the one that its reader is shown: ``text`` has to be in both. None: it is shown as it is.
+
+    Else whoever sees redacted records could find out, text by text, what was redacted.
+    """
 
     def __attrs_post_init__(self) -> None:
         """Refuse fields of other types than :meth:`of` makes."""
@@ -96,6 +101,8 @@ class Selection(Value):
             raise _MADE.refusal("where", self.where, "a tuple of pairs", "make one by Selection.of()")
         if self.text is not None and type(self.text) is not str:
             raise _MADE.refusal("text", self.text, "text, or None")
+        if self.shown is not None and not callable(self.shown):
+            raise _MADE.refusal("shown", self.shown, "a function of a line, or None")
         for name in ("since", "until"):
             instant = getattr(self, name)
             if instant is not None and not (type(instant) is int and FIRST_INSTANT <= instant <= LAST_INSTANT):
@@ -122,6 +129,7 @@ class Selection(Value):
         text: str | None = None,
         since: Moment | None = None,
         until: Moment | None = None,
+        shown: Callable[[bytes], bytes] | None = None,
         zone: str | tzinfo | None = None,
         clock: Clock | None = None,
         call: str = "Selection.of()",
@@ -132,6 +140,7 @@ class Selection(Value):
         All may be texts, as they come from a command line or a URL. A filter of another name is refused, and the error
         names the nearest. ``since`` is inclusive, ``until`` exclusive; text without a zone is a time in ``zone``, by
         default UTC, as the records show it. ``-10m`` and ``today`` are seen from the present of ``clock``.
+        ``shown`` returns a line as its reader sees it: ``text`` is looked for in that, too.
         ``call`` is how errors name the call to which the filters were given.
 
         Raises :class:`~hubwire.errors.ConfigurationError`, which says what is wrong with which filter.
@@ -141,7 +150,13 @@ class Selection(Value):
             correlation=correlation, actor=actor, source=source, topic=topic, outcome=outcome, severity=severity,
             where=where, text=text, since=since, until=until, **unknown,
         )  # fmt: skip
-        return _selection_for(Call(call, ConfigurationError), given, zone=zone, clock=clock)
+        asked = Call(call, ConfigurationError)
+        made = _selection_for(asked, given, zone=zone, clock=clock)
+        if shown is None:
+            return made
+        if not callable(shown):
+            raise asked.refusal("shown", shown, "a function of a line that returns one, or None")
+        return attrs.evolve(made, shown=shown)
 
     @property
     def is_everything(self) -> bool:

@@ -18,6 +18,8 @@ from .blobs import Blob
 __all__ = ("Blobs", "EndMarker", "JournalBeside", "unknown_files")
 
 _DIGESTS_MAX = 100_000
+_CHUNK_BYTES = 128 * 1024
+"""So much of a journal is read and decoded in one turn of the loop."""
 
 
 @attrs.define
@@ -82,7 +84,7 @@ class JournalBeside:
         self.trouble: str | None = None
         """Why it was not looked at, or not to its end."""
         self._store = store
-        self._reader = LogReader(store, path)
+        self._reader = LogReader(store, path, chunk_bytes=_CHUNK_BYTES)
         self._next: deque[_Event] = deque()
         self._hub: str | None = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from hubwire.errors import ConfigurationError, HistoryGone, LogDamaged
 from hubwire.log import Head, LogReader, Record, list_segments, read_kept, segment_path
 from hubwire.ports import HoldableStore, KnowledgeStore, normalize_path
 from hubwire.text_store import TextStore
+from hubwire.waking import Slices
 
 from ._anchors import Anchors
 from ._arguments import store_for
@@ -26,8 +26,11 @@ from .blobs import blob_of
 __all__ = ("examine", "verify")
 
 _ATTEMPTS = 5
-_SLICE = 256
-"""So many records are looked at in one turn of the loop: a hub may be at work in it."""
+_TOGETHER = 16
+_SLICE_SECONDS = 0.001
+"""So long records are looked at in one turn of the loop: a hub may be at work in it."""
+CHUNK_BYTES = 128 * 1024
+"""So much is read at once: a megabyte of records would take several milliseconds."""
 
 
 async def verify(
@@ -55,6 +58,7 @@ async def examine(
     expect_records: int | None = None,
     journal: str | None = "/journal",
     progress: Callable[[int], object] | None = None,
+    share: float = 1.0,
 ) -> Verification:
     """Read a log from its beginning, with constant memory; return what it holds, and three verdicts on it.
 
@@ -70,7 +74,8 @@ async def examine(
     least: without one of them a program that can write to the store can write all of it anew, and it would hold.
 
     ``progress`` is called again and again with the index of the record up to which it has read; what it raises ends the
-    reading, and is raised.
+    reading, and is raised. ``share`` is how much of the event loop it takes at most, more than 0: with 0.5 it rests as
+    long as it works, for the sake of a hub in the same loop.
 
     It needs no hold, and may run beside a hub at work. Raises what the store raises, and
     :class:`~hubwire.errors.ConfigurationError` for arguments that cannot be.
@@ -83,10 +88,12 @@ async def examine(
         raise ConfigurationError(f"expect_head is a Head, or its text, not {head!r:.80}")
     if expect_records is not None and (type(expect_records) is not int or expect_records < 0):
         raise ConfigurationError(f"expect_records is a number of records, not {expect_records!r:.80}")
+    if type(share) not in (int, float) or not 0.01 <= share <= 1:
+        raise ConfigurationError(f"share is a number from 0.01 to 1, not {share!r:.80}")
     knowledge, beside = store_for(store), None if journal is None else normalize_path(journal)
     attempts = 1
     while True:
-        examination = _Examination(knowledge, path, head, beside, progress)
+        examination = _Examination(knowledge, path, head, beside, progress, Slices(_SLICE_SECONDS, share))
         try:
             await examination.read()
         except HistoryGone:  # the log was pruned meanwhile: it begins later now
@@ -109,8 +116,10 @@ class _Examination:
         expected: Head | None,
         journal: str | None,
         progress: Callable[[int], object] | None,
+        slices: Slices,
     ) -> None:
         self._progress = progress
+        self._slices = slices
         self._store = store
         self._path = path
         self._torn: set[str] = set()
@@ -124,7 +133,7 @@ class _Examination:
         findings, journal, coverage = self.findings, self._journal, self._coverage
         findings.marker = await EndMarker.read(self._store, self._path)
         findings.segments = await list_segments(self._store, self._path)
-        reader = LogReader(self._store, self._path)
+        reader = LogReader(self._store, self._path, chunk_bytes=CHUNK_BYTES)
         try:
             await self._begin()
             while records := await reader.read():
@@ -132,8 +141,8 @@ class _Examination:
                 if self._progress is not None:
                     self._progress(records[0].index)
                 for number, record in enumerate(records):
-                    if number % _SLICE == _SLICE - 1:
-                        await asyncio.sleep(0)
+                    if not number % _TOGETHER:
+                        await self._slices.cut()
                     head = findings.checks.add(record)
                     findings.meet_heads()
                     if head.seq is not UNSET and head.cut is UNSET and (journal is None or journal.is_met_by(head)):

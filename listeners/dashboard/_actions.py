@@ -12,8 +12,10 @@ from hubwire import Hub
 from hubwire.approvals import PendingApproval
 from hubwire.errors import CommandRejected, HistoryGone, HubError, NotFound
 from hubwire.events import AdminActed
+from hubwire.waking import Slices
 
 from ._asked import Asked, Endpoint
+from ._boards import BoardFeed
 from ._challenges import challenge_view, check_replies
 from ._checks import hub_of
 from ._hiding import hidden_view
@@ -28,6 +30,7 @@ _ID_CHARS_MAX = 200
 _LETTERS = 100
 _LETTERS_MAX = 1000
 _SAID_BEFORE = 10
+_SLICE_SECONDS = 0.001
 
 
 async def _recorded(asked: Asked, action: str, target: str, **detail: Any) -> None:
@@ -51,7 +54,7 @@ def _reason(given: dict[str, Any]) -> str:
 async def _approval(asked: Asked) -> Reply:
     approval_id = asked.path["id"]
     feed = await asked.parts.boards.feed(asked.tenant)
-    view = _view(asked, feed.board.approvals(now=feed.now), approval_id)
+    view = _view(asked, feed, approval_id)
     found: dict[str, Any] = {
         "approval": view,
         "arguments": None,
@@ -70,10 +73,10 @@ async def _approval(asked: Asked) -> Reply:
     return json_reply(found)
 
 
-def _view(asked: Asked, rows: Any, approval_id: str) -> dict[str, Any]:
-    for each in rows:
-        if each.approval_id == approval_id:
-            return hidden_view(each.to_json(), contents=asked.contents)
+def _view(asked: Asked, feed: BoardFeed, approval_id: str) -> dict[str, Any]:
+    is_id = 0 < len(approval_id) <= _ID_CHARS_MAX and approval_id.isprintable()
+    if is_id and (found := feed.board.approval(approval_id, now=feed.now)) is not None:
+        return hidden_view(found.to_json(), contents=asked.contents)
     raise Problem(
         404, "not_found", f"there is no approval {approval_id[:80]!r}", "it may have been decided long ago: ask the log"
     )
@@ -120,7 +123,7 @@ async def _decide(asked: Asked) -> Reply:
         raise refused("a denial needs a reason", "say why: the agent gets to read it")
     hub = hub_of(asked)
     feed = await asked.parts.boards.feed(asked.tenant)
-    _view(asked, feed.board.approvals(now=feed.now), approval_id)  # of another tenant there is none
+    _view(asked, feed, approval_id)  # of another tenant there is none
     entry = _pending(hub, approval_id)
     if entry is None:
         raise await _too_late(asked, approval_id)
@@ -140,7 +143,7 @@ async def _seen(asked: Asked, approval_id: str) -> dict[str, Any]:
     """Return the approval as the board has it, when the board has seen all that has committed."""
     feed = await asked.parts.boards.feed(asked.tenant)
     await feed.caught_up(asked.parts.source.newest_seq)
-    return _view(asked, feed.board.approvals(now=feed.now), approval_id)
+    return _view(asked, feed, approval_id)
 
 
 async def _too_late(asked: Asked, approval_id: str) -> Problem:
@@ -158,8 +161,11 @@ async def _letters(asked: Asked) -> Reply:
     limit = asked.whole("limit", _LETTERS, least=1, most=_LETTERS_MAX)
     commands = _letters_of(asked)
     found = await commands.list(attachment=asked.text("listener"), limit=limit, after=asked.text("after"))
-    statistics = commands.statistics()
-    return json_reply({"rows": [_row(asked, each) for each in found], "total": statistics.kept + statistics.inbox})
+    statistics, slices, rows = commands.statistics(), Slices(_SLICE_SECONDS), []
+    for each in found:
+        await slices.cut()
+        rows.append(_row(asked, each))
+    return json_reply({"rows": rows, "total": statistics.kept + statistics.inbox})
 
 
 def _letters_of(asked: Asked) -> Any:

@@ -127,6 +127,8 @@ class App:
             self._rate.check(address_of(scope))
         has_cookie = self.parts.sessions.cookie_name(request) in request.cookies
         check_origin(request.method, request.headers, has_cookie=has_cookie)
+        if path not in _PUBLIC:
+            await self.parts.sessions.open()
         if path == "/api/session" and request.method == "POST":
             return await _session_api.sign_in(self.parts, request)
         if path.startswith("/api/") or path in ("/metrics", *_PUBLIC):

@@ -27,6 +27,10 @@ _TENANTS_MAX = 50
 _READY_SECONDS = 5.0
 _LOOK_SECONDS = 0.005
 _LONG = 2000
+_SHORT = 256
+_REST_SECONDS = 0.02
+"""A board that has almost all rests so long, and folds then what has come meanwhile at once: to be woken by each commit
+costs the hub more than all that is done with its events."""
 _IDLE_SECONDS = 600.0
 """A board that was not looked at for so long folds no more: the next look lets it go on where it was."""
 _KEEP_SECONDS = 30.0
@@ -96,10 +100,17 @@ class BoardFeed:
         """Return when the board has folded this event, or after a second."""
         try:
             async with asyncio.timeout(1.0):
-                while self.board.seq < seq and self._task and not self._task.done():  # noqa: ASYNC110 - folds tell no one
-                    await asyncio.sleep(0.01)
+                while not self._has_read(seq) and self._task and not self._task.done():  # noqa: ASYNC110 - folds tell no one
+                    await asyncio.sleep(_LOOK_SECONDS)
         except TimeoutError:
             return
+
+    def _has_read(self, seq: int) -> bool:
+        """Whether it has read this event, which may be one of another tenant."""
+        if self.board.seq >= seq:
+            return True
+        reader = self._reader
+        return reader is not None and self._source.newest_seq - reader.lag >= seq
 
     async def _fold(self) -> None:
         try:
@@ -138,6 +149,8 @@ class BoardFeed:
     async def _follow(self) -> None:
         source, place = self._source, self._place
         reader = self._reader = source.read(place.cursor or source.cursor_after(-1), Which(tenant=self.tenant))
+        there = source.newest_seq
+        self._is_ready = self._is_ready or not reader.lag
         while batch := await reader.take():
             if self._is_idle():
                 place.is_resting = True
@@ -154,8 +167,10 @@ class BoardFeed:
                     if item.event.kind in ("agent.registered", "channel.created"):
                         source.names.learn(_naming(item.event))
                 place.cursor = batch[-1].cursor
+            self._is_ready = self._is_ready or self._has_read(there)
             # A long history takes half of the loop at most: the hub is at work meanwhile.
-            await asyncio.sleep(time.monotonic() - begun if reader.lag > _LONG else 0)
+            rest = _REST_SECONDS if reader.lag < _SHORT else 0
+            await asyncio.sleep(time.monotonic() - begun if reader.lag > _LONG else rest)
             if place.is_due:
                 await place.keep(self.board)
 

@@ -9,6 +9,7 @@ from starlette.responses import Response, StreamingResponse
 
 from hubwire.exports import CloudEvents, Csv, ExportRecord, Format, Jsonl, export
 from hubwire.query import Query, query
+from hubwire.waking import Slices
 from hubwire.words import without_contents
 
 from ._asked import Asked, Endpoint
@@ -20,6 +21,9 @@ from ._outcomes import Outcomes
 from ._selecting import PAGING, selection_of
 
 __all__ = ("endpoints",)
+
+_SHARE = 0.5
+"""How much of the loop a file takes: a hub is at work in it."""
 
 _FORMATS: Mapping[str, tuple[Callable[[], Format], str, str]] = {
     "jsonl": (Jsonl, "application/x-ndjson", "jsonl"),
@@ -100,7 +104,9 @@ async def _in_turns(first: bytes, pieces: AsyncIterator[bytes], logs: Logs) -> A
     while piece is not None:
         yield piece
         async with logs.turn(is_patient=True):
+            slices = Slices(0.005, _SHARE)
             piece = await anext(pieces, None)
+            await slices.cut()
 
 
 async def _records(found: Query, outcomes: Outcomes, *, contents: bool) -> AsyncIterator[ExportRecord]:

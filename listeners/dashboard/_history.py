@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 import attrs
 
 from hubwire.errors import ConfigurationError
-from hubwire.query import Count, Looked, Selection, count, query
+from hubwire.query import Count, Counts, Looked, Selection, count, count_each, query
+from hubwire.waking import Slices
 from hubwire.words import meaning_of, outcome_of
 
 from ._asked import Asked, Endpoint
@@ -32,6 +33,7 @@ _SPAN = timedelta(minutes=5)
 _SECONDS = 30.0
 """So long a request may read the log."""
 _NAMES_SECONDS = 0.5
+_SLICE_SECONDS = 0.001
 FACETS = ("kind", "agent", "channel", "outcome", "tenant", "severity", "source", "tool", "error_type")
 _FACET_ROWS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,7 +41,8 @@ _FIRST = datetime.min.replace(tzinfo=UTC)
 
 
 async def _events(asked: Asked) -> Reply:
-    chosen = await selection_of(asked, also=PAGING)
+    chosen = await selection_of(asked, also=(*PAGING, "records"))
+    takes_all = asked.flag("records")
     limit = asked.whole("limit", _LIMIT, least=1, most=_LIMIT_MAX)
     logs = asked.parts.logs
     place = await logs.place()
@@ -52,19 +55,36 @@ async def _events(asked: Asked) -> Reply:
         newest_first=asked.flag("newest_first"),
         call=asked.request.url.path,
     )
-    records: list[dict[str, Any]] = []
+    records: list[tuple[int, dict[str, Any]]] = []
+    slices = Slices(_SLICE_SECONDS)
     async with logs.turn(), deadline():
         async for each in found:
-            if chosen.outcomes.takes(fields := each.fields):
-                records.append(fields)
+            await slices.cut()
+            # Records of the log's own, and those of programs, are no events: they have no number.
+            if chosen.outcomes.takes(fields := each.fields) and (takes_all or _is_event(fields)):
+                records.append((each.index, fields))
                 if len(records) == limit:
                     break
         await found.aclose()
-    # Records of the log's own, and those of programs, are no events: they have no number.
-    events = [await logs.record_shown(each) for each in records if "seq" in each]
-    rows = [asked.parts.rows.row_of(each, contents=asked.contents) for each in events]
+    rows = []
+    for index, fields in records:
+        await slices.cut()
+        rows.append(_row(asked, await logs.record_shown(fields), index))
     is_more = len(records) == limit
     return json_reply({"rows": rows, "cursor": found.cursor if is_more else None, "looked": _looked(found.looked)})
+
+
+def _is_event(fields: Mapping[str, Any]) -> bool:
+    return type(fields.get("seq")) is int
+
+
+def _row(asked: Asked, shown: dict[str, Any], index: int) -> dict[str, Any]:
+    """Return the row of a record; of one that is no event, its place in the log instead of a number."""
+    row = asked.parts.rows.row_of(shown, contents=asked.contents)
+    if not _is_event(shown):
+        row.pop("seq", None)
+        row["index"] = index
+    return row
 
 
 def _looked(looked: Looked) -> dict[str, Any]:
@@ -98,23 +118,39 @@ async def deadline() -> AsyncIterator[None]:
 
 
 async def _event(asked: Asked) -> Reply:
-    seq = asked.path["seq"]
-    if not seq.isascii() or not seq.isdigit() or len(seq) > 15:
-        raise refused(f"{seq[:40]!r} is no number of an event", "as in api/events/4711")
+    seq = _number(asked, "seq", "an event", "api/events/4711")
+    logs = asked.parts.logs
+    return await _one(asked, lambda place: logs.record(place, seq), f"event #{seq:,}", -1)
+
+
+async def _record(asked: Asked) -> Reply:
+    index = _number(asked, "index", "a record", "api/records/4711")
+    logs = asked.parts.logs
+    return await _one(asked, lambda place: logs.record_at(place, index), f"record {index:,}", index)
+
+
+def _number(asked: Asked, name: str, of: str, example: str) -> int:
+    given = asked.path[name]
+    if not given.isascii() or not given.isdigit() or len(given) > 15:
+        raise refused(f"{given[:40]!r} is no number of {of}", f"as in {example}")
+    return int(given)
+
+
+async def _one(asked: Asked, find: Callable[[Place], Awaitable[dict[str, Any] | None]], what: str, index: int) -> Reply:
     logs = asked.parts.logs
     place = await logs.place()
     await asked.parts.boards.feed(None, _NAMES_SECONDS)  # it learns the names of agents and channels
     async with logs.turn(), deadline():
-        fields = await logs.record(place, int(seq))
+        fields = await find(place)
         if fields is None or (asked.tenant is not None and fields.get("tenant") != asked.tenant):
-            raise Problem(404, "not_found", f"the log has no event #{int(seq):,}", "it may have been pruned")
+            raise Problem(404, "not_found", f"the log has no {what}", "it may have been pruned")
         found = await linked(asked, place, fields)
     shown = await logs.record_shown(fields)
     if (run_id := run_of(fields)) is not None:
         found["run_id"] = run_id
     return json_reply(
         {
-            "row": asked.parts.rows.row_of(shown, contents=asked.contents),
+            "row": _row(asked, shown, index),
             "event": shown if asked.contents else None,
             "contents": "shown" if asked.contents else "hidden",
             "linked": found,
@@ -188,20 +224,29 @@ async def _facets(asked: Asked) -> Reply:
     found: dict[str, list[Any]] = {}
     total = 0
     async with asked.parts.logs.turn(), deadline():
-        for field in dict.fromkeys(fields):
-            numbers = await _numbers(place, chosen, field)
+        asked_for = tuple(dict.fromkeys(fields))
+        by = [_counted_by(chosen, field) for field in asked_for]
+        # Each reads the log once, whatever it counts: it is read once for all of them.
+        counted = await count_each(place.store, place.path, chosen.selection, by=by, call="api/facets")
+        for field, counts in zip(asked_for, counted, strict=True):
+            numbers = _numbers(chosen, field, counts)
             total = sum(numbers.values())
             most = numbers.most_common(_FACET_ROWS + 1)  # of them one may be of those without a value
             found[field] = [_facet(asked, field, *each) for each in most if each[0]][:_FACET_ROWS]
     return json_reply({"facets": found, "counted": total})
 
 
-async def _numbers(place: Place, chosen: Chosen, field: str) -> Counter[str | None]:
+def _counted_by(chosen: Chosen, field: str) -> tuple[str, ...]:
+    """Return by what is counted for a field: where outcomes are asked for, also by what tells them."""
+    is_told = chosen.outcomes.wanted or field == "outcome"
+    return tuple(dict.fromkeys((field, "kind", "outcome"))) if is_told else (field,)
+
+
+def _numbers(chosen: Chosen, field: str, counts: Counts) -> Counter[str | None]:
     """Return how many of the events that are asked for have each value of a field."""
-    is_told = chosen.outcomes.wanted or field == "outcome"  # then by their kinds, too
-    by = tuple(dict.fromkeys((field, "kind", "outcome"))) if is_told else (field,)
     found: Counter[str | None] = Counter()
-    for row in (await count(place.store, place.path, chosen.selection, by=by, call="api/facets")).rows:
+    by = _counted_by(chosen, field)
+    for row in counts.rows:
         fields = dict(zip(by, row.values, strict=True))
         if chosen.outcomes.takes(fields):
             found[outcome_of(fields) if field == "outcome" else row.values[0]] += row.count
@@ -220,6 +265,7 @@ def endpoints() -> tuple[Endpoint, ...]:
     return (
         Endpoint("GET", "/api/events", _events, says="events of the log, by the filters of hubwire query"),
         Endpoint("GET", "/api/events/{seq}", _event, says="one event in full, and what it is linked to"),
+        Endpoint("GET", "/api/records/{index}", _record, says="one record in full, also one that is no event"),
         Endpoint("GET", "/api/histogram", _histogram, says="how many events there were over time"),
         Endpoint("GET", "/api/facets", _facets, says="which values the fields of events have, and how often"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 import secrets
@@ -41,7 +42,11 @@ class Rate:
 
 @attrs.define
 class Tries:
-    """How often a sign-in may fail in a minute: of one address, and of all together.
+    """How often a sign-in may fail in a minute.
+
+    Of one address: after that it is refused, also with the right token, as that it is right must not be told. Of all
+    together: after that who guesses waits for the answer, and no one else does; whoever has many addresses must not be
+    able to lock all others out.
 
     The same wrong token again is no further guess: a program with an old one must not lock out all who come from its
     address, or by the same proxy.
@@ -49,6 +54,7 @@ class Tries:
 
     of_address: int = 10
     of_all: int = 300
+    slow_seconds: float = 1.0
     _failed: OrderedDict[str, deque[float]] = attrs.field(init=False, factory=OrderedDict)
     _all: deque[float] = attrs.field(init=False, factory=deque)
     _tried: OrderedDict[bytes, float] = attrs.field(init=False, factory=OrderedDict)
@@ -56,16 +62,15 @@ class Tries:
     _salt: bytes = attrs.field(init=False, factory=lambda: secrets.token_bytes(16))
 
     def check(self, address: str) -> None:
-        """Refuse a try, whether its token is right or wrong, after too many that have failed."""
+        """Refuse a try, whether its token is right or wrong, after too many of this address that have failed."""
         now = time.monotonic()
-        for failed, most in ((self._failed.get(address), self.of_address), (self._all, self.of_all)):
-            while failed and failed[0] < now - 60:
-                failed.popleft()
-            if failed and len(failed) >= most:
-                raise _too_many("too many sign-ins have failed", failed[0] + 60 - now)
+        failed = self._failed.get(address)
+        _forget(failed, now)
+        if failed and len(failed) >= self.of_address:
+            raise _too_many("too many sign-ins have failed", failed[0] + 60 - now)
 
-    def fail(self, address: str, token: str) -> None:
-        """Count a try that has failed, if it was not made before."""
+    async def fail(self, address: str, token: str) -> None:
+        """Count a try that has failed, if it was not made before; return later where there were too many of all."""
         now = time.monotonic()
         tried = hashlib.sha256(self._salt + f"{address} {token}".encode(errors="surrogatepass")).digest()
         if self._tried.get(tried, now - 60) > now - 60:
@@ -79,9 +84,18 @@ class Tries:
         self._failed[address] = failed
         if len(self._failed) > _ADDRESSES_MAX:
             self._failed.popitem(last=False)
-        self._all.append(now)
-        if len(self._all) > self.of_all:
+        _forget(self._all, now)
+        if len(self._all) >= self.of_all:
             self._all.popleft()
+            self._all.append(now)
+            await asyncio.sleep(self.slow_seconds)
+        else:
+            self._all.append(now)
+
+
+def _forget(failed: deque[float] | None, now: float) -> None:
+    while failed and failed[0] < now - 60:
+        failed.popleft()
 
 
 def _too_many(message: str, seconds: float) -> Problem:

@@ -19,7 +19,7 @@ from hubwire.log import LogReader, Record, follow, list_segments, log_exists, se
 from hubwire.own_log import OwnLog
 from hubwire.ports import KnowledgeStore
 from hubwire.redaction import Redactor
-from hubwire.waking import start_later
+from hubwire.waking import Slices, start_later
 from hubwire.words import Names, holds_name
 
 from ._source import Gap, Reader, Which
@@ -31,6 +31,10 @@ _HELD = 20_000
 _FIRST = 2200
 """So many are read at first, those that a stream begins with, and some: readers get what is older from the log."""
 _BATCH = 256
+_AT_ONCE = 32
+"""So many are read in one turn of the loop where they have to be redacted: that takes a millisecond."""
+_CHUNK_BYTES = 128 * 1024
+_SLICE_SECONDS = 0.001
 _LOOK_SECONDS = 0.5
 _REPLACED_SECONDS = 2.0
 """How often it is looked whether the log is still the same."""
@@ -69,7 +73,7 @@ class LogSource:
 
     sort: Literal["hub", "log"] = "log"
 
-    def __init__(self, store: KnowledgeStore, path: str | None) -> None:
+    def __init__(self, store: KnowledgeStore, path: str | None, redactor: Redactor) -> None:
         self.hub: Hub | None = None
         self.store: KnowledgeStore = store
         self.path: str | None = path
@@ -82,7 +86,7 @@ class LogSource:
         self.life: int = 0
         """Which of the logs it is that were in this place, one after the other."""
         self._problem: tuple[str, str] | None = None
-        self.redactor: Redactor = Redactor.shared()
+        self.redactor: Redactor = redactor
         self._task: asyncio.Task[None] | None = None
         self._is_read = asyncio.Event()
         self.changed: asyncio.Event = asyncio.Event()
@@ -198,13 +202,13 @@ class LogSource:
     async def _follow(self) -> None:
         path = self.path = self.path or await self._find()
         self._writer = await self._beginning()
-        end, reader = LogReader(self.store, path), LogReader(self.store, path)
+        end, reader = (LogReader(self.store, path, chunk_bytes=_CHUNK_BYTES) for _ in range(2))
         await end.seek_end()
         await self._learn_names(path)
         await reader.seek_index(max(0, end.index - min(_FIRST, _HELD)))
         while records := await reader.read():
-            for start in range(0, len(records), _BATCH):
-                self.take(records[start : start + _BATCH])
+            for start in range(0, len(records), _AT_ONCE):
+                self.take(records[start : start + _AT_ONCE])
                 self._wake()
                 await asyncio.sleep(0)
         self._is_read.set()
@@ -214,8 +218,10 @@ class LogSource:
 
     async def _learn_names(self, path: str) -> None:
         """Learn what agents and channels are called that are there since the beginning: most logs begin with them."""
+        slices = Slices(_SLICE_SECONDS)
         with contextlib.suppress(LogDamaged, HistoryGone):
             for record in await LogReader(self.store, path).read():
+                await slices.cut()
                 if holds_name(record.body) and (item := self.item(record)) is not None:
                     self.names.learn_line(item.line)
 
@@ -256,6 +262,12 @@ class LogSource:
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 
+    async def more(self, seq: int) -> bool:
+        """Return when there is more than this event, or another log; false if no more will come."""
+        if self.newest_seq == seq and not self.has_ended:
+            await self.changed.wait()
+        return self.newest_seq != seq or not self.has_ended
+
     @property
     def has_ended(self) -> bool:
         """Whether there will be no more."""
@@ -284,13 +296,13 @@ class LogPlace:
     def lag(self) -> int:
         return max(0, self._source.newest_seq - self._after)
 
-    async def take(self) -> Sequence[LogItem] | Gap:
+    async def take(self, *, waits: bool = True) -> Sequence[LogItem] | Gap:
         source = self._source
         while not self._is_ended.is_set():
             if self._life != source.life:
                 raise InvalidCursor("another hub writes its log in this place now")
             if not self.lag:
-                if source.has_ended:
+                if source.has_ended or not waits:
                     return ()
                 await self._more()
                 continue
@@ -321,7 +333,7 @@ class LogPlace:
     async def _from_log(self) -> list[LogItem] | Gap:
         source = self._source
         if self._old is None:
-            self._old = LogReader(source.store, source.path or _LOGS[0])
+            self._old = LogReader(source.store, source.path or _LOGS[0], chunk_bytes=_CHUNK_BYTES)
             await self._old.seek_after_seq(self._after - 1 if self._unproved else self._after)
         found: list[LogItem] = []
         taken: list[Record] = []
@@ -333,7 +345,7 @@ class LogPlace:
                     return self._skip()
                 if not self._records:
                     return self._skip()
-            taken, self._records = self._records[:_BATCH], self._records[_BATCH:]
+            taken, self._records = self._records[:_AT_ONCE], self._records[_AT_ONCE:]
             found = self._items(taken)
             await asyncio.sleep(0)
         if found[0].seq > self._after + 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,10 +12,11 @@ import attrs
 
 from hubwire import codec
 from hubwire.errors import InvalidRecord
-from hubwire.log import LogReader
+from hubwire.log import LogReader, Record
 from hubwire.ports import KnowledgeStore
 from hubwire.redaction import Redactor
 from hubwire.redaction.aside import LARGE_BYTES, Aside
+from hubwire.waking import Slices
 
 from ..audit import AuditLog
 from ..audit.blobs import restore
@@ -26,6 +28,10 @@ __all__ = ("Logs", "Place")
 
 _AT_ONCE = 4
 _WAIT_SECONDS = 20.0
+_SLICE_SECONDS = 0.001
+_STAMP = "redacted"
+"""Where a record that was redacted says by which rules."""
+_PLACEHOLDER = re.compile(rb"\[(?:redacted:[a-z][a-z0-9_]{0,63}|[a-z][a-z0-9_]{0,63}:[a-p]{16})\]")
 
 
 @attrs.frozen
@@ -102,27 +108,61 @@ class Logs:
             return self._redacted(line)
         return await Aside.of(self.redactor).call(self._redacted, line)
 
+    def as_searched(self, line: bytes) -> bytes:
+        """Return a line as it is shown, without what stands in the place of findings.
+
+        A text that is looked for there is not found in what was redacted, nor by what a rule is called.
+        """
+        try:
+            body = codec.body_of(line)
+        except InvalidRecord:  # a program's own
+            body = line
+        shown = self.redactor.redact_line(body)
+        if shown is body:
+            return line
+        fields = codec.decode_fields(shown)
+        fields.pop(_STAMP, None)
+        if isinstance(metadata := fields.get("metadata"), dict):
+            metadata.pop(_STAMP, None)
+        return _PLACEHOLDER.sub(b" ", codec.encode_fields(fields))
+
     def _redacted(self, line: bytes) -> dict[str, Any]:
         return codec.decode_fields(self.redactor.redact_line(line))
+
+    async def record_at(self, place: Place, index: int) -> dict[str, Any] | None:
+        """Return the fields of the record that is the ``index``-th of the log, from 0; None: there is none any more."""
+        reader = LogReader(place.store, place.path)
+        await reader.seek_index(index)
+        for record in await reader.read():
+            if record.index == index:
+                return await self._fields(place, record)
+            if record.index > index:
+                break
+        return None
+
+    async def _fields(self, place: Place, record: Record) -> dict[str, Any] | None:
+        try:
+            fields = codec.decode_fields(record.body)
+        except InvalidRecord:
+            return None
+        if "cut" in fields:
+            fields |= codec.decode_fields(await restore(place.store, place.path, record.body))
+        return fields
 
     async def record(self, place: Place, seq: int) -> dict[str, Any] | None:
         """Return the fields of the event with this number, also of one that is too long for a line; None: it has none.
 
         They are not redacted.
         """
-        reader = LogReader(place.store, place.path)
+        reader, slices = LogReader(place.store, place.path), Slices(_SLICE_SECONDS)
         await reader.seek_after_seq(seq - 1)
         while records := await reader.read():
             for record in records:
+                await slices.cut()
                 try:
-                    fields = codec.decode_fields(record.body)
+                    found = codec.decode_fields(record.body).get("seq")
                 except InvalidRecord:
                     continue
-                found = fields.get("seq")
-                if isinstance(found, int) and found >= seq:
-                    if found > seq:
-                        return None
-                    if "cut" in fields:
-                        fields |= codec.decode_fields(await restore(place.store, place.path, record.body))
-                    return fields
+                if type(found) is int and found >= seq:
+                    return await self._fields(place, record) if found == seq else None
         return None

@@ -35,6 +35,7 @@ _SAID: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "after": (_TEXT, "the cursor of the page before"),
     "limit": (_NUMBER, "so many at most"),
     "newest_first": (_FLAG, "1: the newest first"),
+    "records": (_FLAG, "1: also records that are no events, with their index instead of a number"),
     "bins": (_NUMBER, "into so many stretches of time"),
     "fields": ({"type": "string", "enum": list(FACETS)}, "the fields; several with commas"),
     "format": ({"type": "string", "enum": ["jsonl", "csv", "cloudevents"]}, "the form of the file"),
@@ -48,8 +49,9 @@ _SAID: Mapping[str, tuple[Mapping[str, Any], str]] = {
 _FILTERS = (*FILTERS, "text", "since", "until", "zone", "tenant")
 
 _PARAMETERS: Mapping[str, tuple[str, ...]] = {
-    "/api/events": (*_FILTERS, "after", "limit", "newest_first"),
+    "/api/events": (*_FILTERS, "after", "limit", "newest_first", "records"),
     "/api/events/{seq}": ("tenant",),
+    "/api/records/{index}": ("tenant",),
     "/api/histogram": (*_FILTERS, "bins"),
     "/api/facets": (*_FILTERS, "fields"),
     "/api/export": (*_FILTERS, "format", "after", "limit", "newest_first"),

@@ -28,6 +28,7 @@ class Counts:
     refused: int = 0
     """Of them, those that were answered with an error of the client's."""
     failed: int = 0
+    malformed: int = 0
     sign_ins: int = 0
     sign_ins_failed: int = 0
 
@@ -67,7 +68,7 @@ class Parts:
 
     async def close(self) -> None:
         """End all streams, and all tasks. What is asked next begins anew."""
-        self.streams.end_all()
+        await self.streams.close()
         await self.verifying.close()
         await self.boards.close()
         await self.source.close()

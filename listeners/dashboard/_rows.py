@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from hubwire import Event, codec
 from hubwire.errors import InvalidRecord
@@ -16,6 +16,8 @@ __all__ = ("Item", "Row", "Rows")
 
 Row = dict[str, Any]
 """The fields of an event that a list shows, by their names; those without a value are left out."""
+
+T = TypeVar("T")
 
 _HELD = 8192
 _HELD_BYTES = 16 * 1024 * 1024
@@ -142,6 +144,6 @@ def joined(parts: Iterable[bytes]) -> bytes:
     return b"[" + b",".join(parts) + b"]"
 
 
-def pieces(items: Sequence[Item], most: int) -> Iterable[Sequence[Item]]:
+def pieces(items: Sequence[T], most: int) -> Iterable[Sequence[T]]:
     for start in range(0, len(items), most):
         yield items[start : start + most]

@@ -26,7 +26,7 @@ _KEYS = {"tool": "tool", "error": "error_type"}
 """Of those that are no filters of queries, the key of records that each looks at: it holds names, and no contents."""
 _ONE = ("text", "since", "until", "zone")
 PAGING = ("after", "limit", "newest_first")
-_OWN = ("cls", "clock", "call", "where")
+_OWN = ("cls", "clock", "call", "where", "shown")
 """What a selection is made with besides filters: it is not the client's to give."""
 
 
@@ -59,6 +59,8 @@ async def selection_of(asked: Asked, *, also: tuple[str, ...] = ()) -> Chosen:
         given["tenant"] = asked.tenant
     if not asked.contents and "text" in given:
         raise refused("text looks through what is hidden from you", "ask by kind, agent, channel or time instead")
+    if "text" in given:
+        given["shown"] = asked.parts.logs.as_searched
     make = partial(Selection.of, **given, clock=asked.parts.clock, call=asked.request.url.path)
     try:
         selection = await to_thread.run_sync(make) if "zone" in given else make()  # zones are files

@@ -28,7 +28,7 @@ async def sign_in(parts: Parts, request: Request) -> Reply:
     token = (await json_body(request, _BODY_BYTES_MAX)).get("token")
     if not isinstance(token, str) or not token:
         raise refused("there is no token", 'send {"token": "…"}')
-    person = parts.sessions.by_token(token, address_of(request.scope))
+    person = await parts.sessions.by_token(token, address_of(request.scope))
     if person is None:
         parts.counts.sign_ins_failed += 1
         raise Problem(
@@ -57,7 +57,7 @@ async def _session_of(asked: Asked) -> Reply:
 
 
 async def _sign_out(asked: Asked) -> Reply:
-    return Response(b"", 204, {"Set-Cookie": asked.parts.sessions.sign_out(asked.request)})
+    return Response(b"", 204, {"Set-Cookie": await asked.parts.sessions.sign_out(asked.request)})
 
 
 def endpoints() -> tuple[Endpoint, ...]:

@@ -8,12 +8,12 @@ import hashlib
 import hmac
 import inspect
 import secrets
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
 
+from hubwire.errors import ConfigurationError
 from hubwire.guests import GuestTask
 from hubwire.own_log import OwnLog
 from hubwire.ports import Clock
@@ -25,7 +25,6 @@ from .access import Access, Person
 __all__ = ("Sessions", "address_of")
 
 _AUTHENTICATE_SECONDS = 10.0
-_REVOKED_MAX = 100_000
 _COOKIE_CHARS_MAX = 1000
 
 _log = OwnLog("dashboard")
@@ -41,15 +40,24 @@ def address_of(scope: Mapping[str, Any]) -> str:
 class Sessions:
     """Signs people in and out, and says of whom a request is.
 
-    A session is in the cookie alone, signed with what its person signs in with: it lasts over a restart, and ends with
-    the token. What has signed out is remembered until it would have ended.
+    A session is in the cookie alone, signed with what its person signs in with and with the salt of the sessions: it
+    ends with the token, and with the program, if no file keeps the salt. That file keeps who has signed out, too: else
+    a cookie that another one has taken would be good again after a restart.
     """
 
     def __init__(self, access: Access, tries: Tries, clock: Clock) -> None:
         self._access = access
         self._tries = tries
         self._clock = clock
-        self._revoked: OrderedDict[bytes, None] = OrderedDict()
+        self._ended = access.ended
+
+    async def open(self) -> None:
+        """Know who has signed out, before a cookie is looked at or made."""
+        try:
+            await self._ended.open()
+        except ConfigurationError as error:
+            _log.failure("the file of sessions cannot be used", error)
+            raise Problem(503, "ended", "nobody can sign in now", "look at the log of the program") from error
 
     # -- who asks --
 
@@ -77,7 +85,7 @@ class Sessions:
             return await self._recognised(self._access.authenticate, request)
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
-            return self.by_token(token.strip(), address_of(request.scope))
+            return await self.by_token(token.strip(), address_of(request.scope))
         return self._of_cookie(request.cookies.get(self.cookie_name(request), ""))
 
     async def lasts(self, request: Request, person: Person) -> bool:
@@ -109,12 +117,12 @@ class Sessions:
             return None
         return found
 
-    def by_token(self, token: str, address: str) -> Person | None:
+    async def by_token(self, token: str, address: str) -> Person | None:
         """Return whose token it is; a wrong one counts as a try to sign in, and too many are refused."""
         self._tries.check(address)
         person = self._access.by_token(token)
         if person is None:
-            self._tries.fail(address, token)
+            await self._tries.fail(address, token)
         return person
 
     # -- the cookie --
@@ -131,16 +139,18 @@ class Sessions:
         """Return the header that signs a person in."""
         ends = self._seconds() + int(self._access.session_seconds)
         content = f"{ends}|{secrets.token_urlsafe(16)}|{person.name}".encode()
-        value = base64.urlsafe_b64encode(_signature(person, content) + content).decode().rstrip("=")
+        value = base64.urlsafe_b64encode(self._signature(person, content) + content).decode().rstrip("=")
         return self._header(request, value, int(self._access.session_seconds))
 
-    def sign_out(self, request: Request) -> str:
+    async def sign_out(self, request: Request) -> str:
         """End the session of a request; return the header that takes the cookie away."""
         value = request.cookies.get(self.cookie_name(request), "")
         if self._of_cookie(value) is not None:
-            self._revoked[hashlib.sha256(_raw(value)).digest()] = None
-            if len(self._revoked) > _REVOKED_MAX:
-                self._revoked.popitem(last=False)
+            raw = _raw(value)
+            try:
+                await self._ended.end(hashlib.sha256(raw).digest(), _ends_at(raw))
+            except OSError as error:
+                _log.problem("a sign-out cannot be kept, and is forgotten with the next start", error)
         return self._header(request, "", 0)
 
     def _seconds(self) -> int:
@@ -160,11 +170,16 @@ class Sessions:
         signature, content = raw[:32], raw[32:]
         ends, _, rest = content.decode(errors="replace").partition("|")
         person = self._access.named(rest.partition("|")[2])
-        if person is None or not hmac.compare_digest(signature, _signature(person, content)):
+        if person is None or not hmac.compare_digest(signature, self._signature(person, content)):
             return None
-        if hashlib.sha256(raw).digest() in self._revoked or int(ends) <= self._seconds():
+        if hashlib.sha256(raw).digest() in self._ended or int(ends) <= self._seconds():
             return None
         return person
+
+    def _signature(self, person: Person, content: bytes) -> bytes:
+        token = (person.token or "").encode()
+        key = hashlib.sha256(b"hubwire dashboard session\n" + self._ended.salt + token).digest()
+        return hmac.digest(key, content, "sha256")
 
 
 def _raw(value: str) -> bytes:
@@ -172,6 +187,6 @@ def _raw(value: str) -> bytes:
     return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
 
 
-def _signature(person: Person, content: bytes) -> bytes:
-    key = hashlib.sha256(b"hubwire dashboard session\n" + (person.token or "").encode()).digest()
-    return hmac.digest(key, content, "sha256")
+def _ends_at(raw: bytes) -> int:
+    """Return when a session ends that was signed here."""
+    return int(raw[32:].partition(b"|")[0])

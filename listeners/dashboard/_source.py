@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import attrs
 
 from hubwire import Hub
-from hubwire.errors import HubClosed, HubError
+from hubwire.errors import HistoryGone, HubClosed, HubError
 from hubwire.patterns import Patterns
 from hubwire.redaction import Redactor
 from hubwire.words import Names
@@ -59,8 +59,10 @@ class Reader(Protocol):
     def lag(self) -> int:
         """How many events it has still to read."""
 
-    async def take(self) -> Sequence[Item] | Gap:
-        """Return the next events, or a gap before them; nothing when there will be no more."""
+    async def take(self, *, waits: bool = True) -> Sequence[Item] | Gap:
+        """Return the next events, or a gap before them; nothing when there will be no more, or, unless it ``waits``,
+        when there is nothing for it yet.
+        """
 
     def end(self) -> None:
         """Let whoever waits in :meth:`take` get nothing."""
@@ -95,6 +97,9 @@ class Source(Protocol):
         """Begin to read, if that was not begun before."""
 
     async def close(self) -> None: ...
+
+    async def more(self, seq: int) -> bool:
+        """Return when there is more than this event; false if no more will come."""
 
     def cursor_after(self, seq: int) -> str: ...
 
@@ -147,6 +152,14 @@ class HubSource:
     async def close(self) -> None:
         """A hub is closed by its program."""
 
+    async def more(self, seq: int) -> bool:
+        try:
+            return bool(await self._hub.events(after=seq, history=False).take())
+        except HistoryGone:
+            return True
+        except HubError:  # readers are told more of it
+            return False
+
     def cursor_after(self, seq: int) -> str:
         return self._tail.cursor_after(seq)
 
@@ -171,8 +184,8 @@ class _Subscribed:
     def lag(self) -> int:
         return int(self._subscriber.lag)
 
-    async def take(self) -> Sequence[Item] | Gap:
-        batch = await self._subscriber.take()
+    async def take(self, *, waits: bool = True) -> Sequence[Item] | Gap:
+        batch = await (self._subscriber.take() if waits else self._subscriber.take_there())
         if batch and isinstance(missed := batch[0], Missed):
             return Gap(missed.first_seq, missed.last_seq, missed.cursor)
         found: Sequence[Item] = batch

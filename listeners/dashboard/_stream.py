@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -12,29 +11,29 @@ import attrs
 from starlette.responses import Response
 
 from hubwire.errors import HubError, InvalidCursor
-from hubwire.waking import Waker, start_later
+from hubwire.waking import start_later
 
 from ._boards import BoardFeed
-from ._http import Problem, encoded
-from ._rows import Item, Rows, joined, pieces
-from ._source import Gap, Reader, Source, Which, hub_of_cursor
+from ._frames import Form, Frames, told
+from ._http import Problem
+from ._line import Line
+from ._rows import Item, Rows
+from ._source import Gap, Reader, Source, hub_of_cursor
 from ._ticks import tick_frame
 from ._verifying import Verifying
 
-__all__ = ("ABORT", "LAST", "Client", "Form", "StreamReply", "Streams")
+__all__ = ("ABORT", "LAST", "Client", "StreamReply", "Streams")
 
 _Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-ROWS_MAX = 64
-"""Of one frame. What a reader got at once is several frames, and one write."""
 LAST = 2000
 _REST_SECONDS = 0.05
 """After a write a client that is up to date waits so long, and gets then what has come meanwhile: a hundred clients
 that are each written to at each event would take the loop from the hub."""
 _FULL = 256
 """A client that has so many events to read does not wait."""
-_SLICE = 8
-"""So many clients are written to in one turn of the loop, so that the hub has its turns in between."""
+_REST_SECONDS_EACH = 0.001
+"""For each client that reads, all rest so much, if that is longer: the hub has most of the loop, however many."""
 _LONG = 5000
 _PAUSE_SECONDS = 0.002
 """A client that reads a long history pauses so long after each write."""
@@ -46,9 +45,6 @@ _SLOW_SECONDS = 20.0
 """How long a write may wait for a client that does not read."""
 BEHIND_MAX = 200_000
 """How many events a client may fall behind since it has caught up, or began."""
-_FRAMES_HELD = 128
-_FRAME_BYTES_HELD = 32 * 1024 * 1024
-
 ABORT = "hubwire.abort"
 """Where the scope of a request has the function that ends its connection, whatever waits to be sent."""
 
@@ -57,64 +53,6 @@ _HEADERS = (
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
 )
-
-
-@attrs.frozen
-class Form:
-    """How a client gets events: equal ones share what was made."""
-
-    which: Which
-    contents: bool
-    raw: bool
-    tasks: tuple[str, ...]
-    outcomes: tuple[str, ...]
-
-
-class Frames:
-    """Makes frames, and keeps the newest: clients at the same place get the very same bytes."""
-
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
-        self._held: OrderedDict[tuple[Any, ...], bytes] = OrderedDict()
-        self._bytes = 0
-
-    def of(self, items: Sequence[Item], form: Form) -> bytes:
-        """Return these events as frames: empty, if the form takes none of them."""
-        key = (items[0].event.id, items[-1].event.id, len(items), form)
-        found = self._held.get(key)
-        if found is None:
-            found = self._held[key] = b"".join(map(self._frame(form), pieces(self._taken(items, form), ROWS_MAX)))
-            self._bytes += len(found)
-            while len(self._held) > _FRAMES_HELD or (self._bytes > _FRAME_BYTES_HELD and len(self._held) > 1):
-                self._bytes -= len(self._held.popitem(last=False)[1])
-        return found
-
-    def _taken(self, items: Sequence[Item], form: Form) -> Sequence[Item]:
-        if not form.tasks and not form.outcomes:
-            return items
-        found = []
-        for item in items:
-            row = self._rows.row(item.event, contents=False)
-            is_of_task = not form.tasks or row.get("task_id") in form.tasks
-            if is_of_task and (not form.outcomes or row.get("outcome") in form.outcomes):
-                found.append(item)
-        return found
-
-    def _frame(self, form: Form) -> Callable[[Sequence[Item]], bytes]:
-        encode = self._rows.encoded_event if form.raw else self._rows.encoded_row
-        name = b"events" if form.raw else b"rows"
-
-        def made(items: Sequence[Item]) -> bytes:
-            data = joined(encode(item, contents=form.contents) for item in items)
-            return b"event: %b\nid: %b\ndata: %b\n\n" % (name, items[-1].cursor.encode(), data)
-
-        return made
-
-
-def told(name: str, value: Any, cursor: str | None = None) -> bytes:
-    """Return a frame of its own."""
-    line = b"" if cursor is None else b"id: %b\n" % cursor.encode()
-    return b"event: %b\n%bdata: %b\n\n" % (name.encode(), line, encoded(value))
 
 
 @attrs.define
@@ -136,12 +74,17 @@ class Streams:
         self.verifying: Verifying = verifying
         self.frames: Frames = Frames(rows)
         self.counts: StreamCounts = StreamCounts()
-        self.line: Waker = Waker(_SLICE)
+        self.line: Line = Line(source)
         self._streams_max = streams_max
         self._clients: set[Client] = set()
 
     def __len__(self) -> int:
         return len(self._clients)
+
+    @property
+    def rest_seconds(self) -> float:
+        """How long a client that is up to date rests after a write."""
+        return max(_REST_SECONDS, len(self._clients) * _REST_SECONDS_EACH)
 
     def add(self, client: Client) -> None:
         if len(self._clients) >= self._streams_max:
@@ -164,6 +107,11 @@ class Streams:
         for client in list(self._clients):
             client.end()
 
+    async def close(self) -> None:
+        """End all clients, and all tasks."""
+        self.end_all()
+        await self.line.close()
+
 
 class Client:
     """One client, and its place."""
@@ -181,12 +129,13 @@ class Client:
         self._reader: Reader | None = None
         self._send: _Send = _nowhere
         self._behind = BEHIND_MAX
-        self._due = 0.0
-        """When the next tick is."""
+        self._due = 0.0 if feed is not None else time.monotonic() + _HEARTBEAT_SECONDS
+        """When the next tick is, or the next sign of life."""
         self._rests_until = 0.0
         self._patience = _PATIENCE_SECONDS
-        self._place = ""
+        self._was_at = ""
         """Where it was when it last had waited in vain."""
+        self._place = streams.line.place()
         self._is_new = True
         """Whether it has asked for the newest events: then it misses none that were before."""
         self._has_read = False
@@ -247,57 +196,66 @@ class Client:
         return True
 
     async def _step(self) -> bool:
-        """Send what comes next; return whether there may be more."""
+        """Wait for its turn, and send what there is; return whether there may be more."""
         reader = self._reader
         assert reader is not None
+        lag = reader.lag
+        due = min(self._due, 0.0 if _FULL <= lag <= _LONG else self._rests_until) if lag else self._due
+        is_over = await self._place.wait(due, None if lag else self._rests_until)
+        if self.is_gone:
+            return False
         now = time.monotonic()
         if now >= self._looks_at:
             self._looks_at = now + _HEARTBEAT_SECONDS
             if not await self._lasts():
                 return False
-        if self._feed is not None and now >= self._due:
-            streams, contents = self._streams, self._form.contents
-            await self._write(tick_frame(streams.source, self._feed, streams.verifying, contents=contents))
-            self._due = now + _TICK_SECONDS
-        if self._rests_until > now and reader.lag < _FULL and not self.is_gone:
-            await asyncio.sleep(self._rests_until - now)
-            now = time.monotonic()
-        if lag := reader.lag:
-            if lag > self._behind:
-                raise _Slow(f"this client is {lag:,} events behind")
-        else:
+        first = self._regular(now)
+        if (lag := reader.lag) > self._behind:
+            raise _Slow(f"this client is {lag:,} events behind")
+        if not lag:
             self._behind = BEHIND_MAX
-        before = self._place
-        seconds = _HEARTBEAT_SECONDS if self._feed is None else max(self._due - now, self._patience if lag else 0.0)
+        batch = await self._taken(reader, is_over=is_over)
+        content = first if batch is None else first + await self._shown(batch)
+        if content:
+            await self._write(content)
+        if batch and not isinstance(batch, Gap):
+            pause = _PAUSE_SECONDS if reader.lag > _LONG else self._streams.rest_seconds
+            self._rests_until = time.monotonic() + pause
+        return batch is None or bool(batch) or not is_over
+
+    def _regular(self, now: float) -> bytes:
+        """Return what is sent from time to time, if it is due: a tick, or a sign of life."""
+        if now < self._due:
+            return b""
+        streams, feed = self._streams, self._feed
+        self._due = now + (_HEARTBEAT_SECONDS if feed is None else _TICK_SECONDS)
+        if feed is None:
+            return b":\n\n"
+        return tick_frame(streams.source, feed, streams.verifying, contents=self._form.contents)
+
+    async def _taken(self, reader: Reader, *, is_over: bool) -> Sequence[Item] | Gap | None:
+        """Return what there is to read; None if that takes so long that it is told first what is due."""
+        seconds = max(self._due - time.monotonic(), self._patience)
         try:
             async with asyncio.timeout(seconds):
-                batch = await reader.take()
-        except TimeoutError:
-            # There was nothing for it; or the store needs longer to read it, and gets it.
-            self._place = reader.cursor
-            is_slow = lag and before == self._place
-            self._patience = min(_HEARTBEAT_SECONDS, self._patience * 2) if is_slow else _PATIENCE_SECONDS
-            if self._feed is None:
-                await self._write(b":\n\n")
-            return True
-        return await self._pass_on(batch)
+                # What is over is read to its end, and that is told by an error if it was one.
+                found = await reader.take(waits=is_over)
+        except TimeoutError:  # the store needs longer to read it, and gets it
+            before, self._was_at = self._was_at, reader.cursor
+            self._patience = min(_HEARTBEAT_SECONDS, self._patience * 2) if before == self._was_at else self._patience
+            return None
+        self._patience = _PATIENCE_SECONDS
+        return found
 
-    async def _pass_on(self, batch: Sequence[Item] | Gap) -> bool:
+    async def _shown(self, batch: Sequence[Item] | Gap) -> bytes:
         if isinstance(batch, Gap):
-            if not self._is_new:
-                await self._write(told("gap", self._gap(batch), batch.cursor))
-            return True
+            return b"" if self._is_new else told("gap", self._gap(batch), batch.cursor)
         if not batch:
-            return False
+            return b""
         self._is_new, self._has_read = False, True
-        if frames := self._streams.frames.of(batch, self._form):
+        if frames := await self._streams.frames.of(batch, self._form):
             self._streams.counts.events += len(batch)
-            await self._streams.line.wait_in_line()
-            await self._write(frames)
-            if self._reader is not None and self._reader.lag > _LONG:
-                await asyncio.sleep(_PAUSE_SECONDS)
-            self._rests_until = time.monotonic() + _REST_SECONDS
-        return True
+        return frames
 
     def _gap(self, gap: Gap) -> dict[str, Any]:
         code = "behind" if self._has_read else "journal"
@@ -317,6 +275,7 @@ class Client:
     def end(self) -> None:
         """End it: what it was waiting for does not come."""
         self.is_gone = True
+        self._place.end()
         if self._reader is not None:
             self._reader.end()
 

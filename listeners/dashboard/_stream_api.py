@@ -7,9 +7,10 @@ from typing import get_args
 from hubwire.words import Outcome
 
 from ._asked import Asked, Endpoint
+from ._frames import Form
 from ._http import Reply, refused
 from ._source import Which
-from ._stream import LAST, Client, Form, StreamReply
+from ._stream import LAST, Client, StreamReply
 
 __all__ = ("endpoints",)
 

@@ -22,6 +22,9 @@ from ._source import Source
 
 __all__ = ("Verifying",)
 
+_SHARE = 0.4
+"""How much of the loop it takes: a hub is at work in it."""
+
 _log = OwnLog("dashboard")
 
 
@@ -90,7 +93,7 @@ class Verifying:
         try:
             place = await self._logs.place()
             async with self._logs.turn():
-                found = await examine(place.store, place.path, progress=progress)
+                found = await examine(place.store, place.path, progress=progress, share=_SHARE)
             state, seq, text = _said(found)
         except Problem as error:
             text = f"it could not be read: {error.message}"

@@ -6,11 +6,14 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import attrs
 
 from hubwire.errors import ConfigurationError
+
+from ._ended import Ended
 
 __all__ = ("ROLES", "Access", "Authenticating", "Person", "Role")
 
@@ -82,7 +85,12 @@ class Access:
     login of its own, is called for each request instead. With neither, a token is made for one person of the role
     ``operate``: :attr:`made_token`.
 
-    Raises :class:`~hubwire.errors.ConfigurationError` if two people have one name or one token, or one has no token.
+    Sessions end with the program, and all sign in again. With ``sessions_file``, a path, they last over a restart: the
+    file keeps what signs them, and who has signed out, so that a cookie of before is good no more. It is made, and its
+    owner alone may read it.
+
+    Raises :class:`~hubwire.errors.ConfigurationError` if two people have one name or one token, or one has no token, or
+    if the file cannot be used.
     """
 
     def __init__(
@@ -91,12 +99,17 @@ class Access:
         *,
         authenticate: Authenticating | None = None,
         session_seconds: float = _SESSION_SECONDS,
+        sessions_file: str | Path | None = None,
     ) -> None:
         if type(session_seconds) not in (int, float) or not 60 <= session_seconds <= 365 * 86_400:
             raise ConfigurationError("Access(): session_seconds is a number of seconds, from 60 to a year")
         if authenticate is not None and not callable(authenticate):
             raise ConfigurationError("Access(): authenticate is a function of a request's scope that returns a Person")
+        if sessions_file is not None and not (isinstance(sessions_file, (str, Path)) and str(sessions_file)):
+            raise ConfigurationError("Access(): sessions_file is a path, or None: then sessions end with the program")
         found = _people(people)
+        if authenticate is not None and sessions_file is not None:
+            raise ConfigurationError("Access(): with authenticate, sessions are the program's: give no sessions_file")
         if authenticate is not None and found:
             raise ConfigurationError("Access(): give people with tokens, or a function that authenticates, not both")
         self.made_token: str | None = None
@@ -106,6 +119,8 @@ class Access:
             found = [Person(name="operator", role="operate", token=self.made_token)]
         self.authenticate: Authenticating | None = authenticate
         self.session_seconds: float = float(session_seconds)
+        self.ended: Ended = Ended(None if sessions_file is None else Path(sessions_file))
+        """The sessions that have ended before their time."""
         self._by_name = {person.name: person for person in found}
         self._digests = [(_digest(person.token or ""), person) for person in found]
 

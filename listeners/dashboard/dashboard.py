@@ -52,6 +52,8 @@ class DashboardStatistics:
     requests_refused: int
     requests_failed: int
     """How many failed by an error of the dashboard's own: the log of the program says which."""
+    requests_malformed: int
+    """How many were no HTTP, or asked for another protocol, where :meth:`Dashboard.serve` serves it."""
     sign_ins: int
     sign_ins_failed: int
 
@@ -115,6 +117,7 @@ class Dashboard:
         show_content: bool = False,
         hosts: Iterable[str] = (),
         name: str = "",
+        redactor: Redactor | Literal["default"] = "default",
         streams_max: int = _STREAMS_MAX,
         clock: Clock | None = None,
         keep: KnowledgeStore | None = None,
@@ -127,11 +130,12 @@ class Dashboard:
         if not has_methods(store, "read_bytes", "list", "on_change"):
             raise ConfigurationError("Dashboard.of_log(): store is a store, as FileStore('./data') or open_store(url)")
         path = None if path is None else normalize_path(path)
+        redacts = _redactor(redactor)
         make = _made(access, show_content, hosts, name, streams_max, clock, keep)
         from ._log_source import LogSource  # noqa: PLC0415 - likewise
 
         found = cls.__new__(cls)
-        found._app = make(LogSource(store, path))  # noqa: SLF001 - it is of this class
+        found._app = make(LogSource(store, path, redacts))  # noqa: SLF001 - it is of this class
         found._parts = found._app.parts  # noqa: SLF001 - likewise
         return found
 
@@ -169,6 +173,10 @@ class Dashboard:
         """Let requests for another name in: that of the address which is served."""
         self._parts.hosts.add(name)
 
+    def note_malformed(self) -> None:
+        """Count a request that was none: for what serves it."""
+        self._parts.counts.malformed += 1
+
     def end_streams(self) -> None:
         """Tell all clients that the server stops; they come again to the next one, from their places."""
         self._parts.streams.end_all()
@@ -190,6 +198,7 @@ class Dashboard:
             requests=counts.requests,
             requests_refused=counts.refused,
             requests_failed=counts.failed,
+            requests_malformed=counts.malformed,
             sign_ins=counts.sign_ins,
             sign_ins_failed=counts.sign_ins_failed,
         )

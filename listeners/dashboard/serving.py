@@ -8,7 +8,7 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -37,6 +37,7 @@ class Served(Protocol):
     def access(self) -> Access: ...
     def add_host(self, name: str) -> None: ...
     def end_streams(self) -> None: ...
+    def note_malformed(self) -> None: ...
     async def aclose(self) -> None: ...
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
 
@@ -86,6 +87,7 @@ class Serving:
     async def __aenter__(self) -> str:
         if self._server is not None:
             raise ConfigurationError(f"{_CALL}: this one is serving; call dashboard.serve() for each block")
+        await self._dashboard.access.ended.open()
         # Importing the server, looking up the host and reading certificates would hold up the loop.
         self._server, bound, tls = await anyio.to_thread.run_sync(self._prepared)
         scheme = "http" if tls is None else "https"
@@ -200,10 +202,10 @@ def _uvicorn() -> Any:
     return uvicorn
 
 
-def _config(uvicorn: Any, app: Any, tls: ssl.SSLContext | None) -> Any:
+def _config(uvicorn: Any, app: Served, tls: ssl.SSLContext | None) -> Any:
     return uvicorn.Config(
         app,
-        http=_protocol_class(),
+        http=_protocol_class(app.note_malformed),
         ws="none",
         loop="none",
         lifespan="off",
@@ -228,7 +230,27 @@ def _server_class(uvicorn: Any) -> Any:
     return Server
 
 
-def _protocol_class() -> Any:
+class _Quiet:
+    """The logger of uvicorn, but for its warnings: each is about what a stranger has sent, and no one can mend that."""
+
+    def __init__(self, logger: Any, note: Callable[[], None]) -> None:
+        self._logger = logger
+        self._note = note
+
+    def warning(self, message: str, *_: Any) -> None:
+        """Count it, instead of a line for each that a stranger can have as many of as he likes."""
+        if not message.startswith(_MORE):
+            self._note()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._logger, name)
+
+
+_MORE = "No supported WebSocket"
+"""How a second warning about the same request begins."""
+
+
+def _protocol_class(note_malformed: Callable[[], None]) -> Any:
     from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: PLC0415 - an extra
 
     from ._stream import ABORT  # noqa: PLC0415 - an extra
@@ -239,6 +261,8 @@ def _protocol_class() -> Any:
         _waiting: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
+            quiet: Any = _Quiet(self.logger, note_malformed)
+            self.logger = quiet
             super().connection_made(transport)
             if len(self.connections) > _CONNECTIONS_MAX:
                 transport.abort()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
@@ -22,6 +23,12 @@ __all__ = ("Counts", "Feed")
 
 _SLICE = 100
 """How many subscribers are served, or ended, in one turn of the loop."""
+
+_COLD = 16
+"""Where more events than these are to be redacted, that is done in several turns of the loop."""
+_AT_ONCE = 4
+_SLICE_SECONDS = 0.0001
+"""So long that takes in one of them: as long as two commits."""
 
 ITEMS_HELD = 4096
 """How many events are held redacted and encoded, for subscribers that reach them a little later than others."""
@@ -151,23 +158,49 @@ class Feed:
 
     def _shown(self, events: Sequence[Event]) -> list[TailItem]:
         """Return the items of these events, without those that the redactor withholds."""
-        held = self._items.values
-        fresh = [event for event in events if event.seq not in held]
+        fresh = self._fresh(events)
         shown = fresh if self._redact is None or not fresh else self._redact(fresh, self._counts)
         return self._items_of(events, iter(shown))
 
     def has_to_prepare(self, start: int, events: Sequence[Event], matcher: Matcher) -> bool:
         """Tell whether :meth:`batch` would hold up the loop, unless :meth:`prepare` is awaited before."""
-        is_there = self._redact is None or (start, len(events), matcher.key) in self._batches.values
-        return not is_there and self._redact is not None and self._redact.is_long_for(events)
+        if self._redact is None or (start, len(events), matcher.key) in self._batches.values:
+            return False
+        held = self._items.values
+        is_cold = len(events) > _COLD and sum([event.seq not in held for event in events]) > _COLD
+        return is_cold or self._redact.is_long_for(events)
 
     async def prepare(self, events: Sequence[Event], matcher: Matcher) -> None:
-        """Have :meth:`batch` find these events redacted: it is done in a thread, once for all subscribers."""
+        """Have :meth:`batch` find these events redacted, once for all subscribers: large ones in a thread, others few
+        in each turn of the loop.
+        """
+        redact = self._redact
+        if redact is None:
+            return
         async with self._preparing:
-            held = self._items.values
-            fresh = [event for event in matcher.select(events) if event.seq not in held]
-            if fresh and self._redact is not None:
-                self._items_of(fresh, iter(await self._redact.aside(fresh, self._counts)))
+            chosen = matcher.select(events)
+            if redact.is_long_for(events):
+                fresh = self._fresh(chosen)
+                if fresh:
+                    self._hold(fresh, await redact.aside(fresh, self._counts))
+                return
+            begun = time.perf_counter()
+            for start in range(0, len(chosen), _AT_ONCE):
+                if fresh := self._fresh(chosen[start : start + _AT_ONCE]):
+                    self._hold(fresh, redact(fresh, self._counts))
+                if time.perf_counter() - begun > _SLICE_SECONDS:
+                    await asyncio.sleep(0)
+                    begun = time.perf_counter()
+
+    def _fresh(self, events: Sequence[Event]) -> list[Event]:
+        held = self._items.values
+        return [event for event in events if event.seq not in held]
+
+    def _hold(self, events: Sequence[Event], shown: Sequence[Event | None]) -> None:
+        """Hold the items of events. Another subscriber may have come before with some of them."""
+        held = self._items.values
+        made = [(event, each) for event, each in zip(events, shown, strict=True) if event.seq not in held]
+        self._items_of([event for event, _ in made], iter([each for _, each in made]))
 
     def _items_of(self, events: Sequence[Event], made: Iterator[Event | None]) -> list[TailItem]:
         """Return the items of these events; those that are not held yet are made of the next ones of what is shown."""

@@ -81,6 +81,13 @@ class Subscriber:
 
     async def take(self) -> tuple[TailItem | Missed, ...]:
         """Return the next batch as soon as there is one; an empty one when the hub or the tail is closed."""
+        return await self._take(waits=True)
+
+    async def take_there(self) -> tuple[TailItem | Missed, ...]:
+        """Return the next batch of what has committed already; an empty one if none of it is for this subscriber."""
+        return await self._take(waits=False)
+
+    async def _take(self, *, waits: bool) -> tuple[TailItem | Missed, ...]:
         if self._rest:
             rest = tuple(self._rest)
             self._rest.clear()
@@ -91,6 +98,8 @@ class Subscriber:
                 # many that come back at once, each would read a batch in the same turn.
                 if self._stream.behind:
                     await self._feed.wait_for_place()
+                elif not waits:
+                    return ()
                 try:
                     events = await self._stream.take(bytes_max=BATCH_BYTES_MAX)
                 except HistoryGone as gone:

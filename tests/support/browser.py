@@ -163,7 +163,8 @@ from hubwire.stores import FileStore
 
 async def main(path, port, token):
     store, number = FileStore(path), 0
-    access = Access([Person(name="ann", role="operate", token=token, contents=True)])
+    ann = Person(name="ann", role="operate", token=token, contents=True)
+    access = Access([ann], sessions_file=f"{path}.sessions")
     async with Hub(store, listeners=[AuditLog(store)]) as hub, Dashboard(hub, access=access).serve(port=int(port)):
         print("ready", flush=True)
         async for line in anyio.wrap_file(sys.stdin):
