@@ -327,7 +327,7 @@ async def test_actors_hand_over_to_each_other() -> None:
     """What an actor posts in a turn is handled in the same run."""
     board = Board()
     async with Hub() as hub:
-        hub.attach(board.fold, name="board")
+        hub.attach(board.fold, name="board", in_loop=True)
 
         async def coding(turn: Any) -> None:
             assert turn.content == "do it"

@@ -75,7 +75,8 @@ def test_an_event_that_is_read_finds_its_class(kind: str) -> None:
     texts |= dict.fromkeys(("fact_entity", "fact_relation", "token_id", "manifest_id", "key_id", "direction"), "x")
     texts |= {"from_algorithm": "x", "to_algorithm": "x"}
     fields = {name: value for name, value in texts.items() if hasattr(cls, name)}
-    made = stamped(cls(**fields, **({"skew_ms": 5} if hasattr(cls, "skew_ms") else {})))
+    numbers = {name: 5 for name in ("skew_ms", "count") if hasattr(cls, name)}
+    made = stamped(cls(**fields, **numbers))
     body = codec.encode(made)
     program = (
         "import sys; from hubwire import codec\n"

@@ -27,7 +27,7 @@ _CONTEXT = ("source", "actor", "metadata")
 _OF_OUR_KINDS = frozenset(
     """
     checkpoint content data detail error_context error_message observation passport payload preview progress prompt
-    reason request response result resume skill state steps surroundings title
+    reason request response result resume skill state steps surroundings text title
     """.split()
 )
 """The fields of the hub's own kinds that hold what agents say. ``events`` of a turn hold what is redacted already."""
