@@ -82,6 +82,9 @@ class OverHttp:
     def add_host(self, name: str) -> None:
         """It is served on this machine alone, whose names are known."""
 
+    def note_malformed(self) -> None:
+        """A request that is none was answered by the server itself: there is nothing to tell of it here."""
+
     def end_streams(self) -> None:
         """There are none."""
 
