@@ -45,8 +45,8 @@ class HubThread:
     def __init__(self, hub: Hub) -> None:
         _THREAD.instance("hub", hub, Hub, wanted="a Hub", advice="write HubThread(Hub(store))")
         self.hub: Hub = hub
-        """The hub, for use in :meth:`call`. From outside only ``emit_threadsafe``, ``id``,
-        ``statistics()`` and ``health()``."""
+        """The hub, for use in :meth:`call`. From outside only ``emit_threadsafe``, ``feed``,
+        ``id``, ``statistics()`` and ``health()``."""
         self._home = HomeLoop()
         self._calls = FromThreads(self._home)
         self._thread: threading.Thread | None = None

@@ -15,15 +15,13 @@ from .._commit.held import NestedCall
 from .._commit.phase import Lifecycle
 from .._delivery.announcements import Announcements
 from .._foreign.abandoned import Abandoned
+from .._foreign.tasks import GRACE_SECONDS
 from ..ports import Clock
 from .adapted import AdaptedFeed
 from .failures import Failures
 from .states import MOVES, FeedState, FeedStatistics
 
 __all__ = ("FeedCall", "Feeding", "Surroundings")
-
-_GRACE_SECONDS = 0.25
-"""How long a ``finish`` that was cancelled has to end: a hub that is being closed has other things to do."""
 
 
 class FeedCall(NestedCall):
@@ -68,14 +66,20 @@ class Feeding:
         self._restarts = 0
         self._finish_at = math.inf
         """When it has to have finished, in the loop's time; infinite: it was not asked to."""
+        self._grace_seconds = GRACE_SECONDS
         self._is_to_finish = asyncio.Event()
+        self._was_called = asyncio.Event()
         self._scope: anyio.CancelScope | None = None
 
     # -- from outside --
 
-    def finish(self, at: float) -> None:
-        """Ask it to bring in what waits, until ``at`` in the loop's time, and to end then."""
-        self._finish_at = min(self._finish_at, at)
+    def finish(self, at: float, grace_seconds: float = GRACE_SECONDS) -> None:
+        """Ask it to bring in what waits, until ``at`` in the loop's time, and to end then.
+
+        ``grace_seconds``: how long it is waited for when it is cancelled then.
+        """
+        if at < self._finish_at:
+            self._finish_at, self._grace_seconds = at, grace_seconds
         if self.state is FeedState.WAITING:
             self.end()
         else:
@@ -127,6 +131,7 @@ class Feeding:
                 if not self._around.lifecycle.is_open:
                     return
                 tasks.start_soon(self._bring)
+                await self._was_called.wait()  # a feed knows its hub by the call of run
                 await self._is_to_finish.wait()
                 self._move(FeedState.FINISHING)
                 await self._call_finish()
@@ -164,13 +169,14 @@ class Feeding:
         seconds = max(self._finish_at - anyio.current_time(), 0.0)
         try:
             await around.abandoned.call(
-                f"feed {self.name}", self._inside, self.feed.finish, seconds=seconds, grace_seconds=_GRACE_SECONDS
+                f"feed {self.name}", self._inside, self.feed.finish, seconds=seconds, grace_seconds=self._grace_seconds
             )
         except Exception as error:  # noqa: BLE001 - it is counted and reported
             if around.lifecycle.is_open:
                 self._failures.add(error)
 
     async def _inside(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        self._was_called.set()
         with FeedCall(self._all_feeds), FeedCall(self):
             await function(*args)
 

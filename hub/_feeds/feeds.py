@@ -172,7 +172,7 @@ class Feeds:
         """
         present = self._present()
         for feeding in present:
-            feeding.finish(until)
+            feeding.finish(until, (at_last - until) / 2)
         with anyio.move_on_at(at_last):
             for feeding in present:
                 await feeding.has_ended.wait()

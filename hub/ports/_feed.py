@@ -31,10 +31,10 @@ class Feed(Protocol):
     The hub also uses, where present:
 
     * ``name``: a text, read once; by default it is the name of the class. Made unique on the hub;
-    * ``async finish()``: called once, when the hub is about to close or the feed is removed, beside a ``run`` that has
-      not returned: bring in what waits. Commands are taken, and ``run`` is cancelled afterwards. It has 15 % of the
-      time for closing, or ten seconds where the feed is removed, and is cancelled then. A hub that is aborted, or has
-      failed, does not call it;
+    * ``async finish()``: called once, when the hub is about to close or the feed is removed, beside a ``run`` that was
+      called and has not returned: bring in what waits. Commands are taken, and ``run`` is cancelled afterwards. It
+      has 15 % of the time for closing, or ten seconds where the feed is removed, and is cancelled then. A hub that is
+      aborted, or has failed, does not call it;
     * ``problems()``: a list of at most ten sentences that say what it should bring and does not, and why. They are in
       the health of the hub, which is not healthy meanwhile. It must answer at once;
     * ``statistics()``: a mapping of at most a hundred names to whole numbers, which are ``numbers`` in
