@@ -50,6 +50,8 @@ class Feeds:
         """The names of those that are being removed."""
         self._numbers: dict[str, int] = {}
         """How many feeds were called so: what the next one's name ends with."""
+        self._beginnings: set[asyncio.Task[None]] = set()
+        """Tasks in which feeds begin that another thread has given; the loop itself holds them weakly."""
         self._failed: asyncio.Future[None] | None = None
         """Done when the hub has failed; None before the first feed runs."""
         register_at_fork(self)
@@ -151,10 +153,20 @@ class Feeds:
             self._begin(feeding)
             return
         try:
-            home.running().call_soon_threadsafe(self._begin, feeding)
+            home.running().call_soon_threadsafe(self._begin_from_thread, feeding)
         except RuntimeError:
             feeding.end()
             raise HubClosed("the event loop of the hub is closed; nothing has happened") from None
+
+    def _begin_from_thread(self, feeding: Feeding) -> None:
+        """Begin in a task: where sniffio is installed, AnyIO does not know in a callback which loop it is in."""
+
+        async def begin() -> None:
+            self._begin(feeding)
+            self._beginnings.discard(task)
+
+        task = asyncio.get_running_loop().create_task(begin())
+        self._beginnings.add(task)
 
     def _begin(self, feeding: Feeding) -> None:
         tasks = self._ground.tasks
