@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
@@ -77,6 +79,13 @@ class ModelCall:
     attempts: int = 0
 
 
+@attrs.frozen(slots=True, eq=False)
+class TimedOut:
+    """The outcome of a tool that took too long: the runtime makes a result of it, and its span has no error."""
+
+    message: str
+
+
 @attrs.define(slots=True, eq=False)
 class Seen:
     """A span that has started and not ended."""
@@ -95,6 +104,8 @@ class Seen:
     """Under which it is recorded; None while it is not."""
     outcome: Any = _NONE
     """Of a tool, its result; of an agent, its answer, the agent it has handed over to, or what it waits for."""
+    until: float = math.inf
+    """When a tool has taken too long."""
     call: ModelCall | None = None
     calls: int = 0
 
@@ -241,7 +252,7 @@ class Watch:
     # -- tools --
 
     @_harmless
-    def tool_started(self, context: Any) -> None:
+    def tool_started(self, context: Any, tool: Any) -> None:
         """A tool is about to be called, in its function span: approved, and past its guardrails."""
         span = self._tracing.get_current_span()
         if (seen := self._here(span)) is None:
@@ -249,12 +260,14 @@ class Watch:
         if seen.kind == "function" and seen.key is None:
             arguments = getattr(context, "tool_arguments", None)
             self._begin_tool(span, seen, arguments, call_id=getattr(context, "tool_call_id", None))
+            seen.until = time.monotonic() + (getattr(tool, "timeout_seconds", None) or math.inf)
 
     @_harmless
-    def tool_ended(self, result: Any) -> None:
+    def tool_ended(self, tool: Any, result: Any) -> None:
         """A tool has returned, or failed and the runtime made a result of it: the span's end says which."""
         if (seen := self._here()) is not None and seen.kind == "function":
-            seen.outcome = result
+            is_late = time.monotonic() >= seen.until and _shows_timeout(tool, result)
+            seen.outcome = TimedOut(f"it took longer than {tool.timeout_seconds:g} s") if is_late else result
 
     def _begin_tool(
         self, span: Any, seen: Seen, arguments: Any, *, call_id: str | None = None, at: float | None = None
@@ -286,6 +299,9 @@ class Watch:
             self._fail(key, seen, error.__cause__ or error)
         elif span.error is not None:
             self._fail(key, seen, _text_of(span.error))
+        elif isinstance(seen.outcome, TimedOut):
+            message = seen.outcome.message
+            self.tell(lambda to: to.fail(key, message, kind="ToolTimeoutError"))
         elif seen.outcome is not _NONE or (seen.run is None and output is not None):
             result = None if _is_quiet(seen) else seen.outcome
             self.tell(lambda to: to.end(key, result))
@@ -415,6 +431,13 @@ def _was_called(span_error: Any, output: Any, error: BaseException | None) -> bo
     if span_error is not None:
         return "manually rejected" not in str((span_error.get("data") or {}).get("error"))
     return output is not None
+
+
+def _shows_timeout(tool: Any, result: Any) -> bool:
+    """Tell whether what came when the time was over came from the timeout, and not from the tool, checked for long."""
+    if getattr(tool, "timeout_error_function", None) is None:
+        return isinstance(result, str) and "timed out after" in result
+    return not getattr(tool, "tool_output_guardrails", None)
 
 
 def _add_waiting(turn: Seen, tool: str) -> None:

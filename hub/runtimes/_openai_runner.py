@@ -169,10 +169,10 @@ class _Hooks:
     async def on_tool_start(self, context: Any, agent: Any, tool: Any) -> None:
         if self._inner is not None:
             await self._inner.on_tool_start(context, agent, tool)
-        self._watch.tool_started(context)
+        self._watch.tool_started(context, tool)
 
     async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: Any) -> None:
-        self._watch.tool_ended(result)
+        self._watch.tool_ended(tool, result)
         if self._inner is not None:
             await self._inner.on_tool_end(context, agent, tool, result)
 
