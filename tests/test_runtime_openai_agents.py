@@ -20,12 +20,6 @@ from hubwire.stores import MemoryStore
 from hubwire.testing import RuntimeContract
 
 
-@pytest.fixture(autouse=True)
-def no_exporter() -> None:
-    """No trace leaves the process; the adapter is to find its way into the list by itself."""
-    agents.set_trace_processors([])
-
-
 class TestOpenAIAgents(RuntimeContract):
     lacks = frozenset({"error_text"})
 

@@ -16,6 +16,8 @@ from hubwire.testing import Recorder as Heard
 agents: Any = pytest.importorskip("agents", reason="openai-agents is in an extra: pip install 'hubwire[openai_agents]'")
 doubles: Any = pytest.importorskip("agents.testing", reason="openai-agents has no scripted model before 0.21")
 
+agents.set_trace_processors([])  # no trace leaves the process
+
 USAGE = agents.Usage(requests=1, input_tokens=11, output_tokens=3, total_tokens=14)
 
 
@@ -130,7 +132,6 @@ def _counts(kind: str) -> bool:
 @asynccontextmanager
 async def recorded(hub: Hub | None = None, **settings: Any) -> AsyncIterator[Recorded]:
     """Record openai-agents in a hub; when this is left, nothing is recorded any more, and all is heard."""
-    agents.set_trace_processors([])  # no trace leaves the process
     async with hub or Hub() as running:
         heard = Heard()
         attachment = running.attach(heard)
