@@ -165,12 +165,13 @@ async def test_a_feed_finishes_before_actors_stop() -> None:
     assert kinds.index("feed.said") < kinds.index("hub.stopped")
 
 
-async def test_a_hub_closed_at_once_lets_a_feed_run_first() -> None:
+async def test_a_feed_ended_at_once_runs_first() -> None:
     """``finish`` is never called before ``run``, by which a feed knows its hub."""
-    feed, recorder = Finishing(), Recorder()
+    feed, removed, recorder = Finishing(), Finishing(), Recorder()
     async with Hub(listeners=[recorder]) as hub:
+        await hub.feed(removed).remove()
         hub.feed(feed)
-    assert feed.steps == ["run", "finish", "finished", "cancelled"]
+    assert feed.steps == removed.steps == ["run", "finish", "finished", "cancelled"]
     assert "feed.said" in [event.kind for event in recorder.events]
 
 
@@ -549,8 +550,12 @@ async def test_a_feed_that_pauses_finishes_all_the_same() -> None:
             self.steps.append("run")
             raise RuntimeError("stuck")
 
-    feed, recorder = Stuck(), Recorder()
-    async with Hub(clock=ManualClock(), listeners=[recorder]) as hub:
+        async def finish(self) -> None:
+            await super().finish()
+            await advance(clock, 100)
+
+    feed, recorder, clock = Stuck(), Recorder(), ManualClock()
+    async with Hub(clock=clock, listeners=[recorder]) as hub:
         handle = hub.feed(feed)
         await until(lambda: handle.state is FeedState.PAUSING)
     assert feed.steps == ["run", "finish", "finished"]
@@ -720,6 +725,14 @@ async def test_a_long_name_is_cut() -> None:
 
     hub = Hub()
     assert len(hub.feed(Long()).name) == 200
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "\ud800", "x" * 501, 5, b"a"], ids=repr)
+async def test_a_name_that_cannot_be_shown_is_refused(name: Any) -> None:
+    hub = Hub()
+    with pytest.raises(ConfigurationError, match=r"^hub\.feed\(\): name is the feed's name, a text"):
+        hub.feed(Idle(), name=name)
+    assert hub.feeds == ()
 
 
 # --- where it runs --------------------------------------------------------------------------------------------------

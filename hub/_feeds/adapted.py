@@ -44,8 +44,10 @@ class AdaptedFeed:
     def _async(self, name: str, *arguments: str) -> Any:
         method = self._read(name)
         wanted = f"async def {name}({', '.join(('self', *arguments))})"
-        if not is_async(method):
+        if method is None:
             raise FEED.refusal("feed", self.candidate, f"an object with {wanted}")
+        if not is_async(method):
+            raise FEED.error(f"hub.feed(): {name} of {self._shown()} must be a coroutine function: {wanted}")
         self._check_call(method, wanted, arguments)
         return method
 
@@ -89,7 +91,7 @@ class AdaptedFeed:
         return "".join(each if each.isprintable() else "?" for each in text)
 
     def _shown(self) -> str:
-        return f"a {class_name(self.candidate)}"
+        return f"class {class_name(self.candidate)}"
 
     # -- what it says --
 

@@ -128,8 +128,6 @@ class Feeding:
         try:
             async with anyio.create_task_group() as tasks:
                 self._scope = tasks.cancel_scope
-                if not self._around.lifecycle.is_open:
-                    return
                 tasks.start_soon(self._bring)
                 await self._was_called.wait()  # a feed knows its hub by the call of run
                 await self._is_to_finish.wait()
@@ -147,8 +145,6 @@ class Feeding:
             try:
                 await around.abandoned.call(f"feed {self.name}", self._inside, self.feed.run, around.hub)
             except Exception as error:  # noqa: BLE001 - it is counted and reported
-                if not around.lifecycle.is_open:
-                    break  # it says what the end of the hub has raised
                 pause = self._failures.add(error)
             else:
                 break
@@ -172,8 +168,7 @@ class Feeding:
                 f"feed {self.name}", self._inside, self.feed.finish, seconds=seconds, grace_seconds=self._grace_seconds
             )
         except Exception as error:  # noqa: BLE001 - it is counted and reported
-            if around.lifecycle.is_open:
-                self._failures.add(error)
+            self._failures.add(error)
 
     async def _inside(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
         self._was_called.set()

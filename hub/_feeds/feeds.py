@@ -12,6 +12,7 @@ from .._foreign.guards import class_name
 from ..errors import ConfigurationError, HubClosed
 from ..events._shown import shown
 from ..forks import register_at_fork
+from ..waking import start_later
 from .adapted import FEED, AdaptedFeed
 from .feeding import FeedCall, Feeding, Surroundings
 from .ground import Ground
@@ -25,6 +26,8 @@ FINISH_SECONDS = 10.0
 
 ENDED_MAX = 100
 """How many feeds that have returned are kept, the newest, with their numbers."""
+
+_NAME = "the feed's name, a text"
 
 _PROBLEMS_MAX = 20
 
@@ -48,12 +51,10 @@ class Feeds:
         """Those that have ended and were not removed, the oldest first."""
         self._leaving: set[str] = set()
         """The names of those that are being removed."""
+        self._beginning: set[asyncio.Task[None]] = set()
+        """The loop does not keep tasks alive by itself."""
         self._numbers: dict[str, int] = {}
         """How many feeds were called so: what the next one's name ends with."""
-        self._beginnings: set[asyncio.Task[None]] = set()
-        """Tasks in which feeds begin that another thread has given; the loop itself holds them weakly."""
-        self._failed: asyncio.Future[None] | None = None
-        """Done when the hub has failed; None before the first feed runs."""
         register_at_fork(self)
 
     def after_fork_in_child(self) -> None:
@@ -66,7 +67,7 @@ class Feeds:
         """See :meth:`hubwire.Hub.feed`."""
         if self._lifecycle.home.is_forked:
             raise self._lifecycle.home.forked()
-        text = FEED.text("name", name, is_optional=True, wanted="the feed's name, a text", is_empty_ok=False)
+        text = None if name is None else _name_of(name)
         feed = AdaptedFeed(candidate)
         with self._lock:
             self._check_takes()
@@ -153,27 +154,23 @@ class Feeds:
             self._begin(feeding)
             return
         try:
-            home.running().call_soon_threadsafe(self._begin_from_thread, feeding)
+            home.running().call_soon_threadsafe(self._begin_in_task, feeding)
         except RuntimeError:
             feeding.end()
             raise HubClosed("the event loop of the hub is closed; nothing has happened") from None
 
-    def _begin_from_thread(self, feeding: Feeding) -> None:
-        """Begin in a task: where sniffio is installed, AnyIO does not know in a callback which loop it is in."""
+    def _begin_in_task(self, feeding: Feeding) -> None:
+        """Begin in a task: where sniffio is installed, a callback of the loop cannot start one in a group of anyio."""
 
         async def begin() -> None:
             self._begin(feeding)
-            self._beginnings.discard(task)
 
-        task = asyncio.get_running_loop().create_task(begin())
-        self._beginnings.add(task)
+        self._beginning.add(task := start_later(begin()))
+        task.add_done_callback(self._beginning.discard)
 
     def _begin(self, feeding: Feeding) -> None:
         tasks = self._ground.tasks
         if tasks is not None and feeding.state is FeedState.WAITING:
-            if self._failed is None:
-                self._failed = self._lifecycle.failed(self._lifecycle.home.running())
-                self._failed.add_done_callback(lambda _: self._cancel())
             feeding.begin()
             self._ground.context().run(tasks.start_soon, feeding.live)
 
@@ -189,10 +186,6 @@ class Feeds:
             for feeding in present:
                 await feeding.has_ended.wait()
         for feeding in present:
-            feeding.cancel()
-
-    def _cancel(self) -> None:
-        for feeding in self._present():
             feeding.cancel()
 
     def end(self) -> None:
@@ -225,3 +218,10 @@ class Feeds:
     def _present(self) -> list[Feeding]:
         with self._lock:
             return [feeding for feeding, _ in self._handles.values()]
+
+
+def _name_of(name: object) -> str:
+    text = FEED.id("name", name, wanted=_NAME)
+    if not text.strip() or not text.isprintable():
+        raise FEED.refusal("name", text, f"{_NAME} that is printable and not empty")
+    return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .._commit.phase import Lifecycle
@@ -14,7 +15,7 @@ __all__ = ("FeedHandle",)
 class FeedHandle:
     """A feed on a hub, as ``hub.feed(feed)`` returns it, and ``hub.feeds`` lists it."""
 
-    def __init__(self, feeding: Feeding, lifecycle: Lifecycle, remove: Any) -> None:
+    def __init__(self, feeding: Feeding, lifecycle: Lifecycle, remove: Callable[[Feeding], None]) -> None:
         self._feeding = feeding
         self._lifecycle = lifecycle
         self._remove = remove

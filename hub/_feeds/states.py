@@ -19,6 +19,7 @@ class FeedState(Enum):
     WAITING = "waiting"
     """The hub is not open yet."""
     RUNNING = "running"
+    """Its ``run`` is under way."""
     PAUSING = "pausing"
     """Its ``run`` has failed, and is called again after a pause."""
     FINISHING = "finishing"

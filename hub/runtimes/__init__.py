@@ -11,7 +11,8 @@ All of them are thin over :class:`Recorder`, which is for runtimes of your own, 
 
 from __future__ import annotations
 
+from ._actors import AgentActor, Said
 from .recorder import Recorder, RecorderStatistics
 from .verdict import Verdict
 
-__all__ = ("Recorder", "RecorderStatistics", "Verdict")
+__all__ = ("AgentActor", "Recorder", "RecorderStatistics", "Said", "Verdict")

@@ -161,8 +161,7 @@ class Bringing:
         if self._spans.is_waiting:
             await self._put_steps(face, self._spans.due(time.monotonic_ns()))
         if self._queue.is_crowded:
-            reason = "too many have begun and not ended in its runtime"
-            await self._put_steps(face, self._spans.abandon_oldest(reason))
+            await self._put_steps(face, self._spans.abandon_old(time.monotonic_ns()))
         if dropped := self._queue.take_dropped():
             event = RecordingDropped(count=sum(dropped.values()), steps=dropped, source=self._source)
             await self._put(face, event)

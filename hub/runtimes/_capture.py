@@ -149,8 +149,22 @@ class _Copy:
         return f"({_class_name(value)})"
 
 
+_fields: dict[type, tuple[str, ...] | None] = {}
+_CLASSES_MAX = 10_000
+
+
 def _fields_of(kind: type) -> tuple[str, ...] | None:
     """Return the names of the fields of a class that is made of fields; None for any other."""
+    try:
+        return _fields[kind]
+    except KeyError:
+        names = _read_fields_of(kind)
+        if len(_fields) < _CLASSES_MAX:
+            _fields[kind] = names
+        return names
+
+
+def _read_fields_of(kind: type) -> tuple[str, ...] | None:
     if (fields := getattr(kind, "__pydantic_fields__", None)) is not None:
         return tuple(islice(fields, 100))
     if (fields := getattr(kind, "__dataclass_fields__", None)) is not None:

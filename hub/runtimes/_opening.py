@@ -7,13 +7,15 @@ import weakref
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import Hub, HubThread
 from ..errors import ConfigurationError
 from .recorder import Recorder, hub_of
 
 __all__ = ("imported", "opened")
+
+R = TypeVar("R", bound=Recorder)
 
 _open: weakref.WeakKeyDictionary[Hub, weakref.WeakValueDictionary[str, Recorder]] = weakref.WeakKeyDictionary()
 """Weak on both sides: a recorder holds its hub. The callbacks that a runtime was given hold the recorder."""
@@ -23,19 +25,22 @@ _lock = threading.Lock()
 def opened(
     hub: Hub | HubThread,
     source: str,
-    install: Callable[[Recorder], Callable[[], object] | None],
+    install: Callable[[R], Callable[[], object] | None],
+    *,
+    kind: type[R] = Recorder,  # type: ignore[assignment]
     **settings: Any,
-) -> Recorder:
+) -> R:
     """Return the recorder of a runtime for a hub: the one that is open, or a new one.
 
     ``install`` gives a new one the runtime's callbacks, and returns what takes them away again. ``settings`` are those
-    of :class:`Recorder`, which raises what is wrong with them.
+    of :class:`Recorder`, which raises what is wrong with them, and ``kind`` is it, or a subclass of an adapter's own.
     """
     with _lock:
         of_hub = _open.setdefault(hub_of(hub), weakref.WeakValueDictionary())
-        if (there := of_hub.get(source)) is not None and not there.is_closed:
+        there = of_hub.get(source)
+        if isinstance(there, kind) and not there.is_closed:
             return there
-        recorder = Recorder(hub, source=source, **settings)
+        recorder = kind(hub, source=source, **settings)
         try:
             undo = install(recorder)
         except BaseException:

@@ -20,7 +20,7 @@ from ..forks import register_at_fork
 from ..own_log import OwnLog
 from ..redaction import Redactor
 from ._bringing import Bringing
-from ._capture import captured, error_message, error_type, short_text, size_of
+from ._capture import CUT, captured, error_message, error_type, short_text, size_of
 from ._queue import ENTRY_BYTES, Entry, Grade, Queue
 from .verdict import Verdict
 
@@ -164,7 +164,12 @@ class Recorder:
         call_id: str | None = None,
         at: float | None = None,
     ) -> None:
-        """An agent calls a model."""
+        """An agent calls a model.
+
+        Of a list of messages, only the last one is recorded unless contents are: those before it were recorded already.
+        """
+        if self._chars == PREVIEW_CHARS and type(request) in (list, tuple) and len(request) > 1:
+            request = [f"{CUT} {len(request) - 1} before", request[-1]]
         self._begin(
             "model", Grade.CALL, key, parent, at, agent=agent, name=model, call_id=call_id, request=self._copy(request)
         )

@@ -1,0 +1,243 @@
+"""Pydantic AI: runs of its agents become events of a hub.
+
+::
+
+    recorder = pydantic_ai.record(hub)
+    agent = Agent("openai:gpt-5", name="planner", capabilities=[recorder.capability])
+
+It captures runs with prompt and output, model requests with tokens, tool calls with arguments, results and errors, and
+runs inside of tools as part of them. Capabilities wrap: nothing is switched to streaming, and errors pass through.
+
+What Pydantic AI shows to no capability: the failed attempts of a ``FallbackModel``, output functions, and the denial of
+a tool call that the program itself gives to a resumed run. :func:`resume` asks the hub instead, and so does a run
+itself with ``record(hub, asks=True)``.
+
+Tested with pydantic-ai-slim 2.68.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from .. import Hub, HubThread
+from ..actors import Turn
+from ._actors import AgentActor, Said
+from ._opening import imported, opened
+from .recorder import Recorder
+from .verdict import Verdict
+
+__all__ = ("PydanticAIRecorder", "from_pydantic_ai", "record", "resume")
+
+_HELD_SECONDS = 0.5
+"""A tool that asks for approval does so at once: one that has worked for longer is recorded as called."""
+
+_above: ContextVar[str | None] = ContextVar("hubwire.runtimes.pydantic_ai.above", default=None)
+"""The run or tool call that this code belongs to."""
+
+_numbers = itertools.count(1)
+
+
+class PydanticAIRecorder(Recorder):
+    """A recorder with the capability that agents are given: ``Agent(..., capabilities=[recorder.capability])``."""
+
+    capability: Any
+    """A :class:`pydantic_ai.capabilities.AbstractCapability`, for any number of agents. It may stay when the recorder
+    is closed, and does nothing then."""
+
+
+def record(hub: Hub | HubThread, *, asks: bool = False, **settings: Any) -> PydanticAIRecorder:
+    """Record in a hub what agents do that have the recorder's ``capability``.
+
+    ``asks``: a tool call that needs approval is asked for in the hub while its run waits. By default the run ends with
+    ``DeferredToolRequests``, as it does without a recorder, and :func:`resume` asks. ``settings`` are those of
+    :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder.
+    """
+    imported("pydantic_ai.capabilities", "pydantic_ai")
+
+    def install(recorder: PydanticAIRecorder) -> None:
+        recorder.capability = _capability(recorder, asks=asks is True)
+
+    return opened(hub, "pydantic-ai", install, kind=PydanticAIRecorder, **settings)
+
+
+async def resume(recorder: Recorder, agent: Any, result: Any, **settings: Any) -> Any:
+    """Ask the hub about all tool calls that a run waits for, and run on; return the result that waits for none.
+
+    ``agent`` and ``settings`` are what :meth:`Agent.run` is called on and with. What is denied is told to the model
+    with its reason. A result that waits for calls that are executed elsewhere is returned as it is. Asked again about
+    the same result, also by another process, the hub has the same questions.
+    """
+    deferred = imported("pydantic_ai", "pydantic_ai")
+    while isinstance(result.output, deferred.DeferredToolRequests) and not result.output.calls:
+        messages = result.all_messages()
+        answers = await _decided(recorder, result.output, agent.name, _conversation_of(messages))
+        result = await agent.run(message_history=messages, deferred_tool_results=answers, **settings)
+    return result
+
+
+def from_pydantic_ai(agent: Any, *, name: str | None = None, **settings: Any) -> AgentActor:
+    """Return an actor that answers with an agent: ``await hub.spawn(from_pydantic_ai(agent))``.
+
+    ``name`` is that of the agent by default, and ``settings`` are those of
+    :class:`~hubwire.runtimes.AgentActor`.
+    """
+    messages = imported("pydantic_ai.messages", "pydantic_ai")
+
+    async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
+        past: list[Any] = []
+        for each in history:
+            if each.is_own:
+                past.append(messages.ModelResponse(parts=[messages.TextPart(each.text)]))
+            else:
+                text = f"{each.name}: {each.text}"
+                past.append(messages.ModelRequest(parts=[messages.UserPromptPart(text)]))
+        token = _above.set(None)
+        try:
+            return (await agent.run(said, message_history=past or None)).output
+        finally:
+            _above.reset(token)
+
+    return AgentActor(name or agent.name or "agent", answer, **settings)
+
+
+def _capability(recorder: Recorder, *, asks: bool) -> Any:
+    base: Any = imported("pydantic_ai.capabilities", "pydantic_ai").AbstractCapability
+    exceptions = imported("pydantic_ai.exceptions", "pydantic_ai")
+    not_now: tuple[type[BaseException], ...] = (exceptions.ApprovalRequired, exceptions.CallDeferred)
+
+    class HubwireCapability(base):  # type: ignore[misc]  # its class is known when it is installed
+        """Tells a recorder what an agent does."""
+
+        async def wrap_run(self, ctx: Any, *, handler: Any) -> Any:
+            key = f"{ctx.run_id}"
+            recorder.begin_turn(
+                key,
+                agent=_name_of(ctx.agent),
+                parent=_above.get(),
+                prompt=ctx.prompt,
+                session=ctx.conversation_id,
+            )
+            token = _above.set(key)
+            try:
+                result = await handler()
+            except BaseException as error:
+                recorder.fail(key, error)
+                raise
+            finally:
+                _reset(token)
+            recorder.end(key, _output_of(result))
+            return result
+
+        async def wrap_model_request(self, ctx: Any, *, request_context: Any, handler: Any) -> Any:
+            key = f"{ctx.run_id}:model-{next(_numbers)}"
+            name = getattr(request_context.model, "model_name", "")
+            recorder.begin_model(key, name, parent=f"{ctx.run_id}", request=request_context.messages)
+            try:
+                response = await handler(request_context)
+            except BaseException as error:
+                recorder.fail(key, error)
+                raise
+            usage = response.usage
+            recorder.end(
+                key,
+                [part for part in response.parts if getattr(part, "part_kind", "") != "thinking"],
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                model=response.model_name,
+                extra=_extra_of(usage),
+            )
+            return response
+
+        async def wrap_tool_execute(
+            self,
+            ctx: Any,
+            *,
+            call: Any,
+            tool_def: Any,  # noqa: ARG002 - it is passed by name
+            args: Any,
+            handler: Any,
+        ) -> Any:
+            key = f"{ctx.run_id}:{call.tool_call_id}-{next(_numbers)}"
+            recorder.begin_tool(
+                key, call.tool_name, parent=f"{ctx.run_id}", arguments=args, call_id=call.tool_call_id, is_held=True
+            )
+            releasing = asyncio.get_running_loop().call_later(_HELD_SECONDS, recorder.release, key)
+            token = _above.set(key)
+            try:
+                result = await handler(args)
+            except not_now as error:
+                recorder.discard(key, f"it waits: {type(error).__name__}")
+                raise
+            except BaseException as error:
+                recorder.fail(key, error.__cause__ if _is_retry(error) and error.__cause__ else error)
+                raise
+            finally:
+                releasing.cancel()
+                _reset(token)
+            recorder.end(key, result)
+            return result
+
+        async def handle_deferred_tool_calls(self, ctx: Any, *, requests: Any) -> Any:
+            if not asks or recorder.is_closed or not requests.approvals:
+                return None
+            return await _decided(recorder, requests, _name_of(ctx.agent), ctx.conversation_id, f"{ctx.run_id}")
+
+    return HubwireCapability()
+
+
+async def _decided(
+    recorder: Recorder, requests: Any, agent: str | None, conversation: str | None, parent: str | None = None
+) -> Any:
+    """Return what the hub answers to all approvals that are requested. They are asked at once, and wait together."""
+    module = imported("pydantic_ai", "pydantic_ai")
+
+    async def decide(call: Any) -> tuple[str, Any]:
+        key = f"{conversation}:{call.tool_call_id}"
+        arguments = call.args_as_dict()
+        verdict = await recorder.decide(key, call.tool_name, arguments, agent=agent, parent=parent or _above.get())
+        return call.tool_call_id, _answer_of(module, verdict)
+
+    answers = await asyncio.gather(*map(decide, requests.approvals))
+    return module.DeferredToolResults(approvals=dict(answers))
+
+
+def _answer_of(module: Any, verdict: Verdict) -> Any:
+    if not verdict.is_approved:
+        return module.ToolDenied(f"The tool call was denied: {verdict.reason}")
+    return module.ToolApproved(override_args=dict(verdict.arguments)) if verdict.is_modified else module.ToolApproved()
+
+
+def _name_of(agent: Any) -> str | None:
+    return getattr(agent, "name", None)
+
+
+def _output_of(result: Any) -> Any:
+    return getattr(result, "output", None)
+
+
+def _conversation_of(messages: Sequence[Any]) -> str | None:
+    for message in reversed(messages):
+        if conversation := getattr(message, "conversation_id", None):
+            return str(conversation)
+    return None
+
+
+def _extra_of(usage: Any) -> dict[str, Any] | None:
+    names = ("cache_read_tokens", "cache_write_tokens", "input_audio_tokens", "output_audio_tokens")
+    extra = {name: number for name in names if (number := getattr(usage, name, 0))}
+    return extra or None
+
+
+def _is_retry(error: BaseException) -> bool:
+    return type(error).__name__ == "ToolRetryError"
+
+
+def _reset(token: Any) -> None:
+    try:
+        _above.reset(token)
+    except ValueError:
+        pass  # a run that is closed in another context, as an async generator may be

@@ -1,0 +1,388 @@
+"""The adapter of Pydantic AI, under the framework itself on its own doubles of models."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+import pytest
+
+pytest.importorskip("pydantic_ai", reason="Pydantic AI is not installed: pip install 'hubwire[pydantic-ai]'")
+
+from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, ModelRetry, ToolApproved
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+
+from hubwire import Event, Hub, HubThread
+from hubwire.listeners import AuditLog
+from hubwire.runtimes import Recorder
+from hubwire.runtimes.pydantic_ai import PydanticAIRecorder, from_pydantic_ai, record, resume
+from hubwire.stores import MemoryStore
+from hubwire.testing import Recorder as Heard, RuntimeContract
+from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
+
+Script = list[list[Any]]
+
+
+def scripted(*answers: Sequence[Any] | Exception) -> FunctionModel:
+    """A model that gives these answers, one after the other: lists of parts."""
+    rest = list(answers)
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        given = rest.pop(0)
+        if isinstance(given, Exception):
+            raise given
+        return ModelResponse(parts=list(given))
+
+    return FunctionModel(answer, model_name="scripted")
+
+
+def call(tool: str, **arguments: Any) -> ToolCallPart:
+    return ToolCallPart(tool, arguments)
+
+
+def capabilities(*recorders: Recorder | None) -> list[Any]:
+    return [each.capability for each in recorders if isinstance(each, PydanticAIRecorder)]
+
+
+def team(*recorders: Recorder | None, asks: bool = True) -> Agent[None, str]:
+    coder = Agent(
+        scripted(
+            [call("lint", path="app.py")],
+            [call("deploy", target="staging")],
+            [TextPart(ANSWER)],
+        ),
+        name="coder",
+        output_type=[str, DeferredToolRequests],
+        capabilities=capabilities(*recorders),
+    )
+
+    @coder.tool_plain(retries=3)
+    def lint(path: str) -> str:
+        raise ModelRetry(f"no such file: {path}")
+
+    @coder.tool_plain(requires_approval=True)
+    async def deploy(target: str) -> str:
+        return f"deployed to {target}"
+
+    planner = Agent(
+        scripted([call("search", query="build log")], [call("ask_coder")], [TextPart(ANSWER)]),
+        name="planner",
+        capabilities=capabilities(*recorders),
+    )
+
+    @planner.tool_plain
+    def search(query: str) -> str:
+        return "2 errors"
+
+    @planner.tool_plain
+    async def ask_coder() -> str:
+        result: Any = await coder.run("mend the build")
+        if recorders and recorders[0] is not None and asks:
+            return str((await resume(recorders[0], coder, result)).output)
+        calls = result.output.approvals
+        answers = DeferredToolResults(approvals={each.tool_call_id: ToolApproved() for each in calls})
+        result = await coder.run(message_history=result.all_messages(), deferred_tool_results=answers)
+        return str(result.output)
+
+    return planner
+
+
+class TestPydanticAI(RuntimeContract):
+    lacks = frozenset({"hand_over"})  # an agent calls another by a tool
+
+    def record(self, hub: Hub | HubThread, **settings: Any) -> Recorder:
+        return record(hub, **settings)
+
+    async def run_job(self, recorder: Recorder | None, *, asks: bool = True) -> str:
+        return (await team(recorder, asks=asks).run("mend the build")).output
+
+    async def run_job_for_both(self, recorder: Recorder, second: Recorder) -> str:
+        return (await team(recorder, second, asks=False).run("mend the build")).output
+
+    async def run_failing(self, recorder: Recorder | None) -> type[BaseException]:
+        agent = Agent(scripted(ConnectionError("no model here")), name="planner", capabilities=capabilities(recorder))
+        with pytest.raises(ConnectionError) as caught:
+            await agent.run("go")
+        return caught.type
+
+    async def run_hanging(self, recorder: Recorder | None, started: anyio.Event) -> None:
+        agent = Agent(scripted([call("wait")]), name="planner", capabilities=capabilities(recorder))
+
+        @agent.tool_plain
+        async def wait() -> str:
+            started.set()
+            await asyncio.Event().wait()
+            return "never"
+
+        await agent.run("go")
+
+
+async def _approved(hub: Hub, work: Any, recorder: Recorder) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(approve_all, hub)
+        await work(recorder)
+        tasks.cancel_scope.cancel()
+
+
+async def recorded(work: Any, **settings: Any) -> list[Event]:
+    """Return the events of what ``work`` does with a recorder."""
+    heard = Heard()
+    async with Hub() as hub:
+        hub.attach(heard)
+        async with record(hub, **settings) as recorder, anyio.create_task_group() as tasks:
+            tasks.start_soon(approve_all, hub)
+            await work(recorder)
+            tasks.cancel_scope.cancel()
+        await hub.flush(timeout=30)
+    check_pairs(heard.events)
+    return heard.events
+
+
+async def test_the_complete_sequence_of_the_job() -> None:
+    events = await recorded(lambda recorder: team(recorder).run("mend the build"))
+    names = {event.agent_id: event.name for event in of(events, "agent.registered")}
+    said = [
+        (names[event.agent_id or ""], event.kind, getattr(event, "tool", getattr(event, "action", "")))
+        for event in events
+        if event.kind.partition(".")[0] in ("turn", "model", "tool") or event.kind == "approval.approved"
+    ]
+    assert said == [
+        ("planner", "turn.started", ""),
+        ("planner", "model.called", ""),
+        ("planner", "model.completed", ""),
+        ("planner", "tool.called", "search"),
+        ("planner", "tool.completed", "search"),
+        ("planner", "model.called", ""),
+        ("planner", "model.completed", ""),
+        ("planner", "tool.called", "ask_coder"),
+        ("coder", "turn.started", ""),
+        ("coder", "model.called", ""),
+        ("coder", "model.completed", ""),
+        ("coder", "tool.called", "lint"),
+        ("coder", "tool.failed", "lint"),
+        ("coder", "model.called", ""),
+        ("coder", "model.completed", ""),
+        ("coder", "turn.ended", ""),
+        ("coder", "approval.approved", "deploy"),
+        ("coder", "turn.started", ""),
+        ("coder", "tool.called", "deploy"),
+        ("coder", "tool.completed", "deploy"),
+        ("coder", "model.called", ""),
+        ("coder", "model.completed", ""),
+        ("coder", "turn.ended", ""),
+        ("planner", "tool.completed", "ask_coder"),
+        ("planner", "model.called", ""),
+        ("planner", "model.completed", ""),
+        ("planner", "turn.ended", ""),
+    ]
+
+
+async def test_the_audit_log_verifies() -> None:
+    store = MemoryStore()
+    async with (
+        Hub(store, listeners=[AuditLog(store)]) as hub,
+        record(hub) as recorder,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(approve_all, hub)
+        await team(recorder).run("mend the build")
+        tasks.cancel_scope.cancel()
+    verdict = await AuditLog(store).verify()
+    assert verdict.integrity.outcome.value == "holds", verdict
+
+
+async def test_a_run_waits_for_the_hub_where_that_is_wanted() -> None:
+    async def work(recorder: PydanticAIRecorder) -> None:
+        agent = Agent(
+            scripted([call("deploy", target="staging"), call("deploy", target="live")], [TextPart("done")]),
+            name="coder",
+            capabilities=[recorder.capability],
+        )
+
+        @agent.tool_plain(requires_approval=True)
+        def deploy(target: str) -> str:
+            return f"deployed to {target}"
+
+        assert (await agent.run("go")).output == "done"
+
+    events = await recorded(work, asks=True)
+    assert [event.arguments["target"] for event in of(events, "approval.requested")] == ["staging", "live"]
+    assert len(of(events, "turn.started")) == 1
+    assert len(of(events, "tool.completed")) == 2
+    first = of(events, "tool.called")[0]
+    assert of(events, "approval.approved")[0].seq < first.seq
+
+
+async def test_what_is_denied_is_never_called_and_the_model_hears_why() -> None:
+    told: list[str] = []
+
+    async def deny(hub: Hub) -> None:
+        async for event in hub.events(after=-1, pattern="approval.challenge_issued"):
+            await hub.approvals.answer(event.approval_id, "ann", is_passed=False, reason="not on a Friday")  # type: ignore[attr-defined]
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        if len(messages) == 1:
+            return ModelResponse(parts=[call("deploy", target="live")])
+        told.append(str(messages[-1]))
+        return ModelResponse(parts=[TextPart("left")])
+
+    heard = Heard()
+    async with Hub() as hub:
+        hub.attach(heard)
+        async with record(hub) as recorder, anyio.create_task_group() as tasks:
+            tasks.start_soon(deny, hub)
+            agent = Agent(
+                FunctionModel(answer), output_type=[str, DeferredToolRequests], capabilities=[recorder.capability]
+            )
+
+            @agent.tool_plain(requires_approval=True)
+            def deploy(target: str) -> str:
+                raise AssertionError("it was denied")
+
+            result: Any = await agent.run("go")
+            assert (await resume(recorder, agent, result)).output == "left"
+            tasks.cancel_scope.cancel()
+        await hub.flush(timeout=30)
+    assert "not on a Friday" in told[0]
+    assert "tool.called" not in heard.kinds
+    assert of(heard.events, "approval.denied")[0].reason == "not on a Friday"
+
+
+async def test_another_process_asks_the_same_question() -> None:
+    store = MemoryStore()
+    model = scripted([call("deploy", target="live")], [TextPart("done")], [TextPart("done")])
+    async with Hub(store) as hub, record(hub) as recorder:
+        agent = Agent(model, output_type=[str, DeferredToolRequests], capabilities=[recorder.capability], name="coder")
+
+        @agent.tool_plain(requires_approval=True)
+        def deploy(target: str) -> str:
+            return "done"
+
+        result: Any = await agent.run("go")
+        with anyio.move_on_after(0.05):
+            await resume(recorder, agent, result)
+        await recorder.flush()
+        (asked,) = hub.approvals.pending()
+    async with Hub(store) as hub, record(hub) as recorder, anyio.create_task_group() as tasks:
+        (again,) = hub.approvals.pending()
+        assert again.approval_id == asked.approval_id
+        tasks.start_soon(resume, recorder, agent, result)
+        await hub.approvals.answer(asked.approval_id, "ann", is_passed=True)
+
+
+async def test_an_observer_does_not_switch_to_streaming() -> None:
+    async def work(recorder: PydanticAIRecorder) -> None:
+        agent = Agent(scripted([TextPart("done")]), capabilities=[recorder.capability])  # it cannot stream
+        assert (await agent.run("go")).output == "done"
+
+    (model,) = of(await recorded(work), "model.completed")
+    assert model.response
+
+
+async def test_a_run_that_streams_is_recorded_once() -> None:
+    async def stream(messages: list[ModelMessage], info: AgentInfo) -> Any:
+        for piece in ("The ", "build ", "is green."):
+            yield piece
+
+    async def work(recorder: PydanticAIRecorder) -> None:
+        agent = Agent(FunctionModel(stream_function=stream), name="coder", capabilities=[recorder.capability])
+        async with agent.run_stream("go") as result:
+            assert await result.get_output() == ANSWER
+
+    events = await recorded(work)
+    assert len(of(events, "model.completed")) == 1
+    assert of(events, "turn.ended")[0].content == ANSWER
+
+
+async def test_tools_at_a_time_are_told_apart() -> None:
+    async def work(recorder: PydanticAIRecorder) -> None:
+        agent = Agent(
+            scripted([call("add", a=1), call("add", a=2), call("add", a=3)], [TextPart("done")]),
+            capabilities=[recorder.capability],
+        )
+
+        @agent.tool_plain
+        async def add(a: int) -> int:
+            await asyncio.sleep(0.01 * (3 - a))
+            return a * 10
+
+        await agent.run("go")
+
+    events = await recorded(work)
+    arguments = {event.call_id: event.arguments["a"] for event in of(events, "tool.called")}
+    assert {arguments[event.call_id]: event.result for event in of(events, "tool.completed")} == {1: 10, 2: 20, 3: 30}
+
+
+async def test_secrets_in_arguments_are_redacted() -> None:
+    async def work(recorder: PydanticAIRecorder) -> None:
+        agent = Agent(
+            scripted([call("send", to="ann@example.com", password="hunter2secret")], [TextPart("done")]),
+            capabilities=[recorder.capability],
+        )
+
+        @agent.tool_plain
+        def send(to: str, password: str) -> str:
+            return f"sent to {to}"
+
+        await agent.run("mail ann@example.com")
+
+    events = await recorded(work, content=True)
+    said = json.dumps([str(event) for event in events])
+    assert "ann@example.com" not in said
+    assert "hunter2secret" not in said
+
+
+async def test_a_tool_that_raises_ends_the_run_and_both_have_failed() -> None:
+    async def work(recorder: PydanticAIRecorder) -> None:
+        agent = Agent(scripted([call("burn")]), capabilities=[recorder.capability])
+
+        @agent.tool_plain
+        def burn() -> str:
+            raise RuntimeError("it burns")
+
+        with pytest.raises(RuntimeError, match="it burns"):
+            await agent.run("go")
+
+    events = await recorded(work)
+    assert [event.error_message for event in of(events, "tool.failed")] == ["it burns"]
+    assert [event.error_message for event in of(events, "turn.failed")] == ["it burns"]
+
+
+async def test_a_run_without_a_loop_is_recorded() -> None:
+    def work(recorder: PydanticAIRecorder) -> str:
+        agent = Agent(scripted([TextPart("done")]), name="coder", capabilities=[recorder.capability])
+        loop = asyncio.new_event_loop()  # or the framework makes one that nobody closes
+        asyncio.set_event_loop(loop)
+        try:
+            return agent.run_sync("go").output
+        finally:
+            loop.close()
+
+    async def in_thread(recorder: PydanticAIRecorder) -> None:
+        assert await asyncio.to_thread(work, recorder) == "done"
+
+    assert len(of(await recorded(in_thread), "turn.ended")) == 1
+
+
+async def test_an_agent_answers_envelopes_and_remembers_the_channel() -> None:
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        return ModelResponse(parts=[TextPart(f"{len(messages)} messages")])
+
+    async with Hub() as hub, record(hub) as recorder:
+        await hub.spawn(
+            from_pydantic_ai(Agent(FunctionModel(answer), name="coder", capabilities=[recorder.capability]))
+        )
+        ann = await hub.agents.register("ann")
+        channel = await hub.channels.open([ann, hub.agents.named("coder")])
+        for _ in range(2):
+            await channel.post(ann, "how many?")
+            async for delivery in ann.inbox():
+                await delivery.ack()
+                said = delivery.event.content
+                break
+        assert said == "3 messages"
+        await recorder.flush()
