@@ -119,10 +119,13 @@ async def test_a_tool_that_tells_its_error_has_failed_with_it() -> None:
         raise ValueError(f"no route to {url}")
 
     async with recorded() as seen:
-        agent = solo([call("fetch", "f", url="x.example"), call("lint", "l", path="a")], [says("ok")], tools=[fetch, lint])
+        agent = solo(
+            [call("fetch", "f", url="x.example"), call("lint", "l", path="a")], [says("ok")], tools=[fetch, lint]
+        )
         await agents.Runner.run(agent, "go")
     failed = {each.tool: each.error_message for each in seen.of("tool.failed")}
-    assert failed == {"fetch": "no route to x.example", "lint": "Tool execution failed. Error details are redacted."}
+    assert failed["fetch"] == "no route to x.example"
+    assert failed["lint"] in ("Tool execution failed. Error details are redacted.", "no such file: a")  # before 0.24
     assert seen.of("tool.completed") == []
 
 
@@ -199,7 +202,9 @@ async def test_cancelled_in_parallel_tools_all_has_failed_as_cancelled() -> None
 
 async def test_an_agent_as_a_tool_is_recorded_once_and_below_its_call() -> None:
     """Hooks of a run do not reach it by themselves."""
-    inner = agents.Agent(name="reader", model=scripted([call("search", "i", query="log")], [says("2 errors")]), tools=[search])
+    inner = agents.Agent(
+        name="reader", model=scripted([call("search", "i", query="log")], [says("2 errors")]), tools=[search]
+    )
     async with recorded() as seen:
         agent = solo([call("ask", "o", input="read")], [says("ok")], tools=[inner.as_tool("ask", "asks the reader")])
         await agents.Runner.run(agent, "go")

@@ -11,7 +11,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ._capture import short_text
-from ._openai_agents import Run, Watch, parsed, run_of_here, together
+from ._openai_agents import Watch
+from ._openai_seen import Run, parsed, run_of_here, together
 from ._opening import imported
 from .recorder import Recorder
 
@@ -169,7 +170,7 @@ class _Hooks:
     async def on_tool_start(self, context: Any, agent: Any, tool: Any) -> None:
         if self._inner is not None:
             await self._inner.on_tool_start(context, agent, tool)
-        self._watch.tool_started(context, tool)
+        self._watch.tool_started(context, agent, tool)
 
     async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: Any) -> None:
         self._watch.tool_ended(tool, result)

@@ -22,20 +22,23 @@ Tested with openai-agents 0.21.0 and 0.24.0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
 
 from .. import Hub, HubThread
+from ..actors import Turn
 from ..errors import ConfigurationError, HubClosed
-from ._openai_agents import together
+from ._actors import AgentActor, Said
+from ._capture import short_text
 from ._openai_runner import install, question_of, status_of, trace_of
+from ._openai_seen import together
 from ._opening import imported, opened
 from .recorder import Recorder
 from .verdict import Verdict
 
-__all__ = ("decide", "record", "resume")
+__all__ = ("decide", "from_openai_agents", "record", "resume")
 
 SOURCE = "openai-agents"
 
@@ -84,7 +87,9 @@ async def decide(recorder: Recorder, waiting: Any, *, may_repeat: bool = False) 
     decided already is not asked.
     """
     state = _state_of("decide", recorder, waiting, needs=True)
-    asked = [(item, question_of(state, item)) for item in state.get_interruptions() if status_of(state, item)[0] is None]
+    asked = [
+        (item, question_of(state, item)) for item in state.get_interruptions() if status_of(state, item)[0] is None
+    ]
     verdicts = await _verdicts(recorder, state, [question for _, question in asked])
     for (item, _), verdict in zip(asked, verdicts, strict=True):
         if verdict.is_approved and not verdict.is_modified and (may_repeat or not verdict.was_used):
@@ -92,6 +97,44 @@ async def decide(recorder: Recorder, waiting: Any, *, may_repeat: bool = False) 
         else:
             state.reject(item, rejection_message=_denial(verdict))
     return state
+
+
+def from_openai_agents(
+    agent: Any,
+    *,
+    name: str | None = None,
+    recorder: Recorder | None = None,
+    options: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> AgentActor:
+    """Return an actor that answers with an agent: ``await hub.spawn(from_openai_agents(agent))``.
+
+    ``name`` is that of the agent by default. ``recorder``: whose hub decides what the agent's tools need approval for;
+    without one, a turn that waits for approval has failed. ``options`` are what ``Runner.run`` takes, and ``settings``
+    are those of :class:`~hubwire.runtimes.AgentActor`. What was said in the channel before is part of the input of the
+    run: the agent's own as the assistant's, that of others as the user's, with their names.
+    """
+    runner: Any = imported("agents", "openai_agents").Runner
+    given = dict(options or {})
+
+    async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
+        result = await runner.run(agent, [*map(_message, history), {"role": "user", "content": said}], **given)
+        if result.interruptions and recorder is None:
+            raise ConfigurationError(
+                f"{agent.name} waits for approval of {result.interruptions[0].name}: give the actor a recorder, as in "
+                "from_openai_agents(agent, recorder=record(hub))"
+            )
+        if recorder is not None:
+            result = await resume(recorder, agent, result, **given)
+        return result.final_output
+
+    return AgentActor(name or short_text(getattr(agent, "name", None)) or "agent", answer, **settings)
+
+
+def _message(said: Said) -> dict[str, str]:
+    if said.is_own:
+        return {"role": "assistant", "content": said.text}
+    return {"role": "user", "content": f"{said.name}: {said.text}"}
 
 
 async def _verdicts(recorder: Recorder, state: Any, questions: Sequence[dict[str, Any]]) -> list[Verdict]:
@@ -115,7 +158,9 @@ async def _verdicts(recorder: Recorder, state: Any, questions: Sequence[dict[str
 
 def _denial(verdict: Verdict) -> str:
     if verdict.is_modified:
-        return f"This call was not approved as it is. Approved are these arguments: {verdict.arguments}. {verdict.reason}"
+        return (
+            f"This call was not approved as it is. Approved are these arguments: {verdict.arguments}. {verdict.reason}"
+        )
     if verdict.is_approved:
         return "This call was approved before, and may have been made: check whether it was, and ask again if not."
     return verdict.reason or "This call was denied."
