@@ -10,7 +10,6 @@ from typing import Any
 
 import anyio
 import pytest
-from support.openai_team import agents, approved, call, lint, recorded, says, scripted, search, solo, team
 
 from hubwire import Hub, HubThread
 from hubwire.errors import ConfigurationError
@@ -18,6 +17,7 @@ from hubwire.listeners.audit import AuditLog, verify
 from hubwire.runtimes import Recorder, openai_agents
 from hubwire.stores import MemoryStore
 from hubwire.testing import RuntimeContract
+from support.openai_team import agents, approved, call, lint, recorded, says, scripted, search, solo, team
 
 
 class TestOpenAIAgents(RuntimeContract):
@@ -269,11 +269,10 @@ def run_in_thread(agent: Any) -> None:
 
 
 async def test_sync_runs_in_threads() -> None:
-    async with recorded() as seen:
-        async with anyio.create_task_group() as tasks:
-            for number in range(4):
-                agent = solo([call("search", f"c{number}", query="x")], [says(f"answer {number}")])
-                tasks.start_soon(anyio.to_thread.run_sync, run_in_thread, agent)
+    async with recorded() as seen, anyio.create_task_group() as tasks:
+        for number in range(4):
+            agent = solo([call("search", f"c{number}", query="x")], [says(f"answer {number}")])
+            tasks.start_soon(anyio.to_thread.run_sync, run_in_thread, agent)
     assert sorted(each.content for each in seen.of("turn.ended")) == [f"answer {number}" for number in range(4)]
     calls = {each.turn_id: each.call_id for each in seen.of("tool.called")}
     assert {each.turn_id: each.call_id for each in seen.of("tool.completed")} == calls

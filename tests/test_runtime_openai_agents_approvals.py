@@ -8,13 +8,13 @@ from typing import Any
 
 import anyio
 import pytest
-from support.openai_team import agents, answered, call, deploy, recorded, says, scripted, search, solo
 
 from hubwire import Hub
 from hubwire.errors import ConfigurationError, HubClosed
 from hubwire.listeners.audit import AuditLog, verify
 from hubwire.runtimes import openai_agents
 from hubwire.stores import MemoryStore
+from support.openai_team import agents, answered, call, deploy, recorded, says, scripted, search, solo
 
 
 async def answer_next(hub: Hub, *, is_passed: bool = True, reason: str = "", count: int = 1) -> list[Any]:

@@ -10,10 +10,12 @@ to what waits for approval. A run that goes on after an approval is a new turn w
 trace, also in another process. What the host keeps out of its traces (``trace_include_sensitive_data=False``) is not
 recorded either.
 
-The runtime hides: why a tool failed, unless the tool has a ``failure_error_function`` of its own; the text of a streamed
-answer before it is whole; tools that a provider runs (they are in the answer of the model, by type), ``LocalShellTool``,
-realtime and voice sessions; what a guardrail thinks, unless it ends the run; the agent's instructions. A run with
-tracing turned off has no spans, so it cannot be recorded: there is an ``error.raised`` that says so. Use
+The runtime hides: why a tool failed, unless the tool has a ``failure_error_function`` of its own; that a tool of an MCP
+server answered with an error, which is a result for it; the text of a streamed answer before it is whole; tools that a
+provider runs (they are in the answer of the model, by type), ``LocalShellTool``, realtime and voice sessions; what a
+guardrail thinks, unless it ends the run; the agent's instructions. That a tool took too long is told by its time alone.
+
+A run with tracing turned off has no spans, so it cannot be recorded: there is an ``error.raised`` that says so. Use
 ``set_trace_processors([])`` instead, so that no trace leaves the process. A run that does not go through the default
 runner (a runner of the host's own) has no hooks: its tools are recorded when they end, without the ids of their calls.
 
@@ -150,8 +152,8 @@ async def _verdicts(recorder: Recorder, state: Any, questions: Sequence[dict[str
     for question, verdict in zip(questions, verdicts, strict=True):
         if not verdict.is_approved and not verdict.approval_id and recorder.is_closed:
             raise HubClosed(
-                f"the hub ended before it had decided about {question['action']}: the run still waits; resume its state "
-                "with a recorder of a hub that is running"
+                f"the hub ended before it had decided about {question['action']}: the run still waits; resume its "
+                "state with a recorder of a hub that is running"
             )
     return verdicts
 
