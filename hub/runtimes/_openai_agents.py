@@ -142,10 +142,8 @@ class Watch:
 
     def _turn_started(self, span: Any, seen: Seen, parent: Seen | None) -> None:
         seen.turn, seen.agent = seen, short_text(span.span_data.name, default="agent")
-        early = None if parent is None else parent.outcome
-        if isinstance(early, Seen) and early.agent == seen.agent:
-            seen.run, seen.key, seen.outcome = early.run, early.key, early.outcome
-            parent.outcome = NONE  # type: ignore[union-attr] - it has an outcome
+        if parent is not None and isinstance(early := parent.outcome, Seen) and early.agent == seen.agent:
+            seen.run, seen.key, seen.outcome, parent.outcome = early.run, early.key, early.outcome, NONE
             return
         seen.run, seen.key = run_of((span.trace_id, span.parent_id)), span.span_id
         self._begin_turn(span.trace_id, seen)
@@ -154,9 +152,10 @@ class Watch:
         trace, run, key = self._tracing.get_current_trace(), seen.run, str(seen.key)
         session = short_text(getattr(trace, "group_id", None)) or (run.session if run is not None else None)
         prompt = None if run is None else run.take_prompt()
-        with together(trace_id, seen.above):
-            for recorder in self.recorders:
-                recorder.begin_turn(key, agent=seen.agent, parent=seen.above, prompt=prompt, session=session)
+        for recorder in self.recorders:
+            recorder.begin_turn(
+                key, agent=seen.agent, parent=seen.above, prompt=prompt, session=session, correlation=trace_id
+            )
 
     def _resumed(self, span: Any, seen: Seen, agent: Any) -> None:
         """Begin the turn of an agent whose tool runs before its span starts, as of a resumed run before 0.24."""

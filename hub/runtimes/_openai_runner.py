@@ -180,7 +180,7 @@ class _Hooks:
 
 @cache
 def _hooks_class() -> Any:
-    """Return the class of hooks that the runtime takes; those that it has and this file has not are the host's alone."""
+    """Return the class of hooks that the runtime takes; those that this file does not know are the host's alone."""
     base: Any = imported("agents.lifecycle", "openai_agents").RunHooksBase
 
     def passed_on(name: str) -> Callable[..., Awaitable[None]]:

@@ -54,7 +54,7 @@ def record(hub: Hub | HubThread, **settings: Any) -> Recorder:
     is not installed.
     """
     imported("agents", "openai_agents")
-    return opened(hub, SOURCE, install, **settings)
+    return opened(hub, SOURCE, install, kind=Recorder, **settings)
 
 
 async def resume(recorder: Recorder, agent: Any, waiting: Any, *, may_repeat: bool = False, **options: Any) -> Any:
