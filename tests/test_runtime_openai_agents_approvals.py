@@ -118,16 +118,16 @@ async def test_an_approval_lets_a_call_be_made_once(may_repeat: bool) -> None:
     async with recorded() as seen:
         agent = deploying([says("first")])
         saved = (await agents.Runner.run(agent, "go")).to_state().to_json()
-        for number in range(2):
-            again = solo([says(f"life {number}")])
+        lives = [solo([says(f"life {number}")]) for number in range(2)]
+        for again in lives:
             state = await agents.RunState.from_json(again, saved)
             async with anyio.create_task_group() as tasks:
-                if number == 0:
+                if again is lives[0]:
                     tasks.start_soon(answer_next, seen.hub)
                 await openai_agents.resume(seen.recorder, again, state, may_repeat=may_repeat)
     assert len(seen.of("approval.requested")) == 1
     assert len(seen.of("tool.called")) == 1 + may_repeat
-    assert ("may have been made" in json.dumps(again.model.last_call.input, default=str)) is not may_repeat
+    assert ("may have been made" in json.dumps(lives[1].model.last_call.input, default=str)) is not may_repeat
 
 
 async def test_other_arguments_are_another_question() -> None:

@@ -1,5 +1,7 @@
 """Agents of openai-agents whose models follow a script: those of the job in the contract of runtimes, and parts."""
 
+# mypy: allow-untyped-decorators
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
@@ -35,17 +37,17 @@ def scripted(*steps: Any, emits: bool = False) -> Any:
     return doubles.ScriptedModel(list(steps), default_usage=USAGE, emit_traces=emits)
 
 
-@agents.function_tool  # type: ignore[untyped-decorator]
+@agents.function_tool
 def search(query: str) -> str:
     return "2 errors"
 
 
-@agents.function_tool  # type: ignore[untyped-decorator]
+@agents.function_tool
 async def lint(path: str) -> str:
     raise ValueError(f"no such file: {path}")
 
 
-@agents.function_tool(needs_approval=True)  # type: ignore[untyped-decorator]
+@agents.function_tool(needs_approval=True)
 async def deploy(target: str) -> str:
     return f"deployed to {target}"
 
