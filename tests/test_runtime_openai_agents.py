@@ -144,6 +144,17 @@ async def test_a_tool_that_ends_the_run() -> None:
     assert seen.of("turn.ended") == []
 
 
+async def test_a_run_inside_an_except_has_not_failed_with_that() -> None:
+    """The exception that the host handles meanwhile is not the run's."""
+    async with recorded() as seen:
+        try:
+            raise ConnectionError("an earlier one")
+        except ConnectionError:
+            await agents.Runner.run(solo([call("search", "c", query="x")], [says("ok")]), "go")
+    assert [each for each in seen.kinds if each.endswith("failed")] == []
+    assert [each.content for each in seen.of("turn.ended")] == ["ok"]
+
+
 @pytest.mark.parametrize("told", [None, lambda _, error: "try later"])
 async def test_a_tool_that_takes_too_long_has_failed(told: Any) -> None:
     """Its span has no error, and the hook has the text of the timeout as its result."""
