@@ -491,6 +491,28 @@ class Session(agents.memory.SessionABC):
         self.items.clear()
 
 
+async def test_a_runner_that_the_host_puts_around_it() -> None:
+    """It stays when the recorder is closed, and the next one is told once all the same."""
+
+    class Around:
+        def __init__(self, inner: Any) -> None:
+            self.run = inner.run
+
+    before = agents.run.get_default_agent_runner()
+    try:
+        async with recorded():
+            around = Around(agents.run.get_default_agent_runner())
+            agents.run.set_default_agent_runner(around)
+        assert agents.run.get_default_agent_runner() is around
+        async with recorded() as seen:
+            await agents.Runner.run(solo([call("search", "c", query="x")], [says("ok")]), "go")
+        assert agents.run.get_default_agent_runner() is around
+    finally:
+        agents.run.set_default_agent_runner(before)
+    assert len(seen.of("model.called")) == 2
+    assert len(seen.of("tool.called")) == 1
+
+
 async def test_sessions_are_those_of_the_host() -> None:
     async with recorded(session="mine") as seen:
         await agents.Runner.run(solo([says("1")]), "go")

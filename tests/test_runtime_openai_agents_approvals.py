@@ -279,3 +279,30 @@ async def test_wrong_arguments_are_refused() -> None:
         with pytest.raises(ConfigurationError, match=r"as record\(hub\) returns it"):
             await openai_agents.resume(seen.hub, agent, result)  # type: ignore[arg-type]
     assert seen.of("approval.requested") == []
+
+
+async def test_a_run_without_tracing_is_asked_about_once_too() -> None:
+    """It has no trace to be known by."""
+    config = agents.RunConfig(tracing_disabled=True)
+    async with recorded() as seen:
+        saved = (await agents.Runner.run(deploying(), "go", run_config=config)).to_state().to_json()
+        for number in range(2):
+            agent = solo([says("done")])
+            state = await agents.RunState.from_json(agent, saved)
+            async with anyio.create_task_group() as tasks:
+                if number == 0:
+                    tasks.start_soon(answer_next, seen.hub)
+                await openai_agents.resume(seen.recorder, agent, state, run_config=config)
+    assert len(seen.of("approval.requested")) == 1
+    assert len(seen.of("approval.used")) == 1
+
+
+async def test_a_recorder_that_is_closed_decides_nothing() -> None:
+    async with Hub() as hub:
+        recorder = openai_agents.record(hub)
+        agent = deploying()
+        result = await agents.Runner.run(agent, "go")
+        await recorder.aclose()
+        with pytest.raises(HubClosed, match="the recorder was closed"):
+            await openai_agents.resume(recorder, agent, result)
+        assert hub.approvals.pending() == ()

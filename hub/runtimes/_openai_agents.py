@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, Final, ParamSpec
 from weakref import WeakSet
 
+from ..forks import register_at_fork
 from ._capture import short_text
 from ._openai_seen import (
     NONE,
@@ -79,6 +81,15 @@ class Watch:
         self._seen: dict[str, Seen] = {}
         self._warned: WeakSet[Recorder] = WeakSet()
         """Who has been told that there are runs that are not traced."""
+        self.lock = threading.RLock()
+        """Guards the list of recorders, and where this is heard."""
+        register_at_fork(self)
+
+    def after_fork_in_child(self) -> None:
+        """A child has no part in the hubs of its parent, nor the thread that may hold the lock."""
+        self.lock = threading.RLock()
+        self.recorders = ()
+        self._seen.clear()
 
     def tell(self, what: Callable[[Recorder], None]) -> None:
         for recorder in self.recorders:

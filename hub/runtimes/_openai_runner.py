@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
@@ -196,14 +195,14 @@ def _hooks_class() -> Any:
 
 def _with_hooks(watch: Watch, inner: Any) -> Any:
     base: Any = imported("agents.lifecycle", "openai_agents").RunHooksBase
+    if isinstance(inner, _Hooks):
+        return inner  # a runner that was put around this one has passed it on to another of this
     if inner is None or isinstance(inner, base):
         return _hooks_class()(watch, inner)
     return inner  # which the runtime refuses
 
 
 # -- putting it in, and taking it away --
-
-_lock = threading.RLock()
 
 
 @cache
@@ -215,7 +214,7 @@ def install(recorder: Recorder) -> Callable[[], None]:
     """Let a recorder be told of all runs; return what ends that."""
     run: Any = imported("agents.run", "openai_agents")
     watch = _watch()
-    with _lock:
+    with watch.lock:
         watch.recorders += (recorder,)
         _register(watch)
         if not isinstance(run.get_default_agent_runner(), WatchedRunner):
@@ -226,7 +225,7 @@ def install(recorder: Recorder) -> Callable[[], None]:
 def _uninstall(*recorders: Recorder) -> None:
     run: Any = imported("agents.run", "openai_agents")
     watch = _watch()
-    with _lock:
+    with watch.lock:
         watch.recorders = tuple(each for each in watch.recorders if each not in recorders)
         if watch.recorders:
             return
@@ -244,7 +243,7 @@ def _register(watch: Watch) -> None:
     provider, processors = _processors()
     if watch in processors:
         return
-    with _lock:
+    with watch.lock:
         provider, processors = _processors()
         if watch not in processors:
             provider.register_processor(watch)

@@ -152,8 +152,8 @@ async def _verdicts(recorder: Recorder, state: Any, questions: Sequence[dict[str
     for question, verdict in zip(questions, verdicts, strict=True):
         if not verdict.is_approved and not verdict.approval_id and recorder.is_closed:
             raise HubClosed(
-                f"the hub ended before it had decided about {question['action']}: the run still waits; resume its "
-                "state with a recorder of a hub that is running"
+                f"the hub has ended, or the recorder was closed, before it had decided about {question['action']}: "
+                "the run still waits; resume its state with a recorder of a hub that is running"
             )
     return verdicts
 
