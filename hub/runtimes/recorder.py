@@ -70,7 +70,7 @@ def _harmless(method: Callable[Concatenate[Recorder, P], None]) -> Callable[Conc
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - an object of the runtime may raise anything when it is read
-            self._failed(method.__name__, error)
+            self.failed(method.__name__, error)
 
     return harmless
 
@@ -148,10 +148,25 @@ class Recorder:
         parent: str | None = None,
         prompt: Any = None,
         session: str | None = None,
+        correlation: str | None = None,
         at: float | None = None,
     ) -> None:
-        """An agent begins a turn. One without a ``parent`` begins a run. ``at``: when, in seconds of the epoch."""
-        self._begin("turn", Grade.TURN, key, parent, at, agent=agent, session=session, prompt=self._copy(prompt))
+        """An agent begins a turn. One without a ``parent`` begins a run. ``at``: when, in seconds of the epoch.
+
+        ``correlation``: the ``correlation_id`` of a run that begins in code that has none, where several runs belong
+        together; by default, its key.
+        """
+        self._begin(
+            "turn",
+            Grade.TURN,
+            key,
+            parent,
+            at,
+            agent=agent,
+            session=session,
+            correlation=correlation,
+            prompt=self._copy(prompt),
+        )
 
     @_harmless
     def begin_model(
@@ -376,7 +391,7 @@ class Recorder:
             try:
                 each()
             except Exception as error:  # noqa: BLE001 - the others are to be taken away too
-                self._failed("close", error)
+                self.failed("close", error)
         self._queue.close()
         self._bringing.close()
 
@@ -490,7 +505,8 @@ class Recorder:
         key = key if step in _WITHOUT_KEY else key_text(key)
         return Entry(step, key, parent, wall, tick, current() if parent is None else None, fields, size)
 
-    def _failed(self, method: str, error: BaseException) -> None:
+    def failed(self, method: str, error: BaseException) -> None:
+        """Count what has failed in a callback of an adapter, and must not reach the runtime; the first is logged."""
         self._failures += 1
         if self._failures == 1:
             _log.problem("a recorder could not record", error, source=self.source, method=method)
@@ -501,7 +517,7 @@ _LOOK_SECONDS: Final = 0.2
 
 _STREAMS_MAX: Final = 10_000
 
-_NAMES = frozenset({"agent", "name", "call_id", "session"})
+_NAMES = frozenset({"agent", "name", "call_id", "correlation", "session"})
 
 _WITHOUT_KEY = frozenset({"hand_over", "error", "mark"})
 

@@ -1,0 +1,182 @@
+"""Recording openai-agents: ``record(hub)``, and every run of its agents is in the hub from then on.
+
+It listens in two places, and each tells what the other withholds: a trace processor is told what begins and how it
+ends, and hooks, which the runtime's default runner is given, are told with which arguments tools and models are called
+and what comes back. Hooks of the host's own are called as before.
+
+Recorded are a turn for each agent, its model calls (each attempt of a retry, where the model makes spans), its tool
+calls, hand-overs, agents that are tools, answers, usage, errors, cancellation, and the verdicts that the host gives
+to what waits for approval. A run that goes on after an approval is a new turn with the same correlation, the id of its
+trace, also in another process. What the host keeps out of its traces (``trace_include_sensitive_data=False``) is not
+recorded either.
+
+The runtime hides: why a tool failed, unless the tool has a ``failure_error_function`` of its own; that a tool of an MCP
+server answered with an error, which is a result for it; the text of a streamed answer before it is whole; tools that a
+provider runs (they are in the answer of the model, by type), ``LocalShellTool``, realtime and voice sessions; what a
+guardrail thinks, unless it ends the run; the agent's instructions. That a tool took too long is told by its time alone.
+
+A run with tracing turned off has no spans, so it cannot be recorded: there is an ``error.raised`` that says so. Use
+``set_trace_processors([])`` instead, so that no trace leaves the process. A run that does not go through the default
+runner (a runner of the host's own) has no hooks: its tools are recorded when they end, without the ids of their calls.
+
+Tested with openai-agents 0.21.0 and 0.24.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import anyio
+
+from .. import Hub, HubThread
+from ..actors import Turn
+from ..errors import ConfigurationError, HubClosed
+from ._actors import AgentActor, Said
+from ._capture import short_text
+from ._openai_runner import install, question_of, status_of, trace_of
+from ._openai_seen import together
+from ._opening import imported, opened
+from .recorder import Recorder
+from .verdict import Verdict
+
+__all__ = ("decide", "from_openai_agents", "record", "resume")
+
+SOURCE = "openai-agents"
+
+
+def record(hub: Hub | HubThread, **settings: Any) -> Recorder:
+    """Record all runs of openai-agents in this process, from now on; ``close()`` of what it returns ends that.
+
+    Called again for the same hub it returns the same recorder. ``settings`` are those of
+    :class:`~hubwire.runtimes.Recorder`, as ``agent``, ``content``, ``session``, ``tenant``, ``redactor``,
+    ``queue_max``. Raises :class:`~hubwire.errors.ConfigurationError` for one that cannot work, and where openai-agents
+    is not installed.
+    """
+    imported("agents", "openai_agents")
+    return opened(hub, SOURCE, install, kind=Recorder, **settings)
+
+
+async def resume(recorder: Recorder, agent: Any, waiting: Any, *, may_repeat: bool = False, **options: Any) -> Any:
+    """Let the hub decide all that a run waits for, run on, and so forth until it has a result.
+
+    ``waiting`` is the result of a run that may have ``interruptions``, or a ``RunState``, also one that another process
+    has saved. ``agent`` is the agent that the run began with, and ``options`` are what ``Runner.run`` takes. Returns
+    the result that waits for nothing more: the one that was given, if it does not wait.
+
+    All that waits is asked at once, as approvals of the hub. A denial goes to the model with its reason; likewise a
+    verdict with other arguments, as the runtime can only make the call that its model wrote. An approval lets a call be
+    made once: if the same state is resumed again, as after a crash in which the tool may have run, the call is denied,
+    unless ``may_repeat``.
+
+    Raises what the run raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
+    run still waits, and another process may resume its state.
+    """
+    runner: Any = imported("agents", "openai_agents").Runner
+    while True:
+        state = _state_of("resume", recorder, waiting)
+        if state is None:
+            return waiting
+        if state.get_interruptions():
+            state = await decide(recorder, state, may_repeat=may_repeat)
+        waiting = await runner.run(agent, state, **options)
+
+
+async def decide(recorder: Recorder, waiting: Any, *, may_repeat: bool = False) -> Any:
+    """Let the hub decide all that a run waits for, and return its ``RunState`` with the verdicts given, to be run.
+
+    For programs that run it in their own way, streamed for example; otherwise like :func:`resume`. What the host has
+    decided already is not asked.
+    """
+    state = _state_of("decide", recorder, waiting, needs=True)
+    asked = [
+        (item, question_of(state, item)) for item in state.get_interruptions() if status_of(state, item)[0] is None
+    ]
+    verdicts = await _verdicts(recorder, state, [question for _, question in asked])
+    for (item, _), verdict in zip(asked, verdicts, strict=True):
+        if verdict.is_approved and not verdict.is_modified and (may_repeat or not verdict.was_used):
+            state.approve(item)
+        else:
+            state.reject(item, rejection_message=_denial(verdict))
+    return state
+
+
+def from_openai_agents(
+    agent: Any,
+    *,
+    name: str | None = None,
+    recorder: Recorder | None = None,
+    options: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> AgentActor:
+    """Return an actor that answers with an agent: ``await hub.spawn(from_openai_agents(agent))``.
+
+    ``name`` is that of the agent by default. ``recorder``: whose hub decides what the agent's tools need approval for;
+    without one, a turn that waits for approval has failed. ``options`` are what ``Runner.run`` takes, and ``settings``
+    are those of :class:`~hubwire.runtimes.AgentActor`. What was said in the channel before is part of the input of the
+    run: the agent's own as the assistant's, that of others as the user's, with their names.
+    """
+    runner: Any = imported("agents", "openai_agents").Runner
+    given = dict(options or {})
+
+    async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
+        result = await runner.run(agent, [*map(_message, history), {"role": "user", "content": said}], **given)
+        if result.interruptions and recorder is None:
+            raise ConfigurationError(
+                f"{agent.name} waits for approval of {result.interruptions[0].name}: give the actor a recorder, as in "
+                "from_openai_agents(agent, recorder=record(hub))"
+            )
+        if recorder is not None:
+            result = await resume(recorder, agent, result, **given)
+        return result.final_output
+
+    return AgentActor(name or short_text(getattr(agent, "name", None)) or "agent", answer, **settings)
+
+
+def _message(said: Said) -> dict[str, str]:
+    if said.is_own:
+        return {"role": "assistant", "content": said.text}
+    return {"role": "user", "content": f"{said.name}: {said.text}"}
+
+
+async def _verdicts(recorder: Recorder, state: Any, questions: Sequence[dict[str, Any]]) -> list[Verdict]:
+    verdicts: list[Any] = [None] * len(questions)
+
+    async def ask(number: int, question: dict[str, Any]) -> None:
+        verdicts[number] = await recorder.decide(**question)
+
+    with together(trace_of(state)):
+        async with anyio.create_task_group() as tasks:
+            for number, question in enumerate(questions):
+                tasks.start_soon(ask, number, question)
+    for question, verdict in zip(questions, verdicts, strict=True):
+        if not verdict.is_approved and not verdict.approval_id and recorder.is_closed:
+            raise HubClosed(
+                f"the hub has ended, or the recorder was closed, before it had decided about {question['action']}: "
+                "the run still waits; resume its state with a recorder of a hub that is running"
+            )
+    return verdicts
+
+
+def _denial(verdict: Verdict) -> str:
+    if verdict.is_modified:
+        return (
+            f"This call was not approved as it is. Approved are these arguments: {verdict.arguments}. {verdict.reason}"
+        )
+    if verdict.is_approved:
+        return "This call was approved before, and may have been made: check whether it was, and ask again if not."
+    return verdict.reason or "This call was denied."
+
+
+def _state_of(called: str, recorder: object, waiting: Any, *, needs: bool = False) -> Any:
+    """Return the state of a run that waits; None for a result that waits for nothing."""
+    if not isinstance(recorder, Recorder):
+        raise ConfigurationError(f"{called}(): its first argument is a recorder, as record(hub) returns it")
+    if hasattr(waiting, "get_interruptions"):
+        return waiting
+    if not hasattr(waiting, "interruptions") or not hasattr(waiting, "to_state"):
+        raise ConfigurationError(
+            f"{called}(): {type(waiting).__name__} is no run of openai-agents: pass what Runner.run(...) has returned, "
+            "or a RunState"
+        )
+    return waiting.to_state() if waiting.interruptions or needs else None
