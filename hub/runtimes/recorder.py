@@ -180,12 +180,14 @@ class Recorder:
         arguments: Any = None,
         call_id: str | None = None,
         is_held: bool = False,
+        held_seconds: float | None = None,
         at: float | None = None,
     ) -> None:
         """An agent calls a tool. ``is_held``: there is no event before :meth:`release` or the end.
 
         That is for runtimes that report a call before a person has been asked whether it may be made: what is said in
-        between stands before it, and with :meth:`discard` it was never made.
+        between stands before it, and with :meth:`discard` it was never made. ``held_seconds``: it is released by itself
+        when it has been held back for so long, to within a second.
         """
         self._begin(
             "tool",
@@ -197,6 +199,7 @@ class Recorder:
             name=tool,
             call_id=call_id,
             is_held=bool(is_held),
+            **_numbers({"held_seconds": held_seconds}),
             arguments=self._copy(arguments),
         )
 

@@ -1,0 +1,185 @@
+"""LangGraph: runs of graphs become events of a hub.
+
+::
+
+    recorder = langgraph.record(hub)  # every graph and every runnable of the process, from now on
+    graph.invoke(..., config)
+    graph.invoke(...)  # or, where it has interrupted itself: langgraph.resume_blocking(recorder, graph, config)
+
+It captures graphs as turns, those inside of others as well, model calls with tokens and streams, tool calls with
+arguments, results and errors, hand-overs by ``Command(graph=Command.PARENT)``, and interrupts. ``thread_id`` is the
+session. A graph that is interrupted has ended its turn; resumed, it begins another one in the same session.
+
+What LangGraph tells to no callback: which node of a graph is an agent (say so by ``node_agents``), breakpoints
+(``interrupt_before``), checkpoints, and the denial of a call by the middleware of LangChain where the program itself
+answers in another process than the one that was interrupted. Retrievers and custom events are not recorded.
+
+Tested with langgraph 1.2, langchain-core 1.8 and langchain 1.5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from .. import Hub, HubThread
+from ..actors import Turn
+from ..context import scope
+from ..errors import ConfigurationError
+from ._actors import AgentActor, Said
+from ._langchain import following
+from ._langchain_runs import answering
+from ._langchain_values import Question, answer_of, output_of, questions_of
+from ._opening import imported
+from .recorder import Recorder
+from .verdict import Verdict
+
+__all__ = ("from_langgraph", "record", "resume", "resume_blocking")
+
+Answer = Callable[[Any, Verdict], Any]
+"""Makes what a node's ``interrupt()`` returns of its interrupt and the verdict."""
+
+
+def record(hub: Hub | HubThread, *, node_agents: Collection[str] = (), **settings: Any) -> Recorder:
+    """Record in a hub what all graphs and runnables do, in all threads, from now on.
+
+    ``node_agents``: names of nodes that are agents of their own; by default agents are graphs, under their names.
+    ``settings`` are those of :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, also by
+    :func:`hubwire.runtimes.langchain.record`, it returns the same recorder.
+    """
+    imported("langgraph.types", "langgraph")
+    return following(hub, "langgraph", node_agents, **settings)
+
+
+async def resume(
+    recorder: Recorder, graph: Any, config: Mapping[str, Any], *, answer: Answer | None = None, **settings: Any
+) -> Any:
+    """Ask the hub about all that a graph is interrupted for, and run on; return the result when it waits for nothing.
+
+    The graph needs a checkpointer; ``config`` has the ``thread_id``, and ``settings`` are those of ``graph.ainvoke``.
+    Asked again about the same interrupt, also by another process, the hub has the same question.
+
+    Calls that LangChain's ``HumanInTheLoopMiddleware`` has suspended are approved, edited, or rejected with the
+    reason. Any other ``interrupt(value)`` is an approval of ``value["action"]``, or of the node's name, and returns
+    True or False; what an approver has modified counts as False. ``answer(interrupt, verdict)`` makes another value.
+    """
+    result: Any = None
+    waiting = _waiting_in(await graph.aget_state(config, subgraphs=True), graph, config)
+    if not waiting:
+        return (await graph.aget_state(config)).values
+    while waiting:
+        with scope(session=waiting[0].thread):
+            verdicts = await asyncio.gather(
+                *(
+                    recorder.decide(question.key, question.action, question.arguments, agent=each.agent)
+                    for each in waiting
+                    for question in each.questions
+                )
+            )
+        if result is not None and not any(verdict.approval_id for verdict in verdicts):
+            return result  # the hub is gone: a graph that asks again until it may go on would never end
+        command, passed = _command(waiting, verdicts, answer)
+        with answering(recorder, passed):
+            result = await graph.ainvoke(command, config, **settings)
+        waiting = _waiting_in(await graph.aget_state(config, subgraphs=True), graph, config)
+    return result
+
+
+def resume_blocking(
+    recorder: Recorder, graph: Any, config: Mapping[str, Any], *, answer: Answer | None = None, **settings: Any
+) -> Any:
+    """Likewise for a thread that may wait, with ``graph.invoke``. Its questions are asked one after the other."""
+    result: Any = None
+    waiting = _waiting_in(graph.get_state(config, subgraphs=True), graph, config)
+    if not waiting:
+        return graph.get_state(config).values
+    while waiting:
+        with scope(session=waiting[0].thread):
+            verdicts = [
+                recorder.decide_blocking(question.key, question.action, question.arguments, agent=each.agent)
+                for each in waiting
+                for question in each.questions
+            ]
+        if result is not None and not any(verdict.approval_id for verdict in verdicts):
+            return result  # the hub is gone: a graph that asks again until it may go on would never end
+        command, passed = _command(waiting, verdicts, answer)
+        with answering(recorder, passed):
+            result = graph.invoke(command, config, **settings)
+        waiting = _waiting_in(graph.get_state(config, subgraphs=True), graph, config)
+    return result
+
+
+def from_langgraph(
+    graph: Any, *, name: str | None = None, recorder: Recorder | None = None, **settings: Any
+) -> AgentActor:
+    """Return an actor that answers with a graph whose state has ``messages``: ``await hub.spawn(from_langgraph(g))``.
+
+    ``name`` is that of the graph by default. The channel is the memory: where the graph has a checkpointer, each turn
+    is a thread of its own. With a ``recorder``, its hub is asked for what the graph is interrupted for. ``settings``
+    are those of :class:`~hubwire.runtimes.AgentActor`.
+    """
+    messages: Any = imported("langchain_core.messages", "langgraph")
+
+    async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:
+        config = {"configurable": {"thread_id": turn.id}}
+        result = await graph.ainvoke({"messages": messages_for(messages, said, history)}, config)
+        if recorder is not None and getattr(graph, "checkpointer", None):
+            result = await resume(recorder, graph, config) or result
+        return output_of(result)
+
+    return AgentActor(name or graph.get_name(), answer, **settings)
+
+
+def messages_for(messages: Any, said: str, history: Sequence[Said]) -> list[Any]:
+    """Return what was said as messages of LangChain: own words as the assistant's, others' with their name."""
+    past = [
+        messages.AIMessage(each.text) if each.is_own else messages.HumanMessage(f"{each.name}: {each.text}")
+        for each in history
+    ]
+    return [*past, messages.HumanMessage(said)]
+
+
+@attrs.frozen
+class _Waiting:
+    """An interrupt that waits for an answer."""
+
+    thread: str
+    interrupt: Any
+    agent: str | None
+    questions: Sequence[Question]
+
+
+def _waiting_in(state: Any, graph: Any, config: Mapping[str, Any]) -> list[_Waiting]:
+    thread = (config.get("configurable") or {}).get("thread_id") if isinstance(config, Mapping) else None
+    if thread is None:
+        raise ConfigurationError("resume(): config has no thread_id; give {'configurable': {'thread_id': ...}}")
+    name = graph.get_name()
+    return list(_waiting_of(state, str(thread), None if name == "LangGraph" else name))
+
+
+def _waiting_of(state: Any, thread: str, agent: str | None) -> Iterator[_Waiting]:
+    for task in state.tasks:
+        if hasattr(task.state, "tasks"):
+            yield from _waiting_of(task.state, thread, task.name)
+            continue
+        for interrupt in task.interrupts:
+            yield _Waiting(thread, interrupt, agent, list(questions_of(thread, interrupt, task.name)))
+
+
+def _command(
+    waiting: list[_Waiting], verdicts: Sequence[Verdict], answer: Answer | None
+) -> tuple[Any, dict[str, bool]]:
+    """Return the command that a graph is resumed with, and which interrupts were approved."""
+    types: Any = imported("langgraph.types", "langgraph")
+    answers, passed, rest = {}, {}, list(verdicts)
+    for each in waiting:
+        own, rest = rest[: len(each.questions)], rest[len(each.questions) :]
+        if answer is not None and not each.questions[0].is_tool:
+            answers[each.interrupt.id] = answer(each.interrupt, own[0])
+        else:
+            answers[each.interrupt.id] = answer_of(each.interrupt, own)
+        passed[each.interrupt.id] = any(verdict.is_approved for verdict in own)
+    return types.Command(resume=answers), passed
