@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 
@@ -11,6 +12,7 @@ from .._foreign.guards import class_name
 from ..errors import ConfigurationError, HubClosed
 from ..events._shown import shown
 from ..forks import register_at_fork
+from ..waking import start_later
 from .adapted import FEED, AdaptedFeed
 from .feeding import FeedCall, Feeding, Surroundings
 from .ground import Ground
@@ -49,6 +51,8 @@ class Feeds:
         """Those that have ended and were not removed, the oldest first."""
         self._leaving: set[str] = set()
         """The names of those that are being removed."""
+        self._beginning: set[asyncio.Task[None]] = set()
+        """The loop does not keep tasks alive by itself."""
         self._numbers: dict[str, int] = {}
         """How many feeds were called so: what the next one's name ends with."""
         register_at_fork(self)
@@ -150,10 +154,19 @@ class Feeds:
             self._begin(feeding)
             return
         try:
-            home.running().call_soon_threadsafe(self._begin, feeding)
+            home.running().call_soon_threadsafe(self._begin_in_task, feeding)
         except RuntimeError:
             feeding.end()
             raise HubClosed("the event loop of the hub is closed; nothing has happened") from None
+
+    def _begin_in_task(self, feeding: Feeding) -> None:
+        """Begin in a task: where sniffio is installed, a callback of the loop cannot start one in a group of anyio."""
+
+        async def begin() -> None:
+            self._begin(feeding)
+
+        self._beginning.add(task := start_later(begin()))
+        task.add_done_callback(self._beginning.discard)
 
     def _begin(self, feeding: Feeding) -> None:
         tasks = self._ground.tasks

@@ -21,6 +21,7 @@ from ..errors import (
     HubError,
     HubFailed,
     NotApproved,
+    NotFound,
     Overloaded,
 )
 from ..events import Event, RecordingDropped
@@ -80,7 +81,8 @@ class Bringing:
         """The newest event that was put and may not be committed yet."""
         self.events: int = 0
         self.refused: int = 0
-        self._dropped_before = 0
+        self._arbiter_is_awaited: bool | None = None
+        """Whether the hub has an arbiter that has to be awaited; None while that is not known."""
 
     def ending(self) -> Future[None]:
         """Return a future that is done when nothing is taken in any more."""
@@ -161,8 +163,7 @@ class Bringing:
         if self._spans.is_waiting:
             await self._put_steps(face, self._spans.due(time.monotonic_ns()))
         if self._queue.is_crowded:
-            reason = "too many have begun and not ended in its runtime"
-            await self._put_steps(face, self._spans.abandon_oldest(reason))
+            await self._put_steps(face, self._spans.abandon_old(time.monotonic_ns()))
         if dropped := self._queue.take_dropped():
             event = RecordingDropped(count=sum(dropped.values()), steps=dropped, source=self._source)
             await self._put(face, event)
@@ -186,7 +187,7 @@ class Bringing:
         agent_id = await self._agent_id(face, agent)
         if entry.step in ("ask", "verdict"):
             with scope(**self._spans.place_of(entry)):
-                await self._ask(face, entry, agent_id or agent)
+                await self._ask(face, entry, agent, agent_id or agent)
         else:
             await self._put_steps(face, self._spans.fold(entry, agent, agent_id))
 
@@ -198,10 +199,7 @@ class Bringing:
 
     async def _put(self, face: Any, event: Event) -> Event | None:
         try:
-            try:
-                put: Event = face.emit_nowait(event)
-            except (Overloaded, AccessDenied):  # the arbiter may have to be awaited
-                put = await face.emit(event)
+            put = await self._emit(face, event)
         except (HubClosed, HubFailed):
             raise
         except HubError as error:
@@ -210,6 +208,22 @@ class Bringing:
             return None
         self.events += 1
         self._newest = put
+        return put
+
+    async def _emit(self, face: Any, event: Event) -> Event:
+        if self._arbiter_is_awaited:
+            put: Event = await face.emit(event)
+            return put
+        try:
+            put = face.emit_nowait(event)
+        except Overloaded:
+            put = await face.emit(event)
+        except AccessDenied:
+            if self._arbiter_is_awaited is False:
+                raise
+            self._arbiter_is_awaited = False  # if it denies this again, it is none that has to be awaited
+            put = await face.emit(event)
+            self._arbiter_is_awaited = True
         return put
 
     async def _abandon_all(self, face: Any, hub: Hub) -> None:
@@ -262,7 +276,14 @@ class Bringing:
 
     # -- approvals --
 
-    async def _ask(self, face: Any, entry: Entry, agent: str) -> None:
+    async def _ask(self, face: Any, entry: Entry, name: str, agent: str) -> None:
+        try:
+            await self._asked(face, entry, agent)
+        except NotFound:  # the agent has left the hub since it was registered
+            del self._agent_ids[name]
+            await self._asked(face, entry, await self._agent_id(face, name) or name)
+
+    async def _asked(self, face: Any, entry: Entry, agent: str) -> None:
         fields = entry.fields
         key = f"{self._source}:{entry.key}"[:500]
         future: Future[str] | None = fields.get("future")
@@ -281,6 +302,8 @@ class Bringing:
             approval_id = await face.approvals.request(
                 agent, fields["action"], arguments=fields.get("arguments"), idempotency_key=key
             )
+        except NotFound:
+            raise
         except HubError as error:
             _set(future, error)
             if isinstance(error, HubClosed | HubFailed):
@@ -326,16 +349,23 @@ class Bringing:
             return await work(self._hub)
         return await asyncio.wrap_future(self._there(work))  # cancelled with what waits for it
 
+    def _check_running(self) -> Hub:
+        if self._hub is None:
+            raise HubClosed("the hub of the recorder is not running: use it inside 'async with hub:'")
+        return self._hub
+
     def _there(self, work: Callable[[Hub], Coroutine[Any, Any, T]]) -> Future[T]:
         """Run something in the hub's loop."""
-        hub = self._hub
-        if hub is None:
-            raise HubClosed("the hub of the recorder is not running: use it inside 'async with hub:'")
+        hub = self._check_running()
 
         async def run() -> T:
             return await work(hub)
 
         return hub.approvals.from_thread(run)
+
+    def leave(self) -> None:
+        """Have no part in the hub any more: in a forked child the loop is the parent's."""
+        self._hub = self._loop = None
 
     async def flush(self, mark: Future[Event | None]) -> None:
         newest = await _done(mark)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import enum
+import hashlib
 import pathlib
 import uuid
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-__all__ = ("CUT", "captured", "error_message", "error_type", "short_text", "size_of")
+__all__ = ("CUT", "captured", "error_message", "error_type", "key_text", "short_text", "size_of")
 
 CUT = "…"
 """Ends a text of which the rest was left out, and is the key and the item that stand for others."""
@@ -24,6 +25,7 @@ CUT = "…"
 _DEPTH_MAX = 12
 _ERROR_CHARS_MAX = 1000
 _NAME_CHARS_MAX = 200
+_KEY_CHARS_MAX = 200
 _INT_BITS_MAX = 128
 _WRITTEN = (dt.date, dt.time, dt.timedelta, decimal.Decimal, pathlib.PurePath, uuid.UUID)
 """Of the standard library: what their text is, is known, and is short."""
@@ -48,6 +50,17 @@ def short_text(value: object, chars_max: int = _NAME_CHARS_MAX, *, default: str 
     else:
         return default
     return _cut(text, chars_max) or default
+
+
+def key_text(key: object) -> str:
+    """Return a key as text: whole, or so that long ones that differ anywhere still differ. Raise for what is none."""
+    text = short_text(key, _KEY_CHARS_MAX)
+    if not text:
+        raise TypeError(f"a key is a text or a number that is unique for what it names, not {_class_name(key)}")
+    if text.endswith(CUT) and len(text) == _KEY_CHARS_MAX:
+        digest = hashlib.sha256(str(key).encode(errors="backslashreplace")).hexdigest()
+        return f"{text[:100]}{CUT}{digest[:32]}"
+    return text
 
 
 def error_type(error: object) -> str:
@@ -149,8 +162,22 @@ class _Copy:
         return f"({_class_name(value)})"
 
 
+_fields: dict[type, tuple[str, ...] | None] = {}
+_CLASSES_MAX = 10_000
+
+
 def _fields_of(kind: type) -> tuple[str, ...] | None:
     """Return the names of the fields of a class that is made of fields; None for any other."""
+    try:
+        return _fields[kind]
+    except KeyError:
+        names = _read_fields_of(kind)
+        if len(_fields) < _CLASSES_MAX:
+            _fields[kind] = names
+        return names
+
+
+def _read_fields_of(kind: type) -> tuple[str, ...] | None:
     if (fields := getattr(kind, "__pydantic_fields__", None)) is not None:
         return tuple(islice(fields, 100))
     if (fields := getattr(kind, "__dataclass_fields__", None)) is not None:

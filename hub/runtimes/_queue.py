@@ -72,6 +72,8 @@ class Queue:
         self.dropped: Counter[str] = Counter()
         """What was refused since the last :meth:`take_dropped`, by step."""
         self.dropped_total: int = 0
+        self.replays: int = 0
+        """How many beginnings have come again before their end."""
         self.is_closed: bool = False
 
     def __len__(self) -> int:
@@ -107,6 +109,7 @@ class Queue:
         """Put a beginning, and keep room for its end. False: it was refused, or has begun before and not ended."""
         with self._lock:
             if entry.key in self._open:
+                self.replays += 1
                 return False
             entry.parent = self._nearest(entry.parent)
             if not self._has_room(entry, grade):

@@ -36,13 +36,13 @@ from ..events import (
 )
 from ._queue import Entry
 
-__all__ = ("END_WAITS_SECONDS", "Span", "Spans", "moment")
+__all__ = ("END_WAITS_SECONDS", "OLD_SECONDS", "Span", "Spans", "moment")
 
 END_WAITS_SECONDS: Final = 5.0
 """How long the end of something waits for the ends of what belongs to it."""
 
-_LATE_NS: Final = 1_000_000_000
-"""An event that is taken in later than this says when it occurred."""
+OLD_SECONDS: Final = 600.0
+"""What has begun so long ago may be abandoned to make room."""
 
 _SEEN_MAX: Final = 20_000
 """How many keys that have ended are remembered: a runtime that replays a run says them again."""
@@ -319,12 +319,11 @@ class Spans:
         """Whether there is what waits for a time."""
         return bool(self._waiting or self._held)
 
-    def abandon_oldest(self, reason: str) -> Iterator[Step]:
-        """Abandon the oldest run that is open."""
-        for span in list(self._open.values()):
-            if span.parent is None:
-                yield from self._abandon(span, reason)
-                return
+    def abandon_old(self, tick_ns: int) -> Iterator[Step]:
+        """Abandon the oldest that is open, if it is open for long: for its end there is no room any more."""
+        oldest = next(iter(self._open.values()), None)
+        if oldest is not None and tick_ns - oldest.begun.tick_ns > OLD_SECONDS * 1e9:
+            yield from self._abandon(oldest, "its end has not come, and too many others have begun")
 
     def abandon_all(self, reason: str) -> Iterator[Step]:
         """Abandon all that is open, the innermost first."""

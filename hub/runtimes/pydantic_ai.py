@@ -68,8 +68,8 @@ async def resume(recorder: Recorder, agent: Any, result: Any, **settings: Any) -
     """Ask the hub about all tool calls that a run waits for, and run on; return the result that waits for none.
 
     ``agent`` and ``settings`` are what :meth:`Agent.run` is called on and with. What is denied is told to the model
-    with its reason. A result that waits for calls that are executed elsewhere is returned as it is. Asked again about the
-    same result, also by another process, the hub has the same questions.
+    with its reason. A result that waits for calls that are executed elsewhere is returned as it is. Asked again about
+    the same result, also by another process, the hub has the same questions.
     """
     deferred = imported("pydantic_ai", "pydantic_ai")
     while isinstance(result.output, deferred.DeferredToolRequests) and not result.output.calls:

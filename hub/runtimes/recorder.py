@@ -12,15 +12,15 @@ from typing import Any, Concatenate, Final, ParamSpec, Self
 
 import attrs
 
-from .. import Hub, HubThread
+from .. import FeedState, Hub, HubThread
 from ..clock import SystemClock
 from ..context import current
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, HubClosed
 from ..forks import register_at_fork
 from ..own_log import OwnLog
 from ..redaction import Redactor
 from ._bringing import Bringing
-from ._capture import captured, error_message, error_type, short_text, size_of
+from ._capture import CUT, captured, error_message, error_type, key_text, short_text, size_of
 from ._queue import ENTRY_BYTES, Entry, Grade, Queue
 from .verdict import Verdict
 
@@ -134,7 +134,7 @@ class Recorder:
             chars_max=self._chars,
         )
         register_at_fork(self)
-        self._hub.feed(self._bringing, name=f"recorder of {self.source}")
+        self._handle = self._hub.feed(self._bringing, name=f"recorder of {self.source}")
 
     # -- what begins and ends --
 
@@ -164,7 +164,12 @@ class Recorder:
         call_id: str | None = None,
         at: float | None = None,
     ) -> None:
-        """An agent calls a model."""
+        """An agent calls a model.
+
+        Of a list of messages, only the last one is recorded unless contents are: those before it were recorded already.
+        """
+        if self._chars == PREVIEW_CHARS and type(request) in (list, tuple) and len(request) > 1:
+            request = [f"{CUT} {len(request) - 1} before", request[-1]]
         self._begin(
             "model", Grade.CALL, key, parent, at, agent=agent, name=model, call_id=call_id, request=self._copy(request)
         )
@@ -251,6 +256,8 @@ class Recorder:
             if not self._queue.is_open(key):
                 return
             stream = self._streams[key] = _Stream(now)
+            if len(self._streams) > _STREAMS_MAX:
+                self._streams.pop(next(iter(self._streams)), None)  # the end of that one has not come
         elif stream.add(text) and now < stream.told_at + self._stream_seconds:
             return
         if stream.pieces == 0:
@@ -339,7 +346,7 @@ class Recorder:
         self._put(
             "ask",
             Grade.APPROVAL,
-            short_text(key),
+            key,
             parent,
             agent=agent,
             action=short_text(action, default="tool"),
@@ -393,6 +400,8 @@ class Recorder:
 
     def _mark(self) -> Future[Any]:
         mark: Future[Any] = Future()
+        if self._handle.state is FeedState.WAITING:
+            raise HubClosed("the hub of the recorder is not running: use it inside 'async with hub:'")
         if self._queue.is_closed:
             return self._bringing.ending()
         self._put("mark", Grade.END, "", None, future=mark)
@@ -433,7 +442,7 @@ class Recorder:
             events=bringing.events,
             dropped=self._queue.dropped_total,
             refused=bringing.refused,
-            replays=bringing.replays,
+            replays=bringing.replays + self._queue.replays,
             failures=self._failures,
         )
 
@@ -441,6 +450,8 @@ class Recorder:
         """A child has no part in the hub of its parent."""
         self._queue = Queue(1, 1)
         self._queue.close()
+        self._lock = threading.Lock()
+        self._bringing.leave()
 
     # -- entries --
 
@@ -473,8 +484,9 @@ class Recorder:
         wall, tick = _time_of_day.now_ns(), time.monotonic_ns()
         if at is not None and (told := _time_ns(at)) is not None:
             wall, tick = told, tick - (wall - told)
-        parent = None if parent is None else short_text(parent) or None
-        return Entry(step, short_text(key), parent, wall, tick, current() if parent is None else None, fields, size)
+        parent = None if parent is None else key_text(parent)
+        key = key if step in _WITHOUT_KEY else key_text(key)
+        return Entry(step, key, parent, wall, tick, current() if parent is None else None, fields, size)
 
     def failed(self, method: str, error: BaseException) -> None:
         """Count what has failed in a callback of an adapter, and must not reach the runtime; the first is logged."""
@@ -483,7 +495,11 @@ class Recorder:
             _log.problem("a recorder could not record", error, source=self.source, method=method)
 
 
+_STREAMS_MAX: Final = 10_000
+
 _NAMES = frozenset({"agent", "name", "call_id", "session"})
+
+_WITHOUT_KEY = frozenset({"hand_over", "error", "mark"})
 
 
 class _Stream:
