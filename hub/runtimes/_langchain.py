@@ -19,7 +19,7 @@ from ._langchain_runs import Following
 from ._opening import imported, opened
 from .recorder import Recorder, hub_of
 
-__all__ = ("following",)
+__all__ = ("correlation_of", "following")
 
 
 class _Hook:
@@ -83,6 +83,14 @@ def following(hub: Hub | HubThread, source: str, node_agents: Collection[str] = 
 
     with _hook.lock:
         return _hook.find(hub_of(hub)) or opened(hub, source, install, **settings)
+
+
+def correlation_of(recorder: Recorder, thread: str) -> str | None:
+    """Return the correlation of the run that has suspended a thread of a graph, where this process knows it."""
+    for each in _hook.followings:
+        if each.recorder is recorder:
+            return each.correlation_of(thread)
+    return None
 
 
 def _handler() -> Any:

@@ -101,6 +101,11 @@ class Following:
         """Interrupts that were denied, by thread and id: what they have suspended starts again, and does nothing."""
         self._lock = threading.RLock()
 
+    @property
+    def open_runs(self) -> int:
+        """How many runs have begun and not ended."""
+        return len(self._runs)
+
     # -- chains --
 
     def chain_start(self, inputs: Any, run_id: Any, told: Mapping[str, Any]) -> None:
@@ -193,6 +198,10 @@ class Following:
             for waits in (run, run.above):
                 if waits is not None:
                     waits.waits += [name for name in names if name not in waits.waits]
+
+    def correlation_of(self, thread: str) -> str | None:
+        waiting = self._waiting.get(thread)
+        return None if waiting is None else waiting.correlation
 
     # -- answers of the program --
 

@@ -21,16 +21,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import attrs
 
 from .. import Hub, HubThread
 from ..actors import Turn
-from ..context import scope
+from ..context import current, scope
 from ..errors import ConfigurationError
 from ._actors import AgentActor, Said
-from ._langchain import following
+from ._langchain import correlation_of, following
 from ._langchain_runs import answering
 from ._langchain_values import Question, answer_of, output_of, questions_of
 from ._opening import imported
@@ -71,7 +72,7 @@ async def resume(
     if not waiting:
         return (await graph.aget_state(config)).values
     while waiting:
-        with scope(session=waiting[0].thread):
+        with _place(recorder, waiting):
             verdicts = await asyncio.gather(
                 *(
                     recorder.decide(question.key, question.action, question.arguments, agent=each.agent)
@@ -97,7 +98,7 @@ def resume_blocking(
     if not waiting:
         return graph.get_state(config).values
     while waiting:
-        with scope(session=waiting[0].thread):
+        with _place(recorder, waiting):
             verdicts = [
                 recorder.decide_blocking(question.key, question.action, question.arguments, agent=each.agent)
                 for each in waiting
@@ -150,6 +151,12 @@ class _Waiting:
     interrupt: Any
     agent: str | None
     questions: Sequence[Question]
+
+
+def _place(recorder: Recorder, waiting: Sequence[_Waiting]) -> AbstractContextManager[object]:
+    """Return the scope of a question: it belongs to the run that it has suspended, if that was in this process."""
+    thread = waiting[0].thread
+    return scope(session=thread, correlation_id=current().correlation_id or correlation_of(recorder, thread))
 
 
 def _waiting_in(state: Any, graph: Any, config: Mapping[str, Any]) -> list[_Waiting]:
