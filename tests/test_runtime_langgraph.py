@@ -126,16 +126,16 @@ def reviewed(*answers: Any, saver: Any = None) -> Any:
 
 
 @tool
-def destroy(target: str) -> str:
-    """Destroy, after asking."""
-    if not interrupt({"action": "destroy", "target": target}):
+def restart(target: str) -> str:
+    """Restart, after asking."""
+    if not interrupt({"action": "restart", "target": target}):
         return "left alone"
-    return f"destroyed {target}"
+    return f"restarted {target}"
 
 
 def asking(*answers: Any, saver: Any = None) -> Any:
     """An agent with a tool that interrupts itself."""
-    return create_agent(scripted(*answers), [destroy], name="coder", checkpointer=saver or InMemorySaver())
+    return create_agent(scripted(*answers), [restart], name="coder", checkpointer=saver or InMemorySaver())
 
 
 async def job(recorder: Recorder) -> None:
@@ -200,7 +200,7 @@ async def test_the_complete_sequence_of_the_job() -> None:
         ("team", "turn.ended", ""),
     ]
     assert {event.session_id for event in of(events, "turn.started")} == {of(events, "approval.requested")[0].session_id}
-    assert len({event.correlation_id for event in [*of(events, "turn.started"), *of(events, "approval.approved")]}) == 1
+    assert len({event.correlation_id for event in [*of(events, "turn.started"), *of(events, "approval.requested")]}) == 1
     assert of(events, "turn.ended")[1].content == "waits for an answer: deploy"
 
 
@@ -215,7 +215,7 @@ async def test_the_audit_log_verifies() -> None:
         await job(recorder)
         tasks.cancel_scope.cancel()
     verdict = await AuditLog(store).verify()
-    assert verdict.integrity.ok, verdict
+    assert verdict.integrity.outcome.value == "holds", verdict
 
 
 async def test_tools_at_a_time_are_told_apart() -> None:
@@ -428,7 +428,8 @@ async def test_whole_contents_are_recorded_only_if_they_are_wanted() -> None:
     async def work(recorder: Recorder) -> None:
         await create_agent(scripted(long), [], name="coder").ainvoke(ASKED)
 
-    (whole,), (cut,) = (of(await recorded(work, content=wanted), "turn.ended") for wanted in (True, False))
+    (whole,) = of(await recorded(work, content=True), "turn.ended")
+    (cut,) = of(await recorded(work), "turn.ended")
     assert whole.content == long
     assert len(cut.content) <= 200
 
@@ -470,7 +471,7 @@ async def test_what_is_denied_is_never_called_and_the_model_hears_why() -> None:
 async def test_several_calls_are_decided_one_by_one() -> None:
     async def approve_staging(hub: Hub) -> None:
         async for event in hub.events(after=-1, pattern="approval.challenge_issued"):
-            asked = hub.approvals.get(event.approval_id)  # type: ignore[attr-defined]
+            (asked,) = [each for each in hub.approvals.pending() if each.approval_id == event.approval_id]  # type: ignore[attr-defined]
             await hub.approvals.answer(asked.approval_id, "ann", is_passed=asked.arguments["target"] == "staging")
 
     heard = Heard()
@@ -489,7 +490,7 @@ async def test_several_calls_are_decided_one_by_one() -> None:
 
 async def test_a_tool_that_asks_for_itself_is_called_after_the_verdict() -> None:
     async def work(recorder: Recorder) -> None:
-        agent, config = asking(call("destroy", target="live"), "done"), new_thread()
+        agent, config = asking(call("restart", target="live"), "done"), new_thread()
         await agent.ainvoke(ASKED, config)
         await resume(recorder, agent, config)
 
@@ -499,13 +500,13 @@ async def test_a_tool_that_asks_for_itself_is_called_after_the_verdict() -> None
     assert approved.seq < called.seq
     assert called.arguments == {"target": "live"}
     (asked,) = of(events, "approval.requested")
-    assert (asked.action, asked.arguments) == ("destroy", {"action": "destroy", "target": "live"})
+    assert (asked.action, asked.arguments) == ("restart", {"action": "restart", "target": "live"})
     assert not of(events, "turn.failed")
 
 
 @pytest.mark.parametrize("is_same_process", [True, False])
 async def test_a_tool_that_asks_for_itself_and_is_denied_was_never_called(is_same_process: bool) -> None:
-    agent, config = asking(call("destroy", target="live"), "left"), new_thread()
+    agent, config = asking(call("restart", target="live"), "left"), new_thread()
 
     async def begin(recorder: Recorder) -> None:
         await agent.ainvoke(ASKED, config)
@@ -740,7 +741,7 @@ async def test_an_actor_asks_the_hub_for_its_tools() -> None:
     async def work(recorder: Recorder) -> None:
         await recorder.hub.spawn(from_langgraph(agent, recorder=recorder))
         ann = await recorder.hub.agents.register("ann")
-        answer = await ann.ask(recorder.hub.agents.named("coder"), "deploy it", timeout=30)
+        answer = await recorder.hub.ask(ann, recorder.hub.agents.named("coder"), "deploy it", timeout=30)
         assert answer.content == "done"
 
     events = await recorded(work)

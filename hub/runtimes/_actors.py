@@ -11,6 +11,7 @@ import anyio.to_thread
 import attrs
 
 from ..actors import BaseActor, Turn
+from ..context import scope
 from ..errors import ConfigurationError
 from ..events import canonical
 from ._capture import captured
@@ -71,10 +72,11 @@ class AgentActor(BaseActor):
             await turn.reply(answer)
 
     async def _call(self, said: str, history: Sequence[Said], turn: Turn) -> str:
-        if inspect.iscoroutinefunction(self._answer):
-            answer: Any = await self._answer(said, history, turn)
-        else:
-            answer = await anyio.to_thread.run_sync(self._answer, said, history, turn)
+        with scope(agent=turn.agent, turn=turn, channel=turn.envelope.channel_id, session=turn.envelope.session_id):
+            if inspect.iscoroutinefunction(self._answer):
+                answer: Any = await self._answer(said, history, turn)
+            else:
+                answer = await anyio.to_thread.run_sync(self._answer, said, history, turn)
         return text_of(answer)
 
     async def _history(self, turn: Turn) -> Sequence[Said]:

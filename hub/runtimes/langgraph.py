@@ -67,8 +67,8 @@ async def resume(
     reason. Any other ``interrupt(value)`` is an approval of ``value["action"]``, or of the node's name, and returns
     True or False; what an approver has modified counts as False. ``answer(interrupt, verdict)`` makes another value.
     """
-    result: Any = None
-    waiting = _waiting_in(await graph.aget_state(config, subgraphs=True), graph, config)
+    result, thread = None, _thread_of(config)
+    waiting = _waiting_in(await graph.aget_state(config, subgraphs=True), graph, thread)
     if not waiting:
         return (await graph.aget_state(config)).values
     while waiting:
@@ -85,7 +85,7 @@ async def resume(
         command, passed = _command(waiting, verdicts, answer)
         with answering(recorder, passed):
             result = await graph.ainvoke(command, config, **settings)
-        waiting = _waiting_in(await graph.aget_state(config, subgraphs=True), graph, config)
+        waiting = _waiting_in(await graph.aget_state(config, subgraphs=True), graph, thread)
     return result
 
 
@@ -93,8 +93,8 @@ def resume_blocking(
     recorder: Recorder, graph: Any, config: Mapping[str, Any], *, answer: Answer | None = None, **settings: Any
 ) -> Any:
     """Likewise for a thread that may wait, with ``graph.invoke``. Its questions are asked one after the other."""
-    result: Any = None
-    waiting = _waiting_in(graph.get_state(config, subgraphs=True), graph, config)
+    result, thread = None, _thread_of(config)
+    waiting = _waiting_in(graph.get_state(config, subgraphs=True), graph, thread)
     if not waiting:
         return graph.get_state(config).values
     while waiting:
@@ -109,7 +109,7 @@ def resume_blocking(
         command, passed = _command(waiting, verdicts, answer)
         with answering(recorder, passed):
             result = graph.invoke(command, config, **settings)
-        waiting = _waiting_in(graph.get_state(config, subgraphs=True), graph, config)
+        waiting = _waiting_in(graph.get_state(config, subgraphs=True), graph, thread)
     return result
 
 
@@ -159,12 +159,17 @@ def _place(recorder: Recorder, waiting: Sequence[_Waiting]) -> AbstractContextMa
     return scope(session=thread, correlation_id=current().correlation_id or correlation_of(recorder, thread))
 
 
-def _waiting_in(state: Any, graph: Any, config: Mapping[str, Any]) -> list[_Waiting]:
-    thread = (config.get("configurable") or {}).get("thread_id") if isinstance(config, Mapping) else None
+def _thread_of(config: Any) -> str:
+    inner = config.get("configurable") if isinstance(config, Mapping) else None
+    thread = inner.get("thread_id") if isinstance(inner, Mapping) else None
     if thread is None:
         raise ConfigurationError("resume(): config has no thread_id; give {'configurable': {'thread_id': ...}}")
+    return str(thread)
+
+
+def _waiting_in(state: Any, graph: Any, thread: str) -> list[_Waiting]:
     name = graph.get_name()
-    return list(_waiting_of(state, str(thread), None if name == "LangGraph" else name))
+    return list(_waiting_of(state, thread, None if name == "LangGraph" else name))
 
 
 def _waiting_of(state: Any, thread: str, agent: str | None) -> Iterator[_Waiting]:
