@@ -199,8 +199,12 @@ async def test_the_complete_sequence_of_the_job() -> None:
         ),
         ("team", "turn.ended", ""),
     ]
-    assert {event.session_id for event in of(events, "turn.started")} == {of(events, "approval.requested")[0].session_id}
-    assert len({event.correlation_id for event in [*of(events, "turn.started"), *of(events, "approval.requested")]}) == 1
+    assert {event.session_id for event in of(events, "turn.started")} == {
+        of(events, "approval.requested")[0].session_id
+    }
+    assert (
+        len({event.correlation_id for event in [*of(events, "turn.started"), *of(events, "approval.requested")]}) == 1
+    )
     assert of(events, "turn.ended")[1].content == "waits for an answer: deploy"
 
 

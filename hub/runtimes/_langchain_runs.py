@@ -127,7 +127,7 @@ class Following:
     def _begin_root(self, run: _Run, inputs: Any) -> None:
         run.is_graph = True
         place: AbstractContextManager[object] = nullcontext()
-        resumed = getattr(inputs, "resume", None) if goto_of(inputs) is not None else None
+        resumed = inputs.resume if _is_command(inputs) else None
         if run.thread is not None and (waiting := self._waiting.pop(run.thread, None)) is not None:
             if resumed is not None and waiting.correlation and current().correlation_id is None:
                 place = scope(correlation_id=waiting.correlation)
@@ -336,10 +336,15 @@ def _goes_text(error: BaseException) -> str:
     return f"hands over to {', '.join(names)}" if names else "is suspended"
 
 
+def _is_command(value: Any) -> bool:
+    kind = getattr(sys.modules.get("langgraph.types"), "Command", None)
+    return kind is not None and issubclass(type(value), kind)
+
+
 def _is_a(error: BaseException, name: str) -> bool:
     """Whether an error is one with which LangGraph goes elsewhere; none is, where it was never imported."""
     kind = getattr(sys.modules.get("langgraph.errors"), name, None)
-    return kind is not None and isinstance(error, kind)
+    return kind is not None and issubclass(type(error), kind)
 
 
 def _interrupt_id(namespace: Any) -> str | None:

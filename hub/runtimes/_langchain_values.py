@@ -62,19 +62,26 @@ def prompt_of(inputs: Any) -> Any:
     """Return what a run was asked: the text of the last message, or else its input."""
     if (text := _last_text(inputs)) is not None:
         return text
-    return inputs or None
+    return inputs
 
 
 def output_of(outputs: Any) -> Any:
     """Return what a run has answered."""
     if (text := _last_text(outputs)) is not None:
         return text
-    if isinstance(outputs, Mapping) and (structured := outputs.get("output")) is not None:
-        return structured
+    if type(outputs) is dict and outputs.get("output") is not None:  # of agents that are chains
+        return outputs["output"]
     return outputs
 
 
 def _last_text(value: Any) -> str | None:
+    try:
+        return _text_in(value)
+    except Exception:  # noqa: BLE001 - a value of a program's own class may raise anything when it is looked at
+        return None
+
+
+def _text_in(value: Any) -> str | None:
     if isinstance(value, Mapping):
         value = value.get("messages")
     elif hasattr(value, "messages") and isinstance(value.messages, list):
@@ -90,9 +97,10 @@ def _last_text(value: Any) -> str | None:
 
 def message_text(value: Any) -> str | None:
     """Return the text of a message; None for what is none."""
-    if hasattr(value, "content") and hasattr(value, "type"):
-        return _text(value.content)
-    return None
+    try:
+        return _text(value.content) if hasattr(value, "content") and hasattr(value, "type") else None
+    except Exception:  # noqa: BLE001 - likewise
+        return None
 
 
 def _text(content: Any) -> str | None:
@@ -134,6 +142,13 @@ def result_of(output: Any) -> Any:
 
 def goto_of(command: Any) -> list[str] | None:
     """Return the nodes that a command goes to; None for what is no command."""
+    try:
+        return _goto_of(command)
+    except Exception:  # noqa: BLE001 - likewise
+        return None
+
+
+def _goto_of(command: Any) -> list[str] | None:
     if not hasattr(command, "goto") or not hasattr(command, "update"):
         return None
     goto = command.goto if isinstance(command.goto, list | tuple) else [command.goto]
