@@ -237,7 +237,7 @@ async def test_tools_at_a_time_are_told_apart() -> None:
 
     events = await recorded(work)
     arguments = {event.call_id: event.arguments["a"] for event in of(events, "tool.called")}
-    assert set(arguments) == {"call-1", "call-2", "call-3"}
+    assert len(arguments) == 3
     assert {arguments[event.call_id]: event.result for event in of(events, "tool.completed")} == {
         1: "10",
         2: "20",
@@ -564,6 +564,25 @@ async def test_two_questions_of_a_node_are_two() -> None:
     assert len(of(events, "approval.approved")) == 2
 
 
+async def test_two_answers_of_the_program_are_two_verdicts() -> None:
+    def ask(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [("ai", str([interrupt({"action": "buy"}) for _ in range(2)]))]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("ask", ask)
+    graph.add_edge(START, "ask")
+
+    async def work(recorder: Recorder) -> None:
+        asked, config = graph.compile(checkpointer=InMemorySaver()), new_thread()
+        await asked.ainvoke(ASKED, config)
+        await asked.ainvoke(Command(resume=True), config)
+        await asked.ainvoke(Command(resume=False), config)
+
+    events = await recorded(work)
+    assert kinds(events, "approval").count("approval.approved") == 1
+    assert kinds(events, "approval").count("approval.denied") == 1
+
+
 async def test_another_process_asks_the_same_question() -> None:
     store, agent, config = MemoryStore(), reviewed(call("deploy", target="live"), "done"), new_thread()
     async with Hub(store) as hub, record(hub) as recorder:
@@ -601,7 +620,9 @@ async def test_a_verdict_of_the_programs_own_dialog_is_recorded(
 ) -> None:
     async def work(recorder: Recorder) -> None:
         agent, config = reviewed(call("deploy", target="live"), "done"), new_thread()
-        await agent.ainvoke(ASKED, config)
+        (asked,) = (await agent.ainvoke(ASKED, config))["__interrupt__"]
+        if decision["type"] not in asked.value["review_configs"][0]["allowed_decisions"]:
+            pytest.skip("this version of LangChain takes no such decision")
         await agent.ainvoke(Command(resume={"decisions": [decision]}), config)
 
     events = await recorded(work)

@@ -99,6 +99,8 @@ class Following:
         """Of a tool that interrupts itself: which interrupt it was, by thread and call."""
         self._denied: dict[tuple[str, str], None] = {}
         """Interrupts that were denied, by thread and id: what they have suspended starts again, and does nothing."""
+        self._answered: dict[tuple[str, str], int] = {}
+        """How many questions with the id of an interrupt were answered, by thread and id."""
         self._lock = threading.RLock()
 
     @property
@@ -191,7 +193,8 @@ class Following:
                 root = root.above
             _bounded(self._waiting, _THREADS_MAX)[thread] = _Waiting(current().correlation_id or root.key)
         for each in interrupts:
-            questions = list(questions_of(thread or "", each, run.name))
+            answered = self._answered.get((thread or "", each.id), 0)
+            questions = list(questions_of(thread or "", each, run.name, answered))
             if thread is not None:
                 self._waiting[thread].interrupts.setdefault(each.id, (each, run.agent, questions))
             names = [question.action for question in questions]
@@ -220,6 +223,9 @@ class Following:
                 answer = resumed
             else:
                 continue
+            _bounded(self._answered, _THREADS_MAX)[thread, interrupt_id] = (
+                self._answered.get((thread, interrupt_id), 0) + 1
+            )
             if ours is None:
                 self._is_decided(thread, interrupt_id, is_passed=not is_denied(interrupt, answer))
             if ours is None or ours[0] is not self.recorder:

@@ -207,9 +207,14 @@ def _answer(message: Any) -> Any:
 # -- what a graph waits for --
 
 
-def questions_of(thread: str, interrupt: Any, node: str) -> Iterator[Question]:
-    """Yield the actions that an interrupt asks for, in the order in which they are answered."""
+def questions_of(thread: str, interrupt: Any, node: str, answered: int = 0) -> Iterator[Question]:
+    """Yield the actions that an interrupt asks for, in the order in which they are answered.
+
+    ``answered``: how many questions of the same node were answered before. All have one id before LangGraph 1.2.20.
+    """
     value, key = interrupt.value, f"{thread}:{interrupt.id}"
+    if answered:
+        key = f"{key}|{answered}"
     if _is_reviewed(value):
         for number, each in enumerate(value["action_requests"]):
             yield Question(f"{key}:{number}", str(each["name"]), each.get("args"), is_tool=True)

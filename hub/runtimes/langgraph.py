@@ -68,7 +68,7 @@ async def resume(
     True or False; what an approver has modified counts as False. ``answer(interrupt, verdict)`` makes another value.
     """
     result, thread = None, _thread_of(config)
-    waiting = _waiting_in(await graph.aget_state(config, subgraphs=True), graph, thread)
+    waiting = await _waiting_in(graph, config, thread)
     if not waiting:
         return (await graph.aget_state(config)).values
     while waiting:
@@ -85,7 +85,7 @@ async def resume(
         command, passed = _command(waiting, verdicts, answer)
         with answering(recorder, passed):
             result = await graph.ainvoke(command, config, **settings)
-        waiting = _waiting_in(await graph.aget_state(config, subgraphs=True), graph, thread)
+        waiting = await _waiting_in(graph, config, thread)
     return result
 
 
@@ -94,7 +94,7 @@ def resume_blocking(
 ) -> Any:
     """Likewise for a thread that may wait, with ``graph.invoke``. Its questions are asked one after the other."""
     result, thread = None, _thread_of(config)
-    waiting = _waiting_in(graph.get_state(config, subgraphs=True), graph, thread)
+    waiting = _waiting_in_blocking(graph, config, thread)
     if not waiting:
         return graph.get_state(config).values
     while waiting:
@@ -109,7 +109,7 @@ def resume_blocking(
         command, passed = _command(waiting, verdicts, answer)
         with answering(recorder, passed):
             result = graph.invoke(command, config, **settings)
-        waiting = _waiting_in(graph.get_state(config, subgraphs=True), graph, thread)
+        waiting = _waiting_in_blocking(graph, config, thread)
     return result
 
 
@@ -167,18 +167,50 @@ def _thread_of(config: Any) -> str:
     return str(thread)
 
 
-def _waiting_in(state: Any, graph: Any, thread: str) -> list[_Waiting]:
+async def _waiting_in(graph: Any, config: Mapping[str, Any], thread: str) -> list[_Waiting]:
+    waiting: list[_Waiting] = []
+    for place, task, agent in _tasks_of(await graph.aget_state(config, subgraphs=True), _name_of(graph)):
+        read = getattr(graph.checkpointer, "aget_tuple", None)
+        saved = None if read is None else await read(place)
+        waiting += _waiting_of(task, thread, agent, _answered(saved, task.id))
+    return waiting
+
+
+def _waiting_in_blocking(graph: Any, config: Mapping[str, Any], thread: str) -> list[_Waiting]:
+    waiting: list[_Waiting] = []
+    for place, task, agent in _tasks_of(graph.get_state(config, subgraphs=True), _name_of(graph)):
+        read = getattr(graph.checkpointer, "get_tuple", None)
+        waiting += _waiting_of(task, thread, agent, _answered(None if read is None else read(place), task.id))
+    return waiting
+
+
+def _name_of(graph: Any) -> str | None:
     name = graph.get_name()
-    return list(_waiting_of(state, thread, None if name == "LangGraph" else name))
+    return None if name == "LangGraph" else str(name)
 
 
-def _waiting_of(state: Any, thread: str, agent: str | None) -> Iterator[_Waiting]:
+def _tasks_of(state: Any, agent: str | None) -> Iterator[tuple[Any, Any, str | None]]:
+    """Yield the tasks that are interrupted, each with the checkpoint that it is in, and the agent whose it is."""
     for task in state.tasks:
         if hasattr(task.state, "tasks"):
-            yield from _waiting_of(task.state, thread, task.name)
-            continue
-        for interrupt in task.interrupts:
-            yield _Waiting(thread, interrupt, agent, list(questions_of(thread, interrupt, task.name)))
+            yield from _tasks_of(task.state, task.name)
+        elif task.interrupts:
+            yield state.config, task, agent
+
+
+def _answered(saved: Any, task_id: str) -> int:
+    """Return how many questions of a task were answered before the one that it waits for."""
+    for writer, channel, value in getattr(saved, "pending_writes", None) or ():
+        if writer == task_id and channel == "__resume__":
+            return len(value) if isinstance(value, list) else 1
+    return 0
+
+
+def _waiting_of(task: Any, thread: str, agent: str | None, answered: int) -> list[_Waiting]:
+    return [
+        _Waiting(thread, interrupt, agent, list(questions_of(thread, interrupt, task.name, answered)))
+        for interrupt in task.interrupts
+    ]
 
 
 def _command(
