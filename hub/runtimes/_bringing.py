@@ -46,7 +46,6 @@ _TURN_SECONDS: Final = 0.002
 _SWEEP_SECONDS: Final = 1.0
 _LATE_NS: Final = 1_000_000_000
 _AGENTS_MAX: Final = 10_000
-_CLOSE_SECONDS: Final = 10.0
 
 
 class Bringing:
@@ -60,14 +59,14 @@ class Bringing:
         agent: str,
         session: str | None,
         tenant: str | None,
-        redactor: Redactor | None,
+        redactor: Redactor,
         chars_max: int,
     ) -> None:
         self._queue = queue
         self._source = source
         self._agent = agent
         self._tenant = tenant
-        self._redactor = redactor or Redactor.shared()
+        self._redactor = redactor
         self._chars_max = chars_max
         self._spans = Spans(source, session, self._tidy, queue.forget)
         self._agent_ids: dict[str, str | None] = {}
@@ -384,10 +383,8 @@ class Bringing:
         self._wake_soon()
 
     async def closed(self) -> None:
-        if self._loop is None or self._loop.is_closed():
-            return
-        with anyio.move_on_after(_CLOSE_SECONDS):
-            await _done(self._has_finished)
+        """Return when the hub has taken in what waited. Works in any loop."""
+        await _done(self._has_finished)
 
 
 async def _verdict(hub: Hub, tenant: str | None, approval_id: str) -> Verdict:

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self
 
+import anyio
 import attrs
 
 from .. import FeedState, Hub, HubThread
@@ -130,7 +131,7 @@ class Recorder:
             agent=_name("agent", agent),
             session=None if session is None else _name("session", session),
             tenant=None if tenant is None else _name("tenant", tenant),
-            redactor=redactor,
+            redactor=_redactor(redactor),
             chars_max=self._chars,
         )
         register_at_fork(self)
@@ -233,7 +234,7 @@ class Recorder:
     @_harmless
     def fail(self, key: str, error: object, *, kind: str | None = None, at: float | None = None) -> None:
         """A turn, model call or tool call has ended with an error: an exception, or a text. ``kind``: its class."""
-        self._end("fail", key, at, error_type=kind or error_type(error), error_message=error_message(error))
+        self._end("fail", key, at, error_type=short_text(kind) or error_type(error), error_message=error_message(error))
 
     @_harmless
     def release(self, key: str) -> None:
@@ -385,7 +386,11 @@ class Recorder:
     async def aclose(self) -> None:
         """Likewise, and return when the hub has taken in what waited. Works in any event loop."""
         self.close()
-        await self._bringing.closed()
+        with anyio.move_on_after(_CLOSE_SECONDS):
+            while self._hub.id and self._handle.state is not FeedState.ENDED:
+                with anyio.move_on_after(_LOOK_SECONDS):  # a hub that closes meanwhile may never have called the feed
+                    await self._bringing.closed()
+                    return
 
     async def flush(self) -> None:
         """Return when the hub has committed all that was recorded until now. Works in any event loop.
@@ -400,7 +405,7 @@ class Recorder:
 
     def _mark(self) -> Future[Any]:
         mark: Future[Any] = Future()
-        if self._handle.state is FeedState.WAITING:
+        if not self._hub.id:
             raise HubClosed("the hub of the recorder is not running: use it inside 'async with hub:'")
         if self._queue.is_closed:
             return self._bringing.ending()
@@ -495,6 +500,9 @@ class Recorder:
             _log.problem("a recorder could not record", error, source=self.source, method=method)
 
 
+_CLOSE_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.2
+
 _STREAMS_MAX: Final = 10_000
 
 _NAMES = frozenset({"agent", "name", "call_id", "session"})
@@ -528,6 +536,14 @@ def hub_of(hub: object) -> Hub:
     if isinstance(hub, Hub):
         return hub
     raise ConfigurationError(f"a recorder needs a Hub or a HubThread, not a {type(hub).__name__}; write record(hub)")
+
+
+def _redactor(redactor: object) -> Redactor:
+    if redactor is None:
+        return Redactor.shared()
+    if not isinstance(redactor, Redactor):
+        raise ConfigurationError(f"redactor is a hubwire.redaction.Redactor or None, not {captured(redactor, 100)!r}")
+    return redactor
 
 
 def _name(argument: str, value: object) -> str:

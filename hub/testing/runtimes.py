@@ -79,7 +79,7 @@ class RuntimeContract:
         self._check_tools(events)
         ended = of(events, "turn.ended")
         assert ended, "no turn has ended"
-        assert all(event.content_preview for event in ended[:1]), "the turn has no content"
+        assert any(event.content_preview for event in ended), "no turn has its content"
         if "model" not in self.lacks:
             models = of(events, "model.completed")
             assert len(models) >= 3, "calls of the model are missing"
