@@ -27,7 +27,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, RetryPolicy, interrupt
 
 from hubwire import Event, Hub, HubThread
-from hubwire.errors import ConfigurationError
+from hubwire.errors import ConfigurationError, HubClosed
 from hubwire.listeners import AuditLog
 from hubwire.runtimes import Recorder
 from hubwire.runtimes._langchain import _hook as hook
@@ -662,22 +662,34 @@ async def test_a_thread_without_a_loop_asks_and_goes_on() -> None:
     assert [event.tool for event in of(events, "tool.completed")] == ["search", "ask_coder", "deploy"]
 
 
-async def test_a_graph_that_asks_for_ever_ends_when_the_hub_is_gone() -> None:
-    def ask(state: MessagesState) -> dict[str, Any]:
-        while not interrupt({"action": "buy"}):
-            pass
-        return {}
-
-    graph = StateGraph(MessagesState)
-    graph.add_node("ask", ask)
-    graph.add_edge(START, "ask")
+async def test_a_graph_still_waits_when_the_hub_is_gone() -> None:
+    agent, config = reviewed(call("deploy", target="live"), "done"), new_thread()
     async with Hub() as hub:
         recorder = record(hub)
-    asked, config = graph.compile(checkpointer=InMemorySaver()), new_thread()
-    await asked.ainvoke(ASKED, config)
-    with anyio.fail_after(30):
-        result = await resume(recorder, asked, config)
-    assert "__interrupt__" in result
+        await agent.ainvoke(ASKED, config)
+    with pytest.raises(HubClosed, match="still waits"):
+        await resume(recorder, agent, config)
+    with pytest.raises(HubClosed, match="still waits"):
+        await asyncio.to_thread(resume_blocking, recorder, agent, config)
+    assert (await agent.aget_state(config)).interrupts
+
+
+@pytest.mark.parametrize("may_repeat", [False, True])
+async def test_an_approval_counts_once(may_repeat: bool) -> None:
+    """A process is killed after the verdict, and before the graph has gone on."""
+    store, agent, config = MemoryStore(), reviewed(call("deploy", target="live"), "done"), new_thread()
+    async with Hub(store) as hub, record(hub) as recorder, anyio.create_task_group() as tasks:
+        tasks.start_soon(approve_all, hub)
+        (asked,) = (await agent.ainvoke(ASKED, config))["__interrupt__"]
+        key = f"{config['configurable']['thread_id']}:{asked.id}:0"
+        assert (await recorder.decide(key, "deploy", {"target": "live"}, agent="coder")).is_approved
+        tasks.cancel_scope.cancel()
+    heard = Heard()
+    async with Hub(store) as hub, record(hub) as recorder:
+        hub.attach(heard)
+        await resume(recorder, agent, config, may_repeat=may_repeat)
+        await recorder.flush()
+    assert kinds(heard.events, "tool") == (["tool.called", "tool.completed"] if may_repeat else [])
 
 
 async def test_what_waits_for_nothing_is_returned_as_it_is() -> None:

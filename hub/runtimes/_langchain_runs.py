@@ -263,8 +263,8 @@ class Following:
     def model_start(self, serialized: Any, request: Any, run_id: Any, told: Mapping[str, Any]) -> None:
         run = self._run(run_id, told, "")
         parent, run.key, run.is_recorded = run.key, run.id, True
-        model = model_of(serialized, told)
-        self.recorder.begin_model(run.id, model, agent=run.agent, parent=parent, request=messages_of(request))
+        said = messages_of(request, is_whole=self.recorder.is_whole)
+        self.recorder.begin_model(run.id, model_of(serialized, told), agent=run.agent, parent=parent, request=said)
 
     def model_token(self, token: Any, run_id: Any) -> None:
         if (run := self._runs.get(run_id)) is not None:

@@ -114,11 +114,13 @@ def _text(content: Any) -> str | None:
     return "".join(each for each in pieces if isinstance(each, str))
 
 
-def messages_of(batch: Any) -> Any:
-    """Return a model's request: roles and contents of its last messages."""
+def messages_of(batch: Any, *, is_whole: bool) -> Any:
+    """Return a model's request: roles and contents of its last messages; unless it is whole, only the last is shown."""
     messages = batch[0] if isinstance(batch, list) and len(batch) == 1 else batch
     if not isinstance(messages, list):
         return messages
+    if not is_whole:
+        return [*messages[:-1], *map(_message, messages[-1:])]
     return [_message(each) for each in messages[-MESSAGES_MAX:]]
 
 
@@ -171,10 +173,11 @@ def model_of(serialized: Any, settings: Mapping[str, Any]) -> str:
 
 def extra_of(result: Any) -> dict[str, Any]:
     """Return what the end of a model call is told: its answer, tokens, and the model that has answered."""
-    message, told = None, {}
+    message: Any = None
+    told: dict[str, Any] = {}
     generations = [each[0] for each in result.generations if each]
     texts: list[Any] = []
-    tokens = {"input_tokens": 0, "output_tokens": 0}
+    tokens: dict[str, Any] = {"input_tokens": 0, "output_tokens": 0}
     details: dict[str, int] = {}
     for generation in generations:
         message = getattr(generation, "message", None)

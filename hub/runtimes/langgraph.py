@@ -29,7 +29,7 @@ import attrs
 from .. import Hub, HubThread
 from ..actors import Turn
 from ..context import current, scope
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, HubClosed
 from ._actors import AgentActor, Said
 from ._langchain import correlation_of, following
 from ._langchain_runs import answering
@@ -56,16 +56,26 @@ def record(hub: Hub | HubThread, *, node_agents: Collection[str] = (), **setting
 
 
 async def resume(
-    recorder: Recorder, graph: Any, config: Mapping[str, Any], *, answer: Answer | None = None, **settings: Any
+    recorder: Recorder,
+    graph: Any,
+    config: Mapping[str, Any],
+    *,
+    answer: Answer | None = None,
+    may_repeat: bool = False,
+    **settings: Any,
 ) -> Any:
     """Ask the hub about all that a graph is interrupted for, and run on; return the result when it waits for nothing.
 
     The graph needs a checkpointer; ``config`` has the ``thread_id``, and ``settings`` are those of ``graph.ainvoke``.
-    Asked again about the same interrupt, also by another process, the hub has the same question.
+    Asked again about the same interrupt, also by another process, the hub has the same question. Its approval counts
+    once: a call that may have been made before a crash is denied, unless ``may_repeat``.
 
     Calls that LangChain's ``HumanInTheLoopMiddleware`` has suspended are approved, edited, or rejected with the
     reason. Any other ``interrupt(value)`` is an approval of ``value["action"]``, or of the node's name, and returns
     True or False; what an approver has modified counts as False. ``answer(interrupt, verdict)`` makes another value.
+
+    Raises what the graph raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
+    graph still waits.
     """
     result, thread = None, _thread_of(config)
     waiting = await _waiting_in(graph, config, thread)
@@ -80,8 +90,7 @@ async def resume(
                     for question in each.questions
                 )
             )
-        if result is not None and not any(verdict.approval_id for verdict in verdicts):
-            return result  # the hub is gone: a graph that asks again until it may go on would never end
+        verdicts = _counted(recorder, verdicts, may_repeat=may_repeat)
         command, passed = _command(waiting, verdicts, answer)
         with answering(recorder, passed):
             result = await graph.ainvoke(command, config, **settings)
@@ -90,7 +99,13 @@ async def resume(
 
 
 def resume_blocking(
-    recorder: Recorder, graph: Any, config: Mapping[str, Any], *, answer: Answer | None = None, **settings: Any
+    recorder: Recorder,
+    graph: Any,
+    config: Mapping[str, Any],
+    *,
+    answer: Answer | None = None,
+    may_repeat: bool = False,
+    **settings: Any,
 ) -> Any:
     """Likewise for a thread that may wait, with ``graph.invoke``. Its questions are asked one after the other."""
     result, thread = None, _thread_of(config)
@@ -104,8 +119,7 @@ def resume_blocking(
                 for each in waiting
                 for question in each.questions
             ]
-        if result is not None and not any(verdict.approval_id for verdict in verdicts):
-            return result  # the hub is gone: a graph that asks again until it may go on would never end
+        verdicts = _counted(recorder, verdicts, may_repeat=may_repeat)
         command, passed = _command(waiting, verdicts, answer)
         with answering(recorder, passed):
             result = graph.invoke(command, config, **settings)
@@ -211,6 +225,21 @@ def _waiting_of(task: Any, thread: str, agent: str | None, answered: int) -> lis
         _Waiting(thread, interrupt, agent, list(questions_of(thread, interrupt, task.name, answered)))
         for interrupt in task.interrupts
     ]
+
+
+def _counted(recorder: Recorder, verdicts: Sequence[Verdict], *, may_repeat: bool) -> list[Verdict]:
+    """Let an approval count once, and a hub that is gone decide nothing."""
+    counted: list[Verdict] = []
+    for verdict in verdicts:
+        if not verdict.is_approved and not verdict.approval_id and recorder.is_closed:
+            raise HubClosed(
+                f"resume(): {verdict.reason}. The graph still waits; resume it with a recorder of a hub that is running"
+            )
+        if verdict.is_approved and verdict.was_used and not may_repeat:
+            reason = "it was approved before, and may have been done; it counts once"
+            verdict = attrs.evolve(verdict, is_approved=False, is_modified=False, reason=reason)  # noqa: PLW2901
+        counted.append(verdict)
+    return counted
 
 
 def _command(
