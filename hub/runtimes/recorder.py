@@ -135,7 +135,7 @@ class Recorder:
             chars_max=self._chars,
         )
         register_at_fork(self)
-        self._handle = self._hub.feed(self._bringing, name=f"recorder of {self.source}")
+        self._handle = self._hub.feed(self._bringing)
 
     # -- what begins and ends --
 
