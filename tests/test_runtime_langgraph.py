@@ -697,7 +697,7 @@ async def test_what_waits_for_nothing_is_returned_as_it_is() -> None:
         agent, config = reviewed("done"), new_thread()
         await agent.ainvoke(ASKED, config)
         assert (await resume(recorder, agent, config))["messages"][-1].content == "done"
-        with pytest.raises(ConfigurationError, match="thread_id"):
+        with pytest.raises(ConfigurationError, match="names no thread"):
             await resume(recorder, agent, {})
 
     await recorded(work)
@@ -717,7 +717,24 @@ async def test_there_is_no_handler_without_a_recorder() -> None:
             with pytest.raises(ConfigurationError, match="node_agents"):
                 record(Hub(), node_agents="writer")
         assert handlers() == before
-    assert handlers() == before
+        recorder = record(hub)
+        assert len(handlers()) == len(before) + 1
+    assert handlers() == before  # the hub is closed
+    recorder.close()
+
+
+async def test_the_handler_runs_in_the_code_that_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In another thread it would come later than what happens next, and make the run wait for a thread."""
+    moved: list[Any] = []
+    monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", lambda *given: moved.append(given))
+
+    async def answer(asked: Any) -> str:
+        return "done"
+
+    async with Hub() as hub:
+        with record(hub):
+            assert await RunnableLambda(answer).ainvoke("go") == "done"
+    assert moved == []
 
 
 async def test_what_fails_in_a_callback_is_counted_and_the_run_goes_on() -> None:

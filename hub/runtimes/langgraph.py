@@ -177,7 +177,9 @@ def _thread_of(config: Any) -> str:
     inner = config.get("configurable") if isinstance(config, Mapping) else None
     thread = inner.get("thread_id") if isinstance(inner, Mapping) else None
     if thread is None:
-        raise ConfigurationError("resume(): config has no thread_id; give {'configurable': {'thread_id': ...}}")
+        raise ConfigurationError(
+            "resume(): config names no thread of the graph; give it the config that the graph was run with"
+        )
     return str(thread)
 
 
