@@ -31,6 +31,7 @@ from hubwire.errors import ConfigurationError, HubClosed
 from hubwire.listeners import AuditLog
 from hubwire.runtimes import Recorder
 from hubwire.runtimes._langchain import _hook as hook
+from hubwire.runtimes.langchain import from_langchain
 from hubwire.runtimes.langgraph import from_langgraph, record, resume, resume_blocking
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
@@ -800,3 +801,45 @@ async def test_an_actor_asks_the_hub_for_its_tools() -> None:
 
     events = await recorded(work)
     assert [event.tool for event in of(events, "tool.completed")] == ["deploy"]
+
+
+@pytest.mark.parametrize("odd", [None, 7, "\ud800", b"x", [], object(), lambda: None])
+async def test_what_cannot_be_resumed_is_refused_with_what_to_do(odd: Any) -> None:
+    agent, config = reviewed("done"), new_thread()
+    async with Hub() as hub:
+        with record(hub) as recorder:
+            for wrong in [(odd, agent, config), (recorder, odd, config), (recorder, agent, odd)]:
+                with pytest.raises(ConfigurationError, match=r"^resume\(\)"):
+                    await resume(*wrong)
+                with pytest.raises(ConfigurationError, match="resume"):
+                    resume_blocking(*wrong)
+            with pytest.raises(ConfigurationError, match="compiled graph"):
+                from_langgraph(odd)
+            with pytest.raises(ConfigurationError, match="runnable"):
+                from_langchain(odd, name="helper")
+            if odd is not None:
+                with pytest.raises(ConfigurationError, match="record"):
+                    from_langgraph(agent, recorder=odd)
+            if odd != []:
+                with pytest.raises(ConfigurationError, match="node_agents"):
+                    record(Hub(), node_agents=odd)
+
+
+async def test_values_of_interrupts_may_be_anything() -> None:
+    odd = [None, 7, "\ud800", [], {"action": ""}, {"action": 7}, {"action_requests": []}, {"action_requests": [{}]}]
+
+    def ask(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [("ai", str([interrupt(each) for each in odd]))]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("ask", ask)
+    graph.add_edge(START, "ask")
+
+    async def work(recorder: Recorder) -> None:
+        asked, config = graph.compile(checkpointer=InMemorySaver()), new_thread()
+        await asked.ainvoke(ASKED, config)
+        result = await resume(recorder, asked, config)
+        assert result["messages"][-1].content.count("True") >= 6
+
+    events = await recorded(work)
+    assert {event.action for event in of(events, "approval.requested")} == {"ask"}

@@ -25,7 +25,7 @@ from typing import Any
 from .. import Hub, HubThread
 from ..actors import Turn
 from ._actors import AgentActor, Said
-from ._langchain import following
+from ._langchain import check_can, following
 from ._langchain_values import output_of
 from ._opening import imported
 from .langgraph import messages_for
@@ -51,6 +51,7 @@ def from_langchain(runnable: Any, *, name: str, **settings: Any) -> AgentActor:
     :class:`~hubwire.runtimes.AgentActor`.
     """
     messages: Any = imported("langchain_core.messages", "langchain")
+    check_can("from_langchain", runnable, "ainvoke", "runnable")
 
     async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
         return output_of(await runnable.ainvoke(messages_for(messages, said, history)))

@@ -31,7 +31,7 @@ from ..actors import Turn
 from ..context import current, scope
 from ..errors import ConfigurationError, HubClosed
 from ._actors import AgentActor, Said
-from ._langchain import correlation_of, following
+from ._langchain import check_can, check_recorder, correlation_of, following
 from ._langchain_runs import answering
 from ._langchain_values import Question, answer_of, output_of, questions_of
 from ._opening import imported
@@ -77,6 +77,8 @@ async def resume(
     Raises what the graph raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
     graph still waits.
     """
+    check_recorder("resume", recorder)
+    check_can("resume", graph, "aget_state", "compiled graph")
     result, thread = None, _thread_of(config)
     waiting = await _waiting_in(graph, config, thread)
     if not waiting:
@@ -108,6 +110,8 @@ def resume_blocking(
     **settings: Any,
 ) -> Any:
     """Likewise for a thread that may wait, with ``graph.invoke``. Its questions are asked one after the other."""
+    check_recorder("resume_blocking", recorder)
+    check_can("resume_blocking", graph, "get_state", "compiled graph")
     result, thread = None, _thread_of(config)
     waiting = _waiting_in_blocking(graph, config, thread)
     if not waiting:
@@ -137,6 +141,9 @@ def from_langgraph(
     are those of :class:`~hubwire.runtimes.AgentActor`.
     """
     messages: Any = imported("langchain_core.messages", "langgraph")
+    check_can("from_langgraph", graph, "get_name", "compiled graph")
+    if recorder is not None:
+        check_recorder("from_langgraph", recorder)
 
     async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:
         config = {"configurable": {"thread_id": turn.id}}
@@ -252,7 +259,7 @@ def _command(
     answers, passed, rest = {}, {}, list(verdicts)
     for each in waiting:
         own, rest = rest[: len(each.questions)], rest[len(each.questions) :]
-        if answer is not None and not each.questions[0].is_tool:
+        if answer is not None and not all(question.is_tool for question in each.questions):
             answers[each.interrupt.id] = answer(each.interrupt, own[0])
         else:
             answers[each.interrupt.id] = answer_of(each.interrupt, own)
