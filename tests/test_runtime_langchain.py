@@ -25,7 +25,7 @@ from hubwire.runtimes import Recorder, langgraph
 from hubwire.runtimes.langchain import from_langchain, record
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, check_pairs, of
-from tests.support.langgraph_team import call, deploy, lint, scripted, search
+from support.langgraph_team import call, deploy, lint, scripted, search
 
 PROMPT = ChatPromptTemplate.from_messages([("system", "Be brief."), ("user", "{asked}")])
 
