@@ -830,7 +830,7 @@ async def test_values_of_interrupts_may_be_anything() -> None:
     odd: list[Any] = [
         None,
         7,
-        "\ud800",
+        "\x1b[31m",
         [],
         {"action": ""},
         {"action": 7},
