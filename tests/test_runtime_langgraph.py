@@ -724,6 +724,33 @@ async def test_there_is_no_handler_without_a_recorder() -> None:
     recorder.close()
 
 
+async def test_a_program_that_listens_itself_sees_the_same() -> None:
+    async def seen() -> list[tuple[str, str]]:
+        agent = create_agent(scripted("All is well."), [search], name="coder")
+        return [(event["event"], event["name"]) async for event in agent.astream_events(ASKED, version="v2")]
+
+    without = await seen()
+    async with Hub() as hub:
+        with record(hub):
+            assert await seen() == without
+
+
+async def test_a_verdict_of_one_hub_is_told_to_the_other() -> None:
+    heard = [Heard(), Heard()]
+    agent, config = reviewed(call("deploy", target="live"), "done"), new_thread()
+    async with Hub() as one, Hub() as other:
+        one.attach(heard[0])
+        other.attach(heard[1])
+        async with record(one) as recorder, record(other), anyio.create_task_group() as tasks:
+            tasks.start_soon(approve_all, one)
+            await agent.ainvoke(ASKED, config)
+            await resume(recorder, agent, config)
+            tasks.cancel_scope.cancel()
+    for each in heard:
+        assert each.kinds.count("approval.approved") == 1
+        assert each.kinds.index("approval.approved") < each.kinds.index("tool.called")
+
+
 async def test_the_handler_runs_in_the_code_that_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """In another thread it would come later than what happens next, and make the run wait for a thread."""
     moved: list[Any] = []

@@ -14,7 +14,7 @@ what their ``HumanInTheLoopMiddleware`` has suspended. The two have one recorder
 What LangChain tells to no callback: tool calls that a middleware answers itself, and the failed attempts of clients of
 models that retry inside. Inner runnables, retrievers and custom events are not recorded.
 
-Tested with langchain-core 1.8 and langchain 1.5.
+Tested with langchain-core 1.0.0 and 1.8.3, langchain 1.0.0 and 1.5.2.
 """
 
 from __future__ import annotations

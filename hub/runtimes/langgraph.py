@@ -14,7 +14,7 @@ What LangGraph tells to no callback: which node of a graph is an agent (say so b
 (``interrupt_before``), checkpoints, and the denial of a call by the middleware of LangChain where the program itself
 answers in another process than the one that was interrupted. Retrievers and custom events are not recorded.
 
-Tested with langgraph 1.2, langchain-core 1.8 and langchain 1.5.
+Tested with langgraph 1.0.0 and 1.2.24, langchain-core 1.0.0 and 1.8.3, langchain 1.0.0 and 1.5.2.
 """
 
 from __future__ import annotations
