@@ -1,22 +1,45 @@
-"""The job of the contract of runtimes as a graph of LangGraph, on LangChain's own double of a model."""
+"""The job of the contract of runtimes as a graph of LangGraph, and smaller ones, on LangChain's double of a model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
+import anyio
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, ToolMessage
-from langchain_core.tools import InjectedToolCallId, ToolException, tool
+from langchain_core.tools import InjectedToolCallId, StructuredTool, ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command
+from langgraph.types import Command, interrupt
 
-from hubwire.testing.runtimes import ANSWER
+from hubwire import Event, Hub
+from hubwire.runtimes import Recorder
+from hubwire.runtimes.langgraph import record
+from hubwire.stores import MemoryStore
+from hubwire.testing import Recorder as Heard
+from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs
 
-__all__ = ("Scripted", "call", "calls", "deploy", "scripted", "team")
+__all__ = (
+    "ASKED",
+    "Scripted",
+    "asking",
+    "call",
+    "calls",
+    "denied",
+    "deploy",
+    "kinds",
+    "lint",
+    "new_thread",
+    "recorded",
+    "reviewed",
+    "scripted",
+    "search",
+    "team",
+)
 
 
 class Scripted(GenericFakeChatModel):
@@ -68,8 +91,6 @@ def deploy(target: str) -> str:
 
 
 def team() -> Any:
-    from langchain_core.tools import StructuredTool
-
     soft_lint = StructuredTool.from_function(lint, handle_tool_error=True)
     planner = create_agent(
         scripted(call("search", query="build log"), call("ask_coder")), [search, ask_coder], name="planner"
@@ -85,3 +106,75 @@ def team() -> Any:
     graph.add_node("coder", coder)
     graph.add_edge(START, "planner")
     return graph.compile(checkpointer=InMemorySaver(), name="team")
+
+
+_threads = itertools.count()
+
+
+def new_thread() -> dict[str, Any]:
+    return {"configurable": {"thread_id": f"thread-{next(_threads)}"}}
+
+
+ASKED = {"messages": [("user", "mend the build")]}
+
+
+async def recorded(work: Callable[[Recorder], Awaitable[Any]], **settings: Any) -> list[Event]:
+    """Return the events of what ``work`` does with a recorder, while all that is asked for is approved."""
+    heard = Heard()
+    async with Hub() as hub:
+        hub.attach(heard)
+        async with record(hub, **settings) as recorder, anyio.create_task_group() as tasks:
+            tasks.start_soon(approve_all, hub)
+            await work(recorder)
+            statistics = recorder.statistics()
+            tasks.cancel_scope.cancel()
+        await hub.flush(timeout=30)
+    assert (statistics.failures, statistics.dropped, statistics.replays) == (0, 0, 0)
+    check_pairs(heard.events)
+    return heard.events
+
+
+async def deny_all(hub: Hub) -> None:
+    async for event in hub.events(after=-1, pattern="approval.challenge_issued"):
+        await hub.approvals.answer(event.approval_id, "ann", is_passed=False, reason="not on a Friday")  # type: ignore[attr-defined]
+
+
+async def denied(work: Callable[[Recorder], Awaitable[Any]], store: MemoryStore | None = None) -> list[Event]:
+    heard = Heard()
+    async with Hub(store or MemoryStore()) as hub:
+        hub.attach(heard)
+        async with record(hub) as recorder, anyio.create_task_group() as tasks:
+            tasks.start_soon(deny_all, hub)
+            await work(recorder)
+            tasks.cancel_scope.cancel()
+        await hub.flush(timeout=30)
+    check_pairs(heard.events)
+    return heard.events
+
+
+def kinds(events: list[Event], *families: str) -> list[str]:
+    return [event.kind for event in events if event.kind.partition(".")[0] in families]
+
+
+def reviewed(*answers: Any, saver: Any = None) -> Any:
+    """An agent whose deploys a person has to review."""
+    return create_agent(
+        scripted(*answers),
+        [deploy, search],
+        name="coder",
+        middleware=[HumanInTheLoopMiddleware({"deploy": True})],
+        checkpointer=saver or InMemorySaver(),
+    )
+
+
+@tool
+def restart(target: str) -> str:
+    """Restart, after asking."""
+    if not interrupt({"action": "restart", "target": target}):
+        return "left alone"
+    return f"restarted {target}"
+
+
+def asking(*answers: Any, saver: Any = None) -> Any:
+    """An agent with a tool that interrupts itself."""
+    return create_agent(scripted(*answers), [restart], name="coder", checkpointer=saver or InMemorySaver())
