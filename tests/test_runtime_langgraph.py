@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 pytest.importorskip("langgraph", reason="LangGraph is not installed: pip install 'hubwire[langgraph]'")
+pytest.importorskip("langchain.agents", reason="its tests need agents of LangChain: pip install 'hubwire[langchain]'")
 
 from langchain.agents import create_agent
 from langchain_core.callbacks import CallbackManager

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 pytest.importorskip("langgraph", reason="LangGraph is not installed: pip install 'hubwire[langgraph]'")
+pytest.importorskip("langchain.agents", reason="its tests need agents of LangChain: pip install 'hubwire[langchain]'")
 
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
