@@ -62,6 +62,18 @@ def test_events_arrive_by_themselves_the_newest_on_top(live: Served, person: Loo
     assert "number=1" in page.get_by_role("grid").inner_text()
 
 
+def test_records_of_the_log_itself_are_in_the_log_and_open(live: Served, person: Looking) -> None:
+    live.emit(*numbered(0, 3))
+    page = person.open(live, "log")
+    opened = page.get_by_role("grid").locator("[role=row][id^=row-]").filter(has_text="log.opened")
+    assert "log.opened" in opened.inner_text()
+    opened.click()
+    drawer = page.locator("aside.drawer")
+    drawer.get_by_text("record 0", exact=True).wait_for()
+    drawer.get_by_text("JSON").first.wait_for()
+    assert "sel=-1" in page.url or "/log/-1" in page.url, page.url
+
+
 def test_a_pause_holds_the_rows_and_counts_the_new_ones(live: Served, person: Looking) -> None:
     live.emit(*numbered(0, 50))
     page = person.open(live)

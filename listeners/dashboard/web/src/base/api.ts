@@ -94,13 +94,26 @@ function ofTenant(): Query {
   return tenant ? { tenant } : {};
 }
 
+/** The number that stands for a record of the log that is no event, so that rows have one each. */
+export function recordSeq(index: number): number {
+  return -1 - index;
+}
+
+/** The place of a record in the log, of the number that stands for it. */
+export function placeOf(seq: number): number {
+  return -1 - seq;
+}
+
 export const api = {
   session: () => get<Session>("api/session"),
   signIn: (token: string) => post<Session>("api/session", { token }),
   signOut: () => request<void>("DELETE", "api/session"),
 
   events: (query: Query, signal?: AbortSignal) => get<Page>("api/events", query, signal),
-  event: (seq: number, signal?: AbortSignal) => get<Detail>(`api/events/${seq}`, ofTenant(), signal),
+  event: async (seq: number, signal?: AbortSignal) => {
+    const detail = await get<Detail>(seq < 0 ? `api/records/${placeOf(seq)}` : `api/events/${seq}`, ofTenant(), signal);
+    return { ...detail, row: { ...detail.row, seq } };
+  },
   histogram: (query: Query, signal?: AbortSignal) => get<Histogram>("api/histogram", query, signal),
   facets: (query: Query, signal?: AbortSignal) => get<Facets>("api/facets", query, signal),
   exportAddress: (query: Query) => address("api/export", query),

@@ -18,6 +18,7 @@ export type Outcome = "ok" | "failed" | "refused" | "denied" | "expired" | "aban
 
 /** An event, as a line. */
 export interface Row {
+  /** Its number; of a record that is no event, a negative one that says its place: see recordSeq(). */
   seq: number;
   at: string;
   kind: string;

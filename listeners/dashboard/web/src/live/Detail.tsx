@@ -1,6 +1,6 @@
 // The drawer of an event: what happened in a sentence, facts, what it is linked with, and all there is as JSON.
 
-import { api } from "../base/api.ts";
+import { api, placeOf } from "../base/api.ts";
 import { useReading } from "../base/board.ts";
 import { clock, duration, instant, many, number, visible, whole } from "../base/format.ts";
 import { goView, href } from "../base/router.ts";
@@ -24,6 +24,7 @@ export interface DetailProps {
 }
 
 export function Detail({ seq, row: known, onClose, onSeq, onContext }: DetailProps) {
+  const called = seq < 0 ? `record ${number(placeOf(seq))}` : `#${number(seq)}`;
   const reading = useReading<EventDetail>(`event ${seq}`, (signal) => api.event(seq, signal), { once: true });
   const detail = reading.data;
   const row = detail?.row ?? known;
@@ -36,14 +37,14 @@ export function Detail({ seq, row: known, onClose, onSeq, onContext }: DetailPro
     <>
       {row && <KindSign kind={row.kind} size={16} />}
       <DrawerTitle>{row ? visible(row.kind) : "Event"}</DrawerTitle>
-      <span class="quiet">#{number(seq)}</span>
+      <span class="quiet">{called}</span>
     </>
   );
   return (
-    <Drawer label={`Event ${seq}`} head={head} onClose={onClose} moves>
+    <Drawer label={seq < 0 ? called : `Event ${seq}`} head={head} onClose={onClose} moves>
       {row && <Sentence row={row} event={detail?.event ?? null} />}
       {row && <What row={row} event={detail?.event ?? null} />}
-      {!detail && <Unread reading={reading} what={`event #${number(seq)}`} />}
+      {!detail && <Unread reading={reading} what={seq < 0 ? called : `event ${called}`} />}
       {row && <Links row={row} detail={detail} onSeq={onSeq} onContext={onContext} />}
       {detail?.contents === "hidden" && <HiddenNote />}
       {detail?.event && (

@@ -112,7 +112,7 @@ export function EventRow(props: EventRowProps) {
       <Cell of="time" title={whole(row.at)}>
         <Time row={row} beside={beside} />
       </Cell>
-      <Cell of="seq">{number(row.seq)}</Cell>
+      <Cell of="seq">{row.seq < 0 ? "–" : number(row.seq)}</Cell>
       <Cell of="kind" title={visible(row.kind)}>
         <KindSign kind={row.kind} />
         <span class="cut">{visible(row.kind)}</span>

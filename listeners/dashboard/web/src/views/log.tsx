@@ -22,7 +22,7 @@ import { VerifyStrip } from "./log/VerifyStrip.tsx";
 
 function selectedSeq(): number | null {
   const text = selectedId();
-  return /^\d{1,15}$/.test(text) ? Number(text) : null;
+  return /^-?\d{1,15}$/.test(text) ? Number(text) : null;
 }
 
 function open(seq: number): void {

@@ -1,7 +1,7 @@
 // The pages of a query, one after the other, as the reader scrolls.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { api, type Query, type Trouble, troubleOf } from "../../base/api.ts";
+import { api, type Query, recordSeq, type Trouble, troubleOf } from "../../base/api.ts";
 import type { Looked, Row } from "../../base/wire.ts";
 import { learnRows } from "./names.ts";
 
@@ -37,6 +37,11 @@ const EMPTY: State = {
   cursor: null,
 };
 
+/** Records of the log itself, as that it was opened, and those of programs have a place and no number. */
+function numbered(row: Row & { index?: number }): Row {
+  return row.index === undefined ? row : { ...row, seq: recordSeq(row.index) };
+}
+
 export function usePages(query: Query, newestFirst: boolean): Pages {
   const key = JSON.stringify([query, newestFirst]);
   const [turn, setTurn] = useState(0);
@@ -47,11 +52,15 @@ export function usePages(query: Query, newestFirst: boolean): Pages {
   const read = async (after: string | null, abort: AbortController) => {
     const begun = performance.now();
     try {
-      const page = await api.events({ ...query, newest_first: newestFirst, limit: LIMIT, after }, abort.signal);
+      const page = await api.events(
+        { ...query, newest_first: newestFirst, limit: LIMIT, after, records: 1 },
+        abort.signal,
+      );
       if (abort.signal.aborted) return;
-      learnRows(page.rows);
+      const found = page.rows.map(numbered);
+      learnRows(found);
       setState((old) => ({
-        rows: after === null ? page.rows : [...old.rows, ...page.rows],
+        rows: after === null ? found : [...old.rows, ...found],
         isRead: true,
         isReading: false,
         isSlow: false,
