@@ -431,6 +431,11 @@ class Recorder:
         return self._hub
 
     @property
+    def is_whole(self) -> bool:
+        """Whether contents are recorded whole; else an adapter need not prepare more than the last message."""
+        return self._chars != PREVIEW_CHARS
+
+    @property
     def is_closed(self) -> bool:
         """Whether it records no more."""
         return self._queue.is_closed
