@@ -195,7 +195,7 @@ class Telling:
             return False
         reading = _Reading(self.recorder, key, inside)
         result.with_pull_context_manager(reading.pull)
-        result.with_result_hook(lambda final: reading.ended(lambda: self._told(ends, key, final)))
+        result.with_result_hook(lambda final: reading.read(lambda: self._told(ends, key, final)))
         result.with_cleanup_hook(reading.closed)
         return True
 
@@ -243,6 +243,11 @@ class _Reading:
         except BaseException as error:
             self._failed(error)
             raise
+
+    def read(self, tell: Callable[[], object]) -> None:
+        """There is a result: of all of it, or of what was read until it was closed."""
+        if self._is_read:
+            self.ended(tell)
 
     def closed(self) -> None:
         """It is read to its end, has failed, or its program reads it no more."""
