@@ -21,9 +21,10 @@ from ._agent_framework import (
 )
 from ._capture import CUT
 from ._opening import imported
+from ._questions import was_decided
 from .recorder import Recorder
 
-__all__ = ("Next", "Telling", "above", "asked", "middleware_of", "parent_of")
+__all__ = ("Next", "Telling", "above", "middleware_of", "parent_of")
 
 _HELD_SECONDS = 0.5
 """Middleware below ours that forbids a call does so at once: one that works for longer is recorded as called."""
@@ -35,9 +36,6 @@ above: ContextVar[Mapping[int, str]] = ContextVar(
     "hubwire.runtimes.agent_framework.above", default=MappingProxyType({})
 )
 """The run or tool call that this code belongs to, of each recorder by its ``id()``: keys are a recorder's own."""
-
-asked: ContextVar[frozenset[str]] = ContextVar("hubwire.runtimes.agent_framework.asked", default=frozenset())
-"""The requests that a hub was asked about: their answers are no verdicts of the program's own."""
 
 Next = Callable[[], Awaitable[None]]
 
@@ -108,10 +106,11 @@ class Telling:
             prompt=self._shown(messages),
             session=getattr(context.session, "session_id", None),
         )
-        for message in messages:
-            for content in message.contents:
-                if content.type == "function_approval_response" and not content.approved:
-                    self._verdict(content, context.session, key, agent)
+        if context.session is not None:  # else the framework does not heed what is answered
+            for message in messages:
+                for content in message.contents:
+                    if content.type == "function_approval_response" and not content.approved:
+                        self._verdict(content, context.session, key, agent)
         return key
 
     def _model_begins(self, context: Any) -> str:
@@ -143,12 +142,13 @@ class Telling:
         return [f"{CUT} {len(messages) - 1} before", plain_message(messages[-1])]
 
     def _verdict(self, response: Any, session: Any, parent: str | None, agent: str | None) -> None:
-        """Record what the program itself has answered; without a session, the framework does not heed it."""
+        """Record what the program itself has answered."""
         call = response.function_call
-        if response.id in asked.get() or session is None or call is None:
+        key = f"{getattr(session, 'session_id', None)}:{response.id}"
+        if call is None or was_decided(self.recorder, key):
             return
         self.recorder.record_verdict(
-            f"{session.session_id}:{response.id}",
+            key,
             call.name,
             arguments=call.parse_arguments(),
             is_passed=bool(response.approved),

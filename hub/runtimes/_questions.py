@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import anyio
 import attrs
@@ -13,7 +14,12 @@ from ..events import canonical
 from .recorder import Recorder
 from .verdict import Verdict
 
-__all__ = ("Question", "decided", "denial_of")
+__all__ = ("Question", "decided", "denial_of", "was_decided")
+
+_KEYS_MAX: Final = 10_000
+"""How many of the latest decisions of a recorder are known."""
+
+_keys: WeakKeyDictionary[Recorder, dict[str, None]] = WeakKeyDictionary()
 
 
 @attrs.frozen(kw_only=True)
@@ -49,7 +55,16 @@ async def decided(recorder: Recorder, questions: Sequence[Question]) -> Sequence
                 f"the hub has not decided about {question.action}: {verdicts[number].reason}; the run still waits, and "
                 "may be resumed with a recorder of a hub that is running"
             )
+    known = _keys.setdefault(recorder, {})
+    known.update((question.key, None) for question in questions)
+    while len(known) > _KEYS_MAX:
+        del known[next(iter(known))]
     return [verdicts[number] for number in range(len(questions))]
+
+
+def was_decided(recorder: Recorder, key: str) -> bool:
+    """Tell whether a hub has decided this here: its answer is no verdict of the program's own."""
+    return key in _keys.get(recorder, ())
 
 
 def denial_of(verdict: Verdict, *, may_repeat: bool, takes_arguments: bool) -> str | None:

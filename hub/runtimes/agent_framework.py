@@ -14,7 +14,7 @@ recorder sees each attempt of a middleware that tries again. It shows to none: c
 model is told that a tool failed, calls of tools that the provider runs, and whether a stream that its program stops
 reading was read to its end, until the stream is closed.
 
-Tested with agent-framework-core 1.4 to 1.23.
+Tested with agent-framework-core 1.20 to 1.23.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..actors import Turn
 from ..errors import ConfigurationError
 from ._actors import AgentActor, Said
 from ._agent_framework import agent_name, pending_of
-from ._agent_framework_telling import Next, Telling, above, asked, middleware_of, parent_of
+from ._agent_framework_telling import Next, Telling, above, middleware_of, parent_of
 from ._opening import imported, opened
 from ._questions import Question, decided, denial_of
 from .recorder import Recorder
@@ -86,15 +86,11 @@ async def resume(
             if denial is not None:
                 denials[request.function_call.call_id] = denial
             answers.append(request.to_function_approval_response(denial is None))
-        token = asked.set(asked.get() | {each.id for each in requests})
-        try:
-            response = await agent.run(
-                framework.Message("user", answers),
-                session=session,
-                **{**settings, "middleware": [*(settings.get("middleware") or ()), *_reasons(framework, denials)]},
-            )
-        finally:
-            asked.reset(token)
+        response = await agent.run(
+            framework.Message("user", answers),
+            session=session,
+            **{**settings, "middleware": [*(settings.get("middleware") or ()), *_reasons(framework, denials)]},
+        )
     return response
 
 
