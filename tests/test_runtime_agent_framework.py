@@ -414,7 +414,7 @@ async def test_another_process_asks_the_same_question_and_runs_it_once() -> None
             await resume(recorder, agent, response, session=session)
         await recorder.flush()
         (asked,) = hub.approvals.pending()
-    heard = Heard()
+    heard, client = Heard(), Scripted()
     async with Hub(store) as hub, record(hub) as recorder:
         (again,) = hub.approvals.pending()
         assert again.approval_id == asked.approval_id

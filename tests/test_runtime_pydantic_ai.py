@@ -109,10 +109,10 @@ class TestPydanticAI(RuntimeContract):
         return record(hub, **settings)
 
     async def run_job(self, recorder: Recorder | None, *, asks: bool = True) -> str:
-        return (await team(recorder, asks=asks).run("mend the build")).output
+        return str((await team(recorder, asks=asks).run("mend the build")).output)
 
     async def run_job_for_both(self, recorder: Recorder, second: Recorder) -> str:
-        return (await team(recorder, second, asks=False).run("mend the build")).output
+        return str((await team(recorder, second, asks=False).run("mend the build")).output)
 
     async def run_failing(self, recorder: Recorder | None) -> type[BaseException]:
         agent = Agent(scripted(ConnectionError("no model here")), name="planner", capabilities=capabilities(recorder))
@@ -369,7 +369,7 @@ async def test_a_run_without_a_loop_is_recorded() -> None:
         loop = asyncio.new_event_loop()  # or the framework makes one that nobody closes
         asyncio.set_event_loop(loop)
         try:
-            return agent.run_sync("go").output
+            return str(agent.run_sync("go").output)
         finally:
             loop.close()
 
@@ -389,6 +389,7 @@ async def test_an_agent_answers_envelopes_and_remembers_the_channel() -> None:
         )
         ann = await hub.agents.register("ann")
         channel = await hub.channels.open([ann, hub.agents.named("coder")])
+        said: object = None
         for _ in range(2):
             await channel.post(ann, "how many?")
             async for delivery in ann.inbox():
