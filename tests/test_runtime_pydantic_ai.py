@@ -331,7 +331,9 @@ async def test_tools_at_a_time_are_told_apart() -> None:
 async def test_secrets_in_arguments_are_redacted() -> None:
     async def work(recorder: PydanticAIRecorder) -> None:
         agent = Agent(
-            scripted([call("send", to="ann@example.com", password="hunter2secret")], [TextPart("done")]),
+            scripted(
+                [ToolCallPart("send", '{"to": "ann@example.com", "password": "hunter2secret"}')], [TextPart("done")]
+            ),
             capabilities=[recorder.capability],
         )
 
@@ -341,10 +343,10 @@ async def test_secrets_in_arguments_are_redacted() -> None:
 
         await agent.run("mail ann@example.com")
 
-    events = await recorded(work, content=True)
-    said = json.dumps([str(event) for event in events])
-    assert "ann@example.com" not in said
-    assert "hunter2secret" not in said
+    for content in (True, False):
+        said = json.dumps([str(event) for event in await recorded(work, content=content)])
+        assert "ann@example.com" not in said
+        assert "hunter2secret" not in said
 
 
 async def test_a_tool_that_raises_ends_the_run_and_both_have_failed() -> None:

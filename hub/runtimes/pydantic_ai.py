@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -27,6 +27,7 @@ from .. import Hub, HubThread
 from ..actors import Turn
 from ..errors import ConfigurationError, HubClosed
 from ._actors import AgentActor, Said
+from ._capture import CUT
 from ._opening import imported, opened
 from ._questions import Question, decided, denial_of, was_decided
 from .recorder import Recorder
@@ -155,8 +156,9 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
         async def wrap_model_request(self, ctx: Any, *, request_context: Any, handler: Any) -> Any:
             key = f"{ctx.run_id}:model-{next(_numbers)}"
             name = getattr(request_context.model, "model_name", "")
-            _tell_denials(recorder, ctx, request_context.messages)
-            recorder.begin_model(key, name, parent=f"{ctx.run_id}", request=request_context.messages)
+            _safely(recorder, _tell_denials, recorder, ctx, request_context.messages)
+            request = _safely(recorder, _shown, recorder, request_context.messages)
+            recorder.begin_model(key, name, parent=f"{ctx.run_id}", request=request)
             try:
                 response = await handler(request_context)
             except BaseException as error:
@@ -165,7 +167,7 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
             usage = response.usage
             recorder.end(
                 key,
-                [part for part in response.parts if getattr(part, "part_kind", "") != "thinking"],
+                _safely(recorder, _plain, response.parts),
                 input_tokens=usage.input_tokens,
                 output_tokens=usage.output_tokens,
                 model=response.model_name,
@@ -255,7 +257,7 @@ def _tell_denials(recorder: Recorder, ctx: Any, messages: Sequence[Any]) -> None
             continue
         calls = (each for message in messages for each in message.parts if hasattr(each, "args_as_dict"))
         call = next((each for each in calls if each.tool_call_id == part.tool_call_id), None)
-        arguments = None if call is None else call.args_as_dict()
+        arguments = None if call is None else _arguments_of(call)
         reason = f"{part.content}"
         _tell_verdict(recorder, ctx, part.tool_call_id, part.tool_name, arguments, is_passed=False, reason=reason)
 
@@ -282,6 +284,46 @@ def _tell_verdict(
             agent=_name_of(ctx.agent),
             parent=f"{ctx.run_id}",
         )
+
+
+def _shown(recorder: Recorder, messages: Sequence[Any]) -> Any:
+    if recorder.is_whole or len(messages) < 2:
+        return [_plain(message.parts) for message in messages]
+    return [f"{CUT} {len(messages) - 1} before", _plain(messages[-1].parts)]
+
+
+def _plain(parts: Sequence[Any]) -> Any:
+    """Return what the parts of a message say: a text, or a list."""
+    said = [_plain_part(part) for part in parts if getattr(part, "part_kind", "") != "thinking"]
+    return said[0] if len(said) == 1 else said
+
+
+def _plain_part(part: Any) -> Any:
+    kind = getattr(part, "part_kind", "")
+    if kind in ("text", "user-prompt", "system-prompt"):
+        return part.content
+    if kind == "tool-call":
+        return {"tool": part.tool_name, "arguments": _arguments_of(part), "call_id": part.tool_call_id}
+    if kind in ("tool-return", "retry-prompt"):
+        return {"tool": part.tool_name, "result": part.content, "call_id": part.tool_call_id}
+    return part
+
+
+def _arguments_of(call: Any) -> Any:
+    """Return the arguments of a call; its text, where a model has made none of it that can be read."""
+    try:
+        return call.args_as_dict()
+    except Exception:  # noqa: BLE001 - as of a call that was cut off
+        return call.args
+
+
+def _safely(recorder: Recorder, read: Callable[..., Any], *args: Any) -> Any:
+    """Return what a function reads; None if it fails: the host goes on."""
+    try:
+        return read(*args)
+    except Exception as error:  # noqa: BLE001 - parts of messages may be of the host's own classes
+        recorder.failed(read.__name__, error)
+        return None
 
 
 def _name_of(agent: Any) -> str | None:
