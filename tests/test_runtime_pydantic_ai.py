@@ -13,11 +13,22 @@ import pytest
 
 pytest.importorskip("pydantic_ai", reason="Pydantic AI is not installed: pip install 'hubwire[pydantic-ai]'")
 
-from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, ModelRetry, ToolApproved
+from pydantic_ai import (
+    Agent,
+    ApprovalRequired,
+    CallDeferred,
+    DeferredToolRequests,
+    DeferredToolResults,
+    ModelRetry,
+    ToolApproved,
+    ToolDenied,
+)
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.usage import RequestUsage
 
 from hubwire import Event, Hub, HubThread
+from hubwire.errors import HubClosed
 from hubwire.listeners import AuditLog
 from hubwire.runtimes import Recorder
 from hubwire.runtimes.pydantic_ai import PydanticAIRecorder, from_pydantic_ai, record, resume
@@ -99,10 +110,10 @@ class TestPydanticAI(RuntimeContract):
         return record(hub, **settings)
 
     async def run_job(self, recorder: Recorder | None, *, asks: bool = True) -> str:
-        return (await team(recorder, asks=asks).run("mend the build")).output
+        return str((await team(recorder, asks=asks).run("mend the build")).output)
 
     async def run_job_for_both(self, recorder: Recorder, second: Recorder) -> str:
-        return (await team(recorder, second, asks=False).run("mend the build")).output
+        return str((await team(recorder, second, asks=False).run("mend the build")).output)
 
     async def run_failing(self, recorder: Recorder | None) -> type[BaseException]:
         agent = Agent(scripted(ConnectionError("no model here")), name="planner", capabilities=capabilities(recorder))
@@ -321,7 +332,9 @@ async def test_tools_at_a_time_are_told_apart() -> None:
 async def test_secrets_in_arguments_are_redacted() -> None:
     async def work(recorder: PydanticAIRecorder) -> None:
         agent = Agent(
-            scripted([call("send", to="ann@example.com", password="hunter2secret")], [TextPart("done")]),
+            scripted(
+                [ToolCallPart("send", '{"to": "ann@example.com", "password": "hunter2secret"}')], [TextPart("done")]
+            ),
             capabilities=[recorder.capability],
         )
 
@@ -331,10 +344,10 @@ async def test_secrets_in_arguments_are_redacted() -> None:
 
         await agent.run("mail ann@example.com")
 
-    events = await recorded(work, content=True)
-    said = json.dumps([str(event) for event in events])
-    assert "ann@example.com" not in said
-    assert "hunter2secret" not in said
+    for content in (True, False):
+        said = json.dumps([str(event) for event in await recorded(work, content=content)])
+        assert "ann@example.com" not in said
+        assert "hunter2secret" not in said
 
 
 async def test_a_tool_that_raises_ends_the_run_and_both_have_failed() -> None:
@@ -359,7 +372,7 @@ async def test_a_run_without_a_loop_is_recorded() -> None:
         loop = asyncio.new_event_loop()  # or the framework makes one that nobody closes
         asyncio.set_event_loop(loop)
         try:
-            return agent.run_sync("go").output
+            return str(agent.run_sync("go").output)
         finally:
             loop.close()
 
@@ -379,7 +392,7 @@ async def test_an_agent_answers_envelopes_and_remembers_the_channel() -> None:
         )
         ann = await hub.agents.register("ann")
         channel = await hub.channels.open([ann, hub.agents.named("coder")])
-        said = ""
+        said: object = None
         for _ in range(2):
             await channel.post(ann, "how many?")
             async for delivery in ann.inbox():
@@ -388,3 +401,222 @@ async def test_an_agent_answers_envelopes_and_remembers_the_channel() -> None:
                 break
         assert said == "3 messages"
         await recorder.flush()
+
+
+# -- what a naive adapter says falsely --
+
+
+async def test_an_unstreamed_run_keeps_the_usage_that_its_model_tells() -> None:
+    """A capability with ``on_event`` would have the request streamed, and its usage estimated."""
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        usage = RequestUsage(input_tokens=11, output_tokens=3)
+        return ModelResponse(parts=[TextPart("done")], usage=usage, model_name="counting")
+
+    async def work(recorder: PydanticAIRecorder) -> None:
+        result = await Agent(FunctionModel(answer), capabilities=[recorder.capability]).run("go")
+        assert (result.usage.input_tokens, result.usage.output_tokens) == (11, 3)
+
+    (model,) = of(await recorded(work), "model.completed")
+    assert (model.input_tokens, model.output_tokens) == (11, 3)
+
+
+async def test_a_cancelled_tool_stands_before_its_cancelled_run() -> None:
+    """The framework tells of the run's cancellation first."""
+
+    async def work(recorder: PydanticAIRecorder) -> None:
+        started = anyio.Event()
+        agent = Agent(scripted([call("wait")]), capabilities=[recorder.capability])
+
+        @agent.tool_plain
+        async def wait() -> str:
+            started.set()
+            await asyncio.Event().wait()
+            return "never"
+
+        task = asyncio.ensure_future(agent.run("go"))
+        await started.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    events = await recorded(work)
+    ends = [event for event in events if event.kind in ("tool.failed", "turn.failed", "turn.ended", "tool.completed")]
+    assert [event.kind for event in ends] == ["tool.failed", "turn.failed"]
+    assert {event.error_type for event in ends} == {"CancelledError"}  # type: ignore[attr-defined]
+
+
+async def test_each_attempt_of_a_tool_is_told() -> None:
+    async def work(recorder: PydanticAIRecorder) -> None:
+        agent = Agent(
+            scripted([call("flaky")], [call("flaky")], [TextPart("done")]), capabilities=[recorder.capability]
+        )
+
+        @agent.tool_plain(retries=2)
+        def flaky() -> str:
+            attempts.append(1)
+            if len(attempts) == 1:
+                raise ModelRetry("once more")
+            return "there"
+
+        assert (await agent.run("go")).output == "done"
+
+    attempts: list[int] = []
+    events = await recorded(work)
+    tools = [event for event in events if event.kind.startswith("tool.")]
+    assert [event.kind for event in tools] == ["tool.called", "tool.failed", "tool.called", "tool.completed"]
+    assert tools[1].error_message == "once more"  # type: ignore[attr-defined]
+
+
+async def test_a_call_that_waits_is_not_called_and_its_run_says_so() -> None:
+    async def work(recorder: PydanticAIRecorder) -> None:
+        agent = Agent(
+            scripted([call("deploy", target="live"), call("late")]),
+            output_type=[str, DeferredToolRequests],
+            capabilities=[recorder.capability],
+        )
+
+        @agent.tool_plain
+        def deploy(target: str) -> str:
+            raise ApprovalRequired  # it asks itself, when it is called
+
+        @agent.tool_plain
+        def late() -> str:
+            raise CallDeferred
+
+        await agent.run("go")
+
+    events = await recorded(work)
+    assert [event.kind for event in events if event.kind.startswith("tool.")] == []
+    (ended,) = of(events, "turn.ended")
+    assert ended.content == {"waits_for_approval": ("deploy",), "waits_for_calls": ("late",)}
+
+
+async def test_verdicts_of_the_program_are_recorded() -> None:
+    async def work(recorder: PydanticAIRecorder) -> None:
+        agent = Agent(
+            scripted(
+                [call("deploy", target="staging"), call("deploy", target="live")],
+                [TextPart("done")],
+                [TextPart("more")],
+            ),
+            name="coder",
+            output_type=[str, DeferredToolRequests],
+            capabilities=[recorder.capability],
+        )
+
+        @agent.tool_plain(requires_approval=True)
+        def deploy(target: str) -> str:
+            return f"deployed to {target}"
+
+        result: Any = await agent.run("go")
+        first, second = result.output.approvals
+        answers = {first.tool_call_id: ToolApproved(), second.tool_call_id: ToolDenied("not on a Friday")}
+        result = await agent.run(
+            message_history=result.all_messages(), deferred_tool_results=DeferredToolResults(approvals=answers)
+        )
+        await agent.run("and now?", message_history=result.all_messages())
+
+    events = await recorded(work)
+    (approved,), (denied,) = of(events, "approval.approved"), of(events, "approval.denied")
+    (called,) = of(events, "tool.called")
+    assert approved.seq < called.seq
+    assert called.arguments == {"target": "staging"}
+    wanted = {event.approval_id: event.arguments["target"] for event in of(events, "approval.requested")}
+    assert (wanted[approved.approval_id], wanted[denied.approval_id]) == ("staging", "live")
+    assert denied.reason == "not on a Friday"
+
+
+async def waiting_for_deploy(recorder: PydanticAIRecorder, *answers: Any) -> tuple[Any, Any, list[str]]:
+    """Return an agent, the result in which it waits, and what its tool has deployed."""
+    done: list[str] = []
+    agent = Agent(
+        scripted([call("deploy", target="live")], *answers),
+        name="coder",
+        output_type=[str, DeferredToolRequests],
+        capabilities=[recorder.capability],
+    )
+
+    @agent.tool_plain(requires_approval=True)
+    def deploy(target: str) -> str:
+        done.append(target)
+        return f"deployed to {target}"
+
+    return agent, await agent.run("go"), done
+
+
+async def test_a_hub_that_ends_first_has_denied_nothing() -> None:
+    async with Hub() as hub:
+        recorder = record(hub)
+        agent, result, _ = await waiting_for_deploy(recorder)
+    with pytest.raises(HubClosed, match="deploy"):
+        await resume(recorder, agent, result)
+    recorder.close()
+
+
+async def test_a_run_that_asks_ends_with_its_requests_when_the_hub_ends() -> None:
+    async with Hub() as hub:
+        recorder = record(hub, asks=True)
+        task = asyncio.ensure_future(waiting_for_deploy(recorder))
+        async for _ in hub.events(after=-1, pattern="approval.requested"):
+            break
+    _, result, done = await task
+    assert isinstance(result.output, DeferredToolRequests)
+    assert done == []
+    recorder.close()
+
+
+async def test_a_call_that_was_approved_is_made_once() -> None:
+    async def work(recorder: PydanticAIRecorder) -> None:
+        agent, result, done = await waiting_for_deploy(
+            recorder, [TextPart("done")], [TextPart("again")], [TextPart("repeated")]
+        )
+        assert (await resume(recorder, agent, result)).output == "done"
+        assert (await resume(recorder, agent, result)).output == "again"
+        assert done == ["live"]
+        assert (await resume(recorder, agent, result, may_repeat=True)).output == "repeated"
+        assert done == ["live", "live"]
+
+    assert len(of(await recorded(work), "approval.approved")) == 1
+
+
+async def test_an_actor_asks_the_hub_of_its_recorder_for_approval() -> None:
+    async with Hub() as hub, record(hub) as recorder, anyio.create_task_group() as tasks:
+        tasks.start_soon(approve_all, hub)
+        agent: Any = Agent(
+            scripted([call("deploy", target="live")], [TextPart("done")]),
+            name="coder",
+            output_type=[str, DeferredToolRequests],
+            capabilities=[recorder.capability],
+        )
+
+        @agent.tool_plain(requires_approval=True)
+        def deploy(target: str) -> str:
+            return f"deployed to {target}"
+
+        await hub.spawn(from_pydantic_ai(agent, recorder=recorder))
+        ann = await hub.agents.register("ann")
+        channel = await hub.channels.open([ann, hub.agents.named("coder")])
+        await channel.post(ann, "deploy it")
+        async for delivery in ann.inbox():
+            await delivery.ack()
+            assert delivery.event.content == "done"
+            break
+        tasks.cancel_scope.cancel()
+
+
+async def test_an_actor_without_a_recorder_says_what_it_waits_for() -> None:
+    agent: Any = Agent(scripted([call("deploy", target="live")]), name="coder", output_type=[str, DeferredToolRequests])
+
+    @agent.tool_plain(requires_approval=True)
+    def deploy(target: str) -> str:
+        return f"deployed to {target}"
+
+    async with Hub() as hub:
+        await hub.spawn(from_pydantic_ai(agent))
+        ann = await hub.agents.register("ann")
+        channel = await hub.channels.open([ann, hub.agents.named("coder")])
+        await channel.post(ann, "deploy it")
+        async for event in hub.events(after=-1, pattern="turn.failed"):
+            assert "coder waits for deploy: give the actor a recorder" in event.error_message  # type: ignore[attr-defined]
+            break

@@ -6,29 +6,31 @@
     agent = Agent("openai:gpt-5", name="planner", capabilities=[recorder.capability])
 
 It captures runs with prompt and output, model requests with tokens, tool calls with arguments, results and errors, and
-runs inside of tools as part of them. Capabilities wrap: nothing is switched to streaming, and errors pass through.
+runs inside of tools as part of them, and the verdicts that the program itself gives to a resumed run: approvals when
+the tool is called, denials when the model is told. Capabilities wrap: nothing is switched to streaming, and errors pass
+through. :func:`resume` asks the hub for what a run waits for, and so does a run itself with ``record(hub, asks=True)``.
 
-What Pydantic AI shows to no capability: the failed attempts of a ``FallbackModel``, output functions, and the denial of
-a tool call that the program itself gives to a resumed run. :func:`resume` asks the hub instead, and so does a run
-itself with ``record(hub, asks=True)``.
+What Pydantic AI shows to no capability: the failed attempts of a ``FallbackModel``, and output functions.
 
-Tested with pydantic-ai-slim 2.68.
+Tested with pydantic-ai-slim 2.0 to 2.68.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 from .. import Hub, HubThread
 from ..actors import Turn
+from ..errors import ConfigurationError, HubClosed
 from ._actors import AgentActor, Said
+from ._capture import CUT
 from ._opening import imported, opened
+from ._questions import Question, decided, denial_of, was_decided
 from .recorder import Recorder
-from .verdict import Verdict
 
 __all__ = ("PydanticAIRecorder", "from_pydantic_ai", "record", "resume")
 
@@ -64,27 +66,37 @@ def record(hub: Hub | HubThread, *, asks: bool = False, **settings: Any) -> Pyda
     return opened(hub, "pydantic-ai", install, kind=PydanticAIRecorder, **settings)
 
 
-async def resume(recorder: Recorder, agent: Any, result: Any, **settings: Any) -> Any:
+async def resume(recorder: Recorder, agent: Any, result: Any, *, may_repeat: bool = False, **settings: Any) -> Any:
     """Ask the hub about all tool calls that a run waits for, and run on; return the result that waits for none.
 
     ``agent`` and ``settings`` are what :meth:`Agent.run` is called on and with. What is denied is told to the model
     with its reason. A result that waits for calls that are executed elsewhere is returned as it is. Asked again about
-    the same result, also by another process, the hub has the same questions.
+    the same result, also by another process, the hub has the same questions. A call that was approved is made once:
+    resumed again, as after a crash in which the tool may have run, it is denied unless ``may_repeat``.
+
+    Raises what the run raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
+    run still waits.
     """
     deferred = imported("pydantic_ai", "pydantic_ai")
     while isinstance(result.output, deferred.DeferredToolRequests) and not result.output.calls:
         messages = result.all_messages()
-        answers = await _decided(recorder, result.output, agent.name, _conversation_of(messages))
+        answers = await _decided(
+            recorder, result.output, agent.name, _conversation_of(messages), _above.get(), may_repeat=may_repeat
+        )
         result = await agent.run(message_history=messages, deferred_tool_results=answers, **settings)
     return result
 
 
-def from_pydantic_ai(agent: Any, *, name: str | None = None, **settings: Any) -> AgentActor:
+def from_pydantic_ai(
+    agent: Any, *, name: str | None = None, recorder: Recorder | None = None, **settings: Any
+) -> AgentActor:
     """Return an actor that answers with an agent: ``await hub.spawn(from_pydantic_ai(agent))``.
 
-    ``name`` is that of the agent by default, and ``settings`` are those of
+    ``name`` is that of the agent by default. ``recorder``: whose hub decides what the agent's tools need approval for;
+    without one, a turn that waits for approval has failed. ``settings`` are those of
     :class:`~hubwire.runtimes.AgentActor`.
     """
+    deferred = imported("pydantic_ai", "pydantic_ai").DeferredToolRequests
     messages = imported("pydantic_ai.messages", "pydantic_ai")
 
     async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
@@ -97,7 +109,16 @@ def from_pydantic_ai(agent: Any, *, name: str | None = None, **settings: Any) ->
                 past.append(messages.ModelRequest(parts=[messages.UserPromptPart(text)]))
         token = _above.set(None)
         try:
-            return (await agent.run(said, message_history=past or None)).output
+            result = await agent.run(said, message_history=past or None)
+            if recorder is not None:
+                result = await resume(recorder, agent, result)
+            if isinstance(result.output, deferred):
+                calls = [*result.output.approvals, *result.output.calls]
+                raise ConfigurationError(
+                    f"{agent.name} waits for {calls[0].tool_name}: give the actor a recorder, as in "
+                    "from_pydantic_ai(agent, recorder=record(hub)), and no tools that are executed elsewhere"
+                )
+            return result.output
         finally:
             _above.reset(token)
 
@@ -135,7 +156,9 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
         async def wrap_model_request(self, ctx: Any, *, request_context: Any, handler: Any) -> Any:
             key = f"{ctx.run_id}:model-{next(_numbers)}"
             name = getattr(request_context.model, "model_name", "")
-            recorder.begin_model(key, name, parent=f"{ctx.run_id}", request=request_context.messages)
+            _safely(recorder, _tell_denials, recorder, ctx, request_context.messages)
+            request = _safely(recorder, _shown, recorder, request_context.messages)
+            recorder.begin_model(key, name, parent=f"{ctx.run_id}", request=request)
             try:
                 response = await handler(request_context)
             except BaseException as error:
@@ -144,7 +167,7 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
             usage = response.usage
             recorder.end(
                 key,
-                [part for part in response.parts if getattr(part, "part_kind", "") != "thinking"],
+                _safely(recorder, _plain, response.parts),
                 input_tokens=usage.input_tokens,
                 output_tokens=usage.output_tokens,
                 model=response.model_name,
@@ -162,6 +185,8 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
             handler: Any,
         ) -> Any:
             key = f"{ctx.run_id}:{call.tool_call_id}-{next(_numbers)}"
+            if ctx.tool_call_approved:
+                _tell_verdict(recorder, ctx, call.tool_call_id, call.tool_name, args, is_passed=True)
             recorder.begin_tool(
                 key, call.tool_name, parent=f"{ctx.run_id}", arguments=args, call_id=call.tool_call_id, is_held=True
             )
@@ -184,31 +209,121 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
         async def handle_deferred_tool_calls(self, ctx: Any, *, requests: Any) -> Any:
             if not asks or recorder.is_closed or not requests.approvals:
                 return None
-            return await _decided(recorder, requests, _name_of(ctx.agent), ctx.conversation_id, f"{ctx.run_id}")
+            try:
+                return await _decided(recorder, requests, _name_of(ctx.agent), ctx.conversation_id, f"{ctx.run_id}")
+            except HubClosed:
+                return None  # the run ends with what it waits for, as it does without a recorder
 
     return HubwireCapability()
 
 
 async def _decided(
-    recorder: Recorder, requests: Any, agent: str | None, conversation: str | None, parent: str | None = None
+    recorder: Recorder,
+    requests: Any,
+    agent: str | None,
+    conversation: str | None,
+    parent: str | None,
+    *,
+    may_repeat: bool = False,
 ) -> Any:
-    """Return what the hub answers to all approvals that are requested. They are asked at once, and wait together."""
+    """Return what the hub answers to all approvals that are requested."""
     module = imported("pydantic_ai", "pydantic_ai")
+    questions = [
+        Question(
+            key=f"{conversation}:{call.tool_call_id}",
+            action=call.tool_name,
+            arguments=call.args_as_dict(),
+            agent=agent,
+            parent=parent,
+        )
+        for call in requests.approvals
+    ]
+    answers: dict[str, Any] = {}
+    verdicts = await decided(recorder, questions)
+    for call, verdict in zip(requests.approvals, verdicts, strict=True):
+        if (denial := denial_of(verdict, may_repeat=may_repeat, takes_arguments=True)) is not None:
+            answers[call.tool_call_id] = module.ToolDenied(denial)
+        elif verdict.is_modified:
+            answers[call.tool_call_id] = module.ToolApproved(override_args=dict(verdict.arguments))
+        else:
+            answers[call.tool_call_id] = module.ToolApproved()
+    return module.DeferredToolResults(approvals=answers)
 
-    async def decide(call: Any) -> tuple[str, Any]:
-        key = f"{conversation}:{call.tool_call_id}"
-        arguments = call.args_as_dict()
-        verdict = await recorder.decide(key, call.tool_name, arguments, agent=agent, parent=parent or _above.get())
-        return call.tool_call_id, _answer_of(module, verdict)
 
-    answers = await asyncio.gather(*map(decide, requests.approvals))
-    return module.DeferredToolResults(approvals=dict(answers))
+def _tell_denials(recorder: Recorder, ctx: Any, messages: Sequence[Any]) -> None:
+    """Record the denials that the program has given, which are in what the model is told next."""
+    for part in messages[-1].parts if messages else ():
+        if getattr(part, "outcome", None) != "denied":
+            continue
+        calls = (each for message in messages for each in message.parts if hasattr(each, "args_as_dict"))
+        call = next((each for each in calls if each.tool_call_id == part.tool_call_id), None)
+        arguments = None if call is None else _arguments_of(call)
+        reason = f"{part.content}"
+        _tell_verdict(recorder, ctx, part.tool_call_id, part.tool_name, arguments, is_passed=False, reason=reason)
 
 
-def _answer_of(module: Any, verdict: Verdict) -> Any:
-    if not verdict.is_approved:
-        return module.ToolDenied(f"The tool call was denied: {verdict.reason}")
-    return module.ToolApproved(override_args=dict(verdict.arguments)) if verdict.is_modified else module.ToolApproved()
+def _tell_verdict(
+    recorder: Recorder,
+    ctx: Any,
+    call_id: str,
+    tool: str,
+    arguments: Any,
+    *,
+    is_passed: bool,
+    reason: str = "",
+) -> None:
+    key = f"{ctx.conversation_id}:{call_id}"
+    if not was_decided(recorder, key):
+        recorder.record_verdict(
+            key,
+            tool,
+            arguments=arguments,
+            is_passed=is_passed,
+            approver="host",
+            reason=reason,
+            agent=_name_of(ctx.agent),
+            parent=f"{ctx.run_id}",
+        )
+
+
+def _shown(recorder: Recorder, messages: Sequence[Any]) -> Any:
+    if recorder.is_whole or len(messages) < 2:
+        return [_plain(message.parts) for message in messages]
+    return [f"{CUT} {len(messages) - 1} before", _plain(messages[-1].parts)]
+
+
+def _plain(parts: Sequence[Any]) -> Any:
+    """Return what the parts of a message say: a text, or a list."""
+    said = [_plain_part(part) for part in parts if getattr(part, "part_kind", "") != "thinking"]
+    return said[0] if len(said) == 1 else said
+
+
+def _plain_part(part: Any) -> Any:
+    kind = getattr(part, "part_kind", "")
+    if kind in ("text", "user-prompt", "system-prompt"):
+        return part.content
+    if kind == "tool-call":
+        return {"tool": part.tool_name, "arguments": _arguments_of(part), "call_id": part.tool_call_id}
+    if kind in ("tool-return", "retry-prompt"):
+        return {"tool": part.tool_name, "result": part.content, "call_id": part.tool_call_id}
+    return part
+
+
+def _arguments_of(call: Any) -> Any:
+    """Return the arguments of a call; its text, where a model has made none of it that can be read."""
+    try:
+        return call.args_as_dict()
+    except Exception:  # noqa: BLE001 - as of a call that was cut off
+        return call.args
+
+
+def _safely(recorder: Recorder, read: Callable[..., Any], *args: Any) -> Any:
+    """Return what a function reads; None if it fails: the host goes on."""
+    try:
+        return read(*args)
+    except Exception as error:  # noqa: BLE001 - parts of messages may be of the host's own classes
+        recorder.failed(read.__name__, error)
+        return None
 
 
 def _name_of(agent: Any) -> str | None:
@@ -216,7 +331,11 @@ def _name_of(agent: Any) -> str | None:
 
 
 def _output_of(result: Any) -> Any:
-    return getattr(result, "output", None)
+    output = getattr(result, "output", None)
+    if type(output).__name__ != "DeferredToolRequests":
+        return output
+    waiting = {"waits_for_approval": output.approvals, "waits_for_calls": output.calls}
+    return {name: [each.tool_name for each in calls] for name, calls in waiting.items() if calls}
 
 
 def _conversation_of(messages: Sequence[Any]) -> str | None:
