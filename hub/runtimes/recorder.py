@@ -70,7 +70,7 @@ def _harmless(method: Callable[Concatenate[Recorder, P], None]) -> Callable[Conc
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - an object of the runtime may raise anything when it is read
-            self._failed(method.__name__, error)
+            self.failed(method.__name__, error)
 
     return harmless
 
@@ -376,7 +376,7 @@ class Recorder:
             try:
                 each()
             except Exception as error:  # noqa: BLE001 - the others are to be taken away too
-                self._failed("close", error)
+                self.failed("close", error)
         self._queue.close()
         self._bringing.close()
 
@@ -490,7 +490,8 @@ class Recorder:
         key = key if step in _WITHOUT_KEY else key_text(key)
         return Entry(step, key, parent, wall, tick, current() if parent is None else None, fields, size)
 
-    def _failed(self, method: str, error: BaseException) -> None:
+    def failed(self, method: str, error: BaseException) -> None:
+        """Count what has failed in a callback of an adapter, and must not reach the runtime; the first is logged."""
         self._failures += 1
         if self._failures == 1:
             _log.problem("a recorder could not record", error, source=self.source, method=method)
