@@ -80,7 +80,7 @@ HOSTILE: tuple[Any, ...] = (
 def everything(recorder: Recorder, value: Any) -> None:
     """Call each method with this value in each argument."""
     recorder.begin_turn(value, agent="a")
-    recorder.begin_turn("t", agent=value, parent=value, prompt=value, session=value, at=value)
+    recorder.begin_turn("t", agent=value, parent=value, prompt=value, session=value, correlation=value, at=value)
     recorder.begin_model("m", value, agent=value, parent=value, request=value, call_id=value, at=value)
     recorder.stream("m", value)
     recorder.stream(value, "piece")

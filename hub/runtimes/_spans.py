@@ -96,12 +96,14 @@ class Place:
     run: str
     session: str | None
     context: Context
+    correlation: str | None = None
+    """What its runtime says it belongs to."""
     call_ids: dict[str, int] = attrs.field(factory=dict)
     """How often an id of a call was used in this run: ids are unique there."""
 
     @property
     def correlation_id(self) -> str:
-        return self.context.correlation_id or self.run
+        return self.context.correlation_id or self.correlation or self.run
 
 
 class Spans:
@@ -195,7 +197,9 @@ class Spans:
     def _place(self, entry: Entry, parent: Span | None) -> Place:
         session = entry.fields.get("session")
         if parent is None:
-            return Place(entry.key, session or self._session, entry.context or EMPTY)
+            return Place(
+                entry.key, session or self._session, entry.context or EMPTY, entry.fields.get("correlation") or None
+            )
         if session and session != parent.place.session:
             return attrs.evolve(parent.place, session=session)
         return parent.place

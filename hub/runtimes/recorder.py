@@ -148,10 +148,25 @@ class Recorder:
         parent: str | None = None,
         prompt: Any = None,
         session: str | None = None,
+        correlation: str | None = None,
         at: float | None = None,
     ) -> None:
-        """An agent begins a turn. One without a ``parent`` begins a run. ``at``: when, in seconds of the epoch."""
-        self._begin("turn", Grade.TURN, key, parent, at, agent=agent, session=session, prompt=self._copy(prompt))
+        """An agent begins a turn. One without a ``parent`` begins a run. ``at``: when, in seconds of the epoch.
+
+        ``correlation``: the ``correlation_id`` of a run that begins in code that has none, where several runs belong
+        together; by default, its key.
+        """
+        self._begin(
+            "turn",
+            Grade.TURN,
+            key,
+            parent,
+            at,
+            agent=agent,
+            session=session,
+            correlation=correlation,
+            prompt=self._copy(prompt),
+        )
 
     @_harmless
     def begin_model(
@@ -502,7 +517,7 @@ _LOOK_SECONDS: Final = 0.2
 
 _STREAMS_MAX: Final = 10_000
 
-_NAMES = frozenset({"agent", "name", "call_id", "session"})
+_NAMES = frozenset({"agent", "name", "call_id", "correlation", "session"})
 
 _WITHOUT_KEY = frozenset({"hand_over", "error", "mark"})
 
