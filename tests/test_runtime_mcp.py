@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -29,11 +29,7 @@ from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
 
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # its handler reads files in the event loop to show an error
-    yield
+logging.getLogger("mcp").setLevel(logging.CRITICAL)  # its handler reads files in the event loop to show an error
 
 
 def middleware(*recorders: Recorder | None, asks: bool = True) -> list[Any]:
@@ -165,7 +161,7 @@ async def test_a_low_level_server_takes_it_too() -> None:
         return mt.ListToolsResult(tools=[mt.Tool(name="count", input_schema={"type": "object"})])
 
     async def call(context: Any, params: Any) -> mt.CallToolResult:
-        texts = [mt.TextContent(type="text", text=each) for each in ("one", "two")]
+        texts: list[Any] = [mt.TextContent(type="text", text=each) for each in ("one", "two")]
         return mt.CallToolResult(content=texts)
 
     async def work(recorder: MCPRecorder) -> None:

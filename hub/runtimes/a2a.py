@@ -11,8 +11,8 @@ has failed. One that needs input or credentials is a turn that has ended, and sa
 another turn. Turns of one context have its id as their ``session_id``, those of one task its id as their
 ``correlation_id``, unless the request belongs to a trace.
 
-What A2A hides: which models and tools an agent calls. Where a runtime does that for which there is an adapter, use both;
-by hand, record it with ``recorder.begin_tool(..., parent=recorder.turn_key)``. Also hidden: who it is that asks.
+What A2A hides: which models and tools an agent calls, and who it is that asks. Where a runtime calls them for which
+there is an adapter, use both; by hand, record them with ``recorder.begin_tool(..., parent=recorder.turn_key)``.
 :func:`decide` asks the hub for approval, in an executor.
 
 Tested with a2a-sdk 1.0 to 1.3.

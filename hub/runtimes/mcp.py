@@ -61,9 +61,9 @@ def record(hub: Hub | HubThread, **settings: Any) -> MCPRecorder:
 def approvals(recorder: Recorder, *tools: str) -> Any:
     """Return a middleware that asks the hub for approval before these tools are called.
 
-    It comes after the recorder's own: ``MCPServer(..., middleware=[recorder.middleware, approvals(recorder, "deploy")])``.
-    The request waits meanwhile, so its client needs a timeout that is long enough. What is denied is answered with an
-    error that says the reason; a hub that cannot be asked approves nothing. Each call is a question of its own.
+    It comes after the recorder's own: ``middleware=[recorder.middleware, approvals(recorder, "deploy")]``. The request
+    waits meanwhile, so its client needs a timeout that is long enough. What is denied is answered with an error that
+    says the reason; a hub that cannot be asked approves nothing. Each call is a question of its own.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for what is no name of a tool.
     """
