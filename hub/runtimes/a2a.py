@@ -15,7 +15,7 @@ What A2A hides: which models and tools an agent calls, and who it is that asks. 
 there is an adapter, use both; by hand, record them with ``recorder.begin_tool(..., parent=recorder.turn_key)``.
 :func:`decide` asks the hub for approval, in an executor.
 
-Tested with a2a-sdk 1.0 to 1.3.
+Tested with a2a-sdk 1.2 to 1.3.
 """
 
 from __future__ import annotations

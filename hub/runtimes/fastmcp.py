@@ -18,7 +18,7 @@ What FastMCP hides: which client it is, beyond what that calls itself; which cal
 no trace (sessions and request ids are no keys: both are new or come again with each request); progress and log
 messages; what a tool does inside. Lists, pings and subscriptions are not recorded.
 
-Tested with fastmcp 4.1 and 4.2.
+Tested with fastmcp 4.0 to 4.2.
 """
 
 from __future__ import annotations
