@@ -425,6 +425,115 @@ async def test_a_call_that_is_given_up_while_it_waits_was_never_made() -> None:
     assert heard.kinds.count("approval.requested") == 1
 
 
+async def test_what_is_approved_with_other_arguments_is_called_with_those() -> None:
+    events, targets, _ = await decided(is_passed=True, arguments={"target": "staging"})
+    assert targets == ["staging"]
+    (called,) = of(events, "tool.called")
+    assert called.arguments == {"target": "staging"}
+    assert of(events, "turn.ended")[0].tool_calls == 1
+
+
+async def test_what_one_hub_denies_another_one_does_not_record_as_called() -> None:
+    heard = [Heard(), Heard()]
+
+    async def deny(hub: Hub) -> None:
+        async for event in hub.events(after=-1, pattern="approval.challenge_issued"):
+            with anyio.move_on_after(0.6):  # longer than a call is held back that waits for no approval
+                await anyio.sleep_forever()
+            await hub.approvals.answer(event.approval_id, "ann", is_passed=False, reason="no")  # type: ignore[attr-defined]
+
+    async with Hub() as one, Hub() as other:
+        one.attach(heard[0])
+        other.attach(heard[1])
+        async with record(one) as recorder, record(other) as second, anyio.create_task_group() as tasks:
+            tasks.start_soon(deny, one)
+            async with client(tools(recorder, second)) as planner:
+                with pytest.raises(ToolError, match="denied"):
+                    await planner.call_tool("deploy", {"target": "live"})
+            tasks.cancel_scope.cancel()
+        await one.flush(timeout=30)
+        await other.flush(timeout=30)
+    for each in heard:
+        check_pairs(each.events)
+        assert "tool.called" not in each.kinds
+        assert of(each.events, "turn.ended")[0].content == {"denied": "deploy", "reason": "no"}
+
+
+async def test_a_mounted_server_may_ask() -> None:
+    heard = Heard()
+    async with Hub() as hub:
+        hub.attach(heard)
+        async with record(hub) as recorder, anyio.create_task_group() as tasks:
+            tasks.start_soon(approve_all, hub)
+            outer: FastMCP = FastMCP("outer", middleware=[recorder.middleware])
+            outer.mount(tools(recorder), namespace="in")
+            async with client(outer) as planner:
+                await planner.call_tool("in_deploy", {"target": "live"})
+            tasks.cancel_scope.cancel()
+        await hub.flush(timeout=30)
+    check_pairs(heard.events)
+    (called,) = of(heard.events, "tool.called")
+    assert called.tool == "in_deploy"
+    assert of(heard.events, "approval.approved")[0].seq < called.seq
+
+
+async def test_a_gate_leaves_the_call_alone_that_it_stands_in() -> None:
+    """A tool asks a server that has a gate and no recorder: its own call goes on."""
+
+    async def work(recorder: FastMCPRecorder) -> None:
+        gated: FastMCP = FastMCP("gated", middleware=[approvals(recorder, "deploy")])
+
+        @gated.tool
+        def deploy() -> str:
+            return "done"
+
+        outer: FastMCP = FastMCP("outer", middleware=[recorder.middleware])
+
+        @outer.tool
+        async def ask() -> str:
+            await gated.call_tool("deploy", {})
+            return "asked"
+
+        async with client(outer) as planner:
+            await planner.call_tool("ask", {})
+
+    assert said(await recorded(work))[-3:] == [
+        ("planner", "tool.called", "ask"),
+        ("planner", "tool.completed", "ask"),
+        ("planner", "turn.ended", ""),
+    ]
+
+
+async def test_a_tool_that_asks_for_one_with_the_same_arguments_was_called() -> None:
+    async def work(recorder: FastMCPRecorder) -> None:
+        server = tools(recorder)
+
+        @server.tool
+        async def my_deploy(target: str) -> str:
+            await server.call_tool("deploy", {"target": target})
+            return "done"
+
+        async with client(server) as planner:
+            await planner.call_tool("my_deploy", {"target": "live"})
+
+    events = await recorded(work)
+    assert [event.tool for event in of(events, "tool.completed")] == ["deploy", "my_deploy"]
+    assert [event.tool for event in of(events, "tool.called")] == ["my_deploy", "deploy"]
+
+
+@pytest.mark.parametrize("name", ["x" * 10_000, "\u202e\x1b[31m", "ключ\x00", "a/../../b"])
+async def test_names_of_strangers_do_no_harm(name: str) -> None:
+    store = MemoryStore()
+    async with Hub(store, listeners=[AuditLog(store)]) as hub, record(hub) as recorder:
+        async with client(tools(recorder), name) as planner:
+            for tool, arguments in ((name, {name: name}), ("search", {"query": name})):
+                await planner.call_tool(tool, arguments, raise_on_error=False)
+        await recorder.flush()
+        assert recorder.statistics().failures == recorder.statistics().refused == 0
+    async with Hub(store):
+        assert (await AuditLog(store).verify()).integrity.outcome.value == "holds"
+
+
 async def test_a_hub_that_is_gone_approves_nothing() -> None:
     async with Hub() as hub:
         recorder = record(hub)

@@ -150,8 +150,9 @@ def _begun(recorder: Recorder, request: Request | None) -> Call | None:
     above = _nearest(recorder)
     if above is not None and _is_mount(above.request, request):
         return None
-    turn = above.key if above is not None else _new_key()
-    call = Call(recorder, request, above, _newest.get(), turn, _new_key())
+    key = _new_key()
+    turn = f"{key}-turn" if above is None else above.key
+    call = Call(recorder, request, above, _newest.get(), turn, key)
     if above is None:
         recorder.begin_turn(
             turn,
@@ -210,26 +211,38 @@ async def asked(recorder: Recorder, request: Request) -> tuple[str | None, Any]:
 
     The protocol has no id of a call that is unique for good, so each call is a question of its own.
     """
-    call = _nearest(recorder)
-    if call is not None:
+    calls = _calls_of(request)
+    for call in calls:
         call.hold()
-    parent = None if call is None else call.turn
+    parent = next((call.turn for call in calls if call.recorder is recorder), None)
     try:
         verdict = await recorder.decide(
             f"mcp-{_new_key()}", request.name, request.arguments, agent=request.client, parent=parent
         )
     except BaseException:
-        if call is not None:
-            recorder.discard(call.key, "its approval was not awaited")
+        for call in calls:
+            call.recorder.discard(call.key, "its approval was not awaited")
         raise
     if not verdict.is_approved:
-        if call is not None:
+        for call in calls:
             call.deny(verdict.reason or "denied")
         return f"The tool call was denied: {verdict.reason or 'no reason was given'}", None
     arguments = dict(verdict.arguments) if verdict.is_modified else request.arguments
-    if call is not None:
+    for call in calls:
         call.begin_anew(arguments)
     return None, arguments
+
+
+def _calls_of(request: Request) -> list[Call]:
+    """Return what the recorders that there are have of a request: it may have come here through a mounted server."""
+    calls: list[Call] = []
+    call = _newest.get()
+    while call is not None and _is_same(call.request, request):
+        if any(each.recorder is call.recorder for each in calls):
+            break  # a tool that calls one whose name ends its own
+        calls.append(call)
+        call = call.around
+    return calls
 
 
 def tools_named(function: str, tools: Collection[Any]) -> frozenset[str]:
@@ -271,9 +284,13 @@ def _message_of(request: Any) -> Any:
 
 def _is_mount(above: Request, request: Request) -> bool:
     """Tell whether a request is only handed on to a server that is mounted in another one, which has recorded it."""
+    return above.server is not request.server and _is_same(above, request)
+
+
+def _is_same(above: Request, request: Request) -> bool:
+    """Tell whether two are one request, seen twice: a server that mounts another one puts a name before its tools."""
     return (
-        above.server is not request.server
-        and above.method == request.method
+        above.method == request.method
         and above.request_id == request.request_id
         and above.name.endswith(request.name.partition("://")[2] or request.name)
         and (above.arguments or {}) == (request.arguments or {})
