@@ -42,7 +42,8 @@ __all__ = ("AG2Recorder", "NetworkListener", "from_ag2", "record")
 
 class AG2Recorder(Recorder):
     """A recorder with what AG2's constructors take. All of it may stay when the recorder is closed, and does nothing
-    then; :attr:`hitl_hook` denies."""
+    then; :attr:`hitl_hook` denies.
+    """
 
     middleware: Any
     """For ``Agent(..., middleware=[...])``, any number of agents. Given twice to one agent, it records once."""
