@@ -626,17 +626,28 @@ async def test_an_agent_answers_envelopes_with_the_channel_as_its_memory() -> No
             seen.extend(f"{message!r}" for message in messages)
             return await call_next(messages, context)
 
-    heard = Heard()
+    heard, said = Heard(), ""
     async with Hub() as hub:
         hub.attach(heard)
         async with record(hub) as recorder:
-            agent = Agent("helper", config=scripted("42"), middleware=[Spy, recorder.middleware])
-            helper = await hub.spawn(from_ag2(agent))
+            config = scripted("forty-two")  # in each run
+            await hub.spawn(from_ag2(Agent("helper", config=config, middleware=[Spy, recorder.middleware])))
             ann = await hub.agents.register("ann")
-            assert (await hub.ask(ann, helper.agent, "what is the answer?")).content == "42"
-    assert "what is the answer?" in seen[-1]
-    started = of(heard.events, "turn.started")
-    assert len({event.correlation_id for event in started}) == 1
+            channel = await hub.channels.open([ann, hub.agents.named("helper")])
+            for question in ("what is the answer?", "and now?"):
+                seen.clear()
+                await channel.post(ann, question)
+                async for delivery in ann.inbox():
+                    await delivery.ack()
+                    said = str(delivery.event.content)
+                    break
+        await hub.flush(timeout=30)
+    assert said == "forty-two"
+    assert [text for text in seen if "ann: what is the answer?" in text and "ModelRequest" in text]
+    assert [text for text in seen if "forty-two" in text and "ModelResponse" in text]
+    own = [event for event in heard.events if event.kind == "turn.started" and event.source is None]
+    theirs = [event for event in heard.events if event.kind == "turn.started" and event.source == "ag2"]
+    assert [event.metadata["parent_turn_id"] for event in theirs] == [event.turn_id for event in own]
 
 
 async def test_without_the_framework_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
