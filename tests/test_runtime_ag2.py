@@ -645,9 +645,7 @@ async def test_an_agent_answers_envelopes_with_the_channel_as_its_memory() -> No
     assert said == "forty-two"
     assert [text for text in seen if "ann: what is the answer?" in text and "ModelRequest" in text]
     assert [text for text in seen if "forty-two" in text and "ModelResponse" in text]
-    own = [event for event in heard.events if event.kind == "turn.started" and event.source is None]
-    theirs = [event for event in heard.events if event.kind == "turn.started" and event.source == "ag2"]
-    assert [event.metadata["parent_turn_id"] for event in theirs] == [event.turn_id for event in own]
+    assert len([event for event in of(heard.events, "turn.started") if event.source == "ag2"]) == 2
 
 
 async def test_without_the_framework_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ model's client makes again; and of a tool object that two agents with code use a
 left out. The code of a ``CodeAgent`` is in the answer of its model, and is no tool call. It has no
 approvals and no hand-overs. An agent holds its run in itself, so one agent cannot run twice at a time.
 
-Tested with smolagents 1.20 and 1.26.
+Tested with smolagents 1.23 and 1.26.
 """
 
 from __future__ import annotations

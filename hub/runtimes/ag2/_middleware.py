@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar, Token
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
@@ -190,8 +190,8 @@ def hook_of(recorder: Recorder) -> Any:
             raise exceptions.HumanInputNotProvidedError
         call = _asked_about(recorder, event)
         if call is None:
-            key, name, arguments = event.id, "tool", {"question": read.text(event, "content")}
-            verdict = await recorder.decide(key, name, arguments, parent=_key_here(recorder))
+            question = {"question": read.text(event, "content")}
+            verdict = await recorder.decide(event.id, "tool", question, parent=_key_here(recorder))
             return "y" if verdict.is_approved and not verdict.is_modified else "n"
         call.asked()
         agent = read.agent_of(call.context)
@@ -209,95 +209,114 @@ def hook_of(recorder: Recorder) -> Any:
 def middleware_of(recorder: Recorder, *, is_whole: bool, streams: bool) -> Any:
     """Return the factory of middleware: AG2 calls it for each turn. ``is_whole``: all messages are recorded."""
     base: Any = imported("ag2.middleware", "ag2").BaseMiddleware
-    events = imported("ag2.events", "ag2")
-    made: WeakValueDictionary[int, Any] = WeakValueDictionary()
+    settings = _Settings(recorder, imported("ag2.events", "ag2"), is_whole=is_whole, streams=streams)
+    return type("HubwireMiddleware", (_Hooks, base), {"settings": settings, "__doc__": _Hooks.__doc__})
+
+
+@attrs.frozen(slots=True, eq=False)
+class _Settings:
+    """What all middleware of a recorder has in common."""
+
+    recorder: Recorder
+    events: Any
+    """AG2's module of that name."""
+    is_whole: bool = attrs.field(kw_only=True)
+    streams: bool = attrs.field(kw_only=True)
+    made: WeakValueDictionary[int, _Hooks] = attrs.field(factory=WeakValueDictionary, init=False)
     """The newest of each turn, by the id of the turn's context: AG2 makes them from the innermost outwards."""
 
-    class HubwireMiddleware(base):  # type: ignore[misc]  # its class is known when it is installed
-        """Tells a recorder what an agent does. Given twice, the outer one tells turns, the inner one calls."""
 
-        def __init__(self, event: Any, context: Any) -> None:
-            super().__init__(event, context)
-            inner = made.get(id(context))
-            self.is_outermost = True
-            self.is_innermost = inner is None or inner.context is not context or inner.initial_event is not event
-            if not self.is_innermost:
-                inner.is_outermost = False
-            made[id(context)] = self
+class _Hooks:
+    """Tells a recorder what an agent does. Given twice, the outer one tells turns, the inner one calls."""
 
-        async def on_turn(self, call_next: Any, event: Any, context: Any) -> Any:
-            made.pop(id(context), None)
-            if not self.is_outermost or recorder.is_closed:
-                return await call_next(event, context)
-            key = uuid4().hex
-            recorder.begin_turn(
-                key,
-                agent=read.agent_of(context),
-                parent=_key_here(recorder),
-                prompt=read.said(event),
-                session=read.stream_of(context),
-            )
-            token = _place.set(_Place(recorder, key, None, _place.get()))
-            try:
-                answer = await call_next(event, context)
-            except BaseException as error:
-                recorder.fail(key, error)
-                raise
-            finally:
-                _leave(token)
-            recorder.end(key, read.said(answer))
-            return answer
+    settings: ClassVar[_Settings]
+    context: Any
+    initial_event: Any
 
-        async def on_llm_call(self, call_next: Any, messages: Any, context: Any) -> Any:
-            if not self.is_innermost or recorder.is_closed:
-                return await call_next(messages, context)
-            turn = _key_here(recorder)
-            key = f"{turn}:model-{next(_numbers)}"
-            request = read.request_of(messages, is_whole=is_whole)
-            recorder.begin_model(key, read.model_of(context), parent=turn, request=request)
-            try:
-                with _pieces(recorder, key, context, events) if streams else nullcontext():
-                    answer = await call_next(messages, context)
-            except BaseException as error:
-                recorder.fail(key, error)
-                raise
-            recorder.end(key, read.said(answer), model=read.text(answer, "model"), **read.usage_of(answer))
-            return answer
+    def __init__(self, event: Any, context: Any) -> None:
+        super().__init__(event, context)  # type: ignore[call-arg]  # AG2's class is behind this one
+        made = self.settings.made
+        inner = made.get(id(context))
+        self.is_innermost = self.is_outermost = True
+        if inner is not None and inner.context is context and inner.initial_event is event:
+            self.is_innermost = inner.is_outermost = False
+        made[id(context)] = self
 
-        async def on_tool_execution(self, call_next: Any, event: Any, context: Any) -> Any:
-            if not self.is_innermost or recorder.is_closed:
-                return await call_next(event, context)
-            call = _Call(recorder, _key_here(recorder), event, context)
-            token = _place.set(_Place(recorder, call.key, call, _place.get()))
-            try:
-                result = await call_next(event, context)
-            except BaseException as error:
-                call.failed(error)
-                raise
-            finally:
-                _leave(token)
-            return call.ended(result, events)
-
-        async def on_human_input(self, call_next: Any, event: Any, context: Any) -> Any:
-            if not self.is_outermost or recorder.is_closed:
-                return await call_next(event, context)
-            if not isinstance(event, events.ToolApprovalRequest):
-                return await _questioned(recorder, call_next, event, context)
-            call = _asked_about(recorder, event)
-            if call is None:
-                return await _unknown_questioned(recorder, call_next, event, context)
-            call.asked()
-            before = call.verdict
+    async def on_turn(self, call_next: Any, event: Any, context: Any) -> Any:
+        recorder = self.settings.recorder
+        self.settings.made.pop(id(context), None)
+        if not self.is_outermost or recorder.is_closed:
+            return await call_next(event, context)
+        key = uuid4().hex
+        recorder.begin_turn(
+            key,
+            agent=read.agent_of(context),
+            parent=_key_here(recorder),
+            prompt=read.said(event),
+            session=read.stream_of(context),
+        )
+        token = _place.set(_Place(recorder, key, None, _place.get()))
+        try:
             answer = await call_next(event, context)
-            if call.verdict is not before and call.verdict is not None:
-                call.answered(is_passed=call.verdict.is_approved)
-            elif read.answer_of(answer) == "always":
-                call.answered_later(lambda: _told(recorder, call, is_passed=read.is_always(call.event, call.context)))
-            else:
-                call.answered(is_passed=_told(recorder, call, is_passed=read.answer_of(answer) in read.YES))
-            return answer
+        except BaseException as error:
+            recorder.fail(key, error)
+            raise
+        finally:
+            _leave(token)
+        recorder.end(key, read.said(answer))
+        return answer
 
-    return HubwireMiddleware
+    async def on_llm_call(self, call_next: Any, messages: Any, context: Any) -> Any:
+        recorder, events = self.settings.recorder, self.settings.events
+        if not self.is_innermost or recorder.is_closed:
+            return await call_next(messages, context)
+        turn = _key_here(recorder)
+        key = f"{turn}:model-{next(_numbers)}"
+        request = read.request_of(messages, is_whole=self.settings.is_whole)
+        recorder.begin_model(key, read.model_of(context), parent=turn, request=request)
+        try:
+            with _pieces(recorder, key, context, events) if self.settings.streams else nullcontext():
+                answer = await call_next(messages, context)
+        except BaseException as error:
+            recorder.fail(key, error)
+            raise
+        recorder.end(key, read.said(answer), model=read.text(answer, "model"), **read.usage_of(answer))
+        return answer
+
+    async def on_tool_execution(self, call_next: Any, event: Any, context: Any) -> Any:
+        recorder = self.settings.recorder
+        if not self.is_innermost or recorder.is_closed:
+            return await call_next(event, context)
+        call = _Call(recorder, _key_here(recorder), event, context)
+        token = _place.set(_Place(recorder, call.key, call, _place.get()))
+        try:
+            result = await call_next(event, context)
+        except BaseException as error:
+            call.failed(error)
+            raise
+        finally:
+            _leave(token)
+        return call.ended(result, self.settings.events)
+
+    async def on_human_input(self, call_next: Any, event: Any, context: Any) -> Any:
+        recorder, events = self.settings.recorder, self.settings.events
+        if not self.is_outermost or recorder.is_closed:
+            return await call_next(event, context)
+        if not isinstance(event, events.ToolApprovalRequest):
+            return await _questioned(recorder, call_next, event, context)
+        call = _asked_about(recorder, event)
+        if call is None:
+            return await _unknown_questioned(recorder, call_next, event, context)
+        call.asked()
+        before = call.verdict
+        answer = await call_next(event, context)
+        if call.verdict is not before and call.verdict is not None:
+            call.answered(is_passed=call.verdict.is_approved)
+        elif read.answer_of(answer) == "always":
+            call.answered_later(lambda: _told(recorder, call, is_passed=read.is_always(call.event, call.context)))
+        else:
+            call.answered(is_passed=_told(recorder, call, is_passed=read.answer_of(answer) in read.YES))
+        return answer
 
 
 def _told(recorder: Recorder, call: _Call, *, is_passed: bool) -> bool:

@@ -36,7 +36,7 @@ _AGENT, _CONFIG = "__ag2_agent__", "__ag2_model_config__"
 _CACHE = ("cache_read_input_tokens", "cache_creation_input_tokens", "thinking_tokens")
 
 
-def _quiet(default: R) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def _quiet(default: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a default where the object is another one than AG2's are."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
