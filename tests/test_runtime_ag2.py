@@ -556,6 +556,21 @@ async def test_a_question_is_the_same_one_in_the_next_process() -> None:
     assert [event.result for event in of(heard.events, "tool.completed")] == ["deployed to staging"]
 
 
+@pytest.mark.parametrize("may_repeat", [False, True])
+async def test_an_approved_call_is_made_once(may_repeat: bool) -> None:
+    heard, stream_id = Heard(), MemoryStream().id
+    async with Hub() as hub:
+        hub.attach(heard)
+        async with record(hub, may_repeat=may_repeat) as recorder, anyio.create_task_group() as tasks:
+            tasks.start_soon(approve_all, hub)
+            for _ in range(2):
+                asked = ToolCallEvent("deploy", arguments='{"target": "staging"}', id="call-1")
+                await deployer(recorder, asked, "done").ask("go", stream=MemoryStream(id=stream_id))
+            tasks.cancel_scope.cancel()
+    assert len(of(heard.events, "approval.requested")) == 1
+    assert len(of(heard.events, "tool.called")) == (2 if may_repeat else 1)
+
+
 async def test_the_audit_log_of_a_job_verifies() -> None:
     store = MemoryStore()
     audit = AuditLog(store)

@@ -57,17 +57,18 @@ class AG2Recorder(Recorder):
     """For ``register_listener`` of an AG2 hub."""
 
 
-def record(hub: Hub | HubThread, *, streams: bool = False, **settings: Any) -> AG2Recorder:
+def record(hub: Hub | HubThread, *, streams: bool = False, may_repeat: bool = False, **settings: Any) -> AG2Recorder:
     """Record in a hub what agents do that have the recorder's ``middleware``.
 
-    ``streams``: record how far a streamed answer is. ``settings`` are those of
+    ``streams``: record how far a streamed answer is. ``may_repeat``: a call that was approved may be made again when a
+    trajectory is resumed, as after a crash; else it is denied then. ``settings`` are those of
     :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder.
     """
     imported("ag2.middleware", "ag2")
 
     def install(recorder: AG2Recorder) -> None:
         recorder.middleware = middleware_of(recorder, is_whole=settings.get("content") is True, streams=streams is True)
-        recorder.hitl_hook = hook_of(recorder)
+        recorder.hitl_hook = hook_of(recorder, may_repeat=may_repeat is True)
         recorder.listener = NetworkListener(recorder)
 
     return opened(hub, "ag2", install, kind=AG2Recorder, **settings)

@@ -181,7 +181,10 @@ def _asked_about(recorder: Recorder, request: Any) -> _Call | None:
     return None
 
 
-def hook_of(recorder: Recorder) -> Any:
+_REPEATED = Verdict(is_approved=False, reason="it was approved once before, and may have been done")
+
+
+def hook_of(recorder: Recorder, *, may_repeat: bool) -> Any:
     """Return the hook that has the hub answer whether a tool may be called."""
     exceptions, events = imported("ag2.exceptions", "ag2"), imported("ag2.events", "ag2")
 
@@ -197,7 +200,7 @@ def hook_of(recorder: Recorder) -> Any:
         agent = read.agent_of(call.context)
         arguments = read.arguments_of(call.event)
         verdict = await recorder.decide(call.question_key, call.event.name, arguments, agent=agent, parent=call.turn)
-        call.verdict = verdict
+        call.verdict = verdict = _REPEATED if verdict.was_used and not may_repeat else verdict
         if verdict.is_approved and verdict.is_modified:
             call.changed(dict(verdict.arguments))
             call.asked()
