@@ -170,8 +170,8 @@ BAD_HOUSES: Mapping[str, tuple[Rule, Files, str]] = {
     ),
     "a listener imports what only the tests install": (
         undeclared_imports,
-        {"listeners/audit/_ag2.py": "def f():\n    from ag2.network import Hub"},
-        "listeners/audit/_ag2.py:2 imports ag2, which no user is told to install",
+        {"listeners/audit/_ag2.py": "def f():\n    from autogen.network import Hub"},
+        "listeners/audit/_ag2.py:2 imports autogen, which no user is told to install",
     ),
     "a cycle, one half of which is for the type checker": (
         cycles,

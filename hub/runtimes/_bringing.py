@@ -184,6 +184,9 @@ class Bringing:
             _log.problem("a recorder could not bring in what it was told", error, source=self._source, step=entry.step)
 
     async def _taken(self, face: Any, entry: Entry) -> None:
+        if entry.step == "fact" and entry.parent is None and "agent" not in entry.fields:
+            await self._put_steps(face, self._spans.fold(entry, "", None))  # it is no agent's
+            return
         agent = self._spans.agent_of(entry, self._agent)
         agent_id = await self._agent_id(face, agent)
         if entry.step in ("ask", "verdict"):

@@ -18,6 +18,7 @@ from ..events import (
     AgentSwitched,
     ErrorRaised,
     Event,
+    GenericEvent,
     ModelAbandoned,
     ModelCalled,
     ModelCompleted,
@@ -378,6 +379,9 @@ class Spans:
                     ),
                     None,
                 )
+        elif entry.step == "fact":
+            data = {name: self._tidy(value) for name, value in fields["data"].items()}
+            yield GenericEvent(kind=fields["kind"], data=data, **header), None
         elif entry.step == "hand_over":
             reason = self._tidy(fields.get("reason")) or ""
             yield AgentSwitched(from_agent=agent, to_agent=fields["to"], reason=reason, **header), None

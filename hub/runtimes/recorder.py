@@ -307,6 +307,15 @@ class Recorder:
         said = {"error_type": error_type(error), "error_message": error_message(error), "where": self._copy(where)}
         self._put("error", Grade.TURN, "", parent, agent=agent, **said)
 
+    @_harmless
+    def fact(self, kind: str, data: Mapping[str, Any], *, agent: str | None = None, parent: str | None = None) -> None:
+        """Something else has happened: a :class:`~hubwire.GenericEvent` of this ``kind``, as ``"ag2.channel.opened"``.
+
+        Each field of ``data`` is cut and redacted as contents are. Without ``agent`` and ``parent`` it is no agent's.
+        """
+        fields = {name: self._copy(value) for name, value in data.items() if type(name) is str}
+        self._put("fact", Grade.CALL, "", parent, agent=agent, kind=short_text(kind), data=fields)
+
     # -- approvals --
 
     @_harmless
@@ -527,7 +536,7 @@ _STREAMS_MAX: Final = 10_000
 
 _NAMES = frozenset({"agent", "name", "call_id", "correlation", "session"})
 
-_WITHOUT_KEY = frozenset({"hand_over", "error", "mark"})
+_WITHOUT_KEY = frozenset({"hand_over", "error", "fact", "mark"})
 
 
 class _Stream:

@@ -17,7 +17,7 @@ from hubwire.log import SEGMENT_BYTES, Head, Log, LogReader, Record, Rotation, f
 from hubwire.ports import Clock, KnowledgeStore, normalize_path
 from hubwire.text_store import TextStore
 
-from . import _ag2, _arguments, _batches
+from . import _arguments, _batches
 from ._clocks import ClockFunction, SteadyClock, clock_of, now
 from ._fields import fields_given
 from ._heads import HeadCallback, Heads
@@ -380,19 +380,19 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
     # -- on an AG2 hub --
 
     async def on_agent_event(self, agent_id: str, kind: str, payload: Mapping[str, Any]) -> None:
-        await self._append_from_hook(_ag2.agent_record(agent_id, kind, payload), payload)
+        await self._append_from_hook(_of_ag2().agent_record(agent_id, kind, payload), payload)
 
     async def on_channel_event(self, channel_id: str, kind: str, payload: Mapping[str, Any]) -> None:
-        await self._append_from_hook(_ag2.channel_record(channel_id, kind, payload), payload)
+        await self._append_from_hook(_of_ag2().channel_record(channel_id, kind, payload), payload)
 
     async def on_task_event(self, task_id: str, kind: str, payload: Mapping[str, Any]) -> None:
-        await self._append_from_hook(_ag2.task_record(task_id, kind, payload), payload)
+        await self._append_from_hook(_of_ag2().task_record(task_id, kind, payload), payload)
 
     async def on_expectation_fired(self, channel_id: str, expectation: Any, violation: Any) -> None:  # noqa: ARG002
-        await self._append_from_hook(_ag2.expectation_record(channel_id, violation), {})
+        await self._append_from_hook(_of_ag2().expectation_record(channel_id, violation), {})
 
     async def on_turn_failed(self, channel_id: str, agent_id: str, envelope_id: str, exc: Any) -> None:
-        await self._append_from_hook(_ag2.turn_failed_record(channel_id, agent_id, envelope_id, exc), {})
+        await self._append_from_hook(_of_ag2().turn_failed_record(channel_id, agent_id, envelope_id, exc), {})
 
     async def _append_from_hook(self, record: dict[str, Any] | None, payload: Mapping[str, Any]) -> None:
         if record is None:
@@ -405,3 +405,10 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
         except Exception:
             self.hook_failures += 1
             raise
+
+
+def _of_ag2() -> Any:
+    """Return the records of AG2's own audit log. Only a log on a hub of AG2's needs them."""
+    from hubwire.runtimes.ag2 import records  # noqa: PLC0415 - all that knows AG2 is there
+
+    return records

@@ -14,6 +14,7 @@ _TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 
 
 def agent_record(agent_id: str, kind: str, payload: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the record of an agent that was registered, unregistered, or changed."""
     about = {"agent_id": agent_id}
     if kind == "registered":
         name = getattr(payload.get("passport"), "name", payload.get("name"))
@@ -33,6 +34,7 @@ def agent_record(agent_id: str, kind: str, payload: Mapping[str, Any]) -> dict[s
 
 
 def channel_record(channel_id: str, kind: str, payload: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the record of a channel that was created or has ended."""
     about = {"channel_id": channel_id}
     if kind in ("closed", "expired"):
         return {"kind": f"channel_{kind}", **about, "reason": payload.get("reason")}
@@ -54,6 +56,7 @@ def channel_record(channel_id: str, kind: str, payload: Mapping[str, Any]) -> di
 
 
 def task_record(task_id: str, kind: str, payload: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the record of a task that has ended."""
     if kind not in _TERMINAL:
         return None
     names = ("owner_id", "channel_id", "capability", "reason")
@@ -62,6 +65,7 @@ def task_record(task_id: str, kind: str, payload: Mapping[str, Any]) -> dict[str
 
 
 def expectation_record(channel_id: str, violation: Any) -> dict[str, Any]:
+    """Return the record of a violation, which names all violators."""
     expectation = violation.expectation
     return {
         "kind": "expectation_violated",
@@ -75,6 +79,7 @@ def expectation_record(channel_id: str, violation: Any) -> dict[str, Any]:
 
 
 def turn_failed_record(channel_id: str, agent_id: str, envelope_id: str, error: BaseException) -> dict[str, Any]:
+    """Return the record of a turn whose handler raised."""
     return {
         "kind": "turn_failed",
         "channel_id": channel_id,
