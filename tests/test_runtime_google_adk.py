@@ -41,7 +41,7 @@ class Scripted(BaseLlm):
     """A model that gives these answers, one after the other."""
 
     answers: list[Any]
-    asked: list[Any] = []
+    asked: list[Any]
 
     async def generate_content_async(self, llm_request: Any, stream: bool = False) -> AsyncGenerator[LlmResponse]:
         self.asked.append(list(llm_request.contents))
@@ -380,7 +380,7 @@ async def test_a_run_inside_a_handler_of_a_cancellation_has_ended_well() -> None
     async def work(recorder: GoogleADKRecorder) -> None:
         runner = runner_of(LlmAgent(name="coder", model=scripted(text("bye"))), recorder)
         try:
-            raise asyncio.CancelledError
+            raise asyncio.CancelledError  # noqa: TRY301 - that is the point
         except asyncio.CancelledError:
             await run(runner, "go")
 
