@@ -4,6 +4,7 @@ The blocks of a page run in its order, in one directory:
 
 * ``python``: a program. With ``title="first.py"`` it is saved under that name, and a ``console`` block runs it.
 * ``text`` directly below a program: what it prints. A program without one prints nothing.
+* ``<!-- needs: agents -->`` in a page: its programs import that module, and are not run where it is not installed.
 * ``console``: a line that begins with ``$`` is a command, the lines below it are what it prints. Without such lines it
   may print anything. A command fails only where the next one is ``echo $?``.
 
@@ -27,6 +28,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+NEEDS = re.compile(r"^<!-- needs: ([\w.]+) -->$", re.MULTILINE)
 NOT_RUN = (". ~/", "git ", "make ", "pip ", "python3 -m venv")
 """Commands that install or fetch something; a test of the documentation must not."""
 SECONDS_MAX = 120
@@ -69,6 +71,13 @@ def commands_of(block: Block) -> list[tuple[str, str | None]]:
         else:
             found[-1] = (found[-1][0], "\n".join(lines) + "\n")
     return [each for each in found if not each[0].startswith(NOT_RUN)]
+
+
+def is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False  # nor is the package that it would be in
 
 
 def run(*command: str, directory: Path) -> subprocess.CompletedProcess[str]:
@@ -117,6 +126,9 @@ def test_blocks_of_page(page: Path, tmp_path: Path, request: pytest.FixtureReque
     text = page.read_text()
     if "ag2" in page.stem and find_spec("ag2") is None:
         pytest.skip("needs ag2, which the test extra installs")
+    for module in NEEDS.findall(text):
+        if not is_installed(module):
+            pytest.skip(f"needs {module}, which an extra of its own installs")
     if "HUBWIRE_STORE" in text:
         request.getfixturevalue("monkeypatch").setenv("HUBWIRE_STORE", request.getfixturevalue("s3_url"))
     for block in blocks_of(text):
