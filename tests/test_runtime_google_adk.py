@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import warnings
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import anyio
 import pytest
 
-pytest.importorskip("google.adk", reason="Google ADK is not installed: pip install 'hubwire[google_adk]'")
+pytest.importorskip("google.adk.version", reason="Google ADK is not installed: pip install 'hubwire[google_adk]'")
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # of what older versions need
+    import google.adk.runners  # noqa: F401
 
 from google.adk.agents import LlmAgent
 from google.adk.apps import App
@@ -373,7 +378,8 @@ async def test_a_run_that_is_cancelled_after_a_transfer_has_failed_for_both() ->
     events = await recorded(work)
     assert len(of(events, "turn.failed")) == 2
     assert of(events, "turn.ended") == []
-    assert [event.error_type for event in of(events, "tool.failed")] == ["CancelledError"]
+    (_, ended) = (event for event in events if getattr(event, "tool", "") == "wait")
+    assert ended.kind in ("tool.failed", "tool.abandoned")  # ADK says so to plugins from 2.13 on
 
 
 async def test_a_run_inside_a_handler_of_a_cancellation_has_ended_well() -> None:
