@@ -69,7 +69,7 @@ def run(name: str, extra: list[str], needed: list[str], wheel: Path, *, is_lowes
         print(said)
         return Result(name, "?", "-", "not installed", time.monotonic() - began)
     version = subprocess.run(
-        [python, "-c", f"from importlib.metadata import version; print(version({package!r}))"],
+        [str(python), "-c", f"from importlib.metadata import version; print(version({package!r}))"],
         capture_output=True,
         text=True,
         check=True,
@@ -77,7 +77,7 @@ def run(name: str, extra: list[str], needed: list[str], wheel: Path, *, is_lowes
     print(f"testing {name} with {package} {version}", flush=True)
     report = python.parents[1] / "report.xml"
     report.unlink(missing_ok=True)
-    command = [python, "-P", "-m", "pytest", "-q", f"tests/test_runtime_{name}.py", f"--junit-xml={report}"]
+    command = [str(python), "-P", "-m", "pytest", "-q", f"tests/test_runtime_{name}.py", f"--junit-xml={report}"]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS_MAX)
     except subprocess.TimeoutExpired:
@@ -103,7 +103,7 @@ def installed(python: Path, requirements: list[str], wheel: Path) -> str:
     elif has[1] != str(wheel):
         steps.append(["--no-deps", "--force-reinstall", str(wheel)])
     for step in steps:
-        command = [python, "-P", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *step]
+        command = [str(python), "-P", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *step]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             return done.stdout + done.stderr

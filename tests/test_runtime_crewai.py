@@ -40,7 +40,7 @@ pytestmark = [
 class Scripted(BaseLLM):
     """A model that gives these answers, one after the other, and emits events as CrewAI's own do."""
 
-    answers: list[Any] = []
+    answers: list[Any]
 
     def call(self, messages: Any, *args: Any, from_task: Any = None, from_agent: Any = None, **kwargs: Any) -> Any:
         with llm_call_context():

@@ -60,8 +60,6 @@ class _AgentTurn:
 
     key: str
     agent: str
-    above: BaseException | None
-    """What was being handled when it began: of the host, and no end of the turn."""
     has_transferred: bool = False
     answer: str = ""
     model: str | None = None
@@ -150,7 +148,7 @@ def plugin_of(recorder: GoogleADKRecorder) -> Any:
             if turn is None:
                 return
             error = sys.exc_info()[1]  # ADK calls it in its handler of a cancellation, too
-            if error is None or error is turn.above or not isinstance(error, asyncio.CancelledError):
+            if not isinstance(error, asyncio.CancelledError):
                 del run.turns[context.branch, agent.name]
                 recorder.end(turn.key, turn.answer or None)
             else:
@@ -224,7 +222,7 @@ def _begin_turn(recorder: Recorder, runs: _Runs, agent: Any, context: Any) -> No
     if (before := run.turns.pop(place, None)) is not None:  # it has transferred, and was transferred back to
         recorder.end(before.key, before.answer or None)
     prompt = None if run.is_prompted else text_of(context.user_content)
-    turn = _AgentTurn(runs.key(context.invocation_id, agent.name), agent.name, sys.exc_info()[1])
+    turn = _AgentTurn(runs.key(context.invocation_id, agent.name), agent.name)
     parent = _parent_of(run, runs, agent)
     run.is_prompted = True
     run.turns[place] = turn

@@ -11,9 +11,9 @@ Handlers of CrewAI's event bus run in a pool of threads and come out of order, a
 while a recorder is open, ``emit`` of the bus is wrapped: events are heard in the thread and the order in which they
 happen, and what is replayed from a checkpoint is no event again.
 
-What CrewAI shows nowhere: the class of an error (its text is there), that a run was cancelled (what was open is recorded
-as abandoned when the recorder is closed), calls of a model whose class emits no events, and what a person says at the
-terminal to a task with ``human_input``. A flow is recorded as the runs of its crews and agents.
+What CrewAI shows nowhere: the class of an error (its text is there), that a run was cancelled (what was open is
+recorded as abandoned when the recorder is closed), calls of a model whose class emits no events, and what a person says
+at the terminal to a task with ``human_input``. A flow is recorded as the runs of its crews and agents.
 
 Tested with crewai 1.15.
 """
@@ -115,7 +115,7 @@ def _wrap(bus: type[Any]) -> None:
             recorder.hear(event)
         return answer
 
-    bus.emit = emit  # type: ignore[attr-defined]
+    bus.emit = emit
     _wrapped.append((bus, before, emit))
 
 
@@ -127,7 +127,7 @@ def _leave(recorder: CrewAIRecorder) -> None:
             return
         bus, before, ours = _wrapped.pop()
         if bus.__dict__.get("emit") is ours:
-            bus.emit = before  # type: ignore[attr-defined]
+            bus.emit = before
 
 
 # -- what each event says --
