@@ -293,8 +293,8 @@ async def test_runs_without_a_loop_are_recorded() -> None:
     assert [event.tool for event in of(events, "tool.completed")] == ["search", "search"]
 
 
-@pytest.mark.parametrize("streamed", [True, False])
-async def test_members_of_a_team_work_inside_of_the_call_that_delegates(streamed: bool) -> None:
+@pytest.mark.parametrize("how", ["streamed", "awaited", "in a thread"])
+async def test_members_of_a_team_work_inside_of_the_call_that_delegates(how: str) -> None:
     async def work(recorder: AgnoRecorder) -> None:
         member = agent_of("two errors", name="coder", id="coder")
         leader = Team(
@@ -303,8 +303,10 @@ async def test_members_of_a_team_work_inside_of_the_call_that_delegates(streamed
             members=[member],
             telemetry=False,
         )
-        if streamed:
+        if how == "streamed":
             assert [each async for each in leader.arun("go", stream=True, stream_events=True)]
+        elif how == "in a thread":
+            assert (await asyncio.to_thread(leader.run, "go")).content == ANSWER
         else:
             assert (await leader.arun("go")).content == ANSWER
 

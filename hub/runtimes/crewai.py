@@ -15,7 +15,7 @@ What CrewAI shows nowhere: the class of an error (its text is there), that a run
 recorded as abandoned when the recorder is closed), calls of a model whose class emits no events, and what a person says
 at the terminal to a task with ``human_input``. A flow is recorded as the runs of its crews and agents.
 
-Tested with crewai 1.15.
+Tested with crewai 1.15.30.
 """
 
 from __future__ import annotations
