@@ -12,10 +12,10 @@ PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test quick check lint types architecture docs sizes tools bench page screenshots redaction clean python
+.PHONY: help demo test test-runtimes quick check lint types architecture docs sizes tools bench page screenshots redaction clean python
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: python ## Run a live multi-agent scenario, tail it and verify its log
 	@$(INSTALL) web
@@ -24,6 +24,9 @@ demo: python ## Run a live multi-agent scenario, tail it and verify its log
 test: python ## Run the tests against the wheel
 	@$(INSTALL) test frameworks
 	$(PYTEST) $(ARGS)
+
+test-runtimes: python ## Test the adapters of agent runtimes, each in an environment of its own; ARGS="--lowest agno"
+	@$(PYTHON) .ci/test_runtimes.py $(ARGS)
 
 quick: python ## Run the tests but the slow ones, in two minutes or less
 	@$(INSTALL) test

@@ -1,0 +1,141 @@
+"""Google's Agent Development Kit: runs of its agents become events of a hub.
+
+::
+
+    recorder = google_adk.record(hub)
+    runner = InMemoryRunner(app=App(name="app", root_agent=agent, plugins=[recorder.plugin]))
+
+It captures a turn for each agent with prompt and answer, model calls with tokens (streamed ones once), tool calls with
+arguments, results and errors, transfers as hand-overs, and agents inside of tools as part of them. A tool call that
+waits for a confirmation, or was denied one, is never recorded as made.
+
+What ADK shows to no plugin: that an agent which has transferred has ended (it ends with the run here), the end of a run
+that is cancelled (it fails with its last agent), and whether an answer is the model's or tool's own or that of a
+``before_model_callback`` or ``before_tool_callback`` of the program. What a long-running tool finds later is no event.
+
+Tested with google-adk 2.13.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .. import Hub, HubThread
+from ..actors import Turn
+from ._actors import AgentActor, Said
+from ._adk_plugin import GoogleADKRecorder, plugin_of, text_of
+from ._opening import imported, opened
+
+__all__ = ("GoogleADKRecorder", "from_google_adk", "record", "resume")
+
+_CONFIRMATION = "adk_request_confirmation"
+
+
+def record(hub: Hub | HubThread, **settings: Any) -> GoogleADKRecorder:
+    """Record in a hub what is run in apps that have the recorder's ``plugin``.
+
+    ``settings`` are those of :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same
+    recorder.
+    """
+    imported("google.adk.plugins.base_plugin", "google_adk")
+
+    def install(recorder: GoogleADKRecorder) -> None:
+        recorder.reasons = {}
+        recorder.plugin = plugin_of(recorder)
+
+    return opened(hub, "google-adk", install, kind=GoogleADKRecorder, **settings)
+
+
+async def resume(recorder: GoogleADKRecorder, runner: Any, *, user_id: str, session_id: str, **settings: Any) -> Any:
+    """Ask the hub about all tool calls that a session waits for, run on until none waits, and return ADK's events.
+
+    ``settings`` are those of :meth:`Runner.run_async`. What is denied is told to the model with its reason, where the
+    runner has the recorder's plugin. ADK takes no other arguments than the model's: an approval that changes them is a
+    denial that says so. Asked again about the same session, also by another process, the hub has the same questions.
+    """
+    types: Any = imported("google.genai.types", "google_adk")
+    events: list[Any] = []
+    while True:
+        session = await runner.session_service.get_session(
+            app_name=runner.app_name, user_id=user_id, session_id=session_id
+        )
+        if session is None or not (waiting := _waiting_in(session.events)):
+            return events
+        decided = await asyncio.gather(*(_decided(recorder, session_id, *each) for each in waiting))
+        parts = [
+            types.Part(
+                function_response=types.FunctionResponse(
+                    id=call.id, name=_CONFIRMATION, response={"confirmed": is_confirmed}
+                )
+            )
+            for (_, call), is_confirmed in zip(waiting, decided, strict=True)
+        ]
+        message = types.Content(role="user", parts=parts)
+        run = runner.run_async(user_id=user_id, session_id=session_id, new_message=message, **settings)
+        events += [event async for event in run]
+
+
+def from_google_adk(
+    agent: Any, *, recorder: GoogleADKRecorder | None = None, name: str | None = None, **settings: Any
+) -> AgentActor:
+    """Return an actor that answers with an agent: ``await hub.spawn(from_google_adk(agent))``.
+
+    Each answer has a session of its own, in memory, with what was said in the channel. ``recorder`` records it, and
+    ``settings`` are those of :class:`~hubwire.runtimes.AgentActor`.
+    """
+    events: Any = imported("google.adk.events.event", "google_adk")
+    types: Any = imported("google.genai.types", "google_adk")
+    runners: Any = imported("google.adk.runners", "google_adk")
+    apps: Any = imported("google.adk.apps", "google_adk")
+    plugins = [] if recorder is None else [recorder.plugin]
+    runner = runners.InMemoryRunner(app=apps.App(name="hubwire", root_agent=agent, plugins=plugins))
+
+    async def answer(said: str, history: Sequence[Said], turn: Turn) -> str:  # noqa: ARG001 - as all answers
+        service = runner.session_service
+        session = await service.create_session(app_name=runner.app_name, user_id="hubwire")
+        for each in history:
+            text = each.text if each.is_own else f"{each.name}: {each.text}"
+            content = types.Content(role="model" if each.is_own else "user", parts=[types.Part.from_text(text=text)])
+            await service.append_event(
+                session, events.Event(author=agent.name if each.is_own else "user", content=content)
+            )
+        message = types.Content(role="user", parts=[types.Part.from_text(text=said)])
+        answers = ""
+        try:
+            async for event in runner.run_async(user_id="hubwire", session_id=session.id, new_message=message):
+                if event.is_final_response() and not event.partial:
+                    answers = text_of(event.content) or answers
+        finally:
+            await service.delete_session(app_name=runner.app_name, user_id="hubwire", session_id=session.id)
+        return answers
+
+    return AgentActor(name or agent.name, answer, **settings)
+
+
+# -- approvals --
+
+
+def _waiting_in(events: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Return the requests for confirmation that were not answered, each with its agent."""
+    answered = {
+        response.id for event in events if event.author == "user" for response in event.get_function_responses()
+    }
+    return [
+        (event.author, call)
+        for event in events
+        for call in event.get_function_calls()
+        if call.name == _CONFIRMATION and call.id not in answered
+    ]
+
+
+async def _decided(recorder: GoogleADKRecorder, session_id: str, agent: str, call: Any) -> bool:
+    original: Mapping[str, Any] = (call.args or {}).get("originalFunctionCall") or {}
+    key = f"{session_id}:{original.get('id') or call.id}"
+    verdict = await recorder.decide(key, str(original.get("name") or "tool"), original.get("args") or {}, agent=agent)
+    reason = "" if verdict.is_approved else verdict.reason or "denied"
+    if verdict.is_approved and verdict.is_modified:
+        reason = f"it was approved with other arguments, which google-adk cannot take: {verdict.arguments}"
+    recorder.reasons[key] = reason
+    return not reason
