@@ -10,8 +10,9 @@ from typing import Any
 import anyio
 
 from hubwire import Hub, HubThread
+from hubwire.events import ToolCalled
 from hubwire.runtimes import Recorder
-from hubwire.testing import RuntimeContract
+from hubwire.testing import Recorder as Heard, RuntimeContract
 
 _numbers = itertools.count()
 
@@ -116,3 +117,31 @@ class TestHandMadeRuntime(RuntimeContract):
             cancelled = error
             runtime.say(lambda to: to.fail(turn, cancelled))
             raise
+
+
+async def test_a_recorder_may_follow_on_another_at_once() -> None:
+    async with Hub() as hub:
+        for _ in range(3):
+            with Recorder(hub, source="hand-made") as recorder:
+                recorder.begin_turn("turn")
+                recorder.end("turn")
+                assert any(feed.name.startswith("recorder of hand-made") for feed in hub.feeds)
+
+
+async def test_a_call_that_is_held_back_is_released_in_time() -> None:
+    heard = Heard()
+    async with Hub() as hub:
+        hub.attach(heard)
+        async with Recorder(hub, source="hand-made") as recorder:
+            recorder.begin_turn("turn")
+            recorder.begin_tool("held", "wait", parent="turn", is_held=True)
+            recorder.begin_tool("released", "work", parent="turn", is_held=True, held_seconds=0.01)
+            async for event in hub.events(after=-1, pattern="tool.*"):
+                assert isinstance(event, ToolCalled)
+                assert event.tool == "work"
+                break
+            recorder.discard("released", "it waits")
+            recorder.discard("held", "it waits")
+            recorder.end("turn")
+        await hub.flush(timeout=30)
+    assert [event.kind for event in heard.events if event.kind.startswith("tool")] == ["tool.called", "tool.abandoned"]

@@ -63,6 +63,8 @@ class Bringing:
         chars_max: int,
     ) -> None:
         self._queue = queue
+        self.name: str = f"recorder of {source}"
+        """As a feed; a hub numbers those of one name, and the one before may not have ended yet."""
         self._source = source
         self._agent = agent
         self._tenant = tenant

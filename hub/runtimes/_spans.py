@@ -120,6 +120,8 @@ class Spans:
         self._open: dict[str, Span] = {}
         self._waiting: dict[str, Span] = {}
         """Those whose end waits, the longest first."""
+        self._held: dict[str, Span] = {}
+        """Those that are held back for a while, and no longer."""
         self._seen: dict[str, None] = {}
         self.replays: int = 0
         """How many beginnings were left out because they were there already."""
@@ -191,6 +193,8 @@ class Spans:
         event = self._beginning(span, entry)
         if fields.get("is_held"):
             span.held = event
+            if fields.get("held_seconds") is not None:
+                self._held[span.key] = span
         else:
             yield event, span
 
@@ -217,6 +221,7 @@ class Spans:
     def _released(self, span: Span) -> Iterator[Step]:
         if span.held is not None:
             event, span.held = span.held, None
+            self._held.pop(span.key, None)
             above = _shown_above(span)
             yield evolve(event, causation_id=above or event.causation_id), span
 
@@ -236,6 +241,7 @@ class Spans:
     def _gone(self, span: Span) -> Iterator[Step]:
         del self._open[span.key]
         self._waiting.pop(span.key, None)
+        self._held.pop(span.key, None)
         above = span.parent
         if above is None:
             return
@@ -301,7 +307,10 @@ class Spans:
     # -- what never ends --
 
     def due(self, tick_ns: int) -> Iterator[Step]:
-        """End what has waited long enough for what belongs to it, which is abandoned."""
+        """Release what was held back long enough; end what has waited long enough for what belongs to it."""
+        for span in list(self._held.values()):
+            if tick_ns - span.begun.tick_ns >= span.begun.fields["held_seconds"] * 1e9:
+                yield from self._released_above(span)
         for span in list(self._waiting.values()):
             if span.ending is None or tick_ns - span.ending.tick_ns < END_WAITS_SECONDS * 1e9:
                 continue
@@ -311,8 +320,8 @@ class Spans:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there are ends that wait."""
-        return bool(self._waiting)
+        """Whether there is what waits for a time."""
+        return bool(self._waiting or self._held)
 
     def abandon_old(self, tick_ns: int) -> Iterator[Step]:
         """Abandon the oldest that is open, if it is open for long: for its end there is no room any more."""
@@ -397,7 +406,7 @@ class Spans:
         context = entry.context or EMPTY
         return {
             "agent_id": agent_id,
-            "session_id": entry.fields.get("session") or self._session,
+            "session_id": entry.fields.get("session") or self._session or context.session_id,
             "tenant": context.tenant,
             "correlation_id": context.correlation_id,
             "causation_id": context.causation_id,

@@ -135,7 +135,7 @@ class Recorder:
             chars_max=self._chars,
         )
         register_at_fork(self)
-        self._handle = self._hub.feed(self._bringing, name=f"recorder of {self.source}")
+        self._handle = self._hub.feed(self._bringing)
 
     # -- what begins and ends --
 
@@ -201,12 +201,14 @@ class Recorder:
         arguments: Any = None,
         call_id: str | None = None,
         is_held: bool = False,
+        held_seconds: float | None = None,
         at: float | None = None,
     ) -> None:
         """An agent calls a tool. ``is_held``: there is no event before :meth:`release` or the end.
 
         That is for runtimes that report a call before a person has been asked whether it may be made: what is said in
-        between stands before it, and with :meth:`discard` it was never made.
+        between stands before it, and with :meth:`discard` it was never made. ``held_seconds``: it is released by itself
+        when it has been held back for so long, to within a second.
         """
         self._begin(
             "tool",
@@ -218,6 +220,7 @@ class Recorder:
             name=tool,
             call_id=call_id,
             is_held=bool(is_held),
+            **_numbers({"held_seconds": held_seconds}),
             arguments=self._copy(arguments),
         )
 
@@ -444,6 +447,11 @@ class Recorder:
     def hub(self) -> Hub:
         """The hub that it records in."""
         return self._hub
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether contents are recorded whole; else an adapter need not prepare more than the last message."""
+        return self._chars != PREVIEW_CHARS
 
     @property
     def is_closed(self) -> bool:

@@ -1,0 +1,267 @@
+"""LangGraph: runs of graphs become events of a hub.
+
+::
+
+    recorder = langgraph.record(hub)  # every graph and every runnable of the process, from now on
+    graph.invoke(..., config)
+    graph.invoke(...)  # or, where it has interrupted itself: langgraph.resume_blocking(recorder, graph, config)
+
+It captures graphs as turns, those inside of others as well, model calls with tokens and streams, tool calls with
+arguments, results and errors, hand-overs by ``Command(graph=Command.PARENT)``, and interrupts. ``thread_id`` is the
+session. A graph that is interrupted has ended its turn; resumed, it begins another one in the same session.
+
+What LangGraph tells to no callback: which node of a graph is an agent (say so by ``node_agents``), breakpoints
+(``interrupt_before``), checkpoints, and the denial of a call by the middleware of LangChain where the program itself
+answers in another process than the one that was interrupted. Retrievers and custom events are not recorded.
+
+Tested with langgraph 1.2, langchain-core 1.8 and langchain 1.5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import attrs
+
+from .. import Hub, HubThread
+from ..actors import Turn
+from ..context import current, scope
+from ..errors import ConfigurationError, HubClosed
+from ._actors import AgentActor, Said
+from ._langchain import check_can, check_recorder, correlation_of, following
+from ._langchain_runs import answering
+from ._langchain_values import Question, answer_of, output_of, questions_of
+from ._opening import imported
+from .recorder import Recorder
+from .verdict import Verdict
+
+__all__ = ("from_langgraph", "record", "resume", "resume_blocking")
+
+Answer = Callable[[Any, Verdict], Any]
+"""Makes what a node's ``interrupt()`` returns of its interrupt and the verdict."""
+
+
+def record(hub: Hub | HubThread, *, node_agents: Collection[str] = (), **settings: Any) -> Recorder:
+    """Record in a hub what all graphs and runnables do, in all threads, from now on.
+
+    ``node_agents``: names of nodes that are agents of their own; by default agents are graphs, under their names.
+    ``settings`` are those of :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, also by
+    :func:`hubwire.runtimes.langchain.record`, it returns the same recorder.
+    """
+    imported("langgraph.types", "langgraph")
+    return following(hub, "langgraph", node_agents, **settings)
+
+
+async def resume(
+    recorder: Recorder,
+    graph: Any,
+    config: Mapping[str, Any],
+    *,
+    answer: Answer | None = None,
+    may_repeat: bool = False,
+    **settings: Any,
+) -> Any:
+    """Ask the hub about all that a graph is interrupted for, and run on; return the result when it waits for nothing.
+
+    The graph needs a checkpointer; ``config`` has the ``thread_id``, and ``settings`` are those of ``graph.ainvoke``.
+    Asked again about the same interrupt, also by another process, the hub has the same question. Its approval counts
+    once: a call that may have been made before a crash is denied, unless ``may_repeat``.
+
+    Calls that LangChain's ``HumanInTheLoopMiddleware`` has suspended are approved, edited, or rejected with the
+    reason. Any other ``interrupt(value)`` is an approval of ``value["action"]``, or of the node's name, and returns
+    True or False; what an approver has modified counts as False. ``answer(interrupt, verdict)`` makes another value.
+
+    Raises what the graph raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
+    graph still waits.
+    """
+    check_recorder("resume", recorder)
+    check_can("resume", graph, "aget_state", "compiled graph")
+    result, thread = None, _thread_of(config)
+    waiting = await _waiting_in(graph, config, thread)
+    if not waiting:
+        return (await graph.aget_state(config)).values
+    while waiting:
+        with _place(recorder, waiting):
+            verdicts = await asyncio.gather(
+                *(
+                    recorder.decide(question.key, question.action, question.arguments, agent=each.agent)
+                    for each in waiting
+                    for question in each.questions
+                )
+            )
+        verdicts = _counted(recorder, verdicts, may_repeat=may_repeat)
+        command, passed = _command(waiting, verdicts, answer)
+        with answering(recorder, passed):
+            result = await graph.ainvoke(command, config, **settings)
+        waiting = await _waiting_in(graph, config, thread)
+    return result
+
+
+def resume_blocking(
+    recorder: Recorder,
+    graph: Any,
+    config: Mapping[str, Any],
+    *,
+    answer: Answer | None = None,
+    may_repeat: bool = False,
+    **settings: Any,
+) -> Any:
+    """Likewise for a thread that may wait, with ``graph.invoke``. Its questions are asked one after the other."""
+    check_recorder("resume_blocking", recorder)
+    check_can("resume_blocking", graph, "get_state", "compiled graph")
+    result, thread = None, _thread_of(config)
+    waiting = _waiting_in_blocking(graph, config, thread)
+    if not waiting:
+        return graph.get_state(config).values
+    while waiting:
+        with _place(recorder, waiting):
+            verdicts = [
+                recorder.decide_blocking(question.key, question.action, question.arguments, agent=each.agent)
+                for each in waiting
+                for question in each.questions
+            ]
+        verdicts = _counted(recorder, verdicts, may_repeat=may_repeat)
+        command, passed = _command(waiting, verdicts, answer)
+        with answering(recorder, passed):
+            result = graph.invoke(command, config, **settings)
+        waiting = _waiting_in_blocking(graph, config, thread)
+    return result
+
+
+def from_langgraph(
+    graph: Any, *, name: str | None = None, recorder: Recorder | None = None, **settings: Any
+) -> AgentActor:
+    """Return an actor that answers with a graph whose state has ``messages``: ``await hub.spawn(from_langgraph(g))``.
+
+    ``name`` is that of the graph by default. The channel is the memory: where the graph has a checkpointer, each turn
+    is a thread of its own. With a ``recorder``, its hub is asked for what the graph is interrupted for. ``settings``
+    are those of :class:`~hubwire.runtimes.AgentActor`.
+    """
+    messages: Any = imported("langchain_core.messages", "langgraph")
+    check_can("from_langgraph", graph, "get_name", "compiled graph")
+    if recorder is not None:
+        check_recorder("from_langgraph", recorder)
+
+    async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:
+        config = {"configurable": {"thread_id": turn.id}}
+        result = await graph.ainvoke({"messages": messages_for(messages, said, history)}, config)
+        if recorder is not None and getattr(graph, "checkpointer", None):
+            result = await resume(recorder, graph, config) or result
+        return output_of(result)
+
+    return AgentActor(name or graph.get_name(), answer, **settings)
+
+
+def messages_for(messages: Any, said: str, history: Sequence[Said]) -> list[Any]:
+    """Return what was said as messages of LangChain: own words as the assistant's, others' with their name."""
+    past = [
+        messages.AIMessage(each.text) if each.is_own else messages.HumanMessage(f"{each.name}: {each.text}")
+        for each in history
+    ]
+    return [*past, messages.HumanMessage(said)]
+
+
+@attrs.frozen
+class _Waiting:
+    """An interrupt that waits for an answer."""
+
+    thread: str
+    interrupt: Any
+    agent: str | None
+    questions: Sequence[Question]
+
+
+def _place(recorder: Recorder, waiting: Sequence[_Waiting]) -> AbstractContextManager[object]:
+    """Return the scope of a question: it belongs to the run that it has suspended, if that was in this process."""
+    thread = waiting[0].thread
+    return scope(session=thread, correlation_id=current().correlation_id or correlation_of(recorder, thread))
+
+
+def _thread_of(config: Any) -> str:
+    inner = config.get("configurable") if isinstance(config, Mapping) else None
+    thread = inner.get("thread_id") if isinstance(inner, Mapping) else None
+    if thread is None:
+        raise ConfigurationError(
+            "resume(): config names no thread of the graph; give it the config that the graph was run with"
+        )
+    return str(thread)
+
+
+async def _waiting_in(graph: Any, config: Mapping[str, Any], thread: str) -> list[_Waiting]:
+    waiting: list[_Waiting] = []
+    for place, task, agent in _tasks_of(await graph.aget_state(config, subgraphs=True), _name_of(graph)):
+        read = getattr(graph.checkpointer, "aget_tuple", None)
+        saved = None if read is None else await read(place)
+        waiting += _waiting_of(task, thread, agent, _answered(saved, task.id))
+    return waiting
+
+
+def _waiting_in_blocking(graph: Any, config: Mapping[str, Any], thread: str) -> list[_Waiting]:
+    waiting: list[_Waiting] = []
+    for place, task, agent in _tasks_of(graph.get_state(config, subgraphs=True), _name_of(graph)):
+        read = getattr(graph.checkpointer, "get_tuple", None)
+        waiting += _waiting_of(task, thread, agent, _answered(None if read is None else read(place), task.id))
+    return waiting
+
+
+def _name_of(graph: Any) -> str | None:
+    name = graph.get_name()
+    return None if name == "LangGraph" else str(name)
+
+
+def _tasks_of(state: Any, agent: str | None) -> Iterator[tuple[Any, Any, str | None]]:
+    """Yield the tasks that are interrupted, each with the checkpoint that it is in, and the agent whose it is."""
+    for task in state.tasks:
+        if hasattr(task.state, "tasks"):
+            yield from _tasks_of(task.state, task.name)
+        elif task.interrupts:
+            yield state.config, task, agent
+
+
+def _answered(saved: Any, task_id: str) -> int:
+    """Return how many questions of a task were answered before the one that it waits for."""
+    for writer, channel, value in getattr(saved, "pending_writes", None) or ():
+        if writer == task_id and channel == "__resume__":
+            return len(value) if isinstance(value, list) else 1
+    return 0
+
+
+def _waiting_of(task: Any, thread: str, agent: str | None, answered: int) -> list[_Waiting]:
+    return [
+        _Waiting(thread, interrupt, agent, list(questions_of(thread, interrupt, task.name, answered)))
+        for interrupt in task.interrupts
+    ]
+
+
+def _counted(recorder: Recorder, verdicts: Sequence[Verdict], *, may_repeat: bool) -> list[Verdict]:
+    """Let an approval count once, and a hub that is gone decide nothing."""
+    counted: list[Verdict] = []
+    for verdict in verdicts:
+        if not verdict.is_approved and not verdict.approval_id and recorder.is_closed:
+            raise HubClosed(
+                f"resume(): {verdict.reason}. The graph still waits; resume it with a recorder of a hub that is running"
+            )
+        if verdict.is_approved and verdict.was_used and not may_repeat:
+            reason = "it was approved before, and may have been done; it counts once"
+            verdict = attrs.evolve(verdict, is_approved=False, is_modified=False, reason=reason)  # noqa: PLW2901
+        counted.append(verdict)
+    return counted
+
+
+def _command(
+    waiting: list[_Waiting], verdicts: Sequence[Verdict], answer: Answer | None
+) -> tuple[Any, dict[str, bool]]:
+    """Return the command that a graph is resumed with, and which interrupts were approved."""
+    types: Any = imported("langgraph.types", "langgraph")
+    answers, passed, rest = {}, {}, list(verdicts)
+    for each in waiting:
+        own, rest = rest[: len(each.questions)], rest[len(each.questions) :]
+        if answer is not None and not all(question.is_tool for question in each.questions):
+            answers[each.interrupt.id] = answer(each.interrupt, own[0])
+        else:
+            answers[each.interrupt.id] = answer_of(each.interrupt, own)
+        passed[each.interrupt.id] = any(verdict.is_approved for verdict in own)
+    return types.Command(resume=answers), passed
