@@ -15,13 +15,13 @@ import attrs
 
 from .. import FeedState, Hub, HubThread
 from ..clock import SystemClock
-from ..context import current
 from ..errors import ConfigurationError, HubClosed
 from ..forks import register_at_fork
 from ..own_log import OwnLog
 from ..redaction import Redactor
 from ._bringing import Bringing
 from ._capture import CUT, captured, error_message, error_type, key_text, short_text, size_of
+from ._place import place
 from ._queue import ENTRY_BYTES, Entry, Grade, Queue
 from .verdict import Verdict
 
@@ -511,7 +511,7 @@ class Recorder:
             wall, tick = told, tick - (wall - told)
         parent = None if parent is None else key_text(parent)
         key = key if step in _WITHOUT_KEY else key_text(key)
-        return Entry(step, key, parent, wall, tick, current() if parent is None else None, fields, size)
+        return Entry(step, key, parent, wall, tick, place() if parent is None else None, fields, size)
 
     def failed(self, method: str, error: BaseException) -> None:
         """Count what has failed in a callback of an adapter, and must not reach the runtime; the first is logged."""
