@@ -291,7 +291,9 @@ def raises_in_thread(error: BaseException) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("make", [raises, raises_in_thread])
-@pytest.mark.parametrize("error", [ValueError("no"), SystemExit("no"), asyncio.CancelledError(), GeneratorExit(), StopIteration()])
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), SystemExit("no"), asyncio.CancelledError(), GeneratorExit(), StopIteration()]
+)
 async def test_an_agent_that_raises_has_failed_and_who_asks_is_told(make: Any, error: BaseException) -> None:
     async with running() as (hub, _, ann):
         coder = await spawn(hub, "coder", make(error))

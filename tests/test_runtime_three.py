@@ -70,7 +70,11 @@ async def test_agents_of_three_frameworks_talk_in_one_channel() -> None:
     async with Hub(MemoryStore()) as hub:
         hub.attach(heard)
         hub.attach(audit)
-        async with pydantic_ai.record(hub) as recorder, openai_agents.record(hub) as other, langgraph.record(hub) as third:
+        async with (
+            pydantic_ai.record(hub) as recorder,
+            openai_agents.record(hub) as other,
+            langgraph.record(hub) as third,
+        ):
             team = Team(recorder)
             members = [(await hub.spawn(actor)).agent for actor in team.actors()]
             ann = await hub.agents.register("ann")
