@@ -95,9 +95,7 @@ async def posts(channel: Channel) -> list[str]:
 # -- who speaks, and when --
 
 
-@pytest.mark.parametrize(
-    "answer", [echo, echo_async, lambda *given: echo_async(*given)], ids=["in a thread", "async", "async in the end"]
-)
+@pytest.mark.parametrize("answer", [echo, echo_async], ids=["in a thread", "async", "async in the end"])
 async def test_it_answers_who_has_posted_and_knows_what_was_said_before(answer: Any) -> None:
     async with running() as (hub, _, ann):
         coder = await spawn(hub, "coder", answer)
@@ -256,7 +254,7 @@ async def test_what_another_hands_on_to_it_is_no_answer() -> None:
         ("", ""),
         (None, ""),
     ],
-    ids="text plan fields class hostile number nan long empty none".split(),
+    ids=["text", "plan", "fields", "class", "hostile", "number", "nan", "long", "empty", "none"],
 )
 async def test_what_an_agent_answers_is_text(answer: Any, said: str) -> None:
     async with running() as (hub, _, ann):
@@ -403,7 +401,7 @@ async def read_from(agent: Agent, sender: Agent) -> EnvelopePosted:
 @pytest.mark.parametrize(
     "content",
     ["\ud800\x00\u202e", None, [], {"text": 7}, "", 10**400, {"a": {"b": [None]}}],
-    ids="hostile none list mapping empty number nested".split(),
+    ids=["hostile", "none", "list", "mapping", "empty", "number", "nested"],
 )
 async def test_whatever_is_said_is_text_for_the_agent(content: Any) -> None:
     async with running() as (hub, _, ann):
@@ -419,7 +417,7 @@ async def test_whatever_is_said_is_text_for_the_agent(content: Any) -> None:
 
 @pytest.mark.parametrize("is_async", [True, False])
 @pytest.mark.parametrize("is_direct", [True, False])
-async def test_a_recorder_records_below_the_turn_of_the_hub(is_async: bool, is_direct: bool) -> None:  # noqa: FBT001
+async def test_a_recorder_records_below_the_turn_of_the_hub(is_async: bool, is_direct: bool) -> None:
     async with running() as (hub, heard, ann), Recorder(hub, source="try") as recorder:
 
         def work(said: str, history: Sequence[Said], turn: Turn) -> str:
@@ -477,5 +475,5 @@ WRONG: Sequence[Mapping[str, Any]] = (
 
 @pytest.mark.parametrize("number", range(len(WRONG)))
 def test_a_setting_that_cannot_work_is_refused(number: int) -> None:
-    with pytest.raises(ConfigurationError, match="an actor|history_"):
+    with pytest.raises(ConfigurationError, match=r"an actor|history_"):
         AgentActor(**{"name": "coder", "answer": echo, **WRONG[number]})
