@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
@@ -78,6 +79,8 @@ class Bringing:
         self._ended = asyncio.Event()
         self._is_finishing = False
         self._has_finished: Future[None] = Future()
+        self._batch: deque[Entry] = deque()
+        """What was taken from the queue, the first of which is being taken in."""
         self._newest: Event | None = None
         """The newest event that was put and may not be committed yet."""
         self.events: int = 0
@@ -156,8 +159,10 @@ class Bringing:
     async def _take_in(self, face: Any) -> None:
         turn_ends = time.monotonic() + _TURN_SECONDS
         while entries := self._queue.take(_BATCH):
-            for entry in entries:
-                await self._take(face, entry)
+            self._batch.extend(entries)
+            while self._batch:
+                await self._take(face, self._batch[0])
+                self._batch.popleft()
                 if time.monotonic() > turn_ends:
                     await asyncio.sleep(0)
                     turn_ends = time.monotonic() + _TURN_SECONDS
@@ -239,11 +244,9 @@ class Bringing:
         """Take in nothing more: what still waits for the hub waits in vain."""
         self._queue.close()
         self._queue.on_entry(None)
-        for entry in self._queue.take(len(self._queue)):
-            if entry.step == "mark":
-                entry.fields["future"].set_result(None)
-            else:
-                _set(entry.fields.get("future"), HubClosed("the hub was closed before it was asked"))
+        for entry in (*self._batch, *self._queue.take(len(self._queue))):
+            _set(entry.fields.get("future"), HubClosed("the hub has ended before it was asked"))
+        self._batch.clear()
         self._ended.set()
         if not self._has_finished.done():
             self._has_finished.set_result(None)

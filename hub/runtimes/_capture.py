@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-__all__ = ("CUT", "captured", "error_message", "error_type", "key_text", "short_text", "size_of")
+__all__ = ("CUT", "captured", "error_message", "error_type", "is_made_of_fields", "key_text", "short_text", "size_of")
 
 CUT = "…"
 """Ends a text of which the rest was left out, and is the key and the item that stand for others."""
@@ -187,6 +187,11 @@ def _read_fields_of(kind: type) -> tuple[str, ...] | None:
     if (fields := getattr(kind, "__struct_fields__", None) or getattr(kind, "_fields", None)) is not None:
         return tuple(islice(fields, 100))
     return None
+
+
+def is_made_of_fields(value: object) -> bool:
+    """Tell whether an object's content is that of its fields: those of attrs, dataclasses, pydantic and the like."""
+    return _fields_of(type(value)) is not None
 
 
 def _cut(text: str, chars_max: int) -> str:

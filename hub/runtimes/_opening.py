@@ -19,7 +19,7 @@ R = TypeVar("R", bound=Recorder)
 
 _open: weakref.WeakKeyDictionary[Hub, weakref.WeakValueDictionary[str, Recorder]] = weakref.WeakKeyDictionary()
 """Weak on both sides: a recorder holds its hub. The callbacks that a runtime was given hold the recorder."""
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def opened(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from types import TracebackType
@@ -15,13 +16,13 @@ import attrs
 
 from .. import FeedState, Hub, HubThread
 from ..clock import SystemClock
-from ..context import current
 from ..errors import ConfigurationError, HubClosed
 from ..forks import register_at_fork
 from ..own_log import OwnLog
 from ..redaction import Redactor
 from ._bringing import Bringing
 from ._capture import CUT, captured, error_message, error_type, key_text, short_text, size_of
+from ._place import place
 from ._queue import ENTRY_BYTES, Entry, Grade, Queue
 from .verdict import Verdict
 
@@ -124,7 +125,7 @@ class Recorder:
         self._streams: dict[str, _Stream] = {}
         self._failures = 0
         self._undo: list[Callable[[], object]] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # it may be closed in a signal handler, or by its own callback
         self._bringing = Bringing(
             self._queue,
             source=self.source,
@@ -136,6 +137,7 @@ class Recorder:
         )
         register_at_fork(self)
         self._handle = self._hub.feed(self._bringing)
+        weakref.finalize(self, _let_go, self._queue, self._bringing).atexit = False
 
     # -- what begins and ends --
 
@@ -397,15 +399,15 @@ class Recorder:
 
         It does not wait for the hub: :meth:`aclose` does. What is open is recorded as abandoned.
         """
-        with self._lock:
-            undo, self._undo = self._undo, []
-        for each in undo:
-            try:
-                each()
-            except Exception as error:  # noqa: BLE001 - the others are to be taken away too
-                self.failed("close", error)
-        self._queue.close()
-        self._bringing.close()
+        while self._undo:  # one of them may give another
+            with self._lock:
+                undo, self._undo = self._undo, []
+            for each in undo:
+                try:
+                    each()
+                except Exception as error:  # noqa: BLE001 - the others are to be taken away too
+                    self.failed("close", error)
+        _let_go(self._queue, self._bringing)
 
     async def aclose(self) -> None:
         """Likewise, and return when the hub has taken in what waited. Works in any event loop."""
@@ -484,7 +486,7 @@ class Recorder:
         """A child has no part in the hub of its parent."""
         self._queue = Queue(1, 1)
         self._queue.close()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._bringing.leave()
 
     # -- entries --
@@ -520,13 +522,19 @@ class Recorder:
             wall, tick = told, tick - (wall - told)
         parent = None if parent is None else key_text(parent)
         key = key if step in _WITHOUT_KEY else key_text(key)
-        return Entry(step, key, parent, wall, tick, current() if parent is None else None, fields, size)
+        return Entry(step, key, parent, wall, tick, place() if parent is None else None, fields, size)
 
     def failed(self, method: str, error: BaseException) -> None:
         """Count what has failed in a callback of an adapter, and must not reach the runtime; the first is logged."""
         self._failures += 1
         if self._failures == 1:
             _log.problem("a recorder could not record", error, source=self.source, method=method)
+
+
+def _let_go(queue: Queue, bringing: Bringing) -> None:
+    """Take nothing more, and let the hub take in the rest: of a recorder that was closed, or that no code has."""
+    queue.close()
+    bringing.close()
 
 
 _CLOSE_SECONDS: Final = 10.0

@@ -1,0 +1,212 @@
+"""Recorders of hubs that do not go on, and recorders that are closed, or lost, in strange places."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+
+import anyio
+import pytest
+
+from hubwire import BaseHubListener, Duty, Event, FeedState, Hub
+from hubwire.errors import HubClosed, StoreFull
+from hubwire.runtimes import Recorder
+from hubwire.runtimes._opening import opened
+from hubwire.testing import ManualClock, Recorder as Heard
+from hubwire.testing.runtimes import check_pairs, of
+from support import GatedStore, pass_time, until, until_idle
+
+# -- hubs that do not go on --
+
+
+def one_run(recorder: Recorder, key: str) -> None:
+    recorder.begin_turn(key, agent="a", prompt="go")
+    recorder.begin_tool(f"{key} tool", "lint", parent=key)
+    recorder.end(f"{key} tool", "ok")
+    recorder.end(key, "done")
+
+
+async def test_a_full_disk_holds_the_hub_and_not_the_runtime() -> None:
+    """What is said meanwhile waits; what there is no room for is missing whole, and no end of what is there."""
+    clock, store, heard = ManualClock(), GatedStore(), Heard()
+    async with Hub(store, clock=clock, in_flight_max=8) as hub:
+        hub.attach(heard)
+        async with Recorder(hub, source="try", queue_max=400) as recorder:
+            one_run(recorder, "before")
+            await recorder.flush()
+            store.error = StoreFull("no space left", path="/journal")
+            recorder.begin_turn("open", agent="a")
+            for number in range(2_000):
+                one_run(recorder, f"run {number}")
+                if number % 100 == 0:
+                    await until_idle()
+            assert not hub.health().healthy
+            statistics = recorder.statistics()
+            assert statistics.refused == 0
+            assert 300 < statistics.waiting <= 400
+            assert statistics.dropped > 0
+            recorder.end("open", "done")
+            store.error = None
+            await pass_time(clock, 1)
+            await recorder.flush()
+            one_run(recorder, "after")
+        (problem,) = hub.health().problems
+        assert f"has left out {statistics.dropped} calls" in problem
+    check_pairs(heard.events)
+    assert [each for each in heard.events if each.kind.endswith(".abandoned")] == []
+    ended = [each.turn_id for each in of(heard.events, "turn.ended")]
+    assert {"before", "open", "run 0", "after"} <= set(ended)
+    assert sum(each.count for each in of(heard.events, "recording.dropped")) == statistics.dropped
+
+
+async def test_a_hub_that_fails_for_want_of_space_leaves_the_runtime_alone() -> None:
+    clock, store = ManualClock(), GatedStore()
+    hub = Hub(store, clock=clock)
+    await hub.start()
+    recorder = Recorder(hub, source="try")
+    store.error = StoreFull("no space left", path="/journal")
+    one_run(recorder, "run")
+    deciding = asyncio.create_task(recorder.decide("key", "deploy"))
+    flushing = asyncio.create_task(recorder.flush())
+    await until_idle()
+    await pass_time(clock, 61)
+    await hub.finished()
+    with anyio.fail_after(30):
+        verdict = await deciding
+        with pytest.raises(HubClosed):
+            await flushing
+    assert not verdict.is_approved
+    assert "could not be asked" in verdict.reason
+    one_run(recorder, "after")
+    assert recorder.statistics().waiting == 0
+    with anyio.fail_after(30):
+        await recorder.aclose()
+
+
+async def test_a_required_listener_that_hangs_holds_the_hub_and_not_the_runtime() -> None:
+    go_on = asyncio.Event()
+
+    class Hangs(BaseHubListener):
+        duty = Duty.REQUIRED
+
+        async def on_event(self, event: Event) -> None:
+            if event.kind.startswith("turn."):
+                await go_on.wait()
+
+    heard = Heard()
+    async with Hub(listeners=[Hangs(), heard], in_flight_max=4) as hub:
+        recorder = Recorder(hub, source="try", queue_max=200)
+        for number in range(500):
+            one_run(recorder, f"run {number}")
+        await until_idle()
+        assert recorder.statistics().dropped > 0
+        assert of(heard.events, "turn.ended") == []
+        recorder.close()
+        go_on.set()
+        await recorder.aclose()
+    check_pairs(heard.events)
+    assert recorder.statistics().waiting == 0
+
+
+# -- closed, and lost, in strange places --
+
+
+async def test_a_callback_that_is_taken_away_may_close_and_give_another() -> None:
+    undone: list[str] = []
+    async with Hub() as hub:
+        recorder = Recorder(hub, source="try")
+
+        def first() -> None:
+            undone.append("first")
+            recorder.on_close(lambda: undone.append("given"))
+            recorder.close()
+
+        def fails() -> None:
+            undone.append("fails")
+            raise ValueError
+
+        recorder.on_close(first)
+        recorder.on_close(fails)
+        recorder.close()
+        recorder.close()
+        await recorder.aclose()
+        assert sorted(undone) == ["fails", "first", "given"]
+        assert recorder.statistics().failures == 1
+        recorder.on_close(lambda: undone.append("late"))
+        assert undone[-1] == "late", "what is given to one that is closed is taken away at once"
+
+
+async def test_a_listener_may_open_record_in_and_close_recorders() -> None:
+    heard = Heard()
+    recorders: list[Recorder] = []
+    async with Hub(listeners=[heard]) as hub:
+
+        @hub.on("turn.ended")
+        async def again(event: Event) -> None:
+            if event.source == "host" and not recorders:
+                for _ in range(3):
+                    recorder = opened(hub, "inner", lambda _: None)
+                    recorders.append(recorder)
+                    one_run(recorder, "inner run")
+                recorder.close()
+                recorders.append(opened(hub, "inner", lambda _: None))
+
+        async with Recorder(hub, source="host") as host:
+            one_run(host, "outer run")
+            await host.flush()
+            await heard.wait_for("turn.ended", count=2)
+            await until(lambda: len(recorders) == 4)
+        await recorders[-1].aclose()
+        assert hub.health().problems == ()
+    assert [recorders[0] is each for each in recorders] == [True, True, True, False]
+    assert recorders[0].statistics().replays == 4
+    check_pairs(heard.events)
+
+
+async def test_a_recorder_that_no_code_has_ends_and_leaves_nothing() -> None:
+    heard = Heard()
+    async with Hub(listeners=[heard]) as hub:
+        recorder = Recorder(hub, source="try")
+        recorder.begin_turn("lost", agent="a")
+        await recorder.flush()
+        (handle,) = hub.feeds
+        gone = weakref.ref(recorder)
+        del recorder
+        gc.collect()
+        assert gone() is None
+        await until(lambda: handle.state is FeedState.ENDED)
+        assert [each.turn_id for each in of(heard.events, "turn.abandoned")] == ["lost"]
+        for number in range(150):
+            one_run(Recorder(hub, source="try"), f"run {number}")
+        gc.collect()
+        await until(lambda: all(each.state is FeedState.ENDED for each in hub.feeds))
+        await hub.flush()
+        assert len(of(heard.events, "turn.ended")) == 150, "what it was told is recorded"
+        assert len(hub.feeds) <= 101
+        assert hub.health().problems == ()
+
+
+def test_a_loop_that_is_closed_under_a_recorder_does_no_harm() -> None:
+    async def leave() -> Recorder:
+        hub = Hub()
+        await hub.start()
+        recorder = Recorder(hub, source="try")
+        one_run(recorder, "run")
+        await recorder.flush()
+        return recorder
+
+    loop = asyncio.new_event_loop()
+    recorder = loop.run_until_complete(leave())
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
+    for number in range(20_000):
+        one_run(recorder, f"run {number}")
+    assert recorder.statistics().waiting <= 10_000
+    assert not recorder.decide_blocking("key", "deploy").is_approved
+    recorder.close()
+    one_run(recorder, "after")
+    assert recorder.statistics().failures == 0
