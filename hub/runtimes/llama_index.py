@@ -74,14 +74,18 @@ async def resume(
     session: str | None = None,
     answer: Callable[[Any, Verdict], Any] | None = None,
     on_event: Callable[[Any], object] | None = None,
+    waiting: Sequence[Any] = (),
 ) -> Any:
     """Ask the hub whenever a run waits for a person, and return the run's result.
 
     ``handler`` is what ``agent.run()`` has returned; its stream of events is read here, and ``on_event`` is called with
     each of them. ``answer(event, verdict)`` makes the event that is sent back; by default a ``HumanResponseEvent`` with
     the fields of the request, ``response`` ``"yes"`` or ``"no"``, ``reason``, and ``arguments`` where the approver has
-    changed them. ``session`` names the conversation: with it, a run that is restored from its context in another
-    process has the same questions, else they are those of this run.
+    changed them.
+
+    A run that is restored from its context does not send its requests again: ``waiting`` are those that the earlier
+    process had, which is for the program to keep. They are the same questions if ``session``, a name of the
+    conversation, is the same, and the events have ``action``, ``arguments`` and ``waiter_id``, unique in it.
     """
     events = imported("workflows.events", "llama_index")
     telling = getattr(recorder, "telling", None)
@@ -93,7 +97,7 @@ async def resume(
         verdict = await recorder.decide(f"{session or handler.run_id}:{key}", action, arguments, parent=parent)
         handler.ctx.send_event(respond(event, verdict))
 
-    deciding: set[asyncio.Task[None]] = set()
+    deciding = {asyncio.ensure_future(decide(event)) for event in waiting}
     try:
         async for event in handler.stream_events():
             if on_event is not None:
@@ -260,7 +264,9 @@ class _Telling:
         agents = getattr(instance, "agents", None)
         is_of_agents = isinstance(agents, dict) or hasattr(instance, "can_handoff_to")
         root = getattr(instance, "root_agent", None) or getattr(instance, "name", None) or type(instance).__name__
-        prompt = _text(start.get("user_msg", None)) if is_of_agents else _fields(start)
+        prompt = None  # of a run that is restored
+        if start is not None:
+            prompt = _text(start.get("user_msg", None)) if is_of_agents else _fields(start)
         span.run = _Run(span_id, above, str(root), prompt, time.time())
         span.key, span.is_run = span_id, True
         self._release(span.parent)
@@ -487,14 +493,14 @@ def _question(event: Any, run: _Run | None) -> tuple[str, str, Any, str | None]:
     """Return key, action, arguments and parent of what an event asks a person."""
     said = _fields(event)
     parent = None if run is None else run.turn
-    named = [str(said[name]) for name in ("tool_id", "waiter_id") if said.get(name)]
+    calls = list(run.waiting.values()) if run is not None else []
+    call = calls[0] if len(calls) == 1 else None
+    key = said.get("waiter_id") or (call.tool_id if call is not None else repr(sorted(said.items())))
     if isinstance(said.get("action"), str):
-        return (named or [repr(sorted(said.items()))])[0], said["action"], said.get("arguments"), parent
-    waiting = list(run.waiting.values()) if run is not None else []
-    if len(waiting) == 1:
-        call = waiting[0]
-        return call.tool_id, call.tool_name, dict(call.tool_kwargs), parent
-    return (named or [repr(sorted(said.items()))])[0], "answer", said, parent
+        return str(key), said["action"], said.get("arguments"), parent
+    if call is not None:
+        return str(key), call.tool_name, dict(call.tool_kwargs), parent
+    return str(key), "answer", said, parent
 
 
 def _response(events: Any, event: Any, verdict: Verdict) -> Any:
