@@ -29,6 +29,7 @@ MESSAGES = [{"role": "user", "content": "mend the build"}]
 
 pytestmark = pytest.mark.filterwarnings(  # LiteLLM's own: it serializes answers with fields that they lack
     "ignore:Pydantic serializer warnings:UserWarning",
+    "ignore:Items .*ReadOnly:UserWarning",
     "ignore::pydantic.warnings.PydanticDeprecatedSince20",
     "ignore:There is no current event loop:DeprecationWarning",
 )
@@ -158,8 +159,18 @@ async def test_two_hubs_hear_both_and_one_that_is_closed_nothing() -> None:
             await anyio.sleep(0.01)
         await second.aclose()
     assert [kinds(each.events).count("model.called") for each in heard] == [1, 2]
-    assert all("Hubwire" not in type(each).__name__ for name in ("callbacks", "success_callback", "failure_callback",
-        "input_callback", "_async_success_callback", "_async_failure_callback") for each in getattr(litellm, name))
+    assert all(
+        "Hubwire" not in type(each).__name__
+        for name in (
+            "callbacks",
+            "success_callback",
+            "failure_callback",
+            "input_callback",
+            "_async_success_callback",
+            "_async_failure_callback",
+        )
+        for each in getattr(litellm, name)
+    )
 
 
 async def test_a_hub_that_is_gone_or_full_is_not_noticed() -> None:

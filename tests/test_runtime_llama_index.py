@@ -291,9 +291,7 @@ async def test_parallel_tools_are_paired_by_their_call() -> None:
         return f"{2 * n}"
 
     calls = [*call("double", n=1), *call("double", n=2), *call("double", n=3)]
-    events = await recorded(
-        lambda _: agent("coder", scripted(calls, text("done")), double).run(user_msg="go")
-    )
+    events = await recorded(lambda _: agent("coder", scripted(calls, text("done")), double).run(user_msg="go"))
     asked = {event.call_id: event.arguments["n"] for event in of(events, "tool.called")}
     done = {event.call_id: event.result for event in of(events, "tool.completed")}
     assert {key: str(2 * n) for key, n in asked.items()} == done

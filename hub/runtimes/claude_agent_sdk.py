@@ -12,15 +12,17 @@ those that are there: prompts, tool calls with arguments, results and errors, su
 ``asks=True`` the hub answers whether a tool may be used, instead of ``can_use_tool``.
 :meth:`~ClaudeAgentSDKRecorder.observed` passes messages on, and takes answers of models, tokens and cost from them.
 
-What Claude Code shows to no hook: when a call of a model begins (it is recorded when its answer has come), the turn that
-was interrupted, and a refusal by its own rules: such a call was announced and is recorded as abandoned, not as called.
+What Claude Code shows to no hook: when a call of a model begins (it is recorded when its answer has come), a turn
+that was interrupted, and whether a call that was announced is made or waits in a dialog of its own. So a call that the
+hub was not asked about is recorded as called when it has ended, and one that was refused is not recorded.
 
 Tested with claude-agent-sdk 0.2.189, on a transport of its protocol and without the program of Claude Code.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace  # of the SDK's own class
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -52,8 +54,8 @@ class _Session:
 
     turns: int = 0
     turn: str | None = None
-    tools: dict[str, bool] = attrs.field(factory=dict)
-    """The calls that are announced and have not ended, by their id, and whether they are recorded as made."""
+    tools: dict[str, None] = attrs.field(factory=dict)
+    """The ids of calls that are announced and have not ended."""
     subagents: dict[str, str] = attrs.field(factory=dict)
     """Keys of the turns of subagents, by their id."""
     messages: dict[str, None] = attrs.field(factory=dict)
@@ -81,7 +83,7 @@ class ClaudeAgentSDKRecorder(Recorder):
         changed: dict[str, Any] = {"hooks": hooks}
         if asks:
             changed["can_use_tool"] = self._may_use
-        return _replace(options, changed)
+        return replace(options, **changed)
 
     async def observed(self, messages: AsyncIterator[T]) -> AsyncIterator[T]:
         """Pass on the messages of ``query()`` or ``client.receive_response()``, and record what they tell."""
@@ -104,6 +106,8 @@ class ClaudeAgentSDKRecorder(Recorder):
     # -- hooks --
 
     async def _hook(self, given: Any, tool_use_id: Any, context: Any) -> dict[str, Any]:  # noqa: ARG002
+        if self.is_closed:
+            return {}
         try:
             self._told(given)
         except Exception as error:  # noqa: BLE001 - Claude Code would be told that its hook has failed
@@ -145,7 +149,7 @@ class ClaudeAgentSDKRecorder(Recorder):
             parent = session.subagents.get(str(given.get("agent_id")), session.turn)
             tool, arguments = str(given.get("tool_name")), given.get("tool_input")
             self.begin_tool(key, tool, parent=parent, arguments=arguments, call_id=call, is_held=True)
-            session.tools[call] = True
+            session.tools[call] = None
         if name == "PostToolUse":
             self.end(key, given.get("tool_response"))
             session.tools.pop(call, None)
@@ -229,15 +233,17 @@ class ClaudeAgentSDKRecorder(Recorder):
         """Ask the hub whether a tool may be used."""
         module: Any = imported("claude_agent_sdk", "claude_agent_sdk")
         call = getattr(context, "tool_use_id", None)
-        parent = None
-        for session in tuple(self._sessions.values()):
+        parent, key = None, ""
+        for session_id, session in tuple(self._sessions.items()):
             if call in session.tools:
                 parent = session.subagents.get(str(getattr(context, "agent_id", None)), session.turn or "")
+                key = f"{session_id}:{call}"
         if call is None:
             return module.PermissionResultDeny(message="Claude Code does not say which call it asks about")
         verdict = await self.decide(call, tool, arguments, parent=parent or None)
         if not verdict.is_approved:
             return module.PermissionResultDeny(message=f"The tool call was denied: {verdict.reason}")
+        self.release(key)
         return module.PermissionResultAllow(updated_input=dict(verdict.arguments) if verdict.is_modified else None)
 
 
@@ -249,18 +255,11 @@ def record(hub: Hub | HubThread, **settings: Any) -> ClaudeAgentSDKRecorder:
     """
     imported("claude_agent_sdk", "claude_agent_sdk")
 
-    def install(recorder: ClaudeAgentSDKRecorder) -> Callable[[], object] | None:
+    def install(recorder: ClaudeAgentSDKRecorder) -> None:
         recorder._sessions = {}
-        return None
 
     settings.setdefault("agent", "claude")
     return opened(hub, "claude-agent-sdk", install, kind=ClaudeAgentSDKRecorder, **settings)
-
-
-def _replace(options: Any, changed: dict[str, Any]) -> Any:
-    from dataclasses import replace  # that of the SDK's own class
-
-    return replace(options, **changed)
 
 
 def _block(block: Any) -> Any:

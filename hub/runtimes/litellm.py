@@ -7,7 +7,7 @@
 It captures every call of ``completion`` and its like, sync and async, streamed or not: messages, answer, tokens, cost,
 and errors. LiteLLM knows models and no agents: a call belongs to the agent that the code around it belongs to, as the
 handler of an actor or ``hubwire.scope``, and else to ``agent`` of ``record``. ``metadata={"agent": "planner"}`` of a
-call names another, ``metadata={"session_id": …}`` its session.
+call names another.
 
 What LiteLLM shows to no callback: that a call was cancelled, or its stream not read to the end (both are recorded as
 abandoned when the recorder is closed, or room is needed), the pieces of a stream in order, and what the tools do that
