@@ -305,7 +305,7 @@ async def test_odd_hooks_are_not_noticed() -> None:
 
 
 async def test_secrets_are_redacted() -> None:
-    secret = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH"  # noqa: S105 - it is none
+    secret = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH"
     script = [PROMPT, before("f", "c1", key=secret), after("f", "c1", secret), result(secret)]
     assert secret not in str(await recorded(lambda recorder: play(recorder, script), content=True))
 

@@ -358,7 +358,7 @@ async def test_a_model_that_is_called_alone_is_recorded() -> None:
 
 
 async def test_secrets_are_redacted() -> None:
-    secret = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH"  # noqa: S105 - it is none
+    secret = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH"
     job = agent("coder", scripted(call("search", query=f"api_key={secret}"), text("done")), search)
     events = await recorded(lambda _: job.run(user_msg="go"), content=True)
     assert of(events, "tool.called")[0].arguments

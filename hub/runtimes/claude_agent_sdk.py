@@ -256,7 +256,7 @@ def record(hub: Hub | HubThread, **settings: Any) -> ClaudeAgentSDKRecorder:
     imported("claude_agent_sdk", "claude_agent_sdk")
 
     def install(recorder: ClaudeAgentSDKRecorder) -> None:
-        recorder._sessions = {}
+        recorder._sessions = {}  # noqa: SLF001 - its own
 
     settings.setdefault("agent", "claude")
     return opened(hub, "claude-agent-sdk", install, kind=ClaudeAgentSDKRecorder, **settings)

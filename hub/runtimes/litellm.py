@@ -72,7 +72,13 @@ def _logger(recorder: Recorder) -> Any:
         def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
             _guarded(_begin, recorder, model, messages, kwargs)
 
-        def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        def log_success_event(
+            self,
+            kwargs: Any,
+            response_obj: Any,
+            start_time: Any,  # noqa: ARG002 - it is passed by name
+            end_time: Any,
+        ) -> None:
             _guarded(_end, recorder, kwargs, response_obj, end_time)
 
         def log_failure_event(
@@ -84,7 +90,13 @@ def _logger(recorder: Recorder) -> Any:
         ) -> None:
             _guarded(_fail, recorder, kwargs, end_time)
 
-        async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        async def async_log_success_event(
+            self,
+            kwargs: Any,
+            response_obj: Any,
+            start_time: Any,  # noqa: ARG002 - it is passed by name
+            end_time: Any,
+        ) -> None:
             _guarded(_end, recorder, kwargs, response_obj, end_time)
 
         async def async_log_failure_event(
@@ -103,7 +115,7 @@ def _guarded(tell: Callable[..., None], *given: Any) -> None:
     try:
         tell(*given)
     except Exception as error:  # noqa: BLE001 - LiteLLM would log it, or hand it to the caller
-        given[0]._failed(tell.__name__, error)
+        given[0]._failed(tell.__name__, error)  # noqa: SLF001 - an adapter is part of it
 
 
 def _begin(recorder: Recorder, model: Any, messages: Any, kwargs: Mapping[str, Any]) -> None:
