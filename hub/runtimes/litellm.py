@@ -54,13 +54,14 @@ def record(hub: Hub | HubThread, **settings: Any) -> Recorder:
 
         def undo() -> None:
             for name in _LISTS:
-                there = getattr(module, name, None)
-                for each in [each for each in there if each is logger] if isinstance(there, list) else ():
-                    there.remove(each)
+                there: Any = getattr(module, name, None)
+                if isinstance(there, list) and logger in there:
+                    there.remove(logger)
 
         return undo
 
-    return opened(hub, "litellm", install, **settings)
+    recorder: Recorder = opened(hub, "litellm", install, **settings)
+    return recorder
 
 
 def _logger(recorder: Recorder) -> Any:

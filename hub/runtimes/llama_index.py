@@ -85,13 +85,20 @@ async def resume(
         verdict = await recorder.decide(f"{session or handler.run_id}:{key}", action, arguments, parent=parent)
         handler.ctx.send_event(respond(event, verdict))
 
-    deciding = {asyncio.ensure_future(decide(event)) for event in waiting}
+    async def decide_or_end(event: Any) -> None:
+        try:
+            await decide(event)
+        except Exception:
+            await handler.cancel_run()  # it would wait for ever
+            raise
+
+    deciding = {asyncio.ensure_future(decide_or_end(event)) for event in waiting}
     try:
         async for event in handler.stream_events():
             if on_event is not None:
                 on_event(event)
             if isinstance(event, events.InputRequiredEvent):
-                deciding.add(asyncio.ensure_future(decide(event)))
+                deciding.add(asyncio.ensure_future(decide_or_end(event)))
         return await handler
     finally:
         for task in deciding:
@@ -128,7 +135,7 @@ def from_llama_index(agent: Any, *, name: str | None = None, **settings: Any) ->
             await handler.cancel_run()
             raise
 
-    return AgentActor(name or getattr(agent, "root_agent", None) or getattr(agent, "name", "agent"), answer, **settings)
+    return AgentActor(name or str(getattr(agent, "root_agent", None) or agent.name), answer, **settings)
 
 
 class _LlamaIndexRecorder(Recorder):
