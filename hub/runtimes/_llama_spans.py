@@ -1,0 +1,386 @@
+"""What spans and events of LlamaIndex's dispatcher mean, told to a recorder."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from .recorder import Recorder
+
+__all__ = ("Run", "Telling", "answer_of", "fields_of")
+
+_HELD_SECONDS: Final = 0.5
+"""A tool that asks a person does so at once: one that has worked for longer is recorded as called."""
+
+_SPANS_MAX: Final = 50_000
+
+_numbers = itertools.count(1)
+
+_TOOL_METHODS = frozenset({"call", "acall", "__call__"})
+
+
+@attrs.define(slots=True, eq=False)
+class Run:
+    """A run of a workflow."""
+
+    key: str
+    parent: str | None
+    root: str
+    """The agent that it begins with, or the name of the workflow."""
+    prompt: Any
+    at: float
+    agent: str | None = None
+    """The agent that is at work; None before the first."""
+    turn: str = ""
+    """Its turn: that of the run, or one inside of it."""
+    waiting: dict[str, Any] = attrs.field(factory=dict)
+    """The calls of tools that wait for a person, by the model's id of the call."""
+
+
+@attrs.define(slots=True, eq=False)
+class _Span:
+    """A span of LlamaIndex's that is open, or whose model still streams."""
+
+    parent: _Span | None
+    key: str | None = None
+    """That of what is recorded for it; None: it is only on the way from others to their parents."""
+    tool: str = ""
+    run: Run | None = None
+    is_run: bool = False
+    call: Any = None
+    """The ToolCall, where it is the step that makes it."""
+    timer: asyncio.TimerHandle | None = None
+    """Releases a call that is held back."""
+    waits: bool = False
+    was_cancelled: bool = False
+    model: str | None = None
+    """The key of the model call that is open in it."""
+    models: dict[str, None] = attrs.field(factory=dict)
+    """Of a step: keys of all model calls that are open below it."""
+
+
+class Telling:
+    """Tells a recorder what spans and events of LlamaIndex mean."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._spans: dict[str, _Span] = {}
+        self._runs: dict[str, Run] = {}
+        """By the run's own id, for those that are open."""
+
+    def run_of(self, run_id: Any) -> Run | None:
+        return self._runs.get(str(run_id))
+
+    # -- spans --
+
+    def enter(self, span_id: str, given: Mapping[str, Any], instance: Any, parent_id: str | None, tags: Any) -> None:
+        parent = self._spans.get(parent_id) if parent_id is not None else None
+        span = _Span(parent, run=None if parent is None else parent.run)
+        self._spans[span_id] = span
+        if len(self._spans) > _SPANS_MAX:
+            self._spans.pop(next(iter(self._spans)), None)  # the end of that one has not come
+        if "start_event" in given and "init_state" in given:
+            self._begin_run(span_id, span, given, instance)
+        elif instance is None and "ev" in given and parent is not None and parent.is_run:
+            self._begin_step(span_id, span, given["ev"], tags)
+        elif span_id.partition("-")[0].rpartition(".")[2] in _TOOL_METHODS and hasattr(instance, "metadata"):
+            self._begin_tool_span(span_id, span, given, instance)
+
+    def exit(self, span_id: str, result: Any) -> None:
+        span = self._spans.get(span_id)
+        if span is None:
+            return
+        if span.was_cancelled:
+            self.drop(span_id, asyncio.CancelledError("the run was cancelled"))
+        elif span.is_run:
+            self._end_run(span, answer_of(getattr(result, "result", result)), None)
+        elif span.call is not None:
+            self._end_step(span, result)
+        elif span.key is not None:
+            self._end_tool(span, result)
+        self._forget(span_id, span)
+
+    def drop(self, span_id: str, error: BaseException | None) -> None:
+        span = self._spans.get(span_id)
+        if span is None:
+            return
+        failure: Any = error if error is not None else "it was dropped"
+        for key in tuple(span.models):
+            self._recorder.fail(key, failure)
+        if type(error).__name__ == "WaitingForEvent":
+            _mark_waiting(span)
+        if span.is_run:
+            self._end_run(span, None, failure)
+        elif span.key is not None:
+            _stop(span)
+            if span.waits:
+                self._suspend(span)
+            else:
+                self._recorder.fail(span.key, failure)
+        if span.model is not None:
+            self._recorder.fail(span.model, failure)
+            self._close_model(span)
+        self._forget(span_id, span)
+
+    def _forget(self, span_id: str, span: _Span) -> None:
+        for key in tuple(span.models):
+            self._recorder.discard(key, "its stream was not read to the end")
+        if span.model is None:
+            self._spans.pop(span_id, None)
+
+    # -- runs --
+
+    def _begin_run(self, span_id: str, span: _Span, given: Mapping[str, Any], instance: Any) -> None:
+        above = _above(span.parent)
+        start = given["start_event"]
+        agents = getattr(instance, "agents", None)
+        is_of_agents = isinstance(agents, dict) or hasattr(instance, "can_handoff_to")
+        root = getattr(instance, "root_agent", None) or getattr(instance, "name", None) or type(instance).__name__
+        prompt = None  # of a run that is restored
+        if start is not None:
+            prompt = _text(start.get("user_msg", None)) if is_of_agents else fields_of(start)
+        span.run = Run(span_id, above, str(root), prompt, time.time())
+        span.key, span.is_run = span_id, True
+        self._release(span.parent)
+        if not is_of_agents:
+            self._work(span.run, str(root))
+
+    def _work(self, run: Run, agent: str) -> None:
+        """An agent of the run is at work: the one that was, or another."""
+        if run.agent == agent:
+            return
+        before, run.agent = run.agent, agent
+        if before is None:
+            run.turn = run.key
+            run.root = agent
+            self._recorder.begin_turn(run.key, agent=agent, parent=run.parent, prompt=run.prompt, at=run.at)
+            return
+        self._recorder.hand_over(before, agent, parent=run.key)
+        if run.turn != run.key:
+            self._recorder.end(run.turn)
+        run.turn = run.key
+        if agent != run.root:
+            run.turn = f"{run.key}:{agent}-{next(_numbers)}"
+            self._recorder.begin_turn(run.turn, agent=agent, parent=run.key)
+
+    def _end_run(self, span: _Span, answer: Any, failure: Any) -> None:
+        run = span.run
+        assert run is not None
+        if run.agent is None:
+            self._work(run, run.root)
+        for key in (run.turn, run.key) if run.turn != run.key else (run.key,):
+            if failure is None:
+                self._recorder.end(key, answer)
+            else:
+                self._recorder.fail(key, failure)
+        for run_id in [run_id for run_id, each in self._runs.items() if each is run]:
+            del self._runs[run_id]
+
+    # -- steps and tools --
+
+    def _begin_step(self, span_id: str, span: _Span, ev: Any, tags: Any) -> None:
+        run = span.run
+        assert run is not None
+        if isinstance(tags, Mapping) and (run_id := tags.get("llamaindex.run_id")) is not None:
+            self._runs[str(run_id)] = run
+        agent = getattr(ev, "current_agent_name", None)
+        if isinstance(agent, str):
+            self._work(run, agent)
+        elif type(ev).__name__ == "ToolCall" and isinstance(getattr(ev, "tool_id", None), str):
+            span.call = ev
+            run.waiting.pop(ev.tool_id, None)
+            self._hold(span_id, span, ev.tool_name, ev.tool_kwargs, ev.tool_id)
+
+    def _begin_tool_span(self, span_id: str, span: _Span, given: Mapping[str, Any], instance: Any) -> None:
+        name = str(getattr(instance.metadata, "name", None) or "tool")
+        parent = span.parent
+        if parent is not None and ((parent.call is not None and parent.call.tool_name == name) or parent.tool == name):
+            span.tool = name  # the same call, one layer further in
+            return
+        arguments = dict(given.get("kwargs") or {})
+        arguments.pop(getattr(instance, "ctx_param_name", None) or "", None)
+        if rest := given.get("args"):
+            arguments["args"] = list(rest)
+        if "input" in given:
+            arguments["input"] = given["input"]
+        self._hold(span_id, span, name, arguments, None)
+
+    def _hold(self, span_id: str, span: _Span, tool: str, arguments: Any, call_id: str | None) -> None:
+        self._release(span.parent)
+        span.key, span.tool = span_id, tool
+        above = _above(span.parent)
+        self._recorder.begin_tool(
+            span_id, tool, parent=above, arguments=arguments, call_id=call_id or None, is_held=True
+        )
+        try:
+            span.timer = asyncio.get_running_loop().call_later(_HELD_SECONDS, self._recorder.release, span_id)
+        except RuntimeError:
+            self._recorder.release(span_id)  # a sync call, in a thread without a loop, waits for nobody
+
+    def _release(self, span: _Span | None) -> None:
+        """Tools in which others begin are at work."""
+        while span is not None and not span.is_run:
+            if span.timer is not None and span.key is not None:
+                _stop(span)
+                self._recorder.release(span.key)
+            span = span.parent
+
+    def _end_step(self, span: _Span, result: Any) -> None:
+        assert span.key is not None
+        _stop(span)
+        if span.waits or result is None:
+            self._suspend(span)
+            return
+        self._end_tool(span, getattr(result, "tool_output", result))
+
+    def _end_tool(self, span: _Span, output: Any) -> None:
+        assert span.key is not None
+        _stop(span)
+        if getattr(output, "is_error", False):
+            error = getattr(output, "exception", None) or getattr(output, "content", "")
+            self._recorder.fail(span.key, error)
+        else:
+            raw = getattr(output, "raw_output", None)
+            self._recorder.end(span.key, raw if raw is not None else getattr(output, "content", output))
+
+    def _suspend(self, span: _Span) -> None:
+        assert span.key is not None
+        self._recorder.discard(span.key, "it waits for a person")
+        if span.run is not None and span.call is not None:
+            span.run.waiting[span.call.tool_id] = span.call
+
+    # -- model calls, by events --
+
+    def handle(self, event: Any) -> None:
+        name = type(event).__name__
+        span = self._spans.get(event.span_id)
+        if span is None:
+            if name in ("LLMChatStartEvent", "LLMCompletionStartEvent") and event.span_id is not None:
+                span = self._spans[event.span_id] = _Span(None)
+            else:
+                return
+        if name in ("LLMChatStartEvent", "LLMCompletionStartEvent"):
+            self._begin_model(event, span)
+        elif span.model is not None and name in ("LLMChatInProgressEvent", "LLMCompletionInProgressEvent"):
+            self._recorder.stream(span.model, getattr(event.response, "delta", None) or "")
+        elif span.model is not None and name in ("LLMChatEndEvent", "LLMCompletionEndEvent"):
+            self._end_model(event.response, span)
+            self._close_model(span)
+            if name == "LLMChatEndEvent" and span.key is None and span.parent is None:
+                self._spans.pop(event.span_id, None)
+        elif name == "SpanCancelledEvent":
+            span.was_cancelled = True
+
+    def _begin_model(self, event: Any, span: _Span) -> None:
+        above: _Span | None = span
+        while above is not None and above.key is None:
+            if above.model is not None:
+                return  # one call of a model, made of another one of its methods
+            above = above.parent
+        self._release(above)
+        span.model = f"{event.span_id}:{next(_numbers)}"
+        if (step := _step_of(span)) is not None:
+            step.models[span.model] = None
+        request = event.messages if hasattr(event, "messages") else event.prompt
+        if isinstance(request, list):
+            request = [_message(message) for message in request[-1:]] if len(request) == 1 else _messages(request)
+        self._recorder.begin_model(span.model, _model_name(event.model_dict), parent=_above(span), request=request)
+
+    def _end_model(self, response: Any, span: _Span) -> None:
+        assert span.model is not None
+        said = getattr(response, "message", None)
+        text = getattr(response, "text", None) if said is None else _message(said)
+        self._recorder.end(span.model, text, **_usage(response))
+
+    def _close_model(self, span: _Span) -> None:
+        if (step := _step_of(span)) is not None:
+            step.models.pop(span.model or "", None)
+        span.model = None
+
+
+def _step_of(span: _Span) -> _Span | None:
+    each: _Span | None = span
+    while each is not None and not (each.parent is not None and each.parent.is_run):
+        each = each.parent
+    return each
+
+
+def _above(span: _Span | None) -> str | None:
+    """Return the key of what is recorded and open around a span."""
+    while span is not None:
+        if span.is_run and span.run is not None:
+            return span.run.turn or span.run.key
+        if span.key is not None:
+            return span.key
+        span = span.parent
+    return None
+
+
+def _stop(span: _Span) -> None:
+    if span.timer is not None:
+        span.timer.cancel()
+        span.timer = None
+
+
+def _mark_waiting(span: _Span) -> None:
+    each: _Span | None = span
+    while each is not None and not each.is_run:
+        each.waits = True
+        each = each.parent
+
+
+def fields_of(event: Any) -> dict[str, Any]:
+    return dict(event.items()) if hasattr(event, "items") else {}
+
+
+def answer_of(result: Any) -> Any:
+    response = getattr(result, "response", None)
+    content = getattr(response, "content", None)
+    return content if isinstance(content, str) else result
+
+
+def _text(said: Any) -> Any:
+    return said if said is None or isinstance(said, str) else getattr(said, "content", None)
+
+
+def _messages(messages: list[Any]) -> list[Any]:
+    return [_message(message) for message in messages]
+
+
+def _message(message: Any) -> dict[str, Any]:
+    said: dict[str, Any] = {"role": str(getattr(message.role, "value", message.role))}
+    if (content := message.content) is not None:
+        said["content"] = content
+    calls = [
+        {"id": block.tool_call_id, "name": block.tool_name, "arguments": block.tool_kwargs}
+        for block in message.blocks
+        if type(block).__name__ == "ToolCallBlock"
+    ]
+    return said | {"tool_calls": calls} if calls else said
+
+
+def _model_name(model: Any) -> str:
+    if not isinstance(model, Mapping):
+        return ""
+    return str(model.get("model") or model.get("model_name") or model.get("class_name") or "")
+
+
+def _usage(response: Any) -> dict[str, Any]:
+    numbers: Any = getattr(response, "additional_kwargs", None)
+    raw = getattr(response, "raw", None)
+    usage = raw.get("usage") if isinstance(raw, Mapping) else getattr(raw, "usage", None)
+    found: dict[str, Any] = {}
+    for ours, theirs in (
+        ("input_tokens", ("prompt_tokens", "input_tokens")),
+        ("output_tokens", ("completion_tokens", "output_tokens")),
+    ):
+        for where, name in itertools.product((numbers, usage), theirs):
+            value = where.get(name) if isinstance(where, Mapping) else getattr(where, name, None)
+            if isinstance(value, int):
+                found[ours] = value
+    return found
