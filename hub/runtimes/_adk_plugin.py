@@ -51,7 +51,7 @@ class GoogleADKRecorder(Recorder):
 
     def count_failure(self, method: str, error: BaseException) -> None:
         """Count a callback that has failed inside; it returned all the same."""
-        self._failed(method, error)
+        self.failed(method, error)
 
 
 @attrs.define(eq=False)

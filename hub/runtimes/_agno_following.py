@@ -23,7 +23,7 @@ class AgnoRecorder(Recorder):
 
     def count_failure(self, method: str, error: BaseException) -> None:
         """Count what has failed inside of a wrapper; the run goes on all the same."""
-        self._failed(method, error)
+        self.failed(method, error)
 
 
 HEARING: list[AgnoRecorder] = []

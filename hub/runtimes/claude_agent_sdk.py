@@ -93,7 +93,7 @@ class ClaudeAgentSDKRecorder(Recorder):
                 try:
                     session = self._message(message) or session
                 except Exception as error:  # noqa: BLE001 - the host goes on
-                    self._failed("observed", error)
+                    self.failed("observed", error)
                 yield message
         except BaseException as error:
             if session is not None:
@@ -111,7 +111,7 @@ class ClaudeAgentSDKRecorder(Recorder):
         try:
             self._told(given)
         except Exception as error:  # noqa: BLE001 - Claude Code would be told that its hook has failed
-            self._failed("hook", error)
+            self.failed("hook", error)
         return {}  # has no say in what happens
 
     def _session(self, session_id: Any) -> _Session:

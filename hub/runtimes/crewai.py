@@ -61,7 +61,7 @@ class CrewAIRecorder(Recorder):
                 if len(self.places) > _PLACES_MAX:
                     self.places.pop(next(iter(self.places)), None)
         except Exception as error:  # noqa: BLE001 - the run must go on
-            self._failed("hear", error)
+            self.failed("hear", error)
 
     def parent_of(self, event: Any) -> str | None:
         """Return the key of the turn or call that an event is in."""
