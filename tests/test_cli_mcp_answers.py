@@ -251,23 +251,23 @@ async def test_what_is_before_damage_is_told(asked: Asked, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("tool", "arguments", "said"),
     [
-        pytest.param("query", {"agnet": "x"}, "is agent meant?", id="argument"),
+        pytest.param("query", {"agnet": "x"}, "did you mean agent?", id="argument"),
         pytest.param("query", {"cls": "x"}, "there is no argument 'cls'", id="argument of ours"),
-        pytest.param("tail", {"outcome": "faild"}, "is failed meant?", id="outcome"),
-        pytest.param("query", {"severity": "eror"}, "is error meant?", id="severity"),
+        pytest.param("tail", {"outcome": "faild"}, "did you mean failed?", id="outcome"),
+        pytest.param("query", {"severity": "eror"}, "did you mean error?", id="severity"),
         pytest.param("query", {"since": "yesteryear"}, "since", id="time"),
         pytest.param("query", {"since": "-1h", "until": "-2h"}, "until is exclusive", id="times"),
         pytest.param("query", {"after": "q1-nonsense"}, "cursor", id="cursor"),
         pytest.param("query", {"where": "tool=x"}, "where", id="where"),
         pytest.param("query", {"limit": 0}, "limit", id="limit"),
-        pytest.param("board", {"view": "agent"}, "is agents meant?", id="view"),
+        pytest.param("board", {"view": "agent"}, "did you mean agents?", id="view"),
         pytest.param("trail", {}, "exactly one of", id="no trail"),
         pytest.param("trail", {"agent": "a", "task": "b"}, "exactly one of", id="two trails"),
         pytest.param("show", {}, "event is missing", id="missing"),
         pytest.param("show", {"event": "99999"}, "has no event with seq 99999", id="no event"),
         pytest.param("show", {"event": "nothing"}, "has no event with id", id="no id"),
         pytest.param("deny", {}, "--allow-decide", id="not offered"),
-        pytest.param("trial", {}, "is trail meant?", id="tool"),
+        pytest.param("trial", {}, "did you mean trail?", id="tool"),
     ],
 )
 async def test_a_mistake_is_said_with_what_was_meant(

@@ -128,7 +128,7 @@ class Round:
             self.taken += 1
             return
         assert hub.statistics().applied == before, "a refusal changes nothing"
-        assert not isinstance(refusal, EventInvalid) or len(str(refusal)) < 600
+        assert not isinstance(refusal, EventInvalid) or len(str(refusal)) < 700
         self.refused += 1
 
     async def _check_audit_log(self, found: dict[int, Event]) -> None:
