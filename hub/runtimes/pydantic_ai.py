@@ -331,7 +331,7 @@ def _name_of(agent: Any) -> str | None:
 
 
 def _output_of(result: Any) -> Any:
-    output = getattr(result, "output", None)
+    output: Any = getattr(result, "output", None)
     if type(output).__name__ != "DeferredToolRequests":
         return output
     waiting = {"waits_for_approval": output.approvals, "waits_for_calls": output.calls}
