@@ -45,7 +45,8 @@ def _quiet(default: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 return function(*args, **kwargs)
             except Exception:  # noqa: BLE001 - a property of a stranger's class may raise what it likes
-                return default
+                nothing: R = default
+                return nothing
 
         return quiet
 
