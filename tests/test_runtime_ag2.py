@@ -30,7 +30,7 @@ from ag2.middleware import BaseMiddleware, RetryMiddleware, approval_required
 from ag2.stream import MemoryStream
 from ag2.testing import TestConfig
 
-from hubwire import Hub, HubThread
+from hubwire import BaseHubListener, Hub, HubThread
 from hubwire.errors import ConfigurationError
 from hubwire.listeners import AuditLog
 from hubwire.runtimes import Recorder
@@ -189,7 +189,7 @@ async def test_a_verdict_of_the_hub_stands_before_its_call() -> None:
             await team(recorder).ask("go")
             tasks.cancel_scope.cancel()
     seqs = {event.kind: event.seq for event in heard.events if event.kind.startswith("approval.")}
-    called = next(event.seq for event in heard.events if event.kind == "tool.called" and event.tool == "deploy")
+    called = next(event.seq for event in of(heard.events, "tool.called") if event.tool == "deploy")
     assert seqs["approval.requested"] < seqs["approval.approved"] < called
     assert len(of(heard.events, "approval.requested")) == 1
 
@@ -217,7 +217,9 @@ async def test_a_denial_of_the_hub_reaches_the_model_with_its_reason() -> None:
         async with record(hub) as recorder, anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: _answer(hub, is_passed=False, reason="not on a Friday"))
             await deployer(recorder).ask("go", stream=stream)
-    told = [event for event in await stream.history.get_events() if type(event).__name__ == "ToolResultEvent"]
+    told: list[Any] = [
+        event for event in await stream.history.get_events() if type(event).__name__ == "ToolResultEvent"
+    ]
     assert "not on a Friday" in told[0].result.parts[0].content
     assert "tool.called" not in heard.kinds, "a denied call was never made"
     assert "approval.denied" in heard.kinds
@@ -595,7 +597,7 @@ async def test_what_an_ag2_hub_reports_is_recorded() -> None:
             theirs.register_listener(recorder.listener)
             closed = asyncio.Event()
 
-            class Told:
+            class Told(BaseHubListener):
                 async def on_channel_event(self, channel_id: str, kind: str, payload: Any) -> None:
                     if kind == "closed":
                         closed.set()

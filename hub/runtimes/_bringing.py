@@ -18,6 +18,7 @@ from ..errors import (
     AccessDenied,
     CommandRejected,
     ConfigurationError,
+    HistoryGone,
     HubClosed,
     HubError,
     HubFailed,
@@ -254,8 +255,11 @@ class Bringing:
     @staticmethod
     async def _committed(hub: Hub, event: Event) -> None:
         """Return when an event is committed."""
-        async for _ in hub.events(after=event.seq - 1):  # which are those that are committed
-            return
+        try:
+            async for _ in hub.events(after=event.seq - 1):  # which are those that are committed
+                return
+        except HistoryGone:
+            return  # it is so long ago that the hub holds it no more
 
     def _tidy(self, value: Any) -> Any:
         """Redact a value, and cut it to what is shown."""
