@@ -17,7 +17,6 @@ from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage, TextBlock, ToolCallBlock
 from llama_index.core.llms.callbacks import llm_chat_callback
 from llama_index.core.llms.mock import MockFunctionCallingLLM
-from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.workflow import Context
 from workflows.errors import WorkflowRuntimeError
 from workflows.events import HumanResponseEvent, InputRequiredEvent
@@ -253,35 +252,6 @@ async def test_a_tool_that_waits_is_not_called() -> None:
         await hub.flush(timeout=30)
     assert "tool.called" not in heard.kinds
     assert of(heard.events, "approval.requested")[0].arguments == {"target": "live"}
-
-
-@pytest.mark.filterwarnings("ignore::workflows.context.state_store.UnserializableKeyWarning")  # it keeps no memory
-async def test_another_process_asks_the_same_question() -> None:
-    store = MemoryStore()
-    question = call("deploy", target="live")
-    async with Hub(store) as hub, record(hub) as recorder:
-        handler = agent("coder", scripted(question), deploy).run(user_msg="go")
-        seen: list[Any] = []
-        asking = asyncio.ensure_future(resume(recorder, handler, session="s-1", on_event=seen.append))
-        async for _ in hub.events(after=-1, pattern="approval.challenge_issued"):
-            break
-        kept = handler.ctx.to_dict()
-        asking.cancel()
-        await handler.cancel_run()
-        await asyncio.wait([asking])
-        (asked,) = hub.approvals.pending()
-    heard = Heard()
-    async with Hub(store, listeners=[heard]) as hub, record(hub) as recorder, anyio.create_task_group() as tasks:
-        other = agent("coder", scripted(text("done")), deploy)
-        handler = other.run(ctx=Context.from_dict(other, kept))
-        tasks.start_soon(approve_all, hub)
-        await hub.approvals.answer(asked.approval_id, "ann", is_passed=True)
-        await handler.ctx.store.set("memory", ChatMemoryBuffer.from_defaults(token_limit=1000))
-        waiting = [event for event in seen if isinstance(event, InputRequiredEvent)]
-        assert str(await resume(recorder, handler, session="s-1", waiting=waiting)) == "done"
-        tasks.cancel_scope.cancel()
-    assert of(heard.events, "approval.approved")[0].approval_id == asked.approval_id
-    assert "approval.requested" not in heard.kinds
 
 
 async def test_parallel_tools_are_paired_by_their_call() -> None:

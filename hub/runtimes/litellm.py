@@ -109,7 +109,9 @@ def _logger(recorder: Recorder) -> Any:
         ) -> None:
             _guarded(_fail, recorder, kwargs, end_time)
 
-    return HubwireLogger()
+    logger = HubwireLogger()
+    logger.recorder = f"{id(recorder)}"  # LiteLLM takes those of one class for one where their fields are equal
+    return logger
 
 
 def _guarded(tell: Callable[..., None], *given: Any) -> None:

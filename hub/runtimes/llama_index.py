@@ -62,18 +62,13 @@ async def resume(
     session: str | None = None,
     answer: Callable[[Any, Verdict], Any] | None = None,
     on_event: Callable[[Any], object] | None = None,
-    waiting: Sequence[Any] = (),
 ) -> Any:
     """Ask the hub whenever a run waits for a person, and return the run's result.
 
     ``handler`` is what ``agent.run()`` has returned; its stream of events is read here, and ``on_event`` is called with
     each of them. ``answer(event, verdict)`` makes the event that is sent back; by default a ``HumanResponseEvent`` with
     the fields of the request, ``response`` ``"yes"`` or ``"no"``, ``reason``, and ``arguments`` where the approver has
-    changed them.
-
-    A run that is restored from its context does not send its requests again: ``waiting`` are those that the earlier
-    process had, which is for the program to keep. They are the same questions if ``session``, a name of the
-    conversation, is the same, and the events have ``action``, ``arguments`` and ``waiter_id``, unique in it.
+    changed them. ``session`` names the conversation in the key of the question, which else is that of this run.
     """
     events = imported("workflows.events", "llama_index")
     telling = getattr(recorder, "telling", None)
@@ -92,7 +87,7 @@ async def resume(
             await handler.cancel_run()  # it would wait for ever
             raise
 
-    deciding = {asyncio.ensure_future(decide_or_end(event)) for event in waiting}
+    deciding: set[asyncio.Task[None]] = set()
     try:
         async for event in handler.stream_events():
             if on_event is not None:
