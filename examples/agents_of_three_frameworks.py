@@ -15,7 +15,7 @@ from langgraph.graph import MessagesState, StateGraph
 from pydantic_ai import Agent
 from pydantic_ai.models.test import TestModel
 
-from hubwire import Event, Hub
+from hubwire import Hub
 from hubwire.runtimes import langgraph, openai_agents, pydantic_ai
 
 agents.set_trace_processors([])  # its traces do not leave this machine
@@ -43,7 +43,7 @@ async def main() -> None:
         ann = await hub.agents.register("ann")
 
         @hub.on("turn.ended")
-        async def show(event: Event) -> None:
+        async def show(event: Any) -> None:
             if event.source:  # a run of a framework; the turn of the hub around it has none
                 print(f"{event.source}: {event.content}")
 
@@ -52,7 +52,8 @@ async def main() -> None:
         await channel.post(ann, "Why is the build red?")
         print("closed:", (await channel.ended()).reason)
         for entry in await channel.history():
-            print(f"{entry.name}: {entry.event.content}")
+            said: Any = entry.event
+            print(f"{entry.name}: {said.content}")
 
 
 asyncio.run(main())

@@ -59,6 +59,11 @@ async def echo_async(said: str, history: Sequence[Said], turn: Turn) -> str:
     return f"{len(history)}: {said}"
 
 
+def echo_in_the_end(said: str, history: Sequence[Said], turn: Turn) -> Any:
+    """As a function that is wrapped by another: it is not async, and what it returns is to be awaited."""
+    return echo_async(said, history, turn)
+
+
 def answers(answer: Any) -> Callable[..., Any]:
     async def given(said: str, history: Sequence[Said], turn: Turn) -> Any:
         return answer
@@ -95,7 +100,7 @@ async def posts(channel: Channel) -> list[str]:
 # -- who speaks, and when --
 
 
-@pytest.mark.parametrize("answer", [echo, echo_async], ids=["in a thread", "async", "async in the end"])
+@pytest.mark.parametrize("answer", [echo, echo_async, echo_in_the_end])
 async def test_it_answers_who_has_posted_and_knows_what_was_said_before(answer: Any) -> None:
     async with running() as (hub, _, ann):
         coder = await spawn(hub, "coder", answer)
@@ -202,7 +207,7 @@ async def test_two_of_them_do_not_talk_for_ever() -> None:
         begin.set()
         await heard.wait_for("turn.ended", count=2)
         await hub.flush()
-        said = [entry.event for entry in await channel.history(limit=1000) if entry.event.agent_id != ann.id]
+        said: list[Any] = [each.event for each in await channel.history(limit=1000) if each.event.agent_id != ann.id]
         said = [each for each in said if each.content != "noise"]
         assert [each.causation_id for each in said[1:]] == [question.id]
         assert len(said) == 2
@@ -271,7 +276,8 @@ async def test_an_empty_answer_is_no_post_and_where_others_wait_for_it_a_failure
         assert await posts(conversation) == ["ann: go"]
         discussion = await hub.channels.open([ann, coder], type="discussion")
         await discussion.post(ann, "go")
-        assert "coder has answered nothing" in (await heard.wait_for("turn.failed")).error_message
+        failed: Any = await heard.wait_for("turn.failed")
+        assert "coder has answered nothing" in failed.error_message
 
 
 def raises(error: BaseException) -> Callable[..., Any]:

@@ -137,6 +137,10 @@ async def test_a_callback_that_is_taken_away_may_close_and_give_another() -> Non
         assert undone[-1] == "late", "what is given to one that is closed is taken away at once"
 
 
+def again_opened(hub: Hub) -> Recorder:
+    return opened(hub, "inner", lambda _: None, kind=Recorder)
+
+
 async def test_a_listener_may_open_record_in_and_close_recorders() -> None:
     heard = Heard()
     recorders: list[Recorder] = []
@@ -146,11 +150,10 @@ async def test_a_listener_may_open_record_in_and_close_recorders() -> None:
         async def again(event: Event) -> None:
             if event.source == "host" and not recorders:
                 for _ in range(3):
-                    recorder = opened(hub, "inner", lambda _: None)
-                    recorders.append(recorder)
-                    one_run(recorder, "inner run")
-                recorder.close()
-                recorders.append(opened(hub, "inner", lambda _: None))
+                    recorders.append(again_opened(hub))
+                    one_run(recorders[-1], "inner run")
+                recorders[-1].close()
+                recorders.append(again_opened(hub))
 
         async with Recorder(hub, source="host") as host:
             one_run(host, "outer run")
