@@ -33,7 +33,6 @@ from hubwire.runtimes.agent_framework import AgentFrameworkRecorder, from_agent_
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
-
 from support.agent_framework_team import Scripted, call, deploy, middleware, say, team
 
 
