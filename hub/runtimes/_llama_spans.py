@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
 
+from ..clock import SystemClock
 from .recorder import Recorder
 
 __all__ = ("Run", "Telling", "answer_of", "fields_of")
 
 _HELD_SECONDS: Final = 0.5
 """A tool that asks a person does so at once: one that has worked for longer is recorded as called."""
+
+_clock = SystemClock()
 
 _SPANS_MAX: Final = 50_000
 
@@ -144,7 +146,7 @@ class Telling:
         prompt = None  # of a run that is restored
         if start is not None:
             prompt = _text(start.get("user_msg", None)) if is_of_agents else fields_of(start)
-        span.run = Run(span_id, above, str(root), prompt, time.time())
+        span.run = Run(span_id, above, str(root), prompt, _clock.now_ns() / 1e9)
         span.key, span.is_run = span_id, True
         self._release(span.parent)
         if not is_of_agents:
