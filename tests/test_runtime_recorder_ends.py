@@ -123,7 +123,7 @@ async def test_a_callback_that_is_taken_away_may_close_and_give_another() -> Non
             recorder.close()
 
         def fails() -> None:
-            undone.append("fails")
+            recorder.on_close(lambda: undone.append("fails"))
             raise ValueError
 
         recorder.on_close(first)
