@@ -123,7 +123,7 @@ async def test_a_callback_that_is_taken_away_may_close_and_give_another() -> Non
             recorder.close()
 
         def fails() -> None:
-            undone.append("fails")
+            recorder.on_close(lambda: undone.append("fails"))
             raise ValueError
 
         recorder.on_close(first)
@@ -135,6 +135,10 @@ async def test_a_callback_that_is_taken_away_may_close_and_give_another() -> Non
         assert recorder.statistics().failures == 1
         recorder.on_close(lambda: undone.append("late"))
         assert undone[-1] == "late", "what is given to one that is closed is taken away at once"
+        other = Recorder(hub, source="other")
+        other.on_close(lambda: other.on_close(lambda: undone.append("last")))
+        other.close()
+        assert undone[-1] == "last"
 
 
 def again_opened(hub: Hub) -> Recorder:
