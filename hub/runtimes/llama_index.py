@@ -21,6 +21,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import anyio
+
 from .. import Hub, HubThread
 from ..actors import Turn
 from ._actors import AgentActor, Said
@@ -80,27 +82,30 @@ async def resume(
         verdict = await recorder.decide(f"{session or handler.run_id}:{key}", action, arguments, parent=parent)
         handler.ctx.send_event(respond(event, verdict))
 
+    failures: list[Exception] = []
+
     async def decide_or_end(event: Any) -> None:
         try:
             await decide(event)
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - it is raised below, in the place of the run's
+            failures.append(error)
             await handler.cancel_run()  # it would wait for ever
-            raise
 
-    deciding: set[asyncio.Task[None]] = set()
-    try:
-        async for event in handler.stream_events():
-            if on_event is not None:
-                on_event(event)
-            if isinstance(event, events.InputRequiredEvent):
-                deciding.add(asyncio.ensure_future(decide_or_end(event)))
-        return await handler
-    finally:
-        for task in deciding:
-            task.cancel()
-        for done in await asyncio.gather(*deciding, return_exceptions=True):
-            if isinstance(done, Exception):
-                raise done
+    result: Any = None
+    async with anyio.create_task_group() as tasks:
+        try:
+            async for event in handler.stream_events():
+                if on_event is not None:
+                    on_event(event)
+                if isinstance(event, events.InputRequiredEvent):
+                    tasks.start_soon(decide_or_end, event)
+            result = await handler
+        except Exception as error:  # noqa: BLE001 - a group would raise a group of it
+            failures.append(error)
+        tasks.cancel_scope.cancel()
+    if failures:
+        raise failures[0]
+    return result
 
 
 def from_llama_index(agent: Any, *, name: str | None = None, **settings: Any) -> AgentActor:
