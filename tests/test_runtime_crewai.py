@@ -7,14 +7,16 @@ import json
 import os
 import threading
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
-os.environ.setdefault("CREWAI_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("CREWAI_TRACING_ENABLED", "false")
-os.environ.setdefault("CREWAI_TESTING", "true")
-os.environ.setdefault("OTEL_SDK_DISABLED", "true")
+if find_spec("crewai") is not None:  # for others that are tested in this process, they mean something else
+    os.environ.setdefault("CREWAI_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("CREWAI_TRACING_ENABLED", "false")
+    os.environ.setdefault("CREWAI_TESTING", "true")
+    os.environ.setdefault("OTEL_SDK_DISABLED", "true")
 
 pytest.importorskip("crewai", reason="CrewAI is not installed: pip install 'hubwire[crewai]'")
 
