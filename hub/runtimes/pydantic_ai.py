@@ -20,7 +20,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
+from importlib import import_module
 from typing import Any
 
 from .. import Hub, HubThread
@@ -360,3 +362,8 @@ def _reset(token: Any) -> None:
         _above.reset(token)
     except ValueError:
         pass  # a run that is closed in another context, as an async generator may be
+
+
+# The framework is loaded with this module, where a program has no loop yet: it takes a second.
+with suppress(ImportError):
+    import_module("pydantic_ai.capabilities")
