@@ -103,7 +103,7 @@ class Telling:
             key,
             agent=agent,
             parent=parent_of(self.recorder),
-            prompt=self._shown(messages),
+            prompt=self._asked(messages),
             session=getattr(context.session, "session_id", None),
         )
         if context.session is not None:  # else the framework does not heed what is answered
@@ -135,6 +135,12 @@ class Telling:
             is_held=True,
         )
         return key
+
+    def _asked(self, messages: Sequence[Any]) -> Any:
+        """Return what a run is to do: its text, where it is one message of text."""
+        shown = self._shown(messages)
+        only = shown[0] if len(shown) == 1 else None
+        return only["content"] if isinstance(only, dict) and isinstance(only.get("content"), str) else shown
 
     def _shown(self, messages: Sequence[Any]) -> Any:
         if self.recorder.is_whole or len(messages) < 2:
