@@ -283,6 +283,24 @@ async def test_a_secret_at_the_cut_is_not_half_shown() -> None:
     assert "sk-proj-Ab1" not in json.dumps([str(event) for event in heard.events])
 
 
+async def test_a_secret_at_the_beginning_of_a_tail_is_not_half_shown() -> None:
+    heard, secret = Heard(), "sk-proj-" + "Ab1" * 40
+    async with Hub() as hub:
+        hub.attach(heard)
+        async with Recorder(hub, source="try", stream_seconds=1e-9) as recorder:
+            recorder.begin_turn("t", agent="a")
+            recorder.begin_model("m", "model", parent="t")
+            for piece in (secret, *(" and on" for _ in range(60))):
+                recorder.stream("m", piece)
+            recorder.end("m", "done")
+            recorder.end("t")
+        await hub.flush(timeout=30)
+    told = of(heard.events, "model.progressed")
+    assert len(told) > 50
+    assert told[-1].characters == len(secret) + 60 * 7
+    assert not [event.text for event in told if "Ab1Ab1" in event.text]
+
+
 async def test_the_least_important_is_left_out_first_and_told() -> None:
     heard, hub = Heard(), Hub()
     hub.attach(heard)

@@ -14,7 +14,8 @@ from typing import Any
 import attrs
 
 from ._opening import imported
-from .recorder import PREVIEW_CHARS, Recorder
+from ._settings import PREVIEW_CHARS
+from .recorder import Recorder
 
 __all__ = ("GoogleADKRecorder", "plugin_of", "text_of")
 

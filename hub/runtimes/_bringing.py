@@ -32,6 +32,7 @@ from ..redaction import Redactor
 from ._capture import captured
 from ._queue import Entry, Queue
 from ._spans import Spans
+from ._stream import TAIL_CHARS
 from .verdict import Verdict
 
 __all__ = ("Bringing",)
@@ -72,7 +73,7 @@ class Bringing:
         self._tenant = tenant
         self._redactor = redactor
         self._chars_max = chars_max
-        self._spans = Spans(source, session, self._tidy, queue.forget)
+        self._spans = Spans(source, session, self._tidy, self._tidy_end, queue.forget)
         self._agent_ids: dict[str, str | None] = {}
         self._hub: Hub | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -266,6 +267,10 @@ class Bringing:
         if value is None:
             return None
         return captured(self._redactor.redact(value), self._chars_max)
+
+    def _tidy_end(self, tail: Any) -> Any:
+        """Redact the end of an answer, and cut it to what is shown, at its beginning."""
+        return captured(self._redactor.redact(tail), TAIL_CHARS)[-min(self._chars_max, TAIL_CHARS // 2) :]
 
     # -- agents --
 

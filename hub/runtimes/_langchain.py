@@ -18,7 +18,8 @@ from ..events._shown import is_a
 from ._capture import captured
 from ._langchain_runs import Following
 from ._opening import imported, opened
-from .recorder import Recorder, hub_of
+from ._settings import hub_of
+from .recorder import Recorder
 
 __all__ = ("check_can", "check_recorder", "correlation_of", "following")
 

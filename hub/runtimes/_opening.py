@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from .. import Hub, HubThread
 from ..errors import ConfigurationError
-from .recorder import Recorder, hub_of
+from ._settings import hub_of
+from .recorder import Recorder
 
 __all__ = ("imported", "opened")
 

@@ -111,12 +111,21 @@ class Spans:
     """Holds what is open, and makes events of entries."""
 
     def __init__(
-        self, source: str, session: str | None, tidy: Callable[[Any], Any], on_gone: Callable[[str], None]
+        self,
+        source: str,
+        session: str | None,
+        tidy: Callable[[Any], Any],
+        tidy_end: Callable[[Any], Any],
+        on_gone: Callable[[str], None],
     ) -> None:
-        """``tidy`` redacts and cuts a captured value; ``on_gone`` is told the key of what was abandoned."""
+        """``tidy`` redacts and cuts a captured value, and ``tidy_end`` the end of an answer.
+
+        ``on_gone`` is told the key of what was abandoned.
+        """
         self._source = source
         self._session = session
         self._tidy = tidy
+        self._tidy_end = tidy_end
         self._on_gone = on_gone
         self._open: dict[str, Span] = {}
         self._waiting: dict[str, Span] = {}
@@ -374,7 +383,7 @@ class Spans:
                         call_id=span.id,
                         pieces=fields["pieces"],
                         characters=fields["characters"],
-                        text=self._tidy(fields.get("text")),
+                        text=self._tidy_end(fields.get("text", "")),
                         **header,
                     ),
                     None,

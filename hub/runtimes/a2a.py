@@ -36,7 +36,8 @@ from ._actors import AgentActor, Said
 from ._capture import captured
 from ._opening import imported, opened
 from ._served import correlation_of
-from .recorder import APPROVAL_CHARS, CONTENT_CHARS, Recorder
+from ._settings import APPROVAL_CHARS, CONTENT_CHARS
+from .recorder import Recorder
 from .verdict import Verdict
 
 __all__ = ("A2ARecorder", "decide", "from_a2a", "record")

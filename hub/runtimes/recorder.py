@@ -24,21 +24,30 @@ from ._bringing import Bringing
 from ._capture import CUT, captured, error_message, error_type, key_text, short_text, size_of
 from ._place import place
 from ._queue import ENTRY_BYTES, Entry, Grade, Queue
+from ._settings import (
+    APPROVAL_CHARS,
+    CONTENT_CHARS,
+    MARGIN_CHARS,
+    PREVIEW_CHARS,
+    flag,
+    hub_of,
+    name_of,
+    numbers_of,
+    redactor_of,
+    seconds_of,
+    time_ns_of,
+    whole_of,
+)
+from ._stream import Stream
 from .verdict import Verdict
 
-__all__ = ("Recorder", "RecorderStatistics", "hub_of")
+__all__ = ("Recorder", "RecorderStatistics")
 
 P = ParamSpec("P")
 
 _log = OwnLog("runtimes")
 
 _time_of_day = SystemClock()
-
-PREVIEW_CHARS: Final = 200
-CONTENT_CHARS: Final = 64 * 1024
-APPROVAL_CHARS: Final = 1024 * 1024
-MARGIN_CHARS: Final = 2048
-"""How much more is looked at than is shown: half of a secret at the cut would not be recognised."""
 
 
 @attrs.frozen(kw_only=True)
@@ -118,21 +127,21 @@ class Recorder:
         stream_seconds: float = 5.0,
     ) -> None:
         self._hub = hub_of(hub)
-        self.source: Final = _name("source", source)
-        self._chars = CONTENT_CHARS if _bool("content", content) else PREVIEW_CHARS
-        self._queue = Queue(_whole("queue_max", queue_max), _whole("queue_bytes_max", queue_bytes_max))
-        self._stream_seconds = _seconds("stream_seconds", stream_seconds)
-        self._streams: dict[str, _Stream] = {}
+        self.source: Final = name_of("source", source)
+        self._chars = CONTENT_CHARS if flag("content", content) else PREVIEW_CHARS
+        self._queue = Queue(whole_of("queue_max", queue_max), whole_of("queue_bytes_max", queue_bytes_max))
+        self._stream_seconds = seconds_of("stream_seconds", stream_seconds)
+        self._streams: dict[str, Stream] = {}
         self._failures = 0
         self._undo: list[Callable[[], object]] = []
         self._lock = threading.RLock()  # it may be closed in a signal handler, or by its own callback
         self._bringing = Bringing(
             self._queue,
             source=self.source,
-            agent=_name("agent", agent),
-            session=None if session is None else _name("session", session),
-            tenant=None if tenant is None else _name("tenant", tenant),
-            redactor=_redactor(redactor),
+            agent=name_of("agent", agent),
+            session=None if session is None else name_of("session", session),
+            tenant=None if tenant is None else name_of("tenant", tenant),
+            redactor=redactor_of(redactor),
             chars_max=self._chars,
         )
         register_at_fork(self)
@@ -222,7 +231,7 @@ class Recorder:
             name=tool,
             call_id=call_id,
             is_held=bool(is_held),
-            **_numbers({"held_seconds": held_seconds}),
+            **numbers_of({"held_seconds": held_seconds}),
             arguments=self._copy(arguments),
         )
 
@@ -246,7 +255,7 @@ class Recorder:
         """
         numbers = {"input_tokens": input_tokens, "output_tokens": output_tokens, "cost_usd": cost_usd}
         extra = None if extra is None else captured(extra, CONTENT_CHARS)
-        self._end("end", key, at, result=self._copy(result), name=model, extra=extra, **_numbers(numbers))
+        self._end("end", key, at, result=self._copy(result), name=model, extra=extra, **numbers_of(numbers))
 
     @_harmless
     def fail(self, key: str, error: object, *, kind: str | None = None, at: float | None = None) -> None:
@@ -270,19 +279,19 @@ class Recorder:
         """A piece of a model's answer has come. The first is recorded, and then how far it is, now and then."""
         now = time.monotonic()
         stream = self._streams.get(key)
+        is_first = stream is None
         if stream is None:
             if not self._queue.is_open(key):
                 return
-            stream = self._streams[key] = _Stream(now)
+            stream = self._streams[key] = Stream(now)
             if len(self._streams) > _STREAMS_MAX:
                 self._streams.pop(next(iter(self._streams)), None)  # the end of that one has not come
-        elif stream.add(text) and now < stream.told_at + self._stream_seconds:
+        stream.add(text)
+        if not is_first and now < stream.told_at + self._stream_seconds:
             return
-        if stream.pieces == 0:
-            stream.add(text)
         stream.told_at = now
-        tail = captured(stream.tail[-self._chars :], self._chars + MARGIN_CHARS)
-        self._put("progress", Grade.PROGRESS, key, key, pieces=stream.pieces, characters=stream.characters, text=tail)
+        said = {"pieces": stream.pieces, "characters": stream.characters, "text": stream.tail}
+        self._put("progress", Grade.PROGRESS, key, key, **said)
 
     @_harmless
     def usage(
@@ -295,7 +304,7 @@ class Recorder:
     ) -> None:
         """Add tokens and cost to what is open under this key, where they are told apart from its end."""
         numbers = {"input_tokens": input_tokens, "output_tokens": output_tokens, "cost_usd": cost_usd}
-        self._put("usage", Grade.TURN, key, None, **_numbers(numbers))
+        self._put("usage", Grade.TURN, key, None, **numbers_of(numbers))
 
     @_harmless
     def hand_over(self, from_agent: str, to_agent: str, *, parent: str | None = None, reason: str = "") -> None:
@@ -518,7 +527,7 @@ class Recorder:
             elif type(value) in (str, dict, list):
                 size += size_of(value)
         wall, tick = _time_of_day.now_ns(), time.monotonic_ns()
-        if at is not None and (told := _time_ns(at)) is not None:
+        if at is not None and (told := time_ns_of(at)) is not None:
             wall, tick = told, tick - (wall - told)
         parent = None if parent is None else key_text(parent)
         key = key if step in _WITHOUT_KEY else key_text(key)
@@ -545,75 +554,3 @@ _STREAMS_MAX: Final = 10_000
 _NAMES = frozenset({"agent", "name", "call_id", "correlation", "session"})
 
 _WITHOUT_KEY = frozenset({"hand_over", "error", "fact", "mark"})
-
-
-class _Stream:
-    """The pieces of an answer that have come."""
-
-    __slots__ = ("characters", "pieces", "tail", "told_at")
-
-    def __init__(self, now: float) -> None:
-        self.pieces = 0
-        self.characters = 0
-        self.tail = ""
-        self.told_at = now
-
-    def add(self, text: str) -> bool:
-        self.pieces += 1
-        if type(text) is str:
-            self.characters += len(text)
-            self.tail = (self.tail + text)[-4096:]
-        return True
-
-
-def hub_of(hub: object) -> Hub:
-    """Return the hub that was given, or the one of the thread that was."""
-    if isinstance(hub, HubThread):
-        return hub.hub
-    if isinstance(hub, Hub):
-        return hub
-    raise ConfigurationError(f"a recorder needs a Hub or a HubThread, not a {type(hub).__name__}; write record(hub)")
-
-
-def _redactor(redactor: object) -> Redactor:
-    if redactor is None:
-        return Redactor.shared()
-    if not isinstance(redactor, Redactor):
-        raise ConfigurationError(f"redactor is a hubwire.redaction.Redactor or None, not {captured(redactor, 100)!r}")
-    return redactor
-
-
-def _name(argument: str, value: object) -> str:
-    if type(value) is not str or not value or len(value) > 200:
-        raise ConfigurationError(f"{argument} is a text of 1 to 200 characters, not {captured(value, 100)!r}")
-    return value
-
-
-def _bool(argument: str, value: object) -> bool:
-    if type(value) is not bool:
-        raise ConfigurationError(f"{argument} is True or False, not {captured(value, 100)!r}")
-    return value
-
-
-def _whole(argument: str, value: object) -> int:
-    if type(value) is not int or value < 1:
-        raise ConfigurationError(f"{argument} is a whole number from 1 on, not {captured(value, 100)!r}")
-    return value
-
-
-def _seconds(argument: str, value: object) -> float:
-    if type(value) not in (int, float) or not 0 < value < 1e9:  # type: ignore[operator]
-        raise ConfigurationError(f"{argument} is a positive number of seconds, not {captured(value, 100)!r}")
-    return float(value)  # type: ignore[arg-type]
-
-
-def _numbers(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in given.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
-    }
-
-
-def _time_ns(at: object) -> int | None:
-    return int(at * 1e9) if isinstance(at, int | float) and 0 < at < 1e11 else None
