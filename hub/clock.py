@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from uuid_utils import UUID, uuid7
@@ -54,7 +54,17 @@ def uuid_of_now() -> UUID:
             if type(error).__name__ != "PanicException":
                 raise
             _is_before_1970 = True
-    return uuid7(nanoseconds=max(time.time_ns(), 0))
+    return _uuid_at(max(time.time_ns(), 0))
+
+
+def _uuid_at(ns: int) -> UUID:
+    make: Any = uuid7  # it took other arguments before its version 1
+    try:
+        made: UUID = make(nanoseconds=ns)
+    except TypeError:
+        seconds, rest = divmod(ns, 1_000_000_000)
+        made = make(seconds, rest)
+    return made
 
 
 def timestamp(ns: int) -> str:

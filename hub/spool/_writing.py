@@ -19,6 +19,8 @@ __all__ = ("BYTES_MAX", "FILE_BYTES_MAX", "Refused", "Writer")
 BYTES_MAX = 256 * 1024 * 1024
 FILE_BYTES_MAX = 8 * 1024 * 1024
 
+_AROUND_BYTES = 140
+"""What a line has around its event, at most: its number, time, process and checksum."""
 _LOOK_BYTES = 1024 * 1024
 """After how many bytes of its own a writer looks again what all have written."""
 _LOOK_SECONDS = 0.2
@@ -134,7 +136,7 @@ class Writer:
             raise Refused(
                 f"the event has {len(event):,} bytes, more than {LINE_BYTES_MAX:,}; store its payload elsewhere"
             )
-        self._check_room(len(event))
+        self._check_room(len(event) + _AROUND_BYTES)
         file = self._opened()
         line = line_of(file.number + 1, os.getpid(), moment(self._now_ns()), self.lost, event)
         file.append(line, sync=self._sync)
