@@ -118,7 +118,7 @@ def _guarded(tell: Callable[..., None], *given: Any) -> None:
     try:
         tell(*given)
     except Exception as error:  # noqa: BLE001 - LiteLLM would log it, or hand it to the caller
-        given[0]._failed(tell.__name__, error)  # noqa: SLF001 - an adapter is part of it
+        given[0].failed(tell.__name__, error)
 
 
 def _begin(recorder: Recorder, model: Any, messages: Any, kwargs: Mapping[str, Any]) -> None:
