@@ -147,10 +147,20 @@ def test_a_setting_that_cannot_work_is_refused(wrong: dict[str, Any]) -> None:
     assert hub.feeds == ()
 
 
-@pytest.mark.parametrize("hub", [None, "hub", Hub, object()], ids=range(4))
+@pytest.mark.parametrize("hub", [None, "hub", Hub, object(), Evil()], ids=range(5))
 def test_what_is_no_hub_is_refused(hub: Any) -> None:
     with pytest.raises(ConfigurationError, match="Hub"):
         Recorder(hub, source="try")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["source", "agent", "content", "session", "tenant", "redactor", "queue_max", "queue_bytes_max", "stream_seconds"],
+)
+def test_a_setting_that_raises_when_it_is_looked_at_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        settings: Any = {"source": "try", name: Evil()}
+        Recorder(Hub(), **settings)
 
 
 async def test_threads_keep_the_order_of_each_run() -> None:

@@ -16,6 +16,7 @@ from ..events import canonical
 from ..events._shown import is_a, shown
 from ._capture import captured, is_made_of_fields
 from ._place import within
+from ._settings import whole_of
 
 __all__ = ("AgentActor", "Answer", "Said", "text_of")
 
@@ -65,8 +66,8 @@ class AgentActor(BaseActor):
             raise ConfigurationError(f"an actor answers by calling a function, not {shown(answer)}")
         self._answer = answer
         self._thread = GuestThread(f"agent {name}")
-        self._history_max = _whole("history_max", history_max)
-        self._history_bytes_max = _whole("history_bytes_max", history_bytes_max)
+        self._history_max = whole_of("history_max", history_max)
+        self._history_bytes_max = whole_of("history_bytes_max", history_bytes_max)
 
     async def on_envelope(self, turn: Turn, /) -> None:
         """Answer the envelope, or keep silent."""
@@ -155,9 +156,3 @@ def text_of(content: Any) -> str:
     if isinstance(content, Mapping) and isinstance(content.get("text"), str):
         return str(content["text"])
     return json.dumps(canonical(content), ensure_ascii=False)
-
-
-def _whole(argument: str, value: object) -> int:
-    if type(value) is not int or value < 1:
-        raise ConfigurationError(f"{argument} is a whole number from 1 on, not {shown(value)}")
-    return value

@@ -35,7 +35,9 @@ def captured(value: Any, chars_max: int) -> Any:
     """Return a plain copy of a value, with at most about so many characters of text in it."""
     try:
         return _Copy(chars_max).of(value, 0)
-    except Exception as error:  # noqa: BLE001 - a value of a stranger's class may do anything when it is looked at
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a value of a stranger's class may do anything when it is looked at
         return f"({_class_name(value)}, which raised {_class_name(error)} when it was looked at)"
 
 

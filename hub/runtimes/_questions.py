@@ -50,9 +50,10 @@ async def decided(recorder: Recorder, questions: Sequence[Question]) -> Sequence
         for number, question in enumerate(questions):
             tasks.start_soon(ask, number, question)
     for number, question in enumerate(questions):
-        if not verdicts[number].is_approved and not verdicts[number].approval_id:
+        verdict = verdicts[number]
+        if not verdict.is_approved and not verdict.approval_id and recorder.is_closed:
             raise HubClosed(
-                f"the hub has not decided about {question.action}: {verdicts[number].reason}; the run still waits, and "
+                f"the hub has not decided about {question.action}: {verdict.reason}; the run still waits, and "
                 "may be resumed with a recorder of a hub that is running"
             )
     known = _keys.setdefault(recorder, {})

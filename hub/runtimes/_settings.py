@@ -34,10 +34,14 @@ MARGIN_CHARS: Final = 2048
 
 def hub_of(hub: object) -> Hub:
     """Return the hub that was given, or the one of the thread that was."""
-    if isinstance(hub, HubThread):
-        return hub.hub
-    if isinstance(hub, Hub):
-        return hub
+    kind: Any = type(hub)  # what the object says of its class may be the guest's code
+    given: Any = hub
+    if issubclass(kind, HubThread):
+        thread: HubThread = given
+        return thread.hub
+    if issubclass(kind, Hub):
+        known: Hub = given
+        return known
     raise ConfigurationError(f"a recorder needs a Hub or a HubThread, not a {type(hub).__name__}; write record(hub)")
 
 
@@ -45,9 +49,11 @@ def redactor_of(redactor: object) -> Redactor:
     """Return the redactor that was given, or that of the package."""
     if redactor is None:
         return Redactor.shared()
-    if not isinstance(redactor, Redactor):
+    if not issubclass(type(redactor), Redactor):
         raise ConfigurationError(f"redactor is a hubwire.redaction.Redactor or None, not {captured(redactor, 100)!r}")
-    return redactor
+    given: Any = redactor
+    known: Redactor = given
+    return known
 
 
 def name_of(argument: str, value: object) -> str:

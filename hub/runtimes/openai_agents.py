@@ -27,18 +27,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import anyio
-
 from .. import Hub, HubThread
 from ..actors import Turn
-from ..errors import ConfigurationError, HubClosed
+from ..errors import ConfigurationError
 from ._actors import AgentActor, Said
 from ._capture import short_text
 from ._openai_runner import install, question_of, status_of, trace_of
 from ._openai_seen import together
 from ._opening import imported, opened
+from ._questions import Question, decided, denial_of
 from .recorder import Recorder
-from .verdict import Verdict
 
 __all__ = ("decide", "from_openai_agents", "record", "resume")
 
@@ -92,12 +90,14 @@ async def decide(recorder: Recorder, waiting: Any, *, may_repeat: bool = False) 
     asked = [
         (item, question_of(state, item)) for item in state.get_interruptions() if status_of(state, item)[0] is None
     ]
-    verdicts = await _verdicts(recorder, state, [question for _, question in asked])
+    with together(trace_of(state)):
+        verdicts = await decided(recorder, [Question(**question) for _, question in asked])
     for (item, _), verdict in zip(asked, verdicts, strict=True):
-        if verdict.is_approved and not verdict.is_modified and (may_repeat or not verdict.was_used):
+        denial = denial_of(verdict, may_repeat=may_repeat, takes_arguments=False)
+        if denial is None:
             state.approve(item)
         else:
-            state.reject(item, rejection_message=_denial(verdict))
+            state.reject(item, rejection_message=denial)
     return state
 
 
@@ -137,35 +137,6 @@ def _message(said: Said) -> dict[str, str]:
     if said.is_own:
         return {"role": "assistant", "content": said.text}
     return {"role": "user", "content": f"{said.name}: {said.text}"}
-
-
-async def _verdicts(recorder: Recorder, state: Any, questions: Sequence[dict[str, Any]]) -> list[Verdict]:
-    verdicts: list[Any] = [None] * len(questions)
-
-    async def ask(number: int, question: dict[str, Any]) -> None:
-        verdicts[number] = await recorder.decide(**question)
-
-    with together(trace_of(state)):
-        async with anyio.create_task_group() as tasks:
-            for number, question in enumerate(questions):
-                tasks.start_soon(ask, number, question)
-    for question, verdict in zip(questions, verdicts, strict=True):
-        if not verdict.is_approved and not verdict.approval_id and recorder.is_closed:
-            raise HubClosed(
-                f"the hub has ended, or the recorder was closed, before it had decided about {question['action']}: "
-                "the run still waits; resume its state with a recorder of a hub that is running"
-            )
-    return verdicts
-
-
-def _denial(verdict: Verdict) -> str:
-    if verdict.is_modified:
-        return (
-            f"This call was not approved as it is. Approved are these arguments: {verdict.arguments}. {verdict.reason}"
-        )
-    if verdict.is_approved:
-        return "This call was approved before, and may have been made: check whether it was, and ask again if not."
-    return verdict.reason or "This call was denied."
 
 
 def _state_of(called: str, recorder: object, waiting: Any, *, needs: bool = False) -> Any:
