@@ -303,6 +303,6 @@ async def test_a_recorder_that_is_closed_decides_nothing() -> None:
         agent = deploying()
         result = await agents.Runner.run(agent, "go")
         await recorder.aclose()
-        with pytest.raises(HubClosed, match="the recorder was closed"):
+        with pytest.raises(HubClosed, match="the recorder is closed"):
             await openai_agents.resume(recorder, agent, result)
         assert hub.approvals.pending() == ()

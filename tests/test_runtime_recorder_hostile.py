@@ -147,8 +147,9 @@ def test_a_setting_that_cannot_work_is_refused(wrong: dict[str, Any]) -> None:
     assert hub.feeds == ()
 
 
-@pytest.mark.parametrize("hub", [None, "hub", Hub, object(), Evil()], ids=range(5))
-def test_what_is_no_hub_is_refused(hub: Any) -> None:
+@pytest.mark.parametrize("make", [lambda: None, lambda: "hub", lambda: Hub, object, Evil], ids=range(5))
+def test_what_is_no_hub_is_refused(make: Any) -> None:
+    hub = make()  # made here, because pytest looks at what it is given
     with pytest.raises(ConfigurationError, match="Hub"):
         Recorder(hub, source="try")
 
