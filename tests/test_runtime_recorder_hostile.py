@@ -327,8 +327,12 @@ async def test_the_least_important_is_left_out_first_and_told() -> None:
         told = of(heard.events, "recording.dropped")
         assert told[0].count == recorder.statistics().dropped > 0
         assert set(told[0].steps) == {"tool"}, "turns and errors have room yet"
-        assert any("left out" in problem for problem in hub.health().problems)
+        assert hub.health().healthy, "the log says it now"
+        [numbers] = [each.numbers for each in hub.statistics().feeds]
+        assert numbers["dropped"] == told[0].count
         await recorder.aclose()
+        recorder.begin_turn("too late", agent="a")
+        assert hub.health().healthy, "what is said to a closed recorder is owed by no hub"
     check_pairs(heard.events)
     assert "error.raised" in heard.kinds
 
@@ -519,6 +523,8 @@ with HubThread(hub) as thread:
     if pid == 0:
         recorder.begin_turn("child", agent="a")
         recorder.end("parent")
+        recorder.flush_blocking()  # there is nothing to wait for
+        assert not recorder.decide_blocking("key", "deploy").is_approved
         recorder.close()
         os._exit(7)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import anyio
 
@@ -16,28 +16,25 @@ from ..clock import SystemClock
 from ..context import scope
 from ..errors import (
     AccessDenied,
-    CommandRejected,
-    ConfigurationError,
+    EventTooLarge,
     HistoryGone,
     HubClosed,
     HubError,
     HubFailed,
-    NotApproved,
     NotFound,
     Overloaded,
 )
 from ..events import Event, RecordingDropped
 from ..own_log import OwnLog
 from ..redaction import Redactor
-from ._capture import captured
+from ._asking import ask, verdict_of
+from ._crossing import Crossing, settle
 from ._queue import Entry, Queue
 from ._spans import Spans
-from ._stream import TAIL_CHARS
+from ._tidy import Tidy, without_contents
 from .verdict import Verdict
 
 __all__ = ("Bringing",)
-
-T = TypeVar("T")
 
 _log = OwnLog("runtimes")
 
@@ -47,6 +44,8 @@ _BATCH: Final = 64
 _TURN_SECONDS: Final = 0.002
 """How long the loop is held at a time."""
 _SWEEP_SECONDS: Final = 1.0
+_DUE_NS: Final = 200_000_000
+"""So often it is looked for what has waited long enough, however much comes."""
 _LATE_NS: Final = 1_000_000_000
 _AGENTS_MAX: Final = 10_000
 
@@ -71,15 +70,14 @@ class Bringing:
         self._source = source
         self._agent = agent
         self._tenant = tenant
-        self._redactor = redactor
-        self._chars_max = chars_max
-        self._spans = Spans(source, session, self._tidy, self._tidy_end, queue.forget)
+        self._tidy = Tidy(redactor, chars_max)
+        self._spans = Spans(source, session, self._tidy, queue.forget)
         self._agent_ids: dict[str, str | None] = {}
-        self._hub: Hub | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.crossing: Final = Crossing()
         self._wake = asyncio.Event()
         self._ended = asyncio.Event()
         self._is_finishing = False
+        self._due_ns = 0
         self._has_finished: Future[None] = Future()
         self._batch: deque[Entry] = deque()
         """What was taken from the queue, the first of which is being taken in."""
@@ -105,7 +103,7 @@ class Bringing:
     async def run(self, hub: Hub) -> None:
         """Take in what is queued, until the end."""
         face: Any = hub if self._tenant is None else hub.for_tenant(self._tenant)
-        self._hub, self._loop = hub, asyncio.get_running_loop()
+        self.crossing.enter(hub)
         self._queue.on_entry(self._wake_soon)
         try:
             while True:
@@ -131,11 +129,16 @@ class Bringing:
         await self._ended.wait()
 
     def problems(self) -> Sequence[str]:
-        dropped = self._queue.dropped_total
-        if dropped == 0:
+        """Return what is left out now; what was, statistics and ``recording.dropped`` say."""
+        if self._has_finished.done():
             return ()
-        why = "because more came than the hub could take in, or it was closed"
-        return (f"the recorder of {self._source} has left out {dropped} calls, {why}",)
+        if dropped := sum(self._queue.dropped.copy().values()):
+            what = f"has left out {dropped:,} calls that the log does not know of yet"
+        elif self._queue.is_full:
+            what = "leaves out calls of models and tools that begin now"
+        else:
+            return ()
+        return (f"the recorder of {self._source} {what}: more come than the hub takes in",)
 
     def statistics(self) -> Mapping[str, int]:
         return {
@@ -148,13 +151,13 @@ class Bringing:
         }
 
     def _wake_soon(self) -> None:
-        loop = self._loop
+        loop = self.crossing.loop
         if loop is None:
             return
         try:
             loop.call_soon_threadsafe(self._wake.set)
         except RuntimeError:
-            self._queue.close()  # the loop is closed, and the hub has ended with it
+            self._give_up()  # the loop is closed, and the hub has ended with it
 
     # -- taking in --
 
@@ -168,8 +171,10 @@ class Bringing:
                 if time.monotonic() > turn_ends:
                     await asyncio.sleep(0)
                     turn_ends = time.monotonic() + _TURN_SECONDS
-        if self._spans.is_waiting:
-            await self._put_steps(face, self._spans.due(time.monotonic_ns()))
+        now_ns = time.monotonic_ns()
+        if self._spans.is_waiting and now_ns >= self._due_ns:
+            self._due_ns = now_ns + _DUE_NS
+            await self._put_steps(face, self._spans.due(now_ns))
         if self._queue.is_crowded:
             await self._put_steps(face, self._spans.abandon_old(time.monotonic_ns()))
         if dropped := self._queue.take_dropped():
@@ -178,7 +183,8 @@ class Bringing:
 
     async def _take(self, face: Any, entry: Entry) -> None:
         if entry.step == "mark":
-            entry.fields["future"].set_result(self._newest)
+            if not entry.fields["future"].done():
+                entry.fields["future"].set_result(self._newest)
             return
         entry.is_late = _time_of_day.now_ns() - entry.wall_ns > _LATE_NS
         try:
@@ -187,7 +193,7 @@ class Bringing:
             raise
         except Exception as error:  # noqa: BLE001 - the entries after it are to be taken in
             self.refused += 1
-            _set(entry.fields.get("future"), error)
+            settle(entry.fields.get("future"), error)
             _log.problem("a recorder could not bring in what it was told", error, source=self._source, step=entry.step)
 
     async def _taken(self, face: Any, entry: Entry) -> None:
@@ -210,7 +216,10 @@ class Bringing:
 
     async def _put(self, face: Any, event: Event) -> Event | None:
         try:
-            put = await self._emit(face, event)
+            try:
+                put = await self._emit(face, event)
+            except EventTooLarge:
+                put = await self._emit(face, without_contents(event))
         except (HubClosed, HubFailed):
             raise
         except HubError as error:
@@ -244,12 +253,15 @@ class Bringing:
 
     def _end_at_once(self) -> None:
         """Take in nothing more: what still waits for the hub waits in vain."""
+        self._give_up()
+        self._ended.set()
+
+    def _give_up(self) -> None:
         self._queue.close()
         self._queue.on_entry(None)
         for entry in (*self._batch, *self._queue.take(len(self._queue))):
-            _set(entry.fields.get("future"), HubClosed("the hub has ended before it was asked"))
+            settle(entry.fields.get("future"), HubClosed("the hub has ended before it was asked"))
         self._batch.clear()
-        self._ended.set()
         if not self._has_finished.done():
             self._has_finished.set_result(None)
 
@@ -261,16 +273,6 @@ class Bringing:
                 return
         except HistoryGone:
             return  # it is so long ago that the hub holds it no more
-
-    def _tidy(self, value: Any) -> Any:
-        """Redact a value, and cut it to what is shown."""
-        if value is None:
-            return None
-        return captured(self._redactor.redact(value), self._chars_max)
-
-    def _tidy_end(self, tail: Any) -> Any:
-        """Redact the end of an answer, and cut it to what is shown, at its beginning."""
-        return captured(self._redactor.redact(tail), TAIL_CHARS)[-min(self._chars_max, TAIL_CHARS // 2) :]
 
     # -- agents --
 
@@ -290,109 +292,35 @@ class Bringing:
             self._agent_ids[name] = agent_id
         return agent_id
 
-    # -- approvals --
-
-    async def _ask(self, face: Any, entry: Entry, name: str, agent: str) -> None:
-        try:
-            await self._asked(face, entry, agent)
-        except NotFound:  # the agent has left the hub since it was registered
-            del self._agent_ids[name]
-            await self._asked(face, entry, await self._agent_id(face, name) or name)
-
-    async def _asked(self, face: Any, entry: Entry, agent: str) -> None:
-        fields = entry.fields
-        key = f"{self._source}:{entry.key}"[:500]
-        future: Future[str] | None = fields.get("future")
-        try:
-            if entry.step == "verdict":
-                await face.approvals.record(
-                    agent,
-                    fields["action"],
-                    arguments=fields.get("arguments"),
-                    approver=fields["approver"],
-                    is_passed=fields["is_passed"],
-                    reason=fields.get("reason", ""),
-                    idempotency_key=key,
-                )
-                return
-            approval_id = await face.approvals.request(
-                agent, fields["action"], arguments=fields.get("arguments"), idempotency_key=key
-            )
-        except NotFound:
-            raise
-        except HubError as error:
-            _set(future, error)
-            if isinstance(error, HubClosed | HubFailed):
-                raise
-            self.refused += 1
-            _log.problem(
-                "the hub refused an approval of a runtime", error, source=self._source, action=fields["action"]
-            )
-        else:
-            if future is not None and not future.done():
-                future.set_result(approval_id)
+    # -- what other threads and loops wait for --
 
     async def decide(self, asked: Future[str]) -> Verdict:
         """Return the verdict of what is asked, in any loop."""
         try:
-            approval_id = await _done(asked)
-            return await self._here(lambda hub: _verdict(hub, self._tenant, approval_id))
+            approval_id = await self.crossing.done(asked)
+            return await self.crossing.here(lambda hub: verdict_of(hub, self._tenant, approval_id))
         except Exception as error:  # noqa: BLE001 - what cannot be decided is not approved
             return Verdict(is_approved=False, reason=f"the hub could not be asked: {error}")
 
     def decide_blocking(self, asked: Future[str]) -> Verdict:
         try:
-            self._check_elsewhere("decide()")
-            approval_id = asked.result()
-            return self._there(lambda hub: _verdict(hub, self._tenant, approval_id)).result()
+            self.crossing.check_elsewhere("decide()")
+            approval_id = self.crossing.result(asked)
+            deciding = self.crossing.there(lambda hub: verdict_of(hub, self._tenant, approval_id))
+            return self.crossing.result(deciding)
         except Exception as error:  # noqa: BLE001 - what cannot be decided is not approved
             return Verdict(is_approved=False, reason=f"the hub could not be asked: {error}")
 
-    # -- other loops and threads --
-
-    def _check_elsewhere(self, instead: str) -> None:
-        if self._is_here():
-            raise ConfigurationError(f"the hub's own event loop would wait for itself; use 'await recorder.{instead}'")
-
-    def _is_here(self) -> bool:
-        try:
-            return asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            return False
-
-    async def _here(self, work: Callable[[Hub], Coroutine[Any, Any, T]]) -> T:
-        if self._is_here() and self._hub is not None:
-            return await work(self._hub)
-        return await asyncio.wrap_future(self._there(work))  # cancelled with what waits for it
-
-    def _check_running(self) -> Hub:
-        if self._hub is None:
-            raise HubClosed("the hub of the recorder is not running: use it inside 'async with hub:'")
-        return self._hub
-
-    def _there(self, work: Callable[[Hub], Coroutine[Any, Any, T]]) -> Future[T]:
-        """Run something in the hub's loop."""
-        hub = self._check_running()
-
-        async def run() -> T:
-            return await work(hub)
-
-        return hub.approvals.from_thread(run)
-
-    def leave(self) -> None:
-        """Have no part in the hub any more: in a forked child the loop is the parent's."""
-        self._hub = self._loop = None
-
     async def flush(self, mark: Future[Event | None]) -> None:
-        newest = await _done(mark)
+        newest = await self.crossing.done(mark)
         if newest is not None:
-            await self._here(lambda hub: self._committed(hub, newest))
+            await self.crossing.here(lambda hub: self._committed(hub, newest))
 
     def flush_blocking(self, mark: Future[Event | None], timeout: float | None) -> None:
-        self._check_elsewhere("flush()")
-        newest = mark.result(timeout)
+        self.crossing.check_elsewhere("flush()")
+        newest = self.crossing.result(mark, timeout)
         if newest is not None:
-            self._there(lambda hub: self._committed(hub, newest)).result(timeout)
+            self.crossing.result(self.crossing.there(lambda hub: self._committed(hub, newest)), timeout)
 
     def close(self) -> None:
         """Let the hub take in what waits, and end; it is not waited for."""
@@ -401,47 +329,33 @@ class Bringing:
 
     async def closed(self) -> None:
         """Return when the hub has taken in what waited. Works in any loop."""
-        await _done(self._has_finished)
+        await self.crossing.done(self._has_finished)
 
+    def leave(self) -> None:
+        """Have no part in the hub any more: in a forked child the loop is the parent's."""
+        self.crossing.leave()
+        self._has_finished = Future()
+        self._has_finished.set_result(None)
 
-async def _verdict(hub: Hub, tenant: str | None, approval_id: str) -> Verdict:
-    face: Any = hub if tenant is None else hub.for_tenant(tenant)
-    try:
-        approval = await face.approvals.wait(approval_id)
-    except NotApproved as error:
-        return Verdict(is_approved=False, reason=error.reason or f"it was {error.verdict}", approval_id=approval_id)
-    was_used = approval.was_used
-    if not was_used:
+    # -- approvals --
+
+    async def _ask(self, face: Any, entry: Entry, name: str, agent: str) -> None:
         try:
-            await face.approvals.use(approval)
-        except CommandRejected:  # another call of the same key has just used it
-            was_used = True
-    return Verdict(
-        is_approved=True,
-        reason=approval.reason,
-        approvers=approval.approvers,
-        arguments=approval.arguments,
-        is_modified=approval.verdict == "modified",
-        approval_id=approval_id,
-        was_used=was_used,
-    )
+            await self._asked(face, entry, agent)
+        except NotFound:  # the agent has left the hub since it was registered
+            self._agent_ids.pop(name, None)
+            await self._asked(face, entry, await self._agent_id(face, name) or name)
 
-
-def _set(future: Future[Any] | None, error: BaseException) -> None:
-    if future is not None and not future.done():
-        future.set_exception(error)
-
-
-async def _done(future: Future[T]) -> T:
-    """Wait for a future in any loop; what cancels this does not cancel the future."""
-    loop, done = asyncio.get_running_loop(), asyncio.Event()
-
-    def tell(_: object) -> None:
+    async def _asked(self, face: Any, entry: Entry, agent: str) -> None:
         try:
-            loop.call_soon_threadsafe(done.set)
-        except RuntimeError:
-            pass  # its loop was closed meanwhile: nobody waits
-
-    future.add_done_callback(tell)
-    await done.wait()
-    return future.result()
+            await ask(face, entry, agent, self._source, self._tidy)
+        except NotFound:
+            raise
+        except HubError as error:
+            settle(entry.fields.get("future"), error)
+            if isinstance(error, HubClosed | HubFailed):
+                raise
+            self.refused += 1
+            _log.problem(
+                "the hub refused an approval of a runtime", error, source=self._source, action=entry.fields["action"]
+            )

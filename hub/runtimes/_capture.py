@@ -17,7 +17,17 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-__all__ = ("CUT", "captured", "error_message", "error_type", "is_made_of_fields", "key_text", "short_text", "size_of")
+__all__ = (
+    "CUT",
+    "KEY_CHARS_MAX",
+    "captured",
+    "error_message",
+    "error_type",
+    "is_made_of_fields",
+    "key_text",
+    "short_text",
+    "size_of",
+)
 
 CUT = "…"
 """Ends a text of which the rest was left out, and is the key and the item that stand for others."""
@@ -25,7 +35,7 @@ CUT = "…"
 _DEPTH_MAX = 12
 _ERROR_CHARS_MAX = 1000
 _NAME_CHARS_MAX = 200
-_KEY_CHARS_MAX = 200
+KEY_CHARS_MAX = 200
 _INT_BITS_MAX = 128
 _WRITTEN = (dt.date, dt.time, dt.timedelta, decimal.Decimal, pathlib.PurePath, uuid.UUID)
 """Of the standard library: what their text is, is known, and is short."""
@@ -56,10 +66,10 @@ def short_text(value: object, chars_max: int = _NAME_CHARS_MAX, *, default: str 
 
 def key_text(key: object) -> str:
     """Return a key as text: whole, or so that long ones that differ anywhere still differ. Raise for what is none."""
-    text = short_text(key, _KEY_CHARS_MAX)
+    text = short_text(key, KEY_CHARS_MAX)
     if not text:
         raise TypeError(f"a key is a text or a number that is unique for what it names, not {_class_name(key)}")
-    if text.endswith(CUT) and len(text) == _KEY_CHARS_MAX:
+    if text.endswith(CUT) and len(text) == KEY_CHARS_MAX:
         digest = hashlib.sha256(str(key).encode(errors="backslashreplace")).hexdigest()
         return f"{text[:100]}{CUT}{digest[:32]}"
     return text
@@ -76,7 +86,9 @@ def error_message(error: object) -> str:
         return ""
     try:
         return _cut(str(error), _ERROR_CHARS_MAX)
-    except Exception as again:  # noqa: BLE001 - what a stranger's __str__ raises must not reach the runtime
+    except KeyboardInterrupt:
+        raise
+    except BaseException as again:  # noqa: BLE001 - what a stranger's __str__ raises must not reach the runtime
         return f"(its text raised {_class_name(again)})"
 
 
@@ -131,6 +143,7 @@ class _Copy:
                 break
             name = key if type(key) is str else short_text(key, default=_class_name(key))
             name = self._text(name)
+            self.left -= 2  # else there is no end of a stranger's mapping that has none
             copy[name] = self.of(item, depth + 1)
         return copy
 

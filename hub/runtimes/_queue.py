@@ -33,7 +33,9 @@ class Grade(enum.Enum):
     """A turn, a hand-over, an error."""
     APPROVAL = 0.97
     END = 2.0
-    """The end of what was begun: it is never refused."""
+    """The end of what was begun: there is always room for it."""
+    MARK = 3.0
+    """A place in the queue, and nothing that was said: likewise, and one that is refused is not counted."""
 
 
 @attrs.define(slots=True, eq=False)
@@ -89,6 +91,13 @@ class Queue:
         """Whether more than half of the room is for ends that have not come."""
         return len(self._open) * 2 > self._count_max
 
+    @property
+    def is_full(self) -> bool:
+        """Whether a call of a model or a tool that begins now would be refused."""
+        share = Grade.CALL.value
+        is_many = len(self._entries) + len(self._open) >= share * self._count_max
+        return is_many or self._bytes >= share * self._bytes_max
+
     def forget(self, key: str) -> None:
         """Keep no room for an end any more: its beginning was abandoned, or is no beginning."""
         with self._lock:
@@ -102,8 +111,9 @@ class Queue:
                 wake()
 
     def close(self) -> None:
-        """Take nothing more."""
-        self.is_closed = True
+        """Take nothing more: what was put before is all that is ever taken."""
+        with self._lock:
+            self.is_closed = True
 
     def begin(self, entry: Entry, grade: Grade) -> bool:
         """Put a beginning, and keep room for its end. False: it was refused, or has begun before and not ended."""
@@ -125,7 +135,10 @@ class Queue:
         """Put what has no end."""
         with self._lock:
             entry.parent = self._nearest(entry.parent)
-            if grade is not Grade.END and not self._has_room(entry, grade):
+            if grade is Grade.MARK:
+                if self.is_closed:
+                    return False
+            elif not self._has_room(entry, grade):
                 return False
             self._put(entry)
             return True
@@ -171,7 +184,8 @@ class Queue:
 
     def _has_room(self, entry: Entry, grade: Grade) -> bool:
         count, size = len(self._entries) + len(self._open), self._bytes + entry.size
-        if self.is_closed or count >= grade.value * self._count_max or size >= grade.value * self._bytes_max:
+        is_full = count >= grade.value * self._count_max or size >= grade.value * self._bytes_max
+        if self.is_closed or (is_full and grade is not Grade.END):
             self._refuse(entry)
             return False
         return True

@@ -7,13 +7,12 @@ to it, and what has not ended then is abandoned.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import attrs
 
-from ..context import EMPTY, Context
+from ..context import EMPTY
 from ..events import (
     AgentSwitched,
     ErrorRaised,
@@ -36,8 +35,10 @@ from ..events import (
     evolve,
 )
 from ._queue import Entry
+from ._span import Place, Span, count, header_of, header_outside, moment, shown_above, unique, whole
+from ._tidy import Tidy
 
-__all__ = ("END_WAITS_SECONDS", "OLD_SECONDS", "Span", "Spans", "moment")
+__all__ = ("END_WAITS_SECONDS", "OLD_SECONDS", "Spans")
 
 END_WAITS_SECONDS: Final = 5.0
 """How long the end of something waits for the ends of what belongs to it."""
@@ -48,63 +49,12 @@ OLD_SECONDS: Final = 600.0
 _SEEN_MAX: Final = 20_000
 """How many keys that have ended are remembered: a runtime that replays a run says them again."""
 
+_DROPPED = "its runtime dropped it"
+
 _CANCELLED = frozenset({"CancelledError", "KeyboardInterrupt", "GeneratorExit"})
 
-Step = tuple[Event, "Span | None"]
+Step = tuple[Event, Span | None]
 """An event; and of a beginning, what has begun with it."""
-
-
-@attrs.define(slots=True, eq=False)
-class Span:
-    """A turn, a model call or a tool call that has begun."""
-
-    family: str
-    key: str
-    id: str
-    """Its ``turn_id`` or ``call_id`` in the events."""
-    name: str
-    """The model or the tool; empty for a turn."""
-    agent: str
-    """The agent's name."""
-    agent_id: str | None
-    parent: Span | None
-    place: Place
-    begun: Entry
-    begun_id: str | None = None
-    """The id of the event that it has begun with; None while that is held back."""
-    held: Event | None = None
-    """That event, while it is held back."""
-    ending: Entry | None = None
-    """Its end, while that waits for what belongs to it."""
-    inner: dict[str, Span] = attrs.field(factory=dict)
-    """What belongs to it and has not ended, by key."""
-    totals: dict[str, float] = attrs.field(factory=dict)
-    """Tools called, tokens, cost: of a turn, its own and those of its calls."""
-
-    @property
-    def turn(self) -> Span | None:
-        """The turn that it belongs to, or is."""
-        span: Span | None = self
-        while span is not None and span.family != "turn":
-            span = span.parent
-        return span
-
-
-@attrs.frozen(slots=True, eq=False)
-class Place:
-    """What all events of one run have in common."""
-
-    run: str
-    session: str | None
-    context: Context
-    correlation: str | None = None
-    """What its runtime says it belongs to."""
-    call_ids: dict[str, int] = attrs.field(factory=dict)
-    """How often an id of a call was used in this run: ids are unique there."""
-
-    @property
-    def correlation_id(self) -> str:
-        return self.context.correlation_id or self.correlation or self.run
 
 
 class Spans:
@@ -114,18 +64,18 @@ class Spans:
         self,
         source: str,
         session: str | None,
-        tidy: Callable[[Any], Any],
-        tidy_end: Callable[[Any], Any],
+        tidy: Tidy,
         on_gone: Callable[[str], None],
     ) -> None:
-        """``tidy`` redacts and cuts a captured value, and ``tidy_end`` the end of an answer.
+        """``tidy`` redacts and cuts what was captured.
 
         ``on_gone`` is told the key of what was abandoned.
         """
         self._source = source
         self._session = session
-        self._tidy = tidy
-        self._tidy_end = tidy_end
+        self._tidy = tidy.value
+        self._tidy_end = tidy.end
+        self._tidy_fields = tidy.fields
         self._on_gone = on_gone
         self._open: dict[str, Span] = {}
         self._waiting: dict[str, Span] = {}
@@ -161,7 +111,8 @@ class Spans:
             if step == "release":
                 yield from self._released(span)
             elif step == "discard":
-                yield from self._discarded(span, str(entry.fields.get("reason") or "its runtime dropped it"))
+                reason = self._tidy(entry.fields.get("reason"))
+                yield from self._discarded(span, reason if type(reason) is str and reason else _DROPPED)
             elif span.inner:
                 span.ending = entry
                 self._waiting[span.key] = span
@@ -181,15 +132,15 @@ class Spans:
         if len(self._seen) > _SEEN_MAX:
             del self._seen[next(iter(self._seen))]
         parent = self.find(entry.parent)
-        if parent is not None:
-            yield from self._released_above(parent)
+        if parent is not None:  # what is held back has begun all the same; what that is in, it has released itself
+            yield from self._released(parent)
         place = self._place(entry, parent)
         fields = entry.fields
         wanted = entry.key if entry.step == "turn" else str(fields.get("call_id") or entry.key)
         span = Span(
             family=entry.step,
             key=entry.key,
-            id=_unique(place, wanted, entry.step),
+            id=unique(place, wanted, entry.step),
             name=str(fields.get("name") or ""),
             agent=agent,
             agent_id=agent_id,
@@ -219,7 +170,7 @@ class Spans:
         return parent.place
 
     def _beginning(self, span: Span, entry: Entry) -> Event:
-        fields, header = entry.fields, self._header(span, entry)
+        fields, header = entry.fields, header_of(span, entry, self._source)
         if span.family == "turn":
             return TurnStarted(prompt=self._tidy(fields.get("prompt")), **header)
         if span.family == "model":
@@ -232,14 +183,8 @@ class Spans:
         if span.held is not None:
             event, span.held = span.held, None
             self._held.pop(span.key, None)
-            above = _shown_above(span)
+            above = shown_above(span)
             yield evolve(event, causation_id=above or event.causation_id), span
-
-    def _released_above(self, span: Span) -> Iterator[Step]:
-        """What is held back has begun all the same when something begins in it."""
-        if span.parent is not None:
-            yield from self._released_above(span.parent)
-        yield from self._released(span)
 
     # -- ends --
 
@@ -249,24 +194,29 @@ class Spans:
         yield from self._gone(span)
 
     def _gone(self, span: Span) -> Iterator[Step]:
-        del self._open[span.key]
-        self._waiting.pop(span.key, None)
-        self._held.pop(span.key, None)
-        above = span.parent
-        if above is None:
-            return
-        above.inner.pop(span.key, None)
-        for name, number in span.totals.items():
-            if name != "tool_calls" or span.family != "turn":
-                above.totals[name] = above.totals.get(name, 0) + number
-        if above.ending is not None and not above.inner:
-            yield from self._ended(above, above.ending)
+        """Forget what has ended, and end what has waited for it alone."""
+        while True:
+            del self._open[span.key]
+            self._waiting.pop(span.key, None)
+            self._held.pop(span.key, None)
+            above = span.parent
+            if above is None:
+                return
+            above.inner.pop(span.key, None)
+            for name, number in span.totals.items():
+                if name != "tool_calls" or span.family != "turn":
+                    above.totals[name] = above.totals.get(name, 0) + number
+            if above.ending is None or above.inner:
+                return
+            yield from self._released(above)
+            yield self._end(above, above.ending), None
+            span = above
 
     def _end(self, span: Span, entry: Entry) -> Event:
         fields = entry.fields
-        header = self._header(span, entry)
+        header = header_of(span, entry, self._source)
         duration = round(max(entry.tick_ns - span.begun.tick_ns, 0) / 1e6, 3)
-        _count(span.totals, fields)
+        count(span.totals, fields)
         if entry.step == "fail":
             failed: dict[str, Any] = {
                 "error_type": fields["error_type"],
@@ -281,6 +231,8 @@ class Spans:
                 return ModelFailed(model=span.name, call_id=span.id, **failed, **header)
             return ToolFailed(tool=span.name, call_id=span.id, **failed, **header)
         result = self._tidy(fields.get("result"))
+        if extra := fields.get("extra"):
+            header["metadata"] = {**self._tidy_fields(extra), **header["metadata"]}
         if span.family == "turn":
             calls = int(span.totals.pop("tool_calls", 0))
             if span.totals:
@@ -288,14 +240,12 @@ class Spans:
             return TurnEnded(content=result, tool_calls=calls, duration_ms=duration, **header)
         if span.family == "tool":
             return ToolCompleted(tool=span.name, call_id=span.id, result=result, duration_ms=duration, **header)
-        if extra := fields.get("extra"):
-            header["metadata"] = {**header["metadata"], **extra}
         return ModelCompleted(
             model=span.name or str(fields.get("name") or ""),
             call_id=span.id,
             response=result,
-            input_tokens=_whole(span.totals.get("input_tokens")),
-            output_tokens=_whole(span.totals.get("output_tokens")),
+            input_tokens=whole(span.totals.get("input_tokens")),
+            output_tokens=whole(span.totals.get("output_tokens")),
             cost_usd=span.totals.get("cost_usd"),
             duration_ms=duration,
             **header,
@@ -320,7 +270,7 @@ class Spans:
         """Release what was held back long enough; end what has waited long enough for what belongs to it."""
         for span in list(self._held.values()):
             if tick_ns - span.begun.tick_ns >= span.begun.fields["held_seconds"] * 1e9:
-                yield from self._released_above(span)
+                yield from self._released(span)
         for span in list(self._waiting.values()):
             if span.ending is None or tick_ns - span.ending.tick_ns < END_WAITS_SECONDS * 1e9:
                 continue
@@ -345,26 +295,26 @@ class Spans:
             yield from self._abandon(next(iter(self._open.values())), reason)
 
     def _abandon(self, span: Span, reason: str) -> Iterator[Step]:
-        if self._open.get(span.key) is not span:
-            return
-        for inner in list(span.inner.values()):
-            yield from self._abandon(inner, reason)
-        if self._open.get(span.key) is not span:
-            return  # its end had come, and waited for the last of these
-        self._on_gone(span.key)
-        if span.ending is not None:
-            yield from self._ended(span, span.ending)
-            return
-        yield from self._released(span)
-        header, started_at = self._header(span, span.begun), moment(span.begun.wall_ns)
+        for each in _innermost_first(span):
+            if self._open.get(each.key) is not each:
+                continue  # its end had come, and waited for the last of these
+            self._on_gone(each.key)
+            if each.ending is not None:
+                yield from self._ended(each, each.ending)
+                continue
+            yield from self._released(each)
+            yield self._abandoned(each, reason), None
+            yield from self._gone(each)
+
+    def _abandoned(self, span: Span, reason: str) -> Event:
+        said: dict[str, Any] = {"reason": reason, "started_at": moment(span.begun.wall_ns)}
+        header = header_of(span, span.begun, self._source)
         header["occurred_at"] = None
         if span.family == "turn":
-            yield TurnAbandoned(reason=reason, started_at=started_at, **header), None
-        elif span.family == "model":
-            yield ModelAbandoned(model=span.name, call_id=span.id, reason=reason, started_at=started_at, **header), None
-        else:
-            yield ToolAbandoned(tool=span.name, call_id=span.id, reason=reason, started_at=started_at, **header), None
-        yield from self._gone(span)
+            return TurnAbandoned(**said, **header)
+        if span.family == "model":
+            return ModelAbandoned(model=span.name, call_id=span.id, **said, **header)
+        return ToolAbandoned(tool=span.name, call_id=span.id, **said, **header)
 
     # -- what has no end --
 
@@ -372,7 +322,7 @@ class Spans:
         span, fields = self._open.get(entry.key) or self.find(entry.parent), entry.fields
         if entry.step == "usage":
             if span is not None:
-                _count(span.totals, fields)
+                count(span.totals, fields)
             return
         header = self.header(span, entry, agent_id)
         if entry.step == "progress":
@@ -389,8 +339,7 @@ class Spans:
                     None,
                 )
         elif entry.step == "fact":
-            data = {name: self._tidy(value) for name, value in fields["data"].items()}
-            yield GenericEvent(kind=fields["kind"], data=data, **header), None
+            yield GenericEvent(kind=fields["kind"], data=self._tidy_fields(fields["data"]), **header), None
         elif entry.step == "hand_over":
             reason = self._tidy(fields.get("reason")) or ""
             yield AgentSwitched(from_agent=agent, to_agent=fields["to"], reason=reason, **header), None
@@ -415,77 +364,16 @@ class Spans:
     def header(self, span: Span | None, entry: Entry, agent_id: str | None) -> dict[str, Any]:
         """Return the header of an event about what is in ``span``, or about no run."""
         if span is not None:
-            return self._header(span, entry, agent_id)
-        context = entry.context or EMPTY
-        return {
-            "agent_id": agent_id,
-            "session_id": entry.fields.get("session") or self._session or context.session_id,
-            "tenant": context.tenant,
-            "correlation_id": context.correlation_id,
-            "causation_id": context.causation_id,
-            "traceparent": context.traceparent,
-            "channel_id": context.channel_id,
-            "task_id": context.task_id,
-            "source": self._source,
-            "occurred_at": _late(entry),
-        }
-
-    def _header(self, span: Span, entry: Entry, agent_id: str | None = None) -> dict[str, Any]:
-        place, turn = span.place, span.turn
-        above = span.begun_id if entry is not span.begun else None
-        metadata: dict[str, Any] = {"run": place.run}
-        if span.family == "turn" and span.parent is not None and (outer := span.parent.turn) is not None:
-            metadata["parent_turn_id"] = outer.id
-        elif span.family == "turn" and place.context.turn_id is not None:
-            metadata["parent_turn_id"] = place.context.turn_id
-        return {
-            "agent_id": agent_id or span.agent_id,
-            "session_id": place.session or place.context.session_id,
-            "turn_id": turn.id if turn is not None else place.context.turn_id,
-            "tenant": place.context.tenant,
-            "correlation_id": place.correlation_id,
-            "causation_id": above or _shown_above(span) or place.context.causation_id,
-            "traceparent": place.context.traceparent,
-            "channel_id": place.context.channel_id,
-            "task_id": place.context.task_id,
-            "source": self._source,
-            "occurred_at": _late(entry),
-            "metadata": metadata,
-        }
+            return header_of(span, entry, self._source, agent_id)
+        return header_outside(entry, self._source, self._session, agent_id)
 
 
-def _shown_above(span: Span) -> str | None:
-    """Return the event that the nearest began with, of what it belongs to."""
-    above = span.parent
-    while above is not None:
-        if above.begun_id is not None:
-            return above.begun_id
-        above = above.parent
-    return None
-
-
-def _unique(place: Place, wanted: str, family: str) -> str:
-    used = place.call_ids.get(f"{family}:{wanted}", 0) + 1
-    place.call_ids[f"{family}:{wanted}"] = used
-    return wanted if used == 1 else f"{wanted}#{used}"
-
-
-def _count(totals: dict[str, float], fields: Any) -> None:
-    for name in ("input_tokens", "output_tokens", "cost_usd"):
-        if (number := fields.get(name)) is not None:
-            totals[name] = totals.get(name, 0) + number
-
-
-def _whole(number: float | None) -> int | None:
-    return None if number is None else int(number)
-
-
-def _late(entry: Entry) -> str | None:
-    return moment(entry.wall_ns) if entry.is_late else None
-
-
-def moment(wall_ns: int) -> str:
-    """Return a time of day as events have it: ISO 8601 in UTC, with microseconds."""
-    seconds, rest = divmod(wall_ns // 1000, 1_000_000)
-    day = dt.datetime.fromtimestamp(seconds, dt.UTC)
-    return f"{day:%Y-%m-%dT%H:%M:%S}.{rest:06}Z"
+def _innermost_first(span: Span) -> list[Span]:
+    """Return all that is in a span and has not ended, and the span itself: each after what is in it."""
+    found, to_look = [], [span]
+    while to_look:
+        each = to_look.pop()
+        found.append(each)
+        to_look += each.inner.values()
+    found.reverse()
+    return found
